@@ -1,0 +1,40 @@
+"""How the command line speaks: consoles, the one error line, text from devices made harmless."""
+
+from __future__ import annotations
+
+import re
+import sys
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from devbench.errors import DevbenchError
+
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]|[\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
+)
+
+
+def console(*, stderr: bool = False) -> Console:
+    """A Rich console that honours NO_COLOR and is wide enough for tables when its output is a file."""
+    from rich.console import Console
+
+    stream = sys.stderr if stderr else sys.stdout
+    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else 140)
+
+
+def plain(text: object, most: int = 400) -> str:
+    """`text` on one line without control, ANSI or direction characters, and with Rich markup made inert."""
+    from rich.markup import escape
+
+    line = " ".join(_CONTROL.sub("", str(text)).split())
+    if len(line) > most:
+        line = line[: most - 1] + "…"
+    return escape(line)
+
+
+def print_error(error: DevbenchError) -> None:
+    """`error: what` and its hint, on standard error; never wrapped, so that a log keeps it on one line."""
+    hint = f" [dim]→[/dim] {plain(error.hint, 1000)}" if error.hint else ""
+    console(stderr=True).print(f"[bold red]error:[/bold red] {plain(error.what, 1000)}{hint}", soft_wrap=True)

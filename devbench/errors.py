@@ -1,0 +1,47 @@
+"""The errors a person may see, shared by every room; knows nothing of what raises them.
+
+Exit codes are part of the interface (README, "Exit codes"): 0 all jobs measured, 1 a job failed or a check did
+not pass, 2 the input is wrong, 3 the device, adb or the environment is not fit, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_BAD_INPUT = 2
+EXIT_ENVIRONMENT = 3
+EXIT_INTERRUPTED = 130
+
+
+class DevbenchError(Exception):
+    """One clear line for a person, with the next step in `hint`.
+
+    Attributes:
+        what: what is wrong, naming the input or the device.
+        hint: what to do about it; may be empty.
+        exit_code: the exit code of a command that ends with this error.
+        transient: whether trying again may help (a lost connection) or not (a wrong file).
+    """
+
+    exit_code = EXIT_FAILED
+    transient = False
+
+    def __init__(self, what: str, *, hint: str = "") -> None:
+        super().__init__(what)
+        self.what = what
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.what} ({self.hint})" if self.hint else self.what
+
+
+class InputError(DevbenchError):
+    """What the user gave is wrong: a missing file, an unknown delegate, a bad option."""
+
+    exit_code = EXIT_BAD_INPUT
+
+
+class EnvironmentProblem(DevbenchError):
+    """adb, a device or this machine is not fit for the job."""
+
+    exit_code = EXIT_ENVIRONMENT

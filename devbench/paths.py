@@ -1,0 +1,39 @@
+"""Where devbench keeps its things on this machine; knows nothing of what is in them.
+
+`DEVBENCH_HOME` moves everything that devbench writes for itself (store, raw artifacts, binaries) below one folder.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from platformdirs import PlatformDirs
+
+_DIRS = PlatformDirs("devbench", appauthor=False)
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def data_dir() -> Path:
+    """Folder of the store and the raw artifacts; made on first use."""
+    home = os.environ.get("DEVBENCH_HOME")
+    path = Path(home).expanduser() if home else Path(_DIRS.user_data_dir)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def cache_dir() -> Path:
+    """Folder of what can be made or fetched again (binaries, file hashes); made on first use."""
+    home = os.environ.get("DEVBENCH_HOME")
+    path = Path(home).expanduser() / "cache" if home else Path(_DIRS.user_cache_dir)
+    path.mkdir(parents=True, exist_ok=True)
+    return path
+
+
+def shipped(folder: str) -> Path:
+    """Path of a data folder that comes with devbench (`bench_bin`, `device_profiles`).
+
+    In a wheel it lies inside the package, in a checkout at the top of the repository.
+    """
+    packed = _PACKAGE / "_data" / folder
+    return packed if packed.is_dir() else _PACKAGE.parent / folder

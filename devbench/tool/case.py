@@ -1,0 +1,59 @@
+"""A case as the stock tool sees it: a model under a delegate with options; knows no device and no store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Require = Literal["full", "any"]
+
+
+@dataclass(frozen=True, slots=True)
+class ToolOptions:
+    """Options of the stock tool, in its own words; `None` leaves the tool's default.
+
+    num_runs is a minimum: `min_secs` adds runs, `max_secs` cuts them (separately for warm-up and main phase).
+    """
+
+    num_threads: int | None = None
+    num_runs: int = 50
+    min_secs: float = 1.0
+    max_secs: float = 150.0
+    warmup_runs: int = 1
+    warmup_min_secs: float = 0.5
+    report_peak_memory: bool = True
+    profile: bool = False
+    input_layer: str | None = None
+    input_layer_shape: str | None = None
+    signature: str | None = None
+    extra_flags: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Delegate:
+    """A delegate as data (a table of `delegates.toml`).
+
+    Attributes:
+        name: the user's word for it (`gpu`).
+        title: for charts and tables ("GPU").
+        flags: flag name to value, as given to the TensorFlow Lite tool.
+        litert_flags: the same for LiteRT 2's tool; empty where that tool cannot do it.
+        reported_as: names under which the tool reports it (`GPU`, `XNNPACK`); empty for the plain CPU, which needs no
+            evidence. Compared without regard to case.
+        require: "full" fails a job whose graph was only partly taken, "any" accepts a part.
+    """
+
+    name: str
+    title: str
+    flags: tuple[tuple[str, str], ...] = ()
+    litert_flags: tuple[tuple[str, str], ...] = ()
+    reported_as: tuple[str, ...] = ()
+    require: Require = "any"
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCase:
+    """What is asked of one process of the tool."""
+
+    delegate: Delegate
+    options: ToolOptions = field(default_factory=ToolOptions)
