@@ -1,0 +1,137 @@
+"""What the store is given: plain frozen records; knows no parser, no device layer and no command line.
+
+Times are UTC (`datetime` with `timezone.utc`); units are in the names. A record is written once and never changed,
+except that a run and a job get their end.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any, Literal
+
+RunStatus = Literal["running", "done", "interrupted", "failed"]
+Purpose = Literal["latency", "profile"]
+RepetitionStatus = Literal["ok", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """One invocation of devbench. `run_id` sorts by time and is short enough to type."""
+
+    run_id: str
+    started_utc: datetime
+    command: str
+    devbench_version: str
+    host: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceRecord:
+    """A device as it was in a run. `key` is its hardware serial, the same over all transports."""
+
+    key: str
+    serial: str
+    title: str
+    virtual: bool
+    profile: str
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRecord:
+    sha256: str
+    name: str
+    size_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class BinaryRecord:
+    sha256: str
+    name: str
+    version: str
+    abi: str
+    flavour: str
+    tool: str
+
+
+@dataclass(frozen=True, slots=True)
+class JobRecord:
+    """A case on a device within a run. `number` counts from 1 within the run."""
+
+    run_id: str
+    number: int
+    device: DeviceRecord
+    model: ModelRecord
+    binary: BinaryRecord
+    delegate: str
+    delegate_title: str
+    threads: int | None
+    require: str
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRecord:
+    """One row of an operator profile. `phase` is "init" or "runs"; `inside_delegate` rows lie within a partition."""
+
+    phase: Literal["init", "runs"]
+    position: int
+    type: str
+    name: str
+    node: int | None
+    avg_ms: float | None
+    first_ms: float | None
+    pct: float | None
+    mem_kb: float | None
+    times_called: float | None
+    inside_delegate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class RepetitionRecord:
+    """One process of the tool. The scalar columns are `None` wherever nothing trustworthy was measured.
+
+    `measurement` is the whole parsed measurement as a JSON-ready mapping; `raw_path` is relative to the artifact root.
+    A failed repetition carries no latency.
+    """
+
+    run_id: str
+    job_number: int
+    index: int
+    purpose: Purpose
+    started_utc: datetime
+    finished_utc: datetime
+    duration_s: float
+    argv: tuple[str, ...]
+    status: RepetitionStatus
+    failure_kind: str | None
+    failure_message: str | None
+    exit_code: int | None
+    raw_path: str
+    measurement: Mapping[str, Any]
+    init_us: float | None = None
+    first_inference_us: float | None = None
+    warmup_avg_us: float | None = None
+    latency_avg_us: float | None = None
+    latency_min_us: float | None = None
+    latency_max_us: float | None = None
+    latency_std_us: float | None = None
+    latency_median_us: float | None = None
+    inferences: int | None = None
+    init_memory_mb: float | None = None
+    overall_memory_mb: float | None = None
+    peak_memory_mb: float | None = None
+    vm_hwm_kb: int | None = None
+    pss_peak_kb: int | None = None
+    delegate_applied: str | None = None
+    nodes_delegated: int | None = None
+    nodes_total: int | None = None
+    partitions: int | None = None
+    host_overhead_ms: float | None = None
+    conditions_before: Mapping[str, Any] | None = None
+    conditions_after: Mapping[str, Any] | None = None
+    operators: tuple[OperatorRecord, ...] = ()
