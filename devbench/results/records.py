@@ -131,6 +131,7 @@ class RepetitionRecord:
     nodes_delegated: int | None = None
     nodes_total: int | None = None
     partitions: int | None = None
+    on_device_ms: float | None = None
     host_overhead_ms: float | None = None
     conditions_before: Mapping[str, Any] | None = None
     conditions_after: Mapping[str, Any] | None = None

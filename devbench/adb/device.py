@@ -1,0 +1,368 @@
+"""One device: run a command, move a file, look at a file; each with a deadline, each ending in one clear error.
+
+Each call is a connection of its own to the adb server, so that several threads may use one `Device`. Knows no tool, no
+model and no store.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO, Literal
+
+from devbench.adb import sync
+from devbench.adb.errors import (
+    CommandFailed,
+    DeviceFull,
+    DeviceLost,
+    DeviceOffline,
+    DeviceUnauthorized,
+    NoSuchDevice,
+    ServerUnavailable,
+    ShellTimeout,
+    SyncFailed,
+)
+from devbench.adb.shell import ShellReader, ShellResult, Stream, start_stdin, with_group_line
+from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout
+from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+
+if TYPE_CHECKING:
+    from devbench.adb.server import AdbServer
+
+_MOST_OUTPUT_BYTES = 64 << 20
+_KILL_TIMEOUT_S = 5.0
+# A command that prints nothing for so long is no reason for doubt, but a device that is gone without a word is found
+# by asking it for something that costs it nothing.
+_SILENCE_S = 10.0
+_PROBE_TIMEOUT_S = 8.0
+# A file's deadline where none is given: the slowest USB 2 phones take some 2 MB/s.
+_SLOWEST_BYTES_PER_S = 1_000_000
+_FILE_TIMEOUT_S = 60.0
+_NO_SPACE = ("no space left", "enospc", "disk quota")
+
+
+class Device:
+    """A device behind an adb server. Constructing it sends nothing."""
+
+    def __init__(self, server: AdbServer, serial: str) -> None:
+        self.server = server
+        self.serial = serial
+
+    # -- commands -----------------------------------------------------------------------------------------------
+
+    def shell(
+        self,
+        command: str,
+        *,
+        timeout_s: float,
+        stdin: bytes | None = None,
+        check: bool = False,
+        doing: str = "",
+    ) -> ShellResult:
+        """Run a command line of the device's `sh`; its output is kept in memory, 64 MiB at most of each stream.
+
+        Args:
+            command: text for the shell; quote what comes from elsewhere.
+            timeout_s: wall-clock deadline; at it the command's process group is ended on the device.
+            stdin: standard input; without it the command sees an empty one.
+            check: raise for an exit code other than 0.
+            doing: what this is for, in the error for a device that goes away ("reading facts").
+
+        Raises:
+            ShellTimeout, DeviceLost, NoSuchDevice, DeviceOffline, DeviceUnauthorized, CommandFailed.
+        """
+        kept: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
+        truncated = False
+
+        def keep(stream: Stream, data: bytes) -> None:
+            nonlocal truncated
+            room = _MOST_OUTPUT_BYTES - len(kept[stream])
+            truncated |= len(data) > room
+            kept[stream] += data[: max(0, room)]
+
+        began = time.monotonic()
+        try:
+            code = self._execute(command, keep, timeout_s, stdin, doing)
+        except ShellTimeout as error:
+            error.stdout, error.stderr = bytes(kept["stdout"]), bytes(kept["stderr"])
+            raise
+        stdout, stderr = bytes(kept["stdout"]), bytes(kept["stderr"])
+        if check and code != 0:
+            raise CommandFailed(self.serial, command, code, stdout, stderr)
+        return ShellResult(stdout, stderr, code, time.monotonic() - began, truncated)
+
+    def shell_to_file(
+        self,
+        command: str,
+        stdout: Path | BinaryIO,
+        stderr: Path | BinaryIO,
+        *,
+        timeout_s: float,
+        doing: str = "",
+        on_output: Callable[[Literal["stdout", "stderr"], bytes], None] | None = None,
+    ) -> ShellResult:
+        """Run a command whose output goes to files as it comes, so that nothing is lost with the connection.
+
+        The result's `stdout` and `stderr` are empty. What arrived before a deadline or a lost device is in the files.
+
+        Raises:
+            As `shell`.
+        """
+        began = time.monotonic()
+        with contextlib.ExitStack() as stack:
+            files: dict[Stream, BinaryIO] = {
+                "stdout": stack.enter_context(stdout.open("wb", buffering=0)) if isinstance(stdout, Path) else stdout,
+                "stderr": stack.enter_context(stderr.open("wb", buffering=0)) if isinstance(stderr, Path) else stderr,
+            }
+
+            def keep(stream: Stream, data: bytes) -> None:
+                files[stream].write(data)
+                if on_output is not None:
+                    on_output(stream, data)
+
+            code = self._execute(command, keep, timeout_s, None, doing)
+        return ShellResult(b"", b"", code, time.monotonic() - began)
+
+    def _execute(
+        self, command: str, sink: Callable[[Stream, bytes], None], timeout_s: float, stdin: bytes | None, doing: str
+    ) -> int:
+        """The command's exit code; its process group is ended where it does not end by itself."""
+        doing = doing or f"running {command.split(maxsplit=1)[0] if command.split() else 'nothing'}"
+        reader = ShellReader(sink)
+        try:
+            with self._open(f"shell,v2,raw:{with_group_line(command)}", Deadline(timeout_s), doing) as wire:
+                start_stdin(wire, stdin or b"")
+                while not reader.feed(self._some(wire)):
+                    pass
+        except WireTimeout:
+            reader.flush()
+            self._end(reader.group)
+            raise ShellTimeout(self.serial, command, timeout_s) from None
+        except WireClosed:
+            reader.flush()
+            raise self._gone(doing) from None
+        except KeyboardInterrupt:
+            self._end(reader.group)
+            raise
+        assert reader.exit_code is not None
+        return reader.exit_code
+
+    def _some(self, wire: Wire) -> bytes:
+        """The next bytes; a silent device is asked whether it is still there."""
+        while True:
+            try:
+                return wire.receive_some(within_s=_SILENCE_S)
+            except WireTimeout:
+                wire.deadline.left_s()
+                if not self._answers():
+                    raise WireClosed("no answer") from None
+
+    def _answers(self) -> bool:
+        try:
+            self.stat("/", timeout_s=_PROBE_TIMEOUT_S)
+        except SyncFailed:
+            return True
+        except DevbenchError:
+            return False
+        return True
+
+    def _end(self, group: int | None) -> None:
+        """End a process group on the device, if the device is still there."""
+        if group is None or group <= 1:
+            return
+        with contextlib.suppress(DevbenchError, WireTimeout, WireClosed):
+            deadline = Deadline(_KILL_TIMEOUT_S)
+            reader = ShellReader(lambda stream, data: None)
+            command = f"kill -9 -{group} 2>/dev/null || kill -9 {group}"
+            with self._open(f"shell,v2,raw:{command}", deadline, "ending a process") as wire:
+                while not reader.feed(wire.receive_some()):
+                    pass
+
+    # -- files --------------------------------------------------------------------------------------------------
+
+    def push(
+        self,
+        local: Path,
+        remote: str,
+        *,
+        mode: int = 0o644,
+        timeout_s: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> None:
+        """Copy a file of this machine to the device.
+
+        Args:
+            local: the file.
+            remote: its path on the device; an existing file is replaced.
+            mode: permission bits.
+            timeout_s: wall-clock deadline; without it one that fits the size.
+            progress: told bytes done and bytes in all.
+
+        Raises:
+            InputError: `local` cannot be read.
+            DeviceFull, SyncFailed, DeviceLost and the errors of an unfit device.
+        """
+        try:
+            source = local.open("rb", buffering=0)
+        except OSError as error:
+            raise InputError(f"cannot read {local}: {error.strerror or error}") from None
+        with source:
+            info = os.fstat(source.fileno())
+            deadline = timeout_s if timeout_s is not None else _file_timeout_s(info.st_size)
+            with self._sync(remote, deadline, f"receiving {local.name}") as wire:
+                sync.send_file(
+                    wire, source, info.st_size, remote, mode, int(info.st_mtime), progress or (lambda done, total: None)
+                )
+
+    def pull(
+        self,
+        remote: str,
+        local: Path,
+        *,
+        timeout_s: float | None = None,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> int:
+        """Copy a file of the device to this machine; `local` appears only when it is complete. Gives its size.
+
+        Raises:
+            SyncFailed, DeviceLost and the errors of an unfit device.
+        """
+        found = self.stat(remote) if timeout_s is None or progress is not None else None
+        total = found.size_bytes if found else 0
+        deadline = timeout_s if timeout_s is not None else _file_timeout_s(total)
+        handle, name = tempfile.mkstemp(dir=local.parent, prefix=f".{local.name}.", suffix=".part")
+        part = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as target, self._sync(remote, deadline, f"sending {remote}") as wire:
+                done = 0
+
+                def take(data: bytes) -> None:
+                    nonlocal done
+                    target.write(data)
+                    done += len(data)
+                    if progress is not None:
+                        progress(done, total)
+
+                size = sync.receive_file(wire, remote, take)
+            part.replace(local)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+        return size
+
+    def stat(self, remote: str, *, timeout_s: float = 5.0) -> sync.FileStat | None:
+        """What is at `remote`, or `None`; sizes have 64 bits where the device can say them.
+
+        Raises:
+            SyncFailed: it cannot be looked at.
+        """
+        with self._sync(remote, timeout_s, f"looking at {remote}") as wire:
+            return sync.stat_file(wire, remote, v2="stat_v2" in self.features())
+
+    def list_dir(self, remote: str, *, timeout_s: float = 10.0) -> list[sync.FileStat]:
+        """The entries of a folder; empty where it is not there."""
+        with self._sync(remote, timeout_s, f"listing {remote}") as wire:
+            return list(sync.list_files(wire, remote, v2="ls_v2" in self.features()))
+
+    # -- state --------------------------------------------------------------------------------------------------
+
+    def features(self) -> frozenset[str]:
+        """The protocol features that device and server share, such as `shell_v2`; asked once."""
+        return self._features
+
+    @functools.cached_property
+    def _features(self) -> frozenset[str]:
+        deadline = Deadline(5.0)
+        try:
+            with Wire(self.server.endpoint.host, self.server.endpoint.port, deadline) as wire:
+                wire.request(f"host-serial:{self.serial}:features")
+                return frozenset(wire.text().split(","))
+        except WireRefused as error:
+            raise self._refused(str(error)) from None
+        except (WireClosed, WireTimeout):
+            raise self._gone("telling its features") from None
+
+    def state(self, timeout_s: float = 5.0) -> str:
+        """The server's word for the device's state; `absent` where it does not list it."""
+        known = {entry.serial: entry.state for entry in self.server.list_devices(timeout_s)}
+        return known.get(self.serial, "absent")
+
+    # -- connections --------------------------------------------------------------------------------------------
+
+    def _open(self, service: str, deadline: Deadline, doing: str) -> Wire:
+        """A connection on which the device runs `service`."""
+        endpoint = self.server.endpoint
+        try:
+            wire = Wire(endpoint.host, endpoint.port, deadline)
+        except WireClosed as error:
+            raise ServerUnavailable(endpoint.host, endpoint.port, str(error)) from None
+        try:
+            wire.request(f"host:transport:{self.serial}")
+            wire.request(service)
+        except WireRefused as error:
+            wire.close()
+            raise self._refused(str(error), doing) from None
+        except WireClosed:
+            wire.close()
+            raise self._gone(doing) from None
+        except BaseException:
+            wire.close()
+            raise
+        return wire
+
+    @contextlib.contextmanager
+    def _sync(self, remote: str, timeout_s: float, doing: str) -> Iterator[Wire]:
+        """A sync session whose errors are ours."""
+        try:
+            with self._open("sync:", Deadline(timeout_s), doing) as wire:
+                yield wire
+        except sync.SyncRefused as error:
+            if any(words in str(error).lower() for words in _NO_SPACE):
+                raise DeviceFull(self.serial, remote) from None
+            raise SyncFailed(self.serial, remote, str(error)) from None
+        except WireTimeout:
+            raise SyncFailed(self.serial, remote, f"not done after {timeout_s:g} s") from None
+        except WireClosed:
+            raise self._gone(doing) from None
+
+    def _refused(self, reason: str, doing: str = "") -> EnvironmentProblem:
+        """The error for what the server said against the device."""
+        words = reason.lower()
+        if "not found" in words:
+            if doing and self._was_seen():
+                return DeviceLost(self.serial, doing)
+            return NoSuchDevice(self.serial, self._known())
+        if "unauthorized" in words or "authorizing" in words:
+            return DeviceUnauthorized(self.serial)
+        if "offline" in words:
+            return DeviceOffline(self.serial)
+        if "closed" in words:
+            return self._gone(doing)
+        return EnvironmentProblem(f"{self.serial}: {' '.join(reason.split())}")
+
+    def _was_seen(self) -> bool:
+        return "_features" in self.__dict__
+
+    def _known(self) -> list[str]:
+        with contextlib.suppress(DevbenchError):
+            return [entry.serial for entry in self.server.list_devices()]
+        return []
+
+    def _gone(self, doing: str) -> EnvironmentProblem:
+        """The error for a connection that ended by itself: the server's end, or the device's."""
+        try:
+            self.server.version(timeout_s=2.0)
+        except ServerUnavailable as error:
+            return error
+        return DeviceLost(self.serial, doing or "being asked")
+
+
+def _file_timeout_s(size_bytes: int) -> float:
+    return _FILE_TIMEOUT_S + size_bytes / _SLOWEST_BYTES_PER_S
+
+

@@ -1,0 +1,122 @@
+"""What can go wrong between this machine and a device, each with its fields and one readable line.
+
+`transient` tells a fault that trying again may mend (a lost connection) from one that stays (no such device).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from devbench.errors import EnvironmentProblem
+
+
+class AdbNotFound(EnvironmentProblem):
+    """No adb binary on PATH, in the Android SDK or in the adbutils wheel."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "no adb was found", hint="install Android's platform-tools and put adb on PATH, or set ANDROID_HOME"
+        )
+
+
+class ServerUnavailable(EnvironmentProblem):
+    """The adb server cannot be reached or does not answer as one."""
+
+    transient = True
+
+    def __init__(self, host: str, port: int, reason: str) -> None:
+        super().__init__(
+            f"the adb server at {host}:{port} cannot be used: {reason}",
+            hint="`devbench doctor` checks it; ANDROID_ADB_SERVER_HOST and ANDROID_ADB_SERVER_PORT choose another",
+        )
+        self.host, self.port, self.reason = host, port, reason
+
+
+class NoSuchDevice(EnvironmentProblem):
+    """The adb server knows no device of that serial."""
+
+    def __init__(self, serial: str, known: Sequence[str] = ()) -> None:
+        listed = ", ".join(known[:8]) if known else "none"
+        super().__init__(f"no device {serial!r} is connected (connected: {listed})", hint="see `devbench devices`")
+        self.serial, self.known = serial, tuple(known)
+
+
+class DeviceOffline(EnvironmentProblem):
+    """The device is listed and does not answer."""
+
+    transient = True
+
+    def __init__(self, serial: str) -> None:
+        super().__init__(f"{serial} is offline", hint="reconnect its cable, or reboot it; for TCP: `adb connect` again")
+        self.serial = serial
+
+
+class DeviceUnauthorized(EnvironmentProblem):
+    """The device has not accepted this machine's key."""
+
+    def __init__(self, serial: str) -> None:
+        super().__init__(
+            f"{serial} has not authorized this computer", hint="unlock it and accept the USB debugging question"
+        )
+        self.serial = serial
+
+
+class DeviceLost(EnvironmentProblem):
+    """The device went away in the middle of something."""
+
+    transient = True
+
+    def __init__(self, serial: str, doing: str) -> None:
+        super().__init__(f"{serial} went away while {doing}", hint="check its cable and power, then run again")
+        self.serial, self.doing = serial, doing
+
+
+class ShellTimeout(EnvironmentProblem):
+    """A command did not end by its deadline; its process group on the device has been ended."""
+
+    transient = True
+
+    def __init__(self, serial: str, command: str, timeout_s: float, stdout: bytes = b"", stderr: bytes = b"") -> None:
+        super().__init__(f"{serial}: no end after {timeout_s:g} s of: {shortened(command)}")
+        self.serial, self.command, self.timeout_s = serial, command, timeout_s
+        self.stdout, self.stderr = stdout, stderr
+
+
+class CommandFailed(EnvironmentProblem):
+    """A command that must succeed ended with another exit code."""
+
+    def __init__(self, serial: str, command: str, exit_code: int, stdout: bytes, stderr: bytes) -> None:
+        said = (stderr.strip() or stdout.strip()).decode("utf-8", "replace")
+        super().__init__(f"{serial}: exit code {exit_code} of {shortened(command)}: {shortened(said, 200)}")
+        self.serial, self.command, self.exit_code = serial, command, exit_code
+        self.stdout, self.stderr = stdout, stderr
+
+
+class SyncFailed(EnvironmentProblem):
+    """A file could not be moved to or from the device; `reason` is the device's own text."""
+
+    def __init__(self, serial: str, remote: str, reason: str) -> None:
+        super().__init__(f"{serial}: {remote}: {reason}")
+        self.serial, self.remote, self.reason = serial, remote, reason
+
+
+class DeviceFull(EnvironmentProblem):
+    """The device has no room for a file."""
+
+    def __init__(
+        self, serial: str, remote: str, needed_bytes: int | None = None, free_bytes: int | None = None
+    ) -> None:
+        room = ""
+        if needed_bytes is not None and free_bytes is not None:
+            room = f": {needed_bytes / 1e6:.1f} MB needed, {free_bytes / 1e6:.1f} MB free"
+        super().__init__(
+            f"{serial} has no room for {remote}{room}", hint="free space on the device (/data) and run again"
+        )
+        self.serial, self.remote = serial, remote
+        self.needed_bytes, self.free_bytes = needed_bytes, free_bytes
+
+
+def shortened(text: str, most: int = 80) -> str:
+    """`text` on one line of at most that many characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= most else line[: most - 1] + "…"

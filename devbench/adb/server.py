@@ -1,0 +1,245 @@
+"""The adb server: found, started, asked for its devices; knows no device's inside.
+
+`ANDROID_ADB_SERVER_HOST` and `ANDROID_ADB_SERVER_PORT` (or `ADB_SERVER_SOCKET=tcp:host:port`) choose the server, as
+they do for adb itself. An adb on PATH or in the Android SDK is preferred to the one in the adbutils wheel, so that two
+versions do not fight over one server.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import shutil
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbench.adb.errors import AdbNotFound, NoSuchDevice, ServerUnavailable
+from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout
+from devbench.errors import EnvironmentProblem, InputError
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+
+_DEFAULT_PORT = 5037
+_LOCAL = {"127.0.0.1", "localhost", "::1"}
+_POLL_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    host: str = "127.0.0.1"
+    port: int = _DEFAULT_PORT
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEntry:
+    """A line of the server's list. `state` is `device` when ready; else `offline`, `unauthorized`, …"""
+
+    serial: str
+    state: str
+    product: str = ""
+    model: str = ""
+    device: str = ""
+    transport_id: int | None = None
+    detail: str = ""
+
+
+def endpoint_from_env() -> Endpoint:
+    """Where the server is, by the environment.
+
+    Raises:
+        InputError: a variable holds no port.
+    """
+    whole = os.environ.get("ADB_SERVER_SOCKET", "")
+    if whole:
+        host, _, port = whole.removeprefix("tcp:").rpartition(":")
+        return Endpoint(host or "127.0.0.1", _port(port, "ADB_SERVER_SOCKET"))
+    host = os.environ.get("ANDROID_ADB_SERVER_HOST") or "127.0.0.1"
+    text = os.environ.get("ANDROID_ADB_SERVER_PORT")
+    return Endpoint(host, _port(text, "ANDROID_ADB_SERVER_PORT") if text else _DEFAULT_PORT)
+
+
+def _port(text: str, variable: str) -> int:
+    if text.isdigit() and 0 < int(text) < 65536:
+        return int(text)
+    raise InputError(f"{variable}: {text!r} is not a port", hint="for example 5037")
+
+
+def find_adb() -> Path:
+    """The adb binary: on PATH, in the Android SDK, or the one that adbutils' wheel carries.
+
+    Raises:
+        AdbNotFound: there is none.
+    """
+    name = "adb.exe" if sys.platform == "win32" else "adb"
+    on_path = shutil.which("adb")
+    if on_path:
+        return Path(on_path)
+    for variable in ("ANDROID_HOME", "ANDROID_SDK_ROOT"):
+        sdk = os.environ.get(variable)
+        if sdk and (Path(sdk) / "platform-tools" / name).is_file():
+            return Path(sdk) / "platform-tools" / name
+    # Found without importing adbutils, which takes longer than `devbench devices` should.
+    spec = importlib.util.find_spec("adbutils")
+    for folder in (spec.submodule_search_locations or []) if spec else []:
+        binary = Path(folder) / "binaries" / name
+        if binary.is_file():
+            return binary
+    raise AdbNotFound
+
+
+class AdbServer:
+    """A client of one adb server; each call is a connection of its own, so that threads can share it."""
+
+    def __init__(self, endpoint: Endpoint | None = None, adb: Path | None = None) -> None:
+        self.endpoint = endpoint or endpoint_from_env()
+        self._adb = adb
+
+    def ensure_running(self, deadline_s: float = 20.0) -> int:
+        """The server's version, after starting it if need be (only where it is on this machine).
+
+        Raises:
+            ServerUnavailable, AdbNotFound.
+        """
+        try:
+            return self.version()
+        except ServerUnavailable:
+            if self.endpoint.host not in _LOCAL:
+                raise
+        self._start(deadline_s)
+        return self.version()
+
+    def _start(self, deadline_s: float) -> None:
+        adb = self._adb or find_adb()
+        # The daemon keeps what it inherits: with a pipe of ours it would hold our caller's output open for good.
+        command = [str(adb), "-P", str(self.endpoint.port), "start-server"]
+        try:
+            subprocess.run(
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                timeout=deadline_s,
+                check=False,
+                close_fds=True,
+            )
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise ServerUnavailable(self.endpoint.host, self.endpoint.port, f"{adb} does not start it: {error}") from None
+
+    def version(self, timeout_s: float = 5.0) -> int:
+        """The protocol version of the running server, such as 41."""
+        answer = self._ask("host:version", timeout_s)
+        try:
+            return int(answer, 16)
+        except ValueError:
+            raise ServerUnavailable(
+                self.endpoint.host, self.endpoint.port, f"its version is {answer[:20]!r}"
+            ) from None
+
+    def list_devices(self, timeout_s: float = 5.0) -> list[DeviceEntry]:
+        """All devices that the server knows, in whatever state."""
+        return parse_device_list(self._ask("host:devices-l", timeout_s))
+
+    def connect(self, address: str, timeout_s: float = 10.0) -> None:
+        """Connect to a device over TCP; nothing happens where it is connected already.
+
+        Raises:
+            EnvironmentProblem: the server's own words on why not.
+        """
+        answer = self._ask(f"host:connect:{address}", timeout_s)
+        if not answer.startswith(("connected to", "already connected to")):
+            raise EnvironmentProblem(f"{address}: {' '.join(answer.split())}", hint="is it on, and reachable from here?")
+
+    def disconnect(self, address: str, timeout_s: float = 5.0) -> None:
+        """Forget a device that was connected over TCP."""
+        self._ask(f"host:disconnect:{address}", timeout_s)
+
+    def wait_for(self, serial: str, timeout_s: float) -> None:
+        """Wait until the device is ready.
+
+        Raises:
+            NoSuchDevice, DeviceOffline, DeviceUnauthorized: it is not, after that time.
+        """
+        from devbench.adb.errors import DeviceOffline, DeviceUnauthorized
+
+        end = time.monotonic() + timeout_s
+        while True:
+            known = self.list_devices(timeout_s=max(0.1, min(5.0, end - time.monotonic())))
+            entry = next((entry for entry in known if entry.serial == serial), None)
+            if entry is not None and entry.state == "device":
+                return
+            if time.monotonic() >= end:
+                if entry is None:
+                    raise NoSuchDevice(serial, [entry.serial for entry in known])
+                raise DeviceUnauthorized(serial) if entry.state == "unauthorized" else DeviceOffline(serial)
+            time.sleep(_POLL_S)
+
+    def track(self, stop: threading.Event) -> Iterator[list[DeviceEntry]]:
+        """The list of devices each time it changes, until `stop` is set.
+
+        Raises:
+            ServerUnavailable: the server went away.
+        """
+        try:
+            with Wire(self.endpoint.host, self.endpoint.port, Deadline(None)) as wire:
+                wire.request("host:track-devices-l")
+                head = b""
+                while not stop.is_set():
+                    try:
+                        head += wire.receive_some(4 - len(head), within_s=0.2)
+                    except WireTimeout:
+                        continue
+                    if len(head) == 4:
+                        yield parse_device_list(wire.receive(int(head, 16)).decode("utf-8", "replace"))
+                        head = b""
+        except (WireClosed, WireRefused, ValueError) as error:
+            raise ServerUnavailable(self.endpoint.host, self.endpoint.port, str(error)) from None
+
+    def device(self, serial: str) -> Device:
+        """The device of that serial; nothing is sent yet."""
+        from devbench.adb.device import Device
+
+        return Device(self, serial)
+
+    def _ask(self, service: str, timeout_s: float) -> str:
+        try:
+            with Wire(self.endpoint.host, self.endpoint.port, Deadline(timeout_s)) as wire:
+                wire.request(service)
+                return wire.text()
+        except WireRefused as error:
+            raise EnvironmentProblem(f"adb server: {error}") from None
+        except WireTimeout:
+            reason = f"no answer within {timeout_s:g} s"
+            raise ServerUnavailable(self.endpoint.host, self.endpoint.port, reason) from None
+        except WireClosed as error:
+            raise ServerUnavailable(self.endpoint.host, self.endpoint.port, str(error)) from None
+
+
+def parse_device_list(text: str) -> list[DeviceEntry]:
+    """The server's long list: a line per device, serial, state and `key:value` words."""
+    entries = []
+    for line in text.splitlines():
+        words = line.split()
+        if len(words) < 2:
+            continue
+        pairs = dict(word.split(":", 1) for word in words[2:] if ":" in word)
+        number = pairs.get("transport_id", "")
+        entries.append(
+            DeviceEntry(
+                serial=words[0],
+                # "no permissions (…)" is a state of two words.
+                state="no permissions" if words[1] == "no" else words[1],
+                product=pairs.get("product", ""),
+                model=pairs.get("model", "").replace("_", " "),
+                device=pairs.get("device", ""),
+                transport_id=int(number) if number.isdigit() else None,
+                detail=" ".join(words[2:]) if words[1] != "device" else "",
+            )
+        )
+    return entries

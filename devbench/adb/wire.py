@@ -1,0 +1,139 @@
+"""A connection to the adb server with a wall-clock deadline over everything it does; knows no service.
+
+The protocol is that of adb's OVERVIEW.TXT and SERVICES.TXT: a request is four hexadecimal digits of length and the
+text; the answer OKAY, or FAIL with a text of the same form. adbutils' own connection has deadlines only per receive,
+which output that trickles in never meets, and sleeps 10 ms at each close; hence plain sockets here.
+"""
+
+from __future__ import annotations
+
+import socket
+import time
+from types import TracebackType
+
+_CONNECT_TIMEOUT_S = 5.0
+_BUFFER_BYTES = 1 << 20
+_MOST_TEXT_BYTES = 1 << 20
+
+
+class WireClosed(Exception):
+    """The other end closed the connection, or the connection broke."""
+
+
+class WireTimeout(Exception):
+    """The deadline passed."""
+
+
+class WireRefused(Exception):
+    """The server answered FAIL; the text is its reason."""
+
+
+class Deadline:
+    """A moment on the monotonic clock; `None` seconds means never."""
+
+    def __init__(self, timeout_s: float | None) -> None:
+        self._end = None if timeout_s is None else time.monotonic() + timeout_s
+
+    def left_s(self) -> float | None:
+        """Seconds that are left, `None` for no deadline.
+
+        Raises:
+            WireTimeout: none are left.
+        """
+        if self._end is None:
+            return None
+        left = self._end - time.monotonic()
+        if left <= 0:
+            raise WireTimeout
+        return left
+
+
+class Wire:
+    """One TCP connection to the adb server."""
+
+    def __init__(self, host: str, port: int, deadline: Deadline) -> None:
+        left = deadline.left_s()
+        timeout_s = _CONNECT_TIMEOUT_S if left is None else min(left, _CONNECT_TIMEOUT_S)
+        try:
+            self.socket = socket.create_connection((host, port), timeout=timeout_s)
+        except OSError as error:
+            raise WireClosed(str(error)) from None
+        self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self.deadline = deadline
+
+    def __enter__(self) -> Wire:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        self.socket.close()
+
+    def request(self, service: str) -> None:
+        """Ask for a service and take its OKAY.
+
+        Raises:
+            WireRefused, WireClosed, WireTimeout.
+        """
+        data = service.encode()
+        self.send(b"%04x" % len(data) + data)
+        answer = self.receive(4)
+        if answer == b"FAIL":
+            raise WireRefused(self.text())
+        if answer != b"OKAY":
+            raise WireClosed(f"answered {answer!r} to {service.split(':')[0]}")
+
+    def text(self) -> str:
+        """A text behind four hexadecimal digits of length."""
+        try:
+            size = int(self.receive(4), 16)
+        except ValueError:
+            raise WireClosed("sent a length that is no number") from None
+        return self.receive(size).decode("utf-8", "replace")
+
+    def send(self, data: bytes | memoryview | bytearray) -> None:
+        """Send all of `data`."""
+        try:
+            self.socket.settimeout(self.deadline.left_s())
+            self.socket.sendall(data)
+        except TimeoutError:
+            raise WireTimeout from None
+        except OSError as error:
+            raise WireClosed(str(error)) from None
+
+    def receive(self, size: int) -> bytes:
+        """Exactly `size` bytes."""
+        if size > _MOST_TEXT_BYTES:
+            raise WireClosed(f"announced {size} bytes at once")
+        data = bytearray()
+        while len(data) < size:
+            data += self.receive_some(size - len(data))
+        return bytes(data)
+
+    def receive_some(self, most: int = _BUFFER_BYTES, within_s: float | None = None) -> bytes:
+        """What is there, at least one byte.
+
+        Args:
+            most: bytes to take at most.
+            within_s: give up after so long although the deadline is later.
+
+        Raises:
+            WireTimeout: the deadline, or `within_s`, passed.
+            WireClosed: the other end is done.
+        """
+        left = self.deadline.left_s()
+        if within_s is not None and (left is None or within_s < left):
+            left = within_s
+        try:
+            self.socket.settimeout(left)
+            data = self.socket.recv(most)
+        except TimeoutError:
+            raise WireTimeout from None
+        except OSError as error:
+            raise WireClosed(str(error)) from None
+        if not data:
+            raise WireClosed("closed the connection")
+        return data

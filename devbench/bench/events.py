@@ -1,0 +1,58 @@
+"""What a run tells whoever watches it; knows no terminal."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from devbench.results.records import DeviceRecord, JobRecord, RepetitionRecord
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceReady:
+    """Facts are read, the binary is chosen; `steps` repetitions lie ahead on this device."""
+
+    serial: str
+    device: DeviceRecord
+    steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class FilePushed:
+    """Progress of a file on its way to the device."""
+
+    serial: str
+    name: str
+    done_bytes: int
+    total_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepetitionStarted:
+    serial: str
+    job: JobRecord
+    purpose: str
+    index: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class RepetitionDone:
+    """`skipped` later repetitions of the same job will not run, since they would fail in the same way."""
+
+    serial: str
+    job: JobRecord
+    repetition: RepetitionRecord
+    skipped: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFinished:
+    """The device has no more work; `error` says why where it ended early."""
+
+    serial: str
+    error: str = ""
+
+
+Event = DeviceReady | FilePushed | RepetitionStarted | RepetitionDone | DeviceFinished
+Listener = Callable[[Event], None]

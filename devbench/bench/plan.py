@@ -1,0 +1,81 @@
+"""What is to be measured: models × delegates × threads on devices, as jobs; does no input or output."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from devbench.models.tflite_file import ModelFile
+from devbench.tool.case import Delegate, Require, ToolOptions
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A model under a delegate with options, independent of any device."""
+
+    model: ModelFile
+    delegate: Delegate
+    options: ToolOptions
+    require: Require
+
+    @property
+    def title(self) -> str:
+        threads = self.options.num_threads
+        return f"{self.model.name} · {self.delegate.name}" + (f" · {threads} threads" if threads else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How often and how long.
+
+    Attributes:
+        repetitions: processes per job that measure latency.
+        profile_repetitions: processes per job that measure operators and memory; their latency is not used.
+        repetition_timeout_s: deadline of one process, `None` for one derived from the tool's own limits.
+    """
+
+    repetitions: int = 5
+    profile_repetitions: int = 1
+    repetition_timeout_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All cases of a run and how to run them; each device runs every case."""
+
+    cases: tuple[Case, ...]
+    limits: Limits = field(default_factory=Limits)
+    binary_name: str | None = None
+
+
+def make_cases(
+    models: Sequence[ModelFile],
+    delegates: Sequence[Delegate],
+    threads: Sequence[int | None],
+    options: ToolOptions,
+    require: Require | None = None,
+) -> tuple[Case, ...]:
+    """Every combination, each once, in the order given. `require` overrides what the delegate's own entry says."""
+    from dataclasses import replace
+
+    cases = [
+        Case(model, delegate, replace(options, num_threads=count), require or delegate.require)
+        for model, delegate, count in itertools.product(models, delegates, threads)
+    ]
+    return tuple(dict.fromkeys(cases))
+
+
+# Loading a model, building GPU kernels or compiling for an NPU can take this long before the first inference.
+_START_BUDGET_S = 120.0
+
+
+def repetition_deadline_s(options: ToolOptions, limits: Limits) -> float:
+    """Deadline of one process in seconds.
+
+    `max_secs` bounds warm-up and main phase separately and neither cuts a run short, so that the tool may rightly
+    take its start, twice `max_secs` and one overshooting run in each phase (reckoned within the start's budget).
+    """
+    if limits.repetition_timeout_s is not None:
+        return limits.repetition_timeout_s
+    return _START_BUDGET_S + 2 * options.max_secs

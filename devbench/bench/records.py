@@ -1,0 +1,169 @@
+"""From what the parser and the device layer found to what the store keeps; does no input or output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from typing import Any
+
+from devbench.bench.plan import Case
+from devbench.bench.script import ScriptOutput
+from devbench.device.facts import DeviceFacts
+from devbench.device.facts import to_json as facts_to_json
+from devbench.device.profiles import DeviceProfile
+from devbench.results.records import (
+    BinaryRecord,
+    DeviceRecord,
+    JobRecord,
+    ModelRecord,
+    OperatorRecord,
+    Purpose,
+    RepetitionRecord,
+)
+from devbench.tool.binaries import Binary
+from devbench.tool.measurement import DelegateUse, Failure, Measurement, Profile
+from devbench.tool.parse import to_json
+
+# A hostile profile must not fill the store; the largest known model has some 2,300 operators.
+_MOST_OPERATORS = 20_000
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """One process of the tool as the session saw it."""
+
+    started_utc: datetime
+    finished_utc: datetime
+    duration_s: float
+    argv: tuple[str, ...]
+    raw_path: str
+    output: ScriptOutput
+    conditions_before: Mapping[str, Any] | None
+    conditions_after: Mapping[str, Any] | None
+    host_overhead_ms: float | None
+
+
+def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
+    """The device as the store keeps it; virtual where either the device or its profile says so."""
+    return DeviceRecord(
+        key=facts.key,
+        serial=facts.serial,
+        title=facts.title,
+        virtual=facts.virtual or profile.virtual,
+        profile=profile.name,
+        facts=facts_to_json(facts),
+    )
+
+
+def job_record(run_id: str, number: int, case: Case, device: DeviceRecord, binary: Binary, sha256: str) -> JobRecord:
+    """A case on a device. `sha256` is the hash of the binary's file."""
+    options = asdict(case.options)
+    options["delegate_flags"] = dict(case.delegate.litert_flags if binary.tool == "litert" else case.delegate.flags)
+    options["operator_count"] = case.model.operator_count
+    return JobRecord(
+        run_id=run_id,
+        number=number,
+        device=device,
+        model=ModelRecord(sha256=case.model.sha256, name=case.model.name, size_bytes=case.model.size_bytes),
+        binary=BinaryRecord(
+            sha256=sha256,
+            name=binary.name,
+            version=binary.version,
+            abi=binary.abi,
+            flavour=binary.flavour,
+            tool=binary.tool,
+        ),
+        delegate=case.delegate.name,
+        delegate_title=case.delegate.title,
+        threads=case.options.num_threads,
+        require=case.require,
+        options=options,
+    )
+
+
+def repetition_record(
+    job: JobRecord, case: Case, index: int, purpose: Purpose, ran: Ran, measured: Measurement, failure: Failure | None
+) -> RepetitionRecord:
+    """One repetition as the store keeps it.
+
+    A failed repetition carries no latency and no start-up time: whatever the tool printed stays in `measurement` and
+    in the raw output, where nobody takes it for a result of the delegate that was asked for. A profile repetition
+    carries memory and operators but no latency, since profiling costs time.
+    """
+    ok = failure is None
+    timed = ok and purpose == "latency"
+    runs = measured.runs
+    use = delegate_use(case, measured)
+    return RepetitionRecord(
+        run_id=job.run_id,
+        job_number=job.number,
+        index=index,
+        purpose=purpose,
+        started_utc=ran.started_utc,
+        finished_utc=ran.finished_utc,
+        duration_s=ran.duration_s,
+        argv=ran.argv,
+        status="ok" if ok else "failed",
+        failure_kind=None if failure is None else failure.kind.value,
+        failure_message=None if failure is None else failure.message,
+        exit_code=ran.output.exit_code,
+        raw_path=ran.raw_path,
+        measurement=to_json(measured),
+        init_us=measured.init_us if timed else None,
+        first_inference_us=measured.first_inference_us if timed else None,
+        warmup_avg_us=measured.warmup_avg_us if timed else None,
+        latency_avg_us=measured.inference_avg_us if timed else None,
+        latency_min_us=runs.min_us if timed and runs else None,
+        latency_max_us=runs.max_us if timed and runs else None,
+        latency_std_us=runs.std_us if timed and runs else None,
+        latency_median_us=runs.median_us if timed and runs else None,
+        inferences=runs.count if timed and runs else None,
+        init_memory_mb=measured.memory.init_mb if ok else None,
+        overall_memory_mb=measured.memory.overall_mb if ok else None,
+        peak_memory_mb=measured.memory.peak_mb if ok else None,
+        vm_hwm_kb=ran.output.vm_hwm_kb if ok else None,
+        pss_peak_kb=ran.output.pss_peak_kb if ok else None,
+        delegate_applied=use.applied if use else None,
+        nodes_delegated=use.nodes_delegated if use else None,
+        nodes_total=use.nodes_total if use else None,
+        partitions=use.kernels if use else None,
+        on_device_ms=ran.output.on_device_ms,
+        host_overhead_ms=ran.host_overhead_ms,
+        conditions_before=ran.conditions_before,
+        conditions_after=ran.conditions_after,
+        operators=operator_records(measured) if ok else (),
+    )
+
+
+def delegate_use(case: Case, measured: Measurement) -> DelegateUse | None:
+    """What the tool said about the delegate that the case asked for; `None` for the plain CPU or where it said nothing."""
+    wanted = {name.casefold() for name in case.delegate.reported_as}
+    return next((use for use in measured.delegates if use.name.casefold() in wanted), None)
+
+
+def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
+    """The operator tables of both phases, in run order, the rows inside delegates behind the others of their phase."""
+    rows: list[OperatorRecord] = []
+    profiles: list[tuple[Any, Profile | None]] = [("init", measured.profile_init), ("runs", measured.profile_runs)]
+    for phase, profile in profiles:
+        if profile is None:
+            continue
+        inside = [False] * len(profile.ops) + [True] * len(profile.delegate_ops)
+        for position, (op, is_inside) in enumerate(zip((*profile.ops, *profile.delegate_ops), inside, strict=True)):
+            rows.append(
+                OperatorRecord(
+                    phase=phase,
+                    position=position,
+                    type=op.type,
+                    name=op.name,
+                    node=op.node,
+                    avg_ms=op.avg_ms,
+                    first_ms=op.first_ms,
+                    pct=op.pct,
+                    mem_kb=op.mem_kb,
+                    times_called=op.times_called,
+                    inside_delegate=is_inside,
+                )
+            )
+    return tuple(rows[:_MOST_OPERATORS])

@@ -1,0 +1,131 @@
+"""A whole run: devices in parallel, each in a thread of its own; stores everything, prints nothing.
+
+Ctrl-C ends the processes on the devices, keeps what was measured and closes the run as interrupted.
+"""
+
+from __future__ import annotations
+
+import shlex
+import socket
+import sys
+import threading
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from devbench import __version__
+from devbench.bench.events import DeviceFinished, Listener
+from devbench.bench.plan import Plan
+from devbench.bench.session import DeviceSession
+from devbench.errors import DevbenchError
+from devbench.paths import cache_dir
+from devbench.results.records import RunRecord, RunStatus
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.results.store import Store
+
+_POLL_S = 0.2
+# After Ctrl-C a device that does not answer is left behind after this long; the next run on it tidies up.
+_LEAVE_BEHIND_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class RunOutcome:
+    """How a run ended. `errors` holds what ended a device early, by serial."""
+
+    run_id: str
+    status: RunStatus
+    errors: Mapping[str, DevbenchError]
+
+
+def run(
+    plan: Plan,
+    devices: Sequence[Device],
+    store: Store,
+    *,
+    run_id: str,
+    listener: Listener,
+    labels: Mapping[str, str] | None = None,
+    options: Mapping[str, Any] | None = None,
+) -> RunOutcome:
+    """Run the plan on all devices at once and store every repetition as it ends.
+
+    Args:
+        plan: what to measure; each device runs all of it.
+        devices: connected devices.
+        store: where results go; written by one thread per device.
+        run_id: id of the new run.
+        listener: told of every step, from the devices' threads.
+        labels: free words kept with the run.
+        options: how the run was asked for, kept with it.
+    """
+    store.create_run(
+        RunRecord(
+            run_id=run_id,
+            started_utc=datetime.now(timezone.utc),
+            command=shlex.join(["devbench", *sys.argv[1:]]),
+            devbench_version=__version__,
+            host=socket.gethostname(),
+            options=dict(options or {}),
+            labels=dict(labels or {}),
+        )
+    )
+    incoming = cache_dir() / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
+    sessions = [
+        DeviceSession(
+            device,
+            plan,
+            store,
+            run_id,
+            first_number=1 + number * len(plan.cases),
+            listener=listener,
+            incoming=incoming,
+        )
+        for number, device in enumerate(devices)
+    ]
+    errors: dict[str, DevbenchError] = {}
+    crashes: list[BaseException] = []
+
+    def work(session: DeviceSession) -> None:
+        problem: DevbenchError | None = None
+        try:
+            session.run()
+        except DevbenchError as error:
+            problem = errors[session.serial] = error
+        except BaseException as error:
+            crashes.append(error)
+            problem = DevbenchError(f"devbench failed on {session.serial}: {error!r}")
+        listener(DeviceFinished(session.serial, str(problem) if problem else ""))
+
+    threads = [threading.Thread(target=work, args=(session,), daemon=True) for session in sessions]
+    status: RunStatus = "done"
+    try:
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(_POLL_S)
+    except KeyboardInterrupt:
+        status = "interrupted"
+        _stop(sessions, threads)
+    if status == "done" and (crashes or (errors and len(errors) == len(sessions))):
+        status = "failed"
+    store.finish_run(run_id, status, datetime.now(timezone.utc))
+    if crashes:
+        raise crashes[0]
+    return RunOutcome(run_id, status, dict(errors))
+
+
+def _stop(sessions: Sequence[DeviceSession], threads: Sequence[threading.Thread]) -> None:
+    """End the work on all devices at once; a second Ctrl-C stops the waiting."""
+    stoppers = [threading.Thread(target=session.interrupt, daemon=True) for session in sessions]
+    try:
+        for stopper in stoppers:
+            stopper.start()
+        for thread in (*stoppers, *threads):
+            thread.join(_LEAVE_BEHIND_S)
+    except KeyboardInterrupt:
+        return

@@ -1,0 +1,155 @@
+"""The one shell script that a repetition is on the device, and taking its output apart again; does no input or output.
+
+A repetition is a single shell session, since each session costs a round trip and a process on the device. Around the
+tool's own output the script prints sections of its own (process id, conditions, samples of /proc, exit code), each
+behind a marker line with a random word, which nothing that the tool prints can imitate. The tool's output itself is
+not touched: it goes to the same standard output and error.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from dataclasses import dataclass
+
+# Reads VmHWM and PSS of a process with shell built-ins alone, since a fork costs more than the reading. The peak of PSS
+# is the largest sample, VmHWM the last one. Only sampled where latency is not measured.
+_SAMPLER = r"""
+_db_hwm= _db_pss=0
+while [ -d /proc/$_db_tool ]; do
+  while IFS=' 	' read -r _db_key _db_value _db_unit; do
+    case $_db_key in VmHWM:) _db_hwm=$_db_value; break;; esac
+  done < /proc/$_db_tool/status
+  while IFS=' 	' read -r _db_key _db_value _db_unit; do
+    case $_db_key in Pss:) [ "$_db_value" -gt "$_db_pss" ] && _db_pss=$_db_value; break;; esac
+  done < /proc/$_db_tool/smaps_rollup
+  echo "$_db_hwm $_db_pss" > @SAMPLES@
+  sleep 0.05
+done
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class ScriptOutput:
+    """A repetition's standard output taken apart.
+
+    Attributes:
+        tool_stdout: what the tool printed, and nothing else.
+        exit_code: of the tool; `None` where the script did not get that far.
+        conditions_before, conditions_after: text for the conditions parser; `None` where not asked or not reached.
+        on_device_ms: time of the tool's process by the device's clock, where its shell has one.
+        vm_hwm_kb, pss_peak_kb: from /proc, where sampled and allowed.
+    """
+
+    tool_stdout: bytes
+    exit_code: int | None = None
+    conditions_before: str | None = None
+    conditions_after: str | None = None
+    on_device_ms: float | None = None
+    vm_hwm_kb: int | None = None
+    pss_peak_kb: int | None = None
+
+
+def build_script(
+    command: str,
+    *,
+    marker: str,
+    pid_file: str,
+    owner: str,
+    work_dir: str,
+    conditions_command: str,
+    before: bool,
+    sample_memory: bool,
+) -> str:
+    """The script as text for the device's `sh`.
+
+    Args:
+        command: the quoted command line of the tool.
+        marker: a random word, unique to this repetition.
+        pid_file: file on the device that holds the process group and its owner.
+        owner: who measures, one word.
+        work_dir: folder in which the tool runs.
+        conditions_command: prints the device's conditions.
+        before: whether to take conditions before the tool too; they can be those taken after the last repetition.
+        sample_memory: whether to sample /proc while the tool runs.
+    """
+    samples = f"{pid_file}.mem"
+    lines = [
+        f"echo $$ {shlex.quote(owner)} > {shlex.quote(pid_file)}",
+        f"cd {shlex.quote(work_dir)} || exit 125",
+    ]
+    if before:
+        lines += [f"echo {marker}:before", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null"]
+    lines.append(f'echo {marker}:tool; _db_start="$EPOCHREALTIME"')
+    if sample_memory:
+        sampler = _SAMPLER.replace("@SAMPLES@", shlex.quote(samples))
+        lines += [
+            f": > {shlex.quote(samples)}",
+            f"{command} </dev/null &",
+            "_db_tool=$!",
+            f"( {sampler} ) >/dev/null 2>&1 </dev/null &",
+            "_db_sampler=$!",
+            "wait $_db_tool; _db_code=$?",
+            'echo; echo "' + marker + ':exit $_db_code $_db_start $EPOCHREALTIME"',
+            "kill $_db_sampler 2>/dev/null; wait $_db_sampler 2>/dev/null",
+            f"echo {marker}:memory; cat {shlex.quote(samples)}; rm -f {shlex.quote(samples)}",
+        ]
+    else:
+        lines += [
+            f"{command} </dev/null; _db_code=$?",
+            'echo; echo "' + marker + ':exit $_db_code $_db_start $EPOCHREALTIME"',
+        ]
+    lines += [f"echo {marker}:after", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null", f"echo; echo {marker}:end"]
+    return "\n".join(lines)
+
+
+def split_output(stdout: bytes, marker: str) -> ScriptOutput:
+    """Take a repetition's standard output apart; whatever is missing at the end is `None` in the answer."""
+    word = re.escape(marker.encode())
+    parts = re.split(rb"(?:(?<=\n)|\A)" + word + rb":(before|tool|exit[^\n]*|memory|after|end)\r?\n", stdout)
+    sections = {parts[i].split(b" ")[0].decode(): (parts[i], parts[i + 1]) for i in range(1, len(parts) - 1, 2)}
+
+    def text(name: str) -> str | None:
+        return sections[name][1].decode("utf-8", "replace") if name in sections else None
+
+    tool = sections["tool"][1] if "tool" in sections else (b"" if sections else parts[0])
+    exit_code, on_device_ms = _exit(sections["exit"][0]) if "exit" in sections else (None, None)
+    if "exit" in sections:
+        # The line end that the script put before its marker is not the tool's: with it, text that the tool left cut
+        # in the middle of a number would look whole.
+        tool = tool.removesuffix(b"\n")
+    else:
+        tool = re.sub(rb"\n?" + _any_start_of(marker.encode()) + rb"\Z", b"", tool, count=1)
+    hwm, pss = _memory(text("memory"))
+    return ScriptOutput(
+        tool_stdout=tool,
+        exit_code=exit_code,
+        conditions_before=text("before"),
+        conditions_after=text("after") if "end" in sections else None,
+        on_device_ms=on_device_ms,
+        vm_hwm_kb=hwm,
+        pss_peak_kb=pss,
+    )
+
+
+def _any_start_of(marker: bytes) -> bytes:
+    """A pattern for the marker's line cut anywhere, as a lost connection leaves it."""
+    starts = [re.escape(marker[:length]) for length in range(len(marker), 1, -1)]
+    return b"(?:" + re.escape(marker) + rb":[^\n]*|" + b"|".join(starts) + b")"
+
+
+def _exit(line: bytes) -> tuple[int | None, float | None]:
+    words = line.decode("ascii", "replace").split()
+    code = int(words[1]) if len(words) > 1 and words[1].isdigit() else None
+    try:
+        on_device_ms = (float(words[3]) - float(words[2])) * 1000 if len(words) > 3 else None
+    except ValueError:
+        on_device_ms = None
+    return code, on_device_ms
+
+
+def _memory(text: str | None) -> tuple[int | None, int | None]:
+    words = (text or "").split()
+    hwm = int(words[0]) if len(words) == 2 and words[0].isdigit() else None
+    pss = int(words[1]) if len(words) == 2 and words[1].isdigit() else None
+    return hwm or None, pss or None

@@ -1,0 +1,195 @@
+"""`devbench run`: models × delegates × threads on devices, stored, printed and reported."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.bench.plan import Plan
+    from devbench.bench.runner import RunOutcome
+    from devbench.results.store import Store
+
+_EPILOG = (
+    "Examples:\n\n"
+    "  devbench run model.tflite --device virtual\n\n"
+    "  devbench run *.tflite -d R5CT1234ABC -D xnnpack,gpu -t 1,4 -r 10\n\n"
+    "  devbench run model.tflite -d all --require full --json results.json --label build=1234"
+)
+
+
+def _delegate_names(incomplete: str) -> list[str]:
+    from devbench.tool.delegates import load_delegates
+
+    return [name for name in load_delegates() if name.startswith(incomplete)]
+
+
+def _serials(incomplete: str) -> list[str]:
+    from devbench.adb.server import AdbServer
+    from devbench.errors import DevbenchError
+
+    try:
+        known = [entry.serial for entry in AdbServer().list_devices(timeout_s=1.0)]
+    except DevbenchError:
+        known = []
+    return [name for name in [*known, "virtual", "all"] if name.startswith(incomplete)]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("run", epilog=_EPILOG, rich_help_panel="Measure")(run)
+
+
+def run(
+    models: Annotated[list[str], typer.Argument(help="The .tflite files; `demo` is the small U-Net devbench ships.")],
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device", "-d", autocompletion=_serials,
+            help="Serial, host:port, `virtual`, `virtual:N` or `all`; may be given again. Default: the only device.",
+        ),
+    ] = None,
+    delegate: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--delegate", "-D", autocompletion=_delegate_names,
+            help="Delegates, separated by commas or given again. Default: all that devbench knows.",
+        ),
+    ] = None,
+    threads: Annotated[
+        str | None, typer.Option("--threads", "-t", help="CPU threads, several as 1,2,4. Default: the tool's own.")
+    ] = None,
+    repetitions: Annotated[
+        int, typer.Option("--repetitions", "-r", min=1, max=1000, help="Processes per job that measure latency.")
+    ] = 5,
+    num_runs: Annotated[int, typer.Option(min=1, help="Inferences per process, at least.")] = 50,
+    min_secs: Annotated[float, typer.Option(min=0.0, help="Seconds of inferences per process, at least.")] = 1.0,
+    max_secs: Annotated[float, typer.Option(min=0.001, help="Seconds after which a phase starts no inference.")] = 150.0,
+    warmup_runs: Annotated[int, typer.Option(min=0, help="Warm-up inferences per process, at least.")] = 1,
+    warmup_min_secs: Annotated[float, typer.Option(min=0.0, help="Seconds of warm-up per process, at least.")] = 0.5,
+    profile: Annotated[
+        bool, typer.Option(help="One more process per job for operators and memory; its latency is not used.")
+    ] = True,
+    require: Annotated[
+        str | None, typer.Option(help="`full` fails a job whose graph is only partly on the delegate, `any` does not.")
+    ] = None,
+    binary: Annotated[
+        str | None, typer.Option(help="Name, file or hash of the benchmark_model to use. Default: by the device's ABI.")
+    ] = None,
+    tool_flag: Annotated[
+        list[str] | None, typer.Option(help="A further flag for the tool, as name=value; may be given again.")
+    ] = None,
+    delegates_file: Annotated[Path | None, typer.Option(help="A TOML file with delegates of your own.")] = None,
+    timeout: Annotated[
+        float | None, typer.Option(min=1.0, help="Deadline of one process in seconds. Default: from --max-secs.")
+    ] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Kept with the run, as key=value; may be given again.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
+    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write one row per repetition to this file.")] = None,
+    report: Annotated[bool, typer.Option(help="Write the HTML and Markdown report.")] = True,
+    out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: reports/RUN.")] = None,
+    store_url: Annotated[str | None, typer.Option("--store", help="URL of the results store.")] = None,
+    fault: Annotated[str, typer.Option(help="How virtual devices misbehave, for tests.", hidden=True)] = "",
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+) -> None:
+    """Measure models on devices under each delegate.
+
+    Latency, start-up, operators and memory of every model under every delegate on every device. Each repetition is a
+    process of its own; the results are stored, printed as a table and written as a report.
+    """
+    from devbench.bench.targets import open_targets
+    from devbench.cli.run_input import RunInput, make_plan, parse_labels, virtual_without_gpu
+    from devbench.results.store import Store
+
+    given = RunInput(
+        models=tuple(models),
+        delegates=tuple(delegate or ()),
+        threads=threads,
+        repetitions=repetitions,
+        profile=profile,
+        num_runs=num_runs,
+        min_secs=min_secs,
+        max_secs=max_secs,
+        warmup_runs=warmup_runs,
+        warmup_min_secs=warmup_min_secs,
+        require=require,
+        binary=binary,
+        tool_flags=tuple(tool_flag or ()),
+        delegates_file=delegates_file,
+        timeout_s=timeout,
+    )
+    labels = parse_labels(label or [])
+    _check_writable(json_file, csv_file)
+    plan = make_plan(given)
+    with Store(store_url) as store, open_targets(device or [], fault) as devices:
+        plan = virtual_without_gpu(plan, device or [], chosen=bool(delegate))
+        outcome = _measure(plan, devices, store, labels, quiet=quiet)
+        _show(outcome, store, json_file, csv_file, report, out)
+
+
+def _measure(plan: Plan, devices: list[Device], store: Store, labels: dict[str, str], *, quiet: bool) -> RunOutcome:
+    from datetime import datetime, timezone
+
+    from devbench.bench import runner
+    from devbench.cli.live import RunDisplay
+    from devbench.cli.output import console
+    from devbench.results.store import new_run_id
+
+    run_id = new_run_id(datetime.now(timezone.utc))
+    with RunDisplay(console(stderr=True), [device.serial for device in devices], quiet=quiet) as display:
+        return runner.run(plan, devices, store, run_id=run_id, listener=display, labels=labels)
+
+
+def _show(
+    outcome: RunOutcome, store: Store, json_file: Path | None, csv_file: Path | None, report: bool, out: Path | None
+) -> None:
+    """Print and write what was measured, then end with the exit code that it deserves."""
+    from devbench.cli.output import console, print_error
+    from devbench.errors import EXIT_FAILED, EXIT_INTERRUPTED
+    from devbench.reports.export import write_csv, write_json
+    from devbench.reports.model import build_report
+    from devbench.reports.terminal import print_report
+
+    view = store.run(outcome.run_id)
+    screen = console()
+    measured = any(job.repetitions for job in view.jobs)
+    if measured:
+        print_report(build_report(view), screen)
+    if json_file is not None:
+        write_json(view, json_file)
+    if csv_file is not None:
+        write_csv(view, csv_file)
+    if report and measured:
+        from devbench.reports import write_report
+
+        paths = write_report(view, store, out or Path("reports") / outcome.run_id)
+        screen.print(f"Report: {paths.html}", soft_wrap=True)
+    screen.print(f"Stored as run {outcome.run_id} (devbench show {outcome.run_id})", soft_wrap=True)
+    for error in outcome.errors.values():
+        print_error(error)
+    if outcome.status == "interrupted":
+        screen.print("[yellow]Interrupted: what was measured until then is stored.[/yellow]")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if outcome.errors:
+        codes = {error.exit_code for error in outcome.errors.values()}
+        raise typer.Exit(codes.pop() if len(codes) == 1 and outcome.status == "failed" else EXIT_FAILED)
+    if not measured or any(_job_failed(job.repetitions) for job in view.jobs):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _job_failed(repetitions: Any) -> bool:
+    return not any(repetition.status == "ok" for repetition in repetitions) or any(
+        repetition.status == "failed" for repetition in repetitions
+    )
+
+
+def _check_writable(*files: Path | None) -> None:
+    """Refuse a result file that cannot be written now, not after an hour of measuring."""
+    from devbench.errors import InputError
+
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise InputError(f"cannot write {file}: its folder does not exist", hint="make the folder first")

@@ -1,0 +1,117 @@
+"""From the options of `devbench run` to a plan, with one clear line for each thing that can be wrong with them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from devbench.bench.plan import Limits, Plan, make_cases
+from devbench.cli.output import console
+from devbench.errors import InputError
+from devbench.models.tflite_file import open_model
+from devbench.tool.case import Require, ToolOptions
+from devbench.tool.delegates import find_delegate, load_delegates
+from devbench.tool.flags import parse_extra_flag
+
+_MOST_THREADS = 256
+
+
+@dataclass(frozen=True, slots=True)
+class RunInput:
+    """The options as typed."""
+
+    models: tuple[str, ...]
+    delegates: tuple[str, ...] = ()
+    threads: str | None = None
+    repetitions: int = 5
+    profile: bool = True
+    num_runs: int = 50
+    min_secs: float = 1.0
+    max_secs: float = 150.0
+    warmup_runs: int = 1
+    warmup_min_secs: float = 0.5
+    require: str | None = None
+    binary: str | None = None
+    tool_flags: tuple[str, ...] = ()
+    delegates_file: Path | None = None
+    timeout_s: float | None = None
+
+
+def make_plan(given: RunInput) -> Plan:
+    """The plan that the options ask for.
+
+    Raises:
+        InputError: a model, delegate, thread count, flag or requirement makes no sense.
+    """
+    known = load_delegates(given.delegates_file)
+    names = _words(given.delegates)
+    delegates = [find_delegate(name, known) for name in names] if names else list(known.values())
+    options = ToolOptions(
+        num_runs=given.num_runs,
+        min_secs=given.min_secs,
+        max_secs=given.max_secs,
+        warmup_runs=given.warmup_runs,
+        warmup_min_secs=given.warmup_min_secs,
+        extra_flags=tuple(parse_extra_flag(text) for text in given.tool_flags),
+    )
+    models = [open_model(text) for text in given.models]
+    cases = make_cases(models, delegates, _threads(given.threads), options, _require(given.require))
+    limits = Limits(
+        repetitions=given.repetitions,
+        profile_repetitions=1 if given.profile else 0,
+        repetition_timeout_s=given.timeout_s,
+    )
+    return Plan(cases=cases, limits=limits, binary_name=given.binary)
+
+
+def virtual_without_gpu(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:
+    """The plan without `gpu` where only virtual devices run, none can do it, and nobody asked for it by name."""
+    words = _words(tuple(devices))
+    if chosen or not words or not all(word.startswith("virtual") for word in words):
+        return plan
+    from devbench.virtual.vulkan import vulkan_available
+
+    cases = tuple(case for case in plan.cases if case.delegate.name != "gpu")
+    if len(cases) == len(plan.cases) or vulkan_available():
+        return plan
+    console(stderr=True).print(
+        "[dim]gpu is left out: a virtual device needs software Vulkan for it (docs/virtual.md)[/dim]"
+    )
+    return replace(plan, cases=cases)
+
+
+def parse_labels(texts: Sequence[str]) -> dict[str, str]:
+    """`key=value` texts as a mapping."""
+    labels = {}
+    for text in texts:
+        key, equals, value = text.partition("=")
+        if not key.strip() or not equals:
+            raise InputError(f"--label {text!r} is not key=value", hint="for example --label build=1234")
+        labels[key.strip()] = value.strip()
+    return labels
+
+
+def _words(texts: tuple[str, ...]) -> list[str]:
+    return list(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
+
+
+def _threads(text: str | None) -> list[int | None]:
+    if text is None:
+        return [None]
+    counts: list[int | None] = []
+    for word in _words((text,)):
+        if not word.isdigit() or not 1 <= int(word) <= _MOST_THREADS:
+            raise InputError(f"--threads {text}: {word!r} is not a number of threads", hint="for example --threads 1,4")
+        counts.append(int(word))
+    if not counts:
+        raise InputError("--threads is empty", hint="for example --threads 1,4")
+    return counts
+
+
+def _require(text: str | None) -> Require | None:
+    if text is None or text == "any":
+        return None if text is None else "any"
+    if text == "full":
+        return "full"
+    raise InputError(f"--require {text!r} is unknown", hint="use full or any")

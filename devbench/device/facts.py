@@ -1,0 +1,305 @@
+"""What a device is: maker, SoC, cores, Android, ABIs, memory. Read once per run; knows no model and no run.
+
+`FACTS_COMMAND` is one shell round trip. Every part is optional: what a device does not have or does not allow to be
+read is a missing fact (`None` or empty), never a failure. Only named properties are kept: a phone's full list holds
+things about its owner.
+
+Sources: Android's system properties (ro.product.*, ro.build.*, ro.soc.* from Android 12), /proc/cpuinfo,
+/sys/devices/system/cpu as in the kernel's documentation, POSIX `df -k`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from devbench.device.cores import Cluster, Core, clusters
+from devbench.device.sections import clean, open_script, section_script, split_sections, whole_number
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+
+# The properties that are read, and the only ones that a profile can match: this many at most.
+READ_PROPERTIES = (
+    r"ro\.(product|soc|devbench)\.[A-Za-z0-9_.-]+"
+    r"|ro\.build\.(id|type|tags|fingerprint|characteristics|version\.(release|sdk|security_patch|incremental))"
+    r"|ro\.(board\.platform|arch|chipname|hardware(\.[A-Za-z0-9_.-]+)?|serialno|opengles\.version)"
+    r"|ro\.boot\.(serialno|qemu|hardware(\.[A-Za-z0-9_.-]+)?)|ro\.kernel\.qemu"
+    r"|ro\.[A-Za-z0-9_.-]*market(ing)?_?name"
+)
+_MOST_PROPERTIES = 200
+_MOST_CPUS = 256
+_MOST_ABIS = 8
+
+FACTS_COMMAND = f"""{{
+{open_script("_dbf_word")}
+{section_script("_dbf_word", "properties")}
+getprop | grep -E '^\\[({READ_PROPERTIES})\\]: \\['
+{section_script("_dbf_word", "proc")}
+grep -hE '^(processor|CPU implementer|CPU part|model name|MemTotal|Uid)[[:space:]]*:' \
+/proc/cpuinfo /proc/meminfo /proc/self/status
+{section_script("_dbf_word", "sys")}
+read -r _dbf_value < /sys/devices/system/cpu/possible && echo "possible $_dbf_value"
+for _dbf_path in /sys/devices/system/cpu/cpu[0-9]*; do
+  read -r _dbf_value < "$_dbf_path/cpufreq/cpuinfo_max_freq" && echo "khz ${{_dbf_path##*cpu}} $_dbf_value"
+done
+read -r _dbf_value < /sys/class/kgsl/kgsl-3d0/gpu_model && echo "gpu $_dbf_value"
+read -r _dbf_value < /sys/class/misc/mali0/device/gpuinfo && echo "gpu $_dbf_value"
+{section_script("_dbf_word", "kernel")}
+uname -sr
+{section_script("_dbf_word", "storage")}
+df -k /data/local/tmp
+{section_script("_dbf_word", "end")}
+}} 2>/dev/null </dev/null"""
+
+_PROPERTY = re.compile(rf"\[({READ_PROPERTIES})\]: \[(.*?)\]?")
+# Serial numbers that whole batches of cheap boards share: they name nobody.
+_NO_SERIAL = frozenset({"", "unknown", "0123456789abcdef", "0123456789", "null", "none"})
+_NO_VALUE = frozenset({"", "unknown", "null", "none"})
+_SOC_MAKERS = {"QTI": "Qualcomm", "Qualcomm Technologies, Inc": "Qualcomm", "Mediatek": "MediaTek"}
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceFacts:
+    """What a device is. Text fields are empty, other fields `None` or empty, where the device did not say.
+
+    Attributes:
+        key: its hardware serial number, the same over USB and network; the adb serial where it has none of its own.
+        serial: the adb serial it was reached by.
+        abis: best first, as Android lists them.
+        kernel: name and release.
+        cpus: its clusters, fastest first; only CPUs that are online describe themselves.
+        storage_free_bytes: free for the shell user where /data/local/tmp lies.
+        root: whether the shell runs as root; `None` where it cannot be told.
+        virtual: not a phone: devbench's own virtual device, or an emulator.
+        props: the properties that were read, bounded.
+    """
+
+    key: str
+    serial: str
+    manufacturer: str = ""
+    model: str = ""
+    market_name: str = ""
+    device: str = ""
+    soc_manufacturer: str = ""
+    soc_model: str = ""
+    board: str = ""
+    gpu: str = ""
+    android: str = ""
+    sdk: int | None = None
+    build_id: str = ""
+    fingerprint: str = ""
+    abis: tuple[str, ...] = ()
+    kernel: str = ""
+    cpu_count: int | None = None
+    cpus: tuple[Cluster, ...] = ()
+    memory_total_bytes: int | None = None
+    storage_free_bytes: int | None = None
+    root: bool | None = None
+    virtual: bool = False
+    props: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def name(self) -> str:
+        """What people call the device, without its serial number: `Pixel 8`, `Samsung SM-S911B`."""
+        name = self.market_name or self.model or self.device
+        if name and " " not in name and self.manufacturer and self.manufacturer.lower() not in name.lower():
+            # A bare model code says nothing to most people without its maker.
+            return f"{self.manufacturer[:1].upper()}{self.manufacturer[1:]} {name}"
+        return name or "unknown device"
+
+    @property
+    def title(self) -> str:
+        """Name and serial number; a device that is not a phone says so at its end."""
+        return f"{self.name} ({self.key}){' (virtual)' if self.virtual else ''}"
+
+    @property
+    def soc(self) -> str:
+        """The SoC in one string, or the board's platform where the SoC is not named."""
+        maker = _SOC_MAKERS.get(self.soc_manufacturer, self.soc_manufacturer)
+        if not self.soc_model:
+            return self.board
+        return self.soc_model if maker.lower() in self.soc_model.lower() else f"{maker} {self.soc_model}"
+
+    @property
+    def clusters(self) -> str:
+        """The clusters in one string: `1x Cortex-X3 @ 3.36 GHz + 4x Cortex-A715 @ 2.80 GHz`."""
+        return " + ".join(cluster.title for cluster in self.cpus)
+
+
+def read_facts(device: Device, timeout_s: float = 10) -> DeviceFacts:
+    """Ask `device` for its facts in one round trip.
+
+    Raises:
+        DeviceLost, ShellTimeout: the connection ended, or there was no answer in time.
+    """
+    result = device.shell(FACTS_COMMAND, timeout_s=timeout_s, doing="reading its facts")
+    return parse_facts(result.stdout.decode("utf-8", "replace"), device.serial)
+
+
+def parse_facts(text: str, serial: str) -> DeviceFacts:
+    """What `FACTS_COMMAND` printed, as facts; never raises: what is missing or makes no sense is a missing fact."""
+    sections = split_sections(text)
+    props = _properties(sections.get("properties", []))
+    proc, system = sections.get("proc", []), sections.get("sys", [])
+    cores = _cores(proc, system)
+    emulator = props.get("ro.kernel.qemu") == "1" or props.get("ro.boot.qemu") == "1"
+    kernel = sections.get("kernel", [])
+    total_kb = whole_number(_after(proc, "MemTotal:").removesuffix("kB"), least=1, most=1 << 50)
+    return DeviceFacts(
+        key=_key(props, serial, emulator),
+        serial=serial,
+        manufacturer=_first(props, "ro.product.manufacturer", "ro.product.vendor.manufacturer", "ro.product.brand"),
+        model=_first(props, "ro.product.model", "ro.product.vendor.model", "ro.product.name"),
+        market_name=next((value for name, value in props.items() if re.search(r"market(ing)?_?name$", name)), ""),
+        device=_first(props, "ro.product.device", "ro.product.vendor.device"),
+        soc_manufacturer=_first(props, "ro.soc.manufacturer"),
+        soc_model=_first(props, "ro.soc.model", "ro.chipname", "ro.hardware.chipname"),
+        board=_first(props, "ro.board.platform", "ro.hardware", "ro.boot.hardware"),
+        gpu=clean(_after(system, "gpu ")),
+        android=_first(props, "ro.build.version.release"),
+        sdk=whole_number(props.get("ro.build.version.sdk", ""), least=1, most=10_000),
+        build_id=_first(props, "ro.build.id"),
+        fingerprint=_first(props, "ro.build.fingerprint"),
+        abis=_abis(props),
+        kernel=clean(kernel[0]) if kernel else "",
+        cpu_count=_cpu_count(_after(system, "possible ")) or len(cores) or None,
+        cpus=clusters(cores),
+        memory_total_bytes=None if total_kb is None else total_kb * 1024,
+        storage_free_bytes=_free_bytes(sections.get("storage", [])),
+        root=_root(_after(proc, "Uid:")),
+        virtual=emulator or props.get("ro.devbench.virtual") == "1",
+        props=props,
+    )
+
+
+def to_json(facts: DeviceFacts) -> dict[str, Any]:
+    """A JSON-ready mapping with the field names as keys, missing text as `None`, and the properties spelt out.
+
+    `soc`, `name`, `title` are there too, so that a reader needs no rule of this module.
+    """
+    text = (
+        "manufacturer model market_name device soc_manufacturer soc_model board gpu android build_id fingerprint kernel"
+    ).split()
+    return {
+        "key": facts.key,
+        "serial": facts.serial,
+        "title": facts.title,
+        "name": facts.name,
+        "soc": facts.soc or None,
+        **{name: getattr(facts, name) or None for name in text},
+        "sdk": facts.sdk,
+        "abis": list(facts.abis),
+        "cpu_count": facts.cpu_count,
+        "cpus": [
+            {
+                "cpus": list(cluster.cpus),
+                "core": cluster.core.name or None,
+                "implementer": cluster.core.implementer,
+                "part": cluster.core.part,
+                "max_khz": cluster.core.max_khz,
+            }
+            for cluster in facts.cpus
+        ],
+        "memory_total_bytes": facts.memory_total_bytes,
+        "storage_free_bytes": facts.storage_free_bytes,
+        "root": facts.root,
+        "virtual": facts.virtual,
+        "props": dict(facts.props),
+    }
+
+
+def _properties(lines: Sequence[str]) -> dict[str, str]:
+    props: dict[str, str] = {}
+    for line in lines:
+        match = _PROPERTY.fullmatch(line[:1000].rstrip())
+        if match and len(props) < _MOST_PROPERTIES and len(match.group(1)) <= 100:
+            props.setdefault(match.group(1), clean(match.groups()[-1], 200))
+    return props
+
+
+def _first(props: Mapping[str, str], *names: str) -> str:
+    """The first of these properties that says something."""
+    return next((props[name] for name in names if props.get(name, "").lower() not in _NO_VALUE), "")
+
+
+def _key(props: Mapping[str, str], serial: str, emulator: bool) -> str:
+    # All emulators of one release carry the same serial number.
+    own = "" if emulator else _first(props, "ro.serialno", "ro.boot.serialno")
+    return serial if own.lower() in _NO_SERIAL else own[:64]
+
+
+def _abis(props: Mapping[str, str]) -> tuple[str, ...]:
+    listed = _first(props, "ro.product.cpu.abilist", "ro.product.system.cpu.abilist").split(",")
+    single = [props.get("ro.product.cpu.abi", ""), props.get("ro.product.cpu.abi2", "")]
+    names = [name.strip() for name in (listed if any(listed) else single)]
+    return tuple(dict.fromkeys(name for name in names if re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", name)))[:_MOST_ABIS]
+
+
+def _after(lines: Sequence[str], start: str) -> str:
+    """The rest of the first line that begins with `start`, or nothing."""
+    return next((line[len(start) : 400].strip() for line in lines if line.startswith(start)), "")
+
+
+def _cores(proc: Sequence[str], system: Sequence[str]) -> dict[int, Core]:
+    """CPUs by number, from the blocks of /proc/cpuinfo and the highest clocks of cpufreq."""
+    said: dict[int, dict[str, str]] = {}
+    current: dict[str, str] = {}
+    for line in proc:
+        key, colon, value = line[:400].partition(":")
+        if key.strip() == "processor" and colon:
+            cpu = whole_number(value, most=_MOST_CPUS - 1)
+            current = {} if cpu is None else said.setdefault(cpu, {})
+        elif colon:
+            current.setdefault(key.strip(), value.strip())
+    clocks: dict[int, int] = {}
+    for line in system:
+        words = line.split(None, 3)
+        if len(words) == 3 and words[0] == "khz":
+            cpu, khz = whole_number(words[1], most=_MOST_CPUS - 1), whole_number(words[2], least=1, most=10**9)
+            if cpu is not None and khz is not None:
+                clocks[cpu] = khz
+    return {
+        cpu: Core(
+            implementer=_hex(said.get(cpu, {}).get("CPU implementer", "")),
+            part=_hex(said.get(cpu, {}).get("CPU part", "")),
+            model_name=clean(said.get(cpu, {}).get("model name", ""), 60),
+            max_khz=clocks.get(cpu),
+        )
+        for cpu in sorted(said.keys() | clocks.keys())
+    }
+
+
+def _hex(text: str) -> int | None:
+    return int(text, 16) if re.fullmatch(r"0x[0-9a-fA-F]{1,4}", text) else None
+
+
+def _cpu_count(possible: str) -> int | None:
+    """The number of CPUs in a kernel CPU list such as `0-7` or `0-3,6-7`."""
+    count = 0
+    for part in possible.split(","):
+        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part.strip())
+        if match is None:
+            return None
+        count += int(match.group(2) or match.group(1)) - int(match.group(1)) + 1
+    return count if 0 < count <= _MOST_CPUS else None
+
+
+def _free_bytes(lines: Sequence[str]) -> int | None:
+    """`Available` of `df -k`, found by its heading; a long name of the file system may push it to the next line."""
+    if len(lines) < 2:
+        return None
+    heading = lines[0][:400].replace("Mounted on", "Mounted").split()
+    cells = " ".join(line[:400] for line in lines[1:3]).split()
+    for name in ("Available", "Avail"):
+        if name in heading and len(cells) >= len(heading):
+            kb = whole_number(cells[heading.index(name)], most=1 << 50)
+            return None if kb is None else kb * 1024
+    return None
+
+
+def _root(uids: str) -> bool | None:
+    words = uids.split()
+    return None if len(words) < 2 or not words[1].isdigit() else words[1] == "0"

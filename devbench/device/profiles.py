@@ -1,0 +1,204 @@
+"""Device profiles: what is known about a kind of device beyond what it says itself. Data files, no code per device.
+
+A profile is one TOML file: those that devbench ships are in `device_profiles/`, a user's own in the folder
+`device_profiles` of devbench's data folder (a file of the same name replaces the shipped one). A profile names the
+devices that it is for by patterns on their facts; knows no connection, no model and no run.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from devbench.device.facts import READ_PROPERTIES, DeviceFacts
+from devbench.errors import InputError
+from devbench.paths import data_dir, shipped
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+_FACTS = ("manufacturer", "model", "device", "soc_manufacturer", "soc_model", "board", "android", "fingerprint", "key")
+_KEYS = {"name", "title", "virtual", "match", "soc", "gpu", "clusters", "notes", "sources"}
+_CLUSTER_KEYS = {"core", "count"}
+_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_MOST_BYTES = 1 << 16
+
+
+@dataclass(frozen=True, slots=True)
+class ProfileCluster:
+    """A cluster as its maker describes it: so many cores of one kind."""
+
+    core: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceProfile:
+    """What is known about a kind of device.
+
+    Attributes:
+        name: one word, the file's name without `.toml`.
+        match: patterns that must each match the whole of a fact or property, upper and lower case alike; none matches
+            any device.
+        virtual: the device is not a phone; its numbers are marked wherever they are shown.
+        soc, gpu: names that people know, such as `Snapdragon 8 Gen 2 for Galaxy`; may be empty.
+        clusters: fastest first; may be empty.
+        notes: what a reader of its numbers should know, a sentence each.
+        sources: where soc, gpu and clusters are from.
+        origin: the file.
+    """
+
+    name: str
+    title: str
+    match: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
+    virtual: bool = False
+    soc: str = ""
+    gpu: str = ""
+    clusters: tuple[ProfileCluster, ...] = ()
+    notes: tuple[str, ...] = ()
+    sources: tuple[str, ...] = ()
+    origin: Path = Path()
+
+
+GENERIC = DeviceProfile(name="generic-phone", title="Any Android device")
+
+
+def load_profiles(extra_dirs: Sequence[Path] = ()) -> tuple[DeviceProfile, ...]:
+    """All profiles: the shipped ones, the user's, then those of `extra_dirs`; a later one replaces one of its name.
+
+    Raises:
+        InputError: a file cannot be read, or is not a profile; names the file and the key.
+    """
+    profiles: dict[str, DeviceProfile] = {}
+    for folder in (shipped("device_profiles"), data_dir() / "device_profiles", *extra_dirs):
+        for path in sorted(folder.glob("*.toml")):
+            profile = read_profile(path)
+            # Taken out first, so that the order is that of being known and ties go to the user's.
+            profiles.pop(profile.name, None)
+            profiles[profile.name] = profile
+    return tuple(profiles.values())
+
+
+def match_profile(facts: DeviceFacts, profiles: Iterable[DeviceProfile]) -> DeviceProfile:
+    """The profile that says most about the device: most patterns, the last of equals; the generic one if none fits.
+
+    A virtual device is never given a phone's profile, whatever it calls itself.
+    """
+    fitting = [profile for profile in profiles if (profile.virtual or not facts.virtual) and _fits(profile, facts)]
+    best = GENERIC
+    for profile in fitting:
+        if len(profile.match) >= len(best.match):
+            best = profile
+    return best
+
+
+def read_profile(path: Path) -> DeviceProfile:
+    """The profile in a TOML file.
+
+    Raises:
+        InputError: names the file and the key.
+    """
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(f"device profile {path}: larger than {_MOST_BYTES} bytes", hint="is it a profile?")
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"device profile {path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"device profile {path}: not TOML: {error}", hint="docs/devices.md shows a profile") from None
+    return _Reader(path, values).profile()
+
+
+def _fits(profile: DeviceProfile, facts: DeviceFacts) -> bool:
+    return all(pattern.fullmatch(_fact(facts, key)) for key, pattern in profile.match.items())
+
+
+def _fact(facts: DeviceFacts, key: str) -> str:
+    return str(getattr(facts, key)) if key in _FACTS else facts.props.get(key, "")
+
+
+class _Reader:
+    """Takes typed values out of one file's table; every complaint names the file and the key."""
+
+    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+        self._path = path
+        self._values = values
+
+    def profile(self) -> DeviceProfile:
+        for key in self._values:
+            if key not in _KEYS:
+                raise self._wrong(key, "is not a key of a profile", f"keys are {', '.join(sorted(_KEYS))}")
+        name = self._text("name", self._path.stem)
+        if not _NAME.fullmatch(name) or name != self._path.stem:
+            raise self._wrong("name", f"is {name!r}", "use the file's name without .toml: small letters, digits, . _ -")
+        virtual = self._values.get("virtual", False)
+        if not isinstance(virtual, bool):
+            raise self._wrong("virtual", "is not true or false")
+        return DeviceProfile(
+            name=name,
+            title=self._text("title", name),
+            match=self._match(),
+            virtual=virtual,
+            soc=self._text("soc"),
+            gpu=self._text("gpu"),
+            clusters=self._clusters(),
+            notes=self._texts("notes"),
+            sources=self._texts("sources"),
+            origin=self._path,
+        )
+
+    def _match(self) -> dict[str, re.Pattern[str]]:
+        table = self._values.get("match", {})
+        if not isinstance(table, dict):
+            raise self._wrong("match", "is not a table", '[match], then lines such as model = "Pixel 8"')
+        patterns = {}
+        for key, text in table.items():
+            if key not in _FACTS and not re.fullmatch(READ_PROPERTIES, key):
+                raise self._wrong(
+                    f"match.{key}", "is not a fact that devbench reads", f"use {', '.join(_FACTS)} or \"ro.product.…\""
+                )
+            if not isinstance(text, str):
+                raise self._wrong(f"match.{key}", "is not a text")
+            try:
+                patterns[key] = re.compile(text, re.IGNORECASE)
+            except (re.error, RecursionError, OverflowError) as error:
+                raise self._wrong(f"match.{key}", f"is not a regular expression: {error}") from None
+        return patterns
+
+    def _clusters(self) -> tuple[ProfileCluster, ...]:
+        rows = self._values.get("clusters", [])
+        if not isinstance(rows, list):
+            raise self._wrong("clusters", "is not a list", '[[clusters]], then core = "Cortex-X3" and count = 1')
+        clusters = []
+        for position, row in enumerate(rows):
+            key = f"clusters[{position}]"
+            if not isinstance(row, dict) or set(row) != _CLUSTER_KEYS:
+                raise self._wrong(key, "does not have the keys core and count, and no others")
+            core, count = row["core"], row["count"]
+            if not isinstance(core, str) or not core:
+                raise self._wrong(f"{key}.core", "is not a text")
+            if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= 256:
+                raise self._wrong(f"{key}.count", "is not a whole number from 1 to 256")
+            clusters.append(ProfileCluster(core, count))
+        return tuple(clusters)
+
+    def _text(self, key: str, default: str = "") -> str:
+        value = self._values.get(key, default)
+        if not isinstance(value, str):
+            raise self._wrong(key, "is not a text")
+        return value
+
+    def _texts(self, key: str) -> tuple[str, ...]:
+        value = self._values.get(key, [])
+        if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+            raise self._wrong(key, "is not a list of texts")
+        return tuple(value)
+
+    def _wrong(self, key: str, what: str, hint: str = "") -> InputError:
+        return InputError(f"device profile {self._path}: {key} {what}", hint=hint or "docs/devices.md shows a profile")

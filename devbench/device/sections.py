@@ -1,0 +1,74 @@
+"""Text from several sources through one shell: sections behind marker lines that nothing on the device can imitate.
+
+The script opens with a line that names a word which the device's kernel has just drawn at random; every section starts
+with a line of that word. Neither a property nor a sensor's name can hold it. Knows nothing of what is in the sections.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+
+# More than any phone prints (a full `getprop` has some 60 KB); what a hostile device says beyond it is not looked at.
+MOST_CHARACTERS = 1 << 20
+
+_OPEN = re.compile(r"^@@devbench:([0-9A-Za-z-]{1,64})[ \t\r]*$", re.MULTILINE)
+_CONTROL = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+def open_script(variable: str) -> str:
+    """Shell lines that draw the random word into `variable` and print the opening line, without a single fork."""
+    return (
+        f"{variable}=; read -r {variable} < /proc/sys/kernel/random/uuid\n"
+        f'{variable}=${{{variable}:-$$}}; echo "@@devbench:${variable}"'
+    )
+
+
+def section_script(variable: str, name: str) -> str:
+    """A shell line that starts the section `name`; also after output that did not end its last line."""
+    return f'echo; echo "@@${variable}:{name}"'
+
+
+def split_sections(text: str) -> Mapping[str, list[str]]:
+    """The lines of each section by its name; what comes before the first named section is under the empty name.
+
+    Empty where the opening line is missing. A section that comes twice is kept as it came first.
+    """
+    text = text[:MOST_CHARACTERS]
+    opening = _OPEN.search(text)
+    if opening is None:
+        return {}
+    start = f"@@{opening.group(1)}:"
+    lines: list[str] = []
+    sections = {"": lines}
+    for raw in text[opening.end() :].split("\n"):
+        line = raw.rstrip("\r")
+        if line.startswith(start):
+            lines = []
+            sections.setdefault(line[len(start) :].strip(), lines)
+        elif line:
+            lines.append(line)
+    return sections
+
+
+def clean(text: str, most: int = 120) -> str:
+    """`text` on one line of at most `most` characters, without control, ANSI and direction characters."""
+    return " ".join(_CONTROL.sub("", text[: 8 * most]).split())[:most]
+
+
+def whole_number(text: str, *, least: int = 0, most: int = 1 << 62) -> int | None:
+    """`text` as a plain decimal whole number within the limits, else `None`."""
+    word = text.strip()
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}", word):
+        return None
+    value = int(word)
+    return value if least <= value <= most else None
+
+
+def decimal(text: str, *, least: float, most: float) -> float | None:
+    """`text` as a finite decimal number within the limits, else `None`."""
+    word = text.strip()
+    if not re.fullmatch(r"[+-]?[0-9]{1,19}(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,2})?", word):
+        return None
+    value = float(word)
+    return value if least <= value <= most else None

@@ -1,0 +1,96 @@
+"""Models that devbench builds itself, with TensorFlow; knows no device and no tool.
+
+TensorFlow is an extra (`pip install devbench[models]`), imported only here and only when a model is built. Weights are
+random from a fixed seed: latency does not depend on them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+from devbench.errors import EnvironmentProblem, InputError
+
+_SEED = 1
+_GROUPS = 8
+
+
+def build(name: str, out: Path) -> int:
+    """Build the model called `name` and write it to `out`; gives its size in bytes.
+
+    Raises:
+        InputError: there is no such model, or `out` cannot be written.
+        EnvironmentProblem: TensorFlow is not installed.
+    """
+    make = BUILDERS.get(name)
+    if make is None:
+        raise InputError(f"unknown model {name!r}", hint=f"known: {', '.join(BUILDERS)}")
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        import tensorflow as tf
+    except ImportError:
+        raise EnvironmentProblem(
+            "building a model needs TensorFlow", hint="pip install 'devbench[models]'"
+        ) from None
+    tf.keras.utils.set_random_seed(_SEED)
+    with _silent():
+        data: bytes = tf.lite.TFLiteConverter.from_keras_model(make(tf.keras)).convert()
+    try:
+        out.write_bytes(data)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+    return len(data)
+
+
+def _small_unet(keras: Any) -> Any:
+    """A denoising U-Net of the kind of Stable Diffusion's, at test size: 252,772 parameters, latent 1×32×32×4.
+
+    Residual blocks with group normalisation as frameworks write it (5-D tensors, which GPU delegates refuse), SiLU,
+    3×3 convolutions, self-attention at half resolution, nearest up-sampling, a skip connection.
+    """
+    layers = keras.layers
+
+    def norm_act(x: Any) -> Any:
+        return layers.Activation("silu")(layers.GroupNormalization(groups=_GROUPS)(x))
+
+    def block(x: Any, channels: int) -> Any:
+        h = layers.Conv2D(channels, 3, padding="same")(norm_act(x))
+        h = layers.Conv2D(channels, 3, padding="same")(norm_act(h))
+        if x.shape[-1] != channels:
+            x = layers.Conv2D(channels, 1)(x)
+        return layers.Add()([x, h])
+
+    latent = keras.Input((32, 32, 4), batch_size=1, name="latent")
+    x = layers.Conv2D(32, 3, padding="same")(latent)
+    skip = block(x, 32)
+    x = layers.Conv2D(64, 3, strides=2, padding="same")(skip)
+    x = block(x, 64)
+    tokens = layers.Reshape((256, 64))(layers.GroupNormalization(groups=_GROUPS)(x))
+    query, key, value = (layers.Dense(64, use_bias=False)(tokens) for _ in range(3))
+    attended = layers.Attention(use_scale=False)([query, value, key])
+    x = layers.Add()([x, layers.Reshape((16, 16, 64))(layers.Dense(64)(attended))])
+    x = block(x, 64)
+    x = layers.Conv2D(32, 3, padding="same")(layers.UpSampling2D(interpolation="nearest")(x))
+    x = block(layers.Concatenate()([x, skip]), 32)
+    return keras.Model(latent, layers.Conv2D(4, 3, padding="same")(norm_act(x)))
+
+
+BUILDERS: Mapping[str, Callable[[Any], Any]] = {"small-unet": _small_unet}
+
+
+@contextlib.contextmanager
+def _silent() -> Any:
+    """The converter writes to the process's own standard output and error, below Python; this keeps them quiet."""
+    saved = os.dup(1), os.dup(2)
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            for target, copy in zip((1, 2), saved, strict=True):
+                os.dup2(copy, target)
+                os.close(copy)

@@ -1,0 +1,77 @@
+"""A .tflite file as an input: is it one, what is it called, how many operators has it; knows no device and no tool.
+
+The file format is the flatbuffer of TensorFlow Lite's schema (version 3): bytes 4 to 7 are the identifier `TFL3`.
+Models may be larger than memory, so that they are mapped and never read whole.
+"""
+
+from __future__ import annotations
+
+import mmap
+from dataclasses import dataclass
+from pathlib import Path
+
+from devbench.errors import InputError
+from devbench.hashing import sha256_of
+
+_IDENTIFIER = b"TFL3"
+_SHIPPED = {"demo": "small_unet.tflite"}
+
+
+@dataclass(frozen=True, slots=True)
+class ModelFile:
+    """A model to be measured. `operator_count` is that of the main graph, `None` where it could not be read."""
+
+    path: Path
+    name: str
+    sha256: str
+    size_bytes: int
+    operator_count: int | None
+
+
+def open_model(given: str) -> ModelFile:
+    """The model that `given` names: a path, or `demo` for the small U-Net that devbench ships.
+
+    Raises:
+        InputError: there is no such file, it cannot be read, or it is not a .tflite.
+    """
+    path = Path(given).expanduser()
+    if given in _SHIPPED and not path.exists():
+        path = Path(__file__).parent / "data" / _SHIPPED[given]
+    _check(path, given)
+    return ModelFile(
+        path=path,
+        name=path.stem,
+        sha256=sha256_of(path),
+        size_bytes=path.stat().st_size,
+        operator_count=count_operators(path),
+    )
+
+
+def _check(path: Path, given: str) -> None:
+    if path.is_dir():
+        raise InputError(f"model {given} is a folder", hint="give the .tflite file itself")
+    try:
+        with path.open("rb") as file:
+            head = file.read(8)
+    except FileNotFoundError:
+        raise InputError(
+            f"model {given} does not exist", hint="check the path; `demo` is the model that devbench ships"
+        ) from None
+    except OSError as error:
+        raise InputError(f"model {given} cannot be read: {error.strerror or error}") from None
+    if head[4:8] != _IDENTIFIER:
+        what = "is empty" if not head else "is not a TensorFlow Lite model (no TFL3 identifier)"
+        raise InputError(f"model {given} {what}", hint="give a .tflite file, as the TensorFlow Lite converter writes it")
+
+
+def count_operators(path: Path) -> int | None:
+    """Number of operators of the first subgraph, or `None` where the flatbuffer cannot be followed."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            graph = schema.Model.GetRootAs(data).Subgraphs(0)
+            return None if graph is None else int(graph.OperatorsLength())
+    except Exception:
+        # A damaged file can send the generated accessors anywhere; whether it is a model is the tool's to say.
+        return None

@@ -1,0 +1,88 @@
+"""The shell script of a repetition: run by a real shell, taken apart again, and never fooled by the tool's output."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from devbench.bench.script import build_script, split_output
+
+MARKER = "@@0123456789abcdef"
+
+
+def _run(tmp_path: Path, command: str, *, before: bool = True, sample: bool = False) -> bytes:
+    script = build_script(
+        command,
+        marker=MARKER,
+        pid_file=str(tmp_path / "a pid'file"),
+        owner="host:1",
+        work_dir=str(tmp_path),
+        conditions_command="echo level=80; ls /nowhere",
+        before=before,
+        sample_memory=sample,
+    )
+    return subprocess.run(["sh", "-c", script], capture_output=True, timeout=30, check=False).stdout
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_output_exit_code_and_conditions_come_apart(tmp_path: Path, sample: bool) -> None:
+    out = split_output(_run(tmp_path, "sh -c 'echo one; echo two; exit 7'", sample=sample), MARKER)
+    assert out.tool_stdout == b"one\ntwo\n"
+    assert out.exit_code == 7
+    assert out.conditions_before == "level=80\n"
+    assert out.conditions_after is not None and out.conditions_after.strip() == "level=80"
+
+
+def test_a_killed_tool_has_the_signal_in_its_exit_code(tmp_path: Path) -> None:
+    out = split_output(_run(tmp_path, "sh -c 'echo one; kill -9 $$'"), MARKER)
+    assert out.exit_code == 137
+    assert out.tool_stdout == b"one\n"
+
+
+def test_a_line_that_the_tool_left_cut_stays_cut(tmp_path: Path) -> None:
+    out = split_output(_run(tmp_path, "printf 'count=1 curr=76'"), MARKER)
+    assert out.tool_stdout == b"count=1 curr=76"
+
+
+def test_conditions_are_not_read_twice(tmp_path: Path) -> None:
+    out = split_output(_run(tmp_path, "true", before=False), MARKER)
+    assert out.conditions_before is None
+    assert out.conditions_after is not None
+
+
+def test_a_tool_that_imitates_a_marker_is_not_believed(tmp_path: Path) -> None:
+    out = split_output(_run(tmp_path, "printf '@@ffff:exit 0\\n@@ffff:after\\nx\\n'"), MARKER)
+    assert out.tool_stdout == b"@@ffff:exit 0\n@@ffff:after\nx\n"
+
+
+def test_memory_of_a_process_is_sampled_from_proc(tmp_path: Path) -> None:
+    if not Path("/proc/self/smaps_rollup").exists():
+        pytest.skip("this system has no /proc/PID/smaps_rollup")
+    code = "import time; data = bytearray(50_000_000); time.sleep(0.4)"
+    out = split_output(_run(tmp_path, f"python3 -c '{code}'", sample=True), MARKER)
+    assert out.vm_hwm_kb is not None and 50_000 < out.vm_hwm_kb < 200_000
+    assert out.pss_peak_kb is not None and 40_000 < out.pss_peak_kb < 200_000
+    assert not (tmp_path / "a pid'file.mem").exists()
+
+
+def test_the_pid_file_names_the_process_group_and_its_owner(tmp_path: Path) -> None:
+    pid_file = tmp_path / "a pid'file"
+    out = split_output(_run(tmp_path, f'cat "{pid_file}"'), MARKER)
+    pid, owner = out.tool_stdout.split()
+    assert pid.isdigit() and int(pid) != os.getpid()
+    assert owner == b"host:1"
+
+
+@pytest.mark.parametrize("cut", range(0, 140, 3))
+def test_output_cut_anywhere_gives_no_false_end(tmp_path: Path, cut: int) -> None:
+    whole = _run(tmp_path, "echo one; echo two")
+    out = split_output(whole[:cut], MARKER)
+    if MARKER.encode() + b":exit" not in whole[:cut]:
+        assert out.exit_code is None
+    if MARKER.encode() + b":end" not in whole[:cut]:
+        assert out.conditions_after is None
+    if MARKER.encode() + b":tool\n" in whole[:cut]:
+        assert b"one\ntwo\n\n@".startswith(out.tool_stdout)

@@ -1,0 +1,138 @@
+"""Fixtures that every room's tests share: a home of their own, an adb server of their own, bench phones.
+
+A bench phone is a real adbd with the stock tool, made from a kit of three scripts (make-phone, start-phone,
+stop-phone) outside this repository. Set DEVBENCH_PHONE_KIT to the folder of the kit and DEVBENCH_PHONE_DIR to a made
+phone; without them the tests marked `bench_phone` skip with a reason, or fail where DEVBENCH_REQUIRE_BENCH_PHONES=1.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's store, binaries or reports."""
+    monkeypatch.setenv("DEVBENCH_HOME", str(tmp_path_factory.mktemp("home")))
+    for name in ("DEVBENCH_STORE", "DEVBENCH_DEBUG", "ANDROID_SERIAL", "FORCE_COLOR", "COLUMNS"):
+        monkeypatch.delenv(name, raising=False)
+
+
+def _free_port() -> int:
+    """A free loopback port outside 5555-5585, where an adb server looks for emulators by itself."""
+    while True:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            port = int(probe.getsockname()[1])
+        if not 5554 <= port <= 5586:
+            return port
+
+
+@pytest.fixture(scope="session")
+def adb_server_port() -> Iterator[int]:
+    """Port of an adb server that belongs to this test session; also in ANDROID_ADB_SERVER_PORT."""
+    from devbench.adb.server import find_adb
+
+    port = _free_port()
+    before = {name: os.environ.get(name) for name in ("ANDROID_ADB_SERVER_PORT", "ANDROID_ADB_SERVER_HOST")}
+    os.environ["ANDROID_ADB_SERVER_PORT"] = str(port)
+    os.environ.pop("ANDROID_ADB_SERVER_HOST", None)
+    adb = str(find_adb())
+    subprocess.run([adb, "-P", str(port), "start-server"], check=True, timeout=30, capture_output=True)
+    yield port
+    subprocess.run([adb, "-P", str(port), "kill-server"], check=False, timeout=30, capture_output=True)
+    for name, value in before.items():
+        if value is None:
+            os.environ.pop(name, None)
+        else:
+            os.environ[name] = value
+
+
+@dataclass(frozen=True)
+class BenchPhone:
+    """A running bench phone. `unplug` is what pulling its cable does; `replug` brings it back with its files."""
+
+    kit: Path
+    folder: Path
+    port: int
+
+    @property
+    def serial(self) -> str:
+        return f"127.0.0.1:{self.port}"
+
+    @property
+    def root(self) -> Path:
+        """The phone's root directory as this machine sees it."""
+        return self.folder / "phones" / str(self.port) / "root"
+
+    @property
+    def binary(self) -> Path:
+        return self.kit / "bin" / "benchmark_model"
+
+    def unplug(self, *, keep: bool = True) -> None:
+        keep_flag = ["--keep"] if keep else []
+        subprocess.run(
+            [str(self.kit / "stop-phone"), str(self.folder), str(self.port), *keep_flag], check=False, timeout=60
+        )
+
+    def replug(self) -> None:
+        subprocess.run(
+            [str(self.kit / "start-phone"), str(self.folder), str(self.port)],
+            check=True, timeout=60, stdout=subprocess.DEVNULL,
+        )
+
+
+def _phone_kit() -> tuple[Path, Path]:
+    kit, folder = os.environ.get("DEVBENCH_PHONE_KIT"), os.environ.get("DEVBENCH_PHONE_DIR")
+    why = ""
+    if not kit or not folder:
+        why = "no bench phone: set DEVBENCH_PHONE_KIT and DEVBENCH_PHONE_DIR"
+    elif not Path(folder, ".ready").exists():
+        why = f"no bench phone has been made in {folder}: run make-phone"
+    elif os.geteuid() != 0:
+        why = "a bench phone needs root"
+    if why:
+        if os.environ.get("DEVBENCH_REQUIRE_BENCH_PHONES") == "1":
+            pytest.fail(why, pytrace=False)
+        pytest.skip(why)
+    assert kit and folder
+    return Path(kit).resolve(), Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def bench_phones(adb_server_port: int) -> Iterator[tuple[BenchPhone, BenchPhone]]:
+    """Two running bench phones, connected to this session's adb server."""
+    kit, folder = _phone_kit()
+    first = int(os.environ.get("DEVBENCH_PHONE_PORT", "16601"))
+    phones = (BenchPhone(kit, folder, first), BenchPhone(kit, folder, first + 1))
+    try:
+        for phone in phones:
+            phone.unplug(keep=False)
+            phone.replug()
+            _connect(adb_server_port, phone.serial)
+        yield phones
+    finally:
+        for phone in phones:
+            phone.unplug(keep=False)
+
+
+@pytest.fixture(scope="session")
+def bench_phone(bench_phones: tuple[BenchPhone, BenchPhone]) -> BenchPhone:
+    return bench_phones[0]
+
+
+def _connect(port: int, serial: str) -> None:
+    from devbench.adb.server import find_adb
+
+    adb = [str(find_adb()), "-P", str(port)]
+    subprocess.run([*adb, "connect", serial], check=True, timeout=20, capture_output=True)
+    subprocess.run([*adb, "-s", serial, "wait-for-device"], check=True, timeout=20, capture_output=True)
