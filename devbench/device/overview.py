@@ -1,0 +1,141 @@
+"""All connected devices at a glance: facts, conditions and profile of each, asked at the same time, each by a deadline.
+
+A device that hangs costs its own line, not the others'. Says for every state in which adb can list a device what to do
+about it. Knows no model and no run.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from devbench.device import conditions as device_conditions
+from devbench.device import facts as device_facts
+from devbench.device.conditions import CONDITIONS_COMMAND, Conditions, parse_conditions
+from devbench.device.facts import FACTS_COMMAND, DeviceFacts, parse_facts
+from devbench.device.profiles import DeviceProfile, match_profile
+from devbench.device.sections import clean
+from devbench.errors import DevbenchError
+
+if TYPE_CHECKING:
+    from devbench.adb.server import AdbServer, DeviceEntry
+
+READY = "device"
+
+_ADVICE = {
+    "unauthorized": "unlock it and accept its question about USB debugging; if it asks nothing, revoke USB debugging "
+    "authorisations in its developer options and reconnect it",
+    "authorizing": "unlock it and accept its question about USB debugging",
+    "offline": "reconnect its cable or reboot it; over the network: `adb disconnect SERIAL`, then `adb connect SERIAL`",
+    "connecting": "wait a moment; if it stays so, reconnect its cable",
+    "no permissions": "let your user open its USB device: install Android's udev rules (Debian: `android-sdk-platform-"
+    "tools-common`), join the group plugdev, reconnect it",
+    "recovery": "it is in recovery: `adb -s SERIAL reboot`",
+    "rescue": "it is in rescue mode: `adb -s SERIAL reboot`",
+    "sideload": "it waits for an update: choose reboot on its screen",
+    "bootloader": "it is in its boot loader: `fastboot reboot`",
+    "detached": "another program has taken it from adb: `adb -s SERIAL attach`",
+}
+_ADVICE_OTHERWISE = "reconnect it, or restart adb with `adb kill-server`"
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceOverview:
+    """A device as adb lists it and, where it answers, as it is.
+
+    Attributes:
+        problem: why there are no facts, for a person; empty where there are.
+        advice: what to do about the problem.
+    """
+
+    entry: DeviceEntry
+    facts: DeviceFacts | None = None
+    conditions: Conditions | None = None
+    profile: DeviceProfile | None = None
+    problem: str = ""
+    advice: str = ""
+
+    @property
+    def ready(self) -> bool:
+        return self.facts is not None
+
+    @property
+    def virtual(self) -> bool:
+        return (self.facts is not None and self.facts.virtual) or (self.profile is not None and self.profile.virtual)
+
+
+def advice(state: str, serial: str) -> str:
+    """What to do about a device in that state; nothing for one that is ready."""
+    return "" if state == READY else _ADVICE.get(state, _ADVICE_OTHERWISE).replace("SERIAL", serial)
+
+
+def survey(
+    server: AdbServer, entries: Sequence[DeviceEntry], profiles: Sequence[DeviceProfile], *, timeout_s: float = 5
+) -> list[DeviceOverview]:
+    """Ask all devices that are ready at once; in the order of `entries`, `timeout_s` in all and for each."""
+    answers: dict[str, DeviceOverview] = {}
+
+    def ask(entry: DeviceEntry) -> None:
+        answers[entry.serial] = _ask(server, entry, profiles, timeout_s)
+
+    deadline = time.monotonic() + timeout_s + 0.5
+    threads = [
+        threading.Thread(target=ask, args=(entry,), daemon=True) for entry in entries if entry.state == READY
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    return [answers.get(entry.serial) or _silent(entry, timeout_s) for entry in entries]
+
+
+def to_json(overview: DeviceOverview) -> dict[str, Any]:
+    """A JSON-ready mapping; `facts` and `conditions` are `None` for a device that is not ready."""
+    entry = overview.entry
+    profile: Mapping[str, str] | None = None
+    if overview.profile is not None:
+        profile = {"name": overview.profile.name, "title": overview.profile.title}
+    return {
+        "serial": entry.serial,
+        "state": entry.state,
+        "ready": overview.ready,
+        "virtual": overview.virtual,
+        "problem": overview.problem or None,
+        "advice": overview.advice or None,
+        "profile": profile,
+        "facts": device_facts.to_json(overview.facts) if overview.facts else None,
+        "conditions": device_conditions.to_json(overview.conditions) if overview.conditions else None,
+    }
+
+
+def _ask(
+    server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile], timeout_s: float
+) -> DeviceOverview:
+    taken_utc = datetime.now(timezone.utc)
+    try:
+        # Facts and conditions in one shell: each shell is a round trip and a process on the device.
+        command = f"{FACTS_COMMAND}\n{CONDITIONS_COMMAND}"
+        result = server.device(entry.serial).shell(command, timeout_s=timeout_s, doing="telling its facts")
+    except DevbenchError as error:
+        return DeviceOverview(entry, problem=error.what, advice=error.hint or _ADVICE_OTHERWISE)
+    text = result.stdout.decode("utf-8", "replace")
+    first, second = _halves(text)
+    facts = parse_facts(first, entry.serial)
+    return DeviceOverview(entry, facts, parse_conditions(second, taken_utc), match_profile(facts, profiles))
+
+
+def _halves(text: str) -> tuple[str, str]:
+    """Facts and conditions; each opens with a line of its own, the second is the last of these."""
+    cut = text.rfind("@@devbench:")
+    return text[: max(0, cut)], text[max(0, cut) :]
+
+
+def _silent(entry: DeviceEntry, timeout_s: float) -> DeviceOverview:
+    if entry.state == READY:
+        return DeviceOverview(entry, problem=f"no answer within {timeout_s:g} s", advice=_ADVICE["offline"])
+    detail = f" {clean(entry.detail)}" if entry.detail and entry.state == "no permissions" else ""
+    return DeviceOverview(entry, problem=f"{entry.state}{detail}", advice=advice(entry.state, entry.serial))
