@@ -22,7 +22,8 @@ from devbench.results.records import (
     RepetitionRecord,
 )
 from devbench.tool.binaries import Binary
-from devbench.tool.measurement import DelegateUse, Failure, Measurement, Profile
+from devbench.tool.failures import find_use
+from devbench.tool.measurement import Failure, Measurement, Profile
 from devbench.tool.parse import to_json
 
 # A hostile profile must not fill the store; the largest known model has some 2,300 operators.
@@ -94,7 +95,7 @@ def repetition_record(
     ok = failure is None
     timed = ok and purpose == "latency"
     runs = measured.runs
-    use = delegate_use(case, measured)
+    use = find_use(measured.delegates, case.delegate)
     return RepetitionRecord(
         run_id=job.run_id,
         job_number=job.number,
@@ -136,12 +137,6 @@ def repetition_record(
     )
 
 
-def delegate_use(case: Case, measured: Measurement) -> DelegateUse | None:
-    """What the tool said about the delegate that the case asked for; `None` for the plain CPU or where it said nothing."""
-    wanted = {name.casefold() for name in case.delegate.reported_as}
-    return next((use for use in measured.delegates if use.name.casefold() in wanted), None)
-
-
 def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
     """The operator tables of both phases, in run order, the rows inside delegates behind the others of their phase."""
     rows: list[OperatorRecord] = []
@@ -149,8 +144,11 @@ def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
     for phase, profile in profiles:
         if profile is None:
             continue
-        inside = [False] * len(profile.ops) + [True] * len(profile.delegate_ops)
-        for position, (op, is_inside) in enumerate(zip((*profile.ops, *profile.delegate_ops), inside, strict=True)):
+        inside = set(map(id, profile.delegate_ops))
+        listed = set(map(id, profile.ops))
+        # A delegate's own rows stand in the main table or in a section of their own.
+        further = [op for op in profile.delegate_ops if id(op) not in listed]
+        for position, op in enumerate([*profile.ops, *further]):
             rows.append(
                 OperatorRecord(
                     phase=phase,
@@ -163,7 +161,7 @@ def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
                     pct=op.pct,
                     mem_kb=op.mem_kb,
                     times_called=op.times_called,
-                    inside_delegate=is_inside,
+                    inside_delegate=id(op) in inside,
                 )
             )
     return tuple(rows[:_MOST_OPERATORS])

@@ -12,6 +12,7 @@ import sys
 import typer
 
 from devbench import __version__
+from devbench.cli import parse, run
 from devbench.errors import EXIT_INTERRUPTED, DevbenchError
 
 app = typer.Typer(
@@ -40,6 +41,10 @@ def _root(
     ),
 ) -> None:
     """Measure TensorFlow Lite / LiteRT models on Android devices over ADB."""
+
+
+for _group in (run, parse):
+    _group.register(app)
 
 
 def main() -> None:

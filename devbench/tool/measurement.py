@@ -69,10 +69,10 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class DelegateUse:
-    """What the text says about one delegate: how much of the graph it took."""
+    """What the text says about one delegate: how much of the graph it took, as far as it says that."""
 
     name: str
-    applied: Applied
+    applied: Applied | None
     kernels: int | None = None
     nodes_delegated: int | None = None
     nodes_total: int | None = None

@@ -1,0 +1,117 @@
+"""Whether a repetition counts: the parsed text, the exit code and what was asked for, as one verdict.
+
+The order is fixed, the most basic first, so that a result names the cause and not a consequence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from devbench.tool.case import Delegate, Require
+from devbench.tool.measurement import DelegateUse, Failure, FailureKind, Measurement
+
+_K = FailureKind
+# 128 + signal, as shells report it.
+_SIGKILL = 137
+_SIGNALS = {
+    4: "SIGILL",
+    5: "SIGTRAP",
+    6: "SIGABRT",
+    7: "SIGBUS",
+    8: "SIGFPE",
+    11: "SIGSEGV",
+    15: "SIGTERM",
+    24: "SIGXCPU",
+    31: "SIGSYS",
+}
+_CANNOT_EXECUTE, _NOT_FOUND = 126, 127
+
+
+def classify(
+    measured: Measurement,
+    *,
+    delegate: Delegate,
+    require: Require,
+    exit_code: int | None,
+    argv: Sequence[str] = (),
+) -> Failure | None:
+    """Why the repetition gives no latency, or `None` where it gives one.
+
+    Args:
+        measured: what the parser made of the output.
+        delegate: the delegate that was asked for.
+        require: "full" where a part of the graph is not enough.
+        exit_code: of the tool; `None` where the output ends before it.
+        argv: the command line, to tell a flag of ours from one of a user's.
+    """
+    said = measured.failure
+    if exit_code is not None and exit_code > 128:
+        return _died(exit_code, said)
+    if exit_code in (_CANNOT_EXECUTE, _NOT_FOUND):
+        if said is not None and said.kind is _K.BINARY_NOT_FOR_DEVICE:
+            return said
+        return Failure(_K.BINARY_NOT_FOR_DEVICE, f"the device's shell could not start the tool (exit code {exit_code})")
+    if said is not None:
+        return said
+    if measured.unknown_flags:
+        return Failure(_K.UNKNOWN_FLAG, _unknown(measured.unknown_flags, argv))
+    if exit_code is None or measured.status == "incomplete" or measured.inference_avg_us is None:
+        how = "the connection ended first" if exit_code is None else f"exit code {exit_code}"
+        return Failure(_K.OUTPUT_INCOMPLETE, f"the output ends before the tool's summary ({how})")
+    if exit_code != 0:
+        return Failure(_K.TOOL_ERROR, _first_warning(measured) or f"exit code {exit_code}")
+    return _delegation(measured, delegate, require)
+
+
+def _died(exit_code: int, said: Failure | None) -> Failure:
+    if exit_code == _SIGKILL:
+        message = said.message if said is not None and said.kind is _K.KILLED else "Killed (SIGKILL)"
+        return Failure(_K.KILLED, message)
+    name = _SIGNALS.get(exit_code - 128, f"signal {exit_code - 128}")
+    evidence = f": {said.message}" if said is not None else ""
+    return Failure(_K.CRASH, f"ended by {name} (exit code {exit_code}){evidence}")
+
+
+def _unknown(flags: Sequence[str], argv: Sequence[str]) -> str:
+    given = [flag for flag in flags if flag in argv]
+    return f"Unconsumed cmdline flags: {' '.join(given or flags)}"
+
+
+def _first_warning(measured: Measurement) -> str:
+    return measured.warnings[0] if measured.warnings else ""
+
+
+def _delegation(measured: Measurement, delegate: Delegate, require: Require) -> Failure | None:
+    """A delegate that was asked for must be shown by the tool's own words to have run."""
+    if not delegate.reported_as:
+        return None
+    use = find_use(measured.delegates, delegate)
+    if use is None:
+        if measured.tool == "litert" and not measured.delegates:
+            # LiteRT's tool says nothing about its CPU path, which is XNNPACK.
+            return None if delegate.name == "xnnpack" else _not_applied(measured, delegate)
+        return _not_applied(measured, delegate)
+    if use.applied == "none":
+        return _not_applied(measured, delegate)
+    if require == "full" and use.applied != "full":
+        return Failure(_K.DELEGATE_PARTLY_APPLIED, _partly(use, measured))
+    return None
+
+
+def find_use(uses: Sequence[DelegateUse], delegate: Delegate) -> DelegateUse | None:
+    """What the tool said about the delegate, under whichever of its names."""
+    wanted = {name.casefold() for name in delegate.reported_as}
+    return next((use for use in uses if use.name.casefold() in wanted), None)
+
+
+def _not_applied(measured: Measurement, delegate: Delegate) -> Failure:
+    names = [name.casefold() for name in delegate.reported_as]
+    evidence = next((line for line in measured.warnings if any(name in line.casefold() for name in names)), "")
+    said = evidence or "the tool says nowhere that it was applied"
+    return Failure(_K.DELEGATE_NOT_APPLIED, f"{delegate.title} was asked for and not applied: {said}")
+
+
+def _partly(use: DelegateUse, measured: Measurement) -> str:
+    counts = f"{use.nodes_delegated} of {use.nodes_total} nodes" if use.nodes_delegated is not None else "a part"
+    refused = ", ".join(dict.fromkeys(op.op for op in measured.unsupported_ops[:20]))
+    return f"{use.name} took {counts} of the graph" + (f"; not supported: {refused}" if refused else "")

@@ -1,0 +1,102 @@
+"""The tool's command line from a typed case; every word is quoted for the device's shell; knows no device.
+
+Only `--name=value` is used: `--use_gpu` alone or `--use_gpu true` is an unconsumed flag, warned about and ignored.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+
+from devbench.errors import InputError
+from devbench.tool.case import ToolCase, ToolOptions
+from devbench.tool.measurement import ToolName
+
+FLAG_NAME = r"[A-Za-z][A-Za-z0-9_-]{0,80}"
+_EXTRA = re.compile(rf"(?:--)?({FLAG_NAME})=(.*)", re.DOTALL)
+# These are devbench's to set; a second word for one of them would make the result lie about itself.
+_OURS = frozenset({"graph", "help"})
+
+
+def build_argv(case: ToolCase, *, binary: str, graph: str, tool: ToolName) -> tuple[str, ...]:
+    """The command line of one process, unquoted.
+
+    A delegate's flags come after the options and a user's further flags last: where a flag stands twice, the tool takes
+    the last.
+
+    Args:
+        case: delegate and options.
+        binary, graph: paths on the device.
+        tool: whose flags to use.
+
+    Raises:
+        InputError: LiteRT's tool has no flags for the delegate.
+    """
+    delegate = case.delegate
+    flags = [("graph", graph), *(_litert_options(case.options) if tool == "litert" else _tflite_options(case.options))]
+    if tool == "litert":
+        if not delegate.litert_flags:
+            raise InputError(
+                f"LiteRT's benchmark_model has no flags for the delegate {delegate.name}",
+                hint="use TensorFlow Lite's benchmark_model, or add litert_flags to the delegate's entry",
+            )
+        flags += delegate.litert_flags
+    else:
+        flags += delegate.flags
+    return (binary, *(f"--{name}={value}" for name, value in [*flags, *case.options.extra_flags]))
+
+
+def command_line(argv: Sequence[str]) -> str:
+    """The words quoted for a POSIX shell, so that none of them means anything to it."""
+    return shlex.join(argv)
+
+
+def parse_extra_flag(text: str) -> tuple[str, str]:
+    """A flag as a user types it, `name=value`, with or without dashes.
+
+    Raises:
+        InputError: it has no value, or it is one that devbench sets itself.
+    """
+    match = _EXTRA.fullmatch(text.strip())
+    if match is None or "\x00" in text or "\n" in text:
+        raise InputError(f"--tool-flag {text!r} is not name=value", hint="for example --tool-flag allow_fp16=true")
+    name, value = match.groups()
+    if name in _OURS:
+        raise InputError(f"--tool-flag {name} is set by devbench itself", hint="leave it out")
+    return name, value
+
+
+def _common_options(options: ToolOptions) -> list[tuple[str, str]]:
+    flags = [
+        ("num_runs", str(options.num_runs)),
+        ("min_secs", f"{options.min_secs:g}"),
+        ("max_secs", f"{options.max_secs:g}"),
+        ("warmup_runs", str(options.warmup_runs)),
+        ("warmup_min_secs", f"{options.warmup_min_secs:g}"),
+    ]
+    if options.num_threads is not None:
+        flags.append(("num_threads", str(options.num_threads)))
+    if options.report_peak_memory:
+        flags.append(("report_peak_memory_footprint", "true"))
+    if options.signature is not None:
+        flags.append(("signature_to_run_for", options.signature))
+    return flags
+
+
+def _tflite_options(options: ToolOptions) -> list[tuple[str, str]]:
+    flags = _common_options(options)
+    if options.profile:
+        flags.append(("enable_op_profiling", "true"))
+    if options.input_layer is not None:
+        flags.append(("input_layer", options.input_layer))
+    if options.input_layer_shape is not None:
+        flags.append(("input_layer_shape", options.input_layer_shape))
+    return flags
+
+
+def _litert_options(options: ToolOptions) -> list[tuple[str, str]]:
+    flags = _common_options(options)
+    if options.profile:
+        flags.append(("use_profiler", "true"))
+    return flags

@@ -1,0 +1,28 @@
+"""A measurement as the JSON object of `devbench parse --json`: what the text does not hold is left out."""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from typing import Any
+
+from devbench.tool.measurement import Measurement
+
+
+def to_json(measurement: Measurement) -> dict[str, Any]:
+    """The object's keys are those of `Measurement`, except `profile`, which is `{init, runs}`. No value is `None`."""
+    values = asdict(measurement)
+    if measurement.failure is not None:
+        values["failure"]["kind"] = measurement.failure.kind.value
+    profile = {"init": values.pop("profile_init"), "runs": values.pop("profile_runs")}
+    warnings = values.pop("warnings")
+    return dict(_said({**values, "profile": profile, "warnings": warnings}))
+
+
+def _said(value: Any) -> Any:
+    """`value` without what is `None`, and without lists and objects that are empty."""
+    if isinstance(value, dict):
+        pairs = ((key, _said(item)) for key, item in value.items())
+        return {key: item for key, item in pairs if item is not None and item != [] and item != {} and item != ""}
+    if isinstance(value, (list, tuple)):
+        return [_said(item) for item in value]
+    return value

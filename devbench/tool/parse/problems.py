@@ -1,0 +1,91 @@
+"""Lines that tell of a failure, by kind, and lines that look like one and are not; knows no run and no exit code."""
+
+from __future__ import annotations
+
+import re
+
+from devbench.tool.measurement import FailureKind
+from devbench.tool.parse.lines import Line
+
+_K = FailureKind
+
+# In the order in which they are tried. The first kinds end a process whatever else was printed.
+_DEADLY: tuple[tuple[FailureKind, str], ...] = (
+    (_K.KILLED, r"^Killed\s*$|^\S*sh: .{0,40}\bKilled\s*$|lowmemorykiller: Kill"),
+    (
+        _K.CRASH,
+        r"^(?:\S*sh: )?(?:\[\d+\] \+? ?\d* ?)?(?:Segmentation fault|Bus error|Aborted|Illegal instruction"
+        r"|Floating point exception|Trace/breakpoint trap|Stack fault)(?:\s*\(core dumped\))?\s*(?:\S+\s*)?$"
+        r"|Fatal signal \d+|signal \d+ \(SIG[A-Z]+\)|^terminate called|^libc(?:\+\+)?abi: terminating"
+        r"|^FORTIFY: |\bCheck failed: |\bterminating (?:due to|with) uncaught exception",
+    ),
+    (
+        _K.BINARY_NOT_FOR_DEVICE,
+        r"not executable: |CANNOT LINK EXECUTABLE|version `?[A-Z]+_[\d.]+'? not found|GLIBC_[\d.]+.{0,20} not found"
+        r"|error while loading shared libraries|[Ee]xec format error|cannot execute(?: binary file|: required file not found)"
+        r"|inaccessible or not found|has unexpected e_machine|is for [A-Z_0-9]+ \(\d+\) instead of"
+        r"|(?:^|: )\S*benchmark_\w+: (?:not found|No such file or directory|[Pp]ermission denied|can't execute)",
+    ),
+)
+# These end a run wherever they stand, unless its summary says that it went on.
+_STABLE: tuple[tuple[FailureKind, str], ...] = (
+    (
+        _K.NO_MODEL,
+        r"^Could not open '.*'|specify the name of your TF Lite input file|^Unable to open model|[Ff]ailed to open (?:the )?model"
+        r"|kLiteRtStatusErrorFileIO|^Model file not found",
+    ),
+    (
+        _K.INVALID_MODEL,
+        r"not a valid Flatbuffer|[Mm]odel provided has model identifier|model allocation is null/empty|^Mmap of .* failed"
+        r"|^Failed to (?:mmap|load) model|Model provided is schema version|kLiteRtStatusErrorInvalidFlatbuffer"
+        r"|^Failed to build model",
+    ),
+    (
+        _K.UNSUPPORTED_OPERATION,
+        r"Didn't find op for builtin opcode|[Ee]ncountered unresolved custom op|Op builtin_code out of range"
+        r"|Regular TensorFlow ops are not supported|Select TensorFlow op\(s\), included in the given model"
+        r"|Unsupported (?:builtin|custom) op",
+    ),
+    (
+        _K.DELEGATE_PARTLY_APPLIED,
+        r"Disallowed CPU fallback detected|not fully (?:accelerated|delegated)|[Ff]ull delegation (?:is )?required",
+    ),
+    (
+        _K.DELEGATE_NOT_APPLIED,
+        r"^Failed to apply (?:the )?(?:\S+ )?delegate|^Can't (?:create|load) .{0,60}delegate"
+        r"|[Ff]ailed to (?:register|create) .{0,40}[Aa]ccelerator",
+    ),
+)
+_OVER = re.compile(r"^Benchmarking failed")
+_COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _DEADLY)
+_COMPILED_STABLE = tuple((kind, re.compile(pattern)) for kind, pattern in _STABLE)
+_SUSPICIOUS = re.compile(
+    r"\berror\b|\bfail(?:ed|ure|s)?\b|\bunsupported\b|not supported|\bfall(?:s|ing)?[ -]?back|fell back|not be executed"
+    r"|\bcould ?n[o']t\b|\bunable to\b|\bcannot\b|\bdisallowed\b",
+    re.IGNORECASE,
+)
+
+
+def deadly(line: Line) -> FailureKind | None:
+    """The kind of a line that says that the process died or never began."""
+    return _first(_COMPILED, line)
+
+
+def stable(line: Line) -> FailureKind | None:
+    """The kind of a line with which the tool ends a run."""
+    return _first(_COMPILED_STABLE, line)
+
+
+def is_over(line: Line) -> bool:
+    """Whether the tool says in general words that it failed."""
+    return _OVER.match(line.text.strip()) is not None
+
+
+def looks_bad(line: Line) -> bool:
+    """Whether a reader would take the line for an error."""
+    return line.level in ("ERROR", "FATAL") or _SUSPICIOUS.search(line.text) is not None
+
+
+def _first(patterns: tuple[tuple[FailureKind, re.Pattern[str]], ...], line: Line) -> FailureKind | None:
+    text = line.text.strip().removesuffix("\x00")
+    return next((kind for kind, pattern in patterns if pattern.search(text)), None)

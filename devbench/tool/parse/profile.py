@@ -1,0 +1,183 @@
+"""The operator profiles: tables in text and CSV, with and without headings; one object per run of the tool.
+
+The tables are those of `tensorflow/core/util/stats_calculator.cc` (text) and `tensorflow/lite/profiling/
+profile_summary_formatter.cc` (CSV). Sections stand under a heading for initialisation or for the runs; the oldest tools
+and LiteRT 2 print the runs' without one. Newer tools print a delegate's own operators in a section of their own, others
+within the main table as `Delegate/…`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import Literal
+
+from devbench.tool.measurement import OpRow, OpTypeRow, Profile
+from devbench.tool.parse.lines import Line
+from devbench.tool.parse.numbers import NUMBER, number, whole
+
+Phase = Literal["init", "runs"]
+
+_PHASE_INIT = re.compile(r"Profiling Info for Benchmark Initialization", re.IGNORECASE)
+_PHASE_RUNS = re.compile(r"Profiling Info for Regular Benchmark Runs", re.IGNORECASE)
+_SECTION = re.compile(r"={3,} ?(Run Order|Top by [A-Za-z ]+|Summary by node type) ?={3,}")
+_DELEGATE_PART = re.compile(r"^\s*Delegate internal", re.IGNORECASE)
+_GRAPH_PART = re.compile(r"^\s*(?:Primary graph|Subgraph)\b.*:\s*$", re.IGNORECASE)
+_NODES = re.compile(r"Number of nodes executed: (\d+)\s*$")
+_END = re.compile(r"^\s*\d+ nodes observed")
+_START_COLUMN = re.compile(r"\[start\]|node type, start,", re.IGNORECASE)
+_COLUMNS = re.compile(r"\[node type\]|^\s*node type, ", re.IGNORECASE)
+
+_N = rf"(?:{NUMBER}|[+-]?(?:nan|inf))"
+_GAP = r"[ \t]+"
+_COMMA = r", ?"
+
+
+def _row(gap: str, *, start: bool) -> re.Pattern[str]:
+    columns = f"(?P<start>{_N}){gap}" if start else ""
+    return re.compile(
+        rf"^\s*(?P<type>\S.*?){gap}{columns}(?P<first>{_N}){gap}(?P<avg>{_N}){gap}(?P<pct>{_N}) ?%{gap}"
+        rf"(?P<cdf>{_N}) ?%{gap}(?P<mem>{_N}){gap}(?P<times>{_N})(?:{gap}(?P<name>.*?))?\s*$"
+    )
+
+
+def _type_row(gap: str) -> re.Pattern[str]:
+    return re.compile(
+        rf"^\s*(?P<type>\S.*?){gap}(?P<count>\d+){gap}(?P<avg>{_N}){gap}(?P<pct>{_N}) ?%{gap}(?P<cdf>{_N}) ?%{gap}"
+        rf"(?P<mem>{_N}){gap}(?P<times>{_N})\s*$"
+    )
+
+
+_ROWS = {(csv, start): _row(_COMMA if csv else _GAP, start=start) for csv in (True, False) for start in (True, False)}
+_TYPE_ROWS = {csv: _type_row(_COMMA if csv else _GAP) for csv in (True, False)}
+_NODE = re.compile(r"^(.*):(\d+)$", re.DOTALL)
+# Rows of a delegate's own operators within the main table.
+_INSIDE = ("Delegate/", "[Delegate]")
+_MOST_ROWS = 50_000
+
+
+@dataclass(slots=True)
+class _Part:
+    ops: list[OpRow] = field(default_factory=list)
+    by_type: list[OpTypeRow] = field(default_factory=list)
+    nodes: int | None = None
+    delegate_ops: list[OpRow] = field(default_factory=list)
+
+    def profile(self) -> Profile | None:
+        if not (self.ops or self.by_type or self.delegate_ops or self.nodes is not None):
+            return None
+        return Profile(tuple(self.ops), tuple(self.by_type), self.nodes, tuple(self.delegate_ops))
+
+
+@dataclass(slots=True)
+class ProfileReader:
+    """Takes the lines of one run of the tool one by one; knows in which table it is."""
+
+    ended: bool = False
+    _parts: dict[Phase, _Part] = field(default_factory=lambda: {"init": _Part(), "runs": _Part()})
+    _phase: Phase = "runs"
+    _section: str = ""
+    _delegate: bool = False
+    _csv: bool = False
+    _start: bool = False
+
+    def take(self, line: Line) -> bool:
+        """Take a line in; whether it belonged to a profile."""
+        text = line.text
+        if self._heading(text):
+            return True
+        if not self._section:
+            return False
+        if nodes := _NODES.search(text):
+            if line.whole and not self._delegate:
+                part = self._parts[self._phase]
+                part.nodes = (part.nodes or 0) + int(nodes.group(1))
+            return True
+        if _END.match(text):
+            self._section, self.ended = "", True
+            return True
+        return self._table(line)
+
+    @property
+    def init(self) -> Profile | None:
+        """The profile of initialisation, where there is one."""
+        return self._parts["init"].profile()
+
+    @property
+    def runs(self) -> Profile | None:
+        """The profile of the regular runs, where there is one."""
+        return self._parts["runs"].profile()
+
+    def _heading(self, text: str) -> bool:
+        phase: Phase | None = "init" if _PHASE_INIT.search(text) else "runs" if _PHASE_RUNS.search(text) else None
+        if phase is not None:
+            self._phase, self._section, self._delegate = phase, "", False
+            return True
+        if section := _SECTION.search(text):
+            self._section = section.group(1)
+            return True
+        if _DELEGATE_PART.match(text):
+            self._delegate = True
+            return True
+        if _GRAPH_PART.match(text):
+            self._delegate = False
+            return True
+        if self._section and _COLUMNS.search(text):
+            self._start = _START_COLUMN.search(text) is not None
+            self._csv = "[" not in text
+            return True
+        return False
+
+    def _table(self, line: Line) -> bool:
+        """A row; one that is cut may have lost the end of its name, and is left out whole."""
+        if self._section.startswith("Top by"):
+            return _ROWS[self._csv, self._start].match(line.text) is not None
+        part = self._parts[self._phase]
+        if self._section == "Summary by node type":
+            match = _TYPE_ROWS[self._csv].match(line.text)
+            if match and line.whole and not self._delegate and len(part.by_type) < _MOST_ROWS:
+                part.by_type.append(_type(match))
+            return match is not None
+        match = _ROWS[self._csv, self._start].match(line.text)
+        if match is None:
+            return False
+        if line.whole and len(part.ops) + len(part.delegate_ops) < _MOST_ROWS:
+            row = _operator(match)
+            inside = self._delegate or row.name.startswith(_INSIDE) or row.type.startswith(_INSIDE[0])
+            if not self._delegate:
+                part.ops.append(row)
+            if inside:
+                part.delegate_ops.append(row)
+        return True
+
+
+def _operator(match: re.Match[str]) -> OpRow:
+    values = match.groupdict()
+    name, node = (values["name"] or "").strip(), None
+    if numbered := _NODE.match(name):
+        name, node = numbered.group(1), whole(numbered.group(2))
+    return OpRow(
+        type=values["type"].strip(),
+        name=name,
+        node=node,
+        start_ms=number(values.get("start")),
+        first_ms=number(values["first"]),
+        avg_ms=number(values["avg"]),
+        pct=number(values["pct"]),
+        cdf_pct=number(values["cdf"]),
+        mem_kb=number(values["mem"]),
+        times_called=number(values["times"]),
+    )
+
+
+def _type(match: re.Match[str]) -> OpTypeRow:
+    values = match.groupdict()
+    return OpTypeRow(
+        type=values["type"].strip(),
+        count=whole(values["count"]),
+        avg_ms=number(values["avg"]),
+        pct=number(values["pct"]),
+        cdf_pct=number(values["cdf"]),
+        mem_kb=number(values["mem"]),
+        times_called=number(values["times"]),
+    )
