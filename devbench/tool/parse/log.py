@@ -17,6 +17,8 @@ _START = re.compile(r"^STARTING!")
 _HEAD = re.compile(r"^(?:Log parameter values verbosely: \[|Min num runs: \[|Num runs: \[|Graph: \[|Loaded model )")
 _UNCONSUMED = re.compile(r"Unconsumed cmdline flags: (.*)$")
 _FLAG = re.compile(r"--.*?(?=\s+--|\s*$)")
+# Stands between the streams or files that somebody put into one text.
+_DIVIDER = re.compile(r"^==> .* <==$")
 _FLAG_HELP = re.compile(r"^\s*--[\w-]+=.*\t")
 _MOST_WARNINGS = 200
 _MOST_MESSAGE = 1000
@@ -76,7 +78,7 @@ class _Run:
         if _START.match(text):
             self.started, self.empty, self.summary.has_head = True, False, True
             return
-        if _FLAG_HELP.match(line.text) and not line.level:
+        if (_FLAG_HELP.match(line.text) and not line.level) or _DIVIDER.match(text):
             return
         if self.profile.take(line) or self.delegation.take(line) or self.summary.take(line):
             self.empty = False

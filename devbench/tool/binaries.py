@@ -1,0 +1,269 @@
+"""The benchmark_model binaries on this machine: added or fetched, kept under their SHA-256, chosen by a device's ABI.
+
+Layout below devbench's cache folder:
+
+    binaries/index.json         what is known of each, by hash
+    binaries/<sha256>           the files
+    binaries/pins.json          hash and date of what moving addresses gave at their first fetch
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+
+from devbench.errors import EnvironmentProblem, InputError
+from devbench.hashing import hash_file, sha256_of
+from devbench.paths import cache_dir, shipped
+from devbench.tool.manifest import VIRTUAL_ABI, look_at
+from devbench.tool.measurement import ToolName
+
+_LOCK_TIMEOUT_S = 30.0
+_LEAST_HASH_DIGITS = 6
+
+
+@dataclass(frozen=True, slots=True)
+class Binary:
+    """A binary that lies on this machine.
+
+    Attributes:
+        abi: Android's name of the ABI; `virtual` for the tool of the virtual device.
+        flavour: `default`, `flex` (Select TensorFlow ops), `performance_options`, or a word of the user's.
+        source: where it came from: an address or a path.
+        added_utc: ISO 8601; empty for the shipped one.
+    """
+
+    name: str
+    tool: ToolName
+    version: str
+    abi: str
+    flavour: str
+    sha256: str
+    path: Path
+    size_bytes: int
+    source: str = ""
+    added_utc: str = ""
+
+
+class NoBinary(EnvironmentProblem):
+    """There is no benchmark_model here that the device can run."""
+
+    def __init__(self, abis: Sequence[str]) -> None:
+        names = ", ".join(abis) or "an unknown ABI"
+        fetch = f"`devbench binaries fetch --abi {abis[0]}`, or " if abis and abis[0] != "x86_64" else ""
+        super().__init__(
+            f"no benchmark_model for {names} on this machine", hint=f"{fetch}`devbench binaries add FILE` for one you have"
+        )
+        self.abis = tuple(abis)
+
+
+def installed() -> list[Binary]:
+    """Every binary on this machine, the newest first, the shipped tool of the virtual device last."""
+    folder = _folder()
+    found = []
+    for sha256, entry in _load(folder / "index.json").items():
+        binary = _from_entry(folder, sha256, entry)
+        if binary is not None:
+            found.append(binary)
+    return [*sorted(found, key=lambda binary: binary.added_utc, reverse=True), _shipped_virtual()]
+
+
+def add(path: Path, *, name: str = "", version: str = "", flavour: str = "default", source: str = "") -> Binary:
+    """Keep a copy of a binary, or of one that is here already its new name and version.
+
+    Raises:
+        InputError: it cannot be read, or is no binary for a device.
+    """
+    looks = look_at(path)
+    tool: ToolName = looks.tool or "tflite"
+    sha256 = hash_file(path)
+    folder = _folder()
+    with _locked(folder):
+        target = folder / sha256
+        if not target.is_file() or target.stat().st_size != path.stat().st_size:
+            _copy(path, target)
+        index = _load(folder / "index.json")
+        index[sha256] = {
+            "name": name or f"{tool}-{version or sha256[:8]}-{looks.abi}" + ("" if flavour == "default" else f"-{flavour}"),
+            "tool": tool,
+            "version": version or sha256[:8],
+            "abi": looks.abi,
+            "flavour": flavour,
+            "source": source or str(path.absolute()),
+            "added_utc": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+        }
+        _save(folder / "index.json", index)
+    return next(binary for binary in installed() if binary.sha256 == sha256)
+
+
+def remove(name: str) -> Binary:
+    """Forget a binary and delete its file.
+
+    Raises:
+        InputError: there is none of that name or hash, or it is the shipped one.
+    """
+    binary = find(name)
+    if binary.abi == VIRTUAL_ABI and not binary.added_utc:
+        raise InputError(f"{binary.name} comes with devbench", hint="it cannot be removed")
+    folder = _folder()
+    with _locked(folder):
+        index = _load(folder / "index.json")
+        index.pop(binary.sha256, None)
+        _save(folder / "index.json", index)
+        binary.path.unlink(missing_ok=True)
+    return binary
+
+
+def verify(binary: Binary) -> bool:
+    """Whether the file still has the hash under which it is kept; read in full."""
+    try:
+        return hash_file(binary.path) == binary.sha256
+    except OSError:
+        return False
+
+
+def choose(abis: Sequence[str], *, name: str | None = None) -> Binary:
+    """The binary for a device.
+
+    Args:
+        abis: the device's ABIs, best first.
+        name: name, hash or file that the user wants; a file is kept first, as `add` does.
+
+    Raises:
+        NoBinary: none fits the device.
+        InputError: the named one does not exist, or is not for the device's ABI.
+    """
+    if name is not None:
+        binary = find(name)
+        if binary.abi not in abis:
+            raise InputError(
+                f"{binary.name} is for {binary.abi}, the device runs {', '.join(abis) or 'an unknown ABI'}",
+                hint="leave --binary out to have one chosen, or see `devbench binaries list`",
+            )
+        return binary
+    here = installed()
+    for abi in abis:
+        fitting = [binary for binary in here if binary.abi == abi]
+        if fitting:
+            return next((binary for binary in fitting if binary.flavour == "default"), fitting[0])
+    raise NoBinary(abis)
+
+
+def find(name: str) -> Binary:
+    """The binary of that name, hash, start of a hash, or file.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
+    here = installed()
+    named = [binary for binary in here if binary.name == name]
+    if not named and len(name) >= _LEAST_HASH_DIGITS:
+        named = [binary for binary in here if binary.sha256.startswith(name.lower())]
+    if not named and Path(name).is_file():
+        sha256 = sha256_of(Path(name))
+        return next((binary for binary in here if binary.sha256 == sha256), None) or add(Path(name))
+    if not named:
+        known = ", ".join(binary.name for binary in here)
+        raise InputError(f"no binary {name!r}", hint=f"here are {known}; or give a file")
+    return named[0]
+
+
+# -- what is known of addresses that move ---------------------------------------------------------------------------
+
+
+def pinned(name: str) -> tuple[str, str] | None:
+    """Hash and date (ISO 8601) of what an offer of that name gave first, or `None`."""
+    entry = _load(_folder() / "pins.json").get(name)
+    return (str(entry.get("sha256", "")), str(entry.get("date", ""))) if isinstance(entry, dict) else None
+
+
+def pin(name: str, sha256: str) -> None:
+    """Remember what an offer gave."""
+    folder = _folder()
+    with _locked(folder):
+        pins = _load(folder / "pins.json")
+        pins[name] = {"sha256": sha256, "date": datetime.now(timezone.utc).date().isoformat()}
+        _save(folder / "pins.json", pins)
+
+
+def to_json(binary: Binary) -> dict[str, Any]:
+    """A JSON-ready mapping with the field names as keys."""
+    return {**asdict(binary), "path": str(binary.path)}
+
+
+# -- files ----------------------------------------------------------------------------------------------------------
+
+
+def _folder() -> Path:
+    folder = cache_dir() / "binaries"
+    folder.mkdir(parents=True, exist_ok=True)
+    return folder
+
+
+@contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Two commands at once must not lose each other's entry."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder / "lock", timeout=_LOCK_TIMEOUT_S):
+            yield
+    except Timeout:
+        raise EnvironmentProblem(
+            f"another devbench holds {folder / 'lock'} for more than {_LOCK_TIMEOUT_S:g} s", hint="try again"
+        ) from None
+
+
+def _load(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text("utf-8"))
+    except (OSError, ValueError):
+        return {}
+    return values if isinstance(values, dict) else {}
+
+
+def _save(path: Path, values: dict[str, Any]) -> None:
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
+    with os.fdopen(handle, "w", encoding="utf-8") as file:
+        json.dump(values, file, indent=1)
+    Path(name).replace(path)
+
+
+def _copy(source: Path, target: Path) -> None:
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix="incoming.")
+    os.close(handle)
+    try:
+        shutil.copyfile(source, name)
+        Path(name).chmod(0o755)
+        Path(name).replace(target)
+    except OSError as error:
+        Path(name).unlink(missing_ok=True)
+        raise EnvironmentProblem(f"cannot keep {source}: {error.strerror or error}", hint="is the disk full?") from None
+
+
+def _from_entry(folder: Path, sha256: str, entry: Any) -> Binary | None:
+    path = folder / sha256
+    if not isinstance(entry, dict) or not path.is_file():
+        return None
+    tool: ToolName = "litert" if entry.get("tool") == "litert" else "tflite"
+    words = {key: str(entry.get(key, "")) for key in ("name", "version", "abi", "flavour", "source", "added_utc")}
+    return Binary(tool=tool, sha256=sha256, path=path, size_bytes=path.stat().st_size, **words)
+
+
+def _shipped_virtual() -> Binary:
+    from importlib.metadata import PackageNotFoundError, version
+
+    path = shipped("bench_bin") / "virtual" / "benchmark_model"
+    try:
+        runtime = f"LiteRT {version('ai-edge-litert')}"
+    except PackageNotFoundError:
+        runtime = "without LiteRT"
+    return Binary("virtual", "tflite", runtime, VIRTUAL_ABI, "default", sha256_of(path), path, path.stat().st_size)

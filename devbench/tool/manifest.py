@@ -1,0 +1,131 @@
+"""The manifest of prebuilt binaries, and what a binary's own bytes say about it; knows no store and no network."""
+
+from __future__ import annotations
+
+import mmap
+import re
+import struct
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devbench.errors import InputError
+from devbench.paths import data_dir, shipped
+from devbench.tool.measurement import ToolName
+
+if sys.version_info >= (3, 11):
+    import tomllib
+else:
+    import tomli as tomllib
+
+VIRTUAL_ABI = "virtual"
+_VIRTUAL_MARK = b"devbench-virtual"
+# e_machine of the ELF header to Android's name of the ABI.
+_MACHINES = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86", 243: "riscv64"}
+_ELF = b"\x7fELF"
+# A flag that only one of the two tools has, as the text that its help prints.
+_TFLITE_MARK, _LITERT_MARK = b"enable_op_profiling", b"compiler_plugin_library_path"
+_KEYS = {"name", "tool", "version", "abi", "flavour", "url", "sha256"}
+_MOST_BYTES = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Offer:
+    """An entry of the manifest: a binary that can be fetched. `sha256` is empty where none is known."""
+
+    name: str
+    tool: ToolName
+    version: str
+    abi: str
+    flavour: str
+    url: str
+    sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Looks:
+    """What the bytes of a file say. `tool` is `None` where they do not tell."""
+
+    abi: str
+    tool: ToolName | None
+
+
+def offers() -> tuple[Offer, ...]:
+    """Everything that can be fetched: the shipped manifest's entries, then those of the user's own.
+
+    Raises:
+        InputError: a manifest is damaged; names file and entry.
+    """
+    found: dict[str, Offer] = {}
+    for path in (shipped("bench_bin") / "manifest.toml", data_dir() / "manifest.toml"):
+        if path.is_file():
+            found |= {offer.name: offer for offer in _read(path)}
+    return tuple(found.values())
+
+
+def look_at(path: Path) -> Looks:
+    """What kind of binary a file is.
+
+    Raises:
+        InputError: it cannot be read, or it is no executable for a device that devbench knows.
+    """
+    try:
+        with path.open("rb") as file:
+            head = file.read(512)
+            if head.startswith(b"#!"):
+                abi = VIRTUAL_ABI if _VIRTUAL_MARK in head else ""
+                return Looks(_known(path, abi), "tflite")
+            if not head.startswith(_ELF) or len(head) < 20:
+                return Looks(_known(path, ""), None)
+            order = ">" if head[5] == 2 else "<"
+            machine = struct.unpack_from(f"{order}H", head, 18)[0]
+            abi = _known(path, _MACHINES.get(machine, ""))
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                litert, tflite = data.find(_LITERT_MARK) >= 0, data.find(_TFLITE_MARK) >= 0
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from None
+    return Looks(abi, "litert" if litert and not tflite else "tflite" if tflite else None)
+
+
+def _known(path: Path, abi: str) -> str:
+    if not abi:
+        raise InputError(
+            f"{path} is not a benchmark_model for a device (no ELF file of a known ABI)",
+            hint="give the binary itself, not an archive or an APK",
+        )
+    return abi
+
+
+def _read(path: Path) -> list[Offer]:
+    try:
+        if path.stat().st_size > _MOST_BYTES:
+            raise InputError(f"{path} is larger than {_MOST_BYTES >> 20} MiB", hint="is it a manifest?")
+        values = tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InputError(f"{path} is not TOML: {error}", hint="mend the file") from None
+    entries = values.get("binary", [])
+    if not isinstance(entries, list):
+        raise InputError(f"{path}: binary is not a list", hint="write [[binary]] above each entry")
+    return [_offer(path, number, entry) for number, entry in enumerate(entries, 1)]
+
+
+def _offer(path: Path, number: int, entry: Any) -> Offer:
+    where = f"{path}: entry {number}"
+    if not isinstance(entry, dict) or not set(entry) <= _KEYS or not all(isinstance(v, str) for v in entry.values()):
+        raise InputError(f"{where} has other keys than texts named {', '.join(sorted(_KEYS))}", hint="mend the entry")
+    missing = [key for key in ("name", "tool", "version", "abi", "url") if not entry.get(key)]
+    if missing:
+        raise InputError(f"{where} has no {missing[0]}", hint="mend the entry")
+    tool = entry["tool"]
+    if tool not in ("tflite", "litert"):
+        raise InputError(f"{where}: tool = {tool!r}", hint='use "tflite" or "litert"')
+    sha256 = entry.get("sha256", "").lower()
+    if sha256 and not re.fullmatch(r"[0-9a-f]{64}", sha256):
+        raise InputError(f"{where}: sha256 is not 64 hex digits", hint="mend the entry, or leave it empty")
+    known_tool: ToolName = tool
+    return Offer(
+        entry["name"], known_tool, entry["version"], entry["abi"], entry.get("flavour", "default"), entry["url"], sha256
+    )
