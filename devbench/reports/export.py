@@ -1,0 +1,105 @@
+"""A run as files for other programs: JSON with everything, CSV with a row per repetition; knows no form for people."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import tempfile
+from collections.abc import Callable
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import IO, Any
+
+from devbench.errors import EnvironmentProblem
+from devbench.reports.model import VIRTUAL_NOTE
+from devbench.results.frames import REPETITION_COLUMNS, repetition_rows
+from devbench.results.store import RunView
+
+FORMAT = "devbench-run-1"
+
+
+def run_to_json(view: RunView) -> dict[str, Any]:
+    """Everything stored about a run, JSON-ready; times are ISO 8601 in UTC, units are in the names."""
+    devices = {item.job.device.key: item.job.device for item in view.jobs}
+    virtual = any(device.virtual for device in devices.values())
+    return {
+        "format": FORMAT,
+        "virtual": virtual,
+        **({"note": VIRTUAL_NOTE} if virtual else {}),
+        "run": {**_plain(asdict(view.run)), "status": view.status, "finished_utc": _plain(view.finished_utc)},
+        "devices": [_plain(asdict(device)) for device in devices.values()],
+        "jobs": [_job(item) for item in view.jobs],
+    }
+
+
+def _job(item: Any) -> dict[str, Any]:
+    job = _plain(asdict(item.job))
+    job["device"] = {"key": item.job.device.key, "title": item.job.device.title, "virtual": item.job.device.virtual}
+    del job["run_id"]
+    repetitions = []
+    for repetition in item.repetitions:
+        values = _plain(asdict(repetition))
+        for repeated in ("run_id", "job_number"):
+            del values[repeated]
+        repetitions.append(values)
+    return {**job, "repetitions": repetitions}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def write_json(view: RunView, path: Path) -> None:
+    """Write `run_to_json` to a file.
+
+    Raises:
+        EnvironmentProblem: it cannot be written.
+    """
+    values = run_to_json(view)
+    write_whole(path, lambda file: json.dump(values, file, indent=1, ensure_ascii=False))
+
+
+def write_csv(view: RunView, path: Path) -> None:
+    """Write a row per repetition to a file; a text that a spreadsheet would run as a formula is quoted.
+
+    Raises:
+        EnvironmentProblem: it cannot be written.
+    """
+
+    def rows(file: IO[str]) -> None:
+        writer = csv.DictWriter(file, REPETITION_COLUMNS)
+        writer.writeheader()
+        for row in repetition_rows(view):
+            writer.writerow({name: _harmless(value) for name, value in row.items()})
+
+    write_whole(path, rows, newline="")
+
+
+def _harmless(value: Any) -> Any:
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def write_whole(path: Path, write: Callable[[IO[str]], object], newline: str | None = None) -> None:
+    """Write a text file aside and move it into place, so that one that exists is whole.
+
+    Raises:
+        EnvironmentProblem: it cannot be written.
+    """
+    try:
+        handle, part = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as file:
+                write(file)
+            Path(part).chmod(0o644)
+            Path(part).replace(path)
+        except BaseException:
+            Path(part).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot write {path}: {error.strerror or error}", hint="is there room?") from None

@@ -1,0 +1,59 @@
+"""Numbers and names as people read them, the same in every form of a report; knows no form."""
+
+from __future__ import annotations
+
+import re
+
+from devbench.analysis.stats import Estimate
+
+# Control, ANSI and direction characters: nothing that a device or a model is called may steer a reader's screen.
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|[\x00-\x1f\x7f-\x9f\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
+
+
+def clean(text: object, most: int = 300) -> str:
+    """`text` on one line of at most `most` characters, without anything that is not to be seen."""
+    line = " ".join(_CONTROL.sub(" ", str(text)[: 8 * most]).split())
+    return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def ms(value: float | None) -> str:
+    """Milliseconds with three significant digits, at most three decimals: `2.77`, `27.7`, `277`, `1,630`."""
+    if value is None:
+        return ""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
+
+
+def interval(value: Estimate | None) -> str:
+    """The interval of an estimate: `2.71–2.93`; nothing for a single value."""
+    if value is None or value.coverage is None:
+        return ""
+    return f"{ms(value.low)}–{ms(value.high)}"
+
+
+def mb(value: float | None) -> str:
+    return "" if value is None else f"{value:,.1f}"
+
+
+def percent(share: float) -> str:
+    return f"{100 * share:.1f} %"
+
+
+def coverage_note(values: list[Estimate | None]) -> str:
+    """What the intervals are, in one sentence."""
+    known = [value for value in values if value is not None and value.coverage is not None]
+    if not known:
+        return "One process each: no interval."
+    worst = min(known, key=lambda value: value.coverage or 0)
+    count = f"{worst.n} process{'' if worst.n == 1 else 'es'}"
+    shape = "smallest to largest" if (worst.low, worst.high) == (min(worst.values), max(worst.values)) else "order statistics"
+    return f"Latency is the median over processes; its interval is {shape} of {count} ({100 * (worst.coverage or 0):.0f} % coverage)."
+
+
+def operator_name(name: str, node: int | None) -> str:
+    """An operator's name without the brackets that the tool prints around it, and its node."""
+    inner = name[1:-1] if name.startswith("[") and name.endswith("]") else name
+    return clean(inner, 120) + (f" #{node}" if node is not None else "")

@@ -1,0 +1,79 @@
+"""A run as flat rows and as pandas frames, for notebooks and files; columns carry their unit in the name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from devbench.results.store import RunView
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+REPETITION_COLUMNS = (
+    "run_id", "job", "device", "device_key", "virtual", "model", "model_sha256", "delegate", "threads", "binary",
+    "binary_version", "binary_sha256", "purpose", "repetition", "status", "failure_kind", "failure_message", "exit_code",
+    "started_utc", "duration_s", "latency_avg_us", "latency_min_us", "latency_max_us", "latency_std_us",
+    "latency_median_us", "inferences", "init_us", "first_inference_us", "warmup_avg_us", "init_memory_mb",
+    "overall_memory_mb", "peak_memory_mb", "vm_hwm_kb", "pss_peak_kb", "delegate_applied", "nodes_delegated",
+    "nodes_total", "partitions", "on_device_ms", "raw_path",
+)  # fmt: skip
+OPERATOR_COLUMNS = (
+    "run_id", "job", "device", "virtual", "model", "delegate", "repetition", "phase", "position", "type", "name", "node",
+    "avg_ms", "first_ms", "pct", "mem_kb", "times_called", "inside_delegate",
+)  # fmt: skip
+
+
+def repetition_rows(view: RunView) -> list[dict[str, Any]]:
+    """One mapping per repetition with the keys of `REPETITION_COLUMNS`; `None` where nothing was measured."""
+    rows = []
+    for item in view.jobs:
+        job = item.job
+        of_job = {
+            "run_id": job.run_id,
+            "job": job.number,
+            "device": job.device.title,
+            "device_key": job.device.key,
+            "virtual": job.device.virtual,
+            "model": job.model.name,
+            "model_sha256": job.model.sha256,
+            "delegate": job.delegate,
+            "threads": job.threads,
+            "binary": job.binary.name,
+            "binary_version": job.binary.version,
+            "binary_sha256": job.binary.sha256,
+        }
+        for repetition in item.repetitions:
+            own = {name: getattr(repetition, name, None) for name in REPETITION_COLUMNS if name not in of_job}
+            own |= {"repetition": repetition.index, "started_utc": repetition.started_utc.isoformat()}
+            rows.append({name: {**own, **of_job}[name] for name in REPETITION_COLUMNS})
+    return rows
+
+
+def repetition_frame(view: RunView) -> pd.DataFrame:
+    """The rows of `repetition_rows` as a frame."""
+    import pandas as pd
+
+    return pd.DataFrame(repetition_rows(view), columns=list(REPETITION_COLUMNS))
+
+
+def operator_frame(view: RunView) -> pd.DataFrame:
+    """One row per operator of every profile repetition, with the columns of `OPERATOR_COLUMNS`."""
+    import pandas as pd
+
+    rows = []
+    for item in view.jobs:
+        job = item.job
+        for repetition in item.repetitions:
+            for op in repetition.operators:
+                values = {name: getattr(op, name, None) for name in OPERATOR_COLUMNS}
+                values |= {
+                    "run_id": job.run_id,
+                    "job": job.number,
+                    "device": job.device.title,
+                    "virtual": job.device.virtual,
+                    "model": job.model.name,
+                    "delegate": job.delegate,
+                    "repetition": repetition.index,
+                }
+                rows.append(values)
+    return pd.DataFrame(rows, columns=list(OPERATOR_COLUMNS))
