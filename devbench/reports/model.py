@@ -5,6 +5,7 @@ Knows no terminal, no template and no chart. Times are milliseconds, memory is M
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -19,6 +20,7 @@ MEMORY_NOTE = (
     "Memory is the process's own: what GPU and NPU drivers allocate (dmabuf, KGSL) is in none of these figures."
 )
 _KB = 1024
+_KERNEL_NUMBER = re.compile(r" \d+\b")
 # A delegate's partition as a row of the profile: its time holds that of the rows inside.
 _PARTITION_TYPES = ("tflitexnnpackdelegate", "tflitegpudelegate", "tflitennapidelegate", "tflitehexagondelegate", "delegate")
 
@@ -249,9 +251,11 @@ def _is_partition(op: OperatorRecord) -> bool:
 
 
 def _by_type(rows: Sequence[OperatorRow]) -> tuple[OperatorType, ...]:
+    """Sums by type; the GPU delegate numbers its kernels (`softmax 3`), and those numbers are no type."""
     found: dict[tuple[str, str], list[OperatorRow]] = {}
     for row in rows:
-        found.setdefault((row.type, row.where), []).append(row)
+        kind = _KERNEL_NUMBER.sub("", row.type) if row.where == "delegate" else row.type
+        found.setdefault((kind, row.where), []).append(row)
     types = [
         OperatorType(kind, len(of), sum(row.total_ms for row in of), sum(row.share for row in of), where)
         for (kind, where), of in found.items()

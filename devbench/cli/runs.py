@@ -1,0 +1,136 @@
+"""`devbench runs`, `show` and `report`: what was measured, again."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from devbench.results.store import RunSummary
+
+_StoreOption = Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")]
+
+
+def _run_ids(incomplete: str) -> list[str]:
+    from devbench.errors import DevbenchError
+    from devbench.results.store import Store
+
+    try:
+        with Store() as store:
+            known = [summary.run_id for summary in store.runs(50)]
+    except DevbenchError:
+        known = []
+    return [name for name in ["latest", *known] if name.startswith(incomplete)]
+
+
+_RunArgument = Annotated[
+    str, typer.Argument(help="A run's id, its start, or `latest`.", autocompletion=_run_ids, show_default=True)
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add the commands to the application."""
+    panel = "Results"
+    app.command("runs", epilog="Example:\n\n  devbench runs --limit 50 --json", rich_help_panel=panel)(runs)
+    app.command(
+        "show", epilog="Examples:\n\n  devbench show latest\n\n  devbench show 20261123-2115 --json", rich_help_panel=panel
+    )(show)
+    app.command(
+        "report", epilog="Example:\n\n  devbench report latest --out /tmp/report", rich_help_panel=panel
+    )(report)
+
+
+def runs(
+    limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many, the newest first.")] = 20,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    store_url: _StoreOption = None,
+) -> None:
+    """List the runs in the store."""
+    from devbench.cli.output import console
+    from devbench.results.store import Store
+
+    with Store(store_url) as store:
+        found = store.runs(limit)
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        typer.echo(json.dumps([asdict(run) for run in found], indent=2, default=lambda value: value.isoformat()))
+        return
+    if not found:
+        console().print("No run is stored yet. Try `devbench run demo --device virtual`.")
+        return
+    _print_runs(found)
+
+
+def _print_runs(found: list[RunSummary]) -> None:
+    from rich.table import Table
+
+    from devbench.cli.output import console, plain
+
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("run", no_wrap=True)
+    table.add_column("started (UTC)", no_wrap=True)
+    for column in ("status", "jobs", "repetitions", "models", "devices"):
+        table.add_column(column, justify="right" if column in ("jobs", "repetitions") else "left")
+    for run in found:
+        failed = f" [red]({run.failed} failed)[/red]" if run.failed else ""
+        table.add_row(
+            run.run_id,
+            f"{run.started_utc:%Y-%m-%d %H:%M:%S}",
+            run.status,
+            str(run.jobs),
+            f"{run.repetitions}{failed}",
+            plain(", ".join(run.models), 60),
+            plain(", ".join(run.devices), 80),
+        )
+    console().print(table)
+
+
+def show(
+    run: _RunArgument = "latest",
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything stored about it as JSON.")] = False,
+    store_url: _StoreOption = None,
+) -> None:
+    """Print a run: latencies, failures, operators."""
+    from devbench.cli.output import console, plain
+    from devbench.results.store import Store
+
+    with Store(store_url) as store:
+        view = store.run(run)
+    if as_json:
+        import json
+
+        from devbench.reports.export import run_to_json
+
+        typer.echo(json.dumps(run_to_json(view), indent=2, ensure_ascii=False))
+        return
+    from devbench.reports.model import build_report
+    from devbench.reports.terminal import print_report
+
+    screen = console()
+    screen.print(
+        f"[bold]{view.run.run_id}[/bold] · {view.run.started_utc:%Y-%m-%d %H:%M:%S} UTC · {view.status}", soft_wrap=True
+    )
+    screen.print(f"[dim]{plain(view.run.command, 1000)}[/dim]\n", soft_wrap=True)
+    print_report(build_report(view), screen)
+
+
+def report(
+    run: _RunArgument = "latest",
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: reports/RUN.")] = None,
+    store_url: _StoreOption = None,
+) -> None:
+    """Write a run's HTML page, Markdown and charts."""
+    from devbench.cli.output import console
+    from devbench.reports import write_report
+    from devbench.results.store import Store
+
+    with Store(store_url) as store:
+        view = store.run(run)
+        paths = write_report(view, store, out or Path("reports") / view.run.run_id)
+    screen = console()
+    for path in (paths.html, paths.markdown, *paths.charts):
+        screen.print(str(path), soft_wrap=True, markup=False)

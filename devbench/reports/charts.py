@@ -1,0 +1,190 @@
+"""Charts of a report with matplotlib: latency by delegate with intervals, operator types stacked; knows no template.
+
+Each chart is drawn as SVG for the page, light and dark, and as PNG for slides. Texts from models and devices are drawn
+as they are: no mathematics, no markup.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from devbench.reports.model import JobReport, ReportData
+from devbench.reports.words import clean, ms
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, told apart by readers with any kind of colour vision, but for its black.
+COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8c8c8c")
+_LIGHT, _DARK = "#1f2328", "#e6edf3"
+_MOST_TYPES = 7
+_MOST_BARS = 60
+_DPI = 160
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """A drawn chart. `alt` says in words what it shows."""
+
+    name: str
+    title: str
+    alt: str
+    svg_light: str
+    svg_dark: str
+    png: bytes
+
+
+def draw_charts(report: ReportData) -> list[Chart]:
+    """All charts for which the run has numbers."""
+    charts = []
+    if any(job.latency for job in report.jobs):
+        charts.append(_draw("latency", "Latency", _latency_words(report), lambda ink: _latency(report, ink)))
+    if any(job.by_type for job in report.jobs):
+        words = "Where the time of an inference goes, by operator type, for each delegate"
+        charts.append(_draw("operators", "Where the time goes", words, lambda ink: _stacked(report, ink)))
+    return charts
+
+
+def _draw(name: str, title: str, alt: str, figure: Callable[[str], Figure]) -> Chart:
+    def svg(ink: str) -> str:
+        out = io.StringIO()
+        figure(ink).savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": "devbench"})
+        return out.getvalue()
+
+    png = io.BytesIO()
+    figure(_LIGHT).savefig(png, format="png", dpi=_DPI, facecolor="white", metadata={"Software": "devbench"})
+    return Chart(name, title, alt, svg(_LIGHT), svg(_DARK), png.getvalue())
+
+
+def _new_figure(ink: str, width: float, height: float) -> tuple[Figure, Any]:
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    mpl.rcParams.update(
+        {
+            "text.parse_math": False,
+            "svg.fonttype": "none",
+            "svg.hashsalt": "devbench",
+            "font.size": 9,
+            "text.color": ink,
+            "axes.labelcolor": ink,
+            "axes.edgecolor": ink,
+            "xtick.color": ink,
+            "ytick.color": ink,
+        }
+    )
+    figure = Figure(figsize=(width, height), layout="constrained")
+    axes = figure.add_subplot()
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure, axes
+
+
+def _delegates(report: ReportData) -> dict[str, str]:
+    """Delegates and threads in order of appearance, each with its colour."""
+    titles = dict.fromkeys(job.title for job in report.jobs)
+    return {title: COLOURS[number % len(COLOURS)] for number, title in enumerate(titles)}
+
+
+def _latency_words(report: ReportData) -> str:
+    parts = [
+        f"{clean(job.job.model.name, 40)} {clean(job.title, 40)} {ms(job.latency.median)} ms"
+        for job in report.jobs[:20]
+        if job.latency
+    ]
+    return "Latency by model, device and delegate, with intervals: " + "; ".join(parts)
+
+
+def _latency(report: ReportData, ink: str) -> Figure:
+    """A row for each job, grouped by model and device; whiskers are intervals, dots the single processes."""
+    groups = [(f"{clean(model, 40)} · {clean(device.title, 60)}", jobs) for model, device, jobs in report.groups]
+    shown = [(title, [job for job in jobs if job.latency]) for title, jobs in groups]
+    bars = [(title, job) for title, jobs in shown for job in jobs][:_MOST_BARS]
+    colours = _delegates(report)
+    figure, axes = _new_figure(ink, 8, 0.9 + 0.34 * len(bars) + 0.42 * len({title for title, _ in bars}))
+    row, ticks, labels, heads, last = 0.0, [], [], [], None
+    for title, job in bars:
+        if title != last:
+            row += 0.0 if last is None else 0.5
+            heads.append((row, title))
+            row, last = row + 0.9, title
+        _bar(axes, row, job, colours[job.title], ink)
+        ticks.append(row)
+        labels.append(clean(job.title, 30))
+        row += 1.0
+    axes.set_yticks(ticks, labels)
+    axes.set_ylim(row - 0.3, -0.5)
+    axes.set_xlim(left=0)
+    axes.margins(x=0.12)
+    for position, title in heads:
+        axes.text(0, position, title, fontweight="bold", va="center", ha="left", clip_on=False)
+    axes.set_xlabel("latency, ms (median over processes; whiskers: interval; dots: processes)")
+    axes.grid(axis="x", alpha=0.25)
+    axes.set_axisbelow(True)
+    _mark_virtual(figure, report)
+    return figure
+
+
+def _bar(axes: Any, row: float, job: JobReport, colour: str, ink: str) -> None:
+    latency = job.latency
+    assert latency is not None
+    axes.barh(row, latency.median, height=0.7, color=colour, alpha=0.85)
+    if latency.coverage is not None:
+        reach = [[latency.median - latency.low], [latency.high - latency.median]]
+        axes.errorbar(latency.median, row, xerr=reach, color=ink, capsize=3, linewidth=1.2)
+    axes.plot(latency.values, [row] * latency.n, ".", color=ink, markersize=3, alpha=0.6)
+    axes.annotate(
+        ms(latency.median), (max(latency.high, max(latency.values)), row), (5, 0),
+        textcoords="offset points", va="center", fontsize=8,
+    )  # fmt: skip
+
+
+def _stacked(report: ReportData, ink: str) -> Figure:
+    """A bar for each profiled job, split by operator type; the rarest types together."""
+    jobs = [job for job in report.jobs if job.by_type][:_MOST_BARS]
+    totals: dict[str, float] = {}
+    for job in jobs:
+        for kind in job.by_type:
+            totals[kind.type] = max(totals.get(kind.type, 0.0), kind.share)
+    shown = sorted(totals, key=lambda kind: -totals[kind])[:_MOST_TYPES]
+    colours = dict(zip(shown, COLOURS, strict=False))
+    figure, axes = _new_figure(ink, 8, 1.6 + 0.42 * len(jobs))
+    many = len(report.groups) > 1
+    labels = [_row_label(job, many) for job in jobs]
+    for row, job in enumerate(jobs):
+        _stack(axes, row, job, shown, colours)
+    axes.set_yticks(range(len(jobs)), labels)
+    axes.set_ylim(len(jobs) - 0.5, -0.5)
+    axes.set_xlabel("ms an inference, profiled processes")
+    axes.grid(axis="x", alpha=0.25)
+    axes.set_axisbelow(True)
+    handles = [axes.barh(0, 0, color=colours[kind], label=clean(kind, 34)) for kind in shown]
+    if len(totals) > len(shown):
+        handles.append(axes.barh(0, 0, color="#bbbbbb", label=f"{len(totals) - len(shown)} more types"))
+    figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    _mark_virtual(figure, report)
+    return figure
+
+
+def _stack(axes: Any, row: int, job: JobReport, shown: Sequence[str], colours: dict[str, str]) -> None:
+    left = 0.0
+    sums = {kind: sum(t.total_ms for t in job.by_type if t.type == kind) for kind in shown}
+    sums["…"] = sum(t.total_ms for t in job.by_type if t.type not in sums)
+    for kind, total in sums.items():
+        if total:
+            axes.barh(row, total, left=left, height=0.66, color=colours.get(kind, "#bbbbbb"))
+            left += total
+
+
+def _row_label(job: JobReport, many: bool) -> str:
+    device = f"{clean(job.job.model.name, 24)} · {clean(job.job.device.title, 28)}\n" if many else ""
+    return device + clean(job.title, 30)
+
+
+def _mark_virtual(figure: Figure, report: ReportData) -> None:
+    if report.virtual:
+        figure.text(
+            0.5, 0.5, "VIRTUAL DEVICE", fontsize=30, alpha=0.09, ha="center", va="center", rotation=12, fontweight="bold"
+        )

@@ -1,0 +1,71 @@
+"""A report as Markdown, for a pull request or a chat; knows no store. Every text from outside is made inert."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from devbench.reports.charts import Chart
+from devbench.reports.model import MEMORY_NOTE, VIRTUAL_NOTE, JobReport, ReportData
+from devbench.reports.words import clean, coverage_note, interval, mb, ms, percent
+
+_MOST_TYPES = 10
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
+
+
+def render_markdown(report: ReportData, charts: Sequence[Chart] = ()) -> str:
+    """The report; charts are linked by the names of their PNG files."""
+    lines = [f"# devbench run {report.run_id}", ""]
+    lines += [f"{report.started_utc:%Y-%m-%d %H:%M} UTC · {report.status} · devbench {report.devbench_version}", ""]
+    if report.virtual:
+        lines += [f"**{VIRTUAL_NOTE.capitalize()}.**", ""]
+    lines += [f"- {_text(key)}: {_text(value)}" for key, value in report.labels.items()]
+    lines += [f"![{_text(chart.title)}]({chart.name}.png)" for chart in charts]
+    for model, device, jobs in report.groups:
+        lines += ["", f"## {_text(model)} on {_text(device.title)}", ""]
+        lines += _latencies(jobs)
+        lines += _problems(jobs)
+        lines += [line for job in jobs if job.by_type for line in _operators(job)]
+    lines += ["", coverage_note([job.latency for job in report.jobs]) + " " + MEMORY_NOTE, ""]
+    return "\n".join(lines)
+
+
+def _latencies(jobs: list[JobReport]) -> list[str]:
+    rows = ["| delegate | latency ms | interval | init ms | first ms | peak MB | delegation | conditions | status |"]
+    rows.append("|---|--:|--:|--:|--:|--:|---|---|---|")
+    for job in jobs:
+        cells = [
+            _text(job.title),
+            ms(job.latency.median) if job.latency else "–",
+            interval(job.latency),
+            ms(job.init.median) if job.init else "",
+            ms(job.first_inference.median) if job.first_inference else "",
+            mb(job.peak_memory_mb),
+            _text(job.delegation),
+            _text(job.conditions),
+            job.status,
+        ]
+        rows.append(f"| {' | '.join(cells)} |")
+    return rows
+
+
+def _problems(jobs: list[JobReport]) -> list[str]:
+    lines = []
+    for job in jobs:
+        for kind, message, count in job.failures:
+            lines.append(f"- **{_text(job.title)}: {kind}** ({count}×) {_text(message)}")
+        if job.unsupported:
+            refused = ", ".join(dict.fromkeys(_text(op) for op, _ in job.unsupported))
+            lines.append(f"- {_text(job.title)} does not take: {refused}")
+    return ["", *lines] if lines else []
+
+
+def _operators(job: JobReport) -> list[str]:
+    lines = ["", f"### Operators under {_text(job.title)}", "", "| type | ran on | operators | ms | share |", "|---|---|--:|--:|--:|"]
+    for kind in job.by_type[:_MOST_TYPES]:
+        lines.append(f"| {_text(kind.type)} | {kind.where} | {kind.count} | {ms(kind.total_ms)} | {percent(kind.share)} |")
+    return lines
+
+
+def _text(text: str) -> str:
+    return _SPECIAL.sub(r"\\\1", clean(text))
