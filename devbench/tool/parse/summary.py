@@ -37,7 +37,7 @@ _LITERT_TIME = re.compile(
     rf"(?:{END}| ?ms\b)(?:\s*\((\d+) runs\))?"
 )
 _LITERT_MEMORY = re.compile(rf"(Init footprint|Overall footprint|Peak memory(?: usage)?):\s+({NUMBER}) MB\b")
-_LITERT_SOURCE = re.compile(r"benchmark_litert_model|\blitert/|LiteRt[A-Z]\w+|={5,} BENCHMARK RESULTS ={5,}")
+_LITERT_SOURCE = re.compile(r"benchmark_litert_model|={5,} BENCHMARK RESULTS ={5,}")
 
 _FOOTPRINT = re.compile(r"footprint.{0,60}\(MB\)", re.IGNORECASE)
 _FOOTPRINT_VALUE = re.compile(rf"\b(init|overall)=({NUMBER}){END}")

@@ -1,0 +1,53 @@
+"""Whether this machine has a Vulkan driver for the virtual device's `gpu`; knows no model.
+
+The wheel `ai_edge_litert` carries a GPU accelerator that runs on any Vulkan, a software one included. SwiftShader comes
+with Chromium; it is used where it lies, without being installed for the whole machine.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import functools
+import importlib.util
+import os
+from pathlib import Path
+
+_ICD_VARIABLES = ("VK_DRIVER_FILES", "VK_ICD_FILENAMES")
+_ICD_FOLDERS = ("/usr/share/vulkan/icd.d", "/etc/vulkan/icd.d", "/usr/local/share/vulkan/icd.d")
+_SWIFTSHADER = (
+    "/usr/lib/chromium/vk_swiftshader_icd.json",
+    "/opt/google/chrome/vk_swiftshader_icd.json",
+    "/usr/lib/chromium-browser/vk_swiftshader_icd.json",
+)
+_ACCELERATOR = "libLiteRtWebGpuAccelerator.so"
+OFF_VARIABLE = "DEVBENCH_VIRTUAL_GPU"
+
+
+@functools.lru_cache(maxsize=1)
+def vulkan_available() -> bool:
+    """Whether a Vulkan loader, a driver and the accelerator are here; `DEVBENCH_VIRTUAL_GPU=0` says no."""
+    return os.environ.get(OFF_VARIABLE) != "0" and _accelerator() and _loader() and driver_files() is not None
+
+
+def driver_files() -> dict[str, str] | None:
+    """Environment with which a driver is found: empty where the loader finds one by itself, `None` where there is none."""
+    if any(os.environ.get(name) for name in _ICD_VARIABLES):
+        return {}
+    if any(list(Path(folder).glob("*.json")) for folder in _ICD_FOLDERS if Path(folder).is_dir()):
+        return {}
+    found = next((path for path in _SWIFTSHADER if Path(path).is_file()), None)
+    return None if found is None else {_ICD_VARIABLES[1]: found}
+
+
+def _loader() -> bool:
+    try:
+        ctypes.CDLL("libvulkan.so.1")
+    except OSError:
+        return False
+    return True
+
+
+def _accelerator() -> bool:
+    spec = importlib.util.find_spec("ai_edge_litert")
+    return any((Path(folder) / _ACCELERATOR).is_file() for folder in (spec.submodule_search_locations or []) if spec)
