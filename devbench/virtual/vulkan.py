@@ -7,7 +7,6 @@ with Chromium; it is used where it lies, without being installed for the whole m
 from __future__ import annotations
 
 import ctypes
-import ctypes.util
 import functools
 import importlib.util
 import os
@@ -27,7 +26,7 @@ OFF_VARIABLE = "DEVBENCH_VIRTUAL_GPU"
 @functools.lru_cache(maxsize=1)
 def vulkan_available() -> bool:
     """Whether a Vulkan loader, a driver and the accelerator are here; `DEVBENCH_VIRTUAL_GPU=0` says no."""
-    return os.environ.get(OFF_VARIABLE) != "0" and _accelerator() and _loader() and driver_files() is not None
+    return os.environ.get(OFF_VARIABLE) != "0" and _accelerator() and load_vulkan() and driver_files() is not None
 
 
 def driver_files() -> dict[str, str] | None:
@@ -40,12 +39,16 @@ def driver_files() -> dict[str, str] | None:
     return None if found is None else {_ICD_VARIABLES[1]: found}
 
 
-def _loader() -> bool:
-    try:
-        ctypes.CDLL("libvulkan.so.1")
-    except OSError:
-        return False
-    return True
+def load_vulkan() -> bool:
+    """Load the Vulkan loader into this process: the machine's own, or the one that lies beside SwiftShader."""
+    beside = [str(Path(path).with_name("libvulkan.so.1")) for path in _SWIFTSHADER]
+    for name in ("libvulkan.so.1", *beside):
+        try:
+            ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
+        except OSError:
+            continue
+        return True
+    return False
 
 
 def _accelerator() -> bool:

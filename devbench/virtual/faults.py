@@ -1,0 +1,70 @@
+"""How a virtual device misbehaves when it is told to; knows no protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import get_type_hints
+
+from devbench.errors import InputError
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """Each field is one kind of trouble; the defaults are none.
+
+    Attributes:
+        slow: the link carries so many bytes per second.
+        latency_ms: the device answers each message that much later.
+        disconnect_after_bytes: the cable is pulled once so many bytes have crossed the link.
+        disconnect_after_s: the cable is pulled that long after the first connection.
+        reconnect_after_s: a pulled cable is back after that time; without it, it stays out.
+        hang_after_bytes: the device says nothing more once so many bytes have crossed the link.
+        hang_service: the device never answers services that begin with this (`sync:`, `shell`).
+        offline: the device takes connections and never says who it is.
+        unauthorized: the device waits for its user to allow USB debugging.
+        free_bytes: room on the device; more is refused as a full disk.
+        garbage: the device answers with bytes that are no protocol.
+        thermal: the thermal status that it reports, 0 to 6.
+    """
+
+    slow: int | None = None
+    latency_ms: float = 0.0
+    disconnect_after_bytes: int | None = None
+    disconnect_after_s: float | None = None
+    reconnect_after_s: float | None = None
+    hang_after_bytes: int | None = None
+    hang_service: str = ""
+    offline: bool = False
+    unauthorized: bool = False
+    free_bytes: int | None = None
+    garbage: bool = False
+    thermal: int | None = None
+
+
+def parse_faults(text: str) -> Faults:
+    """Faults as typed: `slow=1000000,thermal=3,offline`; names may be written with dashes.
+
+    Raises:
+        InputError: there is no such fault, or its value makes no sense.
+    """
+    kinds = get_type_hints(Faults)
+    known = {field.name: kinds[field.name] for field in fields(Faults)}
+    values: dict[str, bool | int | float | str] = {}
+    for part in filter(None, (part.strip() for part in text.split(","))):
+        name, equals, value = part.partition("=")
+        name = name.strip().replace("-", "_")
+        kind = known.get(name)
+        if kind is None:
+            raise InputError(f"--fault {part!r} is unknown", hint=f"known: {', '.join(sorted(known))}")
+        try:
+            if kind is bool:
+                values[name] = not equals or {"true": True, "false": False, "1": True, "0": False}[value]
+            elif kind is str:
+                values[name] = value
+            elif kind == int | None:
+                values[name] = int(value)
+            else:
+                values[name] = float(value)
+        except (ValueError, KeyError):
+            raise InputError(f"--fault {part!r}: {value!r} makes no sense there", hint="give a number") from None
+    return Faults(**values)  # type: ignore[arg-type]

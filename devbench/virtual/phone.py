@@ -1,0 +1,146 @@
+"""A virtual device from the outside: started, unplugged, plugged in again, gone without a trace.
+
+    with VirtualPhone("virtual-1") as phone:
+        server.connect(phone.address)
+
+It is an adbd on loopback in a thread of its own; a real adb server connects to it as to any device over TCP.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import shutil
+import socket
+import tempfile
+import threading
+from collections.abc import Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from devbench.virtual.faults import Faults
+from devbench.virtual.services import Services
+from devbench.virtual.transport import FEATURES, Transport
+from devbench.virtual.userland import Userland
+
+_HOST = "127.0.0.1"
+# An adb server looks for emulators on these ports by itself.
+_EMULATOR_PORTS = range(5554, 5587)
+_START_TIMEOUT_S = 10.0
+
+
+class VirtualPhone:
+    """One virtual device, for use as a context.
+
+    Args:
+        name: its serial number as the device itself says it.
+        faults: how it misbehaves.
+    """
+
+    def __init__(self, name: str = "virtual-1", faults: Faults | None = None) -> None:
+        self.name = name
+        self.faults = faults or Faults()
+        self.port = 0
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._run_loop, name=name, daemon=True)
+        self._server: asyncio.Server | None = None
+        self._links: set[asyncio.StreamWriter] = set()
+        self._clock: asyncio.Task[None] | None = None
+
+    @property
+    def address(self) -> str:
+        """`host:port` for `adb connect`."""
+        return f"{_HOST}:{self.port}"
+
+    @property
+    def root(self) -> Path:
+        """The device's root directory on this machine."""
+        return self._userland.root
+
+    def __enter__(self) -> VirtualPhone:
+        root = Path(tempfile.mkdtemp(prefix="devbench-virtual-")).resolve()
+        self._userland = Userland(root, self.name, self.faults)
+        self._userland.make()
+        self._services = Services(self._userland)
+        self._thread.start()
+        self.plug_in()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        with contextlib.suppress(Exception):
+            self.unplug()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(_START_TIMEOUT_S)
+        shutil.rmtree(self.root, ignore_errors=True)
+
+    def plug_in(self) -> None:
+        """Listen; at the same port as before, where there was one."""
+        self._wait(self._listen())
+
+    def unplug(self) -> None:
+        """Pull the cable: links end, processes on the device die, its files stay."""
+        self._wait(self._cut())
+
+    # -- in the device's thread ---------------------------------------------------------------------------------
+
+    def _run_loop(self) -> None:
+        asyncio.set_event_loop(self._loop)
+        self._loop.run_forever()
+        for task in asyncio.all_tasks(self._loop):
+            task.cancel()
+        self._loop.run_until_complete(asyncio.sleep(0))
+        self._loop.close()
+
+    def _wait(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(_START_TIMEOUT_S)
+
+    async def _listen(self) -> None:
+        listener = _listening_socket(self.port)
+        self.port = int(listener.getsockname()[1])
+        self._server = await asyncio.start_server(self._connected, sock=listener, limit=1 << 21)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._links.add(writer)
+        if self.faults.disconnect_after_s is not None and self._clock is None:
+            self._clock = asyncio.create_task(self._pull_later(self.faults.disconnect_after_s))
+        try:
+            await Transport(reader, writer, self._banner(), self._services.serve, self.faults).run()
+        finally:
+            self._links.discard(writer)
+
+    async def _pull_later(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        await self._cut()
+        if self.faults.reconnect_after_s is not None:
+            await asyncio.sleep(self.faults.reconnect_after_s)
+            await self._listen()
+
+    async def _cut(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        self._services.kill_all()
+        for writer in list(self._links):
+            writer.transport.abort()
+        await asyncio.sleep(0)
+
+    def _banner(self) -> str:
+        names = ("ro.product.name", "ro.product.model", "ro.product.device")
+        properties = self._userland.properties()
+        return "device::" + "".join(f"{name}={properties[name]};" for name in names) + f"features={FEATURES}"
+
+
+def _listening_socket(port: int) -> socket.socket:
+    """A loopback socket at `port`, or at any free port that no adb server takes for an emulator's."""
+    while True:
+        listener = socket.socket()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((_HOST, port))
+        if port or int(listener.getsockname()[1]) not in _EMULATOR_PORTS:
+            listener.listen(64)
+            return listener
+        listener.close()

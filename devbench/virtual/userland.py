@@ -1,0 +1,155 @@
+"""The directory in which a virtual device lives: its folders, its few Android commands, its paths; knows no protocol.
+
+The device's shell is this machine's, without root, so that `/data/…` in a command line is made to point into the
+device's directory, and the directory's name is taken out of everything that comes back. Nothing is imitated that would
+look like a measurement: there is no battery, and temperatures, clocks and load are those of this machine.
+"""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+import shutil
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+from devbench.virtual.faults import Faults
+
+_TOP = "data|sdcard|system|vendor|product|odm|storage"
+# A path of the device in a command line: not a part of a longer path or word.
+_DEVICE_PATH = re.compile(rf"(?<![\w./~-])/(?={_TOP})(?=(?:{_TOP})(?:/|\b))")
+_SHELLS = ("mksh", "bash", "sh")
+
+_GETPROP = """#!/bin/sh
+# One property, or all of them as Android lists them.
+if [ $# -eq 0 ]; then sed -e 's/^\\([^=]*\\)=\\(.*\\)$/[\\1]: [\\2]/' "$DEVBENCH_VIRTUAL_ROOT/system/build.prop"
+else sed -n "s/^$1=//p" "$DEVBENCH_VIRTUAL_ROOT/system/build.prop"; fi
+"""
+_DUMPSYS = """#!/bin/sh
+case $1 in
+battery) echo "Current Battery Service state:"; echo "  present: false";;
+thermalservice) [ -n "$DEVBENCH_VIRTUAL_THERMAL" ] && echo "Thermal Status: $DEVBENCH_VIRTUAL_THERMAL"; true;;
+*) echo "Can't find service: $1";;
+esac
+"""
+_DF = """#!/bin/sh
+# A device that was told to be full says so; otherwise what is free is what this machine has.
+if [ -n "$DEVBENCH_VIRTUAL_FREE" ]; then
+  used=$(du -sk "$DEVBENCH_VIRTUAL_ROOT/data" | { read -r kb rest; echo "$kb"; })
+  free=$((DEVBENCH_VIRTUAL_FREE / 1024 - used)); [ $free -lt 0 ] && free=0
+  echo "Filesystem     1K-blocks    Used Available Use% Mounted on"
+  echo "/dev/virtual   $((DEVBENCH_VIRTUAL_FREE / 1024)) $used $free 50% /data"
+else PATH=$DEVBENCH_VIRTUAL_PATH exec df "$@"; fi
+"""
+_NOTHING = "#!/bin/sh\nexit 0\n"
+_COMMANDS = {"getprop": _GETPROP, "dumpsys": _DUMPSYS, "df": _DF}
+_SILENT = ("settings", "svc", "cmd", "am", "wm", "input", "setprop", "stop", "start")
+
+
+class Userland:
+    """The directory of one device.
+
+    Args:
+        root: an empty directory that belongs to the device.
+        name: its serial number.
+        faults: what it was told to pretend.
+    """
+
+    def __init__(self, root: Path, name: str, faults: Faults) -> None:
+        self.root = root
+        self.name = name
+        self.faults = faults
+        self._mark = str(root).encode()
+
+    def make(self) -> None:
+        """Make folders, commands and properties."""
+        for folder in ("data/local/tmp", "sdcard", "system/bin", "vendor"):
+            (self.root / folder).mkdir(parents=True, exist_ok=True)
+        for name, text in {**_COMMANDS, **dict.fromkeys(_SILENT, _NOTHING)}.items():
+            path = self.root / "system" / "bin" / name
+            path.write_text(text, "utf-8")
+            path.chmod(0o755)
+        lines = [f"{key}={value}\n" for key, value in self.properties().items()]
+        (self.root / "system" / "build.prop").write_text("".join(lines), "utf-8")
+
+    def properties(self) -> Mapping[str, str]:
+        """What the device says about itself."""
+        return {
+            "ro.product.manufacturer": "devbench",
+            "ro.product.brand": "devbench",
+            "ro.product.model": "Virtual device",
+            "ro.product.name": "devbench_virtual",
+            "ro.product.device": "virtual",
+            "ro.product.cpu.abi": "virtual",
+            "ro.product.cpu.abilist": "virtual",
+            "ro.build.type": "virtual",
+            "ro.serialno": self.name,
+            "ro.devbench.virtual": "1",
+        }
+
+    # -- paths --------------------------------------------------------------------------------------------------
+
+    def host_path(self, device_path: str) -> Path:
+        """Where a path of the device lies on this machine; always within the device's directory."""
+        return self.root / posixpath.normpath("/" + device_path).lstrip("/")
+
+    def host_command(self, command: str) -> str:
+        """A command line with the device's paths made to point into its directory."""
+        return _DEVICE_PATH.sub(f"{self.root}/", command)
+
+    def device_text(self) -> PathFilter:
+        """A filter for one stream of output."""
+        return PathFilter(self._mark)
+
+    # -- processes ----------------------------------------------------------------------------------------------
+
+    def shell(self) -> str:
+        """The shell of this machine that comes nearest to Android's."""
+        return next((found for name in _SHELLS if (found := shutil.which(name))), "/bin/sh")
+
+    def environment(self) -> dict[str, str]:
+        """The environment of the device's processes: nothing of the user's own but what programs need to run."""
+        path = os.environ.get("PATH", "/usr/bin:/bin")
+        kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "VIRTUAL_ENV", "DEVBENCH_VIRTUAL_GPU") if name in os.environ}
+        faults = self.faults
+        return {
+            **kept,
+            "PATH": f"{self.root}/system/bin:{path}",
+            "HOME": str(self.root),
+            "TMPDIR": f"{self.root}/data/local/tmp",
+            "LC_ALL": "C",
+            "DEVBENCH_VIRTUAL_ROOT": str(self.root),
+            "DEVBENCH_VIRTUAL_PATH": path,
+            "DEVBENCH_VIRTUAL_PYTHON": sys.executable,
+            "DEVBENCH_VIRTUAL_THERMAL": "" if faults.thermal is None else str(faults.thermal),
+            "DEVBENCH_VIRTUAL_FREE": "" if faults.free_bytes is None else str(faults.free_bytes),
+        }
+
+    def free_bytes(self) -> int | None:
+        """Room that is left where the device was told how much it has."""
+        if self.faults.free_bytes is None:
+            return None
+        used = sum(path.stat().st_size for path in (self.root / "data").rglob("*") if path.is_file())
+        return max(0, self.faults.free_bytes - used)
+
+
+class PathFilter:
+    """Takes the directory's name out of a stream that comes in pieces."""
+
+    def __init__(self, mark: bytes) -> None:
+        self._mark = mark
+        self._kept = b""
+
+    def feed(self, data: bytes) -> bytes:
+        """What can be passed on; the start of a mark at the end waits for its rest."""
+        text = (self._kept + data).replace(self._mark, b"")
+        keep = next((n for n in range(min(len(self._mark) - 1, len(text)), 0, -1) if text.endswith(self._mark[:n])), 0)
+        self._kept = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def end(self) -> bytes:
+        """What waited in vain."""
+        kept, self._kept = self._kept, b""
+        return kept
