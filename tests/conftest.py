@@ -87,7 +87,9 @@ class BenchPhone:
     def replug(self) -> None:
         subprocess.run(
             [str(self.kit / "start-phone"), str(self.folder), str(self.port)],
-            check=True, timeout=60, stdout=subprocess.DEVNULL,
+            check=True,
+            timeout=60,
+            stdout=subprocess.DEVNULL,
         )
 
 

@@ -364,5 +364,3 @@ class Device:
 
 def _file_timeout_s(size_bytes: int) -> float:
     return _FILE_TIMEOUT_S + size_bytes / _SLOWEST_BYTES_PER_S
-
-

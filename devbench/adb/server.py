@@ -130,7 +130,9 @@ class AdbServer:
                 close_fds=True,
             )
         except (OSError, subprocess.TimeoutExpired) as error:
-            raise ServerUnavailable(self.endpoint.host, self.endpoint.port, f"{adb} does not start it: {error}") from None
+            raise ServerUnavailable(
+                self.endpoint.host, self.endpoint.port, f"{adb} does not start it: {error}"
+            ) from None
 
     def version(self, timeout_s: float = 5.0) -> int:
         """The protocol version of the running server, such as 41."""
@@ -138,9 +140,7 @@ class AdbServer:
         try:
             return int(answer, 16)
         except ValueError:
-            raise ServerUnavailable(
-                self.endpoint.host, self.endpoint.port, f"its version is {answer[:20]!r}"
-            ) from None
+            raise ServerUnavailable(self.endpoint.host, self.endpoint.port, f"its version is {answer[:20]!r}") from None
 
     def list_devices(self, timeout_s: float = 5.0) -> list[DeviceEntry]:
         """All devices that the server knows, in whatever state."""
@@ -154,7 +154,9 @@ class AdbServer:
         """
         answer = self._ask(f"host:connect:{address}", timeout_s)
         if not answer.startswith(("connected to", "already connected to")):
-            raise EnvironmentProblem(f"{address}: {' '.join(answer.split())}", hint="is it on, and reachable from here?")
+            raise EnvironmentProblem(
+                f"{address}: {' '.join(answer.split())}", hint="is it on, and reachable from here?"
+            )
 
     def disconnect(self, address: str, timeout_s: float = 5.0) -> None:
         """Forget a device that was connected over TCP."""

@@ -55,7 +55,9 @@ def open_sync(wire: Wire) -> None:
     wire.request("sync:")
 
 
-def send_file(wire: Wire, source: BinaryIO, size: int, remote: str, mode: int, mtime_s: int, progress: Progress) -> None:
+def send_file(
+    wire: Wire, source: BinaryIO, size: int, remote: str, mode: int, mtime_s: int, progress: Progress
+) -> None:
     """Send `source` to `remote`, whole.
 
     Raises:

@@ -86,7 +86,7 @@ def _runs_here(pid: int) -> bool:
 def end_process(device: Device, pid_file: str) -> None:
     """End the process group that the file names, if the device is still there."""
     script = (
-        f"read p o < {shlex.quote(pid_file)} && [ -n \"$p\" ] && [ \"$p\" != 0 ] && "
+        f'read p o < {shlex.quote(pid_file)} && [ -n "$p" ] && [ "$p" != 0 ] && '
         "{ kill -9 -$p || kill -9 $p; } 2>/dev/null; true"
     )
     _try(device, script)

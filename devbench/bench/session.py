@@ -22,7 +22,7 @@ from devbench.bench import occupancy
 from devbench.bench.events import DeviceReady, FilePushed, Listener, RepetitionDone, RepetitionStarted
 from devbench.bench.plan import Case, Plan, repetition_deadline_s
 from devbench.bench.records import Ran, device_record, job_record, repetition_record
-from devbench.bench.script import ScriptOutput, build_script, split_output
+from devbench.bench.script import build_script, split_output
 from devbench.device import conditions as device_conditions
 from devbench.device.depot import Depot
 from devbench.device.facts import DeviceFacts, read_facts

@@ -61,7 +61,16 @@ def list_binaries(
     from devbench.cli.output import console, plain
 
     columns = ("name", "tool", "version", "ABI", "flavour")
-    table = Table(*columns, "size", "SHA-256", box=None, pad_edge=False, header_style="bold", title="On this machine", title_justify="left")
+    table = Table(
+        *columns,
+        "size",
+        "SHA-256",
+        box=None,
+        pad_edge=False,
+        header_style="bold",
+        title="On this machine",
+        title_justify="left",
+    )
     for binary in here:
         size = f"{binary.size_bytes / 1e6:.1f} MB" if binary.size_bytes >= 1e5 else f"{binary.size_bytes} B"
         words = (binary.name, binary.tool, binary.version, binary.abi, binary.flavour, size, f"{binary.sha256[:12]}…")
@@ -69,11 +78,13 @@ def list_binaries(
     screen = console()
     screen.print(table)
     names = {binary.name for binary in here}
-    table = Table(*columns, box=None, pad_edge=False, header_style="bold", title="\nTo be fetched", title_justify="left")
+    table = Table(
+        *columns, box=None, pad_edge=False, header_style="bold", title="\nTo be fetched", title_justify="left"
+    )
     for offer in on_offer:
         if offer.name not in names:
-            words = (offer.name, offer.tool, offer.version, offer.abi, offer.flavour)
-            table.add_row(*(plain(word, 80) for word in words))
+            shown = (offer.name, offer.tool, offer.version, offer.abi, offer.flavour)
+            table.add_row(*(plain(word, 80) for word in shown))
     screen.print(table)
 
 
@@ -89,7 +100,13 @@ def fetch(
     from devbench.tool.fetch import fetch as fetch_binary
 
     offer = _offer(name, abi)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        DownloadColumn(),
+        TransferSpeedColumn(),
+        TimeRemainingColumn(),
+    )
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task(plain(offer.name), total=None)
         binary = fetch_binary(

@@ -28,8 +28,8 @@ profiles_app = typer.Typer(no_args_is_help=True, help="Show what is known about 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
-    app.command("devices")(devices)
-    app.add_typer(profiles_app, name="profiles")
+    app.command("devices", rich_help_panel="Prepare")(devices)
+    app.add_typer(profiles_app, name="profiles", rich_help_panel="Prepare")
 
 
 def devices(

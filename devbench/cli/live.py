@@ -1,4 +1,4 @@
-"""The live display of a run: a row per device with job, repetition, progress and time left; plain lines where there is no terminal."""
+"""The live display of a run: a row per device with job, repetition, progress and time left; plain lines elsewhere."""
 
 from __future__ import annotations
 

@@ -27,8 +27,12 @@ def register(app: typer.Typer) -> None:
 
 
 def parse(
-    file: Annotated[Path, typer.Argument(help="Output, CSV or protobuf profile of benchmark_model; `-` is standard input.")],
-    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/parse.md has its keys).")] = False,
+    file: Annotated[
+        Path, typer.Argument(help="Output, CSV or protobuf profile of benchmark_model; `-` is standard input.")
+    ],
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object (docs/parse.md has its keys).")
+    ] = False,
 ) -> None:
     """Read what a benchmark_model printed: text, logcat, CSV or protobuf of any version.
 
@@ -68,7 +72,7 @@ def _print(measured: Measurement, screen: Console) -> None:
     for name, value in _facts(measured):
         table.add_row(name, plain(value))
     for use in measured.delegates:
-        parts = [use.applied or "unknown"]
+        parts: list[str] = [use.applied or "unknown"]
         if use.nodes_delegated is not None:
             parts.append(f"{use.nodes_delegated} of {use.nodes_total} nodes")
         if use.kernels is not None:
@@ -99,7 +103,12 @@ def _facts(measured: Measurement) -> list[tuple[str, str]]:
     if runs is not None and runs.count is not None:
         spread = ", ".join(
             f"{name} {value / 1000:.3f}"
-            for name, value in (("min", runs.min_us), ("median", runs.median_us), ("max", runs.max_us), ("std", runs.std_us))
+            for name, value in (
+                ("min", runs.min_us),
+                ("median", runs.median_us),
+                ("max", runs.max_us),
+                ("std", runs.std_us),
+            )
             if value is not None
         )
         facts.append(("runs", f"{runs.count}{f' ({spread} ms)' if spread else ''}"))
@@ -114,7 +123,9 @@ def _by_type(title: str, profile: Profile) -> object:
 
     from devbench.cli.output import plain
 
-    table = Table(title=f"operators of the {title}", box=None, header_style="bold", title_justify="left", pad_edge=False)
+    table = Table(
+        title=f"operators of the {title}", box=None, header_style="bold", title_justify="left", pad_edge=False
+    )
     table.add_column("type")
     for column in ("count", "avg ms", "share", "called"):
         table.add_column(column, justify="right")

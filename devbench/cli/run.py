@@ -48,14 +48,18 @@ def run(
     device: Annotated[
         list[str] | None,
         typer.Option(
-            "--device", "-d", autocompletion=_serials,
+            "--device",
+            "-d",
+            autocompletion=_serials,
             help="Serial, host:port, `virtual`, `virtual:N` or `all`; may be given again. Default: the only device.",
         ),
     ] = None,
     delegate: Annotated[
         list[str] | None,
         typer.Option(
-            "--delegate", "-D", autocompletion=_delegate_names,
+            "--delegate",
+            "-D",
+            autocompletion=_delegate_names,
             help="Delegates, separated by commas or given again. Default: all that devbench knows.",
         ),
     ] = None,
@@ -67,7 +71,9 @@ def run(
     ] = 5,
     num_runs: Annotated[int, typer.Option(min=1, help="Inferences per process, at least.")] = 50,
     min_secs: Annotated[float, typer.Option(min=0.0, help="Seconds of inferences per process, at least.")] = 1.0,
-    max_secs: Annotated[float, typer.Option(min=0.001, help="Seconds after which a phase starts no inference.")] = 150.0,
+    max_secs: Annotated[
+        float, typer.Option(min=0.001, help="Seconds after which a phase starts no inference.")
+    ] = 150.0,
     warmup_runs: Annotated[int, typer.Option(min=0, help="Warm-up inferences per process, at least.")] = 1,
     warmup_min_secs: Annotated[float, typer.Option(min=0.0, help="Seconds of warm-up per process, at least.")] = 0.5,
     profile: Annotated[
@@ -86,7 +92,9 @@ def run(
     timeout: Annotated[
         float | None, typer.Option(min=1.0, help="Deadline of one process in seconds. Default: from --max-secs.")
     ] = None,
-    label: Annotated[list[str] | None, typer.Option(help="Kept with the run, as key=value; may be given again.")] = None,
+    label: Annotated[
+        list[str] | None, typer.Option(help="Kept with the run, as key=value; may be given again.")
+    ] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
     csv_file: Annotated[Path | None, typer.Option("--csv", help="Write one row per repetition to this file.")] = None,
     report: Annotated[bool, typer.Option(help="Write the HTML and Markdown report.")] = True,

@@ -35,11 +35,13 @@ def register(app: typer.Typer) -> None:
     panel = "Results"
     app.command("runs", epilog="Example:\n\n  devbench runs --limit 50 --json", rich_help_panel=panel)(runs)
     app.command(
-        "show", epilog="Examples:\n\n  devbench show latest\n\n  devbench show 20261123-2115 --json", rich_help_panel=panel
+        "show",
+        epilog="Examples:\n\n  devbench show latest\n\n  devbench show 20261123-2115 --json",
+        rich_help_panel=panel,
     )(show)
-    app.command(
-        "report", epilog="Example:\n\n  devbench report latest --out /tmp/report", rich_help_panel=panel
-    )(report)
+    app.command("report", epilog="Example:\n\n  devbench report latest --out /tmp/report", rich_help_panel=panel)(
+        report
+    )
 
 
 def runs(

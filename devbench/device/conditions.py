@@ -237,7 +237,7 @@ def _temperatures(lines: Sequence[str]) -> dict[str, float]:
 
 
 def _add_zone(zones: dict[str, float], line: str) -> None:
-    """A line `zone VALUE TYPE`. The kernel documents thousandths of a degree; some vendors' zones give whole degrees."""
+    """A line `zone VALUE TYPE`. The kernel documents thousandths of a degree; some vendors give whole degrees."""
     words = line[:400].split(None, 2)
     reading = whole_number(words[1], least=-(10**6), most=10**6) if len(words) == 3 else None
     if reading is not None:

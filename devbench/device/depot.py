@@ -97,21 +97,28 @@ class Depot:
         remote = f"{self._files}/{digest}"
         self._in_use.add(remote)
         pushed = checked = False
-        if not self._is_there(remote, size, mode):
+        there, free = self._look(remote, size, mode)
+        if not there:
+            self._make_room(local.name, size, free)
             checked = self._bring(local, digest, size, remote, mode, progress)
             pushed = True
         return DepotEntry(remote, digest, size, pushed, checked or not pushed, time.monotonic() - began)
 
-    def _is_there(self, remote: str, size: int, mode: int) -> bool:
-        """One round trip: the size, and a mark that the file was used."""
-        name = shlex.quote(remote)
+    def _look(self, remote: str, size: int, mode: int) -> tuple[bool, int | None]:
+        """Whether the file is there, and what is free where it is not; one round trip, since each costs the device.
+
+        A file that is there is marked as used. For one that is not, the depot is made and what was left half pushed
+        long ago is removed.
+        """
+        name, files, incoming = (shlex.quote(path) for path in (remote, self._files, self._incoming))
         executable = f"; [ -x {name} ] || chmod 755 {name}" if mode & 0o111 else ""
-        found = self._device.shell(
-            f"[ -f {name} ] && stat -c %s {name} && touch -c {name}{executable}",
-            timeout_s=_TIMEOUT_S,
-            doing="looking into its depot",
+        script = (
+            f'if [ -f {name} ] && [ "$(stat -c %s {name})" = {size} ]; then touch -c {name}{executable}; echo there; '
+            f"else mkdir -p {files} {incoming} || exit 1; find {incoming} -type f -mmin +60 -delete; df -k {files}; fi"
         )
-        return found.stdout.strip() == str(size).encode()
+        found = self._device.shell(script, timeout_s=_TIMEOUT_S, doing="looking into its depot")
+        text = found.stdout.decode("utf-8", "replace")
+        return text.strip() == "there", parse_df(text)
 
     def _bring(
         self,
@@ -123,13 +130,6 @@ class Depot:
         progress: Callable[[int, int], None] | None,
     ) -> bool:
         """Push, check, move into place; gives whether the hash could be checked."""
-        self._device.shell(
-            f"mkdir -p {shlex.quote(self._files)} {shlex.quote(self._incoming)} && "
-            f"find {shlex.quote(self._incoming)} -type f -mmin +60 -delete 2>/dev/null; true",
-            timeout_s=_TIMEOUT_S,
-            doing="making its depot",
-        )
-        self._make_room(size, remote)
         aside = f"{self._incoming}/{digest}.{secrets.token_hex(4)}"
         try:
             try:
@@ -153,7 +153,7 @@ class Depot:
         script = (
             f"s=$(stat -c %s {name}); h=$(sha256sum {name} 2>/dev/null); h=${{h%% *}}; "
             f'if [ "$s" = {size} ] && {{ [ "$h" = {digest} ] || [ -z "$h" ]; }}; '
-            f"then mv -f {name} {shlex.quote(remote)} && echo moved; fi; echo \"$s $h\""
+            f'then mv -f {name} {shlex.quote(remote)} && echo moved; fi; echo "$s $h"'
         )
         result = self._device.shell(
             script,
@@ -165,18 +165,19 @@ class Depot:
             said = result.stderr.decode("utf-8", "replace").strip()
             if "No space" in said:
                 raise DeviceFull(self._device.serial, title, size, self.free_bytes())
-            raise SyncFailed(self._device.serial, remote, said or f"{title} did not arrive whole ({lines[0] or 'no answer'})")
+            raise SyncFailed(
+                self._device.serial, remote, said or f"{title} did not arrive whole ({lines[0] or 'no answer'})"
+            )
         return len(lines[1].split(" ")[-1]) == _HASH_HEX_DIGITS
 
     # -- room ---------------------------------------------------------------------------------------------------
 
-    def _make_room(self, size: int, remote: str) -> None:
-        free = self.free_bytes()
+    def _make_room(self, title: str, size: int, free: int | None) -> None:
         if free is not None and free < size + _SPARE_BYTES:
             self.evict(size + _SPARE_BYTES - free)
             free = self.free_bytes()
             if free is not None and free < size:
-                raise DeviceFull(self._device.serial, Path(remote).name[:12] + "…", size, free)
+                raise DeviceFull(self._device.serial, title, size, free)
 
     def free_bytes(self) -> int | None:
         """What is free where the depot lies; `None` where the device does not say it in a known form."""

@@ -180,9 +180,20 @@ def to_json(facts: DeviceFacts) -> dict[str, Any]:
 
     `soc`, `name`, `title` are there too, so that a reader needs no rule of this module.
     """
-    text = (
-        "manufacturer model market_name device soc_manufacturer soc_model board gpu android build_id fingerprint kernel"
-    ).split()
+    text = [
+        "manufacturer",
+        "model",
+        "market_name",
+        "device",
+        "soc_manufacturer",
+        "soc_model",
+        "board",
+        "gpu",
+        "android",
+        "build_id",
+        "fingerprint",
+        "kernel",
+    ]
     return {
         "key": facts.key,
         "serial": facts.serial,

@@ -83,9 +83,7 @@ def survey(
         answers[entry.serial] = _ask(server, entry, profiles, timeout_s)
 
     deadline = time.monotonic() + timeout_s + 0.5
-    threads = [
-        threading.Thread(target=ask, args=(entry,), daemon=True) for entry in entries if entry.state == READY
-    ]
+    threads = [threading.Thread(target=ask, args=(entry,), daemon=True) for entry in entries if entry.state == READY]
     for thread in threads:
         thread.start()
     for thread in threads:
@@ -112,9 +110,7 @@ def to_json(overview: DeviceOverview) -> dict[str, Any]:
     }
 
 
-def _ask(
-    server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile], timeout_s: float
-) -> DeviceOverview:
+def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile], timeout_s: float) -> DeviceOverview:
     taken_utc = datetime.now(timezone.utc)
     try:
         # Facts and conditions in one shell: each shell is a round trip and a process on the device.

@@ -161,7 +161,7 @@ class _Reader:
         for key, text in table.items():
             if key not in _FACTS and not re.fullmatch(READ_PROPERTIES, key):
                 raise self._wrong(
-                    f"match.{key}", "is not a fact that devbench reads", f"use {', '.join(_FACTS)} or \"ro.product.…\""
+                    f"match.{key}", "is not a fact that devbench reads", f'use {", ".join(_FACTS)} or "ro.product.…"'
                 )
             if not isinstance(text, str):
                 raise self._wrong(f"match.{key}", "is not a text")

@@ -32,9 +32,7 @@ def build(name: str, out: Path) -> int:
     try:
         import tensorflow as tf
     except ImportError:
-        raise EnvironmentProblem(
-            "building a model needs TensorFlow", hint="pip install 'devbench[models]'"
-        ) from None
+        raise EnvironmentProblem("building a model needs TensorFlow", hint="pip install 'devbench[models]'") from None
     tf.keras.utils.set_random_seed(_SEED)
     with _silent():
         data: bytes = tf.lite.TFLiteConverter.from_keras_model(make(tf.keras)).convert()

@@ -61,7 +61,9 @@ def _check(path: Path, given: str) -> None:
         raise InputError(f"model {given} cannot be read: {error.strerror or error}") from None
     if head[4:8] != _IDENTIFIER:
         what = "is empty" if not head else "is not a TensorFlow Lite model (no TFL3 identifier)"
-        raise InputError(f"model {given} {what}", hint="give a .tflite file, as the TensorFlow Lite converter writes it")
+        raise InputError(
+            f"model {given} {what}", hint="give a .tflite file, as the TensorFlow Lite converter writes it"
+        )
 
 
 def count_operators(path: Path) -> int | None:

@@ -186,5 +186,13 @@ def _row_label(job: JobReport, many: bool) -> str:
 def _mark_virtual(figure: Figure, report: ReportData) -> None:
     if report.virtual:
         figure.text(
-            0.5, 0.5, "VIRTUAL DEVICE", fontsize=30, alpha=0.09, ha="center", va="center", rotation=12, fontweight="bold"
+            0.5,
+            0.5,
+            "VIRTUAL DEVICE",
+            fontsize=30,
+            alpha=0.09,
+            ha="center",
+            va="center",
+            rotation=12,
+            fontweight="bold",
         )

@@ -1,4 +1,4 @@
-"""A report as one self-contained HTML page: no network, no script, light and dark; every text is escaped by the template."""
+"""A report as one self-contained HTML page: no network, no script, light and dark; the template escapes every text."""
 
 from __future__ import annotations
 
@@ -32,7 +32,11 @@ def render_html(report: ReportData, charts: Sequence[Chart], raw: dict[str, str]
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES), autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
     environment.filters.update(
         clean=words.clean, ms=words.ms, mb=words.mb, percent=words.percent, interval=words.interval, data_uri=_data_uri

@@ -61,9 +61,17 @@ def _problems(jobs: list[JobReport]) -> list[str]:
 
 
 def _operators(job: JobReport) -> list[str]:
-    lines = ["", f"### Operators under {_text(job.title)}", "", "| type | ran on | operators | ms | share |", "|---|---|--:|--:|--:|"]
+    lines = [
+        "",
+        f"### Operators under {_text(job.title)}",
+        "",
+        "| type | ran on | operators | ms | share |",
+        "|---|---|--:|--:|--:|",
+    ]
     for kind in job.by_type[:_MOST_TYPES]:
-        lines.append(f"| {_text(kind.type)} | {kind.where} | {kind.count} | {ms(kind.total_ms)} | {percent(kind.share)} |")
+        lines.append(
+            f"| {_text(kind.type)} | {kind.where} | {kind.count} | {ms(kind.total_ms)} | {percent(kind.share)} |"
+        )
     return lines
 
 

@@ -22,7 +22,13 @@ MEMORY_NOTE = (
 _KB = 1024
 _KERNEL_NUMBER = re.compile(r" \d+\b")
 # A delegate's partition as a row of the profile: its time holds that of the rows inside.
-_PARTITION_TYPES = ("tflitexnnpackdelegate", "tflitegpudelegate", "tflitennapidelegate", "tflitehexagondelegate", "delegate")
+_PARTITION_TYPES = (
+    "tflitexnnpackdelegate",
+    "tflitegpudelegate",
+    "tflitennapidelegate",
+    "tflitehexagondelegate",
+    "delegate",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,7 +151,7 @@ def _job(item: JobView) -> JobReport:
     timed = [r for r in repetitions if r.purpose == "latency" and r.status == "ok"]
     profiles = [r for r in repetitions if r.purpose == "profile" and r.status == "ok"]
     latencies = tuple(r.latency_avg_us / 1000 for r in timed if r.latency_avg_us is not None)
-    operators = _operators(profiles[-1].operators) if profiles else ()
+    operators = _operators(profiles[-1].operators, job.binary.tool) if profiles else ()
     last = profiles[-1] if profiles else timed[-1] if timed else None
     return JobReport(
         job=job,
@@ -221,16 +227,18 @@ def _failures(repetitions: Sequence[RepetitionRecord]) -> tuple[tuple[str, str, 
 # -- operators ------------------------------------------------------------------------------------------------------
 
 
-def _operators(records: Sequence[OperatorRecord]) -> tuple[OperatorRow, ...]:
+def _operators(records: Sequence[OperatorRecord], tool: str) -> tuple[OperatorRow, ...]:
     """The runs' operators by time, each counted once.
 
+    TensorFlow Lite's tool prints how often an operator is called in one inference, LiteRT's how often in all of them.
     Where a partition has a row of its own, the rows inside would count its time again and are left out; where it has
     none, they stand for it.
     """
     runs = [op for op in records if op.phase == "runs"]
     has_partitions = any(not op.inside_delegate and _is_partition(op) for op in runs)
     counted = [op for op in runs if not (has_partitions and op.inside_delegate)]
-    totals = [(op.avg_ms or 0.0) * max(1.0, op.times_called or 1.0) for op in counted]
+    calls = [1.0 if tool == "litert" else max(1.0, op.times_called or 1.0) for op in counted]
+    totals = [(op.avg_ms or 0.0) * times for op, times in zip(counted, calls, strict=True)]
     whole = sum(totals)
     rows = [
         OperatorRow(
@@ -274,7 +282,9 @@ def _conditions(repetitions: Sequence[RepetitionRecord]) -> str:
     words = []
     hottest = [value for value in map(_hottest, samples) if value is not None]
     if hottest:
-        words.append(f"{min(hottest):.1f}–{max(hottest):.1f} °C" if min(hottest) != max(hottest) else f"{hottest[0]:.1f} °C")
+        words.append(
+            f"{min(hottest):.1f}–{max(hottest):.1f} °C" if min(hottest) != max(hottest) else f"{hottest[0]:.1f} °C"
+        )
     throttled = [sample.get("thermal_status") for sample in samples]
     if any(throttled):
         words.append("throttled")

@@ -24,9 +24,7 @@ def print_report(report: ReportData, console: Console, *, operators: bool = True
         for job in jobs:
             for kind, message, count in job.failures:
                 times = f" ({count} times)" if count > 1 else ""
-                console.print(
-                    f"[red]✗ {_text(job.title)}: {kind}{times}[/red] {_text(message, 300)}", soft_wrap=True
-                )
+                console.print(f"[red]✗ {_text(job.title)}: {kind}{times}[/red] {_text(message, 300)}", soft_wrap=True)
             if job.unsupported:
                 console.print(f"[dim]{_text(job.title)} does not take: {_refused(job)}[/dim]", soft_wrap=True)
         if device.virtual:
@@ -100,12 +98,14 @@ def _operators(jobs: list[JobReport]) -> Table:
     for job in jobs:
         table.add_column(_text(job.title, 30), justify="right")
     order = sorted(shares, key=lambda kind: -shares[kind])
-    for kind in order[:_MOST_TYPES]:
-        row = [cells.get((kind, number)) for number in range(len(jobs))]
-        table.add_row(_text(kind, 60), *(f"{ms(cell[0])} [dim]×{cell[1]}[/dim]" if cell else "" for cell in row))
+    for name in order[:_MOST_TYPES]:
+        row = [cells.get((name, number)) for number in range(len(jobs))]
+        table.add_row(_text(name, 60), *(f"{ms(cell[0])} [dim]×{cell[1]}[/dim]" if cell else "" for cell in row))
     if len(order) > _MOST_TYPES:
         rest = [sum(k.total_ms for k in job.by_type if k.type in order[_MOST_TYPES:]) for job in jobs]
-        table.add_row(f"[dim]{len(order) - _MOST_TYPES} more types[/dim]", *(f"[dim]{ms(value)}[/dim]" for value in rest))
+        table.add_row(
+            f"[dim]{len(order) - _MOST_TYPES} more types[/dim]", *(f"[dim]{ms(value)}[/dim]" for value in rest)
+        )
     return table
 
 

@@ -49,8 +49,13 @@ def coverage_note(values: list[Estimate | None]) -> str:
         return "One process each: no interval."
     worst = min(known, key=lambda value: value.coverage or 0)
     count = f"{worst.n} process{'' if worst.n == 1 else 'es'}"
-    shape = "smallest to largest" if (worst.low, worst.high) == (min(worst.values), max(worst.values)) else "order statistics"
-    return f"Latency is the median over processes; its interval is {shape} of {count} ({100 * (worst.coverage or 0):.0f} % coverage)."
+    shape = (
+        "smallest to largest"
+        if (worst.low, worst.high) == (min(worst.values), max(worst.values))
+        else "order statistics"
+    )
+    coverage = f"{100 * (worst.coverage or 0):.0f} % coverage"
+    return f"Latency is the median over processes; its interval is {shape} of {count} ({coverage})."
 
 
 def operator_name(name: str, node: int | None) -> str:

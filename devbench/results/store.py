@@ -103,7 +103,9 @@ class Store:
         try:
             self._url = make_url(given)
         except ArgumentError:
-            raise InputError(f"--store {given!r} is not a database URL", hint="for example sqlite:///results.db") from None
+            raise InputError(
+                f"--store {given!r} is not a database URL", hint="for example sqlite:///results.db"
+            ) from None
         database = self._url.database
         is_file = self._url.get_backend_name() == "sqlite" and database not in (None, "", ":memory:")
         beside = Path(str(database)).absolute().parent if is_file else data_dir()
@@ -118,7 +120,9 @@ class Store:
         except OSError as error:
             raise StoreProblem(f"cannot open the results store {given}: {error.strerror or error}") from None
         except ModuleNotFoundError as error:
-            raise InputError(f"--store {self._shown()}: needs the Python package {error.name}", hint="install it") from None
+            raise InputError(
+                f"--store {self._shown()}: needs the Python package {error.name}", hint="install it"
+            ) from None
 
     def _connect(self) -> sa.Engine:
         engine = sa.create_engine(self._url)
@@ -255,9 +259,13 @@ class Store:
         return dict((exact or found)[0])
 
     def _jobs(self, connection: sa.Connection, run_id: str) -> tuple[JobView, ...]:
-        job_rows = connection.execute(
-            sa.select(schema.jobs).where(schema.jobs.c.run_id == run_id).order_by(schema.jobs.c.number)
-        ).mappings().all()
+        job_rows = (
+            connection.execute(
+                sa.select(schema.jobs).where(schema.jobs.c.run_id == run_id).order_by(schema.jobs.c.number)
+            )
+            .mappings()
+            .all()
+        )
         devices = self._by(connection, schema.devices, "key", schema.devices.c.run_id == run_id)
         models = self._by(connection, schema.models, "sha256")
         binaries = self._by(connection, schema.binaries, "sha256")

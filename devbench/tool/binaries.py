@@ -60,7 +60,8 @@ class NoBinary(EnvironmentProblem):
         names = ", ".join(abis) or "an unknown ABI"
         fetch = f"`devbench binaries fetch --abi {abis[0]}`, or " if abis and abis[0] != "x86_64" else ""
         super().__init__(
-            f"no benchmark_model for {names} on this machine", hint=f"{fetch}`devbench binaries add FILE` for one you have"
+            f"no benchmark_model for {names} on this machine",
+            hint=f"{fetch}`devbench binaries add FILE` for one you have",
         )
         self.abis = tuple(abis)
 
@@ -92,7 +93,8 @@ def add(path: Path, *, name: str = "", version: str = "", flavour: str = "defaul
             _copy(path, target)
         index = _load(folder / "index.json")
         index[sha256] = {
-            "name": name or f"{tool}-{version or sha256[:8]}-{looks.abi}" + ("" if flavour == "default" else f"-{flavour}"),
+            "name": name
+            or f"{tool}-{version or sha256[:8]}-{looks.abi}" + ("" if flavour == "default" else f"-{flavour}"),
             "tool": tool,
             "version": version or sha256[:8],
             "abi": looks.abi,

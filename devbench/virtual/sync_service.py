@@ -102,7 +102,7 @@ def _fields(found: os.stat_result) -> tuple[int, ...]:
 async def _list(path: Path, stream: Stream, *, v2: bool) -> None:
     entries: list[tuple[str, os.stat_result]] = []
     with contextlib.suppress(OSError):
-        for name in (".", "..", *sorted(os.listdir(path))):
+        for name in (".", "..", *sorted(child.name for child in path.iterdir())):
             with contextlib.suppress(OSError):
                 entries.append((name, (path / name).lstat()))
     for name, found in entries:

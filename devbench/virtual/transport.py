@@ -96,7 +96,9 @@ class Stream:
             if self.closed:
                 raise EOFError
             self._writable.clear()
-            await self._transport.send(WRTE, self._local, self._remote, bytes(view[start : start + self._transport.most_data]))
+            await self._transport.send(
+                WRTE, self._local, self._remote, bytes(view[start : start + self._transport.most_data])
+            )
 
     async def close(self) -> None:
         """End the stream from this side, after the peer has consumed everything."""

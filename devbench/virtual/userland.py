@@ -20,7 +20,8 @@ from devbench.virtual.faults import Faults
 _TOP = "data|sdcard|system|vendor|product|odm|storage"
 # A path of the device in a command line: not a part of a longer path or word.
 _DEVICE_PATH = re.compile(rf"(?<![\w./~-])/(?={_TOP})(?=(?:{_TOP})(?:/|\b))")
-_SHELLS = ("mksh", "bash", "sh")
+# mksh is what Android has; the others are chosen for their start, of which a run has many.
+_SHELLS = ("mksh", "dash", "sh")
 
 _GETPROP = """#!/bin/sh
 # One property, or all of them as Android lists them.
@@ -112,7 +113,11 @@ class Userland:
     def environment(self) -> dict[str, str]:
         """The environment of the device's processes: nothing of the user's own but what programs need to run."""
         path = os.environ.get("PATH", "/usr/bin:/bin")
-        kept = {name: os.environ[name] for name in ("LD_LIBRARY_PATH", "VIRTUAL_ENV", "DEVBENCH_VIRTUAL_GPU") if name in os.environ}
+        kept = {
+            name: os.environ[name]
+            for name in ("LD_LIBRARY_PATH", "VIRTUAL_ENV", "DEVBENCH_VIRTUAL_GPU")
+            if name in os.environ
+        }
         faults = self.faults
         return {
             **kept,

@@ -30,7 +30,7 @@ def vulkan_available() -> bool:
 
 
 def driver_files() -> dict[str, str] | None:
-    """Environment with which a driver is found: empty where the loader finds one by itself, `None` where there is none."""
+    """Environment with which a driver is found: empty where the loader finds one itself, `None` where there is none."""
     if any(os.environ.get(name) for name in _ICD_VARIABLES):
         return {}
     if any(list(Path(folder).glob("*.json")) for folder in _ICD_FOLDERS if Path(folder).is_dir()):
@@ -53,4 +53,5 @@ def load_vulkan() -> bool:
 
 def _accelerator() -> bool:
     spec = importlib.util.find_spec("ai_edge_litert")
-    return any((Path(folder) / _ACCELERATOR).is_file() for folder in (spec.submodule_search_locations or []) if spec)
+    folders = (spec.submodule_search_locations or []) if spec else []
+    return any((Path(folder) / _ACCELERATOR).is_file() for folder in folders)

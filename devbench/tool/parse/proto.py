@@ -180,7 +180,7 @@ def _result_class() -> Any:
     def add(name: str, fields: list[tuple[str, int, str | None]]) -> None:
         message = file.message_type.add(name=name)
         for number, (field, kind, of) in enumerate(fields, 1):
-            message.field.add(name=field, number=number, type=kind, label=kinds.LABEL_OPTIONAL, type_name=of)  # type: ignore[arg-type]
+            message.field.add(name=field, number=number, type=kind, label=kinds.LABEL_OPTIONAL, type_name=of)
 
     real, integer, text, nested = kinds.TYPE_FLOAT, kinds.TYPE_INT64, kinds.TYPE_STRING, kinds.TYPE_MESSAGE
     add("Latency", [(name, real, None) for name in _LATENCY])
@@ -200,8 +200,8 @@ def _result_class() -> Any:
     parts = [("latency", ".devbench.Latency"), ("memory", ".devbench.Memory"), ("misc", ".devbench.Misc")]
     add("Result", [("name", text, None), *((name, nested, of) for name, of in parts)])
     pool = descriptor_pool.DescriptorPool()
-    pool.Add(file)  # type: ignore[no-untyped-call]
-    return message_factory.GetMessageClass(pool.FindMessageTypeByName("devbench.Result"))  # type: ignore[no-untyped-call]
+    pool.Add(file)
+    return message_factory.GetMessageClass(pool.FindMessageTypeByName("devbench.Result"))
 
 
 def _parsed(kind: Any, data: bytes) -> Any | None:

@@ -105,7 +105,7 @@ class Summary:
         pairs: dict[str, float | None] = {}
         for key, token in _PAIR.findall(text, match.end()):
             pairs.setdefault(f"{key}_us", number(token))
-        self.stats.append(RunStats(count=whole(match.group(1)), **pairs))  # type: ignore[arg-type]
+        self.stats.append(RunStats(count=whole(match.group(1)), **pairs))
         return True
 
     def _summary(self, text: str) -> bool:

@@ -108,6 +108,12 @@ def usage(program: str, *, gpu: bool) -> str:
     names = {bool: "bool", int: "int32", float: "float", str: "string"}
     lines = [f"usage: {program} <flags>", "Flags:"]
     for name, flag in known_flags(gpu=gpu).items():
-        default = str(flag.default).lower() if flag.kind is bool else f"{flag.default:g}" if flag.kind is float else flag.default
+        default = (
+            str(flag.default).lower()
+            if flag.kind is bool
+            else f"{flag.default:g}"
+            if flag.kind is float
+            else flag.default
+        )
         lines.append(f"\t{f'--{name}={default}':<47}\t{names[flag.kind]}\toptional\t{flag.help}")
     return "\n".join(lines) + "\n"

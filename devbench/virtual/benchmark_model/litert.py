@@ -1,7 +1,8 @@
 """LiteRT's C API through ctypes: one model, compiled for the CPU or the GPU, invoked and profiled; knows no flags.
 
-The Python classes of `ai_edge_litert` do not expose the profiler and add work of their own to each inference; the wheel's
-`libLiteRt.so` has the public C API (litert/c/*.h). Every call returns a status, 0 is OK; handles are opaque pointers.
+The Python classes of `ai_edge_litert` do not expose the profiler and add work of their own to each inference; the
+wheel's `libLiteRt.so` has the public C API (litert/c/*.h). Every call returns a status, 0 is OK; handles are
+opaque pointers.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import functools
 import importlib.util
 import mmap
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -167,9 +168,7 @@ class Compiled:
         if profiling:
             model.options_text(_RUNTIME_OPTIONS, "enable_profiling = true\n", options)
         self._handle = ctypes.c_void_p()
-        self._call(
-            "LiteRtCreateCompiledModel", model.environment, model.handle, options, ctypes.byref(self._handle)
-        )
+        self._call("LiteRtCreateCompiledModel", model.environment, model.handle, options, ctypes.byref(self._handle))
         self._gpu = backend.gpu
         self.profiling = profiling
         self._types: list[int] = []
@@ -214,14 +213,14 @@ class Compiled:
                 data = array.array("f", (words.random() - 0.5 for _ in range(size // 4))).tobytes()
             else:
                 data = bytes(size)
-            self._locked(buffer, _LOCK_WRITE, lambda address, data=data: ctypes.memmove(address, data, len(data)))
+            self._locked(buffer, _LOCK_WRITE, functools.partial(_write, data=data))
 
     def output_bytes(self) -> bytes:
         """The outputs one after the other; reading waits until they are there."""
         parts: list[bytes] = []
         for buffer in self._outputs:
             size = self._size(buffer)
-            self._locked(buffer, _LOCK_READ, lambda address, size=size: parts.append(ctypes.string_at(address, size)))
+            self._locked(buffer, _LOCK_READ, functools.partial(_read, size=size, into=parts))
         return b"".join(parts)
 
     def _size(self, buffer: int) -> int:
@@ -273,7 +272,15 @@ class Compiled:
         self.model.api.LiteRtDestroyCompiledModel(self._handle)
 
 
-def _events(records: Sequence[_ProfilerEvent]) -> list[Event]:
+def _write(address: int, data: bytes) -> None:
+    ctypes.memmove(address, data, len(data))
+
+
+def _read(address: int, size: int, into: list[bytes]) -> None:
+    into.append(ctypes.string_at(address, size))
+
+
+def _events(records: Iterable[_ProfilerEvent]) -> list[Event]:
     """The operators among the records; a partition ends where the CPU or another partition goes on."""
     events: list[Event] = []
     partition, last = -1, -1

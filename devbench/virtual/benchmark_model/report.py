@@ -1,4 +1,4 @@
-"""What the virtual tool prints about its runs, in the stock tool's words: statistics and operator profiles, text and CSV."""
+"""What the virtual tool prints about its runs, in the stock tool's words: statistics and profiles, text and CSV."""
 
 from __future__ import annotations
 
@@ -107,12 +107,8 @@ def _tables(
     return "\n".join([*lines, f"{len(operators)} nodes observed", "", "", ""])
 
 
-_text_head = (
-    "\t                             [node type]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]"
-)
-_text_type_head = (
-    "\t                             [Node type]\t  [count]\t  [avg ms]\t    [avg %]\t    [cdf %]\t  [mem KB]\t[times called]"
-)
+_text_head = "\t                             [node type]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]"
+_text_type_head = "\t                             [Node type]\t  [count]\t  [avg ms]\t    [avg %]\t    [cdf %]\t  [mem KB]\t[times called]"
 _csv_head = "node type, first, avg_ms, %, cdf%, mem KB, times called, name"
 _csv_type_head = "node type, count, avg_ms, avg %, cdf %, mem KB, times called"
 
