@@ -28,7 +28,8 @@ _GPU_COUNTS = re.compile(
     r"(?:First )?(No|\d+) operations will run on the GPU, and (?:the remaining|all) (\d+)(?: operations will run)? on the CPU"
 )
 _REFUSED_LIST = re.compile(r"(?:Following|Next) operations are not supported by (\S.{0,40}?) delegate:")
-_REFUSED_ROW = re.compile(r"^([A-Za-z_][\w.:+/-]{0,100}(?: [\w.:+/-]{1,100})?): (\S.*)$")
+# Delegates name builtin operators in capitals, a user's own as `CUSTOM name`.
+_REFUSED_ROW = re.compile(r"^([A-Z][A-Z0-9_]{1,60}(?: [\w.:+/-]{1,100})?): (\S.*)$")
 _REFUSED_BARE = re.compile(r"^([A-Z][A-Z0-9_]{1,60})$")
 _REFUSED_SINGLE = re.compile(r"Operator (\S{1,100}) \(v\d+\) refused by (?:\S+) delegate: (\S.*)$")
 

@@ -34,7 +34,7 @@ _SUMMARY_FIELDS = {
 
 _LITERT_TIME = re.compile(
     rf"(Model initialization|Warmup \(first\)|Warmup \(avg\)|Inference \((?:avg|min|max|std)\)):\s+({NUMBER})"
-    rf"(?:{END}| ?ms\b)(?:\s*\((\d+) runs\))?"
+    rf"(?: ?ms\b|{END})(?:\s*\((\d+) runs\))?"
 )
 _LITERT_MEMORY = re.compile(rf"(Init footprint|Overall footprint|Peak memory(?: usage)?):\s+({NUMBER}) MB\b")
 _LITERT_SOURCE = re.compile(r"benchmark_litert_model|={5,} BENCHMARK RESULTS ={5,}")
