@@ -7,14 +7,21 @@ phone; without them the tests marked `bench_phone` skip with a reason, or fail w
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.virtual.faults import Faults
+    from devbench.virtual.phone import VirtualPhone
 
 DATA = Path(__file__).parent / "data"
 
@@ -138,3 +145,40 @@ def _connect(port: int, serial: str) -> None:
     adb = [str(find_adb()), "-P", str(port)]
     subprocess.run([*adb, "connect", serial], check=True, timeout=20, capture_output=True)
     subprocess.run([*adb, "-s", serial, "wait-for-device"], check=True, timeout=20, capture_output=True)
+
+
+@pytest.fixture
+def virtual_phone(adb_server_port: int) -> Iterator[VirtualPhone]:
+    """A virtual device that is connected to this session's adb server."""
+    with connected_phone() as phone:
+        yield phone
+
+
+@contextlib.contextmanager
+def connected_phone(faults: Faults | None = None, name: str = "virtual-test") -> Iterator[VirtualPhone]:
+    """A virtual device with faults, connected to the adb server of the environment."""
+    from devbench.adb.server import AdbServer
+    from devbench.errors import DevbenchError
+    from devbench.virtual.phone import VirtualPhone
+
+    server = AdbServer()
+    with VirtualPhone(name, faults=faults) as phone:
+        server.connect(phone.address, timeout_s=10)
+        server.wait_for(phone.address, timeout_s=10)
+        try:
+            yield phone
+        finally:
+            with contextlib.suppress(DevbenchError):
+                server.disconnect(phone.address)
+
+
+@pytest.fixture(params=["virtual", pytest.param("bench_phone", marks=pytest.mark.bench_phone)])
+def device(request: pytest.FixtureRequest) -> Device:
+    """A device of each kind: what holds for the one must hold for the other."""
+    from devbench.adb.server import AdbServer
+
+    if request.param == "virtual":
+        serial = request.getfixturevalue("virtual_phone").address
+    else:
+        serial = request.getfixturevalue("bench_phone").serial
+    return AdbServer().device(serial)

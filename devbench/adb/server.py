@@ -152,7 +152,15 @@ class AdbServer:
         Raises:
             EnvironmentProblem: the server's own words on why not.
         """
-        answer = self._ask(f"host:connect:{address}", timeout_s)
+        try:
+            answer = self._ask(f"host:connect:{address}", timeout_s)
+        except ServerUnavailable:
+            # The server waits for the device; that it answers others shows whose fault the silence is.
+            self.version()
+            raise EnvironmentProblem(
+                f"{address}: does not say who it is within {timeout_s:g} s",
+                hint="unlock it and accept its question about USB debugging, or restart it",
+            ) from None
         if not answer.startswith(("connected to", "already connected to")):
             raise EnvironmentProblem(
                 f"{address}: {' '.join(answer.split())}", hint="is it on, and reachable from here?"

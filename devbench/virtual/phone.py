@@ -89,9 +89,12 @@ class VirtualPhone:
     def _run_loop(self) -> None:
         asyncio.set_event_loop(self._loop)
         self._loop.run_forever()
-        for task in asyncio.all_tasks(self._loop):
+        tasks = asyncio.all_tasks(self._loop)
+        for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.sleep(0))
+        # The processes were killed; their ends and their pipes are taken in before the loop goes.
+        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self._loop.run_until_complete(self._services.gone())
         self._loop.close()
 
     def _wait(self, work: Coroutine[Any, Any, None]) -> None:

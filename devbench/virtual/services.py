@@ -20,6 +20,7 @@ from devbench.virtual.userland import Userland
 _PACKET = struct.Struct("<BI")
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = 0, 1, 2, 3, 4
 _BLOCK_BYTES = 1 << 16
+_GONE_TIMEOUT_S = 2.0
 
 
 class Services:
@@ -28,6 +29,7 @@ class Services:
     def __init__(self, userland: Userland) -> None:
         self._userland = userland
         self._groups: set[int] = set()
+        self._running: set[asyncio.subprocess.Process] = set()
 
     async def serve(self, name: str, stream: Stream) -> bool:
         """Run the service of that name; gives False where there is none."""
@@ -50,6 +52,15 @@ class Services:
         for group in list(self._groups):
             _kill(group)
 
+    async def gone(self) -> None:
+        """Wait until the processes that were killed are gone, for a short while."""
+        with contextlib.suppress(asyncio.TimeoutError):
+            waiting = [process.wait() for process in self._running]
+            await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), _GONE_TIMEOUT_S)
+        for process in self._running:
+            process._transport.close()  # type: ignore[attr-defined]
+        await asyncio.sleep(0)
+
     async def _start(self, command: str, *, merged: bool) -> asyncio.subprocess.Process:
         userland = self._userland
         arguments = ["-c", userland.host_command(command)] if command else []
@@ -66,6 +77,7 @@ class Services:
             limit=_BLOCK_BYTES,
         )
         self._groups.add(process.pid)
+        self._running.add(process)
         return process
 
     async def _shell_v2(self, command: str, stream: Stream) -> None:
@@ -116,6 +128,7 @@ class Services:
                 process.send_signal(signal.SIGHUP)
         else:
             self._groups.discard(process.pid)
+            self._running.discard(process)
 
 
 async def _feed_packets(stream: Stream, process: asyncio.subprocess.Process) -> None:

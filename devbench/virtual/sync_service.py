@@ -170,6 +170,9 @@ async def _take(name: str, mode: int, stream: Stream, userland: Userland) -> Non
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         raise _Refused(problem)
+    # As adbd does it: what the owner may, the group and others may too.
+    mode |= (mode >> 3) & 0o070
+    mode |= (mode >> 3) & 0o007
     path.chmod(mode & _PERMISSIONS)
     os.utime(path, (length, length))
     await stream.write(_REQUEST.pack(b"OKAY", 0))

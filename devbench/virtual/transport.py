@@ -19,7 +19,8 @@ _HEADER = struct.Struct("<6I")
 VERSION = 0x01000001
 MOST_DATA = 1 << 20
 _MOST_STREAMS = 256
-_AUTH_TOKEN = 1
+_AUTH_TOKEN, _AUTH_SIGNATURE = 1, 2
+_TOKEN = bytes(range(20))
 FEATURES = "shell_v2,cmd,stat_v2,ls_v2,fixed_push_mkdir,fixed_push_symlink_timestamp,sendrecv_v2"
 
 
@@ -204,6 +205,9 @@ class Transport:
         stream = self._streams.get(message.second)
         if message.command == CNXN:
             await self._greet(message)
+        elif message.command == AUTH and message.first == _AUTH_SIGNATURE:
+            # A signature that this device does not know: the server goes on with the next key, then waits for the user.
+            await self.send(AUTH, _AUTH_TOKEN, 0, _TOKEN)
         elif message.command == OPEN:
             await self._open(message)
         elif message.command == WRTE:
@@ -220,7 +224,7 @@ class Transport:
         if self._faults.offline:
             return
         if self._faults.unauthorized:
-            await self.send(AUTH, _AUTH_TOKEN, 0, bytes(range(20)))
+            await self.send(AUTH, _AUTH_TOKEN, 0, _TOKEN)
             return
         self.most_data = max(4096, min(MOST_DATA, message.second))
         await self.send(CNXN, VERSION, MOST_DATA, self._banner.encode())

@@ -1,0 +1,182 @@
+"""What every adbd must do, the real one of a bench phone and the virtual device's alike."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from devbench.adb.device import Device
+from devbench.adb.errors import CommandFailed, ShellTimeout, SyncFailed
+from devbench.errors import InputError
+
+TMP = "/data/local/tmp"
+
+
+def sh(device: Device, command: str, **options: object) -> tuple[bytes, bytes, int]:
+    result = device.shell(command, timeout_s=20, **options)  # type: ignore[arg-type]
+    return result.stdout, result.stderr, result.exit_code
+
+
+def test_stdout_stderr_and_exit_code_are_apart(device: Device) -> None:
+    assert sh(device, "echo out; echo err >&2; exit 7") == (b"out\n", b"err\n", 7)
+    assert sh(device, "true") == (b"", b"", 0)
+
+
+def test_a_command_that_exits_breaks_nothing(device: Device) -> None:
+    assert sh(device, "exit 0; echo never")[0] == b""
+    assert sh(device, "false")[2] == 1
+
+
+def test_bytes_pass_unchanged(device: Device) -> None:
+    assert sh(device, r"printf '\000\001\377\r\n\n'")[0] == b"\x00\x01\xff\r\n\n"
+
+
+def test_a_megabyte_of_output_comes_whole_and_in_order(device: Device) -> None:
+    out, _, code = sh(
+        device, "i=0; while [ $i -lt 20000 ]; do echo 0123456789012345678901234567890123456789-$i; i=$((i+1)); done"
+    )
+    lines = out.split(b"\n")
+    assert code == 0
+    assert len(lines) == 20001
+    assert lines[19999].endswith(b"-19999")
+
+
+def test_standard_input_is_given_and_then_closed(device: Device) -> None:
+    data = os.urandom(200_000)
+    assert sh(device, "wc -c", stdin=data)[0].split()[0] == b"200000"
+    assert sh(device, "cat")[0] == b""
+
+
+def test_quoted_words_survive(device: Device) -> None:
+    import shlex
+
+    word = "a b'c\"d$e`f\\g;h&i|j>k*l?m\tn"
+    assert sh(device, f"printf %s {shlex.quote(word)}")[0].decode() == word
+
+
+def test_a_signal_is_an_exit_code_above_128(device: Device) -> None:
+    assert sh(device, "sh -c 'kill -SEGV $$'")[2] == 139
+    assert sh(device, "sh -c 'kill -9 $$'")[2] == 137
+
+
+def test_a_timeout_ends_the_process_on_the_device(device: Device) -> None:
+    began = time.monotonic()
+    with pytest.raises(ShellTimeout) as caught:
+        device.shell(f"echo $$ > {TMP}/pid; echo begun; sleep 60; echo never > {TMP}/never", timeout_s=1.0)
+    assert time.monotonic() - began < 4
+    assert caught.value.stdout == b"begun\n"
+    time.sleep(0.3)
+    assert sh(device, f"read p < {TMP}/pid; [ -d /proc/$p ] && echo alive; rm -f {TMP}/pid")[0] == b""
+    assert device.stat(f"{TMP}/never") is None
+
+
+def test_output_that_trickles_does_not_put_the_deadline_off(device: Device) -> None:
+    began = time.monotonic()
+    with pytest.raises(ShellTimeout):
+        device.shell("while true; do echo tick; sleep 0.1; done", timeout_s=1.0)
+    assert time.monotonic() - began < 4
+
+
+def test_output_is_on_disk_while_the_command_runs(device: Device, tmp_path: Path) -> None:
+    out, err = tmp_path / "out", tmp_path / "err"
+    sizes: list[int] = []
+
+    def look() -> None:
+        deadline = time.monotonic() + 5
+        while time.monotonic() < deadline and not sizes:
+            if out.exists() and out.stat().st_size:
+                sizes.append(out.stat().st_size)
+            time.sleep(0.02)
+
+    watcher = threading.Thread(target=look)
+    watcher.start()
+    began = time.monotonic()
+    device.shell_to_file("echo first; sleep 1.5; echo last; echo e >&2", out, err, timeout_s=20)
+    took = time.monotonic() - began
+    watcher.join()
+    assert sizes == [6]
+    assert took >= 1.5
+    assert (out.read_bytes(), err.read_bytes()) == (b"first\nlast\n", b"e\n")
+
+
+def test_check_raises_with_the_command_s_own_words(device: Device) -> None:
+    with pytest.raises(CommandFailed, match="no such luck"):
+        device.shell("echo no such luck >&2; exit 3", timeout_s=20, check=True)
+
+
+@pytest.mark.parametrize("size", [0, 1, 65_536, 65_537, 3_000_000])
+def test_files_go_and_come_back_the_same(device: Device, tmp_path: Path, size: int) -> None:
+    there, back = tmp_path / "there", tmp_path / "back"
+    there.write_bytes(os.urandom(size))
+    told: list[tuple[int, int]] = []
+    device.push(there, f"{TMP}/file", progress=lambda done, total: told.append((done, total)))
+    found = device.stat(f"{TMP}/file")
+    assert found is not None
+    assert (found.size_bytes, found.is_file) == (size, True)
+    assert device.pull(f"{TMP}/file", back) == size
+    assert back.read_bytes() == there.read_bytes()
+    if size:
+        assert told[-1] == (size, size)
+    sh(device, f"rm -f {TMP}/file")
+
+
+def test_a_pushed_file_has_its_mode_and_time(device: Device, tmp_path: Path) -> None:
+    file = tmp_path / "tool"
+    file.write_bytes(b"#!/bin/sh\necho ran\n")
+    os.utime(file, (1_700_000_000, 1_700_000_000))
+    device.push(file, f"{TMP}/tool", mode=0o755)
+    found = device.stat(f"{TMP}/tool")
+    assert found is not None
+    # adbd gives the owner's permissions to everybody.
+    assert (found.mode & 0o777, found.mtime_s) == (0o777, 1_700_000_000)
+    assert sh(device, f"{TMP}/tool; rm -f {TMP}/tool")[0] == b"ran\n"
+
+
+def test_folders_are_made_on_the_way_and_listed(device: Device, tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_bytes(b"abc")
+    device.push(file, f"{TMP}/deep/er/name with space")
+    names = {entry.name: entry for entry in device.list_dir(f"{TMP}/deep/er")}
+    assert names["name with space"].size_bytes == 3
+    assert device.list_dir(f"{TMP}/none") == []
+    sh(device, f"rm -rf {TMP}/deep")
+
+
+def test_what_is_not_there_is_none_or_one_clear_error(device: Device, tmp_path: Path) -> None:
+    assert device.stat(f"{TMP}/nothing") is None
+    with pytest.raises(SyncFailed, match="nothing"):
+        device.pull(f"{TMP}/nothing", tmp_path / "nothing")
+    assert not (tmp_path / "nothing").exists()
+    with pytest.raises(InputError, match="cannot read"):
+        device.push(tmp_path / "absent", f"{TMP}/absent")
+
+
+def test_a_push_that_the_device_refuses_gives_its_reason(device: Device, tmp_path: Path) -> None:
+    file = tmp_path / "x"
+    file.write_bytes(os.urandom(2_000_000))
+    sh(device, f"mkdir -p {TMP}/folder/sub")
+    with pytest.raises(SyncFailed, match=r"(?i)directory"):
+        device.push(file, f"{TMP}/folder")
+    assert sh(device, f"echo still there; rm -rf {TMP}/folder")[0] == b"still there\n"
+
+
+def test_many_shells_at_once(device: Device) -> None:
+    answers: dict[int, bytes] = {}
+
+    def ask(number: int) -> None:
+        answers[number] = sh(device, f"sleep 0.2; echo {number}")[0]
+
+    threads = [threading.Thread(target=ask, args=(n,)) for n in range(12)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert answers == {n: b"%d\n" % n for n in range(12)}
+
+
+def test_the_device_offers_the_second_versions(device: Device) -> None:
+    assert {"shell_v2", "stat_v2", "ls_v2"} <= device.features()
