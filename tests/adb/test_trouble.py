@@ -163,7 +163,7 @@ def test_an_unknown_serial_names_the_known_ones(virtual_phone: VirtualPhone) -> 
 
 def test_a_server_that_is_not_there_is_one_line() -> None:
     server = AdbServer(Endpoint("127.0.0.1", 9))
-    with pytest.raises(ServerUnavailable, match="127.0.0.1:9"):
+    with pytest.raises(ServerUnavailable, match=r"127.0.0.1:9"):
         server.list_devices()
 
 
