@@ -1,0 +1,185 @@
+"""The store: whole or not at all, readable while a run writes, found again by short names."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from dataclasses import replace
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+
+import pytest
+
+from devbench.errors import EnvironmentProblem, InputError
+from devbench.results.frames import REPETITION_COLUMNS, operator_frame, repetition_frame
+from devbench.results.records import (
+    BinaryRecord,
+    DeviceRecord,
+    JobRecord,
+    ModelRecord,
+    OperatorRecord,
+    RepetitionRecord,
+    RunRecord,
+)
+from devbench.results.store import Store, StoreProblem, new_run_id
+
+NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=timezone.utc)
+
+
+def run_record(run_id: str = "20261123-120000-aaaa", at: datetime = NOW) -> RunRecord:
+    return RunRecord(run_id, at, "devbench run", "0.1", "host", {"a": 1}, {"build": "7"})
+
+
+def job_record(run_id: str = "20261123-120000-aaaa", number: int = 1, **changes: object) -> JobRecord:
+    job = JobRecord(
+        run_id=run_id,
+        number=number,
+        device=DeviceRecord("KEY", "127.0.0.1:1", "Phone (KEY)", False, "generic-phone", {"abis": ["arm64-v8a"]}),
+        model=ModelRecord("a" * 64, "model", 3_000_000_000),
+        binary=BinaryRecord("b" * 64, "tflite", "2.19", "arm64-v8a", "default", "tflite"),
+        delegate="gpu",
+        delegate_title="GPU",
+        threads=4,
+        require="any",
+    )
+    return replace(job, **changes)  # type: ignore[arg-type]
+
+
+def repetition(run_id: str = "20261123-120000-aaaa", number: int = 1, index: int = 0, **changes: object) -> RepetitionRecord:
+    record = RepetitionRecord(
+        run_id=run_id,
+        job_number=number,
+        index=index,
+        purpose="latency",
+        started_utc=NOW,
+        finished_utc=NOW + timedelta(seconds=1),
+        duration_s=1.0,
+        argv=("/b", "--graph=/m"),
+        status="ok",
+        failure_kind=None,
+        failure_message=None,
+        exit_code=0,
+        raw_path="x",
+        measurement={"status": "ok"},
+        latency_avg_us=1234.5,
+        conditions_before={"load_1min": 0.5},
+        operators=(OperatorRecord("runs", 0, "CONV_2D", "[a]", 0, 1.0, 1.1, 100.0, 0.0, 1.0),),
+    )
+    return replace(record, **changes)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(str(tmp_path / "r.db"))
+
+
+def test_what_goes_in_comes_out_the_same(store: Store) -> None:
+    store.create_run(run_record())
+    store.add_job(job_record())
+    store.add_repetition(repetition())
+    store.finish_run("20261123-120000-aaaa", "done", NOW)
+    view = store.run("latest")
+    assert view.run == run_record()
+    assert (view.status, view.finished_utc) == ("done", NOW)
+    assert view.jobs[0].job == job_record()
+    assert view.jobs[0].repetitions == (repetition(),)
+
+
+def test_a_repetition_is_stored_whole_or_not_at_all(store: Store, tmp_path: Path) -> None:
+    store.create_run(run_record())
+    store.add_job(job_record())
+    twice = OperatorRecord("runs", 0, "ADD", "", None, None, None, None, None, None)
+    with pytest.raises(StoreProblem):
+        store.add_repetition(repetition(operators=(twice, twice)))
+    assert store.run("latest").jobs[0].repetitions == ()
+
+
+def test_a_run_is_found_by_the_start_of_its_id(store: Store) -> None:
+    for name, seconds in (("20261123-120000-aaaa", 0), ("20261123-130000-bbbb", 3600)):
+        store.create_run(run_record(name, NOW + timedelta(seconds=seconds)))
+    assert store.run("20261123-13").run.run_id == "20261123-130000-bbbb"
+    assert store.run().run.run_id == "20261123-130000-bbbb"
+    for name, words in (("20261123", "not the only one"), ("1999", "no run"), ("2", "too short"), ("%%%%", "no run")):
+        with pytest.raises(InputError, match=words):
+            store.run(name)
+
+
+def test_an_empty_store_says_what_to_do(store: Store) -> None:
+    with pytest.raises(InputError) as caught:
+        store.run("latest")
+    assert "devbench run" in caught.value.hint
+    assert store.runs() == []
+
+
+def test_a_summary_counts_and_names(store: Store) -> None:
+    store.create_run(run_record())
+    store.add_job(job_record())
+    store.add_job(job_record(number=2, delegate="cpu"))
+    store.add_repetition(repetition())
+    store.add_repetition(repetition(number=2, status="failed", failure_kind="crash", latency_avg_us=None))
+    summary = store.runs()[0]
+    assert (summary.jobs, summary.repetitions, summary.failed) == (2, 2, 1)
+    assert (summary.devices, summary.models, summary.labels) == (("Phone (KEY)",), ("model",), {"build": "7"})
+
+
+def test_many_threads_write_at_once_and_a_reader_reads(store: Store, tmp_path: Path) -> None:
+    store.create_run(run_record())
+    for number in range(1, 9):
+        store.add_job(job_record(number=number))
+    errors: list[BaseException] = []
+
+    def write(number: int) -> None:
+        try:
+            for index in range(25):
+                store.add_repetition(repetition(number=number, index=index))
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=write, args=(n,)) for n in range(1, 9)]
+    for thread in threads:
+        thread.start()
+    with Store(str(tmp_path / "r.db")) as reader:
+        assert reader.runs()[0].jobs == 8
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert store.runs()[0].repetitions == 200
+
+
+def test_raw_outputs_are_compressed_and_come_back(store: Store, tmp_path: Path) -> None:
+    path = store.write_raw("20261123-120000-aaaa", "job0001-latency-000", b"text\n" * 10_000)
+    assert store.read_raw(path) == b"text\n" * 10_000
+    assert (tmp_path / "artifacts" / path).stat().st_size < 2000
+    with pytest.raises(InputError, match="not a raw output"):
+        store.read_raw("../../etc/passwd")
+    with pytest.raises(InputError, match="cannot be read"):
+        store.read_raw("none/none.txt.gz")
+
+
+def test_a_damaged_or_newer_store_is_one_clear_line(tmp_path: Path) -> None:
+    (tmp_path / "bad.db").write_bytes(b"this is no database, it only looks like a file" * 50)
+    with pytest.raises(EnvironmentProblem, match=r"bad\.db"):
+        Store(str(tmp_path / "bad.db"))
+    Store(str(tmp_path / "new.db")).close()
+    with sqlite3.connect(tmp_path / "new.db") as raw:
+        raw.execute("update meta set value = '99' where key = 'schema'")
+    with pytest.raises(StoreProblem, match="has schema 99"):
+        Store(str(tmp_path / "new.db"))
+    with pytest.raises(InputError, match="not a database URL"):
+        Store("://")
+
+
+def test_frames_have_their_documented_columns(store: Store) -> None:
+    store.create_run(run_record())
+    store.add_job(job_record())
+    store.add_repetition(repetition())
+    frame = repetition_frame(store.run())
+    assert list(frame.columns) == list(REPETITION_COLUMNS)
+    assert frame.loc[0, "latency_avg_us"] == 1234.5
+    assert operator_frame(store.run()).loc[0, "type"] == "CONV_2D"
+
+
+def test_run_ids_sort_by_time() -> None:
+    early, late = new_run_id(NOW), new_run_id(NOW + timedelta(seconds=1))
+    assert early < late
+    assert early.startswith("20261123-120000-")
