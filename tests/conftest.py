@@ -47,21 +47,43 @@ def _free_port() -> int:
 @pytest.fixture(scope="session")
 def adb_server_port() -> Iterator[int]:
     """Port of an adb server that belongs to this test session; also in ANDROID_ADB_SERVER_PORT."""
-    from devbench.adb.server import find_adb
-
-    port = _free_port()
     before = {name: os.environ.get(name) for name in ("ANDROID_ADB_SERVER_PORT", "ANDROID_ADB_SERVER_HOST")}
-    os.environ["ANDROID_ADB_SERVER_PORT"] = str(port)
-    os.environ.pop("ANDROID_ADB_SERVER_HOST", None)
-    adb = str(find_adb())
-    subprocess.run([adb, "-P", str(port), "start-server"], check=True, timeout=30, capture_output=True)
-    yield port
-    subprocess.run([adb, "-P", str(port), "kill-server"], check=False, timeout=30, capture_output=True)
+    with _own_server() as port:
+        os.environ["ANDROID_ADB_SERVER_PORT"] = str(port)
+        os.environ.pop("ANDROID_ADB_SERVER_HOST", None)
+        yield port
     for name, value in before.items():
         if value is None:
             os.environ.pop(name, None)
         else:
             os.environ[name] = value
+
+
+@pytest.fixture(scope="session")
+def _second_server() -> Iterator[int]:
+    with _own_server() as port:
+        yield port
+
+
+@pytest.fixture
+def empty_adb_server(_second_server: int, monkeypatch: pytest.MonkeyPatch) -> int:
+    """Port of an adb server to which nothing is connected but what the test itself connects."""
+    monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(_second_server))
+    monkeypatch.delenv("ANDROID_ADB_SERVER_HOST", raising=False)
+    return _second_server
+
+
+@contextlib.contextmanager
+def _own_server() -> Iterator[int]:
+    from devbench.adb.server import find_adb
+
+    port = _free_port()
+    adb = str(find_adb())
+    subprocess.run([adb, "-P", str(port), "start-server"], check=True, timeout=30, capture_output=True)
+    try:
+        yield port
+    finally:
+        subprocess.run([adb, "-P", str(port), "kill-server"], check=False, timeout=30, capture_output=True)
 
 
 @dataclass(frozen=True)

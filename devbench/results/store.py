@@ -102,10 +102,10 @@ class Store:
             given = f"sqlite:///{Path(given).expanduser().absolute()}"
         try:
             self._url = make_url(given)
+            self._url.get_dialect()
         except ArgumentError:
-            raise InputError(
-                f"--store {given!r} is not a database URL", hint="for example sqlite:///results.db"
-            ) from None
+            hint = "for example sqlite:///results.db"
+            raise InputError(f"--store {given!r} is not the URL of a database that devbench knows", hint=hint) from None
         database = self._url.database
         is_file = self._url.get_backend_name() == "sqlite" and database not in (None, "", ":memory:")
         beside = Path(str(database)).absolute().parent if is_file else data_dir()

@@ -60,20 +60,20 @@ def one_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> 
         (["models", "build", "nope", "--out", "x.tflite"], "unknown model 'nope'"),
     ],
 )
-def test_wrong_input_is_one_line_and_exit_code_2(words: list[str], said: str, adb_server_port: int) -> None:
+def test_wrong_input_is_one_line_and_exit_code_2(words: list[str], said: str, empty_adb_server: int) -> None:
     one_line(devbench(*words), 2, said)
 
 
-def test_no_device_is_exit_code_3(adb_server_port: int) -> None:
+def test_no_device_is_exit_code_3(empty_adb_server: int) -> None:
     one_line(devbench("run", MODEL), 3, "no device is connected", "--device virtual")
 
 
-def test_an_unknown_serial_is_exit_code_3(adb_server_port: int) -> None:
+def test_an_unknown_serial_is_exit_code_3(empty_adb_server: int) -> None:
     one_line(devbench("run", MODEL, "-d", "R5CT0000000"), 3, "R5CT0000000")
     one_line(devbench("run", MODEL, "-d", "127.0.0.1:9"), 3, "127.0.0.1:9")
 
 
-def test_two_devices_and_no_choice_is_exit_code_2(adb_server_port: int) -> None:
+def test_two_devices_and_no_choice_is_exit_code_2(empty_adb_server: int) -> None:
     with connected_phone(name="one") as one, connected_phone(name="two") as two:
         done = devbench("run", MODEL)
         one_line(done, 2, "2 devices are connected", one.address, two.address, "--device all")
@@ -82,7 +82,7 @@ def test_two_devices_and_no_choice_is_exit_code_2(adb_server_port: int) -> None:
         assert chosen.returncode == 0, chosen.stderr
 
 
-def test_no_binary_for_the_device_is_exit_code_3(adb_server_port: int, tmp_path: Path) -> None:
+def test_no_binary_for_the_device_is_exit_code_3(empty_adb_server: int, tmp_path: Path) -> None:
     one_line(devbench("run", MODEL, "-d", "virtual", "--binary", str(_arm(tmp_path))), 2, "is for arm64-v8a")
 
 
@@ -103,14 +103,16 @@ def test_parse_tells_by_its_exit_code_how_the_run_went(tmp_path: Path) -> None:
     assert devbench("parse", str(logs / "2.14-crash.txt"), "--json").returncode == 1
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["parse", "-h"], ["binaries", "fetch", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["parse", "-h"], ["binaries", "fetch", "--help"], ["--version"]]
+)
 def test_help_is_there_and_shows_examples(words: list[str]) -> None:
     done = devbench(*words)
     assert done.returncode == 0
     assert "run" not in words or "devbench run" in done.stdout
 
 
-def test_doctor_says_how_to_mend_what_is_wrong(adb_server_port: int) -> None:
+def test_doctor_says_how_to_mend_what_is_wrong(empty_adb_server: int) -> None:
     done = devbench("doctor")
     assert done.returncode == 0
     assert "none is connected" in done.stdout
@@ -118,7 +120,7 @@ def test_doctor_says_how_to_mend_what_is_wrong(adb_server_port: int) -> None:
 
 
 @pytest.mark.bench_phone
-def test_a_device_without_a_binary_is_a_finding_of_the_doctor(adb_server_port: int, bench_phone: object) -> None:
+def test_a_device_without_a_binary_is_a_finding_of_the_doctor(bench_phone: object) -> None:
     done = devbench("doctor")
     assert done.returncode == 1
     assert "no benchmark_model for x86_64" in done.stdout

@@ -105,7 +105,10 @@ def test_room_is_made_when_it_is_short_and_a_full_device_is_named(tmp_path: Path
     ("text", "free"),
     [
         ("Filesystem     1K-blocks    Used Available Use% Mounted on\n/dev/fuse 100 60 40 60% /data\n", 40 * 1024),
-        ("Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/block/long-name\n 100 60 40 60% /data\n", 40 * 1024),
+        (
+            "Filesystem 1K-blocks Used Available Use% Mounted on\n/dev/block/long-name\n 100 60 40 60% /data\n",
+            40 * 1024,
+        ),
         ("df: no\n", None),
         ("", None),
     ],

@@ -36,7 +36,9 @@ def _stock_tool(bench_phone: BenchPhone) -> None:
     assert devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1").returncode == 0
 
 
-def test_two_phones_measure_three_delegates_at_once(bench_phones: tuple[BenchPhone, BenchPhone], tmp_path: Path) -> None:
+def test_two_phones_measure_three_delegates_at_once(
+    bench_phones: tuple[BenchPhone, BenchPhone], tmp_path: Path
+) -> None:
     serials = ",".join(phone.serial for phone in bench_phones)
     done = devbench("run", DEMO, "-d", serials, "-r", "2", *SHORT, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
@@ -57,7 +59,9 @@ def test_two_phones_measure_three_delegates_at_once(bench_phones: tuple[BenchPho
     assert (of["xnnpack"].delegate_applied, of["xnnpack"].partitions) == ("partial", 35)
     gpu = of["gpu"]
     assert (gpu.delegate_applied, gpu.nodes_delegated, gpu.nodes_total, gpu.partitions) == ("partial", 9, 180, 1)
-    assert {"op": "SUB", "reason": "Max version supported: 2. Requested version 3."} in gpu.measurement["unsupported_ops"]
+    assert {"op": "SUB", "reason": "Max version supported: 2. Requested version 3."} in gpu.measurement[
+        "unsupported_ops"
+    ]
     html = next((tmp_path / "reports").glob("*/report.html")).read_text()
     assert "does not take" in html
     assert "Max version supported: 2. Requested version 3." in html
@@ -72,7 +76,9 @@ def test_two_phones_measure_three_delegates_at_once(bench_phones: tuple[BenchPho
 
 
 def test_full_delegation_is_demanded_of_the_stock_gpu_delegate(bench_phone: BenchPhone) -> None:
-    done = devbench("run", DEMO, "-d", bench_phone.serial, "-D", "gpu", "--require", "full", "-r", "1", *SHORT, "--no-report")
+    done = devbench(
+        "run", DEMO, "-d", bench_phone.serial, "-D", "gpu", "--require", "full", "-r", "1", *SHORT, "--no-report"
+    )
     assert done.returncode == 1
     repetition = latest().jobs[0].repetitions[0]
     assert repetition.failure_kind == "delegate_partly_applied"
@@ -81,7 +87,9 @@ def test_full_delegation_is_demanded_of_the_stock_gpu_delegate(bench_phone: Benc
 
 
 def test_a_gpu_that_cannot_build_its_kernels_was_not_applied(bench_phone: BenchPhone) -> None:
-    done = devbench("run", DATA / "tiny_conv.tflite", "-d", bench_phone.serial, "-D", "gpu", "-r", "1", *SHORT, "--no-report")
+    done = devbench(
+        "run", DATA / "tiny_conv.tflite", "-d", bench_phone.serial, "-D", "gpu", "-r", "1", *SHORT, "--no-report"
+    )
     assert done.returncode == 1
     repetition = latest().jobs[0].repetitions[0]
     assert repetition.failure_kind == "delegate_not_applied"
@@ -90,11 +98,27 @@ def test_a_gpu_that_cannot_build_its_kernels_was_not_applied(bench_phone: BenchP
 
 @pytest.mark.parametrize(
     ("flag", "kind"),
-    [("use_hexagon=true", "unknown_flag"), ("num_threads=many", "tool_error"), ("external_delegate_path=/nope.so", "crash")],
+    [
+        ("use_hexagon=true", "unknown_flag"),
+        ("num_threads=many", "tool_error"),
+        ("external_delegate_path=/nope.so", "crash"),
+    ],
 )
 def test_what_the_stock_tool_makes_of_wrong_flags_is_named(bench_phone: BenchPhone, flag: str, kind: str) -> None:
     done = devbench(
-        "run", TINY, "-d", bench_phone.serial, "-D", "cpu", "-r", "1", "--no-profile", *SHORT, "--tool-flag", flag, "--no-report"
+        "run",
+        TINY,
+        "-d",
+        bench_phone.serial,
+        "-D",
+        "cpu",
+        "-r",
+        "1",
+        "--no-profile",
+        *SHORT,
+        "--tool-flag",
+        flag,
+        "--no-report",
     )
     assert done.returncode == 1
     assert latest().jobs[0].repetitions[0].failure_kind == kind

@@ -64,7 +64,9 @@ def test_a_run_ends_with_table_report_store_and_files(tmp_path: Path, adb_server
 
 
 def test_everything_stored_can_be_parsed_again_to_the_same(tmp_path: Path, adb_server_port: int) -> None:
-    assert devbench("run", MODEL, "--device", "virtual", "-D", "xnnpack", "-r", "1", *SHORT, "--no-report").returncode == 0
+    assert (
+        devbench("run", MODEL, "--device", "virtual", "-D", "xnnpack", "-r", "1", *SHORT, "--no-report").returncode == 0
+    )
     with Store() as store:
         view = store.run("latest")
         for repetition in view.jobs[0].repetitions:
@@ -77,7 +79,9 @@ def test_everything_stored_can_be_parsed_again_to_the_same(tmp_path: Path, adb_s
 
 
 def test_repetitions_of_jobs_take_turns(tmp_path: Path, adb_server_port: int) -> None:
-    done = devbench("run", MODEL, "-d", "virtual", "-D", "cpu,xnnpack", "-r", "2", "--no-profile", *SHORT, "--no-report")
+    done = devbench(
+        "run", MODEL, "-d", "virtual", "-D", "cpu,xnnpack", "-r", "2", "--no-profile", *SHORT, "--no-report"
+    )
     assert done.returncode == 0, done.stderr
     with Store() as store:
         jobs = store.run("latest").jobs
@@ -86,9 +90,14 @@ def test_repetitions_of_jobs_take_turns(tmp_path: Path, adb_server_port: int) ->
 
 
 def test_four_devices_run_at_once(tmp_path: Path, adb_server_port: int) -> None:
-    sleepy = tool(tmp_path, 'sleep 1; echo "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 5"')
+    sleepy = tool(
+        tmp_path,
+        'sleep 1; echo "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 5"',
+    )
     began = time.monotonic()
-    done = devbench("run", MODEL, "-d", "virtual:4", "-D", "cpu", "--binary", sleepy, "-r", "1", "--no-profile", "--no-report")
+    done = devbench(
+        "run", MODEL, "-d", "virtual:4", "-D", "cpu", "--binary", sleepy, "-r", "1", "--no-profile", "--no-report"
+    )
     assert done.returncode == 0, done.stderr
     assert time.monotonic() - began < 3.6
     with Store() as store:
@@ -102,14 +111,19 @@ FAILURES = [
     ("kill -SEGV $$", "crash"),
     ("kill -9 $$", "killed"),
     ('echo "INFO: STARTING!"; printf "INFO: count=5 first=12"', "output_incomplete"),
-    ('echo "WARN: Unconsumed cmdline flags: --use_xnnpack=false"; echo "Inference timings in us: Init: 1, Inference (avg): 5"', "unknown_flag"),
+    (
+        'echo "WARN: Unconsumed cmdline flags: --use_xnnpack=false"; echo "Inference timings in us: Init: 1, Inference (avg): 5"',
+        "unknown_flag",
+    ),
     ("exit 126", "binary_not_for_device"),
     ("sleep 30", "timeout"),
 ]
 
 
 @pytest.mark.parametrize(("body", "kind"), FAILURES, ids=[kind for _, kind in FAILURES])
-def test_each_failure_is_named_and_no_latency_is_stored(body: str, kind: str, tmp_path: Path, adb_server_port: int) -> None:
+def test_each_failure_is_named_and_no_latency_is_stored(
+    body: str, kind: str, tmp_path: Path, adb_server_port: int
+) -> None:
     done = devbench(
         "run", MODEL, "-d", "virtual", "-D", "cpu", "--binary", tool(tmp_path, body), "-r", "1", "--no-profile",
         "--no-report", "--timeout", "2",
@@ -125,7 +139,9 @@ def test_each_failure_is_named_and_no_latency_is_stored(body: str, kind: str, tm
 
 
 def test_a_delegate_that_did_not_run_gives_no_number(tmp_path: Path, adb_server_port: int) -> None:
-    silent = tool(tmp_path, 'echo "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 5"')
+    silent = tool(
+        tmp_path, 'echo "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 5"'
+    )
     done = devbench("run", MODEL, "-d", "virtual", "-D", "xnnpack", "--binary", silent, "-r", "3", "--no-report")
     assert done.returncode == 1
     with Store() as store:
@@ -136,13 +152,20 @@ def test_a_delegate_that_did_not_run_gives_no_number(tmp_path: Path, adb_server_
 
 def test_full_delegation_can_be_required(adb_server_port: int) -> None:
     model = Path("devbench/models/data/small_unet.tflite").absolute()
-    done = devbench("run", model, "-d", "virtual", "-D", "xnnpack", "-r", "1", "--require", "full", *SHORT, "--no-report")
+    done = devbench(
+        "run", model, "-d", "virtual", "-D", "xnnpack", "-r", "1", "--require", "full", *SHORT, "--no-report"
+    )
     assert done.returncode == 1
     assert "delegate_partly_applied" in done.stdout
 
 
-def test_a_device_that_goes_away_ends_its_run_within_seconds_and_keeps_the_rest(tmp_path: Path, adb_server_port: int) -> None:
-    slow = tool(tmp_path, 'sleep 0.7; echo "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 5"')
+def test_a_device_that_goes_away_ends_its_run_within_seconds_and_keeps_the_rest(
+    tmp_path: Path, adb_server_port: int
+) -> None:
+    slow = tool(
+        tmp_path,
+        'sleep 0.7; echo "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 5"',
+    )
     began = time.monotonic()
     done = devbench(
         "run", MODEL, "-d", "virtual", "-D", "cpu", "--binary", slow, "-r", "20", "--no-profile", "--no-report",
@@ -165,7 +188,7 @@ def test_a_device_that_goes_away_ends_its_run_within_seconds_and_keeps_the_rest(
 def test_ctrl_c_stops_the_device_and_keeps_what_was_measured(tmp_path: Path, adb_server_port: int) -> None:
     mark = tmp_path / "alive"
     body = (
-        f'echo $$ >> {mark}; sleep 0.6; [ $(wc -l < {mark}) -gt 2 ] && sleep 60; '
+        f"echo $$ >> {mark}; sleep 0.6; [ $(wc -l < {mark}) -gt 2 ] && sleep 60; "
         'echo "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 5"'
     )
     process = subprocess.Popen(

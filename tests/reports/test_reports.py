@@ -36,15 +36,21 @@ def op(position: int, kind: str, avg_ms: float, *, calls: float = 1, inside: boo
 
 def view(*, virtual: bool = False, name: str = "model", title: str = "Phone (KEY)") -> RunView:
     device = DeviceRecord("KEY", "127.0.0.1:1", title, virtual, "p", {"abis": ["arm64-v8a"], "soc": name})
-    job = job_record(device=device, model=ModelRecord("a" * 64, name, 1_000_000), delegate_title=name if name != "model" else "GPU")
+    job = job_record(
+        device=device, model=ModelRecord("a" * 64, name, 1_000_000), delegate_title=name if name != "model" else "GPU"
+    )
     refused = {"status": "ok", "unsupported_ops": [{"op": "TILE", "reason": name}]}
-    repetitions = [repetition(index=n, latency_avg_us=us, operators=()) for n, us in enumerate((5000.0, 5100.0, 4900.0))]
+    repetitions = [
+        repetition(index=n, latency_avg_us=us, operators=()) for n, us in enumerate((5000.0, 5100.0, 4900.0))
+    ]
     profile = repetition(
         purpose="profile", latency_avg_us=None, measurement=refused, peak_memory_mb=12.5, delegate_applied="partial",
         nodes_delegated=9, nodes_total=180, partitions=1, operators=(op(0, "CONV_2D", 2.0), op(1, "ADD", 0.5, calls=2)),
     )  # fmt: skip
     failed = replace(job, number=2, delegate="cpu", delegate_title="CPU")
-    bad = repetition(number=2, status="failed", failure_kind="crash", failure_message=name, latency_avg_us=None, operators=())
+    bad = repetition(
+        number=2, status="failed", failure_kind="crash", failure_message=name, latency_avg_us=None, operators=()
+    )
     return RunView(run_record(), "done", None, (JobView(job, (*repetitions, profile)), JobView(failed, (bad,))))
 
 
@@ -123,7 +129,9 @@ class Tags(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         self.seen.append(tag)
-        assert not any(name.startswith("on") or "javascript:" in (value or "") for name, value in attrs if name != "alt")
+        assert not any(
+            name.startswith("on") or "javascript:" in (value or "") for name, value in attrs if name != "alt"
+        )
 
     def handle_data(self, data: str) -> None:
         self.text += data

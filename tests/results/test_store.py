@@ -45,7 +45,9 @@ def job_record(run_id: str = "20261123-120000-aaaa", number: int = 1, **changes:
     return replace(job, **changes)  # type: ignore[arg-type]
 
 
-def repetition(run_id: str = "20261123-120000-aaaa", number: int = 1, index: int = 0, **changes: object) -> RepetitionRecord:
+def repetition(
+    run_id: str = "20261123-120000-aaaa", number: int = 1, index: int = 0, **changes: object
+) -> RepetitionRecord:
     record = RepetitionRecord(
         run_id=run_id,
         job_number=number,
@@ -165,7 +167,7 @@ def test_a_damaged_or_newer_store_is_one_clear_line(tmp_path: Path) -> None:
         raw.execute("update meta set value = '99' where key = 'schema'")
     with pytest.raises(StoreProblem, match="has schema 99"):
         Store(str(tmp_path / "new.db"))
-    with pytest.raises(InputError, match="not a database URL"):
+    with pytest.raises(InputError, match="not the URL of a database"):
         Store("://")
 
 
