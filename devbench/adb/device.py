@@ -52,6 +52,7 @@ class Device:
     def __init__(self, server: AdbServer, serial: str) -> None:
         self.server = server
         self.serial = serial
+        self._seen = False
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -304,6 +305,7 @@ class Device:
         try:
             wire.request(f"host:transport:{self.serial}")
             wire.request(service)
+            self._seen = True
         except WireRefused as error:
             wire.close()
             raise self._refused(str(error), doing) from None
@@ -333,9 +335,10 @@ class Device:
     def _refused(self, reason: str, doing: str = "") -> EnvironmentProblem:
         """The error for what the server said against the device."""
         words = reason.lower()
+        if self._seen and doing and ("not found" in words or "offline" in words):
+            # It was there a moment ago.
+            return DeviceLost(self.serial, doing)
         if "not found" in words:
-            if doing and self._was_seen():
-                return DeviceLost(self.serial, doing)
             return NoSuchDevice(self.serial, self._known())
         if "unauthorized" in words or "authorizing" in words:
             return DeviceUnauthorized(self.serial)
@@ -344,9 +347,6 @@ class Device:
         if "closed" in words:
             return self._gone(doing)
         return EnvironmentProblem(f"{self.serial}: {' '.join(reason.split())}")
-
-    def _was_seen(self) -> bool:
-        return "_features" in self.__dict__
 
     def _known(self) -> list[str]:
         with contextlib.suppress(DevbenchError):

@@ -39,6 +39,7 @@ class Binary:
         flavour: `default`, `flex` (Select TensorFlow ops), `performance_options`, or a word of the user's.
         source: where it came from: an address or a path.
         added_utc: ISO 8601; empty for the shipped one.
+        by_name_only: it was given for a single run, and is never chosen for another one that does not name it.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Binary:
     size_bytes: int
     source: str = ""
     added_utc: str = ""
+    by_name_only: bool = False
 
 
 class NoBinary(EnvironmentProblem):
@@ -77,7 +79,15 @@ def installed() -> list[Binary]:
     return [*sorted(found, key=lambda binary: binary.added_utc, reverse=True), _shipped_virtual()]
 
 
-def add(path: Path, *, name: str = "", version: str = "", flavour: str = "default", source: str = "") -> Binary:
+def add(
+    path: Path,
+    *,
+    name: str = "",
+    version: str = "",
+    flavour: str = "default",
+    source: str = "",
+    by_name_only: bool = False,
+) -> Binary:
     """Keep a copy of a binary, or of one that is here already its new name and version.
 
     Raises:
@@ -101,6 +111,7 @@ def add(path: Path, *, name: str = "", version: str = "", flavour: str = "defaul
             "flavour": flavour,
             "source": source or str(path.absolute()),
             "added_utc": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
+            "by_name_only": by_name_only,
         }
         _save(folder / "index.json", index)
     return next(binary for binary in installed() if binary.sha256 == sha256)
@@ -153,7 +164,7 @@ def choose(abis: Sequence[str], *, name: str | None = None) -> Binary:
         return binary
     here = installed()
     for abi in abis:
-        fitting = [binary for binary in here if binary.abi == abi]
+        fitting = [binary for binary in here if binary.abi == abi and not binary.by_name_only]
         if fitting:
             return next((binary for binary in fitting if binary.flavour == "default"), fitting[0])
     raise NoBinary(abis)
@@ -171,7 +182,7 @@ def find(name: str) -> Binary:
         named = [binary for binary in here if binary.sha256.startswith(name.lower())]
     if not named and Path(name).is_file():
         sha256 = sha256_of(Path(name))
-        return next((binary for binary in here if binary.sha256 == sha256), None) or add(Path(name))
+        return next((binary for binary in here if binary.sha256 == sha256), None) or add(Path(name), by_name_only=True)
     if not named:
         known = ", ".join(binary.name for binary in here)
         raise InputError(f"no binary {name!r}", hint=f"here are {known}; or give a file")
@@ -257,7 +268,8 @@ def _from_entry(folder: Path, sha256: str, entry: Any) -> Binary | None:
         return None
     tool: ToolName = "litert" if entry.get("tool") == "litert" else "tflite"
     words = {key: str(entry.get(key, "")) for key in ("name", "version", "abi", "flavour", "source", "added_utc")}
-    return Binary(tool=tool, sha256=sha256, path=path, size_bytes=path.stat().st_size, **words)
+    alone = bool(entry.get("by_name_only"))
+    return Binary(tool=tool, sha256=sha256, path=path, size_bytes=path.stat().st_size, by_name_only=alone, **words)
 
 
 def _shipped_virtual() -> Binary:

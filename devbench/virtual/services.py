@@ -127,8 +127,9 @@ class Services:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGHUP)
         else:
-            self._groups.discard(process.pid)
             self._running.discard(process)
+            if not _has_members(process.pid):
+                self._groups.discard(process.pid)
 
 
 async def _feed_packets(stream: Stream, process: asyncio.subprocess.Process) -> None:
@@ -161,6 +162,15 @@ def _hang_up(process: asyncio.subprocess.Process) -> None:
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGHUP)
+
+
+def _has_members(group: int) -> bool:
+    """Whether something that the process started still runs."""
+    try:
+        os.killpg(group, 0)
+    except (ProcessLookupError, PermissionError):
+        return False
+    return True
 
 
 def _kill(group: int) -> None:

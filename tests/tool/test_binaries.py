@@ -70,6 +70,15 @@ def test_a_binary_for_another_device_is_refused_by_name_hash_or_file(tmp_path: P
         binaries.find("nope")
 
 
+def test_a_file_given_for_one_run_is_not_taken_for_the_next(tmp_path: Path) -> None:
+    file = elf(tmp_path / "bm", ARM64)
+    assert binaries.choose(["arm64-v8a"], name=str(file)).by_name_only
+    with pytest.raises(EnvironmentProblem, match="no benchmark_model"):
+        binaries.choose(["arm64-v8a"])
+    binaries.add(file)
+    assert binaries.choose(["arm64-v8a"]).sha256
+
+
 def test_the_virtual_device_s_tool_is_always_there() -> None:
     assert binaries.choose(["virtual"]).name == "virtual"
 

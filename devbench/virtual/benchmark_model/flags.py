@@ -91,6 +91,10 @@ def parse_flags(argv: Sequence[str], *, gpu: bool) -> Flags:
     named: set[str] = set()
     left = []
     for word in argv:
+        if word == "--help":
+            # The one flag that the stock tool takes without a value.
+            values["help"] = True
+            continue
         name, equals, text = word.removeprefix("--").partition("=")
         if not word.startswith("--") or not equals or name not in known:
             left.append(word)

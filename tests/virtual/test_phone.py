@@ -1,0 +1,116 @@
+"""The virtual device itself: its faults as a user meets them, its paths, its processes, its end."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from devbench.adb.server import AdbServer
+from devbench.device.conditions import read_conditions
+from devbench.device.facts import read_facts
+from devbench.errors import EnvironmentProblem
+from devbench.virtual.faults import Faults
+from devbench.virtual.phone import VirtualPhone
+from devbench.virtual.userland import PathFilter
+from tests.conftest import connected_phone
+
+
+def test_it_says_what_it_is(virtual_phone: VirtualPhone) -> None:
+    facts = read_facts(AdbServer().device(virtual_phone.address))
+    assert facts.virtual
+    assert facts.title == "Virtual device (virtual-test) (virtual)"
+    assert facts.abis == ("virtual",)
+
+
+def test_it_has_no_battery_and_this_machine_s_load(virtual_phone: VirtualPhone) -> None:
+    conditions = read_conditions(AdbServer().device(virtual_phone.address))
+    assert conditions.battery_level is None
+    assert conditions.load_1min is not None
+    assert conditions.memory_available_bytes
+
+
+def test_it_reports_the_thermal_state_it_was_told(adb_server_port: int) -> None:
+    with connected_phone(Faults(thermal=3)) as phone:
+        conditions = read_conditions(AdbServer().device(phone.address))
+    assert (conditions.thermal_status, conditions.throttled) == (3, True)
+
+
+@pytest.mark.timeout(60)
+def test_a_device_that_never_says_who_it_is_is_one_line(empty_adb_server: int) -> None:
+    server = AdbServer()
+    with VirtualPhone("mute", faults=Faults(offline=True)) as phone:
+        began = time.monotonic()
+        with pytest.raises(EnvironmentProblem) as caught:
+            server.connect(phone.address, timeout_s=4)
+        assert time.monotonic() - began < 12
+        assert phone.address in caught.value.what
+        listed = subprocess.run(
+            [sys.executable, "-m", "devbench.cli.app", "devices", "--json"],
+            capture_output=True,
+            text=True,
+            timeout=60,
+            check=True,
+        )
+        entries = {entry["serial"]: entry for entry in json.loads(listed.stdout)}
+        if phone.address in entries:
+            assert not entries[phone.address]["ready"]
+            assert entries[phone.address]["advice"]
+        server.disconnect(phone.address)
+
+
+def test_its_paths_lie_in_a_directory_of_its_own(virtual_phone: VirtualPhone) -> None:
+    device = AdbServer().device(virtual_phone.address)
+    done = device.shell(
+        "cd /data/local/tmp && pwd && echo hello > /data/local/tmp/f && ls -d /data/local/tmp/f", timeout_s=10
+    )
+    assert done.stdout == b"/data/local/tmp\n/data/local/tmp/f\n"
+    assert (virtual_phone.root / "data/local/tmp/f").read_bytes() == b"hello\n"
+    assert device.stat("/data/../../../etc/passwd") is None
+    assert (
+        str(virtual_phone.root).encode()
+        not in device.shell("env; pwd; mount 2>/dev/null | head -0", timeout_s=10).stdout
+    )
+
+
+@pytest.mark.parametrize("cut", range(1, 12))
+def test_its_directory_s_name_is_taken_out_wherever_a_stream_is_cut(cut: int) -> None:
+    text = b"a/tmp/root/data b/tmp/roo c/tmp/root"
+    paths = PathFilter(b"/tmp/root")
+    shown = b"".join(paths.feed(text[i : i + cut]) for i in range(0, len(text), cut)) + paths.end()
+    assert shown == b"a/data b/tmp/roo c"
+
+
+def test_it_leaves_nothing_behind(adb_server_port: int) -> None:
+    with connected_phone() as phone:
+        device = AdbServer().device(phone.address)
+        pid = int(device.shell("sleep 300 >/dev/null 2>&1 & echo $!", timeout_s=10).stdout)
+        root = phone.root
+        assert Path(f"/proc/{pid}").exists()
+    assert not root.exists()
+    deadline = time.monotonic() + 3
+    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not Path(f"/proc/{pid}").exists()
+
+
+def test_virtual_devices_can_be_kept_for_several_runs(empty_adb_server: int) -> None:
+    import signal
+
+    process = subprocess.Popen(
+        [sys.executable, "-m", "devbench.cli.app", "virtual", "--count", "2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        text=True,
+    )
+    assert process.stdout is not None
+    serials = [process.stdout.readline().strip() for _ in range(2)]
+    known = {entry.serial: entry.state for entry in AdbServer().list_devices()}
+    assert [known.get(serial) for serial in serials] == ["device", "device"]
+    process.send_signal(signal.SIGINT)
+    assert process.wait(20) == 0
+    assert not {entry.serial for entry in AdbServer().list_devices()} & set(serials)
