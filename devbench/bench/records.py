@@ -53,7 +53,7 @@ def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
         title=facts.title,
         virtual=facts.virtual or profile.virtual,
         profile=profile.name,
-        facts=facts_to_json(facts),
+        facts={**facts_to_json(facts), "notes": list(profile.notes)},
     )
 
 

@@ -18,6 +18,7 @@ from devbench import __version__
 from devbench.bench.events import DeviceFinished, Listener
 from devbench.bench.plan import Plan
 from devbench.bench.session import DeviceSession
+from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
 from devbench.paths import cache_dir
 from devbench.results.records import RunRecord, RunStatus
@@ -72,6 +73,7 @@ def run(
             labels=dict(labels or {}),
         )
     )
+    profiles = load_profiles()
     incoming = cache_dir() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
     sessions = [
@@ -81,6 +83,7 @@ def run(
             store,
             run_id,
             first_number=1 + number * len(plan.cases),
+            profiles=profiles,
             listener=listener,
             incoming=incoming,
         )

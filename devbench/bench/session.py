@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -26,7 +26,7 @@ from devbench.bench.script import build_script, split_output
 from devbench.device import conditions as device_conditions
 from devbench.device.depot import Depot
 from devbench.device.facts import DeviceFacts, read_facts
-from devbench.device.profiles import load_profiles, match_profile
+from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.hashing import sha256_of
 from devbench.tool.binaries import Binary, choose
 from devbench.tool.case import ToolCase
@@ -74,6 +74,7 @@ class DeviceSession:
         store: where jobs and repetitions go, thread-safe.
         run_id: the run that the jobs belong to.
         first_number: number of this device's first job within the run.
+        profiles: the device profiles that are known.
         listener: is told of every step, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
     """
@@ -86,6 +87,7 @@ class DeviceSession:
         run_id: str,
         *,
         first_number: int,
+        profiles: Sequence[DeviceProfile],
         listener: Listener,
         incoming: Path,
     ) -> None:
@@ -95,6 +97,7 @@ class DeviceSession:
         self._store = store
         self._run_id = run_id
         self._first_number = first_number
+        self._profiles = profiles
         self._tell = listener
         self._incoming = incoming
         self._stop = threading.Event()
@@ -135,7 +138,7 @@ class DeviceSession:
 
     def _prepare(self) -> None:
         facts = read_facts(self._device)
-        record = device_record(facts, match_profile(facts, load_profiles()))
+        record = device_record(facts, match_profile(facts, self._profiles))
         binary = choose(facts.abis, name=self._plan.binary_name)
         assert binary.path is not None  # choose gives installed binaries only
         occupancy.enter(self._device, root=DEPOT_ROOT, work_dir=_WORK_DIR, pid_file=self._pid_file, owner=self._owner)

@@ -23,6 +23,7 @@ def render_markdown(report: ReportData, charts: Sequence[Chart] = ()) -> str:
     lines += [f"![{_text(chart.title)}]({chart.name}.png)" for chart in charts]
     for model, device, jobs in report.groups:
         lines += ["", f"## {_text(model)} on {_text(device.title)}", ""]
+        lines += [line for note in device.facts.get("notes") or [] for line in (_text(str(note)), "")]
         lines += _latencies(jobs)
         lines += _problems(jobs)
         lines += [line for job in jobs if job.by_type for line in _operators(job)]

@@ -29,6 +29,8 @@ def print_report(report: ReportData, console: Console, *, operators: bool = True
                 console.print(f"[dim]{_text(job.title)} does not take: {_refused(job)}[/dim]", soft_wrap=True)
         if device.virtual:
             console.print(f"[magenta]{VIRTUAL_NOTE}[/magenta]")
+        for note in device.facts.get("notes") or []:
+            console.print(f"[dim]{_text(str(note), 400)}[/dim]", soft_wrap=True)
         profiled = [job for job in jobs if job.by_type]
         if operators and profiled:
             console.print()
