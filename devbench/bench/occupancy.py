@@ -40,11 +40,14 @@ def enter(device: Device, *, root: str, work_dir: str, pid_file: str, owner: str
         CommandFailed: the folders cannot be made.
     """
     folder = shlex.quote(f"{root}/run")
-    # A process id is believed only while its working directory is ours: ids are used again.
+    own = shlex.quote(pid_file)
+    # A process id is believed only while its working directory is ours: ids are used again. Our own mark is set first
+    # and taken back where somebody else is there: of two runs that come at once both see the other.
     script = f"""
 mkdir -p {shlex.quote(work_dir)} {folder} || exit 1
+echo {shlex.quote("0 " + owner)} > {own} || exit 1
 for f in {folder}/*.pid; do
-  [ -f "$f" ] || continue
+  [ -f "$f" ] && [ "$f" != {own} ] || continue
   read p o < "$f"
   if [ -n "$p" ] && [ "$p" != 0 ] && [ /proc/$p/cwd -ef {shlex.quote(work_dir)} ]; then echo "alive $p $o $f"
   else echo "idle 0 $o $f"; fi
@@ -58,12 +61,13 @@ done
             continue
         state, pid, holder, path = words
         if _held(state, holder, owner):
+            leave(device, pid_file)
             raise DeviceBusy(device.serial, holder)
         if state == "alive" and pid.isdigit():
             commands.append(f"kill -9 -{pid} 2>/dev/null || kill -9 {pid} 2>/dev/null")
         commands.append(f"rm -f {shlex.quote(path)}")
-    commands.append(f"echo {shlex.quote('0 ' + owner)} > {shlex.quote(pid_file)}")
-    device.shell("\n".join(commands), timeout_s=_SHELL_TIMEOUT_S, check=True, doing="taking it for this run")
+    if commands:
+        device.shell("\n".join(commands), timeout_s=_SHELL_TIMEOUT_S, doing="ending what a dead run left behind")
 
 
 def _held(state: str, holder: str, owner: str) -> bool:

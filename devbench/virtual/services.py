@@ -53,7 +53,7 @@ class Services:
             _kill(group)
 
     async def gone(self) -> None:
-        """Wait until the processes that were killed are gone, for a short while."""
+        """Wait until the processes that were killed are gone, for a short while, and close what reads from them."""
         with contextlib.suppress(asyncio.TimeoutError):
             waiting = [process.wait() for process in self._running]
             await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), _GONE_TIMEOUT_S)
@@ -96,6 +96,7 @@ class Services:
                 self._pass_on(process.stderr, lambda data: packet(_STDERR, data)),
             )
             code = await process.wait()
+            self._running.discard(process)
             await packet(_EXIT, bytes([code if code >= 0 else 128 - code]))
         finally:
             feeding.cancel()
@@ -109,6 +110,7 @@ class Services:
         try:
             await self._pass_on(process.stdout, stream.write)
             await process.wait()
+            self._running.discard(process)
         finally:
             feeding.cancel()
             self._forget(process)
@@ -126,10 +128,8 @@ class Services:
         if process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 process.send_signal(signal.SIGHUP)
-        else:
-            self._running.discard(process)
-            if not _has_members(process.pid):
-                self._groups.discard(process.pid)
+        elif not _has_members(process.pid):
+            self._groups.discard(process.pid)
 
 
 async def _feed_packets(stream: Stream, process: asyncio.subprocess.Process) -> None:

@@ -25,7 +25,7 @@ _SHELLS = ("mksh", "dash", "sh")
 
 _GETPROP = """#!/bin/sh
 # One property, or all of them as Android lists them.
-if [ $# -eq 0 ]; then sed -e 's/^\\([^=]*\\)=\\(.*\\)$/[\\1]: [\\2]/' "$DEVBENCH_VIRTUAL_ROOT/system/build.prop"
+if [ $# -eq 0 ]; then exec cat "$DEVBENCH_VIRTUAL_ROOT/system/properties"
 else sed -n "s/^$1=//p" "$DEVBENCH_VIRTUAL_ROOT/system/build.prop"; fi
 """
 _DUMPSYS = """#!/bin/sh
@@ -36,16 +36,14 @@ thermalservice) [ -n "$DEVBENCH_VIRTUAL_THERMAL" ] && echo "Thermal Status: $DEV
 esac
 """
 _DF = """#!/bin/sh
-# A device that was told to be full says so; otherwise what is free is what this machine has.
-if [ -n "$DEVBENCH_VIRTUAL_FREE" ]; then
-  used=$(du -sk "$DEVBENCH_VIRTUAL_ROOT/data" | { read -r kb rest; echo "$kb"; })
-  free=$((DEVBENCH_VIRTUAL_FREE / 1024 - used)); [ $free -lt 0 ] && free=0
-  echo "Filesystem     1K-blocks    Used Available Use% Mounted on"
-  echo "/dev/virtual   $((DEVBENCH_VIRTUAL_FREE / 1024)) $used $free 50% /data"
-else PATH=$DEVBENCH_VIRTUAL_PATH exec df "$@"; fi
+# Only on a device that was told how much room it has; without it, what is free is what this machine has.
+used=$(du -sk "$DEVBENCH_VIRTUAL_ROOT/data" | { read -r kb rest; echo "$kb"; })
+free=$((DEVBENCH_VIRTUAL_FREE / 1024 - used)); [ $free -lt 0 ] && free=0
+echo "Filesystem     1K-blocks    Used Available Use% Mounted on"
+echo "/dev/virtual   $((DEVBENCH_VIRTUAL_FREE / 1024)) $used $free 50% /data"
 """
 _NOTHING = "#!/bin/sh\nexit 0\n"
-_COMMANDS = {"getprop": _GETPROP, "dumpsys": _DUMPSYS, "df": _DF}
+_COMMANDS = {"getprop": _GETPROP, "dumpsys": _DUMPSYS}
 _SILENT = ("settings", "svc", "cmd", "am", "wm", "input", "setprop", "stop", "start")
 
 
@@ -68,12 +66,16 @@ class Userland:
         """Make folders, commands and properties."""
         for folder in ("data/local/tmp", "sdcard", "system/bin", "vendor"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
-        for name, text in {**_COMMANDS, **dict.fromkeys(_SILENT, _NOTHING)}.items():
+        full = {} if self.faults.free_bytes is None else {"df": _DF}
+        for name, text in {**_COMMANDS, **full, **dict.fromkeys(_SILENT, _NOTHING)}.items():
             path = self.root / "system" / "bin" / name
             path.write_text(text, "utf-8")
             path.chmod(0o755)
         lines = [f"{key}={value}\n" for key, value in self.properties().items()]
         (self.root / "system" / "build.prop").write_text("".join(lines), "utf-8")
+        # As `getprop` lists them all, so that listing them costs the device one process.
+        listed = [f"[{key}]: [{value}]\n" for key, value in self.properties().items()]
+        (self.root / "system" / "properties").write_text("".join(listed), "utf-8")
 
     def properties(self) -> Mapping[str, str]:
         """What the device says about itself."""
@@ -126,7 +128,6 @@ class Userland:
             "TMPDIR": f"{self.root}/data/local/tmp",
             "LC_ALL": "C",
             "DEVBENCH_VIRTUAL_ROOT": str(self.root),
-            "DEVBENCH_VIRTUAL_PATH": path,
             "DEVBENCH_VIRTUAL_PYTHON": sys.executable,
             "DEVBENCH_VIRTUAL_THERMAL": "" if faults.thermal is None else str(faults.thermal),
             "DEVBENCH_VIRTUAL_FREE": "" if faults.free_bytes is None else str(faults.free_bytes),
