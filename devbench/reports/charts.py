@@ -23,6 +23,7 @@ _LIGHT, _DARK = "#1f2328", "#e6edf3"
 _MOST_TYPES = 7
 _MOST_BARS = 60
 _DPI = 160
+_HATCH, _REST = "///", "#bbbbbb"
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,94 +98,104 @@ def _latency_words(report: ReportData) -> str:
     return "Latency by model, device and delegate, with intervals: " + "; ".join(parts)
 
 
-def _latency(report: ReportData, ink: str) -> Figure:
-    """A row for each job, grouped by model and device; whiskers are intervals, dots the single processes."""
-    groups = [(f"{clean(model, 40)} · {clean(device.title, 60)}", jobs) for model, device, jobs in report.groups]
-    shown = [(title, [job for job in jobs if job.latency]) for title, jobs in groups]
-    bars = [(title, job) for title, jobs in shown for job in jobs][:_MOST_BARS]
-    colours = _delegates(report)
-    figure, axes = _new_figure(ink, 8, 0.9 + 0.34 * len(bars) + 0.42 * len({title for title, _ in bars}))
-    row, ticks, labels, heads, last = 0.0, [], [], [], None
-    for title, job in bars:
-        if title != last:
-            row += 0.0 if last is None else 0.5
-            heads.append((row, title))
-            row, last = row + 0.9, title
-        _bar(axes, row, job, colours[job.title], ink)
-        ticks.append(row)
-        labels.append(clean(job.title, 30))
-        row += 1.0
-    axes.set_yticks(ticks, labels)
-    axes.set_ylim(row - 0.3, -0.5)
-    axes.set_xlim(left=0)
-    axes.margins(x=0.12)
-    for position, title in heads:
-        axes.text(0, position, title, fontweight="bold", va="center", ha="left", clip_on=False)
-    axes.set_xlabel("latency, ms (median over processes; whiskers: interval; dots: processes)")
+@dataclass(frozen=True, slots=True)
+class _Rows:
+    """Where each job's bar stands, under headings of model and device."""
+
+    bars: tuple[tuple[float, JobReport], ...]
+    heads: tuple[tuple[float, str], ...]
+    end: float
+
+
+def _rows(report: ReportData, wanted: Callable[[JobReport], bool]) -> _Rows:
+    bars: list[tuple[float, JobReport]] = []
+    heads: list[tuple[float, str]] = []
+    row = 0.0
+    for model, device, jobs in report.groups:
+        shown = [job for job in jobs if wanted(job)][: _MOST_BARS - len(bars)]
+        if shown:
+            row += 0.5 if bars else 0.0
+            heads.append((row, f"{clean(model, 40)} · {clean(device.title, 60)}"))
+            bars += [(row + 0.9 + number, job) for number, job in enumerate(shown)]
+            row = bars[-1][0] + 1.0
+    return _Rows(tuple(bars), tuple(heads), row)
+
+
+def _frame(report: ReportData, rows: _Rows, ink: str, label: str, legend_inches: float = 0.0) -> tuple[Figure, Any]:
+    """A figure with its rows and headings, still without bars."""
+    figure, axes = _new_figure(ink, 8, 0.9 + 0.36 * (len(rows.bars) + 1.2 * len(rows.heads)) + legend_inches)
+    axes.set_yticks([row for row, _ in rows.bars], [clean(job.title, 30) for _, job in rows.bars])
+    axes.set_ylim(rows.end - 0.3, -0.5)
+    for row, title in rows.heads:
+        axes.annotate(title, (0, row), (5, 0), textcoords="offset points", fontweight="bold", va="center")
+    axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
     _mark_virtual(figure, report)
+    return figure, axes
+
+
+def _latency(report: ReportData, ink: str) -> Figure:
+    """A bar for each job; whiskers are intervals, dots the single processes."""
+    rows = _rows(report, lambda job: job.latency is not None)
+    colours = _delegates(report)
+    label = "latency, ms (median over processes; whiskers: interval; dots: processes)"
+    figure, axes = _frame(report, rows, ink, label)
+    for row, job in rows.bars:
+        _bar(axes, row, job, colours[job.title], ink)
+    axes.set_xlim(left=0)
+    axes.margins(x=0.12)
     return figure
 
 
 def _bar(axes: Any, row: float, job: JobReport, colour: str, ink: str) -> None:
     latency = job.latency
     assert latency is not None
-    axes.barh(row, latency.median, height=0.7, color=colour, alpha=0.85)
+    axes.barh(row, latency.median, height=0.7, color=colour, alpha=0.85, hatch=_HATCH if job.virtual else None)
     if latency.coverage is not None:
         reach = [[latency.median - latency.low], [latency.high - latency.median]]
         axes.errorbar(latency.median, row, xerr=reach, color=ink, capsize=3, linewidth=1.2)
     axes.plot(latency.values, [row] * latency.n, ".", color=ink, markersize=3, alpha=0.6)
     axes.annotate(
-        ms(latency.median), (max(latency.high, max(latency.values)), row), (5, 0),
+        ms(latency.median), (max(latency.high, *latency.values), row), (5, 0),
         textcoords="offset points", va="center", fontsize=8,
     )  # fmt: skip
 
 
 def _stacked(report: ReportData, ink: str) -> Figure:
     """A bar for each profiled job, split by operator type; the rarest types together."""
-    jobs = [job for job in report.jobs if job.by_type][:_MOST_BARS]
+    rows = _rows(report, lambda job: bool(job.by_type))
     totals: dict[str, float] = {}
-    for job in jobs:
+    for _, job in rows.bars:
         for kind in job.by_type:
             totals[kind.type] = max(totals.get(kind.type, 0.0), kind.share)
     shown = sorted(totals, key=lambda kind: -totals[kind])[:_MOST_TYPES]
     colours = dict(zip(shown, COLOURS, strict=False))
-    figure, axes = _new_figure(ink, 8, 1.6 + 0.42 * len(jobs))
-    many = len(report.groups) > 1
-    labels = [_row_label(job, many) for job in jobs]
-    for row, job in enumerate(jobs):
+    figure, axes = _frame(report, rows, ink, "ms an inference, profiled processes", legend_inches=0.7)
+    for row, job in rows.bars:
         _stack(axes, row, job, shown, colours)
-    axes.set_yticks(range(len(jobs)), labels)
-    axes.set_ylim(len(jobs) - 0.5, -0.5)
-    axes.set_xlabel("ms an inference, profiled processes")
-    axes.grid(axis="x", alpha=0.25)
-    axes.set_axisbelow(True)
-    handles = [axes.barh(0, 0, color=colours[kind], label=clean(kind, 34)) for kind in shown]
+    handles = [axes.barh(rows.bars[0][0], 0, color=colours[kind], label=clean(kind, 34)) for kind in shown]
     if len(totals) > len(shown):
-        handles.append(axes.barh(0, 0, color="#bbbbbb", label=f"{len(totals) - len(shown)} more types"))
+        rest = f"{len(totals) - len(shown)} more types"
+        handles.append(axes.barh(rows.bars[0][0], 0, color=_REST, label=rest))
     figure.legend(handles=handles, loc="outside lower center", ncols=3, frameon=False, fontsize=8)
-    _mark_virtual(figure, report)
     return figure
 
 
-def _stack(axes: Any, row: int, job: JobReport, shown: Sequence[str], colours: dict[str, str]) -> None:
+def _stack(axes: Any, row: float, job: JobReport, shown: Sequence[str], colours: dict[str, str]) -> None:
     left = 0.0
     sums = {kind: sum(t.total_ms for t in job.by_type if t.type == kind) for kind in shown}
     sums["…"] = sum(t.total_ms for t in job.by_type if t.type not in sums)
     for kind, total in sums.items():
         if total:
-            axes.barh(row, total, left=left, height=0.66, color=colours.get(kind, "#bbbbbb"))
+            hatch = _HATCH if job.virtual else None
+            axes.barh(row, total, left=left, height=0.66, color=colours.get(kind, _REST), hatch=hatch)
             left += total
 
 
-def _row_label(job: JobReport, many: bool) -> str:
-    device = f"{clean(job.job.model.name, 24)} · {clean(job.job.device.title, 28)}\n" if many else ""
-    return device + clean(job.title, 30)
-
-
 def _mark_virtual(figure: Figure, report: ReportData) -> None:
-    if report.virtual:
+    """Across the chart where all of it is virtual; where a part is, a line says what the hatched bars are."""
+    if report.all_virtual:
         figure.text(
             0.5,
             0.5,
@@ -196,3 +207,5 @@ def _mark_virtual(figure: Figure, report: ReportData) -> None:
             rotation=12,
             fontweight="bold",
         )
+    elif report.virtual:
+        figure.text(0.99, 0.99, "hatched: virtual device", fontsize=8, ha="right", va="top", style="italic")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from devbench.reports import words
 from devbench.reports.charts import Chart
-from devbench.reports.model import MEMORY_NOTE, VIRTUAL_NOTE, JobReport, ReportData
+from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData
 
 if TYPE_CHECKING:
     from devbench.results.records import RepetitionRecord
@@ -48,7 +48,6 @@ def render_html(report: ReportData, charts: Sequence[Chart], raw: dict[str, str]
         charts=charts,
         raw=budget.take,
         operator_name=words.operator_name,
-        virtual_note=VIRTUAL_NOTE,
         memory_note=MEMORY_NOTE,
         coverage=words.coverage_note([job.latency for job in report.jobs]),
         most_operators=_MOST_OPERATORS,

@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 from devbench.reports.charts import Chart
-from devbench.reports.model import MEMORY_NOTE, VIRTUAL_NOTE, JobReport, ReportData
+from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData
 from devbench.reports.words import clean, coverage_note, interval, mb, ms, percent
 
 _MOST_TYPES = 10
@@ -18,7 +18,7 @@ def render_markdown(report: ReportData, charts: Sequence[Chart] = ()) -> str:
     lines = [f"# devbench run {report.run_id}", ""]
     lines += [f"{report.started_utc:%Y-%m-%d %H:%M} UTC · {report.status} · devbench {report.devbench_version}", ""]
     if report.virtual:
-        lines += [f"**{VIRTUAL_NOTE.capitalize()}.**", ""]
+        lines += [f"**{report.virtual_note.capitalize()}.**", ""]
     lines += [f"- {_text(key)}: {_text(value)}" for key, value in report.labels.items()]
     lines += [f"![{_text(chart.title)}]({chart.name}.png)" for chart in charts]
     for model, device, jobs in report.groups:

@@ -122,6 +122,17 @@ class ReportData:
         return any(device.virtual for device in self.devices)
 
     @property
+    def all_virtual(self) -> bool:
+        return self.virtual and all(device.virtual for device in self.devices)
+
+    @property
+    def virtual_note(self) -> str:
+        """What a reader must know of virtual devices in this run; empty where there are none."""
+        if not self.virtual:
+            return ""
+        return VIRTUAL_NOTE if self.all_virtual else f"some of these devices are {VIRTUAL_NOTE}"
+
+    @property
     def groups(self) -> list[tuple[str, DeviceRecord, list[JobReport]]]:
         """Jobs of one model on one device together: what is compared with each other."""
         found: dict[tuple[str, str], list[JobReport]] = {}
