@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 from devbench.tool.measurement import Applied, DelegateUse, UnsupportedOp
 from devbench.tool.parse.lines import Line
-from devbench.tool.parse.numbers import whole
+from devbench.tool.parse.numbers import COUNT, whole
 
 # "Explicitly applied GPU delegate, and the model graph will be partially executed by the delegate w/ 1 delegate
 # kernels."; without "Explicitly" in 2.0 to 2.3, a bare "Applied GPU delegate." before.
@@ -20,16 +20,24 @@ _APPLIED = re.compile(
 _NOT_EXECUTED = re.compile(
     r"Though (\S.{0,60}?) delegate is (?:explicitly )?applied, the model graph will not be executed"
 )
-_NOT_APPLIED = re.compile(r"Failed to apply (?:the )?(\S.{0,60}?) delegate")
+_NOT_APPLIED = re.compile(r"Failed to apply (?!the default\b)(?:the )?(\S.{0,60}?) delegate")
+# One line per subgraph; before 2.4 without the number of all nodes.
 _REPLACING = re.compile(
-    r"Replacing (\d+) out of (\d+) node\(s\) with delegate \(([^)]{1,80})\) node, yielding \d+ partitions"
+    rf"Replacing ({COUNT})(?: out of ({COUNT}))? node\(s\) with delegate \(([^)]{{1,80}})\) node, yielding \d+ partitions"
+    r"(?: for subgraph (\d{1,6}))?"
 )
+# Flex, Hexagon, CoreML and external delegates count for themselves.
+_COUNTED = re.compile(rf"(\S{{1,80}}) delegate: ({COUNT}) nodes delegated out of ({COUNT}) nodes\b")
 _GPU_COUNTS = re.compile(
-    r"(?:First )?(No|\d+) operations will run on the GPU, and (?:the remaining|all) (\d+)(?: operations will run)? on the CPU"
+    rf"(?:First )?(No|{COUNT}) operations will run on the GPU, and (?:the remaining|all) ({COUNT})"
+    r"(?: operations will run)? on the CPU"
 )
 _REFUSED_LIST = re.compile(r"(?:Following|Next) operations are not supported by (\S.{0,40}?) delegate:")
 # Delegates name builtin operators in capitals, a user's own as `CUSTOM name`.
-_REFUSED_ROW = re.compile(r"^([A-Z][A-Z0-9_]{1,60}(?: [\w.:+/-]{1,100})?): (\S.*)$")
+_REFUSED_ROW = re.compile(r"^([A-Z][A-Z0-9_]{1,60}(?:[ ,][\w.:+/() -]{1,100}?)?):(?: +(.*))?$")
+_LIST_ENDS = re.compile(
+    r"^\s*(?:count=|Running benchmark for|Initialized session in|Inference timings|Explicitly applied)"
+)
 _REFUSED_BARE = re.compile(r"^([A-Z][A-Z0-9_]{1,60})$")
 _REFUSED_SINGLE = re.compile(r"Operator (\S{1,100}) \(v\d+\) refused by (?:\S+) delegate: (\S.*)$")
 
@@ -41,8 +49,9 @@ _NAMES = {
     "tflitennapidelegate": "NNAPI",
     "tflitehexagondelegate": "HEXAGON",
     "tfliteflexdelegate": "Flex",
-    "litert_gpu": "GPU",
+    "tflitecoremldelegate": "COREML",
 }
+_MOST_DELEGATES = 64
 _MOST_REFUSED = 2000
 
 
@@ -52,27 +61,23 @@ class Delegation:
 
     uses: dict[str, DelegateUse] = field(default_factory=dict)
     refused: dict[UnsupportedOp, None] = field(default_factory=dict)
-    _replaced: dict[str, tuple[int, int]] = field(default_factory=dict)
-    _explicit: set[str] = field(default_factory=set)
-    _gpu_counts: tuple[int, int] | None = None
+    # By delegate: nodes taken and nodes in all (where said) of each subgraph; the delegate's own count beside it.
+    _replaced: dict[str, dict[str, tuple[int, int | None]]] = field(default_factory=dict)
+    _counted: dict[str, tuple[int, int]] = field(default_factory=dict)
     _in_list: bool = False
 
     def take(self, line: Line) -> bool:
         """Take a line in; whether it was about delegates and is wholly understood."""
-        text = line.text
-        return self._list(line) or self._use(text) or self._counts(text)
+        return self._list(line) or self._use(line.text) or self._counts(line.text)
 
     @property
     def delegates(self) -> tuple[DelegateUse, ...]:
         """Every delegate of which something was said, in the order of appearance."""
-        return tuple(self._with_counts(use) for use in self.uses.values())
+        return tuple(self._with_counts(key, use) for key, use in self.uses.items())
 
     @property
     def unsupported(self) -> tuple[UnsupportedOp, ...]:
         return tuple(self.refused)
-
-    def not_applied(self) -> Iterable[DelegateUse]:
-        return (use for use in self.delegates if use.applied == "none")
 
     def _list(self, line: Line) -> bool:
         """The operators that a delegate refuses: a heading, then a line each until the counts."""
@@ -84,17 +89,21 @@ class Delegation:
             if line.whole:
                 self._refuse(single.group(1), single.group(2))
             return True
-        if not self._in_list or line.named_level:
+        if not self._in_list:
             return False
         text = line.text.strip()
-        if _GPU_COUNTS.search(text):
+        if _GPU_COUNTS.search(text) or _LIST_ENDS.match(text):
             self._in_list = False
             return False
+        if line.named_level:
+            return False
         row = _REFUSED_ROW.match(text)
-        if row and line.whole:
-            self._refuse(row.group(1), row.group(2))
         bare = None if row else _REFUSED_BARE.match(text)
-        if bare and line.whole:
+        if row and line.whole:
+            # Several operators may share a reason.
+            for op in row.group(1).split(", "):
+                self._refuse(op, row.group(2) or "")
+        elif bare and line.whole:
             self._refuse(bare.group(1), "")
         return bool(row or bare)
 
@@ -106,46 +115,55 @@ class Delegation:
         if match := _APPLIED.search(text):
             name, extent, kernels = match.groups()
             applied: Applied | None = {"completely": "full", "partially": "partial"}.get(extent)  # type: ignore[assignment]
-            use = self._know(name)
-            self._explicit.add(use.name)
-            self.uses[use.name] = replace(use, applied=applied or use.applied, kernels=whole(kernels))
-        elif match := _NOT_EXECUTED.search(text) or _NOT_APPLIED.search(text):
-            use = self._know(match.group(1))
-            self._explicit.add(use.name)
-            self.uses[use.name] = replace(use, applied="none")
-        elif match := _REPLACING.search(text):
-            use = self._know(match.group(3))
-            taken, of = self._replaced.get(use.name, (0, 0))
-            # One line per subgraph.
-            self._replaced[use.name] = (taken + int(match.group(1)), of + int(match.group(2)))
-        else:
+            key = self._know(name)
+            known = self.uses[key]
+            self.uses[key] = replace(known, applied=applied or known.applied, kernels=whole(kernels))
+            return True
+        if match := _NOT_EXECUTED.search(text) or _NOT_APPLIED.search(text):
+            key = self._know(match.group(1))
+            self.uses[key] = replace(self.uses[key], applied="none")
+            # Not understood in full: where the run goes on it is a warning, too.
             return False
-        # A delegate that was not applied is a warning too, where the run goes on.
-        return not (_NOT_EXECUTED.search(text) or _NOT_APPLIED.search(text))
+        return False
 
     def _counts(self, text: str) -> bool:
-        match = _GPU_COUNTS.search(text)
-        if match is None:
+        if match := _REPLACING.search(text):
+            taken, of, name, graph = match.groups()
+            self._replaced.setdefault(self._know(name), {})[graph or ""] = (int(taken), whole(of))
+        elif match := _COUNTED.search(text):
+            self._counted[self._know(match.group(1))] = (int(match.group(2)), int(match.group(3)))
+        elif match := _GPU_COUNTS.search(text):
+            taken_by_gpu = 0 if match.group(1) == "No" else int(match.group(1))
+            self._counted[self._know("GPU")] = (taken_by_gpu, taken_by_gpu + int(match.group(2)))
+        else:
             return False
-        self._know("GPU")
-        taken = 0 if match.group(1) == "No" else int(match.group(1))
-        self._gpu_counts = (taken, taken + int(match.group(2)))
         return True
 
-    def _know(self, name: str) -> DelegateUse:
-        name = _NAMES.get(name.lower(), name)
-        same = next((known for known in self.uses if known.casefold() == name.casefold()), name)
-        return self.uses.setdefault(same, DelegateUse(same, None))
+    def _know(self, name: str) -> str:
+        """The key of a delegate, which is added where it is new."""
+        title = _NAMES.get(name.casefold(), name)
+        key = title.casefold()
+        if key not in self.uses and len(self.uses) >= _MOST_DELEGATES:
+            key = next(reversed(self.uses))
+        self.uses.setdefault(key, DelegateUse(title, None))
+        return key
 
-    def _with_counts(self, use: DelegateUse) -> DelegateUse:
-        counts = self._replaced.get(use.name)
-        if counts is None and use.name.casefold() == "gpu":
-            counts = self._gpu_counts
-        if counts is None:
+    def _with_counts(self, key: str, use: DelegateUse) -> DelegateUse:
+        if use.applied == "none":
+            # What it was given was taken back.
             return use
-        taken, of = counts
-        use = replace(use, nodes_delegated=taken, nodes_total=of)
-        if use.applied is None:
-            extent: Applied = "none" if taken == 0 else "full" if taken == of else "partial"
-            use = replace(use, applied=extent)
-        return use
+        graphs = self._replaced.get(key)
+        taken, of = self._counted.get(key, (None, None)) if graphs is None else _summed(graphs.values())
+        if taken is None:
+            return use
+        if of is None:
+            return replace(use, nodes_delegated=taken)
+        extent: Applied = "none" if taken == 0 else "full" if taken == of else "partial"
+        return replace(use, nodes_delegated=taken, nodes_total=of, applied=use.applied or extent)
+
+
+def _summed(graphs: Iterable[tuple[int, int | None]]) -> tuple[int, int | None]:
+    """The nodes of all subgraphs; how many there are in all only where every line says it."""
+    pairs = list(graphs)
+    totals = [of for _, of in pairs if of is not None]
+    return sum(taken for taken, _ in pairs), sum(totals) if len(totals) == len(pairs) else None

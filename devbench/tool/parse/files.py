@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import zlib
 from pathlib import Path
 
@@ -15,6 +14,7 @@ MOST_BYTES = 256 << 20
 _GZIP = b"\x1f\x8b"
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _LOOK_BYTES = 4096
+_PIECE_BYTES = 512
 _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1b\x07\x08")
 
 
@@ -48,12 +48,20 @@ def parse_bytes(data: bytes) -> Measurement:
 
 
 def _unpacked(data: bytes) -> bytes:
-    """What can be unpacked, also of an archive that was cut."""
-    unpacker = zlib.decompressobj(wbits=31)
-    try:
-        return unpacker.decompress(data, MOST_BYTES)
-    except (zlib.error, gzip.BadGzipFile):
-        return b""
+    """What can be unpacked, also of an archive that was cut or damaged; members one after the other."""
+    found = bytearray()
+    while data.startswith(_GZIP) and len(found) < MOST_BYTES:
+        unpacker = zlib.decompressobj(wbits=31)
+        start = 0
+        try:
+            # In pieces, so that what stands before a damaged block is not lost with it.
+            while start < len(data) and not unpacker.eof:
+                found += unpacker.decompress(data[start : start + _PIECE_BYTES], MOST_BYTES)
+                start += _PIECE_BYTES
+        except zlib.error:
+            break
+        data = unpacker.unused_data + data[start:] if unpacker.eof else b""
+    return bytes(found[:MOST_BYTES])
 
 
 def _decoded(data: bytes) -> str:

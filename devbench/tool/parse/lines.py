@@ -14,7 +14,9 @@ from dataclasses import dataclass
 CUT = "\x00"
 
 _MOST_LINE_CHARACTERS = 20_000
-_ANSI = re.compile(r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?")
+_ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?|\ufeff")
+# A file that was not written to its end is filled up with zeros; what stands before them is cut.
+_ZEROS = re.compile("\x00+")
 _RETURNS = re.compile(r"\r+\n?")
 # Two streams into one terminal: the second starts on the line that the first has not ended.
 _MERGED = re.compile(r"(?<=[^\s\[(\"'`>|$#])(?=(?:INFO|WARN|WARNING|ERROR|FATAL|VERBOSE): )")
@@ -29,10 +31,24 @@ _WORDS = {"WARNING": "WARN", "DEBUG": "VERBOSE"}
 _PREFIXES = tuple(
     re.compile(pattern)
     for pattern in (
-        # logcat -v threadtime, with or without a date, a zone, a user id
-        rf"(?:{_DATE}[ T])?{_TIME}(?: [+-]\d{{4}})?(?:\s+[\w.]{{1,32}})??\s+\d+\s+\d+ (?P<level>{_PRIORITY}) [^:\n]{{0,80}}?\s*: ?",
+        # logcat -v threadtime, with or without a date, a zone, a user id; epoch and monotonic
+        rf"(?:(?:{_DATE}[ T])?{_TIME}(?: [+-]\d{{4}})?|\d{{1,12}}\.\d{{3,9}})(?:\s+[\w.]{{1,32}})??\s+(?P<pid>\d+)\s+\d+ "
+        rf"(?P<level>{_PRIORITY}) (?P<tag>[^:\s][^:\n]{{0,80}}?)?\s*: ?",
         # logcat -v brief, tag, time
-        rf"(?P<level>{_PRIORITY})/[^(:\n]{{1,80}}(?:\(\s*\d+(?::\s*(?:0x)?[0-9a-f]+)?\))?: ?",
+        rf"(?P<level>{_PRIORITY})/(?P<tag>[^(:\n]{{1,80}})(?:\(\s*(?P<pid>\d+)(?::\s*(?:0x)?[0-9a-f]+)?\))?: ?",
+        # Android Studio, old and new
+        rf"{_DATE} {_TIME} (?P<pid>\d+)-\d+/\S{{1,80}} (?P<level>{_PRIORITY})/(?P<tag>[^:\n]{{1,80}}): ?",
+        rf"{_DATE} {_TIME} {{1,4}}(?P<pid>\d+)-\d+ {{1,4}}(?P<tag>\S{{1,80}}) {{1,40}}\S{{1,100}} {{1,40}}(?P<level>{_PRIORITY}) {{1,4}}",
+        # GitHub's `gh run view --log`, compose, grep -n, syslog, Python's logging
+        r"[^\t]{1,100}\t[^\t]{1,100}\t(?=\d{4}-\d\d-\d\dT)",
+        r"[\w.-]{1,60} {1,40}\| ",
+        r"[\w./-]{1,100}\.(?:log|txt|out):\d{1,9}:",
+        r"\d{1,7}: (?=[A-Z])",
+        rf"[A-Z][a-z]{{2}} +\d{{1,2}} {_TIME} [\w.-]{{1,60}} [\w./-]{{1,60}}(?:\[\d+\])?: ",
+        rf"{_DATE} {_TIME} - (?P<level>INFO|WARNING|ERROR|DEBUG) - ",
+        rf"{_DATE} {_TIME}[+-]\d{{4}} [\w.-]{{1,60}}\[\d+:\d+\] ",
+        rf"\({_TIME}\) ",
+        r"\[(?P<level>INFO|WARN|WARNING|ERROR|DEBUG)\] ",
         # logcat -v process and thread
         rf"(?P<level>{_PRIORITY})\(\s*\d+(?::\s*(?:0x)?[0-9a-f]+)?\) ",
         # glog and Abseil: I0730 12:00:00.123456 1234 benchmark_model.cc:77]
@@ -48,12 +64,13 @@ _PREFIXES = tuple(
         # a shell's prompt, with host or path, and quote marks of mails and issue trackers
         r"[\w.~-]{0,40}(?:@[\w.-]{1,40})?:[\w./~-]{0,120} ?[$#] ",
         r"[>|$#%`'\"] *",
+        r"- (?=[A-Z])",
         r"adb: |stdout: |stderr: |stdout\| ",
         r"(?P<level>INFO|WARN|WARNING|ERROR|FATAL|VERBOSE|DEBUG): ?",
     )
 )
 _MOST_PREFIXES = 8
-_PROCESS_SUFFIX = re.compile(r"\s{2,}\([\w.]{1,40}\)$")
+_PROCESS_SUFFIX = re.compile(r"(?<!\s)\s{2,20}\([\w.]{1,40}\)$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,12 +82,15 @@ class Line:
         level: `INFO`, `WARN`, `ERROR`, `FATAL`, `VERBOSE`, or nothing where none was printed.
         named_level: the level stood in the tool's own words, not only in a log system's tag.
         whole: the line was ended.
+        tag, pid: whose line it is in a logcat, as far as it says that.
     """
 
     text: str
     level: str = ""
     named_level: bool = False
     whole: bool = True
+    tag: str = ""
+    pid: str = ""
 
     @property
     def words(self) -> str:
@@ -80,19 +100,18 @@ class Line:
 
 def split_lines(text: str) -> Iterator[Line]:
     """The lines of `text`, cleaned; empty ones are left out."""
-    text = _RETURNS.sub("\n", _ANSI.sub("", text)).replace(CUT, "")
-    *whole, last = text.split("\n")
-    for raw in whole:
-        yield from _cleaned(raw, cut=False)
-    if last:
-        yield from _cleaned(last, cut=True)
+    for part in _ZEROS.split(_RETURNS.sub("\n", _ANSI.sub("", text))):
+        *whole, last = part.split("\n")
+        for raw in whole:
+            yield from _cleaned(raw, cut=False)
+        if last:
+            yield from _cleaned(last, cut=True)
 
 
 def _cleaned(raw: str, *, cut: bool) -> Iterator[Line]:
     if len(raw) > _MOST_LINE_CHARACTERS:
         raw, cut = raw[:_MOST_LINE_CHARACTERS], True
-    # The rows of a table are separated by tabs and may hold any words in their names.
-    pieces = [raw] if "\t" in raw else _MERGED.split(raw)
+    pieces = _MERGED.split(raw)
     for position, piece in enumerate(pieces):
         # A piece that was interrupted by another stream's line has lost its end as well.
         open_end = cut if position == len(pieces) - 1 else True
@@ -102,13 +121,15 @@ def _cleaned(raw: str, *, cut: bool) -> Iterator[Line]:
 
 
 def _without_prefix(text: str, cut: bool) -> Line | None:
-    level, named = "", False
+    level, named, tag, pid = "", False, "", ""
     for _ in range(_MOST_PREFIXES):
         stripped = text.lstrip(" ")
         found = next((match for match in (p.match(stripped) for p in _PREFIXES) if match), None)
         if found is None:
             break
-        word = found.groupdict().get("level") or ""
+        groups = found.groupdict()
+        tag, pid = (groups.get("tag") or tag).strip(), groups.get("pid") or pid
+        word = groups.get("level") or ""
         if word:
             level = _LEVELS.get(word) or _WORDS.get(word, word)
             named = len(word) > 1
@@ -116,4 +137,4 @@ def _without_prefix(text: str, cut: bool) -> Line | None:
     text = _PROCESS_SUFFIX.sub("", text.rstrip(" ")) if not cut else text
     if not text.strip():
         return None
-    return Line(text + CUT if cut else text, level, named, not cut)
+    return Line(text + CUT if cut else text, level, named, not cut, tag, pid)

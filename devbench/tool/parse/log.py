@@ -16,7 +16,6 @@ _START = re.compile(r"^STARTING!")
 # What stands at the head of a run where its first line is lost.
 _HEAD = re.compile(r"^(?:Log parameter values verbosely: \[|Min num runs: \[|Num runs: \[|Graph: \[|Loaded model )")
 _UNCONSUMED = re.compile(r"Unconsumed cmdline flags: (.*)$")
-_FLAG = re.compile(r"--.*?(?=\s+--|\s*$)")
 # Stands between the streams or files that somebody put into one text.
 _DIVIDER = re.compile(r"^==> .* <==$")
 _FLAG_HELP = re.compile(r"^\s*--[\w-]+=.*\t")
@@ -46,10 +45,18 @@ def parse_text(text: str) -> Measurement:
 
 
 def _is_new(run: _Run, line: Line) -> bool:
+    """Whether a line begins another run: its first words after something was said, or a head line for the second time."""
     text = line.text.lstrip()
     if _START.match(text):
-        return run.started or run.told
-    return run.told and _HEAD.match(text) is not None
+        return run.started or run.told or bool(run.summary.stats)
+    if run.profile.is_another(line):
+        return True
+    head = _HEAD.match(text)
+    if head is None:
+        return False
+    before = run.heads.get(head.group(0))
+    # The same line twice in a row is one run whose output was kept twice, on a terminal and in a log.
+    return run.told or (before is not None and (before != text or bool(run.summary.stats)))
 
 
 @dataclass(slots=True)
@@ -60,6 +67,8 @@ class _Run:
     delegation: Delegation = field(default_factory=Delegation)
     profile: ProfileReader = field(default_factory=ProfileReader)
     unknown_flags: list[str] = field(default_factory=list)
+    heads: dict[str, str] = field(default_factory=dict)
+    pid: str = ""
     started: bool = False
     empty: bool = True
     over: bool = False
@@ -77,16 +86,34 @@ class _Run:
         text = line.text.lstrip()
         if _START.match(text):
             self.started, self.empty, self.summary.has_head = True, False, True
+            self.pid = line.pid
             return
         if (_FLAG_HELP.match(line.text) and not line.level) or _DIVIDER.match(text):
             return
-        if self.profile.take(line) or self.delegation.take(line) or self.summary.take(line):
+        if head := _HEAD.match(text):
+            self.heads[head.group(0)] = text
+        if self.profile.take(line) or self.delegation.take(line) or self._summary(line):
             self.empty = False
+            self.pid = self.pid or line.pid
         elif match := _UNCONSUMED.search(line.text):
-            self.unknown_flags += [flag.removesuffix("\x00").strip() for flag in _FLAG.findall(match.group(1))]
+            self.unknown_flags += _flags(match.group(1), whole=line.whole)
             self.empty = False
-        else:
+        elif not problems.is_foreign(line, self.pid):
             self._problem(line)
+
+    def _summary(self, line: Line) -> bool:
+        before = len(self.summary.stats), self.summary.finished
+        taken = self.summary.take(line)
+        if (len(self.summary.stats), self.summary.finished) != before:
+            self._goes_on()
+        return taken
+
+    def _goes_on(self) -> None:
+        """The run said something after what looked like its end: that was none, or another process's."""
+        for failure in (self.said, self.dead):
+            if failure is not None and failure.message not in self.warnings:
+                self.warnings.append(failure.message)
+        self.said = self.dead = None
 
     def _problem(self, line: Line) -> None:
         if problems.is_over(line):
@@ -94,6 +121,8 @@ class _Run:
             return
         message = line.words[:_MOST_MESSAGE]
         kind = problems.deadly(line)
+        if kind is FailureKind.BINARY_NOT_FOR_DEVICE and self.summary.finished:
+            kind = None  # a later command's, since this one has run
         if kind is not None:
             self.empty = False
             self.dead = self.dead or Failure(kind, message)
@@ -147,3 +176,14 @@ class _Run:
         # A file that holds only a profile has no outcome of its own; the tool writes it when the runs are done.
         only_profile = self.profile.ended and not self.started and not self.summary.has_head
         return ("ok", None) if only_profile else ("incomplete", None)
+
+
+def _flags(text: str, *, whole: bool) -> list[str]:
+    """The flags of a line; a value may hold spaces. The last flag of a line that was cut may have lost its end."""
+    flags: list[str] = []
+    for word in text.removesuffix("\x00").split():
+        if word.startswith("--") or not flags:
+            flags.append(word)
+        else:
+            flags[-1] += f" {word}"
+    return flags if whole else flags[:-1]

@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import math
 
+_MOST_MS = 1e12
 NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
-# Not followed by more of the number, nor by the mark of a cut text.
-END = r"(?![\w.+\x00-])"
+# What may follow a number that is whole; not more of it, not a mark of text that was left out, not that of a cut text.
+END = r"(?=[\s,;)\]\"'<]|$)"
+# A count: no tool prints more digits, and no conversion of a hostile one may fail.
+COUNT = r"(?<!\d)\d{1,9}(?!\d)"
 
 
 def number(token: str | None) -> float | None:
@@ -35,4 +38,4 @@ def whole(token: str | None) -> int | None:
 def milliseconds_to_us(token: str | None) -> float | None:
     """Milliseconds as printed, in microseconds, without the noise of binary fractions."""
     value = number(token)
-    return None if value is None else round(value * 1000, 6)
+    return None if value is None or abs(value) > _MOST_MS else round(value * 1000, 6)

@@ -9,22 +9,33 @@ from devbench.tool.parse.lines import Line
 
 _K = FailureKind
 
+# What a shell prints before the fate of a process: its own name, the script's line, the job's number, the process id.
+_SHELL = r"^(?:[\w./-]*sh: )?(?:[\w./ -]{1,80}: line \d+: +)?(?:line \d+: +)?(?:\[\d+\] {0,3}[+-]? *)?(?:\d+ +)?"
+# Alone on its line, or with the command behind it.
+_FATE_ENDS = r"(?:\s*\(core dumped\))?\s*(?:$|(?<=\s\s)\S|\./)"
+_SIGNALS_OF_CRASH = r"Segmentation fault|Bus error|Aborted|Illegal instruction|Floating point exception|Trace/breakpoint trap|Stack fault"
+
 # In the order in which they are tried. The first kinds end a process whatever else was printed.
 _DEADLY: tuple[tuple[FailureKind, str], ...] = (
-    (_K.KILLED, r"^Killed\s*$|^\S*sh: .{0,40}\bKilled\s*$|lowmemorykiller: Kill"),
+    (
+        _K.KILLED,
+        rf"{_SHELL}Killed{_FATE_ENDS}|^zsh: killed\b|^Command terminated by signal 9\b"
+        r"|(?:lowmemorykiller|lmkd): Kill.{0,80}benchmark|Out of memory: Kill(?:ed)? process \d+ \(benchmark",
+    ),
     (
         _K.CRASH,
-        r"^(?:\S*sh: )?(?:\[\d+\] \+? ?\d* ?)?(?:Segmentation fault|Bus error|Aborted|Illegal instruction"
-        r"|Floating point exception|Trace/breakpoint trap|Stack fault)(?:\s*\(core dumped\))?\s*(?:\S+\s*)?$"
-        r"|Fatal signal \d+|signal \d+ \(SIG[A-Z]+\)|^terminate called|^libc(?:\+\+)?abi: terminating"
-        r"|^FORTIFY: |\bCheck failed: |\bterminating (?:due to|with) uncaught exception",
+        rf"{_SHELL}(?:{_SIGNALS_OF_CRASH}){_FATE_ENDS}|^zsh: (?:segmentation fault|bus error|abort|illegal hardware)"
+        r"|^Command terminated by signal (?:4|5|6|7|8|11)\b|Fatal signal \d+|\bsignal \d+ \(SIG[A-Z]+\)|^terminate called"
+        r"|^libc(?:\+\+)?abi: terminating|^FORTIFY: |\bCheck failed: |\bterminating (?:due to|with) uncaught exception"
+        r"|\bAddressSanitizer: ",
     ),
     (
         _K.BINARY_NOT_FOR_DEVICE,
         r"not executable: |CANNOT LINK EXECUTABLE|version `?[A-Z]+_[\d.]+'? not found|GLIBC_[\d.]+.{0,20} not found"
         r"|error while loading shared libraries|[Ee]xec format error|cannot execute(?: binary file|: required file not found)"
         r"|inaccessible or not found|has unexpected e_machine|is for [A-Z_0-9]+ \(\d+\) instead of"
-        r"|(?:^|: )\S*benchmark_\w+: (?:not found|No such file or directory|[Pp]ermission denied|can't execute)",
+        r"|only position independent executables"
+        r"|(?:^|[\s/])benchmark_\w{1,60}: (?:not found|No such file or directory|[Pp]ermission denied|can't execute)",
     ),
 )
 # These end a run wherever they stand, unless its summary says that it went on.
@@ -32,7 +43,7 @@ _STABLE: tuple[tuple[FailureKind, str], ...] = (
     (
         _K.NO_MODEL,
         r"^Could not open '.*'|specify the name of your TF Lite input file|^Unable to open model|[Ff]ailed to open (?:the )?model"
-        r"|kLiteRtStatusErrorFileIO|^Model file not found",
+        r"|^Model file not found",
     ),
     (
         _K.INVALID_MODEL,
@@ -52,10 +63,13 @@ _STABLE: tuple[tuple[FailureKind, str], ...] = (
     ),
     (
         _K.DELEGATE_NOT_APPLIED,
-        r"^Failed to apply (?:the )?(?:\S+ )?delegate|^Can't (?:create|load) .{0,60}delegate"
+        # The default delegate's failure is not that of one that was asked for: the tool goes on.
+        r"^Failed to apply (?!the default\b)(?:the )?(?:\S+ )?delegate|^Can't (?:create|load) .{0,60}delegate"
         r"|[Ff]ailed to (?:register|create) .{0,40}[Aa]ccelerator",
     ),
 )
+# Tags under which the tool, its runtime and the system's crash reports of it stand in a logcat.
+_TOOL_TAGS = frozenset({"tflite", "litert", "libc", "debug", "native", "crash_dump", "tflite_benchmarkmodelactivity"})
 _OVER = re.compile(r"^Benchmarking failed")
 _COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _DEADLY)
 _COMPILED_STABLE = tuple((kind, re.compile(pattern)) for kind, pattern in _STABLE)
@@ -74,6 +88,13 @@ def deadly(line: Line) -> FailureKind | None:
 def stable(line: Line) -> FailureKind | None:
     """The kind of a line with which the tool ends a run."""
     return _first(_COMPILED_STABLE, line)
+
+
+def is_foreign(line: Line, tool_pid: str) -> bool:
+    """Whether a line of a logcat is another program's: by its process id, where the tool's is known, else by its tag."""
+    if line.pid and tool_pid:
+        return line.pid != tool_pid
+    return bool(line.tag) and line.tag.casefold() not in _TOOL_TAGS
 
 
 def is_over(line: Line) -> bool:

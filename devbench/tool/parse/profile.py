@@ -14,42 +14,51 @@ from typing import Literal
 
 from devbench.tool.measurement import OpRow, OpTypeRow, Profile
 from devbench.tool.parse.lines import Line
-from devbench.tool.parse.numbers import NUMBER, number, whole
+from devbench.tool.parse.numbers import COUNT, NUMBER, number, whole
 
 Phase = Literal["init", "runs"]
 
 _PHASE_INIT = re.compile(r"Profiling Info for Benchmark Initialization", re.IGNORECASE)
 _PHASE_RUNS = re.compile(r"Profiling Info for Regular Benchmark Runs", re.IGNORECASE)
-_SECTION = re.compile(r"={3,} ?(Run Order|Top by [A-Za-z ]+|Summary by node type) ?={3,}")
+_SECTION = re.compile(
+    r"(?<!=)={3,400} ?(Run Order|Top by [A-Za-z ]{1,40}|Summary by node type|Delegate Statistics) ?==="
+)
 _DELEGATE_PART = re.compile(r"^\s*Delegate internal", re.IGNORECASE)
 _GRAPH_PART = re.compile(r"^\s*(?:Primary graph|Subgraph)\b.*:\s*$", re.IGNORECASE)
-_NODES = re.compile(r"Number of nodes executed: (\d+)\s*$")
-_END = re.compile(r"^\s*\d+ nodes observed")
+_NODES = re.compile(rf"Number of nodes executed: ({COUNT})\s*$")
+_END = re.compile(rf"^\s*{COUNT} nodes observed")
 _START_COLUMN = re.compile(r"\[start\]|node type, start,", re.IGNORECASE)
 _COLUMNS = re.compile(r"\[node type\]|^\s*node type, ", re.IGNORECASE)
+_CSV_COLUMNS = re.compile(r"^\s*node type, ", re.IGNORECASE)
 
 _N = rf"(?:{NUMBER}|[+-]?(?:nan|inf))"
-_GAP = r"[ \t]+"
-_COMMA = r", ?"
+_NUMBER = re.compile(_N)
+_PERCENT = re.compile(rf"({_N}) ?%")
+# Types may hold spaces and commas, so that columns are found from the numbers. Lines beyond this length are no rows.
+_MOST_ROW_CHARACTERS = 4000
 
 
 def _row(gap: str, *, start: bool) -> re.Pattern[str]:
     columns = f"(?P<start>{_N}){gap}" if start else ""
     return re.compile(
         rf"^\s*(?P<type>\S.*?){gap}{columns}(?P<first>{_N}){gap}(?P<avg>{_N}){gap}(?P<pct>{_N}) ?%{gap}"
-        rf"(?P<cdf>{_N}) ?%{gap}(?P<mem>{_N}){gap}(?P<times>{_N})(?:{gap}(?P<name>.*?))?\s*$"
+        rf"(?P<cdf>{_N}) ?%{gap}(?P<mem>{_N}){gap}(?P<times>{_N}){gap}(?P<name>\S.*?)?\s*$"
     )
 
 
 def _type_row(gap: str) -> re.Pattern[str]:
     return re.compile(
-        rf"^\s*(?P<type>\S.*?){gap}(?P<count>\d+){gap}(?P<avg>{_N}){gap}(?P<pct>{_N}) ?%{gap}(?P<cdf>{_N}) ?%{gap}"
+        rf"^\s*(?P<type>\S.*?){gap}(?P<count>\d{{1,9}}){gap}(?P<avg>{_N}){gap}(?P<pct>{_N}) ?%{gap}(?P<cdf>{_N}) ?%{gap}"
         rf"(?P<mem>{_N}){gap}(?P<times>{_N})\s*$"
     )
 
 
-_ROWS = {(csv, start): _row(_COMMA if csv else _GAP, start=start) for csv in (True, False) for start in (True, False)}
-_TYPE_ROWS = {csv: _type_row(_COMMA if csv else _GAP) for csv in (True, False)}
+_SPACES, _COMMA = r" +", r", ?"
+_ROWS = {
+    (csv, start): _row(_COMMA if csv else _SPACES, start=start) for csv in (True, False) for start in (True, False)
+}
+_TYPE_ROWS = {csv: _type_row(_COMMA if csv else _SPACES) for csv in (True, False)}
+_COLUMN_NAMES = ("first", "avg", "pct", "cdf", "mem", "times")
 _NODE = re.compile(r"^(.*):(\d+)$", re.DOTALL)
 # Rows of a delegate's own operators within the main table.
 _INSIDE = ("Delegate/", "[Delegate]")
@@ -74,6 +83,7 @@ class ProfileReader:
     """Takes the lines of one run of the tool one by one; knows in which table it is."""
 
     ended: bool = False
+    _headed: bool = False
     _parts: dict[Phase, _Part] = field(default_factory=lambda: {"init": _Part(), "runs": _Part()})
     _phase: Phase = "runs"
     _section: str = ""
@@ -98,6 +108,11 @@ class ProfileReader:
             return True
         return self._table(line)
 
+    def is_another(self, line: Line) -> bool:
+        """Whether a line opens the profile of another run: initialisation, after the runs' was complete."""
+        done = self.ended and self._phase == "runs" and self._headed
+        return done and _PHASE_INIT.search(line.text) is not None
+
     @property
     def init(self) -> Profile | None:
         """The profile of initialisation, where there is one."""
@@ -111,7 +126,11 @@ class ProfileReader:
     def _heading(self, text: str) -> bool:
         phase: Phase | None = "init" if _PHASE_INIT.search(text) else "runs" if _PHASE_RUNS.search(text) else None
         if phase is not None:
+            if phase == "runs" and not self._headed:
+                # The text begins behind the first heading: what came until now was initialisation's.
+                self._parts["init"], self._parts["runs"] = self._parts["runs"], _Part()
             self._phase, self._section, self._delegate = phase, "", False
+            self._headed, self.ended = True, False
             return True
         if section := _SECTION.search(text):
             self._section = section.group(1)
@@ -124,25 +143,25 @@ class ProfileReader:
             return True
         if self._section and _COLUMNS.search(text):
             self._start = _START_COLUMN.search(text) is not None
-            self._csv = "[" not in text
+            self._csv = _CSV_COLUMNS.match(text) is not None
             return True
         return False
 
     def _table(self, line: Line) -> bool:
         """A row; one that is cut may have lost the end of its name, and is left out whole."""
-        if self._section.startswith("Top by"):
-            return _ROWS[self._csv, self._start].match(line.text) is not None
+        if len(line.text) > _MOST_ROW_CHARACTERS or self._section == "Delegate Statistics":
+            return False
         part = self._parts[self._phase]
         if self._section == "Summary by node type":
-            match = _TYPE_ROWS[self._csv].match(line.text)
-            if match and line.whole and not self._delegate and len(part.by_type) < _MOST_ROWS:
-                part.by_type.append(_type(match))
-            return match is not None
-        match = _ROWS[self._csv, self._start].match(line.text)
-        if match is None:
-            return False
+            values = self._type_values(line.text)
+            if values and line.whole and not self._delegate and len(part.by_type) < _MOST_ROWS:
+                part.by_type.append(_type(values))
+            return values is not None
+        values = self._values(line.text)
+        if values is None or self._section.startswith("Top by"):
+            return values is not None
         if line.whole and len(part.ops) + len(part.delegate_ops) < _MOST_ROWS:
-            row = _operator(match)
+            row = _operator(values)
             inside = self._delegate or row.name.startswith(_INSIDE) or row.type.startswith(_INSIDE[0])
             if not self._delegate:
                 part.ops.append(row)
@@ -150,10 +169,51 @@ class ProfileReader:
                 part.delegate_ops.append(row)
         return True
 
+    def _values(self, text: str) -> dict[str, str] | None:
+        """The columns of an operator's row."""
+        if "\t" in text and not self._csv:
+            fields = _fields(text)
+            share = next((n for n, field in enumerate(fields) if _PERCENT.fullmatch(field)), 0)
+            # Behind the type stand start (not in newer tools), first and average.
+            if share not in (3, 4) or len(fields) < share + 5:
+                return None
+            names = (("start",) if share == 4 else ()) + _COLUMN_NAMES
+            values = _named(names, fields[1 : share + 4])
+            return None if values is None else {**values, "type": fields[0], "name": "\t".join(fields[share + 4 :])}
+        match = _ROWS[self._csv, self._start].match(text)
+        return None if match is None else {key: value or "" for key, value in match.groupdict().items()}
 
-def _operator(match: re.Match[str]) -> OpRow:
-    values = match.groupdict()
-    name, node = (values["name"] or "").strip(), None
+    def _type_values(self, text: str) -> dict[str, str] | None:
+        """The columns of a row of the summary by type."""
+        if "\t" in text and not self._csv:
+            fields = _fields(text)
+            if len(fields) != 7 or not fields[1].isdigit() or len(fields[1]) > 9:
+                return None
+            values = _named(("avg", "pct", "cdf", "mem", "times"), fields[2:])
+            return None if values is None else {**values, "type": fields[0], "count": fields[1]}
+        match = _TYPE_ROWS[self._csv].match(text)
+        return None if match is None else {key: value or "" for key, value in match.groupdict().items()}
+
+
+def _fields(text: str) -> list[str]:
+    """The fields of a row that is separated by tabs; the one before the first tab is empty."""
+    fields = [field.strip() for field in text.split("\t")]
+    return fields[1:] if fields and not fields[0] else fields
+
+
+def _named(names: tuple[str, ...], fields: list[str]) -> dict[str, str] | None:
+    """Numbers by their column, without the signs of percentages; `None` where one is no number."""
+    values = {}
+    for name, cell in zip(names, fields, strict=False):
+        number_text = cell.removesuffix("%").strip() if name in ("pct", "cdf") else cell
+        if not _NUMBER.fullmatch(number_text):
+            return None
+        values[name] = number_text
+    return values if len(values) == len(names) else None
+
+
+def _operator(values: dict[str, str]) -> OpRow:
+    name, node = values["name"].strip(), None
     if numbered := _NODE.match(name):
         name, node = numbered.group(1), whole(numbered.group(2))
     return OpRow(
@@ -170,8 +230,7 @@ def _operator(match: re.Match[str]) -> OpRow:
     )
 
 
-def _type(match: re.Match[str]) -> OpTypeRow:
-    values = match.groupdict()
+def _type(values: dict[str, str]) -> OpTypeRow:
     return OpTypeRow(
         type=values["type"].strip(),
         count=whole(values["count"]),

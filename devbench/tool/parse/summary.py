@@ -11,9 +11,10 @@ from dataclasses import dataclass, field, replace
 
 from devbench.tool.measurement import Memory, RunStats, ToolName
 from devbench.tool.parse.lines import Line
-from devbench.tool.parse.numbers import END, NUMBER, milliseconds_to_us, number, whole
+from devbench.tool.parse.numbers import COUNT, END, NUMBER, milliseconds_to_us, number, whole
 
-_STATS = re.compile(rf"\bcount=({NUMBER}){END}")
+# At the start of its line: tables of other runs and foreign logs have such words in the middle.
+_STATS = re.compile(rf"\s*count=({NUMBER}){END}")
 _PAIR = re.compile(rf"\b(first|curr|min|max|avg|std|p5|median|p95)=({NUMBER}){END}")
 # The same words stand under a profile, for its operators together.
 _NOT_STATS = ("Timings (microseconds)", "Memory (bytes)")
@@ -33,17 +34,17 @@ _SUMMARY_FIELDS = {
 }
 
 _LITERT_TIME = re.compile(
-    rf"(Model initialization|Warmup \(first\)|Warmup \(avg\)|Inference \((?:avg|min|max|std)\)):\s+({NUMBER})"
-    rf"(?: ?ms\b|{END})(?:\s*\((\d+) runs\))?"
+    rf"\s*(Model initialization|Warmup \(first\)|Warmup \(avg\)|Inference \((?:avg|min|max|std)\)):\s{{1,40}}({NUMBER})"
+    rf"(?: ?ms\b(?:\s*\(({COUNT}) runs\))?|(?<=\d){END})"
 )
-_LITERT_MEMORY = re.compile(rf"(Init footprint|Overall footprint|Peak memory(?: usage)?):\s+({NUMBER}) MB\b")
-_LITERT_SOURCE = re.compile(r"benchmark_litert_model|={5,} BENCHMARK RESULTS ={5,}")
+_LITERT_MEMORY = re.compile(rf"\s*(Init footprint|Overall footprint|Peak memory(?: usage)?):\s+({NUMBER}) MB\b")
+_LITERT_SOURCE = re.compile(r"benchmark_litert_model|(?<!=)={5,40} BENCHMARK RESULTS =====")
 
 _FOOTPRINT = re.compile(r"footprint.{0,60}\(MB\)", re.IGNORECASE)
 _FOOTPRINT_VALUE = re.compile(rf"\b(init|overall)=({NUMBER}){END}")
 _PEAK = re.compile(rf"peak memory footprint \(MB\) via periodic monitoring: ({NUMBER}){END}", re.IGNORECASE)
 
-_GRAPH = re.compile(r"Graph: \[(.*)\]\s*$")
+_GRAPH = re.compile(r"Graph: \[(.*)\](?:[\s\"',;\\]|<br>)*$")
 _LOADED = re.compile(r"Loaded model (\S.*)$")
 _HEAD = re.compile(r"^(?:STARTING!|Running benchmark for|Initialized session in|Loaded model )")
 
@@ -99,7 +100,7 @@ class Summary:
     def _stats(self, text: str) -> bool:
         if any(words in text for words in _NOT_STATS):
             return True
-        match = _STATS.search(text)
+        match = None if self.finished else _STATS.match(text)
         if match is None:
             return False
         pairs: dict[str, float | None] = {}
@@ -123,7 +124,10 @@ class Summary:
             self.values.setdefault(name, value)
 
     def _litert(self, text: str) -> bool:
-        time, size = _LITERT_TIME.search(text), _LITERT_MEMORY.search(text)
+        time, size = _LITERT_TIME.match(text), _LITERT_MEMORY.match(text)
+        # Only the deviation stands without its unit; anything else without one is another tool's.
+        if time and "ms" not in time.group(0) and not time.group(1).endswith("(std)"):
+            time = None
         if _LITERT_SOURCE.search(text) or time or size:
             self.tool = "litert"
         if time:
