@@ -21,7 +21,7 @@ MAY_KNOW = {
     "device": {"adb"},
     "virtual": {"tool"},
     "reports": {"results", "analysis"},
-    "bench": {"adb", "device", "tool", "models", "results", "virtual"},
+    "bench": {"adb", "device", "tool", "models", "results", "analysis", "virtual"},
     "cli": {"adb", "device", "tool", "models", "bench", "results", "analysis", "reports", "virtual"},
 }
 HEAVY = {"tensorflow", "matplotlib", "pandas", "sqlalchemy", "numpy", "ai_edge_litert", "adbutils", "jinja2"}

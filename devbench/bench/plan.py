@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from devbench.bench.outputs import OutputCheck
 from devbench.models.tflite_file import ModelFile
 from devbench.tool.case import Delegate, Require, ToolOptions
 
@@ -33,11 +34,18 @@ class Limits:
         repetitions: processes per job that measure latency.
         profile_repetitions: processes per job that measure operators and memory; their latency is not used.
         repetition_timeout_s: deadline of one process, `None` for one derived from the tool's own limits.
+        output_repetitions: processes per job, before all others, whose outputs are compared with this machine's.
     """
 
     repetitions: int = 5
     profile_repetitions: int = 1
     repetition_timeout_s: float | None = None
+    output_repetitions: int = 0
+
+    @property
+    def steps(self) -> int:
+        """Processes of a job."""
+        return self.output_repetitions + self.repetitions + self.profile_repetitions
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +55,7 @@ class Plan:
     cases: tuple[Case, ...]
     limits: Limits = field(default_factory=Limits)
     binary_name: str | None = None
+    output_check: OutputCheck | None = None
 
 
 def make_cases(

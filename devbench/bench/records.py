@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
@@ -84,7 +84,14 @@ def job_record(run_id: str, number: int, case: Case, device: DeviceRecord, binar
 
 
 def repetition_record(
-    job: JobRecord, case: Case, index: int, purpose: Purpose, ran: Ran, measured: Measurement, failure: Failure | None
+    job: JobRecord,
+    case: Case,
+    index: int,
+    purpose: Purpose,
+    ran: Ran,
+    measured: Measurement,
+    failure: Failure | None,
+    outputs: Sequence[Mapping[str, Any]] = (),
 ) -> RepetitionRecord:
     """One repetition as the store keeps it.
 
@@ -120,9 +127,9 @@ def repetition_record(
         latency_std_us=runs.std_us if timed and runs else None,
         latency_median_us=runs.median_us if timed and runs else None,
         inferences=runs.count if timed and runs else None,
-        init_memory_mb=measured.memory.init_mb if ok else None,
-        overall_memory_mb=measured.memory.overall_mb if ok else None,
-        peak_memory_mb=measured.memory.peak_mb if ok else None,
+        init_memory_mb=measured.memory.init_mb if ok and purpose != "outputs" else None,
+        overall_memory_mb=measured.memory.overall_mb if ok and purpose != "outputs" else None,
+        peak_memory_mb=measured.memory.peak_mb if ok and purpose != "outputs" else None,
         vm_hwm_kb=ran.output.vm_hwm_kb if ok else None,
         pss_peak_kb=ran.output.pss_peak_kb if ok else None,
         delegate_applied=use.applied if use else None,
@@ -133,6 +140,7 @@ def repetition_record(
         host_overhead_ms=ran.host_overhead_ms,
         conditions_before=ran.conditions_before,
         conditions_after=ran.conditions_after,
+        outputs=tuple(outputs),
         operators=operator_records(measured) if ok else (),
     )
 

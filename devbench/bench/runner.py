@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
 from devbench.bench.events import DeviceFinished, Listener
+from devbench.bench.outputs import expect
 from devbench.bench.plan import Plan
 from devbench.bench.session import DeviceSession
 from devbench.device.profiles import load_profiles
@@ -62,6 +63,10 @@ def run(
         labels: free words kept with the run.
         options: how the run was asked for, kept with it.
     """
+    check = plan.output_check
+    # Before anything is stored: what this machine cannot compute, no device is asked for.
+    models = {case.model.sha256: case.model for case in plan.cases} if check is not None else {}
+    expected = {sha256: expect(model, check) for sha256, model in models.items()} if check is not None else {}
     store.create_run(
         RunRecord(
             run_id=run_id,
@@ -84,6 +89,7 @@ def run(
             run_id,
             first_number=1 + number * len(plan.cases),
             profiles=profiles,
+            expected=expected,
             listener=listener,
             incoming=incoming,
         )

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from devbench.adb.errors import DeviceLost, ShellTimeout
 from devbench.bench import occupancy
 from devbench.bench.events import DeviceReady, FilePushed, Listener, RepetitionDone, RepetitionStarted
+from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Case, Plan, repetition_deadline_s
 from devbench.bench.records import Ran, device_record, job_record, repetition_record
 from devbench.bench.script import build_script, split_output
@@ -75,6 +76,7 @@ class DeviceSession:
         run_id: the run that the jobs belong to.
         first_number: number of this device's first job within the run.
         profiles: the device profiles that are known.
+        expected: inputs and right outputs by the model's hash, where outputs are checked.
         listener: is told of every step, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
     """
@@ -88,6 +90,7 @@ class DeviceSession:
         *,
         first_number: int,
         profiles: Sequence[DeviceProfile],
+        expected: Mapping[str, Expected],
         listener: Listener,
         incoming: Path,
     ) -> None:
@@ -98,6 +101,8 @@ class DeviceSession:
         self._run_id = run_id
         self._first_number = first_number
         self._profiles = profiles
+        self._expected = expected
+        self._outputs: DeviceOutputs | None = None
         self._tell = listener
         self._incoming = incoming
         self._stop = threading.Event()
@@ -148,9 +153,9 @@ class DeviceSession:
         self._binary = binary
         self._binary_path = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
         self._work = self._make_work(record, binary, binary_sha256)
-        limits = self._plan.limits
-        steps = len(self._work) * (limits.repetitions + limits.profile_repetitions)
-        self._tell(DeviceReady(self.serial, record, steps))
+        if self._plan.output_check is not None:
+            self._outputs = DeviceOutputs(self._device, depot, _WORK_DIR, self._plan.output_check)
+        self._tell(DeviceReady(self.serial, record, len(self._work) * self._plan.limits.steps))
         self._push_models(depot, facts)
 
     def _make_work(self, record: DeviceRecord, binary: Binary, binary_sha256: str) -> list[_Work]:
@@ -184,10 +189,12 @@ class DeviceSession:
         """Repetitions of all jobs in turn, so that heat and background load do not pick a winner.
 
         Each round starts with the next job, since whoever comes first after another finds the device as that left it.
-        Profiles come last: they cost time, and their heat would be in the latencies after them.
+        Outputs come first: a number of a delegate that computes nonsense is not worth its time. Profiles come last:
+        they cost time, and their heat would be in the latencies after them.
         """
         limits = self._plan.limits
-        rounds: list[tuple[Purpose, int, int]] = [("latency", n, limits.repetitions) for n in range(limits.repetitions)]
+        rounds: list[tuple[Purpose, int, int]] = [("outputs", n, 1) for n in range(limits.output_repetitions)]
+        rounds += [("latency", n, limits.repetitions) for n in range(limits.repetitions)]
         rounds += [("profile", n, limits.profile_repetitions) for n in range(limits.profile_repetitions)]
         for purpose, index, of in rounds:
             start = index % max(1, len(self._work))
@@ -200,10 +207,11 @@ class DeviceSession:
     def _repeat(self, work: _Work, purpose: Purpose, index: int, of: int) -> None:
         self._tell(RepetitionStarted(self.serial, work.job, purpose, index, of))
         began = time.monotonic()
-        ran, failure, lost = self._run_tool(work, purpose, index, began)
+        argv, out = self._argv(work, purpose)
+        ran, failure, lost = self._run_tool(work, purpose, index, began, argv)
         if self._stop.is_set() and (failure is not None or ran.output.exit_code != 0):
             return  # ended by the user in the middle: not a measurement, and not a failure of the device either
-        record = self._judge(work, purpose, index, ran, failure)
+        record = self._judge(work, purpose, index, ran, failure, out)
         self._store.add_repetition(record)
         work.done[purpose] = work.done.get(purpose, 0) + 1
         self._tell(RepetitionDone(self.serial, work.job, record, self._skip_rest(work, record)))
@@ -219,14 +227,12 @@ class DeviceSession:
         if may_pass and work.failures < _MOST_FAILURES_IN_A_JOB:
             return 0
         work.stopped = True
-        limits = self._plan.limits
-        return limits.repetitions + limits.profile_repetitions - sum(work.done.values())
+        return self._plan.limits.steps - sum(work.done.values())
 
     def _run_tool(
-        self, work: _Work, purpose: Purpose, index: int, began: float
+        self, work: _Work, purpose: Purpose, index: int, began: float, argv: tuple[str, ...]
     ) -> tuple[Ran, Failure | None, DeviceLost | None]:
         """One process of the tool; its output is in the artifacts when this returns, whatever happened."""
-        argv = self._argv(work, purpose)
         marker = f"@@{secrets.token_hex(8)}"
         before = self._fresh_conditions(began)
         script = build_script(
@@ -275,20 +281,24 @@ class DeviceSession:
         self._raw = raw
         return ran, failure, lost
 
-    def _judge(self, work: _Work, purpose: Purpose, index: int, ran: Ran, failure: Failure | None) -> RepetitionRecord:
+    def _judge(
+        self, work: _Work, purpose: Purpose, index: int, ran: Ran, failure: Failure | None, out: str
+    ) -> RepetitionRecord:
         measured = parse_bytes(self._raw)
+        case = work.case
         if failure is None:
             failure = classify(
-                measured,
-                delegate=work.case.delegate,
-                require=work.case.require,
-                exit_code=ran.output.exit_code,
-                argv=ran.argv,
+                measured, delegate=case.delegate, require=case.require, exit_code=ran.output.exit_code, argv=ran.argv
             )
-        return repetition_record(work.job, work.case, index, purpose, ran, measured, failure)
+        outputs: list[dict[str, Any]] = []
+        if purpose == "outputs" and failure is None and self._outputs is not None:
+            expected = self._expected[case.model.sha256]
+            is_cpu = not case.delegate.reported_as
+            outputs, failure = self._outputs.judge(case.model, expected, out, is_cpu=is_cpu)
+        return repetition_record(work.job, case, index, purpose, ran, measured, failure, outputs)
 
-    def _argv(self, work: _Work, purpose: Purpose) -> tuple[str, ...]:
-        """The command line of a repetition.
+    def _argv(self, work: _Work, purpose: Purpose) -> tuple[tuple[str, ...], str]:
+        """The command line of a repetition, and the device's file for the model's outputs where they are asked for.
 
         What watches the process costs time: the operator profile and the tool's memory thread run only where latency
         is not measured.
@@ -300,8 +310,12 @@ class DeviceSession:
         if profiling and self._binary.tool == "tflite" and operators > _PROFILING_BUFFER_DEFAULT // 2:
             extra = (("max_profiling_buffer_entries", str(4 * operators)), *options.extra_flags)
             options = replace(options, extra_flags=extra)
+        out = ""
+        if purpose == "outputs" and self._outputs is not None:
+            model = work.case.model
+            options, out = self._outputs.options(options, model, self._expected[model.sha256])
         case = ToolCase(delegate=work.case.delegate, options=options)
-        return build_argv(case, binary=self._binary_path, graph=work.graph, tool=self._binary.tool)
+        return build_argv(case, binary=self._binary_path, graph=work.graph, tool=self._binary.tool), out
 
     # -- conditions ---------------------------------------------------------------------------------------------
 

@@ -85,7 +85,7 @@ class RunDisplay:
             share = 100 * event.done_bytes / max(1, event.total_bytes)
             row.doing = f"pushing {event.name} {share:.0f} %"
         elif isinstance(event, RepetitionStarted):
-            kind = "profile" if event.purpose == "profile" else "repetition"
+            kind = event.purpose if event.purpose != "latency" else "repetition"
             row.doing = f"{_job_title(event.job)} · {kind} {event.index + 1}/{event.of}"
         elif isinstance(event, RepetitionDone):
             row.done += 1 + event.skipped

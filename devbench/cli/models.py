@@ -16,7 +16,7 @@ def register(app: typer.Typer) -> None:
 
 
 def build(
-    name: Annotated[str, typer.Argument(help="The model: small-unet.")],
+    name: Annotated[str, typer.Argument(help="The model: small-unet or small-cnn.")],
     out: Annotated[Path, typer.Option(help="The .tflite file to write.")],
 ) -> None:
     """Build a model with TensorFlow and write it as .tflite (needs the extra `models`)."""

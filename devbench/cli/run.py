@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.bench.plan import Plan
     from devbench.bench.runner import RunOutcome
-    from devbench.results.store import Store
+    from devbench.results.store import RunView, Store
 
 _EPILOG = (
     "Examples:\n\n"
@@ -79,6 +79,18 @@ def run(
     profile: Annotated[
         bool, typer.Option(help="One more process per job for operators and memory; its latency is not used.")
     ] = True,
+    check_outputs: Annotated[
+        bool, typer.Option("--check-outputs", help="First compare each delegate's outputs with this machine's CPU.")
+    ] = False,
+    inputs: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--input", help="An input for that check, as NAME=FILE.npy; may be given again. Default: generated."
+        ),
+    ] = None,
+    min_snr: Annotated[
+        float | None, typer.Option(help="Least signal to noise ratio of float outputs in dB. Default: 20.")
+    ] = None,
     require: Annotated[
         str | None, typer.Option(help="`full` fails a job whose graph is only partly on the delegate, `any` does not.")
     ] = None,
@@ -128,17 +140,20 @@ def run(
         tool_flags=tuple(tool_flag or ()),
         delegates_file=delegates_file,
         timeout_s=timeout,
+        check_outputs=check_outputs,
+        inputs=tuple(inputs or ()),
+        min_snr_db=min_snr,
     )
     labels = parse_labels(label or [])
     _check_writable(json_file, csv_file)
     plan = make_plan(given)
     with Store(store_url) as store, open_targets(device or [], fault) as devices:
         plan = virtual_without_gpu(plan, device or [], chosen=bool(delegate))
-        outcome = _measure(plan, devices, store, labels, quiet=quiet)
-        _show(outcome, store, json_file, csv_file, report, out)
+        outcome = measure(plan, devices, store, labels, quiet=quiet)
+        show_outcome(outcome, store, json_file, csv_file, report, out)
 
 
-def _measure(plan: Plan, devices: list[Device], store: Store, labels: dict[str, str], *, quiet: bool) -> RunOutcome:
+def measure(plan: Plan, devices: list[Device], store: Store, labels: dict[str, str], *, quiet: bool) -> RunOutcome:
     from datetime import datetime, timezone
 
     from devbench.bench import runner
@@ -151,12 +166,11 @@ def _measure(plan: Plan, devices: list[Device], store: Store, labels: dict[str, 
         return runner.run(plan, devices, store, run_id=run_id, listener=display, labels=labels)
 
 
-def _show(
+def show_outcome(
     outcome: RunOutcome, store: Store, json_file: Path | None, csv_file: Path | None, report: bool, out: Path | None
 ) -> None:
     """Print and write what was measured, then end with the exit code that it deserves."""
-    from devbench.cli.output import console, print_error
-    from devbench.errors import EXIT_FAILED, EXIT_INTERRUPTED
+    from devbench.cli.output import console
     from devbench.reports.export import write_csv, write_json
     from devbench.reports.model import build_report
     from devbench.reports.terminal import print_report
@@ -175,6 +189,15 @@ def _show(
 
         paths = write_report(view, store, out or Path("reports") / outcome.run_id)
         screen.print(f"Report: {paths.html}", soft_wrap=True)
+    finish(outcome, view)
+
+
+def finish(outcome: RunOutcome, view: RunView) -> None:
+    """Say where the run is stored and what ended early, then end with the exit code that it deserves."""
+    from devbench.cli.output import console, print_error
+    from devbench.errors import EXIT_FAILED, EXIT_INTERRUPTED
+
+    screen = console()
     screen.print(f"Stored as run {outcome.run_id} (devbench show {outcome.run_id})", soft_wrap=True)
     for error in outcome.errors.values():
         print_error(error)
@@ -184,7 +207,7 @@ def _show(
     if outcome.errors:
         codes = {error.exit_code for error in outcome.errors.values()}
         raise typer.Exit(codes.pop() if len(codes) == 1 and outcome.status == "failed" else EXIT_FAILED)
-    if not measured or any(_job_failed(job.repetitions) for job in view.jobs):
+    if not any(job.repetitions for job in view.jobs) or any(_job_failed(job.repetitions) for job in view.jobs):
         raise typer.Exit(EXIT_FAILED)
 
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from devbench.bench.outputs import OutputCheck
 from devbench.bench.plan import Limits, Plan, make_cases
 from devbench.cli.output import console
 from devbench.errors import InputError
@@ -36,6 +37,9 @@ class RunInput:
     tool_flags: tuple[str, ...] = ()
     delegates_file: Path | None = None
     timeout_s: float | None = None
+    check_outputs: bool = False
+    inputs: tuple[str, ...] = ()
+    min_snr_db: float | None = None
 
 
 def make_plan(given: RunInput) -> Plan:
@@ -61,8 +65,23 @@ def make_plan(given: RunInput) -> Plan:
         repetitions=given.repetitions,
         profile_repetitions=1 if given.profile else 0,
         repetition_timeout_s=given.timeout_s,
+        output_repetitions=1 if given.check_outputs else 0,
     )
-    return Plan(cases=cases, limits=limits, binary_name=given.binary)
+    return Plan(cases=cases, limits=limits, binary_name=given.binary, output_check=_output_check(given))
+
+
+def _output_check(given: RunInput) -> OutputCheck | None:
+    if not given.check_outputs:
+        if given.inputs or given.min_snr_db is not None:
+            raise InputError("--input and --min-snr are for the check of outputs", hint="add --check-outputs")
+        return None
+    files = {}
+    for text in given.inputs:
+        name, equals, path = text.rpartition("=")
+        if not name or not equals or not path:
+            raise InputError(f"--input {text!r} is not NAME=FILE.npy", hint="for example --input image=cat.npy")
+        files[name] = Path(path).expanduser()
+    return OutputCheck(files) if given.min_snr_db is None else OutputCheck(files, given.min_snr_db)
 
 
 def virtual_without_gpu(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:

@@ -76,7 +76,20 @@ def _small_unet(keras: Any) -> Any:
     return keras.Model(latent, layers.Conv2D(4, 3, padding="same")(norm_act(x)))
 
 
-BUILDERS: Mapping[str, Callable[[Any], Any]] = {"small-unet": _small_unet}
+def _small_cnn(keras: Any) -> Any:
+    """A small classifier that every delegate takes whole: convolutions, pooling, softmax."""
+    layers = keras.layers
+    image = keras.Input((32, 32, 3), batch_size=1, name="image")
+    x = layers.Conv2D(16, 3, padding="same", activation="relu")(image)
+    x = layers.MaxPooling2D()(x)
+    x = layers.Conv2D(32, 3, padding="same", activation="relu")(x)
+    x = layers.Conv2D(32, 3, strides=2, padding="same", activation="relu6")(x)
+    x = layers.Conv2D(10, 1)(x)
+    x = layers.AveragePooling2D(8)(x)
+    return keras.Model(image, layers.Softmax()(layers.Reshape((10,))(x)))
+
+
+BUILDERS: Mapping[str, Callable[[Any], Any]] = {"small-unet": _small_unet, "small-cnn": _small_cnn}
 
 
 @contextlib.contextmanager

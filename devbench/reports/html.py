@@ -62,7 +62,7 @@ def _data_uri(svg: str) -> str:
 
 def _what(repetition: RepetitionRecord) -> str:
     """A repetition in a few words."""
-    name = f"{'profile' if repetition.purpose == 'profile' else 'repetition'} {repetition.index + 1}"
+    name = f"{'repetition' if repetition.purpose == 'latency' else repetition.purpose} {repetition.index + 1}"
     if repetition.latency_avg_us is not None:
         return f"{name}: {words.ms(repetition.latency_avg_us / 1000)} ms"
     return f"{name}: {repetition.failure_kind}" if repetition.failure_kind else name

@@ -10,6 +10,7 @@ from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData
 from devbench.reports.words import clean, coverage_note, interval, mb, ms, percent
 
 _MOST_TYPES = 10
+_NUMBERS = ("latency ms", "interval", "init ms", "first ms", "peak MB")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
 
 
@@ -32,8 +33,8 @@ def render_markdown(report: ReportData, charts: Sequence[Chart] = ()) -> str:
 
 
 def _latencies(jobs: list[JobReport]) -> list[str]:
-    rows = ["| delegate | latency ms | interval | init ms | first ms | peak MB | delegation | conditions | status |"]
-    rows.append("|---|--:|--:|--:|--:|--:|---|---|---|")
+    columns = ("delegate", *_NUMBERS, "delegation", "outputs", "conditions", "status")
+    rows = [f"| {' | '.join(columns)} |", f"|{'|'.join('--:' if name in _NUMBERS else '---' for name in columns)}|"]
     for job in jobs:
         cells = [
             _text(job.title),
@@ -43,6 +44,7 @@ def _latencies(jobs: list[JobReport]) -> list[str]:
             ms(job.first_inference.median) if job.first_inference else "",
             mb(job.peak_memory_mb),
             _text(job.delegation),
+            job.output_verdict,
             _text(job.conditions),
             job.status,
         ]

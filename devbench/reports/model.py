@@ -67,6 +67,7 @@ class JobReport:
         peak_memory_mb: the tool's absolute peak, as it prints it.
         vm_hwm_mb, pss_mb: from the device's /proc, MiB.
         delegation: in words: "full", "9 of 180 nodes, 1 partition", "not applied".
+        outputs: comparisons of the model's outputs with this machine's and with the device's own CPU's.
         operators: dearest first; `by_type` sums over all of them.
         failures: each kind with the tool's own line, and how often.
         conditions: how the device was, in words.
@@ -87,6 +88,7 @@ class JobReport:
     pss_mb: float | None
     delegation: str
     unsupported: tuple[tuple[str, str], ...]
+    outputs: tuple[Mapping[str, Any], ...]
     by_type: tuple[OperatorType, ...]
     operators: tuple[OperatorRow, ...]
     failures: tuple[tuple[str, str, int], ...]
@@ -96,6 +98,17 @@ class JobReport:
     @property
     def virtual(self) -> bool:
         return self.job.device.virtual
+
+    @property
+    def output_verdict(self) -> str:
+        """In words: "ok, SNR 96.1 dB", "wrong", or nothing where outputs were not checked."""
+        rows = [row for row in self.outputs if row.get("against") == "host"]
+        if not rows:
+            return ""
+        if any(row.get("wrong") for row in rows):
+            return "wrong"
+        known = [row["snr_db"] for row in rows if row.get("snr_db") is not None]
+        return f"ok, SNR {min(known):.0f} dB" if known else "ok, equal"
 
     @property
     def threads(self) -> str:
@@ -180,6 +193,7 @@ def _job(item: JobView) -> JobReport:
         pss_mb=_scaled(_highest([r.pss_peak_kb for r in repetitions]), 1 / _KB),
         delegation=_delegation(last or (repetitions[-1] if repetitions else None)),
         unsupported=_unsupported(last or (repetitions[-1] if repetitions else None)),
+        outputs=tuple(row for r in repetitions for row in r.outputs),
         by_type=_by_type(operators),
         operators=operators,
         failures=_failures(repetitions),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
 from rich.table import Table
@@ -40,6 +41,40 @@ def print_report(report: ReportData, console: Console, *, operators: bool = True
         console.print(f"[dim]{coverage_note([job.latency for job in report.jobs])} {MEMORY_NOTE}[/dim]")
 
 
+def print_outputs(report: ReportData, console: Console) -> None:
+    """Print how far each delegate's outputs are from this machine's CPU and from the device's own."""
+    for model, device, jobs in report.groups:
+        title = f"{_text(model, 60)} on {_text(device.title, 80)}"
+        table = Table(
+            title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold"
+        )
+        for column in ("delegate", "output", "against"):
+            table.add_column(column, overflow="fold")
+        for column in ("largest difference", "relative", "cosine", "SNR dB"):
+            table.add_column(column, justify="right", no_wrap=True)
+        table.add_column("verdict")
+        for job in jobs:
+            for row in job.outputs:
+                table.add_row(_text(job.title), _text(str(row["name"]), 60), str(row["against"]), *_output_cells(row))
+            for kind, message, _ in job.failures:
+                table.add_row(_text(job.title), f"[red]{kind}[/red]", _text(message, 200))
+        console.print(table)
+        if device.virtual:
+            console.print(f"[magenta]{VIRTUAL_NOTE}[/magenta]")
+
+
+def _output_cells(row: Mapping[str, Any]) -> list[str]:
+    def number(key: str, form: str) -> str:
+        return "" if row.get(key) is None else format(row[key], form)
+
+    faults = [f"{row[key]} {title}" for key, title in (("nan", "NaN"), ("inf", "Inf")) if row.get(key)]
+    faults += [title for key, title in (("all_zero", "all zero"), ("wrong_size", "wrong size")) if row.get(key)]
+    good = "ok" if row.get("against") == "host" else ""
+    verdict = f"[red]{', '.join(faults) or 'wrong'}[/red]" if row.get("wrong") else f"[green]{good}[/green]"
+    snr = number("snr_db", ".1f") or ("equal" if row.get("max_abs") == 0 else "")
+    return [number("max_abs", ".3g"), number("max_rel", ".2g"), number("cosine", ".6f"), snr, verdict]
+
+
 def _latencies(title: str, jobs: list[JobReport]) -> Table:
     table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
     table.add_column("delegate", no_wrap=True)
@@ -48,6 +83,9 @@ def _latencies(title: str, jobs: list[JobReport]) -> Table:
     for column in ("latency ms", "interval", "init ms", "first ms", "peak MB"):
         table.add_column(column, justify="right", no_wrap=True)
     table.add_column("delegation")
+    checked = any(job.output_verdict for job in jobs)
+    if checked:
+        table.add_column("outputs", no_wrap=True)
     table.add_column("status")
     fastest = min((job.latency.median for job in jobs if job.latency), default=None)
     for job in jobs:
@@ -64,10 +102,16 @@ def _latencies(title: str, jobs: list[JobReport]) -> Table:
             ms(job.first_inference.median) if job.first_inference else "",
             mb(job.peak_memory_mb),
             _text(job.delegation, 60),
+            *([_verdict(job)] if checked else []),
             _status(job),
         ]
         table.add_row(*cells)
     return table
+
+
+def _verdict(job: JobReport) -> str:
+    colour = "red" if job.output_verdict == "wrong" else "green"
+    return f"[{colour}]{job.output_verdict}[/{colour}]" if job.output_verdict else ""
 
 
 def _status(job: JobReport) -> str:

@@ -12,7 +12,7 @@ from datetime import datetime
 from typing import Any, Literal
 
 RunStatus = Literal["running", "done", "interrupted", "failed"]
-Purpose = Literal["latency", "profile"]
+Purpose = Literal["latency", "profile", "outputs"]
 RepetitionStatus = Literal["ok", "failed"]
 
 
@@ -96,7 +96,7 @@ class RepetitionRecord:
     """One process of the tool. The scalar columns are `None` wherever nothing trustworthy was measured.
 
     `measurement` is the whole parsed measurement as a JSON-ready mapping; `raw_path` is relative to the artifact root.
-    A failed repetition carries no latency.
+    A failed repetition carries no latency. `outputs` are comparisons of the model's outputs, each a JSON-ready mapping.
     """
 
     run_id: str
@@ -135,4 +135,5 @@ class RepetitionRecord:
     host_overhead_ms: float | None = None
     conditions_before: Mapping[str, Any] | None = None
     conditions_after: Mapping[str, Any] | None = None
+    outputs: tuple[Mapping[str, Any], ...] = ()
     operators: tuple[OperatorRecord, ...] = ()

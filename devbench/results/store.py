@@ -200,6 +200,7 @@ class Store:
         """Add a repetition with its operators, all or nothing."""
         values = {name: getattr(repetition, name) for name in _REPETITION_COLUMNS}
         values["argv"] = list(repetition.argv)
+        values["outputs"] = list(repetition.outputs)
         with self._transaction() as connection:
             inserted = connection.execute(schema.repetitions.insert().values(**values))
             assert inserted.inserted_primary_key is not None
@@ -313,6 +314,7 @@ class Store:
         for row in rows:
             values = {name: row[name] for name in _REPETITION_COLUMNS}
             values["argv"] = tuple(row["argv"])
+            values["outputs"] = tuple(row["outputs"] or ())
             record = RepetitionRecord(**values, operators=tuple(of.get(row["id"], ())))
             found.setdefault(row["job_number"], []).append(record)
         return found

@@ -25,6 +25,8 @@ class ToolOptions:
     profile: bool = False
     input_layer: str | None = None
     input_layer_shape: str | None = None
+    input_layer_value_files: str | None = None
+    output_filepath: str | None = None
     signature: str | None = None
     extra_flags: tuple[tuple[str, str], ...] = ()
 

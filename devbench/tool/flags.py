@@ -36,6 +36,11 @@ def build_argv(case: ToolCase, *, binary: str, graph: str, tool: ToolName) -> tu
     delegate = case.delegate
     flags = [("graph", graph), *(_litert_options(case.options) if tool == "litert" else _tflite_options(case.options))]
     if tool == "litert":
+        if case.options.output_filepath is not None:
+            raise InputError(
+                "LiteRT's benchmark_model cannot write its outputs",
+                hint="check them with TensorFlow Lite's benchmark_model, or leave --check-outputs out",
+            )
         if not delegate.litert_flags:
             raise InputError(
                 f"LiteRT's benchmark_model has no flags for the delegate {delegate.name}",
@@ -92,6 +97,10 @@ def _tflite_options(options: ToolOptions) -> list[tuple[str, str]]:
         flags.append(("input_layer", options.input_layer))
     if options.input_layer_shape is not None:
         flags.append(("input_layer_shape", options.input_layer_shape))
+    if options.input_layer_value_files is not None:
+        flags.append(("input_layer_value_files", options.input_layer_value_files))
+    if options.output_filepath is not None:
+        flags.append(("output_filepath", options.output_filepath))
     return flags
 
 

@@ -31,6 +31,7 @@ class FailureKind(str, Enum):
     TIMEOUT = "timeout"
     DEVICE_LOST = "device_lost"
     OUTPUT_INCOMPLETE = "output_incomplete"
+    OUTPUT_MISMATCH = "output_mismatch"  # the model's outputs are not those of this machine's CPU
     TOOL_ERROR = "tool_error"  # the tool said that it failed, in words that name none of the above
 
 

@@ -55,7 +55,9 @@ def test_the_foot_of_a_profile_is_no_run(text: str) -> None:
 def test_a_run_that_was_killed_before_its_summary_is_not_mixed_with_the_next() -> None:
     assert read("count=99 first=1 curr=1 min=1 max=1 avg=1 std=0\n" + H + W + R + S)["warmup"]["count"] == 16
     apk = "05-31 10:31:13.022 21767 21767 I tflite  : "
-    first = "Log parameter values verbosely: [0]\nGraph: [/a.tflite]\nLoaded model /a.tflite\ncount=99 first=35011 curr=1\n"
+    first = (
+        "Log parameter values verbosely: [0]\nGraph: [/a.tflite]\nLoaded model /a.tflite\ncount=99 first=35011 curr=1\n"
+    )
     second = "Log parameter values verbosely: [0]\nGraph: [/b.tflite]\nLoaded model /b.tflite\n" + W + R + S
     found = read("".join(apk + line + "\n" for line in (first + second).splitlines()))
     assert (found["graph"], found["warmup"]["count"]) == ("/b.tflite", 16)
@@ -63,7 +65,12 @@ def test_a_run_that_was_killed_before_its_summary_is_not_mixed_with_the_next() -
 
 
 def test_a_run_that_was_kept_twice_is_one_run() -> None:
-    doubled = "".join(f"{line}\n07-30 12:00:00.123  1234  1240 I tflite  : {line}\n" for line in (H + "Replacing 31 out of 31 node(s) with delegate (X) node, yielding 1 partitions for the whole graph.\n").splitlines())
+    doubled = "".join(
+        f"{line}\n07-30 12:00:00.123  1234  1240 I tflite  : {line}\n"
+        for line in (
+            H + "Replacing 31 out of 31 node(s) with delegate (X) node, yielding 1 partitions for the whole graph.\n"
+        ).splitlines()
+    )
     found = read(doubled)
     assert found["delegates"] == [{"name": "X", "applied": "full", "nodes_delegated": 31, "nodes_total": 31}]
 
@@ -133,7 +140,9 @@ def test_another_program_s_crash_does_not_fail_a_good_run(line: str) -> None:
 
 def test_the_tool_s_own_crash_in_a_logcat_fails_it() -> None:
     log = "".join(TAG + row + "\n" for row in (H + W).splitlines())
-    crash = "01-02 10:11:13.000  1234  1234 F libc    : Fatal signal 11 (SIGSEGV), code 1 in tid 1234 (benchmark_model)\n"
+    crash = (
+        "01-02 10:11:13.000  1234  1234 F libc    : Fatal signal 11 (SIGSEGV), code 1 in tid 1234 (benchmark_model)\n"
+    )
     assert read(log + crash)["failure"]["kind"] == "crash"
 
 
@@ -189,7 +198,9 @@ def test_words_that_only_begin_like_the_shell_s_are_none(line: str) -> None:
     ],
 )
 def test_more_ways_to_keep_a_log(prefix: str) -> None:
-    text = "".join(f"{prefix}{line}\n" for line in (H + "Could not open 'm.tflite'.\nBenchmarking failed.\n").splitlines())
+    text = "".join(
+        f"{prefix}{line}\n" for line in (H + "Could not open 'm.tflite'.\nBenchmarking failed.\n").splitlines()
+    )
     found = read(text)
     assert (found["status"], found["graph"]) == ("failed", "m.tflite")
     assert found["failure"]["kind"] == "no_model"
@@ -230,7 +241,12 @@ def test_hostile_numbers_raise_nothing_and_stay_json(line: str) -> None:
     ids=lambda line: line[:10],
 )  # fmt: skip
 def test_no_line_is_slow(line: str) -> None:
-    for head in (H, H + HEAD, H + "===== Summary by node type =====\n", H + "====== Run Order ======\nnode type, first, avg_ms\n"):
+    for head in (
+        H,
+        H + HEAD,
+        H + "===== Summary by node type =====\n",
+        H + "====== Run Order ======\nnode type, first, avg_ms\n",
+    ):
         began = time.monotonic()
         parse_text(head + f"{line}\n" * 10)
         assert time.monotonic() - began < 2.0

@@ -103,7 +103,7 @@ def _benchmark(flags: Flags) -> None:
     init_mb = memory.growth_mb()
     info(f"The input model file size (MB): {Path(graph).stat().st_size / 1e6:g}")
     info(f"Initialized session in {init_us / 1000:g}ms.")
-    compiled.fill_inputs()
+    _fill_inputs(flags, compiled)
     dry = flags.yes("dry_run")
     warm = _Phase(0, -1.0) if dry else _Phase(flags.whole("warmup_runs"), flags.real("warmup_min_secs"))
     regular = _Phase(0, -1.0) if dry else _Phase(flags.whole("num_runs"), flags.real("min_secs"))
@@ -156,6 +156,26 @@ def _run_phase(phase: _Phase, flags: Flags, run: Callable[[], None]) -> list[int
     info(stat_line(times))
     print(flush=True)
     return times
+
+
+def _fill_inputs(flags: Flags, compiled: Compiled) -> None:
+    """Values from files where they are given, bound by the order of the input layers as in the stock tool."""
+    compiled.fill_inputs()
+    names = [name for name in flags.text("input_layer").split(",") if name]
+    given = dict(part.rsplit(":", 1) for part in flags.text("input_layer_value_files").split(",") if ":" in part)
+    if names and len(names) != compiled.input_count:
+        error(f"The model has {compiled.input_count} inputs but {len(names)} are given in --input_layer")
+        raise Failed
+    for number, name in enumerate(names):
+        if name in given:
+            try:
+                data = Path(given[name]).read_bytes()
+            except OSError as problem:
+                error(f"Failed to read the input file {given[name]}: {problem.strerror}")
+                raise Failed from None
+            if not compiled.set_input(number, data):
+                error(f"The size of {given[name]} is not that of input {number}")
+                raise Failed
 
 
 def _log_flags(flags: Flags) -> None:

@@ -215,6 +215,18 @@ class Compiled:
                 data = bytes(size)
             self._locked(buffer, _LOCK_WRITE, functools.partial(_write, data=data))
 
+    @property
+    def input_count(self) -> int:
+        return len(self._inputs)
+
+    def set_input(self, number: int, data: bytes) -> bool:
+        """Give an input its raw values; False where their size is another."""
+        buffer = self._inputs[number]
+        if len(data) != self._size(buffer):
+            return False
+        self._locked(buffer, _LOCK_WRITE, functools.partial(_write, data=data))
+        return True
+
     def output_bytes(self) -> bytes:
         """The outputs one after the other; reading waits until they are there."""
         parts: list[bytes] = []

@@ -1,0 +1,172 @@
+"""Are a delegate's outputs still right: the same inputs on the device and on this machine, compared.
+
+One process of the tool per job, before anything is timed: a number of a delegate that computes nonsense is no number.
+"""
+
+from __future__ import annotations
+
+import secrets
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbench.analysis.accuracy import LEAST_SNR_DB, compare, violation
+from devbench.errors import InputError
+from devbench.models.inputs import make_inputs
+from devbench.models.reference import reference_outputs
+from devbench.models.tensors import ModelTensors, read_tensors
+from devbench.tool.measurement import Failure, FailureKind
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from devbench.adb.device import Device
+    from devbench.device.depot import Depot
+    from devbench.models.tflite_file import ModelFile
+    from devbench.tool.case import ToolOptions
+
+_FORBIDDEN = frozenset(",:")
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCheck:
+    """What is asked for. `inputs` are .npy files by the name of the input."""
+
+    inputs: Mapping[str, Path]
+    least_snr_db: float = LEAST_SNR_DB
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """A model's inputs and what must come out, computed once for all devices."""
+
+    tensors: ModelTensors
+    inputs: tuple[NDArray[np.generic], ...]
+    outputs: tuple[NDArray[np.generic], ...]
+
+
+def expect(model: ModelFile, check: OutputCheck) -> Expected:
+    """Inputs for a model and its outputs on this machine.
+
+    Raises:
+        InputError: the model's tensors or the user's inputs make no sense.
+        ReferenceFailed: LiteRT on this machine does not run the model.
+    """
+    tensors = read_tensors(model.path)
+    unknown = [spec.name for spec in tensors.outputs if not spec.dtype]
+    if unknown:
+        raise InputError(
+            f"model {model.name}: output {unknown[0]} has a type that cannot be compared",
+            hint="leave --check-outputs out",
+        )
+    inputs = make_inputs(tensors.inputs, check.inputs)
+    outputs = split_outputs(reference_outputs(model.path, inputs), tensors)
+    return Expected(tensors, tuple(inputs), tuple(array for array in outputs if array is not None))
+
+
+def split_outputs(data: bytes, tensors: ModelTensors) -> list[NDArray[np.generic] | None]:
+    """The tool's output file, which holds one output after the other; `None` for each where the size is not theirs."""
+    import numpy as np
+
+    if len(data) != sum(spec.size_bytes for spec in tensors.outputs):
+        return [None] * len(tensors.outputs)
+    found: list[NDArray[np.generic] | None] = []
+    start = 0
+    for spec in tensors.outputs:
+        found.append(np.frombuffer(data[start : start + spec.size_bytes], np.dtype(spec.dtype)))
+        start += spec.size_bytes
+    return found
+
+
+class DeviceOutputs:
+    """The check on one device: brings inputs there, fetches outputs, judges them."""
+
+    def __init__(self, device: Device, depot: Depot, work_dir: str, check: OutputCheck) -> None:
+        self._device = device
+        self._depot = depot
+        self._work_dir = work_dir
+        self._check = check
+        self._remote: dict[str, list[str]] = {}
+        self._on_cpu: dict[str, Sequence[NDArray[np.generic] | None]] = {}
+
+    def options(self, options: ToolOptions, model: ModelFile, expected: Expected) -> tuple[ToolOptions, str]:
+        """Options for one inference on the expected inputs, and the file on the device for its outputs.
+
+        The tool binds inputs by their order and wants any names; short ones of ours need no escapes.
+        """
+        files = self._remote.get(model.sha256) or self._push(model, expected)
+        out = f"{self._work_dir}/{secrets.token_hex(8)}.out"
+        names = [f"i{number}" for number in range(len(files))]
+        shapes = [",".join(map(str, spec.shape)) or "1" for spec in expected.tensors.inputs]
+        once = replace(
+            options,
+            num_runs=1,
+            min_secs=0.0,
+            warmup_runs=0,
+            warmup_min_secs=0.0,
+            input_layer=",".join(names),
+            input_layer_shape=":".join(shapes),
+            input_layer_value_files=",".join(f"{name}:{file}" for name, file in zip(names, files, strict=True)),
+            output_filepath=out,
+        )
+        return once, out
+
+    def _push(self, model: ModelFile, expected: Expected) -> list[str]:
+        remote = []
+        with tempfile.TemporaryDirectory() as folder:
+            for number, array in enumerate(expected.inputs):
+                path = Path(folder, f"{model.name}-input{number}")
+                path.write_bytes(array.tobytes())
+                remote.append(self._depot.ensure(path).remote)
+        self._remote[model.sha256] = remote
+        return remote
+
+    def judge(
+        self, model: ModelFile, expected: Expected, out: str, *, is_cpu: bool
+    ) -> tuple[list[dict[str, Any]], Failure | None]:
+        """Fetch the outputs and compare each with this machine's and with the device's own CPU's.
+
+        Gives rows for the store (each `against` "host" or "device cpu") and a failure where an output is wrong.
+        """
+        found = self._fetch(out, expected.tensors)
+        if is_cpu:
+            self._on_cpu[model.sha256] = found
+        rows: list[dict[str, Any]] = []
+        wrong = ""
+        for spec, ours, theirs in zip(expected.tensors.outputs, found, expected.outputs, strict=True):
+            error = compare(spec.name, ours, theirs)
+            said = violation(error, self._check.least_snr_db)
+            wrong = wrong or (f"output {spec.name}: {said}" if said else "")
+            rows.append({**asdict(error), "against": "host", "wrong": bool(said)})
+        if not is_cpu:
+            for spec, ours, cpu in zip(
+                expected.tensors.outputs, found, self._on_cpu.get(model.sha256, ()), strict=False
+            ):
+                if cpu is not None:
+                    rows.append({**asdict(compare(spec.name, ours, cpu)), "against": "device cpu", "wrong": False})
+        failure = Failure(FailureKind.OUTPUT_MISMATCH, wrong) if wrong else None
+        return [_finite(row) for row in rows], failure
+
+    def _fetch(self, out: str, tensors: ModelTensors) -> list[NDArray[np.generic] | None]:
+        from devbench.adb.errors import SyncFailed
+
+        with tempfile.TemporaryDirectory() as folder:
+            local = Path(folder, "outputs")
+            try:
+                self._device.pull(out, local)
+            except SyncFailed:
+                return [None] * len(tensors.outputs)
+            finally:
+                self._device.shell(f"rm -f {out}", timeout_s=10, doing="fetching outputs")
+            return split_outputs(local.read_bytes(), tensors)
+
+
+def _finite(row: dict[str, Any]) -> dict[str, Any]:
+    """JSON has no infinity: equal arrays have no noise and no ratio."""
+    return {
+        key: None if isinstance(value, float) and value in (float("inf"), float("-inf")) else value
+        for key, value in row.items()
+    }

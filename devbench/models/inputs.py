@@ -1,0 +1,78 @@
+"""Deterministic inputs for a model: a user's .npy files by tensor name, generated ones for the rest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbench.errors import InputError
+from devbench.models.tensors import TensorSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Whole numbers that are indices into a table (tokens, classes) must not lie beyond it.
+_MOST_INDEX = 10
+_MOST_NPY_BYTES = 1 << 30
+
+
+def make_inputs(specs: Sequence[TensorSpec], given: Mapping[str, Path]) -> list[NDArray[np.generic]]:
+    """An array for each input, in the model's order; the same every time.
+
+    Floats are drawn from −1 to 1, 8-bit integers from their whole range, other integers from 0 to 9.
+
+    Args:
+        specs: the model's inputs.
+        given: .npy files by the name of the input that they are for.
+
+    Raises:
+        InputError: a file is for no input of the model, or its type or shape is not the input's; an input has a type
+            that cannot be generated.
+    """
+    names = [spec.name for spec in specs]
+    for name in given:
+        if name not in names:
+            raise InputError(f"--input {name}: the model has no such input", hint=f"it has {', '.join(names)}")
+    return [_load(spec, given[spec.name]) if spec.name in given else _generate(spec) for spec in specs]
+
+
+def _generate(spec: TensorSpec) -> NDArray[np.generic]:
+    import numpy as np
+
+    if not spec.dtype or spec.dtype == "complex64":
+        raise InputError(f"input {spec.name}: its type cannot be generated", hint="leave --check-outputs out")
+    # The name is the seed, so that an input has the same values wherever it stands.
+    words = np.random.default_rng(int.from_bytes(hashlib.sha256(spec.name.encode()).digest()[:8], "little"))
+    kind = np.dtype(spec.dtype)
+    if kind.kind == "f":
+        return words.uniform(-1.0, 1.0, spec.shape).astype(kind)
+    if kind.kind == "b":
+        return words.integers(0, 2, spec.shape).astype(kind)
+    if kind.itemsize == 1:
+        limits = np.iinfo(kind)
+        return words.integers(limits.min, limits.max, spec.shape, endpoint=True).astype(kind)
+    return words.integers(0, _MOST_INDEX, spec.shape).astype(kind)
+
+
+def _load(spec: TensorSpec, path: Path) -> NDArray[np.generic]:
+    import numpy as np
+
+    try:
+        if path.stat().st_size > _MOST_NPY_BYTES:
+            raise InputError(
+                f"--input {spec.name}: {path} is larger than {_MOST_NPY_BYTES >> 20} MiB", hint="is it an input?"
+            )
+        array: NDArray[np.generic] = np.load(path, allow_pickle=False)
+    except (OSError, ValueError, EOFError) as error:
+        raise InputError(
+            f"--input {spec.name}: {path} is no .npy file: {error}", hint="write it with numpy.save"
+        ) from None
+    if array.dtype != np.dtype(spec.dtype) or array.shape != spec.shape:
+        raise InputError(
+            f"--input {spec.name}: {path} holds {array.dtype}{list(array.shape)}",
+            hint=f"the model takes {spec.dtype}{list(spec.shape)}",
+        )
+    return np.ascontiguousarray(array)

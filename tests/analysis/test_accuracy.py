@@ -1,0 +1,72 @@
+"""How far outputs are from a reference: figures by their definition, faults by their name, limits by type."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from devbench.analysis.accuracy import compare, violation
+
+REFERENCE = np.array([1.0, -2.0, 3.0, 4.0], np.float32)
+
+
+def test_equal_arrays_have_no_error() -> None:
+    error = compare("y", REFERENCE.copy(), REFERENCE)
+    assert (error.max_abs, error.max_rel, error.snr_db) == (0.0, 0.0, math.inf)
+    assert error.cosine == pytest.approx(1.0)
+    assert violation(error) == ""
+
+
+def test_figures_are_those_of_their_definitions() -> None:
+    found = REFERENCE + np.array([0.1, 0.0, 0.0, -0.2], np.float32)
+    error = compare("y", found, REFERENCE)
+    assert error.max_abs == pytest.approx(0.2, rel=1e-5)
+    assert error.max_rel == pytest.approx(0.05, rel=1e-5)
+    assert error.snr_db == pytest.approx(10 * math.log10(30 / 0.05), rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("found", "words"),
+    [
+        (np.array([1.0, math.nan, 3.0, math.nan], np.float32), "2 NaN"),
+        (np.array([1.0, -2.0, math.inf, 4.0], np.float32), "1 Inf"),
+        (np.zeros(4, np.float32), "all zero"),
+        (np.zeros(3, np.float32), "wrong size"),
+        (None, "wrong size"),
+        (-REFERENCE, "SNR -6.0 dB"),
+        (np.full(4, 3e38, np.float32), "SNR"),
+        (np.full(4, math.nan, np.float32), "4 NaN"),
+    ],
+)
+def test_each_fault_is_named(found: np.ndarray | None, words: str) -> None:
+    assert words in violation(compare("y", found, REFERENCE))
+
+
+def test_zeros_that_should_be_zeros_are_right() -> None:
+    assert violation(compare("y", np.zeros(4, np.float32), np.zeros(4, np.float32))) == ""
+
+
+@pytest.mark.parametrize(
+    ("dtype", "off", "right"),
+    [
+        ("int8", 3, True),
+        ("int8", 4, False),
+        ("uint8", 3, True),
+        ("int32", 1, False),
+        ("int64", 0, True),
+        ("bool", 1, False),
+    ],
+)
+def test_integers_have_limits_of_their_own(dtype: str, off: int, right: bool) -> None:
+    reference = np.array([0, 1, 0, 1], dtype) if dtype == "bool" else np.array([10, 20, 30, 40], dtype)
+    found = reference.copy()
+    found[0] = bool(off) if dtype == "bool" else found[0] + off
+    assert (violation(compare("y", found, reference)) == "") is right
+
+
+def test_the_least_snr_is_the_user_s() -> None:
+    error = compare("y", REFERENCE * 1.05, REFERENCE)
+    assert violation(error, 20.0) == ""
+    assert "SNR 26.0 dB" in violation(error, 30.0)
