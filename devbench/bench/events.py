@@ -54,5 +54,21 @@ class DeviceFinished:
     error: str = ""
 
 
-Event = DeviceReady | FilePushed | RepetitionStarted | RepetitionDone | DeviceFinished
+@dataclass(frozen=True, slots=True)
+class MoreSteps:
+    """A repetition more than planned will run: the device was in no fit state, or the precision is not reached."""
+
+    serial: str
+
+
+@dataclass(frozen=True, slots=True)
+class CoolingDown:
+    """The device throttles and is waited for. `words` say how hot it is."""
+
+    serial: str
+    words: str
+    left_s: float
+
+
+Event = DeviceReady | FilePushed | RepetitionStarted | RepetitionDone | DeviceFinished | MoreSteps | CoolingDown
 Listener = Callable[[Event], None]

@@ -34,6 +34,10 @@ class Limits:
         repetitions: processes per job that measure latency.
         profile_repetitions: processes per job that measure operators and memory; their latency is not used.
         repetition_timeout_s: deadline of one process, `None` for one derived from the tool's own limits.
+        precision_pct: latency processes are added until half the interval of their median is within this share of it.
+        most_repetitions: at most so many latency processes per job, where a precision is asked for.
+        suspect_retries: latency processes per job that are run again because the device was in no fit state.
+        cool_down_s: how long to wait for a device that throttles, before each process; 0 does not wait.
         output_repetitions: processes per job, before all others, whose outputs are compared with this machine's.
     """
 
@@ -41,6 +45,10 @@ class Limits:
     profile_repetitions: int = 1
     repetition_timeout_s: float | None = None
     output_repetitions: int = 0
+    precision_pct: float | None = None
+    most_repetitions: int = 30
+    suspect_retries: int = 3
+    cool_down_s: float = 120.0
 
     @property
     def steps(self) -> int:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from devbench.analysis.verdict import judge
 from devbench.bench.plan import Case
 from devbench.bench.script import ScriptOutput
 from devbench.device.facts import DeviceFacts
@@ -100,6 +101,7 @@ def repetition_record(
     carries memory and operators but no latency, since profiling costs time.
     """
     ok = failure is None
+    verdict = judge(ran.conditions_before, ran.conditions_after, job.device.facts.get("cpu_count"))
     timed = ok and purpose == "latency"
     runs = measured.runs
     use = find_use(measured.delegates, case.delegate)
@@ -140,6 +142,8 @@ def repetition_record(
         host_overhead_ms=ran.host_overhead_ms,
         conditions_before=ran.conditions_before,
         conditions_after=ran.conditions_after,
+        verdict=verdict.word,
+        verdict_reasons=verdict.reasons,
         outputs=tuple(outputs),
         operators=operator_records(measured) if ok else (),
     )

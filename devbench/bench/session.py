@@ -11,7 +11,7 @@ import secrets
 import socket
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 from devbench.adb.errors import DeviceLost, ShellTimeout
 from devbench.bench import occupancy
-from devbench.bench.events import DeviceReady, FilePushed, Listener, RepetitionDone, RepetitionStarted
+from devbench.bench.enough import cool_down, needs_more
+from devbench.bench.events import DeviceReady, FilePushed, Listener, MoreSteps, RepetitionDone, RepetitionStarted
 from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Case, Plan, repetition_deadline_s
 from devbench.bench.records import Ran, device_record, job_record, repetition_record
@@ -63,6 +64,8 @@ class _Work:
     graph: str = ""
     failures: int = 0
     stopped: bool = False
+    retried: int = 0
+    valid_us: list[float] = field(default_factory=list)
     done: dict[str, int] = field(default_factory=dict)
 
 
@@ -193,18 +196,46 @@ class DeviceSession:
         they cost time, and their heat would be in the latencies after them.
         """
         limits = self._plan.limits
-        rounds: list[tuple[Purpose, int, int]] = [("outputs", n, 1) for n in range(limits.output_repetitions)]
-        rounds += [("latency", n, limits.repetitions) for n in range(limits.repetitions)]
-        rounds += [("profile", n, limits.profile_repetitions) for n in range(limits.profile_repetitions)]
-        for purpose, index, of in rounds:
-            start = index % max(1, len(self._work))
-            for work in self._work[start:] + self._work[:start]:
-                if self._stop.is_set():
-                    return
-                if not work.stopped:
-                    self._repeat(work, purpose, index, of)
+        self._rounds("outputs", limits.output_repetitions)
+        self._rounds("latency", limits.repetitions)
+        self._until_enough()
+        self._rounds("profile", limits.profile_repetitions)
+
+    def _rounds(self, purpose: Purpose, count: int) -> None:
+        for index in range(count):
+            self._turn(index, lambda work, index=index: self._repeat(work, purpose, index, count))  # type: ignore[misc]
+
+    def _turn(self, number: int, do: Callable[[_Work], None]) -> None:
+        """Every job once, beginning with another one each time."""
+        start = number % max(1, len(self._work))
+        for work in self._work[start:] + self._work[:start]:
+            if self._stop.is_set():
+                return
+            if not work.stopped:
+                do(work)
+
+    def _until_enough(self) -> None:
+        """More latency repetitions for jobs with suspect ones, or whose interval is still too wide."""
+
+        def once_more(work: _Work) -> None:
+            if self._needs_more(work):
+                self._tell(MoreSteps(self.serial))
+                done = work.done.get("latency", 0)
+                self._repeat(work, "latency", done, done + 1)
+
+        number = self._plan.limits.repetitions
+        while not self._stop.is_set() and any(self._needs_more(work) for work in self._work):
+            self._turn(number, once_more)
+            number += 1
+
+    def _needs_more(self, work: _Work) -> bool:
+        done = work.done.get("latency", 0)
+        return not work.stopped and needs_more(
+            self._plan.limits, done=done, retried=work.retried, valid_us=work.valid_us
+        )
 
     def _repeat(self, work: _Work, purpose: Purpose, index: int, of: int) -> None:
+        self._cool_down()
         self._tell(RepetitionStarted(self.serial, work.job, purpose, index, of))
         began = time.monotonic()
         argv, out = self._argv(work, purpose)
@@ -214,6 +245,11 @@ class DeviceSession:
         record = self._judge(work, purpose, index, ran, failure, out)
         self._store.add_repetition(record)
         work.done[purpose] = work.done.get(purpose, 0) + 1
+        if record.latency_avg_us is not None:
+            if record.verdict != "suspect":
+                work.valid_us.append(record.latency_avg_us)
+            # Counted when it is run for a suspect one, whatever its own verdict.
+            work.retried += index >= self._plan.limits.repetitions
         self._tell(RepetitionDone(self.serial, work.job, record, self._skip_rest(work, record)))
         if lost is not None:
             raise lost
@@ -316,6 +352,14 @@ class DeviceSession:
             options, out = self._outputs.options(options, model, self._expected[model.sha256])
         case = ToolCase(delegate=work.case.delegate, options=options)
         return build_argv(case, binary=self._binary_path, graph=work.graph, tool=self._binary.tool), out
+
+    def _cool_down(self) -> None:
+        """Wait for a device that throttles, for a while; what it then measures is marked suspect."""
+        last = self._last_conditions
+        deadline_s = self._plan.limits.cool_down_s
+        if last is not None and last[1].get("thermal_status") and deadline_s > 0:
+            now = cool_down(self._device, deadline_s, self._stop, self._tell)
+            self._last_conditions = (time.monotonic(), device_conditions.to_json(now))
 
     # -- conditions ---------------------------------------------------------------------------------------------
 

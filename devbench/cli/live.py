@@ -15,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from devbench.bench.events import (
+    CoolingDown,
     DeviceFinished,
     DeviceReady,
     Event,
     FilePushed,
+    MoreSteps,
     RepetitionDone,
     RepetitionStarted,
 )
@@ -42,6 +44,7 @@ class _Row:
     failed: int = 0
     began: float = field(default_factory=time.monotonic)
     finished: bool = False
+    cooling: bool = False
 
 
 class RunDisplay:
@@ -85,11 +88,19 @@ class RunDisplay:
             share = 100 * event.done_bytes / max(1, event.total_bytes)
             row.doing = f"pushing {event.name} {share:.0f} %"
         elif isinstance(event, RepetitionStarted):
+            row.cooling = False
             kind = event.purpose if event.purpose != "latency" else "repetition"
             row.doing = f"{_job_title(event.job)} · {kind} {event.index + 1}/{event.of}"
         elif isinstance(event, RepetitionDone):
             row.done += 1 + event.skipped
             return self._after(row, event)
+        elif isinstance(event, MoreSteps):
+            row.steps += 1
+        elif isinstance(event, CoolingDown):
+            row.doing = f"cooling down: {event.words}, {event.left_s:.0f} s at most"
+            if self._live is None and not row.cooling:
+                row.cooling = True
+                return f"[yellow]…[/yellow] {plain(row.title or row.serial)} · {plain(row.doing)}"
         elif isinstance(event, DeviceFinished):
             row.finished = True
             row.doing = event.error or "done"
@@ -103,6 +114,11 @@ class RunDisplay:
             return (
                 f"[red]✗[/red] {name} · {plain(_job_title(event.job))} · {repetition.failure_kind}: "
                 f"[dim]{plain(repetition.failure_message or '', 160)}[/dim]"
+            )
+        if repetition.latency_avg_us is not None and repetition.verdict == "suspect":
+            return (
+                f"[yellow]![/yellow] {name} · {plain(_job_title(event.job))} · repetition {repetition.index + 1} · "
+                f"suspect: {plain('; '.join(repetition.verdict_reasons), 200)}"
             )
         if self._live is None and repetition.latency_avg_us is not None:
             return (

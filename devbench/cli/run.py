@@ -69,6 +69,17 @@ def run(
     repetitions: Annotated[
         int, typer.Option("--repetitions", "-r", min=1, max=1000, help="Processes per job that measure latency.")
     ] = 5,
+    precision: Annotated[
+        str | None,
+        typer.Option(help="Add processes until half the interval of the median is within this, such as 2%."),
+    ] = None,
+    max_repetitions: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, with --precision.")] = 30,
+    cool_down: Annotated[
+        float, typer.Option(min=0.0, help="Seconds to wait at most for a device that throttles; 0 does not wait.")
+    ] = 120.0,
+    suspect_retries: Annotated[
+        int, typer.Option(min=0, max=100, help="So many more processes per job for those measured in no fit state.")
+    ] = 3,
     num_runs: Annotated[int, typer.Option(min=1, help="Inferences per process, at least.")] = 50,
     min_secs: Annotated[float, typer.Option(min=0.0, help="Seconds of inferences per process, at least.")] = 1.0,
     max_secs: Annotated[
@@ -140,6 +151,10 @@ def run(
         tool_flags=tuple(tool_flag or ()),
         delegates_file=delegates_file,
         timeout_s=timeout,
+        precision=precision,
+        most_repetitions=max_repetitions,
+        cool_down_s=cool_down,
+        suspect_retries=suspect_retries,
         check_outputs=check_outputs,
         inputs=tuple(inputs or ()),
         min_snr_db=min_snr,

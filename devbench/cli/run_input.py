@@ -37,6 +37,10 @@ class RunInput:
     tool_flags: tuple[str, ...] = ()
     delegates_file: Path | None = None
     timeout_s: float | None = None
+    precision: str | None = None
+    most_repetitions: int = 30
+    cool_down_s: float = 120.0
+    suspect_retries: int = 3
     check_outputs: bool = False
     inputs: tuple[str, ...] = ()
     min_snr_db: float | None = None
@@ -66,8 +70,24 @@ def make_plan(given: RunInput) -> Plan:
         profile_repetitions=1 if given.profile else 0,
         repetition_timeout_s=given.timeout_s,
         output_repetitions=1 if given.check_outputs else 0,
+        precision_pct=_precision(given.precision),
+        most_repetitions=max(given.most_repetitions, given.repetitions),
+        cool_down_s=given.cool_down_s,
+        suspect_retries=given.suspect_retries,
     )
     return Plan(cases=cases, limits=limits, binary_name=given.binary, output_check=_output_check(given))
+
+
+def _precision(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        value = float(text.removesuffix("%"))
+    except ValueError:
+        value = 0.0
+    if not 0.01 <= value <= 100:
+        raise InputError(f"--precision {text!r} is not a share of the latency", hint="for example --precision 2%")
+    return value
 
 
 def _output_check(given: RunInput) -> OutputCheck | None:

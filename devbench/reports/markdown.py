@@ -57,6 +57,8 @@ def _problems(jobs: list[JobReport]) -> list[str]:
     for job in jobs:
         for kind, message, count in job.failures:
             lines.append(f"- **{_text(job.title)}: {kind}** ({count}×) {_text(message)}")
+        if job.suspect:
+            lines.append(f"- {_text(job.title)}: {_text(job.suspect)}")
         if job.unsupported:
             refused = ", ".join(dict.fromkeys(_text(op) for op, _ in job.unsupported))
             lines.append(f"- {_text(job.title)} does not take: {refused}")

@@ -63,6 +63,7 @@ class JobReport:
 
     Attributes:
         latency, init, first_inference: medians over processes, in ms.
+        suspect: in words, which repetitions were measured in no fit state and whether they count.
         latencies_ms: the latency of each process, in the order in which they ran.
         peak_memory_mb: the tool's absolute peak, as it prints it.
         vm_hwm_mb, pss_mb: from the device's /proc, MiB.
@@ -81,6 +82,7 @@ class JobReport:
     first_inference: Estimate | None
     latencies_ms: tuple[float, ...]
     inferences: int
+    suspect: str
     peak_memory_mb: float | None
     init_memory_mb: float | None
     overall_memory_mb: float | None
@@ -172,7 +174,10 @@ def build_report(view: RunView) -> ReportData:
 
 def _job(item: JobView) -> JobReport:
     job, repetitions = item.job, item.repetitions
-    timed = [r for r in repetitions if r.purpose == "latency" and r.status == "ok"]
+    measured = [r for r in repetitions if r.purpose == "latency" and r.status == "ok"]
+    fit = [r for r in measured if r.verdict != "suspect"]
+    # Where no repetition was fit there is only what there is, and the report says so.
+    timed = fit or measured
     profiles = [r for r in repetitions if r.purpose == "profile" and r.status == "ok"]
     latencies = tuple(r.latency_avg_us / 1000 for r in timed if r.latency_avg_us is not None)
     operators = _operators(profiles[-1].operators, job.binary.tool) if profiles else ()
@@ -186,6 +191,7 @@ def _job(item: JobView) -> JobReport:
         first_inference=_ms([r.first_inference_us for r in timed]),
         latencies_ms=latencies,
         inferences=sum(r.inferences or 0 for r in timed),
+        suspect=_suspect(measured, fit),
         peak_memory_mb=_highest([r.peak_memory_mb for r in repetitions]),
         init_memory_mb=_highest([r.init_memory_mb for r in profiles or timed]),
         overall_memory_mb=_highest([r.overall_memory_mb for r in profiles or timed]),
@@ -200,6 +206,16 @@ def _job(item: JobView) -> JobReport:
         conditions=_conditions(repetitions),
         repetitions=repetitions,
     )
+
+
+def _suspect(measured: Sequence[RepetitionRecord], fit: Sequence[RepetitionRecord]) -> str:
+    """What is wrong with the repetitions that were measured in no fit state; empty where all were fit."""
+    bad = [r for r in measured if r not in fit]
+    if not bad:
+        return ""
+    reasons = ", ".join(dict.fromkeys(reason for r in bad for reason in r.verdict_reasons))
+    use = "left out" if fit else "all of them, and shown for want of better ones"
+    return f"{len(bad)} of {len(measured)} repetitions suspect, {use}: {reasons}"
 
 
 def _status(repetitions: Sequence[RepetitionRecord]) -> str:

@@ -26,6 +26,8 @@ def print_report(report: ReportData, console: Console, *, operators: bool = True
             for kind, message, count in job.failures:
                 times = f" ({count} times)" if count > 1 else ""
                 console.print(f"[red]✗ {_text(job.title)}: {kind}{times}[/red] {_text(message, 300)}", soft_wrap=True)
+            if job.suspect:
+                console.print(f"[yellow]! {_text(job.title)}: {_text(job.suspect, 300)}[/yellow]", soft_wrap=True)
             if job.unsupported:
                 console.print(f"[dim]{_text(job.title)} does not take: {_refused(job)}[/dim]", soft_wrap=True)
         if device.virtual:

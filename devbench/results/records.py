@@ -96,7 +96,8 @@ class RepetitionRecord:
     """One process of the tool. The scalar columns are `None` wherever nothing trustworthy was measured.
 
     `measurement` is the whole parsed measurement as a JSON-ready mapping; `raw_path` is relative to the artifact root.
-    A failed repetition carries no latency. `outputs` are comparisons of the model's outputs, each a JSON-ready mapping.
+    A failed repetition carries no latency. `verdict` is "valid", "suspect" (with reasons: the device was in no fit
+    state) or "unknown". `outputs` are comparisons of the model's outputs, each a JSON-ready mapping.
     """
 
     run_id: str
@@ -135,5 +136,7 @@ class RepetitionRecord:
     host_overhead_ms: float | None = None
     conditions_before: Mapping[str, Any] | None = None
     conditions_after: Mapping[str, Any] | None = None
+    verdict: str = ""
+    verdict_reasons: tuple[str, ...] = ()
     outputs: tuple[Mapping[str, Any], ...] = ()
     operators: tuple[OperatorRecord, ...] = ()

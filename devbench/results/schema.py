@@ -154,6 +154,8 @@ repetitions = Table(
     Column("host_overhead_ms", Float),
     Column("conditions_before", JSON),
     Column("conditions_after", JSON),
+    Column("verdict", String(10), nullable=False),
+    Column("verdict_reasons", JSON, nullable=False),
     Column("outputs", JSON),
     ForeignKeyConstraint(["run_id", "job_number"], ["jobs.run_id", "jobs.number"], ondelete="CASCADE"),
     Index("ix_repetitions_job", "run_id", "job_number"),

@@ -201,6 +201,7 @@ class Store:
         values = {name: getattr(repetition, name) for name in _REPETITION_COLUMNS}
         values["argv"] = list(repetition.argv)
         values["outputs"] = list(repetition.outputs)
+        values["verdict_reasons"] = list(repetition.verdict_reasons)
         with self._transaction() as connection:
             inserted = connection.execute(schema.repetitions.insert().values(**values))
             assert inserted.inserted_primary_key is not None
@@ -315,6 +316,7 @@ class Store:
             values = {name: row[name] for name in _REPETITION_COLUMNS}
             values["argv"] = tuple(row["argv"])
             values["outputs"] = tuple(row["outputs"] or ())
+            values["verdict_reasons"] = tuple(row["verdict_reasons"])
             record = RepetitionRecord(**values, operators=tuple(of.get(row["id"], ())))
             found.setdefault(row["job_number"], []).append(record)
         return found

@@ -1,0 +1,60 @@
+"""When a job has enough repetitions, and waiting for a device that is too hot for one; knows no tool and no store."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from devbench.analysis.stats import estimate
+from devbench.bench.events import CoolingDown
+from devbench.bench.plan import Limits
+from devbench.device.conditions import read_conditions
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.device.conditions import Conditions
+
+_COOL_POLL_S = 2.0
+_CONFIDENCE = 0.95
+
+
+def needs_more(limits: Limits, *, done: int, retried: int, valid_us: Sequence[float]) -> bool:
+    """Whether a job wants another latency repetition.
+
+    Args:
+        limits: what was asked for.
+        done: latency repetitions so far, suspect ones included.
+        retried: those of them beyond the number asked for.
+        valid_us: the latencies that count.
+    """
+    if not limits.repetitions:
+        return False
+    if len(valid_us) < limits.repetitions and retried < limits.suspect_retries:
+        return True
+    if limits.precision_pct is None or done >= limits.most_repetitions:
+        return False
+    found = estimate(valid_us)
+    if found is None or found.half_width_pct is None or (found.coverage or 0.0) < _CONFIDENCE:
+        return True
+    return found.half_width_pct > limits.precision_pct
+
+
+def cool_down(
+    device: Device, deadline_s: float, stop: threading.Event, tell: Callable[[CoolingDown], None]
+) -> Conditions:
+    """Wait while the device says that it throttles, until the deadline or `stop`; gives the last conditions.
+
+    Raises:
+        DeviceLost, ShellTimeout: the device does not answer any more.
+    """
+    end = time.monotonic() + deadline_s
+    while True:
+        now = read_conditions(device)
+        left_s = end - time.monotonic()
+        if not now.throttled or left_s <= 0 or stop.is_set():
+            return now
+        heat = f", {now.hottest_c:.1f} °C" if now.hottest_c is not None else ""
+        tell(CoolingDown(device.serial, f"thermal status {now.thermal_status_name}{heat}", left_s))
+        stop.wait(min(_COOL_POLL_S, left_s))
