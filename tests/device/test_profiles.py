@@ -1,0 +1,113 @@
+"""Device profiles: each shipped one is for its devices, a user's own counts, a bad file is one clear line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devbench.adb.server import DeviceEntry
+from devbench.device.facts import DeviceFacts
+from devbench.device.overview import advice, to_json
+from devbench.device.profiles import load_profiles, match_profile, read_profile
+from devbench.errors import InputError
+from devbench.paths import data_dir, shipped
+
+
+def facts(**values: object) -> DeviceFacts:
+    return DeviceFacts(key="K", serial="S", **values)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("described", "name"),
+    [
+        (facts(manufacturer="Google", model="Pixel 6"), "pixel-6"),
+        (facts(manufacturer="Google", model="Pixel 7 Pro"), "pixel-7"),
+        (facts(manufacturer="Google", model="Pixel 8"), "pixel-8"),
+        (facts(manufacturer="Google", model="Pixel 9 Pro XL"), "pixel-9"),
+        (facts(manufacturer="samsung", model="SM-S911B"), "galaxy-s23"),
+        (facts(manufacturer="samsung", model="SM-S918U"), "galaxy-s23"),
+        (facts(manufacturer="Debian", device="benchphone"), "bench-phone"),
+        (facts(virtual=True, props={"ro.devbench.virtual": "1"}), "virtual"),
+        (facts(manufacturer="Nokia", model="3310"), "generic-phone"),
+        (facts(), "generic-phone"),
+    ],
+)
+def test_each_device_gets_its_profile(described: DeviceFacts, name: str) -> None:
+    assert match_profile(described, load_profiles()).name == name
+
+
+def test_a_virtual_device_never_passes_for_a_phone() -> None:
+    liar = facts(manufacturer="samsung", model="SM-S911B", virtual=True)
+    assert match_profile(liar, load_profiles()).name != "galaxy-s23"
+
+
+def test_every_shipped_profile_is_whole_and_says_where_it_is_from() -> None:
+    names = {profile.name for profile in load_profiles()}
+    assert {"pixel-6", "pixel-7", "pixel-8", "pixel-9", "galaxy-s22", "galaxy-s23", "galaxy-s24"} <= names
+    for profile in load_profiles():
+        assert profile.title
+        if profile.soc or profile.clusters:
+            assert profile.sources, profile.name
+    s23 = next(profile for profile in load_profiles() if profile.name == "galaxy-s23")
+    assert "Snapdragon 8 Gen 2" in s23.soc
+    assert sum(cluster.count for cluster in s23.clusters) == 8
+
+
+def test_a_user_s_profile_replaces_and_adds() -> None:
+    folder = data_dir() / "device_profiles"
+    folder.mkdir()
+    (folder / "galaxy-s23.toml").write_text('title = "Mine"\n[match]\nmodel = "SM-S911.*"\n')
+    (folder / "rig-7.toml").write_text('title = "Rig 7"\n[match]\nkey = "ABC123"\nmodel = "SM-S911B"\n')
+    assert match_profile(facts(model="SM-S911U"), load_profiles()).title == "Mine"
+    special = DeviceFacts(key="ABC123", serial="s", model="SM-S911B")
+    assert match_profile(special, load_profiles()).name == "rig-7", "it says most"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("title = ", "not TOML"),
+        ("titel = 'x'", "titel is not a key"),
+        ("virtual = 1", "virtual is not true or false"),
+        ("[match]\nmodel = 3", "match.model is not a text"),
+        ("[match]\nmodel = '('", "not a regular expression"),
+        ("[match]\ncolour = 'red'", "match.colour is not a fact"),
+        ("[[clusters]]\ncore = 'A55'", "core and count"),
+        ("[[clusters]]\ncore = 'A55'\ncount = 0", "whole number"),
+        ("name = 'other'", "name is 'other'"),
+    ],
+)
+def test_a_bad_profile_names_file_and_key(tmp_path: Path, text: str, words: str) -> None:
+    path = tmp_path / "mine.toml"
+    path.write_text(text)
+    with pytest.raises(InputError) as caught:
+        read_profile(path)
+    assert words in caught.value.what
+    assert str(path) in caught.value.what
+
+
+def test_shipped_profiles_can_be_found() -> None:
+    assert (shipped("device_profiles") / "generic-phone.toml").is_file()
+
+
+@pytest.mark.parametrize(
+    ("state", "words"),
+    [
+        ("device", ""),
+        ("unauthorized", "USB debugging"),
+        ("offline", "adb disconnect S1"),
+        ("no permissions", "udev"),
+        ("bootloader", "fastboot reboot"),
+        ("odd", "reconnect"),
+    ],
+)
+def test_every_state_has_its_advice(state: str, words: str) -> None:
+    assert words in advice(state, "S1")
+
+
+def test_a_device_that_is_not_ready_is_listed_with_its_problem() -> None:
+    from devbench.device.overview import DeviceOverview
+
+    values = to_json(DeviceOverview(DeviceEntry("S1", "unauthorized"), problem="unauthorized", advice="unlock it"))
+    assert (values["ready"], values["facts"], values["advice"]) == (False, None, "unlock it")
