@@ -12,13 +12,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.adb.errors import DeviceLost, ShellTimeout
 from devbench.bench import occupancy
+from devbench.bench.command import Command, Commands
 from devbench.bench.enough import cool_down, needs_more
 from devbench.bench.events import DeviceReady, FilePushed, Listener, MoreSteps, RepetitionDone, RepetitionStarted
 from devbench.bench.outputs import DeviceOutputs, Expected
@@ -31,9 +32,8 @@ from devbench.device.facts import DeviceFacts, read_facts
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.hashing import sha256_of
 from devbench.tool.binaries import Binary, choose
-from devbench.tool.case import ToolCase
 from devbench.tool.failures import classify
-from devbench.tool.flags import build_argv, command_line
+from devbench.tool.flags import command_line
 from devbench.tool.measurement import Failure, FailureKind
 from devbench.tool.parse import parse_bytes
 
@@ -50,8 +50,6 @@ _MAY_PASS_NEXT_TIME = frozenset({FailureKind.CRASH, FailureKind.KILLED, FailureK
 _MOST_FAILURES_IN_A_JOB = 2
 # Conditions read this long ago still describe the device before the next repetition.
 _CONDITIONS_FRESH_S = 2.0
-# The tool's profiling buffer holds 1,024 events unless told otherwise; a graph with more operators would lose some.
-_PROFILING_BUFFER_DEFAULT = 1024
 _RAW_SPLIT = b"==> standard error <==\n"
 
 
@@ -113,8 +111,6 @@ class DeviceSession:
         self._owner = f"{socket.gethostname()}:{os.getpid()}".replace(" ", "_")
         self._occupied = False
         self._work: list[_Work] = []
-        self._binary_path = ""
-        self._binary: Binary | None = None
         self._last_conditions: tuple[float, Mapping[str, Any]] | None = None
 
     # -- life cycle ---------------------------------------------------------------------------------------------
@@ -153,8 +149,8 @@ class DeviceSession:
         self._occupied = True
         depot = Depot(self._device, root=DEPOT_ROOT)
         binary_sha256 = sha256_of(binary.path)
-        self._binary = binary
-        self._binary_path = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
+        remote = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
+        self._commands = Commands(self._device, depot, DEPOT_ROOT, binary, remote)
         self._work = self._make_work(record, binary, binary_sha256)
         if self._plan.output_check is not None:
             self._outputs = DeviceOutputs(self._device, depot, _WORK_DIR, self._plan.output_check)
@@ -180,6 +176,7 @@ class DeviceSession:
 
                 remote[model.sha256] = depot.ensure(model.path, sha256=model.sha256, progress=progress).remote
             work.graph = remote.get(model.sha256, "")
+            self._commands.prepare(work.case)
 
     def _leave(self) -> None:
         if self._occupied:
@@ -238,11 +235,12 @@ class DeviceSession:
         self._cool_down()
         self._tell(RepetitionStarted(self.serial, work.job, purpose, index, of))
         began = time.monotonic()
-        argv, out = self._argv(work, purpose)
-        ran, failure, lost = self._run_tool(work, purpose, index, began, argv)
+        outputs = (self._outputs, self._expected[work.case.model.sha256]) if self._outputs is not None else None
+        command = self._commands.build(work.case, purpose, work.graph, outputs)
+        ran, failure, lost = self._run_tool(work, purpose, index, began, command)
         if self._stop.is_set() and (failure is not None or ran.output.exit_code != 0):
             return  # ended by the user in the middle: not a measurement, and not a failure of the device either
-        record = self._judge(work, purpose, index, ran, failure, out)
+        record = self._judge(work, purpose, index, ran, failure, command.out)
         self._store.add_repetition(record)
         work.done[purpose] = work.done.get(purpose, 0) + 1
         if record.latency_avg_us is not None:
@@ -266,13 +264,13 @@ class DeviceSession:
         return self._plan.limits.steps - sum(work.done.values())
 
     def _run_tool(
-        self, work: _Work, purpose: Purpose, index: int, began: float, argv: tuple[str, ...]
+        self, work: _Work, purpose: Purpose, index: int, began: float, command: Command
     ) -> tuple[Ran, Failure | None, DeviceLost | None]:
         """One process of the tool; its output is in the artifacts when this returns, whatever happened."""
         marker = f"@@{secrets.token_hex(8)}"
         before = self._fresh_conditions(began)
         script = build_script(
-            command_line(argv),
+            command_line(command.argv, command.env),
             marker=marker,
             pid_file=self._pid_file,
             owner=self._owner,
@@ -307,7 +305,7 @@ class DeviceSession:
             started_utc=started_utc,
             finished_utc=finished_utc,
             duration_s=shell_ended - shell_began,
-            argv=argv,
+            argv=command.argv,
             raw_path=raw_path,
             output=output,
             conditions_before=before or self._conditions(output.conditions_before, started_utc),
@@ -332,26 +330,6 @@ class DeviceSession:
             is_cpu = not case.delegate.reported_as
             outputs, failure = self._outputs.judge(case.model, expected, out, is_cpu=is_cpu)
         return repetition_record(work.job, case, index, purpose, ran, measured, failure, outputs)
-
-    def _argv(self, work: _Work, purpose: Purpose) -> tuple[tuple[str, ...], str]:
-        """The command line of a repetition, and the device's file for the model's outputs where they are asked for.
-
-        What watches the process costs time: the operator profile and the tool's memory thread run only where latency
-        is not measured.
-        """
-        assert self._binary is not None
-        profiling = purpose == "profile"
-        options = replace(work.case.options, profile=profiling, report_peak_memory=profiling)
-        operators = work.case.model.operator_count or 0
-        if profiling and self._binary.tool == "tflite" and operators > _PROFILING_BUFFER_DEFAULT // 2:
-            extra = (("max_profiling_buffer_entries", str(4 * operators)), *options.extra_flags)
-            options = replace(options, extra_flags=extra)
-        out = ""
-        if purpose == "outputs" and self._outputs is not None:
-            model = work.case.model
-            options, out = self._outputs.options(options, model, self._expected[model.sha256])
-        case = ToolCase(delegate=work.case.delegate, options=options)
-        return build_argv(case, binary=self._binary_path, graph=work.graph, tool=self._binary.tool), out
 
     def _cool_down(self) -> None:
         """Wait for a device that throttles, for a while; what it then measures is marked suspect."""

@@ -22,7 +22,7 @@ def accuracy(
     models: Annotated[list[str], typer.Argument(help="The .tflite files; `demo` is the small U-Net devbench ships.")],
     device: Annotated[list[str] | None, typer.Option("--device", "-d", help="As for `devbench run`.")] = None,
     delegate: Annotated[
-        list[str] | None, typer.Option("--delegate", "-D", help="Default: all that devbench knows.")
+        list[str] | None, typer.Option("--delegate", "-D", help="Default: cpu, xnnpack and gpu.")
     ] = None,
     inputs: Annotated[
         list[str] | None, typer.Option("--input", help="NAME=FILE.npy; may be given again. Default: generated.")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from devbench.bench.plan import Limits, Plan, make_cases
 from devbench.cli.output import console
 from devbench.errors import InputError
 from devbench.models.tflite_file import open_model
-from devbench.tool.case import Require, ToolOptions
+from devbench.tool.case import Delegate, Require, ToolOptions
 from devbench.tool.delegates import find_delegate, load_delegates
 from devbench.tool.flags import parse_extra_flag
 
@@ -54,7 +54,7 @@ def make_plan(given: RunInput) -> Plan:
     """
     known = load_delegates(given.delegates_file)
     names = _words(given.delegates)
-    delegates = [find_delegate(name, known) for name in names] if names else list(known.values())
+    delegates = [find_delegate(name, known) for name in names] if names else _defaults(known)
     options = ToolOptions(
         num_runs=given.num_runs,
         min_secs=given.min_secs,
@@ -88,6 +88,10 @@ def _precision(text: str | None) -> float | None:
     if not 0.01 <= value <= 100:
         raise InputError(f"--precision {text!r} is not a share of the latency", hint="for example --precision 2%")
     return value
+
+
+def _defaults(known: Mapping[str, Delegate]) -> list[Delegate]:
+    return [delegate for delegate in known.values() if delegate.default]
 
 
 def _output_check(given: RunInput) -> OutputCheck | None:

@@ -32,6 +32,22 @@ class ToolOptions:
 
 
 @dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a device must have for a delegate; empty fields ask for nothing.
+
+    Attributes:
+        abi, soc: regular expressions on the whole of the device's best ABI and of its SoC's name, case ignored.
+        min_sdk: Android's API level.
+        library: paths on the device of which one must exist.
+    """
+
+    abi: str = ""
+    soc: str = ""
+    min_sdk: int | None = None
+    library: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Delegate:
     """A delegate as data (a table of `delegates.toml`).
 
@@ -42,6 +58,11 @@ class Delegate:
         litert_flags: the same for LiteRT 2's tool; empty where that tool cannot do it.
         reported_as: names under which the tool reports it (`GPU`, `XNNPACK`); empty for the plain CPU, which needs no
             evidence. Compared without regard to case.
+        default: a run that names no delegate takes it.
+        files: files of this machine that it needs beside it on the device.
+        env: environment of the tool's process. Values of flags and environment may hold {cache}, {files} and {model}.
+        note: a sentence for people.
+        requires: what the device must have.
         require: "full" fails a job whose graph was only partly taken, "any" accepts a part.
     """
 
@@ -51,6 +72,11 @@ class Delegate:
     litert_flags: tuple[tuple[str, str], ...] = ()
     reported_as: tuple[str, ...] = ()
     require: Require = "any"
+    default: bool = False
+    files: tuple[str, ...] = ()
+    env: tuple[tuple[str, str], ...] = ()
+    note: str = ""
+    requires: Requirements = field(default_factory=Requirements)
 
 
 @dataclass(frozen=True, slots=True)

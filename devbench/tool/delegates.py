@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
-from devbench.tool.case import Delegate, Require
+from devbench.tool.case import Delegate, Require, Requirements
 from devbench.tool.flags import FLAG_NAME
+from devbench.tool.measurement import ToolName
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -18,7 +19,8 @@ else:
     import tomli as tomllib
 
 _SHIPPED = Path(__file__).with_name("delegates.toml")
-_KEYS = {"title", "flags", "litert_flags", "reported_as", "require"}
+_KEYS = {"title", "flags", "litert_flags", "reported_as", "require", "default", "files", "env", "note", "requires"}
+_REQUIRES_KEYS = {"abi", "soc", "min_sdk", "library"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}")
 _MOST_BYTES = 1 << 20
 
@@ -76,6 +78,11 @@ def _delegate(path: Path, name: str, table: Any) -> Delegate:
     reported = table.get("reported_as", [])
     if not isinstance(title, str) or not isinstance(reported, list) or not all(isinstance(n, str) for n in reported):
         raise InputError(f"{where}: title is text and reported_as a list of texts", hint="mend the entry")
+    files, note, default = table.get("files", []), table.get("note", ""), table.get("default", False)
+    if not isinstance(files, list) or not all(isinstance(f, str) for f in files):
+        raise InputError(f"{where}: files is not a list of texts", hint='for example files = ["libs/libQnnHtp.so"]')
+    if not isinstance(note, str) or not isinstance(default, bool):
+        raise InputError(f"{where}: note is text and default is true or false", hint="mend the entry")
     known_require: Require = require
     return Delegate(
         name=name,
@@ -84,7 +91,54 @@ def _delegate(path: Path, name: str, table: Any) -> Delegate:
         litert_flags=_flags(where, table.get("litert_flags", {})),
         reported_as=tuple(reported),
         require=known_require,
+        default=default,
+        files=tuple(str((path.parent / file).resolve()) for file in files),
+        env=_flags(where, table.get("env", {})),
+        note=note[:300],
+        requires=_requires(where, table.get("requires", {})),
     )
+
+
+def _requires(where: str, table: Any) -> Requirements:
+    if not isinstance(table, dict) or not set(table) <= _REQUIRES_KEYS:
+        raise InputError(f"{where}: requires is a table of {', '.join(sorted(_REQUIRES_KEYS))}", hint="mend the entry")
+    abi, soc, sdk = table.get("abi", ""), table.get("soc", ""), table.get("min_sdk")
+    library = table.get("library", [])
+    for name, pattern in (("abi", abi), ("soc", soc)):
+        try:
+            re.compile(pattern)
+        except (re.error, TypeError, RecursionError) as error:
+            raise InputError(f"{where}: requires.{name} is not a regular expression: {error}", hint="mend it") from None
+    if not (sdk is None or (isinstance(sdk, int) and not isinstance(sdk, bool))):
+        raise InputError(f"{where}: requires.min_sdk is not a whole number", hint="for example min_sdk = 29")
+    if not isinstance(library, list) or not all(isinstance(p, str) for p in library):
+        raise InputError(f"{where}: requires.library is not a list of paths", hint="mend the entry")
+    return Requirements(abi, soc, sdk, tuple(library))
+
+
+def unmet(delegate: Delegate, *, tool: ToolName, abi: str, soc: str, sdk: int | None) -> list[str]:
+    """Why the delegate cannot run on a device, in words; empty where nothing is known against it.
+
+    Args:
+        tool: which of the two tools the device would run.
+        abi, soc, sdk: of the device; unknown ones are not held against it.
+    """
+    needs = delegate.requires
+    reasons = []
+    if not (delegate.litert_flags if tool == "litert" else delegate.flags):
+        which = "LiteRT's" if tool == "litert" else "TensorFlow Lite's"
+        reasons.append(f"{which} benchmark_model has no flags for it")
+    if needs.abi and abi and not re.fullmatch(needs.abi, abi, re.IGNORECASE):
+        reasons.append(f"not for {abi}")
+    if needs.soc and soc and not re.fullmatch(needs.soc, soc, re.IGNORECASE):
+        reasons.append(f"not for the SoC {soc}")
+    if needs.min_sdk is not None and sdk is not None and sdk < needs.min_sdk:
+        reasons.append(f"needs Android API {needs.min_sdk}, the device has {sdk}")
+    used = " ".join(value for _, value in (*delegate.flags, *delegate.litert_flags, *delegate.env))
+    if "{files}" in used and not delegate.files:
+        reasons.append("needs files: copy its entry into a file of your own and add them")
+    missing = [file for file in delegate.files if not Path(file).is_file()]
+    return reasons + [f"{file} does not exist" for file in missing]
 
 
 def _flags(where: str, table: Any) -> tuple[tuple[str, str], ...]:

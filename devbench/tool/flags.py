@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from devbench.errors import InputError
 from devbench.tool.case import ToolCase, ToolOptions
@@ -19,7 +19,9 @@ _EXTRA = re.compile(rf"(?:--)?({FLAG_NAME})=(.*)", re.DOTALL)
 _OURS = frozenset({"graph", "help"})
 
 
-def build_argv(case: ToolCase, *, binary: str, graph: str, tool: ToolName) -> tuple[str, ...]:
+def build_argv(
+    case: ToolCase, *, binary: str, graph: str, tool: ToolName, places: Mapping[str, str] | None = None
+) -> tuple[str, ...]:
     """The command line of one process, unquoted.
 
     A delegate's flags come after the options and a user's further flags last: where a flag stands twice, the tool takes
@@ -29,6 +31,7 @@ def build_argv(case: ToolCase, *, binary: str, graph: str, tool: ToolName) -> tu
         case: delegate and options.
         binary, graph: paths on the device.
         tool: whose flags to use.
+        places: what {cache}, {files} and {model} stand for in the delegate's flags.
 
     Raises:
         InputError: LiteRT's tool has no flags for the delegate.
@@ -46,15 +49,25 @@ def build_argv(case: ToolCase, *, binary: str, graph: str, tool: ToolName) -> tu
                 f"LiteRT's benchmark_model has no flags for the delegate {delegate.name}",
                 hint="use TensorFlow Lite's benchmark_model, or add litert_flags to the delegate's entry",
             )
-        flags += delegate.litert_flags
+        flags += placed(delegate.litert_flags, places)
     else:
-        flags += delegate.flags
+        flags += placed(delegate.flags, places)
     return (binary, *(f"--{name}={value}" for name, value in [*flags, *case.options.extra_flags]))
 
 
-def command_line(argv: Sequence[str]) -> str:
-    """The words quoted for a POSIX shell, so that none of them means anything to it."""
-    return shlex.join(argv)
+def command_line(argv: Sequence[str], env: Sequence[tuple[str, str]] = ()) -> str:
+    """The words quoted for a POSIX shell, so that none of them means anything to it, behind their environment."""
+    return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in env), shlex.join(argv)])
+
+
+def placed(pairs: Sequence[tuple[str, str]], places: Mapping[str, str] | None) -> list[tuple[str, str]]:
+    """The pairs with {cache}, {files} and {model} in their values replaced."""
+    found = []
+    for name, value in pairs:
+        for key, place in (places or {}).items():
+            value = value.replace(f"{{{key}}}", place)
+        found.append((name, value))
+    return found
 
 
 def parse_extra_flag(text: str) -> tuple[str, str]:

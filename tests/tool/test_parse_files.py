@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from devbench.errors import InputError
 from devbench.tool.parse import parse_bytes, parse_file, to_json
+from devbench.tool.parse.proto import _message_class
 
 LOGS = Path(__file__).parent / "logs"
 CPU = (LOGS / "2.14-cpu.txt").read_bytes()
@@ -42,9 +43,7 @@ def test_gzip_is_read_also_where_it_is_cut() -> None:
 
 
 def test_a_protobuf_profile_is_read() -> None:
-    from ai_edge_litert import profiling_info_pb2 as pb
-
-    message = pb.BenchmarkProfilingData(model_name="m.tflite")
+    message = _message_class("profiling_info_pb2", "BenchmarkProfilingData")(model_name="m.tflite")
     graph = message.runtime_profile.subgraph_profiles.add(subgraph_index=0)
     for order, (kind, name, avg_us, times) in enumerate(
         [("CONV_2D", "[conv]:0", 3000, 1), ("TfLiteXNNPackDelegate", "[part]:7", 500, 2)]
@@ -65,9 +64,7 @@ def test_a_protobuf_profile_is_read() -> None:
 
 
 def test_the_runtime_s_graph_tells_what_was_delegated() -> None:
-    from ai_edge_litert import model_runtime_info_pb2 as pb
-
-    message = pb.ModelRuntimeDetails(model_name="m.tflite")
+    message = _message_class("model_runtime_info_pb2", "ModelRuntimeDetails")(model_name="m.tflite")
     graph = message.subgraphs.add(subgraph_id=0)
     for number in range(4):
         graph.nodes.add(id=number, name="CONV_2D", type="CONV_2D")
@@ -126,3 +123,24 @@ def test_garbage_behind_a_cut_raises_nothing(end: int, rest: bytes) -> None:
 def test_a_file_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot read"):
         parse_file(tmp_path / "none.txt")
+
+
+def test_profiles_are_read_also_after_tensorflow_was_imported() -> None:
+    """TensorFlow brings the same messages; whoever comes second must not break the other."""
+    import importlib.util
+    import subprocess
+    import sys
+
+    if importlib.util.find_spec("tensorflow") is None:
+        pytest.skip("TensorFlow is not installed (extra `models`)")
+    code = (
+        "import tensorflow.lite.python.lite\n"
+        "from devbench.tool.parse import parse_bytes\n"
+        "from devbench.tool.parse.proto import _message_class\n"
+        "m = _message_class('profiling_info_pb2', 'BenchmarkProfilingData')(model_name='m.tflite')\n"
+        "op = m.runtime_profile.subgraph_profiles.add().per_op_profiles.add(node_type='ADD')\n"
+        "op.inference_microseconds.avg = 5\n"
+        "print(parse_bytes(m.SerializeToString()).profile_runs.ops[0].type)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=110, check=True)
+    assert done.stdout.strip() == "ADD"

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Iterable
 from typing import Any
 
@@ -29,9 +30,8 @@ def parse_proto(data: bytes) -> Measurement | None:
 
 
 def _profiling(data: bytes) -> Measurement | None:
-    from ai_edge_litert import profiling_info_pb2
-
-    message = _parsed(profiling_info_pb2.BenchmarkProfilingData, data)
+    kind = _message_class("profiling_info_pb2", "BenchmarkProfilingData")
+    message = _parsed(kind, data) if kind is not None else None
     if message is None:
         return None
     init = _profile(message.init_profile) if message.HasField("init_profile") else None
@@ -105,9 +105,8 @@ def _by_type(rows: list[OpRow]) -> tuple[OpTypeRow, ...]:
 
 def _runtime(data: bytes) -> Measurement | None:
     """The graph after delegation: which delegate's node replaced which of the model's nodes."""
-    from ai_edge_litert import model_runtime_info_pb2
-
-    message = _parsed(model_runtime_info_pb2.ModelRuntimeDetails, data)
+    kind = _message_class("model_runtime_info_pb2", "ModelRuntimeDetails")
+    message = _parsed(kind, data) if kind is not None else None
     if message is None or not message.subgraphs:
         return None
     taken: dict[str, list[int]] = {}
@@ -202,6 +201,25 @@ def _result_class() -> Any:
     pool = descriptor_pool.DescriptorPool()
     pool.Add(file)
     return message_factory.GetMessageClass(pool.FindMessageTypeByName("devbench.Result"))
+
+
+@functools.lru_cache(maxsize=8)
+def _message_class(module: str, name: str) -> Any | None:
+    """A class of `tflite.profiling`; `None` where it cannot be had.
+
+    TensorFlow registers the same messages under other files: where it was imported first, the wheel's modules refuse to
+    load, and TensorFlow's are taken.
+    """
+    try:
+        return getattr(importlib.import_module(f"ai_edge_litert.{module}"), name)
+    except (ImportError, TypeError, AttributeError):
+        from google.protobuf import descriptor_pool, message_factory
+
+        try:
+            found = descriptor_pool.Default().FindMessageTypeByName(f"tflite.profiling.{name}")
+        except KeyError:
+            return None
+        return message_factory.GetMessageClass(found)
 
 
 def _parsed(kind: Any, data: bytes) -> Any | None:

@@ -1,0 +1,105 @@
+"""The command line of each repetition on one device, and the files that its delegate needs there; knows no store."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbench.tool.case import ToolCase
+from devbench.tool.flags import build_argv, placed
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.bench.outputs import DeviceOutputs, Expected
+    from devbench.bench.plan import Case
+    from devbench.device.depot import Depot
+    from devbench.results.records import Purpose
+    from devbench.tool.binaries import Binary
+
+# The tool's profiling buffer holds 1,024 events unless told otherwise; a graph with more operators would lose some.
+_PROFILING_BUFFER_DEFAULT = 1024
+_TIMEOUT_S = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """Words and environment of one process, and the device's file for the model's outputs where they are asked for."""
+
+    argv: tuple[str, ...]
+    env: tuple[tuple[str, str], ...] = ()
+    out: str = ""
+
+
+class Commands:
+    """Makes commands for one device.
+
+    Args:
+        device, depot: where files go.
+        root: the folder of everything on the device.
+        binary: the tool; `binary_path` is where it lies there.
+    """
+
+    def __init__(self, device: Device, depot: Depot, root: str, binary: Binary, binary_path: str) -> None:
+        self._device = device
+        self._depot = depot
+        self._root = root
+        self._binary = binary
+        self._binary_path = binary_path
+
+    def prepare(self, case: Case) -> None:
+        """Bring a delegate's libraries, under their own names in a folder of theirs, and make its cache's folder."""
+        delegate, places = case.delegate, self._places(case)
+        used = " ".join(value for _, value in (*delegate.flags, *delegate.litert_flags, *delegate.env))
+        commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if "{cache}" in used else []
+        if delegate.files:
+            folder = shlex.quote(places["files"])
+            commands.append(f"mkdir -p {folder}")
+            for file in map(Path, delegate.files):
+                stored = self._depot.ensure(file, mode=0o755).remote
+                commands.append(f"ln -sf {shlex.quote(stored)} {folder}/{shlex.quote(file.name)}")
+        if commands:
+            doing = f"preparing {delegate.name}"
+            self._device.shell("\n".join(commands), timeout_s=_TIMEOUT_S, check=True, doing=doing)
+
+    def build(
+        self, case: Case, purpose: Purpose, graph: str, outputs: tuple[DeviceOutputs, Expected] | None = None
+    ) -> Command:
+        """The command of a repetition.
+
+        What watches the process costs time: the operator profile and the tool's memory thread run only where latency
+        is not measured.
+        """
+        profiling = purpose == "profile"
+        options = replace(case.options, profile=profiling, report_peak_memory=profiling)
+        operators = case.model.operator_count or 0
+        if profiling and self._binary.tool == "tflite" and operators > _PROFILING_BUFFER_DEFAULT // 2:
+            extra = (("max_profiling_buffer_entries", str(4 * operators)), *options.extra_flags)
+            options = replace(options, extra_flags=extra)
+        out = ""
+        if purpose == "outputs" and outputs is not None:
+            check, expected = outputs
+            options, out = check.options(options, case.model, expected)
+        places = self._places(case)
+        argv = build_argv(
+            ToolCase(delegate=case.delegate, options=options),
+            binary=self._binary_path,
+            graph=graph,
+            tool=self._binary.tool,
+            places=places,
+        )
+        return Command(argv, tuple(placed(case.delegate.env, places)), out)
+
+    def _places(self, case: Case) -> Mapping[str, str]:
+        """Folders on the device that a delegate's flags and environment may name.
+
+        Caches belong to model, tool and delegate together: a weight cache does not notice that one of them changed.
+        """
+        key = f"{case.model.sha256[:16]}-{self._binary.sha256[:16]}-{case.delegate.name}"
+        return {
+            "cache": f"{self._root}/cache/{key}",
+            "files": f"{self._root}/files/{case.delegate.name}",
+            "model": case.model.sha256[:32],
+        }

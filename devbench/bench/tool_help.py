@@ -1,0 +1,40 @@
+"""A binary's flags, asked on the device and remembered by the binary's hash: its help is the same everywhere."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+from typing import TYPE_CHECKING
+
+from devbench.device.depot import Depot
+from devbench.paths import cache_dir
+from devbench.tool.help import flags_of_help
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.tool.binaries import Binary
+
+_TIMEOUT_S = 20.0
+
+
+def read_flags(device: Device, binary: Binary) -> frozenset[str]:
+    """The flags that the binary takes; empty where its help does not say.
+
+    Raises:
+        DeviceLost and the errors of an unfit device.
+    """
+    # The virtual device's tool has flags by what the machine can do, not by its bytes.
+    memory = cache_dir() / f"flags-{binary.sha256[:32]}.json" if binary.abi != "virtual" else None
+    if memory is not None:
+        with contextlib.suppress(OSError, ValueError):
+            return frozenset(str(name) for name in json.loads(memory.read_text("utf-8")))
+    remote = Depot(device).ensure(binary.path, sha256=binary.sha256, mode=0o755).remote
+    done = device.shell(
+        f"{shlex.quote(remote)} --help", timeout_s=_TIMEOUT_S, doing=f"asking {binary.name} for its flags"
+    )
+    flags = flags_of_help((done.stdout + b"\n" + done.stderr).decode("utf-8", "replace"))
+    if memory is not None and flags:
+        with contextlib.suppress(OSError):
+            memory.write_text(json.dumps(sorted(flags)), "utf-8")
+    return flags

@@ -1,0 +1,96 @@
+"""`devbench delegates`: which delegates there are, and which of them a device can run."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.tool.case import Delegate
+
+_EPILOG = (
+    "Examples:\n\n  devbench delegates\n\n  devbench delegates --device R5CT1234ABC\n\n"
+    "  devbench delegates --delegates-file mine.toml --json"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("delegates", epilog=_EPILOG, rich_help_panel="Prepare")(delegates)
+
+
+def delegates(
+    device: Annotated[
+        list[str] | None, typer.Option("--device", "-d", help="Say which of them this device can run.")
+    ] = None,
+    delegates_file: Annotated[Path | None, typer.Option(help="A TOML file with delegates of your own.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the delegates, and with --device which of them can run there and, if not, why."""
+    from devbench.bench.targets import open_targets
+    from devbench.tool.delegates import load_delegates
+
+    known = load_delegates(delegates_file)
+    if not device:
+        _show(known, None, as_json)
+        return
+    with open_targets(device) as devices:
+        for found in devices:
+            _show(known, _verdicts(found, known), as_json, found.serial)
+
+
+def _verdicts(device: Device, known: dict[str, Delegate]) -> dict[str, list[str]]:
+    """Why each delegate cannot run on the device; empty where nothing speaks against it."""
+    from devbench.bench.tool_help import read_flags
+    from devbench.device.facts import read_facts
+    from devbench.tool.binaries import choose
+    from devbench.tool.delegates import unmet
+    from devbench.tool.help import missing_flags
+
+    facts = read_facts(device)
+    binary = choose(facts.abis)
+    flags = read_flags(device, binary)
+    reasons = {}
+    for name, delegate in known.items():
+        found = unmet(delegate, tool=binary.tool, abi=facts.abis[0] if facts.abis else "", soc=facts.soc, sdk=facts.sdk)
+        missing = missing_flags(delegate, binary.tool, flags)
+        if missing:
+            found.append(f"{binary.name} has no flag {', '.join(missing)}")
+        libraries = delegate.requires.library
+        if libraries and not any(device.stat(path) for path in libraries):
+            found.append(f"the device has none of {', '.join(libraries)}")
+        reasons[name] = found
+    return reasons
+
+
+def _show(known: dict[str, Delegate], reasons: dict[str, list[str]] | None, as_json: bool, serial: str = "") -> None:
+    if as_json:
+        import json
+        from dataclasses import asdict
+
+        rows = [
+            {**asdict(delegate), "reasons": None if reasons is None else reasons[name]}
+            for name, delegate in known.items()
+        ]
+        typer.echo(json.dumps({"serial": serial or None, "delegates": rows}, indent=2))
+        return
+    from rich.table import Table
+
+    from devbench.cli.output import console, plain
+
+    table = Table(box=None, pad_edge=False, header_style="bold", title=plain(serial) or None, title_justify="left")
+    table.add_column("delegate", no_wrap=True)
+    table.add_column("title")
+    if reasons is not None:
+        table.add_column("here", no_wrap=True)
+    table.add_column("note" if reasons is None else "why not, or what to know", overflow="fold")
+    for name, delegate in known.items():
+        cells = [plain(name) + (" [dim](default)[/dim]" if delegate.default else ""), plain(delegate.title)]
+        if reasons is not None:
+            cells.append("[red]no[/red]" if reasons[name] else "[green]yes[/green]")
+        why = "; ".join(reasons[name]) if reasons is not None else ""
+        table.add_row(*cells, plain(why or delegate.note, 300))
+    console().print(table)

@@ -1,0 +1,94 @@
+"""Delegates on devices: which can run there, and a delegate of a user's own with files, cache and environment."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devbench.results.store import Store
+from tests.conftest import DATA, BenchPhone
+
+CNN = DATA / "small_cnn.tflite"
+SHORT = [
+    "-r",
+    "2",
+    "--no-profile",
+    "--no-report",
+    "--num-runs",
+    "3",
+    "--min-secs",
+    "0",
+    "--warmup-min-secs",
+    "0",
+    "--suspect-retries",
+    "0",
+]
+
+
+def devbench(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "devbench.cli.app", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+
+def test_a_virtual_device_says_which_delegates_it_has(adb_server_port: int) -> None:
+    listed = json.loads(devbench("delegates", "-d", "virtual", "--json").stdout)
+    reasons = {row["name"]: row["reasons"] for row in listed["delegates"]}
+    assert reasons["cpu"] == []
+    assert reasons["xnnpack"] == []
+    assert reasons["nnapi"] == ["virtual has no flag use_nnapi"]
+    assert "nnapi" in devbench("delegates").stdout
+
+
+def test_files_cache_and_environment_reach_the_tool(tmp_path: Path, adb_server_port: int) -> None:
+    (tmp_path / "data file.txt").write_text("hello")
+    (tmp_path / "mine.toml").write_text(
+        '[mine]\nflags = { a = "{cache}/x", b = "{files}/data file.txt" }\nfiles = ["data file.txt"]\nenv = { WORD = "{model}" }\n'
+    )
+    tool = tmp_path / "benchmark_model"
+    tool.write_text(
+        '#!/bin/sh\n# devbench-virtual\nfor a in "$@"; do case $a in --a=*) : > "${a#*=}" && echo cache-ok;; --b=*) cat "${a#*=}";; esac; done\n'
+        'echo " word=$WORD"; echo "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 5"\n'
+    )
+    tool.chmod(0o755)
+    done = devbench(
+        "run", CNN, "-d", "virtual", "-D", "mine", "--delegates-file", tmp_path / "mine.toml", "--binary", tool, *SHORT
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with Store() as store:
+        view = store.run("latest")
+        raw = store.read_raw(view.jobs[0].repetitions[0].raw_path).decode()
+    assert "cache-ok" in raw
+    assert "hello" in raw
+    assert f"word={view.jobs[0].job.model.sha256[:32]}" in raw
+
+
+@pytest.mark.bench_phone
+def test_the_stock_tool_s_own_help_decides_on_a_bench_phone(bench_phone: BenchPhone) -> None:
+    devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1")
+    listed = json.loads(devbench("delegates", "-d", bench_phone.serial, "--json").stdout)
+    reasons = {row["name"]: row["reasons"] for row in listed["delegates"]}
+    assert [name for name, said in reasons.items() if not said] == [
+        "cpu", "xnnpack", "gpu", "gpu-fp32", "gpu-cl", "gpu-gl", "gpu-sustained", "gpu-cached",
+    ]  # fmt: skip
+    assert reasons["nnapi"] == ["tflite-2.14.1-x86_64 has no flag use_nnapi"]
+
+
+@pytest.mark.bench_phone
+def test_gpu_variants_run_and_a_backend_that_is_not_there_gives_no_number(bench_phone: BenchPhone) -> None:
+    devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1")
+    done = devbench("run", CNN, "-d", bench_phone.serial, "-D", "gpu-fp32,gpu-cached,gpu-gl,nnapi", *SHORT)
+    assert done.returncode == 1
+    with Store() as store:
+        of = {job.job.delegate: job.repetitions for job in store.run("latest").jobs}
+    assert [r.status for r in of["gpu-fp32"]] == ["ok", "ok"]
+    cold, warm = of["gpu-cached"]
+    assert cold.init_us is not None
+    assert warm.init_us is not None
+    assert warm.init_us < cold.init_us, "its kernels are loaded, not compiled"
+    assert [r.failure_kind for r in of["gpu-gl"]] == ["delegate_not_applied"]
+    assert [r.failure_kind for r in of["nnapi"]] == ["unknown_flag"]
+    assert of["nnapi"][0].latency_avg_us is None

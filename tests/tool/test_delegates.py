@@ -1,0 +1,87 @@
+"""Delegates as data: what each needs, what a device or a binary lacks for it, and its files, caches and environment."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from devbench.errors import InputError
+from devbench.tool.case import Delegate, ToolCase
+from devbench.tool.delegates import load_delegates, unmet
+from devbench.tool.flags import build_argv, command_line, placed
+from devbench.tool.help import flags_of_help, missing_flags
+
+KNOWN = load_delegates()
+HELP = (Path(__file__).parent / "logs" / "2.14-badbool.txt").read_text()
+
+
+def test_a_run_takes_three_delegates_by_default() -> None:
+    assert [name for name, delegate in KNOWN.items() if delegate.default] == ["cpu", "xnnpack", "gpu"]
+
+
+def test_the_stock_tool_s_help_tells_its_flags() -> None:
+    flags = flags_of_help(HELP)
+    assert {"num_runs", "use_gpu", "use_xnnpack", "gpu_backend"} <= flags
+    assert "use_nnapi" not in flags
+    assert missing_flags(KNOWN["nnapi"], "tflite", flags) == ["use_nnapi"]
+    assert missing_flags(KNOWN["gpu-fp32"], "tflite", flags) == []
+    assert missing_flags(KNOWN["nnapi"], "tflite", flags_of_help("no help")) == [], "nothing is known then"
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "reason"),
+    [
+        ("nnapi", {"sdk": 26}, "needs Android API 27, the device has 26"),
+        ("hexagon", {"abi": "x86_64"}, "not for x86_64"),
+        ("hexagon", {"soc": "Google Tensor G3"}, "not for the SoC Google Tensor G3"),
+        ("hexagon", {}, "needs files"),
+        ("npu-qualcomm", {}, "TensorFlow Lite's benchmark_model has no flags for it"),
+    ],
+)
+def test_what_a_device_lacks_is_said(name: str, device: dict[str, object], reason: str) -> None:
+    described = {"tool": "tflite", "abi": "arm64-v8a", "soc": "Qualcomm SM8550", "sdk": 34, **device}
+    assert any(reason in said for said in unmet(KNOWN[name], **described))  # type: ignore[arg-type]
+
+
+def test_what_is_not_known_is_not_held_against_a_device() -> None:
+    assert unmet(KNOWN["nnapi"], tool="tflite", abi="", soc="", sdk=None) == []
+
+
+def test_a_user_s_delegate_brings_its_files_and_environment(tmp_path: Path) -> None:
+    (tmp_path / "lib.so").write_bytes(b"x")
+    file = tmp_path / "mine.toml"
+    file.write_text(
+        '[qnn]\nflags = { external_delegate_path = "{files}/lib.so", external_delegate_options = "a:b;c:d" }\n'
+        'files = ["lib.so", "gone.so"]\nenv = { LD_LIBRARY_PATH = "{files}" }\nreported_as = ["EXTERNAL"]\n'
+    )
+    delegate = load_delegates(file)["qnn"]
+    assert unmet(delegate, tool="tflite", abi="arm64-v8a", soc="", sdk=34) == [f"{tmp_path / 'gone.so'} does not exist"]
+    places = {"files": "/d/files/q n", "cache": "/d/cache", "model": "ab"}
+    argv = build_argv(ToolCase(delegate), binary="/b", graph="/g", tool="tflite", places=places)
+    assert "--external_delegate_path=/d/files/q n/lib.so" in argv
+    line = command_line(("/b",), placed(delegate.env, places))
+    assert line == "LD_LIBRARY_PATH='/d/files/q n' /b"
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("[a.requires]\nsoc = '('", "requires.soc is not a regular expression"),
+        ("[a.requires]\nmin_sdk = 'x'", "min_sdk is not a whole number"),
+        ("[a.requires]\ncolour = 'red'", "requires is a table of"),
+        ("[a]\nfiles = 'x'", "files is not a list"),
+        ("[a]\ndefault = 1", "default is true or false"),
+    ],
+)
+def test_a_bad_entry_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:
+    file = tmp_path / "bad.toml"
+    file.write_text(text)
+    with pytest.raises(InputError, match=words):
+        load_delegates(file)
+
+
+def test_every_shipped_entry_has_flags_for_one_of_the_tools() -> None:
+    for delegate in KNOWN.values():
+        assert isinstance(delegate, Delegate)
+        assert delegate.flags or delegate.litert_flags
