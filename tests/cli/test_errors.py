@@ -97,10 +97,11 @@ def test_an_adb_server_elsewhere_that_is_not_there_is_exit_code_3() -> None:
     one_line(done, 3, "127.0.0.99:9")
 
 
-def test_parse_tells_by_its_exit_code_how_the_run_went(tmp_path: Path) -> None:
+def test_parse_tells_by_its_exit_code_how_the_run_went_where_that_is_asked(tmp_path: Path) -> None:
     logs = Path(__file__).parents[1] / "tool" / "logs"
-    assert devbench("parse", str(logs / "2.14-cpu.txt")).returncode == 0
-    assert devbench("parse", str(logs / "2.14-crash.txt"), "--json").returncode == 1
+    assert devbench("parse", str(logs / "2.14-cpu.txt"), "--check").returncode == 0
+    assert devbench("parse", str(logs / "2.14-crash.txt"), "--json").returncode == 0
+    assert devbench("parse", str(logs / "2.14-crash.txt"), "--check").returncode == 1
 
 
 @pytest.mark.parametrize(
