@@ -8,7 +8,6 @@ devices that it is for by patterns on their facts; knows no connection, no model
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,17 +16,12 @@ from typing import Any
 from devbench.device.facts import READ_PROPERTIES, DeviceFacts
 from devbench.errors import InputError
 from devbench.paths import data_dir, shipped
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
+from devbench.tomlfile import read_toml
 
 _FACTS = ("manufacturer", "model", "device", "soc_manufacturer", "soc_model", "board", "android", "fingerprint", "key")
 _KEYS = {"name", "title", "virtual", "match", "soc", "gpu", "clusters", "notes", "sources"}
 _CLUSTER_KEYS = {"core", "count"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_MOST_BYTES = 1 << 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,14 +98,7 @@ def read_profile(path: Path) -> DeviceProfile:
     Raises:
         InputError: names the file and the key.
     """
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"device profile {path}: larger than {_MOST_BYTES} bytes", hint="is it a profile?")
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"device profile {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"device profile {path}: not TOML: {error}", hint="docs/devices.md shows a profile") from None
+    values = read_toml(path, f"device profile {path}", "docs/devices.md shows a profile")
     return _Reader(path, values).profile()
 
 

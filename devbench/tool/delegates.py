@@ -3,26 +3,20 @@
 from __future__ import annotations
 
 import re
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
+from devbench.tomlfile import read_toml
 from devbench.tool.case import Delegate, Require, Requirements
 from devbench.tool.flags import FLAG_NAME
 from devbench.tool.measurement import ToolName
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 _SHIPPED = Path(__file__).with_name("delegates.toml")
 _KEYS = {"title", "flags", "litert_flags", "reported_as", "require", "default", "files", "env", "note", "requires"}
 _REQUIRES_KEYS = {"abi", "soc", "min_sdk", "library"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}")
-_MOST_BYTES = 1 << 20
 
 
 def load_delegates(extra: Path | None = None) -> dict[str, Delegate]:
@@ -51,14 +45,7 @@ def find_delegate(name: str, known: Mapping[str, Delegate]) -> Delegate:
 
 
 def _read(path: Path) -> dict[str, Delegate]:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path} is larger than {_MOST_BYTES >> 20} MiB", hint="is it a file of delegates?")
-        tables = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not TOML: {error}", hint="mend the file") from None
+    tables = read_toml(path)
     return {name: _delegate(path, name, table) for name, table in tables.items()}
 
 

@@ -5,19 +5,14 @@ from __future__ import annotations
 import mmap
 import re
 import struct
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
 from devbench.paths import data_dir, shipped
+from devbench.tomlfile import read_toml
 from devbench.tool.measurement import ToolName
-
-if sys.version_info >= (3, 11):
-    import tomllib
-else:
-    import tomli as tomllib
 
 VIRTUAL_ABI = "virtual"
 _VIRTUAL_MARK = b"devbench-virtual"
@@ -27,7 +22,6 @@ _ELF = b"\x7fELF"
 # A flag that only one of the two tools has, as the text that its help prints.
 _TFLITE_MARK, _LITERT_MARK = b"enable_op_profiling", b"compiler_plugin_library_path"
 _KEYS = {"name", "tool", "version", "abi", "flavour", "url", "sha256"}
-_MOST_BYTES = 1 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,14 +92,7 @@ def _known(path: Path, abi: str) -> str:
 
 
 def _read(path: Path) -> list[Offer]:
-    try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path} is larger than {_MOST_BYTES >> 20} MiB", hint="is it a manifest?")
-        values = tomllib.loads(path.read_text("utf-8"))
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"{path} is not TOML: {error}", hint="mend the file") from None
+    values = read_toml(path)
     entries = values.get("binary", [])
     if not isinstance(entries, list):
         raise InputError(f"{path}: binary is not a list", hint="write [[binary]] above each entry")
