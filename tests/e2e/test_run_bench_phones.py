@@ -190,3 +190,47 @@ def test_devices_and_doctor_know_the_bench_phone(bench_phone: BenchPhone) -> Non
     checked = devbench("doctor")
     assert checked.returncode == 0, checked.stdout
     assert "tflite-2.14.1-x86_64" in checked.stdout
+
+
+def _tool_processes(phone: BenchPhone) -> list[str]:
+    """Process ids of the tool on the phone: its working directory is the tool's folder."""
+    from devbench.adb.server import AdbServer
+
+    script = 'for p in /proc/[0-9]*; do [ "$p/cwd" -ef /data/local/tmp/devbench/work ] && echo ${p##*/}; done; true'
+    done = AdbServer().device(phone.serial).shell(script, timeout_s=10)
+    return done.stdout.decode().split()
+
+
+def _start_long_run(phone: BenchPhone) -> subprocess.Popen[str]:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "devbench.cli.app", "run", str(TINY), "-d", phone.serial, "-D", "cpu", "--min-secs", "60",
+         "-r", "1", "--no-profile", "--no-report"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and not _tool_processes(phone):
+        time.sleep(0.1)
+    assert _tool_processes(phone)
+    return process
+
+
+def test_ctrl_c_ends_the_process_on_the_phone(bench_phone: BenchPhone) -> None:
+    import signal
+
+    process = _start_long_run(bench_phone)
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert _tool_processes(bench_phone) == []
+
+
+def test_what_a_run_that_was_killed_left_behind_is_ended_by_the_next(bench_phone: BenchPhone) -> None:
+    process = _start_long_run(bench_phone)
+    process.kill()
+    process.communicate(timeout=20)
+    left = _tool_processes(bench_phone)
+    done = devbench(
+        "run", TINY, "-d", bench_phone.serial, "-D", "cpu", "-r", "1", "--no-profile", *SHORT, "--no-report"
+    )
+    assert done.returncode == 0, done.stderr
+    assert not set(_tool_processes(bench_phone)) & set(left)
