@@ -34,5 +34,6 @@ def read_toml(path: Path, title: str = "", hint: str = "mend the file") -> dict[
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}", hint="check the path") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:
+        # Also what Python's own limits refuse, such as a number of thousands of digits.
         raise InputError(f"{name}: not TOML: {error}", hint=hint) from None

@@ -231,6 +231,13 @@ class AdbServer:
             raise ServerUnavailable(self.endpoint.host, self.endpoint.port, str(error)) from None
 
 
+def _detail(words: list[str]) -> str:
+    """What the server says about a state, without the pairs that follow it."""
+    start = 3 if words[1:3] == ["no", "permissions"] else 2
+    pairs = ("usb:", "product:", "model:", "device:", "transport_id:")
+    return " ".join(word for word in words[start:] if not word.startswith(pairs))
+
+
 def parse_device_list(text: str) -> list[DeviceEntry]:
     """The server's long list: a line per device, serial, state and `key:value` words."""
     entries = []
@@ -249,7 +256,7 @@ def parse_device_list(text: str) -> list[DeviceEntry]:
                 model=pairs.get("model", "").replace("_", " "),
                 device=pairs.get("device", ""),
                 transport_id=int(number) if number.isdigit() else None,
-                detail=" ".join(words[2:]) if words[1] != "device" else "",
+                detail=_detail(words) if words[1] != "device" else "",
             )
         )
     return entries

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.bench.plan import Plan
     from devbench.bench.runner import RunOutcome
+    from devbench.cli.run_input import RunInput
     from devbench.results.store import RunView, Store
 
 _EPILOG = (
@@ -44,7 +45,13 @@ def register(app: typer.Typer) -> None:
 
 
 def run(
-    models: Annotated[list[str], typer.Argument(help="The .tflite files; `demo` is the small U-Net devbench ships.")],
+    context: typer.Context,
+    models: Annotated[
+        list[str] | None, typer.Argument(help="The .tflite files; `demo` is the small U-Net devbench ships.")
+    ] = None,
+    suite: Annotated[
+        Path | None, typer.Option("--suite", help="A TOML file that says what to measure (docs/suites.md).")
+    ] = None,
     device: Annotated[
         list[str] | None,
         typer.Option(
@@ -133,10 +140,11 @@ def run(
     """
     from devbench.bench.targets import open_targets
     from devbench.cli.run_input import RunInput, make_plan, parse_labels, virtual_without_gpu
+    from devbench.errors import InputError
     from devbench.results.store import Store
 
     given = RunInput(
-        models=tuple(models),
+        models=tuple(models or ()),
         delegates=tuple(delegate or ()),
         threads=threads,
         repetitions=repetitions,
@@ -160,12 +168,39 @@ def run(
         min_snr_db=min_snr,
     )
     labels = parse_labels(label or [])
+    if suite is not None:
+        given, labels, device = _from_suite(suite, labels, device, context)
+    elif not models:
+        raise InputError("no model to measure", hint="devbench run MODEL.tflite, or --suite FILE")
     _check_writable(json_file, csv_file)
     plan = make_plan(given)
     with Store(store_url) as store, open_targets(device or [], fault) as devices:
-        plan = virtual_without_gpu(plan, device or [], chosen=bool(delegate))
+        plan = virtual_without_gpu(plan, device or [], chosen=bool(given.delegates))
         outcome = measure(plan, devices, store, labels, quiet=quiet)
         show_outcome(outcome, store, json_file, csv_file, report, out)
+
+
+# What a suite does not set: where to run, what to keep beside it, where the results go.
+_BESIDE_A_SUITE = frozenset(
+    {"suite", "device", "label", "json_file", "csv_file", "report", "out", "store_url", "quiet", "fault"}
+)
+
+
+def _from_suite(
+    file: Path, labels: dict[str, str], device: list[str] | None, context: typer.Context
+) -> tuple[RunInput, dict[str, str], list[str]]:
+    """Options, labels and devices of a suite; devices and labels of the command line count for more."""
+    from devbench.bench.suite import read_suite
+    from devbench.cli.suite import suite_input
+    from devbench.errors import InputError
+
+    for name in context.params:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE" and name not in _BESIDE_A_SUITE:
+            shown = "models" if name == "models" else f"--{name.replace('_', '-')}"
+            raise InputError(f"{shown} beside --suite", hint="a suite says what to measure: write it there")
+    suite = read_suite(file)
+    return suite_input(suite), {**suite.labels, **labels}, device or list(suite.devices)
 
 
 def measure(plan: Plan, devices: list[Device], store: Store, labels: dict[str, str], *, quiet: bool) -> RunOutcome:

@@ -153,7 +153,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
         serial=serial,
         manufacturer=_first(props, "ro.product.manufacturer", "ro.product.vendor.manufacturer", "ro.product.brand"),
         model=_first(props, "ro.product.model", "ro.product.vendor.model", "ro.product.name"),
-        market_name=next((value for name, value in props.items() if re.search(r"market(ing)?_?name$", name)), ""),
+        market_name=_first(props, *(name for name in props if re.search(r"market(ing)?_?name$", name))),
         device=_first(props, "ro.product.device", "ro.product.vendor.device"),
         soc_manufacturer=_first(props, "ro.soc.manufacturer"),
         soc_model=_first(props, "ro.soc.model", "ro.chipname", "ro.hardware.chipname"),

@@ -6,6 +6,7 @@ about it. Knows no model and no run.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Mapping, Sequence
@@ -125,13 +126,16 @@ def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile
 
 
 def _halves(text: str) -> tuple[str, str]:
-    """Facts and conditions; each opens with a line of its own, the second is the last of these."""
-    cut = text.rfind("@@devbench:")
-    return text[: max(0, cut)], text[max(0, cut) :]
+    """Facts and conditions, cut where the facts end by their own word, which nothing on the device can know before."""
+    opening = re.search(r"^@@devbench:([0-9A-Za-z-]{1,64})[ \t\r]*$", text, re.MULTILINE)
+    end = text.find(f"\n@@{opening.group(1)}:end", opening.end()) if opening else -1
+    return (text, "") if end < 0 else (text[:end], text[end:])
 
 
 def _silent(entry: DeviceEntry, timeout_s: float) -> DeviceOverview:
     if entry.state == READY:
-        return DeviceOverview(entry, problem=f"no answer within {timeout_s:g} s", advice=_ADVICE["offline"])
+        return DeviceOverview(
+            entry, problem=f"no answer within {timeout_s:g} s", advice=advice("offline", entry.serial)
+        )
     detail = f" {clean(entry.detail)}" if entry.detail and entry.state == "no permissions" else ""
     return DeviceOverview(entry, problem=f"{entry.state}{detail}", advice=advice(entry.state, entry.serial))

@@ -154,7 +154,7 @@ class _Reader:
                 raise self._wrong(f"match.{key}", "is not a text")
             try:
                 patterns[key] = re.compile(text, re.IGNORECASE)
-            except (re.error, RecursionError, OverflowError) as error:
+            except (re.error, ValueError, RecursionError, OverflowError) as error:
                 raise self._wrong(f"match.{key}", f"is not a regular expression: {error}") from None
         return patterns
 

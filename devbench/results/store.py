@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timezone
 from pathlib import Path
+from statistics import median
 from types import TracebackType
 from typing import Any
 
@@ -226,6 +227,20 @@ class Store:
             order = sa.desc(schema.runs.c.started_utc)
             found = connection.execute(sa.select(schema.runs).order_by(order).limit(limit)).mappings().all()
             return [self._summary(connection, run) for run in found]
+
+    def typical_duration_s(self, model_sha256: str, delegate: str) -> float | None:
+        """What a process of that model under that delegate took, in the middle of the last hundred; `None` for none."""
+        jobs, repetitions = schema.jobs, schema.repetitions
+        query = (
+            sa.select(repetitions.c.duration_s)
+            .join(jobs, sa.and_(jobs.c.run_id == repetitions.c.run_id, jobs.c.number == repetitions.c.job_number))
+            .where(jobs.c.model_sha256 == model_sha256, jobs.c.delegate == delegate, repetitions.c.status == "ok")
+            .order_by(sa.desc(repetitions.c.id))
+            .limit(100)
+        )
+        with self._transaction() as connection:
+            found = list(connection.execute(query).scalars())
+        return median(found) if found else None
 
     def run(self, name: str = LATEST) -> RunView:
         """A run by its id, the start of its id, or `latest`.

@@ -94,7 +94,7 @@ def _requires(where: str, table: Any) -> Requirements:
     for name, pattern in (("abi", abi), ("soc", soc)):
         try:
             re.compile(pattern)
-        except (re.error, TypeError, RecursionError) as error:
+        except (re.error, ValueError, TypeError, RecursionError, OverflowError) as error:
             raise InputError(f"{where}: requires.{name} is not a regular expression: {error}", hint="mend it") from None
     if not (sdk is None or (isinstance(sdk, int) and not isinstance(sdk, bool))):
         raise InputError(f"{where}: requires.min_sdk is not a whole number", hint="for example min_sdk = 29")

@@ -147,7 +147,6 @@ def test_a_device_that_hangs_costs_its_own_line_and_no_more_than_its_time() -> N
     assert well.ready
 
 
-@pytest.mark.xfail(strict=True, reason="defect: _silent takes the text for offline without putting the serial in")
 def test_the_advice_on_a_device_that_hangs_names_it() -> None:
     found = survey(server_of(S2=hang), [DeviceEntry("S2", "device")], (), timeout_s=0.1)[0]
     assert "SERIAL" not in found.advice
@@ -162,7 +161,6 @@ def test_a_device_without_permissions_tells_adb_s_own_words() -> None:
     assert "udev rules" in found.advice
 
 
-@pytest.mark.xfail(strict=True, reason="defect: the entry's detail begins with the second word of its state")
 def test_adb_s_words_on_permissions_do_not_stammer() -> None:
     line = "0A091FDD4000XY no permissions (missing udev rules? user is in the plugdev group); see [http://x] usb:1-4"
     assert "permissions permissions" not in survey(server_of(), parse_device_list(line), ())[0].problem
@@ -182,7 +180,6 @@ def test_a_property_cannot_pass_for_the_opening_of_the_conditions() -> None:
     assert found.conditions.battery_level == 83
 
 
-@pytest.mark.xfail(strict=True, reason="defect: the halves are cut at the last opening, wherever it stands")
 @pytest.mark.parametrize("sensor", ["@@devbench:x", "a, mStatus=0}\n@@devbench:forged\n@@forged:battery\nlevel: 1"])
 def test_a_sensor_s_name_cannot_pass_for_the_opening_of_the_conditions(sensor: str) -> None:
     found = ask(answer(sensor=sensor))

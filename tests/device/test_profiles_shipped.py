@@ -139,7 +139,7 @@ def test_folders_given_last_count_most_and_missing_ones_hold_nothing(tmp_path: P
         (b"title = 'a'\ntitle = 'b'", "not TOML"),
         (b"\xff\xfe\x00", "not TOML"),
         (b"x = " + b"[" * 5000, "not TOML"),
-        (b"#" * (1 << 17), "larger than"),
+        (b"#" * ((1 << 20) + 1), "larger than"),
         (b"title = 3", "title is not a text"),
         (b"soc = []", "soc is not a text"),
         (b"gpu = true", "gpu is not a text"),
@@ -169,7 +169,6 @@ def test_a_bad_file_among_the_user_s_is_one_error_that_names_file_and_key(text: 
     assert caught.value.hint
 
 
-@pytest.mark.xfail(strict=True, raises=ValueError, reason="defect: a plain ValueError of tomllib or re is not caught")
 @pytest.mark.parametrize("text", ["title = " + "1" * 5000, "[match]\nmodel = '(?a)(?u)x'"])
 def test_a_file_that_python_s_own_limits_refuse_is_one_error_too(tmp_path: Path, text: str) -> None:
     path = tmp_path / "mine.toml"

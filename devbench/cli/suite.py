@@ -1,0 +1,88 @@
+"""`devbench suite`: check a suite's file and see its plan before a night is spent on it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from devbench.bench.plan import Plan
+    from devbench.bench.suite import Suite
+    from devbench.cli.run_input import RunInput
+
+_EPILOG = "Examples:\n\n  devbench suite check nightly.toml\n\n  devbench suite schema > suite.schema.json"
+# What a process takes beside its inferences, where no history says more.
+_START_S = 1.5
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to the application."""
+    group = typer.Typer(no_args_is_help=True, help="Check suites: files that say what to measure.")
+    group.command("check", epilog=_EPILOG)(check)
+    group.command("schema")(schema)
+    app.add_typer(group, name="suite", rich_help_panel="Measure")
+
+
+def suite_input(suite: Suite) -> RunInput:
+    """The run's options as the suite sets them; models that are to be fetched are fetched."""
+    from devbench.bench.suite import RemoteModel
+    from devbench.cli.run_input import RunInput
+    from devbench.models.fetched import fetch_model
+
+    models = [str(fetch_model(m.url, m.sha256)) if isinstance(m, RemoteModel) else m for m in suite.models]
+    return RunInput(models=tuple(models), **suite.options)
+
+
+def check(
+    file: Annotated[Path, typer.Argument(help="A suite's TOML file.")],
+    store_url: Annotated[str | None, typer.Option("--store", help="URL of the results store with the history.")] = None,
+) -> None:
+    """Validate a suite and show its plan and how long it takes on a device, by what its cases took before."""
+    from rich.table import Table
+
+    from devbench.bench.suite import read_suite
+    from devbench.cli.output import console, plain
+    from devbench.cli.run_input import make_plan
+    from devbench.results.store import Store
+
+    suite = read_suite(file)
+    plan = make_plan(suite_input(suite))
+    with Store(store_url) as store:
+        seconds = [_seconds(store, plan, number) for number in range(len(plan.cases))]
+    table = Table(box=None, pad_edge=False, header_style="bold", title=plain(suite.name), title_justify="left")
+    for column in ("model", "delegate", "threads"):
+        table.add_column(column)
+    for column in ("processes", "expected"):
+        table.add_column(column, justify="right")
+    for case, (expected_s, known) in zip(plan.cases, seconds, strict=True):
+        threads = "default" if case.options.num_threads is None else str(case.options.num_threads)
+        words = f"{expected_s:.0f} s{'' if known else ' (guess)'}"
+        table.add_row(plain(case.model.name, 60), plain(case.delegate.name), threads, str(plan.limits.steps), words)
+    screen = console()
+    screen.print(table)
+    minutes, rest = divmod(round(sum(expected_s for expected_s, _ in seconds)), 60)
+    devices = ", ".join(suite.devices) or "the only device"
+    more = ", more where the precision asks for it" if plan.limits.precision_pct is not None else ""
+    screen.print(f"{len(plan.cases)} jobs on each device ({plain(devices)}), {minutes}:{rest:02d} min on each{more}")
+
+
+def _seconds(store: object, plan: Plan, number: int) -> tuple[float, bool]:
+    """What a case takes on a device, and whether history says so."""
+    from devbench.results.store import Store
+
+    assert isinstance(store, Store)
+    case = plan.cases[number]
+    before = store.typical_duration_s(case.model.sha256, case.delegate.name)
+    each = before if before is not None else _START_S + case.options.warmup_min_secs + case.options.min_secs
+    return each * plan.limits.steps, before is not None
+
+
+def schema() -> None:
+    """Print the JSON Schema of a suite's file, for editors."""
+    import json
+
+    from devbench.bench.suite import json_schema
+
+    typer.echo(json.dumps(json_schema(), indent=2))

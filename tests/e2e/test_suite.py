@@ -1,0 +1,87 @@
+"""`devbench run --suite` and `devbench suite check`, with a model from a local HTTP server."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import http.server
+import json
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from devbench.results.store import Store
+from tests.conftest import DATA
+
+
+def devbench(*words: object) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "devbench.cli.app", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
+
+
+@pytest.fixture
+def address() -> Iterator[str]:
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *args: object) -> None:
+            pass
+
+    listener = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=str(DATA)))
+    threading.Thread(target=listener.serve_forever, daemon=True).start()
+    yield f"http://127.0.0.1:{listener.server_port}"
+    listener.shutdown()
+    listener.server_close()
+
+
+def write(path: Path, address: str, sha256: str = "") -> Path:
+    digest = sha256 or hashlib.sha256((DATA / "small_cnn.tflite").read_bytes()).hexdigest()
+    path.write_text(
+        f'models = ["{DATA}/tiny_conv.tflite", {{ url = "{address}/small_cnn.tflite", sha256 = "{digest}" }}]\n'
+        'devices = ["virtual"]\ndelegates = ["cpu", "xnnpack"]\nrepetitions = 1\nprofile = false\nnum_runs = 3\nmin_secs = 0\n'
+        'warmup_min_secs = 0\nsuspect_retries = 0\n[labels]\nteam = "camera"\n'
+    )
+    return path
+
+
+def test_a_suite_is_run_whole_and_its_labels_are_kept(tmp_path: Path, address: str, adb_server_port: int) -> None:
+    file = write(tmp_path / "nightly.toml", address)
+    guess = devbench("suite", "check", file)
+    assert guess.returncode == 0, guess.stderr
+    assert "4 jobs on each device (virtual)" in guess.stdout
+    assert "(guess)" in guess.stdout
+    done = devbench("run", "--suite", file, "--no-report", "--label", "build=7")
+    assert done.returncode == 0, done.stderr
+    with Store() as store:
+        view = store.run("latest")
+    assert view.run.labels == {"suite": "nightly", "team": "camera", "build": "7"}
+    assert [(job.job.model.name, job.job.delegate) for job in view.jobs] == [
+        ("tiny_conv", "cpu"),
+        ("tiny_conv", "xnnpack"),
+        ("small_cnn", "cpu"),
+        ("small_cnn", "xnnpack"),
+    ]
+    assert "(guess)" not in devbench("suite", "check", file).stdout, "history knows now"
+
+
+def test_a_model_with_another_hash_is_not_used(tmp_path: Path, address: str, adb_server_port: int) -> None:
+    done = devbench("run", "--suite", write(tmp_path / "s.toml", address, "0" * 64))
+    assert done.returncode == 3
+    assert "is not the suite's" in done.stderr
+
+
+def test_what_is_measured_stands_in_one_place(tmp_path: Path, address: str, empty_adb_server: int) -> None:
+    file = write(tmp_path / "s.toml", address)
+    for words, said in ((["-r", "3"], "--repetitions beside --suite"), (["x.tflite"], "models beside --suite")):
+        done = devbench("run", *words, "--suite", file)
+        assert done.returncode == 2
+        assert said in done.stderr
+    nothing = devbench("run")
+    assert nothing.returncode == 2
+    assert "no model to measure" in nothing.stderr
+
+
+def test_the_schema_is_json() -> None:
+    assert json.loads(devbench("suite", "schema").stdout)["title"] == "devbench suite"
