@@ -40,14 +40,18 @@ class Commands:
         device, depot: where files go.
         root: the folder of everything on the device.
         binary: the tool; `binary_path` is where it lies there.
+        cpu_mask: CPUs that the tool may use, hexadecimal as `taskset` takes it; empty for all.
     """
 
-    def __init__(self, device: Device, depot: Depot, root: str, binary: Binary, binary_path: str) -> None:
+    def __init__(
+        self, device: Device, depot: Depot, root: str, binary: Binary, binary_path: str, *, cpu_mask: str = ""
+    ) -> None:
         self._device = device
         self._depot = depot
         self._root = root
         self._binary = binary
         self._binary_path = binary_path
+        self._cpu_mask = cpu_mask
 
     def prepare(self, case: Case) -> None:
         """Bring a delegate's libraries, under their own names in a folder of theirs, and make its cache's folder."""
@@ -90,6 +94,8 @@ class Commands:
             tool=self._binary.tool,
             places=places,
         )
+        if self._cpu_mask:
+            argv = ("taskset", self._cpu_mask, *argv)
         return Command(argv, tuple(placed(case.delegate.env, places)), out)
 
     def _places(self, case: Case) -> Mapping[str, str]:

@@ -32,8 +32,10 @@ class DeviceBusy(EnvironmentProblem):
         self.owner = owner
 
 
-def enter(device: Device, *, root: str, work_dir: str, pid_file: str, owner: str) -> None:
+def enter(device: Device, *, root: str, work_dir: str, pid_file: str, owner: str) -> bool:
     """Make the folders on the device, end what a dead run left behind, and take the device.
+
+    Gives whether a dead run left changes of the device's settings behind (`run/undo.sh`).
 
     Raises:
         DeviceBusy: another run holds the device.
@@ -52,10 +54,14 @@ for f in {folder}/*.pid; do
   if [ -n "$p" ] && [ "$p" != 0 ] && [ /proc/$p/cwd -ef {shlex.quote(work_dir)} ]; then echo "alive $p $o $f"
   else echo "idle 0 $o $f"; fi
 done
+[ -f {folder}/undo.sh ] && echo undo
+true
 """
     result = device.shell(script, timeout_s=_SHELL_TIMEOUT_S, check=True, doing="preparing its folders")
     commands = []
+    undo = False
     for line in result.stdout.decode("utf-8", "replace").splitlines():
+        undo |= line == "undo"
         words = line.split(" ", 3)
         if len(words) != 4 or words[0] not in ("alive", "idle"):
             continue
@@ -68,6 +74,7 @@ done
         commands.append(f"rm -f {shlex.quote(path)}")
     if commands:
         device.shell("\n".join(commands), timeout_s=_SHELL_TIMEOUT_S, doing="ending what a dead run left behind")
+    return undo
 
 
 def _held(state: str, holder: str, owner: str) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from devbench.bench.outputs import OutputCheck
+from devbench.bench.stabilise import Stabilising
 from devbench.models.tflite_file import ModelFile
 from devbench.tool.case import Delegate, Require, ToolOptions
 
@@ -64,6 +65,7 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     binary_name: str | None = None
     output_check: OutputCheck | None = None
+    stabilising: Stabilising = field(default_factory=Stabilising)
 
 
 def make_cases(

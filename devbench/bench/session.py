@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,6 +26,7 @@ from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Case, Plan, repetition_deadline_s
 from devbench.bench.records import Ran, device_record, job_record, repetition_record
 from devbench.bench.script import build_script, split_output
+from devbench.bench.stabilise import Stabiliser
 from devbench.device import conditions as device_conditions
 from devbench.device.depot import Depot
 from devbench.device.facts import DeviceFacts, read_facts
@@ -110,6 +111,8 @@ class DeviceSession:
         self._pid_file = f"{DEPOT_ROOT}/run/{run_id}-{secrets.token_hex(3)}.pid"
         self._owner = f"{socket.gethostname()}:{os.getpid()}".replace(" ", "_")
         self._occupied = False
+        self._stabiliser = Stabiliser(device, DEPOT_ROOT, plan.stabilising)
+        self._steadied: Mapping[str, bool] = {}
         self._work: list[_Work] = []
         self._last_conditions: tuple[float, Mapping[str, Any]] | None = None
 
@@ -145,12 +148,18 @@ class DeviceSession:
         record = device_record(facts, match_profile(facts, self._profiles))
         binary = choose(facts.abis, name=self._plan.binary_name)
         assert binary.path is not None  # choose gives installed binaries only
-        occupancy.enter(self._device, root=DEPOT_ROOT, work_dir=_WORK_DIR, pid_file=self._pid_file, owner=self._owner)
+        left_changes = occupancy.enter(
+            self._device, root=DEPOT_ROOT, work_dir=_WORK_DIR, pid_file=self._pid_file, owner=self._owner
+        )
         self._occupied = True
+        if left_changes:
+            self._stabiliser.recover()
+        self._steadied = self._stabiliser.start()
         depot = Depot(self._device, root=DEPOT_ROOT)
         binary_sha256 = sha256_of(binary.path)
         remote = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
-        self._commands = Commands(self._device, depot, DEPOT_ROOT, binary, remote)
+        mask = self._plan.stabilising.cpu_mask
+        self._commands = Commands(self._device, depot, DEPOT_ROOT, binary, remote, cpu_mask=mask)
         self._work = self._make_work(record, binary, binary_sha256)
         if self._plan.output_check is not None:
             self._outputs = DeviceOutputs(self._device, depot, _WORK_DIR, self._plan.output_check)
@@ -161,6 +170,8 @@ class DeviceSession:
         work = []
         for offset, case in enumerate(self._plan.cases):
             job = job_record(self._run_id, self._first_number + offset, case, record, binary, binary_sha256)
+            steady = {**self._steadied, "affinity": self._plan.stabilising.cpu_mask}
+            job = replace(job, options={**job.options, "stabilised": {k: v for k, v in steady.items() if v != ""}})
             self._store.add_job(job)
             work.append(_Work(job, case))
         return work
@@ -180,6 +191,7 @@ class DeviceSession:
 
     def _leave(self) -> None:
         if self._occupied:
+            self._stabiliser.stop()
             occupancy.leave(self._device, self._pid_file)
             self._occupied = False
 

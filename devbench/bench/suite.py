@@ -52,6 +52,7 @@ _KEYS: dict[str, _Key] = {
     "timeout": _Key("real", "timeout_s", "deadline of one process in seconds"),
     "cool_down": _Key("real", "cool_down_s", "seconds to wait at most for a device that throttles"),
     "suspect_retries": _Key("number", "suspect_retries", "so many more processes for those in no fit state"),
+    "stabilise": _Key("texts", "stabilise", "steps undone afterwards: awake, screen-off, airplane, performance, …"),
     "check_outputs": _Key("truth", "check_outputs", "first compare each delegate's outputs with this machine's"),
     "min_snr": _Key("real", "min_snr_db", "least signal to noise ratio of float outputs in dB"),
 }

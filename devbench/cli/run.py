@@ -87,6 +87,12 @@ def run(
     suspect_retries: Annotated[
         int, typer.Option(min=0, max=100, help="So many more processes per job for those measured in no fit state.")
     ] = 3,
+    stabilise: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Steps undone afterwards: awake, screen-off, airplane, performance, background, affinity=MASK."
+        ),
+    ] = None,
     num_runs: Annotated[int, typer.Option(min=1, help="Inferences per process, at least.")] = 50,
     min_secs: Annotated[float, typer.Option(min=0.0, help="Seconds of inferences per process, at least.")] = 1.0,
     max_secs: Annotated[
@@ -163,6 +169,7 @@ def run(
         most_repetitions=max_repetitions,
         cool_down_s=cool_down,
         suspect_retries=suspect_retries,
+        stabilise=tuple(stabilise or ()),
         check_outputs=check_outputs,
         inputs=tuple(inputs or ()),
         min_snr_db=min_snr,

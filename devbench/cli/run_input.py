@@ -8,6 +8,7 @@ from pathlib import Path
 
 from devbench.bench.outputs import OutputCheck
 from devbench.bench.plan import Limits, Plan, make_cases
+from devbench.bench.stabilise import parse_stabilising
 from devbench.cli.output import console
 from devbench.errors import InputError
 from devbench.models.tflite_file import open_model
@@ -41,6 +42,7 @@ class RunInput:
     most_repetitions: int = 30
     cool_down_s: float = 120.0
     suspect_retries: int = 3
+    stabilise: tuple[str, ...] = ()
     check_outputs: bool = False
     inputs: tuple[str, ...] = ()
     min_snr_db: float | None = None
@@ -75,7 +77,13 @@ def make_plan(given: RunInput) -> Plan:
         cool_down_s=given.cool_down_s,
         suspect_retries=given.suspect_retries,
     )
-    return Plan(cases=cases, limits=limits, binary_name=given.binary, output_check=_output_check(given))
+    return Plan(
+        cases=cases,
+        limits=limits,
+        binary_name=given.binary,
+        output_check=_output_check(given),
+        stabilising=parse_stabilising(given.stabilise),
+    )
 
 
 def _precision(text: str | None) -> float | None:

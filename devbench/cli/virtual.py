@@ -30,13 +30,13 @@ def virtual(
     from devbench.bench.targets import open_targets
     from devbench.cli.output import console
 
-    with open_targets([f"virtual:{count}"], fault) as devices:
-        for device in devices:
-            console().print(device.serial, markup=False)
-        console(stderr=True).print("[dim]Ctrl-C ends them[/dim]")
-        try:
+    try:
+        with open_targets([f"virtual:{count}"], fault) as devices:
+            for device in devices:
+                console().print(device.serial, markup=False)
+            console(stderr=True).print("[dim]Ctrl-C ends them[/dim]")
             while True:
                 time.sleep(3600)
-        except KeyboardInterrupt:
-            # The only way to end it, so it is no interruption.
-            return
+    except KeyboardInterrupt:
+        # The only way to end it, so it is no interruption.
+        return

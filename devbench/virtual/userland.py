@@ -46,7 +46,8 @@ free=$((DEVBENCH_VIRTUAL_FREE / 1024 - used)); [ $free -lt 0 ] && free=0
 echo "Filesystem     1K-blocks    Used Available Use% Mounted on"
 echo "/dev/virtual   $((DEVBENCH_VIRTUAL_FREE / 1024)) $used $free 50% /data"
 """
-_NOTHING = "#!/bin/sh\nexit 0\n"
+# They do nothing but write down what they were asked.
+_NOTHING = '#!/bin/sh\necho "${0##*/} $*" >> "$DEVBENCH_VIRTUAL_ROOT/data/local/commands.log"\n'
 _COMMANDS = {"getprop": _GETPROP, "dumpsys": _DUMPSYS}
 _SILENT = ("settings", "svc", "cmd", "am", "wm", "input", "setprop", "stop", "start")
 
