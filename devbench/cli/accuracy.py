@@ -38,8 +38,9 @@ def accuracy(
 ) -> None:
     """Compare each delegate's outputs with this machine's CPU and with the device's own.
 
-    The same inputs run once on the device under each delegate and once here, by LiteRT's built-in kernels. Exit code 1
-    where an output is wrong: NaN, Inf, all zero, of another size, or too far away for its type.
+    The same inputs run once on the device under each delegate and once here, by LiteRT's built-in kernels.
+
+    Exit code 1 where an output is wrong: NaN, Inf, all zero, of another size, or too far away for its type.
     """
     from devbench.bench.targets import open_targets
     from devbench.cli.output import console

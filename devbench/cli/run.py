@@ -74,75 +74,149 @@ def run(
         str | None, typer.Option("--threads", "-t", help="CPU threads, several as 1,2,4. Default: the tool's own.")
     ] = None,
     repetitions: Annotated[
-        int, typer.Option("--repetitions", "-r", min=1, max=1000, help="Processes per job that measure latency.")
+        int,
+        typer.Option(
+            "--repetitions",
+            "-r",
+            min=1,
+            max=1000,
+            help="Processes per job that measure latency.",
+            rich_help_panel="How often",
+        ),
     ] = 5,
     precision: Annotated[
         str | None,
-        typer.Option(help="Add processes until half the interval of the median is within this, such as 2%."),
+        typer.Option(
+            help="Add processes until half the interval of the median is within this, such as 2%.",
+            rich_help_panel="How often",
+        ),
     ] = None,
-    max_repetitions: Annotated[int, typer.Option(min=1, max=1000, help="At most so many, with --precision.")] = 30,
+    max_repetitions: Annotated[
+        int, typer.Option(min=1, max=1000, help="At most so many, with --precision.", rich_help_panel="How often")
+    ] = 30,
     cool_down: Annotated[
-        float, typer.Option(min=0.0, help="Seconds to wait at most for a device that throttles; 0 does not wait.")
+        float,
+        typer.Option(
+            min=0.0,
+            help="Seconds to wait at most for a device that throttles; 0 does not wait.",
+            rich_help_panel="The device's state",
+        ),
     ] = 120.0,
     suspect_retries: Annotated[
-        int, typer.Option(min=0, max=100, help="So many more processes per job for those measured in no fit state.")
+        int,
+        typer.Option(
+            min=0,
+            max=100,
+            help="So many more processes per job for those measured in no fit state.",
+            rich_help_panel="How often",
+        ),
     ] = 3,
     stabilise: Annotated[
         list[str] | None,
         typer.Option(
-            help="Steps undone afterwards: awake, screen-off, airplane, performance, background, affinity=MASK."
+            help="Steps undone afterwards: awake, screen-off, airplane, performance, background, affinity=MASK.",
+            rich_help_panel="The device's state",
         ),
     ] = None,
-    num_runs: Annotated[int, typer.Option(min=1, help="Inferences per process, at least.")] = 50,
-    min_secs: Annotated[float, typer.Option(min=0.0, help="Seconds of inferences per process, at least.")] = 1.0,
+    num_runs: Annotated[
+        int, typer.Option(min=1, help="Inferences per process, at least.", rich_help_panel="How often")
+    ] = 50,
+    min_secs: Annotated[
+        float, typer.Option(min=0.0, help="Seconds of inferences per process, at least.", rich_help_panel="How often")
+    ] = 1.0,
     max_secs: Annotated[
-        float, typer.Option(min=0.001, help="Seconds after which a phase starts no inference.")
+        float,
+        typer.Option(min=0.001, help="Seconds after which a phase starts no inference.", rich_help_panel="How often"),
     ] = 150.0,
-    warmup_runs: Annotated[int, typer.Option(min=0, help="Warm-up inferences per process, at least.")] = 1,
-    warmup_min_secs: Annotated[float, typer.Option(min=0.0, help="Seconds of warm-up per process, at least.")] = 0.5,
+    warmup_runs: Annotated[
+        int, typer.Option(min=0, help="Warm-up inferences per process, at least.", rich_help_panel="How often")
+    ] = 1,
+    warmup_min_secs: Annotated[
+        float, typer.Option(min=0.0, help="Seconds of warm-up per process, at least.", rich_help_panel="How often")
+    ] = 0.5,
     profile: Annotated[
-        bool, typer.Option(help="One more process per job for operators and memory; its latency is not used.")
+        bool,
+        typer.Option(
+            help="One more process per job for operators and memory; its latency is not used.",
+            rich_help_panel="How often",
+        ),
     ] = True,
     check_outputs: Annotated[
-        bool, typer.Option("--check-outputs", help="First compare each delegate's outputs with this machine's CPU.")
+        bool,
+        typer.Option(
+            "--check-outputs",
+            help="First compare each delegate's outputs with this machine's CPU.",
+            rich_help_panel="Checks",
+        ),
     ] = False,
     inputs: Annotated[
         list[str] | None,
         typer.Option(
-            "--input", help="An input for that check, as NAME=FILE.npy; may be given again. Default: generated."
+            "--input",
+            help="An input for that check, as NAME=FILE.npy; may be given again. Default: generated.",
+            rich_help_panel="Checks",
         ),
     ] = None,
     min_snr: Annotated[
-        float | None, typer.Option(help="Least signal to noise ratio of float outputs in dB. Default: 20.")
+        float | None,
+        typer.Option(help="Least signal to noise ratio of float outputs in dB. Default: 20.", rich_help_panel="Checks"),
     ] = None,
     require: Annotated[
-        str | None, typer.Option(help="`full` fails a job whose graph is only partly on the delegate, `any` does not.")
+        str | None,
+        typer.Option(
+            help="`full` fails a job whose graph is only partly on the delegate, `any` does not.",
+            rich_help_panel="Checks",
+        ),
     ] = None,
     binary: Annotated[
-        str | None, typer.Option(help="Name, file or hash of the benchmark_model to use. Default: by the device's ABI.")
+        str | None,
+        typer.Option(
+            help="Name, file or hash of the benchmark_model to use. Default: by the device's ABI.",
+            rich_help_panel="The tool",
+        ),
     ] = None,
     tool_flag: Annotated[
-        list[str] | None, typer.Option(help="A further flag for the tool, as name=value; may be given again.")
+        list[str] | None,
+        typer.Option(
+            help="A further flag for the tool, as name=value; may be given again.", rich_help_panel="The tool"
+        ),
     ] = None,
-    delegates_file: Annotated[Path | None, typer.Option(help="A TOML file with delegates of your own.")] = None,
+    delegates_file: Annotated[
+        Path | None, typer.Option(help="A TOML file with delegates of your own.", rich_help_panel="The tool")
+    ] = None,
     timeout: Annotated[
-        float | None, typer.Option(min=1.0, help="Deadline of one process in seconds. Default: from --max-secs.")
+        float | None,
+        typer.Option(
+            min=1.0, help="Deadline of one process in seconds. Default: from --max-secs.", rich_help_panel="How often"
+        ),
     ] = None,
     label: Annotated[
-        list[str] | None, typer.Option(help="Kept with the run, as key=value; may be given again.")
+        list[str] | None,
+        typer.Option(help="Kept with the run, as key=value; may be given again.", rich_help_panel="Results"),
     ] = None,
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
-    csv_file: Annotated[Path | None, typer.Option("--csv", help="Write one row per repetition to this file.")] = None,
-    report: Annotated[bool, typer.Option(help="Write the HTML and Markdown report.")] = True,
-    out: Annotated[Path | None, typer.Option(help="Folder of the report. Default: reports/RUN.")] = None,
-    store_url: Annotated[str | None, typer.Option("--store", help="URL of the results store.")] = None,
+    json_file: Annotated[
+        Path | None, typer.Option("--json", help="Write everything measured to this file.", rich_help_panel="Results")
+    ] = None,
+    csv_file: Annotated[
+        Path | None, typer.Option("--csv", help="Write one row per repetition to this file.", rich_help_panel="Results")
+    ] = None,
+    report: Annotated[bool, typer.Option(help="Write the HTML and Markdown report.", rich_help_panel="Results")] = True,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of the report. Default: reports/RUN.", rich_help_panel="Results")
+    ] = None,
+    store_url: Annotated[
+        str | None, typer.Option("--store", help="URL of the results store.", rich_help_panel="Results")
+    ] = None,
     fault: Annotated[str, typer.Option(help="How virtual devices misbehave, for tests.", hidden=True)] = "",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+    quiet: Annotated[
+        bool, typer.Option("--quiet", "-q", help="No progress, only the result.", rich_help_panel="Results")
+    ] = False,
 ) -> None:
     """Measure models on devices under each delegate.
 
-    Latency, start-up, operators and memory of every model under every delegate on every device. Each repetition is a
-    process of its own; the results are stored, printed as a table and written as a report.
+    Latency, start-up, operators and memory of every model under every delegate on every device.
+
+    Each repetition is a process of its own; the results are stored, printed as a table and written as a report.
     """
     from devbench.bench.targets import open_targets
     from devbench.cli.run_input import RunInput, make_plan, parse_labels, virtual_without_gpu
