@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import threading
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -87,6 +88,36 @@ def profiles_list() -> None:
         title = profile.title + (" (virtual)" if profile.virtual else "")
         table.add_row(plain(profile.name), plain(title), plain(profile.soc), plain(matches or "any device"))
     console().print(table)
+
+
+@profiles_app.command("new")
+def profiles_new(
+    serial: Annotated[str, typer.Argument(help="The device: a serial, host:port, or virtual.")],
+    out: Annotated[Path | None, typer.Option(help="The .toml file to write. Default: print it.")] = None,
+) -> None:
+    """Draft a profile from a live device.
+
+    [bold]Example[/bold]
+
+      devbench profiles new R5CT1234ABC --out ~/.local/share/devbench/device_profiles/rig-7.toml
+    """
+    from devbench.bench.targets import open_targets
+    from devbench.device.facts import read_facts
+    from devbench.device.profiles import draft
+    from devbench.errors import InputError
+
+    with open_targets([serial]) as devices:
+        text = draft(read_facts(devices[0]))
+    if out is None:
+        typer.echo(text, nl=False)
+        return
+    try:
+        # "x": a profile that somebody wrote is not overwritten.
+        with out.expanduser().open("x", encoding="utf-8") as file:
+            file.write(text)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}", hint="choose another file") from None
+    typer.echo(str(out))
 
 
 @profiles_app.command("show")

@@ -7,6 +7,7 @@ devices that it is for by patterns on their facts; knows no connection, no model
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -100,6 +101,32 @@ def read_profile(path: Path) -> DeviceProfile:
     """
     values = read_toml(path, f"device profile {path}", "docs/devices.md shows a profile")
     return _Reader(path, values).profile()
+
+
+def draft(facts: DeviceFacts) -> str:
+    """A profile for a device as TOML text for a person to complete: what it says itself, matched narrowly."""
+
+    def text(value: str) -> str:
+        # JSON's strings are TOML's.
+        return json.dumps(value, ensure_ascii=False)
+
+    lines = [
+        "# A draft from what the device says itself. Check each line; add what it cannot say: the names of its SoC and",
+        "# GPU as people know them, where that is from, and what a reader of its numbers should know.",
+        f"title = {text(facts.name)}",
+        f"soc = {text(facts.soc)}",
+        f"gpu = {text(facts.gpu)}",
+        "notes = []",
+        "sources = []",
+        *(["virtual = true"] if facts.virtual else []),
+        "",
+        "[match]",
+    ]
+    wanted = (("manufacturer", facts.manufacturer), ("model", facts.model), ("device", facts.device))
+    lines += [f"{name} = {text(re.escape(value))}" for name, value in wanted if value]
+    for cluster in facts.cpus:
+        lines += ["", "[[clusters]]", f"core = {text(cluster.core.name or 'unknown')}", f"count = {len(cluster.cpus)}"]
+    return "\n".join(lines) + "\n"
 
 
 def _fits(profile: DeviceProfile, facts: DeviceFacts) -> bool:

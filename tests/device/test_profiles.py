@@ -111,3 +111,39 @@ def test_a_device_that_is_not_ready_is_listed_with_its_problem() -> None:
 
     values = to_json(DeviceOverview(DeviceEntry("S1", "unauthorized"), problem="unauthorized", advice="unlock it"))
     assert (values["ready"], values["facts"], values["advice"]) == (False, None, "unlock it")
+
+
+def test_a_draft_of_a_device_is_a_profile_that_matches_it(tmp_path: Path) -> None:
+    from devbench.device.cores import Cluster, Core
+    from devbench.device.profiles import draft
+
+    odd = facts(
+        manufacturer='Ev"il\\Co',
+        model="X (5G)+",
+        device="x5",
+        soc_model="SM\u00dc1",
+        cpus=(Cluster((0, 1), Core(0x41, 0xD46)),),
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(draft(odd), "utf-8")
+    profile = read_profile(path)
+    assert match_profile(odd, [profile]).name == "mine"
+    assert match_profile(facts(manufacturer='Ev"il\\Co', model="X (5G)"), [profile]).name == "generic-phone"
+    assert [(cluster.core, cluster.count) for cluster in profile.clusters] == [("Cortex-A510", 2)]
+
+
+def test_a_draft_is_printed_or_written_and_overwrites_nothing(tmp_path: Path, adb_server_port: int) -> None:
+    import subprocess
+    import sys
+
+    def devbench(*words: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "devbench.cli.app", "profiles", "new", "virtual", *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+    assert 'title = "Virtual device"' in devbench().stdout
+    out = tmp_path / "v.toml"
+    assert devbench("--out", str(out)).returncode == 0
+    assert read_profile(out).virtual
+    again = devbench("--out", str(out))
+    assert again.returncode == 2
+    assert "cannot write" in again.stderr
