@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
+from devbench.analysis.operators import delegate_share
 from devbench.analysis.verdict import judge
 from devbench.bench.plan import Case
 from devbench.bench.script import ScriptOutput
@@ -105,6 +106,7 @@ def repetition_record(
     timed = ok and purpose == "latency"
     runs = measured.runs
     use = find_use(measured.delegates, case.delegate)
+    operators = operator_records(measured) if ok else ()
     return RepetitionRecord(
         run_id=job.run_id,
         job_number=job.number,
@@ -127,7 +129,9 @@ def repetition_record(
         latency_min_us=runs.min_us if timed and runs else None,
         latency_max_us=runs.max_us if timed and runs else None,
         latency_std_us=runs.std_us if timed and runs else None,
+        latency_p5_us=runs.p5_us if timed and runs else None,
         latency_median_us=runs.median_us if timed and runs else None,
+        latency_p95_us=runs.p95_us if timed and runs else None,
         inferences=runs.count if timed and runs else None,
         init_memory_mb=measured.memory.init_mb if ok and purpose != "outputs" else None,
         overall_memory_mb=measured.memory.overall_mb if ok and purpose != "outputs" else None,
@@ -138,6 +142,9 @@ def repetition_record(
         nodes_delegated=use.nodes_delegated if use else None,
         nodes_total=use.nodes_total if use else None,
         partitions=use.kernels if use else None,
+        delegate_share=delegate_share(
+            [op for op in operators if op.phase == "runs"], calls_of_all_runs=job.binary.tool == "litert"
+        ),
         on_device_ms=ran.output.on_device_ms,
         host_overhead_ms=ran.host_overhead_ms,
         conditions_before=ran.conditions_before,
@@ -145,7 +152,7 @@ def repetition_record(
         verdict=verdict.word,
         verdict_reasons=verdict.reasons,
         outputs=tuple(outputs),
-        operators=operator_records(measured) if ok else (),
+        operators=operators,
     )
 
 

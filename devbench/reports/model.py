@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from devbench.analysis.operators import counted
 from devbench.analysis.stats import Estimate, estimate
 from devbench.results.records import DeviceRecord, JobRecord, OperatorRecord, RepetitionRecord
 from devbench.results.store import JobView, RunView
@@ -21,14 +22,6 @@ MEMORY_NOTE = (
 )
 _KB = 1024
 _KERNEL_NUMBER = re.compile(r" \d+\b")
-# A delegate's partition as a row of the profile: its time holds that of the rows inside.
-_PARTITION_TYPES = (
-    "tflitexnnpackdelegate",
-    "tflitegpudelegate",
-    "tflitennapidelegate",
-    "tflitehexagondelegate",
-    "delegate",
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -269,34 +262,22 @@ def _failures(repetitions: Sequence[RepetitionRecord]) -> tuple[tuple[str, str, 
 
 
 def _operators(records: Sequence[OperatorRecord], tool: str) -> tuple[OperatorRow, ...]:
-    """The runs' operators by time, each counted once.
-
-    TensorFlow Lite's tool prints how often an operator is called in one inference, LiteRT's how often in all of them.
-    Where a partition has a row of its own, the rows inside would count its time again and are left out; where it has
-    none, they stand for it.
-    """
+    """The runs' operators by time, each counted once."""
     runs = [op for op in records if op.phase == "runs"]
-    has_partitions = any(not op.inside_delegate and _is_partition(op) for op in runs)
-    counted = [op for op in runs if not (has_partitions and op.inside_delegate)]
-    calls = [1.0 if tool == "litert" else max(1.0, op.times_called or 1.0) for op in counted]
-    totals = [(op.avg_ms or 0.0) * times for op, times in zip(counted, calls, strict=True)]
-    whole = sum(totals)
-    rows = [
+    rows = counted(runs, calls_of_all_runs=tool == "litert")
+    whole = sum(total for _, total, _ in rows)
+    found = [
         OperatorRow(
             type=op.type.removeprefix("Delegate/"),
             name=op.name,
             node=op.node,
             total_ms=total,
             share=total / whole if whole else 0.0,
-            where="delegate" if op.inside_delegate or _is_partition(op) else "cpu",
+            where="delegate" if delegated else "cpu",
         )
-        for op, total in zip(counted, totals, strict=True)
+        for op, total, delegated in rows
     ]
-    return tuple(sorted(rows, key=lambda row: -row.total_ms))
-
-
-def _is_partition(op: OperatorRecord) -> bool:
-    return op.type.casefold().startswith(_PARTITION_TYPES)
+    return tuple(sorted(found, key=lambda row: -row.total_ms))
 
 
 def _by_type(rows: Sequence[OperatorRow]) -> tuple[OperatorType, ...]:

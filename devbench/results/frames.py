@@ -13,9 +13,10 @@ REPETITION_COLUMNS = (
     "run_id", "job", "device", "device_key", "virtual", "model", "model_sha256", "delegate", "threads", "binary",
     "binary_version", "binary_sha256", "purpose", "repetition", "status", "failure_kind", "failure_message",
     "exit_code", "started_utc", "duration_s", "latency_avg_us", "latency_min_us", "latency_max_us", "latency_std_us",
-    "latency_median_us", "inferences", "init_us", "first_inference_us", "warmup_avg_us", "init_memory_mb",
+    "latency_p5_us", "latency_median_us", "latency_p95_us",
+    "inferences", "init_us", "first_inference_us", "warmup_avg_us", "init_memory_mb",
     "overall_memory_mb", "peak_memory_mb", "vm_hwm_kb", "pss_peak_kb", "delegate_applied", "nodes_delegated",
-    "nodes_total", "partitions", "verdict", "on_device_ms", "raw_path",
+    "nodes_total", "partitions", "delegate_share", "file_cache", "kernel_cache", "verdict", "on_device_ms", "raw_path",
 )  # fmt: skip
 OPERATOR_COLUMNS = (
     "run_id", "job", "device", "virtual", "model", "delegate", "repetition", "phase", "position", "type", "name",

@@ -12,7 +12,8 @@ from datetime import datetime
 from typing import Any, Literal
 
 RunStatus = Literal["running", "done", "interrupted", "failed"]
-Purpose = Literal["latency", "profile", "outputs"]
+Purpose = Literal["latency", "profile", "outputs", "cold"]
+CacheState = Literal["cold", "warm"]
 RepetitionStatus = Literal["ok", "failed"]
 
 
@@ -96,8 +97,12 @@ class RepetitionRecord:
     """One process of the tool. The scalar columns are `None` wherever nothing trustworthy was measured.
 
     `measurement` is the whole parsed measurement as a JSON-ready mapping; `raw_path` is relative to the artifact root.
-    A failed repetition carries no latency. `verdict` is "valid", "suspect" (with reasons: the device was in no fit
-    state) or "unknown". `outputs` are comparisons of the model's outputs, each a JSON-ready mapping.
+    A failed repetition carries no latency. `verdict` is "valid" or "suspect" (with reasons: the device was in no fit
+    state, or nothing is known of it). `outputs` are comparisons of the model's outputs, each a JSON-ready mapping.
+    `conditions_during` is the time series of the conditions while the tool ran, each a JSON-ready mapping whose `t_s`
+    is in seconds from the start. `file_cache` says whether the model's and the tool's files were in the device's memory
+    before, `kernel_cache` whether the delegate found compiled kernels or packed weights; `None` where it is not known,
+    or the delegate keeps none. `delegate_share` is the share of the profiled time spent on the delegate, 0 to 1.
     """
 
     run_id: str
@@ -121,7 +126,9 @@ class RepetitionRecord:
     latency_min_us: float | None = None
     latency_max_us: float | None = None
     latency_std_us: float | None = None
+    latency_p5_us: float | None = None
     latency_median_us: float | None = None
+    latency_p95_us: float | None = None
     inferences: int | None = None
     init_memory_mb: float | None = None
     overall_memory_mb: float | None = None
@@ -132,10 +139,14 @@ class RepetitionRecord:
     nodes_delegated: int | None = None
     nodes_total: int | None = None
     partitions: int | None = None
+    delegate_share: float | None = None
+    file_cache: CacheState | None = None
+    kernel_cache: CacheState | None = None
     on_device_ms: float | None = None
     host_overhead_ms: float | None = None
     conditions_before: Mapping[str, Any] | None = None
     conditions_after: Mapping[str, Any] | None = None
+    conditions_during: tuple[Mapping[str, Any], ...] = ()
     verdict: str = ""
     verdict_reasons: tuple[str, ...] = ()
     outputs: tuple[Mapping[str, Any], ...] = ()

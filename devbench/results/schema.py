@@ -26,7 +26,11 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+# Columns that came with each version; all of them may be empty, so that an older store is brought up by adding them.
+ADDED_COLUMNS = {
+    2: ("latency_p5_us", "latency_p95_us", "delegate_share", "file_cache", "kernel_cache", "conditions_during"),
+}
 
 
 class Utc(TypeDecorator[datetime]):
@@ -139,7 +143,9 @@ repetitions = Table(
     Column("latency_min_us", Float),
     Column("latency_max_us", Float),
     Column("latency_std_us", Float),
+    Column("latency_p5_us", Float),
     Column("latency_median_us", Float),
+    Column("latency_p95_us", Float),
     Column("inferences", Integer),
     Column("init_memory_mb", Float),
     Column("overall_memory_mb", Float),
@@ -150,10 +156,14 @@ repetitions = Table(
     Column("nodes_delegated", Integer),
     Column("nodes_total", Integer),
     Column("partitions", Integer),
+    Column("delegate_share", Float),
+    Column("file_cache", String(10)),
+    Column("kernel_cache", String(10)),
     Column("on_device_ms", Float),
     Column("host_overhead_ms", Float),
     Column("conditions_before", JSON),
     Column("conditions_after", JSON),
+    Column("conditions_during", JSON),
     Column("verdict", String(10), nullable=False),
     Column("verdict_reasons", JSON, nullable=False),
     Column("outputs", JSON),

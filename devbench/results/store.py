@@ -143,6 +143,8 @@ class Store:
         found = connection.execute(sa.select(schema.meta.c.value).where(schema.meta.c.key == "schema")).scalar()
         if found is None:
             connection.execute(schema.meta.insert().values(key="schema", value=str(schema.SCHEMA_VERSION)))
+        elif found in map(str, range(1, schema.SCHEMA_VERSION)):
+            _bring_up(connection, int(found))
         elif found != str(schema.SCHEMA_VERSION):
             raise StoreProblem(
                 f"the results store {self._shown()} has schema {found}, this devbench knows {schema.SCHEMA_VERSION}",
@@ -202,6 +204,7 @@ class Store:
         values = {name: getattr(repetition, name) for name in _REPETITION_COLUMNS}
         values["argv"] = list(repetition.argv)
         values["outputs"] = list(repetition.outputs)
+        values["conditions_during"] = list(repetition.conditions_during)
         values["verdict_reasons"] = list(repetition.verdict_reasons)
         with self._transaction() as connection:
             inserted = connection.execute(schema.repetitions.insert().values(**values))
@@ -332,6 +335,7 @@ class Store:
             values["argv"] = tuple(row["argv"])
             values["outputs"] = tuple(row["outputs"] or ())
             values["verdict_reasons"] = tuple(row["verdict_reasons"])
+            values["conditions_during"] = tuple(row["conditions_during"] or ())
             record = RepetitionRecord(**values, operators=tuple(of.get(row["id"], ())))
             found.setdefault(row["job_number"], []).append(record)
         return found
@@ -382,6 +386,19 @@ _REPETITION_COLUMNS = tuple(field.name for field in fields(RepetitionRecord) if 
 
 def _record(kind: Any, row: Mapping[Any, Any]) -> Any:
     return kind(**{field.name: row[field.name] for field in fields(kind)})
+
+
+def _bring_up(connection: sa.Connection, version: int) -> None:
+    """Add the columns that came after `version`; what is stored stays; older devbenches refuse the store."""
+    table = schema.repetitions
+    quote = connection.dialect.identifier_preparer.quote
+    there = {column["name"] for column in sa.inspect(connection).get_columns(table.name)}
+    for newer in range(version + 1, schema.SCHEMA_VERSION + 1):
+        for name in set(schema.ADDED_COLUMNS[newer]) - there:
+            kind = table.c[name].type.compile(connection.dialect)
+            connection.execute(sa.text(f"ALTER TABLE {quote(table.name)} ADD COLUMN {quote(name)} {kind}"))
+    current = str(schema.SCHEMA_VERSION)
+    connection.execute(schema.meta.update().where(schema.meta.c.key == "schema").values(value=current))
 
 
 def _insert_new(connection: sa.Connection, table: sa.Table, values: Mapping[str, Any], keys: Sequence[str]) -> None:

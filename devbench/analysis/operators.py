@@ -1,0 +1,66 @@
+"""Which rows of an operator profile count, and where they ran: pure functions; knows no store and no tool's text.
+
+A profile lists a delegate's partition as one row, the operators inside it as rows of their own, or both; what was
+counted in the partition must not be counted again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol, TypeVar
+
+# A delegate's partition as a row of the profile: its time holds that of the rows inside.
+_PARTITION_TYPES = (
+    "tflitexnnpackdelegate",
+    "tflitegpudelegate",
+    "tflitennapidelegate",
+    "tflitehexagondelegate",
+    "delegate",
+)
+
+
+class ProfiledRow(Protocol):
+    """An operator or a partition: average milliseconds a call, and calls as the tool counts them."""
+
+    @property
+    def type(self) -> str: ...
+    @property
+    def avg_ms(self) -> float | None: ...
+    @property
+    def times_called(self) -> float | None: ...
+    @property
+    def inside_delegate(self) -> bool: ...
+
+
+Row = TypeVar("Row", bound=ProfiledRow)
+
+
+def counted(rows: Sequence[Row], *, calls_of_all_runs: bool) -> list[tuple[Row, float, bool]]:
+    """The rows that count, each with its milliseconds in one inference and whether it ran on the delegate.
+
+    Where a partition has a row of its own, the rows inside are left out; where it has none, they stand for it.
+
+    Args:
+        rows: of one phase.
+        calls_of_all_runs: the tool prints how often an operator was called in all inferences together (LiteRT's),
+            not in one of them (TensorFlow Lite's).
+    """
+    has_partitions = any(not row.inside_delegate and _is_partition(row) for row in rows)
+    found = []
+    for row in rows:
+        if has_partitions and row.inside_delegate:
+            continue
+        calls = 1.0 if calls_of_all_runs else max(1.0, row.times_called or 1.0)
+        found.append((row, (row.avg_ms or 0.0) * calls, row.inside_delegate or _is_partition(row)))
+    return found
+
+
+def delegate_share(rows: Sequence[ProfiledRow], *, calls_of_all_runs: bool) -> float | None:
+    """The share of the profiled time that was spent on the delegate, 0 to 1; `None` without any time."""
+    times = [(ms, delegated) for _, ms, delegated in counted(rows, calls_of_all_runs=calls_of_all_runs)]
+    whole = sum(ms for ms, _ in times)
+    return sum(ms for ms, delegated in times if delegated) / whole if whole else None
+
+
+def _is_partition(row: ProfiledRow) -> bool:
+    return row.type.casefold().startswith(_PARTITION_TYPES)

@@ -1,0 +1,38 @@
+"""The share of the profiled time on the delegate: every microsecond counted once."""
+
+from __future__ import annotations
+
+import pytest
+
+from devbench.analysis.operators import counted, delegate_share
+from devbench.results.records import OperatorRecord
+
+
+def op(kind: str, avg_ms: float | None, *, calls: float | None = 1, inside: bool = False) -> OperatorRecord:
+    return OperatorRecord("runs", 0, kind, kind, 0, avg_ms, avg_ms, None, None, calls, inside)
+
+
+def test_a_partition_s_row_stands_for_the_rows_inside_it() -> None:
+    rows = [op("TfLiteGpuDelegateV2", 6.0), op("conv 1", 5.9, inside=True), op("GATHER", 2.0)]
+    assert [(row.type, delegated) for row, _, delegated in counted(rows, calls_of_all_runs=False)] == [
+        ("TfLiteGpuDelegateV2", True),
+        ("GATHER", False),
+    ]
+    assert delegate_share(rows, calls_of_all_runs=False) == pytest.approx(0.75)
+
+
+def test_without_a_partition_s_row_those_inside_stand_for_it() -> None:
+    rows = [op("conv 1", 1.0, inside=True), op("conv 2", 2.0, inside=True), op("MEAN", 1.0)]
+    assert delegate_share(rows, calls_of_all_runs=False) == pytest.approx(0.75)
+
+
+def test_calls_count_only_where_they_are_those_of_one_inference() -> None:
+    rows = [op("DELEGATE", 1.0, calls=1), op("ADD", 1.0, calls=3)]
+    assert delegate_share(rows, calls_of_all_runs=False) == pytest.approx(0.25)
+    assert delegate_share(rows, calls_of_all_runs=True) == pytest.approx(0.5)
+
+
+def test_nothing_on_the_delegate_is_zero_and_no_time_is_unknown() -> None:
+    assert delegate_share([op("CONV_2D", 1.0)], calls_of_all_runs=False) == 0.0
+    assert delegate_share([op("CONV_2D", None)], calls_of_all_runs=False) is None
+    assert delegate_share([], calls_of_all_runs=False) is None
