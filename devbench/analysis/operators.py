@@ -1,13 +1,18 @@
 """Which rows of an operator profile count, and where they ran: pure functions; knows no store and no tool's text.
 
 A profile lists a delegate's partition as one row, the operators inside it as rows of their own, or both; what was
-counted in the partition must not be counted again.
+counted in the partition must not be counted again. What another delegate leaves is taken by XNNPACK where the runtime
+applies it by default, and the profile does not say whose kernels are whose: XNNPACK's are told by their names, which
+end in a layout, such as `Convolution (NHWC, F32) IGEMM` (`xnn_operator_type_to_string` in XNNPACK).
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
-from typing import Protocol, TypeVar
+from typing import Literal, Protocol, TypeVar
+
+Place = Literal["delegate", "xnnpack", "cpu"]
 
 # A delegate's partition as a row of the profile: its time holds that of the rows inside.
 _PARTITION_TYPES = (
@@ -17,6 +22,8 @@ _PARTITION_TYPES = (
     "tflitehexagondelegate",
     "delegate",
 )
+_XNNPACK_KERNEL = re.compile(r"\(N[A-Z]{1,4}[,)]")
+_XNNPACK_PARTITION = "tflitexnnpackdelegate"
 
 
 class ProfiledRow(Protocol):
@@ -35,13 +42,16 @@ class ProfiledRow(Protocol):
 Row = TypeVar("Row", bound=ProfiledRow)
 
 
-def counted(rows: Sequence[Row], *, calls_of_all_runs: bool) -> list[tuple[Row, float, bool]]:
-    """The rows that count, each with its milliseconds in one inference and whether it ran on the delegate.
+def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> list[tuple[Row, float, Place]]:
+    """The rows that count, each with its milliseconds in one inference and where it ran.
+
+    "delegate" is the one that was asked for; "xnnpack" is XNNPACK beside it, which is the CPU.
 
     Where a partition has a row of its own, the rows inside are left out; where it has none, they stand for it.
 
     Args:
         rows: of one phase.
+        xnnpack: whether the delegate that was asked for is XNNPACK.
         calls_of_all_runs: the tool prints how often an operator was called in all inferences together (LiteRT's),
             not in one of them (TensorFlow Lite's).
     """
@@ -51,15 +61,22 @@ def counted(rows: Sequence[Row], *, calls_of_all_runs: bool) -> list[tuple[Row, 
         if has_partitions and row.inside_delegate:
             continue
         calls = 1.0 if calls_of_all_runs else max(1.0, row.times_called or 1.0)
-        found.append((row, (row.avg_ms or 0.0) * calls, row.inside_delegate or _is_partition(row)))
+        found.append((row, (row.avg_ms or 0.0) * calls, _place(row, xnnpack)))
     return found
 
 
-def delegate_share(rows: Sequence[ProfiledRow], *, calls_of_all_runs: bool) -> float | None:
+def delegate_share(rows: Sequence[ProfiledRow], *, xnnpack: bool, calls_of_all_runs: bool) -> float | None:
     """The share of the profiled time that was spent on the delegate, 0 to 1; `None` without any time."""
-    times = [(ms, delegated) for _, ms, delegated in counted(rows, calls_of_all_runs=calls_of_all_runs)]
+    times = [(ms, place) for _, ms, place in counted(rows, xnnpack=xnnpack, calls_of_all_runs=calls_of_all_runs)]
     whole = sum(ms for ms, _ in times)
-    return sum(ms for ms, delegated in times if delegated) / whole if whole else None
+    return sum(ms for ms, place in times if place == "delegate") / whole if whole else None
+
+
+def _place(row: ProfiledRow, xnnpack: bool) -> Place:
+    if not row.inside_delegate and not _is_partition(row):
+        return "cpu"
+    is_xnnpack = _XNNPACK_KERNEL.search(row.type) or row.type.casefold().startswith(_XNNPACK_PARTITION)
+    return "xnnpack" if is_xnnpack and not xnnpack else "delegate"
 
 
 def _is_partition(row: ProfiledRow) -> bool:

@@ -6,49 +6,129 @@ model. Such repetitions are kept, marked and left out of estimates.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Word = Literal["valid", "suspect", "unknown"]
+Word = Literal["valid", "suspect"]
+Sample = Mapping[str, Any]
 
 # Android's power saving begins at this level on most devices.
 _LOW_BATTERY_PCT = 15
 # Runnable processes per CPU, one minute's average: the tool itself is one or a few of them.
 _MOST_LOAD_PER_CPU = 1.5
+# Drivers round a limit to a step of their table; the steps of a phone's CPU are some 5 % apart.
+_SAME_CLOCK = 0.98
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`suspect` with its reasons, `valid`, or `unknown` where nothing is known of the device's state."""
+    """`suspect` with its reasons, or `valid`."""
 
     word: Word
     reasons: tuple[str, ...] = ()
 
 
-def judge(before: Mapping[str, Any] | None, after: Mapping[str, Any] | None, cpu_count: int | None) -> Verdict:
+@dataclass(frozen=True, slots=True)
+class Fitness:
+    """What a device is measured against.
+
+    Attributes:
+        cpu_count: its CPUs; `None` where not known, and its load then tells nothing.
+        thermal_status: the highest at which it may measure.
+        cpu_cap_khz, gpu_cap_khz: the highest clocks that were allowed since the run began, by CPU.
+    """
+
+    cpu_count: int | None = None
+    thermal_status: int = 0
+    cpu_cap_khz: tuple[int | None, ...] = ()
+    gpu_cap_khz: int | None = None
+
+    def raised(self, sample: Sample | None) -> Fitness:
+        """The same with the clocks that `sample` shows to be allowed, where they are higher."""
+        if sample is None:
+            return self
+        ours, theirs = list(self.cpu_cap_khz), list(sample.get("cpu_cap_khz") or ())
+        width = max(len(ours), len(theirs))
+        pairs = zip(ours + [None] * (width - len(ours)), theirs + [None] * (width - len(theirs)), strict=True)
+        return Fitness(
+            self.cpu_count,
+            self.thermal_status,
+            tuple(_higher(a, b) for a, b in pairs),
+            _higher(self.gpu_cap_khz, sample.get("gpu_cap_khz")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Around:
+    """Conditions around a repetition as the store keeps them: before, while the tool ran, after; `None` if not read."""
+
+    before: Sample | None
+    after: Sample | None
+    during: Sequence[Sample] = field(default=())
+
+    @property
+    def known(self) -> list[Sample]:
+        """All of them in the order of time."""
+        return [sample for sample in (self.before, *self.during, self.after) if sample is not None]
+
+
+def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) -> Verdict:
     """The verdict on a repetition.
 
     Args:
-        before, after: conditions as the store keeps them (`thermal_status`, `battery_level`, `battery_charging`,
-            `load_1min`); `None` where they could not be read.
-        cpu_count: CPUs of the device.
+        around: the conditions.
+        fitness: what they are held against.
+        over_limits: in words, which limits of the device's profile were passed before or after.
 
     Returns:
-        `suspect` where a thermal status is above none before or after (as AndroidX takes it), the battery is low and
-        not charging, or more runs on the device than the tool.
+        `suspect` where a thermal status is above what is allowed before, while or after the tool ran, clocks are capped
+        below what the device allowed earlier, a limit was passed, the battery is low and not charging, more runs on the
+        device than the tool, or nothing is known of the device's state.
     """
-    if before is None and after is None:
-        return Verdict("unknown", ("conditions unknown",))
-    reasons = []
-    statuses = [sample.get("thermal_status") or 0 for sample in (before, after) if sample is not None]
-    if any(statuses):
-        reasons.append(f"throttled: thermal status {' → '.join(map(str, statuses))}")
-    last = after or before or {}
-    level = last.get("battery_level")
-    if level is not None and level < _LOW_BATTERY_PCT and not last.get("battery_charging"):
+    known = around.known
+    if not known:
+        return Verdict("suspect", ("conditions unknown",))
+    reasons = [*_status(known, fitness), *_clocks(known, fitness), *over_limits]
+    level = _last(known, "battery_level")
+    if level is not None and level < _LOW_BATTERY_PCT and not _last(known, "battery_charging"):
         reasons.append(f"battery low: {level} %")
-    load = (before or {}).get("load_1min")
-    if load is not None and cpu_count and load > _MOST_LOAD_PER_CPU * cpu_count:
-        reasons.append(f"other load: {load:.1f} on {cpu_count} CPUs")
+    load = (around.before or {}).get("load_1min")
+    if load is not None and fitness.cpu_count and load > _MOST_LOAD_PER_CPU * fitness.cpu_count:
+        reasons.append(f"other load: {load:.1f} on {fitness.cpu_count} CPUs")
+    reasons = list(dict.fromkeys(reasons))
     return Verdict("suspect", tuple(reasons)) if reasons else Verdict("valid")
+
+
+def _status(known: Sequence[Sample], fitness: Fitness) -> list[str]:
+    statuses = [sample["thermal_status"] for sample in known if sample.get("thermal_status") is not None]
+    if max(statuses, default=0) <= fitness.thermal_status:
+        return []
+    changes = [b for a, b in zip([None, *statuses], statuses, strict=False) if a != b]
+    return [f"throttled: thermal status {' → '.join(map(str, changes))}"]
+
+
+def _clocks(known: Sequence[Sample], fitness: Fitness) -> list[str]:
+    """The CPU that is capped most, and the GPU."""
+    capped: list[tuple[float, int, int, int]] = []
+    for sample in known:
+        for cpu, (cap, most) in enumerate(zip(sample.get("cpu_cap_khz") or (), fitness.cpu_cap_khz, strict=False)):
+            if cap is not None and most and cap < _SAME_CLOCK * most:
+                capped.append((cap / most, cpu, cap, most))
+    words = []
+    if capped:
+        _, cpu, cap, most = min(capped)
+        words.append(f"throttled: CPU {cpu} capped at {cap / 1e6:.2f} of {most / 1e6:.2f} GHz")
+    gpu = min((sample["gpu_cap_khz"] for sample in known if sample.get("gpu_cap_khz") is not None), default=None)
+    most_gpu = fitness.gpu_cap_khz
+    if gpu is not None and most_gpu and gpu < _SAME_CLOCK * most_gpu:
+        words.append(f"throttled: GPU capped at {gpu / 1000:.0f} of {most_gpu / 1000:.0f} MHz")
+    return words
+
+
+def _last(known: Sequence[Sample], key: str) -> Any:
+    return next((sample[key] for sample in reversed(known) if sample.get(key) is not None), None)
+
+
+def _higher(a: int | None, b: int | None) -> int | None:
+    return max((value for value in (a, b) if value is not None), default=None)

@@ -22,15 +22,28 @@ if TYPE_CHECKING:
 # The tool's profiling buffer holds 1,024 events unless told otherwise; a graph with more operators would lose some.
 _PROFILING_BUFFER_DEFAULT = 1024
 _TIMEOUT_S = 15.0
+# Words of a prelude.
+DROPPED, CACHED = "dropped", "cached"
+_DROP = f"sync; echo 3 > /proc/sys/vm/drop_caches && echo {DROPPED}"
 
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Words and environment of one process, and the device's file for the model's outputs where they are asked for."""
+    """One process of the tool.
+
+    Attributes:
+        argv, env: its words and its environment.
+        out: the device's file for the model's outputs, where they are asked for.
+        prelude: shell text that runs before it; prints DROPPED where the file cache was emptied and CACHED where the
+            delegate's cache holds something.
+        has_cache: whether the delegate keeps compiled kernels or packed weights between processes.
+    """
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
     out: str = ""
+    prelude: str = ""
+    has_cache: bool = False
 
 
 class Commands:
@@ -41,10 +54,19 @@ class Commands:
         root: the folder of everything on the device.
         binary: the tool; `binary_path` is where it lies there.
         cpu_mask: CPUs that the tool may use, hexadecimal as `taskset` takes it; empty for all.
+        can_drop: whether the device's file cache may be emptied for a cold start, which takes root.
     """
 
     def __init__(
-        self, device: Device, depot: Depot, root: str, binary: Binary, binary_path: str, *, cpu_mask: str = ""
+        self,
+        device: Device,
+        depot: Depot,
+        root: str,
+        binary: Binary,
+        binary_path: str,
+        *,
+        cpu_mask: str = "",
+        can_drop: bool = False,
     ) -> None:
         self._device = device
         self._depot = depot
@@ -52,12 +74,16 @@ class Commands:
         self._binary = binary
         self._binary_path = binary_path
         self._cpu_mask = cpu_mask
+        self._can_drop = can_drop
+
+    def can_be_cold(self, case: Case) -> bool:
+        """Whether there is anything to empty before a process: the file cache, or a cache of the delegate's."""
+        return self._can_drop or _has_cache(case)
 
     def prepare(self, case: Case) -> None:
         """Bring a delegate's libraries, under their own names in a folder of theirs, and make its cache's folder."""
         delegate, places = case.delegate, self._places(case)
-        used = " ".join(value for _, value in (*delegate.flags, *delegate.litert_flags, *delegate.env))
-        commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if "{cache}" in used else []
+        commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if _has_cache(case) else []
         if delegate.files:
             folder = shlex.quote(places["files"])
             commands.append(f"mkdir -p {folder}")
@@ -78,6 +104,8 @@ class Commands:
         """
         profiling = purpose == "profile"
         options = replace(case.options, profile=profiling, report_peak_memory=profiling)
+        if purpose == "cold":
+            options = replace(options, num_runs=1, min_secs=0.0, warmup_runs=1, warmup_min_secs=0.0)
         operators = case.model.operator_count or 0
         if profiling and self._binary.tool == "tflite" and operators > _PROFILING_BUFFER_DEFAULT // 2:
             extra = (("max_profiling_buffer_entries", str(4 * operators)), *options.extra_flags)
@@ -96,7 +124,19 @@ class Commands:
         )
         if self._cpu_mask:
             argv = ("taskset", self._cpu_mask, *argv)
-        return Command(argv, tuple(placed(case.delegate.env, places)), out)
+        prelude = self._prelude(case, purpose, places["cache"])
+        return Command(argv, tuple(placed(case.delegate.env, places)), out, prelude, _has_cache(case))
+
+    def _prelude(self, case: Case, purpose: Purpose, cache: str) -> str:
+        folder = shlex.quote(cache)
+        lines = []
+        if _has_cache(case):
+            if purpose == "cold":
+                lines.append(f"rm -rf {folder}/*")
+            lines.append(f'set -- {folder}/*; [ -e "$1" ] && echo {CACHED}')
+        if purpose == "cold" and self._can_drop:
+            lines.append(_DROP)
+        return "\n".join(lines)
 
     def _places(self, case: Case) -> Mapping[str, str]:
         """Folders on the device that a delegate's flags and environment may name.
@@ -109,3 +149,8 @@ class Commands:
             "files": f"{self._root}/files/{case.delegate.name}",
             "model": case.model.sha256[:32],
         }
+
+
+def _has_cache(case: Case) -> bool:
+    delegate = case.delegate
+    return any("{cache}" in value for _, value in (*delegate.flags, *delegate.litert_flags, *delegate.env))

@@ -105,7 +105,7 @@ def end_process(device: Device, pid_file: str) -> None:
 
 def leave(device: Device, pid_file: str) -> None:
     """Give the device back, if it is still there."""
-    _try(device, f"rm -f {shlex.quote(pid_file)} {shlex.quote(pid_file + '.mem')}")
+    _try(device, f"rm -f {shlex.quote(pid_file)} {shlex.quote(pid_file + '.mem')} {shlex.quote(pid_file + '.during')}")
 
 
 def _try(device: Device, script: str) -> None:

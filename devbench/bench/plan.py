@@ -40,12 +40,14 @@ class Limits:
         suspect_retries: latency processes per job that are run again because the device was in no fit state.
         cool_down_s: how long to wait for a device that throttles, before each process; 0 does not wait.
         output_repetitions: processes per job, before all others, whose outputs are compared with this machine's.
+        cold_starts: processes per job, after all others, that start with empty caches, where any can be emptied.
     """
 
     repetitions: int = 5
     profile_repetitions: int = 1
     repetition_timeout_s: float | None = None
     output_repetitions: int = 0
+    cold_starts: int = 1
     precision_pct: float | None = None
     most_repetitions: int = 30
     suspect_retries: int = 3
@@ -53,7 +55,7 @@ class Limits:
 
     @property
     def steps(self) -> int:
-        """Processes of a job."""
+        """Processes of a job, without cold starts."""
         return self.output_repetitions + self.repetitions + self.profile_repetitions
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from devbench.analysis.operators import delegate_share
-from devbench.analysis.verdict import judge
+from devbench.analysis.verdict import Around, Verdict
 from devbench.bench.plan import Case
 from devbench.bench.script import ScriptOutput
 from devbench.device.facts import DeviceFacts
@@ -16,6 +16,7 @@ from devbench.device.facts import to_json as facts_to_json
 from devbench.device.profiles import DeviceProfile
 from devbench.results.records import (
     BinaryRecord,
+    CacheState,
     DeviceRecord,
     JobRecord,
     ModelRecord,
@@ -42,8 +43,10 @@ class Ran:
     argv: tuple[str, ...]
     raw_path: str
     output: ScriptOutput
-    conditions_before: Mapping[str, Any] | None
-    conditions_after: Mapping[str, Any] | None
+    raw: bytes
+    around: Around
+    file_cache: CacheState | None
+    kernel_cache: CacheState | None
     host_overhead_ms: float | None
 
 
@@ -63,6 +66,7 @@ def job_record(run_id: str, number: int, case: Case, device: DeviceRecord, binar
     """A case on a device. `sha256` is the hash of the binary's file."""
     options = asdict(case.options)
     options["delegate_flags"] = dict(case.delegate.litert_flags if binary.tool == "litert" else case.delegate.flags)
+    options["reported_as"] = list(case.delegate.reported_as)
     options["operator_count"] = case.model.operator_count
     return JobRecord(
         run_id=run_id,
@@ -93,17 +97,18 @@ def repetition_record(
     ran: Ran,
     measured: Measurement,
     failure: Failure | None,
+    verdict: Verdict,
     outputs: Sequence[Mapping[str, Any]] = (),
 ) -> RepetitionRecord:
     """One repetition as the store keeps it.
 
     A failed repetition carries no latency and no start-up time: whatever the tool printed stays in `measurement` and
     in the raw output, where nobody takes it for a result of the delegate that was asked for. A profile repetition
-    carries memory and operators but no latency, since profiling costs time.
+    carries memory and operators but no latency, since profiling costs time; a cold one carries its start-up alone.
     """
     ok = failure is None
-    verdict = judge(ran.conditions_before, ran.conditions_after, job.device.facts.get("cpu_count"))
-    timed = ok and purpose == "latency"
+    timed, started = ok and purpose == "latency", ok and purpose in ("latency", "cold")
+    weighed = ok and purpose in ("latency", "profile")
     runs = measured.runs
     use = find_use(measured.delegates, case.delegate)
     operators = operator_records(measured) if ok else ()
@@ -122,8 +127,8 @@ def repetition_record(
         exit_code=ran.output.exit_code,
         raw_path=ran.raw_path,
         measurement=to_json(measured),
-        init_us=measured.init_us if timed else None,
-        first_inference_us=measured.first_inference_us if timed else None,
+        init_us=measured.init_us if started else None,
+        first_inference_us=measured.first_inference_us if started else None,
         warmup_avg_us=measured.warmup_avg_us if timed else None,
         latency_avg_us=measured.inference_avg_us if timed else None,
         latency_min_us=runs.min_us if timed and runs else None,
@@ -133,9 +138,9 @@ def repetition_record(
         latency_median_us=runs.median_us if timed and runs else None,
         latency_p95_us=runs.p95_us if timed and runs else None,
         inferences=runs.count if timed and runs else None,
-        init_memory_mb=measured.memory.init_mb if ok and purpose != "outputs" else None,
-        overall_memory_mb=measured.memory.overall_mb if ok and purpose != "outputs" else None,
-        peak_memory_mb=measured.memory.peak_mb if ok and purpose != "outputs" else None,
+        init_memory_mb=measured.memory.init_mb if weighed else None,
+        overall_memory_mb=measured.memory.overall_mb if weighed else None,
+        peak_memory_mb=measured.memory.peak_mb if weighed else None,
         vm_hwm_kb=ran.output.vm_hwm_kb if ok else None,
         pss_peak_kb=ran.output.pss_peak_kb if ok else None,
         delegate_applied=use.applied if use else None,
@@ -143,12 +148,17 @@ def repetition_record(
         nodes_total=use.nodes_total if use else None,
         partitions=use.kernels if use else None,
         delegate_share=delegate_share(
-            [op for op in operators if op.phase == "runs"], calls_of_all_runs=job.binary.tool == "litert"
+            [op for op in operators if op.phase == "runs"],
+            xnnpack="XNNPACK" in case.delegate.reported_as,
+            calls_of_all_runs=job.binary.tool == "litert",
         ),
+        file_cache=ran.file_cache,
+        kernel_cache=ran.kernel_cache,
         on_device_ms=ran.output.on_device_ms,
         host_overhead_ms=ran.host_overhead_ms,
-        conditions_before=ran.conditions_before,
-        conditions_after=ran.conditions_after,
+        conditions_before=ran.around.before,
+        conditions_after=ran.around.after,
+        conditions_during=tuple(ran.around.during),
         verdict=verdict.word,
         verdict_reasons=verdict.reasons,
         outputs=tuple(outputs),

@@ -1,9 +1,9 @@
 """The one shell script that a repetition is on the device, and taking its output apart again; does no input or output.
 
 A repetition is a single shell session, since each session costs a round trip and a process on the device. Around the
-tool's own output the script prints sections of its own (process id, conditions, samples of /proc, exit code), each
-behind a marker line with a random word, which nothing that the tool prints can imitate. The tool's output itself is
-not touched: it goes to the same standard output and error.
+tool's own output the script prints sections of its own (conditions before, during and after, samples of /proc, exit
+code), each behind a marker line with a random word, which nothing that the tool prints can imitate. The tool's output
+itself is not touched: it goes to the same standard output and error.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 # Reads VmHWM and PSS of a process with shell built-ins alone, since a fork costs more than the reading. The peak of PSS
 # is the largest sample, VmHWM the last one. Only sampled where latency is not measured.
-_SAMPLER = r"""
+_MEMORY_SAMPLER = r"""
 _db_hwm= _db_pss=0
 while [ -d /proc/$_db_tool ]; do
   while IFS=' 	' read -r _db_key _db_value _db_unit; do
@@ -36,15 +36,19 @@ class ScriptOutput:
     Attributes:
         tool_stdout: what the tool printed, and nothing else.
         exit_code: of the tool; `None` where the script did not get that far.
+        prelude: words of what ran before the tool.
         conditions_before, conditions_after: text for the conditions parser; `None` where not asked or not reached.
+        samples: what the conditions' sampler wrote while the tool ran.
         on_device_ms: time of the tool's process by the device's clock, where its shell has one.
         vm_hwm_kb, pss_peak_kb: from /proc, where sampled and allowed.
     """
 
     tool_stdout: bytes
     exit_code: int | None = None
+    prelude: tuple[str, ...] = ()
     conditions_before: str | None = None
     conditions_after: str | None = None
+    samples: str = ""
     on_device_ms: float | None = None
     vm_hwm_kb: int | None = None
     pss_peak_kb: int | None = None
@@ -53,11 +57,13 @@ class ScriptOutput:
 def build_script(
     command: str,
     *,
+    prelude: str = "",
     marker: str,
     pid_file: str,
     owner: str,
     work_dir: str,
     conditions_command: str,
+    sampler: str,
     before: bool,
     sample_memory: bool,
 ) -> str:
@@ -65,40 +71,49 @@ def build_script(
 
     Args:
         command: the quoted command line of the tool.
+        prelude: shell text that runs before the tool and is not timed; what it prints is kept apart.
         marker: a random word, unique to this repetition.
         pid_file: file on the device that holds the process group and its owner.
         owner: who measures, one word.
         work_dir: folder in which the tool runs.
         conditions_command: prints the device's conditions.
+        sampler: samples the conditions to its standard output until it is ended; empty for none.
         before: whether to take conditions before the tool too; they can be those taken after the last repetition.
         sample_memory: whether to sample /proc while the tool runs.
     """
-    samples = f"{pid_file}.mem"
+    memory, during = shlex.quote(f"{pid_file}.mem"), shlex.quote(f"{pid_file}.during")
     lines = [
         f"echo $$ {shlex.quote(owner)} > {shlex.quote(pid_file)}",
         f"cd {shlex.quote(work_dir)} || exit 125",
     ]
     if before:
         lines += [f"echo {marker}:before", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null"]
+    if prelude:
+        lines += [f"echo {marker}:prelude", f"{{ {prelude}\n}} 2>/dev/null </dev/null", "echo"]
+    if sampler:
+        lines += [f"( {sampler}\n) > {during} 2>/dev/null </dev/null &", "_db_during=$!"]
     lines.append(f'echo {marker}:tool; _db_start="$EPOCHREALTIME"')
     if sample_memory:
-        sampler = _SAMPLER.replace("@SAMPLES@", shlex.quote(samples))
         lines += [
-            f": > {shlex.quote(samples)}",
+            f": > {memory}",
             f"{command} </dev/null &",
             "_db_tool=$!",
-            f"( {sampler} ) >/dev/null 2>&1 </dev/null &",
-            "_db_sampler=$!",
+            f"( {_MEMORY_SAMPLER.replace('@SAMPLES@', memory)} ) >/dev/null 2>&1 </dev/null &",
+            "_db_memory=$!",
             "wait $_db_tool; _db_code=$?",
             'echo; echo "' + marker + ':exit $_db_code $_db_start $EPOCHREALTIME"',
-            "kill $_db_sampler 2>/dev/null; wait $_db_sampler 2>/dev/null",
-            f"echo {marker}:memory; cat {shlex.quote(samples)}; rm -f {shlex.quote(samples)}",
+            "kill $_db_memory 2>/dev/null; wait $_db_memory 2>/dev/null",
+            f"echo {marker}:memory; cat {memory}; rm -f {memory}",
         ]
     else:
         lines += [
             f"{command} </dev/null; _db_code=$?",
             'echo; echo "' + marker + ':exit $_db_code $_db_start $EPOCHREALTIME"',
         ]
+    if sampler:
+        # A process of a second or less has no sample, and the device is spared a process that prints nothing.
+        ended = "kill -9 $_db_during 2>/dev/null; wait $_db_during 2>/dev/null"
+        lines += [ended, f"[ -s {during} ] && {{ echo {marker}:during; cat {during}; echo; }}"]
     lines += [f"echo {marker}:after", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null", f"echo; echo {marker}:end"]
     return "\n".join(lines)
 
@@ -106,7 +121,9 @@ def build_script(
 def split_output(stdout: bytes, marker: str) -> ScriptOutput:
     """Take a repetition's standard output apart; whatever is missing at the end is `None` in the answer."""
     word = re.escape(marker.encode())
-    parts = re.split(rb"(?:(?<=\n)|\A)" + word + rb":(before|tool|exit[^\n]*|memory|after|end)\r?\n", stdout)
+    parts = re.split(
+        rb"(?:(?<=\n)|\A)" + word + rb":(before|prelude|tool|exit[^\n]*|memory|during|after|end)\r?\n", stdout
+    )
     sections = {parts[i].split(b" ")[0].decode(): (parts[i], parts[i + 1]) for i in range(1, len(parts) - 1, 2)}
 
     def text(name: str) -> str | None:
@@ -124,8 +141,10 @@ def split_output(stdout: bytes, marker: str) -> ScriptOutput:
     return ScriptOutput(
         tool_stdout=tool,
         exit_code=exit_code,
+        prelude=tuple((text("prelude") or "").split()),
         conditions_before=text("before"),
         conditions_after=text("after") if "end" in sections else None,
+        samples=text("during") or "",
         on_device_ms=on_device_ms,
         vm_hwm_kb=hwm,
         pss_peak_kb=pss,

@@ -13,28 +13,26 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.adb.errors import DeviceLost, ShellTimeout
+from devbench.analysis.verdict import Fitness, judge
 from devbench.bench import occupancy
-from devbench.bench.command import Command, Commands
+from devbench.bench.command import Commands
 from devbench.bench.enough import cool_down, needs_more
 from devbench.bench.events import DeviceReady, FilePushed, Listener, MoreSteps, RepetitionDone, RepetitionStarted
 from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Case, Plan, repetition_deadline_s
+from devbench.bench.process import Processes, ProcessSpec
 from devbench.bench.records import Ran, device_record, job_record, repetition_record
-from devbench.bench.script import build_script, split_output
 from devbench.bench.stabilise import Stabiliser
 from devbench.device import conditions as device_conditions
 from devbench.device.depot import Depot
-from devbench.device.facts import DeviceFacts, read_facts
+from devbench.device.facts import read_facts
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.hashing import sha256_of
 from devbench.tool.binaries import Binary, choose
 from devbench.tool.failures import classify
-from devbench.tool.flags import command_line
 from devbench.tool.measurement import Failure, FailureKind
 from devbench.tool.parse import parse_bytes
 
@@ -49,9 +47,6 @@ _WORK_DIR = f"{DEPOT_ROOT}/work"
 # Failures that chance, load or memory pressure can cause; every other kind would only come again.
 _MAY_PASS_NEXT_TIME = frozenset({FailureKind.CRASH, FailureKind.KILLED, FailureKind.OUTPUT_INCOMPLETE})
 _MOST_FAILURES_IN_A_JOB = 2
-# Conditions read this long ago still describe the device before the next repetition.
-_CONDITIONS_FRESH_S = 2.0
-_RAW_SPLIT = b"==> standard error <==\n"
 
 
 @dataclass(slots=True)
@@ -106,7 +101,6 @@ class DeviceSession:
         self._expected = expected
         self._outputs: DeviceOutputs | None = None
         self._tell = listener
-        self._incoming = incoming
         self._stop = threading.Event()
         self._pid_file = f"{DEPOT_ROOT}/run/{run_id}-{secrets.token_hex(3)}.pid"
         self._owner = f"{socket.gethostname()}:{os.getpid()}".replace(" ", "_")
@@ -114,7 +108,7 @@ class DeviceSession:
         self._stabiliser = Stabiliser(device, DEPOT_ROOT, plan.stabilising)
         self._steadied: Mapping[str, bool] = {}
         self._work: list[_Work] = []
-        self._last_conditions: tuple[float, Mapping[str, Any]] | None = None
+        self._processes = Processes(device, store, run_id, incoming, _WORK_DIR, self._pid_file, self._owner)
 
     # -- life cycle ---------------------------------------------------------------------------------------------
 
@@ -136,16 +130,12 @@ class DeviceSession:
         if self._occupied:
             occupancy.end_process(self._device, self._pid_file)
 
-    @property
-    def measured(self) -> int:
-        """Repetitions stored so far."""
-        return sum(sum(work.done.values()) for work in self._work)
-
     # -- preparing ----------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
         facts = read_facts(self._device)
         record = device_record(facts, match_profile(facts, self._profiles))
+        self._processes.fitness = Fitness(cpu_count=facts.cpu_count)
         binary = choose(facts.abis, name=self._plan.binary_name)
         assert binary.path is not None  # choose gives installed binaries only
         left_changes = occupancy.enter(
@@ -159,12 +149,14 @@ class DeviceSession:
         binary_sha256 = sha256_of(binary.path)
         remote = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
         mask = self._plan.stabilising.cpu_mask
-        self._commands = Commands(self._device, depot, DEPOT_ROOT, binary, remote, cpu_mask=mask)
+        # A virtual device's file cache is that of this machine and everybody on it.
+        can_drop = bool(facts.root) and not record.virtual
+        self._commands = Commands(self._device, depot, DEPOT_ROOT, binary, remote, cpu_mask=mask, can_drop=can_drop)
         self._work = self._make_work(record, binary, binary_sha256)
         if self._plan.output_check is not None:
             self._outputs = DeviceOutputs(self._device, depot, _WORK_DIR, self._plan.output_check)
-        self._tell(DeviceReady(self.serial, record, len(self._work) * self._plan.limits.steps))
-        self._push_models(depot, facts)
+        self._tell(DeviceReady(self.serial, record, sum(map(self._steps, self._work))))
+        self._push_models(depot)
 
     def _make_work(self, record: DeviceRecord, binary: Binary, binary_sha256: str) -> list[_Work]:
         work = []
@@ -176,7 +168,14 @@ class DeviceSession:
             work.append(_Work(job, case))
         return work
 
-    def _push_models(self, depot: Depot, facts: DeviceFacts) -> None:
+    def _steps(self, work: _Work) -> int:
+        """Processes that the job is planned to have."""
+        return self._plan.limits.steps + self._cold_starts(work)
+
+    def _cold_starts(self, work: _Work) -> int:
+        return self._plan.limits.cold_starts if self._commands.can_be_cold(work.case) else 0
+
+    def _push_models(self, depot: Depot) -> None:
         remote: dict[str, str] = {}
         for work in self._work:
             model = work.case.model
@@ -201,18 +200,25 @@ class DeviceSession:
         """Repetitions of all jobs in turn, so that heat and background load do not pick a winner.
 
         Each round starts with the next job, since whoever comes first after another finds the device as that left it.
-        Outputs come first: a number of a delegate that computes nonsense is not worth its time. Profiles come last:
-        they cost time, and their heat would be in the latencies after them.
+        Outputs come first: a number of a delegate that computes nonsense is not worth its time. Profiles come after
+        the latencies: they cost time, and their heat would be in the latencies after them. Cold starts come last: the
+        cache that they empty is everybody's.
         """
         limits = self._plan.limits
         self._rounds("outputs", limits.output_repetitions)
         self._rounds("latency", limits.repetitions)
         self._until_enough()
         self._rounds("profile", limits.profile_repetitions)
+        self._rounds("cold", limits.cold_starts)
 
     def _rounds(self, purpose: Purpose, count: int) -> None:
         for index in range(count):
-            self._turn(index, lambda work, index=index: self._repeat(work, purpose, index, count))  # type: ignore[misc]
+
+            def once(work: _Work, index: int = index) -> None:
+                if purpose != "cold" or self._cold_starts(work):
+                    self._repeat(work, purpose, index, count)
+
+            self._turn(index, once)
 
     def _turn(self, number: int, do: Callable[[_Work], None]) -> None:
         """Every job once, beginning with another one each time."""
@@ -246,13 +252,19 @@ class DeviceSession:
     def _repeat(self, work: _Work, purpose: Purpose, index: int, of: int) -> None:
         self._cool_down()
         self._tell(RepetitionStarted(self.serial, work.job, purpose, index, of))
-        began = time.monotonic()
         outputs = (self._outputs, self._expected[work.case.model.sha256]) if self._outputs is not None else None
         command = self._commands.build(work.case, purpose, work.graph, outputs)
-        ran, failure, lost = self._run_tool(work, purpose, index, began, command)
+        spec = ProcessSpec(
+            title=work.case.title,
+            name=f"job{work.job.number:04d}-{purpose}-{index:03d}",
+            model_sha256=work.case.model.sha256,
+            sample_memory=purpose == "profile",
+            deadline_s=repetition_deadline_s(work.case.options, self._plan.limits),
+        )
+        ran, failure, lost = self._processes.run(command, spec)
         if self._stop.is_set() and (failure is not None or ran.output.exit_code != 0):
             return  # ended by the user in the middle: not a measurement, and not a failure of the device either
-        record = self._judge(work, purpose, index, ran, failure, command.out)
+        record = self._record(work, purpose, index, ran, failure, command.out)
         self._store.add_repetition(record)
         work.done[purpose] = work.done.get(purpose, 0) + 1
         if record.latency_avg_us is not None:
@@ -273,64 +285,12 @@ class DeviceSession:
         if may_pass and work.failures < _MOST_FAILURES_IN_A_JOB:
             return 0
         work.stopped = True
-        return self._plan.limits.steps - sum(work.done.values())
+        return max(0, self._steps(work) - sum(work.done.values()))
 
-    def _run_tool(
-        self, work: _Work, purpose: Purpose, index: int, began: float, command: Command
-    ) -> tuple[Ran, Failure | None, DeviceLost | None]:
-        """One process of the tool; its output is in the artifacts when this returns, whatever happened."""
-        marker = f"@@{secrets.token_hex(8)}"
-        before = self._fresh_conditions(began)
-        script = build_script(
-            command_line(command.argv, command.env),
-            marker=marker,
-            pid_file=self._pid_file,
-            owner=self._owner,
-            work_dir=_WORK_DIR,
-            conditions_command=device_conditions.CONDITIONS_COMMAND,
-            before=before is None,
-            sample_memory=purpose == "profile",
-        )
-        name = f"job{work.job.number:04d}-{purpose}-{index:03d}"
-        out, err = self._incoming / f"{self._run_id}-{name}.out", self._incoming / f"{self._run_id}-{name}.err"
-        deadline_s = repetition_deadline_s(work.case.options, self._plan.limits)
-        failure: Failure | None = None
-        lost: DeviceLost | None = None
-        started_utc = datetime.now(timezone.utc)
-        shell_began = time.monotonic()
-        try:
-            self._device.shell_to_file(script, out, err, timeout_s=deadline_s, doing=f"running {work.case.title}")
-        except ShellTimeout:
-            failure = Failure(FailureKind.TIMEOUT, f"not done after {deadline_s:g} s; ended by devbench")
-        except DeviceLost as error:
-            failure, lost = Failure(FailureKind.DEVICE_LOST, error.what), error
-        shell_ended = time.monotonic()
-        finished_utc = datetime.now(timezone.utc)
-        output = split_output(_read(out), marker)
-        raw = join_streams(output.tool_stdout, _read(err))
-        raw_path = self._store.write_raw(self._run_id, name, raw)
-        out.unlink(missing_ok=True)
-        err.unlink(missing_ok=True)
-        after = self._conditions(output.conditions_after, finished_utc)
-        self._last_conditions = (time.monotonic(), after) if after is not None else None
-        ran = Ran(
-            started_utc=started_utc,
-            finished_utc=finished_utc,
-            duration_s=shell_ended - shell_began,
-            argv=command.argv,
-            raw_path=raw_path,
-            output=output,
-            conditions_before=before or self._conditions(output.conditions_before, started_utc),
-            conditions_after=after,
-            host_overhead_ms=(time.monotonic() - began - (shell_ended - shell_began)) * 1000,
-        )
-        self._raw = raw
-        return ran, failure, lost
-
-    def _judge(
+    def _record(
         self, work: _Work, purpose: Purpose, index: int, ran: Ran, failure: Failure | None, out: str
     ) -> RepetitionRecord:
-        measured = parse_bytes(self._raw)
+        measured = parse_bytes(ran.raw)
         case = work.case
         if failure is None:
             failure = classify(
@@ -341,45 +301,13 @@ class DeviceSession:
             expected = self._expected[case.model.sha256]
             is_cpu = not case.delegate.reported_as
             outputs, failure = self._outputs.judge(case.model, expected, out, is_cpu=is_cpu)
-        return repetition_record(work.job, case, index, purpose, ran, measured, failure, outputs)
+        verdict = judge(ran.around, self._processes.fitness)
+        return repetition_record(work.job, case, index, purpose, ran, measured, failure, verdict, outputs)
 
     def _cool_down(self) -> None:
         """Wait for a device that throttles, for a while; what it then measures is marked suspect."""
-        last = self._last_conditions
+        last = self._processes.last_conditions
         deadline_s = self._plan.limits.cool_down_s
         if last is not None and last[1].get("thermal_status") and deadline_s > 0:
             now = cool_down(self._device, deadline_s, self._stop, self._tell)
-            self._last_conditions = (time.monotonic(), device_conditions.to_json(now))
-
-    # -- conditions ---------------------------------------------------------------------------------------------
-
-    def _fresh_conditions(self, now: float) -> Mapping[str, Any] | None:
-        """The conditions after the last repetition, where they still hold: reading them twice costs the device time."""
-        if self._last_conditions is None or now - self._last_conditions[0] > _CONDITIONS_FRESH_S:
-            return None
-        return self._last_conditions[1]
-
-    def _conditions(self, text: str | None, taken_utc: datetime) -> Mapping[str, Any] | None:
-        if text is None:
-            return None
-        return device_conditions.to_json(device_conditions.parse_conditions(text, taken_utc))
-
-
-def join_streams(stdout: bytes, stderr: bytes) -> bytes:
-    """Both streams of the tool as one text, as they are kept and parsed.
-
-    A stream that was cut in the middle of a line comes last: a number at its end must not look whole because another
-    line follows.
-    """
-    if not stderr:
-        return stdout
-    if stdout and not stdout.endswith(b"\n"):
-        return _RAW_SPLIT + stderr + (b"" if stderr.endswith(b"\n") else b"\n") + b"==> standard output <==\n" + stdout
-    return stdout + _RAW_SPLIT + stderr
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
+            self._processes.last_conditions = (time.monotonic(), device_conditions.to_json(now))

@@ -46,6 +46,7 @@ _KEYS: dict[str, _Key] = {
     "warmup_runs": _Key("number", "warmup_runs", "warm-up inferences per process, at least"),
     "warmup_min_secs": _Key("real", "warmup_min_secs", "seconds of warm-up per process, at least"),
     "profile": _Key("truth", "profile", "one more process per job for operators and memory"),
+    "cold_starts": _Key("number", "cold_starts", "processes per job that start with empty caches"),
     "require": _Key("text", "require", "full or any"),
     "binary": _Key("text", "binary", "name, file or hash of the benchmark_model"),
     "tool_flags": _Key("texts", "tool_flags", "further flags for the tool, name=value"),

@@ -57,6 +57,7 @@ def accuracy(
             delegates=tuple(delegate or ()),
             repetitions=0,
             profile=False,
+            cold_starts=0,
             binary=binary,
             delegates_file=delegates_file,
             check_outputs=True,

@@ -141,6 +141,15 @@ def run(
             rich_help_panel="How often",
         ),
     ] = True,
+    cold_starts: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Processes per job that start with empty caches, where root or the delegate allows it.",
+            rich_help_panel="How often",
+        ),
+    ] = 1,
     check_outputs: Annotated[
         bool,
         typer.Option(
@@ -229,6 +238,7 @@ def run(
         threads=threads,
         repetitions=repetitions,
         profile=profile,
+        cold_starts=cold_starts,
         num_runs=num_runs,
         min_secs=min_secs,
         max_secs=max_secs,

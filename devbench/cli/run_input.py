@@ -28,6 +28,7 @@ class RunInput:
     threads: str | None = None
     repetitions: int = 5
     profile: bool = True
+    cold_starts: int = 1
     num_runs: int = 50
     min_secs: float = 1.0
     max_secs: float = 150.0
@@ -70,6 +71,7 @@ def make_plan(given: RunInput) -> Plan:
     limits = Limits(
         repetitions=given.repetitions,
         profile_repetitions=1 if given.profile else 0,
+        cold_starts=given.cold_starts,
         repetition_timeout_s=given.timeout_s,
         output_repetitions=1 if given.check_outputs else 0,
         precision_pct=_precision(given.precision),

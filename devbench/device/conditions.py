@@ -1,11 +1,14 @@
 """The state of a device that moves its latency: heat, clocks, battery, load, free memory. Knows no model and no run.
 
-`CONDITIONS_COMMAND` runs between repetitions: it reads /proc and /sys with shell built-ins and forks only for the two
-`dumpsys` calls. Every part is optional: what a device does not have or does not allow to be read is `None` or empty.
+`CONDITIONS_COMMAND` runs between repetitions: it reads /proc and /sys with shell built-ins and forks only for two
+`dumpsys` and one `cmd`. Every part is optional: what a device does not have or does not allow to be read is `None` or
+empty.
 
 Sources of the formats: `dumpsys battery` is BatteryService.dump (temperature in tenths of a degree, status as in
 BatteryManager), `dumpsys thermalservice` is ThermalManagerService.dump (Android 10 and newer, degrees; temperature
-types as in android.hardware.thermal TemperatureType); /sys/class/thermal and cpufreq as in the kernel's documentation.
+types as in android.hardware.thermal TemperatureType), `cmd deviceidle get screen` is DeviceIdleController's shell
+command (true or false); /sys/class/thermal, cpufreq, devfreq and power_supply as in the kernel's documentation, KGSL's
+gpuclk and max_gpuclk as Qualcomm's driver has them.
 """
 
 from __future__ import annotations
@@ -32,6 +35,38 @@ _NOT_DEGREES = frozenset({-1, 6, 7, 8})
 _BATTERY_CHARGING, _BATTERY_NOT_CHARGING = "2", frozenset({"3", "4", "5"})
 _TEMPERATURE = re.compile(r"\bTemperature\{mValue=([^,}]{1,32}), mType=(-?\d{1,4}), mName=(.{0,200}?), mStatus=")
 
+# What an allowed clock is: the governor's upper limit, which a thermal driver lowers.
+_CLOCKS_SCRIPT = """
+for _dbc_path in @SYS@/devices/system/cpu/@CPUS@; do
+  read -r _dbc_value < "$_dbc_path/scaling_cur_freq" || continue
+  _dbc_cap=; read -r _dbc_cap < "$_dbc_path/scaling_max_freq"
+  _dbc_cpu=${_dbc_path%/cpufreq}; echo "khz ${_dbc_cpu##*[!0-9]} $_dbc_value $_dbc_cap"
+done
+_dbc_cap=; if read -r _dbc_value < @SYS@/class/kgsl/kgsl-3d0/gpuclk; then
+  read -r _dbc_cap < @SYS@/class/kgsl/kgsl-3d0/max_gpuclk; echo "gpu $_dbc_value $_dbc_cap"
+else
+  for _dbc_path in @SYS@/class/misc/mali0/device @SYS@/class/misc/mali0/device/devfreq/* @SYS@/class/devfreq/*mali* \
+      @SYS@/class/devfreq/*gpu*; do
+    read -r _dbc_value < "$_dbc_path/cur_freq" || continue
+    read -r _dbc_cap < "$_dbc_path/max_freq"; echo "gpu $_dbc_value $_dbc_cap"; break
+  done
+fi
+read -r _dbc_value < @SYS@/class/power_supply/battery/current_now && echo "current $_dbc_value"
+"""
+
+
+def clocks_script(*, each_cpu: bool, sysfs: str = "/sys") -> str:
+    """Shell lines that read clocks of CPUs and GPU and the battery's current, with built-ins alone.
+
+    Args:
+        each_cpu: a line for each CPU; else one for each group of CPUs that share a clock, by the group's number, which
+            is that of its first CPU.
+        sysfs: where the kernel's files are.
+    """
+    cpus = "cpu[0-9]*/cpufreq" if each_cpu else "cpufreq/policy[0-9]*"
+    return _CLOCKS_SCRIPT.replace("@SYS@", sysfs).replace("@CPUS@", cpus).strip()
+
+
 # The thermal zones of the kernel are read only where the thermal service names no temperature (before Android 10):
 # there can be a hundred of them, some behind a slow bus.
 CONDITIONS_COMMAND = f"""{{
@@ -41,9 +76,7 @@ read -r _dbc_value < /proc/loadavg && echo "load $_dbc_value"
 while read -r _dbc_key _dbc_value _dbc_unit; do
   case $_dbc_key in MemAvailable:) echo "available_kb $_dbc_value"; break;; esac
 done < /proc/meminfo
-for _dbc_path in /sys/devices/system/cpu/cpu[0-9]*; do
-  read -r _dbc_value < "$_dbc_path/cpufreq/scaling_cur_freq" && echo "khz ${{_dbc_path##*cpu}} $_dbc_value"
-done
+{clocks_script(each_cpu=True)}
 {section_script("_dbc_word", "battery")}
 dumpsys battery
 {section_script("_dbc_word", "thermal")}
@@ -53,6 +86,8 @@ case $_dbc_value in *mValue=*) ;; *)
     read -r _dbc_key < "$_dbc_path/type" && read -r _dbc_value < "$_dbc_path/temp" && echo "zone $_dbc_value $_dbc_key"
   done;;
 esac
+{section_script("_dbc_word", "screen")}
+cmd deviceidle get screen
 {section_script("_dbc_word", "end")}
 }} 2>/dev/null </dev/null"""
 
@@ -64,10 +99,14 @@ class Conditions:
     Attributes:
         taken_utc: when the host asked, UTC.
         battery_level: percent, 0 to 100.
+        battery_current_ma: as the fuel gauge says it; makers differ in what is positive.
         battery_charging: `True` while current flows into the battery; a full battery on its cable is not charging.
         thermal_status: Android's throttling status, 0 none to 6 shutdown.
         temperatures_c: degrees by the sensor's name.
         cpu_khz: current clock by CPU number; `None` for a CPU that is offline or not readable; empty where none is.
+        cpu_cap_khz: the highest clock that each CPU is allowed now, in the same form.
+        gpu_khz, gpu_cap_khz: the GPU's clock, and the highest that it is allowed now.
+        screen_on: whether the screen is on.
         load_1min: load average of the last minute.
     """
 
@@ -76,9 +115,14 @@ class Conditions:
     battery_level: int | None = None
     battery_temperature_c: float | None = None
     battery_charging: bool | None = None
+    battery_current_ma: float | None = None
     thermal_status: int | None = None
     temperatures_c: Mapping[str, float] = field(default_factory=dict)
     cpu_khz: tuple[int | None, ...] = ()
+    cpu_cap_khz: tuple[int | None, ...] = ()
+    gpu_khz: int | None = None
+    gpu_cap_khz: int | None = None
+    screen_on: bool | None = None
     load_1min: float | None = None
     memory_available_bytes: int | None = None
 
@@ -114,10 +158,16 @@ def read_conditions(device: Device, timeout_s: float = 10) -> Conditions:
 
 def parse_conditions(text: str, taken_utc: datetime) -> Conditions:
     """What `CONDITIONS_COMMAND` printed, as conditions; never raises: what is missing or makes no sense is `None`."""
-    sections = split_sections(text)
+    return conditions_of(split_sections(text), taken_utc)
+
+
+def conditions_of(sections: Mapping[str, Sequence[str]], taken_utc: datetime) -> Conditions:
+    """Conditions from lines: those read from the kernel under the empty name, `battery`, `thermal`, `screen`."""
     kernel = sections.get("", [])
-    level, battery_c, charging = _battery(sections.get("battery", []))
+    battery = _battery_values(sections.get("battery", []))
+    level, battery_c, charging = _battery(battery)
     thermal = sections.get("thermal", [])
+    gpu = _words_after(kernel, "gpu", 2)
     available_kb = whole_number(_first_word(kernel, "available_kb"), most=1 << 50)
     return Conditions(
         taken_utc=taken_utc,
@@ -125,9 +175,14 @@ def parse_conditions(text: str, taken_utc: datetime) -> Conditions:
         battery_level=level,
         battery_temperature_c=battery_c,
         battery_charging=charging,
+        battery_current_ma=_milliamperes(_first_word(kernel, "current") or battery.get("current now", "")),
         thermal_status=_thermal_status(thermal),
         temperatures_c=_temperatures(thermal),
-        cpu_khz=_clocks(kernel),
+        cpu_khz=_clocks(kernel, 0),
+        cpu_cap_khz=_clocks(kernel, 1),
+        gpu_khz=_gpu_khz(gpu[0]) if gpu else None,
+        gpu_cap_khz=_gpu_khz(gpu[1]) if len(gpu) > 1 else None,
+        screen_on={"true": True, "false": False}.get(next(iter(sections.get("screen", [])), "").strip()),
         load_1min=decimal(_first_word(kernel, "load"), least=0, most=1e6),
         memory_available_bytes=None if available_kb is None else available_kb * 1024,
     )
@@ -141,9 +196,14 @@ def to_json(conditions: Conditions) -> dict[str, Any]:
         "battery_level": conditions.battery_level,
         "battery_temperature_c": conditions.battery_temperature_c,
         "battery_charging": conditions.battery_charging,
+        "battery_current_ma": conditions.battery_current_ma,
         "thermal_status": conditions.thermal_status,
         "temperatures_c": dict(conditions.temperatures_c),
         "cpu_khz": list(conditions.cpu_khz),
+        "cpu_cap_khz": list(conditions.cpu_cap_khz),
+        "gpu_khz": conditions.gpu_khz,
+        "gpu_cap_khz": conditions.gpu_cap_khz,
+        "screen_on": conditions.screen_on,
         "load_1min": conditions.load_1min,
         "memory_available_bytes": conditions.memory_available_bytes,
     }
@@ -161,44 +221,71 @@ def from_json(values: Mapping[str, Any]) -> Conditions:
         battery_level=values.get("battery_level"),
         battery_temperature_c=values.get("battery_temperature_c"),
         battery_charging=values.get("battery_charging"),
+        battery_current_ma=values.get("battery_current_ma"),
         thermal_status=values.get("thermal_status"),
         temperatures_c=dict(values.get("temperatures_c") or {}),
         cpu_khz=tuple(values.get("cpu_khz") or ()),
+        cpu_cap_khz=tuple(values.get("cpu_cap_khz") or ()),
+        gpu_khz=values.get("gpu_khz"),
+        gpu_cap_khz=values.get("gpu_cap_khz"),
+        screen_on=values.get("screen_on"),
         load_1min=values.get("load_1min"),
         memory_available_bytes=values.get("memory_available_bytes"),
     )
 
 
-def _first_word(lines: Iterable[str], key: str) -> str:
-    """The word after `key` on the line that starts with it, or nothing."""
+def _words_after(lines: Iterable[str], key: str, most: int) -> list[str]:
+    """The words after `key` on the first line that starts with it and has any."""
     for line in lines:
-        words = line.split(None, 2)
+        words = line[:400].split(None, most + 1)
         if len(words) > 1 and words[0] == key:
-            return words[1]
-    return ""
+            return words[1 : most + 1]
+    return []
 
 
-def _clocks(lines: Iterable[str]) -> tuple[int | None, ...]:
+def _first_word(lines: Iterable[str], key: str) -> str:
+    return next(iter(_words_after(lines, key, 1)), "")
+
+
+def _clocks(lines: Iterable[str], which: int) -> tuple[int | None, ...]:
+    """Of lines `khz CPU CURRENT ALLOWED` the current clocks (0) or the allowed ones (1), by CPU."""
     clocks: dict[int, int] = {}
     for line in lines:
-        words = line.split(None, 3)
-        if len(words) == 3 and words[0] == "khz":
-            cpu, khz = whole_number(words[1], most=_MOST_CPUS - 1), whole_number(words[2], least=1, most=10**9)
+        words = line.split(None, 4)
+        if 3 + which <= len(words) <= 4 and words[0] == "khz":
+            cpu, khz = whole_number(words[1], most=_MOST_CPUS - 1), whole_number(words[2 + which], least=1, most=10**9)
             if cpu is not None and khz is not None:
                 clocks[cpu] = khz
     return tuple(clocks.get(cpu) for cpu in range(max(clocks, default=-1) + 1))
 
 
-def _battery(lines: Iterable[str]) -> tuple[int | None, float | None, bool | None]:
-    """Level in percent, temperature in degrees and whether it charges.
+def _gpu_khz(text: str) -> int | None:
+    """A GPU's clock; drivers give Hz, kHz or MHz, whose ranges do not meet: GPUs run at 50 MHz to 4 GHz."""
+    value = whole_number(text, least=1, most=10**11)
+    for factor in (0.001, 1.0, 1000.0):
+        if value is not None and 50_000 <= value * factor <= 4_000_000:
+            return round(value * factor)
+    return None
 
-    Vendors append lines of their own below Android's, so the first of each key counts.
-    """
+
+def _milliamperes(text: str) -> float | None:
+    """A battery's current. The kernel documents microamperes; some makers give milliamperes, always below 10,000."""
+    value = whole_number(text, least=-(10**8), most=10**8)
+    return None if value is None else value / 1000 if abs(value) >= 10_000 else float(value)
+
+
+def _battery_values(lines: Iterable[str]) -> Mapping[str, str]:
+    """What `dumpsys battery` says by its keys. Vendors append lines of their own, so the first of each key counts."""
     values: dict[str, str] = {}
     for line in lines:
         key, colon, value = line[:200].partition(":")
         if colon:
             values.setdefault(key.strip().lower(), value.strip())
+    return values
+
+
+def _battery(values: Mapping[str, str]) -> tuple[int | None, float | None, bool | None]:
+    """Level in percent, temperature in degrees and whether it charges."""
     if values.get("present") == "false":
         return None, None, None
     level, scale = whole_number(values.get("level", ""), most=10**6), whole_number(values.get("scale", "100"), least=1)

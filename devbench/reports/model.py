@@ -28,7 +28,8 @@ _KERNEL_NUMBER = re.compile(r" \d+\b")
 class OperatorType:
     """Operators of one type in the runs' profile. `share` is of the profiled time, 0 to 1.
 
-    `where` is "delegate" for a partition and rows within one, else "cpu".
+    `where` is "delegate" for a partition and rows within one, "xnnpack" for those of XNNPACK beside another delegate,
+    else "cpu".
     """
 
     type: str
@@ -173,7 +174,7 @@ def _job(item: JobView) -> JobReport:
     timed = fit or measured
     profiles = [r for r in repetitions if r.purpose == "profile" and r.status == "ok"]
     latencies = tuple(r.latency_avg_us / 1000 for r in timed if r.latency_avg_us is not None)
-    operators = _operators(profiles[-1].operators, job.binary.tool) if profiles else ()
+    operators = _operators(profiles[-1].operators, job) if profiles else ()
     last = profiles[-1] if profiles else timed[-1] if timed else None
     return JobReport(
         job=job,
@@ -261,10 +262,10 @@ def _failures(repetitions: Sequence[RepetitionRecord]) -> tuple[tuple[str, str, 
 # -- operators ------------------------------------------------------------------------------------------------------
 
 
-def _operators(records: Sequence[OperatorRecord], tool: str) -> tuple[OperatorRow, ...]:
+def _operators(records: Sequence[OperatorRecord], job: JobRecord) -> tuple[OperatorRow, ...]:
     """The runs' operators by time, each counted once."""
     runs = [op for op in records if op.phase == "runs"]
-    rows = counted(runs, calls_of_all_runs=tool == "litert")
+    rows = counted(runs, xnnpack=_is_xnnpack(job), calls_of_all_runs=job.binary.tool == "litert")
     whole = sum(total for _, total, _ in rows)
     found = [
         OperatorRow(
@@ -273,18 +274,23 @@ def _operators(records: Sequence[OperatorRecord], tool: str) -> tuple[OperatorRo
             node=op.node,
             total_ms=total,
             share=total / whole if whole else 0.0,
-            where="delegate" if delegated else "cpu",
+            where=place,
         )
-        for op, total, delegated in rows
+        for op, total, place in rows
     ]
     return tuple(sorted(found, key=lambda row: -row.total_ms))
+
+
+def _is_xnnpack(job: JobRecord) -> bool:
+    names = job.options.get("reported_as")
+    return job.delegate.startswith("xnnpack") if names is None else "XNNPACK" in names
 
 
 def _by_type(rows: Sequence[OperatorRow]) -> tuple[OperatorType, ...]:
     """Sums by type; the GPU delegate numbers its kernels (`softmax 3`), and those numbers are no type."""
     found: dict[tuple[str, str], list[OperatorRow]] = {}
     for row in rows:
-        kind = _KERNEL_NUMBER.sub("", row.type) if row.where == "delegate" else row.type
+        kind = _KERNEL_NUMBER.sub("", row.type) if row.where != "cpu" else row.type
         found.setdefault((kind, row.where), []).append(row)
     types = [
         OperatorType(kind, len(of), sum(row.total_ms for row in of), sum(row.share for row in of), where)

@@ -46,10 +46,11 @@ free=$((DEVBENCH_VIRTUAL_FREE / 1024 - used)); [ $free -lt 0 ] && free=0
 echo "Filesystem     1K-blocks    Used Available Use% Mounted on"
 echo "/dev/virtual   $((DEVBENCH_VIRTUAL_FREE / 1024)) $used $free 50% /data"
 """
-# They do nothing but write down what they were asked.
+# They do nothing but write down what they were asked to change.
 _NOTHING = '#!/bin/sh\necho "${0##*/} $*" >> "$DEVBENCH_VIRTUAL_ROOT/data/local/commands.log"\n'
-_COMMANDS = {"getprop": _GETPROP, "dumpsys": _DUMPSYS}
-_SILENT = ("settings", "svc", "cmd", "am", "wm", "input", "setprop", "stop", "start")
+_CMD = _NOTHING.replace("\n", '\n[ "$1 $2" = "deviceidle get" ] && exit 1\n', 1)
+_COMMANDS = {"getprop": _GETPROP, "dumpsys": _DUMPSYS, "cmd": _CMD}
+_SILENT = ("settings", "svc", "am", "wm", "input", "setprop", "stop", "start")
 
 
 class Userland:

@@ -14,25 +14,42 @@ def op(kind: str, avg_ms: float | None, *, calls: float | None = 1, inside: bool
 
 def test_a_partition_s_row_stands_for_the_rows_inside_it() -> None:
     rows = [op("TfLiteGpuDelegateV2", 6.0), op("conv 1", 5.9, inside=True), op("GATHER", 2.0)]
-    assert [(row.type, delegated) for row, _, delegated in counted(rows, calls_of_all_runs=False)] == [
-        ("TfLiteGpuDelegateV2", True),
-        ("GATHER", False),
+    assert [(row.type, place) for row, _, place in counted(rows, xnnpack=False, calls_of_all_runs=False)] == [
+        ("TfLiteGpuDelegateV2", "delegate"),
+        ("GATHER", "cpu"),
     ]
-    assert delegate_share(rows, calls_of_all_runs=False) == pytest.approx(0.75)
+    assert delegate_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)
 
 
 def test_without_a_partition_s_row_those_inside_stand_for_it() -> None:
     rows = [op("conv 1", 1.0, inside=True), op("conv 2", 2.0, inside=True), op("MEAN", 1.0)]
-    assert delegate_share(rows, calls_of_all_runs=False) == pytest.approx(0.75)
+    assert delegate_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)
 
 
 def test_calls_count_only_where_they_are_those_of_one_inference() -> None:
     rows = [op("DELEGATE", 1.0, calls=1), op("ADD", 1.0, calls=3)]
-    assert delegate_share(rows, calls_of_all_runs=False) == pytest.approx(0.25)
-    assert delegate_share(rows, calls_of_all_runs=True) == pytest.approx(0.5)
+    assert delegate_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.25)
+    assert delegate_share(rows, xnnpack=False, calls_of_all_runs=True) == pytest.approx(0.5)
 
 
 def test_nothing_on_the_delegate_is_zero_and_no_time_is_unknown() -> None:
-    assert delegate_share([op("CONV_2D", 1.0)], calls_of_all_runs=False) == 0.0
-    assert delegate_share([op("CONV_2D", None)], calls_of_all_runs=False) is None
-    assert delegate_share([], calls_of_all_runs=False) is None
+    assert delegate_share([op("CONV_2D", 1.0)], xnnpack=False, calls_of_all_runs=False) == 0.0
+    assert delegate_share([op("CONV_2D", None)], xnnpack=False, calls_of_all_runs=False) is None
+    assert delegate_share([], xnnpack=False, calls_of_all_runs=False) is None
+
+
+def test_what_xnnpack_takes_beside_another_delegate_is_not_on_that_delegate() -> None:
+    rows = [
+        op("convolution_2d 6", 2.0, inside=True),
+        op("Convolution (NHWC, F32) IGEMM", 1.0, inside=True),
+        op("MEAN", 1.0),
+    ]
+    assert delegate_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.5)
+    assert delegate_share(rows[1:], xnnpack=True, calls_of_all_runs=False) == pytest.approx(0.5)
+    partitions = [op("TfLiteGpuDelegateV2", 3.0), op("TfLiteXNNPackDelegate", 1.0)]
+    assert delegate_share(partitions, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize("kernel", ["Copy (NC, X32)", "Binary Elementwise (ND)", "Global Average Pooling (NWC, F32)"])
+def test_xnnpack_s_kernels_are_told_by_their_layout(kernel: str) -> None:
+    assert delegate_share([op(kernel, 1.0, inside=True)], xnnpack=False, calls_of_all_runs=False) == 0.0

@@ -6,21 +6,30 @@ from typing import Any
 
 import pytest
 
-from devbench.analysis.verdict import judge
+from devbench.analysis.verdict import Around, Fitness, judge
+
+EIGHT = Fitness(cpu_count=8)
 
 
 @pytest.mark.parametrize(
-    ("before", "after", "reason"),
+    ("before", "during", "after", "reason"),
     [
-        ({"thermal_status": 0}, {"thermal_status": 2}, "throttled: thermal status 0 → 2"),
-        ({"thermal_status": 1}, {"thermal_status": 0}, "throttled: thermal status 1 → 0"),
-        (None, {"thermal_status": 3}, "throttled: thermal status 3"),
-        ({}, {"battery_level": 9, "battery_charging": False}, "battery low: 9 %"),
-        ({"load_1min": 20.0}, {}, "other load: 20.0 on 8 CPUs"),
+        ({"thermal_status": 0}, [], {"thermal_status": 2}, "throttled: thermal status 0 → 2"),
+        ({"thermal_status": 1}, [], {"thermal_status": 0}, "throttled: thermal status 1 → 0"),
+        (
+            {"thermal_status": 0},
+            [{}, {"thermal_status": 1}],
+            {"thermal_status": 0},
+            "throttled: thermal status 0 → 1 → 0",
+        ),
+        (None, [], {"thermal_status": 3}, "throttled: thermal status 3"),
+        ({}, [], {"battery_level": 9, "battery_charging": False}, "battery low: 9 %"),
+        ({"load_1min": 20.0}, [], {}, "other load: 20.0 on 8 CPUs"),
+        (None, [], None, "conditions unknown"),
     ],
 )
-def test_a_device_in_no_fit_state_is_suspect_and_says_why(before: Any, after: Any, reason: str) -> None:
-    verdict = judge(before, after, 8)
+def test_a_device_in_no_fit_state_is_suspect_and_says_why(before: Any, during: Any, after: Any, reason: str) -> None:
+    verdict = judge(Around(before, after, during), EIGHT)
     assert verdict.word == "suspect"
     assert verdict.reasons == (reason,)
 
@@ -30,13 +39,37 @@ def test_a_device_in_no_fit_state_is_suspect_and_says_why(before: Any, after: An
     [
         {},
         {"thermal_status": 0, "battery_level": 9, "battery_charging": True, "load_1min": 8.0},
-        {"thermal_status": None},
+        {"thermal_status": None, "cpu_cap_khz": [None], "gpu_cap_khz": None},
     ],
 )
 def test_a_device_that_works_as_it_should_is_valid(sample: Any) -> None:
-    assert judge(sample, sample, 8).word == "valid"
+    assert judge(Around(sample, sample), EIGHT).word == "valid"
 
 
-def test_nothing_known_is_said_to_be_unknown() -> None:
-    assert judge(None, None, 8).word == "unknown"
-    assert judge({"load_1min": 99.0}, {}, None).word == "valid"
+def test_without_a_number_of_cpus_load_tells_nothing() -> None:
+    assert judge(Around({"load_1min": 99.0}, {}), Fitness()).word == "valid"
+
+
+def test_clocks_capped_below_what_was_allowed_before_are_throttled_ones() -> None:
+    cool = {"cpu_cap_khz": [1_800_000, 2_850_000], "gpu_cap_khz": 719_000}
+    warm = {"cpu_cap_khz": [1_800_000, 2_000_000], "gpu_cap_khz": 719_000}
+    fitness = EIGHT.raised(None).raised(cool).raised(warm)
+    assert judge(Around(cool, cool), fitness).word == "valid"
+    reasons = judge(Around(cool, cool, [cool, warm]), fitness).reasons
+    assert reasons == ("throttled: CPU 1 capped at 2.00 of 2.85 GHz",)
+    # Also where it stays so from the repetition's start to its end.
+    assert judge(Around(warm, warm), fitness).reasons == reasons
+    hot = {"gpu_cap_khz": 500_000}
+    assert judge(Around(cool, hot), fitness).reasons == ("throttled: GPU capped at 500 of 719 MHz",)
+
+
+def test_a_step_of_the_table_is_no_throttling() -> None:
+    fitness = EIGHT.raised({"cpu_cap_khz": [2_850_000]})
+    assert judge(Around({"cpu_cap_khz": [2_841_600]}, {}), fitness).word == "valid"
+
+
+def test_a_profile_may_allow_a_thermal_status_and_its_limits_count() -> None:
+    light = {"thermal_status": 1}
+    assert judge(Around(light, light), Fitness(8, thermal_status=1)).word == "valid"
+    over = judge(Around(light, light), Fitness(8, thermal_status=1), over_limits=["skin 44.0 °C above 42 °C"])
+    assert over.reasons == ("skin 44.0 °C above 42 °C",)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from devbench.bench.script import build_script, split_output
 MARKER = "@@0123456789abcdef"
 
 
-def _run(tmp_path: Path, command: str, *, before: bool = True, sample: bool = False) -> bytes:
+def _run(tmp_path: Path, command: str, *, before: bool = True, sample: bool = False, sampler: str = "") -> bytes:
     script = build_script(
         command,
         marker=MARKER,
@@ -21,6 +22,7 @@ def _run(tmp_path: Path, command: str, *, before: bool = True, sample: bool = Fa
         owner="host:1",
         work_dir=str(tmp_path),
         conditions_command="echo level=80; ls /nowhere",
+        sampler=sampler,
         before=before,
         sample_memory=sample,
     )
@@ -34,6 +36,22 @@ def test_output_exit_code_and_conditions_come_apart(tmp_path: Path, sample: bool
     assert out.exit_code == 7
     assert out.conditions_before == "level=80\n"
     assert out.conditions_after is not None and out.conditions_after.strip() == "level=80"
+
+
+@pytest.mark.parametrize("sample", [False, True])
+def test_the_sampler_writes_beside_the_tool_and_ends_with_it(tmp_path: Path, sample: bool) -> None:
+    forever = "while :; do echo sampled; sleep 0.1; done"
+    began = time.monotonic()
+    out = split_output(_run(tmp_path, "sh -c 'echo one; sleep 0.5; exit 3'", sample=sample, sampler=forever), MARKER)
+    assert time.monotonic() - began < 10
+    assert (out.tool_stdout, out.exit_code) == (b"one\n", 3)
+    assert 2 <= out.samples.split().count("sampled") <= 7
+    assert out.conditions_after is not None
+
+
+def test_a_sampler_that_says_nothing_leaves_nothing(tmp_path: Path) -> None:
+    out = split_output(_run(tmp_path, "echo one", sampler="sleep 5"), MARKER)
+    assert (out.tool_stdout, out.samples) == (b"one\n", "")
 
 
 def test_a_killed_tool_has_the_signal_in_its_exit_code(tmp_path: Path) -> None:

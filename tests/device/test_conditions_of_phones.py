@@ -176,7 +176,7 @@ def test_services_that_are_missing_or_refused_are_no_readings() -> None:
 @pytest.mark.parametrize(
     "kernel",
     ["uptime -1\nload -0.5\navailable_kb -3", "uptime 1,5\nload 0,5\navailable_kb 1.5", "uptime\nload\navailable_kb",
-     "uptime inf\nload nan\navailable_kb " + "9" * 25, "khz 256 1\nkhz 0 0\nkhz 0 99999999999\nkhz x 1\nkhz 0 1 2"],
+     "uptime inf\nload nan\navailable_kb " + "9" * 25, "khz 256 1\nkhz 0 0\nkhz 0 99999999999\nkhz x 1\nkhz 0 1 2 3"],
 )  # fmt: skip
 def test_kernel_numbers_that_make_no_sense_are_none(kernel: str) -> None:
     assert parse_conditions(transcript(kernel), NOW) == Conditions(taken_utc=NOW)

@@ -84,11 +84,16 @@ def test_gpu_variants_run_and_a_backend_that_is_not_there_gives_no_number(bench_
     assert done.returncode == 1
     with Store() as store:
         of = {job.job.delegate: job.repetitions for job in store.run("latest").jobs}
-    assert [r.status for r in of["gpu-fp32"]] == ["ok", "ok"]
-    cold, warm = of["gpu-cached"]
-    assert cold.init_us is not None
+    assert [(r.purpose, r.status) for r in of["gpu-fp32"]] == [("latency", "ok"), ("latency", "ok"), ("cold", "ok")]
+    assert [r.kernel_cache for r in of["gpu-fp32"]] == [None, None, None]
+    first, warm, cold = of["gpu-cached"]
+    assert [r.kernel_cache for r in of["gpu-cached"]] == ["cold", "warm", "cold"]
+    assert first.init_us is not None
     assert warm.init_us is not None
-    assert warm.init_us < cold.init_us, "its kernels are loaded, not compiled"
+    assert warm.init_us < first.init_us, "its kernels are loaded, not compiled"
+    assert (warm.file_cache, cold.file_cache) == ("warm", "cold"), "adb runs as root on a bench phone"
+    assert cold.init_us is not None and cold.init_us > warm.init_us
+    assert cold.latency_avg_us is None, "one inference is no latency"
     assert [r.failure_kind for r in of["gpu-gl"]] == ["delegate_not_applied"]
     assert [r.failure_kind for r in of["nnapi"]] == ["unknown_flag"]
     assert of["nnapi"][0].latency_avg_us is None

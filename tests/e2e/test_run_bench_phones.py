@@ -47,7 +47,12 @@ def test_two_phones_measure_three_delegates_at_once(
     assert len({item.job.device.key for item in view.jobs}) == 2
     assert not any(item.job.device.virtual for item in view.jobs)
     for item in view.jobs:
-        assert [r.status for r in item.repetitions] == ["ok"] * 3
+        assert [r.status for r in item.repetitions] == ["ok"] * 4
+        assert [r.purpose for r in item.repetitions] == ["latency", "latency", "profile", "cold"]
+        assert [r.file_cache for r in item.repetitions[1:]] == ["warm", "warm", "cold"]
+        assert item.repetitions[3].init_us and item.repetitions[3].latency_avg_us is None
+        share = item.repetitions[2].delegate_share
+        assert share == 0 if item.job.delegate == "cpu" else share is not None and 0 < share < 1
         assert all(r.latency_avg_us for r in item.repetitions[:2])
         assert item.repetitions[2].operators
         assert item.repetitions[2].peak_memory_mb
@@ -173,7 +178,8 @@ def test_a_phone_that_is_unplugged_costs_only_its_own_jobs(bench_phones: tuple[B
         assert len(errors) == 1
         assert goes.serial in errors[0]
         by_serial = {item.job.device.serial: item.repetitions for item in latest().jobs}
-        assert [r.status for r in by_serial[stays.serial]] == ["ok"] * 4
+        assert [r.status for r in by_serial[stays.serial]] == ["ok"] * 5
+        assert all(r.conditions_during for r in by_serial[stays.serial][:4]), "each takes more than a second"
         assert by_serial[goes.serial][-1].failure_kind == "device_lost"
     finally:
         timer.join()

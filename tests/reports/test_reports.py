@@ -71,12 +71,12 @@ def test_the_numbers_are_computed_once() -> None:
 
 
 def test_a_partition_and_the_rows_inside_it_are_counted_once() -> None:
-    rows = (op(0, "TfLiteXNNPackDelegate", 8.0), op(1, "Convolution", 7.9, inside=True), op(2, "SOFTMAX", 2.0))
+    rows = (op(0, "TfLiteGpuDelegateV2", 8.0), op(1, "Convolution", 7.9, inside=True), op(2, "SOFTMAX", 2.0))
     base = view()
     changed = replace(base.jobs[0].repetitions[3], operators=rows)
     report = build_report(replace(base, jobs=(JobView(base.jobs[0].job, (changed,)),)))
     assert [(row.type, row.where) for row in report.jobs[0].operators] == [
-        ("TfLiteXNNPackDelegate", "delegate"),
+        ("TfLiteGpuDelegateV2", "delegate"),
         ("SOFTMAX", "cpu"),
     ]
     assert report.jobs[0].operators[0].share == pytest.approx(0.8)

@@ -1,0 +1,171 @@
+"""One process of the tool on one device: run, kept raw, taken apart, with the conditions around it; judges nothing."""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbench.adb.errors import DeviceLost, ShellTimeout
+from devbench.analysis.verdict import Around, Fitness
+from devbench.bench.command import CACHED, DROPPED, Command
+from devbench.bench.records import Ran
+from devbench.bench.script import build_script, split_output
+from devbench.device import conditions as device_conditions
+from devbench.device.sampler import parse_samples, sampler_script, samples_to_json
+from devbench.tool.flags import command_line
+from devbench.tool.measurement import Failure, FailureKind
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.results.records import CacheState
+    from devbench.results.store import Store
+
+# Conditions read this long ago still describe the device before the next repetition.
+_CONDITIONS_FRESH_S = 2.0
+_RAW_SPLIT = b"==> standard error <==\n"
+_SAMPLER = sampler_script()
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessSpec:
+    """What a process is run for: words for errors, a name for its raw output, the model whose files it reads."""
+
+    title: str
+    name: str
+    model_sha256: str
+    sample_memory: bool
+    deadline_s: float
+
+
+@dataclass(slots=True)
+class Processes:
+    """Runs processes on one device, one at a time.
+
+    Attributes:
+        device, store, run_id: where they run and where their raw output goes.
+        incoming: a folder on this machine for output that is still arriving.
+        work_dir: the device's folder in which they run.
+        pid_file, owner: the device's file that names the process and who measures.
+        fitness: what the device showed to be able to do so far.
+        last_conditions: those after the last process, and when they were read on this machine's clock.
+    """
+
+    device: Device
+    store: Store
+    run_id: str
+    incoming: Path
+    work_dir: str
+    pid_file: str
+    owner: str
+    fitness: Fitness = field(default_factory=Fitness)
+    last_conditions: tuple[float, Mapping[str, Any]] | None = None
+    # Models whose files a process has read since the device's file cache was last emptied.
+    _read: set[str] = field(default_factory=set)
+
+    def run(self, command: Command, spec: ProcessSpec) -> tuple[Ran, Failure | None, DeviceLost | None]:
+        """Run one process; its output is in the artifacts when this returns, whatever happened."""
+        began = time.monotonic()
+        marker = f"@@{secrets.token_hex(8)}"
+        before = self._fresh_conditions(began)
+        script = build_script(
+            command_line(command.argv, command.env),
+            prelude=command.prelude,
+            marker=marker,
+            pid_file=self.pid_file,
+            owner=self.owner,
+            work_dir=self.work_dir,
+            conditions_command=device_conditions.CONDITIONS_COMMAND,
+            sampler=_SAMPLER,
+            before=before is None,
+            sample_memory=spec.sample_memory,
+        )
+        out, err = (self.incoming / f"{self.run_id}-{spec.name}{end}" for end in (".out", ".err"))
+        failure: Failure | None = None
+        lost: DeviceLost | None = None
+        started_utc = datetime.now(timezone.utc)
+        shell_began = time.monotonic()
+        try:
+            doing = f"running {spec.title}"
+            self.device.shell_to_file(script, out, err, timeout_s=spec.deadline_s, doing=doing)
+        except ShellTimeout:
+            failure = Failure(FailureKind.TIMEOUT, f"not done after {spec.deadline_s:g} s; ended by devbench")
+        except DeviceLost as error:
+            failure, lost = Failure(FailureKind.DEVICE_LOST, error.what), error
+        duration_s = time.monotonic() - shell_began
+        finished_utc = datetime.now(timezone.utc)
+        output = split_output(_read(out), marker)
+        raw = join_streams(output.tool_stdout, _read(err))
+        raw_path = self.store.write_raw(self.run_id, spec.name, raw)
+        out.unlink(missing_ok=True)
+        err.unlink(missing_ok=True)
+        around = Around(
+            before=before or _conditions(output.conditions_before, started_utc),
+            after=_conditions(output.conditions_after, finished_utc),
+            during=samples_to_json(parse_samples(output.samples, started_utc)),
+        )
+        self._remember(around)
+        ran = Ran(
+            started_utc=started_utc,
+            finished_utc=finished_utc,
+            duration_s=duration_s,
+            argv=command.argv,
+            raw_path=raw_path,
+            output=output,
+            raw=raw,
+            around=around,
+            file_cache=self._file_cache(spec.model_sha256, output.prelude),
+            kernel_cache=("warm" if CACHED in output.prelude else "cold") if command.has_cache else None,
+            host_overhead_ms=(time.monotonic() - began - duration_s) * 1000,
+        )
+        return ran, failure, lost
+
+    def _fresh_conditions(self, now: float) -> Mapping[str, Any] | None:
+        """The conditions after the last process, where they still hold: reading them twice costs the device time."""
+        if self.last_conditions is None or now - self.last_conditions[0] > _CONDITIONS_FRESH_S:
+            return None
+        return self.last_conditions[1]
+
+    def _remember(self, around: Around) -> None:
+        self.last_conditions = (time.monotonic(), around.after) if around.after is not None else None
+        for sample in around.known:
+            self.fitness = self.fitness.raised(sample)
+
+    def _file_cache(self, model_sha256: str, prelude: Sequence[str]) -> CacheState | None:
+        """Whether a process found its files in memory; not known for the first one of a model."""
+        if DROPPED in prelude:
+            self._read = {model_sha256}
+            return "cold"
+        known: CacheState | None = "warm" if model_sha256 in self._read else None
+        self._read.add(model_sha256)
+        return known
+
+
+def join_streams(stdout: bytes, stderr: bytes) -> bytes:
+    """Both streams of the tool as one text, as they are kept and parsed.
+
+    A stream that was cut in the middle of a line comes last: a number at its end must not look whole because another
+    line follows.
+    """
+    if not stderr:
+        return stdout
+    if stdout and not stdout.endswith(b"\n"):
+        return _RAW_SPLIT + stderr + (b"" if stderr.endswith(b"\n") else b"\n") + b"==> standard output <==\n" + stdout
+    return stdout + _RAW_SPLIT + stderr
+
+
+def _conditions(text: str | None, taken_utc: datetime) -> Mapping[str, Any] | None:
+    if text is None:
+        return None
+    return device_conditions.to_json(device_conditions.parse_conditions(text, taken_utc))
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""

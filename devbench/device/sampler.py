@@ -1,0 +1,148 @@
+"""Conditions while something runs, about once a second, by one background process on the device; knows no run.
+
+What it costs must not be seen in what is measured: it reads /proc and /sys with shell built-ins, which is some tenths
+of a millisecond, and asks Android's services, each of which is a process and a call into the system server, so seldom
+that it stays under half a percent of the time. `benchmarks/sampler_cost.py` shows what it costs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from devbench.device.conditions import Conditions, clocks_script, conditions_of, to_json
+from devbench.device.sections import MOST_CHARACTERS, decimal
+
+_MOST_ON_DEVICE = 2000
+_MOST_KEPT = 600
+_MOST_ZONES = 12
+_FIRST_SERVICES_S = 5
+
+# Zones are chosen once, by names that tell of what computes, of the battery or of the skin: a phone has up to a
+# hundred. Times are hundredths of a second, as /proc/uptime has them. A reading that took n of them is followed by n
+# seconds of rest, Android's services by two hundred times what they took.
+_SCRIPT = """
+_dbs_count=0 _dbs_seen=0
+set --
+for _dbs_zone in @SYS@/class/thermal/thermal_zone*; do
+  read -r _dbs_type < "$_dbs_zone/type" || continue
+  case $_dbs_type in
+    *[Ss][Kk][Ii][Nn]*|*[Cc][Pp][Uu]*|*[Gg][Pp][Uu]*|*[Nn][Pp][Uu]*|*[Tt][Pp][Uu]*|*[Ss][Oo][Cc]*|*[Bb][Aa][Tt][Tt]*) ;;
+    *quiet*|BIG|MID|LITTLE|G3D|ISP) ;;
+    *) continue;;
+  esac
+  read -r _dbs_value < "$_dbs_zone/temp" || continue
+  set -- "$@" "$_dbs_zone/temp" "$_dbs_type"
+  _dbs_count=$((_dbs_count + 1)); [ $_dbs_count -ge @ZONES@ ] && break
+done
+read -r _dbs_start _dbs_rest < /proc/uptime; _dbs_up=$_dbs_start
+_dbs_now=${_dbs_up%.*}${_dbs_up#*.}
+_dbs_services=$((_dbs_now + @FIRST@00)) _dbs_sleep=1
+while [ $_dbs_seen -lt @MOST@ ]; do
+  sleep $_dbs_sleep
+  [ -d /proc/$$ ] || exit 0
+  _dbs_seen=$((_dbs_seen + 1))
+  read -r _dbs_up _dbs_rest < /proc/uptime; echo "@sample $_dbs_up $_dbs_start"
+  _dbs_now=${_dbs_up%.*}${_dbs_up#*.}
+  read -r _dbs_value < /proc/loadavg && echo "load $_dbs_value"
+  while read -r _dbs_key _dbs_value _dbs_rest; do
+    case $_dbs_key in MemAvailable:) echo "available_kb $_dbs_value"; break;; esac
+  done < /proc/meminfo
+@CLOCKS@
+  _dbs_path=
+  for _dbs_word in "$@"; do
+    if [ -z "$_dbs_path" ]; then _dbs_path=$_dbs_word; continue; fi
+    read -r _dbs_value < "$_dbs_path" && echo "zone $_dbs_value $_dbs_word"
+    _dbs_path=
+  done
+  read -r _dbs_up _dbs_rest < /proc/uptime
+  _dbs_sleep=$((${_dbs_up%.*}${_dbs_up#*.} - _dbs_now))
+  [ $_dbs_sleep -lt 3 ] && _dbs_sleep=1; [ $_dbs_sleep -gt 10 ] && _dbs_sleep=10
+  if [ $_dbs_now -ge $_dbs_services ]; then
+    echo @thermal; dumpsys thermalservice; echo; echo @battery; dumpsys battery; echo
+    echo @screen; cmd deviceidle get screen; echo; echo @end
+    read -r _dbs_up _dbs_rest < /proc/uptime
+    _dbs_services=$((201 * ${_dbs_up%.*}${_dbs_up#*.} - 200 * _dbs_now))
+    [ $_dbs_services -lt $((_dbs_now + 1000)) ] && _dbs_services=$((_dbs_now + 1000))
+  fi
+done
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """Conditions `t_s` seconds after the sampler's start; those from services only where they were just asked."""
+
+    t_s: float
+    conditions: Conditions
+
+
+def sampler_script(sysfs: str = "/sys") -> str:
+    """Shell text of the sampler, for a subshell in the background whose output goes to a file.
+
+    It ends when the shell that started it does, and after some two thousand samples.
+    """
+    values = {
+        "SYS": sysfs,
+        "ZONES": _MOST_ZONES,
+        "FIRST": _FIRST_SERVICES_S,
+        "MOST": _MOST_ON_DEVICE,
+        "CLOCKS": clocks_script(each_cpu=False, sysfs=sysfs),
+    }
+    script = _SCRIPT.strip()
+    for name, value in values.items():
+        script = script.replace(f"@{name}@", str(value))
+    return script
+
+
+def parse_samples(text: str, started_utc: datetime) -> tuple[Sample, ...]:
+    """What the sampler printed; never raises. Of very many samples evenly spread ones are kept.
+
+    Args:
+        text: the file's content, cut anywhere.
+        started_utc: when the sampler began.
+    """
+    blocks: list[tuple[str, dict[str, list[str]]]] = []
+    lines: list[str] = []
+    for line in text[:MOST_CHARACTERS].splitlines():
+        word, _, rest = line.partition(" ")
+        if word == "@sample":
+            lines = []
+            blocks.append((rest, {"": lines}))
+        elif word in ("@thermal", "@battery", "@screen", "@end") and blocks:
+            lines = []
+            blocks[-1][1].setdefault(word[1:], lines)
+        elif line:
+            lines.append(line)
+    step = -(-len(blocks) // _MOST_KEPT) or 1
+    found = []
+    for uptimes, sections in blocks[::step]:
+        t_s = _elapsed(uptimes)
+        if t_s is None:
+            continue
+        # The kernel's zones and the service's sensors are read as one list, as before and after the run.
+        zones = [line for line in sections[""] if line.startswith("zone ")]
+        sections["thermal"] = [*sections.get("thermal", []), *zones]
+        found.append(Sample(t_s, conditions_of(sections, started_utc + timedelta(seconds=t_s))))
+    return tuple(found)
+
+
+def samples_to_json(samples: Sequence[Sample]) -> tuple[Mapping[str, Any], ...]:
+    """JSON-ready mappings with `t_s` and every field that is known."""
+    return tuple(
+        {"t_s": sample.t_s, **{key: value for key, value in to_json(sample.conditions).items() if _is_known(value)}}
+        for sample in samples
+    )
+
+
+def _is_known(value: Any) -> bool:
+    return value is not None and value != [] and value != {}
+
+
+def _elapsed(text: str) -> float | None:
+    """Seconds between two times of /proc/uptime, given the later one first."""
+    now, _, start = text.partition(" ")
+    later, earlier = decimal(now, least=0, most=1e12), decimal(start, least=0, most=1e12)
+    return None if later is None or earlier is None or later < earlier else round(later - earlier, 2)

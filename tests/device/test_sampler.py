@@ -1,0 +1,148 @@
+"""The sampler: its script in a real shell over a tree of files as a phone's kernel has them, and what is made of it.
+
+The tree's layout is that of the kernel's documentation (cpufreq policies, thermal zones, power_supply) and of Qualcomm's
+KGSL driver; the services' answers are in AOSP's format.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import time
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+from itertools import pairwise
+from pathlib import Path
+
+import pytest
+
+from devbench.device.sampler import parse_samples, sampler_script, samples_to_json
+
+NOW = datetime(2026, 11, 24, tzinfo=timezone.utc)
+SHELLS = [shell for shell in ("mksh", "dash", "sh") if shutil.which(shell)]
+
+
+@pytest.fixture
+def sysfs(tmp_path: Path) -> Path:
+    def put(name: str, text: str) -> None:
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text + "\n")
+
+    for cpu, now, cap in ((0, 1800000, 1800000), (4, 2000000, 2400000), (7, 1500000, 2850000)):
+        put(f"devices/system/cpu/cpufreq/policy{cpu}/scaling_cur_freq", str(now))
+        put(f"devices/system/cpu/cpufreq/policy{cpu}/scaling_max_freq", str(cap))
+    put("class/kgsl/kgsl-3d0/gpuclk", "680000000")
+    put("class/kgsl/kgsl-3d0/max_gpuclk", "719000000")
+    put("class/power_supply/battery/current_now", "-412000")
+    for zone, (kind, value) in enumerate(
+        [("pm8550_tz", "37000"), ("cpu-1-7", "61300"), ("skin therm", "38250"), ("gpuss-0", "55")]
+    ):
+        put(f"class/thermal/thermal_zone{zone}/type", kind)
+        put(f"class/thermal/thermal_zone{zone}/temp", value)
+    return tmp_path
+
+
+def sample(script: str, shell: str, seconds: float, tools: Path) -> str:
+    """Output of the sampler after so many seconds, started and ended as a repetition does it."""
+    out = tools / "samples"
+    text = f"( {script}\n) > {out} 2>/dev/null </dev/null &\nsampler=$!; sleep {seconds}; kill -9 $sampler"
+    path = f"{tools}:/usr/bin:/bin"
+    subprocess.run([shell, "-c", text], env={"PATH": path}, timeout=30, check=True)
+    return out.read_text()
+
+
+@pytest.fixture
+def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("bin")
+    answers = {
+        "dumpsys": 'case $1 in battery) echo "  level: 81"; echo "  scale: 100"; echo "  temperature: 312";; '
+        'thermalservice) echo "Thermal Status: 2"; echo "Current temperatures from HAL:"; '
+        'echo "\tTemperature{mValue=41.5, mType=3, mName=skin, mStatus=2}";; esac',
+        "cmd": "echo true",
+    }
+    for name, text in answers.items():
+        (folder / name).write_text(f"#!/bin/sh\n{text}\n")
+        (folder / name).chmod(0o755)
+    return folder
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_it_reads_clocks_temperatures_load_and_memory_every_second(shell: str, sysfs: Path, tools: Path) -> None:
+    found = parse_samples(sample(sampler_script(str(sysfs)), shell, 2.7, tools), NOW)
+    assert len(found) == 2
+    assert [round(one.t_s) for one in found] == [1, 2]
+    seen = found[0].conditions
+    assert seen.cpu_khz == (1800000, None, None, None, 2000000, None, None, 1500000)
+    assert seen.cpu_cap_khz[7] == 2850000
+    assert (seen.gpu_khz, seen.gpu_cap_khz, seen.battery_current_ma) == (680000, 719000, -412.0)
+    # A board's own zone tells nothing; whole degrees and thousandths are told apart.
+    assert seen.temperatures_c == {"cpu-1-7": 61.3, "skin therm": 38.25, "gpuss-0": 55.0}
+    assert seen.load_1min is not None
+    assert seen.memory_available_bytes is not None and seen.memory_available_bytes > 0
+    assert seen.taken_utc - NOW == timedelta(seconds=found[0].t_s)
+    assert seen.thermal_status is None, "the services are not asked in the first seconds"
+
+
+def test_the_services_are_asked_seldom(sysfs: Path, tools: Path) -> None:
+    script = sampler_script(str(sysfs)).replace("_dbs_now + 500", "_dbs_now + 100")
+    assert script != sampler_script(str(sysfs))
+    found = parse_samples(sample(script, SHELLS[0], 4.6, tools), NOW)
+    asked = [one.conditions for one in found if one.conditions.thermal_status is not None]
+    assert len(found) == 4 and len(asked) == 1
+    assert (asked[0].thermal_status, asked[0].screen_on, asked[0].battery_level) == (2, True, 81)
+    # The service's own sensors count for more than the kernel's.
+    assert asked[0].temperatures_c == {"skin": 41.5}
+
+
+def test_a_device_without_any_of_it_is_sampled_all_the_same(tmp_path: Path, tools: Path) -> None:
+    found = parse_samples(sample(sampler_script(str(tmp_path / "nothing")), SHELLS[0], 1.5, tools), NOW)
+    assert len(found) == 1
+    assert (found[0].conditions.cpu_khz, found[0].conditions.temperatures_c) == ((), {})
+
+
+def test_it_ends_with_the_shell_that_started_it(sysfs: Path, tools: Path) -> None:
+    out = tools / "left"
+    text = f"( {sampler_script(str(sysfs))}\n) > {out} 2>/dev/null </dev/null & echo $!"
+    done = subprocess.run([SHELLS[0], "-c", text], capture_output=True, text=True, timeout=30, check=True)
+    process = Path(f"/proc/{int(done.stdout)}")
+    deadline = time.monotonic() + 10
+    while process.exists() and "State:\tZ" not in (process / "status").read_text():
+        assert time.monotonic() < deadline
+        time.sleep(0.1)
+    assert out.read_text() == ""
+
+
+def many(count: int) -> Iterator[str]:
+    for number in range(count):
+        yield f"@sample {11 + number}.00 10.00"
+        yield "load 0.5"
+
+
+def test_very_many_samples_are_thinned_evenly() -> None:
+    found = parse_samples("\n".join(many(1999)), NOW)
+    assert 400 <= len(found) <= 600
+    assert len({round(b.t_s - a.t_s) for a, b in pairwise(found)}) == 1
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "@sample 1.0\nload 1",
+        "@sample 1.0 x",
+        "@sample 4.00 5.00\nload 1",
+        "@sample nan 1e999\nkhz 0 1 1",
+        "load 1\n@thermal\nThermal Status: 3\n@sample",
+    ],
+)
+def test_nonsense_gives_no_samples(text: str) -> None:
+    assert parse_samples(text, NOW) == ()
+
+
+def test_a_sample_cut_in_the_middle_keeps_what_it_has_and_json_leaves_the_unknown_out() -> None:
+    found = parse_samples("@sample 6.10 5.00\nload 0.50 0.1\nkhz 0 1800", NOW)
+    (values,) = samples_to_json(found)
+    assert values["t_s"] == 1.1
+    assert values["load_1min"] == 0.5
+    assert "battery_level" not in values and "temperatures_c" not in values
