@@ -47,6 +47,8 @@ _WORK_DIR = f"{DEPOT_ROOT}/work"
 # Failures that chance, load or memory pressure can cause; every other kind would only come again.
 _MAY_PASS_NEXT_TIME = frozenset({FailureKind.CRASH, FailureKind.KILLED, FailureKind.OUTPUT_INCOMPLETE})
 _MOST_FAILURES_IN_A_JOB = 2
+# A pipeline of several gigabytes over a slow cable.
+_MOST_PUSH_S = 3600.0
 
 
 @dataclass(slots=True)
@@ -107,6 +109,7 @@ class DeviceSession:
         self._occupied = False
         self._stabiliser = Stabiliser(device, DEPOT_ROOT, plan.stabilising)
         self._steadied: Mapping[str, bool] = {}
+        self._mask = ""
         self._work: list[_Work] = []
         self._processes = Processes(device, store, run_id, incoming, _WORK_DIR, self._pid_file, self._owner)
 
@@ -144,14 +147,16 @@ class DeviceSession:
         self._occupied = True
         if left_changes:
             self._stabiliser.recover()
-        self._steadied = self._stabiliser.start()
+        self._steadied = self._stabiliser.start(_MOST_PUSH_S)
         depot = Depot(self._device, root=DEPOT_ROOT)
         binary_sha256 = sha256_of(binary.path)
         remote = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
-        mask = self._plan.stabilising.cpu_mask
+        self._mask = self._plan.stabilising.mask({})
         # A virtual device's file cache is that of this machine and everybody on it.
         can_drop = bool(facts.root) and not record.virtual
-        self._commands = Commands(self._device, depot, DEPOT_ROOT, binary, remote, cpu_mask=mask, can_drop=can_drop)
+        self._commands = Commands(
+            self._device, depot, DEPOT_ROOT, binary, remote, cpu_mask=self._mask, can_drop=can_drop
+        )
         self._work = self._make_work(record, binary, binary_sha256)
         if self._plan.output_check is not None:
             self._outputs = DeviceOutputs(self._device, depot, _WORK_DIR, self._plan.output_check)
@@ -162,7 +167,7 @@ class DeviceSession:
         work = []
         for offset, case in enumerate(self._plan.cases):
             job = job_record(self._run_id, self._first_number + offset, case, record, binary, binary_sha256)
-            steady = {**self._steadied, "affinity": self._plan.stabilising.cpu_mask}
+            steady = {**self._steadied, "affinity": self._mask}
             job = replace(job, options={**job.options, "stabilised": {k: v for k, v in steady.items() if v != ""}})
             self._store.add_job(job)
             work.append(_Work(job, case))
@@ -254,12 +259,15 @@ class DeviceSession:
         self._tell(RepetitionStarted(self.serial, work.job, purpose, index, of))
         outputs = (self._outputs, self._expected[work.case.model.sha256]) if self._outputs is not None else None
         command = self._commands.build(work.case, purpose, work.graph, outputs)
+        deadline_s = repetition_deadline_s(work.case.options, self._plan.limits)
+        alive = self._stabiliser.alive(deadline_s + self._plan.limits.cool_down_s)
+        command = replace(command, prelude="\n".join(filter(None, (alive, command.prelude))))
         spec = ProcessSpec(
             title=work.case.title,
             name=f"job{work.job.number:04d}-{purpose}-{index:03d}",
             model_sha256=work.case.model.sha256,
             sample_memory=purpose == "profile",
-            deadline_s=repetition_deadline_s(work.case.options, self._plan.limits),
+            deadline_s=deadline_s,
         )
         ran, failure, lost = self._processes.run(command, spec)
         if self._stop.is_set() and (failure is not None or ran.output.exit_code != 0):

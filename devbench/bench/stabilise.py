@@ -1,7 +1,7 @@
 """Steps that make a device steadier while it measures, each undone afterwards; knows no tool and no store.
 
-What undoes them is on the device before anything is changed: after Ctrl-C, a crash or a pulled cable the next run there
-undoes what this one left.
+What undoes them is on the device before anything is changed, and so is a process that runs it when the host falls
+silent: after Ctrl-C, a crash or a pulled cable the device is as before, minutes later or when the next run begins.
 """
 
 from __future__ import annotations
@@ -18,8 +18,14 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
 
 _TIMEOUT_S = 30.0
-_MASK = re.compile(r"[0-9a-fA-F]{1,16}")
+_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,16})", re.IGNORECASE)
+_CLUSTER = re.compile(r"[a-z][a-z0-9_+-]{0,30}")
+_GOVERNOR = re.compile(r"[a-z][a-z_]{0,30}")
 _NETWORK_SERIAL = re.compile(r"(?!127\.|localhost|\[::1\]).*:\d{1,5}")
+_CPUFREQ = "/sys/devices/system/cpu/cpufreq"
+# A silent host is believed to be gone this long after the time that it named.
+_GRACE_S = 60
+_WATCH_S = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +40,7 @@ class Step:
 STEPS: Mapping[str, Step] = {
     "awake": Step("svc power stayon true", "svc power stayon false", "keep the device awake"),
     "screen-off": Step("input keyevent 223", "input keyevent 224", "screen off while measuring, on again afterwards"),
+    "screen-on": Step("input keyevent 224", "", "screen on while measuring"),
     "airplane": Step(
         "cmd connectivity airplane-mode enable", "cmd connectivity airplane-mode disable", "no radio; not over Wi-Fi"
     ),
@@ -44,40 +51,103 @@ STEPS: Mapping[str, Step] = {
     ),
     "background": Step("am kill-all", "", "end background processes"),
 }
+# For messages and help: the steps that take a value.
+VALUED_STEPS: Mapping[str, str] = {
+    "affinity": "CPUs for the tool: a mask (f0) or a name of the device's profile (big)",
+    "governor": "cpufreq governor of all CPUs, takes root (performance)",
+    "clock": "fixed clock of all CPUs in percent of their highest, takes root (70)",
+}
 
 
 @dataclass(frozen=True, slots=True)
 class Stabilising:
-    """What is asked for: names of `STEPS`, and a mask of CPUs for the tool (hexadecimal, as `taskset` takes it)."""
+    """What is asked for.
+
+    Attributes:
+        steps: names of `STEPS`.
+        affinity: CPUs for the tool: a mask as `taskset` takes it (hexadecimal), or the name of one in the device's
+            profile; empty for all.
+        governor: a cpufreq governor; empty leaves it.
+        clock_pct: fixed clock in percent of each CPU's highest; `None` leaves it.
+    """
 
     steps: tuple[str, ...] = ()
-    cpu_mask: str = ""
+    affinity: str = ""
+    governor: str = ""
+    clock_pct: int | None = None
 
-    @property
-    def words(self) -> tuple[str, ...]:
-        """For the record."""
-        return (*self.steps, *((f"affinity={self.cpu_mask}",) if self.cpu_mask else ()))
+    def mask(self, masks: Mapping[str, str]) -> str:
+        """The mask of CPUs for the tool on a device, or nothing for all of them.
+
+        Args:
+            masks: those of the device's profile by their names.
+
+        Raises:
+            InputError: the device's profile has no mask of that name.
+        """
+        if not self.affinity or self.affinity in masks:
+            return masks.get(self.affinity, "")
+        if _is_mask(self.affinity):
+            return self.affinity
+        hint = f"its profile has {', '.join(masks)}" if masks else "its profile has none: give a mask such as f0"
+        raise InputError(f"--stabilise affinity={self.affinity}: the device has no CPUs of that name", hint=hint)
 
 
 def parse_stabilising(texts: Sequence[str]) -> Stabilising:
     """Steps as typed: `awake,performance,affinity=f0`.
 
     Raises:
-        InputError: there is no such step, or a mask is none.
+        InputError: there is no such step, or a value makes no sense.
     """
     steps: dict[str, None] = {}
-    mask = ""
+    values: dict[str, str] = {}
     for word in (part.strip() for text in texts for part in text.split(",") if part.strip()):
-        if word.startswith("affinity="):
-            mask = word.removeprefix("affinity=").removeprefix("0x").lower()
-            if not _MASK.fullmatch(mask) or not int(mask, 16):
-                raise InputError(f"--stabilise {word}: not a mask of CPUs", hint="hexadecimal, for example affinity=f0")
+        name, equals, value = word.partition("=")
+        if equals and name in VALUED_STEPS:
+            values[name] = value.strip().lower()
         elif word in STEPS:
             steps[word] = None
         else:
-            hint = f"known: {', '.join(STEPS)}, affinity=MASK"
-            raise InputError(f"--stabilise {word!r} is unknown", hint=hint)
-    return Stabilising(tuple(steps), mask)
+            known = [*STEPS, *(f"{valued}=…" for valued in VALUED_STEPS)]
+            raise InputError(f"--stabilise {word!r} is unknown", hint=f"known: {', '.join(known)}")
+    if {"screen-off", "screen-on"} <= set(steps):
+        raise InputError("--stabilise screen-on and screen-off", hint="choose one")
+    return Stabilising(
+        tuple(steps),
+        _affinity(values.get("affinity")),
+        _governor(values.get("governor")),
+        _percent(values.get("clock")),
+    )
+
+
+def _affinity(text: str | None) -> str:
+    if text is None:
+        return ""
+    if _is_mask(text):
+        return text.removeprefix("0x")
+    if not _CLUSTER.fullmatch(text):
+        raise InputError(f"--stabilise affinity={text}: not CPUs", hint="a mask such as f0, or a name such as big")
+    return text
+
+
+def _is_mask(text: str) -> bool:
+    found = _MASK.fullmatch(text)
+    return found is not None and int(found.group(1), 16) != 0
+
+
+def _governor(text: str | None) -> str:
+    if text is not None and not _GOVERNOR.fullmatch(text):
+        raise InputError(f"--stabilise governor={text}: not a governor", hint="for example governor=performance")
+    return text or ""
+
+
+def _percent(text: str | None) -> int | None:
+    if text is None:
+        return None
+    word = text.removesuffix("%")
+    if not re.fullmatch(r"[0-9]{1,3}", word) or not 1 <= int(word) <= 100:
+        raise InputError(f"--stabilise clock={text}: not a share of the highest clock", hint="for example clock=70")
+    return int(word)
 
 
 class Stabiliser:
@@ -87,47 +157,121 @@ class Stabiliser:
         device: an adb connection.
         root: the folder of everything on the device.
         wanted: what to do.
+        cpufreq: where the kernel's files of CPU clocks are.
     """
 
-    def __init__(self, device: Device, root: str, wanted: Stabilising) -> None:
+    def __init__(self, device: Device, root: str, wanted: Stabilising, *, cpufreq: str = _CPUFREQ) -> None:
         self._device = device
         self._undo = f"{root}/run/undo.sh"
+        self._until = f"{root}/run/until"
         self._wanted = wanted
+        self._cpufreq = cpufreq
         self._started = False
 
     def recover(self) -> None:
         """Undo what a run left that could not do it itself."""
-        undo = shlex.quote(self._undo)
-        script = f"[ -f {undo} ] && {{ sh {undo} >/dev/null 2>&1; rm -f {undo}; }}; true"
+        script = f"{_undo_script(self._undo)}; rm -f {shlex.quote(self._until)}; true"
         self._device.shell(script, timeout_s=_TIMEOUT_S, doing="undoing what an earlier run changed")
 
-    def start(self) -> dict[str, bool]:
+    def start(self, silence_s: float) -> dict[str, bool]:
         """Do the steps; gives for each whether the device took it.
+
+        Args:
+            silence_s: the longest that the host may not be heard of before its first `alive`.
 
         Raises:
             InputError: airplane mode would cut the connection.
             DeviceLost and the errors of an unfit device.
         """
-        steps = self._wanted.steps
-        if "airplane" in steps and _NETWORK_SERIAL.fullmatch(self._device.serial):
+        wanted = self._wanted
+        if "airplane" in wanted.steps and _NETWORK_SERIAL.fullmatch(self._device.serial):
             raise InputError(
                 f"--stabilise airplane would cut the connection to {self._device.serial}", hint="connect it by USB"
             )
-        if not steps:
+        if not wanted.steps and not wanted.governor and wanted.clock_pct is None:
             return {}
         self._started = True
-        back = "\n".join(STEPS[name].undo for name in reversed(steps) if STEPS[name].undo)
-        lines = [f"printf %s {shlex.quote(back)} > {shlex.quote(self._undo)} || exit 1"]
-        lines += [f"{STEPS[name].do} >/dev/null 2>&1; echo {name} $?" for name in steps]
+        undo = shlex.quote(self._undo)
+        back = "\n".join(STEPS[name].undo for name in reversed(wanted.steps) if STEPS[name].undo)
+        lines = [
+            f"printf '%s\\n' {shlex.quote(back)} > {undo} || exit 1",
+            self._remember_clocks(),
+            self.alive(silence_s),
+        ]
+        lines += [f"setsid sh -c {shlex.quote(self._watch_script())} >/dev/null 2>&1 </dev/null &"]
+        lines += [f"{STEPS[name].do} >/dev/null 2>&1; echo {name} $?" for name in wanted.steps]
+        lines += self._set_clocks()
         done = self._device.shell("\n".join(lines), timeout_s=_TIMEOUT_S, check=True, doing="making it steady")
         words = [line.split() for line in done.stdout.decode("utf-8", "replace").splitlines()]
         return {pair[0]: pair[1] == "0" for pair in words if len(pair) == 2}
 
+    def alive(self, silence_s: float) -> str:
+        """Shell text that says on the device how long the host may be silent; empty where nothing is to be undone.
+
+        It runs with the next command anyway, since a round trip of its own would cost time.
+        """
+        if not self._started:
+            return ""
+        later = f"$((${{_db_now%.*}} + {round(silence_s) + _GRACE_S}))"
+        return f"read -r _db_now _db_rest < /proc/uptime && echo {later} > {shlex.quote(self._until)}"
+
     def stop(self) -> None:
-        """Undo the steps, if the device is still there; if not, the next run does."""
+        """Undo the steps, if the device is still there; if not, it does so by itself, or the next run does."""
         if self._started:
             self._started = False
             try:
                 self.recover()
             except DevbenchError:
                 return
+
+    # -- shell text ---------------------------------------------------------------------------------------------
+
+    def _watch_script(self) -> str:
+        """Ends with the file that undoes; runs it when the time that the host named is over."""
+        undo, until = shlex.quote(self._undo), shlex.quote(self._until)
+        return (
+            f"while sleep {_WATCH_S}; [ -f {undo} ]; do read -r now rest < /proc/uptime; "
+            f"read -r end < {until} || end=0; [ ${{now%.*}} -lt $end ] || {{ {_undo_script(self._undo)}; exit; }}; done"
+        )
+
+    def _remember_clocks(self) -> str:
+        """Append to the undo file what sets governors and limits of clocks as they are now.
+
+        The lower limit is taken down before the upper one, and up after it: the kernel refuses a lower above an upper.
+        """
+        if not self._wanted.governor and self._wanted.clock_pct is None:
+            return ":"
+        undo = shlex.quote(self._undo)
+        return (
+            f"for _db_p in {self._cpufreq}/policy*; do\n"
+            '  read -r _db_low < "$_db_p/cpuinfo_min_freq" && echo "echo $_db_low > $_db_p/scaling_min_freq"\n'
+            "  for _db_f in scaling_governor scaling_max_freq scaling_min_freq; do\n"
+            '    read -r _db_v < "$_db_p/$_db_f" && echo "echo $_db_v > $_db_p/$_db_f"\n'
+            f"  done\ndone >> {undo} 2>/dev/null"
+        )
+
+    def _set_clocks(self) -> list[str]:
+        lines = []
+        each = f"_db_code=1; for _db_p in {self._cpufreq}/policy*; do"
+        if self._wanted.governor:
+            word = shlex.quote(self._wanted.governor)
+            lines.append(f'{{ {each} echo {word} > "$_db_p/scaling_governor" && _db_code=0; done; }} 2>/dev/null')
+            lines.append("echo governor $_db_code")
+        if self._wanted.clock_pct is not None:
+            # The nearest step of the table at or below is the kernel's choice.
+            lines.append(
+                f"{{ {each}\n"
+                '  read -r _db_high < "$_db_p/cpuinfo_max_freq" || continue\n'
+                '  read -r _db_low < "$_db_p/cpuinfo_min_freq" || continue\n'
+                f"  _db_v=$((_db_high / 100 * {self._wanted.clock_pct})); [ $_db_v -lt $_db_low ] && _db_v=$_db_low\n"
+                '  echo $_db_low > "$_db_p/scaling_min_freq"; echo $_db_v > "$_db_p/scaling_max_freq" &&\n'
+                '    echo $_db_v > "$_db_p/scaling_min_freq" && _db_code=0\ndone; } 2>/dev/null'
+            )
+            lines.append("echo clock $_db_code")
+        return lines
+
+
+def _undo_script(path: str) -> str:
+    """Takes the file away first, so that of two that come at once only one runs it."""
+    mine = shlex.quote(path) + ".$$"
+    return f"mv {shlex.quote(path)} {mine} 2>/dev/null && {{ sh {mine} >/dev/null 2>&1; rm -f {mine}; }}"

@@ -114,7 +114,8 @@ def run(
     stabilise: Annotated[
         list[str] | None,
         typer.Option(
-            help="Steps undone afterwards: awake, screen-off, airplane, performance, background, affinity=MASK.",
+            help="Steps undone afterwards: awake, screen-off, screen-on, airplane, performance, background, "
+            "affinity=CPUS, governor=NAME, clock=PERCENT.",
             rich_help_panel="The device's state",
         ),
     ] = None,

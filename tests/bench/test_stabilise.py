@@ -31,9 +31,82 @@ def asked(phone: VirtualPhone) -> list[str]:
 
 def test_steps_are_typed_in_words() -> None:
     assert parse_stabilising(["awake,performance", "affinity=0xF0"]) == Stabilising(("awake", "performance"), "f0")
-    for text, words in (("sleepy", "unknown"), ("affinity=big", "not a mask"), ("affinity=0", "not a mask")):
+    assert parse_stabilising(["governor=performance,clock=70%"]) == Stabilising((), "", "performance", 70)
+    for text, words in (
+        ("sleepy", "unknown"), ("affinity=-1", "not CPUs"), ("affinity=0", "not CPUs"), ("governor=$(reboot)", "not a governor"),
+        ("clock=0", "not a share"), ("clock=fast", "not a share"), ("screen-on,screen-off", "choose one"), ("awake=1", "unknown"),
+    ):  # fmt: skip
         with pytest.raises(InputError, match=words):
             parse_stabilising([text])
+
+
+def test_cpus_are_named_as_in_the_device_s_profile() -> None:
+    masks = {"big": "80", "mid": "78"}
+    assert parse_stabilising(["affinity=big"]).mask(masks) == "80"
+    assert parse_stabilising(["affinity=f0"]).mask({}) == "f0"
+    assert Stabilising().mask(masks) == ""
+    with pytest.raises(InputError, match="affinity=prime"):
+        parse_stabilising(["affinity=prime"]).mask(masks)
+
+
+def cpufreq(folder: Path) -> Path:
+    """Two groups of CPUs as the kernel's cpufreq shows them; files, which take what is written to them."""
+    for number, (low, high, upper) in enumerate(((300_000, 2_000_000, 1_800_000), (500_000, 3_000_000, 3_000_000))):
+        policy = folder / f"policy{4 * number}"
+        policy.mkdir(parents=True)
+        values = {"cpuinfo_min_freq": low, "cpuinfo_max_freq": high, "scaling_min_freq": low + 1000,
+                  "scaling_max_freq": upper, "scaling_governor": "walt"}  # fmt: skip
+        for name, value in values.items():
+            (policy / name).write_text(f"{value}\n")
+    return folder
+
+
+def settings(folder: Path) -> list[list[str]]:
+    names = ("scaling_min_freq", "scaling_max_freq", "scaling_governor")
+    return [[(policy / name).read_text().strip() for name in names] for policy in sorted(folder.iterdir())]
+
+
+def test_governor_and_clock_are_set_and_come_back_as_they_were(virtual_phone: VirtualPhone, tmp_path: Path) -> None:
+    tree = cpufreq(tmp_path / "cpufreq")
+    before = settings(tree)
+    device = AdbServer().device(virtual_phone.address)
+    (virtual_phone.root / "data/local/tmp/d/run").mkdir(parents=True)
+    stabiliser = Stabiliser(
+        device, "/data/local/tmp/d", parse_stabilising(["governor=performance,clock=50"]), cpufreq=str(tree)
+    )
+    assert stabiliser.start(60) == {"governor": True, "clock": True}
+    assert settings(tree) == [["1000000", "1000000", "performance"], ["1500000", "1500000", "performance"]]
+    stabiliser.stop()
+    assert settings(tree) == before
+
+
+def test_clocks_that_cannot_be_set_are_recorded_as_such(virtual_phone: VirtualPhone, tmp_path: Path) -> None:
+    device = AdbServer().device(virtual_phone.address)
+    (virtual_phone.root / "data/local/tmp/d/run").mkdir(parents=True)
+    wanted = parse_stabilising(["governor=performance,clock=50"])
+    stabiliser = Stabiliser(device, "/data/local/tmp/d", wanted, cpufreq=str(tmp_path / "none"))
+    assert stabiliser.start(60) == {"governor": False, "clock": False}
+    stabiliser.stop()
+
+
+@pytest.mark.parametrize("heard", [False, True])
+def test_a_device_that_hears_nothing_undoes_by_itself(
+    virtual_phone: VirtualPhone, monkeypatch: pytest.MonkeyPatch, heard: bool
+) -> None:
+    monkeypatch.setattr("devbench.bench.stabilise._GRACE_S", 0)
+    monkeypatch.setattr("devbench.bench.stabilise._WATCH_S", 0.5)
+    device = AdbServer().device(virtual_phone.address)
+    (virtual_phone.root / "data/local/tmp/d/run").mkdir(parents=True)
+    stabiliser = Stabiliser(device, "/data/local/tmp/d", Stabilising(("awake",)))
+    assert stabiliser.start(2) == {"awake": True}
+    if heard:
+        device.shell(stabiliser.alive(60), timeout_s=10)
+    virtual_phone.unplug()
+    deadline = time.monotonic() + (4 if heard else 15)
+    while asked(virtual_phone)[-1] != "svc power stayon false" and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert (asked(virtual_phone)[-1] == "svc power stayon false") is not heard
+    assert (virtual_phone.root / "data/local/tmp/d/run/undo.sh").exists() is heard
 
 
 def test_steps_are_done_recorded_and_undone_in_reverse(virtual_phone: VirtualPhone) -> None:
@@ -77,7 +150,7 @@ def test_what_a_killed_run_changed_is_undone_by_the_next(virtual_phone: VirtualP
 def test_airplane_mode_never_cuts_the_connection_it_is_asked_over() -> None:
     device = AdbServer().device("192.168.1.7:5555")
     with pytest.raises(InputError, match="would cut the connection"):
-        Stabiliser(device, "/d", Stabilising(("airplane",))).start()
+        Stabiliser(device, "/d", Stabilising(("airplane",))).start(60)
 
 
 def test_every_step_says_what_it_is_for() -> None:
