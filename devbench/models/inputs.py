@@ -26,17 +26,21 @@ def make_inputs(specs: Sequence[TensorSpec], given: Mapping[str, Path]) -> list[
 
     Args:
         specs: the model's inputs.
-        given: .npy files by the name of the input that they are for.
+        given: .npy files by the name of the input that they are for: the tensor's, or that in the signature.
 
     Raises:
         InputError: a file is for no input of the model, or its type or shape is not the input's; an input has a type
             that cannot be generated.
     """
-    names = [spec.name for spec in specs]
-    for name in given:
-        if name not in names:
-            raise InputError(f"--input {name}: the model has no such input", hint=f"it has {', '.join(names)}")
-    return [_load(spec, given[spec.name]) if spec.name in given else _generate(spec) for spec in specs]
+    by_name = {spec.alias: spec for spec in specs if spec.alias} | {spec.name: spec for spec in specs}
+    files: dict[str, Path] = {}
+    for name, path in given.items():
+        if name not in by_name:
+            known = ", ".join(spec.alias or spec.name for spec in specs)
+            raise InputError(f"--input {name}: the model has no such input", hint=f"it has {known}")
+        if files.setdefault(by_name[name].name, path) != path:
+            raise InputError(f"--input {name}: given twice, by both of its names", hint="leave one out")
+    return [_load(spec, files[spec.name]) if spec.name in files else _generate(spec) for spec in specs]
 
 
 def _generate(spec: TensorSpec) -> NDArray[np.generic]:

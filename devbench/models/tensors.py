@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import mmap
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from devbench.errors import InputError
 
@@ -18,11 +20,18 @@ _TYPES = {
 
 @dataclass(frozen=True, slots=True)
 class TensorSpec:
-    """A tensor at the edge of the graph. `dtype` is NumPy's name, empty for a type that has no raw form."""
+    """A tensor at the edge of the graph.
+
+    Attributes:
+        name: the tensor's.
+        dtype: NumPy's name, empty for a type that has no raw form.
+        alias: its name in the model's first signature, which is what the model's maker called it; empty without one.
+    """
 
     name: str
     dtype: str
     shape: tuple[int, ...]
+    alias: str = ""
 
     @property
     def size_bytes(self) -> int:
@@ -49,16 +58,27 @@ def read_tensors(path: Path) -> ModelTensors:
 
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            graph = schema.Model.GetRootAs(data).Subgraphs(0)
-            inputs = tuple(_spec(graph.Tensors(graph.Inputs(n))) for n in range(graph.InputsLength()))
-            outputs = tuple(_spec(graph.Tensors(graph.Outputs(n))) for n in range(graph.OutputsLength()))
-            del graph
+            model = schema.Model.GetRootAs(data)
+            graph = model.Subgraphs(0)
+            named = model.SignatureDefs(0) if model.SignatureDefsLength() else None
+            names = _aliases(named.Inputs, named.InputsLength()) if named else {}
+            inputs = tuple(_spec(graph, graph.Inputs(n), names) for n in range(graph.InputsLength()))
+            names = _aliases(named.Outputs, named.OutputsLength()) if named else {}
+            outputs = tuple(_spec(graph, graph.Outputs(n), names) for n in range(graph.OutputsLength()))
+            del model, graph, named
     except Exception as error:
         raise InputError(f"model {path}: its inputs and outputs cannot be read: {error}", hint="is it whole?") from None
     return ModelTensors(inputs, outputs)
 
 
-def _spec(tensor: object) -> TensorSpec:
-    name = (tensor.Name() or b"").decode("utf-8", "replace")  # type: ignore[attr-defined]
-    shape = tuple(int(tensor.Shape(n)) for n in range(tensor.ShapeLength()))  # type: ignore[attr-defined]
-    return TensorSpec(name, _TYPES.get(tensor.Type(), ""), shape)  # type: ignore[attr-defined]
+def _aliases(entry: Callable[[int], Any], count: int) -> dict[int, str]:
+    """The names of one side of a signature by the tensor's number."""
+    entries = [entry(n) for n in range(count)]
+    return {one.TensorIndex(): (one.Name() or b"").decode("utf-8", "replace") for one in entries}
+
+
+def _spec(graph: Any, number: int, aliases: Mapping[int, str]) -> TensorSpec:
+    tensor = graph.Tensors(number)
+    name = (tensor.Name() or b"").decode("utf-8", "replace")
+    shape = tuple(int(tensor.Shape(n)) for n in range(tensor.ShapeLength()))
+    return TensorSpec(name, _TYPES.get(tensor.Type(), ""), shape, aliases.get(number, ""))

@@ -9,7 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from devbench.bench.outputs import OutputCheck, expect
+from devbench.models.tflite_file import open_model
 from devbench.results.store import Store
+from devbench.virtual.phone import VirtualPhone
 from tests.conftest import DATA, BenchPhone
 
 CNN = DATA / "small_cnn.tflite"
@@ -74,9 +77,63 @@ def test_accuracy_times_nothing_and_takes_a_user_s_input(tmp_path: Path, adb_ser
     assert done.returncode == 0, done.stderr
     assert "cosine" in done.stdout
     assert "virtual" in done.stdout
-    wrong = devbench("accuracy", CNN, "-d", "virtual", "--input", f"image={tmp_path / 'x.npy'}")
+    wrong = devbench("accuracy", CNN, "-d", "virtual", "--input", f"picture={tmp_path / 'x.npy'}")
     assert wrong.returncode == 2
     assert "no such input" in wrong.stderr
+
+
+def difference(folder: Path) -> list[str]:
+    """Options that give a - b its inputs, in the order of their names; the graph has b first."""
+    np.save(folder / "a.npy", np.arange(8, dtype=np.float32)[None])
+    np.save(folder / "b.npy", np.full((1, 8), 10.0, np.float32))
+    return ["--input", f"a={folder / 'a.npy'}", "--input", f"b={folder / 'b.npy'}"]
+
+
+def test_inputs_are_bound_by_name_whatever_their_order_in_the_graph(tmp_path: Path) -> None:
+    difference(tmp_path)
+    check = OutputCheck({"a": tmp_path / "a.npy", "b": tmp_path / "b.npy"})
+    model = open_model(str(DATA / "two_inputs.tflite"))
+    expected = expect(model, check)
+    assert [spec.alias for spec in expected.tensors.inputs] == ["b", "a", "n"]
+    outputs = {spec.alias: array for spec, array in zip(expected.tensors.outputs, expected.outputs, strict=True)}
+    assert outputs["difference"].tolist() == [n - 10.0 for n in range(8)]
+    assert outputs["larger"].dtype == np.int32
+
+
+def check_typed(serial: str, folder: Path) -> None:
+    """Several inputs and outputs, whole numbers, truth values: all right under the device's plain CPU."""
+    for name, count in (("two_inputs", 2), ("quantised", 1), ("tokens", 2)):
+        words = difference(folder) if name == "two_inputs" else []
+        done = devbench("accuracy", DATA / f"{name}.tflite", "-d", serial, "-D", "cpu", *words)
+        assert done.returncode == 0, done.stdout + done.stderr
+        with Store() as store:
+            rows = store.run("latest").jobs[0].repetitions[0].outputs
+        assert len(rows) == count
+        assert all(row["max_abs"] <= (1e-5 if row["dtype"] == "float32" else 0) for row in rows), rows
+        assert {row["dtype"]: row["limits"] for row in rows}.items() <= {
+            "float32": {"least_snr_db": 20.0, "least_cosine": 0.99}, "int32": {"most_abs": 0}, "int8": {"most_abs": 3},
+        }.items()  # fmt: skip
+
+
+def test_a_virtual_device_takes_inputs_of_every_type(tmp_path: Path, virtual_phone: VirtualPhone) -> None:
+    check_typed(virtual_phone.address, tmp_path)
+
+
+@pytest.mark.bench_phone
+def test_the_stock_tool_takes_inputs_of_every_type(tmp_path: Path, bench_phone: BenchPhone) -> None:
+    devbench("binaries", "add", bench_phone.binary)
+    check_typed(bench_phone.serial, tmp_path)
+
+
+@pytest.mark.bench_phone
+def test_a_threshold_of_an_output_s_type_fails_the_job(tmp_path: Path, bench_phone: BenchPhone) -> None:
+    """The stock GPU delegate computes the quantised model in floats, one step of 256 off: right, unless none is allowed."""
+    devbench("binaries", "add", bench_phone.binary)
+    model = DATA / "quantised.tflite"
+    assert devbench("accuracy", model, "-d", bench_phone.serial, "-D", "gpu").returncode == 0
+    strict = devbench("accuracy", model, "-d", bench_phone.serial, "-D", "gpu", "--max-steps", "0")
+    assert strict.returncode == 1
+    assert "output_mismatch" in strict.stdout
 
 
 @pytest.mark.bench_phone

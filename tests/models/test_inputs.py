@@ -84,3 +84,15 @@ def test_the_reference_is_computed_in_a_process_of_its_own(tmp_path: Path) -> No
     broken.write_bytes(CNN.read_bytes()[:9000])
     with pytest.raises(ReferenceFailed, match="does not run it"):
         reference_outputs(broken, inputs)
+
+
+def test_an_input_goes_by_the_tensor_s_name_and_by_the_signature_s(tmp_path: Path) -> None:
+    specs = [TensorSpec("serving_default_a:0", "float32", (2,), "a"), TensorSpec("b", "float32", (2,))]
+    np.save(tmp_path / "x.npy", np.array([5.0, 6.0], np.float32))
+    for name in ("a", "serving_default_a:0"):
+        assert make_inputs(specs, {name: tmp_path / "x.npy"})[0].tolist() == [5.0, 6.0]
+    with pytest.raises(InputError, match="given twice"):
+        make_inputs(specs, {"a": tmp_path / "x.npy", "serving_default_a:0": tmp_path / "y.npy"})
+    with pytest.raises(InputError, match="no such input") as caught:
+        make_inputs(specs, {"c": tmp_path / "x.npy"})
+    assert caught.value.hint == "it has a, b"
