@@ -16,6 +16,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from devbench.virtual.faults import Faults
+from devbench.virtual.noise import NOISE_VARIABLE, SEED_VARIABLE, SLOWER_VARIABLE
 
 _TOP = "data|sdcard|system|vendor|product|odm|storage"
 # A path of the device in a command line: not a part of a longer path or word.
@@ -123,7 +124,7 @@ class Userland:
         path = os.environ.get("PATH", "/usr/bin:/bin")
         kept = {
             name: os.environ[name]
-            for name in ("LD_LIBRARY_PATH", "VIRTUAL_ENV", "DEVBENCH_VIRTUAL_GPU")
+            for name in ("LD_LIBRARY_PATH", "PYTHONPATH", "VIRTUAL_ENV", "DEVBENCH_VIRTUAL_GPU")
             if name in os.environ
         }
         faults = self.faults
@@ -137,6 +138,9 @@ class Userland:
             "DEVBENCH_VIRTUAL_PYTHON": sys.executable,
             "DEVBENCH_VIRTUAL_THERMAL": "" if faults.thermal is None else str(faults.thermal),
             "DEVBENCH_VIRTUAL_FREE": "" if faults.free_bytes is None else str(faults.free_bytes),
+            NOISE_VARIABLE: faults.noise,
+            SLOWER_VARIABLE: faults.slower,
+            SEED_VARIABLE: "" if faults.seed is None else str(faults.seed),
         }
 
     def free_bytes(self) -> int | None:
