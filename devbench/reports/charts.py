@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from devbench.reports.model import JobReport, ReportData
-from devbench.reports.words import clean, ms
+from devbench.reports.words import ms
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 from devbench.reports import words
 from devbench.reports.charts import Chart
 from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.results.records import RepetitionRecord
@@ -39,7 +40,7 @@ def render_html(report: ReportData, charts: Sequence[Chart], raw: dict[str, str]
         lstrip_blocks=True,
     )
     environment.filters.update(
-        clean=words.clean, ms=words.ms, mb=words.mb, percent=words.percent, interval=words.interval, data_uri=_data_uri
+        clean=clean, ms=words.ms, mb=words.mb, percent=words.percent, interval=words.interval, data_uri=_data_uri
     )
     budget = _Budget(raw)
     page = environment.get_template("report.html")

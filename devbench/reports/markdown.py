@@ -7,7 +7,8 @@ from collections.abc import Sequence
 
 from devbench.reports.charts import Chart
 from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData
-from devbench.reports.words import clean, coverage_note, interval, mb, ms, percent
+from devbench.reports.words import coverage_note, interval, mb, ms, percent
+from devbench.text import clean
 
 _MOST_TYPES = 10
 _NUMBERS = ("latency ms", "interval", "init ms", "first ms", "peak MB")

@@ -9,7 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 from devbench.reports.model import MEMORY_NOTE, VIRTUAL_NOTE, JobReport, ReportData
-from devbench.reports.words import clean, coverage_note, interval, mb, ms
+from devbench.reports.words import coverage_note, interval, mb, ms
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from rich.console import Console

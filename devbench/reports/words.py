@@ -2,20 +2,8 @@
 
 from __future__ import annotations
 
-import re
-
 from devbench.analysis.stats import Estimate
-
-# Control, ANSI and direction characters: nothing that a device or a model is called may steer a reader's screen.
-_CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
-
-
-def clean(text: object, most: int = 300) -> str:
-    """`text` on one line of at most `most` characters, without anything that is not to be seen."""
-    line = " ".join(_CONTROL.sub(" ", str(text)[: 8 * most]).split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+from devbench.text import clean
 
 
 def ms(value: float | None) -> str:
