@@ -24,7 +24,7 @@ MAY_KNOW = {
     "bench": {"adb", "device", "tool", "models", "results", "analysis", "virtual"},
     "cli": {"adb", "device", "tool", "models", "bench", "results", "analysis", "reports", "virtual"},
 }
-HEAVY = {"tensorflow", "matplotlib", "pandas", "sqlalchemy", "numpy", "ai_edge_litert", "adbutils", "jinja2"}
+HEAVY = {"tensorflow", "matplotlib", "pandas", "sqlalchemy", "numpy", "ai_edge_litert", "adbutils", "jinja2", "scipy"}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

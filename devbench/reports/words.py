@@ -35,15 +35,17 @@ def coverage_note(values: list[Estimate | None]) -> str:
     known = [value for value in values if value is not None and value.coverage is not None]
     if not known:
         return "One process each: no interval."
+    # The one that is worth least stands for all.
     worst = min(known, key=lambda value: value.coverage or 0)
     count = f"{worst.n} process{'' if worst.n == 1 else 'es'}"
-    shape = (
-        "smallest to largest"
-        if (worst.low, worst.high) == (min(worst.values), max(worst.values))
-        else "order statistics"
-    )
+    if worst.bootstrap:
+        shape = f"bootstrapped from {count}"
+    elif (worst.low, worst.high) == (min(worst.values), max(worst.values)):
+        shape = f"from the smallest to the largest of {count}"
+    else:
+        shape = f"between two values of {count}"
     coverage = f"{100 * (worst.coverage or 0):.0f} % coverage"
-    return f"Latency is the median over processes; its interval is {shape} of {count} ({coverage})."
+    return f"Latency is the median over processes; its interval is {shape} ({coverage})."
 
 
 def operator_name(name: str, node: int | None) -> str:
