@@ -203,12 +203,12 @@ def _fallback(repetition: RepetitionRecord | None, by_type: Sequence[OperatorTyp
         names.setdefault(name.casefold(), name)
         reasons.setdefault(name.casefold(), {})[str(op.get("reason", ""))] = None
     whole = repetition.delegate_applied == "none" or not any(kind.where == "delegate" for kind in by_type)
-    on_cpu = [] if whole else [kind for kind in by_type if kind.where == "cpu"]
-    found = [
-        FallenBack(kind.type, kind.count, kind.total_ms, kind.share, tuple(reasons.pop(kind.type.casefold(), ())))
-        for kind in on_cpu
-    ]
-    return (*found, *(FallenBack(names[key], None, None, None, tuple(why)) for key, why in reasons.items()))
+    on_cpu = [] if whole else [kind for kind in by_type if kind.where != "delegate"]
+    found = []
+    for kind in on_cpu:
+        why = reasons.pop(kind.type.casefold(), {})
+        found.append(FallenBack(kind.type, kind.where, kind.count, kind.total_ms, kind.share, tuple(why)))
+    return (*found, *(FallenBack(names[key], "", None, None, None, tuple(why)) for key, why in reasons.items()))
 
 
 def _failures(repetitions: Sequence[RepetitionRecord]) -> tuple[tuple[str, str, int], ...]:

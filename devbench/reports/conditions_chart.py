@@ -163,6 +163,11 @@ def _plot(axes: Any, line: Line, colour: str, **how: Any) -> None:
     few = sum(value is not None for value in line.values) < 40
     marks = {"marker": "."} if few else {}
     axes.plot(line.times_s, values, color=colour, **{"linewidth": 1.2, "markersize": 3.5, **marks, **how})
+    # A single value between two gaps has no line to be seen by.
+    padded = [None, *line.values, None]
+    alone = [n for n in range(len(values)) if padded[n + 1] is not None and padded[n] is None and padded[n + 2] is None]
+    if alone and not few:
+        axes.plot([line.times_s[n] for n in alone], [values[n] for n in alone], ".", color=colour, markersize=2.5)
 
 
 def _latencies(axes: Any, timeline: Timeline, colours: dict[str, str], ink: str) -> None:

@@ -54,11 +54,13 @@ class FallenBack:
     """An operator type that a delegate left to the CPU.
 
     Attributes:
+        where: what of the CPU it ran on, as in `OperatorType`; empty where the profile has no such operator.
         count, total_ms, share: in one inference as profiled; `None` where the profile has no such operator.
         reasons: why the delegate refused it, in its own words; empty where it did not say.
     """
 
     type: str
+    where: str
     count: int | None
     total_ms: float | None
     share: float | None

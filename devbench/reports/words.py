@@ -12,6 +12,13 @@ if TYPE_CHECKING:
     from devbench.reports.model import JobReport
 
 _MOST_TYPES = 10
+_LIMITS = {
+    "least_snr_db": "SNR ≥ {} dB",
+    "least_cosine": "cosine ≥ {}",
+    "most_abs": "difference ≤ {}",
+    "most_rel": "relative ≤ {}",
+    "most_steps": "≤ {} steps",
+}
 _THERMAL = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 
 
@@ -132,10 +139,12 @@ def fallback_words(job: JobReport) -> str:
 
 
 def limits_words(limits: object) -> str:
-    """The limits that an output had to keep, as far as the store has them: `least_snr_db 20, least_cosine 0.99`."""
+    """The limits that an output had to keep, as far as the store has them: `SNR ≥ 20 dB, cosine ≥ 0.99`."""
     if not isinstance(limits, Mapping):
         return ""
-    known = [(name, value) for name, value in limits.items() if isinstance(value, (int, float, str))]
-    return clean(
-        ", ".join(f"{name} {value:g}" if isinstance(value, float) else f"{name} {value}" for name, value in known)
-    )
+    words = []
+    for name, value in limits.items():
+        if isinstance(value, (int, float, str)):
+            shown = f"{value:g}" if isinstance(value, float) else str(value)
+            words.append(_LIMITS.get(str(name), f"{name} {{}}").replace("{}", shown))
+    return clean(", ".join(words))

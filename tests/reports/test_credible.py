@@ -117,11 +117,14 @@ def test_a_share_is_never_rounded_to_all_or_nothing() -> None:
 def test_what_fell_back_stands_beside_the_partition_with_its_time_and_the_reason(view: RunView) -> None:
     gpu = job_of(view, "gpu")
     assert gpu.partitions_ms == pytest.approx(7.8)
-    assert [(op.type, op.count, op.total_ms and round(op.total_ms, 2), len(op.reasons)) for op in gpu.fallback] == [
-        ("SOFTMAX", 4, 1.24, 1),
-        ("MEAN", 2, 0.24, 0),
-        ("TILE", 1, 0.05, 1),
-        ("BROADCAST_TO", None, None, 1),
+    fallback = [
+        (op.type, op.where, op.count, op.total_ms and round(op.total_ms, 2), len(op.reasons)) for op in gpu.fallback
+    ]
+    assert fallback == [
+        ("SOFTMAX", "cpu", 4, 1.24, 1),
+        ("MEAN", "cpu", 2, 0.24, 0),
+        ("TILE", "cpu", 1, 0.05, 1),
+        ("BROADCAST_TO", "", None, None, 1),
     ]
     assert job_of(view, "xnnpack").fallback == ()
     assert job_of(view, "cpu").fallback == ()
@@ -210,13 +213,13 @@ def test_limits_of_outputs_are_shown_where_the_store_has_them(view: RunView) -> 
         "name": "out", "against": "host", "max_abs": 0.1, "max_rel": 0.1, "cosine": 0.9, "snr_db": 31.0, "wrong": False,
         "wrong_size": False, "nan": 0, "inf": 0, "all_zero": False,
     }  # fmt: skip
-    for limits, expected in (({"least_snr_db": 20.0, "x": [1]}, "(least_snr_db 20)"), (None, "ok</td>"), (7, "ok")):
+    for limits, expected in (({"least_snr_db": 20.0, "x": [1]}, "(SNR ≥ 20 dB)"), (None, "ok</td>"), (7, "ok")):
         checked = changed(view, lambda r, limits=limits: replace(r, outputs=({**row, "limits": limits},)))  # type: ignore[misc]
         assert expected in page(checked).replace('<span class="soft">', "").replace("</span>", "")
     out = io.StringIO()
     print_outputs(
-        build_report(changed(view, lambda r: replace(r, outputs=({**row, "limits": {"cosine": 0.99}},)))),
+        build_report(changed(view, lambda r: replace(r, outputs=({**row, "limits": {"least_cosine": 0.99}},)))),
         Console(file=out, width=200),
     )
-    assert "(cosine 0.99)" in out.getvalue()
+    assert "(cosine ≥ 0.99)" in out.getvalue()
     assert limits_words({"a": "\x1b[31m<b>"}) == "a <b>"
