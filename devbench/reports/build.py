@@ -26,6 +26,7 @@ from devbench.results.records import CacheState, OperatorRecord, RepetitionRecor
 from devbench.results.store import JobView, RunView
 
 _KB = 1024
+_FIGURE = re.compile(r"\d[\d.]*")
 _KERNEL_NUMBER = re.compile(r" \d+\b")
 
 
@@ -144,9 +145,18 @@ def _suspect(measured: Sequence[RepetitionRecord], fit: Sequence[RepetitionRecor
     bad = [r for r in measured if r not in fit]
     if not bad:
         return ""
-    reasons = ", ".join(dict.fromkeys(reason for r in bad for reason in r.verdict_reasons))
+    alike: dict[str, list[str]] = {}
+    for reason in (reason for r in bad for reason in r.verdict_reasons):
+        alike.setdefault(_FIGURE.sub("", reason), []).append(reason)
+    reasons = ", ".join(map(_told_once, alike.values()))
     use = "left out" if fit else "all of them, and shown for want of better ones"
     return f"{len(bad)} of {len(measured)} repetitions suspect, {use}: {reasons}"
+
+
+def _told_once(reasons: Sequence[str]) -> str:
+    """The first of reasons that differ in their figures only, and how often there was one like it."""
+    alike = "" if len(set(reasons)) == 1 else " alike"
+    return reasons[0] + (f" ({len(reasons)} times{alike})" if len(reasons) > 1 else "")
 
 
 def _status(repetitions: Sequence[RepetitionRecord]) -> str:
@@ -185,11 +195,12 @@ def _delegation(repetition: RepetitionRecord | None) -> str:
 def _nodes(repetition: RepetitionRecord | None) -> str:
     if repetition is None or repetition.delegate_applied is None:
         return ""
-    if repetition.nodes_delegated is None or repetition.delegate_applied == "none":
-        return "not applied" if repetition.delegate_applied == "none" else repetition.delegate_applied
+    if repetition.delegate_applied == "none":
+        return "not applied"
+    known = repetition.nodes_delegated is not None
+    taken = f"{repetition.nodes_delegated}/{repetition.nodes_total}" if known else repetition.delegate_applied
     count = repetition.partitions
-    parts = "" if count is None else f", {count} part{'' if count == 1 else 's'}"
-    return f"{repetition.nodes_delegated}/{repetition.nodes_total}{parts}"
+    return taken + ("" if count is None else f", {count} part{'' if count == 1 else 's'}")
 
 
 def _fallback(repetition: RepetitionRecord | None, by_type: Sequence[OperatorType]) -> tuple[FallenBack, ...]:

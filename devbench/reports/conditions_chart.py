@@ -200,8 +200,7 @@ def _latencies(axes: Any, timeline: Timeline, colours: dict[str, str], ink: str)
         axes.yaxis.set_minor_formatter(lambda value, _: "")
         axes.set_ylim(min(values) / 1.3, max(values) * 1.3)
     else:
-        axes.set_ylim(bottom=0)
-        axes.margins(y=0.15)
+        axes.set_ylim(0, 1.15 * max(values) or 1.0)
     _legend(axes)
 
 

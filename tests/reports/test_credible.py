@@ -223,3 +223,22 @@ def test_limits_of_outputs_are_shown_where_the_store_has_them(view: RunView) -> 
     )
     assert "(cosine ≥ 0.99)" in out.getvalue()
     assert limits_words({"a": "\x1b[31m<b>"}) == "a <b>"
+
+
+def test_reasons_that_differ_in_a_figure_only_are_told_once(view: RunView) -> None:
+    def loaded(r: RepetitionRecord) -> RepetitionRecord:
+        return replace(
+            r, verdict="suspect", verdict_reasons=(f"other load: {3 + r.index / 10:.1f} on 2 CPUs", "battery low")
+        )
+
+    assert job_of(changed(view, loaded), "gpu").suspect == (
+        "9 of 9 repetitions suspect, all of them, and shown for want of better ones: "
+        "other load: 3.0 on 2 CPUs (9 times alike), battery low (9 times)"
+    )
+
+
+def test_a_delegate_that_counts_no_nodes_still_says_its_partitions(view: RunView) -> None:
+    uncounted = changed(view, lambda r: replace(r, nodes_delegated=None, nodes_total=None))
+    assert job_of(uncounted, "gpu").nodes == "partial, 3 parts"
+    assert job_of(view, "gpu").nodes == "171/180, 3 parts"
+    assert job_of(view, "cpu").nodes == ""
