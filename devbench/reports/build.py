@@ -26,7 +26,8 @@ from devbench.results.records import CacheState, OperatorRecord, RepetitionRecor
 from devbench.results.store import JobView, RunView
 
 _KB = 1024
-_FIGURE = re.compile(r"\d[\d.]*")
+# Not single digits: of a thermal status each is a state of its own.
+_FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
 _KERNEL_NUMBER = re.compile(r" \d+\b")
 
 
