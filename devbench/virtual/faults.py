@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
 from typing import get_type_hints
 
 from devbench.errors import InputError
+from devbench.virtual.noise import NoiseError, parse_slower, read_noise
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,9 @@ class Faults:
         free_bytes: room on the device; more is refused as a full disk.
         garbage: the device answers with bytes that are no protocol.
         thermal: the thermal status that it reports, 0 to 6.
+        noise: a file of recorded latencies; the tool replays a process of it, drawn at random, and runs nothing.
+        slower: `NAME:PCT`, the delegate whose inferences take so many percent longer.
+        seed: what `noise` draws is the same in every run on this device.
     """
 
     slow: int | None = None
@@ -39,6 +44,9 @@ class Faults:
     free_bytes: int | None = None
     garbage: bool = False
     thermal: int | None = None
+    noise: str = ""
+    slower: str = ""
+    seed: int | None = None
 
 
 def parse_faults(text: str) -> Faults:
@@ -67,4 +75,20 @@ def parse_faults(text: str) -> Faults:
                 values[name] = float(value)
         except (ValueError, KeyError):
             raise InputError(f"--fault {part!r}: {value!r} makes no sense there", hint="give a number") from None
-    return Faults(**values)  # type: ignore[arg-type]
+    faults = Faults(**values)  # type: ignore[arg-type]
+    return replace(faults, noise=_checked(faults))
+
+
+def _checked(faults: Faults) -> str:
+    """The absolute path of the noise, refused here where it or the slow-down makes no sense."""
+    path = Path(faults.noise).expanduser().absolute() if faults.noise else None
+    name = "slower"
+    try:
+        if faults.slower:
+            parse_slower(faults.slower)
+        name = "noise"
+        if path is not None:
+            read_noise(path)
+    except NoiseError as problem:
+        raise InputError(f"--fault {name}: {problem}", hint="see docs/virtual.md") from None
+    return str(path or "")

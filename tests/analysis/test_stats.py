@@ -73,6 +73,14 @@ def test_where_the_bootstrap_is_known_to_be_too_narrow_observations_stand_in() -
     assert found.coverage == 1 - 2 * (1 + 11) / 2**11
 
 
+@pytest.mark.parametrize("n", [7, 9, 17, 25])
+def test_for_an_odd_number_the_ends_are_observations_whatever_their_values(n: int) -> None:
+    words = random.Random(n)
+    found = [known([words.expovariate(1.0) for _ in range(n)]) for _ in range(200)]
+    assert all({one.low, one.high} <= set(one.values) for one in found)
+    assert {(one.bootstrap, one.coverage) for one in found} == {(True, found[0].coverage)}
+
+
 def test_a_confidence_that_six_values_cannot_reach_is_not_claimed() -> None:
     found = known([1.0, 2.0, 3.0, 4.0, 5.0, 6.0], confidence=0.99)
     assert (found.low, found.high, found.coverage) == (1, 6, 0.96875)
