@@ -46,8 +46,8 @@ def accuracy(
     from devbench.cli.output import console
     from devbench.cli.run import finish, measure
     from devbench.cli.run_input import RunInput, make_plan, virtual_without_gpu
+    from devbench.reports.build import build_report
     from devbench.reports.export import write_json
-    from devbench.reports.model import build_report
     from devbench.reports.terminal import print_outputs
     from devbench.results.store import Store
 

@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from typing import TYPE_CHECKING
+
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from rich.console import Console
 
     from devbench.errors import DevbenchError
-
-_CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]|[\x00-\x08\x0b-\x1f\x7f-\x9f]"
-    r"|[\u061c\u200b-\u200f\u202a-\u202e\u2066-\u2069\ufeff]"
-)
 
 
 def console(*, stderr: bool = False) -> Console:
@@ -29,10 +25,7 @@ def plain(text: object, most: int = 400) -> str:
     """`text` on one line without control, ANSI or direction characters, and with Rich markup made inert."""
     from rich.markup import escape
 
-    line = " ".join(_CONTROL.sub("", str(text)).split())
-    if len(line) > most:
-        line = line[: most - 1] + "…"
-    return escape(line)
+    return escape(clean(text, most))
 
 
 def print_error(error: DevbenchError) -> None:

@@ -313,15 +313,16 @@ def show_outcome(
 ) -> None:
     """Print and write what was measured, then end with the exit code that it deserves."""
     from devbench.cli.output import console
+    from devbench.reports.build import build_report
     from devbench.reports.export import write_csv, write_json
-    from devbench.reports.model import build_report
     from devbench.reports.terminal import print_report
 
     view = store.run(outcome.run_id)
     screen = console()
     measured = any(job.repetitions for job in view.jobs)
+    built = build_report(view)
     if measured:
-        print_report(build_report(view), screen)
+        print_report(built, screen)
     if json_file is not None:
         write_json(view, json_file)
     if csv_file is not None:
@@ -329,7 +330,7 @@ def show_outcome(
     if report and measured:
         from devbench.reports import write_report
 
-        paths = write_report(view, store, out or Path("reports") / outcome.run_id)
+        paths = write_report(built, store, out or Path("reports") / outcome.run_id)
         screen.print(f"Report: {paths.html}", soft_wrap=True)
     finish(outcome, view)
 

@@ -109,7 +109,7 @@ def show(
 
         typer.echo(json.dumps(run_to_json(view), indent=2, ensure_ascii=False))
         return
-    from devbench.reports.model import build_report
+    from devbench.reports.build import build_report
     from devbench.reports.terminal import print_report
 
     screen = console()
@@ -128,11 +128,12 @@ def report(
     """Write a run's HTML page, Markdown and charts."""
     from devbench.cli.output import console
     from devbench.reports import write_report
+    from devbench.reports.build import build_report
     from devbench.results.store import Store
 
     with Store(store_url) as store:
         view = store.run(run)
-        paths = write_report(view, store, out or Path("reports") / view.run.run_id)
+        paths = write_report(build_report(view), store, out or Path("reports") / view.run.run_id)
     screen = console()
     for path in (paths.html, paths.markdown, *paths.charts):
         screen.print(str(path), soft_wrap=True, markup=False)

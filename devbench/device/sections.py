@@ -9,13 +9,12 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from devbench.text import without_control
+
 # More than any phone prints (a full `getprop` has some 60 KB); what a hostile device says beyond it is not looked at.
 MOST_CHARACTERS = 1 << 20
 
 _OPEN = re.compile(r"^@@devbench:([0-9A-Za-z-]{1,64})[ \t\r]*$", re.MULTILINE)
-_CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
-)
 
 
 def open_script(variable: str) -> str:
@@ -55,7 +54,7 @@ def split_sections(text: str) -> Mapping[str, list[str]]:
 
 def clean(text: str, most: int = 120) -> str:
     """`text` on one line of at most `most` characters, without control, ANSI and direction characters."""
-    return " ".join(_CONTROL.sub("", text[: 8 * most]).split())[:most]
+    return without_control(text[: 8 * most])[:most]
 
 
 def whole_number(text: str, *, least: int = 0, most: int = 1 << 62) -> int | None:

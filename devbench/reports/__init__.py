@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from devbench.errors import DevbenchError, EnvironmentProblem
 
 if TYPE_CHECKING:
-    from devbench.results.store import RunView, Store
+    from devbench.reports.model import ReportData
+    from devbench.results.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +22,8 @@ class ReportPaths:
     charts: tuple[Path, ...]
 
 
-def write_report(view: RunView, store: Store, out_dir: Path) -> ReportPaths:
-    """Write `report.html`, `report.md` and the charts as PNG into a folder.
+def write_report(report: ReportData, store: Store, out_dir: Path) -> ReportPaths:
+    """Write `report.html`, `report.md` and the charts as PNG into a folder; the store has the raw outputs.
 
     Raises:
         EnvironmentProblem: the folder cannot be written to.
@@ -31,11 +32,9 @@ def write_report(view: RunView, store: Store, out_dir: Path) -> ReportPaths:
     from devbench.reports.export import write_whole
     from devbench.reports.html import render_html
     from devbench.reports.markdown import render_markdown
-    from devbench.reports.model import build_report
 
-    report = build_report(view)
     charts = draw_charts(report)
-    page = render_html(report, charts, _raw_texts(view, store))
+    page = render_html(report, charts, _raw_texts(report, store))
     text = render_markdown(report, charts)
     try:
         out_dir.mkdir(parents=True, exist_ok=True)
@@ -54,11 +53,11 @@ def write_report(view: RunView, store: Store, out_dir: Path) -> ReportPaths:
     return paths
 
 
-def _raw_texts(view: RunView, store: Store) -> dict[str, str]:
+def _raw_texts(report: ReportData, store: Store) -> dict[str, str]:
     """Raw outputs by their path; one that is gone is left out."""
     texts = {}
-    for item in view.jobs:
-        for repetition in item.repetitions:
+    for job in report.jobs:
+        for repetition in job.repetitions:
             try:
                 texts[repetition.raw_path] = store.read_raw(repetition.raw_path).decode("utf-8", "replace")
             except DevbenchError:

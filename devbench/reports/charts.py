@@ -1,92 +1,45 @@
-"""Charts of a report with matplotlib: latency by delegate with intervals, operator types stacked; knows no template.
-
-Each chart is drawn as SVG for the page, light and dark, and as PNG for slides. Texts from models and devices are drawn
-as they are: no mathematics, no markup.
-"""
+"""Charts of a report with matplotlib: latency by delegate with intervals, operator types stacked; knows no template."""
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from devbench.reports.drawing import (
+    COLOURS,
+    HATCH,
+    Chart,
+    delegate_colours,
+    draw,
+    mark_processes,
+    mark_virtual,
+    new_figure,
+)
 from devbench.reports.model import JobReport, ReportData
-from devbench.reports.words import clean, ms
+from devbench.reports.words import ms
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, told apart by readers with any kind of colour vision, but for its black.
-COLOURS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#F0E442", "#8c8c8c")
-_LIGHT, _DARK = "#1f2328", "#e6edf3"
 _MOST_TYPES = 7
 _MOST_BARS = 60
-_DPI = 160
-_HATCH, _REST = "///", "#bbbbbb"
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """A drawn chart. `alt` says in words what it shows."""
-
-    name: str
-    title: str
-    alt: str
-    svg_light: str
-    svg_dark: str
-    png: bytes
+_REST = "#bbbbbb"
 
 
 def draw_charts(report: ReportData) -> list[Chart]:
     """All charts for which the run has numbers."""
+    from devbench.reports.conditions_chart import draw_conditions
+
     charts = []
     if any(job.latency for job in report.jobs):
-        charts.append(_draw("latency", "Latency", _latency_words(report), lambda ink: _latency(report, ink)))
+        words, note = _latency_words(report), _latency_note(report)
+        charts.append(draw("latency", "Latency", words, lambda ink: _latency(report, ink), note))
     if any(job.by_type for job in report.jobs):
         words = "Where the time of an inference goes, by operator type, for each delegate"
-        charts.append(_draw("operators", "Where the time goes", words, lambda ink: _stacked(report, ink)))
-    return charts
-
-
-def _draw(name: str, title: str, alt: str, figure: Callable[[str], Figure]) -> Chart:
-    def svg(ink: str) -> str:
-        out = io.StringIO()
-        figure(ink).savefig(out, format="svg", transparent=True, metadata={"Date": None, "Creator": "devbench"})
-        return out.getvalue()
-
-    png = io.BytesIO()
-    figure(_LIGHT).savefig(png, format="png", dpi=_DPI, facecolor="white", metadata={"Software": "devbench"})
-    return Chart(name, title, alt, svg(_LIGHT), svg(_DARK), png.getvalue())
-
-
-def _new_figure(ink: str, width: float, height: float) -> tuple[Figure, Any]:
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    mpl.rcParams.update(
-        {
-            "text.parse_math": False,
-            "svg.fonttype": "none",
-            "svg.hashsalt": "devbench",
-            "font.size": 9,
-            "text.color": ink,
-            "axes.labelcolor": ink,
-            "axes.edgecolor": ink,
-            "xtick.color": ink,
-            "ytick.color": ink,
-        }
-    )
-    figure = Figure(figsize=(width, height), layout="constrained")
-    axes = figure.add_subplot()
-    axes.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
-def _delegates(report: ReportData) -> dict[str, str]:
-    """Delegates and threads in order of appearance, each with its colour."""
-    titles = dict.fromkeys(job.title for job in report.jobs)
-    return {title: COLOURS[number % len(COLOURS)] for number, title in enumerate(titles)}
+        charts.append(draw("operators", "Where the time goes", words, lambda ink: _stacked(report, ink)))
+    return charts + draw_conditions(report)
 
 
 def _latency_words(report: ReportData) -> str:
@@ -123,24 +76,39 @@ def _rows(report: ReportData, wanted: Callable[[JobReport], bool]) -> _Rows:
 
 def _frame(report: ReportData, rows: _Rows, ink: str, label: str, legend_inches: float = 0.0) -> tuple[Figure, Any]:
     """A figure with its rows and headings, still without bars."""
-    figure, axes = _new_figure(ink, 8, 0.9 + 0.36 * (len(rows.bars) + 1.2 * len(rows.heads)) + legend_inches)
+    figure = new_figure(ink, 8, 0.9 + 0.36 * (len(rows.bars) + 1.2 * len(rows.heads)) + legend_inches)
+    axes = figure.add_subplot()
     axes.set_yticks([row for row, _ in rows.bars], [clean(job.title, 30) for _, job in rows.bars])
     axes.set_ylim(rows.end - 0.3, -0.5)
     for row, title in rows.heads:
-        axes.annotate(title, (0, row), (5, 0), textcoords="offset points", fontweight="bold", va="center")
+        head = axes.annotate(title, (0, row), (5, 0), textcoords="offset points", fontweight="bold", va="center")
+        # A long name is cut at the edge; made room for, it would leave none for the bars.
+        head.set_in_layout(False)
     axes.set_xlabel(label)
     axes.grid(axis="x", alpha=0.25)
     axes.set_axisbelow(True)
-    _mark_virtual(figure, report)
+    mark_virtual(figure, every=report.all_virtual, some=report.virtual)
     return figure, axes
+
+
+def _latency_note(report: ReportData) -> str:
+    """What the marks mean, of those that are there."""
+    parts = ["Bars: median over processes; whiskers: interval; dots: single processes"]
+    processes = [process for job in report.jobs for process in job.processes]
+    if any(process.outlier for process in processes):
+        parts.append("hollow dots: far from the others, counted all the same")
+    if any(process.suspect and not process.counts for process in processes):
+        parts.append("crosses: suspect, left out")
+    if any(job.all_suspect for job in report.jobs):
+        parts.append("pale bars: every process suspect, not to be compared with the others")
+    return "; ".join(parts) + "."
 
 
 def _latency(report: ReportData, ink: str) -> Figure:
     """A bar for each job; whiskers are intervals, dots the single processes."""
     rows = _rows(report, lambda job: job.latency is not None)
-    colours = _delegates(report)
-    label = "latency, ms (median over processes; whiskers: interval; dots: processes)"
-    figure, axes = _frame(report, rows, ink, label)
+    colours = delegate_colours(report)
+    figure, axes = _frame(report, rows, ink, "latency, ms")
     for row, job in rows.bars:
         _bar(axes, row, job, colours[job.title], ink)
     axes.set_xlim(left=0)
@@ -151,13 +119,18 @@ def _latency(report: ReportData, ink: str) -> Figure:
 def _bar(axes: Any, row: float, job: JobReport, colour: str, ink: str) -> None:
     latency = job.latency
     assert latency is not None
-    axes.barh(row, latency.median, height=0.7, color=colour, alpha=0.85, hatch=_HATCH if job.virtual else None)
+    pale = job.all_suspect
+    axes.barh(
+        row, latency.median, height=0.7, color=colour, alpha=0.3 if pale else 0.85,
+        edgecolor=ink if pale else None, linestyle="--" if pale else None, hatch=HATCH if job.virtual else None,
+    )  # fmt: skip
     if latency.coverage is not None:
         reach = [[latency.median - latency.low], [latency.high - latency.median]]
         axes.errorbar(latency.median, row, xerr=reach, color=ink, capsize=3, linewidth=1.2)
-    axes.plot(latency.values, [row] * latency.n, ".", color=ink, markersize=3, alpha=0.6)
+    mark_processes(axes, [(p.latency_ms, row, p.outlier, not p.counts) for p in job.processes], ink, 3)
+    farthest = max([latency.high, *(process.latency_ms for process in job.processes)])
     axes.annotate(
-        ms(latency.median), (max(latency.high, *latency.values), row), (5, 0),
+        f"{ms(latency.median)} ! suspect" if pale else ms(latency.median), (farthest, row), (7, 0),
         textcoords="offset points", va="center", fontsize=8,
     )  # fmt: skip
 
@@ -188,24 +161,6 @@ def _stack(axes: Any, row: float, job: JobReport, shown: Sequence[str], colours:
     sums["…"] = sum(t.total_ms for t in job.by_type if t.type not in sums)
     for kind, total in sums.items():
         if total:
-            hatch = _HATCH if job.virtual else None
+            hatch = HATCH if job.virtual else None
             axes.barh(row, total, left=left, height=0.66, color=colours.get(kind, _REST), hatch=hatch)
             left += total
-
-
-def _mark_virtual(figure: Figure, report: ReportData) -> None:
-    """Across the chart where all of it is virtual; where a part is, a line says what the hatched bars are."""
-    if report.all_virtual:
-        figure.text(
-            0.5,
-            0.5,
-            "VIRTUAL DEVICE",
-            fontsize=30,
-            alpha=0.09,
-            ha="center",
-            va="center",
-            rotation=12,
-            fontweight="bold",
-        )
-    elif report.virtual:
-        figure.text(0.99, 0.99, "hatched: virtual device", fontsize=8, ha="right", va="top", style="italic")

@@ -7,9 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbench.analysis.stats import Estimate
 from devbench.reports import words
-from devbench.reports.charts import Chart
-from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData
+from devbench.reports.drawing import Chart
+from devbench.reports.model import MEMORY_NOTE, JobReport, Process, ReportData, fastest
+from devbench.reports.readings import hottest, reading
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.results.records import RepetitionRecord
@@ -39,7 +42,15 @@ def render_html(report: ReportData, charts: Sequence[Chart], raw: dict[str, str]
         lstrip_blocks=True,
     )
     environment.filters.update(
-        clean=words.clean, ms=words.ms, mb=words.mb, percent=words.percent, interval=words.interval, data_uri=_data_uri
+        clean=clean,
+        ms=words.ms,
+        mb=words.mb,
+        percent=words.percent,
+        rough_percent=words.rough_percent,
+        spread_percent=words.spread_percent,
+        interval=words.interval,
+        median=_median,
+        data_uri=_data_uri,
     )
     budget = _Budget(raw)
     page = environment.get_template("report.html")
@@ -53,6 +64,10 @@ def render_html(report: ReportData, charts: Sequence[Chart], raw: dict[str, str]
         most_operators=_MOST_OPERATORS,
         what=_what,
         conditions=_condition_rows,
+        fastest=fastest,
+        process_of=_process_of,
+        caches=_caches,
+        limits=words.limits_words,
     )
 
 
@@ -60,12 +75,27 @@ def _data_uri(svg: str) -> str:
     return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
 
 
-def _what(repetition: RepetitionRecord) -> str:
-    """A repetition in a few words."""
+def _what(repetition: RepetitionRecord, outcome: bool = True) -> str:
+    """A repetition in a few words, with what came of it."""
     name = f"{'repetition' if repetition.purpose == 'latency' else repetition.purpose} {repetition.index + 1}"
+    if not outcome:
+        return name
     if repetition.latency_avg_us is not None:
         return f"{name}: {words.ms(repetition.latency_avg_us / 1000)} ms"
     return f"{name}: {repetition.failure_kind}" if repetition.failure_kind else name
+
+
+def _median(value: Estimate | None) -> str:
+    return words.ms(value.median) if value else ""
+
+
+def _process_of(job: JobReport, repetition: RepetitionRecord) -> Process | None:
+    return next((process for process in job.processes if process.repetition is repetition), None)
+
+
+def _caches(repetition: RepetitionRecord) -> str:
+    states = (("file", repetition.file_cache), ("kernel", repetition.kernel_cache))
+    return ", ".join(f"{name} {state}" for name, state in states if state)
 
 
 def _condition_rows(job: JobReport) -> list[tuple[str, str, str, str, str]]:
@@ -75,15 +105,15 @@ def _condition_rows(job: JobReport) -> list[tuple[str, str, str, str, str]]:
         pair = (repetition.conditions_before, repetition.conditions_after)
 
         def change(key: str, unit: str = "", pair: tuple = pair) -> str:  # type: ignore[type-arg]
-            values = ["?" if c is None or c.get(key) is None else f"{c[key]:g}" for c in pair]
+            values = ["?" if (value := reading(c, key)) is None else f"{value:g}" for c in pair]
             return f"{values[0]} → {values[1]}{unit}" if values != ["?", "?"] else ""
 
-        hottest = [max((c.get("temperatures_c") or {}).values(), default=None) if c else None for c in pair]
-        heat = " → ".join("?" if value is None else f"{value:.1f}" for value in hottest)
+        heats = [hottest(c) for c in pair]
+        heat = " → ".join("?" if value is None else f"{value:.1f}" for value in heats)
         rows.append(
             (
                 _what(repetition),
-                f"{heat} °C" if any(value is not None for value in hottest) else "",
+                f"{heat} °C" if any(value is not None for value in heats) else "",
                 change("thermal_status"),
                 change("battery_level", " %"),
                 change("load_1min"),

@@ -5,12 +5,25 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from devbench.reports.charts import Chart
-from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData
-from devbench.reports.words import clean, coverage_note, interval, mb, ms, percent
+from devbench.analysis.stats import Estimate
+from devbench.reports.drawing import Chart
+from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData, fastest
+from devbench.reports.words import (
+    coverage_note,
+    fallback_words,
+    interval,
+    mb,
+    ms,
+    percent,
+    rough_percent,
+    spread_words,
+    startup_words,
+)
+from devbench.text import clean
 
 _MOST_TYPES = 10
-_NUMBERS = ("latency ms", "interval", "init ms", "first ms", "peak MB")
+_MOST_REASONS = 20
+_NUMBERS = ("latency ms", "interval", "cold init ms", "init ms", "first ms", "warm-up ms", "peak MB", "on delegate")
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
 
 
@@ -21,28 +34,35 @@ def render_markdown(report: ReportData, charts: Sequence[Chart] = ()) -> str:
     if report.virtual:
         lines += [f"**{report.virtual_note.capitalize()}.**", ""]
     lines += [f"- {_text(key)}: {_text(value)}" for key, value in report.labels.items()]
-    lines += [f"![{_text(chart.title)}]({chart.name}.png)" for chart in charts]
+    for chart in charts:
+        lines += ["", f"![{_text(chart.title)}]({chart.name}.png)", *(["", _text(chart.note)] if chart.note else [])]
     for model, device, jobs in report.groups:
         lines += ["", f"## {_text(model)} on {_text(device.title)}", ""]
         lines += [line for note in device.facts.get("notes") or [] for line in (_text(str(note)), "")]
         lines += _latencies(jobs)
-        lines += _problems(jobs)
+        lines += [line for note in startup_words(jobs) for line in ("", _text(note))]
+        lines += _notes(jobs)
         lines += [line for job in jobs if job.by_type for line in _operators(job)]
     lines += ["", coverage_note([job.latency for job in report.jobs]) + " " + MEMORY_NOTE, ""]
     return "\n".join(lines)
 
 
 def _latencies(jobs: list[JobReport]) -> list[str]:
-    columns = ("delegate", *_NUMBERS, "delegation", "outputs", "conditions", "status")
-    rows = [f"| {' | '.join(columns)} |", f"|{'|'.join('--:' if name in _NUMBERS else '---' for name in columns)}|"]
+    best, any_cold = fastest(jobs), any(job.cold for job in jobs)
+    numbers = [name for name in _NUMBERS if any_cold or name != "cold init ms"]
+    columns = ("delegate", *numbers, "delegation", "outputs", "conditions", "status")
+    rows = [f"| {' | '.join(columns)} |", f"|{'|'.join('--:' if name in numbers else '---' for name in columns)}|"]
     for job in jobs:
         cells = [
             _text(job.title),
-            ms(job.latency.median) if job.latency else "–",
+            _latency(job, best),
             interval(job.latency),
-            ms(job.init.median) if job.init else "",
-            ms(job.first_inference.median) if job.first_inference else "",
+            *([_median(job.cold.init if job.cold else None)] if any_cold else []),
+            _median(job.init),
+            _median(job.first_inference),
+            _median(job.warm.warmup if job.warm else None),
             mb(job.peak_memory_mb),
+            rough_percent(job.on_delegate).replace("<", "\\<").replace(">", "\\>"),
             _text(job.delegation),
             job.output_verdict,
             _text(job.conditions),
@@ -52,16 +72,30 @@ def _latencies(jobs: list[JobReport]) -> list[str]:
     return rows
 
 
-def _problems(jobs: list[JobReport]) -> list[str]:
+def _latency(job: JobReport, best: JobReport | None) -> str:
+    if job.latency is None:
+        return "–"
+    if job.all_suspect:
+        return f"{ms(job.latency.median)} ⚠ suspect"
+    return f"**{ms(job.latency.median)}**" if job is best else ms(job.latency.median)
+
+
+def _median(value: Estimate | None) -> str:
+    return ms(value.median) if value else ""
+
+
+def _notes(jobs: list[JobReport]) -> list[str]:
     lines = []
     for job in jobs:
-        for kind, message, count in job.failures:
-            lines.append(f"- **{_text(job.title)}: {kind}** ({count}×) {_text(message)}")
+        title = _text(job.title)
+        lines += [f"- **{title}: {kind}** ({count}×) {_text(message)}" for kind, message, count in job.failures]
         if job.suspect:
-            lines.append(f"- {_text(job.title)}: {_text(job.suspect)}")
-        if job.unsupported:
-            refused = ", ".join(dict.fromkeys(_text(op) for op, _ in job.unsupported))
-            lines.append(f"- {_text(job.title)} does not take: {refused}")
+            lines.append(f"- {'⚠ ' if job.all_suspect else ''}{title}: {_text(job.suspect)}")
+        for words in (spread_words(job), fallback_words(job)):
+            if words:
+                lines.append(f"- {title}: {_text(words)}")
+        reasons = dict.fromkeys(f"{op.type}: {why}" for op in job.fallback for why in op.reasons if why)
+        lines += [f"  - {_text(reason)}" for reason in list(reasons)[:_MOST_REASONS]]
     return ["", *lines] if lines else []
 
 

@@ -2,14 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
 
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
-from devbench.reports.model import MEMORY_NOTE, VIRTUAL_NOTE, JobReport, ReportData
-from devbench.reports.words import clean, coverage_note, interval, mb, ms
+from devbench.reports.model import MEMORY_NOTE, VIRTUAL_NOTE, JobReport, ReportData, fastest
+from devbench.reports.words import (
+    coverage_note,
+    fallback_words,
+    interval,
+    limits_words,
+    mb,
+    ms,
+    rough_percent,
+    spread_words,
+    startup_words,
+)
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -21,15 +34,22 @@ def print_report(report: ReportData, console: Console, *, operators: bool = True
     """Print a run: a table of its jobs, what failed and why, and operator types by time per delegate."""
     for model, device, jobs in report.groups:
         title = f"{_text(model, 60)} on {_text(device.title, 80)}"
-        console.print(_latencies(title, jobs))
+        columns, left_out = _fitting(_columns(jobs), console.width)
+        console.print(_latencies(title, columns))
+        if left_out:
+            console.print(f"[dim]left out for want of width: {', '.join(left_out)}[/dim]", soft_wrap=True)
+        for note in startup_words(jobs):
+            console.print(f"[dim]{escape(note)}[/dim]", soft_wrap=True)
         for job in jobs:
             for kind, message, count in job.failures:
                 times = f" ({count} times)" if count > 1 else ""
                 console.print(f"[red]✗ {_text(job.title)}: {kind}{times}[/red] {_text(message, 300)}", soft_wrap=True)
             if job.suspect:
                 console.print(f"[yellow]! {_text(job.title)}: {_text(job.suspect, 300)}[/yellow]", soft_wrap=True)
-            if job.unsupported:
-                console.print(f"[dim]{_text(job.title)} does not take: {_refused(job)}[/dim]", soft_wrap=True)
+            if words := spread_words(job):
+                console.print(f"[dim]{_text(job.title)}: {words}[/dim]", soft_wrap=True)
+            if words := fallback_words(job):
+                console.print(f"[dim]{_text(job.title)}: {_text(words, 600)}[/dim]", soft_wrap=True)
         if device.virtual:
             console.print(f"[magenta]{VIRTUAL_NOTE}[/magenta]")
         for note in device.facts.get("notes") or []:
@@ -74,41 +94,85 @@ def _output_cells(row: Mapping[str, Any]) -> list[str]:
     good = "ok" if row.get("against") == "host" else ""
     verdict = f"[red]{', '.join(faults) or 'wrong'}[/red]" if row.get("wrong") else f"[green]{good}[/green]"
     snr = number("snr_db", ".1f") or ("equal" if row.get("max_abs") == 0 else "")
+    if limits := limits_words(row.get("limits")):
+        verdict += f" [dim]({_text(limits)})[/dim]"
     return [number("max_abs", ".3g"), number("max_rel", ".2g"), number("cosine", ".6f"), snr, verdict]
 
 
-def _latencies(title: str, jobs: list[JobReport]) -> Table:
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
-    table.add_column("delegate", no_wrap=True)
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column with its cells, one for each job. `left_out` is its place in the order in which columns give way."""
+
+    name: str
+    cells: list[str]
+    justify: Literal["left", "right"] = "right"
+    left_out: int | None = None
+
+    @property
+    def width(self) -> int:
+        return max([len(self.name), *(Text.from_markup(cell).cell_len for cell in self.cells)])
+
+
+def _columns(jobs: Sequence[JobReport]) -> list[_Column]:
+    best = fastest(jobs)
+
+    def cells(form: Callable[[JobReport], str]) -> list[str]:
+        return [form(job) for job in jobs]
+
+    def median(value: Any) -> str:
+        return ms(value.median) if value else ""
+
+    columns = [_Column("delegate", cells(lambda job: _text(job.job.delegate_title, 28)), "left")]
     if any(job.threads for job in jobs):
-        table.add_column("threads", justify="right")
-    for column in ("latency ms", "interval", "init ms", "first ms", "peak MB"):
-        table.add_column(column, justify="right", no_wrap=True)
-    table.add_column("delegation")
-    checked = any(job.output_verdict for job in jobs)
-    if checked:
-        table.add_column("outputs", no_wrap=True)
-    table.add_column("status")
-    fastest = min((job.latency.median for job in jobs if job.latency), default=None)
-    for job in jobs:
-        latency = ms(job.latency.median) if job.latency else "–"
-        if job.latency and len(jobs) > 1 and job.latency.median == fastest:
-            latency = f"[bold green]{latency}[/bold green]"
-        cells = [_text(job.job.delegate_title, 40)]
-        if any(other.threads for other in jobs):
-            cells.append(job.threads or "default")
-        cells += [
-            latency,
-            interval(job.latency),
-            ms(job.init.median) if job.init else "",
-            ms(job.first_inference.median) if job.first_inference else "",
-            mb(job.peak_memory_mb),
-            _text(job.delegation, 60),
-            *([_verdict(job)] if checked else []),
-            _status(job),
-        ]
+        columns.append(_Column("threads", cells(lambda job: job.threads or "default"), left_out=None))
+    columns += [
+        _Column("latency ms", cells(lambda job: _latency(job, best))),
+        _Column("interval", cells(lambda job: interval(job.latency)), left_out=5),
+    ]
+    if any(job.cold for job in jobs):
+        columns.append(_Column("cold init", cells(lambda job: median(job.cold.init if job.cold else None)), left_out=4))
+    columns += [
+        _Column("init ms", cells(lambda job: median(job.init)), left_out=6),
+        _Column("first ms", cells(lambda job: median(job.first_inference)), left_out=2),
+        _Column("peak MB", cells(lambda job: mb(job.peak_memory_mb)), left_out=1),
+    ]
+    if any(job.on_delegate is not None for job in jobs):
+        columns.append(_Column("on delegate", cells(lambda job: rough_percent(job.on_delegate))))
+    if any(job.nodes for job in jobs):
+        columns.append(_Column("nodes", cells(lambda job: _text(job.nodes, 24)), "left", left_out=3))
+    if any(job.output_verdict for job in jobs):
+        columns.append(_Column("outputs", cells(_verdict), "left"))
+    return [*columns, _Column("status", cells(_status), "left")]
+
+
+def _fitting(columns: list[_Column], width: int) -> tuple[list[_Column], list[str]]:
+    """As many columns as fit beside each other, and the names of the others."""
+    left_out: list[_Column] = []
+    for column in sorted((c for c in columns if c.left_out is not None), key=lambda c: c.left_out or 0):
+        shown = [c for c in columns if c not in left_out]
+        if sum(c.width for c in shown) + 2 * (len(shown) - 1) <= width:
+            break
+        left_out.append(column)
+    return [c for c in columns if c not in left_out], [c.name for c in columns if c in left_out]
+
+
+def _latencies(title: str, columns: list[_Column]) -> Table:
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column.name, justify=column.justify, no_wrap=column.name not in ("delegate", "status"))
+    for cells in zip(*(column.cells for column in columns), strict=True):
         table.add_row(*cells)
     return table
+
+
+def _latency(job: JobReport, best: JobReport | None) -> str:
+    """The median; behind a `!` where it rests on suspect processes only."""
+    if job.latency is None:
+        return "–"
+    latency = ms(job.latency.median)
+    if job.all_suspect:
+        return f"[yellow]! {latency}[/yellow]"
+    return f"[bold green]{latency}[/bold green]" if job is best else latency
 
 
 def _verdict(job: JobReport) -> str:
@@ -121,12 +185,6 @@ def _status(job: JobReport) -> str:
         return "[green]ok[/green]"
     kinds = ", ".join(dict.fromkeys(kind for kind, _, _ in job.failures))
     return f"[red]{kinds or job.status}[/red]" if job.status == "failed" else f"[yellow]{job.status}: {kinds}[/yellow]"
-
-
-def _refused(job: JobReport) -> str:
-    names = list(dict.fromkeys(op for op, _ in job.unsupported))
-    shown = ", ".join(_text(name, 40) for name in names[:_MOST_TYPES])
-    return shown + (f" and {len(names) - _MOST_TYPES} more" if len(names) > _MOST_TYPES else "")
 
 
 def _operators(jobs: list[JobReport]) -> Table:

@@ -16,7 +16,8 @@ REPETITION_COLUMNS = (
     "latency_p5_us", "latency_median_us", "latency_p95_us",
     "inferences", "init_us", "first_inference_us", "warmup_avg_us", "init_memory_mb",
     "overall_memory_mb", "peak_memory_mb", "vm_hwm_kb", "pss_peak_kb", "delegate_applied", "nodes_delegated",
-    "nodes_total", "partitions", "delegate_share", "file_cache", "kernel_cache", "verdict", "on_device_ms", "raw_path",
+    "nodes_total", "partitions", "delegate_share", "file_cache", "kernel_cache", "verdict", "verdict_reasons",
+    "on_device_ms", "raw_path",
 )  # fmt: skip
 OPERATOR_COLUMNS = (
     "run_id", "job", "device", "virtual", "model", "delegate", "repetition", "phase", "position", "type", "name",
@@ -45,7 +46,11 @@ def repetition_rows(view: RunView) -> list[dict[str, Any]]:
         }
         for repetition in item.repetitions:
             own = {name: getattr(repetition, name, None) for name in REPETITION_COLUMNS if name not in of_job}
-            own |= {"repetition": repetition.index, "started_utc": repetition.started_utc.isoformat()}
+            own |= {
+                "repetition": repetition.index,
+                "started_utc": repetition.started_utc.isoformat(),
+                "verdict_reasons": "; ".join(repetition.verdict_reasons),
+            }
             rows.append({name: {**own, **of_job}[name] for name in REPETITION_COLUMNS})
     return rows
 

@@ -21,6 +21,7 @@ from devbench.virtual.noise import NOISE_VARIABLE, SEED_VARIABLE, SLOWER_VARIABL
 _TOP = "data|sdcard|system|vendor|product|odm|storage"
 # A path of the device in a command line: not a part of a longer path or word.
 _DEVICE_PATH = re.compile(rf"(?<![\w./~-])/(?={_TOP})(?=(?:{_TOP})(?:/|\b))")
+_LOAD = "/proc/loadavg"
 # mksh is what Android has; the others are chosen for their start, of which a run has many.
 _SHELLS = ("mksh", "dash", "sh")
 
@@ -78,6 +79,7 @@ class Userland:
             path = self.root / "system" / "bin" / name
             path.write_text(text, "utf-8")
             path.chmod(0o755)
+        (self.root / "system" / "loadavg").write_text("0.00 0.00 0.00 1/1 1\n", "ascii")
         lines = [f"{key}={value}\n" for key, value in self.properties().items()]
         (self.root / "system" / "build.prop").write_text("".join(lines), "utf-8")
         # As `getprop` lists them all, so that listing them costs the device one process.
@@ -107,7 +109,11 @@ class Userland:
 
     def host_command(self, command: str) -> str:
         """A command line with the device's paths made to point into its directory."""
-        return _DEVICE_PATH.sub(f"{self.root}/", command)
+        command = _DEVICE_PATH.sub(f"{self.root}/", command)
+        if self.faults.noise:
+            # What is replayed does not feel this machine's load, which would make its processes suspect.
+            command = command.replace(_LOAD, f"{self.root}/system/loadavg")
+        return command
 
     def device_text(self) -> PathFilter:
         """A filter for one stream of output."""

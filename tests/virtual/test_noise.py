@@ -14,6 +14,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbench.adb.server import AdbServer
+from devbench.device.conditions import read_conditions
 from devbench.errors import InputError
 from devbench.tool.measurement import Measurement
 from devbench.tool.parse import parse_bytes
@@ -30,7 +32,7 @@ from devbench.virtual.noise import (
     parse_slower,
     read_noise,
 )
-from tests.conftest import DATA
+from tests.conftest import DATA, connected_phone
 
 MODEL = DATA / "small_cnn.tflite"
 NOISE = DATA / "noise_unet.json"
@@ -200,6 +202,14 @@ def test_faults_are_checked_where_they_are_typed(tmp_path: Path, monkeypatch: py
     ):
         with pytest.raises(InputError, match=says):
             parse_faults(text)
+
+
+def test_a_replaying_device_reports_no_load_and_any_other_this_machine_s(adb_server_port: int) -> None:
+    with connected_phone(Faults(noise=str(NOISE))) as phone:
+        assert read_conditions(AdbServer().device(phone.address)).load_1min == 0
+    with connected_phone() as phone:
+        text = AdbServer().device(phone.address).shell("cat /proc/loadavg", timeout_s=10).stdout
+        assert text.split()[-1] != "1"
 
 
 def test_the_recorded_noise_is_that_of_real_processes() -> None:

@@ -1,0 +1,21 @@
+"""Text from outside made fit for a reader's screen: one line, nothing in it that is not to be seen. Knows no room."""
+
+from __future__ import annotations
+
+import re
+
+# Control, ANSI and direction characters: nothing that a device or a model is called may steer a reader's screen.
+_CONTROL = re.compile(
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+)
+
+
+def without_control(text: str, instead: str = "") -> str:
+    """`text` on one line, with `instead` for each control, ANSI or direction character; runs of blanks become one."""
+    return " ".join(_CONTROL.sub(instead, text).split())
+
+
+def clean(text: object, most: int = 300) -> str:
+    """`text` on one line of at most `most` characters, without anything that is not to be seen."""
+    line = without_control(str(text)[: 8 * most], " ")
+    return line if len(line) <= most else line[: most - 1] + "…"
