@@ -22,7 +22,7 @@ from devbench.reports.model import (
 )
 from devbench.reports.readings import condition_words
 from devbench.reports.timeline import build_timelines
-from devbench.results.records import CacheState, OperatorRecord, RepetitionRecord
+from devbench.results.records import CacheState, JobRecord, OperatorRecord, RepetitionRecord
 from devbench.results.store import JobView, RunView
 
 _KB = 1024
@@ -59,7 +59,7 @@ def _job(item: JobView) -> JobReport:
     profile = profiles[-1] if profiles else None
     # What says most of the delegate: the profile, else a process that was timed, else whatever ran last.
     telling = next(iter([*profiles[-1:], *timed[-1:], *repetitions[-1:]]), None)
-    operators = _operators(profile.operators, job.binary.tool) if profile else ()
+    operators = _operators(profile.operators, job) if profile else ()
     by_type = _by_type(operators)
     processes = _processes(measured, timed)
     return JobReport(
@@ -235,10 +235,10 @@ def _failures(repetitions: Sequence[RepetitionRecord]) -> tuple[tuple[str, str, 
 # -- operators ------------------------------------------------------------------------------------------------------
 
 
-def _operators(records: Sequence[OperatorRecord], tool: str) -> tuple[OperatorRow, ...]:
+def _operators(records: Sequence[OperatorRecord], job: JobRecord) -> tuple[OperatorRow, ...]:
     """The runs' operators by time, each counted once."""
     runs = [op for op in records if op.phase == "runs"]
-    rows = counted(runs, calls_of_all_runs=tool == "litert")
+    rows = counted(runs, xnnpack=_is_xnnpack(job), calls_of_all_runs=job.binary.tool == "litert")
     whole = sum(total for _, total, _ in rows)
     found = [
         OperatorRow(
@@ -247,18 +247,23 @@ def _operators(records: Sequence[OperatorRecord], tool: str) -> tuple[OperatorRo
             node=op.node,
             total_ms=total,
             share=total / whole if whole else 0.0,
-            where="delegate" if delegated else "cpu",
+            where=place,
         )
-        for op, total, delegated in rows
+        for op, total, place in rows
     ]
     return tuple(sorted(found, key=lambda row: -row.total_ms))
+
+
+def _is_xnnpack(job: JobRecord) -> bool:
+    names = job.options.get("reported_as")
+    return job.delegate.startswith("xnnpack") if names is None else "XNNPACK" in names
 
 
 def _by_type(rows: Sequence[OperatorRow]) -> tuple[OperatorType, ...]:
     """Sums by type; the GPU delegate numbers its kernels (`softmax 3`), and those numbers are no type."""
     found: dict[tuple[str, str], list[OperatorRow]] = {}
     for row in rows:
-        kind = _KERNEL_NUMBER.sub("", row.type) if row.where == "delegate" else row.type
+        kind = _KERNEL_NUMBER.sub("", row.type) if row.where != "cpu" else row.type
         found.setdefault((kind, row.where), []).append(row)
     types = [
         OperatorType(kind, len(of), sum(row.total_ms for row in of), sum(row.share for row in of), where)

@@ -27,7 +27,8 @@ MEMORY_NOTE = (
 class OperatorType:
     """Operators of one type in the runs' profile. `share` is of the profiled time, 0 to 1.
 
-    `where` is "delegate" for a partition and rows within one, else "cpu".
+    `where` is "delegate" for a partition and rows within one, "xnnpack" for those of XNNPACK beside another delegate,
+    else "cpu".
     """
 
     type: str
