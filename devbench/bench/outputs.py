@@ -8,11 +8,11 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.analysis.accuracy import LEAST_SNR_DB, compare, violation
+from devbench.analysis.accuracy import Thresholds, compare, limit_to_json, violation
 from devbench.errors import InputError
 from devbench.models.inputs import make_inputs
 from devbench.models.reference import reference_outputs
@@ -28,15 +28,13 @@ if TYPE_CHECKING:
     from devbench.models.tflite_file import ModelFile
     from devbench.tool.case import ToolOptions
 
-_FORBIDDEN = frozenset(",:")
-
 
 @dataclass(frozen=True, slots=True)
 class OutputCheck:
     """What is asked for. `inputs` are .npy files by the name of the input."""
 
     inputs: Mapping[str, Path]
-    least_snr_db: float = LEAST_SNR_DB
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +127,8 @@ class DeviceOutputs:
     ) -> tuple[list[dict[str, Any]], Failure | None]:
         """Fetch the outputs and compare each with this machine's and with the device's own CPU's.
 
-        Gives rows for the store (each `against` "host" or "device cpu") and a failure where an output is wrong.
+        Gives rows for the store (each `against` "host", with the `limits` it was judged by, or "device cpu") and a
+        failure where an output is wrong.
         """
         found = self._fetch(out, expected.tensors)
         if is_cpu:
@@ -138,9 +137,10 @@ class DeviceOutputs:
         wrong = ""
         for spec, ours, theirs in zip(expected.tensors.outputs, found, expected.outputs, strict=True):
             error = compare(spec.name, ours, theirs)
-            said = violation(error, self._check.least_snr_db)
+            said = violation(error, self._check.thresholds)
             wrong = wrong or (f"output {spec.name}: {said}" if said else "")
-            rows.append({**asdict(error), "against": "host", "wrong": bool(said)})
+            limits = limit_to_json(self._check.thresholds.of(error.dtype))
+            rows.append({**asdict(error), "against": "host", "wrong": bool(said), "limits": limits})
         if not is_cpu:
             for spec, ours, cpu in zip(
                 expected.tensors.outputs, found, self._on_cpu.get(model.sha256, ()), strict=False

@@ -161,6 +161,14 @@ def run(
         float | None,
         typer.Option(help="Least signal to noise ratio of float outputs in dB. Default: 20.", rich_help_panel="Checks"),
     ] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Largest difference of integer outputs. Default: 3 for 8 bits, else 0.",
+            rich_help_panel="Checks",
+        ),
+    ] = None,
     require: Annotated[
         str | None,
         typer.Option(
@@ -247,6 +255,7 @@ def run(
         check_outputs=check_outputs,
         inputs=tuple(inputs or ()),
         min_snr_db=min_snr,
+        max_steps=max_steps,
     )
     labels = parse_labels(label or [])
     if suite is not None:
