@@ -62,6 +62,11 @@ def check(
         table.add_row(plain(case.model.name, 60), plain(case.delegate.name), threads, str(plan.limits.steps), words)
     screen = console()
     screen.print(table)
+    from devbench.device.tags import PREFIX, all_tags, load_tags
+
+    tags = {word.removeprefix(PREFIX) for word in suite.devices if word.startswith(PREFIX)}
+    for tag in sorted(tags - set(all_tags(load_tags()))):
+        screen.print(f"[yellow]! no device has the tag {plain(tag)} here: devbench devices tag SERIAL TAG[/yellow]")
     minutes, rest = divmod(round(sum(expected_s for expected_s, _ in seconds)), 60)
     devices = ", ".join(suite.devices) or "the only device"
     guessed = sum(not known for _, known in seconds)
