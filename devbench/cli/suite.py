@@ -71,8 +71,8 @@ def check(
     devices = ", ".join(suite.devices) or "the only device"
     guessed = sum(not known for _, known in seconds)
     if guessed:
-        which = "No job has" if guessed == len(seconds) else f"{guessed} of {len(seconds)} jobs have"
-        screen.print(f"[dim]{which} a history: what they take is guessed from min_secs and warmup_min_secs[/dim]")
+        which = f"{guessed} of {len(seconds)} jobs have no history"
+        screen.print(f"[dim]{which}: what they take is guessed from min_secs and warmup_min_secs[/dim]")
     more = ", more where the precision asks for it" if plan.limits.precision_pct is not None else ""
     screen.print(f"{len(plan.cases)} jobs on each device ({plain(devices)}), {minutes}:{rest:02d} min on each{more}")
 

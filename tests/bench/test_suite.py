@@ -9,9 +9,10 @@ import pytest
 
 from devbench.analysis.accuracy import Limit
 from devbench.bench.suite import RemoteModel, read_suite
-from devbench.bench.suite_keys import CONDITIONS, KEYS, json_schema
+from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, json_schema
 from devbench.cli.run_input import RunInput
 from devbench.errors import InputError
+from devbench.tomlfile import tomllib
 
 
 @pytest.fixture
@@ -149,3 +150,52 @@ def test_the_schema_for_editors_has_every_key() -> None:
     assert schema["additionalProperties"] is False
     assert {"models", "devices", "delegates", "precision", "labels"} <= set(schema["properties"])
     assert all("description" in value for value in schema["properties"].values())
+
+
+def documented(folder: Path) -> Path:
+    """The example of the documentation with the files that it names."""
+    text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text("utf-8")
+    (folder / "models").mkdir()
+    (folder / "models" / "one.tflite").write_bytes(b"x")
+    return suite(folder, text.split("```toml\n")[1].split("```")[0])
+
+
+def test_the_documented_example_is_a_suite(folder: Path) -> None:
+    found = read_suite(documented(folder))
+    assert found.models[0] == str(folder / "models" / "one.tflite")
+    assert found.devices == ("tag:nightly",)
+    assert found.labels == {"suite": "nightly", "tags": "camera,release", "team": "camera"}
+    assert found.options["cool_down_s"] == 300
+    assert found.options["thresholds"].of("float32") == Limit(least_snr_db=30, least_cosine=0.99, most_abs=0.01)
+    RunInput(models=(), **found.options)
+
+
+def test_the_documentation_names_every_key() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text("utf-8")
+    for key in (*KEYS, *CONDITIONS, *ACCURACY, *(name for keys in ACCURACY.values() for name in keys)):
+        assert f"`{key}`" in text or f"`[{key}]`" in text or f"`[{key}." in text, key
+
+
+@pytest.mark.parametrize(
+    ("change", "valid"),
+    [
+        ("", True),
+        ("[accuracy.float23]\nmost_abs = 1\n", False),
+        ("[accuracy.uint8]\nmost_abs = 1\n", False),
+        ("[accuracy.uint8]\nmost_steps = 1\n", True),
+        ("[accuracy.float16]\nleast_cosine = 2\n", False),
+        ("[unknown]\n", False),
+    ],
+)
+def test_the_schema_takes_and_refuses_what_the_reader_does(folder: Path, change: str, valid: bool) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    path = documented(folder)
+    path.write_text(path.read_text() + change)
+    checker = jsonschema.Draft202012Validator(json_schema())
+    assert checker.is_valid(tomllib.loads(path.read_text())) is valid
+    if valid:
+        read_suite(path)
+    else:
+        with pytest.raises(InputError):
+            read_suite(path)
