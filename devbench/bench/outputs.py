@@ -60,6 +60,12 @@ def expect(model: ModelFile, check: OutputCheck) -> Expected:
             f"model {model.name}: output {unknown[0]} has a type that cannot be compared",
             hint="leave --check-outputs out",
         )
+    if [spec.shape for spec in tensors.inputs] == [()]:
+        # --input_layer_shape is split at colons, and an empty text has no parts.
+        raise InputError(
+            f"model {model.name}: its only input is a scalar, which the tool cannot be given values for",
+            hint="leave --check-outputs out",
+        )
     inputs = make_inputs(tensors.inputs, check.inputs)
     outputs = split_outputs(reference_outputs(model.path, inputs), tensors)
     return Expected(tensors, tuple(inputs), tuple(array for array in outputs if array is not None))
@@ -98,7 +104,7 @@ class DeviceOutputs:
         files = self._remote.get(model.sha256) or self._push(model, expected)
         out = f"{self._work_dir}/{secrets.token_hex(8)}.out"
         names = [f"i{number}" for number in range(len(files))]
-        shapes = [",".join(map(str, spec.shape)) or "1" for spec in expected.tensors.inputs]
+        shapes = [",".join(map(str, spec.shape)) for spec in expected.tensors.inputs]
         once = replace(
             options,
             num_runs=1,
@@ -106,6 +112,7 @@ class DeviceOutputs:
             warmup_runs=0,
             warmup_min_secs=0.0,
             input_layer=",".join(names),
+            # A scalar's shape is empty: the tool refuses "1" for it.
             input_layer_shape=":".join(shapes),
             input_layer_value_files=",".join(f"{name}:{file}" for name, file in zip(names, files, strict=True)),
             output_filepath=out,

@@ -2,7 +2,7 @@
 
 Seven inputs and seven outputs of many types. The graph lists its inputs in another order than the signature does, which
 sorts them by name, and two inputs of one type and shape have roles that must not be swapped: difference = minuend −
-subtrahend. Made with the schema's own classes, so that the order is ours and not a converter's.
+subtrahend. One input is a scalar. Made with the schema's own classes, so that the order is ours and not a converter's.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ OUTPUTS = {
     "same_levels": (_TYPES.INT8, _OPERATORS.MINIMUM, ("levels", "levels")),
     "id_sums": (_TYPES.INT64, _OPERATORS.ADD, ("ids", "ids")),
 }
+SCALARS = {"ids", "id_sums"}
 _OPTIONS = {
     _OPERATORS.ADD: (schema.BuiltinOptions.AddOptions, schema.AddOptionsT),
     _OPERATORS.SUB: (schema.BuiltinOptions.SubOptions, schema.SubOptionsT),
@@ -88,7 +89,8 @@ def _code(operator: int) -> schema.OperatorCodeT:
 
 def _tensor(name: str, kind: int) -> schema.TensorT:
     tensor = schema.TensorT()
-    tensor.name, tensor.type, tensor.shape, tensor.buffer = name, kind, [1, _WIDTH], 0
+    shape = [] if name in SCALARS else [1, _WIDTH]
+    tensor.name, tensor.type, tensor.shape, tensor.buffer = name, kind, shape, 0
     return tensor
 
 
