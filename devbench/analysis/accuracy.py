@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -14,6 +15,52 @@ LEAST_SNR_DB = 20.0
 LEAST_COSINE = 0.99
 # Quantised kernels round differently; three of 256 steps are within what delegates document.
 MOST_STEPS_8_BIT = 3
+
+FLOATS = ("float16", "float32", "float64")
+INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
+
+
+@dataclass(frozen=True, slots=True)
+class Limit:
+    """How far outputs of one type may be off. A figure that is `None` is not judged.
+
+    Attributes:
+        least_snr_db: signal to noise ratio in dB; floats.
+        least_cosine: cosine of the angle to the reference; floats.
+        most_abs: largest absolute difference in the output's unit; floats.
+        most_rel: the same over the largest absolute value of the reference; floats.
+        most_steps: largest difference of whole numbers; integers and truth values.
+    """
+
+    least_snr_db: float | None = None
+    least_cosine: float | None = None
+    most_abs: float | None = None
+    most_rel: float | None = None
+    most_steps: int | None = None
+
+
+def _default_limits() -> dict[str, Limit]:
+    floats = Limit(least_snr_db=LEAST_SNR_DB, least_cosine=LEAST_COSINE)
+    limits = dict.fromkeys((*FLOATS, "complex64"), floats)
+    limits |= dict.fromkeys(INTEGERS, Limit(most_steps=0))
+    return limits | dict.fromkeys(("int8", "uint8"), Limit(most_steps=MOST_STEPS_8_BIT))
+
+
+@dataclass(frozen=True, slots=True)
+class Thresholds:
+    """Limits by the type of an output (NumPy's name); a type without one must be equal."""
+
+    limits: Mapping[str, Limit] = field(default_factory=_default_limits)
+
+    def of(self, dtype: str) -> Limit:
+        """The limit of a type."""
+        return self.limits.get(dtype, Limit(most_steps=0))
+
+    def changed(self, dtypes: tuple[str, ...], **figures: float | int) -> Thresholds:
+        """The same with other figures for some types; figures that are not named stay."""
+        # mypy cannot see that the names are the fields'.
+        new = {dtype: replace(self.of(dtype), **figures) for dtype in dtypes}  # type: ignore[arg-type]
+        return Thresholds({**self.limits, **new})
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +110,9 @@ def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.
     dtype = str(reference.dtype)
     if found is None or found.size != reference.size:
         return OutputError(name, dtype, wrong_size=True)
+    if reference.dtype.kind == "c":
+        # Both parts count; a cast to a real type would drop one of them.
+        found, reference = (array.ravel().view(np.float32) for array in (found, reference))
     ours, theirs = found.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
     sane = np.isfinite(theirs)
     nan = int(np.count_nonzero(np.isnan(ours) & sane))
@@ -94,18 +144,33 @@ def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.
     )
 
 
-def violation(error: OutputError, least_snr_db: float = LEAST_SNR_DB) -> str:
-    """What is wrong with an output, or nothing where it is within the limits of its type.
+def violation(error: OutputError, thresholds: Thresholds | None = None) -> str:
+    """What is wrong with an output, in words with the limit that it breaks, or nothing where it is within its type's.
 
-    Floats: no NaN, no Inf, signal to noise and direction as given. 8-bit integers: at most three steps. Other integers
-    and truth values: equal.
+    NaN, Inf, all zero and another size are wrong whatever the limits.
     """
     if error.wrong_size or error.nan or error.inf or error.all_zero:
         return error.words
     if error.snr_db is None:
         return "nothing to compare"
-    if error.dtype.startswith("float"):
-        off = error.cosine is not None and error.cosine < LEAST_COSINE
-        return error.words if error.snr_db < least_snr_db or off else ""
-    allowed = MOST_STEPS_8_BIT if error.dtype in ("int8", "uint8") else 0
-    return error.words if error.max_abs is None or error.max_abs > allowed else ""
+    limit = (thresholds or Thresholds()).of(error.dtype)
+    broken = []
+    if limit.least_snr_db is not None and error.snr_db < limit.least_snr_db:
+        broken.append(f"SNR of {limit.least_snr_db:g} dB at least")
+    # Two zero vectors have no angle between them.
+    if limit.least_cosine is not None and error.cosine is not None and error.cosine < limit.least_cosine:
+        broken.append(f"cosine of {limit.least_cosine:g} at least, it is {error.cosine:.4g}")
+    if limit.most_abs is not None and (error.max_abs is None or error.max_abs > limit.most_abs):
+        broken.append(f"difference of {limit.most_abs:g} at most")
+    if limit.most_rel is not None and (
+        error.max_abs != 0 and (error.max_rel is None or error.max_rel > limit.most_rel)
+    ):
+        broken.append(f"relative difference of {limit.most_rel:g} at most")
+    if limit.most_steps is not None and (error.max_abs is None or error.max_abs > limit.most_steps):
+        broken.append(f"{limit.most_steps} steps at most" if limit.most_steps else "must be equal")
+    return f"{error.words} (limit: {'; '.join(broken)})" if broken else ""
+
+
+def limit_to_json(limit: Limit) -> dict[str, float | int]:
+    """The figures that are judged, by their name."""
+    return {name: value for name, value in asdict(limit).items() if value is not None}

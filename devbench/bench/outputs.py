@@ -8,11 +8,11 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.analysis.accuracy import LEAST_SNR_DB, compare, violation
+from devbench.analysis.accuracy import Thresholds, compare, limit_to_json, violation
 from devbench.errors import InputError
 from devbench.models.inputs import make_inputs
 from devbench.models.reference import reference_outputs
@@ -28,15 +28,13 @@ if TYPE_CHECKING:
     from devbench.models.tflite_file import ModelFile
     from devbench.tool.case import ToolOptions
 
-_FORBIDDEN = frozenset(",:")
-
 
 @dataclass(frozen=True, slots=True)
 class OutputCheck:
     """What is asked for. `inputs` are .npy files by the name of the input."""
 
     inputs: Mapping[str, Path]
-    least_snr_db: float = LEAST_SNR_DB
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +58,12 @@ def expect(model: ModelFile, check: OutputCheck) -> Expected:
     if unknown:
         raise InputError(
             f"model {model.name}: output {unknown[0]} has a type that cannot be compared",
+            hint="leave --check-outputs out",
+        )
+    if [spec.shape for spec in tensors.inputs] == [()]:
+        # --input_layer_shape is split at colons, and an empty text has no parts.
+        raise InputError(
+            f"model {model.name}: its only input is a scalar, which the tool cannot be given values for",
             hint="leave --check-outputs out",
         )
     inputs = make_inputs(tensors.inputs, check.inputs)
@@ -100,7 +104,7 @@ class DeviceOutputs:
         files = self._remote.get(model.sha256) or self._push(model, expected)
         out = f"{self._work_dir}/{secrets.token_hex(8)}.out"
         names = [f"i{number}" for number in range(len(files))]
-        shapes = [",".join(map(str, spec.shape)) or "1" for spec in expected.tensors.inputs]
+        shapes = [",".join(map(str, spec.shape)) for spec in expected.tensors.inputs]
         once = replace(
             options,
             num_runs=1,
@@ -108,6 +112,7 @@ class DeviceOutputs:
             warmup_runs=0,
             warmup_min_secs=0.0,
             input_layer=",".join(names),
+            # A scalar's shape is empty: the tool refuses "1" for it.
             input_layer_shape=":".join(shapes),
             input_layer_value_files=",".join(f"{name}:{file}" for name, file in zip(names, files, strict=True)),
             output_filepath=out,
@@ -129,7 +134,8 @@ class DeviceOutputs:
     ) -> tuple[list[dict[str, Any]], Failure | None]:
         """Fetch the outputs and compare each with this machine's and with the device's own CPU's.
 
-        Gives rows for the store (each `against` "host" or "device cpu") and a failure where an output is wrong.
+        Gives rows for the store (each `against` "host", with the `limits` it was judged by, or "device cpu") and a
+        failure where an output is wrong.
         """
         found = self._fetch(out, expected.tensors)
         if is_cpu:
@@ -138,9 +144,10 @@ class DeviceOutputs:
         wrong = ""
         for spec, ours, theirs in zip(expected.tensors.outputs, found, expected.outputs, strict=True):
             error = compare(spec.name, ours, theirs)
-            said = violation(error, self._check.least_snr_db)
+            said = violation(error, self._check.thresholds)
             wrong = wrong or (f"output {spec.name}: {said}" if said else "")
-            rows.append({**asdict(error), "against": "host", "wrong": bool(said)})
+            limits = limit_to_json(self._check.thresholds.of(error.dtype))
+            rows.append({**asdict(error), "against": "host", "wrong": bool(said), "limits": limits})
         if not is_cpu:
             for spec, ours, cpu in zip(
                 expected.tensors.outputs, found, self._on_cpu.get(model.sha256, ()), strict=False

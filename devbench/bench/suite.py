@@ -7,83 +7,19 @@ from __future__ import annotations
 
 import difflib
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from devbench.analysis.accuracy import Thresholds
+from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, KINDS, Key, fits
+from devbench.bench.toml_lines import key_lines
 from devbench.errors import InputError
 from devbench.tomlfile import read_toml
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-
-
-@dataclass(frozen=True, slots=True)
-class _Key:
-    """A key of a suite: its type in words and as a check, the run's option that it sets, and what it is for."""
-
-    kind: str
-    option: str
-    help: str
-
-
-# The names are those of the command line's options, with underscores.
-_KEYS: dict[str, _Key] = {
-    "name": _Key("text", "", "what the suite is called; a label of its runs"),
-    "models": _Key("models", "", "paths and globs, relative to the suite, or {url = …, sha256 = …}"),
-    "devices": _Key("texts", "", "serials, host:port, all, virtual, virtual:N"),
-    "labels": _Key("table", "", "kept with each run, key = value"),
-    "delegates": _Key("texts", "delegates", "names from `devbench delegates`"),
-    "delegates_file": _Key("path", "delegates_file", "a file with delegates of your own, relative to the suite"),
-    "threads": _Key("numbers", "threads", "numbers of CPU threads"),
-    "repetitions": _Key("number", "repetitions", "processes per job that measure latency"),
-    "precision": _Key("text", "precision", "add processes until half the interval is within this, such as 2%"),
-    "max_repetitions": _Key("number", "most_repetitions", "at most so many, with precision"),
-    "num_runs": _Key("number", "num_runs", "inferences per process, at least"),
-    "min_secs": _Key("real", "min_secs", "seconds of inferences per process, at least"),
-    "max_secs": _Key("real", "max_secs", "seconds after which a phase starts no inference"),
-    "warmup_runs": _Key("number", "warmup_runs", "warm-up inferences per process, at least"),
-    "warmup_min_secs": _Key("real", "warmup_min_secs", "seconds of warm-up per process, at least"),
-    "profile": _Key("truth", "profile", "one more process per job for operators and memory"),
-    "cold_starts": _Key("number", "cold_starts", "processes per job that start with empty caches"),
-    "require": _Key("text", "require", "full or any"),
-    "binary": _Key("text", "binary", "name, file or hash of the benchmark_model"),
-    "tool_flags": _Key("texts", "tool_flags", "further flags for the tool, name=value"),
-    "timeout": _Key("real", "timeout_s", "deadline of one process in seconds"),
-    "cool_down": _Key("real", "cool_down_s", "seconds to wait at most for a device that throttles"),
-    "suspect_retries": _Key("number", "suspect_retries", "so many more processes for those in no fit state"),
-    "stabilise": _Key("texts", "stabilise", "steps undone afterwards: awake, screen-off, airplane, performance, …"),
-    "check_outputs": _Key("truth", "check_outputs", "first compare each delegate's outputs with this machine's"),
-    "min_snr": _Key("real", "min_snr_db", "least signal to noise ratio of float outputs in dB"),
-}
-_JSON_TYPES: dict[str, dict[str, Any]] = {
-    "text": {"type": "string"},
-    "path": {"type": "string"},
-    "number": {"type": "integer", "minimum": 0},
-    "real": {"type": "number", "minimum": 0},
-    "truth": {"type": "boolean"},
-    "texts": {"type": "array", "items": {"type": "string"}},
-    "numbers": {"type": "array", "items": {"type": "integer", "minimum": 1}},
-    "table": {"type": "object", "additionalProperties": {"type": "string"}},
-    "models": {
-        "type": "array",
-        "items": {
-            "anyOf": [
-                {"type": "string"},
-                {
-                    "type": "object",
-                    "properties": {
-                        "url": {"type": "string"},
-                        "sha256": {"type": "string", "pattern": "^[0-9a-f]{64}$"},
-                    },
-                    "required": ["url", "sha256"],
-                    "additionalProperties": False,
-                },
-            ]
-        },
-    },
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +36,7 @@ class Suite:
 
     Attributes:
         models: paths, in the order of the file, globs expanded and sorted; models to be fetched as such.
+        labels: with the suite's name as `suite` and its tags, with commas, as `tags`.
         options: the run's options by their name there; those that the file does not set are missing.
     """
 
@@ -119,122 +56,161 @@ def read_suite(path: Path) -> Suite:
     """
     values = read_toml(path)
     reader = _Reader(path, values)
-    for key in values:
-        if key not in _KEYS:
-            near = difflib.get_close_matches(key, _KEYS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(_KEYS)}"
-            raise reader.wrong(key, "is not a key of a suite", hint)
-    checked = {key: reader.value(key, _KEYS[key].kind) for key in values}
-    options = {_KEYS[key].option: value for key, value in checked.items() if _KEYS[key].option}
-    if "threads" in options:
-        options["threads"] = ",".join(map(str, options["threads"]))
-    models = reader.models()
-    name = str(checked.get("name", path.stem))
+    reader.check_keys((), values, KEYS)
+    if "models" not in values:
+        raise InputError(f"suite {path}: has no models", hint='add models = ["*.tflite"]')
+    name = str(values.get("name", path.stem))
     return Suite(
         path=path,
         name=name,
-        models=models,
-        devices=tuple(checked.get("devices", ())),
-        labels={"suite": name, **checked.get("labels", {})},
-        options=options,
+        models=reader.models(),
+        devices=tuple(values.get("devices", ())),
+        labels=reader.labels(name),
+        options=reader.options(),
     )
 
 
-def json_schema() -> dict[str, Any]:
-    """A JSON Schema of a suite's file, for editors."""
-    return {
-        "$schema": "https://json-schema.org/draft/2020-12/schema",
-        "title": "devbench suite",
-        "type": "object",
-        "properties": {name: {**_JSON_TYPES[key.kind], "description": key.help} for name, key in _KEYS.items()},
-        "required": ["models"],
-        "additionalProperties": False,
-    }
-
-
 class _Reader:
-    """Takes typed values out of one file's table."""
+    """Takes typed values out of one file's tables."""
 
     def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
         self._path = path
         self._values = values
-        self._lines = path.read_text("utf-8", "replace").splitlines()
+        self._lines = key_lines(path.read_text("utf-8", "replace"))
 
-    def value(self, key: str, kind: str) -> Any:
-        value = self._values[key]
-        number = isinstance(value, int) and not isinstance(value, bool)
-        if kind == "models":
-            right = isinstance(value, list) and bool(value)
-        elif kind in ("text", "path"):
-            right = isinstance(value, str) and bool(value)
-        elif kind == "truth":
-            right = isinstance(value, bool)
-        elif kind == "number":
-            right = number and value >= 0
-        elif kind == "real":
-            right = (number or isinstance(value, float)) and value >= 0
-        elif kind == "numbers":
-            right = isinstance(value, list) and all(
-                isinstance(n, int) and not isinstance(n, bool) and n > 0 for n in value
-            )
-        elif kind == "table":
-            right = isinstance(value, dict) and all(isinstance(v, str) for v in value.values())
-        else:
-            right = isinstance(value, list) and all(isinstance(v, str) for v in value)
-        if not right:
-            raise self.wrong(key, f"is not {_IN_WORDS[kind]}", _KEYS[key].help)
+    def check_keys(self, table: tuple[str, ...], values: Mapping[str, Any], keys: Mapping[str, Key]) -> None:
+        """Refuse keys that are not known and values of another type, here and in the tables below."""
+        for name, value in values.items():
+            at = (*table, name)
+            if name not in keys:
+                raise self.unknown(at, keys)
+            kind = keys[name].kind
+            if not fits(value, kind):
+                raise self.wrong(at, f"is not {KINDS[kind]}", keys[name].help)
+            if kind == "conditions":
+                self.check_keys(at, value, CONDITIONS)
+            elif kind == "accuracy":
+                self._check_accuracy(at, value)
+            elif kind == "table":
+                for inner, text in value.items():
+                    if not isinstance(text, str):
+                        raise self.wrong((*at, inner), "is not a text", f"write it in quotes; {keys[name].help}")
+
+    def _check_accuracy(self, at: tuple[str, ...], values: Mapping[str, Any]) -> None:
+        for dtype, limits in values.items():
+            if dtype not in ACCURACY:
+                raise self.unknown((*at, dtype), ACCURACY, "is not a type of output with limits")
+            if not isinstance(limits, dict):
+                raise self.wrong((*at, dtype), "is not a table", f"[accuracy.{dtype}] and its limits below")
+            self.check_keys((*at, dtype), limits, ACCURACY[dtype])
+
+    def options(self) -> dict[str, Any]:
+        """The run's options that the file sets."""
+        found: dict[str, Any] = {}
+        for name, value in self._values.items():
+            option, kind = KEYS[name].option, KEYS[name].kind
+            if option and kind != "accuracy":
+                found[option] = self._option(name, value, kind)
+        for name, value in self._values.get("conditions", {}).items():
+            if name in self._values:
+                raise self.wrong((name,), "stands also in [conditions]", "keep one of the two")
+            found[CONDITIONS[name].option] = self._option(name, value, CONDITIONS[name].kind)
+        if "accuracy" in self._values:
+            limits = Thresholds()
+            for dtype, figures in self._values["accuracy"].items():
+                limits = limits.changed((dtype,), **figures)
+            found["thresholds"] = limits
+        self._need_check(found)
+        return found
+
+    def _option(self, name: str, value: Any, kind: str) -> Any:
         if kind == "path":
             return (self._path.parent / value).resolve()
-        return tuple(value) if kind in ("texts", "numbers") else value
+        if kind == "table":
+            return tuple(
+                f"{key}={(self._path.parent / Path(file).expanduser()).resolve()}" for key, file in value.items()
+            )
+        if name == "binary":
+            beside = self._path.parent / value
+            return str(beside.resolve()) if beside.is_file() else value
+        if kind == "numbers":
+            return ",".join(map(str, value))
+        return tuple(value) if kind == "texts" else value
+
+    def _need_check(self, options: dict[str, Any]) -> None:
+        """What is about the check of outputs asks for it; beside an explicit no it makes no sense."""
+        for name in ("accuracy", "inputs", "min_snr", "max_steps"):
+            if name in self._values and not options.setdefault("check_outputs", True):
+                raise self.wrong((name,), "is for the check of outputs", "set check_outputs = true, or leave it out")
+
+    def labels(self, name: str) -> dict[str, str]:
+        """The labels of the file with its name and its tags."""
+        own = dict(self._values.get("labels", {}))
+        tags = ",".join(dict.fromkeys(tag.strip() for tag in self._values.get("tags", ())))
+        if tags and "tags" in own:
+            raise self.wrong(("labels", "tags"), "stands beside tags", 'keep one of the two: tags = ["…"]')
+        return {"suite": name, **({"tags": tags} if tags else {}), **own}
 
     def models(self) -> tuple[str | RemoteModel, ...]:
-        if "models" not in self._values:
-            raise InputError(f"suite {self._path}: has no models", hint='add models = ["*.tflite"]')
+        """The models of the file, each once."""
         found: list[str | RemoteModel] = []
-        for item in self._values["models"]:
-            if isinstance(item, str):
-                found += self._files(item)
-            elif isinstance(item, dict) and set(item) == {"url", "sha256"}:
-                found.append(self._remote(str(item["url"]), str(item["sha256"]).lower()))
+        for number, item in enumerate(self._values["models"]):
+            at = ("models", number)
+            if isinstance(item, str) and item:
+                found += self._files(at, item)
+            elif isinstance(item, dict):
+                for key in item:
+                    if key not in ("url", "sha256"):
+                        raise self.unknown((*at, key), ("url", "sha256"))
+                if set(item) != {"url", "sha256"}:
+                    raise self.wrong(at, "needs both url and sha256", "sha256sum FILE")
+                found.append(self._remote(at, str(item["url"]), str(item["sha256"]).lower()))
             else:
-                raise self.wrong("models", "holds something else than paths and {url, sha256}", _KEYS["models"].help)
+                raise self.wrong(at, "holds something else than paths and {url, sha256}", KEYS["models"].help)
         return tuple(dict.fromkeys(found))
 
-    def _files(self, text: str) -> Sequence[str]:
+    def _files(self, at: tuple[str | int, ...], text: str) -> Sequence[str]:
         if text == "demo" or not any(letter in text for letter in "*?["):
             path = self._path.parent / text
             return [str(path) if path.exists() or text != "demo" else text]
         base = Path(text)
         root = Path(base.anchor) if base.is_absolute() else self._path.parent
-        matches = sorted(
-            str(path) for path in root.glob(str(base.relative_to(base.anchor) if base.is_absolute() else base))
-        )
+        pattern = str(base.relative_to(base.anchor) if base.is_absolute() else base)
+        try:
+            matches = sorted(str(path) for path in root.glob(pattern))
+        except (ValueError, NotImplementedError, OSError) as error:
+            raise self.wrong(at, f"{text!r} is no pattern: {error}", "for example models/*.tflite") from None
         if not matches:
-            raise self.wrong("models", f"{text!r} matches no file", f"it is looked for from {root}")
+            raise self.wrong(at, f"{text!r} matches no file", f"it is looked for from {root}")
         return matches
 
-    def _remote(self, url: str, sha256: str) -> RemoteModel:
-        parts = urlsplit(url)
-        if parts.scheme not in ("https", "http") or not parts.hostname:
-            raise self.wrong("models", f"{url!r} is not an address", "https://…")
+    def _remote(self, at: tuple[str | int, ...], url: str, sha256: str) -> RemoteModel:
+        try:
+            parts = urlsplit(url)
+            right = parts.scheme in ("https", "http") and bool(parts.hostname)
+        except ValueError:
+            right = False
+        if not right:
+            raise self.wrong(at, f"{url!r} is not an address", "https://…")
         if not _SHA256.fullmatch(sha256):
-            raise self.wrong("models", f"the sha256 of {url} is not 64 hex digits", "sha256sum FILE")
+            raise self.wrong(at, f"the sha256 of {url} is not 64 hex digits", "sha256sum FILE")
         return RemoteModel(url, sha256)
 
-    def wrong(self, key: str, what: str, hint: str) -> InputError:
-        line = next((n for n, text in enumerate(self._lines, 1) if re.match(rf"\s*\[*{re.escape(key)}\b", text)), 0)
+    def unknown(self, at: tuple[str | int, ...], keys: Iterable[str], what: str = "") -> InputError:
+        """A key that is not known, with the one that was probably meant, from here or from another table."""
+        name, known = str(at[-1]), list(keys)
+        table = ".".join(str(part) for part in at[:-1])
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(known)}"
+        if not near and at[:-1] and name in KEYS:
+            hint = f"{name} belongs to the top of the file, before the first [table]; keys here are {', '.join(known)}"
+        return self.wrong(at, what or f"is not a key of {table or 'a suite'}", hint)
+
+    def wrong(self, at: tuple[str | int, ...], what: str, hint: str) -> InputError:
+        """A complaint about what stands at a path, with its line."""
+        while at not in self._lines and len(at) > 1:
+            at = at[:-1]
+        line = self._lines.get(at, 0)
         where = f"{self._path}:{line}" if line else str(self._path)
-        return InputError(f"suite {where}: {key} {what}", hint=hint)
-
-
-_IN_WORDS = {
-    "text": "a text",
-    "path": "a path",
-    "truth": "true or false",
-    "number": "a whole number",
-    "real": "a number",
-    "numbers": "a list of numbers of threads",
-    "table": "a table of texts",
-    "texts": "a list of texts",
-    "models": "a list of models",
-}
+        shown = ".".join(str(part) for part in at if isinstance(part, str))
+        return InputError(f"suite {where}: {shown} {what}", hint=hint)

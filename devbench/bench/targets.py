@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from devbench.adb.server import AdbServer
+from devbench.device.tags import PREFIX, serials_with_tag
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
@@ -26,13 +27,13 @@ def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Devic
     """Connected devices for what the user asked for; virtual devices live as long as the context.
 
     Args:
-        wanted: serials, `host:port` addresses (connected if need be), `virtual`, `virtual:N` or `all`; empty means
-            ANDROID_SERIAL or the only device there is.
+        wanted: serials, `host:port` addresses (connected if need be), `tag:NAME` for connected devices with that tag,
+            `virtual`, `virtual:N` or `all`; empty means ANDROID_SERIAL or the only device there is.
         faults: how virtual devices shall misbehave, for trying things out; see `devbench.virtual.faults`.
 
     Raises:
         InputError: two devices and no choice, or a number of virtual devices that makes no sense.
-        EnvironmentProblem: no device, an unknown serial, a device that is offline or unauthorized.
+        EnvironmentProblem: no device, an unknown serial, none with a tag, a device that is offline or unauthorized.
     """
     names = list(dict.fromkeys(part.strip() for word in wanted for part in word.split(",") if part.strip()))
     virtual = sum(_virtual_count(name) for name in names)
@@ -93,7 +94,13 @@ def _real_serials(server: AdbServer, names: Sequence[str], *, alone: bool) -> li
         if not ready:
             raise _no_device(known)
         return ready
-    return [_fit(server, name, known) for name in names]
+    serials: list[str] = []
+    for name in names:
+        if name.startswith(PREFIX):
+            serials += serials_with_tag(server, known, name.removeprefix(PREFIX))
+        else:
+            serials.append(_fit(server, name, known))
+    return serials
 
 
 def _only_one(known: Sequence[DeviceEntry]) -> str:

@@ -30,6 +30,9 @@ def accuracy(
     min_snr: Annotated[
         float | None, typer.Option(help="Least signal to noise ratio of float outputs in dB. Default: 20.")
     ] = None,
+    max_steps: Annotated[
+        int | None, typer.Option(min=0, help="Largest difference of integer outputs. Default: 3 for 8 bits, else 0.")
+    ] = None,
     binary: Annotated[str | None, typer.Option(help="Name, file or hash of the benchmark_model to use.")] = None,
     delegates_file: Annotated[Path | None, typer.Option(help="A TOML file with delegates of your own.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
@@ -63,6 +66,7 @@ def accuracy(
             check_outputs=True,
             inputs=tuple(inputs or ()),
             min_snr_db=min_snr,
+            max_steps=max_steps,
         )
     )
     with Store(store_url) as store, open_targets(device or []) as devices:

@@ -29,11 +29,17 @@ profiles_app = typer.Typer(no_args_is_help=True, help="Show what is known about 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
-    app.command("devices", rich_help_panel="Prepare")(devices)
+    from devbench.cli import tags
+
+    group = typer.Typer(invoke_without_command=True)
+    group.callback()(devices)
+    tags.register(group)
+    app.add_typer(group, name="devices", rich_help_panel="Prepare")
     app.add_typer(profiles_app, name="profiles", rich_help_panel="Prepare")
 
 
 def devices(
+    context: typer.Context,
     as_json: bool = typer.Option(False, "--json", help="Print JSON: a list, empty where nothing is connected."),
     watch: bool = typer.Option(False, "--watch", help="Print again whenever a device comes or goes, until Ctrl-C."),
     timeout: float = typer.Option(5.0, "--timeout", min=0.1, max=600, help="Seconds that each device has to answer."),
@@ -46,6 +52,8 @@ def devices(
 
       devbench devices
 
+      devbench devices tag R5CT1234ABC nightly
+
       devbench devices --json | jq -r '.[] | select(.ready) | .serial'
 
       ANDROID_ADB_SERVER_PORT=5038 devbench devices
@@ -54,6 +62,8 @@ def devices(
     from devbench.cli.output import console
     from devbench.device.profiles import load_profiles
 
+    if context.invoked_subcommand is not None:
+        return
     profiles = load_profiles()
     server = AdbServer()
     server.ensure_running()
@@ -159,7 +169,7 @@ def _print(
 
     found = survey(server, entries, profiles, timeout_s=timeout_s)
     if as_json:
-        typer.echo(json.dumps([to_json(overview) for overview in found], indent=2))
+        typer.echo(json.dumps([{**to_json(overview), "tags": _tags(overview)} for overview in found], indent=2))
     elif not found:
         out.print(_NO_DEVICE, soft_wrap=True)
     else:
@@ -177,9 +187,18 @@ def _table(found: Sequence[DeviceOverview]) -> Table:
         table.add_column(column, no_wrap=True, overflow="fold")
     for column in ("device", "SoC", "Android", "ABI", "battery", "temperature", "profile"):
         table.add_column(column, overflow="fold")
-    for overview in found:
-        table.add_row(*(cell for cell in _cells(overview, plain)))
+    tags = [plain(", ".join(_tags(overview)), 200) for overview in found]
+    if any(tags):
+        table.add_column("tags", overflow="fold")
+    for overview, tagged in zip(found, tags, strict=True):
+        table.add_row(*_cells(overview, plain), *([tagged] if any(tags) else []))
     return table
+
+
+def _tags(overview: DeviceOverview) -> list[str]:
+    from devbench.cli.tags import tags_of
+
+    return tags_of(overview.facts.key if overview.facts else overview.entry.serial, overview.entry.serial)
 
 
 def _cells(overview: DeviceOverview, plain: _Plain) -> list[str]:

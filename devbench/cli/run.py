@@ -30,13 +30,14 @@ def _delegate_names(incomplete: str) -> list[str]:
 
 def _serials(incomplete: str) -> list[str]:
     from devbench.adb.server import AdbServer
+    from devbench.cli.tags import complete as complete_tags
     from devbench.errors import DevbenchError
 
     try:
         known = [entry.serial for entry in AdbServer().list_devices(timeout_s=1.0)]
     except DevbenchError:
         known = []
-    return [name for name in [*known, "virtual", "all"] if name.startswith(incomplete)]
+    return [name for name in [*known, "virtual", "all"] if name.startswith(incomplete)] + complete_tags(incomplete)
 
 
 def register(app: typer.Typer) -> None:
@@ -58,7 +59,8 @@ def run(
             "--device",
             "-d",
             autocompletion=_serials,
-            help="Serial, host:port, `virtual`, `virtual:N` or `all`; may be given again. Default: the only device.",
+            help="Serial, host:port, tag:NAME, `virtual`, `virtual:N` or `all`; may be given again. "
+            "Default: the only device.",
         ),
     ] = None,
     delegate: Annotated[
@@ -171,6 +173,14 @@ def run(
         float | None,
         typer.Option(help="Least signal to noise ratio of float outputs in dB. Default: 20.", rich_help_panel="Checks"),
     ] = None,
+    max_steps: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            help="Largest difference of integer outputs. Default: 3 for 8 bits, else 0.",
+            rich_help_panel="Checks",
+        ),
+    ] = None,
     require: Annotated[
         str | None,
         typer.Option(
@@ -258,6 +268,7 @@ def run(
         check_outputs=check_outputs,
         inputs=tuple(inputs or ()),
         min_snr_db=min_snr,
+        max_steps=max_steps,
     )
     labels = parse_labels(label or [])
     if suite is not None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from devbench.analysis.accuracy import FLOATS, INTEGERS, Thresholds
 from devbench.bench.outputs import OutputCheck
 from devbench.bench.plan import Limits, Plan, make_cases
 from devbench.bench.stabilise import parse_stabilising
@@ -47,6 +48,8 @@ class RunInput:
     check_outputs: bool = False
     inputs: tuple[str, ...] = ()
     min_snr_db: float | None = None
+    max_steps: int | None = None
+    thresholds: Thresholds | None = None
 
 
 def make_plan(given: RunInput) -> Plan:
@@ -106,8 +109,10 @@ def _defaults(known: Mapping[str, Delegate]) -> list[Delegate]:
 
 def _output_check(given: RunInput) -> OutputCheck | None:
     if not given.check_outputs:
-        if given.inputs or given.min_snr_db is not None:
-            raise InputError("--input and --min-snr are for the check of outputs", hint="add --check-outputs")
+        if given.inputs or given.min_snr_db is not None or given.max_steps is not None:
+            raise InputError(
+                "--input, --min-snr and --max-steps are for the check of outputs", hint="add --check-outputs"
+            )
         return None
     files = {}
     for text in given.inputs:
@@ -115,7 +120,12 @@ def _output_check(given: RunInput) -> OutputCheck | None:
         if not name or not equals or not path:
             raise InputError(f"--input {text!r} is not NAME=FILE.npy", hint="for example --input image=cat.npy")
         files[name] = Path(path).expanduser()
-    return OutputCheck(files) if given.min_snr_db is None else OutputCheck(files, given.min_snr_db)
+    thresholds = given.thresholds or Thresholds()
+    if given.min_snr_db is not None:
+        thresholds = thresholds.changed(FLOATS, least_snr_db=given.min_snr_db)
+    if given.max_steps is not None:
+        thresholds = thresholds.changed(INTEGERS, most_steps=given.max_steps)
+    return OutputCheck(files, thresholds)
 
 
 def virtual_without_gpu(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:

@@ -77,6 +77,9 @@ def _print_runs(found: list[RunSummary]) -> None:
     table.add_column("started (UTC)", no_wrap=True)
     for column in ("status", "jobs", "repetitions", "models", "devices"):
         table.add_column(column, justify="right" if column in ("jobs", "repetitions") else "left")
+    labelled = any(run.labels for run in found)
+    if labelled:
+        table.add_column("labels", overflow="fold")
     for run in found:
         failed = f" [red]({run.failed} failed)[/red]" if run.failed else ""
         table.add_row(
@@ -87,6 +90,7 @@ def _print_runs(found: list[RunSummary]) -> None:
             f"{run.repetitions}{failed}",
             plain(", ".join(run.models), 60),
             plain(", ".join(run.devices), 80),
+            *([plain(", ".join(f"{key}={value}" for key, value in run.labels.items()), 200)] if labelled else []),
         )
     console().print(table)
 

@@ -62,8 +62,17 @@ def check(
         table.add_row(plain(case.model.name, 60), plain(case.delegate.name), threads, str(plan.limits.steps), words)
     screen = console()
     screen.print(table)
+    from devbench.device.tags import PREFIX, all_tags, load_tags
+
+    tags = {word.removeprefix(PREFIX) for word in suite.devices if word.startswith(PREFIX)}
+    for tag in sorted(tags - set(all_tags(load_tags()))):
+        screen.print(f"[yellow]! no device has the tag {plain(tag)} here: devbench devices tag SERIAL TAG[/yellow]")
     minutes, rest = divmod(round(sum(expected_s for expected_s, _ in seconds)), 60)
     devices = ", ".join(suite.devices) or "the only device"
+    guessed = sum(not known for _, known in seconds)
+    if guessed:
+        which = f"{guessed} of {len(seconds)} jobs have no history"
+        screen.print(f"[dim]{which}: what they take is guessed from min_secs and warmup_min_secs[/dim]")
     more = ", more where the precision asks for it" if plan.limits.precision_pct is not None else ""
     screen.print(f"{len(plan.cases)} jobs on each device ({plain(devices)}), {minutes}:{rest:02d} min on each{more}")
 
@@ -74,7 +83,11 @@ def _seconds(store: object, plan: Plan, number: int) -> tuple[float, bool]:
 
     assert isinstance(store, Store)
     case = plan.cases[number]
-    before = store.typical_duration_s(case.model.sha256, case.delegate.name)
+    model, delegate = case.model.sha256, case.delegate.name
+    before = store.typical_duration_s(model, delegate, [case.options.num_threads])
+    if before is None:
+        # Another number of threads says more than nothing: most of a process is what --min-secs asks for.
+        before = store.typical_duration_s(model, delegate)
     each = before if before is not None else _START_S + case.options.warmup_min_secs + case.options.min_secs
     return each * plan.limits.steps, before is not None
 
@@ -83,6 +96,6 @@ def schema() -> None:
     """Print the JSON Schema of a suite's file, for editors."""
     import json
 
-    from devbench.bench.suite import json_schema
+    from devbench.bench.suite_keys import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))

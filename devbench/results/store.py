@@ -231,8 +231,11 @@ class Store:
             found = connection.execute(sa.select(schema.runs).order_by(order).limit(limit)).mappings().all()
             return [self._summary(connection, run) for run in found]
 
-    def typical_duration_s(self, model_sha256: str, delegate: str) -> float | None:
-        """What a process of that model under that delegate took, in the middle of the last hundred; `None` for none."""
+    def typical_duration_s(self, model_sha256: str, delegate: str, threads: Sequence[int | None] = ()) -> float | None:
+        """What a process of that model under that delegate took, in the middle of the last hundred; `None` for none.
+
+        `threads` restricts it to jobs with these numbers of threads; `None` among them is the tool's own number.
+        """
         jobs, repetitions = schema.jobs, schema.repetitions
         query = (
             sa.select(repetitions.c.duration_s)
@@ -241,6 +244,8 @@ class Store:
             .order_by(sa.desc(repetitions.c.id))
             .limit(100)
         )
+        if threads:
+            query = query.where(sa.or_(*(jobs.c.threads.is_not_distinct_from(count) for count in threads)))
         with self._transaction() as connection:
             found = list(connection.execute(query).scalars())
         return median(found) if found else None

@@ -7,7 +7,7 @@ import math
 import numpy as np
 import pytest
 
-from devbench.analysis.accuracy import compare, violation
+from devbench.analysis.accuracy import FLOATS, Limit, Thresholds, compare, limit_to_json, violation
 
 REFERENCE = np.array([1.0, -2.0, 3.0, 4.0], np.float32)
 
@@ -66,7 +66,38 @@ def test_integers_have_limits_of_their_own(dtype: str, off: int, right: bool) ->
     assert (violation(compare("y", found, reference)) == "") is right
 
 
-def test_the_least_snr_is_the_user_s() -> None:
+@pytest.mark.parametrize(
+    ("figures", "said"),
+    [
+        ({"least_snr_db": 20.0}, ""),
+        ({"least_snr_db": 30.0}, "SNR 26.0 dB (limit: SNR of 30 dB at least)"),
+        ({"most_abs": 0.3}, ""),
+        ({"most_abs": 0.1}, "difference of 0.1 at most"),
+        ({"most_rel": 0.06}, ""),
+        ({"most_rel": 0.01}, "relative difference of 0.01 at most"),
+        ({"least_cosine": 0.99}, ""),
+    ],
+)
+def test_limits_are_the_user_s(figures: dict[str, float], said: str) -> None:
     error = compare("y", REFERENCE * 1.05, REFERENCE)
-    assert violation(error, 20.0) == ""
-    assert "SNR 26.0 dB" in violation(error, 30.0)
+    found = violation(error, Thresholds().changed(("float32",), **figures))
+    assert found.endswith(said + ")") if said and not said.endswith(")") else found.endswith(said)
+    assert bool(found) is bool(said)
+
+
+def test_a_limit_is_its_type_s_alone_and_keeps_its_other_figures() -> None:
+    limits = Thresholds().changed(FLOATS, least_snr_db=0.0).changed(("int16",), most_steps=9)
+    assert limits.of("float16") == Limit(least_snr_db=0.0, least_cosine=0.99)
+    assert (limits.of("int16").most_steps, limits.of("int8").most_steps, limits.of("bool").most_steps) == (9, 3, 0)
+    assert "limit: cosine" in violation(compare("y", -REFERENCE, REFERENCE), limits.changed(FLOATS, least_snr_db=-10))
+    assert limit_to_json(limits.of("float16")) == {"least_snr_db": 0.0, "least_cosine": 0.99}
+    words = np.array([100, 200], np.int16)
+    assert violation(compare("y", words + np.int16(9), words), limits) == ""
+    assert "9 steps at most" in violation(compare("y", words + np.int16(10), words), limits)
+    assert "must be equal" in violation(compare("y", words + np.int16(1), words))
+
+
+def test_both_parts_of_complex_numbers_count() -> None:
+    reference = np.array([1 + 2j, 3 - 1j], np.complex64)
+    assert violation(compare("y", reference.copy(), reference)) == ""
+    assert "SNR" in violation(compare("y", reference.conj(), reference))

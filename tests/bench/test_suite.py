@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
 
-from devbench.bench.suite import RemoteModel, json_schema, read_suite
+from devbench.analysis.accuracy import Limit
+from devbench.bench.suite import RemoteModel, read_suite
+from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, json_schema
+from devbench.cli.run_input import RunInput
 from devbench.errors import InputError
+from devbench.tomlfile import tomllib
 
 
 @pytest.fixture
@@ -61,7 +66,40 @@ def test_a_suite_becomes_the_run_s_options(folder: Path) -> None:
         ("models = ['a.tflite']\nprofile = 'yes'\n", ":2:", "profile is not true or false"),
         ("models = ['a.tflite']\nrepetitions = -1\n", ":2:", "repetitions is not a whole number"),
         ("models = ['a.tflite']\nrepetitions = true\n", ":2:", "repetitions is not a whole number"),
-        ("models = ['a.tflite']\n[labels]\nx = 1\n", ":2:", "labels is not a table of texts"),
+        ("models = ['a.tflite']\n[labels]\nx = 1\n", ":3:", "labels.x is not a text"),
+        ("models = ['a.tflite']\n[labels]\nthreads = '4'\n\n[conditions]\nthreads = 4\n", ":6:", "belongs to the top"),
+        (
+            "models = ['a.tflite']\n[labels]\ncool_down = 'x'\n[conditions]\ncool_down = 'x'\n",
+            ":5:",
+            "conditions.cool_down is not",
+        ),
+        ("models = ['a.tflite']\n[conditions]\ncooldown = 3\n", ":3:", "did you mean cool_down?"),
+        ("models = ['a.tflite']\ncool_down = 3\n[conditions]\ncool_down = 3\n", ":2:", "stands also in [conditions]"),
+        ("models = ['a.tflite']\nconditions = 3\n", ":2:", "conditions is not a table"),
+        ("models = ['a.tflite']\n[accuracy.float23]\nmost_abs = 1\n", ":2:", "did you mean float32?"),
+        ("models = ['a.tflite']\n[accuracy]\nmost_abs = 1\n", ":3:", "accuracy.most_abs is not a type of output"),
+        ("models = ['a.tflite']\n[accuracy.int8]\nmost_step = 1\n", ":3:", "did you mean most_steps?"),
+        (
+            "models = ['a.tflite']\n[accuracy.float16]\nmost_abs = 1\n[accuracy.float32]\nmost_abs = -1\n",
+            ":5:",
+            "most_abs is not",
+        ),
+        ("models = ['a.tflite']\n[accuracy.float32]\nleast_cosine = 2\n", ":3:", "not a number from -1 to 1"),
+        ("models = ['a.tflite']\n[accuracy.float32]\nleast_snr_db = nan\n", ":3:", "is not a number"),
+        ("models = ['a.tflite']\naccuracy.int8 = 3\n", ":2:", "accuracy.int8 is not a table"),
+        (
+            "models = ['a.tflite']\ncheck_outputs = false\n[accuracy.int8]\nmost_steps = 1\n",
+            ":3:",
+            "check_outputs = true",
+        ),
+        ("models = ['a.tflite']\ntags = ['a,b']\n", ":2:", "tags is not a list of words"),
+        ("models = ['a.tflite']\ntags = ['a']\n[labels]\ntags = 'b'\n", ":4:", "stands beside tags"),
+        ("models = [\n'a.tflite',\n'*.onnx',\n]\n", ":3:", "'*.onnx' matches no file"),
+        ("models = [\n'a.tflite',\n{url = 'https://x/y', sha = 'a'}]\n", ":3:", "did you mean sha256?"),
+        ("models = [{url = 'https://x/y'}]\n", ":1:", "needs both"),
+        ("note = \x27\x27\x27\nthreads = 1\x27\x27\x27\nmodels = ['a.tflite']\n", ":1:", "note is not a key"),
+        ('name = """\nrepetitions = 3"""\nmodels = [\'a.tflite\']\nrepetitions = \'x\'\n', ":4:", "repetitions is not"),
+        ("models = ['**a']\n", ":1:", "'**a'"),
         ("models = ['*.onnx']\n", ":1:", "'*.onnx' matches no file"),
         ("models = [3]\n", ":1:", "something else than paths"),
         ("models = [{url = 'ftp://x', sha256 = 'a'}]\n", ":1:", "not an address"),
@@ -79,8 +117,85 @@ def test_what_is_wrong_is_said_with_file_line_and_key(folder: Path, text: str, w
     assert f"{path}{where}" in caught.value.what
 
 
+def test_what_stands_in_tables_becomes_options_and_labels(folder: Path) -> None:
+    found = read_suite(
+        suite(
+            folder,
+            "models = ['a.tflite']\ntags = ['camera', ' night ', 'camera']\nbinary = 'b.tflite'\n[labels]\nteam = 'x'\n"
+            "[conditions]\ncool_down = 0\nsuspect_retries = 1\nstabilise = ['awake']\n[inputs]\nimage = 'cat.npy'\n"
+            "[accuracy.float32]\nleast_snr_db = 30\n[accuracy.int8]\nmost_steps = 2\n",
+        )
+    )
+    assert found.labels == {"suite": "nightly", "tags": "camera,night", "team": "x"}
+    thresholds = found.options["thresholds"]
+    assert thresholds.of("float32") == Limit(least_snr_db=30, least_cosine=0.99)
+    assert (thresholds.of("int8").most_steps, thresholds.of("uint8").most_steps) == (2, 3)
+    assert {key: value for key, value in found.options.items() if key != "thresholds"} == {
+        "binary": str((folder / "b.tflite").resolve()),
+        "cool_down_s": 0,
+        "suspect_retries": 1,
+        "stabilise": ("awake",),
+        "inputs": (f"image={(folder / 'cat.npy').resolve()}",),
+        "check_outputs": True,
+    }
+
+
+def test_everything_that_a_run_takes_can_be_said_in_a_suite() -> None:
+    said = {key.option for key in (*KEYS.values(), *CONDITIONS.values())} | {"models"}
+    assert {field.name for field in fields(RunInput)} == said - {""}
+
+
 def test_the_schema_for_editors_has_every_key() -> None:
     schema = json_schema()
     assert schema["additionalProperties"] is False
     assert {"models", "devices", "delegates", "precision", "labels"} <= set(schema["properties"])
     assert all("description" in value for value in schema["properties"].values())
+
+
+def documented(folder: Path) -> Path:
+    """The example of the documentation with the files that it names."""
+    text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text("utf-8")
+    (folder / "models").mkdir()
+    (folder / "models" / "one.tflite").write_bytes(b"x")
+    return suite(folder, text.split("```toml\n")[1].split("```")[0])
+
+
+def test_the_documented_example_is_a_suite(folder: Path) -> None:
+    found = read_suite(documented(folder))
+    assert found.models[0] == str(folder / "models" / "one.tflite")
+    assert found.devices == ("tag:nightly",)
+    assert found.labels == {"suite": "nightly", "tags": "camera,release", "team": "camera"}
+    assert found.options["cool_down_s"] == 300
+    assert found.options["thresholds"].of("float32") == Limit(least_snr_db=30, least_cosine=0.99, most_abs=0.01)
+    RunInput(models=(), **found.options)
+
+
+def test_the_documentation_names_every_key() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text("utf-8")
+    for key in (*KEYS, *CONDITIONS, *ACCURACY, *(name for keys in ACCURACY.values() for name in keys)):
+        assert f"`{key}`" in text or f"`[{key}]`" in text or f"`[{key}." in text, key
+
+
+@pytest.mark.parametrize(
+    ("change", "valid"),
+    [
+        ("", True),
+        ("[accuracy.float23]\nmost_abs = 1\n", False),
+        ("[accuracy.uint8]\nmost_abs = 1\n", False),
+        ("[accuracy.uint8]\nmost_steps = 1\n", True),
+        ("[accuracy.float16]\nleast_cosine = 2\n", False),
+        ("[unknown]\n", False),
+    ],
+)
+def test_the_schema_takes_and_refuses_what_the_reader_does(folder: Path, change: str, valid: bool) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    jsonschema.Draft202012Validator.check_schema(json_schema())
+    path = documented(folder)
+    path.write_text(path.read_text() + change)
+    checker = jsonschema.Draft202012Validator(json_schema())
+    assert checker.is_valid(tomllib.loads(path.read_text())) is valid
+    if valid:
+        read_suite(path)
+    else:
+        with pytest.raises(InputError):
+            read_suite(path)

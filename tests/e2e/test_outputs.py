@@ -9,13 +9,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devbench.bench.outputs import OutputCheck, expect
-from devbench.models.tflite_file import open_model
+from devbench.bench.outputs import split_outputs
+from devbench.models.inputs import make_inputs
+from devbench.models.reference import reference_outputs
+from devbench.models.tensors import read_tensors
 from devbench.results.store import Store
-from devbench.virtual.phone import VirtualPhone
 from tests.conftest import DATA, BenchPhone
 
 CNN = DATA / "small_cnn.tflite"
+EDGES = DATA / "many_edges.tflite"
 SHORT = ["-r", "1", "--no-profile", "--no-report", "--num-runs", "3", "--min-secs", "0", "--warmup-min-secs", "0"]
 
 
@@ -82,47 +84,65 @@ def test_accuracy_times_nothing_and_takes_a_user_s_input(tmp_path: Path, adb_ser
     assert "no such input" in wrong.stderr
 
 
-def difference(folder: Path) -> list[str]:
-    """Options that give a - b its inputs, in the order of their names; the graph has b first."""
-    np.save(folder / "a.npy", np.arange(8, dtype=np.float32)[None])
-    np.save(folder / "b.npy", np.full((1, 8), 10.0, np.float32))
-    return ["--input", f"a={folder / 'a.npy'}", "--input", f"b={folder / 'b.npy'}"]
+@pytest.mark.parametrize("kind", ["virtual", pytest.param("bench_phone", marks=pytest.mark.bench_phone)])
+def test_inputs_are_bound_by_name_whatever_their_order_and_type(
+    kind: str, tmp_path: Path, adb_server_port: int, request: pytest.FixtureRequest
+) -> None:
+    """The model's signature lists its seven inputs in another order than its graph; a − b must not become b − a."""
+    serial = "virtual"
+    if kind == "bench_phone":
+        phone = request.getfixturevalue("bench_phone")
+        devbench("binaries", "add", phone.binary)
+        serial = phone.serial
+    minuend = np.array([[9, 8, 7, 6, 5, 4]], np.float32)
+    np.save(tmp_path / "m.npy", minuend)
+    np.save(tmp_path / "s.npy", np.ones((1, 6), np.float32))
+    np.save(tmp_path / "levels.npy", np.array([[-128, 127, -1, 0, 1, 99]], np.int8))
+    given = ["--input", f"subtrahend={tmp_path / 's.npy'}", "--input", f"minuend={tmp_path / 'm.npy'}"]
+    given += ["--input", f"levels={tmp_path / 'levels.npy'}"]
+    done = devbench("accuracy", EDGES, "-d", serial, "-D", "cpu,xnnpack", *given)
+    assert done.returncode == 0, done.stdout + done.stderr
+    with Store() as store:
+        jobs = store.run("latest").jobs
+    for job in jobs:
+        rows = [row for row in job.repetitions[0].outputs if row["against"] == "host"]
+        assert {row["name"]: row["dtype"] for row in rows} == {
+            "twice": "int32",
+            "difference": "float32",
+            "flipped": "bool",
+            "level_numbers": "int32",
+            "brightness": "uint8",
+            "same_levels": "int8",
+            "id_sums": "int64",
+        }
+        assert all(row["max_abs"] == 0 and not row["wrong"] for row in rows)
+        assert [row["limits"] for row in rows][:2] == [{"most_steps": 0}, {"least_snr_db": 20.0, "least_cosine": 0.99}]
+    # What they are compared with is right itself.
+    tensors = read_tensors(EDGES)
+    files = {"minuend": tmp_path / "m.npy", "subtrahend": tmp_path / "s.npy"}
+    arrays = split_outputs(reference_outputs(EDGES, make_inputs(tensors.inputs, files)), tensors)
+    assert np.array_equal(arrays[1], (minuend - 1).ravel())
 
 
-def test_inputs_are_bound_by_name_whatever_their_order_in_the_graph(tmp_path: Path) -> None:
-    difference(tmp_path)
-    check = OutputCheck({"a": tmp_path / "a.npy", "b": tmp_path / "b.npy"})
-    model = open_model(str(DATA / "two_inputs.tflite"))
-    expected = expect(model, check)
-    assert [spec.alias for spec in expected.tensors.inputs] == ["b", "a", "n"]
-    outputs = {spec.alias: array for spec, array in zip(expected.tensors.outputs, expected.outputs, strict=True)}
-    assert outputs["difference"].tolist() == [n - 10.0 for n in range(8)]
-    assert outputs["larger"].dtype == np.int32
+def test_inputs_bound_by_position_would_be_found_out(tmp_path: Path, adb_server_port: int) -> None:
+    """A tool that swaps the two inputs of one type and shape fails: nothing but the values tells them apart."""
+    from devbench.virtual.phone import __file__ as virtual
 
-
-def check_typed(serial: str, folder: Path) -> None:
-    """Several inputs and outputs, whole numbers, truth values: all right under the device's plain CPU."""
-    for name, count in (("two_inputs", 2), ("quantised", 1), ("tokens", 2)):
-        words = difference(folder) if name == "two_inputs" else []
-        done = devbench("accuracy", DATA / f"{name}.tflite", "-d", serial, "-D", "cpu", *words)
-        assert done.returncode == 0, done.stdout + done.stderr
-        with Store() as store:
-            rows = store.run("latest").jobs[0].repetitions[0].outputs
-        assert len(rows) == count
-        assert all(row["max_abs"] <= (1e-5 if row["dtype"] == "float32" else 0) for row in rows), rows
-        assert {row["dtype"]: row["limits"] for row in rows}.items() <= {
-            "float32": {"least_snr_db": 20.0, "least_cosine": 0.99}, "int32": {"most_abs": 0}, "int8": {"most_abs": 3},
-        }.items()  # fmt: skip
-
-
-def test_a_virtual_device_takes_inputs_of_every_type(tmp_path: Path, virtual_phone: VirtualPhone) -> None:
-    check_typed(virtual_phone.address, tmp_path)
-
-
-@pytest.mark.bench_phone
-def test_the_stock_tool_takes_inputs_of_every_type(tmp_path: Path, bench_phone: BenchPhone) -> None:
-    devbench("binaries", "add", bench_phone.binary)
-    check_typed(bench_phone.serial, tmp_path)
+    swapping = tmp_path / "benchmark_model"
+    tool = f"{sys.executable} -m devbench.virtual.benchmark_model"
+    swapping.write_text(
+        '#!/bin/sh\n# devbench-virtual\nfor a in "$@"; do shift; case $a in --input_layer_value_files=*) '
+        'a=$(echo "$a" | sed \'s/i0:/iX:/; s/i3:/i0:/; s/iX:/i3:/\');; esac; set -- "$@" "$a"; done\n'
+        f'PYTHONPATH={Path(virtual).parents[2]} exec {tool} "$@"\n'
+    )
+    swapping.chmod(0o755)
+    done = devbench("accuracy", EDGES, "-d", "virtual", "-D", "cpu", "--binary", swapping)
+    assert done.returncode == 1, done.stdout + done.stderr
+    with Store() as store:
+        repetition = store.run("latest").jobs[0].repetitions[0]
+    assert repetition.failure_kind == "output_mismatch"
+    assert (repetition.failure_message or "").startswith("output difference: ")
+    assert [row["name"] for row in repetition.outputs if row["wrong"]] == ["difference"]
 
 
 @pytest.mark.bench_phone

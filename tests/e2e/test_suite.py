@@ -12,6 +12,7 @@ import threading
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from devbench.results.store import Store
@@ -63,13 +64,57 @@ def test_a_suite_is_run_whole_and_its_labels_are_kept(tmp_path: Path, address: s
         ("small_cnn", "cpu"),
         ("small_cnn", "xnnpack"),
     ]
-    assert "(guess)" not in devbench("suite", "check", file).stdout, "history knows now"
+    known = devbench("suite", "check", file).stdout
+    assert "guess" not in known, "history knows now"
+    assert "labels" in devbench("runs").stdout
+    # Another model has no history: its jobs are guesses, the others are not.
+    grown = file.read_text().replace("models = [", f'models = ["{DATA}/many_edges.tflite", ')
+    file.write_text(grown)
+    partly = devbench("suite", "check", file).stdout
+    assert partly.count("(guess)") == 2
+    assert "2 of 6 jobs have no history" in partly
 
 
 def test_a_model_with_another_hash_is_not_used(tmp_path: Path, address: str, adb_server_port: int) -> None:
     done = devbench("run", "--suite", write(tmp_path / "s.toml", address, "0" * 64))
     assert done.returncode == 3
     assert "is not the suite's" in done.stderr
+
+
+def test_limits_tags_conditions_and_inputs_of_a_suite_reach_the_results(tmp_path: Path, adb_server_port: int) -> None:
+    np.save(tmp_path / "minuend.npy", np.full((1, 6), 2.0, np.float32))
+    file = tmp_path / "strict.toml"
+    file.write_text(
+        f'models = ["{DATA}/many_edges.tflite"]\ndevices = ["virtual"]\ndelegates = ["cpu"]\nrepetitions = 1\n'
+        'profile = false\nnum_runs = 3\nmin_secs = 0\nwarmup_min_secs = 0\ntags = ["camera", "night"]\n'
+        '[conditions]\nsuspect_retries = 0\ncool_down = 0\n[inputs]\nminuend = "minuend.npy"\n'
+        "[accuracy.float32]\nleast_snr_db = 90\n[accuracy.int8]\nmost_steps = 1\n"
+    )
+    done = devbench("run", "--suite", file, "--no-report")
+    assert done.returncode == 0, done.stdout + done.stderr
+    with Store() as store:
+        view = store.run("latest")
+    assert view.run.labels == {"suite": "strict", "tags": "camera,night"}
+    limits = {row["dtype"]: row["limits"] for row in view.jobs[0].repetitions[0].outputs}
+    assert limits["float32"] == {"least_snr_db": 90, "least_cosine": 0.99}
+    assert (limits["int8"], limits["uint8"], limits["int32"]) == (
+        {"most_steps": 1},
+        {"most_steps": 3},
+        {"most_steps": 0},
+    )
+
+
+def test_history_is_that_of_the_same_threads_where_there_is_one(
+    tmp_path: Path, address: str, adb_server_port: int
+) -> None:
+    file = write(tmp_path / "s.toml", address)
+    assert devbench("run", "--suite", file, "--no-report").returncode == 0
+    with Store() as store:
+        model = store.run("latest").jobs[0].job.model.sha256
+        assert store.typical_duration_s(model, "cpu") is not None
+        assert store.typical_duration_s(model, "cpu", [None]) == store.typical_duration_s(model, "cpu")
+        assert store.typical_duration_s(model, "cpu", [4]) is None
+        assert store.typical_duration_s(model, "gpu") is None
 
 
 def test_what_is_measured_stands_in_one_place(tmp_path: Path, address: str, empty_adb_server: int) -> None:
