@@ -1,0 +1,51 @@
+"""Limits of a device's conditions: whether it is cool enough to measure, and the sensors that tell."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from devbench.device.conditions import Conditions
+
+
+@dataclass(frozen=True, slots=True)
+class ThermalLimits:
+    """The highest readings at which a device may measure.
+
+    Attributes:
+        thermal_status: Android's throttling status, 0 none to 6 shutdown.
+        battery_c: the battery's temperature in °C; None for no limit.
+        sensors_c: pairs of a pattern, searched for in sensor names, and °C.
+    """
+
+    thermal_status: int = 0
+    battery_c: float | None = None
+    sensors_c: tuple[tuple[re.Pattern[str], float], ...] = ()
+
+
+def over_limits(conditions: Conditions, limits: ThermalLimits) -> tuple[str, ...]:
+    """What is over its limit, in words; empty where the device is fit. An unknown reading is not held against it."""
+    over: list[str] = []
+    status = conditions.thermal_status
+    if status is not None and status > limits.thermal_status:
+        over.append(f"thermal status {conditions.thermal_status_name}")
+    battery = conditions.battery_temperature_c
+    if battery is not None and limits.battery_c is not None and battery > limits.battery_c:
+        over.append(f"battery {battery:.1f} °C above {limits.battery_c:g} °C")
+    for name, degrees in conditions.temperatures_c.items():
+        most = min((limit for pattern, limit in limits.sensors_c if pattern.search(name)), default=None)
+        if most is not None and degrees > most:
+            over.append(f"{name} {degrees:.1f} °C above {most:g} °C")
+    return tuple(over)
+
+
+def telling_sensors(conditions: Conditions, sensors: Sequence[re.Pattern[str]]) -> Mapping[str, float]:
+    """The temperatures in °C of the sensors that any pattern finds; all of them where no pattern is given."""
+    if not sensors:
+        return dict(conditions.temperatures_c)
+    return {
+        name: degrees
+        for name, degrees in conditions.temperatures_c.items()
+        if any(pattern.search(name) for pattern in sensors)
+    }

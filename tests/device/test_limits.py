@@ -1,0 +1,34 @@
+"""Limits: readings over, at and under them, and readings that are not there."""
+
+from __future__ import annotations
+
+import re
+
+from devbench.device.conditions import Conditions
+from devbench.device.limits import ThermalLimits, over_limits, telling_sensors
+from tests.device.test_conditions import NOW
+
+WARM = Conditions(NOW, battery_temperature_c=45.5, thermal_status=2, temperatures_c={"skin": 44.1, "CPU0": 70.0})
+SKIN = re.compile("skin", re.IGNORECASE)
+
+
+def test_each_reading_over_its_limit_is_named() -> None:
+    limits = ThermalLimits(battery_c=45, sensors_c=((SKIN, 50), (SKIN, 42)))
+    assert over_limits(WARM, limits) == (
+        "thermal status moderate",
+        "battery 45.5 °C above 45 °C",
+        "skin 44.1 °C above 42 °C",
+    )
+
+
+def test_a_reading_at_its_limit_is_fit() -> None:
+    assert over_limits(WARM, ThermalLimits(2, 45.5, ((SKIN, 44.1),))) == ()
+
+
+def test_unknown_readings_are_not_held_against_a_device() -> None:
+    assert over_limits(Conditions(NOW), ThermalLimits(0, 20, ((SKIN, 20),))) == ()
+
+
+def test_telling_sensors_are_those_found_or_all() -> None:
+    assert telling_sensors(WARM, (SKIN,)) == {"skin": 44.1}
+    assert telling_sensors(WARM, ()) == {"skin": 44.1, "CPU0": 70.0}
