@@ -26,11 +26,18 @@ _TIMEOUT_S = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Command:
-    """Words and environment of one process, and the device's file for the model's outputs where they are asked for."""
+    """One process of the tool.
+
+    Attributes:
+        argv, env: its words and its environment.
+        out: the device's file for the model's outputs, where they are asked for.
+        prelude: shell text that runs before it and is not timed.
+    """
 
     argv: tuple[str, ...]
     env: tuple[tuple[str, str], ...] = ()
     out: str = ""
+    prelude: str = ""
 
 
 class Commands:
@@ -56,8 +63,7 @@ class Commands:
     def prepare(self, case: Case) -> None:
         """Bring a delegate's libraries, under their own names in a folder of theirs, and make its cache's folder."""
         delegate, places = case.delegate, self._places(case)
-        used = " ".join(value for _, value in (*delegate.flags, *delegate.litert_flags, *delegate.env))
-        commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if "{cache}" in used else []
+        commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if delegate.uses_cache else []
         if delegate.files:
             folder = shlex.quote(places["files"])
             commands.append(f"mkdir -p {folder}")
@@ -96,16 +102,18 @@ class Commands:
         )
         if self._cpu_mask:
             argv = ("taskset", self._cpu_mask, *argv)
-        return Command(argv, tuple(placed(case.delegate.env, places)), out)
+        fresh = case.delegate.cache == "fresh" and case.delegate.uses_cache
+        prelude = f"rm -rf {shlex.quote(places['cache'])}/*" if fresh else ""
+        return Command(argv, tuple(placed(case.delegate.env, places)), out, prelude)
 
     def _places(self, case: Case) -> Mapping[str, str]:
         """Folders on the device that a delegate's flags and environment may name.
 
         Caches belong to model, tool and delegate together: a weight cache does not notice that one of them changed.
         """
-        key = f"{case.model.sha256[:16]}-{self._binary.sha256[:16]}-{case.delegate.name}"
+        key = f"{case.model.sha256[:16]}-{self._binary.sha256[:16]}-{case.delegate.folder}"
         return {
             "cache": f"{self._root}/cache/{key}",
-            "files": f"{self._root}/files/{case.delegate.name}",
+            "files": f"{self._root}/files/{case.delegate.folder}",
             "model": case.model.sha256[:32],
         }

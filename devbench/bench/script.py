@@ -53,6 +53,7 @@ class ScriptOutput:
 def build_script(
     command: str,
     *,
+    prelude: str = "",
     marker: str,
     pid_file: str,
     owner: str,
@@ -65,6 +66,7 @@ def build_script(
 
     Args:
         command: the quoted command line of the tool.
+        prelude: shell text that runs before the tool and is not timed; what it prints is kept apart.
         marker: a random word, unique to this repetition.
         pid_file: file on the device that holds the process group and its owner.
         owner: who measures, one word.
@@ -80,6 +82,8 @@ def build_script(
     ]
     if before:
         lines += [f"echo {marker}:before", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null"]
+    if prelude:
+        lines += [f"echo {marker}:prelude", f"{{ {prelude}\n}} 2>/dev/null </dev/null", "echo"]
     lines.append(f'echo {marker}:tool; _db_start="$EPOCHREALTIME"')
     if sample_memory:
         sampler = _SAMPLER.replace("@SAMPLES@", shlex.quote(samples))
@@ -106,7 +110,7 @@ def build_script(
 def split_output(stdout: bytes, marker: str) -> ScriptOutput:
     """Take a repetition's standard output apart; whatever is missing at the end is `None` in the answer."""
     word = re.escape(marker.encode())
-    parts = re.split(rb"(?:(?<=\n)|\A)" + word + rb":(before|tool|exit[^\n]*|memory|after|end)\r?\n", stdout)
+    parts = re.split(rb"(?:(?<=\n)|\A)" + word + rb":(before|prelude|tool|exit[^\n]*|memory|after|end)\r?\n", stdout)
     sections = {parts[i].split(b" ")[0].decode(): (parts[i], parts[i + 1]) for i in range(1, len(parts) - 1, 2)}
 
     def text(name: str) -> str | None:

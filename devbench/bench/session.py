@@ -283,6 +283,7 @@ class DeviceSession:
         before = self._fresh_conditions(began)
         script = build_script(
             command_line(command.argv, command.env),
+            prelude=command.prelude,
             marker=marker,
             pid_file=self._pid_file,
             owner=self._owner,
