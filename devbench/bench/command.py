@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbench.errors import InputError
 from devbench.tool.case import ToolCase
 from devbench.tool.flags import build_argv, placed
+from devbench.tool.help import OUTPUT_FLAGS, refused
+from devbench.tool.measurement import Failure, FailureKind
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -105,6 +108,25 @@ class Commands:
         fresh = case.delegate.cache == "fresh" and case.delegate.uses_cache
         prelude = f"rm -rf {shlex.quote(places['cache'])}/*" if fresh else ""
         return Command(argv, tuple(placed(case.delegate.env, places)), out, prelude)
+
+    def refusal(self, case: Case, purposes: Sequence[Purpose], known: Collection[str]) -> Failure | None:
+        """Why the binary cannot do a case: flags that it does not take and would ignore.
+
+        Args:
+            purposes: of the processes that the case is to have.
+            known: the binary's flags; where empty, only what the kind of tool cannot do is refused.
+        """
+        for purpose in purposes:
+            try:
+                words = self.build(case, purpose, "").argv
+            except InputError as error:
+                return Failure(FailureKind.UNKNOWN_FLAG, f"{error.what}; {error.hint}")
+            if purpose == "outputs":
+                words = (*words, *(f"--{flag}=" for flag in OUTPUT_FLAGS))
+            failure = refused(words, known, self._binary.name)
+            if failure is not None:
+                return failure
+        return None
 
     def _places(self, case: Case) -> Mapping[str, str]:
         """Folders on the device that a delegate's flags and environment may name.

@@ -121,3 +121,26 @@ def test_a_required_library_is_looked_for_on_the_device(tmp_path: Path, adb_serv
     reasons = {row["name"]: row["reasons"] for row in listed["delegates"]}
     assert reasons["here"] == []
     assert reasons["gone"] == ["the device has none of /no $(x)/l.so"]
+
+
+@pytest.mark.bench_phone
+def test_a_binary_s_flags_are_asked_once_and_unknown_ones_refused_before_anything_is_timed(
+    bench_phone: BenchPhone,
+) -> None:
+    devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1")
+    name = "tflite-2.14.1-x86_64"
+    listed = json.loads(devbench("binaries", "flags", name, "-d", bench_phone.serial, "--json").stdout)
+    assert "use_gpu" in listed["flags"] and "use_nnapi" not in listed["flags"]
+    # No device is asked the second time: this one does not exist.
+    assert "--use_gpu" in devbench("binaries", "flags", name, "-d", "nowhere").stdout
+    done = devbench("run", CNN, "-d", bench_phone.serial, "-D", "cpu,nnapi", *SHORT)
+    assert done.returncode == 1
+    with Store() as store:
+        of = {job.job.delegate: job.repetitions for job in store.run("latest").jobs}
+        assert store.read_raw(of["nnapi"][0].raw_path) == b"", "no process of it ran"
+    assert [r.status for r in of["cpu"] if r.purpose == "latency"] == ["ok", "ok"], "other jobs go on"
+    assert [r.failure_kind for r in of["nnapi"]] == ["unknown_flag"]
+    assert "has no --use_nnapi" in (of["nnapi"][0].failure_message or "")
+    done = devbench("run", CNN, "-d", bench_phone.serial, "-D", "cpu", "--tool-flag", "no_such=1", *SHORT)
+    assert done.returncode == 1
+    assert "has no --no_such" in " ".join(done.stdout.split())

@@ -10,7 +10,7 @@ from devbench.errors import InputError
 from devbench.tool.case import Delegate, Requirements, ToolCase
 from devbench.tool.delegates import find_delegate, load_delegates, unmet
 from devbench.tool.flags import build_argv, command_line, placed
-from devbench.tool.help import flags_of_help, missing_flags
+from devbench.tool.help import flags_of_help, missing_flags, refused
 
 KNOWN = load_delegates()
 HELP = (Path(__file__).parent / "logs" / "2.14-badbool.txt").read_text()
@@ -145,3 +145,17 @@ def test_a_required_library_and_a_known_failure_speak_against_a_delegate() -> No
     assert unmet(delegate, **described, present={"/system/l.so"}) == []  # type: ignore[arg-type]
     said = unmet(delegate, **described, present=(), known_failures={"x": "it hangs"})  # type: ignore[arg-type]
     assert said == ["the device has none of /vendor/l.so, /system/l.so", "known to fail here: it hangs"]
+
+
+def test_flags_that_a_binary_does_not_take_are_refused_by_name() -> None:
+    known = flags_of_help(HELP)
+    argv = ("taskset", "f", "/b", "--graph=/g", "--use_gpu=true", "--use_nnapi=true")
+    failure = refused(argv, known, "mine")
+    assert failure is not None
+    assert failure.kind.value == "unknown_flag"
+    assert failure.message.startswith("mine has no --use_nnapi: ")
+    assert "devbench binaries flags mine" in failure.message
+    assert refused(argv[:-1], known, "mine") is None
+    assert refused(argv, frozenset(), "mine") is None, "nothing is known then"
+    lacking = refused(("/b", "--output_filepath=/o"), known - {"output_filepath"}, "old")
+    assert lacking is not None and "old has no --output_filepath: outputs cannot be compared" in lacking.message
