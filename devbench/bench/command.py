@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbench.errors import InputError
 from devbench.tool.case import ToolCase
 from devbench.tool.flags import build_argv, placed
+from devbench.tool.help import OUTPUT_FLAGS, refused
+from devbench.tool.measurement import Failure, FailureKind
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -78,12 +81,12 @@ class Commands:
 
     def can_be_cold(self, case: Case) -> bool:
         """Whether there is anything to empty before a process: the file cache, or a cache of the delegate's."""
-        return self._can_drop or _has_cache(case)
+        return self._can_drop or case.delegate.uses_cache
 
     def prepare(self, case: Case) -> None:
         """Bring a delegate's libraries, under their own names in a folder of theirs, and make its cache's folder."""
         delegate, places = case.delegate, self._places(case)
-        commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if _has_cache(case) else []
+        commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if delegate.uses_cache else []
         if delegate.files:
             folder = shlex.quote(places["files"])
             commands.append(f"mkdir -p {folder}")
@@ -125,32 +128,46 @@ class Commands:
         if self._cpu_mask:
             argv = ("taskset", self._cpu_mask, *argv)
         prelude = self._prelude(case, purpose, places["cache"])
-        return Command(argv, tuple(placed(case.delegate.env, places)), out, prelude, _has_cache(case))
+        return Command(argv, tuple(placed(case.delegate.env, places)), out, prelude, case.delegate.uses_cache)
 
     def _prelude(self, case: Case, purpose: Purpose, cache: str) -> str:
         folder = shlex.quote(cache)
         lines = []
-        if _has_cache(case):
-            if purpose == "cold":
+        if case.delegate.uses_cache:
+            if purpose == "cold" or case.delegate.cache == "fresh":
                 lines.append(f"rm -rf {folder}/*")
             lines.append(f'set -- {folder}/*; [ -e "$1" ] && echo {CACHED}')
         if purpose == "cold" and self._can_drop:
             lines.append(_DROP)
         return "\n".join(lines)
 
+    def refusal(self, case: Case, purposes: Sequence[Purpose], known: Collection[str]) -> Failure | None:
+        """Why the binary cannot do a case: flags that it does not take and would ignore.
+
+        Args:
+            purposes: of the processes that the case is to have.
+            known: the binary's flags; where empty, only what the kind of tool cannot do is refused.
+        """
+        for purpose in purposes:
+            try:
+                words = self.build(case, purpose, "").argv
+            except InputError as error:
+                return Failure(FailureKind.UNKNOWN_FLAG, f"{error.what}; {error.hint}")
+            if purpose == "outputs":
+                words = (*words, *(f"--{flag}=" for flag in OUTPUT_FLAGS))
+            failure = refused(words, known, self._binary.name)
+            if failure is not None:
+                return failure
+        return None
+
     def _places(self, case: Case) -> Mapping[str, str]:
         """Folders on the device that a delegate's flags and environment may name.
 
         Caches belong to model, tool and delegate together: a weight cache does not notice that one of them changed.
         """
-        key = f"{case.model.sha256[:16]}-{self._binary.sha256[:16]}-{case.delegate.name}"
+        key = f"{case.model.sha256[:16]}-{self._binary.sha256[:16]}-{case.delegate.folder}"
         return {
             "cache": f"{self._root}/cache/{key}",
-            "files": f"{self._root}/files/{case.delegate.name}",
+            "files": f"{self._root}/files/{case.delegate.folder}",
             "model": case.model.sha256[:32],
         }
-
-
-def _has_cache(case: Case) -> bool:
-    delegate = case.delegate
-    return any("{cache}" in value for _, value in (*delegate.flags, *delegate.litert_flags, *delegate.env))

@@ -166,6 +166,28 @@ def repetition_record(
     )
 
 
+def refused_record(
+    job: JobRecord, purpose: Purpose, failure: Failure, argv: Sequence[str], raw_path: str, now: datetime
+) -> RepetitionRecord:
+    """A job that was refused before any process of it ran."""
+    return RepetitionRecord(
+        run_id=job.run_id,
+        job_number=job.number,
+        index=0,
+        purpose=purpose,
+        started_utc=now,
+        finished_utc=now,
+        duration_s=0.0,
+        argv=tuple(argv),
+        status="failed",
+        failure_kind=failure.kind.value,
+        failure_message=failure.message,
+        exit_code=None,
+        raw_path=raw_path,
+        measurement={},
+    )
+
+
 def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
     """The operator tables of both phases, in run order, the rows inside delegates behind the others of their phase."""
     rows: list[OperatorRecord] = []

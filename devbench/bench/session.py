@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,8 +25,9 @@ from devbench.bench.events import DeviceReady, FilePushed, Listener, MoreSteps, 
 from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Case, Plan, repetition_deadline_s
 from devbench.bench.process import Processes, ProcessSpec
-from devbench.bench.records import Ran, device_record, job_record, repetition_record
+from devbench.bench.records import Ran, device_record, job_record, refused_record, repetition_record
 from devbench.bench.stabilise import Stabiliser
+from devbench.bench.tool_help import read_flags
 from devbench.device import conditions as device_conditions
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
@@ -33,6 +35,7 @@ from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.hashing import sha256_of
 from devbench.tool.binaries import Binary, choose
 from devbench.tool.failures import classify
+from devbench.tool.manifest import VIRTUAL_ABI
 from devbench.tool.measurement import Failure, FailureKind
 from devbench.tool.parse import parse_bytes
 
@@ -161,6 +164,7 @@ class DeviceSession:
         if self._plan.output_check is not None:
             self._outputs = DeviceOutputs(self._device, depot, _WORK_DIR, self._plan.output_check)
         self._tell(DeviceReady(self.serial, record, sum(map(self._steps, self._work))))
+        self._refuse(binary)
         self._push_models(depot)
 
     def _make_work(self, record: DeviceRecord, binary: Binary, binary_sha256: str) -> list[_Work]:
@@ -180,9 +184,37 @@ class DeviceSession:
     def _cold_starts(self, work: _Work) -> int:
         return self._plan.limits.cold_starts if self._commands.can_be_cold(work.case) else 0
 
+    def _refuse(self, binary: Binary) -> None:
+        """Jobs with flags that the binary does not take are failures before anything is timed; the others go on.
+
+        The virtual device's tool is not asked: its flags are not remembered, and it says itself which it ignored.
+        """
+        known = read_flags(self._device, binary) if binary.abi != VIRTUAL_ABI else frozenset()
+        limits = self._plan.limits
+        counts: list[tuple[Purpose, int]] = [
+            ("outputs", limits.output_repetitions),
+            ("latency", limits.repetitions),
+            ("profile", limits.profile_repetitions),
+        ]
+        purposes = [purpose for purpose, count in counts if count]
+        for work in self._work:
+            failure = self._commands.refusal(work.case, purposes, known)
+            if failure is None:
+                continue
+            purpose = purposes[0]
+            raw_path = self._store.write_raw(self._run_id, f"job{work.job.number:04d}-{purpose}-000", b"")
+            record = refused_record(work.job, purpose, failure, (), raw_path, datetime.now(timezone.utc))
+            self._store.add_repetition(record)
+            work.stopped = True
+            work.done[purpose] = 1
+            self._tell(RepetitionStarted(self.serial, work.job, purpose, 0, 1))
+            self._tell(RepetitionDone(self.serial, work.job, record, self._steps(work) - 1))
+
     def _push_models(self, depot: Depot) -> None:
         remote: dict[str, str] = {}
         for work in self._work:
+            if work.stopped:
+                continue
             model = work.case.model
             if model.sha256 not in remote and not self._stop.is_set():
 

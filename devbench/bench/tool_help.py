@@ -7,15 +7,33 @@ import json
 import shlex
 from typing import TYPE_CHECKING
 
+from devbench.adb.errors import ShellTimeout
 from devbench.device.depot import Depot
 from devbench.paths import cache_dir
 from devbench.tool.help import flags_of_help
+from devbench.tool.manifest import VIRTUAL_ABI
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from devbench.adb.device import Device
     from devbench.tool.binaries import Binary
 
 _TIMEOUT_S = 20.0
+
+
+def _memory(binary: Binary) -> Path | None:
+    # The virtual device's tool has flags by what the machine can do, not by its bytes.
+    return cache_dir() / f"flags-{binary.sha256[:32]}.json" if binary.abi != VIRTUAL_ABI else None
+
+
+def remembered_flags(binary: Binary) -> frozenset[str] | None:
+    """What a device said of the binary's flags before; `None` where none was asked."""
+    memory = _memory(binary)
+    if memory is not None:
+        with contextlib.suppress(OSError, ValueError, TypeError):
+            return frozenset(str(name) for name in json.loads(memory.read_text("utf-8")))
+    return None
 
 
 def read_flags(device: Device, binary: Binary) -> frozenset[str]:
@@ -24,15 +42,17 @@ def read_flags(device: Device, binary: Binary) -> frozenset[str]:
     Raises:
         DeviceLost and the errors of an unfit device.
     """
-    # The virtual device's tool has flags by what the machine can do, not by its bytes.
-    memory = cache_dir() / f"flags-{binary.sha256[:32]}.json" if binary.abi != "virtual" else None
-    if memory is not None:
-        with contextlib.suppress(OSError, ValueError):
-            return frozenset(str(name) for name in json.loads(memory.read_text("utf-8")))
+    remembered = remembered_flags(binary)
+    if remembered is not None:
+        return remembered
+    memory = _memory(binary)
     remote = Depot(device).ensure(binary.path, sha256=binary.sha256, mode=0o755).remote
-    done = device.shell(
-        f"{shlex.quote(remote)} --help", timeout_s=_TIMEOUT_S, doing=f"asking {binary.name} for its flags"
-    )
+    try:
+        done = device.shell(
+            f"{shlex.quote(remote)} --help", timeout_s=_TIMEOUT_S, doing=f"asking {binary.name} for its flags"
+        )
+    except ShellTimeout:
+        return frozenset()
     flags = flags_of_help((done.stdout + b"\n" + done.stderr).decode("utf-8", "replace"))
     if memory is not None and flags:
         with contextlib.suppress(OSError):

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from devbench.tool.manifest import Offer
 
 _ADD_EPILOG = "Example:\n\n  devbench binaries add bazel-bin/benchmark_model --version 2.20-mine"
+_FLAGS_EPILOG = "Example:\n\n  devbench binaries flags tflite-android-arm64 --device R5CT1234ABC"
 _FETCH_EPILOG = (
     "Examples:\n\n  devbench binaries fetch --abi arm64-v8a\n\n  devbench binaries fetch litert-2.2.0-android-arm64\n\n"
     "  devbench binaries fetch tflite-android-arm64 --repin"
@@ -35,6 +36,7 @@ def register(app: typer.Typer) -> None:
     group.command("list")(list_binaries)
     group.command("fetch", epilog=_FETCH_EPILOG)(fetch)
     group.command("add", epilog=_ADD_EPILOG)(add)
+    group.command("flags", epilog=_FLAGS_EPILOG)(flags)
     group.command("verify")(verify)
     group.command("remove")(remove)
     app.add_typer(group, name="binaries", rich_help_panel="Prepare")
@@ -142,6 +144,43 @@ def add(
 
     binary = add_binary(file, name=name, version=version, flavour=flavour)
     console().print(f"{plain(binary.name)}: {binary.abi}, {binary.tool}, SHA-256 {binary.sha256}", soft_wrap=True)
+
+
+def flags(
+    name: Annotated[str, typer.Argument(autocompletion=_names, help="Name or hash.")],
+    device: Annotated[list[str] | None, typer.Option("--device", "-d", help="Where to ask it, the first time.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List the flags that a binary takes, from its own --help on a device; remembered by its hash."""
+    from devbench.bench.targets import open_targets
+    from devbench.bench.tool_help import read_flags, remembered_flags
+    from devbench.cli.output import console, plain
+    from devbench.device.facts import read_facts
+    from devbench.errors import InputError
+    from devbench.tool.binaries import choose, find
+
+    binary = find(name)
+    known = remembered_flags(binary)
+    if known is None:
+        with open_targets(device or []) as devices:
+            binary = choose(read_facts(devices[0]).abis, name=binary.sha256)
+            known = read_flags(devices[0], binary)
+    if as_json:
+        import json
+
+        typer.echo(json.dumps({"name": binary.name, "sha256": binary.sha256, "flags": sorted(known)}, indent=2))
+        return
+    if not known:
+        raise InputError(
+            f"{binary.name} does not say which flags it takes", hint="nothing is refused before a run then"
+        )
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, header_style="bold", title=plain(binary.name, 80), title_justify="left")
+    table.add_column("flag", no_wrap=True)
+    for flag in sorted(known):
+        table.add_row(plain(f"--{flag}"))
+    console().print(table)
 
 
 def verify(

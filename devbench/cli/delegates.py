@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.tool.case import Delegate
 
+_TIMEOUT_S = 15.0
 _EPILOG = (
     "Examples:\n\n  devbench delegates\n\n  devbench delegates --device R5CT1234ABC\n\n"
     "  devbench delegates --delegates-file mine.toml --json"
@@ -47,23 +48,41 @@ def _verdicts(device: Device, known: dict[str, Delegate]) -> dict[str, list[str]
     from devbench.bench.tool_help import read_flags
     from devbench.device.facts import read_facts
     from devbench.tool.binaries import choose
-    from devbench.tool.delegates import unmet
+    from devbench.tool.delegates import bare, unmet
     from devbench.tool.help import missing_flags
 
     facts = read_facts(device)
     binary = choose(facts.abis)
     flags = read_flags(device, binary)
+    present = _present(device, [path for delegate in known.values() for path in delegate.requires.library])
     reasons = {}
     for name, delegate in known.items():
-        found = unmet(delegate, tool=binary.tool, abi=facts.abis[0] if facts.abis else "", soc=facts.soc, sdk=facts.sdk)
-        missing = missing_flags(delegate, binary.tool, flags)
+        found = unmet(
+            delegate,
+            tool=binary.tool,
+            abi=facts.abis[0] if facts.abis else "",
+            soc=facts.soc,
+            sdk=facts.sdk,
+            present=present,
+        )
+        missing = missing_flags(bare(delegate), binary.tool, flags)
         if missing:
             found.append(f"{binary.name} has no flag {', '.join(missing)}")
-        libraries = delegate.requires.library
-        if libraries and not any(device.stat(path) for path in libraries):
-            found.append(f"the device has none of {', '.join(libraries)}")
         reasons[name] = found
     return reasons
+
+
+def _present(device: Device, paths: list[str]) -> set[str]:
+    """Those of the paths that exist on the device; one round trip, none where there is nothing to ask."""
+    import shlex
+
+    wanted = list(dict.fromkeys(paths))
+    if not wanted:
+        return set()
+    tests = [f"[ -e {shlex.quote(path)} ] && echo {number}" for number, path in enumerate(wanted)]
+    answer = device.shell("\n".join(tests), timeout_s=_TIMEOUT_S, doing="looking for libraries")
+    numbers = {int(word) for word in answer.stdout.split() if word.isdigit()}
+    return {path for number, path in enumerate(wanted) if number in numbers}
 
 
 def _show(known: dict[str, Delegate], reasons: dict[str, list[str]] | None, as_json: bool, serial: str = "") -> None:
@@ -84,11 +103,14 @@ def _show(known: dict[str, Delegate], reasons: dict[str, list[str]] | None, as_j
     table = Table(box=None, pad_edge=False, header_style="bold", title=plain(serial) or None, title_justify="left")
     table.add_column("delegate", no_wrap=True)
     table.add_column("title")
+    table.add_column("expect", no_wrap=True)
     if reasons is not None:
         table.add_column("here", no_wrap=True)
     table.add_column("note" if reasons is None else "why not, or what to know", overflow="fold")
     for name, delegate in known.items():
-        cells = [plain(name) + (" [dim](default)[/dim]" if delegate.default else ""), plain(delegate.title)]
+        form = {"accelerator": "[:ACCELERATOR]", "library": ":PATH.so", "": ""}[delegate.parameter]
+        word = plain(name + form) + (" [dim](default)[/dim]" if delegate.default else "")
+        cells = [word, plain(delegate.title), delegate.expect]
         if reasons is not None:
             cells.append("[red]no[/red]" if reasons[name] else "[green]yes[/green]")
         why = "; ".join(reasons[name]) if reasons is not None else ""

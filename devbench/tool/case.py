@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import Literal
 
 Require = Literal["full", "any"]
+Expect = Literal["full", "partial", ""]
+Cache = Literal["kept", "fresh"]
+Parameter = Literal["accelerator", "library", ""]
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +68,9 @@ class Delegate:
         env: environment of the tool's process. Values of flags and environment may hold {cache}, {files} and {model}.
         note: a sentence for people.
         requires: what the device must have.
+        expect: what it takes of a usual graph, as far as that can be said beforehand.
+        cache: "fresh" where {cache} is emptied before every process, "kept" where the first process fills it.
+        parameter: what may stand behind the name and a colon (`nnapi:google-edgetpu`), for {parameter} in the flags.
         require: "full" fails a job whose graph was only partly taken, "any" accepts a part.
     """
 
@@ -77,6 +85,21 @@ class Delegate:
     env: tuple[tuple[str, str], ...] = ()
     note: str = ""
     requires: Requirements = field(default_factory=Requirements)
+    expect: Expect = ""
+    cache: Cache = "kept"
+    parameter: Parameter = ""
+
+    @property
+    def folder(self) -> str:
+        """A name for its folders on the device; a colon there would split LD_LIBRARY_PATH."""
+        if re.fullmatch(r"[a-z0-9][a-z0-9._+-]*", self.name):
+            return self.name
+        return f"{re.sub(r'[^A-Za-z0-9._+-]', '-', self.name)[-60:]}-{sha256(self.name.encode()).hexdigest()[:8]}"
+
+    @property
+    def uses_cache(self) -> bool:
+        """Whether it keeps something (compiled kernels, packed weights) in a folder of its own."""
+        return any("{cache}" in value for _, value in (*self.flags, *self.litert_flags, *self.env))
 
 
 @dataclass(frozen=True, slots=True)

@@ -72,7 +72,8 @@ def test_the_stock_tool_s_own_help_decides_on_a_bench_phone(bench_phone: BenchPh
     listed = json.loads(devbench("delegates", "-d", bench_phone.serial, "--json").stdout)
     reasons = {row["name"]: row["reasons"] for row in listed["delegates"]}
     assert [name for name, said in reasons.items() if not said] == [
-        "cpu", "xnnpack", "gpu", "gpu-fp32", "gpu-cl", "gpu-gl", "gpu-sustained", "gpu-cached",
+        "cpu", "xnnpack", "gpu", "gpu-fp16", "gpu-fp32", "gpu-cl", "gpu-gl", "gpu-sustained", "gpu-cached",
+        "gpu-serialized-cold",
     ]  # fmt: skip
     assert reasons["nnapi"] == ["tflite-2.14.1-x86_64 has no flag use_nnapi"]
 
@@ -97,3 +98,54 @@ def test_gpu_variants_run_and_a_backend_that_is_not_there_gives_no_number(bench_
     assert [r.failure_kind for r in of["gpu-gl"]] == ["delegate_not_applied"]
     assert [r.failure_kind for r in of["nnapi"]] == ["unknown_flag"]
     assert of["nnapi"][0].latency_avg_us is None
+
+
+@pytest.mark.bench_phone
+def test_a_fresh_cache_makes_every_start_a_cold_one(bench_phone: BenchPhone) -> None:
+    devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1")
+    done = devbench(
+        "run", CNN, "-d", bench_phone.serial, "-D", "gpu-fp16,gpu-cl,gpu-cached,gpu-serialized-cold", *SHORT, "-r", "3"
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    with Store() as store:
+        of = {job.job.delegate: job.repetitions for job in store.run("latest").jobs}
+    assert all(r.status == "ok" for repetitions in of.values() for r in repetitions)
+    warm = [r.init_us for r in of["gpu-cached"] if r.purpose == "latency"][1:]
+    cold = [r.init_us for r in of["gpu-serialized-cold"] if r.purpose == "latency"]
+    assert len(cold) == 3
+    assert max(us or 0 for us in warm) < min(us or 0 for us in cold), "kernels compiled anew each time"
+
+
+def test_a_required_library_is_looked_for_on_the_device(tmp_path: Path, adb_server_port: int) -> None:
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        "[here]\nflags = { num_runs = 1 }\nrequires = { library = ['/no $(x)/l.so', '/'] }\n"
+        "[gone]\nflags = { num_runs = 1 }\nrequires = { library = ['/no $(x)/l.so'] }\n"
+    )
+    listed = json.loads(devbench("delegates", "-d", "virtual", "--delegates-file", mine, "--json").stdout)
+    reasons = {row["name"]: row["reasons"] for row in listed["delegates"]}
+    assert reasons["here"] == []
+    assert reasons["gone"] == ["the device has none of /no $(x)/l.so"]
+
+
+@pytest.mark.bench_phone
+def test_a_binary_s_flags_are_asked_once_and_unknown_ones_refused_before_anything_is_timed(
+    bench_phone: BenchPhone,
+) -> None:
+    devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1")
+    name = "tflite-2.14.1-x86_64"
+    listed = json.loads(devbench("binaries", "flags", name, "-d", bench_phone.serial, "--json").stdout)
+    assert "use_gpu" in listed["flags"] and "use_nnapi" not in listed["flags"]
+    # No device is asked the second time: this one does not exist.
+    assert "--use_gpu" in devbench("binaries", "flags", name, "-d", "nowhere").stdout
+    done = devbench("run", CNN, "-d", bench_phone.serial, "-D", "cpu,nnapi", *SHORT)
+    assert done.returncode == 1
+    with Store() as store:
+        of = {job.job.delegate: job.repetitions for job in store.run("latest").jobs}
+        assert store.read_raw(of["nnapi"][0].raw_path) == b"", "no process of it ran"
+    assert [r.status for r in of["cpu"] if r.purpose == "latency"] == ["ok", "ok"], "other jobs go on"
+    assert [r.failure_kind for r in of["nnapi"]] == ["unknown_flag"]
+    assert "has no --use_nnapi" in (of["nnapi"][0].failure_message or "")
+    done = devbench("run", CNN, "-d", bench_phone.serial, "-D", "cpu", "--tool-flag", "no_such=1", *SHORT)
+    assert done.returncode == 1
+    assert "has no --no_such" in " ".join(done.stdout.split())

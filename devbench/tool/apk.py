@@ -1,0 +1,92 @@
+"""Google's benchmark APK as text: the line that starts it, and its log as the stock tool's own words; knows no device.
+
+The app takes the tool's flags as one text, parted at blanks, and writes what the tool would print to the system's log
+under the tag `tflite`. Form of the log: `logcat -v threadtime` (date, time, process, thread, level, tag, message).
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from devbench.errors import InputError
+
+PACKAGE = "org.tensorflow.lite.benchmark"
+ACTIVITY = f"{PACKAGE}/.BenchmarkModelActivity"
+Ending = Literal["result", "crash", "none"]
+
+_FLAG = re.compile(r"--[A-Za-z][A-Za-z0-9_-]{0,80}=[^\s\x00-\x1f\x7f\"'\\]*")
+_LINE = re.compile(
+    rb"\d\d-\d\d \d\d:\d\d:\d\d\.\d{3,6} +(\d{1,10}) +\d{1,10} ([VDIWEFS]) (\S[^:]{0,80}?|) *: ?(.*)", re.DOTALL
+)
+# The tool puts these before its lines elsewhere; in the log the level stands for them.
+_PREFIX = {b"I": b"INFO: ", b"W": b"WARN: ", b"E": b"ERROR: ", b"F": b"FATAL: "}
+_PREFIXED = re.compile(rb"(?:INFO|WARN|WARNING|ERROR|FATAL): ")
+_RESULT = re.compile(rb"Inference timings in us: .{0,200}Inference \(avg\): \d")
+_SIGNAL = re.compile(rb"Fatal signal (\d{1,3}) \(")
+_DIED = re.compile(rb"Process " + re.escape(PACKAGE.encode()) + rb" \(pid (\d{1,10})\) has died")
+_MOST_BYTES = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class ApkLog:
+    """What the log says of one process of the app.
+
+    Attributes:
+        text: the tool's lines, as the tool prints them elsewhere.
+        ending: "result" where the summary is there, "crash" where the process died without one, else "none".
+        signal: that ended the process, where the log says so.
+    """
+
+    text: bytes
+    ending: Ending
+    signal: int | None = None
+
+
+def start_line(flags: Sequence[str]) -> str:
+    """The device's command line that starts the app afresh with these flags (`--name=value` each).
+
+    Quoted once, for the device's shell, which is who reads it.
+
+    Raises:
+        InputError: a flag holds a blank or a quote, which the app cannot take.
+    """
+    for flag in flags:
+        if not _FLAG.fullmatch(flag):
+            hint = "the APK parts its flags at blanks: measure it from the shell, or use other names"
+            raise InputError(f"the benchmark APK cannot take {flag[:120]!r}", hint=hint)
+    return shlex.join(["am", "start", "-S", "-W", "-n", ACTIVITY, "--es", "args", " ".join(flags)])
+
+
+def read_log(data: bytes, pid: int) -> ApkLog:
+    """The app's own lines of a log (`logcat -v threadtime`), at most 64 MiB of it.
+
+    Args:
+        data: the log from the start of the app on; lines of every process may stand in it.
+        pid: the app's process; what another process says under the tool's tag is not taken.
+    """
+    lines: list[bytes] = []
+    signal: int | None = None
+    died = done = False
+    head = data[:_MOST_BYTES]
+    # A last line without its end may be cut in the middle of a number, and then says nothing about how it ended.
+    for number, raw in enumerate(rows := head.split(b"\n"), 1):
+        whole = number < len(rows)
+        match = _LINE.fullmatch(raw.removesuffix(b"\r"))
+        if match is None:
+            continue
+        of, level, tag, message = match.groups()
+        if tag == b"tflite" and int(of) == pid:
+            prefix = b"" if _PREFIXED.match(message) else _PREFIX.get(level, b"")
+            lines.append(prefix + message + (b"\n" if whole else b""))
+            done = done or (whole and _RESULT.search(message) is not None)
+        elif tag == b"libc" and int(of) == pid and (fatal := _SIGNAL.match(message)):
+            died, signal = True, int(fatal.group(1))
+        elif tag == b"ActivityManager" and (gone := _DIED.match(message)) and int(gone.group(1)) == pid:
+            died = True
+    # The system ends the idle app after its result too: only a signal or a missing result makes that a crash.
+    ending: Ending = "crash" if signal is not None or (died and not done) else "result" if done else "none"
+    return ApkLog(b"".join(lines), ending, signal)
