@@ -73,7 +73,7 @@ def test_the_stock_tool_s_own_help_decides_on_a_bench_phone(bench_phone: BenchPh
     reasons = {row["name"]: row["reasons"] for row in listed["delegates"]}
     assert [name for name, said in reasons.items() if not said] == [
         "cpu", "xnnpack", "gpu", "gpu-fp16", "gpu-fp32", "gpu-cl", "gpu-gl", "gpu-sustained", "gpu-cached",
-        "gpu-serialized-cold",
+        "gpu-cached-cold",
     ]  # fmt: skip
     assert reasons["nnapi"] == ["tflite-2.14.1-x86_64 has no flag use_nnapi"]
 
@@ -104,14 +104,14 @@ def test_gpu_variants_run_and_a_backend_that_is_not_there_gives_no_number(bench_
 def test_a_fresh_cache_makes_every_start_a_cold_one(bench_phone: BenchPhone) -> None:
     devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1")
     done = devbench(
-        "run", CNN, "-d", bench_phone.serial, "-D", "gpu-fp16,gpu-cl,gpu-cached,gpu-serialized-cold", *SHORT, "-r", "3"
+        "run", CNN, "-d", bench_phone.serial, "-D", "gpu-fp16,gpu-cl,gpu-cached,gpu-cached-cold", *SHORT, "-r", "3"
     )
     assert done.returncode == 0, done.stdout + done.stderr
     with Store() as store:
         of = {job.job.delegate: job.repetitions for job in store.run("latest").jobs}
     assert all(r.status == "ok" for repetitions in of.values() for r in repetitions)
     warm = [r.init_us for r in of["gpu-cached"] if r.purpose == "latency"][1:]
-    cold = [r.init_us for r in of["gpu-serialized-cold"] if r.purpose == "latency"]
+    cold = [r.init_us for r in of["gpu-cached-cold"] if r.purpose == "latency"]
     assert len(cold) == 3
     assert max(us or 0 for us in warm) < min(us or 0 for us in cold), "kernels compiled anew each time"
 
