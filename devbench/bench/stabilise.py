@@ -30,7 +30,12 @@ _WATCH_S = 5
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """Shell commands that change something and change it back; `undo` is empty where nothing is left to undo."""
+    """A change of the device.
+
+    Attributes:
+        do: the shell command.
+        undo: shell text that prints what brings back the state it finds; nothing where there is nothing to bring back.
+    """
 
     do: str
     undo: str
@@ -38,15 +43,30 @@ class Step:
 
 
 STEPS: Mapping[str, Step] = {
-    "awake": Step("svc power stayon true", "svc power stayon false", "keep the device awake"),
-    "screen-off": Step("input keyevent 223", "input keyevent 224", "screen off while measuring, on again afterwards"),
-    "screen-on": Step("input keyevent 224", "", "screen on while measuring"),
+    "awake": Step(
+        "svc power stayon true",
+        "_db_v=$(settings get global stay_on_while_plugged_in); case $_db_v in [1-9]|1[0-5]) "
+        "echo settings put global stay_on_while_plugged_in $_db_v;; *) echo svc power stayon false;; esac",
+        "keep the device awake",
+    ),
+    "screen-off": Step(
+        "input keyevent 223",
+        "case $(cmd deviceidle get screen) in false) ;; *) echo input keyevent 224;; esac",
+        "screen off while measuring",
+    ),
+    "screen-on": Step(
+        "input keyevent 224",
+        "case $(cmd deviceidle get screen) in false) echo input keyevent 223;; esac",
+        "screen on while measuring",
+    ),
     "airplane": Step(
-        "cmd connectivity airplane-mode enable", "cmd connectivity airplane-mode disable", "no radio; not over Wi-Fi"
+        "cmd connectivity airplane-mode enable",
+        "case $(settings get global airplane_mode_on) in 1) ;; *) echo cmd connectivity airplane-mode disable;; esac",
+        "no radio; not over Wi-Fi",
     ),
     "performance": Step(
         "cmd power set-fixed-performance-mode-enabled true",
-        "cmd power set-fixed-performance-mode-enabled false",
+        "echo cmd power set-fixed-performance-mode-enabled false",
         "Android's fixed performance mode, where the device has one",
     ),
     "background": Step("am kill-all", "", "end background processes"),
@@ -192,12 +212,10 @@ class Stabiliser:
             return {}
         self._started = True
         undo = shlex.quote(self._undo)
-        back = "\n".join(STEPS[name].undo for name in reversed(wanted.steps) if STEPS[name].undo)
-        lines = [
-            f"printf '%s\\n' {shlex.quote(back)} > {undo} || exit 1",
-            self._remember_clocks(),
-            self.alive(silence_s),
-        ]
+        lines = [f": > {undo} || exit 1"]
+        found = [STEPS[name].undo for name in reversed(wanted.steps) if STEPS[name].undo]
+        lines += [f"{{ {text}\n}} 2>/dev/null >> {undo}" for text in found]
+        lines += [self._remember_clocks(), self.alive(silence_s)]
         lines += [f"setsid sh -c {shlex.quote(self._watch_script())} >/dev/null 2>&1 </dev/null &"]
         lines += [f"{STEPS[name].do} >/dev/null 2>&1; echo {name} $?" for name in wanted.steps]
         lines += self._set_clocks()

@@ -80,6 +80,30 @@ def test_governor_and_clock_are_set_and_come_back_as_they_were(virtual_phone: Vi
     assert settings(tree) == before
 
 
+def test_what_was_so_before_stays_so(virtual_phone: VirtualPhone) -> None:
+    """A device that its owner keeps awake, dark and off the air is left awake, dark and off the air."""
+    tools = virtual_phone.root / "system" / "bin"
+    log = '"$DEVBENCH_VIRTUAL_ROOT/data/local/commands.log"'
+    (tools / "settings").write_text(
+        f'#!/bin/sh\ncase "$1 $3" in "get stay_on_while_plugged_in") echo 3;; "get airplane_mode_on") echo 1;; '
+        f'*) echo "settings $*" >> {log};; esac\n'
+    )
+    (tools / "cmd").write_text(
+        f'#!/bin/sh\n[ "$1 $2" = "deviceidle get" ] && {{ echo false; exit; }}\necho "cmd $*" >> {log}\n'
+    )
+    (virtual_phone.root / "data/local/tmp/d/run").mkdir(parents=True)
+    device = AdbServer().device(virtual_phone.address)
+    stabiliser = Stabiliser(device, "/data/local/tmp/d", Stabilising(("awake", "screen-off", "airplane")))
+    stabiliser.start(60)
+    stabiliser.stop()
+    assert asked(virtual_phone) == [
+        "svc power stayon true",
+        "input keyevent 223",
+        "cmd connectivity airplane-mode enable",
+        "settings put global stay_on_while_plugged_in 3",
+    ]
+
+
 def test_clocks_that_cannot_be_set_are_recorded_as_such(virtual_phone: VirtualPhone, tmp_path: Path) -> None:
     device = AdbServer().device(virtual_phone.address)
     (virtual_phone.root / "data/local/tmp/d/run").mkdir(parents=True)
