@@ -11,6 +11,8 @@ from devbench.analysis.stats import estimate
 from devbench.bench.events import CoolingDown
 from devbench.bench.plan import Limits
 from devbench.device.conditions import read_conditions
+from devbench.device.limits import ThermalLimits, over_limits
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -42,9 +44,13 @@ def needs_more(limits: Limits, *, done: int, retried: int, valid_us: Sequence[fl
 
 
 def cool_down(
-    device: Device, deadline_s: float, stop: threading.Event, tell: Callable[[CoolingDown], None]
+    device: Device,
+    limits: ThermalLimits,
+    deadline_s: float,
+    stop: threading.Event,
+    tell: Callable[[CoolingDown], None],
 ) -> Conditions:
-    """Wait while the device says that it throttles, until the deadline or `stop`; gives the last conditions.
+    """Wait while the device is over its limits, until the deadline or `stop`; gives the last conditions.
 
     Raises:
         DeviceLost, ShellTimeout: the device does not answer any more.
@@ -53,8 +59,9 @@ def cool_down(
     while True:
         now = read_conditions(device)
         left_s = end - time.monotonic()
-        if not now.throttled or left_s <= 0 or stop.is_set():
+        over = over_limits(now, limits)
+        if not over or left_s <= 0 or stop.is_set():
             return now
-        heat = f", {now.hottest_c:.1f} °C" if now.hottest_c is not None else ""
-        tell(CoolingDown(device.serial, f"thermal status {now.thermal_status_name}{heat}", left_s))
+        heat = f" (hottest {now.hottest_c:.1f} °C)" if now.hottest_c is not None else ""
+        tell(CoolingDown(device.serial, clean(", ".join(over)) + heat, left_s))
         stop.wait(min(_COOL_POLL_S, left_s))

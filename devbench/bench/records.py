@@ -11,8 +11,10 @@ from devbench.analysis.operators import delegate_share
 from devbench.analysis.verdict import Around, Verdict
 from devbench.bench.plan import Case
 from devbench.bench.script import ScriptOutput
+from devbench.device.cores import cluster_masks
 from devbench.device.facts import DeviceFacts
 from devbench.device.facts import to_json as facts_to_json
+from devbench.device.limits import to_json as limits_to_json
 from devbench.device.profiles import DeviceProfile
 from devbench.results.records import (
     BinaryRecord,
@@ -58,7 +60,14 @@ def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
         title=facts.title,
         virtual=facts.virtual or profile.virtual,
         profile=profile.name,
-        facts={**facts_to_json(facts), "notes": list(profile.notes)},
+        facts={
+            **facts_to_json(facts),
+            "notes": list(profile.notes),
+            "quirks": list(profile.quirks),
+            "masks": {**cluster_masks(facts.cpus), **profile.masks},
+            "limits": limits_to_json(profile.limits),
+            "sensors": [pattern.pattern for pattern in profile.sensors],
+        },
     )
 
 

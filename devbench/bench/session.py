@@ -17,7 +17,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.analysis.verdict import Fitness, judge
+from devbench.analysis.verdict import Around, Fitness, judge
 from devbench.bench import occupancy
 from devbench.bench.command import Commands
 from devbench.bench.enough import cool_down, needs_more
@@ -28,9 +28,10 @@ from devbench.bench.process import Processes, ProcessSpec
 from devbench.bench.records import Ran, device_record, job_record, refused_record, repetition_record
 from devbench.bench.stabilise import Stabiliser
 from devbench.bench.tool_help import read_flags
-from devbench.device import conditions as device_conditions
+from devbench.device.conditions import from_json, to_json
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
+from devbench.device.limits import ThermalLimits, over_limits
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.hashing import sha256_of
 from devbench.tool.binaries import Binary, choose
@@ -113,6 +114,7 @@ class DeviceSession:
         self._stabiliser = Stabiliser(device, DEPOT_ROOT, plan.stabilising)
         self._steadied: Mapping[str, bool] = {}
         self._mask = ""
+        self._limits = ThermalLimits()
         self._work: list[_Work] = []
         self._processes = Processes(device, store, run_id, incoming, _WORK_DIR, self._pid_file, self._owner)
 
@@ -140,8 +142,11 @@ class DeviceSession:
 
     def _prepare(self) -> None:
         facts = read_facts(self._device)
-        record = device_record(facts, match_profile(facts, self._profiles))
-        self._processes.fitness = Fitness(cpu_count=facts.cpu_count)
+        profile = match_profile(facts, self._profiles)
+        record = device_record(facts, profile)
+        self._limits = profile.limits
+        status = profile.limits.thermal_status
+        self._processes.fitness = Fitness(cpu_count=facts.cpu_count, thermal_status=status)
         binary = choose(facts.abis, name=self._plan.binary_name)
         assert binary.path is not None  # choose gives installed binaries only
         left_changes = occupancy.enter(
@@ -154,7 +159,7 @@ class DeviceSession:
         depot = Depot(self._device, root=DEPOT_ROOT)
         binary_sha256 = sha256_of(binary.path)
         remote = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
-        self._mask = self._plan.stabilising.mask({})
+        self._mask = self._plan.stabilising.mask(record.facts["masks"])
         # A virtual device's file cache is that of this machine and everybody on it.
         can_drop = bool(facts.root) and not record.virtual
         self._commands = Commands(
@@ -341,13 +346,19 @@ class DeviceSession:
             expected = self._expected[case.model.sha256]
             is_cpu = not case.delegate.reported_as
             outputs, failure = self._outputs.judge(case.model, expected, out, is_cpu=is_cpu)
-        verdict = judge(ran.around, self._processes.fitness)
+        verdict = judge(ran.around, self._processes.fitness, over_limits=self._over_limits(ran.around))
         return repetition_record(work.job, case, index, purpose, ran, measured, failure, verdict, outputs)
 
+    def _over_limits(self, around: Around) -> list[str]:
+        """Limits that were passed before or after a process, in words; the thermal status has words of its own."""
+        read = [from_json(sample) for sample in (around.before, around.after) if sample is not None]
+        found = [words for one in read for words in over_limits(replace(one, thermal_status=None), self._limits)]
+        return list(dict.fromkeys(found))
+
     def _cool_down(self) -> None:
-        """Wait for a device that throttles, for a while; what it then measures is marked suspect."""
+        """Wait for a device that is over its limits, for a while; what it then measures is marked suspect."""
         last = self._processes.last_conditions
         deadline_s = self._plan.limits.cool_down_s
-        if last is not None and last[1].get("thermal_status") and deadline_s > 0:
-            now = cool_down(self._device, deadline_s, self._stop, self._tell)
-            self._processes.last_conditions = (time.monotonic(), device_conditions.to_json(now))
+        if deadline_s > 0 and (last is None or over_limits(from_json(last[1]), self._limits)):
+            now = cool_down(self._device, self._limits, deadline_s, self._stop, self._tell)
+            self._processes.last_conditions = (time.monotonic(), to_json(now))

@@ -47,11 +47,13 @@ def _verdicts(device: Device, known: dict[str, Delegate]) -> dict[str, list[str]
     """Why each delegate cannot run on the device; empty where nothing speaks against it."""
     from devbench.bench.tool_help import read_flags
     from devbench.device.facts import read_facts
+    from devbench.device.profiles import load_profiles, match_profile
     from devbench.tool.binaries import choose
     from devbench.tool.delegates import bare, unmet
     from devbench.tool.help import missing_flags
 
     facts = read_facts(device)
+    profile = match_profile(facts, load_profiles())
     binary = choose(facts.abis)
     flags = read_flags(device, binary)
     present = _present(device, [path for delegate in known.values() for path in delegate.requires.library])
@@ -64,6 +66,7 @@ def _verdicts(device: Device, known: dict[str, Delegate]) -> dict[str, list[str]
             soc=facts.soc,
             sdk=facts.sdk,
             present=present,
+            known_failures=profile.fails,
         )
         missing = missing_flags(bare(delegate), binary.tool, flags)
         if missing:

@@ -6,7 +6,7 @@ the Linux kernel's arch/arm64/include/asm/cputype.h. Qualcomm's newer Kryo cores
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 _NAMES = {
@@ -87,3 +87,19 @@ def clusters(cores: Mapping[int, Core]) -> tuple[Cluster, ...]:
         kinds.setdefault(cores[cpu], []).append(cpu)
     found = [Cluster(tuple(cpus), core) for core, cpus in kinds.items()]
     return tuple(sorted(found, key=lambda cluster: (cluster.core.max_khz or 0, cluster.cpus), reverse=True))
+
+
+def cluster_masks(found: Sequence[Cluster]) -> dict[str, str]:
+    """Masks of CPUs for `taskset` by the names that people use, from clusters as `clusters` gives them, fastest first.
+
+    `big` is the fastest cluster, `little` the slowest, `mid` what lies between, `fast` all but the slowest. Empty where
+    the CPUs are all alike.
+    """
+    if len(found) < 2:
+        return {}
+    named = {"big": found[:1], "little": found[-1:], "fast": found[:-1], "mid": found[1:-1]}
+    return {name: _mask(part) for name, part in named.items() if part}
+
+
+def _mask(part: Sequence[Cluster]) -> str:
+    return format(sum(1 << cpu for cluster in part for cpu in cluster.cpus), "x")

@@ -1,10 +1,10 @@
-"""Limits of a device's conditions: whether it is cool enough to measure, and the sensors that tell."""
+"""Limits of a device's conditions: whether it is cool enough to measure; knows no connection."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from devbench.device.conditions import Conditions
 
@@ -24,6 +24,15 @@ class ThermalLimits:
     sensors_c: tuple[tuple[re.Pattern[str], float], ...] = ()
 
 
+def to_json(limits: ThermalLimits) -> dict[str, Any]:
+    """A JSON-ready mapping with the field names as keys; sensors by the text of their pattern."""
+    return {
+        "thermal_status": limits.thermal_status,
+        "battery_c": limits.battery_c,
+        "sensors_c": {pattern.pattern: degrees for pattern, degrees in limits.sensors_c},
+    }
+
+
 def over_limits(conditions: Conditions, limits: ThermalLimits) -> tuple[str, ...]:
     """What is over its limit, in words; empty where the device is fit. An unknown reading is not held against it."""
     over: list[str] = []
@@ -38,14 +47,3 @@ def over_limits(conditions: Conditions, limits: ThermalLimits) -> tuple[str, ...
         if most is not None and degrees > most:
             over.append(f"{name} {degrees:.1f} °C above {most:g} °C")
     return tuple(over)
-
-
-def telling_sensors(conditions: Conditions, sensors: Sequence[re.Pattern[str]]) -> Mapping[str, float]:
-    """The temperatures in °C of the sensors that any pattern finds; all of them where no pattern is given."""
-    if not sensors:
-        return dict(conditions.temperatures_c)
-    return {
-        name: degrees
-        for name, degrees in conditions.temperatures_c.items()
-        if any(pattern.search(name) for pattern in sensors)
-    }

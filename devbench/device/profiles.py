@@ -7,6 +7,7 @@ devices that it is for by patterns on their facts; knows no connection, no model
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,13 +15,21 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from devbench.device.cores import cluster_masks
 from devbench.device.facts import READ_PROPERTIES, DeviceFacts
+from devbench.device.limits import ThermalLimits
 from devbench.errors import InputError
 from devbench.paths import data_dir, shipped
 from devbench.tomlfile import read_toml
 
 _FACTS = ("manufacturer", "model", "device", "soc_manufacturer", "soc_model", "board", "android", "fingerprint", "key")
-_KEYS = {"name", "title", "virtual", "match", "soc", "gpu", "clusters", "notes", "sources"}
+_KEYS = (
+    "name", "title", "virtual", "match", "soc", "gpu", "clusters", "masks", "limits", "sensors", "fails", "quirks",
+    "notes", "sources",
+)  # fmt: skip
+_LIMIT_KEYS = ("thermal_status", "battery_c", "sensors")
+_MASK = re.compile(r"[0-9a-f]{1,32}", re.IGNORECASE)
+_MASK_NAME = re.compile(r"[a-z][a-z0-9_+-]{0,30}")
 _CLUSTER_KEYS = {"core", "count"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
@@ -44,8 +53,13 @@ class DeviceProfile:
         virtual: the device is not a phone; its numbers are marked wherever they are shown.
         soc, gpu: names that people know, such as `Snapdragon 8 Gen 2 for Galaxy`; may be empty.
         clusters: fastest first; may be empty.
+        masks: CPUs by name, hexadecimal as `taskset` takes them; beside those that follow from the live clusters.
+        limits: the highest readings at which it may measure.
+        sensors: patterns of the temperature sensors that mean something; empty for all.
+        fails: delegates that are known to fail there, each with the reason.
+        quirks: what differs from other devices, a sentence each.
         notes: what a reader of its numbers should know, a sentence each.
-        sources: where soc, gpu and clusters are from.
+        sources: where soc, gpu, clusters, masks and known failures are from.
         origin: the file.
     """
 
@@ -56,6 +70,11 @@ class DeviceProfile:
     soc: str = ""
     gpu: str = ""
     clusters: tuple[ProfileCluster, ...] = ()
+    masks: Mapping[str, str] = field(default_factory=dict)
+    limits: ThermalLimits = field(default_factory=ThermalLimits)
+    sensors: tuple[re.Pattern[str], ...] = ()
+    fails: Mapping[str, str] = field(default_factory=dict)
+    quirks: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     sources: tuple[str, ...] = ()
     origin: Path = Path()
@@ -126,7 +145,25 @@ def draft(facts: DeviceFacts) -> str:
     lines += [f"{name} = {text(re.escape(value))}" for name, value in wanted if value]
     for cluster in facts.cpus:
         lines += ["", "[[clusters]]", f"core = {text(cluster.core.name or 'unknown')}", f"count = {len(cluster.cpus)}"]
-    return "\n".join(lines) + "\n"
+    masks = cluster_masks(facts.cpus)
+    if masks:
+        lines += ["", "[masks]", *(f"{name} = {text(mask)}" for name, mask in masks.items())]
+    return "\n".join([*lines, *_DRAFT_HINTS]) + "\n"
+
+
+_DRAFT_HINTS = (
+    "",
+    "# Further keys, all of them optional (docs/devices.md); those without a table stand above [match].",
+    '# sensors = ["skin", "cpu"]           # which temperatures mean something',
+    '# quirks = ["…"]                      # what differs from other devices',
+    "# [limits]",
+    "# thermal_status = 0                  # the highest at which it may measure",
+    "# battery_c = 42",
+    "# [limits.sensors]",
+    "# skin = 41                           # a pattern of the sensor's name, and degrees",
+    "# [fails]",
+    '# nnapi = "…"                         # a delegate that is known to fail, and why',
+)
 
 
 def _fits(profile: DeviceProfile, facts: DeviceFacts) -> bool:
@@ -147,7 +184,9 @@ class _Reader:
     def profile(self) -> DeviceProfile:
         for key in self._values:
             if key not in _KEYS:
-                raise self._wrong(key, "is not a key of a profile", f"keys are {', '.join(sorted(_KEYS))}")
+                near = difflib.get_close_matches(key, _KEYS, n=1)
+                hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(sorted(_KEYS))}"
+                raise self._wrong(key, "is not a key of a profile", hint)
         name = self._text("name", self._path.stem)
         if not _NAME.fullmatch(name) or name != self._path.stem:
             raise self._wrong("name", f"is {name!r}", "use the file's name without .toml: small letters, digits, . _ -")
@@ -162,6 +201,11 @@ class _Reader:
             soc=self._text("soc"),
             gpu=self._text("gpu"),
             clusters=self._clusters(),
+            masks=self._masks(),
+            limits=self._limits(),
+            sensors=tuple(self._pattern("sensors", text) for text in self._texts("sensors")),
+            fails=self._named_texts("fails", 'nnapi = "crashes on …"'),
+            quirks=self._texts("quirks"),
             notes=self._texts("notes"),
             sources=self._texts("sources"),
             origin=self._path,
@@ -179,11 +223,51 @@ class _Reader:
                 )
             if not isinstance(text, str):
                 raise self._wrong(f"match.{key}", "is not a text")
-            try:
-                patterns[key] = re.compile(text, re.IGNORECASE)
-            except (re.error, ValueError, RecursionError, OverflowError) as error:
-                raise self._wrong(f"match.{key}", f"is not a regular expression: {error}") from None
+            patterns[key] = self._pattern(f"match.{key}", text)
         return patterns
+
+    def _pattern(self, key: str, text: str) -> re.Pattern[str]:
+        try:
+            return re.compile(text, re.IGNORECASE)
+        except (re.error, ValueError, RecursionError, OverflowError) as error:
+            raise self._wrong(key, f"is not a regular expression: {error}") from None
+
+    def _named_texts(self, key: str, example: str) -> dict[str, str]:
+        table = self._values.get(key, {})
+        if not isinstance(table, dict) or not all(isinstance(text, str) for text in table.values()):
+            raise self._wrong(key, "is not a table of texts", f"[{key}], then lines such as {example}")
+        return table
+
+    def _masks(self) -> dict[str, str]:
+        masks = self._named_texts("masks", 'big = "80"')
+        for name, mask in masks.items():
+            if not _MASK_NAME.fullmatch(name) or not _MASK.fullmatch(mask) or not int(mask, 16):
+                raise self._wrong(f"masks.{name}", f"is {mask!r}", 'a name, and CPUs in hexadecimal, as big = "80"')
+        return {name: mask.lower() for name, mask in masks.items()}
+
+    def _limits(self) -> ThermalLimits:
+        table = self._values.get("limits", {})
+        if not isinstance(table, dict) or not set(table) <= set(_LIMIT_KEYS):
+            raise self._wrong("limits", f"is not a table of {', '.join(_LIMIT_KEYS)}")
+        status = table.get("thermal_status", 0)
+        if not isinstance(status, int) or isinstance(status, bool) or not 0 <= status <= 6:
+            raise self._wrong("limits.thermal_status", "is not a whole number from 0 to 6")
+        sensors = table.get("sensors", {})
+        if not isinstance(sensors, dict):
+            raise self._wrong("limits.sensors", "is not a table", "[limits.sensors], then lines such as skin = 41")
+        return ThermalLimits(
+            thermal_status=status,
+            battery_c=self._degrees("limits.battery_c", table["battery_c"]) if "battery_c" in table else None,
+            sensors_c=tuple(
+                (self._pattern(f"limits.sensors.{name}", name), self._degrees(f"limits.sensors.{name}", value))
+                for name, value in sensors.items()
+            ),
+        )
+
+    def _degrees(self, key: str, value: Any) -> float:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 200:
+            raise self._wrong(key, "is not a temperature in °C")
+        return float(value)
 
     def _clusters(self) -> tuple[ProfileCluster, ...]:
         rows = self._values.get("clusters", [])

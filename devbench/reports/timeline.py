@@ -126,8 +126,8 @@ def _timeline(jobs: Sequence[JobReport], started_utc: datetime) -> Timeline:
         for job in jobs
         for p in job.processes
     ]  # fmt: skip
-    temperatures, sensors = _temperatures(samples)
     device = jobs[0].job.device
+    temperatures, sensors = _temperatures(samples, device.facts.get("sensors") or ())
     return Timeline(
         device=device,
         dots=tuple(sorted(dots, key=lambda dot: dot.start_s)),
@@ -224,11 +224,18 @@ def _thin(line: Line) -> Line:
 # -- heat -----------------------------------------------------------------------------------------------------------
 
 
-def _temperatures(samples: Sequence[_Sample]) -> tuple[tuple[Line, ...], int]:
-    """The telling sensors, hottest first, and how many there are; numbered ones (CPU0, CPU1, …) are one line."""
+def _temperatures(samples: Sequence[_Sample], telling: Sequence[str]) -> tuple[tuple[Line, ...], int]:
+    """The telling sensors, hottest first, and how many there are; numbered ones (CPU0, CPU1, …) are one line.
+
+    Args:
+        telling: patterns of the sensors that mean something on this device; empty where its profile names none.
+    """
+    patterns = [re.compile(text, re.IGNORECASE) for text in telling]
     names: dict[str, dict[str, None]] = {}
     for sample in samples:
         for name in degrees(sample.conditions):
+            if patterns and not any(pattern.search(name) for pattern in patterns):
+                continue
             names.setdefault(_NUMBERED.sub("", name) or name, {})[name] = None
     lines = []
     for kind, those in names.items():

@@ -37,7 +37,11 @@ thermalservice)
   # What a test writes there while the device runs counts for more than what it was told at its start.
   status=$DEVBENCH_VIRTUAL_THERMAL
   [ -f "$DEVBENCH_VIRTUAL_ROOT/data/local/thermal" ] && read -r status < "$DEVBENCH_VIRTUAL_ROOT/data/local/thermal"
-  [ -n "$status" ] && echo "Thermal Status: $status"; true;;
+  [ -n "$status" ] && echo "Thermal Status: $status"
+  # A skin temperature only where a test writes one.
+  [ -f "$DEVBENCH_VIRTUAL_ROOT/data/local/skin" ] && read -r skin < "$DEVBENCH_VIRTUAL_ROOT/data/local/skin" &&
+    echo "Current temperatures from HAL:" && echo "  Temperature{mValue=$skin, mType=3, mName=skin, mStatus=0}"
+  true;;
 *) echo "Can't find service: $1";;
 esac
 """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from devbench.device.conditions import Conditions
-from devbench.device.limits import ThermalLimits, over_limits, telling_sensors
+from devbench.device.limits import ThermalLimits, over_limits
 from tests.device.test_conditions import NOW
 
 WARM = Conditions(NOW, battery_temperature_c=45.5, thermal_status=2, temperatures_c={"skin": 44.1, "CPU0": 70.0})
@@ -27,8 +27,3 @@ def test_a_reading_at_its_limit_is_fit() -> None:
 
 def test_unknown_readings_are_not_held_against_a_device() -> None:
     assert over_limits(Conditions(NOW), ThermalLimits(0, 20, ((SKIN, 20),))) == ()
-
-
-def test_telling_sensors_are_those_found_or_all() -> None:
-    assert telling_sensors(WARM, (SKIN,)) == {"skin": 44.1}
-    assert telling_sensors(WARM, ()) == {"skin": 44.1, "CPU0": 70.0}

@@ -9,7 +9,7 @@ import pytest
 from devbench.adb.server import DeviceEntry
 from devbench.device.facts import DeviceFacts
 from devbench.device.overview import advice, to_json
-from devbench.device.profiles import load_profiles, match_profile, read_profile
+from devbench.device.profiles import DeviceProfile, load_profiles, match_profile, read_profile
 from devbench.errors import InputError
 from devbench.paths import data_dir, shipped
 
@@ -76,6 +76,17 @@ def test_a_user_s_profile_replaces_and_adds() -> None:
         ("[[clusters]]\ncore = 'A55'", "core and count"),
         ("[[clusters]]\ncore = 'A55'\ncount = 0", "whole number"),
         ("name = 'other'", "name is 'other'"),
+        ("[masks]\nbig = 80", "masks is not a table of texts"),
+        ("[masks]\nbig = '0'", "masks.big is '0'"),
+        ("[masks]\n'big cores' = '80'", "masks.big cores"),
+        ("[limits]\nthermal_status = 7", "limits.thermal_status is not"),
+        ("[limits]\nbattery = 42", "limits is not a table of thermal_status, battery_c, sensors"),
+        ("[limits]\nbattery_c = 'hot'", "limits.battery_c is not a temperature"),
+        ("[limits.sensors]\n'(' = 41", "limits.sensors.( is not a regular expression"),
+        ("[limits.sensors]\nskin = -1", "limits.sensors.skin is not a temperature"),
+        ("sensors = ['(']", "sensors is not a regular expression"),
+        ("[fails]\nnnapi = 1", "fails is not a table of texts"),
+        ("quirks = 'odd'", "quirks is not a list of texts"),
     ],
 )
 def test_a_bad_profile_names_file_and_key(tmp_path: Path, text: str, words: str) -> None:
@@ -85,6 +96,36 @@ def test_a_bad_profile_names_file_and_key(tmp_path: Path, text: str, words: str)
         read_profile(path)
     assert words in caught.value.what
     assert str(path) in caught.value.what
+
+
+def test_a_key_that_was_meant_is_named(tmp_path: Path) -> None:
+    (tmp_path / "mine.toml").write_text("[mask]\nbig = '80'")
+    with pytest.raises(InputError) as caught:
+        read_profile(tmp_path / "mine.toml")
+    assert caught.value.hint == "did you mean masks?"
+
+
+def test_the_documented_profile_is_one_and_says_what_a_device_cannot(tmp_path: Path) -> None:
+    docs = (shipped("device_profiles").parent / "docs" / "devices.md").read_text("utf-8")
+    example = next(part for part in docs.split("```toml\n")[1:] if part.startswith("title"))
+    (tmp_path / "mine.toml").write_text(example.split("```")[0], "utf-8")
+    profile = read_profile(tmp_path / "mine.toml")
+    assert profile.masks == {"big": "100", "little": "f"}
+    assert (profile.limits.thermal_status, profile.limits.battery_c) == (0, 42.0)
+    assert [(pattern.pattern, degrees) for pattern, degrees in profile.limits.sensors_c] == [("skin", 41.0)]
+    assert [pattern.pattern for pattern in profile.sensors] == ["skin", "cpu", "gpu"]
+    assert profile.fails == {"nnapi": "crashes with …"}
+    assert profile.quirks
+
+
+@pytest.mark.parametrize("profile", [p for p in load_profiles() if p.masks], ids=lambda profile: profile.name)
+def test_masks_of_shipped_profiles_are_the_clusters_and_nothing_else(profile: DeviceProfile) -> None:
+    masks = {name: int(mask, 16) for name, mask in profile.masks.items()}
+    whole = (1 << sum(cluster.count for cluster in profile.clusters)) - 1
+    assert masks["little"] | masks["mid"] | masks["big"] == whole
+    assert masks["fast"] == whole & ~masks["little"]
+    assert masks["big"].bit_count() == profile.clusters[0].count
+    assert masks["little"].bit_count() == profile.clusters[-1].count
 
 
 def test_shipped_profiles_can_be_found() -> None:
@@ -130,6 +171,21 @@ def test_a_draft_of_a_device_is_a_profile_that_matches_it(tmp_path: Path) -> Non
     assert match_profile(odd, [profile]).name == "mine"
     assert match_profile(facts(manufacturer='Ev"il\\Co', model="X (5G)"), [profile]).name == "generic-phone"
     assert [(cluster.core, cluster.count) for cluster in profile.clusters] == [("Cortex-A510", 2)]
+    assert profile.masks == {}, "CPUs that are all alike need no names"
+
+
+def test_a_draft_names_the_cpus_that_the_device_shows(tmp_path: Path) -> None:
+    from devbench.device.cores import Cluster, Core
+    from devbench.device.profiles import draft
+
+    clusters = (
+        Cluster((7,), Core(0x41, 0xD4E)),
+        Cluster((3, 4, 5, 6), Core(0x41, 0xD4D)),
+        Cluster((0, 1, 2), Core(0x41, 0xD46)),
+    )
+    path = tmp_path / "mine.toml"
+    path.write_text(draft(facts(model="X", cpus=clusters)), "utf-8")
+    assert read_profile(path).masks == {"big": "80", "little": "7", "fast": "f8", "mid": "78"}
 
 
 def test_a_draft_is_printed_or_written_and_overwrites_nothing(tmp_path: Path, adb_server_port: int) -> None:

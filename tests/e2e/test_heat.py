@@ -4,9 +4,14 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
+import pytest
+
+from devbench.paths import data_dir
 from devbench.results.store import Store
+from devbench.virtual.phone import VirtualPhone
 from tests.conftest import DATA
 
 MODEL = DATA / "tiny_groupnorm.tflite"
@@ -58,6 +63,52 @@ def test_a_device_that_stays_hot_is_measured_and_marked(tmp_path: Path, adb_serv
     assert "3 of 3 repetitions suspect, all of them" in done.stdout
     with Store() as store:
         assert {r.verdict for r in store.run("latest").jobs[0].repetitions} == {"suspect"}
+
+
+@pytest.fixture
+def skin_limit() -> None:
+    """A profile of the user's own that says how warm a virtual device may be."""
+    folder = data_dir() / "device_profiles"
+    folder.mkdir()
+    (folder / "warm.toml").write_text(
+        'title = "Rig"\nvirtual = true\n[match]\n"ro.devbench.virtual" = "1"\n[limits.sensors]\nskin = 41\n'
+    )
+
+
+def short_run(phone: VirtualPhone, *words: object) -> subprocess.CompletedProcess[str]:
+    return devbench(
+        "run", MODEL, "-d", phone.address, "-D", "cpu", "-r", "2", "--no-profile", "--no-report", "--num-runs", "3",
+        "--min-secs", "0", "--warmup-min-secs", "0", "--suspect-retries", "1", *words,
+    )  # fmt: skip
+
+
+def test_a_device_over_its_profile_s_limit_is_waited_for(virtual_phone: VirtualPhone, skin_limit: None) -> None:
+    skin = virtual_phone.root / "data/local/skin"
+    skin.write_text("44.5\n")
+    cooling = threading.Timer(4, skin.write_text, ["38.0\n"])
+    cooling.start()
+    done = short_run(virtual_phone, "--cool-down", "60")
+    cooling.join()
+    assert done.returncode == 0, done.stderr
+    assert "cooling down: skin 44.5 °C above 41 °C" in done.stderr
+    with Store() as store:
+        job = store.run("latest").jobs[0]
+    assert [r.verdict for r in job.repetitions] == ["valid", "valid"], "not one process ran while it was hot"
+    assert job.job.device.facts["limits"]["sensors_c"] == {"skin": 41.0}
+    assert (job.repetitions[0].conditions_before or {})["temperatures_c"] == {"skin": 38.0}
+
+
+def test_a_device_that_stays_over_a_limit_is_suspect_for_that_reason(
+    virtual_phone: VirtualPhone, skin_limit: None
+) -> None:
+    (virtual_phone.root / "data/local/skin").write_text("44.5\n")
+    done = short_run(virtual_phone, "--cool-down", "0")
+    assert done.returncode == 0, done.stderr
+    assert "3 of 3" in done.stdout
+    assert "skin 44.5 °C above 41 °C" in done.stdout
+    with Store() as store:
+        reasons = [r.verdict_reasons for r in store.run("latest").jobs[0].repetitions]
+    assert reasons == [("skin 44.5 °C above 41 °C",)] * 3
 
 
 def test_a_precision_adds_processes_until_it_is_reached(tmp_path: Path, adb_server_port: int) -> None:
