@@ -84,6 +84,9 @@ class NoApk(EnvironmentProblem):
     """There is no benchmark APK here that the device can install."""
 
     def __init__(self, abis: Sequence[str]) -> None:
+        if VIRTUAL_ABI in abis:
+            super().__init__("a virtual device runs no apps", hint="measure on it with --via shell")
+            return
         names = ", ".join(abis) or "an unknown ABI"
         offered = next((offer.name for offer in offers() if offer.flavour == APK and offer.abi in abis), "")
         fetch = f"`devbench binaries fetch {offered}`, or " if offered else ""
@@ -91,7 +94,6 @@ class NoApk(EnvironmentProblem):
             f"no benchmark APK for {names} on this machine",
             hint=f"{fetch}`devbench binaries add FILE.apk` for one you have; or measure with --via shell",
         )
-        self.abis = tuple(abis)
 
 
 def installed() -> list[Binary]:
