@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbench.bench import apk
 from devbench.errors import InputError
 from devbench.tool.case import ToolCase
 from devbench.tool.flags import build_argv, placed
@@ -40,6 +41,8 @@ class Command:
         prelude: shell text that runs before it; prints DROPPED where the file cache was emptied and CACHED where the
             delegate's cache holds something.
         has_cache: whether the delegate keeps compiled kernels or packed weights between processes.
+        shell: shell text that is run instead of the words, for the tool as an app.
+        stop: shell text that ends what goes on after the process was killed.
     """
 
     argv: tuple[str, ...]
@@ -47,6 +50,8 @@ class Command:
     out: str = ""
     prelude: str = ""
     has_cache: bool = False
+    shell: str = ""
+    stop: str = ""
 
 
 class Commands:
@@ -55,7 +60,7 @@ class Commands:
     Args:
         device, depot: where files go.
         root: the folder of everything on the device.
-        binary: the tool; `binary_path` is where it lies there.
+        binary: the tool; `binary_path` is where it lies there, or the name of the app's activity.
         cpu_mask: CPUs that the tool may use, hexadecimal as `taskset` takes it; empty for all.
         can_drop: whether the device's file cache may be emptied for a cold start, which takes root.
     """
@@ -128,7 +133,11 @@ class Commands:
         if self._cpu_mask:
             argv = ("taskset", self._cpu_mask, *argv)
         prelude = self._prelude(case, purpose, places["cache"])
-        return Command(argv, tuple(placed(case.delegate.env, places)), out, prelude, case.delegate.uses_cache)
+        command = Command(argv, tuple(placed(case.delegate.env, places)), out, prelude, case.delegate.uses_cache)
+        if not self._binary.is_apk:
+            return command
+        folders = [self._root, f"{self._root}/sha256"]
+        return replace(command, shell=apk.build_shell(argv[1:], graph, folders), stop=apk.STOP)
 
     def _prelude(self, case: Case, purpose: Purpose, cache: str) -> str:
         folder = shlex.quote(cache)

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from devbench.bench.outputs import OutputCheck
 from devbench.bench.stabilise import Stabilising
 from devbench.models.tflite_file import ModelFile
+from devbench.tool.binaries import Via
 from devbench.tool.case import Delegate, Require, ToolOptions
 
 
@@ -61,13 +62,17 @@ class Limits:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All cases of a run and how to run them; each device runs every case."""
+    """All cases of a run and how to run them; each device runs every case.
+
+    `via` says what runs the tool: the device's shell, or the tool is an app (`bench/apk.py`).
+    """
 
     cases: tuple[Case, ...]
     limits: Limits = field(default_factory=Limits)
     binary_name: str | None = None
     output_check: OutputCheck | None = None
     stabilising: Stabilising = field(default_factory=Stabilising)
+    via: Via = "shell"
 
 
 def make_cases(

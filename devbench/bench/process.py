@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench.adb.errors import DeviceLost, ShellTimeout
 from devbench.analysis.verdict import Around, Fitness
+from devbench.bench import apk
 from devbench.bench.command import CACHED, DROPPED, Command
 from devbench.bench.records import Ran
 from devbench.bench.script import build_script, split_output
@@ -73,7 +74,7 @@ class Processes:
         marker = f"@@{secrets.token_hex(8)}"
         before = self._fresh_conditions(began)
         script = build_script(
-            command_line(command.argv, command.env),
+            command.shell or command_line(command.argv, command.env),
             prelude=command.prelude,
             marker=marker,
             pid_file=self.pid_file,
@@ -96,6 +97,8 @@ class Processes:
             failure = Failure(FailureKind.TIMEOUT, f"not done after {spec.deadline_s:g} s; ended by devbench")
         except DeviceLost as error:
             failure, lost = Failure(FailureKind.DEVICE_LOST, error.what), error
+        if failure is not None and lost is None and command.stop:
+            apk.stop(self.device)
         duration_s = time.monotonic() - shell_began
         finished_utc = datetime.now(timezone.utc)
         output = split_output(_read(out), marker)
@@ -122,6 +125,8 @@ class Processes:
             kernel_cache=("warm" if CACHED in output.prelude else "cold") if command.has_cache else None,
             host_overhead_ms=(time.monotonic() - began - duration_s) * 1000,
         )
+        if command.shell:
+            ran, failure = apk.understand(ran, failure)
         return ran, failure, lost
 
     def _fresh_conditions(self, now: float) -> Mapping[str, Any] | None:

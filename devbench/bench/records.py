@@ -77,6 +77,8 @@ def job_record(run_id: str, number: int, case: Case, device: DeviceRecord, binar
     options["delegate_flags"] = dict(case.delegate.litert_flags if binary.tool == "litert" else case.delegate.flags)
     options["reported_as"] = list(case.delegate.reported_as)
     options["operator_count"] = case.model.operator_count
+    if binary.is_apk:
+        options["via"] = "apk"
     return JobRecord(
         run_id=run_id,
         number=number,
@@ -91,7 +93,8 @@ def job_record(run_id: str, number: int, case: Case, device: DeviceRecord, binar
             tool=binary.tool,
         ),
         delegate=case.delegate.name,
-        delegate_title=case.delegate.title,
+        # Its own row everywhere: from the shell a GPU may be half as fast as in an app.
+        delegate_title=f"{case.delegate.title} · APK" if binary.is_apk else case.delegate.title,
         threads=case.options.num_threads,
         require=case.require,
         options=options,

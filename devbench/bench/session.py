@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.verdict import Around, Fitness, judge
-from devbench.bench import occupancy
+from devbench.bench import apk, occupancy
 from devbench.bench.command import Commands
 from devbench.bench.enough import cool_down, needs_more
 from devbench.bench.events import DeviceReady, FilePushed, Listener, MoreSteps, RepetitionDone, RepetitionStarted
@@ -147,7 +147,7 @@ class DeviceSession:
         self._limits = profile.limits
         status = profile.limits.thermal_status
         self._processes.fitness = Fitness(cpu_count=facts.cpu_count, thermal_status=status)
-        binary = choose(facts.abis, name=self._plan.binary_name)
+        binary = choose(facts.abis, name=self._plan.binary_name, via=self._plan.via)
         assert binary.path is not None  # choose gives installed binaries only
         left_changes = occupancy.enter(
             self._device, root=DEPOT_ROOT, work_dir=_WORK_DIR, pid_file=self._pid_file, owner=self._owner
@@ -158,7 +158,10 @@ class DeviceSession:
         self._steadied = self._stabiliser.start(_MOST_PUSH_S)
         depot = Depot(self._device, root=DEPOT_ROOT)
         binary_sha256 = sha256_of(binary.path)
-        remote = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
+        if binary.is_apk:
+            remote = apk.install(self._device, depot, DEPOT_ROOT, binary)
+        else:
+            remote = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
         self._mask = self._plan.stabilising.mask(record.facts["masks"])
         # A virtual device's file cache is that of this machine and everybody on it.
         can_drop = bool(facts.root) and not record.virtual
@@ -232,6 +235,8 @@ class DeviceSession:
 
     def _leave(self) -> None:
         if self._occupied:
+            if self._plan.via == "apk":
+                apk.stop(self._device)
             self._stabiliser.stop()
             occupancy.leave(self._device, self._pid_file)
             self._occupied = False
@@ -303,7 +308,7 @@ class DeviceSession:
             title=work.case.title,
             name=f"job{work.job.number:04d}-{purpose}-{index:03d}",
             model_sha256=work.case.model.sha256,
-            sample_memory=purpose == "profile",
+            sample_memory=purpose == "profile" and not command.shell,
             deadline_s=deadline_s,
         )
         ran, failure, lost = self._processes.run(command, spec)

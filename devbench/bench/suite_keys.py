@@ -49,6 +49,7 @@ KEYS: Mapping[str, Key] = {
     "cold_starts": Key("number", "cold_starts", "processes per job that start with empty caches"),
     "require": Key("text", "require", "full or any"),
     "binary": Key("text", "binary", "name, hash or file (also relative to the suite) of the benchmark_model"),
+    "via": Key("text", "via", "shell, or apk for the tool as an app"),
     "tool_flags": Key("texts", "tool_flags", "further flags for the tool, name=value"),
     "timeout": Key("real", "timeout_s", "deadline of one process in seconds"),
     "conditions": Key("conditions", "", "the device's state: cool_down, suspect_retries, stabilise"),

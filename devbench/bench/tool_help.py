@@ -23,8 +23,8 @@ _TIMEOUT_S = 20.0
 
 
 def _memory(binary: Binary) -> Path | None:
-    # The virtual device's tool has flags by what the machine can do, not by its bytes.
-    return cache_dir() / f"flags-{binary.sha256[:32]}.json" if binary.abi != VIRTUAL_ABI else None
+    # The virtual device's tool has flags by what the machine can do, not by its bytes; an app has no help.
+    return cache_dir() / f"flags-{binary.sha256[:32]}.json" if binary.abi != VIRTUAL_ABI and not binary.is_apk else None
 
 
 def remembered_flags(binary: Binary) -> frozenset[str] | None:
@@ -42,6 +42,8 @@ def read_flags(device: Device, binary: Binary) -> frozenset[str]:
     Raises:
         DeviceLost and the errors of an unfit device.
     """
+    if binary.is_apk:
+        return frozenset()
     remembered = remembered_flags(binary)
     if remembered is not None:
         return remembered

@@ -10,7 +10,10 @@ import typer
 if TYPE_CHECKING:
     from devbench.tool.manifest import Offer
 
-_ADD_EPILOG = "Example:\n\n  devbench binaries add bazel-bin/benchmark_model --version 2.20-mine"
+_ADD_EPILOG = (
+    "Examples:\n\n  devbench binaries add bazel-bin/benchmark_model --version 2.20-mine\n\n"
+    "  devbench binaries add android_aarch64_benchmark_model.apk"
+)
 _FLAGS_EPILOG = "Example:\n\n  devbench binaries flags tflite-android-arm64 --device R5CT1234ABC"
 _FETCH_EPILOG = (
     "Examples:\n\n  devbench binaries fetch --abi arm64-v8a\n\n  devbench binaries fetch litert-2.2.0-android-arm64\n\n"
@@ -133,10 +136,10 @@ def _offer(name: str | None, abi: str | None) -> Offer:
 
 
 def add(
-    file: Annotated[Path, typer.Argument(help="A benchmark_model for a device.")],
+    file: Annotated[Path, typer.Argument(help="A benchmark_model for a device, or its APK.")],
     name: Annotated[str, typer.Option(help="What to call it. Default: from tool, version and ABI.")] = "",
     version: Annotated[str, typer.Option(help="Its version. Default: the start of its hash.")] = "",
-    flavour: Annotated[str, typer.Option(help="default, flex, or a word of yours.")] = "default",
+    flavour: Annotated[str, typer.Option(help="default, flex, or a word of yours; an APK is apk.")] = "default",
 ) -> None:
     """Take a binary that you have (built, downloaded) for use on devices of its ABI."""
     from devbench.cli.output import console, plain
@@ -160,6 +163,8 @@ def flags(
     from devbench.tool.binaries import choose, find
 
     binary = find(name)
+    if binary.is_apk:
+        raise InputError(f"{binary.name} is an APK, which has no --help", hint="ask the binary of the same version")
     known = remembered_flags(binary)
     if known is None:
         with open_targets(device or []) as devices:

@@ -195,6 +195,13 @@ def run(
             rich_help_panel="The tool",
         ),
     ] = None,
+    via: Annotated[
+        str,
+        typer.Option(
+            help="`shell` runs the binary; `apk` Google's benchmark app, as an app would run the model (docs/apk.md).",
+            rich_help_panel="The tool",
+        ),
+    ] = "shell",
     tool_flag: Annotated[
         list[str] | None,
         typer.Option(
@@ -257,6 +264,7 @@ def run(
         warmup_min_secs=warmup_min_secs,
         require=require,
         binary=binary,
+        via=via,
         tool_flags=tuple(tool_flag or ()),
         delegates_file=delegates_file,
         timeout_s=timeout,

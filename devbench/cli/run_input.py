@@ -7,12 +7,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devbench.analysis.accuracy import FLOATS, INTEGERS, Thresholds
+from devbench.bench.apk import check_plan
 from devbench.bench.outputs import OutputCheck
 from devbench.bench.plan import Limits, Plan, make_cases
 from devbench.bench.stabilise import parse_stabilising
 from devbench.cli.output import console
 from devbench.errors import InputError
 from devbench.models.tflite_file import open_model
+from devbench.tool.binaries import Via
 from devbench.tool.case import Delegate, Require, ToolOptions
 from devbench.tool.delegates import find_delegate, load_delegates
 from devbench.tool.flags import parse_extra_flag
@@ -37,6 +39,7 @@ class RunInput:
     warmup_min_secs: float = 0.5
     require: str | None = None
     binary: str | None = None
+    via: str = "shell"
     tool_flags: tuple[str, ...] = ()
     delegates_file: Path | None = None
     timeout_s: float | None = None
@@ -82,13 +85,23 @@ def make_plan(given: RunInput) -> Plan:
         cool_down_s=given.cool_down_s,
         suspect_retries=given.suspect_retries,
     )
-    return Plan(
+    plan = Plan(
         cases=cases,
         limits=limits,
         binary_name=given.binary,
         output_check=_output_check(given),
         stabilising=parse_stabilising(given.stabilise),
+        via=_via(given.via),
     )
+    if plan.via == "apk":
+        check_plan(plan)
+    return plan
+
+
+def _via(text: str) -> Via:
+    if text not in ("shell", "apk"):
+        raise InputError(f"--via {text!r} is unknown", hint="use shell or apk")
+    return "apk" if text == "apk" else "shell"
 
 
 def _precision(text: str | None) -> float | None:

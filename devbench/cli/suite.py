@@ -84,10 +84,10 @@ def _seconds(store: object, plan: Plan, number: int) -> tuple[float, bool]:
     assert isinstance(store, Store)
     case = plan.cases[number]
     model, delegate = case.model.sha256, case.delegate.name
-    before = store.typical_duration_s(model, delegate, [case.options.num_threads])
+    before = store.typical_duration_s(model, delegate, [case.options.num_threads], via=plan.via)
     if before is None:
         # Another number of threads says more than nothing: most of a process is what --min-secs asks for.
-        before = store.typical_duration_s(model, delegate)
+        before = store.typical_duration_s(model, delegate, via=plan.via)
     each = before if before is not None else _START_S + case.options.warmup_min_secs + case.options.min_secs
     return each * plan.limits.steps, before is not None
 

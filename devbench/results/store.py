@@ -231,10 +231,13 @@ class Store:
             found = connection.execute(sa.select(schema.runs).order_by(order).limit(limit)).mappings().all()
             return [self._summary(connection, run) for run in found]
 
-    def typical_duration_s(self, model_sha256: str, delegate: str, threads: Sequence[int | None] = ()) -> float | None:
+    def typical_duration_s(
+        self, model_sha256: str, delegate: str, threads: Sequence[int | None] = (), *, via: str = "shell"
+    ) -> float | None:
         """What a process of that model under that delegate took, in the middle of the last hundred; `None` for none.
 
-        `threads` restricts it to jobs with these numbers of threads; `None` among them is the tool's own number.
+        `threads` restricts it to jobs with these numbers of threads; `None` among them is the tool's own number. `via`
+        is "shell" or "apk": starting an app takes longer.
         """
         jobs, repetitions = schema.jobs, schema.repetitions
         query = (
@@ -246,6 +249,7 @@ class Store:
         )
         if threads:
             query = query.where(sa.or_(*(jobs.c.threads.is_not_distinct_from(count) for count in threads)))
+        query = query.where(sa.func.coalesce(jobs.c.options["via"].as_string(), "shell") == via)
         with self._transaction() as connection:
             found = list(connection.execute(query).scalars())
         return median(found) if found else None

@@ -28,6 +28,16 @@ _PREFIXED = re.compile(rb"(?:INFO|WARN|WARNING|ERROR|FATAL): ")
 _RESULT = re.compile(rb"Inference timings in us: .{0,200}Inference \(avg\): \d")
 _SIGNAL = re.compile(rb"Fatal signal (\d{1,3}) \(")
 _DIED = re.compile(rb"Process " + re.escape(PACKAGE.encode()) + rb" \(pid (\d{1,10})\) has died")
+_EXCEPTION = re.compile(rb"((?:[A-Za-z_$][\w$]*\.)+[\w$]*(?:Error|Exception)\b.{0,200})", re.DOTALL)
+# Written by the script of a repetition: the first line of what it recorded, and the process where the log hides it.
+_MARK = re.compile(rb"[VDIWEF] devbench *: @@[0-9a-f]{16} tick\r?$", re.MULTILINE)
+_MARKED_PID = re.compile(rb" devbench *: @@[0-9a-f]{16} pid (\d{1,10})\r?$", re.MULTILINE)
+# Android 5.1 and newer, then older.
+_STARTED = re.compile(
+    rb"ActivityManager *: ?Start proc (?:(\d{1,10}):%s/|%s for .{0,300}: pid=(\d{1,10}) )"
+    % ((re.escape(PACKAGE.encode()),) * 2)
+)
+_MARK_WITHIN_BYTES = 4096
 _MOST_BYTES = 64 << 20
 
 
@@ -39,11 +49,13 @@ class ApkLog:
         text: the tool's lines, as the tool prints them elsewhere.
         ending: "result" where the summary is there, "crash" where the process died without one, else "none".
         signal: that ended the process, where the log says so.
+        exception: of the app's Java part that ended it, in its own words.
     """
 
     text: bytes
     ending: Ending
     signal: int | None = None
+    exception: str = ""
 
 
 def start_line(flags: Sequence[str]) -> str:
@@ -70,6 +82,7 @@ def read_log(data: bytes, pid: int) -> ApkLog:
     """
     lines: list[bytes] = []
     signal: int | None = None
+    exception = ""
     died = done = False
     head = data[:_MOST_BYTES]
     # A last line without its end may be cut in the middle of a number, and then says nothing about how it ended.
@@ -85,8 +98,24 @@ def read_log(data: bytes, pid: int) -> ApkLog:
             done = done or (whole and _RESULT.search(message) is not None)
         elif tag == b"libc" and int(of) == pid and (fatal := _SIGNAL.match(message)):
             died, signal = True, int(fatal.group(1))
+        elif tag == b"AndroidRuntime" and int(of) == pid and not exception and (thrown := _EXCEPTION.match(message)):
+            died, exception = True, thrown.group(1).decode("utf-8", "replace")
         elif tag == b"ActivityManager" and (gone := _DIED.match(message)) and int(gone.group(1)) == pid:
             died = True
     # The system ends the idle app after its result too: only a signal or a missing result makes that a crash.
     ending: Ending = "crash" if signal is not None or (died and not done) else "result" if done else "none"
-    return ApkLog(b"".join(lines), ending, signal)
+    return ApkLog(b"".join(lines), ending, signal, exception if ending == "crash" else "")
+
+
+def read_recorded(data: bytes) -> ApkLog | None:
+    """The app's part of what a repetition recorded, or `None` where the data is no such record.
+
+    The process is the one that the system says it started; where no such line is, the one that the script found.
+    """
+    mark = _MARK.search(data[:_MARK_WITHIN_BYTES])
+    if mark is None:
+        return None
+    started = _STARTED.search(data, mark.end()) or _MARKED_PID.search(data, mark.end())
+    if started is None:
+        return ApkLog(b"", "none")
+    return read_log(data[mark.end() :], int(next(filter(None, started.groups()))))

@@ -18,13 +18,15 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.hashing import hash_file, sha256_of
 from devbench.paths import cache_dir, shipped
-from devbench.tool.manifest import VIRTUAL_ABI, look_at
+from devbench.tool.manifest import APK, VIRTUAL_ABI, is_apk, look_at, offers
 from devbench.tool.measurement import ToolName
+
+Via = Literal["shell", "apk"]
 
 _LOCK_TIMEOUT_S = 30.0
 _LEAST_HASH_DIGITS = 6
@@ -35,8 +37,9 @@ class Binary:
     """A binary that lies on this machine.
 
     Attributes:
-        abi: Android's name of the ABI; `virtual` for the tool of the virtual device.
-        flavour: `default`, `flex` (Select TensorFlow ops), `performance_options`, or a word of the user's.
+        abi: Android's name of the ABI, several with commas for an APK; `virtual` for the tool of the virtual device.
+        flavour: `default`, `flex` (Select TensorFlow ops), `performance_options`, or a word of the user's; `apk` or
+            `apk-…` for the tool as an app.
         source: where it came from: an address or a path.
         added_utc: ISO 8601; empty for the shipped one.
         by_name_only: it was given for a single run, and is never chosen for another one that does not name it.
@@ -54,6 +57,15 @@ class Binary:
     added_utc: str = ""
     by_name_only: bool = False
 
+    @property
+    def is_apk(self) -> bool:
+        """Whether it is the tool as an app, which no shell can run."""
+        return is_apk(self.flavour)
+
+    @property
+    def abis(self) -> tuple[str, ...]:
+        return tuple(self.abi.split(","))
+
 
 class NoBinary(EnvironmentProblem):
     """There is no benchmark_model here that the device can run."""
@@ -66,6 +78,22 @@ class NoBinary(EnvironmentProblem):
             hint=f"{fetch}`devbench binaries add FILE` for one you have",
         )
         self.abis = tuple(abis)
+
+
+class NoApk(EnvironmentProblem):
+    """There is no benchmark APK here that the device can install."""
+
+    def __init__(self, abis: Sequence[str]) -> None:
+        if VIRTUAL_ABI in abis:
+            super().__init__("a virtual device runs no apps", hint="measure on it with --via shell")
+            return
+        names = ", ".join(abis) or "an unknown ABI"
+        offered = next((offer.name for offer in offers() if offer.flavour == APK and offer.abi in abis), "")
+        fetch = f"`devbench binaries fetch {offered}`, or " if offered else ""
+        super().__init__(
+            f"no benchmark APK for {names} on this machine",
+            hint=f"{fetch}`devbench binaries add FILE.apk` for one you have; or measure with --via shell",
+        )
 
 
 def installed() -> list[Binary]:
@@ -95,6 +123,11 @@ def add(
     """
     looks = look_at(path)
     tool: ToolName = looks.tool or "tflite"
+    if looks.is_apk and not is_apk(flavour):
+        flavour = APK if flavour == "default" else f"{APK}-{flavour}"
+    elif is_apk(flavour) and not looks.is_apk:
+        raise InputError(f"{path} is no APK", hint=f"leave the flavour {flavour} out")
+    suffix = "" if flavour == "default" else f"-{flavour}"
     sha256 = hash_file(path)
     folder = _folder()
     with _locked(folder):
@@ -103,8 +136,7 @@ def add(
             _copy(path, target)
         index = _load(folder / "index.json")
         index[sha256] = {
-            "name": name
-            or f"{tool}-{version or sha256[:8]}-{looks.abi}" + ("" if flavour == "default" else f"-{flavour}"),
+            "name": name or f"{tool}-{version or sha256[:8]}-{looks.abi.replace(',', '-')}{suffix}",
             "tool": tool,
             "version": version or sha256[:8],
             "abi": looks.abi,
@@ -143,20 +175,26 @@ def verify(binary: Binary) -> bool:
         return False
 
 
-def choose(abis: Sequence[str], *, name: str | None = None) -> Binary:
+def choose(abis: Sequence[str], *, name: str | None = None, via: Via = "shell") -> Binary:
     """The binary for a device.
 
     Args:
         abis: the device's ABIs, best first.
         name: name, hash or file that the user wants; a file is kept first, as `add` does.
+        via: how it is to be run; an APK is never chosen for the shell, and nothing else for "apk".
 
     Raises:
-        NoBinary: none fits the device.
-        InputError: the named one does not exist, or is not for the device's ABI.
+        NoBinary, NoApk: none fits the device.
+        InputError: the named one does not exist, is not for the device's ABI, or cannot be run that way.
     """
+    wants_apk = via == "apk"
     if name is not None:
         binary = find(name)
-        if binary.abi not in abis:
+        if binary.is_apk != wants_apk:
+            is_what = "an APK, which no shell can run" if binary.is_apk else "no APK"
+            hint = "measure it with --via apk" if binary.is_apk else "leave --binary or --via apk out"
+            raise InputError(f"{binary.name} is {is_what}", hint=hint)
+        if not set(binary.abis) & set(abis):
             raise InputError(
                 f"{binary.name} is for {binary.abi}, the device runs {', '.join(abis) or 'an unknown ABI'}",
                 hint="leave --binary out to have one chosen, or see `devbench binaries list`",
@@ -164,10 +202,10 @@ def choose(abis: Sequence[str], *, name: str | None = None) -> Binary:
         return binary
     here = installed()
     for abi in abis:
-        fitting = [binary for binary in here if binary.abi == abi and not binary.by_name_only]
+        fitting = [b for b in here if abi in b.abis and b.is_apk == wants_apk and not b.by_name_only]
         if fitting:
-            return next((binary for binary in fitting if binary.flavour == "default"), fitting[0])
-    raise NoBinary(abis)
+            return next((binary for binary in fitting if binary.flavour in ("default", APK)), fitting[0])
+    raise NoApk(abis) if wants_apk else NoBinary(abis)
 
 
 def find(name: str) -> Binary:

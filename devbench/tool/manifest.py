@@ -5,6 +5,7 @@ from __future__ import annotations
 import mmap
 import re
 import struct
+import zipfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,13 @@ _VIRTUAL_MARK = b"devbench-virtual"
 # e_machine of the ELF header to Android's name of the ABI.
 _MACHINES = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86", 243: "riscv64"}
 _ELF = b"\x7fELF"
+_ZIP = b"PK\x03\x04"
+_LIBRARY = re.compile(r"lib/([a-z0-9_-]{1,20})/[^/]{1,200}\.so")
+# An APK has some hundred entries; their list alone is read, where it is no larger than this.
+_MOST_LIST_BYTES = 8 << 20
+# The end record of a ZIP file: four bytes, three numbers of 8 bytes in all, then the size of the list.
+_ZIP_END, _ZIP_END_BYTES, _MOST_COMMENT_BYTES = b"PK\x05\x06", 22, 0xFFFF
+APK = "apk"
 # A flag that only one of the two tools has, as the text that its help prints.
 _TFLITE_MARK, _LITERT_MARK = b"enable_op_profiling", b"compiler_plugin_library_path"
 _KEYS = {"name", "tool", "version", "abi", "flavour", "url", "sha256"}
@@ -36,13 +44,26 @@ class Offer:
     url: str
     sha256: str = ""
 
+    @property
+    def is_apk(self) -> bool:
+        return is_apk(self.flavour)
+
 
 @dataclass(frozen=True, slots=True)
 class Looks:
-    """What the bytes of a file say. `tool` is `None` where they do not tell."""
+    """What the bytes of a file say. `tool` is `None` where they do not tell.
+
+    `abi` holds several with commas between them for an APK with libraries of several.
+    """
 
     abi: str
     tool: ToolName | None
+    is_apk: bool = False
+
+
+def is_apk(flavour: str) -> bool:
+    """Whether a flavour is the tool as an app: `apk`, or `apk-` and a word."""
+    return flavour == APK or flavour.startswith(f"{APK}-")
 
 
 def offers() -> tuple[Offer, ...]:
@@ -70,6 +91,8 @@ def look_at(path: Path) -> Looks:
             if head.startswith(b"#!"):
                 abi = VIRTUAL_ABI if _VIRTUAL_MARK in head else ""
                 return Looks(_known(path, abi), "tflite")
+            if head.startswith(_ZIP):
+                return Looks(_known(path, _apk_abis(path)), "tflite", is_apk=True)
             if not head.startswith(_ELF) or len(head) < 20:
                 return Looks(_known(path, ""), None)
             order = ">" if head[5] == 2 else "<"
@@ -85,10 +108,29 @@ def look_at(path: Path) -> Looks:
 def _known(path: Path, abi: str) -> str:
     if not abi:
         raise InputError(
-            f"{path} is not a benchmark_model for a device (no ELF file of a known ABI)",
-            hint="give the binary itself, not an archive or an APK",
+            f"{path} is not a benchmark_model for a device (no ELF file of a known ABI, and no APK with one)",
+            hint="give the binary itself or Google's benchmark APK, not an archive",
         )
     return abi
+
+
+def _apk_abis(path: Path) -> str:
+    """The ABIs of an APK's libraries, the widest first; empty where the file is no APK with libraries."""
+    with path.open("rb") as file:
+        file.seek(max(0, path.stat().st_size - _ZIP_END_BYTES - _MOST_COMMENT_BYTES))
+        tail = file.read()
+    at = tail.rfind(_ZIP_END)
+    if at < 0 or len(tail) - at < _ZIP_END_BYTES or struct.unpack_from("<I", tail, at + 12)[0] > _MOST_LIST_BYTES:
+        return ""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = set(archive.namelist())
+    except (zipfile.BadZipFile, NotImplementedError, ValueError, struct.error):
+        return ""
+    if "AndroidManifest.xml" not in names:
+        return ""
+    found = {match.group(1) for name in names if (match := _LIBRARY.fullmatch(name))}
+    return ",".join(abi for abi in _MACHINES.values() if abi in found)
 
 
 def _read(path: Path) -> list[Offer]:

@@ -6,6 +6,7 @@ import hashlib
 import http.server
 import re
 import threading
+import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -200,3 +201,56 @@ def test_a_server_s_refusal_and_a_dead_server_are_one_line(offer: Offer, server:
 def test_only_https_is_trusted(offer: Offer) -> None:
     with pytest.raises(InputError, match="not an https address"):
         fetch(replace(offer, url="http://example.com/benchmark_model"))
+
+
+def apk(path: Path, *abis: str, manifest: bool = True) -> Path:
+    with zipfile.ZipFile(path, "w") as archive:
+        if manifest:
+            archive.writestr("AndroidManifest.xml", b"\x03\x00\x08\x00")
+        for abi in abis:
+            archive.writestr(f"lib/{abi}/libtensorflowlite_benchmark.so", b"\x7fELF" + abi.encode())
+    return path
+
+
+def test_an_apk_tells_the_abis_of_its_libraries(tmp_path: Path) -> None:
+    added = binaries.add(apk(tmp_path / "b.apk", "armeabi-v7a", "arm64-v8a"), version="2.20")
+    assert (added.abi, added.flavour, added.tool, added.is_apk) == ("arm64-v8a,armeabi-v7a", "apk", "tflite", True)
+    assert added.name == "tflite-2.20-arm64-v8a-armeabi-v7a-apk"
+    assert binaries.choose(["armeabi-v7a"], via="apk") == added
+
+
+@pytest.mark.parametrize("kind", ["no libraries", "no manifest", "unknown ABI", "cut", "huge list"])
+def test_what_is_no_apk_for_a_device_is_refused(tmp_path: Path, kind: str) -> None:
+    abis = {"no libraries": [], "unknown ABI": ["mips"]}.get(kind, ["arm64-v8a"])
+    file = apk(tmp_path / "x.apk", *abis, manifest=kind != "no manifest")
+    data = bytearray(file.read_bytes())
+    if kind == "cut":
+        del data[-30:]
+    if kind == "huge list":
+        data[-10:-6] = b"\xff\xff\xff\x7f"
+    file.write_bytes(data)
+    with pytest.raises(InputError, match="not a benchmark_model"):
+        binaries.add(file)
+
+
+def test_the_shell_never_gets_an_apk_nor_the_app_a_binary(tmp_path: Path) -> None:
+    app = binaries.add(apk(tmp_path / "b.apk", "arm64-v8a"), name="app")
+    with pytest.raises(EnvironmentProblem, match="no benchmark_model for arm64-v8a"):
+        binaries.choose(["arm64-v8a"])
+    plain = binaries.add(elf(tmp_path / "bm", ARM64), name="plain")
+    assert binaries.choose(["arm64-v8a"]) == plain
+    assert binaries.choose(["arm64-v8a"], via="apk") == app
+    with pytest.raises(InputError, match="app is an APK, which no shell can run"):
+        binaries.choose(["arm64-v8a"], name="app")
+    with pytest.raises(InputError, match="plain is no APK"):
+        binaries.choose(["arm64-v8a"], name="plain", via="apk")
+    with pytest.raises(InputError, match=r"bm is no APK"):
+        binaries.add(tmp_path / "bm", flavour="apk")
+
+
+def test_no_apk_says_how_to_get_one() -> None:
+    with pytest.raises(EnvironmentProblem, match="no benchmark APK for arm64-v8a") as caught:
+        binaries.choose(["arm64-v8a"], via="apk")
+    offered = next(offer for offer in offers() if f"fetch {offer.name}`" in caught.value.hint)
+    assert (offered.abi, offered.is_apk) == ("arm64-v8a", True)
+    assert offered.url.endswith("android_aarch64_benchmark_model.apk")

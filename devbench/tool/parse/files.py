@@ -6,6 +6,7 @@ import zlib
 from pathlib import Path
 
 from devbench.errors import InputError
+from devbench.tool.apk import read_recorded
 from devbench.tool.measurement import Measurement
 from devbench.tool.parse.log import parse_text
 
@@ -44,7 +45,8 @@ def parse_bytes(data: bytes) -> Measurement:
         measurement = parse_proto(data)
         if measurement is not None:
             return measurement
-    return parse_text(_decoded(data))
+    recorded = read_recorded(data)
+    return parse_text(_decoded(data if recorded is None else recorded.text))
 
 
 def _unpacked(data: bytes) -> bytes:
