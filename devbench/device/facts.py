@@ -5,7 +5,7 @@ read is a missing fact (`None` or empty), never a failure. Only named properties
 things about its owner.
 
 Sources: Android's system properties (ro.product.*, ro.build.*, ro.soc.* from Android 12), /proc/cpuinfo,
-/sys/devices/system/cpu as in the kernel's documentation, POSIX `df -k`.
+/sys/devices/system/cpu as in the kernel's documentation, POSIX `df -k`; for the GPU see `device/graphics.py`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from devbench.device.cores import Cluster, Core, clusters
+from devbench.device.graphics import GRAPHICS_SCRIPT, Graphics, parse_graphics
 from devbench.device.sections import clean, open_script, section_script, split_sections, whole_number
 
 if TYPE_CHECKING:
@@ -32,6 +33,7 @@ READ_PROPERTIES = (
 _MOST_PROPERTIES = 200
 _MOST_CPUS = 256
 _MOST_ABIS = 8
+_MOST_STEPS = 100
 
 FACTS_COMMAND = f"""{{
 {open_script("_dbf_word")}
@@ -45,8 +47,18 @@ read -r _dbf_value < /sys/devices/system/cpu/possible && echo "possible $_dbf_va
 for _dbf_path in /sys/devices/system/cpu/cpu[0-9]*; do
   read -r _dbf_value < "$_dbf_path/cpufreq/cpuinfo_max_freq" && echo "khz ${{_dbf_path##*cpu}} $_dbf_value"
 done
+for _dbf_path in /sys/devices/system/cpu/cpufreq/policy[0-9]*; do
+  _dbf_cpu=${{_dbf_path##*policy}}
+  read -r _dbf_value < "$_dbf_path/scaling_governor" && echo "governor $_dbf_cpu $_dbf_value"
+  _dbf_value=
+  read -r _dbf_value < "$_dbf_path/scaling_available_frequencies" ||
+    while read -r _dbf_step _dbf_rest; do _dbf_value="$_dbf_value $_dbf_step"; done < "$_dbf_path/stats/time_in_state"
+  [ -n "$_dbf_value" ] && echo "steps $_dbf_cpu $_dbf_value"
+done
 read -r _dbf_value < /sys/class/kgsl/kgsl-3d0/gpu_model && echo "gpu $_dbf_value"
 read -r _dbf_value < /sys/class/misc/mali0/device/gpuinfo && echo "gpu $_dbf_value"
+{section_script("_dbf_word", "graphics")}
+{GRAPHICS_SCRIPT.strip()}
 {section_script("_dbf_word", "kernel")}
 uname -sr
 {section_script("_dbf_word", "storage")}
@@ -71,6 +83,9 @@ class DeviceFacts:
         abis: best first, as Android lists them.
         kernel: name and release.
         cpus: its clusters, fastest first; only CPUs that are online describe themselves.
+        cpu_steps_khz: the clocks that CPUs sharing one can have, ascending, by the first CPU's number.
+        governors: who chooses among them, by the same number.
+        graphics: the GPU's drivers, and NNAPI devices.
         storage_free_bytes: free for the shell user where /data/local/tmp lies.
         root: whether the shell runs as root; `None` where it cannot be told.
         virtual: not a phone: devbench's own virtual device, or an emulator.
@@ -95,6 +110,9 @@ class DeviceFacts:
     kernel: str = ""
     cpu_count: int | None = None
     cpus: tuple[Cluster, ...] = ()
+    cpu_steps_khz: Mapping[int, tuple[int, ...]] = field(default_factory=dict)
+    governors: Mapping[int, str] = field(default_factory=dict)
+    graphics: Graphics = field(default_factory=Graphics)
     memory_total_bytes: int | None = None
     storage_free_bytes: int | None = None
     root: bool | None = None
@@ -146,6 +164,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
     proc, system = sections.get("proc", []), sections.get("sys", [])
     cores = _cores(proc, system)
     emulator = props.get("ro.kernel.qemu") == "1" or props.get("ro.boot.qemu") == "1"
+    graphics = parse_graphics(sections.get("graphics", []))
     kernel = sections.get("kernel", [])
     total_kb = whole_number(_after(proc, "MemTotal:").removesuffix("kB"), least=1, most=1 << 50)
     return DeviceFacts(
@@ -158,7 +177,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
         soc_manufacturer=_first(props, "ro.soc.manufacturer"),
         soc_model=_first(props, "ro.soc.model", "ro.chipname", "ro.hardware.chipname"),
         board=_first(props, "ro.board.platform", "ro.hardware", "ro.boot.hardware"),
-        gpu=clean(_after(system, "gpu ")),
+        gpu=clean(_after(system, "gpu ")) or graphics.gpu,
         android=_first(props, "ro.build.version.release"),
         sdk=whole_number(props.get("ro.build.version.sdk", ""), least=1, most=10_000),
         build_id=_first(props, "ro.build.id"),
@@ -167,6 +186,9 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
         kernel=clean(kernel[0]) if kernel else "",
         cpu_count=_cpu_count(_after(system, "possible ")) or len(cores) or None,
         cpus=clusters(cores),
+        cpu_steps_khz={cpu: steps for cpu, words in _of_cpus(system, "steps") if (steps := _steps(words))},
+        governors={cpu: clean(words, 40) for cpu, words in _of_cpus(system, "governor")},
+        graphics=graphics,
         memory_total_bytes=None if total_kb is None else total_kb * 1024,
         storage_free_bytes=_free_bytes(sections.get("storage", [])),
         root=_root(_after(proc, "Uid:")),
@@ -211,9 +233,15 @@ def to_json(facts: DeviceFacts) -> dict[str, Any]:
                 "implementer": cluster.core.implementer,
                 "part": cluster.core.part,
                 "max_khz": cluster.core.max_khz,
+                "steps_khz": next((list(facts.cpu_steps_khz[n]) for n in cluster.cpus if n in facts.cpu_steps_khz), []),
+                "governor": next((facts.governors[n] for n in cluster.cpus if n in facts.governors), None),
             }
             for cluster in facts.cpus
         ],
+        "gles": facts.graphics.gles or None,
+        "vulkan": facts.graphics.vulkan or None,
+        "vulkan_driver": facts.graphics.vulkan_driver or None,
+        "nnapi_devices": list(facts.graphics.nnapi_devices),
         "memory_total_bytes": facts.memory_total_bytes,
         "storage_free_bytes": facts.storage_free_bytes,
         "root": facts.root,
@@ -281,6 +309,22 @@ def _cores(proc: Sequence[str], system: Sequence[str]) -> dict[int, Core]:
         )
         for cpu in sorted(said.keys() | clocks.keys())
     }
+
+
+def _of_cpus(system: Sequence[str], key: str) -> list[tuple[int, str]]:
+    """Of lines `KEY CPU REST` the CPU and the rest."""
+    found = []
+    for line in system[: _MOST_CPUS * 4]:
+        words = line[:4000].split(None, 2)
+        cpu = whole_number(words[1], most=_MOST_CPUS - 1) if len(words) == 3 and words[0] == key else None
+        if cpu is not None:
+            found.append((cpu, words[2]))
+    return found
+
+
+def _steps(words: str) -> tuple[int, ...]:
+    known = {whole_number(word, least=1, most=10**9) for word in words.split()[:_MOST_STEPS]}
+    return tuple(sorted(step for step in known if step is not None))
 
 
 def _hex(text: str) -> int | None:

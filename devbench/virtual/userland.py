@@ -54,7 +54,7 @@ echo "/dev/virtual   $((DEVBENCH_VIRTUAL_FREE / 1024)) $used $free 50% /data"
 """
 # They do nothing but write down what they were asked to change.
 _NOTHING = '#!/bin/sh\necho "${0##*/} $*" >> "$DEVBENCH_VIRTUAL_ROOT/data/local/commands.log"\n'
-_CMD = _NOTHING.replace("\n", '\n[ "$1 $2" = "deviceidle get" ] && exit 1\n', 1)
+_CMD = _NOTHING.replace("\n", '\ncase "$1 $2" in "deviceidle get" | "gpu vkjson") exit 1;; esac\n', 1)
 _SETTINGS = _NOTHING.replace("\n", '\n[ "$1" = get ] && { echo null; exit; }\n', 1)
 _COMMANDS = {"getprop": _GETPROP, "dumpsys": _DUMPSYS, "cmd": _CMD, "settings": _SETTINGS}
 _SILENT = ("svc", "am", "wm", "input", "setprop", "stop", "start")

@@ -286,6 +286,8 @@ def test_as_json_missing_text_is_null_and_names_need_no_rule() -> None:
         "implementer": 0x41,
         "part": 0xD4E,
         "max_khz": 3360000,
+        "steps_khz": [],
+        "governor": None,
     }
 
 
