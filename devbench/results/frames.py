@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REPETITION_COLUMNS = (
-    "run_id", "job", "device", "device_key", "virtual", "model", "model_sha256", "delegate", "threads", "binary",
+    "run_id", "job", "device", "device_key", "virtual", "model", "model_sha256", "delegate", "via", "threads", "binary",
     "binary_version", "binary_sha256", "purpose", "repetition", "status", "failure_kind", "failure_message",
     "exit_code", "started_utc", "duration_s", "latency_avg_us", "latency_min_us", "latency_max_us", "latency_std_us",
     "latency_p5_us", "latency_median_us", "latency_p95_us",
@@ -20,7 +20,7 @@ REPETITION_COLUMNS = (
     "on_device_ms", "raw_path",
 )  # fmt: skip
 OPERATOR_COLUMNS = (
-    "run_id", "job", "device", "virtual", "model", "delegate", "repetition", "phase", "position", "type", "name",
+    "run_id", "job", "device", "virtual", "model", "delegate", "via", "repetition", "phase", "position", "type", "name",
     "node", "avg_ms", "first_ms", "pct", "mem_kb", "times_called", "inside_delegate",
 )  # fmt: skip
 
@@ -39,6 +39,7 @@ def repetition_rows(view: RunView) -> list[dict[str, Any]]:
             "model": job.model.name,
             "model_sha256": job.model.sha256,
             "delegate": job.delegate,
+            "via": job.options.get("via", "shell"),
             "threads": job.threads,
             "binary": job.binary.name,
             "binary_version": job.binary.version,
@@ -79,6 +80,7 @@ def operator_frame(view: RunView) -> pd.DataFrame:
                     "virtual": job.device.virtual,
                     "model": job.model.name,
                     "delegate": job.delegate,
+                    "via": job.options.get("via", "shell"),
                     "repetition": repetition.index,
                 }
                 rows.append(values)

@@ -25,6 +25,8 @@ _LINE = re.compile(
 # The tool puts these before its lines elsewhere; in the log the level stands for them.
 _PREFIX = {b"I": b"INFO: ", b"W": b"WARN: ", b"E": b"ERROR: ", b"F": b"FATAL: "}
 _PREFIXED = re.compile(rb"(?:INFO|WARN|WARNING|ERROR|FATAL): ")
+# A message of several lines: the log gives each line the message's level, and only the first would have a prefix.
+_LIST_HEADING = re.compile(rb"operations are not supported by .{1,60} delegate:\s*$")
 _RESULT = re.compile(rb"Inference timings in us: .{0,200}Inference \(avg\): \d")
 _SIGNAL = re.compile(rb"Fatal signal (\d{1,3}) \(")
 _DIED = re.compile(rb"Process " + re.escape(PACKAGE.encode()) + rb" \(pid (\d{1,10})\) has died")
@@ -84,6 +86,7 @@ def read_log(data: bytes, pid: int) -> ApkLog:
     signal: int | None = None
     exception = ""
     died = done = False
+    listing = b""
     head = data[:_MOST_BYTES]
     # A last line without its end may be cut in the middle of a number, and then says nothing about how it ended.
     for number, raw in enumerate(rows := head.split(b"\n"), 1):
@@ -93,7 +96,9 @@ def read_log(data: bytes, pid: int) -> ApkLog:
             continue
         of, level, tag, message = match.groups()
         if tag == b"tflite" and int(of) == pid:
-            prefix = b"" if _PREFIXED.match(message) else _PREFIX.get(level, b"")
+            bare = level == listing or _PREFIXED.match(message) is not None
+            prefix = b"" if bare else _PREFIX.get(level, b"")
+            listing = level if level == listing or _LIST_HEADING.search(message) else b""
             lines.append(prefix + message + (b"\n" if whole else b""))
             done = done or (whole and _RESULT.search(message) is not None)
         elif tag == b"libc" and int(of) == pid and (fatal := _SIGNAL.match(message)):

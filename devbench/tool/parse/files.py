@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import zlib
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from devbench.errors import InputError
 from devbench.tool.apk import read_recorded
@@ -46,7 +48,24 @@ def parse_bytes(data: bytes) -> Measurement:
         if measurement is not None:
             return measurement
     recorded = read_recorded(data)
-    return parse_text(_decoded(data if recorded is None else recorded.text))
+    if recorded is None:
+        return parse_text(_decoded(data))
+    return _whole_profiles(parse_text(_decoded(recorded.text)))
+
+
+def _whole_profiles(measured: Measurement) -> Measurement:
+    """Without operator profiles that the log cut.
+
+    An app's message is cut at 1,023 bytes (bionic's buffer of `__android_log_print`), and a table is one message: what
+    is left of it would look like a model of a few operators. The number of nodes stands behind the tables.
+    """
+    profiles = {"profile_init": measured.profile_init, "profile_runs": measured.profile_runs}
+    cut = [name for name, profile in profiles.items() if profile is not None and profile.nodes_executed is None]
+    if not cut:
+        return measured
+    said = "the device's log cut the operator profile, which is left out"
+    without: dict[str, Any] = dict.fromkeys(cut)
+    return replace(measured, warnings=(*measured.warnings, said), **without)
 
 
 def _unpacked(data: bytes) -> bytes:
