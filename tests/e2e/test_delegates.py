@@ -39,7 +39,7 @@ def test_a_virtual_device_says_which_delegates_it_has(adb_server_port: int) -> N
     reasons = {row["name"]: row["reasons"] for row in listed["delegates"]}
     assert reasons["cpu"] == []
     assert reasons["xnnpack"] == []
-    assert reasons["nnapi"] == ["virtual has no flag use_nnapi"]
+    assert reasons["nnapi"] == ["known to fail here: there is no Android below it", "virtual has no flag use_nnapi"]
     assert "nnapi" in devbench("delegates").stdout
 
 
