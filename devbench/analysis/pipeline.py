@@ -1,0 +1,226 @@
+"""Arithmetic of pipelines: the estimate composed of single stages, what a session took, why the two differ; pure.
+
+All times are milliseconds. A stage that runs n times takes its first inference and n - 1 steady ones; what the
+estimate leaves out (contention, waiting, the time between stages) is what a measured session shows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Literal
+
+Residency = Literal["resident", "sequential", "pipelined"]
+# The next stage's load takes longer beside a running one than alone, and a wait for it is dearer than a little memory.
+_LOAD_MARGIN = 1.25
+
+
+@dataclass(frozen=True, slots=True)
+class Alone:
+    """A stage measured by itself.
+
+    Attributes:
+        runs: inferences that the pipeline asks of it.
+        load_ms: from the start of its process until it is loaded and initialised.
+        init_ms: initialisation as the tool says it, a part of the load.
+        first_ms, steady_ms: the first inference, and the average of those after it.
+    """
+
+    name: str
+    runs: int
+    load_ms: float
+    first_ms: float
+    steady_ms: float
+    init_ms: float | None = None
+
+    @property
+    def compute_ms(self) -> float:
+        """All its inferences."""
+        return self.first_ms + (self.runs - 1) * self.steady_ms if self.runs else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Part:
+    """A part of a latency: of which stage (its number; `None` for none) and what it is."""
+
+    stage: int | None
+    what: str
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """A stage as a session showed it; `None` where it did not get so far.
+
+    Attributes:
+        load_ms: process start until loaded.
+        loaded_before: it was loaded before the clock started, or while another stage ran.
+        wait_ms: between the end of the stage before and its own turn, waiting for its load.
+        wall_ms: from its turn to the end of its last inference.
+        steady_ms: average of its inferences without the first, and without those beside the next stage's load.
+        overlapped_ms, overlapped_runs: average and number of those beside the next stage's load.
+        release_ms: until its memory was given back, where the session waited for that.
+    """
+
+    name: str
+    runs: int
+    load_ms: float | None = None
+    loaded_before: bool = False
+    wait_ms: float = 0.0
+    wall_ms: float | None = None
+    steady_ms: float | None = None
+    overlapped_ms: float | None = None
+    overlapped_runs: int = 0
+    release_ms: float = 0.0
+
+    @property
+    def contention_ms(self) -> float | None:
+        """What the load of the next stage cost this one; `None` where nothing was loaded beside it."""
+        if self.overlapped_ms is None or self.steady_ms is None:
+            return None
+        return self.overlapped_runs * (self.overlapped_ms - self.steady_ms)
+
+
+def overlap_runs(next_load_ms: float, steady_ms: float, runs: int) -> int:
+    """Last runs of a stage during which the next one has time to load: at least 1, at most all."""
+    if steady_ms <= 0:
+        return max(1, runs)
+    return max(1, min(runs, math.ceil(_LOAD_MARGIN * next_load_ms / steady_ms)))
+
+
+def compose(residency: Residency, stages: Sequence[Alone], keep: int | None = None, overlap: int = 0) -> list[Part]:
+    """The parts of the estimated end-to-end latency, in their order.
+
+    Args:
+        residency: which stages are loaded when.
+        stages: each measured alone.
+        keep: the stage that stays in memory in `pipelined`.
+        overlap: last runs of that stage during which the next one loads.
+    """
+    parts: list[Part] = []
+    for number, stage in enumerate(stages):
+        if residency == "pipelined" and keep is not None and number == keep + 1:
+            window = overlap_window_ms(stages[keep], overlap)
+            parts.append(Part(number, "load beyond the overlap", max(0.0, stage.load_ms - window)))
+        elif residency == "sequential" or (residency == "pipelined" and number != keep):
+            parts.append(Part(number, "load", stage.load_ms))
+        parts.append(Part(number, "inferences", stage.compute_ms))
+    return parts
+
+
+def overlap_window_ms(stage: Alone, overlap: int) -> float:
+    """The time of a stage's last `overlap` runs."""
+    return stage.compute_ms if overlap >= stage.runs else overlap * stage.steady_ms
+
+
+def total_ms(parts: Sequence[Part]) -> float:
+    """The sum of the parts."""
+    return sum(part.ms for part in parts)
+
+
+def explain(
+    measured_ms: float,
+    timed: Sequence[Timed],
+    residency: Residency,
+    stages: Sequence[Alone],
+    keep: int | None = None,
+    overlap: int = 0,
+) -> list[Part]:
+    """Why a measured end-to-end latency is not the composed estimate: parts that add up to the difference exactly."""
+    estimated = compose(residency, stages, keep, overlap)
+    parts: list[Part] = []
+    accounted = 0.0
+    for number, (stage, alone) in enumerate(zip(timed, stages, strict=True)):
+        expected = {part.what: part.ms for part in estimated if part.stage == number}
+        wall = stage.wall_ms or 0.0
+        on_path = stage.wait_ms if stage.loaded_before else stage.load_ms or 0.0
+        accounted += wall + on_path + stage.release_ms
+        if not stage.loaded_before:
+            parts.append(Part(number, "load, other than alone", on_path - expected.get("load", 0.0)))
+        elif stage.wait_ms or expected.get("load beyond the overlap"):
+            late = stage.wait_ms - expected.get("load beyond the overlap", 0.0)
+            parts.append(Part(number, "waiting for its load, other than estimated", late))
+        rest = wall - alone.compute_ms
+        contention = stage.contention_ms
+        if contention is not None:
+            parts.append(Part(number, "contention with the next stage's load", contention))
+            rest -= contention
+        if stage.steady_ms is not None and alone.runs > 1:
+            slower = (alone.runs - 1) * (stage.steady_ms - alone.steady_ms)
+            parts.append(Part(number, "steady inferences, other than alone", slower))
+            rest -= slower
+        parts.append(Part(number, "first inference and inputs, other than alone", rest))
+        if stage.release_ms:
+            parts.append(Part(number, "giving its memory back", stage.release_ms))
+    parts.append(Part(None, "between stages: the script, starting processes, signals", measured_ms - accounted))
+    return parts
+
+
+@dataclass(frozen=True, slots=True)
+class Share:
+    """What a stage takes of the end-to-end latency, its load where that is waited for included."""
+
+    stage: int
+    ms: float
+    share: float
+    per_run_ms: float
+
+
+def shares(measured_ms: float, timed: Sequence[Timed]) -> list[Share]:
+    """The shares of all stages; what lacks to 1 is the time between them."""
+    found = []
+    for number, stage in enumerate(timed):
+        wall = stage.wall_ms or 0.0
+        load = stage.wait_ms if stage.loaded_before else stage.load_ms or 0.0
+        taken = wall + load + stage.release_ms
+        found.append(Share(number, taken, taken / measured_ms if measured_ms else 0.0, wall / max(1, stage.runs)))
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class Fewer:
+    """The composed estimate at another number of steps."""
+
+    steps: int
+    guidance: bool
+    ms: float
+    repeated_share: float
+
+
+def fewer_steps(
+    residency: Residency,
+    stages: Sequence[Alone],
+    repeated: Sequence[bool],
+    keep: int | None,
+    overlap: int | None,
+    choices: Sequence[tuple[int, bool]],
+) -> list[Fewer]:
+    """What the composed estimate becomes with other steps, with and without guidance.
+
+    Args:
+        residency, stages, keep: as for `compose`.
+        repeated: for each stage whether it runs once or twice a step.
+        overlap: a fixed number of overlapped runs; `None` chooses it anew each time.
+        choices: steps and whether with guidance.
+    """
+    found = []
+    for steps, guidance in choices:
+        runs = steps * (2 if guidance else 1)
+        changed = [replace(s, runs=runs) if many else s for s, many in zip(stages, repeated, strict=True)]
+        over = overlap
+        if residency == "pipelined" and keep is not None and keep + 1 < len(changed):
+            kept = changed[keep]
+            over = min(overlap, kept.runs) if overlap is not None else None
+            if over is None:
+                over = overlap_runs(changed[keep + 1].load_ms, kept.steady_ms, kept.runs)
+        parts = compose(residency, changed, keep, over or 0)
+        whole = total_ms(parts)
+        many = sum(part.ms for part in parts if part.stage is not None and repeated[part.stage])
+        found.append(Fewer(steps, guidance, whole, many / whole if whole else 0.0))
+    return found
+
+
+def peak_kb(samples: Sequence[Mapping[int, int]]) -> int | None:
+    """The largest sum over stages of any sample; `None` where nothing was sampled."""
+    return max((sum(sample.values()) for sample in samples if sample), default=None)

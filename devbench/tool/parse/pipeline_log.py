@@ -1,0 +1,156 @@
+"""The log of a pipeline's session on a device as data: when each stage did what, what its tool said, memory over time.
+
+Written by `devbench/bench/pipeline_script.py`. Never raises, whatever the text is and wherever it ends: what it does
+not say is `None`. Knows no device and no plan.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+_MOST_STAGES = 64
+_MOST_SAMPLES = 200_000
+_MOST_TEXT = 4 << 20
+_MARKS = ("start", "ready", "go", "warm", "done", "drop", "gone")
+_TIME = re.compile(r"\d{1,12}\.\d{1,9}")
+# No device has a petabyte.
+_MOST_KB = 1 << 40
+
+
+@dataclass(frozen=True, slots=True)
+class StageLog:
+    """One stage of a session. Times are seconds since the clock started, negative before it; `None` if not reached.
+
+    Attributes:
+        start_s: its process was started.
+        ready_s: loaded and initialised; a held stage was stopped here.
+        go_s: a held stage went on.
+        warm_s: the end of the tool's first phase, where it has two.
+        done_s: its last inference ended.
+        drop_s, gone_s: it was told to end, and had ended.
+        exit_code: of its process; 137 where the session ended it.
+        text: what the tool said, both streams.
+    """
+
+    number: int
+    start_s: float | None = None
+    ready_s: float | None = None
+    go_s: float | None = None
+    warm_s: float | None = None
+    done_s: float | None = None
+    drop_s: float | None = None
+    gone_s: float | None = None
+    exit_code: int | None = None
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class MemorySample:
+    """Memory of the live stages at one time, in kB by stage; `pss_kb` has only those whose PSS could be read."""
+
+    t_s: float
+    pss_kb: Mapping[int, int]
+    rss_kb: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class SessionLog:
+    """A session. `lost` names stage and mark where a stage ended before a mark that the session waited for."""
+
+    stages: tuple[StageLog, ...] = ()
+    samples: tuple[MemorySample, ...] = ()
+    hwm_kb: Mapping[int, int] = field(default_factory=dict)
+    began: bool = False
+    ended: bool = False
+    lost: tuple[int, str] | None = None
+
+
+def parse_session(text: str, word: str) -> SessionLog:
+    """What a session's log says.
+
+    Args:
+        text: the log, cut anywhere.
+        word: the random word that begins each of its lines.
+    """
+    # Times of the device's clock are made relative after all of them are known.
+    marks: dict[int, dict[str, float]] = {}
+    exits: dict[int, int] = {}
+    texts: dict[int, list[str]] = {}
+    sizes: dict[int, int] = {}
+    samples: list[tuple[float, str]] = []
+    begin: float | None = None
+    first: float | None = None
+    ended, lost = False, None
+    for line in text.split("\n"):
+        head, _, rest = line.partition(" ")
+        if head != word:
+            continue
+        own, bar, said = rest.partition("|")
+        if bar and _stage(own) is not None:
+            number = int(own)
+            sizes[number] = sizes.get(number, 0) + len(said) + 1
+            if sizes[number] <= _MOST_TEXT:
+                texts.setdefault(number, []).append(said)
+            continue
+        words = rest.split()
+        if len(words) < 3 or not _TIME.fullmatch(words[0]):
+            continue
+        at, who, mark = float(words[0]), words[1], words[2]
+        first = at if first is None else first
+        if who == "-":
+            begin = at if mark == "begin" and begin is None else begin
+            ended |= mark == "end"
+            if mark == "memory" and len(samples) < _MOST_SAMPLES:
+                samples.append((at, " ".join(words[3:])))
+        elif _stage(who) is not None:
+            number = int(who)
+            if mark == "lost" and len(words) > 3 and lost is None:
+                lost = (number, words[3])
+            elif mark in _MARKS:
+                marks.setdefault(number, {}).setdefault(f"{mark}_s", at)
+                if mark == "gone" and len(words) > 3 and words[3].isdigit():
+                    exits.setdefault(number, min(int(words[3]), 255))
+    zero = begin if begin is not None else first or 0.0
+    known = sorted({*marks, *texts})
+    stages = tuple(
+        StageLog(
+            number=number,
+            exit_code=exits.get(number),
+            text="".join(f"{said}\n" for said in texts.get(number, ())),
+            **{name: round(at - zero, 6) for name, at in marks.get(number, {}).items()},
+        )
+        for number in known
+    )
+    read, peaks = _samples(samples, zero)
+    return SessionLog(stages, read, peaks, begin is not None, ended, lost)
+
+
+def _stage(word: str) -> int | None:
+    return int(word) if word.isascii() and word.isdigit() and len(word) <= 2 and int(word) < _MOST_STAGES else None
+
+
+def _samples(found: list[tuple[float, str]], zero: float) -> tuple[tuple[MemorySample, ...], dict[int, int]]:
+    """The samples in the order of time, and the high-water mark of each stage."""
+    read: list[MemorySample] = []
+    peaks: dict[int, int] = {}
+    for at, text in sorted(found):
+        pss: dict[int, int] = {}
+        rss: dict[int, int] = {}
+        for part in text.split():
+            number, *values = part.split(":")
+            if _stage(number) is None or len(values) != 3:
+                continue
+            for into, value in zip((pss, rss), values, strict=False):
+                if (size := _kb(value)) is not None:
+                    into[int(number)] = size
+            peaks[int(number)] = max(peaks.get(int(number), 0), _kb(values[2]) or 0)
+        read.append(MemorySample(round(at - zero, 6), pss, rss))
+    return tuple(read), {number: size for number, size in peaks.items() if size}
+
+
+def _kb(text: str) -> int | None:
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        return None
+    return value if 0 < (value := int(text)) <= _MOST_KB else None
