@@ -41,8 +41,8 @@ class Command:
         prelude: shell text that runs before it; prints DROPPED where the file cache was emptied and CACHED where the
             delegate's cache holds something.
         has_cache: whether the delegate keeps compiled kernels or packed weights between processes.
-        shell: shell text that is run instead of the words, for the tool as an app.
-        stop: shell text that ends what goes on after the process was killed.
+        shell: shell text that is run instead of the words: the tool as an app, or the session of a pipeline.
+        stop: shell text that ends what goes on after the process was killed, for the tool as an app.
     """
 
     argv: tuple[str, ...]

@@ -70,5 +70,30 @@ class CoolingDown:
     left_s: float
 
 
-Event = DeviceReady | FilePushed | RepetitionStarted | RepetitionDone | DeviceFinished | MoreSteps | CoolingDown
+@dataclass(frozen=True, slots=True)
+class PipelineStep:
+    """A stage alone or a session of a pipeline begins, or has ended; `words` say what came of it, or why not.
+
+    `skipped` further steps will not run.
+    """
+
+    serial: str
+    title: str
+    done: bool = False
+    words: str = ""
+    failed: bool = False
+    suspect: bool = False
+    skipped: int = 0
+
+
+Event = (
+    DeviceReady
+    | FilePushed
+    | RepetitionStarted
+    | RepetitionDone
+    | DeviceFinished
+    | MoreSteps
+    | CoolingDown
+    | PipelineStep
+)
 Listener = Callable[[Event], None]

@@ -105,7 +105,8 @@ def end_process(device: Device, pid_file: str) -> None:
 
 def leave(device: Device, pid_file: str) -> None:
     """Give the device back, if it is still there."""
-    _try(device, f"rm -f {shlex.quote(pid_file)} {shlex.quote(pid_file + '.mem')} {shlex.quote(pid_file + '.during')}")
+    files = [pid_file, *(f"{pid_file}.{end}" for end in ("mem", "during", "stages"))]
+    _try(device, f"rm -f {shlex.join(files)}")
 
 
 def _try(device: Device, script: str) -> None:

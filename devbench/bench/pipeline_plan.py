@@ -91,9 +91,15 @@ Step = Start | Await | Go | Drop | Begin
 class SessionPlan:
     """The stages of a session and its steps; it ends with the last stage's `done`."""
 
-    residency: Residency
+    residency: Residency | Literal["alone"]
     stages: tuple[StagePlan, ...]
     steps: tuple[Step, ...]
+
+
+def plan_alone(name: str, num_runs: int) -> SessionPlan:
+    """A stage by itself: its load, its first inference, then `num_runs` steady ones; it ends by itself."""
+    stage = StagePlan(name, runs=num_runs + 1, overlapped=num_runs)
+    return SessionPlan("alone", (stage,), (Begin(), Start(0), Await(0, "done"), Await(0, "gone")))
 
 
 def plan_session(

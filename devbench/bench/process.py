@@ -125,7 +125,7 @@ class Processes:
             kernel_cache=("warm" if CACHED in output.prelude else "cold") if command.has_cache else None,
             host_overhead_ms=(time.monotonic() - began - duration_s) * 1000,
         )
-        if command.shell:
+        if command.stop:
             ran, failure = apk.understand(ran, failure)
         return ran, failure, lost
 

@@ -9,7 +9,7 @@ import shlex
 import socket
 import sys
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
@@ -51,6 +51,7 @@ def run(
     listener: Listener,
     labels: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
+    session_type: Callable[..., DeviceSession] = DeviceSession,
 ) -> RunOutcome:
     """Run the plan on all devices at once and store every repetition as it ends.
 
@@ -62,6 +63,7 @@ def run(
         listener: told of every step, from the devices' threads.
         labels: free words kept with the run.
         options: how the run was asked for, kept with it.
+        session_type: makes the session of each device.
     """
     check = plan.output_check
     # Before anything is stored: what this machine cannot compute, no device is asked for.
@@ -82,7 +84,7 @@ def run(
     incoming = cache_dir() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
     sessions = [
-        DeviceSession(
+        session_type(
             device,
             plan,
             store,

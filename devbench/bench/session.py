@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from devbench.results.store import Store
 
 DEPOT_ROOT = "/data/local/tmp/devbench"
-_WORK_DIR = f"{DEPOT_ROOT}/work"
+WORK_DIR = f"{DEPOT_ROOT}/work"
 
 # Failures that chance, load or memory pressure can cause; every other kind would only come again.
 _MAY_PASS_NEXT_TIME = frozenset({FailureKind.CRASH, FailureKind.KILLED, FailureKind.OUTPUT_INCOMPLETE})
@@ -56,7 +56,7 @@ _MOST_PUSH_S = 3600.0
 
 
 @dataclass(slots=True)
-class _Work:
+class Work:
     """A job and how far it is."""
 
     job: JobRecord
@@ -115,8 +115,9 @@ class DeviceSession:
         self._steadied: Mapping[str, bool] = {}
         self._mask = ""
         self._limits = ThermalLimits()
-        self._work: list[_Work] = []
-        self._processes = Processes(device, store, run_id, incoming, _WORK_DIR, self._pid_file, self._owner)
+        self._work: list[Work] = []
+        self._known_flags: frozenset[str] = frozenset()
+        self._processes = Processes(device, store, run_id, incoming, WORK_DIR, self._pid_file, self._owner)
 
     # -- life cycle ---------------------------------------------------------------------------------------------
 
@@ -150,7 +151,7 @@ class DeviceSession:
         binary = choose(facts.abis, name=self._plan.binary_name, via=self._plan.via)
         assert binary.path is not None  # choose gives installed binaries only
         left_changes = occupancy.enter(
-            self._device, root=DEPOT_ROOT, work_dir=_WORK_DIR, pid_file=self._pid_file, owner=self._owner
+            self._device, root=DEPOT_ROOT, work_dir=WORK_DIR, pid_file=self._pid_file, owner=self._owner
         )
         self._occupied = True
         if left_changes:
@@ -170,26 +171,30 @@ class DeviceSession:
         )
         self._work = self._make_work(record, binary, binary_sha256)
         if self._plan.output_check is not None:
-            self._outputs = DeviceOutputs(self._device, depot, _WORK_DIR, self._plan.output_check)
-        self._tell(DeviceReady(self.serial, record, sum(map(self._steps, self._work))))
+            self._outputs = DeviceOutputs(self._device, depot, WORK_DIR, self._plan.output_check)
+        self._tell(DeviceReady(self.serial, record, self._all_steps()))
         self._refuse(binary)
         self._push_models(depot)
 
-    def _make_work(self, record: DeviceRecord, binary: Binary, binary_sha256: str) -> list[_Work]:
+    def _make_work(self, record: DeviceRecord, binary: Binary, binary_sha256: str) -> list[Work]:
         work = []
         for offset, case in enumerate(self._plan.cases):
             job = job_record(self._run_id, self._first_number + offset, case, record, binary, binary_sha256)
             steady = {**self._steadied, "affinity": self._mask}
             job = replace(job, options={**job.options, "stabilised": {k: v for k, v in steady.items() if v != ""}})
             self._store.add_job(job)
-            work.append(_Work(job, case))
+            work.append(Work(job, case))
         return work
 
-    def _steps(self, work: _Work) -> int:
+    def _all_steps(self) -> int:
+        """Processes that the device is planned to have."""
+        return sum(map(self._steps, self._work))
+
+    def _steps(self, work: Work) -> int:
         """Processes that the job is planned to have."""
         return self._plan.limits.steps + self._cold_starts(work)
 
-    def _cold_starts(self, work: _Work) -> int:
+    def _cold_starts(self, work: Work) -> int:
         return self._plan.limits.cold_starts if self._commands.can_be_cold(work.case) else 0
 
     def _refuse(self, binary: Binary) -> None:
@@ -198,6 +203,7 @@ class DeviceSession:
         The virtual device's tool is not asked: its flags are not remembered, and it says itself which it ignored.
         """
         known = read_flags(self._device, binary) if binary.abi != VIRTUAL_ABI else frozenset()
+        self._known_flags = known
         limits = self._plan.limits
         counts: list[tuple[Purpose, int]] = [
             ("outputs", limits.output_repetitions),
@@ -261,13 +267,13 @@ class DeviceSession:
     def _rounds(self, purpose: Purpose, count: int) -> None:
         for index in range(count):
 
-            def once(work: _Work, index: int = index) -> None:
+            def once(work: Work, index: int = index) -> None:
                 if purpose != "cold" or self._cold_starts(work):
                     self._repeat(work, purpose, index, count)
 
             self._turn(index, once)
 
-    def _turn(self, number: int, do: Callable[[_Work], None]) -> None:
+    def _turn(self, number: int, do: Callable[[Work], None]) -> None:
         """Every job once, beginning with another one each time."""
         start = number % max(1, len(self._work))
         for work in self._work[start:] + self._work[:start]:
@@ -279,7 +285,7 @@ class DeviceSession:
     def _until_enough(self) -> None:
         """More latency repetitions for jobs with suspect ones, or whose interval is still too wide."""
 
-        def once_more(work: _Work) -> None:
+        def once_more(work: Work) -> None:
             if self._needs_more(work):
                 self._tell(MoreSteps(self.serial))
                 done = work.done.get("latency", 0)
@@ -290,13 +296,13 @@ class DeviceSession:
             self._turn(number, once_more)
             number += 1
 
-    def _needs_more(self, work: _Work) -> bool:
+    def _needs_more(self, work: Work) -> bool:
         done = work.done.get("latency", 0)
         return not work.stopped and needs_more(
             self._plan.limits, done=done, retried=work.retried, valid_us=work.valid_us
         )
 
-    def _repeat(self, work: _Work, purpose: Purpose, index: int, of: int) -> None:
+    def _repeat(self, work: Work, purpose: Purpose, index: int, of: int) -> None:
         self._cool_down()
         self._tell(RepetitionStarted(self.serial, work.job, purpose, index, of))
         outputs = (self._outputs, self._expected[work.case.model.sha256]) if self._outputs is not None else None
@@ -326,7 +332,7 @@ class DeviceSession:
         if lost is not None:
             raise lost
 
-    def _skip_rest(self, work: _Work, record: RepetitionRecord) -> int:
+    def _skip_rest(self, work: Work, record: RepetitionRecord) -> int:
         """Decide whether the job goes on after this repetition; gives the number of those that will not run."""
         if record.failure_kind is None:
             return 0
@@ -338,7 +344,7 @@ class DeviceSession:
         return max(0, self._steps(work) - sum(work.done.values()))
 
     def _record(
-        self, work: _Work, purpose: Purpose, index: int, ran: Ran, failure: Failure | None, out: str
+        self, work: Work, purpose: Purpose, index: int, ran: Ran, failure: Failure | None, out: str
     ) -> RepetitionRecord:
         measured = parse_bytes(ran.raw)
         case = work.case

@@ -21,6 +21,7 @@ from devbench.bench.events import (
     Event,
     FilePushed,
     MoreSteps,
+    PipelineStep,
     RepetitionDone,
     RepetitionStarted,
 )
@@ -101,6 +102,8 @@ class RunDisplay:
             if self._live is None and not row.cooling:
                 row.cooling = True
                 return f"[yellow]…[/yellow] {plain(row.title or row.serial)} · {plain(row.doing)}"
+        elif isinstance(event, PipelineStep):
+            return self._pipeline(row, event)
         elif isinstance(event, DeviceFinished):
             row.finished = True
             row.doing = event.error or "done"
@@ -126,6 +129,18 @@ class RunDisplay:
                 f"{repetition.latency_avg_us / 1000:.3f} ms"
             )
         return ""
+
+    def _pipeline(self, row: _Row, event: PipelineStep) -> str:
+        row.cooling = False
+        if not event.done:
+            row.doing = event.title
+            return ""
+        row.done += 1 + event.skipped
+        row.failed += event.failed
+        sign = "[red]✗[/red]" if event.failed else "[yellow]![/yellow]" if event.suspect else "[green]✓[/green]"
+        if self._live is not None and not (event.failed or event.suspect):
+            return ""
+        return f"{sign} {plain(row.title or row.serial)} · {plain(event.title, 120)} · {plain(event.words, 300)}"
 
     def _render(self) -> RenderableType:
         table = Table.grid(padding=(0, 2))

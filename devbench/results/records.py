@@ -15,6 +15,7 @@ RunStatus = Literal["running", "done", "interrupted", "failed"]
 Purpose = Literal["latency", "profile", "outputs", "cold"]
 CacheState = Literal["cold", "warm"]
 RepetitionStatus = Literal["ok", "failed"]
+MemoryKind = Literal["pss", "rss"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,3 +152,88 @@ class RepetitionRecord:
     verdict_reasons: tuple[str, ...] = ()
     outputs: tuple[Mapping[str, Any], ...] = ()
     operators: tuple[OperatorRecord, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineStageRecord:
+    """A stage of a session. Times `_s` count from the start of the session's clock and are negative before it.
+
+    `position` is that in the pipeline. `repeated`: it runs once or twice a step. `held_by` says what kept it in memory
+    after its work: "output" (it waits to write its output), "stop" (it was stopped) or nothing. `loaded_before`: its
+    load was no part of the latency, but for `wait_ms`. `steady_ms` is the average inference without the first and
+    without those beside the next stage's load, whose average is `overlapped_ms`. `first_ms` is `None` for a stage that
+    was held before it: the tool's own figure would hold the wait.
+    """
+
+    position: int
+    name: str
+    job_number: int
+    repeated: bool
+    runs: int
+    overlapped_runs: int
+    argv: tuple[str, ...]
+    held_by: str
+    loaded_before: bool
+    init_ms: float | None = None
+    load_ms: float | None = None
+    wait_ms: float = 0.0
+    wall_ms: float | None = None
+    first_ms: float | None = None
+    steady_ms: float | None = None
+    overlapped_ms: float | None = None
+    release_ms: float = 0.0
+    start_s: float | None = None
+    ready_s: float | None = None
+    go_s: float | None = None
+    warm_s: float | None = None
+    done_s: float | None = None
+    gone_s: float | None = None
+    hwm_kb: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSampleRecord:
+    """Memory of a live stage at a time; those of one `number` were taken together."""
+
+    number: int
+    position: int
+    t_s: float
+    pss_kb: int | None
+    rss_kb: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineSessionRecord:
+    """A session of a pipeline, or one of its stages alone (residency "alone"); a failed one carries no latency.
+
+    `delegate` and `threads` are those that the run asked for; a stage of its own mind has its own in its job.
+    `memory_kind` says whether `peak_kb`, the largest sum over the live stages, is of PSS or of RSS.
+    """
+
+    run_id: str
+    device_key: str
+    pipeline: str
+    delegate: str
+    threads: int | None
+    residency: str
+    index: int
+    steps: int
+    guidance: bool
+    keep: int | None
+    overlap_runs: int
+    started_utc: datetime
+    finished_utc: datetime
+    status: RepetitionStatus
+    failure_kind: str | None
+    failure_message: str | None
+    raw_path: str
+    latency_ms: float | None = None
+    memory_kind: MemoryKind | None = None
+    peak_kb: int | None = None
+    conditions_before: Mapping[str, Any] | None = None
+    conditions_after: Mapping[str, Any] | None = None
+    conditions_during: tuple[Mapping[str, Any], ...] = ()
+    verdict: str = ""
+    verdict_reasons: tuple[str, ...] = ()
+    stages: tuple[PipelineStageRecord, ...] = ()
+    samples: tuple[PipelineSampleRecord, ...] = ()

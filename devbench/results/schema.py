@@ -26,10 +26,12 @@ from sqlalchemy import (
 )
 from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 # Columns that came with each version; all of them may be empty, so that an older store is brought up by adding them.
 ADDED_COLUMNS = {
     2: ("latency_p5_us", "latency_p95_us", "delegate_share", "file_cache", "kernel_cache", "conditions_during"),
+    # Whole tables came, those of pipelines; they are made where they are missing.
+    3: (),
 }
 
 
@@ -187,4 +189,82 @@ operators = Table(
     Column("times_called", Float),
     Column("inside_delegate", Boolean, nullable=False),
     ForeignKeyConstraint(["repetition_id"], ["repetitions.id"], ondelete="CASCADE"),
+)
+
+# A session of a pipeline on a device, or one of its stages alone (residency "alone").
+pipeline_sessions = Table(
+    "pipeline_sessions",
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("run_id", String(40), nullable=False),
+    Column("device_key", String(80), nullable=False),
+    Column("pipeline", Text, nullable=False),
+    Column("delegate", Text, nullable=False),
+    Column("threads", Integer),
+    Column("residency", String(20), nullable=False),
+    Column("index", Integer, nullable=False),
+    Column("steps", Integer, nullable=False),
+    Column("guidance", Boolean, nullable=False),
+    Column("keep", Integer),
+    Column("overlap_runs", Integer, nullable=False),
+    Column("started_utc", Utc, nullable=False),
+    Column("finished_utc", Utc, nullable=False),
+    Column("status", String(10), nullable=False),
+    Column("failure_kind", String(40)),
+    Column("failure_message", Text),
+    Column("raw_path", Text, nullable=False),
+    Column("latency_ms", Float),
+    Column("memory_kind", String(10)),
+    Column("peak_kb", BigInteger),
+    Column("conditions_before", JSON),
+    Column("conditions_after", JSON),
+    Column("conditions_during", JSON),
+    Column("verdict", String(10), nullable=False),
+    Column("verdict_reasons", JSON, nullable=False),
+    ForeignKeyConstraint(["run_id", "device_key"], ["devices.run_id", "devices.key"], ondelete="CASCADE"),
+    Index("ix_pipeline_sessions_run", "run_id"),
+)
+
+# Times in seconds count from the session's start of the clock, and are negative before it.
+pipeline_stages = Table(
+    "pipeline_stages",
+    metadata,
+    Column("session_id", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("name", Text, nullable=False),
+    Column("job_number", Integer, nullable=False),
+    Column("repeated", Boolean, nullable=False),
+    Column("runs", Integer, nullable=False),
+    Column("overlapped_runs", Integer, nullable=False),
+    Column("argv", JSON, nullable=False),
+    Column("held_by", String(10), nullable=False),
+    Column("loaded_before", Boolean, nullable=False),
+    Column("init_ms", Float),
+    Column("load_ms", Float),
+    Column("wait_ms", Float, nullable=False),
+    Column("wall_ms", Float),
+    Column("first_ms", Float),
+    Column("steady_ms", Float),
+    Column("overlapped_ms", Float),
+    Column("release_ms", Float, nullable=False),
+    Column("start_s", Float),
+    Column("ready_s", Float),
+    Column("go_s", Float),
+    Column("warm_s", Float),
+    Column("done_s", Float),
+    Column("gone_s", Float),
+    Column("hwm_kb", BigInteger),
+    ForeignKeyConstraint(["session_id"], ["pipeline_sessions.id"], ondelete="CASCADE"),
+)
+
+pipeline_samples = Table(
+    "pipeline_samples",
+    metadata,
+    Column("session_id", Integer, primary_key=True),
+    Column("number", Integer, primary_key=True),
+    Column("position", Integer, primary_key=True),
+    Column("t_s", Float, nullable=False),
+    Column("pss_kb", BigInteger),
+    Column("rss_kb", BigInteger),
+    ForeignKeyConstraint(["session_id"], ["pipeline_sessions.id"], ondelete="CASCADE"),
 )

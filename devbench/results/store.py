@@ -116,7 +116,7 @@ class Store:
             if is_file:
                 beside.mkdir(parents=True, exist_ok=True)
             self._engine = self._connect()
-            with self._transaction() as connection:
+            with self.transaction() as connection:
                 self._prepare(connection)
         except OSError as error:
             raise StoreProblem(f"cannot open the results store {given}: {error.strerror or error}") from None
@@ -167,18 +167,18 @@ class Store:
 
     def create_run(self, run: RunRecord) -> None:
         """Begin a run; its status is `running` until `finish_run`."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             connection.execute(schema.runs.insert().values(status="running", **asdict(run)))
 
     def finish_run(self, run_id: str, status: RunStatus, finished_utc: datetime) -> None:
         """Give a run its end."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             where = schema.runs.c.run_id == run_id
             connection.execute(schema.runs.update().where(where).values(status=status, finished_utc=finished_utc))
 
     def add_job(self, job: JobRecord) -> None:
         """Add a job, and its device, model and binary where they are new."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             device = {"run_id": job.run_id, **asdict(job.device)}
             _insert_new(connection, schema.devices, device, ("run_id", "key"))
             _insert_new(connection, schema.models, asdict(job.model), ("sha256",))
@@ -206,7 +206,7 @@ class Store:
         values["outputs"] = list(repetition.outputs)
         values["conditions_during"] = list(repetition.conditions_during)
         values["verdict_reasons"] = list(repetition.verdict_reasons)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             inserted = connection.execute(schema.repetitions.insert().values(**values))
             assert inserted.inserted_primary_key is not None
             number = inserted.inserted_primary_key[0]
@@ -226,7 +226,7 @@ class Store:
 
     def runs(self, limit: int = 20) -> list[RunSummary]:
         """The newest runs, newest first."""
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             order = sa.desc(schema.runs.c.started_utc)
             found = connection.execute(sa.select(schema.runs).order_by(order).limit(limit)).mappings().all()
             return [self._summary(connection, run) for run in found]
@@ -250,7 +250,7 @@ class Store:
         if threads:
             query = query.where(sa.or_(*(jobs.c.threads.is_not_distinct_from(count) for count in threads)))
         query = query.where(sa.func.coalesce(jobs.c.options["via"].as_string(), "shell") == via)
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             found = list(connection.execute(query).scalars())
         return median(found) if found else None
 
@@ -260,7 +260,7 @@ class Store:
         Raises:
             InputError: there is none, or more than one.
         """
-        with self._transaction() as connection:
+        with self.transaction() as connection:
             row = self._find(connection, name)
             run_id = row["run_id"]
             run = RunRecord(**{field.name: row[field.name] for field in fields(RunRecord)})
@@ -375,7 +375,8 @@ class Store:
         )
 
     @contextmanager
-    def _transaction(self) -> Iterator[sa.Connection]:
+    def transaction(self) -> Iterator[sa.Connection]:
+        """A connection whose changes are kept together or not at all."""
         try:
             with self._lock, self._engine.begin() as connection:
                 yield connection

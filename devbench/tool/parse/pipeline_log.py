@@ -67,13 +67,14 @@ class SessionLog:
     lost: tuple[int, str] | None = None
 
 
-def parse_session(text: str, word: str) -> SessionLog:
+def parse_session(text: str, word: str = "") -> SessionLog:
     """What a session's log says.
 
     Args:
         text: the log, cut anywhere.
-        word: the random word that begins each of its lines.
+        word: the random word that begins each of its lines; where it is not known, that of the first line.
     """
+    word = word or text[:64].partition(" ")[0]
     # Times of the device's clock are made relative after all of them are known.
     marks: dict[int, dict[str, float]] = {}
     exits: dict[int, int] = {}

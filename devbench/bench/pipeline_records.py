@@ -1,0 +1,188 @@
+"""From a session's log to what the store keeps: times of each stage, memory, and whether the session counts; pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from devbench.analysis.pipeline import peak_kb
+from devbench.bench.pipeline_plan import SessionPlan, StagePlan
+from devbench.bench.plan import Case
+from devbench.results.records import MemoryKind, PipelineSampleRecord, PipelineStageRecord
+from devbench.tool.failures import classify
+from devbench.tool.measurement import Failure, FailureKind, Measurement, RunStats
+from devbench.tool.parse import parse_text
+from devbench.tool.parse.pipeline_log import SessionLog, StageLog
+
+# A hostile or endless log must not fill the store; at ten samples a second this is half an hour of ten stages.
+_MOST_SAMPLES = 200_000
+
+
+def stage_log(log: SessionLog, number: int) -> StageLog:
+    """The log of a stage; an empty one where it never began."""
+    return next((stage for stage in log.stages if stage.number == number), StageLog(number))
+
+
+def session_failure(
+    log: SessionLog, plan: SessionPlan, cases: Sequence[Case], argvs: Sequence[Sequence[str]]
+) -> Failure | None:
+    """Why a session gives no latency, or `None` where it gives one: the first stage that failed, with its name."""
+    for number, (stage, case, argv) in enumerate(zip(plan.stages, cases, argvs, strict=True)):
+        seen = stage_log(log, number)
+        if seen.start_s is None and log.lost is not None:
+            continue
+        failure = stage_failure(seen, case, argv)
+        if failure is not None:
+            return Failure(failure.kind, f"{stage.name}: {failure.message}")
+    last = stage_log(log, len(plan.stages) - 1)
+    if not log.began or last.done_s is None or last.done_s <= 0:
+        return Failure(FailureKind.OUTPUT_INCOMPLETE, "the session did not come to its end")
+    if any(not _in_order(stage_log(log, number)) for number in range(len(plan.stages))):
+        return Failure(FailureKind.TOOL_ERROR, "the device's clock was set while the session ran")
+    return None
+
+
+def stage_failure(seen: StageLog, case: Case, argv: Sequence[str]) -> Failure | None:
+    """Why a stage did not do its part; the session itself ends processes that have done it, before their summary."""
+    measured = parse_text(seen.text)
+    exit_code = seen.exit_code
+    if seen.done_s is not None:
+        exit_code = 0
+        told = measured.failure
+        if told is not None and told.kind in (FailureKind.OUTPUT_INCOMPLETE, FailureKind.KILLED):
+            told = None
+        average = measured.inference_avg_us if measured.inference_avg_us is not None else 0.0
+        measured = replace(measured, status="ok", failure=told, inference_avg_us=average)
+    return classify(measured, delegate=case.delegate, require=case.require, exit_code=exit_code, argv=argv)
+
+
+def _in_order(seen: StageLog) -> bool:
+    times = [t for t in (seen.start_s, seen.ready_s, seen.go_s, seen.warm_s, seen.done_s, seen.gone_s) if t is not None]
+    return times == sorted(times)
+
+
+def stage_records(
+    log: SessionLog,
+    plan: SessionPlan,
+    *,
+    positions: Sequence[int],
+    jobs: Sequence[int],
+    repeated: Sequence[bool],
+    argvs: Sequence[tuple[str, ...]],
+    held_by: str,
+) -> tuple[PipelineStageRecord, ...]:
+    """Each stage of a session as the store keeps it.
+
+    Args:
+        log, plan: of the session.
+        positions: of its stages in the pipeline.
+        jobs: numbers of the stages' jobs.
+        repeated: for each whether it runs once or twice a step.
+        argvs: their command lines.
+        held_by: what holds a stage that stays in memory.
+    """
+    found = []
+    ends: list[float | None] = []
+    for number, stage in enumerate(plan.stages):
+        seen = stage_log(log, number)
+        measured = parse_text(seen.text)
+        warm, runs = _phases(measured, stage)
+        turn_s = seen.go_s if stage.held else seen.ready_s
+        wait_ms = 0.0
+        if plan.residency == "pipelined" and stage.held and not stage.kept and ends and ends[-1] is not None:
+            wait_ms = max(0.0, _ms(ends[-1], seen.go_s) or 0.0)
+        releases = plan.residency == "sequential" and number < len(plan.stages) - 1
+        alone = plan.residency == "alone"
+        found.append(
+            PipelineStageRecord(
+                position=positions[number],
+                name=stage.name,
+                job_number=jobs[number],
+                repeated=repeated[number],
+                runs=stage.runs,
+                overlapped_runs=0 if alone else stage.overlapped,
+                argv=argvs[number],
+                held_by=held_by if stage.kept else "",
+                loaded_before=stage.held,
+                init_ms=_init_ms(measured, seen.text),
+                load_ms=_ms(seen.start_s, seen.ready_s),
+                wait_ms=wait_ms,
+                wall_ms=_ms(turn_s, seen.done_s),
+                first_ms=None if stage.held else _first_ms(warm or runs),
+                steady_ms=_average_ms(runs) if alone else _steady_ms(warm if stage.overlapped else runs),
+                overlapped_ms=_average_ms(runs) if stage.overlapped and not alone else None,
+                release_ms=(_ms(seen.done_s, seen.gone_s) or 0.0) if releases else 0.0,
+                start_s=seen.start_s,
+                ready_s=seen.ready_s,
+                go_s=seen.go_s,
+                warm_s=seen.warm_s,
+                done_s=seen.done_s,
+                gone_s=seen.gone_s,
+                hwm_kb=log.hwm_kb.get(number),
+            )
+        )
+        ends.append(seen.done_s)
+    return tuple(found)
+
+
+def _phases(measured: Measurement, stage: StagePlan) -> tuple[RunStats | None, RunStats | None]:
+    """The statistics of the phases that have inferences."""
+    if stage.phases == 2:
+        return measured.warmup, measured.runs
+    return None, measured.runs
+
+
+def _ms(start_s: float | None, end_s: float | None) -> float | None:
+    return None if start_s is None or end_s is None else round(1000 * (end_s - start_s), 3)
+
+
+def _init_ms(measured: Measurement, text: str) -> float | None:
+    """Initialisation as the summary says it, or as the line says that stands before a held stage's summary."""
+    if measured.init_us is not None:
+        return measured.init_us / 1000
+    _, found, rest = text.partition("Initialized session in ")
+    try:
+        value = float(rest[:40].partition("ms")[0]) if found else None
+    except ValueError:
+        return None
+    return value if value is not None and 0 <= value < 1e9 else None
+
+
+def _first_ms(stats: RunStats | None) -> float | None:
+    if stats is None or not stats.count:
+        return None
+    us = stats.first_us if stats.first_us is not None else stats.curr_us if stats.count == 1 else None
+    return None if us is None else us / 1000
+
+
+def _average_ms(stats: RunStats | None) -> float | None:
+    if stats is None or not stats.count:
+        return None
+    us = stats.avg_us if stats.avg_us is not None else stats.curr_us if stats.count == 1 else None
+    return None if us is None else us / 1000
+
+
+def _steady_ms(stats: RunStats | None) -> float | None:
+    """The average without the first inference, which is another one and, of a held stage, holds its wait."""
+    if stats is None or stats.avg_us is None or stats.first_us is None or not stats.count or stats.count < 2:
+        return None
+    us = (stats.avg_us * stats.count - stats.first_us) / (stats.count - 1)
+    # The tool prints six digits of the average: a long wait can leave nothing of a short inference.
+    least = stats.min_us if stats.min_us is not None else 0.0
+    return max(us, least) / 1000
+
+
+def memory_records(
+    log: SessionLog, positions: Sequence[int]
+) -> tuple[tuple[PipelineSampleRecord, ...], MemoryKind | None, int | None]:
+    """The samples, whether PSS or RSS is summed, and the largest sum over the live stages."""
+    records = []
+    for number, sample in enumerate(log.samples):
+        for stage in sorted({*sample.pss_kb, *sample.rss_kb}):
+            if stage < len(positions):
+                pss, rss = sample.pss_kb.get(stage), sample.rss_kb.get(stage)
+                records.append(PipelineSampleRecord(number, positions[stage], sample.t_s, pss, rss))
+    has_pss = any(sample.pss_kb for sample in log.samples)
+    peak = peak_kb([sample.pss_kb if has_pss else sample.rss_kb for sample in log.samples])
+    kind: MemoryKind | None = None if peak is None else "pss" if has_pss else "rss"
+    return tuple(records[:_MOST_SAMPLES]), kind, peak
