@@ -46,8 +46,8 @@ def accuracy(
     Exit code 1 where an output is wrong: NaN, Inf, all zero, of another size, or too far away for its type.
     """
     from devbench.bench.targets import open_targets
+    from devbench.cli.outcome import finish, measure
     from devbench.cli.output import console
-    from devbench.cli.run import finish, measure
     from devbench.cli.run_input import RunInput, make_plan, virtual_without_gpu
     from devbench.reports.build import build_report
     from devbench.reports.export import write_json

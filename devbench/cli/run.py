@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 if TYPE_CHECKING:
-    from devbench.adb.device import Device
-    from devbench.bench.plan import Plan
-    from devbench.bench.runner import RunOutcome
     from devbench.cli.run_input import RunInput
-    from devbench.results.store import RunView, Store
 
 _EPILOG = (
     "Examples:\n\n"
     "  devbench run model.tflite --device virtual\n\n"
     "  devbench run *.tflite -d R5CT1234ABC -D xnnpack,gpu -t 1,4 -r 10\n\n"
-    "  devbench run model.tflite -d all --require full --json results.json --label build=1234"
+    "  devbench run model.tflite -d all --require full --json results.json --label build=1234\n\n"
+    "  devbench run --pipeline mobile-sd.toml -D gpu --steps 20 --residency resident,pipelined"
 )
 
 
@@ -52,6 +49,9 @@ def run(
     ] = None,
     suite: Annotated[
         Path | None, typer.Option("--suite", help="A TOML file that says what to measure (docs/suites.md).")
+    ] = None,
+    pipeline: Annotated[
+        Path | None, typer.Option("--pipeline", help="A TOML file with stages to run as one (docs/pipelines.md).")
     ] = None,
     device: Annotated[
         list[str] | None,
@@ -217,6 +217,25 @@ def run(
             min=1.0, help="Deadline of one process in seconds. Default: from --max-secs.", rich_help_panel="How often"
         ),
     ] = None,
+    steps: Annotated[
+        int | None,
+        typer.Option(min=1, max=10_000, help="Steps, in place of the file's.", rich_help_panel="Pipelines"),
+    ] = None,
+    guidance: Annotated[
+        bool | None,
+        typer.Option(
+            "--guidance/--no-guidance",
+            help="Two passes a step or one, in place of the file's.",
+            rich_help_panel="Pipelines",
+        ),
+    ] = None,
+    residency: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="resident, sequential, pipelined; with commas or given again. Default: the file's.",
+            rich_help_panel="Pipelines",
+        ),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(help="Kept with the run, as key=value; may be given again.", rich_help_panel="Results"),
@@ -246,6 +265,7 @@ def run(
     Each repetition is a process of its own; the results are stored, printed as a table and written as a report.
     """
     from devbench.bench.targets import open_targets
+    from devbench.cli.outcome import check_writable, measure, show_outcome
     from devbench.cli.run_input import RunInput, make_plan, parse_labels, virtual_without_gpu
     from devbench.errors import InputError
     from devbench.results.store import Store
@@ -279,11 +299,20 @@ def run(
         max_steps=max_steps,
     )
     labels = parse_labels(label or [])
+    if pipeline is not None:
+        from devbench.cli.run_pipeline import PipelineInput, run_pipeline
+
+        asked = PipelineInput(given, pipeline, steps, guidance, tuple(residency or ()))
+        run_pipeline(asked, context, labels, device or [], json_file, out if report else None, report=report,
+                     store_url=store_url, fault=fault, quiet=quiet)  # fmt: skip
+        return
+    if steps is not None or guidance is not None or residency:
+        raise InputError("--steps, --guidance and --residency are a pipeline's", hint="add --pipeline FILE")
     if suite is not None:
         given, labels, device = _from_suite(suite, labels, device, context)
     elif not models:
         raise InputError("no model to measure", hint="devbench run MODEL.tflite, or --suite FILE")
-    _check_writable(json_file, csv_file)
+    check_writable(json_file, csv_file)
     plan = make_plan(given)
     with Store(store_url) as store, open_targets(device or [], fault) as devices:
         plan = virtual_without_gpu(plan, device or [], chosen=bool(given.delegates))
@@ -312,77 +341,3 @@ def _from_suite(
             raise InputError(f"{shown} beside --suite", hint="a suite says what to measure: write it there")
     suite = read_suite(file)
     return suite_input(suite), {**suite.labels, **labels}, device or list(suite.devices)
-
-
-def measure(plan: Plan, devices: list[Device], store: Store, labels: dict[str, str], *, quiet: bool) -> RunOutcome:
-    from datetime import datetime, timezone
-
-    from devbench.bench import runner
-    from devbench.cli.live import RunDisplay
-    from devbench.cli.output import console
-    from devbench.results.store import new_run_id
-
-    run_id = new_run_id(datetime.now(timezone.utc))
-    with RunDisplay(console(stderr=True), [device.serial for device in devices], quiet=quiet) as display:
-        return runner.run(plan, devices, store, run_id=run_id, listener=display, labels=labels)
-
-
-def show_outcome(
-    outcome: RunOutcome, store: Store, json_file: Path | None, csv_file: Path | None, report: bool, out: Path | None
-) -> None:
-    """Print and write what was measured, then end with the exit code that it deserves."""
-    from devbench.cli.output import console
-    from devbench.reports.build import build_report
-    from devbench.reports.export import write_csv, write_json
-    from devbench.reports.terminal import print_report
-
-    view = store.run(outcome.run_id)
-    screen = console()
-    measured = any(job.repetitions for job in view.jobs)
-    built = build_report(view)
-    if measured:
-        print_report(built, screen)
-    if json_file is not None:
-        write_json(view, json_file)
-    if csv_file is not None:
-        write_csv(view, csv_file)
-    if report and measured:
-        from devbench.reports import write_report
-
-        paths = write_report(built, store, out or Path("reports") / outcome.run_id)
-        screen.print(f"Report: {paths.html}", soft_wrap=True)
-    finish(outcome, view)
-
-
-def finish(outcome: RunOutcome, view: RunView) -> None:
-    """Say where the run is stored and what ended early, then end with the exit code that it deserves."""
-    from devbench.cli.output import console, print_error
-    from devbench.errors import EXIT_FAILED, EXIT_INTERRUPTED
-
-    screen = console()
-    screen.print(f"Stored as run {outcome.run_id} (devbench show {outcome.run_id})", soft_wrap=True)
-    for error in outcome.errors.values():
-        print_error(error)
-    if outcome.status == "interrupted":
-        screen.print("[yellow]Interrupted: what was measured until then is stored.[/yellow]")
-        raise typer.Exit(EXIT_INTERRUPTED)
-    if outcome.errors:
-        codes = {error.exit_code for error in outcome.errors.values()}
-        raise typer.Exit(codes.pop() if len(codes) == 1 and outcome.status == "failed" else EXIT_FAILED)
-    if not any(job.repetitions for job in view.jobs) or any(_job_failed(job.repetitions) for job in view.jobs):
-        raise typer.Exit(EXIT_FAILED)
-
-
-def _job_failed(repetitions: Any) -> bool:
-    return not any(repetition.status == "ok" for repetition in repetitions) or any(
-        repetition.status == "failed" for repetition in repetitions
-    )
-
-
-def _check_writable(*files: Path | None) -> None:
-    """Refuse a result file that cannot be written now, not after an hour of measuring."""
-    from devbench.errors import InputError
-
-    for file in files:
-        if file is not None and not file.absolute().parent.is_dir():
-            raise InputError(f"cannot write {file}: its folder does not exist", hint="make the folder first")

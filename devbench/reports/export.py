@@ -28,30 +28,31 @@ def run_to_json(view: RunView) -> dict[str, Any]:
         "format": FORMAT,
         "virtual": virtual,
         **({"note": VIRTUAL_NOTE} if virtual else {}),
-        "run": {**_plain(asdict(view.run)), "status": view.status, "finished_utc": _plain(view.finished_utc)},
-        "devices": [_plain(asdict(device)) for device in devices.values()],
+        "run": {**plain(asdict(view.run)), "status": view.status, "finished_utc": plain(view.finished_utc)},
+        "devices": [plain(asdict(device)) for device in devices.values()],
         "jobs": [_job(item) for item in view.jobs],
     }
 
 
 def _job(item: Any) -> dict[str, Any]:
-    job = _plain(asdict(item.job))
+    job = plain(asdict(item.job))
     job["device"] = {"key": item.job.device.key, "title": item.job.device.title, "virtual": item.job.device.virtual}
     del job["run_id"]
     repetitions = []
     for repetition in item.repetitions:
-        values = _plain(asdict(repetition))
+        values = plain(asdict(repetition))
         for repeated in ("run_id", "job_number"):
             del values[repeated]
         repetitions.append(values)
     return {**job, "repetitions": repetitions}
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
+    """The value with tuples as lists and times as ISO 8601."""
     if isinstance(value, dict):
-        return {key: _plain(item) for key, item in value.items()}
+        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value.isoformat() if isinstance(value, datetime) else value
 
 

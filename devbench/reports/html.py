@@ -15,6 +15,8 @@ from devbench.reports.readings import hottest, reading
 from devbench.text import clean
 
 if TYPE_CHECKING:
+    from jinja2 import Environment
+
     from devbench.results.records import RepetitionRecord
 
 _TEMPLATES = Path(__file__).with_name("templates")
@@ -32,17 +34,8 @@ def render_html(report: ReportData, charts: Sequence[Chart], raw: dict[str, str]
         charts: drawn charts.
         raw: raw outputs by their path in the store; those that do not fit are left out with a word.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
+    environment = new_environment()
     environment.filters.update(
-        clean=clean,
         ms=words.ms,
         mb=words.mb,
         percent=words.percent,
@@ -50,7 +43,6 @@ def render_html(report: ReportData, charts: Sequence[Chart], raw: dict[str, str]
         spread_percent=words.spread_percent,
         interval=words.interval,
         median=_median,
-        data_uri=_data_uri,
     )
     budget = _Budget(raw)
     page = environment.get_template("report.html")
@@ -69,6 +61,21 @@ def render_html(report: ReportData, charts: Sequence[Chart], raw: dict[str, str]
         caches=_caches,
         limits=words.limits_words,
     )
+
+
+def new_environment() -> Environment:
+    """Jinja for this room's templates: everything is escaped, what is not defined is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters.update(clean=clean, data_uri=_data_uri)
+    return environment
 
 
 def _data_uri(svg: str) -> str:

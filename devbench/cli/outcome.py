@@ -1,0 +1,103 @@
+"""What becomes of a run: measured under the live display, then printed, written, and ended with its exit code."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.bench.plan import Plan
+    from devbench.bench.runner import RunOutcome
+    from devbench.results.store import RunView, Store
+
+
+def measure(
+    plan: Plan,
+    devices: list[Device],
+    store: Store,
+    labels: dict[str, str],
+    *,
+    quiet: bool,
+    session_type: Callable[..., Any] | None = None,
+    options: dict[str, Any] | None = None,
+) -> RunOutcome:
+    """Run the plan on the devices under the live display; `session_type` does another thing than the plan's cases."""
+    from datetime import datetime, timezone
+
+    from devbench.bench import runner
+    from devbench.bench.session import DeviceSession
+    from devbench.cli.live import RunDisplay
+    from devbench.cli.output import console
+    from devbench.results.store import new_run_id
+
+    run_id = new_run_id(datetime.now(timezone.utc))
+    with RunDisplay(console(stderr=True), [device.serial for device in devices], quiet=quiet) as display:
+        return runner.run(
+            plan, devices, store, run_id=run_id, listener=display, labels=labels, options=options,
+            session_type=session_type or DeviceSession,
+        )  # fmt: skip
+
+
+def show_outcome(
+    outcome: RunOutcome, store: Store, json_file: Path | None, csv_file: Path | None, report: bool, out: Path | None
+) -> None:
+    """Print and write what was measured, then end with the exit code that it deserves."""
+    from devbench.cli.output import console
+    from devbench.reports.build import build_report
+    from devbench.reports.export import write_csv, write_json
+    from devbench.reports.terminal import print_report
+
+    view = store.run(outcome.run_id)
+    screen = console()
+    measured = any(job.repetitions for job in view.jobs)
+    built = build_report(view)
+    if measured:
+        print_report(built, screen)
+    if json_file is not None:
+        write_json(view, json_file)
+    if csv_file is not None:
+        write_csv(view, csv_file)
+    if report and measured:
+        from devbench.reports import write_report
+
+        paths = write_report(built, store, out or Path("reports") / outcome.run_id)
+        screen.print(f"Report: {paths.html}", soft_wrap=True)
+    finish(outcome, view)
+
+
+def finish(outcome: RunOutcome, view: RunView) -> None:
+    """Say where the run is stored and what ended early, then end with the exit code that it deserves."""
+    from devbench.cli.output import console, print_error
+    from devbench.errors import EXIT_FAILED, EXIT_INTERRUPTED
+
+    screen = console()
+    screen.print(f"Stored as run {outcome.run_id} (devbench show {outcome.run_id})", soft_wrap=True)
+    for error in outcome.errors.values():
+        print_error(error)
+    if outcome.status == "interrupted":
+        screen.print("[yellow]Interrupted: what was measured until then is stored.[/yellow]")
+        raise typer.Exit(EXIT_INTERRUPTED)
+    if outcome.errors:
+        codes = {error.exit_code for error in outcome.errors.values()}
+        raise typer.Exit(codes.pop() if len(codes) == 1 and outcome.status == "failed" else EXIT_FAILED)
+    if not any(job.repetitions for job in view.jobs) or any(_job_failed(job.repetitions) for job in view.jobs):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _job_failed(repetitions: Any) -> bool:
+    return not any(repetition.status == "ok" for repetition in repetitions) or any(
+        repetition.status == "failed" for repetition in repetitions
+    )
+
+
+def check_writable(*files: Path | None) -> None:
+    """Refuse a result file that cannot be written now, not after an hour of measuring."""
+    from devbench.errors import InputError
+
+    for file in files:
+        if file is not None and not file.absolute().parent.is_dir():
+            raise InputError(f"cannot write {file}: its folder does not exist", hint="make the folder first")

@@ -1,0 +1,180 @@
+"""`devbench run --pipeline FILE`: the stages of a pipeline alone and as a whole, printed, written and stored."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from devbench.bench.pipeline_file import Pipeline, read_pipeline
+from devbench.bench.plan import Case, Plan
+from devbench.cli.run_input import RunInput, make_plan, virtual_without_gpu
+from devbench.errors import EXIT_FAILED, InputError
+
+if TYPE_CHECKING:
+    from devbench.bench.pipeline_session import Variant
+    from devbench.bench.runner import RunOutcome
+    from devbench.results.store import RunView, Store
+
+_REPETITIONS = 3
+# Of each stage alone: so many steady inferences, begun within so many seconds.
+_ALONE_RUNS, _ALONE_S = 10, 15.0
+# What makes no sense for a pipeline, or is its own.
+_NOT_BESIDE = (
+    "models", "suite", "precision", "max_repetitions", "suspect_retries", "min_secs", "warmup_runs", "warmup_min_secs",
+    "profile", "cold_starts", "check_outputs", "inputs", "min_snr", "max_steps", "via", "csv_file",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineInput:
+    """The options as typed: those of any run, the pipeline's file, and what counts in place of the file's."""
+
+    given: RunInput
+    file: Path
+    steps: int | None = None
+    guidance: bool | None = None
+    residency: tuple[str, ...] = ()
+
+
+def run_pipeline(
+    asked: PipelineInput,
+    context: typer.Context,
+    labels: dict[str, str],
+    device: list[str],
+    json_file: Path | None,
+    out: Path | None,
+    *,
+    report: bool,
+    store_url: str | None,
+    fault: str,
+    quiet: bool,
+) -> None:
+    """Measure, print and write; ends with the exit code that the run deserves."""
+    from devbench.bench.pipeline_session import PipelineSession
+    from devbench.bench.targets import open_targets
+    from devbench.cli.outcome import check_writable, measure
+    from devbench.results.store import Store
+
+    given = _given(asked.given, context)
+    words = [part.strip() for text in asked.residency for part in text.split(",") if part.strip()]
+    pipeline = read_pipeline(asked.file).changed(steps=asked.steps, guidance=asked.guidance, residency=words)
+    check_writable(json_file)
+    plan, variants = plan_pipeline(pipeline, given, device)
+    session_type = functools.partial(PipelineSession, variants=variants)
+    options = {
+        "pipeline": pipeline.name,
+        "steps": pipeline.steps,
+        "guidance": pipeline.guidance,
+        "residency": list(pipeline.residencies),
+    }
+    with Store(store_url) as store, open_targets(device, fault) as devices:
+        outcome = measure(plan, devices, store, labels, quiet=quiet, session_type=session_type, options=options)
+        _show(outcome, store, json_file, out, report=report)
+
+
+def _given(given: RunInput, context: typer.Context) -> RunInput:
+    """The options of any run as a pipeline takes them; those that make no sense for it are refused."""
+
+    def typed(name: str) -> bool:
+        source = context.get_parameter_source(name)
+        return source is not None and source.name == "COMMANDLINE"
+
+    for name in _NOT_BESIDE:
+        if typed(name):
+            shown = "models" if name == "models" else f"--{name.replace('_file', '').replace('_', '-')}"
+            hint = "the stages and their models stand in the file" if name in ("models", "suite") else "leave it out"
+            raise InputError(f"{shown} beside --pipeline", hint=hint)
+    return replace(
+        given,
+        repetitions=given.repetitions if typed("repetitions") else _REPETITIONS,
+        num_runs=given.num_runs if typed("num_runs") else _ALONE_RUNS,
+        max_secs=given.max_secs if typed("max_secs") else _ALONE_S,
+        min_secs=0.0,
+        warmup_runs=1,
+        warmup_min_secs=0.0,
+        profile=False,
+        cold_starts=0,
+        suspect_retries=0,
+    )
+
+
+def plan_pipeline(pipeline: Pipeline, given: RunInput, devices: list[str]) -> tuple[Plan, tuple[Variant, ...]]:
+    """The cases of all stages under all delegates, and which of them make up which pipeline.
+
+    Raises:
+        InputError: a model, delegate or number of threads makes no sense.
+    """
+    from devbench.bench.pipeline_session import Variant
+    from devbench.tool.delegates import find_delegate, load_delegates
+
+    known = load_delegates(given.delegates_file)
+    whole = make_plan(replace(given, models=tuple(dict.fromkeys(stage.model for stage in pipeline.stages))))
+    whole = virtual_without_gpu(whole, devices, chosen=bool(given.delegates))
+    by_model = dict(zip(_models(pipeline), _first_cases(whole, pipeline), strict=True))
+    asked = dict.fromkeys((case.delegate, case.options.num_threads) for case in whole.cases)
+    cases: dict[Case, int] = {}
+    variants = []
+    for delegate, threads in asked:
+        numbers = []
+        for stage in pipeline.stages:
+            own = delegate if stage.delegate is None else find_delegate(stage.delegate, known)
+            count = threads if stage.threads is None else stage.threads
+            template = by_model[stage.model]
+            require = template.require if given.require else own.require
+            options = replace(template.options, num_threads=count)
+            case = replace(template, delegate=own, options=options, require=require)
+            numbers.append(cases.setdefault(case, len(cases)))
+        variants.append(Variant(pipeline, delegate.name, threads, tuple(numbers)))
+    return replace(whole, cases=tuple(cases)), tuple(variants)
+
+
+def _models(pipeline: Pipeline) -> list[str]:
+    return list(dict.fromkeys(stage.model for stage in pipeline.stages))
+
+
+def _first_cases(plan: Plan, pipeline: Pipeline) -> list[Case]:
+    """A case of each model, in the order of the models."""
+    step = len(plan.cases) // len(_models(pipeline))
+    return [plan.cases[number * step] for number in range(len(_models(pipeline)))]
+
+
+def _show(outcome: RunOutcome, store: Store, json_file: Path | None, out: Path | None, *, report: bool) -> None:
+    from devbench.cli.outcome import finish
+    from devbench.results.pipelines import pipeline_sessions
+
+    view = store.run(outcome.run_id)
+    sessions = pipeline_sessions(store, outcome.run_id)
+    show_pipelines(view, store, json_file=json_file, out=(out or Path("reports") / outcome.run_id) if report else None)
+    if outcome.status == "done" and not outcome.errors and any(one.status == "failed" for one in sessions):
+        from devbench.cli.output import console
+
+        console().print(f"Stored as run {outcome.run_id} (devbench show {outcome.run_id})", soft_wrap=True)
+        raise typer.Exit(EXIT_FAILED)
+    finish(outcome, view)
+
+
+def show_pipelines(view: RunView, store: Store, *, json_file: Path | None = None, out: Path | None = None) -> Any:
+    """Print a run's pipelines, where it has any, and write them; gives the aggregate, or `None`."""
+    from devbench.cli.output import console
+    from devbench.reports.pipeline import build_pipeline_report
+    from devbench.reports.pipeline_export import write_pipeline_json
+    from devbench.reports.pipeline_terminal import print_pipelines
+    from devbench.results.pipelines import pipeline_sessions
+
+    sessions = pipeline_sessions(store, view.run.run_id)
+    if not sessions:
+        return None
+    built = build_pipeline_report(view, sessions)
+    screen = console()
+    print_pipelines(built, screen)
+    if json_file is not None:
+        write_pipeline_json(built, json_file)
+    if out is not None:
+        from devbench.reports.pipeline_page import write_pipeline_page
+
+        screen.print(f"Report: {write_pipeline_page(built, out)}", soft_wrap=True)
+    return built

@@ -1,0 +1,260 @@
+"""What a run of pipelines measured, as one aggregate that table, page, chart and JSON show; knows no form.
+
+Stages alone give the composed estimate; sessions give what was measured; their difference is told in parts that add up
+to it exactly. Where a residency has several sessions, the one in the middle by its latency is shown in detail.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+
+from devbench.analysis.pipeline import (
+    Alone,
+    Fewer,
+    Part,
+    Share,
+    Timed,
+    compose,
+    explain,
+    fewer_steps,
+    shares,
+    total_ms,
+)
+from devbench.analysis.stats import Estimate, estimate
+from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord
+from devbench.results.store import RunView
+
+DRIVER_NOTE = (
+    "Memory is that of the stages' processes, summed at each moment; what GPU and NPU drivers allocate (dmabuf, KGSL) "
+    "is in none of these figures."
+)
+# Steps to which the estimate is carried over, beside the run's own.
+_OTHER_STEPS = (50, 20, 10, 8, 4)
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A stage as it was measured alone: medians over its processes. `job` has its model, delegate and threads."""
+
+    alone: Alone
+    job: JobRecord
+    repeated: bool
+    processes: int
+    peak_kb: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A residency: all its sessions, and the one in the middle in detail.
+
+    Attributes:
+        sessions: those that ended well.
+        failures: kind, message and number of the others.
+        latency: end to end, in ms, over the sessions that count.
+        all_suspect: none was measured in a fit state, and all count.
+        shown: the session whose latency is in the middle.
+        peak_kb: the middle one of the sessions' peaks.
+        composed: the parts of the estimate.
+        difference: why the shown session took another time than the estimate.
+    """
+
+    residency: str
+    sessions: tuple[PipelineSessionRecord, ...]
+    failures: tuple[tuple[str, str, int], ...]
+    latency: Estimate | None = None
+    all_suspect: bool = False
+    shown: PipelineSessionRecord | None = None
+    peak_kb: int | None = None
+    composed: tuple[Part, ...] = ()
+    difference: tuple[Part, ...] = ()
+    shares: tuple[Share, ...] = ()
+    fewer: tuple[Fewer, ...] = ()
+
+    @property
+    def estimate_ms(self) -> float:
+        return total_ms(self.composed)
+
+    @property
+    def off(self) -> float | None:
+        """How far the estimate is from the measured latency, as a share of that."""
+        return None if self.latency is None else self.estimate_ms / self.latency.median - 1
+
+    @property
+    def contention_ms(self) -> float | None:
+        """What the next stage's load cost the one beside which it ran."""
+        parts = [part.ms for part in self.difference if part.what.startswith("contention")]
+        return sum(parts) if parts else None
+
+
+@dataclass(frozen=True, slots=True)
+class Variant:
+    """A pipeline under a delegate on a device."""
+
+    device: DeviceRecord
+    pipeline: str
+    delegate: str
+    threads: int | None
+    steps: int
+    guidance: bool
+    keep: int | None
+    stages: tuple[Stage, ...]
+    wholes: tuple[Whole, ...]
+
+    @property
+    def title(self) -> str:
+        return self.delegate + (f" · {self.threads} threads" if self.threads else "")
+
+    @property
+    def parameters(self) -> str:
+        passes = "with guidance, two passes a step" if self.guidance else "without guidance"
+        return f"{self.steps} steps {passes}"
+
+    def of(self, residency: str) -> Whole | None:
+        return next((whole for whole in self.wholes if whole.residency == residency), None)
+
+    def saved(self, whole: Whole) -> float | None:
+        """How far its peak is under that of `resident`, as a share."""
+        resident = self.of("resident")
+        if resident is None or whole is resident or not resident.peak_kb or whole.peak_kb is None:
+            return None
+        return 1 - whole.peak_kb / resident.peak_kb
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineReport:
+    """All that a run measured of pipelines."""
+
+    view: RunView
+    sessions: tuple[PipelineSessionRecord, ...]
+    variants: tuple[Variant, ...]
+
+    @property
+    def virtual(self) -> bool:
+        return any(variant.device.virtual for variant in self.variants)
+
+
+def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecord]) -> PipelineReport:
+    """The aggregate of a run's sessions."""
+    groups: dict[tuple[object, ...], list[PipelineSessionRecord]] = {}
+    for session in sessions:
+        key = (session.device_key, session.pipeline, session.delegate, session.threads)
+        groups.setdefault(key, []).append(session)
+    jobs = {item.job.number: item.job for item in view.jobs}
+    variants = [_variant(group, jobs) for group in groups.values()]
+    return PipelineReport(view, tuple(sessions), tuple(variants))
+
+
+def _variant(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord]) -> Variant:
+    first = group[0]
+    stages = _stages(group, jobs)
+    residencies = dict.fromkeys(one.residency for one in group if one.residency != "alone")
+    device = jobs[first.stages[0].job_number].device
+    wholes = tuple(_whole(name, [one for one in group if one.residency == name], stages) for name in residencies)
+    return Variant(
+        device=device,
+        pipeline=first.pipeline,
+        delegate=first.delegate,
+        threads=first.threads,
+        steps=first.steps,
+        guidance=first.guidance,
+        keep=first.keep,
+        stages=stages,
+        wholes=wholes,
+    )
+
+
+def _counted(sessions: Sequence[PipelineSessionRecord]) -> tuple[list[PipelineSessionRecord], bool]:
+    """Those in a fit state; where there is none, all of them and True."""
+    fit = [one for one in sessions if one.verdict != "suspect"]
+    return (fit, False) if fit or not sessions else (list(sessions), True)
+
+
+def _stages(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord]) -> tuple[Stage, ...]:
+    """The stages that were measured alone, in the order of the pipeline."""
+    found: dict[int, list[PipelineSessionRecord]] = {}
+    runs = {stage.position: stage.runs for one in group if one.residency != "alone" for stage in one.stages}
+    for session in group:
+        if session.residency == "alone" and session.status == "ok":
+            found.setdefault(session.stages[0].position, []).append(session)
+    stages = []
+    for position in sorted(found):
+        counted, _ = _counted(found[position])
+        rows = [one.stages[0] for one in counted]
+        own = rows[0].runs if position not in runs else runs[position]
+        peaks = [one.peak_kb for one in counted if one.peak_kb is not None]
+        alone = Alone(
+            name=rows[0].name,
+            runs=own,
+            load_ms=_middle(row.load_ms for row in rows) or 0.0,
+            first_ms=_middle(row.first_ms for row in rows) or 0.0,
+            steady_ms=_middle(row.steady_ms for row in rows) or 0.0,
+            init_ms=_middle(row.init_ms for row in rows),
+        )
+        job = jobs[rows[0].job_number]
+        stages.append(Stage(alone, job, rows[0].repeated, len(rows), max(peaks, default=None)))
+    return tuple(stages)
+
+
+def _middle(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _whole(residency: str, sessions: Sequence[PipelineSessionRecord], stages: Sequence[Stage]) -> Whole:
+    failures: dict[tuple[str, str], int] = {}
+    for one in sessions:
+        if one.failure_kind is not None:
+            key = (one.failure_kind, one.failure_message or "")
+            failures[key] = failures.get(key, 0) + 1
+    well = tuple(one for one in sessions if one.status == "ok" and one.latency_ms is not None)
+    told = tuple((kind, message, count) for (kind, message), count in failures.items())
+    whole = Whole(residency, well, told)
+    counted, all_suspect = _counted(well)
+    if not counted:
+        return whole
+    ordered = sorted(counted, key=lambda one: one.latency_ms or 0.0)
+    shown = ordered[(len(ordered) - 1) // 2]
+    whole = replace(
+        whole,
+        latency=estimate([one.latency_ms or 0.0 for one in counted]),
+        all_suspect=all_suspect,
+        shown=shown,
+        peak_kb=round(median(peaks)) if (peaks := [o.peak_kb for o in counted if o.peak_kb is not None]) else None,
+        shares=tuple(shares(shown.latency_ms or 0.0, [timed(stage) for stage in shown.stages])),
+    )
+    if len(stages) != len(shown.stages):
+        return whole
+    return replace(whole, **_against_estimate(residency, shown, stages))  # type: ignore[arg-type]
+
+
+def _against_estimate(residency: str, shown: PipelineSessionRecord, stages: Sequence[Stage]) -> dict[str, object]:
+    name = next(one for one in ("resident", "sequential", "pipelined") if one == residency)
+    alone = [stage.alone for stage in stages]
+    steps = sorted({*_OTHER_STEPS, shown.steps}, reverse=True)
+    choices = [(count, guidance) for count in steps for guidance in (True, False)]
+    repeated = [stage.repeated for stage in stages]
+    times = [timed(stage) for stage in shown.stages]
+    known = shown.latency_ms or 0.0
+    return {
+        "composed": tuple(compose(name, alone, shown.keep, shown.overlap_runs)),
+        "difference": tuple(explain(known, times, name, alone, shown.keep, shown.overlap_runs)),
+        "fewer": tuple(fewer_steps(name, alone, repeated, shown.keep, None, choices)) if any(repeated) else (),
+    }
+
+
+def timed(stage: PipelineStageRecord) -> Timed:
+    """A stage of a session for the arithmetic."""
+    return Timed(
+        name=stage.name,
+        runs=stage.runs,
+        load_ms=stage.load_ms,
+        loaded_before=stage.loaded_before,
+        wait_ms=stage.wait_ms,
+        wall_ms=stage.wall_ms,
+        steady_ms=stage.steady_ms,
+        overlapped_ms=stage.overlapped_ms,
+        overlapped_runs=stage.overlapped_runs,
+        release_ms=stage.release_ms,
+    )
