@@ -148,7 +148,9 @@ def explain(
             rest -= contention
         if stage.steady_ms is not None and alone.runs > 1:
             slower = (alone.runs - 1) * (stage.steady_ms - alone.steady_ms)
-            parts.append(Part(number, "steady inferences, other than alone", slower))
+            beside = residency == "pipelined" and number == keep and overlap >= alone.runs
+            with_load = " (all beside the next stage's load)" if beside else ""
+            parts.append(Part(number, f"steady inferences, other than alone{with_load}", slower))
             rest -= slower
         parts.append(Part(number, "first inference and inputs, other than alone", rest))
         if stage.release_ms:

@@ -34,8 +34,7 @@ def session_failure(
         failure = stage_failure(seen, case, argv)
         if failure is not None:
             return Failure(failure.kind, f"{stage.name}: {failure.message}")
-    last = stage_log(log, len(plan.stages) - 1)
-    if not log.began or last.done_s is None or last.done_s <= 0:
+    if end_s(log, plan) is None:
         return Failure(FailureKind.OUTPUT_INCOMPLETE, "the session did not come to its end")
     if any(not _in_order(stage_log(log, number)) for number in range(len(plan.stages))):
         return Failure(FailureKind.TOOL_ERROR, "the device's clock was set while the session ran")
@@ -56,9 +55,29 @@ def stage_failure(seen: StageLog, case: Case, argv: Sequence[str]) -> Failure | 
     return classify(measured, delegate=case.delegate, require=case.require, exit_code=exit_code, argv=argv)
 
 
+def end_s(log: SessionLog, plan: SessionPlan) -> float | None:
+    """The end of the last stage; `None` where it was not reached.
+
+    A stage of less than a millisecond can be through before it could be stopped: it ends at its turn then.
+    """
+    last = stage_log(log, len(plan.stages) - 1)
+    if not log.began or last.done_s is None:
+        return None
+    at = max(last.done_s, last.go_s if last.go_s is not None else last.done_s)
+    return at if at > 0 else None
+
+
 def _in_order(seen: StageLog) -> bool:
-    times = [t for t in (seen.start_s, seen.ready_s, seen.go_s, seen.warm_s, seen.done_s, seen.gone_s) if t is not None]
+    times = [t for t in (seen.start_s, seen.ready_s, seen.warm_s, seen.done_s, seen.gone_s) if t is not None]
     return times == sorted(times)
+
+
+def _wall_ms(seen: StageLog, turn_s: float | None, runs: RunStats | None) -> float | None:
+    """From its turn to its end; the tool's own figure for a stage that was through before it could be stopped."""
+    if turn_s is None or seen.done_s is None or seen.done_s >= turn_s:
+        return _ms(turn_s, seen.done_s)
+    average = _average_ms(runs)
+    return None if average is None or runs is None or not runs.count else average * runs.count
 
 
 def stage_records(
@@ -107,7 +126,7 @@ def stage_records(
                 init_ms=_init_ms(measured, seen.text),
                 load_ms=_ms(seen.start_s, seen.ready_s),
                 wait_ms=wait_ms,
-                wall_ms=_ms(turn_s, seen.done_s),
+                wall_ms=_wall_ms(seen, turn_s, runs),
                 first_ms=None if stage.held else _first_ms(warm or runs),
                 steady_ms=_average_ms(runs) if alone else _steady_ms(warm if stage.overlapped else runs),
                 overlapped_ms=_average_ms(runs) if stage.overlapped and not alone else None,

@@ -18,7 +18,7 @@ from devbench.bench.command import Command
 from devbench.bench.events import PipelineStep
 from devbench.bench.pipeline_file import Pipeline
 from devbench.bench.pipeline_plan import RESIDENCIES, SessionPlan, plan_alone, plan_session
-from devbench.bench.pipeline_records import memory_records, session_failure, stage_log, stage_records
+from devbench.bench.pipeline_records import end_s, memory_records, session_failure, stage_records
 from devbench.bench.pipeline_script import build_session_script, hold_flag
 from devbench.bench.process import ProcessSpec
 from devbench.bench.records import Ran, repetition_record
@@ -123,13 +123,12 @@ class PipelineSession(DeviceSession):
                 self._whole(state, residency, index)
 
     def _warm_up(self, state: _State, position: int) -> None:
-        """Load a stage once: its file is then in memory and a delegate's cache filled for all that is timed."""
+        """Run a stage once: its file is then in memory and a delegate's cache filled for all that is timed."""
         work = state.works[position]
-        title = f"{state.variant.title} · {self._name(state, position)} · loaded once, untimed"
+        title = f"{state.variant.title} · {self._name(state, position)} · once, untimed"
         self._tell(PipelineStep(self.serial, title))
-        extra = (*work.case.options.extra_flags, ("dry_run", "true"))
-        case = replace(work.case, options=replace(work.case.options, extra_flags=extra))
-        command = self._commands.build(case, "latency", work.graph)
+        options = replace(work.case.options, num_runs=1, warmup_runs=0)
+        command = self._commands.build(replace(work.case, options=options), "latency", work.graph)
         name = f"pipeline{state.number:02d}-warm{position + 1:02d}-job{work.job.number:04d}"
         _, _, lost = self._processes.run(command, self._spec(title, name, work, self._alone_deadline_s()))
         state.left -= 1
@@ -183,7 +182,7 @@ class PipelineSession(DeviceSession):
         peak = "" if record.peak_kb is None else f", peak {record.peak_kb / 1024:,.0f} MB"
         suspect = record.verdict == "suspect"
         why = f"; suspect: {'; '.join(record.verdict_reasons)}" if suspect else ""
-        words = f"{(record.latency_ms or 0) / 1000:,.3f} s{peak}{why}"
+        words = f"{record.latency_ms or 0:,.0f} ms{peak}{why}"
         self._tell(PipelineStep(self.serial, title, True, words, suspect=suspect))
 
     def _overlap(self, state: _State) -> int:
@@ -257,7 +256,7 @@ class PipelineSession(DeviceSession):
         failure = failure or session_failure(log, plan, [work.case for work in works], argvs)
         verdict = judge(ran.around, self._processes.fitness, over_limits=self._over_limits(ran.around))
         samples, kind, peak = memory_records(log, positions)
-        last = stage_log(log, len(plan.stages) - 1).done_s
+        last = end_s(log, plan)
         record = PipelineSessionRecord(
             run_id=self._run_id,
             device_key=works[0].job.device.key,

@@ -13,6 +13,7 @@ from devbench.bench.pipeline_file import Pipeline, read_pipeline
 from devbench.bench.plan import Case, Plan
 from devbench.cli.run_input import RunInput, make_plan, virtual_without_gpu
 from devbench.errors import EXIT_FAILED, InputError
+from devbench.models.tflite_file import open_model
 
 if TYPE_CHECKING:
     from devbench.bench.pipeline_session import Variant
@@ -112,9 +113,10 @@ def plan_pipeline(pipeline: Pipeline, given: RunInput, devices: list[str]) -> tu
     from devbench.tool.delegates import find_delegate, load_delegates
 
     known = load_delegates(given.delegates_file)
-    whole = make_plan(replace(given, models=tuple(dict.fromkeys(stage.model for stage in pipeline.stages))))
+    models = {stage.model: open_model(stage.model) for stage in pipeline.stages}
+    whole = make_plan(replace(given, models=(pipeline.stages[0].model,)))
     whole = virtual_without_gpu(whole, devices, chosen=bool(given.delegates))
-    by_model = dict(zip(_models(pipeline), _first_cases(whole, pipeline), strict=True))
+    template = whole.cases[0]
     asked = dict.fromkeys((case.delegate, case.options.num_threads) for case in whole.cases)
     cases: dict[Case, int] = {}
     variants = []
@@ -123,23 +125,11 @@ def plan_pipeline(pipeline: Pipeline, given: RunInput, devices: list[str]) -> tu
         for stage in pipeline.stages:
             own = delegate if stage.delegate is None else find_delegate(stage.delegate, known)
             count = threads if stage.threads is None else stage.threads
-            template = by_model[stage.model]
             require = template.require if given.require else own.require
-            options = replace(template.options, num_threads=count)
-            case = replace(template, delegate=own, options=options, require=require)
+            case = Case(models[stage.model], own, replace(template.options, num_threads=count), require)
             numbers.append(cases.setdefault(case, len(cases)))
         variants.append(Variant(pipeline, delegate.name, threads, tuple(numbers)))
     return replace(whole, cases=tuple(cases)), tuple(variants)
-
-
-def _models(pipeline: Pipeline) -> list[str]:
-    return list(dict.fromkeys(stage.model for stage in pipeline.stages))
-
-
-def _first_cases(plan: Plan, pipeline: Pipeline) -> list[Case]:
-    """A case of each model, in the order of the models."""
-    step = len(plan.cases) // len(_models(pipeline))
-    return [plan.cases[number * step] for number in range(len(_models(pipeline)))]
 
 
 def _show(outcome: RunOutcome, store: Store, json_file: Path | None, out: Path | None, *, report: bool) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devbench.virtual.benchmark_model.choice import Choice, check_graph, choose
+from devbench.virtual.benchmark_model.extent import xnnpack_extent
 from devbench.virtual.benchmark_model.flags import FlagError, Flags, parse_flags, usage
 from devbench.virtual.benchmark_model.litert import (
     Backend,
@@ -94,7 +95,7 @@ def _benchmark(flags: Flags) -> None:
     model = _load(graph)
     compiled = _compile(model, choice, profiling=profiling)
     init_us = (time.perf_counter_ns() - start) // 1000
-    _say_how_applied(flags, model, choice, compiled)
+    _say_how_applied(flags, graph, model, choice, compiled)
     init_mb = memory.growth_mb()
     info(f"The input model file size (MB): {Path(graph).stat().st_size / 1e6:g}")
     info(f"Initialized session in {init_us / 1000:g}ms.")
@@ -191,7 +192,7 @@ def _compile_for_gpu(model: Model, backend: Backend) -> Compiled:
     return compiled
 
 
-def _say_how_applied(flags: Flags, model: Model, choice: Choice, compiled: Compiled) -> None:
+def _say_how_applied(flags: Flags, graph: str, model: Model, choice: Choice, compiled: Compiled) -> None:
     """How much of the graph the delegate took, in the stock tool's words."""
     if not choice.delegate:
         return
@@ -200,7 +201,7 @@ def _say_how_applied(flags: Flags, model: Model, choice: Choice, compiled: Compi
         # The accelerator itself prints how many operators it takes; the rest runs with XNNPACK.
         full = compiled.gpu_takes_all
     else:
-        partitions, taken, all_partitions = _xnnpack_extent(model, choice.backend)
+        partitions, taken, all_partitions = xnnpack_extent(graph, model, choice.backend)
         full = taken == model.operator_count
         kernels = f" w/ {partitions} delegate kernels"
         info(
@@ -215,23 +216,6 @@ def _say_how_applied(flags: Flags, model: Model, choice: Choice, compiled: Compi
         raise Failed
     how = "completely executed by the delegate" if full else f"partially executed by the delegate{kernels}"
     info(explicitly_applied(choice.delegate, how))
-
-
-def _xnnpack_extent(model: Model, backend: Backend) -> tuple[int, int, int]:
-    """XNNPACK's partitions, the nodes in them, and the partitions of both kinds: seen in one profiled inference."""
-    probe = Compiled(model, backend, profiling=True)
-    try:
-        events = probe.profiled_run()
-    except LiteRtError as problem:
-        error(f"Failed to invoke: {problem}")
-        raise Failed from None
-    finally:
-        probe.close()
-    partitions = {event.partition for event in events if event.partition is not None}
-    on_cpu = sum(event.partition is None for event in events)
-    changes = [event.partition for event in events]
-    groups = sum(1 for before, now in zip([object(), *changes], changes, strict=False) if before != now)
-    return len(partitions), model.operator_count - on_cpu, groups
 
 
 def _write_outputs(flags: Flags, compiled: Compiled) -> None:
