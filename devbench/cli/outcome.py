@@ -69,8 +69,11 @@ def show_outcome(
     finish(outcome, view)
 
 
-def finish(outcome: RunOutcome, view: RunView) -> None:
-    """Say where the run is stored and what ended early, then end with the exit code that it deserves."""
+def finish(outcome: RunOutcome, view: RunView, *, also_failed: bool = False) -> None:
+    """Say where the run is stored and what ended early, then end with the exit code that it deserves.
+
+    `also_failed`: something failed that is no job of its own.
+    """
     from devbench.cli.output import console, print_error
     from devbench.errors import EXIT_FAILED, EXIT_INTERRUPTED
 
@@ -84,7 +87,11 @@ def finish(outcome: RunOutcome, view: RunView) -> None:
     if outcome.errors:
         codes = {error.exit_code for error in outcome.errors.values()}
         raise typer.Exit(codes.pop() if len(codes) == 1 and outcome.status == "failed" else EXIT_FAILED)
-    if not any(job.repetitions for job in view.jobs) or any(_job_failed(job.repetitions) for job in view.jobs):
+    if (
+        also_failed
+        or not any(job.repetitions for job in view.jobs)
+        or any(_job_failed(job.repetitions) for job in view.jobs)
+    ):
         raise typer.Exit(EXIT_FAILED)
 
 

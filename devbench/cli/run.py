@@ -303,8 +303,10 @@ def run(
         from devbench.cli.run_pipeline import PipelineInput, run_pipeline
 
         asked = PipelineInput(given, pipeline, steps, guidance, tuple(residency or ()))
-        run_pipeline(asked, context, labels, device or [], json_file, out if report else None, report=report,
-                     store_url=store_url, fault=fault, quiet=quiet)  # fmt: skip
+        folder = (lambda run_id: out or Path("reports") / run_id) if report else None
+        run_pipeline(
+            asked, context, labels, device or [], json_file, folder, store_url=store_url, fault=fault, quiet=quiet
+        )
         return
     if steps is not None or guidance is not None or residency:
         raise InputError("--steps, --guidance and --residency are a pipeline's", hint="add --pipeline FILE")

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import typer
 
 from devbench.bench.pipeline_file import Pipeline, read_pipeline
 from devbench.bench.plan import Case, Plan
 from devbench.cli.run_input import RunInput, make_plan, virtual_without_gpu
-from devbench.errors import EXIT_FAILED, InputError
+from devbench.errors import InputError
 from devbench.models.tflite_file import open_model
 
 if TYPE_CHECKING:
     from devbench.bench.pipeline_session import Variant
     from devbench.bench.runner import RunOutcome
-    from devbench.results.store import RunView, Store
+    from devbench.results.store import Store
 
 _REPETITIONS = 3
 # Of each stage alone: so many steady inferences, begun within so many seconds.
@@ -47,14 +48,16 @@ def run_pipeline(
     labels: dict[str, str],
     device: list[str],
     json_file: Path | None,
-    out: Path | None,
+    folder: Callable[[str], Path] | None,
     *,
-    report: bool,
     store_url: str | None,
     fault: str,
     quiet: bool,
 ) -> None:
-    """Measure, print and write; ends with the exit code that the run deserves."""
+    """Measure, print and write; ends with the exit code that the run deserves.
+
+    `folder` gives where the report of a run goes; `None` writes none.
+    """
     from devbench.bench.pipeline_session import PipelineSession
     from devbench.bench.targets import open_targets
     from devbench.cli.outcome import check_writable, measure
@@ -74,7 +77,7 @@ def run_pipeline(
     }
     with Store(store_url) as store, open_targets(device, fault) as devices:
         outcome = measure(plan, devices, store, labels, quiet=quiet, session_type=session_type, options=options)
-        _show(outcome, store, json_file, out, report=report)
+        _show(outcome, store, json_file, folder)
 
 
 def _given(given: RunInput, context: typer.Context) -> RunInput:
@@ -132,39 +135,24 @@ def plan_pipeline(pipeline: Pipeline, given: RunInput, devices: list[str]) -> tu
     return replace(whole, cases=tuple(cases)), tuple(variants)
 
 
-def _show(outcome: RunOutcome, store: Store, json_file: Path | None, out: Path | None, *, report: bool) -> None:
+def _show(outcome: RunOutcome, store: Store, json_file: Path | None, folder: Callable[[str], Path] | None) -> None:
+    """Print what was measured, write it, and end with the exit code that it deserves."""
     from devbench.cli.outcome import finish
-    from devbench.results.pipelines import pipeline_sessions
-
-    view = store.run(outcome.run_id)
-    sessions = pipeline_sessions(store, outcome.run_id)
-    show_pipelines(view, store, json_file=json_file, out=(out or Path("reports") / outcome.run_id) if report else None)
-    if outcome.status == "done" and not outcome.errors and any(one.status == "failed" for one in sessions):
-        from devbench.cli.output import console
-
-        console().print(f"Stored as run {outcome.run_id} (devbench show {outcome.run_id})", soft_wrap=True)
-        raise typer.Exit(EXIT_FAILED)
-    finish(outcome, view)
-
-
-def show_pipelines(view: RunView, store: Store, *, json_file: Path | None = None, out: Path | None = None) -> Any:
-    """Print a run's pipelines, where it has any, and write them; gives the aggregate, or `None`."""
     from devbench.cli.output import console
     from devbench.reports.pipeline import build_pipeline_report
     from devbench.reports.pipeline_export import write_pipeline_json
     from devbench.reports.pipeline_terminal import print_pipelines
     from devbench.results.pipelines import pipeline_sessions
 
-    sessions = pipeline_sessions(store, view.run.run_id)
-    if not sessions:
-        return None
+    view = store.run(outcome.run_id)
+    sessions = pipeline_sessions(store, outcome.run_id)
     built = build_pipeline_report(view, sessions)
     screen = console()
     print_pipelines(built, screen)
     if json_file is not None:
         write_pipeline_json(built, json_file)
-    if out is not None:
+    if folder is not None and sessions:
         from devbench.reports.pipeline_page import write_pipeline_page
 
-        screen.print(f"Report: {write_pipeline_page(built, out)}", soft_wrap=True)
-    return built
+        screen.print(f"Report: {write_pipeline_page(built, folder(outcome.run_id))}", soft_wrap=True)
+    finish(outcome, view, also_failed=any(one.status == "failed" for one in sessions))

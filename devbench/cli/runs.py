@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from devbench.results.store import RunSummary
+    from devbench.reports.pipeline import PipelineReport
+    from devbench.results.store import RunSummary, RunView, Store
 
 _StoreOption = Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")]
 
@@ -95,6 +96,15 @@ def _print_runs(found: list[RunSummary]) -> None:
     console().print(table)
 
 
+def _pipelines(store: Store, view: RunView) -> PipelineReport | None:
+    """What the run measured of pipelines, where it did."""
+    from devbench.reports.pipeline import build_pipeline_report
+    from devbench.results.pipelines import pipeline_sessions
+
+    sessions = pipeline_sessions(store, view.run.run_id)
+    return build_pipeline_report(view, sessions) if sessions else None
+
+
 def show(
     run: _RunArgument = "latest",
     as_json: Annotated[bool, typer.Option("--json", help="Print everything stored about it as JSON.")] = False,
@@ -106,14 +116,18 @@ def show(
 
     with Store(store_url) as store:
         view = store.run(run)
+        pipelines = _pipelines(store, view)
     if as_json:
         import json
 
         from devbench.reports.export import run_to_json
+        from devbench.reports.pipeline_export import pipelines_to_json
 
-        typer.echo(json.dumps(run_to_json(view), indent=2, ensure_ascii=False))
+        values = run_to_json(view) if pipelines is None else pipelines_to_json(pipelines)
+        typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
         return
     from devbench.reports.build import build_report
+    from devbench.reports.pipeline_terminal import print_pipelines
     from devbench.reports.terminal import print_report
 
     screen = console()
@@ -121,7 +135,11 @@ def show(
         f"[bold]{view.run.run_id}[/bold] · {view.run.started_utc:%Y-%m-%d %H:%M:%S} UTC · {view.status}", soft_wrap=True
     )
     screen.print(f"[dim]{plain(view.run.command, 1000)}[/dim]\n", soft_wrap=True)
-    print_report(build_report(view), screen)
+    if pipelines is not None:
+        # Its stages are jobs too, but what is asked of a pipeline is the whole.
+        print_pipelines(pipelines, screen)
+    else:
+        print_report(build_report(view), screen)
 
 
 def report(
@@ -133,11 +151,15 @@ def report(
     from devbench.cli.output import console
     from devbench.reports import write_report
     from devbench.reports.build import build_report
+    from devbench.reports.pipeline_page import write_pipeline_page
     from devbench.results.store import Store
 
     with Store(store_url) as store:
         view = store.run(run)
-        paths = write_report(build_report(view), store, out or Path("reports") / view.run.run_id)
+        folder = out or Path("reports") / view.run.run_id
+        paths = write_report(build_report(view), store, folder)
+        pipelines = _pipelines(store, view)
+        whole = [] if pipelines is None else [write_pipeline_page(pipelines, folder)]
     screen = console()
-    for path in (paths.html, paths.markdown, *paths.charts):
+    for path in (*whole, paths.html, paths.markdown, *paths.charts):
         screen.print(str(path), soft_wrap=True, markup=False)

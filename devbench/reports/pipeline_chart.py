@@ -26,12 +26,10 @@ def draw_pipelines(report: PipelineReport) -> list[Chart]:
     shown = [variant for variant in report.variants if any(whole.shown for whole in variant.wholes)][:_MOST_CHARTS]
     charts = []
     for number, variant in enumerate(shown):
-        named = f"{clean(variant.pipeline, 40)} · {clean(variant.title, 40)} on {clean(variant.device.title, 60)}"
-        virtual = " (virtual)" if variant.device.virtual and "virtual" not in named.casefold() else ""
         charts.append(
             draw(
                 "pipeline" if number == 0 else f"pipeline-{number + 1}",
-                named + virtual,
+                _title(variant),
                 _words(variant),
                 lambda ink, variant=variant: _figure(variant, ink),  # type: ignore[misc]
                 "Solid: inferences; hatched: loading, from the start of the process; pale: loaded, waiting or staying; "
@@ -40,6 +38,12 @@ def draw_pipelines(report: PipelineReport) -> list[Chart]:
             )
         )
     return charts
+
+
+def _title(variant: Variant) -> str:
+    named = f"{clean(variant.pipeline, 40)} · {clean(variant.title, 40)} on {clean(variant.device.title, 60)}"
+    virtual = " (virtual)" if variant.device.virtual and "virtual" not in named.casefold() else ""
+    return f"{named}{virtual} · {variant.parameters}"
 
 
 def _words(variant: Variant) -> str:
@@ -77,6 +81,7 @@ def _figure(variant: Variant, ink: str) -> Figure:
     margin = 0.015 * (high - low)
     grid[-1].set_xlim(low - margin, high + 4 * margin)
     grid[-1].set_xlabel("seconds since the start of the end-to-end clock", fontsize=8)
+    figure.suptitle(_title(variant), fontsize=9)
     mark_virtual(figure, every=variant.device.virtual, some=False)
     return figure
 
