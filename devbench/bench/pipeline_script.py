@@ -56,8 +56,9 @@ _dbp_read() {
       if [ "$_dbp_left" = 2 ]; then
         _dbp_left=1; echo "warm_$_dbp_n 1" >&9; _dbp_mark "$_dbp_n warm"
       elif [ "$_dbp_left" = 1 ]; then
-        _dbp_left=0; _dbp_mark "$_dbp_n done"
+        _dbp_left=0
         [ "$_dbp_kept" = stop ] && kill -STOP "$_dbp_p"
+        _dbp_mark "$_dbp_n done"
         echo "done_$_dbp_n 1" >&9
       fi;;
     esac

@@ -85,10 +85,11 @@ def contention(variant: Variant, whole: Whole) -> str:
             continue
         following = whole.shown.stages[number + 1]
         cost = stage.overlapped_runs * (stage.overlapped_ms - stage.steady_ms)
+        runs = f"{stage.overlapped_runs} runs" if stage.overlapped_runs > 1 else "run"
         waited = f"; waited {seconds(following.wait_ms)} more for it" if following.wait_ms >= 1 else ""
         return (
-            f"{clean(following.name, 40)} loaded during the last {stage.overlapped_runs} runs of "
-            f"{clean(stage.name, 40)} in {seconds(following.load_ms)}: {seconds(stage.overlapped_ms)} a run beside it, "
+            f"{clean(following.name, 40)} loaded during the last {runs} of {clean(stage.name, 40)} in "
+            f"{seconds(following.load_ms)}: {seconds(stage.overlapped_ms)} a run beside it, "
             f"{seconds(stage.steady_ms)} before: contention {signed(cost)}{waited}"
         )
     return ""

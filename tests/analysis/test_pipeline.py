@@ -1,0 +1,72 @@
+"""The composed estimate, and the parts of its difference to what was measured."""
+
+from __future__ import annotations
+
+import pytest
+
+from devbench.analysis.pipeline import (
+    Alone,
+    Timed,
+    compose,
+    explain,
+    fewer_steps,
+    overlap_runs,
+    peak_kb,
+    shares,
+    total_ms,
+)
+
+STAGES = [Alone("text", 1, 100, 10, 8), Alone("unet", 20, 500, 60, 50), Alone("decoder", 1, 120, 40, 38)]
+COMPUTE = 10 + (60 + 19 * 50) + 40
+
+
+def test_each_residency_is_composed_of_what_is_on_its_path() -> None:
+    assert total_ms(compose("resident", STAGES)) == COMPUTE
+    assert total_ms(compose("sequential", STAGES)) == COMPUTE + 100 + 500 + 120
+    assert total_ms(compose("pipelined", STAGES, 1, 3)) == COMPUTE + 100, "the decoder's load is hidden"
+    assert total_ms(compose("pipelined", STAGES, 1, 1)) == COMPUTE + 100 + 120 - 50
+    four = [*STAGES, Alone("upscaler", 1, 30, 5, 5)]
+    assert total_ms(compose("pipelined", four, 1, 3)) == COMPUTE + 100 + 30 + 5
+
+
+def test_the_overlap_is_as_long_as_the_load_and_a_margin() -> None:
+    assert overlap_runs(120, 50, 20) == 3
+    assert overlap_runs(1, 50, 20) == 1
+    assert overlap_runs(5000, 50, 20) == 20
+    assert overlap_runs(5, 0, 20) == 20
+
+
+@pytest.mark.parametrize("residency", ["resident", "sequential", "pipelined"])
+def test_the_parts_of_the_difference_add_up_to_it(residency: str) -> None:
+    held = residency == "resident"
+    timed = [
+        Timed("text", 1, 110, held, 0, 12, None, release_ms=3 if residency == "sequential" else 0),
+        Timed("unet", 20, 520, residency != "sequential", 0, 1100, 51, 70 if residency == "pipelined" else None, 3),
+        Timed("decoder", 1, 200, residency != "sequential", 17 if residency == "pipelined" else 0, 45, None),
+    ]
+    measured = 1234.5
+    parts = explain(measured, timed, residency, STAGES, 1, 3)  # type: ignore[arg-type]
+    estimated = total_ms(compose(residency, STAGES, 1, 3))  # type: ignore[arg-type]
+    assert total_ms(parts) == pytest.approx(measured - estimated)
+    contention = [part.ms for part in parts if part.what.startswith("contention")]
+    assert contention == ([pytest.approx(57)] if residency == "pipelined" else [])
+
+
+def test_shares_leave_out_what_was_loaded_before() -> None:
+    timed = [Timed("text", 1, 100, True, 0, 10), Timed("unet", 20, 500, False, 0, 890)]
+    found = shares(1500, timed)
+    assert [share.ms for share in found] == [10, 1390]
+    assert found[1].per_run_ms == 44.5
+
+
+def test_fewer_steps_scale_only_what_is_repeated() -> None:
+    many = fewer_steps("resident", STAGES, [False, True, False], None, None, [(20, False), (10, True), (4, False)])
+    assert [one.ms for one in many] == [COMPUTE, COMPUTE, COMPUTE - 16 * 50]
+    assert many[0].repeated_share == pytest.approx(1010 / COMPUTE)
+    pipelined = fewer_steps("pipelined", STAGES, [False, True, False], 1, None, [(1, False)])
+    assert pipelined[0].ms == 10 + 60 + 40 + 100 + (120 - 60), "one step hides no more than itself"
+
+
+def test_the_peak_is_the_largest_sum_of_one_moment() -> None:
+    assert peak_kb([{}, {0: 5, 1: 7}, {1: 10}]) == 12
+    assert peak_kb([{}]) is None

@@ -1,0 +1,227 @@
+"""A session of a pipeline: its steps by residency, and its script run by a real shell with a tool of the test's own."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from devbench.bench.pipeline_plan import Await, Begin, Drop, Go, SessionPlan, Start, plan_alone, plan_session
+from devbench.bench.pipeline_records import end_s, memory_records, stage_records
+from devbench.bench.pipeline_script import build_session_script, hold_flag
+from devbench.tool.parse.pipeline_log import SessionLog, parse_session
+
+NAMES, RUNS = ("text", "unet", "decoder"), (1, 8, 1)
+
+
+def test_resident_loads_all_before_the_clock_and_keeps_all() -> None:
+    plan = plan_session("resident", NAMES, RUNS)
+    begin = plan.steps.index(Begin())
+    assert [step for step in plan.steps[:begin] if isinstance(step, Start)] == [Start(0), Start(1), Start(2)]
+    assert plan.steps[begin + 1 :] == (
+        Go(0), Await(0, "done"), Go(1), Await(1, "done"), Go(2), Await(2, "done"),
+    )  # fmt: skip
+    assert all(stage.held and stage.kept for stage in plan.stages)
+
+
+def test_sequential_gives_memory_back_before_the_next_load() -> None:
+    plan = plan_session("sequential", NAMES, RUNS)
+    assert plan.steps[0] == Begin()
+    assert plan.steps[1:6] == (Start(0), Await(0, "done"), Drop(0), Await(0, "gone"), Start(1))
+    assert plan.steps[-1] == Await(2, "done")
+    assert not any(stage.held or stage.kept for stage in plan.stages)
+
+
+def test_pipelined_keeps_the_unet_and_loads_the_decoder_during_its_last_runs() -> None:
+    plan = plan_session("pipelined", NAMES, RUNS, 1, 3)
+    assert plan.steps == (
+        Start(1), Await(1, "ready"), Begin(), Start(0), Await(0, "done"), Drop(0), Go(1), Await(1, "warm"),
+        Start(2), Await(1, "done"), Await(2, "ready"), Go(2), Await(2, "done"),
+    )  # fmt: skip
+    unet = plan.stages[1]
+    assert (unet.warmup_runs, unet.num_runs, unet.kept, unet.held) == (5, 3, True, True)
+    assert (plan.stages[0].held, plan.stages[2].held, plan.stages[2].kept) == (False, True, False)
+
+
+def test_pipelined_with_an_overlap_of_all_runs_loads_at_once() -> None:
+    plan = plan_session("pipelined", NAMES, RUNS, 1, 8)
+    assert plan.steps[plan.steps.index(Go(1)) + 1] == Start(2)
+    assert (plan.stages[1].warmup_runs, plan.stages[1].num_runs) == (0, 8)
+
+
+def test_pipelined_whose_kept_stage_is_the_last_overlaps_nothing() -> None:
+    plan = plan_session("pipelined", NAMES[:2], RUNS[:2], 1, 3)
+    assert plan.steps[-2:] == (Go(1), Await(1, "done"))
+    assert plan.stages[1].overlapped == 0
+    with pytest.raises(ValueError, match="keep"):
+        plan_session("pipelined", NAMES, RUNS)
+
+
+TOOL = """
+import sys, time
+flags = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--"))
+def say(text): print("INFO: " + text, flush=True)
+say("STARTING!")
+time.sleep(0.1)
+memory = bytearray(int(flags.get("mb", 4)) << 20)
+say("Loaded model m")
+if "fail" in flags:
+    print("ERROR: Failed to apply GPU delegate.", flush=True); sys.exit(1)
+say("Initialized session in 1.5ms.")
+for name in ("warmup_runs", "num_runs"):
+    times = []
+    for _ in range(int(flags[name])):
+        start = time.perf_counter(); time.sleep(0.03); times.append(int((time.perf_counter() - start) * 1e6))
+    if len(times) > 1: say(f"count={len(times)} first={times[0]} curr={times[-1]} min={min(times)} max={max(times)} avg={sum(times)/len(times):g} std=1")
+    else: say(f"count={len(times)}" + (f" curr={times[0]}" if times else ""))
+    print()
+say("Inference timings in us: Init: 1500, First inference: 1, Warmup (avg): 1, Inference (avg): 30000")
+time.sleep(0.01)
+if "output_filepath" in flags: open(flags["output_filepath"], "wb").write(b"output")
+"""
+
+
+def run_session(
+    tmp_path: Path, plan: SessionPlan, *, by_output: bool = True, deadline_s: float = 30, extra: Sequence[str] = ()
+) -> tuple[SessionLog, str, int]:
+    shell = shutil.which("mksh") or shutil.which("dash") or "sh"
+    (tmp_path / "tool.py").write_text(TOOL)
+    commands = []
+    for number, stage in enumerate(plan.stages):
+        flags = {"warmup_runs": stage.warmup_runs, "num_runs": stage.num_runs, "mb": 8 * (number + 1)}
+        words = [
+            f"--{name}={value}" for name, value in [*flags.items(), *hold_flag(plan, number, writes_outputs=by_output)]
+        ]
+        commands.append(" ".join([sys.executable, str(tmp_path / "tool.py"), *words, *extra]))
+    script = build_session_script(
+        plan, commands, word="Sw0rd", pids_file=str(tmp_path / "pids"), writes_outputs=by_output, deadline_s=deadline_s
+    )
+    done = subprocess.run(
+        [shell, "-c", f"{script} </dev/null"], capture_output=True, timeout=60, check=False, start_new_session=True
+    )
+    assert not left_over(tmp_path), "nothing of a session outlives it"
+    text = done.stdout.decode()
+    return parse_session(text), text, done.returncode
+
+
+def left_over(tmp_path: Path) -> list[str]:
+    time.sleep(0.1)
+    found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
+    return [line for line in found if str(tmp_path / "tool.py") in line]
+
+
+def records(log: SessionLog, plan: SessionPlan) -> list:  # type: ignore[type-arg]
+    many = len(plan.stages)
+    return list(
+        stage_records(
+            log,
+            plan,
+            positions=range(many),
+            jobs=range(many),
+            repeated=[False] * many,
+            argvs=[()] * many,
+            held_by="output",
+        )
+    )
+
+
+@pytest.mark.parametrize("by_output", [True, False], ids=["held by output", "held by stop"])
+@pytest.mark.parametrize("residency", ["resident", "sequential", "pipelined"])
+def test_a_session_does_what_its_residency_says(tmp_path: Path, residency: str, by_output: bool) -> None:
+    plan = plan_session(residency, NAMES, RUNS, 1, 3)  # type: ignore[arg-type]
+    log, _, code = run_session(tmp_path, plan, by_output=by_output)
+    assert code == 0
+    assert log.began and log.ended and log.lost is None
+    text, unet, decoder = records(log, plan)
+    total_s = end_s(log, plan)
+    assert total_s is not None
+    assert unet.wall_ms == pytest.approx(8 * 30, rel=0.3)
+    assert unet.steady_ms == pytest.approx(30, rel=0.3)
+    if residency == "resident":
+        assert max(text.ready_s, unet.ready_s, decoder.ready_s) <= 0
+        assert total_s == pytest.approx(0.3, rel=0.3)
+        assert min(stage.gone_s for stage in (text, unet, decoder)) >= total_s, "all stay to the end"
+    elif residency == "sequential":
+        assert text.gone_s <= unet.start_s and unet.gone_s <= decoder.start_s
+        assert total_s > 0.3 + 3 * 0.1
+    else:
+        assert unet.ready_s <= 0 <= text.start_s
+        assert text.done_s <= unet.go_s <= unet.warm_s <= unet.done_s <= decoder.go_s
+        # The signal comes before its own mark, so that the load begins at once.
+        assert abs(decoder.start_s - unet.warm_s) < 0.02
+        assert unet.gone_s >= total_s, "the unet stays to the end"
+        assert unet.overlapped_ms == pytest.approx(30, rel=0.5)
+    _, kind, peak = memory_records(log, range(3))
+    assert kind in ("pss", "rss") and peak is not None and peak > 8 << 10
+
+
+def test_the_peaks_are_those_of_what_is_in_memory_together(tmp_path: Path) -> None:
+    peaks = {}
+    for residency in ("resident", "sequential", "pipelined"):
+        (tmp_path / residency).mkdir()
+        plan = plan_session(residency, NAMES, RUNS, 1, 3)  # type: ignore[arg-type]
+        log, _, _ = run_session(tmp_path / residency, plan)
+        peaks[residency] = memory_records(log, range(3))[2] or 0
+    assert peaks["resident"] > peaks["pipelined"] + (6 << 10) > peaks["sequential"]
+
+
+def test_a_stage_that_ends_early_ends_the_session(tmp_path: Path) -> None:
+    plan = plan_session("resident", NAMES, RUNS)
+    log, text, code = run_session(tmp_path, plan, extra=["--fail=1"])
+    assert code == 1
+    assert log.lost == (0, "ready")
+    assert end_s(log, plan) is None
+    assert "Failed to apply GPU delegate" in text
+
+
+def test_alone_a_stage_ends_by_itself(tmp_path: Path) -> None:
+    plan = plan_alone("unet", 5)
+    log, _, code = run_session(tmp_path, plan)
+    assert code == 0
+    assert log.stages[0].exit_code == 0
+    (unet,) = records(log, plan)
+    assert unet.first_ms == pytest.approx(30, rel=0.3)
+    assert unet.steady_ms == pytest.approx(30, rel=0.3)
+    assert unet.load_ms > 100
+
+
+def test_the_device_itself_ends_what_is_over_its_deadline(tmp_path: Path) -> None:
+    plan = plan_session("resident", ("unet",), (400,))
+    began = time.monotonic()
+    log, _, code = run_session(tmp_path, plan, deadline_s=2)
+    assert time.monotonic() - began < 8
+    assert code == -signal.SIGKILL
+    assert not log.ended
+
+
+@pytest.mark.parametrize("how", ["killed", "unheard"])
+def test_a_session_that_nobody_watches_ends_with_its_stopped_stages(tmp_path: Path, how: str) -> None:
+    plan = plan_session("resident", NAMES, (1, 400, 1))
+    shell = shutil.which("mksh") or shutil.which("dash") or "sh"
+    (tmp_path / "tool.py").write_text(TOOL)
+    commands = [
+        f"{sys.executable} {tmp_path / 'tool.py'} --warmup_runs={s.warmup_runs} --num_runs={s.num_runs}"
+        for s in plan.stages
+    ]
+    script = build_session_script(
+        plan, commands, word="Sw0rd", pids_file=str(tmp_path / "pids"), writes_outputs=False, deadline_s=60
+    )
+    process = subprocess.Popen([shell, "-c", f"{script} </dev/null\n:"], stdout=subprocess.PIPE, start_new_session=True)
+    assert process.stdout is not None
+    while b" 2 ready" not in process.stdout.readline():
+        pass
+    if how == "killed":
+        process.kill()
+    else:
+        process.stdout.close()
+    deadline = time.monotonic() + 5
+    while left_over(tmp_path) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    assert not left_over(tmp_path)
+    process.wait(5)

@@ -1,0 +1,203 @@
+"""A pipeline end to end as a person types it, in all three residencies, on a virtual device and on a bench phone."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from devbench.results.pipelines import pipeline_sessions, sample_frame, session_frame, stage_frame
+from devbench.results.store import Store
+from tests.conftest import DATA, BenchPhone
+from tests.e2e.test_run_virtual import tool
+
+PIPELINE = f"""
+name = "small <b>"
+steps = 12
+[[stage]]
+name = "text_encoder"
+model = "{DATA}/small_cnn.tflite"
+[[stage]]
+name = "unet"
+model = "demo"
+runs = "steps"
+[[stage]]
+name = "decoder"
+model = "{DATA.parents[1]}/devbench/models/data/small_unet.tflite"
+"""
+
+
+def devbench(*words: object, cwd: Path, timeout: float = 100) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "devbench.cli.app", *map(str, words)],
+        capture_output=True, text=True, timeout=timeout, cwd=cwd, check=False,
+    )  # fmt: skip
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    path = tmp_path / "small.toml"
+    path.write_text(PIPELINE)
+    return path
+
+
+def check(values: dict[str, Any], *, virtual: bool, delegates: list[str], rounds: int) -> None:
+    assert values["virtual"] is virtual
+    assert [one["delegate"] for one in values["pipelines"]] == delegates
+    for one in values["pipelines"]:
+        assert [stage["runs"] for stage in one["stages"]] == [1, 12, 1]
+        assert [whole["residency"] for whole in one["residencies"]] == ["resident", "sequential", "pipelined"]
+        for whole in one["residencies"]:
+            assert whole["sessions"] == rounds
+            assert whole["latency_ms"] > 0
+            # Of sessions of some milliseconds the script's own share is not small.
+            assert abs(whole["estimate_off"]) < 0.6
+            assert sum(part["ms"] for part in whole["composed"]) == pytest.approx(whole["estimate_ms"], abs=0.1)
+            assert {(f["steps"], f["guidance"]) for f in whole["fewer_steps_estimated"]} >= {(50, True), (12, False)}
+        resident, sequential, pipelined = one["residencies"]
+        assert sequential["latency_ms"] > pipelined["latency_ms"] > resident["latency_ms"]
+
+
+def test_a_pipeline_in_all_residencies_on_a_virtual_device(tmp_path: Path, file: Path, adb_server_port: int) -> None:
+    done = devbench(
+        "run",
+        "--pipeline",
+        file,
+        "-d",
+        "virtual",
+        "-D",
+        "cpu,xnnpack",
+        "-r",
+        "2",
+        "--json",
+        tmp_path / "r.json",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "virtual: measured on a computer" in done.stdout
+    assert "composed estimates, not measured" in done.stdout
+    check(json.loads((tmp_path / "r.json").read_text()), virtual=True, delegates=["cpu", "xnnpack"], rounds=2)
+    folder = next((tmp_path / "reports").iterdir())
+    assert {path.name for path in folder.iterdir()} == {
+        "pipeline.html",
+        "pipeline.json",
+        "pipeline.png",
+        "pipeline-2.png",
+    }
+    html = (folder / "pipeline.html").read_text()
+    assert "small &lt;b&gt;" in html and "small <b>" not in html
+    assert "says nothing about a phone" in html
+    with Store() as store:
+        view = store.run("latest")
+        sessions = pipeline_sessions(store, view.run.run_id)
+        assert len(sessions) == 2 * 2 * (3 + 3)
+        assert len(session_frame(store, view.run.run_id)) == len(sessions)
+        assert set(stage_frame(store, view.run.run_id)["name"]) == {"text_encoder", "unet", "decoder"}
+        assert sample_frame(store, view.run.run_id)["pss_kb"].max() > 1000
+        assert view.run.options["steps"] == 12
+        for session in sessions:
+            assert store.read_raw(session.raw_path).startswith(b"S")
+            assert session.conditions_before is not None
+    shown = devbench("show", "latest", cwd=tmp_path)
+    assert "pipelined" in shown.stdout
+    assert devbench("report", "latest", "--out", tmp_path / "again", cwd=tmp_path).returncode == 0
+    assert (tmp_path / "again" / "pipeline.html").exists()
+
+
+@pytest.mark.bench_phone
+def test_a_pipeline_in_all_residencies_on_a_bench_phone(tmp_path: Path, file: Path, bench_phone: BenchPhone) -> None:
+    done = devbench(
+        "run", "--pipeline", file, "-d", bench_phone.serial, "-D", "cpu,gpu", "--binary", bench_phone.binary, "-r", "2",
+        "--json", tmp_path / "r.json", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr + done.stdout
+    values = json.loads((tmp_path / "r.json").read_text())
+    assert values["virtual"] is False
+    for one in values["pipelines"]:
+        for whole in one["residencies"]:
+            assert abs(whole["estimate_off"]) < 0.25
+            assert whole["memory_kind"] == "pss"
+        assert one["residencies"][2]["peak_under_resident"] > 0.1
+    held = {stage["held_by"] for session in values["sessions"] for stage in session["stages"]}
+    assert held == {"", "output"}
+
+
+def test_options_count_for_more_than_the_file(tmp_path: Path, file: Path, adb_server_port: int) -> None:
+    done = devbench(
+        "run", "--pipeline", file, "-d", "virtual", "-D", "cpu", "-r", "1", "--steps", "3", "--guidance",
+        "--residency", "pipelined", "--json", tmp_path / "r.json", "--no-report", "-q", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (one,) = json.loads((tmp_path / "r.json").read_text())["pipelines"]
+    assert (one["steps"], one["guidance"], one["stages"][1]["runs"]) == (3, True, 6)
+    assert [whole["residency"] for whole in one["residencies"]] == ["pipelined"]
+    assert not (tmp_path / "reports").exists()
+
+
+def test_what_makes_no_sense_beside_a_pipeline_is_refused(tmp_path: Path, file: Path, empty_adb_server: int) -> None:
+    for words, said in (
+        (["demo", "--pipeline", file], "models beside --pipeline"),
+        (["--pipeline", file, "--via", "apk"], "--via beside --pipeline"),
+        (["--pipeline", file, "--residency", "pipelind"], "'pipelind' is unknown"),
+        (["demo", "--steps", "3"], "are a pipeline's"),
+        (["--pipeline", tmp_path / "none.toml"], "none.toml"),
+    ):
+        done = devbench("run", *words, cwd=tmp_path)
+        assert done.returncode == 2, done.stderr
+        assert said in done.stderr
+
+
+def test_a_stage_that_fails_gives_no_latency(tmp_path: Path, file: Path, adb_server_port: int) -> None:
+    broken = tool(tmp_path, 'echo "INFO: STARTING!"; echo "ERROR: Failed to apply XNNPACK delegate." >&2; exit 1')
+    done = devbench(
+        "run",
+        "--pipeline",
+        file,
+        "-d",
+        "virtual",
+        "-D",
+        "xnnpack",
+        "--binary",
+        broken,
+        "-r",
+        "2",
+        "--no-report",
+        cwd=tmp_path,
+    )
+    assert done.returncode == 1
+    assert "Traceback" not in done.stderr
+    with Store() as store:
+        sessions = pipeline_sessions(store, store.run("latest").run.run_id)
+    assert [(one.status, one.latency_ms) for one in sessions] == [("failed", None)]
+    assert "text_encoder" in (sessions[0].failure_message or "")
+
+
+def test_ctrl_c_ends_the_stages_on_the_device_and_keeps_what_was_measured(
+    tmp_path: Path, file: Path, adb_server_port: int
+) -> None:
+    process = subprocess.Popen(
+        [sys.executable, "-m", "devbench.cli.app", "run", "--pipeline", str(file), "-d", "virtual", "-D", "cpu",
+         "-r", "1", "--steps", "10000", "--residency", "resident", "--no-report"],
+        cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        env={**os.environ, "DEVBENCH_MARK": tmp_path.name},
+    )  # fmt: skip
+    assert process.stderr is not None
+    while "decoder alone" not in process.stderr.readline():
+        pass
+    time.sleep(1.5)
+    process.send_signal(signal.SIGINT)
+    out, _ = process.communicate(timeout=30)
+    assert process.returncode == 130, out
+    assert "Interrupted" in out
+    with Store() as store:
+        sessions = pipeline_sessions(store, store.run("latest").run.run_id)
+    assert [one.residency for one in sessions] == ["alone"] * 3
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert "--warmup_runs=0 --num_runs=10000" not in left
