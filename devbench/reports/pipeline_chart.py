@@ -33,7 +33,7 @@ def draw_pipelines(report: PipelineReport) -> list[Chart]:
                 _words(variant),
                 lambda ink, variant=variant: _figure(variant, ink),  # type: ignore[misc]
                 "Solid: inferences; hatched: loading, from the start of the process; pale: loaded, waiting or staying; "
-                "grey: inferences beside another stage's load. Time 0 is the start of the end-to-end clock, the "
+                "dotted: inferences beside another stage's load. Time 0 is the start of the end-to-end clock, the "
                 "dashed line its end. Below: memory of the stages, one upon the other.",
             )
         )
