@@ -123,7 +123,7 @@ def plan_session(
         steps: list[Step] = [Begin()]
         for number in range(len(stages)):
             steps += _alone(number, wait=True)
-        return SessionPlan(residency, stages, _without_last_drop(steps))
+        return SessionPlan(residency, _last_kept(stages), _without_last_drop(steps))
     if keep is None:
         raise ValueError("no stage to keep")
     return _pipelined(stages, keep, overlap_runs)
@@ -133,6 +133,11 @@ def _alone(number: int, *, wait: bool = False) -> list[Step]:
     """A stage from its start to its end; with `wait` its memory is given back before anything else happens."""
     gone: list[Step] = [Await(number, "gone")] if wait else []
     return [Start(number), Await(number, "done"), Drop(number), *gone]
+
+
+def _last_kept(stages: Sequence[StagePlan]) -> tuple[StagePlan, ...]:
+    """The last stage must still be there when the memory is looked at for the last time."""
+    return (*stages[:-1], replace(stages[-1], kept=True))
 
 
 def _without_last_drop(steps: list[Step]) -> tuple[Step, ...]:
@@ -174,4 +179,4 @@ def _pipelined(stages: tuple[StagePlan, ...], keep: int, overlap_runs: int) -> S
         steps += [Await(following, "ready"), Go(following), Await(following, "done"), Drop(following)]
         for number in range(following + 1, len(stages)):
             steps += _alone(number)
-    return SessionPlan("pipelined", tuple(changed), _without_last_drop(steps))
+    return SessionPlan("pipelined", _last_kept(changed), _without_last_drop(steps))

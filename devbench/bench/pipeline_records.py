@@ -108,7 +108,9 @@ def stage_records(
         warm, runs = _phases(measured, stage)
         turn_s = seen.go_s if stage.held else seen.ready_s
         wait_ms = 0.0
-        if plan.residency == "pipelined" and stage.held and not stage.kept and ends and ends[-1] is not None:
+        # Of a pipelined session only the stage that stays and the one after it are held.
+        follows = plan.residency == "pipelined" and stage.held and number > 0 and plan.stages[number - 1].held
+        if follows and ends[-1] is not None:
             wait_ms = max(0.0, _ms(ends[-1], seen.go_s) or 0.0)
         releases = plan.residency == "sequential" and number < len(plan.stages) - 1
         alone = plan.residency == "alone"

@@ -7,6 +7,7 @@ from devbench.text import clean
 
 # Parts of a difference smaller than this share of the latency are told together.
 _LEAST_SHARE = 0.005
+_FEW_SAMPLES = 10
 _MEMORY = {"pss": "PSS", "rss": "RSS (PSS cannot be read there; shared pages count in every stage)"}
 
 
@@ -103,6 +104,9 @@ def notes(variant: Variant) -> list[str]:
         found.append(f"Memory is {_MEMORY[kind]}, sampled about ten times a second.")
     if None in kinds:
         found.append("Memory could not be read on this device.")
+    samples = [len({one.number for one in whole.shown.samples}) for whole in variant.wholes if whole.shown is not None]
+    if min(samples, default=_FEW_SAMPLES) < _FEW_SAMPLES:
+        found.append("Sessions this short have few samples of memory: a peak between two of them is not seen.")
     held = {stage.held_by for whole in variant.wholes if whole.shown is not None for stage in whole.shown.stages}
     if "stop" in held:
         found.append("This benchmark_model cannot be held by its output: stages that stay were stopped (SIGSTOP).")
