@@ -76,9 +76,8 @@ class _Scanner:
             self._counts[base] = self._counts.get(base, 0) + 1
             path = (*base, self._counts[base] - 1)
         self._note(path)
-        self._at = self._text.find("]", self._at) + (2 if many else 1)
-        if self._at <= 0:
-            self._at = len(self._text)
+        end = self._text.find("]", self._at)
+        self._at = len(self._text) if end < 0 else end + (2 if many else 1)
         return path
 
     def _pair(self, table: Path) -> None:

@@ -65,7 +65,9 @@ def test_every_key_of_a_file_has_its_line() -> None:
     assert lines[("many", 1, "below", "threads")] == len(rows)
 
 
-@pytest.mark.parametrize("text", ["", "=", "[", "[[", "a = '", 'a = """', "a", "a = [", "a = {", "]", "a = ]", "[a"])
+@pytest.mark.parametrize(
+    "text", ["", "=", "[", "[[", "a = '", 'a = """', "a", "a = [", "a = {", "]", "a = ]", "[a", "\n[[", "a\n[[b"]
+)
 def test_what_is_no_toml_ends_all_the_same(text: str) -> None:
     assert isinstance(key_lines(text), dict)
 
