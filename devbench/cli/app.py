@@ -12,7 +12,20 @@ import sys
 import typer
 
 from devbench import __version__
-from devbench.cli import accuracy, binaries, delegates, devices, doctor, models, parse, run, runs, suite, virtual
+from devbench.cli import (
+    accuracy,
+    binaries,
+    delegates,
+    detect,
+    devices,
+    doctor,
+    models,
+    parse,
+    run,
+    runs,
+    suite,
+    virtual,
+)
 from devbench.errors import EXIT_INTERRUPTED, DevbenchError
 
 app = typer.Typer(
@@ -43,7 +56,20 @@ def _root(
     """Measure TensorFlow Lite / LiteRT models on Android devices over ADB."""
 
 
-for _group in (run, accuracy, suite, runs, parse, devices, doctor, delegates, binaries, models, virtual):
+for _group in (
+    run,
+    accuracy,
+    suite,
+    runs,
+    detect,
+    parse,
+    devices,
+    doctor,
+    delegates,
+    binaries,
+    models,
+    virtual,
+):
     _group.register(app)
 
 

@@ -1,0 +1,252 @@
+"""Changes of a device told from changes of its models: pure functions over change points; knows no store.
+
+A system update, a new driver or a new case around the phone shifts most models in the same night. That is one event of
+the device, to be reported once, and not one regression for each model.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from devbench.analysis.changes import ChangePoint, Direction
+
+# Of the median deviation, which makes it a standard deviation for normal scatter.
+_MAD = 1.4826
+_FAR = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class SeriesChanges:
+    """The changes of one series of a device.
+
+    Attributes:
+        model, case, metric: whose; cases of one model are counted as one model.
+        times: of every row of the series, gaps included, ascending; any unit that all series of the device share, such
+            as the number of the night.
+        changes: what `change_points` found.
+    """
+
+    model: str
+    case: str
+    metric: str
+    times: Sequence[float]
+    changes: Sequence[ChangePoint]
+
+
+@dataclass(frozen=True, slots=True)
+class EventSettings:
+    """What counts as an event of the device.
+
+    Attributes:
+        least_models: so many models at least changed.
+        least_share: and so large a share of those that were measured before and after.
+        tolerance: so many nights the changes may lie apart, since noise moves them.
+        alpha: the largest p that counts.
+        apart: a model whose change is further from the typical one than this (logarithm, 0.02 is 2 %) and than the
+            scatter among the models is also reported on its own.
+    """
+
+    least_models: int = 3
+    least_share: float = 0.5
+    tolerance: int = 2
+    alpha: float = 0.001
+    apart: float = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Effect:
+    """What the event did to one metric.
+
+    Attributes:
+        metric, direction: which, and where it went.
+        size: the median relative change of the series that changed; `None` where none has one.
+        models: how many models changed.
+        of: how many models were measured before and after.
+        p: probability that so many models change within the same nights by chance.
+    """
+
+    metric: str
+    direction: Direction
+    size: float | None
+    models: int
+    of: int
+    p: float
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceEvent:
+    """One event of the device.
+
+    Attributes:
+        time: of the first measurement after it, in the unit of the series' times; the most frequent of its members.
+        effects: one a metric, the one with the most models first.
+        members: the series that changed with it, each with its change.
+    """
+
+    time: float
+    effects: tuple[Effect, ...]
+    members: tuple[tuple[SeriesChanges, ChangePoint], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Grouped:
+    """All changes of a device, each in one event or on its own; those far from their event's size are in both."""
+
+    events: tuple[DeviceEvent, ...]
+    own: tuple[tuple[SeriesChanges, ChangePoint], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Change:
+    night: int
+    series: SeriesChanges
+    point: ChangePoint
+
+
+def group(series: Sequence[SeriesChanges], settings: EventSettings | None = None) -> Grouped:
+    """Tell the events of a device from the changes of single models.
+
+    For each metric and direction the night around which most models changed is looked for; a model has changed where
+    half of its series did. It is an event where enough models changed, most of those that were measured, and where as
+    many would not meet by chance: by the binomial distribution, each model with the rate at which the models change in
+    other nights, times the nights in which it might have happened. Then the next night, until none is left. Events of
+    several metrics in the same nights are one.
+
+    Args:
+        series: of one device, all metrics; those without a change count as not hit, so they are needed as well.
+        settings: the defaults where `None`.
+    """
+    rules = settings or EventSettings()
+    nights = {time: i for i, time in enumerate(sorted({time for one in series for time in one.times}))}
+    by_metric: dict[str, list[SeriesChanges]] = defaultdict(list)
+    for one in series:
+        by_metric[one.metric].append(one)
+    found: list[tuple[int, Effect, list[_Change]]] = []
+    own: list[_Change] = []
+    for metric, ones in by_metric.items():
+        directions: tuple[Direction, ...] = ("up", "down")
+        for direction in directions:
+            left = [
+                _Change(nights[one.times[point.index]], one, point)
+                for one in ones
+                for point in one.changes
+                if point.direction == direction
+            ]
+            events, rest = _events(metric, direction, ones, left, nights, rules)
+            found += events
+            own += rest
+    merged = _merged(found, rules.tolerance)
+    apart = [change for _, _, members in found for change in _apart(members, rules.apart)]
+    order = {id(one): i for i, one in enumerate(series)}
+    own = sorted([*own, *apart], key=lambda one: (order[id(one.series)], one.point.index))
+    times = sorted(nights)
+    return Grouped(tuple(_event(parts, times) for parts in merged), tuple((one.series, one.point) for one in own))
+
+
+def _events(
+    metric: str,
+    direction: Direction,
+    series: Sequence[SeriesChanges],
+    changes: list[_Change],
+    nights: Mapping[float, int],
+    rules: EventSettings,
+) -> tuple[list[tuple[int, Effect, list[_Change]]], list[_Change]]:
+    found: list[tuple[int, Effect, list[_Change]]] = []
+    left = list(changes)
+    tried: set[int] = set()
+    while True:
+        near = {night: _near(left, night, rules.tolerance) for night in {one.night for one in left} - tried}
+        if not near:
+            return found, left
+        # The night with the most series; of equals the one that its members lie nearest to.
+        night = max(near, key=lambda at: (len(near[at]), -sum(abs(one.night - at) for one in near[at]), -at))
+        tried.add(night)
+        hit, of = _models(series, near[night], night, nights)
+        elsewhere = len(left) - len(near[night])
+        p = _chance(hit, of, elsewhere / max(len(series), 1), len(nights), rules.tolerance)
+        if hit < rules.least_models or hit < rules.least_share * of or p > rules.alpha:
+            continue
+        sizes = [one.point.size for one in near[night] if one.point.size is not None]
+        effect = Effect(metric, direction, median(sizes) if sizes else None, hit, of, p)
+        found.append((night, effect, near[night]))
+        taken = {id(one) for one in near[night]}
+        left = [one for one in left if id(one) not in taken]
+
+
+def _near(changes: Iterable[_Change], night: int, tolerance: int) -> list[_Change]:
+    """Of each series the nearest change within the tolerance."""
+    best: dict[int, _Change] = {}
+    for one in changes:
+        if abs(one.night - night) <= tolerance:
+            other = best.get(id(one.series))
+            if other is None or abs(one.night - night) < abs(other.night - night):
+                best[id(one.series)] = one
+    return list(best.values())
+
+
+def _models(
+    series: Sequence[SeriesChanges], changed: Sequence[_Change], night: int, nights: Mapping[float, int]
+) -> tuple[int, int]:
+    """How many models changed, and how many were measured before and after."""
+    measured: dict[str, int] = defaultdict(int)
+    hit: dict[str, int] = defaultdict(int)
+    changed_series = {id(one.series) for one in changed}
+    for one in series:
+        if id(one) in changed_series:
+            hit[one.model] += 1
+        elif not one.times or not nights[one.times[0]] < night <= nights[one.times[-1]]:
+            continue
+        measured[one.model] += 1
+    return sum(2 * hit[model] >= n for model, n in measured.items()), len(measured)
+
+
+def _chance(hit: int, of: int, changes_elsewhere: float, nights: int, tolerance: int) -> float:
+    """P(B ≥ hit), B binomial, times the number of nights; a series changes elsewhere so many times on average."""
+    from scipy.special import bdtrc
+
+    width = 2 * tolerance + 1
+    # Half a change is added, so that what was never seen is not taken for impossible.
+    rate = min(1.0, (changes_elsewhere + 0.5 / max(of, 1)) * width / max(nights, width))
+    return min(1.0, float(bdtrc(hit - 1, of, rate)) * max(1.0, nights / width)) if hit else 1.0
+
+
+def _merged(
+    found: Sequence[tuple[int, Effect, list[_Change]]], tolerance: int
+) -> list[list[tuple[int, Effect, list[_Change]]]]:
+    """Those of the same nights together, in the order of time; a metric is in an event once."""
+    merged: list[list[tuple[int, Effect, list[_Change]]]] = []
+    for one in sorted(found, key=lambda part: part[0]):
+        last = merged[-1] if merged else []
+        if last and one[0] - last[0][0] <= tolerance and one[1].metric not in {part[1].metric for part in last}:
+            last.append(one)
+        else:
+            merged.append([one])
+    return merged
+
+
+def _event(parts: Sequence[tuple[int, Effect, list[_Change]]], times: Sequence[float]) -> DeviceEvent:
+    members = [one for _, _, ones in parts for one in ones]
+    nights = [one.night for one in members]
+    night = min(set(nights), key=lambda at: (-nights.count(at), at))
+    effects = sorted((effect for _, effect, _ in parts), key=lambda effect: (-effect.models, effect.metric))
+    return DeviceEvent(times[night], tuple(effects), tuple((one.series, one.point) for one in members))
+
+
+def _apart(members: Sequence[_Change], least: float) -> list[_Change]:
+    """The members whose size is not that of the others."""
+    logs = [_log(one.point) for one in members]
+    known = [value for value in logs if value is not None]
+    if not known:
+        return []
+    middle = median(known)
+    scatter = _MAD * median(abs(value - middle) for value in known)
+    limit = max(least, _FAR * scatter)
+    return [one for one, value in zip(members, logs, strict=True) if value is not None and abs(value - middle) > limit]
+
+
+def _log(point: ChangePoint) -> float | None:
+    return math.log1p(point.size) if point.size is not None and point.size > -1 else None

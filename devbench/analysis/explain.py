@@ -1,0 +1,202 @@
+"""What explains a regression: the operators that take longer, and what a delegate no longer takes.
+
+Pure functions over numbers; knows no store. The times are those of profile repetitions, whose sum is not the latency
+that was compared: what the operators do not explain is said as well.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from devbench.analysis.operators import Place
+
+Kind = Literal["slower", "faster", "new", "gone", "moved to cpu", "moved to delegate", "delegation"]
+
+# Of the whole time: less is no cause.
+_LEAST_SHARE = 0.01
+_MOST_CAUSES = 50
+
+
+@dataclass(frozen=True, slots=True)
+class TypeTime:
+    """All operators of one type in one place.
+
+    Attributes:
+        type: as the profile names it.
+        place: where they ran (`operators.counted`).
+        ms: their time in one inference.
+    """
+
+    type: str
+    place: Place
+    ms: float
+
+
+@dataclass(frozen=True, slots=True)
+class Delegation:
+    """What the delegate took; `None` where the tool did not say.
+
+    Attributes:
+        nodes_delegated, nodes_total: operators of the graph.
+        partitions: kernels of the delegate; each costs a hand-over.
+    """
+
+    nodes_delegated: int | None = None
+    nodes_total: int | None = None
+    partitions: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Side:
+    """One side of the comparison."""
+
+    operators: Sequence[TypeTime] = ()
+    delegation: Delegation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cause:
+    """One thing that changed.
+
+    Attributes:
+        kind: "delegation" is the delegate as a whole; the others are one type of operator.
+        name: the type; empty for the delegation.
+        baseline_ms, candidate_ms: time in one inference, `None` where it was not there or is not known.
+        change_ms: how much longer an inference takes for it.
+        share: of the change of all operators together; `None` where those did not change. Shares of causes that
+            overlap (a delegation and the types that it moved) do not add up.
+        baseline, candidate: the delegation of both sides, for that kind.
+    """
+
+    kind: Kind
+    name: str
+    baseline_ms: float | None
+    candidate_ms: float | None
+    change_ms: float
+    share: float | None
+    baseline: Delegation | None = None
+    candidate: Delegation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """The causes, the one that costs most first; then what became faster.
+
+    Attributes:
+        change_ms: of all operators together.
+        unexplained_ms: of the latency's change what the operators do not show; `None` where either is not known.
+    """
+
+    causes: tuple[Cause, ...]
+    change_ms: float
+    unexplained_ms: float | None
+
+
+def explain(baseline: Side, candidate: Side, *, latency_change_ms: float | None = None) -> Explanation:
+    """Rank what explains that the candidate takes longer than the baseline.
+
+    Times of one type are compared over all places. A type that ran on the delegate and now runs on the CPU has moved,
+    also where its name is not the same in both, if the delegation says that nodes moved: the time that the delegate's
+    partitions gained or lost then belongs to the delegation, together with the types that are new on or gone from the
+    CPU. Types that changed by less than a hundredth of the baseline's time are left out.
+
+    Args:
+        baseline, candidate: of the same case; times that are not finite count as none.
+        latency_change_ms: candidate minus baseline, where it is known.
+    """
+    before, after = _by_type(baseline.operators), _by_type(candidate.operators)
+    whole_before = sum(sum(places.values()) for places in before.values())
+    whole_after = sum(sum(places.values()) for places in after.values())
+    known = bool(before) and bool(after)
+    change = whole_after - whole_before if known else 0.0
+    causes = _operators(before, after, change) if known else []
+    delegation = _delegation(baseline.delegation, candidate.delegation, before, after, change if known else None)
+    least = _LEAST_SHARE * max(whole_before, whole_after)
+    causes = [one for one in causes if abs(one.change_ms) >= least and one.change_ms]
+    # Of equal costs the delegation is the cause and the types are what it did.
+    ranked = sorted([*delegation, *causes], key=lambda one: (-one.change_ms, one.kind != "delegation", one.name))
+    unexplained = latency_change_ms - change if latency_change_ms is not None and known else None
+    return Explanation(tuple(ranked[:_MOST_CAUSES]), change, unexplained)
+
+
+def _by_type(rows: Sequence[TypeTime]) -> dict[str, dict[Place, float]]:
+    found: dict[str, dict[Place, float]] = {}
+    for row in rows:
+        if math.isfinite(row.ms):
+            places = found.setdefault(row.type, {})
+            places[row.place] = places.get(row.place, 0.0) + row.ms
+    return found
+
+
+def _operators(
+    before: dict[str, dict[Place, float]], after: dict[str, dict[Place, float]], change: float
+) -> list[Cause]:
+    causes = []
+    for name in sorted({*before, *after}):
+        was, now = before.get(name), after.get(name)
+        ms_before = sum(was.values()) if was else None
+        ms_after = sum(now.values()) if now else None
+        difference = (ms_after or 0.0) - (ms_before or 0.0)
+        share = difference / change if change else None
+        causes.append(Cause(_kind(was, now, difference), name, ms_before, ms_after, difference, share))
+    return causes
+
+
+def _kind(was: dict[Place, float] | None, now: dict[Place, float] | None, difference: float) -> Kind:
+    if was is None:
+        return "new"
+    if now is None:
+        return "gone"
+    # XNNPACK beside the delegate that was asked for is the CPU.
+    moved = now.get("delegate", 0.0) / (sum(now.values()) or 1.0) - was.get("delegate", 0.0) / (
+        sum(was.values()) or 1.0
+    )
+    if abs(moved) > 0.5:
+        return "moved to delegate" if moved > 0 else "moved to cpu"
+    return "slower" if difference > 0 else "faster"
+
+
+def _delegation(
+    was: Delegation | None,
+    now: Delegation | None,
+    before: dict[str, dict[Place, float]],
+    after: dict[str, dict[Place, float]],
+    change: float | None,
+) -> list[Cause]:
+    """One cause, where the delegate took other nodes or cut the graph into another number of partitions.
+
+    Its cost is that of all that ran on the delegate on either side, and of the types that are on the CPU on one only.
+    """
+    if was is None or now is None or not _differs(was, now):
+        return []
+    difference = 0.0
+    ms_before = ms_after = 0.0
+    for name in {*before, *after}:
+        old, new = before.get(name, {}), after.get(name, {})
+        for places, other in ((old, new), (new, old)):
+            ms = places.get("delegate", 0.0)
+            on_cpu = sum(ms for place, ms in places.items() if place != "delegate")
+            if not any(place != "delegate" for place in other):
+                ms += on_cpu
+            difference += ms if places is new else -ms
+            if places is new:
+                ms_after += ms
+            else:
+                ms_before += ms
+    share = difference / change if change else None
+    if change is None:
+        return [Cause("delegation", "", None, None, 0.0, None, was, now)]
+    return [Cause("delegation", "", ms_before, ms_after, difference, share, was, now)]
+
+
+def _differs(was: Delegation, now: Delegation) -> bool:
+    """Whether a number that both sides know is another one."""
+    pairs = (
+        (was.nodes_delegated, now.nodes_delegated),
+        (was.nodes_total, now.nodes_total),
+        (was.partitions, now.partitions),
+    )
+    return any(a is not None and b is not None and a != b for a, b in pairs)
