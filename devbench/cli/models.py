@@ -1,26 +1,16 @@
-"""`devbench models`: the models that devbench builds itself."""
+"""`devbench models`: the models that devbench builds itself, and what is in anybody's and can be made of it."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Annotated
-
 import typer
+
+from devbench.cli import models_build, models_inspect, models_rewrite
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group to the application."""
-    group = typer.Typer(no_args_is_help=True, help="Build models to measure.")
-    group.command("build", epilog="Example:\n\n  devbench models build small-unet --out small_unet.tflite")(build)
+    group = typer.Typer(no_args_is_help=True, help="Build models to measure, look into them, make them fit for a GPU.")
+    group.command("build", epilog=models_build.EPILOG)(models_build.build)
+    models_inspect.register(group)
+    group.command("rewrite", epilog=models_rewrite.EPILOG)(models_rewrite.rewrite)
     app.add_typer(group, name="models", rich_help_panel="Prepare")
-
-
-def build(
-    name: Annotated[str, typer.Argument(help="The model: small-unet or small-cnn.")],
-    out: Annotated[Path, typer.Option(help="The .tflite file to write.")],
-) -> None:
-    """Build a model with TensorFlow and write it as .tflite (needs the extra `models`)."""
-    from devbench.models.build import build as build_model
-
-    size_bytes = build_model(name, out)
-    typer.echo(f"{out}: {size_bytes / 1e6:.2f} MB")

@@ -25,8 +25,9 @@ from devbench.tomlfile import read_toml
 _FACTS = ("manufacturer", "model", "device", "soc_manufacturer", "soc_model", "board", "android", "fingerprint", "key")
 _KEYS = (
     "name", "title", "virtual", "match", "soc", "gpu", "clusters", "masks", "limits", "sensors", "fails", "quirks",
-    "notes", "sources",
+    "notes", "sources", "gpu_limits",
 )  # fmt: skip
+_GPU_LIMIT_KEYS = ("texture_side", "weight_mib")
 _LIMIT_KEYS = ("thermal_status", "battery_c", "sensors")
 _MASK = re.compile(r"[0-9a-f]{1,32}", re.IGNORECASE)
 _MASK_NAME = re.compile(r"[a-z][a-z0-9_+-]{0,30}")
@@ -43,6 +44,19 @@ class ProfileCluster:
 
 
 @dataclass(frozen=True, slots=True)
+class GpuLimits:
+    """What a device's GPU delegate takes at most; `None` where it is not known.
+
+    Attributes:
+        texture_side: the largest width and height of a 2-D texture, in texels.
+        weight_bytes: the most float32 weights of one operator.
+    """
+
+    texture_side: int | None = None
+    weight_bytes: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class DeviceProfile:
     """What is known about a kind of device.
 
@@ -55,6 +69,7 @@ class DeviceProfile:
         clusters: fastest first; may be empty.
         masks: CPUs by name, hexadecimal as `taskset` takes them; beside those that follow from the live clusters.
         limits: the highest readings at which it may measure.
+        gpu_limits: what its GPU delegate takes, for rewriting models.
         sensors: patterns of the temperature sensors that mean something; empty for all.
         fails: delegates that are known to fail there, each with the reason.
         quirks: what differs from other devices, a sentence each.
@@ -72,6 +87,7 @@ class DeviceProfile:
     clusters: tuple[ProfileCluster, ...] = ()
     masks: Mapping[str, str] = field(default_factory=dict)
     limits: ThermalLimits = field(default_factory=ThermalLimits)
+    gpu_limits: GpuLimits = field(default_factory=GpuLimits)
     sensors: tuple[re.Pattern[str], ...] = ()
     fails: Mapping[str, str] = field(default_factory=dict)
     quirks: tuple[str, ...] = ()
@@ -97,6 +113,20 @@ def load_profiles(extra_dirs: Sequence[Path] = ()) -> tuple[DeviceProfile, ...]:
             profiles.pop(profile.name, None)
             profiles[profile.name] = profile
     return tuple(profiles.values())
+
+
+def find_profile(name: str) -> DeviceProfile:
+    """The profile of a name.
+
+    Raises:
+        InputError: there is none.
+    """
+    known = {profile.name: profile for profile in load_profiles()}
+    if name not in known:
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(known)}"
+        raise InputError(f"no device profile {name!r}", hint=hint)
+    return known[name]
 
 
 def match_profile(facts: DeviceFacts, profiles: Iterable[DeviceProfile]) -> DeviceProfile:
@@ -161,6 +191,8 @@ _DRAFT_HINTS = (
     "# battery_c = 42",
     "# [limits.sensors]",
     "# skin = 41                           # a pattern of the sensor's name, and degrees",
+    "# [gpu_limits]",
+    "# texture_side = 16384               # for `devbench models rewrite`: the largest texture of its GPU",
     "# [fails]",
     '# nnapi = "…"                         # a delegate that is known to fail, and why',
 )
@@ -203,6 +235,7 @@ class _Reader:
             clusters=self._clusters(),
             masks=self._masks(),
             limits=self._limits(),
+            gpu_limits=self._gpu_limits(),
             sensors=tuple(self._pattern("sensors", text) for text in self._texts("sensors")),
             fails=self._named_texts("fails", 'nnapi = "crashes on …"'),
             quirks=self._texts("quirks"),
@@ -263,6 +296,16 @@ class _Reader:
                 for name, value in sensors.items()
             ),
         )
+
+    def _gpu_limits(self) -> GpuLimits:
+        table = self._values.get("gpu_limits", {})
+        if not isinstance(table, dict) or not set(table) <= set(_GPU_LIMIT_KEYS):
+            raise self._wrong("gpu_limits", f"is not a table of {', '.join(_GPU_LIMIT_KEYS)}")
+        side, weights = table.get("texture_side"), table.get("weight_mib")
+        for key, value in (("texture_side", side), ("weight_mib", weights)):
+            if value is not None and (not isinstance(value, (int, float)) or isinstance(value, bool) or value <= 0):
+                raise self._wrong(f"gpu_limits.{key}", "is not a number above 0")
+        return GpuLimits(None if side is None else int(side), None if weights is None else int(weights * 2**20))
 
     def _degrees(self, key: str, value: Any) -> float:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value < 200:

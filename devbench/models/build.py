@@ -6,13 +6,12 @@ random from a fixed seed: latency does not depend on them.
 
 from __future__ import annotations
 
-import contextlib
-import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from devbench.errors import EnvironmentProblem, InputError
+from devbench.errors import InputError
+from devbench.models.converter import silent, tensorflow
 
 _SEED = 1
 _GROUPS = 8
@@ -28,13 +27,9 @@ def build(name: str, out: Path) -> int:
     make = BUILDERS.get(name)
     if make is None:
         raise InputError(f"unknown model {name!r}", hint=f"known: {', '.join(BUILDERS)}")
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
-    try:
-        import tensorflow as tf
-    except ImportError:
-        raise EnvironmentProblem("building a model needs TensorFlow", hint="pip install 'devbench[models]'") from None
+    tf = tensorflow()
     tf.keras.utils.set_random_seed(_SEED)
-    with _silent():
+    with silent():
         data: bytes = tf.lite.TFLiteConverter.from_keras_model(make(tf.keras)).convert()
     try:
         out.write_bytes(data)
@@ -90,18 +85,3 @@ def _small_cnn(keras: Any) -> Any:
 
 
 BUILDERS: Mapping[str, Callable[[Any], Any]] = {"small-unet": _small_unet, "small-cnn": _small_cnn}
-
-
-@contextlib.contextmanager
-def _silent() -> Any:
-    """The converter writes to the process's own standard output and error, below Python; this keeps them quiet."""
-    saved = os.dup(1), os.dup(2)
-    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
-        os.dup2(nowhere.fileno(), 1)
-        os.dup2(nowhere.fileno(), 2)
-        try:
-            yield
-        finally:
-            for target, copy in zip((1, 2), saved, strict=True):
-                os.dup2(copy, target)
-                os.close(copy)

@@ -19,7 +19,12 @@ _MOST_INDEX = 10
 _MOST_NPY_BYTES = 1 << 30
 
 
-def make_inputs(specs: Sequence[TensorSpec], given: Mapping[str, Path]) -> list[NDArray[np.generic]]:
+def make_inputs(
+    specs: Sequence[TensorSpec],
+    given: Mapping[str, Path],
+    seed: int = 0,
+    most_index: Mapping[str, int] | None = None,
+) -> list[NDArray[np.generic]]:
     """An array for each input, in the model's order; the same every time.
 
     Floats are drawn from −1 to 1, 8-bit integers from their whole range, other integers from 0 to 9.
@@ -27,6 +32,8 @@ def make_inputs(specs: Sequence[TensorSpec], given: Mapping[str, Path]) -> list[
     Args:
         specs: the model's inputs.
         given: .npy files by the name of the input that they are for: the tensor's, or that in the signature.
+        seed: for other values than those of seed 0.
+        most_index: by the name of an input of whole numbers, how many there are to draw from.
 
     Raises:
         InputError: a file is for no input of the model, or its type or shape is not the input's; an input has a type
@@ -40,16 +47,20 @@ def make_inputs(specs: Sequence[TensorSpec], given: Mapping[str, Path]) -> list[
             raise InputError(f"--input {name}: the model has no such input", hint=f"it has {known}")
         if files.setdefault(by_name[name].name, path) != path:
             raise InputError(f"--input {name}: given twice, by both of its names", hint="leave one out")
-    return [_load(spec, files[spec.name]) if spec.name in files else _generate(spec) for spec in specs]
+    most = most_index or {}
+    return [
+        _load(spec, files[spec.name]) if spec.name in files else _generate(spec, seed, most.get(spec.name, _MOST_INDEX))
+        for spec in specs
+    ]
 
 
-def _generate(spec: TensorSpec) -> NDArray[np.generic]:
+def _generate(spec: TensorSpec, seed: int, most_index: int) -> NDArray[np.generic]:
     import numpy as np
 
     if not spec.dtype or spec.dtype == "complex64":
         raise InputError(f"input {spec.name}: its type cannot be generated", hint="leave --check-outputs out")
     # The name is the seed, so that an input has the same values wherever it stands.
-    words = np.random.default_rng(int.from_bytes(hashlib.sha256(spec.name.encode()).digest()[:8], "little"))
+    words = np.random.default_rng(int.from_bytes(hashlib.sha256(spec.name.encode()).digest()[:8], "little") + seed)
     kind = np.dtype(spec.dtype)
     if kind.kind == "f":
         return words.uniform(-1.0, 1.0, spec.shape).astype(kind)
@@ -58,7 +69,7 @@ def _generate(spec: TensorSpec) -> NDArray[np.generic]:
     if kind.itemsize == 1:
         limits = np.iinfo(kind)
         return words.integers(limits.min, limits.max, spec.shape, endpoint=True).astype(kind)
-    return words.integers(0, _MOST_INDEX, spec.shape).astype(kind)
+    return words.integers(0, most_index, spec.shape).astype(kind)
 
 
 def _load(spec: TensorSpec, path: Path) -> NDArray[np.generic]:

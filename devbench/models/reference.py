@@ -1,17 +1,21 @@
-"""What a model's outputs are on this machine's CPU, by LiteRT's built-in kernels without any delegate.
+"""What a model's outputs are on this machine's CPU, and what a run of it takes there.
 
-It runs in a process of its own: a damaged model can bring a runtime down, and must not bring a measurement down.
-`python -m devbench.models.reference MODEL INPUT... OUTPUT` reads each input and writes all outputs as raw bytes.
+It runs in a process of its own: a damaged model can bring a runtime down, and must not bring a measurement down; and
+the peak memory of a process is that of one model. `python -m devbench.models.reference MODEL FOLDER SETS THREADS
+KERNELS` reads the inputs `SET.NUMBER` in FOLDER and writes the outputs of each set to `SET.out` and what it took to
+`took.json`.
 """
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from devbench.errors import DevbenchError
 
@@ -19,6 +23,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+Kernels = Literal["builtin", "xnnpack"]
 _TIMEOUT_S = 600.0
 
 
@@ -26,50 +31,107 @@ class ReferenceFailed(DevbenchError):
     """LiteRT on this machine does not run the model, so that there is nothing to compare with."""
 
 
+@dataclass(frozen=True, slots=True)
+class HostRun:
+    """What LiteRT gave and took for a model on this machine.
+
+    Attributes:
+        outputs: for each set of inputs all outputs one after the other, as the stock tool writes them.
+        init_s: from opening the file to allocated tensors.
+        run_s: of the last inference; NaN without one.
+        peak_bytes: the largest resident memory of the process, Python and LiteRT themselves included.
+    """
+
+    outputs: tuple[bytes, ...]
+    init_s: float
+    run_s: float
+    peak_bytes: int
+
+
 def reference_outputs(model: Path, inputs: Sequence[NDArray[np.generic]]) -> bytes:
-    """The outputs for these inputs one after the other, as the stock tool writes them.
+    """The outputs for these inputs one after the other, by LiteRT's built-in kernels without any delegate.
 
     Raises:
         ReferenceFailed: LiteRT refuses the model, or does not end in time.
     """
-    with tempfile.TemporaryDirectory() as folder:
-        names = []
-        for number, array in enumerate(inputs):
-            path = Path(folder, f"input{number}")
-            path.write_bytes(array.tobytes())
-            names.append(str(path))
-        out = Path(folder, "outputs")
-        command = [sys.executable, "-m", "devbench.models.reference", str(model), *names, str(out)]
+    return run_on_host(model, [inputs]).outputs[0]
+
+
+def run_on_host(
+    model: Path,
+    sets: Sequence[Sequence[NDArray[np.generic]]],
+    *,
+    threads: int = 1,
+    kernels: Kernels = "builtin",
+    timeout_s: float = _TIMEOUT_S,
+) -> HostRun:
+    """One inference for each set of inputs, in a process of its own.
+
+    Raises:
+        ReferenceFailed: LiteRT refuses the model, or does not end in time.
+    """
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        for number, inputs in enumerate(sets):
+            for place, array in enumerate(inputs):
+                (folder / f"{number}.{place}").write_bytes(array.tobytes())
+        command = [sys.executable, "-m", "devbench.models.reference", str(model), name]
+        command += [str(len(sets)), str(threads), kernels]
         try:
-            done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
+            done = subprocess.run(command, capture_output=True, timeout=timeout_s, check=False)
         except subprocess.TimeoutExpired:
-            raise ReferenceFailed(f"{model.name}: LiteRT on this machine is not done after {_TIMEOUT_S:g} s") from None
-        if done.returncode or not out.exists():
+            raise ReferenceFailed(f"{model.name}: LiteRT on this machine is not done after {timeout_s:g} s") from None
+        took = folder / "took.json"
+        if done.returncode or not took.exists():
             said = done.stderr.decode("utf-8", "replace").strip().splitlines()
             why = said[-1] if said else f"exit code {done.returncode}"
             raise ReferenceFailed(
-                f"{model.name}: LiteRT on this machine does not run it: {why}", hint="run without --check-outputs"
+                f"{model.name}: LiteRT on this machine does not run it: {why}", hint="run without checking outputs"
             )
-        return out.read_bytes()
+        outputs = tuple((folder / f"{number}.out").read_bytes() for number in range(len(sets)))
+        return HostRun(outputs, **json.loads(took.read_text("utf-8")))
 
 
 def main(argv: Sequence[str]) -> int:
     """The process: gives its exit code."""
+    import time
+
     import numpy as np
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
-    model, *inputs, out = argv[1:]
-    resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    interpreter = Interpreter(model, experimental_op_resolver_type=resolver)
+    model, name, sets, threads, kernels = argv[1:]
+    folder = Path(name)
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    resolver = plain if kernels == "builtin" else OpResolverType.AUTO
+    started = time.perf_counter()
+    interpreter = Interpreter(model, experimental_op_resolver_type=resolver, num_threads=int(threads))
     interpreter.allocate_tensors()
-    for details, path in zip(interpreter.get_input_details(), inputs, strict=True):
-        array = np.fromfile(path, details["dtype"]).reshape(details["shape"])
-        interpreter.set_tensor(details["index"], array)
-    interpreter.invoke()
-    with Path(out).open("wb") as file:
-        for details in interpreter.get_output_details():
-            file.write(np.ascontiguousarray(interpreter.get_tensor(details["index"])).tobytes())
+    init_s, run_s = time.perf_counter() - started, float("nan")
+    for number in range(int(sets)):
+        for place, details in enumerate(interpreter.get_input_details()):
+            array = np.fromfile(folder / f"{number}.{place}", details["dtype"]).reshape(details["shape"])
+            interpreter.set_tensor(details["index"], array)
+        started = time.perf_counter()
+        interpreter.invoke()
+        run_s = time.perf_counter() - started
+        with (folder / f"{number}.out").open("wb") as file:
+            for details in interpreter.get_output_details():
+                file.write(np.ascontiguousarray(interpreter.get_tensor(details["index"])).tobytes())
+    took = {"init_s": init_s, "run_s": run_s, "peak_bytes": _peak_bytes()}
+    (folder / "took.json").write_text(json.dumps(took), "utf-8")
     return 0
+
+
+def _peak_bytes() -> int:
+    """The largest resident memory of this process."""
+    import resource
+
+    try:
+        # What getrusage says is the parent's peak too: Linux hands it down through fork and exec.
+        status = Path("/proc/self/status").read_text("ascii")
+        return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
+    except (OSError, StopIteration):
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 if __name__ == "__main__":

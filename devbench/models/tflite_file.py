@@ -34,10 +34,7 @@ def open_model(given: str) -> ModelFile:
     Raises:
         InputError: there is no such file, it cannot be read, or it is not a .tflite.
     """
-    path = Path(given).expanduser()
-    if given in _SHIPPED and not path.exists():
-        path = Path(__file__).parent / "data" / _SHIPPED[given]
-    _check(path, given)
+    path = model_path(given)
     return ModelFile(
         path=path,
         name=path.stem,
@@ -45,6 +42,19 @@ def open_model(given: str) -> ModelFile:
         size_bytes=path.stat().st_size,
         operator_count=count_operators(path),
     )
+
+
+def model_path(given: str) -> Path:
+    """The file of the model that `given` names, by its path or as `demo`.
+
+    Raises:
+        InputError: as `open_model`.
+    """
+    path = Path(given).expanduser()
+    if given in _SHIPPED and not path.exists():
+        path = Path(__file__).parent / "data" / _SHIPPED[given]
+    _check(path, given)
+    return path
 
 
 def _check(path: Path, given: str) -> None:

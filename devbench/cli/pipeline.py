@@ -1,0 +1,235 @@
+"""`devbench pipeline ablation`: what each rewrite does to the stages of a pipeline on a device."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from devbench.bench.pipeline_file import Pipeline
+    from devbench.bench.runner import RunOutcome
+    from devbench.models.rewrites.ablation import AblationStep
+    from devbench.models.rewrites.catalogue import Rewrite
+    from devbench.reports.ablation import AblationRow
+    from devbench.results.store import RunView
+
+_EPILOG = (
+    "Examples:\n\n  devbench models build mobile-sd --scale tiny --out sd/\n\n"
+    "  devbench pipeline ablation sd/mobile-sd.toml --device R5CT1234ABC --delegate gpu\n\n"
+    "  devbench pipeline ablation sd/mobile-sd.toml -d virtual -D xnnpack --only groupnorm-4d,fc-to-conv --also w8"
+)
+_MOST_FAILURE = 160
+# Of the largest value; a delegate in fp16 is within it.
+_WRONG = 0.02
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command group to the application."""
+    group = typer.Typer(
+        no_args_is_help=True, help="What makes up a pipeline's latency (see `devbench run --pipeline`)."
+    )
+    # A group of one command would otherwise be that command.
+    group.callback()(_keep_group)
+    group.command("ablation", epilog=_EPILOG)(ablation)
+    app.add_typer(group, name="pipeline", rich_help_panel="Measure")
+
+
+def _keep_group() -> None:
+    """What makes up a pipeline's latency (see `devbench run --pipeline`)."""
+
+
+def ablation(
+    file: Annotated[Path, typer.Argument(help="The pipeline's TOML; its models are the baseline.")],
+    device: Annotated[str | None, typer.Option("--device", "-d", help="One device, as for `devbench run`.")] = None,
+    delegate: Annotated[str, typer.Option("--delegate", "-D", help="The delegate.")] = "gpu",
+    only: Annotated[list[str] | None, typer.Option(help="Only these rewrites, as `devbench models rewrite`.")] = None,
+    skip: Annotated[list[str] | None, typer.Option(help="Not these.")] = None,
+    also: Annotated[list[str] | None, typer.Option(help="These besides the default ones: w8, fp16, prune…")] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="Only these stages; may be given again.")] = None,
+    repetitions: Annotated[int, typer.Option("--repetitions", "-r", min=1, help="Processes of each model.")] = 3,
+    threads: Annotated[str | None, typer.Option("--threads", "-t", help="CPU threads.")] = None,
+    inputs: Annotated[int, typer.Option(min=0, help="Sets of inputs compared after each rewrite.")] = 1,
+    check_outputs: Annotated[
+        bool, typer.Option("--check-outputs/--no-check-outputs", help="Compare the device's outputs with the host's.")
+    ] = True,
+    out: Annotated[Path, typer.Option(help="Folder for models, chart and table.")] = Path("ablation"),
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file too.")] = None,
+    store_url: Annotated[str | None, typer.Option("--store", help="URL of the results store.")] = None,
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
+) -> None:
+    """Measure a pipeline's stages as they are, then with one rewrite after another.
+
+    Each row says how much of the graph the delegate takes, in how many partitions, the latency of all stages times
+    their runs, peak memory, model size, and how far the outputs are: of the rewrite on this machine, and of the device
+    beside this machine. Failures stand there with the tool's own line.
+    """
+    from devbench.bench.pipeline_file import read_pipeline
+    from devbench.cli.models_rewrite import split_names
+    from devbench.cli.outcome import check_writable, finish
+    from devbench.cli.output import console, plain
+    from devbench.errors import InputError
+    from devbench.models.rewrites.catalogue import chosen_rewrites
+
+    check_writable(json_file)
+    pipeline = read_pipeline(file)
+    names = [one.name for one in pipeline.stages]
+    for name in stage or ():
+        if name not in names:
+            raise InputError(f"--stage {name}: {file} has no such stage", hint=", ".join(names))
+    rewrites = chosen_rewrites(split_names(only), split_names(skip), split_names(also))
+    with console(stderr=True).status(plain(pipeline.name)) as status:
+        steps = _build(
+            pipeline, set(stage or names), rewrites, out / "models", inputs, lambda what: status.update(plain(what))
+        )
+    outcome, view = _measure(
+        [str(step.path) for several in steps.values() for step in several],
+        device, delegate, repetitions, threads, check_outputs, store_url, quiet,
+    )  # fmt: skip
+    _show(pipeline, steps, view, [rewrite.name for rewrite in rewrites], out, json_file)
+    if outcome.errors or outcome.status == "interrupted":
+        finish(outcome, view)
+
+
+def _build(
+    pipeline: Pipeline,
+    wanted: set[str],
+    rewrites: Sequence[Rewrite],
+    folder: Path,
+    inputs: int,
+    tell: Callable[[str], None],
+) -> dict[str, list[AblationStep]]:
+    from devbench.models.rewrites.ablation import ablate
+    from devbench.models.rewrites.catalogue import RewriteOptions
+
+    return {
+        stage.name: ablate(Path(stage.model), folder, rewrites, RewriteOptions(), inputs=inputs, tell=tell)
+        for stage in pipeline.stages
+        if stage.name in wanted
+    }
+
+
+def _measure(
+    models: list[str],
+    device: str | None,
+    delegate: str,
+    repetitions: int,
+    threads: str | None,
+    check_outputs: bool,
+    store_url: str | None,
+    quiet: bool,
+) -> tuple[RunOutcome, RunView]:
+    from devbench.analysis.accuracy import FLOATS, Thresholds
+    from devbench.bench.targets import open_targets
+    from devbench.cli.outcome import measure
+    from devbench.cli.run_input import RunInput, make_plan
+    from devbench.errors import InputError
+    from devbench.results.store import Store
+
+    given = RunInput(
+        models=tuple(models), delegates=(delegate,), threads=threads, repetitions=repetitions, profile=True,
+        cold_starts=0, num_runs=3, min_secs=0.0, warmup_min_secs=0.0, check_outputs=check_outputs,
+        # Wrong outputs are part of the story: they are told, and the latency beside them.
+        thresholds=Thresholds().changed(FLOATS, least_snr_db=-1000.0, least_cosine=-2.0) if check_outputs else None,
+    )  # fmt: skip
+    plan = make_plan(given)
+    with Store(store_url) as store, open_targets([device] if device else []) as devices:
+        if len(devices) != 1:
+            raise InputError(f"{len(devices)} devices", hint="an ablation is of one device: --device SERIAL")
+        outcome = measure(plan, devices, store, {}, quiet=quiet, options={"ablation": True})
+        return outcome, store.run(outcome.run_id)
+
+
+def _show(
+    pipeline: Pipeline,
+    steps: dict[str, list[AblationStep]],
+    view: RunView,
+    order: list[str],
+    out: Path,
+    json_file: Path | None,
+) -> None:
+    import json
+
+    from devbench.cli.output import console, plain
+    from devbench.reports.ablation import StageStep, measured, rows, to_json
+    from devbench.reports.ablation_chart import draw_ablation
+    from devbench.reports.build import build_report
+
+    report = build_report(view)
+    jobs = {job.job.model.name: job for job in report.jobs}
+    runs = {stage.name: count for stage, count in zip(pipeline.stages, pipeline.runs, strict=True)}
+    stages = {
+        name: [
+            measured(
+                StageStep(
+                    name, one.rewrite, one.operators, one.places, one.size_bytes, one.relative_error, one.lossy,
+                    runs[name],
+                ),
+                jobs.get(one.path.stem),
+            )
+            for one in several
+        ]
+        for name, several in steps.items()
+    }  # fmt: skip
+    found = rows(order, stages)
+    title = report.jobs[0].title if report.jobs else ""
+    name = report.devices[0].title if report.devices else ""
+    screen = console()
+    _print(found, f"{pipeline.name} on {name}, {title}", screen)
+    if report.virtual_note:
+        screen.print(f"[yellow]{plain(report.virtual_note)}[/yellow]")
+    chart = draw_ablation(found, f"{pipeline.name} on {name}, {title}", virtual=report.virtual)
+    (out / "ablation.png").write_bytes(chart.png)
+    (out / "ablation.svg").write_text(chart.svg_light, "utf-8")
+    data = json.dumps(to_json(found, pipeline.name, name, title), indent=2)
+    for file in {out / "ablation.json", json_file or out / "ablation.json"}:
+        file.write_text(data + "\n", "utf-8")
+    screen.print(
+        f"Chart: {plain(out / 'ablation.png')}; run {report.run_id}, `devbench show {report.run_id}`", soft_wrap=True
+    )
+
+
+def _judged(error: float) -> str:
+    return f"{error:.1g}" if error <= _WRONG else f"[red]{error:.1g} wrong[/red]"
+
+
+def _print(found: Sequence[AblationRow], title: str, screen: Console) -> None:
+    from rich.table import Table
+
+    from devbench.cli.output import plain
+    from devbench.reports.ablation import PUBLISHED, share_words
+
+    table = Table(title=plain(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
+    table.add_column("after", no_wrap=True)
+    for column in ("places", "delegated", "parts", "latency", "peak MB", "size MB", "error", "on device"):
+        table.add_column(column, justify="right")
+    for row in found:
+        table.add_row(
+            f"+ {row.rewrite}" if row.rewrite else "baseline",
+            str(row.places) if row.rewrite else "",
+            "" if row.delegated_share is None else share_words(row.delegated_share),
+            "" if row.partitions is None else str(row.partitions),
+            "[red]failed[/red]" if row.composed_ms is None else f"{row.composed_ms / 1000:.3f} s",
+            "" if row.peak_memory_mb is None else f"{row.peak_memory_mb:.0f}",
+            f"{row.size_bytes / 1e6:.1f}",
+            "" if row.error is None else f"{row.error:.1g}",
+            "" if row.device_error is None else _judged(row.device_error),
+        )
+    screen.print(table)
+    said = dict.fromkeys(failure for row in found for failure in row.failures)
+    for failure in said:
+        screen.print(f"[red]✗[/red] {plain(failure, _MOST_FAILURE)}", soft_wrap=True)
+    screen.print(
+        "latency: the stages' medians times their runs; error: the rewrite's outputs beside those before it, on"
+    )
+    screen.print("this machine; on device: the device's outputs beside this machine's, relative to the largest value.")
+    published = Table(title="Published, not measured here", title_justify="left", box=None, pad_edge=False)
+    for _ in range(4):
+        published.add_column()
+    for one in PUBLISHED:
+        published.add_row(one.who, one.what, one.seconds, one.source)
+    screen.print(published, style="dim")

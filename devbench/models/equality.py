@@ -1,0 +1,141 @@
+"""Whether two models compute the same: both run by LiteRT on this machine on the same generated inputs."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbench.errors import DevbenchError
+from devbench.models.graph.file import load_model
+from devbench.models.graph.graph import Graph
+from devbench.models.inputs import make_inputs
+from devbench.models.reference import HostRun, Kernels, run_on_host
+from devbench.models.tensors import TensorSpec, read_tensors
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+TOLERANCE = 1e-3
+
+
+class OutputsDiffer(DevbenchError):
+    """A rewritten model does not compute what the original does."""
+
+
+@dataclass(frozen=True, slots=True)
+class OutputError:
+    """How far an output of one model is from that of another, over all sets of inputs.
+
+    Attributes:
+        output: its name.
+        largest: max |b − a|, in the output's unit; infinite where one is not finite and the other is, or another.
+        relative: `largest` by max |a|.
+        snr_db: 10·log₁₀(Σa² / Σ(b − a)²); infinite where they are equal.
+    """
+
+    output: str
+    largest: float
+    relative: float
+    snr_db: float
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """Two models beside each other: their outputs and what they took on this machine."""
+
+    errors: tuple[OutputError, ...]
+    inputs: int
+    before: HostRun
+    after: HostRun
+
+    @property
+    def worst(self) -> OutputError:
+        return max(self.errors, key=lambda error: error.relative)
+
+
+def compare_models(
+    before: Path,
+    after: Path,
+    inputs: int = 3,
+    *,
+    kernels: Kernels = "builtin",
+    tell: Callable[[str], None] = lambda what: None,
+) -> Comparison:
+    """Run both on `inputs` sets of generated inputs.
+
+    Raises:
+        ReferenceFailed: LiteRT does not run one of them.
+        OutputsDiffer: they have not the same inputs and outputs.
+    """
+    tensors, others = read_tensors(before), read_tensors(after)
+    for side, mine, its in (("inputs", tensors.inputs, others.inputs), ("outputs", tensors.outputs, others.outputs)):
+        if [(spec.dtype, spec.shape) for spec in mine] != [(spec.dtype, spec.shape) for spec in its]:
+            raise OutputsDiffer(f"{after.name} has other {side} than {before.name}")
+    bounds = _most_index(before)
+    sets = [make_inputs(tensors.inputs, {}, seed, bounds) for seed in range(inputs)]
+    threads = os.cpu_count() or 1
+    tell(f"running {before.name}")
+    first = run_on_host(before, sets, threads=threads, kernels=kernels)
+    tell(f"running {after.name}")
+    second = run_on_host(after, sets, threads=threads, kernels=kernels)
+    return Comparison(_errors(tensors.outputs, first.outputs, second.outputs), inputs, first, second)
+
+
+def require_equal(comparison: Comparison, tolerance: float = TOLERANCE) -> None:
+    """Raises OutputsDiffer where an output is further than `tolerance`, relative to its largest value."""
+    worst = comparison.worst
+    if not worst.relative <= tolerance:
+        raise OutputsDiffer(
+            f"output {worst.output} differs by {worst.largest:.3g}, {worst.relative:.2g} of its largest value",
+            hint=f"no more than {tolerance:g} is allowed; leave rewrites out with --skip to find which it is",
+        )
+
+
+def _errors(specs: Sequence[TensorSpec], before: Sequence[bytes], after: Sequence[bytes]) -> tuple[OutputError, ...]:
+    import numpy as np
+
+    errors, at = [], 0
+    for spec in specs:
+        kind = np.dtype(spec.dtype)
+        span = slice(at, at + spec.size_bytes)
+        pair = [np.concatenate([np.frombuffer(data[span], kind) for data in sets]) for sets in (before, after)]
+        errors.append(output_error(spec.alias or spec.name, pair[0], pair[1]))
+        at += spec.size_bytes
+    return tuple(errors)
+
+
+def output_error(name: str, a: NDArray[Any], b: NDArray[Any]) -> OutputError:
+    """How far `b` is from `a`, of one shape."""
+    import numpy as np
+
+    a, b = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
+    finite = np.isfinite(a)
+    if (finite != np.isfinite(b)).any() or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
+        return OutputError(name, math.inf, math.inf, -math.inf)
+    a, b = a[finite], b[finite]
+    largest = float(np.abs(b - a).max(initial=0.0))
+    scale = float(np.abs(a).max(initial=0.0))
+    relative = largest / scale if scale else (math.inf if largest else 0.0)
+    noise, signal = float(np.square(b - a).sum()), float(np.square(a).sum())
+    snr = math.inf if not noise else 10 * math.log10(signal / noise) if signal else -math.inf
+    return OutputError(name, largest, relative, snr)
+
+
+def _most_index(path: Path) -> dict[str, int]:
+    """For inputs that number the rows of a constant table, how many rows there are."""
+    graph = Graph(load_model(path))
+    found: dict[str, int] = {}
+    for operator in graph.operators("GATHER", "EMBEDDING_LOOKUP"):
+        lookup = graph.kind(operator) == "EMBEDDING_LOOKUP"
+        indices, table = operator.inputs if lookup else reversed(operator.inputs)
+        while (maker := graph.producer(indices)) is not None and graph.kind(maker) in {"RESHAPE", "CAST"}:
+            indices = maker.inputs[0]
+        rows = graph.shape(table)[:1]
+        if indices in graph.inputs and graph.is_constant(table) and rows:
+            name = graph.name(indices)
+            found[name] = min(rows[0], found.get(name, rows[0]))
+    return found

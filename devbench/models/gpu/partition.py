@@ -1,0 +1,95 @@
+"""Which operators would run on the GPU: the parts that the runtime cuts a graph into, and the largest of them.
+
+The runtime's way, by its results on the bench phone: operators that are ready are gathered as long as one of the
+wanted kind can be added, then those of the other kind, in turns. Of the parts that the delegate could take it takes
+the largest alone (`--max_delegated_partitions=1`). An estimate: what a driver cannot build is only known there.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection
+from dataclasses import dataclass
+
+from devbench.models.gpu.check import worst
+from devbench.models.gpu.context import Context
+from devbench.models.gpu.refusal import HARMLESS, Effect, Refusal
+from devbench.models.graph_view import GraphView
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """What the delegate would take.
+
+    Attributes:
+        operators: of the graph.
+        accepted: operators that the delegate would take by themselves.
+        parts: the parts that these make, as numbers of operators, the largest first.
+        delegated: the operators that would run on the GPU.
+        blocked_by: the refusal that keeps everything off the GPU, `None` without one.
+    """
+
+    operators: int
+    accepted: int
+    parts: tuple[int, ...]
+    delegated: int
+    blocked_by: Refusal | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole graph would run on the GPU."""
+        return self.blocked_by is None and 0 < self.operators == self.delegated
+
+
+def estimate(graph: GraphView, refusals: tuple[Refusal, ...], most_parts: int = 1) -> Estimate:
+    """What the delegate would take of a graph, `most_parts` being the tool's `max_delegated_partitions`."""
+    context = Context.of(graph)
+    on_cpu = {refusal.operator.index for refusal in refusals if refusal.effect not in HARMLESS}
+    stopping = {refusal.operator.index: refusal for refusal in refusals if refusal.effect is Effect.STOPS}
+    free = {operator.index for operator in graph.operators if context.is_free(operator)}
+    # What stops the delegate is accepted first.
+    cpu = on_cpu - set(stopping)
+    # A constant that is widened from fp16 counts as delegated only where nothing at all is refused.
+    outside = cpu | free if cpu else cpu
+    parts = sorted(_parts(graph, outside, free), key=len, reverse=True)
+    taken = {index for part in parts[:most_parts] for index in part}
+    blocked = worst(refusals).refusal or next((stopping[index] for index in sorted(taken) if index in stopping), None)
+    return Estimate(
+        operators=len(graph.operators),
+        accepted=sum(map(len, parts)),
+        parts=tuple(map(len, parts)),
+        delegated=0 if blocked else len(taken),
+        blocked_by=blocked,
+    )
+
+
+def _parts(graph: GraphView, outside: Collection[int], free: Collection[int]) -> list[list[int]]:
+    """The parts of the operators that are not `outside`; those that are `free` hold nobody up."""
+    left_out = {index for index in free if index in outside}
+    waiting_for: dict[int, int] = {}
+    readers: dict[int, list[int]] = defaultdict(list)
+    makers = {tensor.index: one.index for one in graph.operators for tensor in one.outputs if one.index not in free}
+    for operator in graph.operators:
+        sources = {makers[tensor.index] for tensor in operator.inputs if tensor is not None and tensor.index in makers}
+        waiting_for[operator.index] = len(sources)
+        for source in sources:
+            readers[source].append(operator.index)
+    ready: tuple[list[int], list[int]] = ([], [])  # for the CPU, for the GPU
+    order = [index for index, count in waiting_for.items() if not count and index not in left_out]
+    for index in order:
+        ready[index not in outside].append(index)
+    turn = bool(order) and order[0] not in outside
+    parts: list[list[int]] = []
+    while any(ready):
+        part: list[int] = []
+        while ready[turn]:
+            index = ready[turn].pop()
+            part.append(index)
+            for reader in readers[index]:
+                waiting_for[reader] -= 1
+                if not waiting_for[reader]:
+                    ready[reader not in outside].append(reader)
+        if turn and part:
+            parts.append(part)
+        turn = not turn
+    return parts

@@ -1,0 +1,143 @@
+"""Both judges' answers as one object, grouped for a reader and as JSON (docs/models.md has its keys)."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from devbench.models.gpu.analyzer import Opinion
+from devbench.models.gpu.check import check
+from devbench.models.gpu.partition import Estimate, estimate
+from devbench.models.gpu.refusal import HARMLESS, SEEN_ON, Effect, Refusal, Rule
+from devbench.models.graph_view import GraphView, OperatorView
+
+_SCHEMA = "devbench.gpu-check/1"
+_ORDER = (Effect.UNLOADABLE, Effect.STOPS_ALWAYS, Effect.STOPS, Effect.CPU, Effect.WRONG, Effect.DRIVER)
+_MOST_PLACES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Operators of one type that one rule is against for one reason."""
+
+    type: str
+    rule: Rule
+    detail: str
+    cure: str
+    operators: tuple[OperatorView, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class GpuReport:
+    """What is known of a model under the stock GPU delegate."""
+
+    estimate: Estimate
+    refusals: tuple[Refusal, ...]
+    groups: tuple[Group, ...]
+    opinion: Opinion | None
+    other_graphs: int
+
+    @property
+    def refused(self) -> int:
+        """Operators that are refused; those that are taken and fail later are none."""
+        return sum(refusal.effect not in HARMLESS for refusal in self.refusals)
+
+
+def make_report(graph: GraphView, opinion: Opinion | None, *, other_graphs: int = 0, most_parts: int = 1) -> GpuReport:
+    """The rules' answer for a graph, beside the analyzer's."""
+    refusals = check(graph)
+    return GpuReport(estimate(graph, refusals, most_parts), refusals, _groups(refusals), opinion, other_graphs)
+
+
+def verdict(report: GpuReport) -> str:
+    """The answer in one line."""
+    found = report.estimate
+    doubt = sum(refusal.effect is Effect.DRIVER for refusal in report.refusals)
+    tail = f"; {doubt} of them did not build on the bench phone" if doubt else ""
+    wrong = sum(refusal.effect is Effect.WRONG for refusal in report.refusals)
+    tail += f"; {wrong} gave wrong numbers there" if wrong else ""
+    if found.operators == 0:
+        return "the model has no operators"
+    if found.blocked_by is not None:
+        culprit = f"operator {found.blocked_by.operator.index} ({found.blocked_by.operator.type})"
+        if found.blocked_by.effect is Effect.UNLOADABLE:
+            return f"the tool cannot load the model: {culprit}"
+        return f"nothing: the delegate gives up at {culprit}"
+    if found.complete:
+        return f"all {found.operators} operators{tail}"
+    if not found.parts:
+        return f"none of {found.operators} operators"
+    if len(found.parts) == 1:
+        return f"{found.delegated} of {found.operators} operators, in one part{tail}"
+    largest = f"the largest, {found.parts[0]}," if found.delegated == found.parts[0] else f"{found.delegated} of them"
+    found_in = f"{found.accepted} of {found.operators} operators in {len(found.parts)} parts"
+    return f"{found_in}; {largest} would be delegated{tail}"
+
+
+def to_json(report: GpuReport, model: str) -> dict[str, Any]:
+    """The object that `devbench models gpu-check --json` prints."""
+    found, opinion = report.estimate, report.opinion
+    return {
+        "schema": _SCHEMA,
+        "model": model,
+        "verdict": verdict(report),
+        "rules_seen_on": SEEN_ON,
+        "estimated": {
+            "operators": found.operators,
+            "accepted": found.accepted,
+            "parts": list(found.parts),
+            "delegated": found.delegated,
+            "complete": found.complete,
+            "blocked_by_operator": found.blocked_by.operator.index if found.blocked_by else None,
+        },
+        "refused": report.refused,
+        "refusals": [
+            {
+                "operator": refusal.operator.index,
+                "type": refusal.operator.type,
+                "version": refusal.operator.version,
+                "rule": refusal.rule.name,
+                "effect": refusal.effect.value,
+                "reason": refusal.detail,
+                "tool_says": refusal.rule.says,
+                "cure": refusal.cure or None,
+                "hint": refusal.rule.hint or None,
+                "inputs": [None if one is None else list(one.shape) for one in refusal.operator.inputs],
+                "outputs": [list(one.shape) for one in refusal.operator.outputs],
+            }
+            for refusal in report.refusals
+        ],
+        "analyzer": None
+        if opinion is None
+        else {
+            "compatible": opinion.compatible,
+            "warnings": list(opinion.warnings),
+            "tensorflow": opinion.version or None,
+            "note": opinion.note or None,
+        },
+        "other_graphs_not_judged": report.other_graphs,
+    }
+
+
+def _groups(refusals: tuple[Refusal, ...]) -> tuple[Group, ...]:
+    groups: dict[tuple[str, str, str, str], list[Refusal]] = defaultdict(list)
+    for refusal in refusals:
+        groups[refusal.operator.type, refusal.rule.name, refusal.detail, refusal.cure].append(refusal)
+    made = [
+        Group(kind, several[0].rule, detail, cure, tuple(one.operator for one in several))
+        for (kind, _, detail, cure), several in groups.items()
+    ]
+    return tuple(sorted(made, key=lambda group: (_ORDER.index(group.rule.effect), -len(group.operators), group.type)))
+
+
+def places(group: Group) -> str:
+    """The first few places of a group: `#12 1×32×32×8×4, #30 …`, by the operator's number and its largest tensor."""
+    shown = []
+    for operator in group.operators[:_MOST_PLACES]:
+        tensors = [one for one in (*operator.inputs, *operator.outputs) if one is not None and not one.constant]
+        largest = max(tensors, key=lambda one: (one.rank, one.elements), default=None)
+        shown.append(
+            f"#{operator.index}" + ("" if largest is None else f" {'×'.join(map(str, largest.shape)) or 'scalar'}")
+        )
+    return ", ".join(shown) + (", …" if len(group.operators) > _MOST_PLACES else "")

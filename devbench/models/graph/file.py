@@ -1,0 +1,172 @@
+"""A .tflite file as objects that can be edited, and back; files beyond 2 GB too; knows no operator.
+
+Format: TensorFlow Lite's schema (version 3). A buffer's bytes lie in the flatbuffer itself, or anywhere in the file
+where the buffer's `offset` and `size` point to; the latter is how files grow beyond the 2 GB of a flatbuffer. What is
+read stays in the file, mapped: only what is changed is in memory.
+"""
+
+from __future__ import annotations
+
+import mmap
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbench.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Offsets in a flatbuffer are signed 32-bit numbers; what surrounds the buffers needs some room too.
+MOST_INLINE_BYTES = 1_900_000_000
+_ALIGNMENT = 64
+_HINT = "is it whole? `devbench models inspect` says what can be read"
+
+
+def load_model(path: Path) -> Any:
+    """The model as the schema's `ModelT`; the data of its buffers are uint8 arrays over the mapped file.
+
+    Raises:
+        InputError: there is no such file, or it cannot be followed.
+    """
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        with path.open("rb") as file:
+            data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
+    except (OSError, ValueError) as error:
+        raise InputError(f"model {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    try:
+        if data[4:8] != b"TFL3":
+            raise InputError(f"model {path} is not a TensorFlow Lite model (no TFL3 identifier)")
+        model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
+        whole = np.frombuffer(data, np.uint8)
+        for buffer in model.buffers:
+            if buffer.offset > 1:
+                if buffer.offset + buffer.size > whole.size:
+                    raise InputError(f"model {path}: a buffer lies beyond its end", hint=_HINT)
+                buffer.data = whole[buffer.offset : buffer.offset + buffer.size]
+            buffer.offset = buffer.size = 0
+        for graph in model.subgraphs:
+            _to_lists(graph)
+            _check_numbers(model, graph)
+    except InputError:
+        raise
+    except Exception as error:
+        # A damaged file can send the generated accessors anywhere.
+        raise InputError(f"model {path} cannot be followed: {error}", hint=_HINT) from None
+    return model
+
+
+def save_model(model: Any, path: Path) -> int:
+    """Write the model; gives its size in bytes. Nothing is left at `path` where writing fails.
+
+    Raises:
+        InputError: it cannot be written.
+    """
+    part = path.with_name(path.name + ".part")
+    try:
+        with part.open("wb") as file:
+            for piece in _pieces(model):
+                file.write(piece)
+        part.replace(path)
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return path.stat().st_size
+
+
+def _to_lists(graph: Any) -> None:
+    """The generated reader gives arrays over the file where lists are wanted."""
+    graph.inputs, graph.outputs = _listed(graph.inputs), _listed(graph.outputs)
+    graph.operators = graph.operators or []
+    graph.tensors = graph.tensors or []
+    for operator in graph.operators:
+        operator.inputs, operator.outputs = _listed(operator.inputs), _listed(operator.outputs)
+        if operator.largeCustomOptionsOffset:
+            raise InputError("custom options outside the flatbuffer are not supported", hint="rewrite another model")
+
+
+def _check_numbers(model: Any, graph: Any) -> None:
+    """Raises ValueError where a number refers to nothing: everybody after this may rely on them."""
+    tensors, codes, buffers = len(graph.tensors), len(model.operatorCodes), len(model.buffers)
+    numbers = [*graph.inputs, *graph.outputs]
+    for operator in graph.operators:
+        numbers += [*(number for number in operator.inputs if number != -1), *operator.outputs]
+        if not 0 <= operator.opcodeIndex < codes:
+            raise ValueError(f"an operator of kind {operator.opcodeIndex}, of which there are {codes}")
+    for number in numbers:
+        if not 0 <= number < tensors:
+            raise ValueError(f"tensor {number} of {tensors}")
+    for tensor in graph.tensors:
+        if not 0 <= tensor.buffer < buffers:
+            raise ValueError(f"buffer {tensor.buffer} of {buffers}")
+        if tensor.shape is not None and any(int(size) < 0 for size in tensor.shape):
+            raise ValueError("a tensor of negative size")
+
+
+def _listed(numbers: Any) -> list[int]:
+    return [] if numbers is None else [int(number) for number in numbers]
+
+
+def _pieces(model: Any) -> list[Any]:
+    """What stands in the file one after the other: the flatbuffer, then the buffers that are outside it."""
+    inline = sum(buffer.data.size for buffer in model.buffers if buffer.data is not None)
+    if inline <= MOST_INLINE_BYTES:
+        return [_packed(model, inline, {})]
+    # Fields that are zero are left out: the places must be something for the flatbuffer to have its final length.
+    outside = {number: (1, 1) for number, buffer in enumerate(model.buffers) if buffer.data is not None}
+    length = len(_packed(model, 0, outside))
+    pieces: list[Any] = []
+    at = length
+    for number in outside:
+        data = model.buffers[number].data
+        gap = -at % _ALIGNMENT
+        pieces += [b"\0" * gap, data]
+        outside[number] = (at + gap, data.size)
+        at += gap + data.size
+    return [_packed(model, 0, outside), *pieces]
+
+
+def _packed(model: Any, inline_bytes: int, outside: dict[int, tuple[int, int]]) -> memoryview:
+    import flatbuffers
+    from ai_edge_litert import schema_py_generated as schema
+
+    buffers = model.buffers
+    try:
+        model.buffers = [
+            _AlignedBuffer(None, *outside[number]) if number in outside else _AlignedBuffer(buffer.data)
+            for number, buffer in enumerate(buffers)
+        ]
+        builder = flatbuffers.Builder(inline_bytes + 64 * len(buffers) + (1 << 20))
+        builder.Finish(schema.ModelT.Pack(model, builder), file_identifier=b"TFL3")
+    finally:
+        model.buffers = buffers
+    return memoryview(builder.Bytes)[builder.Head() :]
+
+
+class _AlignedBuffer:
+    """Packs a buffer as the schema asks for, aligned to 16 bytes, which the generated code does not do."""
+
+    def __init__(self, data: NDArray[np.uint8] | None, offset: int = 0, size: int = 0) -> None:
+        self.data, self.offset, self.size = data, offset, size
+
+    def Pack(self, builder: Any) -> int:
+        from ai_edge_litert import schema_py_generated as schema
+
+        place = None
+        if self.data is not None:
+            count = int(self.data.size)
+            builder.StartVector(1, count, 16)
+            builder.head = builder.Head() - count
+            builder.Bytes[builder.Head() : builder.Head() + count] = self.data.data
+            builder.vectorNumElems = count
+            place = builder.EndVector()
+        schema.BufferStart(builder)
+        if place is not None:
+            schema.BufferAddData(builder, place)
+        schema.BufferAddOffset(builder, self.offset)
+        schema.BufferAddSize(builder, self.size)
+        return int(schema.BufferEnd(builder))

@@ -1,0 +1,330 @@
+"""One subgraph of a .tflite that can be edited: operators by kind, tensors by number, who makes and who uses them.
+
+Operators are the schema's `OperatorT`; a tensor is its number in the subgraph. New operators are put before an operator
+that is there, so that the order of execution stays right; what nobody uses any more goes when the edit is done.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+Shape = tuple[int, ...]
+# What an operator does besides giving its outputs, so that it stays even where nobody uses them.
+_LASTING = {
+    "CUSTOM", "CALL", "CALL_ONCE", "IF", "WHILE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE",
+    "HASHTABLE_IMPORT", "STABLEHLO_COMPOSITE", "STABLEHLO_CUSTOM_CALL", "DELEGATE",
+}  # fmt: skip
+# Operators that the tool names by a number of its own beyond this one stand in a field of their own.
+_PLACEHOLDER = 127
+
+
+@cache
+def kinds() -> Mapping[int, str]:
+    """The schema's names of operators by their numbers."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {number: name for name, number in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
+
+
+@cache
+def types() -> Mapping[int, str]:
+    """The schema's names of element types by their numbers, as NumPy writes them where it has them."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return {number: name.lower() for name, number in vars(schema.TensorType).items() if not name.startswith("_")}
+
+
+@cache
+def _number(kind: str) -> int:
+    return next(number for number, name in kinds().items() if name == kind)
+
+
+class Graph:
+    """A subgraph of `model` that is being edited."""
+
+    def __init__(self, model: Any, index: int = 0) -> None:
+        self.model = model
+        self._graph = model.subgraphs[index]
+        self._index = index
+        self._before: dict[int, list[Any]] = {}
+        self._removed: set[int] = set()
+        self._end = object()
+        self._constants: dict[tuple[str, Shape, bytes], int] = {}
+        self._map()
+
+    def _map(self) -> None:
+        self._producers: dict[int, Any] = {}
+        self._consumers: dict[int, list[Any]] = {}
+        for operator in self._graph.operators:
+            self._enter(operator)
+
+    def _enter(self, operator: Any) -> None:
+        self._producers.update(dict.fromkeys(operator.outputs, operator))
+        for tensor in set(operator.inputs):
+            self._consumers.setdefault(tensor, []).append(operator)
+
+    # What is there.
+
+    def operators(self, *wanted: str) -> Iterator[Any]:
+        """Those of the kinds `wanted`, or all, in the order of execution; it is safe to edit meanwhile."""
+        for operator in tuple(self._graph.operators):
+            if id(operator) not in self._removed and (not wanted or self.kind(operator) in wanted):
+                yield operator
+
+    @property
+    def is_main(self) -> bool:
+        """Whether it is the graph that a run of the model executes."""
+        return self._index == 0
+
+    @property
+    def tensor_count(self) -> int:
+        return len(self._graph.tensors)
+
+    @property
+    def inputs(self) -> tuple[int, ...]:
+        return tuple(self._graph.inputs)
+
+    @property
+    def outputs(self) -> tuple[int, ...]:
+        return tuple(self._graph.outputs)
+
+    def kind(self, operator: Any) -> str:
+        code = self.model.operatorCodes[operator.opcodeIndex]
+        return kinds().get(max(code.builtinCode, code.deprecatedBuiltinCode), "UNKNOWN")
+
+    def version(self, operator: Any) -> int:
+        return int(self.model.operatorCodes[operator.opcodeIndex].version)
+
+    def tensor(self, number: int) -> Any:
+        """The schema's `TensorT`."""
+        return self._graph.tensors[number]
+
+    def shape(self, number: int) -> Shape:
+        shape = self.tensor(number).shape
+        return () if shape is None else tuple(int(size) for size in shape)
+
+    def dtype(self, number: int) -> str:
+        return types().get(self.tensor(number).type, "unknown")
+
+    def is_fixed(self, number: int) -> bool:
+        """Whether the shape is that of every run."""
+        tensor = self.tensor(number)
+        signature = tensor.shapeSignature
+        return (signature is None or all(size >= 0 for size in signature)) and math.prod(self.shape(number)) > 0
+
+    def name(self, number: int) -> str:
+        name = self.tensor(number).name
+        return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "")
+
+    def is_quantised(self, number: int) -> bool:
+        quantisation = self.tensor(number).quantization
+        return quantisation is not None and quantisation.scale is not None and len(quantisation.scale) > 0
+
+    def producer(self, tensor: int) -> Any | None:
+        return self._producers.get(tensor)
+
+    def consumers(self, tensor: int) -> tuple[Any, ...]:
+        return tuple(self._consumers.get(tensor, ()))
+
+    def only_consumer(self, tensor: int) -> Any | None:
+        """Who uses it, where nobody else does and it is no output of the graph."""
+        users = self._consumers.get(tensor, ())
+        return users[0] if len(users) == 1 and tensor not in self._graph.outputs else None
+
+    def is_constant(self, tensor: int) -> bool:
+        return tensor >= 0 and self.model.buffers[self.tensor(tensor).buffer].data is not None
+
+    def constant(self, tensor: int) -> NDArray[Any] | None:
+        """The values of a constant of a plain type, over the file; `None` for all else."""
+        import numpy as np
+
+        if tensor < 0 or self.tensor(tensor).sparsity is not None or not self.is_constant(tensor):
+            return None
+        try:
+            kind = np.dtype(self.dtype(tensor))
+        except TypeError:
+            return None
+        data, shape = self.model.buffers[self.tensor(tensor).buffer].data, self.shape(tensor)
+        if kind.itemsize * math.prod(shape) != data.size:
+            return None
+        return np.ascontiguousarray(data).view(kind).reshape(shape)
+
+    def scalar(self, tensor: int) -> float | None:
+        """The one value of a constant that has one."""
+        values = self.constant(tensor)
+        return float(values.reshape(())) if values is not None and values.size == 1 else None
+
+    # What is made.
+
+    def add_tensor(self, name: str, shape: Sequence[int], dtype: str = "float32", like: int | None = None) -> int:
+        """A new tensor without data; `like` gives type and quantisation."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        tensor = schema.TensorT(shape=[int(size) for size in shape], name=name.encode(), hasRank=True)
+        tensor.type = _type_number(dtype)
+        if like is not None:
+            tensor.type, tensor.quantization = self.tensor(like).type, self.tensor(like).quantization
+        self._graph.tensors.append(tensor)
+        return len(self._graph.tensors) - 1
+
+    def add_constant(self, name: str, values: NDArray[Any], *, shared: bool = True) -> int:
+        """A new constant tensor, or where `shared` an equal small one that was made before."""
+        import numpy as np
+        from ai_edge_litert import schema_py_generated as schema
+
+        values = np.ascontiguousarray(values)
+        data = np.frombuffer(values.tobytes(), np.uint8)
+        key = (str(values.dtype), values.shape, data.tobytes()) if shared and data.size <= 4096 else None
+        if key in self._constants:
+            return self._constants[key]
+        number = self.add_tensor(name, values.shape, str(values.dtype))
+        self.model.buffers.append(schema.BufferT(data=data))
+        self.tensor(number).buffer = len(self.model.buffers) - 1
+        if key:
+            self._constants[key] = number
+        return number
+
+    def add_view(self, constant: int, shape: Sequence[int]) -> int:
+        """The same constant, of the same bytes, under another shape."""
+        number = self.add_tensor(self.name(constant), shape, like=constant)
+        self.tensor(number).buffer = self.tensor(constant).buffer
+        return number
+
+    def add_operator(
+        self,
+        before: Any,
+        kind: str,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        options: Any = None,
+        version: int = 1,
+    ) -> Any:
+        """A new operator, executed just before the operator `before`."""
+        from ai_edge_litert import schema_py_generated as schema
+
+        operator = schema.OperatorT(
+            opcodeIndex=self._opcode(kind, version), inputs=list(inputs), outputs=list(outputs), builtinOptions=options
+        )
+        if options is not None:
+            operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
+        self._before.setdefault(id(before), []).append(operator)
+        self._enter(operator)
+        return operator
+
+    def end(self) -> Any:
+        """What to give as `before` for operators behind all that are there."""
+        return self._end
+
+    def set_version(self, operator: Any, version: int) -> None:
+        operator.opcodeIndex = self._opcode(self.kind(operator), version)
+
+    def set_inputs(self, operator: Any, inputs: Sequence[int]) -> None:
+        """What `operator` takes from now on."""
+        for tensor in set(operator.inputs):
+            self._consumers[tensor].remove(operator)
+        operator.inputs = list(inputs)
+        for tensor in set(inputs):
+            self._consumers.setdefault(tensor, []).append(operator)
+
+    def remove(self, operator: Any) -> None:
+        """Take `operator` out, and what only it used."""
+        self._removed.add(id(operator))
+        for tensor in operator.outputs:
+            if self._producers.get(tensor) is operator:
+                del self._producers[tensor]
+        for tensor in set(operator.inputs):
+            self._consumers[tensor].remove(operator)
+            self.sweep(tensor)
+
+    def sweep(self, tensor: int) -> None:
+        """Take out what makes `tensor` if nobody uses it any more."""
+        maker = self._producers.get(tensor)
+        if maker is not None and self._is_unused(maker):
+            self.remove(maker)
+
+    def redirect(self, old: int, new: int) -> None:
+        """Everybody who uses `old` uses `new` from now on; outputs of the graph stay what they are."""
+        for operator in self.consumers(old):
+            self.set_inputs(operator, [new if tensor == old else tensor for tensor in operator.inputs])
+        self.sweep(old)
+
+    def _is_unused(self, operator: Any) -> bool:
+        if self.kind(operator) in _LASTING:
+            return False
+        return not any(self._consumers.get(tensor) or tensor in self._graph.outputs for tensor in operator.outputs)
+
+    def finish(self) -> None:
+        """Put the new operators into their places and drop the old ones."""
+        ordered: list[Any] = []
+        for operator in self._graph.operators:
+            self._place(operator, ordered)
+        for new in self._before.get(id(self._end), ()):
+            self._place(new, ordered)
+        self._graph.operators = ordered
+        self._before.clear()
+        self._removed.clear()
+
+    def _place(self, operator: Any, ordered: list[Any]) -> None:
+        for new in self._before.get(id(operator), ()):
+            self._place(new, ordered)
+        if id(operator) not in self._removed:
+            ordered.append(operator)
+
+    def _opcode(self, kind: str, version: int) -> int:
+        from ai_edge_litert import schema_py_generated as schema
+
+        number = _number(kind)
+        for index, code in enumerate(self.model.operatorCodes):
+            if max(code.builtinCode, code.deprecatedBuiltinCode) == number and code.version == version:
+                return index
+        self.model.operatorCodes.append(
+            schema.OperatorCodeT(deprecatedBuiltinCode=min(number, _PLACEHOLDER), builtinCode=number, version=version)
+        )
+        return len(self.model.operatorCodes) - 1
+
+
+@cache
+def _type_number(name: str) -> int:
+    return next(number for number, known in types().items() if known == name)
+
+
+def compact(model: Any) -> None:
+    """Drop tensors and buffers that nothing refers to any more, and renumber what is left."""
+    kept: dict[int, int] = {0: 0}
+    for index, graph in enumerate(model.subgraphs):
+        used = set(graph.inputs) | set(graph.outputs)
+        for operator in graph.operators:
+            used.update(operator.inputs, operator.outputs, _numbers(operator.intermediates))
+        signatures = [one for one in model.signatureDefs or () if one.subgraphIndex == index]
+        entries = [entry for one in signatures for entry in (*(one.inputs or ()), *(one.outputs or ()))]
+        used.update(entry.tensorIndex for entry in entries)
+        order = [number for number in range(len(graph.tensors)) if number in used]
+        places = {old: new for new, old in enumerate(order)} | {-1: -1}
+        graph.tensors = [graph.tensors[number] for number in order]
+        graph.inputs, graph.outputs = ([places[number] for number in side] for side in (graph.inputs, graph.outputs))
+        for operator in graph.operators:
+            operator.inputs = [places[number] for number in operator.inputs]
+            operator.outputs = [places[number] for number in operator.outputs]
+            if operator.intermediates is not None:
+                operator.intermediates = [places[number] for number in _numbers(operator.intermediates)]
+        for entry in entries:
+            entry.tensorIndex = places[entry.tensorIndex]
+        for tensor in graph.tensors:
+            tensor.buffer = kept.setdefault(tensor.buffer, len(kept))
+    # Orders of execution are written down by the numbers of operators, which are others now.
+    model.metadata = [one for one in model.metadata or () if one.name != b"model_control_dependencies"]
+    for one in model.metadata:
+        one.buffer = kept.setdefault(one.buffer, len(kept))
+    if model.metadataBuffer is not None:
+        model.metadataBuffer = [kept.setdefault(int(number), len(kept)) for number in model.metadataBuffer]
+    model.buffers = [model.buffers[number] for number in kept]
+
+
+def _numbers(values: Iterable[int] | None) -> list[int]:
+    return [] if values is None else [int(value) for value in values]

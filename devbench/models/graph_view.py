@@ -1,0 +1,151 @@
+"""A model as those see it who judge or count it: operators, tensors, options; knows no file format and no delegate.
+
+The views are small frozen dataclasses, so that a rule that holds for a file (`graph_file.read_model`) holds as well
+for a graph that is still being rewritten: whoever can fill in a `GraphView` can ask.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+# Bits of one element; types that are missing here (strings, resources) have no size of their own.
+_BITS = {
+    "float32": 32, "float16": 16, "bfloat16": 16, "float64": 64, "float8_e4m3fn": 8, "float8_e5m2": 8,
+    "int2": 2, "int4": 4, "uint4": 4, "int8": 8, "uint8": 8, "int16": 16, "uint16": 16, "int32": 32, "uint32": 32,
+    "int64": 64, "uint64": 64, "bool": 8, "complex64": 64, "complex128": 128,
+}  # fmt: skip
+FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
+
+
+@dataclass(frozen=True, slots=True)
+class TensorView:
+    """A tensor of a graph.
+
+    Attributes:
+        index: its number in the graph; two views with the same number are the same tensor.
+        shape: the extents; `dynamic` says that some of them may change at run time.
+        dtype: the schema's name in small letters (`float32`, `int4`, `string`).
+        constant: its values are in the model.
+        scales: how many quantisation scales it has: 0 is not quantised, 1 per tensor, more per channel.
+        blockwise: quantised in blocks, whose scales are a tensor of their own.
+        values: those of a small whole-number constant (axes, paddings, permutations), `None` of any other.
+        buffer: which buffer of the model holds a constant; several tensors may share one.
+        stored_bytes: the size of that buffer, 0 of a tensor that is not constant.
+    """
+
+    index: int
+    shape: tuple[int, ...]
+    dtype: str = "float32"
+    name: str = ""
+    constant: bool = False
+    dynamic: bool = False
+    variable: bool = False
+    scales: int = 0
+    blockwise: bool = False
+    values: tuple[int, ...] | None = None
+    buffer: int = 0
+    stored_bytes: int = 0
+
+    @property
+    def rank(self) -> int:
+        return len(self.shape)
+
+    @property
+    def elements(self) -> int:
+        """How many elements it has; 1 of a scalar. Unknown extents count as one."""
+        return math.prod(extent if extent >= 0 else 1 for extent in self.shape)
+
+    @property
+    def size_bytes(self) -> int:
+        """What its values take in memory, 0 for a type without a size."""
+        return (self.elements * _BITS.get(self.dtype, 0) + 7) // 8
+
+    @property
+    def quantised(self) -> bool:
+        return self.scales > 0 or self.blockwise
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorView:
+    """An operator of a graph.
+
+    Attributes:
+        index: its place in the order of execution.
+        type: the schema's name (`CONV_2D`), or the custom operator's own name.
+        version: of the operator, as the model asks for it.
+        inputs: `None` where an optional input is left out.
+        options: the single values of its options by their name in the schema (`strideH`, `keepDims`).
+    """
+
+    index: int
+    type: str
+    inputs: tuple[TensorView | None, ...]
+    outputs: tuple[TensorView, ...]
+    version: int = 1
+    options: Mapping[str, int | float | bool] = field(default_factory=dict)
+    custom: bool = False
+
+    def input(self, number: int) -> TensorView | None:
+        """An input by its number, `None` where there is none."""
+        return self.inputs[number] if number < len(self.inputs) else None
+
+    def flag(self, name: str) -> bool:
+        """An option that is on or off; off where it is missing."""
+        return bool(self.options.get(name, False))
+
+    @property
+    def runtime_inputs(self) -> tuple[TensorView, ...]:
+        """The inputs whose values are not in the model."""
+        return tuple(tensor for tensor in self.inputs if tensor is not None and not tensor.constant)
+
+    @property
+    def constant_inputs(self) -> tuple[TensorView, ...]:
+        return tuple(tensor for tensor in self.inputs if tensor is not None and tensor.constant)
+
+
+@dataclass(frozen=True, slots=True)
+class GraphView:
+    """A subgraph: its tensors in order, its operators in the order of execution, its edges as numbers of tensors."""
+
+    operators: tuple[OperatorView, ...]
+    tensors: tuple[TensorView, ...]
+    inputs: tuple[int, ...]
+    outputs: tuple[int, ...]
+    name: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureView:
+    """A way to call the model: names of the caller's and the tensors they stand for."""
+
+    key: str
+    graph: int
+    inputs: tuple[tuple[str, int], ...]
+    outputs: tuple[tuple[str, int], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ModelView:
+    """A whole model.
+
+    Attributes:
+        graphs: the first is the main one.
+        buffers_outside: buffers that lie behind the flatbuffer, as those of files over 2 GB do.
+        metadata: names and sizes in bytes.
+    """
+
+    graphs: tuple[GraphView, ...]
+    size_bytes: int
+    schema_version: int
+    description: str = ""
+    signatures: tuple[SignatureView, ...] = ()
+    metadata: tuple[tuple[str, int], ...] = ()
+    buffers: int = 0
+    buffers_outside: int = 0
+    bytes_outside: int = 0
+
+    @property
+    def main(self) -> GraphView:
+        return self.graphs[0]

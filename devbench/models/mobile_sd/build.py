@@ -1,0 +1,276 @@
+"""The submodels of Stable Diffusion built into a folder, each in a process of its own, so that its memory is given
+back.
+
+`python -m devbench.models.mobile_sd.build JSON` is that process: it says what it is doing, line by line, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+from devbench.models.mobile_sd.convert import SUBMODELS, convert
+from devbench.models.mobile_sd.sizes import SCALES
+from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, Source
+
+_LOSSY = {"fp32": (), "fp16": ("fp16",), "w8": ("w8",)}
+_FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "image_decoder": "vae"}
+_SAMPLE_S = 0.2
+# A full U-Net took 66 s to convert and 40 s to rewrite; a laptop of ten years ago must come through too.
+_DEADLINE_S = 3600.0
+_MOST_LINE = 4000
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """What to build.
+
+    Attributes:
+        scale: full, small or tiny.
+        precision: fp32, fp16 or w8.
+        variant: baseline, as the converter makes it, or mobile, with every rewrite that is applied by default.
+        weights: a checkpoint's folder in diffusers' layout; random weights without one.
+        submodels: which; empty for all three.
+        inputs: sets of inputs that are compared after rewriting.
+    """
+
+    scale: str
+    precision: str = "fp32"
+    variant: str = "baseline"
+    weights: Path | None = None
+    submodels: tuple[str, ...] = ()
+    inputs: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Built:
+    """A submodel that was built.
+
+    Attributes:
+        relative_error, snr_db: of its outputs, beside the converter's float32 model; `None` where nothing was changed
+            or compared.
+        took_s: seconds.
+        peak_bytes: the largest resident memory of the processes that built it, all at once.
+    """
+
+    submodel: str
+    path: Path
+    size_bytes: int
+    relative_error: float | None
+    snr_db: float | None
+    took_s: float
+    peak_bytes: int
+
+
+Tell = Callable[[str, str, float], None]
+
+
+def build_mobile_sd(wanted: Wanted, folder: Path, tell: Tell = lambda submodel, what, part: None) -> Iterator[Built]:
+    """Build the submodels one after the other into `folder`, as SUBMODEL.tflite.
+
+    Args:
+        tell: called with the submodel, what is being done, and how much of that is done, 0 to 1.
+
+    Raises:
+        InputError: there is no such submodel, the weights are not those needed, the folder cannot be written.
+        EnvironmentProblem: TensorFlow is not installed.
+    """
+    for name in wanted.submodels:
+        if name not in SUBMODELS:
+            raise InputError(f"no submodel {name!r}", hint=f"there are {', '.join(SUBMODELS)}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"cannot write {folder}: {error.strerror or error}") from None
+    for submodel in SUBMODELS:
+        if not wanted.submodels or submodel in wanted.submodels:
+            yield _in_process(submodel, wanted, folder / f"{submodel}.tflite", tell)
+
+
+def _in_process(submodel: str, wanted: Wanted, out: Path, tell: Tell) -> Built:
+    started = time.monotonic()
+    task = {**asdict(wanted), "weights": str(wanted.weights) if wanted.weights else None}
+    command = [sys.executable, "-m", __name__, json.dumps({"submodel": submodel, "out": str(out), **task})]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+    meter = _PeakMemory(process.pid)
+    deadline = threading.Timer(_DEADLINE_S, process.kill)
+    deadline.start()
+    last: dict[str, object] = {}
+    try:
+        assert process.stdout is not None
+        for line in process.stdout:
+            try:
+                last = json.loads(line[:_MOST_LINE])
+            except ValueError:
+                continue
+            if "what" in last:
+                tell(submodel, str(last["what"]), float(str(last["part"])))
+        process.wait()
+    finally:
+        deadline.cancel()
+        meter.stop()
+        if process.poll() is None:
+            meter.kill()
+            process.wait()
+    if "error" in last:
+        kinds: dict[str, type[DevbenchError]] = {"input": InputError, "environment": EnvironmentProblem}
+        raise kinds.get(str(last["kind"]), DevbenchError)(str(last["error"]), hint=str(last["hint"]))
+    if process.returncode or "relative_error" not in last:
+        raise DevbenchError(
+            f"building {submodel} ended with code {process.returncode} after {time.monotonic() - started:.0f} s",
+            hint=f"it had {meter.peak_bytes / 1e9:.1f} GB at most: is there memory enough?",
+        )
+    relative, snr = last["relative_error"], last["snr_db"]
+    return Built(
+        submodel,
+        out,
+        out.stat().st_size,
+        None if relative is None else float(str(relative)),
+        None if snr is None else float(str(snr)),
+        time.monotonic() - started,
+        meter.peak_bytes,
+    )
+
+
+class _PeakMemory:
+    """Samples what a process and its children have resident, together."""
+
+    def __init__(self, pid: int) -> None:
+        import psutil
+
+        self.peak_bytes = 0
+        self._process = psutil.Process(pid)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join()
+
+    def kill(self) -> None:
+        """End the process and its children."""
+        import contextlib
+
+        import psutil
+
+        with contextlib.suppress(psutil.Error):
+            for process in [*self._process.children(recursive=True), self._process]:
+                with contextlib.suppress(psutil.Error):
+                    process.kill()
+
+    def _watch(self) -> None:
+        import psutil
+
+        while not self._stop.wait(_SAMPLE_S):
+            try:
+                family = [self._process, *self._process.children(recursive=True)]
+                total = sum(process.memory_info().rss for process in family)
+            except psutil.Error:
+                continue
+            self.peak_bytes = max(self.peak_bytes, total)
+
+
+def write_pipeline(folder: Path, wanted: Wanted, steps: int, guidance: bool) -> Path:
+    """Write mobile-sd.toml beside the models: the three stages, `steps` U-Net steps, the paper's residencies.
+
+    Args:
+        guidance: classifier-free guidance, two U-Net runs a step; without it one, as after distillation.
+    """
+    path = folder / "mobile-sd.toml"
+    text = _PIPELINE.format(
+        what=f"{wanted.variant}, {wanted.precision}, scale {wanted.scale}", steps=steps, guidance=str(guidance).lower()
+    )
+    try:
+        path.write_text(text, "utf-8")
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+    return path
+
+
+_PIPELINE = """\
+# Mobile Stable Diffusion ({what}): text encoder, denoising U-Net, image decoder.
+#
+#   devbench run --pipeline mobile-sd.toml --device SERIAL --delegate gpu,xnnpack
+
+name = "mobile-sd"
+steps = {steps}
+guidance = {guidance}
+residency = ["resident", "sequential", "pipelined"]
+overlap_steps = "auto"
+
+[[stage]]
+name = "text_encoder"
+model = "text_encoder.tflite"
+
+[[stage]]
+name = "unet"
+model = "unet.tflite"
+runs = "steps"
+keep = true
+
+[[stage]]
+name = "image_decoder"
+model = "image_decoder.tflite"
+"""
+
+
+def main(argv: Sequence[str]) -> int:
+    """The process that builds one submodel: gives its exit code."""
+    task = json.loads(argv[1])
+
+    def say(**values: object) -> None:
+        print(json.dumps(values), flush=True)
+
+    def tell(what: str, part: float) -> None:
+        say(what=what, part=part)
+
+    try:
+        relative, snr = _build(task, tell)
+    except InputError as error:
+        say(error=error.what, hint=error.hint, kind="input")
+        return error.exit_code
+    except DevbenchError as error:
+        kind = "environment" if isinstance(error, EnvironmentProblem) else "other"
+        say(error=error.what, hint=error.hint, kind=kind)
+        return error.exit_code
+    say(relative_error=relative, snr_db=snr)
+    return 0
+
+
+def _build(task: dict[str, str], tell: Callable[[str, float], None]) -> tuple[float | None, float | None]:
+    from devbench.models.rewrites.apply import rewrite_file
+    from devbench.models.rewrites.catalogue import RewriteOptions, chosen_rewrites
+
+    submodel, out = task["submodel"], Path(task["out"])
+    source: Source = RandomWeights()
+    if task["weights"]:
+        source = Checkpoint(Path(task["weights"]) / _FOLDERS[submodel])
+    lossy = _LOSSY[task["precision"]]
+    if task["variant"] == "baseline" and not lossy:
+        convert(submodel, SCALES[task["scale"]], source, out, tell)
+        return None, None
+    plain = out.with_name(f".{out.stem}.plain.tflite")
+    try:
+        convert(submodel, SCALES[task["scale"]], source, plain, tell)
+        rewrites = chosen_rewrites(lossy, []) if task["variant"] == "baseline" else chosen_rewrites([], [], lossy)
+        made = rewrite_file(
+            plain, out, rewrites, RewriteOptions(), inputs=int(task["inputs"]), tell=lambda what: tell(what, 0.0)
+        )
+    finally:
+        plain.unlink(missing_ok=True)
+    compared = made.lossy or made.exact
+    if compared is None:
+        return None, None
+    return compared.worst.relative, min(compared.worst.snr_db, 300.0)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,234 @@
+"""A submodel through TensorFlow's converter, weights larger than memory would like included; knows no device.
+
+The converter holds several copies of every constant, which for the U-Net's 3.5 GB is more than 24 GB. So it is given a
+fill in place of each large weight: one number, of which it makes a constant only when it writes its file. Each weight
+has a number of its own, by which its buffer is found there and its true values are written over it, in place. Where
+the converter has folded a factor into a weight (the scale of attention into the query's projection), the number
+carries it, and the values are multiplied by it.
+"""
+
+from __future__ import annotations
+
+import mmap
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbench.errors import DevbenchError, InputError
+from devbench.models.converter import silent, tensorflow
+from devbench.models.mobile_sd import networks
+from devbench.models.mobile_sd.layers import Layers, Tensor
+from devbench.models.mobile_sd.sizes import Scale
+from devbench.models.mobile_sd.weights import Source, WeightSpec
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+SUBMODELS = ("text_encoder", "unet", "image_decoder")
+# What is smaller stays a constant while tracing, so that the converter folds it as it folds any.
+_LEAST_FILLED = 4096
+# 1 + n/1024 is exact in half precision too, and below 1.5, so that no factor brings one near another.
+_STEP = 1024
+_MOST_FILLED = 512
+_TOLERANCE = 1e-4
+
+
+class UnexpectedConversion(DevbenchError):
+    """The converter made something of a weight that devbench does not know how to fill."""
+
+
+@dataclass(frozen=True, slots=True)
+class Traced:
+    """A submodel as a TensorFlow function, and what its fills stand for."""
+
+    function: Any
+    specs: tuple[WeightSpec, ...]
+    fills: dict[int, WeightSpec]
+    factors: frozenset[float]
+
+
+class _Tracing:
+    """Gives fills for large weights and constants for small ones."""
+
+    def __init__(self, source: Source | None) -> None:
+        self.source = source
+        self.specs: list[WeightSpec] = []
+        self.fills: dict[int, WeightSpec] = {}
+
+    def __call__(self, name: str, shape: tuple[int, ...], gain: float = 1.0) -> Tensor:
+        import tensorflow as tf
+
+        spec = WeightSpec(name, shape, gain)
+        self.specs.append(spec)
+        if self.source is None:
+            return tf.zeros(shape)
+        if spec.count < _LEAST_FILLED:
+            return tf.constant(self.source.array(spec))
+        number = len(self.fills) + 1
+        if number > _MOST_FILLED:
+            raise UnexpectedConversion(f"more than {_MOST_FILLED} large weights")
+        self.fills[number] = spec
+        return tf.fill(shape, tf.constant(1 + number / _STEP, tf.float32))
+
+
+def weight_specs(submodel: str, scale: Scale) -> tuple[WeightSpec, ...]:
+    """Every weight of `submodel`, in the order in which it is used."""
+    return _trace(submodel, scale, None).specs
+
+
+def convert(
+    submodel: str, scale: Scale, source: Source, out: Path, tell: Callable[[str, float], None] = lambda what, part: None
+) -> int:
+    """Write `submodel` as a .tflite of float32 to `out`; gives its size in bytes.
+
+    Args:
+        tell: called with what is being done and how much of it is done, 0 to 1.
+
+    Raises:
+        InputError: the weights are not those needed, or `out` cannot be written.
+        EnvironmentProblem: TensorFlow is not installed.
+    """
+    tf = tensorflow()
+    source.check(weight_specs(submodel, scale))
+    tell("converting", 0.0)
+    traced = _trace(submodel, scale, source)
+    with silent():
+        # The module makes the converter keep the names of inputs and outputs, as a signature.
+        data = tf.lite.TFLiteConverter.from_concrete_functions([traced.function], tf.Module()).convert()
+    part = out.with_name(out.name + ".part")
+    try:
+        with part.open("wb") as file:
+            file.write(data)
+        del data
+        _fill(part, traced, source, tell)
+        part.replace(out)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+    finally:
+        part.unlink(missing_ok=True)
+    return out.stat().st_size
+
+
+def _trace(submodel: str, scale: Scale, source: Source | None) -> Traced:
+    import tensorflow as tf
+
+    weights = _Tracing(source)
+    layers = Layers(weights)
+
+    def spec(name: str, *shape: int, kind: Any = tf.float32) -> Any:
+        return tf.TensorSpec((1, *shape), kind, name=name)
+
+    text, unet, decoder = scale.text, scale.unet, scale.decoder
+    functions: dict[str, tuple[Callable[..., Tensor], Sequence[Any]]] = {
+        "text_encoder": (
+            lambda tokens: {"states": networks.text_encoder(layers, text, tokens)},
+            [spec("tokens", text.tokens, kind=tf.int32)],
+        ),
+        "unet": (
+            lambda latent, time_embedding, context: {
+                "noise": networks.unet(layers, unet, latent, time_embedding, context)
+            },
+            [
+                spec("latent", unet.side, unet.side, 4),
+                spec("time_embedding", unet.channels[0]),
+                spec("context", unet.tokens, unet.context),
+            ],
+        ),
+        "image_decoder": (
+            lambda latent: {"image": networks.image_decoder(layers, decoder, latent)},
+            [spec("latent", decoder.side, decoder.side, 4)],
+        ),
+    }
+    network, signature = functions[submodel]
+    function = tf.function(network, input_signature=signature, autograph=False).get_concrete_function()
+    return Traced(function, tuple(weights.specs), weights.fills, frozenset({1.0, *layers.scales}))
+
+
+def _fill(path: Path, traced: Traced, source: Source, tell: Callable[[str, float], None]) -> None:
+    """Write the weights over the fills of the file at `path`."""
+    import numpy as np
+
+    with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
+        places = list(_filled_buffers(data, traced))
+        missing = set(traced.fills) - {number for number, *_ in places}
+        if missing:
+            names = ", ".join(traced.fills[number].name for number in sorted(missing)[:3])
+            raise UnexpectedConversion(f"the converter left no buffer for {len(missing)} weights: {names}")
+        total, done = sum(traced.fills[number].count for number, *_ in places), 0
+        for number, factor, start, shape, kind in places:
+            spec = traced.fills[number]
+            values = _laid_out(source.array(spec), kind, shape, spec)
+            target = np.frombuffer(data, np.float32, values.size, start)
+            np.multiply(values.ravel(), np.float32(factor), out=target)
+            del target
+            done += spec.count
+            tell("writing weights", done / total)
+
+
+def _filled_buffers(data: mmap.mmap, traced: Traced) -> Iterator[tuple[int, float, int, tuple[int, ...], int]]:
+    """For each fill: its number, the factor folded in, where its bytes start, its tensor's shape, who consumes it."""
+    import numpy as np
+    from ai_edge_litert import schema_py_generated as schema
+
+    model = schema.Model.GetRootAs(data)
+    graph = model.Subgraphs(0)
+    consumers: dict[int, int] = {}
+    for place in range(graph.OperatorsLength()):
+        operator = graph.Operators(place)
+        code = model.OperatorCodes(operator.OpcodeIndex())
+        kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
+        consumers |= {int(operator.Inputs(n)): kind for n in range(operator.InputsLength())}
+    seen: set[int] = set()
+    for number in range(graph.TensorsLength()):
+        tensor = graph.Tensors(number)
+        shape = tuple(int(tensor.Shape(n)) for n in range(tensor.ShapeLength()))
+        count = int(np.prod(shape))
+        if tensor.Buffer() in seen or tensor.Type() != schema.TensorType.FLOAT32 or count < _LEAST_FILLED:
+            continue
+        buffer = model.Buffers(tensor.Buffer())
+        if buffer.Size() > 1:
+            start = int(buffer.Offset())
+        elif buffer.DataLength():
+            view = buffer.DataAsNumpy()
+            start = (
+                view.__array_interface__["data"][0] - np.frombuffer(data, np.uint8, 1).__array_interface__["data"][0]
+            )
+            del view
+        else:
+            continue
+        seen.add(tensor.Buffer())
+        values = np.frombuffer(data, np.float32, count, start)
+        found = _which(float(values[0]), traced) if values[0] == values[-1] and (values == values[0]).all() else None
+        del values
+        if found:
+            yield (*found, start, shape, consumers.get(number, -1))
+
+
+def _address(array: NDArray[np.uint8]) -> int:
+    return int(array.__array_interface__["data"][0])
+
+
+def _which(value: float, traced: Traced) -> tuple[int, float] | None:
+    """The number of the fill that became `value`, and the factor that it was multiplied with."""
+    for factor in traced.factors:
+        number = (value / factor - 1) * _STEP
+        if round(number) in traced.fills and abs(number - round(number)) < _TOLERANCE * _STEP:
+            return round(number), factor
+    return None
+
+
+def _laid_out(array: NDArray[np.float32], kind: int, shape: tuple[int, ...], spec: WeightSpec) -> NDArray[np.float32]:
+    """`array` in the order in which LiteRT's operators keep it: convolutions out×h×w×in, FULLY_CONNECTED out×in."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    if kind == schema.BuiltinOperator.CONV_2D:
+        array = array.transpose(3, 0, 1, 2)
+    elif kind == schema.BuiltinOperator.FULLY_CONNECTED:
+        array = array.T
+    elif array.ndim != 2 or array.size != spec.count:
+        raise UnexpectedConversion(f"the converter uses {spec.name} in operator {kind}")
+    if array.shape != shape[-array.ndim :]:
+        raise UnexpectedConversion(f"the converter made {list(shape)} of {spec.name}, {list(array.shape)}")
+    return array

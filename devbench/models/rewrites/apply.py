@@ -1,0 +1,180 @@
+"""Rewrites applied to a .tflite: what is written computes the same, or by how much it does not is told."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from devbench.errors import InputError
+from devbench.models.equality import TOLERANCE, Comparison, OutputsDiffer, compare_models, require_equal
+from devbench.models.graph.file import load_model, save_model
+from devbench.models.graph.graph import Graph, compact
+from devbench.models.rewrites.catalogue import Rewrite, RewriteOptions
+
+Tell = Callable[[str], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """What one rewrite changed in a model.
+
+    Attributes:
+        lines: one for each place.
+    """
+
+    rewrite: str
+    lossy: bool
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewritten:
+    """A model that was rewritten.
+
+    Attributes:
+        changes: of the rewrites that had something to change.
+        exact: the original beside the model after the rewrites that compute the same; `None` where none changed
+            anything, or nothing was compared.
+        lossy: the original beside what was written, where a lossy rewrite changed something.
+        size_bytes: of what was written.
+    """
+
+    changes: tuple[Change, ...]
+    exact: Comparison | None
+    lossy: Comparison | None
+    size_bytes: int
+
+
+def rewrite_file(
+    source: Path,
+    out: Path,
+    rewrites: Sequence[Rewrite],
+    options: RewriteOptions,
+    *,
+    inputs: int = 3,
+    tolerance: float = TOLERANCE,
+    tell: Tell = lambda what: None,
+) -> Rewritten:
+    """Apply `rewrites` to the model at `source`, compare, and only then write `out`.
+
+    A model that no rewrite concerns is copied byte by byte.
+
+    Args:
+        inputs: how many sets of generated inputs are compared; 0 for none.
+        tolerance: how far outputs may be from the original's, relative to each output's largest value, after rewrites
+            that are not lossy.
+
+    Raises:
+        InputError: `source` cannot be read, or `out` cannot be written.
+        OutputsDiffer: the rewritten model computes something else; nothing is written.
+        ReferenceFailed: LiteRT does not run the original or the rewritten model.
+    """
+    try:
+        folder = tempfile.TemporaryDirectory(prefix=".rewrite-", dir=out.parent)
+    except OSError as error:
+        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+    with folder as name:
+        work = _Work(source, Path(name), inputs, tell)
+        changes = work.on_graph([rewrite for rewrite in rewrites if not rewrite.lossy], options)
+        exact = work.compare() if changes else None
+        if exact is not None:
+            require_equal(exact, tolerance)
+        lossy = [rewrite for rewrite in rewrites if rewrite.lossy]
+        after = work.on_graph([rewrite for rewrite in lossy if rewrite.apply], options)
+        for rewrite in lossy:
+            after += work.on_file(rewrite)
+        loss = work.compare() if after else None
+        if loss is not None and not all(error.relative < float("inf") for error in loss.errors):
+            raise OutputsDiffer(
+                f"{source.name}: {', '.join(change.rewrite for change in after)} makes outputs that are no numbers",
+                hint="leave it out",
+            )
+        try:
+            if work.at == source:
+                shutil.copyfile(source, work.next())
+            work.at.replace(out)
+        except OSError as error:
+            raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+    return Rewritten(tuple(changes + after), exact, loss, out.stat().st_size)
+
+
+def apply_rewrites(
+    model: Any, rewrites: Sequence[Rewrite], options: RewriteOptions, tell: Tell = lambda what: None
+) -> list[Change]:
+    """Apply those rewrites that work on graphs to every subgraph of `model` (the schema's `ModelT`), in place."""
+    changes = []
+    for rewrite in rewrites:
+        if rewrite.apply is None:
+            continue
+        tell(rewrite.name)
+        lines: list[str] = []
+        for index in range(len(model.subgraphs)):
+            graph = Graph(model, index)
+            try:
+                lines += rewrite.apply(graph, options)
+                graph.finish()
+            except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+                # What a damaged file says of itself may contradict itself anywhere.
+                raise InputError(
+                    f"{rewrite.name} cannot follow the model: {type(error).__name__}: {error}",
+                    hint=f"is it whole? --skip {rewrite.name} leaves the rewrite out",
+                ) from error
+        if lines:
+            changes.append(Change(rewrite.name, rewrite.lossy, tuple(lines)))
+    if changes:
+        compact(model)
+    return changes
+
+
+class _Work:
+    """The model as far as it is rewritten, as a file: `at` is the original's path until something changed."""
+
+    def __init__(self, source: Path, folder: Path, inputs: int, tell: Tell) -> None:
+        self.at = self._source = source
+        self._folder, self._inputs, self._tell = folder, inputs, tell
+        self._count = 0
+
+    def next(self) -> Path:
+        """A path for the next state, which it is then at."""
+        self._count += 1
+        self._stale = self.at
+        self.at = self._folder / f"{self._count}.tflite"
+        return self.at
+
+    def on_graph(self, rewrites: Sequence[Rewrite], options: RewriteOptions) -> list[Change]:
+        if not rewrites:
+            return []
+        model = load_model(self.at)
+        changes = apply_rewrites(model, rewrites, options, self._tell)
+        if changes:
+            self._tell("writing")
+            save_model(model, self.next())
+            self._drop_stale()
+        return changes
+
+    def on_file(self, rewrite: Rewrite) -> list[Change]:
+        if rewrite.apply_to_file is None:
+            return []
+        self._tell(rewrite.name)
+        before, after = self.at, self._folder / f"{rewrite.name}.tflite"
+        lines = rewrite.apply_to_file(before, after)
+        if not lines:
+            after.unlink(missing_ok=True)
+            return []
+        after.replace(self.next())
+        self._drop_stale()
+        return [Change(rewrite.name, rewrite.lossy, tuple(lines))]
+
+    def compare(self) -> Comparison | None:
+        if not self._inputs:
+            return None
+        return compare_models(self._source, self.at, self._inputs, tell=self._tell)
+
+    def _drop_stale(self) -> None:
+        # A model of gigabytes must not lie about in two states.
+        if self._stale != self._source:
+            self._stale.unlink(missing_ok=True)

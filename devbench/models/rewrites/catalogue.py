@@ -1,0 +1,120 @@
+"""The rewrites of a graph by name, in the order in which they are applied, and what each is for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devbench.errors import InputError
+from devbench.models.graph.graph import Graph
+from devbench.models.rewrites.attention import attention_4d
+from devbench.models.rewrites.broadcast import drop_broadcast_to
+from devbench.models.rewrites.dense import fc_one_row, fc_to_conv
+from devbench.models.rewrites.fixed_shapes import fixed_shapes
+from devbench.models.rewrites.gelu import stable_gelu
+from devbench.models.rewrites.groupnorm import groupnorm_4d
+from devbench.models.rewrites.half import half_weights
+from devbench.models.rewrites.int8 import dynamic_int8, weight_only_int8
+from devbench.models.rewrites.layernorm import layernorm_4d
+from devbench.models.rewrites.lookup import gather_1d, gather_to_conv
+from devbench.models.rewrites.prune import prune
+from devbench.models.rewrites.reshapes import merge_reshapes
+from devbench.models.rewrites.serialize import Along, Conv, ConvLimits, serialize_conv
+from devbench.models.rewrites.upsample import resize_upsample
+from devbench.models.rewrites.versions import downgrade_versions
+
+
+@dataclass(frozen=True, slots=True)
+class RewriteOptions:
+    """What rewrites may be told.
+
+    Attributes:
+        allow: whether a delegate takes a convolution, for `serialize-conv`; without it nothing is split.
+        along: which channels `serialize-conv` splits.
+        prune_share: the share of channels that `prune` takes out, 0 to 1.
+    """
+
+    allow: Callable[[Conv], bool] = field(default=ConvLimits().allow)
+    along: Along = "auto"
+    prune_share: float = 0.25
+
+
+Apply = Callable[[Graph, RewriteOptions], list[str]]
+
+
+@dataclass(frozen=True, slots=True)
+class Rewrite:
+    """A rewrite of a graph.
+
+    Attributes:
+        name: as a user selects it.
+        about: what it does, in one line.
+        by_default: whether it is applied where nothing is selected.
+        apply: changes the graph and gives a line for each place; `None` for those that work on files.
+        lossy: whether outputs become others, so that their error is told and not judged.
+        apply_to_file: reads one file and writes another, after all rewrites of the graph.
+    """
+
+    name: str
+    about: str
+    apply: Apply | None
+    by_default: bool = True
+    lossy: bool = False
+    apply_to_file: Callable[[Path, Path], list[str]] | None = None
+
+
+def _plain(rewrite: Callable[[Graph], list[str]]) -> Apply:
+    return lambda graph, options: rewrite(graph)
+
+
+REWRITES: Sequence[Rewrite] = (
+    Rewrite("fixed-shapes", "open sizes (the batch) set to 1, shapes made constants", _plain(fixed_shapes)),
+    Rewrite(
+        "prune", "channels of the smallest weights taken out", lambda graph, options: prune(graph, options.prune_share),
+        by_default=False, lossy=True,
+    ),
+    Rewrite("fc-one-row", "dense layers of one row or pixel on that twice", _plain(fc_one_row)),
+    Rewrite("groupnorm-4d", "group normalisation in four dimensions, right in fp16", _plain(groupnorm_4d)),
+    Rewrite("layernorm-4d", "layer normalisation as delegates compute it rightly, right in fp16", _plain(layernorm_4d)),
+    Rewrite("attention-4d", "BATCH_MATMUL without flags, of whole blocks of rows", _plain(attention_4d)),
+    Rewrite("resize-upsample", "repeats through 6-D tensors as RESIZE_NEAREST_NEIGHBOR", _plain(resize_upsample)),
+    Rewrite("drop-broadcast-to", "no BROADCAST_TO before arithmetic that broadcasts", _plain(drop_broadcast_to)),
+    Rewrite("stable-gelu", "GELU that cannot overflow in fp16", _plain(stable_gelu)),
+    Rewrite("gather-1d", "GATHER by indices of one dimension, for LiteRT 2", _plain(gather_1d), by_default=False),
+    Rewrite("gather-to-conv", "GATHER from a constant table as two 1×1 convolutions", _plain(gather_to_conv)),
+    Rewrite("fc-to-conv", "FULLY_CONNECTED of many rows as a 1×1 convolution", _plain(fc_to_conv)),
+    Rewrite(
+        "serialize-conv", "a convolution beyond the delegate's limits as several",
+        lambda graph, options: serialize_conv(graph, options.allow, options.along),
+    ),
+    Rewrite("merge-reshapes", "chains of RESHAPE as one", _plain(merge_reshapes)),
+    Rewrite("downgrade-versions", "the lowest version that says what an operator does", _plain(downgrade_versions)),
+    Rewrite("fp16", "large weights in float16, half the size", _plain(half_weights), by_default=False, lossy=True),
+    Rewrite(
+        "w8", "int8 weights, float activations", None, by_default=False, lossy=True, apply_to_file=weight_only_int8
+    ),
+    Rewrite(
+        "dynamic-int8", "int8 weights, activations quantised at each run (CPU)", None, by_default=False, lossy=True,
+        apply_to_file=dynamic_int8,
+    ),
+)  # fmt: skip
+
+
+def rewrite_names() -> list[str]:
+    """All names, in the order of application."""
+    return [rewrite.name for rewrite in REWRITES]
+
+
+def chosen_rewrites(only: Sequence[str], skip: Sequence[str], also: Sequence[str] = ()) -> list[Rewrite]:
+    """The rewrites to apply: `only` these, or those by default and `also` others, without those to `skip`.
+
+    Raises:
+        InputError: there is no rewrite of a name.
+    """
+    known = rewrite_names()
+    for name in (*only, *skip, *also):
+        if name not in known:
+            raise InputError(f"no rewrite {name!r}", hint=f"there are {', '.join(known)}")
+    wanted = set(only) if only else {rewrite.name for rewrite in REWRITES if rewrite.by_default}
+    return [rewrite for rewrite in REWRITES if rewrite.name in (wanted | set(also)) - set(skip)]

@@ -1,0 +1,136 @@
+"""`fixed-shapes`: sizes that may change from run to run set to 1, and what was computed from them made constants.
+
+Converters leave the batch open, and delegates refuse a graph whose shapes are not known at the start. What the shapes
+are is LiteRT's answer: it runs the model once, in a process of its own, with every open size 1.
+`python -m devbench.models.rewrites.fixed_shapes MODEL OUT NUMBER...` is that process: it writes every tensor's shape,
+and the values of the tensors of these numbers.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from devbench.models.graph.file import save_model
+from devbench.models.graph.graph import Graph
+from devbench.models.reference import ReferenceFailed
+
+_TIMEOUT_S = 600.0
+# Where shapes follow from data, or hide in another graph, they cannot be fixed.
+_OPEN = {
+    "WHERE", "UNIQUE", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", "WHILE", "IF", "CALL", "CUSTOM", "RANGE",
+    "STABLEHLO_COMPOSITE", "DYNAMIC_UPDATE_SLICE",
+}  # fmt: skip
+_WHOLE = ("int32", "int64")
+_MOST_FOLDED = 64
+
+
+def fixed_shapes(graph: Graph) -> list[str]:
+    """Fix every shape of the model's main graph; gives a line for each input that had an open size.
+
+    Raises:
+        ReferenceFailed: LiteRT does not run the model.
+    """
+    if not graph.is_main or any(graph.kind(operator) in _OPEN for operator in graph.operators()):
+        return []
+    opened = [tensor for tensor in graph.inputs if not graph.is_fixed(tensor)]
+    if not opened:
+        return []
+    lines = [f"{graph.name(tensor)} {_words(graph.tensor(tensor).shapeSignature)}" for tensor in opened]
+    derived = _derived(graph)
+    shapes, values = _ask(graph.model, derived)
+    # Behind the graph's own tensors the interpreter has temporary ones.
+    for number, shape in enumerate(shapes[: graph.tensor_count]):
+        tensor = graph.tensor(number)
+        if shape is not None and not graph.is_constant(number):
+            tensor.shape = shape
+        tensor.shapeSignature = None
+    _fold(graph, values)
+    return lines
+
+
+def _words(signature: Sequence[int]) -> str:
+    return "×".join("?" if size < 0 else str(size) for size in signature) + " → ? is 1"
+
+
+def _derived(graph: Graph) -> list[int]:
+    """Tensors of whole numbers that follow from shapes and constants alone."""
+    known: list[int] = []
+    for operator in graph.operators():
+        made = operator.outputs
+        whole = all(graph.dtype(tensor) in _WHOLE for tensor in made)
+        if whole and (
+            graph.kind(operator) == "SHAPE"
+            or all(tensor in known or tensor < 0 or graph.is_constant(tensor) for tensor in operator.inputs)
+        ):
+            known += made
+    return known
+
+
+def _fold(graph: Graph, values: dict[int, list[Any]]) -> None:
+    import numpy as np
+
+    for number, value in values.items():
+        array = np.array(value, np.dtype(graph.dtype(number))).reshape(graph.shape(number))
+        if array.size > _MOST_FOLDED or number in graph.outputs:
+            continue
+        constant = graph.add_constant(f"{graph.name(number)}/fixed", array)
+        for user in graph.consumers(number):
+            graph.set_inputs(user, [constant if tensor == number else tensor for tensor in user.inputs])
+            if graph.kind(user) == "RESHAPE" and user.builtinOptions is not None:
+                user.builtinOptions.newShape = list(graph.shape(user.outputs[0]))
+        graph.sweep(number)
+
+
+def _ask(model: Any, numbers: Sequence[int]) -> tuple[list[list[int] | None], dict[int, list[Any]]]:
+    with tempfile.TemporaryDirectory() as folder:
+        path, out = Path(folder, "model.tflite"), Path(folder, "shapes.json")
+        save_model(model, path)
+        command = [sys.executable, "-m", __name__, str(path), str(out), *map(str, numbers)]
+        try:
+            done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
+        except subprocess.TimeoutExpired:
+            raise ReferenceFailed(f"fixed-shapes: LiteRT on this machine is not done after {_TIMEOUT_S:g} s") from None
+        if done.returncode or not out.exists():
+            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            raise ReferenceFailed(
+                f"fixed-shapes: LiteRT on this machine does not run it: {said[-1] if said else done.returncode}",
+                hint="leave it out with --skip fixed-shapes",
+            )
+        answer = json.loads(out.read_text("utf-8"))
+    return answer["shapes"], {int(number): value for number, value in answer["values"].items()}
+
+
+def main(argv: Sequence[str]) -> int:
+    """The process: gives its exit code."""
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    path, out, *numbers = argv[1:]
+    interpreter = Interpreter(
+        path,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+        experimental_preserve_all_tensors=True,
+    )
+    for details in interpreter.get_input_details():
+        wanted = [1 if size < 0 else int(size) for size in details["shape_signature"]]
+        interpreter.resize_tensor_input(details["index"], wanted)
+    interpreter.allocate_tensors()
+    for details in interpreter.get_input_details():
+        interpreter.set_tensor(details["index"], np.zeros(details["shape"], details["dtype"]))
+    interpreter.invoke()
+    known = {details["index"]: details for details in interpreter.get_tensor_details()}
+    last = max(known, default=-1)
+    shapes = [[int(size) for size in known[n]["shape"]] if n in known else None for n in range(last + 1)]
+    values = {number: interpreter.get_tensor(int(number)).reshape(-1).tolist() for number in numbers}
+    Path(out).write_text(json.dumps({"shapes": shapes, "values": values}), "utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv))

@@ -1,0 +1,130 @@
+"""`groupnorm-4d`: group normalisation with tensors of at most four dimensions, and right in half precision.
+
+Frameworks group the channels in a fifth dimension, which delegates refuse. Here every large tensor keeps the shape
+N×H×W×C: means are taken over height and width first, and only what is left, N×1×1×C, is grouped. As it can be
+run in fp16, whose largest number is 65,504, differences are divided by their largest magnitude before they are squared:
+
+    d = x − mean,  a = max(|d|, 1/128) of the group,  y = (d/a)·rsqrt(mean((d/a)²) + ε/a²)·γ + β
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Any
+
+from devbench.models.graph.emit import Emitter
+from devbench.models.graph.graph import Graph, Shape
+from devbench.models.rewrites.normalisation import Normalisation, find_normalisation
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Below it, differences are small enough to be squared as they are; a floor keeps 1/a² in range for constant inputs.
+_LEAST_MAGNITUDE = 1 / 128
+
+
+def groupnorm_4d(graph: Graph) -> list[str]:
+    """Rewrite every group normalisation in more than four dimensions, or in four; gives a line for each."""
+    changes = []
+    for rsqrt in graph.operators("RSQRT"):
+        found = find_normalisation(graph, rsqrt)
+        if found is not None:
+            line = _rewrite(graph, found)
+            if line:
+                changes.append(line)
+    return changes
+
+
+def _rewrite(graph: Graph, found: Normalisation) -> str | None:
+    shape = graph.shape(found.source)
+    grouping = graph.producer(found.source)
+    if grouping is None or graph.kind(grouping) != "RESHAPE" or not graph.is_fixed(found.source):
+        return None
+    # N×…×groups×channels of a group, normalised over all but N and the groups.
+    rank = len(shape)
+    if rank < 4 or found.axes != (*range(1, rank - 2), rank - 1):
+        return None
+    source = grouping.inputs[0]
+    natural = graph.shape(source)
+    groups, size = shape[-2:]
+    if len(natural) not in (3, 4) or natural[0] != shape[0] or natural[-1] != groups * size:
+        return None
+    per_channel = [_per_channel(values, groups, size, rank) for values in (found.scale, found.offset)]
+    if per_channel[0] is None or per_channel[1] is None:
+        return None
+    emit = Emitter(graph, graph.producer(found.result), f"{graph.name(found.result)}/groupnorm_4d")
+    result = _emit(emit, source, groups, found.epsilon, per_channel[0], per_channel[1])
+    hand_over(graph, emit, found.result, result)
+    return f"{'×'.join(map(str, shape))} → {'×'.join(map(str, natural))}, {groups} groups"
+
+
+def _per_channel(values: NDArray[np.float32], groups: int, size: int, rank: int) -> NDArray[np.float32] | None:
+    """γ or β as 1×1×groups×size; `None` where it differs from place to place."""
+    import numpy as np
+
+    values = values.reshape((1,) * (rank - values.ndim) + values.shape)
+    if math.prod(values.shape[:-2]) != 1:
+        return None
+    return np.ascontiguousarray(np.broadcast_to(values.reshape(1, 1, *values.shape[-2:]), (1, 1, groups, size)))
+
+
+def _emit(
+    emit: Emitter, x: int, groups: int, epsilon: float, scale: NDArray[np.float32], offset: NDArray[np.float32]
+) -> int:
+    """The operators; gives y in the shape N×H×W×C, H being 1 where x has three dimensions."""
+    natural = emit.graph.shape(x)
+    batch, channels = natural[0], natural[-1]
+    if len(natural) == 3:
+        x = emit.reshape(x, (batch, 1, natural[1], channels))
+    grouped: Shape = (batch, 1, groups, channels // groups)
+
+    def of_group(kind: str, value: int) -> int:
+        """N×H×W×C → N×1×groups×1."""
+        return emit.reduce(kind, emit.reshape(emit.reduce(kind, value, (1, 2)), grouped), (3,))
+
+    def to_channels(value: int, scale: NDArray[np.float32] | None = None) -> int:
+        """N×1×groups×1 → N×1×1×C, times `scale` of 1×1×groups×size."""
+        spread = emit.spread(value, channels // groups)
+        if scale is not None and (scale != 1).any():
+            spread = emit.binary("MUL", spread, emit.constant(scale))
+        return emit.reshape(spread, (batch, 1, 1, channels))
+
+    difference = emit.binary("SUB", x, to_channels(of_group("MEAN", x)))
+    inverse = inverse_magnitude(emit, of_group("REDUCE_MAX", emit.unary("ABS", difference)))
+    scaled = emit.binary("MUL", difference, to_channels(inverse))
+    variance = of_group("MEAN", emit.unary("SQUARE", scaled))
+    factor = inverse_deviation(emit, variance, inverse, epsilon)
+    result = emit.binary("MUL", scaled, to_channels(factor, scale))
+    if offset.any():
+        result = emit.binary("ADD", result, emit.constant(offset.reshape(1, 1, 1, channels)))
+    return result
+
+
+def inverse_magnitude(emit: Emitter, magnitude: int) -> int:
+    """1/max(`magnitude`, 1/128)."""
+    bounded = emit.binary("MAXIMUM", magnitude, emit.number(_LEAST_MAGNITUDE))
+    # 1/a without a division of a constant, which some delegates do not have: (1/√a)².
+    return emit.unary("SQUARE", emit.unary("RSQRT", bounded))
+
+
+def inverse_deviation(emit: Emitter, variance: int, inverse: int, epsilon: float) -> int:
+    """1/√(`variance` + ε·`inverse`²), the inverse deviation of what was multiplied by `inverse`."""
+    # (√ε/a)², since ε itself is hardly a number in half precision.
+    floor = emit.unary("SQUARE", emit.binary("MUL", inverse, emit.number(math.sqrt(epsilon))))
+    return emit.unary("RSQRT", emit.binary("ADD", variance, floor))
+
+
+def hand_over(graph: Graph, emit: Emitter, old: int, new: int) -> None:
+    """Give everybody who used `old` what is in `new`, without the grouped shape wherever it was only reshaped."""
+    for user in graph.consumers(old):
+        if graph.kind(user) != "RESHAPE":
+            continue
+        out = user.outputs[0]
+        graph.set_inputs(user, [new, *user.inputs[1:]])
+        if graph.shape(out) == graph.shape(new) and out not in graph.outputs:
+            graph.redirect(out, new)
+    maker: Any = graph.producer(old)
+    if graph.consumers(old) or old in graph.outputs:
+        emit.reshape(new, graph.shape(old), out=old)
+    graph.remove(maker)

@@ -1,0 +1,123 @@
+"""`w8` and `dynamic-int8`: weights as int8, symmetric, with a scale for each output channel.
+
+`w8` puts a DEQUANTIZE behind the weights: activations stay as they are (W8A32 on CPUs, W8A16 where a GPU delegate
+computes in fp16). LiteRT's CPU kernels dequantise at the start, so that the memory is that of float32 and more: the
+file is small, the process is not. `dynamic-int8` leaves the DEQUANTIZE out; CPU kernels then quantise activations
+too, at each run. The quantiser is the field's (litert-quantizer); convolutions beyond its 32 MiB are quantised here
+in the same form.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbench.errors import DevbenchError, EnvironmentProblem
+from devbench.models.converter import silent
+from devbench.models.graph.emit import Emitter
+from devbench.models.graph.file import load_model, save_model
+from devbench.models.graph.graph import Graph, compact
+from devbench.models.rewrites.lookup import EXACT
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+# Beyond it litert-quantizer 0.11 ends with "more dimensions than allowed by the axis remapping".
+_MOST_CONV_BYTES = 32 << 20
+
+
+class QuantiserFailed(DevbenchError):
+    """The quantiser does not take the model."""
+
+
+def weight_only_int8(source: Path, out: Path) -> list[str]:
+    """Write `source` with int8 weights behind DEQUANTIZE to `out`; gives a line for each tensor that became int8."""
+    return _quantise(source, out, dynamic=False)
+
+
+def dynamic_int8(source: Path, out: Path) -> list[str]:
+    """Write `source` with int8 weights that its operators take as they are to `out`; gives a line for each."""
+    return _quantise(source, out, dynamic=True)
+
+
+def _quantise(source: Path, out: Path, dynamic: bool) -> list[str]:
+    large = _large_convolutions(source)
+    try:
+        from litert_quantizer import quantizer, recipe
+    except ImportError:
+        raise EnvironmentProblem("int8 weights need litert-quantizer", hint="pip install 'devbench[models]'") from None
+    rules = recipe.dynamic_wi8_afp32() if dynamic else recipe.weight_only_wi8_afp32()
+    left_out = [re.escape(name) for name in large] + [f".*{re.escape(EXACT)}.*"]
+    rules.append({"regex": "|".join(left_out), "operation": "*", "algorithm_key": "no_quantize", "op_config": {}})
+    try:
+        with silent():
+            tool = quantizer.Quantizer(str(source), rules)
+            tool.quantize().export_model(str(out), overwrite=True)
+    except Exception as error:
+        raise QuantiserFailed(f"{source.name}: litert-quantizer does not take it: {error}") from None
+    before = _int8_tensors(source)
+    if large:
+        model = load_model(out)
+        graph = Graph(model)
+        for operator in graph.operators("CONV_2D"):
+            if graph.name(operator.outputs[0]) in large:
+                _quantise_convolution(graph, operator, dynamic)
+        graph.finish()
+        compact(model)
+        save_model(model, out)
+    return [f"{name} {shape}" for name, shape in _int8_tensors(out).items() if name not in before]
+
+
+def _large_convolutions(path: Path) -> set[str]:
+    """The names of what convolutions make whose weights the quantiser does not take."""
+    graph = Graph(load_model(path))
+    found = set()
+    for operator in graph.operators("CONV_2D"):
+        weights = graph.constant(operator.inputs[1])
+        if weights is not None and str(weights.dtype) == "float32" and weights.nbytes > _MOST_CONV_BYTES:
+            found.add(graph.name(operator.outputs[0]))
+    return found
+
+
+def _quantise_convolution(graph: Graph, operator: Any, dynamic: bool) -> None:
+    from ai_edge_litert import schema_py_generated as schema
+
+    values = graph.constant(operator.inputs[1])
+    if values is None or str(values.dtype) != "float32":
+        return
+    quantised, scales = symmetric_int8(values)
+    name = graph.name(operator.inputs[1])
+    weights = graph.add_constant(f"{name}/int8", quantised, shared=False)
+    graph.tensor(weights).quantization = schema.QuantizationParametersT(
+        scale=scales.tolist(), zeroPoint=[0] * scales.size, quantizedDimension=0
+    )
+    if not dynamic:
+        emit = Emitter(graph, operator, f"{name}/w8")
+        options = schema.DequantizeOptionsT()
+        like = operator.inputs[1]
+        weights = emit.make("DEQUANTIZE", [weights], values.shape, options=options, like=like)
+    graph.set_inputs(operator, [operator.inputs[0], weights, *operator.inputs[2:]])
+
+
+def symmetric_int8(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    """int8 values and a scale for each place of the first axis: weights ≈ values · scale, values from −127 to 127."""
+    import numpy as np
+
+    flat = weights.reshape(weights.shape[0], -1)
+    scales = (np.maximum(flat.max(1), -flat.min(1)) / 127).astype(np.float32)
+    scales[scales == 0] = 1
+    values = np.rint(flat / scales[:, None]).astype(np.int8)
+    return values.reshape(weights.shape), scales
+
+
+def _int8_tensors(path: Path) -> dict[str, str]:
+    """Constant int8 tensors of the main graph by name, with their shapes."""
+    model = load_model(path)
+    graph = Graph(model)
+    found = {}
+    for number in range(len(model.subgraphs[0].tensors)):
+        if graph.dtype(number) == "int8" and graph.is_constant(number):
+            found[graph.name(number)] = "×".join(map(str, graph.shape(number)))
+    return found

@@ -1,0 +1,156 @@
+"""Where a graph normalises: y = (x − mean)·rsqrt(variance + ε)·γ + β, whichever way a framework has written it.
+
+The reductions are found by their structure: MEAN, then the mean of squares around it or E[x²] − E[x]², then RSQRT. What
+follows is found by what it computes: frameworks, and converters after them, order that arithmetic in many ways.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from devbench.models.graph.graph import Graph
+from devbench.models.rewrites.elementwise import evaluate, grow
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_PROBES = ((0.7, -0.4, 1.3), (-1.9, 0.8, 0.6), (2.3, 1.1, 2.2))
+_CLOSE = 1e-5
+
+
+@dataclass(frozen=True, slots=True)
+class Normalisation:
+    """A normalisation that was found.
+
+    Attributes:
+        source: the tensor x, in the shape in which it is normalised.
+        axes: over which mean and variance are taken.
+        result: the tensor y.
+        scale, offset: γ and β, of the rank of x or a scalar's, 1 along axes that they do not depend on.
+    """
+
+    source: int
+    axes: tuple[int, ...]
+    epsilon: float
+    result: int
+    scale: NDArray[np.float32]
+    offset: NDArray[np.float32]
+
+
+def find_normalisation(graph: Graph, rsqrt: Any) -> Normalisation | None:
+    """The normalisation that the RSQRT operator `rsqrt` belongs to, if it does to one."""
+    added = graph.producer(rsqrt.inputs[0])
+    if added is None or graph.kind(added) != "ADD":
+        return None
+    for variance, constant in (added.inputs, added.inputs[::-1]):
+        epsilon = graph.scalar(constant)
+        found = _reductions(graph, variance) if epsilon is not None else None
+        if found is None or epsilon is None:
+            continue
+        source, mean, axes = found
+        return _affine(graph, source, mean, rsqrt.outputs[0], axes, epsilon)
+    return None
+
+
+def _reductions(graph: Graph, variance: int) -> tuple[int, int, tuple[int, ...]] | None:
+    """What `variance` is the variance of, its mean, and over which axes."""
+    maker = graph.producer(variance)
+    if maker is None:
+        return None
+    if graph.kind(maker) == "MEAN":
+        pair, axes = _difference(graph, maker.inputs[0]), _axes(graph, maker)
+    elif graph.kind(maker) == "SUB":
+        mean_of_squares, squared = (graph.producer(tensor) for tensor in maker.inputs)
+        if mean_of_squares is None or graph.kind(mean_of_squares) != "MEAN":
+            return None
+        source, mean = _squared(graph, mean_of_squares.inputs[0]), _squared(graph, maker.inputs[1])
+        pair = (source, mean) if squared is not None and source is not None and mean is not None else None
+        axes = _axes(graph, mean_of_squares)
+    else:
+        return None
+    if pair is None or axes is None:
+        return None
+    for source, mean in (pair, pair[::-1]):
+        averaging = graph.producer(mean)
+        if averaging is None or graph.kind(averaging) != "MEAN":
+            continue
+        if averaging.inputs[0] == source and _axes(graph, averaging) == axes:
+            return source, mean, axes
+    return None
+
+
+def _difference(graph: Graph, tensor: int) -> tuple[int, int] | None:
+    """The two tensors whose difference was squared to give `tensor`."""
+    maker = graph.producer(tensor)
+    if maker is not None and graph.kind(maker) == "SQUARED_DIFFERENCE":
+        return maker.inputs[0], maker.inputs[1]
+    inner = _squared(graph, tensor)
+    maker = graph.producer(inner) if inner is not None else None
+    return (maker.inputs[0], maker.inputs[1]) if maker is not None and graph.kind(maker) == "SUB" else None
+
+
+def _squared(graph: Graph, tensor: int) -> int | None:
+    maker = graph.producer(tensor)
+    if maker is None:
+        return None
+    kind = graph.kind(maker)
+    if kind == "SQUARE" or (kind == "MUL" and maker.inputs[0] == maker.inputs[1]):
+        return int(maker.inputs[0])
+    return int(maker.inputs[0]) if kind == "POW" and graph.scalar(maker.inputs[1]) == 2 else None
+
+
+def _axes(graph: Graph, mean: Any) -> tuple[int, ...] | None:
+    """The axes of a MEAN that keeps them."""
+    axes = graph.constant(mean.inputs[1])
+    if axes is None or not mean.builtinOptions.keepDims:
+        return None
+    rank = len(graph.shape(mean.inputs[0]))
+    return tuple(sorted({int(axis) % rank for axis in axes.reshape(-1)}))
+
+
+def _affine(
+    graph: Graph, source: int, mean: int, inverse: int, axes: tuple[int, ...], epsilon: float
+) -> Normalisation | None:
+    """The last tensor that is (x − mean)·inverse·γ + β, with its γ and β."""
+    import numpy as np
+
+    shape = graph.shape(source)
+    one = np.ones((1,) * len(shape))
+
+    def value(tensor: int, x: float, m: float, r: float) -> NDArray[np.float64]:
+        return evaluate(graph, tensor, {source: x * one, mean: m * one, inverse: r * one})
+
+    for tensor in reversed(_by_order(graph, grow(graph, {source, mean, inverse}))):
+        if graph.shape(tensor) != shape:
+            continue
+        with np.errstate(all="ignore"):
+            offset = value(tensor, 0, 0, 1)
+            scale = value(tensor, 1, 0, 1) - offset
+            spread = float(np.abs(scale).max() + np.abs(offset).max())
+            right = all(
+                np.abs(value(tensor, x, m, r) - ((x - m) * r * scale + offset)).max() <= _CLOSE * spread
+                for x, m, r in _PROBES
+            )
+        if right and float(np.abs(scale).max()) > 0:
+            return Normalisation(source, axes, epsilon, tensor, scale.astype(np.float32), offset.astype(np.float32))
+    return None
+
+
+def _by_order(graph: Graph, tensors: list[int]) -> list[int]:
+    """In an order in which each comes after those that it is made of."""
+    wanted, order, done = set(tensors), [], set()
+    stack = list(reversed(tensors))
+    while stack:
+        at = stack[-1]
+        maker = graph.producer(at)
+        before = [source for source in (maker.inputs if maker else ()) if source in wanted and source not in done]
+        if at in done or not before:
+            stack.pop()
+            if at not in done:
+                done.add(at)
+                order.append(at)
+        else:
+            stack += before
+    return order

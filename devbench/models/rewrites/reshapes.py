@@ -1,0 +1,23 @@
+"""`merge-reshapes`: RESHAPE of a RESHAPE as one, and none where the shape stays; other rewrites leave such behind."""
+
+from __future__ import annotations
+
+from devbench.models.graph.graph import Graph
+
+
+def merge_reshapes(graph: Graph) -> list[str]:
+    """Rewrite every pair; gives a line for each."""
+    changes = []
+    for operator in graph.operators("RESHAPE"):
+        out, first = operator.outputs[0], graph.producer(operator.inputs[0])
+        if not graph.is_fixed(out):
+            continue
+        if first is not None and graph.kind(first) == "RESHAPE":
+            middle = operator.inputs[0]
+            graph.set_inputs(operator, [first.inputs[0], *operator.inputs[1:]])
+            changes.append("×".join(map(str, graph.shape(middle))))
+            graph.sweep(middle)
+        if graph.shape(operator.inputs[0]) == graph.shape(out) and out not in graph.outputs:
+            graph.redirect(out, operator.inputs[0])
+            changes.append(f"{'×'.join(map(str, graph.shape(out)))} unchanged")
+    return changes

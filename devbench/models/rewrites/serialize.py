@@ -1,0 +1,187 @@
+"""`serialize-conv`: a CONV_2D that is too large for a delegate as several that are not, one after the other.
+
+Split along the input channels, the parts' results are added; along the output channels, they are concatenated. What is
+too large is a device's limit (`ConvLimits`), and the factor is the smallest that fits. Choi et al. (arXiv 2307.01193)
+do so for 3×3 on 1×32×32×1920 → 640.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+from devbench.models.graph.emit import Emitter
+from devbench.models.graph.graph import Graph
+
+Along = Literal["auto", "input", "output"]
+_LANES = 4
+_FLOAT_BYTES = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Conv:
+    """The sizes of a CONV_2D: input 1×height×width×inputs, kernel outputs×rows×columns×inputs."""
+
+    batch: int
+    height: int
+    width: int
+    inputs: int
+    outputs: int
+    rows: int
+    columns: int
+    out_height: int
+    out_width: int
+
+    def __str__(self) -> str:
+        given = f"{self.batch}×{self.height}×{self.width}×{self.inputs}"
+        return f"{self.rows}×{self.columns} on {given} → {self.outputs}"
+
+
+@dataclass(frozen=True, slots=True)
+class ConvLimits:
+    """What a delegate can take on a device; `None` is no limit.
+
+    GPU delegates keep four channels in a texel. An activation is a texture of width × height·⌈channels/4⌉; weights
+    are one of ⌈outputs/4⌉ × inputs·rows·columns, as LiteRT's GPU accelerator reports where it fails.
+
+    Attributes:
+        texture_side: the largest width and height of a 2-D texture, in texels (OpenCL's CL_DEVICE_IMAGE2D_MAX_WIDTH
+            and _HEIGHT, WebGPU's maxTextureDimension2D).
+        weight_bytes: the most bytes of one operator's weights in float32.
+    """
+
+    texture_side: int | None = None
+    weight_bytes: int | None = None
+
+    def allow(self, conv: Conv) -> bool:
+        """Whether `conv` fits."""
+        if self.texture_side is not None:
+            slices = [math.ceil(channels / _LANES) for channels in (conv.inputs, conv.outputs)]
+            sides = (
+                conv.width * conv.batch,
+                conv.height * slices[0],
+                conv.out_width * conv.batch,
+                conv.out_height * slices[1],
+                slices[1],
+                slices[0] * _LANES * conv.rows * conv.columns,
+            )
+            if max(sides) > self.texture_side:
+                return False
+        weights = conv.inputs * conv.outputs * conv.rows * conv.columns * _FLOAT_BYTES
+        return self.weight_bytes is None or weights <= self.weight_bytes
+
+
+Allow = Callable[[Conv], bool]
+
+
+def serialize_conv(graph: Graph, allow: Allow, along: Along = "auto") -> list[str]:
+    """Split every CONV_2D that `allow` refuses; a line for each, also where no split fits."""
+    changes = []
+    for operator in graph.operators("CONV_2D"):
+        conv = conv_of(graph, operator)
+        if conv is None or allow(conv):
+            continue
+        choices = {
+            side: factor
+            for side in ("input", "output")
+            if along in ("auto", side) and (factor := smallest_factor(conv, side, allow)) is not None
+        }
+        if not choices:
+            changes.append(f"{conv}: no split fits, left as it is")
+            continue
+        side = min(choices, key=lambda side: extra_bytes(conv, side, choices[side]))
+        _split_inputs(graph, operator, conv, choices[side]) if side == "input" else _split_outputs(
+            graph, operator, conv, choices[side]
+        )
+        costs = ", ".join(
+            f"{name} {factor} moves {extra_bytes(conv, name, factor) / 1e6:.1f} MB more"
+            for name, factor in choices.items()
+        )
+        changes.append(f"{conv}: {side} split in {choices[side]} ({costs})")
+    return changes
+
+
+def conv_of(graph: Graph, operator: Any) -> Conv | None:
+    """The sizes of a float CONV_2D with constant weights and a fixed shape; `None` for others."""
+    x, weights = operator.inputs[:2]
+    out = operator.outputs[0]
+    if graph.constant(weights) is None or graph.dtype(weights) not in ("float32", "float16"):
+        return None
+    if graph.dtype(x) != "float32" or not (graph.is_fixed(x) and graph.is_fixed(out)):
+        return None
+    given, kernel, made = graph.shape(x), graph.shape(weights), graph.shape(out)
+    if len(given) != 4 or kernel[3] != given[3] or graph.dtype(weights) != "float32":
+        return None
+    return Conv(given[0], given[1], given[2], given[3], kernel[0], kernel[1], kernel[2], made[1], made[2])
+
+
+def smallest_factor(conv: Conv, side: str, allow: Allow) -> int | None:
+    """Into how many equal parts of whole texels the channels of `side` must go for each part to fit."""
+    channels = conv.inputs if side == "input" else conv.outputs
+    for factor in range(2, channels // _LANES + 1):
+        if channels % factor or (channels // factor) % _LANES:
+            continue
+        part = replace(conv, **{f"{side}s": channels // factor})
+        if allow(part):
+            return factor
+    return None
+
+
+def extra_bytes(conv: Conv, side: str, factor: int) -> int:
+    """What a split moves through memory beyond the convolution itself, in float32: an estimate of its cost.
+
+    Input: the input is copied into parts, each partial sum is written, read and added. Output: the input is read again
+    for each part, the results are copied together.
+    """
+    given = conv.batch * conv.height * conv.width * conv.inputs * _FLOAT_BYTES
+    made = conv.batch * conv.out_height * conv.out_width * conv.outputs * _FLOAT_BYTES
+    return 2 * given + 3 * (factor - 1) * made if side == "input" else (factor - 1) * given + 2 * made
+
+
+def _split_inputs(graph: Graph, operator: Any, conv: Conv, factor: int) -> None:
+    import numpy as np
+
+    x, weights = operator.inputs[:2]
+    out, options = operator.outputs[0], operator.builtinOptions
+    kernel = graph.constant(weights)
+    assert kernel is not None
+    emit = Emitter(graph, operator, f"{graph.name(out)}/serialize_conv")
+    zeros = emit.constant(np.zeros(conv.outputs, np.float32))
+    parts = emit.split(x, 3, factor)
+    activation, options.fusedActivationFunction = options.fusedActivationFunction, 0
+    total = -1
+    for number, (part, values) in enumerate(zip(parts, np.split(kernel, factor, axis=3), strict=True)):
+        bias = operator.inputs[2] if number == 0 and len(operator.inputs) > 2 else zeros
+        made = emit.conv(part, emit.constant(values), bias, graph.shape(out), options=_copied(options))
+        last = number == factor - 1
+        total = (
+            made
+            if number == 0
+            else emit.binary("ADD", total, made, out=out if last else None, activation=activation if last else 0)
+        )
+    graph.remove(operator)
+
+
+def _split_outputs(graph: Graph, operator: Any, conv: Conv, factor: int) -> None:
+    import numpy as np
+
+    x, weights = operator.inputs[:2]
+    out = operator.outputs[0]
+    kernel, bias = graph.constant(weights), graph.constant(operator.inputs[2]) if len(operator.inputs) > 2 else None
+    assert kernel is not None
+    if bias is None:
+        bias = np.zeros(conv.outputs, np.float32)
+    emit = Emitter(graph, operator, f"{graph.name(out)}/serialize_conv")
+    shape = (*graph.shape(out)[:3], conv.outputs // factor)
+    parts = [
+        emit.conv(x, emit.constant(values), emit.constant(offsets), shape, options=_copied(operator.builtinOptions))
+        for values, offsets in zip(np.split(kernel, factor), np.split(bias, factor), strict=True)
+    ]
+    emit.concat(parts, 3, out=out)
+    graph.remove(operator)
+
+
+def _copied(options: Any) -> Any:
+    return type(options)(**vars(options))

@@ -1,0 +1,146 @@
+"""Stable Diffusion's tiny submodels from the converter to the GPU delegate of a bench phone, as a person types it."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from devbench.bench.conv_probe import conv_probe
+from devbench.errors import EnvironmentProblem, InputError
+from devbench.models.rewrites.serialize import Conv
+from tests.conftest import BenchPhone
+
+pytest.importorskip("tensorflow", reason="building models needs the extra `models`")
+pytestmark = [pytest.mark.converter, pytest.mark.timeout(600)]
+SUBMODELS = ("text_encoder", "unet", "image_decoder")
+
+
+def devbench(*words: object, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "devbench.cli.app", *map(str, words)]
+    return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
+
+
+def build(folder: Path, *words: str) -> Path:
+    done = devbench("models", "build", "mobile-sd", "--scale", "tiny", "--out", folder, *words)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(f"{name}.tflite" in done.stdout for name in SUBMODELS) and "GB at most" in done.stdout
+    return folder
+
+
+@pytest.fixture(scope="module")
+def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("baseline"))
+
+
+@pytest.fixture(scope="module")
+def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(tmp_path_factory.mktemp("mobile"), "--variant", "mobile")
+
+
+def test_every_precision_is_built(tmp_path: Path, mobile: Path) -> None:
+    sizes = {"fp32": (mobile / "unet.tflite").stat().st_size}
+    for precision in ("fp16", "w8"):
+        folder = tmp_path / precision
+        done = devbench(
+            "models", "build", "mobile-sd", "--scale", "tiny", "--variant", "mobile", "--precision", precision,
+            "--submodel", "unet", "--out", folder,
+        )  # fmt: skip
+        assert done.returncode == 0 and "of float32's as converted" in done.stdout, done.stderr
+        assert not (folder / "mobile-sd.toml").exists() and [path.name for path in folder.iterdir()] == ["unet.tflite"]
+        sizes[precision] = (folder / "unet.tflite").stat().st_size
+    assert sizes["w8"] < 0.6 * sizes["fp16"] < 0.36 * sizes["fp32"]
+
+
+def test_bad_wishes_are_one_clear_line(tmp_path: Path) -> None:
+    for words, says in (
+        (["--scale", "huge"], "--scale huge"),
+        (["--scale", "tiny", "--submodel", "vae"], "no submodel 'vae'"),
+        (["--scale", "tiny", "--weights", tmp_path / "nowhere"], "no .safetensors file"),
+    ):
+        done = devbench("models", "build", "mobile-sd", "--out", tmp_path / "out", *words)
+        assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
+
+
+def test_the_pipeline_beside_the_models_runs(mobile: Path, tmp_path: Path, adb_server_port: int) -> None:
+    done = devbench(
+        "run", "--pipeline", mobile / "mobile-sd.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps", "2",
+        "--out", tmp_path / "report", "--json", tmp_path / "run.json", "-q",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(word in done.stdout for word in ("resident", "sequential", "pipelined", "image_decoder"))
+
+
+@pytest.mark.bench_phone
+def test_the_mobile_submodels_run_on_the_delegate_whole_and_rightly(
+    baseline: Path, mobile: Path, tmp_path: Path, bench_phone: BenchPhone
+) -> None:
+    assert devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1").returncode == 0
+    result = tmp_path / "run.json"
+    models = [mobile / f"{name}.tflite" for name in SUBMODELS]
+    done = devbench(
+        "run", *models, "-d", bench_phone.serial, "-D", "gpu", "--require", "full", "--check-outputs", "-r", "1",
+        "--no-profile", "--cold-starts", "0", "--no-report", "--num-runs", "1", "--min-secs", "0", "--json", result, "-q",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    text = result.read_text("utf-8")
+    rows = _comparisons(json.loads(text))
+    assert len(rows) == 3 and max(row["max_rel"] for row in rows) < 1e-3
+    for name in SUBMODELS:
+        checked = json.loads(
+            devbench("models", "gpu-check", mobile / f"{name}.tflite", "--json", "--no-analyzer").stdout
+        )
+        assert checked["estimated"]["complete"] and not checked["refusals"]
+        checked = json.loads(devbench("models", "gpu-check", baseline / f"{name}.tflite", "--json").stdout)
+        assert not checked["estimated"]["complete"] and all(refusal["cure"] for refusal in checked["refusals"])
+        assert devbench("models", "gpu-check", baseline / f"{name}.tflite", "--strict").returncode == 1
+
+
+def _comparisons(data: object) -> list[dict[str, float]]:
+    """Every comparison with the host anywhere in a run's JSON."""
+    if isinstance(data, dict):
+        if data.get("against") == "host" and "max_rel" in data:
+            return [data]
+        return [row for value in data.values() for row in _comparisons(value)]
+    return [row for value in data for row in _comparisons(value)] if isinstance(data, list) else []
+
+
+@pytest.mark.bench_phone
+def test_an_ablation_tells_the_story(baseline: Path, tmp_path: Path, bench_phone: BenchPhone) -> None:
+    assert devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1").returncode == 0
+    out = tmp_path / "ablation"
+    done = devbench(
+        "pipeline", "ablation", baseline / "mobile-sd.toml", "-d", bench_phone.serial, "--stage", "text_encoder",
+        "--also", "w8", "-r", "1", "--out", out, "-q",
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    found = json.loads((out / "ablation.json").read_text("utf-8"))
+    rows = {row["rewrite"]: row for row in found["rows"]}
+    assert list(rows) == [
+        "", "layernorm-4d", "attention-4d", "stable-gelu", "gather-to-conv", "fc-to-conv", "merge-reshapes", "w8"
+    ]  # fmt: skip
+    assert rows[""]["delegated_share"] < 1 and rows[""]["device_error"] > 0.02
+    last = rows["merge-reshapes"]
+    assert last["delegated_share"] == 1 and last["partitions"] == 1 and not last["failures"]
+    assert last["device_error"] < 1e-3 and last["composed_ms"] > 0 and last["peak_memory_mb"] > 0
+    assert rows["w8"]["size_bytes"] < 0.5 * last["size_bytes"] and rows["w8"]["error"] > 1e-4
+    assert (out / "ablation.png").stat().st_size > 10_000 and "baseline" in done.stdout
+    assert "Published, not measured here" in done.stdout and "2307.01193" in done.stdout
+    assert len(found["published_not_measured_here"]) == 3
+
+
+@pytest.mark.bench_phone
+def test_the_delegate_itself_says_what_it_takes(bench_phone: BenchPhone, adb_server_port: int) -> None:
+    from devbench.adb.server import AdbServer
+
+    assert devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1").returncode == 0
+    device = AdbServer().device(bench_phone.serial)
+    allow = conv_probe(device, "gpu")
+    assert allow(Conv(1, 16, 16, 64, 32, 3, 3, 16, 16)) and allow(Conv(1, 16, 16, 64, 32, 3, 3, 8, 8))
+    with pytest.raises(InputError, match="no delegate 'npu'"):
+        conv_probe(device, "npu")
+    with pytest.raises(EnvironmentProblem, match="does not even take"):
+        conv_probe(device, "nnapi")

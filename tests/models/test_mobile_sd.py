@@ -1,0 +1,131 @@
+"""The submodels of Stable Diffusion v2.1: their sizes, what the converter makes of them, checkpoints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from devbench.errors import InputError
+from devbench.models.mobile_sd import networks
+from devbench.models.mobile_sd.convert import SUBMODELS, convert, weight_specs
+from devbench.models.mobile_sd.layers import Layers
+from devbench.models.mobile_sd.sizes import SCALES
+from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, WeightSpec
+
+pytest.importorskip("tensorflow", reason="building models needs the extra `models`")
+TINY = SCALES["tiny"]
+Run = Callable[..., NDArray[np.float32]]
+
+
+def inputs(submodel: str, noise: float = 0.0) -> list[NDArray[Any]]:
+    words, others = np.random.default_rng(1), np.random.default_rng(2)
+    if submodel == "text_encoder":
+        return [words.integers(0, TINY.text.vocabulary, (1, TINY.text.tokens)).astype(np.int32)]
+    latent = (1, 16, 16, 4) if submodel == "unet" else (1, 8, 8, 4)
+    shapes = [latent, (1, 32), (1, 16, 64)] if submodel == "unet" else [latent]
+    return [(words.standard_normal(s) + noise * others.standard_normal(s)).astype(np.float32) for s in shapes]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
+    from ai_edge_litert.interpreter import Interpreter
+
+    folder = tmp_path_factory.mktemp("mobile_sd")
+    runs: dict[str, Run] = {}
+    for submodel in SUBMODELS:
+        path = folder / f"{submodel}.tflite"
+        assert convert(submodel, TINY, RandomWeights(), path) == path.stat().st_size
+        interpreter = Interpreter(str(path))
+        runs[submodel] = interpreter.get_signature_runner()
+    return runs
+
+
+def run(built: dict[str, Run], submodel: str, noise: float = 0.0) -> NDArray[np.float32]:
+    names = {"text_encoder": ["tokens"], "unet": ["latent", "time_embedding", "context"], "image_decoder": ["latent"]}
+    result: Any = built[submodel](**dict(zip(names[submodel], inputs(submodel, noise), strict=True)))
+    [output] = result.values()
+    return np.asarray(output)
+
+
+@pytest.mark.parametrize(
+    ("submodel", "parameters"),
+    [("text_encoder", 340_387_840), ("unet", 865_910_724), ("image_decoder", 49_490_199)],
+)
+def test_full_scale_has_the_parameters_of_stable_diffusion_2_1(submodel: str, parameters: int) -> None:
+    assert sum(spec.count for spec in weight_specs(submodel, SCALES["full"])) == parameters
+
+
+@pytest.mark.parametrize("submodel", SUBMODELS)
+def test_a_converted_submodel_computes_what_tensorflow_computes(built: dict[str, Run], submodel: str) -> None:
+    """So that every weight is where it belongs, in the right order, and with the factor that was folded into it."""
+    import tensorflow as tf
+
+    def weights(name: str, shape: tuple[int, ...], gain: float = 1.0) -> Any:
+        return tf.constant(RandomWeights().array(WeightSpec(name, shape, gain)))
+
+    network: Any = getattr(networks, submodel)
+    size = {"text_encoder": TINY.text, "unet": TINY.unet, "image_decoder": TINY.decoder}[submodel]
+    expected = network(Layers(weights), size, *[tf.constant(array) for array in inputs(submodel)]).numpy()
+    np.testing.assert_allclose(run(built, submodel), expected, atol=2e-5 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("submodel", SUBMODELS)
+def test_outputs_are_well_scaled(built: dict[str, Run], submodel: str) -> None:
+    output = run(built, submodel)
+    assert np.isfinite(output).all()
+    assert 0.1 < output.std() < 3
+
+
+@pytest.mark.parametrize("submodel", ["unet", "image_decoder"])
+def test_noise_at_the_input_comes_out_as_noise(built: dict[str, Run], submodel: str) -> None:
+    clean, noisy = run(built, submodel), run(built, submodel, noise=1e-6)
+    ratio_db = 10 * np.log10(np.square(clean).sum() / np.square(clean - noisy).sum())
+    # The input's own ratio is 120 dB.
+    assert ratio_db > 100
+
+
+def save(folder: Path, specs: tuple[WeightSpec, ...]) -> None:
+    from safetensors.numpy import save_file
+
+    tensors = {}
+    for spec in specs:
+        array = RandomWeights().array(spec)
+        if array.ndim == 4:
+            array = array.transpose(3, 2, 0, 1)
+        elif spec.stored_shape != spec.shape or (array.ndim == 2 and "embedding.weight" not in spec.name):
+            array = array.T
+        tensors[spec.name] = np.ascontiguousarray(array)
+    folder.mkdir()
+    save_file(tensors, folder / "diffusion_pytorch_model.safetensors")
+
+
+def test_a_checkpoint_gives_the_same_model_as_the_weights_in_it(tmp_path: Path) -> None:
+    save(tmp_path / "vae", weight_specs("image_decoder", TINY))
+    convert("image_decoder", TINY, RandomWeights(), tmp_path / "random.tflite")
+    convert("image_decoder", TINY, Checkpoint(tmp_path / "vae"), tmp_path / "loaded.tflite")
+    assert (tmp_path / "loaded.tflite").read_bytes() == (tmp_path / "random.tflite").read_bytes()
+
+
+def test_a_checkpoint_is_checked_by_name_and_shape(tmp_path: Path) -> None:
+    specs = weight_specs("image_decoder", TINY)
+    save(tmp_path / "short", specs[:-2])
+    with pytest.raises(InputError, match=r"lacks 2 of \d+ weights: decoder.conv_out.weight, decoder.conv_out.bias"):
+        Checkpoint(tmp_path / "short").check(specs)
+    wrong = [replace(spec, shape=(3, 3, 7, 3)) if spec.name == "decoder.conv_out.weight" else spec for spec in specs]
+    save(tmp_path / "wrong", tuple(wrong))
+    with pytest.raises(InputError, match=r"decoder.conv_out.weight in .* is \[3, 7, 3, 3\], needed is \[3, 16, 3, 3\]"):
+        Checkpoint(tmp_path / "wrong").check(specs)
+
+
+def test_a_folder_without_weights_and_a_damaged_file_are_one_line(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"no \.safetensors file"):
+        Checkpoint(tmp_path)
+    (tmp_path / "model.safetensors").write_bytes(b"\xff" * 64)
+    with pytest.raises(InputError, match="cannot be read"):
+        Checkpoint(tmp_path)
