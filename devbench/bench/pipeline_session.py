@@ -22,7 +22,8 @@ from devbench.bench.pipeline_records import end_s, memory_records, session_failu
 from devbench.bench.pipeline_script import build_session_script, hold_flag
 from devbench.bench.process import ProcessSpec
 from devbench.bench.records import Ran, repetition_record
-from devbench.bench.session import DeviceSession, Work
+from devbench.bench.session import DeviceSession
+from devbench.bench.work import Work
 from devbench.results.pipelines import add_pipeline_session
 from devbench.results.records import PipelineSessionRecord
 from devbench.tool.failures import classify

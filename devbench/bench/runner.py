@@ -1,6 +1,7 @@
 """A whole run: devices in parallel, each in a thread of its own; stores everything, prints nothing.
 
-Ctrl-C ends the processes on the devices, keeps what was measured and closes the run as interrupted.
+Ctrl-C ends the processes on the devices, keeps what was measured and closes the run as interrupted. A run whose process
+died can be taken up again (`bench/resume.py`).
 """
 
 from __future__ import annotations
@@ -18,10 +19,13 @@ from devbench import __version__
 from devbench.bench.events import DeviceFinished, Listener
 from devbench.bench.outputs import expect
 from devbench.bench.plan import Plan
+from devbench.bench.resume import PLAN, Earlier, check_same_plan, fingerprint
 from devbench.bench.session import DeviceSession
 from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
-from devbench.paths import cache_dir
+from devbench.locks import hold
+from devbench.paths import cache_dir, data_dir
+from devbench.results.progress import reopen_run
 from devbench.results.records import RunRecord, RunStatus
 
 if TYPE_CHECKING:
@@ -52,6 +56,7 @@ def run(
     labels: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
     session_type: Callable[..., DeviceSession] = DeviceSession,
+    resume: bool = False,
 ) -> RunOutcome:
     """Run the plan on all devices at once and store every repetition as it ends.
 
@@ -59,27 +64,55 @@ def run(
         plan: what to measure; each device runs all of it.
         devices: connected devices.
         store: where results go; written by one thread per device.
-        run_id: id of the new run.
+        run_id: id of the new run, or of the one to go on with.
         listener: told of every step, from the devices' threads.
         labels: free words kept with the run.
         options: how the run was asked for, kept with it.
         session_type: makes the session of each device.
+        resume: go on with the stored run of that id: what it has stored is not made again. Labels and options stay.
+
+    Raises:
+        InputError: the run to go on with had another plan.
+        Held: another process is at that run.
     """
+    lock = data_dir() / "locks" / f"run-{run_id}.lock"
+    with hold(lock, held=f"run {run_id} is still being measured", hint="wait for that process to end"):
+        return _run(plan, devices, store, run_id, listener, labels or {}, options or {}, session_type, resume)
+
+
+def _run(
+    plan: Plan,
+    devices: Sequence[Device],
+    store: Store,
+    run_id: str,
+    listener: Listener,
+    labels: Mapping[str, str],
+    options: Mapping[str, Any],
+    session_type: Callable[..., DeviceSession],
+    resume: bool,
+) -> RunOutcome:
     check = plan.output_check
     # Before anything is stored: what this machine cannot compute, no device is asked for.
     models = {case.model.sha256: case.model for case in plan.cases} if check is not None else {}
     expected = {sha256: expect(model, check) for sha256, model in models.items()} if check is not None else {}
-    store.create_run(
-        RunRecord(
-            run_id=run_id,
-            started_utc=datetime.now(timezone.utc),
-            command=shlex.join(["devbench", *sys.argv[1:]]),
-            devbench_version=__version__,
-            host=socket.gethostname(),
-            options=dict(options or {}),
-            labels=dict(labels or {}),
+    earlier = Earlier(len(plan.cases))
+    if resume:
+        view = store.run(run_id)
+        check_same_plan(view, plan)
+        earlier = Earlier(len(plan.cases), view)
+        reopen_run(store, run_id)
+    else:
+        store.create_run(
+            RunRecord(
+                run_id=run_id,
+                started_utc=datetime.now(timezone.utc),
+                command=shlex.join(["devbench", *sys.argv[1:]]),
+                devbench_version=__version__,
+                host=socket.gethostname(),
+                options={**options, PLAN: fingerprint(plan)},
+                labels=dict(labels),
+            )
         )
-    )
     profiles = load_profiles()
     incoming = cache_dir() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
@@ -89,13 +122,14 @@ def run(
             plan,
             store,
             run_id,
-            first_number=1 + number * len(plan.cases),
+            position=position,
+            earlier=earlier,
             profiles=profiles,
             expected=expected,
             listener=listener,
             incoming=incoming,
         )
-        for number, device in enumerate(devices)
+        for position, device in enumerate(devices)
     ]
     errors: dict[str, DevbenchError] = {}
     crashes: list[BaseException] = []

@@ -12,7 +12,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,50 +23,36 @@ from devbench.bench.command import Commands
 from devbench.bench.enough import cool_down, needs_more
 from devbench.bench.events import DeviceReady, FilePushed, Listener, MoreSteps, RepetitionDone, RepetitionStarted
 from devbench.bench.outputs import DeviceOutputs, Expected
-from devbench.bench.plan import Case, Plan, repetition_deadline_s
+from devbench.bench.plan import Plan, repetition_deadline_s
 from devbench.bench.process import Processes, ProcessSpec
 from devbench.bench.records import Ran, device_record, job_record, refused_record, repetition_record
+from devbench.bench.resume import Earlier
 from devbench.bench.stabilise import Stabiliser
 from devbench.bench.tool_help import read_flags
+from devbench.bench.work import Work
 from devbench.device.conditions import from_json, to_json
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
 from devbench.device.limits import ThermalLimits, over_limits
 from devbench.device.profiles import DeviceProfile, match_profile
+from devbench.errors import InputError
 from devbench.hashing import sha256_of
 from devbench.tool.binaries import Binary, choose
 from devbench.tool.failures import classify
 from devbench.tool.manifest import VIRTUAL_ABI
-from devbench.tool.measurement import Failure, FailureKind
+from devbench.tool.measurement import Failure
 from devbench.tool.parse import parse_bytes
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.results.records import DeviceRecord, JobRecord, Purpose, RepetitionRecord
+    from devbench.results.records import DeviceRecord, Purpose, RepetitionRecord
     from devbench.results.store import Store
 
 DEPOT_ROOT = "/data/local/tmp/devbench"
 WORK_DIR = f"{DEPOT_ROOT}/work"
 
-# Failures that chance, load or memory pressure can cause; every other kind would only come again.
-_MAY_PASS_NEXT_TIME = frozenset({FailureKind.CRASH, FailureKind.KILLED, FailureKind.OUTPUT_INCOMPLETE})
-_MOST_FAILURES_IN_A_JOB = 2
 # A pipeline of several gigabytes over a slow cable.
 _MOST_PUSH_S = 3600.0
-
-
-@dataclass(slots=True)
-class Work:
-    """A job and how far it is."""
-
-    job: JobRecord
-    case: Case
-    graph: str = ""
-    failures: int = 0
-    stopped: bool = False
-    retried: int = 0
-    valid_us: list[float] = field(default_factory=list)
-    done: dict[str, int] = field(default_factory=dict)
 
 
 class DeviceSession:
@@ -77,7 +63,8 @@ class DeviceSession:
         plan: cases and limits; every case runs on this device.
         store: where jobs and repetitions go, thread-safe.
         run_id: the run that the jobs belong to.
-        first_number: number of this device's first job within the run.
+        position: this device's place among those of the run, from 0.
+        earlier: what the run has stored already; those repetitions are not made again.
         profiles: the device profiles that are known.
         expected: inputs and right outputs by the model's hash, where outputs are checked.
         listener: is told of every step, from this session's thread.
@@ -91,7 +78,8 @@ class DeviceSession:
         store: Store,
         run_id: str,
         *,
-        first_number: int,
+        position: int,
+        earlier: Earlier,
         profiles: Sequence[DeviceProfile],
         expected: Mapping[str, Expected],
         listener: Listener,
@@ -102,7 +90,8 @@ class DeviceSession:
         self._plan = plan
         self._store = store
         self._run_id = run_id
-        self._first_number = first_number
+        self._position = position
+        self._earlier = earlier
         self._profiles = profiles
         self._expected = expected
         self._outputs: DeviceOutputs | None = None
@@ -177,18 +166,29 @@ class DeviceSession:
         self._push_models(depot)
 
     def _make_work(self, record: DeviceRecord, binary: Binary, binary_sha256: str) -> list[Work]:
-        work = []
-        for offset, case in enumerate(self._plan.cases):
-            job = job_record(self._run_id, self._first_number + offset, case, record, binary, binary_sha256)
+        """The jobs of this device, each as far as it is stored already."""
+        first, stored = self._earlier.claim(record.key, self.serial, self._position)
+        found = []
+        for number, case in enumerate(self._plan.cases, first):
+            job = job_record(self._run_id, number, case, record, binary, binary_sha256)
             steady = {**self._steadied, "affinity": self._mask}
             job = replace(job, options={**job.options, "stabilised": {k: v for k, v in steady.items() if v != ""}})
-            self._store.add_job(job)
-            work.append(Work(job, case))
-        return work
+            before = stored.get(number)
+            if before is None:
+                self._store.add_job(job)
+            elif before.job.binary.sha256 != binary_sha256:
+                raise InputError(
+                    f"{self.serial}: run {self._run_id} began with another {job.binary.name}", hint="start a new run"
+                )
+            work = Work(job, case, self._plan.limits.repetitions)
+            for repetition in before.repetitions if before is not None else ():
+                work.count(repetition, earlier=True)
+            found.append(work)
+        return found
 
     def _all_steps(self) -> int:
-        """Processes that the device is planned to have."""
-        return sum(map(self._steps, self._work))
+        """Processes that the device is planned to have yet."""
+        return sum(work.left(self._steps(work)) for work in self._work if not work.stopped)
 
     def _steps(self, work: Work) -> int:
         """Processes that the job is planned to have."""
@@ -212,6 +212,8 @@ class DeviceSession:
         ]
         purposes = [purpose for purpose, count in counts if count]
         for work in self._work:
+            if work.stopped:
+                continue
             failure = self._commands.refusal(work.case, purposes, known)
             if failure is None:
                 continue
@@ -268,7 +270,8 @@ class DeviceSession:
         for index in range(count):
 
             def once(work: Work, index: int = index) -> None:
-                if purpose != "cold" or self._cold_starts(work):
+                is_stored = index < work.done.get(purpose, 0)
+                if not is_stored and (purpose != "cold" or self._cold_starts(work)):
                     self._repeat(work, purpose, index, count)
 
             self._turn(index, once)
@@ -322,26 +325,11 @@ class DeviceSession:
             return  # ended by the user in the middle: not a measurement, and not a failure of the device either
         record = self._record(work, purpose, index, ran, failure, command.out)
         self._store.add_repetition(record)
-        work.done[purpose] = work.done.get(purpose, 0) + 1
-        if record.latency_avg_us is not None:
-            if record.verdict != "suspect":
-                work.valid_us.append(record.latency_avg_us)
-            # Counted when it is run for a suspect one, whatever its own verdict.
-            work.retried += index >= self._plan.limits.repetitions
-        self._tell(RepetitionDone(self.serial, work.job, record, self._skip_rest(work, record)))
+        work.count(record)
+        skipped = work.left(self._steps(work)) if work.stopped else 0
+        self._tell(RepetitionDone(self.serial, work.job, record, skipped))
         if lost is not None:
             raise lost
-
-    def _skip_rest(self, work: Work, record: RepetitionRecord) -> int:
-        """Decide whether the job goes on after this repetition; gives the number of those that will not run."""
-        if record.failure_kind is None:
-            return 0
-        work.failures += 1
-        may_pass = FailureKind(record.failure_kind) in _MAY_PASS_NEXT_TIME
-        if may_pass and work.failures < _MOST_FAILURES_IN_A_JOB:
-            return 0
-        work.stopped = True
-        return max(0, self._steps(work) - sum(work.done.values()))
 
     def _record(
         self, work: Work, purpose: Purpose, index: int, ran: Ran, failure: Failure | None, out: str

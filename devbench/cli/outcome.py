@@ -24,8 +24,12 @@ def measure(
     quiet: bool,
     session_type: Callable[..., Any] | None = None,
     options: dict[str, Any] | None = None,
+    resume: str | None = None,
 ) -> RunOutcome:
-    """Run the plan on the devices under the live display; `session_type` does another thing than the plan's cases."""
+    """Run the plan on the devices under the live display.
+
+    `session_type` does another thing than the plan's cases; `resume` names a run to go on with.
+    """
     from datetime import datetime, timezone
 
     from devbench.bench import runner
@@ -34,11 +38,11 @@ def measure(
     from devbench.cli.output import console
     from devbench.results.store import new_run_id
 
-    run_id = new_run_id(datetime.now(timezone.utc))
+    run_id = new_run_id(datetime.now(timezone.utc)) if resume is None else store.run(resume).run.run_id
     with RunDisplay(console(stderr=True), [device.serial for device in devices], quiet=quiet) as display:
         return runner.run(
             plan, devices, store, run_id=run_id, listener=display, labels=labels, options=options,
-            session_type=session_type or DeviceSession,
+            session_type=session_type or DeviceSession, resume=resume is not None,
         )  # fmt: skip
 
 

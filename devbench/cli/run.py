@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devbench.cli.runs import run_ids
+
 if TYPE_CHECKING:
     from devbench.cli.run_input import RunInput
 
@@ -15,6 +17,7 @@ _EPILOG = (
     "  devbench run model.tflite --device virtual\n\n"
     "  devbench run *.tflite -d R5CT1234ABC -D xnnpack,gpu -t 1,4 -r 10\n\n"
     "  devbench run model.tflite -d all --require full --json results.json --label build=1234\n\n"
+    "  devbench run model.tflite -d R5CT1234ABC --resume latest\n\n"
     "  devbench run --pipeline mobile-sd.toml -D gpu --steps 20 --residency resident,pipelined"
 )
 
@@ -236,6 +239,16 @@ def run(
             rich_help_panel="Pipelines",
         ),
     ] = None,
+    resume: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN",
+            autocompletion=run_ids,
+            help="Go on with a run that was interrupted or died, with the same options: what it has is not measured "
+            "again.",
+            rich_help_panel="How often",
+        ),
+    ] = None,
     label: Annotated[
         list[str] | None,
         typer.Option(help="Kept with the run, as key=value; may be given again.", rich_help_panel="Results"),
@@ -299,6 +312,9 @@ def run(
         max_steps=max_steps,
     )
     labels = parse_labels(label or [])
+    if resume is not None and (pipeline is not None or labels):
+        other = "--label" if pipeline is None else "--pipeline"
+        raise InputError(f"{other} beside --resume", hint="a run of models goes on with the labels that it has")
     if pipeline is not None:
         from devbench.cli.run_pipeline import PipelineInput, run_pipeline
 
@@ -318,13 +334,13 @@ def run(
     plan = make_plan(given)
     with Store(store_url) as store, open_targets(device or [], fault) as devices:
         plan = virtual_without_gpu(plan, device or [], chosen=bool(given.delegates))
-        outcome = measure(plan, devices, store, labels, quiet=quiet)
+        outcome = measure(plan, devices, store, labels, quiet=quiet, resume=resume)
         show_outcome(outcome, store, json_file, csv_file, report, out)
 
 
 # What a suite does not set: where to run, what to keep beside it, where the results go.
 _BESIDE_A_SUITE = frozenset(
-    {"suite", "device", "label", "json_file", "csv_file", "report", "out", "store_url", "quiet", "fault"}
+    {"suite", "device", "label", "json_file", "csv_file", "report", "out", "store_url", "quiet", "fault", "resume"}
 )
 
 

@@ -14,7 +14,8 @@ if TYPE_CHECKING:
 _StoreOption = Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")]
 
 
-def _run_ids(incomplete: str) -> list[str]:
+def run_ids(incomplete: str) -> list[str]:
+    """Completion: `latest` and the newest runs."""
     from devbench.errors import DevbenchError
     from devbench.results.store import Store
 
@@ -27,7 +28,7 @@ def _run_ids(incomplete: str) -> list[str]:
 
 
 _RunArgument = Annotated[
-    str, typer.Argument(help="A run's id, its start, or `latest`.", autocompletion=_run_ids, show_default=True)
+    str, typer.Argument(help="A run's id, its start, or `latest`.", autocompletion=run_ids, show_default=True)
 ]
 
 

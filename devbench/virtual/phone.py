@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import Any
 
 from devbench.virtual.faults import Faults
+from devbench.virtual.guard import Guard
 from devbench.virtual.services import Services
 from devbench.virtual.transport import FEATURES, Transport
 from devbench.virtual.userland import Userland
@@ -62,6 +63,7 @@ class VirtualPhone:
         root = Path(tempfile.mkdtemp(prefix="devbench-virtual-")).resolve()
         self._userland = Userland(root, self.name, self.faults)
         self._userland.make()
+        self._guard = Guard(root)
         self._services = Services(self._userland)
         self._thread.start()
         self.plug_in()
@@ -74,6 +76,7 @@ class VirtualPhone:
             self.unplug()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_START_TIMEOUT_S)
+        self._guard.stop()
         shutil.rmtree(self.root, ignore_errors=True)
 
     def plug_in(self) -> None:

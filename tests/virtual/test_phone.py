@@ -6,8 +6,10 @@ import json
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import pytest
 
 from devbench.adb.server import AdbServer
@@ -114,3 +116,42 @@ def test_virtual_devices_can_be_kept_for_several_runs(empty_adb_server: int) -> 
     process.send_signal(signal.SIGINT)
     assert process.wait(20) == 0
     assert not {entry.serial for entry in AdbServer().list_devices()} & set(serials)
+
+
+def test_nothing_of_it_outlives_a_program_that_is_killed(adb_server_port: int, tmp_path: Path) -> None:
+    code = (
+        "import time\n"
+        "from devbench.adb.server import AdbServer\n"
+        "from devbench.virtual.phone import VirtualPhone\n"
+        "with VirtualPhone('doomed') as phone:\n"
+        "    server = AdbServer()\n"
+        "    server.connect(phone.address, timeout_s=10)\n"
+        "    server.wait_for(phone.address, timeout_s=10)\n"
+        "    print(phone.root, flush=True)\n"
+        "    server.device(phone.address).shell('cd /data/local/tmp; sleep 60 & sleep 61', timeout_s=60, doing='x')\n"
+    )
+    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    root = process.stdout.readline().strip()
+
+    def alive() -> list[int]:
+        return [p.pid for p in psutil.process_iter() if _cwd(p).startswith(root)]
+
+    _wait(lambda: len(alive()) >= 3)
+    process.kill()
+    process.wait()
+    _wait(lambda: not alive() and not Path(root).exists())
+
+
+def _cwd(process: psutil.Process) -> str:
+    try:
+        return process.cwd()
+    except psutil.Error:
+        return ""
+
+
+def _wait(done: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 15
+    while not done():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)

@@ -1,0 +1,64 @@
+"""A job and how far it is: what its repetitions so far mean for those to come; knows no device and no store."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from devbench.tool.measurement import FailureKind
+
+if TYPE_CHECKING:
+    from devbench.bench.plan import Case
+    from devbench.results.records import JobRecord, RepetitionRecord
+
+# Failures that chance, load or memory pressure can cause; every other kind would only come again.
+_MAY_PASS_NEXT_TIME = frozenset({FailureKind.CRASH, FailureKind.KILLED, FailureKind.OUTPUT_INCOMPLETE})
+_MOST_FAILURES_IN_A_JOB = 2
+
+
+@dataclass(slots=True)
+class Work:
+    """A job on its device.
+
+    Attributes:
+        asked: latency repetitions that were asked for; those beyond are for suspect ones or for the precision.
+        graph: the model's path on the device.
+        stopped: no repetition of it runs any more.
+        retried: latency repetitions beyond those asked for.
+        valid_us: the latencies that count.
+        done: stored repetitions by purpose; their indices count from 0 without a gap.
+    """
+
+    job: JobRecord
+    case: Case
+    asked: int
+    graph: str = ""
+    failures: int = 0
+    stopped: bool = False
+    retried: int = 0
+    valid_us: list[float] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=dict)
+
+    def left(self, planned: int) -> int:
+        """How many of so many planned repetitions are still to come, or will not run where it is stopped."""
+        return max(0, planned - sum(self.done.values()))
+
+    def count(self, record: RepetitionRecord, *, earlier: bool = False) -> None:
+        """Take a stored repetition into account, and decide whether the job goes on.
+
+        `earlier`: it is from before this process took the run up; that the device went away then says nothing of the
+        job.
+        """
+        self.done[record.purpose] = self.done.get(record.purpose, 0) + 1
+        if record.latency_avg_us is not None:
+            if record.verdict != "suspect":
+                self.valid_us.append(record.latency_avg_us)
+            # Counted when it is run for a suspect one, whatever its own verdict.
+            self.retried += record.index >= self.asked
+        if record.failure_kind is None:
+            return
+        kind = FailureKind(record.failure_kind)
+        if earlier and kind is FailureKind.DEVICE_LOST:
+            return
+        self.failures += 1
+        self.stopped |= kind not in _MAY_PASS_NEXT_TIME or self.failures >= _MOST_FAILURES_IN_A_JOB

@@ -1,0 +1,69 @@
+"""One process at a time: a lock that the system lets go of with its process, and a file that says who holds it.
+
+Knows nothing of what is locked. A file that a dead process left behind locks nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime, timezone
+from pathlib import Path
+
+from devbench.errors import EnvironmentProblem
+from devbench.text import clean
+
+_MOST_HOLDER_BYTES = 400
+
+
+class Held(EnvironmentProblem):
+    """Another process holds the lock; `holder` is what it says of itself."""
+
+    transient = True
+
+    def __init__(self, what: str, holder: str, *, hint: str = "") -> None:
+        super().__init__(f"{what} ({holder})" if holder else what, hint=hint)
+        self.holder = holder
+
+
+@contextmanager
+def hold(path: Path, *, held: str, hint: str = "", wait_s: float = 0.0) -> Iterator[None]:
+    """Hold the lock of that file while the block runs; the file is gone afterwards.
+
+    Args:
+        path: the lock's file, on a disk of this machine; made where it is missing.
+        held, hint: the error where another process holds it.
+        wait_s: how long to wait for that process.
+
+    Raises:
+        Held: another process holds it, and still does after `wait_s` seconds.
+        EnvironmentProblem: the file cannot be made.
+    """
+    from filelock import FileLock, Timeout
+
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(path)
+        lock.acquire(timeout=wait_s)
+    except Timeout:
+        raise Held(held, _holder(path), hint=hint) from None
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot lock {path}: {error.strerror or error}", hint="make it writable") from None
+    try:
+        now = datetime.now(timezone.utc)
+        path.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M:%S} UTC\n", "utf-8")
+        yield
+    finally:
+        # While it is held: who waits for it sees that its file is another one now.
+        path.unlink(missing_ok=True)
+        lock.release()
+
+
+def _holder(path: Path) -> str:
+    try:
+        with path.open("rb") as file:
+            return clean(file.read(_MOST_HOLDER_BYTES).decode("utf-8", "replace"))
+    except OSError:
+        return ""

@@ -1,0 +1,29 @@
+"""A run that goes on after its process died, and what is noted of it on the way; knows no device and no plan."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from devbench.results import schema
+
+if TYPE_CHECKING:
+    from devbench.results.store import Store
+
+
+def reopen_run(store: Store, run_id: str) -> None:
+    """The run is running again: it has no end until `Store.finish_run`."""
+    with store.transaction() as connection:
+        where = schema.runs.c.run_id == run_id
+        connection.execute(schema.runs.update().where(where).values(status="running", finished_utc=None))
+
+
+def note_option(store: Store, run_id: str, name: str, value: Mapping[str, Any]) -> None:
+    """Keep a JSON-ready table with the run's options, in place of the one of that name."""
+    with store.transaction() as connection:
+        where = schema.runs.c.run_id == run_id
+        options = connection.execute(sa.select(schema.runs.c.options).where(where)).scalar_one()
+        changed = {**options, name: dict(value)}
+        connection.execute(schema.runs.update().where(where).values(options=changed))

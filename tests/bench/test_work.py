@@ -1,0 +1,81 @@
+"""How far a job is: counted alike while it runs and when its run is taken up again."""
+
+from __future__ import annotations
+
+from datetime import datetime, timezone
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from devbench.bench.resume import Earlier
+from devbench.bench.work import Work
+from devbench.errors import EnvironmentProblem
+from devbench.results.records import RepetitionRecord
+
+NOW = datetime(2026, 11, 26, tzinfo=timezone.utc)
+
+
+def repetition(index: int = 0, **changes: Any) -> RepetitionRecord:
+    values: dict[str, Any] = {
+        "run_id": "r", "job_number": 1, "index": index, "purpose": "latency", "started_utc": NOW, "finished_utc": NOW,
+        "duration_s": 1.0, "argv": (), "status": "ok", "failure_kind": None, "failure_message": None, "exit_code": 0,
+        "raw_path": "r/x", "measurement": {}, "latency_avg_us": 5.0,
+    }  # fmt: skip
+    failed = {"status": "failed", "latency_avg_us": None} if "failure_kind" in changes else {}
+    return RepetitionRecord(**{**values, **failed, **changes})
+
+
+def work() -> Work:
+    return Work(job=None, case=None, asked=2)  # type: ignore[arg-type]
+
+
+def test_latencies_count_but_not_the_suspect_ones() -> None:
+    one = work()
+    for index, verdict in enumerate(["valid", "suspect", "valid"]):
+        one.count(repetition(index, verdict=verdict))
+    assert one.done == {"latency": 3}
+    assert len(one.valid_us) == 2
+    assert one.retried == 1
+    assert one.left(5) == 2
+    assert not one.stopped
+
+
+def test_a_failure_that_would_come_again_stops_a_job_and_a_crash_the_second_time() -> None:
+    one, other = work(), work()
+    one.count(repetition(failure_kind="unknown_flag"))
+    assert one.stopped
+    other.count(repetition(failure_kind="crash"))
+    assert not other.stopped
+    other.count(repetition(1, failure_kind="crash"))
+    assert other.stopped
+
+
+def test_a_device_that_went_away_stops_a_job_only_until_the_run_is_taken_up_again() -> None:
+    now, again = work(), work()
+    now.count(repetition(failure_kind="device_lost"))
+    again.count(repetition(failure_kind="device_lost"), earlier=True)
+    assert (now.stopped, again.stopped) == (True, False)
+    assert again.done == {"latency": 1}
+
+
+def _view(*jobs: tuple[int, str]) -> Any:
+    return SimpleNamespace(
+        jobs=[SimpleNamespace(job=SimpleNamespace(number=n, device=SimpleNamespace(key=key))) for n, key in jobs]
+    )
+
+
+def test_jobs_keep_their_numbers_whatever_the_order_of_the_devices() -> None:
+    # Of device b only the second of its three jobs is stored.
+    earlier = Earlier(3, _view((1, "a"), (2, "a"), (5, "b")))
+    assert earlier.claim("b", "usb", 0)[0] == 4
+    assert earlier.claim("c", "usb", 1)[0] == 7
+    first, jobs = earlier.claim("a", "usb", 2)
+    assert (first, sorted(jobs)) == (1, [1, 2])
+
+
+def test_one_device_over_two_connections_is_refused() -> None:
+    earlier = Earlier(3)
+    earlier.claim("a", "usb", 0)
+    with pytest.raises(EnvironmentProblem, match="connected twice"):
+        earlier.claim("a", "10.0.0.2:5555", 1)
