@@ -12,6 +12,7 @@ import pytest
 from numpy.typing import NDArray
 
 from devbench.errors import InputError
+from devbench.models.graph.file import load_model
 from devbench.models.mobile_sd import networks
 from devbench.models.mobile_sd.convert import SUBMODELS, convert, weight_specs
 from devbench.models.mobile_sd.layers import Layers
@@ -80,6 +81,40 @@ def test_outputs_are_well_scaled(built: dict[str, Run], submodel: str) -> None:
     output = run(built, submodel)
     assert np.isfinite(output).all()
     assert 0.1 < output.std() < 3
+
+
+@pytest.mark.parametrize("submodel", SUBMODELS)
+def test_no_activation_is_nan_infinite_or_denormal(submodel: str, tmp_path: Path) -> None:
+    """Denormals are many times slower on some CPUs, and no trained network has them."""
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    path = tmp_path / "model.tflite"
+    convert(submodel, TINY, RandomWeights(), path)
+    interpreter = Interpreter(
+        str(path),
+        experimental_preserve_all_tensors=True,
+        experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
+    )
+    interpreter.allocate_tensors()
+    for details, array in zip(interpreter.get_input_details(), _as_named(interpreter, submodel), strict=True):
+        interpreter.set_tensor(details["index"], array)
+    interpreter.invoke()
+    own, smallest, checked = len(load_model(path).subgraphs[0].tensors), np.finfo(np.float32).tiny, 0
+    for details in interpreter.get_tensor_details():
+        # Beyond the model's own tensors there is scratch memory of kernels.
+        if details["index"] >= own or details["dtype"] is not np.float32 or not details["shape"].size:
+            continue
+        values = np.abs(interpreter.get_tensor(details["index"]))
+        assert np.isfinite(values).all(), details["name"]
+        assert not ((values > 0) & (values < smallest)).any(), details["name"]
+        checked += 1
+    assert checked > 50
+
+
+def _as_named(interpreter: Any, submodel: str) -> list[NDArray[Any]]:
+    """The inputs in the order of the interpreter's."""
+    by_shape = {array.shape: array for array in inputs(submodel)}
+    return [by_shape[tuple(details["shape"])] for details in interpreter.get_input_details()]
 
 
 @pytest.mark.parametrize("submodel", ["unet", "image_decoder"])
