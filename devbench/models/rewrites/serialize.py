@@ -92,9 +92,8 @@ def serialize_conv(graph: Graph, allow: Allow, along: Along = "auto") -> list[st
             changes.append(f"{conv}: no split fits, left as it is")
             continue
         side = min(choices, key=lambda side: extra_bytes(conv, side, choices[side]))
-        _split_inputs(graph, operator, conv, choices[side]) if side == "input" else _split_outputs(
-            graph, operator, conv, choices[side]
-        )
+        split = _split_inputs if side == "input" else _split_outputs
+        split(graph, operator, conv, choices[side])
         costs = ", ".join(
             f"{name} {factor} moves {extra_bytes(conv, name, factor) / 1e6:.1f} MB more"
             for name, factor in choices.items()
@@ -107,12 +106,12 @@ def conv_of(graph: Graph, operator: Any) -> Conv | None:
     """The sizes of a float CONV_2D with constant weights and a fixed shape; `None` for others."""
     x, weights = operator.inputs[:2]
     out = operator.outputs[0]
-    if graph.constant(weights) is None or graph.dtype(weights) not in ("float32", "float16"):
+    if graph.constant(weights) is None or {graph.dtype(x), graph.dtype(weights)} != {"float32"}:
         return None
-    if graph.dtype(x) != "float32" or not (graph.is_fixed(x) and graph.is_fixed(out)):
+    if not (graph.is_fixed(x) and graph.is_fixed(out)):
         return None
     given, kernel, made = graph.shape(x), graph.shape(weights), graph.shape(out)
-    if len(given) != 4 or kernel[3] != given[3] or graph.dtype(weights) != "float32":
+    if len(given) != 4 or kernel[3] != given[3]:
         return None
     return Conv(given[0], given[1], given[2], given[3], kernel[0], kernel[1], kernel[2], made[1], made[2])
 
