@@ -35,7 +35,7 @@ _EFFECTS = {
     "stops": "[red]the delegate gives up[/red]",
     "cpu": "[yellow]stays on the CPU[/yellow]",
     "wrong": "[red]taken, and gave wrong numbers on the bench phone[/red]",
-    "driver": "[dim]does not build on the bench phone[/dim]",
+    "driver": "[dim]does not build with every driver[/dim]",
 }
 
 

@@ -26,7 +26,7 @@ model = "decoder.tflite"
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    for name in ("text_encoder", "text", "unet", "decoder"):
+    for name in ("text_encoder", "text", "unet", "decoder", "image_decoder"):
         (tmp_path / f"{name}.tflite").write_bytes(b"x")
     return tmp_path
 

@@ -91,10 +91,16 @@ def test_full_delegation_is_demanded_of_the_stock_gpu_delegate(bench_phone: Benc
     assert repetition.latency_avg_us is None
 
 
-def test_a_gpu_that_cannot_build_its_kernels_was_not_applied(bench_phone: BenchPhone) -> None:
-    done = devbench(
-        "run", DATA / "tiny_conv.tflite", "-d", bench_phone.serial, "-D", "gpu", "-r", "1", *SHORT, "--no-report"
-    )
+def test_a_gpu_without_its_driver_was_not_applied(bench_phone: BenchPhone) -> None:
+    driver = bench_phone.root / "vendor" / "lib64" / "libOpenCL.so"
+    away = driver.with_suffix(".away")
+    driver.rename(away)
+    try:
+        done = devbench(
+            "run", DATA / "tiny_conv.tflite", "-d", bench_phone.serial, "-D", "gpu", "-r", "1", *SHORT, "--no-report"
+        )
+    finally:
+        away.rename(driver)
     assert done.returncode == 1
     repetition = latest().jobs[0].repetitions[0]
     assert repetition.failure_kind == "delegate_not_applied"

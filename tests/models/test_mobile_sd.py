@@ -20,6 +20,7 @@ from devbench.models.mobile_sd.sizes import SCALES
 from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, WeightSpec
 
 pytest.importorskip("tensorflow", reason="building models needs the extra `models`")
+pytestmark = [pytest.mark.converter, pytest.mark.timeout(600)]
 TINY = SCALES["tiny"]
 Run = Callable[..., NDArray[np.float32]]
 

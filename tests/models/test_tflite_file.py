@@ -50,6 +50,7 @@ def test_a_damaged_model_has_no_operator_count_and_no_crash(tmp_path: Path, cut:
     assert count_operators(path) in (None, 0, count_operators(DATA / "tiny_conv.tflite"))
 
 
+@pytest.mark.converter
 def test_the_shipped_model_is_what_the_builder_builds(tmp_path: Path) -> None:
     pytest.importorskip("tensorflow", reason="building models needs the extra `models`")
     from devbench.models.build import build

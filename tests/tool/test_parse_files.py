@@ -125,6 +125,7 @@ def test_a_file_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
         parse_file(tmp_path / "none.txt")
 
 
+@pytest.mark.converter
 def test_profiles_are_read_also_after_tensorflow_was_imported() -> None:
     """TensorFlow brings the same messages; whoever comes second must not break the other."""
     import importlib.util

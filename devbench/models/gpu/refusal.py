@@ -15,7 +15,7 @@ class Effect(str, Enum):
     """What comes of an operator that is not taken, from the harmless to the fatal."""
 
     WRONG = "wrong"  # taken, and gave wrong numbers on the bench phone, phones have not been tried
-    DRIVER = "driver"  # taken; its program does not build on the bench phone's OpenCL, phones have not been tried
+    DRIVER = "driver"  # taken; its program did not build with one of two PoCL versions of bench phones
     CPU = "cpu"  # it stays on the CPU and may cut the graph in parts
     STOPS = "stops"  # taken, and then the delegate gives up at start, where it stands in the part that is delegated
     STOPS_ALWAYS = "stops-always"  # the delegate refuses the whole model, wherever the operator stands

@@ -54,7 +54,7 @@ def verdict(report: GpuReport) -> str:
     """The answer in one line."""
     found = report.estimate
     doubt = sum(refusal.effect is Effect.DRIVER for refusal in report.refusals)
-    tail = f"; {doubt} of them did not build on the bench phone" if doubt else ""
+    tail = f"; {doubt} of them do not build with every OpenCL driver" if doubt else ""
     wrong = sum(refusal.effect is Effect.WRONG for refusal in report.refusals)
     tail += f"; {wrong} gave wrong numbers there" if wrong else ""
     if found.operators == 0:
