@@ -16,7 +16,7 @@ MAY_KNOW = {
     "adb": set(),
     "tool": set(),
     "models": set(),
-    "results": set(),
+    "results": {"analysis"},
     "analysis": set(),
     "device": {"adb"},
     "virtual": {"tool"},
@@ -24,7 +24,19 @@ MAY_KNOW = {
     "bench": {"adb", "device", "tool", "models", "results", "analysis", "virtual"},
     "cli": {"adb", "device", "tool", "models", "bench", "results", "analysis", "reports", "virtual"},
 }
-HEAVY = {"tensorflow", "matplotlib", "pandas", "sqlalchemy", "numpy", "ai_edge_litert", "adbutils", "jinja2", "scipy"}
+HEAVY = {
+    "tensorflow",
+    "matplotlib",
+    "pandas",
+    "sqlalchemy",
+    "numpy",
+    "ai_edge_litert",
+    "adbutils",
+    "jinja2",
+    "scipy",
+    "alembic",
+    "pyarrow",
+}
 MODULES = sorted(PACKAGE.rglob("*.py"))
 
 

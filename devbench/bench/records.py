@@ -83,7 +83,12 @@ def job_record(run_id: str, number: int, case: Case, device: DeviceRecord, binar
         run_id=run_id,
         number=number,
         device=device,
-        model=ModelRecord(sha256=case.model.sha256, name=case.model.name, size_bytes=case.model.size_bytes),
+        model=ModelRecord(
+            sha256=case.model.sha256,
+            name=case.model.name,
+            size_bytes=case.model.size_bytes,
+            operators=case.model.operator_count,
+        ),
         binary=BinaryRecord(
             sha256=sha256,
             name=binary.name,

@@ -22,13 +22,14 @@ from devbench.reports.model import (
 )
 from devbench.reports.readings import condition_words
 from devbench.reports.timeline import build_timelines
-from devbench.results.records import CacheState, JobRecord, OperatorRecord, RepetitionRecord
+from devbench.results import counting
+from devbench.results.aggregates import operator_place_is_xnnpack, operator_type
+from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord
 from devbench.results.store import JobView, RunView
 
 _KB = 1024
 # Not single digits: of a thermal status each is a state of its own.
 _FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
-_KERNEL_NUMBER = re.compile(r" \d+\b")
 
 
 def build_report(view: RunView) -> ReportData:
@@ -51,10 +52,9 @@ def build_report(view: RunView) -> ReportData:
 
 def _job(item: JobView) -> JobReport:
     job, repetitions = item.job, item.repetitions
-    measured = [r for r in repetitions if r.purpose == "latency" and r.status == "ok"]
-    fit = [r for r in measured if r.verdict != "suspect"]
+    measured, timed = counting.measured(repetitions), counting.timed(repetitions)
     # Where no repetition was fit there is only what there is, and the report says so.
-    timed = fit or measured
+    fit = [r for r in timed if r.verdict != "suspect"]
     profiles = [r for r in repetitions if r.purpose == "profile" and r.status == "ok"]
     profile = profiles[-1] if profiles else None
     # What says most of the delegate: the profile, else a process that was timed, else whatever ran last.
@@ -124,21 +124,15 @@ def _spread(timed: Sequence[RepetitionRecord]) -> Spread:
 
 
 def _startups(repetitions: Sequence[RepetitionRecord]) -> tuple[StartUp, ...]:
-    """One for each state of the caches; suspect processes count only where a state has no others."""
-    by_state: dict[tuple[CacheState | None, CacheState | None, bool], list[RepetitionRecord]] = {}
-    for r in repetitions:
-        if r.purpose in ("latency", "cold") and r.status == "ok":
-            cold = r.purpose == "cold" or "cold" in (r.file_cache, r.kernel_cache)
-            by_state.setdefault((r.file_cache, r.kernel_cache, cold), []).append(r)
+    """One for each state of the caches, the warmest first."""
     found = []
-    for (file_cache, kernel_cache, cold), those in by_state.items():
-        used = [r for r in those if r.verdict != "suspect"] or those
+    for state in counting.start_states(repetitions):
+        used = state.repetitions
         init = _ms([r.init_us for r in used])
         first, warmup = _ms([r.first_inference_us for r in used]), _ms([r.warmup_avg_us for r in used])
         if init or first or warmup:
-            found.append(StartUp(file_cache, kernel_cache, cold, len(used), init, first, warmup))
-    # Of several warm states the one that most processes found stands for the job.
-    return tuple(sorted(found, key=lambda s: (s.cold, (s.file_cache, s.kernel_cache).count("cold"), -s.processes)))
+            found.append(StartUp(state.file_cache, state.kernel_cache, state.cold, len(used), init, first, warmup))
+    return tuple(found)
 
 
 def _suspect(measured: Sequence[RepetitionRecord], fit: Sequence[RepetitionRecord]) -> str:
@@ -238,7 +232,11 @@ def _failures(repetitions: Sequence[RepetitionRecord]) -> tuple[tuple[str, str, 
 def _operators(records: Sequence[OperatorRecord], job: JobRecord) -> tuple[OperatorRow, ...]:
     """The runs' operators by time, each counted once."""
     runs = [op for op in records if op.phase == "runs"]
-    rows = counted(runs, xnnpack=_is_xnnpack(job), calls_of_all_runs=job.binary.tool == "litert")
+    rows = counted(
+        runs,
+        xnnpack=operator_place_is_xnnpack(job.delegate, job.options),
+        calls_of_all_runs=job.binary.tool == "litert",
+    )
     whole = sum(total for _, total, _ in rows)
     found = [
         OperatorRow(
@@ -254,17 +252,11 @@ def _operators(records: Sequence[OperatorRecord], job: JobRecord) -> tuple[Opera
     return tuple(sorted(found, key=lambda row: -row.total_ms))
 
 
-def _is_xnnpack(job: JobRecord) -> bool:
-    names = job.options.get("reported_as")
-    return job.delegate.startswith("xnnpack") if names is None else "XNNPACK" in names
-
-
 def _by_type(rows: Sequence[OperatorRow]) -> tuple[OperatorType, ...]:
-    """Sums by type; the GPU delegate numbers its kernels (`softmax 3`), and those numbers are no type."""
+    """Sums by type."""
     found: dict[tuple[str, str], list[OperatorRow]] = {}
     for row in rows:
-        kind = _KERNEL_NUMBER.sub("", row.type) if row.where != "cpu" else row.type
-        found.setdefault((kind, row.where), []).append(row)
+        found.setdefault((operator_type(row.type, row.where), row.where), []).append(row)
     types = [
         OperatorType(kind, len(of), sum(row.total_ms for row in of), sum(row.share for row in of), where)
         for (kind, where), of in found.items()

@@ -1,1 +1,26 @@
+"""Results: where runs are kept and how they are asked for.
 
+For notebooks: `devbench.results.open()` gives a `History` whose queries return pandas frames (docs/results.md).
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from devbench.results.history import History
+
+
+def open(url: str | None = None) -> History:
+    """The results in a store, for reading, as a context.
+
+    Args:
+        url: a file or a URL, as of `--store`; `None` means DEVBENCH_STORE or the user's own store.
+
+    Raises:
+        InputError: there is no such store.
+        EnvironmentProblem: it cannot be read.
+    """
+    from devbench.results.history import History
+
+    return History(url)

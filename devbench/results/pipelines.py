@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from devbench.results import schema
+from devbench.results import pipeline_schema as schema
 from devbench.results.records import PipelineSampleRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.store import Store
 

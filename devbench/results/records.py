@@ -45,9 +45,12 @@ class DeviceRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
+    """A model by its bytes. `operators` is the number of those of its main graph, `None` where it is not known."""
+
     sha256: str
     name: str
     size_bytes: int
+    operators: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

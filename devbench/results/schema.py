@@ -1,20 +1,16 @@
 """The tables of the results store, as SQLAlchemy Core; knows no record type and no query.
 
-Times are UTC without a zone in the database. Facts, conditions and the parsed measurement are JSON, since what devices
-and tools say grows with their versions; everything that is compared is a column of its own with its unit in the name.
+Everything that is compared is a column of its own with its unit in the name. What devices and tools say at length
+stands aside, in tables that a scan of the numbers never touches; what repeats from run to run is kept once, under a
+number made of its content. `migrations/` brings older stores to these tables.
 """
 
 from __future__ import annotations
 
-from datetime import datetime, timezone
-from typing import Any
-
 from sqlalchemy import (
-    JSON,
     BigInteger,
     Boolean,
     Column,
-    DateTime,
     Float,
     ForeignKeyConstraint,
     Index,
@@ -22,35 +18,19 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    Text,
+    UniqueConstraint,
 )
-from sqlalchemy.types import TypeDecorator
 
-SCHEMA_VERSION = 3
-# Columns that came with each version; all of them may be empty, so that an older store is brought up by adding them.
-ADDED_COLUMNS = {
-    2: ("latency_p5_us", "latency_p95_us", "delegate_share", "file_cache", "kernel_cache", "conditions_during"),
-    # Whole tables came, those of pipelines; they are made where they are missing.
-    3: (),
-}
+from devbench.results.columns import Packed, Utc, Words
 
-
-class Utc(TypeDecorator[datetime]):
-    """A time with its zone in Python, as UTC without one in the database."""
-
-    impl = DateTime
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return None if value is None else value.astimezone(timezone.utc).replace(tzinfo=None)
-
-    def process_result_value(self, value: datetime | None, dialect: Any) -> datetime | None:
-        return None if value is None else value.replace(tzinfo=timezone.utc)
-
+# The newest revision in `migrations/versions`, and all that can be brought up to it.
+HEAD = "0004"
+KNOWN = ("0001", "0002", "0003", HEAD)
 
 metadata = MetaData()
 
-meta = Table("meta", metadata, Column("key", String(40), primary_key=True), Column("value", Text, nullable=False))
+# Alembic's own table, here so that a store at HEAD opens without Alembic.
+version = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
 
 runs = Table(
     "runs",
@@ -59,11 +39,28 @@ runs = Table(
     Column("started_utc", Utc, nullable=False, index=True),
     Column("finished_utc", Utc),
     Column("status", String(20), nullable=False),
-    Column("command", Text, nullable=False),
+    Column("command", Words, nullable=False),
     Column("devbench_version", String(40), nullable=False),
-    Column("host", Text, nullable=False),
-    Column("options", JSON, nullable=False),
-    Column("labels", JSON, nullable=False),
+    Column("host", Words, nullable=False),
+    Column("options", Packed, nullable=False),
+)
+
+labels = Table(
+    "labels",
+    metadata,
+    Column("run_id", String(40), primary_key=True),
+    Column("key", String(200), primary_key=True),
+    Column("value", Words, nullable=False),
+    ForeignKeyConstraint(["run_id"], ["runs.run_id"], ondelete="CASCADE"),
+    Index("ix_labels_key_value", "key", "value"),
+)
+
+# JSON that repeats from run to run: facts of devices, options of jobs.
+documents = Table(
+    "documents",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("body", Packed, nullable=False),
 )
 
 # A device as it was in a run: its system and its profile change over time.
@@ -72,72 +69,85 @@ devices = Table(
     metadata,
     Column("run_id", String(40), primary_key=True),
     Column("key", String(80), primary_key=True),
-    Column("serial", Text, nullable=False),
-    Column("title", Text, nullable=False),
+    Column("serial", Words, nullable=False),
+    Column("title", Words, nullable=False),
     Column("virtual", Boolean, nullable=False),
     Column("profile", String(80), nullable=False),
-    Column("facts", JSON, nullable=False),
+    Column("facts_id", BigInteger, nullable=False),
     ForeignKeyConstraint(["run_id"], ["runs.run_id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["facts_id"], ["documents.id"]),
 )
 
 models = Table(
     "models",
     metadata,
     Column("sha256", String(64), primary_key=True),
-    Column("name", Text, nullable=False),
+    Column("name", Words, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
+    # Of the main graph.
+    Column("operators", Integer),
 )
 
 binaries = Table(
     "binaries",
     metadata,
     Column("sha256", String(64), primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("version", Text, nullable=False),
+    Column("name", Words, nullable=False),
+    Column("version", Words, nullable=False),
     Column("abi", String(40), nullable=False),
-    Column("flavour", Text, nullable=False),
+    Column("flavour", Words, nullable=False),
     Column("tool", String(20), nullable=False),
+)
+
+# What is the same from run to run (`cases.py`); the model goes by the name under which it was given.
+cases = Table(
+    "cases",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("text", Words, nullable=False),
+    Column("model", Words, nullable=False),
+    Column("delegate", String(80), nullable=False),
+    Column("threads", Integer),
 )
 
 jobs = Table(
     "jobs",
     metadata,
-    Column("run_id", String(40), primary_key=True),
-    Column("number", Integer, primary_key=True),
+    Column("id", Integer, primary_key=True),
+    Column("run_id", String(40), nullable=False),
+    Column("number", Integer, nullable=False),
     Column("device_key", String(80), nullable=False),
+    Column("case_id", BigInteger, nullable=False),
     Column("model_sha256", String(64), nullable=False),
-    # The name under which the model was given in this run; the same bytes may go by another name elsewhere.
-    Column("model_name", Text, nullable=False),
     Column("binary_sha256", String(64), nullable=False),
-    Column("delegate", String(80), nullable=False),
-    Column("delegate_title", Text, nullable=False),
-    Column("threads", Integer),
+    Column("delegate_title", Words, nullable=False),
     Column("require", String(10), nullable=False),
-    Column("options", JSON, nullable=False),
+    Column("options_id", BigInteger, nullable=False),
+    UniqueConstraint("run_id", "number"),
     ForeignKeyConstraint(["run_id", "device_key"], ["devices.run_id", "devices.key"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["case_id"], ["cases.id"]),
     ForeignKeyConstraint(["model_sha256"], ["models.sha256"]),
     ForeignKeyConstraint(["binary_sha256"], ["binaries.sha256"]),
-    Index("ix_jobs_case", "model_sha256", "delegate", "device_key"),
+    ForeignKeyConstraint(["options_id"], ["documents.id"]),
+    Index("ix_jobs_case", "case_id", "device_key"),
+    Index("ix_jobs_model", "model_sha256"),
 )
 
 repetitions = Table(
     "repetitions",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("run_id", String(40), nullable=False),
-    Column("job_number", Integer, nullable=False),
-    Column("index", Integer, nullable=False),
+    Column("job_id", Integer, nullable=False),
     Column("purpose", String(10), nullable=False),
+    Column("index", Integer, nullable=False),
     Column("started_utc", Utc, nullable=False),
     Column("finished_utc", Utc, nullable=False),
     Column("duration_s", Float, nullable=False),
-    Column("argv", JSON, nullable=False),
     Column("status", String(10), nullable=False),
     Column("failure_kind", String(40)),
-    Column("failure_message", Text),
+    Column("failure_message", Words),
     Column("exit_code", Integer),
-    Column("raw_path", Text, nullable=False),
-    Column("measurement", JSON, nullable=False),
+    Column("raw_path", Words, nullable=False),
     Column("init_us", Float),
     Column("first_inference_us", Float),
     Column("warmup_avg_us", Float),
@@ -159,18 +169,48 @@ repetitions = Table(
     Column("nodes_total", Integer),
     Column("partitions", Integer),
     Column("delegate_share", Float),
+    # Of the graph's nodes, not of the time (`metrics.py`).
+    Column("delegated_share", Float),
     Column("file_cache", String(10)),
     Column("kernel_cache", String(10)),
     Column("on_device_ms", Float),
     Column("host_overhead_ms", Float),
-    Column("conditions_before", JSON),
-    Column("conditions_after", JSON),
-    Column("conditions_during", JSON),
     Column("verdict", String(10), nullable=False),
-    Column("verdict_reasons", JSON, nullable=False),
-    Column("outputs", JSON),
-    ForeignKeyConstraint(["run_id", "job_number"], ["jobs.run_id", "jobs.number"], ondelete="CASCADE"),
-    Index("ix_repetitions_job", "run_id", "job_number"),
+    # Which figures of it count, by `counting.py`; kept right with every repetition that joins the job.
+    Column("counts_latency", Boolean, nullable=False),
+    Column("counts_start", Boolean, nullable=False),
+    # What makes it the same repetition in another store; two stages of a pipeline may share a job and an index.
+    UniqueConstraint("job_id", "purpose", "index", "started_utc"),
+    ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+)
+
+details = Table(
+    "details",
+    metadata,
+    Column("repetition_id", Integer, primary_key=True),
+    Column("argv", Packed, nullable=False),
+    Column("measurement", Packed, nullable=False),
+    Column("outputs", Packed, nullable=False),
+    Column("verdict_reasons", Packed, nullable=False),
+    ForeignKeyConstraint(["repetition_id"], ["repetitions.id"], ondelete="CASCADE"),
+)
+
+conditions = Table(
+    "conditions",
+    metadata,
+    Column("repetition_id", Integer, primary_key=True),
+    Column("before", Packed),
+    Column("after", Packed),
+    Column("during", Packed, nullable=False),
+    ForeignKeyConstraint(["repetition_id"], ["repetitions.id"], ondelete="CASCADE"),
+)
+
+operator_names = Table(
+    "operator_names",
+    metadata,
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("type", Words, nullable=False),
+    Column("name", Words, nullable=False),
 )
 
 operators = Table(
@@ -179,8 +219,7 @@ operators = Table(
     Column("repetition_id", Integer, primary_key=True),
     Column("phase", String(10), primary_key=True),
     Column("position", Integer, primary_key=True),
-    Column("type", Text, nullable=False),
-    Column("name", Text, nullable=False),
+    Column("name_id", BigInteger, nullable=False),
     Column("node", Integer),
     Column("avg_ms", Float),
     Column("first_ms", Float),
@@ -189,82 +228,34 @@ operators = Table(
     Column("times_called", Float),
     Column("inside_delegate", Boolean, nullable=False),
     ForeignKeyConstraint(["repetition_id"], ["repetitions.id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["name_id"], ["operator_names.id"]),
+    sqlite_with_rowid=False,
 )
 
-# A session of a pipeline on a device, or one of its stages alone (residency "alone").
-pipeline_sessions = Table(
-    "pipeline_sessions",
+# Of the repetitions of a job that count: the median and its interval, in the unit of the metric (`aggregates.py`).
+job_metrics = Table(
+    "job_metrics",
     metadata,
-    Column("id", Integer, primary_key=True),
-    Column("run_id", String(40), nullable=False),
-    Column("device_key", String(80), nullable=False),
-    Column("pipeline", Text, nullable=False),
-    Column("delegate", Text, nullable=False),
-    Column("threads", Integer),
-    Column("residency", String(20), nullable=False),
-    Column("index", Integer, nullable=False),
-    Column("steps", Integer, nullable=False),
-    Column("guidance", Boolean, nullable=False),
-    Column("keep", Integer),
-    Column("overlap_runs", Integer, nullable=False),
-    Column("started_utc", Utc, nullable=False),
-    Column("finished_utc", Utc, nullable=False),
-    Column("status", String(10), nullable=False),
-    Column("failure_kind", String(40)),
-    Column("failure_message", Text),
-    Column("raw_path", Text, nullable=False),
-    Column("latency_ms", Float),
-    Column("memory_kind", String(10)),
-    Column("peak_kb", BigInteger),
-    Column("conditions_before", JSON),
-    Column("conditions_after", JSON),
-    Column("conditions_during", JSON),
-    Column("verdict", String(10), nullable=False),
-    Column("verdict_reasons", JSON, nullable=False),
-    ForeignKeyConstraint(["run_id", "device_key"], ["devices.run_id", "devices.key"], ondelete="CASCADE"),
-    Index("ix_pipeline_sessions_run", "run_id"),
+    Column("job_id", Integer, primary_key=True),
+    Column("metric", String(20), primary_key=True),
+    Column("value", Float, nullable=False),
+    Column("low", Float),
+    Column("high", Float),
+    Column("n", Integer, nullable=False),
+    ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+    sqlite_with_rowid=False,
 )
 
-# Times in seconds count from the session's start of the clock, and are negative before it.
-pipeline_stages = Table(
-    "pipeline_stages",
+# Of the last profile of a job, ms an inference.
+job_operator_types = Table(
+    "job_operator_types",
     metadata,
-    Column("session_id", Integer, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("name", Text, nullable=False),
-    Column("job_number", Integer, nullable=False),
-    Column("repeated", Boolean, nullable=False),
-    Column("runs", Integer, nullable=False),
-    Column("overlapped_runs", Integer, nullable=False),
-    Column("argv", JSON, nullable=False),
-    Column("held_by", String(10), nullable=False),
-    Column("loaded_before", Boolean, nullable=False),
-    Column("init_ms", Float),
-    Column("load_ms", Float),
-    Column("wait_ms", Float, nullable=False),
-    Column("wall_ms", Float),
-    Column("first_ms", Float),
-    Column("steady_ms", Float),
-    Column("overlapped_ms", Float),
-    Column("release_ms", Float, nullable=False),
-    Column("start_s", Float),
-    Column("ready_s", Float),
-    Column("go_s", Float),
-    Column("warm_s", Float),
-    Column("done_s", Float),
-    Column("gone_s", Float),
-    Column("hwm_kb", BigInteger),
-    ForeignKeyConstraint(["session_id"], ["pipeline_sessions.id"], ondelete="CASCADE"),
-)
-
-pipeline_samples = Table(
-    "pipeline_samples",
-    metadata,
-    Column("session_id", Integer, primary_key=True),
-    Column("number", Integer, primary_key=True),
-    Column("position", Integer, primary_key=True),
-    Column("t_s", Float, nullable=False),
-    Column("pss_kb", BigInteger),
-    Column("rss_kb", BigInteger),
-    ForeignKeyConstraint(["session_id"], ["pipeline_sessions.id"], ondelete="CASCADE"),
+    Column("job_id", Integer, primary_key=True),
+    Column("type", String(200), primary_key=True),
+    Column("place", String(10), primary_key=True),
+    Column("count", Integer, nullable=False),
+    Column("total_ms", Float, nullable=False),
+    Column("share", Float, nullable=False),
+    ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+    sqlite_with_rowid=False,
 )

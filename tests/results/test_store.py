@@ -21,7 +21,6 @@ from devbench.results.records import (
     RepetitionRecord,
     RunRecord,
 )
-from devbench.results.schema import ADDED_COLUMNS
 from devbench.results.store import Store, StoreProblem, new_run_id
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=timezone.utc)
@@ -165,30 +164,11 @@ def test_a_damaged_or_newer_store_is_one_clear_line(tmp_path: Path) -> None:
         Store(str(tmp_path / "bad.db"))
     Store(str(tmp_path / "new.db")).close()
     with sqlite3.connect(tmp_path / "new.db") as raw:
-        raw.execute("update meta set value = '99' where key = 'schema'")
-    with pytest.raises(StoreProblem, match="has schema 99"):
+        raw.execute("update alembic_version set version_num = '0099'")
+    with pytest.raises(StoreProblem, match="has schema 0099"):
         Store(str(tmp_path / "new.db"))
     with pytest.raises(InputError, match="not the URL of a database"):
         Store("://")
-
-
-def test_a_store_of_an_older_schema_is_brought_up_and_keeps_what_it_holds(tmp_path: Path) -> None:
-    path = tmp_path / "old.db"
-    with Store(str(path)) as store:
-        store.create_run(run_record())
-        store.add_job(job_record())
-        store.add_repetition(repetition())
-    with sqlite3.connect(path) as raw:
-        for names in ADDED_COLUMNS.values():
-            for name in names:
-                raw.execute(f"alter table repetitions drop column {name}")
-        raw.execute("update meta set value = '1' where key = 'schema'")
-    with Store(str(path)) as store:
-        store.add_repetition(repetition(index=1, file_cache="cold", conditions_during=({"t_s": 1.0},)))
-        old, new = store.run().jobs[0].repetitions
-    assert (old.latency_avg_us, old.file_cache, old.conditions_during) == (1234.5, None, ())
-    assert (new.file_cache, new.conditions_during) == ("cold", ({"t_s": 1.0},))
-    Store(str(path)).close()
 
 
 def test_frames_have_their_documented_columns(store: Store) -> None:

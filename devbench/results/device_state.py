@@ -1,0 +1,97 @@
+"""Devices over time as frames: how they were around each process, and which of their facts changed; knows no query."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from devbench.results.columns import unpack
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+# What is read of the conditions as it is stored; `hottest_c` is the highest of all temperatures.
+READINGS = (
+    "battery_level", "battery_temperature_c", "battery_charging", "battery_current_ma", "thermal_status", "load_1min",
+    "memory_available_bytes", "gpu_khz", "gpu_cap_khz",
+)  # fmt: skip
+_MOMENTS = ("before", "during", "after")
+# What is another one in every run, or follows from what is reported anyway.
+_RESTLESS = frozenset({"serial", "title", "storage_free_bytes", "memory_total_bytes", "masks", "limits", "sensors"})
+
+
+def reading_frame(packed: pd.DataFrame) -> pd.DataFrame:
+    """One row a reading, of a frame with the packed conditions in the columns `before`, `during` and `after`."""
+    import pandas as pd
+
+    whose = packed.drop(columns=list(_MOMENTS))
+    positions, rows = [], []
+    for position, parts in enumerate(zip(*(packed[name] for name in _MOMENTS), strict=True)):
+        for moment, part in zip(_MOMENTS, parts, strict=True):
+            read = None if part is None else unpack(bytes(part))
+            for one in read if isinstance(read, list) else [read] if read else []:
+                hottest = max((one.get("temperatures_c") or {}).values(), default=None)
+                values = (one.get(name) for name in READINGS)
+                rows.append((moment, one.get("taken_utc"), *values, hottest))
+                positions.append(position)
+    readings = pd.DataFrame(rows, columns=["moment", "taken_utc", *READINGS, "hottest_c"])
+    readings["taken_utc"] = pd.to_datetime(readings["taken_utc"], utc=True, format="ISO8601")
+    return pd.concat([whose.iloc[positions].reset_index(drop=True), readings], axis=1)
+
+
+def device_frame(rows: Sequence[Any]) -> pd.DataFrame:
+    """One row a device; `rows` are devices in runs, in order of time."""
+    import pandas as pd
+
+    by_key: dict[str, list[Any]] = {}
+    for row in rows:
+        by_key.setdefault(row.key, []).append(row)
+    found = [
+        (
+            key,
+            of[-1].title,
+            of[-1].virtual,
+            of[-1].profile,
+            of[0].started_utc,
+            of[-1].started_utc,
+            len(of),
+            of[-1].facts,
+        )
+        for key, of in by_key.items()
+    ]
+    names = ["device_key", "device", "virtual", "profile", "first_utc", "last_utc", "runs", "facts"]
+    frame = pd.DataFrame(found, columns=names)
+    for name in ("first_utc", "last_utc"):
+        frame[name] = pd.to_datetime(frame[name], utc=True)
+    return frame
+
+
+def change_frame(rows: Sequence[Any]) -> pd.DataFrame:
+    """One row a changed fact; `rows` are devices in runs, in order of time."""
+    import pandas as pd
+
+    last: dict[str, Any] = {}
+    found = []
+    for row in rows:
+        before = last.get(row.key)
+        last[row.key] = row
+        if before is None or before.facts_id == row.facts_id:
+            continue
+        old, new = (dict(_flat(one.facts)) for one in (before, row))
+        for fact in sorted(old.keys() | new.keys()):
+            if old.get(fact) != new.get(fact):
+                found.append((row.key, row.started_utc, row.run_id, fact, old.get(fact), new.get(fact)))
+    frame = pd.DataFrame(found, columns=["device_key", "started_utc", "run_id", "fact", "before", "after"])
+    frame["started_utc"] = pd.to_datetime(frame["started_utc"], utc=True)
+    return frame
+
+
+def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    for name, value in facts.items():
+        if not prefix and name in _RESTLESS:
+            continue
+        if isinstance(value, Mapping):
+            yield from _flat(value, f"{prefix}{name}.")
+        elif value is not None:
+            yield f"{prefix}{name}", value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

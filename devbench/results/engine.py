@@ -1,0 +1,191 @@
+"""A connection to the database of a store: which one, opened safely, brought to the newest tables; knows no query.
+
+Several processes may open, write and read one store at once. On SQLite a writer takes its lock at the beginning of a
+transaction: one that reads first and writes later could find the store changed in between and would have to give up.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+
+from devbench.errors import EnvironmentProblem, InputError
+from devbench.paths import data_dir
+from devbench.results import schema
+from devbench.results.pipeline_schema import pipeline_sessions
+
+_BUSY_TIMEOUT_S = 60
+_CACHE_KB = 64 * 1024
+# Any number that nothing else uses: who makes or changes the tables holds PostgreSQL's lock of it.
+_PREPARE_LOCK = 7_381_024_517
+_EXAMPLES = "for example results.db or postgresql+psycopg://user@host/devbench"
+
+# Loaded, so that its tables are among those that are made.
+assert pipeline_sessions.metadata is schema.metadata
+
+
+class StoreProblem(EnvironmentProblem):
+    """The database cannot be opened, read or written."""
+
+
+class Database:
+    """The database of a store.
+
+    Args:
+        url: SQLAlchemy URL or path of an SQLite file; `None` means DEVBENCH_STORE or the user's own store.
+        create: make an SQLite file that is not there.
+
+    Raises:
+        InputError: the URL makes no sense, or there is no such file and none is to be made.
+        StoreProblem: the database cannot be opened, or a newer devbench wrote it.
+    """
+
+    def __init__(self, url: str | None = None, *, create: bool = True) -> None:
+        given = url or os.environ.get("DEVBENCH_STORE") or str(data_dir() / "results.db")
+        if "://" not in given:
+            given = f"sqlite:///{Path(given).expanduser().absolute()}"
+        try:
+            self._url = make_url(given)
+            self._url.get_dialect()
+        except ArgumentError:
+            raise InputError(f"--store {given!r} is not the URL of a database", hint=_EXAMPLES) from None
+        except ModuleNotFoundError as error:
+            raise self._driver_missing(error) from None
+        if self._url.get_backend_name() not in ("sqlite", "postgresql"):
+            raise InputError(f"--store {self.shown}: a store is an SQLite file or in PostgreSQL", hint=_EXAMPLES)
+        database = self._url.database
+        self.file = Path(str(database)).absolute() if self._is_file(database) else None
+        try:
+            if self.file is not None:
+                if not create and not self.file.is_file():
+                    raise InputError(f"there is no results store {self.file}", hint="`devbench run` makes one")
+                self.file.parent.mkdir(parents=True, exist_ok=True)
+            self._engine = self._connect()
+            self._open()
+        except OSError as error:
+            raise StoreProblem(f"cannot open the results store {self.shown}: {error.strerror or error}") from None
+        except ModuleNotFoundError as error:
+            raise self._driver_missing(error) from None
+
+    def _is_file(self, database: str | None) -> bool:
+        return self._url.get_backend_name() == "sqlite" and database not in (None, "", ":memory:")
+
+    def _driver_missing(self, error: ModuleNotFoundError) -> InputError:
+        hint = "pip install 'devbench[postgres]'" if error.name in ("psycopg", "psycopg2") else "install it"
+        return InputError(f"--store {self.shown}: needs the Python package {error.name}", hint=hint)
+
+    @property
+    def shown(self) -> str:
+        """The URL without a password."""
+        return self._url.render_as_string(hide_password=True)
+
+    def _connect(self) -> sa.Engine:
+        engine = sa.create_engine(self._url)
+        if engine.dialect.name == "sqlite":
+
+            @sa.event.listens_for(engine, "connect")
+            def _pragmas(connection: Any, record: Any) -> None:
+                # The driver's own transactions begin too late; ours begin in `_begin`.
+                connection.isolation_level = None
+                # Readers do not wait for a run that writes, and a crash loses nothing that was committed.
+                for pragma in (
+                    f"busy_timeout={_BUSY_TIMEOUT_S * 1000}",
+                    "journal_mode=WAL",
+                    "synchronous=NORMAL",
+                    "foreign_keys=ON",
+                    f"cache_size=-{_CACHE_KB}",
+                ):
+                    connection.execute(f"PRAGMA {pragma}")
+
+            @sa.event.listens_for(engine, "begin")
+            def _begin(connection: sa.Connection) -> None:
+                writes = connection.get_execution_options().get("writes", False)
+                connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+        return engine
+
+    def _open(self) -> None:
+        """Make the tables or bring them up where that is needed; one that is up to date is only asked."""
+        with self.reading() as connection:
+            if self._revision(connection) == schema.HEAD:
+                return
+        with self.writing() as connection:
+            if connection.dialect.name == "postgresql":
+                connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARE_LOCK)))
+            found = self._revision(connection)
+            if found is None:
+                schema.metadata.create_all(connection)
+                connection.execute(schema.version.insert().values(version_num=schema.HEAD))
+            elif found != schema.HEAD:
+                from devbench.results.migrations import upgrade
+
+                upgrade(connection)
+
+    def _revision(self, connection: sa.Connection) -> str | None:
+        """Where the store stands; `None` for an empty one.
+
+        Raises:
+            StoreProblem: this devbench does not know it.
+        """
+        tables = set(sa.inspect(connection).get_table_names())
+        if schema.version.name in tables:
+            found = connection.execute(sa.select(schema.version.c.version_num)).scalar()
+            found = None if found is None else str(found)
+        elif "meta" in tables:
+            query = sa.text("SELECT value FROM meta WHERE key = 'schema'")
+            found = f"{connection.execute(query).scalar() or 1!s:0>4}"
+        else:
+            return None
+        if found not in schema.KNOWN:
+            raise StoreProblem(
+                f"the results store {self.shown} has schema {found}, this devbench knows {schema.HEAD}",
+                hint="use the devbench that wrote it, or another --store",
+            )
+        return found
+
+    @contextmanager
+    def reading(self) -> Iterator[sa.Connection]:
+        """A connection that sees the store as it is now, whatever others write meanwhile."""
+        with self._transaction(writes=False) as connection:
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[sa.Connection]:
+        """A connection whose changes are kept together or not at all."""
+        with self._transaction(writes=True) as connection:
+            yield connection
+
+    @contextmanager
+    def _transaction(self, *, writes: bool) -> Iterator[sa.Connection]:
+        try:
+            with self._engine.connect() as connection:
+                connection.execution_options(writes=writes)
+                with connection.begin():
+                    yield connection
+        except SQLAlchemyError as error:
+            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            raise StoreProblem(
+                f"results store {self.shown}: {reason}", hint="is the path writable, the disk not full?"
+            ) from error
+
+    def close(self) -> None:
+        """Give the connections back."""
+        self._engine.dispose()
+
+
+def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Add the rows whose key is not there yet; two writers may add the same ones at once."""
+    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    if rows:
+        # In one order always: two writers that waited for each other would wait for ever.
+        key = [column.name for column in table.primary_key]
+        ordered = sorted(rows, key=lambda row: [row[name] for name in key])
+        connection.execute(insert(table).on_conflict_do_nothing(), ordered)

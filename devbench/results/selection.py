@@ -1,0 +1,139 @@
+"""Which runs are meant: filters of queries, and the words that name runs on a command line; knows no frame."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta, timezone
+from typing import TYPE_CHECKING, Any, TypedDict
+
+import sqlalchemy as sa
+
+from devbench.errors import InputError
+from devbench.results import schema
+from devbench.results.views import find_run
+
+if TYPE_CHECKING:
+
+    class Filters(TypedDict, total=False):
+        """The keyword arguments of every query; what is left out or empty restricts nothing."""
+
+        runs: Sequence[str]
+        devices: Sequence[str]
+        models: Sequence[str]
+        delegates: Sequence[str]
+        cases: Sequence[str]
+        since: datetime | None
+        until: datetime | None
+        labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What a query is about; empty is everything.
+
+    Attributes:
+        runs: ids.
+        devices: keys.
+        models: names.
+        delegates: names.
+        cases: texts (`cases.py`).
+        since, until: start of the run, with a zone; `until` is not within.
+        labels: all of which a run must have.
+    """
+
+    runs: Sequence[str] = ()
+    devices: Sequence[str] = ()
+    models: Sequence[str] = ()
+    delegates: Sequence[str] = ()
+    cases: Sequence[str] = ()
+    since: datetime | None = None
+    until: datetime | None = None
+    labels: Mapping[str, str] = field(default_factory=dict)
+
+    def of_runs(self) -> list[sa.ColumnElement[bool]]:
+        """Conditions on the table of runs."""
+        runs, labels = schema.runs, schema.labels
+        found: list[sa.ColumnElement[bool]] = []
+        if self.runs:
+            found.append(runs.c.run_id.in_(_several(self.runs)))
+        if self.since is not None:
+            found.append(runs.c.started_utc >= self.since)
+        if self.until is not None:
+            found.append(runs.c.started_utc < self.until)
+        for key, value in self.labels.items():
+            with_label = sa.select(labels.c.run_id).where(labels.c.key == key, labels.c.value == value)
+            found.append(runs.c.run_id.in_(with_label))
+        return found
+
+    def of_jobs(self) -> list[sa.ColumnElement[bool]]:
+        """Conditions on the tables of runs, jobs and cases."""
+        columns: list[tuple[sa.ColumnElement[Any], Sequence[str]]] = [
+            (schema.jobs.c.device_key, self.devices),
+            (schema.cases.c.model, self.models),
+            (schema.cases.c.delegate, self.delegates),
+            (schema.cases.c.text, self.cases),
+        ]
+        return [*self.of_runs(), *(column.in_(_several(wanted)) for column, wanted in columns if wanted)]
+
+    def of_devices(self) -> list[sa.ColumnElement[bool]]:
+        """Conditions on the table of devices."""
+        return [schema.devices.c.key.in_(_several(self.devices))] if self.devices else []
+
+
+def _several(values: Sequence[str]) -> list[str]:
+    return [values] if isinstance(values, str) else list(values)
+
+
+_MOMENT = re.compile(r"\d{4}-\d{2}(-\d{2}(T\d{2}:\d{2}(:\d{2})?(Z|[+-]\d{2}:?\d{2})?)?)?")
+_SPAN = ".."
+
+
+def find_runs(connection: sa.Connection, text: str) -> tuple[str, ...]:
+    """The runs that `text` names, oldest first.
+
+    Args:
+        text: `latest`; an id or the start of one; `key=value` for a label; a month, a day or a minute
+            (`2026-11`, `2026-11-20`, `2026-11-20T21:00`, UTC where no zone is given); or a span
+            `2026-11-01..2026-11-20`, the last day included, one end of which may be left out.
+
+    Raises:
+        InputError: there is no such run, or `text` says nothing that could name one.
+    """
+    key, equals, value = text.partition("=")
+    if equals:
+        return _ids(connection, Selection(labels={key.strip(): value.strip()}), f"with the label {text}")
+    first, span, last = text.partition(_SPAN)
+    if (span and (first or last)) or _MOMENT.fullmatch(text):
+        since = _moment(first)[0] if first else None
+        until = (_moment(last)[1] if last else None) if span else _moment(first)[1]
+        return _ids(connection, Selection(since=since, until=until), f"of {text}")
+    return (find_run(connection, text),)
+
+
+def _ids(connection: sa.Connection, selection: Selection, words: str) -> tuple[str, ...]:
+    runs = schema.runs
+    query = sa.select(runs.c.run_id).where(*selection.of_runs()).order_by(runs.c.started_utc, runs.c.run_id)
+    found = tuple(connection.execute(query).scalars())
+    if not found:
+        raise InputError(f"no run {words} in the store", hint="see `devbench runs`")
+    return found
+
+
+def _moment(text: str) -> tuple[datetime, datetime]:
+    """The beginning and the end of a month, a day, a minute or a second."""
+    if not _MOMENT.fullmatch(text):
+        raise InputError(f"{text!r} is no date", hint="for example 2026-11-20 or 2026-11-20T21:00")
+    month_only = len(text) == len("2026-11")
+    try:
+        start = datetime.fromisoformat((text + "-01" if month_only else text).replace("Z", "+00:00"))
+    except ValueError as error:
+        raise InputError(f"{text!r} is no date: {error}") from None
+    if start.tzinfo is None:
+        start = start.replace(tzinfo=timezone.utc)
+    if month_only:
+        return start, (start + timedelta(days=31)).replace(day=1)
+    if "T" not in text:
+        return start, start + timedelta(days=1)
+    return start, start + timedelta(seconds=1 if re.search(r"T\d{2}:\d{2}:", text) else 60)

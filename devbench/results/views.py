@@ -1,0 +1,266 @@
+"""A stored run as records again, and runs as a list; knows nothing of writing.
+
+For numbers over many runs there is `history.py`: this reads whole runs, with all that their processes said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
+from statistics import median
+from typing import Any
+
+import sqlalchemy as sa
+
+from devbench.errors import InputError
+from devbench.results import schema
+from devbench.results.records import (
+    BinaryRecord,
+    DeviceRecord,
+    JobRecord,
+    ModelRecord,
+    OperatorRecord,
+    RepetitionRecord,
+    RunRecord,
+)
+from devbench.results.writing import CONDITIONS, DETAILS, NUMBERS
+
+_LEAST_PREFIX = 4
+LATEST = "latest"
+# A process is expected to take as long as so many of its kind took in the middle.
+_TYPICAL = 100
+_TUPLES = ("argv", "outputs", "verdict_reasons")
+
+
+@dataclass(frozen=True, slots=True)
+class RunSummary:
+    """A run as a line of a list."""
+
+    run_id: str
+    started_utc: datetime
+    finished_utc: datetime | None
+    status: str
+    jobs: int
+    repetitions: int
+    failed: int
+    devices: tuple[str, ...]
+    models: tuple[str, ...]
+    virtual: bool
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job with its repetitions, in the order in which they ran."""
+
+    job: JobRecord
+    repetitions: tuple[RepetitionRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with everything that was measured in it."""
+
+    run: RunRecord
+    status: str
+    finished_utc: datetime | None
+    jobs: tuple[JobView, ...]
+
+
+def labels_of(connection: sa.Connection, run_ids: Iterable[str] | None = None) -> dict[str, dict[str, str]]:
+    """The labels of runs (of all where `None`), by run."""
+    table = schema.labels
+    query = sa.select(table.c.run_id, table.c.key, table.c.value).order_by(table.c.run_id, table.c.key)
+    if run_ids is not None:
+        query = query.where(table.c.run_id.in_(list(run_ids)))
+    found: dict[str, dict[str, str]] = {}
+    for run_id, key, value in connection.execute(query):
+        found.setdefault(run_id, {})[key] = value
+    return found
+
+
+def find_run(connection: sa.Connection, name: str) -> str:
+    """The id of a run by its id, the start of its id, or `latest`.
+
+    Raises:
+        InputError: there is none, or more than one.
+    """
+    table = schema.runs
+    query = sa.select(table.c.run_id)
+    if name == LATEST:
+        query = query.order_by(sa.desc(table.c.started_utc)).limit(1)
+    elif len(name) >= _LEAST_PREFIX:
+        query = query.where(table.c.run_id.startswith(name, autoescape=True)).limit(9)
+    else:
+        raise InputError(f"run {name!r}: too short to name a run", hint="see `devbench runs`")
+    found = list(connection.execute(query).scalars())
+    if name in found:
+        return name
+    if len(found) > 1:
+        raise InputError(f"run {name!r} is not the only one of that start", hint=", ".join(found))
+    if not found:
+        if name == LATEST:
+            raise InputError("there is no run in the store yet", hint="devbench run demo --device virtual")
+        raise InputError(f"no run {name!r} in the store", hint="see `devbench runs`")
+    return str(found[0])
+
+
+def run_view(connection: sa.Connection, name: str) -> RunView:
+    """A run with everything that was measured in it.
+
+    Raises:
+        InputError: as `find_run`.
+    """
+    run_id = find_run(connection, name)
+    row = connection.execute(sa.select(schema.runs).where(schema.runs.c.run_id == run_id)).mappings().one()
+    labels = labels_of(connection, [run_id]).get(run_id, {})
+    values = {field.name: row[field.name] for field in fields(RunRecord) if field.name != "labels"}
+    jobs = _jobs(connection, run_id)
+    return RunView(RunRecord(**values, labels=labels), row["status"], row["finished_utc"], jobs)
+
+
+def _jobs(connection: sa.Connection, run_id: str) -> tuple[JobView, ...]:
+    jobs, cases, models, documents = schema.jobs, schema.cases, schema.models, schema.documents
+    query = (
+        sa.select(
+            jobs, cases.c.model, cases.c.delegate, cases.c.threads, models.c.size_bytes, models.c.operators,
+            documents.c.body.label("options"),
+        )
+        .join(cases, cases.c.id == jobs.c.case_id)
+        .join(models, models.c.sha256 == jobs.c.model_sha256)
+        .join(documents, documents.c.id == jobs.c.options_id)
+        .where(jobs.c.run_id == run_id)
+        .order_by(jobs.c.number)
+    )  # fmt: skip
+    rows = connection.execute(query).mappings().all()
+    devices = _devices(connection, run_id)
+    used = sa.select(jobs.c.binary_sha256).where(jobs.c.run_id == run_id)
+    binary_rows = connection.execute(sa.select(schema.binaries).where(schema.binaries.c.sha256.in_(used))).mappings()
+    binaries = {row["sha256"]: _record(BinaryRecord, row) for row in binary_rows}
+    repetitions = _repetitions(connection, run_id)
+    views = []
+    for row in rows:
+        record = JobRecord(
+            run_id=run_id,
+            number=row["number"],
+            device=devices[row["device_key"]],
+            model=ModelRecord(row["model_sha256"], row["model"], row["size_bytes"], row["operators"]),
+            binary=binaries[row["binary_sha256"]],
+            delegate=row["delegate"],
+            delegate_title=row["delegate_title"],
+            threads=row["threads"],
+            require=row["require"],
+            options=row["options"],
+        )
+        views.append(JobView(record, tuple(repetitions.get(row["id"], ()))))
+    return tuple(views)
+
+
+def _devices(connection: sa.Connection, run_id: str) -> dict[str, DeviceRecord]:
+    devices, documents = schema.devices, schema.documents
+    query = (
+        sa.select(devices, documents.c.body.label("facts"))
+        .join(documents, documents.c.id == devices.c.facts_id)
+        .where(devices.c.run_id == run_id)
+    )
+    return {row["key"]: _record(DeviceRecord, row) for row in connection.execute(query).mappings()}
+
+
+def _repetitions(connection: sa.Connection, run_id: str) -> dict[int, list[RepetitionRecord]]:
+    jobs, table, details, conditions = schema.jobs, schema.repetitions, schema.details, schema.conditions
+    around = [conditions.c[column].label(name) for column, name in CONDITIONS.items()]
+    query = (
+        sa.select(table, jobs.c.number, *(details.c[name] for name in DETAILS), *around)
+        .join(jobs, jobs.c.id == table.c.job_id)
+        .join(details, details.c.repetition_id == table.c.id)
+        .join(conditions, conditions.c.repetition_id == table.c.id)
+        .where(jobs.c.run_id == run_id)
+        .order_by(table.c.id)
+    )
+    operators = _operators(connection, run_id)
+    found: dict[int, list[RepetitionRecord]] = {}
+    for row in connection.execute(query).mappings():
+        values = {name: row[name] for name in (*NUMBERS, *DETAILS, *CONDITIONS.values())}
+        values |= {name: tuple(values[name]) for name in (*_TUPLES, "conditions_during")}
+        values |= {"run_id": run_id, "job_number": row["number"], "operators": tuple(operators.get(row["id"], ()))}
+        found.setdefault(row["job_id"], []).append(RepetitionRecord(**values))
+    return found
+
+
+def _operators(connection: sa.Connection, run_id: str) -> dict[int, list[OperatorRecord]]:
+    jobs, table, ops, names = schema.jobs, schema.repetitions, schema.operators, schema.operator_names
+    query = (
+        sa.select(ops, names.c.type, names.c.name)
+        .join(names, names.c.id == ops.c.name_id)
+        .join(table, table.c.id == ops.c.repetition_id)
+        .join(jobs, jobs.c.id == table.c.job_id)
+        .where(jobs.c.run_id == run_id)
+        .order_by(ops.c.repetition_id, ops.c.phase, ops.c.position)
+    )
+    found: dict[int, list[OperatorRecord]] = {}
+    for op in connection.execute(query).mappings():
+        found.setdefault(op["repetition_id"], []).append(_record(OperatorRecord, op))
+    return found
+
+
+def _record(kind: Any, row: Mapping[Any, Any]) -> Any:
+    return kind(**{field.name: row[field.name] for field in fields(kind)})
+
+
+def summaries(connection: sa.Connection, limit: int) -> list[RunSummary]:
+    """The newest runs, newest first."""
+    runs = schema.runs
+    found = connection.execute(sa.select(runs).order_by(sa.desc(runs.c.started_utc)).limit(limit)).mappings().all()
+    labels = labels_of(connection, [run["run_id"] for run in found])
+    return [_summary(connection, run, labels.get(run["run_id"], {})) for run in found]
+
+
+def _summary(connection: sa.Connection, run: Any, labels: Mapping[str, str]) -> RunSummary:
+    run_id = run["run_id"]
+    jobs, cases, devices, repetitions = schema.jobs, schema.cases, schema.devices, schema.repetitions
+    device_rows = connection.execute(
+        sa.select(devices.c.title, devices.c.virtual).where(devices.c.run_id == run_id).order_by(devices.c.title)
+    ).all()
+    names = sa.select(cases.c.model).join(jobs, jobs.c.case_id == cases.c.id).where(jobs.c.run_id == run_id).distinct()
+    count = sa.func.count
+    failed = count().filter(repetitions.c.status == "failed")
+    of_run = sa.select(count(), failed).join(jobs, jobs.c.id == repetitions.c.job_id).where(jobs.c.run_id == run_id)
+    done, bad = connection.execute(of_run).one()
+    return RunSummary(
+        run_id=run_id,
+        started_utc=run["started_utc"],
+        finished_utc=run["finished_utc"],
+        status=run["status"],
+        jobs=connection.execute(sa.select(count()).select_from(jobs).where(jobs.c.run_id == run_id)).scalar_one(),
+        repetitions=done,
+        failed=bad,
+        devices=tuple(row.title for row in device_rows),
+        models=tuple(sorted(connection.execute(names).scalars())),
+        virtual=any(row.virtual for row in device_rows),
+        labels=labels,
+    )
+
+
+def typical_duration_s(
+    connection: sa.Connection, model_sha256: str, delegate: str, threads: Sequence[int | None], via: str
+) -> float | None:
+    """As `Store.typical_duration_s`."""
+    jobs, cases, repetitions = schema.jobs, schema.cases, schema.repetitions
+    query = (
+        sa.select(repetitions.c.duration_s, schema.documents.c.body)
+        .join(jobs, jobs.c.id == repetitions.c.job_id)
+        .join(cases, cases.c.id == jobs.c.case_id)
+        .join(schema.documents, schema.documents.c.id == jobs.c.options_id)
+        .where(jobs.c.model_sha256 == model_sha256, cases.c.delegate == delegate, repetitions.c.status == "ok")
+        .order_by(sa.desc(repetitions.c.id))
+    )
+    if threads:
+        query = query.where(sa.or_(*(cases.c.threads.is_not_distinct_from(count) for count in threads)))
+    found: list[float] = []
+    for duration_s, options in connection.execute(query):
+        if options.get("via", "shell") == via:
+            found.append(duration_s)
+            if len(found) == _TYPICAL:
+                break
+    return median(found) if found else None
