@@ -35,6 +35,7 @@ _OPERATORS = (
     *_JOB, "repetition", "phase", "position", "type", "name", "node", "avg_ms", "first_ms", "pct", "mem_kb",
     "times_called", "inside_delegate",
 )  # fmt: skip
+_JOBS = (*_JOB, "model_sha256", "binary_sha256", "measured", "ok", "failed", "failure_kind", "failure_message")
 _DELEGATION = ("run_id", "job", "device_key", "case", "nodes_delegated", "nodes_total", "partitions", "delegated_share")
 
 
@@ -103,6 +104,43 @@ class History:
             frame[name] = pd.to_datetime(frame[name], utc=True)
         frame.insert(6, "labels", [labels.get(run_id, {}) for run_id in frame["run_id"]])
         return frame
+
+    def jobs(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+        """One row a job, oldest first.
+
+        Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
+        model_sha256, binary_sha256, measured (repetitions for latency that ended well), ok (all that did), failed,
+        failure_kind, failure_message (of the last that failed; `None` where none did).
+        """
+        jobs, repetitions = schema.jobs, schema.repetitions
+        selection = Selection(**filters)
+        ok, failed = repetitions.c.status == "ok", repetitions.c.status == "failed"
+        count, last = sa.func.count(), sa.func.max(repetitions.c.id)
+        sums = (
+            sa.select(
+                repetitions.c.job_id,
+                count.filter(ok, repetitions.c.purpose == "latency").label("measured"),
+                count.filter(ok).label("ok"),
+                count.filter(failed).label("failed"),
+                last.filter(failed).label("last_failed"),
+            )
+            .join(jobs, jobs.c.id == repetitions.c.job_id)
+            .join(schema.runs, schema.runs.c.run_id == jobs.c.run_id)
+            .join(schema.cases, schema.cases.c.id == jobs.c.case_id)
+            .where(*selection.of_jobs())
+            .group_by(repetitions.c.job_id)
+            .subquery()
+        )
+        columns: dict[str, Any] = {name: jobs.c[name] for name in ("model_sha256", "binary_sha256")}
+        columns |= {name: sa.func.coalesce(sums.c[name], 0) for name in ("measured", "ok", "failed")}
+        columns |= {name: repetitions.c[name] for name in ("failure_kind", "failure_message")}
+        query = (
+            _with_job(columns)
+            .join(sums, sums.c.job_id == jobs.c.id, isouter=True)
+            .join(repetitions, repetitions.c.id == sums.c.last_failed, isouter=True)
+            .where(*selection.of_jobs())
+        )
+        return self._frame(query.order_by(schema.runs.c.started_utc, jobs.c.id), _JOBS)
 
     def latencies(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a repetition whose latency counts.

@@ -1,0 +1,210 @@
+"""Baseline against candidate, as data: verdicts on all pairs, what explains them, what failed, what stands alone.
+
+Every form (terminal, Markdown, JSON, page) shows this and no more. Knows no form and no command line; reads the store
+through `History` only. `docs/compare.md` says what the verdicts mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Literal
+
+from devbench.analysis.compare import METRICS, CompareSettings, Comparison, Verdict
+from devbench.analysis.explain import Explanation
+
+if TYPE_CHECKING:
+    from devbench.results.history import History
+
+VERDICTS: tuple[Verdict, ...] = ("regressed", "improved", "undecided", "unchanged")
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonSettings:
+    """What is compared, and how sure a verdict is to be.
+
+    Attributes:
+        compare: of the tests.
+        metrics: names of `analysis.compare.METRICS`.
+        devices, models, delegates, cases: filters as those of `History`; empty is everything.
+        reference: model or case whose change is the device's drift; `None` takes what the runs' label `reference` says.
+    """
+
+    compare: CompareSettings = field(default_factory=CompareSettings)
+    metrics: tuple[str, ...] = tuple(METRICS)
+    devices: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    delegates: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    reference: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRuns:
+    """One side.
+
+    Attributes:
+        title: as it was asked for, such as `latest` or `commit=4f2a`.
+        run_ids: oldest first.
+        first_utc, last_utc: starts of the first and the last run.
+        labels: those that all its runs share.
+    """
+
+    title: str
+    run_ids: tuple[str, ...]
+    first_utc: datetime
+    last_utc: datetime
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOnDevice:
+    """What is the same on both sides. `case` is the text of `results.cases.case_text`."""
+
+    device_key: str
+    device: str
+    virtual: bool
+    case: str
+    model: str
+    delegate: str
+    threads: int | None
+
+    @property
+    def whose(self) -> tuple[str, str, bool, str, str, str, int | None]:
+        """All fields of this class, in their order: what a row begins with."""
+        return self.device_key, self.device, self.virtual, self.case, self.model, self.delegate, self.threads
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRow(CaseOnDevice):
+    """A verdict on one metric of one case on one device.
+
+    Attributes:
+        metric, unit: what was compared; a share between 0 and 1 has no unit.
+        operator_type: of `operator_time`; empty for all other metrics.
+        comparison: the verdict with its evidence, in `unit`.
+        explanation: for a latency or a delegated share that regressed: what explains it.
+    """
+
+    metric: str
+    unit: str
+    operator_type: str
+    comparison: Comparison
+    explanation: Explanation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(CaseOnDevice):
+    """A case that works on one side and fails on the other.
+
+    Attributes:
+        kind, message: as the store has them, such as `crash` and the tool's own line.
+        failed, of: so many repetitions of so many, on the side that fails.
+    """
+
+    kind: str
+    message: str
+    failed: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class OneSided(CaseOnDevice):
+    """A case that only one side has measured."""
+
+    side: Literal["baseline", "candidate"]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftCorrection:
+    """A change of the reference case on a device, which was taken off that of the others.
+
+    Attributes:
+        reference: the reference case.
+        change: relative.
+        cases: how many cases were corrected by it.
+    """
+
+    device_key: str
+    device: str
+    reference: str
+    metric: str
+    change: float
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonReport:
+    """A comparison as it is shown.
+
+    Attributes:
+        baseline, candidate: the sides.
+        rows: all that was judged; what regressed first, the largest change first.
+        failures: cases that worked and now fail; each is a regression of its own kind.
+        fixed: cases that failed and now work.
+        one_sided: what only one side has measured.
+        drifts: how the devices drifted, by their reference cases.
+        notes: what a reader has to know besides, in words; not made harmless.
+        virtual: whether any of the devices is virtual.
+    """
+
+    baseline: ComparedRuns
+    candidate: ComparedRuns
+    rows: tuple[ComparedRow, ...]
+    failures: tuple[Failure, ...]
+    fixed: tuple[Failure, ...]
+    one_sided: tuple[OneSided, ...]
+    drifts: tuple[DriftCorrection, ...]
+    notes: tuple[str, ...]
+    virtual: bool
+
+    @property
+    def counts(self) -> Mapping[Verdict, int]:
+        """Rows by verdict, in the order of `VERDICTS`; failures are not among them."""
+        return {verdict: sum(row.comparison.verdict == verdict for row in self.rows) for verdict in VERDICTS}
+
+    @property
+    def regressed(self) -> bool:
+        """Whether anything became worse, a new failure included."""
+        return bool(self.failures) or any(row.comparison.verdict == "regressed" for row in self.rows)
+
+    def of(self, verdict: Verdict) -> tuple[ComparedRow, ...]:
+        """The rows with that verdict."""
+        return tuple(row for row in self.rows if row.comparison.verdict == verdict)
+
+
+def build_comparison(
+    history: History,
+    baseline: Sequence[str],
+    candidate: Sequence[str],
+    settings: ComparisonSettings | None = None,
+    *,
+    titles: tuple[str, str] | None = None,
+    candidate_history: History | None = None,
+) -> ComparisonReport:
+    """Compare the runs of one side with those of the other.
+
+    Args:
+        history: the store.
+        baseline, candidate: ids of runs, as `history.find_runs` gives them.
+        settings: the defaults where `None`.
+        titles: what to call the sides; their run ids where `None`.
+        candidate_history: where the candidate is kept, if not in `history`.
+
+    Raises:
+        InputError: a side has no run.
+    """
+    from devbench.reports.comparison_build import build, load_side
+
+    rules = settings or ComparisonSettings()
+    named = titles or (_title(baseline), _title(candidate))
+    before = load_side(history, named[0], baseline, rules)
+    after = load_side(candidate_history or history, named[1], candidate, rules)
+    return build(before, after, rules)
+
+
+def _title(run_ids: Sequence[str]) -> str:
+    if len(run_ids) > 1:
+        return f"{run_ids[0]} … {run_ids[-1]} ({len(run_ids)} runs)"
+    return run_ids[0] if run_ids else ""

@@ -1,0 +1,217 @@
+"""From the store's frames to a comparison: pairs, drift, failures, explanations; knows no form."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from devbench.analysis.compare import Comparison, Pair, compare_all
+from devbench.analysis.explain import Delegation, Explanation, Side, TypeTime, explain
+from devbench.errors import InputError
+from devbench.reports.comparison import (
+    VERDICTS,
+    CaseOnDevice,
+    ComparedRow,
+    ComparedRuns,
+    ComparisonReport,
+    ComparisonSettings,
+    OneSided,
+)
+from devbench.reports.comparison_drift import Corrections, corrections
+from devbench.reports.comparison_failures import failures
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from devbench.results.history import History
+
+# Device and case.
+Key = tuple[str, str]
+# Device, case, metric, type of operator.
+Series = tuple[str, str, str, str]
+
+_OPERATOR_TIME = "operator_time"
+# What a profile explains.
+_EXPLAINED = ("latency", "delegated_share")
+# Below that no test says anything; each run has one profile of a case.
+_LEAST_PROFILES = 3
+
+
+@dataclass(frozen=True, slots=True)
+class SideData:
+    """One side, read.
+
+    Attributes:
+        runs: which.
+        history: where they are.
+        jobs: of `History.jobs`.
+        values: one a repetition that counts, by series; by the job for operators.
+        units: by metric.
+    """
+
+    runs: ComparedRuns
+    history: History
+    jobs: pd.DataFrame
+    values: Mapping[Series, Sequence[float]]
+    units: Mapping[str, str]
+
+
+def load_side(history: History, title: str, run_ids: Sequence[str], settings: ComparisonSettings) -> SideData:
+    """Read the runs of a side, as far as the settings ask for it.
+
+    Raises:
+        InputError: there is no run.
+    """
+    frame = history.runs(runs=tuple(run_ids)) if run_ids else None
+    if frame is None or frame.empty:
+        raise InputError(f"{title or 'a side'} names no run", hint="see `devbench runs`")
+    filters = _filters(run_ids, settings)
+    labels = [dict(one) for one in frame["labels"]]
+    shared = {key: value for key, value in labels[0].items() if all(one.get(key) == value for one in labels)}
+    times = frame["started_utc"]
+    runs = ComparedRuns(title, tuple(frame["run_id"]), times.min().to_pydatetime(), times.max().to_pydatetime(), shared)
+    metrics = tuple(metric for metric in settings.metrics if metric != _OPERATOR_TIME)
+    values: dict[Series, Sequence[float]] = {}
+    units = {_OPERATOR_TIME: "ms"}
+    if metrics:
+        samples = history.samples(metrics=metrics, **filters)
+        units |= dict(zip(samples["metric"], samples["unit"], strict=True))
+        grouped = samples.groupby(["device_key", "case", "metric"], sort=False)["value"]
+        values |= {(*key, ""): of.tolist() for key, of in grouped}
+    if _OPERATOR_TIME in settings.metrics and len(run_ids) >= _LEAST_PROFILES:
+        types = history.operator_types(**filters)
+        keys = ["device_key", "case", "type", "run_id", "job"]
+        sums = types.groupby(keys, sort=False)["total_ms"].sum().reset_index()
+        grouped = sums.groupby(["device_key", "case", "type"], sort=False)["total_ms"]
+        values |= {(device, case, _OPERATOR_TIME, kind): of.tolist() for (device, case, kind), of in grouped}
+    return SideData(runs, history, history.jobs(**filters), values, units)
+
+
+def _filters(run_ids: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
+    return {
+        "runs": tuple(run_ids),
+        "devices": settings.devices,
+        "models": settings.models,
+        "delegates": settings.delegates,
+        "cases": settings.cases,
+    }
+
+
+def build(before: SideData, after: SideData, settings: ComparisonSettings) -> ComparisonReport:
+    """Judge all pairs of two sides."""
+    subjects = {**_subjects(before.jobs), **_subjects(after.jobs)}
+    drift = corrections(before, after, subjects, settings.reference)
+    series = [one for one in before.values if one in after.values and one not in drift.references]
+    compared = _judged(before, after, series, drift, settings)
+    rows = [
+        ComparedRow(*subjects[one[:2]].whose, one[2], after.units[one[2]], one[3], comparison)
+        for one, comparison in zip(series, compared, strict=True)
+    ]
+    failed, fixed = failures(before.jobs, after.jobs, subjects, settings.compare.alpha)
+    return ComparisonReport(
+        baseline=before.runs,
+        candidate=after.runs,
+        rows=tuple(sorted(_explained(rows, before, after), key=_order)),
+        failures=failed,
+        fixed=fixed,
+        one_sided=_one_sided(before, after, subjects),
+        drifts=drift.told(dict(zip(series, compared, strict=True)), subjects),
+        notes=drift.notes,
+        virtual=any(subject.virtual for subject in subjects.values()),
+    )
+
+
+def _subjects(jobs: pd.DataFrame) -> dict[Key, CaseOnDevice]:
+    names = ["device_key", "device", "virtual", "case", "model", "delegate", "threads"]
+    found = {}
+    for row in jobs[names].drop_duplicates(["device_key", "case"], keep="last").itertuples(index=False):
+        found[row.device_key, row.case] = CaseOnDevice(
+            row.device_key, row.device, bool(row.virtual), row.case, row.model, row.delegate, _whole(row.threads)
+        )
+    return found
+
+
+def _judged(
+    before: SideData,
+    after: SideData,
+    series: Sequence[Series],
+    drift: Corrections,
+    settings: ComparisonSettings,
+) -> list[Comparison]:
+    """In the order of `series`. Types of operators are a family of their own: many, and not to blur the others."""
+    found: dict[Series, Comparison] = {}
+    for operators in (False, True):
+        family = [one for one in series if (one[2] == _OPERATOR_TIME) == operators]
+        pairs = [
+            Pair(" · ".join(filter(None, one)), one[2], before.values[one], after.values[one], drift.of(one))
+            for one in family
+        ]
+        found |= zip(family, compare_all(pairs, settings.compare), strict=True)
+    return [found[one] for one in series]
+
+
+def _order(row: ComparedRow) -> tuple[Any, ...]:
+    change = abs(row.comparison.change or 0.0)
+    return (VERDICTS.index(row.comparison.verdict), -change, row.device, row.case, row.metric, row.operator_type)
+
+
+def _one_sided(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice]) -> tuple[OneSided, ...]:
+    """What one side has not measured, or not got to."""
+    ran = [
+        set(zip(jobs["device_key"], jobs["case"], strict=True))
+        for jobs in (side.jobs[side.jobs["ok"] + side.jobs["failed"] > 0] for side in (before, after))
+    ]
+    found = [OneSided(*subjects[key].whose, "baseline") for key in ran[0] - ran[1]]
+    found += [OneSided(*subjects[key].whose, "candidate") for key in ran[1] - ran[0]]
+    return tuple(sorted(found, key=lambda one: (one.side, one.device, one.case)))
+
+
+# -- explanations -----------------------------------------------------------------------------------------------------
+
+
+def _explained(rows: Sequence[ComparedRow], before: SideData, after: SideData) -> list[ComparedRow]:
+    """The rows, those that regressed with what explains them."""
+    from dataclasses import replace
+
+    wanted = [row for row in rows if row.comparison.verdict == "regressed" and row.metric in _EXPLAINED]
+    if not wanted:
+        return list(rows)
+    keys = {(row.device_key, row.case) for row in wanted}
+    sides = [_profiles(side, keys) for side in (before, after)]
+    found: dict[Key, Explanation] = {}
+    latencies = {(row.device_key, row.case): row.comparison for row in rows if row.metric == "latency"}
+    for key in keys:
+        of = latencies.get(key)
+        was, now = (of.baseline.median, of.candidate.median) if of else (None, None)
+        change_ms = None if was is None or now is None else now - was
+        found[key] = explain(sides[0][key], sides[1][key], latency_change_ms=change_ms)
+    return [replace(row, explanation=found[row.device_key, row.case]) if row in wanted else row for row in rows]
+
+
+def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
+    """Of each case the median time of each type in each place over the runs, and the delegation of the last run."""
+    filters: dict[str, Any] = {
+        "runs": side.runs.run_ids,
+        "devices": tuple({device for device, _ in keys}),
+        "cases": tuple({case for _, case in keys}),
+    }
+    types = side.history.operator_types(**filters)
+    medians = types.groupby(["device_key", "case", "type", "place"], sort=False)[["total_ms", "count"]].median()
+    operators: dict[Key, list[TypeTime]] = {}
+    for (device, case, kind, place), row in zip(medians.index, medians.itertuples(index=False), strict=True):
+        operators.setdefault((device, case), []).append(TypeTime(kind, place, row.total_ms))
+    delegation = side.history.delegation(**filters).drop_duplicates(["device_key", "case"], keep="last")
+    taken = {
+        (row.device_key, row.case): Delegation(
+            _whole(row.nodes_delegated), _whole(row.nodes_total), _whole(row.partitions)
+        )
+        for row in delegation.itertuples(index=False)
+    }
+    return {key: Side(tuple(operators.get(key, ())), taken.get(key)) for key in keys}
+
+
+def _whole(value: Any) -> int | None:
+    import pandas as pd
+
+    return None if pd.isna(value) else int(value)

@@ -1,0 +1,168 @@
+"""What changed over the history, as data: series with their change points, and events of whole devices.
+
+Every form (terminal, Markdown, JSON, page) shows this and no more. Knows no form and no command line; reads the store
+through `History` only. `docs/detection.md` says what counts as a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from devbench.analysis.changes import ChangePoint, ChangeSettings
+from devbench.analysis.compare import METRICS
+from devbench.analysis.device_events import Effect, EventSettings
+from devbench.reports.comparison import CaseOnDevice
+
+if TYPE_CHECKING:
+    from devbench.results.history import History
+
+# Times by type of operator are many series of little use alone; they are looked at where they are asked for.
+WATCHED = tuple(metric for metric in METRICS if metric != "operator_time")
+
+
+@dataclass(frozen=True, slots=True)
+class WatchSettings:
+    """What is looked at, and what counts as a change.
+
+    Attributes:
+        changes, events: of the detection.
+        metrics: names of `analysis.compare.METRICS`.
+        devices, models, delegates, cases, labels: filters as those of `History`; empty is everything.
+        since, until: of the runs that are looked at.
+        changed_since: changes before are left out, though the series are looked at as a whole.
+    """
+
+    changes: ChangeSettings = field(default_factory=ChangeSettings)
+    events: EventSettings = field(default_factory=EventSettings)
+    metrics: tuple[str, ...] = WATCHED
+    devices: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    delegates: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+    changed_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FactChange:
+    """A fact of the device that became another one, such as its system's build; seen first at `at_utc`."""
+
+    at_utc: datetime
+    fact: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What was different in the last run before a change and in the first run after it.
+
+    Attributes:
+        at_utc: start of the first run after.
+        before_utc: start of the last run before.
+        run_before, run_after: their ids.
+        labels: of each label that differs what it was and became; `None` where the run has no such label.
+        facts: of the device, around that time.
+    """
+
+    at_utc: datetime
+    before_utc: datetime
+    run_before: str
+    run_after: str
+    labels: Mapping[str, tuple[str | None, str | None]]
+    facts: tuple[FactChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of one series.
+
+    Attributes:
+        point: the change with its evidence; its index counts the points of the series.
+        sides: when, and what changed with it.
+        worse: it went the way that the metric's users do not like.
+        own: it is to be reported on its own: part of no event of the device, or far from that event's size.
+    """
+
+    point: ChangePoint
+    sides: Sides
+    worse: bool
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedSeries(CaseOnDevice):
+    """One metric of one case on one device over time.
+
+    Attributes:
+        metric, unit: as in comparisons.
+        operator_type: of `operator_time`; empty for all other metrics.
+        times_utc, run_ids, values: one a run that measured it, oldest first; values are medians in `unit`.
+        changes: in the order of time.
+    """
+
+    metric: str
+    unit: str
+    operator_type: str
+    times_utc: tuple[datetime, ...]
+    run_ids: tuple[str, ...]
+    values: tuple[float, ...]
+    changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedEvent:
+    """Something that happened to a device as a whole, such as an update of its system.
+
+    Attributes:
+        sides: when, and what changed with it.
+        effects: what it did to each metric, the one with the most models first.
+        worse: whether any effect is to the worse.
+        members: the series that changed with it, each with its change.
+    """
+
+    device_key: str
+    device: str
+    virtual: bool
+    sides: Sides
+    effects: tuple[Effect, ...]
+    worse: bool
+    members: tuple[tuple[WatchedSeries, Change], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class WatchReport:
+    """The history as it is shown.
+
+    Attributes:
+        series: all that were looked at, with and without changes.
+        events: of the devices, in the order of time.
+        runs: how many runs were looked at.
+        first_utc, last_utc: starts of the first and the last; `None` without any.
+        virtual: whether any of the devices is virtual.
+    """
+
+    series: tuple[WatchedSeries, ...]
+    events: tuple[WatchedEvent, ...]
+    runs: int
+    first_utc: datetime | None
+    last_utc: datetime | None
+    virtual: bool
+
+    @property
+    def own(self) -> tuple[tuple[WatchedSeries, Change], ...]:
+        """The changes that are to be reported on their own, in the order of time."""
+        found = [(series, change) for series in self.series for change in series.changes if change.own]
+        return tuple(sorted(found, key=lambda one: (one[1].sides.at_utc, one[0].device, one[0].case, one[0].metric)))
+
+
+def build_watch(history: History, settings: WatchSettings | None = None) -> WatchReport:
+    """Find what changed, and when, in all series that the settings ask for; the defaults where `None`."""
+    from devbench.reports.watch_build import build
+
+    return build(history, settings or WatchSettings())

@@ -1,0 +1,227 @@
+"""From the store's frames to what changed: series, change points, events of devices; knows no form."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from devbench.analysis.changes import ChangePoint, change_points_of_many
+from devbench.analysis.compare import METRICS
+from devbench.analysis.device_events import DeviceEvent, SeriesChanges, group
+from devbench.reports.watch import Change, FactChange, Sides, WatchedEvent, WatchedSeries, WatchReport, WatchSettings
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from devbench.results.history import History
+
+_OPERATOR_TIME = "operator_time"
+_KEYS = ["device_key", "case", "metric", "operator_type"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """The runs by id: when they started, and their labels."""
+
+    times: Mapping[str, datetime]
+    labels: Mapping[str, Mapping[str, str]]
+    facts: Mapping[str, Sequence[tuple[FactChange, float]]]
+
+
+def build(history: History, settings: WatchSettings) -> WatchReport:
+    """Look at all series that the settings ask for."""
+    filters: dict[str, Any] = {
+        name: getattr(settings, name)
+        for name in ("devices", "models", "delegates", "cases", "labels", "since", "until")
+    }
+    series = _series(history, settings.metrics, filters)
+    runs = _runs(history, filters, {run_id for one in series for run_id in one.run_ids})
+    found = change_points_of_many([one.values for one in series], settings.changes)
+    by_device: dict[str, list[int]] = {}
+    for number, one in enumerate(series):
+        by_device.setdefault(one.device_key, []).append(number)
+    events: list[WatchedEvent] = []
+    for device, numbers in by_device.items():
+        events += _of_device(device, numbers, series, found, runs, settings)
+    events.sort(key=lambda event: (event.sides.at_utc, event.device))
+    times = sorted(runs.times.values())
+    return WatchReport(
+        series=tuple(series),
+        events=tuple(events),
+        runs=len(times),
+        first_utc=times[0] if times else None,
+        last_utc=times[-1] if times else None,
+        virtual=any(one.virtual for one in series),
+    )
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _series(history: History, metrics: Sequence[str], filters: Mapping[str, Any]) -> list[WatchedSeries]:
+    import pandas as pd
+
+    plain = tuple(metric for metric in metrics if metric != _OPERATOR_TIME)
+    frames = [history.series(metrics=plain, **filters).assign(operator_type="")] if plain else []
+    if _OPERATOR_TIME in metrics:
+        frames.append(_operator_times(history, filters))
+    frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
+    # A case that a run measured twice is one point.
+    frame = frame.drop_duplicates([*_KEYS, "run_id"], keep="last")
+    times = {stamp: stamp.to_pydatetime() for stamp in frame["started_utc"].unique()}
+    found = []
+    for key, rows in frame.groupby(_KEYS, sort=True):
+        last = rows.iloc[-1]
+        found.append(
+            WatchedSeries(
+                device_key=key[0],
+                device=last["device"],
+                virtual=bool(last["virtual"]),
+                case=key[1],
+                model=last["model"],
+                delegate=last["delegate"],
+                threads=None if pd.isna(last["threads"]) else int(last["threads"]),
+                metric=key[2],
+                unit=last["unit"],
+                operator_type=key[3],
+                times_utc=tuple(times[stamp] for stamp in rows["started_utc"]),
+                run_ids=tuple(rows["run_id"]),
+                values=tuple(rows["value"].tolist()),
+                changes=(),
+            )
+        )
+    return found
+
+
+def _operator_times(history: History, filters: Mapping[str, Any]) -> pd.DataFrame:
+    """As `History.series` gives them, with the type of operator: its time over all places."""
+    types = history.operator_types(**filters)
+    keys = ["run_id", "job", "type"]
+    sums = types.groupby(keys, sort=False)["total_ms"].sum()
+    rows = types.drop_duplicates(keys).set_index(keys)
+    rows["value"] = sums
+    return rows.reset_index().rename(columns={"type": "operator_type"}).assign(metric=_OPERATOR_TIME, unit="ms")
+
+
+def _runs(history: History, filters: Mapping[str, Any], used: set[str]) -> _Runs:
+    """The runs that measured any of the series."""
+    names = ("labels", "since", "until")
+    frame = history.runs(**{name: filters[name] for name in names})
+    frame = frame[frame["run_id"].isin(used)]
+    times = {row.run_id: row.started_utc.to_pydatetime() for row in frame.itertuples(index=False)}
+    facts: dict[str, list[tuple[FactChange, float]]] = {}
+    changes = history.device_changes(**{name: filters[name] for name in (*names, "devices")})
+    for row in changes.itertuples(index=False):
+        at = row.started_utc.to_pydatetime()
+        change = FactChange(at, row.fact, _text(row.before), _text(row.after))
+        facts.setdefault(row.device_key, []).append((change, at.timestamp()))
+    return _Runs(times, dict(zip(frame["run_id"], frame["labels"], strict=True)), facts)
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+# -- changes of a device ----------------------------------------------------------------------------------------------
+
+
+def _of_device(
+    device: str,
+    numbers: Sequence[int],
+    series: list[WatchedSeries],
+    found: Sequence[Sequence[ChangePoint]],
+    runs: _Runs,
+    settings: WatchSettings,
+) -> list[WatchedEvent]:
+    """The device's events; its series in the list get their changes."""
+    inputs = [
+        SeriesChanges(
+            model=series[number].model,
+            case=series[number].case,
+            metric=_metric(series[number]),
+            times=[time.timestamp() for time in series[number].times_utc],
+            changes=found[number],
+        )
+        for number in numbers
+    ]
+    grouped = group(inputs, settings.events)
+    place = {id(one): number for one, number in zip(inputs, numbers, strict=True)}
+    own = {(place[id(one)], point.index) for one, point in grouped.own}
+    nights = sorted({time for one in inputs for time in one.times})
+    for number in numbers:
+        changes = []
+        for point in found[number]:
+            key = (number, point.index)
+            change = _change(series[number], point, runs, nights, settings, own=key in own)
+            if settings.changed_since is None or change.sides.at_utc >= settings.changed_since:
+                changes.append(change)
+        series[number] = replace(series[number], changes=tuple(changes))
+    events = [_event(event, place, series, runs, nights, settings) for event in grouped.events]
+    return [event for event in events if event is not None]
+
+
+def _metric(series: WatchedSeries) -> str:
+    """Each type of operator is a metric of its own where events of the device are looked for."""
+    return f"{series.metric} {series.operator_type}".rstrip()
+
+
+def _change(
+    series: WatchedSeries,
+    point: ChangePoint,
+    runs: _Runs,
+    nights: Sequence[float],
+    settings: WatchSettings,
+    *,
+    own: bool,
+) -> Change:
+    at = point.index
+    # The point before is the last with a number.
+    sides = _sides(series, at - 1, at, runs, nights, settings.events.tolerance)
+    return Change(point, sides, worse=is_worse(series.metric, point.direction), own=own)
+
+
+def is_worse(metric: str, direction: str) -> bool:
+    """Whether a change in that direction is one to the worse."""
+    known = METRICS.get(metric)
+    return direction == (known.worse if known else "up")
+
+
+def _sides(
+    series: WatchedSeries, before: int, after: int, runs: _Runs, nights: Sequence[float], tolerance: int
+) -> Sides:
+    run_before, run_after = series.run_ids[before], series.run_ids[after]
+    was, now = runs.labels.get(run_before, {}), runs.labels.get(run_after, {})
+    labels = {key: (was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)}
+    first = bisect.bisect_left(nights, series.times_utc[before].timestamp()) - tolerance + 1
+    last = bisect.bisect_left(nights, series.times_utc[after].timestamp()) + tolerance
+    start, end = nights[max(first, 0)], nights[min(last, len(nights) - 1)]
+    facts = tuple(change for change, at in runs.facts.get(series.device_key, ()) if start <= at <= end)
+    return Sides(series.times_utc[after], series.times_utc[before], run_before, run_after, labels, facts)
+
+
+def _event(
+    event: DeviceEvent,
+    place: Mapping[int, int],
+    series: Sequence[WatchedSeries],
+    runs: _Runs,
+    nights: Sequence[float],
+    settings: WatchSettings,
+) -> WatchedEvent | None:
+    """The event with its members; `None` where all of it was before what is asked for."""
+    members = []
+    for one, point in event.members:
+        whose = series[place[id(one)]]
+        change = next((change for change in whose.changes if change.point.index == point.index), None)
+        if change is not None:
+            members.append((whose, change))
+    if not members:
+        return None
+    # The member whose change lies where the event does says what stood on both sides.
+    whose, change = min(members, key=lambda one: abs(one[1].sides.at_utc.timestamp() - event.time))
+    worse = any(is_worse(effect.metric.split(" ")[0], effect.direction) for effect in event.effects)
+    return WatchedEvent(
+        whose.device_key, whose.device, whose.virtual, change.sides, event.effects, worse, tuple(members)
+    )
