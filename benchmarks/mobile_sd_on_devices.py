@@ -42,7 +42,9 @@ def on_gpu(folder: Path, serial: str, dry: bool) -> bool:
     print("|---|---|---|---|---|---|")
     for submodel in SUBMODELS:
         for variant in VARIANTS:
-            found = _gpu_job(folder / variant / f"{submodel}.tflite", serial, dry, check=variant == "mobile" and not dry)
+            found = _gpu_job(
+                folder / variant / f"{submodel}.tflite", serial, dry, check=variant == "mobile" and not dry
+            )
             measurement = found["measurement"]
             gpu = next((one for one in measurement.get("delegates", []) if one["name"] == "GPU"), {})
             refused = {f"{one['op']}: {one['reason']}" for one in measurement.get("unsupported_ops", [])}

@@ -9,6 +9,8 @@ _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
 )
 
+_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
+
 
 def without_control(text: str, instead: str = "") -> str:
     """`text` on one line, with `instead` for each control, ANSI or direction character; runs of blanks become one."""
@@ -19,3 +21,8 @@ def clean(text: object, most: int = 300) -> str:
     """`text` on one line of at most `most` characters, without anything that is not to be seen."""
     line = without_control(str(text)[: 8 * most], " ")
     return line if len(line) <= most else line[: most - 1] + "…"
+
+
+def for_markdown(text: object, most: int = 300) -> str:
+    """`clean` text that stays text in Markdown: no emphasis, link, table, heading or HTML."""
+    return _SPECIAL.sub(r"\\\1", clean(text, most))

@@ -22,7 +22,8 @@ MAY_KNOW = {
     "virtual": {"tool"},
     "reports": {"results", "analysis"},
     "bench": {"adb", "device", "tool", "models", "results", "analysis", "virtual"},
-    "cli": {"adb", "device", "tool", "models", "bench", "results", "analysis", "reports", "virtual"},
+    "farm": {"bench", "results", "analysis", "reports"},
+    "cli": {"adb", "device", "tool", "models", "bench", "results", "analysis", "reports", "virtual", "farm"},
 }
 HEAVY = {
     "tensorflow",

@@ -14,7 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from devbench.analysis.accuracy import Thresholds
-from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, KINDS, Key, fits
+from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, KINDS, NIGHTLY, TABLES, Key, fits
 from devbench.bench.toml_lines import key_lines
 from devbench.errors import InputError
 from devbench.tomlfile import read_toml
@@ -38,6 +38,7 @@ class Suite:
         models: paths, in the order of the file, globs expanded and sorted; models to be fetched as such.
         labels: with the suite's name as `suite` and its tags, with commas, as `tags`.
         options: the run's options by their name there; those that the file does not set are missing.
+        nightly: the values of `[nightly]`, paths as such.
     """
 
     path: Path
@@ -46,6 +47,7 @@ class Suite:
     devices: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    nightly: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_suite(path: Path) -> Suite:
@@ -67,6 +69,7 @@ def read_suite(path: Path) -> Suite:
         devices=tuple(values.get("devices", ())),
         labels=reader.labels(name),
         options=reader.options(),
+        nightly=reader.nightly(),
     )
 
 
@@ -87,8 +90,8 @@ class _Reader:
             kind = keys[name].kind
             if not fits(value, kind):
                 raise self.wrong(at, f"is not {KINDS[kind]}", keys[name].help)
-            if kind == "conditions":
-                self.check_keys(at, value, CONDITIONS)
+            if kind in TABLES:
+                self.check_keys(at, value, TABLES[kind])
             elif kind == "accuracy":
                 self._check_accuracy(at, value)
             elif kind == "table":
@@ -122,6 +125,11 @@ class _Reader:
             found["thresholds"] = limits
         self._need_check(found)
         return found
+
+    def nightly(self) -> dict[str, Any]:
+        """What the file says of the nightly."""
+        table = self._values.get("nightly", {})
+        return {name: self._option(name, value, NIGHTLY[name].kind) for name, value in table.items()}
 
     def _option(self, name: str, value: Any, kind: str) -> Any:
         if kind == "path":

@@ -27,6 +27,15 @@ CONDITIONS: Mapping[str, Key] = {
     "suspect_retries": Key("number", "suspect_retries", "so many more processes for those in no fit state"),
     "stabilise": Key("texts", "stabilise", "steps undone afterwards: awake, screen-off, airplane, performance, …"),
 }
+# What can stand in [nightly]: options of `devbench nightly`, with underscores.
+NIGHTLY: Mapping[str, Key] = {
+    "period": Key("text", "", "how often it is due: night, or a time such as 12h or 7d"),
+    "baseline_nights": Key("number", "", "compare with the last so many nightly runs"),
+    "baseline": Key("text", "", "compare with these runs instead: an id, key=value or a date"),
+    "reports": Key("path", "", "folder of the reports, relative to the suite"),
+    "junit": Key("path", "", "a further copy of the JUnit XML, relative to the suite"),
+    "keep_raw_days": Key("number", "", "raw outputs older than so many days are dropped"),
+}
 # The names are those of the command line's options, with underscores.
 KEYS: Mapping[str, Key] = {
     "name": Key("text", "", "what the suite is called; a label of its runs"),
@@ -58,6 +67,7 @@ KEYS: Mapping[str, Key] = {
     "inputs": Key("table", "inputs", "for that check: name of an input = .npy file, relative to the suite"),
     "min_snr": Key("real", "min_snr_db", "least signal to noise ratio of float outputs in dB"),
     "max_steps": Key("number", "max_steps", "largest difference of integer outputs"),
+    "nightly": Key("nightly", "", "what `devbench nightly` does: period, baseline_nights, reports, …"),
     "accuracy": Key("accuracy", "thresholds", "limits by type of output, as [accuracy.float32] least_snr_db = 30"),
 }
 _FLOAT: Mapping[str, Key] = {
@@ -67,6 +77,8 @@ _FLOAT: Mapping[str, Key] = {
     "most_rel": Key("real", "", "the same over the largest absolute value of the reference"),
 }
 _INTEGER: Mapping[str, Key] = {"most_steps": Key("number", "", "largest difference in steps")}
+# Kinds that are tables with keys of their own.
+TABLES: Mapping[str, Mapping[str, Key]] = {"conditions": CONDITIONS, "nightly": NIGHTLY}
 # What can stand in [accuracy], each a table of its own.
 ACCURACY: Mapping[str, Mapping[str, Key]] = {**dict.fromkeys(FLOATS, _FLOAT), **dict.fromkeys(INTEGERS, _INTEGER)}
 
@@ -84,6 +96,7 @@ KINDS: Mapping[str, str] = {
     "tags": "a list of words without commas",
     "models": "a list of models",
     "conditions": "a table",
+    "nightly": "a table",
     "accuracy": "a table of tables by type of output",
 }
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
@@ -115,6 +128,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "models": {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _REMOTE]}},
 }
 _TYPES["conditions"] = _object(CONDITIONS)
+_TYPES["nightly"] = _object(NIGHTLY)
 _TYPES["accuracy"] = {
     "type": "object",
     "properties": {dtype: _object(keys) for dtype, keys in ACCURACY.items()},

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbench.adb.server import AdbServer
-from devbench.device.tags import PREFIX, serials_with_tag
+from devbench.device.tags import PREFIX, serials_with_tag, sort_by_tag
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
@@ -17,9 +18,23 @@ if TYPE_CHECKING:
     from devbench.adb.server import DeviceEntry
 
 _VIRTUAL = re.compile(r"virtual(?::(\d+))?")
+_VIRTUAL_NAME = re.compile(r"virtual-\d+")
 _ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 _MOST_VIRTUAL = 64
 _CONNECT_TIMEOUT_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Present:
+    """The devices that are wanted, by whether they are there.
+
+    Attributes:
+        names: adb serials, and `virtual-1`, … for virtual devices, which are started when they are opened.
+        absent: for each device that is not there, by the name that is known of it, why.
+    """
+
+    names: tuple[str, ...]
+    absent: Mapping[str, DevbenchError]
 
 
 @contextlib.contextmanager
@@ -35,14 +50,54 @@ def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Devic
         InputError: two devices and no choice, or a number of virtual devices that makes no sense.
         EnvironmentProblem: no device, an unknown serial, none with a tag, a device that is offline or unauthorized.
     """
-    names = list(dict.fromkeys(part.strip() for word in wanted for part in word.split(",") if part.strip()))
-    virtual = sum(_virtual_count(name) for name in names)
-    real = [name for name in names if not _virtual_count(name)]
+    real, virtual = _words(wanted)
     server = AdbServer()
     server.ensure_running()
+    serials = _real_serials(server, real, alone=not virtual)
+    with open_names([*serials, *virtual], faults) as devices:
+        yield list(devices.values())
+
+
+def find_present(wanted: Sequence[str]) -> Present:
+    """Which of the devices are there, for whom the others are no reason to give up; arguments as in `open_targets`.
+
+    Raises:
+        InputError: two devices and no choice, a tag that no device was ever given, too many virtual devices.
+        EnvironmentProblem: there is no adb server.
+    """
+    real, virtual = _words(wanted)
+    server = AdbServer()
+    server.ensure_running()
+    found: list[str] = []
+    absent: dict[str, DevbenchError] = {}
+    for name in real or ([] if virtual else [""]):
+        try:
+            if name.startswith(PREFIX):
+                serials, away = sort_by_tag(server, server.list_devices(), name.removeprefix(PREFIX))
+                found += serials
+                absent |= {key: EnvironmentProblem(f"{key}, which has {name}, is not connected") for key in away}
+            else:
+                found += _real_serials(server, [name] if name else [], alone=True)
+        except EnvironmentProblem as problem:
+            absent[name or "the only device"] = problem
+    return Present(tuple(dict.fromkeys([*found, *virtual])), absent)
+
+
+@contextlib.contextmanager
+def open_names(names: Sequence[str], faults: str = "") -> Iterator[dict[str, Device]]:
+    """Connected devices by the names that `find_present` gave; virtual ones live as long as the context."""
+    server = AdbServer()
+    virtual = [name for name in names if _VIRTUAL_NAME.fullmatch(name)]
     with _virtual_phones(server, virtual, faults) as addresses:
-        serials = _real_serials(server, real, alone=not virtual)
-        yield [server.device(serial) for serial in dict.fromkeys([*serials, *addresses])]
+        serials = {name: addresses.get(name, name) for name in dict.fromkeys(names)}
+        yield {name: server.device(serial) for name, serial in serials.items()}
+
+
+def _words(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
+    """What was asked for as names of real devices and of virtual ones."""
+    names = list(dict.fromkeys(part.strip() for word in wanted for part in word.split(",") if part.strip()))
+    count = sum(_virtual_count(name) for name in names)
+    return [name for name in names if not _virtual_count(name)], [f"virtual-{n + 1}" for n in range(count)]
 
 
 def _virtual_count(name: str) -> int:
@@ -56,26 +111,27 @@ def _virtual_count(name: str) -> int:
 
 
 @contextlib.contextmanager
-def _virtual_phones(server: AdbServer, count: int, faults: str) -> Iterator[list[str]]:
-    if not count:
-        yield []
+def _virtual_phones(server: AdbServer, names: Sequence[str], faults: str) -> Iterator[dict[str, str]]:
+    """Virtual devices of these names, started and connected: the address of each."""
+    if not names:
+        yield {}
         return
     from concurrent.futures import ThreadPoolExecutor
 
     from devbench.virtual.faults import parse_faults
     from devbench.virtual.phone import VirtualPhone
 
-    phones = [VirtualPhone(f"virtual-{n + 1}", faults=parse_faults(faults)) for n in range(count)]
+    phones = [VirtualPhone(name, faults=parse_faults(faults)) for name in names]
     with contextlib.ExitStack() as stack:
         for phone in phones:
             stack.enter_context(phone)
         addresses = [phone.address for phone in phones]
         for address in addresses:
             stack.callback(_forget, server, address)
-        with ThreadPoolExecutor(max_workers=count) as pool:
+        with ThreadPoolExecutor(max_workers=len(phones)) as pool:
             list(pool.map(lambda address: server.connect(address, timeout_s=_CONNECT_TIMEOUT_S), addresses))
             list(pool.map(lambda address: server.wait_for(address, timeout_s=_CONNECT_TIMEOUT_S), addresses))
-        yield addresses
+        yield dict(zip(names, addresses, strict=True))
 
 
 def _forget(server: AdbServer, address: str) -> None:

@@ -45,9 +45,11 @@ def check(
     from devbench.bench.suite import read_suite
     from devbench.cli.output import console, plain
     from devbench.cli.run_input import make_plan
+    from devbench.farm.settings import NightlySettings
     from devbench.results.store import Store
 
     suite = read_suite(file)
+    NightlySettings().changed(suite.nightly)
     plan = make_plan(suite_input(suite))
     with Store(store_url) as store:
         seconds = [_seconds(store, plan, number) for number in range(len(plan.cases))]

@@ -95,6 +95,21 @@ def serials_with_tag(server: AdbServer, entries: Iterable[DeviceEntry], tag: str
         InputError: no device has ever been given that tag.
         EnvironmentProblem: none of those that have it is connected and ready.
     """
+    found, away = sort_by_tag(server, entries, tag)
+    if not found:
+        raise EnvironmentProblem(
+            f"no device with the tag {tag!r} is connected and ready",
+            hint=f"{', '.join(away[:8])} {'has' if len(away) == 1 else 'have'} it; see `devbench devices`",
+        )
+    return found
+
+
+def sort_by_tag(server: AdbServer, entries: Iterable[DeviceEntry], tag: str) -> tuple[list[str], list[str]]:
+    """Serials of the ready devices that have a tag, in the order given, and keys of those that have it and are away.
+
+    Raises:
+        InputError: no device has ever been given that tag.
+    """
     book = load_tags()
     keys = {key for key, tags in book.items() if tag in tags}
     if not keys:
@@ -105,14 +120,9 @@ def serials_with_tag(server: AdbServer, entries: Iterable[DeviceEntry], tag: str
         )
     ready = [entry.serial for entry in entries if entry.state == "device"]
     with ThreadPoolExecutor(max_workers=max(1, min(16, len(ready)))) as pool:
-        has = list(pool.map(lambda serial: serial in keys or device_key(server, serial) in keys, ready))
-    found = [serial for serial, wanted in zip(ready, has, strict=True) if wanted]
-    if not found:
-        raise EnvironmentProblem(
-            f"no device with the tag {tag!r} is connected and ready",
-            hint=f"{', '.join(sorted(keys)[:8])} {'has' if len(keys) == 1 else 'have'} it; see `devbench devices`",
-        )
-    return found
+        names = pool.map(lambda serial: serial if serial in keys else device_key(server, serial), ready)
+        found = {serial: key for serial, key in zip(ready, names, strict=True) if key in keys}
+    return list(found), sorted(keys - set(found.values()))
 
 
 def device_key(server: AdbServer, serial: str) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from devbench.analysis.stats import Estimate
@@ -19,12 +18,11 @@ from devbench.reports.words import (
     spread_words,
     startup_words,
 )
-from devbench.text import clean
+from devbench.text import for_markdown as _text
 
 _MOST_TYPES = 10
 _MOST_REASONS = 20
 _NUMBERS = ("latency ms", "interval", "cold init ms", "init ms", "first ms", "warm-up ms", "peak MB", "on delegate")
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
 
 
 def render_markdown(report: ReportData, charts: Sequence[Chart] = ()) -> str:
@@ -112,7 +110,3 @@ def _operators(job: JobReport) -> list[str]:
             f"| {_text(kind.type)} | {kind.where} | {kind.count} | {ms(kind.total_ms)} | {percent(kind.share)} |"
         )
     return lines
-
-
-def _text(text: str) -> str:
-    return _SPECIAL.sub(r"\\\1", clean(text))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
@@ -27,3 +28,12 @@ def note_option(store: Store, run_id: str, name: str, value: Mapping[str, Any]) 
         options = connection.execute(sa.select(schema.runs.c.options).where(where)).scalar_one()
         changed = {**options, name: dict(value)}
         connection.execute(schema.runs.update().where(where).values(options=changed))
+
+
+def runs_with_option(store: Store, name: str) -> list[tuple[str, datetime, Mapping[str, Any]]]:
+    """Id, start and options of the runs that have an option of that name, the newest first."""
+    runs = schema.runs
+    query = sa.select(runs.c.run_id, runs.c.started_utc, runs.c.options).order_by(sa.desc(runs.c.started_utc))
+    with store.database.reading() as connection:
+        rows = connection.execute(query).all()
+    return [(run_id, started, options) for run_id, started, options in rows if name in options]

@@ -9,7 +9,7 @@ import pytest
 
 from devbench.analysis.accuracy import Limit
 from devbench.bench.suite import RemoteModel, read_suite
-from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, json_schema
+from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, NIGHTLY, json_schema
 from devbench.cli.run_input import RunInput
 from devbench.errors import InputError
 from devbench.tomlfile import tomllib
@@ -57,6 +57,11 @@ def test_a_suite_becomes_the_run_s_options(folder: Path) -> None:
     }
 
 
+def test_the_nightly_s_paths_are_relative_to_the_file(folder: Path) -> None:
+    found = read_suite(suite(folder, "models = ['a.tflite']\n[nightly]\nperiod = '12h'\njunit = 'out/junit.xml'\n"))
+    assert found.nightly == {"period": "12h", "junit": (folder / "out" / "junit.xml").resolve()}
+
+
 @pytest.mark.parametrize(
     ("text", "where", "said"),
     [
@@ -75,6 +80,8 @@ def test_a_suite_becomes_the_run_s_options(folder: Path) -> None:
         ),
         ("models = ['a.tflite']\n[conditions]\ncooldown = 3\n", ":3:", "did you mean cool_down?"),
         ("models = ['a.tflite']\ncool_down = 3\n[conditions]\ncool_down = 3\n", ":2:", "stands also in [conditions]"),
+        ("models = ['a.tflite']\n[nightly]\nbaseline_night = 3\n", ":3:", "did you mean baseline_nights?"),
+        ("models = ['a.tflite']\n[nightly]\nkeep_raw_days = -3\n", ":3:", "nightly.keep_raw_days is not a whole"),
         ("models = ['a.tflite']\nconditions = 3\n", ":2:", "conditions is not a table"),
         ("models = ['a.tflite']\n[accuracy.float23]\nmost_abs = 1\n", ":2:", "did you mean float32?"),
         ("models = ['a.tflite']\n[accuracy]\nmost_abs = 1\n", ":3:", "accuracy.most_abs is not a type of output"),
@@ -172,7 +179,7 @@ def test_the_documented_example_is_a_suite(folder: Path) -> None:
 
 def test_the_documentation_names_every_key() -> None:
     text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text("utf-8")
-    for key in (*KEYS, *CONDITIONS, *ACCURACY, *(name for keys in ACCURACY.values() for name in keys)):
+    for key in (*KEYS, *CONDITIONS, *NIGHTLY, *ACCURACY, *(name for keys in ACCURACY.values() for name in keys)):
         assert f"`{key}`" in text or f"`[{key}]`" in text or f"`[{key}." in text, key
 
 

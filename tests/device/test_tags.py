@@ -11,10 +11,11 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from devbench.adb.server import AdbServer
-from devbench.bench.targets import open_targets
+from devbench.bench.targets import find_present, open_targets
 from devbench.device.tags import add_tags, all_tags, device_key, load_tags, remove_tags, tags_file
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.virtual.phone import VirtualPhone
+from tests.conftest import connected_phone
 
 
 def devbench(*words: object) -> subprocess.CompletedProcess[str]:
@@ -92,3 +93,19 @@ def test_the_shell_completes_tags(empty_adb_server: int) -> None:
     add_tags("KEY1", ["weekly"])
     assert _serials("tag:w") == ["tag:weekly"]
     assert "all" in _serials("")
+
+
+def test_those_that_are_away_are_no_reason_to_give_up(empty_adb_server: int) -> None:
+    add_tags("virtual-test", ["night"])
+    add_tags("R5CT-AWAY", ["night"])
+    with connected_phone() as phone:
+        found = find_present(["tag:night", "virtual:2", "10.255.255.1", "no-such-serial"])
+    assert found.names == (phone.address, "virtual-1", "virtual-2")
+    assert set(found.absent) == {"R5CT-AWAY", "10.255.255.1", "no-such-serial"}
+    assert "tag:night" in found.absent["R5CT-AWAY"].what
+
+
+def test_no_device_at_all_is_one_that_is_away(empty_adb_server: int) -> None:
+    found = find_present([])
+    assert found.names == ()
+    assert set(found.absent) == {"the only device"}

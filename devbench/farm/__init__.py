@@ -1,0 +1,1 @@
+"""Measuring by itself: what is due, night after night, on whatever devices are there."""

@@ -1,0 +1,83 @@
+"""A message to a chat: JSON as Slack's incoming webhooks take it, posted with patience. Knows no run.
+
+The address is a secret: who has it can post. It is in no text, no error and no log of ours, and neither is anything
+that an HTTP library says, since that names it.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+from urllib.parse import urlsplit
+
+from devbench.errors import InputError
+
+_TIMEOUT_S = (5.0, 15.0)
+_ATTEMPTS = 4
+_FIRST_PAUSE_S = 1.0
+_MOST_PAUSE_S = 30.0
+# Slack cuts a message's text at 40,000 characters; nobody reads a tenth of that.
+_MOST_CHARACTERS = 4000
+
+
+def check_url(url: str) -> None:
+    """Refuse what is no address of a webhook, without naming it.
+
+    Raises:
+        InputError: it is none.
+    """
+    try:
+        parts = urlsplit(url)
+        right = parts.scheme in ("https", "http") and bool(parts.hostname) and (parts.port is None or parts.port > 0)
+    except ValueError:
+        right = False
+    if not right:
+        raise InputError("the webhook is not an address", hint="https://… in DEVBENCH_WEBHOOK, or --webhook")
+
+
+def message(text: str) -> dict[str, Any]:
+    """The JSON of a message. `text` is Slack's markup, with what is from outside escaped already (`escape`)."""
+    return {"text": text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"}
+
+
+def escape(text: str) -> str:
+    """Text that a chat shows as it is: no link, no mention, no emphasis."""
+    for letter, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        text = text.replace(letter, code)
+    # A word joiner between: the signs stay readable and mean nothing.
+    for letter in "*_~`@#":
+        text = text.replace(letter, f"{letter}\u2060")
+    return text
+
+
+def post(url: str, payload: dict[str, Any], *, sleep: Callable[[float], None] = time.sleep) -> str:
+    """Post, and again after a pause where that may help; gives what went wrong in the end, or nothing.
+
+    What may help again: no connection, no answer in time, 429 and 5xx. The pauses double; a `Retry-After` counts.
+    """
+    import requests
+
+    pause_s, problem = _FIRST_PAUSE_S, ""
+    for attempt in range(_ATTEMPTS):
+        if attempt:
+            sleep(min(pause_s, _MOST_PAUSE_S))
+            pause_s *= 2
+        try:
+            # Not to wherever an answer points: the night's result goes to the address that was given.
+            with requests.post(url, json=payload, timeout=_TIMEOUT_S, allow_redirects=False, stream=True) as answer:
+                status, after = answer.status_code, answer.headers.get("Retry-After", "")
+        except requests.Timeout:
+            problem = "no answer in time"
+            continue
+        except (requests.RequestException, ValueError, OSError) as error:
+            problem = f"no connection ({type(error).__name__})"
+            continue
+        if 200 <= status < 300:
+            return ""
+        problem = f"HTTP {status}"
+        if status != 429 and status < 500:
+            break
+        if after.isdigit():
+            pause_s = max(pause_s, float(after))
+    return problem
