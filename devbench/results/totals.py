@@ -1,0 +1,115 @@
+"""What jobs come to, kept beside them: which repetitions count, metrics, time by type of operator; knows no record.
+
+It is written in the transaction that changes a job, by whatever changes it: a run, an import, a merge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, fields
+from itertools import groupby
+from typing import Any
+
+import sqlalchemy as sa
+
+from devbench.results import schema
+from devbench.results.aggregates import JobMetric, TypeTime, operator_place_is_xnnpack, total, type_times
+from devbench.results.bulk import insert_rows
+from devbench.results.metrics import MODEL_SIZE, OF_REPETITIONS
+
+_DECIDE = ("id", "job_id", "purpose", "status", "failure_kind", "verdict", "file_cache", "kernel_cache")
+# A statement names at most so many jobs; SQLite takes some 32,000 parameters.
+_AT_ONCE = 1_000
+
+
+def total_up(connection: sa.Connection, job_ids: Sequence[int]) -> None:
+    """Say anew which repetitions of these jobs count, and what they come to."""
+    for some in _chunks(job_ids):
+        _metrics(connection, some)
+
+
+def total_types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
+    """Say anew where the time of these jobs goes, by the last profile of each."""
+    for some in _chunks(job_ids):
+        _types(connection, some)
+
+
+def _chunks(job_ids: Sequence[int]) -> Iterator[Sequence[int]]:
+    for start in range(0, len(job_ids), _AT_ONCE):
+        yield job_ids[start : start + _AT_ONCE]
+
+
+def _metrics(connection: sa.Connection, job_ids: Sequence[int]) -> None:
+    table, metrics = schema.repetitions, schema.job_metrics
+    names = [*_DECIDE, *(metric.column for metric in OF_REPETITIONS.values()), "counts_latency", "counts_start"]
+    query = sa.select(*(table.c[name] for name in names)).where(table.c.job_id.in_(job_ids))
+    rows = connection.execute(query.order_by(table.c.job_id, table.c.id)).all()
+    sizes = _model_sizes(connection, job_ids)
+    changed, found = [], []
+    for job_id, those in groupby(rows, key=lambda row: row.job_id):
+        of_job = list(those)
+        totals = total(of_job)
+        for row in of_job:
+            now = (row.id in totals.latency, row.id in totals.start)
+            if now != (row.counts_latency, row.counts_start):
+                changed.append({"key": row.id, "counts_latency": now[0], "counts_start": now[1]})
+        found += [(job_id, one.metric, one.value, one.low, one.high, one.n) for one in totals.metrics]
+        if any(row.status == "ok" for row in of_job):
+            found.append((job_id, MODEL_SIZE, float(sizes[job_id]), None, None, 1))
+    if changed:
+        values: dict[str, Any] = {name: sa.bindparam(name) for name in ("counts_latency", "counts_start")}
+        connection.execute(table.update().where(table.c.id == sa.bindparam("key")).values(**values), changed)
+    connection.execute(metrics.delete().where(metrics.c.job_id.in_(job_ids)))
+    insert_rows(connection, metrics, ("job_id", *(field.name for field in fields(JobMetric))), found)
+
+
+def _model_sizes(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, int]:
+    models, jobs = schema.models, schema.jobs
+    query = sa.select(jobs.c.id, models.c.size_bytes).join(models, models.c.sha256 == jobs.c.model_sha256)
+    return {row.id: row.size_bytes for row in connection.execute(query.where(jobs.c.id.in_(job_ids)))}
+
+
+def _types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
+    repetitions, operators, names, types = (
+        schema.repetitions, schema.operators, schema.operator_names, schema.job_operator_types,
+    )  # fmt: skip
+    last = (
+        sa.select(sa.func.max(repetitions.c.id))
+        .where(repetitions.c.job_id.in_(job_ids), repetitions.c.purpose == "profile", repetitions.c.status == "ok")
+        .group_by(repetitions.c.job_id)
+    )
+    query = (
+        sa.select(
+            repetitions.c.job_id,
+            names.c.type,
+            operators.c.avg_ms,
+            operators.c.times_called,
+            operators.c.inside_delegate,
+        )
+        .join(operators, operators.c.repetition_id == repetitions.c.id)
+        .join(names, names.c.id == operators.c.name_id)
+        .where(repetitions.c.id.in_(last), operators.c.phase == "runs")
+        .order_by(repetitions.c.job_id, operators.c.position)
+    )
+    found = []
+    rows = connection.execute(query).all()
+    how = _profilers(connection, job_ids) if rows else {}
+    for job_id, those in groupby(rows, key=lambda row: row.job_id):
+        delegate, tool, options = how[job_id]
+        times = type_times(list(those), xnnpack=operator_place_is_xnnpack(delegate, options), tool=tool)
+        found += [(job_id, *asdict(one).values()) for one in times]
+    connection.execute(types.delete().where(types.c.job_id.in_(job_ids)))
+    insert_rows(connection, types, ("job_id", *(field.name for field in fields(TypeTime))), found)
+
+
+def _profilers(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, tuple[str, str, Any]]:
+    """What tells whose the operators of a job's profile are: delegate, tool and options."""
+    jobs, cases, binaries, documents = schema.jobs, schema.cases, schema.binaries, schema.documents
+    query = (
+        sa.select(jobs.c.id, cases.c.delegate, binaries.c.tool, documents.c.body)
+        .join(cases, cases.c.id == jobs.c.case_id)
+        .join(binaries, binaries.c.sha256 == jobs.c.binary_sha256)
+        .join(documents, documents.c.id == jobs.c.options_id)
+        .where(jobs.c.id.in_(job_ids))
+    )
+    return {job_id: (delegate, tool, options) for job_id, delegate, tool, options in connection.execute(query)}
