@@ -2,23 +2,19 @@
 
     python benchmarks/precision_table.py unet.tflite [--inputs 1] [--require]
 
-On this machine's CPU by LiteRT with XNNPACK, each file in a process of its own. `--require` ends with 1 where the
-figures do not say what docs/models.md says: weight-only int8 has the smaller file and no smaller peak than fp16.
+`devbench models precisions` as a table of Markdown. `--require` ends with 1 where the figures do not say what
+docs/models.md says: weight-only int8 has the smaller file, and dynamic int8 the smaller peak.
 """
 
 from __future__ import annotations
 
 import argparse
+import math
 import os
 import sys
-import tempfile
 from pathlib import Path
 
-from devbench.models.equality import compare_models
-from devbench.models.rewrites.apply import rewrite_file
-from devbench.models.rewrites.catalogue import RewriteOptions, chosen_rewrites
-
-NAMES = (("float32", ()), ("fp16", ("fp16",)), ("weight-only int8", ("w8",)), ("dynamic int8", ("dynamic-int8",)))
+from devbench.models.precisions import precisions
 
 
 def main() -> int:
@@ -32,23 +28,17 @@ def main() -> int:
     print("|---|---|---|---|---|---|---|---|")
     right = True
     for model in given.models:
-        peaks: dict[str, int] = {}
-        sizes: dict[str, int] = {}
-        with tempfile.TemporaryDirectory(dir=model.absolute().parent) as folder:
-            for name, rewrites in NAMES:
-                path = Path(folder, "model.tflite")
-                rewrite_file(model, path, chosen_rewrites(rewrites, []) if rewrites else [], RewriteOptions(), inputs=0)
-                found = compare_models(model, path, given.inputs, kernels="xnnpack")
-                sizes[name], peaks[name] = path.stat().st_size, found.after.peak_bytes
-                worst = found.worst
-                snr = "" if worst.snr_db == float("inf") else f"{worst.snr_db:.1f}"
-                print(
-                    f"| {model.stem} | {name} | {sizes[name] / 1e6:,.1f} | {peaks[name] / 1e6:,.0f} | "
-                    f"{found.after.init_s:.2f} | {found.after.run_s:.2f} | {worst.relative:.1g} | {snr} |",
-                    flush=True,
-                )
-        right &= sizes["weight-only int8"] < 0.6 * sizes["fp16"]
-        right &= peaks["dynamic int8"] < peaks["weight-only int8"]
+        rows = {}
+        for row in precisions(model, inputs=given.inputs):
+            rows[row.weights] = row
+            snr = f"{row.snr_db:.1f}" if math.isfinite(row.snr_db) else ""
+            print(
+                f"| {model.stem} | {row.weights} | {row.size_bytes / 1e6:,.1f} | {row.peak_bytes / 1e6:,.0f} | "
+                f"{row.init_s:.2f} | {row.run_s:.2f} | {row.relative:.1g} | {snr} |",
+                flush=True,
+            )
+        weights, dynamic, half = rows["weight-only int8"], rows["dynamic int8"], rows["fp16"]
+        right &= weights.size_bytes < 0.6 * half.size_bytes and dynamic.peak_bytes < weights.peak_bytes
     return 0 if right or not given.require else 1
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import typer
 
-from devbench.cli import models_build, models_inspect, models_rewrite
+from devbench.cli import models_build, models_inspect, models_precisions, models_rewrite
 
 
 def register(app: typer.Typer) -> None:
@@ -13,4 +13,5 @@ def register(app: typer.Typer) -> None:
     group.command("build", epilog=models_build.EPILOG)(models_build.build)
     models_inspect.register(group)
     group.command("rewrite", epilog=models_rewrite.EPILOG)(models_rewrite.rewrite)
+    group.command("precisions", epilog=models_precisions.EPILOG)(models_precisions.precisions)
     app.add_typer(group, name="models", rich_help_panel="Prepare")

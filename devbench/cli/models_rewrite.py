@@ -210,6 +210,12 @@ def _print(model: Path, out: Path, made: Rewritten, verbose: bool) -> None:
                 f"{what}: {plain(worst.output)} differs by {worst.relative:.2g} of its largest value at most, "
                 f"SNR {worst.snr_db:.0f} dB, {comparison.inputs} sets of inputs"
             )
+    if made.lossy is not None:
+        before, after = made.lossy.before.peak_bytes / 1e6, made.lossy.after.peak_bytes / 1e6
+        show.print(
+            f"peak memory of a run here: {after:,.0f} MB (it was {before:,.0f} MB); "
+            "`devbench models precisions` has all kinds of weights side by side"
+        )
     if made.exact is None and made.lossy is None:
         show.print("[yellow]outputs were not compared[/yellow] (--inputs 0)")
     show.print(f"{plain(out)}: {made.size_bytes / 1e6:.2f} MB (it was {model.stat().st_size / 1e6:.2f} MB)")
