@@ -21,10 +21,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
-ROOT = Path(__file__).parents[1]
-sys.path[:0] = [str(ROOT), str(ROOT / "benchmarks")]
-
 from big_changes import BigCase, effect, make_cases, make_changes
 from record_noise import CASES
 

@@ -30,7 +30,9 @@ DATA = Path(__file__).parent / "data"
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's store, binaries or reports."""
     monkeypatch.setenv("DEVBENCH_HOME", str(tmp_path_factory.mktemp("home")))
-    for name in ("DEVBENCH_STORE", "DEVBENCH_DEBUG", "ANDROID_SERIAL", "FORCE_COLOR", "COLUMNS"):
+    from devbench.results.ci_labels import VARIABLES
+
+    for name in ("DEVBENCH_STORE", "DEVBENCH_DEBUG", "ANDROID_SERIAL", "FORCE_COLOR", "COLUMNS", *VARIABLES):
         monkeypatch.delenv(name, raising=False)
 
 

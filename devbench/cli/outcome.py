@@ -28,16 +28,20 @@ def measure(
 ) -> RunOutcome:
     """Run the plan on the devices under the live display.
 
-    `session_type` does another thing than the plan's cases; `resume` names a run to go on with.
+    `labels` count for more than what a CI system says. `session_type` does another thing than the plan's cases;
+    `resume` names a run to go on with.
     """
+    import os
     from datetime import datetime, timezone
 
     from devbench.bench import runner
     from devbench.bench.session import DeviceSession
     from devbench.cli.live import RunDisplay
     from devbench.cli.output import console
+    from devbench.results.ci_labels import ci_labels
     from devbench.results.store import new_run_id
 
+    labels = {**ci_labels(os.environ), **labels}
     run_id = new_run_id(datetime.now(timezone.utc)) if resume is None else store.run(resume).run.run_id
     with RunDisplay(console(stderr=True), [device.serial for device in devices], quiet=quiet) as display:
         return runner.run(

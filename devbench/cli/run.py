@@ -251,7 +251,10 @@ def run(
     ] = None,
     label: Annotated[
         list[str] | None,
-        typer.Option(help="Kept with the run, as key=value; may be given again.", rich_help_panel="Results"),
+        typer.Option(
+            help="Kept with the run, as key=value; may be given again. CI systems' branch, commit and build are, too.",
+            rich_help_panel="Results",
+        ),
     ] = None,
     json_file: Annotated[
         Path | None, typer.Option("--json", help="Write everything measured to this file.", rich_help_panel="Results")

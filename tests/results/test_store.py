@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -71,8 +72,9 @@ def repetition(
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> Store:
-    return Store(str(tmp_path / "r.db"))
+def store(url: str, tmp_path: Path) -> Iterator[Store]:
+    with Store(url, tmp_path / "artifacts") as opened:
+        yield opened
 
 
 def test_what_goes_in_comes_out_the_same(store: Store) -> None:
@@ -124,7 +126,7 @@ def test_a_summary_counts_and_names(store: Store) -> None:
     assert (summary.devices, summary.models, summary.labels) == (("Phone (KEY)",), ("model",), {"build": "7"})
 
 
-def test_many_threads_write_at_once_and_a_reader_reads(store: Store, tmp_path: Path) -> None:
+def test_many_threads_write_at_once_and_a_reader_reads(store: Store, url: str) -> None:
     store.create_run(run_record())
     for number in range(1, 9):
         store.add_job(job_record(number=number))
@@ -140,7 +142,7 @@ def test_many_threads_write_at_once_and_a_reader_reads(store: Store, tmp_path: P
     threads = [threading.Thread(target=write, args=(n,)) for n in range(1, 9)]
     for thread in threads:
         thread.start()
-    with Store(str(tmp_path / "r.db")) as reader:
+    with Store(url) as reader:
         assert reader.runs()[0].jobs == 8
     for thread in threads:
         thread.join()
