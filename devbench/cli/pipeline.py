@@ -158,6 +158,7 @@ def _show(
     from devbench.reports.ablation import StageStep, measured, rows, to_json
     from devbench.reports.ablation_chart import draw_ablation
     from devbench.reports.build import build_report
+    from devbench.reports.charts.files import chart_file
 
     report = build_report(view)
     jobs = {job.job.model.name: job for job in report.jobs}
@@ -183,8 +184,8 @@ def _show(
     if report.virtual_note:
         screen.print(f"[yellow]{plain(report.virtual_note)}[/yellow]")
     chart = draw_ablation(found, f"{pipeline.name} on {name}, {title}", virtual=report.virtual)
-    (out / "ablation.png").write_bytes(chart.png)
-    (out / "ablation.svg").write_text(chart.svg_light, "utf-8")
+    for form in ("png", "svg"):
+        (out / f"ablation.{form}").write_bytes(chart_file(chart, form))
     data = json.dumps(to_json(found, pipeline.name, name, title), indent=2)
     for file in {out / "ablation.json", json_file or out / "ablation.json"}:
         file.write_text(data + "\n", "utf-8")

@@ -1,16 +1,21 @@
-"""Reports of a run for people: one self-contained page, Markdown and charts in a folder."""
+"""Reports of a run for people: one self-contained page, Markdown and charts in a folder; files for programs."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
-
-from devbench.errors import DevbenchError, EnvironmentProblem
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from devbench.reports.comparison import ComparisonReport
+    from devbench.reports.html import Beside
     from devbench.reports.model import ReportData
-    from devbench.results.store import Store
+    from devbench.reports.watch import WatchReport
+    from devbench.results.store import RunView, Store
+
+Form = Literal["html", "md", "csv", "json", "png", "svg", "pdf"]
+FORMS: tuple[Form, ...] = ("html", "md", "csv", "json", "png", "svg", "pdf")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,44 +27,75 @@ class ReportPaths:
     charts: tuple[Path, ...]
 
 
-def write_report(report: ReportData, store: Store, out_dir: Path) -> ReportPaths:
+def write_report(
+    report: ReportData,
+    store: Store,
+    out_dir: Path,
+    *,
+    comparison: ComparisonReport | None = None,
+    watch: WatchReport | None = None,
+) -> ReportPaths:
     """Write `report.html`, `report.md` and the charts as PNG into a folder; the store has the raw outputs.
+
+    Args:
+        comparison: the run against a baseline, to be shown on top.
+        watch: the history that the run is a part of.
+
+    Raises:
+        EnvironmentProblem: the folder cannot be written to.
+    """
+    from devbench.reports.html import Beside
+
+    beside = Beside(comparison, watch)
+    page, text, *charts = write_forms(report, store, out_dir, ("html", "md", "png"), beside)
+    return ReportPaths(page, text, tuple(charts))
+
+
+def write_forms(
+    report: ReportData,
+    store: Store,
+    out_dir: Path,
+    forms: Sequence[Form],
+    beside: Beside | None = None,
+    view: RunView | None = None,
+) -> tuple[Path, ...]:
+    """Write a report in each of the forms; gives the paths, those of charts last.
+
+    Args:
+        view: the run as stored, for "csv" and "json".
 
     Raises:
         EnvironmentProblem: the folder cannot be written to.
     """
     from devbench.reports.charts import draw_charts
-    from devbench.reports.export import write_whole
-    from devbench.reports.html import render_html
-    from devbench.reports.markdown import render_markdown
+    from devbench.reports.charts.files import CHART_FORMS, chart_file
+    from devbench.reports.export import write_csv, write_json, write_whole, writing_to
 
-    charts = draw_charts(report)
-    page = render_html(report, charts, _raw_texts(report, store))
-    text = render_markdown(report, charts)
-    try:
+    charts = draw_charts(report) if {"md", *CHART_FORMS} & set(forms) else []
+    written: list[Path] = []
+
+    def text_file(name: str, text: str) -> None:
+        write_whole(out_dir / name, lambda file: file.write(text))
+        written.append(out_dir / name)
+
+    with writing_to(out_dir):
         out_dir.mkdir(parents=True, exist_ok=True)
-        pictures = []
-        for chart in charts:
-            picture = out_dir / f"{chart.name}.png"
-            picture.write_bytes(chart.png)
-            pictures.append(picture)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot write the report to {out_dir}: {error.strerror or error}", hint="choose another folder with --out"
-        ) from None
-    paths = ReportPaths(out_dir / "report.html", out_dir / "report.md", tuple(pictures))
-    write_whole(paths.html, lambda file: file.write(page))
-    write_whole(paths.markdown, lambda file: file.write(text))
-    return paths
+    if "html" in forms:
+        from devbench.reports.html import render_html
 
+        text_file("report.html", render_html(report, store.read_raw, beside))
+    if "md" in forms:
+        from devbench.reports.markdown import render_markdown
 
-def _raw_texts(report: ReportData, store: Store) -> dict[str, str]:
-    """Raw outputs by their path; one that is gone is left out."""
-    texts = {}
-    for job in report.jobs:
-        for repetition in job.repetitions:
-            try:
-                texts[repetition.raw_path] = store.read_raw(repetition.raw_path).decode("utf-8", "replace")
-            except DevbenchError:
-                continue
-    return texts
+        text_file("report.md", render_markdown(report, charts if "png" in forms else ()))
+    for form, write in (("csv", write_csv), ("json", write_json)):
+        if form in forms and view is not None:
+            write(view, out_dir / f"report.{form}")
+            written.append(out_dir / f"report.{form}")
+    for chart_form in CHART_FORMS:
+        for picture in charts if chart_form in forms else ():
+            path = out_dir / f"{picture.name}.{chart_form}"
+            with writing_to(out_dir):
+                path.write_bytes(chart_file(picture, chart_form))
+            written.append(path)
+    return tuple(written)

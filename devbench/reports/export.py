@@ -6,7 +6,8 @@ import csv
 import json
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -84,6 +85,21 @@ def write_csv(view: RunView, path: Path) -> None:
 
 def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """What goes wrong within, told as one line with the way out.
+
+    Raises:
+        EnvironmentProblem: the folder cannot be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot write the report to {folder}: {error.strerror or error}", hint="choose another folder with --out"
+        ) from None
 
 
 def write_whole(path: Path, write: Callable[[IO[str]], object], newline: str | None = None) -> None:

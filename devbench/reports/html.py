@@ -1,149 +1,165 @@
-"""A report as one self-contained HTML page: no network, no script, light and dark; the template escapes every text."""
+"""A run as one self-contained HTML page: no network, light and dark; the templates escape every text."""
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Sequence
-from pathlib import Path
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devbench.analysis.stats import Estimate
-from devbench.reports import words
-from devbench.reports.drawing import Chart
-from devbench.reports.model import MEMORY_NOTE, JobReport, Process, ReportData, fastest
-from devbench.reports.readings import hottest, reading
-from devbench.text import clean
+from devbench.reports import history_tables, job_tables, words
+from devbench.reports.charts import comparison as comparison_chart
+from devbench.reports.charts import history as history_chart
+from devbench.reports.charts import jobs as job_charts
+from devbench.reports.charts.conditions import conditions
+from devbench.reports.charts.picture import Picture
+from devbench.reports.charts.pipelines import pipelines as pipeline_charts
+from devbench.reports.job_details import CHUNK, ReadRaw, job_details
+from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData
+from devbench.reports.page import ChartSet, Frame, Link, Tile, chart_set, render, sections_of
+from devbench.reports.pipeline_page import pipeline_values
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
-    from devbench.results.records import RepetitionRecord
-
-_TEMPLATES = Path(__file__).with_name("templates")
-_MOST_OPERATORS = 60
-# A page must open at once: raw outputs beyond this stay in the store, and the page says where.
-_MOST_RAW_CHARACTERS = 3_000_000
-_MOST_RAW_EACH = 60_000
+    from devbench.reports.comparison import ComparisonReport
+    from devbench.reports.pipeline import PipelineReport
+    from devbench.reports.watch import WatchReport
 
 
-def render_html(report: ReportData, charts: Sequence[Chart], raw: dict[str, str]) -> str:
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """What a run's page shows besides the run.
+
+    Attributes:
+        comparison: the run against a baseline.
+        watch: the history that it is a part of.
+        pipelines: what it measured of pipelines.
+        links: to other pages, where a server shows them.
+    """
+
+    comparison: ComparisonReport | None = None
+    watch: WatchReport | None = None
+    pipelines: PipelineReport | None = None
+    links: tuple[Link, ...] = ()
+
+
+def render_html(report: ReportData, read_raw: ReadRaw, beside: Beside | None = None) -> str:
     """The page.
 
     Args:
         report: what to show.
-        charts: drawn charts.
-        raw: raw outputs by their path in the store; those that do not fit are left out with a word.
+        read_raw: gives the raw output at a path of the store; one that is gone is left out with a word.
+        beside: comparison, history and pipelines.
     """
-    environment = new_environment()
-    environment.filters.update(
-        ms=words.ms,
-        mb=words.mb,
-        percent=words.percent,
-        rough_percent=words.rough_percent,
-        spread_percent=words.spread_percent,
-        interval=words.interval,
-        median=_median,
-    )
-    budget = _Budget(raw)
-    page = environment.get_template("report.html")
-    return page.render(
-        report=report,
-        charts=charts,
-        raw=budget.take,
-        operator_name=words.operator_name,
-        memory_note=MEMORY_NOTE,
-        coverage=words.coverage_note([job.latency for job in report.jobs]),
-        most_operators=_MOST_OPERATORS,
-        what=_what,
-        conditions=_condition_rows,
-        fastest=fastest,
-        process_of=_process_of,
-        caches=_caches,
-        limits=words.limits_words,
-    )
+    from markupsafe import Markup
 
-
-def new_environment() -> Environment:
-    """Jinja for this room's templates: everything is escaped, what is not defined is an error."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
-    environment = Environment(
-        loader=FileSystemLoader(_TEMPLATES),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters.update(clean=clean, data_uri=_data_uri)
-    return environment
-
-
-def _data_uri(svg: str) -> str:
-    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()
-
-
-def _what(repetition: RepetitionRecord, outcome: bool = True) -> str:
-    """A repetition in a few words, with what came of it."""
-    name = f"{'repetition' if repetition.purpose == 'latency' else repetition.purpose} {repetition.index + 1}"
-    if not outcome:
-        return name
-    if repetition.latency_avg_us is not None:
-        return f"{name}: {words.ms(repetition.latency_avg_us / 1000)} ms"
-    return f"{name}: {repetition.failure_kind}" if repetition.failure_kind else name
-
-
-def _median(value: Estimate | None) -> str:
-    return words.ms(value.median) if value else ""
-
-
-def _process_of(job: JobReport, repetition: RepetitionRecord) -> Process | None:
-    return next((process for process in job.processes if process.repetition is repetition), None)
-
-
-def _caches(repetition: RepetitionRecord) -> str:
-    states = (("file", repetition.file_cache), ("kernel", repetition.kernel_cache))
-    return ", ".join(f"{name} {state}" for name, state in states if state)
-
-
-def _condition_rows(job: JobReport) -> list[tuple[str, str, str, str, str]]:
-    """For each repetition: name, temperatures, thermal status, battery, load; before → after."""
-    rows = []
-    for repetition in job.repetitions:
-        pair = (repetition.conditions_before, repetition.conditions_after)
-
-        def change(key: str, unit: str = "", pair: tuple = pair) -> str:  # type: ignore[type-arg]
-            values = ["?" if (value := reading(c, key)) is None else f"{value:g}" for c in pair]
-            return f"{values[0]} → {values[1]}{unit}" if values != ["?", "?"] else ""
-
-        heats = [hottest(c) for c in pair]
-        heat = " → ".join("?" if value is None else f"{value:.1f}" for value in heats)
-        rows.append(
-            (
-                _what(repetition),
-                f"{heat} °C" if any(value is not None for value in heats) else "",
-                change("thermal_status"),
-                change("battery_level", " %"),
-                change("load_1min"),
-            )
+    more = beside or Beside()
+    tables = {
+        name: getattr(job_tables, name)(report)
+        for name in ("decisions", "jobs", "spread", "startup", "memory", "operators", "fallback")
+    }
+    charts = _charts(report)
+    details = job_details(report, read_raw)
+    compared = comparison_values(more.comparison)
+    watched = watch_values(more.watch)
+    sections = sections_of(
+        (
+            ("overview", "Overview", True), ("comparison", "Comparison", more.comparison),
+            ("latency", "Latency", charts["latency"].first),
+            ("operators", "Operators", tables["operators"].rows or tables["fallback"].rows),
+            ("startup", "Start-up", tables["startup"].rows), ("memory", "Memory", tables["memory"].rows),
+            ("pipelines", "Pipelines", more.pipelines), ("conditions", "Conditions", charts["conditions"].first),
+            ("history", "History", more.watch), ("jobs", "Jobs", True), ("devices", "Devices", True),
         )
-    return rows
+    )  # fmt: skip
+    frame = Frame(f"Run {report.run_id}", sections, more.links, report.virtual_note)
+    return render(
+        "report.html",
+        frame,
+        report=report,
+        tiles=_tiles(report, more),
+        verdict=history_tables.verdict_words(more.comparison) if more.comparison else "",
+        tables=tables,
+        chart_sets=charts,
+        pipelines=more.pipelines,
+        job_details=[(job, Markup(details.html[job.job.number])) for job in report.jobs if details.html],
+        job_chunks=details.chunks,
+        chunk_size=CHUNK,
+        raw=details.raw,
+        raw_left_out=details.raw_left_out,
+        coverage=words.coverage_note([job.latency for job in report.jobs]),
+        memory_note=MEMORY_NOTE,
+        **compared,
+        **watched,
+        **(pipeline_values(more.pipelines, pipeline_charts(more.pipelines)) if more.pipelines else {}),
+    )
 
 
-class _Budget:
-    """Gives raw texts out until the page is large enough."""
+def _charts(report: ReportData) -> dict[str, ChartSet]:
+    """Charts of each kind, a model after the other."""
 
-    def __init__(self, raw: dict[str, str]) -> None:
-        self._raw = raw
-        self._left = _MOST_RAW_CHARACTERS
+    def timed(job: JobReport) -> bool:
+        return job.latency is not None
 
-    def take(self, path: str) -> str:
-        text = self._raw.get(path, "")
-        if not text:
-            return "not in this page; see the store"
-        if len(text) > _MOST_RAW_EACH:
-            half = _MOST_RAW_EACH // 2
-            text = f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
-        if len(text) > self._left:
-            return "left out to keep the page small; see the store"
-        self._left -= len(text)
-        return text
+    def started(job: JobReport) -> bool:
+        return any(start.init or start.first_inference for start in job.startups)
+
+    def sized(job: JobReport) -> bool:
+        return any(value is not None for value in (job.peak_memory_mb, job.vm_hwm_mb, job.pss_mb))
+
+    def profiled(job: JobReport) -> bool:
+        return bool(job.by_type)
+
+    kinds = (
+        ("latency", job_charts.latency, timed),
+        ("operators", job_charts.operators, profiled),
+        ("startup", job_charts.startup, started),
+        ("memory", job_charts.memory, sized),
+    )
+
+    def drawn(name: str, draw: object, wanted: object) -> Iterator[Picture]:
+        for number, shown in enumerate(job_charts.by_model(report, wanted), start=1):  # type: ignore[arg-type]
+            yield draw(shown, f"{name}-{number}")  # type: ignore[operator]
+
+    sets = {name: chart_set(drawn(name, draw, wanted)) for name, draw, wanted in kinds}
+    return {**sets, "conditions": chart_set(conditions(report), first=2)}
+
+
+def _tiles(report: ReportData, beside: Beside) -> Sequence[Tile]:
+    tiles = history_tables.comparison_tiles(beside.comparison) if beside.comparison else []
+    if beside.watch:
+        tiles += history_tables.watch_tiles(beside.watch)
+    jobs = report.jobs
+    failed = sum(job.status in ("failed", "partly failed") for job in jobs)
+    unfit = sum(job.all_suspect for job in jobs)
+    measured = sum(job.latency is not None for job in jobs)
+    tiles.append(Tile(f"{measured:,}", f"of {len(jobs):,} jobs measured"))
+    tiles.append(Tile(f"{failed:,}", "failed", "bad" if failed else ""))
+    tiles.append(Tile(f"{unfit:,}", "suspect, on a device in no fit state", "warn" if unfit else ""))
+    models = len({job.job.model.sha256 for job in jobs})
+    devices = len(report.devices)
+    tiles.append(Tile(f"{models:,}", f"model{'' if models == 1 else 's'}"))
+    tiles.append(Tile(f"{devices:,}", f"device{'' if devices == 1 else 's'}"))
+    return tiles
+
+
+def comparison_values(comparison: ComparisonReport | None) -> dict[str, object]:
+    """What `compared.html` needs."""
+    if comparison is None:
+        return {"comparison": None}
+    return {
+        "comparison": comparison,
+        "compared_charts": chart_set(comparison_chart.changes(comparison)),
+        "compared_table": history_tables.compared(comparison),
+        "failure_table": history_tables.failures(comparison),
+    }
+
+
+def watch_values(watch: WatchReport | None) -> dict[str, object]:
+    """What `watched.html` needs."""
+    if watch is None:
+        return {"watch": None}
+    return {
+        "watch": watch,
+        "history_charts": chart_set(history_chart.histories(watch)),
+        "change_table": history_tables.changes(watch),
+        "event_table": history_tables.events(watch),
+    }

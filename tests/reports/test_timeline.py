@@ -8,8 +8,9 @@ from datetime import timedelta
 import pytest
 
 from devbench.reports.build import build_report
-from devbench.reports.conditions_chart import draw_conditions
-from devbench.reports.drawing import Chart
+from devbench.reports.charts.conditions import conditions
+from devbench.reports.charts.files import chart_file
+from devbench.reports.charts.picture import Picture, svg_file
 from devbench.reports.timeline import Line, Timeline
 from devbench.results.records import RepetitionRecord
 from devbench.results.store import JobView, RunView
@@ -21,8 +22,8 @@ def timeline_of(view: RunView) -> Timeline:
     return timeline
 
 
-def conditions_chart(view: RunView) -> Chart | None:
-    return next(iter(draw_conditions(build_report(view))), None)
+def conditions_chart(view: RunView) -> Picture | None:
+    return next(iter(conditions(build_report(view))), None)
 
 
 def with_conditions(view: RunView, **changes: object) -> RunView:
@@ -111,16 +112,16 @@ def test_the_chart_says_what_it_shows_and_has_a_panel_for_what_is_known(view: Ru
         "load",
         "free memory",
     ):
-        assert title in chart.svg_light
-        assert title in chart.svg_dark
-    assert "#e6edf3" not in chart.svg_light
-    assert chart.png.startswith(b"\x89PNG")
+        assert title in svg_file(chart)
+        assert title in svg_file(chart, "dark")
+    assert "#e8edf2" not in svg_file(chart)
+    assert chart_file(chart, "png").startswith(b"\x89PNG")
     only_load = with_conditions(view, before={"load_1min": 1.0}, after={"load_1min": 2.0}, during=())
     fewer = conditions_chart(only_load)
     assert fewer is not None
-    assert "load, one minute" in fewer.svg_light
-    assert "GPU clock" not in fewer.svg_light
-    assert "temperature" not in fewer.svg_light
+    assert "load, one minute" in svg_file(fewer)
+    assert "GPU clock" not in svg_file(fewer)
+    assert "temperature" not in svg_file(fewer)
 
 
 def test_where_nothing_is_known_of_the_device_there_is_no_chart(view: RunView) -> None:
@@ -131,9 +132,9 @@ def test_where_nothing_is_known_of_the_device_there_is_no_chart(view: RunView) -
 def test_a_virtual_device_is_marked_in_the_conditions_too() -> None:
     chart = conditions_chart(phone_view(virtual=True))
     assert chart is not None
-    assert "VIRTUAL DEVICE" in chart.svg_light
+    assert "VIRTUAL DEVICE" in svg_file(chart)
     assert chart.title.endswith("(virtual)")
-    assert "VIRTUAL" not in (conditions_chart(phone_view()) or chart).svg_light
+    assert "VIRTUAL" not in svg_file(conditions_chart(phone_view()) or chart)
 
 
 NONSENSE: tuple[object, ...] = (None, "hot", float("nan"), float("inf"), True, 10**400, [], {}, [[1]], {"x": "y"})
@@ -156,10 +157,10 @@ def test_hostile_sensor_names_are_text(view: RunView) -> None:
     evil = {"temperatures_c": {"<script>alert(1)</script>\x1b[31m$\\frac{1}{2}$\u202e": 40.0}}
     chart = conditions_chart(with_conditions(view, before=evil, after=evil, during=()))
     assert chart is not None
-    for text in (chart.svg_light, chart.alt):
+    for text in (svg_file(chart), chart.alt):
         assert "\x1b" not in text
         assert "\u202e" not in text
-    assert "<script" not in chart.svg_light
+    assert "<script" not in svg_file(chart)
 
 
 def test_a_long_run_s_lines_are_thinned_to_their_extremes(view: RunView) -> None:
@@ -181,17 +182,15 @@ def test_several_models_are_told_apart(view: RunView) -> None:
     jobs = (view.jobs[0], replace(view.jobs[1], job=replace(view.jobs[1].job, model=other)))
     chart = conditions_chart(replace(view, jobs=jobs))
     assert chart is not None
-    assert "deeplab" in chart.svg_light
-    assert "mobile_unet_128" in chart.svg_light
+    assert "deeplab" in svg_file(chart)
+    assert "mobile_unet_128" in svg_file(chart)
 
 
 def test_two_devices_have_a_chart_each(view: RunView) -> None:
     other = replace(view.jobs[1].job.device, key="OTHER", title="Galaxy")
     jobs = (view.jobs[0], replace(view.jobs[1], job=replace(view.jobs[1].job, device=other)))
     charts = [
-        chart
-        for chart in draw_conditions(build_report(replace(view, jobs=jobs)))
-        if chart.name.startswith("conditions")
+        chart for chart in conditions(build_report(replace(view, jobs=jobs))) if chart.name.startswith("conditions")
     ]
     assert [(chart.name, chart.title) for chart in charts] == [
         ("conditions", "Conditions of Pixel 8 Pro (37021JE)"),
