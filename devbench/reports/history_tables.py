@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from devbench.analysis.compare import METRICS, Sample
 from devbench.reports.page import Tile
-from devbench.reports.tables import Cell, Column, Table, table
+from devbench.reports.tables import LONG, Cell, Column, Table, table
 from devbench.reports.words import ms
 
 if TYPE_CHECKING:
