@@ -29,7 +29,7 @@ def reading_frame(packed: pd.DataFrame) -> pd.DataFrame:
     positions, rows = [], []
     for position, parts in enumerate(zip(*(packed[name] for name in _MOMENTS), strict=True)):
         for moment, part in zip(_MOMENTS, parts, strict=True):
-            read = None if part is None else unpack(bytes(part))
+            read = unpack(bytes(part)) if isinstance(part, (bytes, memoryview)) else None
             for one in read if isinstance(read, list) else [read] if read else []:
                 hottest = max((one.get("temperatures_c") or {}).values(), default=None)
                 values = (one.get(name) for name in READINGS)

@@ -6,7 +6,7 @@ Every query takes the same filters (`selection.Selection`) as keywords: `runs` (
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,17 @@ import sqlalchemy as sa
 
 from devbench.errors import InputError
 from devbench.results import schema
-from devbench.results.metrics import OF_REPETITIONS, UNITS
+from devbench.results.job_frames import (
+    JOB_COLUMNS,
+    Rows,
+    read_rows,
+    sample_rows,
+    series_rows,
+    together,
+    with_jobs,
+    words,
+)
+from devbench.results.metrics import UNITS
 from devbench.results.selection import Selection, find_runs
 from devbench.results.store import Store
 from devbench.results.views import labels_of
@@ -25,17 +35,12 @@ if TYPE_CHECKING:
 
     from devbench.results.selection import Filters
 
-# What says of each row whose it is.
-_JOB = ("run_id", "started_utc", "job", "device_key", "device", "virtual", "case", "model", "delegate", "threads")
-_SERIES = (*_JOB, "metric", "unit", "value", "low", "high", "n")
-_SAMPLES = (*_JOB, "metric", "unit", "repetition", "value")
-_LATENCIES = (*_JOB, "repetition", "latency_ms")
-_TYPES = (*_JOB, "type", "place", "count", "total_ms", "share")
+_SERIES = (*JOB_COLUMNS, "metric", "unit", "value", "low", "high", "n")
+_SAMPLES = (*JOB_COLUMNS, "metric", "unit", "repetition", "value")
 _OPERATORS = (
-    *_JOB, "repetition", "phase", "position", "type", "name", "node", "avg_ms", "first_ms", "pct", "mem_kb",
-    "times_called", "inside_delegate",
+    "repetition", "phase", "position", "type", "name", "node", "avg_ms", "first_ms", "pct", "mem_kb", "times_called",
+    "inside_delegate",
 )  # fmt: skip
-_JOBS = (*_JOB, "model_sha256", "binary_sha256", "measured", "ok", "failed", "failure_kind", "failure_message")
 _DELEGATION = ("run_id", "job", "device_key", "case", "nodes_delegated", "nodes_total", "partitions", "delegated_share")
 
 
@@ -124,23 +129,17 @@ class History:
                 count.filter(failed).label("failed"),
                 last.filter(failed).label("last_failed"),
             )
-            .join(jobs, jobs.c.id == repetitions.c.job_id)
-            .join(schema.runs, schema.runs.c.run_id == jobs.c.run_id)
-            .join(schema.cases, schema.cases.c.id == jobs.c.case_id)
-            .where(*selection.of_jobs())
+            .where(*selection.of_job_ids(repetitions.c.job_id))
             .group_by(repetitions.c.job_id)
             .subquery()
         )
         columns: dict[str, Any] = {name: jobs.c[name] for name in ("model_sha256", "binary_sha256")}
         columns |= {name: sa.func.coalesce(sums.c[name], 0) for name in ("measured", "ok", "failed")}
         columns |= {name: repetitions.c[name] for name in ("failure_kind", "failure_message")}
-        query = (
-            _with_job(columns)
-            .join(sums, sums.c.job_id == jobs.c.id, isouter=True)
-            .join(repetitions, repetitions.c.id == sums.c.last_failed, isouter=True)
-            .where(*selection.of_jobs())
-        )
-        return self._frame(query.order_by(schema.runs.c.started_utc, jobs.c.id), _JOBS)
+        source = jobs.join(sums, sums.c.job_id == jobs.c.id, isouter=True)
+        source = source.join(repetitions, repetitions.c.id == sums.c.last_failed, isouter=True)
+        frame = self._read(selection, source, jobs.c.id, columns)
+        return frame.sort_values(["started_utc", "run_id", "job"], ignore_index=True)
 
     def latencies(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a repetition whose latency counts.
@@ -154,7 +153,9 @@ class History:
             "repetition": repetitions.c.index,
             "latency_ms": repetitions.c.latency_avg_us / 1000.0,
         }
-        return self._of_repetitions(Selection(**filters), columns, _LATENCIES, repetitions.c.counts_latency.is_(True))
+        counts = repetitions.c.counts_latency.is_(True)
+        frame = self._read(Selection(**filters), repetitions, repetitions.c.job_id, columns, counts)
+        return frame.sort_values("started_utc", kind="stable", ignore_index=True)
 
     def samples(self, metrics: Sequence[str] = tuple(UNITS), **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a repetition that counts and metric.
@@ -162,27 +163,7 @@ class History:
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         metric, unit, repetition, value (in the unit). The size of a model stands once a job, as repetition 0.
         """
-        import pandas as pd
-
-        selection = Selection(**filters)
-        frames = [self._samples_of(metric, selection) for metric in _known(metrics)]
-        return pd.concat(frames, ignore_index=True)
-
-    def _samples_of(self, metric: str, selection: Selection) -> pd.DataFrame:
-        repetitions = schema.repetitions
-        of = OF_REPETITIONS.get(metric)
-        if of is None:
-            frame = self.series((metric,), **_as_filters(selection)).assign(repetition=0)
-            return frame[list(_SAMPLES)]
-        column = repetitions.c[of.column]
-        which = {
-            "latency": repetitions.c.counts_latency.is_(True),
-            "start": repetitions.c.counts_start.is_(True),
-            "ok": repetitions.c.status == "ok",
-        }
-        columns = {"repetition": repetitions.c.index, "value": column * of.scale}
-        frame = self._of_repetitions(selection, columns, (*_JOB, *columns), which[of.counts], column.is_not(None))
-        return frame.assign(metric=metric, unit=of.unit)[list(_SAMPLES)]
+        return self._by_metric(metrics, Selection(**filters), sample_rows)[list(_SAMPLES)]
 
     def series(self, metrics: Sequence[str] = tuple(UNITS), **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job and metric, ordered by time.
@@ -191,13 +172,34 @@ class History:
         metric, unit, value (median over the repetitions that count), low, high (its interval; NaN where there is
         none), n (how many repetitions).
         """
-        table = schema.job_metrics
-        selection = Selection(**filters)
-        columns = {name: table.c[name] for name in ("metric", "value", "low", "high", "n")}
-        query = _with_job(columns).join(table, table.c.job_id == schema.jobs.c.id)
-        frame = self._frame(query.where(table.c.metric.in_(_known(metrics)), *selection.of_jobs()), (*_JOB, *columns))
-        frame["unit"] = frame["metric"].map(UNITS)
-        return frame[list(_SERIES)].sort_values("started_utc", kind="stable", ignore_index=True)
+        return self._by_metric(metrics, Selection(**filters), series_rows)[list(_SERIES)]
+
+    def _read(
+        self,
+        selection: Selection,
+        source: sa.FromClause,
+        job_id: sa.ColumnElement[int],
+        columns: dict[str, Any],
+        *where: sa.ColumnElement[bool],
+    ) -> pd.DataFrame:
+        with self._database.reading() as connection:
+            return with_jobs(connection, selection, read_rows(connection, selection, source, job_id, columns, *where))
+
+    def _by_metric(
+        self, metrics: Sequence[str], selection: Selection, read: Callable[[sa.Connection, str, Selection], Rows]
+    ) -> pd.DataFrame:
+        import numpy as np
+
+        asked = [metrics] if isinstance(metrics, str) else list(metrics)
+        for metric in asked:
+            if metric not in UNITS:
+                raise InputError(f"there is no metric {metric!r}", hint=f"known are {', '.join(UNITS)}")
+        with self._database.reading() as connection:
+            parts = [read(connection, metric, selection) for metric in asked]
+            frame = with_jobs(connection, selection, together(parts))
+        which = np.repeat(np.arange(len(parts)), [len(part.owners) for part in parts])
+        frame["metric"], frame["unit"] = words(asked).take(which), words([UNITS[name] for name in asked]).take(which)
+        return frame.sort_values("started_utc", kind="stable", ignore_index=True)
 
     def operator_types(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job and type of operator, from the job's last profile, the dearest first within a job.
@@ -208,11 +210,9 @@ class History:
         """
         table = schema.job_operator_types
         columns = {name: table.c[name] for name in ("type", "place", "count", "total_ms", "share")}
-        query = _with_job(columns).join(table, table.c.job_id == schema.jobs.c.id)
-        frame = self._frame(query.where(*Selection(**filters).of_jobs()), _TYPES)
-        return frame.sort_values(
-            ["started_utc", "run_id", "job", "total_ms"], ascending=[True, True, True, False], ignore_index=True
-        )
+        frame = self._read(Selection(**filters), table, table.c.job_id, columns)
+        ascending = {"started_utc": True, "run_id": True, "job": True, "total_ms": False}
+        return frame.sort_values(list(ascending), ascending=list(ascending.values()), ignore_index=True)
 
     def operators(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row an operator of a profile, as the tool printed it.
@@ -222,18 +222,14 @@ class History:
         inside_delegate.
         """
         repetitions, table, names = schema.repetitions, schema.operators, schema.operator_names
-        columns = {name: table.c[name] for name in _OPERATORS[len(_JOB) + 1 :] if name not in ("type", "name")}
-        columns |= {"repetition": repetitions.c.index, "type": names.c.type, "name": names.c.name}
-        query = (
-            _with_job(columns)
-            .join(repetitions, repetitions.c.job_id == schema.jobs.c.id)
-            .join(table, table.c.repetition_id == repetitions.c.id)
-            .join(names, names.c.id == table.c.name_id)
-            .where(*Selection(**filters).of_jobs())
-        )
-        frame = self._frame(query, (*_JOB, *columns))
+        elsewhere = {"repetition": repetitions.c.index, "type": names.c.type, "name": names.c.name}
+        columns = {name: elsewhere.get(name, table.c.get(name)) for name in _OPERATORS}
+        joined = repetitions.join(table, table.c.repetition_id == repetitions.c.id)
+        joined = joined.join(names, names.c.id == table.c.name_id)
+        frame = self._read(Selection(**filters), joined, repetitions.c.job_id, columns)
+        frame["inside_delegate"] = frame["inside_delegate"].astype(bool)
         keys = ["started_utc", "run_id", "job", "repetition", "phase", "position"]
-        return frame[list(_OPERATORS)].sort_values(keys, ignore_index=True)
+        return frame.sort_values(keys, ignore_index=True)
 
     def delegation(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job that ran under a delegate, of its last repetition that says what the delegate took.
@@ -242,15 +238,10 @@ class History:
         0 to 1).
         """
         repetitions = schema.repetitions
-        columns = {name: repetitions.c[name] for name in _DELEGATION[4:]}
-        frame = self._of_repetitions(
-            Selection(**filters),
-            columns,
-            (*_JOB, *columns),
-            repetitions.c.status == "ok",
-            repetitions.c.delegate_applied.is_not(None),
-        )
-        last = frame.drop_duplicates(["run_id", "job"], keep="last")
+        columns = {"id": repetitions.c.id, **{name: repetitions.c[name] for name in _DELEGATION[4:]}}
+        says = (repetitions.c.status == "ok", repetitions.c.delegate_applied.is_not(None))
+        frame = self._read(Selection(**filters), repetitions, repetitions.c.job_id, columns, *says)
+        last = frame.sort_values(["started_utc", "id"]).drop_duplicates(["run_id", "job"], keep="last")
         return last[list(_DELEGATION)].reset_index(drop=True)
 
     def conditions(self, **filters: Unpack[Filters]) -> pd.DataFrame:
@@ -270,9 +261,9 @@ class History:
             "verdict": repetitions.c.verdict,
             **{name: table.c[name] for name in ("before", "during", "after")},
         }
-        query = _with_job(columns).join(repetitions, repetitions.c.job_id == schema.jobs.c.id)
-        query = query.join(table, table.c.repetition_id == repetitions.c.id).where(*Selection(**filters).of_jobs())
-        return reading_frame(self._frame(query.order_by(repetitions.c.started_utc), [*_JOB, *list(columns)[1:]]))
+        joined = repetitions.join(table, table.c.repetition_id == repetitions.c.id)
+        frame = self._read(Selection(**filters), joined, repetitions.c.job_id, columns)
+        return reading_frame(frame.sort_values("started_utc", kind="stable", ignore_index=True))
 
     def devices(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a device, as it was in the last of the runs.
@@ -308,73 +299,3 @@ class History:
         )  # fmt: skip
         with self._database.reading() as connection:
             return connection.execute(query).all()
-
-    # -- building frames ----------------------------------------------------------------------------------------
-
-    def _of_repetitions(
-        self,
-        selection: Selection,
-        columns: dict[str, Any],
-        order: Sequence[str],
-        *conditions: sa.ColumnElement[bool],
-    ) -> pd.DataFrame:
-        repetitions = schema.repetitions
-        query = _with_job(columns).join(repetitions, repetitions.c.job_id == schema.jobs.c.id)
-        query = query.where(*conditions, *selection.of_jobs()).order_by(schema.runs.c.started_utc, repetitions.c.id)
-        return self._frame(query, list(dict.fromkeys([*_JOB, *columns])))[list(order)]
-
-    def _frame(self, query: sa.Select[Any], names: Sequence[str]) -> pd.DataFrame:
-        import pandas as pd
-
-        with self._database.reading() as connection:
-            result = connection.execute(query)
-            found = list(result.keys())
-            assert result.cursor is not None
-            # As the driver gives them: turning each time into a Python object costs more than the query.
-            rows = result.cursor.fetchall()
-        frame = pd.DataFrame.from_records(rows, columns=found)[list(names)]
-        for name in ("started_utc",):
-            frame[name] = pd.to_datetime(frame[name].astype("int64"), unit="us", utc=True)
-        frame["virtual"] = frame["virtual"].astype(bool)
-        frame["threads"] = frame["threads"].astype("Int64")
-        for name in ("value", "low", "high"):
-            if name in frame:
-                frame[name] = frame[name].astype("float64")
-        return frame
-
-
-def _with_job(columns: dict[str, Any]) -> sa.Select[Any]:
-    runs, jobs, devices, cases = schema.runs, schema.jobs, schema.devices, schema.cases
-    whose = {
-        "run_id": runs.c.run_id,
-        "started_utc": runs.c.started_utc,
-        "job": jobs.c.number,
-        "device_key": jobs.c.device_key,
-        "device": devices.c.title,
-        "virtual": devices.c.virtual,
-        "case": cases.c.text,
-        "model": cases.c.model,
-        "delegate": cases.c.delegate,
-        "threads": cases.c.threads,
-    }
-    return (
-        sa.select(*(column.label(name) for name, column in {**whose, **columns}.items()))
-        .select_from(jobs)
-        .join(runs, runs.c.run_id == jobs.c.run_id)
-        .join(cases, cases.c.id == jobs.c.case_id)
-        .join(devices, sa.and_(devices.c.run_id == jobs.c.run_id, devices.c.key == jobs.c.device_key))
-    )
-
-
-def _known(metrics: Sequence[str]) -> list[str]:
-    asked = [metrics] if isinstance(metrics, str) else list(metrics)
-    for metric in asked:
-        if metric not in UNITS:
-            raise InputError(f"there is no metric {metric!r}", hint=f"known are {', '.join(UNITS)}")
-    return asked
-
-
-def _as_filters(selection: Selection) -> Filters:
-    from dataclasses import fields
-
-    return {field.name: getattr(selection, field.name) for field in fields(selection)}  # type: ignore[return-value]

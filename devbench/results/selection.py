@@ -77,6 +77,16 @@ class Selection:
         ]
         return [*self.of_runs(), *(column.in_(_several(wanted)) for column, wanted in columns if wanted)]
 
+    def of_job_ids(self, job_id: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
+        """Conditions on a column with the numbers of jobs; none where all are meant."""
+        return [job_id.in_(self.select_jobs(schema.jobs.c.id))] if self.of_jobs() else []
+
+    def select_jobs(self, *columns: Any) -> sa.Select[Any]:
+        """Columns of the jobs, of their runs and of their cases."""
+        runs, jobs, cases = schema.runs, schema.jobs, schema.cases
+        query = sa.select(*columns).select_from(jobs).join(runs, runs.c.run_id == jobs.c.run_id)
+        return query.join(cases, cases.c.id == jobs.c.case_id).where(*self.of_jobs())
+
     def of_devices(self) -> list[sa.ColumnElement[bool]]:
         """Conditions on the table of devices."""
         return [schema.devices.c.key.in_(_several(self.devices))] if self.devices else []

@@ -5,70 +5,16 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.results.frames import REPETITION_COLUMNS, operator_frame, repetition_frame
-from devbench.results.records import (
-    BinaryRecord,
-    DeviceRecord,
-    JobRecord,
-    ModelRecord,
-    OperatorRecord,
-    RepetitionRecord,
-    RunRecord,
-)
+from devbench.results.records import OperatorRecord
 from devbench.results.store import Store, StoreProblem, new_run_id
-
-NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=timezone.utc)
-
-
-def run_record(run_id: str = "20261123-120000-aaaa", at: datetime = NOW) -> RunRecord:
-    return RunRecord(run_id, at, "devbench run", "0.1", "host", {"a": 1}, {"build": "7"})
-
-
-def job_record(run_id: str = "20261123-120000-aaaa", number: int = 1, **changes: object) -> JobRecord:
-    job = JobRecord(
-        run_id=run_id,
-        number=number,
-        device=DeviceRecord("KEY", "127.0.0.1:1", "Phone (KEY)", False, "generic-phone", {"abis": ["arm64-v8a"]}),
-        model=ModelRecord("a" * 64, "model", 3_000_000_000),
-        binary=BinaryRecord("b" * 64, "tflite", "2.19", "arm64-v8a", "default", "tflite"),
-        delegate="gpu",
-        delegate_title="GPU",
-        threads=4,
-        require="any",
-    )
-    return replace(job, **changes)  # type: ignore[arg-type]
-
-
-def repetition(
-    run_id: str = "20261123-120000-aaaa", number: int = 1, index: int = 0, **changes: object
-) -> RepetitionRecord:
-    record = RepetitionRecord(
-        run_id=run_id,
-        job_number=number,
-        index=index,
-        purpose="latency",
-        started_utc=NOW,
-        finished_utc=NOW + timedelta(seconds=1),
-        duration_s=1.0,
-        argv=("/b", "--graph=/m"),
-        status="ok",
-        failure_kind=None,
-        failure_message=None,
-        exit_code=0,
-        raw_path="x",
-        measurement={"status": "ok"},
-        latency_avg_us=1234.5,
-        conditions_before={"load_1min": 0.5},
-        operators=(OperatorRecord("runs", 0, "CONV_2D", "[a]", 0, 1.0, 1.1, 100.0, 0.0, 1.0),),
-    )
-    return replace(record, **changes)  # type: ignore[arg-type]
+from tests.results.samples import NOW, job_record, repetition, run_record
 
 
 @pytest.fixture
