@@ -12,7 +12,7 @@ _AT_ONCE = 20_000
 
 
 def insert_rows(
-    connection: sa.Connection, table: sa.Table, columns: Sequence[str], rows: Iterable[Sequence[Any]]
+    connection: sa.Connection, table: sa.TableClause, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> None:
     """Add rows in the order of `columns`; those whose key, or other unique columns, are there already are left out.
 

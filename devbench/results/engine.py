@@ -127,7 +127,7 @@ class Database:
             elif found != schema.HEAD:
                 from devbench.results.migrations import upgrade
 
-                upgrade(connection)
+                upgrade(connection, found)
 
     def _revision(self, connection: sa.Connection) -> str | None:
         """Where the store stands; `None` for an empty one.
