@@ -1,7 +1,8 @@
 """The errors a person may see, shared by every room; knows nothing of what raises them.
 
 Exit codes are part of the interface (README, "Exit codes"): 0 all jobs measured, 1 a job failed or a check did
-not pass, 2 the input is wrong, 3 the device, adb or the environment is not fit, 130 interrupted.
+not pass, 2 the input is wrong, 3 the device, adb or the environment is not fit, 4 another nightly is at it (`devbench
+nightly` alone), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
 EXIT_ENVIRONMENT = 3
+EXIT_BUSY = 4
 EXIT_INTERRUPTED = 130
 
 

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
 
-from devbench.errors import EnvironmentProblem
+from devbench.errors import EXIT_ENVIRONMENT, EnvironmentProblem
 from devbench.text import clean
 
 _MOST_HOLDER_BYTES = 400
@@ -23,18 +23,21 @@ class Held(EnvironmentProblem):
 
     transient = True
 
-    def __init__(self, what: str, holder: str, *, hint: str = "") -> None:
+    def __init__(self, what: str, holder: str, *, hint: str = "", exit_code: int = EXIT_ENVIRONMENT) -> None:
         super().__init__(f"{what} ({holder})" if holder else what, hint=hint)
         self.holder = holder
+        self.exit_code = exit_code
 
 
 @contextmanager
-def hold(path: Path, *, held: str, hint: str = "", wait_s: float = 0.0) -> Iterator[None]:
+def hold(
+    path: Path, *, held: str, hint: str = "", wait_s: float = 0.0, exit_code: int = EXIT_ENVIRONMENT
+) -> Iterator[None]:
     """Hold the lock of that file while the block runs; the file is gone afterwards.
 
     Args:
         path: the lock's file, on a disk of this machine; made where it is missing.
-        held, hint: the error where another process holds it.
+        held, hint, exit_code: the error where another process holds it.
         wait_s: how long to wait for that process.
 
     Raises:
@@ -48,7 +51,7 @@ def hold(path: Path, *, held: str, hint: str = "", wait_s: float = 0.0) -> Itera
         lock = FileLock(path)
         lock.acquire(timeout=wait_s)
     except Timeout:
-        raise Held(held, _holder(path), hint=hint) from None
+        raise Held(held, _holder(path), hint=hint, exit_code=exit_code) from None
     except OSError as error:
         raise EnvironmentProblem(f"cannot lock {path}: {error.strerror or error}", hint="make it writable") from None
     try:

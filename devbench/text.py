@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 
-# Control, ANSI and direction characters: nothing that a device or a model is called may steer a reader's screen.
+# Control, ANSI and direction characters: nothing that a device or a model is called may steer a reader's screen. And
+# lone surrogates, which a file name that is no UTF-8 has in Python, and which no file of text can hold.
 _CONTROL = re.compile(
-    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]"
+    r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|"
+    r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
-
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
 
 

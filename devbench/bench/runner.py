@@ -6,6 +6,7 @@ died can be taken up again (`bench/resume.py`).
 
 from __future__ import annotations
 
+import re
 import shlex
 import socket
 import sys
@@ -25,13 +26,15 @@ from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
 from devbench.locks import hold
 from devbench.paths import cache_dir, data_dir
-from devbench.results.progress import reopen_run
+from devbench.results.progress import drop_unfinished, reopen_run
 from devbench.results.records import RunRecord, RunStatus
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.results.store import Store
 
+_SECRET_OPTIONS = frozenset({"--webhook"})
+_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
 _POLL_S = 0.2
 # After Ctrl-C a device that does not answer is left behind after this long; the next run on it tidies up.
 _LEAVE_BEHIND_S = 10.0
@@ -95,18 +98,23 @@ def _run(
     # Before anything is stored: what this machine cannot compute, no device is asked for.
     models = {case.model.sha256: case.model for case in plan.cases} if check is not None else {}
     expected = {sha256: expect(model, check) for sha256, model in models.items()} if check is not None else {}
+    incoming = cache_dir() / "incoming"
+    incoming.mkdir(parents=True, exist_ok=True)
     earlier = Earlier(len(plan.cases))
     if resume:
         view = store.run(run_id)
         check_same_plan(view, plan)
         earlier = Earlier(len(plan.cases), view)
         reopen_run(store, run_id)
+        drop_unfinished(store, run_id)
+        for left in incoming.glob(f"{run_id}-*"):
+            left.unlink(missing_ok=True)
     else:
         store.create_run(
             RunRecord(
                 run_id=run_id,
                 started_utc=datetime.now(timezone.utc),
-                command=shlex.join(["devbench", *sys.argv[1:]]),
+                command=_command_line(),
                 devbench_version=__version__,
                 host=socket.gethostname(),
                 options={**options, PLAN: fingerprint(plan)},
@@ -114,8 +122,6 @@ def _run(
             )
         )
     profiles = load_profiles()
-    incoming = cache_dir() / "incoming"
-    incoming.mkdir(parents=True, exist_ok=True)
     sessions = [
         session_type(
             device,
@@ -174,3 +180,17 @@ def _stop(sessions: Sequence[DeviceSession], threads: Sequence[threading.Thread]
             thread.join(_LEAVE_BEHIND_S)
     except KeyboardInterrupt:
         return
+
+
+def _command_line() -> str:
+    """How devbench was called, as it is kept: without passwords of a store's URL and a webhook's address."""
+    words = ["devbench", *sys.argv[1:]]
+    for number, word in enumerate(words):
+        name, equals, _ = word.partition("=")
+        if name in _SECRET_OPTIONS:
+            place = number if equals else number + 1
+            if place < len(words):
+                words[place] = f"{name}=***" if equals else "***"
+        else:
+            words[number] = _PASSWORD.sub(r"\1***@", word)
+    return shlex.join(words)

@@ -69,7 +69,7 @@ def write_forms(
     """
     from devbench.reports.charts import draw_charts
     from devbench.reports.charts.files import CHART_FORMS, chart_file
-    from devbench.reports.export import write_csv, write_json, write_whole, writing_to
+    from devbench.reports.export import write_csv, write_json, write_whole, write_whole_bytes, writing_to
 
     charts = draw_charts(report) if {"md", *CHART_FORMS} & set(forms) else []
     written: list[Path] = []
@@ -95,7 +95,6 @@ def write_forms(
     for chart_form in CHART_FORMS:
         for picture in charts if chart_form in forms else ():
             path = out_dir / f"{picture.name}.{chart_form}"
-            with writing_to(out_dir):
-                path.write_bytes(chart_file(picture, chart_form))
+            write_whole_bytes(path, chart_file(picture, chart_form))
             written.append(path)
     return tuple(written)

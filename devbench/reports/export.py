@@ -108,15 +108,29 @@ def write_whole(path: Path, write: Callable[[IO[str]], object], newline: str | N
     Raises:
         EnvironmentProblem: it cannot be written.
     """
+    with _aside(path) as part, part.open("w", encoding="utf-8", newline=newline) as file:
+        write(file)
+
+
+def write_whole_bytes(path: Path, data: bytes) -> None:
+    """As `write_whole`, of bytes that are there already."""
+    with _aside(path) as part:
+        part.write_bytes(data)
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A file beside `path` that takes its place where the block ends well."""
     try:
-        handle, part = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+        os.close(handle)
+        part = Path(name)
         try:
-            with os.fdopen(handle, "w", encoding="utf-8", newline=newline) as file:
-                write(file)
-            Path(part).chmod(0o644)
-            Path(part).replace(path)
+            yield part
+            part.chmod(0o644)
+            part.replace(path)
         except BaseException:
-            Path(part).unlink(missing_ok=True)
+            part.unlink(missing_ok=True)
             raise
     except OSError as error:
         raise EnvironmentProblem(f"cannot write {path}: {error.strerror or error}", hint="is there room?") from None

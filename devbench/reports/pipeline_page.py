@@ -9,7 +9,7 @@ from typing import Any
 from devbench.reports.charts.files import chart_file
 from devbench.reports.charts.picture import Picture
 from devbench.reports.charts.pipelines import pipelines
-from devbench.reports.export import write_whole, writing_to
+from devbench.reports.export import write_whole, write_whole_bytes, writing_to
 from devbench.reports.model import VIRTUAL_NOTE
 from devbench.reports.page import Frame, render
 from devbench.reports.pipeline import DRIVER_NOTE, PipelineReport, Variant
@@ -47,7 +47,7 @@ def write_pipeline_page(report: PipelineReport, out_dir: Path) -> Path:
     with writing_to(out_dir):
         out_dir.mkdir(parents=True, exist_ok=True)
         for _, picture in charts:
-            (out_dir / f"{picture.name}.png").write_bytes(chart_file(picture, "png"))
+            write_whole_bytes(out_dir / f"{picture.name}.png", chart_file(picture, "png"))
     path = out_dir / "pipeline.html"
     write_whole(path, lambda file: file.write(page))
     write_pipeline_json(report, out_dir / "pipeline.json")

@@ -21,6 +21,12 @@ def reopen_run(store: Store, run_id: str) -> None:
         connection.execute(schema.runs.update().where(where).values(status="running", finished_utc=None))
 
 
+def drop_unfinished(store: Store, run_id: str) -> None:
+    """Remove raw outputs of a run that a dead process was in the middle of writing; those in place are whole."""
+    for part in (store.artifacts.root / run_id).glob(".*"):
+        part.unlink(missing_ok=True)
+
+
 def note_option(store: Store, run_id: str, name: str, value: Mapping[str, Any]) -> None:
     """Keep a JSON-ready table with the run's options, in place of the one of that name."""
     with store.transaction() as connection:

@@ -1,0 +1,136 @@
+"""A night as JUnit XML, which every CI shows: a test case a job. Knows no store.
+
+The form is that of Jenkins' schema (junit-10.xsd, which Gradle, GitLab and GitHub's viewers read too). XML cannot hold
+most control characters, not even escaped; what a device says may hold any.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from typing import TYPE_CHECKING
+from xml.etree import ElementTree
+
+from devbench.farm.result import has_failed
+from devbench.farm.words import explanation_lines, row_words, undecided_words
+from devbench.reports.export import write_whole
+from devbench.reports.words import interval, ms
+from devbench.results.cases import case_text
+from devbench.text import clean
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from devbench.farm.result import NightResult
+    from devbench.reports.comparison import CaseOnDevice, ComparedRow, Failure
+    from devbench.reports.model import JobReport
+
+# What XML 1.0 has no way to write (its production 2, Char); lone surrogates are no text at all.
+_NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Of what is undecided, so many lines a job.
+_MOST_LINES = 20
+
+# Device and case.
+Key = tuple[str, str]
+
+
+def write_junit(result: NightResult, path: Path) -> None:
+    """Write the file whole or not at all.
+
+    Raises:
+        EnvironmentProblem: it cannot be written.
+    """
+    text = render_junit(result)
+    write_whole(path, lambda file: file.write(text))
+
+
+def render_junit(result: NightResult) -> str:
+    """The XML: the failed and the regressed jobs as failures, devices that are missing as errors."""
+    rows: dict[Key, list[ComparedRow]] = defaultdict(list)
+    newly: dict[Key, list[Failure]] = defaultdict(list)
+    if result.comparison is not None:
+        for row in result.comparison.rows:
+            rows[_key(row)].append(row)
+        for failure in result.comparison.failures:
+            newly[_key(failure)].append(failure)
+    jobs = result.report.jobs if result.report is not None else ()
+    cases = [_job(job, rows[_of(job)], newly[_of(job)], result) for job in jobs]
+    cases += [_absent(name, str(error), result) for name, error in result.absent.items()]
+    failures = sum(case.find("failure") is not None for case in cases)
+    counts = {"tests": str(len(cases)), "failures": str(failures), "errors": str(len(result.absent))}
+    seconds = sum(float(case.get("time", "0")) for case in cases)
+    counts["time"] = f"{seconds:.3f}"
+    suites = ElementTree.Element("testsuites", {"name": "devbench nightly", **counts})
+    suite = ElementTree.SubElement(suites, "testsuite", {"name": _line(result.suite), "skipped": "0", **counts})
+    if result.report is not None:
+        suite.set("timestamp", f"{result.report.started_utc:%Y-%m-%dT%H:%M:%S}")
+        properties = ElementTree.SubElement(suite, "properties")
+        known = {"run": result.report.run_id, "night": result.night, **result.report.labels}
+        if result.report.virtual:
+            known["virtual"] = result.report.virtual_note
+        for name, value in known.items():
+            ElementTree.SubElement(properties, "property", name=_line(name), value=_line(value))
+    suite.extend(cases)
+    ElementTree.indent(suites)
+    return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, "unicode") + "\n"
+
+
+def _key(row: CaseOnDevice) -> Key:
+    return row.device_key, row.case
+
+
+def _of(job: JobReport) -> Key:
+    of = job.job
+    return of.device.key, case_text(of.model.name, of.delegate, of.threads, of.options)
+
+
+def _job(
+    job: JobReport, rows: Sequence[ComparedRow], newly: Sequence[Failure], result: NightResult
+) -> ElementTree.Element:
+    seconds = sum(repetition.duration_s for repetition in job.repetitions)
+    case = ElementTree.Element(
+        "testcase",
+        name=_line(f"{job.job.model.name} · {job.title}"),
+        classname=_line(f"{result.suite}.{job.job.device.title}"),
+        time=f"{seconds:.3f}",
+    )
+    lines = [f"{kind} ({count}×): {message}" for kind, message, count in job.failures]
+    lines += [f"worked in the baseline: {failure.kind} in {failure.failed} of {failure.of}" for failure in newly]
+    kind = job.failures[0][0] if job.failures else "not_run"
+    if has_failed(job):
+        _fail(case, "failure", kind, lines or ["no repetition was made"])
+    regressed = [row for row in rows if row.comparison.verdict == "regressed"]
+    if regressed:
+        found = [line for row in regressed for line in (row_words(row), *explanation_lines(row.explanation))]
+        _fail(case, "failure", "regression", found)
+    said = []
+    if job.latency is not None:
+        between = f" ({interval(job.latency)})" if interval(job.latency) else ""
+        said.append(f"latency {ms(job.latency.median)} ms{between} of {job.latency.n} processes")
+    said += [f"suspect: {job.suspect}"] if job.suspect else []
+    undecided = [undecided_words(row) for row in rows if row.comparison.verdict == "undecided"]
+    said += undecided[:_MOST_LINES]
+    if len(undecided) > _MOST_LINES:
+        said.append(f"{len(undecided) - _MOST_LINES} more undecided")
+    if said:
+        ElementTree.SubElement(case, "system-out").text = _text(said)
+    return case
+
+
+def _absent(name: str, why: str, result: NightResult) -> ElementTree.Element:
+    case = ElementTree.Element("testcase", name="device", classname=_line(f"{result.suite}.{name}"), time="0.000")
+    _fail(case, "error", "device_missing", [why])
+    return case
+
+
+def _fail(case: ElementTree.Element, tag: str, kind: str, lines: Sequence[str]) -> None:
+    ElementTree.SubElement(case, tag, type=_line(kind), message=_line(lines[0])).text = _text(lines)
+
+
+def _line(text: str) -> str:
+    return _NOT_XML.sub("", clean(text))
+
+
+def _text(lines: Sequence[str]) -> str:
+    return "\n".join(_line(line) for line in lines)

@@ -1,0 +1,242 @@
+"""One suite's night, from what is due to its report; prints nothing and knows no command line.
+
+Every step can be cut off at any moment and done again: measurements are stored one by one, the state of the night
+stands in the store, files are written whole or not at all, and a message may come twice but is not lost.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbench.bench import runner
+from devbench.bench.resume import fingerprint
+from devbench.bench.targets import find_present, open_names
+from devbench.errors import EXIT_BUSY, DevbenchError, EnvironmentProblem, InputError
+from devbench.farm.due import OPTION, Due, Night, decide, nights_of
+from devbench.farm.junit import write_junit
+from devbench.farm.result import NightResult
+from devbench.farm.settings import NightlySettings
+from devbench.farm.summary import render_message, render_summary
+from devbench.farm.webhook import message, post
+from devbench.locks import hold
+from devbench.paths import data_dir
+from devbench.reports import write_report
+from devbench.reports.build import build_report
+from devbench.reports.comparison import build_comparison
+from devbench.reports.export import write_whole
+from devbench.reports.watch import WatchSettings, build_watch
+from devbench.results.progress import note_option, runs_with_option
+from devbench.results.store import new_run_id
+
+if TYPE_CHECKING:
+    from devbench.bench.events import Listener
+    from devbench.bench.plan import Plan
+    from devbench.reports.comparison import ComparisonReport
+    from devbench.results.history import History
+    from devbench.results.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What a night is to be.
+
+    Attributes:
+        suite: its name, by which its nights are found again.
+        devices: as the command line takes them.
+        webhook: the address to post to; empty for none.
+        fault: how virtual devices shall misbehave.
+    """
+
+    suite: str
+    plan: Plan
+    devices: tuple[str, ...]
+    settings: NightlySettings
+    labels: Mapping[str, str] = field(default_factory=dict)
+    force: bool = False
+    webhook: str = ""
+    fault: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Screen:
+    """Who is told: `display` shows a run on the devices of those serials, `tell` a line."""
+
+    display: Callable[[list[str]], AbstractContextManager[Listener]]
+    tell: Callable[[str], None]
+
+
+@contextmanager
+def only_nightly(wait_s: float) -> Iterator[None]:
+    """Be the only nightly of this machine's user: two would measure each other.
+
+    Raises:
+        Held: another one is at it, and still is after `wait_s` seconds.
+    """
+    hint = "it goes on by itself; --wait SECONDS waits for it"
+    lock = data_dir() / "locks" / "nightly.lock"
+    with hold(lock, held="another nightly is at it", hint=hint, wait_s=wait_s, exit_code=EXIT_BUSY):
+        yield
+
+
+def run_night(asked: Asked, store: Store, history: Callable[[], History], screen: Screen) -> NightResult:
+    """Measure what is due, compare it, report it.
+
+    Args:
+        asked: what the night is to be.
+        store: where results go.
+        history: opens the same store for reading.
+        screen: is told what happens.
+
+    Raises:
+        InputError: what was asked for makes no sense.
+        KeyboardInterrupt: it was stopped; the next call goes on.
+    """
+    now = datetime.now().astimezone()
+    name = f"{asked.settings.period.began(now):%Y-%m-%d}"
+    nights = nights_of(runs_with_option(store, OPTION), asked.suite)
+    present = find_present(asked.devices)
+    due = decide(
+        nights,
+        present.names,
+        plan=fingerprint(asked.plan),
+        period=asked.settings.period,
+        now=now,
+        force=asked.force,
+    )
+    result = NightResult(asked.suite, name, absent=present.absent, due=due.to_report)
+    night = due.night
+    if due.names:
+        night, failed = _measure(asked, store, due, name, screen)
+        result = replace(result, absent={**present.absent, **failed})
+    if night is not None and due.to_report:
+        result = _analyse(asked, store, history, night, nights, result, screen)
+    if due.to_report or (night is None and present.absent):
+        _publish(asked, result, screen)
+    if night is not None and due.to_report:
+        note_option(store, night.run_id, OPTION, replace(night, reported=True).option())
+    return result
+
+
+def _measure(asked: Asked, store: Store, due: Due, name: str, screen: Screen) -> tuple[Night, dict[str, DevbenchError]]:
+    """Measure what is left; gives the night as it then is, and the devices on which it was not done."""
+    now = datetime.now(timezone.utc)
+    night = due.night
+    if night is None:
+        night = Night(new_run_id(now), now, asked.suite, fingerprint(asked.plan))
+    else:
+        screen.tell(f"going on with run {night.run_id}")
+        night = replace(night, reported=False)
+        note_option(store, night.run_id, OPTION, night.option())
+    with open_names(due.names, asked.fault) as devices:
+        serials = {device.serial: known for known, device in devices.items()}
+        with screen.display(list(serials)) as listener:
+            outcome = runner.run(
+                asked.plan,
+                list(devices.values()),
+                store,
+                run_id=night.run_id,
+                listener=listener,
+                labels={**asked.labels, "night": name},
+                options={OPTION: night.option()},
+                resume=due.night is not None,
+            )
+    if outcome.status == "interrupted":
+        raise KeyboardInterrupt
+    failed = {serials[serial]: error for serial, error in outcome.errors.items()}
+    finished = dict.fromkeys([*night.finished, *(known for known in devices if known not in failed)])
+    night = replace(night, finished=tuple(finished))
+    note_option(store, night.run_id, OPTION, night.option())
+    return night, failed
+
+
+def _analyse(
+    asked: Asked,
+    store: Store,
+    history: Callable[[], History],
+    night: Night,
+    nights: Sequence[Night],
+    result: NightResult,
+    screen: Screen,
+) -> NightResult:
+    """Compare with the baseline, look for changes, write the report of the run."""
+    view = store.run(night.run_id)
+    report = build_report(view)
+    result = replace(result, report=report)
+    if not any(job.repetitions for job in report.jobs):
+        return result
+    screen.tell("comparing")
+    with history() as results:
+        comparison = _compare(asked, results, night, nights, screen)
+        since = comparison.baseline.first_utc if comparison is not None else None
+        watch = build_watch(results, WatchSettings(labels={"suite": asked.suite}, changed_since=since))
+    screen.tell("writing the report")
+    folder = asked.settings.reports / night.run_id
+    for part in folder.glob(".*"):
+        # What a killed process was in the middle of writing; nobody else writes here.
+        part.unlink(missing_ok=True)
+    write_report(report, store, folder, comparison=comparison, watch=watch)
+    return replace(result, comparison=comparison, watch=watch, folder=folder)
+
+
+def _compare(
+    asked: Asked, history: History, night: Night, nights: Sequence[Night], screen: Screen
+) -> ComparisonReport | None:
+    """The comparison with the baseline, where there is one yet."""
+    settings = asked.settings
+    try:
+        if settings.baseline:
+            baseline = [run_id for run_id in history.find_runs(settings.baseline) if run_id != night.run_id]
+            title = settings.baseline
+        else:
+            earlier = [one for one in nights if one.finished and one.started_utc < night.started_utc]
+            baseline = [one.run_id for one in earlier[: settings.baseline_nights]][::-1]
+            title = f"the last {len(baseline)} nights" if len(baseline) != 1 else "the night before"
+        if not baseline:
+            return None
+        return build_comparison(history, baseline, [night.run_id], titles=(title, "tonight"))
+    except InputError as problem:
+        # A label that no run has yet, for one: the night is no less worth for it.
+        screen.tell(f"not compared: {problem}")
+        return None
+
+
+def _publish(asked: Asked, result: NightResult, screen: Screen) -> None:
+    """JUnit, summary and message. A message that does not get through is no reason to lose the rest."""
+    summary = render_summary(result)
+    folder = result.folder or asked.settings.reports
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if asked.settings.junit is not None:
+            asked.settings.junit.parent.mkdir(parents=True, exist_ok=True)
+        step = os.environ.get("GITHUB_STEP_SUMMARY")
+        if step:
+            with Path(step).open("a", encoding="utf-8") as file:
+                file.write(f"{summary}\n")
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot write to {error.filename or folder}: {error.strerror or error}", hint="make it writable"
+        ) from None
+    for path in (folder / "junit.xml", asked.settings.junit):
+        if path is not None:
+            write_junit(result, path)
+    write_whole(folder / "summary.md", lambda file: file.write(f"{summary}\n"))
+    if asked.webhook:
+        screen.tell("posting")
+        problem = post(asked.webhook, message(render_message(result, _where(result))))
+        if problem:
+            screen.tell(f"the webhook did not take the message: {problem}")
+
+
+def _where(result: NightResult) -> str:
+    """Where a reader of the message finds the report: the CI's page, or the folder on this machine."""
+    github = [os.environ.get(f"GITHUB_{word}", "") for word in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
+    if all(github):
+        return "{}/{}/actions/runs/{}".format(*github)
+    url = os.environ.get("CI_JOB_URL") or os.environ.get("BUILD_URL")
+    return url or (str(result.folder.absolute() / "report.html") if result.folder is not None else "")

@@ -1,0 +1,80 @@
+"""What a night came to, as data: its JUnit, its summary, its message and its exit code all show this and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from devbench.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, DevbenchError
+from devbench.reports.comparison import ComparedRow, ComparisonReport
+from devbench.reports.model import JobReport, ReportData
+from devbench.reports.watch import WatchReport
+
+
+@dataclass(frozen=True, slots=True)
+class NightResult:
+    """One suite's night.
+
+    Attributes:
+        suite: its name.
+        night: what the night is called, a date.
+        report: what was measured; `None` where no device was there.
+        comparison: with the baseline; `None` where there is none yet.
+        watch: changes over the history.
+        absent: devices that were not there or on which nothing could be measured to its end, and why.
+        folder: where the report was written; `None` where there is none.
+        due: whether there was anything to do.
+    """
+
+    suite: str
+    night: str
+    report: ReportData | None = None
+    comparison: ComparisonReport | None = None
+    watch: WatchReport | None = None
+    absent: Mapping[str, DevbenchError] = field(default_factory=dict)
+    folder: Path | None = None
+    due: bool = True
+
+    @property
+    def failed(self) -> tuple[JobReport, ...]:
+        """Jobs of which a repetition failed, or none was made."""
+        return tuple(job for job in self.report.jobs if has_failed(job)) if self.report is not None else ()
+
+    @property
+    def regressed(self) -> tuple[ComparedRow, ...]:
+        return self.comparison.of("regressed") if self.comparison is not None else ()
+
+    @property
+    def exit_code(self) -> int:
+        """1 for a regression or a failed job, else what the devices that are missing deserve, else 0."""
+        if self.failed or (self.comparison is not None and self.comparison.regressed):
+            return EXIT_FAILED
+        if not self.absent:
+            return EXIT_OK
+        codes = {error.exit_code for error in self.absent.values()}
+        return codes.pop() if len(codes) == 1 else EXIT_ENVIRONMENT
+
+    @property
+    def headline(self) -> str:
+        """The verdict in a few words."""
+        parts = []
+        if self.comparison is not None and self.comparison.regressed:
+            cases = {(row.device_key, row.case) for row in (*self.regressed, *self.comparison.failures)}
+            parts.append(_count(len(cases), "regression"))
+        if self.failed:
+            parts.append(_count(len(self.failed), "failed job"))
+        if self.absent:
+            parts.append(f"{_count(len(self.absent), 'device')} missing")
+        if not parts:
+            return "all well" if self.comparison is not None else "all well, nothing to compare with yet"
+        return ", ".join(parts)
+
+
+def has_failed(job: JobReport) -> bool:
+    """Whether a repetition of the job failed, or none was made."""
+    return bool(job.failures) or not job.repetitions
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -1,0 +1,105 @@
+"""A night in a few lines: Markdown for a CI's page, and text for a chat. Knows no store and no network.
+
+Everything from outside is made inert: in Markdown by a backslash, in the chat by `webhook.escape`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from devbench.farm.webhook import escape
+from devbench.farm.words import (
+    change_words,
+    event_words,
+    explanation_lines,
+    row_words,
+)
+from devbench.text import clean, for_markdown
+
+if TYPE_CHECKING:
+    from devbench.farm.result import NightResult
+    from devbench.reports.comparison import CaseOnDevice
+
+_MOST_ROWS = 50
+_MOST_IN_CHAT = 8
+
+
+def render_summary(result: NightResult) -> str:
+    """The night as Markdown."""
+    lines = [f"## devbench nightly · {for_markdown(result.suite)} · {result.night}: {result.headline}", ""]
+    report = result.report
+    if report is not None:
+        lines += [f"Run `{report.run_id}` on {for_markdown(', '.join(device.title for device in report.devices))}.", ""]
+        if report.virtual:
+            lines += [f"**{report.virtual_note.capitalize()}.**", ""]
+    if result.comparison is not None:
+        baseline = for_markdown(result.comparison.baseline.title)
+        counts = ", ".join(f"{count} {verdict}" for verdict, count in result.comparison.counts.items() if count)
+        lines += [
+            f"Compared with {baseline}: {counts or 'nothing in common'}.",
+            "",
+        ]
+        lines += [line for note in result.comparison.notes for line in (for_markdown(note), "")]
+    for title, found in _sections(result, for_markdown):
+        lines += [f"### {title}", "", *(f"- {line}" for line in found[:_MOST_ROWS])]
+        if len(found) > _MOST_ROWS:
+            lines.append(f"- {len(found) - _MOST_ROWS} more in the report")
+        lines.append("")
+    return "\n".join(lines)
+
+
+def render_message(result: NightResult, where: str = "") -> str:
+    """The night as a chat shows it; `where` is a link to the report, as a CI knows it."""
+    sign = "✅" if result.exit_code == 0 else "❌"
+    lines = [f"{sign} *devbench nightly* {_chat(result.suite)} {result.night}: {result.headline}"]
+    if result.report is not None and result.report.virtual:
+        lines.append(f"_{result.report.virtual_note}_")
+    for title, found in _sections(result, _chat):
+        lines += [f"*{title}*", *(f"• {line}" for line in found[:_MOST_IN_CHAT])]
+        if len(found) > _MOST_IN_CHAT:
+            lines.append(f"• {len(found) - _MOST_IN_CHAT} more in the report")
+    if where:
+        lines.append(f"Report: {_chat(where)}")
+    return "\n".join(lines)
+
+
+def render_lines(result: NightResult) -> list[str]:
+    """The night as lines of a terminal, the verdict first."""
+    lines = [f"{clean(result.suite)} · {result.night}: {result.headline}"]
+    if result.report is not None and result.report.virtual:
+        lines.append(result.report.virtual_note)
+    for title, found in _sections(result, clean):
+        lines += [title, *(f"  {line}" for line in found)]
+    return lines
+
+
+def _chat(text: str) -> str:
+    return escape(clean(text))
+
+
+def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple[str, list[str]]]:
+    """What a reader has to know, each with its lines; what is empty is left out."""
+
+    def where(case: CaseOnDevice) -> str:
+        return harmless(f"{case.device} · {case.case}")
+
+    regressed = [
+        "; ".join([f"{where(row)}: {harmless(row_words(row))}", *map(harmless, explanation_lines(row.explanation))])
+        for row in result.regressed
+    ]
+    failed = []
+    for job in result.failed:
+        why = "; ".join(f"{kind} ({count}×): {message}" for kind, message, count in job.failures) or "not run"
+        failed.append(f"{harmless(f'{job.job.device.title} · {job.job.model.name} · {job.title}')}: {harmless(why)}")
+    missing = [f"{harmless(name)}: {harmless(str(error))}" for name, error in result.absent.items()]
+    sections = [("Regressions", regressed), ("Failed jobs", failed), ("Missing devices", missing)]
+    if result.comparison is not None:
+        broken = [f"{where(one)}: {harmless(one.kind)}" for one in result.comparison.failures]
+        improved = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.of("improved")]
+        sections += [("Worked before", broken), ("Improved", improved)]
+    if result.watch is not None:
+        events = [f"{harmless(event.device)} {harmless(event_words(event))}" for event in result.watch.events]
+        changes = [f"{where(series)}: {harmless(change_words(series, change))}" for series, change in result.watch.own]
+        sections += [("Events of devices", events), ("Changes over the nights", changes)]
+    return [(title, lines) for title, lines in sections if lines]

@@ -1,0 +1,186 @@
+"""`devbench nightly` as cron calls it: what is due, who is missing, what it leaves for people and for a CI."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+
+from devbench.farm.nightly import only_nightly
+from devbench.results.store import Store
+from tests.conftest import DATA
+from tests.e2e.test_run_virtual import tool
+from tests.farm.test_webhook import SECRET, Hook, hook
+
+__all__ = ["hook"]
+LINE = "Inference timings in us: Init: 1000, First inference: 900, Warmup (avg): 800, Inference (avg): 700"
+
+
+@pytest.fixture
+def suite(tmp_path: Path, adb_server_port: int) -> Path:
+    tool(tmp_path, f'[ -f "{tmp_path}/slow" ] && sleep 30; sleep 0.1; echo "{LINE}"')
+    path = tmp_path / "suite.toml"
+    path.write_text(
+        f'name = "nights"\nmodels = ["{DATA}/tiny_groupnorm.tflite"]\ndevices = ["virtual"]\ndelegates = ["cpu"]\n'
+        'binary = "benchmark_model"\nrepetitions = 3\nsuspect_retries = 0\ncool_down = 0\n'
+        '[nightly]\nreports = "out"\njunit = "ci/junit.xml"\n'
+    )
+    return path
+
+
+def start(suite: Path, *words: str, **env: str) -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "devbench.cli.app", "nightly", str(suite), *words]
+    pipe = subprocess.PIPE
+    return subprocess.Popen(
+        command, stdout=pipe, stderr=pipe, text=True, cwd=suite.parent, env={**os.environ, "COLUMNS": "200", **env}
+    )
+
+
+def nightly(suite: Path, *words: str, **env: str) -> tuple[int, str, str]:
+    process = start(suite, *words, **env)
+    out, err = process.communicate(timeout=110)
+    return process.returncode, out, err
+
+
+def runs() -> list[str]:
+    with Store() as store:
+        return [run.run_id for run in store.runs()]
+
+
+def test_a_night_is_measured_once_and_again_with_force(suite: Path, hook: Hook) -> None:
+    folder = suite.parent
+    step = folder / "step.md"
+    first = nightly(suite, DEVBENCH_WEBHOOK=hook.url, GITHUB_STEP_SUMMARY=str(step))
+    assert first[0] == 0, first
+    assert "nothing to compare with yet" in first[1]
+    assert nightly(suite, DEVBENCH_WEBHOOK=hook.url)[:2] == (0, f"nights: nothing is due, all was measured in the night of {_night()}\n")  # fmt: skip
+    assert len(runs()) == len(hook.got) == 1
+    again = nightly(suite, "--force", "--label", "why=again", DEVBENCH_WEBHOOK=hook.url)
+    assert again[0] == 0, again
+    assert "all well\n" in again[1]
+    with Store() as store:
+        views = [store.run(run_id) for run_id in runs()]
+    assert views[0].run.labels == {"suite": "nights", "night": _night(), "why": "again"}
+    assert SECRET not in "".join(str(view.run) for view in views)
+    assert SECRET not in "".join([*first[1:], *again[1:]])
+    assert json.loads(hook.got[1][2])["text"].startswith("✅ *devbench nightly* nights")
+    assert "## devbench nightly · nights" in step.read_text()
+    for run_id in runs():
+        assert {"report.html", "report.md", "summary.md", "junit.xml"} <= {
+            p.name for p in (folder / "out" / run_id).iterdir()
+        }
+    root = ElementTree.parse(folder / "ci" / "junit.xml").getroot()
+    assert (root.get("tests"), root.get("failures"), root.get("errors")) == ("1", "0", "0")
+
+
+def _night() -> str:
+    with Store() as store:
+        return store.run("latest").run.labels["night"]
+
+
+def test_a_device_that_is_missing_is_named_and_the_others_are_measured(suite: Path) -> None:
+    code, out, _ = nightly(suite, "-d", "virtual,R5CT-AWAY")
+    assert code == 3
+    assert "1 device missing" in out
+    assert "R5CT-AWAY" in out
+    errors = ElementTree.parse(suite.parent / "ci" / "junit.xml").getroot().findall(".//error")
+    assert [error.get("type") for error in errors] == ["device_missing"]
+    # It comes later the same night, and goes into the same run.
+    code, out, _ = nightly(suite, "-d", "virtual:2")
+    assert code == 0, out
+    with Store() as store:
+        (run_id,) = runs()
+        assert [job.job.device.key for job in store.run(run_id).jobs] == ["virtual-1", "virtual-2"]
+
+
+def test_a_night_without_any_device_is_reported_too(suite: Path, empty_adb_server: int) -> None:
+    code, out, _ = nightly(suite, "-d", "R5CT-AWAY")
+    assert code == 3
+    assert "1 device missing" in out
+    assert ElementTree.parse(suite.parent / "ci" / "junit.xml").getroot().get("errors") == "1"
+    assert runs() == []
+
+
+def test_a_failed_job_is_a_failure_of_the_night(suite: Path) -> None:
+    tool(suite.parent, "kill -SEGV $$")
+    code, out, _ = nightly(suite)
+    assert code == 1
+    assert "1 failed job" in out
+    (failure,) = ElementTree.parse(suite.parent / "ci" / "junit.xml").getroot().findall(".//failure")
+    assert failure.get("type") == "crash"
+
+
+def test_a_regression_is_a_failure_of_the_night_with_its_size(suite: Path) -> None:
+    text = suite.read_text().replace('binary = "benchmark_model"\n', "num_runs = 20\n").replace("repetitions = 3", "repetitions = 8")  # fmt: skip
+    suite.write_text(text)
+    noise = f"noise={DATA / 'noise_unet.json'}"
+    assert nightly(suite, "--fault", f"{noise},seed=1")[0] == 0
+    code, out, _ = nightly(suite, "--fault", f"{noise},seed=2,slower=cpu:20", "--force")
+    assert code == 1, out
+    assert "1 regression" in out
+    failure = ElementTree.parse(suite.parent / "ci" / "junit.xml").getroot().find(".//failure[@type='regression']")
+    assert failure is not None
+    assert "latency" in str(failure.get("message"))
+
+
+def test_a_webhook_that_fails_loses_nothing(suite: Path) -> None:
+    code, out, err = nightly(suite, "--webhook", f"http://127.0.0.1:9{SECRET}", NO_PROXY="127.0.0.1")
+    assert code == 0, out
+    assert "the webhook did not take the message" in err
+    assert SECRET not in out + err
+    with Store() as store:
+        assert "--webhook ***" in store.run("latest").run.command.replace("'", "")
+
+
+def test_a_second_nightly_ends_at_once_or_waits(suite: Path) -> None:
+    with only_nightly(0):
+        code, _, err = nightly(suite)
+        assert code == 4
+        assert "another nightly is at it" in err
+        assert f"process {os.getpid()}" in err
+        waiting = start(suite, "--wait", "60")
+        time.sleep(2.5)
+        assert waiting.poll() is None
+    waiting.communicate(timeout=100)
+    assert waiting.returncode == 0
+
+
+def test_sigterm_ends_it_tidily_and_the_next_call_goes_on(suite: Path) -> None:
+    slow = suite.parent / "slow"
+    process = start(suite)
+    deadline = time.monotonic() + 60
+    while True:
+        assert time.monotonic() < deadline
+        with Store() as store:
+            if any(run.repetitions for run in store.runs()):
+                break
+        time.sleep(0.05)
+    slow.touch()
+    time.sleep(0.3)
+    process.send_signal(signal.SIGTERM)
+    out, err = process.communicate(timeout=30)
+    assert process.returncode == 130, out + err
+    assert "Traceback" not in err
+    slow.unlink()
+    with Store() as store:
+        before = store.run("latest")
+    assert before.status == "interrupted"
+    assert nightly(suite)[0] == 0
+    with Store() as store:
+        after = store.run("latest")
+    assert (after.run.run_id, after.status, len(after.jobs[0].repetitions)) == (before.run.run_id, "done", 4)
+
+
+@pytest.mark.parametrize("words", [["--period", "moon"], ["--webhook", "not a url"], ["nosuch.toml"]])
+def test_what_is_wrong_is_said_before_anything_is_measured(words: list[str], suite: Path) -> None:
+    code, _, err = nightly(suite, *words)
+    assert code == 2
+    assert "Traceback" not in err
+    assert runs() == []
