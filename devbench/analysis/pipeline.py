@@ -223,6 +223,24 @@ def fewer_steps(
     return found
 
 
+def memory_over_time(samples: Sequence[tuple[Mapping[int, int], Mapping[int, int]]]) -> list[dict[int, int]]:
+    """Memory of each stage at each time in kB, as PSS as far as that is known.
+
+    PSS takes a device so long to read where processes have gigabytes that it is read less often than RSS. In between, a
+    stage's PSS is its RSS less what it shared with others when both were last read; before that, and where PSS is never
+    read, it is its RSS, which is no less.
+
+    Args:
+        samples: PSS and RSS by stage, in the order of time.
+    """
+    shared: dict[int, int] = {}
+    found = []
+    for pss, rss in samples:
+        shared |= {stage: max(rss[stage] - pss[stage], 0) for stage in pss if stage in rss}
+        found.append({**{stage: max(kb - shared.get(stage, 0), 0) for stage, kb in rss.items()}, **pss})
+    return found
+
+
 def peak_kb(samples: Sequence[Mapping[int, int]]) -> int | None:
     """The largest sum over stages of any sample; `None` where nothing was sampled."""
     return max((sum(sample.values()) for sample in samples if sample), default=None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from devbench.analysis.pipeline import peak_kb
+from devbench.analysis.pipeline import memory_over_time, peak_kb
 from devbench.bench.pipeline_plan import SessionPlan, StagePlan
 from devbench.bench.plan import Case
 from devbench.results.records import MemoryKind, PipelineSampleRecord, PipelineStageRecord
@@ -204,6 +204,6 @@ def memory_records(
                 pss, rss = sample.pss_kb.get(stage), sample.rss_kb.get(stage)
                 records.append(PipelineSampleRecord(number, positions[stage], sample.t_s, pss, rss))
     has_pss = any(sample.pss_kb for sample in log.samples)
-    peak = peak_kb([sample.pss_kb if has_pss else sample.rss_kb for sample in log.samples])
+    peak = peak_kb(memory_over_time([(sample.pss_kb, sample.rss_kb) for sample in log.samples]))
     kind: MemoryKind | None = None if peak is None else "pss" if has_pss else "rss"
     return tuple(records[:_MOST_SAMPLES]), kind, peak

@@ -12,9 +12,9 @@ of a line instead of asking again and again:
   for writing by its name under /proc, since FIFOs may not be made in /data/local/tmp. A tool that writes no outputs is
   stopped at its last line instead.
 
-A loop in the background sums nothing and judges nothing: it writes the memory of each live stage with the time. It
-also is the watchdog: where nobody reads what it writes any more, or the deadline has passed, it ends the whole group,
-stopped processes too.
+A loop in the background sums nothing and judges nothing: it writes the memory of each live stage with the time, RSS
+always and PSS where that is due. It also is the watchdog: where nobody reads what it writes any more, or the deadline
+has passed, it ends the whole group, stopped processes too.
 
 Each line of the log begins with a random word. `WORD TIME STAGE MARK [VALUE]` is the script's own, `WORD STAGE|TEXT`
 a line of the tool. `devbench/tool/parse/pipeline_log.py` reads it.
@@ -84,11 +84,11 @@ _dbp_sample() {
     [ -n "$_dbp_p" ] && [ "$_dbp_p" != 0 ] && [ -d "/proc/$_dbp_p" ] || continue
     _dbp_pss= _dbp_rss= _dbp_hwm=
     while IFS=' 	' read -r _dbp_k _dbp_v _dbp_u; do
-      case $_dbp_k in Pss:) _dbp_pss=$_dbp_v; break;; esac
-    done < "/proc/$_dbp_p/smaps_rollup"
-    while IFS=' 	' read -r _dbp_k _dbp_v _dbp_u; do
       case $_dbp_k in VmHWM:) _dbp_hwm=$_dbp_v;; VmRSS:) _dbp_rss=$_dbp_v; break;; esac
     done < "/proc/$_dbp_p/status"
+    [ "$1" = whole ] && while IFS=' 	' read -r _dbp_k _dbp_v _dbp_u; do
+      case $_dbp_k in Pss:) _dbp_pss=$_dbp_v; break;; esac
+    done < "/proc/$_dbp_p/smaps_rollup"
     _dbp_out="$_dbp_out $_dbp_s:$_dbp_pss:$_dbp_rss:$_dbp_hwm"
   done
   _dbp_say "@WORD@ $_dbp_at - memory$_dbp_out"
@@ -99,13 +99,14 @@ _dbp_end() {
 }
 _dbp_watch() {
   trap '' PIPE HUP
-  _dbp_uptime; _dbp_limit=$((_dbp_up + @DEADLINE@00))
+  _dbp_uptime; _dbp_limit=$((_dbp_up + @DEADLINE@00)) _dbp_due=0
   while :; do
-    _dbp_uptime; _dbp_from=$_dbp_up
-    [ -d /proc/$$ ] && [ $_dbp_up -lt $_dbp_limit ] && _dbp_sample || { _dbp_end; kill -9 -$$; exit; }
-    _dbp_uptime; _dbp_took=$((_dbp_up - _dbp_from))
-    # Reading the page tables of gigabytes takes its time: at most a tenth of it all.
-    if [ $_dbp_took -le 1 ]; then sleep 0.1; else sleep $((_dbp_took / 10)).$((_dbp_took % 10)); fi
+    _dbp_uptime; _dbp_from=$_dbp_up _dbp_how=
+    # Reading the page tables of gigabytes takes its time: at most a tenth of it all. RSS costs next to nothing.
+    [ $_dbp_up -ge $_dbp_due ] && _dbp_how=whole
+    [ -d /proc/$$ ] && [ $_dbp_up -lt $_dbp_limit ] && _dbp_sample $_dbp_how || { _dbp_end; kill -9 -$$; exit; }
+    _dbp_uptime; [ -n "$_dbp_how" ] && _dbp_due=$((_dbp_up + 10 * (_dbp_up - _dbp_from)))
+    sleep 0.1
   done 2>/dev/null
 }
 """.strip()
@@ -153,7 +154,7 @@ def build_session_script(
         "}",
         "_dbp_run; _dbp_c=$?",
         # Once more while everything that stays is there: a short session may have no sample of its end.
-        "_dbp_sample 2>/dev/null; _dbp_mark '- end'",
+        "_dbp_sample whole 2>/dev/null; _dbp_mark '- end'",
         "kill -9 $_dbp_w 2>/dev/null; _dbp_end 2>/dev/null",
         "wait 2>/dev/null",
         f"rm -f {pids}; exit $_dbp_c",

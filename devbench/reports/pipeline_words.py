@@ -8,7 +8,10 @@ from devbench.text import clean
 # Parts of a difference smaller than this share of the latency are told together.
 _LEAST_SHARE = 0.005
 _FEW_SAMPLES = 10
-_MEMORY = {"pss": "PSS", "rss": "RSS (PSS cannot be read there; shared pages count in every stage)"}
+_MEMORY = {
+    "pss": "PSS (between two readings of it RSS less what was shared)",
+    "rss": "RSS (PSS cannot be read there; shared pages count in every stage)",
+}
 
 
 def seconds(ms: float | None) -> str:

@@ -10,6 +10,7 @@ from devbench.analysis.pipeline import (
     compose,
     explain,
     fewer_steps,
+    memory_over_time,
     overlap_runs,
     peak_kb,
     shares,
@@ -70,3 +71,17 @@ def test_fewer_steps_scale_only_what_is_repeated() -> None:
 def test_the_peak_is_the_largest_sum_of_one_moment() -> None:
     assert peak_kb([{}, {0: 5, 1: 7}, {1: 10}]) == 12
     assert peak_kb([{}]) is None
+
+
+def test_memory_between_two_readings_of_pss_is_rss_less_what_was_shared() -> None:
+    samples: list[tuple[dict[int, int], dict[int, int]]] = [
+        ({}, {0: 100}),
+        ({0: 180}, {0: 200}),
+        ({}, {0: 220, 1: 3000}),  # a stage that is gone before its PSS is read
+        ({0: 230}, {0: 230}),
+        ({}, {0: 240}),
+    ]
+    found = memory_over_time(samples)
+    assert found == [{0: 100}, {0: 180}, {0: 200, 1: 3000}, {0: 230}, {0: 240}]
+    assert peak_kb(found) == 3200, "a short peak counts"
+    assert memory_over_time([({0: 7}, {}), ({}, {})]) == [{0: 7}, {}]

@@ -5,6 +5,7 @@ Loads are outlined, a loaded stage that waits is pale, one that stays after its 
 
 from __future__ import annotations
 
+from devbench.analysis.pipeline import memory_over_time
 from devbench.reports.charts.picture import SERIES, Canvas, Picture, fitted
 from devbench.reports.charts.scale import Scale, tick_text, ticks
 from devbench.reports.pipeline import PipelineReport, Variant, Whole
@@ -143,15 +144,13 @@ def _memory(canvas: Canvas, session: PipelineSessionRecord, across: Scale, up: S
 
 def memory_series(session: PipelineSessionRecord) -> tuple[list[float], dict[int, list[int]]]:
     """Times in seconds and, for each stage by its position, as many values in kB."""
-    rss = session.memory_kind == "rss"
-    moments: dict[int, dict[int, int]] = {}
+    pairs: dict[int, tuple[dict[int, int], dict[int, int]]] = {}
     times: dict[int, float] = {}
-    for sample in session.samples:
-        kb = sample.rss_kb if rss else sample.pss_kb
+    for sample in sorted(session.samples, key=lambda sample: sample.number):
         times[sample.number] = sample.t_s
-        moments.setdefault(sample.number, {})
-        if kb is not None:
-            moments[sample.number][sample.position] = kb
-    numbers = sorted(number for number in moments if moments[number])
-    series = {s.position: [moments[number].get(s.position, 0) for number in numbers] for s in session.stages}
-    return [times[number] for number in numbers], series
+        for into, kb in zip(pairs.setdefault(sample.number, ({}, {})), (sample.pss_kb, sample.rss_kb), strict=True):
+            if kb is not None:
+                into[sample.position] = kb
+    moments = memory_over_time(list(pairs.values()))
+    series = {s.position: [moment.get(s.position, 0) for moment in moments] for s in session.stages}
+    return list(times.values()), series
