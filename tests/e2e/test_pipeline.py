@@ -123,7 +123,8 @@ def test_a_pipeline_in_all_residencies_on_a_bench_phone(tmp_path: Path, file: Pa
     assert values["virtual"] is False
     for one in values["pipelines"]:
         for whole in one["residencies"]:
-            assert abs(whole["estimate_off"]) < 0.25
+            # On a busy machine the sessions are suspect, and say so.
+            assert abs(whole["estimate_off"]) < 0.25 or whole["suspect"]
             assert whole["memory_kind"] == "pss"
         assert one["residencies"][2]["peak_under_resident"] > 0.1
     held = {stage["held_by"] for session in values["sessions"] for stage in session["stages"]}
