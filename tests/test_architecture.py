@@ -75,7 +75,9 @@ def test_a_module_can_be_read_at_one_sitting(path: Path) -> None:
     assert path.name == "__init__.py" or ast.get_docstring(ast.parse(text)), "a module says what it is for"
 
 
-@pytest.mark.parametrize("words", [["--help"], ["run", "--help"], ["report", "--help"], ["parse", "--help"]])
+@pytest.mark.parametrize(
+    "words", [["--help"], ["run", "--help"], ["report", "--help"], ["compare", "--help"], ["parse", "--help"]]
+)
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (
         "import sys; sys.argv=['devbench',*" + repr(words) + "]\n"

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import NormalDist, median
 from typing import TYPE_CHECKING, Literal
+
+from devbench.analysis.between import Between, between_runs
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +31,8 @@ _LEAST_REPETITIONS = 3
 _USUAL_REPETITIONS = 5
 _MOST_REPETITIONS = 1000
 _POWER = 0.8
+# Degrees of freedom of a scatter that is taken for granted.
+_FREE_OF_KNOWN = 30.0
 # Timers and clocks are no finer than this share of a value.
 _LEAST_SCATTER = 1e-3
 
@@ -42,12 +46,15 @@ class MetricSettings:
         worse: the direction of a regression.
         absolute: differences count in the metric's unit, as for a share between 0 and 1.
         exact: the metric has no noise (the size of a file): any difference is one, whatever the number of repetitions.
+        scatter: relative, between processes, taken for granted where both sides have too few repetitions to show one;
+            0 where it is not known, and nothing is decided then.
     """
 
     smallest_effect: float = 0.01
     worse: Literal["up", "down"] = "up"
     absolute: bool = False
     exact: bool = False
+    scatter: float = 0.0
 
 
 # What devbench measures; a metric that is not here gets the defaults of `MetricSettings`.
@@ -55,7 +62,8 @@ METRICS: Mapping[str, MetricSettings] = {
     "latency": MetricSettings(0.01),
     "init": MetricSettings(0.05),
     "first_inference": MetricSettings(0.05),
-    "peak_memory": MetricSettings(0.02),
+    # On a bench phone and a virtual device 0.05 to 1.2 % between processes (docs/compare.md); each run has one.
+    "peak_memory": MetricSettings(0.02, scatter=0.015),
     "operator_time": MetricSettings(0.05),
     "model_size": MetricSettings(0.0, exact=True),
     "delegated_share": MetricSettings(0.01, worse="down", absolute=True, exact=True),
@@ -108,6 +116,10 @@ class Pair:
         baseline, candidate: values, one a repetition; those that are not finite are left out.
         reference: the same metric of a reference case that is the same on both sides, measured together with each;
             what changed in it is the device's drift and is taken off.
+        runs: of each value of the baseline and of the candidate the run that measured it; the scatter of runs is then
+            part of the error (`between.between_runs`).
+        medians: values are medians over the repetitions of a run, one a run; a side with too few of them is lent the
+            scatter of the other.
     """
 
     key: str
@@ -115,6 +127,8 @@ class Pair:
     baseline: Sequence[float]
     candidate: Sequence[float]
     reference: tuple[Sequence[float], Sequence[float]] | None = None
+    runs: tuple[Sequence[Hashable], Sequence[Hashable]] | None = None
+    medians: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +201,7 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
 
     - regressed, improved: q ≤ alpha, and the change is at least the smallest effect;
     - unchanged: the interval lies within the smallest effect on both sides of zero;
-    - undecided: anything else, also fewer than three repetitions a side.
+    - undecided: anything else, also fewer than three repetitions a side, but for metrics whose scatter is known.
 
     Args:
         pairs: all that one report judges; a pair more makes each verdict a little more careful.
@@ -229,7 +243,7 @@ def _differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[_Differe
         raw = [pair.baseline, pair.candidate, *(pair.reference or ())]
         sides = [tuple(float(v) for v in side if math.isfinite(v)) for side in raw]
         prepared.append((pair, of, sides))
-        scaled.append(_on_scale(sides, of) if min(map(len, sides)) >= (1 if of.exact else _LEAST_REPETITIONS) else None)
+        scaled.append(_on_scale(sides, of) if _testable(pair, of, sides) else None)
     moments = _moments([side for one in scaled if one is not None for side in one[1]])
     at = 0
     found = []
@@ -241,15 +255,49 @@ def _differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[_Differe
         logs, used = one
         parts = moments[at : at + len(used)]
         at += len(used)
+        parts[:2] = _lent(parts[:2], both, of)
         size, drift = parts[1].mean - parts[0].mean, None
         if len(parts) == 4:
             moved = parts[3].mean - parts[2].mean
             size -= moved
             drift = math.expm1(min(moved, 700.0)) if logs else moved
-        error2 = sum(part.error2 for part in parts)
-        free = error2**2 / sum(part.error2**2 / part.free for part in parts)
+        errors: list[_Moments | Between] = [*parts]
+        if pair.runs is not None and not of.exact:
+            between = between_runs(used[:2], _of_finite(pair))
+            errors += [] if between is None else [between]
+        error2 = sum(part.error2 for part in errors)
+        # Welch's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946).
+        free = error2**2 / sum(part.error2**2 / part.free for part in errors)
         found.append(_Difference(pair, of, both, logs, True, size, math.sqrt(error2), free, drift))
     return found
+
+
+def _testable(pair: Pair, of: MetricSettings, sides: Sequence[tuple[float, ...]]) -> bool:
+    if of.exact or of.scatter:
+        return min(map(len, sides)) >= 1
+    few = min(map(len, sides)) < _LEAST_REPETITIONS
+    return not few or (pair.medians and min(map(len, sides)) >= 1 and max(map(len, sides)) >= _LEAST_REPETITIONS)
+
+
+def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: MetricSettings) -> list[_Moments]:
+    """Moments where a side of too few values has the scatter of the other, or both have that of the metric."""
+    found = []
+    for k in (0, 1):
+        own, other = sides[k].n, sides[1 - k].n
+        if own >= _LEAST_REPETITIONS or of.exact:
+            found.append(parts[k])
+        elif other >= _LEAST_REPETITIONS:
+            found.append(_Moments(parts[k].mean, parts[1 - k].error2 * other / own, parts[1 - k].free))
+        else:
+            found.append(_Moments(parts[k].mean, of.scatter**2 / own, _FREE_OF_KNOWN))
+    return found
+
+
+def _of_finite(pair: Pair) -> list[list[Hashable]]:
+    """The runs of the values that are finite."""
+    assert pair.runs is not None
+    sides = zip((pair.baseline, pair.candidate), pair.runs, strict=True)
+    return [[run for v, run in zip(side, runs, strict=True) if math.isfinite(v)] for side, runs in sides]
 
 
 def _on_scale(sides: Sequence[tuple[float, ...]], of: MetricSettings) -> tuple[bool, list[tuple[float, ...]]]:

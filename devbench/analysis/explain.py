@@ -7,7 +7,7 @@ that was compared: what the operators do not explain is said as well.
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,11 +28,13 @@ class TypeTime:
         type: as the profile names it.
         place: where they ran (`operators.counted`).
         ms: their time in one inference.
+        count: how many they are; `None` where it is not known.
     """
 
     type: str
     place: Place
     ms: float
+    count: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ class Cause:
         share: of the change of all operators together; `None` where those did not change. Shares of causes that
             overlap (a delegation and the types that it moved) do not add up.
         baseline, candidate: the delegation of both sides, for that kind.
+        counts: of operators of the type, baseline and candidate; `None` where it is not known.
     """
 
     kind: Kind
@@ -79,6 +82,7 @@ class Cause:
     share: float | None
     baseline: Delegation | None = None
     candidate: Delegation | None = None
+    counts: tuple[int, int] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +116,7 @@ def explain(baseline: Side, candidate: Side, *, latency_change_ms: float | None 
     whole_after = sum(sum(places.values()) for places in after.values())
     known = bool(before) and bool(after)
     change = whole_after - whole_before if known else 0.0
-    causes = _operators(before, after, change) if known else []
+    causes = _operators(before, after, change, _counts(baseline, candidate)) if known else []
     delegation = _delegation(baseline.delegation, candidate.delegation, before, after, change if known else None)
     least = _LEAST_SHARE * max(whole_before, whole_after)
     causes = [one for one in causes if abs(one.change_ms) >= least and one.change_ms]
@@ -131,8 +135,23 @@ def _by_type(rows: Sequence[TypeTime]) -> dict[str, dict[Place, float]]:
     return found
 
 
+def _counts(baseline: Side, candidate: Side) -> dict[str, tuple[int, int]]:
+    """How many operators of each type there are on both sides; a type without a number is left out."""
+    found: dict[str, list[int]] = {}
+    unknown = set()
+    for k, side in enumerate((baseline, candidate)):
+        for row in side.operators:
+            if row.count is None:
+                unknown.add(row.type)
+            found.setdefault(row.type, [0, 0])[k] += row.count or 0
+    return {name: (was, now) for name, (was, now) in found.items() if name not in unknown}
+
+
 def _operators(
-    before: dict[str, dict[Place, float]], after: dict[str, dict[Place, float]], change: float
+    before: dict[str, dict[Place, float]],
+    after: dict[str, dict[Place, float]],
+    change: float,
+    counts: Mapping[str, tuple[int, int]],
 ) -> list[Cause]:
     causes = []
     for name in sorted({*before, *after}):
@@ -141,7 +160,8 @@ def _operators(
         ms_after = sum(now.values()) if now else None
         difference = (ms_after or 0.0) - (ms_before or 0.0)
         share = difference / change if change else None
-        causes.append(Cause(_kind(was, now, difference), name, ms_before, ms_after, difference, share))
+        kind = _kind(was, now, difference)
+        causes.append(Cause(kind, name, ms_before, ms_after, difference, share, counts=counts.get(name)))
     return causes
 
 

@@ -15,6 +15,7 @@ from devbench import __version__
 from devbench.cli import (
     accuracy,
     binaries,
+    compare,
     delegates,
     detect,
     devices,
@@ -65,6 +66,7 @@ for _group in (
     nightly,
     pipeline,
     runs,
+    compare,
     detect,
     parse,
     devices,

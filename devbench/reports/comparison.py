@@ -17,6 +17,8 @@ from devbench.analysis.explain import Explanation
 if TYPE_CHECKING:
     from devbench.results.history import History
 
+# With more runs on a side the observations are the medians of runs, not the repetitions: enough, and read in no time.
+_MOST_RUNS = 10
 VERDICTS: tuple[Verdict, ...] = ("regressed", "improved", "undecided", "unchanged")
 
 
@@ -145,6 +147,7 @@ class ComparisonReport:
         fixed: cases that failed and now work.
         one_sided: what only one side has measured.
         drifts: how the devices drifted, by their reference cases.
+        medians: the observations are medians of runs, not repetitions: a side has many runs.
         notes: what a reader has to know besides, in words; not made harmless.
         virtual: whether any of the devices is virtual.
     """
@@ -156,6 +159,7 @@ class ComparisonReport:
     fixed: tuple[Failure, ...]
     one_sided: tuple[OneSided, ...]
     drifts: tuple[DriftCorrection, ...]
+    medians: bool
     notes: tuple[str, ...]
     virtual: bool
 
@@ -199,9 +203,10 @@ def build_comparison(
 
     rules = settings or ComparisonSettings()
     named = titles or (_title(baseline), _title(candidate))
-    before = load_side(history, named[0], baseline, rules)
-    after = load_side(candidate_history or history, named[1], candidate, rules)
-    return build(before, after, rules)
+    medians = max(len(baseline), len(candidate)) > _MOST_RUNS
+    before = load_side(history, named[0], baseline, rules, medians=medians)
+    after = load_side(candidate_history or history, named[1], candidate, rules, medians=medians)
+    return build(before, after, rules, medians=medians)
 
 
 def _title(run_ids: Sequence[str]) -> str:

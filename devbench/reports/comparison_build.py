@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -39,6 +39,14 @@ _LEAST_PROFILES = 3
 
 
 @dataclass(frozen=True, slots=True)
+class Values:
+    """Observations of a series, each with the run that made it."""
+
+    values: Sequence[float]
+    runs: Sequence[str]
+
+
+@dataclass(frozen=True, slots=True)
 class SideData:
     """One side, read.
 
@@ -46,18 +54,20 @@ class SideData:
         runs: which.
         history: where they are.
         jobs: of `History.jobs`.
-        values: one a repetition that counts, by series; by the job for operators.
+        values: of each series one a repetition that counts, or one a job where they are medians and for operators.
         units: by metric.
     """
 
     runs: ComparedRuns
     history: History
     jobs: pd.DataFrame
-    values: Mapping[Series, Sequence[float]]
+    values: Mapping[Series, Values]
     units: Mapping[str, str]
 
 
-def load_side(history: History, title: str, run_ids: Sequence[str], settings: ComparisonSettings) -> SideData:
+def load_side(
+    history: History, title: str, run_ids: Sequence[str], settings: ComparisonSettings, *, medians: bool
+) -> SideData:
     """Read the runs of a side, as far as the settings ask for it.
 
     Raises:
@@ -72,20 +82,26 @@ def load_side(history: History, title: str, run_ids: Sequence[str], settings: Co
     times = frame["started_utc"]
     runs = ComparedRuns(title, tuple(frame["run_id"]), times.min().to_pydatetime(), times.max().to_pydatetime(), shared)
     metrics = tuple(metric for metric in settings.metrics if metric != _OPERATOR_TIME)
-    values: dict[Series, Sequence[float]] = {}
+    values: dict[Series, Values] = {}
     units = {_OPERATOR_TIME: "ms"}
     if metrics:
-        samples = history.samples(metrics=metrics, **filters)
+        read = history.series if medians else history.samples
+        samples = read(metrics=metrics, **filters)
         units |= dict(zip(samples["metric"], samples["unit"], strict=True))
-        grouped = samples.groupby(["device_key", "case", "metric"], sort=False)["value"]
-        values |= {(*key, ""): of.tolist() for key, of in grouped}
+        values |= {
+            (key[0], key[1], key[2], ""): of for key, of in _by(samples, ["device_key", "case", "metric"], "value")
+        }
     if _OPERATOR_TIME in settings.metrics and len(run_ids) >= _LEAST_PROFILES:
         types = history.operator_types(**filters)
-        keys = ["device_key", "case", "type", "run_id", "job"]
-        sums = types.groupby(keys, sort=False)["total_ms"].sum().reset_index()
-        grouped = sums.groupby(["device_key", "case", "type"], sort=False)["total_ms"]
-        values |= {(device, case, _OPERATOR_TIME, kind): of.tolist() for (device, case, kind), of in grouped}
+        keys = ["device_key", "case", "type"]
+        sums = types.groupby([*keys, "run_id", "job"], sort=False)["total_ms"].sum().reset_index()
+        values |= {(key[0], key[1], _OPERATOR_TIME, key[2]): of for key, of in _by(sums, keys, "total_ms")}
     return SideData(runs, history, history.jobs(**filters), values, units)
+
+
+def _by(frame: pd.DataFrame, keys: list[str], column: str) -> Iterator[tuple[tuple[str, ...], Values]]:
+    for key, rows in frame.groupby(keys, sort=False):
+        yield key, Values(rows[column].tolist(), rows["run_id"].tolist())
 
 
 def _filters(run_ids: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
@@ -98,12 +114,12 @@ def _filters(run_ids: Sequence[str], settings: ComparisonSettings) -> dict[str, 
     }
 
 
-def build(before: SideData, after: SideData, settings: ComparisonSettings) -> ComparisonReport:
-    """Judge all pairs of two sides."""
+def build(before: SideData, after: SideData, settings: ComparisonSettings, *, medians: bool) -> ComparisonReport:
+    """Judge all pairs of two sides; `medians` as they were loaded."""
     subjects = {**_subjects(before.jobs), **_subjects(after.jobs)}
     drift = corrections(before, after, subjects, settings.reference)
     series = [one for one in before.values if one in after.values and one not in drift.references]
-    compared = _judged(before, after, series, drift, settings)
+    compared = _judged(before, after, series, drift, settings, medians=medians)
     rows = [
         ComparedRow(*subjects[one[:2]].whose, one[2], after.units[one[2]], one[3], comparison)
         for one, comparison in zip(series, compared, strict=True)
@@ -117,6 +133,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings) -> Co
         fixed=fixed,
         one_sided=_one_sided(before, after, subjects),
         drifts=drift.told(dict(zip(series, compared, strict=True)), subjects),
+        medians=medians,
         notes=drift.notes,
         virtual=any(subject.virtual for subject in subjects.values()),
     )
@@ -138,13 +155,23 @@ def _judged(
     series: Sequence[Series],
     drift: Corrections,
     settings: ComparisonSettings,
+    *,
+    medians: bool,
 ) -> list[Comparison]:
     """In the order of `series`. Types of operators are a family of their own: many, and not to blur the others."""
     found: dict[Series, Comparison] = {}
     for operators in (False, True):
         family = [one for one in series if (one[2] == _OPERATOR_TIME) == operators]
         pairs = [
-            Pair(" · ".join(filter(None, one)), one[2], before.values[one], after.values[one], drift.of(one))
+            Pair(
+                key=" · ".join(filter(None, one)),
+                metric=one[2],
+                baseline=before.values[one].values,
+                candidate=after.values[one].values,
+                reference=drift.of(one),
+                runs=(before.values[one].runs, after.values[one].runs),
+                medians=medians or operators,
+            )
             for one in family
         ]
         found |= zip(family, compare_all(pairs, settings.compare), strict=True)
@@ -152,8 +179,10 @@ def _judged(
 
 
 def _order(row: ComparedRow) -> tuple[Any, ...]:
-    change = abs(row.comparison.change or 0.0)
-    return (VERDICTS.index(row.comparison.verdict), -change, row.device, row.case, row.metric, row.operator_type)
+    found = row.comparison
+    # Of what is undecided the likeliest first.
+    size = -abs(found.change or 0.0) if found.verdict != "undecided" or found.p is None else found.p
+    return (VERDICTS.index(found.verdict), size, row.device, row.case, row.metric, row.operator_type)
 
 
 def _one_sided(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice]) -> tuple[OneSided, ...]:
@@ -199,8 +228,8 @@ def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
     types = side.history.operator_types(**filters)
     medians = types.groupby(["device_key", "case", "type", "place"], sort=False)[["total_ms", "count"]].median()
     operators: dict[Key, list[TypeTime]] = {}
-    for (device, case, kind, place), row in zip(medians.index, medians.itertuples(index=False), strict=True):
-        operators.setdefault((device, case), []).append(TypeTime(kind, place, row.total_ms))
+    for (device, case, kind, place), (total_ms, count) in zip(medians.index, medians.to_numpy(), strict=True):
+        operators.setdefault((device, case), []).append(TypeTime(kind, place, float(total_ms), round(count)))
     delegation = side.history.delegation(**filters).drop_duplicates(["device_key", "case"], keep="last")
     taken = {
         (row.device_key, row.case): Delegation(

@@ -79,9 +79,9 @@ def corrections(
     for key in cases:
         for metric in _METRICS:
             series = (*key, metric, "")
-            both = (before.values.get(series, ()), after.values.get(series, ()))
-            if min(map(len, both)) >= _LEAST_REPETITIONS:
-                samples[series] = both
+            both = [side.values[series].values for side in (before, after) if series in side.values]
+            if len(both) == 2 and min(map(len, both)) >= _LEAST_REPETITIONS:
+                samples[series] = (both[0], both[1])
         why = _unfit(before, after, key) or ("" if (*key, "latency", "") in samples else "too few repetitions")
         if why:
             notes.append(f"reference {key[1]} on {subjects[key].device} corrects nothing: {why}")

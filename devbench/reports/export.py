@@ -16,9 +16,8 @@ from typing import IO, Any
 from devbench.errors import EnvironmentProblem
 from devbench.reports.model import VIRTUAL_NOTE
 from devbench.results.frames import REPETITION_COLUMNS, repetition_rows
+from devbench.results.run_json import FORMAT
 from devbench.results.store import RunView
-
-FORMAT = "devbench-run-1"
 
 
 def run_to_json(view: RunView) -> dict[str, Any]:

@@ -1,0 +1,197 @@
+"""What commands over the history choose: runs by words or files, devices by name, a time; one clear error line each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from devbench.results.history import History
+
+PREVIOUS = "previous"
+# So many runs back the one before the candidate is looked for.
+_LOOKED_BACK = 200
+_UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+
+
+@dataclass(frozen=True, slots=True)
+class ChosenRuns:
+    """The runs of a side, and where they are kept."""
+
+    title: str
+    history: History
+    run_ids: tuple[str, ...]
+
+
+@contextmanager
+def choose_sides(baseline: str, candidate: str, store_url: str | None) -> Iterator[tuple[ChosenRuns, ChosenRuns]]:
+    """Both sides of a comparison; files are read into a store of their own, which is gone afterwards.
+
+    Raises:
+        InputError: a side names no run, or both name the same one.
+    """
+    from devbench.errors import InputError
+
+    with ExitStack() as stack:
+        after = _chosen(candidate, stack, store_url)
+        if baseline == PREVIOUS:
+            history = stack.enter_context(_opened(store_url))
+            before = ChosenRuns(baseline, history, (_before(history, after),))
+        else:
+            before = _chosen(baseline, stack, store_url)
+        both = set(before.run_ids) & set(after.run_ids)
+        if both:
+            which = next(iter(sorted(both)))
+            raise InputError(f"run {which} is on both sides", hint="compare two different runs, see `devbench runs`")
+        yield before, after
+
+
+@contextmanager
+def _opened(store_url: str | None) -> Iterator[History]:
+    import devbench.results
+
+    with devbench.results.open(store_url) as history:
+        yield history
+
+
+def _chosen(text: str, stack: ExitStack, store_url: str | None) -> ChosenRuns:
+    if Path(text).is_file():
+        return _of_file(Path(text), stack)
+    from devbench.errors import InputError
+
+    if Path(text).suffix == ".json" or "/" in text:
+        raise InputError(f"there is no file {text}", hint="give a run, a label key=value, a date, or a file")
+    history = stack.enter_context(_opened(store_url))
+    return ChosenRuns(text, history, history.find_runs(text))
+
+
+def _of_file(path: Path, stack: ExitStack) -> ChosenRuns:
+    import tempfile
+
+    import devbench.results
+    from devbench.results.run_json import add_run, read_run
+    from devbench.results.store import Store
+
+    view = read_run(path)
+    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="devbench-compare-"))
+    url = str(Path(folder) / "results.db")
+    with Store(url) as store:
+        add_run(store, view)
+    history = stack.enter_context(devbench.results.open(url))
+    return ChosenRuns(path.name, history, (view.run.run_id,))
+
+
+def _before(history: History, after: ChosenRuns) -> str:
+    """The newest run before the candidate that measured any of its cases on the same device."""
+    from devbench.errors import InputError
+
+    def cases(whose: History, run_ids: Sequence[str]) -> set[tuple[str, str]]:
+        jobs = whose.jobs(runs=run_ids)
+        jobs = jobs[jobs["ok"] > 0]
+        return set(zip(jobs["device_key"], jobs["case"], strict=True))
+
+    first = after.history.runs(runs=after.run_ids)["started_utc"].min().to_pydatetime()
+    wanted = cases(after.history, after.run_ids)
+    earlier = [run_id for run_id in history.runs(until=first)["run_id"] if run_id not in after.run_ids]
+    for run_id in reversed(earlier[-_LOOKED_BACK:]):
+        if cases(history, (run_id,)) & wanted:
+            return str(run_id)
+    raise InputError(
+        f"no run before {after.run_ids[0]} measured any of its cases on the same device",
+        hint="name the baseline, see `devbench runs`",
+    )
+
+
+def choose_devices(histories: Sequence[History], texts: Sequence[str]) -> tuple[str, ...]:
+    """The keys of the devices whose key is one of the texts, or whose title holds it.
+
+    Raises:
+        InputError: there is no such device in the store.
+    """
+    if not texts:
+        return ()
+    import pandas as pd
+
+    from devbench.errors import InputError
+
+    known = pd.concat([history.devices() for history in histories])
+    titles = dict(zip(known["device_key"], known["device"], strict=True))
+    found: dict[str, None] = {}
+    for text in texts:
+        exact = [key for key in titles if key == text]
+        hits = exact or [key for key, title in titles.items() if text.casefold() in title.casefold()]
+        if not hits:
+            raise InputError(f"no device {text!r} in the store", hint=f"there are {', '.join(titles.values())}")
+        found |= dict.fromkeys(hits)
+    return tuple(found)
+
+
+def words(texts: Sequence[str] | None) -> tuple[str, ...]:
+    """The parts of options that may be given again and may hold commas."""
+    return tuple(dict.fromkeys(part.strip() for text in texts or () for part in text.split(",") if part.strip()))
+
+
+def moment(text: str | None, option: str) -> datetime | None:
+    """A date, a time (`2026-11-20T21:00`, UTC without a zone), or how long ago: `12h`, `30d`, `8w`.
+
+    Raises:
+        InputError: it is none of these.
+    """
+    from devbench.errors import InputError
+
+    if text is None:
+        return None
+    count, unit = text[:-1], text[-1:]
+    if count.isdigit() and unit in _UNITS and len(count) < 6:
+        return datetime.now(timezone.utc) - int(count) * _UNITS[unit]
+    try:
+        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
+    except ValueError:
+        raise InputError(f"{option} {text!r} is no date", hint="for example 2026-11-20, or 30d for 30 days") from None
+    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+
+
+def metrics(texts: Sequence[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:
+    """Names of metrics.
+
+    Raises:
+        InputError: there is no such metric.
+    """
+    import difflib
+
+    from devbench.analysis.compare import METRICS
+    from devbench.errors import InputError
+
+    chosen = words(texts)
+    for name in chosen:
+        if name not in METRICS:
+            near = difflib.get_close_matches(name, METRICS, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"metrics are {', '.join(METRICS)}"
+            raise InputError(f"--metric {name!r} is unknown", hint=hint)
+    return chosen or default
+
+
+def complete_runs(incomplete: str) -> list[str]:
+    """Ids of runs and labels in the user's store, for tab completion."""
+    from devbench.errors import DevbenchError
+    from devbench.results.store import Store
+
+    try:
+        with Store(create=False) as store:
+            known = store.runs(50)
+    except DevbenchError:
+        known = []
+    labels = [f"{key}={value}" for run in known for key, value in run.labels.items()]
+    names = dict.fromkeys(["latest", PREVIOUS, *(run.run_id for run in known), *labels])
+    return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_metrics(incomplete: str) -> list[str]:
+    """Names of metrics, for tab completion."""
+    from devbench.analysis.compare import METRICS
+
+    return [name for name in METRICS if name.startswith(incomplete)]

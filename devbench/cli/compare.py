@@ -1,0 +1,210 @@
+"""`devbench compare`: baseline against candidate, as a table, Markdown or JSON, and as an exit code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devbench.cli.chosen import complete_metrics, complete_runs
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from devbench.analysis.compare import CompareSettings, MetricSettings
+    from devbench.reports.comparison import ComparisonReport, ComparisonSettings
+
+_EPILOG = (
+    "Examples:\n\n"
+    "  devbench compare                                   # the latest run with the one before\n\n"
+    "  devbench compare 20261120-2115 latest\n\n"
+    "  devbench compare branch=main commit=4f2a91b --metric latency,peak_memory --threshold latency=2%\n\n"
+    "  devbench compare 2026-11-01..2026-11-14 2026-11-20 --device 'Pixel 8' --format md --out comparison.md\n\n"
+    "  devbench compare baseline.json latest --fail-on regressed,undecided --json | jq '.counts'"
+)
+_FAIL_ON = ("regressed", "improved", "undecided", "missing", "never")
+_FORMATS = ("text", "md", "json")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("compare", epilog=_EPILOG, rich_help_panel="Results")(compare)
+
+
+def compare(
+    baseline: Annotated[
+        str,
+        typer.Argument(
+            help="A run's id or its start, `latest`, `previous`, a label key=value, a date or FROM..TO, or a file "
+            "that `devbench run --json` wrote.",
+            autocompletion=complete_runs,
+        ),
+    ] = "previous",
+    candidate: Annotated[str, typer.Argument(help="The same.", autocompletion=complete_runs)] = "latest",
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(help="With commas or given again. Default: all.", autocompletion=complete_metrics),
+    ] = None,
+    threshold: Annotated[
+        list[str] | None,
+        typer.Option(metavar="METRIC=PCT", help="The smallest change that matters, such as latency=2%."),
+    ] = None,
+    alpha: Annotated[float, typer.Option(help="Share of verdicts that may be false (q).")] = 0.05,
+    reference: Annotated[
+        str | None,
+        typer.Option(help="Model or case whose change is the device's drift. Default: the suite's `reference`."),
+    ] = None,
+    device: Annotated[list[str] | None, typer.Option(help="Key or part of the title.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model's name.")] = None,
+    delegate: Annotated[list[str] | None, typer.Option(help="A delegate's name.")] = None,
+    fail_on: Annotated[
+        str, typer.Option(metavar="|".join(_FAIL_ON), help="What ends with exit code 1; several with commas.")
+    ] = "regressed",
+    everything: Annotated[bool, typer.Option("--all", help="List what is unchanged or undecided, too.")] = False,
+    form: Annotated[str, typer.Option("--format", metavar="|".join(_FORMATS), help="How to show it.")] = "text",
+    as_json: Annotated[bool, typer.Option("--json", help="As --format json (docs/compare.md has its keys).")] = False,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
+    store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
+) -> None:
+    """Compare a baseline with a candidate: what improved, what regressed and why, what nobody can tell yet.
+
+    The same cases on the same device are compared. Exit code 1 where something regressed or now fails (--fail-on), 0
+    otherwise, 2 where a side names no run or an option is wrong.
+    """
+    from devbench.cli.chosen import choose_devices, choose_sides, metrics, words
+    from devbench.cli.outcome import check_writable
+    from devbench.errors import EXIT_FAILED, InputError
+    from devbench.reports.comparison import ComparisonSettings, build_comparison
+
+    reasons = _reasons(fail_on)
+    form = "json" if as_json else form
+    if form not in _FORMATS:
+        raise InputError(f"--format {form!r} is unknown", hint=f"give {', '.join(_FORMATS)}")
+    check_writable(out)
+    compared = metrics(metric, ComparisonSettings().metrics)
+    rules = _rules(alpha, threshold)
+    with choose_sides(baseline, candidate, store_url) as (before, after):
+        settings = ComparisonSettings(
+            compare=rules,
+            metrics=compared,
+            devices=choose_devices([before.history, after.history], words(device)),
+            models=words(model),
+            delegates=words(delegate),
+            reference=reference,
+        )
+        report = build_comparison(
+            before.history,
+            before.run_ids,
+            after.run_ids,
+            settings,
+            titles=(before.title, after.title),
+            candidate_history=after.history,
+        )
+    if not report.rows and not report.failures and not report.fixed:
+        raise InputError("the two sides have no case in common", hint=_hint(report, settings))
+    _show(report, form, out, everything=everything)
+    if _failed(report, reasons):
+        raise typer.Exit(EXIT_FAILED)
+
+
+def _hint(report: ComparisonReport, settings: ComparisonSettings) -> str:
+    if settings.devices or settings.models or settings.delegates:
+        return "check --device, --model and --delegate against `devbench show`"
+    devices = {(one.side, one.device) for one in report.one_sided}
+    if {device for side, device in devices if side == "baseline"}.isdisjoint(
+        device for side, device in devices if side == "candidate"
+    ):
+        return "they were measured on different devices"
+    return "they measured other models, delegates or threads"
+
+
+def _reasons(text: str) -> frozenset[str]:
+    from devbench.cli.chosen import words
+    from devbench.errors import InputError
+
+    found = words([text])
+    unknown = [word for word in found if word not in _FAIL_ON]
+    if unknown or not found or ("never" in found and len(found) > 1):
+        raise InputError(f"--fail-on {text!r} makes no sense", hint=f"give some of {', '.join(_FAIL_ON)}")
+    return frozenset(found)
+
+
+def _failed(report: ComparisonReport, reasons: frozenset[str]) -> bool:
+    if "regressed" in reasons and report.regressed:
+        return True
+    missing = any(one.side == "baseline" for one in report.one_sided)
+    return ("missing" in reasons and missing) or any(
+        row.comparison.verdict in reasons for row in report.rows if row.comparison.verdict != "regressed"
+    )
+
+
+def _rules(alpha: float, thresholds: Sequence[str] | None) -> CompareSettings:
+    from devbench.analysis.compare import METRICS, CompareSettings
+    from devbench.errors import InputError
+
+    if not 0 < alpha < 1:
+        raise InputError(f"--alpha {alpha:g} is not a probability", hint="give a number between 0 and 1, such as 0.05")
+    return CompareSettings(alpha=alpha, metrics=_thresholds(METRICS, thresholds or ()))
+
+
+def _thresholds(known: Mapping[str, MetricSettings], texts: Sequence[str]) -> Mapping[str, MetricSettings]:
+    from dataclasses import replace
+
+    from devbench.cli.chosen import metrics
+    from devbench.errors import InputError
+
+    found = dict(known)
+    for text in texts:
+        name, equals, value = text.partition("=")
+        (metric,) = metrics([name], ("",))
+        try:
+            share = float(value.strip().removesuffix("%")) / 100
+        except ValueError:
+            share = -1.0
+        if not equals or not metric or not value.strip().endswith("%") or not 0 <= share <= 10:
+            raise InputError(f"--threshold {text!r} is not METRIC=PCT", hint="for example latency=2%")
+        found[metric] = replace(found[metric], smallest_effect=share)
+    return found
+
+
+def _show(report: ComparisonReport, form: str, out: Path | None, *, everything: bool) -> None:
+    import sys
+
+    from devbench.cli.output import console
+
+    if form == "text" and out is None:
+        from devbench.reports.comparison_terminal import print_comparison
+
+        print_comparison(report, console(), everything=everything)
+        return
+    text = _text(report, form, everything=everything)
+    if out is None:
+        sys.stdout.write(text)
+        return
+    from devbench.reports.export import write_whole
+
+    write_whole(out, lambda file: file.write(text))
+    console(stderr=True).print(f"Written to {out}", soft_wrap=True, markup=False)
+
+
+def _text(report: ComparisonReport, form: str, *, everything: bool) -> str:
+    if form == "json":
+        import json
+
+        from devbench.reports.comparison_export import comparison_to_json
+
+        return json.dumps(comparison_to_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    if form == "md":
+        from devbench.reports.comparison_markdown import comparison_markdown
+
+        return comparison_markdown(report, everything=everything)
+    import io
+
+    from rich.console import Console
+
+    from devbench.reports.comparison_terminal import print_comparison
+
+    file = io.StringIO()
+    print_comparison(report, Console(file=file, width=100, highlight=False), everything=everything)
+    return file.getvalue()

@@ -1,0 +1,92 @@
+"""Runs in a store, made from numbers: for tests of what is read over many runs. Nothing here was measured."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from devbench.results.records import DeviceRecord, ModelRecord, OperatorRecord
+from devbench.results.run_json import add_run
+from devbench.results.store import JobView, RunView, Store
+from tests.results.samples import job_record, repetition, run_record
+
+START = datetime(2026, 9, 1, 21, 0, tzinfo=timezone.utc)
+
+
+@dataclass(frozen=True)
+class Made:
+    """A job: latencies in ms, one a repetition; the profile's time in ms and number by type of operator.
+
+    `types` are of the CPU; `on_delegate` is the time of a partition. `failed` repetitions end with `kind`.
+    """
+
+    latencies: Sequence[float] = ()
+    model: str = "unet"
+    delegate: str = "gpu"
+    device: str = "KEY"
+    sha: str = "a"
+    binary: str = "b"
+    size: int = 1_000_000
+    peak_mb: float | None = 100.0
+    types: Mapping[str, tuple[float, int]] = field(default_factory=lambda: {"CONV_2D": (4.0, 4), "ADD": (1.0, 2)})
+    on_delegate: float | None = None
+    nodes: tuple[int, int, int] | None = None
+    failed: int = 0
+    kind: str = "crash"
+    facts: Mapping[str, Any] = field(default_factory=dict)
+    virtual: bool = False
+
+
+def night(store: Store, number: int, jobs: Sequence[Made], labels: Mapping[str, str] | None = None) -> str:
+    """Add a run of the night of that number; gives its id."""
+    at = START + timedelta(days=number)
+    run_id = f"{at:%Y%m%d-%H%M%S}-{number:04x}"
+    run = replace(run_record(run_id, at), labels=dict(labels or {}))
+    views = [_job(run_id, k + 1, job, at) for k, job in enumerate(jobs)]
+    add_run(store, RunView(run, "done", at + timedelta(minutes=5), tuple(views)))
+    return run_id
+
+
+def _job(run_id: str, number: int, made: Made, at: datetime) -> JobView:
+    device = DeviceRecord(
+        made.device, "127.0.0.1:1", f"Phone ({made.device})", made.virtual, "generic-phone", dict(made.facts)
+    )
+    job = job_record(
+        run_id, number, device=device, model=ModelRecord(made.sha * 64, made.model, made.size), delegate=made.delegate,
+        binary=replace(job_record().binary, sha256=made.binary * 64), threads=None,
+        options={"reported_as": ["GPU"]},
+    )  # fmt: skip
+    common: dict[str, Any] = {"started_utc": at, "finished_utc": at + timedelta(seconds=1), "operators": ()}
+    if made.nodes:
+        names = ("nodes_delegated", "nodes_total", "partitions")
+        common |= dict(zip(names, made.nodes, strict=True))
+        common["delegate_applied"] = "full" if made.nodes[0] == made.nodes[1] else "partial"
+    rows = [
+        repetition(
+            run_id,
+            number,
+            k,
+            latency_avg_us=1000 * ms,
+            init_us=5000 * ms / made.latencies[0],
+            first_inference_us=2000 * ms,
+            **common,
+        )
+        for k, ms in enumerate(made.latencies)
+    ]
+    bad = {"status": "failed", "failure_kind": made.kind, "failure_message": "no more", "latency_avg_us": None}
+    rows += [repetition(run_id, number, len(rows) + k, **{**common, **bad}) for k in range(made.failed)]
+    if made.latencies:
+        profile = {**common, "purpose": "profile", "latency_avg_us": None, "peak_memory_mb": made.peak_mb}
+        rows.append(repetition(run_id, number, 0, **{**profile, "operators": tuple(_operators(made))}))
+    return JobView(job, tuple(rows))
+
+
+def _operators(made: Made) -> list[OperatorRecord]:
+    rows = [(kind, ms / count) for kind, (ms, count) in made.types.items() for _ in range(count)]
+    if made.on_delegate is not None:
+        rows.append(("TfLiteGpuDelegateV2", made.on_delegate))
+    return [
+        OperatorRecord("runs", k, kind, f"[{kind}]", k, ms, ms, None, None, 1.0) for k, (kind, ms) in enumerate(rows)
+    ]
