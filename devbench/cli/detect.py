@@ -1,4 +1,4 @@
-"""`devbench detect`: change points in a column of a plain file, as a table or as JSON."""
+"""`devbench detect`: what changed over the history of the store, or in a column of a plain file."""
 
 from __future__ import annotations
 
@@ -8,17 +8,29 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from devbench.cli.chosen import complete_metrics
+
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from devbench.analysis.changes import ChangePoint, ChangeSettings
     from devbench.cli.csv_column import Column
+    from devbench.reports.watch import WatchReport
 
 _EPILOG = (
     "Examples:\n\n"
+    "  devbench detect\n\n"
+    "  devbench detect --since 90d --changed-since 7d --metric latency --fail-on worse\n\n"
+    "  devbench detect --device 'Pixel 8' --label suite=nightly --json | jq '.events'\n\n"
     "  devbench detect --csv nightly.csv --column latency_ms\n\n"
     "  devbench detect --csv nightly.csv --column latency_ms --json | jq '.change_points'\n\n"
     "  devbench detect --csv nightly.csv --column latency_ms --index date --fail-on up\n\n"
     "  zcat history.csv.gz | devbench detect --csv - --column 3 --smallest 2%"
 )
+
+_FAIL_ON = ("worse", "up", "down", "any")
+_FORMATS = ("text", "md", "json")
+_FILE = "A file in place of the history"
 
 
 def register(app: typer.Typer) -> None:
@@ -27,15 +39,44 @@ def register(app: typer.Typer) -> None:
 
 
 def detect(
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="With commas or given again. Default: all but operator_time.", autocompletion=complete_metrics
+        ),
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Look at runs from then on: 2026-11-20, or 90d for 90 days.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(metavar="DATE", help="Look at runs before then.")] = None,
+    changed_since: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Report only what changed from then on, such as 7d.")
+    ] = None,
+    device: Annotated[list[str] | None, typer.Option(help="Key or part of the title.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model's name.")] = None,
+    delegate: Annotated[list[str] | None, typer.Option(help="A delegate's name.")] = None,
+    label: Annotated[list[str] | None, typer.Option(help="Only runs with this key=value.")] = None,
     csv: Annotated[
         Path | None,
-        typer.Option("--csv", help="A table with a line of names, the oldest row first; `-` is standard input."),
+        typer.Option(
+            "--csv",
+            help="A table with a line of names, the oldest row first; `-` is standard input.",
+            rich_help_panel=_FILE,
+        ),
     ] = None,
     column: Annotated[
-        str | None, typer.Option("--column", help="Name or number (from 1) of the column; needed where there are more.")
+        str | None,
+        typer.Option(
+            "--column",
+            help="Name or number (from 1) of the column; needed where there are more.",
+            rich_help_panel=_FILE,
+        ),
     ] = None,
     index: Annotated[
-        str | None, typer.Option("--index", help="Column to be shown beside each change, such as a date or a commit.")
+        str | None,
+        typer.Option(
+            "--index", help="Column to be shown beside each change, such as a date or a commit.", rich_help_panel=_FILE
+        ),
     ] = None,
     smallest: Annotated[
         str, typer.Option("--smallest", metavar="PCT", help="The smallest change that counts.")
@@ -44,27 +85,98 @@ def detect(
         float, typer.Option("--alpha", help="Probability of a change anywhere in a series that has none.")
     ] = 0.001,
     fail_on: Annotated[
-        str | None, typer.Option("--fail-on", metavar="up|down|any", help="Exit with 1 where there is such a change.")
+        str | None,
+        typer.Option("--fail-on", metavar="|".join(_FAIL_ON), help="Exit with 1 where there is such a change."),
     ] = None,
+    form: Annotated[str, typer.Option("--format", metavar="|".join(_FORMATS), help="How to show it.")] = "text",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print one JSON object (docs/detection.md has its keys).")
     ] = False,
+    store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
 ) -> None:
-    """Find where a series changed its level for good.
+    """Find what changed for good, and when: in the history of the store, or in a file.
 
-    Outliers, gaps (empty cells, NaN) and slow drift are no change. Exit code 0 whatever is found; with --fail-on 1
-    where such a change is among them; 2 where the file, the column or an option is wrong.
+    Each metric of each case on each device is a series of one value a run. What shifts most models of a device is one
+    event of the device. Outliers, gaps and slow drift are no change. Exit code 0 whatever is found; with --fail-on 1
+    where such a change is among them; 2 where an option, the store or the file is wrong.
     """
     from devbench.errors import EXIT_FAILED, InputError
 
-    if fail_on not in (None, "up", "down", "any"):
-        raise InputError(f"--fail-on {fail_on!r} is unknown", hint="give up, down or any")
+    if fail_on not in (None, *_FAIL_ON):
+        raise InputError(f"--fail-on {fail_on!r} is unknown", hint=f"give {', '.join(_FAIL_ON)}")
+    form = "json" if as_json else form
+    if form not in _FORMATS:
+        raise InputError(f"--format {form!r} is unknown", hint=f"give {', '.join(_FORMATS)}")
     rules = _rules(smallest, alpha)
+    of_history = {
+        "--metric": metric, "--since": since, "--until": until, "--changed-since": changed_since, "--device": device,
+        "--model": model, "--delegate": delegate, "--label": label, "--store": store_url,
+    }  # fmt: skip
     if csv is None:
-        raise InputError("nothing to look at", hint="give --csv FILE and --column NAME")
-    found = _of_file(csv, column, index, rules, as_json=as_json)
-    if fail_on is not None and any(fail_on in ("any", one.direction) for one in found):
+        if column is not None or index is not None:
+            raise InputError("--column and --index are of a file", hint="add --csv FILE")
+        report = _of_history(of_history, rules, form)
+        failed = fail_on is not None and _fails(report, fail_on)
+    else:
+        beside = [name for name, value in of_history.items() if value]
+        if beside or form == "md" or fail_on == "worse":
+            what = beside[0] if beside else "--format md" if form == "md" else "--fail-on worse"
+            raise InputError(f"{what} is not of a file", hint="leave it out, or leave --csv out to look at the history")
+        found = _of_file(csv, column, index, rules, as_json=form == "json")
+        failed = fail_on is not None and any(fail_on in ("any", one.direction) for one in found)
+    if failed:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> WatchReport:
+    import devbench.results
+    from devbench.cli.chosen import choose_devices, metrics, moment, words
+    from devbench.cli.output import console
+    from devbench.cli.run_input import parse_labels
+    from devbench.errors import InputError
+    from devbench.reports.watch import WATCHED, WatchSettings, build_watch
+
+    since, until, changed = (moment(given[name], name) for name in ("--since", "--until", "--changed-since"))
+    chosen = metrics(given["--metric"], WATCHED)
+    labels = parse_labels(given["--label"] or [])
+    with devbench.results.open(given["--store"]) as history:
+        settings = WatchSettings(
+            changes=rules,
+            metrics=chosen,
+            devices=choose_devices([history], words(given["--device"])),
+            models=words(given["--model"]),
+            delegates=words(given["--delegate"]),
+            labels=labels,
+            since=since,
+            until=until,
+            changed_since=changed,
+        )
+        with console(stderr=True).status("looking at the history"):
+            report = build_watch(history, settings)
+    if not report.series:
+        raise InputError("no run in the store measured that", hint="check the filters against `devbench runs`")
+    if form == "json":
+        import json
+
+        from devbench.reports.watch_export import watch_to_json
+
+        typer.echo(json.dumps(watch_to_json(report), indent=1, ensure_ascii=False, allow_nan=False))
+    elif form == "md":
+        from devbench.reports.watch_markdown import watch_markdown
+
+        typer.echo(watch_markdown(report), nl=False)
+    else:
+        from devbench.reports.watch_terminal import print_watch
+
+        print_watch(report, console())
+    return report
+
+
+def _fails(report: WatchReport, fail_on: str) -> bool:
+    if fail_on == "worse":
+        return any(one.worse for one in report.events) or any(one.worse for one in report.models)
+    changes = [change for series in report.series for change in series.changes]
+    return any(fail_on in ("any", change.point.direction) for change in changes)
 
 
 def _of_file(

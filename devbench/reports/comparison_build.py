@@ -20,6 +20,7 @@ from devbench.reports.comparison import (
 )
 from devbench.reports.comparison_drift import Corrections, corrections
 from devbench.reports.comparison_failures import failures
+from devbench.reports.grouping import groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,14 +95,15 @@ def load_side(
     if _OPERATOR_TIME in settings.metrics and len(run_ids) >= _LEAST_PROFILES:
         types = history.operator_types(**filters)
         keys = ["device_key", "case", "type"]
-        sums = types.groupby([*keys, "run_id", "job"], sort=False)["total_ms"].sum().reset_index()
+        sums = types.groupby([*keys, "run_id", "job"], sort=False, observed=True)["total_ms"].sum().reset_index()
         values |= {(key[0], key[1], _OPERATOR_TIME, key[2]): of for key, of in _by(sums, keys, "total_ms")}
     return SideData(runs, history, history.jobs(**filters), values, units)
 
 
 def _by(frame: pd.DataFrame, keys: list[str], column: str) -> Iterator[tuple[tuple[str, ...], Values]]:
-    for key, rows in frame.groupby(keys, sort=False):
-        yield key, Values(rows[column].tolist(), rows["run_id"].tolist())
+    values, runs = frame[column].to_numpy(), frame["run_id"].to_numpy()
+    for key, rows in groups(frame, keys):
+        yield key, Values(values[rows].tolist(), runs[rows].tolist())
 
 
 def _filters(run_ids: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
@@ -226,7 +228,8 @@ def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
         "cases": tuple({case for _, case in keys}),
     }
     types = side.history.operator_types(**filters)
-    medians = types.groupby(["device_key", "case", "type", "place"], sort=False)[["total_ms", "count"]].median()
+    keys_of_type = ["device_key", "case", "type", "place"]
+    medians = types.groupby(keys_of_type, sort=False, observed=True)[["total_ms", "count"]].median()
     operators: dict[Key, list[TypeTime]] = {}
     for (device, case, kind, place), (total_ms, count) in zip(medians.index, medians.to_numpy(), strict=True):
         operators.setdefault((device, case), []).append(TypeTime(kind, place, float(total_ms), round(count)))

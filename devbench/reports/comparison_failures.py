@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbench.reports.comparison import CaseOnDevice, Failure
+from devbench.reports.grouping import groups
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -44,11 +45,16 @@ def failures(
 def _outcomes(jobs: pd.DataFrame, ok: str) -> dict[tuple[str, str], _Outcome]:
     """Of each case; `ok` is the column that counts what ended well: that outputs were right is no latency."""
     found = {}
-    for key, rows in jobs.groupby(["device_key", "case"], sort=False):
-        bad = rows[rows["failed"] > 0]
-        kind, message = ("", "") if bad.empty else bad[["failure_kind", "failure_message"]].fillna("").iloc[-1]
-        found[key] = _Outcome(int(rows[ok].sum()), int(rows["failed"].sum()), str(kind), str(message))
+    good, failed = jobs[ok].to_numpy(), jobs["failed"].to_numpy()
+    for key, rows in groups(jobs, ["device_key", "case"]):
+        bad = rows[failed[rows] > 0]
+        last = jobs[["failure_kind", "failure_message"]].iloc[bad[-1]].tolist() if len(bad) else ["", ""]
+        found[key[0], key[1]] = _Outcome(int(good[rows].sum()), int(failed[rows].sum()), *map(_text, last))
     return found
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
 
 
 def _fails(one: _Outcome, other: _Outcome, alpha: float) -> bool:

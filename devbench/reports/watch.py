@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from devbench.analysis.changes import ChangePoint, ChangeSettings
+from devbench.analysis.changes import ChangePoint, ChangeSettings, Direction
 from devbench.analysis.compare import METRICS
 from devbench.analysis.device_events import Effect, EventSettings
 from devbench.reports.comparison import CaseOnDevice
@@ -136,12 +136,50 @@ class WatchedEvent:
 
 
 @dataclass(frozen=True, slots=True)
+class Shift:
+    """What a change of a model did to one metric.
+
+    Attributes:
+        metric, operator_type, direction: which, and where it went.
+        sizes: the smallest and the largest relative change; `None` where none has one.
+        devices, cases: on how many, and how many cases of the model.
+    """
+
+    metric: str
+    operator_type: str
+    direction: Direction
+    sizes: tuple[float, float] | None
+    devices: int
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class WatchedModel:
+    """Changes of one model in the same nights, on whatever devices.
+
+    Attributes:
+        sides: when, and what changed with it, on one of the devices.
+        shifts: by metric, the one with the most series first.
+        worse: whether any of them is to the worse.
+        members: the series that changed, each with its change.
+    """
+
+    model: str
+    virtual: bool
+    sides: Sides
+    shifts: tuple[Shift, ...]
+    worse: bool
+    members: tuple[tuple[WatchedSeries, Change], ...]
+
+
+@dataclass(frozen=True, slots=True)
 class WatchReport:
     """The history as it is shown.
 
     Attributes:
         series: all that were looked at, with and without changes.
         events: of the devices, in the order of time.
+        models: the changes that are no part of an event of their device, by model and time, in the order of time.
         runs: how many runs were looked at.
         first_utc, last_utc: starts of the first and the last; `None` without any.
         virtual: whether any of the devices is virtual.
@@ -149,6 +187,7 @@ class WatchReport:
 
     series: tuple[WatchedSeries, ...]
     events: tuple[WatchedEvent, ...]
+    models: tuple[WatchedModel, ...]
     runs: int
     first_utc: datetime | None
     last_utc: datetime | None

@@ -9,9 +9,10 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.changes import ChangePoint, change_points_of_many
-from devbench.analysis.compare import METRICS
 from devbench.analysis.device_events import DeviceEvent, SeriesChanges, group
+from devbench.reports.grouping import groups
 from devbench.reports.watch import Change, FactChange, Sides, WatchedEvent, WatchedSeries, WatchReport, WatchSettings
+from devbench.reports.watch_models import model_changes, worse_way
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +52,7 @@ def build(history: History, settings: WatchSettings) -> WatchReport:
     return WatchReport(
         series=tuple(series),
         events=tuple(events),
+        models=model_changes(series, times, settings.events.tolerance),
         runs=len(times),
         first_utc=times[0] if times else None,
         last_utc=times[-1] if times else None,
@@ -69,12 +71,17 @@ def _series(history: History, metrics: Sequence[str], filters: Mapping[str, Any]
     if _OPERATOR_TIME in metrics:
         frames.append(_operator_times(history, filters))
     frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-    # A case that a run measured twice is one point.
-    frame = frame.drop_duplicates([*_KEYS, "run_id"], keep="last")
-    times = {stamp: stamp.to_pydatetime() for stamp in frame["started_utc"].unique()}
+    if frame.empty:
+        return []
+    stamps, firsts = frame["started_utc"].factorize()
+    whens = [stamp.to_pydatetime() for stamp in firsts]
+    run_ids, values = frame["run_id"].to_numpy(dtype=object), frame["value"].to_numpy()
     found = []
-    for key, rows in frame.groupby(_KEYS, sort=True):
-        last = rows.iloc[-1]
+    for key, rows in groups(frame, _KEYS):
+        # A case that a run measured twice is one point, the later one.
+        whose = run_ids[rows]
+        rows = rows[[*(whose[1:] != whose[:-1]), True]]
+        last = frame.iloc[rows[-1]]
         found.append(
             WatchedSeries(
                 device_key=key[0],
@@ -87,9 +94,9 @@ def _series(history: History, metrics: Sequence[str], filters: Mapping[str, Any]
                 metric=key[2],
                 unit=last["unit"],
                 operator_type=key[3],
-                times_utc=tuple(times[stamp] for stamp in rows["started_utc"]),
-                run_ids=tuple(rows["run_id"]),
-                values=tuple(rows["value"].tolist()),
+                times_utc=tuple(whens[stamp] for stamp in stamps[rows]),
+                run_ids=tuple(run_ids[rows]),
+                values=tuple(values[rows].tolist()),
                 changes=(),
             )
         )
@@ -100,10 +107,9 @@ def _operator_times(history: History, filters: Mapping[str, Any]) -> pd.DataFram
     """As `History.series` gives them, with the type of operator: its time over all places."""
     types = history.operator_types(**filters)
     keys = ["run_id", "job", "type"]
-    sums = types.groupby(keys, sort=False)["total_ms"].sum()
-    rows = types.drop_duplicates(keys).set_index(keys)
-    rows["value"] = sums
-    return rows.reset_index().rename(columns={"type": "operator_type"}).assign(metric=_OPERATOR_TIME, unit="ms")
+    whole = types.groupby(keys, sort=False, observed=True)["total_ms"].transform("sum")
+    rows = types.assign(value=whole, metric=_OPERATOR_TIME, unit="ms").rename(columns={"type": "operator_type"})
+    return rows[~types.duplicated(keys)]
 
 
 def _runs(history: History, filters: Mapping[str, Any], used: set[str]) -> _Runs:
@@ -180,13 +186,7 @@ def _change(
     at = point.index
     # The point before is the last with a number.
     sides = _sides(series, at - 1, at, runs, nights, settings.events.tolerance)
-    return Change(point, sides, worse=is_worse(series.metric, point.direction), own=own)
-
-
-def is_worse(metric: str, direction: str) -> bool:
-    """Whether a change in that direction is one to the worse."""
-    known = METRICS.get(metric)
-    return direction == (known.worse if known else "up")
+    return Change(point, sides, worse=worse_way(series.metric, point.direction), own=own)
 
 
 def _sides(
@@ -221,7 +221,7 @@ def _event(
         return None
     # The member whose change lies where the event does says what stood on both sides.
     whose, change = min(members, key=lambda one: abs(one[1].sides.at_utc.timestamp() - event.time))
-    worse = any(is_worse(effect.metric.split(" ")[0], effect.direction) for effect in event.effects)
+    worse = any(worse_way(effect.metric.split(" ")[0], effect.direction) for effect in event.effects)
     return WatchedEvent(
         whose.device_key, whose.device, whose.virtual, change.sides, event.effects, worse, tuple(members)
     )

@@ -1,0 +1,24 @@
+"""What changed over the history, as Markdown; knows no store. Every text from outside is made inert."""
+
+from __future__ import annotations
+
+from devbench.reports.model import VIRTUAL_NOTE
+from devbench.reports.watch import WatchReport
+from devbench.reports.watch_words import event_words, model_words, sides_words, summary_words, where_words
+from devbench.text import for_markdown as _text
+
+
+def watch_markdown(report: WatchReport, *, heading: str = "#") -> str:
+    """A table of the events of devices and of the changes of models."""
+    lines = [f"{heading} {_text(summary_words(report)).capitalize()}", ""]
+    if report.virtual:
+        lines += [f"**{VIRTUAL_NOTE.capitalize()}.**", ""]
+    rows = [(one.sides, f"the whole device {one.device}", event_words(one), one.worse) for one in report.events]
+    rows += [(one.sides, f"{one.model} {where_words(one)}", model_words(one), one.worse) for one in report.models]
+    if rows:
+        lines += ["| date | what | change | | what else changed |", "|---|---|---|---|---|"]
+    for sides, what, words, worse in rows:
+        with_it = "; ".join(_text(line, 600) for line in sides_words(sides))
+        verdict = "worse" if worse else "better"
+        lines.append(f"| {sides.at_utc:%Y-%m-%d} | {_text(what)} | {_text(words)} | {verdict} | {with_it} |")
+    return "\n".join([*lines, ""])
