@@ -113,11 +113,14 @@ def _asked(
     fault: str,
 ) -> Asked:
     """What a suite's night is to be: all that can be wrong is found before anything is measured."""
+    import os
+
     from devbench.bench.suite import read_suite
     from devbench.cli.run_input import make_plan, parse_labels, virtual_without_gpu
     from devbench.cli.suite import suite_input
     from devbench.farm.nightly import Asked
     from devbench.farm.settings import NightlySettings
+    from devbench.results.ci_labels import ci_labels
 
     suite = read_suite(file)
     given = suite_input(suite)
@@ -127,7 +130,7 @@ def _asked(
         plan=virtual_without_gpu(make_plan(given), wanted, chosen=bool(given.delegates)),
         devices=tuple(wanted),
         settings=NightlySettings().changed(suite.nightly).changed(changes),
-        labels={**suite.labels, **parse_labels(labels)},
+        labels={**ci_labels(os.environ), **suite.labels, **parse_labels(labels)},
         force=force,
         webhook=webhook,
         fault=fault,
