@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from devbench.farm.result import has_failed
-from devbench.farm.words import explanation_lines, row_words, undecided_words
+from devbench.farm.words import row_words, undecided_words
+from devbench.reports.comparison_words import explanation_words, failure_words
 from devbench.reports.export import write_whole
 from devbench.reports.words import interval, ms
 from devbench.results.cases import case_text
@@ -96,20 +97,21 @@ def _job(
         time=f"{seconds:.3f}",
     )
     lines = [f"{kind} ({count}×): {message}" for kind, message, count in job.failures]
-    lines += [f"worked in the baseline: {failure.kind} in {failure.failed} of {failure.of}" for failure in newly]
+    lines += [f"worked in the baseline: {failure_words(failure)}" for failure in newly]
     kind = job.failures[0][0] if job.failures else "not_run"
     if has_failed(job):
         _fail(case, "failure", kind, lines or ["no repetition was made"])
     regressed = [row for row in rows if row.comparison.verdict == "regressed"]
     if regressed:
-        found = [line for row in regressed for line in (row_words(row), *explanation_lines(row.explanation))]
+        found = [line for row in regressed for line in (row_words(row), *explanation_words(row))]
         _fail(case, "failure", "regression", found)
     said = []
     if job.latency is not None:
         between = f" ({interval(job.latency)})" if interval(job.latency) else ""
         said.append(f"latency {ms(job.latency.median)} ms{between} of {job.latency.n} processes")
     said += [f"suspect: {job.suspect}"] if job.suspect else []
-    undecided = [undecided_words(row) for row in rows if row.comparison.verdict == "undecided"]
+    medians = result.comparison is not None and result.comparison.medians
+    undecided = [undecided_words(row, medians) for row in rows if row.comparison.verdict == "undecided"]
     said += undecided[:_MOST_LINES]
     if len(undecided) > _MOST_LINES:
         said.append(f"{len(undecided) - _MOST_LINES} more undecided")

@@ -112,7 +112,7 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
     result = NightResult(asked.suite, name, absent=present.absent, due=due.to_report)
     night = due.night
     if due.names:
-        night, failed = _measure(asked, store, due, name, screen)
+        night, failed = _measure(asked, store, due, screen)
         result = replace(result, absent={**present.absent, **failed})
     if night is not None and due.to_report:
         result = _analyse(asked, store, history, night, nights, result, screen)
@@ -123,7 +123,7 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
     return result
 
 
-def _measure(asked: Asked, store: Store, due: Due, name: str, screen: Screen) -> tuple[Night, dict[str, DevbenchError]]:
+def _measure(asked: Asked, store: Store, due: Due, screen: Screen) -> tuple[Night, dict[str, DevbenchError]]:
     """Measure what is left; gives the night as it then is, and the devices on which it was not done."""
     now = datetime.now(timezone.utc)
     night = due.night
@@ -142,7 +142,7 @@ def _measure(asked: Asked, store: Store, due: Due, name: str, screen: Screen) ->
                 store,
                 run_id=night.run_id,
                 listener=listener,
-                labels={**asked.labels, "night": name},
+                labels=asked.labels,
                 options={OPTION: night.option()},
                 resume=due.night is not None,
             )

@@ -9,12 +9,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from devbench.farm.webhook import escape
-from devbench.farm.words import (
-    change_words,
-    event_words,
-    explanation_lines,
-    row_words,
-)
+from devbench.farm.words import row_words, watch_lines
+from devbench.reports.comparison_words import explanation_words, failure_words, summary_words
 from devbench.text import clean, for_markdown
 
 if TYPE_CHECKING:
@@ -35,11 +31,7 @@ def render_summary(result: NightResult) -> str:
             lines += [f"**{report.virtual_note.capitalize()}.**", ""]
     if result.comparison is not None:
         baseline = for_markdown(result.comparison.baseline.title)
-        counts = ", ".join(f"{count} {verdict}" for verdict, count in result.comparison.counts.items() if count)
-        lines += [
-            f"Compared with {baseline}: {counts or 'nothing in common'}.",
-            "",
-        ]
+        lines += [f"Compared with {baseline}: {summary_words(result.comparison)}.", ""]
         lines += [line for note in result.comparison.notes for line in (for_markdown(note), "")]
     for title, found in _sections(result, for_markdown):
         lines += [f"### {title}", "", *(f"- {line}" for line in found[:_MOST_ROWS])]
@@ -85,7 +77,7 @@ def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple
         return harmless(f"{case.device} · {case.case}")
 
     regressed = [
-        "; ".join([f"{where(row)}: {harmless(row_words(row))}", *map(harmless, explanation_lines(row.explanation))])
+        "; ".join([f"{where(row)}: {harmless(row_words(row))}", *map(harmless, explanation_words(row))])
         for row in result.regressed
     ]
     failed = []
@@ -95,11 +87,9 @@ def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple
     missing = [f"{harmless(name)}: {harmless(str(error))}" for name, error in result.absent.items()]
     sections = [("Regressions", regressed), ("Failed jobs", failed), ("Missing devices", missing)]
     if result.comparison is not None:
-        broken = [f"{where(one)}: {harmless(one.kind)}" for one in result.comparison.failures]
+        broken = [f"{where(one)}: {harmless(failure_words(one))}" for one in result.comparison.failures]
         improved = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.of("improved")]
         sections += [("Worked before", broken), ("Improved", improved)]
     if result.watch is not None:
-        events = [f"{harmless(event.device)} {harmless(event_words(event))}" for event in result.watch.events]
-        changes = [f"{where(series)}: {harmless(change_words(series, change))}" for series, change in result.watch.own]
-        sections += [("Events of devices", events), ("Changes over the nights", changes)]
+        sections.append(("Changes over the nights", [harmless(line) for line in watch_lines(result.watch)]))
     return [(title, lines) for title, lines in sections if lines]

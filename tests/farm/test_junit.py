@@ -73,7 +73,10 @@ def night(
         Explanation(causes=(cause,), change_ms=0.5, unexplained_ms=0.1) if verdict.verdict == "regressed" else None,
     )  # fmt: skip
     runs = ComparedRuns(name, ("q",), NOW, NOW, {})
-    comparison = ComparisonReport(runs, replace(runs, title="tonight"), (row,), (), (), (), (), (name,), False)
+    comparison = ComparisonReport(
+        baseline=runs, candidate=replace(runs, title="tonight"), rows=(row,), failures=(), fixed=(), one_sided=(),
+        drifts=(), notes=(name,), medians=False, virtual=False,
+    )  # fmt: skip
     return NightResult(name, "2026-11-25", build_report(view), comparison, **changes)
 
 
@@ -107,9 +110,9 @@ def test_a_regression_fails_with_its_explanation() -> None:
     result = night(change=1.1)
     (failure,) = _checked(result).iter("failure")
     assert failure.get("type") == "regression"
-    assert str(failure.get("message")).startswith("latency 1.00 → 1.10 ms (+10.0 %")
-    assert "unet: slower, 1.00 → 1.50 ms, +0.500 ms" in str(failure.text)
-    assert "not in the operators: +0.100 ms" in str(failure.text)
+    assert str(failure.get("message")).startswith("latency 1.00 ms → 1.10 ms (+10.0 %")
+    assert "unet slower: 1.00 → 1.50 ms (+0.500 ms)" in str(failure.text)
+    assert "not seen in the profile: +0.100 ms" in str(failure.text)
     assert (result.exit_code, result.headline) == (1, "1 regression")
 
 
