@@ -36,7 +36,7 @@ class Suite:
 
     Attributes:
         models: paths, in the order of the file, globs expanded and sorted; models to be fetched as such.
-        labels: with the suite's name as `suite` and its tags, with commas, as `tags`.
+        labels: with the suite's name as `suite`, its tags, with commas, as `tags`, and its `reference`.
         options: the run's options by their name there; those that the file does not set are missing.
         nightly: the values of `[nightly]`, paths as such.
     """
@@ -152,12 +152,16 @@ class _Reader:
                 raise self.wrong((name,), "is for the check of outputs", "set check_outputs = true, or leave it out")
 
     def labels(self, name: str) -> dict[str, str]:
-        """The labels of the file with its name and its tags."""
+        """The labels of the file with its name, its tags and its reference."""
         own = dict(self._values.get("labels", {}))
         tags = ",".join(dict.fromkeys(tag.strip() for tag in self._values.get("tags", ())))
         if tags and "tags" in own:
             raise self.wrong(("labels", "tags"), "stands beside tags", 'keep one of the two: tags = ["…"]')
-        return {"suite": name, **({"tags": tags} if tags else {}), **own}
+        reference = self._values.get("reference")
+        if reference and "reference" in own:
+            raise self.wrong(("labels", "reference"), "stands beside reference", "keep one of the two")
+        found = {"suite": name, "tags": tags, "reference": reference}
+        return {**{key: value for key, value in found.items() if value}, **own}
 
     def models(self) -> tuple[str | RemoteModel, ...]:
         """The models of the file, each once."""

@@ -42,6 +42,7 @@ KEYS: Mapping[str, Key] = {
     "models": Key("models", "", "paths and globs, relative to the suite, or {url = …, sha256 = …}"),
     "devices": Key("texts", "", "serials, host:port, tag:NAME, all, virtual, virtual:N"),
     "tags": Key("tags", "", "words to find its runs by, kept as their label `tags`"),
+    "reference": Key("text", "", "one of the models: what changes in it is the device's drift (docs/compare.md)"),
     "labels": Key("table", "", "kept with each run, key = value"),
     "delegates": Key("texts", "delegates", "names from `devbench delegates`"),
     "delegates_file": Key("path", "delegates_file", "a file with delegates of your own, relative to the suite"),

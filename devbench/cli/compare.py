@@ -53,7 +53,7 @@ def compare(
     alpha: Annotated[float, typer.Option(help="Share of verdicts that may be false (q).")] = 0.05,
     reference: Annotated[
         str | None,
-        typer.Option(help="Model or case whose change is the device's drift. Default: the suite's `reference`."),
+        typer.Option(help="Model or case whose change is the device's drift, or `none`. Default: the suite's."),
     ] = None,
     device: Annotated[list[str] | None, typer.Option(help="Key or part of the title.")] = None,
     model: Annotated[list[str] | None, typer.Option(help="A model's name.")] = None,

@@ -32,7 +32,23 @@ def suite_input(suite: Suite) -> RunInput:
     from devbench.models.fetched import fetch_model
 
     models = [str(fetch_model(m.url, m.sha256)) if isinstance(m, RemoteModel) else m for m in suite.models]
+    _check_reference(suite, models)
     return RunInput(models=tuple(models), **suite.options)
+
+
+def _check_reference(suite: Suite, models: list[str]) -> None:
+    """A reference that nothing measures would correct nothing, and nobody would know."""
+    from devbench.errors import InputError
+    from devbench.models.tflite_file import model_path
+
+    reference = suite.labels.get("reference")
+    if reference is None:
+        return
+    names = [model_path(model).stem for model in models]
+    if reference not in names:
+        raise InputError(
+            f"suite {suite.path}: reference {reference!r} is none of its models", hint=f"they are {', '.join(names)}"
+        )
 
 
 def check(

@@ -33,6 +33,7 @@ Key = tuple[str, str]
 Series = tuple[str, str, str, str]
 
 _OPERATOR_TIME = "operator_time"
+_MODEL_SIZE = "model_size"
 # What a profile explains.
 _EXPLAINED = ("latency", "delegated_share")
 # Below that no test says anything; each run has one profile of a case.
@@ -121,6 +122,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
     subjects = {**_subjects(before.jobs), **_subjects(after.jobs)}
     drift = corrections(before, after, subjects, settings.reference)
     series = [one for one in before.values if one in after.values and one not in drift.references]
+    series = _each_file_once(series, subjects)
     compared = _judged(before, after, series, drift, settings, medians=medians)
     rows = [
         ComparedRow(*subjects[one[:2]].whose, one[2], after.units[one[2]], one[3], comparison)
@@ -139,6 +141,19 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
         notes=drift.notes,
         virtual=any(subject.virtual for subject in subjects.values()),
     )
+
+
+def _each_file_once(series: Sequence[Series], subjects: Mapping[Key, CaseOnDevice]) -> list[Series]:
+    """A model's size is the same under every delegate: it is told with the first of its cases."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for one in series:
+        whose = (one[0], subjects[one[:2]].model)
+        if one[2] != _MODEL_SIZE or whose not in seen:
+            found.append(one)
+        if one[2] == _MODEL_SIZE:
+            seen.add(whose)
+    return found
 
 
 def _subjects(jobs: pd.DataFrame) -> dict[Key, CaseOnDevice]:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from devbench.reports.comparison_build import Key, Series, SideData
 
 LABEL = "reference"
+NONE = "none"
 # What a device's speed moves.
 _METRICS = ("latency", "init", "first_inference")
 _LEAST_REPETITIONS = 3
@@ -66,10 +67,11 @@ def corrections(
     Args:
         before, after: the sides.
         subjects: what is known of each case.
-        reference: a model or a case; `None` takes the label `reference` of the candidate's or the baseline's runs.
+        reference: a model or a case; `None` takes the label `reference` of the candidate's or the baseline's runs;
+            "none" corrects nothing.
     """
     name = reference or after.runs.labels.get(LABEL) or before.runs.labels.get(LABEL)
-    if not name:
+    if not name or name == NONE:
         return Corrections({}, frozenset(), {}, ())
     cases = [key for key, subject in subjects.items() if name in (subject.case, subject.model)]
     if not cases:

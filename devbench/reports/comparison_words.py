@@ -133,9 +133,13 @@ def explanation_words(row: ComparedRow) -> list[str]:
     explanation = row.explanation
     if explanation is None:
         return []
-    shown = explanation.causes[:_MOST_CAUSES]
-    lines = [cause_words(cause) for cause in shown]
-    rest = explanation.causes[_MOST_CAUSES:]
+    causes = explanation.causes
+    if row.metric == "delegated_share":
+        # Not the time: what the delegate took, and what is on the CPU for it.
+        causes = tuple(one for one in causes if one.kind in ("delegation", "moved to cpu", "new"))
+        causes = tuple(sorted(causes, key=lambda one: one.kind != "delegation"))
+    lines = [cause_words(cause) for cause in causes[:_MOST_CAUSES]]
+    rest = causes[_MOST_CAUSES:]
     if rest:
         lines.append(f"{len(rest)} more: {_change_ms(sum(one.change_ms for one in rest))}")
     if row.metric == "latency":
@@ -162,7 +166,8 @@ def cause_words(cause: Cause) -> str:
         return words + (f" ({_change_ms(cause.change_ms)})" if cause.baseline_ms is not None else "")
     words = f"{cause.name} {cause.kind}: {_times(cause)} ({_change_ms(cause.change_ms)})"
     if cause.counts and cause.counts[0] != cause.counts[1]:
-        words += f", {cause.counts[0]} → {cause.counts[1]} operators"
+        known = [str(count) for count in cause.counts if count]
+        words += f", {' → '.join(known)} operator{'' if known == ['1'] else 's'}"
     return words
 
 

@@ -101,6 +101,8 @@ def test_the_nightly_s_paths_are_relative_to_the_file(folder: Path) -> None:
         ),
         ("models = ['a.tflite']\ntags = ['a,b']\n", ":2:", "tags is not a list of words"),
         ("models = ['a.tflite']\ntags = ['a']\n[labels]\ntags = 'b'\n", ":4:", "stands beside tags"),
+        ("models = ['a.tflite']\nreference = 'a'\n[labels]\nreference = 'b'\n", ":4:", "stands beside reference"),
+        ("models = ['a.tflite']\nreference = ['a']\n", ":2:", "reference is not a text"),
         ("models = [\n'a.tflite',\n'*.onnx',\n]\n", ":3:", "'*.onnx' matches no file"),
         ("models = [\n'a.tflite',\n{url = 'https://x/y', sha = 'a'}]\n", ":3:", "did you mean sha256?"),
         ("models = [{url = 'https://x/y'}]\n", ":1:", "needs both"),
