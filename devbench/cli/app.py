@@ -15,6 +15,7 @@ from devbench import __version__
 from devbench.cli import (
     accuracy,
     binaries,
+    chart,
     compare,
     delegates,
     detect,
@@ -24,8 +25,10 @@ from devbench.cli import (
     nightly,
     parse,
     pipeline,
+    report,
     run,
     runs,
+    serve,
     suite,
     virtual,
 )
@@ -66,6 +69,9 @@ for _group in (
     nightly,
     pipeline,
     runs,
+    report,
+    chart,
+    serve,
     compare,
     detect,
     parse,

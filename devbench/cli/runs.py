@@ -1,8 +1,7 @@
-"""`devbench runs`, `show` and `report`: what was measured, again."""
+"""`devbench runs` and `show`: what was measured, again."""
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,9 +40,6 @@ def register(app: typer.Typer) -> None:
         epilog="Examples:\n\n  devbench show latest\n\n  devbench show 20261123-2115 --json",
         rich_help_panel=panel,
     )(show)
-    app.command("report", epilog="Example:\n\n  devbench report latest --out /tmp/report", rich_help_panel=panel)(
-        report
-    )
 
 
 def runs(
@@ -141,26 +137,3 @@ def show(
         print_pipelines(pipelines, screen)
     else:
         print_report(build_report(view), screen)
-
-
-def report(
-    run: _RunArgument = "latest",
-    out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: reports/RUN.")] = None,
-    store_url: _StoreOption = None,
-) -> None:
-    """Write a run's HTML page, Markdown and charts."""
-    from devbench.cli.output import console
-    from devbench.reports import write_report
-    from devbench.reports.build import build_report
-    from devbench.reports.pipeline_page import write_pipeline_page
-    from devbench.results.store import Store
-
-    with Store(store_url) as store:
-        view = store.run(run)
-        folder = out or Path("reports") / view.run.run_id
-        paths = write_report(build_report(view), store, folder)
-        pipelines = _pipelines(store, view)
-        whole = [] if pipelines is None else [write_pipeline_page(pipelines, folder)]
-    screen = console()
-    for path in (*whole, paths.html, paths.markdown, *paths.charts):
-        screen.print(str(path), soft_wrap=True, markup=False)

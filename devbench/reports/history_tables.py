@@ -57,7 +57,8 @@ def verdict_words(report: ComparisonReport) -> str:
         words = f"{len(report.failures)} case{'' if len(report.failures) == 1 else 's'} that worked now fail {against}"
         return f"{words}, first {first.case} on {first.device}: {first.kind}."
     if rows:
-        worst = max(rows, key=lambda row: abs(row.comparison.change or 0.0))
+        # What people ask for first is the latency.
+        worst = max(rows, key=lambda row: (row.metric == "latency", abs(row.comparison.change or 0.0)))
         what = f"{worst.metric} of {worst.case} on {worst.device}"
         size = change_words(worst.comparison)
         return f"{len(rows):,} of {known:,} comparisons regressed {against}; worst: {what}, {size}."

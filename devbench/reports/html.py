@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 from devbench.reports import history_tables, job_tables, words
@@ -14,7 +15,7 @@ from devbench.reports.charts.conditions import conditions
 from devbench.reports.charts.picture import Picture
 from devbench.reports.charts.pipelines import pipelines as pipeline_charts
 from devbench.reports.job_details import CHUNK, ReadRaw, job_details
-from devbench.reports.model import MEMORY_NOTE, JobReport, ReportData
+from devbench.reports.model import MEMORY_NOTE, ReportData
 from devbench.reports.page import ChartSet, Frame, Link, Tile, chart_set, render, sections_of
 from devbench.reports.pipeline_page import pipeline_values
 
@@ -96,30 +97,11 @@ def render_html(report: ReportData, read_raw: ReadRaw, beside: Beside | None = N
 def _charts(report: ReportData) -> dict[str, ChartSet]:
     """Charts of each kind, a model after the other."""
 
-    def timed(job: JobReport) -> bool:
-        return job.latency is not None
+    def draws(name: str) -> Iterator[Callable[[], Picture]]:
+        for number, shown in enumerate(job_charts.by_model(report, job_charts.WANTED[name]), start=1):
+            yield partial(job_charts.DRAWN[name], shown, f"{name}-{number}")
 
-    def started(job: JobReport) -> bool:
-        return any(start.init or start.first_inference for start in job.startups)
-
-    def sized(job: JobReport) -> bool:
-        return any(value is not None for value in (job.peak_memory_mb, job.vm_hwm_mb, job.pss_mb))
-
-    def profiled(job: JobReport) -> bool:
-        return bool(job.by_type)
-
-    kinds = (
-        ("latency", job_charts.latency, timed),
-        ("operators", job_charts.operators, profiled),
-        ("startup", job_charts.startup, started),
-        ("memory", job_charts.memory, sized),
-    )
-
-    def drawn(name: str, draw: object, wanted: object) -> Iterator[Picture]:
-        for number, shown in enumerate(job_charts.by_model(report, wanted), start=1):  # type: ignore[arg-type]
-            yield draw(shown, f"{name}-{number}")  # type: ignore[operator]
-
-    sets = {name: chart_set(drawn(name, draw, wanted)) for name, draw, wanted in kinds}
+    sets = {name: chart_set(draws(name)) for name in job_charts.DRAWN}
     return {**sets, "conditions": chart_set(conditions(report), first=2)}
 
 

@@ -69,7 +69,7 @@ def decisions(report: ReportData) -> Table:
         Column("× plain CPU", numeric=True), Column("next"), Column("on delegate", numeric=True),
         Column("beware", wide=True),
     )  # fmt: skip
-    return table("decisions", "the fastest delegate of each model on each device", columns, rows, LONG)
+    return table("decisions", "the fastest delegate of each model on each device", columns, rows)
 
 
 def _next(best: Estimate, others: Sequence[JobReport]) -> str:

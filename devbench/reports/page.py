@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 _TEMPLATES = Path(__file__).with_name("templates")
 # So many charts of a kind stand in the page; the others are packed, and one of them is shown at a time.
 _FIRST_CHARTS = 4
-_MOST_CHARTS = 600
+_MOST_CHARTS = 240
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,17 +162,18 @@ def render(template: str, frame: Frame, **values: Any) -> str:
     return environment().get_template(template).render(page=frame, **values)
 
 
-def chart_set(pictures: Iterable[Picture], *, first: int = _FIRST_CHARTS) -> ChartSet:
-    """Charts for a page; drawn one after the other, so that thousands of them need no room at once."""
+def chart_set(draws: Iterable[Callable[[], Picture]], *, first: int = _FIRST_CHARTS) -> ChartSet:
+    """Charts for a page, the most important first; only those that it has room for are drawn."""
     figure: Any = environment().get_template("parts.html").module.figure  # type: ignore[attr-defined]
     kept: list[Picture] = []
     rest: list[str] = []
     titles: list[str] = []
     left_out = 0
-    for picture in pictures:
+    for draw in draws:
         if len(titles) >= _MOST_CHARTS:
             left_out += 1
             continue
+        picture = draw()
         titles.append(picture.title)
         if len(kept) < first:
             kept.append(picture)

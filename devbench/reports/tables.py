@@ -10,6 +10,7 @@ import gzip
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from devbench.text import clean
@@ -103,6 +104,7 @@ def table(
     return Table(key, words, tuple(columns[number] for number in left), kept, seen)
 
 
+@lru_cache(maxsize=20_000)
 def shown(text: str) -> str:
     """A cell's text as a page has it: harmless, on one line."""
     return clean(text, _MOST_TEXT)

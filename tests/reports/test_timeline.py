@@ -190,7 +190,9 @@ def test_two_devices_have_a_chart_each(view: RunView) -> None:
     other = replace(view.jobs[1].job.device, key="OTHER", title="Galaxy")
     jobs = (view.jobs[0], replace(view.jobs[1], job=replace(view.jobs[1].job, device=other)))
     charts = [
-        chart for chart in conditions(build_report(replace(view, jobs=jobs))) if chart.name.startswith("conditions")
+        chart
+        for chart in (draw() for draw in conditions(build_report(replace(view, jobs=jobs))))
+        if chart.name.startswith("conditions")
     ]
     assert [(chart.name, chart.title) for chart in charts] == [
         ("conditions", "Conditions of Pixel 8 Pro (37021JE)"),

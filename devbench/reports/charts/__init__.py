@@ -18,4 +18,4 @@ def draw_charts(report: ReportData) -> list[Picture]:
     profiled = all_jobs(report, lambda job: bool(job.by_type))
     drawn = [latency(timed)] if timed.jobs else []
     drawn += [operators(profiled)] if profiled.jobs else []
-    return drawn + conditions(report)
+    return drawn + [draw() for draw in conditions(report)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from devbench.analysis.compare import METRICS
@@ -17,30 +17,32 @@ _MOST = 24
 _COLOURS = {"regressed": "c5", "improved": "c2", "undecided": "c1", "unchanged": "c7"}
 
 
-def changes(report: ComparisonReport) -> Iterator[Picture]:
-    """A chart for each metric that changed anywhere, or could not be decided."""
+def changes(report: ComparisonReport) -> Iterator[Callable[[], Picture]]:
+    """What draws a chart for each metric that changed anywhere, or could not be decided."""
     for metric in METRICS:
         rows = [row for row in report.rows if row.metric == metric and row.comparison.change is not None]
         told = [row for row in rows if row.comparison.verdict != "unchanged"]
         if told:
-            yield _chart(
-                metric, sorted(told, key=lambda r: -abs(r.comparison.change or 0.0))[:_MOST], len(rows), report
+            yield partial(
+                _chart, metric, sorted(told, key=lambda r: -abs(r.comparison.change or 0.0))[:_MOST], len(rows), report
             )
 
 
 def _chart(metric: str, rows: list[ComparedRow], of: int, report: ComparisonReport) -> Picture:
     rows = sorted(rows, key=lambda row: -(row.comparison.change or 0.0))
+    every = all(row.virtual for row in rows)
+    mixed = any(row.virtual for row in rows) and not every
     devices: dict[str, list[Row]] = {}
     for row in rows:
-        devices.setdefault(row.device, []).append(_row(row))
+        devices.setdefault(row.device, []).append(_row(row, mixed))
     groups = [Group(clean(device, 70), tuple(those)) for device, those in devices.items()]
     points = METRICS[metric].absolute
     verdicts = dict.fromkeys(row.comparison.verdict for row in rows)
     look = Look(
         f"change against the baseline, {'points' if points else '%'}",
         tuple((_COLOURS[verdict], verdict) for verdict in verdicts),
-        every=report.virtual and all(row.virtual for row in rows),
-        some=any(row.virtual for row in rows) and not all(row.virtual for row in rows),
+        every=every,
+        some=mixed,
     )
     title = f"Changes of {metric.replace('_', ' ')} against {clean(report.baseline.title, 60)}"
     named = ", ".join(f"{clean(row.case, 60)} {100 * (row.comparison.change or 0.0):+.1f} %" for row in rows[:8])
@@ -48,11 +50,11 @@ def _chart(metric: str, rows: list[ComparedRow], of: int, report: ComparisonRepo
     return draw_rows(f"changes-{metric}", title, f"{title}: {named}", groups, look, note)
 
 
-def _row(row: ComparedRow) -> Row:
+def _row(row: ComparedRow, mixed: bool) -> Row:
     found = row.comparison
     change = 100 * (found.change or 0.0)
     low, high = (100 * end for end in found.interval) if found.interval else (None, None)
     name = row.case + (f" · {row.operator_type}" if row.operator_type else "")
     tip = f"{name}: {change:+.1f} %, {found.verdict}"
-    bar = Bar(change, _COLOURS[found.verdict], f"{change:+.1f}", tip, low, high, hatch=row.virtual)
+    bar = Bar(change, _COLOURS[found.verdict], f"{change:+.1f}", tip, low, high, hatch=mixed and row.virtual)
     return Row(clean(name, 80), (bar,))

@@ -6,6 +6,7 @@ Only panels that have data are drawn. Where nothing ran (cool-down, other work) 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from devbench.reports.charts.jobs import colours as delegate_colours
 from devbench.reports.charts.panels import LEFT, RIGHT, Panel, draw_panels
@@ -25,18 +26,18 @@ _FORMS: tuple[MarkForm, ...] = ("dot", "square", "triangle", "diamond")
 _Draw = Callable[[Canvas, Scale, Scale], None]
 
 
-def conditions(report: ReportData) -> list[Picture]:
-    """A chart for each device that said anything of itself."""
+def conditions(report: ReportData) -> list[Callable[[], Picture]]:
+    """What draws a chart for each device that said anything of itself."""
     told = [timeline for timeline in report.timelines if timeline.has_conditions][:MOST_DEVICES]
     paint = delegate_colours(report)
-    pictures = []
+    draws: list[Callable[[], Picture]] = []
     for number, timeline in enumerate(told):
         named = clean(timeline.device.title, 80)
         said = not timeline.device.virtual or "virtual" in named.casefold()
         title = f"Conditions of {named}" + ("" if said else " (virtual)")
         name = "conditions" if number == 0 else f"conditions-{number + 1}"
-        pictures.append(_picture(name, title, timeline, paint))
-    return pictures
+        draws.append(partial(_picture, name, title, timeline, paint))
+    return draws
 
 
 def _words(timeline: Timeline, title: str) -> str:

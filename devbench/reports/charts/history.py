@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import timezone
+from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -31,8 +32,8 @@ _NOTE = (
 )
 
 
-def histories(watch: WatchReport) -> Iterator[Picture]:
-    """A chart for each series: those that changed first, then latencies, then the rest."""
+def histories(watch: WatchReport) -> Iterator[Callable[[], Picture]]:
+    """What draws a chart for each series: those that changed first, then latencies, then the rest."""
 
     def rank(series: WatchedSeries) -> tuple[bool, float, bool]:
         own = [abs(change.point.size or 0.0) for change in series.changes if change.own]
@@ -40,7 +41,7 @@ def histories(watch: WatchReport) -> Iterator[Picture]:
 
     for number, series in enumerate(sorted(watch.series, key=rank), start=1):
         if len(series.values) > 1:
-            yield history(series, f"history-{number}")
+            yield partial(history, series, f"history-{number}")
 
 
 def history(series: WatchedSeries, name: str = "history") -> Picture:

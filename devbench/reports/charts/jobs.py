@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from devbench.analysis.stats import Estimate
@@ -17,7 +17,7 @@ _MOST_TYPES = 7
 MOST_ROWS = 60
 _STARTS = (("c3", "cold init"), ("c0", "init"), ("c1", "first inference"))
 _MEMORIES = (("c0", "peak (tool)"), ("c2", "VmHWM (/proc)"), ("c1", "PSS (/proc)"))
-_Want = Callable[[JobReport], bool]
+Wanted = Callable[[JobReport], bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +43,7 @@ class Shown:
         return self.some and job.virtual
 
 
-def by_model(report: ReportData, wanted: _Want) -> Iterator[Shown]:
+def by_model(report: ReportData, wanted: Wanted) -> Iterator[Shown]:
     """The jobs that are wanted, a model after the other, in portions that one chart holds."""
     models: dict[str, list[JobReport]] = {}
     for job in report.jobs:
@@ -63,7 +63,7 @@ def by_model(report: ReportData, wanted: _Want) -> Iterator[Shown]:
             yield Shown(report, tuple(portion), f"{clean(model, 60)}{part}")
 
 
-def all_jobs(report: ReportData, wanted: _Want) -> Shown:
+def all_jobs(report: ReportData, wanted: Wanted) -> Shown:
     """The first jobs that are wanted, all models together."""
     return Shown(report, tuple(job for job in report.jobs if wanted(job))[:MOST_ROWS])
 
@@ -183,7 +183,7 @@ def startup(shown: Shown, name: str = "startup") -> Picture:
     def row(job: JobReport) -> Row:
         starts = (job.cold.init if job.cold else None, job.init, job.first_inference)
         bars = [
-            _timed(found, colour, f"{job.title}, {word}", shown.hatch(job))
+            _bar(found, colour, f"{job.title}, {word}", shown.hatch(job))
             for found, (colour, word) in zip(starts, _STARTS, strict=True)
             if found
         ]
@@ -196,7 +196,7 @@ def startup(shown: Shown, name: str = "startup") -> Picture:
     return draw_rows(name, _title("Start-up", shown), alt, _groups(shown, row), look)
 
 
-def _timed(found: Estimate, colour: str, what: str, hatch: bool) -> Bar:
+def _bar(found: Estimate, colour: str, what: str, hatch: bool) -> Bar:
     has = found.coverage is not None
     low, high = (found.low, found.high) if has else (None, None)
     return Bar(found.median, colour, ms(found.median), f"{what}: {ms(found.median)} ms", low, high, hatch=hatch)
@@ -244,3 +244,28 @@ def operators(shown: Shown, name: str = "operators") -> Picture:
     alt = "Where the time of an inference goes, by operator type, for each delegate"
     look = shown.look("ms an inference, profiled processes", legend)
     return draw_rows(name, _title("Where the time goes", shown), alt, _groups(shown, row), look)
+
+
+def _timed(job: JobReport) -> bool:
+    return job.latency is not None
+
+
+def _started(job: JobReport) -> bool:
+    return any(start.init or start.first_inference for start in job.startups)
+
+
+def _sized(job: JobReport) -> bool:
+    return any(value is not None for value in (job.peak_memory_mb, job.vm_hwm_mb, job.pss_mb))
+
+
+def _profiled(job: JobReport) -> bool:
+    return bool(job.by_type)
+
+
+# Which jobs have something to show, by the kind of the chart; and what draws it.
+WANTED: Mapping[str, Wanted] = {
+    "latency": _timed, "speedup": _timed, "operators": _profiled, "startup": _started, "memory": _sized,
+}  # fmt: skip
+DRAWN: Mapping[str, Callable[[Shown, str], Picture]] = {
+    "latency": latency, "operators": operators, "startup": startup, "memory": memory,
+}  # fmt: skip

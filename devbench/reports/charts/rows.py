@@ -13,7 +13,7 @@ from devbench.reports.charts.picture import Canvas, MarkForm, Picture, fitted, t
 from devbench.reports.charts.scale import Scale, log_ticks, tick_text, ticks
 
 WIDTH = 760.0
-_LABELS_MOST, _LABELS_LEAST = 190.0, 70.0
+_LABELS_MOST, _LABELS_LEAST = 250.0, 70.0
 _HEAD, _ROW_GAP, _GROUP_GAP = 22.0, 7.0, 8.0
 _AXIS, _LEGEND_ROW = 38.0, 19.0
 _STRIP = 11.0

@@ -1,0 +1,238 @@
+"""`devbench chart`: a single chart for a paper or a slide, as PNG, SVG or PDF."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devbench.cli.chosen import complete_metrics, complete_runs
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from devbench.reports.charts.files import ChartForm
+    from devbench.reports.charts.picture import Picture, Theme
+    from devbench.reports.model import ReportData
+    from devbench.results.history import History
+
+_Draw = Callable[[], "Picture"]
+_OF_JOBS = ("latency", "speedup", "operators", "startup", "memory", "conditions")
+_KINDS = (*_OF_JOBS, "pipeline", "comparison", "history")
+_EPILOG = (
+    "Examples:\n\n"
+    "  devbench chart latency --out latency.pdf\n\n"
+    "  devbench chart speedup latest --over cpu --model mobile_unet --width 3.4 --out speedup.pdf\n\n"
+    "  devbench chart operators latest --device 'Pixel 8' --delegate gpu --dpi 300 --out operators.png\n\n"
+    "  devbench chart history --device 'Pixel 8' --model mobile_unet --delegate gpu --metric latency --out h.svg\n\n"
+    "  devbench chart comparison latest --baseline previous --out changes.svg"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("chart", epilog=_EPILOG, rich_help_panel="Results")(chart)
+
+
+def complete_kinds(incomplete: str) -> list[str]:
+    """Names of charts, for tab completion."""
+    return [name for name in _KINDS if name.startswith(incomplete)]
+
+
+def chart(
+    kind: Annotated[str, typer.Argument(metavar="|".join(_KINDS), help="Which chart.", autocompletion=complete_kinds)],
+    run: Annotated[
+        str, typer.Argument(help="A run's id, its start, or `latest`; not for history.", autocompletion=complete_runs)
+    ] = "latest",
+    out: Annotated[
+        Path | None, typer.Option(help="File to write; its ending is the format: .png, .svg, .pdf. Default: KIND.png.")
+    ] = None,
+    device: Annotated[list[str] | None, typer.Option(help="Key or part of the title.")] = None,
+    model: Annotated[list[str] | None, typer.Option(help="A model's name.")] = None,
+    delegate: Annotated[list[str] | None, typer.Option(help="A delegate's name.")] = None,
+    case: Annotated[list[str] | None, typer.Option(help="For history: as `devbench compare` prints it.")] = None,
+    metric: Annotated[
+        str, typer.Option(help="For history and comparison.", autocompletion=complete_metrics)
+    ] = "latency",
+    over: Annotated[str, typer.Option(metavar="DELEGATE", help="For speedup: the one to be compared with.")] = "cpu",
+    baseline: Annotated[
+        str, typer.Option(metavar="RUN", help="For comparison: as of `compare`.", autocompletion=complete_runs)
+    ] = "previous",
+    since: Annotated[str | None, typer.Option(help="For history: a date, or how long ago, such as 30d.")] = None,
+    until: Annotated[str | None, typer.Option(help="For history: the same.")] = None,
+    width: Annotated[float | None, typer.Option(min=1.0, max=40.0, help="Inches wide (PNG and PDF).")] = None,
+    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Dots an inch of a PNG.")] = 160,
+    theme: Annotated[str, typer.Option(metavar="light|dark", help="Colours.")] = "light",
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was drawn as JSON.")] = False,
+    store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
+) -> None:
+    """Draw one chart into a file. Numbers of a virtual device are marked in the chart itself.
+
+    Exit code 2 where the run or the filters leave nothing to draw.
+    """
+    from devbench.cli.chosen import choose_devices, metrics, moment, words
+    from devbench.cli.outcome import check_writable
+    from devbench.cli.output import console
+    from devbench.errors import InputError
+    from devbench.reports.charts.files import chart_file
+    from devbench.reports.export import writing_to
+    from devbench.results.history import History
+
+    if kind not in _KINDS:
+        raise InputError(f"there is no chart {kind!r}", hint=f"give one of {', '.join(_KINDS)}")
+    if theme not in ("light", "dark"):
+        raise InputError(f"--theme {theme!r} is unknown", hint="give light or dark")
+    path = out or Path(f"{kind}.png")
+    form = _form(path)
+    check_writable(path)
+    with History(store_url) as history:
+        devices = choose_devices([history], words(device)) if device else ()
+        chosen = _Chosen(devices, words(model), words(delegate), words(case))
+        if kind == "history":
+            spans = (moment(since, "--since"), moment(until, "--until"))
+            draws = _history(history, chosen, metrics([metric], ()), spans)
+        elif kind == "comparison":
+            draws = _comparison(baseline, run, metrics([metric], ()), chosen, store_url)
+        elif kind == "pipeline":
+            draws = _pipelines(history, run, chosen)
+        else:
+            draws = _of_jobs(kind, chosen.of(_report(history, run)), over)
+    if not draws:
+        raise InputError(f"there is nothing to draw for {kind}", hint="check the filters, see `devbench show`")
+    if len(draws) > 1:
+        console(stderr=True).print(
+            f"the first of {len(draws)} charts; choose another with --device, --model, --delegate"
+        )
+    picture = draws[0]()
+    data = chart_file(picture, form, dpi=dpi, width_in=width, theme=_theme(theme))
+    with writing_to(path):
+        path.write_bytes(data)
+    if as_json:
+        import json
+
+        shown = {"file": str(path), "title": picture.title, "alt": picture.alt, "virtual": picture.virtual}
+        typer.echo(json.dumps(shown, ensure_ascii=False))
+        return
+    console().print(str(path), soft_wrap=True, markup=False)
+
+
+@dataclass(frozen=True)
+class _Chosen:
+    """The filters; an empty one is everything."""
+
+    devices: tuple[str, ...]
+    models: tuple[str, ...]
+    delegates: tuple[str, ...]
+    cases: tuple[str, ...]
+
+    def of(self, report: ReportData) -> ReportData:
+        """The report with those of its jobs alone, and their devices."""
+        from dataclasses import replace
+
+        jobs = tuple(
+            job
+            for job in report.jobs
+            if (not self.devices or job.job.device.key in self.devices)
+            and (not self.models or job.job.model.name in self.models)
+            and (not self.delegates or job.job.delegate in self.delegates)
+        )
+        keys = {job.job.device.key for job in jobs}
+        timelines = tuple(one for one in report.timelines if one.device.key in keys)
+        return replace(report, jobs=jobs, timelines=timelines)
+
+
+def _form(path: Path) -> ChartForm:
+    from devbench.errors import InputError
+    from devbench.reports.charts.files import CHART_FORMS
+
+    for form in CHART_FORMS:
+        if path.suffix.casefold() == f".{form}":
+            return form
+    raise InputError(f"--out {path}: cannot tell the format", hint="end the name with .png, .svg or .pdf")
+
+
+def _theme(name: str) -> Theme:
+    return "dark" if name == "dark" else "light"
+
+
+def _report(history: History, run: str) -> ReportData:
+    from devbench.reports.build import build_report
+
+    return build_report(history.store.run(run))
+
+
+def _of_jobs(kind: str, report: ReportData, over: str) -> list[_Draw]:
+    from devbench.reports.charts import jobs
+    from devbench.reports.charts.conditions import conditions
+
+    if kind == "conditions":
+        return conditions(report)
+    wanted = jobs.WANTED[kind]
+    shown = jobs.all_jobs(report, wanted)
+    if not shown.jobs:
+        return []
+    draw = partial(jobs.speedup, shown, over) if kind == "speedup" else partial(jobs.DRAWN[kind], shown, kind)
+    return [draw]
+
+
+def _pipelines(history: History, run: str, chosen: _Chosen) -> list[_Draw]:
+    from devbench.reports.charts.pipelines import pipelines
+    from devbench.reports.pipeline import build_pipeline_report
+    from devbench.results.pipelines import pipeline_sessions
+
+    view = history.store.run(run)
+    drawn = pipelines(build_pipeline_report(view, pipeline_sessions(history.store, view.run.run_id)))
+    return [
+        partial(_itself, picture)
+        for variant, picture in drawn
+        if (not chosen.devices or variant.device.key in chosen.devices)
+        and (not chosen.delegates or variant.delegate in chosen.delegates)
+    ]
+
+
+def _itself(picture: Picture) -> Picture:
+    return picture
+
+
+def _comparison(
+    baseline: str, run: str, metrics: tuple[str, ...], chosen: _Chosen, store_url: str | None
+) -> list[_Draw]:
+    from devbench.cli.chosen import choose_sides
+    from devbench.reports.charts.comparison import changes
+    from devbench.reports.comparison import ComparisonSettings, build_comparison
+
+    with choose_sides(baseline, run, store_url) as (before, after):
+        settings = ComparisonSettings(
+            metrics=metrics, devices=chosen.devices, models=chosen.models, delegates=chosen.delegates
+        )
+        report = build_comparison(
+            before.history,
+            before.run_ids,
+            after.run_ids,
+            settings,
+            titles=(before.title, after.title),
+            candidate_history=after.history,
+        )
+    return list(changes(report))
+
+
+def _history(
+    history: History, chosen: _Chosen, metrics: tuple[str, ...], spans: tuple[datetime | None, datetime | None]
+) -> list[_Draw]:
+    from devbench.reports.charts.history import histories
+    from devbench.reports.watch import WatchSettings, build_watch
+
+    settings = WatchSettings(
+        metrics=metrics,
+        devices=chosen.devices,
+        models=chosen.models,
+        delegates=chosen.delegates,
+        cases=chosen.cases,
+        since=spans[0],
+        until=spans[1],
+    )
+    return list(histories(build_watch(history, settings)))

@@ -1,0 +1,115 @@
+"""`devbench report`: a run as a page, Markdown, charts and files, beside its baseline and within its history."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from devbench.cli.chosen import complete_runs
+
+if TYPE_CHECKING:
+    from devbench.reports import Form
+    from devbench.reports.comparison import ComparisonReport
+
+_FORMATS = ("html", "md", "csv", "json", "png", "svg", "pdf")
+_DEFAULT = ("html", "md", "png")
+_EPILOG = (
+    "Examples:\n\n"
+    "  devbench report                                    # report.html, report.md and charts of the latest run\n\n"
+    "  devbench report latest --baseline previous --history --out /tmp/report\n\n"
+    "  devbench report 20261123-2115 --format html,pdf,csv"
+)
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command to the application."""
+    app.command("report", epilog=_EPILOG, rich_help_panel="Results")(report)
+
+
+def complete_formats(incomplete: str) -> list[str]:
+    """Names of formats, for tab completion."""
+    return [name for name in _FORMATS if name.startswith(incomplete)]
+
+
+def report(
+    run: Annotated[
+        str, typer.Argument(help="A run's id, its start, or `latest`.", autocompletion=complete_runs)
+    ] = "latest",
+    form: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--format",
+            metavar="|".join(_FORMATS),
+            help="With commas or given again. Default: html, md and png.",
+            autocompletion=complete_formats,
+        ),
+    ] = None,
+    baseline: Annotated[
+        str | None,
+        typer.Option(
+            metavar="RUN", help="Compare with it, on top of the page: as of `compare`.", autocompletion=complete_runs
+        ),
+    ] = None,
+    history: Annotated[bool, typer.Option("--history", help="Show the history of its cases, with changes.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: reports/RUN.")] = None,
+    store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
+) -> None:
+    """Write a run's report: one self-contained HTML page, Markdown, charts, CSV, JSON."""
+    from devbench.cli.output import console
+    from devbench.reports import write_forms
+    from devbench.reports.build import build_report
+    from devbench.reports.html import Beside
+    from devbench.reports.pipeline import build_pipeline_report
+    from devbench.reports.pipeline_page import write_pipeline_page
+    from devbench.results.history import History
+    from devbench.results.pipelines import pipeline_sessions
+
+    forms = _forms(form)
+    with History(store_url) as kept:
+        view = kept.store.run(run)
+        folder = out or Path("reports") / view.run.run_id
+        built = build_report(view)
+        sessions = pipeline_sessions(kept.store, view.run.run_id)
+        pipelines = build_pipeline_report(view, sessions) if sessions else None
+        compared = _compared(baseline, view.run.run_id, store_url) if baseline is not None else None
+        watched = None
+        if history:
+            from devbench.reports.watch import WatchSettings, build_watch
+
+            models = tuple(dict.fromkeys(job.job.model.name for job in built.jobs))
+            devices = tuple(device.key for device in built.devices)
+            watched = build_watch(kept, WatchSettings(models=models, devices=devices))
+        beside = Beside(compared, watched, pipelines)
+        paths = [write_pipeline_page(pipelines, folder)] if pipelines is not None and "html" in forms else []
+        paths += write_forms(built, kept.store, folder, forms, beside, view)
+    screen = console()
+    for path in paths:
+        screen.print(str(path), soft_wrap=True, markup=False)
+
+
+def _compared(baseline: str, run_id: str, store_url: str | None) -> ComparisonReport:
+    from devbench.cli.chosen import choose_sides
+    from devbench.reports.comparison import build_comparison
+
+    with choose_sides(baseline, run_id, store_url) as (before, after):
+        return build_comparison(
+            before.history,
+            before.run_ids,
+            after.run_ids,
+            titles=(before.title, after.title),
+            candidate_history=after.history,
+        )
+
+
+def _forms(texts: list[str] | None) -> tuple[Form, ...]:
+    from devbench.cli.chosen import words
+    from devbench.errors import InputError
+    from devbench.reports import FORMS
+
+    chosen = words(texts) or _DEFAULT
+    unknown = [name for name in chosen if name not in FORMS]
+    if unknown:
+        raise InputError(f"--format {unknown[0]!r} is unknown", hint=f"give {', '.join(FORMS)}")
+    return tuple(form for form in FORMS if form in chosen)
