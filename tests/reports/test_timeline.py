@@ -23,7 +23,7 @@ def timeline_of(view: RunView) -> Timeline:
 
 
 def conditions_chart(view: RunView) -> Picture | None:
-    return next(iter(conditions(build_report(view))), None)
+    return next((draw() for draw in conditions(build_report(view))), None)
 
 
 def with_conditions(view: RunView, **changes: object) -> RunView:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING
 
 from devbench.analysis.compare import METRICS
@@ -23,9 +24,8 @@ def changes(report: ComparisonReport) -> Iterator[Callable[[], Picture]]:
         rows = [row for row in report.rows if row.metric == metric and row.comparison.change is not None]
         told = [row for row in rows if row.comparison.verdict != "unchanged"]
         if told:
-            yield partial(
-                _chart, metric, sorted(told, key=lambda r: -abs(r.comparison.change or 0.0))[:_MOST], len(rows), report
-            )
+            largest = sorted(told, key=lambda row: -abs(row.comparison.change or 0.0))[:_MOST]
+            yield partial(_chart, metric, largest, len(rows), report)
 
 
 def _chart(metric: str, rows: list[ComparedRow], of: int, report: ComparisonReport) -> Picture:
