@@ -51,7 +51,7 @@ def one_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> 
         (["run", MODEL, "--store", "nosuchdb://x"], "nosuchdb"),
         (["parse", "none.txt"], "cannot read none.txt"),
         (["show", "20991231"], "no run '20991231'"),
-        (["report", "latest"], "no run in the store yet"),
+        (["report", "latest"], "there is no results store"),
         (["binaries", "fetch"], "needs a name or --abi"),
         (["binaries", "fetch", "--abi", "mips"], "no binary for the ABI 'mips'"),
         (["binaries", "add", __file__], "not a benchmark_model"),
