@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Literal, Protocol, TypeVar
 
 Place = Literal["delegate", "xnnpack", "cpu"]
@@ -55,13 +56,13 @@ def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> l
         calls_of_all_runs: the tool prints how often an operator was called in all inferences together (LiteRT's),
             not in one of them (TensorFlow Lite's).
     """
-    has_partitions = any(not row.inside_delegate and _is_partition(row) for row in rows)
+    has_partitions = any(not row.inside_delegate and _is_partition(row.type) for row in rows)
     found = []
     for row in rows:
         if has_partitions and row.inside_delegate:
             continue
         calls = 1.0 if calls_of_all_runs else max(1.0, row.times_called or 1.0)
-        found.append((row, (row.avg_ms or 0.0) * calls, _place(row, xnnpack)))
+        found.append((row, (row.avg_ms or 0.0) * calls, _place(row.type, bool(row.inside_delegate), xnnpack)))
     return found
 
 
@@ -72,12 +73,15 @@ def delegate_share(rows: Sequence[ProfiledRow], *, xnnpack: bool, calls_of_all_r
     return sum(ms for ms, place in times if place == "delegate") / whole if whole else None
 
 
-def _place(row: ProfiledRow, xnnpack: bool) -> Place:
-    if not row.inside_delegate and not _is_partition(row):
+# A profile has many rows of few types, and years of nights have them all again.
+@lru_cache(maxsize=4096)
+def _place(kind: str, inside_delegate: bool, xnnpack: bool) -> Place:
+    if not inside_delegate and not _is_partition(kind):
         return "cpu"
-    is_xnnpack = _XNNPACK_KERNEL.search(row.type) or row.type.casefold().startswith(_XNNPACK_PARTITION)
+    is_xnnpack = _XNNPACK_KERNEL.search(kind) or kind.casefold().startswith(_XNNPACK_PARTITION)
     return "xnnpack" if is_xnnpack and not xnnpack else "delegate"
 
 
-def _is_partition(row: ProfiledRow) -> bool:
-    return row.type.casefold().startswith(_PARTITION_TYPES)
+@lru_cache(maxsize=4096)
+def _is_partition(kind: str) -> bool:
+    return kind.casefold().startswith(_PARTITION_TYPES)

@@ -29,6 +29,7 @@ from devbench.cli import (
     run,
     runs,
     serve,
+    store,
     suite,
     virtual,
 )
@@ -73,6 +74,7 @@ for _group in (
     chart,
     serve,
     compare,
+    store,
     detect,
     parse,
     devices,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Protocol
 
 from devbench.analysis.operators import Place, ProfiledRow, counted
@@ -100,6 +101,7 @@ def type_times(rows: Sequence[ProfiledRow], *, xnnpack: bool, tool: str) -> tupl
     return tuple(sorted(found, key=lambda one: -one.total_ms))
 
 
+@lru_cache(maxsize=4096)
 def operator_type(text: str, place: str) -> str:
     """The type without what the tool adds: the GPU delegate numbers its kernels (`softmax 3`)."""
     kind = text.removeprefix("Delegate/")

@@ -13,30 +13,46 @@ _AT_ONCE = 20_000
 
 def insert_rows(
     connection: sa.Connection, table: sa.TableClause, columns: Sequence[str], rows: Iterable[Sequence[Any]]
-) -> None:
+) -> int:
     """Add rows in the order of `columns`; those whose key, or other unique columns, are there already are left out.
 
     Values are as the database keeps them (`columns.py`): microseconds, packed bytes. No type converts them, which at
     millions of rows takes longer than the database.
+
+    Returns:
+        How many were added.
     """
     remaining = iter(rows)
     quote = connection.dialect.identifier_preparer.quote
     names = ", ".join(map(quote, columns))
     if connection.dialect.name == "postgresql":
-        _copy(connection, quote(table.name), names, remaining)
-        return
+        return _copy(connection, quote(table.name), names, remaining)
+    before = _changes(connection)
     places = ", ".join("?" * len(columns))
     statement = f"INSERT OR IGNORE INTO {quote(table.name)} ({names}) VALUES ({places})"
     while some := list(map(tuple, islice(remaining, _AT_ONCE))):
         connection.exec_driver_sql(statement, some)
+    return _changes(connection) - before
 
 
-def _copy(connection: sa.Connection, table: str, names: str, rows: Iterable[Sequence[Any]]) -> None:
+def _changes(connection: sa.Connection) -> int:
+    return int(connection.exec_driver_sql("SELECT total_changes()").scalar_one())
+
+
+def _copy(connection: sa.Connection, table: str, names: str, rows: Iterable[Sequence[Any]]) -> int:
     """COPY cannot leave rows out: it fills a table of the transaction, from which the new ones are taken."""
+    from psycopg import Error
+
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {names} FROM {table} LIMIT 0")
     driver: Any = connection.connection.driver_connection
-    with driver.cursor() as cursor, cursor.copy(f"COPY incoming ({names}) FROM STDIN") as copy:
-        for row in rows:
-            copy.write_row(row)
-    connection.exec_driver_sql(f"INSERT INTO {table} ({names}) SELECT {names} FROM incoming ON CONFLICT DO NOTHING")
+    try:
+        with driver.cursor() as cursor, cursor.copy(f"COPY incoming ({names}) FROM STDIN") as copy:
+            for row in rows:
+                copy.write_row(row)
+    except Error as error:
+        raise sa.exc.SQLAlchemyError(str(error)) from error
+    added = connection.exec_driver_sql(
+        f"INSERT INTO {table} ({names}) SELECT {names} FROM incoming ON CONFLICT DO NOTHING"
+    ).rowcount
     connection.exec_driver_sql("DROP TABLE incoming")
+    return added

@@ -15,6 +15,8 @@ _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 # JSON of devices and tools shrinks to a fifth at any level, and a job must not wait for the last percent.
 _LEVEL = 3
+# One for all: making it takes as long as a small document.
+_ENCODER = json.JSONEncoder(separators=(",", ":"), default=list)
 # A hostile or damaged document must not fill the memory; the largest known measurement has some 3 MB.
 _MOST_JSON_BYTES = 256 * 1024 * 1024
 
@@ -66,11 +68,19 @@ class Words(TypeDecorator[str]):
 
 def plain_words(value: str) -> str:
     """`value` as any database takes it."""
+    if value.isascii() and "\0" not in value:
+        return value
     return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
 
 
 def pack(value: Any) -> bytes:
-    return zlib.compress(_text(value).encode("ascii"), _LEVEL)
+    """JSON as a column of the type `Packed` keeps it."""
+    return pack_text(compact(value))
+
+
+def pack_text(text: str) -> bytes:
+    """As `pack`, of the text of `compact`."""
+    return zlib.compress(text.encode("ascii"), _LEVEL)
 
 
 def unpack(data: bytes) -> Any:
@@ -79,6 +89,15 @@ def unpack(data: bytes) -> Any:
     Raises:
         ValueError: it is no packed JSON, or unpacks to more than 256 MiB.
     """
+    return json.loads(unpack_text(data))
+
+
+def unpack_text(data: bytes) -> str:
+    """The JSON as text.
+
+    Raises:
+        ValueError: as `unpack`.
+    """
     unpacker = zlib.decompressobj()
     try:
         text = unpacker.decompress(data, _MOST_JSON_BYTES)
@@ -86,7 +105,7 @@ def unpack(data: bytes) -> Any:
         raise ValueError(str(error)) from None
     if not unpacker.eof:
         raise ValueError("damaged or too large")
-    return json.loads(text)
+    return text.decode("utf-8")
 
 
 def content_id(*content: Any) -> int:
@@ -94,9 +113,10 @@ def content_id(*content: Any) -> int:
 
     Of 63 bits: among a million different rows two are alike with a probability of 5·10⁻⁸.
     """
-    digest = hashlib.blake2b(_text(content).encode("ascii"), digest_size=8).digest()
+    digest = hashlib.blake2b(compact(content).encode("ascii"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1
 
 
-def _text(value: Any) -> str:
-    return json.dumps(value, separators=(",", ":"), default=list)
+def compact(value: Any) -> str:
+    """The JSON of a value, in ASCII and without a space."""
+    return _ENCODER.encode(value)

@@ -53,15 +53,15 @@ class Database:
         if "://" not in given:
             given = f"sqlite:///{Path(given).expanduser().absolute()}"
         try:
-            self._url = make_url(given)
-            self._url.get_dialect()
+            self.url = make_url(given)
+            self.url.get_dialect()
         except ArgumentError:
             raise InputError(f"--store {given!r} is not the URL of a database", hint=_EXAMPLES) from None
         except ModuleNotFoundError as error:
             raise self._driver_missing(error) from None
-        if self._url.get_backend_name() not in ("sqlite", "postgresql"):
+        if self.url.get_backend_name() not in ("sqlite", "postgresql"):
             raise InputError(f"--store {self.shown}: a store is an SQLite file or in PostgreSQL", hint=_EXAMPLES)
-        database = self._url.database
+        database = self.url.database
         self.file = Path(str(database)).absolute() if self._is_file(database) else None
         try:
             if self.file is not None:
@@ -76,7 +76,7 @@ class Database:
             raise self._driver_missing(error) from None
 
     def _is_file(self, database: str | None) -> bool:
-        return self._url.get_backend_name() == "sqlite" and database not in (None, "", ":memory:")
+        return self.url.get_backend_name() == "sqlite" and database not in (None, "", ":memory:")
 
     def _driver_missing(self, error: ModuleNotFoundError) -> InputError:
         hint = "pip install 'devbench[postgres]'" if error.name in ("psycopg", "psycopg2") else "install it"
@@ -85,10 +85,10 @@ class Database:
     @property
     def shown(self) -> str:
         """The URL without a password."""
-        return self._url.render_as_string(hide_password=True)
+        return self.url.render_as_string(hide_password=True)
 
     def _connect(self) -> sa.Engine:
-        engine = sa.create_engine(self._url)
+        engine = sa.create_engine(self.url)
         if engine.dialect.name == "sqlite":
 
             @sa.event.listens_for(engine, "connect")

@@ -116,8 +116,8 @@ def find_runs(connection: sa.Connection, text: str) -> tuple[str, ...]:
         return _ids(connection, Selection(labels={key.strip(): value.strip()}), f"with the label {text}")
     first, span, last = text.partition(_SPAN)
     if (span and (first or last)) or _MOMENT.fullmatch(text):
-        since = _moment(first)[0] if first else None
-        until = (_moment(last)[1] if last else None) if span else _moment(first)[1]
+        since = moment(first)[0] if first else None
+        until = (moment(last)[1] if last else None) if span else moment(first)[1]
         return _ids(connection, Selection(since=since, until=until), f"of {text}")
     return (find_run(connection, text),)
 
@@ -131,7 +131,7 @@ def _ids(connection: sa.Connection, selection: Selection, words: str) -> tuple[s
     return found
 
 
-def _moment(text: str) -> tuple[datetime, datetime]:
+def moment(text: str) -> tuple[datetime, datetime]:
     """The beginning and the end of a month, a day, a minute or a second."""
     if not _MOMENT.fullmatch(text):
         raise InputError(f"{text!r} is no date", hint="for example 2026-11-20 or 2026-11-20T21:00")

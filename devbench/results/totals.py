@@ -6,7 +6,7 @@ It is written in the transaction that changes a job, by whatever changes it: a r
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, fields
+from dataclasses import fields
 from itertools import groupby
 from typing import Any
 
@@ -97,7 +97,7 @@ def _types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
     for job_id, those in groupby(rows, key=lambda row: row.job_id):
         delegate, tool, options = how[job_id]
         times = type_times(list(those), xnnpack=operator_place_is_xnnpack(delegate, options), tool=tool)
-        found += [(job_id, *asdict(one).values()) for one in times]
+        found += [(job_id, one.type, one.place, one.count, one.total_ms, one.share) for one in times]
     connection.execute(types.delete().where(types.c.job_id.in_(job_ids)))
     insert_rows(connection, types, ("job_id", *(field.name for field in fields(TypeTime))), found)
 

@@ -1,0 +1,137 @@
+"""A folder with runs of a store: a file a table, a manifest that says what they are, raw outputs where asked for."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import sqlalchemy as sa
+
+from devbench import __version__
+from devbench.errors import EnvironmentProblem, InputError
+from devbench.results import schema
+from devbench.results.exchange.files import Format, open_writer
+from devbench.results.exchange.source import StoreSource
+from devbench.results.exchange.tables import TABLES, columns_of
+
+if TYPE_CHECKING:
+    from devbench.results.selection import Selection
+    from devbench.results.store import Store
+
+FORMAT = "devbench-export-1"
+MANIFEST = "manifest.json"
+RAW = "artifacts"
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    """What was written: rows by table, and how many raw outputs."""
+
+    folder: Path
+    rows: Mapping[str, int]
+    raw: int
+
+
+def export_store(
+    store: Store,
+    folder: Path,
+    selection: Selection,
+    *,
+    file_format: Format = "jsonl",
+    raw: bool = False,
+    progress: Callable[[str, int], None] = lambda table, rows: None,
+) -> Exported:
+    """Write the runs of `selection` to a new or empty folder.
+
+    The manifest comes last: a folder without one is not whole.
+
+    Raises:
+        InputError: the folder holds something, or there is no such run.
+        EnvironmentProblem: it cannot be written.
+    """
+    runs = sa.select(schema.runs.c.run_id).where(*selection.of_runs())
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if any(folder.iterdir()):
+            raise InputError(f"the folder {folder} is not empty", hint="name another one")
+        rows: dict[str, int] = {}
+        raw_paths: list[str] = []
+        with store.database.reading() as connection:
+            if not connection.execute(sa.select(sa.func.count()).select_from(runs.subquery())).scalar():
+                raise InputError("there is no such run to export", hint="see `devbench runs`")
+            source = StoreSource(connection, runs)
+            for table in TABLES:
+                names = [column.name for column in columns_of(table)]
+                place = names.index("raw_path") if "raw_path" in names else None
+                writer = open_writer(folder / f"{table.name}.{file_format}", table, file_format)
+                rows[table.name] = 0
+                try:
+                    for batch in source.batches(table):
+                        writer.write(batch)
+                        rows[table.name] += len(batch[0])
+                        progress(table.name, rows[table.name])
+                        if place is not None:
+                            raw_paths += batch[place]
+                finally:
+                    writer.close()
+        copied = copy_raw(raw_paths, store.artifacts.root, folder / RAW) if raw else 0
+        _write_manifest(folder, file_format, rows)
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot write to {folder}: {error.strerror or error}") from None
+    return Exported(folder, rows, copied)
+
+
+def _write_manifest(folder: Path, file_format: Format, rows: Mapping[str, int]) -> None:
+    tables: dict[str, Any] = {}
+    for name, count in rows.items():
+        with (folder / f"{name}.{file_format}").open("rb") as file:
+            tables[name] = {"rows": count, "sha256": sha256_of_stream(file)}
+    manifest = {
+        "format": FORMAT,
+        "files": file_format,
+        "schema": schema.HEAD,
+        "devbench_version": __version__,
+        "made_utc": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        "tables": tables,
+    }
+    (folder / MANIFEST).write_text(json.dumps(manifest, indent=1) + "\n", "utf-8")
+
+
+def sha256_of_stream(file: Any) -> str:
+    digest = hashlib.sha256()
+    while part := file.read(1024 * 1024):
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def copy_raw(raw_paths: Iterable[str], source: Path, target: Path) -> int:
+    """Copy raw outputs that are there and not yet in `target`; gives how many. Paths may come from anywhere.
+
+    Raises:
+        EnvironmentProblem: the disk does not take them.
+    """
+    if not source.is_dir():
+        return 0
+    copied = 0
+    within_source, within_target = source.resolve(), target.resolve()
+    for raw_path in raw_paths:
+        there, here = (within_source / raw_path).resolve(), (within_target / raw_path).resolve()
+        if within_source not in there.parents or within_target not in here.parents:
+            continue
+        if here.exists() or not there.is_file():
+            continue
+        part = here.with_name(f".{here.name}.part")
+        try:
+            here.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(there, part)
+            part.replace(here)
+        except OSError as error:
+            raise EnvironmentProblem(f"cannot copy a raw output to {here}: {error.strerror or error}") from None
+        copied += 1
+    return copied

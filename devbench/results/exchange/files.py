@@ -1,0 +1,203 @@
+"""Files of rows: a table as JSON lines or as Parquet, written and read some rows at a time; knows no store.
+
+JSON lines need nothing beside Python; Parquet needs pyarrow (extra `parquet`), is a tenth of the size, and is read by
+everything that reads tables. Times are ISO 8601 in UTC there and timestamps here, JSON is JSON there and text here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import IO, Any, Literal, Protocol
+
+import sqlalchemy as sa
+
+from devbench.errors import InputError
+from devbench.results.columns import unpack_text
+from devbench.results.exchange.source import Columns
+from devbench.results.exchange.tables import columns_of
+from devbench.results.exchange.values import Kind, from_json, kind_of, to_json
+
+Format = Literal["jsonl", "parquet"]
+FORMATS: tuple[Format, ...] = ("jsonl", "parquet")
+_AT_ONCE = 20_000
+# Measurements of large models have some megabytes; a line is read whole.
+_LONGEST_LINE = 64 * 1024 * 1024
+_MOST_AT_ONCE = 8 * 1024 * 1024
+# Before it is unpacked; devbench writes groups of 20,000 rows.
+_LARGEST_GROUP = 2 * 1024**3
+
+
+class Writer(Protocol):
+    """A file that rows are added to."""
+
+    def write(self, columns: Columns) -> None: ...
+    def close(self) -> None: ...
+
+
+def open_writer(path: Path, table: sa.Table, file_format: Format) -> Writer:
+    """A new file for the rows of a table."""
+    return _ParquetWriter(path, table) if file_format == "parquet" else _LinesWriter(path, table)
+
+
+def read_file(path: Path, table: sa.Table, file_format: Format) -> Iterator[Columns]:
+    """The rows of a file, some at a time, as `exchange/values.py` has them.
+
+    Raises:
+        InputError: it is no such file, or its values are not what the columns hold.
+    """
+    try:
+        yield from _read_parquet(path, table) if file_format == "parquet" else _read_lines(path, table)
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    except RecursionError:
+        raise InputError(f"{path}: JSON is nested too deep") from None
+
+
+# -- JSON lines -------------------------------------------------------------------------------------------------------
+
+
+class _LinesWriter:
+    def __init__(self, path: Path, table: sa.Table) -> None:
+        self._columns = [(column.name, kind_of(column)) for column in columns_of(table)]
+        self._file: IO[str] = path.open("w", encoding="utf-8")
+
+    def write(self, columns: Columns) -> None:
+        for row in zip(*columns, strict=True):
+            values = {
+                name: value if kind in ("int", "float", "text", "bool") else to_json(kind, value)
+                for (name, kind), value in zip(self._columns, row, strict=True)
+            }
+            self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _read_lines(path: Path, table: sa.Table) -> Iterator[Columns]:
+    columns = columns_of(table)
+    names = [column.name for column in columns]
+    kinds = [kind_of(column) for column in columns]
+    done = 0
+    with path.open("rb") as file:
+        while lines := _some_lines(file):
+            rows = _objects(path, done, lines)
+            done += len(lines)
+            found = ([row.get(name) for row in rows] for name in names)
+            yield [from_json(column, kind, of) for column, kind, of in zip(columns, kinds, found, strict=True)]
+
+
+def _some_lines(file: IO[bytes]) -> list[bytes]:
+    lines: list[bytes] = []
+    size = 0
+    while len(lines) < _AT_ONCE and size < _MOST_AT_ONCE and (line := file.readline(_LONGEST_LINE)):
+        lines.append(line)
+        size += len(line)
+    return lines
+
+
+def _objects(path: Path, before: int, lines: Sequence[bytes]) -> list[dict[str, Any]]:
+    """The JSON objects of lines, read at once; one by one only to say which of them is none."""
+    try:
+        found = json.loads(b"[" + b",".join(lines) + b"]")
+        if len(found) == len(lines) and set(map(type, found)) == {dict}:
+            return list(found)
+    except ValueError:
+        pass
+    for number, line in enumerate(lines, before + 1):
+        try:
+            if isinstance(json.loads(line), dict):
+                continue
+        except ValueError:
+            pass
+        raise InputError(f"{path}:{number}: no JSON object", hint="the file is damaged or not devbench's")
+    raise InputError(f"{path}: no lines of JSON objects", hint="the file is damaged or not devbench's")
+
+
+# -- Parquet ----------------------------------------------------------------------------------------------------------
+
+
+def _pyarrow() -> Any:
+    try:
+        import pyarrow
+        import pyarrow.parquet
+    except ModuleNotFoundError:
+        hint = "pip install 'devbench[parquet]', or --format jsonl"
+        raise InputError("Parquet files need the Python package pyarrow", hint=hint) from None
+    return pyarrow
+
+
+def _types(pa: Any) -> dict[Kind, Any]:
+    return {
+        "time": pa.timestamp("us", "UTC"), "packed": pa.string(), "json": pa.string(), "bool": pa.bool_(),
+        "float": pa.float64(), "int": pa.int64(), "text": pa.string(),
+    }  # fmt: skip
+
+
+class _ParquetWriter:
+    def __init__(self, path: Path, table: sa.Table) -> None:
+        self._pa = _pyarrow()
+        types = _types(self._pa)
+        self._kinds = [kind_of(column) for column in columns_of(table)]
+        columns = [
+            self._pa.field(column.name, types[kind], nullable=bool(column.nullable))
+            for column, kind in zip(columns_of(table), self._kinds, strict=True)
+        ]
+        self._schema = self._pa.schema(columns)
+        self._file = self._pa.parquet.ParquetWriter(path, self._schema, compression="zstd")
+
+    def write(self, columns: Columns) -> None:
+        pa = self._pa
+        arrays: list[Any] = []
+        for kind, field, values in zip(self._kinds, self._schema, columns, strict=True):
+            if kind == "time":
+                arrays.append(pa.array(values, pa.int64()).cast(field.type))
+            elif kind == "packed":
+                texts = [None if value is None else unpack_text(value) for value in values]
+                arrays.append(pa.array(texts, field.type))
+            else:
+                arrays.append(pa.array(values, field.type))
+        self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def _read_parquet(path: Path, table: sa.Table) -> Iterator[Columns]:
+    pa = _pyarrow()
+    types = _types(pa)
+    columns = columns_of(table)
+    kinds = [kind_of(column) for column in columns]
+    names = [column.name for column in columns]
+    try:
+        with pa.parquet.ParquetFile(path) as file:
+            missing = set(names) - set(file.schema_arrow.names)
+            if missing:
+                raise InputError(f"{path}: no column {min(missing)}", hint="the file is not devbench's")
+            groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
+            if any(group.total_byte_size > _LARGEST_GROUP for group in groups):
+                raise InputError(f"{path}: a group of rows is larger than 2 GiB", hint="the file is not devbench's")
+            for batch in file.iter_batches(batch_size=_AT_ONCE, columns=names):
+                read = []
+                for column, kind in zip(columns, kinds, strict=True):
+                    values = batch.column(column.name).cast(types[kind])
+                    listed = (values.cast(pa.int64()) if kind == "time" else values).to_pylist()
+                    # A time is a number already.
+                    read.append(listed if kind == "time" else _values(path, column, kind, listed))
+                yield read
+    except (pa.ArrowException, UnicodeDecodeError) as error:
+        words = str(error).splitlines()[0]
+        raise InputError(f"{path}: {words}", hint="the file is damaged or not devbench's") from None
+
+
+def _values(path: Path, column: sa.Column[Any], kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
+    if kind in ("packed", "json"):
+        try:
+            # Most of what processes say of a device is alike.
+            unique = {text: json.loads(text) for text in set(values) if text is not None}
+        except ValueError:
+            raise InputError(f"{path}: {column.name} holds what is no JSON") from None
+        read = dict(zip(unique, from_json(column, kind, list(unique.values())), strict=True))
+        return [read.get(text) for text in values]
+    return from_json(column, kind, values)
