@@ -204,7 +204,7 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
     - undecided: anything else, also fewer than three repetitions a side, but for metrics whose scatter is known.
 
     Args:
-        pairs: all that one report judges; a pair more makes each verdict a little more careful.
+        pairs: all of one metric that a report judges; a pair more makes each verdict a little more careful.
         settings: the defaults where `None`.
     """
     import numpy as np

@@ -175,10 +175,11 @@ def _judged(
     *,
     medians: bool,
 ) -> list[Comparison]:
-    """In the order of `series`. Types of operators are a family of their own: many, and not to blur the others."""
+    """In the order of `series`. Each metric is a family: one with much noise does not blur the verdicts on another."""
     found: dict[Series, Comparison] = {}
-    for operators in (False, True):
-        family = [one for one in series if (one[2] == _OPERATOR_TIME) == operators]
+    for metric in settings.metrics:
+        family = [one for one in series if one[2] == metric]
+        operators = metric == _OPERATOR_TIME
         pairs = [
             Pair(
                 key=" · ".join(filter(None, one)),

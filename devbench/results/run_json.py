@@ -25,6 +25,7 @@ from devbench.results.records import (
     RunRecord,
 )
 from devbench.results.store import JobView, RunView, Store
+from devbench.results.totals import total_types, total_up
 
 FORMAT = "devbench-run-1"
 _MOST_BYTES = 1 << 30
@@ -58,10 +59,13 @@ def add_run(store: Store, view: RunView) -> None:
     """Keep a run in a store that does not have it, all or nothing."""
     with store.transaction() as connection:
         writing.insert_run(connection, view.run)
+        jobs = []
         for item in view.jobs:
-            writing.insert_job(connection, item.job)
+            jobs.append(writing.insert_job(connection, item.job))
             for repetition in item.repetitions:
-                writing.insert_repetition(connection, repetition)
+                writing.insert_repetition(connection, repetition, totals=False)
+        total_up(connection, jobs)
+        total_types(connection, jobs)
     store.finish_run(view.run.run_id, view.status, view.finished_utc or view.run.started_utc)  # type: ignore[arg-type]
 
 

@@ -70,8 +70,8 @@ def _inserted(connection: sa.Connection, table: sa.Table, values: Mapping[str, A
     return int(key[0])
 
 
-def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord) -> None:
-    """A repetition with its operators, and what its job comes to with it."""
+def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord, *, totals: bool = True) -> None:
+    """A repetition with its operators, and what its job comes to with it; without `totals` the caller sees to that."""
     jobs = schema.jobs
     query = sa.select(jobs.c.id).where(jobs.c.run_id == repetition.run_id, jobs.c.number == repetition.job_number)
     job_id = connection.execute(query).scalar_one()
@@ -85,6 +85,8 @@ def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord) -
     connection.execute(schema.conditions.insert().values(repetition_id=number, **around))
     if repetition.operators:
         _insert_operators(connection, number, repetition.operators)
+    if not totals:
+        return
     total_up(connection, [job_id])
     if repetition.purpose == "profile":
         total_types(connection, [job_id])
