@@ -168,6 +168,9 @@ class Database:
         try:
             with self._engine.connect() as connection:
                 connection.execution_options(writes=writes)
+                if not writes and connection.dialect.name == "postgresql":
+                    # As SQLite does anyway: all queries of a report see the store at one moment.
+                    connection.execution_options(isolation_level="REPEATABLE READ")
                 with connection.begin():
                     yield connection
         except SQLAlchemyError as error:
