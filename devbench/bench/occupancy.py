@@ -71,7 +71,7 @@ true
             raise DeviceBusy(device.serial, holder)
         if state == "alive" and pid.isdigit():
             commands.append(f"kill -9 -{pid} 2>/dev/null || kill -9 {pid} 2>/dev/null")
-        commands.append(f"rm -f {shlex.quote(path)}")
+        commands.append(_removal(path))
     if commands:
         device.shell("\n".join(commands), timeout_s=_SHELL_TIMEOUT_S, doing="ending what a dead run left behind")
     return undo
@@ -105,8 +105,12 @@ def end_process(device: Device, pid_file: str) -> None:
 
 def leave(device: Device, pid_file: str) -> None:
     """Give the device back, if it is still there."""
-    files = [pid_file, *(f"{pid_file}.{end}" for end in ("mem", "during", "stages"))]
-    _try(device, f"rm -f {shlex.join(files)}")
+    _try(device, _removal(pid_file))
+
+
+def _removal(pid_file: str) -> str:
+    """The command that removes a run's mark and what its scripts keep beside it."""
+    return f"rm -f {shlex.join([pid_file, *(f'{pid_file}.{end}' for end in ('mem', 'during', 'stages'))])}"
 
 
 def _try(device: Device, script: str) -> None:

@@ -267,11 +267,11 @@ class DeviceSession:
         self._rounds("cold", limits.cold_starts)
 
     def _rounds(self, purpose: Purpose, count: int) -> None:
-        for index in range(count):
+        lost = max((work.lost.get(purpose, 0) for work in self._work), default=0)
+        for index in range(count + lost):
 
             def once(work: Work, index: int = index) -> None:
-                is_stored = index < work.done.get(purpose, 0)
-                if not is_stored and (purpose != "cold" or self._cold_starts(work)):
+                if work.wants(purpose, index, count) and (purpose != "cold" or self._cold_starts(work)):
                     self._repeat(work, purpose, index, count)
 
             self._turn(index, once)

@@ -27,6 +27,7 @@ class Work:
         retried: latency repetitions beyond those asked for.
         valid_us: the latencies that count.
         done: stored repetitions by purpose; their indices count from 0 without a gap.
+        lost: those of them in which the device went away, before the run was taken up again; they are made up for.
     """
 
     job: JobRecord
@@ -38,10 +39,15 @@ class Work:
     retried: int = 0
     valid_us: list[float] = field(default_factory=list)
     done: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+
+    def wants(self, purpose: str, index: int, asked: int) -> bool:
+        """Whether the repetition of that index is still to be made, of so many that were asked for."""
+        return self.done.get(purpose, 0) <= index < asked + self.lost.get(purpose, 0)
 
     def left(self, planned: int) -> int:
         """How many of so many planned repetitions are still to come, or will not run where it is stopped."""
-        return max(0, planned - sum(self.done.values()))
+        return max(0, planned + sum(self.lost.values()) - sum(self.done.values()))
 
     def count(self, record: RepetitionRecord, *, earlier: bool = False) -> None:
         """Take a stored repetition into account, and decide whether the job goes on.
@@ -54,11 +60,12 @@ class Work:
             if record.verdict != "suspect":
                 self.valid_us.append(record.latency_avg_us)
             # Counted when it is run for a suspect one, whatever its own verdict.
-            self.retried += record.index >= self.asked
+            self.retried += record.index >= self.asked + self.lost.get("latency", 0)
         if record.failure_kind is None:
             return
         kind = FailureKind(record.failure_kind)
         if earlier and kind is FailureKind.DEVICE_LOST:
+            self.lost[record.purpose] = self.lost.get(record.purpose, 0) + 1
             return
         self.failures += 1
         self.stopped |= kind not in _MAY_PASS_NEXT_TIME or self.failures >= _MOST_FAILURES_IN_A_JOB

@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devbench.cli.chosen import complete_runs
+from devbench.cli.run import complete_serials
+
 if TYPE_CHECKING:
     from devbench.farm.nightly import Asked
     from devbench.farm.result import NightResult
@@ -31,7 +34,13 @@ def register(app: typer.Typer) -> None:
 def nightly(
     suites: Annotated[list[Path], typer.Argument(help="TOML files that say what to measure (docs/suites.md).")],
     device: Annotated[
-        list[str] | None, typer.Option("--device", "-d", help="As of `devbench run`, in place of the suites'.")
+        list[str] | None,
+        typer.Option(
+            "--device",
+            "-d",
+            autocompletion=complete_serials,
+            help="As of `devbench run`, in place of the suites'. Who is not there is no reason to give up.",
+        ),
     ] = None,
     force: Annotated[
         bool, typer.Option("--force", help="Measure also what was measured tonight, as a further night.")
@@ -46,7 +55,10 @@ def nightly(
         int | None, typer.Option(min=0, help="Compare with the last so many nightly runs. Default: 7.")
     ] = None,
     baseline: Annotated[
-        str | None, typer.Option(help="Compare with these runs instead: an id, latest, key=value, a date.")
+        str | None,
+        typer.Option(
+            help="Compare with these runs instead: an id, key=value, a date or FROM..TO.", autocompletion=complete_runs
+        ),
     ] = None,
     reports: Annotated[Path | None, typer.Option(help="Folder of the reports. Default: reports.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A further copy of the JUnit XML.")] = None,

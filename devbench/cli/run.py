@@ -28,7 +28,8 @@ def _delegate_names(incomplete: str) -> list[str]:
     return [name for name in load_delegates() if name.startswith(incomplete)]
 
 
-def _serials(incomplete: str) -> list[str]:
+def complete_serials(incomplete: str) -> list[str]:
+    """Completion: connected devices, virtual ones, tags."""
     from devbench.adb.server import AdbServer
     from devbench.cli.tags import complete as complete_tags
     from devbench.errors import DevbenchError
@@ -61,7 +62,7 @@ def run(
         typer.Option(
             "--device",
             "-d",
-            autocompletion=_serials,
+            autocompletion=complete_serials,
             help="Serial, host:port, tag:NAME, `virtual`, `virtual:N` or `all`; may be given again. "
             "Default: the only device.",
         ),

@@ -96,8 +96,8 @@ def _job(
         classname=_line(f"{result.suite}.{job.job.device.title}"),
         time=f"{seconds:.3f}",
     )
-    lines = [f"{kind} ({count}×): {message}" for kind, message, count in job.failures]
-    lines += [f"worked in the baseline: {failure_words(failure)}" for failure in newly]
+    failures = [f"{kind} ({count}×): {message}" for kind, message, count in job.failures]
+    lines = failures + [f"worked in the baseline: {failure_words(failure)}" for failure in newly]
     kind = job.failures[0][0] if job.failures else "not_run"
     if has_failed(job):
         _fail(case, "failure", kind, lines or ["no repetition was made"])
@@ -110,6 +110,7 @@ def _job(
         between = f" ({interval(job.latency)})" if interval(job.latency) else ""
         said.append(f"latency {ms(job.latency.median)} ms{between} of {job.latency.n} processes")
     said += [f"suspect: {job.suspect}"] if job.suspect else []
+    said += [] if has_failed(job) else failures
     medians = result.comparison is not None and result.comparison.medians
     undecided = [undecided_words(row, medians) for row in rows if row.comparison.verdict == "undecided"]
     said += undecided[:_MOST_LINES]

@@ -112,7 +112,7 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
     result = NightResult(asked.suite, name, absent=present.absent, due=due.to_report)
     night = due.night
     if due.names:
-        night, failed = _measure(asked, store, due, screen)
+        night, failed = _measure(asked, store, due, nights, screen)
         result = replace(result, absent={**present.absent, **failed})
     if night is not None and due.to_report:
         result = _analyse(asked, store, history, night, nights, result, screen)
@@ -123,11 +123,14 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
     return result
 
 
-def _measure(asked: Asked, store: Store, due: Due, screen: Screen) -> tuple[Night, dict[str, DevbenchError]]:
+def _measure(
+    asked: Asked, store: Store, due: Due, nights: Sequence[Night], screen: Screen
+) -> tuple[Night, dict[str, DevbenchError]]:
     """Measure what is left; gives the night as it then is, and the devices on which it was not done."""
     now = datetime.now(timezone.utc)
     night = due.night
     if night is None:
+        _give_up(store, nights, now)
         night = Night(new_run_id(now), now, asked.suite, fingerprint(asked.plan))
     else:
         screen.tell(f"going on with run {night.run_id}")
@@ -153,6 +156,14 @@ def _measure(asked: Asked, store: Store, due: Due, screen: Screen) -> tuple[Nigh
     night = replace(night, finished=tuple(finished))
     note_option(store, night.run_id, OPTION, night.option())
     return night, failed
+
+
+def _give_up(store: Store, nights: Sequence[Night], now: datetime) -> None:
+    """Close the nights that were cut off and are not gone on with any more; what they measured stays."""
+    for night in nights:
+        if not night.reported:
+            store.finish_run(night.run_id, "interrupted", now)
+            note_option(store, night.run_id, OPTION, replace(night, reported=True).option())
 
 
 def _analyse(

@@ -11,6 +11,9 @@ from devbench.reports.comparison import ComparedRow, ComparisonReport
 from devbench.reports.model import JobReport, ReportData
 from devbench.reports.watch import WatchReport
 
+# The kind of failure as it is stored (`tool.measurement.FailureKind`).
+_DEVICE_LOST = "device_lost"
+
 
 @dataclass(frozen=True, slots=True)
 class NightResult:
@@ -72,8 +75,16 @@ class NightResult:
 
 
 def has_failed(job: JobReport) -> bool:
-    """Whether a repetition of the job failed, or none was made."""
-    return bool(job.failures) or not job.repetitions
+    """Whether a repetition of the job failed, or none was made.
+
+    That the device went away is no failure of a job that was gone on with when it was back.
+    """
+    if not job.repetitions:
+        return True
+    kinds = {kind for kind, _, _ in job.failures}
+    if job.repetitions[-1].status == "ok":
+        kinds.discard(_DEVICE_LOST)
+    return bool(kinds)
 
 
 def _count(number: int, what: str) -> str:

@@ -57,6 +57,9 @@ def test_a_device_that_went_away_stops_a_job_only_until_the_run_is_taken_up_agai
     again.count(repetition(failure_kind="device_lost"), earlier=True)
     assert (now.stopped, again.stopped) == (True, False)
     assert again.done == {"latency": 1}
+    # One more in its place, under an index of its own.
+    assert [index for index in range(9) if again.wants("latency", index, 2)] == [1, 2]
+    assert again.left(2) == 2
 
 
 def _view(*jobs: tuple[int, str]) -> Any:

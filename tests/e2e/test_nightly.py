@@ -109,6 +109,42 @@ def test_a_night_without_any_device_is_reported_too(suite: Path, empty_adb_serve
     assert runs() == []
 
 
+def test_a_device_whose_cable_is_pulled_goes_on_when_it_is_back(suite: Path) -> None:
+    tool(suite.parent, f'sleep 0.8; echo "{LINE}"')
+    code, out, _ = nightly(suite, "--fault", "disconnect-after-s=3")
+    assert code == 1, out
+    assert "1 device missing" in out
+    with Store() as store:
+        before = store.run("latest")
+    assert before.jobs[0].repetitions[-1].failure_kind == "device_lost"
+    code, out, _ = nightly(suite)
+    assert code == 0, out
+    with Store() as store:
+        after = store.run("latest")
+    assert after.run.run_id == before.run.run_id
+    made = [(r.purpose, r.index) for r in after.jobs[0].repetitions]
+    assert len(set(made)) == len(made) == 5
+    ok = [r.purpose for r in after.jobs[0].repetitions if r.status == "ok"]
+    assert sorted(ok) == ["latency", "latency", "latency", "profile"], "what was lost is made up for"
+    text = (suite.parent / "ci" / "junit.xml").read_text()
+    assert "device_lost (1×)" in text
+    assert "<failure" not in text
+
+
+def test_a_night_that_is_not_gone_on_with_is_closed(suite: Path) -> None:
+    process = start(suite)
+    deadline = time.monotonic() + 60
+    while not runs():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    process.kill()
+    process.communicate()
+    suite.write_text(suite.read_text().replace("repetitions = 3", "repetitions = 1"))
+    assert nightly(suite)[0] == 0
+    with Store() as store:
+        assert [run.status for run in store.runs()] == ["done", "interrupted"]
+
+
 def test_a_failed_job_is_a_failure_of_the_night(suite: Path) -> None:
     tool(suite.parent, "kill -SEGV $$")
     code, out, _ = nightly(suite)

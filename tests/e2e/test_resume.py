@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from devbench.adb.server import AdbServer
 from devbench.results.store import RunView, Store
-from tests.conftest import DATA
+from tests.conftest import DATA, BenchPhone
 from tests.e2e.test_run_virtual import tool
 
 MODELS = [str(DATA / "tiny_groupnorm.tflite"), str(DATA / "tiny_conv.tflite")]
@@ -48,9 +49,9 @@ def kill_after(command: list[str], repetitions: int) -> None:
     process.wait()
 
 
-def counted(view: RunView) -> Counter[tuple[str, str, str, int]]:
+def counted(view: RunView) -> Counter[tuple[int, str, str, int]]:
     return Counter(
-        (item.job.device.key, item.job.model.name, r.purpose, r.index) for item in view.jobs for r in item.repetitions
+        (item.job.number, item.job.model.name, r.purpose, r.index) for item in view.jobs for r in item.repetitions
     )
 
 
@@ -96,3 +97,25 @@ def test_a_run_with_another_plan_does_not_go_on(tmp_path: Path, adb_server_port:
     assert done.returncode == 2
     assert "another plan" in done.stderr
     assert stored().status == "done"
+
+
+@pytest.mark.bench_phone
+def test_a_run_on_a_bench_phone_goes_on_and_ends_what_the_dead_one_left_there(
+    tmp_path: Path, bench_phone: BenchPhone
+) -> None:
+    words = [
+        sys.executable, "-m", "devbench.cli.app", "run", *MODELS, "-d", bench_phone.serial, "-D", "cpu,xnnpack",
+        "--binary", str(bench_phone.binary), "-r", "3", "--min-secs", "0.5", "--suspect-retries", "0", "--cool-down",
+        "0", "--cold-starts", "0", "--no-report", "--quiet",
+    ]  # fmt: skip
+    kill_after(words, 3)
+    done = subprocess.run([*words, "--resume", "latest"], capture_output=True, text=True, timeout=110, check=False)
+    assert done.returncode == 0, done.stderr + done.stdout
+    view = stored()
+    assert set(counted(view).values()) == {1}
+    assert len(view.jobs) == 4
+    assert all(len(item.repetitions) == 4 for item in view.jobs)
+    left = (
+        AdbServer().device(bench_phone.serial).shell("ls /data/local/tmp/devbench/run", timeout_s=10, doing="looking")
+    )
+    assert b".pid" not in left.stdout
