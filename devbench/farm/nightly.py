@@ -10,7 +10,7 @@ import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timezone
+from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +32,7 @@ from devbench.reports.comparison import build_comparison
 from devbench.reports.export import write_whole
 from devbench.reports.watch import WatchSettings, build_watch
 from devbench.results.progress import note_option, runs_with_option
+from devbench.results.prune import prune
 from devbench.results.store import new_run_id
 
 if TYPE_CHECKING:
@@ -120,6 +121,8 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
         _publish(asked, result, screen)
     if night is not None and due.to_report:
         note_option(store, night.run_id, OPTION, replace(night, reported=True).option())
+    if asked.settings.keep_raw_days is not None:
+        _drop_old(store, timedelta(days=asked.settings.keep_raw_days), screen)
     return result
 
 
@@ -242,6 +245,18 @@ def _publish(asked: Asked, result: NightResult, screen: Screen) -> None:
         problem = post(asked.webhook, message(render_message(result, _where(result))))
         if problem:
             screen.tell(f"the webhook did not take the message: {problem}")
+
+
+def _drop_old(store: Store, older_than: timedelta, screen: Screen) -> None:
+    """Drop old raw outputs. That they stay is no reason to call the night a bad one."""
+    try:
+        dropped = prune(store, older_than, datetime.now(timezone.utc))
+    except EnvironmentProblem as problem:
+        screen.tell(f"raw outputs stay: {problem}")
+        return
+    if dropped.runs:
+        several = "" if len(dropped.runs) == 1 else "s"
+        screen.tell(f"dropped the raw outputs of {len(dropped.runs)} run{several}, {dropped.size_bytes / 1e6:,.1f} MB")
 
 
 def _where(result: NightResult) -> str:

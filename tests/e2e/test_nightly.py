@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -16,6 +16,7 @@ import pytest
 
 from devbench.farm.nightly import only_nightly
 from devbench.farm.settings import Period
+from devbench.results import schema
 from devbench.results.store import Store
 from tests.conftest import DATA
 from tests.e2e.test_run_virtual import tool
@@ -99,6 +100,23 @@ def test_a_device_that_is_missing_is_named_and_the_others_are_measured(suite: Pa
     with Store() as store:
         (run_id,) = runs()
         assert [job.job.device.key for job in store.run(run_id).jobs] == ["virtual-1", "virtual-2"]
+
+
+def test_old_raw_outputs_are_dropped_and_measurements_stay(suite: Path) -> None:
+    assert nightly(suite)[0] == 0
+    with Store() as store:
+        view = store.run("latest")
+        with store.transaction() as connection:
+            old = datetime.now().astimezone() - timedelta(days=40)
+            connection.execute(schema.runs.update().values(started_utc=old))
+    code, _, err = nightly(suite, "--keep-raw-days", "30")
+    assert code == 0
+    assert "dropped the raw outputs of 1 run, " in err
+    with Store() as store:
+        kept = store.run(view.run.run_id)
+        assert kept.jobs == view.jobs
+        assert not (store.artifacts.root / view.run.run_id).exists()
+        assert (store.artifacts.root / runs()[0]).is_dir()
 
 
 def test_a_night_without_any_device_is_reported_too(suite: Path, empty_adb_server: int) -> None:
