@@ -5,7 +5,7 @@ The state of a night is kept with its run, as the run's option `nightly`, so tha
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,6 +14,7 @@ from devbench.bench.resume import PLAN
 
 if TYPE_CHECKING:
     from devbench.farm.settings import Period
+    from devbench.results.progress import OptionedRun
 
 OPTION = "nightly"
 # A night that was cut off is gone on with for so long, also where another period has begun.
@@ -25,6 +26,7 @@ class Night:
     """A nightly run as stored.
 
     Attributes:
+        host: the machine that made it; another one does not go on with it.
         plan: the fingerprint of what was asked for.
         finished: names of the devices on which all of it was done.
         reported: its comparison, report and message are done too.
@@ -32,6 +34,7 @@ class Night:
 
     run_id: str
     started_utc: datetime
+    host: str
     suite: str
     plan: str
     finished: tuple[str, ...] = ()
@@ -55,18 +58,19 @@ class Due:
         return bool(self.names) or (self.night is not None and not self.night.reported)
 
 
-def nights_of(runs: Iterable[tuple[str, datetime, Mapping[str, Any]]], suite: str) -> list[Night]:
-    """The nights of a suite among runs, given as id, start and options, in the order given."""
+def nights_of(runs: Iterable[OptionedRun], suite: str) -> list[Night]:
+    """The nights of a suite among runs, in the order given."""
     found = []
-    for run_id, started_utc, options in runs:
-        kept = options.get(OPTION)
+    for run in runs:
+        kept = run.options.get(OPTION)
         if not isinstance(kept, dict) or kept.get("suite") != suite:
             continue
         night = Night(
-            run_id=run_id,
-            started_utc=started_utc,
+            run_id=run.run_id,
+            started_utc=run.started_utc,
+            host=run.host,
             suite=suite,
-            plan=str(options.get(PLAN, "")),
+            plan=str(run.options.get(PLAN, "")),
             finished=tuple(map(str, kept.get("finished", ()))),
             reported=bool(kept.get("reported", False)),
         )
@@ -80,7 +84,7 @@ def decide(
     """What is due on the devices that are there.
 
     Args:
-        nights: of this suite, the newest first.
+        nights: of this suite and this machine, the newest first.
         present: names of the devices that are there.
         plan: the fingerprint of what is asked for today; a night with another one is over.
         period: how often a device is measured.

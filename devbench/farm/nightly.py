@@ -7,6 +7,7 @@ stands in the store, files are written whole or not at all, and a message may co
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -102,8 +103,10 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
     name = f"{asked.settings.period.began(now):%Y-%m-%d}"
     nights = nights_of(runs_with_option(store, OPTION), asked.suite)
     present = find_present(asked.devices)
+    # Another machine may have the same suite and the same store: its nights are for comparing alone.
+    own = [one for one in nights if one.host == socket.gethostname()]
     due = decide(
-        nights,
+        own,
         present.names,
         plan=fingerprint(asked.plan),
         period=asked.settings.period,
@@ -113,7 +116,7 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
     result = NightResult(asked.suite, name, absent=present.absent, due=due.to_report)
     night = due.night
     if due.names:
-        night, failed = _measure(asked, store, due, nights, screen)
+        night, failed = _measure(asked, store, due, own, screen)
         result = replace(result, absent={**present.absent, **failed})
     if night is not None and due.to_report:
         result = _analyse(asked, store, history, night, nights, result, screen)
@@ -134,7 +137,7 @@ def _measure(
     night = due.night
     if night is None:
         _give_up(store, nights, now)
-        night = Night(new_run_id(now), now, asked.suite, fingerprint(asked.plan))
+        night = Night(new_run_id(now), now, socket.gethostname(), asked.suite, fingerprint(asked.plan))
     else:
         screen.tell(f"going on with run {night.run_id}")
         night = replace(night, reported=False)

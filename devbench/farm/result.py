@@ -70,7 +70,12 @@ class NightResult:
         if self.absent:
             parts.append(f"{_count(len(self.absent), 'device')} missing")
         if not parts:
-            return "all well" if self.comparison is not None else "all well, nothing to compare with yet"
+            parts.append("all well" if self.comparison is not None else "all well, nothing to compare with yet")
+        worse = 0
+        if self.watch is not None:
+            worse = sum(one.worse for one in self.watch.events) + sum(one.worse for one in self.watch.models)
+        if worse:
+            parts.append(f"{_count(worse, 'change')} for the worse over the nights")
         return ", ".join(parts)
 
 

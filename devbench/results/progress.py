@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,16 @@ from devbench.results import schema
 
 if TYPE_CHECKING:
     from devbench.results.store import Store
+
+
+@dataclass(frozen=True, slots=True)
+class OptionedRun:
+    """A run by what is noted of it; `host` is the machine that made it."""
+
+    run_id: str
+    started_utc: datetime
+    host: str
+    options: Mapping[str, Any]
 
 
 def reopen_run(store: Store, run_id: str) -> None:
@@ -36,10 +47,10 @@ def note_option(store: Store, run_id: str, name: str, value: Mapping[str, Any]) 
         connection.execute(schema.runs.update().where(where).values(options=changed))
 
 
-def runs_with_option(store: Store, name: str) -> list[tuple[str, datetime, Mapping[str, Any]]]:
-    """Id, start and options of the runs that have an option of that name, the newest first."""
+def runs_with_option(store: Store, name: str) -> list[OptionedRun]:
+    """The runs that have an option of that name, the newest first."""
     runs = schema.runs
-    query = sa.select(runs.c.run_id, runs.c.started_utc, runs.c.options).order_by(sa.desc(runs.c.started_utc))
+    query = sa.select(runs.c.run_id, runs.c.started_utc, runs.c.host, runs.c.options)
     with store.database.reading() as connection:
-        rows = connection.execute(query).all()
-    return [(run_id, started, options) for run_id, started, options in rows if name in options]
+        rows = connection.execute(query.order_by(sa.desc(runs.c.started_utc))).all()
+    return [OptionedRun(*row) for row in rows if name in row.options]

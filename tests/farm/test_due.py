@@ -9,13 +9,14 @@ import pytest
 from devbench.errors import InputError
 from devbench.farm.due import Due, Night, decide, nights_of
 from devbench.farm.settings import NightlySettings, Period, parse_period
+from devbench.results.progress import OptionedRun
 
 ZONE = timezone(timedelta(hours=2))
 NOW = datetime(2026, 11, 26, 2, 30, tzinfo=ZONE)
 
 
 def night(hours_ago: float, *, finished: tuple[str, ...] = ("a",), reported: bool = True, plan: str = "p") -> Night:
-    return Night(f"run-{hours_ago:g}", NOW - timedelta(hours=hours_ago), "s", plan, finished, reported)
+    return Night(f"run-{hours_ago:g}", NOW - timedelta(hours=hours_ago), "host", "s", plan, finished, reported)
 
 
 def due(*nights: Night, present: tuple[str, ...] = ("a",), force: bool = False, period: Period | None = None) -> Due:
@@ -60,7 +61,7 @@ def test_a_night_that_was_measured_but_not_reported_is_reported(force: bool) -> 
 
 def test_a_cut_off_night_is_gone_on_with_after_noon_but_not_for_ever() -> None:
     noon = NOW.replace(hour=12, minute=10)
-    cut = Night("r", noon - timedelta(minutes=20), "s", "p", (), False)
+    cut = Night("r", noon - timedelta(minutes=20), "host", "s", "p", (), False)
     assert decide([cut], ["a"], plan="p", period=Period(), now=noon, force=False).night is cut
     later = noon + timedelta(hours=12)
     assert decide([cut], ["a"], plan="p", period=Period(), now=later, force=False) == Due(None, ("a",))
@@ -96,5 +97,9 @@ def test_the_command_line_counts_for_more_and_none_for_nothing() -> None:
 def test_a_night_is_read_from_the_options_of_its_run() -> None:
     one = night(1, finished=("a", "b"), reported=False)
     options = {"plan": "p", "nightly": one.option()}
-    rows = [("run-1", one.started_utc, options), ("x", NOW, {"nightly": 3}), ("y", NOW, {"nightly": {"suite": "t"}})]
+    rows = [
+        OptionedRun("run-1", one.started_utc, "host", options),
+        OptionedRun("x", NOW, "host", {"nightly": 3}),
+        OptionedRun("y", NOW, "host", {"nightly": {"suite": "t"}}),
+    ]
     assert nights_of(rows, "s") == [one]
