@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 # Fewer degrees of freedom say next to nothing of a scatter.
 _LEAST_FREE = 3
@@ -36,8 +37,6 @@ def between_runs(sides: Sequence[Sequence[float]], runs: Sequence[Sequence[Hasha
     Returns:
         `None` where there are too few runs, or each has one value: then the values' own scatter holds that of the runs.
     """
-    import numpy as np
-
     squares, free, within, within_free, share = 0.0, 0, 0.0, 0, 0.0
     counts = []
     for values, whose in zip(sides, runs, strict=True):
@@ -46,11 +45,12 @@ def between_runs(sides: Sequence[Sequence[float]], runs: Sequence[Sequence[Hasha
             by_run.setdefault(run, []).append(value)
         groups = list(by_run.values())
         counts.append(len(groups))
-        medians = np.array([np.median(group) for group in groups])
-        squares += float(((medians - medians.mean()) ** 2).sum())
+        medians = [median(group) for group in groups]
+        middle = sum(medians) / len(medians)
+        squares += sum((one - middle) ** 2 for one in medians)
         free += len(groups) - 1
-        for group, middle in zip(groups, medians.tolist(), strict=True):
-            within += float(((np.array(group) - middle) ** 2).sum())
+        for group, of in zip(groups, medians, strict=True):
+            within += sum((value - of) ** 2 for value in group)
             within_free += len(group) - 1
             share += 1 / len(group) if len(group) < 3 else _OF_MEDIANS / len(group)
     if free < _LEAST_FREE or not within_free:

@@ -72,7 +72,7 @@ def compare(
     The same cases on the same device are compared. Exit code 1 where something regressed or now fails (--fail-on), 0
     otherwise, 2 where a side names no run or an option is wrong.
     """
-    from devbench.cli.chosen import choose_devices, choose_sides, metrics, words
+    from devbench.cli.chosen import choose_devices, choose_sides, many_rows, metrics, words
     from devbench.cli.outcome import check_writable
     from devbench.errors import EXIT_FAILED, InputError
     from devbench.reports.comparison import ComparisonSettings, build_comparison
@@ -84,7 +84,7 @@ def compare(
     check_writable(out)
     compared = metrics(metric, ComparisonSettings().metrics)
     rules = _rules(alpha, threshold)
-    with choose_sides(baseline, candidate, store_url) as (before, after):
+    with many_rows(), choose_sides(baseline, candidate, store_url) as (before, after):
         settings = ComparisonSettings(
             compare=rules,
             metrics=compared,

@@ -130,7 +130,7 @@ def detect(
 
 def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> WatchReport:
     import devbench.results
-    from devbench.cli.chosen import choose_devices, metrics, moment, words
+    from devbench.cli.chosen import choose_devices, many_rows, metrics, moment, words
     from devbench.cli.output import console
     from devbench.cli.run_input import parse_labels
     from devbench.errors import InputError
@@ -139,7 +139,7 @@ def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> W
     since, until, changed = (moment(given[name], name) for name in ("--since", "--until", "--changed-since"))
     chosen = metrics(given["--metric"], WATCHED)
     labels = parse_labels(given["--label"] or [])
-    with devbench.results.open(given["--store"]) as history:
+    with many_rows(), devbench.results.open(given["--store"]) as history:
         settings = WatchSettings(
             changes=rules,
             metrics=chosen,

@@ -38,6 +38,10 @@ _MODEL_SIZE = "model_size"
 _EXPLAINED = ("latency", "delegated_share")
 # Below that no test says anything; each run has one profile of a case.
 _LEAST_PROFILES = 3
+# There are a dozen types for each case: of many runs so many are enough for a verdict.
+_MOST_PROFILED = 30
+# And more say no more about what takes the time.
+_MOST_PROFILES = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +98,7 @@ def load_side(
             (key[0], key[1], key[2], ""): of for key, of in _by(samples, ["device_key", "case", "metric"], "value")
         }
     if _OPERATOR_TIME in settings.metrics and len(run_ids) >= _LEAST_PROFILES:
-        types = history.operator_types(**filters)
+        types = history.operator_types(**{**filters, "runs": tuple(run_ids)[-_MOST_PROFILED:]})
         keys = ["device_key", "case", "type"]
         sums = types.groupby([*keys, "run_id", "job"], sort=False, observed=True)["total_ms"].sum().reset_index()
         values |= {(key[0], key[1], _OPERATOR_TIME, key[2]): of for key, of in _by(sums, keys, "total_ms")}
@@ -187,7 +191,8 @@ def _judged(
                 baseline=before.values[one].values,
                 candidate=after.values[one].values,
                 reference=drift.of(one),
-                runs=(before.values[one].runs, after.values[one].runs),
+                # Of medians each run has one: their own scatter is that of the runs.
+                runs=None if medians or operators else (before.values[one].runs, after.values[one].runs),
                 medians=medians or operators,
             )
             for one in family
@@ -237,9 +242,9 @@ def _explained(rows: Sequence[ComparedRow], before: SideData, after: SideData) -
 
 
 def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
-    """Of each case the median time of each type in each place over the runs, and the delegation of the last run."""
+    """Of each case the median time of each type in each place over the last runs, and the delegation of the last."""
     filters: dict[str, Any] = {
-        "runs": side.runs.run_ids,
+        "runs": side.runs.run_ids[-_MOST_PROFILES:],
         "devices": tuple({device for device, _ in keys}),
         "cases": tuple({case for _, case in keys}),
     }
