@@ -1,4 +1,4 @@
-"""Very many rows at once, as the database keeps them: for imports and merges; knows no record and no file."""
+"""Very many rows at once, as the database keeps them, out of it and into it; knows no record and no file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,15 @@ from typing import Any
 import sqlalchemy as sa
 
 _AT_ONCE = 20_000
+
+
+def fetch(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, Sequence[Any]]:
+    """The columns of a query by name, as the driver gives them: times are microseconds, JSON is packed."""
+    result = connection.execute(query)
+    names = list(result.keys())
+    assert result.cursor is not None
+    rows = result.cursor.fetchall()
+    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
 
 
 def insert_rows(

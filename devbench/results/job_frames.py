@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import sqlalchemy as sa
 
 from devbench.results import schema
+from devbench.results.bulk import fetch
 from devbench.results.metrics import OF_REPETITIONS
 from devbench.results.selection import Selection
 
@@ -42,15 +43,6 @@ class Rows:
 
     owners: NDArray[np.int64]
     columns: Mapping[str, Any]
-
-
-def fetch(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, Sequence[Any]]:
-    """The columns of a query by name, as the driver gives them: times are microseconds, JSON is packed."""
-    result = connection.execute(query)
-    names = list(result.keys())
-    assert result.cursor is not None
-    rows = result.cursor.fetchall()
-    return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
 
 
 def read_rows(

@@ -8,18 +8,29 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from itertools import groupby
-from typing import Any
+from operator import attrgetter
+from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
 from devbench.results import schema
 from devbench.results.aggregates import JobMetric, TypeTime, operator_place_is_xnnpack, total, type_times
-from devbench.results.bulk import insert_rows
+from devbench.results.bulk import fetch, insert_rows
 from devbench.results.metrics import MODEL_SIZE, OF_REPETITIONS
 
 _DECIDE = ("id", "job_id", "purpose", "status", "failure_kind", "verdict", "file_cache", "kernel_cache")
 # A statement names at most so many jobs; SQLite takes some 32,000 parameters.
 _AT_ONCE = 1_000
+
+
+class _Operator(NamedTuple):
+    """A row of a profile; of years of nights there are millions, which is no place for anything slower."""
+
+    job_id: int
+    type: str
+    avg_ms: float | None
+    times_called: float | None
+    inside_delegate: bool
 
 
 def total_up(connection: sa.Connection, job_ids: Sequence[int]) -> None:
@@ -91,10 +102,11 @@ def _types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
         .where(repetitions.c.id.in_(last), operators.c.phase == "runs")
         .order_by(repetitions.c.job_id, operators.c.position)
     )
+    columns = fetch(connection, query)
+    rows = map(_Operator, *columns.values())
     found = []
-    rows = connection.execute(query).all()
-    how = _profilers(connection, job_ids) if rows else {}
-    for job_id, those in groupby(rows, key=lambda row: row.job_id):
+    how = _profilers(connection, job_ids) if columns["job_id"] else {}
+    for job_id, those in groupby(rows, key=attrgetter("job_id")):
         delegate, tool, options = how[job_id]
         times = type_times(list(those), xnnpack=operator_place_is_xnnpack(delegate, options), tool=tool)
         found += [(job_id, one.type, one.place, one.count, one.total_ms, one.share) for one in times]

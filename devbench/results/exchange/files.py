@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
 
@@ -84,7 +85,10 @@ def _read_lines(path: Path, table: sa.Table) -> Iterator[Columns]:
         while lines := _some_lines(file):
             rows = _objects(path, done, lines)
             done += len(lines)
-            found = ([row.get(name) for row in rows] for name in names)
+            try:
+                found = list(zip(*map(itemgetter(*names), rows), strict=True))
+            except KeyError:
+                found = [tuple(row.get(name) for row in rows) for name in names]
             yield [from_json(column, kind, of) for column, kind, of in zip(columns, kinds, found, strict=True)]
 
 

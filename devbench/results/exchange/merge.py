@@ -7,6 +7,7 @@ those made of content are made anew, so that no file can put its words under ano
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,12 +17,11 @@ import sqlalchemy as sa
 
 from devbench.errors import InputError
 from devbench.results import schema
-from devbench.results.bulk import insert_rows
+from devbench.results.bulk import fetch, insert_rows
 from devbench.results.columns import content_id, from_us, unpack
 from devbench.results.exchange.source import Columns, Row, Source
 from devbench.results.exchange.tables import TABLES, columns_of
 from devbench.results.exchange.values import check, kind_of
-from devbench.results.job_frames import fetch
 from devbench.results.pipeline_schema import pipeline_samples, pipeline_sessions, pipeline_stages
 from devbench.results.totals import total_types, total_up
 
@@ -61,10 +61,16 @@ def merge(connection: sa.Connection, source: Source, progress: Progress = lambda
     Raises:
         InputError: the rows do not fit together or into the tables.
     """
+    collects = gc.isenabled()
+    # No cycle is made, and the collector would look at millions of living rows again and again.
+    gc.disable()
     try:
         return _Merge(connection, source, progress).run()
     except sa.exc.IntegrityError:
         raise InputError("rows refer to others that are not there", hint=_HINT) from None
+    finally:
+        if collects:
+            gc.enable()
 
 
 class _Merge:
