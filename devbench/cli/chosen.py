@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from pathlib import Path
@@ -59,8 +59,10 @@ def _opened(store_url: str | None) -> Iterator[History]:
 
 
 def _chosen(text: str, stack: ExitStack, store_url: str | None) -> ChosenRuns:
-    if Path(text).is_file():
-        return _of_file(Path(text), stack)
+    # A text that is too long for a file's name is none.
+    with suppress(OSError):
+        if Path(text).exists():
+            return _of_file(Path(text), stack)
     from devbench.errors import InputError
 
     if Path(text).suffix == ".json" or "/" in text:
@@ -70,19 +72,24 @@ def _chosen(text: str, stack: ExitStack, store_url: str | None) -> ChosenRuns:
 
 
 def _of_file(path: Path, stack: ExitStack) -> ChosenRuns:
+    """A run's JSON file, or a folder of `devbench export` with all its runs."""
     import tempfile
 
     import devbench.results
+    from devbench.results.exchange.load import import_folder, open_folder
     from devbench.results.run_json import add_run, read_run
     from devbench.results.store import Store
 
-    view = read_run(path)
-    folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="devbench-compare-"))
-    url = str(Path(folder) / "results.db")
+    folder = open_folder(path) if path.is_dir() else None
+    view = None if folder is not None else read_run(path)
+    url = str(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="devbench-compare-"))) / "results.db")
     with Store(url) as store:
-        add_run(store, view)
+        if folder is not None:
+            import_folder(store, folder)
+        elif view is not None:
+            add_run(store, view)
     history = stack.enter_context(devbench.results.open(url))
-    return ChosenRuns(path.name, history, (view.run.run_id,))
+    return ChosenRuns(path.name, history, tuple(history.runs()["run_id"]))
 
 
 def _before(history: History, after: ChosenRuns) -> str:

@@ -36,8 +36,8 @@ def compare(
     baseline: Annotated[
         str,
         typer.Argument(
-            help="A run's id or its start, `latest`, `previous`, a label key=value, a date or FROM..TO, or a file "
-            "that `devbench run --json` wrote.",
+            help="A run's id or its start, `latest`, `previous`, a label key=value, a date or FROM..TO, a file "
+            "of `devbench run --json`, or a folder of `devbench export`.",
             autocompletion=complete_runs,
         ),
     ] = "previous",

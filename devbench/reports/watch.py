@@ -173,6 +173,25 @@ class WatchedModel:
 
 
 @dataclass(frozen=True, slots=True)
+class WatchedDrift:
+    """Slow drift that the models of a device share; it was taken off their series before changes were looked for.
+
+    Attributes:
+        metric: of which.
+        size: from its lowest to its highest level, as a relative change; below zero where it fell.
+        from_utc, to_utc: the runs of these levels, in the order of time.
+    """
+
+    device_key: str
+    device: str
+    virtual: bool
+    metric: str
+    size: float
+    from_utc: datetime
+    to_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
 class WatchReport:
     """The history as it is shown.
 
@@ -180,6 +199,7 @@ class WatchReport:
         series: all that were looked at, with and without changes.
         events: of the devices, in the order of time.
         models: the changes that are no part of an event of their device, by model and time, in the order of time.
+        drifts: of the devices, by device and metric.
         runs: how many runs were looked at.
         first_utc, last_utc: starts of the first and the last; `None` without any.
         virtual: whether any of the devices is virtual.
@@ -188,6 +208,7 @@ class WatchReport:
     series: tuple[WatchedSeries, ...]
     events: tuple[WatchedEvent, ...]
     models: tuple[WatchedModel, ...]
+    drifts: tuple[WatchedDrift, ...]
     runs: int
     first_utc: datetime | None
     last_utc: datetime | None

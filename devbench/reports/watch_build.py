@@ -12,6 +12,7 @@ from devbench.analysis.changes import ChangePoint, change_points_of_many
 from devbench.analysis.device_events import DeviceEvent, SeriesChanges, group
 from devbench.reports.grouping import groups
 from devbench.reports.watch import Change, FactChange, Sides, WatchedEvent, WatchedSeries, WatchReport, WatchSettings
+from devbench.reports.watch_drift import without_drift
 from devbench.reports.watch_models import model_changes, worse_way
 
 if TYPE_CHECKING:
@@ -40,7 +41,8 @@ def build(history: History, settings: WatchSettings) -> WatchReport:
     }
     series = _series(history, settings.metrics, filters)
     runs = _runs(history, filters, {run_id for one in series for run_id in one.run_ids})
-    found = change_points_of_many([one.values for one in series], settings.changes)
+    values, drifts = without_drift(series)
+    found = change_points_of_many(values, settings.changes)
     by_device: dict[str, list[int]] = {}
     for number, one in enumerate(series):
         by_device.setdefault(one.device_key, []).append(number)
@@ -53,6 +55,7 @@ def build(history: History, settings: WatchSettings) -> WatchReport:
         series=tuple(series),
         events=tuple(events),
         models=model_changes(series, times, settings.events.tolerance),
+        drifts=drifts,
         runs=len(times),
         first_utc=times[0] if times else None,
         last_utc=times[-1] if times else None,

@@ -23,6 +23,7 @@ def watch_to_json(report: WatchReport) -> dict[str, Any]:
         "series": len(report.series),
         "first_utc": plain(report.first_utc),
         "last_utc": plain(report.last_utc),
+        "drifts": [plain(asdict(drift)) for drift in report.drifts],
         "events": [
             {
                 "device_key": event.device_key,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devbench.reports.model import VIRTUAL_NOTE
 from devbench.reports.watch import WatchReport
-from devbench.reports.watch_words import event_words, model_words, sides_words, summary_words, where_words
+from devbench.reports.watch_words import drift_words, event_words, model_words, sides_words, summary_words, where_words
 from devbench.text import for_markdown as _text
 
 
@@ -13,6 +13,7 @@ def watch_markdown(report: WatchReport, *, heading: str = "#") -> str:
     lines = [f"{heading} {_text(summary_words(report)).capitalize()}", ""]
     if report.virtual:
         lines += [f"**{VIRTUAL_NOTE.capitalize()}.**", ""]
+    lines += [line for drift in report.drifts for line in (_text(drift_words(drift)), "")]
     rows = [(one.sides, f"the whole device {one.device}", event_words(one), one.worse) for one in report.events]
     rows += [(one.sides, f"{one.model} {where_words(one)}", model_words(one), one.worse) for one in report.models]
     if rows:

@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from devbench.reports.model import VIRTUAL_NOTE
 from devbench.reports.watch import Sides, WatchReport
-from devbench.reports.watch_words import event_words, model_words, sides_words, summary_words, where_words
+from devbench.reports.watch_words import drift_words, event_words, model_words, sides_words, summary_words, where_words
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ def print_watch(report: WatchReport, console: Console) -> None:
     console.print(f"[bold]{_text(summary_words(report))}[/bold]", soft_wrap=True)
     if report.virtual:
         console.print(f"[magenta]{VIRTUAL_NOTE}[/magenta]", soft_wrap=True)
+    for drift in report.drifts:
+        console.print(f"[cyan]{_text(drift_words(drift))}[/cyan]", soft_wrap=True)
     for event in report.events:
         where = f"the whole device {event.device}"
         _entry(console, event.sides, where, [event_words(event)], worse=event.worse)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from devbench.analysis.device_events import Effect
 from devbench.reports.comparison_words import metric_words, signed
-from devbench.reports.watch import Shift, Sides, WatchedEvent, WatchedModel, WatchReport
+from devbench.reports.watch import Shift, Sides, WatchedDrift, WatchedEvent, WatchedModel, WatchReport
 
 _MOST_NAMED = 3
 _MOST_FACTS = 6
@@ -33,6 +33,13 @@ def _effect(effect: Effect) -> str:
     metric, _, operator_type = effect.metric.partition(" ")
     size = signed(effect.size) if effect.size is not None else effect.direction
     return f"{metric_words(metric, operator_type)} {size} ({effect.models} of {effect.of} models)"
+
+
+def drift_words(drift: WatchedDrift) -> str:
+    """`DEVICE drifted: latency +8.0 % from 2026-04-21 to 2026-06-25, taken off before changes were looked for`."""
+    span = f"from {drift.from_utc:%Y-%m-%d} to {drift.to_utc:%Y-%m-%d}"
+    what = f"{metric_words(drift.metric)} {signed(drift.size)}"
+    return f"{drift.device} drifted: {what} {span}, taken off before changes were looked for"
 
 
 def model_words(change: WatchedModel) -> str:

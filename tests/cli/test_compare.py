@@ -234,6 +234,17 @@ def test_a_file_stands_for_a_run(url: str, runs: list[str], tmp_path: Path) -> N
     assert whole(str(tmp_path / "none.db"), str(file), str(other))["rows"] == from_store["rows"]
 
 
+@pytest.mark.parametrize("form", ["jsonl", "parquet"])
+def test_a_folder_of_an_export_stands_for_its_runs(url: str, runs: list[str], tmp_path: Path, form: str) -> None:
+    folder = tmp_path / "exported"
+    done = CliRunner().invoke(app, ["export", str(folder), "--run", runs[0], "--format", form, "--store", url])
+    assert done.exit_code == 0, done.output
+    from_store, from_folder = whole(url, runs[0], runs[2]), whole(url, str(folder), runs[2])
+    assert from_folder["baseline"]["run_ids"] == [runs[0]]
+    assert from_folder["rows"] == from_store["rows"]
+    assert str(tmp_path) in refused(url, str(tmp_path), "latest").what
+
+
 @pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "devbench-run-1"}', "\x00", "[" * 5000])
 def test_a_file_that_is_no_run_is_one_line(url: str, runs: list[str], tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.json"

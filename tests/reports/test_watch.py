@@ -80,6 +80,15 @@ SCHEMA: dict[str, Any] = strict(
         "series": {"type": "integer"},
         "first_utc": {"type": ["string", "null"]},
         "last_utc": {"type": ["string", "null"]},
+        "drifts": several(
+            {
+                **{name: WHOSE[name] for name in ("device_key", "device", "virtual")},
+                "metric": {"type": "string"},
+                "size": {"type": "number"},
+                "from_utc": {"type": "string"},
+                "to_utc": {"type": "string"},
+            }
+        ),
         "events": several(
             {
                 "device_key": {"type": "string"},
@@ -197,6 +206,26 @@ def test_every_form_says_it(url: str) -> None:
                      "latency +12.", "(4 of 4 models)", "the device: build AP1 → AP2", "commit old → new",
                      "on Phone (A), Phone (B): c · gpu", "model size +20.0 %"):  # fmt: skip
             assert part in text, part
+
+
+def test_drift_that_all_models_of_a_device_share_is_taken_off_and_told(tmp_path: Path) -> None:
+    """8 % in 25 nights, on top of it an update of 10 % and a model that becomes 6 % slower."""
+    rng = np.random.default_rng(4)
+    with Store(str(tmp_path / "r.db")) as store:
+        for number in range(60):
+            drift = 1 + 0.08 * min(max(number - 15, 0), 25) / 25
+            jobs = []
+            for k in range(6):
+                level = 10.0 * (k + 1) * drift * (1.1 if number >= 48 else 1) * (1.06 if k == 2 and number >= 30 else 1)
+                jobs.append(Made(tuple(level * np.exp(rng.normal(0, 0.006, 3))), model=f"m{k}"))
+            night(store, number, jobs)
+    report = watched(str(tmp_path / "r.db"), metrics=("latency",))
+    (drift_found,) = report.drifts
+    assert drift_found.size == pytest.approx(0.08, abs=0.015)
+    assert [event.sides.at_utc for event in report.events] == [START + timedelta(days=48)]
+    assert [(one.model, one.sides.at_utc) for one in report.models] == [("m2", START + timedelta(days=30))]
+    assert "Phone (KEY) drifted: latency +" in terminal(report)
+    assert "drifted" in watch_markdown(report)
 
 
 def test_text_from_outside_is_text_and_virtual_devices_say_so(tmp_path: Path) -> None:
