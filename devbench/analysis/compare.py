@@ -8,13 +8,13 @@ where the interval shows it. `docs/compare.md` has how often this is wrong on re
 from __future__ import annotations
 
 import math
-from collections import defaultdict
-from collections.abc import Hashable, Mapping, Sequence
-from dataclasses import dataclass, field
-from statistics import NormalDist, median
+from collections.abc import Sequence
+from dataclasses import dataclass
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
-from devbench.analysis.between import Between, between_runs
+from devbench.analysis.differences import Difference, differences
+from devbench.analysis.pairs import METRICS, CompareSettings, MetricSettings, Pair, Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,113 +22,14 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
+__all__ = ["METRICS", "CompareSettings", "Comparison", "MetricSettings", "Pair", "Sample", "Verdict", "compare_all"]
+
 Verdict = Literal["improved", "regressed", "unchanged", "undecided"]
 
-# So large a share is cut off at each end of a sample: one process of ten may be slow for reasons of its own.
-_TRIM = 0.1
-_LEAST_REPETITIONS = 3
 # What is said to be needed where there are fewer than that: enough for a test that can find something.
 _USUAL_REPETITIONS = 5
 _MOST_REPETITIONS = 1000
 _POWER = 0.8
-# Degrees of freedom of a scatter that is taken for granted.
-_FREE_OF_KNOWN = 30.0
-# Timers and clocks are no finer than this share of a value.
-_LEAST_SCATTER = 1e-3
-
-
-@dataclass(frozen=True, slots=True)
-class MetricSettings:
-    """What matters in a metric.
-
-    Attributes:
-        smallest_effect: relative (0.01 is 1 %), or in the metric's unit where `absolute`.
-        worse: the direction of a regression.
-        absolute: differences count in the metric's unit, as for a share between 0 and 1.
-        exact: the metric has no noise (the size of a file): any difference is one, whatever the number of repetitions.
-        scatter: relative, between processes, taken for granted where both sides have too few repetitions to show one;
-            0 where it is not known, and nothing is decided then.
-    """
-
-    smallest_effect: float = 0.01
-    worse: Literal["up", "down"] = "up"
-    absolute: bool = False
-    exact: bool = False
-    scatter: float = 0.0
-
-
-# What devbench measures; a metric that is not here gets the defaults of `MetricSettings`.
-METRICS: Mapping[str, MetricSettings] = {
-    "latency": MetricSettings(0.01),
-    "init": MetricSettings(0.05),
-    "first_inference": MetricSettings(0.05),
-    # On a bench phone and a virtual device 0.05 to 1.2 % between processes (docs/compare.md); each run has one.
-    "peak_memory": MetricSettings(0.02, scatter=0.015),
-    "operator_time": MetricSettings(0.05),
-    "model_size": MetricSettings(0.0, exact=True),
-    "delegated_share": MetricSettings(0.01, worse="down", absolute=True, exact=True),
-}
-
-
-@dataclass(frozen=True, slots=True)
-class CompareSettings:
-    """How sure a verdict is to be.
-
-    Attributes:
-        alpha: the largest share of verdicts "improved" or "regressed" that may be false (q, over all pairs).
-        confidence: of the intervals.
-        metrics: by the name of the metric.
-        any_dependence: hold the false discovery rate under any dependence between the pairs (Benjamini and Yekutieli),
-            at the cost of finding less.
-    """
-
-    alpha: float = 0.05
-    confidence: float = 0.95
-    metrics: Mapping[str, MetricSettings] = field(default_factory=lambda: METRICS)
-    any_dependence: bool = False
-
-    def of(self, metric: str) -> MetricSettings:
-        return self.metrics.get(metric) or MetricSettings()
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """One side: the finite values, one a repetition, in the metric's unit."""
-
-    values: tuple[float, ...]
-
-    @property
-    def n(self) -> int:
-        return len(self.values)
-
-    @property
-    def median(self) -> float | None:
-        return median(self.values) if self.values else None
-
-
-@dataclass(frozen=True, slots=True)
-class Pair:
-    """The same case on the same device, twice.
-
-    Attributes:
-        key: whose, for the caller; such as device and case.
-        metric: name, as in `CompareSettings.metrics`.
-        baseline, candidate: values, one a repetition; those that are not finite are left out.
-        reference: the same metric of a reference case that is the same on both sides, measured together with each;
-            what changed in it is the device's drift and is taken off.
-        runs: of each value of the baseline and of the candidate the run that measured it; the scatter of runs is then
-            part of the error (`between.between_runs`).
-        medians: values are medians over the repetitions of a run, one a run; a side with too few of them is lent the
-            scatter of the other.
-    """
-
-    key: str
-    metric: str
-    baseline: Sequence[float]
-    candidate: Sequence[float]
-    reference: tuple[Sequence[float], Sequence[float]] | None = None
-    runs: tuple[Sequence[Hashable], Sequence[Hashable]] | None = None
-    medians: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -161,37 +62,6 @@ class Comparison:
     drift: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class _Moments:
-    """Of a sample on the scale of the test: trimmed mean, its squared standard error, degrees of freedom."""
-
-    mean: float
-    error2: float
-    free: float
-
-
-@dataclass(frozen=True, slots=True)
-class _Difference:
-    """Candidate minus baseline on the scale of the test."""
-
-    pair: Pair
-    rules: MetricSettings
-    sides: tuple[Sample, Sample]
-    logs: bool
-    known: bool
-    size: float = 0.0
-    error: float = 0.0
-    free: float = 0.0
-    drift: float | None = None
-
-    def as_change(self, size: float) -> float:
-        return math.expm1(min(size, 700.0)) if self.logs else size
-
-    @property
-    def smallest(self) -> float:
-        return math.log1p(self.rules.smallest_effect) if self.logs else self.rules.smallest_effect
-
-
 def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) -> tuple[Comparison, ...]:
     """Compare all pairs; the verdicts are those of the whole family.
 
@@ -211,7 +81,7 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
     from scipy.special import stdtr, stdtrit
 
     rules = settings or CompareSettings()
-    found = _differences(pairs, rules)
+    found = differences(pairs, rules)
     tested = [one for one in found if one.known]
     if not tested:
         return tuple(_verdict(one, None, None, 0.0, rules.alpha, rules) for one in found)
@@ -248,106 +118,8 @@ def _false_discoveries(p: Floats, *, any_dependence: bool) -> Floats:
     return np.minimum(q, 1.0)
 
 
-def _differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[_Difference]:
-    """The differences of all pairs; samples of one length are worked on at once."""
-    scaled: list[tuple[bool, list[tuple[float, ...]]] | None] = []
-    prepared = []
-    for pair in pairs:
-        of = rules.of(pair.metric)
-        raw = [pair.baseline, pair.candidate, *(pair.reference or ())]
-        sides = [tuple(float(v) for v in side if math.isfinite(v)) for side in raw]
-        prepared.append((pair, of, sides))
-        scaled.append(_on_scale(sides, of) if _testable(pair, of, sides) else None)
-    moments = _moments([side for one in scaled if one is not None for side in one[1]])
-    at = 0
-    found = []
-    for (pair, of, sides), one in zip(prepared, scaled, strict=True):
-        both = (Sample(sides[0]), Sample(sides[1]))
-        if one is None:
-            found.append(_Difference(pair, of, both, False, False))
-            continue
-        logs, used = one
-        parts = moments[at : at + len(used)]
-        at += len(used)
-        parts[:2] = _lent(parts[:2], both, of)
-        size, drift = parts[1].mean - parts[0].mean, None
-        if len(parts) == 4:
-            moved = parts[3].mean - parts[2].mean
-            size -= moved
-            drift = math.expm1(min(moved, 700.0)) if logs else moved
-        errors: list[_Moments | Between] = [*parts]
-        if pair.runs is not None and not of.exact:
-            between = between_runs(used[:2], _of_finite(pair))
-            errors += [] if between is None else [between]
-        error2 = sum(part.error2 for part in errors)
-        # Welch's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946).
-        free = error2**2 / sum(part.error2**2 / part.free for part in errors)
-        found.append(_Difference(pair, of, both, logs, True, size, math.sqrt(error2), free, drift))
-    return found
-
-
-def _testable(pair: Pair, of: MetricSettings, sides: Sequence[tuple[float, ...]]) -> bool:
-    if of.exact or of.scatter:
-        return min(map(len, sides)) >= 1
-    few = min(map(len, sides)) < _LEAST_REPETITIONS
-    return not few or (pair.medians and min(map(len, sides)) >= 1 and max(map(len, sides)) >= _LEAST_REPETITIONS)
-
-
-def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: MetricSettings) -> list[_Moments]:
-    """Moments where a side of too few values has the scatter of the other, or both have that of the metric."""
-    found = []
-    for k in (0, 1):
-        own, other = sides[k].n, sides[1 - k].n
-        if own >= _LEAST_REPETITIONS or of.exact:
-            found.append(parts[k])
-        elif other >= _LEAST_REPETITIONS:
-            found.append(_Moments(parts[k].mean, parts[1 - k].error2 * other / own, parts[1 - k].free))
-        else:
-            found.append(_Moments(parts[k].mean, of.scatter**2 / own, _FREE_OF_KNOWN))
-    return found
-
-
-def _of_finite(pair: Pair) -> list[list[Hashable]]:
-    """The runs of the values that are finite."""
-    assert pair.runs is not None
-    sides = zip((pair.baseline, pair.candidate), pair.runs, strict=True)
-    return [[run for v, run in zip(side, runs, strict=True) if math.isfinite(v)] for side, runs in sides]
-
-
-def _on_scale(sides: Sequence[tuple[float, ...]], of: MetricSettings) -> tuple[bool, list[tuple[float, ...]]]:
-    """Logarithms where that is possible, else shares of the baseline; plain numbers for an absolute metric."""
-    if of.absolute:
-        return False, list(sides)
-    if all(value > 0 for side in sides for value in side):
-        return True, [tuple(math.log(value) for value in side) for side in sides]
-    whole = abs(median(sides[0])) or max(abs(value) for side in sides for value in side) or 1.0
-    return False, [tuple(value / whole for value in side) for side in sides]
-
-
-def _moments(samples: Sequence[tuple[float, ...]]) -> list[_Moments]:
-    import numpy as np
-
-    found: list[_Moments | None] = [None] * len(samples)
-    by_length: dict[int, list[int]] = defaultdict(list)
-    for i, sample in enumerate(samples):
-        by_length[len(sample)].append(i)
-    for n, places in by_length.items():
-        rows = np.sort(np.array([samples[i] for i in places]), axis=1)
-        cut = int(_TRIM * n)
-        means = rows[:, cut : n - cut].mean(axis=1)
-        rows[:, :cut] = rows[:, cut, None]
-        rows[:, n - cut :] = rows[:, n - cut - 1, None]
-        kept = n - 2 * cut
-        free = max(kept - 1, 1)
-        squares = ((rows - rows.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-        errors2 = np.maximum(squares / (kept * free), _LEAST_SCATTER**2 / kept)
-        for i, mean, error2 in zip(places, means.tolist(), errors2.tolist(), strict=True):
-            found[i] = _Moments(mean, error2, free)
-    return [one for one in found if one is not None]
-
-
 def _verdict(
-    one: _Difference, p: float | None, q: float | None, half: float, needed: float, rules: CompareSettings
+    one: Difference, p: float | None, q: float | None, half: float, needed: float, rules: CompareSettings
 ) -> Comparison:
     pair, (baseline, candidate) = one.pair, one.sides
     if p is None or q is None:
@@ -378,7 +150,7 @@ def _verdict(
     )
 
 
-def _plain_change(one: _Difference) -> float | None:
+def _plain_change(one: Difference) -> float | None:
     before, after = one.sides[0].median, one.sides[1].median
     if before is None or after is None:
         return None
@@ -387,7 +159,7 @@ def _plain_change(one: _Difference) -> float | None:
     return (after - before) / abs(before) if before else None
 
 
-def _more(one: _Difference, needed: float, confidence: float) -> int | None:
+def _more(one: Difference, needed: float, confidence: float) -> int | None:
     """Repetitions a side until the difference is significant, or until the interval fits between the smallest effects.
 
     Normal approximation: n = 2·(z·s/Δ)², where s comes from the error of the difference as it is now and Δ is what has

@@ -1,0 +1,152 @@
+"""Differences of samples with their errors, on the scale of the test: pure functions over numbers; knows no verdict.
+
+Trimmed means of logarithms, what the reference case drifted taken off, the scatter of runs added.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from statistics import median
+
+from devbench.analysis.between import Between, between_runs
+from devbench.analysis.pairs import CompareSettings, MetricSettings, Pair, Sample
+
+# So large a share is cut off at each end of a sample: one process of ten may be slow for reasons of its own.
+_TRIM = 0.1
+LEAST_REPETITIONS = 3
+# Degrees of freedom of a scatter that is taken for granted.
+_FREE_OF_KNOWN = 30.0
+# Timers and clocks are no finer than this share of a value.
+_LEAST_SCATTER = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class _Moments:
+    """Of a sample on the scale of the test: trimmed mean, its squared standard error, degrees of freedom."""
+
+    mean: float
+    error2: float
+    free: float
+
+
+@dataclass(frozen=True, slots=True)
+class Difference:
+    """Candidate minus baseline on the scale of the test."""
+
+    pair: Pair
+    rules: MetricSettings
+    sides: tuple[Sample, Sample]
+    logs: bool
+    known: bool
+    size: float = 0.0
+    error: float = 0.0
+    free: float = 0.0
+    drift: float | None = None
+
+    def as_change(self, size: float) -> float:
+        return math.expm1(min(size, 700.0)) if self.logs else size
+
+    @property
+    def smallest(self) -> float:
+        return math.log1p(self.rules.smallest_effect) if self.logs else self.rules.smallest_effect
+
+
+def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Difference]:
+    """The differences of all pairs; samples of one length are worked on at once."""
+    scaled: list[tuple[bool, list[tuple[float, ...]]] | None] = []
+    prepared = []
+    for pair in pairs:
+        of = rules.of(pair.metric)
+        raw = [pair.baseline, pair.candidate, *(pair.reference or ())]
+        sides = [tuple(float(v) for v in side if math.isfinite(v)) for side in raw]
+        prepared.append((pair, of, sides))
+        scaled.append(_on_scale(sides, of) if _testable(pair, of, sides) else None)
+    moments = _moments([side for one in scaled if one is not None for side in one[1]])
+    at = 0
+    found = []
+    for (pair, of, sides), one in zip(prepared, scaled, strict=True):
+        both = (Sample(sides[0]), Sample(sides[1]))
+        if one is None:
+            found.append(Difference(pair, of, both, False, False))
+            continue
+        logs, used = one
+        parts = moments[at : at + len(used)]
+        at += len(used)
+        parts[:2] = _lent(parts[:2], both, of)
+        size, drift = parts[1].mean - parts[0].mean, None
+        if len(parts) == 4:
+            moved = parts[3].mean - parts[2].mean
+            size -= moved
+            drift = math.expm1(min(moved, 700.0)) if logs else moved
+        errors: list[_Moments | Between] = [*parts]
+        if pair.runs is not None and not of.exact:
+            between = between_runs(used[:2], _of_finite(pair))
+            errors += [] if between is None else [between]
+        error2 = sum(part.error2 for part in errors)
+        # Welch's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946).
+        free = error2**2 / sum(part.error2**2 / part.free for part in errors)
+        found.append(Difference(pair, of, both, logs, True, size, math.sqrt(error2), free, drift))
+    return found
+
+
+def _testable(pair: Pair, of: MetricSettings, sides: Sequence[tuple[float, ...]]) -> bool:
+    if of.exact or of.scatter:
+        return min(map(len, sides)) >= 1
+    few = min(map(len, sides)) < LEAST_REPETITIONS
+    return not few or (pair.medians and min(map(len, sides)) >= 1 and max(map(len, sides)) >= LEAST_REPETITIONS)
+
+
+def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: MetricSettings) -> list[_Moments]:
+    """Moments where a side of too few values has the scatter of the other, or both have that of the metric."""
+    found = []
+    for k in (0, 1):
+        own, other = sides[k].n, sides[1 - k].n
+        if own >= LEAST_REPETITIONS or of.exact:
+            found.append(parts[k])
+        elif other >= LEAST_REPETITIONS:
+            found.append(_Moments(parts[k].mean, parts[1 - k].error2 * other / own, parts[1 - k].free))
+        else:
+            found.append(_Moments(parts[k].mean, of.scatter**2 / own, _FREE_OF_KNOWN))
+    return found
+
+
+def _of_finite(pair: Pair) -> list[list[Hashable]]:
+    """The runs of the values that are finite."""
+    assert pair.runs is not None
+    sides = zip((pair.baseline, pair.candidate), pair.runs, strict=True)
+    return [[run for v, run in zip(side, runs, strict=True) if math.isfinite(v)] for side, runs in sides]
+
+
+def _on_scale(sides: Sequence[tuple[float, ...]], of: MetricSettings) -> tuple[bool, list[tuple[float, ...]]]:
+    """Logarithms where that is possible, else shares of the baseline; plain numbers for an absolute metric."""
+    if of.absolute:
+        return False, list(sides)
+    if all(value > 0 for side in sides for value in side):
+        return True, [tuple(math.log(value) for value in side) for side in sides]
+    whole = abs(median(sides[0])) or max(abs(value) for side in sides for value in side) or 1.0
+    return False, [tuple(value / whole for value in side) for side in sides]
+
+
+def _moments(samples: Sequence[tuple[float, ...]]) -> list[_Moments]:
+    import numpy as np
+
+    found: list[_Moments | None] = [None] * len(samples)
+    by_length: dict[int, list[int]] = defaultdict(list)
+    for i, sample in enumerate(samples):
+        by_length[len(sample)].append(i)
+    for n, places in by_length.items():
+        rows = np.sort(np.array([samples[i] for i in places]), axis=1)
+        cut = int(_TRIM * n)
+        means = rows[:, cut : n - cut].mean(axis=1)
+        rows[:, :cut] = rows[:, cut, None]
+        rows[:, n - cut :] = rows[:, n - cut - 1, None]
+        kept = n - 2 * cut
+        free = max(kept - 1, 1)
+        squares = ((rows - rows.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
+        errors2 = np.maximum(squares / (kept * free), _LEAST_SCATTER**2 / kept)
+        for i, mean, error2 in zip(places, means.tolist(), errors2.tolist(), strict=True):
+            found[i] = _Moments(mean, error2, free)
+    return [one for one in found if one is not None]

@@ -1,0 +1,99 @@
+"""Runs that lie apart, sides with too few values, and drift that the models of a device share."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from devbench.analysis.between import between_runs
+from devbench.analysis.common_drift import common_drift
+from devbench.analysis.compare import Pair, compare_all
+
+RNG = np.random.default_rng
+
+
+def nights(
+    rng: np.random.Generator, runs: int, each: int, between: float, within: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Logarithms, and the run of each."""
+    levels = rng.normal(0, between, runs)
+    values = (levels[:, None] + rng.normal(0, within, (runs, each))).ravel()
+    return values, np.repeat(np.arange(runs), each)
+
+
+def test_the_scatter_of_runs_is_what_was_put_in() -> None:
+    rng = RNG(1)
+    found = []
+    for _ in range(200):
+        a, b = (nights(rng, 7, 5, 0.02, 0.01) for _ in range(2))
+        one = between_runs([a[0], b[0]], [a[1], b[1] + 100])
+        assert one is not None
+        assert one.free == 12
+        found.append(one.error2 / (2 / 7))
+    assert np.mean(found) == pytest.approx(0.02**2, rel=0.15)
+
+
+def test_without_any_there_is_next_to_none_and_few_runs_say_nothing() -> None:
+    rng = RNG(2)
+    values, runs = nights(rng, 20, 5, 0.0, 0.01)
+    found = between_runs([values, values], [runs, runs])
+    assert found is not None
+    assert found.error2 < 0.003**2
+    assert between_runs([values[:5], values[5:10]], [[0] * 5, [1] * 5]) is None
+    assert between_runs([values[::5], values[::5]], [range(20), range(20)]) is None
+
+
+def test_a_night_within_the_others_is_a_false_regression_as_rarely_as_promised() -> None:
+    """Seven nights and one more, all of them alike: with repetitions alone a third of the nights would be news."""
+    rng = RNG(3)
+
+    def pair(k: int, *, told: bool) -> Pair:
+        a, b = nights(rng, 7, 5, 0.01, 0.005), nights(rng, 1, 5, 0.01, 0.005)
+        runs = (a[1].tolist(), (b[1] + 100).tolist()) if told else None
+        return Pair(str(k), "latency", np.exp(a[0]).tolist(), np.exp(b[0]).tolist(), runs=runs)
+
+    told, untold = (compare_all([pair(k, told=told) for k in range(500)]) for told in (True, False))
+    assert sum(one.verdict == "regressed" for one in told) <= 5
+    assert sum(one.verdict == "regressed" for one in untold) >= 50
+
+
+def test_of_medians_a_single_one_is_lent_the_scatter_of_the_others() -> None:
+    values = (10 * np.exp(RNG(4).normal(0, 0.005, 12))).tolist()
+    assert compare_all([Pair("", "latency", values, [11.0], medians=True)])[0].verdict == "regressed"
+    assert compare_all([Pair("", "latency", values, [10.05], medians=True)])[0].verdict != "regressed"
+    assert compare_all([Pair("", "latency", values, [11.0])])[0].p is None
+
+
+def test_a_scatter_that_is_known_judges_a_single_value() -> None:
+    def verdict(before: float, after: float) -> str:
+        return compare_all([Pair("", "peak_memory", [before], [after])])[0].verdict
+
+    assert [verdict(100, 110), verdict(110, 100), verdict(100, 103)] == ["regressed", "improved", "undecided"]
+
+
+def shared(drift: np.ndarray, sigma: float = 0.02, series: int = 20, seed: int = 5) -> np.ndarray:
+    rng = RNG(seed)
+    levels = np.exp(rng.uniform(0, 5, series))[:, None]
+    values = levels * np.exp(drift + rng.normal(0, sigma, (series, len(drift))))
+    values[rng.random(values.shape) < 0.05] = np.nan
+    return values
+
+
+def test_shared_drift_is_found_beside_an_update_and_models_that_change() -> None:
+    at = np.arange(120)
+    ramp = 0.08 * np.clip((at - 20) / 60, 0, 1)
+    values = shared(ramp + 0.1 * (at >= 90))
+    values[3, 50:] *= 1.2
+    values[:, 70] *= 1.5
+    found = common_drift(values)
+    assert found is not None
+    assert np.abs((found - found[0]) - ramp).max() < 0.015
+
+
+def test_what_is_no_drift_is_left_alone() -> None:
+    at = np.arange(120)
+    assert common_drift(shared(np.zeros(120))) is None
+    assert common_drift(shared(0.1 * (at >= 60))) is None
+    assert common_drift(shared(0.3 * (at == 60))) is None
+    assert common_drift(shared(0.01 * at / 120)) is None
+    assert common_drift(shared(0.1 * np.arange(20) / 20)) is None
