@@ -79,7 +79,7 @@ def test_a_tool_that_imitates_a_marker_is_not_believed(tmp_path: Path) -> None:
 def test_memory_of_a_process_is_sampled_from_proc(tmp_path: Path) -> None:
     if not Path("/proc/self/smaps_rollup").exists():
         pytest.skip("this system has no /proc/PID/smaps_rollup")
-    code = "import time; data = bytearray(50_000_000); time.sleep(0.4)"
+    code = "import time; data = bytearray(50_000_000); time.sleep(1.5)"
     out = split_output(_run(tmp_path, f"python3 -c '{code}'", sample=True), MARKER)
     assert out.vm_hwm_kb is not None and 50_000 < out.vm_hwm_kb < 200_000
     assert out.pss_peak_kb is not None and 40_000 < out.pss_peak_kb < 200_000
