@@ -126,6 +126,19 @@ class Chromium:
         self.wait("performance.getEntriesByType('navigation')[0].loadEventEnd > 0")
         return float(self.run("performance.getEntriesByType('navigation')[0].loadEventEnd"))
 
+    def open_without_waiting(self, address: str) -> None:
+        """Open a page that may run no script."""
+        self._loaded = False
+        self._call("Page.navigate", url=address)
+        until = time.monotonic() + _DEADLINE_S
+        while not self._loaded:
+            self._receive(until)
+
+    def text(self) -> str:
+        """All text in the page's tree; needs no script."""
+        found = self._call("DOM.getDocument", depth=0)["root"]["nodeId"]
+        return str(self._call("DOM.getOuterHTML", nodeId=found)["outerHTML"])
+
     def run(self, script: str) -> Any:
         """The value of an expression in the page."""
         found = self._call("Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True)

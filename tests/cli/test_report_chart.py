@@ -1,0 +1,101 @@
+"""`devbench report` in each form and `devbench chart`: real files, virtual ones marked, wrong input told in one line."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from devbench.cli.app import app
+from devbench.errors import InputError
+from tests.reports.phones import RUN_ID, phone_view
+from tests.reports.test_server import OTHER, later, stored
+
+MAGIC = {"png": b"\x89PNG", "svg": b"<svg", "pdf": b"%PDF"}
+
+
+@pytest.fixture(scope="module")
+def url(tmp_path_factory: pytest.TempPathFactory) -> str:
+    view = phone_view(virtual=True)
+    return stored(tmp_path_factory.mktemp("store") / "results.db", view, later(view))
+
+
+def run(*words: str) -> str:
+    done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    assert done.exit_code == 0, done.output
+    return done.stdout
+
+
+def test_a_report_in_every_form_with_baseline_and_history(url: str, tmp_path: Path) -> None:
+    run("report", OTHER, "--store", url, "--format", "html,md,csv,json", "--format", "png,svg,pdf",
+        "--baseline", RUN_ID, "--history", "--out", str(tmp_path))  # fmt: skip
+    page = (tmp_path / "report.html").read_text("utf-8")
+    assert 'id="comparison"' in page
+    assert 'id="history"' in page
+    assert json.loads((tmp_path / "report.json").read_text())["virtual"] is True
+    assert (tmp_path / "report.csv").read_text().count("\n") > 30
+    for form, magic in MAGIC.items():
+        for name in ("latency", "operators", "conditions"):
+            assert (tmp_path / f"{name}.{form}").read_bytes().startswith(magic)
+
+
+def test_by_default_a_report_is_page_markdown_and_pictures(url: str, tmp_path: Path) -> None:
+    run("report", RUN_ID, "--store", url, "--out", str(tmp_path))
+    assert {path.name for path in tmp_path.iterdir()} == {
+        "report.html", "report.md", "latency.png", "operators.png", "conditions.png",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["latency", "speedup", "operators", "startup", "memory", "conditions", "history"])
+@pytest.mark.parametrize("form", ["svg", "png"])
+def test_a_single_chart(url: str, tmp_path: Path, kind: str, form: str) -> None:
+    path = tmp_path / f"chart.{form}"
+    found = json.loads(
+        run("chart", kind, *([RUN_ID] if kind != "history" else []), "--store", url, "--out", str(path), "--json")
+    )
+    assert found["virtual"] is True
+    data = path.read_bytes()
+    assert data.startswith(MAGIC[form])
+    if form == "svg":
+        assert b"virtual: measured on a computer" in data
+        assert b"VIRTUAL DEVICE" in data
+
+
+def test_size_and_resolution_are_as_asked(url: str, tmp_path: Path) -> None:
+    from PIL import Image
+
+    path = tmp_path / "c.png"
+    run("chart", "latency", RUN_ID, "--store", url, "--width", "3.5", "--dpi", "200", "--out", str(path))
+    assert Image.open(path).size[0] == 700
+
+
+def test_filters_choose(url: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.svg"
+    run("chart", "latency", RUN_ID, "--store", url, "--delegate", "gpu", "--out", str(path))
+    text = path.read_text()
+    assert "GPU" in text
+    assert "XNNPACK" not in text
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (["chart", "pie"], "there is no chart 'pie'"),
+        (["chart", "latency", "--out", "c.gif"], "cannot tell the format"),
+        (["chart", "latency", "--theme", "pink"], "unknown"),
+        (["chart", "latency", "--delegate", "tpu"], "nothing to draw"),
+        (["chart", "latency", "--device", "Nokia"], "no device 'Nokia'"),
+        (["chart", "history", "--metric", "speed"], "unknown"),
+        (["report", "--format", "docx"], "unknown"),
+        (["report", "--baseline", "nothing-like-it"], "nothing-like-it"),
+    ],
+)
+def test_wrong_input_is_told(
+    url: str, tmp_path: Path, words: list[str], says: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(InputError, match=says):
+        CliRunner().invoke(app, [*words, "--store", url], catch_exceptions=False)
+    assert list(tmp_path.iterdir()) == []
