@@ -59,7 +59,7 @@ echo "Inference timings in us: Init: 1000, First inference: 900, Warmup (avg): 8
 """
 _VIRTUAL = "devbench-virtual-"
 _GONE_S = 10.0
-_WEBHOOK_S = 0.2
+_WEBHOOK_S = 0.4
 
 
 class Hook(ThreadingHTTPServer):

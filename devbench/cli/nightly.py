@@ -77,6 +77,7 @@ def nightly(
     label: Annotated[
         list[str] | None, typer.Option(help="Kept with the run, as key=value; may be given again.")
     ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON (docs/nightly.md).")] = False,
     store_url: Annotated[str | None, typer.Option("--store", help="URL of the results store.")] = None,
     fault: Annotated[str, typer.Option(help="How virtual devices misbehave, for tests.", hidden=True)] = "",
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
@@ -87,7 +88,8 @@ def nightly(
     """
     import signal
 
-    from devbench.errors import InputError
+    from devbench.cli.output import print_error
+    from devbench.errors import EXIT_FAILED, DevbenchError, InputError
     from devbench.farm.nightly import only_nightly
     from devbench.farm.webhook import check_url
     from devbench.results.store import Store
@@ -107,10 +109,28 @@ def nightly(
         "keep_raw_days": keep_raw_days,
     }
     asked = [_asked(file, changes, device or [], label or [], force, webhook, fault) for file in suites]
+    codes, results = [], []
     with only_nightly(wait), Store(store_url) as store:
-        codes = [_night(one, store, store_url, quiet) for one in asked]
+        for one in asked:
+            try:
+                result = _night(one, store, store_url, quiet)
+            except DevbenchError as error:
+                # What keeps one suite from being measured is no reason to leave out the next.
+                print_error(error)
+                codes.append(error.exit_code)
+                continue
+            codes.append(result.exit_code)
+            results.append(result)
+            if not as_json:
+                _show(result)
+    if as_json:
+        import json
+
+        from devbench.farm.export import result_to_json
+
+        typer.echo(json.dumps([result_to_json(result) for result in results], indent=2, ensure_ascii=False))
     # A regression counts for more than a device that is missing.
-    code = 1 if 1 in codes else max(codes)
+    code = EXIT_FAILED if EXIT_FAILED in codes else max(codes)
     if code:
         raise typer.Exit(code)
 
@@ -149,8 +169,8 @@ def _asked(
     )
 
 
-def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> int:
-    """Do one suite's night and say what came of it; gives its exit code."""
+def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> NightResult:
+    """Do one suite's night under the live display."""
     import devbench.results as results
     from devbench.cli.live import RunDisplay
     from devbench.cli.output import console, plain
@@ -163,9 +183,7 @@ def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> in
             aside.print(f"[dim]{plain(asked.suite)}: {plain(line)}[/dim]", soft_wrap=True)
 
     screen = Screen(lambda serials: RunDisplay(aside, serials, quiet=quiet), tell)
-    result = run_night(asked, store, lambda: results.open(store_url), screen)
-    _show(result)
-    return result.exit_code
+    return run_night(asked, store, lambda: results.open(store_url), screen)
 
 
 def _show(result: NightResult) -> None:
@@ -173,9 +191,11 @@ def _show(result: NightResult) -> None:
     from devbench.farm.summary import render_lines
 
     screen = console()
-    if not result.due and not result.absent:
-        screen.print(f"{plain(result.suite)}: nothing is due, all was measured in the night of {result.night}")
-        return
+    if not result.due:
+        words = "all was measured" if not result.absent else "what is there was measured"
+        screen.print(f"{plain(result.suite)}: nothing is due, {words} in the night of {result.night}")
+        if not result.absent:
+            return
     verdict, *lines = render_lines(result)
     colour = "green" if result.exit_code == 0 else "red"
     screen.print(f"[bold {colour}]{plain(verdict, 1000)}[/bold {colour}]", soft_wrap=True)

@@ -94,6 +94,8 @@ def test_a_device_that_is_missing_is_named_and_the_others_are_measured(suite: Pa
     assert "R5CT-AWAY" in out
     errors = ElementTree.parse(suite.parent / "ci" / "junit.xml").getroot().findall(".//error")
     assert [error.get("type") for error in errors] == ["device_missing"]
+    code, out, _ = nightly(suite, "-d", "virtual,R5CT-AWAY")
+    assert (code, out.count("nothing is due, what is there was measured")) == (3, 1)
     # It comes later the same night, and goes into the same run.
     code, out, _ = nightly(suite, "-d", "virtual:2")
     assert code == 0, out
@@ -117,6 +119,19 @@ def test_old_raw_outputs_are_dropped_and_measurements_stay(suite: Path) -> None:
         assert kept.jobs == view.jobs
         assert not (store.artifacts.root / view.run.run_id).exists()
         assert (store.artifacts.root / runs()[0]).is_dir()
+
+
+def test_several_suites_are_done_one_after_the_other_and_told_as_json(suite: Path) -> None:
+    other = suite.parent / "other.toml"
+    other.write_text(suite.read_text().replace("nights", "others").replace("ci/junit", "ci/other"))
+    code, out, _ = nightly(suite, str(other), "--json")
+    assert code == 0
+    first, second = json.loads(out)
+    assert (first["suite"], second["suite"], first["exit_code"]) == ("nights", "others", 0)
+    assert [second["run_id"], first["run_id"]] == runs()
+    assert Path(suite.parent, first["report"]).is_file()
+    assert first["comparison"] is None
+    assert (suite.parent / "ci" / "other.xml").is_file()
 
 
 def test_a_night_without_any_device_is_reported_too(suite: Path, empty_adb_server: int) -> None:
