@@ -14,6 +14,7 @@ import pytest
 import devbench.results
 from devbench.errors import InputError
 from devbench.results.columns import content_id
+from devbench.results.exchange import reader
 from devbench.results.exchange.export import MANIFEST, export_store
 from devbench.results.exchange.files import FORMATS, Format
 from devbench.results.exchange.load import import_folder, merge_store, open_folder
@@ -85,6 +86,27 @@ def test_what_is_exported_arrives_the_same_and_once(
     assert views(other) == views(store)
     # New rows get numbers of their own, also after rows that came with some.
     other.add_repetition(repetition(index=10, started_utc=NOW + timedelta(hours=1)))
+
+
+@pytest.mark.parametrize("file_format", FORMATS)
+def test_large_files_are_read_by_another_process(
+    tmp_path: Path, file_format: Format, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_LARGE_BYTES", -1)
+    with Store(str(tmp_path / "a.db")) as store, Store(str(tmp_path / "b.db")) as other:
+        export_store(filled(store), tmp_path / "out", Selection(), file_format=file_format)
+        folder = open_folder(tmp_path / "out")
+        import_folder(other, folder)
+        assert views(other) == views(store)
+        names = tmp_path / "out" / f"operator_names.{file_format}"
+        for data, words in ((b"[1]\n", "operator_names"), (names.read_bytes()[:-9], "operator_names")):
+            names.write_bytes(data)
+            with pytest.raises(InputError, match=words):
+                import_folder(other, folder)
+        # A reader that dies says nothing.
+        monkeypatch.setattr(reader, "__name__", "devbench.no_such_module")
+        with pytest.raises(InputError, match="cannot be read"):
+            import_folder(other, folder)
 
 
 def test_only_what_is_asked_for_is_exported(make: Callable[[], Store], tmp_path: Path) -> None:

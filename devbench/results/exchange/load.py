@@ -13,8 +13,9 @@ import sqlalchemy as sa
 from devbench.errors import InputError
 from devbench.results import schema
 from devbench.results.exchange.export import FORMAT, MANIFEST, RAW, copy_raw, sha256_of_stream
-from devbench.results.exchange.files import FORMATS, Format, read_file
+from devbench.results.exchange.files import FORMATS, Format
 from devbench.results.exchange.merge import Merged, Progress, merge
+from devbench.results.exchange.reader import read_large
 from devbench.results.exchange.source import Columns, StoreSource
 from devbench.results.exchange.tables import TABLES
 
@@ -42,7 +43,7 @@ class Folder:
 
     def batches(self, table: sa.Table) -> Iterator[Columns]:
         """As `Source.batches`."""
-        yield from read_file(self.path / f"{table.name}.{self.file_format}", table, self.file_format)
+        yield from read_large(self.path / f"{table.name}.{self.file_format}", table, self.file_format)
 
 
 def open_folder(path: Path) -> Folder:
