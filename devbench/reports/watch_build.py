@@ -79,31 +79,32 @@ def _series(history: History, metrics: Sequence[str], filters: Mapping[str, Any]
     stamps, firsts = frame["started_utc"].factorize()
     whens = [stamp.to_pydatetime() for stamp in firsts]
     run_ids, values = frame["run_id"].to_numpy(dtype=object), frame["value"].to_numpy()
-    found = []
+    cut = []
     for key, rows in groups(frame, _KEYS):
         # A case that a run measured twice is one point, the later one.
         whose = run_ids[rows]
-        rows = rows[[*(whose[1:] != whose[:-1]), True]]
-        last = frame.iloc[rows[-1]]
-        found.append(
-            WatchedSeries(
-                device_key=key[0],
-                device=last["device"],
-                virtual=bool(last["virtual"]),
-                case=key[1],
-                model=last["model"],
-                delegate=last["delegate"],
-                threads=None if pd.isna(last["threads"]) else int(last["threads"]),
-                metric=key[2],
-                unit=last["unit"],
-                operator_type=key[3],
-                times_utc=tuple(whens[stamp] for stamp in stamps[rows]),
-                run_ids=tuple(run_ids[rows]),
-                values=tuple(values[rows].tolist()),
-                changes=(),
-            )
+        cut.append((key, rows[[*(whose[1:] != whose[:-1]), True]]))
+    names = ["device", "virtual", "model", "delegate", "threads", "unit"]
+    lasts = frame[names].iloc[[rows[-1] for _, rows in cut]].itertuples(index=False)
+    return [
+        WatchedSeries(
+            device_key=key[0],
+            device=last.device,
+            virtual=bool(last.virtual),
+            case=key[1],
+            model=last.model,
+            delegate=last.delegate,
+            threads=None if pd.isna(last.threads) else int(last.threads),
+            metric=key[2],
+            unit=last.unit,
+            operator_type=key[3],
+            times_utc=tuple(map(whens.__getitem__, stamps[rows].tolist())),
+            run_ids=tuple(run_ids[rows].tolist()),
+            values=tuple(values[rows].tolist()),
+            changes=(),
         )
-    return found
+        for (key, rows), last in zip(cut, lasts, strict=True)
+    ]
 
 
 def _operator_times(history: History, filters: Mapping[str, Any]) -> pd.DataFrame:
