@@ -49,6 +49,7 @@ cool_down = 0
 [nightly]
 reports = "reports"
 baseline_nights = 3
+keep_raw_days = 1
 """
 # Two devices, two models, two latencies and a profile.
 JOBS, REPETITIONS = 4, 12

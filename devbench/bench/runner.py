@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
 from devbench.bench.events import DeviceFinished, Listener
-from devbench.bench.outputs import expect
+from devbench.bench.outputs import Expected, expect
 from devbench.bench.plan import Plan
 from devbench.bench.resume import PLAN, Earlier, check_same_plan, fingerprint
 from devbench.bench.session import DeviceSession
@@ -78,9 +78,26 @@ def run(
         InputError: the run to go on with had another plan.
         Held: another process is at that run.
     """
+    check = plan.output_check
+    # Before anything is stored: what this machine cannot compute, no device is asked for.
+    models = {case.model.sha256: case.model for case in plan.cases} if check is not None else {}
+    expected = {sha256: expect(model, check) for sha256, model in models.items()} if check is not None else {}
+    if not resume:
+        # The run is there before its lock: a lock that a killed process leaves is then always found by who goes on.
+        store.create_run(
+            RunRecord(
+                run_id=run_id,
+                started_utc=datetime.now(timezone.utc),
+                command=_command_line(),
+                devbench_version=__version__,
+                host=socket.gethostname(),
+                options={**(options or {}), PLAN: fingerprint(plan)},
+                labels=dict(labels or {}),
+            )
+        )
     lock = data_dir() / "locks" / f"run-{run_id}.lock"
     with hold(lock, held=f"run {run_id} is still being measured", hint="wait for that process to end"):
-        return _run(plan, devices, store, run_id, listener, labels or {}, options or {}, session_type, resume)
+        return _run(plan, devices, store, run_id, expected, listener, session_type, resume)
 
 
 def _run(
@@ -88,16 +105,11 @@ def _run(
     devices: Sequence[Device],
     store: Store,
     run_id: str,
+    expected: Mapping[str, Expected],
     listener: Listener,
-    labels: Mapping[str, str],
-    options: Mapping[str, Any],
     session_type: Callable[..., DeviceSession],
     resume: bool,
 ) -> RunOutcome:
-    check = plan.output_check
-    # Before anything is stored: what this machine cannot compute, no device is asked for.
-    models = {case.model.sha256: case.model for case in plan.cases} if check is not None else {}
-    expected = {sha256: expect(model, check) for sha256, model in models.items()} if check is not None else {}
     incoming = cache_dir() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
     earlier = Earlier(len(plan.cases))
@@ -109,18 +121,6 @@ def _run(
         drop_unfinished(store, run_id)
         for left in incoming.glob(f"{run_id}-*"):
             left.unlink(missing_ok=True)
-    else:
-        store.create_run(
-            RunRecord(
-                run_id=run_id,
-                started_utc=datetime.now(timezone.utc),
-                command=_command_line(),
-                devbench_version=__version__,
-                host=socket.gethostname(),
-                options={**options, PLAN: fingerprint(plan)},
-                labels=dict(labels),
-            )
-        )
     profiles = load_profiles()
     sessions = [
         session_type(
