@@ -37,7 +37,7 @@ def _profiles(incomplete: str) -> list[str]:
 
 
 def rewrite(
-    model: Annotated[Path | None, typer.Argument(metavar="IN", help="The .tflite to rewrite.")] = None,
+    given: Annotated[str | None, typer.Argument(metavar="IN", help="The .tflite to rewrite, or `demo`.")] = None,
     out: Annotated[Path | None, typer.Argument(metavar="OUT", help="The .tflite to write.")] = None,
     only: Annotated[
         list[str] | None,
@@ -55,7 +55,7 @@ def rewrite(
     ] = None,
     device_profile: Annotated[
         str | None,
-        typer.Option(help="For serialize-conv: a device profile with [gpu] limits.", autocompletion=_profiles),
+        typer.Option(help="For serialize-conv: a device profile with `gpu_limits`.", autocompletion=_profiles),
     ] = None,
     device: Annotated[
         str | None,
@@ -87,10 +87,12 @@ def rewrite(
     if list_all:
         _print_list(as_json)
         return
-    if model is None or out is None:
+    if given is None or out is None:
         raise InputError("two files are needed: IN and OUT", hint="devbench models rewrite --help")
     from devbench.models.rewrites.apply import rewrite_file
+    from devbench.models.tflite_file import model_path
 
+    model = model_path(given)
     rewrites = chosen_rewrites(split_names(only), split_names(skip), split_names(also))
     say = console(stderr=True)
     with contextlib.ExitStack() as stack:
