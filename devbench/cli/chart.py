@@ -76,7 +76,6 @@ def chart(
     """
     from devbench.cli.chosen import choose_devices, metrics, moment, words
     from devbench.cli.outcome import check_writable
-    from devbench.cli.output import console
     from devbench.errors import InputError
     from devbench.reports.charts.files import chart_file
     from devbench.reports.export import writing_to
@@ -104,9 +103,7 @@ def chart(
     if not draws:
         raise InputError(f"there is nothing to draw for {kind}", hint="check the filters, see `devbench show`")
     if len(draws) > 1:
-        console(stderr=True).print(
-            f"the first of {len(draws)} charts; choose another with --device, --model, --delegate"
-        )
+        typer.echo(f"the first of {len(draws)} charts; choose another with --device, --model, --delegate", err=True)
     picture = draws[0]()
     data = chart_file(picture, form, dpi=dpi, width_in=width, theme=_theme(theme))
     with writing_to(path):
@@ -117,7 +114,7 @@ def chart(
         shown = {"file": str(path), "title": picture.title, "alt": picture.alt, "virtual": picture.virtual}
         typer.echo(json.dumps(shown, ensure_ascii=False))
         return
-    console().print(str(path), soft_wrap=True, markup=False)
+    typer.echo(path)
 
 
 @dataclass(frozen=True)

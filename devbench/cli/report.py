@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 
 _FORMATS = ("html", "md", "csv", "json", "png", "svg", "pdf")
 _DEFAULT = ("html", "md", "png")
+# What a page of a run has room for; `devbench detect` looks at everything.
+_HISTORY = ("latency",)
 _EPILOG = (
     "Examples:\n\n"
     "  devbench report                                    # report.html, report.md and charts of the latest run\n\n"
@@ -52,7 +54,9 @@ def report(
             metavar="RUN", help="Compare with it, on top of the page: as of `compare`.", autocompletion=complete_runs
         ),
     ] = None,
-    history: Annotated[bool, typer.Option("--history", help="Show the history of its cases, with changes.")] = False,
+    history: Annotated[
+        bool, typer.Option("--history", help="Show the history of its latencies, with changes.")
+    ] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: reports/RUN.")] = None,
     store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
 ) -> None:
@@ -80,7 +84,7 @@ def report(
 
             models = tuple(dict.fromkeys(job.job.model.name for job in built.jobs))
             devices = tuple(device.key for device in built.devices)
-            watched = build_watch(kept, WatchSettings(models=models, devices=devices))
+            watched = build_watch(kept, WatchSettings(metrics=_HISTORY, models=models, devices=devices))
         beside = Beside(compared, watched, pipelines)
         paths = [write_pipeline_page(pipelines, folder)] if pipelines is not None and "html" in forms else []
         paths += write_forms(built, kept.store, folder, forms, beside, view)

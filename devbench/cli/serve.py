@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Annotated
 
 import typer
@@ -22,7 +23,8 @@ def serve(
     from devbench.cli.output import console
     from devbench.reports.server import Server
 
-    with Server(store_url, port) as server:
-        console().print(f"{server.url}  (Ctrl-C ends it)", soft_wrap=True)
+    screen = console()
+    with Server(store_url, port) as server, contextlib.suppress(KeyboardInterrupt):
+        screen.print(f"{server.url}  (Ctrl-C ends it)", soft_wrap=True)
         server.run()
-    console().print("ended")
+    screen.print("ended")

@@ -64,7 +64,7 @@ def _job(item: JobView) -> JobReport:
     processes = _processes(measured, timed)
     return JobReport(
         job=job,
-        title=job.delegate_title + (f" · {job.threads} threads" if job.threads else ""),
+        title=job.delegate_title + (f" · {job.threads} thread{'' if job.threads == 1 else 's'}" if job.threads else ""),
         status=_status(repetitions),
         latency=estimate([process.latency_ms for process in processes if process.counts]),
         spread=_spread(timed),

@@ -26,7 +26,7 @@ def comparison_tiles(report: ComparisonReport) -> list[Tile]:
     worse = counts["regressed"] + len(report.failures)
     words = "regressed" + (", failures included" if report.failures else "")
     tiles = [
-        Tile(f"{worse:,}", words, "bad" if worse else "good"),
+        Tile(f"{worse:,}", words, "bad" if worse else ""),
         Tile(f"{counts['improved']:,}", "improved", "good" if counts["improved"] else ""),
         Tile(f"{counts['undecided']:,}", "undecided: too noisy", "warn" if counts["undecided"] else ""),
     ]
@@ -64,7 +64,7 @@ def verdict_words(report: ComparisonReport) -> str:
         return f"{len(rows):,} of {known:,} comparisons regressed {against}; worst: {what}, {size}."
     open_ones = report.counts["undecided"]
     more = f"; {open_ones:,} are too noisy to tell" if open_ones else ""
-    return f"Nothing regressed {against} in {known:,} comparisons{more}."
+    return f"No regression could be shown {against} in {known:,} comparisons{more}."
 
 
 def change_words(comparison: Comparison) -> str:

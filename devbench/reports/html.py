@@ -78,6 +78,7 @@ def render_html(report: ReportData, read_raw: ReadRaw, beside: Beside | None = N
         report=report,
         tiles=_tiles(report, more),
         verdict=history_tables.verdict_words(more.comparison) if more.comparison else "",
+        unfit=sum(job.all_suspect for job in report.jobs),
         tables=tables,
         chart_sets=charts,
         pipelines=more.pipelines,

@@ -20,7 +20,7 @@ from devbench.results.records import RepetitionRecord
 
 ReadRaw = Callable[[str], bytes]
 
-_MOST_OPERATORS = 60
+_MOST_OPERATORS = 25
 _MOST_REASONS = 8
 # More jobs than these are packed, so many together, and shown one at a time.
 MOST_OPEN = 60

@@ -127,11 +127,8 @@ class Server:
         self.url = f"http://{HOST}:{self._http.server_address[1]}/"
 
     def run(self) -> None:
-        """Serve until Ctrl-C."""
-        try:
-            self._http.serve_forever(poll_interval=0.2)
-        except KeyboardInterrupt:
-            return
+        """Serve until Ctrl-C or `stop`."""
+        self._http.serve_forever(poll_interval=0.2)
 
     def stop(self) -> None:
         """End `run`, from another thread."""

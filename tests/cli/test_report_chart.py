@@ -41,6 +41,15 @@ def test_a_report_in_every_form_with_baseline_and_history(url: str, tmp_path: Pa
             assert (tmp_path / f"{name}.{form}").read_bytes().startswith(magic)
 
 
+def test_a_verdict_on_suspect_jobs_says_that_it_is_one(tmp_path: Path) -> None:
+    base = phone_view()
+    url = stored(tmp_path / "r.db", base, later(phone_view(suspect_job="gpu")))
+    run("report", OTHER, "--store", url, "--format", "html", "--baseline", RUN_ID, "--out", str(tmp_path))
+    assert "1 of 3 jobs of this run were measured on a device in no fit state" in (tmp_path / "report.html").read_text(
+        "utf-8"
+    )
+
+
 def test_by_default_a_report_is_page_markdown_and_pictures(url: str, tmp_path: Path) -> None:
     run("report", RUN_ID, "--store", url, "--out", str(tmp_path))
     assert {path.name for path in tmp_path.iterdir()} == {

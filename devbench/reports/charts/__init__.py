@@ -8,6 +8,9 @@ if TYPE_CHECKING:
     from devbench.reports.charts.picture import Picture
     from devbench.reports.model import ReportData
 
+# A folder with a picture for each of many devices is looked through by nobody; the page has them all.
+_MOST_DEVICES = 6
+
 
 def draw_charts(report: ReportData) -> list[Picture]:
     """The charts of a run for which it has numbers, as a folder holds them: latency, operators, conditions."""
@@ -18,4 +21,4 @@ def draw_charts(report: ReportData) -> list[Picture]:
     profiled = all_jobs(report, lambda job: bool(job.by_type))
     drawn = [latency(timed)] if timed.jobs else []
     drawn += [operators(profiled)] if profiled.jobs else []
-    return drawn + [draw() for draw in conditions(report)]
+    return drawn + [draw() for draw in conditions(report)[:_MOST_DEVICES]]

@@ -1,11 +1,15 @@
-"""A picture as PNG or PDF, drawn with matplotlib shape by shape; the layout is the picture's own."""
+"""A picture as PNG or PDF, drawn with matplotlib's renderers shape by shape; the layout is the picture's own.
+
+An artist for each shape would cost more than the drawing, so one artist hands all of them to the renderer.
+"""
 
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Literal
 
-from devbench.reports.charts.picture import FORMS, THEMES, Mark, Path, Picture, Rect, Text, Theme
+from devbench.reports.charts.picture import FORMS, THEMES, Mark, Part, Path, Picture, Rect, Text, Theme
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -13,7 +17,7 @@ if TYPE_CHECKING:
 
 # A pixel of a picture is that of CSS.
 _PX_PER_INCH = 96
-_PT_PER_PX = 72 / _PX_PER_INCH
+_PT_PER_INCH = 72
 
 
 def rendered(
@@ -32,68 +36,138 @@ def rendered(
     return out.getvalue()
 
 
-def _figure(picture: Picture, colours: Any, width_in: float) -> Figure:
+def _figure(picture: Picture, colours: Mapping[str, str], width_in: float) -> Figure:
     import matplotlib as mpl
+    from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
-    scale = width_in / (picture.width / _PX_PER_INCH)
-    mpl.rcParams.update({"text.parse_math": False, "pdf.fonttype": 42, "hatch.linewidth": 1.2 * scale})
+    class Shapes(Artist):
+        """All shapes of the picture."""
+
+        def draw(self, renderer: Any) -> None:
+            pen = _Pen(renderer, figure, picture, colours)
+            for part in picture.parts:
+                pen.draw(part)
+
+    mpl.rcParams.update({"text.parse_math": False, "pdf.fonttype": 42})
     figure = Figure(figsize=(width_in, width_in * picture.height / picture.width))
-    axes = figure.add_axes((0, 0, 1, 1))
-    axes.set_axis_off()
-    axes.set_xlim(0, picture.width)
-    axes.set_ylim(picture.height, 0)
-    for number, part in enumerate(picture.parts):
-        _draw(axes, part, colours, scale, number)
+    figure.add_artist(Shapes())
     return figure
 
 
-def _draw(axes: Any, part: Rect | Path | Mark | Text, colours: Any, scale: float, order: int) -> None:
-    from matplotlib.lines import Line2D
-    from matplotlib.patches import Circle, Polygon, Rectangle
+class _Pen:
+    """Draws shapes with a renderer; `unit` is a picture's pixel in the renderer's own."""
 
-    points = _PT_PER_PX * scale
-    if isinstance(part, Rect):
-        face = colours[part.fill] if part.fill else "none"
-        edge = colours[part.stroke] if part.stroke else "none"
-        place = (part.x, part.y), part.width, part.height
-        axes.add_patch(
-            Rectangle(*place, facecolor=face, edgecolor=edge, alpha=part.opacity, zorder=order,
-                      linewidth=points if part.stroke else 0, linestyle="--" if part.dash else "-")
-        )  # fmt: skip
-        if part.hatch:
-            axes.add_patch(
-                Rectangle(*place, facecolor="none", edgecolor=colours["paper"], hatch="////", linewidth=0, alpha=0.6,
-                          zorder=order)
-            )  # fmt: skip
-    elif isinstance(part, Path) and part.fill:
-        axes.add_patch(
-            Polygon(part.points, facecolor=colours[part.colour], alpha=part.opacity, linewidth=0, zorder=order)
-        )
-    elif isinstance(part, Path):
-        xs, ys = zip(*part.points, strict=True)
-        style = (0, (4, 3)) if part.dash else "-"
-        axes.add_line(
-            Line2D(xs, ys, color=colours[part.colour], linewidth=part.width * points, linestyle=style,
-                   alpha=part.opacity, zorder=order)
-        )  # fmt: skip
-    elif isinstance(part, Mark):
-        colour = colours[part.colour]
+    def __init__(self, renderer: Any, figure: Figure, picture: Picture, colours: Mapping[str, str]) -> None:
+        from matplotlib.transforms import Affine2D
+
+        width, height = figure.bbox.width, figure.bbox.height
+        self._renderer = renderer
+        self._colours = colours
+        self._height = height
+        self._unit = width / picture.width
+        self._points = self._unit * _PT_PER_INCH / figure.dpi
+        self._place = Affine2D().scale(self._unit, -self._unit).translate(0, height)
+
+    def draw(self, part: Part) -> None:
+        if isinstance(part, Rect):
+            x, y, right, bottom = part.x, part.y, part.x + part.width, part.y + part.height
+            corners = [(x, y), (right, y), (right, bottom), (x, bottom)]
+            edge = (part.stroke, 1.0) if part.stroke else None
+            self._lines(corners, fill=part.fill, edge=edge, opacity=part.opacity, closed=True, dash=part.dash)
+            if part.hatch:
+                self._hatch(corners)
+        elif isinstance(part, Path):
+            fill, edge = (part.colour, None) if part.fill else ("", (part.colour, part.width))
+            self._lines(part.points, fill=fill, edge=edge, opacity=part.opacity, closed=part.fill, dash=part.dash)
+        elif isinstance(part, Mark):
+            self._mark(part)
+        else:
+            self._text(part)
+
+    def _context(self, opacity: float, edge: tuple[str, float] | None, dash: bool = False) -> Any:
+        context = self._renderer.new_gc()
+        context.set_alpha(opacity)
+        context.set_antialiased(True)
+        context.set_linewidth(edge[1] * self._unit if edge else 0)
+        if edge:
+            context.set_foreground(self._colours[edge[0]])
+        if dash:
+            context.set_dashes(0, [4 * self._unit, 3 * self._unit])
+        return context
+
+    def _lines(
+        self,
+        points: Any,
+        *,
+        fill: str,
+        edge: tuple[str, float] | None,
+        opacity: float,
+        closed: bool,
+        dash: bool = False,
+    ) -> None:
+        from matplotlib.path import Path as Line
+
+        self._stroke(Line([*points, points[0]] if closed else list(points), closed=closed), fill, edge, opacity, dash)
+
+    def _stroke(
+        self,
+        line: Any,
+        fill: str,
+        edge: tuple[str, float] | None,
+        opacity: float,
+        dash: bool = False,
+        place: Any = None,
+    ) -> None:
+        from matplotlib.colors import to_rgba
+
+        context = self._context(opacity, edge, dash)
+        face = to_rgba(self._colours[fill], opacity) if fill else None
+        self._renderer.draw_path(context, line, place or self._place, face)
+        context.restore()
+
+    def _hatch(self, corners: list[tuple[float, float]]) -> None:
+        from matplotlib.path import Path as Line
+
+        context = self._context(0.6, None)
+        context.set_hatch("////")
+        context.set_hatch_color(self._colours["paper"])
+        context.set_hatch_linewidth(1.2 * self._points)
+        self._renderer.draw_path(context, Line([*corners, corners[0]], closed=True), self._place, None)
+        context.restore()
+
+    def _mark(self, part: Mark) -> None:
+        from matplotlib.path import Path as Line
+        from matplotlib.transforms import Affine2D
+
         if part.form in ("dot", "ring"):
-            face, width = (colour, 0.0) if part.form == "dot" else ("none", 1.3 * points)
-            how = {"facecolor": face, "edgecolor": colour, "linewidth": width, "alpha": part.opacity}
-            axes.add_patch(Circle((part.x, part.y), part.size, zorder=order, **how))
+            place = Affine2D().scale(part.size).translate(part.x, part.y) + self._place
+            fill, edge = (part.colour, None) if part.form == "dot" else ("", (part.colour, 1.3))
+            self._stroke(Line.unit_circle(), fill, edge, part.opacity, place=place)
             return
+        cross = part.form == "cross"
         for corners in FORMS[part.form]:
-            places = [(part.x + part.size * dx, part.y + part.size * dy) for dx, dy in corners]
-            axes.add_patch(
-                Polygon(places, closed=part.form != "cross", facecolor=colour, edgecolor=colour, alpha=part.opacity,
-                        linewidth=1.5 * points if part.form == "cross" else 0, zorder=order)
-            )  # fmt: skip
-    else:
-        sides = {"start": "left", "middle": "center", "end": "right"}
-        axes.text(
-            part.x, part.y, clean(part.text), fontsize=part.size * points, color=colours[part.colour], zorder=order,
-            ha=sides[part.anchor], va="baseline", fontweight="bold" if part.bold else "normal", alpha=part.opacity,
-            rotation=-part.turn, rotation_mode="anchor",
-        )  # fmt: skip
+            points = [(part.x + part.size * dx, part.y + part.size * dy) for dx, dy in corners]
+            edge = (part.colour, 1.5) if cross else None
+            self._lines(points, fill="" if cross else part.colour, edge=edge, opacity=part.opacity, closed=not cross)
+
+    def _text(self, part: Text) -> None:
+        import math
+
+        from matplotlib.font_manager import FontProperties
+
+        words = clean(part.text)
+        if not words:
+            return
+        font = FontProperties(size=part.size * self._points, weight="bold" if part.bold else "normal")
+        width, _, _ = self._renderer.get_text_width_height_descent(words, font, ismath=False)
+        back = {"start": 0.0, "middle": width / 2, "end": width}[part.anchor]
+        turn = math.radians(-part.turn)
+        x = part.x * self._unit - back * math.cos(turn)
+        y = self._height - part.y * self._unit - back * math.sin(turn)
+        context = self._context(part.opacity, (part.colour, 1.0))
+        # A bitmap's rows go down, a page's up.
+        if self._renderer.flipy():
+            y = self._height - y
+        self._renderer.draw_text(context, x, y, words, font, -part.turn, ismath=False)
+        context.restore()
