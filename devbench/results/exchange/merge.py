@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from devbench.errors import InputError
 from devbench.results import schema
-from devbench.results.bulk import fetch, insert_rows
+from devbench.results.bulk import fetch, insert_rows, new_ids
 from devbench.results.columns import content_id, from_us, unpack
 from devbench.results.exchange.source import Columns, Row, Source
 from devbench.results.exchange.tables import TABLES, columns_of
@@ -238,7 +238,7 @@ class _Merge:
                 numbers[row[0]] = here[row[1], row[2]][0]
             else:
                 new.append(list(row))
-        for row, number in zip(new, _new_ids(self.connection, schema.jobs, len(new)), strict=True):
+        for row, number in zip(new, new_ids(self.connection, schema.jobs, len(new)), strict=True):
             numbers[row[0]] = row[0] = number
             for name, table in (("case_id", "cases"), ("options_id", "documents")):
                 row[places[name]] = self._number(table, row[places[name]])
@@ -274,7 +274,7 @@ class _Merge:
                 touched.add(job)
                 self.merged.raw_paths.append(row[raw_path])
                 new.append([row[0], job, *row[2:], False, False])
-            for one, number in zip(new, _new_ids(self.connection, table, len(new)), strict=True):
+            for one, number in zip(new, new_ids(self.connection, table, len(new)), strict=True):
                 numbers[one[0]] = one[0] = number
             self._add(table, new, ("counts_latency", "counts_start"))
         jobs, changed = schema.jobs, sorted(touched)
@@ -299,7 +299,7 @@ class _Merge:
                 self.merged.raw_paths.append(key[1])
                 self.merged.runs.add(key[0])
                 new.append(list(row))
-            for one, number in zip(new, _new_ids(self.connection, table, len(new)), strict=True):
+            for one, number in zip(new, new_ids(self.connection, table, len(new)), strict=True):
                 numbers[one[0]] = one[0] = number
             self._add(table, new)
 
@@ -307,13 +307,3 @@ class _Merge:
 def _chunks(numbers: Sequence[int]) -> Iterator[Sequence[int]]:
     for start in range(0, len(numbers), _AT_ONCE):
         yield numbers[start : start + _AT_ONCE]
-
-
-def _new_ids(connection: sa.Connection, table: sa.Table, count: int) -> Sequence[int]:
-    """So many numbers for rows, that nobody else takes."""
-    if connection.dialect.name == "postgresql":
-        numbers = f"SELECT nextval(pg_get_serial_sequence('{table.name}', 'id')) FROM generate_series(1, {count})"
-        return [row[0] for row in connection.exec_driver_sql(numbers)]
-    # The transaction holds SQLite's only lock for writing.
-    newest = connection.execute(sa.select(sa.func.max(table.c.id))).scalar() or 0
-    return range(newest + 1, newest + 1 + count)
