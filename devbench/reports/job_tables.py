@@ -76,7 +76,7 @@ def _next(best: Estimate, others: Sequence[JobReport]) -> str:
     """The next one, and how far behind it is."""
     for other in others:
         if other.latency and best.median:
-            behind = f"{other.title}, {100 * (other.latency.median / best.median - 1):+.0f}\u00a0%"
+            behind = f"{other.title}, {100 * (other.latency.median / best.median - 1):+.0f} %"
             return behind + (" (intervals overlap)" if overlap(best, other.latency) else "")
     return ""
 
