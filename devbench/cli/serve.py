@@ -20,11 +20,9 @@ def serve(
     store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
 ) -> None:
     """Show runs, comparisons and the history of a store in a browser; read-only, 127.0.0.1 only, until Ctrl-C."""
-    from devbench.cli.output import console
     from devbench.reports.server import Server
 
-    screen = console()
     with Server(store_url, port) as server, contextlib.suppress(KeyboardInterrupt):
-        screen.print(f"{server.url}  (Ctrl-C ends it)", soft_wrap=True)
+        typer.echo(f"{server.url}  (Ctrl-C ends it)")
         server.run()
-    screen.print("ended")
+    typer.echo("ended")
