@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.chosen import complete_metrics, complete_runs
+from devbench.cli.chosen import complete_metrics, complete_runs, many_rows
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -43,6 +43,7 @@ def complete_kinds(incomplete: str) -> list[str]:
     return [name for name in _KINDS if name.startswith(incomplete)]
 
 
+@many_rows()
 def chart(
     kind: Annotated[str, typer.Argument(metavar="|".join(_KINDS), help="Which chart.", autocompletion=complete_kinds)],
     run: Annotated[

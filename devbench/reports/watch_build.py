@@ -119,7 +119,7 @@ def _operator_times(history: History, filters: Mapping[str, Any]) -> pd.DataFram
 def _runs(history: History, filters: Mapping[str, Any], used: set[str]) -> _Runs:
     """The runs that measured any of the series."""
     names = ("labels", "since", "until")
-    frame = history.runs(**{name: filters[name] for name in names})
+    frame = history.starts(**{name: filters[name] for name in names})
     frame = frame[frame["run_id"].isin(used)]
     times = {row.run_id: row.started_utc.to_pydatetime() for row in frame.itertuples(index=False)}
     facts: dict[str, list[tuple[FactChange, float]]] = {}

@@ -110,6 +110,22 @@ class History:
         frame.insert(6, "labels", [labels.get(run_id, {}) for run_id in frame["run_id"]])
         return frame
 
+    def starts(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+        """One row a run, oldest first; over years much quicker than `runs`, which counts jobs.
+
+        Columns: run_id, started_utc, labels (a dict). Filters of jobs restrict nothing here.
+        """
+        import pandas as pd
+
+        runs = schema.runs
+        query = sa.select(runs.c.run_id, runs.c.started_utc).where(*Selection(**filters).of_runs())
+        with self._database.reading() as connection:
+            rows = connection.execute(query.order_by(runs.c.started_utc, runs.c.run_id)).all()
+            labels = labels_of(connection)
+        frame = pd.DataFrame([tuple(row) for row in rows], columns=["run_id", "started_utc"])
+        frame["started_utc"] = pd.to_datetime(frame["started_utc"], utc=True)
+        return frame.assign(labels=[labels.get(run_id, {}) for run_id in frame["run_id"]])
+
     def jobs(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job, oldest first.
 

@@ -113,6 +113,12 @@ def test_a_device_is_a_row_and_what_changed_of_it(history: History) -> None:
     assert change["started_utc"] == NOW + timedelta(days=2)
 
 
+def test_starts_are_the_runs_without_their_counts(history: History) -> None:
+    names = ["run_id", "started_utc", "labels"]
+    for filters in ({}, {"since": NOW + timedelta(hours=1)}, {"labels": {"no": "such"}}):
+        pd.testing.assert_frame_equal(history.starts(**filters), history.runs(**filters)[names])  # type: ignore[arg-type]
+
+
 def test_runs_are_listed_with_their_labels(history: History) -> None:
     frame = history.runs()
     assert frame["labels"].tolist()[0] == {"build": "7", "branch": "main"}
