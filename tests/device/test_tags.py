@@ -88,11 +88,11 @@ def test_a_tag_that_fits_nothing_is_said_clearly(empty_adb_server: int) -> None:
 
 
 def test_the_shell_completes_tags(empty_adb_server: int) -> None:
-    from devbench.cli.run import _serials
+    from devbench.cli.run import complete_serials
 
     add_tags("KEY1", ["weekly"])
-    assert _serials("tag:w") == ["tag:weekly"]
-    assert "all" in _serials("")
+    assert complete_serials("tag:w") == ["tag:weekly"]
+    assert "all" in complete_serials("")
 
 
 def test_those_that_are_away_are_no_reason_to_give_up(empty_adb_server: int) -> None:
