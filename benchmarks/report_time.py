@@ -1,6 +1,6 @@
 """How long reports, charts and pages of a large store take, each a whole process: time and peak memory.
 
-    python benchmarks/big_store.py … && python benchmarks/report_time.py --store /tmp/bigstore/results.db
+    python benchmarks/big_store.py BIG.db && python benchmarks/report_time.py --store BIG.db
 
 Bars: any report under 5 s, a history chart under 1 s, memory under 1 GiB; by processor time, since on a computer that
 others use the time by the clock is not the program's own.
