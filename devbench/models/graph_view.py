@@ -96,11 +96,6 @@ class OperatorView:
         return bool(self.options.get(name, False))
 
     @property
-    def runtime_inputs(self) -> tuple[TensorView, ...]:
-        """The inputs whose values are not in the model."""
-        return tuple(tensor for tensor in self.inputs if tensor is not None and not tensor.constant)
-
-    @property
     def constant_inputs(self) -> tuple[TensorView, ...]:
         return tuple(tensor for tensor in self.inputs if tensor is not None and tensor.constant)
 

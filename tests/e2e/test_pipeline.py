@@ -59,12 +59,11 @@ def check(values: dict[str, Any], *, virtual: bool, delegates: list[str], rounds
             assert whole["sessions"] == rounds
             assert whole["latency_ms"] > 0
             # Of sessions of some milliseconds the script's own share is not small.
-            assert abs(whole["estimate_off"]) < 0.6 or whole["suspect"]
+            assert abs(whole["estimate_off"]) < 0.6
             assert sum(part["ms"] for part in whole["composed"]) == pytest.approx(whole["estimate_ms"], abs=0.1)
             assert {(f["steps"], f["guidance"]) for f in whole["fewer_steps_estimated"]} >= {(50, True), (12, False)}
         resident, sequential, pipelined = one["residencies"]
-        if not any(whole["suspect"] for whole in one["residencies"]):
-            assert sequential["latency_ms"] > pipelined["latency_ms"] > resident["latency_ms"]
+        assert sequential["latency_ms"] > pipelined["latency_ms"] > resident["latency_ms"]
 
 
 def test_a_pipeline_in_all_residencies_on_a_virtual_device(tmp_path: Path, file: Path, adb_server_port: int) -> None:
@@ -124,8 +123,7 @@ def test_a_pipeline_in_all_residencies_on_a_bench_phone(tmp_path: Path, file: Pa
     assert values["virtual"] is False
     for one in values["pipelines"]:
         for whole in one["residencies"]:
-            # On a busy machine the sessions are suspect, and say so.
-            assert abs(whole["estimate_off"]) < 0.25 or whole["suspect"]
+            assert abs(whole["estimate_off"]) < 0.25
             assert whole["memory_kind"] == "pss"
         assert one["residencies"][2]["peak_under_resident"] > 0.1
     held = {stage["held_by"] for session in values["sessions"] for stage in session["stages"]}

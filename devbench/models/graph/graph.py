@@ -122,10 +122,6 @@ class Graph:
         name = self.tensor(number).name
         return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "")
 
-    def is_quantised(self, number: int) -> bool:
-        quantisation = self.tensor(number).quantization
-        return quantisation is not None and quantisation.scale is not None and len(quantisation.scale) > 0
-
     def producer(self, tensor: int) -> Any | None:
         return self._producers.get(tensor)
 
