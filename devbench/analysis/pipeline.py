@@ -6,6 +6,7 @@ estimate leaves out (contention, waiting, the time between stages) is what a mea
 
 from __future__ import annotations
 
+import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -227,18 +228,27 @@ def memory_over_time(samples: Sequence[tuple[Mapping[int, int], Mapping[int, int
     """Memory of each stage at each time in kB, as PSS as far as that is known.
 
     PSS takes a device so long to read where processes have gigabytes that it is read less often than RSS. In between, a
-    stage's PSS is its RSS less what it shared with others when both were last read; before that, and where PSS is never
-    read, it is its RSS, which is no less.
+    stage's PSS is its RSS less what it shared with others in the nearest sample that has both; where PSS is never read,
+    it is its RSS, which is no less.
 
     Args:
         samples: PSS and RSS by stage, in the order of time.
     """
-    shared: dict[int, int] = {}
-    found = []
-    for pss, rss in samples:
-        shared |= {stage: max(rss[stage] - pss[stage], 0) for stage in pss if stage in rss}
-        found.append({**{stage: max(kb - shared.get(stage, 0), 0) for stage, kb in rss.items()}, **pss})
-    return found
+    shared: dict[int, list[tuple[int, int]]] = {}
+    for at, (pss, rss) in enumerate(samples):
+        for stage in pss.keys() & rss.keys():
+            shared.setdefault(stage, []).append((at, max(rss[stage] - pss[stage], 0)))
+
+    def shared_kb(stage: int, at: int) -> int:
+        readings = shared.get(stage, [])
+        after = bisect.bisect(readings, (at,))
+        beside = readings[max(0, after - 1) : after + 1]
+        return min(beside, key=lambda reading: abs(reading[0] - at), default=(at, 0))[1]
+
+    return [
+        {**{stage: max(kb - shared_kb(stage, at), 0) for stage, kb in rss.items()}, **pss}
+        for at, (pss, rss) in enumerate(samples)
+    ]
 
 
 def peak_kb(samples: Sequence[Mapping[int, int]]) -> int | None:

@@ -86,7 +86,9 @@ _dbp_sample() {
     while IFS=' 	' read -r _dbp_k _dbp_v _dbp_u; do
       case $_dbp_k in VmHWM:) _dbp_hwm=$_dbp_v;; VmRSS:) _dbp_rss=$_dbp_v; break;; esac
     done < "/proc/$_dbp_p/status"
-    [ "$1" = whole ] && while IFS=' 	' read -r _dbp_k _dbp_v _dbp_u; do
+    # The first time in any case: a stage may be gone before PSS is due again, and at its start it is small.
+    eval "_dbp_v=\$_dbp_read_$_dbp_s; _dbp_read_$_dbp_s=1"
+    [ "$1$_dbp_v" != 1 ] && while IFS=' 	' read -r _dbp_k _dbp_v _dbp_u; do
       case $_dbp_k in Pss:) _dbp_pss=$_dbp_v; break;; esac
     done < "/proc/$_dbp_p/smaps_rollup"
     _dbp_out="$_dbp_out $_dbp_s:$_dbp_pss:$_dbp_rss:$_dbp_hwm"

@@ -73,7 +73,7 @@ def test_the_peak_is_the_largest_sum_of_one_moment() -> None:
     assert peak_kb([{}]) is None
 
 
-def test_memory_between_two_readings_of_pss_is_rss_less_what_was_shared() -> None:
+def test_memory_beside_a_reading_of_pss_is_rss_less_what_was_shared() -> None:
     samples: list[tuple[dict[int, int], dict[int, int]]] = [
         ({}, {0: 100}),
         ({0: 180}, {0: 200}),
@@ -82,6 +82,6 @@ def test_memory_between_two_readings_of_pss_is_rss_less_what_was_shared() -> Non
         ({}, {0: 240}),
     ]
     found = memory_over_time(samples)
-    assert found == [{0: 100}, {0: 180}, {0: 200, 1: 3000}, {0: 230}, {0: 240}]
+    assert found == [{0: 80}, {0: 180}, {0: 200, 1: 3000}, {0: 230}, {0: 240}]
     assert peak_kb(found) == 3200, "a short peak counts"
     assert memory_over_time([({0: 7}, {}), ({}, {})]) == [{0: 7}, {}]

@@ -16,6 +16,7 @@ from devbench.bench.pipeline_plan import Await, Begin, Drop, Go, SessionPlan, St
 from devbench.bench.pipeline_records import end_s, memory_records, stage_records
 from devbench.bench.pipeline_script import build_session_script, hold_flag
 from devbench.tool.parse.pipeline_log import SessionLog, parse_session
+from tests.timing import held_once_more
 
 NAMES, RUNS = ("text", "unet", "decoder"), (1, 8, 1)
 
@@ -89,13 +90,19 @@ if "output_filepath" in flags: open(flags["output_filepath"], "wb").write(b"outp
 
 
 def run_session(
-    tmp_path: Path, plan: SessionPlan, *, by_output: bool = True, deadline_s: float = 30, extra: Sequence[str] = ()
+    tmp_path: Path,
+    plan: SessionPlan,
+    *,
+    by_output: bool = True,
+    deadline_s: float = 30,
+    extra: Sequence[str] = (),
+    mb: int = 8,
 ) -> tuple[SessionLog, str, int]:
     shell = shutil.which("mksh") or shutil.which("dash") or "sh"
     (tmp_path / "tool.py").write_text(TOOL)
     commands = []
     for number, stage in enumerate(plan.stages):
-        flags = {"warmup_runs": stage.warmup_runs, "num_runs": stage.num_runs, "mb": 8 * (number + 1)}
+        flags = {"warmup_runs": stage.warmup_runs, "num_runs": stage.num_runs, "mb": mb * (number + 1)}
         words = [
             f"--{name}={value}" for name, value in [*flags.items(), *hold_flag(plan, number, writes_outputs=by_output)]
         ]
@@ -132,13 +139,7 @@ def records(log: SessionLog, plan: SessionPlan) -> list:  # type: ignore[type-ar
     )
 
 
-@pytest.mark.parametrize("by_output", [True, False], ids=["held by output", "held by stop"])
-@pytest.mark.parametrize("residency", ["resident", "sequential", "pipelined"])
-def test_a_session_does_what_its_residency_says(tmp_path: Path, residency: str, by_output: bool) -> None:
-    plan = plan_session(residency, NAMES, RUNS, 1, 3)  # type: ignore[arg-type]
-    log, _, code = run_session(tmp_path, plan, by_output=by_output)
-    assert code == 0
-    assert log.began and log.ended and log.lost is None
+def check_times(log: SessionLog, plan: SessionPlan, residency: str) -> None:
     text, unet, decoder = records(log, plan)
     total_s = end_s(log, plan)
     assert total_s is not None
@@ -158,6 +159,20 @@ def test_a_session_does_what_its_residency_says(tmp_path: Path, residency: str, 
         assert abs(decoder.start_s - unet.warm_s) < 0.02
         assert unet.gone_s >= total_s, "the unet stays to the end"
         assert unet.overlapped_ms == pytest.approx(30, rel=0.5)
+
+
+@pytest.mark.parametrize("by_output", [True, False], ids=["held by output", "held by stop"])
+@pytest.mark.parametrize("residency", ["resident", "sequential", "pipelined"])
+def test_a_session_does_what_its_residency_says(tmp_path: Path, residency: str, by_output: bool) -> None:
+    plan = plan_session(residency, NAMES, RUNS, 1, 3)  # type: ignore[arg-type]
+
+    def measure() -> SessionLog:
+        log, _, code = run_session(tmp_path, plan, by_output=by_output)
+        assert code == 0
+        assert log.began and log.ended and log.lost is None
+        return log
+
+    log = held_once_more(measure, lambda log: check_times(log, plan, residency))
     _, kind, peak = memory_records(log, range(3))
     assert kind in ("pss", "rss") and peak is not None and peak > 8 << 10
 
@@ -167,9 +182,11 @@ def test_the_peaks_are_those_of_what_is_in_memory_together(tmp_path: Path) -> No
     for residency in ("resident", "sequential", "pipelined"):
         (tmp_path / residency).mkdir()
         plan = plan_session(residency, NAMES, RUNS, 1, 3)  # type: ignore[arg-type]
-        log, _, _ = run_session(tmp_path / residency, plan)
+        log, _, _ = run_session(tmp_path / residency, plan, mb=32)
         peaks[residency] = memory_records(log, range(3))[2] or 0
-    assert peaks["resident"] > peaks["pipelined"] + (6 << 10) > peaks["sequential"]
+    # 192, 160 and 96 MiB of the stages' own, and some for each process.
+    assert peaks["resident"] > peaks["pipelined"] + (16 << 10)
+    assert peaks["pipelined"] > peaks["sequential"] + (16 << 10)
 
 
 def test_a_stage_that_ends_early_ends_the_session(tmp_path: Path) -> None:
@@ -183,13 +200,20 @@ def test_a_stage_that_ends_early_ends_the_session(tmp_path: Path) -> None:
 
 def test_alone_a_stage_ends_by_itself(tmp_path: Path) -> None:
     plan = plan_alone("unet", 5)
-    log, _, code = run_session(tmp_path, plan)
-    assert code == 0
-    assert log.stages[0].exit_code == 0
-    (unet,) = records(log, plan)
-    assert unet.first_ms == pytest.approx(30, rel=0.3)
-    assert unet.steady_ms == pytest.approx(30, rel=0.3)
-    assert unet.load_ms > 100
+
+    def measure() -> SessionLog:
+        log, _, code = run_session(tmp_path, plan)
+        assert code == 0
+        assert log.stages[0].exit_code == 0
+        return log
+
+    def check(log: SessionLog) -> None:
+        (unet,) = records(log, plan)
+        assert unet.first_ms == pytest.approx(30, rel=0.3)
+        assert unet.steady_ms == pytest.approx(30, rel=0.3)
+        assert unet.load_ms > 100
+
+    held_once_more(measure, check)
 
 
 def test_the_device_itself_ends_what_is_over_its_deadline(tmp_path: Path) -> None:
