@@ -2,8 +2,8 @@
 
     python benchmarks/big_store.py BIG.db && python benchmarks/report_time.py --store BIG.db
 
-Bars: any report under 5 s, a history chart under 1 s, memory under 1 GiB; by processor time, since on a computer that
-others use the time by the clock is not the program's own.
+Bars: any report under 5 s, a history chart under 1 s, memory under 1 GiB; the median of three by the clock. Processor
+time stands beside it, since on a computer that others use the time by the clock is not the program's own.
 """
 
 from __future__ import annotations
@@ -27,6 +27,19 @@ _CASES = (
     ("report: page, Markdown, PNG", 5.0, ("report", "latest", "--out", "d")),
 )  # fmt: skip
 _MOST_MB = 1024
+_ROUNDS = 3
+
+
+def _run(words: list[str], folder: str) -> tuple[float, float, float]:
+    """Seconds by the clock and of the processor, and peak memory in MB, of one process."""
+    started = time.monotonic()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "devbench.cli.app", *words], cwd=folder, stdout=subprocess.DEVNULL
+    )
+    _, status, used = os.wait4(process.pid, 0)
+    if status:
+        sys.exit(f"devbench {' '.join(words)} failed")
+    return time.monotonic() - started, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024
 
 
 def main() -> int:
@@ -37,13 +50,9 @@ def main() -> int:
     print(f"{'what':34} {'clock':>7} {'processor':>9} {'memory':>9}  bar")
     with tempfile.TemporaryDirectory() as folder:
         for what, bar_s, words in _CASES:
-            started = time.monotonic()
-            command = [sys.executable, "-m", "devbench.cli.app", *words, "--store", store]
-            process = subprocess.Popen(command, cwd=folder, stdout=subprocess.DEVNULL)
-            _, status, used = os.wait4(process.pid, 0)
-            clock_s, processor_s = time.monotonic() - started, used.ru_utime + used.ru_stime
-            memory_mb = used.ru_maxrss / 1024
-            met = status == 0 and processor_s < bar_s and memory_mb < _MOST_MB
+            measured = sorted(_run([*words, "--store", store], folder) for _ in range(_ROUNDS))
+            clock_s, processor_s, memory_mb = measured[_ROUNDS // 2]
+            met = clock_s < bar_s and memory_mb < _MOST_MB
             missed += not met
             verdict = "" if met else "MISSED"
             print(f"{what:34} {clock_s:5.2f} s {processor_s:7.2f} s {memory_mb:6.0f} MB  {bar_s:g} s {verdict}")

@@ -81,11 +81,24 @@ def test_a_module_can_be_read_at_one_sitting(path: Path) -> None:
 def test_help_imports_nothing_heavy(words: list[str]) -> None:
     code = (
         "import sys; sys.argv=['devbench',*" + repr(words) + "]\n"
-        "from devbench.cli.app import app\n"
-        "try: app()\n"
+        "from devbench.cli.app import main\n"
+        "try: main()\n"
         "except SystemExit: pass\n"
         "print('LOADED', *sorted({name.split('.')[0] for name in sys.modules}))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     loaded = set(done.stdout.rsplit("LOADED", 1)[1].split())
     assert not loaded & HEAVY
+
+
+def test_each_command_is_found_in_the_module_that_has_it() -> None:
+    from typer.main import get_group
+
+    from devbench.cli.app import COMMANDS, application
+
+    for names in COMMANDS.values():
+        for name in names:
+            assert list(get_group(application(name)).commands) == list(names)
+    every = [name for names in COMMANDS.values() for name in names]
+    assert sorted(get_group(application()).commands) == sorted(every)
+    assert sorted(get_group(application("no-such")).commands) == sorted(every), "for what the name might have been"

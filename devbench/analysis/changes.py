@@ -242,9 +242,9 @@ def _judged(
 ) -> _Step:
     """Student's t of the two stretches beside a cut, with the pooled noise; p counts every place that might be one."""
     import numpy as np
-    from scipy.special import stdtr
 
     from devbench.analysis.drift import line_does_as_well
+    from devbench.analysis.student import tail
 
     left, right = parts[k], parts[k + 1]
     size = float(np.median(right) - np.median(left))
@@ -255,7 +255,7 @@ def _judged(
     spread2 = float(((left - left.mean()) ** 2).sum() + ((right - right.mean()) ** 2).sum()) / free
     spread2 = max(spread2, (noise / 2) ** 2)
     t = abs(float(right.mean() - left.mean())) / math.sqrt(spread2 * (1 / n + 1 / m))
-    p = 2 * float(stdtr(max(n + m - 2, 1.0), -t))
+    p = 2 * tail(t, max(n + m - 2, 1.0))
     return _Step(place, min(1.0, p * length), size)
 
 

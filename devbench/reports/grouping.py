@@ -1,25 +1,40 @@
-"""Frames cut into groups, quickly: pandas' own groups cost a frame each, and there are thousands. Knows no form."""
+"""Rows cut into groups, quickly: pandas' own groups cost a frame each, and there are thousands. Knows no form."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
+from devbench.results.job_columns import Coded
+
 if TYPE_CHECKING:
-    import numpy as np
     import pandas as pd
     from numpy.typing import NDArray
 
 
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], NDArray[np.intp]]]:
     """The rows of each group by their positions, in the order of the frame; groups are in the order of their keys."""
-    import numpy as np
-
     if frame.empty:
         return
-    codes = frame.groupby(list(keys), sort=True, observed=True).ngroup().to_numpy()
+    parts = _cut(frame.groupby(list(keys), sort=True, observed=True).ngroup().to_numpy())
+    firsts = frame.iloc[[rows[0] for rows in parts]]
+    yield from zip(zip(*(firsts[key].tolist() for key in keys), strict=True), parts, strict=True)
+
+
+def coded_groups(keys: Sequence[Coded]) -> Iterator[tuple[tuple[Any, ...], NDArray[np.intp]]]:
+    """As `groups`, by columns of one length; groups are in the order in which the values of the columns were found."""
+    codes = np.zeros(len(keys[0]), dtype=np.int64)
+    for key in keys:
+        codes = codes * max(len(key.values), 1) + key.codes
+    for rows in _cut(codes):
+        yield tuple(key.at(rows[0]) for key in keys), rows
+
+
+def _cut(codes: NDArray[np.int64]) -> list[NDArray[np.intp]]:
+    """The positions of each number, in the order of the numbers."""
+    if not len(codes):
+        return []
     order = np.argsort(codes, kind="stable")
-    starts = np.flatnonzero(np.diff(codes[order], prepend=-1))
-    firsts = frame.iloc[order[starts]]
-    names = zip(*(firsts[key].tolist() for key in keys), strict=True)
-    yield from zip(names, np.split(order, starts[1:]), strict=True)
+    return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)

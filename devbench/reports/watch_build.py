@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.changes import ChangePoint, change_points_of_many
 from devbench.analysis.device_events import DeviceEvent, SeriesChanges, group
-from devbench.reports.grouping import groups
+from devbench.reports.grouping import coded_groups
 from devbench.reports.watch import Change, FactChange, Sides, WatchedEvent, WatchedSeries, WatchReport, WatchSettings
 from devbench.reports.watch_drift import without_drift
 from devbench.reports.watch_models import model_changes, worse_way
+from devbench.results.job_columns import Columns, array_of, coded_of
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from devbench.results.history import History
 
 _OPERATOR_TIME = "operator_time"
-_KEYS = ["device_key", "case", "metric", "operator_type"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,72 +65,60 @@ def build(history: History, settings: WatchSettings) -> WatchReport:
 
 
 def _series(history: History, metrics: Sequence[str], filters: Mapping[str, Any]) -> list[WatchedSeries]:
-    import pandas as pd
-
     plain = tuple(metric for metric in metrics if metric != _OPERATOR_TIME)
-    frames = [history.series(metrics=plain, **filters).assign(operator_type="")] if plain else []
+    parts = [history.series_columns(plain, **filters)] if plain else []
     if _OPERATOR_TIME in metrics:
-        frames.append(_operator_times(history, filters))
-    frame = pd.concat(frames, ignore_index=True) if len(frames) > 1 else frames[0]
-    if frame.empty:
-        return []
-    stamps, firsts = frame["started_utc"].factorize()
-    whens = [stamp.to_pydatetime() for stamp in firsts]
-    run_ids, values = frame["run_id"].to_numpy(dtype=object), frame["value"].to_numpy()
-    cut = []
-    for key, rows in groups(frame, _KEYS):
+        parts.append(history.operator_time_columns(**filters))
+    found = [one for columns in parts for one in _series_of(columns)]
+    return sorted(found, key=lambda one: (one.device_key, one.case, one.metric, one.operator_type))
+
+
+def _series_of(columns: Columns) -> Iterator[WatchedSeries]:
+    import numpy as np
+
+    names = ["device_key", "case", "metric", *(["operator_type"] if "operator_type" in columns else [])]
+    keys = [coded_of(columns, name) for name in names]
+    runs, values = coded_of(columns, "run_id"), array_of(columns, "value")
+    virtual = array_of(columns, "virtual")
+    starts = np.zeros(len(runs.values), dtype="datetime64[us]")
+    starts[runs.codes] = array_of(columns, "started_utc")
+    whens = [start.replace(tzinfo=timezone.utc) for start in starts.tolist()]
+    for key, whole in coded_groups(keys):
         # A case that a run measured twice is one point, the later one.
-        whose = run_ids[rows]
-        cut.append((key, rows[[*(whose[1:] != whose[:-1]), True]]))
-    names = ["device", "virtual", "model", "delegate", "threads", "unit"]
-    lasts = frame[names].iloc[[rows[-1] for _, rows in cut]].itertuples(index=False)
-    return [
-        WatchedSeries(
+        whose = runs.codes[whole]
+        rows = whole[[*(whose[1:] != whose[:-1]), True]]
+        last = rows[-1]
+        at = runs.codes[rows].tolist()
+        device, model, delegate, threads, unit = (
+            coded_of(columns, name).at(last) for name in ("device", "model", "delegate", "threads", "unit")
+        )
+        yield WatchedSeries(
             device_key=key[0],
-            device=last.device,
-            virtual=bool(last.virtual),
+            device=device,
+            virtual=bool(virtual[last]),
             case=key[1],
-            model=last.model,
-            delegate=last.delegate,
-            threads=None if pd.isna(last.threads) else int(last.threads),
+            model=model,
+            delegate=delegate,
+            threads=threads,
             metric=key[2],
-            unit=last.unit,
-            operator_type=key[3],
-            times_utc=tuple(map(whens.__getitem__, stamps[rows].tolist())),
-            run_ids=tuple(run_ids[rows].tolist()),
+            unit=unit,
+            operator_type=key[3] if len(key) > 3 else "",
+            times_utc=tuple(map(whens.__getitem__, at)),
+            run_ids=tuple(map(runs.values.__getitem__, at)),
             values=tuple(values[rows].tolist()),
             changes=(),
         )
-        for (key, rows), last in zip(cut, lasts, strict=True)
-    ]
-
-
-def _operator_times(history: History, filters: Mapping[str, Any]) -> pd.DataFrame:
-    """As `History.series` gives them, with the type of operator: its time over all places."""
-    types = history.operator_types(**filters)
-    keys = ["run_id", "job", "type"]
-    whole = types.groupby(keys, sort=False, observed=True)["total_ms"].transform("sum")
-    rows = types.assign(value=whole, metric=_OPERATOR_TIME, unit="ms").rename(columns={"type": "operator_type"})
-    return rows[~types.duplicated(keys)]
 
 
 def _runs(history: History, filters: Mapping[str, Any], used: set[str]) -> _Runs:
     """The runs that measured any of the series."""
     names = ("labels", "since", "until")
-    frame = history.starts(**{name: filters[name] for name in names})
-    frame = frame[frame["run_id"].isin(used)]
-    times = {row.run_id: row.started_utc.to_pydatetime() for row in frame.itertuples(index=False)}
+    starts = [run for run in history.starts(**{name: filters[name] for name in names}) if run.run_id in used]
     facts: dict[str, list[tuple[FactChange, float]]] = {}
-    changes = history.device_changes(**{name: filters[name] for name in (*names, "devices")})
-    for row in changes.itertuples(index=False):
-        at = row.started_utc.to_pydatetime()
-        change = FactChange(at, row.fact, _text(row.before), _text(row.after))
-        facts.setdefault(row.device_key, []).append((change, at.timestamp()))
-    return _Runs(times, dict(zip(frame["run_id"], frame["labels"], strict=True)), facts)
-
-
-def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    for one in history.fact_changes(**{name: filters[name] for name in (*names, "devices")}):
+        change = FactChange(one.started_utc, one.fact, one.before or "", one.after or "")
+        facts.setdefault(one.device_key, []).append((change, one.started_utc.timestamp()))
+    return _Runs({run.run_id: run.started_utc for run in starts}, {run.run_id: run.labels for run in starts}, facts)
 
 
 # -- changes of a device ----------------------------------------------------------------------------------------------

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from devbench.results.columns import unpack
 
@@ -67,12 +68,20 @@ def device_frame(rows: Sequence[Any]) -> pd.DataFrame:
     return frame
 
 
-def change_frame(rows: Sequence[Any]) -> pd.DataFrame:
-    """One row a changed fact; `rows` are devices in runs, in order of time."""
-    import pandas as pd
+class ChangedFact(NamedTuple):
+    """A fact of a device that was another one in its run before; `None` where there was or is none."""
 
+    device_key: str
+    started_utc: datetime
+    run_id: str
+    fact: str
+    before: str | None
+    after: str | None
+
+
+def fact_changes(rows: Iterable[Any]) -> Iterator[ChangedFact]:
+    """The changed facts; `rows` are devices in runs, in order of time."""
     last: dict[str, Any] = {}
-    found = []
     for row in rows:
         before = last.get(row.key)
         last[row.key] = row
@@ -81,8 +90,14 @@ def change_frame(rows: Sequence[Any]) -> pd.DataFrame:
         old, new = (dict(_flat(one.facts)) for one in (before, row))
         for fact in sorted(old.keys() | new.keys()):
             if old.get(fact) != new.get(fact):
-                found.append((row.key, row.started_utc, row.run_id, fact, old.get(fact), new.get(fact)))
-    frame = pd.DataFrame(found, columns=["device_key", "started_utc", "run_id", "fact", "before", "after"])
+                yield ChangedFact(row.key, row.started_utc, row.run_id, fact, old.get(fact), new.get(fact))
+
+
+def change_frame(changes: Sequence[ChangedFact]) -> pd.DataFrame:
+    """One row a changed fact."""
+    import pandas as pd
+
+    frame = pd.DataFrame(changes, columns=list(ChangedFact._fields))
     frame["started_utc"] = pd.to_datetime(frame["started_utc"], utc=True)
     return frame
 

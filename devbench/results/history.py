@@ -6,24 +6,31 @@ Every query takes the same filters (`selection.Selection`) as keywords: `runs` (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import sqlalchemy as sa
 
 from devbench.errors import InputError
 from devbench.results import schema
-from devbench.results.job_frames import (
+from devbench.results.job_columns import (
     JOB_COLUMNS,
+    Coded,
+    Column,
     Rows,
+    in_order,
     read_rows,
     sample_rows,
     series_rows,
+    summed,
     together,
     with_jobs,
-    words,
 )
+from devbench.results.job_frames import frame_of
 from devbench.results.metrics import UNITS
 from devbench.results.selection import Selection, find_runs
 from devbench.results.store import Store
@@ -33,6 +40,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from typing_extensions import Unpack
 
+    from devbench.results.device_state import ChangedFact
     from devbench.results.selection import Filters
 
 _SERIES = (*JOB_COLUMNS, "metric", "unit", "value", "low", "high", "n")
@@ -42,6 +50,15 @@ _OPERATORS = (
     "inside_delegate",
 )  # fmt: skip
 _DELEGATION = ("run_id", "job", "device_key", "case", "nodes_delegated", "nodes_total", "partitions", "delegated_share")
+
+
+@dataclass(frozen=True, slots=True)
+class RunStart:
+    """A run: when it started, and its labels."""
+
+    run_id: str
+    started_utc: datetime
+    labels: Mapping[str, str]
 
 
 class History:
@@ -110,21 +127,17 @@ class History:
         frame.insert(6, "labels", [labels.get(run_id, {}) for run_id in frame["run_id"]])
         return frame
 
-    def starts(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a run, oldest first; over years much quicker than `runs`, which counts jobs.
+    def starts(self, **filters: Unpack[Filters]) -> list[RunStart]:
+        """The runs, oldest first; over years much quicker than `runs`, which counts jobs.
 
-        Columns: run_id, started_utc, labels (a dict). Filters of jobs restrict nothing here.
+        Filters of jobs restrict nothing here.
         """
-        import pandas as pd
-
         runs = schema.runs
         query = sa.select(runs.c.run_id, runs.c.started_utc).where(*Selection(**filters).of_runs())
         with self._database.reading() as connection:
             rows = connection.execute(query.order_by(runs.c.started_utc, runs.c.run_id)).all()
             labels = labels_of(connection)
-        frame = pd.DataFrame([tuple(row) for row in rows], columns=["run_id", "started_utc"])
-        frame["started_utc"] = pd.to_datetime(frame["started_utc"], utc=True)
-        return frame.assign(labels=[labels.get(run_id, {}) for run_id in frame["run_id"]])
+        return [RunStart(row.run_id, row.started_utc, labels.get(row.run_id, {})) for row in rows]
 
     def jobs(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job, oldest first.
@@ -179,7 +192,7 @@ class History:
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         metric, unit, repetition, value (in the unit). The size of a model stands once a job, as repetition 0.
         """
-        return self._by_metric(metrics, Selection(**filters), sample_rows)[list(_SAMPLES)]
+        return frame_of(self._by_metric(metrics, Selection(**filters), sample_rows), _SAMPLES)
 
     def series(self, metrics: Sequence[str] = tuple(UNITS), **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job and metric, ordered by time.
@@ -188,7 +201,22 @@ class History:
         metric, unit, value (median over the repetitions that count), low, high (its interval; NaN where there is
         none), n (how many repetitions).
         """
-        return self._by_metric(metrics, Selection(**filters), series_rows)[list(_SERIES)]
+        return frame_of(self.series_columns(metrics, **filters), _SERIES)
+
+    def series_columns(self, metrics: Sequence[str] = tuple(UNITS), **filters: Unpack[Filters]) -> dict[str, Column]:
+        """The columns of `series` without pandas, which takes longer to import than a chart of them to draw."""
+        return self._by_metric(metrics, Selection(**filters), series_rows)
+
+    def operator_time_columns(self, **filters: Unpack[Filters]) -> dict[str, Column]:
+        """As `series_columns`, of the time by `operator_type` over all places (`operator_types`), in ms."""
+        selection, table = Selection(**filters), schema.job_operator_types
+        of_types = {"operator_type": table.c.type, "value": table.c.total_ms}
+        with self._database.reading() as connection:
+            rows = read_rows(connection, selection, table, table.c.job_id, of_types)
+            columns = with_jobs(connection, selection, summed(rows, "operator_type", "value"))
+        nothing = np.zeros(len(columns["job"]), dtype="int64")
+        columns["metric"], columns["unit"] = Coded(["operator_time"], nothing), Coded(["ms"], nothing)
+        return in_order(columns)
 
     def _read(
         self,
@@ -199,23 +227,22 @@ class History:
         *where: sa.ColumnElement[bool],
     ) -> pd.DataFrame:
         with self._database.reading() as connection:
-            return with_jobs(connection, selection, read_rows(connection, selection, source, job_id, columns, *where))
+            rows = read_rows(connection, selection, source, job_id, columns, *where)
+            return frame_of(with_jobs(connection, selection, rows))
 
     def _by_metric(
         self, metrics: Sequence[str], selection: Selection, read: Callable[[sa.Connection, str, Selection], Rows]
-    ) -> pd.DataFrame:
-        import numpy as np
-
+    ) -> dict[str, Column]:
         asked = [metrics] if isinstance(metrics, str) else list(metrics)
         for metric in asked:
             if metric not in UNITS:
                 raise InputError(f"there is no metric {metric!r}", hint=f"known are {', '.join(UNITS)}")
         with self._database.reading() as connection:
             parts = [read(connection, metric, selection) for metric in asked]
-            frame = with_jobs(connection, selection, together(parts))
+            columns = with_jobs(connection, selection, together(parts))
         which = np.repeat(np.arange(len(parts)), [len(part.owners) for part in parts])
-        frame["metric"], frame["unit"] = words(asked).take(which), words([UNITS[name] for name in asked]).take(which)
-        return frame.sort_values("started_utc", kind="stable", ignore_index=True)
+        columns["metric"], columns["unit"] = Coded(asked, which), Coded([UNITS[name] for name in asked], which)
+        return in_order(columns)
 
     def operator_types(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job and type of operator, from the job's last profile, the dearest first within a job.
@@ -299,7 +326,20 @@ class History:
         """
         from devbench.results.device_state import change_frame
 
-        return change_frame(self._device_rows(Selection(**filters)))
+        return change_frame(self.fact_changes(**filters))
+
+    def fact_changes(self, **filters: Unpack[Filters]) -> list[ChangedFact]:
+        """The rows of `device_changes`."""
+        from devbench.results.device_state import fact_changes
+
+        return list(fact_changes(self._device_rows(Selection(**filters))))
+
+    def device_titles(self) -> dict[str, str]:
+        """The title of each device by its key, as it was in its last run."""
+        runs, devices = schema.runs, schema.devices
+        query = sa.select(devices.c.key, devices.c.title).join(runs, runs.c.run_id == devices.c.run_id)
+        with self._database.reading() as connection:
+            return {row.key: row.title for row in connection.execute(query.order_by(runs.c.started_utc, runs.c.run_id))}
 
     def _device_rows(self, selection: Selection) -> Sequence[Any]:
         runs, devices, documents = schema.runs, schema.devices, schema.documents

@@ -15,7 +15,7 @@ import jsonschema
 import pytest
 from typer.testing import CliRunner, Result
 
-from devbench.cli.app import app
+from devbench.cli.app import application
 from devbench.errors import DevbenchError, InputError
 from devbench.reports.export import write_json
 from devbench.results.store import Store
@@ -160,7 +160,7 @@ def runs(url: str) -> Iterator[list[str]]:
 
 
 def compare(url: str, *words: str) -> Result:
-    return CliRunner().invoke(app, ["compare", *words, "--store", url])
+    return CliRunner().invoke(application(), ["compare", *words, "--store", url])
 
 
 def whole(url: str, *words: str) -> dict[str, Any]:
@@ -237,7 +237,9 @@ def test_a_file_stands_for_a_run(url: str, runs: list[str], tmp_path: Path) -> N
 @pytest.mark.parametrize("form", ["jsonl", "parquet"])
 def test_a_folder_of_an_export_stands_for_its_runs(url: str, runs: list[str], tmp_path: Path, form: str) -> None:
     folder = tmp_path / "exported"
-    done = CliRunner().invoke(app, ["export", str(folder), "--run", runs[0], "--format", form, "--store", url])
+    done = CliRunner().invoke(
+        application(), ["export", str(folder), "--run", runs[0], "--format", form, "--store", url]
+    )
     assert done.exit_code == 0, done.output
     from_store, from_folder = whole(url, runs[0], runs[2]), whole(url, str(folder), runs[2])
     assert from_folder["baseline"]["run_ids"] == [runs[0]]

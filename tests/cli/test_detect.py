@@ -15,7 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from devbench.cli import csv_column
-from devbench.cli.app import app
+from devbench.cli.app import application
 from devbench.cli.csv_column import read_column
 from devbench.errors import DevbenchError, InputError
 
@@ -67,7 +67,7 @@ def write(path: Path, cells: list[str], name: str = "latency_ms") -> Path:
 
 
 def detect(*words: str, stdin: bytes | None = None) -> Result:
-    return CliRunner().invoke(app, ["detect", *words], input=stdin)
+    return CliRunner().invoke(application(), ["detect", *words], input=stdin)
 
 
 def found(*words: str, stdin: bytes | None = None) -> dict[str, Any]:

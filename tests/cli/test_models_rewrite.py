@@ -11,7 +11,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from typer.testing import CliRunner, Result
 
-from devbench.cli.app import app
+from devbench.cli.app import application
 from devbench.errors import DevbenchError, InputError
 from devbench.models.equality import OutputsDiffer, output_error
 from devbench.models.graph import file as graph_file
@@ -24,7 +24,7 @@ CNN = DATA / "small_cnn.tflite"
 
 
 def rewrite(*words: object) -> Result:
-    return CliRunner().invoke(app, ["models", "rewrite", *map(str, words)], catch_exceptions=True)
+    return CliRunner().invoke(application(), ["models", "rewrite", *map(str, words)], catch_exceptions=True)
 
 
 @pytest.fixture

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
-from devbench.cli.app import app
+from devbench.cli.app import application
 from devbench.errors import InputError
 from tests.reports.phones import RUN_ID, phone_view
 from tests.reports.test_server import OTHER, later, stored
@@ -23,7 +25,7 @@ def url(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 def run(*words: str) -> str:
-    done = CliRunner().invoke(app, list(words), catch_exceptions=False)
+    done = CliRunner().invoke(application(), list(words), catch_exceptions=False)
     assert done.exit_code == 0, done.output
     return done.stdout
 
@@ -72,6 +74,20 @@ def test_a_single_chart(url: str, tmp_path: Path, kind: str, form: str) -> None:
         assert b"VIRTUAL DEVICE" in data
 
 
+def test_a_history_chart_loads_nothing_that_takes_longer_than_drawing_it(url: str, tmp_path: Path) -> None:
+    words = ["chart", "history", "--store", url, "--out", str(tmp_path / "h.png")]
+    code = (
+        f"import sys; sys.argv=['devbench', *{words!r}]\n"
+        "from devbench.cli.app import main\n"
+        "try: main()\n"
+        "except SystemExit as end: assert not end.code\n"
+        "print(*sorted({'pandas', 'scipy', 'matplotlib.figure', 'matplotlib.axes', 'pyarrow'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split("\n")[1:] == ["", ""]
+
+
 def test_size_and_resolution_are_as_asked(url: str, tmp_path: Path) -> None:
     from PIL import Image
 
@@ -106,5 +122,5 @@ def test_wrong_input_is_told(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(InputError, match=says):
-        CliRunner().invoke(app, [*words, "--store", url], catch_exceptions=False)
+        CliRunner().invoke(application(), [*words, "--store", url], catch_exceptions=False)
     assert list(tmp_path.iterdir()) == []

@@ -9,14 +9,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from devbench.cli.app import app
+from devbench.cli.app import application
 from devbench.errors import DevbenchError, InputError
 from devbench.results.store import Store
 from tests.results.samples import NOW, RUN, add_run, run_record
 
 
 def devbench(*words: object) -> Result:
-    result = CliRunner().invoke(app, [str(word) for word in words])
+    result = CliRunner().invoke(application(), [str(word) for word in words])
     if isinstance(result.exception, DevbenchError):
         raise result.exception
     return result

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from devbench.cli.app import app
+from devbench.cli.app import application
 from devbench.errors import DevbenchError
 from devbench.models.gpu.report import make_report
 from devbench.models.graph_file import read_model
@@ -21,7 +21,7 @@ CNN = DATA / "small_cnn.tflite"
 
 
 def models(*words: object) -> Result:
-    return CliRunner().invoke(app, ["models", *map(str, words)])
+    return CliRunner().invoke(application(), ["models", *map(str, words)])
 
 
 def check(tmp_path: Path, *operators: Op) -> Any:

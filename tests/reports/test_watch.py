@@ -16,7 +16,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 import devbench.results
-from devbench.cli.app import app
+from devbench.cli.app import application
 from devbench.errors import InputError
 from devbench.reports.model import VIRTUAL_NOTE
 from devbench.reports.watch import WatchReport, WatchSettings, build_watch
@@ -244,7 +244,7 @@ def test_text_from_outside_is_text_and_virtual_devices_say_so(tmp_path: Path) ->
 
 
 def detect(url: str, *words: str) -> Result:
-    return CliRunner().invoke(app, ["detect", "--store", url, *words])
+    return CliRunner().invoke(application(), ["detect", "--store", url, *words])
 
 
 def test_the_command_gives_json_and_exit_codes(url: str) -> None:

@@ -14,6 +14,7 @@ import devbench.results
 from devbench.analysis.compare import METRICS
 from devbench.errors import InputError
 from devbench.results.history import History
+from devbench.results.job_frames import frame_of
 from devbench.results.metrics import UNITS
 from devbench.results.records import DeviceRecord
 from devbench.results.store import Store
@@ -114,9 +115,25 @@ def test_a_device_is_a_row_and_what_changed_of_it(history: History) -> None:
 
 
 def test_starts_are_the_runs_without_their_counts(history: History) -> None:
-    names = ["run_id", "started_utc", "labels"]
     for filters in ({}, {"since": NOW + timedelta(hours=1)}, {"labels": {"no": "such"}}):
-        pd.testing.assert_frame_equal(history.starts(**filters), history.runs(**filters)[names])  # type: ignore[arg-type]
+        frame = history.runs(**filters)  # type: ignore[arg-type]
+        expected = zip(frame["run_id"], frame["started_utc"].dt.to_pydatetime(), frame["labels"], strict=True)
+        found = [(run.run_id, run.started_utc, run.labels) for run in history.starts(**filters)]  # type: ignore[arg-type]
+        assert found == list(expected)
+
+
+def test_columns_without_pandas_are_those_of_the_frames(history: History) -> None:
+    pd.testing.assert_frame_equal(frame_of(history.series_columns())[list(history.series())], history.series())
+    times = frame_of(history.operator_time_columns()).groupby(["run_id", "job", "operator_type"])["value"].first()
+    types = history.operator_types().groupby(["run_id", "job", "type"])["total_ms"].sum()
+    assert len(times) > 1
+    assert times.to_dict() == pytest.approx(types.to_dict())
+
+
+def test_a_device_is_called_what_it_was_called_last(history: History, store: Store) -> None:
+    renamed = DeviceRecord("KEY", "127.0.0.1:9", "Renamed (KEY)", False, "generic-phone", {})
+    add_run(store, 3, device=renamed)
+    assert history.device_titles() == {"KEY": "Renamed (KEY)"}
 
 
 def test_runs_are_listed_with_their_labels(history: History) -> None:

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
+
+import numpy as np
 
 from devbench.reports.charts.picture import FORMS, THEMES, Mark, Part, Path, Picture, Rect, Text, Theme
 from devbench.text import clean
-
-if TYPE_CHECKING:
-    from matplotlib.figure import Figure
 
 # A pixel of a picture is that of CSS.
 _PX_PER_INCH = 96
@@ -29,15 +28,33 @@ def rendered(
     width_in: float | None = None,
 ) -> bytes:
     """The bytes of the file; `width_in` is its width in inches, the picture's own where `None`."""
-    figure = _figure(picture, THEMES[theme], width_in or picture.width / _PX_PER_INCH)
+    width = width_in or picture.width / _PX_PER_INCH
+    colours = THEMES[theme]
+    return (_png if form == "png" else _pdf)(picture, colours, width, width * picture.height / picture.width, dpi)
+
+
+def _png(picture: Picture, colours: Mapping[str, str], width_in: float, height_in: float, dpi: int) -> bytes:
+    """Straight with the renderer: a figure with axes takes longer to import than to draw."""
+    from matplotlib.backends.backend_agg import RendererAgg
+    from matplotlib.colors import to_rgba
+    from PIL import Image, PngImagePlugin
+
+    _settle()
+    width, height = int(width_in * dpi), int(height_in * dpi)
+    renderer = RendererAgg(width, height, dpi)
+    pen = _Pen(renderer, (width_in * dpi, height_in * dpi), dpi, picture, colours)
+    for part in picture.parts:
+        pen.draw(part)
+    drawn = Image.fromarray(np.asarray(renderer.buffer_rgba()))
+    paper = Image.new("RGBA", drawn.size, tuple(round(255 * share) for share in to_rgba(colours["paper"])))
+    about = PngImagePlugin.PngInfo()
+    about.add_text("Software", "devbench")
     out = io.BytesIO()
-    about = {"Software": "devbench"} if form == "png" else {"Creator": "devbench", "CreationDate": None}
-    figure.savefig(out, format=form, dpi=dpi, facecolor=THEMES[theme]["paper"], metadata=about)
+    Image.alpha_composite(paper, drawn).save(out, "PNG", dpi=(dpi, dpi), pnginfo=about)
     return out.getvalue()
 
 
-def _figure(picture: Picture, colours: Mapping[str, str], width_in: float) -> Figure:
-    import matplotlib as mpl
+def _pdf(picture: Picture, colours: Mapping[str, str], width_in: float, height_in: float, dpi: int) -> bytes:
     from matplotlib.artist import Artist
     from matplotlib.figure import Figure
 
@@ -45,28 +62,40 @@ def _figure(picture: Picture, colours: Mapping[str, str], width_in: float) -> Fi
         """All shapes of the picture."""
 
         def draw(self, renderer: Any) -> None:
-            pen = _Pen(renderer, figure, picture, colours)
+            pen = _Pen(renderer, (figure.bbox.width, figure.bbox.height), figure.dpi, picture, colours)
             for part in picture.parts:
                 pen.draw(part)
 
-    mpl.rcParams.update({"text.parse_math": False, "pdf.fonttype": 42})
-    figure = Figure(figsize=(width_in, width_in * picture.height / picture.width))
+    _settle()
+    figure = Figure(figsize=(width_in, height_in))
     figure.add_artist(Shapes())
-    return figure
+    out = io.BytesIO()
+    about = {"Creator": "devbench", "CreationDate": None}
+    figure.savefig(out, format="pdf", dpi=dpi, facecolor=colours["paper"], metadata=about)
+    return out.getvalue()
+
+
+def _settle() -> None:
+    """A dollar in a name is a dollar, and text in a PDF stays text."""
+    import matplotlib as mpl
+
+    mpl.rcParams.update({"text.parse_math": False, "pdf.fonttype": 42})
 
 
 class _Pen:
     """Draws shapes with a renderer; `unit` is a picture's pixel in the renderer's own."""
 
-    def __init__(self, renderer: Any, figure: Figure, picture: Picture, colours: Mapping[str, str]) -> None:
+    def __init__(
+        self, renderer: Any, size: tuple[float, float], dpi: float, picture: Picture, colours: Mapping[str, str]
+    ) -> None:
         from matplotlib.transforms import Affine2D
 
-        width, height = figure.bbox.width, figure.bbox.height
+        width, height = size
         self._renderer = renderer
         self._colours = colours
         self._height = height
         self._unit = width / picture.width
-        self._points = self._unit * _PT_PER_INCH / figure.dpi
+        self._points = self._unit * _PT_PER_INCH / dpi
         self._place = Affine2D().scale(self._unit, -self._unit).translate(0, height)
 
     def draw(self, part: Part) -> None:

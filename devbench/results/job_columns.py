@@ -1,0 +1,229 @@
+"""From the database to columns at the speed of the driver: rows of jobs, and what belongs to them; without pandas.
+
+Who a row is about (run, device, case) is read once a job and laid beside its rows afterwards: as text in every row it
+would take longer than everything else. Times are numpy's `datetime64[us]` in UTC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+import numpy as np
+import sqlalchemy as sa
+
+from devbench.results import schema
+from devbench.results.bulk import fetch
+from devbench.results.metrics import OF_REPETITIONS
+from devbench.results.selection import Selection
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+# What says of each row whose it is.
+JOB_COLUMNS = (
+    "run_id",
+    "started_utc",
+    "job",
+    "device_key",
+    "device",
+    "virtual",
+    "case",
+    "model",
+    "delegate",
+    "threads",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A column whose values repeat: the distinct ones (text, whole numbers and `None`, or times), and each row's."""
+
+    values: Sequence[Any]
+    codes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: NDArray[np.intp]) -> Coded:
+        """These rows of it."""
+        return Coded(self.values, self.codes[rows])
+
+    def at(self, row: int) -> Any:
+        """The value of a row."""
+        return self.values[self.codes[row]]
+
+
+# Numbers, times, or truth values stand one a row.
+Column: TypeAlias = "Coded | NDArray[Any]"
+Columns: TypeAlias = Mapping[str, Column]
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of jobs: whose each is (`jobs.id`), and the values by name."""
+
+    owners: NDArray[np.int64]
+    columns: Columns
+
+
+def read_rows(
+    connection: sa.Connection,
+    selection: Selection,
+    source: sa.FromClause,
+    job_id: sa.ColumnElement[int],
+    columns: Mapping[str, Any],
+    *where: sa.ColumnElement[bool],
+) -> Rows:
+    """The rows of a table that belong to the jobs of a selection.
+
+    Args:
+        connection: of the store.
+        selection: which jobs.
+        source: the table with what is joined to it.
+        job_id: the column that says whose a row is.
+        columns: by their names; those that end in `_utc` are times.
+        where: further conditions.
+    """
+    query = sa.select(job_id.label("job_id"), *(column.label(name) for name, column in columns.items()))
+    query = query.select_from(source).where(*where, *selection.of_job_ids(job_id))
+    found = fetch(connection, query)
+    owners = np.asarray(found.pop("job_id"), dtype="int64")
+    return Rows(
+        owners,
+        {name: as_times(values) if name.endswith("_utc") else column_of(values) for name, values in found.items()},
+    )
+
+
+def sample_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
+    """The repetitions that count for a metric, with `repetition` and `value` in its unit."""
+    repetitions = schema.repetitions
+    of = OF_REPETITIONS.get(metric)
+    if of is None:
+        rows = series_rows(connection, metric, selection)
+        return Rows(rows.owners, {"repetition": 0 * rows.owners, "value": rows.columns["value"]})
+    column = repetitions.c[of.column]
+    counts = {
+        "latency": repetitions.c.counts_latency.is_(True),
+        "start": repetitions.c.counts_start.is_(True),
+        "ok": repetitions.c.status == "ok",
+    }
+    columns = {"repetition": repetitions.c.index, "value": column * of.scale}
+    where = (counts[of.counts], column.is_not(None))
+    return read_rows(connection, selection, repetitions, repetitions.c.job_id, columns, *where)
+
+
+def series_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
+    """The jobs that have a metric, with its median, interval and count."""
+    table = schema.job_metrics
+    columns = {name: table.c[name] for name in ("value", "low", "high", "n")}
+    return read_rows(connection, selection, table, table.c.job_id, columns, table.c.metric == metric)
+
+
+def with_jobs(connection: sa.Connection, selection: Selection, rows: Rows) -> dict[str, Column]:
+    """`JOB_COLUMNS`, then the columns of the rows; one named `started_utc` replaces that of the run."""
+    ids, jobs = _job_columns(connection, selection)
+    at = np.searchsorted(ids, rows.owners)
+    return {**taken(jobs, at), **rows.columns}
+
+
+def in_order(columns: Columns) -> dict[str, Column]:
+    """The rows in the order of time, those of one time in the order that they have."""
+    return taken(columns, np.argsort(array_of(columns, "started_utc"), kind="stable"))
+
+
+def taken(columns: Columns, rows: NDArray[np.intp]) -> dict[str, Column]:
+    """These rows of all columns."""
+    return {name: column.take(rows) for name, column in columns.items()}
+
+
+def coded_of(columns: Columns, name: str) -> Coded:
+    """The column of that name, whose values repeat."""
+    column = columns[name]
+    assert isinstance(column, Coded), name
+    return column
+
+
+def array_of(columns: Columns, name: str) -> NDArray[Any]:
+    """The column of that name, which has a number, a time or a truth value for each row."""
+    column = columns[name]
+    assert not isinstance(column, Coded), name
+    return column
+
+
+def summed(rows: Rows, key: str, number: str) -> Rows:
+    """One row a job and value of the column `key`, with the sum of the column `number`."""
+    keys = coded_of(rows.columns, key)
+    each = rows.owners * max(len(keys.values), 1) + keys.codes
+    _, first, which = np.unique(each, return_index=True, return_inverse=True)
+    sums = np.bincount(which, weights=array_of(rows.columns, number), minlength=len(first))
+    return Rows(rows.owners[first], {key: keys.take(first), number: sums})
+
+
+def together(parts: Sequence[Rows]) -> Rows:
+    """Rows with the same columns of numbers, one part after the other."""
+    columns = {name: np.concatenate([array_of(part.columns, name) for part in parts]) for name in parts[0].columns}
+    return Rows(np.concatenate([part.owners for part in parts]), columns)
+
+
+def _job_columns(connection: sa.Connection, selection: Selection) -> tuple[NDArray[np.int64], dict[str, Column]]:
+    """The numbers of the jobs in the table, ascending, and their `JOB_COLUMNS`."""
+    runs, jobs, devices, cases = schema.runs, schema.jobs, schema.devices, schema.cases
+    names = ("id", "run_id", "number", "device_key", "case_id")
+    found = fetch(connection, selection.select_jobs(*(jobs.c[name] for name in names)).order_by(jobs.c.id))
+    # What many jobs share is read once, and laid beside each of them by its place.
+    started = fetch(connection, sa.select(runs.c.run_id, runs.c.started_utc))
+    of_cases = fetch(connection, sa.select(cases.c.id, *(cases.c[n] for n in ("text", "model", "delegate", "threads"))))
+    of_devices = fetch(connection, sa.select(*(devices.c[n] for n in ("run_id", "key", "title", "virtual"))))
+    run = _places(started["run_id"], found["run_id"])
+    case = _places(of_cases["id"], found["case_id"])
+    device = _places(
+        list(zip(of_devices["run_id"], of_devices["key"], strict=True)),
+        list(zip(found["run_id"], found["device_key"], strict=True)),
+    )
+    return np.asarray(found["id"], dtype="int64"), {
+        "run_id": coded(started["run_id"], run),
+        "started_utc": as_times(started["started_utc"])[run],
+        "job": np.asarray(found["number"], dtype="int64"),
+        "device_key": coded(of_devices["key"], device),
+        "device": coded(of_devices["title"], device),
+        "virtual": np.asarray(of_devices["virtual"], dtype=bool)[device],
+        "case": coded(of_cases["text"], case),
+        "model": coded(of_cases["model"], case),
+        "delegate": coded(of_cases["delegate"], case),
+        "threads": coded(of_cases["threads"], case),
+    }
+
+
+def _places(keys: Sequence[Any], wanted: Sequence[Any]) -> NDArray[np.int64]:
+    place = {key: number for number, key in enumerate(keys)}
+    return np.fromiter(map(place.__getitem__, wanted), dtype="int64", count=len(wanted))
+
+
+def coded(values: Sequence[Any], rows: NDArray[np.int64] | None = None) -> Coded:
+    """A column of values most of which repeat: `values[row]` for each of the rows, or all values in their order."""
+    unique = list(dict.fromkeys(values))
+    codes = _places(unique, values)
+    return Coded(unique, codes if rows is None else codes[rows])
+
+
+def as_times(values: Sequence[Any]) -> NDArray[np.datetime64]:
+    """A column of times from microseconds since 1970; `None` becomes NaT."""
+    if None in values:
+        return np.array(values, dtype="datetime64[us]")
+    return np.asarray(values, dtype="int64").view("datetime64[us]")
+
+
+def column_of(values: Sequence[Any]) -> Column:
+    """A column as its values are: numbers with NaN where there is none, text, whole numbers, packed JSON."""
+    first = next((value for value in values if value is not None), None)
+    if isinstance(first, str):
+        return coded(values)
+    if isinstance(first, bool):
+        return np.asarray(values)
+    if isinstance(first, int) and None not in values:
+        return np.asarray(values, dtype="int64")
+    if first is None or isinstance(first, (int, float)):
+        return np.asarray(values, dtype="float64")
+    return np.asarray(values, dtype=object)
