@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.chosen import complete_runs
+from devbench.cli.chosen import complete_metrics, complete_runs
 
 if TYPE_CHECKING:
     from devbench.reports import Form
@@ -15,12 +15,13 @@ if TYPE_CHECKING:
 
 _FORMATS = ("html", "md", "csv", "json", "png", "svg", "pdf")
 _DEFAULT = ("html", "md", "png")
-# What a page of a run has room for; `devbench detect` looks at everything.
+# `devbench detect` looks at everything.
 _HISTORY = ("latency",)
 _EPILOG = (
     "Examples:\n\n"
     "  devbench report                                    # report.html, report.md and charts of the latest run\n\n"
     "  devbench report latest --baseline previous --history --out /tmp/report\n\n"
+    "  devbench report latest --history --metric latency,peak_memory\n\n"
     "  devbench report 20261123-2115 --format html,pdf,csv"
 )
 
@@ -55,12 +56,19 @@ def report(
         ),
     ] = None,
     history: Annotated[
-        bool, typer.Option("--history", help="Show the history of its latencies, with changes.")
+        bool, typer.Option("--history", help="Show the history of its models on its devices, with changes.")
     ] = False,
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Of the history: with commas or given again. Default: latency.", autocompletion=complete_metrics
+        ),
+    ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: reports/RUN.")] = None,
     store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
 ) -> None:
     """Write a run's report: one self-contained HTML page, Markdown, charts, CSV, JSON."""
+    from devbench.cli.chosen import metrics
     from devbench.cli.output import console
     from devbench.reports import write_forms
     from devbench.reports.build import build_report
@@ -71,6 +79,7 @@ def report(
     from devbench.results.pipelines import pipeline_sessions
 
     forms = _forms(form)
+    followed = metrics(metric, _HISTORY)
     with History(store_url) as kept:
         view = kept.store.run(run)
         folder = out or Path("reports") / view.run.run_id
@@ -79,12 +88,12 @@ def report(
         pipelines = build_pipeline_report(view, sessions) if sessions else None
         compared = _compared(baseline, view.run.run_id, store_url) if baseline is not None else None
         watched = None
-        if history:
+        if history or metric:
             from devbench.reports.watch import WatchSettings, build_watch
 
             models = tuple(dict.fromkeys(job.job.model.name for job in built.jobs))
             devices = tuple(device.key for device in built.devices)
-            watched = build_watch(kept, WatchSettings(metrics=_HISTORY, models=models, devices=devices))
+            watched = build_watch(kept, WatchSettings(metrics=followed, models=models, devices=devices))
         beside = Beside(compared, watched, pipelines)
         paths = [write_pipeline_page(pipelines, folder)] if pipelines is not None and "html" in forms else []
         paths += write_forms(built, kept.store, folder, forms, beside, view)

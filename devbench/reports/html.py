@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -18,6 +18,7 @@ from devbench.reports.job_details import CHUNK, ReadRaw, job_details
 from devbench.reports.model import MEMORY_NOTE, ReportData
 from devbench.reports.page import ChartSet, Frame, Link, Tile, chart_set, render, sections_of
 from devbench.reports.pipeline_page import pipeline_values
+from devbench.reports.watch_words import drift_words
 
 if TYPE_CHECKING:
     from devbench.reports.comparison import ComparisonReport
@@ -106,22 +107,25 @@ def _charts(report: ReportData) -> dict[str, ChartSet]:
     return {**sets, "conditions": chart_set(conditions(report), first=2)}
 
 
-def _tiles(report: ReportData, beside: Beside) -> Sequence[Tile]:
-    tiles = history_tables.comparison_tiles(beside.comparison) if beside.comparison else []
+def _tiles(report: ReportData, beside: Beside) -> list[list[Tile]]:
+    """A row of what is found against other runs, and one of the run itself."""
+    found = history_tables.comparison_tiles(beside.comparison) if beside.comparison else []
     if beside.watch:
-        tiles += history_tables.watch_tiles(beside.watch)
+        found += history_tables.watch_tiles(beside.watch)
     jobs = report.jobs
     failed = sum(job.status in ("failed", "partly failed") for job in jobs)
     unfit = sum(job.all_suspect for job in jobs)
     measured = sum(job.latency is not None for job in jobs)
-    tiles.append(Tile(f"{measured:,}", f"of {len(jobs):,} jobs measured"))
-    tiles.append(Tile(f"{failed:,}", "failed", "bad" if failed else ""))
-    tiles.append(Tile(f"{unfit:,}", "suspect, on a device in no fit state", "warn" if unfit else ""))
     models = len({job.job.model.sha256 for job in jobs})
     devices = len(report.devices)
-    tiles.append(Tile(f"{models:,}", f"model{'' if models == 1 else 's'}"))
-    tiles.append(Tile(f"{devices:,}", f"device{'' if devices == 1 else 's'}"))
-    return tiles
+    run = [
+        Tile(f"{measured:,}", f"of {len(jobs):,} jobs measured"),
+        Tile(f"{failed:,}", "failed", "bad" if failed else ""),
+        Tile(f"{unfit:,}", "suspect, on a device in no fit state", "warn" if unfit else ""),
+        Tile(f"{models:,}", f"model{'' if models == 1 else 's'}"),
+        Tile(f"{devices:,}", f"device{'' if devices == 1 else 's'}"),
+    ]
+    return [tiles for tiles in (found, run) if tiles]
 
 
 def comparison_values(comparison: ComparisonReport | None) -> dict[str, object]:
@@ -145,4 +149,6 @@ def watch_values(watch: WatchReport | None) -> dict[str, object]:
         "history_charts": chart_set(history_chart.histories(watch)),
         "change_table": history_tables.changes(watch),
         "event_table": history_tables.events(watch),
+        "model_table": history_tables.models(watch),
+        "drifts": [drift_words(drift) for drift in watch.drifts],
     }

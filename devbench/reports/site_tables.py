@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from devbench.reports.history_tables import value_words
+from devbench.reports.comparison_words import quantity
 from devbench.reports.tables import LONG, Cell, Column, Table, table
 
 if TYPE_CHECKING:
@@ -80,6 +80,6 @@ def _series(series: WatchedSeries) -> tuple[Cell, ...]:
     last = series.values[-1]
     return (
         Cell(series.device), Cell(series.model), Cell(series.case), Cell(series.metric),
-        Cell(str(len(series.values)), len(series.values)), Cell(value_words(last, series.unit), last),
+        Cell(str(len(series.values)), len(series.values)), Cell(quantity(last, series.unit), last),
         Cell(str(len(series.changes) or ""), len(series.changes)), Cell("chart", link="/history?" + urlencode(asked)),
     )  # fmt: skip

@@ -15,7 +15,7 @@ from typing import Any
 
 from devbench.text import clean
 
-# So many rows are seen at once; the first of them are what a reader without scripts sees, and a printer.
+# So many rows are seen at once; the first of them are what a reader without scripts sees.
 LONG, SHORT = 50, 15
 # A choice of more values than these is no choice; the filter finds them.
 _MOST_CHOICES = 200

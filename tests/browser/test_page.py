@@ -204,6 +204,24 @@ def test_it_prints_as_light_text_on_pages(browser: Chromium, tmp_path: Path) -> 
     assert 2 <= data.count(b"/Type /Page\n") <= 30
 
 
+def test_paper_has_all_rows_that_the_filters_leave(browser: Chromium, tmp_path: Path) -> None:
+    browser.open(written(tmp_path, many(2500)))
+    rows = "document.querySelectorAll('[data-table=jobs] tbody tr').length"
+    note = "document.querySelector('[data-table=jobs]').lastChild.textContent"
+    browser.wait(f"dispatchEvent(new Event('beforeprint')) && {rows} === 2000")
+    assert browser.run(note) == "The first 2,000 of 2,500 rows; a filter makes them fewer."
+    browser.run("dispatchEvent(new Event('afterprint'))")
+    assert browser.run(rows) == 50
+    browser.run("document.querySelector('[data-table=jobs] input').focus()")
+    browser.write("model_1")
+    status = "document.querySelector('[data-table=jobs] [role=status]').textContent"
+    browser.wait(status + " === '550 of 2,500 rows'")
+    # What a printer asks for is asked for here as well.
+    browser.printed(tmp_path / "report.pdf")
+    assert (tmp_path / "report.pdf").read_bytes().count(b"/Type /Page\n") > 12
+    assert browser.run(rows) == 50
+
+
 def test_five_thousand_jobs_open_at_once_and_each_has_its_details(browser: Chromium, tmp_path: Path) -> None:
     browser.complaints.clear()
     address = written(tmp_path, many(5000))

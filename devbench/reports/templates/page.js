@@ -43,11 +43,16 @@
   };
   const words = (text) => text.toLowerCase().split(/\s+/).filter(Boolean);
 
+  // So many rows of a table are printed at most.
+  const PRINTED = 2000;
+  const idle = (what) => (window.requestIdleCallback ? requestIdleCallback(what, { timeout: 2000 }) : setTimeout(what, 200));
+
   const startTable = (box) => {
     const body = box.querySelector("tbody"), heads = all("thead th", box), tools = box.querySelector(".tools");
     const pager = box.querySelector(".pager"), status = box.querySelector("[role=status]"), input = box.querySelector("input[type=search]");
     const packed = box.querySelector("script"), whole = Number(box.dataset.rows), ROWS = Number(box.dataset.seen);
     const kinds = heads.map((th) => th.className), numeric = kinds.map((kind) => kind === "n");
+    const note = make("p", "", "soft");
     let rows = null, found = [], first = 0, order = null, wanted = 0;
 
     const load = async () => {
@@ -58,9 +63,9 @@
       } else rows = all("tr", body).map((tr) => all("td", tr).map(cellOf));
       for (const row of rows) row.text = row.map((c) => c[0]).join("\u0000").toLowerCase();
     };
-    const draw = () => {
+    const draw = (rowsToShow = found.slice(first, first + ROWS)) => {
       const drawn = document.createDocumentFragment();
-      for (const row of found.slice(first, first + ROWS)) {
+      for (const row of rowsToShow) {
         const tr = make("tr");
         row.forEach(([text, , kind, link], n) => {
           const td = make("td", link ? undefined : text, (kinds[n] + " " + kind).trim());
@@ -89,11 +94,14 @@
       const mine = ++wanted;
       try { await load(); } catch (error) { status.textContent = "the rows cannot be shown: " + error.message; return; }
       if (mine !== wanted) return;
+      choose();
+      first = page;
+      draw();
+    };
+    const choose = () => {
       const texts = words(input.value), chosen = all("select", tools).filter((s) => s.value).map((s) => [Number(s.dataset.column), s.value]);
       found = rows.filter((row) => texts.every((w) => row.text.includes(w)) && chosen.every(([n, v]) => row[n][0] === v));
       if (order) found.sort(compare(order[0], order[1]));
-      first = page;
-      draw();
     };
     heads.forEach((th, n) => {
       const button = make("button", th.textContent);
@@ -116,9 +124,19 @@
     if (whole > 8) tools.hidden = false;
     box.querySelector(".more")?.remove();
     status.textContent = count(whole) + " rows";
+    // Paper has no pages of a table: all rows that the filters leave are printed. Nothing can be unpacked at that time.
+    addEventListener("beforeprint", () => {
+      if (!rows || whole <= ROWS) return;
+      choose();
+      draw(found.slice(0, PRINTED));
+      note.textContent = found.length > PRINTED ? "The first " + count(PRINTED) + " of " + count(found.length) + " rows; a filter makes them fewer." : status.textContent;
+      box.append(note);
+    });
+    addEventListener("afterprint", () => { if (note.parentNode) { note.remove(); draw(); } });
     if (packed) {
+      idle(() => load().catch(() => {}));
       // A large table is unpacked when it comes into view, not when the page opens.
-      const seen = new IntersectionObserver((entries) => { if (entries.some((e) => e.isIntersecting)) { seen.disconnect(); if (!rows) refresh(); } });
+      const seen = new IntersectionObserver((entries) => { if (entries.some((e) => e.isIntersecting)) { seen.disconnect(); if (!found.length) refresh(); } });
       seen.observe(box);
     }
   };
