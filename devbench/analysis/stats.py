@@ -31,6 +31,8 @@ _LEAST_FOR_OUTLIERS = 5
 _LEAST_SCATTER = 1e-3
 # Far above what a quantile of doubles is off by, far below what any clock tells apart.
 _ROUNDING = 1e-12
+# Half of a normal distribution lies within so many standard deviations of its middle.
+_MAD_OF_NORMAL = NormalDist().inv_cdf(0.75)
 
 
 @dataclass(frozen=True, slots=True)
@@ -208,11 +210,9 @@ def spread(values: Sequence[float], within: Sequence[Inferences] = ()) -> Spread
     known = [float(value) for value in values if math.isfinite(value)]
     mad_pct = cv_pct = None
     if len(known) > 1:
-        from scipy.stats import median_abs_deviation
-
         middle, mean = median(known), fmean(known)
         if middle:
-            mad_pct = 100 * float(median_abs_deviation(known, scale="normal")) / abs(middle)
+            mad_pct = 100 * median(abs(value - middle) for value in known) / _MAD_OF_NORMAL / abs(middle)
         if mean:
             cv_pct = 100 * stdev(known) / abs(mean)
     usable = [one for one in within if one.count > 1 and one.mean and math.isfinite(one.mean + one.std)]

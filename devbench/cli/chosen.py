@@ -103,7 +103,7 @@ def _before(history: History, after: ChosenRuns) -> str:
 
     first = after.history.runs(runs=after.run_ids)["started_utc"].min().to_pydatetime()
     wanted = cases(after.history, after.run_ids)
-    earlier = [run_id for run_id in history.runs(until=first)["run_id"] if run_id not in after.run_ids]
+    earlier = [run.run_id for run in history.starts(until=first) if run.run_id not in after.run_ids]
     for run_id in reversed(earlier[-_LOOKED_BACK:]):
         if cases(history, (run_id,)) & wanted:
             return str(run_id)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.chosen import complete_metrics, complete_runs
+from devbench.cli.chosen import complete_metrics, complete_runs, many_rows
 
 if TYPE_CHECKING:
     from devbench.reports import Form
@@ -36,6 +36,7 @@ def complete_formats(incomplete: str) -> list[str]:
     return [name for name in _FORMATS if name.startswith(incomplete)]
 
 
+@many_rows()
 def report(
     run: Annotated[
         str, typer.Argument(help="A run's id, its start, or `latest`.", autocompletion=complete_runs)

@@ -20,7 +20,9 @@ from devbench.reports.comparison import (
 )
 from devbench.reports.comparison_drift import Corrections, corrections
 from devbench.reports.comparison_failures import failures
+from devbench.reports.comparison_pipelines import pipeline_values, stage_times, with_pipelines
 from devbench.reports.grouping import groups
+from devbench.results.metrics import UNITS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -61,14 +63,12 @@ class SideData:
         history: where they are.
         jobs: of `History.jobs`.
         values: of each series one a repetition that counts, or one a job where they are medians and for operators.
-        units: by metric.
     """
 
     runs: ComparedRuns
     history: History
     jobs: pd.DataFrame
     values: Mapping[Series, Values]
-    units: Mapping[str, str]
 
 
 def load_side(
@@ -89,11 +89,9 @@ def load_side(
     runs = ComparedRuns(title, tuple(frame["run_id"]), times.min().to_pydatetime(), times.max().to_pydatetime(), shared)
     metrics = tuple(metric for metric in settings.metrics if metric != _OPERATOR_TIME)
     values: dict[Series, Values] = {}
-    units = {_OPERATOR_TIME: "ms"}
     if metrics:
         read = history.series if medians else history.samples
         samples = read(metrics=metrics, **filters)
-        units |= dict(zip(samples["metric"], samples["unit"], strict=True))
         values |= {
             (key[0], key[1], key[2], ""): of for key, of in _by(samples, ["device_key", "case", "metric"], "value")
         }
@@ -102,7 +100,11 @@ def load_side(
         keys = ["device_key", "case", "type"]
         sums = types.groupby([*keys, "run_id", "job"], sort=False, observed=True)["total_ms"].sum().reset_index()
         values |= {(key[0], key[1], _OPERATOR_TIME, key[2]): of for key, of in _by(sums, keys, "total_ms")}
-    return SideData(runs, history, history.jobs(**filters), values, units)
+    sessions = history.pipelines(**filters)
+    for metric, observed in pipeline_values(sessions, metrics, medians=medians):
+        keys = ["device_key", "case"]
+        values |= {(key[0], key[1], metric, ""): of for key, of in _by(observed, keys, "value")}
+    return SideData(runs, history, with_pipelines(history.jobs(**filters), sessions), values)
 
 
 def _by(frame: pd.DataFrame, keys: list[str], column: str) -> Iterator[tuple[tuple[str, ...], Values]]:
@@ -129,7 +131,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
     series = _each_file_once(series, subjects)
     compared = _judged(before, after, series, drift, settings, medians=medians)
     rows = [
-        ComparedRow(*subjects[one[:2]].whose, one[2], after.units[one[2]], one[3], comparison)
+        ComparedRow(*subjects[one[:2]].whose, one[2], UNITS.get(one[2], "ms"), one[3], comparison)
         for one, comparison in zip(series, compared, strict=True)
     ]
     failed, fixed = failures(before.jobs, after.jobs, subjects, settings.compare.alpha)
@@ -210,10 +212,10 @@ def _order(row: ComparedRow) -> tuple[Any, ...]:
 
 def _one_sided(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice]) -> tuple[OneSided, ...]:
     """What one side has not measured, or not got to."""
-    ran = [
-        set(zip(jobs["device_key"], jobs["case"], strict=True))
-        for jobs in (side.jobs[side.jobs["ok"] + side.jobs["failed"] > 0] for side in (before, after))
-    ]
+    ran = []
+    for side in (before, after):
+        jobs = side.jobs[side.jobs["ok"] + side.jobs["failed"] > 0][["device_key", "case"]].drop_duplicates()
+        ran.append(set(jobs.itertuples(index=False, name=None)))
     found = [OneSided(*subjects[key].whose, "baseline") for key in ran[0] - ran[1]]
     found += [OneSided(*subjects[key].whose, "candidate") for key in ran[1] - ran[0]]
     return tuple(sorted(found, key=lambda one: (one.side, one.device, one.case)))
@@ -238,11 +240,15 @@ def _explained(rows: Sequence[ComparedRow], before: SideData, after: SideData) -
         was, now = (of.baseline.median, of.candidate.median) if of else (None, None)
         change_ms = None if was is None or now is None else now - was
         found[key] = explain(sides[0][key], sides[1][key], latency_change_ms=change_ms)
-    return [replace(row, explanation=found[row.device_key, row.case]) if row in wanted else row for row in rows]
+    explained = {id(row) for row in wanted}
+    return [replace(row, explanation=found[row.device_key, row.case]) if id(row) in explained else row for row in rows]
 
 
 def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
-    """Of each case the median time of each type in each place over the last runs, and the delegation of the last."""
+    """Of each case the median time of each type in each place over the last runs, and the delegation of the last.
+
+    Of a pipeline they are the times of its stages.
+    """
     filters: dict[str, Any] = {
         "runs": side.runs.run_ids[-_MOST_PROFILES:],
         "devices": tuple({device for device, _ in keys}),
@@ -254,6 +260,7 @@ def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
     operators: dict[Key, list[TypeTime]] = {}
     for (device, case, kind, place), (total_ms, count) in zip(medians.index, medians.to_numpy(), strict=True):
         operators.setdefault((device, case), []).append(TypeTime(kind, place, float(total_ms), round(count)))
+    operators |= stage_times(side.history, filters)
     delegation = side.history.delegation(**filters).drop_duplicates(["device_key", "case"], keep="last")
     taken = {
         (row.device_key, row.case): Delegation(

@@ -69,14 +69,11 @@ def job_details(report: ReportData, read_raw: ReadRaw) -> Details:
 
     if len(report.jobs) <= MOST_OPEN:
         return Details({job.job.number: render(job) for job in report.jobs}, {}, raw, left_out)
+    heading = environment().from_string("<h3>{{ n }} · {{ a | clean(60) }} on {{ b | clean(80) }}</h3>")
     chunks: dict[int, dict[str, str]] = {}
     for job in report.jobs:
         number = job.job.number
-        title = (
-            environment()
-            .from_string("<h3>{{ n }} · {{ a | clean(60) }} on {{ b | clean(80) }}</h3>")
-            .render(n=number, a=job.title, b=job.job.device.title)
-        )
+        title = heading.render(n=number, a=job.title, b=job.job.device.title)
         chunks.setdefault((number - 1) // CHUNK, {})[str(number)] = title + render(job)
     packed = {number: pack(json.dumps(pieces, ensure_ascii=False)) for number, pieces in chunks.items()}
     return Details({}, packed, raw, left_out)

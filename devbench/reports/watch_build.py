@@ -15,6 +15,7 @@ from devbench.reports.watch import Change, FactChange, Sides, WatchedEvent, Watc
 from devbench.reports.watch_drift import without_drift
 from devbench.reports.watch_models import model_changes, worse_way
 from devbench.results.job_columns import Columns, array_of, coded_of
+from devbench.results.pipeline_history import series_of
 
 if TYPE_CHECKING:
     from devbench.results.history import History
@@ -69,6 +70,7 @@ def _series(history: History, metrics: Sequence[str], filters: Mapping[str, Any]
     parts = [history.series_columns(plain, **filters)] if plain else []
     if _OPERATOR_TIME in metrics:
         parts.append(history.operator_time_columns(**filters))
+    parts += series_of(history.pipeline_columns(**filters), metrics)
     found = [one for columns in parts for one in _series_of(columns)]
     return sorted(found, key=lambda one: (one.device_key, one.case, one.metric, one.operator_type))
 

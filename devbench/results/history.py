@@ -32,6 +32,7 @@ from devbench.results.job_columns import (
 )
 from devbench.results.job_frames import frame_of
 from devbench.results.metrics import UNITS
+from devbench.results.pipeline_history import session_columns, stage_columns
 from devbench.results.selection import Selection, find_runs
 from devbench.results.store import Store
 from devbench.results.views import labels_of
@@ -243,6 +244,28 @@ class History:
         which = np.repeat(np.arange(len(parts)), [len(part.owners) for part in parts])
         columns["metric"], columns["unit"] = Coded(asked, which), Coded([UNITS[name] for name in asked], which)
         return in_order(columns)
+
+    def pipelines(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+        """One row a session of a whole pipeline, in the order in which they ran; `models` are names of pipelines.
+
+        Columns: session, run_id, started_utc (of the run), device_key, device, virtual, case, model (the pipeline's
+        name), delegate, threads, residency, repetition, status, failure_kind, failure_message, latency_ms (end to end),
+        peak_memory_mb (PSS, NaN where it is not known), counts (its numbers stand for the run).
+        """
+        return frame_of(self.pipeline_columns(**filters))
+
+    def pipeline_stages(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+        """One row a stage of each session of `pipelines`, with its columns.
+
+        Further columns: stage, taken_ms (of the end-to-end latency: inferences, waiting for its load, giving back).
+        """
+        with self._database.reading() as connection:
+            return frame_of(stage_columns(connection, Selection(**filters)))
+
+    def pipeline_columns(self, **filters: Unpack[Filters]) -> dict[str, Column]:
+        """The columns of `pipelines` without pandas."""
+        with self._database.reading() as connection:
+            return session_columns(connection, Selection(**filters))
 
     def operator_types(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job and type of operator, from the job's last profile, the dearest first within a job.

@@ -1,0 +1,167 @@
+"""Whole pipelines over runs, as comparisons and the history know them; without pandas.
+
+A pipeline in one residency, with its steps under one delegate, is a case like that of a model: its name stands for the
+model, and what it says are end-to-end latency and peak memory. Its stages alone are jobs, with cases of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from statistics import median
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import sqlalchemy as sa
+
+from devbench.results import schema
+from devbench.results.bulk import fetch
+from devbench.results.cases import case_text
+from devbench.results.job_columns import Column, Columns, array_of, as_times, coded, coded_of, taken
+from devbench.results.metrics import UNITS
+from devbench.results.pipeline_schema import pipeline_sessions, pipeline_stages
+from devbench.results.selection import Selection
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Flags: TypeAlias = NDArray[np.bool_]
+
+# Metrics of a session, by the column that has it.
+METRICS: Mapping[str, str] = {"latency": "latency_ms", "peak_memory": "peak_memory_mb"}
+_ALONE = "alone"
+_KB_PER_MB = 1024
+
+
+def pipeline_case(
+    pipeline: str, residency: str, steps: int, *, guidance: bool, delegate: str, threads: int | None
+) -> str:
+    """`mobile-sd · gpu · 4 threads · pipelined · 20 steps`, and `guidance` where there is any."""
+    words = [residency, f"{steps} step{'' if steps == 1 else 's'}", *(["guidance"] if guidance else [])]
+    return " · ".join([case_text(pipeline, delegate, threads, {}), *words])
+
+
+def session_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
+    """One row a session, in the order in which they ran; stages alone are left out.
+
+    `counts` says whose latency and memory stand for the run: sessions that ended well, suspect ones only where a case
+    has no others. `peak_memory_mb` is NaN where it is none of PSS: RSS counts what stages share once for each.
+    """
+    sessions, runs, devices = pipeline_sessions, schema.runs, schema.devices
+    names = (
+        "id", "run_id", "device_key", "pipeline", "delegate", "threads", "residency", "steps", "guidance", "index",
+        "status", "failure_kind", "failure_message", "verdict", "latency_ms", "memory_kind", "peak_kb",
+    )  # fmt: skip
+    of_whom = (sessions.c.run_id == devices.c.run_id) & (sessions.c.device_key == devices.c.key)
+    query = (
+        sa.select(*(sessions.c[name] for name in names), runs.c.started_utc, devices.c.title, devices.c.virtual)
+        .join(runs, runs.c.run_id == sessions.c.run_id)
+        .join(devices, of_whom)
+        .where(sessions.c.residency != _ALONE, *selection.of_runs(), *selection.of_devices())
+        .order_by(sessions.c.id)
+    )
+    found = fetch(connection, query)
+    cases = [
+        pipeline_case(name, residency, steps, guidance=bool(guidance), delegate=delegate, threads=threads)
+        for name, residency, steps, guidance, delegate, threads in zip(
+            *(found[n] for n in ("pipeline", "residency", "steps", "guidance", "delegate", "threads")), strict=True
+        )
+    ]
+    kinds = zip(found["memory_kind"], found["peak_kb"], strict=True)
+    pss = np.asarray([kb if kind == "pss" else None for kind, kb in kinds], dtype=float)
+    latencies = np.asarray(found["latency_ms"], dtype=float)
+    ended_well = np.asarray([status == "ok" for status in found["status"]], dtype=bool) & ~np.isnan(latencies)
+    fit = np.asarray([verdict != "suspect" for verdict in found["verdict"]], dtype=bool)
+    columns: dict[str, Column] = {
+        "session": np.asarray(found["id"], dtype="int64"),
+        "run_id": coded(found["run_id"]),
+        "started_utc": as_times(found["started_utc"]),
+        "device_key": coded(found["device_key"]),
+        "device": coded(found["title"]),
+        "virtual": np.asarray(found["virtual"], dtype=bool),
+        "case": coded(cases),
+        "model": coded(found["pipeline"]),
+        "delegate": coded(found["delegate"]),
+        "threads": coded(found["threads"]),
+        "residency": coded(found["residency"]),
+        "repetition": np.asarray(found["index"], dtype="int64"),
+        "status": coded(found["status"]),
+        "failure_kind": coded(found["failure_kind"]),
+        "failure_message": coded(found["failure_message"]),
+        "latency_ms": latencies,
+        "peak_memory_mb": pss / _KB_PER_MB,
+    }
+    columns["counts"] = _counting(columns, ended_well, fit)
+    return _asked_for(columns, selection)
+
+
+def _counting(columns: Columns, ended_well: Flags, fit: Flags) -> Flags:
+    """Those that ended well, of each case in a run the fit ones where there are any."""
+    whose = _whose(columns)
+    with_fit = {one for one, well, good in zip(whose, ended_well, fit, strict=True) if well and good}
+    rows = zip(whose, ended_well.tolist(), fit.tolist(), strict=True)
+    return np.asarray([well and (good or one not in with_fit) for one, well, good in rows], dtype=bool)
+
+
+def _whose(columns: Columns) -> list[tuple[int, ...]]:
+    """Run, device and case of each row, as codes."""
+    return list(
+        zip(*(coded_of(columns, name).codes.tolist() for name in ("run_id", "device_key", "case")), strict=True)
+    )
+
+
+def _asked_for(columns: Columns, selection: Selection) -> dict[str, Column]:
+    keep = np.ones(len(array_of(columns, "virtual")), dtype=bool)
+    wanted = {"model": selection.models, "delegate": selection.delegates, "case": selection.cases}
+    for name, values in wanted.items():
+        if values:
+            known = [values] if isinstance(values, str) else list(values)
+            column = coded_of(columns, name)
+            keep &= np.isin(column.codes, [code for code, value in enumerate(column.values) if value in known])
+    return taken(columns, np.flatnonzero(keep))
+
+
+def stage_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
+    """One row a stage of each session: the session's columns, `stage`, and `taken_ms` of the end-to-end latency.
+
+    That is its inferences, what was waited for its load, and giving its memory back (`analysis.pipeline.shares`).
+    """
+    sessions = session_columns(connection, selection)
+    stages = pipeline_stages
+    load = sa.case((stages.c.loaded_before.is_(True), stages.c.wait_ms), else_=stages.c.load_ms)
+    taken_ms = sa.func.coalesce(stages.c.wall_ms, 0.0) + sa.func.coalesce(load, 0.0) + stages.c.release_ms
+    query = (
+        sa.select(stages.c.session_id, stages.c.name, taken_ms.label("taken_ms"))
+        .join(pipeline_sessions, pipeline_sessions.c.id == stages.c.session_id)
+        .join(schema.runs, schema.runs.c.run_id == pipeline_sessions.c.run_id)
+        .where(pipeline_sessions.c.residency != _ALONE, *selection.of_runs())
+        .order_by(stages.c.session_id, stages.c.position)
+    )
+    found = fetch(connection, query)
+    place = {session: row for row, session in enumerate(array_of(sessions, "session").tolist())}
+    keep = [row for row, session in enumerate(found["session_id"]) if session in place]
+    rows = np.asarray([place[found["session_id"][row]] for row in keep], dtype="int64")
+    columns = taken(sessions, rows)
+    columns["stage"] = coded([found["name"][row] for row in keep])
+    columns["taken_ms"] = np.asarray([found["taken_ms"][row] for row in keep], dtype=float)
+    return columns
+
+
+def series_of(sessions: Columns, metrics: Sequence[str]) -> list[dict[str, Column]]:
+    """As `History.series_columns`, a part for each metric that sessions have: the median of those that count."""
+    parts = []
+    counts = array_of(sessions, "counts")
+    for metric in metrics:
+        if metric not in METRICS:
+            continue
+        values = array_of(sessions, METRICS[metric])
+        by_case: dict[tuple[int, ...], list[int]] = {}
+        for row, whose in enumerate(_whose(sessions)):
+            if counts[row] and not np.isnan(values[row]):
+                by_case.setdefault(whose, []).append(row)
+        if by_case:
+            part = taken(sessions, np.asarray([rows[0] for rows in by_case.values()]))
+            part["value"] = np.asarray([median(values[rows].tolist()) for rows in by_case.values()])
+            nothing = [metric] * len(by_case)
+            part["metric"], part["unit"] = coded(nothing), coded([UNITS[metric]] * len(by_case))
+            parts.append(part)
+    return parts
