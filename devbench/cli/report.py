@@ -92,7 +92,8 @@ def report(
         if history or metric:
             from devbench.reports.watch import WatchSettings, build_watch
 
-            models = tuple(dict.fromkeys(job.job.model.name for job in built.jobs))
+            names = [*(job.job.model.name for job in built.jobs), *(session.pipeline for session in sessions)]
+            models = tuple(dict.fromkeys(names))
             devices = tuple(device.key for device in built.devices)
             watched = build_watch(kept, WatchSettings(metrics=followed, models=models, devices=devices))
         beside = Beside(compared, watched, pipelines)
