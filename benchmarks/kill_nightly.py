@@ -104,12 +104,14 @@ class Farm:
     Attributes:
         wrong: what was found wrong so far.
         phases: how often it was killed in which phase.
+        told: what was left behind by earlier moments.
     """
 
     folder: Path
     hook: Hook
     wrong: list[str] = field(default_factory=list)
     phases: Counter[str] = field(default_factory=Counter)
+    told: set[str] = field(default_factory=set)
 
     def __post_init__(self) -> None:
         (self.folder / "suite.toml").write_text(SUITE.format(models=MODELS), "utf-8")
@@ -177,7 +179,9 @@ class Farm:
         while True:
             found = [f"process {process.pid}" for process in psutil.process_iter() if self._is_of_device(process)]
             found += [str(path) for path in self.folder.glob(f"{_VIRTUAL}*")]
+            found = [one for one in found if one not in self.told]
             if not found or time.monotonic() > deadline:
+                self.told |= set(found)
                 return found
             time.sleep(0.05)
 

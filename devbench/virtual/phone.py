@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import secrets
 import shutil
 import socket
 import tempfile
@@ -60,10 +61,12 @@ class VirtualPhone:
         return self._userland.root
 
     def __enter__(self) -> VirtualPhone:
-        root = Path(tempfile.mkdtemp(prefix="devbench-virtual-")).resolve()
+        # The guard comes before the directory, and goes after it: at no moment is there one that nobody would remove.
+        root = Path(tempfile.gettempdir()).resolve() / f"devbench-virtual-{secrets.token_hex(8)}"
+        self._guard = Guard(root)
+        root.mkdir(mode=0o700)
         self._userland = Userland(root, self.name, self.faults)
         self._userland.make()
-        self._guard = Guard(root)
         self._services = Services(self._userland)
         self._thread.start()
         self.plug_in()
@@ -76,8 +79,8 @@ class VirtualPhone:
             self.unplug()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_START_TIMEOUT_S)
-        self._guard.stop()
         shutil.rmtree(self.root, ignore_errors=True)
+        self._guard.stop()
 
     def plug_in(self) -> None:
         """Listen; at the same port as before, where there was one."""

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -101,7 +103,6 @@ def test_it_leaves_nothing_behind(adb_server_port: int) -> None:
 
 
 def test_virtual_devices_can_be_kept_for_several_runs(empty_adb_server: int) -> None:
-    import signal
 
     process = subprocess.Popen(
         [sys.executable, "-m", "devbench.cli.app", "virtual", "--count", "2"],
@@ -141,6 +142,21 @@ def test_nothing_of_it_outlives_a_program_that_is_killed(adb_server_port: int, t
     process.kill()
     process.wait()
     _wait(lambda: not alive() and not Path(root).exists())
+
+
+@pytest.mark.parametrize("at", ["Userland.make", "shutil.rmtree", "Guard.stop"])
+def test_no_moment_of_its_start_and_end_leaves_its_directory(tmp_path: Path, at: str) -> None:
+    code = (
+        "import os, shutil, signal\n"
+        "from devbench.virtual.guard import Guard\n"
+        "from devbench.virtual.phone import VirtualPhone\n"
+        "from devbench.virtual.userland import Userland\n"
+        f"{at} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"
+        "with VirtualPhone('doomed'): pass\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False)
+    assert done.returncode == -signal.SIGKILL
+    _wait(lambda: not list(tmp_path.iterdir()))
 
 
 def _cwd(process: psutil.Process) -> str:
