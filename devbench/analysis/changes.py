@@ -137,7 +137,8 @@ def _scaled(values: Floats) -> Floats:
 
     if len(values) and values.min() > 0:
         return np.asarray(np.log(values))
-    return np.clip(values / _typical(values), -_LARGEST, _LARGEST)
+    with np.errstate(over="ignore"):
+        return np.clip(values / _typical(values), -_LARGEST, _LARGEST)
 
 
 def _without(values: Floats, curve: Floats) -> Floats:

@@ -86,8 +86,8 @@ def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Differenc
             between = between_runs(used[:2], _of_finite(pair))
             errors += [] if between is None else [between]
         error2 = sum(part.error2 for part in errors)
-        # Welch's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946).
-        free = error2**2 / sum(part.error2**2 / part.free for part in errors)
+        # Welch's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946), of shares: no square overflows.
+        free = 1 / sum((part.error2 / error2) ** 2 / part.free for part in errors)
         found.append(Difference(pair, of, both, logs, True, size, math.sqrt(error2), free, drift))
     return found
 

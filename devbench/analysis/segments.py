@@ -52,15 +52,15 @@ def cuts(series: Sequence[Floats], noises: Sequence[float], penalty: float, boun
 
 
 def _levels(values: Floats, noise: float) -> Floats:
-    """A grid, only where the running median of five points has been."""
+    """A grid around the median, so that it moves with the values; only where the running median of five points was."""
     import numpy as np
 
-    step = _GRID * noise
-    near = np.unique(np.round(running_median(values, 2) / step))
+    step, middle = _GRID * noise, np.median(values)
+    near = np.unique(np.round((running_median(values, 2) - middle) / step))
     near = np.unique(np.concatenate([near - 1, near, near + 1]))
     if len(near) > _MOST_LEVELS:
         near = near[np.linspace(0, len(near) - 1, _MOST_LEVELS).round().astype(int)]
-    return np.asarray(near * step)
+    return np.asarray(middle + near * step)
 
 
 def running_median(values: Floats, reach: int) -> Floats:

@@ -104,6 +104,7 @@ class WatchedSeries(CaseOnDevice):
         operator_type: of `operator_time`; empty for all other metrics.
         times_utc, run_ids, values: one a run that measured it, oldest first; values are medians in `unit`.
         changes: in the order of time.
+        lows, highs: the interval of each value, NaN where it has none; empty where none has.
     """
 
     metric: str
@@ -113,6 +114,8 @@ class WatchedSeries(CaseOnDevice):
     run_ids: tuple[str, ...]
     values: tuple[float, ...]
     changes: tuple[Change, ...]
+    lows: tuple[float, ...] = ()
+    highs: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

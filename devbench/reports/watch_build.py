@@ -82,6 +82,7 @@ def _series_of(columns: Columns) -> Iterator[WatchedSeries]:
     keys = [coded_of(columns, name) for name in names]
     runs, values = coded_of(columns, "run_id"), array_of(columns, "value")
     virtual = array_of(columns, "virtual")
+    ends = [array_of(columns, name) for name in ("low", "high") if name in columns]
     starts = np.zeros(len(runs.values), dtype="datetime64[us]")
     starts[runs.codes] = array_of(columns, "started_utc")
     whens = [start.replace(tzinfo=timezone.utc) for start in starts.tolist()]
@@ -91,6 +92,7 @@ def _series_of(columns: Columns) -> Iterator[WatchedSeries]:
         rows = whole[[*(whose[1:] != whose[:-1]), True]]
         last = rows[-1]
         at = runs.codes[rows].tolist()
+        lows, highs = (tuple(end[rows].tolist()) for end in ends) if ends else ((), ())
         device, model, delegate, threads, unit = (
             coded_of(columns, name).at(last) for name in ("device", "model", "delegate", "threads", "unit")
         )
@@ -109,6 +111,8 @@ def _series_of(columns: Columns) -> Iterator[WatchedSeries]:
             run_ids=tuple(map(runs.values.__getitem__, at)),
             values=tuple(values[rows].tolist()),
             changes=(),
+            lows=lows,
+            highs=highs,
         )
 
 

@@ -246,7 +246,7 @@ class History:
         return in_order(columns)
 
     def pipelines(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a session of a whole pipeline, in the order in which they ran; `models` are names of pipelines.
+        """One row a session of a whole pipeline, in the order of their runs; `models` are names of pipelines.
 
         Columns: session, run_id, started_utc (of the run), device_key, device, virtual, case, model (the pipeline's
         name), delegate, threads, residency, repetition, status, failure_kind, failure_message, latency_ms (end to end),

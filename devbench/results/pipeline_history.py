@@ -41,7 +41,7 @@ def pipeline_case(
 
 
 def session_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
-    """One row a session, in the order in which they ran; stages alone are left out.
+    """One row a session, in the order of their runs; stages alone are left out.
 
     `counts` says whose latency and memory stand for the run: sessions that ended well, suspect ones only where a case
     has no others. `peak_memory_mb` is NaN where it is none of PSS: RSS counts what stages share once for each.
@@ -57,7 +57,7 @@ def session_columns(connection: sa.Connection, selection: Selection) -> dict[str
         .join(runs, runs.c.run_id == sessions.c.run_id)
         .join(devices, of_whom)
         .where(sessions.c.residency != _ALONE, *selection.of_runs(), *selection.of_devices())
-        .order_by(sessions.c.id)
+        .order_by(runs.c.started_utc, sessions.c.id)
     )
     found = fetch(connection, query)
     cases = [
@@ -104,9 +104,8 @@ def _counting(columns: Columns, ended_well: Flags, fit: Flags) -> Flags:
 
 def _whose(columns: Columns) -> list[tuple[int, ...]]:
     """Run, device and case of each row, as codes."""
-    return list(
-        zip(*(coded_of(columns, name).codes.tolist() for name in ("run_id", "device_key", "case")), strict=True)
-    )
+    codes = (coded_of(columns, name).codes.tolist() for name in ("run_id", "device_key", "case"))
+    return list(zip(*codes, strict=True))
 
 
 def _asked_for(columns: Columns, selection: Selection) -> dict[str, Column]:
@@ -161,7 +160,6 @@ def series_of(sessions: Columns, metrics: Sequence[str]) -> list[dict[str, Colum
         if by_case:
             part = taken(sessions, np.asarray([rows[0] for rows in by_case.values()]))
             part["value"] = np.asarray([median(values[rows].tolist()) for rows in by_case.values()])
-            nothing = [metric] * len(by_case)
-            part["metric"], part["unit"] = coded(nothing), coded([UNITS[metric]] * len(by_case))
+            part["metric"], part["unit"] = coded([metric] * len(by_case)), coded([UNITS[metric]] * len(by_case))
             parts.append(part)
     return parts

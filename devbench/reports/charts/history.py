@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from datetime import timezone
 from functools import partial
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 _WIDTH, _AREA = 860.0, 200.0
 _LEFT, _RIGHT, _TOP = 58.0, 16.0, 40.0
+# Of more runs than that the intervals would be a fog.
+_MOST_INTERVALS = 120
 _TITLES = {
     "latency": "Latency",
     "init": "Init",
@@ -27,8 +30,8 @@ _TITLES = {
     "delegated_share": "Share on the delegate",
 }
 _NOTE = (
-    "Dots: medians of runs; lines: levels between changes; dashed: the first run after a change, orange to the worse, "
-    "green to the better, grey part of an event of the whole device."
+    "Dots: medians of runs, of up to 120 with their intervals; lines: levels between changes; dashed: the first run "
+    "after a change, orange to the worse, green to the better, grey part of an event of the whole device."
 )
 
 
@@ -65,6 +68,12 @@ def history(series: WatchedSeries, name: str = "history") -> Picture:
         canvas.text(min(max(x, half), _WIDTH - half), bottom + 16, words, size=10.5, anchor="middle", colour="soft")
     canvas.text(0, _TOP - 26, unit, size=11, colour="soft")
     _levels(canvas, series.changes, values, times, across, up, factor)
+    if len(values) <= _MOST_INTERVALS:
+        # None of them where the series has no intervals; an end beyond the axis ends there.
+        for at, *ends in zip(times, series.lows, series.highs, strict=False):
+            if all(map(math.isfinite, ends)):
+                whisker = [(across(at), up(min(max(factor * end, up.low), up.high))) for end in ends]
+                canvas.line(whisker, "c0", width=1, opacity=0.35)
     for at, value, run in zip(times, values, series.run_ids, strict=True):
         canvas.mark(across(at), up(value), 2.4 if len(values) < 120 else 1.8, "dot", "c0", opacity=0.8,
                     tip=f"{run}: {tick_text(float(f'{value:.4g}'))} {unit}")  # fmt: skip
