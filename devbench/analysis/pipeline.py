@@ -228,27 +228,24 @@ def memory_over_time(samples: Sequence[tuple[Mapping[int, int], Mapping[int, int
     """Memory of each stage at each time in kB, as PSS as far as that is known.
 
     PSS takes a device so long to read where processes have gigabytes that it is read less often than RSS. In between, a
-    stage's PSS is its RSS less what it shared with others in the nearest sample that has both; where PSS is never read,
-    it is its RSS, which is no less.
+    stage's PSS is its RSS less what it shared with others at the reading where its RSS was nearest: at its start it
+    shares less than later. Where PSS is never read it is its RSS, which is no less.
 
     Args:
         samples: PSS and RSS by stage, in the order of time.
     """
     shared: dict[int, list[tuple[int, int]]] = {}
-    for at, (pss, rss) in enumerate(samples):
+    for pss, rss in samples:
         for stage in pss.keys() & rss.keys():
-            shared.setdefault(stage, []).append((at, max(rss[stage] - pss[stage], 0)))
+            bisect.insort(shared.setdefault(stage, []), (rss[stage], max(rss[stage] - pss[stage], 0)))
 
-    def shared_kb(stage: int, at: int) -> int:
+    def shared_kb(stage: int, rss_kb: int) -> int:
         readings = shared.get(stage, [])
-        after = bisect.bisect(readings, (at,))
-        beside = readings[max(0, after - 1) : after + 1]
-        return min(beside, key=lambda reading: abs(reading[0] - at), default=(at, 0))[1]
+        at = bisect.bisect(readings, (rss_kb,))
+        beside = readings[max(0, at - 1) : at + 1]
+        return min(beside, key=lambda reading: abs(reading[0] - rss_kb), default=(0, 0))[1]
 
-    return [
-        {**{stage: max(kb - shared_kb(stage, at), 0) for stage, kb in rss.items()}, **pss}
-        for at, (pss, rss) in enumerate(samples)
-    ]
+    return [{**{stage: max(kb - shared_kb(stage, kb), 0) for stage, kb in rss.items()}, **pss} for pss, rss in samples]
 
 
 def peak_kb(samples: Sequence[Mapping[int, int]]) -> int | None:
