@@ -111,8 +111,8 @@ def _job(
         said.append(f"latency {ms(job.latency.median)} ms{between} of {job.latency.n} processes")
     said += [f"suspect: {job.suspect}"] if job.suspect else []
     said += [] if has_failed(job) else failures
-    medians = result.comparison is not None and result.comparison.medians
-    undecided = [undecided_words(row, medians) for row in rows if row.comparison.verdict == "undecided"]
+    report = result.comparison
+    undecided = [undecided_words(row, report) for row in rows if report and row.comparison.verdict == "undecided"]
     said += undecided[:_MOST_LINES]
     if len(undecided) > _MOST_LINES:
         said.append(f"{len(undecided) - _MOST_LINES} more undecided")

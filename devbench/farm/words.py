@@ -8,7 +8,7 @@ from devbench.reports.comparison_words import interval_words, metric_words, need
 from devbench.reports.watch_words import event_words, model_words, sides_words, where_words
 
 if TYPE_CHECKING:
-    from devbench.reports.comparison import ComparedRow
+    from devbench.reports.comparison import ComparedRow, ComparisonReport
     from devbench.reports.watch import Sides, WatchReport
 
 
@@ -20,9 +20,9 @@ def row_words(row: ComparedRow) -> str:
     return f"{metric_words(row.metric, row.operator_type)} {before} → {after} ({', '.join(filter(None, sizes))})"
 
 
-def undecided_words(row: ComparedRow, medians: bool) -> str:
-    """What is not known of a row, and what would tell; `medians` as of the comparison."""
-    return f"undecided: {row_words(row)}; {needs_words(row, medians)} would decide"
+def undecided_words(row: ComparedRow, report: ComparisonReport) -> str:
+    """What is not known of a row of the comparison, and what would tell."""
+    return f"undecided: {row_words(row)}; {needs_words(row, report)} would decide"
 
 
 def watch_lines(report: WatchReport) -> list[str]:

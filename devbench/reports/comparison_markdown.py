@@ -42,7 +42,7 @@ def comparison_markdown(report: ComparisonReport, *, everything: bool = False, h
         lines.append(f"- ✗ **{where} now fails**: {_text(failure_words(failure))}")
     lines += [f"- ✓ {_text(one.case)} on {_text(one.device)} works again" for one in report.fixed]
     last: dict[Verdict, tuple[str, Callable[[ComparedRow], str]]] = {
-        "undecided": ("would decide", lambda row: needs_words(row, report.medians))
+        "undecided": ("would decide", lambda row: needs_words(row, report))
     }
     for verdict in ("regressed", "improved", "undecided", *(("unchanged",) if everything else ())):
         most = None if everything or verdict == "regressed" else _MOST_ROWS

@@ -53,7 +53,7 @@ def print_comparison(report: ComparisonReport, console: Console, *, everything: 
         console.print(f"[red]✗ {where} now fails:[/red] {_text(failure_words(failure))}", soft_wrap=True)
     for failure in report.fixed:
         console.print(f"[green]✓ {_text(failure.case)} on {_text(failure.device)} works again[/green]", soft_wrap=True)
-    last: dict[Verdict, Callable[[ComparedRow], str]] = {"undecided": lambda row: needs_words(row, report.medians)}
+    last: dict[Verdict, Callable[[ComparedRow], str]] = {"undecided": lambda row: needs_words(row, report)}
     for verdict in ("regressed", "improved", "undecided", *(("unchanged",) if everything else ())):
         most = None if everything or verdict == "regressed" else _MOST_ROWS
         _section(console, verdict, report.of(verdict), last.get(verdict, interval_words), most)

@@ -71,10 +71,12 @@ def interval_words(row: ComparedRow) -> str:
     return f"{low.rsplit(' ', 1)[0]} to {high}"
 
 
-def needs_words(row: ComparedRow, medians: bool) -> str:
-    """What would decide it: `12 more repetitions a side`."""
+def needs_words(row: ComparedRow, report: ComparisonReport) -> str:
+    """What would decide it: `12 more repetitions a side`; of what each run has one they are runs."""
     more = row.comparison.more_repetitions
-    what = "runs" if medians or row.metric in _ONCE_A_RUN else "repetitions"
+    found = row.comparison
+    of_runs = found.baseline.n <= len(report.baseline.run_ids) and found.candidate.n <= len(report.candidate.run_ids)
+    what = "runs" if report.medians or (of_runs and row.metric in _ONCE_A_RUN) else "repetitions"
     return f"over 1,000 more {what}" if more is None else f"{more} more {what[:-1] if more == 1 else what} a side"
 
 

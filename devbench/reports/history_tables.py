@@ -87,12 +87,12 @@ def compared(report: ComparisonReport) -> Table:
         Column("n", numeric=True), Column("q", numeric=True), Column("why, or what it would take", wide=True),
     )  # fmt: skip
     return table("compared", "each metric of each case on each device, beside the baseline", columns,
-                 [_row(row, report.medians) for row in report.rows], LONG)  # fmt: skip
+                 [_row(row, report) for row in report.rows], LONG)  # fmt: skip
 
 
-def _row(row: ComparedRow, medians: bool) -> tuple[Cell, ...]:
+def _row(row: ComparedRow, report: ComparisonReport) -> tuple[Cell, ...]:
     found = row.comparison
-    more = f"{needs_words(row, medians)} would decide" if found.verdict == "undecided" else ""
+    more = f"{needs_words(row, report)} would decide" if found.verdict == "undecided" else ""
     drift = f"drift of {signed(found.drift)} taken off" if found.drift else ""
     why = "; ".join(part for part in (*explanation_words(row), more, drift) if part)
     return (

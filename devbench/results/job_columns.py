@@ -38,7 +38,7 @@ JOB_COLUMNS = (
 
 @dataclass(frozen=True, slots=True)
 class Coded:
-    """A column whose values repeat: the distinct ones (text, whole numbers and `None`, or times), and each row's."""
+    """A column whose values repeat: the distinct ones (text, or whole numbers and `None`), and each row's."""
 
     values: Sequence[Any]
     codes: NDArray[np.int64]

@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 import devbench.results
 from devbench.cli.app import application
 from devbench.reports.comparison import build_comparison
+from devbench.reports.comparison_words import needs_words
 from devbench.reports.watch import WatchSettings, build_watch
 from devbench.results.history import History
 from devbench.results.pipeline_history import pipeline_case
@@ -132,6 +133,17 @@ def test_a_slower_pipeline_regressed_and_the_stage_that_did_it_is_named(store: S
     assert (memory.comparison.verdict, memory.unit) == ("unchanged", "MB")
     same = build_comparison(history, (before,), (night(store, 2, noisy(6, seed=2)),))
     assert next(row for row in same.rows if row.case == CASE).comparison.verdict != "regressed"
+
+
+def test_of_memory_each_session_is_a_repetition(store: Store, history: History) -> None:
+    runs = [add_run(store, n) for n in range(2)]
+    for run_id, peaks in zip(runs, ((2000, 2100, 2200), (2050, 2150, 2270)), strict=True):
+        for index, mb in enumerate(peaks):
+            add_pipeline_session(store, session(run_id, index, 950.0, peak_kb=1024 * mb))
+    report = build_comparison(history, runs[:1], runs[1:])
+    memory = next(row for row in report.rows if row.case == CASE and row.metric == "peak_memory")
+    assert memory.comparison.verdict == "undecided"
+    assert needs_words(memory, report).endswith("more repetitions a side")
 
 
 def test_a_pipeline_that_fails_now_is_a_regression(store: Store, history: History) -> None:
