@@ -9,6 +9,7 @@ Layout below devbench's cache folder:
 
 from __future__ import annotations
 
+import functools
 import json
 import os
 import shutil
@@ -310,12 +311,17 @@ def _from_entry(folder: Path, sha256: str, entry: Any) -> Binary | None:
     return Binary(tool=tool, sha256=sha256, path=path, size_bytes=path.stat().st_size, by_name_only=alone, **words)
 
 
-def _shipped_virtual() -> Binary:
+@functools.lru_cache(maxsize=1)
+def _runtime() -> str:
+    """Of this machine; looked up once, since every device asks."""
     from importlib.metadata import PackageNotFoundError, version
 
-    path = shipped("bench_bin") / "virtual" / "benchmark_model"
     try:
-        runtime = f"LiteRT {version('ai-edge-litert')}"
+        return f"LiteRT {version('ai-edge-litert')}"
     except PackageNotFoundError:
-        runtime = "without LiteRT"
-    return Binary("virtual", "tflite", runtime, VIRTUAL_ABI, "default", sha256_of(path), path, path.stat().st_size)
+        return "without LiteRT"
+
+
+def _shipped_virtual() -> Binary:
+    path = shipped("bench_bin") / "virtual" / "benchmark_model"
+    return Binary("virtual", "tflite", _runtime(), VIRTUAL_ABI, "default", sha256_of(path), path, path.stat().st_size)

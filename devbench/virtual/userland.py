@@ -7,6 +7,7 @@ look like a measurement: there is no battery, and temperatures, clocks and load 
 
 from __future__ import annotations
 
+import functools
 import os
 import posixpath
 import re
@@ -60,6 +61,12 @@ _COMMANDS = {"getprop": _GETPROP, "dumpsys": _DUMPSYS, "cmd": _CMD, "settings": 
 _SILENT = ("svc", "am", "wm", "input", "setprop", "stop", "start")
 
 
+@functools.lru_cache(maxsize=4)
+def _shell(path: str | None) -> str:
+    """Looked for once for each PATH: a device starts some ten shells."""
+    return next((found for name in _SHELLS if (found := shutil.which(name, path=path))), "/bin/sh")
+
+
 class Userland:
     """The directory of one device.
 
@@ -80,10 +87,13 @@ class Userland:
         for folder in ("data/local/tmp", "sdcard", "system/bin", "vendor"):
             (self.root / folder).mkdir(parents=True, exist_ok=True)
         full = {} if self.faults.free_bytes is None else {"df": _DF}
-        for name, text in {**_COMMANDS, **full, **dict.fromkeys(_SILENT, _NOTHING)}.items():
-            path = self.root / "system" / "bin" / name
+        commands = self.root / "system" / "bin"
+        for name, text in {**_COMMANDS, **full, _SILENT[0]: _NOTHING}.items():
+            path = commands / name
             path.write_text(text, "utf-8")
             path.chmod(0o755)
+        for name in _SILENT[1:]:
+            (commands / name).symlink_to(_SILENT[0])
         (self.root / "system" / "loadavg").write_text("0.00 0.00 0.00 1/1 1\n", "ascii")
         lines = [f"{key}={value}\n" for key, value in self.properties().items()]
         (self.root / "system" / "build.prop").write_text("".join(lines), "utf-8")
@@ -128,7 +138,7 @@ class Userland:
 
     def shell(self) -> str:
         """The shell of this machine that comes nearest to Android's."""
-        return next((found for name in _SHELLS if (found := shutil.which(name))), "/bin/sh")
+        return _shell(os.environ.get("PATH"))
 
     def environment(self) -> dict[str, str]:
         """The environment of the device's processes: nothing of the user's own but what programs need to run."""
