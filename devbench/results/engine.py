@@ -7,6 +7,8 @@ transaction: one that reads first and writes later could find the store changed 
 from __future__ import annotations
 
 import os
+import sqlite3
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -95,10 +97,10 @@ class Database:
             def _pragmas(connection: Any, record: Any) -> None:
                 # The driver's own transactions begin too late; ours begin in `_begin`.
                 connection.isolation_level = None
+                connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_S * 1000}")
                 # Readers do not wait for a run that writes, and a crash loses nothing that was committed.
+                _write_ahead(connection)
                 for pragma in (
-                    f"busy_timeout={_BUSY_TIMEOUT_S * 1000}",
-                    "journal_mode=WAL",
                     "synchronous=NORMAL",
                     "foreign_keys=ON",
                     f"cache_size=-{_CACHE_KB}",
@@ -182,6 +184,19 @@ class Database:
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
+
+
+def _write_ahead(connection: Any) -> None:
+    """Keep changes in a log of their own (WAL); the switch to it does not wait for others by itself."""
+    deadline = time.monotonic() + _BUSY_TIMEOUT_S
+    while True:
+        try:
+            connection.execute("PRAGMA journal_mode=WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.01)
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

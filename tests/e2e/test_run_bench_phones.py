@@ -256,4 +256,8 @@ def test_what_a_run_that_was_killed_left_behind_is_ended_by_the_next(bench_phone
         "run", TINY, "-d", bench_phone.serial, "-D", "cpu", "-r", "1", "--no-profile", *SHORT, "--no-report"
     )
     assert done.returncode == 0, done.stderr
+    # What was killed is gone a moment later.
+    deadline = time.monotonic() + 5
+    while set(_tool_processes(bench_phone)) & set(left) and time.monotonic() < deadline:
+        time.sleep(0.1)
     assert not set(_tool_processes(bench_phone)) & set(left)
