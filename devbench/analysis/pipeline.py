@@ -76,6 +76,16 @@ class Timed:
     release_ms: float = 0.0
 
     @property
+    def on_path_ms(self) -> float:
+        """What the session waited for its load: all of it, or what was left where it was loaded before its turn."""
+        return self.wait_ms if self.loaded_before else self.load_ms or 0.0
+
+    @property
+    def taken_ms(self) -> float:
+        """Of the end-to-end latency: its inferences, waiting for its load, giving its memory back."""
+        return (self.wall_ms or 0.0) + self.on_path_ms + self.release_ms
+
+    @property
     def contention_ms(self) -> float | None:
         """What the load of the next stage cost this one; `None` where nothing was loaded beside it."""
         if self.overlapped_ms is None or self.steady_ms is None:
@@ -135,10 +145,9 @@ def explain(
     for number, (stage, alone) in enumerate(zip(timed, stages, strict=True)):
         expected = {part.what: part.ms for part in estimated if part.stage == number}
         wall = stage.wall_ms or 0.0
-        on_path = stage.wait_ms if stage.loaded_before else stage.load_ms or 0.0
-        accounted += wall + on_path + stage.release_ms
+        accounted += stage.taken_ms
         if not stage.loaded_before:
-            parts.append(Part(number, "load, other than alone", on_path - expected.get("load", 0.0)))
+            parts.append(Part(number, "load, other than alone", stage.on_path_ms - expected.get("load", 0.0)))
         elif stage.wait_ms or expected.get("load beyond the overlap"):
             late = stage.wait_ms - expected.get("load beyond the overlap", 0.0)
             parts.append(Part(number, "waiting for its load, other than estimated", late))
@@ -174,9 +183,7 @@ def shares(measured_ms: float, timed: Sequence[Timed]) -> list[Share]:
     """The shares of all stages; what lacks to 1 is the time between them."""
     found = []
     for number, stage in enumerate(timed):
-        wall = stage.wall_ms or 0.0
-        load = stage.wait_ms if stage.loaded_before else stage.load_ms or 0.0
-        taken = wall + load + stage.release_ms
+        taken, wall = stage.taken_ms, stage.wall_ms or 0.0
         found.append(Share(number, taken, taken / measured_ms if measured_ms else 0.0, wall / max(1, stage.runs)))
     return found
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import sqlalchemy as sa
 
+from devbench.analysis.pipeline import Timed
 from devbench.results import schema
 from devbench.results.bulk import fetch
 from devbench.results.cases import case_text
@@ -122,41 +123,39 @@ def _asked_for(columns: Columns, selection: Selection) -> dict[str, Column]:
 def stage_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
     """One row a stage of each session: the session's columns, `stage`, and `taken_ms` of the end-to-end latency.
 
-    That is its inferences, what was waited for its load, and giving its memory back (`analysis.pipeline.shares`).
+    That is as of `analysis.pipeline.Timed`.
     """
     sessions = session_columns(connection, selection)
     stages = pipeline_stages
-    load = sa.case((stages.c.loaded_before.is_(True), stages.c.wait_ms), else_=stages.c.load_ms)
-    taken_ms = sa.func.coalesce(stages.c.wall_ms, 0.0) + sa.func.coalesce(load, 0.0) + stages.c.release_ms
+    names = ("session_id", "name", "runs", "load_ms", "loaded_before", "wait_ms", "wall_ms", "release_ms")
     query = (
-        sa.select(stages.c.session_id, stages.c.name, taken_ms.label("taken_ms"))
+        sa.select(*(stages.c[name] for name in names))
         .join(pipeline_sessions, pipeline_sessions.c.id == stages.c.session_id)
         .join(schema.runs, schema.runs.c.run_id == pipeline_sessions.c.run_id)
         .where(pipeline_sessions.c.residency != _ALONE, *selection.of_runs())
         .order_by(stages.c.session_id, stages.c.position)
     )
-    found = fetch(connection, query)
     place = {session: row for row, session in enumerate(array_of(sessions, "session").tolist())}
-    keep = [row for row, session in enumerate(found["session_id"]) if session in place]
-    rows = np.asarray([place[found["session_id"][row]] for row in keep], dtype="int64")
-    columns = taken(sessions, rows)
-    columns["stage"] = coded([found["name"][row] for row in keep])
-    columns["taken_ms"] = np.asarray([found["taken_ms"][row] for row in keep], dtype=float)
+    kept = [row._mapping for row in connection.execute(query) if row.session_id in place]
+    columns = taken(sessions, np.asarray([place[row["session_id"]] for row in kept], dtype="int64"))
+    columns["stage"] = coded([row["name"] for row in kept])
+    timed = [Timed(**{name: row[name] for name in names[1:]}) for row in kept]
+    columns["taken_ms"] = np.asarray([one.taken_ms for one in timed], dtype=float)
     return columns
 
 
 def series_of(sessions: Columns, metrics: Sequence[str]) -> list[dict[str, Column]]:
     """As `History.series_columns`, a part for each metric that sessions have: the median of those that count."""
     parts = []
-    counts = array_of(sessions, "counts")
+    counts, whose = array_of(sessions, "counts"), _whose(sessions)
     for metric in metrics:
         if metric not in METRICS:
             continue
         values = array_of(sessions, METRICS[metric])
         by_case: dict[tuple[int, ...], list[int]] = {}
-        for row, whose in enumerate(_whose(sessions)):
+        for row, case in enumerate(whose):
             if counts[row] and not np.isnan(values[row]):
-                by_case.setdefault(whose, []).append(row)
+                by_case.setdefault(case, []).append(row)
         if by_case:
             part = taken(sessions, np.asarray([rows[0] for rows in by_case.values()]))
             part["value"] = np.asarray([median(values[rows].tolist()) for rows in by_case.values()])

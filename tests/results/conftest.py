@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from devbench.results.store import Store
 from tests.results import postgres
 
 BACKENDS = ["sqlite", pytest.param("postgresql", marks=pytest.mark.postgres)]
@@ -46,3 +47,9 @@ def fresh_database(url: str) -> str:
 @pytest.fixture
 def url(new_url: Callable[[], str]) -> str:
     return new_url()
+
+
+@pytest.fixture
+def store(url: str, tmp_path: Path) -> Iterator[Store]:
+    with Store(url, tmp_path / "artifacts") as opened:
+        yield opened

@@ -28,12 +28,6 @@ JOB = {
 
 
 @pytest.fixture
-def store(url: str, tmp_path: Path) -> Iterator[Store]:
-    with Store(url, tmp_path / "artifacts") as opened:
-        yield opened
-
-
-@pytest.fixture
 def history(store: Store, url: str) -> Iterator[History]:
     """Three nights: the second is slower, in the third the device had another system."""
     add_run(store)

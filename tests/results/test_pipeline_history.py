@@ -6,7 +6,6 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -27,12 +26,6 @@ from tests.results.samples import NOW, add_run
 
 CASE = "sd · gpu · 4 threads · pipelined · 20 steps"
 STAGES = (("text_encoder", 50.0), ("unet", 800.0), ("decoder", 100.0))
-
-
-@pytest.fixture
-def store(url: str, tmp_path: Path) -> Iterator[Store]:
-    with Store(url, tmp_path / "artifacts") as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -2,21 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
-
-import pytest
 
 from devbench.results.progress import drop_unfinished, note_option, reopen_run, runs_with_option
 from devbench.results.store import Store
 from tests.results.samples import NOW, run_record
-
-
-@pytest.fixture
-def store(url: str, tmp_path: Path) -> Iterator[Store]:
-    with Store(url, tmp_path / "artifacts") as opened:
-        yield opened
 
 
 def test_a_run_is_opened_again(store: Store) -> None:

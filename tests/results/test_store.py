@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -15,12 +14,6 @@ from devbench.results.frames import REPETITION_COLUMNS, operator_frame, repetiti
 from devbench.results.records import OperatorRecord
 from devbench.results.store import Store, StoreProblem, new_run_id
 from tests.results.samples import NOW, job_record, repetition, run_record
-
-
-@pytest.fixture
-def store(url: str, tmp_path: Path) -> Iterator[Store]:
-    with Store(url, tmp_path / "artifacts") as opened:
-        yield opened
 
 
 def test_what_goes_in_comes_out_the_same(store: Store) -> None:

@@ -103,7 +103,6 @@ def test_it_leaves_nothing_behind(adb_server_port: int) -> None:
 
 
 def test_virtual_devices_can_be_kept_for_several_runs(empty_adb_server: int) -> None:
-
     process = subprocess.Popen(
         [sys.executable, "-m", "devbench.cli.app", "virtual", "--count", "2"],
         stdout=subprocess.PIPE,
