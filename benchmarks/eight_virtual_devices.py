@@ -37,7 +37,8 @@ def measure(count: int, tool: Path, env: dict[str, str]) -> float:
     """Wall time in seconds of `devbench run` on that many virtual devices."""
     command = [
         sys.executable, "-m", "devbench.cli.app", "run", "demo", "--device", f"virtual:{count}", "--delegate", "cpu",
-        "--binary", str(tool), "--repetitions", "1", "--no-profile", "--no-report", "--quiet", "--suspect-retries", "0",
+        "--binary", str(tool), "--repetitions", "1", "--no-profile", "--no-report", "--quiet",
+        "--unreliable-retries", "0",
     ]  # fmt: skip
     began = time.perf_counter()
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, env=env)

@@ -38,7 +38,8 @@ def measure(models: list[Path], device: str, delegate: str, work: Path, flags: l
     url = f"sqlite:///{work / 'results.db'}"
     command = [
         sys.executable, "-m", "devbench.cli.app", "run", *map(str, models), "--device", device, "--delegate", delegate,
-        "--repetitions", "1", "--no-profile", "--cold-starts", "0", "--no-report", "--quiet", "--suspect-retries", "0",
+        "--repetitions", "1", "--no-profile", "--cold-starts", "0", "--no-report", "--quiet",
+        "--unreliable-retries", "0",
         "--store", url, *flags,
     ]  # fmt: skip
     began = time.perf_counter()

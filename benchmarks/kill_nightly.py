@@ -44,7 +44,7 @@ devices = ["virtual:2"]
 delegates = ["cpu"]
 binary = "benchmark_model"
 repetitions = 2
-suspect_retries = 0
+unreliable_retries = 0
 cool_down = 0
 [nightly]
 reports = "reports"

@@ -69,7 +69,7 @@ def _gpu_job(model: Path, serial: str, dry: bool, check: bool) -> dict[str, Any]
         devbench(
             "run", model, "-d", serial, "-D", "gpu", "-r", "1", "--no-profile", "--cold-starts", "0", "--no-report",
             "--num-runs", "1", "--min-secs", "0", "--warmup-runs", "0", "--warmup-min-secs", "0", "--timeout", "3000",
-            "--suspect-retries", "0", "--json", result, "-q", *more, fails=True,
+            "--unreliable-retries", "0", "--json", result, "-q", *more, fails=True,
         )  # fmt: skip
         [job] = json.loads(result.read_text("utf-8"))["jobs"]
     measurement: dict[str, Any] = {}

@@ -99,7 +99,7 @@ def measure(delegates: tuple[str, str], fault: str, given: argparse.Namespace, f
         sys.executable, "-m", "devbench.cli.app", "run", str(DEMO), "--device", "virtual", "--delegate",
         ",".join(delegates), "--fault", fault, "--precision", f"{given.precision}%", "--max-repetitions",
         str(given.max_repetitions), "--num-runs", str(INFERENCES), "--min-secs", "0", "--warmup-runs", "1",
-        "--warmup-min-secs", "0", "--no-profile", "--no-report", "--quiet", "--suspect-retries", "0", "--store", url,
+        "--warmup-min-secs", "0", "--no-profile", "--no-report", "--quiet", "--unreliable-retries", "0", "--store", url,
         *extra,
     ]  # fmt: skip
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-Word = Literal["valid", "suspect"]
+Word = Literal["valid", "unreliable"]
 Sample = Mapping[str, Any]
 
 # Android's power saving begins at this level on most devices.
@@ -23,7 +23,7 @@ _SAME_CLOCK = 0.98
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """`suspect` with its reasons, or `valid`."""
+    """`unreliable` with its reasons, or `valid`."""
 
     word: Word
     reasons: tuple[str, ...] = ()
@@ -82,13 +82,13 @@ def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) 
         over_limits: in words, which limits of the device's profile were passed before or after.
 
     Returns:
-        `suspect` where a thermal status is above what is allowed before, while or after the tool ran, clocks are capped
-        below what the device allowed earlier, a limit was passed, the battery is low and not charging, more runs on the
-        device than the tool, or nothing is known of the device's state.
+        `unreliable` if a thermal status is above what is allowed before, while or after the tool ran, clocks are
+        capped below what the device allowed earlier, a limit was passed, the battery is low and not charging, other
+        programs are busy on the device, or nothing is known of the device's state.
     """
     known = around.known
     if not known:
-        return Verdict("suspect", ("conditions unknown",))
+        return Verdict("unreliable", ("conditions unknown",))
     reasons = [*_status(known, fitness), *_clocks(known, fitness), *over_limits]
     level = _last(known, "battery_level")
     if level is not None and level < _LOW_BATTERY_PCT and not _last(known, "battery_charging"):
@@ -97,7 +97,7 @@ def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) 
     if load is not None and fitness.cpu_count and load > _MOST_LOAD_PER_CPU * fitness.cpu_count:
         reasons.append(f"other load: {load:.1f} on {fitness.cpu_count} CPUs")
     reasons = list(dict.fromkeys(reasons))
-    return Verdict("suspect", tuple(reasons)) if reasons else Verdict("valid")
+    return Verdict("unreliable", tuple(reasons)) if reasons else Verdict("valid")
 
 
 def _status(known: Sequence[Sample], fitness: Fitness) -> list[str]:

@@ -27,13 +27,13 @@ def needs_more(limits: Limits, *, done: int, retried: int, valid_us: Sequence[fl
 
     Args:
         limits: what was asked for.
-        done: latency repetitions so far, suspect ones included.
+        done: latency repetitions so far, unreliable ones included.
         retried: those of them beyond the number asked for.
         valid_us: the latencies that count.
     """
     if not limits.repetitions:
         return False
-    if len(valid_us) < limits.repetitions and retried < limits.suspect_retries:
+    if len(valid_us) < limits.repetitions and retried < limits.unreliable_retries:
         return True
     if limits.precision_pct is None or done >= limits.most_repetitions:
         return False

@@ -82,7 +82,7 @@ class PipelineStep:
     done: bool = False
     words: str = ""
     failed: bool = False
-    suspect: bool = False
+    unreliable: bool = False
     skipped: int = 0
 
 

@@ -156,7 +156,7 @@ class PipelineSession(DeviceSession):
         alone = Alone(stage.name, runs, stage.load_ms, stage.first_ms, stage.steady_ms, stage.init_ms)
         state.alone[position].append(alone)
         words = f"load {alone.load_ms:,.0f} ms, first {alone.first_ms:,.1f} ms, steady {alone.steady_ms:,.2f} ms"
-        self._tell(PipelineStep(self.serial, title, True, words, suspect=record.verdict == "suspect"))
+        self._tell(PipelineStep(self.serial, title, True, words, unreliable=record.verdict == "unreliable"))
 
     def _whole(self, state: _State, residency: str, index: int) -> None:
         """The pipeline from its first stage to its last as one session on the device."""
@@ -181,10 +181,10 @@ class PipelineSession(DeviceSession):
             self._tell(PipelineStep(self.serial, title, True, _failure_words(record), failed=True, skipped=skipped))
             return
         peak = "" if record.peak_kb is None else f", peak {record.peak_kb / 1024:,.0f} MB"
-        suspect = record.verdict == "suspect"
-        why = f"; suspect: {'; '.join(record.verdict_reasons)}" if suspect else ""
+        unreliable = record.verdict == "unreliable"
+        why = f"; unreliable: {'; '.join(record.verdict_reasons)}" if unreliable else ""
         words = f"{record.latency_ms or 0:,.0f} ms{peak}{why}"
-        self._tell(PipelineStep(self.serial, title, True, words, suspect=suspect))
+        self._tell(PipelineStep(self.serial, title, True, words, unreliable=unreliable))
 
     def _overlap(self, state: _State) -> int:
         """During how many runs the next stage loads: fixed for all rounds, so that sessions can be compared."""

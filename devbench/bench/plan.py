@@ -38,7 +38,7 @@ class Limits:
         repetition_timeout_s: deadline of one process, `None` for one derived from the tool's own limits.
         precision_pct: latency processes are added until half the interval of their median is within this share of it.
         most_repetitions: at most so many latency processes per job, where a precision is asked for.
-        suspect_retries: latency processes per job that are run again because the device was in no fit state.
+        unreliable_retries: latency processes per job that are run again because the device was in no fit state.
         cool_down_s: how long to wait for a device that throttles, before each process; 0 does not wait.
         output_repetitions: processes per job, before all others, whose outputs are compared with this machine's.
         cold_starts: processes per job, after all others, that start with empty caches, where any can be emptied.
@@ -51,7 +51,7 @@ class Limits:
     cold_starts: int = 1
     precision_pct: float | None = None
     most_repetitions: int = 30
-    suspect_retries: int = 3
+    unreliable_retries: int = 3
     cool_down_s: float = 120.0
 
     @property

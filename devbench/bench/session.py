@@ -286,7 +286,7 @@ class DeviceSession:
                 do(work)
 
     def _until_enough(self) -> None:
-        """More latency repetitions for jobs with suspect ones, or whose interval is still too wide."""
+        """More latency repetitions for jobs with unreliable ones, or whose interval is still too wide."""
 
         def once_more(work: Work) -> None:
             if self._needs_more(work):
@@ -355,7 +355,7 @@ class DeviceSession:
         return list(dict.fromkeys(found))
 
     def _cool_down(self) -> None:
-        """Wait for a device that is over its limits, for a while; what it then measures is marked suspect."""
+        """Wait for a device that is over its limits, for a while; what it then measures is marked unreliable."""
         last = self._processes.last_conditions
         deadline_s = self._plan.limits.cool_down_s
         if deadline_s > 0 and (last is None or over_limits(from_json(last[1]), self._limits)):

@@ -24,7 +24,7 @@ class Key:
 # What can stand in [conditions] or, as in files from before there was that table, at the top.
 CONDITIONS: Mapping[str, Key] = {
     "cool_down": Key("real", "cool_down_s", "seconds to wait at most for a device that throttles"),
-    "suspect_retries": Key("number", "suspect_retries", "so many more processes for those in no fit state"),
+    "unreliable_retries": Key("number", "unreliable_retries", "so many more processes for those in no fit state"),
     "stabilise": Key("texts", "stabilise", "steps undone afterwards: awake, screen-off, airplane, performance, …"),
 }
 # What can stand in [nightly]: options of `devbench nightly`, with underscores.
@@ -62,7 +62,7 @@ KEYS: Mapping[str, Key] = {
     "via": Key("text", "via", "shell, or apk for the tool as an app"),
     "tool_flags": Key("texts", "tool_flags", "further flags for the tool, name=value"),
     "timeout": Key("real", "timeout_s", "deadline of one process in seconds"),
-    "conditions": Key("conditions", "", "the device's state: cool_down, suspect_retries, stabilise"),
+    "conditions": Key("conditions", "", "the device's state: cool_down, unreliable_retries, stabilise"),
     **CONDITIONS,
     "check_outputs": Key("truth", "check_outputs", "first compare each delegate's outputs with this machine's"),
     "inputs": Key("table", "inputs", "for that check: name of an input = .npy file, relative to the suite"),

@@ -21,7 +21,7 @@ class Work:
     """A job on its device.
 
     Attributes:
-        asked: latency repetitions that were asked for; those beyond are for suspect ones or for the precision.
+        asked: latency repetitions that were asked for; those beyond are for unreliable ones or for the precision.
         graph: the model's path on the device.
         stopped: no repetition of it runs any more.
         retried: latency repetitions beyond those asked for.
@@ -57,9 +57,9 @@ class Work:
         """
         self.done[record.purpose] = self.done.get(record.purpose, 0) + 1
         if record.latency_avg_us is not None:
-            if record.verdict != "suspect":
+            if record.verdict != "unreliable":
                 self.valid_us.append(record.latency_avg_us)
-            # Counted when it is run for a suspect one, whatever its own verdict.
+            # Counted when it is run for an unreliable one, whatever its own verdict.
             self.retried += record.index >= self.asked + self.lost.get("latency", 0)
         if record.failure_kind is None:
             return

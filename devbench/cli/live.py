@@ -118,10 +118,10 @@ class RunDisplay:
                 f"[red]✗[/red] {name} · {plain(_job_title(event.job))} · {repetition.failure_kind}: "
                 f"[dim]{plain(repetition.failure_message or '', 160)}[/dim]"
             )
-        if repetition.latency_avg_us is not None and repetition.verdict == "suspect":
+        if repetition.latency_avg_us is not None and repetition.verdict == "unreliable":
             return (
                 f"[yellow]![/yellow] {name} · {plain(_job_title(event.job))} · repetition {repetition.index + 1} · "
-                f"suspect: {plain('; '.join(repetition.verdict_reasons), 200)}"
+                f"unreliable: {plain('; '.join(repetition.verdict_reasons), 200)}"
             )
         if self._live is None and repetition.latency_avg_us is not None:
             return (
@@ -137,8 +137,8 @@ class RunDisplay:
             return ""
         row.done += 1 + event.skipped
         row.failed += event.failed
-        sign = "[red]✗[/red]" if event.failed else "[yellow]![/yellow]" if event.suspect else "[green]✓[/green]"
-        if self._live is not None and not (event.failed or event.suspect):
+        sign = "[red]✗[/red]" if event.failed else "[yellow]![/yellow]" if event.unreliable else "[green]✓[/green]"
+        if self._live is not None and not (event.failed or event.unreliable):
             return ""
         return f"{sign} {plain(row.title or row.serial)} · {plain(event.title, 120)} · {plain(event.words, 300)}"
 

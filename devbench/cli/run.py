@@ -108,7 +108,7 @@ def run(
             rich_help_panel="The device's state",
         ),
     ] = 120.0,
-    suspect_retries: Annotated[
+    unreliable_retries: Annotated[
         int,
         typer.Option(
             min=0,
@@ -308,7 +308,7 @@ def run(
         precision=precision,
         most_repetitions=max_repetitions,
         cool_down_s=cool_down,
-        suspect_retries=suspect_retries,
+        unreliable_retries=unreliable_retries,
         stabilise=tuple(stabilise or ()),
         check_outputs=check_outputs,
         inputs=tuple(inputs or ()),

@@ -46,7 +46,7 @@ class RunInput:
     precision: str | None = None
     most_repetitions: int = 30
     cool_down_s: float = 120.0
-    suspect_retries: int = 3
+    unreliable_retries: int = 3
     stabilise: tuple[str, ...] = ()
     check_outputs: bool = False
     inputs: tuple[str, ...] = ()
@@ -83,7 +83,7 @@ def make_plan(given: RunInput) -> Plan:
         precision_pct=_precision(given.precision),
         most_repetitions=max(given.most_repetitions, given.repetitions),
         cool_down_s=given.cool_down_s,
-        suspect_retries=given.suspect_retries,
+        unreliable_retries=given.unreliable_retries,
     )
     plan = Plan(
         cases=cases,

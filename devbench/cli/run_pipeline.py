@@ -26,7 +26,8 @@ _REPETITIONS = 3
 _ALONE_RUNS, _ALONE_S = 10, 15.0
 # What makes no sense for a pipeline, or is its own.
 _NOT_BESIDE = (
-    "models", "suite", "precision", "max_repetitions", "suspect_retries", "min_secs", "warmup_runs", "warmup_min_secs",
+    "models", "suite", "precision", "max_repetitions",
+    "unreliable_retries", "min_secs", "warmup_runs", "warmup_min_secs",
     "profile", "cold_starts", "check_outputs", "inputs", "min_snr", "max_steps", "via", "csv_file",
 )  # fmt: skip
 
@@ -102,7 +103,7 @@ def _given(given: RunInput, context: typer.Context) -> RunInput:
         warmup_min_secs=0.0,
         profile=False,
         cold_starts=0,
-        suspect_retries=0,
+        unreliable_retries=0,
     )
 
 

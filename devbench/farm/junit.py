@@ -109,7 +109,7 @@ def _job(
     if job.latency is not None:
         between = f" ({interval(job.latency)})" if interval(job.latency) else ""
         said.append(f"latency {ms(job.latency.median)} ms{between} of {job.latency.n} processes")
-    said += [f"suspect: {job.suspect}"] if job.suspect else []
+    said += [f"unreliable: {job.unreliable}"] if job.unreliable else []
     said += [] if has_failed(job) else failures
     report = result.comparison
     undecided = [undecided_words(row, report) for row in rows if report and row.comparison.verdict == "undecided"]

@@ -54,7 +54,7 @@ def _job(item: JobView) -> JobReport:
     job, repetitions = item.job, item.repetitions
     measured, timed = counting.measured(repetitions), counting.timed(repetitions)
     # Where no repetition was fit there is only what there is, and the report says so.
-    fit = [r for r in timed if r.verdict != "suspect"]
+    fit = [r for r in timed if r.verdict != "unreliable"]
     profiles = [r for r in repetitions if r.purpose == "profile" and r.status == "ok"]
     profile = profiles[-1] if profiles else None
     # What says most of the delegate: the profile, else a process that was timed, else whatever ran last.
@@ -71,8 +71,8 @@ def _job(item: JobView) -> JobReport:
         startups=_startups(repetitions),
         processes=processes,
         inferences=sum(r.inferences or 0 for r in timed),
-        all_suspect=bool(measured) and not fit,
-        suspect=_suspect(measured, fit),
+        all_unreliable=bool(measured) and not fit,
+        unreliable=_unreliable(measured, fit),
         peak_memory_mb=_highest([r.peak_memory_mb for r in repetitions]),
         init_memory_mb=_highest([r.init_memory_mb for r in profiles or timed]),
         overall_memory_mb=_highest([r.overall_memory_mb for r in profiles or timed]),
@@ -99,7 +99,7 @@ def _processes(measured: Sequence[RepetitionRecord], timed: Sequence[RepetitionR
     far = {r.index for (r, _), is_far in zip(counting, outliers([us for _, us in counting]), strict=True) if is_far}
     counts = {r.index for r, _ in counting}
     return tuple(
-        Process(r, r.latency_avg_us / 1000, r.verdict == "suspect", r.index in counts, r.index in far)
+        Process(r, r.latency_avg_us / 1000, r.verdict == "unreliable", r.index in counts, r.index in far)
         for r in measured
         if r.latency_avg_us is not None
     )
@@ -135,7 +135,7 @@ def _startups(repetitions: Sequence[RepetitionRecord]) -> tuple[StartUp, ...]:
     return tuple(found)
 
 
-def _suspect(measured: Sequence[RepetitionRecord], fit: Sequence[RepetitionRecord]) -> str:
+def _unreliable(measured: Sequence[RepetitionRecord], fit: Sequence[RepetitionRecord]) -> str:
     """What is wrong with the repetitions that were measured in no fit state; empty where all were fit."""
     bad = [r for r in measured if r not in fit]
     if not bad:
@@ -145,7 +145,7 @@ def _suspect(measured: Sequence[RepetitionRecord], fit: Sequence[RepetitionRecor
         alike.setdefault(_FIGURE.sub("", reason), []).append(reason)
     reasons = ", ".join(map(_told_once, alike.values()))
     use = "left out" if fit else "all of them, and shown for want of better ones"
-    return f"{len(bad)} of {len(measured)} repetitions suspect, {use}: {reasons}"
+    return f"{len(bad)} of {len(measured)} repetitions unreliable, {use}: {reasons}"
 
 
 def _told_once(reasons: Sequence[str]) -> str:

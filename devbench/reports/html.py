@@ -79,7 +79,7 @@ def render_html(report: ReportData, read_raw: ReadRaw, beside: Beside | None = N
         report=report,
         tiles=_tiles(report, more),
         verdict=history_tables.verdict_words(more.comparison) if more.comparison else "",
-        unfit=sum(job.all_suspect for job in report.jobs),
+        unfit=sum(job.all_unreliable for job in report.jobs),
         tables=tables,
         chart_sets=charts,
         pipelines=more.pipelines,
@@ -114,14 +114,14 @@ def _tiles(report: ReportData, beside: Beside) -> list[list[Tile]]:
         found += history_tables.watch_tiles(beside.watch)
     jobs = report.jobs
     failed = sum(job.status in ("failed", "partly failed") for job in jobs)
-    unfit = sum(job.all_suspect for job in jobs)
+    unfit = sum(job.all_unreliable for job in jobs)
     measured = sum(job.latency is not None for job in jobs)
     models = len({job.job.model.sha256 for job in jobs})
     devices = len(report.devices)
     run = [
         Tile(f"{measured:,}", f"of {len(jobs):,} jobs measured"),
         Tile(f"{failed:,}", "failed", "bad" if failed else ""),
-        Tile(f"{unfit:,}", "suspect, on a device in no fit state", "warn" if unfit else ""),
+        Tile(f"{unfit:,}", "unreliable, on a device in no fit state", "warn" if unfit else ""),
         Tile(f"{models:,}", f"model{'' if models == 1 else 's'}"),
         Tile(f"{devices:,}", f"device{'' if devices == 1 else 's'}"),
     ]

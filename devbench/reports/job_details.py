@@ -189,8 +189,8 @@ def _change(repetition: RepetitionRecord, key: str, unit: str = "") -> str:
 def _verdict(repetition: RepetitionRecord, process: Process | None) -> str:
     reasons = "; ".join(repetition.verdict_reasons)
     parts = [repetition.failure_kind or ""]
-    if repetition.verdict == "suspect":
-        parts.append(f"suspect: {reasons}")
+    if repetition.verdict == "unreliable":
+        parts.append(f"unreliable: {reasons}")
     else:
         parts.append(f"{repetition.verdict} ({reasons})" if reasons else repetition.verdict)
     parts.append("○ outlier" if process and process.outlier else "")

@@ -36,12 +36,12 @@ def decisions(report: ReportData) -> Table:
     rows = []
     for model, device, jobs in report.groups:
         known = [job for job in jobs if job.latency and job.output_verdict != "wrong"]
-        fit = [job for job in known if not job.all_suspect]
+        fit = [job for job in known if not job.all_unreliable]
         ordered = sorted(fit or known, key=lambda job: job.latency.median if job.latency else 0.0)
         failed = sum(job.status == "failed" for job in jobs)
-        unfit = sum(job.all_suspect for job in jobs)
+        unfit = sum(job.all_unreliable for job in jobs)
         words = [f"{failed} of {len(jobs)} failed"] if failed else []
-        words += [f"{unfit} of {len(jobs)} suspect"] if unfit else []
+        words += [f"{unfit} of {len(jobs)} unreliable"] if unfit else []
         words += [] if fit else ["nothing here can be relied on"]
         note = Cell("; ".join(words), kind="bad" if failed else "warn")
         if not ordered or ordered[0].latency is None:
@@ -91,9 +91,9 @@ def jobs(report: ReportData) -> Table:
     best = {id(job) for _, _, those in report.groups if (job := fastest(those))}
     rows = []
     for job in report.jobs:
-        latency, kind = job.latency, "best" if id(job) in best else "warn" if job.all_suspect else ""
+        latency, kind = job.latency, "best" if id(job) in best else "warn" if job.all_unreliable else ""
         number = Cell(str(job.job.number), job.job.number, link=f"#job-{job.job.number}")
-        text = ("⚠ " if job.all_suspect else "") + ms(latency.median) if latency else "–"
+        text = ("⚠ " if job.all_unreliable else "") + ms(latency.median) if latency else "–"
         rows.append(
             (
                 number,
@@ -123,8 +123,8 @@ def jobs(report: ReportData) -> Table:
 
 def _beware(job: JobReport) -> str:
     words = [f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}" for kind, message, count in job.failures]
-    if job.suspect:
-        words.append(("not to be compared with the others: " if job.all_suspect else "") + job.suspect)
+    if job.unreliable:
+        words.append(("not to be compared with the others: " if job.all_unreliable else "") + job.unreliable)
     return "; ".join(words)
 
 

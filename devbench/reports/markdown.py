@@ -73,8 +73,8 @@ def _latencies(jobs: list[JobReport]) -> list[str]:
 def _latency(job: JobReport, best: JobReport | None) -> str:
     if job.latency is None:
         return "–"
-    if job.all_suspect:
-        return f"{ms(job.latency.median)} ⚠ suspect"
+    if job.all_unreliable:
+        return f"{ms(job.latency.median)} ⚠ unreliable"
     return f"**{ms(job.latency.median)}**" if job is best else ms(job.latency.median)
 
 
@@ -87,8 +87,8 @@ def _notes(jobs: list[JobReport]) -> list[str]:
     for job in jobs:
         title = _text(job.title)
         lines += [f"- **{title}: {kind}** ({count}×) {_text(message)}" for kind, message, count in job.failures]
-        if job.suspect:
-            lines.append(f"- {'⚠ ' if job.all_suspect else ''}{title}: {_text(job.suspect)}")
+        if job.unreliable:
+            lines.append(f"- {'⚠ ' if job.all_unreliable else ''}{title}: {_text(job.unreliable)}")
         for words in (spread_words(job), fallback_words(job)):
             if words:
                 lines.append(f"- {title}: {_text(words)}")

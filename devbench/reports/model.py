@@ -74,14 +74,14 @@ class Process:
 
     Attributes:
         latency_ms: its average inference.
-        suspect: the device was in no fit state.
+        unreliable: the device was in no fit state.
         counts: it is among those that the job's latency is the median of.
         outlier: far from the others that count; it counts all the same.
     """
 
     repetition: RepetitionRecord
     latency_ms: float
-    suspect: bool
+    unreliable: bool
     counts: bool
     outlier: bool
 
@@ -140,8 +140,8 @@ class JobReport:
         latency: median over the processes that count, in ms.
         startups: one for each state of the caches, the warmest first.
         processes: all that were timed, in the order in which they ran.
-        all_suspect: the latency rests on suspect processes only, for want of better ones.
-        suspect: in words, which repetitions were measured in no fit state and whether they count.
+        all_unreliable: the latency rests on unreliable processes only, for want of better ones.
+        unreliable: in words, which repetitions were measured in no fit state and whether they count.
         peak_memory_mb: the tool's absolute peak, as it prints it.
         vm_hwm_mb, pss_mb: from the device's /proc, MiB.
         delegation: in words: "full", "9 of 180 nodes, 1 partition", "not applied".
@@ -162,8 +162,8 @@ class JobReport:
     startups: tuple[StartUp, ...]
     processes: tuple[Process, ...]
     inferences: int
-    all_suspect: bool
-    suspect: str
+    all_unreliable: bool
+    unreliable: str
     peak_memory_mb: float | None
     init_memory_mb: float | None
     overall_memory_mb: float | None
@@ -270,6 +270,6 @@ class ReportData:
 
 def fastest(jobs: Sequence[JobReport]) -> JobReport | None:
     """The job with the lowest latency among several; never one whose latency or outputs nobody can rely on."""
-    known = [job for job in jobs if job.latency and not job.all_suspect and job.output_verdict != "wrong"]
+    known = [job for job in jobs if job.latency and not job.all_unreliable and job.output_verdict != "wrong"]
     best = min(known, key=lambda job: job.latency.median if job.latency else 0.0, default=None)
     return best if len(jobs) > 1 else None

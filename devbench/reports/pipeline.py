@@ -53,7 +53,7 @@ class Whole:
         sessions: those that ended well.
         failures: kind, message and number of the others.
         latency: end to end, in ms, over the sessions that count.
-        all_suspect: none was measured in a fit state, and all count.
+        all_unreliable: none was measured in a fit state, and all count.
         shown: the session whose latency is in the middle.
         peak_kb: the middle one of the sessions' peaks.
         composed: the parts of the estimate.
@@ -64,7 +64,7 @@ class Whole:
     sessions: tuple[PipelineSessionRecord, ...]
     failures: tuple[tuple[str, str, int], ...]
     latency: Estimate | None = None
-    all_suspect: bool = False
+    all_unreliable: bool = False
     shown: PipelineSessionRecord | None = None
     peak_kb: int | None = None
     composed: tuple[Part, ...] = ()
@@ -167,7 +167,7 @@ def _variant(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecor
 
 def _counted(sessions: Sequence[PipelineSessionRecord]) -> tuple[list[PipelineSessionRecord], bool]:
     """Those in a fit state; where there is none, all of them and True."""
-    fit = [one for one in sessions if one.verdict != "suspect"]
+    fit = [one for one in sessions if one.verdict != "unreliable"]
     return (fit, False) if fit or not sessions else (list(sessions), True)
 
 
@@ -211,7 +211,7 @@ def _whole(residency: str, sessions: Sequence[PipelineSessionRecord], stages: Se
     well = tuple(one for one in sessions if one.status == "ok" and one.latency_ms is not None)
     told = tuple((kind, message, count) for (kind, message), count in failures.items())
     whole = Whole(residency, well, told)
-    counted, all_suspect = _counted(well)
+    counted, all_unreliable = _counted(well)
     if not counted:
         return whole
     ordered = sorted(counted, key=lambda one: one.latency_ms or 0.0)
@@ -219,7 +219,7 @@ def _whole(residency: str, sessions: Sequence[PipelineSessionRecord], stages: Se
     whole = replace(
         whole,
         latency=estimate([one.latency_ms or 0.0 for one in counted]),
-        all_suspect=all_suspect,
+        all_unreliable=all_unreliable,
         shown=shown,
         peak_kb=round(median(peaks)) if (peaks := [o.peak_kb for o in counted if o.peak_kb is not None]) else None,
         shares=tuple(shares(shown.latency_ms or 0.0, [timed(stage) for stage in shown.stages])),

@@ -11,7 +11,7 @@ from devbench.reports.export import plain, write_whole
 from devbench.reports.model import VIRTUAL_NOTE
 from devbench.reports.pipeline import DRIVER_NOTE, PipelineReport, Stage, Variant, Whole
 
-FORMAT = "devbench-pipeline-1"
+FORMAT = "devbench-pipeline-2"
 
 
 def pipelines_to_json(report: PipelineReport) -> dict[str, Any]:
@@ -75,7 +75,7 @@ def _whole(variant: Variant, whole: Whole) -> dict[str, Any]:
         "latency_ms": None if latency is None else latency.median,
         "latency_low_ms": None if latency is None else min(latency.values),
         "latency_high_ms": None if latency is None else max(latency.values),
-        "suspect": whole.all_suspect,
+        "unreliable": whole.all_unreliable,
         "estimate_ms": round(whole.estimate_ms, 3) if whole.composed else None,
         "estimate_off": whole.off if whole.composed else None,
         "peak_kb": whole.peak_kb,

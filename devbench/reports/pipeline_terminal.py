@@ -72,7 +72,7 @@ def _wholes(variant: Variant) -> Table:
         latency = seconds(whole.latency.median)
         table.add_row(
             whole.residency,
-            f"[yellow]! {latency}[/yellow]" if whole.all_suspect else f"[bold]{latency}[/bold]",
+            f"[yellow]! {latency}[/yellow]" if whole.all_unreliable else f"[bold]{latency}[/bold]",
             str(whole.latency.n),
             spread(whole),
             seconds(whole.estimate_ms) if whole.composed else "",

@@ -114,7 +114,7 @@ def notes(variant: Variant) -> list[str]:
     if "stop" in held:
         found.append("This benchmark_model cannot be held by its output: stages that stay were stopped (SIGSTOP).")
     for whole in variant.wholes:
-        if whole.all_suspect:
+        if whole.all_unreliable:
             why = "; ".join(dict.fromkeys(r for one in whole.sessions for r in one.verdict_reasons))
-            found.append(f"{whole.residency}: every session is suspect ({clean(why, 200)})")
+            found.append(f"{whole.residency}: every session is unreliable ({clean(why, 200)})")
     return found

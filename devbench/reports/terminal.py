@@ -44,8 +44,8 @@ def print_report(report: ReportData, console: Console, *, operators: bool = True
             for kind, message, count in job.failures:
                 times = f" ({count} times)" if count > 1 else ""
                 console.print(f"[red]✗ {_text(job.title)}: {kind}{times}[/red] {_text(message, 300)}", soft_wrap=True)
-            if job.suspect:
-                console.print(f"[yellow]! {_text(job.title)}: {_text(job.suspect, 300)}[/yellow]", soft_wrap=True)
+            if job.unreliable:
+                console.print(f"[yellow]! {_text(job.title)}: {_text(job.unreliable, 300)}[/yellow]", soft_wrap=True)
             if words := spread_words(job):
                 console.print(f"[dim]{_text(job.title)}: {words}[/dim]", soft_wrap=True)
             if words := fallback_words(job):
@@ -166,11 +166,11 @@ def _latencies(title: str, columns: list[_Column]) -> Table:
 
 
 def _latency(job: JobReport, best: JobReport | None) -> str:
-    """The median; behind a `!` where it rests on suspect processes only."""
+    """The median; behind a `!` where it rests on unreliable processes only."""
     if job.latency is None:
         return "–"
     latency = ms(job.latency.median)
-    if job.all_suspect:
+    if job.all_unreliable:
         return f"[yellow]! {latency}[/yellow]"
     return f"[bold green]{latency}[/bold green]" if job is best else latency
 

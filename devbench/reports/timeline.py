@@ -56,7 +56,7 @@ class Dot:
     latency_ms: float
     model: str
     title: str
-    suspect: bool
+    unreliable: bool
     outlier: bool
 
 
@@ -122,7 +122,7 @@ def _timeline(jobs: Sequence[JobReport], started_utc: datetime) -> Timeline:
     samples = _samples(repetitions, at)
     dots = [
         Dot(at(p.repetition.started_utc), at(p.repetition.finished_utc), p.latency_ms, job.job.model.name, job.title,
-            p.suspect, p.outlier)
+            p.unreliable, p.outlier)
         for job in jobs
         for p in job.processes
     ]  # fmt: skip

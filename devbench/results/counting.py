@@ -1,7 +1,7 @@
 """Which repetitions of a job count, for what: the one place that says so; knows no database and no report.
 
-A failed repetition counts for nothing, and nothing counts of a job whose outputs were wrong. A suspect one (the device
-was in no fit state) counts only where the job has no better one. Latency comes from processes that nothing watched,
+A failed repetition counts for nothing, and nothing counts of a job whose outputs were wrong. An unreliable one (measured
+while the device was throttled or busy) counts only if the job has no better one. Latency comes from processes that nothing watched,
 start-up from processes that found the same state of the caches.
 """
 
@@ -43,7 +43,7 @@ class StartState(Generic[R]):
     Attributes:
         file_cache, kernel_cache: what they found; `None` where it is not known or there is no such cache.
         cold: they were started with an emptied cache, or found one empty.
-        repetitions: those that count, suspect ones only where the state has no others.
+        repetitions: those that count, unreliable ones only where the state has no others.
     """
 
     file_cache: CacheState | None
@@ -53,7 +53,7 @@ class StartState(Generic[R]):
 
 
 def measured(repetitions: Sequence[R]) -> list[R]:
-    """Those that were timed, the suspect ones included; none where the outputs were wrong."""
+    """Those that were timed, the unreliable ones included; none where the outputs were wrong."""
     if any(r.failure_kind == _WRONG_OUTPUTS for r in repetitions):
         return []
     return [r for r in repetitions if r.purpose == "latency" and r.status == "ok"]
@@ -82,4 +82,4 @@ def started(repetitions: Sequence[R]) -> list[R]:
 
 
 def _fit(repetitions: Sequence[R]) -> list[R]:
-    return [r for r in repetitions if r.verdict != "suspect"] or list(repetitions)
+    return [r for r in repetitions if r.verdict != "unreliable"] or list(repetitions)

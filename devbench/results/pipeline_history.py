@@ -44,8 +44,8 @@ def pipeline_case(
 def session_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
     """One row a session, in the order of their runs; stages alone are left out.
 
-    `counts` says whose latency and memory stand for the run: sessions that ended well, suspect ones only where a case
-    has no others. `peak_memory_mb` is NaN where it is none of PSS: RSS counts what stages share once for each.
+    `counts` says whose latency and memory stand for the run: sessions that ended well, unreliable ones only if a
+    case has no others. `peak_memory_mb` is NaN where it is none of PSS: RSS counts what stages share once for each.
     """
     sessions, runs, devices = pipeline_sessions, schema.runs, schema.devices
     names = (
@@ -71,7 +71,7 @@ def session_columns(connection: sa.Connection, selection: Selection) -> dict[str
     pss = np.asarray([kb if kind == "pss" else None for kind, kb in kinds], dtype=float)
     latencies = np.asarray(found["latency_ms"], dtype=float)
     ended_well = np.asarray([status == "ok" for status in found["status"]], dtype=bool) & ~np.isnan(latencies)
-    fit = np.asarray([verdict != "suspect" for verdict in found["verdict"]], dtype=bool)
+    fit = np.asarray([verdict != "unreliable" for verdict in found["verdict"]], dtype=bool)
     columns: dict[str, Column] = {
         "session": np.asarray(found["id"], dtype="int64"),
         "run_id": coded(found["run_id"]),

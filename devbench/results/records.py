@@ -101,7 +101,7 @@ class RepetitionRecord:
     """One process of the tool. The scalar columns are `None` wherever nothing trustworthy was measured.
 
     `measurement` is the whole parsed measurement as a JSON-ready mapping; `raw_path` is relative to the artifact root.
-    A failed repetition carries no latency. `verdict` is "valid" or "suspect" (with reasons: the device was in no fit
+    A failed repetition carries no latency. `verdict` is "valid" or "unreliable" (with reasons: the device was in no fit
     state, or nothing is known of it). `outputs` are comparisons of the model's outputs, each a JSON-ready mapping.
     `conditions_during` is the time series of the conditions while the tool ran, each a JSON-ready mapping whose `t_s`
     is in seconds from the start. `file_cache` says whether the model's and the tool's files were in the device's memory

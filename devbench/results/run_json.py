@@ -27,7 +27,7 @@ from devbench.results.records import (
 from devbench.results.store import JobView, RunView, Store
 from devbench.results.totals import total_types, total_up
 
-FORMAT = "devbench-run-1"
+FORMAT = "devbench-run-2"
 _MOST_BYTES = 1 << 30
 
 

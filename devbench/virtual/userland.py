@@ -126,7 +126,7 @@ class Userland:
         """A command line with the device's paths made to point into its directory."""
         command = _DEVICE_PATH.sub(f"{self.root}/", command)
         if self.faults.noise:
-            # What is replayed does not feel this machine's load, which would make its processes suspect.
+            # What is replayed does not feel this machine's load, which would make its processes unreliable.
             command = command.replace(_LOAD, f"{self.root}/system/loadavg")
         return command
 

@@ -1,4 +1,4 @@
-"""The verdict on a device's state: its reasons, and what does not make a repetition suspect."""
+"""The verdict on a device's state: its reasons, and what does not make a repetition unreliable."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ EIGHT = Fitness(cpu_count=8)
         (None, [], None, "conditions unknown"),
     ],
 )
-def test_a_device_in_no_fit_state_is_suspect_and_says_why(before: Any, during: Any, after: Any, reason: str) -> None:
+def test_a_device_in_no_fit_state_is_unreliable_and_says_why(before: Any, during: Any, after: Any, reason: str) -> None:
     verdict = judge(Around(before, after, during), EIGHT)
-    assert verdict.word == "suspect"
+    assert verdict.word == "unreliable"
     assert verdict.reasons == (reason,)
 
 

@@ -1,4 +1,4 @@
-"""When a job has enough repetitions: suspect ones are made up for, a precision is reached or given up."""
+"""When a job has enough repetitions: unreliable ones are made up for, a precision is reached or given up."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def test_without_a_precision_the_number_asked_for_is_enough() -> None:
     assert not more(Limits(repetitions=3), [1.0, 9.0, 5.0])
 
 
-def test_suspect_repetitions_are_made_up_for_up_to_a_limit() -> None:
-    limits = Limits(repetitions=3, suspect_retries=2)
+def test_unreliable_repetitions_are_made_up_for_up_to_a_limit() -> None:
+    limits = Limits(repetitions=3, unreliable_retries=2)
     assert more(limits, [1.0], done=3)
     assert more(limits, [1.0, 1.0], done=4, retried=1)
     assert not more(limits, [1.0], done=5, retried=2)

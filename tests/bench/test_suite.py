@@ -131,7 +131,7 @@ def test_what_stands_in_tables_becomes_options_and_labels(folder: Path) -> None:
         suite(
             folder,
             "models = ['a.tflite']\ntags = ['camera', ' night ', 'camera']\nbinary = 'b.tflite'\n[labels]\nteam = 'x'\n"
-            "[conditions]\ncool_down = 0\nsuspect_retries = 1\nstabilise = ['awake']\n[inputs]\nimage = 'cat.npy'\n"
+            "[conditions]\ncool_down = 0\nunreliable_retries = 1\nstabilise = ['awake']\n[inputs]\nimage = 'cat.npy'\n"
             "[accuracy.float32]\nleast_snr_db = 30\n[accuracy.int8]\nmost_steps = 2\n",
         )
     )
@@ -142,7 +142,7 @@ def test_what_stands_in_tables_becomes_options_and_labels(folder: Path) -> None:
     assert {key: value for key, value in found.options.items() if key != "thresholds"} == {
         "binary": str((folder / "b.tflite").resolve()),
         "cool_down_s": 0,
-        "suspect_retries": 1,
+        "unreliable_retries": 1,
         "stabilise": ("awake",),
         "inputs": (f"image={(folder / 'cat.npy').resolve()}",),
         "check_outputs": True,

@@ -31,9 +31,9 @@ def work() -> Work:
     return Work(job=None, case=None, asked=2)  # type: ignore[arg-type]
 
 
-def test_latencies_count_but_not_the_suspect_ones() -> None:
+def test_latencies_count_but_not_the_unreliable_ones() -> None:
     one = work()
-    for index, verdict in enumerate(["valid", "suspect", "valid"]):
+    for index, verdict in enumerate(["valid", "unreliable", "valid"]):
         one.count(repetition(index, verdict=verdict))
     assert one.done == {"latency": 3}
     assert len(one.valid_us) == 2

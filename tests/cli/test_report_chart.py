@@ -43,9 +43,9 @@ def test_a_report_in_every_form_with_baseline_and_history(url: str, tmp_path: Pa
             assert (tmp_path / f"{name}.{form}").read_bytes().startswith(magic)
 
 
-def test_a_verdict_on_suspect_jobs_says_that_it_is_one(tmp_path: Path) -> None:
+def test_a_verdict_on_unreliable_jobs_says_that_it_is_one(tmp_path: Path) -> None:
     base = phone_view()
-    url = stored(tmp_path / "r.db", base, later(phone_view(suspect_job="gpu")))
+    url = stored(tmp_path / "r.db", base, later(phone_view(unreliable_job="gpu")))
     run("report", OTHER, "--store", url, "--format", "html", "--baseline", RUN_ID, "--out", str(tmp_path))
     assert "1 of 3 jobs of this run were measured on a device in no fit state" in (tmp_path / "report.html").read_text(
         "utf-8"

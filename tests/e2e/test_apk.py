@@ -44,7 +44,7 @@ def apk(path: Path, body: bytes) -> binaries.Binary:
 
 
 def command(phone: VirtualPhone, *words: object) -> list[str]:
-    fixed = ("--no-report", "--suspect-retries", "0", "--no-profile", "-r", "1")
+    fixed = ("--no-report", "--unreliable-retries", "0", "--no-profile", "-r", "1")
     return [sys.executable, "-m", "devbench.cli.app", "run", *map(str, (MODEL, "-d", phone.address, *fixed, *words))]
 
 

@@ -75,7 +75,7 @@ def test_the_reference_of_a_suite_takes_the_drift_of_a_device_off(tmp_path: Path
     suite.write_text(
         f'models = ["{DATA}/small_cnn.tflite", "{DATA}/tiny_conv.tflite"]\nreference = "tiny_conv"\n'
         'devices = ["virtual"]\ndelegates = ["xnnpack"]\nrepetitions = 20\nprofile = false\nnum_runs = 20\nmin_secs = 0\n'
-        "warmup_min_secs = 0\ncold_starts = 0\n[conditions]\nsuspect_retries = 0\ncool_down = 0\n"
+        "warmup_min_secs = 0\ncold_starts = 0\n[conditions]\nunreliable_retries = 0\ncool_down = 0\n"
     )
     # The whole device is slower the second time: each of its cases is.
     for fault in (f"noise={NOISE},seed=1", f"noise={NOISE},seed=2,slower=xnnpack:15"):

@@ -24,7 +24,7 @@ SHORT = [
     "0",
     "--warmup-min-secs",
     "0",
-    "--suspect-retries",
+    "--unreliable-retries",
     "0",
 ]
 

@@ -1,4 +1,4 @@
-"""A device that heats up: suspect repetitions are found, repeated, left out, waited for, and shown."""
+"""A device that heats up: unreliable repetitions are found, repeated, left out, waited for, and shown."""
 
 from __future__ import annotations
 
@@ -37,32 +37,34 @@ def heating_tool(folder: Path, cools_after_s: float) -> Path:
     return tool
 
 
-def test_a_suspect_repetition_is_repeated_after_cooling_down_and_left_out(tmp_path: Path, adb_server_port: int) -> None:
+def test_a_unreliable_repetition_is_repeated_after_cooling_down_and_left_out(
+    tmp_path: Path, adb_server_port: int
+) -> None:
     done = devbench(
         "run", MODEL, "-d", "virtual", "-D", "cpu", "--binary", heating_tool(tmp_path, 3), "-r", "3", "--no-profile",
         "--out", tmp_path / "report", "--cool-down", "30",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cooling down: thermal status moderate" in done.stderr
-    assert "1 of 4 repetitions suspect, left out: throttled: thermal status" in done.stdout
+    assert "1 of 4 repetitions unreliable, left out: throttled: thermal status" in done.stdout
     with Store() as store:
         repetitions = store.run("latest").jobs[0].repetitions
-    assert [r.verdict for r in repetitions] == ["valid", "suspect", "valid", "valid"]
+    assert [r.verdict for r in repetitions] == ["valid", "unreliable", "valid", "valid"]
     assert repetitions[1].latency_avg_us == 900, "it is kept"
     assert "0.500" in done.stdout
     html = (tmp_path / "report" / "report.html").read_text()
-    assert "1 of 4 repetitions suspect" in html
+    assert "1 of 4 repetitions unreliable" in html
 
 
 def test_a_device_that_stays_hot_is_measured_and_marked(tmp_path: Path, adb_server_port: int) -> None:
     done = devbench(
         "run", MODEL, "-d", "virtual", "-D", "cpu", "-r", "2", "--no-profile", "--no-report", "--num-runs", "3", "--min-secs",
-        "0", "--warmup-min-secs", "0", "--fault", "thermal=3", "--cool-down", "1", "--suspect-retries", "1",
+        "0", "--warmup-min-secs", "0", "--fault", "thermal=3", "--cool-down", "1", "--unreliable-retries", "1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "3 of 3 repetitions suspect, all of them" in done.stdout
+    assert "3 of 3 repetitions unreliable, all of them" in done.stdout
     with Store() as store:
-        assert {r.verdict for r in store.run("latest").jobs[0].repetitions} == {"suspect"}
+        assert {r.verdict for r in store.run("latest").jobs[0].repetitions} == {"unreliable"}
 
 
 @pytest.fixture
@@ -78,7 +80,7 @@ def skin_limit() -> None:
 def short_run(phone: VirtualPhone, *words: object) -> subprocess.CompletedProcess[str]:
     return devbench(
         "run", MODEL, "-d", phone.address, "-D", "cpu", "-r", "2", "--no-profile", "--no-report", "--num-runs", "3",
-        "--min-secs", "0", "--warmup-min-secs", "0", "--suspect-retries", "1", *words,
+        "--min-secs", "0", "--warmup-min-secs", "0", "--unreliable-retries", "1", *words,
     )  # fmt: skip
 
 
@@ -98,7 +100,7 @@ def test_a_device_over_its_profile_s_limit_is_waited_for(virtual_phone: VirtualP
     assert (job.repetitions[0].conditions_before or {})["temperatures_c"] == {"skin": 38.0}
 
 
-def test_a_device_that_stays_over_a_limit_is_suspect_for_that_reason(
+def test_a_device_that_stays_over_a_limit_is_unreliable_for_that_reason(
     virtual_phone: VirtualPhone, skin_limit: None
 ) -> None:
     (virtual_phone.root / "data/local/skin").write_text("44.5\n")
@@ -116,7 +118,7 @@ def test_a_precision_adds_processes_until_it_is_reached(tmp_path: Path, adb_serv
     tool.write_text(f"#!/bin/sh\n# devbench-virtual\n{SUMMARY.format(us=500)}\n")
     tool.chmod(0o755)
     words = ["run", MODEL, "-d", "virtual", "-D", "cpu", "--binary", tool, "-r", "2", "--no-profile", "--no-report"]
-    assert devbench(*words, "--precision", "1%", "--suspect-retries", "0").returncode == 0
+    assert devbench(*words, "--precision", "1%", "--unreliable-retries", "0").returncode == 0
     with Store() as store:
         assert len(store.run("latest").jobs[0].repetitions) == 6, "the least number with 95 % coverage"
     wrong = devbench(*words, "--precision", "much")

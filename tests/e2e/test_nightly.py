@@ -32,7 +32,7 @@ def suite(tmp_path: Path, adb_server_port: int) -> Path:
     path = tmp_path / "suite.toml"
     path.write_text(
         f'name = "nights"\nmodels = ["{DATA}/tiny_groupnorm.tflite"]\ndevices = ["virtual"]\ndelegates = ["cpu"]\n'
-        'binary = "benchmark_model"\nrepetitions = 3\nsuspect_retries = 0\ncool_down = 0\n'
+        'binary = "benchmark_model"\nrepetitions = 3\nunreliable_retries = 0\ncool_down = 0\n'
         '[nightly]\nreports = "out"\njunit = "ci/junit.xml"\n'
     )
     return path

@@ -27,7 +27,7 @@ def devbench(*words: object) -> subprocess.CompletedProcess[str]:
         "-m",
         "devbench.cli.app",
         *map(str, words),
-        *(["--suspect-retries", "0"] if words[0] == "run" else []),
+        *(["--unreliable-retries", "0"] if words[0] == "run" else []),
     ]
     return subprocess.run(command, capture_output=True, text=True, timeout=110, check=False)
 

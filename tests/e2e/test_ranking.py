@@ -19,7 +19,7 @@ NOISE = DATA / "noise_unet.json"
 def run(*words: str | Path) -> tuple[dict[str, JobReport], Store]:
     done = subprocess.run(
         [sys.executable, "-m", "devbench.cli.app", "run", str(MODEL), "-d", "virtual", "--num-runs", "50", "--min-secs", "0",
-         "--warmup-min-secs", "0", "--no-profile", "--no-report", "--suspect-retries", "0", *map(str, words)],
+         "--warmup-min-secs", "0", "--no-profile", "--no-report", "--unreliable-retries", "0", *map(str, words)],
         capture_output=True, text=True, timeout=100, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr

@@ -25,7 +25,7 @@ def command(folder: Path, device: str, *more: str) -> list[str]:
         tool(folder, f'sleep 0.2; echo "{LINE}"')
     return [
         sys.executable, "-m", "devbench.cli.app", "run", *MODELS, "-d", device, "-D", "cpu", "--binary", str(binary),
-        "-r", "4", "--suspect-retries", "0", "--cool-down", "0", "--no-report", "--quiet", *more,
+        "-r", "4", "--unreliable-retries", "0", "--cool-down", "0", "--no-report", "--quiet", *more,
     ]  # fmt: skip
 
 
@@ -105,7 +105,7 @@ def test_a_run_on_a_bench_phone_goes_on_and_ends_what_the_dead_one_left_there(
 ) -> None:
     words = [
         sys.executable, "-m", "devbench.cli.app", "run", *MODELS, "-d", bench_phone.serial, "-D", "cpu,xnnpack",
-        "--binary", str(bench_phone.binary), "-r", "3", "--min-secs", "0.5", "--suspect-retries", "0", "--cool-down",
+        "--binary", str(bench_phone.binary), "-r", "3", "--min-secs", "0.5", "--unreliable-retries", "0", "--cool-down",
         "0", "--cold-starts", "0", "--no-report", "--quiet",
     ]  # fmt: skip
     kill_after(words, 3)

@@ -24,7 +24,7 @@ SHORT = ["--num-runs", "5", "--min-secs", "0", "--warmup-min-secs", "0"]
 
 def devbench(*words: str, cwd: Path | None = None, timeout: float = 90) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        [sys.executable, "-m", "devbench.cli.app", *map(str, words), *(["--suspect-retries", "0"] if words[0] == "run" else [])],
+        [sys.executable, "-m", "devbench.cli.app", *map(str, words), *(["--unreliable-retries", "0"] if words[0] == "run" else [])],
         capture_output=True, text=True, timeout=timeout, cwd=cwd, check=False,
     )  # fmt: skip
 

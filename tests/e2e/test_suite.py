@@ -42,7 +42,7 @@ def write(path: Path, address: str, sha256: str = "") -> Path:
     path.write_text(
         f'models = ["{DATA}/tiny_conv.tflite", {{ url = "{address}/small_cnn.tflite", sha256 = "{digest}" }}]\n'
         'devices = ["virtual"]\ndelegates = ["cpu", "xnnpack"]\nrepetitions = 1\nprofile = false\nnum_runs = 3\nmin_secs = 0\n'
-        'warmup_min_secs = 0\nsuspect_retries = 0\n[labels]\nteam = "camera"\n'
+        'warmup_min_secs = 0\nunreliable_retries = 0\n[labels]\nteam = "camera"\n'
     )
     return path
 
@@ -87,7 +87,7 @@ def test_limits_tags_conditions_and_inputs_of_a_suite_reach_the_results(tmp_path
     file.write_text(
         f'models = ["{DATA}/many_edges.tflite"]\ndevices = ["virtual"]\ndelegates = ["cpu"]\nrepetitions = 1\n'
         'profile = false\nnum_runs = 3\nmin_secs = 0\nwarmup_min_secs = 0\ntags = ["camera", "night"]\n'
-        '[conditions]\nsuspect_retries = 0\ncool_down = 0\n[inputs]\nminuend = "minuend.npy"\n'
+        '[conditions]\nunreliable_retries = 0\ncool_down = 0\n[inputs]\nminuend = "minuend.npy"\n'
         "[accuracy.float32]\nleast_snr_db = 90\n[accuracy.int8]\nmost_steps = 1\n"
     )
     done = devbench("run", "--suite", file, "--no-report")

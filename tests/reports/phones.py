@@ -88,7 +88,7 @@ class Phone:
 
 
 def phone_view(
-    *, virtual: bool = False, rounds: int = 9, suspect_job: str = "", title: str = "Pixel 8 Pro (37021JE)"
+    *, virtual: bool = False, rounds: int = 9, unreliable_job: str = "", title: str = "Pixel 8 Pro (37021JE)"
 ) -> RunView:
     """A run of three delegates in turns, with cold starts, a profile of each and a pause to cool down."""
     phone = Phone()
@@ -103,7 +103,7 @@ def phone_view(
         done[name] += [_cold(phone, name, heat, n) for n in range(3)]
     for index in range(rounds):
         for name, _, _, base_ms, heat in JOBS:
-            done[name].append(_timed(phone, name, base_ms, heat, index, suspect=name == suspect_job))
+            done[name].append(_timed(phone, name, base_ms, heat, index, unreliable=name == unreliable_job))
         if index == rounds - 3:
             phone.pass_time(38, 0.0)
     for name, *_, heat in JOBS:
@@ -129,14 +129,14 @@ def _ran(phone: Phone, name: str, index: int, seconds: float, heat: float, purpo
     for _ in range(int(seconds)):
         phone.pass_time(seconds / int(seconds), heat)
         during.append({**phone.sample(True), "t_s": round(phone.at_s - start_s, 3)})
-    suspect = before["thermal_status"] or phone.status
+    unreliable = before["thermal_status"] or phone.status
     partial = name == "gpu"
     record = RepetitionRecord(
         RUN_ID, 1, index, purpose, START + timedelta(seconds=start_s), START + timedelta(seconds=phone.at_s),
         phone.at_s - start_s, ("/data/local/tmp/devbench/benchmark_model", "--graph=m"), "ok", None, None, 0,
         f"{name}-{purpose}-{index}", {"status": "ok"}, conditions_before=before, conditions_after=phone.stamped(),
-        conditions_during=tuple(during), verdict="suspect" if suspect else "valid",
-        verdict_reasons=(f"throttled: thermal status {before['thermal_status']} → {phone.status}",) if suspect else (),
+        conditions_during=tuple(during), verdict="unreliable" if unreliable else "valid",
+        verdict_reasons=(f"throttled: thermal status {before['thermal_status']} → {phone.status}",) if unreliable else (),
         delegate_applied=None if name == "cpu" else "partial" if partial else "full",
         nodes_delegated=None if name == "cpu" else 171 if partial else 180,
         nodes_total=None if name == "cpu" else 180, partitions=None if name == "cpu" else 3 if partial else 1,
@@ -145,7 +145,7 @@ def _ran(phone: Phone, name: str, index: int, seconds: float, heat: float, purpo
     return record
 
 
-def _timed(phone: Phone, name: str, base_ms: float, heat: float, index: int, *, suspect: bool) -> RepetitionRecord:
+def _timed(phone: Phone, name: str, base_ms: float, heat: float, index: int, *, unreliable: bool) -> RepetitionRecord:
     record = _ran(phone, name, index, 7.0, heat, "latency")
     slow = 1.35 if (name, index) == ("gpu", 2) else 1.0
     us = 1000 * base_ms * slow * phone.random.gauss(1, 0.012) / phone.speed
@@ -155,7 +155,7 @@ def _timed(phone: Phone, name: str, base_ms: float, heat: float, index: int, *, 
         init_us=410_000.0 if name == "gpu" else 18_000.0, first_inference_us=1.8 * us, warmup_avg_us=1.1 * us,
         file_cache="warm", kernel_cache="warm" if name == "gpu" else None, peak_memory_mb=212.5,
     )  # fmt: skip
-    return replace(record, verdict="suspect", verdict_reasons=("battery low: 9 %",)) if suspect else record
+    return replace(record, verdict="unreliable", verdict_reasons=("battery low: 9 %",)) if unreliable else record
 
 
 def _cold(phone: Phone, name: str, heat: float, index: int) -> RepetitionRecord:

@@ -1,4 +1,4 @@
-"""What makes a latency believable is shown: start-up by cache, spread, outliers, suspects, fallback, percentiles."""
+"""What makes a latency believable is shown: start-up by cache, spread, outliers, unreliables, fallback, percentiles."""
 
 from __future__ import annotations
 
@@ -178,14 +178,14 @@ def test_a_table_fits_the_terminal_and_says_what_it_leaves_out(view: RunView, wi
     for column in ("interval", "cold init", "init ms", "first ms", "peak MB", "nodes"):
         assert column in header or column in next(line for line in table if line.startswith("left out")), column
     if width == 140:
-        assert "left out" not in text.split("spread")[0].replace("suspect, left out", "")
+        assert "left out" not in text.split("spread")[0].replace("unreliable, left out", "")
 
 
-def test_a_job_of_suspect_processes_only_is_marked_and_never_the_fastest(tmp_path: Path) -> None:
-    view = phone_view(suspect_job="gpu")
+def test_a_job_of_unreliable_processes_only_is_marked_and_never_the_fastest(tmp_path: Path) -> None:
+    view = phone_view(unreliable_job="gpu")
     report = build_report(view)
     gpu = job_of(view, "gpu")
-    assert gpu.all_suspect
+    assert gpu.all_unreliable
     assert gpu.latency is not None
     assert all(gpu.latency.median < job.latency.median for job in report.jobs if job.latency and job.title != "GPU")
     best = fastest(report.jobs)
@@ -193,22 +193,22 @@ def test_a_job_of_suspect_processes_only_is_marked_and_never_the_fastest(tmp_pat
     assert best.title == "XNNPACK · 4 threads"
     latency = f"{gpu.latency.median:.1f}"
     assert f"! {latency}" in terminal(report)
-    assert f"{latency} ⚠ suspect" in render_markdown(report)
+    assert f"{latency} ⚠ unreliable" in render_markdown(report)
     shown = page(view)
     assert re.search(r'<td class="n warn"[^>]*>⚠ ', shown)
     assert "⚠ not to be compared with the others" in shown
-    assert shown.count("suspect: battery low: 9 %") == 9
+    assert shown.count("unreliable: battery low: 9 %") == 9
     chart = draw_charts(report)[0]
-    assert "! suspect" in svg_file(chart)
+    assert "! unreliable" in svg_file(chart)
     assert "pale bars" in chart.note
     write_csv(view, tmp_path / "r.csv")
     rows = [row for row in csv.DictReader((tmp_path / "r.csv").open()) if row["delegate"] == "gpu"]
     timed = {(row["verdict"], row["verdict_reasons"]) for row in rows if row["purpose"] == "latency"}
-    assert timed == {("suspect", "battery low: 9 %")}
+    assert timed == {("unreliable", "battery low: 9 %")}
 
 
-def test_where_all_jobs_are_suspect_none_is_the_fastest(view: RunView) -> None:
-    all_bad = changed(view, lambda r: replace(r, verdict="suspect", verdict_reasons=("hot",)))
+def test_where_all_jobs_are_unreliable_none_is_the_fastest(view: RunView) -> None:
+    all_bad = changed(view, lambda r: replace(r, verdict="unreliable", verdict_reasons=("hot",)))
     assert fastest(build_report(all_bad).jobs) is None
     assert 'class="n best"' not in page(all_bad)
 
@@ -233,11 +233,11 @@ def test_limits_of_outputs_are_shown_where_the_store_has_them(view: RunView) -> 
 def test_reasons_that_differ_in_a_figure_only_are_told_once(view: RunView) -> None:
     def loaded(r: RepetitionRecord) -> RepetitionRecord:
         return replace(
-            r, verdict="suspect", verdict_reasons=(f"other load: {3 + r.index / 10:.1f} on 2 CPUs", "battery low")
+            r, verdict="unreliable", verdict_reasons=(f"other load: {3 + r.index / 10:.1f} on 2 CPUs", "battery low")
         )
 
-    assert job_of(changed(view, loaded), "gpu").suspect == (
-        "9 of 9 repetitions suspect, all of them, and shown for want of better ones: "
+    assert job_of(changed(view, loaded), "gpu").unreliable == (
+        "9 of 9 repetitions unreliable, all of them, and shown for want of better ones: "
         "other load: 3.0 on 2 CPUs (9 times alike), battery low (9 times)"
     )
 

@@ -47,7 +47,7 @@ def test_every_timed_process_is_a_dot_at_its_time(view: RunView) -> None:
     )
     assert [dot.start_s for dot in timeline.dots] == [(r.started_utc - START).total_seconds() for r in timed]
     assert [dot.latency_ms * 1000 for dot in timeline.dots] == pytest.approx([r.latency_avg_us for r in timed])
-    assert [dot.suspect for dot in timeline.dots] == [r.verdict == "suspect" for r in timed]
+    assert [dot.unreliable for dot in timeline.dots] == [r.verdict == "unreliable" for r in timed]
     assert len(timeline.spans) == sum(len(item.repetitions) for item in view.jobs)
 
 

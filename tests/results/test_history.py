@@ -186,7 +186,7 @@ def test_what_counts_follows_the_repetitions_that_come(store: Store, url: str) -
 
     store.create_run(run_record())
     store.add_job(job_record())
-    store.add_repetition(repetition(verdict="suspect"))
+    store.add_repetition(repetition(verdict="unreliable"))
     assert counting() == [0]  # for want of a better one
     store.add_repetition(repetition(index=1, verdict="valid"))
     assert counting() == [1]

@@ -96,13 +96,15 @@ def test_filters_are_those_of_every_query(store: Store, history: History) -> Non
     assert history.pipeline_stages(models=["model"]).empty
 
 
-def test_suspect_sessions_count_where_there_are_no_others_and_failed_ones_never(store: Store, history: History) -> None:
+def test_unreliable_sessions_count_where_there_are_no_others_and_failed_ones_never(
+    store: Store, history: History
+) -> None:
     run_id = night(store, 0, [950.0])
-    add_pipeline_session(store, session(run_id, 1, 1500.0, verdict="suspect"))
+    add_pipeline_session(store, session(run_id, 1, 1500.0, verdict="unreliable"))
     add_pipeline_session(store, session(run_id, 2, None, status="failed", failure_kind="crash"))
     assert history.pipelines()["counts"].tolist() == [True, False, False]
     other = add_run(store, 1)
-    add_pipeline_session(store, session(other, 0, 1500.0, verdict="suspect", memory_kind="rss"))
+    add_pipeline_session(store, session(other, 0, 1500.0, verdict="unreliable", memory_kind="rss"))
     frame = history.pipelines(runs=[other])
     assert frame["counts"].tolist() == [True]
     assert frame["peak_memory_mb"].isna().all(), "RSS counts twice what stages share"

@@ -54,8 +54,8 @@ def _note(timeline: Timeline) -> str:
     parts = ["Grey: a process of the tool runs"]
     if timeline.throttled:
         parts.append("orange: Android reports throttling")
-    if any(dot.suspect for dot in timeline.dots):
-        parts.append("crosses: suspect processes")
+    if any(dot.unreliable for dot in timeline.dots):
+        parts.append("crosses: unreliable processes")
     if any(dot.outlier for dot in timeline.dots):
         parts.append("hollow dots: outliers")
     if any(clock.cap for clock in (*timeline.cpu, timeline.gpu)):
@@ -172,7 +172,7 @@ def _latencies(timeline: Timeline, paint: dict[str, str]) -> Panel:
         for dot in timeline.dots:
             y, colour = up(dot.latency_ms), paint[dot.title]
             canvas.line([(across(dot.start_s), y), (across(dot.end_s), y)], colour, opacity=0.5)
-            form: MarkForm = "cross" if dot.suspect else "ring" if dot.outlier else forms[dot.model]
+            form: MarkForm = "cross" if dot.unreliable else "ring" if dot.outlier else forms[dot.model]
             tip = f"{dot.model} {dot.title}: {ms(dot.latency_ms)} ms"
             canvas.mark(across((dot.start_s + dot.end_s) / 2), y, 3.2, form, colour, tip=tip)
 

@@ -96,14 +96,14 @@ def latency(shown: Shown, name: str = "latency") -> Picture:
     def row(job: JobReport) -> Row:
         found = job.latency
         assert found is not None
-        label = ms(found.median) + (" ! suspect" if job.all_suspect else "")
+        label = ms(found.median) + (" ! unreliable" if job.all_unreliable else "")
         has = found.coverage is not None
         tip = (
             f"{job.title}: {ms(found.median)} ms" + (f" ({interval(found)})" if has else "") + f", {found.n} processes"
         )
         bar = Bar(
             found.median, paint[job.title], label, tip, found.low if has else None, found.high if has else None,
-            job.all_suspect, shown.hatch(job), tuple(_dot(process) for process in job.processes),
+            job.all_unreliable, shown.hatch(job), tuple(_dot(process) for process in job.processes),
         )  # fmt: skip
         return Row(clean(job.title, 60), (bar,))
 
@@ -123,7 +123,7 @@ def _title(what: str, shown: Shown) -> str:
 
 def _dot(process: Process) -> Dot:
     form = "cross" if not process.counts else "ring" if process.outlier else "dot"
-    words = "suspect, left out" if not process.counts else "far from the others" if process.outlier else ""
+    words = "unreliable, left out" if not process.counts else "far from the others" if process.outlier else ""
     tip = f"repetition {process.repetition.index + 1}: {ms(process.latency_ms)} ms" + (f", {words}" if words else "")
     return Dot(process.latency_ms, form, tip)  # type: ignore[arg-type]
 
@@ -134,10 +134,10 @@ def _latency_note(jobs: Sequence[JobReport]) -> str:
     processes = [process for job in jobs for process in job.processes]
     if any(process.outlier for process in processes):
         parts.append("hollow dots: far from the others, counted all the same")
-    if any(process.suspect and not process.counts for process in processes):
-        parts.append("crosses: suspect, left out")
-    if any(job.all_suspect for job in jobs):
-        parts.append("pale bars: every process suspect, not to be compared with the others")
+    if any(process.unreliable and not process.counts for process in processes):
+        parts.append("crosses: unreliable, left out")
+    if any(job.all_unreliable for job in jobs):
+        parts.append("pale bars: every process unreliable, not to be compared with the others")
     return "; ".join(parts) + "."
 
 
@@ -166,9 +166,9 @@ def speedup(shown: Shown, baseline: str, name: str = "speedup") -> Picture:
         has = found.coverage is not None and base.coverage is not None and found.low > 0
         own = found is base
         low, high = (base.low / found.high, base.high / found.low) if has and not own else (None, None)
-        label = f"{ratio:.2f}×" + (" ! suspect" if job.all_suspect else "")
+        label = f"{ratio:.2f}×" + (" ! unreliable" if job.all_unreliable else "")
         tip = f"{job.title}: {ratio:.2f} times as fast"
-        bar = Bar(ratio, paint[job.title], label, tip, low, high, job.all_suspect, shown.hatch(job))
+        bar = Bar(ratio, paint[job.title], label, tip, low, high, job.all_unreliable, shown.hatch(job))
         return Row(clean(job.title, 60), (bar,))
 
     note = f"Median latency of {baseline} over that of the job; whiskers: from the ends of both intervals, too wide."

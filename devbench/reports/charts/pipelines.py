@@ -72,10 +72,10 @@ def _picture(variant: Variant, name: str) -> Picture:
 def _session(
     canvas: Canvas, whole: Whole, session: PipelineSessionRecord, across: Scale, tallest: float, top: float
 ) -> float:
-    suspect = " ! suspect" if session.verdict == "suspect" else ""
+    unreliable = " ! unreliable" if session.verdict == "unreliable" else ""
     peak = megabytes(session.peak_kb) or "?"
     canvas.text(
-        _NAMES, top + 14, f"{whole.residency}: {seconds(session.latency_ms)}, peak {peak} MB{suspect}", bold=True
+        _NAMES, top + 14, f"{whole.residency}: {seconds(session.latency_ms)}, peak {peak} MB{unreliable}", bold=True
     )
     begin = top + _TITLE
     bars_end = begin + _BAR * len(session.stages)

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from devbench.results.selection import Selection
     from devbench.results.store import Store
 
-FORMAT = "devbench-export-1"
+FORMAT = "devbench-export-2"
 MANIFEST = "manifest.json"
 RAW = "artifacts"
 
