@@ -1,8 +1,8 @@
 """Which repetitions of a job count, for what: the one place that says so; knows no database and no report.
 
-A failed repetition counts for nothing, and nothing counts of a job whose outputs were wrong. An unreliable one (measured
-while the device was throttled or busy) counts only if the job has no better one. Latency comes from processes that nothing watched,
-start-up from processes that found the same state of the caches.
+A failed repetition counts for nothing, and nothing counts of a job whose outputs were wrong. An unreliable one
+(measured while the device was throttled or busy) counts only if the job has no better one. Latency comes from processes
+that nothing watched, start-up from processes that found the same state of the caches.
 """
 
 from __future__ import annotations
