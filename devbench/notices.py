@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from hashlib import sha256
 
 
 class Effect(str, Enum):
@@ -56,9 +55,3 @@ class Notice:
     effect: Effect = Effect.INFORMATION
     device_key: str = ""
     job_number: int | None = None
-
-    @property
-    def id(self) -> int:
-        """A number made of its content, so that the same notice is kept once; fits a signed 64-bit integer."""
-        parts = (self.kind.value, self.subject, self.text, self.device_key, str(self.job_number))
-        return int.from_bytes(sha256("\0".join(parts).encode()).digest()[:8], "big", signed=True)

@@ -35,7 +35,6 @@ HEAVY = {
     "adbutils",
     "jinja2",
     "scipy",
-    "alembic",
     "pyarrow",
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))

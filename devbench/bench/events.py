@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from devbench.notices import Notice
 from devbench.results.records import DeviceRecord, JobRecord, RepetitionRecord
 
 
@@ -15,6 +16,14 @@ class DeviceReady:
     serial: str
     device: DeviceRecord
     steps: int
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeGiven:
+    """Something that limits the use of the numbers was found."""
+
+    serial: str
+    notice: Notice
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,6 +97,7 @@ class PipelineStep:
 
 Event = (
     DeviceReady
+    | NoticeGiven
     | FilePushed
     | RepetitionStarted
     | RepetitionDone

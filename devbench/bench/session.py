@@ -21,7 +21,15 @@ from devbench.analysis.verdict import Around, Fitness, judge
 from devbench.bench import apk, occupancy
 from devbench.bench.command import Commands
 from devbench.bench.enough import cool_down, needs_more
-from devbench.bench.events import DeviceReady, FilePushed, Listener, MoreSteps, RepetitionDone, RepetitionStarted
+from devbench.bench.events import (
+    DeviceReady,
+    FilePushed,
+    Listener,
+    MoreSteps,
+    NoticeGiven,
+    RepetitionDone,
+    RepetitionStarted,
+)
 from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Plan, repetition_deadline_s
 from devbench.bench.process import Processes, ProcessSpec
@@ -45,6 +53,7 @@ from devbench.tool.parse import parse_bytes
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
+    from devbench.notices import Notice
     from devbench.results.records import DeviceRecord, Purpose, RepetitionRecord
     from devbench.results.store import Store
 
@@ -127,6 +136,12 @@ class DeviceSession:
         self._stop.set()
         if self._occupied:
             occupancy.end_process(self._device, self._pid_file)
+
+    def _notice(self, *notices: Notice) -> None:
+        """Store what limits the use of the numbers, and show it."""
+        self._store.add_notices(self._run_id, notices)
+        for notice in notices:
+            self._tell(NoticeGiven(self.serial, notice))
 
     # -- preparing ----------------------------------------------------------------------------------------------
 

@@ -21,6 +21,7 @@ from devbench.bench.events import (
     Event,
     FilePushed,
     MoreSteps,
+    NoticeGiven,
     PipelineStep,
     RepetitionDone,
     RepetitionStarted,
@@ -85,6 +86,9 @@ class RunDisplay:
         """Take an event in; gives a line to print for good, or nothing."""
         if isinstance(event, DeviceReady):
             row.title, row.steps, row.began = event.device.title, event.steps, time.monotonic()
+        elif isinstance(event, NoticeGiven):
+            notice = event.notice
+            return f"[yellow]![/yellow] {plain(notice.subject, 120)}: {plain(notice.text, 300)}"
         elif isinstance(event, FilePushed):
             share = 100 * event.done_bytes / max(1, event.total_bytes)
             row.doing = f"pushing {event.name} {share:.0f} %"

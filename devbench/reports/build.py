@@ -47,6 +47,7 @@ def build_report(view: RunView) -> ReportData:
         devices=tuple(devices.values()),
         jobs=jobs,
         timelines=build_timelines(jobs, view.run.started_utc),
+        notices=view.notices,
     )
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import datetime
+from enum import Enum
 from pathlib import Path
 from typing import IO, Any
 
@@ -29,6 +30,7 @@ def run_to_json(view: RunView) -> dict[str, Any]:
         "virtual": virtual,
         **({"note": VIRTUAL_NOTE} if virtual else {}),
         "run": {**plain(asdict(view.run)), "status": view.status, "finished_utc": plain(view.finished_utc)},
+        "notices": [plain(asdict(notice)) for notice in view.notices],
         "devices": [plain(asdict(device)) for device in devices.values()],
         "jobs": [_job(item) for item in view.jobs],
     }
@@ -53,6 +55,8 @@ def plain(value: Any) -> Any:
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         return [plain(item) for item in value]
+    if isinstance(value, Enum):
+        return value.value
     return value.isoformat() if isinstance(value, datetime) else value
 
 

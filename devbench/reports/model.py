@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.stats import Estimate
+from devbench.notices import Notice
 from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
 
 if TYPE_CHECKING:
@@ -242,6 +243,7 @@ class ReportData:
     devices: tuple[DeviceRecord, ...]
     jobs: tuple[JobReport, ...]
     timelines: tuple[Timeline, ...]
+    notices: tuple[Notice, ...] = ()
 
     @property
     def virtual(self) -> bool:

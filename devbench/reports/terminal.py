@@ -59,6 +59,12 @@ def print_report(report: ReportData, console: Console, *, operators: bool = True
             console.print()
             console.print(_operators(profiled))
         console.print()
+    for notice in report.notices:
+        next_step = f" ({_text(notice.next_step, 200)})" if notice.next_step else ""
+        console.print(
+            f"[yellow]! {_text(notice.subject, 120)}: {_text(notice.text, 400)}[/yellow][dim]{next_step}[/dim]",
+            soft_wrap=True,
+        )
     if report.jobs:
         console.print(f"[dim]{coverage_note([job.latency for job in report.jobs])} {MEMORY_NOTE}[/dim]")
 

@@ -1,4 +1,4 @@
-"""A connection to the database of a store: which one, opened safely, brought to the newest tables; knows no query.
+"""A connection to the database of a store: which one, opened safely, its tables made; knows no query.
 
 Several processes may open, write and read one store at once. On SQLite a writer takes its lock at the beginning of a
 transaction: one that reads first and writes later could find the store changed in between and would have to give up.
@@ -115,43 +115,34 @@ class Database:
         return engine
 
     def _open(self) -> None:
-        """Make the tables or bring them up where that is needed; one that is up to date is only asked."""
+        """Make the tables of a new store; one that has them is only asked."""
         with self.reading() as connection:
-            if self._revision(connection) == schema.HEAD:
+            if self._has_tables(connection):
                 return
         with self.writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARE_LOCK)))
-            found = self._revision(connection)
-            if found is None:
+            if not self._has_tables(connection):
                 schema.metadata.create_all(connection)
                 connection.execute(schema.version.insert().values(version_num=schema.HEAD))
-            elif found != schema.HEAD:
-                from devbench.results.migrations import upgrade
 
-                upgrade(connection, found)
-
-    def _revision(self, connection: sa.Connection) -> str | None:
-        """Where the store stands; `None` for an empty one.
+    def _has_tables(self, connection: sa.Connection) -> bool:
+        """Whether the store has the tables of this devbench; not, if it is new.
 
         Raises:
-            StoreProblem: this devbench does not know it.
+            StoreProblem: its tables are of another version.
         """
         tables = set(sa.inspect(connection).get_table_names())
         if schema.version.name in tables:
             found = connection.execute(sa.select(schema.version.c.version_num)).scalar()
-            found = None if found is None else str(found)
-        elif "meta" in tables:
-            query = sa.text("SELECT value FROM meta WHERE key = 'schema'")
-            found = f"{connection.execute(query).scalar() or 1!s:0>4}"
         else:
-            return None
-        if found not in schema.KNOWN:
+            found = "of a development version" if {"meta", "runs"} & tables else None
+        if found not in (None, schema.HEAD):
             raise StoreProblem(
-                f"the results store {self.shown} has schema {found}, this devbench knows {schema.HEAD}",
+                f"the results store {self.shown} has schema {found!s:.40}, this devbench knows {schema.HEAD}",
                 hint="use the devbench that wrote it, or another --store",
             )
-        return found
+        return found is not None
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:

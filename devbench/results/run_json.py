@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
+from devbench.notices import Notice
 from devbench.results import writing
 from devbench.results.records import (
     BinaryRecord,
@@ -26,6 +27,7 @@ from devbench.results.records import (
 )
 from devbench.results.store import JobView, RunView, Store
 from devbench.results.totals import total_types, total_up
+from devbench.results.views import read_notice
 
 FORMAT = "devbench-run-2"
 _MOST_BYTES = 1 << 30
@@ -59,6 +61,7 @@ def add_run(store: Store, view: RunView) -> None:
     """Keep a run in a store that does not have it, all or nothing."""
     with store.transaction() as connection:
         writing.insert_run(connection, view.run)
+        writing.insert_notices(connection, view.run.run_id, view.notices)
         jobs = []
         for item in view.jobs:
             jobs.append(writing.insert_job(connection, item.job))
@@ -89,7 +92,14 @@ def _run(values: Mapping[str, Any]) -> RunView:
         jobs.append(JobView(job, tuple(repetitions)))
     finished = values["run"].get("finished_utc")
     status = str(values["run"].get("status", "done"))
-    return RunView(run, status, None if finished is None else _time(finished), tuple(jobs))
+    notices = tuple(_notice(one) for one in values.get("notices", ()))
+    return RunView(run, status, None if finished is None else _time(finished), tuple(jobs), notices)
+
+
+def _notice(values: Mapping[str, Any]) -> Notice:
+    texts = {name: _value("str", values[name], name) for name in ("subject", "text", "next_step", "device_key")}
+    job_number = _value("int | None", values["job_number"], "job_number")
+    return read_notice({**texts, "job_number": job_number, "kind": values["kind"], "effect": values["effect"]})
 
 
 def _record(kind: type[Any], values: Mapping[str, Any]) -> Any:

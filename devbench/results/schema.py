@@ -2,7 +2,7 @@
 
 Everything that is compared is a column of its own with its unit in the name. What devices and tools say at length
 stands aside, in tables that a scan of the numbers never touches; what repeats from run to run is kept once, under a
-number made of its content. `migrations/` brings older stores to these tables.
+number made of its content.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ from sqlalchemy import (
 
 from devbench.results.columns import Packed, Utc, Words
 
-# The newest revision in `migrations/versions`, and all that can be brought up to it.
-HEAD = "0004"
-KNOWN = ("0001", "0002", "0003", HEAD)
+# The tables as a whole. Before the first tagged version there is this baseline alone; stores of later versions are
+# migrated from it.
+HEAD = "baseline-1"
 
 metadata = MetaData()
 
-# Alembic's own table, here so that a store at HEAD opens without Alembic.
+# Of the name that Alembic has for it.
 version = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
 
 runs = Table(
@@ -53,6 +53,23 @@ labels = Table(
     Column("value", Words, nullable=False),
     ForeignKeyConstraint(["run_id"], ["runs.run_id"], ondelete="CASCADE"),
     Index("ix_labels_key_value", "key", "value"),
+)
+
+# What limits the use of the numbers of a run (`devbench/notices.py`); the number is made of the content.
+notices = Table(
+    "notices",
+    metadata,
+    Column("run_id", String(40), primary_key=True),
+    Column("id", BigInteger, primary_key=True, autoincrement=False),
+    Column("kind", String(40), nullable=False),
+    Column("subject", Words, nullable=False),
+    Column("text", Words, nullable=False),
+    Column("next_step", Words, nullable=False),
+    Column("effect", String(20), nullable=False),
+    # Empty for a notice about all devices, NULL for one about all jobs of its subject.
+    Column("device_key", String(80), nullable=False),
+    Column("job_number", Integer),
+    ForeignKeyConstraint(["run_id"], ["runs.run_id"], ondelete="CASCADE"),
 )
 
 # JSON that repeats from run to run: facts of devices, options of jobs.

@@ -7,7 +7,7 @@ one store by several processes.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -15,6 +15,7 @@ from types import TracebackType
 
 import sqlalchemy as sa
 
+from devbench.notices import Notice
 from devbench.paths import data_dir
 from devbench.results import schema, views, writing
 from devbench.results.artifacts import Artifacts
@@ -89,6 +90,11 @@ class Store:
         """Add a repetition with its operators and what its job then comes to, all or nothing."""
         with self.transaction() as connection:
             writing.insert_repetition(connection, repetition)
+
+    def add_notices(self, run_id: str, notices: Iterable[Notice]) -> None:
+        """Add notices to a run; one that it has already is kept once."""
+        with self.transaction() as connection:
+            writing.insert_notices(connection, run_id, notices)
 
     def write_raw(self, run_id: str, name: str, data: bytes) -> str:
         """Keep a raw output before it is parsed; gives its path relative to the artifacts' folder."""

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from devbench.errors import InputError
+from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results import schema
 from devbench.results.records import (
     BinaryRecord,
@@ -66,6 +67,7 @@ class RunView:
     status: str
     finished_utc: datetime | None
     jobs: tuple[JobView, ...]
+    notices: tuple[Notice, ...] = ()
 
 
 def labels_of(connection: sa.Connection, run_ids: Iterable[str] | None = None) -> dict[str, dict[str, str]]:
@@ -117,7 +119,26 @@ def run_view(connection: sa.Connection, name: str) -> RunView:
     labels = labels_of(connection, [run_id]).get(run_id, {})
     values = {field.name: row[field.name] for field in fields(RunRecord) if field.name != "labels"}
     jobs = _jobs(connection, run_id)
-    return RunView(RunRecord(**values, labels=labels), row["status"], row["finished_utc"], jobs)
+    return RunView(
+        RunRecord(**values, labels=labels), row["status"], row["finished_utc"], jobs, _notices(connection, run_id)
+    )
+
+
+def _notices(connection: sa.Connection, run_id: str) -> tuple[Notice, ...]:
+    table = schema.notices
+    query = sa.select(table).where(table.c.run_id == run_id)
+    order = (table.c.device_key, table.c.kind, table.c.subject, table.c.job_number, table.c.text)
+    return tuple(read_notice(row) for row in connection.execute(query.order_by(*order)).mappings())
+
+
+def read_notice(row: Mapping[Any, Any]) -> Notice:
+    """A notice of its values by name, as a row of the store or a file has them.
+
+    Raises:
+        ValueError: its kind or its effect is unknown.
+    """
+    values = {field.name: row[field.name] for field in fields(Notice)}
+    return Notice(**{**values, "kind": NoticeKind(values["kind"]), "effect": Effect(values["effect"])})
 
 
 def _jobs(connection: sa.Connection, run_id: str) -> tuple[JobView, ...]:

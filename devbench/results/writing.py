@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, fields
 from typing import Any
 
 import sqlalchemy as sa
 
+from devbench.notices import Notice
 from devbench.results import schema
 from devbench.results.cases import case_text
 from devbench.results.columns import content_id, plain_words
@@ -31,6 +32,19 @@ def insert_run(connection: sa.Connection, run: RunRecord) -> None:
     labels = [{"run_id": run.run_id, "key": key, "value": value} for key, value in run.labels.items()]
     if labels:
         connection.execute(schema.labels.insert(), labels)
+
+
+def insert_notices(connection: sa.Connection, run_id: str, notices: Iterable[Notice]) -> None:
+    """Notices of a run, each once."""
+    rows = [{**asdict(notice), "run_id": run_id, "id": notice_id(notice)} for notice in notices]
+    insert_new(
+        connection, schema.notices, [{**row, "effect": row["effect"].value, "kind": row["kind"].value} for row in rows]
+    )
+
+
+def notice_id(notice: Notice) -> int:
+    """The number under which a run has a notice: made of its content."""
+    return content_id(notice.kind.value, notice.subject, notice.text, notice.device_key, notice.job_number)
 
 
 def insert_job(connection: sa.Connection, job: JobRecord) -> int:

@@ -11,6 +11,9 @@ from devbench.results.records import (
     JobRecord,
     ModelRecord,
     OperatorRecord,
+    PipelineSampleRecord,
+    PipelineSessionRecord,
+    PipelineStageRecord,
     RepetitionRecord,
     RunRecord,
 )
@@ -18,6 +21,11 @@ from devbench.results.store import Store
 
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=timezone.utc)
 RUN = "20261123-120000-aaaa"
+SESSION = PipelineSessionRecord(
+    RUN, "KEY", "sd", "gpu", None, "resident", 0, 20, True, None, 0, NOW, NOW + timedelta(seconds=9), "ok", None, None,
+    "raw", 900.0, stages=(PipelineStageRecord(0, "unet", 1, True, 20, 0, ("/b",), "stop", True),),
+    samples=(PipelineSampleRecord(0, 0, 1.5, 2000, 3000),),
+)  # fmt: skip
 
 
 def run_record(run_id: str = RUN, at: datetime = NOW) -> RunRecord:

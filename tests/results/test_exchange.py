@@ -13,6 +13,7 @@ import pytest
 
 import devbench.results
 from devbench.errors import InputError
+from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results.columns import content_id
 from devbench.results.exchange import reader
 from devbench.results.exchange.export import MANIFEST, export_store
@@ -22,8 +23,7 @@ from devbench.results.pipelines import add_pipeline_session, pipeline_sessions
 from devbench.results.prune import parse_age, prune
 from devbench.results.selection import Selection
 from devbench.results.store import Store
-from tests.results.samples import NOW, RUN, add_run, job_record, repetition, run_record
-from tests.results.test_migrations import SESSION
+from tests.results.samples import NOW, RUN, SESSION, add_run, job_record, repetition, run_record
 
 SECOND = f"{NOW + timedelta(days=1):%Y%m%d-%H%M%S}-aaaa"
 
@@ -52,6 +52,7 @@ def filled(store: Store) -> Store:
         )
     )
     add_pipeline_session(store, SESSION)
+    store.add_notices(RUN, [Notice(NoticeKind.OPEN_SHAPES, "model", "measured at 1x1x1x3", effect=Effect.EXCLUDED)])
     store.write_raw(RUN, "job0001-0", b"what the device said")
     return store
 
@@ -267,7 +268,7 @@ def test_damaged_files_are_one_clear_line(tmp_path: Path, file_format: Format) -
     [
         (None, "no export"), ("[]", "no manifest"), ("{", "cannot read"), ('{"format": "other"}', "no manifest"),
         ('{"format": "devbench-export-2", "schema": "0099"}', "has schema 0099"),
-        ('{"format": "devbench-export-2", "schema": "0004", "files": "../x", "tables": {}}', "no manifest"),
+        ('{"format": "devbench-export-2", "schema": "baseline-1", "files": "../x", "tables": {}}', "no manifest"),
     ],
 )  # fmt: skip
 def test_what_is_no_export_is_said(tmp_path: Path, manifest: str | None, words: str) -> None:

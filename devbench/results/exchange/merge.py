@@ -92,6 +92,7 @@ class _Merge:
         self._plain(schema.models)
         self._plain(schema.binaries)
         self._of_runs(schema.devices)
+        self._of_runs(schema.notices)
         self._jobs(jobs, here)
         touched = self._repetitions({here[key][0] for key in here})
         self._owned(schema.details)
@@ -154,6 +155,9 @@ class _Merge:
         rows = (row for row in self._rows(table) if self._number("runs", row[0]) is not None)
         if table is schema.devices:
             rows = ((*row[:-1], self._number("documents", row[-1])) for row in rows)
+        if table is schema.notices:
+            # Columns: run, number, kind, subject, text, next step, effect, device, job.
+            rows = ((row[0], content_id(row[2], row[3], row[4], row[7], row[8]), *row[2:]) for row in rows)
         self._add(table, rows)
 
     def _owned(self, table: sa.Table) -> None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import sqlalchemy as sa
 
+from devbench.notices import Effect, NoticeKind
 from devbench.results import schema
 from devbench.results.pipeline_schema import pipeline_samples, pipeline_sessions, pipeline_stages
 
@@ -21,6 +22,7 @@ TABLES: tuple[sa.Table, ...] = (
     schema.binaries,
     schema.cases,
     schema.devices,
+    schema.notices,
     schema.jobs,
     schema.repetitions,
     schema.details,
@@ -35,6 +37,8 @@ _COMPUTED = ("counts_latency", "counts_start")
 # What a column may hold, where only certain words have a meaning.
 WORDS: Mapping[str, frozenset[str]] = {
     "runs.status": frozenset({"running", "done", "interrupted", "failed"}),
+    "notices.kind": frozenset(kind.value for kind in NoticeKind),
+    "notices.effect": frozenset(effect.value for effect in Effect),
     "repetitions.purpose": frozenset({"latency", "profile", "outputs", "cold"}),
     "repetitions.status": frozenset({"ok", "failed"}),
     "operators.phase": frozenset({"init", "runs"}),
