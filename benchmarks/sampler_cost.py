@@ -22,9 +22,11 @@ from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.analysis.stats import Estimate, estimate
 from devbench.bench.script import build_script, split_output
+from devbench.device import lease
 from devbench.device.conditions import CONDITIONS_COMMAND
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
+from devbench.device.lease import Lease
 from devbench.device.sampler import sampler_script
 from devbench.tool.binaries import choose
 from devbench.tool.parse import parse_bytes
@@ -69,10 +71,10 @@ grep -c '^@sample' {ROOT}/samples"""
     return 100 * ticks * TICK_S / seconds, int(samples)
 
 
-def latency_ms(device: Device, command: str, sampler: str) -> float:
+def latency_ms(device: Device, held: Lease, command: str, sampler: str) -> float:
     marker = f"@@{secrets.token_hex(8)}"
     script = build_script(
-        command, marker=marker, pid_file=f"{ROOT}/pid", owner="benchmark:0", work_dir=ROOT,
+        command, marker=marker, lease=held, deadline_s=60, work_dir=ROOT,
         conditions_command=CONDITIONS_COMMAND, sampler=sampler, before=False, sample_memory=False,
     )  # fmt: skip
     done = device.shell(script, timeout_s=60, doing="running the tool")
@@ -104,10 +106,11 @@ def main() -> None:
         percent, samples = cost_pct(device, given.seconds)
         print(f"sampler alone      {percent:.2f} % of one core  (bar: {BAR_PCT:g} %; {samples} samples)")
         sampler = sampler_script(f"{ROOT}/sys")
+        held = lease.take(device, ROOT, lease.new_request())
         times: dict[str, list[float]] = {"": [], sampler: []}
         for number in range(given.pairs):
             for which in ("", sampler) if number % 2 else (sampler, ""):
-                times[which].append(latency_ms(device, command, which))
+                times[which].append(latency_ms(device, held, command, which))
     finally:
         device.shell(f"rm -rf {ROOT}", timeout_s=30)
     without, beside = estimate(times[""]), estimate(times[sampler])

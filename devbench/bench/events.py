@@ -80,6 +80,15 @@ class CoolingDown:
 
 
 @dataclass(frozen=True, slots=True)
+class WaitingForDevice:
+    """Another run has the device and is waited for, `left_s` at most. `holder` says who has it."""
+
+    serial: str
+    holder: str
+    left_s: float
+
+
+@dataclass(frozen=True, slots=True)
 class PipelineStep:
     """A stage alone or a session of a pipeline begins, or has ended; `words` say what came of it, or why not.
 
@@ -104,6 +113,7 @@ Event = (
     | DeviceFinished
     | MoreSteps
     | CoolingDown
+    | WaitingForDevice
     | PipelineStep
 )
 Listener = Callable[[Event], None]

@@ -221,7 +221,7 @@ class PipelineSession(DeviceSession):
             plan,
             [command_line(command.argv, command.env) for command in commands],
             word=f"S{secrets.token_hex(8)}",
-            pids_file=f"{self._pid_file}.stages",
+            pids_file=f"{self._keeper.lease.pid_file}.stages",
             writes_outputs=by_output,
             deadline_s=deadline_s + _WATCHDOG_EXTRA_S,
         )

@@ -14,6 +14,7 @@ from devbench.adb.errors import DeviceLost, ShellTimeout
 from devbench.analysis.verdict import Around, Fitness
 from devbench.bench import apk
 from devbench.bench.command import CACHED, DROPPED, Command
+from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.records import Ran
 from devbench.bench.script import build_script, split_output
 from devbench.device import conditions as device_conditions
@@ -51,7 +52,7 @@ class Processes:
         device, store, run_id: where they run and where their raw output goes.
         incoming: a folder on this machine for output that is still arriving.
         work_dir: the device's folder in which they run.
-        pid_file, owner: the device's file that names the process and who measures.
+        keeper: the lease on the device.
         fitness: what the device showed to be able to do so far.
         last_conditions: those after the last process, and when they were read on this machine's clock.
     """
@@ -61,15 +62,18 @@ class Processes:
     run_id: str
     incoming: Path
     work_dir: str
-    pid_file: str
-    owner: str
+    keeper: LeaseKeeper
     fitness: Fitness = field(default_factory=Fitness)
     last_conditions: tuple[float, Mapping[str, Any]] | None = None
     # Models whose files a process has read since the device's file cache was last emptied.
     _read: set[str] = field(default_factory=set)
 
     def run(self, command: Command, spec: ProcessSpec) -> tuple[Ran, Failure | None, DeviceLost | None]:
-        """Run one process; its output is in the artifacts when this returns, whatever happened."""
+        """Run one process; its output is in the artifacts when this returns, whatever happened.
+
+        Raises:
+            LeaseLost: another run took the device; the output is kept, and no result of it counts.
+        """
         began = time.monotonic()
         marker = f"@@{secrets.token_hex(8)}"
         before = self._fresh_conditions(began)
@@ -77,8 +81,8 @@ class Processes:
             command.shell or command_line(command.argv, command.env),
             prelude=command.prelude,
             marker=marker,
-            pid_file=self.pid_file,
-            owner=self.owner,
+            lease=self.keeper.lease,
+            deadline_s=spec.deadline_s,
             work_dir=self.work_dir,
             conditions_command=device_conditions.CONDITIONS_COMMAND,
             sampler=_SAMPLER,
@@ -92,7 +96,8 @@ class Processes:
         shell_began = time.monotonic()
         try:
             doing = f"running {spec.title}"
-            self.device.shell_to_file(script, out, err, timeout_s=spec.deadline_s, doing=doing)
+            with self.keeper.left_to_the_script():
+                self.device.shell_to_file(script, out, err, timeout_s=spec.deadline_s, doing=doing)
         except ShellTimeout:
             failure = Failure(FailureKind.TIMEOUT, f"not done after {spec.deadline_s:g} s; ended by devbench")
         except DeviceLost as error:
@@ -112,6 +117,8 @@ class Processes:
             during=samples_to_json(parse_samples(output.samples, started_utc)),
         )
         self._remember(around)
+        if output.lease_lost or (output.exit_code is None and lost is None):
+            self.keeper.check(certainly_lost=output.lease_lost)
         ran = Ran(
             started_utc=started_utc,
             finished_utc=finished_utc,

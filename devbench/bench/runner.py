@@ -60,6 +60,7 @@ def run(
     options: Mapping[str, Any] | None = None,
     session_type: Callable[..., DeviceSession] = DeviceSession,
     resume: bool = False,
+    wait_s: float = 0.0,
 ) -> RunOutcome:
     """Run the plan on all devices at once and store every repetition as it ends.
 
@@ -73,6 +74,7 @@ def run(
         options: how the run was asked for, kept with it.
         session_type: makes the session of each device.
         resume: go on with the stored run of that id: what it has stored is not made again. Labels and options stay.
+        wait_s: how long to wait for a device that another run has.
 
     Raises:
         InputError: the run to go on with had another plan.
@@ -97,7 +99,7 @@ def run(
         )
     lock = data_dir() / "locks" / f"run-{run_id}.lock"
     with hold(lock, held=f"run {run_id} is still being measured", hint="wait for that process to end"):
-        return _run(plan, devices, store, run_id, expected, listener, session_type, resume)
+        return _run(plan, devices, store, run_id, expected, listener, session_type, resume, wait_s)
 
 
 def _run(
@@ -109,6 +111,7 @@ def _run(
     listener: Listener,
     session_type: Callable[..., DeviceSession],
     resume: bool,
+    wait_s: float,
 ) -> RunOutcome:
     incoming = cache_dir() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
@@ -134,6 +137,7 @@ def _run(
             expected=expected,
             listener=listener,
             incoming=incoming,
+            wait_s=wait_s,
         )
         for position, device in enumerate(devices)
     ]

@@ -12,6 +12,8 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from devbench.device.lease import LEASE_S, Lease
+
 # Reads VmHWM and PSS of a process with shell built-ins alone, since a fork costs more than the reading. The peak of PSS
 # is the largest sample, VmHWM the last one. Only sampled where latency is not measured.
 _MEMORY_SAMPLER = r"""
@@ -41,6 +43,7 @@ class ScriptOutput:
         samples: what the conditions' sampler wrote while the tool ran.
         on_device_ms: time of the tool's process by the device's clock, where its shell has one.
         vm_hwm_kb, pss_peak_kb: from /proc, where sampled and allowed.
+        lease_lost: another run had taken the device before the tool started or before the script ended.
     """
 
     tool_stdout: bytes
@@ -52,6 +55,7 @@ class ScriptOutput:
     on_device_ms: float | None = None
     vm_hwm_kb: int | None = None
     pss_peak_kb: int | None = None
+    lease_lost: bool = False
 
 
 def build_script(
@@ -59,8 +63,8 @@ def build_script(
     *,
     prelude: str = "",
     marker: str,
-    pid_file: str,
-    owner: str,
+    lease: Lease,
+    deadline_s: float,
     work_dir: str,
     conditions_command: str,
     sampler: str,
@@ -73,17 +77,18 @@ def build_script(
         command: the quoted command line of the tool.
         prelude: shell text that runs before the tool and is not timed; what it prints is kept apart.
         marker: a random word, unique to this repetition.
-        pid_file: file on the device that holds the process group and its owner.
-        owner: who measures, one word.
+        lease: the lease on the device; the tool does not start without it.
+        deadline_s: how long the script may take; the lease lasts that long at least.
         work_dir: folder in which the tool runs.
         conditions_command: prints the device's conditions.
         sampler: samples the conditions to its standard output until it is ended; empty for none.
         before: whether to take conditions before the tool too; they can be those taken after the last repetition.
         sample_memory: whether to sample /proc while the tool runs.
     """
-    memory, during = shlex.quote(f"{pid_file}.mem"), shlex.quote(f"{pid_file}.during")
+    memory, during = shlex.quote(f"{lease.pid_file}.mem"), shlex.quote(f"{lease.pid_file}.during")
     lines = [
-        f"echo $$ {shlex.quote(owner)} > {shlex.quote(pid_file)}",
+        lease.shell_functions(),
+        f"_db_mark; _db_lease {round(deadline_s) + LEASE_S} || {{ echo {marker}:lost; exit 0; }}",
         f"cd {shlex.quote(work_dir)} || exit 125",
     ]
     if before:
@@ -114,7 +119,8 @@ def build_script(
         # A process of a second or less has no sample, and the device is spared a process that prints nothing.
         ended = "kill -9 $_db_during 2>/dev/null; wait $_db_during 2>/dev/null"
         lines += [ended, f"[ -s {during} ] && {{ echo {marker}:during; cat {during}; echo; }}"]
-    lines += [f"echo {marker}:after", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null", f"echo; echo {marker}:end"]
+    lines += [f"echo {marker}:after", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null"]
+    lines += [f"echo; _db_lease {LEASE_S} || echo {marker}:lost; echo {marker}:end"]
     return "\n".join(lines)
 
 
@@ -122,7 +128,7 @@ def split_output(stdout: bytes, marker: str) -> ScriptOutput:
     """Take a repetition's standard output apart; whatever is missing at the end is `None` in the answer."""
     word = re.escape(marker.encode())
     parts = re.split(
-        rb"(?:(?<=\n)|\A)" + word + rb":(before|prelude|tool|exit[^\n]*|memory|during|after|end)\r?\n", stdout
+        rb"(?:(?<=\n)|\A)" + word + rb":(before|prelude|tool|exit[^\n]*|memory|during|after|lost|end)\r?\n", stdout
     )
     sections = {parts[i].split(b" ")[0].decode(): (parts[i], parts[i + 1]) for i in range(1, len(parts) - 1, 2)}
 
@@ -148,6 +154,7 @@ def split_output(stdout: bytes, marker: str) -> ScriptOutput:
         on_device_ms=on_device_ms,
         vm_hwm_kb=hwm,
         pss_peak_kb=pss,
+        lease_lost="lost" in sections,
     )
 
 

@@ -6,9 +6,7 @@ before anybody parses it.
 
 from __future__ import annotations
 
-import os
-import secrets
-import socket
+import shlex
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.verdict import Around, Fitness, judge
-from devbench.bench import apk, occupancy
+from devbench.bench import apk
 from devbench.bench.command import Commands
 from devbench.bench.enough import cool_down, needs_more
 from devbench.bench.events import (
@@ -29,7 +27,9 @@ from devbench.bench.events import (
     NoticeGiven,
     RepetitionDone,
     RepetitionStarted,
+    WaitingForDevice,
 )
+from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Plan, repetition_deadline_s
 from devbench.bench.process import Processes, ProcessSpec
@@ -41,6 +41,7 @@ from devbench.bench.work import Work
 from devbench.device.conditions import from_json, to_json
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
+from devbench.device.lease import LeaseHeld, new_request
 from devbench.device.limits import ThermalLimits, over_limits
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.errors import InputError
@@ -62,6 +63,9 @@ WORK_DIR = f"{DEPOT_ROOT}/work"
 
 # A pipeline of several gigabytes over a slow cable.
 _MOST_PUSH_S = 3600.0
+_ENTER_S = 15.0
+# How often a device that another run has is asked for again.
+_ASK_AGAIN_S = 2.0
 
 
 class DeviceSession:
@@ -78,6 +82,7 @@ class DeviceSession:
         expected: inputs and right outputs by the model's hash, where outputs are checked.
         listener: is told of every step, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
+        wait_s: how long to wait for the device if another run has it.
     """
 
     def __init__(
@@ -93,6 +98,7 @@ class DeviceSession:
         expected: Mapping[str, Expected],
         listener: Listener,
         incoming: Path,
+        wait_s: float = 0.0,
     ) -> None:
         self.serial = device.serial
         self._device = device
@@ -106,16 +112,16 @@ class DeviceSession:
         self._outputs: DeviceOutputs | None = None
         self._tell = listener
         self._stop = threading.Event()
-        self._pid_file = f"{DEPOT_ROOT}/run/{run_id}-{secrets.token_hex(3)}.pid"
-        self._owner = f"{socket.gethostname()}:{os.getpid()}".replace(" ", "_")
-        self._occupied = False
+        self._keeper = LeaseKeeper(device, DEPOT_ROOT, new_request())
+        self._entered = False
+        self._wait_s = wait_s
         self._stabiliser = Stabiliser(device, DEPOT_ROOT, plan.stabilising)
         self._steadied: Mapping[str, bool] = {}
         self._mask = ""
         self._limits = ThermalLimits()
         self._work: list[Work] = []
         self._known_flags: frozenset[str] = frozenset()
-        self._processes = Processes(device, store, run_id, incoming, WORK_DIR, self._pid_file, self._owner)
+        self._processes = Processes(device, store, run_id, incoming, WORK_DIR, self._keeper)
 
     # -- life cycle ---------------------------------------------------------------------------------------------
 
@@ -134,8 +140,8 @@ class DeviceSession:
     def interrupt(self) -> None:
         """End what runs on the device now and start nothing more; for use from another thread."""
         self._stop.set()
-        if self._occupied:
-            occupancy.end_process(self._device, self._pid_file)
+        if self._entered:
+            self._keeper.end_process()
 
     def _notice(self, *notices: Notice) -> None:
         """Store what limits the use of the numbers, and show it."""
@@ -146,6 +152,7 @@ class DeviceSession:
     # -- preparing ----------------------------------------------------------------------------------------------
 
     def _prepare(self) -> None:
+        self._enter()
         facts = read_facts(self._device)
         profile = match_profile(facts, self._profiles)
         record = device_record(facts, profile)
@@ -154,12 +161,6 @@ class DeviceSession:
         self._processes.fitness = Fitness(cpu_count=facts.cpu_count, thermal_status=status)
         binary = choose(facts.abis, name=self._plan.binary_name, via=self._plan.via)
         assert binary.path is not None  # choose gives installed binaries only
-        left_changes = occupancy.enter(
-            self._device, root=DEPOT_ROOT, work_dir=WORK_DIR, pid_file=self._pid_file, owner=self._owner
-        )
-        self._occupied = True
-        if left_changes:
-            self._stabiliser.recover()
         self._steadied = self._stabiliser.start(_MOST_PUSH_S)
         depot = Depot(self._device, root=DEPOT_ROOT)
         binary_sha256 = sha256_of(binary.path)
@@ -179,6 +180,33 @@ class DeviceSession:
         self._tell(DeviceReady(self.serial, record, self._all_steps()))
         self._refuse(binary)
         self._push_models(depot)
+
+    def _enter(self) -> None:
+        """Take the device, make the folders there, and undo what a run that died has left changed."""
+        self._take()
+        self._entered = True
+        script = (
+            f"mkdir -p {shlex.quote(WORK_DIR)} {shlex.quote(f'{DEPOT_ROOT}/run')} || exit 1\n"
+            f"[ -f {shlex.quote(f'{DEPOT_ROOT}/run/undo.sh')} ] && echo undo; true"
+        )
+        done = self._device.shell(script, timeout_s=_ENTER_S, check=True, doing="preparing its folders")
+        if done.stdout.strip() == b"undo":
+            self._stabiliser.recover()
+
+    def _take(self) -> None:
+        """Take the lease; wait for a device that another run has, as long as that was asked for."""
+        deadline = time.monotonic() + self._wait_s
+        while True:
+            try:
+                self._keeper.take()
+                return
+            except LeaseHeld as error:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    raise
+                self._tell(WaitingForDevice(self.serial, error.holder.who, left_s))
+                if self._stop.wait(min(_ASK_AGAIN_S, left_s)):
+                    raise
 
     def _make_work(self, record: DeviceRecord, binary: Binary, binary_sha256: str) -> list[Work]:
         """The jobs of this device, each as far as it is stored already."""
@@ -257,12 +285,12 @@ class DeviceSession:
             self._commands.prepare(work.case)
 
     def _leave(self) -> None:
-        if self._occupied:
+        if self._entered:
+            self._entered = False
             if self._plan.via == "apk":
                 apk.stop(self._device)
             self._stabiliser.stop()
-            occupancy.leave(self._device, self._pid_file)
-            self._occupied = False
+            self._keeper.leave()
 
     # -- running ------------------------------------------------------------------------------------------------
 

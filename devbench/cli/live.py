@@ -25,6 +25,7 @@ from devbench.bench.events import (
     PipelineStep,
     RepetitionDone,
     RepetitionStarted,
+    WaitingForDevice,
 )
 from devbench.cli.output import plain
 
@@ -106,6 +107,11 @@ class RunDisplay:
             if self._live is None and not row.cooling:
                 row.cooling = True
                 return f"[yellow]…[/yellow] {plain(row.title or row.serial)} · {plain(row.doing)}"
+        elif isinstance(event, WaitingForDevice):
+            row.doing = f"waiting for {event.holder}, {event.left_s:.0f} s at most"
+            if self._live is None and not row.cooling:
+                row.cooling = True
+                return f"[yellow]…[/yellow] {plain(row.serial)} · {plain(row.doing)}"
         elif isinstance(event, PipelineStep):
             return self._pipeline(row, event)
         elif isinstance(event, DeviceFinished):

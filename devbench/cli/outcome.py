@@ -25,11 +25,13 @@ def measure(
     session_type: Callable[..., Any] | None = None,
     options: dict[str, Any] | None = None,
     resume: str | None = None,
+    wait_s: float = 0.0,
 ) -> RunOutcome:
     """Run the plan on the devices under the live display.
 
     `labels` count for more than what a CI system says. `session_type` does another thing than the plan's cases;
-    `resume` names a run to go on with.
+    `resume` names a run to go on with; `wait_s` is how
+    long to wait for a device that another run has.
     """
     import os
     from datetime import datetime, timezone
@@ -47,6 +49,7 @@ def measure(
         return runner.run(
             plan, devices, store, run_id=run_id, listener=display, labels=labels, options=options,
             session_type=session_type or DeviceSession, resume=resume is not None,
+            wait_s=wait_s,
         )  # fmt: skip
 
 

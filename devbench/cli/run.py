@@ -240,6 +240,14 @@ def run(
             rich_help_panel="Pipelines",
         ),
     ] = None,
+    wait: Annotated[
+        str | None,
+        typer.Option(
+            metavar="TIME",
+            help="Wait up to this long for a device that another run has, such as 90s, 10m or 2h. Default: do not.",
+            rich_help_panel="The device's state",
+        ),
+    ] = None,
     resume: Annotated[
         str | None,
         typer.Option(
@@ -283,7 +291,7 @@ def run(
     """
     from devbench.bench.targets import open_targets
     from devbench.cli.outcome import check_writable, measure, show_outcome
-    from devbench.cli.run_input import RunInput, make_plan, parse_labels, virtual_without_gpu
+    from devbench.cli.run_input import RunInput, make_plan, parse_labels, parse_wait, virtual_without_gpu
     from devbench.errors import InputError
     from devbench.results.store import Store
 
@@ -316,6 +324,7 @@ def run(
         max_steps=max_steps,
     )
     labels = parse_labels(label or [])
+    wait_s = parse_wait(wait)
     if resume is not None and (pipeline is not None or labels):
         other = "--label" if pipeline is None else "--pipeline"
         raise InputError(f"{other} beside --resume", hint="a run of models goes on with the labels that it has")
@@ -325,7 +334,16 @@ def run(
         asked = PipelineInput(given, pipeline, steps, guidance, tuple(residency or ()))
         folder = (lambda run_id: out or Path("reports") / run_id) if report else None
         run_pipeline(
-            asked, context, labels, device or [], json_file, folder, store_url=store_url, fault=fault, quiet=quiet
+            asked,
+            context,
+            labels,
+            device or [],
+            json_file,
+            folder,
+            store_url=store_url,
+            fault=fault,
+            quiet=quiet,
+            wait_s=wait_s,
         )
         return
     if steps is not None or guidance is not None or residency:
@@ -338,13 +356,26 @@ def run(
     plan = make_plan(given)
     with Store(store_url) as store, open_targets(device or [], fault) as devices:
         plan = virtual_without_gpu(plan, device or [], chosen=bool(given.delegates))
-        outcome = measure(plan, devices, store, labels, quiet=quiet, resume=resume)
+        outcome = measure(plan, devices, store, labels, quiet=quiet, resume=resume, wait_s=wait_s)
         show_outcome(outcome, store, json_file, csv_file, report, out)
 
 
 # What a suite does not set: where to run, what to keep beside it, where the results go.
 _BESIDE_A_SUITE = frozenset(
-    {"suite", "device", "label", "json_file", "csv_file", "report", "out", "store_url", "quiet", "fault", "resume"}
+    {
+        "suite",
+        "device",
+        "label",
+        "json_file",
+        "csv_file",
+        "report",
+        "out",
+        "store_url",
+        "quiet",
+        "fault",
+        "resume",
+        "wait",
+    }
 )
 
 

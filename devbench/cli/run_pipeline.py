@@ -54,6 +54,7 @@ def run_pipeline(
     store_url: str | None,
     fault: str,
     quiet: bool,
+    wait_s: float = 0.0,
 ) -> None:
     """Measure, print and write; ends with the exit code that the run deserves.
 
@@ -77,7 +78,9 @@ def run_pipeline(
         "residency": list(pipeline.residencies),
     }
     with Store(store_url) as store, open_targets(device, fault) as devices:
-        outcome = measure(plan, devices, store, labels, quiet=quiet, session_type=session_type, options=options)
+        outcome = measure(
+            plan, devices, store, labels, quiet=quiet, session_type=session_type, options=options, wait_s=wait_s
+        )
         _show(outcome, store, json_file, folder)
 
 

@@ -10,16 +10,29 @@ from pathlib import Path
 import pytest
 
 from devbench.bench.script import build_script, split_output
+from devbench.device.lease import Lease
 
 MARKER = "@@0123456789abcdef"
+
+
+@pytest.fixture(autouse=True)
+def lease(tmp_path: Path) -> Lease:
+    """A lease that is held, in a folder with an odd name."""
+    held = Lease(str(tmp_path / "a 'lease"), 3, "token")
+    folder = Path(held.folder)
+    folder.mkdir()
+    (folder / "3.lease").symlink_to("x")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    (folder / "3.until.token").write_text(f"{boot} 5\n")
+    return held
 
 
 def _run(tmp_path: Path, command: str, *, before: bool = True, sample: bool = False, sampler: str = "") -> bytes:
     script = build_script(
         command,
         marker=MARKER,
-        pid_file=str(tmp_path / "a pid'file"),
-        owner="host:1",
+        lease=Lease(str(tmp_path / "a 'lease"), 3, "token"),
+        deadline_s=100,
         work_dir=str(tmp_path),
         conditions_command="echo level=80; ls /nowhere",
         sampler=sampler,
@@ -83,15 +96,29 @@ def test_memory_of_a_process_is_sampled_from_proc(tmp_path: Path) -> None:
     out = split_output(_run(tmp_path, f"python3 -c '{code}'", sample=True), MARKER)
     assert out.vm_hwm_kb is not None and 50_000 < out.vm_hwm_kb < 200_000
     assert out.pss_peak_kb is not None and 40_000 < out.pss_peak_kb < 200_000
-    assert not (tmp_path / "a pid'file.mem").exists()
+    assert not (tmp_path / "a 'lease/3.pid.mem").exists()
 
 
-def test_the_pid_file_names_the_process_group_and_its_owner(tmp_path: Path) -> None:
-    pid_file = tmp_path / "a pid'file"
-    out = split_output(_run(tmp_path, f'cat "{pid_file}"'), MARKER)
-    pid, owner = out.tool_stdout.split()
-    assert pid.isdigit() and int(pid) != os.getpid()
-    assert owner == b"host:1"
+def test_the_lease_names_the_process_group_and_lasts_to_the_deadline(tmp_path: Path, lease: Lease) -> None:
+    out = split_output(_run(tmp_path, f'cat "{lease.pid_file}"; cat "{lease.folder}/3.until.token"'), MARKER)
+    pid, started, _, end_s = out.tool_stdout.split()
+    assert int(pid) != os.getpid() and int(started) > 0
+    now_s = float(Path("/proc/uptime").read_text().split()[0])
+    assert 140 < int(end_s) - now_s <= 160
+    assert not out.lease_lost
+
+
+def test_without_the_lease_the_tool_does_not_start(tmp_path: Path, lease: Lease) -> None:
+    Path(lease.folder, "4.lease").symlink_to("of another")
+    out = split_output(_run(tmp_path, "echo one"), MARKER)
+    assert out.lease_lost
+    assert (out.tool_stdout, out.exit_code) == (b"", None)
+
+
+def test_a_lease_that_goes_while_the_tool_runs_is_told(tmp_path: Path, lease: Lease) -> None:
+    out = split_output(_run(tmp_path, f'echo one; ln -s x "{lease.folder}/4.lease"'), MARKER)
+    assert out.lease_lost
+    assert (out.tool_stdout, out.exit_code) == (b"one\n", 0)
 
 
 @pytest.mark.parametrize("cut", range(0, 140, 3))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -224,14 +225,21 @@ def test_two_runs_never_share_a_device(tmp_path: Path, adb_server_port: int) -> 
                  "-r", "1", "--no-profile", "--no-report"]  # fmt: skip
         first = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and not list(phone.root.glob("data/local/tmp/devbench/run/*.pid")):
+        while time.monotonic() < deadline and not list(phone.root.glob("data/local/tmp/devbench/lease/*.pid")):
             time.sleep(0.05)
         time.sleep(0.5)
         second = devbench(*words[3:])
         assert second.returncode == 3
-        assert "is busy: another devbench is measuring on it" in second.stderr
+        assert re.search(r"is busy: \S+@\S+, process [0-9]+ has had it for [0-9]+ s", second.stderr)
+        waiting = subprocess.Popen(
+            [*words, "--wait", "1m"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
+        )
+        assert waiting.stderr is not None
+        assert "waiting for" in waiting.stderr.readline()
         first.send_signal(signal.SIGINT)
         first.wait(30)
+        waiting.send_signal(signal.SIGINT)
+        waiting.communicate(timeout=30)
         third = devbench(*words[3:-1], "--quiet", "--no-report", "--timeout", "1")
         assert "busy" not in third.stderr
 
