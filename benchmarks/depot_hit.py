@@ -2,7 +2,7 @@
 
     python benchmarks/depot_hit.py --device SERIAL [--mib 1024] [--rounds 20]
 
-Bar: under 50 ms. The host's hash of the file is remembered, the device is asked for its size only.
+Bar: under 50 ms. The host's hash of the file is remembered, the device is asked for the file's stamp only.
 """
 
 from __future__ import annotations

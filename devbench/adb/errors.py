@@ -6,8 +6,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
-from devbench.errors import EnvironmentProblem
+from devbench.errors import EnvironmentProblem, InputError
 
 
 class AdbNotFound(EnvironmentProblem):
@@ -98,6 +99,19 @@ class SyncFailed(EnvironmentProblem):
     def __init__(self, serial: str, remote: str, reason: str) -> None:
         super().__init__(f"{serial}: {remote}: {reason}")
         self.serial, self.remote, self.reason = serial, remote, reason
+
+
+class LocalFileChanged(InputError):
+    """A file of this machine changed between its hash and the end of its transfer; the device does not keep it."""
+
+    transient = True
+
+    def __init__(self, serial: str, local: Path, *, while_sent: bool = True) -> None:
+        when = "while it was being sent" if while_sent else "after it was hashed, before it was sent"
+        super().__init__(
+            f"{local} changed on this machine {when} to {serial}", hint="run again when nothing writes to it any more"
+        )
+        self.serial, self.local, self.while_sent = serial, local, while_sent
 
 
 class DeviceFull(EnvironmentProblem):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.verdict import Around, Fitness, judge
-from devbench.bench import apk
+from devbench.bench import apk, file_notices
 from devbench.bench.command import Commands
 from devbench.bench.enough import cool_down, needs_more
 from devbench.bench.events import (
@@ -120,6 +120,7 @@ class DeviceSession:
         self._mask = ""
         self._limits = ThermalLimits()
         self._work: list[Work] = []
+        self._depot = Depot(device, root=DEPOT_ROOT)
         self._known_flags: frozenset[str] = frozenset()
         self._processes = Processes(device, store, run_id, incoming, WORK_DIR, self._keeper)
 
@@ -134,6 +135,7 @@ class DeviceSession:
         try:
             self._prepare()
             self._run_all()
+            self._check_depot()
         finally:
             self._leave()
 
@@ -145,7 +147,8 @@ class DeviceSession:
 
     def _notice(self, *notices: Notice) -> None:
         """Store what limits the use of the numbers, and show it."""
-        self._store.add_notices(self._run_id, notices)
+        if notices:
+            self._store.add_notices(self._run_id, notices)
         for notice in notices:
             self._tell(NoticeGiven(self.serial, notice))
 
@@ -162,7 +165,7 @@ class DeviceSession:
         binary = choose(facts.abis, name=self._plan.binary_name, via=self._plan.via)
         assert binary.path is not None  # choose gives installed binaries only
         self._steadied = self._stabiliser.start(_MOST_PUSH_S)
-        depot = Depot(self._device, root=DEPOT_ROOT)
+        depot = self._depot
         binary_sha256 = sha256_of(binary.path)
         if binary.is_apk:
             remote = apk.install(self._device, depot, DEPOT_ROOT, binary)
@@ -180,6 +183,7 @@ class DeviceSession:
         self._tell(DeviceReady(self.serial, record, self._all_steps()))
         self._refuse(binary)
         self._push_models(depot)
+        self._notice(*file_notices.replaced(depot.replaced, record.key))
 
     def _enter(self) -> None:
         """Take the device, make the folders there, and undo what a run that died has left changed."""
@@ -283,6 +287,13 @@ class DeviceSession:
                 remote[model.sha256] = depot.ensure(model.path, sha256=model.sha256, progress=progress).remote
             work.graph = remote.get(model.sha256, "")
             self._commands.prepare(work.case)
+
+    def _check_depot(self) -> None:
+        """Say which files were changed on the device while they were measured."""
+        if self._stop.is_set():
+            return
+        changed = self._depot.changed_in_use()
+        self._notice(*file_notices.changed(changed, [work.job for work in self._work]))
 
     def _leave(self) -> None:
         if self._entered:

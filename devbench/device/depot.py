@@ -1,9 +1,12 @@
 """The file depot on a device: every file under its SHA-256, pushed once, evicted when room is short; knows no model.
 
-A file is pushed under a name of its own beside the depot, its size and hash are checked there, and only then it is
-moved into place, so that a file in the depot is whole. Layout below the depot's root:
+A file is pushed under a name of its own next to the depot, its size and hash are checked there, and only then it is
+moved into place, so that a file in the depot is whole. A file that was changed later is found by its stamp
+(`depot_scripts.py`), and hashed again before it is used.
+Layout below the depot's root:
 
     sha256/<64 hex digits>      the files
+    stamps/<64 hex digits>      the stamp of each; its own modification time is when the file was last used
     incoming/<hash>.<random>    files on their way
 """
 
@@ -18,9 +21,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbench.adb.errors import DeviceFull, SyncFailed
+from devbench.adb.errors import DeviceFull, LocalFileChanged, SyncFailed
+from devbench.device.depot_scripts import Layout, stamps_of
 from devbench.errors import DevbenchError
-from devbench.hashing import sha256_of
+from devbench.hashing import hash_file, sha256_of
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -28,7 +32,7 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 15.0
 # A phone hashes at least this fast (toybox on one slow core).
 _SLOWEST_HASH_BYTES_PER_S = 10_000_000
-# Left free on the device beside the file: the tool writes outputs, profiles and caches there.
+# Left free on the device in addition to the file: the tool writes outputs, profiles and caches there.
 _SPARE_BYTES = 32 << 20
 _HASH_HEX_DIGITS = 64
 
@@ -41,6 +45,7 @@ class DepotEntry:
         remote: its path there.
         pushed: whether it had to be pushed.
         hash_checked: whether the device could hash it; devices without `sha256sum` are trusted by size.
+        changed: its copy in the depot was no longer what had been pushed, and was replaced.
         duration_s: what it took, the host's hash included.
     """
 
@@ -49,6 +54,7 @@ class DepotEntry:
     size_bytes: int
     pushed: bool
     hash_checked: bool
+    changed: bool
     duration_s: float
 
 
@@ -62,13 +68,18 @@ class StoredFile:
 
 
 class Depot:
-    """The depot of one device, for one session."""
+    """The depot of one device, for one session.
+
+    Attributes:
+        replaced: names of files whose copies in the depot had been changed, in the order in which that was found.
+    """
 
     def __init__(self, device: Device, root: str = "/data/local/tmp/devbench") -> None:
         self._device = device
-        self._files = f"{root}/sha256"
-        self._incoming = f"{root}/incoming"
-        self._in_use: set[str] = set()
+        self._at = Layout(f"{root}/sha256", f"{root}/stamps", f"{root}/incoming")
+        self._in_use: dict[str, DepotEntry] = {}
+        self._stamp_of: dict[str, str] = {}
+        self.replaced: list[str] = []
 
     def ensure(
         self,
@@ -78,59 +89,83 @@ class Depot:
         mode: int = 0o644,
         progress: Callable[[int, int], None] | None = None,
     ) -> DepotEntry:
-        """Have `local` on the device; pushes it only where it is not there in full.
+        """Have `local` on the device; pushes it only if it is not there in full and unchanged.
 
         Args:
             local: a file on this machine.
-            sha256: its hash, where the caller knows it.
-            mode: permission bits; a file that must be executable is made so also where it lay there already.
+            sha256: its hash, if the caller knows it.
+            mode: permission bits; a file that must be executable is made so even if it is there already.
             progress: told bytes done and bytes in all while pushing.
 
         Raises:
             DeviceFull: there is no room, even after eviction.
-            SyncFailed: what arrived is not what was sent, twice.
+            LocalFileChanged: `local` was changed while it was being sent, or is not the file of `sha256`.
+            SyncFailed: what arrived is not what was sent.
             DeviceLost and the errors of an unfit device.
         """
         began = time.monotonic()
         digest = sha256 or sha256_of(local)
         size = local.stat().st_size
-        remote = f"{self._files}/{digest}"
-        self._in_use.add(remote)
-        pushed = checked = False
-        there, free = self._look(remote, size, mode)
-        if not there:
+        remote = f"{self._at.files}/{digest}"
+        word, free = self._look(digest, mode)
+        if word == "unsure":
+            word, free = self._verify(digest, size, mode, local.name)
+        pushed = word != "there"
+        checked = True
+        if pushed:
             self._make_room(local.name, size, free)
-            checked = self._bring(local, digest, size, remote, mode, progress)
-            pushed = True
-        return DepotEntry(remote, digest, size, pushed, checked or not pushed, time.monotonic() - began)
+            checked = self._bring(local, digest, size, mode, progress)
+        if word == "changed":
+            self.replaced.append(local.name)
+        entry = DepotEntry(remote, digest, size, pushed, checked, word == "changed", time.monotonic() - began)
+        self._in_use[remote] = entry
+        return entry
 
-    def _look(self, remote: str, size: int, mode: int) -> tuple[bool, int | None]:
-        """Whether the file is there, and what is free where it is not; one round trip, since each costs the device.
+    def changed_in_use(self) -> list[str]:
+        """Hashes of files that this session uses and that are no longer what was checked; those are removed.
 
-        A file that is there is marked as used. For one that is not, the depot is made and what was left half pushed
-        long ago is removed.
+        One round trip if nothing has changed. Files of a device without `stat` are not looked at.
         """
-        name, files, incoming = (shlex.quote(path) for path in (remote, self._files, self._incoming))
-        executable = f"; [ -x {name} ] || chmod 755 {name}" if mode & 0o111 else ""
-        script = (
-            f'if [ -f {name} ] && [ "$(stat -c %s {name})" = {size} ]; then touch -c {name}{executable}; echo there; '
-            f"else mkdir -p {files} {incoming} || exit 1; find {incoming} -type f -mmin +60 -delete; df -k {files}; fi"
-        )
-        found = self._device.shell(script, timeout_s=_TIMEOUT_S, doing="looking into its depot")
+        known = {remote: stamp for remote, stamp in self._stamp_of.items() if remote in self._in_use and stamp}
+        if not known:
+            return []
+        found = self._device.shell(stamps_of(list(known)), timeout_s=_TIMEOUT_S, doing="looking into its depot")
+        lines = found.stdout.decode("utf-8", "replace").splitlines()
+        same = {remote for remote, stamp in known.items() if f"{remote} {stamp}" in lines}
+        changed = []
+        for remote in known:
+            entry = self._in_use[remote]
+            if remote not in same and self._verify(entry.sha256, entry.size_bytes, 0o644, remote)[0] != "there":
+                changed.append(entry.sha256)
+        return changed
+
+    # -- what is there ------------------------------------------------------------------------------------------
+
+    def _look(self, digest: str, mode: int) -> tuple[str, int | None]:
+        """`there`, `unsure` or `missing`, and what is free if it is missing."""
+        script = self._at.look(digest, executable=bool(mode & 0o111))
+        return self._answer(digest, script, _TIMEOUT_S, "looking into its depot")
+
+    def _verify(self, digest: str, size: int, mode: int, title: str) -> tuple[str, int | None]:
+        """`there`, or `changed` or `unknown` and what is free after it was removed."""
+        script = self._at.verify(digest, executable=bool(mode & 0o111))
+        return self._answer(digest, script, _hash_timeout_s(size), f"checking {title}")
+
+    def _answer(self, digest: str, script: str, timeout_s: float, doing: str) -> tuple[str, int | None]:
+        found = self._device.shell(script, timeout_s=timeout_s, doing=doing)
         text = found.stdout.decode("utf-8", "replace")
-        return text.strip() == "there", parse_df(text)
+        word, _, stamp = text.partition("\n")[0].partition(" ")
+        self._stamp_of[f"{self._at.files}/{digest}"] = stamp
+        return word, parse_df(text) if word != "there" else None
+
+    # -- pushing ------------------------------------------------------------------------------------------------
 
     def _bring(
-        self,
-        local: Path,
-        digest: str,
-        size: int,
-        remote: str,
-        mode: int,
-        progress: Callable[[int, int], None] | None,
+        self, local: Path, digest: str, size: int, mode: int, progress: Callable[[int, int], None] | None
     ) -> bool:
         """Push, check, move into place; gives whether the hash could be checked."""
-        aside = f"{self._incoming}/{digest}.{secrets.token_hex(4)}"
+        aside = f"{self._at.incoming}/{digest}.{secrets.token_hex(4)}"
+        before = _state(local)
         try:
             try:
                 self._device.push(local, aside, mode=mode, progress=progress)
@@ -141,34 +176,45 @@ class Depot:
                     self._device.push(local, aside, mode=mode, progress=progress)
                 except DeviceFull:
                     raise DeviceFull(self._device.serial, local.name, size, self.free_bytes()) from None
-            return self._check_and_move(aside, remote, digest, size, local.name)
+            checked = self._check_and_move(aside, digest, size, local.name)
+            if not checked and _state(local) != before and _is_other(local, digest):
+                raise LocalFileChanged(self._device.serial, local)
+            return checked
+        except SyncFailed:
+            self._remove(aside)
+            while_sent = _state(local) != before
+            if while_sent or _is_other(local, digest):
+                raise LocalFileChanged(self._device.serial, local, while_sent=while_sent) from None
+            raise
         except BaseException:
-            with contextlib.suppress(DevbenchError):
-                self._device.shell(f"rm -f {shlex.quote(aside)}", timeout_s=_TIMEOUT_S)
+            self._remove(aside)
             raise
 
-    def _check_and_move(self, aside: str, remote: str, digest: str, size: int, title: str) -> bool:
-        name = shlex.quote(aside)
-        # One script, since each session is a round trip: size, hash, and the move where both are right.
-        script = (
-            f"s=$(stat -c %s {name}); h=$(sha256sum {name} 2>/dev/null); h=${{h%% *}}; "
-            f'if [ "$s" = {size} ] && {{ [ "$h" = {digest} ] || [ -z "$h" ]; }}; '
-            f'then mv -f {name} {shlex.quote(remote)} && echo moved; fi; echo "$s $h"'
-        )
-        result = self._device.shell(
-            script,
-            timeout_s=_TIMEOUT_S + size / _SLOWEST_HASH_BYTES_PER_S,
-            doing=f"checking {title}",
-        )
+    def _remove(self, remote: str) -> None:
+        with contextlib.suppress(DevbenchError):
+            self._device.shell(f"rm -f {shlex.quote(remote)}", timeout_s=_TIMEOUT_S)
+
+    def _check_and_move(self, aside: str, digest: str, size: int, title: str) -> bool:
+        remote = f"{self._at.files}/{digest}"
+        script = self._at.move(aside, digest, size)
+        result = self._device.shell(script, timeout_s=_hash_timeout_s(size), doing=f"checking {title}")
         lines = result.stdout.decode("utf-8", "replace").split("\n")
-        if lines[0] != "moved":
+        word, _, stamp = lines[0].partition(" ")
+        if word != "moved":
             said = result.stderr.decode("utf-8", "replace").strip()
             if "No space" in said:
                 raise DeviceFull(self._device.serial, title, size, self.free_bytes())
             raise SyncFailed(
                 self._device.serial, remote, said or f"{title} did not arrive whole ({lines[0] or 'no answer'})"
             )
-        return len(lines[1].split(" ")[-1]) == _HASH_HEX_DIGITS
+        self._stamp_of[remote] = stamp
+        there, _, hashed = lines[1].partition(" ")
+        if not there and not hashed:
+            found = self._device.stat(remote)
+            if found is None or found.size_bytes != size:
+                self._remove(remote)
+                raise SyncFailed(self._device.serial, remote, f"{title} did not arrive whole")
+        return len(hashed) == _HASH_HEX_DIGITS
 
     # -- room ---------------------------------------------------------------------------------------------------
 
@@ -182,23 +228,29 @@ class Depot:
     def free_bytes(self) -> int | None:
         """What is free where the depot lies; `None` where the device does not say it in a known form."""
         answer = self._device.shell(
-            f"df -k {shlex.quote(self._files)}", timeout_s=_TIMEOUT_S, doing="telling its free space"
+            f"df -k {shlex.quote(self._at.files)}", timeout_s=_TIMEOUT_S, doing="telling its free space"
         )
         return parse_df(answer.stdout.decode("utf-8", "replace"))
 
     def entries(self) -> list[StoredFile]:
         """The files in the depot, the longest unused first."""
         answer = self._device.shell(
-            f"cd {shlex.quote(self._files)} 2>/dev/null && stat -c '%Y %s %n' *",
+            self._at.list(),
             timeout_s=_TIMEOUT_S,
             doing="listing its depot",
         )
-        found = []
+        found: dict[str, tuple[int, int]] = {}
         for line in answer.stdout.decode("utf-8", "replace").splitlines():
-            words = line.split(" ", 2)
-            if len(words) == 3 and words[0].isdigit() and words[1].isdigit() and "/" not in words[2]:
-                found.append(StoredFile(f"{self._files}/{words[2]}", int(words[1]), int(words[0])))
-        return sorted(found, key=lambda file: file.used_s)
+            words = line.split(" ", 3)
+            if len(words) != 4 or not words[1].isdigit() or not words[2].isdigit() or "/" in words[3]:
+                continue
+            kind, time_s, size, name = words[0], int(words[1]), int(words[2]), words[3]
+            if kind == "file":
+                found[name] = (time_s, size)
+            elif name in found:
+                found[name] = (time_s, found[name][1])
+        files = [StoredFile(f"{self._at.files}/{name}", size, used) for name, (used, size) in found.items()]
+        return sorted(files, key=lambda file: file.used_s)
 
     def evict(self, bytes_needed: int) -> int:
         """Remove files, the longest unused first, until that much is freed; gives the bytes freed.
@@ -211,18 +263,16 @@ class Depot:
             if freed >= bytes_needed:
                 break
             if file.remote not in self._in_use:
-                doomed.append(file.remote)
+                doomed += [file.remote, f"{self._at.stamps}/{Path(file.remote).name}"]
                 freed += file.size_bytes
         if doomed:
-            names = " ".join(shlex.quote(name) for name in doomed)
-            self._device.shell(f"rm -f {names}", timeout_s=_TIMEOUT_S, check=True, doing="making room")
+            self._device.shell(f"rm -f {shlex.join(doomed)}", timeout_s=_TIMEOUT_S, check=True, doing="making room")
         return freed
 
     def clear(self) -> None:
         """Remove every file of the depot."""
-        self._device.shell(
-            f"rm -rf {shlex.quote(self._files)} {shlex.quote(self._incoming)}", timeout_s=_TIMEOUT_S, check=True
-        )
+        folders = shlex.join([self._at.files, self._at.stamps, self._at.incoming])
+        self._device.shell(f"rm -rf {folders}", timeout_s=_TIMEOUT_S, check=True)
 
 
 def parse_df(text: str) -> int | None:
@@ -234,3 +284,23 @@ def parse_df(text: str) -> int | None:
     if len(words) > column and words[column].isdigit():
         return int(words[column]) * 1024
     return None
+
+
+def _hash_timeout_s(size: int) -> float:
+    return _TIMEOUT_S + size / _SLOWEST_HASH_BYTES_PER_S
+
+
+def _state(local: Path) -> tuple[int, ...] | None:
+    """What changes when a file of this machine is written; `None` if it is gone."""
+    try:
+        found = local.stat()
+    except OSError:
+        return None
+    return found.st_size, found.st_ino, found.st_mtime_ns
+
+
+def _is_other(local: Path, digest: str) -> bool:
+    try:
+        return hash_file(local) != digest
+    except OSError:
+        return True

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from devbench.adb.device import Device
-from devbench.adb.errors import DeviceFull, SyncFailed
+from devbench.adb.errors import DeviceFull, LocalFileChanged, SyncFailed
 from devbench.adb.server import AdbServer
 from devbench.device.depot import Depot, parse_df
 from devbench.virtual.faults import Faults
@@ -57,6 +57,105 @@ def test_a_damaged_file_is_pushed_again(depot: Depot, device: Device, tmp_path: 
     assert depot.ensure(file).pushed
 
 
+def overwrite_in_place(device: Device, remote: str) -> None:
+    """Other bytes, the same size, inode and modification time."""
+    device.shell(
+        f"m=$(stat -c %Y '{remote}'); printf X 1<> '{remote}' && touch -d @$m '{remote}'",
+        timeout_s=10,
+        check=True,
+    )
+
+
+def test_a_depot_file_that_was_changed_with_the_same_size_and_time_is_pushed_again(
+    depot: Depot, device: Device, tmp_path: Path
+) -> None:
+    file = make(tmp_path / "m", 50_000)
+    entry = depot.ensure(file)
+    overwrite_in_place(device, entry.remote)
+    later = Depot(device, root=ROOT)
+    again = later.ensure(file)
+    assert (again.pushed, again.changed, later.replaced) == (True, True, ["m"])
+    back = tmp_path / "back"
+    device.pull(again.remote, back)
+    assert back.read_bytes() == file.read_bytes()
+    assert not Depot(device, root=ROOT).ensure(file).changed
+
+
+@pytest.mark.parametrize("command", ["touch", "chmod 600", "rm -f ../stamps/$(basename '{remote}');:"])
+def test_a_depot_file_with_another_stamp_and_the_same_bytes_is_not_pushed_again(
+    depot: Depot, device: Device, tmp_path: Path, command: str
+) -> None:
+    file = make(tmp_path / "m", 50_000)
+    remote = depot.ensure(file).remote
+    command = command.format(remote=remote)
+    device.shell(f"cd '{ROOT}/sha256' && {command} '{remote}'", timeout_s=10, check=True)
+    again = Depot(device, root=ROOT).ensure(file)
+    assert (again.pushed, again.changed) == (False, False)
+
+
+def test_a_file_that_is_changed_while_a_session_uses_it_is_found(depot: Depot, device: Device, tmp_path: Path) -> None:
+    same, other = depot.ensure(make(tmp_path / "a", 5_000)), depot.ensure(make(tmp_path / "b", 5_000))
+    assert depot.changed_in_use() == []
+    device.shell(f"touch '{same.remote}'", timeout_s=10, check=True)
+    overwrite_in_place(device, other.remote)
+    assert depot.changed_in_use() == [other.sha256]
+
+
+def test_using_a_file_changes_neither_the_file_nor_its_times(depot: Depot, device: Device, tmp_path: Path) -> None:
+    file = make(tmp_path / "m", 5_000)
+    times = f"stat -c '%i %y %z' '{depot.ensure(file).remote}'"
+    before = device.shell(times, timeout_s=10, check=True).stdout
+    time.sleep(0.02)
+    Depot(device, root=ROOT).ensure(file)
+    assert device.shell(times, timeout_s=10, check=True).stdout == before
+
+
+@pytest.mark.parametrize("change", ["grows", "shrinks", "is overwritten", "is removed"])
+def test_a_file_that_changes_while_it_is_sent_is_reported_as_that(
+    depot: Depot, tmp_path: Path, change: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = make(tmp_path / "growing.tflite", 3_000_000)
+    digest = hashlib.sha256(file.read_bytes()).hexdigest()
+
+    def progress(done: int, total: int) -> None:
+        if change == "grows":
+            with file.open("ab") as handle:
+                handle.write(b"more")
+        elif change == "shrinks":
+            os.truncate(file, 1_000_000)
+        elif change == "is overwritten":
+            with file.open("r+b") as handle:
+                handle.seek(-1000, os.SEEK_END)
+                handle.write(os.urandom(1000))
+        elif file.exists():
+            os.truncate(file, 0)
+            file.unlink()
+
+    with pytest.raises(LocalFileChanged, match=r"growing\.tflite changed on this machine while it was being sent to "):
+        depot.ensure(file, sha256=digest, progress=progress)
+    assert depot.entries() == []
+
+
+@pytest.mark.parametrize("missing", ["stat", "sha256sum", "stat sha256sum"])
+def test_a_device_without_stat_or_sha256sum_still_has_a_depot(
+    depot: Depot, device: Device, tmp_path: Path, missing: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shell = device.shell
+    without = "; ".join(f"{name}() {{ return 127; }}" for name in missing.split())
+
+    def shell_without(command: str, **options: object) -> object:
+        return shell(f"{without}\n{command.replace('TZ=UTC ', '')}", **options)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(device, "shell", shell_without)
+    file = make(tmp_path / "m", 50_000)
+    entry = depot.ensure(file)
+    assert entry.hash_checked == ("sha256sum" not in missing)
+    again = Depot(device, root=ROOT).ensure(file)
+    assert not again.pushed
+    device.shell(f"printf XY >> '{entry.remote}'", timeout_s=10)
+    assert Depot(device, root=ROOT).ensure(file).pushed
+
+
 def test_a_tool_is_executable_also_where_it_lay_there_as_data(depot: Depot, device: Device, tmp_path: Path) -> None:
     file = tmp_path / "tool"
     file.write_bytes(b"#!/bin/sh\necho ran\n")
@@ -65,10 +164,20 @@ def test_a_tool_is_executable_also_where_it_lay_there_as_data(depot: Depot, devi
     assert device.shell(f"'{entry.remote}'", timeout_s=10).stdout == b"ran\n"
 
 
-def test_nothing_half_pushed_is_ever_in_place(depot: Depot, device: Device, tmp_path: Path) -> None:
-    file = make(tmp_path / "m", 100_000)
+def test_a_file_that_is_no_longer_the_one_that_was_hashed_is_not_kept(depot: Depot, tmp_path: Path) -> None:
+    with pytest.raises(LocalFileChanged, match="after it was hashed, before it was sent"):
+        depot.ensure(make(tmp_path / "m", 1_000), sha256="0" * 64)
+    assert depot.entries() == []
+
+
+def test_nothing_half_pushed_is_ever_in_place(
+    depot: Depot, device: Device, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file, half = make(tmp_path / "m", 100_000), make(tmp_path / "half", 50_000)
+    push = device.push
+    monkeypatch.setattr(device, "push", lambda local, remote, **options: push(half, remote, **options))
     with pytest.raises(SyncFailed, match="did not arrive whole"):
-        depot.ensure(file, sha256="0" * 64)
+        depot.ensure(file)
     assert depot.entries() == []
     assert device.list_dir(f"{ROOT}/incoming") == [] or all(
         entry.name in (".", "..") for entry in device.list_dir(f"{ROOT}/incoming")
@@ -78,7 +187,7 @@ def test_nothing_half_pushed_is_ever_in_place(depot: Depot, device: Device, tmp_
 def test_the_longest_unused_goes_first_and_what_is_in_use_stays(depot: Depot, device: Device, tmp_path: Path) -> None:
     old, new = make(tmp_path / "old", 10_000), make(tmp_path / "new", 10_000)
     oldest = depot.ensure(old).remote
-    device.shell(f"touch -t 200101010000 '{oldest}'", timeout_s=10, check=True)
+    device.shell(f"touch -t 200101010000 '{oldest.replace('sha256', 'stamps')}'", timeout_s=10, check=True)
     depot.ensure(new)
     other = Depot(device, root=ROOT)
     assert other.evict(5_000) == 10_000
