@@ -123,7 +123,7 @@ class DeviceOutputs:
         remote = []
         with tempfile.TemporaryDirectory() as folder:
             for number, array in enumerate(expected.inputs):
-                path = Path(folder, f"{model.name}-input{number}")
+                path = Path(folder, f"input{number}")
                 path.write_bytes(array.tobytes())
                 remote.append(self._depot.ensure(path).remote)
         self._remote[model.sha256] = remote

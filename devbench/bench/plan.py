@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 
 from devbench.bench.outputs import OutputCheck
 from devbench.bench.stabilise import Stabilising
 from devbench.models.tflite_file import ModelFile
+from devbench.results.cases import case_text
 from devbench.tool.binaries import Via
 from devbench.tool.case import Delegate, Require, ToolOptions
 
@@ -24,8 +25,12 @@ class Case:
 
     @property
     def title(self) -> str:
-        threads = self.options.num_threads
-        return f"{self.model.name} · {self.delegate.name}" + (f" · {threads} threads" if threads else "")
+        return self.text("shell")
+
+    def text(self, via: Via) -> str:
+        """The case as the store has it, by which it is paired from run to run."""
+        options = {**asdict(self.options), "via": via}
+        return case_text(self.model.name, self.delegate.name, self.options.num_threads, options)
 
 
 @dataclass(frozen=True, slots=True)

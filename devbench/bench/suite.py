@@ -17,17 +17,21 @@ from devbench.analysis.accuracy import Thresholds
 from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, KINDS, NIGHTLY, TABLES, Key, fits
 from devbench.bench.toml_lines import key_lines
 from devbench.errors import InputError
+from devbench.models.keys import GivenModel, check_name
 from devbench.tomlfile import read_toml
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
+_MODEL_KEYS = ("path", "url", "sha256", "name")
+_MODELS_HINT = 'for example models = ["a.tflite", {path = "b.tflite", name = "unet"}]'
 
 
 @dataclass(frozen=True, slots=True)
 class RemoteModel:
-    """A model that is fetched; one with another hash is not used."""
+    """A model that is fetched; one with another hash is not used. `name`: its key, empty for one made of the URL."""
 
     url: str
     sha256: str
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +39,7 @@ class Suite:
     """What a suite's file asks for.
 
     Attributes:
-        models: paths, in the order of the file, globs expanded and sorted; models to be fetched as such.
+        models: in the order of the file, globs expanded and sorted; models to be fetched as such.
         labels: with the suite's name as `suite`, its tags, with commas, as `tags`, and its `reference`.
         options: the run's options by their name there; those that the file does not set are missing.
         nightly: the values of `[nightly]`, paths as such.
@@ -43,7 +47,7 @@ class Suite:
 
     path: Path
     name: str
-    models: tuple[str | RemoteModel, ...]
+    models: tuple[GivenModel | RemoteModel, ...]
     devices: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -163,22 +167,38 @@ class _Reader:
         found = {"suite": name, "tags": tags, "reference": reference}
         return {**{key: value for key, value in found.items() if value}, **own}
 
-    def models(self) -> tuple[str | RemoteModel, ...]:
+    def models(self) -> tuple[GivenModel | RemoteModel, ...]:
         """The models of the file, each once."""
-        found: list[str | RemoteModel] = []
+        found: list[GivenModel | RemoteModel] = []
+        names: set[str] = set()
         for number, item in enumerate(self._values["models"]):
             at = ("models", number)
             if isinstance(item, str) and item:
-                found += self._files(at, item)
-            elif isinstance(item, dict):
-                for key in item:
-                    if key not in ("url", "sha256"):
-                        raise self.unknown((*at, key), ("url", "sha256"))
-                if set(item) != {"url", "sha256"}:
-                    raise self.wrong(at, "needs both url and sha256", "sha256sum FILE")
-                found.append(self._remote(at, str(item["url"]), str(item["sha256"]).lower()))
+                found += map(GivenModel, self._files(at, item))
+                continue
+            if not isinstance(item, dict):
+                raise self.wrong(at, "has something else than paths, {path, name} and {url, sha256}", _MODELS_HINT)
+            for key, value in item.items():
+                if key not in _MODEL_KEYS:
+                    raise self.unknown((*at, key), _MODEL_KEYS)
+                if not isinstance(value, str) or not value:
+                    raise self.wrong((*at, key), "is not a text", "write it in quotes")
+            name = item.get("name", "")
+            why = check_name(name) if name else ""
+            why = why or (f"{name!r} is the name of two models" if name and name in names else "")
+            if why:
+                raise self.wrong((*at, "name"), why, "give each model a short name of its own")
+            names.add(name)
+            if "path" in item and set(item) <= {"path", "name"}:
+                files = self._files((*at, "path"), item["path"])
+                if name and len(files) > 1:
+                    raise self.wrong((*at, "name"), f"is for {len(files)} files", "name one file, or leave name out")
+                found += [GivenModel(file, name) for file in files]
+            elif "path" not in item and {"url", "sha256"} <= set(item):
+                found.append(self._remote(at, item["url"], item["sha256"].lower(), name))
             else:
-                raise self.wrong(at, "holds something else than paths and {url, sha256}", KEYS["models"].help)
+                needed = "needs path alone" if "path" in item else "needs both url and sha256, or path"
+                raise self.wrong(at, needed, "name may stand with either; sha256sum FILE")
         return tuple(dict.fromkeys(found))
 
     def _files(self, at: tuple[str | int, ...], text: str) -> Sequence[str]:
@@ -196,7 +216,7 @@ class _Reader:
             raise self.wrong(at, f"{text!r} matches no file", f"it is looked for from {root}")
         return matches
 
-    def _remote(self, at: tuple[str | int, ...], url: str, sha256: str) -> RemoteModel:
+    def _remote(self, at: tuple[str | int, ...], url: str, sha256: str, name: str) -> RemoteModel:
         try:
             parts = urlsplit(url)
             right = parts.scheme in ("https", "http") and bool(parts.hostname)
@@ -206,7 +226,7 @@ class _Reader:
             raise self.wrong(at, f"{url!r} is not an address", "https://…")
         if not _SHA256.fullmatch(sha256):
             raise self.wrong(at, f"the sha256 of {url} is not 64 hex digits", "sha256sum FILE")
-        return RemoteModel(url, sha256)
+        return RemoteModel(url, sha256, name)
 
     def unknown(self, at: tuple[str | int, ...], keys: Iterable[str], what: str = "") -> InputError:
         """A key that is not known, with the one that was probably meant, from here or from another table."""

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devbench.analysis.accuracy import FLOATS, INTEGERS
+from devbench.models.keys import MOST_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +40,14 @@ NIGHTLY: Mapping[str, Key] = {
 # The names are those of the command line's options, with underscores.
 KEYS: Mapping[str, Key] = {
     "name": Key("text", "", "what the suite is called; a label of its runs"),
-    "models": Key("models", "", "paths and globs, relative to the suite, or {url = …, sha256 = …}"),
+    "models": Key(
+        "models", "", "paths and globs, relative to the suite, {path = …, name = …} or {url = …, sha256 = …}"
+    ),
     "devices": Key("texts", "", "serials, host:port, tag:NAME, all, virtual, virtual:N"),
     "tags": Key("tags", "", "words to find its runs by, kept as their label `tags`"),
-    "reference": Key("text", "", "one of the models: what changes in it is the device's drift (docs/compare.md)"),
+    "reference": Key(
+        "text", "", "the name of one of the models: what changes in it is the device's drift (docs/compare.md)"
+    ),
     "labels": Key("table", "", "kept with each run, key = value"),
     "delegates": Key("texts", "delegates", "names from `devbench delegates`"),
     "delegates_file": Key("path", "delegates_file", "a file with delegates of your own, relative to the suite"),
@@ -101,9 +106,20 @@ KINDS: Mapping[str, str] = {
     "accuracy": "a table of tables by type of output",
 }
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
+_NAME: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MOST_KEY}
+_LOCAL: dict[str, Any] = {
+    "type": "object",
+    "properties": {"path": {"type": "string", "minLength": 1}, "name": _NAME},
+    "required": ["path"],
+    "additionalProperties": False,
+}
 _REMOTE: dict[str, Any] = {
     "type": "object",
-    "properties": {"url": {"type": "string"}, "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"}},
+    "properties": {
+        "url": {"type": "string"},
+        "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
+        "name": _NAME,
+    },
     "required": ["url", "sha256"],
     "additionalProperties": False,
 }
@@ -126,7 +142,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "tags": {"type": "array", "items": {"type": "string", "pattern": "^[^,]*[^,\\s][^,]*$"}},
     "numbers": {"type": "array", "items": {"type": "integer", "minimum": 1}},
     "table": {"type": "object", "additionalProperties": {"type": "string"}},
-    "models": {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _REMOTE]}},
+    "models": {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _LOCAL, _REMOTE]}},
 }
 _TYPES["conditions"] = _object(CONDITIONS)
 _TYPES["nightly"] = _object(NIGHTLY)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.chosen import complete_metrics, complete_runs, many_rows
+from devbench.cli.chosen import complete_metrics, complete_models, complete_runs, many_rows
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -53,7 +53,10 @@ def chart(
         Path | None, typer.Option(help="File to write; its ending is the format: .png, .svg, .pdf. Default: KIND.png.")
     ] = None,
     device: Annotated[list[str] | None, typer.Option(help="Key or part of the title.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="A model's name.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model as results show it, or the end of it.", autocompletion=complete_models),
+    ] = None,
     delegate: Annotated[list[str] | None, typer.Option(help="A delegate's name.")] = None,
     case: Annotated[list[str] | None, typer.Option(help="For history: as `devbench compare` prints it.")] = None,
     metric: Annotated[
@@ -75,7 +78,7 @@ def chart(
 
     Exit code 2 where the run or the filters leave nothing to draw.
     """
-    from devbench.cli.chosen import choose_devices, metrics, moment, words
+    from devbench.cli.chosen import choose_devices, choose_models, metrics, moment, words
     from devbench.cli.outcome import check_writable
     from devbench.errors import InputError
     from devbench.reports.charts.files import chart_file
@@ -91,7 +94,7 @@ def chart(
     check_writable(path)
     with History(store_url) as history:
         devices = choose_devices([history], words(device)) if device else ()
-        chosen = _Chosen(devices, words(model), words(delegate), words(case))
+        chosen = _Chosen(devices, choose_models([history], model), words(delegate), words(case))
         if kind == "history":
             spans = (moment(since, "--since"), moment(until, "--until"))
             draws = _history(history, chosen, metrics([metric], ()), spans)

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 PREVIOUS = "previous"
 # So many runs back the one before the candidate is looked for.
 _LOOKED_BACK = 200
+# Of names in a hint.
+_MOST_SHOWN = 10
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 
 
@@ -153,6 +155,33 @@ def choose_devices(histories: Sequence[History], texts: Sequence[str]) -> tuple[
     return tuple(found)
 
 
+def choose_models(histories: Sequence[History], texts: Sequence[str] | None) -> tuple[str, ...]:
+    """The keys of the models that are called one of the texts, or whose key ends in one: `model` takes `unet/model`.
+
+    Raises:
+        InputError: there is no such model in the store.
+    """
+    if not texts:
+        return ()
+    import difflib
+
+    from devbench.errors import InputError
+
+    known = sorted({name for history in histories for name in history.model_names()})
+    found: dict[str, None] = {}
+    # A key may contain a comma.
+    for text in (part for one in texts for part in ([one] if one in known else words([one]))):
+        hits = [name for name in known if name == text] or [name for name in known if name.endswith(f"/{text}")]
+        if not hits:
+            near = difflib.get_close_matches(text, known, n=1)
+            shown = ", ".join(known[:_MOST_SHOWN]) + (", …" if len(known) > _MOST_SHOWN else "")
+            raise InputError(
+                f"no model {text!r} in the store", hint=f"did you mean {near[0]}?" if near else f"there are {shown}"
+            )
+        found |= dict.fromkeys(hits)
+    return tuple(found)
+
+
 def words(texts: Sequence[str] | None) -> tuple[str, ...]:
     """The parts of options that may be given again and may hold commas."""
     return tuple(dict.fromkeys(part.strip() for text in texts or () for part in text.split(",") if part.strip()))
@@ -211,6 +240,19 @@ def complete_runs(incomplete: str) -> list[str]:
     labels = [f"{key}={value}" for run in known for key, value in run.labels.items()]
     names = dict.fromkeys(["latest", PREVIOUS, *(run.run_id for run in known), *labels])
     return [name for name in names if name.startswith(incomplete)]
+
+
+def complete_models(incomplete: str) -> list[str]:
+    """Keys of models in the user's store, for tab completion."""
+    from devbench.errors import DevbenchError
+    from devbench.results.store import Store
+
+    try:
+        with Store(create=False) as store:
+            known = store.model_names()
+    except DevbenchError:
+        known = []
+    return [name for name in known if name.startswith(incomplete)]
 
 
 def complete_metrics(incomplete: str) -> list[str]:

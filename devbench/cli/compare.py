@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.chosen import complete_metrics, complete_runs
+from devbench.cli.chosen import complete_metrics, complete_models, complete_runs
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -56,7 +56,10 @@ def compare(
         typer.Option(help="Model or case whose change is the device's drift, or `none`. Default: the suite's."),
     ] = None,
     device: Annotated[list[str] | None, typer.Option(help="Key or part of the title.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="A model's name.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model as results show it, or the end of it.", autocompletion=complete_models),
+    ] = None,
     delegate: Annotated[list[str] | None, typer.Option(help="A delegate's name.")] = None,
     fail_on: Annotated[
         str, typer.Option(metavar="|".join(_FAIL_ON), help="What ends with exit code 1; several with commas.")
@@ -72,7 +75,7 @@ def compare(
     The same cases on the same device are compared. Exit code 1 where something regressed or now fails (--fail-on), 0
     otherwise, 2 where a side names no run or an option is wrong.
     """
-    from devbench.cli.chosen import choose_devices, choose_sides, many_rows, metrics, words
+    from devbench.cli.chosen import choose_devices, choose_models, choose_sides, many_rows, metrics, words
     from devbench.cli.outcome import check_writable
     from devbench.errors import EXIT_FAILED, InputError
     from devbench.reports.comparison import ComparisonSettings, build_comparison
@@ -89,7 +92,7 @@ def compare(
             compare=rules,
             metrics=compared,
             devices=choose_devices([before.history, after.history], words(device)),
-            models=words(model),
+            models=choose_models([before.history, after.history], model),
             delegates=words(delegate),
             reference=reference,
         )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devbench.cli.chosen import complete_metrics
+from devbench.cli.chosen import complete_metrics, complete_models
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -53,7 +53,10 @@ def detect(
         str | None, typer.Option(metavar="DATE", help="Report only what changed from then on, such as 7d.")
     ] = None,
     device: Annotated[list[str] | None, typer.Option(help="Key or part of the title.")] = None,
-    model: Annotated[list[str] | None, typer.Option(help="A model's name.")] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(help="A model as results show it, or the end of it.", autocompletion=complete_models),
+    ] = None,
     delegate: Annotated[list[str] | None, typer.Option(help="A delegate's name.")] = None,
     label: Annotated[list[str] | None, typer.Option(help="Only runs with this key=value.")] = None,
     csv: Annotated[
@@ -130,7 +133,7 @@ def detect(
 
 def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> WatchReport:
     import devbench.results
-    from devbench.cli.chosen import choose_devices, many_rows, metrics, moment, words
+    from devbench.cli.chosen import choose_devices, choose_models, many_rows, metrics, moment, words
     from devbench.cli.output import console
     from devbench.cli.run_input import parse_labels
     from devbench.errors import InputError
@@ -144,7 +147,7 @@ def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> W
             changes=rules,
             metrics=chosen,
             devices=choose_devices([history], words(given["--device"])),
-            models=words(given["--model"]),
+            models=choose_models([history], given["--model"]),
             delegates=words(given["--delegate"]),
             labels=labels,
             since=since,

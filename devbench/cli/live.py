@@ -28,6 +28,7 @@ from devbench.bench.events import (
     WaitingForDevice,
 )
 from devbench.cli.output import plain
+from devbench.results.cases import case_text
 
 if TYPE_CHECKING:
     from devbench.results.records import JobRecord
@@ -180,4 +181,4 @@ class RunDisplay:
 
 
 def _job_title(job: JobRecord) -> str:
-    return f"{job.model.name} · {job.delegate}" + (f" · {job.threads} threads" if job.threads else "")
+    return case_text(job.model.name, job.delegate, job.threads, job.options)

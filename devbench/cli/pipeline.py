@@ -106,11 +106,15 @@ def _build(
     from devbench.models.rewrites.ablation import ablate
     from devbench.models.rewrites.catalogue import RewriteOptions
 
-    return {
-        stage.name: ablate(Path(stage.model), folder, rewrites, RewriteOptions(), inputs=inputs, tell=tell)
-        for stage in pipeline.stages
-        if stage.name in wanted
-    }
+    sources = [Path(stage.model) for stage in pipeline.stages]
+    stems = [source.stem for source in dict.fromkeys(sources)]
+    found = {}
+    for number, (stage, source) in enumerate(zip(pipeline.stages, sources, strict=True), start=1):
+        # Models that share a file name are written side by side.
+        stem = f"{number}-{source.stem}" if stems.count(source.stem) > 1 else ""
+        if stage.name in wanted:
+            found[stage.name] = ablate(source, folder, rewrites, RewriteOptions(), inputs=inputs, tell=tell, stem=stem)
+    return found
 
 
 def _measure(

@@ -14,7 +14,7 @@ from devbench.bench.plan import Limits, Plan, make_cases
 from devbench.bench.stabilise import parse_stabilising
 from devbench.cli.output import console
 from devbench.errors import InputError
-from devbench.models.tflite_file import open_model
+from devbench.models.keys import GivenModel, open_models
 from devbench.tool.binaries import Via
 from devbench.tool.case import Delegate, Require, ToolOptions
 from devbench.tool.delegates import find_delegate, load_delegates
@@ -25,9 +25,9 @@ _MOST_THREADS = 256
 
 @dataclass(frozen=True, slots=True)
 class RunInput:
-    """The options as typed."""
+    """The options as typed. `base` is the folder that paths of models start from, where it is not the current one."""
 
-    models: tuple[str, ...]
+    models: tuple[str | GivenModel, ...]
     delegates: tuple[str, ...] = ()
     threads: str | None = None
     repetitions: int = 5
@@ -54,6 +54,7 @@ class RunInput:
     min_snr_db: float | None = None
     max_steps: int | None = None
     thresholds: Thresholds | None = None
+    base: Path = Path()
 
 
 def make_plan(given: RunInput) -> Plan:
@@ -73,7 +74,7 @@ def make_plan(given: RunInput) -> Plan:
         warmup_min_secs=given.warmup_min_secs,
         extra_flags=tuple(parse_extra_flag(text) for text in given.tool_flags),
     )
-    models = [open_model(text) for text in given.models]
+    models = open_models([GivenModel(one) if isinstance(one, str) else one for one in given.models], given.base)
     cases = make_cases(models, delegates, _threads(given.threads), options, _require(given.require))
     limits = Limits(
         repetitions=given.repetitions,

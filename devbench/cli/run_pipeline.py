@@ -14,7 +14,7 @@ from devbench.bench.pipeline_file import Pipeline, read_pipeline
 from devbench.bench.plan import Case, Plan
 from devbench.cli.run_input import RunInput, make_plan, virtual_without_gpu
 from devbench.errors import InputError
-from devbench.models.tflite_file import open_model
+from devbench.models.keys import GivenModel, open_models
 
 if TYPE_CHECKING:
     from devbench.bench.pipeline_session import Variant
@@ -120,7 +120,9 @@ def plan_pipeline(pipeline: Pipeline, given: RunInput, devices: list[str]) -> tu
     from devbench.tool.delegates import find_delegate, load_delegates
 
     known = load_delegates(given.delegates_file)
-    models = {stage.model: open_model(stage.model) for stage in pipeline.stages}
+    files = list(dict.fromkeys(stage.model for stage in pipeline.stages))
+    base = pipeline.path.parent if pipeline.path is not None else Path()
+    models = dict(zip(files, open_models([GivenModel(file) for file in files], base.resolve()), strict=True))
     whole = make_plan(replace(given, models=(pipeline.stages[0].model,)))
     whole = virtual_without_gpu(whole, devices, chosen=bool(given.delegates))
     template = whole.cases[0]

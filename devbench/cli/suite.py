@@ -8,9 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from devbench.bench.plan import Plan
     from devbench.bench.suite import Suite
     from devbench.cli.run_input import RunInput
+    from devbench.models.keys import GivenModel
 
 _EPILOG = "Examples:\n\n  devbench suite check nightly.toml\n\n  devbench suite schema > suite.schema.json"
 # What a process takes beside its inferences, where no history says more.
@@ -30,21 +33,32 @@ def suite_input(suite: Suite) -> RunInput:
     from devbench.bench.suite import RemoteModel
     from devbench.cli.run_input import RunInput
     from devbench.models.fetched import fetch_model
+    from devbench.models.keys import GivenModel
 
-    models = [str(fetch_model(m.url, m.sha256)) if isinstance(m, RemoteModel) else m for m in suite.models]
+    models = tuple(
+        GivenModel(str(fetch_model(m.url, m.sha256)), m.name, _source(m.url)) if isinstance(m, RemoteModel) else m
+        for m in suite.models
+    )
     _check_reference(suite, models)
-    return RunInput(models=tuple(models), **suite.options)
+    return RunInput(models=models, base=suite.path.parent, **suite.options)
 
 
-def _check_reference(suite: Suite, models: list[str]) -> None:
+def _source(url: str) -> str:
+    from urllib.parse import unquote, urlsplit
+
+    parts = urlsplit(url)
+    return f"{parts.hostname or ''}{unquote(parts.path)}"
+
+
+def _check_reference(suite: Suite, models: Sequence[GivenModel]) -> None:
     """A reference that nothing measures would correct nothing, and nobody would know."""
     from devbench.errors import InputError
-    from devbench.models.tflite_file import model_path
+    from devbench.models.keys import open_models
 
     reference = suite.labels.get("reference")
     if reference is None:
         return
-    names = [model_path(model).stem for model in models]
+    names = [model.name for model in open_models(models, suite.path.parent)]
     if reference not in names:
         raise InputError(
             f"suite {suite.path}: reference {reference!r} is none of its models", hint=f"they are {', '.join(names)}"
@@ -101,10 +115,10 @@ def _seconds(store: object, plan: Plan, number: int) -> tuple[float, bool]:
 
     assert isinstance(store, Store)
     case = plan.cases[number]
-    model, delegate = case.model.sha256, case.delegate.name
-    before = store.typical_duration_s(model, delegate, [case.options.num_threads], via=plan.via)
+    model, delegate = case.model.name, case.delegate.name
+    before = store.typical_duration_s(model, delegate, via=plan.via, case=case.text(plan.via))
     if before is None:
-        # Another number of threads says more than nothing: most of a process is what --min-secs asks for.
+        # Other threads or shapes say more than nothing: most of a process is what --min-secs asks for.
         before = store.typical_duration_s(model, delegate, via=plan.via)
     each = before if before is not None else _START_S + case.options.warmup_min_secs + case.options.min_secs
     return each * plan.limits.steps, before is not None

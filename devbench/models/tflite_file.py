@@ -19,7 +19,12 @@ _SHIPPED = {"demo": "small_unet.tflite"}
 
 @dataclass(frozen=True, slots=True)
 class ModelFile:
-    """A model to be measured. `operator_count` is that of the main graph, `None` where it could not be read."""
+    """A model to be measured.
+
+    Attributes:
+        name: its key (`models/keys.py`): what every form calls it, unique in a run.
+        operator_count: of the main graph, `None` where it could not be read.
+    """
 
     path: Path
     name: str
@@ -34,7 +39,11 @@ def open_model(given: str) -> ModelFile:
     Raises:
         InputError: there is no such file, it cannot be read, or it is not a .tflite.
     """
-    path = model_path(given)
+    return read_model(model_path(given))
+
+
+def read_model(path: Path) -> ModelFile:
+    """The model in a file of `model_path`, under the file's own name."""
     return ModelFile(
         path=path,
         name=path.stem,
@@ -51,10 +60,15 @@ def model_path(given: str) -> Path:
         InputError: as `open_model`.
     """
     path = Path(given).expanduser()
-    if given in _SHIPPED and not path.exists():
+    if is_shipped(given):
         path = Path(__file__).parent / "data" / _SHIPPED[given]
     _check(path, given)
     return path
+
+
+def is_shipped(given: str) -> bool:
+    """Whether `given` names a model that devbench ships: `demo`, unless there is such a file."""
+    return given in _SHIPPED and not Path(given).exists()
 
 
 def _check(path: Path, given: str) -> None:

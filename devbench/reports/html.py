@@ -116,7 +116,7 @@ def _tiles(report: ReportData, beside: Beside) -> list[list[Tile]]:
     failed = sum(job.status in ("failed", "partly failed") for job in jobs)
     unfit = sum(job.all_unreliable for job in jobs)
     measured = sum(job.latency is not None for job in jobs)
-    models = len({job.job.model.sha256 for job in jobs})
+    models = len({job.job.model.name for job in jobs})
     devices = len(report.devices)
     run = [
         Tile(f"{measured:,}", f"of {len(jobs):,} jobs measured"),

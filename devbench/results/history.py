@@ -357,6 +357,10 @@ class History:
 
         return list(fact_changes(self._device_rows(Selection(**filters))))
 
+    def model_names(self) -> list[str]:
+        """The keys of all models and the names of all pipelines."""
+        return self.store.model_names()
+
     def device_titles(self) -> dict[str, str]:
         """The title of each device by its key, as it was in its last run."""
         runs, devices = schema.runs, schema.devices

@@ -45,7 +45,10 @@ class DeviceRecord:
 
 @dataclass(frozen=True, slots=True)
 class ModelRecord:
-    """A model by its bytes. `operators` is the number of those of its main graph, `None` where it is not known."""
+    """A model by its bytes. `name` is its key, by which it is called everywhere and which is unique in its run.
+
+    `operators` is the number of those of its main graph, `None` where it is not known.
+    """
 
     sha256: str
     name: str

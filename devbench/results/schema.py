@@ -95,11 +95,11 @@ devices = Table(
     ForeignKeyConstraint(["facts_id"], ["documents.id"]),
 )
 
+# By their bytes: what a model is called belongs to the case.
 models = Table(
     "models",
     metadata,
     Column("sha256", String(64), primary_key=True),
-    Column("name", Words, nullable=False),
     Column("size_bytes", BigInteger, nullable=False),
     # Of the main graph.
     Column("operators", Integer),
@@ -116,7 +116,7 @@ binaries = Table(
     Column("tool", String(20), nullable=False),
 )
 
-# What is the same from run to run (`cases.py`); the model goes by the name under which it was given.
+# What is the same from run to run (`cases.py`); `model` is the model's key, not its bytes.
 cases = Table(
     "cases",
     metadata,

@@ -7,7 +7,7 @@ one store by several processes.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from datetime import datetime, timezone
 from pathlib import Path
@@ -111,6 +111,11 @@ class Store:
         with self.database.reading() as connection:
             return views.summaries(connection, limit)
 
+    def model_names(self) -> list[str]:
+        """The keys of all models and the names of all pipelines."""
+        with self.database.reading() as connection:
+            return views.model_names(connection)
+
     def run(self, name: str = LATEST) -> RunView:
         """A run by its id, the start of its id, or `latest`.
 
@@ -121,12 +126,12 @@ class Store:
             return views.run_view(connection, name)
 
     def typical_duration_s(
-        self, model_sha256: str, delegate: str, threads: Sequence[int | None] = (), *, via: str = "shell"
+        self, model: str, delegate: str, *, via: str = "shell", case: str | None = None
     ) -> float | None:
         """What a process of that model under that delegate took, in the middle of the last hundred; `None` for none.
 
-        `threads` restricts it to jobs with these numbers of threads; `None` among them is the tool's own number. `via`
-        is "shell" or "apk": starting an app takes longer.
+        `model` is its key. `case` restricts it to the case of that text (`cases.case_text`). `via` is "shell" or "apk":
+        starting an app takes longer.
         """
         with self.database.reading() as connection:
-            return views.typical_duration_s(connection, model_sha256, delegate, threads, via)
+            return views.typical_duration_s(connection, model, delegate, via, case)

@@ -5,7 +5,7 @@ For numbers over many runs there is `history.py`: this reads whole runs, with al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
 from statistics import median
@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from devbench.errors import InputError
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results import schema
+from devbench.results.pipeline_schema import pipeline_sessions
 from devbench.results.records import (
     BinaryRecord,
     DeviceRecord,
@@ -263,8 +264,14 @@ def _summary(connection: sa.Connection, run: Any, labels: Mapping[str, str]) -> 
     )
 
 
+def model_names(connection: sa.Connection) -> list[str]:
+    """The keys of all models and the names of all pipelines, in order."""
+    query = sa.union(sa.select(schema.cases.c.model), sa.select(pipeline_sessions.c.pipeline))
+    return sorted(connection.execute(query).scalars())
+
+
 def typical_duration_s(
-    connection: sa.Connection, model_sha256: str, delegate: str, threads: Sequence[int | None], via: str
+    connection: sa.Connection, model: str, delegate: str, via: str, case: str | None
 ) -> float | None:
     """As `Store.typical_duration_s`."""
     jobs, cases, repetitions = schema.jobs, schema.cases, schema.repetitions
@@ -273,11 +280,11 @@ def typical_duration_s(
         .join(jobs, jobs.c.id == repetitions.c.job_id)
         .join(cases, cases.c.id == jobs.c.case_id)
         .join(schema.documents, schema.documents.c.id == jobs.c.options_id)
-        .where(jobs.c.model_sha256 == model_sha256, cases.c.delegate == delegate, repetitions.c.status == "ok")
+        .where(cases.c.model == model, cases.c.delegate == delegate, repetitions.c.status == "ok")
         .order_by(sa.desc(repetitions.c.id))
     )
-    if threads:
-        query = query.where(sa.or_(*(cases.c.threads.is_not_distinct_from(count) for count in threads)))
+    if case is not None:
+        query = query.where(cases.c.text == case)
     found: list[float] = []
     for duration_s, options in connection.execute(query):
         if options.get("via", "shell") == via:

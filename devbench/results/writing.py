@@ -55,7 +55,8 @@ def insert_job(connection: sa.Connection, job: JobRecord) -> int:
     text = plain_words(case_text(job.model.name, job.delegate, job.threads, job.options))
     case = {"id": content_id(text), "text": text, "model": job.model.name}
     insert_new(connection, schema.devices, [device])
-    insert_new(connection, schema.models, [asdict(job.model)])
+    # What the model is called is in the case: one file may have several names.
+    insert_new(connection, schema.models, [{k: v for k, v in asdict(job.model).items() if k != "name"}])
     insert_new(connection, schema.binaries, [asdict(job.binary)])
     insert_new(connection, schema.cases, [{**case, "delegate": job.delegate, "threads": job.threads}])
     values = {

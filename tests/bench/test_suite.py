@@ -12,6 +12,7 @@ from devbench.bench.suite import RemoteModel, read_suite
 from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, NIGHTLY, json_schema
 from devbench.cli.run_input import RunInput
 from devbench.errors import InputError
+from devbench.models.keys import GivenModel
 from devbench.tomlfile import tomllib
 
 
@@ -38,10 +39,10 @@ def test_a_suite_becomes_the_run_s_options(folder: Path) -> None:
         )
     )
     assert found.models == (
-        str(folder / "a.tflite"),
-        str(folder / "b.tflite"),
+        GivenModel(str(folder / "a.tflite")),
+        GivenModel(str(folder / "b.tflite")),
         RemoteModel("https://x.org/c.tflite", "ab" * 32),
-        "demo",
+        GivenModel("demo"),
     )
     assert found.name == "nightly"
     assert found.devices == ("all",)
@@ -106,6 +107,16 @@ def test_the_nightly_s_paths_are_relative_to_the_file(folder: Path) -> None:
         ("models = [\n'a.tflite',\n'*.onnx',\n]\n", ":3:", "'*.onnx' matches no file"),
         ("models = [\n'a.tflite',\n{url = 'https://x/y', sha = 'a'}]\n", ":3:", "did you mean sha256?"),
         ("models = [{url = 'https://x/y'}]\n", ":1:", "needs both"),
+        ("models = [{name = 'a'}]\n", ":1:", "needs both url and sha256, or path"),
+        ("models = [{path = 'a.tflite', url = 'https://x/y'}]\n", ":1:", "needs path alone"),
+        ("models = [\n{path = '*.tflite', name = 'a'}]\n", ":2:", "is for 2 files"),
+        ("models = [{path = 'a.tflite', name = 'a · gpu'}]\n", ":1:", "characters that a name cannot have"),
+        ("models = [{path = 'a.tflite', name = 3}]\n", ":1:", "name is not a text"),
+        (
+            "models = [\n{path = 'a.tflite', name = 'x'},\n{path = 'b.tflite', name = 'x'}]\n",
+            ":3:",
+            "'x' is the name of two models",
+        ),
         ("note = \x27\x27\x27\nthreads = 1\x27\x27\x27\nmodels = ['a.tflite']\n", ":1:", "note is not a key"),
         ('name = """\nrepetitions = 3"""\nmodels = [\'a.tflite\']\nrepetitions = \'x\'\n', ":4:", "repetitions is not"),
         ("models = ['**a']\n", ":1:", "'**a'"),
@@ -150,7 +161,7 @@ def test_what_stands_in_tables_becomes_options_and_labels(folder: Path) -> None:
 
 
 def test_everything_that_a_run_takes_can_be_said_in_a_suite() -> None:
-    said = {key.option for key in (*KEYS.values(), *CONDITIONS.values())} | {"models"}
+    said = {key.option for key in (*KEYS.values(), *CONDITIONS.values())} | {"models", "base"}
     assert {field.name for field in fields(RunInput)} == said - {""}
 
 
@@ -161,17 +172,29 @@ def test_the_schema_for_editors_has_every_key() -> None:
     assert all("description" in value for value in schema["properties"].values())
 
 
+def test_a_suite_names_its_models(folder: Path) -> None:
+    text = 'models = [{path = "a.tflite", name = "encoder"}, {path = "b.tflite"}, {url = "https://x.org/c.tflite", '
+    found = read_suite(suite(folder, text + f'sha256 = "{"ab" * 32}", name = "c"}}]\n'))
+    assert found.models == (
+        GivenModel(str(folder / "a.tflite"), "encoder"),
+        GivenModel(str(folder / "b.tflite")),
+        RemoteModel("https://x.org/c.tflite", "ab" * 32, "c"),
+    )
+
+
 def documented(folder: Path) -> Path:
     """The example of the documentation with the files that it names."""
     text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text("utf-8")
     (folder / "models").mkdir()
     (folder / "models" / "one.tflite").write_bytes(b"x")
+    (folder / "encoder").mkdir()
+    (folder / "encoder" / "model.tflite").write_bytes(b"x")
     return suite(folder, text.split("```toml\n")[1].split("```")[0])
 
 
 def test_the_documented_example_is_a_suite(folder: Path) -> None:
     found = read_suite(documented(folder))
-    assert found.models[0] == str(folder / "models" / "one.tflite")
+    assert found.models[0] == GivenModel(str(folder / "models" / "one.tflite"))
     assert found.devices == ("tag:nightly",)
     assert found.labels == {"suite": "nightly", "tags": "camera,release", "team": "camera"}
     assert found.options["cool_down_s"] == 300

@@ -298,7 +298,7 @@ def test_thresholds_metrics_and_filters(url: str, runs: list[str]) -> None:
         (["--fail-on", "never,regressed"], "--fail-on"),
         (["--format", "pdf"], "--format"),
         (["--device", "fridge"], "fridge"),
-        (["--model", "none"], "no case in common"),
+        (["--model", "none"], "no model 'none'"),
         (["--out", "/nothing/x.md"], "/nothing"),
     ],
 )

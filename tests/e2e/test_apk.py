@@ -113,7 +113,7 @@ def test_the_gpu_of_the_app_and_of_the_shell_never_share_a_row(app: AppPhone, vi
     assert [job.title for job in build_report(latest()).jobs] == ["XNNPACK"]
     assert {row["via"] for row in repetition_rows(latest())} == {"shell"}
     with Store() as store:
-        model = latest().jobs[0].job.model.sha256
+        model = latest().jobs[0].job.model.name
         shell, via_apk = (store.typical_duration_s(model, "xnnpack", via=via) for via in ("shell", "apk"))
         assert store.typical_duration_s(model, "gpu") is None
     assert shell is not None

@@ -110,10 +110,11 @@ def test_history_is_that_of_the_same_threads_where_there_is_one(
     file = write(tmp_path / "s.toml", address)
     assert devbench("run", "--suite", file, "--no-report").returncode == 0
     with Store() as store:
-        model = store.run("latest").jobs[0].job.model.sha256
-        assert store.typical_duration_s(model, "cpu") is not None
-        assert store.typical_duration_s(model, "cpu", [None]) == store.typical_duration_s(model, "cpu")
-        assert store.typical_duration_s(model, "cpu", [4]) is None
+        model = store.run("latest").jobs[0].job.model.name
+        known = store.typical_duration_s(model, "cpu")
+        assert known is not None
+        assert store.typical_duration_s(model, "cpu", case=f"{model} · cpu") == known
+        assert store.typical_duration_s(model, "cpu", case=f"{model} · cpu · 4 threads") is None
         assert store.typical_duration_s(model, "gpu") is None
 
 

@@ -267,7 +267,7 @@ def test_the_command_gives_json_and_exit_codes(url: str) -> None:
         (["--since", "soon"], "--since"),
         (["--metric", "speed"], "speed"),
         (["--device", "fridge"], "fridge"),
-        (["--model", "none"], "no run in the store"),
+        (["--model", "none"], "no model 'none' in the store"),
         (["--label", "x"], "--label"),
         (["--column", "1"], "--column"),
         (["--fail-on", "regressed"], "--fail-on"),

@@ -42,14 +42,18 @@ def ablate(
     *,
     inputs: int = 1,
     tell: Callable[[str], None] = lambda what: None,
+    stem: str = "",
 ) -> list[AblationStep]:
     """Write the steps into `folder`, as STEM-NUMBER-REWRITE.tflite; a rewrite that changes nothing makes no step.
+
+    `stem` is the file's own where it is empty.
 
     Raises:
         InputError: a file cannot be read or written.
         OutputsDiffer: a rewrite does not compute the same.
     """
-    baseline = folder / f"{source.stem}-0-baseline.tflite"
+    stem = stem or source.stem
+    baseline = folder / f"{stem}-0-baseline.tflite"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, baseline)
@@ -57,9 +61,9 @@ def ablate(
         raise InputError(f"cannot write {baseline}: {error.strerror or error}") from None
     steps = [AblationStep("", baseline, _operators(baseline), 0, baseline.stat().st_size, None, False)]
     for rewrite in rewrites:
-        out = folder / f"{source.stem}-{len(steps)}-{rewrite.name}.tflite"
+        out = folder / f"{stem}-{len(steps)}-{rewrite.name}.tflite"
         made = rewrite_file(
-            steps[-1].path, out, [rewrite], options, inputs=inputs, tell=lambda what: tell(f"{source.stem}: {what}")
+            steps[-1].path, out, [rewrite], options, inputs=inputs, tell=lambda what: tell(f"{stem}: {what}")
         )
         if not made.changes:
             out.unlink()

@@ -150,7 +150,7 @@ def speedup(shown: Shown, baseline: str, name: str = "speedup") -> Picture:
     paint = colours(shown.report)
     bases: dict[tuple[str, str], Estimate] = {}
     for job in shown.jobs:
-        key = (job.job.model.sha256, job.job.device.key)
+        key = (job.job.model.name, job.job.device.key)
         if (
             job.job.delegate == baseline
             and job.latency
@@ -159,7 +159,7 @@ def speedup(shown: Shown, baseline: str, name: str = "speedup") -> Picture:
             bases[key] = job.latency
 
     def row(job: JobReport) -> Row:
-        base = bases.get((job.job.model.sha256, job.job.device.key))
+        base = bases.get((job.job.model.name, job.job.device.key))
         if job.latency is None or base is None or not job.latency.median:
             return Row(clean(job.title, 60), (), f"no {baseline} to compare with" if base is None else "not measured")
         found, ratio = job.latency, base.median / job.latency.median
