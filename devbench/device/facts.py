@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
-from devbench.device.cores import Cluster, Core, clusters
+from devbench.device.cores import MOST_CPUS, Cluster, Core, clusters, complete, cpu_list, parse_cpuinfo
+from devbench.device.emulation import EMULATION_PROPERTIES, emulation
 from devbench.device.graphics import GRAPHICS_SCRIPT, Graphics, parse_graphics
 from devbench.device.sections import clean, open_script, section_script, split_sections, whole_number
 
@@ -27,11 +28,12 @@ READ_PROPERTIES = (
     r"ro\.(product|soc|devbench)\.[A-Za-z0-9_.-]+"
     r"|ro\.build\.(id|type|tags|fingerprint|characteristics|version\.(release|sdk|security_patch|incremental))"
     r"|ro\.(board\.platform|arch|chipname|hardware(\.[A-Za-z0-9_.-]+)?|serialno|opengles\.version)"
-    r"|ro\.boot\.(serialno|qemu|hardware(\.[A-Za-z0-9_.-]+)?)|ro\.kernel\.qemu"
-    r"|ro\.[A-Za-z0-9_.-]*market(ing)?_?name"
+    r"|ro\.boot\.(serialno|hardware(\.[A-Za-z0-9_.-]+)?)"
+    r"|ro\.[A-Za-z0-9_.-]*(market(ing)?[_.]?(en)?name|mkt_?name)"
+    r"|ro\.(semc\.product\.name|vendor\.product\.display|config\.devicename|lge\.petname|vivo\.product\.release\.name)"
+    rf"|{EMULATION_PROPERTIES}"
 )
 _MOST_PROPERTIES = 200
-_MOST_CPUS = 256
 _MOST_ABIS = 8
 _MOST_STEPS = 100
 
@@ -40,15 +42,17 @@ FACTS_COMMAND = f"""{{
 {section_script("_dbf_word", "properties")}
 getprop | grep -E '^\\[({READ_PROPERTIES})\\]: \\['
 {section_script("_dbf_word", "proc")}
-grep -hE '^(processor|CPU implementer|CPU part|model name|MemTotal|Uid)[[:space:]]*:' \
+grep -hE '^(processor|CPU implementer|CPU part|CPU variant|model name|MemTotal|Uid)[[:space:]]*:' \
 /proc/cpuinfo /proc/meminfo /proc/self/status
 {section_script("_dbf_word", "sys")}
 read -r _dbf_value < /sys/devices/system/cpu/possible && echo "possible $_dbf_value"
 for _dbf_path in /sys/devices/system/cpu/cpu[0-9]*; do
   read -r _dbf_value < "$_dbf_path/cpufreq/cpuinfo_max_freq" && echo "khz ${{_dbf_path##*cpu}} $_dbf_value"
+  read -r _dbf_value < "$_dbf_path/cpufreq/related_cpus" && echo "related ${{_dbf_path##*cpu}} $_dbf_value"
 done
 for _dbf_path in /sys/devices/system/cpu/cpufreq/policy[0-9]*; do
   _dbf_cpu=${{_dbf_path##*policy}}
+  read -r _dbf_value < "$_dbf_path/related_cpus" && echo "related $_dbf_cpu $_dbf_value"
   read -r _dbf_value < "$_dbf_path/scaling_governor" && echo "governor $_dbf_cpu $_dbf_value"
   _dbf_value=
   read -r _dbf_value < "$_dbf_path/scaling_available_frequencies" ||
@@ -70,6 +74,11 @@ _PROPERTY = re.compile(rf"\[({READ_PROPERTIES})\]: \[(.*?)\]?")
 # Serial numbers that whole batches of cheap boards share: they name nobody.
 _NO_SERIAL = frozenset({"", "unknown", "0123456789abcdef", "0123456789", "null", "none"})
 _NO_VALUE = frozenset({"", "unknown", "null", "none"})
+# Names of devices that are not called market names: Sony, Motorola, Huawei and Asus, LG, vivo.
+_OTHER_NAMES = (
+    "ro.semc.product.name", "ro.vendor.product.display", "ro.config.devicename", "ro.lge.petname",
+    "ro.vivo.product.release.name",
+)  # fmt: skip
 _SOC_MAKERS = {"QTI": "Qualcomm", "Qualcomm Technologies, Inc": "Qualcomm", "Mediatek": "MediaTek"}
 
 
@@ -88,7 +97,8 @@ class DeviceFacts:
         graphics: the GPU's drivers, and NNAPI devices.
         storage_free_bytes: free for the shell user where /data/local/tmp lies.
         root: whether the shell runs as root; `None` where it cannot be told.
-        virtual: not a phone: devbench's own virtual device, or an emulator.
+        virtual: not a phone: devbench's own virtual device, an emulator, or Android in a container.
+        emulation: which emulator or container, such as `Waydroid`.
         props: the properties that were read, bounded.
     """
 
@@ -117,6 +127,7 @@ class DeviceFacts:
     storage_free_bytes: int | None = None
     root: bool | None = None
     virtual: bool = False
+    emulation: str = ""
     props: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -165,6 +176,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
     cores = _cores(proc, system)
     emulator = props.get("ro.kernel.qemu") == "1" or props.get("ro.boot.qemu") == "1"
     graphics = parse_graphics(sections.get("graphics", []))
+    emulated = emulation(props, graphics.renderer)
     kernel = sections.get("kernel", [])
     total_kb = whole_number(_after(proc, "MemTotal:").removesuffix("kB"), least=1, most=1 << 50)
     return DeviceFacts(
@@ -172,7 +184,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
         serial=serial,
         manufacturer=_first(props, "ro.product.manufacturer", "ro.product.vendor.manufacturer", "ro.product.brand"),
         model=_first(props, "ro.product.model", "ro.product.vendor.model", "ro.product.name"),
-        market_name=_first(props, *(name for name in props if re.search(r"market(ing)?_?name$", name))),
+        market_name=_market_name(props),
         device=_first(props, "ro.product.device", "ro.product.vendor.device"),
         soc_manufacturer=_first(props, "ro.soc.manufacturer"),
         soc_model=_first(props, "ro.soc.model", "ro.chipname", "ro.hardware.chipname"),
@@ -184,7 +196,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
         fingerprint=_first(props, "ro.build.fingerprint"),
         abis=_abis(props),
         kernel=clean(kernel[0]) if kernel else "",
-        cpu_count=_cpu_count(_after(system, "possible ")) or len(cores) or None,
+        cpu_count=len(cpu_list(_after(system, "possible "))) or len(cores) or None,
         cpus=clusters(cores),
         cpu_steps_khz={cpu: steps for cpu, words in _of_cpus(system, "steps") if (steps := _steps(words))},
         governors={cpu: clean(words, 40) for cpu, words in _of_cpus(system, "governor")},
@@ -192,7 +204,8 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
         memory_total_bytes=None if total_kb is None else total_kb * 1024,
         storage_free_bytes=_free_bytes(sections.get("storage", [])),
         root=_root(_after(proc, "Uid:")),
-        virtual=emulator or props.get("ro.devbench.virtual") == "1",
+        virtual=bool(emulated) or props.get("ro.devbench.virtual") == "1",
+        emulation=emulated,
         props=props,
     )
 
@@ -246,6 +259,7 @@ def to_json(facts: DeviceFacts) -> dict[str, Any]:
         "storage_free_bytes": facts.storage_free_bytes,
         "root": facts.root,
         "virtual": facts.virtual,
+        "emulation": facts.emulation or None,
         "props": dict(facts.props),
     }
 
@@ -262,6 +276,13 @@ def _properties(lines: Sequence[str]) -> dict[str, str]:
 def _first(props: Mapping[str, str], *names: str) -> str:
     """The first of these properties that says something."""
     return next((props[name] for name in names if props.get(name, "").lower() not in _NO_VALUE), "")
+
+
+def _market_name(props: Mapping[str, str]) -> str:
+    """The name that the maker sells it by. Makers have a property each; an English name counts before another one."""
+    names = [name for name in props if re.search(r"(market(ing)?[_.]?(en)?name|mkt_?name)$", name)]
+    names.sort(key=lambda name: not name.endswith("enname"))
+    return _first(props, *names, *_OTHER_NAMES)
 
 
 def _key(props: Mapping[str, str], serial: str, emulator: bool) -> str:
@@ -283,40 +304,26 @@ def _after(lines: Sequence[str], start: str) -> str:
 
 
 def _cores(proc: Sequence[str], system: Sequence[str]) -> dict[int, Core]:
-    """CPUs by number, from the blocks of /proc/cpuinfo and the highest clocks of cpufreq."""
-    said: dict[int, dict[str, str]] = {}
-    current: dict[str, str] = {}
-    for line in proc:
-        key, colon, value = line[:400].partition(":")
-        if key.strip() == "processor" and colon:
-            cpu = whole_number(value, most=_MOST_CPUS - 1)
-            current = {} if cpu is None else said.setdefault(cpu, {})
-        elif colon:
-            current.setdefault(key.strip(), value.strip())
-    clocks: dict[int, int] = {}
-    for line in system:
-        words = line.split(None, 3)
-        if len(words) == 3 and words[0] == "khz":
-            cpu, khz = whole_number(words[1], most=_MOST_CPUS - 1), whole_number(words[2], least=1, most=10**9)
-            if cpu is not None and khz is not None:
-                clocks[cpu] = khz
-    return {
-        cpu: Core(
-            implementer=_hex(said.get(cpu, {}).get("CPU implementer", "")),
-            part=_hex(said.get(cpu, {}).get("CPU part", "")),
-            model_name=clean(said.get(cpu, {}).get("model name", ""), 60),
-            max_khz=clocks.get(cpu),
-        )
-        for cpu in sorted(said.keys() | clocks.keys())
+    """CPUs by number, from /proc/cpuinfo, the highest clocks of cpufreq and which CPUs share a clock."""
+    pairs = [
+        (key.strip(), value.strip()) for line in proc for key, colon, value in [line[:400].partition(":")] if colon
+    ]
+    described, common = parse_cpuinfo(pairs)
+    clocks = {cpu: khz for cpu, words in _of_cpus(system, "khz") if (khz := whole_number(words, least=1, most=10**9))}
+    cores = {
+        cpu: replace(described.get(cpu, Core()), max_khz=clocks.get(cpu))
+        for cpu in sorted(described.keys() | clocks.keys())
     }
+    groups = dict.fromkeys(group for _, words in _of_cpus(system, "related") if (group := cpu_list(words)))
+    return complete(cores, common, groups, cpu_list(_after(system, "possible ")))
 
 
 def _of_cpus(system: Sequence[str], key: str) -> list[tuple[int, str]]:
     """Of lines `KEY CPU REST` the CPU and the rest."""
     found = []
-    for line in system[: _MOST_CPUS * 4]:
+    for line in system[: MOST_CPUS * 4]:
         words = line[:4000].split(None, 2)
-        cpu = whole_number(words[1], most=_MOST_CPUS - 1) if len(words) == 3 and words[0] == key else None
+        cpu = whole_number(words[1], most=MOST_CPUS - 1) if len(words) == 3 and words[0] == key else None
         if cpu is not None:
             found.append((cpu, words[2]))
     return found
@@ -325,21 +332,6 @@ def _of_cpus(system: Sequence[str], key: str) -> list[tuple[int, str]]:
 def _steps(words: str) -> tuple[int, ...]:
     known = {whole_number(word, least=1, most=10**9) for word in words.split()[:_MOST_STEPS]}
     return tuple(sorted(step for step in known if step is not None))
-
-
-def _hex(text: str) -> int | None:
-    return int(text, 16) if re.fullmatch(r"0x[0-9a-fA-F]{1,4}", text) else None
-
-
-def _cpu_count(possible: str) -> int | None:
-    """The number of CPUs in a kernel CPU list such as `0-7` or `0-3,6-7`."""
-    count = 0
-    for part in possible.split(","):
-        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part.strip())
-        if match is None:
-            return None
-        count += int(match.group(2) or match.group(1)) - int(match.group(1)) + 1
-    return count if 0 < count <= _MOST_CPUS else None
 
 
 def _free_bytes(lines: Sequence[str]) -> int | None:

@@ -25,6 +25,9 @@ _dbf_value=$(timeout 3 service list | grep -oE 'neuralnetworks\\.IDevice/{_SERVI
 echo "$_dbf_value"
 """
 
+_COMPANY = re.compile(r"(Ltd|Inc|LLC|Corp|Corporation|Co|Limited|GmbH|S\.?A)\.?( \(.*\))?", re.IGNORECASE)
+_TRANSLATOR = re.compile(r"Android Emulator OpenGL ES Translator \((.+)\)")
+_ANGLE = re.compile(r"ANGLE \(")
 _NNAPI = re.compile(rf"neuralnetworks(?:\.|@[0-9.]{{1,8}}::)IDevice/({_SERVICE})")
 _VULKAN = re.compile(r'"(deviceName|apiVersion|driverVersion)" ?: ?"?([^"]{1,100})"?')
 
@@ -39,6 +42,7 @@ class Graphics:
         vulkan: version of Vulkan that the driver offers, as 1.3.128.
         vulkan_driver: the driver's version, read as Vulkan packs its own; makers may pack theirs otherwise.
         nnapi_devices: names for `--delegate nnapi:NAME`.
+        renderer: the renderer of OpenGL ES in the driver's words.
     """
 
     gpu: str = ""
@@ -46,29 +50,85 @@ class Graphics:
     vulkan: str = ""
     vulkan_driver: str = ""
     nnapi_devices: tuple[str, ...] = ()
+    renderer: str = ""
 
 
 def parse_graphics(lines: Sequence[str]) -> Graphics:
     """What `GRAPHICS_SCRIPT` printed; never raises."""
-    vendor_renderer_version: list[str] = []
+    line_of_gles = ""
     vulkan: dict[str, str] = {}
     devices: dict[str, None] = {}
     for line in lines:
         line = line[:1000].strip()
-        if line.startswith("GLES: ") and not vendor_renderer_version:
-            vendor_renderer_version = [clean(part) for part in line.removeprefix("GLES: ").split(", ", 2)]
+        if line.startswith("GLES: ") and not line_of_gles:
+            line_of_gles = line.removeprefix("GLES: ")
         elif match := _VULKAN.fullmatch(line):
             vulkan.setdefault(match.group(1), match.group(2))
         elif (match := _NNAPI.fullmatch(line)) and len(devices) < _MOST_NNAPI:
             devices[match.group(1)] = None
-    renderer = vendor_renderer_version[1] if len(vendor_renderer_version) == 3 else ""
+    _, renderer, version = split_gles(line_of_gles)
     return Graphics(
-        gpu=renderer or clean(vulkan.get("deviceName", "")),
-        gles=vendor_renderer_version[2] if len(vendor_renderer_version) == 3 else "",
+        gpu=clean(gpu_name(renderer)) or clean(vulkan.get("deviceName", "")),
+        renderer=clean(renderer),
+        gles=clean(version),
         vulkan=_version(vulkan.get("apiVersion", "")),
         vulkan_driver=_version(vulkan.get("driverVersion", "")),
         nnapi_devices=tuple(devices),
     )
+
+
+def split_gles(line: str) -> tuple[str, str, str]:
+    """Vendor, renderer and version of `vendor, renderer, version`, each of which may have commas of its own.
+
+    The version begins with "OpenGL ES" outside of parentheses: ANGLE has its driver's version inside. Of what is
+    before it, a company's ending (Ltd., Inc.) belongs to the vendor and everything else to the renderer. Renderer and
+    version are empty where the line is no list.
+    """
+    parts = _outer_parts(line)
+    starts = [n for n, part in enumerate(parts) if n and part.startswith("OpenGL ES")]
+    start = starts[0] if starts else len(parts)
+    vendor = 1
+    while vendor < start - 1 and _COMPANY.fullmatch(parts[vendor]):
+        vendor += 1
+    return ", ".join(parts[:vendor]), ", ".join(parts[vendor:start]), ", ".join(parts[start:])
+
+
+def gpu_name(renderer: str) -> str:
+    """The GPU behind a renderer: what ANGLE and the emulator's translator stand in front of."""
+    if match := _TRANSLATOR.fullmatch(renderer):
+        return f"{gpu_name(match.group(1))} (Android Emulator)"
+    if not (match := _ANGLE.match(renderer)):
+        return renderer
+    inner = _inside(renderer[match.end() - 1 :])
+    parts = _outer_parts(inner)
+    # Newer ones: maker, GPU, driver; over Vulkan the GPU is in parentheses behind Vulkan's version, with its number.
+    name = parts[1] if len(parts) > 1 else inner
+    if match := re.match(r"Vulkan [0-9.]+ \(", name):
+        name = _inside(name[match.end() - 1 :])
+    return re.sub(r" \(0x[0-9A-Fa-f]+\)$", "", name) or renderer
+
+
+def _outer_parts(text: str) -> list[str]:
+    """The parts between ", " that are outside of parentheses; all of them where parentheses do not close."""
+    found, start, depth = [], 0, 0
+    for at, sign in enumerate(text):
+        depth += (sign == "(") - (sign == ")")
+        if not depth and text.startswith(", ", at):
+            found.append(text[start:at].strip())
+            start = at + 2
+    if depth:
+        return [part.strip() for part in text.split(", ")]
+    return [*found, text[start:].strip()]
+
+
+def _inside(text: str) -> str:
+    """What is between the parenthesis that `text` begins with and the one that closes it."""
+    depth = 0
+    for at, sign in enumerate(text):
+        depth += (sign == "(") - (sign == ")")
+        if not depth:
+            return text[1:at]
+    return text[1:]
 
 
 def _version(packed: str) -> str:

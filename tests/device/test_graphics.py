@@ -30,6 +30,7 @@ def test_drivers_and_nnapi_devices_are_named() -> None:
         vulkan="1.3.154",
         vulkan_driver="512.676.0",
         nnapi_devices=("qualcomm-gpu", "qualcomm-dsp"),
+        renderer="Adreno (TM) 740",
     )
 
 
@@ -43,7 +44,7 @@ def test_hidl_services_and_a_driver_without_gles_are_read_too() -> None:
     [
         "",
         "GLES: only",
-        "GLES: a, b",
+        "GLES: a",
         '"apiVersion" : 99999999999999999999',
         '"apiVersion" : "1.3"',
         "neuralnetworks.IDevice/$(reboot)",
@@ -54,6 +55,38 @@ def test_hidl_services_and_a_driver_without_gles_are_read_too() -> None:
 )
 def test_nonsense_is_a_missing_fact(text: str) -> None:
     assert parse_graphics(text.splitlines()) == Graphics()
+
+
+@pytest.mark.parametrize(
+    ("line", "gpu", "gles"),
+    [
+        ("ARM, Mali-G57 MC2", "Mali-G57 MC2", ""),
+        ("ARM, Mali-G925-Immortalis MC12, OpenGL ES 3.2 v1.r49p1-03bet0.12ab",
+         "Mali-G925-Immortalis MC12", "OpenGL ES 3.2 v1.r49p1-03bet0.12ab"),
+        ("Samsung Electronics Co., Ltd., Samsung Xclipse 940, OpenGL ES 3.2 24.1.2",
+         "Samsung Xclipse 940", "OpenGL ES 3.2 24.1.2"),
+        ("Samsung Electronics Co., Ltd., ANGLE (Samsung Xclipse 920) on Vulkan 1.1.179, OpenGL ES 3.2 ANGLE git hash: 1a2b",
+         "Samsung Xclipse 920", "OpenGL ES 3.2 ANGLE git hash: 1a2b"),
+        ("Google Inc. (Google), ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (LLVM 16.0.0) (0x0000C0DE)), "
+         "SwiftShader driver-5.0.0), OpenGL ES 3.1.0 (ANGLE 2.1.0 git hash: unknown hash)",
+         "SwiftShader Device (LLVM 16.0.0)", "OpenGL ES 3.1.0 (ANGLE 2.1.0 git hash: unknown hash)"),
+        ("Google Inc. (NVIDIA), ANGLE (NVIDIA, Vulkan 1.3.341 (NVIDIA Virtio-GPU Venus (NVIDIA GeForce RTX 4060) "
+         "(0x00002788)), venus-26.0), OpenGL ES 3.2 (ANGLE 2.1.1 git hash: 3c4d)",
+         "NVIDIA Virtio-GPU Venus (NVIDIA GeForce RTX 4060)", "OpenGL ES 3.2 (ANGLE 2.1.1 git hash: 3c4d)"),
+        ("Google Inc. (ARM), ANGLE (ARM, Mali-G78, OpenGL ES 3.2 v1.r32p1), OpenGL ES 3.1.0 (ANGLE 2.1.0)",
+         "Mali-G78", "OpenGL ES 3.1.0 (ANGLE 2.1.0)"),
+        ("Google (AMD), Android Emulator OpenGL ES Translator (OLAND (, LLVM 15.0.7, DRM 2.50)), "
+         "OpenGL ES 3.1 (OpenGL ES 3.2 Mesa 23.2.1)",
+         "OLAND (, LLVM 15.0.7, DRM 2.50) (Android Emulator)", "OpenGL ES 3.1 (OpenGL ES 3.2 Mesa 23.2.1)"),
+        ("Imagination Technologies, PowerVR Rogue GE8320, OpenGL ES 3.2 build 1.13@5776728",
+         "PowerVR Rogue GE8320", "OpenGL ES 3.2 build 1.13@5776728"),
+        ("Mesa, Mali-G52 (Panfrost), OpenGL ES 3.1 Mesa 24.0.8", "Mali-G52 (Panfrost)", "OpenGL ES 3.1 Mesa 24.0.8"),
+        ("Qualcomm, Adreno (TM) 418 (half, OpenGL ES 3.2 V@269.0", "Adreno (TM) 418 (half", "OpenGL ES 3.2 V@269.0"),
+    ],
+)  # fmt: skip
+def test_commas_in_vendor_and_renderer_do_not_move_gpu_and_driver(line: str, gpu: str, gles: str) -> None:
+    found = parse_graphics([f"GLES: {line}"])
+    assert (found.gpu, found.gles) == (gpu, gles)
 
 
 def test_a_hostile_device_fills_nothing() -> None:
@@ -100,7 +133,9 @@ def test_the_script_takes_its_lines_out_of_what_the_services_print(tmp_path: Pat
         check=False,
     )
     found = parse_graphics(done.stdout.splitlines())
-    assert found == Graphics("Mali-G715", "OpenGL ES 3.2 v1.r38p1", "1.3.238", "38.1.0", ("google-edgetpu",))
+    assert found == Graphics(
+        "Mali-G715", "OpenGL ES 3.2 v1.r38p1", "1.3.238", "38.1.0", ("google-edgetpu",), "Mali-G715"
+    )
 
 
 def test_a_service_that_hangs_costs_its_own_fact_only(tmp_path: Path) -> None:
