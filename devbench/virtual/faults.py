@@ -27,6 +27,7 @@ class Faults:
         free_bytes: room on the device; more is refused as a full disk.
         garbage: the device answers with bytes that are no protocol.
         thermal: the thermal status that it reports, 0 to 6.
+        quiet: the device shows no load, whatever else this machine does.
         noise: a file of recorded latencies; the tool replays a process of it, drawn at random, and runs nothing.
         slower: `NAME:PCT`, the delegate whose inferences take so many percent longer.
         seed: what `noise` draws is the same in every run on this device.
@@ -44,6 +45,7 @@ class Faults:
     free_bytes: int | None = None
     garbage: bool = False
     thermal: int | None = None
+    quiet: bool = False
     noise: str = ""
     slower: str = ""
     seed: int | None = None

@@ -125,7 +125,7 @@ class Userland:
     def host_command(self, command: str) -> str:
         """A command line with the device's paths made to point into its directory."""
         command = _DEVICE_PATH.sub(f"{self.root}/", command)
-        if self.faults.noise:
+        if self.faults.noise or self.faults.quiet:
             # What is replayed does not feel this machine's load, which would make its processes unreliable.
             command = command.replace(_LOAD, f"{self.root}/system/loadavg")
         return command

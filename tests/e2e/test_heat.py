@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from devbench.paths import data_dir
 from devbench.results.store import Store
+from devbench.virtual.faults import Faults
 from devbench.virtual.phone import VirtualPhone
-from tests.conftest import DATA
+from tests.conftest import DATA, connected_phone
 
 MODEL = DATA / "tiny_groupnorm.tflite"
 SUMMARY = 'echo "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): {us}"'
@@ -42,7 +44,7 @@ def test_a_unreliable_repetition_is_repeated_after_cooling_down_and_left_out(
 ) -> None:
     done = devbench(
         "run", MODEL, "-d", "virtual", "-D", "cpu", "--binary", heating_tool(tmp_path, 3), "-r", "3", "--no-profile",
-        "--out", tmp_path / "report", "--cool-down", "30",
+        "--out", tmp_path / "report", "--cool-down", "30", "--fault", "quiet",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     assert "cooling down: thermal status moderate" in done.stderr
@@ -59,12 +61,19 @@ def test_a_unreliable_repetition_is_repeated_after_cooling_down_and_left_out(
 def test_a_device_that_stays_hot_is_measured_and_marked(tmp_path: Path, adb_server_port: int) -> None:
     done = devbench(
         "run", MODEL, "-d", "virtual", "-D", "cpu", "-r", "2", "--no-profile", "--no-report", "--num-runs", "3", "--min-secs",
-        "0", "--warmup-min-secs", "0", "--fault", "thermal=3", "--cool-down", "1", "--unreliable-retries", "1",
+        "0", "--warmup-min-secs", "0", "--fault", "thermal=3,quiet", "--cool-down", "1", "--unreliable-retries", "1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert "3 of 3 repetitions unreliable, all of them" in done.stdout
     with Store() as store:
         assert {r.verdict for r in store.run("latest").jobs[0].repetitions} == {"unreliable"}
+
+
+@pytest.fixture
+def quiet_phone(adb_server_port: int) -> Iterator[VirtualPhone]:
+    """A virtual device whose verdicts do not depend on what else this machine does."""
+    with connected_phone(Faults(quiet=True)) as phone:
+        yield phone
 
 
 @pytest.fixture
@@ -84,12 +93,12 @@ def short_run(phone: VirtualPhone, *words: object) -> subprocess.CompletedProces
     )  # fmt: skip
 
 
-def test_a_device_over_its_profile_s_limit_is_waited_for(virtual_phone: VirtualPhone, skin_limit: None) -> None:
-    skin = virtual_phone.root / "data/local/skin"
+def test_a_device_over_its_profile_s_limit_is_waited_for(quiet_phone: VirtualPhone, skin_limit: None) -> None:
+    skin = quiet_phone.root / "data/local/skin"
     skin.write_text("44.5\n")
     cooling = threading.Timer(4, skin.write_text, ["38.0\n"])
     cooling.start()
-    done = short_run(virtual_phone, "--cool-down", "60")
+    done = short_run(quiet_phone, "--cool-down", "60")
     cooling.join()
     assert done.returncode == 0, done.stderr
     assert "cooling down: skin 44.5 °C above 41 °C" in done.stderr
@@ -101,10 +110,10 @@ def test_a_device_over_its_profile_s_limit_is_waited_for(virtual_phone: VirtualP
 
 
 def test_a_device_that_stays_over_a_limit_is_unreliable_for_that_reason(
-    virtual_phone: VirtualPhone, skin_limit: None
+    quiet_phone: VirtualPhone, skin_limit: None
 ) -> None:
-    (virtual_phone.root / "data/local/skin").write_text("44.5\n")
-    done = short_run(virtual_phone, "--cool-down", "0")
+    (quiet_phone.root / "data/local/skin").write_text("44.5\n")
+    done = short_run(quiet_phone, "--cool-down", "0")
     assert done.returncode == 0, done.stderr
     assert "3 of 3" in done.stdout
     assert "skin 44.5 °C above 41 °C" in done.stdout
@@ -117,7 +126,8 @@ def test_a_precision_adds_processes_until_it_is_reached(tmp_path: Path, adb_serv
     tool = tmp_path / "benchmark_model"
     tool.write_text(f"#!/bin/sh\n# devbench-virtual\n{SUMMARY.format(us=500)}\n")
     tool.chmod(0o755)
-    words = ["run", MODEL, "-d", "virtual", "-D", "cpu", "--binary", tool, "-r", "2", "--no-profile", "--no-report"]
+    words = ["run", MODEL, "-d", "virtual", "-D", "cpu", "--binary", tool, "-r", "2", "--no-profile", "--no-report",
+             "--fault", "quiet"]  # fmt: skip
     assert devbench(*words, "--precision", "1%", "--unreliable-retries", "0").returncode == 0
     with Store() as store:
         assert len(store.run("latest").jobs[0].repetitions) == 6, "the least number with 95 % coverage"
