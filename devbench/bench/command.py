@@ -94,7 +94,8 @@ class Commands:
         commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if delegate.uses_cache else []
         if delegate.files:
             folder = shlex.quote(places["files"])
-            commands.append(f"mkdir -p {folder}")
+            # Anew: a library of an earlier run would be loaded with them.
+            commands.append(f"rm -rf {folder}; mkdir -p {folder}")
             for file in map(Path, delegate.files):
                 stored = self._depot.ensure(file, mode=0o755).remote
                 commands.append(f"ln -sf {shlex.quote(stored)} {folder}/{shlex.quote(file.name)}")

@@ -34,9 +34,9 @@ from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Plan, repetition_deadline_s
 from devbench.bench.process import Processes, ProcessSpec
 from devbench.bench.records import Ran, device_record, job_record, refused_record, repetition_record
+from devbench.bench.refusals import known_flags, purposes_of, refusals
 from devbench.bench.resume import Earlier
 from devbench.bench.stabilise import Stabiliser
-from devbench.bench.tool_help import read_flags
 from devbench.bench.work import Work
 from devbench.device.conditions import from_json, to_json
 from devbench.device.depot import Depot
@@ -48,12 +48,12 @@ from devbench.errors import InputError
 from devbench.hashing import sha256_of
 from devbench.tool.binaries import Binary, choose
 from devbench.tool.failures import classify
-from devbench.tool.manifest import VIRTUAL_ABI
 from devbench.tool.measurement import Failure
 from devbench.tool.parse import parse_bytes
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
+    from devbench.device.facts import DeviceFacts
     from devbench.notices import Notice
     from devbench.results.records import DeviceRecord, Purpose, RepetitionRecord
     from devbench.results.store import Store
@@ -181,7 +181,7 @@ class DeviceSession:
         if self._plan.output_check is not None:
             self._outputs = DeviceOutputs(self._device, depot, WORK_DIR, self._plan.output_check)
         self._tell(DeviceReady(self.serial, record, self._all_steps()))
-        self._refuse(binary)
+        self._refuse(binary, facts)
         self._push_models(depot)
         self._notice(*file_notices.replaced(depot.replaced, record.key))
 
@@ -244,26 +244,13 @@ class DeviceSession:
     def _cold_starts(self, work: Work) -> int:
         return self._plan.limits.cold_starts if self._commands.can_be_cold(work.case) else 0
 
-    def _refuse(self, binary: Binary) -> None:
-        """Jobs with flags that the binary does not take are failures before anything is timed; the others go on.
-
-        The virtual device's tool is not asked: its flags are not remembered, and it says itself which it ignored.
-        """
-        known = read_flags(self._device, binary) if binary.abi != VIRTUAL_ABI else frozenset()
-        self._known_flags = known
-        limits = self._plan.limits
-        counts: list[tuple[Purpose, int]] = [
-            ("outputs", limits.output_repetitions),
-            ("latency", limits.repetitions),
-            ("profile", limits.profile_repetitions),
-        ]
-        purposes = [purpose for purpose, count in counts if count]
-        for work in self._work:
-            if work.stopped:
-                continue
-            failure = self._commands.refusal(work.case, purposes, known)
-            if failure is None:
-                continue
+    def _refuse(self, binary: Binary, facts: DeviceFacts) -> None:
+        """Jobs that are known not to run there are failures before anything is sent for them; the others continue."""
+        self._known_flags = known_flags(self._device, binary)
+        purposes = purposes_of(self._plan.limits)
+        for work, failure in refusals(
+            self._device, self._commands, self._work, purposes, facts=facts, binary=binary, flags=self._known_flags
+        ):
             purpose = purposes[0]
             raw_path = self._store.write_raw(self._run_id, f"job{work.job.number:04d}-{purpose}-000", b"")
             record = refused_record(work.job, purpose, failure, (), raw_path, datetime.now(timezone.utc))

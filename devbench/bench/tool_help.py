@@ -44,6 +44,11 @@ def read_flags(device: Device, binary: Binary) -> frozenset[str]:
     """
     if binary.is_apk:
         return frozenset()
+    if binary.abi == VIRTUAL_ABI and not binary.added_utc:
+        from devbench.virtual.benchmark_model.flags import known_flags
+        from devbench.virtual.vulkan import vulkan_available
+
+        return frozenset(known_flags(gpu=vulkan_available()))
     remembered = remembered_flags(binary)
     if remembered is not None:
         return remembered

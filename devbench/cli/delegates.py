@@ -11,7 +11,6 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.tool.case import Delegate
 
-_TIMEOUT_S = 15.0
 _EPILOG = (
     "Examples:\n\n  devbench delegates\n\n  devbench delegates --device R5CT1234ABC\n\n"
     "  devbench delegates --delegates-file mine.toml --json"
@@ -45,47 +44,23 @@ def delegates(
 
 def _verdicts(device: Device, known: dict[str, Delegate]) -> dict[str, list[str]]:
     """Why each delegate cannot run on the device; empty where nothing speaks against it."""
+    from devbench.bench.delegate_check import cannot_run
     from devbench.bench.tool_help import read_flags
     from devbench.device.facts import read_facts
     from devbench.device.profiles import load_profiles, match_profile
     from devbench.tool.binaries import choose
-    from devbench.tool.delegates import bare, unmet
-    from devbench.tool.help import missing_flags
 
     facts = read_facts(device)
     profile = match_profile(facts, load_profiles())
     binary = choose(facts.abis)
-    flags = read_flags(device, binary)
-    present = _present(device, [path for delegate in known.values() for path in delegate.requires.library])
-    reasons = {}
-    for name, delegate in known.items():
-        found = unmet(
-            delegate,
-            tool=binary.tool,
-            abi=facts.abis[0] if facts.abis else "",
-            soc=facts.soc,
-            sdk=facts.sdk,
-            present=present,
-            known_failures=profile.fails,
-        )
-        missing = missing_flags(bare(delegate), binary.tool, flags)
-        if missing:
-            found.append(f"{binary.name} has no flag {', '.join(missing)}")
-        reasons[name] = found
-    return reasons
-
-
-def _present(device: Device, paths: list[str]) -> set[str]:
-    """Those of the paths that exist on the device; one round trip, none where there is nothing to ask."""
-    import shlex
-
-    wanted = list(dict.fromkeys(paths))
-    if not wanted:
-        return set()
-    tests = [f"[ -e {shlex.quote(path)} ] && echo {number}" for number, path in enumerate(wanted)]
-    answer = device.shell("\n".join(tests), timeout_s=_TIMEOUT_S, doing="looking for libraries")
-    numbers = {int(word) for word in answer.stdout.split() if word.isdigit()}
-    return {path for number, path in enumerate(wanted) if number in numbers}
+    return cannot_run(
+        device,
+        list(known.values()),
+        facts=facts,
+        binary=binary,
+        flags=read_flags(device, binary),
+        known_failures=profile.fails,
+    )
 
 
 def _show(known: dict[str, Delegate], reasons: dict[str, list[str]] | None, as_json: bool, serial: str = "") -> None:

@@ -19,6 +19,7 @@ from devbench.tool.binaries import Via
 from devbench.tool.case import Delegate, Require, ToolOptions
 from devbench.tool.delegates import find_delegate, load_delegates
 from devbench.tool.flags import parse_extra_flag
+from devbench.tool.libraries import check_delegate
 
 _MOST_THREADS = 256
 
@@ -66,6 +67,8 @@ def make_plan(given: RunInput) -> Plan:
     known = load_delegates(given.delegates_file)
     names = _words(given.delegates)
     delegates = [find_delegate(name, known) for name in names] if names else _defaults(known)
+    for delegate in delegates:
+        check_delegate(delegate)
     options = ToolOptions(
         num_runs=given.num_runs,
         min_secs=given.min_secs,

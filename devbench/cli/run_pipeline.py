@@ -118,6 +118,7 @@ def plan_pipeline(pipeline: Pipeline, given: RunInput, devices: list[str]) -> tu
     """
     from devbench.bench.pipeline_session import Variant
     from devbench.tool.delegates import find_delegate, load_delegates
+    from devbench.tool.libraries import check_delegate
 
     known = load_delegates(given.delegates_file)
     files = list(dict.fromkeys(stage.model for stage in pipeline.stages))
@@ -133,6 +134,7 @@ def plan_pipeline(pipeline: Pipeline, given: RunInput, devices: list[str]) -> tu
         numbers = []
         for stage in pipeline.stages:
             own = delegate if stage.delegate is None else find_delegate(stage.delegate, known)
+            check_delegate(own)
             count = threads if stage.threads is None else stage.threads
             require = template.require if given.require else own.require
             case = Case(models[stage.model], own, replace(template.options, num_threads=count), require)

@@ -26,6 +26,7 @@ class FailureKind(str, Enum):
     DELEGATE_PARTLY_APPLIED = "delegate_partly_applied"
     UNKNOWN_FLAG = "unknown_flag"
     BINARY_NOT_FOR_DEVICE = "binary_not_for_device"
+    REFUSED = "refused"  # devbench knew beforehand that it cannot run there, and did not try
     CRASH = "crash"
     KILLED = "killed"
     TIMEOUT = "timeout"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import pytest
 
 from devbench.results.store import Store
 from tests.conftest import DATA, BenchPhone
+from tests.tool.elf_files import X86_64, library
 
 CNN = DATA / "small_cnn.tflite"
 SHORT = [
@@ -149,3 +151,56 @@ def test_a_binary_s_flags_are_asked_once_and_unknown_ones_refused_before_anythin
     done = devbench("run", CNN, "-d", bench_phone.serial, "-D", "cpu", "--tool-flag", "no_such=1", *SHORT)
     assert done.returncode == 1
     assert "has no --no_such" in " ".join(done.stdout.split())
+
+
+@pytest.mark.bench_phone
+def test_libraries_that_cannot_be_loaded_on_the_phone_are_refused_before_they_are_sent(
+    bench_phone: BenchPhone, tmp_path: Path
+) -> None:
+    devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1")
+    create = ["tflite_plugin_create_delegate"]
+    arm = library(tmp_path / "libarm.so", exports=create)
+    alone = library(tmp_path / "libalone.so", machine=X86_64, exports=create, needed=["libc.so.6", "libgone.so"])
+    for file, said in (
+        (arm, "libarm.so is built for arm64-v8a, the device runs x86_64"),
+        (alone, "libalone.so needs libgone.so, which is neither among its files nor on the device"),
+    ):
+        done = devbench(
+            "run", CNN, "-d", bench_phone.serial, "-D", f"external:{file}", *SHORT, "--json", tmp_path / "r"
+        )
+        assert done.returncode == 1, done.stdout + done.stderr
+        (repetition,) = json.loads((tmp_path / "r").read_text())["jobs"][0]["repetitions"]
+        assert repetition["failure_kind"] == "refused"
+        assert said in repetition["failure_message"]
+        assert "libc.so.6" not in repetition["failure_message"]
+        digest = hashlib.sha256(file.read_bytes()).hexdigest()
+        assert not (bench_phone.root / f"data/local/tmp/devbench/sha256/{digest}").exists()
+
+
+def test_a_library_that_is_missing_or_none_ends_with_one_line_and_exit_code_2(tmp_path: Path) -> None:
+    (tmp_path / "libtext.so").write_text("hello")
+    for name, said in (("libgone.so", "does not exist"), ("libtext.so", "no ELF header")):
+        done = devbench("run", CNN, "-d", "virtual", "-D", f"external:{tmp_path / name}", *SHORT)
+        assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
+        assert said in done.stderr
+
+
+def test_a_delegate_that_the_flavour_does_not_have_is_refused_before_anything_runs(
+    tmp_path: Path, adb_server_port: int
+) -> None:
+    done = devbench("run", CNN, "-d", "virtual", "-D", "cpu,nnapi", *SHORT, "--json", tmp_path / "r.json")
+    assert done.returncode == 1
+    jobs = {job["delegate"]: job["repetitions"] for job in json.loads((tmp_path / "r.json").read_text())["jobs"]}
+    assert [repetition["status"] for repetition in jobs["cpu"]] == ["ok", "ok"]
+    (repetition,) = jobs["nnapi"]
+    assert (repetition["failure_kind"], repetition["argv"]) == ("unknown_flag", [])
+    assert "virtual has no --use_nnapi" in repetition["failure_message"]
+
+
+def test_a_delegate_is_refused_on_a_device_that_lacks_what_it_requires(tmp_path: Path, adb_server_port: int) -> None:
+    (tmp_path / "mine.toml").write_text("[mine]\nflags = { num_runs = 1 }\nrequires = { abi = 'mips' }\n")
+    mine = ["-D", "mine", "--delegates-file", tmp_path / "mine.toml"]
+    done = devbench("run", CNN, "-d", "virtual", *mine, *SHORT, "--json", tmp_path / "r.json")
+    assert done.returncode == 1
+    (repetition,) = json.loads((tmp_path / "r.json").read_text())["jobs"][0]["repetitions"]
+    assert (repetition["failure_kind"], repetition["failure_message"]) == ("refused", "mine: not for virtual")

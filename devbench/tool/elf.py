@@ -1,0 +1,198 @@
+"""A shared library as its ELF file describes it: machine, names, what it needs; knows no device and no delegate.
+
+Format: System V ABI, "Object Files" (ELF header, program headers, dynamic section, symbol table). Only what a loader
+reads is read, never section headers, which a stripped library may lack. The file is mapped. It may be hostile: every
+offset is held against the file's size and every table against a bound, so that the work stays small.
+"""
+
+from __future__ import annotations
+
+import mmap
+import struct
+from dataclasses import dataclass
+from pathlib import Path
+
+from devbench.errors import InputError
+
+HEXAGON = "hexagon"
+# e_machine to Android's name of the ABI; a Hexagon library runs on the DSP, whatever the ABI of the CPU is.
+MACHINES = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86", 243: "riscv64", 164: HEXAGON}
+_SHARED = 3
+_LOAD, _DYNAMIC = 1, 2
+_NEEDED, _HASH, _STRTAB, _SYMTAB, _STRSZ, _SONAME, _RPATH, _RUNPATH, _GNU_HASH = 1, 4, 5, 6, 10, 14, 15, 29, 0x6FFFFEF5
+_MOST_HEADERS, _MOST_ENTRIES, _MOST_SYMBOLS, _MOST_NAME = 256, 4096, 400_000, 512
+_MOST_STRINGS = 64 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Library:
+    """Attributes:
+    abi: Android's name of the ABI, "hexagon" for the DSP's, empty if the machine is another one.
+    bits: 32 or 64.
+    soname: its own name; empty if it has none.
+    needed: names of the libraries that are loaded with it.
+    run_paths: folders that it names to look for them.
+    exports, imports: names of the dynamic symbols that it defines and that it asks for.
+    """
+
+    abi: str
+    bits: int
+    soname: str
+    needed: tuple[str, ...]
+    run_paths: tuple[str, ...]
+    exports: frozenset[str]
+    imports: frozenset[str]
+
+
+class _DamagedError(Exception):
+    """What the file says cannot be."""
+
+
+def read_library(path: Path) -> Library:
+    """The shared library in a file.
+
+    Raises:
+        InputError: it cannot be read, or is no shared library; one line that names the file.
+    """
+    try:
+        with path.open("rb") as file:
+            if not file.read(1):
+                raise InputError(f"library {path} is empty", hint="copy it again")
+            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+                return _Reader(data).library()
+    except FileNotFoundError:
+        raise InputError(f"library {path} does not exist", hint="check the path") from None
+    except OSError as error:
+        raise InputError(f"library {path} cannot be read: {error.strerror or error}", hint="check the path") from None
+    except (_DamagedError, struct.error, IndexError) as error:
+        said = str(error) if isinstance(error, _DamagedError) else "it ends too early"
+        hint = "give the .so file itself, built for Android"
+        raise InputError(f"{path} is no shared library: {said}", hint=hint) from None
+
+
+class _Reader:
+    def __init__(self, data: mmap.mmap) -> None:
+        head = data[:64]
+        if head[:4] != b"\x7fELF":
+            raise _DamagedError("it has no ELF header")
+        if head[4] not in (1, 2) or head[5] not in (1, 2):
+            raise _DamagedError("its ELF header is damaged")
+        self._data = data
+        self._wide = head[4] == 2
+        self._order = "<" if head[5] == 1 else ">"
+        kind, self._machine = self._at("HH", 16)
+        if kind != _SHARED:
+            raise _DamagedError("it is an object or a program, not a shared library")
+        self._loads, self._dynamic = self._headers()
+
+    def _at(self, form: str, offset: int) -> tuple[int, ...]:
+        if not 0 <= offset <= len(self._data):
+            raise _DamagedError("it names places that are not there")
+        return struct.unpack_from(self._order + form, self._data, offset)
+
+    def _headers(self) -> tuple[list[tuple[int, int, int]], tuple[int, int]]:
+        """The loaded parts as (address, size, offset), and the dynamic section as (offset, size)."""
+        (start,) = self._at("Q", 32) if self._wide else self._at("I", 28)
+        size, count = self._at("HH", 54 if self._wide else 42)
+        if count > _MOST_HEADERS or size < (56 if self._wide else 32):
+            raise _DamagedError("its program headers are damaged")
+        loads, dynamic = [], (0, 0)
+        for number in range(count):
+            place = start + number * size
+            if self._wide:
+                kind, _, offset, address, _, length = self._at("IIQQQQ", place)
+            else:
+                kind, offset, address, _, length = self._at("IIIII", place)
+            if kind == _LOAD:
+                loads.append((address, length, offset))
+            elif kind == _DYNAMIC:
+                dynamic = (offset, length)
+        if not dynamic[1]:
+            raise _DamagedError("it has no dynamic section")
+        return loads, dynamic
+
+    def _offset(self, address: int) -> int:
+        """Where an address of memory lies in the file."""
+        for start, size, offset in self._loads:
+            if start <= address < start + size:
+                return offset + address - start
+        raise _DamagedError("it names places that are not there")
+
+    def library(self) -> Library:
+        tags = self._tags()
+        strings = self._strings(tags)
+        names = [_name(strings, value) for value in tags.get(_NEEDED, [])]
+        paths = [_name(strings, value) for tag in (_RPATH, _RUNPATH) for value in tags.get(tag, [])]
+        soname = [_name(strings, value) for value in tags.get(_SONAME, [])]
+        exports, imports = self._symbols(tags, strings)
+        return Library(
+            abi=MACHINES.get(self._machine, ""),
+            bits=64 if self._wide else 32,
+            soname=soname[0] if soname else "",
+            needed=tuple(dict.fromkeys(names)),
+            run_paths=tuple(part for path in paths for part in path.split(":") if part),
+            exports=exports,
+            imports=imports,
+        )
+
+    def _tags(self) -> dict[int, list[int]]:
+        offset, size = self._dynamic
+        each, form = (16, "QQ") if self._wide else (8, "II")
+        found: dict[int, list[int]] = {}
+        for number in range(min(size // each, _MOST_ENTRIES)):
+            tag, value = self._at(form, offset + number * each)
+            if tag == 0:
+                break
+            found.setdefault(tag, []).append(value)
+        return found
+
+    def _strings(self, tags: dict[int, list[int]]) -> bytes:
+        if _STRTAB not in tags or _STRSZ not in tags:
+            raise _DamagedError("it has no names")
+        start, size = self._offset(tags[_STRTAB][0]), tags[_STRSZ][0]
+        if size > _MOST_STRINGS or start + size > len(self._data):
+            raise _DamagedError("its names lie beyond its end")
+        return self._data[start : start + size]
+
+    def _symbols(self, tags: dict[int, list[int]], strings: bytes) -> tuple[frozenset[str], frozenset[str]]:
+        if _SYMTAB not in tags:
+            return frozenset(), frozenset()
+        start, each = self._offset(tags[_SYMTAB][0]), 24 if self._wide else 16
+        count = min(self._symbol_count(tags), (len(self._data) - start) // each)
+        if count > _MOST_SYMBOLS:
+            raise _DamagedError(f"it has more than {_MOST_SYMBOLS} symbols")
+        form = f"{self._order}{'IBBHQQ' if self._wide else 'IIIBBH'}"
+        section = 3 if self._wide else 5
+        exports: set[str] = set()
+        imports: set[str] = set()
+        for symbol in struct.iter_unpack(form, self._data[start : start + count * each]):
+            if symbol[0]:
+                (exports if symbol[section] else imports).add(_name(strings, symbol[0]))
+        return frozenset(exports), frozenset(imports)
+
+    def _symbol_count(self, tags: dict[int, list[int]]) -> int:
+        """How many symbols there are: nothing says so but the tables by which a loader finds them."""
+        if _HASH in tags:
+            return self._at("II", self._offset(tags[_HASH][0]))[1]
+        if _GNU_HASH not in tags:
+            return 0
+        start = self._offset(tags[_GNU_HASH][0])
+        buckets, first, words = self._at("III", start)
+        if buckets > _MOST_SYMBOLS or words > _MOST_SYMBOLS:
+            raise _DamagedError("its table of symbols is damaged")
+        at = start + 16 + words * (8 if self._wide else 4)
+        last = max(self._at(f"{buckets}I", at), default=0)
+        if last < first:
+            # Only what it asks for, and none by which it could be found.
+            return first
+        chain = at + 4 * buckets
+        while last - first < _MOST_SYMBOLS and not self._at("I", chain + 4 * (last - first))[0] & 1:
+            last += 1
+        return last + 1
+
+
+def _name(strings: bytes, start: int) -> str:
+    if start >= len(strings):
+        raise _DamagedError("a name lies beyond its end")
+    end = strings.find(b"\0", start, start + _MOST_NAME)
+    return strings[start : end if end >= 0 else start + _MOST_NAME].decode("utf-8", "replace")
