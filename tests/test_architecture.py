@@ -10,7 +10,19 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "devbench"
-SHARED = {"errors", "notices", "paths", "hashing", "tomlfile", "download", "text", "locks", "__init__", "_data"}
+SHARED = {
+    "errors",
+    "notices",
+    "numbers",
+    "paths",
+    "hashing",
+    "tomlfile",
+    "download",
+    "text",
+    "locks",
+    "__init__",
+    "_data",
+}
 # What each room may know, besides itself and the shared modules; the same table is in docs/architecture.md.
 MAY_KNOW = {
     "adb": set(),

@@ -37,15 +37,18 @@ def parse(
 ) -> None:
     """Read what a benchmark_model printed: text, logcat, CSV or protobuf of any version.
 
-    Exit code 0 when the file could be read, whatever it says; with --check 1 when the run failed or is incomplete.
+    Exit code 0 when the file has lines of the tool, whatever they say; 1 when it has none. With --check also 1 when the
+    run failed or is incomplete.
     """
     import sys
 
-    from devbench.errors import EXIT_FAILED
-    from devbench.tool.parse import parse_bytes, parse_file, to_json
-    from devbench.tool.parse.files import MOST_BYTES
+    from devbench.errors import EXIT_FAILED, DevbenchError
+    from devbench.tool.parse import parse_file, parse_stream, to_json
 
-    measured = parse_bytes(sys.stdin.buffer.read(MOST_BYTES)) if str(file) == "-" else parse_file(file)
+    measured = parse_stream(sys.stdin.buffer) if str(file) == "-" else parse_file(file)
+    if not measured.recognised:
+        name = "standard input" if str(file) == "-" else str(file)
+        raise DevbenchError(f"no line of benchmark_model found in {name}", hint="docs/parse.md lists what can be read")
     if as_json:
         import json
 

@@ -40,7 +40,7 @@ _STARTED = re.compile(
     % ((re.escape(PACKAGE.encode()),) * 2)
 )
 _MARK_WITHIN_BYTES = 4096
-_MOST_BYTES = 64 << 20
+MOST_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def read_log(data: bytes, pid: int) -> ApkLog:
     exception = ""
     died = done = False
     listing = b""
-    head = data[:_MOST_BYTES]
+    head = data[:MOST_BYTES]
     # A last line without its end may be cut in the middle of a number, and then says nothing about how it ended.
     for number, raw in enumerate(rows := head.split(b"\n"), 1):
         whole = number < len(rows)
@@ -110,6 +110,11 @@ def read_log(data: bytes, pid: int) -> ApkLog:
     # The system ends the idle app after its result too: only a signal or a missing result makes that a crash.
     ending: Ending = "crash" if signal is not None or (died and not done) else "result" if done else "none"
     return ApkLog(b"".join(lines), ending, signal, exception if ending == "crash" else "")
+
+
+def is_recorded(head: bytes) -> bool:
+    """Whether the first bytes of a file are those of what a repetition recorded of the app."""
+    return _MARK.search(head[:_MARK_WITHIN_BYTES]) is not None
 
 
 def read_recorded(data: bytes) -> ApkLog | None:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from devbench.tool.case import Delegate, Require
 from devbench.tool.measurement import DelegateUse, Failure, FailureKind, Measurement
+from devbench.tool.parse.problems import most_telling, names_reason
 
 _K = FailureKind
 # 128 + signal, as shells report it.
@@ -56,10 +57,12 @@ def classify(
     if measured.unknown_flags:
         return Failure(_K.UNKNOWN_FLAG, _unknown(measured.unknown_flags, argv))
     if exit_code is None or measured.status == "incomplete" or measured.inference_avg_us is None:
+        if measured.status == "ok" and exit_code == 0:
+            return Failure(_K.OUTPUT_INCOMPLETE, "the tool printed no latency (a dry run, or no inference was run)")
         how = "the connection ended first" if exit_code is None else f"exit code {exit_code}"
         return Failure(_K.OUTPUT_INCOMPLETE, f"the output ends before the tool's summary ({how})")
     if exit_code != 0:
-        return Failure(_K.TOOL_ERROR, _first_warning(measured) or f"exit code {exit_code}")
+        return Failure(_K.TOOL_ERROR, _told(measured) or f"exit code {exit_code}")
     return _delegation(measured, delegate, require)
 
 
@@ -77,8 +80,8 @@ def _unknown(flags: Sequence[str], argv: Sequence[str]) -> str:
     return f"Unconsumed cmdline flags: {' '.join(given or flags)}"
 
 
-def _first_warning(measured: Measurement) -> str:
-    return measured.warnings[0] if measured.warnings else ""
+def _told(measured: Measurement) -> str:
+    return most_telling(measured.warnings) or next(iter(measured.warnings), "")
 
 
 def _delegation(measured: Measurement, delegate: Delegate, require: Require) -> Failure | None:
@@ -105,13 +108,21 @@ def find_use(uses: Sequence[DelegateUse], delegate: Delegate) -> DelegateUse | N
 
 
 def _not_applied(measured: Measurement, delegate: Delegate) -> Failure:
+    """The most telling line: one that names an operator and its trouble, else one that names the delegate."""
     names = [name.casefold() for name in delegate.reported_as]
-    evidence = next((line for line in measured.warnings if any(name in line.casefold() for name in names)), "")
-    said = evidence or "the tool says nowhere that it was applied"
-    return Failure(_K.DELEGATE_NOT_APPLIED, f"{delegate.title} was asked for and not applied: {said}")
+    named = [line for line in measured.warnings if any(name in line.casefold() for name in names)]
+    telling = most_telling([line for line in measured.warnings if names_reason(line)]) or most_telling(named)
+    said = telling or next(iter(named), "the tool says nowhere that it was applied")
+    return Failure(
+        _K.DELEGATE_NOT_APPLIED, f"{delegate.title} was asked for and not applied: {said}{_refused(measured)}"
+    )
 
 
 def _partly(use: DelegateUse, measured: Measurement) -> str:
     counts = f"{use.nodes_delegated} of {use.nodes_total} nodes" if use.nodes_delegated is not None else "a part"
+    return f"{use.name} took {counts} of the graph{_refused(measured)}"
+
+
+def _refused(measured: Measurement) -> str:
     refused = ", ".join(dict.fromkeys(op.op for op in measured.unsupported_ops[:20]))
-    return f"{use.name} took {counts} of the graph" + (f"; not supported: {refused}" if refused else "")
+    return f"; not supported: {refused}" if refused else ""

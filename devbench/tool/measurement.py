@@ -22,6 +22,8 @@ class FailureKind(str, Enum):
     NO_MODEL = "no_model"
     INVALID_MODEL = "invalid_model"
     UNSUPPORTED_OPERATION = "unsupported_operation"
+    FAILED_TO_PREPARE = "failed_to_prepare"  # an operator could not be prepared
+    FAILED_TO_INVOKE = "failed_to_invoke"  # an operator failed while the model ran
     DELEGATE_NOT_APPLIED = "delegate_not_applied"
     DELEGATE_PARTLY_APPLIED = "delegate_partly_applied"
     UNKNOWN_FLAG = "unknown_flag"
@@ -129,7 +131,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What the parser made of one output of the tool."""
+    """What the parser made of one output of the tool. `recognised` is false where no line of it was the tool's."""
 
     status: Status
     failure: Failure | None = None
@@ -148,3 +150,4 @@ class Measurement:
     profile_init: Profile | None = None
     profile_runs: Profile | None = None
     warnings: tuple[str, ...] = ()
+    recognised: bool = True

@@ -104,6 +104,16 @@ def test_parse_tells_by_its_exit_code_how_the_run_went_where_that_is_asked(tmp_p
     assert devbench("parse", str(logs / "2.14-crash.txt"), "--check").returncode == 1
 
 
+@pytest.mark.parametrize("form", [(), ("--json",), ("--check",)])
+def test_parse_of_text_without_a_line_of_the_tool_is_one_line(tmp_path: Path, form: tuple[str, ...]) -> None:
+    (tmp_path / "other.txt").write_text("make: *** [all] Error 2\nhello world\n")
+    done = devbench("parse", str(tmp_path / "other.txt"), *form)
+    one_line(done, 1, "no line of benchmark_model", "other.txt")
+    assert done.stdout == ""
+    (tmp_path / "cut.txt").write_text("INFO: STARTING!\nINFO: Graph: [m.tfl")
+    assert devbench("parse", str(tmp_path / "cut.txt"), "--json").returncode == 0
+
+
 @pytest.mark.parametrize(
     "words", [["--help"], ["run", "--help"], ["parse", "-h"], ["binaries", "fetch", "--help"], ["--version"]]
 )

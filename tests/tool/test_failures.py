@@ -42,7 +42,7 @@ def test_a_good_run_is_no_failure() -> None:
         ("2.14-missingbin.txt", 127, "binary_not_for_device"),
         ("2.14-crash.txt", 139, "crash"),
         ("2.14-killed.txt", 137, "killed"),
-        ("2.14-failed-to-invoke.txt", 1, "tool_error"),
+        ("2.14-failed-to-invoke.txt", 1, "failed_to_invoke"),
         ("2.14-inshape.txt", 1, "tool_error"),
     ],
 )

@@ -115,8 +115,13 @@ def test_litert_s_own_profile_has_no_heading_and_no_tabs() -> None:
         ("2.14-badbool.txt", "tool_error", "Failed to parse flag 'use_gpu' against argv '--use_gpu=maybe'"),
         ("2.14-inshape.txt", "tool_error", "Input tensor #0 should have 4 dimensions!"),
         ("2.14-reqfull.txt", "delegate_partly_applied", "Disallowed CPU fallback detected."),
-        ("2.14-gpu-not-applied.txt", "delegate_not_applied", "Failed to apply GPU delegate."),
-        ("2.14-failed-to-invoke.txt", "tool_error", "Node number 31 (TfLiteXNNPackDelegate) failed to invoke."),
+        (
+            "2.14-gpu-not-applied.txt",
+            "delegate_not_applied",
+            "Failed to build program executable - Build program failureerror: /data/.cache/pocl/kcache/"
+            "tempfile_NIbANm.cl:67:46: use of undeclared identifier 'smp_zero'",
+        ),
+        ("2.14-failed-to-invoke.txt", "failed_to_invoke", "Node number 31 (TfLiteXNNPackDelegate) failed to invoke."),
         ("2.14-crash.txt", "crash", "Segmentation fault"),
         ("2.14-killed.txt", "killed", "Killed"),
         ("2.14-elf.txt", "binary_not_for_device", "E: /bin/sh: ./elf: not executable: 3840-bit ELF file"),
@@ -136,9 +141,10 @@ def test_unknown_flags_are_listed_though_the_run_went_well() -> None:
     assert found["status"] == "ok"
 
 
-def test_zero_is_a_value_and_a_missing_value_is_no_key() -> None:
+def test_zero_of_a_phase_that_was_not_run_is_no_measurement() -> None:
     found = read("2.14-dry.txt")
-    assert found["inference_avg_us"] == 0
+    assert found["status"] == "ok"
+    assert not {"inference_avg_us", "first_inference_us", "warmup_avg_us"} & set(found)
     assert found["runs"] == {"count": 0}
     assert "peak_mb" not in found["memory"]
 
@@ -182,7 +188,7 @@ PREFIXES = [
 ]
 
 
-@pytest.mark.parametrize("prefix", PREFIXES[1:])
+@pytest.mark.parametrize("prefix", PREFIXES)
 @pytest.mark.parametrize("name", ["1.12.txt", "2.14-gpu-partial.txt", "2.19-percentiles.txt"])
 def test_what_stands_before_each_line_hides_nothing(prefix: str, name: str) -> None:
     lines = [prefix + line for line in text(name).splitlines()]
@@ -221,7 +227,7 @@ def test_text_cut_anywhere_gives_only_values_of_the_whole(path: Path) -> None:
                 known = whole["profile"][phase].get(rows, [])
                 assert profile.get(rows, []) == known[: len(profile.get(rows, []))], f"{rows} after {end}"
         if cut["status"] == "ok":
-            assert cut["inference_avg_us"] == whole["inference_avg_us"]
+            assert cut.get("inference_avg_us") == whole.get("inference_avg_us")
 
 
 def _contained(part: Any, whole: Any, where: str) -> None:

@@ -53,6 +53,9 @@ _NAMES = {
 }
 _MOST_DELEGATES = 64
 _MOST_REFUSED = 2000
+_MOST_GRAPHS = 10_000
+# A list ends where so many lines in a row are no rows of it.
+_MOST_OTHERS = 100
 
 
 @dataclass(slots=True)
@@ -64,10 +67,14 @@ class Delegation:
     # By delegate: nodes taken and nodes in all (where said) of each subgraph; the delegate's own count beside it.
     _replaced: dict[str, dict[str, tuple[int, int | None]]] = field(default_factory=dict)
     _counted: dict[str, tuple[int, int]] = field(default_factory=dict)
-    _in_list: bool = False
+    in_list: bool = False
+    _others: int = 0
 
     def take(self, line: Line) -> bool:
         """Take a line in; whether it was about delegates and is wholly understood."""
+        told = "elegate" in line.text or "will run on" in line.text
+        if not told and not self.in_list:
+            return False
         return self._list(line) or self._use(line.text) or self._counts(line.text)
 
     @property
@@ -82,20 +89,21 @@ class Delegation:
     def _list(self, line: Line) -> bool:
         """The operators that a delegate refuses: a heading, then a line each until the counts."""
         if heading := _REFUSED_LIST.search(line.text):
-            self._in_list = True
+            self.in_list, self._others = True, 0
             self._know(heading.group(1))
             return True
         if single := _REFUSED_SINGLE.search(line.text):
             if line.whole:
                 self._refuse(single.group(1), single.group(2))
             return True
-        if not self._in_list:
+        if not self.in_list:
             return False
         text = line.text.strip()
         if _GPU_COUNTS.search(text) or _LIST_ENDS.match(text):
-            self._in_list = False
+            self.in_list = False
             return False
         if line.named_level:
+            self.other()
             return False
         row = _REFUSED_ROW.match(text)
         bare = None if row else _REFUSED_BARE.match(text)
@@ -105,7 +113,16 @@ class Delegation:
                 self._refuse(op, row.group(2) or "")
         elif bare and line.whole:
             self._refuse(bare.group(1), "")
+        if row or bare:
+            self._others = 0
+        else:
+            self.other()
         return bool(row or bare)
+
+    def other(self) -> None:
+        """A line that is no row of the list, which ends after many of them."""
+        self._others += 1
+        self.in_list = self.in_list and self._others < _MOST_OTHERS
 
     def _refuse(self, op: str, reason: str) -> None:
         if len(self.refused) < _MOST_REFUSED:
@@ -129,12 +146,14 @@ class Delegation:
     def _counts(self, text: str) -> bool:
         if match := _REPLACING.search(text):
             taken, of, name, graph = match.groups()
-            self._replaced.setdefault(self._know(name), {})[graph or ""] = (int(taken), whole(of))
+            graphs = self._replaced.setdefault(self._know(name), {})
+            if len(graphs) < _MOST_GRAPHS or graph in graphs:
+                graphs[graph or ""] = (whole(taken) or 0, whole(of))
         elif match := _COUNTED.search(text):
-            self._counted[self._know(match.group(1))] = (int(match.group(2)), int(match.group(3)))
+            self._counted[self._know(match.group(1))] = (whole(match.group(2)) or 0, whole(match.group(3)) or 0)
         elif match := _GPU_COUNTS.search(text):
-            taken_by_gpu = 0 if match.group(1) == "No" else int(match.group(1))
-            self._counted[self._know("GPU")] = (taken_by_gpu, taken_by_gpu + int(match.group(2)))
+            taken_by_gpu = whole(match.group(1)) or 0
+            self._counted[self._know("GPU")] = (taken_by_gpu, taken_by_gpu + (whole(match.group(2)) or 0))
         else:
             return False
         return True

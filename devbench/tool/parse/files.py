@@ -1,19 +1,29 @@
-"""Files of the stock tool, whatever their form: text in any encoding, gzip, CSV and protobuf; knows no command line."""
+"""Files of the stock tool, whatever their form: text in any encoding, gzip, CSV and protobuf; knows no command line.
+
+Text is read in blocks, in bounded memory. Only the tool's protobuf files and the records of the benchmark APK are read
+whole, up to limits of their own.
+"""
 
 from __future__ import annotations
 
+import codecs
 import zlib
+from collections.abc import Iterable, Iterator
 from dataclasses import replace
+from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from devbench.errors import InputError
-from devbench.tool.apk import read_recorded
+from devbench.tool.apk import MOST_BYTES as MOST_RECORD_BYTES
+from devbench.tool.apk import is_recorded, read_recorded
 from devbench.tool.measurement import Measurement
-from devbench.tool.parse.log import parse_text
+from devbench.tool.parse.log import parse_blocks
+from devbench.tool.parse.source import BLOCK_BYTES
 
 # The longest honest outputs (verbose, thousands of operators) have some 10 MB.
 MOST_BYTES = 256 << 20
+_MOST_PROTO_BYTES = 32 << 20
 _GZIP = b"\x1f\x8b"
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _LOOK_BYTES = 4096
@@ -31,26 +41,80 @@ def parse_file(path: Path) -> Measurement:
         size = path.stat().st_size
         if size > MOST_BYTES:
             raise InputError(f"{path} is larger than {MOST_BYTES >> 20} MiB", hint="is it an output of the tool?")
-        data = path.read_bytes()
+        with path.open("rb") as file:
+            return parse_stream(file)
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", hint="give a log that you have") from None
-    return parse_bytes(data)
+
+
+def parse_stream(stream: BinaryIO) -> Measurement:
+    """What a stream holds, at most 256 MiB of it.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    return _parse(_limited(iter(lambda: stream.read(BLOCK_BYTES), b"")))
 
 
 def parse_bytes(data: bytes) -> Measurement:
     """What the bytes say: text, gzip of it, or one of the tool's protobuf files; never raises."""
-    if data.startswith(_GZIP):
-        data = _unpacked(data)
-    if _is_binary(data):
-        from devbench.tool.parse.proto import parse_proto
+    view = memoryview(data)
+    return _parse(bytes(view[at : at + BLOCK_BYTES]) for at in range(0, len(data), BLOCK_BYTES))
 
-        measurement = parse_proto(data)
-        if measurement is not None:
-            return measurement
-    recorded = read_recorded(data)
-    if recorded is None:
-        return parse_text(_decoded(data))
-    return _whole_profiles(parse_text(_decoded(recorded.text)))
+
+def _parse(blocks: Iterable[bytes]) -> Measurement:
+    head, blocks = _with_head(blocks)
+    if head.startswith(_GZIP):
+        head, blocks = _with_head(_limited(_unpacked(blocks)))
+    if is_recorded(head):
+        recorded = read_recorded(_whole(blocks, MOST_RECORD_BYTES))
+        return _whole_profiles(parse_blocks([recorded.text if recorded is not None else b""]))
+    if _is_binary(head):
+        start = _whole(blocks, _MOST_PROTO_BYTES)
+        measured = _proto(start) if len(start) < _MOST_PROTO_BYTES else None
+        if measured is not None:
+            return measured
+        blocks = chain([start], blocks)
+    elif head[:1] in (b"\n", b"\x12"):
+        # Text, or a protobuf whose first bytes are all printable.
+        start = _whole(blocks, _MOST_PROTO_BYTES)
+        measured = parse_blocks(_utf8(chain([start], blocks), head))
+        if measured.recognised or len(start) == _MOST_PROTO_BYTES:
+            return measured
+        return _proto(start) or measured
+    return parse_blocks(_utf8(blocks, head))
+
+
+def _proto(data: bytes) -> Measurement | None:
+    from devbench.tool.parse.proto import parse_proto
+
+    return parse_proto(data)
+
+
+def _with_head(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
+    """The first bytes, and all blocks with them."""
+    blocks = iter(blocks)
+    head = b""
+    while len(head) < _LOOK_BYTES and (block := next(blocks, b"")):
+        head += block
+    return head[:_LOOK_BYTES], chain([head], blocks)
+
+
+def _whole(blocks: Iterator[bytes], most: int) -> bytes:
+    """At most `most` bytes of the blocks; what is behind them in the last block is lost."""
+    found = bytearray()
+    while len(found) < most and (block := next(blocks, b"")):
+        found += block
+    return bytes(found[:most])
+
+
+def _limited(blocks: Iterable[bytes]) -> Iterator[bytes]:
+    left = MOST_BYTES
+    for block in blocks:
+        yield block[:left]
+        left -= len(block)
+        if left <= 0:
+            return
 
 
 def _whole_profiles(measured: Measurement) -> Measurement:
@@ -68,35 +132,43 @@ def _whole_profiles(measured: Measurement) -> Measurement:
     return replace(measured, warnings=(*measured.warnings, said), **without)
 
 
-def _unpacked(data: bytes) -> bytes:
+def _unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
     """What can be unpacked, also of an archive that was cut or damaged; members one after the other."""
-    found = bytearray()
-    while data.startswith(_GZIP) and len(found) < MOST_BYTES:
-        unpacker = zlib.decompressobj(wbits=31)
-        start = 0
-        try:
-            # In pieces, so that what stands before a damaged block is not lost with it.
-            while start < len(data) and not unpacker.eof:
-                found += unpacker.decompress(data[start : start + _PIECE_BYTES], MOST_BYTES)
-                start += _PIECE_BYTES
-        except zlib.error:
-            break
-        data = unpacker.unused_data + data[start:] if unpacker.eof else b""
-    return bytes(found[:MOST_BYTES])
+    unpacker = zlib.decompressobj(wbits=31)
+    for block in blocks:
+        # In pieces, so that what stands before a damaged block is not lost with it.
+        for at in range(0, len(block), _PIECE_BYTES):
+            piece = block[at : at + _PIECE_BYTES]
+            while piece:
+                try:
+                    found = unpacker.decompress(piece, BLOCK_BYTES)
+                except zlib.error:
+                    return
+                if found:
+                    yield found
+                piece = unpacker.unconsumed_tail
+                if unpacker.eof:
+                    piece = unpacker.unused_data
+                    unpacker = zlib.decompressobj(wbits=31)
 
 
-def _decoded(data: bytes) -> str:
-    for mark, encoding in _BOMS:
-        if data.startswith(mark):
-            return data.decode(encoding, "replace")
-    head = data[:_LOOK_BYTES]
+def _utf8(blocks: Iterable[bytes], head: bytes) -> Iterator[bytes]:
+    """The text in UTF-8, from whatever its mark says; without one, UTF-16 is told by its zeros."""
+    encoding = next((encoding for mark, encoding in _BOMS if head.startswith(mark)), "")
     # PowerShell's redirection writes UTF-16; without a mark, ASCII text has a zero at every second place.
-    if len(head) >= 16 and head[1::2].count(0) > 0.9 * len(head[1::2]):
-        return data.decode("utf-16-le", "replace")
-    return data.decode("utf-8", "replace")
+    if not encoding and len(head) >= 16 and head[1::2].count(0) > 0.9 * len(head[1::2]):
+        encoding = "utf-16-le"
+    if encoding in ("", "utf-8-sig"):
+        # The mark is taken off with the other marks of a line.
+        yield from blocks
+        return
+    decoder = codecs.getincrementaldecoder(encoding)("replace")
+    for block in blocks:
+        yield decoder.decode(block).encode("utf-8", "replace")
+    yield decoder.decode(b"", final=True).encode("utf-8", "replace")
 
 
-def _is_binary(data: bytes) -> bool:
-    if any(data.startswith(mark) for mark, _ in _BOMS):
+def _is_binary(head: bytes) -> bool:
+    if any(head.startswith(mark) for mark, _ in _BOMS):
         return False
-    return any(byte < 32 and byte not in _TEXT_CONTROLS for byte in data[:_LOOK_BYTES]) or data[:1] in (b"\n", b"\x12")
+    return any(byte < 32 and byte not in _TEXT_CONTROLS for byte in head)

@@ -11,6 +11,7 @@ from devbench.tool.measurement import Measurement
 def to_json(measurement: Measurement) -> dict[str, Any]:
     """The object's keys are those of `Measurement`, except `profile`, which is `{init, runs}`. No value is `None`."""
     values = asdict(measurement)
+    del values["recognised"]
     if measurement.failure is not None:
         values["failure"]["kind"] = measurement.failure.kind.value
     profile = {"init": values.pop("profile_init"), "runs": values.pop("profile_runs")}

@@ -5,71 +5,118 @@ Knows the shapes in which people keep logs and nothing of what the tool says.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from html import unescape
+
+from devbench.tool.parse.source import RawLine
 
 # Stands at the end of a line that the text leaves open. No number pattern matches before it, since the rest of the
 # number may be missing.
 CUT = "\x00"
 
-_MOST_LINE_CHARACTERS = 20_000
 _ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?|\ufeff")
+_ANSI_BEGINS = re.compile("[\x1b\x9b\ufeff]")
 # A file that was not written to its end is filled up with zeros; what stands before them is cut.
 _ZEROS = re.compile("\x00+")
-_RETURNS = re.compile(r"\r+\n?")
 # Two streams into one terminal: the second starts on the line that the first has not ended.
 _MERGED = re.compile(r"(?<=[^\s\[(\"'`>|$#])(?=(?:INFO|WARN|WARNING|ERROR|FATAL|VERBOSE): )")
+_MERGED_WORDS = re.compile(r"INFO: |WARN: |WARNING: |ERROR: |FATAL: |VERBOSE: ")
 
 _TIME = r"\d{1,2}:\d{2}:\d{2}(?:[.,]\d{1,9})?"
 _DATE = r"(?:\d{4}[-/])?\d{1,2}[-/]\d{1,2}"
 _PRIORITY = "[VDIWEFAS]"
 _LEVELS = {"V": "VERBOSE", "D": "VERBOSE", "I": "INFO", "W": "WARN", "E": "ERROR", "F": "FATAL", "A": "FATAL"}
-_WORDS = {"WARNING": "WARN", "DEBUG": "VERBOSE"}
+_WORDS = {
+    "WARNING": "WARN",
+    "DEBUG": "VERBOSE",
+    "info": "INFO",
+    "warning": "WARN",
+    "error": "ERROR",
+    "debug": "VERBOSE",
+}
 
-# What may stand before a line's own text; each is taken off, in any order, several times over.
-_PREFIXES = tuple(
-    re.compile(pattern)
-    for pattern in (
-        # logcat -v threadtime, with or without a date, a zone, a user id; epoch and monotonic
+# What may stand before a line's own text; each is taken off, in any order, several times over. Each is tried only for a
+# line that begins with one of its characters.
+_PREFIXES: tuple[tuple[str, str], ...] = (
+    ("[IWEFVD]", r"(?P<level>INFO|WARN|WARNING|ERROR|FATAL|VERBOSE|DEBUG): ?"),
+    # logcat -v threadtime, with or without a date, a zone, a user id; epoch and monotonic
+    (
+        r"\d",
         rf"(?:(?:{_DATE}[ T])?{_TIME}(?: [+-]\d{{4}})?|\d{{1,12}}\.\d{{3,9}})(?:\s+[\w.]{{1,32}})??\s+(?P<pid>\d+)\s+\d+ "
         rf"(?P<level>{_PRIORITY}) (?P<tag>[^:\s][^:\n]{{0,80}}?)?\s*: ?",
-        # logcat -v brief, tag, time
+    ),
+    # logcat -v brief, tag, time
+    (
+        _PRIORITY,
         rf"(?P<level>{_PRIORITY})/(?P<tag>[^(:\n]{{1,80}})(?:\(\s*(?P<pid>\d+)(?::\s*(?:0x)?[0-9a-f]+)?\))?: ?",
-        # Android Studio, old and new
-        rf"{_DATE} {_TIME} (?P<pid>\d+)-\d+/\S{{1,80}} (?P<level>{_PRIORITY})/(?P<tag>[^:\n]{{1,80}}): ?",
+    ),
+    # the same without its time, as people cut it
+    (_PRIORITY, rf"(?P<level>{_PRIORITY}) (?P<tag>tflite\w*|litert|native) *: ?"),
+    # Android Studio, old and new
+    (r"\d", rf"{_DATE} {_TIME} (?P<pid>\d+)-\d+/\S{{1,80}} (?P<level>{_PRIORITY})/(?P<tag>[^:\n]{{1,80}}): ?"),
+    (
+        r"\d",
         rf"{_DATE} {_TIME} {{1,4}}(?P<pid>\d+)-\d+ {{1,4}}(?P<tag>\S{{1,80}}) {{1,40}}\S{{1,100}} {{1,40}}(?P<level>{_PRIORITY}) {{1,4}}",
-        # GitHub's `gh run view --log`, compose, grep -n, syslog, Python's logging
-        r"[^\t]{1,100}\t[^\t]{1,100}\t(?=\d{4}-\d\d-\d\dT)",
-        r"[\w.-]{1,60} {1,40}\| ",
-        r"[\w./-]{1,100}\.(?:log|txt|out):\d{1,9}:",
-        r"\d{1,7}: (?=[A-Z])",
-        rf"[A-Z][a-z]{{2}} +\d{{1,2}} {_TIME} [\w.-]{{1,60}} [\w./-]{{1,60}}(?:\[\d+\])?: ",
-        rf"{_DATE} {_TIME} - (?P<level>INFO|WARNING|ERROR|DEBUG) - ",
-        rf"{_DATE} {_TIME}[+-]\d{{4}} [\w.-]{{1,60}}\[\d+:\d+\] ",
-        rf"\({_TIME}\) ",
-        r"\[(?P<level>INFO|WARN|WARNING|ERROR|DEBUG)\] ",
-        # logcat -v process and thread
-        rf"(?P<level>{_PRIORITY})\(\s*\d+(?::\s*(?:0x)?[0-9a-f]+)?\) ",
-        # glog and Abseil: I0730 12:00:00.123456 1234 benchmark_model.cc:77]
-        rf"(?P<level>[IWEF])\d{{4}} {_TIME}\s+\d+ [^\]\s]{{1,200}}:\d+\] ?",
-        # TensorFlow: 2019-05-01 10:11:12.123456: I tensorflow/lite/tools/benchmark/benchmark_model.cc:77]
-        rf"{_DATE}[ T]{_TIME}: (?P<level>[IWEF]) [^\]\s]{{1,200}}:\d+\] ?",
-        # LiteRT: [./litert/tools/benchmark_litert_model.h:88]
-        r"\[[\w./+-]{1,200}:\d+\] ?",
-        # timestamps of CI systems and of `ts`
-        rf"\[?(?:{_DATE}[ T])?{_TIME}(?:Z|[+-]\d{{2}}:?\d{{2}})?\]?:?(?=\s) ",
-        rf"\[?(?:[A-Z][a-z]{{2}} )?[A-Z][a-z]{{2}} +\d{{1,2}} {_TIME}(?: \d{{4}})?\]?:? ",
-        r"\[\s*\d+\.\d{3,9}\] ",
-        # a shell's prompt, with host or path, and quote marks of mails and issue trackers
-        r"[\w.~-]{0,40}(?:@[\w.-]{1,40})?:[\w./~-]{0,120} ?[$#] ",
-        r"[>|$#%`'\"] *",
-        r"- (?=[A-Z])",
-        r"adb: |stdout: |stderr: |stdout\| ",
-        r"(?P<level>INFO|WARN|WARNING|ERROR|FATAL|VERBOSE|DEBUG): ?",
-    )
+    ),
+    # GitHub's `gh run view --log`, compose, grep -n, syslog, Python's logging
+    (r"[^\t]", r"[^\t]{1,100}\t[^\t]{1,100}\t(?=\d{4}-\d\d-\d\dT)"),
+    (r"[\w.-]", r"[\w.-]{1,60} {1,40}\| "),
+    (r"[\w./-]", r"[\w./-]{1,100}\.(?:log|txt|out):\d{1,9}:"),
+    (r"\d", r"\d{1,7}: (?=[A-Z])"),
+    ("[A-Z]", rf"[A-Z][a-z]{{2}} +\d{{1,2}} {_TIME} [\w.-]{{1,60}} [\w./-]{{1,60}}(?:\[\d+\])?: "),
+    (r"\d", rf"{_DATE} {_TIME} - (?P<level>INFO|WARNING|ERROR|DEBUG) - "),
+    (r"\d", rf"{_DATE} {_TIME}[+-]\d{{4}} [\w.-]{{1,60}}\[\d+:\d+\] "),
+    (r"\(", rf"\({_TIME}\) "),
+    (r"\[", r"\[(?P<level>INFO|WARN|WARNING|ERROR|DEBUG)\] "),
+    # logcat -v process and thread
+    (_PRIORITY, rf"(?P<level>{_PRIORITY})\(\s*\d+(?::\s*(?:0x)?[0-9a-f]+)?\) "),
+    # glog and Abseil: I0730 12:00:00.123456 1234 benchmark_model.cc:77]
+    ("[IWEF]", rf"(?P<level>[IWEF])\d{{4}} {_TIME}\s+\d+ [^\]\s]{{1,200}}:\d+\] ?"),
+    # TensorFlow: 2019-05-01 10:11:12.123456: I tensorflow/lite/tools/benchmark/benchmark_model.cc:77]
+    (r"\d", rf"{_DATE}[ T]{_TIME}: (?P<level>[IWEF]) [^\]\s]{{1,200}}:\d+\] ?"),
+    # LiteRT: [./litert/tools/benchmark_litert_model.h:88], on Windows with backslashes, perhaps with a drive
+    (r"\[", r"\[(?:[A-Za-z]:)?[\w./\\+@~-]{1,200}(?::\d+|\(\d+\))\] ?"),
+    # Qualcomm's device farm: [01/May/2024:05:54:09 +10:00: profiler/warning] [job_id: x] [m.tflite] [tflite]
+    (
+        r"\[",
+        r"\[\d\d/[A-Z][a-z]{2}/\d{4}:[\d:]{8} [+-]\d\d:?\d\d: [\w.-]{1,40}/(?P<level>info|warning|error|debug)\] ",
+    ),
+    (r"\[", r"\[(?:job_id: \w{1,40}|tflite|litert|[\w.+-]{1,200}\.tflite)\] "),
+    # timestamps of CI systems and of `ts`
+    (r"[\[\d]", rf"\[?(?:{_DATE}[ T])?{_TIME}(?:Z|[+-]\d{{2}}:?\d{{2}})?\]?:?(?=\s) "),
+    (r"[\[A-Z]", rf"\[?(?:[A-Z][a-z]{{2}} )?[A-Z][a-z]{{2}} +\d{{1,2}} {_TIME}(?: \d{{4}})?\]?:? "),
+    (r"\[", r"\[\s*\d+\.\d{3,9}\] "),
+    # a shell's prompt, with host or path, and quote marks of mails and issue trackers
+    (r"[\w.~@:-]", r"[\w.~-]{0,40}(?:@[\w.-]{1,40})?:[\w./~-]{0,120} ?[$#] "),
+    (r"[>|$#%`'\"]", r"[>|$#%`'\"] *"),
+    # marks of lists and of emphasis, as in Markdown
+    (r"[-*+\d\u2022\u00b7]", r"(?:[-*+\u2022\u00b7] +|\d{1,3}[.)] +|\*\*)(?=\s*\S)"),
+    ("[as]", r"adb: |stdout: |stderr: |stdout\| "),
 )
+_ALL = tuple(re.compile(pattern) for _, pattern in _PREFIXES)
+_BY_FIRST = {
+    first: tuple(compiled for compiled, (firsts, _) in zip(_ALL, _PREFIXES, strict=True) if re.fullmatch(firsts, first))
+    for first in map(chr, range(128))
+}
 _MOST_PREFIXES = 8
+# What pages and Markdown put around a line, or between two of them.
+_TAG = re.compile(
+    r"</?(?:a|b|br|center|code|details|div|em|font|h[1-6]|hr|i|kbd|li|ol|p|pre|samp|small|span|strong|sub|summary|sup|table"
+    r"|tbody|td|th|thead|tr|tt|u|ul)(?:\s[^<>]{0,300})?/?>",
+    re.IGNORECASE,
+)
+_LINE_TAG = re.compile(r"<(?:br|/p|/li|/div|/pre|/tr|/h[1-6]|hr)\b[^<>]{0,300}>", re.IGNORECASE)
+_TRAILING = re.compile(r"(?:`+|\*\*|\\(?:r\\)?n\"?,?|\\|\",|(?<=\s)\|)$")
+# Keys under which containers and log collectors keep a line in JSON.
+_JSON_KEYS = ("log", "message", "msg", "textPayload")
+_ESCAPED = re.compile(r"\\([\[\]_*`#~<>|()!.+-])")
+# Output of another program as Python shows bytes: one line for all.
+_BYTES = re.compile(r"^\s*b(['\"])(?=.*\\n)")
+_TRAILING_ENDS = ("`", "*", "n", '"', ",", "\\", "|")
+_MOST_TRAILING = 6
 _PROCESS_SUFFIX = re.compile(r"(?<!\s)\s{2,20}\([\w.]{1,40}\)$")
 
 
@@ -98,20 +145,44 @@ class Line:
         return self.text.removesuffix(CUT).strip()
 
 
-def split_lines(text: str) -> Iterator[Line]:
-    """The lines of `text`, cleaned; empty ones are left out."""
-    for part in _ZEROS.split(_RETURNS.sub("\n", _ANSI.sub("", text))):
-        *whole, last = part.split("\n")
-        for raw in whole:
-            yield from _cleaned(raw, cut=False)
-        if last:
-            yield from _cleaned(last, cut=True)
+def lines_of(raw: RawLine) -> Iterator[Line]:
+    """The lines in one raw line, cleaned: pages and merged streams put several into one; empty ones are left out."""
+    text = raw.data.decode("utf-8", "replace")
+    if _ANSI_BEGINS.search(text):
+        text = _ANSI.sub("", text)
+    parts = _ZEROS.split(text) if "\x00" in text else [text]
+    for number, part in enumerate(parts, 1):
+        cut = raw.cut or number < len(parts)
+        pieces = _pieces(part)
+        for position, piece in enumerate(pieces, 1):
+            yield from _cleaned(piece, cut=cut and position == len(pieces))
+
+
+def _pieces(text: str) -> list[str]:
+    """The lines that a page, a program or a log collector put into one."""
+    if text.startswith('{"'):
+        return _from_json(text).split("\n")
+    if _BYTES.match(text):
+        return _BYTES.sub("", text).replace("\\r", "").split("\\n")
+    if "<" not in text and "&" not in text:
+        return [text]
+    return [unescape(_TAG.sub("", piece)) for piece in _LINE_TAG.split(text)]
+
+
+def _from_json(text: str) -> str:
+    """The message of a line that a log collector keeps as a JSON object; `text` itself where it is none."""
+    try:
+        found = json.loads(text)
+    except (ValueError, RecursionError):
+        return text
+    said = next((found[key] for key in _JSON_KEYS if isinstance(found.get(key), str)), text)
+    return str(said)
 
 
 def _cleaned(raw: str, *, cut: bool) -> Iterator[Line]:
-    if len(raw) > _MOST_LINE_CHARACTERS:
-        raw, cut = raw[:_MOST_LINE_CHARACTERS], True
-    pieces = _MERGED.split(raw)
+    if "\\[" in raw:
+        raw = _ESCAPED.sub(r"\1", raw)
+    pieces = _MERGED.split(raw) if _MERGED_WORDS.search(raw, 1) else [raw]
     for position, piece in enumerate(pieces):
         # A piece that was interrupted by another stream's line has lost its end as well.
         open_end = cut if position == len(pieces) - 1 else True
@@ -124,7 +195,7 @@ def _without_prefix(text: str, cut: bool) -> Line | None:
     level, named, tag, pid = "", False, "", ""
     for _ in range(_MOST_PREFIXES):
         stripped = text.lstrip(" ")
-        found = next((match for match in (p.match(stripped) for p in _PREFIXES) if match), None)
+        found = next((match for p in _BY_FIRST.get(stripped[:1], _ALL) if (match := p.match(stripped))), None)
         if found is None:
             break
         groups = found.groupdict()
@@ -134,7 +205,19 @@ def _without_prefix(text: str, cut: bool) -> Line | None:
             level = _LEVELS.get(word) or _WORDS.get(word, word)
             named = len(word) > 1
         text = stripped[found.end() :]
-    text = _PROCESS_SUFFIX.sub("", text.rstrip(" ")) if not cut else text
+    if not cut:
+        text = _without_rest(text)
     if not text.strip():
         return None
     return Line(text + CUT if cut else text, level, named, not cut, tag, pid)
+
+
+def _without_rest(text: str) -> str:
+    """`text` without what pages, quotes and log systems put behind a line."""
+    text = text.rstrip(" ")
+    for _ in range(_MOST_TRAILING if text[-1:] in _TRAILING_ENDS else 0):
+        shorter = _TRAILING.sub("", text).rstrip(" ")
+        if shorter == text:
+            break
+        text = shorter
+    return _PROCESS_SUFFIX.sub("", text)

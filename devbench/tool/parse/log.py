@@ -1,26 +1,36 @@
-"""A whole text of the tool as one measurement; text with several runs of the tool gives the last complete one."""
+"""A whole text of the tool as one measurement; text with several runs of the tool gives the last complete one.
+
+Reads blocks of bytes in bounded memory: of many runs only the last complete one and the current one are kept.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from devbench.tool.measurement import Failure, FailureKind, Measurement, Status
 from devbench.tool.parse import problems
 from devbench.tool.parse.delegation import Delegation
-from devbench.tool.parse.lines import Line, split_lines
+from devbench.tool.parse.lines import Line, lines_of
 from devbench.tool.parse.profile import ProfileReader
+from devbench.tool.parse.source import BLOCK_BYTES, candidates
 from devbench.tool.parse.summary import Summary
 
-_START = re.compile(r"^STARTING!")
+# A terminal's line may stand in front of it, where nobody ended the command.
+_START = re.compile(r"^STARTING!|\SSTARTING!\s*\x00?$")
 # What stands at the head of a run where its first line is lost.
 _HEAD = re.compile(r"^(?:Log parameter values verbosely: \[|Min num runs: \[|Num runs: \[|Graph: \[|Loaded model )")
+_RUNNING = re.compile(r"^(?:Running benchmark for|Initialized session in)")
 _UNCONSUMED = re.compile(r"Unconsumed cmdline flags: (.*)$")
 # Stands between the streams or files that somebody put into one text.
 _DIVIDER = re.compile(r"^==> .* <==$")
 _FLAG_HELP = re.compile(r"^\s*--[\w-]+=.*\t")
 _MOST_WARNINGS = 200
 _MOST_MESSAGE = 1000
+_MOST_FLAGS = 200
+# So many lines that only look like an error are read without any line of the tool between them. Foreign logs have more.
+_MOST_SOFT = 1000
 
 
 def parse_text(text: str) -> Measurement:
@@ -28,27 +38,74 @@ def parse_text(text: str) -> Measurement:
 
     Text that was cut in the middle gives `incomplete` and only the values that stand in it whole.
     """
-    runs = [_Run()]
-    for line in split_lines(text):
-        if _is_new(runs[-1], line):
-            runs.append(_Run())
-        runs[-1].take(line)
-    if len(runs) > 1 and runs[0].empty:
-        del runs[0]
-    measurements = [run.measurement() for run in runs]
-    if len(runs) == 1:
-        return measurements[0]
-    chosen = next((m for m in reversed(measurements) if m.status != "incomplete"), measurements[-1])
-    number = next(n for n, m in enumerate(measurements, 1) if m is chosen)
-    note = f"{len(runs)} runs of the tool in one text: this is number {number}, the last complete one"
-    return replace(chosen, warnings=(note, *chosen.warnings))
+    pieces = (text[at : at + BLOCK_BYTES] for at in range(0, len(text), BLOCK_BYTES))
+    return parse_blocks(piece.encode("utf-8", "replace") for piece in pieces)
+
+
+def parse_blocks(blocks: Iterable[bytes]) -> Measurement:
+    """As `parse_text`, of UTF-8 text in blocks of any size, in bounded memory."""
+    reader = _Reader()
+    for raw in candidates(blocks, reader):
+        reader.soft += raw.soft
+        any_line = False
+        for line in lines_of(raw):
+            any_line = True
+            reader.take(line)
+        if not any_line:
+            reader.run.delegation.other()
+    return reader.measurement()
+
+
+@dataclass(slots=True)
+class _Reader:
+    """Takes the lines of a text one by one; keeps the current run of the tool and the last complete one."""
+
+    run: _Run = field(default_factory=lambda: _Run())
+    complete: tuple[int, Measurement] | None = None
+    number: int = 0
+    soft: int = 0
+
+    @property
+    def wants_errors(self) -> bool:
+        return self.soft < _MOST_SOFT
+
+    @property
+    def wants_all(self) -> bool:
+        return self.run.delegation.in_list
+
+    def take(self, line: Line) -> None:
+        if _is_new(self.run, line):
+            self._close()
+            self.run = _Run()
+        if self.run.take(line):
+            self.soft = 0
+
+    def _close(self) -> None:
+        if self.run.empty and self.number == 0:
+            return
+        self.number += 1
+        measured = self.run.measurement()
+        if measured.status != "incomplete":
+            self.complete = (self.number, measured)
+
+    def measurement(self) -> Measurement:
+        """The last complete run, else the last one."""
+        last = self.run.measurement()
+        if self.number == 0:
+            return last
+        self.number += 1
+        chosen, number = last, self.number
+        if last.status == "incomplete" and self.complete is not None:
+            number, chosen = self.complete
+        note = f"{self.number} runs of the tool in one text: this is number {number}, the last complete one"
+        return replace(chosen, warnings=(note, *chosen.warnings))
 
 
 def _is_new(run: _Run, line: Line) -> bool:
     """Whether a line begins another run: its first words after something was said, or a head line for the second time."""
     text = line.text.lstrip()
-    if _START.match(text):
-        return run.started or run.told or bool(run.summary.stats)
+    if "STARTING!" in text and _START.search(text):
+        return run.started or run.told or run.summary.counted > 0
     if run.profile.is_another(line):
         return True
     head = _HEAD.match(text)
@@ -56,7 +113,7 @@ def _is_new(run: _Run, line: Line) -> bool:
         return False
     before = run.heads.get(head.group(0))
     # The same line twice in a row is one run whose output was kept twice, on a terminal and in a log.
-    return run.told or (before is not None and (before != text or bool(run.summary.stats)))
+    return run.told or (before is not None and (before != text or run.summary.counted > 0))
 
 
 @dataclass(slots=True)
@@ -70,11 +127,14 @@ class _Run:
     heads: dict[str, str] = field(default_factory=dict)
     pid: str = ""
     started: bool = False
+    running: bool = False
     empty: bool = True
     over: bool = False
     dead: Failure | None = None
     said: Failure | None = None
-    last_error: str = ""
+    broken: Failure | None = None
+    unprepared: Failure | None = None
+    causes: problems.Causes = field(default_factory=problems.Causes)
     warnings: list[str] = field(default_factory=list)
 
     @property
@@ -82,43 +142,52 @@ class _Run:
         """Whether the text says already how this run went."""
         return self.summary.finished or self.over or self.dead is not None
 
-    def take(self, line: Line) -> None:
+    def take(self, line: Line) -> bool:
+        """Take a line in; whether it was one of the tool's, or told how the tool ended."""
         text = line.text.lstrip()
-        if _START.match(text):
+        if "STARTING!" in text and _START.search(text):
             self.started, self.empty, self.summary.has_head = True, False, True
             self.pid = line.pid
-            return
-        if (_FLAG_HELP.match(line.text) and not line.level) or _DIVIDER.match(text):
-            return
+            return True
+        if (text.startswith("--") and _FLAG_HELP.match(text) and not line.level) or _DIVIDER.match(text):
+            return False
         if head := _HEAD.match(text):
             self.heads[head.group(0)] = text
+        self.running = self.running or _RUNNING.match(text) is not None
         if self.profile.take(line) or self.delegation.take(line) or self._summary(line):
             self.empty = False
             self.pid = self.pid or line.pid
-        elif match := _UNCONSUMED.search(line.text):
-            self.unknown_flags += _flags(match.group(1), whole=line.whole)
+            return True
+        if "Unconsumed" in text and (match := _UNCONSUMED.search(line.text)):
+            room = max(0, _MOST_FLAGS - len(self.unknown_flags))
+            self.unknown_flags += _flags(match.group(1), whole=line.whole)[:room]
             self.empty = False
-        elif not problems.is_foreign(line, self.pid):
-            self._problem(line)
+            return True
+        return not problems.is_foreign(line, self.pid) and self._problem(line)
 
     def _summary(self, line: Line) -> bool:
-        before = len(self.summary.stats), self.summary.finished
+        before = self.summary.counted, self.summary.finished
         taken = self.summary.take(line)
-        if (len(self.summary.stats), self.summary.finished) != before:
+        if (self.summary.counted, self.summary.finished) != before:
+            self.running = True
             self._goes_on()
         return taken
 
     def _goes_on(self) -> None:
-        """The run said something after what looked like its end: that was none, or another process's."""
-        for failure in (self.said, self.dead):
+        """The run said something after what looked like its end: that was none, or another process's.
+
+        An operator that could not be prepared or invoked while the model ran stays a failure: tools before 2.4 ignore
+        it, and print the time that it took to fail.
+        """
+        for failure in (self.said, self.dead, self.unprepared):
             if failure is not None and failure.message not in self.warnings:
                 self.warnings.append(failure.message)
-        self.said = self.dead = None
+        self.said = self.dead = self.unprepared = None
 
-    def _problem(self, line: Line) -> None:
+    def _problem(self, line: Line) -> bool:
         if problems.is_over(line):
             self.over, self.empty = True, False
-            return
+            return True
         message = line.words[:_MOST_MESSAGE]
         kind = problems.deadly(line)
         if kind is FailureKind.BINARY_NOT_FOR_DEVICE and self.summary.finished:
@@ -126,19 +195,35 @@ class _Run:
         if kind is not None:
             self.empty = False
             self.dead = self.dead or Failure(kind, message)
-            return
+            return True
         kind = problems.stable(line)
         if kind is not None:
             self.empty = False
-            # What the tool names first is the cause; what follows are its consequences.
-            self.said = self.said or Failure(kind, message)
-        if line.level in ("ERROR", "FATAL"):
-            # The help text after a flag that could not be read is no cause.
-            self.last_error = self.last_error if message.startswith("usage:") else message
-            if line.level == "FATAL" and self.dead is None:
-                self.dead = Failure(FailureKind.CRASH, message)
-        if problems.looks_bad(line) and len(self.warnings) < _MOST_WARNINGS:
+            self._stopped(Failure(kind, message))
+        if problems.is_restored(line):
+            # It was a delegate that could not be prepared, and the graph is as it was before.
+            self.unprepared = None
+            if self.broken is not None and self.broken.kind is FailureKind.FAILED_TO_PREPARE:
+                self.broken = None
+        bad = problems.looks_bad(line)
+        if bad:
+            self.causes.add(message, is_error=line.level in ("ERROR", "FATAL"))
+        if line.level == "FATAL" and self.dead is None:
+            self.dead = Failure(FailureKind.CRASH, message)
+        if bad and len(self.warnings) < _MOST_WARNINGS:
             self.warnings.append(message)
+        return kind is not None
+
+    def _stopped(self, failure: Failure) -> None:
+        """What the tool names first is the cause; what follows are its consequences."""
+        if failure.kind is FailureKind.FAILED_TO_INVOKE or (
+            failure.kind is FailureKind.FAILED_TO_PREPARE and self.running
+        ):
+            self.broken = self.broken or failure
+        elif failure.kind is FailureKind.FAILED_TO_PREPARE:
+            self.unprepared = self.unprepared or failure
+        elif self.broken is None:
+            self.said = self.said or failure
 
     def measurement(self) -> Measurement:
         status, failure = self._outcome()
@@ -151,7 +236,7 @@ class _Run:
             init_us=said.values.get("init_us"),
             first_inference_us=said.values.get("first_inference_us"),
             warmup_avg_us=said.values.get("warmup_avg_us"),
-            inference_avg_us=said.values.get("inference_avg_us"),
+            inference_avg_us=said.inference_avg_us,
             warmup=said.warmup,
             runs=said.runs,
             memory=said.memory,
@@ -160,22 +245,33 @@ class _Run:
             unknown_flags=tuple(self.unknown_flags),
             profile_init=self.profile.init,
             profile_runs=self.profile.runs,
-            warnings=tuple(self.warnings) if status != "failed" else (),
+            warnings=(*said.notes, *self.warnings) if status != "failed" else (),
+            recognised=not self.empty,
         )
 
     def _outcome(self) -> tuple[Status, Failure | None]:
         if self.dead is not None:
             return "failed", self.dead
+        cause = self._cause()
         if self.over:
-            message = self.last_error or "Benchmarking failed."
-            return "failed", self.said or Failure(FailureKind.TOOL_ERROR, message)
+            return "failed", cause or Failure(FailureKind.TOOL_ERROR, self.causes.last or "Benchmarking failed.")
+        if self.broken is not None:
+            return "failed", self.broken
+        if self.summary.impossible:
+            return "failed", Failure(FailureKind.TOOL_ERROR, self.summary.impossible[:_MOST_MESSAGE])
         if self.summary.finished:
             return "ok", None
-        if self.said is not None:
-            return "failed", self.said
+        if cause is not None:
+            return "failed", cause
         # A file that holds only a profile has no outcome of its own; the tool writes it when the runs are done.
         only_profile = self.profile.ended and not self.started and not self.summary.has_head
         return ("ok", None) if only_profile else ("incomplete", None)
+
+    def _cause(self) -> Failure | None:
+        said = self.said
+        if said is not None and said.kind is FailureKind.DELEGATE_NOT_APPLIED:
+            return replace(said, message=self.causes.first or said.message)
+        return said or self.broken or self.unprepared
 
 
 def _flags(text: str, *, whole: bool) -> list[str]:

@@ -1,4 +1,4 @@
-"""Numbers as the tool prints them; knows no line.
+"""Numbers as the tool prints them, read within bounds (`devbench.numbers`); knows no line.
 
 A number is taken only where it surely ends: before the end of a line that was ended, or before a character that no
 number goes on with.
@@ -6,36 +6,59 @@ number goes on with.
 
 from __future__ import annotations
 
-import math
+from devbench import numbers
 
-_MOST_MS = 1e12
-NUMBER = r"[+-]?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?"
+NUMBER = r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 # What may follow a number that is whole; not more of it, not a mark of text that was left out, not that of a cut text.
-END = r"(?=[\s,;)\]\"'<]|$)"
-# A count: no tool prints more digits, and no conversion of a hostile one may fail.
-COUNT = r"(?<!\d)\d{1,9}(?!\d)"
+END = r"(?=[\s,;)\]\"'<`*|]|$)"
+# A count: no tool prints more digits.
+COUNT = r"(?<![0-9])[0-9]{1,9}(?![0-9])"
+
+# 1e13 µs are 115 days; 1e9 MB are a petabyte.
+_MOST_US = 1e13
+_MOST_MB = 1e9
+_MOST_OTHER = 1e15
 
 
 def number(token: str | None) -> float | None:
     """`token` as a finite number, whole where it is printed so; `None` for none, for `nan` and `inf`."""
-    if token is None:
-        return None
-    try:
-        value = float(token)
-    except ValueError:
-        return None
-    if not math.isfinite(value):
-        return None
-    return int(token) if token.lstrip("+-").isdigit() and len(token) < 20 else value
+    return _printed(token, numbers.real(token, least=-_MOST_OTHER, most=_MOST_OTHER))
+
+
+def duration(token: str | None) -> float | None:
+    """A duration of a phase in microseconds. Zero is what the tool prints for a phase that it did not run: `None`."""
+    return _printed(token, numbers.real(token, most=_MOST_US, above=0))
+
+
+def sample(token: str | None) -> float | None:
+    """A duration of single inferences in microseconds, cut to whole ones by the tool, so that it may be zero."""
+    return _printed(token, numbers.real(token, least=0, most=_MOST_US))
+
+
+def megabytes(token: str | None) -> float | None:
+    """A size in MB; a growth may be zero."""
+    return _printed(token, numbers.real(token, least=0, most=_MOST_MB))
 
 
 def whole(token: str | None) -> int | None:
-    """`token` as a whole number, or `None`."""
-    value = number(token)
+    """`token` as a count, also where it is printed as `1e+06`; or `None`."""
+    value = numbers.real(token, least=0, most=_MOST_OTHER)
     return None if value is None else int(value)
 
 
-def milliseconds_to_us(token: str | None) -> float | None:
-    """Milliseconds as printed, in microseconds, without the noise of binary fractions."""
-    value = number(token)
-    return None if value is None or abs(value) > _MOST_MS else round(value * 1000, 6)
+def milliseconds_to_us(token: str | None, *, positive: bool = True) -> float | None:
+    """Milliseconds as printed, in microseconds, without the noise of binary fractions; as `duration` or `sample`."""
+    value = numbers.real(token, least=0, most=_MOST_US / 1000, above=0 if positive else None)
+    return None if value is None else round(value * 1000, 6)
+
+
+def is_impossible(token: str) -> bool:
+    """Whether a printed duration can be none: below zero or absurdly long."""
+    value = numbers.real(token, least=-numbers.MOST_REAL)
+    return value is None or value < 0 or value > _MOST_US
+
+
+def _printed(token: str | None, value: float | None) -> float | None:
+    if value is None or token is None:
+        return None
+    return int(value) if token.lstrip("+-").isdigit() and abs(value) < 2**53 else value

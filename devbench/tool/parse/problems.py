@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
+from dataclasses import dataclass
 
 from devbench.tool.measurement import FailureKind
 from devbench.tool.parse.lines import Line
@@ -57,9 +59,15 @@ _STABLE: tuple[tuple[FailureKind, str], ...] = (
         r"|Regular TensorFlow ops are not supported|Select TensorFlow op\(s\), included in the given model"
         r"|Unsupported (?:builtin|custom) op",
     ),
+    (_K.FAILED_TO_PREPARE, r"\bNode number \d{1,9} \(.{1,200}?\) failed to prepare\b"),
+    (
+        _K.FAILED_TO_INVOKE,
+        r"\bNode number \d{1,9} \(.{1,200}?\) failed to invoke\b|^Failed to (?:invoke|run)(?:!|\.|$| the (?:compiled )?model\b)"
+        r"|^Run failed\b",
+    ),
     (
         _K.DELEGATE_PARTLY_APPLIED,
-        r"Disallowed CPU fallback detected|not fully (?:accelerated|delegated)|[Ff]ull delegation (?:is )?required",
+        r"Disallowed CPU fallback detected|full delegation and CPU acceleration are incompatible|not fully (?:accelerated|delegated)|[Ff]ull delegation (?:is )?required",
     ),
     (
         _K.DELEGATE_NOT_APPLIED,
@@ -70,12 +78,29 @@ _STABLE: tuple[tuple[FailureKind, str], ...] = (
 )
 # Tags under which the tool, its runtime and the system's crash reports of it stand in a logcat.
 _TOOL_TAGS = frozenset({"tflite", "litert", "libc", "debug", "native", "crash_dump", "tflite_benchmarkmodelactivity"})
+_RESTORED = re.compile(r"Restored (?:original|previous) execution plan")
+# How much a line tells of why a delegate was not applied, the most telling first; 0 for what only tells that it was not.
+_TELLING = tuple(
+    (score, re.compile(pattern))
+    for score, pattern in (
+        (
+            0,
+            r"^Failed to (?:apply|allocate tensors|initialize the interpreter)|Restored (?:original|previous) execution plan"
+            r"|failed to (?:prepare|invoke)\b|^Falling back to|^Benchmarking failed|operations are not supported by"
+            r"|operations will run on|^Registration failed|will not be executed by|^usage:",
+        ),
+        (1, r"delegate is not initialized|OpenGL-based API disabled|kernel was not initialized"),
+        # The operator is named: "TfLiteGpuDelegate Init: BATCH_MATMUL: Not supported batched mat mul case".
+        (4, r"(?:^|(?:Init|Prepare|Invoke): )(?!ERROR|WARNING|INFO|FATAL)[A-Z][A-Z0-9_]{2,60}(?: \([^)]{1,60}\))?: \S"),
+        (3, r"No selector for|\b[Uu]nsupported\b|[Nn]ot supported|\b(?:INVALID_ARGUMENT|UNIMPLEMENTED|INTERNAL): "),
+    )
+)
 _OVER = re.compile(r"^Benchmarking failed")
 _COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _DEADLY)
 _COMPILED_STABLE = tuple((kind, re.compile(pattern)) for kind, pattern in _STABLE)
 _SUSPICIOUS = re.compile(
     r"\berror\b|\bfail(?:ed|ure|s)?\b|\bunsupported\b|not supported|\bfall(?:s|ing)?[ -]?back|fell back|not be executed"
-    r"|\bcould ?n[o']t\b|\bunable to\b|\bcannot\b|\bdisallowed\b",
+    r"|Delegate\w* (?:Init|Prepare|Invoke): |\bcould ?n[o']t\b|\bunable to\b|\bcannot\b|\bdisallowed\b",
     re.IGNORECASE,
 )
 
@@ -88,6 +113,49 @@ def deadly(line: Line) -> FailureKind | None:
 def stable(line: Line) -> FailureKind | None:
     """The kind of a line with which the tool ends a run."""
     return _first(_COMPILED_STABLE, line)
+
+
+def is_restored(line: Line) -> bool:
+    """Whether the runtime took a delegate back that could not be prepared."""
+    return _RESTORED.search(line.text) is not None
+
+
+def telling(message: str) -> int:
+    """How much a line tells of a failure's reason: 0 (that there was one) to 4 (the operator and what is wrong)."""
+    return next((score for score, pattern in _TELLING if pattern.search(message)), 2)
+
+
+def names_reason(message: str) -> bool:
+    """Whether a line says what a delegate cannot do, not only that something failed."""
+    return telling(message) >= 3
+
+
+def most_telling(messages: Iterable[str]) -> str:
+    """The line that tells most, the first one of several; empty without any that tells more than the failure."""
+    best = max(messages, key=telling, default="")
+    return best if telling(best) else ""
+
+
+@dataclass(slots=True)
+class Causes:
+    """Of all lines of a run that look bad, those that tell most of why it failed.
+
+    Attributes:
+        first: the most telling one, the first of several: why a delegate was not applied.
+        last: the last error that is more than the news of the failure, else the last one: why the tool ended.
+    """
+
+    first: str = ""
+    last: str = ""
+    _best: int = 0
+
+    def add(self, message: str, *, is_error: bool) -> None:
+        score = telling(message)
+        if score > self._best and (is_error or names_reason(message)):
+            self.first, self._best = message, score
+        # The help text after a flag that could not be read is no cause.
+        if is_error and not message.startswith("usage:") and (score or not self.last or not telling(self.last)):
+            self.last = message
 
 
 def is_foreign(line: Line, tool_pid: str) -> bool:

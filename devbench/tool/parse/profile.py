@@ -18,6 +18,8 @@ from devbench.tool.parse.numbers import COUNT, NUMBER, number, whole
 
 Phase = Literal["init", "runs"]
 
+# A word of each heading, in lower case.
+_ANY_HEADING = re.compile("profiling info|===|delegate internal|primary graph|subgraph|node type")
 _PHASE_INIT = re.compile(r"Profiling Info for Benchmark Initialization", re.IGNORECASE)
 _PHASE_RUNS = re.compile(r"Profiling Info for Regular Benchmark Runs", re.IGNORECASE)
 _SECTION = re.compile(
@@ -28,6 +30,7 @@ _GRAPH_PART = re.compile(r"^\s*(?:Primary graph|Subgraph)\b.*:\s*$", re.IGNORECA
 _NODES = re.compile(rf"Number of nodes executed: ({COUNT})\s*$")
 _END = re.compile(rf"^\s*{COUNT} nodes observed")
 _START_COLUMN = re.compile(r"\[start\]|node type, start,", re.IGNORECASE)
+_COUNT_COLUMN = re.compile(r"\[count\]|node type, count,", re.IGNORECASE)
 _COLUMNS = re.compile(r"\[node type\]|^\s*node type, ", re.IGNORECASE)
 _CSV_COLUMNS = re.compile(r"^\s*node type, ", re.IGNORECASE)
 
@@ -48,7 +51,7 @@ def _row(gap: str, *, start: bool) -> re.Pattern[str]:
 
 def _type_row(gap: str) -> re.Pattern[str]:
     return re.compile(
-        rf"^\s*(?P<type>\S.*?){gap}(?P<count>\d{{1,9}}){gap}(?P<avg>{_N}){gap}(?P<pct>{_N}) ?%{gap}(?P<cdf>{_N}) ?%{gap}"
+        rf"^\s*(?P<type>\S.*?){gap}(?P<count>[0-9]{{1,9}}){gap}(?P<avg>{_N}){gap}(?P<pct>{_N}) ?%{gap}(?P<cdf>{_N}) ?%{gap}"
         rf"(?P<mem>{_N}){gap}(?P<times>{_N})\s*$"
     )
 
@@ -59,10 +62,14 @@ _ROWS = {
 }
 _TYPE_ROWS = {csv: _type_row(_COMMA if csv else _SPACES) for csv in (True, False)}
 _COLUMN_NAMES = ("first", "avg", "pct", "cdf", "mem", "times")
-_NODE = re.compile(r"^(.*):(\d+)$", re.DOTALL)
+_NODE = re.compile(r"^(.*):([0-9]{1,9})$", re.DOTALL)
 # Rows of a delegate's own operators within the main table.
 _INSIDE = ("Delegate/", "[Delegate]")
+_INIT_TYPES = ("AllocateTensors", "ModifyGraphWithDelegate")
 _MOST_ROWS = 50_000
+_MOST_CHARACTERS = 16 << 20
+# The shares of a table's rows are printed with three digits.
+_SAME_SHARE = 0.0015
 
 
 @dataclass(slots=True)
@@ -71,6 +78,13 @@ class _Part:
     by_type: list[OpTypeRow] = field(default_factory=list)
     nodes: int | None = None
     delegate_ops: list[OpRow] = field(default_factory=list)
+    characters: int = 0
+
+    def has_room(self, text: str) -> bool:
+        """Whether one more row is kept; a hostile table must not fill the memory."""
+        self.characters += len(text)
+        rows = len(self.ops) + len(self.delegate_ops) + len(self.by_type)
+        return rows < _MOST_ROWS and self.characters < _MOST_CHARACTERS
 
     def profile(self) -> Profile | None:
         if not (self.ops or self.by_type or self.delegate_ops or self.nodes is not None):
@@ -90,27 +104,33 @@ class ProfileReader:
     _delegate: bool = False
     _csv: bool = False
     _start: bool = False
+    # The last heading's columns are still to come; the sum of shares at the last row.
+    _fresh: bool = False
+    _reached: float = 0.0
+    # The table has neither heading nor columns.
+    _bare: bool = False
 
     def take(self, line: Line) -> bool:
         """Take a line in; whether it belonged to a profile."""
         text = line.text
         if self._heading(text):
             return True
-        if not self._section:
-            return False
-        if nodes := _NODES.search(text):
+        if "nodes executed" in text and (nodes := _NODES.search(text)):
             if line.whole and not self._delegate:
                 part = self._parts[self._phase]
-                part.nodes = (part.nodes or 0) + int(nodes.group(1))
+                part.nodes = (part.nodes or 0) + (whole(nodes.group(1)) or 0)
             return True
-        if _END.match(text):
-            self._section, self.ended = "", True
-            return True
+        if "observed" in text and _END.match(text):
+            was_in_table = bool(self._section)
+            self._section, self.ended = "", self.ended or was_in_table
+            return was_in_table
+        if not self._section and not self._begins_without_heading(text):
+            return False
         return self._table(line)
 
     def is_another(self, line: Line) -> bool:
         """Whether a line opens the profile of another run: initialisation, after the runs' was complete."""
-        done = self.ended and self._phase == "runs" and self._headed
+        done = self.ended and self._phase == "runs" and self._headed and "rofiling" in line.text
         return done and _PHASE_INIT.search(line.text) is not None
 
     @property
@@ -124,16 +144,18 @@ class ProfileReader:
         return self._parts["runs"].profile()
 
     def _heading(self, text: str) -> bool:
+        if _ANY_HEADING.search(text.lower()) is None:
+            return False
         phase: Phase | None = "init" if _PHASE_INIT.search(text) else "runs" if _PHASE_RUNS.search(text) else None
         if phase is not None:
-            if phase == "runs" and not self._headed:
+            if phase == "runs" and not self._headed and self._parts["init"].profile() is None:
                 # The text begins behind the first heading: what came until now was initialisation's.
                 self._parts["init"], self._parts["runs"] = self._parts["runs"], _Part()
             self._phase, self._section, self._delegate = phase, "", False
             self._headed, self.ended = True, False
             return True
         if section := _SECTION.search(text):
-            self._section = section.group(1)
+            self._section, self._fresh, self._bare = section.group(1), True, False
             return True
         if _DELEGATE_PART.match(text):
             self._delegate = True
@@ -141,11 +163,37 @@ class ProfileReader:
         if _GRAPH_PART.match(text):
             self._delegate = False
             return True
-        if self._section and _COLUMNS.search(text):
+        if _COLUMNS.search(text):
+            if not self._fresh:
+                self._bare = False
+                self._section = "Summary by node type" if _COUNT_COLUMN.search(text) else self._next_section()
+            self._fresh = False
             self._start = _START_COLUMN.search(text) is not None
             self._csv = _CSV_COLUMNS.match(text) is not None
             return True
         return False
+
+    def _next_section(self) -> str:
+        """What a table of operators without a heading is: the tool prints them in order, then again by time."""
+        part = self._parts[self._phase]
+        return "Top by Computation Time" if part.ops or part.delegate_ops else "Run Order"
+
+    def _begins_without_heading(self, text: str) -> bool:
+        """Whether a line is the first row of a table that has lost its heading and columns: its shares are equal."""
+        if "%" not in text or len(text) > _MOST_ROW_CHARACTERS:
+            return False
+        for self._csv, self._start in _ROWS if "\t" not in text else ((False, False),):
+            values = self._values(text)
+            if values is not None and values["name"] and self._is_first(values):
+                self._section, self._fresh, self._bare = self._next_section(), False, True
+                self._reached = 0.0
+                return True
+        return False
+
+    @staticmethod
+    def _is_first(values: dict[str, str]) -> bool:
+        share, reached = number(values["pct"]), number(values["cdf"])
+        return share is not None and reached is not None and abs(share - reached) <= _SAME_SHARE
 
     def _table(self, line: Line) -> bool:
         """A row; one that is cut may have lost the end of its name, and is left out whole."""
@@ -154,13 +202,20 @@ class ProfileReader:
         part = self._parts[self._phase]
         if self._section == "Summary by node type":
             values = self._type_values(line.text)
-            if values and line.whole and not self._delegate and len(part.by_type) < _MOST_ROWS:
+            part = self._part(values["type"]) if values else part
+            if values and line.whole and not self._delegate and part.has_room(line.text):
                 part.by_type.append(_type(values))
             return values is not None
         values = self._values(line.text)
         if values is None or self._section.startswith("Top by"):
             return values is not None
-        if line.whole and len(part.ops) + len(part.delegate_ops) < _MOST_ROWS:
+        reached, self._reached = self._reached, number(values["cdf"]) or 0.0
+        if self._bare and reached >= 100 - _SAME_SHARE and self._is_first(values):
+            # The same operators again by time.
+            self._section = self._next_section()
+            return True
+        part = self._part(values["type"])
+        if line.whole and part.has_room(line.text):
             row = _operator(values)
             inside = self._delegate or row.name.startswith(_INSIDE) or row.type.startswith(_INSIDE[0])
             if not self._delegate:
@@ -168,6 +223,12 @@ class ProfileReader:
             if inside:
                 part.delegate_ops.append(row)
         return True
+
+    def _part(self, kind: str) -> _Part:
+        """The current phase's rows; without any heading, the rows of initialisation are told by their names."""
+        if not self._headed:
+            self._phase = "init" if kind.strip() in _INIT_TYPES else "runs"
+        return self._parts[self._phase]
 
     def _values(self, text: str) -> dict[str, str] | None:
         """The columns of an operator's row."""
@@ -187,7 +248,7 @@ class ProfileReader:
         """The columns of a row of the summary by type."""
         if "\t" in text and not self._csv:
             fields = _fields(text)
-            if len(fields) != 7 or not fields[1].isdigit() or len(fields[1]) > 9:
+            if len(fields) != 7 or not (fields[1].isascii() and fields[1].isdigit()) or len(fields[1]) > 9:
                 return None
             values = _named(("avg", "pct", "cdf", "mem", "times"), fields[2:])
             return None if values is None else {**values, "type": fields[0], "count": fields[1]}

@@ -11,7 +11,17 @@ from dataclasses import dataclass, field, replace
 
 from devbench.tool.measurement import Memory, RunStats, ToolName
 from devbench.tool.parse.lines import Line
-from devbench.tool.parse.numbers import COUNT, END, NUMBER, milliseconds_to_us, number, whole
+from devbench.tool.parse.numbers import (
+    COUNT,
+    END,
+    NUMBER,
+    duration,
+    is_impossible,
+    megabytes,
+    milliseconds_to_us,
+    sample,
+    whole,
+)
 
 # At the start of its line: tables of other runs and foreign logs have such words in the middle.
 _STATS = re.compile(rf"\s*count=({NUMBER}){END}")
@@ -45,7 +55,10 @@ _FOOTPRINT_VALUE = re.compile(rf"\b(init|overall)=({NUMBER}){END}")
 _PEAK = re.compile(rf"peak memory footprint \(MB\) via periodic monitoring: ({NUMBER}){END}", re.IGNORECASE)
 
 _GRAPH = re.compile(r"Graph: \[(.*)\](?:[\s\"',;\\]|<br>)*$")
-_LOADED = re.compile(r"Loaded model (\S.*)$")
+_LOADED = re.compile(r"(?:Loaded model|Loading model from:) (\S.*)$")
+# The tool with performance options sums up all its runs, the fastest first.
+_OPTIONS = re.compile(r"Summary of All Runs w/ Different Performance Options")
+_OPTION = re.compile(rf"\s*(\S.{{0,200}}?): count=({NUMBER}){END}")
 _HEAD = re.compile(r"^(?:STARTING!|Running benchmark for|Initialized session in|Loaded model )")
 
 
@@ -56,35 +69,57 @@ class Summary:
     tool: ToolName = "tflite"
     graph: str | None = None
     loaded: str | None = None
-    stats: list[RunStats] = field(default_factory=list)
+    first_stats: RunStats | None = None
+    last_stats: RunStats | None = None
+    counted: int = 0
     has_head: bool = False
     finished: bool = False
     values: dict[str, float] = field(default_factory=dict)
     litert_warmup: dict[str, float] = field(default_factory=dict)
     litert_runs: dict[str, float] = field(default_factory=dict)
     memory: Memory = field(default_factory=Memory)
+    impossible: str = ""
+    notes: tuple[str, ...] = ()
+    _of_options: bool = False
 
     def take(self, line: Line) -> bool:
         """Take a line in; whether it was one of these."""
         text = line.text
         if _HEAD.match(text.lstrip()):
             self.has_head = True
-        return self._names(line) or self._stats(text) or self._summary(text) or self._litert(text) or self._memory(text)
+        return (
+            self._names(line)
+            or (("count=" in text or "Summary" in text)
+            and (self._options(text) or self._stats(text)))
+            or ("timings in us" in text
+            and self._summary(text))
+            or self._litert(text)
+            or ("ootprint" in text
+            and self._memory(text))
+        )
+
+    @property
+    def inference_avg_us(self) -> float | None:
+        """From the summary; LiteRT's may have cut it to 0.00 ms, where its `count=` line has more digits."""
+        value = self.values.get("inference_avg_us")
+        if value is None and self.finished and not self.impossible and self.runs is not None:
+            return self.runs.avg_us or None
+        return value
 
     @property
     def warmup(self) -> RunStats | None:
         """The first of two `count=` lines; a single one before the summary is the runs', where the head is lost."""
-        if len(self.stats) >= 2:
-            return self._with_litert(self.stats[0], self.litert_warmup)
-        alone = self.stats[0] if self.stats and self.has_head and not self.finished else None
+        if self.counted >= 2:
+            return self._with_litert(self.first_stats, self.litert_warmup)
+        alone = self.first_stats if self.has_head and not self.finished else None
         return self._with_litert(alone, self.litert_warmup)
 
     @property
     def runs(self) -> RunStats | None:
         """The last `count=` line of at least two, or the only one where it cannot be the warm-up's."""
-        if len(self.stats) >= 2:
-            return self._with_litert(self.stats[-1], self.litert_runs)
-        alone = self.stats[0] if self.stats and (self.finished or not self.has_head) else None
+        if self.counted >= 2:
+            return self._with_litert(self.last_stats, self.litert_runs)
+        alone = self.first_stats if self.finished or not self.has_head else None
         return self._with_litert(alone, self.litert_runs)
 
     def _names(self, line: Line) -> bool:
@@ -103,10 +138,24 @@ class Summary:
         match = None if self.finished else _STATS.match(text)
         if match is None:
             return False
-        pairs: dict[str, float | None] = {}
-        for key, token in _PAIR.findall(text, match.end()):
-            pairs.setdefault(f"{key}_us", number(token))
-        self.stats.append(RunStats(count=whole(match.group(1)), **pairs))
+        self.last_stats = _run_stats(match.group(1), text[match.end() :])
+        self.first_stats = self.first_stats or self.last_stats
+        self.counted += 1
+        return True
+
+    def _options(self, text: str) -> bool:
+        """The table of all runs with other options. Where the runs themselves are not in the text, its first row counts."""
+        if _OPTIONS.search(text):
+            self._of_options = True
+            return True
+        match = _OPTION.match(text) if self._of_options else None
+        if match is None:
+            return False
+        if not self.counted and not self.finished:
+            stats = _run_stats(match.group(2), text[match.end() :])
+            self.first_stats = self.last_stats = stats
+            self.notes = (f"a summary of several runs: this is the first, {match.group(1)!r}",)
+            self.counted, self.finished = 1, stats.avg_us is not None
         return True
 
     def _summary(self, text: str) -> bool:
@@ -114,10 +163,17 @@ class Summary:
         if match is None:
             return False
         for name, token in _SUMMARY_VALUE.findall(text, match.end()):
-            self._keep(_SUMMARY_FIELDS[name.lower()], number(token))
-        if "inference_avg_us" in self.values:
-            self.finished = True
+            key = _SUMMARY_FIELDS[name.lower()]
+            self._keep(key, duration(token))
+            if key == "inference_avg_us":
+                self._end(token, text)
         return True
+
+    def _end(self, token: str, text: str) -> None:
+        """The latency stands in the summary: the run is over, and no measurement where it cannot be a duration."""
+        self.finished = True
+        if is_impossible(token):
+            self.impossible = self.impossible or text.strip()
 
     def _keep(self, name: str, value: float | None) -> None:
         if value is not None:
@@ -128,45 +184,49 @@ class Summary:
         # Only the deviation stands without its unit; anything else without one is another tool's.
         if time and "ms" not in time.group(0) and not time.group(1).endswith("(std)"):
             time = None
-        if _LITERT_SOURCE.search(text) or time or size:
+        if time or size or ("BENCH" in text.upper() and _LITERT_SOURCE.search(text)):
             self.tool = "litert"
         if time:
-            self._litert_time(time.group(1), milliseconds_to_us(time.group(2)), whole(time.group(3)))
+            self._litert_time(time.group(1), time.group(2), whole(time.group(3)))
+            if time.group(1) == "Inference (avg)":
+                self._end(time.group(2), text)
         elif size:
             key = {"I": "init_mb", "O": "overall_mb", "P": "peak_mb"}[size.group(1)[0]]
-            self._keep_memory(key, number(size.group(2)))
+            self._keep_memory(key, megabytes(size.group(2)))
         return bool(time or size)
 
-    def _litert_time(self, name: str, value: float | None, count: int | None) -> None:
-        if value is None:
-            return
+    def _litert_time(self, name: str, token: str, count: int | None) -> None:
+        value = milliseconds_to_us(token)
         if name == "Model initialization":
             self._keep("init_us", value)
         elif name.startswith("Warmup"):
             first = name == "Warmup (first)"
             self._keep("first_inference_us" if first else "warmup_avg_us", value)
-            self.litert_warmup["first_us" if first else "avg_us"] = value
-            if count is not None:
-                self.litert_warmup["count"] = count
+            self._keep_litert(self.litert_warmup, "first_us" if first else "avg_us", value, count)
         else:
             statistic = name[11:14]
-            self.litert_runs[f"{statistic}_us"] = value
-            if count is not None:
-                self.litert_runs["count"] = count
+            value = value if statistic == "avg" else milliseconds_to_us(token, positive=False)
+            self._keep_litert(self.litert_runs, f"{statistic}_us", value, count)
             if statistic == "avg":
                 self._keep("inference_avg_us", value)
-                self.finished = True
+
+    @staticmethod
+    def _keep_litert(values: dict[str, float], name: str, value: float | None, count: int | None) -> None:
+        if value is not None:
+            values[name] = value
+        if count is not None:
+            values["count"] = count
 
     def _memory(self, text: str) -> bool:
         peak = _PEAK.search(text)
         if peak:
-            self._keep_memory("peak_mb", number(peak.group(1)))
+            self._keep_memory("peak_mb", megabytes(peak.group(1)))
             return True
         label = _FOOTPRINT.search(text)
         if label is None:
             return False
         for name, token in _FOOTPRINT_VALUE.findall(text, label.end()):
-            self._keep_memory(f"{name}_mb", number(token))
+            self._keep_memory(f"{name}_mb", megabytes(token))
         return True
 
     def _keep_memory(self, key: str, value: float | None) -> None:
@@ -183,3 +243,10 @@ class Summary:
         if "count" in missing:
             missing["count"] = int(missing["count"])
         return replace(have, **missing)  # type: ignore[arg-type]
+
+
+def _run_stats(count: str, text: str) -> RunStats:
+    pairs: dict[str, float | None] = {}
+    for key, token in _PAIR.findall(text):
+        pairs.setdefault(f"{key}_us", sample(token))
+    return RunStats(count=whole(count), **pairs)
