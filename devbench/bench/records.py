@@ -77,6 +77,8 @@ def job_record(run_id: str, number: int, case: Case, device: DeviceRecord, binar
     options["delegate_flags"] = dict(case.delegate.litert_flags if binary.tool == "litert" else case.delegate.flags)
     options["reported_as"] = list(case.delegate.reported_as)
     options["operator_count"] = case.model.operator_count
+    if case.model.compiled is not None:
+        options["compiled"] = asdict(case.model.compiled)
     if binary.is_apk:
         options["via"] = "apk"
     return JobRecord(

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
+    from devbench.models.compiled import Compiled
     from devbench.models.gpu.report import GpuReport, Group
     from devbench.models.graph_view import ModelView, TensorView
     from devbench.models.model_facts import ModelFacts
@@ -56,6 +57,7 @@ def inspect(
 
     Exit code 2 where the file is no model or is damaged.
     """
+    from devbench.models.compiled import compiled_model
     from devbench.models.graph_file import read_model
     from devbench.models.model_facts import facts_of
     from devbench.models.tflite_file import model_path
@@ -66,12 +68,12 @@ def inspect(
     if as_json:
         from devbench.models.model_json import to_json
 
-        _print_json(to_json(model, facts, path.name))
+        _print_json(to_json(model, facts, path.name, compiled_model(path)))
         return
     from devbench.cli.output import console
 
     screen = console()
-    _print_model(model, facts, path, screen)
+    _print_model(model, facts, path, screen, compiled_model(path))
 
 
 def gpu_check(
@@ -157,7 +159,7 @@ def _columns(title: str, *columns: tuple[str, bool]) -> Table:
     return table
 
 
-def _print_model(model: ModelView, facts: ModelFacts, path: Path, screen: Console) -> None:
+def _print_model(model: ModelView, facts: ModelFacts, path: Path, screen: Console, compiled: Compiled | None) -> None:
     from devbench.cli.output import plain
 
     graph, table = model.main, _grid()
@@ -167,6 +169,10 @@ def _print_model(model: ModelView, facts: ModelFacts, path: Path, screen: Consol
     table.add_row("file", f"{plain(path.name)}, {_bytes(model.size_bytes)}{where}")
     described = f", {plain(model.description, 80)}" if model.description else ""
     table.add_row("schema", f"version {model.schema_version}{described}")
+    if compiled is not None:
+        count = f"{compiled.operators:,} of {compiled.of:,} operators"
+        needs = {"npu": "an npu delegate", "edgetpu": "the Edge TPU's delegate"}.get(compiled.needs, compiled.needs)
+        table.add_row("compiled", f"[yellow]{plain(compiled.words, 200)}[/yellow]: {count}; needs {needs}")
     for label, numbers in (("input", graph.inputs), ("output", graph.outputs)):
         for number in numbers[:_MOST_ROWS]:
             tensor = graph.tensors[number]

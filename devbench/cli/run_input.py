@@ -11,6 +11,7 @@ from devbench.analysis.accuracy import FLOATS, INTEGERS, Thresholds
 from devbench.bench.apk import check_plan
 from devbench.bench.outputs import OutputCheck
 from devbench.bench.plan import Limits, Plan, make_cases
+from devbench.bench.refusals import check_compiled
 from devbench.bench.stabilise import parse_stabilising
 from devbench.cli.output import console
 from devbench.errors import InputError
@@ -79,6 +80,7 @@ def make_plan(given: RunInput) -> Plan:
     )
     models = open_models([GivenModel(one) if isinstance(one, str) else one for one in given.models], given.base)
     cases = make_cases(models, delegates, _threads(given.threads), options, _require(given.require))
+    check_compiled(cases)
     limits = Limits(
         repetitions=given.repetitions,
         profile_repetitions=1 if given.profile else 0,

@@ -72,6 +72,7 @@ def check(
     """Validate a suite and show its plan and how long it takes on a device, by what its cases took before."""
     from rich.table import Table
 
+    from devbench.bench.refusals import unfit_model
     from devbench.bench.suite import read_suite
     from devbench.cli.output import console, plain
     from devbench.cli.run_input import make_plan
@@ -94,6 +95,9 @@ def check(
         table.add_row(plain(case.model.name, 60), plain(case.delegate.name), threads, str(plan.limits.steps), words)
     screen = console()
     screen.print(table)
+    for case in plan.cases:
+        if refusal := unfit_model(case):
+            screen.print(f"[yellow]! {plain(case.title, 100)} will be refused: {plain(refusal, 300)}[/yellow]")
     from devbench.device.tags import PREFIX, all_tags, load_tags
 
     tags = {word.removeprefix(PREFIX) for word in suite.devices if word.startswith(PREFIX)}

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import Any
 
+from devbench.models.compiled import Compiled
 from devbench.models.graph_view import ModelView, TensorView
 from devbench.models.model_facts import ModelFacts
 from devbench.text import clean
@@ -12,7 +14,7 @@ _SCHEMA = "devbench.inspect/1"
 _MOST_NAME = 200
 
 
-def to_json(model: ModelView, facts: ModelFacts, name: str) -> dict[str, Any]:
+def to_json(model: ModelView, facts: ModelFacts, name: str, compiled: Compiled | None = None) -> dict[str, Any]:
     """A model for programs. Keys stay; new ones may come."""
     graph, quantisation = model.main, facts.quantisation
     return {
@@ -26,6 +28,7 @@ def to_json(model: ModelView, facts: ModelFacts, name: str) -> dict[str, Any]:
             "outside_flatbuffer": model.buffers_outside,
             "outside_flatbuffer_bytes": model.bytes_outside,
         },
+        "compiled": None if compiled is None else asdict(compiled),
         "metadata": [{"name": clean(one, _MOST_NAME), "bytes": size} for one, size in model.metadata],
         "signatures": [
             {

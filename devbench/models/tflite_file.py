@@ -12,6 +12,7 @@ from pathlib import Path
 
 from devbench.errors import InputError
 from devbench.hashing import sha256_of
+from devbench.models.compiled import Compiled, compiled_model
 
 _IDENTIFIER = b"TFL3"
 _SHIPPED = {"demo": "small_unet.tflite"}
@@ -24,6 +25,7 @@ class ModelFile:
     Attributes:
         name: its key (`models/keys.py`): what every form calls it, unique in a run.
         operator_count: of the main graph, `None` where it could not be read.
+        compiled: for which accelerator, `None` for a model that is not compiled.
     """
 
     path: Path
@@ -31,6 +33,7 @@ class ModelFile:
     sha256: str
     size_bytes: int
     operator_count: int | None
+    compiled: Compiled | None = None
 
 
 def open_model(given: str) -> ModelFile:
@@ -50,6 +53,7 @@ def read_model(path: Path) -> ModelFile:
         sha256=sha256_of(path),
         size_bytes=path.stat().st_size,
         operator_count=count_operators(path),
+        compiled=compiled_model(path),
     )
 
 

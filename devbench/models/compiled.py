@@ -1,0 +1,153 @@
+"""Models that were compiled for one accelerator: for which SoC, by which compiler, what they need; knows no device.
+
+A compiled model is a .tflite whose operators are custom ones with machine code. LiteRT's compiler plug-ins make
+`DISPATCH_OP` and put a stamp under the metadata key `LiteRtStamp`: maker, then model of the SoC, each in 125 bytes
+filled up with zeros. Their machine code lies behind the flatbuffer, at an offset that the operator's options contain.
+The Edge TPU compiler makes `edgetpu-custom-op`, Arm's Vela `ethos-u`. A model may be hostile: what cannot be followed
+counts as not compiled, or without the detail.
+"""
+
+from __future__ import annotations
+
+import mmap
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+Needs = Literal["npu", "edgetpu", "ethos-u"]
+
+_NEEDS: dict[bytes, Needs] = {b"DISPATCH_OP": "npu", b"edgetpu-custom-op": "edgetpu", b"ethos-u": "ethos-u"}
+_STAMP, _MANIFEST = b"LiteRtStamp", b"LiteRtDispatchBytecodeManifest"
+_FIELD_BYTES = 125
+_MOST_CODES, _MOST_METADATA, _MOST_OPERATORS = 2_000, 2_000, 100_000
+# Makers and versions stand near the start of the bytecode (QNN's context) or in its trailer (MediaTek's DLA).
+_SEARCHED_BYTES = 1 << 20
+_QNN = re.compile(rb"(?<![\w.])v(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{6,14}(?![\d.])")
+_NEURON = re.compile(rb'"Compiler" {0,4}: {0,4}"(?:adapter )?([0-9][0-9.]{0,30})"')
+_COMPILERS = {"qualcomm": "QNN", "mediatek": "NeuroPilot", "google": "Google Tensor compiler", "samsung": "Exynos AI"}
+_OTHERS: dict[Needs, str] = {"npu": "a LiteRT compiler plug-in", "edgetpu": "Edge TPU compiler", "ethos-u": "Vela"}
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What a compiled model says of itself.
+
+    Attributes:
+        needs: the kind of accelerator without which it cannot run.
+        maker, soc: of the SoC, as the stamp has them; empty if there is none.
+        compiler: name and, if it says so, version.
+        operators: how many of the main graph's operators are compiled, `of` how many.
+    """
+
+    needs: Needs
+    maker: str
+    soc: str
+    compiler: str
+    operators: int
+    of: int
+
+    @property
+    def words(self) -> str:
+        """`compiled for Qualcomm SM8750 by QNN 2.44.0`."""
+        target = " ".join(filter(None, (self.maker, self.soc))) or {"npu": "an unknown SoC"}.get(self.needs, self.needs)
+        return f"compiled for {target} by {self.compiler}"
+
+
+def compiled_model(path: Path) -> Compiled | None:
+    """What the model was compiled for; `None` for one that any device can run, or that cannot be read."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    try:
+        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            return _compiled(schema.Model.GetRootAs(data), data)
+    except Exception:
+        # A damaged file can send the generated accessors anywhere; whether it is a model is for others to say.
+        return None
+
+
+def _compiled(model: Any, data: mmap.mmap) -> Compiled | None:
+    codes = {
+        number: need
+        for number in range(min(model.OperatorCodesLength(), _MOST_CODES))
+        if (need := _NEEDS.get(model.OperatorCodes(number).CustomCode() or b"")) is not None
+    }
+    maker, soc, stamped = _stamp(model)
+    if not codes and not stamped:
+        return None
+    graph = model.Subgraphs(0)
+    total = graph.OperatorsLength()
+    numbers = range(min(total, _MOST_OPERATORS))
+    compiled = [number for number in numbers if codes and graph.Operators(number).OpcodeIndex() in codes]
+    needs: Needs = next(iter(codes.values()), "npu")
+    name = next((text for word, text in _COMPILERS.items() if word in maker.lower()), _OTHERS[needs])
+    version = _version(data, graph.Operators(compiled[0]) if compiled else None)
+    return Compiled(needs, maker, soc, f"{name} {version}".strip(), len(compiled), total)
+
+
+def _stamp(model: Any) -> tuple[str, str, bool]:
+    """Maker and model of the SoC, and whether there is a sign of a compiler."""
+    found = ("", "", False)
+    for number in range(min(model.MetadataLength(), _MOST_METADATA)):
+        entry = model.Metadata(number)
+        name = entry.Name() or b""
+        if name.startswith(_MANIFEST):
+            found = (found[0], found[1], True)
+        if name != _STAMP:
+            continue
+        buffer = model.Buffers(entry.Buffer())
+        length = min(buffer.DataLength(), 2 * _FIELD_BYTES)
+        # One of an older form has a byte more, or fields of other sizes behind the first zero.
+        text = bytes(buffer.Data(place) for place in range(length))
+        fields = [text[:_FIELD_BYTES], text[_FIELD_BYTES : 2 * _FIELD_BYTES]]
+        maker, soc = (field.partition(b"\0")[0].decode("utf-8", "replace").strip() for field in fields)
+        found = (_shown(maker), _shown(soc), True)
+    return found
+
+
+def _shown(text: str) -> str:
+    return "".join(letter for letter in text if letter.isprintable())[:80]
+
+
+def _version(data: mmap.mmap, operator: Any) -> str:
+    """The version of the compiler as the machine code states it; empty if it does not."""
+    start, size = _bytecode(operator)
+    if not size or start + size > len(data):
+        start, size = max(0, len(data) - 2 * _SEARCHED_BYTES), min(len(data), 2 * _SEARCHED_BYTES)
+    head = data[start : start + min(size, _SEARCHED_BYTES)]
+    tail = data[max(start, start + size - _SEARCHED_BYTES) : start + size]
+    for pattern in (_QNN, _NEURON):
+        found = pattern.search(head) or pattern.search(tail)
+        if found:
+            return found[1].decode()
+    return ""
+
+
+def _bytecode(operator: Any) -> tuple[int, int]:
+    """Where the operator's machine code lies in the file, as its options say; a size of 0 if they do not."""
+    if operator is None or not 8 <= operator.CustomOptionsLength() <= 4096:
+        return 0, 0
+    from flatbuffers import flexbuffers
+
+    try:
+        options = flexbuffers.Loads(bytearray(operator.CustomOptionsAsNumpy()))
+        return int(options["bytecode_offset"]), int(options["bytecode_size"])
+    except Exception:
+        return 0, 0
+
+
+def fits_soc(compiled: Compiled, soc_model: str) -> bool:
+    """Whether a model that was compiled for one SoC is for a device with that one.
+
+    Args:
+        soc_model: as Android has it (`ro.soc.model`: "SM8750", "MT6989", "Tensor G5", "s5e9955"). Letters and blanks do
+            not matter, a variant's ending does not either ("SM8750-AB"); of Samsung's the number counts. An unknown
+            one fits, since nothing speaks against it.
+    """
+    wanted, here = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (compiled.soc, soc_model))
+    if not wanted or not here or here.startswith(wanted):
+        return True
+    if "samsung" in compiled.maker.lower() or here.startswith("s5e"):
+        numbers = [re.search(r"\d{4}", text) for text in (wanted, here)]
+        return numbers[0] is not None and numbers[1] is not None and numbers[0][0] == numbers[1][0]
+    return False
