@@ -64,6 +64,19 @@ def hold(
         lock.release()
 
 
+def is_held(path: Path) -> bool:
+    """Whether a process holds the lock of that file; asking takes it for a moment where none does."""
+    from filelock import FileLock, Timeout
+
+    if not path.is_file():
+        return False
+    try:
+        with FileLock(path).acquire(timeout=0):
+            return False
+    except (Timeout, OSError):
+        return True
+
+
 def _holder(path: Path) -> str:
     try:
         with path.open("rb") as file:

@@ -25,17 +25,19 @@ from devbench.bench.session import DeviceSession
 from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
 from devbench.locks import hold
-from devbench.paths import cache_dir, data_dir
-from devbench.results.progress import drop_unfinished, reopen_run
+from devbench.paths import cache_dir
+from devbench.results.progress import drop_unfinished, lock_of, reopen_run
 from devbench.results.records import RunRecord, RunStatus
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.results.store import Store
+    from devbench.results.store import RunView, Store
 
 _SECRET_OPTIONS = frozenset({"--webhook"})
 _PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
 _POLL_S = 0.2
+# Whoever looks whether the run is still measured holds its lock for a moment.
+_LOCK_WAIT_S = 0.5
 # After Ctrl-C a device that does not answer is left behind after this long; the next run on it tidies up.
 _LEAVE_BEHIND_S = 10.0
 
@@ -97,9 +99,16 @@ def run(
                 labels=dict(labels or {}),
             )
         )
-    lock = data_dir() / "locks" / f"run-{run_id}.lock"
-    with hold(lock, held=f"run {run_id} is still being measured", hint="wait for that process to end"):
-        return _run(plan, devices, store, run_id, expected, listener, session_type, resume, wait_s)
+    held = f"run {run_id} is still being measured"
+    with hold(lock_of(run_id), held=held, hint="wait for that process to end", wait_s=_LOCK_WAIT_S):
+        view = store.run(run_id) if resume else None
+        if view is not None:
+            check_same_plan(view, plan)
+        try:
+            return _run(plan, devices, store, run_id, expected, listener, session_type, view, wait_s)
+        except (DevbenchError, OSError) as error:
+            store.finish_run(run_id, "failed", datetime.now(timezone.utc), str(error))
+            raise
 
 
 def _run(
@@ -110,16 +119,13 @@ def _run(
     expected: Mapping[str, Expected],
     listener: Listener,
     session_type: Callable[..., DeviceSession],
-    resume: bool,
+    view: RunView | None,
     wait_s: float,
 ) -> RunOutcome:
     incoming = cache_dir() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
-    earlier = Earlier(len(plan.cases))
-    if resume:
-        view = store.run(run_id)
-        check_same_plan(view, plan)
-        earlier = Earlier(len(plan.cases), view)
+    earlier = Earlier(len(plan.cases), view)
+    if view is not None:
         reopen_run(store, run_id)
         drop_unfinished(store, run_id)
         for left in incoming.glob(f"{run_id}-*"):
@@ -168,10 +174,22 @@ def _run(
         _stop(sessions, threads)
     if status == "done" and (crashes or (errors and len(errors) == len(sessions))):
         status = "failed"
-    store.finish_run(run_id, status, datetime.now(timezone.utc))
+    store.finish_run(run_id, status, datetime.now(timezone.utc), _end_reason(status, errors, crashes, len(sessions)))
     if crashes:
         raise crashes[0]
     return RunOutcome(run_id, status, dict(errors))
+
+
+def _end_reason(
+    status: RunStatus, errors: Mapping[str, DevbenchError], crashes: Sequence[BaseException], devices: int
+) -> str:
+    """Why the run ended, in a line; empty where all was done."""
+    reasons = ["stopped by Ctrl-C or a signal"] if status == "interrupted" else []
+    reasons += [f"devbench failed: {crash!r}" for crash in crashes]
+    if errors and devices > 1:
+        reasons.append(f"{len(errors)} of {devices} devices failed")
+    reasons += [str(error) if serial in str(error) else f"{serial}: {error}" for serial, error in errors.items()]
+    return "; ".join(reasons)
 
 
 def _stop(sessions: Sequence[DeviceSession], threads: Sequence[threading.Thread]) -> None:

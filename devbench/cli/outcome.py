@@ -44,13 +44,21 @@ def measure(
     from devbench.results.store import new_run_id
 
     labels = {**ci_labels(os.environ), **labels}
-    run_id = new_run_id(datetime.now(timezone.utc)) if resume is None else store.run(resume).run.run_id
+    run_id = new_run_id(datetime.now(timezone.utc)) if resume is None else _to_resume(store, resume)
     with RunDisplay(console(stderr=True), [device.serial for device in devices], quiet=quiet) as display:
         return runner.run(
             plan, devices, store, run_id=run_id, listener=display, labels=labels, options=options,
             session_type=session_type or DeviceSession, resume=resume is not None,
             wait_s=wait_s,
         )  # fmt: skip
+
+
+def _to_resume(store: Store, name: str) -> str:
+    """The run to go on with; `latest` is also one that was stopped before it measured anything."""
+    from devbench.results.store import LATEST
+
+    newest = store.newest_run_id() if name == LATEST else None
+    return newest or store.run(name).run.run_id
 
 
 def show_outcome(

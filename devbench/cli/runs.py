@@ -27,7 +27,12 @@ def run_ids(incomplete: str) -> list[str]:
 
 
 _RunArgument = Annotated[
-    str, typer.Argument(help="A run's id, its start, or `latest`.", autocompletion=run_ids, show_default=True)
+    str,
+    typer.Argument(
+        help="A run's id, its start, or `latest`, the newest that measured something.",
+        autocompletion=run_ids,
+        show_default=True,
+    ),
 ]
 
 
@@ -69,8 +74,10 @@ def _print_runs(found: list[RunSummary]) -> None:
     from rich.table import Table
 
     from devbench.cli.output import console, plain
+    from devbench.results.progress import end_words
 
     table = Table(box=None, pad_edge=False, header_style="bold")
+    ends = [end_words(run.run_id, run.status, run.end_reason, run.host) for run in found]
     table.add_column("run", no_wrap=True)
     table.add_column("started (UTC)", no_wrap=True)
     for column in ("status", "jobs", "repetitions", "models", "devices"):
@@ -90,7 +97,11 @@ def _print_runs(found: list[RunSummary]) -> None:
             plain(", ".join(run.devices), 80),
             *([plain(", ".join(f"{key}={value}" for key, value in run.labels.items()), 200)] if labelled else []),
         )
-    console().print(table)
+    screen = console()
+    screen.print(table)
+    for run, words in zip(found, ends, strict=True):
+        if words != run.status:
+            screen.print(f"[dim]{run.run_id} {plain(words, 300)}[/dim]", soft_wrap=True)
 
 
 def _pipelines(store: Store, view: RunView) -> PipelineReport | None:
@@ -109,11 +120,12 @@ def show(
 ) -> None:
     """Print a run: latencies, failures, operators."""
     from devbench.cli.output import console, plain
-    from devbench.results.store import Store
+    from devbench.results.store import LATEST, Store
 
     with Store(store_url) as store:
         view = store.run(run)
         pipelines = _pipelines(store, view)
+        newest = store.newest_run_id() if run == LATEST else None
     if as_json:
         import json
 
@@ -126,10 +138,15 @@ def show(
     from devbench.reports.build import build_report
     from devbench.reports.pipeline_terminal import print_pipelines
     from devbench.reports.terminal import print_report
+    from devbench.results.progress import end_words
 
     screen = console()
+    if newest not in (None, view.run.run_id):
+        words = f"the newest run, {newest}, has measured nothing: devbench show {newest}"
+        screen.print(f"[dim]{words}[/dim]", soft_wrap=True)
+    ended = plain(end_words(view.run.run_id, view.status, view.end_reason, view.run.host), 600)
     screen.print(
-        f"[bold]{view.run.run_id}[/bold] · {view.run.started_utc:%Y-%m-%d %H:%M:%S} UTC · {view.status}", soft_wrap=True
+        f"[bold]{view.run.run_id}[/bold] · {view.run.started_utc:%Y-%m-%d %H:%M:%S} UTC · {ended}", soft_wrap=True
     )
     screen.print(f"[dim]{plain(view.run.command, 1000)}[/dim]\n", soft_wrap=True)
     if pipelines is not None:

@@ -168,7 +168,7 @@ def _give_up(store: Store, nights: Sequence[Night], now: datetime) -> None:
     """Close the nights that were cut off and are not gone on with any more; what they measured stays."""
     for night in nights:
         if not night.reported:
-            store.finish_run(night.run_id, "interrupted", now)
+            store.finish_run(night.run_id, "interrupted", now, "it was cut off, and another night began")
             note_option(store, night.run_id, OPTION, replace(night, reported=True).option())
 
 

@@ -39,6 +39,7 @@ def build_report(view: RunView) -> ReportData:
     return ReportData(
         run_id=view.run.run_id,
         status=view.status,
+        end_reason=view.end_reason,
         started_utc=view.run.started_utc,
         finished_utc=view.finished_utc,
         command=view.run.command,

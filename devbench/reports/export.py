@@ -29,11 +29,17 @@ def run_to_json(view: RunView) -> dict[str, Any]:
         "format": FORMAT,
         "virtual": virtual,
         **({"note": VIRTUAL_NOTE} if virtual else {}),
-        "run": {**plain(asdict(view.run)), "status": view.status, "finished_utc": plain(view.finished_utc)},
+        "run": run_end(view),
         "notices": [plain(asdict(notice)) for notice in view.notices],
         "devices": [plain(asdict(device)) for device in devices.values()],
         "jobs": [_job(item) for item in view.jobs],
     }
+
+
+def run_end(view: RunView) -> dict[str, Any]:
+    """A run without its jobs, JSON-ready, with how and why it ended."""
+    end = {"status": view.status, "end_reason": view.end_reason, "finished_utc": plain(view.finished_utc)}
+    return {**plain(asdict(view.run)), **end}
 
 
 def _job(item: Any) -> dict[str, Any]:

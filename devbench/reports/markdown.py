@@ -28,7 +28,8 @@ _NUMBERS = ("latency ms", "interval", "cold init ms", "init ms", "first ms", "wa
 def render_markdown(report: ReportData, charts: Sequence[Picture] = ()) -> str:
     """The report; charts are linked by the names of their PNG files."""
     lines = [f"# devbench run {report.run_id}", ""]
-    lines += [f"{report.started_utc:%Y-%m-%d %H:%M} UTC · {report.status} · devbench {report.devbench_version}", ""]
+    ended = report.status + (f" ({_text(report.end_reason)})" if report.end_reason else "")
+    lines += [f"{report.started_utc:%Y-%m-%d %H:%M} UTC · {ended} · devbench {report.devbench_version}", ""]
     if report.virtual:
         lines += [f"**{report.virtual_note.capitalize()}.**", ""]
     lines += [f"- {_text(key)}: {_text(value)}" for key, value in report.labels.items()]

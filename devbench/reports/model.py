@@ -235,6 +235,7 @@ class ReportData:
 
     run_id: str
     status: str
+    end_reason: str
     started_utc: datetime
     finished_utc: datetime | None
     command: str

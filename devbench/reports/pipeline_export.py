@@ -7,7 +7,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from devbench.reports.export import plain, write_whole
+from devbench.reports.export import plain, run_end, write_whole
 from devbench.reports.model import VIRTUAL_NOTE
 from devbench.reports.pipeline import DRIVER_NOTE, PipelineReport, Stage, Variant, Whole
 
@@ -22,7 +22,7 @@ def pipelines_to_json(report: PipelineReport) -> dict[str, Any]:
         "virtual": report.virtual,
         **({"note": VIRTUAL_NOTE} if report.virtual else {}),
         "memory_note": DRIVER_NOTE,
-        "run": {**plain(asdict(view.run)), "status": view.status, "finished_utc": plain(view.finished_utc)},
+        "run": run_end(view),
         "pipelines": [_variant(variant) for variant in report.variants],
         "sessions": [plain(asdict(session)) for session in report.sessions],
     }

@@ -24,14 +24,17 @@ def run_table(frame: pd.DataFrame) -> Table:
     """The runs, newest first, each with its page and its comparison with the one before."""
     rows = []
     found = list(frame.itertuples(index=False))
-    before = {str(run.run_id): str(previous.run_id) for previous, run in pairwise(found)}
+    # A run that measured nothing is nobody's baseline.
+    measured = [run for run in found if run.jobs > run.failed_jobs]
+    before = {str(run.run_id): str(previous.run_id) for previous, run in pairwise(measured)}
     for run in reversed(found):
         run_id, at = str(run.run_id), run.started_utc
         labels = ", ".join(f"{key}={value}" for key, value in run.labels.items())
         link = ""
         if run_id in before:
             link = "/compare?" + urlencode({"baseline": before[run_id], "candidate": run_id})
-        status = Cell(str(run.status), kind="" if run.status == "done" else "warn")
+        ended = f"{run.status}: {run.end_reason}" if run.end_reason else str(run.status)
+        status = Cell(ended, kind="" if ended == "done" else "warn")
         failed = Cell(f"{run.failed_jobs or ''}", float(run.failed_jobs), "bad" if run.failed_jobs else "")
         rows.append(
             (

@@ -97,8 +97,8 @@ class History:
     def runs(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a run, oldest first.
 
-        Columns: run_id, started_utc, finished_utc, status, command, virtual (whether any device is), labels (a dict),
-        jobs, failed_jobs (in which no repetition ended well).
+        Columns: run_id, started_utc, finished_utc, status, end_reason (empty where all was done), command, virtual
+        (whether any device is), labels (a dict), jobs, failed_jobs (in which no repetition ended well).
         """
         import pandas as pd
 
@@ -107,9 +107,10 @@ class History:
         ok = sa.select(repetitions.c.job_id).where(repetitions.c.job_id == jobs.c.id, repetitions.c.status == "ok")
         failed = sa.func.count(jobs.c.id).filter(~ok.exists()).label("failed_jobs")
         virtual = sa.select(devices.c.run_id).where(devices.c.run_id == runs.c.run_id, devices.c.virtual.is_(True))
+        names = ("run_id", "started_utc", "finished_utc", "status", "end_reason", "command")
         query = (
             sa.select(
-                runs.c.run_id, runs.c.started_utc, runs.c.finished_utc, runs.c.status, runs.c.command,
+                *(runs.c[name] for name in names),
                 virtual.exists().label("virtual"), sa.func.count(jobs.c.id).label("jobs"), failed,
             )
             .join(jobs, jobs.c.run_id == runs.c.run_id, isouter=True)
@@ -121,11 +122,10 @@ class History:
         with self._database.reading() as connection:
             rows = connection.execute(query).all()
             labels = labels_of(connection)
-        names = ["run_id", "started_utc", "finished_utc", "status", "command", "virtual", "jobs", "failed_jobs"]
-        frame = pd.DataFrame([tuple(row) for row in rows], columns=names)
+        frame = pd.DataFrame([tuple(row) for row in rows], columns=[*names, "virtual", "jobs", "failed_jobs"])
         for name in ("started_utc", "finished_utc"):
             frame[name] = pd.to_datetime(frame[name], utc=True)
-        frame.insert(6, "labels", [labels.get(run_id, {}) for run_id in frame["run_id"]])
+        frame.insert(7, "labels", [labels.get(run_id, {}) for run_id in frame["run_id"]])
         return frame
 
     def starts(self, **filters: Unpack[Filters]) -> list[RunStart]:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
+from devbench.locks import is_held
+from devbench.paths import data_dir
 from devbench.results import schema
 
 if TYPE_CHECKING:
@@ -25,11 +29,23 @@ class OptionedRun:
     options: Mapping[str, Any]
 
 
+def lock_of(run_id: str) -> Path:
+    """The lock that the process which measures a run holds, on its machine."""
+    return data_dir() / "locks" / f"run-{run_id}.lock"
+
+
+def end_words(run_id: str, status: str, end_reason: str, host: str) -> str:
+    """How a run ended and why, for people; a run whose process died says so, which no process could store."""
+    if status == "running" and host == socket.gethostname() and not is_held(lock_of(run_id)):
+        return f"running: its process ended without closing it; `devbench run --resume {run_id}` goes on"
+    return f"{status}: {end_reason}" if end_reason else status
+
+
 def reopen_run(store: Store, run_id: str) -> None:
     """The run is running again: it has no end until `Store.finish_run`."""
     with store.transaction() as connection:
         where = schema.runs.c.run_id == run_id
-        connection.execute(schema.runs.update().where(where).values(status="running", finished_utc=None))
+        connection.execute(schema.runs.update().where(where).values(status="running", end_reason="", finished_utc=None))
 
 
 def drop_unfinished(store: Store, run_id: str) -> None:

@@ -69,7 +69,8 @@ def add_run(store: Store, view: RunView) -> None:
                 writing.insert_repetition(connection, repetition, totals=False)
         total_up(connection, jobs)
         total_types(connection, jobs)
-    store.finish_run(view.run.run_id, view.status, view.finished_utc or view.run.started_utc)  # type: ignore[arg-type]
+    finished_utc = view.finished_utc or view.run.started_utc
+    store.finish_run(view.run.run_id, view.status, finished_utc, view.end_reason)  # type: ignore[arg-type]
 
 
 def _run(values: Mapping[str, Any]) -> RunView:
@@ -93,7 +94,8 @@ def _run(values: Mapping[str, Any]) -> RunView:
     finished = values["run"].get("finished_utc")
     status = str(values["run"].get("status", "done"))
     notices = tuple(_notice(one) for one in values.get("notices", ()))
-    return RunView(run, status, None if finished is None else _time(finished), tuple(jobs), notices)
+    reason = _value("str", values["run"].get("end_reason", ""), "end_reason")
+    return RunView(run, status, None if finished is None else _time(finished), tuple(jobs), notices, reason)
 
 
 def _notice(values: Mapping[str, Any]) -> Notice:

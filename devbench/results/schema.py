@@ -39,6 +39,8 @@ runs = Table(
     Column("started_utc", Utc, nullable=False, index=True),
     Column("finished_utc", Utc),
     Column("status", String(20), nullable=False),
+    # Why it ended, where that was not because all was done.
+    Column("end_reason", Words, nullable=False),
     Column("command", Words, nullable=False),
     Column("devbench_version", String(40), nullable=False),
     Column("host", Words, nullable=False),

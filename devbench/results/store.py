@@ -22,8 +22,11 @@ from devbench.results.artifacts import Artifacts
 from devbench.results.engine import Database, StoreProblem
 from devbench.results.records import JobRecord, RepetitionRecord, RunRecord, RunStatus
 from devbench.results.views import LATEST, JobView, RunSummary, RunView
+from devbench.text import clean
 
 __all__ = ["LATEST", "JobView", "RunSummary", "RunView", "Store", "StoreProblem", "new_run_id"]
+
+_MOST_REASON = 1000
 
 
 def new_run_id(now: datetime) -> str:
@@ -75,11 +78,12 @@ class Store:
         with self.transaction() as connection:
             writing.insert_run(connection, run)
 
-    def finish_run(self, run_id: str, status: RunStatus, finished_utc: datetime) -> None:
-        """Give a run its end."""
+    def finish_run(self, run_id: str, status: RunStatus, finished_utc: datetime, end_reason: str = "") -> None:
+        """Give a run its end. `end_reason`: why it ended, in a line; empty where all was done."""
         with self.transaction() as connection:
             where = schema.runs.c.run_id == run_id
-            connection.execute(schema.runs.update().where(where).values(status=status, finished_utc=finished_utc))
+            end = {"status": status, "finished_utc": finished_utc, "end_reason": clean(end_reason, _MOST_REASON)}
+            connection.execute(schema.runs.update().where(where).values(**end))
 
     def add_job(self, job: JobRecord) -> None:
         """Add a job, and its device, model, binary and case where they are new."""
@@ -117,13 +121,18 @@ class Store:
             return views.model_names(connection)
 
     def run(self, name: str = LATEST) -> RunView:
-        """A run by its id, the start of its id, or `latest`.
+        """A run by its id, the start of its id, or `latest`, the newest one that has measured something.
 
         Raises:
             InputError: there is none, or more than one.
         """
         with self.database.reading() as connection:
             return views.run_view(connection, name)
+
+    def newest_run_id(self) -> str | None:
+        """The id of the newest run, also of one that has measured nothing."""
+        with self.database.reading() as connection:
+            return views.newest_run_id(connection)
 
     def typical_duration_s(
         self, model: str, delegate: str, *, via: str = "shell", case: str | None = None

@@ -43,6 +43,8 @@ class RunSummary:
     started_utc: datetime
     finished_utc: datetime | None
     status: str
+    end_reason: str
+    host: str
     jobs: int
     repetitions: int
     failed: int
@@ -62,13 +64,14 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with everything that was measured in it."""
+    """A run with everything that was measured in it. `end_reason`: why it ended; empty where all was done."""
 
     run: RunRecord
     status: str
     finished_utc: datetime | None
     jobs: tuple[JobView, ...]
     notices: tuple[Notice, ...] = ()
+    end_reason: str = ""
 
 
 def labels_of(connection: sa.Connection, run_ids: Iterable[str] | None = None) -> dict[str, dict[str, str]]:
@@ -84,7 +87,7 @@ def labels_of(connection: sa.Connection, run_ids: Iterable[str] | None = None) -
 
 
 def find_run(connection: sa.Connection, name: str) -> str:
-    """The id of a run by its id, the start of its id, or `latest`.
+    """The id of a run by its id, the start of its id, or `latest`, the newest that has measured something.
 
     Raises:
         InputError: there is none, or more than one.
@@ -92,7 +95,7 @@ def find_run(connection: sa.Connection, name: str) -> str:
     table = schema.runs
     query = sa.select(table.c.run_id)
     if name == LATEST:
-        query = query.order_by(sa.desc(table.c.started_utc)).limit(1)
+        query = query.where(_measured(table.c.run_id)).order_by(sa.desc(table.c.started_utc)).limit(1)
     elif len(name) >= _LEAST_PREFIX:
         query = query.where(table.c.run_id.startswith(name, autoescape=True)).limit(9)
     else:
@@ -104,9 +107,25 @@ def find_run(connection: sa.Connection, name: str) -> str:
         raise InputError(f"run {name!r} is not the only one of that start", hint=", ".join(found))
     if not found:
         if name == LATEST:
+            if newest_run_id(connection) is not None:
+                raise InputError("no run in the store has measured anything yet", hint="`devbench runs` says why")
             raise InputError("there is no run in the store yet", hint="devbench run demo --device virtual")
         raise InputError(f"no run {name!r} in the store", hint="see `devbench runs`")
     return str(found[0])
+
+
+def newest_run_id(connection: sa.Connection) -> str | None:
+    """As `Store.newest_run_id`."""
+    table = schema.runs
+    return connection.execute(sa.select(table.c.run_id).order_by(sa.desc(table.c.started_utc)).limit(1)).scalar()
+
+
+def _measured(run_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
+    """Whether a run came to a result: a process of the tool that ended, well or not, or a job that was refused."""
+    jobs, repetitions = schema.jobs, schema.repetitions
+    of_jobs = sa.select(jobs.c.id).join(repetitions, repetitions.c.job_id == jobs.c.id).where(jobs.c.run_id == run_id)
+    of_sessions = sa.select(pipeline_sessions.c.id).where(pipeline_sessions.c.run_id == run_id)
+    return sa.or_(of_jobs.exists(), of_sessions.exists())
 
 
 def run_view(connection: sa.Connection, name: str) -> RunView:
@@ -121,7 +140,12 @@ def run_view(connection: sa.Connection, name: str) -> RunView:
     values = {field.name: row[field.name] for field in fields(RunRecord) if field.name != "labels"}
     jobs = _jobs(connection, run_id)
     return RunView(
-        RunRecord(**values, labels=labels), row["status"], row["finished_utc"], jobs, _notices(connection, run_id)
+        RunRecord(**values, labels=labels),
+        row["status"],
+        row["finished_utc"],
+        jobs,
+        _notices(connection, run_id),
+        row["end_reason"],
     )
 
 
@@ -254,6 +278,8 @@ def _summary(connection: sa.Connection, run: Any, labels: Mapping[str, str]) -> 
         started_utc=run["started_utc"],
         finished_utc=run["finished_utc"],
         status=run["status"],
+        end_reason=run["end_reason"],
+        host=run["host"],
         jobs=connection.execute(sa.select(count()).select_from(jobs).where(jobs.c.run_id == run_id)).scalar_one(),
         repetitions=done,
         failed=bad,

@@ -28,7 +28,7 @@ def insert_run(connection: sa.Connection, run: RunRecord) -> None:
     """A run that begins; its status is `running`."""
     values = {field.name: getattr(run, field.name) for field in fields(RunRecord) if field.name != "labels"}
     values["options"] = dict(run.options)
-    connection.execute(schema.runs.insert().values(status="running", **values))
+    connection.execute(schema.runs.insert().values(status="running", end_reason="", **values))
     labels = [{"run_id": run.run_id, "key": key, "value": value} for key, value in run.labels.items()]
     if labels:
         connection.execute(schema.labels.insert(), labels)

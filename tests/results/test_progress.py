@@ -14,7 +14,7 @@ def test_a_run_is_opened_again(store: Store) -> None:
     store.create_run(run)
     store.finish_run(run.run_id, "interrupted", NOW)
     reopen_run(store, run.run_id)
-    view = store.run()
+    view = store.run(run.run_id)
     assert (view.status, view.finished_utc) == ("running", None)
 
 

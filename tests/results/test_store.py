@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import threading
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.reports.export import write_json
 from devbench.results.frames import REPETITION_COLUMNS, operator_frame, repetition_frame
 from devbench.results.records import OperatorRecord
+from devbench.results.run_json import add_run as keep_run
+from devbench.results.run_json import read_run
 from devbench.results.store import Store, StoreProblem, new_run_id
-from tests.results.samples import NOW, job_record, repetition, run_record
+from tests.results.samples import NOW, add_run, job_record, repetition, run_record
 
 
 def test_what_goes_in_comes_out_the_same(store: Store) -> None:
@@ -34,14 +38,14 @@ def test_a_repetition_is_stored_whole_or_not_at_all(store: Store, tmp_path: Path
     twice = OperatorRecord("runs", 0, "ADD", "", None, None, None, None, None, None)
     with pytest.raises(StoreProblem):
         store.add_repetition(repetition(operators=(twice, twice)))
-    assert store.run("latest").jobs[0].repetitions == ()
+    assert store.run(run_record().run_id).jobs[0].repetitions == ()
 
 
 def test_a_run_is_found_by_the_start_of_its_id(store: Store) -> None:
     for name, seconds in (("20261123-120000-aaaa", 0), ("20261123-130000-bbbb", 3600)):
         store.create_run(run_record(name, NOW + timedelta(seconds=seconds)))
     assert store.run("20261123-13").run.run_id == "20261123-130000-bbbb"
-    assert store.run().run.run_id == "20261123-130000-bbbb"
+    assert store.newest_run_id() == "20261123-130000-bbbb"
     for name, words in (("20261123", "not the only one"), ("1999", "no run"), ("2", "too short"), ("%%%%", "no run")):
         with pytest.raises(InputError, match=words):
             store.run(name)
@@ -126,3 +130,34 @@ def test_run_ids_sort_by_time() -> None:
     early, late = new_run_id(NOW), new_run_id(NOW + timedelta(seconds=1))
     assert early < late
     assert early.startswith("20261123-120000-")
+
+
+def test_latest_is_never_a_run_that_ended_before_it_measured_anything(store: Store) -> None:
+    add_run(store)
+    measured = store.runs()[0].run_id
+    later = NOW + timedelta(days=1)
+    empty = replace(run_record(), run_id="20261124-120000-dead", started_utc=later)
+    store.create_run(empty)
+    store.finish_run(empty.run_id, "failed", later, "KEY: device lost\nwhile it was prepared")
+    assert store.run("latest").run.run_id == measured
+    assert store.newest_run_id() == empty.run_id
+    view, summary = store.run(empty.run_id), store.runs()[0]
+    assert (view.status, view.end_reason) == ("failed", "KEY: device lost while it was prepared")
+    assert (summary.run_id, summary.end_reason) == (empty.run_id, view.end_reason)
+
+
+def test_a_store_whose_runs_measured_nothing_says_so(store: Store) -> None:
+    store.create_run(run_record())
+    with pytest.raises(InputError, match="has measured anything yet"):
+        store.run("latest")
+
+
+def test_why_a_run_ended_travels_with_its_file(store: Store, tmp_path: Path) -> None:
+    add_run(store)
+    run_id = store.runs()[0].run_id
+    store.finish_run(run_id, "interrupted", NOW, "stopped by Ctrl-C")
+    write_json(store.run(run_id), tmp_path / "run.json")
+    assert read_run(tmp_path / "run.json").end_reason == "stopped by Ctrl-C"
+    with Store(str(tmp_path / "other.db")) as other:
+        keep_run(other, read_run(tmp_path / "run.json"))
+        assert other.run(run_id).end_reason == "stopped by Ctrl-C"

@@ -195,16 +195,17 @@ class _Merge:
             elif all(row[place] == here[run_id][place] for place in same):
                 numbers[run_id] = HERE
                 if here[run_id][columns["status"]] == "running" != row[columns["status"]]:
-                    ends.append((row[columns["status"]], row[columns["finished_utc"]], run_id))
+                    ends.append((*(row[columns[name]] for name in ("status", "end_reason", "finished_utc")), run_id))
             else:
                 self._conflict(run_id, "is another run here")
         return ends
 
     def _end(self, ends: Sequence[Row]) -> None:
         table = schema.runs
-        for status, finished_us, run_id in ends:
+        for status, end_reason, finished_us, run_id in ends:
             if self.numbers["runs"][run_id] is not None:
-                end = {"status": status, "finished_utc": None if finished_us is None else from_us(finished_us)}
+                finished_utc = None if finished_us is None else from_us(finished_us)
+                end = {"status": status, "end_reason": end_reason, "finished_utc": finished_utc}
                 self.connection.execute(table.update().where(table.c.run_id == run_id).values(**end))
 
     def _conflict(self, run_id: str, why: str) -> None:
