@@ -1,4 +1,4 @@
-"""`devbench models inspect` and `devbench models gpu-check`: what is in a model, and what a GPU will make of it."""
+"""`devbench models inspect` and `devbench models gpu-check`: what is in a model, and what the GPU delegate takes."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _GPU_CHECK = (
     "Examples:\n\n"
     "  devbench models gpu-check model.tflite\n\n"
     "  devbench models gpu-check unet.tflite --no-analyzer --strict\n\n"
-    "  devbench models gpu-check model.tflite --json | jq '.refusals[].cure' | sort | uniq -c"
+    "  devbench models gpu-check model.tflite --json | jq '.refusals[].fix' | sort | uniq -c"
 )
 _MOST_ROWS = 60
 _UNITS = ((1e9, "GB"), (1e6, "MB"), (1e3, "kB"))
@@ -89,7 +89,7 @@ def gpu_check(
         int, typer.Option("--max-parts", min=1, help="The tool's max_delegated_partitions, which is 1.")
     ] = 1,
 ) -> None:
-    """Estimate what the stock GPU delegate takes of a model, why not the rest, and which rewrite cures it.
+    """Estimate what the stock GPU delegate takes of a model, why not the rest, and which rewrite fixes it.
 
     The rules are those seen in the stock tool of TensorFlow 2.14.1. The tool itself has the last word: try the model
     with `devbench run --delegate gpu --require full`.
@@ -105,7 +105,7 @@ def gpu_check(
     path = model_path(file)
     model = read_model(path)
     opinion = ask(path) if analyzer else None
-    report = make_report(model.main, opinion, other_graphs=len(model.graphs) - 1, most_parts=parts)
+    report = make_report(model, opinion, path=path, most_parts=parts)
     if as_json:
         _print_json(to_json(report, path.name))
     else:
@@ -180,7 +180,8 @@ def _print_model(model: ModelView, facts: ModelFacts, path: Path, screen: Consol
             table.add_row(label, f"{plain(tensor.name, 80)} {tensor.dtype} {_shape(tensor)}{changing}")
     leaves_out = f", without {plain(', '.join(facts.uncounted), 120)}" if facts.uncounted else ""
     table.add_row("operators", f"{len(graph.operators):,} in {len({row.type for row in facts.operators})} types")
-    table.add_row("parameters", f"{facts.parameters:,}")
+    left_out = f", without {facts.left_out:,} values of integer constants (shapes, axes, indices)"
+    table.add_row("parameters", f"{facts.parameters:,}{left_out if facts.left_out else ''}")
     table.add_row("MACs", f"{facts.macs:,} ({_count(facts.macs)}){leaves_out}")
     kinds = ", ".join(f"{plain(kind)} {_bytes(size)}" for kind, size in facts.weight_bytes.items())
     table.add_row("constants", kinds or "none")
@@ -254,6 +255,7 @@ def _print_check(report: GpuReport, path: Path, screen: Console) -> None:
     from devbench.cli.output import plain
     from devbench.models.gpu.refusal import SEEN_ON
     from devbench.models.gpu.report import verdict
+    from devbench.models.rewrites.catalogue import rewrite_names
 
     good = report.estimate.complete
     colour = "green" if good else "red" if report.estimate.delegated == 0 else "yellow"
@@ -268,27 +270,38 @@ def _print_check(report: GpuReport, path: Path, screen: Console) -> None:
         table.add_row(f"TensorFlow{version}", plain(answer[opinion.compatible]))
         for warning in opinion.warnings[:10]:
             table.add_row("", plain(warning))
-    if report.other_graphs:
-        table.add_row("not judged", f"{report.other_graphs} more subgraphs: the delegate sees the main one only")
+    if report.graphs > 1:
+        table.add_row("graphs", f"{report.graphs}; the delegate looks at all, the estimate is of the main one")
     screen.print(table)
     if report.groups:
         screen.print()
         screen.print(_groups(report.groups))
-    cures = sorted({group.cure for group in report.groups if group.cure})
-    if cures:
+    wrong = sum(len(group.operators) for group in report.groups if group.rule.effect.value == "wrong")
+    if wrong:
+        noun = "operator" if wrong == 1 else "operators"
         screen.print()
-        screen.print(f"cured by rewrites: {', '.join(cures)} (see `devbench models rewrite --help`)", soft_wrap=True)
+        screen.print(
+            f"[red]warning: the delegate takes {wrong} {noun} that gave wrong numbers on the bench phone[/red]; "
+            "compare outputs with `devbench accuracy` or `devbench run --check-outputs`",
+            soft_wrap=True,
+        )
+    fixes = [name for name in rewrite_names() if any(group.fix == name for group in report.groups)]
+    if fixes:
+        screen.print()
+        screen.print(
+            f"fixes: devbench models rewrite {plain(path.name)} OUT  (applies {', '.join(fixes)})", soft_wrap=True
+        )
 
 
 def _groups(groups: tuple[Group, ...]) -> Table:
     from devbench.cli.output import plain
     from devbench.models.gpu.report import places
 
-    table = _columns("", ("operator", False), ("count", True), ("why, and what comes of it", False), ("cure", False))
+    table = _columns("", ("operator", False), ("count", True), ("reason and effect", False), ("fix", False))
     for group in groups[:_MOST_ROWS]:
-        cure = f"[green]{group.cure}[/green]" if group.cure else plain(group.rule.hint) or "none known"
+        fix = f"[green]{group.fix}[/green]" if group.fix else plain(group.rule.hint) or "none known"
         why = f"{plain(group.detail)}: {_EFFECTS[group.rule.effect.value]}\n[dim]{plain(places(group), 120)}[/dim]"
-        table.add_row(plain(group.type, 60), f"{len(group.operators):,}", why, cure)
+        table.add_row(plain(group.type, 60), f"{len(group.operators):,}", why, fix)
     table.title = None
     if len(groups) > _MOST_ROWS:
         table.caption = f"… and {len(groups) - _MOST_ROWS} more (--json has all)"

@@ -45,7 +45,7 @@ def rewrite(
     ] = None,
     skip: Annotated[list[str] | None, typer.Option(help="Not these.", autocompletion=_names)] = None,
     also: Annotated[
-        list[str] | None, typer.Option(help="These besides the default ones: w8, prune…", autocompletion=_names)
+        list[str] | None, typer.Option(help="These in addition to the default ones: w8, prune…", autocompletion=_names)
     ] = None,
     texture_side: Annotated[
         int | None, typer.Option(min=64, help="For serialize-conv: the device's largest texture, in texels.")
@@ -74,9 +74,9 @@ def rewrite(
 ) -> None:
     """Rewrite a model so that delegates take it, without changing what it computes.
 
-    Every rewrite works on the .tflite itself, whoever made it. The result is run beside the original by LiteRT on this
-    machine, and written only if its outputs are the same; of lossy rewrites (fp16, w8, prune…) the error is told. A
-    model that no rewrite concerns is copied as it is.
+    Every rewrite works on the .tflite itself, whatever converter wrote it. LiteRT runs the result and the original on
+    this machine; the result is written only if its outputs are the same. For lossy rewrites (fp16, w8, prune…) the
+    error is shown. If no rewrite applies, the model is copied unchanged.
 
     Exit code 1 where outputs differ, 2 where the input is wrong.
     """
@@ -194,7 +194,7 @@ def _print(model: Path, out: Path, made: Rewritten, verbose: bool) -> None:
 
     show = console()
     if not made.changes:
-        show.print(f"{plain(out)}: no rewrite concerns {plain(model.name)}; copied as it is")
+        show.print(f"{plain(out)}: no applicable rewrites; {plain(model.name)} copied unchanged")
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("rewrite", no_wrap=True)

@@ -15,7 +15,14 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
-from devbench.models.graph_view import GraphView, ModelView, OperatorView, SignatureView, TensorView
+from devbench.models.graph_view import (
+    GraphView,
+    ModelView,
+    OperatorCode,
+    OperatorView,
+    SignatureView,
+    TensorView,
+)
 
 # The largest models in the field have some ten thousand operators; beyond this a file is not a model.
 _MOST_TABLES = 300_000
@@ -86,6 +93,7 @@ class _Reader:
             size_bytes=self._size,
             schema_version=int(model.Version()),
             description=_text(model, "Model"),
+            codes=tuple(codes),
             signatures=tuple(signatures),
             metadata=tuple(metadata),
             buffers=len(buffers),
@@ -107,16 +115,19 @@ class _Reader:
             raise _NotAModelError("it claims longer lists than there can be")
         return tuple(vector().tolist()) if length else ()
 
-    def _code(self, code: Any) -> tuple[str, int, bool]:
+    def _code(self, code: Any) -> OperatorCode:
         # Numbers over 126 stand in the second field; files before there was one have only the first.
         number = max(int(code.BuiltinCode()), int(code.DeprecatedBuiltinCode()))
         name = self._builtins.get(number, f"OPERATOR_{number}")
         if name != "CUSTOM":
-            return name, int(code.Version()), False
-        return _text(code, "OperatorCode") or "CUSTOM", int(code.Version()), True
+            return OperatorCode(name, int(code.Version()), custom=False)
+        return OperatorCode(_text(code, "OperatorCode") or "CUSTOM", int(code.Version()), custom=True)
 
     def _buffer(self, buffer: Any) -> tuple[int, int, bool]:
-        """Where a buffer's bytes begin in the file, how many they are, and whether they lie behind the flatbuffer."""
+        """Where a buffer's bytes begin in the file, how many they are, and whether they lie behind the flatbuffer.
+
+        It begins at 0 where there are none; a constant without elements has a place and no bytes.
+        """
         offset, size = int(buffer.Offset()), int(buffer.Size())
         if offset > 1:  # 0 and 1 stand for none
             if offset + size > self._size:
@@ -124,7 +135,7 @@ class _Reader:
             return offset, size, True
         slot = buffer._tab.Offset(4)
         length = int(buffer.DataLength())
-        start = int(buffer._tab.Vector(slot)) if slot and length else 0
+        start = int(buffer._tab.Vector(slot)) if slot else 0
         if start + length > self._size:
             raise _NotAModelError("a buffer lies beyond its end")
         return start, length, False
@@ -160,13 +171,13 @@ class _Reader:
             shape=shape,
             dtype=dtype,
             name=_text(tensor, "Tensor"),
-            # An empty constant (a shape of no extents) has an empty buffer, of its own, and nobody makes it.
-            constant=stored > 0,
+            constant=buffer > 0 and buffers[buffer][0] > 0,
             dynamic=any(extent < 0 for extent in (*shape, *signature)),
             variable=bool(tensor.IsVariable()),
             scales=0 if quantisation is None else int(quantisation.ScaleLength()),
+            sparse=tensor.Sparsity() is not None,
             blockwise=quantisation is not None and int(quantisation.DetailsType()) != 0,
-            values=self._values(dtype, buffers[buffer]) if stored else None,
+            values=self._values(dtype, buffers[buffer]) if buffer and buffers[buffer][0] else None,
             buffer=buffer,
             stored_bytes=stored,
         )
@@ -191,15 +202,14 @@ class _Reader:
             raise _NotAModelError("an operator names a tensor that is not there")
         if not 0 <= code < len(codes):
             raise _NotAModelError("an operator names a type that is not there")
-        name, version, custom = codes[code]
         return OperatorView(
             index=index,
-            type=name,
+            type=codes[code].type,
             inputs=tuple(None if number < 0 else tensors[number] for number in inputs),
             outputs=tuple(tensors[number] for number in outputs),
-            version=version,
+            version=codes[code].version,
             options=self._options(one),
-            custom=custom,
+            custom=codes[code].custom,
         )
 
     def _options(self, one: Any) -> dict[str, int | float | bool]:

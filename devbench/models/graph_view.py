@@ -30,6 +30,7 @@ class TensorView:
         constant: its values are in the model.
         scales: how many quantisation scales it has: 0 is not quantised, 1 per tensor, more per channel.
         blockwise: quantised in blocks, whose scales are a tensor of their own.
+        sparse: a constant of which only the blocks that are not zero are stored.
         values: those of a small whole-number constant (axes, paddings, permutations), `None` of any other.
         buffer: which buffer of the model holds a constant; several tensors may share one.
         stored_bytes: the size of that buffer, 0 of a tensor that is not constant.
@@ -44,6 +45,7 @@ class TensorView:
     variable: bool = False
     scales: int = 0
     blockwise: bool = False
+    sparse: bool = False
     values: tuple[int, ...] | None = None
     buffer: int = 0
     stored_bytes: int = 0
@@ -122,11 +124,21 @@ class SignatureView:
 
 
 @dataclass(frozen=True, slots=True)
+class OperatorCode:
+    """A type of operator that the model declares, whether or not an operator has it."""
+
+    type: str
+    version: int
+    custom: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ModelView:
     """A whole model.
 
     Attributes:
         graphs: the first is the main one.
+        codes: all types of operators that the model declares.
         buffers_outside: buffers that lie behind the flatbuffer, as those of files over 2 GB do.
         metadata: names and sizes in bytes.
     """
@@ -135,6 +147,7 @@ class ModelView:
     size_bytes: int
     schema_version: int
     description: str = ""
+    codes: tuple[OperatorCode, ...] = ()
     signatures: tuple[SignatureView, ...] = ()
     metadata: tuple[tuple[str, int], ...] = ()
     buffers: int = 0

@@ -55,7 +55,9 @@ class ModelFacts:
     """The figures of a model.
 
     Attributes:
-        parameters: elements of the constants that are weights, each buffer counted once.
+        parameters: elements of the constants that are weights, each buffer counted once. Whole-number constants
+            (shapes, axes, indices) are left out.
+        left_out: elements of the constants that `parameters` leaves out.
         macs: multiply-accumulates of one run, of the operators that `macs_of` knows.
         weight_bytes: bytes of constants by their type, each buffer counted once.
         activation_bytes: all tensors of the run together, as if none shared memory.
@@ -66,6 +68,7 @@ class ModelFacts:
 
     operators: tuple[OperatorCount, ...]
     parameters: int
+    left_out: int
     macs: int
     weight_bytes: dict[str, int]
     activation_bytes: int
@@ -92,6 +95,7 @@ def facts_of(model: ModelView, most: int = 5) -> ModelFacts:
     return ModelFacts(
         operators=operators,
         parameters=sum(tensor.elements for tensor in constants if is_weight(tensor)),
+        left_out=sum(tensor.elements for tensor in constants if not is_weight(tensor)),
         macs=sum(row.macs for row in operators),
         weight_bytes=dict(sorted(by_type.items(), key=lambda pair: -pair[1])),
         activation_bytes=sum(tensor.size_bytes for tensor in runtime),

@@ -64,6 +64,7 @@ def to_json(model: ModelView, facts: ModelFacts, name: str, compiled: Compiled |
         ],
         "operator_count": len(graph.operators),
         "parameters": facts.parameters,
+        "integer_constants_left_out": facts.left_out,
         "macs": facts.macs,
         "macs_leave_out": list(facts.uncounted),
         "weight_bytes": facts.weight_bytes,

@@ -95,7 +95,7 @@ def test_the_mobile_submodels_run_on_the_delegate_whole_and_rightly(
         )
         assert checked["estimated"]["complete"] and not checked["refusals"]
         checked = json.loads(devbench("models", "gpu-check", baseline / f"{name}.tflite", "--json").stdout)
-        assert not checked["estimated"]["complete"] and all(refusal["cure"] for refusal in checked["refusals"])
+        assert not checked["estimated"]["complete"] and all(refusal["fix"] for refusal in checked["refusals"])
         assert devbench("models", "gpu-check", baseline / f"{name}.tflite", "--strict").returncode == 1
 
 

@@ -16,7 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 _NUMPY = {
     "FLOAT32": np.float32, "FLOAT16": np.float16, "INT32": np.int32, "INT64": np.int64, "INT8": np.int8,
-    "UINT8": np.uint8, "INT16": np.int16, "BOOL": np.bool_,
+    "UINT8": np.uint8, "INT4": np.int8, "INT16": np.int16, "BOOL": np.bool_,
 }  # fmt: skip
 
 
@@ -31,6 +31,8 @@ class Tensor:
     axis: int = 0
     signature: Sequence[int] | None = None
     name: str = ""
+    sparse: bool = False
+    blockwise: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,32 +61,53 @@ def ints(*values: int, dtype: str = "INT32") -> Tensor:
     return Tensor((len(values),), dtype, np.array(values))
 
 
+@dataclass(frozen=True, eq=False)
+class Part:
+    """A graph; inputs are by default the tensors that no operator makes, outputs those that no operator reads."""
+
+    ops: Sequence[Op]
+    inputs: Sequence[Tensor] | None = None
+    outputs: Sequence[Tensor] | None = None
+
+
 def build(
     ops: Sequence[Op], *, inputs: Sequence[Tensor] | None = None, outputs: Sequence[Tensor] | None = None
 ) -> bytes:
-    """The .tflite of these operators. Inputs are the tensors that nobody makes, outputs those that nobody reads."""
-    model, graph = schema.ModelT(), schema.SubGraphT()
-    tensors: list[Tensor] = []
-    for op in ops:
-        for tensor in (*op.inputs, *op.outputs):
-            if tensor is not None and not any(tensor is other for other in tensors):
-                tensors.append(tensor)
-    place = {id(tensor): number for number, tensor in enumerate(tensors)}
-    made = {id(tensor) for op in ops for tensor in op.outputs}
-    read = {id(tensor) for op in ops for tensor in op.inputs if tensor is not None}
+    """The .tflite of these operators in one graph."""
+    return build_graphs([Part(ops, inputs, outputs)])
+
+
+def build_graphs(parts: Sequence[Part], unused: Sequence[Op] = ()) -> bytes:
+    """The .tflite of several graphs, the first is the main one; the codes of `unused` operators are only declared."""
+    model = schema.ModelT()
     model.version, model.description = 3, "a probe"
-    model.buffers = [_buffer(None)]
-    graph.tensors = [_tensor(tensor, number, model.buffers) for number, tensor in enumerate(tensors)]
-    graph.inputs = [place[id(one)] for one in (inputs or [t for t in tensors if t.data is None and id(t) not in made])]
-    graph.outputs = [place[id(one)] for one in (outputs or [t for t in tensors if id(t) in made and id(t) not in read])]
-    model.operatorCodes, graph.operators = [], []
-    for op in ops:
-        model.operatorCodes.append(_code(op))
-        graph.operators.append(_operator(op, len(model.operatorCodes) - 1, place))
-    graph.name, model.subgraphs = "main", [graph]
+    model.buffers, model.operatorCodes = [_buffer(None)], []
+    model.subgraphs = [_graph(part, model, f"graph{number}" if number else "main") for number, part in enumerate(parts)]
+    model.operatorCodes += [_code(op) for op in unused]
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
+
+
+def _graph(part: Part, model: Any, name: str) -> Any:
+    graph, ops = schema.SubGraphT(), part.ops
+    tensors: list[Tensor] = []
+    named = [*(part.inputs or ()), *(part.outputs or ())]
+    for tensor in (*(tensor for op in ops for tensor in (*op.inputs, *op.outputs)), *named):
+        if tensor is not None and not any(tensor is other for other in tensors):
+            tensors.append(tensor)
+    place = {id(tensor): number for number, tensor in enumerate(tensors)}
+    made = {id(tensor) for op in ops for tensor in op.outputs}
+    read = {id(tensor) for op in ops for tensor in op.inputs if tensor is not None}
+    graph.tensors = [_tensor(tensor, number, model.buffers) for number, tensor in enumerate(tensors)]
+    inputs = part.inputs or [t for t in tensors if t.data is None and id(t) not in made]
+    outputs = part.outputs or [t for t in tensors if id(t) in made and id(t) not in read]
+    graph.inputs, graph.outputs = [place[id(one)] for one in inputs], [place[id(one)] for one in outputs]
+    graph.operators, graph.name = [], name
+    for op in ops:
+        model.operatorCodes.append(_code(op))
+        graph.operators.append(_operator(op, len(model.operatorCodes) - 1, place))
+    return graph
 
 
 def _buffer(data: bytes | None) -> Any:
@@ -106,7 +129,22 @@ def _tensor(tensor: Tensor, number: int, buffers: list[Any]) -> Any:
         made.quantization.scale = list(tensor.scale)
         made.quantization.zeroPoint = [0] * len(tensor.scale)
         made.quantization.quantizedDimension = tensor.axis
+    if tensor.sparse:
+        made.sparsity = _dense_rows(tensor)
+    if tensor.blockwise:
+        made.quantization = schema.QuantizationParametersT()
+        made.quantization.detailsType = schema.QuantizationDetails.BlockwiseQuantization
+        made.quantization.details = schema.BlockwiseQuantizationT(scales=0, blockSize=32)
     return made
+
+
+def _dense_rows(tensor: Tensor) -> Any:
+    """A description of a sparse tensor in which every axis is dense."""
+    axes = range(len(tensor.shape))
+    return schema.SparsityParametersT(
+        traversalOrder=list(axes),
+        dimMetadata=[schema.DimensionMetadataT(denseSize=int(tensor.shape[axis])) for axis in axes],
+    )
 
 
 def _code(op: Op) -> Any:

@@ -1,15 +1,15 @@
-"""Will the stock GPU delegate of TensorFlow Lite take a model: rules as data, held against a graph.
+"""Will the stock GPU delegate of TensorFlow Lite take a model: rules as data, held against its graphs.
 
-    check(graph) → the operators that it refuses, each with the reason and the rewrite that cures it
-    estimate(graph, refusals) → how the rest would be cut in parts, and how much of it would run on the GPU
+    check(model) → for each graph the operators that it refuses, each with the reason
+    estimate_model(checked) → how the rest would be cut in parts, and how much of it would run on the GPU
 
-Both take a `GraphView`, of a file (`graph_file.read_model`) or of a graph in memory.
+Both work on views, of a file (`graph_file.read_model`) or of a graph in memory.
 """
 
 from __future__ import annotations
 
 from devbench.models.gpu.check import check
-from devbench.models.gpu.partition import Estimate, estimate
+from devbench.models.gpu.partition import Estimate, estimate_model
 from devbench.models.gpu.refusal import Effect, Refusal, Rule
 
-__all__ = ["Effect", "Estimate", "Refusal", "Rule", "check", "estimate"]
+__all__ = ["Effect", "Estimate", "Refusal", "Rule", "check", "estimate_model"]

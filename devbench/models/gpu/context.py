@@ -1,4 +1,4 @@
-"""What a rule may know besides its operator: who makes a tensor and who reads it, and which constants are fp16."""
+"""What a rule may know besides its operator: who makes a tensor and who reads it, and which tensors are constants."""
 
 from __future__ import annotations
 
@@ -19,20 +19,30 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Context:
-    """The graph around an operator."""
+    """The graph around an operator.
+
+    Attributes:
+        readers: the operators that read a tensor, once for each input that is this tensor.
+        known: tensors whose values the runtime knows when it prepares the model; constants are among them.
+        handed_over: inputs of a loop's body or of a branch, whose type the delegate does not look at.
+    """
 
     graph: GraphView
     makers: Mapping[int, OperatorView]
     readers: Mapping[int, tuple[OperatorView, ...]]
+    known: frozenset[int]
+    handed_over: frozenset[int] = frozenset()
 
     @classmethod
-    def of(cls, graph: GraphView) -> Context:
+    def of(cls, graph: GraphView, known: frozenset[int] = frozenset(), *, is_handed_over: bool = False) -> Context:
         makers = {tensor.index: operator for operator in graph.operators for tensor in operator.outputs}
         readers: dict[int, list[OperatorView]] = defaultdict(list)
         for operator in graph.operators:
-            for index in {tensor.index for tensor in operator.inputs if tensor is not None}:
-                readers[index].append(operator)
-        return cls(graph, makers, {index: tuple(several) for index, several in readers.items()})
+            for tensor in operator.inputs:
+                if tensor is not None:
+                    readers[tensor.index].append(operator)
+        handed_over = frozenset(graph.inputs) if is_handed_over else frozenset()
+        return cls(graph, makers, {index: tuple(several) for index, several in readers.items()}, known, handed_over)
 
     def is_free(self, operator: OperatorView) -> bool:
         """Whether it only widens a constant of fp16: the delegate takes the constant itself and drops the operator."""
@@ -54,3 +64,8 @@ class Context:
 
     def constants(self, operator: OperatorView) -> list[TensorView]:
         return [tensor for tensor in operator.inputs if self.is_constant(tensor) and tensor is not None]
+
+    def stored_type(self, tensor: TensorView) -> str:
+        """The type of a constant as the delegate reads it: float16 where the model only widens it."""
+        maker = self.makers.get(tensor.index)
+        return "float16" if maker is not None and self.is_free(maker) else tensor.dtype

@@ -1,8 +1,9 @@
 """Which operators would run on the GPU: the parts that the runtime cuts a graph into, and the largest of them.
 
-The runtime's way, by its results on the bench phone: operators that are ready are gathered as long as one of the
-wanted kind can be added, then those of the other kind, in turns. Of the parts that the delegate could take it takes
-the largest alone (`--max_delegated_partitions=1`). An estimate: what a driver cannot build is only known there.
+The runtime's way: operators that are ready are gathered as long as one of the wanted kind can be added, then those of
+the other kind, in turns; the first one that is ready decides the kind that begins. Operators with effects besides their
+outputs (variables, tables, loops, branches) stay in their order. Of the parts that the delegate could take it takes the
+largest alone (`--max_delegated_partitions=1`). An estimate: what a driver cannot build is only known there.
 """
 
 from __future__ import annotations
@@ -11,10 +12,12 @@ from collections import defaultdict
 from collections.abc import Collection
 from dataclasses import dataclass
 
-from devbench.models.gpu.check import worst
-from devbench.models.gpu.context import Context
+from devbench.models.gpu.check import Checked, worst
 from devbench.models.gpu.refusal import HARMLESS, Effect, Refusal
-from devbench.models.graph_view import GraphView
+from devbench.models.graph_view import GraphView, OperatorView
+
+_WITH_EFFECTS = frozenset({"IF", "WHILE", "CALL_ONCE"})
+_RESOURCES = frozenset({"resource", "variant"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,41 +44,56 @@ class Estimate:
         return self.blocked_by is None and 0 < self.operators == self.delegated
 
 
-def estimate(graph: GraphView, refusals: tuple[Refusal, ...], most_parts: int = 1) -> Estimate:
-    """What the delegate would take of a graph, `most_parts` being the tool's `max_delegated_partitions`."""
-    context = Context.of(graph)
-    on_cpu = {refusal.operator.index for refusal in refusals if refusal.effect not in HARMLESS}
+def estimate_model(graphs: tuple[Checked, ...], most_parts: int = 1) -> Estimate:
+    """What the delegate would take of a model's main graph; what ends it in any graph ends it for the model."""
+    first, *others = (estimate(graph, most_parts) for graph in graphs)
+    unloadable = (one for graph in graphs for one in graph.refusals if one.effect is Effect.UNLOADABLE)
+    blocked = next(unloadable, None) or next((one.blocked_by for one in (first, *others) if one.blocked_by), None)
+    delegated = 0 if blocked else first.delegated
+    return Estimate(first.operators, first.accepted, first.parts, delegated, blocked)
+
+
+def estimate(checked: Checked, most_parts: int = 1) -> Estimate:
+    """What the delegate would take of one graph, `most_parts` being the tool's `max_delegated_partitions`."""
+    graph, refusals, context = checked.context.graph, checked.refusals, checked.context
     stopping = {refusal.operator.index: refusal for refusal in refusals if refusal.effect is Effect.STOPS}
+    cpu = {refusal.operator.index for refusal in refusals if refusal.effect not in (*HARMLESS, Effect.STOPS)}
     free = {operator.index for operator in graph.operators if context.is_free(operator)}
-    # What stops the delegate is accepted first.
-    cpu = on_cpu - set(stopping)
     # A constant that is widened from fp16 counts as delegated only where nothing at all is refused.
-    outside = cpu | free if cpu else cpu
-    parts = sorted(_parts(graph, outside, free), key=len, reverse=True)
+    cpu = cpu | free if cpu - free else cpu
+    parts = sorted(_parts(graph, cpu), key=len, reverse=True) if cpu else [[one.index for one in graph.operators]]
     taken = {index for part in parts[:most_parts] for index in part}
-    blocked = worst(refusals).refusal or next((stopping[index] for index in sorted(taken) if index in stopping), None)
+    blocked = worst(refusals) or next((stopping[index] for index in sorted(taken) if index in stopping), None)
     return Estimate(
         operators=len(graph.operators),
         accepted=sum(map(len, parts)),
-        parts=tuple(map(len, parts)),
+        parts=tuple(map(len, parts)) if graph.operators else (),
         delegated=0 if blocked else len(taken),
         blocked_by=blocked,
     )
 
 
-def _parts(graph: GraphView, outside: Collection[int], free: Collection[int]) -> list[list[int]]:
-    """The parts of the operators that are not `outside`; those that are `free` hold nobody up."""
-    left_out = {index for index in free if index in outside}
+def _has_effects(operator: OperatorView) -> bool:
+    tensors = (*operator.inputs, *operator.outputs)
+    return operator.type in _WITH_EFFECTS or any(one is not None and one.dtype in _RESOURCES for one in tensors)
+
+
+def _parts(graph: GraphView, outside: Collection[int]) -> list[list[int]]:
+    """The parts of the operators that are not `outside`."""
     waiting_for: dict[int, int] = {}
     readers: dict[int, list[int]] = defaultdict(list)
-    makers = {tensor.index: one.index for one in graph.operators for tensor in one.outputs if one.index not in free}
+    makers = {tensor.index: one.index for one in graph.operators for tensor in one.outputs}
+    before: int | None = None
     for operator in graph.operators:
         sources = {makers[tensor.index] for tensor in operator.inputs if tensor is not None and tensor.index in makers}
+        if _has_effects(operator):
+            sources |= set() if before is None else {before}
+            before = operator.index
         waiting_for[operator.index] = len(sources)
         for source in sources:
             readers[source].append(operator.index)
     ready: tuple[list[int], list[int]] = ([], [])  # for the CPU, for the GPU
-    order = [index for index, count in waiting_for.items() if not count and index not in left_out]
+    order = [index for index, count in waiting_for.items() if not count]
     for index in order:
         ready[index not in outside].append(index)
     turn = bool(order) and order[0] not in outside

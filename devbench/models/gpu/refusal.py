@@ -32,14 +32,14 @@ class Rule:
 
     Attributes:
         says: what the tool printed, its own words cut short.
-        cure: the rewrite of devbench that takes the cause away, empty where there is none.
+        fixes: the rewrites of devbench that can take the cause away; whether one applies is the rewrite's to say.
         hint: what else can be done about it.
     """
 
     name: str
     effect: Effect
     says: str
-    cure: str = ""
+    fixes: tuple[str, ...] = ()
     hint: str = ""
 
 
@@ -49,13 +49,15 @@ class Refusal:
 
     Attributes:
         detail: what of the operator the rule is against, with its figures.
-        cure: the rule's, or a better one for where the operator stands.
+        graph: the number of its graph in the model, 0 for the main one.
+        fix: the rewrite that changes this very operator, empty where none does.
     """
 
     operator: OperatorView
     rule: Rule
     detail: str
-    cure: str
+    graph: int = 0
+    fix: str = ""
 
     @property
     def effect(self) -> Effect:

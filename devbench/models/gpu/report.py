@@ -1,18 +1,20 @@
-"""Both judges' answers as one object, grouped for a reader and as JSON (docs/models.md has its keys)."""
+"""The answers of the rules and of the analyzer as one object, for a reader and as JSON (docs/models.md has its keys)."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from devbench.models.gpu.analyzer import Opinion
 from devbench.models.gpu.check import check
-from devbench.models.gpu.partition import Estimate, estimate
+from devbench.models.gpu.fixes import find_fixes
+from devbench.models.gpu.partition import Estimate, estimate_model
 from devbench.models.gpu.refusal import HARMLESS, SEEN_ON, Effect, Refusal, Rule
-from devbench.models.graph_view import GraphView, OperatorView
+from devbench.models.graph_view import ModelView, OperatorView
 
-_SCHEMA = "devbench.gpu-check/1"
+_SCHEMA = "devbench.gpu-check/2"
 _ORDER = (Effect.UNLOADABLE, Effect.STOPS_ALWAYS, Effect.STOPS, Effect.CPU, Effect.WRONG, Effect.DRIVER)
 _MOST_PLACES = 3
 
@@ -24,8 +26,9 @@ class Group:
     type: str
     rule: Rule
     detail: str
-    cure: str
+    fix: str
     operators: tuple[OperatorView, ...]
+    graph: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class GpuReport:
     refusals: tuple[Refusal, ...]
     groups: tuple[Group, ...]
     opinion: Opinion | None
-    other_graphs: int
+    graphs: int
 
     @property
     def refused(self) -> int:
@@ -44,10 +47,19 @@ class GpuReport:
         return sum(refusal.effect not in HARMLESS for refusal in self.refusals)
 
 
-def make_report(graph: GraphView, opinion: Opinion | None, *, other_graphs: int = 0, most_parts: int = 1) -> GpuReport:
-    """The rules' answer for a graph, beside the analyzer's."""
-    refusals = check(graph)
-    return GpuReport(estimate(graph, refusals, most_parts), refusals, _groups(refusals), opinion, other_graphs)
+def make_report(
+    model: ModelView, opinion: Opinion | None, *, path: Path | None = None, most_parts: int = 1
+) -> GpuReport:
+    """The rules' answer for a model, and the analyzer's; fixes are named where the model's file is given."""
+    checked = check(model)
+    found = estimate_model(checked, most_parts)
+    # The delegate looks at one graph after the other, and at none after the one where it gives up.
+    last = found.blocked_by.graph if found.blocked_by else len(checked)
+    refusals = tuple(refusal for graph in checked[: last + 1] for refusal in graph.refusals)
+    if path is not None:
+        fixes = find_fixes(path, refusals)
+        refusals = tuple(replace(one, fix=fixes.get((one.graph, one.operator.index), "")) for one in refusals)
+    return GpuReport(found, refusals, _groups(refusals), opinion, len(model.graphs))
 
 
 def verdict(report: GpuReport) -> str:
@@ -60,19 +72,26 @@ def verdict(report: GpuReport) -> str:
     if found.operators == 0:
         return "the model has no operators"
     if found.blocked_by is not None:
-        culprit = f"operator {found.blocked_by.operator.index} ({found.blocked_by.operator.type})"
-        if found.blocked_by.effect is Effect.UNLOADABLE:
-            return f"the tool cannot load the model: {culprit}"
-        return f"nothing: the delegate gives up at {culprit}"
+        return _blocked(found.blocked_by)
     if found.complete:
         return f"all {found.operators} operators{tail}"
     if not found.parts:
-        return f"none of {found.operators} operators"
+        return f"none of {found.operators} operators{tail}"
     if len(found.parts) == 1:
         return f"{found.delegated} of {found.operators} operators, in one part{tail}"
     largest = f"the largest, {found.parts[0]}," if found.delegated == found.parts[0] else f"{found.delegated} of them"
     found_in = f"{found.accepted} of {found.operators} operators in {len(found.parts)} parts"
     return f"{found_in}; {largest} would be delegated{tail}"
+
+
+def _blocked(refusal: Refusal) -> str:
+    where = f" of graph {refusal.graph}" if refusal.graph else ""
+    name = f"operator {refusal.operator.index}{where} ({refusal.operator.type})"
+    if refusal.operator.index < 0:
+        name = f"operator code {refusal.operator.type} version {refusal.operator.version}, which no operator uses"
+    if refusal.effect is Effect.UNLOADABLE:
+        return f"the tool cannot load the model: {name}"
+    return f"nothing: the delegate gives up at {name}"
 
 
 def to_json(report: GpuReport, model: str) -> dict[str, Any]:
@@ -83,17 +102,21 @@ def to_json(report: GpuReport, model: str) -> dict[str, Any]:
         "model": model,
         "verdict": verdict(report),
         "rules_seen_on": SEEN_ON,
+        "graphs": report.graphs,
         "estimated": {
             "operators": found.operators,
             "accepted": found.accepted,
             "parts": list(found.parts),
             "delegated": found.delegated,
             "complete": found.complete,
+            "blocked_by_graph": found.blocked_by.graph if found.blocked_by else None,
             "blocked_by_operator": found.blocked_by.operator.index if found.blocked_by else None,
         },
         "refused": report.refused,
+        "wrong": sum(refusal.effect is Effect.WRONG for refusal in report.refusals),
         "refusals": [
             {
+                "graph": refusal.graph,
                 "operator": refusal.operator.index,
                 "type": refusal.operator.type,
                 "version": refusal.operator.version,
@@ -101,7 +124,7 @@ def to_json(report: GpuReport, model: str) -> dict[str, Any]:
                 "effect": refusal.effect.value,
                 "reason": refusal.detail,
                 "tool_says": refusal.rule.says,
-                "cure": refusal.cure or None,
+                "fix": refusal.fix or None,
                 "hint": refusal.rule.hint or None,
                 "inputs": [None if one is None else list(one.shape) for one in refusal.operator.inputs],
                 "outputs": [list(one.shape) for one in refusal.operator.outputs],
@@ -116,17 +139,16 @@ def to_json(report: GpuReport, model: str) -> dict[str, Any]:
             "tensorflow": opinion.version or None,
             "note": opinion.note or None,
         },
-        "other_graphs_not_judged": report.other_graphs,
     }
 
 
 def _groups(refusals: tuple[Refusal, ...]) -> tuple[Group, ...]:
-    groups: dict[tuple[str, str, str, str], list[Refusal]] = defaultdict(list)
-    for refusal in refusals:
-        groups[refusal.operator.type, refusal.rule.name, refusal.detail, refusal.cure].append(refusal)
+    groups: dict[tuple[str, str, str, str, int], list[Refusal]] = defaultdict(list)
+    for one in refusals:
+        groups[one.operator.type, one.rule.name, one.detail, one.fix, one.graph].append(one)
     made = [
-        Group(kind, several[0].rule, detail, cure, tuple(one.operator for one in several))
-        for (kind, _, detail, cure), several in groups.items()
+        Group(kind, several[0].rule, detail, fix, tuple(one.operator for one in several), graph)
+        for (kind, _, detail, fix, graph), several in groups.items()
     ]
     return tuple(sorted(made, key=lambda group: (_ORDER.index(group.rule.effect), -len(group.operators), group.type)))
 
@@ -137,7 +159,7 @@ def places(group: Group) -> str:
     for operator in group.operators[:_MOST_PLACES]:
         tensors = [one for one in (*operator.inputs, *operator.outputs) if one is not None and not one.constant]
         largest = max(tensors, key=lambda one: (one.rank, one.elements), default=None)
-        shown.append(
-            f"#{operator.index}" + ("" if largest is None else f" {'×'.join(map(str, largest.shape)) or 'scalar'}")
-        )
-    return ", ".join(shown) + (", …" if len(group.operators) > _MOST_PLACES else "")
+        place = f"#{operator.index}" if operator.index >= 0 else "an operator code"
+        shown.append(place + ("" if largest is None else f" {'×'.join(map(str, largest.shape)) or 'scalar'}"))
+    where = f"graph {group.graph}: " if group.graph else ""
+    return where + ", ".join(shown) + (", …" if len(group.operators) > _MOST_PLACES else "")

@@ -290,8 +290,26 @@ def _type_number(name: str) -> int:
     return next(number for number, known in types().items() if known == name)
 
 
+def unused_codes(model: Any) -> list[int]:
+    """The places of the operator codes that no operator of any graph has."""
+    used = {operator.opcodeIndex for graph in model.subgraphs for operator in graph.operators}
+    return [index for index in range(len(model.operatorCodes)) if index not in used]
+
+
+def drop_codes(model: Any) -> None:
+    """Drop operator codes that no operator has: a runtime that does not know one of them loads the model no more."""
+    unused = set(unused_codes(model))
+    kept = [index for index in range(len(model.operatorCodes)) if index not in unused]
+    places = {old: new for new, old in enumerate(kept)}
+    for graph in model.subgraphs:
+        for operator in graph.operators:
+            operator.opcodeIndex = places[operator.opcodeIndex]
+    model.operatorCodes = [model.operatorCodes[index] for index in kept]
+
+
 def compact(model: Any) -> None:
-    """Drop tensors and buffers that nothing refers to any more, and renumber what is left."""
+    """Drop operator codes, tensors and buffers that nothing refers to any more, and renumber what is left."""
+    drop_codes(model)
     kept: dict[int, int] = {0: 0}
     for index, graph in enumerate(model.subgraphs):
         used = set(graph.inputs) | set(graph.outputs)

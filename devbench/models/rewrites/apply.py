@@ -1,4 +1,4 @@
-"""Rewrites applied to a .tflite: what is written computes the same, or by how much it does not is told."""
+"""Rewrites applied to a .tflite: what is written computes the same, or its error is shown."""
 
 from __future__ import annotations
 
@@ -37,9 +37,9 @@ class Rewritten:
 
     Attributes:
         changes: of the rewrites that had something to change.
-        exact: the original beside the model after the rewrites that compute the same; `None` where none changed
+        exact: the original compared with the model after the rewrites that compute the same; `None` where none changed
             anything, or nothing was compared.
-        lossy: the original beside what was written, where a lossy rewrite changed something.
+        lossy: the original compared with what was written, where a lossy rewrite changed something.
         size_bytes: of what was written.
     """
 
@@ -61,7 +61,7 @@ def rewrite_file(
 ) -> Rewritten:
     """Apply `rewrites` to the model at `source`, compare, and only then write `out`.
 
-    A model that no rewrite concerns is copied byte by byte.
+    If no rewrite applies, the model is copied byte by byte.
 
     Args:
         inputs: how many sets of generated inputs are compared; 0 for none.

@@ -11,7 +11,7 @@ from devbench.models.graph.graph import Graph
 from devbench.models.rewrites.attention import attention_4d
 from devbench.models.rewrites.broadcast import drop_broadcast_to
 from devbench.models.rewrites.dense import fc_one_row, fc_to_conv
-from devbench.models.rewrites.fixed_shapes import fixed_shapes
+from devbench.models.rewrites.fixed_shapes import fixed_shapes, sized_operators
 from devbench.models.rewrites.gelu import stable_gelu
 from devbench.models.rewrites.groupnorm import groupnorm_4d
 from devbench.models.rewrites.half import half_weights
@@ -21,6 +21,7 @@ from devbench.models.rewrites.lookup import gather_1d, gather_to_conv
 from devbench.models.rewrites.prune import prune
 from devbench.models.rewrites.reshapes import merge_reshapes
 from devbench.models.rewrites.serialize import Along, Conv, ConvLimits, serialize_conv
+from devbench.models.rewrites.unused import drop_unused_codes, unused_code_match
 from devbench.models.rewrites.upsample import resize_upsample
 from devbench.models.rewrites.versions import downgrade_versions
 
@@ -52,8 +53,10 @@ class Rewrite:
         about: what it does, in one line.
         by_default: whether it is applied where nothing is selected.
         apply: changes the graph and gives a line for each place; `None` for those that work on files.
-        lossy: whether outputs become others, so that their error is told and not judged.
+        lossy: whether outputs become others, so that their error is shown and not judged.
         apply_to_file: reads one file and writes another, after all rewrites of the graph.
+        matches: the operators of a graph that it fixes, by their numbers; for a rewrite that cannot be tried quickly.
+            -1 stands for an operator code that no operator uses.
     """
 
     name: str
@@ -62,6 +65,7 @@ class Rewrite:
     by_default: bool = True
     lossy: bool = False
     apply_to_file: Callable[[Path, Path], list[str]] | None = None
+    matches: Callable[[Graph], list[int]] | None = None
 
 
 def _plain(rewrite: Callable[[Graph], list[str]]) -> Apply:
@@ -69,7 +73,13 @@ def _plain(rewrite: Callable[[Graph], list[str]]) -> Apply:
 
 
 REWRITES: Sequence[Rewrite] = (
-    Rewrite("fixed-shapes", "open sizes (the batch) set to 1, shapes made constants", _plain(fixed_shapes)),
+    Rewrite(
+        "unused-codes", "no operator codes that no operator uses", _plain(drop_unused_codes), matches=unused_code_match,
+    ),
+    Rewrite(
+        "fixed-shapes", "open sizes (the batch) set to 1, shapes made constants", _plain(fixed_shapes),
+        matches=sized_operators,
+    ),
     Rewrite(
         "prune", "channels of the smallest weights taken out", lambda graph, options: prune(graph, options.prune_share),
         by_default=False, lossy=True,

@@ -36,13 +36,14 @@ def fixed_shapes(graph: Graph) -> list[str]:
     Raises:
         ReferenceFailed: LiteRT does not run the model.
     """
-    if not graph.is_main or any(graph.kind(operator) in _OPEN for operator in graph.operators()):
+    if _is_left_alone(graph):
         return []
     opened = [tensor for tensor in graph.inputs if not graph.is_fixed(tensor)]
-    if not opened:
+    derived = _derived(graph)
+    if not opened and not sized_operators(graph):
         return []
     lines = [f"{graph.name(tensor)} {_words(graph.tensor(tensor).shapeSignature)}" for tensor in opened]
-    derived = _derived(graph)
+    lines = lines or ["sizes that are computed from known shapes made constants"]
     shapes, values = _ask(graph.model, derived)
     # Behind the graph's own tensors the interpreter has temporary ones.
     for number, shape in enumerate(shapes[: graph.tensor_count]):
@@ -52,6 +53,22 @@ def fixed_shapes(graph: Graph) -> list[str]:
         tensor.shapeSignature = None
     _fold(graph, values)
     return lines
+
+
+def sized_operators(graph: Graph) -> list[int]:
+    """The numbers of the operators that take a size which is computed from shapes."""
+    if _is_left_alone(graph):
+        return []
+    derived = set(_derived(graph))
+    return [
+        number
+        for number, operator in enumerate(graph.operators())
+        if derived & set(operator.inputs) and not derived >= set(operator.outputs)
+    ]
+
+
+def _is_left_alone(graph: Graph) -> bool:
+    return not graph.is_main or any(graph.kind(operator) in _OPEN for operator in graph.operators())
 
 
 def _words(signature: Sequence[int]) -> str:

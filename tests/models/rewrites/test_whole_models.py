@@ -84,10 +84,10 @@ def test_the_submodels_have_nothing_left_that_delegates_refuse(
     made = rewrite_file(models[name], out, chosen_rewrites([], []), RewriteOptions(), inputs=2)
     assert made.exact is not None and made.exact.worst.relative <= BOUND
     assert largest_rank(out) <= 4
-    report = make_report(read_model(out).main, None)
+    report = make_report(read_model(out), None)
     assert report.estimate.complete and not report.refusals
-    before = make_report(read_model(models[name]).main, None)
-    assert not before.estimate.complete and all(group.cure for group in before.groups)
+    before = make_report(read_model(models[name]), None, path=models[name])
+    assert not before.estimate.complete and all(group.fix for group in before.groups)
 
 
 @pytest.mark.parametrize(("name", "least_db"), [("w8", 30.0), ("dynamic-int8", 20.0), ("fp16", 50.0), ("prune", 3.0)])

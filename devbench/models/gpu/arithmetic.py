@@ -1,0 +1,71 @@
+"""Arithmetic and comparisons of two tensors: which pairs the delegate can build.
+
+A constant is read as one value, as channels, or as height, width and channels. Of two tensors of the run the second is
+read at the place of the result; a batch that only it has does not build ("use of undeclared identifier 'B'").
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from devbench.models.gpu.context import Context, Finding
+from devbench.models.gpu.layout import Layout, layout, words
+from devbench.models.gpu.reading import constant_findings
+from devbench.models.graph_view import OperatorView, TensorView
+
+TWO_INPUTS = frozenset({
+    "ADD", "ADD_N", "SUB", "MUL", "DIV", "POW", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "EQUAL", "NOT_EQUAL",
+    "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOGICAL_AND", "FLOOR_DIV", "FLOOR_MOD",
+})  # fmt: skip
+_SUMS = frozenset({"ADD", "ADD_N"})
+
+
+def build(operator: OperatorView, context: Context) -> Iterator[Finding]:
+    """Why the delegate cannot build it."""
+    runtime, constants = context.runtime(operator), context.constants(operator)
+    if len(runtime) == 2:
+        if runtime[0].index == runtime[1].index:
+            if operator.type not in (*_SUMS, "MUL"):
+                yield Finding("same-inputs", "both inputs are the same tensor")
+            return
+        yield from _batches(operator, runtime)
+    elif not runtime:
+        yield Finding("constant-data", "both inputs are constants")
+    for tensor in constants:
+        if tensor.dtype not in ("int32", "bool") and not is_linear(tensor):
+            yield from constant_findings(tensor, context, (2, *((3, 4) if tensor.rank != 2 else ())))
+            if tensor.rank == 4 and tensor.shape[0] != 1:
+                yield Finding("constant-batch", f"a constant of {words(tensor.shape)}")
+        elif tensor.dtype not in ("int32", "bool"):
+            yield from constant_findings(tensor, context, (tensor.rank,))
+
+
+def is_linear(tensor: TensorView) -> bool:
+    """Whether a constant has extents along its last axis only."""
+    return all(extent == 1 for extent in tensor.shape[:-1])
+
+
+def ordered(operator: OperatorView, runtime: list[TensorView]) -> tuple[Layout, Layout] | None:
+    """The two tensors of the run in the order in which the delegate takes them."""
+    first, second = layout(runtime[0]), layout(runtime[1])
+    if first is None or second is None:
+        return None
+    larger = first.h <= second.h and first.w <= second.w and first.c == second.c
+    if larger and operator.type in (*_SUMS, "MUL"):
+        return second, first
+    return first, second
+
+
+def _batches(operator: OperatorView, runtime: list[TensorView]) -> Iterator[Finding]:
+    pair, out = ordered(operator, runtime), layout(operator.outputs[0]) if operator.outputs else None
+    if pair is None or out is None or out.b != 1:
+        return
+    first, second = pair
+    is_sum = operator.type in _SUMS
+    # Sums of different channels have a program of their own.
+    apart = is_sum and first.c != second.c and second.c != 1
+    if (second.b != 1 and (is_sum or first == out)) or (apart and first.b != 1):
+        yield Finding(
+            "broadcast-batch",
+            f"{words(runtime[0].shape)} and {words(runtime[1].shape)}: a first axis is taken for a batch",
+        )
