@@ -31,6 +31,11 @@ def build(operator: OperatorView, context: Context) -> Iterator[Finding]:
         yield from _batches(operator, runtime)
     elif not runtime:
         yield Finding("constant-data", "both inputs are constants")
+    else:
+        given, out = layout(runtime[0]), layout(operator.outputs[0])
+        if given and out and given.b != 1 == out.b:
+            shapes = f"{words(runtime[0].shape)} becomes {words(operator.outputs[0].shape)}"
+            yield Finding("broadcast-batch", f"{shapes}: its first axis is taken for a batch")
     for tensor in constants:
         if tensor.dtype not in ("int32", "bool") and not is_linear(tensor):
             yield from constant_findings(tensor, context, (2, *((3, 4) if tensor.rank != 2 else ())))

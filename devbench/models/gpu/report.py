@@ -1,4 +1,4 @@
-"""The answers of the rules and of the analyzer as one object, for a reader and as JSON (docs/models.md has its keys)."""
+"""The answers of the rules and the analyzer as one object, for a reader and as JSON (docs/models.md has its keys)."""
 
 from __future__ import annotations
 
