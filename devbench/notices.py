@@ -31,6 +31,7 @@ class NoticeKind(str, Enum):
     DEPOT_FILE_CHANGED = "depot_file_changed"
     DEVICE_IDENTITY = "device_identity"
     THERMAL_STATUS = "thermal_status"
+    BATTERY_OVERRIDDEN = "battery_overridden"
     LEASE_LOST = "lease_lost"
 
 

@@ -13,6 +13,11 @@ from typing import Any, Literal
 Word = Literal["valid", "unreliable"]
 Sample = Mapping[str, Any]
 
+# Why a status that Android's thermal service prints is no reading, by the word that conditions have for it.
+STATUS_PROBLEMS: Mapping[str, str] = {
+    "not_ready": "thermal status unknown: the device's thermal hardware does not answer",
+    "overridden": "thermal status unknown: a command overrides it",
+}
 # Android's power saving begins at this level on most devices.
 _LOW_BATTERY_PCT = 15
 # Runnable processes per CPU, one minute's average: the tool itself is one or a few of them.

@@ -13,7 +13,6 @@ from statistics import median
 from typing import Any
 
 from devbench.analysis.pipeline import Alone, compose, overlap_runs, total_ms
-from devbench.analysis.verdict import judge
 from devbench.bench.command import Command
 from devbench.bench.events import PipelineStep
 from devbench.bench.pipeline_file import Pipeline
@@ -255,7 +254,7 @@ class PipelineSession(DeviceSession):
         pipeline = state.variant.pipeline
         log = parse_session(ran.output.tool_stdout.decode("utf-8", "replace"))
         failure = failure or session_failure(log, plan, [work.case for work in works], argvs)
-        verdict = judge(ran.around, self._processes.fitness, over_limits=self._over_limits(ran.around))
+        verdict = self._judge(ran.around)
         samples, kind, peak = memory_records(log, positions)
         last = end_s(log, plan)
         record = PipelineSessionRecord(

@@ -16,9 +16,10 @@ from devbench.bench import apk
 from devbench.bench.command import CACHED, DROPPED, Command
 from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.records import Ran
-from devbench.bench.script import build_script, split_output
+from devbench.bench.script import ScriptOutput, build_script, split_output
 from devbench.device import conditions as device_conditions
-from devbench.device.sampler import parse_samples, sampler_script, samples_to_json
+from devbench.device.gauge import Gauge
+from devbench.device.sampler import Sample, parse_samples, sampler_script, samples_to_json
 from devbench.tool.flags import command_line
 from devbench.tool.measurement import Failure, FailureKind
 
@@ -54,6 +55,7 @@ class Processes:
         work_dir: the device's folder in which they run.
         keeper: the lease on the device.
         fitness: what the device showed to be able to do so far.
+        gauge: what is known of its fuel gauge.
         last_conditions: those after the last process, and when they were read on this machine's clock.
     """
 
@@ -64,6 +66,7 @@ class Processes:
     work_dir: str
     keeper: LeaseKeeper
     fitness: Fitness = field(default_factory=Fitness)
+    gauge: Gauge = field(default_factory=Gauge)
     last_conditions: tuple[float, Mapping[str, Any]] | None = None
     # Models whose files a process has read since the device's file cache was last emptied.
     _read: set[str] = field(default_factory=set)
@@ -111,11 +114,7 @@ class Processes:
         raw_path = self.store.write_raw(self.run_id, spec.name, raw)
         out.unlink(missing_ok=True)
         err.unlink(missing_ok=True)
-        around = Around(
-            before=before or _conditions(output.conditions_before, started_utc),
-            after=_conditions(output.conditions_after, finished_utc),
-            during=samples_to_json(parse_samples(output.samples, started_utc)),
-        )
+        around = self._around(before, output, started_utc, finished_utc)
         self._remember(around)
         if output.lease_lost or (output.exit_code is None and lost is None):
             self.keeper.check(certainly_lost=output.lease_lost)
@@ -135,6 +134,28 @@ class Processes:
         if command.stop:
             ran, failure = apk.understand(ran, failure)
         return ran, failure, lost
+
+    def _around(
+        self, before: Mapping[str, Any] | None, output: ScriptOutput, started_utc: datetime, finished_utc: datetime
+    ) -> Around:
+        """The conditions of one process, the battery's current in mA as far as the gauge's unit is known."""
+        samples = parse_samples(output.samples, started_utc)
+        read = [
+            device_conditions.parse_conditions(text, taken_utc)
+            for text, taken_utc in ((output.conditions_before, started_utc), (output.conditions_after, finished_utc))
+            if text is not None
+        ]
+        first = read[: output.conditions_before is not None]
+        last = read[len(first) :]
+        settled = self.gauge.settle([*first, *(sample.conditions for sample in samples), *last])
+        during = [
+            Sample(sample.t_s, one) for sample, one in zip(samples, settled[len(first) :], strict=False)
+        ]  # fmt: skip
+        return Around(
+            before=before or (device_conditions.to_json(settled[0]) if first else None),
+            after=device_conditions.to_json(settled[-1]) if last else None,
+            during=samples_to_json(during),
+        )
 
     def _fresh_conditions(self, now: float) -> Mapping[str, Any] | None:
         """The conditions after the last process, where they still hold: reading them twice costs the device time."""
@@ -168,12 +189,6 @@ def join_streams(stdout: bytes, stderr: bytes) -> bytes:
     if stdout and not stdout.endswith(b"\n"):
         return _RAW_SPLIT + stderr + (b"" if stderr.endswith(b"\n") else b"\n") + b"==> standard output <==\n" + stdout
     return stdout + _RAW_SPLIT + stderr
-
-
-def _conditions(text: str | None, taken_utc: datetime) -> Mapping[str, Any] | None:
-    if text is None:
-        return None
-    return device_conditions.to_json(device_conditions.parse_conditions(text, taken_utc))
 
 
 def _read(path: Path) -> bytes:

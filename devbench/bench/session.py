@@ -15,9 +15,10 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.analysis.verdict import Around, Fitness, judge
+from devbench.analysis.verdict import Around, Fitness, Verdict, judge
 from devbench.bench import apk, file_notices
 from devbench.bench.command import Commands
+from devbench.bench.device_notices import readings_that_are_none, steps_not_applied
 from devbench.bench.enough import cool_down, needs_more
 from devbench.bench.events import (
     DeviceReady,
@@ -38,6 +39,7 @@ from devbench.bench.refusals import known_flags, purposes_of, refusals
 from devbench.bench.resume import Earlier
 from devbench.bench.stabilise import Stabiliser
 from devbench.bench.work import Work
+from devbench.device import gauge
 from devbench.device.conditions import from_json, to_json
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
@@ -117,6 +119,8 @@ class DeviceSession:
         self._wait_s = wait_s
         self._stabiliser = Stabiliser(device, DEPOT_ROOT, plan.stabilising)
         self._steadied: Mapping[str, bool] = {}
+        self._facts: DeviceFacts | None = None
+        self._noted: list[Notice] = []
         self._mask = ""
         self._limits = ThermalLimits()
         self._work: list[Work] = []
@@ -162,6 +166,8 @@ class DeviceSession:
         self._limits = profile.limits
         status = profile.limits.thermal_status
         self._processes.fitness = Fitness(cpu_count=facts.cpu_count, thermal_status=status)
+        self._processes.gauge = gauge.recall(facts, profile)
+        self._facts, self._described = facts, record
         binary = choose(facts.abis, name=self._plan.binary_name, via=self._plan.via)
         assert binary.path is not None  # choose gives installed binaries only
         self._steadied = self._stabiliser.start(_MOST_PUSH_S)
@@ -181,6 +187,7 @@ class DeviceSession:
         if self._plan.output_check is not None:
             self._outputs = DeviceOutputs(self._device, depot, WORK_DIR, self._plan.output_check)
         self._tell(DeviceReady(self.serial, record, self._all_steps()))
+        self._notice(*steps_not_applied(self._steadied, self._plan.stabilising, record, via=self._plan.via))
         self._refuse(binary, facts)
         self._push_models(depot)
         self._notice(*file_notices.replaced(depot.replaced, record.key))
@@ -289,6 +296,8 @@ class DeviceSession:
                 apk.stop(self._device)
             self._stabiliser.stop()
             self._keeper.leave()
+            if self._facts is not None:
+                gauge.remember(self._facts, self._processes.gauge)
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -386,8 +395,15 @@ class DeviceSession:
             expected = self._expected[case.model.sha256]
             is_cpu = not case.delegate.reported_as
             outputs, failure = self._outputs.judge(case.model, expected, out, is_cpu=is_cpu)
-        verdict = judge(ran.around, self._processes.fitness, over_limits=self._over_limits(ran.around))
+        verdict = self._judge(ran.around)
         return repetition_record(work.job, case, index, purpose, ran, measured, failure, verdict, outputs)
+
+    def _judge(self, around: Around) -> Verdict:
+        """Whether the device was fit; says once what it reports without having read it."""
+        new = [notice for notice in readings_that_are_none(around, self._described) if notice not in self._noted]
+        self._noted += new
+        self._notice(*new)
+        return judge(around, self._processes.fitness, over_limits=self._over_limits(around))
 
     def _over_limits(self, around: Around) -> list[str]:
         """Limits that were passed before or after a process, in words; the thermal status has words of its own."""
@@ -401,4 +417,5 @@ class DeviceSession:
         deadline_s = self._plan.limits.cool_down_s
         if deadline_s > 0 and (last is None or over_limits(from_json(last[1]), self._limits)):
             now = cool_down(self._device, self._limits, deadline_s, self._stop, self._tell)
+            (now,) = self._processes.gauge.settle([now])
             self._processes.last_conditions = (time.monotonic(), to_json(now))

@@ -270,22 +270,27 @@ class Stabiliser:
 
     def _set_clocks(self) -> list[str]:
         lines = []
-        each = f"_db_code=1; for _db_p in {self._cpufreq}/policy*; do"
+        # Applied is what every group of CPUs took: with one of them left out, the clocks are not what was requested.
+        each = f"_db_code=1 _db_bad=0; for _db_p in {self._cpufreq}/policy*; do"
         if self._wanted.governor:
             word = shlex.quote(self._wanted.governor)
-            lines.append(f'{{ {each} echo {word} > "$_db_p/scaling_governor" && _db_code=0; done; }} 2>/dev/null')
-            lines.append("echo governor $_db_code")
+            lines.append(
+                f"{{ {each}\n  _db_v= _db_f=$_db_p/scaling_governor\n"
+                f'  echo {word} > "$_db_f" && read -r _db_v < "$_db_f"\n'
+                f'  [ "$_db_v" = {word} ] && _db_code=0 || _db_bad=1\ndone; }} 2>/dev/null'
+            )
+            lines.append("echo governor $((_db_code + _db_bad))")
         if self._wanted.clock_pct is not None:
             # The nearest step of the table at or below is the kernel's choice.
             lines.append(
                 f"{{ {each}\n"
-                '  read -r _db_high < "$_db_p/cpuinfo_max_freq" || continue\n'
-                '  read -r _db_low < "$_db_p/cpuinfo_min_freq" || continue\n'
+                '  read -r _db_high < "$_db_p/cpuinfo_max_freq" && read -r _db_low < "$_db_p/cpuinfo_min_freq" ||\n'
+                "    { _db_bad=1; continue; }\n"
                 f"  _db_v=$((_db_high / 100 * {self._wanted.clock_pct})); [ $_db_v -lt $_db_low ] && _db_v=$_db_low\n"
                 '  echo $_db_low > "$_db_p/scaling_min_freq"; echo $_db_v > "$_db_p/scaling_max_freq" &&\n'
-                '    echo $_db_v > "$_db_p/scaling_min_freq" && _db_code=0\ndone; } 2>/dev/null'
+                '    echo $_db_v > "$_db_p/scaling_min_freq" && _db_code=0 || _db_bad=1\ndone; } 2>/dev/null'
             )
-            lines.append("echo clock $_db_code")
+            lines.append("echo clock $((_db_code + _db_bad))")
         return lines
 
 

@@ -4,71 +4,85 @@
 `dumpsys` and one `cmd`. Every part is optional: what a device does not have or does not allow to be read is `None` or
 empty.
 
-Sources of the formats: `dumpsys battery` is BatteryService.dump (temperature in tenths of a degree, status as in
-BatteryManager), `dumpsys thermalservice` is ThermalManagerService.dump (Android 10 and newer, degrees; temperature
-types as in android.hardware.thermal TemperatureType), `cmd deviceidle get screen` is DeviceIdleController's shell
-command (true or false); /sys/class/thermal, cpufreq, devfreq and power_supply as in the kernel's documentation, KGSL's
-gpuclk and max_gpuclk as Qualcomm's driver has them.
+Sources of the formats: those of `device/battery.py` and `device/thermal.py`; `cmd deviceidle get screen` is
+DeviceIdleController's shell command (true or false); cpufreq, devfreq and power_supply as in the kernel's
+documentation, KGSL's gpuclk and max_gpuclk as Qualcomm's driver has them, gpu_clock and clock as Samsung's and Arm's.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
-from devbench.device.sections import clean, decimal, open_script, section_script, split_sections, whole_number
+from devbench.device.battery import CHARGING, parse_battery
+from devbench.device.sections import decimal, open_script, section_script, split_sections, whole_number
+from devbench.device.thermal import THERMAL_STATUS_NAMES, parse_thermal
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
 
-THERMAL_STATUS_NAMES = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
-
-_MOST_SENSORS = 64
 _MOST_CPUS = 256
-# Outside of these limits a reading is a sensor that is not there, or not a temperature.
-_COLDEST_C, _HOTTEST_C = -40.0, 200.0
-# Types that do not give degrees: unknown (any unit), and the battery's current limit (voltage, current, percentage).
-_NOT_DEGREES = frozenset({-1, 6, 7, 8})
-_BATTERY_CHARGING, _BATTERY_NOT_CHARGING = "2", frozenset({"3", "4", "5"})
-_TEMPERATURE = re.compile(r"\bTemperature\{mValue=([^,}]{1,32}), mType=(-?\d{1,4}), mName=(.{0,200}?), mStatus=")
+# Said only where it is so: there are many samples.
+_RARE = ("battery_overridden", "battery_current_signed", "thermal_status_problem")
+
+# Chosen once, since devices differ: cpufreq's groups (missing before Linux 4.3), the GPU's clock with its upper limit,
+# and the fuel gauge. Of devfreq's devices only those named after a GPU count: others are buses, such as gpubw.
+_FIND_CLOCKS = """
+_dbc_cpus='@SYS@/devices/system/cpu/cpufreq/policy[0-9]*'
+[ @EACH@ = n ] && [ -d @SYS@/devices/system/cpu/cpufreq/policy0 ] ||
+  _dbc_cpus='@SYS@/devices/system/cpu/cpu[0-9]*/cpufreq'
+_dbc_gpu= _dbc_gpu_cap= _dbc_gauge=@SYS@/class/power_supply/battery
+[ -d $_dbc_gauge ] || _dbc_gauge=@SYS@/class/power_supply/Battery
+for _dbc_path in @SYS@/class/kgsl/kgsl-3d0 @SYS@/class/misc/mali0/device @SYS@/class/misc/mali0/device/devfreq/* \
+    @SYS@/kernel/gpu @SYS@/class/devfreq/*; do
+  case ${_dbc_path##*/} in
+    *bus*|*bw*|*ddr*|*qos*|*mem*|*lat*) continue;;
+    *kgsl-3d0|device|*.mali|mali*|*-mali|gpu|*[.:,-]gpu|*.sgpu|gpufreq|*.pvr*|*.rgx|*-pvr) ;;
+    *) continue;;
+  esac
+  for _dbc_key in gpuclk cur_freq gpu_clock clock; do
+    _dbc_value=; read -r _dbc_value < "$_dbc_path/$_dbc_key" || continue
+    case $_dbc_value in ''|*[!0-9]*) continue;; esac
+    _dbc_gpu=$_dbc_path/$_dbc_key
+    for _dbc_key in max_gpuclk max_freq scaling_max_freq gpu_max_clock max_clock; do
+      [ -r "$_dbc_path/$_dbc_key" ] && _dbc_gpu_cap=$_dbc_path/$_dbc_key && break
+    done
+    break 2
+  done
+done
+"""
 
 # What an allowed clock is: the governor's upper limit, which a thermal driver lowers.
 _CLOCKS_SCRIPT = """
-for _dbc_path in @SYS@/devices/system/cpu/@CPUS@; do
+for _dbc_path in $_dbc_cpus; do
   read -r _dbc_value < "$_dbc_path/scaling_cur_freq" || continue
   _dbc_cap=; read -r _dbc_cap < "$_dbc_path/scaling_max_freq"
   _dbc_cpu=${_dbc_path%/cpufreq}; echo "khz ${_dbc_cpu##*[!0-9]} $_dbc_value $_dbc_cap"
 done
-_dbc_cap=; if read -r _dbc_value < @SYS@/class/kgsl/kgsl-3d0/gpuclk; then
-  read -r _dbc_cap < @SYS@/class/kgsl/kgsl-3d0/max_gpuclk; echo "gpu $_dbc_value $_dbc_cap"
-else
-  for _dbc_path in @SYS@/class/misc/mali0/device @SYS@/class/misc/mali0/device/devfreq/* @SYS@/class/devfreq/*mali* \
-      @SYS@/class/devfreq/*gpu*; do
-    read -r _dbc_value < "$_dbc_path/cur_freq" || continue
-    read -r _dbc_cap < "$_dbc_path/max_freq"; echo "gpu $_dbc_value $_dbc_cap"; break
-  done
+if [ -n "$_dbc_gpu" ] && read -r _dbc_value < "$_dbc_gpu"; then
+  _dbc_cap=; [ -n "$_dbc_gpu_cap" ] && read -r _dbc_cap < "$_dbc_gpu_cap"; echo "gpu $_dbc_value $_dbc_cap"
 fi
-read -r _dbc_value < @SYS@/class/power_supply/battery/current_now && echo "current $_dbc_value"
+read -r _dbc_value < $_dbc_gauge/current_now && echo "current $_dbc_value"
 """
 
 
-def clocks_script(*, each_cpu: bool, sysfs: str = "/sys") -> str:
-    """Shell lines that read clocks of CPUs and GPU and the battery's current, with built-ins alone.
+def find_clocks_script(*, each_cpu: bool, sysfs: str = "/sys") -> str:
+    """Shell lines that choose, with built-ins alone, which files `CLOCKS_SCRIPT` reads.
 
     Args:
         each_cpu: a line for each CPU; else one for each group of CPUs that share a clock, by the group's number, which
             is that of its first CPU.
         sysfs: where the kernel's files are.
     """
-    cpus = "cpu[0-9]*/cpufreq" if each_cpu else "cpufreq/policy[0-9]*"
-    return _CLOCKS_SCRIPT.replace("@SYS@", sysfs).replace("@CPUS@", cpus).strip()
+    return _FIND_CLOCKS.replace("@SYS@", sysfs).replace("@EACH@", "y" if each_cpu else "n").strip()
 
 
-# The thermal zones of the kernel are read only where the thermal service names no temperature (before Android 10):
-# there can be a hundred of them, some behind a slow bus.
+CLOCKS_SCRIPT = _CLOCKS_SCRIPT.strip()
+
+# The thermal zones of the kernel are read only where the thermal service names no temperature of now (before Android
+# 10, or without its hardware): there can be a hundred of them, some behind a slow bus.
 CONDITIONS_COMMAND = f"""{{
 {open_script("_dbc_word")}
 read -r _dbc_value < /proc/uptime && echo "uptime $_dbc_value"
@@ -76,12 +90,14 @@ read -r _dbc_value < /proc/loadavg && echo "load $_dbc_value"
 while read -r _dbc_key _dbc_value _dbc_unit; do
   case $_dbc_key in MemAvailable:) echo "available_kb $_dbc_value"; break;; esac
 done < /proc/meminfo
-{clocks_script(each_cpu=True)}
+{find_clocks_script(each_cpu=True)}
+{CLOCKS_SCRIPT}
+read -r _dbc_value < $_dbc_gauge/charge_full && echo "charge_full $_dbc_value"
 {section_script("_dbc_word", "battery")}
 dumpsys battery
 {section_script("_dbc_word", "thermal")}
 _dbc_value=$(dumpsys thermalservice); echo "$_dbc_value"
-case $_dbc_value in *mValue=*) ;; *)
+case $_dbc_value in *"Current temperatures"*mValue=*) ;; *)
   for _dbc_path in /sys/class/thermal/thermal_zone*; do
     read -r _dbc_key < "$_dbc_path/type" && read -r _dbc_value < "$_dbc_path/temp" && echo "zone $_dbc_value $_dbc_key"
   done;;
@@ -99,9 +115,16 @@ class Conditions:
     Attributes:
         taken_utc: when the host asked, UTC.
         battery_level: percent, 0 to 100.
-        battery_current_ma: as the fuel gauge says it; makers differ in what is positive.
         battery_charging: `True` while current flows into the battery; a full battery on its cable is not charging.
+        battery_status: as BatteryManager has it: 2 charging, 3 discharging, 4 not charging, 5 full.
+        battery_plugged: whether any source of power is connected.
+        battery_overridden: a command set the battery's values, so that none of them is a reading.
+        battery_current_ma: the current where its unit is known. Positive is into the battery if
+            `battery_current_signed`; else the sign is the maker's own.
+        battery_current_raw, battery_charge_raw, battery_full_raw: the fuel gauge's current, its charge counter and its
+            charge when full, in units that makers choose (`device/gauge.py`).
         thermal_status: Android's throttling status, 0 none to 6 shutdown.
+        thermal_status_problem: `not_ready` or `overridden` where the service's status is no reading.
         temperatures_c: degrees by the sensor's name.
         cpu_khz: current clock by CPU number; `None` for a CPU that is offline or not readable; empty where none is.
         cpu_cap_khz: the highest clock that each CPU is allowed now, in the same form.
@@ -115,8 +138,16 @@ class Conditions:
     battery_level: int | None = None
     battery_temperature_c: float | None = None
     battery_charging: bool | None = None
+    battery_status: int | None = None
+    battery_plugged: bool | None = None
+    battery_overridden: bool = False
     battery_current_ma: float | None = None
+    battery_current_signed: bool = False
+    battery_current_raw: int | None = None
+    battery_charge_raw: int | None = None
+    battery_full_raw: int | None = None
     thermal_status: int | None = None
+    thermal_status_problem: str = ""
     temperatures_c: Mapping[str, float] = field(default_factory=dict)
     cpu_khz: tuple[int | None, ...] = ()
     cpu_cap_khz: tuple[int | None, ...] = ()
@@ -164,20 +195,28 @@ def parse_conditions(text: str, taken_utc: datetime) -> Conditions:
 def conditions_of(sections: Mapping[str, Sequence[str]], taken_utc: datetime) -> Conditions:
     """Conditions from lines: those read from the kernel under the empty name, `battery`, `thermal`, `screen`."""
     kernel = sections.get("", [])
-    battery = _battery_values(sections.get("battery", []))
-    level, battery_c, charging = _battery(battery)
-    thermal = sections.get("thermal", [])
+    battery = parse_battery(sections.get("battery", []))
+    thermal = parse_thermal(sections.get("thermal", []))
+    current = whole_number(_first_word(kernel, "current"), least=-(10**8), most=10**8)
     gpu = _words_after(kernel, "gpu", 2)
     available_kb = whole_number(_first_word(kernel, "available_kb"), most=1 << 50)
     return Conditions(
         taken_utc=taken_utc,
         uptime_s=decimal(_first_word(kernel, "uptime"), least=0, most=1e12),
-        battery_level=level,
-        battery_temperature_c=battery_c,
-        battery_charging=charging,
-        battery_current_ma=_milliamperes(_first_word(kernel, "current") or battery.get("current now", "")),
-        thermal_status=_thermal_status(thermal),
-        temperatures_c=_temperatures(thermal),
+        battery_level=battery.level,
+        battery_temperature_c=battery.temperature_c,
+        battery_charging=None if battery.status is None else battery.status == CHARGING,
+        battery_status=battery.status,
+        battery_plugged=battery.plugged,
+        battery_overridden=battery.overridden,
+        battery_current_ma=battery.current_ma,
+        battery_current_signed=battery.current_ma is not None,
+        battery_current_raw=battery.current_raw if current is None else current,
+        battery_charge_raw=battery.charge_raw,
+        battery_full_raw=whole_number(_first_word(kernel, "charge_full"), least=1, most=10**9),
+        thermal_status=thermal.status,
+        thermal_status_problem=thermal.problem,
+        temperatures_c=thermal.temperatures_c,
         cpu_khz=_clocks(kernel, 0),
         cpu_cap_khz=_clocks(kernel, 1),
         gpu_khz=_gpu_khz(gpu[0]) if gpu else None,
@@ -190,23 +229,15 @@ def conditions_of(sections: Mapping[str, Sequence[str]], taken_utc: datetime) ->
 
 def to_json(conditions: Conditions) -> dict[str, Any]:
     """A JSON-ready mapping with the field names as keys; the time as ISO 8601 with its offset."""
-    return {
+    values = {one.name: getattr(conditions, one.name) for one in fields(conditions)}
+    values |= {name: values[name] or None for name in _RARE}
+    values |= {
         "taken_utc": conditions.taken_utc.isoformat(),
-        "uptime_s": conditions.uptime_s,
-        "battery_level": conditions.battery_level,
-        "battery_temperature_c": conditions.battery_temperature_c,
-        "battery_charging": conditions.battery_charging,
-        "battery_current_ma": conditions.battery_current_ma,
-        "thermal_status": conditions.thermal_status,
         "temperatures_c": dict(conditions.temperatures_c),
         "cpu_khz": list(conditions.cpu_khz),
         "cpu_cap_khz": list(conditions.cpu_cap_khz),
-        "gpu_khz": conditions.gpu_khz,
-        "gpu_cap_khz": conditions.gpu_cap_khz,
-        "screen_on": conditions.screen_on,
-        "load_1min": conditions.load_1min,
-        "memory_available_bytes": conditions.memory_available_bytes,
     }
+    return values
 
 
 def from_json(values: Mapping[str, Any]) -> Conditions:
@@ -215,23 +246,14 @@ def from_json(values: Mapping[str, Any]) -> Conditions:
     Raises:
         ValueError, KeyError: `taken_utc` is missing or no time.
     """
-    return Conditions(
-        taken_utc=datetime.fromisoformat(str(values["taken_utc"])),
-        uptime_s=values.get("uptime_s"),
-        battery_level=values.get("battery_level"),
-        battery_temperature_c=values.get("battery_temperature_c"),
-        battery_charging=values.get("battery_charging"),
-        battery_current_ma=values.get("battery_current_ma"),
-        thermal_status=values.get("thermal_status"),
-        temperatures_c=dict(values.get("temperatures_c") or {}),
-        cpu_khz=tuple(values.get("cpu_khz") or ()),
-        cpu_cap_khz=tuple(values.get("cpu_cap_khz") or ()),
-        gpu_khz=values.get("gpu_khz"),
-        gpu_cap_khz=values.get("gpu_cap_khz"),
-        screen_on=values.get("screen_on"),
-        load_1min=values.get("load_1min"),
-        memory_available_bytes=values.get("memory_available_bytes"),
-    )
+    known = {one.name: values[one.name] for one in fields(Conditions) if values.get(one.name) is not None}
+    known |= {
+        "taken_utc": datetime.fromisoformat(str(values["taken_utc"])),
+        "temperatures_c": dict(values.get("temperatures_c") or {}),
+        "cpu_khz": tuple(values.get("cpu_khz") or ()),
+        "cpu_cap_khz": tuple(values.get("cpu_cap_khz") or ()),
+    }
+    return Conditions(**known)
 
 
 def _words_after(lines: Iterable[str], key: str, most: int) -> list[str]:
@@ -260,80 +282,9 @@ def _clocks(lines: Iterable[str], which: int) -> tuple[int | None, ...]:
 
 
 def _gpu_khz(text: str) -> int | None:
-    """A GPU's clock; drivers give Hz, kHz or MHz, whose ranges do not meet: GPUs run at 50 MHz to 4 GHz."""
+    """A GPU's clock; drivers give Hz, kHz or MHz, whose ranges do not meet: GPUs run at 5 MHz to 4 GHz."""
     value = whole_number(text, least=1, most=10**11)
     for factor in (0.001, 1.0, 1000.0):
-        if value is not None and 50_000 <= value * factor <= 4_000_000:
+        if value is not None and 5_000 <= value * factor <= 4_000_000:
             return round(value * factor)
     return None
-
-
-def _milliamperes(text: str) -> float | None:
-    """A battery's current. The kernel documents microamperes; some makers give milliamperes, always below 10,000."""
-    value = whole_number(text, least=-(10**8), most=10**8)
-    return None if value is None else value / 1000 if abs(value) >= 10_000 else float(value)
-
-
-def _battery_values(lines: Iterable[str]) -> Mapping[str, str]:
-    """What `dumpsys battery` says by its keys. Vendors append lines of their own, so the first of each key counts."""
-    values: dict[str, str] = {}
-    for line in lines:
-        key, colon, value = line[:200].partition(":")
-        if colon:
-            values.setdefault(key.strip().lower(), value.strip())
-    return values
-
-
-def _battery(values: Mapping[str, str]) -> tuple[int | None, float | None, bool | None]:
-    """Level in percent, temperature in degrees and whether it charges."""
-    if values.get("present") == "false":
-        return None, None, None
-    level, scale = whole_number(values.get("level", ""), most=10**6), whole_number(values.get("scale", "100"), least=1)
-    percent = None if level is None or scale is None else round(100 * level / scale)
-    tenths = whole_number(values.get("temperature", ""), least=int(_COLDEST_C * 10), most=int(_HOTTEST_C * 10))
-    status = values.get("status", "")
-    charging = True if status == _BATTERY_CHARGING else False if status in _BATTERY_NOT_CHARGING else None
-    in_percent = percent if percent is not None and percent <= 100 else None
-    return in_percent, None if tenths is None else tenths / 10, charging
-
-
-def _thermal_status(lines: Iterable[str]) -> int | None:
-    for line in lines:
-        key, colon, value = line[:100].partition(":")
-        if colon and key.strip() == "Thermal Status":
-            return whole_number(value, most=len(THERMAL_STATUS_NAMES) - 1)
-    return None
-
-
-def _temperatures(lines: Sequence[str]) -> dict[str, float]:
-    """Degrees by sensor: what the hardware says now, else what the service remembers, else the kernel's zones."""
-    cached: dict[str, float] = {}
-    current: dict[str, float] = {}
-    zones: dict[str, float] = {}
-    into = cached
-    for line in lines:
-        if line.startswith("zone "):
-            _add_zone(zones, line)
-        elif "{" not in line:
-            into = current if line.startswith("Current temperatures") else into
-        elif match := _TEMPERATURE.search(line[:400]):
-            value, kind, name = match.groups()
-            if int(kind) not in _NOT_DEGREES:
-                _add(into, name, decimal(value, least=_COLDEST_C, most=_HOTTEST_C))
-    return current or cached or zones
-
-
-def _add_zone(zones: dict[str, float], line: str) -> None:
-    """A line `zone VALUE TYPE`. The kernel documents thousandths of a degree; some vendors give whole degrees."""
-    words = line[:400].split(None, 2)
-    reading = whole_number(words[1], least=-(10**6), most=10**6) if len(words) == 3 else None
-    if reading is not None:
-        degrees = reading / 1000 if abs(reading) >= 1000 else float(reading)
-        _add(zones, words[2], degrees if _COLDEST_C <= degrees <= _HOTTEST_C else None)
-
-
-def _add(sensors: dict[str, float], name: str, degrees: float | None) -> None:
-    """Keep a reading; of two sensors of one name the hotter. Exactly 0.0 is what sensors that are not there say."""
-    name = clean(name, 60)
-    if degrees and name and (name in sensors or len(sensors) < _MOST_SENSORS):
-        sensors[name] = round(max(degrees, sensors.get(name, degrees)), 2)

@@ -18,6 +18,7 @@ from devbench.device import conditions as device_conditions
 from devbench.device import facts as device_facts
 from devbench.device.conditions import CONDITIONS_COMMAND, Conditions, parse_conditions
 from devbench.device.facts import FACTS_COMMAND, DeviceFacts, parse_facts
+from devbench.device.gauge import recall
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.device.sections import clean
 from devbench.errors import DevbenchError
@@ -122,7 +123,9 @@ def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile
     text = result.stdout.decode("utf-8", "replace")
     first, second = _halves(text)
     facts = parse_facts(first, entry.serial)
-    return DeviceOverview(entry, facts, parse_conditions(second, taken_utc), match_profile(facts, profiles))
+    profile = match_profile(facts, profiles)
+    (conditions,) = recall(facts, profile).settle([parse_conditions(second, taken_utc)])
+    return DeviceOverview(entry, facts, conditions, profile)
 
 
 def _halves(text: str) -> tuple[str, str]:

@@ -25,7 +25,7 @@ from devbench.tomlfile import read_toml
 _FACTS = ("manufacturer", "model", "device", "soc_manufacturer", "soc_model", "board", "android", "fingerprint", "key")
 _KEYS = (
     "name", "title", "virtual", "match", "soc", "gpu", "clusters", "masks", "limits", "sensors", "fails", "quirks",
-    "notes", "sources", "gpu_limits",
+    "notes", "sources", "gpu_limits", "current_unit", "current_positive",
 )  # fmt: skip
 _GPU_LIMIT_KEYS = ("texture_side", "weight_mib")
 _LIMIT_KEYS = ("thermal_status", "battery_c", "sensors")
@@ -70,6 +70,8 @@ class DeviceProfile:
         masks: CPUs by name, hexadecimal as `taskset` takes them; beside those that follow from the live clusters.
         limits: the highest readings at which it may measure.
         gpu_limits: what its GPU delegate takes, for rewriting models.
+        current_unit: the unit of its fuel gauge's current, `uA` or `mA`; empty where it is to be found out.
+        current_positive: what a positive current means, `charging` or `discharging`; empty where it is not known.
         sensors: patterns of the temperature sensors that mean something; empty for all.
         fails: delegates that are known to fail there, each with the reason.
         quirks: what differs from other devices, a sentence each.
@@ -88,6 +90,8 @@ class DeviceProfile:
     masks: Mapping[str, str] = field(default_factory=dict)
     limits: ThermalLimits = field(default_factory=ThermalLimits)
     gpu_limits: GpuLimits = field(default_factory=GpuLimits)
+    current_unit: str = ""
+    current_positive: str = ""
     sensors: tuple[re.Pattern[str], ...] = ()
     fails: Mapping[str, str] = field(default_factory=dict)
     quirks: tuple[str, ...] = ()
@@ -185,6 +189,8 @@ _DRAFT_HINTS = (
     "",
     "# Further keys, all of them optional (docs/devices.md); those without a table stand above [match].",
     '# sensors = ["skin", "cpu"]           # which temperatures mean something',
+    '# current_unit = "mA"                # of its fuel gauge: uA or mA',
+    '# current_positive = "charging"      # what a positive current means: charging or discharging',
     '# quirks = ["…"]                      # what differs from other devices',
     "# [limits]",
     "# thermal_status = 0                  # the highest at which it may measure",
@@ -236,6 +242,8 @@ class _Reader:
             masks=self._masks(),
             limits=self._limits(),
             gpu_limits=self._gpu_limits(),
+            current_unit=self._one_of("current_unit", ("uA", "mA")),
+            current_positive=self._one_of("current_positive", ("charging", "discharging")),
             sensors=tuple(self._pattern("sensors", text) for text in self._texts("sensors")),
             fails=self._named_texts("fails", 'nnapi = "crashes on …"'),
             quirks=self._texts("quirks"),
@@ -333,6 +341,12 @@ class _Reader:
         value = self._values.get(key, default)
         if not isinstance(value, str):
             raise self._wrong(key, "is not a text")
+        return value
+
+    def _one_of(self, key: str, known: Sequence[str]) -> str:
+        value = self._text(key)
+        if value and value not in known:
+            raise self._wrong(key, f"is {value!r}", f"use {' or '.join(known)}")
         return value
 
     def _texts(self, key: str) -> tuple[str, ...]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from devbench.device.conditions import Conditions, clocks_script, conditions_of, to_json
+from devbench.device.conditions import CLOCKS_SCRIPT, Conditions, conditions_of, find_clocks_script, to_json
 from devbench.device.sections import MOST_CHARACTERS, decimal
 
 _MOST_ON_DEVICE = 2000
@@ -29,14 +29,18 @@ set --
 for _dbs_zone in @SYS@/class/thermal/thermal_zone*; do
   read -r _dbs_type < "$_dbs_zone/type" || continue
   case $_dbs_type in
+    soc|*[._-]soc|socd|*[Bb][Cc][Ll]*|*[VvIi][Bb][Aa][Tt]*|*[._-]step|*lowf|*cdev*|*lvl[0-9]*|*ocp*) continue;;
+  esac
+  case $_dbs_type in
     *[Ss][Kk][Ii][Nn]*|*[Cc][Pp][Uu]*|*[Gg][Pp][Uu]*|*[Nn][Pp][Uu]*|*[Tt][Pp][Uu]*|*[Ss][Oo][Cc]*|*[Bb][Aa][Tt][Tt]*) ;;
-    *quiet*|BIG|MID|LITTLE|G3D|ISP) ;;
+    *quiet*|*tsens*|*[Cc][Ll][Uu][Ss][Tt][Ee][Rr]*|BIG|MID|LITTLE|G3D|ISP) ;;
     *) continue;;
   esac
   read -r _dbs_value < "$_dbs_zone/temp" || continue
   set -- "$@" "$_dbs_zone/temp" "$_dbs_type"
   _dbs_count=$((_dbs_count + 1)); [ $_dbs_count -ge @ZONES@ ] && break
 done
+@FIND@
 read -r _dbs_start _dbs_rest < /proc/uptime; _dbs_up=$_dbs_start
 _dbs_now=${_dbs_up%.*}${_dbs_up#*.}
 _dbs_services=$((_dbs_now + @FIRST@00)) _dbs_sleep=1
@@ -89,7 +93,8 @@ def sampler_script(sysfs: str = "/sys") -> str:
         "ZONES": _MOST_ZONES,
         "FIRST": _FIRST_SERVICES_S,
         "MOST": _MOST_ON_DEVICE,
-        "CLOCKS": clocks_script(each_cpu=False, sysfs=sysfs),
+        "FIND": find_clocks_script(each_cpu=False, sysfs=sysfs),
+        "CLOCKS": CLOCKS_SCRIPT,
     }
     script = _SCRIPT.strip()
     for name, value in values.items():

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from devbench.analysis.verdict import STATUS_PROBLEMS
 from devbench.results.records import RepetitionRecord
 
 # No unit in which a device says something of itself needs more; not a number is not below it.
@@ -55,6 +56,8 @@ def condition_words(repetitions: Sequence[RepetitionRecord]) -> str:
     statuses = _known(samples, "thermal_status")
     if statuses:
         words.append("throttled" if any(statuses) else "not throttled")
+    problems = dict.fromkeys(sample.get("thermal_status_problem") for sample in samples)
+    words += [text for problem, text in STATUS_PROBLEMS.items() if problem in problems]
     battery = _known(samples, "battery_level")
     if battery:
         words.append(

@@ -133,9 +133,9 @@ def test_a_reading_that_is_no_temperature_is_left_out(said: str) -> None:
     assert parse_conditions(transcript(thermal=text), NOW).temperatures_c == {}
 
 
-def test_what_the_service_remembers_counts_only_where_the_hardware_says_nothing() -> None:
+def test_what_the_service_remembers_is_no_reading_of_now() -> None:
     text = ANDROID_10[: ANDROID_10.index("Current temperatures")]
-    assert parse_conditions(transcript(thermal=text), NOW).temperatures_c == {"skin-therm": 30.8}
+    assert parse_conditions(transcript(thermal=text), NOW).temperatures_c == {}
 
 
 def test_of_two_sensors_of_one_name_the_hotter_counts() -> None:

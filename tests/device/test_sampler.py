@@ -75,7 +75,7 @@ def test_it_reads_clocks_temperatures_load_and_memory_every_second(shell: str, s
     seen = found[0].conditions
     assert seen.cpu_khz == (1800000, None, None, None, 2000000, None, None, 1500000)
     assert seen.cpu_cap_khz[7] == 2850000
-    assert (seen.gpu_khz, seen.gpu_cap_khz, seen.battery_current_ma) == (680000, 719000, -412.0)
+    assert (seen.gpu_khz, seen.gpu_cap_khz, seen.battery_current_raw) == (680000, 719000, -412000)
     # A board's own zone tells nothing; whole degrees and thousandths are told apart.
     assert seen.temperatures_c == {"cpu-1-7": 61.3, "skin therm": 38.25, "gpuss-0": 55.0}
     assert seen.load_1min is not None
@@ -101,11 +101,70 @@ def test_a_device_without_any_of_it_is_sampled_all_the_same(tmp_path: Path, tool
     assert (found[0].conditions.cpu_khz, found[0].conditions.temperatures_c) == ((), {})
 
 
+NO_DEGREES = {"soc": "87", "pm8150b_soc": "64", "vbat": "4012", "pm8150b-ibat-lvl0": "130", "bcl-lvl": "2",
+              "cpu-0-0-step": "41000", "gpu-cdev": "45000", "cpuss-lowf": "41000"}  # fmt: skip
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_zones_that_are_no_temperatures_take_no_place(shell: str, tmp_path: Path, tools: Path) -> None:
+    for number, (kind, value) in enumerate([*NO_DEGREES.items(), ("soc-thermal", "51000"), ("tsens_tz_sensor3", "47")]):
+        zone = tmp_path / f"class/thermal/thermal_zone{number}"
+        zone.mkdir(parents=True)
+        (zone / "type").write_text(f"{kind}\n")
+        (zone / "temp").write_text(f"{value}\n")
+    text = sample(sampler_script(str(tmp_path)), shell, 1.4, tools)
+    assert [line.split()[2] for line in text.splitlines() if line.startswith("zone ")] == [
+        "soc-thermal",
+        "tsens_tz_sensor3",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("files", "khz", "cap"),
+    [
+        ({"kgsl/kgsl-3d0/gpuclk": "257000000", "kgsl/kgsl-3d0/max_gpuclk": "710000000",
+          "devfreq/soc:qcom,gpubw/cur_freq": "762"}, 257000, 710000),
+        ({"devfreq/5000000.qcom,kgsl-3d0/cur_freq": "257000000", "devfreq/5000000.qcom,kgsl-3d0/max_freq": "710000000",
+          "devfreq/soc:qcom,gpubw/cur_freq": "762"}, 257000, 710000),
+        ({"devfreq/soc:qcom,gpubw/cur_freq": "762", "devfreq/soc:qcom,kgsl-busmon/cur_freq": "762",
+          "devfreq/3d00000.qcom,gpu-ddr/cur_freq": "1500"}, None, None),
+        ({"devfreq/1c500000.mali/cur_freq": "302000000", "devfreq/17000010.devfreq_mif/cur_freq": "1539000"}, 302000, None),
+        ({"devfreq/fb000000.gpu/cur_freq": "850000000"}, 850000, None),
+        ({"devfreq/gpufreq/cur_freq": "480000000", "devfreq/ddrfreq/cur_freq": "1866000000"}, 480000, None),
+        ({"misc/mali0/device/clock": "260", "misc/mali0/device/max_clock": "702"}, 260000, 702000),
+        ({"devfreq/18500000.sgpu/cur_freq": "303000"}, 303000, None),
+        ({"kgsl/kgsl-3d0/gpuclk": "19200000"}, 19200, None),
+    ],
+)  # fmt: skip
+def test_the_gpu_s_clock_is_the_gpu_s_and_never_a_bus_s(
+    files: dict[str, str], khz: int | None, cap: int | None, tmp_path: Path, tools: Path
+) -> None:
+    for name, value in files.items():
+        path = tmp_path / "class" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(f"{value}\n")
+    for shell in SHELLS:
+        (found,) = parse_samples(sample(sampler_script(str(tmp_path)), shell, 1.4, tools), NOW)
+        assert (found.conditions.gpu_khz, found.conditions.gpu_cap_khz) == (khz, cap)
+
+
+def test_without_groups_of_cpus_every_cpu_is_read(tmp_path: Path, tools: Path) -> None:
+    for cpu in range(2):
+        path = tmp_path / f"devices/system/cpu/cpu{cpu}/cpufreq"
+        path.mkdir(parents=True)
+        (path / "scaling_cur_freq").write_text("384000\n")
+    (found,) = parse_samples(sample(sampler_script(str(tmp_path)), SHELLS[0], 1.4, tools), NOW)
+    assert found.conditions.cpu_khz == (384000, 384000)
+
+
 def test_it_ends_with_the_shell_that_started_it(sysfs: Path, tools: Path) -> None:
     out = tools / "left"
     text = f"( {sampler_script(str(sysfs))}\n) > {out} 2>/dev/null </dev/null & echo $!"
-    done = subprocess.run([SHELLS[0], "-c", text], capture_output=True, text=True, timeout=30, check=True)
-    process = Path(f"/proc/{int(done.stdout)}")
+    # The sampler may hold the shell's output open, so the answer is a line and not all until its end.
+    with subprocess.Popen([SHELLS[0], "-c", text], stdout=subprocess.PIPE, text=True) as shell:
+        assert shell.stdout is not None
+        process = Path(f"/proc/{int(shell.stdout.readline())}")
+        shell.wait(timeout=30)
     deadline = time.monotonic() + 10
     while process.exists() and "State:\tZ" not in (process / "status").read_text():
         assert time.monotonic() < deadline

@@ -1,0 +1,68 @@
+"""Notices about a device: requested steps that it did not take, values that it did not read; knows no connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from devbench.analysis.verdict import STATUS_PROBLEMS, Around
+from devbench.notices import Effect, Notice, NoticeKind
+
+if TYPE_CHECKING:
+    from devbench.bench.stabilise import Stabilising
+    from devbench.results.records import DeviceRecord
+
+_NEXT_STEPS = {
+    "not_ready": "restart the device if its thermal service should work; heat is judged by clocks and temperatures",
+    "overridden": "`adb shell cmd thermalservice reset`",
+}
+
+
+def steps_not_applied(
+    done: Mapping[str, bool], wanted: Stabilising, device: DeviceRecord, *, via: str
+) -> Sequence[Notice]:
+    """One notice for each requested step that the device did not take."""
+    values = {"governor": wanted.governor, "clock": wanted.clock_pct}
+    left = {name: _why(name, device.facts.get("root")) for name, taken in done.items() if not taken}
+    if wanted.affinity and via == "apk":
+        left["affinity"] = "an app chooses its CPUs itself; use --via shell"
+        values["affinity"] = wanted.affinity
+    return [
+        Notice(
+            NoticeKind.STEP_NOT_APPLIED,
+            device.title,
+            f"--stabilise {name}{f'={values[name]}' if name in values else ''} was requested and not applied",
+            next_step,
+            Effect.INFORMATION,
+            device.key,
+        )
+        for name, next_step in left.items()
+    ]
+
+
+def _why(name: str, root: object) -> str:
+    if name in ("governor", "clock"):
+        if root is not True:
+            return "it takes root: run `adb root` on a userdebug build, or leave the step out"
+        return "the kernel refused it: `devbench devices --json` lists the clocks and governors that it has"
+    if name == "performance":
+        return "the device has no fixed performance mode: leave the step out"
+    return "the device refused the command: leave the step out, or set it by hand"
+
+
+def readings_that_are_none(around: Around, device: DeviceRecord) -> Sequence[Notice]:
+    """One notice for each kind of value that the device reported without having read it."""
+    problems = {str(sample.get("thermal_status_problem") or "") for sample in around.known}
+    found = [
+        (NoticeKind.THERMAL_STATUS, STATUS_PROBLEMS[problem], _NEXT_STEPS[problem])
+        for problem in sorted(problems & STATUS_PROBLEMS.keys())
+    ]
+    if any(sample.get("battery_overridden") for sample in around.known):
+        found.append(
+            (
+                NoticeKind.BATTERY_OVERRIDDEN,
+                "battery unknown: a command set its values",
+                "`adb shell dumpsys battery reset`",
+            )
+        )
+    return [Notice(kind, device.title, text, step, device_key=device.key) for kind, text, step in found]

@@ -1,0 +1,104 @@
+"""Heat as a device reports it: Android's throttling status and the temperatures, and what is no temperature.
+
+Knows no connection. Sources of the formats: `dumpsys thermalservice` is ThermalManagerService.dump (Android 10 and
+newer, degrees; types as in android.hardware.thermal TemperatureType), zones are /sys/class/thermal as in the kernel's
+documentation. A zone may be anything that a driver wants thermal governors to act on: Qualcomm's battery current
+limiter registers volts, amperes and the battery's level, Google's counts of brown-outs, cooling devices their steps.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+from devbench.device.sections import clean, decimal, whole_number
+
+THERMAL_STATUS_NAMES = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
+
+StatusProblem = Literal["", "not_ready", "overridden"]
+
+_MOST_SENSORS = 64
+# Outside of these limits a reading is a sensor that is not there, or not a temperature.
+COLDEST_C, HOTTEST_C = -40.0, 200.0
+# Types that do not give degrees: unknown (any unit), and the battery's current limit (voltage, current, percentage).
+_NOT_DEGREES = frozenset({-1, 6, 7, 8})
+_TEMPERATURE = re.compile(r"\bTemperature\{mValue=([^,}]{1,32}), mType=(-?\d{1,4}), mName=(.{0,200}?), mStatus=")
+# What AOSP's example of a thermal HAL says of a sensor that it does not have.
+_EXAMPLE_SENSOR = re.compile(r"test (temperature )?sensor", re.IGNORECASE)
+# By words of a zone's type, which `-`, `_`, `.` and blanks separate.
+_NO_ZONE = re.compile(
+    r"(pm[a-z0-9]*[-_ .])?soc"
+    r"|(.*[-_ .])?("
+    r"socd|[iv](bat|bus|batt|ph|sys|out|in|ref|dd|usb)[a-z0-9]*|bcl[a-z0-9]*|volt(age)?[0-9]*|curr(ent)?[0-9]*"
+    r"|ocp[0-9]*|uvlo[0-9]*|smpl|vdroop[0-9]*|batoilo[0-9]*|isense[0-9]*"
+    r"|steps?|lowf|cdev[0-9]*|cooling|lvl[0-9]*|level|capacity|percent(age)?|pct|cycles?|power|watts?|mw"
+    r")([-_ .].*)?",
+    re.IGNORECASE,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Thermal:
+    """Attributes:
+    status: Android's throttling status, 0 none to 6 shutdown; `None` where it is not known.
+    problem: why a status that the service prints is no reading: it has heard of no hardware yet, or a command set it.
+    temperatures_c: degrees by the sensor's name.
+    """
+
+    status: int | None = None
+    problem: StatusProblem = ""
+    temperatures_c: dict[str, float] = field(default_factory=dict)
+
+
+def parse_thermal(lines: Sequence[str]) -> Thermal:
+    """Of lines of `dumpsys thermalservice` and lines `zone VALUE TYPE`; never raises.
+
+    Temperatures are what the hardware says now, else the kernel's zones. What the service remembers is of the last
+    time that a sensor changed its severity, which may be hours ago, so it does not count.
+    """
+    status: int | None = None
+    problem: StatusProblem = ""
+    now: dict[str, float] = {}
+    zones: dict[str, float] = {}
+    current = False
+    for line in lines:
+        if line.startswith("zone "):
+            _add_zone(zones, line)
+            continue
+        key, colon, value = (part.strip() for part in line[:400].partition(":"))
+        if "{" not in line and colon:
+            current = key.startswith("Current temperatures")
+            if key == "Thermal Status":
+                status = whole_number(value, most=len(THERMAL_STATUS_NAMES) - 1)
+            elif key == "IsStatusOverride" and value == "true":
+                problem = "overridden"
+            elif key == "HAL Ready" and value == "false":
+                problem = problem or "not_ready"
+        elif current and (match := _TEMPERATURE.search(line[:400])):
+            reading, kind, name = match.groups()
+            if int(kind) not in _NOT_DEGREES and not _EXAMPLE_SENSOR.fullmatch(name):
+                _add(now, name, decimal(reading, least=COLDEST_C, most=HOTTEST_C))
+    return Thermal(None if problem else status, problem, now or zones)
+
+
+def is_temperature(zone_type: str) -> bool:
+    """Whether a thermal zone of the kernel is one of a temperature, by its type."""
+    return not _NO_ZONE.fullmatch(zone_type.strip()[:200])
+
+
+def _add_zone(zones: dict[str, float], line: str) -> None:
+    """A line `zone VALUE TYPE`. The kernel documents thousandths of a degree; some vendors give whole degrees."""
+    words = line[:400].split(None, 2)
+    reading = whole_number(words[1], least=-(10**6), most=10**6) if len(words) == 3 else None
+    if reading is not None and is_temperature(words[2]):
+        degrees = reading / 1000 if abs(reading) >= 1000 else float(reading)
+        _add(zones, words[2], degrees if COLDEST_C <= degrees <= HOTTEST_C else None)
+
+
+def _add(sensors: dict[str, float], name: str, degrees: float | None) -> None:
+    """Keep a reading; of two sensors of one name the hotter. Exactly 0.0 is what sensors that are not there say."""
+    name = clean(name, 60)
+    if degrees and name and (name in sensors or len(sensors) < _MOST_SENSORS):
+        sensors[name] = round(max(degrees, sensors.get(name, degrees)), 2)
