@@ -5,12 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbench.analysis.stats import estimate
+from devbench.analysis.verdict import Around
 from devbench.bench.events import CoolingDown
 from devbench.bench.plan import Limits
-from devbench.device.conditions import read_conditions
+from devbench.device.conditions import from_json, read_conditions
 from devbench.device.limits import ThermalLimits, over_limits
 from devbench.text import clean
 
@@ -41,6 +43,14 @@ def needs_more(limits: Limits, *, done: int, retried: int, valid_us: Sequence[fl
     if found is None or found.half_width_pct is None or (found.coverage or 0.0) < _CONFIDENCE:
         return True
     return found.half_width_pct > limits.precision_pct
+
+
+def limits_passed(around: Around, limits: ThermalLimits) -> list[str]:
+    """Limits that were passed before or after a process, in words; the thermal status has words of its own."""
+    read = [from_json(sample) for sample in (around.before, around.after) if sample is not None]
+    return list(
+        dict.fromkeys(words for one in read for words in over_limits(replace(one, thermal_status=None), limits))
+    )
 
 
 def cool_down(

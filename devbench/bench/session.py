@@ -19,7 +19,7 @@ from devbench.analysis.verdict import Around, Fitness, Verdict, judge
 from devbench.bench import apk, file_notices
 from devbench.bench.command import Commands
 from devbench.bench.device_notices import readings_that_are_none, steps_not_applied
-from devbench.bench.enough import cool_down, needs_more
+from devbench.bench.enough import cool_down, limits_passed, needs_more
 from devbench.bench.events import (
     DeviceReady,
     FilePushed,
@@ -403,13 +403,7 @@ class DeviceSession:
         new = [notice for notice in readings_that_are_none(around, self._described) if notice not in self._noted]
         self._noted += new
         self._notice(*new)
-        return judge(around, self._processes.fitness, over_limits=self._over_limits(around))
-
-    def _over_limits(self, around: Around) -> list[str]:
-        """Limits that were passed before or after a process, in words; the thermal status has words of its own."""
-        read = [from_json(sample) for sample in (around.before, around.after) if sample is not None]
-        found = [words for one in read for words in over_limits(replace(one, thermal_status=None), self._limits)]
-        return list(dict.fromkeys(found))
+        return judge(around, self._processes.fitness, over_limits=limits_passed(around, self._limits))
 
     def _cool_down(self) -> None:
         """Wait for a device that is over its limits, for a while; what it then measures is marked unreliable."""
