@@ -56,7 +56,8 @@ _COLUMNS = {
     "verdict counts_latency counts_start",
     "details": "repetition_id argv measurement outputs verdict_reasons",
     "conditions": "repetition_id before after during",
-    "operators": "repetition_id phase position name_id node avg_ms first_ms pct mem_kb times_called inside_delegate",
+    "operators": "repetition_id phase position name_id node avg_ms first_ms pct mem_kb times_called inside_delegate "
+    "is_partition",
 }
 
 
@@ -211,6 +212,7 @@ class Nights:
             (
                 self.processes, op.phase, op.position, self.names[id(op)], op.node, round((op.avg_ms or 0.0) * by, 4),
                 round((op.first_ms or 0.0) * by, 4), op.pct, op.mem_kb, op.times_called, op.inside_delegate,
+                op.is_partition,
             )
             for op, by in zip(case.operators, factors.tolist(), strict=True)
         ]  # fmt: skip

@@ -15,16 +15,10 @@ from typing import Literal, Protocol, TypeVar
 
 Place = Literal["delegate", "xnnpack", "cpu"]
 
-# A delegate's partition as a row of the profile: its time holds that of the rows inside.
-_PARTITION_TYPES = (
-    "tflitexnnpackdelegate",
-    "tflitegpudelegate",
-    "tflitennapidelegate",
-    "tflitehexagondelegate",
-    "delegate",
-)
 _XNNPACK_KERNEL = re.compile(r"\(N[A-Z]{1,4}[,)]")
 _XNNPACK_PARTITION = "tflitexnnpackdelegate"
+# TensorFlow's own kernels, which run on the CPU.
+_FLEX_PARTITION = "tfliteflexdelegate"
 
 
 class ProfiledRow(Protocol):
@@ -38,6 +32,8 @@ class ProfiledRow(Protocol):
     def times_called(self) -> float | None: ...
     @property
     def inside_delegate(self) -> bool: ...
+    @property
+    def is_partition(self) -> bool: ...
 
 
 Row = TypeVar("Row", bound=ProfiledRow)
@@ -56,13 +52,15 @@ def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> l
         calls_of_all_runs: the tool prints how often an operator was called in all inferences together (LiteRT's),
             not in one of them (TensorFlow Lite's).
     """
-    has_partitions = any(not row.inside_delegate and _is_partition(row.type) for row in rows)
+    own = [row.type for row in rows if not row.inside_delegate and _is_partition(row.type, bool(row.is_partition))]
+    has_xnnpack = any(kind.casefold().startswith(_XNNPACK_PARTITION) for kind in own)
     found = []
     for row in rows:
-        if has_partitions and row.inside_delegate:
+        if row.inside_delegate and (has_xnnpack if _XNNPACK_KERNEL.search(row.type) else own):
             continue
         calls = 1.0 if calls_of_all_runs else max(1.0, row.times_called or 1.0)
-        found.append((row, (row.avg_ms or 0.0) * calls, _place(row.type, bool(row.inside_delegate), xnnpack)))
+        place = _place(row.type, bool(row.inside_delegate), bool(row.is_partition), xnnpack)
+        found.append((row, (row.avg_ms or 0.0) * calls, place))
     return found
 
 
@@ -75,13 +73,17 @@ def delegate_share(rows: Sequence[ProfiledRow], *, xnnpack: bool, calls_of_all_r
 
 # A profile has many rows of few types, and years of nights have them all again.
 @lru_cache(maxsize=4096)
-def _place(kind: str, inside_delegate: bool, xnnpack: bool) -> Place:
-    if not inside_delegate and not _is_partition(kind):
+def _place(kind: str, inside_delegate: bool, is_partition: bool, xnnpack: bool) -> Place:
+    name = kind.casefold()
+    if name.startswith(_FLEX_PARTITION) or not (inside_delegate or _is_partition(kind, is_partition)):
         return "cpu"
-    is_xnnpack = _XNNPACK_KERNEL.search(kind) or kind.casefold().startswith(_XNNPACK_PARTITION)
+    is_xnnpack = _XNNPACK_KERNEL.search(kind) or name.startswith(_XNNPACK_PARTITION)
     return "xnnpack" if is_xnnpack and not xnnpack else "delegate"
 
 
-@lru_cache(maxsize=4096)
-def _is_partition(kind: str) -> bool:
-    return kind.casefold().startswith(_PARTITION_TYPES)
+def _is_partition(kind: str, told: bool) -> bool:
+    """Whether a row is a delegate's partition, whose time contains that of the rows inside it.
+
+    Either the tool told so, by the name under which the delegate took its nodes, or the row is called a delegate.
+    """
+    return told or "delegate" in kind.casefold()

@@ -210,6 +210,8 @@ def refused_record(
 def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
     """The operator tables of both phases, in run order, the rows inside delegates behind the others of their phase."""
     rows: list[OperatorRecord] = []
+    # A delegate's partition has the name under which the delegate said that it took nodes.
+    delegates = {use.name.casefold() for use in measured.delegates}
     profiles: list[tuple[Any, Profile | None]] = [("init", measured.profile_init), ("runs", measured.profile_runs)]
     for phase, profile in profiles:
         if profile is None:
@@ -232,6 +234,7 @@ def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
                     mem_kb=op.mem_kb,
                     times_called=op.times_called,
                     inside_delegate=id(op) in inside,
+                    is_partition=id(op) not in inside and op.type.casefold() in delegates,
                 )
             )
     return tuple(rows[:_MOST_OPERATORS])

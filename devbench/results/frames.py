@@ -21,7 +21,7 @@ REPETITION_COLUMNS = (
 )  # fmt: skip
 OPERATOR_COLUMNS = (
     "run_id", "job", "device", "virtual", "model", "delegate", "via", "repetition", "phase", "position", "type", "name",
-    "node", "avg_ms", "first_ms", "pct", "mem_kb", "times_called", "inside_delegate",
+    "node", "avg_ms", "first_ms", "pct", "mem_kb", "times_called", "inside_delegate", "is_partition",
 )  # fmt: skip
 
 

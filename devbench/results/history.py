@@ -48,7 +48,7 @@ _SERIES = (*JOB_COLUMNS, "metric", "unit", "value", "low", "high", "n")
 _SAMPLES = (*JOB_COLUMNS, "metric", "unit", "repetition", "value")
 _OPERATORS = (
     "repetition", "phase", "position", "type", "name", "node", "avg_ms", "first_ms", "pct", "mem_kb", "times_called",
-    "inside_delegate",
+    "inside_delegate", "is_partition",
 )  # fmt: skip
 _DELEGATION = ("run_id", "job", "device_key", "case", "nodes_delegated", "nodes_total", "partitions", "delegated_share")
 
@@ -285,7 +285,7 @@ class History:
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         repetition, phase ("init", "runs"), position, type, name, node, avg_ms, first_ms, pct, mem_kb, times_called,
-        inside_delegate.
+        inside_delegate, is_partition.
         """
         repetitions, table, names = schema.repetitions, schema.operators, schema.operator_names
         elsewhere = {"repetition": repetitions.c.index, "type": names.c.type, "name": names.c.name}
@@ -293,7 +293,8 @@ class History:
         joined = repetitions.join(table, table.c.repetition_id == repetitions.c.id)
         joined = joined.join(names, names.c.id == table.c.name_id)
         frame = self._read(Selection(**filters), joined, repetitions.c.job_id, columns)
-        frame["inside_delegate"] = frame["inside_delegate"].astype(bool)
+        for name in ("inside_delegate", "is_partition"):
+            frame[name] = frame[name].astype(bool)
         keys = ["started_utc", "run_id", "job", "repetition", "phase", "position"]
         return frame.sort_values(keys, ignore_index=True)
 

@@ -84,7 +84,10 @@ class JobRecord:
 
 @dataclass(frozen=True, slots=True)
 class OperatorRecord:
-    """One row of an operator profile. `phase` is "init" or "runs"; `inside_delegate` rows lie within a partition."""
+    """One row of an operator profile. `phase` is "init" or "runs"; `inside_delegate` rows lie within a partition.
+
+    `is_partition`: the row is all of a delegate's partition, by the name under which the delegate took its nodes.
+    """
 
     phase: Literal["init", "runs"]
     position: int
@@ -97,6 +100,7 @@ class OperatorRecord:
     mem_kb: float | None
     times_called: float | None
     inside_delegate: bool = False
+    is_partition: bool = False
 
 
 @dataclass(frozen=True, slots=True)

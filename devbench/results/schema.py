@@ -246,6 +246,7 @@ operators = Table(
     Column("mem_kb", Float),
     Column("times_called", Float),
     Column("inside_delegate", Boolean, nullable=False),
+    Column("is_partition", Boolean, nullable=False),
     ForeignKeyConstraint(["repetition_id"], ["repetitions.id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["name_id"], ["operator_names.id"]),
     sqlite_with_rowid=False,

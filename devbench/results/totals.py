@@ -31,6 +31,7 @@ class _Operator(NamedTuple):
     avg_ms: float | None
     times_called: float | None
     inside_delegate: bool
+    is_partition: bool
 
 
 def total_up(connection: sa.Connection, job_ids: Sequence[int]) -> None:
@@ -96,6 +97,7 @@ def _types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
             operators.c.avg_ms,
             operators.c.times_called,
             operators.c.inside_delegate,
+            operators.c.is_partition,
         )
         .join(operators, operators.c.repetition_id == repetitions.c.id)
         .join(names, names.c.id == operators.c.name_id)

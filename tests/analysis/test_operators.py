@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from devbench.analysis.operators import counted, delegate_share
@@ -53,3 +55,27 @@ def test_what_xnnpack_takes_beside_another_delegate_is_not_on_that_delegate() ->
 @pytest.mark.parametrize("kernel", ["Copy (NC, X32)", "Binary Elementwise (ND)", "Global Average Pooling (NWC, F32)"])
 def test_xnnpack_s_kernels_are_told_by_their_layout(kernel: str) -> None:
     assert delegate_share([op(kernel, 1.0, inside=True)], xnnpack=False, calls_of_all_runs=False) == 0.0
+
+
+@pytest.mark.parametrize(
+    "name", ["TfLiteQnnDelegate", "DispatchDelegate", "TfLiteArmNnDelegate", "Vx Delegate", "DELEGATE"]
+)
+def test_the_share_of_any_delegate_is_that_of_its_partitions(name: str) -> None:
+    assert delegate_share([op(name, 3.0)], xnnpack=False, calls_of_all_runs=False) == 1.0
+    rows = [op(name, 3.0), op("inner", 2.9, inside=True), op("SOFTMAX", 1.0)]
+    assert delegate_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)
+
+
+def test_a_partition_of_an_unknown_name_is_one_where_the_tool_told_so() -> None:
+    rows = [replace(op("LITERT_CL", 3.0), is_partition=True), op("kernel", 2.9, inside=True), op("SOFTMAX", 1.0)]
+    assert delegate_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)
+
+
+def test_kernels_of_xnnpack_without_a_partition_of_their_own_count_beside_another_delegate_s_partition() -> None:
+    rows = [op("DispatchDelegate", 3.0), op("Delegate/Softmax (NC, F32)", 1.0, inside=True)]
+    assert delegate_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)
+
+
+def test_tensorflow_s_own_kernels_are_on_the_cpu() -> None:
+    rows = [op("TfLiteGpuDelegateV2", 3.0), op("TfLiteFlexDelegate", 1.0)]
+    assert delegate_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)

@@ -56,6 +56,7 @@ AROUND = {
     "windows path and line in brackets": ("[.\\litert\\tools\\x.cc(63)] ", ""),
     "path": ("INFO: [litert/tools/benchmark_litert_model.h:63] ", ""),
     "glog with a windows path": ("I0730 12:00:00.123456  1234 litert\\tools\\x.cc:77] ", ""),
+    "abseil before its start": ("I0000 00:00:1712345678.123456    1234 benchmark_litert_model.h:77] ", ""),
     "device farm": (
         "[01/May/2024:05:54:09 +10:00: profiler/info] [job_id: jabc123] [model.tflite] [tflite] ", "",
     ),
@@ -320,6 +321,27 @@ def test_text_without_a_line_of_the_tool_is_not_recognised(data: bytes) -> None:
 @pytest.mark.parametrize("text", ["STARTING!\n", "STARTING!", "Graph: [m.tflite]\n", "INFO: Loaded model x\n", W, R, S])
 def test_a_log_that_is_cut_is_recognised(text: str) -> None:
     assert parse_text(text).recognised
+
+
+# -- the oldest forms -------------------------------------------------------------------------------------------------
+
+
+def test_the_first_apk_puts_the_memory_right_behind_the_latency() -> None:
+    line = (
+        "01-02 10:11:12.345  1234  1234 E tflite  : Average inference timings in us: Warmup: 91471, Init: 4108, "
+        "Inference: 80660.1Overall max resident set size = 24.5 MB, total malloc-ed size = 0 MB\n"
+    )
+    found = read(line)
+    assert (found["inference_avg_us"], found["warmup_avg_us"], found["memory"]) == (
+        80660.1,
+        91471,
+        {"overall_mb": 24.5},
+    )
+
+
+def test_the_first_tool_puts_the_latency_first() -> None:
+    found = read("Average inference timings in us: 80660 , Warmup: 91471, \n")
+    assert (found["status"], found["inference_avg_us"], found["warmup_avg_us"]) == ("ok", 80660, 91471)
 
 
 # -- several runs, sums of runs ---------------------------------------------------------------------------------------

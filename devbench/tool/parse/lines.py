@@ -73,8 +73,8 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
     (r"\[", r"\[(?P<level>INFO|WARN|WARNING|ERROR|DEBUG)\] "),
     # logcat -v process and thread
     (_PRIORITY, rf"(?P<level>{_PRIORITY})\(\s*\d+(?::\s*(?:0x)?[0-9a-f]+)?\) "),
-    # glog and Abseil: I0730 12:00:00.123456 1234 benchmark_model.cc:77]
-    ("[IWEF]", rf"(?P<level>[IWEF])\d{{4}} {_TIME}\s+\d+ [^\]\s]{{1,200}}:\d+\] ?"),
+    # glog and Abseil: I0730 12:00:00.123456 1234 benchmark_model.cc:77], before its start I0000 00:00:1712345678.123456
+    ("[IWEF]", rf"(?P<level>[IWEF])\d{{4}} (?:{_TIME}|\d\d:\d\d:\d{{1,12}}\.\d{{1,9}})\s+\d+ [^\]\s]{{1,200}}:\d+\] ?"),
     # TensorFlow: 2019-05-01 10:11:12.123456: I tensorflow/lite/tools/benchmark/benchmark_model.cc:77]
     (r"\d", rf"{_DATE}[ T]{_TIME}: (?P<level>[IWEF]) [^\]\s]{{1,200}}:\d+\] ?"),
     # LiteRT: [./litert/tools/benchmark_litert_model.h:88], on Windows with backslashes, perhaps with a drive

@@ -30,9 +30,14 @@ _PAIR = re.compile(rf"\b(first|curr|min|max|avg|std|p5|median|p95)=({NUMBER}){EN
 _NOT_STATS = ("Timings (microseconds)", "Memory (bytes)")
 
 _SUMMARY = re.compile(r"(?:Inference|Average inference) timings in us:")
+# The benchmark APK of 1.13 and 1.14 puts "Overall max resident set size = …" right behind the last number, and the first
+# tools of all put the latency right behind the heading.
 _SUMMARY_VALUE = re.compile(
-    rf"(Init|First inference|Warmup(?: \(avg\))?|Inference(?: \(avg\))?|no stats): ({NUMBER}){END}", re.IGNORECASE
+    rf"(Init|First inference|Warmup(?: \(avg\))?|Inference(?: \(avg\))?|no stats): ({NUMBER})(?:{END}|(?=Overall ))",
+    re.IGNORECASE,
 )
+_FIRST_VALUE = re.compile(rf"\s*({NUMBER})\s*,")
+_RESIDENT = re.compile(rf"Overall max resident set size = ({NUMBER}) MB")
 _SUMMARY_FIELDS = {
     "init": "init_us",
     "first inference": "first_inference_us",
@@ -89,13 +94,10 @@ class Summary:
             self.has_head = True
         return (
             self._names(line)
-            or (("count=" in text or "Summary" in text)
-            and (self._options(text) or self._stats(text)))
-            or ("timings in us" in text
-            and self._summary(text))
+            or (("count=" in text or "Summary" in text) and (self._options(text) or self._stats(text)))
+            or ("timings in us" in text and self._summary(text))
             or self._litert(text)
-            or ("ootprint" in text
-            and self._memory(text))
+            or ("ootprint" in text and self._memory(text))
         )
 
     @property
@@ -162,6 +164,11 @@ class Summary:
         match = _SUMMARY.search(text)
         if match is None:
             return False
+        if bare := _FIRST_VALUE.match(text, match.end()):
+            self._keep("inference_avg_us", duration(bare.group(1)))
+            self._end(bare.group(1), text)
+        if resident := _RESIDENT.search(text, match.end()):
+            self._keep_memory("overall_mb", megabytes(resident.group(1)))
         for name, token in _SUMMARY_VALUE.findall(text, match.end()):
             key = _SUMMARY_FIELDS[name.lower()]
             self._keep(key, duration(token))
