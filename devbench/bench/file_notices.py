@@ -41,4 +41,5 @@ def changed(sha256s: Sequence[str], jobs: Sequence[JobRecord]) -> list[Notice]:
 
 
 def _files_of(job: JobRecord) -> dict[str, str]:
-    return {job.binary.sha256: job.binary.name, job.model.sha256: job.model.name}
+    others = {one.sha256: one.name for one in job.files}
+    return {job.binary.sha256: job.binary.name, job.model.sha256: job.model.name, **others}

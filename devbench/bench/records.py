@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from typing import Any
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.operators import delegate_share
 from devbench.analysis.verdict import Around, Verdict
@@ -16,10 +17,12 @@ from devbench.device.facts import DeviceFacts
 from devbench.device.facts import to_json as facts_to_json
 from devbench.device.limits import to_json as limits_to_json
 from devbench.device.profiles import DeviceProfile
+from devbench.hashing import sha256_of
 from devbench.results.records import (
     BinaryRecord,
     CacheState,
     DeviceRecord,
+    FileRecord,
     JobRecord,
     ModelRecord,
     OperatorRecord,
@@ -28,8 +31,12 @@ from devbench.results.records import (
 )
 from devbench.tool.binaries import Binary
 from devbench.tool.failures import find_use
+from devbench.tool.libraries import delegate_files
 from devbench.tool.measurement import Failure, Measurement, Profile
 from devbench.tool.parse import to_json
+
+if TYPE_CHECKING:
+    from devbench.bench.outputs import Expected
 
 # A hostile profile must not fill the store; the largest known model has some 2,300 operators.
 _MOST_OPERATORS = 20_000
@@ -71,8 +78,43 @@ def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
     )
 
 
-def job_record(run_id: str, number: int, case: Case, device: DeviceRecord, binary: Binary, sha256: str) -> JobRecord:
-    """A case on a device. `sha256` is the hash of the binary's file."""
+def file_records(case: Case, expected: Expected | None = None) -> tuple[FileRecord, ...]:
+    """The files that go to the device for a case in addition to its model and its binary.
+
+    Args:
+        expected: the model's inputs, if its outputs are checked.
+
+    Raises:
+        InputError: a file of the delegate is missing or is no library.
+    """
+    found = [
+        FileRecord(
+            one.name,
+            "delegate",
+            sha256_of(one.path),
+            one.path.stat().st_size,
+            f"{one.product} {one.version}".strip() if one.version else "",
+        )
+        for one in delegate_files(case.delegate)
+    ]
+    if expected is not None:
+        for number, (spec, values) in enumerate(zip(expected.tensors.inputs, expected.inputs, strict=True)):
+            data = values.tobytes()
+            name = f"{number} {spec.name}"[:200]
+            found.append(FileRecord(name, "input", sha256(data).hexdigest(), len(data)))
+    return tuple(found)
+
+
+def job_record(
+    run_id: str,
+    number: int,
+    case: Case,
+    device: DeviceRecord,
+    binary: Binary,
+    sha256: str,
+    files: tuple[FileRecord, ...] = (),
+) -> JobRecord:
+    """A case on a device. `sha256` is the hash of the binary's file, `files` are those of `file_records`."""
     options = asdict(case.options)
     options["delegate_flags"] = dict(case.delegate.litert_flags if binary.tool == "litert" else case.delegate.flags)
     options["reported_as"] = list(case.delegate.reported_as)
@@ -105,6 +147,7 @@ def job_record(run_id: str, number: int, case: Case, device: DeviceRecord, binar
         threads=case.options.num_threads,
         require=case.require,
         options=options,
+        files=files,
     )
 
 

@@ -34,7 +34,7 @@ from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Plan, repetition_deadline_s
 from devbench.bench.process import Processes, ProcessSpec
-from devbench.bench.records import Ran, device_record, job_record, refused_record, repetition_record
+from devbench.bench.records import Ran, device_record, file_records, job_record, refused_record, repetition_record
 from devbench.bench.refusals import known_flags, purposes_of, refusals
 from devbench.bench.resume import Earlier
 from devbench.bench.stabilise import Stabiliser
@@ -224,16 +224,16 @@ class DeviceSession:
         first, stored = self._earlier.claim(record.key, self.serial, self._position)
         found = []
         for number, case in enumerate(self._plan.cases, first):
-            job = job_record(self._run_id, number, case, record, binary, binary_sha256)
+            files = file_records(case, self._expected.get(case.model.sha256))
+            job = job_record(self._run_id, number, case, record, binary, binary_sha256, files)
             steady = {**self._steadied, "affinity": self._mask}
             job = replace(job, options={**job.options, "stabilised": {k: v for k, v in steady.items() if v != ""}})
             before = stored.get(number)
             if before is None:
                 self._store.add_job(job)
-            elif before.job.binary.sha256 != binary_sha256:
-                raise InputError(
-                    f"{self.serial}: run {self._run_id} began with another {job.binary.name}", hint="start a new run"
-                )
+            elif (before.job.binary.sha256, set(before.job.files)) != (binary_sha256, set(files)):
+                what = f"another {job.binary.name} or other files of {case.delegate.name}"
+                raise InputError(f"{self.serial}: run {self._run_id} began with {what}", hint="start a new run")
             work = Work(job, case, self._plan.limits.repetitions)
             for repetition in before.repetitions if before is not None else ():
                 work.count(repetition, earlier=True)

@@ -311,6 +311,29 @@ class History:
         last = frame.sort_values(["started_utc", "id"]).drop_duplicates(["run_id", "job"], keep="last")
         return last[list(_DELEGATION)].reset_index(drop=True)
 
+    def files(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+        """One row a job and file that took part in it, the model left out.
+
+        Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
+        role ("tool", "delegate", "input"), name, sha256, version (as the file states it; empty if it does not).
+        """
+        import pandas as pd
+
+        jobs, binaries, used, files = schema.jobs, schema.binaries, schema.job_files, schema.files
+        selection = Selection(**filters)
+        tool = {"role": sa.literal("tool"), "name": binaries.c.name, "sha256": binaries.c.sha256}
+        tools = self._read(
+            selection, jobs.join(binaries, binaries.c.sha256 == jobs.c.binary_sha256), jobs.c.id,
+            {**tool, "version": binaries.c.version},
+        )  # fmt: skip
+        other = {name: used.c[name] for name in ("role", "name", "sha256")}
+        others = self._read(
+            selection, used.join(files, files.c.sha256 == used.c.sha256), used.c.job_id,
+            {**other, "version": files.c.version},
+        )  # fmt: skip
+        frames = [frame for frame in (tools, others) if not frame.empty]
+        return pd.concat(frames, ignore_index=True) if frames else tools
+
     def conditions(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row for each time at which the device's state was read around or during a repetition, in order of time.
 

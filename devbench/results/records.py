@@ -67,6 +67,21 @@ class BinaryRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class FileRecord:
+    """A file that took part in a job in addition to its model and its binary.
+
+    `role` is "delegate" for a file of the delegate, "input" for values of one of the model's inputs. `version` is what
+    the file states of itself, with the product ("QNN 2.44.0"); empty if it does not.
+    """
+
+    name: str
+    role: str
+    sha256: str
+    size_bytes: int
+    version: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class JobRecord:
     """A case on a device within a run. `number` counts from 1 within the run."""
 
@@ -80,6 +95,7 @@ class JobRecord:
     threads: int | None
     require: str
     options: Mapping[str, Any] = field(default_factory=dict)
+    files: tuple[FileRecord, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

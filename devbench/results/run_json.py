@@ -19,6 +19,7 @@ from devbench.results import writing
 from devbench.results.records import (
     BinaryRecord,
     DeviceRecord,
+    FileRecord,
     JobRecord,
     ModelRecord,
     OperatorRecord,
@@ -83,6 +84,7 @@ def _run(values: Mapping[str, Any]) -> RunView:
             "device": devices[item["device"]["key"]],
             "model": _record(ModelRecord, item["model"]),
             "binary": _record(BinaryRecord, item["binary"]),
+            "files": tuple(_record(FileRecord, one) for one in item.get("files", ())),
         }
         job = _record(JobRecord, {**item, **parts})
         repetitions = []

@@ -152,6 +152,28 @@ jobs = Table(
     Index("ix_jobs_model", "model_sha256"),
 )
 
+# What a delegate's libraries and other files on the device were; models and binaries have tables of their own.
+files = Table(
+    "files",
+    metadata,
+    Column("sha256", String(64), primary_key=True),
+    Column("size_bytes", BigInteger, nullable=False),
+    # As the file states it, with the product, such as "QNN 2.44.0"; empty if it does not.
+    Column("version", Words, nullable=False),
+)
+
+job_files = Table(
+    "job_files",
+    metadata,
+    Column("job_id", Integer, primary_key=True),
+    # "delegate" for the delegate's libraries, "input" for values of the model's inputs.
+    Column("role", String(20), primary_key=True),
+    Column("name", String(200), primary_key=True),
+    Column("sha256", String(64), nullable=False),
+    ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+    ForeignKeyConstraint(["sha256"], ["files.sha256"]),
+)
+
 repetitions = Table(
     "repetitions",
     metadata,

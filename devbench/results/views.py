@@ -20,6 +20,7 @@ from devbench.results.pipeline_schema import pipeline_sessions
 from devbench.results.records import (
     BinaryRecord,
     DeviceRecord,
+    FileRecord,
     JobRecord,
     ModelRecord,
     OperatorRecord,
@@ -185,6 +186,7 @@ def _jobs(connection: sa.Connection, run_id: str) -> tuple[JobView, ...]:
     binary_rows = connection.execute(sa.select(schema.binaries).where(schema.binaries.c.sha256.in_(used))).mappings()
     binaries = {row["sha256"]: _record(BinaryRecord, row) for row in binary_rows}
     repetitions = _repetitions(connection, run_id)
+    files = _files(connection, run_id)
     views = []
     for row in rows:
         record = JobRecord(
@@ -198,9 +200,25 @@ def _jobs(connection: sa.Connection, run_id: str) -> tuple[JobView, ...]:
             threads=row["threads"],
             require=row["require"],
             options=row["options"],
+            files=tuple(files.get(row["id"], ())),
         )
         views.append(JobView(record, tuple(repetitions.get(row["id"], ()))))
     return tuple(views)
+
+
+def _files(connection: sa.Connection, run_id: str) -> dict[int, list[FileRecord]]:
+    jobs, used, files = schema.jobs, schema.job_files, schema.files
+    query = (
+        sa.select(used, files.c.size_bytes, files.c.version)
+        .join(files, files.c.sha256 == used.c.sha256)
+        .join(jobs, jobs.c.id == used.c.job_id)
+        .where(jobs.c.run_id == run_id)
+        .order_by(used.c.job_id, used.c.role, used.c.name)
+    )
+    found: dict[int, list[FileRecord]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["job_id"], []).append(_record(FileRecord, row))
+    return found
 
 
 def _devices(connection: sa.Connection, run_id: str) -> dict[str, DeviceRecord]:

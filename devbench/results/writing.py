@@ -70,7 +70,13 @@ def insert_job(connection: sa.Connection, job: JobRecord) -> int:
         "require": job.require,
         "options_id": options_id,
     }
-    return _inserted(connection, schema.jobs, values)
+    number = _inserted(connection, schema.jobs, values)
+    if job.files:
+        stored = [{"sha256": one.sha256, "size_bytes": one.size_bytes, "version": one.version} for one in job.files]
+        used = [{"job_id": number, "role": one.role, "name": one.name, "sha256": one.sha256} for one in job.files]
+        insert_new(connection, schema.files, stored)
+        insert_new(connection, schema.job_files, used)
+    return number
 
 
 def _document(connection: sa.Connection, body: Mapping[str, Any]) -> int:

@@ -8,6 +8,7 @@ from datetime import datetime, timedelta, timezone
 from devbench.results.records import (
     BinaryRecord,
     DeviceRecord,
+    FileRecord,
     JobRecord,
     ModelRecord,
     OperatorRecord,
@@ -19,6 +20,11 @@ from devbench.results.records import (
 )
 from devbench.results.store import Store
 
+FILES = (
+    FileRecord("libQnnHtp.so", "delegate", "c" * 64, 1_000_000, "QNN 2.44.0"),
+    FileRecord("libQnnSystem.so", "delegate", "d" * 64, 2_000_000, "QNN 2.44.0"),
+    FileRecord("0 image", "input", "e" * 64, 3_000),
+)
 NOW = datetime(2026, 11, 23, 12, 0, 0, 123456, tzinfo=timezone.utc)
 RUN = "20261123-120000-aaaa"
 SESSION = PipelineSessionRecord(

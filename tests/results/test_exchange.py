@@ -23,7 +23,7 @@ from devbench.results.pipelines import add_pipeline_session, pipeline_sessions
 from devbench.results.prune import parse_age, prune
 from devbench.results.selection import Selection
 from devbench.results.store import Store
-from tests.results.samples import NOW, RUN, SESSION, add_run, job_record, repetition, run_record
+from tests.results.samples import FILES, NOW, RUN, SESSION, add_run, job_record, repetition, run_record
 
 SECOND = f"{NOW + timedelta(days=1):%Y%m%d-%H%M%S}-aaaa"
 
@@ -44,8 +44,8 @@ def make(new_url: Callable[[], str], tmp_path: Path) -> Iterator[Callable[[], St
 
 def filled(store: Store) -> Store:
     """Two runs, a failed repetition, a hostile name, a pipeline, and a raw output of the first run."""
-    add_run(store)
-    add_run(store, 1, (1500.0, 1600.0))
+    add_run(store, files=FILES)
+    add_run(store, 1, (1500.0, 1600.0), files=FILES)
     store.add_repetition(
         repetition(
             index=9, status="failed", failure_kind="crash", failure_message="\0 \x1b[1m\ud800", latency_avg_us=None

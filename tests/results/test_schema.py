@@ -10,9 +10,12 @@ from pathlib import Path
 import pytest
 import sqlalchemy as sa
 
+import devbench.results
 from devbench.notices import Effect, Notice, NoticeKind
+from devbench.reports.export import write_json
+from devbench.results.run_json import read_run
 from devbench.results.store import Store, StoreProblem
-from tests.results.samples import RUN, job_record, repetition, run_record
+from tests.results.samples import FILES, RUN, job_record, repetition, run_record
 
 
 def test_many_may_open_a_new_store_at_once(url: str) -> None:
@@ -68,3 +71,20 @@ def test_notices_of_a_run_are_kept_once_and_come_back(url: str) -> None:
         store.add_notices(RUN, [shapes, about_a_job])
         store.add_notices(RUN, [shapes])
         assert store.run().notices == (shapes, about_a_job)
+
+
+def test_every_file_that_took_part_is_kept_and_comes_back(url: str, tmp_path: Path) -> None:
+    with Store(url) as store:
+        store.create_run(run_record())
+        store.add_job(job_record(files=FILES))
+        store.add_job(job_record(number=2, files=FILES[:1]))
+        assert [job.job.files for job in store.run().jobs] == [FILES, FILES[:1]]
+        write_json(store.run(), tmp_path / "run.json")
+        again = read_run(tmp_path / "run.json")
+        assert [job.job.files for job in again.jobs] == [FILES, FILES[:1]]
+    with devbench.results.open(url) as history:
+        rows = history.files()[["job", "role", "name", "version"]].to_dict("records")
+    assert {(row["job"], row["role"], row["name"], row["version"]) for row in rows} == {
+        (1, "tool", "tflite", "2.19"), (2, "tool", "tflite", "2.19"), (2, "delegate", "libQnnHtp.so", "QNN 2.44.0"),
+        *((1, one.role, one.name, one.version) for one in FILES),
+    }  # fmt: skip

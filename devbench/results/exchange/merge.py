@@ -94,6 +94,8 @@ class _Merge:
         self._of_runs(schema.devices)
         self._of_runs(schema.notices)
         self._jobs(jobs, here)
+        self._plain(schema.files)
+        self._of_jobs(schema.job_files)
         touched = self._repetitions({here[key][0] for key in here})
         self._owned(schema.details)
         self._owned(schema.conditions)
@@ -159,6 +161,11 @@ class _Merge:
             # Columns: run, number, kind, subject, text, next step, effect, device, job.
             rows = ((row[0], content_id(row[2], row[3], row[4], row[7], row[8]), *row[2:]) for row in rows)
         self._add(table, rows)
+
+    def _of_jobs(self, table: sa.Table) -> None:
+        """Rows that begin with the number of their job; those of jobs that are left out stay out."""
+        rows = ((self._number("jobs", row[0]), *row[1:]) for row in self._rows(table))
+        self._add(table, (row for row in rows if row[0] is not None))
 
     def _owned(self, table: sa.Table) -> None:
         """Rows that begin with the number of their repetition or session; operators have their name's as fourth."""

@@ -24,6 +24,8 @@ TABLES: tuple[sa.Table, ...] = (
     schema.devices,
     schema.notices,
     schema.jobs,
+    schema.files,
+    schema.job_files,
     schema.repetitions,
     schema.details,
     schema.conditions,
@@ -96,6 +98,9 @@ def rows_of(table: sa.Table, runs: sa.Select[Any]) -> sa.Select[Any]:
         ),
         "models": sa.select(jobs.c.model_sha256).where(of_runs),
         "binaries": sa.select(jobs.c.binary_sha256).where(of_runs),
+        "files": sa.select(schema.job_files.c.sha256).where(
+            schema.job_files.c.job_id.in_(sa.select(jobs.c.id).where(of_runs))
+        ),
         "cases": sa.select(jobs.c.case_id).where(of_runs),
         "operator_names": sa.select(operators.c.name_id).where(operators.c.repetition_id.in_(of_repetitions)),
     }
