@@ -13,10 +13,11 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal
+from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
 
 from devbench.adb import sync
 from devbench.adb.errors import (
+    LOST,
     CommandFailed,
     DeviceFull,
     DeviceLost,
@@ -27,6 +28,7 @@ from devbench.adb.errors import (
     ShellTimeout,
     SyncFailed,
 )
+from devbench.adb.route import Route
 from devbench.adb.shell import ShellReader, ShellResult, Stream, start_stdin, with_group_line
 from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
@@ -44,15 +46,38 @@ _PROBE_TIMEOUT_S = 8.0
 _SLOWEST_BYTES_PER_S = 1_000_000
 _FILE_TIMEOUT_S = 60.0
 _NO_SPACE = ("no space left", "enospc", "disk quota")
+# How the server refuses a connection that is gone; the last one: another board of the same serial was connected.
+_GONE = ("not found", "offline", "no device with transport", "more than one device")
+
+T = TypeVar("T")
 
 
 class Device:
-    """A device behind an adb server. Constructing it sends nothing."""
+    """A device behind an adb server. Constructing it sends nothing.
 
-    def __init__(self, server: AdbServer, serial: str) -> None:
+    Attributes:
+        serial: what people know it by, in messages and events: the adb serial, or a name of its own if several
+            devices have that serial.
+        recover: is called when the connection is lost; if it gives true, the call that was cut off is made again.
+            A command whose output goes to a file is not made again.
+    """
+
+    def __init__(self, server: AdbServer, serial: str, name: str = "", transport_id: int | None = None) -> None:
         self.server = server
-        self.serial = serial
+        self.serial = name or serial
+        self._route = Route(server.endpoint.host, server.endpoint.port, serial, transport_id)
+        self.recover: Callable[[EnvironmentProblem], bool] | None = None
         self._seen = False
+
+    @property
+    def adb_serial(self) -> str:
+        """The serial by which the server knows the device."""
+        return self._route.serial
+
+    def reconnected(self, serial: str, transport_id: int | None) -> None:
+        """Use another connection to the same device from now on."""
+        self._route.close()
+        self._route = Route(self.server.endpoint.host, self.server.endpoint.port, serial, transport_id)
 
     # -- commands -----------------------------------------------------------------------------------------------
 
@@ -77,6 +102,9 @@ class Device:
         Raises:
             ShellTimeout, DeviceLost, NoSuchDevice, DeviceOffline, DeviceUnauthorized, CommandFailed.
         """
+        return self._steadily(lambda: self._shell(command, timeout_s, stdin, check, doing))
+
+    def _shell(self, command: str, timeout_s: float, stdin: bytes | None, check: bool, doing: str) -> ShellResult:
         kept: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
         truncated = False
 
@@ -163,9 +191,18 @@ class Device:
                 if not self._answers():
                     raise WireClosed("no answer") from None
 
+    def _steadily(self, do: Callable[[], T]) -> T:
+        """Do it, again after each lost connection that came back."""
+        while True:
+            try:
+                return do()
+            except LOST as error:
+                if self.recover is None or not self.recover(error):
+                    raise
+
     def _answers(self) -> bool:
         try:
-            self.stat("/", timeout_s=_PROBE_TIMEOUT_S)
+            self._stat("/", _PROBE_TIMEOUT_S, v2=False)
         except SyncFailed:
             return True
         except DevbenchError:
@@ -208,6 +245,11 @@ class Device:
             InputError: `local` cannot be read.
             DeviceFull, SyncFailed, DeviceLost and the errors of an unfit device.
         """
+        self._steadily(lambda: self._push(local, remote, mode, timeout_s, progress))
+
+    def _push(
+        self, local: Path, remote: str, mode: int, timeout_s: float | None, progress: Callable[[int, int], None] | None
+    ) -> None:
         try:
             source = local.open("rb", buffering=0)
         except OSError as error:
@@ -233,6 +275,11 @@ class Device:
         Raises:
             SyncFailed, DeviceLost and the errors of an unfit device.
         """
+        return self._steadily(lambda: self._pull(remote, local, timeout_s, progress))
+
+    def _pull(
+        self, remote: str, local: Path, timeout_s: float | None, progress: Callable[[int, int], None] | None
+    ) -> int:
         found = self.stat(remote) if timeout_s is None or progress is not None else None
         total = found.size_bytes if found else 0
         deadline = timeout_s if timeout_s is not None else _file_timeout_s(total)
@@ -262,13 +309,21 @@ class Device:
         Raises:
             SyncFailed: it cannot be looked at.
         """
+        v2 = "stat_v2" in self.features()
+        return self._steadily(lambda: self._stat(remote, timeout_s, v2=v2))
+
+    def _stat(self, remote: str, timeout_s: float, *, v2: bool) -> sync.FileStat | None:
         with self._sync(remote, timeout_s, f"looking at {remote}") as wire:
-            return sync.stat_file(wire, remote, v2="stat_v2" in self.features())
+            return sync.stat_file(wire, remote, v2=v2)
 
     def list_dir(self, remote: str, *, timeout_s: float = 10.0) -> list[sync.FileStat]:
         """The entries of a folder; empty where it is not there."""
+        v2 = "ls_v2" in self.features()
+        return self._steadily(lambda: self._list_dir(remote, timeout_s, v2=v2))
+
+    def _list_dir(self, remote: str, timeout_s: float, *, v2: bool) -> list[sync.FileStat]:
         with self._sync(remote, timeout_s, f"listing {remote}") as wire:
-            return list(sync.list_files(wire, remote, v2="ls_v2" in self.features()))
+            return list(sync.list_files(wire, remote, v2=v2))
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -278,20 +333,18 @@ class Device:
 
     @functools.cached_property
     def _features(self) -> frozenset[str]:
+        return self._steadily(self._ask_features)
+
+    def _ask_features(self) -> frozenset[str]:
         deadline = Deadline(5.0)
         try:
             with Wire(self.server.endpoint.host, self.server.endpoint.port, deadline) as wire:
-                wire.request(f"host-serial:{self.serial}:features")
+                wire.request(self._route.features)
                 return frozenset(wire.text().split(","))
         except WireRefused as error:
             raise self._refused(str(error)) from None
         except (WireClosed, WireTimeout):
             raise self._gone("telling its features") from None
-
-    def state(self, timeout_s: float = 5.0) -> str:
-        """The server's word for the device's state; `absent` where it does not list it."""
-        known = {entry.serial: entry.state for entry in self.server.list_devices(timeout_s)}
-        return known.get(self.serial, "absent")
 
     # -- connections --------------------------------------------------------------------------------------------
 
@@ -299,11 +352,13 @@ class Device:
         """A connection on which the device runs `service`."""
         endpoint = self.server.endpoint
         try:
+            if not self._route.still_valid():
+                raise DeviceLost(self.serial, doing)
             wire = Wire(endpoint.host, endpoint.port, deadline)
         except WireClosed as error:
             raise ServerUnavailable(endpoint.host, endpoint.port, str(error)) from None
         try:
-            wire.request(f"host:transport:{self.serial}")
+            wire.request(self._route.transport)
             wire.request(service)
             self._seen = True
         except WireRefused as error:
@@ -335,11 +390,13 @@ class Device:
     def _refused(self, reason: str, doing: str = "") -> EnvironmentProblem:
         """The error for what the server said against the device."""
         words = reason.lower()
-        if self._seen and doing and ("not found" in words or "offline" in words):
+        if self._seen and any(word in words for word in _GONE):
             # It was there a moment ago.
-            return DeviceLost(self.serial, doing)
+            return DeviceLost(self.serial, doing or "being asked")
         if "not found" in words:
-            return NoSuchDevice(self.serial, self._known())
+            with contextlib.suppress(DevbenchError):
+                return NoSuchDevice(self.serial, [entry.name for entry in self.server.list_devices()])
+            return NoSuchDevice(self.serial)
         if "unauthorized" in words or "authorizing" in words:
             return DeviceUnauthorized(self.serial)
         if "offline" in words:
@@ -347,11 +404,6 @@ class Device:
         if "closed" in words:
             return self._gone(doing)
         return EnvironmentProblem(f"{self.serial}: {' '.join(reason.split())}")
-
-    def _known(self) -> list[str]:
-        with contextlib.suppress(DevbenchError):
-            return [entry.serial for entry in self.server.list_devices()]
-        return []
 
     def _gone(self, doing: str) -> EnvironmentProblem:
         """The error for a connection that ended by itself: the server's end, or the device's."""

@@ -72,6 +72,10 @@ class DeviceLost(EnvironmentProblem):
         self.serial, self.doing = serial, doing
 
 
+# The connection was lost: with the device, or with the server.
+LOST = (DeviceLost, DeviceOffline, ServerUnavailable)
+
+
 class ShellTimeout(EnvironmentProblem):
     """A command did not end by its deadline; its process group on the device has been ended."""
 

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbench.adb.errors import AdbNotFound, NoSuchDevice, ServerUnavailable
+from devbench.adb.listing import READY, DeviceEntry, parse_device_list
 from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout
 from devbench.errors import EnvironmentProblem, InputError
 
@@ -35,19 +36,6 @@ _POLL_S = 0.02
 class Endpoint:
     host: str = "127.0.0.1"
     port: int = _DEFAULT_PORT
-
-
-@dataclass(frozen=True, slots=True)
-class DeviceEntry:
-    """A line of the server's list. `state` is `device` when ready; else `offline`, `unauthorized`, …"""
-
-    serial: str
-    state: str
-    product: str = ""
-    model: str = ""
-    device: str = ""
-    transport_id: int | None = None
-    detail: str = ""
 
 
 def endpoint_from_env() -> Endpoint:
@@ -171,7 +159,7 @@ class AdbServer:
         self._ask(f"host:disconnect:{address}", timeout_s)
 
     def wait_for(self, serial: str, timeout_s: float) -> None:
-        """Wait until the device is ready.
+        """Wait until the device of an adb serial is ready.
 
         Raises:
             NoSuchDevice, DeviceOffline, DeviceUnauthorized: it is not, after that time.
@@ -182,7 +170,7 @@ class AdbServer:
         while True:
             known = self.list_devices(timeout_s=max(0.1, min(5.0, end - time.monotonic())))
             entry = next((entry for entry in known if entry.serial == serial), None)
-            if entry is not None and entry.state == "device":
+            if entry is not None and entry.state == READY:
                 return
             if time.monotonic() >= end:
                 if entry is None:
@@ -212,10 +200,19 @@ class AdbServer:
             raise ServerUnavailable(self.endpoint.host, self.endpoint.port, str(error)) from None
 
     def device(self, serial: str) -> Device:
-        """The device of that serial; nothing is sent yet."""
+        """The device of that adb serial; nothing is sent yet."""
         from devbench.adb.device import Device
 
         return Device(self, serial)
+
+    def device_of(self, entry: DeviceEntry, name: str = "") -> Device:
+        """The device of a line of the list, by its transport id if its serial does not tell it apart.
+
+        `name`: what people know it by, for messages; without it the entry's own name.
+        """
+        from devbench.adb.device import Device
+
+        return Device(self, entry.serial, name or entry.name, entry.transport_id if entry.by_id else None)
 
     def _ask(self, service: str, timeout_s: float) -> str:
         try:
@@ -229,34 +226,3 @@ class AdbServer:
             raise ServerUnavailable(self.endpoint.host, self.endpoint.port, reason) from None
         except WireClosed as error:
             raise ServerUnavailable(self.endpoint.host, self.endpoint.port, str(error)) from None
-
-
-def _detail(words: list[str]) -> str:
-    """What the server says about a state, without the pairs that follow it."""
-    start = 3 if words[1:3] == ["no", "permissions"] else 2
-    pairs = ("usb:", "product:", "model:", "device:", "transport_id:")
-    return " ".join(word for word in words[start:] if not word.startswith(pairs))
-
-
-def parse_device_list(text: str) -> list[DeviceEntry]:
-    """The server's long list: a line per device, serial, state and `key:value` words."""
-    entries = []
-    for line in text.splitlines():
-        words = line.split()
-        if len(words) < 2:
-            continue
-        pairs = dict(word.split(":", 1) for word in words[2:] if ":" in word)
-        number = pairs.get("transport_id", "")
-        entries.append(
-            DeviceEntry(
-                serial=words[0],
-                # "no permissions (…)" is a state of two words.
-                state="no permissions" if words[1] == "no" else words[1],
-                product=pairs.get("product", ""),
-                model=pairs.get("model", "").replace("_", " "),
-                device=pairs.get("device", ""),
-                transport_id=int(number) if number.isdigit() else None,
-                detail=_detail(words) if words[1] != "device" else "",
-            )
-        )
-    return entries

@@ -72,6 +72,18 @@ class Wire:
     def close(self) -> None:
         self.socket.close()
 
+    def ended(self) -> bool:
+        """Whether the other end has closed the connection; what it has sent is dropped. Does not wait."""
+        self.socket.setblocking(False)
+        try:
+            while self.socket.recv(_BUFFER_BYTES):
+                pass
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        return True
+
     def request(self, service: str) -> None:
         """Ask for a service and take its OKAY.
 

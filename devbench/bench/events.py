@@ -104,6 +104,15 @@ class PipelineStep:
     skipped: int = 0
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectionLost:
+    """The connection to a device was lost, or is `back`. `words`: what happened."""
+
+    serial: str
+    words: str
+    back: bool = False
+
+
 Event = (
     DeviceReady
     | NoticeGiven
@@ -113,6 +122,7 @@ Event = (
     | DeviceFinished
     | MoreSteps
     | CoolingDown
+    | ConnectionLost
     | WaitingForDevice
     | PipelineStep
 )

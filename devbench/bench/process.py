@@ -10,11 +10,12 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.adb.errors import DeviceLost, ShellTimeout
+from devbench.adb.errors import LOST, ShellTimeout
 from devbench.analysis.verdict import Around, Fitness
 from devbench.bench import apk
 from devbench.bench.command import CACHED, DROPPED, Command
 from devbench.bench.lease_keeper import LeaseKeeper
+from devbench.bench.reconnect import Reconnector
 from devbench.bench.records import Ran
 from devbench.bench.script import ScriptOutput, build_script, split_output
 from devbench.device import conditions as device_conditions
@@ -25,6 +26,7 @@ from devbench.tool.measurement import Failure, FailureKind
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
+    from devbench.errors import EnvironmentProblem
     from devbench.results.records import CacheState
     from devbench.results.store import Store
 
@@ -65,18 +67,32 @@ class Processes:
     incoming: Path
     work_dir: str
     keeper: LeaseKeeper
+    reconnector: Reconnector
     fitness: Fitness = field(default_factory=Fitness)
     gauge: Gauge = field(default_factory=Gauge)
     last_conditions: tuple[float, Mapping[str, Any]] | None = None
     # Models whose files a process has read since the device's file cache was last emptied.
     _read: set[str] = field(default_factory=set)
 
-    def run(self, command: Command, spec: ProcessSpec) -> tuple[Ran, Failure | None, DeviceLost | None]:
+    def run(self, command: Command, spec: ProcessSpec) -> tuple[Ran, Failure | None, EnvironmentProblem | None]:
         """Run one process; its output is in the artifacts when this returns, whatever happened.
+
+        One that was cut off by a lost connection is ended and run again once the device is back; if the device stays
+        away, the third of what this gives says why.
 
         Raises:
             LeaseLost: another run took the device; the output is kept, and no result of it counts.
         """
+        while True:
+            ran, failure, lost = self._run(command, spec)
+            if lost is None:
+                self.reconnector.progress()
+            elif self.reconnector(lost):
+                self.keeper.end_process()
+                continue
+            return ran, failure, lost
+
+    def _run(self, command: Command, spec: ProcessSpec) -> tuple[Ran, Failure | None, EnvironmentProblem | None]:
         began = time.monotonic()
         marker = f"@@{secrets.token_hex(8)}"
         before = self._fresh_conditions(began)
@@ -94,7 +110,7 @@ class Processes:
         )
         out, err = (self.incoming / f"{self.run_id}-{spec.name}{end}" for end in (".out", ".err"))
         failure: Failure | None = None
-        lost: DeviceLost | None = None
+        lost: EnvironmentProblem | None = None
         started_utc = datetime.now(timezone.utc)
         shell_began = time.monotonic()
         try:
@@ -103,7 +119,7 @@ class Processes:
                 self.device.shell_to_file(script, out, err, timeout_s=spec.deadline_s, doing=doing)
         except ShellTimeout:
             failure = Failure(FailureKind.TIMEOUT, f"not done after {spec.deadline_s:g} s; ended by devbench")
-        except DeviceLost as error:
+        except LOST as error:
             failure, lost = Failure(FailureKind.DEVICE_LOST, error.what), error
         if failure is not None and lost is None and command.stop:
             apk.stop(self.device)

@@ -34,6 +34,7 @@ from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Plan, repetition_deadline_s
 from devbench.bench.process import Processes, ProcessSpec
+from devbench.bench.reconnect import Reconnector
 from devbench.bench.records import Ran, device_record, file_records, job_record, refused_record, repetition_record
 from devbench.bench.refusals import known_flags, purposes_of, refusals
 from devbench.bench.resume import Earlier
@@ -126,7 +127,8 @@ class DeviceSession:
         self._work: list[Work] = []
         self._depot = Depot(device, root=DEPOT_ROOT)
         self._known_flags: frozenset[str] = frozenset()
-        self._processes = Processes(device, store, run_id, incoming, WORK_DIR, self._keeper)
+        device.recover = self._reconnector = Reconnector(device, self._stop, listener)
+        self._processes = Processes(device, store, run_id, incoming, WORK_DIR, self._keeper, self._reconnector)
 
     # -- life cycle ---------------------------------------------------------------------------------------------
 
@@ -141,6 +143,7 @@ class DeviceSession:
             self._run_all()
             self._check_depot()
         finally:
+            self._reconnector.give_up()
             self._leave()
 
     def interrupt(self) -> None:
@@ -160,7 +163,7 @@ class DeviceSession:
 
     def _prepare(self) -> None:
         self._enter()
-        facts = read_facts(self._device)
+        facts = self._reconnector.facts = read_facts(self._device)
         profile = match_profile(facts, self._profiles)
         record = device_record(facts, profile)
         self._limits = profile.limits

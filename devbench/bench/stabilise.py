@@ -204,7 +204,7 @@ class Stabiliser:
             DeviceLost and the errors of an unfit device.
         """
         wanted = self._wanted
-        if "airplane" in wanted.steps and _NETWORK_SERIAL.fullmatch(self._device.serial):
+        if "airplane" in wanted.steps and _NETWORK_SERIAL.fullmatch(self._device.adb_serial):
             raise InputError(
                 f"--stabilise airplane would cut the connection to {self._device.serial}", hint="connect it by USB"
             )
@@ -212,7 +212,8 @@ class Stabiliser:
             return {}
         self._started = True
         undo = shlex.quote(self._undo)
-        lines = [f": > {undo} || exit 1"]
+        # A start that was cut off and is made again must not remember what it changed itself.
+        lines = [f"[ -f {undo} ] && {{ {_undo_script(self._undo)}; }}", f": > {undo} || exit 1"]
         found = [STEPS[name].undo for name in reversed(wanted.steps) if STEPS[name].undo]
         lines += [f"{{ {text}\n}} 2>/dev/null >> {undo}" for text in found]
         lines += [self._remember_clocks(), self.alive(silence_s)]

@@ -9,17 +9,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from devbench.adb.listing import READY
 from devbench.adb.server import AdbServer
-from devbench.device.tags import PREFIX, serials_with_tag, sort_by_tag
+from devbench.device.boards import Board, meant_by, roll_call
+from devbench.device.tags import PREFIX, load_tags, sort_by_tag
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.adb.server import DeviceEntry
+    from devbench.adb.listing import DeviceEntry
 
 _VIRTUAL = re.compile(r"virtual(?::(\d+))?")
 _VIRTUAL_NAME = re.compile(r"virtual-\d+")
 _ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
+# What a shell or a list with commas would take apart.
+_UNTYPED = re.compile(r"[^A-Za-z0-9._:@%+#/\[\]-]")
 _MOST_VIRTUAL = 64
 _CONNECT_TIMEOUT_S = 10.0
 
@@ -29,7 +33,8 @@ class Present:
     """The devices that are wanted, by whether they are there.
 
     Attributes:
-        names: adb serials, and `virtual-1`, … for virtual devices, which are started when they are opened.
+        names: of connected boards (the adb serial, or the key where a serial is not unique), and `virtual-1`, … for
+            virtual devices, which are started when they are opened.
         absent: for each device that is not there, by the name that is known of it, why.
     """
 
@@ -42,20 +47,20 @@ def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Devic
     """Connected devices for what the user asked for; virtual devices live as long as the context.
 
     Args:
-        wanted: serials, `host:port` addresses (connected if need be), `tag:NAME` for connected devices with that tag,
-            `virtual`, `virtual:N` or `all`; empty means ANDROID_SERIAL or the only device there is.
+        wanted: adb serials, hardware serials, tags or unique parts of a title; `host:port` addresses (connected if need
+            be), `tag:NAME` for every connected device with that tag, `virtual`, `virtual:N` or `all`; empty means
+            ANDROID_SERIAL or the only device there is. A board that is named or connected twice is given once.
         faults: how virtual devices shall misbehave, for trying things out; see `devbench.virtual.faults`.
 
     Raises:
-        InputError: two devices and no choice, or a number of virtual devices that makes no sense.
+        InputError: two devices and no choice, a word that means several devices, or a number of virtual devices that
+            makes no sense.
         EnvironmentProblem: no device, an unknown serial, none with a tag, a device that is offline or unauthorized.
     """
-    real, virtual = _words(wanted)
-    server = AdbServer()
-    server.ensure_running()
-    serials = _real_serials(server, real, alone=not virtual)
-    with open_names([*serials, *virtual], faults) as devices:
-        yield list(devices.values())
+    connected, words, virtual = _look(wanted)
+    real = _distinct(connected, [board for word in words for board in _boards(connected, word)])
+    with open_names(virtual, faults) as started:
+        yield [*(connected.server.device_of(board.entry, board.name) for board in real), *started.values()]
 
 
 def find_present(wanted: Sequence[str]) -> Present:
@@ -65,22 +70,21 @@ def find_present(wanted: Sequence[str]) -> Present:
         InputError: two devices and no choice, a tag that no device was ever given, too many virtual devices.
         EnvironmentProblem: there is no adb server.
     """
-    real, virtual = _words(wanted)
-    server = AdbServer()
-    server.ensure_running()
-    found: list[str] = []
+    connected, words, virtual = _look(wanted)
+    found: list[Board] = []
     absent: dict[str, DevbenchError] = {}
-    for name in real or ([] if virtual else [""]):
+    for name in words:
         try:
             if name.startswith(PREFIX):
-                serials, away = sort_by_tag(server, server.list_devices(), name.removeprefix(PREFIX))
-                found += serials
+                boards, away = sort_by_tag(connected.boards(), name.removeprefix(PREFIX))
+                found += boards
                 absent |= {key: EnvironmentProblem(f"{key}, which has {name}, is not connected") for key in away}
             else:
-                found += _real_serials(server, [name] if name else [], alone=True)
+                found += _boards(connected, name)
         except EnvironmentProblem as problem:
             absent[name or "the only device"] = problem
-    return Present(tuple(dict.fromkeys([*found, *virtual])), absent)
+    names = [board.name for board in _distinct(connected, found)]
+    return Present(tuple(dict.fromkeys([*names, *virtual])), absent)
 
 
 @contextlib.contextmanager
@@ -88,16 +92,85 @@ def open_names(names: Sequence[str], faults: str = "") -> Iterator[dict[str, Dev
     """Connected devices by the names that `find_present` gave; virtual ones live as long as the context."""
     server = AdbServer()
     virtual = [name for name in names if _VIRTUAL_NAME.fullmatch(name)]
+    real = [name for name in names if name not in virtual]
+    connected = _Connected(server, server.list_devices() if real else ())
     with _virtual_phones(server, virtual, faults) as addresses:
-        serials = {name: addresses.get(name, name) for name in dict.fromkeys(names)}
-        yield {name: server.device(serial) for name, serial in serials.items()}
+        yield {
+            name: server.device(addresses[name]) if name in addresses else _device(connected, name)
+            for name in dict.fromkeys(names)
+        }
 
 
-def _words(wanted: Sequence[str]) -> tuple[list[str], list[str]]:
-    """What was asked for as names of real devices and of virtual ones."""
-    names = list(dict.fromkeys(part.strip() for word in wanted for part in word.split(",") if part.strip()))
-    count = sum(_virtual_count(name) for name in names)
-    return [name for name in names if not _virtual_count(name)], [f"virtual-{n + 1}" for n in range(count)]
+def _device(connected: _Connected, name: str) -> Device:
+    """The device of a name that was there a moment ago; if it has gone meanwhile, its use says so."""
+    try:
+        board = _fit(connected, name)
+    except EnvironmentProblem:
+        return connected.server.device(name)
+    return connected.server.device_of(board.entry, board.name)
+
+
+def typed_names(server: AdbServer, timeout_s: float) -> list[str]:
+    """A name of each connection that can be typed as one word, for completion; devices are asked only if need be.
+
+    Raises:
+        ServerUnavailable: there is no server that answers in time.
+    """
+    entries = server.list_devices(timeout_s)
+    if not any(entry.by_id or _UNTYPED.search(entry.serial) for entry in entries):
+        return [entry.serial for entry in entries]
+    boards = roll_call(server, entries, timeout_s=timeout_s)
+    return [board.key if _UNTYPED.search(board.name) else board.name for board in boards]
+
+
+class _Connected:
+    """What adb lists; asked who they are only if that matters, and at most once."""
+
+    def __init__(self, server: AdbServer, entries: Sequence[DeviceEntry]) -> None:
+        self.server, self.entries = server, entries
+        self._boards: list[Board] | None = None
+
+    def boards(self) -> list[Board]:
+        if self._boards is None:
+            self._boards = roll_call(self.server, self.entries)
+        return self._boards
+
+    def list_again(self) -> None:
+        self.entries, self._boards = self.server.list_devices(), None
+
+
+def _look(wanted: Sequence[str]) -> tuple[_Connected, list[str], list[str]]:
+    """What is connected, the words for it (one empty word for the only device), and names of virtual devices."""
+    server = AdbServer()
+    server.ensure_running()
+    connected = _Connected(server, server.list_devices())
+    words = [part for word in map(str.strip, wanted) for part in _parts(connected, word) if part]
+    count = sum(map(_virtual_count, dict.fromkeys(words)))
+    real = [word for word in dict.fromkeys(words) if not _virtual_count(word)]
+    return connected, real if words else [""], [f"virtual-{n + 1}" for n in range(count)]
+
+
+def _parts(connected: _Connected, word: str) -> list[str]:
+    """A list with commas as its parts; a serial or a title that contains a comma is one word."""
+    parts = [part.strip() for part in word.split(",")]
+    if len(parts) > 1:
+        plain = {entry.serial for entry in connected.entries} | {"", "all"}
+        if not all(part in plain or _virtual_count(part) or part.startswith(PREFIX) for part in parts):
+            whole = {known for board in connected.boards() for known in board.words}
+            return [word] if word in whole else parts
+    return parts
+
+
+def _distinct(connected: _Connected, boards: Sequence[Board]) -> list[Board]:
+    """Each board once, however often it is named and over whatever connections."""
+    if len(boards) < 2:
+        return list(boards)
+    known = {board.entry.name: board for board in connected.boards()}
+    found: dict[str, Board] = {}
+    for board in boards:
+        board = known.get(board.entry.name, board)
+        found.setdefault(board.same_as or board.name, board)
+    return list(found.values())
 
 
 def _virtual_count(name: str) -> int:
@@ -139,69 +212,82 @@ def _forget(server: AdbServer, address: str) -> None:
         server.disconnect(address)
 
 
-def _real_serials(server: AdbServer, names: Sequence[str], *, alone: bool) -> list[str]:
-    if not names and not alone:
-        return []
-    known = server.list_devices()
-    if not names:
-        return [_only_one(known)]
-    if "all" in names:
-        ready = [entry.serial for entry in known if entry.state == "device"]
+def _boards(connected: _Connected, name: str) -> list[Board]:
+    """The ready boards that a word means."""
+    known = connected.entries
+    if not name:
+        return [_only_one(connected)]
+    if name == "all":
+        ready = [board for board in connected.boards() if board.entry.state == READY and not board.same_as]
         if not ready:
             raise _no_device(known)
         return ready
-    serials: list[str] = []
-    for name in names:
-        if name.startswith(PREFIX):
-            serials += serials_with_tag(server, known, name.removeprefix(PREFIX))
-        else:
-            serials.append(_fit(server, name, known))
-    return serials
+    if name.startswith(PREFIX):
+        tag = name.removeprefix(PREFIX)
+        found, away = sort_by_tag(connected.boards(), tag)
+        if not found:
+            raise EnvironmentProblem(
+                f"no device with the tag {tag!r} is connected and ready",
+                hint=f"{', '.join(away[:8])} {'has' if len(away) == 1 else 'have'} it; see `devbench devices`",
+            )
+        return found
+    return [_fit(connected, name)]
 
 
-def _only_one(known: Sequence[DeviceEntry]) -> str:
+def _only_one(connected: _Connected) -> Board:
     named = os.environ.get("ANDROID_SERIAL")
     if named:
-        return _state_checked(named, known)
-    ready = [entry.serial for entry in known if entry.state == "device"]
+        return _fit(connected, named)
+    ready = [entry for entry in connected.entries if entry.state == READY]
     if not ready:
-        raise _no_device(known)
-    if len(ready) > 1:
+        raise _no_device(connected.entries)
+    if len(ready) == 1:
+        return Board(ready[0], name=ready[0].name)
+    boards = [board for board in connected.boards() if board.entry.state == READY and not board.same_as]
+    if len(boards) > 1:
         raise InputError(
-            f"{len(ready)} devices are connected ({', '.join(ready[:8])})",
+            f"{len(boards)} devices are connected ({', '.join(board.name for board in boards[:8])})",
             hint="choose with --device SERIAL, or take every one with --device all",
         )
-    return ready[0]
+    return boards[0]
 
 
 def _no_device(known: Sequence[DeviceEntry]) -> EnvironmentProblem:
     if known:
-        states = ", ".join(f"{entry.serial} is {entry.state}" for entry in known[:8])
+        states = ", ".join(f"{entry.name} is {entry.state}" for entry in known[:8])
         return EnvironmentProblem(f"no device is ready: {states}", hint="`devbench devices` says what to do about each")
     return EnvironmentProblem(
         "no device is connected", hint="connect one and allow USB debugging, or try --device virtual"
     )
 
 
-def _fit(server: AdbServer, name: str, known: Sequence[DeviceEntry]) -> str:
-    """`name` as a serial that is ready, connected first where it is a network address."""
-    listed = next((entry for entry in known if entry.serial == name), None)
-    if _ADDRESS.fullmatch(name) and (listed is None or listed.state != "device"):
+def _fit(connected: _Connected, name: str) -> Board:
+    """The board that a word means, ready; connected first if the word is a network address."""
+    server = connected.server
+    listed = [entry for entry in connected.entries if entry.serial == name]
+    if _ADDRESS.fullmatch(name) and not any(entry.state == READY for entry in listed):
         with contextlib.suppress(DevbenchError):
             server.connect(name, timeout_s=_CONNECT_TIMEOUT_S)
             server.wait_for(name, timeout_s=_CONNECT_TIMEOUT_S)
-        known = server.list_devices()
-    return _state_checked(name, known)
+        connected.list_again()
+        listed = [entry for entry in connected.entries if entry.serial == name]
+    if len(listed) == 1 and not listed[0].by_id:
+        # Nobody needs to be asked who they are.
+        return _ready(Board(listed[0], name=name))
+    boards = connected.boards()
+    board = meant_by(name, boards, [key for key, tags in load_tags().items() if name in tags])
+    if board is None:
+        from devbench.adb.errors import NoSuchDevice
+
+        raise NoSuchDevice(name, [board.name for board in boards])
+    return _ready(board)
 
 
-def _state_checked(name: str, known: Sequence[DeviceEntry]) -> str:
-    from devbench.adb.errors import DeviceOffline, DeviceUnauthorized, NoSuchDevice
+def _ready(board: Board) -> Board:
+    from devbench.adb.errors import DeviceOffline, DeviceUnauthorized
 
-    listed = next((entry for entry in known if entry.serial == name), None)
-    if listed is None:
-        raise NoSuchDevice(name, [entry.serial for entry in known])
-    if listed.state == "unauthorized":
-        raise DeviceUnauthorized(name)
-    if listed.state != "device":
-        raise DeviceOffline(name)
-    return name
+    if board.entry.state == "unauthorized":
+        raise DeviceUnauthorized(board.name)
+    if board.entry.state != READY:
+        raise DeviceOffline(board.name)
+    return board

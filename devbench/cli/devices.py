@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from devbench.adb.server import AdbServer, DeviceEntry
+    from devbench.adb.listing import DeviceEntry
+    from devbench.adb.server import AdbServer
     from devbench.device.overview import DeviceOverview
     from devbench.device.profiles import DeviceProfile
 
@@ -54,7 +55,7 @@ def devices(
 
       devbench devices tag R5CT1234ABC nightly
 
-      devbench devices --json | jq -r '.[] | select(.ready) | .serial'
+      devbench devices --json | jq -r '.[] | select(.ready) | .name'
 
       ANDROID_ADB_SERVER_PORT=5038 devbench devices
     """
@@ -102,7 +103,9 @@ def profiles_list() -> None:
 
 @profiles_app.command("new")
 def profiles_new(
-    serial: Annotated[str, typer.Argument(help="The device: a serial, host:port, or virtual.")],
+    serial: Annotated[
+        str, typer.Argument(help="The device: a name that `devbench devices` shows, host:port, or virtual.")
+    ],
     out: Annotated[Path | None, typer.Option(help="The .toml file to write. Default: print it.")] = None,
 ) -> None:
     """Draft a profile from a live device.
@@ -196,9 +199,11 @@ def _table(found: Sequence[DeviceOverview]) -> Table:
 
 
 def _tags(overview: DeviceOverview) -> list[str]:
-    from devbench.cli.tags import tags_of
+    from devbench.device.tags import load_tags
 
-    return tags_of(overview.facts.key if overview.facts else overview.entry.serial, overview.entry.serial)
+    book = load_tags()
+    names = (overview.facts.key if overview.facts else "", overview.entry.name)
+    return sorted({tag for name in names for tag in book.get(name, ())})
 
 
 def _cells(overview: DeviceOverview, plain: _Plain) -> list[str]:
@@ -206,8 +211,10 @@ def _cells(overview: DeviceOverview, plain: _Plain) -> list[str]:
     entry, facts, now = overview.entry, overview.facts, overview.conditions
     if facts is None or now is None:
         state = entry.state if entry.state != "device" else "no answer"
-        return [plain(entry.serial, 80), f"[red]{plain(state, 40)}[/red]", plain(entry.model, 80), *[""] * 6]
-    name = plain(facts.name, 80) + (" [magenta](virtual)[/magenta]" if overview.virtual else "")
+        return [plain(overview.name, 100), f"[red]{plain(state, 40)}[/red]", plain(entry.model, 80), *[""] * 6]
+    state = f"[dim]same board as {plain(overview.same_as, 100)}[/dim]" if overview.same_as else "[green]ready[/green]"
+    title = facts.name if overview.name == facts.key else facts.title.removesuffix(" (virtual)")
+    name = plain(title, 160) + (" [magenta](virtual)[/magenta]" if overview.virtual else "")
     battery = "" if now.battery_level is None else f"{now.battery_level} %"
     if now.battery_charging:
         battery += " charging"
@@ -220,8 +227,8 @@ def _cells(overview: DeviceOverview, plain: _Plain) -> list[str]:
     android = facts.android + (f" (API {facts.sdk})" if facts.sdk else "")
     profile = overview.profile.name if overview.profile else ""
     return [
-        plain(entry.serial, 80),
-        "[green]ready[/green]",
+        plain(overview.name, 100),
+        state,
         name,
         plain(facts.soc, 60),
         plain(android, 40),
@@ -238,8 +245,10 @@ def _print_advice(found: Sequence[DeviceOverview], out: Console) -> None:
     for overview in found:
         if overview.problem:
             what, then = plain(overview.problem, 300), plain(overview.advice, 400)
-            serial = "" if overview.entry.serial in overview.problem else f"{plain(overview.entry.serial, 80)}: "
+            serial = "" if overview.name in overview.problem else f"{plain(overview.name, 100)}: "
             out.print(f"[yellow]![/yellow] {serial}{what} [dim]→[/dim] {then}", soft_wrap=True)
+        if overview.note:
+            out.print(f"[yellow]![/yellow] {plain(overview.name, 100)}: {plain(overview.note, 400)}", soft_wrap=True)
 
 
 if TYPE_CHECKING:

@@ -109,7 +109,7 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
     from devbench.errors import DevbenchError
     from devbench.tool.binaries import NoBinary, choose
 
-    serial, facts = overview.entry.serial, overview.facts
+    serial, facts = overview.name, overview.facts
     if facts is None:
         return [Finding(serial, "bad", overview.problem, overview.advice)]
     findings = [Finding(serial, "ok", f"{facts.title}, {', '.join(facts.abis) or 'ABI unknown'}")]
@@ -119,7 +119,7 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
         mend = "remove files from /data/local/tmp on it; devbench's own are in /data/local/tmp/devbench" if low else ""
         findings.append(Finding(f"{serial} storage", "warning" if low else "ok", f"{free / 1e9:.1f} GB free", mend))
     try:
-        health = read_health(server.device(serial), timeout_s)
+        health = read_health(server.device_of(overview.entry, serial), timeout_s)
     except DevbenchError as error:
         return [*findings, Finding(serial, "bad", error.what, error.hint)]
     if not (health.writable and health.executable):

@@ -15,6 +15,7 @@ from rich.table import Table
 from rich.text import Text
 
 from devbench.bench.events import (
+    ConnectionLost,
     CoolingDown,
     DeviceFinished,
     DeviceReady,
@@ -113,6 +114,9 @@ class RunDisplay:
             if self._live is None and not row.cooling:
                 row.cooling = True
                 return f"[yellow]…[/yellow] {plain(row.serial)} · {plain(row.doing)}"
+        elif isinstance(event, ConnectionLost):
+            row.doing = "connected again" if event.back else f"waiting for the connection: {event.words}"
+            return f"[yellow]…[/yellow] {plain(row.title or row.serial)} · {plain(row.doing)}"
         elif isinstance(event, PipelineStep):
             return self._pipeline(row, event)
         elif isinstance(event, DeviceFinished):

@@ -31,11 +31,12 @@ def _delegate_names(incomplete: str) -> list[str]:
 def complete_serials(incomplete: str) -> list[str]:
     """Completion: connected devices, virtual ones, tags."""
     from devbench.adb.server import AdbServer
+    from devbench.bench.targets import typed_names
     from devbench.cli.tags import complete as complete_tags
     from devbench.errors import DevbenchError
 
     try:
-        known = [entry.serial for entry in AdbServer().list_devices(timeout_s=1.0)]
+        known = typed_names(AdbServer(), timeout_s=1.0)
     except DevbenchError:
         known = []
     return [name for name in [*known, "virtual", "all"] if name.startswith(incomplete)] + complete_tags(incomplete)
@@ -63,8 +64,8 @@ def run(
             "--device",
             "-d",
             autocompletion=complete_serials,
-            help="Serial, host:port, tag:NAME, `virtual`, `virtual:N` or `all`; may be given again. "
-            "Default: the only device.",
+            help="Serial, hardware serial, tag, or part of the title; host:port; tag:NAME for all devices "
+            "with that tag; `virtual`, `virtual:N` or `all`; may be given again. Default: the only device.",
         ),
     ] = None,
     delegate: Annotated[

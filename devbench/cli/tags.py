@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 _SerialArgument = Annotated[
-    str, typer.Argument(metavar="SERIAL", help="A connected device, or the hardware key of one that is not.")
+    str, typer.Argument(metavar="DEVICE", help="Any name of a connected device, or the key of one that is not.")
 ]
 
 
@@ -38,14 +38,6 @@ def untag(
     _print(key, remove_tags(key, tags or []))
 
 
-def tags_of(key: str, serial: str) -> list[str]:
-    """The tags of a device by its hardware key, or by its serial where it did not answer when it was tagged."""
-    from devbench.device.tags import load_tags
-
-    book = load_tags()
-    return sorted({*book.get(key, ()), *book.get(serial, ())})
-
-
 def complete(incomplete: str) -> list[str]:
     """`tag:NAME` for the shell's completion."""
     from devbench.device.tags import PREFIX, all_tags, load_tags
@@ -57,22 +49,24 @@ def complete(incomplete: str) -> list[str]:
         return []
 
 
-def _key(serial: str) -> str:
-    """The device's hardware key: asked of a connected device; of others as typed, where it has tags already."""
+def _key(word: str) -> str:
+    """The device's key: of a connected device by any of its names; of others as typed, where it has tags already."""
     from devbench.adb.errors import NoSuchDevice
     from devbench.adb.server import AdbServer
-    from devbench.device.tags import device_key, load_tags
+    from devbench.device.boards import meant_by, roll_call
+    from devbench.device.tags import load_tags
 
     server = AdbServer()
     server.ensure_running()
-    entries = server.list_devices()
-    if any(entry.serial == serial and entry.state == "device" for entry in entries):
-        key = device_key(server, serial)
-        # One that answered nothing when it was tagged keeps its tags.
-        return serial if serial in load_tags() else key
-    if serial in load_tags() or any(entry.serial == serial for entry in entries):
-        return serial
-    raise NoSuchDevice(serial, [entry.serial for entry in entries])
+    boards = roll_call(server, server.list_devices())
+    book = load_tags()
+    if word in book:
+        return word
+    board = meant_by(word, boards, [key for key, tags in book.items() if word in tags])
+    if board is None:
+        raise NoSuchDevice(word, [board.name for board in boards])
+    # One that answered nothing when it was tagged keeps its tags.
+    return board.entry.name if board.entry.name in book else board.key
 
 
 def _print(key: str, tags: tuple[str, ...]) -> None:

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from devbench.device.cores import MOST_CPUS, Cluster, Core, clusters, complete, cpu_list, parse_cpuinfo
 from devbench.device.emulation import EMULATION_PROPERTIES, emulation
 from devbench.device.graphics import GRAPHICS_SCRIPT, Graphics, parse_graphics
+from devbench.device.identity import IDENTITY_SCRIPT, Identity, parse_identity, short_hash
 from devbench.device.sections import clean, open_script, section_script, split_sections, whole_number
 
 if TYPE_CHECKING:
@@ -41,6 +42,8 @@ FACTS_COMMAND = f"""{{
 {open_script("_dbf_word")}
 {section_script("_dbf_word", "properties")}
 getprop | grep -E '^\\[({READ_PROPERTIES})\\]: \\['
+{section_script("_dbf_word", "identity")}
+{IDENTITY_SCRIPT}
 {section_script("_dbf_word", "proc")}
 grep -hE '^(processor|CPU implementer|CPU part|CPU variant|model name|MemTotal|Uid)[[:space:]]*:' \
 /proc/cpuinfo /proc/meminfo /proc/self/status
@@ -70,9 +73,19 @@ df -k /data/local/tmp
 {section_script("_dbf_word", "end")}
 }} 2>/dev/null </dev/null"""
 
+# What a device is called, and which one it is: the facts that its title and its key need.
+NAME_COMMAND = f"""{{
+{open_script("_dbf_word")}
+{section_script("_dbf_word", "properties")}
+getprop | grep -E '^\\[({READ_PROPERTIES})\\]: \\['
+{section_script("_dbf_word", "identity")}
+{IDENTITY_SCRIPT}
+{section_script("_dbf_word", "end")}
+}} 2>/dev/null </dev/null"""
+
 _PROPERTY = re.compile(rf"\[({READ_PROPERTIES})\]: \[(.*?)\]?")
-# Serial numbers that whole batches of cheap boards share: they name nobody.
-_NO_SERIAL = frozenset({"", "unknown", "0123456789abcdef", "0123456789", "null", "none"})
+# Serial numbers that whole batches of cheap boards share: without an id of devbench's they name no board.
+_SHARED_SERIALS = frozenset({"0123456789abcdef", "0123456789"})
 _NO_VALUE = frozenset({"", "unknown", "null", "none"})
 # Names of devices that are not called market names: Sony, Motorola, Huawei and Asus, LG, vivo.
 _OTHER_NAMES = (
@@ -87,7 +100,8 @@ class DeviceFacts:
     """What a device is. Text fields are empty, other fields `None` or empty, where the device did not say.
 
     Attributes:
-        key: its hardware serial number, the same over USB and network; the adb serial where it has none of its own.
+        key: names the board, the same over USB and network: its hardware serial and the digits of its id; without a
+            writable folder, hardware serial and a hash of the build's fingerprint. Of a virtual device its own name.
         serial: the adb serial it was reached by.
         abis: best first, as Android lists them.
         kernel: name and release.
@@ -128,6 +142,8 @@ class DeviceFacts:
     root: bool | None = None
     virtual: bool = False
     emulation: str = ""
+    hardware_serial: str = ""
+    identity: Identity = field(default_factory=Identity)
     props: Mapping[str, str] = field(default_factory=dict)
 
     @property
@@ -141,7 +157,7 @@ class DeviceFacts:
 
     @property
     def title(self) -> str:
-        """Name and serial number; a device that is not a phone says so at its end."""
+        """Name and key; a device that is not a phone says so at its end."""
         return f"{self.name} ({self.key}){' (virtual)' if self.virtual else ''}"
 
     @property
@@ -165,7 +181,7 @@ def read_facts(device: Device, timeout_s: float = 10) -> DeviceFacts:
         DeviceLost, ShellTimeout: the connection ended, or there was no answer in time.
     """
     result = device.shell(FACTS_COMMAND, timeout_s=timeout_s, doing="reading its facts")
-    return parse_facts(result.stdout.decode("utf-8", "replace"), device.serial)
+    return parse_facts(result.stdout.decode("utf-8", "replace"), device.adb_serial)
 
 
 def parse_facts(text: str, serial: str) -> DeviceFacts:
@@ -177,10 +193,11 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
     emulator = props.get("ro.kernel.qemu") == "1" or props.get("ro.boot.qemu") == "1"
     graphics = parse_graphics(sections.get("graphics", []))
     emulated = emulation(props, graphics.renderer)
+    identity = parse_identity(sections.get("identity", []))
     kernel = sections.get("kernel", [])
     total_kb = whole_number(_after(proc, "MemTotal:").removesuffix("kB"), least=1, most=1 << 50)
     return DeviceFacts(
-        key=_key(props, serial, emulator),
+        key=_key(props, serial, emulator, identity),
         serial=serial,
         manufacturer=_first(props, "ro.product.manufacturer", "ro.product.vendor.manufacturer", "ro.product.brand"),
         model=_first(props, "ro.product.model", "ro.product.vendor.model", "ro.product.name"),
@@ -206,6 +223,8 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
         root=_root(_after(proc, "Uid:")),
         virtual=bool(emulated) or props.get("ro.devbench.virtual") == "1",
         emulation=emulated,
+        hardware_serial=_hardware_serial(props),
+        identity=identity,
         props=props,
     )
 
@@ -232,6 +251,7 @@ def to_json(facts: DeviceFacts) -> dict[str, Any]:
     return {
         "key": facts.key,
         "serial": facts.serial,
+        "hardware_serial": facts.hardware_serial or None,
         "title": facts.title,
         "name": facts.name,
         "soc": facts.soc or None,
@@ -285,10 +305,24 @@ def _market_name(props: Mapping[str, str]) -> str:
     return _first(props, *names, *_OTHER_NAMES)
 
 
-def _key(props: Mapping[str, str], serial: str, emulator: bool) -> str:
-    # All emulators of one release carry the same serial number.
-    own = "" if emulator else _first(props, "ro.serialno", "ro.boot.serialno")
-    return serial if own.lower() in _NO_SERIAL else own[:64]
+def _hardware_serial(props: Mapping[str, str]) -> str:
+    return _first(props, "ro.serialno", "ro.boot.serialno")[:64]
+
+
+def _key(props: Mapping[str, str], serial: str, emulator: bool, identity: Identity) -> str:
+    own = _hardware_serial(props)
+    if emulator:
+        # All emulators of one release carry the same serial number.
+        return serial
+    if props.get("ro.devbench.virtual") == "1":
+        # Its folder, and with it an id, is gone with each run.
+        return own or serial
+    if identity.digits:
+        return f"{own or 'noserial'}-{identity.digits}"
+    if not own or own.lower() in _SHARED_SERIALS:
+        own = serial
+    fingerprint = _first(props, "ro.build.fingerprint")
+    return f"{own}-build{short_hash(fingerprint)}" if fingerprint else own
 
 
 def _abis(props: Mapping[str, str]) -> tuple[str, ...]:

@@ -7,15 +7,15 @@ about it. Knows no model and no run.
 from __future__ import annotations
 
 import re
-import threading
-import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from devbench.adb.listing import READY
 from devbench.device import conditions as device_conditions
 from devbench.device import facts as device_facts
+from devbench.device.boards import Board, ask_each, settle
 from devbench.device.conditions import CONDITIONS_COMMAND, Conditions, parse_conditions
 from devbench.device.facts import FACTS_COMMAND, DeviceFacts, parse_facts
 from devbench.device.gauge import recall
@@ -24,9 +24,8 @@ from devbench.device.sections import clean
 from devbench.errors import DevbenchError
 
 if TYPE_CHECKING:
-    from devbench.adb.server import AdbServer, DeviceEntry
-
-READY = "device"
+    from devbench.adb.listing import DeviceEntry
+    from devbench.adb.server import AdbServer
 
 _ADVICE = {
     "unauthorized": "unlock it and accept its question about USB debugging; if it asks nothing, revoke USB debugging "
@@ -52,6 +51,9 @@ class DeviceOverview:
     Attributes:
         problem: why there are no facts, for a person; empty where there are.
         advice: what to do about the problem.
+        name: what `--device` takes for it: the adb serial, or the device's key if others have that serial.
+        same_as: the name of an earlier connection to the same board; empty for the first.
+        note: what was done about its identity.
     """
 
     entry: DeviceEntry
@@ -60,6 +62,9 @@ class DeviceOverview:
     profile: DeviceProfile | None = None
     problem: str = ""
     advice: str = ""
+    name: str = ""
+    same_as: str = ""
+    note: str = ""
 
     @property
     def ready(self) -> bool:
@@ -82,15 +87,15 @@ def survey(
     answers: dict[str, DeviceOverview] = {}
 
     def ask(entry: DeviceEntry) -> None:
-        answers[entry.serial] = _ask(server, entry, profiles, timeout_s)
+        answers[entry.name] = _ask(server, entry, profiles, timeout_s)
 
-    deadline = time.monotonic() + timeout_s + 0.5
-    threads = [threading.Thread(target=ask, args=(entry,), daemon=True) for entry in entries if entry.state == READY]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(max(0.0, deadline - time.monotonic()))
-    return [answers.get(entry.serial) or _silent(entry, timeout_s) for entry in entries]
+    ask_each(ask, entries, timeout_s)
+    found = [answers.get(entry.name) or _silent(entry, timeout_s) for entry in entries]
+    boards = settle(server, [Board(overview.entry, overview.facts) for overview in found], timeout_s)
+    return [
+        replace(overview, facts=board.facts, name=board.name, same_as=board.same_as, note=board.note)
+        for overview, board in zip(found, boards, strict=True)
+    ]
 
 
 def to_json(overview: DeviceOverview) -> dict[str, Any]:
@@ -100,7 +105,11 @@ def to_json(overview: DeviceOverview) -> dict[str, Any]:
     if overview.profile is not None:
         profile = {"name": overview.profile.name, "title": overview.profile.title}
     return {
+        "name": overview.name,
         "serial": entry.serial,
+        "transport_id": entry.transport_id,
+        "usb": entry.usb or None,
+        "same_as": overview.same_as or None,
         "state": entry.state,
         "ready": overview.ready,
         "virtual": overview.virtual,
@@ -117,7 +126,7 @@ def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile
     try:
         # Facts and conditions in one shell: each shell is a round trip and a process on the device.
         command = f"{FACTS_COMMAND}\n{CONDITIONS_COMMAND}"
-        result = server.device(entry.serial).shell(command, timeout_s=timeout_s, doing="telling its facts")
+        result = server.device_of(entry).shell(command, timeout_s=timeout_s, doing="telling its facts")
     except DevbenchError as error:
         return DeviceOverview(entry, problem=error.what, advice=error.hint or _ADVICE_OTHERWISE)
     text = result.stdout.decode("utf-8", "replace")
@@ -137,8 +146,6 @@ def _halves(text: str) -> tuple[str, str]:
 
 def _silent(entry: DeviceEntry, timeout_s: float) -> DeviceOverview:
     if entry.state == READY:
-        return DeviceOverview(
-            entry, problem=f"no answer within {timeout_s:g} s", advice=advice("offline", entry.serial)
-        )
+        return DeviceOverview(entry, problem=f"no answer within {timeout_s:g} s", advice=advice("offline", entry.name))
     detail = f" {clean(entry.detail)}" if entry.detail and entry.state == "no permissions" else ""
-    return DeviceOverview(entry, problem=f"{entry.state}{detail}", advice=advice(entry.state, entry.serial))
+    return DeviceOverview(entry, problem=f"{entry.state}{detail}", advice=advice(entry.state, entry.name))

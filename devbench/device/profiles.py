@@ -22,7 +22,10 @@ from devbench.errors import InputError
 from devbench.paths import data_dir, shipped
 from devbench.tomlfile import read_toml
 
-_FACTS = ("manufacturer", "model", "device", "soc_manufacturer", "soc_model", "board", "android", "fingerprint", "key")
+_FACTS = (
+    "manufacturer", "model", "device", "soc_manufacturer", "soc_model", "board", "android", "fingerprint", "key",
+    "hardware_serial",
+)  # fmt: skip
 _KEYS = (
     "name", "title", "virtual", "match", "soc", "gpu", "clusters", "masks", "limits", "sensors", "fails", "quirks",
     "notes", "sources", "gpu_limits", "current_unit", "current_positive",

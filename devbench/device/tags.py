@@ -1,30 +1,29 @@
 """A user's tags for devices, such as `nightly`, and which connected devices have one; knows no model and no run.
 
-Kept as JSON in the data folder, {"KEY": ["tag", …]}, by the device's hardware key: the same over USB and network.
+Kept as JSON in the data folder, {"KEY": ["tag", …]}, by the device's key: the same over USB and network.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+from devbench.adb.listing import READY
+from devbench.errors import InputError
 from devbench.paths import data_dir
 
 if TYPE_CHECKING:
-    from devbench.adb.server import AdbServer, DeviceEntry
+    from devbench.device.boards import Board
 
 PREFIX = "tag:"
 # No comma and no colon: tags stand in lists and behind `tag:`.
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 _MOST_BYTES = 1 << 20
 _LOCK_TIMEOUT_S = 10.0
-_ANSWER_TIMEOUT_S = 5.0
 
 Tags = Mapping[str, tuple[str, ...]]
 
@@ -88,24 +87,8 @@ def all_tags(book: Tags) -> list[str]:
     return sorted({tag for tags in book.values() for tag in tags})
 
 
-def serials_with_tag(server: AdbServer, entries: Iterable[DeviceEntry], tag: str) -> list[str]:
-    """Serials of the connected, ready devices that have a tag, in the order given.
-
-    Raises:
-        InputError: no device has ever been given that tag.
-        EnvironmentProblem: none of those that have it is connected and ready.
-    """
-    found, away = sort_by_tag(server, entries, tag)
-    if not found:
-        raise EnvironmentProblem(
-            f"no device with the tag {tag!r} is connected and ready",
-            hint=f"{', '.join(away[:8])} {'has' if len(away) == 1 else 'have'} it; see `devbench devices`",
-        )
-    return found
-
-
-def sort_by_tag(server: AdbServer, entries: Iterable[DeviceEntry], tag: str) -> tuple[list[str], list[str]]:
-    """Serials of the ready devices that have a tag, in the order given, and keys of those that have it and are away.
+def keys_with_tag(tag: str) -> set[str]:
+    """Keys of the devices that have a tag; what is kept under another name that adb has for a device counts too.
 
     Raises:
         InputError: no device has ever been given that tag.
@@ -118,21 +101,23 @@ def sort_by_tag(server: AdbServer, entries: Iterable[DeviceEntry], tag: str) -> 
             f"no device has the tag {tag!r}",
             hint=f"tags are {known}" if known else f"give it: devbench devices tag SERIAL {tag}",
         )
-    ready = [entry.serial for entry in entries if entry.state == "device"]
-    with ThreadPoolExecutor(max_workers=max(1, min(16, len(ready)))) as pool:
-        names = pool.map(lambda serial: serial if serial in keys else device_key(server, serial), ready)
-        found = {serial: key for serial, key in zip(ready, names, strict=True) if key in keys}
-    return list(found), sorted(keys - set(found.values()))
+    return keys
 
 
-def device_key(server: AdbServer, serial: str) -> str:
-    """The hardware key of a connected device; its serial where it does not answer."""
-    from devbench.device.facts import read_facts
+def sort_by_tag(boards: Sequence[Board], tag: str) -> tuple[list[Board], list[str]]:
+    """The connected, ready boards that have a tag, each once, and keys of those that have it and are away.
 
-    try:
-        return read_facts(server.device(serial), timeout_s=_ANSWER_TIMEOUT_S).key
-    except DevbenchError:
-        return serial
+    Raises:
+        InputError: no device has ever been given that tag.
+    """
+    keys = keys_with_tag(tag)
+    found = [board for board in boards if board.entry.state == READY and not board.same_as and tag_keys(board) & keys]
+    return found, sorted(keys - {key for board in found for key in tag_keys(board)})
+
+
+def tag_keys(board: Board) -> set[str]:
+    """The names under which tags of a board may be kept: its key, or what adb calls it if it did not answer then."""
+    return {board.key, board.entry.name}
 
 
 def _checked(tag: object) -> str:

@@ -52,7 +52,11 @@ def props_of(*lines: str) -> DeviceFacts:
 
 def test_a_samsung_is_described() -> None:
     facts = parse_facts(SAMSUNG, "R5CW1234ABC")
-    assert (facts.title, facts.soc, facts.gpu) == ("Samsung SM-S911B (R5CW1234ABC)", "Qualcomm SM8550", "Adreno740v2")
+    assert (facts.title, facts.soc, facts.gpu) == (
+        "Samsung SM-S911B (R5CW1234ABC-build87edef)",
+        "Qualcomm SM8550",
+        "Adreno740v2",
+    )
     assert facts.clusters == (
         "1x Cortex-X3 @ 3.36 GHz + 2x Cortex-A710 @ 2.80 GHz + 2x Cortex-A715 @ 2.80 GHz + 3x Cortex-A510 @ 2.02 GHz"
     )

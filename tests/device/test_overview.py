@@ -12,7 +12,8 @@ from typing import cast
 
 import pytest
 
-from devbench.adb.server import AdbServer, DeviceEntry, parse_device_list
+from devbench.adb.listing import DeviceEntry, parse_device_list
+from devbench.adb.server import AdbServer
 from devbench.device.overview import DeviceOverview, advice, survey, to_json
 from devbench.device.profiles import DeviceProfile, load_profiles
 from devbench.errors import EnvironmentProblem
@@ -67,10 +68,10 @@ Current temperatures from HAL:
 def server_of(**shells: Callable[[], str]) -> AdbServer:
     """A server whose devices answer every command with what these return, or raise what these raise."""
 
-    def device(serial: str) -> SimpleNamespace:
-        return SimpleNamespace(shell=lambda *_, **__: SimpleNamespace(stdout=shells[serial]().encode()))
+    def device_of(entry: DeviceEntry) -> SimpleNamespace:
+        return SimpleNamespace(shell=lambda *_, **__: SimpleNamespace(stdout=shells[entry.serial]().encode()))
 
-    return cast(AdbServer, SimpleNamespace(device=device))
+    return cast(AdbServer, SimpleNamespace(device_of=device_of))
 
 
 def ask(text: str, profiles: tuple[DeviceProfile, ...] = ()) -> DeviceOverview:

@@ -12,7 +12,8 @@ import pytest
 
 from devbench.adb.server import AdbServer
 from devbench.bench.targets import find_present, open_targets
-from devbench.device.tags import add_tags, all_tags, device_key, load_tags, remove_tags, tags_file
+from devbench.device.facts import read_facts
+from devbench.device.tags import add_tags, all_tags, load_tags, remove_tags, tags_file
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.virtual.phone import VirtualPhone
 from tests.conftest import connected_phone
@@ -61,7 +62,7 @@ def test_two_at_once_lose_nothing() -> None:
 
 
 def test_a_device_is_found_by_its_tag(virtual_phone: VirtualPhone) -> None:
-    key = device_key(AdbServer(), virtual_phone.address)
+    key = read_facts(AdbServer().device(virtual_phone.address)).key
     assert key != virtual_phone.address
     assert devbench("devices", "tag", virtual_phone.address, "nightly", "s23").returncode == 0
     assert load_tags() == {key: ("nightly", "s23")}

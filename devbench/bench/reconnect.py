@@ -1,0 +1,120 @@
+"""Waits for a device whose connection was lost in the middle of a run, and connects to it again; judges no result.
+
+A lost connection says little about the device: the adb server may have been ended by another tool (`adb kill-server`),
+or a cable been moved. What was cut off is then done again.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+import time
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from devbench.adb.errors import ServerUnavailable
+from devbench.adb.listing import READY
+from devbench.bench.events import ConnectionLost
+from devbench.device.boards import roll_call
+from devbench.errors import DevbenchError
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.adb.listing import DeviceEntry
+    from devbench.device.facts import DeviceFacts
+    from devbench.errors import EnvironmentProblem
+
+# A server has to start, find its devices and be allowed by them; a device alone has only to come back to its cable.
+_SERVER_BACK_S = 60.0
+_DEVICE_BACK_S = 20.0
+_POLL_S = 0.5
+_CONNECT_TIMEOUT_S = 5.0
+_ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
+# Wireless debugging may give a device another name after each connection.
+_WIRELESS = "._adb-tls-connect."
+# A device that is lost so often without a result in between is not waited for again.
+_MOST_LOSSES = 5
+
+
+class Reconnector:
+    """Brings the connection to one device back; may be called from several threads.
+
+    Args:
+        device: whose connection it is.
+        stop: set when the run is to end.
+        tell: is told of a lost connection.
+
+    Attributes:
+        facts: what is known of the device: another board in its place is not taken for it.
+    """
+
+    def __init__(self, device: Device, stop: threading.Event, tell: Callable[[ConnectionLost], None]) -> None:
+        self.facts: DeviceFacts | None = None
+        self._device = device
+        self._stop = stop
+        self._tell = tell
+        self._losses = 0
+        self._over = False
+        self._lock = threading.Lock()
+
+    def __call__(self, error: EnvironmentProblem) -> bool:
+        """Wait until the device is back; gives whether it is."""
+        with self._lock:
+            self._losses += 1
+            if self._over or self._stop.is_set() or self._losses > _MOST_LOSSES:
+                return False
+            self._tell(ConnectionLost(self._device.serial, error.what))
+            self._over = not self._wait(isinstance(error, ServerUnavailable))
+            if not self._over:
+                self._tell(ConnectionLost(self._device.serial, error.what, back=True))
+            return not self._over
+
+    def progress(self) -> None:
+        """A result has come in since the last loss."""
+        self._losses = 0
+
+    def give_up(self) -> None:
+        """Wait no more: the run leaves the device."""
+        self._over = True
+
+    def _wait(self, server_down: bool) -> bool:
+        began = time.monotonic()
+        while not self._stop.is_set():
+            try:
+                # Started again where it is on this machine.
+                self._device.server.ensure_running()
+                back = self._find()
+                if back is not None:
+                    return back
+            except ServerUnavailable:
+                server_down = True
+            except DevbenchError:
+                pass  # it does not answer yet
+            if time.monotonic() - began > (_SERVER_BACK_S if server_down else _DEVICE_BACK_S):
+                return False
+            self._stop.wait(_POLL_S)
+        return False
+
+    def _find(self) -> bool | None:
+        """Use the device's new connection; `None` while it is not there, false if it was restarted."""
+        device = self._device
+        entries = [entry for entry in device.server.list_devices() if entry.state == READY]
+        found = [entry for entry in entries if entry.serial == device.adb_serial]
+        if not found and _ADDRESS.fullmatch(device.adb_serial):
+            # A new server does not know what was connected over TCP.
+            device.server.connect(device.adb_serial, timeout_s=_CONNECT_TIMEOUT_S)
+            return None
+        if not found and _WIRELESS in device.adb_serial:
+            found = [entry for entry in entries if _WIRELESS in entry.serial]
+        if self.facts is None:
+            return self._use(found[0]) if len(found) == 1 else None
+        for board in roll_call(device.server, found):
+            if board.facts is not None and board.key == self.facts.key:
+                was, now = self.facts.identity.boot, board.facts.identity.boot
+                # After a restart it is in another state than the one that was prepared.
+                return self._use(board.entry) if not was or not now or was == now else False
+        return None
+
+    def _use(self, entry: DeviceEntry) -> bool:
+        self._device.reconnected(entry.serial, entry.transport_id if entry.by_id else None)
+        return True
