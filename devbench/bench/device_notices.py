@@ -44,7 +44,9 @@ def _why(name: str, root: object) -> str:
     if name in ("governor", "clock"):
         if root is not True:
             return "it takes root: run `adb root` on a userdebug build, or leave the step out"
-        return "the kernel refused it: `devbench devices --json` lists the clocks and governors that it has"
+        return (
+            "the kernel refused it: `devbench devices --json` lists what it has; leave the step out if that is nothing"
+        )
     if name == "performance":
         return "the device has no fixed performance mode: leave the step out"
     return "the device refused the command: leave the step out, or set it by hand"

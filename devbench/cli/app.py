@@ -15,6 +15,7 @@ from collections.abc import Mapping
 import typer
 
 from devbench import __version__
+from devbench.cli.encoding import write_in_any_encoding
 from devbench.errors import EXIT_INTERRUPTED, DevbenchError
 
 # The modules in the order in which the help shows their commands, each with what it registers.
@@ -77,6 +78,7 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script; never shows a traceback unless `DEVBENCH_DEBUG` is set."""
+    write_in_any_encoding()
     try:
         # The shell asks for completions with the words in its environment.
         completing = "_DEVBENCH_COMPLETE" in os.environ

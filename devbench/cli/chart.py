@@ -116,7 +116,7 @@ def chart(
         import json
 
         shown = {"file": str(path), "title": picture.title, "alt": picture.alt, "virtual": picture.virtual}
-        typer.echo(json.dumps(shown, ensure_ascii=False))
+        typer.echo(json.dumps(shown))
         return
     typer.echo(path)
 

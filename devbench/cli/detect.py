@@ -163,7 +163,7 @@ def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> W
 
         from devbench.reports.watch_export import watch_to_json
 
-        typer.echo(json.dumps(watch_to_json(report), indent=1, ensure_ascii=False, allow_nan=False))
+        typer.echo(json.dumps(watch_to_json(report), indent=1, allow_nan=False))
     elif form == "md":
         from devbench.reports.watch_markdown import watch_markdown
 

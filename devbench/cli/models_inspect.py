@@ -119,7 +119,7 @@ def gpu_check(
 def _print_json(data: object) -> None:
     import json
 
-    typer.echo(json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False))
+    typer.echo(json.dumps(data, indent=2, allow_nan=False))
 
 
 def _bytes(size: int) -> str:

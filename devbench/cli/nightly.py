@@ -128,7 +128,7 @@ def nightly(
 
         from devbench.farm.export import result_to_json
 
-        typer.echo(json.dumps([result_to_json(result) for result in results], indent=2, ensure_ascii=False))
+        typer.echo(json.dumps([result_to_json(result) for result in results], indent=2))
     # A regression counts for more than a device that is missing.
     code = EXIT_FAILED if EXIT_FAILED in codes else max(codes)
     if code:

@@ -52,7 +52,7 @@ def parse(
     if as_json:
         import json
 
-        typer.echo(json.dumps(to_json(measured), indent=2, ensure_ascii=False, allow_nan=False))
+        typer.echo(json.dumps(to_json(measured), indent=2, allow_nan=False))
     else:
         from devbench.cli.output import console
 

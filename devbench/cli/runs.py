@@ -133,7 +133,7 @@ def show(
         from devbench.reports.pipeline_export import pipelines_to_json
 
         values = run_to_json(view) if pipelines is None else pipelines_to_json(pipelines)
-        typer.echo(json.dumps(values, indent=2, ensure_ascii=False))
+        typer.echo(json.dumps(values, indent=2))
         return
     from devbench.reports.build import build_report
     from devbench.reports.pipeline_terminal import print_pipelines

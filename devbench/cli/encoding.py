@@ -1,0 +1,72 @@
+"""Output in the encoding that the terminal or file has: readable text in any of them, never a UnicodeEncodeError.
+
+devbench's own texts have signs such as arrows, degrees and dashes, and names from devices and files may have any
+letter. What an encoding (cp1252 on Windows, latin-1, ASCII) cannot write becomes plain letters, else an escape. Knows
+nothing of what is written.
+"""
+
+from __future__ import annotations
+
+import codecs
+import io
+import sys
+
+HANDLER = "devbench-readable"
+
+_PLAIN = {
+    "→": "->", "←": "<-", "↔": "<->", "⇒": "=>", "↑": "^", "↓": "v", "⚠": "!", "✓": "ok", "✔": "ok", "✗": "x", "✘": "x",
+    "●": "*", "○": "o", "•": "*", "·": "-", "…": "...", "–": "-", "—": "-", "−": "-", "‑": "-", "‐": "-", "×": "x",
+    "±": "+/-", "≤": "<=", "≥": ">=", "≠": "!=", "≈": "~", "°": " deg", "µ": "u", "μ": "u", "σ": "sigma", "Δ": "d",
+    "²": "^2", "³": "^3", "½": "1/2", "“": '"', "”": '"', "„": '"', "‘": "'", "’": "'", "«": '"', "»": '"',
+    "━": "-", "─": "-", "│": "|", "╸": "-", "╺": "-", "█": "#", "▏": "|", "∞": "inf", "\u00a0": " ", "\u202f": " ",
+    "\u2009": " ", "©": "(c)", "®": "(R)", "™": "(TM)", "ß": "ss", "æ": "ae", "ø": "o", "ł": "l",
+}  # fmt: skip
+_DEGREES = {"°C": "degC", "°F": "degF"}
+# Streams with these answers to a sign that they cannot write stop, or write what nobody can read.
+_UNREADABLE = ("strict", "surrogateescape", "backslashreplace")
+
+
+class _AsciiText(io.TextIOWrapper):
+    """A stream in ASCII under a name that no library takes for a mistake to be corrected by writing UTF-8."""
+
+    @property
+    def encoding(self) -> str:  # type: ignore[override]
+        return "ascii-text"
+
+
+def write_in_any_encoding() -> None:
+    """Make standard output and error write readable text whatever their encoding is; what the user chose stays."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if not isinstance(stream, io.TextIOWrapper) or stream.errors not in _UNREADABLE:
+            continue
+        if codecs.lookup(stream.encoding).name == "ascii":
+            stream.flush()
+            plain = _AsciiText(stream.buffer, "ascii", HANDLER, line_buffering=stream.line_buffering or stream.isatty())
+            setattr(sys, name, plain)
+        else:
+            stream.reconfigure(errors=HANDLER)
+
+
+def _readable(error: UnicodeError) -> tuple[str, int]:
+    if not isinstance(error, UnicodeEncodeError):
+        raise error
+    text, at = error.object, error.start
+    if text[at : at + 2] in _DEGREES:
+        return _DEGREES[text[at : at + 2]], at + 2
+    # One sign at a time, so that a degree sign behind others is seen with its letter.
+    return _letter(text[at]), at + 1
+
+
+def _letter(sign: str) -> str:
+    import unicodedata
+
+    if sign in _PLAIN:
+        return _PLAIN[sign]
+    if 0xDC80 <= ord(sign) <= 0xDCFF:
+        return f"\\x{ord(sign) - 0xDC00:02x}"  # a byte of a file's name that is no text
+    bare = "".join(part for part in unicodedata.normalize("NFKD", sign) if not unicodedata.combining(part))
+    return bare if bare and bare.isascii() else sign.encode("ascii", "backslashreplace").decode("ascii")
+
+
+codecs.register_error(HANDLER, _readable)
