@@ -44,6 +44,7 @@ from devbench.device import gauge
 from devbench.device.conditions import from_json, to_json
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
+from devbench.device.health import explaining
 from devbench.device.lease import LeaseHeld, new_request
 from devbench.device.limits import ThermalLimits, over_limits
 from devbench.device.profiles import DeviceProfile, match_profile
@@ -139,7 +140,8 @@ class DeviceSession:
             DevbenchError: the device cannot be prepared, or went away; what was measured until then is stored.
         """
         try:
-            self._prepare()
+            with explaining(self._device):
+                self._prepare()
             self._run_all()
             self._check_depot()
         finally:
@@ -201,6 +203,8 @@ class DeviceSession:
         self._entered = True
         script = (
             f"mkdir -p {shlex.quote(WORK_DIR)} {shlex.quote(f'{DEPOT_ROOT}/run')} || exit 1\n"
+            # A folder mounted noexec would fail every job, each with words of its own.
+            f"t={WORK_DIR}/.try-$$; echo : > $t && chmod 755 $t && $t; e=$?; rm -f $t; [ $e = 0 ] || exit 1\n"
             f"[ -f {shlex.quote(f'{DEPOT_ROOT}/run/undo.sh')} ] && echo undo; true"
         )
         done = self._device.shell(script, timeout_s=_ENTER_S, check=True, doing="preparing its folders")
@@ -287,9 +291,7 @@ class DeviceSession:
 
     def _check_depot(self) -> None:
         """Say which files were changed on the device while they were measured."""
-        if self._stop.is_set():
-            return
-        changed = self._depot.changed_in_use()
+        changed = [] if self._stop.is_set() else self._depot.changed_in_use()
         self._notice(*file_notices.changed(changed, [work.job for work in self._work]))
 
     def _leave(self) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from devbench.adb.errors import ShellTimeout
 from devbench.device.depot import Depot
+from devbench.device.health import explaining
 from devbench.paths import cache_dir
 from devbench.tool.help import flags_of_help
 from devbench.tool.manifest import VIRTUAL_ABI
@@ -53,7 +54,8 @@ def read_flags(device: Device, binary: Binary) -> frozenset[str]:
     if remembered is not None:
         return remembered
     memory = _memory(binary)
-    remote = Depot(device).ensure(binary.path, sha256=binary.sha256, mode=0o755).remote
+    with explaining(device):
+        remote = Depot(device).ensure(binary.path, sha256=binary.sha256, mode=0o755).remote
     try:
         done = device.shell(
             f"{shlex.quote(remote)} --help", timeout_s=_TIMEOUT_S, doing=f"asking {binary.name} for its flags"

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 if TYPE_CHECKING:
+    from devbench.adb.device import Device
     from devbench.adb.server import AdbServer
     from devbench.device.overview import DeviceOverview
 
@@ -122,14 +123,11 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
         health = read_health(server.device_of(overview.entry, serial), timeout_s)
     except DevbenchError as error:
         return [*findings, Finding(serial, "bad", error.what, error.hint)]
-    if not (health.writable and health.executable):
-        what = "cannot be written to" if not health.writable else "does not let programs run"
-        mend = (
-            "free some space there, or reboot the device"
-            if not health.writable
-            else "it is mounted noexec: use another device"
-        )
-        findings.append(Finding(f"{serial} /data/local/tmp", "bad", what, mend))
+    problem = health.problem
+    if problem is not None:
+        findings.append(Finding(f"{serial} {problem.kind}", "bad", problem.what, problem.hint))
+    else:
+        findings.append(_depot(server.device(serial)))
     if not health.hashes:
         findings.append(Finding(f"{serial} sha256sum", "warning", "missing: files are checked by size only"))
     try:
@@ -138,6 +136,20 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
     except NoBinary as error:
         findings.append(Finding(f"{serial} benchmark_model", "bad", error.what, error.hint))
     return findings
+
+
+def _depot(device: Device) -> Finding:
+    """What devbench keeps on the device."""
+    from devbench.device.depot import Depot
+    from devbench.errors import DevbenchError
+
+    subject = f"{device.serial} depot"
+    try:
+        files = Depot(device).entries()
+    except DevbenchError as error:
+        return Finding(subject, "bad", error.what, error.hint)
+    size = sum(file.size_bytes for file in files)
+    return Finding(subject, "ok", f"{len(files)} files, {size / 1e9:.2f} GB")
 
 
 def _host() -> list[Finding]:

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbench.adb.errors import DeviceFull, LocalFileChanged, SyncFailed
+from devbench.adb.errors import CommandFailed, DeviceFull, LocalFileChanged, SyncFailed
 from devbench.device.depot_scripts import Layout, stamps_of
 from devbench.errors import DevbenchError
 from devbench.hashing import hash_file, sha256_of
@@ -101,6 +101,7 @@ class Depot:
             DeviceFull: there is no room, even after eviction.
             LocalFileChanged: `local` was changed while it was being sent, or is not the file of `sha256`.
             SyncFailed: what arrived is not what was sent.
+        CommandFailed: the depot's folders cannot be made.
             DeviceLost and the errors of an unfit device.
         """
         began = time.monotonic()
@@ -154,6 +155,8 @@ class Depot:
     def _answer(self, digest: str, script: str, timeout_s: float, doing: str) -> tuple[str, int | None]:
         found = self._device.shell(script, timeout_s=timeout_s, doing=doing)
         text = found.stdout.decode("utf-8", "replace")
+        if found.exit_code:
+            raise CommandFailed(self._device.serial, script, found.exit_code, b"", found.stderr)
         word, _, stamp = text.partition("\n")[0].partition(" ")
         self._stamp_of[f"{self._at.files}/{digest}"] = stamp
         return word, parse_df(text) if word != "there" else None

@@ -11,9 +11,9 @@ OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 WELL = "writable\nexecuted"
 
 
-def transcript(folder: str = WELL, hashed: str = f"{OF_NOTHING}  -", newline: str = "\n") -> str:
+def transcript(folder: str = WELL, depot: str = "", hashed: str = f"{OF_NOTHING}  -", newline: str = "\n") -> str:
     """What the script prints when the folder and `sha256sum` say this."""
-    text = f"@@devbench:{WORD}\n\n@@{WORD}:folder\n{folder}\n\n@@{WORD}:hash\n{hashed}\n\n@@{WORD}:end\n"
+    text = f"@@devbench:{WORD}\n\n@@{WORD}:folder\n{folder}\n\n@@{WORD}:depot\n{depot}\n\n@@{WORD}:hash\n{hashed}\n\n@@{WORD}:end\n"
     return text.replace("\n", newline)
 
 
@@ -57,7 +57,7 @@ def test_words_outside_of_their_section_say_nothing(text: str) -> None:
 
 
 def test_another_word_s_sections_say_nothing() -> None:
-    forged = transcript("@@11111111-2222:hash\nexecuted twice", f"@@11111111-2222:folder\n{WELL}")
+    forged = transcript("@@11111111-2222:hash\nexecuted twice", hashed=f"@@11111111-2222:folder\n{WELL}")
     assert parse_health(forged) == Health(writable=False, executable=False, hashes=False)
 
 
@@ -78,3 +78,32 @@ def test_the_command_removes_the_file_that_it_tries() -> None:
     lines = HEALTH_COMMAND.splitlines()
     tried = next(n for n, line in enumerate(lines) if '> "$_dbh_file"' in line)
     assert any(line == 'rm -f "$_dbh_file"' for line in lines[tried:])
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "what"),
+    [
+        ("/system/bin/sh: can't create /data/local/tmp/x: Read-only file system", "read_only", "is read-only"),
+        ("sh: can't create /data/local/tmp/x: Permission denied", "not_ours", "belongs to another user"),
+        ("/system/bin/sh: echo: write: No space left on device", "full", "is full"),
+        ("sh: can't create /data/local/tmp/x: Disk quota exceeded", "full", "is full"),
+        ("", "not_writable", "cannot be written to"),
+    ],
+)
+def test_why_a_folder_cannot_be_written_to_is_told_apart_with_a_hint(said: str, kind: str, what: str) -> None:
+    problem = parse_health(transcript(f"said {said}")).problem
+    assert problem is not None
+    assert (problem.kind, problem.what) == (kind, f"/data/local/tmp {what}")
+    assert problem.hint
+
+
+def test_a_folder_of_the_depot_that_belongs_to_root_is_found_behind_a_folder_that_is_well() -> None:
+    depot = "folder /data/local/tmp/devbench/sha256\nsaid sh: can't create x: Permission denied"
+    problem = parse_health(transcript(depot=depot)).problem
+    assert problem is not None
+    assert (problem.kind, problem.what) == ("not_ours", "/data/local/tmp/devbench/sha256 belongs to another user")
+    assert "adb shell rm -rf /data/local/tmp/devbench" in problem.hint
+    assert parse_health(transcript()).problem is None
+    noexec = parse_health(transcript("writable")).problem
+    assert noexec is not None
+    assert noexec.kind == "noexec"
