@@ -344,6 +344,23 @@ def test_the_first_tool_puts_the_latency_first() -> None:
     assert (found["status"], found["inference_avg_us"], found["warmup_avg_us"]) == ("ok", 80660, 91471)
 
 
+def test_equal_times_are_marked_by_the_tool_and_read() -> None:
+    text = H + "INFO: count=10 curr=30(all same) p5=30 median=30 p95=30\n" + R + S
+    assert read(text)["warmup"] == {"count": 10, "curr_us": 30, "p5_us": 30, "median_us": 30, "p95_us": 30}
+
+
+@pytest.mark.parametrize(
+    "summary",
+    [
+        S.replace(", ", ",\n    ").replace("us: ", "us:\n    "),
+        S.replace(", ", "\n    ").replace("us: ", "us:\n\n    "),
+        S.replace("Inference (avg): ", "\nInference (avg): "),
+    ],
+)
+def test_a_summary_that_somebody_broke_into_lines_is_read(summary: str) -> None:
+    assert body(read(H + W + R + summary + M)) == body(read(H + W + R + S + M))
+
+
 # -- several runs, sums of runs ---------------------------------------------------------------------------------------
 
 OPTIONS = (

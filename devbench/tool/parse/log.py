@@ -71,7 +71,7 @@ class _Reader:
 
     @property
     def wants_all(self) -> bool:
-        return self.run.delegation.in_list
+        return self.run.delegation.in_list or self.run.summary.open_lines > 0
 
     def take(self, line: Line) -> None:
         if _is_new(self.run, line):

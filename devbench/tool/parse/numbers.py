@@ -10,7 +10,8 @@ from devbench import numbers
 
 NUMBER = r"[+-]?[0-9]+(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?"
 # What may follow a number that is whole; not more of it, not a mark of text that was left out, not that of a cut text.
-END = r"(?=[\s,;)\]\"'<`*|]|$)"
+# The tool puts "(all same)" right behind the last of equal times.
+END = r"(?=[\s,;)\]\"'<`*|]|\(all same\)|$)"
 # A count: no tool prints more digits.
 COUNT = r"(?<![0-9])[0-9]{1,9}(?![0-9])"
 

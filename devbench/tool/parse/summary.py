@@ -36,6 +36,8 @@ _SUMMARY_VALUE = re.compile(
     rf"(Init|First inference|Warmup(?: \(avg\))?|Inference(?: \(avg\))?|no stats): ({NUMBER})(?:{END}|(?=Overall ))",
     re.IGNORECASE,
 )
+_FURTHER = re.compile(rf"\s*(?:{NUMBER},|Init:|First inference:|Warmup(?: \(avg\))?:|Inference(?: \(avg\))?:)\s")
+_MOST_OPEN_LINES = 6
 _FIRST_VALUE = re.compile(rf"\s*({NUMBER})\s*,")
 _RESIDENT = re.compile(rf"Overall max resident set size = ({NUMBER}) MB")
 _SUMMARY_FIELDS = {
@@ -85,6 +87,8 @@ class Summary:
     memory: Memory = field(default_factory=Memory)
     impossible: str = ""
     notes: tuple[str, ...] = ()
+    # So many lines of a summary that somebody broke into several are still to come.
+    open_lines: int = 0
     _of_options: bool = False
 
     def take(self, line: Line) -> bool:
@@ -96,6 +100,7 @@ class Summary:
             self._names(line)
             or (("count=" in text or "Summary" in text) and (self._options(text) or self._stats(text)))
             or ("timings in us" in text and self._summary(text))
+            or (self.open_lines > 0 and self._further(text))
             or self._litert(text)
             or ("ootprint" in text and self._memory(text))
         )
@@ -169,12 +174,25 @@ class Summary:
             self._end(bare.group(1), text)
         if resident := _RESIDENT.search(text, match.end()):
             self._keep_memory("overall_mb", megabytes(resident.group(1)))
-        for name, token in _SUMMARY_VALUE.findall(text, match.end()):
+        self._values(text, match.end())
+        self.open_lines = 0 if self.finished else _MOST_OPEN_LINES
+        return True
+
+    def _further(self, text: str) -> bool:
+        """A line of a summary that somebody broke into several: a value's name, or the value of the last line's."""
+        self.open_lines -= 1
+        if not _FURTHER.match(text) or " ms" in text:
+            return False
+        self._values(text, 0)
+        self.open_lines = 0 if self.finished else self.open_lines
+        return True
+
+    def _values(self, text: str, start: int) -> None:
+        for name, token in _SUMMARY_VALUE.findall(text, start):
             key = _SUMMARY_FIELDS[name.lower()]
             self._keep(key, duration(token))
             if key == "inference_avg_us":
                 self._end(token, text)
-        return True
 
     def _end(self, token: str, text: str) -> None:
         """The latency stands in the summary: the run is over, and no measurement where it cannot be a duration."""
