@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from devbench import numbers
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.paths import cache_dir
 
@@ -77,7 +78,10 @@ def _bring(url: str, part: Path, most_bytes: int, progress: Progress) -> None:
                 raise FetchFailed(url, f"HTTP {answer.status_code} {answer.reason}")
             resumed = answer.status_code == 206
             done = done if resumed else 0
-            total = done + int(answer.headers.get("Content-Length") or 0)
+            length = numbers.whole(answer.headers.get("Content-Length") or "0")
+            if length is None:
+                raise FetchFailed(url, "the server's Content-Length is no number")
+            total = done + length
             if total > most_bytes:
                 raise FetchFailed(url, f"{total} bytes are more than such a file has")
             new_tag = answer.headers.get("ETag") or answer.headers.get("Last-Modified") or ""

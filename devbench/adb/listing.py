@@ -11,6 +11,8 @@ import re
 from collections import Counter
 from dataclasses import dataclass, replace
 
+from devbench import numbers
+
 READY = "device"
 _MOST_LINE = 1000
 # What adb prints in place of a serial: no service of its server finds a device by it.
@@ -83,6 +85,6 @@ def _entry(line: str) -> DeviceEntry | None:
         model=pairs.get("model", "").replace("_", " "),
         device=pairs.get("device", ""),
         usb=pairs.get("usb", ""),
-        transport_id=int(number) if number.isascii() and number.isdigit() else None,
+        transport_id=numbers.whole(number),
         detail=found.groupdict().get("detail", "").strip(),
     )

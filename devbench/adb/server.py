@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbench import numbers
 from devbench.adb.errors import AdbNotFound, NoSuchDevice, ServerUnavailable
 from devbench.adb.listing import READY, DeviceEntry, parse_device_list
 from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout
@@ -54,8 +55,9 @@ def endpoint_from_env() -> Endpoint:
 
 
 def _port(text: str, variable: str) -> int:
-    if text.isdigit() and 0 < int(text) < 65536:
-        return int(text)
+    port = numbers.whole(text, least=1, most=65535)
+    if port is not None:
+        return port
     raise InputError(f"{variable}: {text!r} is not a port", hint="for example 5037")
 
 

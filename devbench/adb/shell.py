@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
+from devbench import numbers
 from devbench.adb.wire import Wire, WireClosed, WireTimeout
 
 Stream = Literal["stdout", "stderr"]
@@ -96,8 +97,10 @@ class ShellReader:
         if b"\n" in self._head:
             line, _, rest = bytes(self._head).partition(b"\n")
             word = line.strip().removeprefix(_GROUP_PREFIX)
-            if line.startswith(_GROUP_PREFIX) and word.isdigit():
-                self.group = int(word)
+            # A process group of 1 is everybody's; no kernel has more than 2^22 of them.
+            group = numbers.whole(word, least=2, most=1 << 22) if line.startswith(_GROUP_PREFIX) else None
+            if group is not None:
+                self.group = group
                 self._head = bytearray(rest)
             self.flush()
         elif len(self._head) > _GROUP_LINE_BYTES:

@@ -25,6 +25,7 @@ _STAT_V1 = struct.Struct("<III")
 _STAT_V2 = struct.Struct("<IQQIIIIQqqq")
 _MOST_NAME_BYTES = 4096
 _MOST_REASON_BYTES = 64 * 1024
+_MOST_FILE_BYTES = 1 << 60
 _ENOENT = 2
 
 
@@ -166,7 +167,18 @@ def stat_file(wire: Wire, remote: str, *, v2: bool) -> FileStat | None:
         return None
     if error:
         raise SyncRefused(f"cannot be looked at (errno {error})")
-    return FileStat(remote, mode, size, mtime)
+    return FileStat(remote, mode, _size(size), mtime)
+
+
+def _size(size: int) -> int:
+    """A size as the device says it; none has an exabyte.
+
+    Raises:
+        WireClosed: it is no size of a file.
+    """
+    if size > _MOST_FILE_BYTES:
+        raise WireClosed(f"said that a file has {size} bytes")
+    return size
 
 
 def list_files(wire: Wire, remote: str, *, v2: bool) -> Iterator[FileStat]:
@@ -185,4 +197,4 @@ def list_files(wire: Wire, remote: str, *, v2: bool) -> Iterator[FileStat]:
         entry = wire.receive(length).decode("utf-8", "surrogateescape")
         mode, size, mtime = (fields[3], fields[7], fields[9]) if v2 else (fields[0], fields[1], fields[2])
         if entry not in (".", ".."):
-            yield FileStat(entry, mode, size, mtime)
+            yield FileStat(entry, mode, _size(size), mtime)

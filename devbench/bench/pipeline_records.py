@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
+from devbench import numbers
 from devbench.analysis.pipeline import memory_over_time, peak_kb
 from devbench.bench.pipeline_plan import SessionPlan, StagePlan
 from devbench.bench.plan import Case
@@ -162,11 +163,7 @@ def _init_ms(measured: Measurement, text: str) -> float | None:
     if measured.init_us is not None:
         return measured.init_us / 1000
     _, found, rest = text.partition("Initialized session in ")
-    try:
-        value = float(rest[:40].partition("ms")[0]) if found else None
-    except ValueError:
-        return None
-    return value if value is not None and 0 <= value < 1e9 else None
+    return numbers.real(rest[:40].partition("ms")[0], above=0, most=1e9) if found else None
 
 
 def _first_ms(stats: RunStats | None) -> float | None:

@@ -12,8 +12,14 @@ import re
 import shlex
 from dataclasses import dataclass
 
+from devbench import numbers
 from devbench.device.lease import LEASE_S, Lease
 
+# A shell's exit codes end at 255. No process has a petabyte, no clock is beyond the year 5000, no process runs a year.
+_MOST_EXIT_CODE = 255
+_MOST_KB = 1 << 40
+_MOST_CLOCK_S = 1e11
+_MOST_RUN_S = 366 * 86400.0
 # Reads VmHWM and PSS of a process with shell built-ins alone, since a fork costs more than the reading. The peak of PSS
 # is the largest sample, VmHWM the last one. Only sampled where latency is not measured.
 _MEMORY_SAMPLER = r"""
@@ -165,17 +171,17 @@ def _any_start_of(marker: bytes) -> bytes:
 
 
 def _exit(line: bytes) -> tuple[int | None, float | None]:
+    """The exit code and the milliseconds on the device of an `exit` line; a clock that was set back tells nothing."""
     words = line.decode("ascii", "replace").split()
-    code = int(words[1]) if len(words) > 1 and words[1].isdigit() else None
-    try:
-        on_device_ms = (float(words[3]) - float(words[2])) * 1000 if len(words) > 3 else None
-    except ValueError:
-        on_device_ms = None
-    return code, on_device_ms
+    code = numbers.whole(words[1], most=_MOST_EXIT_CODE) if len(words) > 1 else None
+    start, end = (
+        (numbers.real(word, least=0, most=_MOST_CLOCK_S) for word in words[2:4]) if len(words) > 3 else (None, None)
+    )
+    took_s = end - start if start is not None and end is not None else -1.0
+    return code, took_s * 1000 if 0 <= took_s <= _MOST_RUN_S else None
 
 
 def _memory(text: str | None) -> tuple[int | None, int | None]:
     words = (text or "").split()
-    hwm = int(words[0]) if len(words) == 2 and words[0].isdigit() else None
-    pss = int(words[1]) if len(words) == 2 and words[1].isdigit() else None
-    return hwm or None, pss or None
+    hwm, pss = (numbers.whole(word, least=1, most=_MOST_KB) for word in words) if len(words) == 2 else (None, None)
+    return hwm, pss

@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from devbench import numbers
 from devbench.adb.errors import CommandFailed, DeviceFull, LocalFileChanged, SyncFailed
 from devbench.device.depot_scripts import Layout, stamps_of
 from devbench.errors import DevbenchError
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
 
 _TIMEOUT_S = 15.0
+# No device has an exabyte, no clock is beyond the year 5000.
+_MOST_FILE_BYTES = 1 << 60
+_MOST_TIME_S = 10**11
 # A phone hashes at least this fast (toybox on one slow core).
 _SLOWEST_HASH_BYTES_PER_S = 10_000_000
 # Left free on the device in addition to the file: the tool writes outputs, profiles and caches there.
@@ -245,9 +249,12 @@ class Depot:
         found: dict[str, tuple[int, int]] = {}
         for line in answer.stdout.decode("utf-8", "replace").splitlines():
             words = line.split(" ", 3)
-            if len(words) != 4 or not words[1].isdigit() or not words[2].isdigit() or "/" in words[3]:
+            if len(words) != 4 or "/" in words[3]:
                 continue
-            kind, time_s, size, name = words[0], int(words[1]), int(words[2]), words[3]
+            kind, name = words[0], words[3]
+            time_s, size = numbers.whole(words[1], most=_MOST_TIME_S), numbers.whole(words[2], most=_MOST_FILE_BYTES)
+            if time_s is None or size is None:
+                continue
             if kind == "file":
                 found[name] = (time_s, size)
             elif name in found:
@@ -284,9 +291,8 @@ def parse_df(text: str) -> int | None:
     words = lines[-1].split() if lines else []
     # A long name of the file system goes onto a line of its own.
     column = 3 if len(words) >= 6 else 2
-    if len(words) > column and words[column].isdigit():
-        return int(words[column]) * 1024
-    return None
+    kb = numbers.whole(words[column], most=_MOST_FILE_BYTES // 1024) if len(words) > column else None
+    return None if kb is None else kb * 1024
 
 
 def _hash_timeout_s(size: int) -> float:

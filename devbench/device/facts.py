@@ -15,6 +15,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
+from devbench import numbers
 from devbench.device.cores import MOST_CPUS, Cluster, Core, clusters, complete, cpu_list, parse_cpuinfo
 from devbench.device.emulation import EMULATION_PROPERTIES, emulation
 from devbench.device.graphics import GRAPHICS_SCRIPT, Graphics, parse_graphics
@@ -383,4 +384,5 @@ def _free_bytes(lines: Sequence[str]) -> int | None:
 
 def _root(uids: str) -> bool | None:
     words = uids.split()
-    return None if len(words) < 2 or not words[1].isdigit() else words[1] == "0"
+    uid = numbers.whole(words[1]) if len(words) > 1 else None
+    return None if uid is None else uid == 0

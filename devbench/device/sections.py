@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
+from devbench import numbers
 from devbench.text import without_control
 
 # More than any phone prints (a full `getprop` has some 60 KB); what a hostile device says beyond it is not looked at.
@@ -59,17 +60,9 @@ def clean(text: str, most: int = 120) -> str:
 
 def whole_number(text: str, *, least: int = 0, most: int = 1 << 62) -> int | None:
     """`text` as a plain decimal whole number within the limits, else `None`."""
-    word = text.strip()
-    if not re.fullmatch(r"[+-]?[0-9]{1,19}", word):
-        return None
-    value = int(word)
-    return value if least <= value <= most else None
+    return numbers.whole(text, least=least, most=most)
 
 
 def decimal(text: str, *, least: float, most: float) -> float | None:
     """`text` as a finite decimal number within the limits, else `None`."""
-    word = text.strip()
-    if not re.fullmatch(r"[+-]?[0-9]{1,19}(\.[0-9]{1,19})?([eE][+-]?[0-9]{1,2})?", word):
-        return None
-    value = float(word)
-    return value if least <= value <= most else None
+    return numbers.real(text, least=least, most=most)

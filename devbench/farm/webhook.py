@@ -11,12 +11,14 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
+from devbench import numbers
 from devbench.errors import InputError
 
 _TIMEOUT_S = (5.0, 15.0)
 _ATTEMPTS = 4
 _FIRST_PAUSE_S = 1.0
 _MOST_PAUSE_S = 30.0
+_MOST_ASKED_S = 1e6
 # Slack cuts a message's text at 40,000 characters; nobody reads a tenth of that.
 _MOST_CHARACTERS = 4000
 
@@ -78,6 +80,5 @@ def post(url: str, payload: dict[str, Any], *, sleep: Callable[[float], None] = 
         problem = f"HTTP {status}"
         if status != 429 and status < 500:
             break
-        if after.isdigit():
-            pause_s = max(pause_s, float(after))
+        pause_s = max(pause_s, numbers.real(after, least=0, most=_MOST_ASKED_S) or 0.0)
     return problem

@@ -145,3 +145,12 @@ def test_profiles_are_read_also_after_tensorflow_was_imported() -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=110, check=True)
     assert done.stdout.strip() == "ADD"
+
+
+@pytest.mark.parametrize("value", [-22.8, 0.0, float("inf"), float("nan"), -1e30, 3e38])
+def test_a_result_file_with_a_latency_that_cannot_be_is_incomplete(value: float) -> None:
+    latency = b"".join(_field(number, 5, struct.pack("<f", value)) for number in range(1, 11))
+    found = to_json(parse_bytes(_field(1, 2, b"m") + _field(2, 2, latency)))
+    assert "inference_avg_us" not in found or found["inference_avg_us"] > 0
+    assert found["status"] == "incomplete"
+    json.dumps(found, allow_nan=False)

@@ -53,6 +53,12 @@ def milliseconds_to_us(token: str | None, *, positive: bool = True) -> float | N
     return None if value is None else round(value * 1000, 6)
 
 
+def finite(value: float, *, above: float | None = None) -> float | None:
+    """A number of a protobuf, where it can be a duration or a size: finite, at least zero, above a limit if given."""
+    fits = 0 <= value <= _MOST_OTHER and (above is None or value > above)
+    return value if fits else None
+
+
 def is_impossible(token: str) -> bool:
     """Whether a printed duration can be none: below zero or absurdly long."""
     value = numbers.real(token, least=-numbers.MOST_REAL)
@@ -62,4 +68,5 @@ def is_impossible(token: str) -> bool:
 def _printed(token: str | None, value: float | None) -> float | None:
     if value is None or token is None:
         return None
-    return int(value) if token.lstrip("+-").isdigit() and abs(value) < 2**53 else value
+    is_whole = numbers.whole(token, least=-(2**53), most=2**53) is not None
+    return int(value) if is_whole else value

@@ -10,11 +10,13 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from devbench import numbers
+
 _MOST_STAGES = 64
 _MOST_SAMPLES = 200_000
 _MOST_TEXT = 4 << 20
 _MARKS = ("start", "ready", "go", "warm", "done", "drop", "gone")
-_TIME = re.compile(r"\d{1,12}\.\d{1,9}")
+_TIME = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
 # No device has a petabyte.
 _MOST_KB = 1 << 40
 
@@ -111,8 +113,9 @@ def parse_session(text: str, word: str = "") -> SessionLog:
                 lost = (number, words[3])
             elif mark in _MARKS:
                 marks.setdefault(number, {}).setdefault(f"{mark}_s", at)
-                if mark == "gone" and len(words) > 3 and words[3].isdigit():
-                    exits.setdefault(number, min(int(words[3]), 255))
+                code = numbers.whole(words[3]) if mark == "gone" and len(words) > 3 else None
+                if code is not None:
+                    exits.setdefault(number, min(code, 255))
     zero = begin if begin is not None else first or 0.0
     known = sorted({*marks, *texts})
     stages = tuple(
@@ -129,7 +132,7 @@ def parse_session(text: str, word: str = "") -> SessionLog:
 
 
 def _stage(word: str) -> int | None:
-    return int(word) if word.isascii() and word.isdigit() and len(word) <= 2 and int(word) < _MOST_STAGES else None
+    return numbers.whole(word, most=_MOST_STAGES - 1) if len(word) <= 2 else None
 
 
 def _samples(found: list[tuple[float, str]], zero: float) -> tuple[tuple[MemorySample, ...], dict[int, int]]:
@@ -152,6 +155,4 @@ def _samples(found: list[tuple[float, str]], zero: float) -> tuple[tuple[MemoryS
 
 
 def _kb(text: str) -> int | None:
-    if not text.isascii() or not text.isdigit() or len(text) > 15:
-        return None
-    return value if 0 < (value := int(text)) <= _MOST_KB else None
+    return numbers.whole(text, least=1, most=_MOST_KB)

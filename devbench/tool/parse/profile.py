@@ -12,6 +12,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Literal
 
+from devbench.numbers import whole as whole_number
 from devbench.tool.measurement import OpRow, OpTypeRow, Profile
 from devbench.tool.parse.lines import Line
 from devbench.tool.parse.numbers import COUNT, NUMBER, number, whole
@@ -248,7 +249,7 @@ class ProfileReader:
         """The columns of a row of the summary by type."""
         if "\t" in text and not self._csv:
             fields = _fields(text)
-            if len(fields) != 7 or not (fields[1].isascii() and fields[1].isdigit()) or len(fields[1]) > 9:
+            if len(fields) != 7 or whole_number(fields[1], most=10**9) is None:
                 return None
             values = _named(("avg", "pct", "cdf", "mem", "times"), fields[2:])
             return None if values is None else {**values, "type": fields[0], "count": fields[1]}

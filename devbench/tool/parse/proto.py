@@ -12,7 +12,9 @@ import importlib
 from collections.abc import Iterable
 from typing import Any
 
+from devbench.numbers import whole
 from devbench.tool.measurement import DelegateUse, Measurement, Memory, OpRow, OpTypeRow, Profile, RunStats
+from devbench.tool.parse.numbers import finite
 
 _LATENCY = ("avg", "min", "max", "stddev", "median", "p5", "p95", "init", "first_inference", "average_warm_up")
 
@@ -59,17 +61,17 @@ def _rows(profiles: Iterable[Any]) -> list[OpRow]:
         times = op.inference_microseconds
         has_memory = op.HasField("mem_kb")
         name, _, node = op.name.rpartition(":")
-        numbered = bool(name) and node.isdigit()
+        number = whole(node, most=10**9) if name else None
         rows.append(
             OpRow(
                 type=op.node_type,
-                name=name if numbered else op.name,
-                node=int(node) if numbered else None,
-                first_ms=times.first / 1000,
-                avg_ms=times.avg / 1000,
+                name=op.name if number is None else name,
+                node=number,
+                first_ms=finite(times.first / 1000),
+                avg_ms=finite(times.avg / 1000),
                 pct=share,
                 cdf_pct=reached if share is not None else None,
-                mem_kb=float(op.mem_kb.avg) if has_memory else None,
+                mem_kb=finite(float(op.mem_kb.avg)) if has_memory else None,
                 times_called=op.times_called,
             )
         )
@@ -78,7 +80,7 @@ def _rows(profiles: Iterable[Any]) -> list[OpRow]:
 
 def _total_us(op: Any) -> float:
     """An average is of one call; a node of a partition that is invoked often is called as often in each run."""
-    return float(op.inference_microseconds.avg * max(1, op.times_called))
+    return finite(float(op.inference_microseconds.avg) * max(1, op.times_called)) or 0.0
 
 
 def _by_type(rows: list[OpRow]) -> tuple[OpTypeRow, ...]:
@@ -135,32 +137,33 @@ def _result(data: bytes) -> Measurement | None:
     if message is None or not (message.HasField("latency") or message.HasField("memory")):
         return None
 
-    def us(name: str) -> float | None:
+    def us(name: str, above: float | None = None) -> float | None:
         latency = message.latency
-        return round(getattr(latency, name) * 1000, 3) if latency.HasField(name) else None
+        value = finite(getattr(latency, name), above=above) if latency.HasField(name) else None
+        return None if value is None else round(value * 1000, 3)
 
     memory, misc = message.memory, message.misc
 
     def mb(name: str, per_mb: float) -> float | None:
-        return getattr(memory, name) / per_mb if memory.HasField(name) else None
+        return finite(getattr(memory, name) / per_mb) if memory.HasField(name) else None
 
     runs = RunStats(
-        count=misc.num_runs if misc.HasField("num_runs") else None,
+        count=max(0, misc.num_runs) if misc.HasField("num_runs") else None,
         min_us=us("min"),
         max_us=us("max"),
-        avg_us=us("avg"),
+        avg_us=us("avg", above=0),
         std_us=us("stddev"),
         p5_us=us("p5"),
         median_us=us("median"),
         p95_us=us("p95"),
     )
-    warmup_count = misc.num_warmup_runs if misc.HasField("num_warmup_runs") else None
+    warmup_count = max(0, misc.num_warmup_runs) if misc.HasField("num_warmup_runs") else None
     return Measurement(
         "ok" if runs.avg_us is not None else "incomplete",
         graph=message.name or None,
-        init_us=us("init"),
-        first_inference_us=us("first_inference"),
-        warmup_avg_us=us("average_warm_up"),
+        init_us=us("init", above=0),
+        first_inference_us=us("first_inference", above=0),
+        warmup_avg_us=us("average_warm_up", above=0),
         inference_avg_us=runs.avg_us,
         warmup=RunStats(count=warmup_count) if warmup_count is not None else None,
         runs=runs if runs != RunStats() else None,
