@@ -214,7 +214,8 @@ def _cells(overview: DeviceOverview, plain: _Plain) -> list[str]:
         return [plain(overview.name, 100), f"[red]{plain(state, 40)}[/red]", plain(entry.model, 80), *[""] * 6]
     state = f"[dim]same board as {plain(overview.same_as, 100)}[/dim]" if overview.same_as else "[green]ready[/green]"
     title = facts.name if overview.name == facts.key else facts.title.removesuffix(" (virtual)")
-    name = plain(title, 160) + (" [magenta](virtual)[/magenta]" if overview.virtual else "")
+    kind = f"{plain(facts.emulation, 40)}, virtual" if facts.emulation else "virtual"
+    name = plain(title, 160) + (f" [magenta]({kind})[/magenta]" if overview.virtual else "")
     battery = "" if now.battery_level is None else f"{now.battery_level} %"
     if now.battery_charging:
         battery += " charging"
@@ -222,6 +223,8 @@ def _cells(overview: DeviceOverview, plain: _Plain) -> list[str]:
     if now.temperatures_c:
         sensor = max(now.temperatures_c, key=lambda sensor: now.temperatures_c[sensor])
         temperature += f"{', ' if temperature else ''}{now.temperatures_c[sensor]:.1f} °C {plain(sensor, 30)}"
+    if now.thermal_status_problem:
+        temperature += f"{', ' if temperature else ''}[yellow]thermal status unknown[/yellow]"
     if now.throttled:
         temperature += f" [red]throttled: {now.thermal_status_name}[/red]"
     android = facts.android + (f" (API {facts.sdk})" if facts.sdk else "")

@@ -106,6 +106,7 @@ def _devices(server: AdbServer, timeout_s: float) -> list[Finding]:
 
 
 def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> list[Finding]:
+    from devbench.analysis.verdict import STATUS_PROBLEMS
     from devbench.device.health import read_health
     from devbench.errors import DevbenchError
     from devbench.tool.binaries import NoBinary, choose
@@ -119,6 +120,13 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
         low = free < _LEAST_DEVICE_BYTES
         mend = "remove files from /data/local/tmp on it; devbench's own are in /data/local/tmp/devbench" if low else ""
         findings.append(Finding(f"{serial} storage", "warning" if low else "ok", f"{free / 1e9:.1f} GB free", mend))
+    now = overview.conditions
+    if now is not None and now.thermal_status_problem in STATUS_PROBLEMS:
+        mend = "`adb shell cmd thermalservice reset`" if now.thermal_status_problem == "overridden" else ""
+        findings.append(Finding(f"{serial} heat", "warning", STATUS_PROBLEMS[now.thermal_status_problem], mend))
+    if now is not None and now.battery_overridden:
+        mend = "`adb shell dumpsys battery reset`"
+        findings.append(Finding(f"{serial} battery", "warning", "unknown: a command set its values", mend))
     try:
         health = read_health(server.device_of(overview.entry, serial), timeout_s)
     except DevbenchError as error:

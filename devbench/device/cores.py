@@ -163,7 +163,8 @@ def complete(
             found[cpu] = replace(filled, max_khz=core.max_khz or best.max_khz)
     if common is None:
         return found
-    if len({core.max_khz for core in found.values()}) == 1 and found.keys() >= set(possible):
+    clocks = {core.max_khz for core in found.values()}
+    if len(clocks) == 1 and None not in clocks and found.keys() >= set(possible):
         return {cpu: replace(common, max_khz=core.max_khz) for cpu, core in found.items()}
     return found
 

@@ -39,6 +39,10 @@ def test_a_common_block_names_none_where_some_cpus_are_offline() -> None:
     assert (facts.clusters, facts.cpu_count) == ("4x CPU @ 1.20 GHz", 8)
 
 
+def test_a_common_block_names_none_where_no_clock_is_known() -> None:
+    assert facts_of(common_block(8, "0xd03"), "possible 0-7").clusters == "8x CPU"
+
+
 def test_a_kernel_s_general_name_is_no_core_s_name() -> None:
     facts = facts_of(
         common_block(4, "0xc07", "ARMv7 Processor rev 5 (v7l)"), clocks(1500000, 1500000, 1000000, 1000000)
