@@ -2,10 +2,16 @@
 
     pip install --no-deps --target PEERS apache-otava ruptures
     PYTHONPATH=PEERS python benchmarks/change_points.py [--each 60] [--tune] [--kinds] [--slow]
+    python benchmarks/change_points.py --columns [--each 1] [--folder ANNOTATED] [--skip-e-divisive]
+    python benchmarks/change_points.py --speed [--each 4]
 
 The series are those of `tests/analysis/labelled.py`: `--each` of every kind and scene. Constants were chosen on the
 traces with even numbers (`--tune`); what is printed without it is from the odd ones, which no constant has seen. A
 change is found where a point lies within three of it. Peers that are not installed are left out.
+
+`--columns` prints F1, majority F1 and false points per 1,000 next to those of E-divisive (`benchmarks/e_divisive.py`,
+seconds per series), on these series, on long ones as in CI (`tests/analysis/labelled_ci.py`), and on a folder of
+annotated series. `--speed` prints the time of a whole series and of a further point.
 """
 
 from __future__ import annotations
@@ -21,6 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.change_columns import annotated_folder, ci_series, of_labelled, print_columns, print_speed
 from devbench.analysis.changes import ChangeSettings, change_points_of_many
 from devbench.analysis.segments import running_median
 from tests.analysis.labelled import KINDS, SCENES, Labelled, make, matched, traces
@@ -76,6 +83,8 @@ def methods(slow: bool) -> dict[str, Method]:
         ("penalty", (1.5, 2.5, 5.0)),
         ("bound", (2.0, 3.0, 6.0)),
         ("least_points", (2, 5)),
+        ("distribution_penalty", (0.25, 0.5)),
+        ("wander", (0.0, 0.05, 0.15)),
     ):
         found |= {f"devbench {name}={value}": ours(**{name: value}) for value in values}
     return found | otava(slow) | ruptures(slow)
@@ -177,13 +186,29 @@ class Score:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--each", type=int, default=60)
+    parser.add_argument(
+        "--each", type=int, help="Series of each kind and scene: 60, or 1 with --columns, 4 with --speed."
+    )
     parser.add_argument("--tune", action="store_true", help="The traces on which constants may be chosen.")
     parser.add_argument("--kinds", action="store_true", help="Also by kind and scene, for the default.")
     parser.add_argument("--slow", action="store_true", help="Also methods that take a tenth of a second a series.")
     parser.add_argument("--only", default="", help="Only methods whose names hold this.")
+    parser.add_argument("--columns", action="store_true", help="F1, majority F1 and false points per 1,000.")
+    parser.add_argument("--folder", type=Path, help="With --columns: JSON files with values and annotations.")
+    parser.add_argument("--skip-e-divisive", action="store_true", help="With --columns: devbench alone.")
+    parser.add_argument("--speed", action="store_true", help="Time of a whole series, and of a further point.")
     given = parser.parse_args()
-    made = corpus(given.each, given.tune)
+    if given.columns:
+        each, peer = given.each or 1, not given.skip_e_divisive
+        if given.folder:
+            print_columns(str(given.folder), annotated_folder(given.folder), e_divisive_too=peer)
+        print_columns("labelled, of recorded noise", of_labelled(corpus(each, False)), e_divisive_too=peer)
+        print_columns("labelled, as in CI", of_labelled(ci_series(each, 12)), e_divisive_too=peer)
+    if given.speed:
+        print_speed(given.each or 4)
+    if given.columns or given.speed:
+        return
+    made = corpus(given.each or 60, given.tune)
     series = [one.values for one in made]
     print(f"{len(made)} series, {sum(len(one.changes) for one in made)} changes")
     bands = " | ".join(f"{low:g}–{high:g}σ" if high < 1e8 else f"over {low:g}σ" for low, high in BANDS)

@@ -11,6 +11,8 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from devbench.analysis.segments import median_of
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -19,6 +21,10 @@ if TYPE_CHECKING:
 
 # A line is drawn through so many points on each side of a step; further off a series may do anything.
 _REACH = 30
+# Twice the logarithm of the likelihood ratio that counts as clear.
+_CLEAR = 2.0
+# Fewer points on a side do not tell a slope from two steps soon after each other.
+_LEAST_SIDE = 12
 # Of the smooth curve: it may rise, bend and turn back.
 _DEGREE = 3
 # Outliers count so many noises at most; the median deviation of normal noise is its standard deviation by 1.4826.
@@ -27,7 +33,10 @@ _MAD = 1.4826
 
 
 def line_does_as_well(values: Floats, cut: int, noise: float) -> bool:
-    """Whether a straight line is as near to the points around a cut as two levels are.
+    """Whether a straight line is clearly nearer to the points around a cut than two levels are.
+
+    Near noise a step that stays and a slope are much alike there; only a clear advantage, a likelihood ratio of
+    e^(_CLEAR / 2), takes a step away.
 
     Args:
         values: the two stretches beside the cut.
@@ -38,16 +47,19 @@ def line_does_as_well(values: Floats, cut: int, noise: float) -> bool:
 
     first, last = max(0, cut - _REACH), min(len(values), cut + _REACH)
     near, cut = values[first:last], cut - first
-    step = np.repeat([np.median(near[:cut]), np.median(near[cut:])], [cut, len(near) - cut])
+    if min(cut, len(near) - cut) < _LEAST_SIDE:
+        return False
+    step = np.repeat([median_of(near[:cut]), median_of(near[cut:])], [cut, len(near) - cut])
     off = near - step
     # On a steep slope points are further from any level than the noise, and are no outliers for that.
-    bound = _BOUND * max(noise, _MAD * float(np.median(np.abs(off))))
+    bound = _BOUND * max(noise, _MAD * median_of(np.abs(off)))
     off = np.clip(off, -bound, bound)
     bounded = step + off
     at = np.arange(len(near)) - (len(near) - 1) / 2
     around = bounded - bounded.mean()
     squares_of_line = float(around @ around) - float(at @ around) ** 2 / float(at @ at)
-    return squares_of_line <= float(off @ off)
+    squares_of_step = float(off @ off)
+    return squares_of_line < squares_of_step * math.exp(-_CLEAR / len(near))
 
 
 def drift_under(values: Floats, cuts: Sequence[int], least_noise: float) -> Floats | None:

@@ -55,7 +55,7 @@ def _levels(values: Floats, noise: float) -> Floats:
     """A grid around the median, so that it moves with the values; only where the running median of five points was."""
     import numpy as np
 
-    step, middle = _GRID * noise, np.median(values)
+    step, middle = _GRID * noise, median_of(values)
     near = np.unique(np.round((running_median(values, 2) - middle) / step))
     near = np.unique(np.concatenate([near - 1, near, near + 1]))
     if len(near) > _MOST_LEVELS:
@@ -71,10 +71,20 @@ def running_median(values: Floats, reach: int) -> Floats:
     reach = min(reach, (n - 1) // 2)
     if reach < 1:
         return values
-    middle = np.median(np.lib.stride_tricks.sliding_window_view(values, 2 * reach + 1), axis=1)
-    head = [np.median(values[: 2 * i + 1]) for i in range(reach)]
-    tail = [np.median(values[n - 2 * i - 1 :]) for i in reversed(range(reach))]
+    windows = np.lib.stride_tricks.sliding_window_view(values, 2 * reach + 1)
+    middle = np.partition(windows, reach, axis=1)[:, reach]
+    head = [median_of(values[: 2 * i + 1]) for i in range(reach)]
+    tail = [median_of(values[n - 2 * i - 1 :]) for i in reversed(range(reach))]
     return np.concatenate([head, middle, tail])
+
+
+def median_of(values: Floats) -> float:
+    """The median of at least one number: that of NumPy, in a tenth of its time for short arrays."""
+    import numpy as np
+
+    low, high = (len(values) - 1) // 2, len(values) // 2
+    parted = np.partition(values, (low, high))
+    return float(parted[low] + parted[high]) / 2
 
 
 def _cut_batch(
@@ -111,10 +121,10 @@ def _cut_batch(
         np.greater(cost, price, out=jumped[t])
         np.minimum(cost, price, out=cost)
         cost += losses[t]
-    at: Any = cost.argmin(axis=1)
-    for t in range(longest - 1, 0, -1):
-        for row in np.flatnonzero(jumped[t, rows, at]).tolist():
-            found[batch[row]].append(t)
-            at[row] = came_from[t, row]
-    for i in batch:
+    for row, (i, level) in enumerate(zip(batch, cost.argmin(axis=1).tolist(), strict=True)):
+        end, at = longest, level
+        while len(jumps := np.flatnonzero(jumped[:end, row, at])):
+            end = int(jumps[-1])
+            at = int(came_from[end, row])
+            found[i].append(end)
         found[i].reverse()

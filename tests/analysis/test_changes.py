@@ -222,9 +222,9 @@ def test_a_farm_s_history_takes_a_second_or_two_and_little_memory() -> None:
             values[int(rng.integers(20, 180)) :] *= 1.05
         many.append(values)
     change_points_of_many(many[:4])
-    began = time.perf_counter()
+    began = time.process_time()
     found = change_points_of_many(many)
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
     assert 200 < sum(map(bool, found)) < 800
     tracemalloc.start()
     change_points_of_many(many[:400])

@@ -1,0 +1,159 @@
+"""Which of the cuts of a series are changes: tests with their evidence. Pure functions over arrays; knows no store.
+
+A cut is one of the level or of the distribution: Student's t of the two stretches, or the distance of their soft
+histograms. Both allow for a level that wanders a little: without that, any two stretches differ if they are long
+enough. The weakest cut is taken back until all that are left are significant and large enough.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING
+
+from devbench.analysis.distributions import SoftHistogram, Stretches, largest_tail, moved, stretches_of
+from devbench.analysis.drift import line_does_as_well
+from devbench.analysis.segments import median_of
+from devbench.analysis.student import tail
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    Floats = NDArray[np.float64]
+
+# Timers and clocks are no finer than this share of a value; a series that is all but constant has at least this noise.
+LEAST_NOISE = 5e-4
+# Correlation from point to point above this is a level that wanders; no number of points would be enough.
+_MOST_CORRELATION = 0.9
+# Both stretches need as many points before their distributions are compared.
+_LEAST_OF_DISTRIBUTION = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Tests:
+    """Attributes are those of `changes.ChangeSettings` by the same names."""
+
+    alpha: float
+    smallest: float
+    least_points: int
+    bound: float
+    wander: float
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """A cut that stands the tests.
+
+    Attributes:
+        index: of the first point after it.
+        p: of the level, or of the distribution if the level alone is not clear; times the number of points.
+        size: difference of the medians.
+    """
+
+    index: int
+    p: float
+    size: float
+
+
+def confirmed(
+    values: Floats, noise: float, histogram: SoftHistogram, candidates: Sequence[int], tests: Tests
+) -> list[Step]:
+    """The candidates that stand all tests, each at its best place, in order."""
+    steps = _standing(values, noise, histogram, candidates, tests)
+    places = [step.index for step in steps]
+    better = moved(histogram, places, tests.least_points)
+    return steps if better == places else _standing(values, noise, histogram, better, tests)
+
+
+def _standing(
+    values: Floats, noise: float, histogram: SoftHistogram, candidates: Sequence[int], tests: Tests
+) -> list[Step]:
+    import numpy as np
+
+    places = list(candidates)
+    smallest = math.log1p(tests.smallest)
+    while places:
+        ends = [0, *places, len(values)]
+        parts = [values[a:b] for a, b in pairwise(ends)]
+        short = [k for k, part in enumerate(parts) if len(part) < tests.least_points]
+        if short:
+            # A stretch that is too short is outliers: it joins the neighbour whose level is nearer.
+            k = min(short, key=lambda i: len(parts[i]))
+            levels = [median_of(part) for part in parts]
+            sides = [i for i in (k - 1, k + 1) if 0 <= i < len(parts)]
+            near = min(sides, key=lambda i: abs(levels[i] - levels[k]))
+            del places[min(near, k)]
+            continue
+        without_outliers = bounded(parts, noise, tests.bound)
+        share = _independent_share(without_outliers)
+        stretches: Stretches | None = None
+        middles = [median_of(part) for part in parts]
+        steps = []
+        for k, place in enumerate(places):
+            left, right = without_outliers[k], without_outliers[k + 1]
+            p = len(values) * _p_of_level(left, right, noise, share, tests.wander)
+            if p <= tests.alpha:
+                # Of two modes in turns, the medians may be in different ones; bounds around both levels tell.
+                reach = tests.bound * noise
+                low, high = min(middles[k : k + 2]) - reach, max(middles[k : k + 2]) + reach
+                common = np.clip(parts[k], low, high), np.clip(parts[k + 1], low, high)
+                p = max(p, _p_of_level(*common, noise, share, tests.wander))
+            if p <= tests.alpha and line_does_as_well(values[ends[k] : ends[k + 2]], len(left), noise):
+                p = 1.0
+            if p > tests.alpha:
+                stretches = stretches or stretches_of(histogram, ends)
+                other = _p_of_distribution(stretches, k, len(left), len(right), share, tests.wander)
+                p = min(1.0, p, len(values) * other)
+            steps.append(Step(place, p, middles[k + 1] - middles[k]))
+        weakest = max(range(len(steps)), key=lambda k: (steps[k].p, -abs(steps[k].size)))
+        if steps[weakest].p <= tests.alpha:
+            weakest = min(range(len(steps)), key=lambda k: abs(steps[k].size))
+            if abs(steps[weakest].size) >= smallest:
+                return steps
+        del places[weakest]
+    return []
+
+
+def bounded(parts: Sequence[Floats], noise: float, bound: float) -> list[Floats]:
+    """The stretches with their outliers moved to the bound around the median."""
+    import numpy as np
+
+    middles = [median_of(part) for part in parts]
+    return [np.clip(part, m - bound * noise, m + bound * noise) for part, m in zip(parts, middles, strict=True)]
+
+
+def _independent_share(parts: Sequence[Floats]) -> float:
+    """So many independent points each point is worth: (1 − r) / (1 + r) for noise with the correlation r to the next.
+
+    The size of a sample with first-order correlation (G. Box, G. Jenkins and G. Reinsel, Time Series Analysis, 2.1.5).
+    """
+    off = [part - part.mean() for part in parts]
+    whole = sum(float(one @ one) for one in off)
+    if whole <= sum(map(len, parts)) * (LEAST_NOISE / 10) ** 2:
+        # Equal numbers: what is left is rounding.
+        return 1.0
+    r = sum(float(one[1:] @ one[:-1]) for one in off) / whole
+    r = min(max(r, 0.0), _MOST_CORRELATION)
+    return (1 - r) / (1 + r)
+
+
+def _p_of_level(left: Floats, right: Floats, noise: float, share: float, wander: float) -> float:
+    """Student's t of two stretches with the pooled variance, each mean uncertain by `wander` noises besides."""
+    n, m = len(left) * share, len(right) * share
+    free = max(len(left) + len(right) - 2, 1)
+    spread2 = float(((left - left.mean()) ** 2).sum() + ((right - right.mean()) ** 2).sum()) / free
+    spread2 = max(spread2, (noise / 2) ** 2)
+    t = abs(float(right.mean() - left.mean())) / math.sqrt(spread2 * (1 / n + 1 / m + 2 * wander**2))
+    return 2 * tail(t, max(n + m - 2, 1.0))
+
+
+def _p_of_distribution(stretches: Stretches, k: int, left: int, right: int, share: float, wander: float) -> float:
+    """Of the distance between the mean rows, which without a change is a sum of chi-squared variables."""
+    if min(left, right) < _LEAST_OF_DISTRIBUTION:
+        return 1.0
+    apart = stretches.means[k + 1] - stretches.means[k]
+    scatter = 1 / (left * share) + 1 / (right * share) + 2 * wander**2
+    return largest_tail(float(apart @ apart) / scatter, stretches.weights)
