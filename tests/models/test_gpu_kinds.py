@@ -211,3 +211,26 @@ def test_the_advice_for_the_shipped_model_delegates_it_completely(tmp_path: Path
     assert {group.fix for group in report.groups} <= {change.rewrite for change in made.changes}
     after = make_report(read_model(out), None, path=out)
     assert after.estimate.complete and not after.refusals
+
+
+def test_a_comparison_right_after_arithmetic_that_broadcasts_does_not_build(tmp_path: Path) -> None:
+    """Both become one program, whose result has the type of the comparison."""
+    quotient, flag = Tensor(X), Tensor(X, "BOOL")
+    operators = [
+        Op("DIV", [Tensor((1, 4, 4, 1)), Tensor(X)], [quotient], kind="DivOptions"),
+        Op("LESS_EQUAL", [quotient, Tensor(X)], [flag], kind="LessEqualOptions"),
+        Op("SELECT_V2", [flag, Tensor(X), Tensor(X)], [Tensor(X)]),
+    ]
+    assert outcome(judge(tmp_path, build(operators))) == "comparison-fused"
+
+
+@pytest.mark.parametrize(("given", "made", "name"), [((1, 4, 16), (4, 8), "fc-rows"), ((4, 3, 16), (12, 8), "full")])
+def test_a_dense_layer_that_changes_the_first_axis(
+    tmp_path: Path, given: tuple[int, ...], made: tuple[int, ...], name: str
+) -> None:
+    """From one to several it ends the delegate; from several to more it is taken and computed wrongly."""
+    report = judge(tmp_path, build([Op("FULLY_CONNECTED", [Tensor(given), constant((8, 16))], [Tensor(made)],
+                                       kind=DENSE)]))  # fmt: skip
+    assert outcome(report) == name
+    assert {one.rule.name for one in report.refusals} == {"fc-rows" if name == "fc-rows" else "wrong-rows"}
+    assert all(one.fix == "fc-to-conv" for one in report.refusals)

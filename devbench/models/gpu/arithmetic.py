@@ -17,6 +17,13 @@ TWO_INPUTS = frozenset({
     "ADD", "ADD_N", "SUB", "MUL", "DIV", "POW", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "EQUAL", "NOT_EQUAL",
     "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOGICAL_AND", "FLOOR_DIV", "FLOOR_MOD",
 })  # fmt: skip
+COMPARED = frozenset({"EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"})
+# Operators on each element, which become one program with what is before them.
+_FUSED = TWO_INPUTS | {
+    "ABS", "COS", "ELU", "EXP", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOG", "LOGISTIC", "NEG", "RELU", "RELU6", "RSQRT",
+    "SIGN", "SIN", "SQRT", "SQUARE", "TANH",
+}  # fmt: skip
+_MOST_FUSED = 50
 _SUMS = frozenset({"ADD", "ADD_N"})
 
 
@@ -36,6 +43,8 @@ def build(operator: OperatorView, context: Context) -> Iterator[Finding]:
         if given and out and given.b != 1 == out.b:
             shapes = f"{words(runtime[0].shape)} becomes {words(operator.outputs[0].shape)}"
             yield Finding("broadcast-batch", f"{shapes}: its first axis is taken for a batch")
+    if runtime:
+        yield from _after_broadcast(operator, runtime, context)
     for tensor in constants:
         if tensor.dtype not in ("int32", "bool") and not is_linear(tensor):
             yield from constant_findings(tensor, context, (2, *((3, 4) if tensor.rank != 2 else ())))
@@ -43,6 +52,29 @@ def build(operator: OperatorView, context: Context) -> Iterator[Finding]:
                 yield Finding("constant-batch", f"a constant of {words(tensor.shape)}")
         elif tensor.dtype not in ("int32", "bool"):
             yield from constant_findings(tensor, context, (tensor.rank,))
+
+
+def _after_broadcast(operator: OperatorView, runtime: list[TensorView], context: Context) -> Iterator[Finding]:
+    """A comparison right after arithmetic that broadcasts: both become one program, whose types do not fit."""
+    if operator.type not in COMPARED:
+        return
+    pair, out = ordered(operator, runtime) if len(runtime) == 2 else None, layout(operator.outputs[0])
+    if pair is not None and pair[0] != out:
+        return
+    tensor = runtime[0]
+    for _ in range(_MOST_FUSED):
+        maker = context.makers.get(tensor.index)
+        if maker is None or len(context.readers[tensor.index]) > 1 or tensor.index in context.graph.outputs:
+            return
+        read = context.runtime(maker)
+        if len(read) == 2 and maker.type in TWO_INPUTS and maker.type not in _SUMS:
+            sides = ordered(maker, read)
+            if sides is not None and sides[0] != layout(tensor):
+                yield Finding("comparison-fused", f"operator {maker.index} ({maker.type}) before it broadcasts")
+            return
+        if len(read) != 1 or maker.type not in _FUSED:
+            return
+        tensor = read[0]
 
 
 def is_linear(tensor: TensorView) -> bool:

@@ -137,7 +137,7 @@ def _fully_connected(operator: OperatorView, context: Context) -> Iterator[Findi
         return
     if given.c != weights.shape[1]:
         yield Finding("fc-channels", f"an input of {words(source.shape)} on weights of {words(weights.shape)}")
-    elif source.rank > out.rank and given.b != made.b:
+    elif (given.b == 1) != (made.b == 1):
         yield Finding("fc-rows", f"{words(source.shape)} becomes {words(out.shape)}: the first axis changes")
     elif all(extent == 1 for extent in source.shape[:-1]):
         yield Finding("program", "a single row")
@@ -262,12 +262,19 @@ def _gather(operator: OperatorView, context: Context) -> Iterator[Finding]:
     source = operator.input(0)
     if source is not None and axis_name(source, int(operator.options.get("axis", 0))) is None:
         yield Finding("axis", f"axis {operator.options.get('axis', 0)} of {words(source.shape)}")
+    tensors = [layout(tensor) for tensor in (*context.runtime(operator), operator.outputs[0])]
+    is_batch = source is not None and axis_name(source, int(operator.options.get("axis", 0))) == "b"
+    if is_batch and all(one is not None and one.b == 1 for one in tensors):
+        yield Finding("gather-batch", "it takes one row of the first axis, which has one")
 
 
 def _pad(operator: OperatorView, context: Context) -> Iterator[Finding]:
     widths = operator.input(1)
     if widths is not None and widths.dtype == "int64":
         yield Finding("index-type-part", "its widths are int64")
+    made = layout(operator.outputs[0])
+    if operator.type == "MIRROR_PAD" and made is not None and made.b != 1:
+        yield Finding("mirror-batch", f"a batch of {made.b}")
 
 
 def _cumsum(operator: OperatorView, context: Context) -> Iterator[Finding]:

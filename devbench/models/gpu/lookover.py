@@ -8,12 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
+from devbench.models.gpu.arithmetic import COMPARED
 from devbench.models.gpu.context import Context, Finding
 from devbench.models.gpu.layout import words
 from devbench.models.gpu.rules import KNOWN
 from devbench.models.graph_view import OperatorView, TensorView
 
-COMPARISONS = frozenset({"EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"})
+COMPARISONS = COMPARED
 _FLOATS = frozenset({"float32", "float16"})
 _ALLOWED_TYPES = frozenset({"float32", "float16", "int8", "uint8"})
 # Operators that also take another type at run time: of their inputs, and of their outputs.

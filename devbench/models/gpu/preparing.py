@@ -70,9 +70,8 @@ def _unprepared(operator: OperatorView) -> str:
     if operator.type == "DEQUANTIZE" and source is not None and source.dtype == "int4":
         return "the 2.14 runtime does not widen int4"
     data = operator.input(2)
-    if operator.type == "TRANSPOSE_CONV" and weights is not None and data is not None:
-        if data.dtype == "float32" and weights.dtype != "float32":
-            return f"weights of {weights.dtype} for float32 data"
+    if operator.type == "TRANSPOSE_CONV" and data is not None and data.dtype == "float32":
+        return "" if weights is None or weights.dtype == "float32" else f"weights of {weights.dtype} for float32 data"
     return ""
 
 

@@ -97,6 +97,14 @@ def _select(operator: OperatorView, context: Context) -> Iterator[Finding]:
         yield Finding("wrong-select", f"a condition of {words(condition.shape)} is read in one column or row only")
 
 
+def _dense(operator: OperatorView, context: Context) -> Iterator[Finding]:
+    yield from _weights(operator, context)
+    source, out = operator.input(0), operator.outputs[0]
+    given, made = layout(source) if source is not None else None, layout(out)
+    if source is not None and given and made and context.is_constant(operator.input(1)) and given[:3] != made[:3]:
+        yield Finding("wrong-rows", f"{words(source.shape)} becomes {words(out.shape)}")
+
+
 def _weights(operator: OperatorView, context: Context) -> Iterator[Finding]:
     if any(tensor.blockwise and tensor.dtype == "int8" for tensor in context.constants(operator)):
         yield Finding("wrong-blocks", "scales in blocks are not read")
@@ -104,7 +112,8 @@ def _weights(operator: OperatorView, context: Context) -> Iterator[Finding]:
 
 _LOOK: dict[str, Callable[[OperatorView, Context], Iterator[Finding]]] = {
     **dict.fromkeys(arithmetic.TWO_INPUTS, _arithmetic),
-    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"), _weights),
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _weights),
+    "FULLY_CONNECTED": _dense,
     "GATHER": _gather,
     "BATCH_MATMUL": _matmul,
     "SELECT": _select,
