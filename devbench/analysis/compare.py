@@ -1,8 +1,8 @@
-"""Baseline against candidate: what improved, what regressed, what did not change, and what nobody can tell yet.
+"""Baseline against candidate: what improved, what regressed, what did not change, and what cannot be told yet.
 
-Pure functions over numbers; knows no store. An observation is one process of the tool (`analysis/stats.py`). A verdict
-needs both significance over all pairs that are compared and an effect that matters; that nothing changed is only said
-where the interval shows it. `docs/compare.md` has how often this is wrong on recorded noise, beside other tests.
+Pure functions over numbers; knows no store. An observation is one process of the tool (`analysis/stats.py`). Two
+questions have an answer each: is the candidate slower or faster at all, and is it by more than the smallest change that
+matters? `docs/compare.md` has how often the answers are wrong on recorded noise, next to other tests.
 """
 
 from __future__ import annotations
@@ -25,8 +25,9 @@ if TYPE_CHECKING:
 __all__ = ["METRICS", "CompareSettings", "Comparison", "MetricSettings", "Pair", "Sample", "Verdict", "compare_all"]
 
 Verdict = Literal["improved", "regressed", "unchanged", "undecided"]
+Direction = Literal["worse", "better"]
 
-# What is said to be needed where there are fewer than that: enough for a test that can find something.
+# The number of repetitions that is named if there are too few for any test: enough for one that can find something.
 _USUAL_REPETITIONS = 5
 _MOST_REPETITIONS = 1000
 _POWER = 0.8
@@ -38,15 +39,21 @@ class Comparison:
 
     Attributes:
         key, metric, baseline, candidate: what was compared.
-        change: candidate / baseline − 1 (a difference where the metric is absolute), of trimmed means of the
-            logarithms, with the drift taken off; `None` where a side has no value or the baseline is zero.
-        interval: of `change`; `None` where there is no scatter to tell one from.
-        p: of the pair alone; `None` where there are too few repetitions.
+        change: candidate / baseline − 1 (a difference if the metric is absolute): the median of the ratios of a value
+            of the candidate to one of the baseline, or the ratio of trimmed means of logarithms, with the drift taken
+            off; `None` if a side has no value or the baseline is zero.
+        interval: of `change`; `None` if there is no scatter to tell one from.
+        p: of the pair alone, of no change; `None` if there are too few repetitions.
         q: over all pairs (false discovery rate).
-        verdict: "undecided" where neither a change that matters nor that there is none could be shown.
-        more_repetitions: so many more a side would decide, were the scatter and the difference to stay as they are,
-            in four of five cases; `None` where it is decided, or would take more than 1,000.
+        verdict: of both questions together (`compare_all`).
+        more_repetitions: about this many more per side would decide, if the scatter and the difference stay as they
+            are, in four of five cases; `None` if it is decided, would take more than 1,000, or `reason` is given.
         drift: of the reference case, as a relative change; `None` without one.
+        smallest_effect: the smallest change that matters, as in `MetricSettings`.
+        direction: what is certain of the direction (q ≤ alpha); `None` if nothing is.
+        beyond: whether the change in that direction is larger than the smallest that matters: `True` if the whole
+            interval is beyond it, `False` if the whole interval is within it on both sides of zero, else `None`.
+        reason: why no verdict is possible whatever the numbers are; empty if one is.
     """
 
     key: str
@@ -60,47 +67,88 @@ class Comparison:
     verdict: Verdict
     more_repetitions: int | None
     drift: float | None = None
+    smallest_effect: float = 0.0
+    direction: Direction | None = None
+    beyond: bool | None = None
+    reason: str = ""
+
+    @property
+    def small(self) -> bool:
+        """Whether something changed for certain, by less than the threshold for certain."""
+        return self.verdict == "unchanged" and self.direction is not None
+
+
+@dataclass(frozen=True, slots=True)
+class _Tested:
+    """p and q of no difference, and the interval of the difference, on the scale of the test."""
+
+    p: float
+    q: float
+    low: float
+    high: float
 
 
 def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) -> tuple[Comparison, ...]:
     """Compare all pairs; the verdicts are those of the whole family.
 
-    The test is Yuen's (K. K. Yuen, The two-sample trimmed t for unequal population variances, Biometrika 61, 1974;
-    `scipy.stats.ttest_ind` with `trim=0.1`) on logarithms: below ten repetitions it is Welch's. Scatter is at least a
-    thousandth of the value. q is that of Benjamini and Hochberg.
+    The test is that of ranks (`analysis/ranks.py`) on logarithms. If the samples do not overlap, it is Yuen's (K. K.
+    Yuen, The two-sample trimmed t for unequal population variances, Biometrika 61, 1974; `scipy.stats.ttest_ind` with
+    `trim=0.1`), which can tell how far they are apart; so it is with fewer than five values per side, a reference case,
+    or the scatter of several runs. Scatter is at least a thousandth of the value. q is that of Benjamini and Hochberg.
 
-    - regressed, improved: q ≤ alpha, and the change is at least the smallest effect;
-    - unchanged: the interval lies within the smallest effect on both sides of zero;
-    - undecided: anything else, also fewer than three repetitions a side, but for metrics whose scatter is known.
+    - regressed, improved: the direction is certain (q ≤ alpha), and the interval reaches beyond the smallest effect;
+    - unchanged: the interval is within the smallest effect on both sides of zero, even if the direction is certain;
+    - undecided: anything else, also fewer than three repetitions per side, except for metrics whose scatter is known.
 
     Args:
-        pairs: all of one metric that a report judges; a pair more makes each verdict a little more careful.
-        settings: the defaults where `None`.
+        pairs: all of one metric that a report judges; each further pair makes the verdicts a little more careful.
+        settings: the defaults if `None`.
     """
     import numpy as np
-    from scipy.special import stdtr, stdtrit
 
     rules = settings or CompareSettings()
     found = differences(pairs, rules)
     tested = [one for one in found if one.known]
     if not tested:
-        return tuple(_verdict(one, None, None, 0.0, rules.alpha, rules) for one in found)
-    sizes, errors, free = (np.array([getattr(one, name) for one in tested]) for name in ("size", "error", "free"))
+        return tuple(_verdict(one, None, rules.alpha, rules) for one in found)
+    p, low, high = _test(tested, rules.confidence)
     exact = np.array([one.rules.exact for one in tested])
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = np.where(sizes == 0, 1.0, 2 * stdtr(free, -np.abs(sizes) / errors))
-    p = np.where(exact, (sizes == 0).astype(float), p)
     q = p.copy()
-    # What has no noise is no test, and does not make the others' verdicts more or less careful.
+    # What has no noise is no test, and does not make the verdicts on the others more or less careful.
     if (~exact).any():
         q[~exact] = _false_discoveries(p[~exact], any_dependence=rules.any_dependence)
-    t = stdtrit(free, (1 + rules.confidence) / 2)
     passed = p[(q <= rules.alpha) & ~exact]
-    # Where nothing was found yet, the first finding has to stand against all.
+    # If nothing was found yet, the first finding has to pass against all.
     needed = max(float(passed.max(initial=0.0)), rules.alpha / max(1, int((~exact).sum())))
-    numbers = zip(p.tolist(), q.tolist(), (t * errors).tolist(), strict=True)
-    by_pair = {id(one): three for one, three in zip(tested, numbers, strict=True)}
-    return tuple(_verdict(one, *by_pair.get(id(one), (None, None, 0.0)), needed, rules) for one in found)
+    results = map(_Tested, p.tolist(), q.tolist(), low.tolist(), high.tolist())
+    by_pair = {id(one): result for one, result in zip(tested, results, strict=True)}
+    return tuple(_verdict(one, by_pair.get(id(one)), needed, rules) for one in found)
+
+
+def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floats, Floats]:
+    """p of no difference, and the ends of the interval."""
+    import numpy as np
+    from scipy.special import stdtr, stdtrit
+
+    names = ("size", "trimmed", "error", "free", "least_error")
+    size, trimmed, error, free, least = (np.array([getattr(one, name) for one in tested]) for name in names)
+    exact = np.array([one.rules.exact for one in tested])
+    t = stdtrit(free, (1 + confidence) / 2)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = np.where(trimmed == 0, 1.0, 2 * stdtr(free, -np.abs(trimmed) / error))
+        # Timers are no finer than that, so that nothing closer to zero is certain.
+        least_p = np.where(size == 0, 1.0, 2 * stdtr(free, -np.abs(size) / least))
+    low, high = size - t * error, size + t * error
+    at = np.array([k for k, one in enumerate(tested) if one.ranks is not None], dtype=int)
+    ranks = [one.ranks for one in tested if one.ranks is not None]
+    if ranks:
+        of_ranks, apart = np.array([one.p for one in ranks]), np.array([one.apart for one in ranks])
+        p[at] = np.where(apart, np.minimum(of_ranks, p[at]), of_ranks)
+        low[at] = np.minimum([one.low for one in ranks], (size - t * least)[at])
+        high[at] = np.maximum([one.high for one in ranks], (size + t * least)[at])
+    p = np.maximum(p, least_p)
+    p = np.where(exact, (size == 0).astype(float), p)
+    return p, np.where(exact, size, low), np.where(exact, size, high)
 
 
 def _false_discoveries(p: Floats, *, any_dependence: bool) -> Floats:
@@ -118,36 +166,40 @@ def _false_discoveries(p: Floats, *, any_dependence: bool) -> Floats:
     return np.minimum(q, 1.0)
 
 
-def _verdict(
-    one: Difference, p: float | None, q: float | None, half: float, needed: float, rules: CompareSettings
-) -> Comparison:
+def _verdict(one: Difference, tested: _Tested | None, needed: float, rules: CompareSettings) -> Comparison:
     pair, (baseline, candidate) = one.pair, one.sides
-    if p is None or q is None:
+    of, smallest = one.rules, one.smallest
+    if tested is None:
         few = min(baseline.n, candidate.n, *(len(side) for side in pair.reference or ()))
-        more = max(1, _USUAL_REPETITIONS - few)
         return Comparison(
-            pair.key, pair.metric, baseline, candidate, _plain_change(one), None, None, None, "undecided", more
-        )
-    low, high = (one.size, one.size) if one.rules.exact else (one.size - half, one.size + half)
+            pair.key, pair.metric, baseline, candidate, _plain_change(one), None, None, None, "undecided",
+            None if pair.no_verdict else max(1, _USUAL_REPETITIONS - few),
+            smallest_effect=of.smallest_effect, reason=pair.no_verdict,
+        )  # fmt: skip
+    direction: Direction | None = None
+    if tested.q <= rules.alpha and one.size:
+        direction = "worse" if (one.size > 0) == (of.worse == "up") else "better"
+    # In the direction of the change.
+    near, far = (tested.low, tested.high) if one.size >= 0 else (-tested.high, -tested.low)
+    within = far < smallest or not one.size if of.exact else -smallest <= near and far <= smallest
     more_repetitions = None
-    if q <= rules.alpha and one.size and abs(one.size) >= one.smallest:
-        verdict: Verdict = "regressed" if (one.size > 0) == (one.rules.worse == "up") else "improved"
-    elif one.rules.exact or (-one.smallest <= low and high <= one.smallest):
+    if direction and not within and far >= smallest:
+        verdict: Verdict = "regressed" if direction == "worse" else "improved"
+    elif within:
         verdict = "unchanged"
     else:
         verdict = "undecided"
-        more_repetitions = _more(one, needed, rules.confidence)
-    change = one.as_change(one.size)
-    if not one.logs and not one.rules.absolute and not baseline.median:
-        # Of nothing there is no share.
-        return Comparison(
-            pair.key, pair.metric, baseline, candidate, 0.0 if not one.size else None, None, p, q, verdict,
-            more_repetitions, one.drift,
-        )  # fmt: skip
-    interval = (one.as_change(low), one.as_change(high))
+        more_repetitions = _more(one, (tested.high - tested.low) / 2, needed, rules.confidence)
+    beyond = False if verdict == "unchanged" else True if direction and near >= smallest else None
+    change: float | None = one.as_change(one.size)
+    interval: tuple[float, float] | None = (one.as_change(tested.low), one.as_change(tested.high))
+    if not one.logs and not of.absolute and not baseline.median:
+        # There is no share of zero.
+        change, interval = (None if one.size else 0.0), None
     return Comparison(
-        pair.key, pair.metric, baseline, candidate, change, interval, p, q, verdict, more_repetitions, one.drift
-    )
+        pair.key, pair.metric, baseline, candidate, change, interval, tested.p, tested.q, verdict, more_repetitions,
+        one.drift, of.smallest_effect, direction, beyond,
+    )  # fmt: skip
 
 
 def _plain_change(one: Difference) -> float | None:
@@ -159,22 +211,18 @@ def _plain_change(one: Difference) -> float | None:
     return (after - before) / abs(before) if before else None
 
 
-def _more(one: Difference, needed: float, confidence: float) -> int | None:
-    """Repetitions a side until the difference is significant, or until the interval fits between the smallest effects.
+def _more(one: Difference, half: float, needed: float, confidence: float) -> int | None:
+    """Repetitions per side until the difference is significant, or until the interval fits within the smallest effect.
 
-    Normal approximation: n = 2·(z·s/Δ)², where s comes from the error of the difference as it is now and Δ is what has
-    to be told from zero, or the distance to the smallest effect.
+    Normal approximation: n = 2·((z + z of the power)·s/Δ)², where s comes from half the width of the interval as it is
+    now and Δ is the difference, to be told from zero, or its distance to the smallest effect.
     """
     normal = NormalDist()
     n, m = one.sides[0].n, one.sides[1].n
-    scatter2 = one.error**2 * n * m / (n + m)
-    gap = abs(one.size)
-    if gap >= one.smallest:
-        z = normal.inv_cdf(1 - needed / 2) + normal.inv_cdf(_POWER)
-        wanted = gap
-    else:
-        z = normal.inv_cdf((1 + confidence) / 2)
-        wanted = one.smallest - gap
-    if wanted <= 0 or scatter2 * 2 * z * z > _MOST_REPETITIONS * wanted * wanted:
-        return None
-    return max(1, math.ceil(2 * scatter2 * (z / wanted) ** 2) - min(n, m))
+    width, power = normal.inv_cdf((1 + confidence) / 2), normal.inv_cdf(_POWER)
+    scatter2 = (half / width) ** 2 * n * m / (n + m)
+    counts = []
+    for distance, z in ((abs(one.size), normal.inv_cdf(1 - needed / 2)), (one.smallest - abs(one.size), width)):
+        if distance > 0 and 2 * scatter2 * (z + power) ** 2 <= _MOST_REPETITIONS * distance**2:
+            counts.append(math.ceil(2 * scatter2 * ((z + power) / distance) ** 2))
+    return max(1, min(counts) - min(n, m)) if counts else None

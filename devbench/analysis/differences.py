@@ -1,6 +1,7 @@
-"""Differences of samples with their errors, on the scale of the test: pure functions over numbers; knows no verdict.
+"""Differences of samples with their intervals, on the scale of the test: pure functions over numbers; knows no verdict.
 
-Trimmed means of logarithms, what the reference case drifted taken off, the scatter of runs added.
+Ranks of logarithms; trimmed means of them if there are too few values for ranks, a reference case whose drift is taken
+off, or several runs whose scatter is added.
 """
 
 from __future__ import annotations
@@ -8,11 +9,12 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Hashable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from devbench.analysis.between import Between, between_runs
 from devbench.analysis.pairs import CompareSettings, MetricSettings, Pair, Sample
+from devbench.analysis.ranks import LEAST_FOR_RANKS, RankShift, rank_shifts
 
 # So large a share is cut off at each end of a sample: one process of ten may be slow for reasons of its own.
 _TRIM = 0.1
@@ -34,7 +36,21 @@ class _Moments:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """Candidate minus baseline on the scale of the test."""
+    """Candidate minus baseline on the scale of the test.
+
+    Attributes:
+        pair, rules: what was compared, and what matters in it.
+        sides: the finite values.
+        logs: the scale is logarithmic.
+        known: there is something to test; else what follows says nothing.
+        size: of the difference.
+        error, free: its standard error and the degrees of freedom of that.
+        least_error: what the resolution of timers and clocks lets expect at least.
+        ranks: the difference by ranks if they are what is tested; `size` is then theirs, and `error` still that of
+            trimmed means, of `trimmed`.
+        trimmed: the difference of trimmed means.
+        drift: of the reference case, which was taken off.
+    """
 
     pair: Pair
     rules: MetricSettings
@@ -43,7 +59,10 @@ class Difference:
     known: bool
     size: float = 0.0
     error: float = 0.0
-    free: float = 0.0
+    free: float = 1.0
+    least_error: float = 0.0
+    ranks: RankShift | None = None
+    trimmed: float = 0.0
     drift: float | None = None
 
     def as_change(self, size: float) -> float:
@@ -55,7 +74,7 @@ class Difference:
 
 
 def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Difference]:
-    """The differences of all pairs; samples of one length are worked on at once."""
+    """The differences of all pairs; samples of equal sizes are worked on together."""
     scaled: list[tuple[bool, list[tuple[float, ...]]] | None] = []
     prepared = []
     for pair in pairs:
@@ -66,7 +85,8 @@ def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Differenc
         scaled.append(_on_scale(sides, of) if _testable(pair, of, sides) else None)
     moments = _moments([side for one in scaled if one is not None for side in one[1]])
     at = 0
-    found = []
+    found: list[Difference] = []
+    by_ranks: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {}
     for (pair, of, sides), one in zip(prepared, scaled, strict=True):
         both = (Sample(sides[0]), Sample(sides[1]))
         if one is None:
@@ -82,17 +102,27 @@ def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Differenc
             size -= moved
             drift = math.expm1(min(moved, 700.0)) if logs else moved
         errors: list[_Moments | Between] = [*parts]
-        if pair.runs is not None and not of.exact:
-            between = between_runs(used[:2], _of_finite(pair))
-            errors += [] if between is None else [between]
+        between = None if pair.runs is None or of.exact else between_runs(used[:2], _of_finite(pair))
+        if between is not None:
+            errors.append(between)
+        elif len(used) == 2 and not of.exact and min(map(len, used)) >= LEAST_FOR_RANKS:
+            by_ranks[len(found)] = (used[0], used[1])
         error2 = sum(part.error2 for part in errors)
         # Welch's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946), of shares: no square overflows.
         free = 1 / sum((part.error2 / error2) ** 2 / part.free for part in errors)
-        found.append(Difference(pair, of, both, logs, True, size, math.sqrt(error2), free, drift))
+        least = _LEAST_SCATTER * math.sqrt(sum(1 / len(side) for side in used))
+        found.append(
+            Difference(pair, of, both, logs, True, size, math.sqrt(error2), free, least, trimmed=size, drift=drift)
+        )
+    shifts = rank_shifts(list(by_ranks.values()), rules.confidence)
+    for place, shift in zip(by_ranks, shifts, strict=True):
+        found[place] = replace(found[place], size=shift.shift, ranks=shift)
     return found
 
 
 def _testable(pair: Pair, of: MetricSettings, sides: Sequence[tuple[float, ...]]) -> bool:
+    if pair.no_verdict:
+        return False
     if of.exact or of.scatter:
         return min(map(len, sides)) >= 1
     few = min(map(len, sides)) < LEAST_REPETITIONS

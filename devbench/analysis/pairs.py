@@ -13,7 +13,8 @@ class MetricSettings:
     """What matters in a metric.
 
     Attributes:
-        smallest_effect: relative (0.01 is 1 %), or in the metric's unit where `absolute`.
+        smallest_effect: the smallest change that matters: relative (0.01 is 1 %), or in the metric's unit if
+            `absolute`.
         worse: the direction of a regression.
         absolute: differences count in the metric's unit, as for a share between 0 and 1.
         exact: the metric has no noise (the size of a file): any difference is one, whatever the number of repetitions.
@@ -46,7 +47,8 @@ class CompareSettings:
     """How sure a verdict is to be.
 
     Attributes:
-        alpha: the largest share of verdicts "improved" or "regressed" that may be false (q, over all pairs).
+        alpha: of a single pair how often a change is found where there is none; of several the largest share of changes
+            found that may be none (q).
         confidence: of the intervals.
         metrics: by the name of the metric.
         any_dependence: hold the false discovery rate under any dependence between the pairs (Benjamini and Yekutieli),
@@ -91,6 +93,8 @@ class Pair:
             part of the error (`between.between_runs`).
         medians: values are medians over the repetitions of a run, one a run; a side with too few of them is lent the
             scatter of the other.
+        no_verdict: why no verdict is possible whatever the values are, such as a device that was throttled; empty if
+            one is.
     """
 
     key: str
@@ -100,3 +104,4 @@ class Pair:
     reference: tuple[Sequence[float], Sequence[float]] | None = None
     runs: tuple[Sequence[Hashable], Sequence[Hashable]] | None = None
     medians: bool = False
+    no_verdict: str = ""

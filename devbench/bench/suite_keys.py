@@ -33,6 +33,7 @@ NIGHTLY: Mapping[str, Key] = {
     "period": Key("text", "", "how often it is due: night, or a time such as 12h or 7d"),
     "baseline_nights": Key("number", "", "compare with the last so many nightly runs"),
     "baseline": Key("text", "", "compare with these runs instead: an id, key=value or a date"),
+    "unreliable": Key("text", "", "if all repetitions of a side are unreliable: undecided (default) or count"),
     "reports": Key("path", "", "folder of the reports, relative to the suite"),
     "junit": Key("path", "", "a further copy of the JUnit XML, relative to the suite"),
     "keep_raw_days": Key("number", "", "raw outputs older than so many days are dropped"),

@@ -50,7 +50,16 @@ def compare(
         list[str] | None,
         typer.Option(metavar="METRIC=PCT", help="The smallest change that matters, such as latency=2%."),
     ] = None,
-    alpha: Annotated[float, typer.Option(help="Share of verdicts that may be false (q).")] = 0.05,
+    alpha: Annotated[
+        float, typer.Option(help="How often a change may be found that is none; of several comparisons a share (q).")
+    ] = 0.05,
+    unreliable: Annotated[
+        str,
+        typer.Option(
+            metavar="undecided|count",
+            help="If all repetitions of a side are unreliable: no verdict, or count them as reliable.",
+        ),
+    ] = "undecided",
     reference: Annotated[
         str | None,
         typer.Option(help="Model or case whose change is the device's drift, or `none`. Default: the suite's."),
@@ -70,21 +79,23 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
     store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
 ) -> None:
-    """Compare a baseline with a candidate: what improved, what regressed and why, what nobody can tell yet.
+    """Compare a baseline with a candidate: what improved, what regressed and why, what cannot be told yet.
 
-    The same cases on the same device are compared. Exit code 1 where something regressed or now fails (--fail-on), 0
-    otherwise, 2 where a side names no run or an option is wrong.
+    The same cases on the same device are compared. Exit code 1 if something regressed or now fails (--fail-on), 0
+    otherwise, 2 if a side names no run or an option is wrong.
     """
     from devbench.cli.chosen import choose_devices, choose_models, choose_sides, many_rows, metrics, words
     from devbench.cli.outcome import check_writable
     from devbench.errors import EXIT_FAILED, InputError
-    from devbench.reports.comparison import ComparisonSettings, build_comparison
+    from devbench.reports.comparison import UNRELIABLE, ComparisonSettings, build_comparison
 
     reasons = _reasons(fail_on)
     form = "json" if as_json else form
     if form not in _FORMATS:
         raise InputError(f"--format {form!r} is unknown", hint=f"give {', '.join(_FORMATS)}")
     check_writable(out)
+    if unreliable not in UNRELIABLE:
+        raise InputError(f"--unreliable {unreliable!r} is unknown", hint=f"give {' or '.join(UNRELIABLE)}")
     compared = metrics(metric, ComparisonSettings().metrics)
     rules = _rules(alpha, threshold)
     with many_rows(), choose_sides(baseline, candidate, store_url) as (before, after):
@@ -95,6 +106,7 @@ def compare(
             models=choose_models([before.history, after.history], model),
             delegates=words(delegate),
             reference=reference,
+            unreliable=unreliable,
         )
         report = build_comparison(
             before.history,

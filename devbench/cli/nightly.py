@@ -60,6 +60,13 @@ def nightly(
             help="Compare with these runs instead: an id, key=value, a date or FROM..TO.", autocompletion=complete_runs
         ),
     ] = None,
+    unreliable: Annotated[
+        str | None,
+        typer.Option(
+            metavar="undecided|count",
+            help="If all repetitions of a side are unreliable: no verdict (default), or count them as reliable.",
+        ),
+    ] = None,
     reports: Annotated[Path | None, typer.Option(help="Folder of the reports. Default: reports.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A further copy of the JUnit XML.")] = None,
     keep_raw_days: Annotated[
@@ -104,6 +111,7 @@ def nightly(
         "period": period,
         "baseline_nights": baseline_nights,
         "baseline": baseline,
+        "unreliable": unreliable,
         "reports": reports,
         "junit": junit,
         "keep_raw_days": keep_raw_days,

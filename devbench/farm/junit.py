@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from devbench.farm.result import has_failed
-from devbench.farm.words import row_words, undecided_words
+from devbench.farm.words import open_words, row_words, small_words
 from devbench.reports.comparison_words import explanation_words, failure_words
 from devbench.reports.export import write_whole
 from devbench.reports.words import interval, ms
@@ -47,7 +47,7 @@ def write_junit(result: NightResult, path: Path) -> None:
 
 
 def render_junit(result: NightResult) -> str:
-    """The XML: the failed and the regressed jobs as failures, devices that are missing as errors."""
+    """The XML: failed and regressed jobs as failures, missing devices as errors, jobs without a verdict as skipped."""
     rows: dict[Key, list[ComparedRow]] = defaultdict(list)
     newly: dict[Key, list[Failure]] = defaultdict(list)
     if result.comparison is not None:
@@ -59,11 +59,14 @@ def render_junit(result: NightResult) -> str:
     cases = [_job(job, rows[_of(job)], newly[_of(job)], result) for job in jobs]
     cases += [_absent(name, str(error), result) for name, error in result.absent.items()]
     failures = sum(case.find("failure") is not None for case in cases)
+    skipped = sum(case.find("skipped") is not None for case in cases)
     counts = {"tests": str(len(cases)), "failures": str(failures), "errors": str(len(result.absent))}
     seconds = sum(float(case.get("time", "0")) for case in cases)
     counts["time"] = f"{seconds:.3f}"
     suites = ElementTree.Element("testsuites", {"name": "devbench nightly", **counts})
-    suite = ElementTree.SubElement(suites, "testsuite", {"name": _line(result.suite), "skipped": "0", **counts})
+    suite = ElementTree.SubElement(
+        suites, "testsuite", {"name": _line(result.suite), "skipped": str(skipped), **counts}
+    )
     if result.report is not None:
         suite.set("timestamp", f"{result.report.started_utc:%Y-%m-%dT%H:%M:%S}")
         properties = ElementTree.SubElement(suite, "properties")
@@ -99,12 +102,15 @@ def _job(
     failures = [f"{kind} ({count}×): {message}" for kind, message, count in job.failures]
     lines = failures + [f"worked in the baseline: {failure_words(failure)}" for failure in newly]
     kind = job.failures[0][0] if job.failures else "not_run"
-    if has_failed(job):
+    if has_failed(job) or newly:
         _fail(case, "failure", kind, lines or ["no repetition was made"])
     regressed = [row for row in rows if row.comparison.verdict == "regressed"]
     if regressed:
         found = [line for row in regressed for line in (row_words(row), *explanation_words(row))]
         _fail(case, "failure", "regression", found)
+    unknown = [row.comparison.reason for row in rows if row.comparison.reason and row.metric == "latency"]
+    if unknown and case.find("failure") is None:
+        ElementTree.SubElement(case, "skipped", message=_line(f"no verdict: {unknown[0]}"))
     said = []
     if job.latency is not None:
         between = f" ({interval(job.latency)})" if interval(job.latency) else ""
@@ -112,7 +118,8 @@ def _job(
     said += [f"unreliable: {job.unreliable}"] if job.unreliable else []
     said += [] if has_failed(job) else failures
     report = result.comparison
-    undecided = [undecided_words(row, report) for row in rows if report and row.comparison.verdict == "undecided"]
+    said += [small_words(row) for row in rows if row.comparison.small]
+    undecided = [open_words(row, report) for row in rows if report and row.comparison.verdict == "undecided"]
     said += undecided[:_MOST_LINES]
     if len(undecided) > _MOST_LINES:
         said.append(f"{len(undecided) - _MOST_LINES} more undecided")

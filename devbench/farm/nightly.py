@@ -29,7 +29,7 @@ from devbench.locks import hold
 from devbench.paths import data_dir
 from devbench.reports import write_report
 from devbench.reports.build import build_report
-from devbench.reports.comparison import build_comparison
+from devbench.reports.comparison import ComparisonSettings, build_comparison
 from devbench.reports.export import write_whole
 from devbench.reports.watch import WatchSettings, build_watch
 from devbench.results.progress import note_option, runs_with_option
@@ -216,7 +216,8 @@ def _compare(
             title = f"the last {len(baseline)} nights" if len(baseline) != 1 else "the night before"
         if not baseline:
             return None
-        return build_comparison(history, baseline, [night.run_id], titles=(title, "tonight"))
+        rules = ComparisonSettings(unreliable=settings.unreliable)
+        return build_comparison(history, baseline, [night.run_id], rules, titles=(title, "tonight"))
     except InputError as problem:
         # A label that no run has yet, for one: the night is no less worth for it.
         screen.tell(f"not compared: {problem}")

@@ -69,6 +69,11 @@ class NightResult:
             parts.append(_count(len(self.failed), "failed job"))
         if self.absent:
             parts.append(f"{_count(len(self.absent), 'device')} missing")
+        unknown = set()
+        if self.comparison is not None:
+            unknown = {(row.device_key, row.case) for row in self.comparison.without_verdict}
+        if unknown:
+            parts.append(f"no verdict on {_count(len(unknown), 'case')} (unreliable)")
         if not parts:
             parts.append("all well" if self.comparison is not None else "all well, nothing to compare with yet")
         worse = 0

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
+from devbench.reports.comparison import UNRELIABLE
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _SPAN = re.compile(r"([1-9]\d{0,3})([mhd])")
@@ -42,6 +43,7 @@ class NightlySettings:
         period: how often a device is measured.
         baseline_nights: compare with the last so many nightly runs of the suite.
         baseline: compare with these runs instead: an id, `latest`, `key=value`, a date; empty for none.
+        unreliable: what to do if all repetitions of a side are unreliable, as in `ComparisonSettings`.
         reports: folder of the reports, one below it for each run.
         junit: a further copy of the JUnit XML, at a place that a CI knows.
         keep_raw_days: raw outputs older than that are dropped at the end; `None` keeps all.
@@ -50,6 +52,7 @@ class NightlySettings:
     period: Period = Period()
     baseline_nights: int = 7
     baseline: str = ""
+    unreliable: str = UNRELIABLE[0]
     reports: Path = Path("reports")
     junit: Path | None = None
     keep_raw_days: int | None = None
@@ -58,9 +61,11 @@ class NightlySettings:
         """With the values that are not `None`, by their names in the table; a period is a text there.
 
         Raises:
-            InputError: the period is none.
+            InputError: the period is none, or `unreliable` is not one of its words.
         """
         known = {name: value for name, value in values.items() if value is not None}
+        if known.get("unreliable", self.unreliable) not in UNRELIABLE:
+            raise InputError(f"unreliable = {known['unreliable']!r} is unknown", hint=f"give {' or '.join(UNRELIABLE)}")
         if "period" in known:
             known["period"] = parse_period(str(known["period"]))
         return replace(self, **known)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from devbench.farm.webhook import escape
 from devbench.farm.words import row_words, watch_lines
-from devbench.reports.comparison_words import explanation_words, failure_words, summary_words
+from devbench.reports.comparison_words import explanation_words, failure_words, notice_words, summary_words
 from devbench.text import clean, for_markdown
 
 if TYPE_CHECKING:
@@ -89,7 +89,10 @@ def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple
     if result.comparison is not None:
         broken = [f"{where(one)}: {harmless(failure_words(one))}" for one in result.comparison.failures]
         improved = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.of("improved")]
-        sections += [("Worked before", broken), ("Improved", improved)]
+        unknown = [harmless(notice_words(notice)) for notice in result.comparison.notices]
+        small = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.small]
+        sections += [("Worked before", broken), ("No verdict", unknown), ("Improved", improved)]
+        sections.append(("Changed by less than the threshold", small))
     if result.watch is not None:
         sections.append(("Changes over the nights", [harmless(line) for line in watch_lines(result.watch)]))
     return [(title, lines) for title, lines in sections if lines]

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbench.reports.comparison_words import interval_words, metric_words, needs_words, quantity, signed
+from devbench.reports.comparison_words import (
+    certainty_words,
+    interval_words,
+    metric_words,
+    quantity,
+    signed,
+    undecided_words,
+)
 from devbench.reports.watch_words import event_words, model_words, sides_words, where_words
 
 if TYPE_CHECKING:
@@ -13,16 +20,23 @@ if TYPE_CHECKING:
 
 
 def row_words(row: ComparedRow) -> str:
-    """`latency 2.77 ms → 3.05 ms (+10.1 %, +9.2 to +11.0 %)`."""
+    """`latency 2.77 ms → 3.05 ms (+10.1 %, +9.2 to +11.0 %; slower: certain; by more than 1 %: certain)`."""
     found = row.comparison
     before, after = (quantity(side.median, row.unit) for side in (found.baseline, found.candidate))
-    sizes = [signed(found.change, row.unit), interval_words(row)]
-    return f"{metric_words(row.metric, row.operator_type)} {before} → {after} ({', '.join(filter(None, sizes))})"
+    sizes = "" if found.reason else ", ".join(filter(None, (signed(found.change, row.unit), interval_words(row))))
+    evidence = "; ".join(filter(None, (sizes, certainty_words(row) if found.direction else "")))
+    words = f"{metric_words(row.metric, row.operator_type)} {before} → {after}"
+    return f"{words} ({evidence})" if evidence else words
 
 
-def undecided_words(row: ComparedRow, report: ComparisonReport) -> str:
+def open_words(row: ComparedRow, report: ComparisonReport) -> str:
     """What is not known of a row of the comparison, and what would tell."""
-    return f"undecided: {row_words(row)}; {needs_words(row, report)} would decide"
+    return f"undecided: {row_words(row)}; {undecided_words(row, report)}"
+
+
+def small_words(row: ComparedRow) -> str:
+    """A change that is certain, and certainly smaller than matters."""
+    return f"changed by less than the threshold: {row_words(row)}"
 
 
 def watch_lines(report: WatchReport) -> list[str]:

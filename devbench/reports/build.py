@@ -5,7 +5,6 @@ Everything is computed here once, so that no two forms of a report can differ.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 
 from devbench.analysis.operators import counted
@@ -22,14 +21,13 @@ from devbench.reports.model import (
 )
 from devbench.reports.readings import condition_words
 from devbench.reports.timeline import build_timelines
+from devbench.reports.words import reasons_words
 from devbench.results import counting
 from devbench.results.aggregates import operator_place_is_xnnpack, operator_type
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord
 from devbench.results.store import JobView, RunView
 
 _KB = 1024
-# Not single digits: of a thermal status each is a state of its own.
-_FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
 
 
 def build_report(view: RunView) -> ReportData:
@@ -142,18 +140,9 @@ def _unreliable(measured: Sequence[RepetitionRecord], fit: Sequence[RepetitionRe
     bad = [r for r in measured if r not in fit]
     if not bad:
         return ""
-    alike: dict[str, list[str]] = {}
-    for reason in (reason for r in bad for reason in r.verdict_reasons):
-        alike.setdefault(_FIGURE.sub("", reason), []).append(reason)
-    reasons = ", ".join(map(_told_once, alike.values()))
+    reasons = reasons_words([reason for r in bad for reason in r.verdict_reasons])
     use = "left out" if fit else "all of them, and shown for want of better ones"
     return f"{len(bad)} of {len(measured)} repetitions unreliable, {use}: {reasons}"
-
-
-def _told_once(reasons: Sequence[str]) -> str:
-    """The first of reasons that differ in their figures only, and how often there was one like it."""
-    alike = "" if len(set(reasons)) == 1 else " alike"
-    return reasons[0] + (f" ({len(reasons)} times{alike})" if len(reasons) > 1 else "")
 
 
 def _status(repetitions: Sequence[RepetitionRecord]) -> str:

@@ -13,12 +13,15 @@ from typing import TYPE_CHECKING, Literal
 
 from devbench.analysis.compare import METRICS, CompareSettings, Comparison, Verdict
 from devbench.analysis.explain import Explanation
+from devbench.notices import Notice
 
 if TYPE_CHECKING:
     from devbench.results.history import History
 
 # With more runs on a side the observations are the medians of runs, not the repetitions: enough, and read in no time.
 _MOST_RUNS = 10
+# What to do with a side whose repetitions are all unreliable; the first is the default.
+UNRELIABLE = ("undecided", "count")
 VERDICTS: tuple[Verdict, ...] = ("regressed", "improved", "undecided", "unchanged")
 
 
@@ -31,6 +34,8 @@ class ComparisonSettings:
         metrics: names of `analysis.compare.METRICS`.
         devices, models, delegates, cases: filters as those of `History`; empty is everything.
         reference: model or case whose change is the device's drift; `None` takes what the runs' label `reference` says.
+        unreliable: "undecided" gives no verdict if all repetitions of a side are unreliable, and otherwise leaves out
+            those that are; "count" takes them as if they were reliable.
     """
 
     compare: CompareSettings = field(default_factory=CompareSettings)
@@ -40,6 +45,7 @@ class ComparisonSettings:
     delegates: tuple[str, ...] = ()
     cases: tuple[str, ...] = ()
     reference: str | None = None
+    unreliable: str = UNRELIABLE[0]
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,7 +154,8 @@ class ComparisonReport:
         one_sided: what only one side has measured.
         drifts: how the devices drifted, by their reference cases.
         medians: the observations are medians of runs, not repetitions: a side has many runs.
-        notes: what a reader has to know besides, in words; not made harmless.
+        notes: what else a reader has to know, in words; not made harmless.
+        notices: cases on which there is no verdict because a side was measured while the device was throttled or busy.
         virtual: whether any of the devices is virtual.
     """
 
@@ -162,6 +169,7 @@ class ComparisonReport:
     medians: bool
     notes: tuple[str, ...]
     virtual: bool
+    notices: tuple[Notice, ...] = ()
 
     @property
     def counts(self) -> Mapping[Verdict, int]:
@@ -173,9 +181,35 @@ class ComparisonReport:
         """Whether anything became worse, a new failure included."""
         return bool(self.failures) or any(row.comparison.verdict == "regressed" for row in self.rows)
 
+    @property
+    def small(self) -> tuple[ComparedRow, ...]:
+        """The rows that changed for certain, by less than the threshold for certain: unchanged, and shown."""
+        return tuple(row for row in self.rows if row.comparison.small)
+
+    @property
+    def without_verdict(self) -> tuple[ComparedRow, ...]:
+        """The undecided rows on which no number of repetitions like these could give a verdict."""
+        return tuple(row for row in self.rows if row.comparison.reason)
+
     def of(self, verdict: Verdict) -> tuple[ComparedRow, ...]:
         """The rows with that verdict."""
         return tuple(row for row in self.rows if row.comparison.verdict == verdict)
+
+
+def sections(
+    report: ComparisonReport, *, everything: bool = False
+) -> list[tuple[str, Verdict, tuple[ComparedRow, ...]]]:
+    """What is listed, in order: a name, the verdict and the rows; what did not change only with `everything`."""
+    found: list[tuple[str, Verdict, tuple[ComparedRow, ...]]] = [
+        ("regressed", "regressed", report.of("regressed")),
+        ("improved", "improved", report.of("improved")),
+        ("undecided", "undecided", report.of("undecided")),
+        ("changed by less than the threshold", "unchanged", report.small),
+    ]
+    if everything:
+        rest = tuple(row for row in report.of("unchanged") if not row.comparison.small)
+        found.append(("unchanged", "unchanged", rest))
+    return [one for one in found if one[2]]
 
 
 def build_comparison(

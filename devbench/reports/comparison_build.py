@@ -21,6 +21,7 @@ from devbench.reports.comparison import (
 from devbench.reports.comparison_drift import Corrections, corrections
 from devbench.reports.comparison_failures import failures
 from devbench.reports.comparison_pipelines import pipeline_values, stage_times, with_pipelines
+from devbench.reports.comparison_unreliable import no_verdicts, reliable_values
 from devbench.reports.grouping import groups
 from devbench.results.metrics import UNITS
 
@@ -48,10 +49,11 @@ _MOST_PROFILES = 10
 
 @dataclass(frozen=True, slots=True)
 class Values:
-    """Observations of a series, each with the run that made it."""
+    """Observations of a series, each with the run that made it and whether it is unreliable."""
 
     values: Sequence[float]
     runs: Sequence[str]
+    unreliable: Sequence[bool]
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,13 +64,15 @@ class SideData:
         runs: which.
         history: where they are.
         jobs: of `History.jobs`.
-        values: of each series one a repetition that counts, or one a job where they are medians and for operators.
+        values: of each series one per repetition that counts, or one per job if they are medians and for operators.
+        unreliable: the series all of whose values are unreliable.
     """
 
     runs: ComparedRuns
     history: History
     jobs: pd.DataFrame
     values: Mapping[Series, Values]
+    unreliable: frozenset[Series]
 
 
 def load_side(
@@ -96,21 +100,27 @@ def load_side(
             (key[0], key[1], key[2], ""): of for key, of in _by(samples, ["device_key", "case", "metric"], "value")
         }
     if _OPERATOR_TIME in settings.metrics and len(run_ids) >= _LEAST_PROFILES:
-        types = history.operator_types(**{**filters, "runs": tuple(run_ids)[-_MOST_PROFILED:]})
+        newest = {**filters, "runs": tuple(run_ids)[-_MOST_PROFILED:]}
+        types = history.operator_types(**newest)
         keys = ["device_key", "case", "type"]
         sums = types.groupby([*keys, "run_id", "job"], sort=False, observed=True)["total_ms"].sum().reset_index()
+        profiles = {(one.run_id, one.job) for one in history.unreliable(**newest) if one.purpose == "profile"}
+        sums["unreliable"] = [job in profiles for job in zip(sums["run_id"], sums["job"], strict=True)]
         values |= {(key[0], key[1], _OPERATOR_TIME, key[2]): of for key, of in _by(sums, keys, "total_ms")}
     sessions = history.pipelines(**filters)
     for metric, observed in pipeline_values(sessions, metrics, medians=medians):
         keys = ["device_key", "case"]
         values |= {(key[0], key[1], metric, ""): of for key, of in _by(observed, keys, "value")}
-    return SideData(runs, history, with_pipelines(history.jobs(**filters), sessions), values)
+    unreliable: frozenset[Series] = frozenset()
+    if settings.unreliable == "undecided":
+        values, unreliable = reliable_values(values)
+    return SideData(runs, history, with_pipelines(history.jobs(**filters), sessions), values, unreliable)
 
 
 def _by(frame: pd.DataFrame, keys: list[str], column: str) -> Iterator[tuple[tuple[str, ...], Values]]:
-    values, runs = frame[column].to_numpy(), frame["run_id"].to_numpy()
+    values, runs, unreliable = (frame[name].to_numpy() for name in (column, "run_id", "unreliable"))
     for key, rows in groups(frame, keys):
-        yield key, Values(values[rows].tolist(), runs[rows].tolist())
+        yield key, Values(values[rows].tolist(), runs[rows].tolist(), unreliable[rows].tolist())
 
 
 def _filters(run_ids: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
@@ -129,7 +139,8 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
     drift = corrections(before, after, subjects, settings.reference)
     series = [one for one in before.values if one in after.values and one not in drift.references]
     series = _each_file_once(series, subjects)
-    compared = _judged(before, after, series, drift, settings, medians=medians)
+    why, notices = no_verdicts(before, after, series, subjects, medians=medians)
+    compared = _judged(before, after, series, drift, why, settings, medians=medians)
     rows = [
         ComparedRow(*subjects[one[:2]].whose, one[2], UNITS.get(one[2], "ms"), one[3], comparison)
         for one, comparison in zip(series, compared, strict=True)
@@ -145,6 +156,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
         drifts=drift.told(dict(zip(series, compared, strict=True)), subjects),
         medians=medians,
         notes=drift.notes,
+        notices=notices,
         virtual=any(subject.virtual for subject in subjects.values()),
     )
 
@@ -177,6 +189,7 @@ def _judged(
     after: SideData,
     series: Sequence[Series],
     drift: Corrections,
+    why: Mapping[Series, str],
     settings: ComparisonSettings,
     *,
     medians: bool,
@@ -196,6 +209,7 @@ def _judged(
                 # Of medians each run has one: their own scatter is that of the runs.
                 runs=None if medians or operators else (before.values[one].runs, after.values[one].runs),
                 medians=medians or operators,
+                no_verdict=why.get(one, ""),
             )
             for one in family
         ]
@@ -207,7 +221,7 @@ def _order(row: ComparedRow) -> tuple[Any, ...]:
     found = row.comparison
     # Of what is undecided the likeliest first.
     size = -abs(found.change or 0.0) if found.verdict != "undecided" or found.p is None else found.p
-    return (VERDICTS.index(found.verdict), size, row.device, row.case, row.metric, row.operator_type)
+    return (VERDICTS.index(found.verdict), not found.small, size, row.device, row.case, row.metric, row.operator_type)
 
 
 def _one_sided(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice]) -> tuple[OneSided, ...]:

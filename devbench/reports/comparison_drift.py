@@ -81,10 +81,18 @@ def corrections(
     for key in cases:
         for metric in _METRICS:
             series = (*key, metric, "")
-            both = [side.values[series].values for side in (before, after) if series in side.values]
+            both = [
+                side.values[series].values
+                for side in (before, after)
+                if series in side.values and series not in side.unreliable
+            ]
             if len(both) == 2 and min(map(len, both)) >= _LEAST_REPETITIONS:
                 samples[series] = (both[0], both[1])
-        why = _unfit(before, after, key) or ("" if (*key, "latency", "") in samples else "too few repetitions")
+        latency = (*key, "latency", "")
+        few = "all repetitions of a side are unreliable"
+        if latency not in before.unreliable | after.unreliable:
+            few = "too few repetitions"
+        why = _unfit(before, after, key) or ("" if latency in samples else few)
         if why:
             notes.append(f"reference {key[1]} on {subjects[key].device} corrects nothing: {why}")
             for metric in _METRICS:

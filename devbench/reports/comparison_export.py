@@ -11,7 +11,7 @@ from devbench.reports.comparison import ComparedRow, ComparisonReport
 from devbench.reports.export import plain
 from devbench.reports.model import VIRTUAL_NOTE
 
-FORMAT = "devbench-comparison-1"
+FORMAT = "devbench-comparison-2"
 
 
 def comparison_to_json(report: ComparisonReport) -> dict[str, Any]:
@@ -23,6 +23,8 @@ def comparison_to_json(report: ComparisonReport) -> dict[str, Any]:
         "regressed": report.regressed,
         "counts": {
             **report.counts,
+            "small_changes": len(report.small),
+            "unreliable": len(report.without_verdict),
             "failures": len(report.failures),
             "fixed": len(report.fixed),
             "one_sided": len(report.one_sided),
@@ -36,6 +38,7 @@ def comparison_to_json(report: ComparisonReport) -> dict[str, Any]:
             for name in ("failures", "fixed", "one_sided", "drifts")
         },
         "notes": list(report.notes),
+        "notices": [plain(asdict(notice)) for notice in report.notices],
     }
 
 
@@ -53,6 +56,10 @@ def _row(row: ComparedRow) -> dict[str, Any]:
         "unit": row.unit,
         "operator_type": row.operator_type or None,
         "verdict": found.verdict,
+        "reason": found.reason or None,
+        "direction": found.direction,
+        "threshold": found.smallest_effect,
+        "beyond_threshold": found.beyond,
         "change": found.change,
         "interval": None if found.interval is None else list(found.interval),
         "p": found.p,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from devbench.analysis.compare import Verdict
-from devbench.reports.comparison import ComparedRow, ComparisonReport
+from devbench.reports.comparison import ComparedRow, ComparisonReport, sections
 from devbench.reports.comparison_words import (
+    certainty_words,
     change_words,
     drift_words,
     explanation_words,
@@ -14,6 +15,7 @@ from devbench.reports.comparison_words import (
     interval_words,
     metric_words,
     needs_words,
+    notice_words,
     one_sided_words,
     quantity,
     runs_words,
@@ -35,25 +37,28 @@ def comparison_markdown(report: ComparisonReport, *, everything: bool = False, h
     lines += [f"- {_text(line)}" for line in (*map(drift_words, report.drifts), *report.notes)]
     if report.virtual:
         lines += ["", f"**{VIRTUAL_NOTE.capitalize()}.**"]
-    if report.failures or report.fixed:
+    if report.failures or report.fixed or report.notices:
         lines.append("")
     for failure in report.failures:
         where = f"{_text(failure.case)} on {_text(failure.device)}"
         lines.append(f"- ✗ **{where} now fails**: {_text(failure_words(failure))}")
+    lines += [f"- ⚠ {_text(notice_words(notice))}" for notice in report.notices[:_MOST_ROWS]]
+    if len(report.notices) > _MOST_ROWS:
+        lines.append(f"- … and {len(report.notices) - _MOST_ROWS} more without a verdict")
     lines += [f"- ✓ {_text(one.case)} on {_text(one.device)} works again" for one in report.fixed]
     last: dict[Verdict, tuple[str, Callable[[ComparedRow], str]]] = {
-        "undecided": ("would decide", lambda row: needs_words(row, report))
+        "undecided": ("would decide, or why nothing does", lambda row: needs_words(row, report))
     }
-    for verdict in ("regressed", "improved", "undecided", *(("unchanged",) if everything else ())):
+    for name, verdict, rows in sections(report, everything=everything):
         most = None if everything or verdict == "regressed" else _MOST_ROWS
         title, words = last.get(verdict, ("interval", interval_words))
-        lines += _section(verdict, report.of(verdict), title, words, most, heading)
+        lines += _section(name, rows, title, words, most, heading)
     lines += [line for words in one_sided_words(report, everything=everything) for line in ("", _text(words))]
     return "\n".join([*lines, ""])
 
 
 def _section(
-    verdict: Verdict,
+    name: str,
     rows: Sequence[ComparedRow],
     title: str,
     words: Callable[[ComparedRow], str],
@@ -62,8 +67,11 @@ def _section(
 ) -> list[str]:
     if not rows:
         return []
-    lines = ["", f"{heading}# {verdict.capitalize()}", ""]
-    lines += [f"| device | case | metric | baseline | candidate | change | {title} |", "|---|---|---|--:|--:|--:|---|"]
+    lines = ["", f"{heading}# {name.capitalize()}", ""]
+    lines += [
+        f"| device | case | metric | baseline | candidate | change | {title} | certain |",
+        "|---|---|---|--:|--:|--:|---|---|",
+    ]
     for row in rows[:most]:
         cells = [
             _text(row.device),
@@ -72,7 +80,8 @@ def _section(
             quantity(row.comparison.baseline.median, row.unit),
             quantity(row.comparison.candidate.median, row.unit),
             change_words(row),
-            words(row),
+            _text(words(row)),
+            certainty_words(row),
         ]
         lines.append(f"| {' | '.join(cells)} |")
     if most is not None and len(rows) > most:

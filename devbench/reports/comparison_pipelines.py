@@ -25,7 +25,8 @@ def pipeline_values(
     for metric in (one for one in metrics if one in METRICS):
         known = sessions[sessions["counts"]].rename(columns={METRICS[metric]: "value"}).dropna(subset=["value"])
         if medians:
-            known = known.groupby(_RUN_AND_CASE, sort=False, observed=True)["value"].median().reset_index()
+            by_run = known.groupby(_RUN_AND_CASE, sort=False, observed=True)
+            known = by_run.agg({"value": "median", "unreliable": "all"}).reset_index()
         yield metric, known
 
 

@@ -10,8 +10,9 @@ from rich.markup import escape
 from rich.text import Text
 
 from devbench.analysis.compare import Verdict
-from devbench.reports.comparison import ComparedRow, ComparisonReport
+from devbench.reports.comparison import ComparedRow, ComparisonReport, sections
 from devbench.reports.comparison_words import (
+    certainty_words,
     change_words,
     drift_words,
     explanation_words,
@@ -19,6 +20,7 @@ from devbench.reports.comparison_words import (
     interval_words,
     metric_words,
     needs_words,
+    notice_words,
     one_sided_words,
     quantity,
     runs_words,
@@ -53,26 +55,29 @@ def print_comparison(report: ComparisonReport, console: Console, *, everything: 
         console.print(f"[red]✗ {where} now fails:[/red] {_text(failure_words(failure))}", soft_wrap=True)
     for failure in report.fixed:
         console.print(f"[green]✓ {_text(failure.case)} on {_text(failure.device)} works again[/green]", soft_wrap=True)
+    for notice in report.notices[: None if everything else _MOST_ROWS]:
+        console.print(f"[yellow]! {_text(notice_words(notice), 500)}[/yellow]", soft_wrap=True)
+    if len(report.notices) > _MOST_ROWS and not everything:
+        console.print(f"[dim]… and {len(report.notices) - _MOST_ROWS} more without a verdict: --all lists them[/dim]")
     last: dict[Verdict, Callable[[ComparedRow], str]] = {"undecided": lambda row: needs_words(row, report)}
-    for verdict in ("regressed", "improved", "undecided", *(("unchanged",) if everything else ())):
+    for name, verdict, rows in sections(report, everything=everything):
         most = None if everything or verdict == "regressed" else _MOST_ROWS
-        _section(console, verdict, report.of(verdict), last.get(verdict, interval_words), most)
+        _section(console, name, verdict, rows, last.get(verdict, interval_words), most)
     for line in one_sided_words(report, everything=everything):
         console.print(f"[dim]{_text(line, 2000)}[/dim]", soft_wrap=True)
 
 
 def _section(
     console: Console,
+    name: str,
     verdict: Verdict,
     rows: Sequence[ComparedRow],
     last: Callable[[ComparedRow], str],
     most: int | None,
 ) -> None:
-    if not rows:
-        return
     shown = sorted(rows[:most], key=lambda row: row.device)
     for device, of in groupby(shown, key=lambda row: row.device):
-        console.print(f"\n[bold]{verdict} on {_text(device)}[/bold]", soft_wrap=True)
+        console.print(f"\n[bold]{name} on {_text(device)}[/bold]", soft_wrap=True)
         _rows(console, verdict, list(of), last)
     left = len(rows) - len(shown)
     if left:
@@ -106,7 +111,8 @@ def _rows(console: Console, verdict: Verdict, rows: Sequence[ComparedRow], last:
         line.append(" " * (max(room, 0) - len(name)) + _GAP)
         line.append_text(numbers)
         console.print(line, soft_wrap=True)
-        for words in explanation_words(row):
+        certainty = certainty_words(row) if row.comparison.direction else ""
+        for words in (*([certainty] if certainty else []), *explanation_words(row)):
             console.print(f"      [dim]{_text(words)}[/dim]", soft_wrap=True)
 
 

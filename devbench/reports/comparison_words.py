@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from devbench.analysis.explain import Cause, Delegation, Explanation
+from devbench.notices import Notice
 from devbench.reports.comparison import (
     ComparedRow,
     ComparedRuns,
@@ -15,6 +16,13 @@ from devbench.reports.comparison import (
 )
 from devbench.reports.words import ms
 
+# What is worse and better, for people: most metrics are times.
+_DIRECTIONS: Mapping[str, tuple[str, str]] = {
+    "peak_memory": ("larger", "smaller"),
+    "model_size": ("larger", "smaller"),
+    "delegated_share": ("less on the delegate", "more on the delegate"),
+}
+_BEYOND: Mapping[bool | None, str] = {True: "certain", False: "certainly not", None: "not certain"}
 _METRICS: Mapping[str, str] = {
     "first_inference": "first inference",
     "peak_memory": "peak memory",
@@ -56,10 +64,28 @@ def signed(change: float | None, unit: str = "ms") -> str:
 
 
 def change_words(row: ComparedRow) -> str:
-    """The change; of what is undecided only what it may be, since the number alone would say more than is known."""
+    """The change; if it is undecided its interval, since the number alone would say more than is known."""
+    if row.comparison.reason:
+        return "–"
     if row.comparison.verdict == "undecided" and row.comparison.interval is not None:
         return interval_words(row)
     return signed(row.comparison.change, row.unit)
+
+
+def certainty_words(row: ComparedRow) -> str:
+    """Both answers: `slower: certain; by more than 1 %: not certain`; empty if there is none or the metric is exact."""
+    found = row.comparison
+    if found.interval is None or found.interval[0] == found.interval[1]:
+        return ""
+    worse, better = _DIRECTIONS.get(row.metric, ("slower", "faster"))
+    more_than = f"by more than {_threshold(row)}: {_BEYOND[found.beyond]}"
+    if found.direction is None:
+        return f"changed {more_than}" if found.beyond is False else f"{worse} or {better}: not certain"
+    return f"{worse if found.direction == 'worse' else better}: certain; {more_than}"
+
+
+def _threshold(row: ComparedRow) -> str:
+    return f"{100 * row.comparison.smallest_effect:g} {'%' if row.unit else 'points'}"
 
 
 def interval_words(row: ComparedRow) -> str:
@@ -72,19 +98,37 @@ def interval_words(row: ComparedRow) -> str:
 
 
 def needs_words(row: ComparedRow, report: ComparisonReport) -> str:
-    """What would decide it: `12 more repetitions a side`; of what each run has one they are runs."""
-    more = row.comparison.more_repetitions
+    """What would decide an undecided row: `about 12 more repetitions per side`; runs, if each run has one value.
+
+    If nothing would, the reason why there is no verdict.
+    """
     found = row.comparison
+    if found.reason:
+        return found.reason
+    more = found.more_repetitions
     of_runs = found.baseline.n <= len(report.baseline.run_ids) and found.candidate.n <= len(report.candidate.run_ids)
     what = "runs" if report.medians or (of_runs and row.metric in _ONCE_A_RUN) else "repetitions"
-    return f"over 1,000 more {what}" if more is None else f"{more} more {what[:-1] if more == 1 else what} a side"
+    if more is None:
+        return f"over 1,000 more {what} per side"
+    return f"about {more} more {what[:-1] if more == 1 else what} per side"
+
+
+def undecided_words(row: ComparedRow, report: ComparisonReport) -> str:
+    """What would decide an undecided row, or why nothing does, as a statement."""
+    words = needs_words(row, report)
+    return words if row.comparison.reason else f"{words} would decide"
 
 
 def summary_words(report: ComparisonReport) -> str:
-    """`2 regressed, 1 fails now, 1 improved, 3 undecided, 40 unchanged`."""
+    """`2 regressed, 1 now failing, 3 undecided (1 unreliable), 40 unchanged (2 changed by less than the threshold)`."""
     counts = report.counts
     parts = [(counts["regressed"], "regressed"), (len(report.failures), "now failing"), (len(report.fixed), "fixed")]
-    parts += [(counts[verdict], verdict) for verdict in ("improved", "undecided", "unchanged")]
+    unreliable, small = len(report.without_verdict), len(report.small)
+    parts += [
+        (counts["improved"], "improved"),
+        (counts["undecided"], "undecided" + (f" ({unreliable} unreliable)" if unreliable else "")),
+        (counts["unchanged"], "unchanged" + (f" ({small} changed by less than the threshold)" if small else "")),
+    ]
     return ", ".join(f"{count} {what}" for count, what in parts if count) or "nothing to compare"
 
 
@@ -104,6 +148,11 @@ def failure_words(failure: Failure) -> str:
     """`crash (5 of 5 repetitions): message`."""
     times = f" ({failure.failed} of {failure.of} repetitions)"
     return f"{failure.kind or 'failed'}{times}" + (f": {failure.message}" if failure.message else "")
+
+
+def notice_words(notice: Notice) -> str:
+    """`unet · gpu on Pixel 8: no verdict: all 8 repetitions … (measure again …)`."""
+    return f"{notice.subject}: {notice.text}" + (f" ({notice.next_step})" if notice.next_step else "")
 
 
 def drift_words(drift: DriftCorrection) -> str:

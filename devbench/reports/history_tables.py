@@ -6,13 +6,14 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from devbench.reports.comparison_words import (
+    certainty_words,
     change_words,
     explanation_words,
     interval_words,
     metric_words,
-    needs_words,
     quantity,
     signed,
+    undecided_words,
 )
 from devbench.reports.page import Tile
 from devbench.reports.tables import LONG, Cell, Column, Table, table
@@ -31,12 +32,15 @@ def comparison_tiles(report: ComparisonReport) -> list[Tile]:
     counts = report.counts
     worse = counts["regressed"] + len(report.failures)
     words = "regressed" + (", failures included" if report.failures else "")
+    unreliable = len(report.without_verdict)
+    undecided = "undecided" + (f", {unreliable:,} of them unreliable" if unreliable else "")
     tiles = [
         Tile(f"{worse:,}", words, "bad" if worse else ""),
         Tile(f"{counts['improved']:,}", "improved", "good" if counts["improved"] else ""),
-        Tile(f"{counts['undecided']:,}", "undecided: too noisy", "warn" if counts["undecided"] else ""),
+        Tile(f"{counts['undecided']:,}", undecided, "warn" if counts["undecided"] else ""),
     ]
-    return [*tiles, Tile(f"{counts['unchanged']:,}", "unchanged")]
+    small = f", {len(report.small):,} of them changed by less than the threshold" if report.small else ""
+    return [*tiles, Tile(f"{counts['unchanged']:,}", f"unchanged{small}")]
 
 
 def watch_tiles(watch: WatchReport) -> list[Tile]:
@@ -67,9 +71,12 @@ def verdict_words(report: ComparisonReport) -> str:
         worst = max(rows, key=lambda row: (row.metric == "latency", abs(row.comparison.change or 0.0)))
         what = f"{metric_words(worst.metric, worst.operator_type)} of {worst.case} on {worst.device}"
         return f"{len(rows):,} of {known:,} comparisons regressed {against}; worst: {what}, {change_words(worst)}."
-    open_ones = report.counts["undecided"]
-    more = f"; {open_ones:,} are too noisy to tell" if open_ones else ""
-    return f"No regression could be shown {against} in {known:,} comparisons{more}."
+    unreliable = len(report.without_verdict)
+    noisy = report.counts["undecided"] - unreliable
+    parts = [f"{known:,} checks"]
+    parts += [f"{noisy:,} too noisy or too few to call"] if noisy else []
+    parts += [f"{unreliable:,} without a verdict: unreliable"] if unreliable else []
+    return f"No regressions {against} ({', '.join(parts)})."
 
 
 def _case(row: CaseOnDevice) -> tuple[Cell, Cell, Cell]:
@@ -83,7 +90,8 @@ def compared(report: ComparisonReport) -> Table:
     """A row for each comparison, in the report's order: what regressed first."""
     columns = (
         *_CASE, Column("metric", choose=True), Column("verdict", choose=True), Column("change", numeric=True),
-        Column("interval", numeric=True), Column("baseline", numeric=True), Column("candidate", numeric=True),
+        Column("interval", numeric=True), Column("certain"),
+        Column("baseline", numeric=True), Column("candidate", numeric=True),
         Column("n", numeric=True), Column("q", numeric=True), Column("why, or what it would take", wide=True),
     )  # fmt: skip
     return table("compared", "each metric of each case on each device, beside the baseline", columns,
@@ -92,13 +100,14 @@ def compared(report: ComparisonReport) -> Table:
 
 def _row(row: ComparedRow, report: ComparisonReport) -> tuple[Cell, ...]:
     found = row.comparison
-    more = f"{needs_words(row, report)} would decide" if found.verdict == "undecided" else ""
+    more = undecided_words(row, report) if found.verdict == "undecided" else ""
     drift = f"drift of {signed(found.drift)} taken off" if found.drift else ""
     why = "; ".join(part for part in (*explanation_words(row), more, drift) if part)
     return (
         *_case(row), Cell(metric_words(row.metric, row.operator_type)),
-        Cell(found.verdict, kind=KINDS[found.verdict]), Cell(signed(found.change, row.unit), found.change),
-        Cell(interval_words(row), found.interval[0] if found.interval else None),
+        Cell(found.verdict, kind=KINDS[found.verdict]),
+        Cell("–" if found.reason else signed(found.change, row.unit), found.change),
+        Cell(interval_words(row), found.interval[0] if found.interval else None), Cell(certainty_words(row)),
         _value(found.baseline, row.unit), _value(found.candidate, row.unit),
         Cell(f"{found.baseline.n}, {found.candidate.n}", min(found.baseline.n, found.candidate.n)),
         Cell(f"{found.q:.2g}" if found.q is not None else "", found.q), Cell(why),

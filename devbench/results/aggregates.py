@@ -33,6 +33,7 @@ class JobMetric:
         value: median.
         low, high: its interval, `None` where one value has none.
         n: how many repetitions.
+        unreliable: all of them are.
     """
 
     metric: str
@@ -40,6 +41,7 @@ class JobMetric:
     low: float | None
     high: float | None
     n: int
+    unreliable: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,11 +70,12 @@ def total(repetitions: Sequence[Measured]) -> Totals:
     counting = {"latency": timed_ones, "start": started_ones, "ok": [r for r in repetitions if r.status == "ok"]}
     metrics = []
     for name, metric in OF_REPETITIONS.items():
-        known = [getattr(r, metric.column) for r in counting[metric.counts]]
-        found = estimate([value * metric.scale for value in known if value is not None])
+        known = [r for r in counting[metric.counts] if getattr(r, metric.column) is not None]
+        found = estimate([getattr(r, metric.column) * metric.scale for r in known])
         if found is not None:
             low, high = (None, None) if found.coverage is None else (found.low, found.high)
-            metrics.append(JobMetric(name, found.median, low, high, found.n))
+            unreliable = all(r.verdict == "unreliable" for r in known)
+            metrics.append(JobMetric(name, found.median, low, high, found.n, unreliable))
     return Totals(tuple(metrics), frozenset(r.id for r in timed_ones), frozenset(r.id for r in started_ones))
 
 

@@ -43,9 +43,10 @@ if TYPE_CHECKING:
 
     from devbench.results.device_state import ChangedFact
     from devbench.results.selection import Filters
+    from devbench.results.unreliable import Unreliable
 
-_SERIES = (*JOB_COLUMNS, "metric", "unit", "value", "low", "high", "n")
-_SAMPLES = (*JOB_COLUMNS, "metric", "unit", "repetition", "value")
+_SERIES = (*JOB_COLUMNS, "metric", "unit", "value", "low", "high", "n", "unreliable")
+_SAMPLES = (*JOB_COLUMNS, "metric", "unit", "repetition", "value", "unreliable")
 _OPERATORS = (
     "repetition", "phase", "position", "type", "name", "node", "avg_ms", "first_ms", "pct", "mem_kb", "times_called",
     "inside_delegate", "is_partition",
@@ -191,7 +192,8 @@ class History:
         """One row a repetition that counts and metric.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
-        metric, unit, repetition, value (in the unit). The size of a model stands once a job, as repetition 0.
+        metric, unit, repetition, value (in the unit), unreliable (measured while the device was throttled or busy). The
+        size of a model is there once per job, as repetition 0.
         """
         return frame_of(self._by_metric(metrics, Selection(**filters), sample_rows), _SAMPLES)
 
@@ -200,7 +202,7 @@ class History:
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         metric, unit, value (median over the repetitions that count), low, high (its interval; NaN where there is
-        none), n (how many repetitions).
+        none), n (how many repetitions), unreliable (all of them are).
         """
         return frame_of(self.series_columns(metrics, **filters), _SERIES)
 
@@ -250,7 +252,8 @@ class History:
 
         Columns: session, run_id, started_utc (of the run), device_key, device, virtual, case, model (the pipeline's
         name), delegate, threads, residency, repetition, status, failure_kind, failure_message, latency_ms (end to end),
-        peak_memory_mb (PSS, NaN where it is not known), counts (its numbers stand for the run).
+        peak_memory_mb (PSS, NaN where it is not known), unreliable (measured while the device was throttled or busy),
+        counts (its numbers are those of the run).
         """
         return frame_of(self.pipeline_columns(**filters))
 
@@ -333,6 +336,13 @@ class History:
         )  # fmt: skip
         frames = [frame for frame in (tools, others) if not frame.empty]
         return pd.concat(frames, ignore_index=True) if frames else tools
+
+    def unreliable(self, **filters: Unpack[Filters]) -> list[Unreliable]:
+        """The unreliable repetitions that ended well, and sessions of pipelines likewise, with the reasons."""
+        from devbench.results.unreliable import unreliable_repetitions
+
+        with self._database.reading() as connection:
+            return unreliable_repetitions(connection, Selection(**filters))
 
     def conditions(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row for each time at which the device's state was read around or during a repetition, in order of time.

@@ -97,28 +97,39 @@ def read_rows(
 
 
 def sample_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
-    """The repetitions that count for a metric, with `repetition` and `value` in its unit."""
+    """The repetitions that count for a metric, with `repetition`, `value` in its unit, and whether it is unreliable."""
     repetitions = schema.repetitions
     of = OF_REPETITIONS.get(metric)
     if of is None:
         rows = series_rows(connection, metric, selection)
-        return Rows(rows.owners, {"repetition": 0 * rows.owners, "value": rows.columns["value"]})
+        kept = {name: rows.columns[name] for name in ("value", "unreliable")}
+        return Rows(rows.owners, {"repetition": 0 * rows.owners, **kept})
     column = repetitions.c[of.column]
     counts = {
         "latency": repetitions.c.counts_latency.is_(True),
         "start": repetitions.c.counts_start.is_(True),
         "ok": repetitions.c.status == "ok",
     }
-    columns = {"repetition": repetitions.c.index, "value": column * of.scale}
+    columns = {
+        "repetition": repetitions.c.index,
+        "value": column * of.scale,
+        "unreliable": repetitions.c.verdict == "unreliable",
+    }
     where = (counts[of.counts], column.is_not(None))
-    return read_rows(connection, selection, repetitions, repetitions.c.job_id, columns, *where)
+    return _with_truth(read_rows(connection, selection, repetitions, repetitions.c.job_id, columns, *where))
 
 
 def series_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
-    """The jobs that have a metric, with its median, interval and count."""
+    """The jobs that have a metric, with its median, interval, count, and whether all of its values are unreliable."""
     table = schema.job_metrics
-    columns = {name: table.c[name] for name in ("value", "low", "high", "n")}
-    return read_rows(connection, selection, table, table.c.job_id, columns, table.c.metric == metric)
+    columns = {name: table.c[name] for name in ("value", "low", "high", "n", "unreliable")}
+    return _with_truth(read_rows(connection, selection, table, table.c.job_id, columns, table.c.metric == metric))
+
+
+def _with_truth(rows: Rows) -> Rows:
+    """The rows with `unreliable` as truth values: SQLite has numbers."""
+    flags = array_of(rows.columns, "unreliable").astype(bool)
+    return Rows(rows.owners, {**rows.columns, "unreliable": flags})
 
 
 def with_jobs(connection: sa.Connection, selection: Selection, rows: Rows) -> dict[str, Column]:

@@ -90,6 +90,7 @@ def session_columns(connection: sa.Connection, selection: Selection) -> dict[str
         "failure_message": coded(found["failure_message"]),
         "latency_ms": latencies,
         "peak_memory_mb": pss / _KB_PER_MB,
+        "unreliable": ~fit,
     }
     columns["counts"] = _counting(columns, ended_well, fit)
     return _asked_for(columns, selection)

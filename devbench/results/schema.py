@@ -284,6 +284,8 @@ job_metrics = Table(
     Column("low", Float),
     Column("high", Float),
     Column("n", Integer, nullable=False),
+    # All repetitions that count are unreliable.
+    Column("unreliable", Boolean, nullable=False),
     ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
     sqlite_with_rowid=False,
 )

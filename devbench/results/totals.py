@@ -65,9 +65,9 @@ def _metrics(connection: sa.Connection, job_ids: Sequence[int]) -> None:
             now = (row.id in totals.latency, row.id in totals.start)
             if now != (row.counts_latency, row.counts_start):
                 changed.append({"key": row.id, "counts_latency": now[0], "counts_start": now[1]})
-        found += [(job_id, one.metric, one.value, one.low, one.high, one.n) for one in totals.metrics]
+        found += [(job_id, one.metric, one.value, one.low, one.high, one.n, one.unreliable) for one in totals.metrics]
         if any(row.status == "ok" for row in of_job):
-            found.append((job_id, MODEL_SIZE, float(sizes[job_id]), None, None, 1))
+            found.append((job_id, MODEL_SIZE, float(sizes[job_id]), None, None, 1, False))
     if changed:
         values: dict[str, Any] = {name: sa.bindparam(name) for name in ("counts_latency", "counts_start")}
         connection.execute(table.update().where(table.c.id == sa.bindparam("key")).values(**values), changed)

@@ -87,14 +87,15 @@ FAILURE = {
 }
 SCHEMA: dict[str, Any] = strict(
     {
-        "format": {"const": "devbench-comparison-1"},
+        "format": {"const": "devbench-comparison-2"},
         "virtual": {"type": "boolean"},
         "regressed": {"type": "boolean"},
         "counts": strict(
             {
                 name: {"type": "integer"}
                 for name in (
-                    "regressed", "improved", "undecided", "unchanged", "failures", "fixed", "one_sided"
+                    "regressed", "improved", "undecided", "unchanged", "small_changes", "unreliable", "failures",
+                    "fixed", "one_sided",
                 )
             }
         ),
@@ -108,6 +109,10 @@ SCHEMA: dict[str, Any] = strict(
                 "unit": {"type": "string"},
                 "operator_type": {"type": ["string", "null"]},
                 "verdict": {"enum": ["regressed", "improved", "undecided", "unchanged"]},
+                "reason": {"type": ["string", "null"]},
+                "direction": {"enum": ["worse", "better", None]},
+                "threshold": {"type": "number"},
+                "beyond_threshold": {"type": ["boolean", "null"]},
                 "change": NULL_NUMBER,
                 "interval": {"type": ["array", "null"], "minItems": 2, "maxItems": 2},
                 "p": NULL_NUMBER,
@@ -138,6 +143,17 @@ SCHEMA: dict[str, Any] = strict(
             }
         ),
         "notes": {"type": "array", "items": {"type": "string"}},
+        "notices": several(
+            {
+                "kind": {"const": "all_unreliable"},
+                "subject": {"type": "string"},
+                "text": {"type": "string"},
+                "next_step": {"type": "string"},
+                "effect": {"const": "undecided"},
+                "device_key": {"type": "string"},
+                "job_number": {"type": "null"},
+            }
+        ),
     }
 )  # fmt: skip
 
@@ -328,3 +344,27 @@ def test_no_store_is_one_line(tmp_path: Path) -> None:
     error = compare(str(tmp_path / "no.db")).exception
     assert isinstance(error, DevbenchError)
     assert error.exit_code == 2
+
+
+def test_a_side_that_is_all_unreliable_fails_nothing_unless_it_counts(url: str) -> None:
+    with Store(url) as store:
+        runs = [night(store, 0, [Made(noisy(10))]), night(store, 1, [Made(noisy(15, seed=2), unreliable=8)])]
+    found = whole(url, *runs)
+    assert (found["regressed"], found["counts"]["regressed"], len(found["notices"])) == (False, 0, 1)
+    assert compare(url, *runs).exit_code == 0
+    assert "all 8 repetitions of the candidate are unreliable" in compare(url, *runs).stdout.replace("\n", " ")
+    assert compare(url, *runs, "--fail-on", "undecided").exit_code == 1
+    assert compare(url, *runs, "--unreliable", "count").exit_code == 1
+    assert whole(url, *runs, "--unreliable", "count")["regressed"]
+    assert "--unreliable 'maybe' is unknown" in str(refused(url, *runs, "--unreliable", "maybe"))
+
+
+def test_a_change_smaller_than_the_threshold_is_shown_and_fails_nothing(url: str) -> None:
+    with Store(url) as store:
+        runs = [night(store, k, [Made(noisy(level, 30, 0.002, k))]) for k, level in enumerate((10, 10.04))]
+    done = compare(url, *runs, "--metric", "latency")
+    assert done.exit_code == 0
+    assert "slower: certain; by more than 1 %: certainly not" in done.stdout
+    (found,) = whole(url, *runs, "--metric", "latency")["rows"]
+    assert (found["verdict"], found["direction"], found["beyond_threshold"]) == ("unchanged", "worse", False)
+    assert compare(url, *runs, "--metric", "latency", "--threshold", "latency=0.2%").exit_code == 1

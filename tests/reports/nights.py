@@ -12,6 +12,7 @@ from devbench.results.run_json import add_run
 from devbench.results.store import JobView, RunView, Store
 from tests.results.samples import job_record, repetition, run_record
 
+_BUSY: dict[str, Any] = {"verdict": "unreliable", "verdict_reasons": ("other load: 4.0 on 2 CPUs",)}
 START = datetime(2026, 9, 1, 21, 0, tzinfo=timezone.utc)
 
 
@@ -19,7 +20,8 @@ START = datetime(2026, 9, 1, 21, 0, tzinfo=timezone.utc)
 class Made:
     """A job: latencies in ms, one a repetition; the profile's time in ms and number by type of operator.
 
-    `types` are of the CPU; `on_delegate` is the time of a partition. `failed` repetitions end with `kind`.
+    `types` are of the CPU; `on_delegate` is the time of a partition. `failed` repetitions end with `kind`. The first
+    `unreliable` repetitions, and the profile if all of them, were measured under other load.
     """
 
     latencies: Sequence[float] = ()
@@ -37,6 +39,7 @@ class Made:
     kind: str = "crash"
     facts: Mapping[str, Any] = field(default_factory=dict)
     virtual: bool = False
+    unreliable: int = 0
 
 
 def night(store: Store, number: int, jobs: Sequence[Made], labels: Mapping[str, str] | None = None) -> str:
@@ -71,6 +74,7 @@ def _job(run_id: str, number: int, made: Made, at: datetime) -> JobView:
             latency_avg_us=1000 * ms,
             init_us=5000 * ms / made.latencies[0],
             first_inference_us=2000 * ms,
+            **(_BUSY if k < made.unreliable else {}),
             **common,
         )
         for k, ms in enumerate(made.latencies)
@@ -79,6 +83,7 @@ def _job(run_id: str, number: int, made: Made, at: datetime) -> JobView:
     rows += [repetition(run_id, number, len(rows) + k, **{**common, **bad}) for k in range(made.failed)]
     if made.latencies:
         profile = {**common, "purpose": "profile", "latency_avg_us": None, "peak_memory_mb": made.peak_mb}
+        profile |= _BUSY if made.unreliable >= len(made.latencies) else {}
         rows.append(repetition(run_id, number, 0, **{**profile, "operators": tuple(_operators(made))}))
     return JobView(job, tuple(rows))
 

@@ -22,6 +22,7 @@ def changes(report: ComparisonReport) -> Iterator[Callable[[], Picture]]:
     """What draws a chart for each metric that changed anywhere, or could not be decided."""
     for metric in METRICS:
         rows = [row for row in report.rows if row.metric == metric and row.comparison.change is not None]
+        rows = [row for row in rows if not row.comparison.reason]
         told = [row for row in rows if row.comparison.verdict != "unchanged"]
         if told:
             largest = sorted(told, key=lambda row: -abs(row.comparison.change or 0.0))[:_MOST]

@@ -1,0 +1,114 @@
+"""A night measured on a busy device: no verdict, and JUnit, message, summary, JSON and exit code all say so."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+from xml.etree import ElementTree
+
+import pytest
+
+import devbench.results
+from devbench.errors import InputError
+from devbench.farm import nightly
+from devbench.farm.export import result_to_json
+from devbench.farm.junit import render_junit
+from devbench.farm.result import NightResult
+from devbench.farm.settings import NightlySettings
+from devbench.farm.summary import render_lines, render_message, render_summary
+from devbench.reports.build import build_report
+from devbench.reports.comparison import ComparisonSettings, build_comparison
+from devbench.results.store import Store
+from tests.reports.nights import Made, night
+from tests.reports.test_comparison import noisy
+
+WHY = "all 8 repetitions of the candidate are unreliable (other load: 4.0 on 2 CPUs)"
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    with Store(str(tmp_path / "r.db")) as opened:
+        yield opened
+
+
+def result(store: Store, candidate: list[Made], unreliable: str = "undecided") -> NightResult:
+    before = night(store, 0, [Made(noisy(10)), Made(noisy(10, seed=3), model="other")])
+    after = night(store, 1, candidate)
+    with devbench.results.open(store.database.shown) as history:
+        comparison = build_comparison(history, (before,), (after,), ComparisonSettings(unreliable=unreliable))
+    return NightResult("suite", "2026-11-25", build_report(store.run(after)), comparison)
+
+
+def texts(of: NightResult) -> dict[str, str]:
+    plain = {"summary": render_summary(of), "message": render_message(of), "lines": "\n".join(render_lines(of))}
+    return {name: text.replace("\\", "").replace("\u2060", "") for name, text in plain.items()}
+
+
+def test_no_verdict_fails_nothing_and_every_form_has_the_reason(store: Store) -> None:
+    of = result(store, [Made(noisy(15, seed=2), unreliable=8), Made(noisy(10, seed=4), model="other")])
+    assert (of.exit_code, of.headline) == (0, "no verdict on 1 case (unreliable)")
+    for name, text in texts(of).items():
+        assert WHY in text, name
+        assert "no verdict on 1 case (unreliable)" in text
+        assert "Regressions" not in text
+    root = ElementTree.fromstring(render_junit(of))
+    bad, good = root.iter("testcase")
+    skipped = bad.find("skipped")
+    assert skipped is not None
+    assert skipped.get("message") == f"no verdict: {WHY}"
+    assert WHY in str(bad.findtext("system-out"))
+    assert good.find("skipped") is None
+    suite = root.find("testsuite")
+    assert suite is not None
+    assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
+    found = result_to_json(of)
+    assert (found["exit_code"], found["comparison"]["regressed"]) == (0, False)
+    assert WHY in found["comparison"]["notices"][0]["text"]
+
+
+def test_counted_it_is_a_regression_in_every_form(store: Store) -> None:
+    of = result(store, [Made(noisy(15, seed=2), unreliable=8)], "count")
+    assert (of.exit_code, of.headline) == (1, "1 regression")
+    for text in texts(of).values():
+        assert "Regressions" in text
+        assert "No verdict" not in text
+    root = ElementTree.fromstring(render_junit(of))
+    (failure,) = root.iter("failure")
+    assert failure.get("type") == "regression"
+    assert list(root.iter("skipped")) == []
+
+
+def test_a_regression_elsewhere_still_fails_the_night(store: Store) -> None:
+    of = result(store, [Made(noisy(15, seed=2), unreliable=8), Made(noisy(11, seed=4), model="other")])
+    assert (of.exit_code, of.headline) == (1, "1 regression, no verdict on 1 case (unreliable)")
+
+
+def test_a_change_smaller_than_the_threshold_is_shown_and_fails_nothing(store: Store) -> None:
+    before = night(store, 0, [Made(noisy(10, 30, 0.002))])
+    after = night(store, 1, [Made(noisy(10.04, 30, 0.002, 2))])
+    with devbench.results.open(store.database.shown) as history:
+        comparison = build_comparison(history, (before,), (after,), ComparisonSettings(metrics=("latency",)))
+    of = NightResult("suite", "2026-11-25", build_report(store.run(after)), comparison)
+    assert (of.exit_code, of.headline) == (0, "all well")
+    for text in (*texts(of).values(), render_junit(of)):
+        assert "slower: certain; by more than 1 %: certainly not" in text
+        assert "hanged by less than the threshold" in text
+
+
+def test_the_suite_and_the_command_line_may_count_them(store: Store) -> None:
+    before = night(store, 0, [Made(noisy(10))])
+    after = night(store, 1, [Made(noisy(15, seed=2), unreliable=8)])
+    screen = nightly.Screen(None, print)  # type: ignore[arg-type]
+    night_of_it: Any = SimpleNamespace(run_id=after)
+    with devbench.results.open(store.database.shown) as history:
+        for changes, regressed in (({}, False), ({"unreliable": "count"}, True)):
+            settings = replace(NightlySettings(), baseline=before).changed(changes)
+            asked: Any = SimpleNamespace(settings=settings)
+            found = nightly._compare(asked, history, night_of_it, (), screen)
+            assert found is not None
+            assert found.regressed == regressed
+    with pytest.raises(InputError, match="unreliable = 'ignore' is unknown"):
+        NightlySettings().changed({"unreliable": "ignore"})
