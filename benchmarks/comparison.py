@@ -119,8 +119,9 @@ def single_pairs(count: int) -> bool:
     )
     print("each pair alone: false alarms (any direction) and regressions found; Mann–Whitney at 5 %, and at the false")
     print("alarms of devbench's verdicts; last the identical pairs that are unchanged within 1 %")
-    print("| n | cases | noise | A/A: certain | A/A: regressed or improved | A/A: Mann–Whitney | +1 %: certain "
-          "| +1 %: regressed | +1 %: Mann–Whitney | at the same false alarms | +3 %: regressed | unchanged |")  # fmt: skip
+    print("| n | cases | noise | A/A: certain | A/A: regressed or improved | A/A: Mann–Whitney "
+          "| +1 %: certain | +1 %: regressed | +1 %: Mann–Whitney | at the same false alarms "
+          "| +3 %: regressed | unchanged |")  # fmt: skip
     print("|---:|---|---:|" + "---:|" * 9)
     quiet = [name for name in names if 0.009 <= noise_of(traces()[name]) <= 0.018]
     one_percent = [name for name in names if 0.009 <= noise_of(traces()[name]) <= 0.0105]

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 
-from devbench.analysis.between import Between, between_runs
+from devbench.analysis.between import Between, between_runs, errors_of
 from devbench.analysis.pairs import CompareSettings, MetricSettings, Pair, Sample
 from devbench.analysis.ranks import LEAST_FOR_RANKS, RankShift, rank_shifts
 
@@ -87,6 +87,8 @@ def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Differenc
     at = 0
     found: list[Difference] = []
     by_ranks: dict[int, tuple[tuple[float, ...], tuple[float, ...]]] = {}
+    by_runs = _by_runs(prepared, scaled)
+    of_runs = dict(zip(by_runs, errors_of(list(by_runs.values())), strict=True))
     for (pair, of, sides), one in zip(prepared, scaled, strict=True):
         both = (Sample(sides[0]), Sample(sides[1]))
         if one is None:
@@ -96,27 +98,42 @@ def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Differenc
         parts = moments[at : at + len(used)]
         at += len(used)
         parts[:2] = _lent(parts[:2], both, of)
-        size, drift = parts[1].mean - parts[0].mean, None
+        place = len(found)
+        least = _LEAST_SCATTER * math.sqrt(sum(1 / len(side) for side in used))
+        errors, size, drift = parts, parts[1].mean - parts[0].mean, None
+        if place in by_runs:
+            size = by_runs[place].size
+            error2, free = of_runs[place]
+            errors = [_Moments(size, max(error2, least**2), free), *parts[2:]]
+        elif len(used) == 2 and not of.exact and min(map(len, used)) >= LEAST_FOR_RANKS:
+            by_ranks[place] = (used[0], used[1])
         if len(parts) == 4:
             moved = parts[3].mean - parts[2].mean
             size -= moved
             drift = math.expm1(min(moved, 700.0)) if logs else moved
-        errors: list[_Moments | Between] = [*parts]
-        between = None if pair.runs is None or of.exact else between_runs(used[:2], _of_finite(pair))
-        if between is not None:
-            errors.append(between)
-        elif len(used) == 2 and not of.exact and min(map(len, used)) >= LEAST_FOR_RANKS:
-            by_ranks[len(found)] = (used[0], used[1])
         error2 = sum(part.error2 for part in errors)
         # Welch's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946), of shares: no square overflows.
         free = 1 / sum((part.error2 / error2) ** 2 / part.free for part in errors)
-        least = _LEAST_SCATTER * math.sqrt(sum(1 / len(side) for side in used))
         found.append(
             Difference(pair, of, both, logs, True, size, math.sqrt(error2), free, least, trimmed=size, drift=drift)
         )
     shifts = rank_shifts(list(by_ranks.values()), rules.confidence)
     for place, shift in zip(by_ranks, shifts, strict=True):
         found[place] = replace(found[place], size=shift.shift, ranks=shift)
+    return found
+
+
+def _by_runs(
+    prepared: Sequence[tuple[Pair, MetricSettings, Sequence[tuple[float, ...]]]],
+    scaled: Sequence[tuple[bool, list[tuple[float, ...]]] | None],
+) -> dict[int, Between]:
+    """Of each pair with several runs, by its place, these as observations."""
+    found = {}
+    for place, ((pair, of, _), one) in enumerate(zip(prepared, scaled, strict=True)):
+        if one is not None and pair.runs is not None and not of.exact:
+            between = between_runs(one[1][:2], _of_finite(pair))
+            if between is not None:
+                found[place] = between
     return found
 
 
