@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 from devbench.farm.webhook import escape
 from devbench.farm.words import row_words, watch_lines
+from devbench.notices import NoticeKind
 from devbench.reports.comparison_words import explanation_words, failure_words, notice_words, summary_words
 from devbench.text import clean, for_markdown
 
@@ -89,9 +90,12 @@ def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple
     if result.comparison is not None:
         broken = [f"{where(one)}: {harmless(failure_words(one))}" for one in result.comparison.failures]
         improved = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.of("improved")]
-        unknown = [harmless(notice_words(notice)) for notice in result.comparison.notices]
+        notices = result.comparison.notices
+        files = [harmless(notice_words(one)) for one in notices if one.kind is NoticeKind.LIBRARY_CHANGED]
+        unknown = [harmless(notice_words(one)) for one in notices if one.kind is not NoticeKind.LIBRARY_CHANGED]
         small = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.small]
-        sections += [("Worked before", broken), ("No verdict", unknown), ("Improved", improved)]
+        sections += [("Worked before", broken), ("Changed files", files), ("No verdict", unknown)]
+        sections.append(("Improved", improved))
         sections.append(("Changed by less than the threshold", small))
     if result.watch is not None:
         sections.append(("Changes over the nights", [harmless(line) for line in watch_lines(result.watch)]))

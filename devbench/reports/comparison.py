@@ -155,7 +155,8 @@ class ComparisonReport:
         drifts: how the devices drifted, by their reference cases.
         medians: the observations are medians of runs, not repetitions: a side has many runs.
         notes: what else a reader has to know, in words; not made harmless.
-        notices: cases on which there is no verdict because a side was measured while the device was throttled or busy.
+        notices: files that were exchanged between the sides, then cases on which there is no verdict because a side was
+            measured while the device was throttled or busy.
         virtual: whether any of the devices is virtual.
     """
 

@@ -20,6 +20,7 @@ from devbench.reports.comparison import (
 )
 from devbench.reports.comparison_drift import Corrections, corrections
 from devbench.reports.comparison_failures import failures
+from devbench.reports.comparison_files import changed_files
 from devbench.reports.comparison_pipelines import pipeline_values, stage_times, with_pipelines
 from devbench.reports.comparison_unreliable import no_verdicts, reliable_values
 from devbench.reports.grouping import groups
@@ -28,6 +29,7 @@ from devbench.results.metrics import UNITS
 if TYPE_CHECKING:
     import pandas as pd
 
+    from devbench.notices import Notice
     from devbench.results.history import History
 
 # Device and case.
@@ -156,7 +158,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
         drifts=drift.told(dict(zip(series, compared, strict=True)), subjects),
         medians=medians,
         notes=drift.notes,
-        notices=notices,
+        notices=(*_files_changed(before, after, settings), *notices),
         virtual=any(subject.virtual for subject in subjects.values()),
     )
 
@@ -172,6 +174,13 @@ def _each_file_once(series: Sequence[Series], subjects: Mapping[Key, CaseOnDevic
         if one[2] == _MODEL_SIZE:
             seen.add(whose)
     return found
+
+
+def _files_changed(before: SideData, after: SideData, settings: ComparisonSettings) -> tuple[Notice, ...]:
+    """Files that were exchanged between the sides, of the cases that both have."""
+    return changed_files(
+        *(side.history.files(**_filters(side.runs.run_ids, settings)) for side in (before, after)),
+    )
 
 
 def _subjects(jobs: pd.DataFrame) -> dict[Key, CaseOnDevice]:

@@ -44,7 +44,7 @@ def comparison_markdown(report: ComparisonReport, *, everything: bool = False, h
         lines.append(f"- ✗ **{where} now fails**: {_text(failure_words(failure))}")
     lines += [f"- ⚠ {_text(notice_words(notice))}" for notice in report.notices[:_MOST_ROWS]]
     if len(report.notices) > _MOST_ROWS:
-        lines.append(f"- … and {len(report.notices) - _MOST_ROWS} more without a verdict")
+        lines.append(f"- … and {len(report.notices) - _MOST_ROWS} more notices")
     lines += [f"- ✓ {_text(one.case)} on {_text(one.device)} works again" for one in report.fixed]
     last: dict[Verdict, tuple[str, Callable[[ComparedRow], str]]] = {
         "undecided": ("would decide, or why nothing does", lambda row: needs_words(row, report))

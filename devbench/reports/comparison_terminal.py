@@ -58,7 +58,7 @@ def print_comparison(report: ComparisonReport, console: Console, *, everything: 
     for notice in report.notices[: None if everything else _MOST_ROWS]:
         console.print(f"[yellow]! {_text(notice_words(notice), 500)}[/yellow]", soft_wrap=True)
     if len(report.notices) > _MOST_ROWS and not everything:
-        console.print(f"[dim]… and {len(report.notices) - _MOST_ROWS} more without a verdict: --all lists them[/dim]")
+        console.print(f"[dim]… and {len(report.notices) - _MOST_ROWS} more notices: --all lists them[/dim]")
     last: dict[Verdict, Callable[[ComparedRow], str]] = {"undecided": lambda row: needs_words(row, report)}
     for name, verdict, rows in sections(report, everything=everything):
         most = None if everything or verdict == "regressed" else _MOST_ROWS
