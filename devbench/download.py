@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from devbench import numbers
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.masking import mask_url, scrub, secrets_of
 from devbench.paths import cache_dir
 
 Progress = Callable[[int, int], None]
@@ -26,7 +27,10 @@ class FetchFailed(EnvironmentProblem):
     transient = True
 
     def __init__(self, url: str, reason: str) -> None:
-        super().__init__(f"cannot fetch {url}: {reason}", hint="try again; what has arrived is kept")
+        super().__init__(
+            f"cannot fetch {mask_url(url)}: {scrub(reason, secrets_of(url))}",
+            hint="try again; what has arrived is kept",
+        )
         self.url = url
 
 
@@ -44,7 +48,7 @@ def download(url: str, most_bytes: int, progress: Progress | None = None) -> Pat
     """
     parts = urlsplit(url)
     if parts.scheme != "https" and not (parts.scheme == "http" and parts.hostname in _LOCAL):
-        raise InputError(f"{url} is not an https address", hint="mend the address")
+        raise InputError(f"{mask_url(url)} is not an https address", hint="fix the address")
     folder = cache_dir() / "downloads"
     folder.mkdir(parents=True, exist_ok=True)
     part = folder / (hashlib.sha256(url.encode()).hexdigest()[:32] + ".part")

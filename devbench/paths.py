@@ -18,7 +18,7 @@ def data_dir() -> Path:
     """Folder of the store and the raw artifacts; made on first use."""
     home = os.environ.get("DEVBENCH_HOME")
     path = Path(home).expanduser() if home else Path(_DIRS.user_data_dir)
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
 
 
@@ -26,7 +26,7 @@ def cache_dir() -> Path:
     """Folder of what can be made or fetched again (binaries, file hashes); made on first use."""
     home = os.environ.get("DEVBENCH_HOME")
     path = Path(home).expanduser() / "cache" if home else Path(_DIRS.user_cache_dir)
-    path.mkdir(parents=True, exist_ok=True)
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
     return path
 
 

@@ -12,6 +12,7 @@ import pytest
 PACKAGE = Path(__file__).parents[1] / "devbench"
 SHARED = {
     "errors",
+    "masking",
     "notices",
     "numbers",
     "paths",

@@ -6,7 +6,6 @@ died can be taken up again (`bench/resume.py`).
 
 from __future__ import annotations
 
-import re
 import shlex
 import socket
 import sys
@@ -25,6 +24,7 @@ from devbench.bench.session import DeviceSession
 from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
 from devbench.locks import hold
+from devbench.masking import mask_words
 from devbench.paths import cache_dir
 from devbench.results.progress import drop_unfinished, lock_of, reopen_run
 from devbench.results.records import RunRecord, RunStatus
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.results.store import RunView, Store
 
-_SECRET_OPTIONS = frozenset({"--webhook"})
-_PASSWORD = re.compile(r"(://[^/@:]*:)[^/@]*@")
 _POLL_S = 0.2
 # Whoever looks whether the run is still measured holds its lock for a moment.
 _LOCK_WAIT_S = 0.5
@@ -205,14 +203,5 @@ def _stop(sessions: Sequence[DeviceSession], threads: Sequence[threading.Thread]
 
 
 def _command_line() -> str:
-    """How devbench was called, as it is kept: without passwords of a store's URL and a webhook's address."""
-    words = ["devbench", *sys.argv[1:]]
-    for number, word in enumerate(words):
-        name, equals, _ = word.partition("=")
-        if name in _SECRET_OPTIONS:
-            place = number if equals else number + 1
-            if place < len(words):
-                words[place] = f"{name}=***" if equals else "***"
-        else:
-            words[number] = _PASSWORD.sub(r"\1***@", word)
-    return shlex.join(words)
+    """How devbench was called, as it is kept: without secrets."""
+    return shlex.join(["devbench", *mask_words(sys.argv[1:])])

@@ -17,6 +17,7 @@ from devbench.analysis.accuracy import Thresholds
 from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, KINDS, NIGHTLY, TABLES, Key, fits
 from devbench.bench.toml_lines import key_lines
 from devbench.errors import InputError
+from devbench.masking import mask_url
 from devbench.models.keys import GivenModel, check_name
 from devbench.tomlfile import read_toml
 
@@ -223,9 +224,9 @@ class _Reader:
         except ValueError:
             right = False
         if not right:
-            raise self.wrong(at, f"{url!r} is not an address", "https://…")
+            raise self.wrong(at, f"{mask_url(url)!r} is not an address", "https://…")
         if not _SHA256.fullmatch(sha256):
-            raise self.wrong(at, f"the sha256 of {url} is not 64 hex digits", "sha256sum FILE")
+            raise self.wrong(at, f"the sha256 of {mask_url(url)} is not 64 hex digits", "sha256sum FILE")
         return RemoteModel(url, sha256, name)
 
     def unknown(self, at: tuple[str | int, ...], keys: Iterable[str], what: str = "") -> InputError:

@@ -9,6 +9,7 @@ from urllib.parse import unquote, urlsplit
 from devbench.download import download, forget
 from devbench.errors import EnvironmentProblem
 from devbench.hashing import hash_file
+from devbench.masking import mask_url
 from devbench.paths import cache_dir
 
 # The largest models that a phone can hold.
@@ -32,7 +33,8 @@ def fetch_model(url: str, sha256: str, progress: Callable[[int, int], None] | No
     if found != sha256:
         forget(part)
         raise EnvironmentProblem(
-            f"{url}: SHA-256 {found[:16]}… is not the suite's, {sha256[:16]}…", hint="mend the suite, or the file there"
+            f"{mask_url(url)}: SHA-256 {found[:16]}… is not the suite's, {sha256[:16]}…",
+            hint="fix the suite, or the file there",
         )
     folder.mkdir(parents=True, exist_ok=True)
     part.replace(target)

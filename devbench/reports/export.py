@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -127,6 +128,16 @@ def write_whole_bytes(path: Path, data: bytes) -> None:
         part.write_bytes(data)
 
 
+def _mode(path: Path) -> int:
+    """The rights of a file that takes the place of `path`: those that it has, else what the user's umask leaves."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        umask = os.umask(0o077)
+        os.umask(umask)
+        return 0o666 & ~umask
+
+
 @contextmanager
 def _aside(path: Path) -> Iterator[Path]:
     """A file beside `path` that takes its place where the block ends well."""
@@ -136,7 +147,7 @@ def _aside(path: Path) -> Iterator[Path]:
         part = Path(name)
         try:
             yield part
-            part.chmod(0o644)
+            part.chmod(_mode(path))
             part.replace(path)
         except BaseException:
             part.unlink(missing_ok=True)

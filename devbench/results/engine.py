@@ -20,6 +20,7 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.masking import is_clear, mask_url, scrub, secrets_of
 from devbench.paths import data_dir
 from devbench.results import schema
 from devbench.results.pipeline_schema import pipeline_sessions
@@ -52,13 +53,20 @@ class Database:
 
     def __init__(self, url: str | None = None, *, create: bool = True) -> None:
         given = url or os.environ.get("DEVBENCH_STORE") or str(data_dir() / "results.db")
+        if not is_clear(given):
+            raise InputError(
+                f"--store {mask_url(given)!r} is not the URL of a database",
+                hint=f"quote @ and ? in a password as %40 and %3F; {_EXAMPLES}",
+            )
         if "://" not in given:
             given = f"sqlite:///{Path(given).expanduser().absolute()}"
         try:
             self.url = make_url(given)
+            self._secrets = secrets_of(given) if self.url.get_backend_name() != "sqlite" else ()
+            self.shown = mask_url(given)
             self.url.get_dialect()
-        except ArgumentError:
-            raise InputError(f"--store {given!r} is not the URL of a database", hint=_EXAMPLES) from None
+        except (ArgumentError, ValueError):
+            raise InputError(f"--store {mask_url(given)!r} is not the URL of a database", hint=_EXAMPLES) from None
         except ModuleNotFoundError as error:
             raise self._driver_missing(error) from None
         if self.url.get_backend_name() not in ("sqlite", "postgresql"):
@@ -70,6 +78,9 @@ class Database:
                 if not create and not self.file.is_file():
                     raise InputError(f"there is no results store {self.file}", hint="`devbench run` makes one")
                 self.file.parent.mkdir(parents=True, exist_ok=True)
+                if not self.file.exists():
+                    # Commands and labels are its owner's business; SQLite gives its log files the same rights.
+                    self.file.touch(mode=0o600)
             self._engine = self._connect()
             self._open()
         except OSError as error:
@@ -83,11 +94,6 @@ class Database:
     def _driver_missing(self, error: ModuleNotFoundError) -> InputError:
         hint = "pip install 'devbench[postgres]'" if error.name in ("psycopg", "psycopg2") else "install it"
         return InputError(f"--store {self.shown}: needs the Python package {error.name}", hint=hint)
-
-    @property
-    def shown(self) -> str:
-        """The URL without a password."""
-        return self.url.render_as_string(hide_password=True)
 
     def _connect(self) -> sa.Engine:
         engine = sa.create_engine(self.url)
@@ -167,7 +173,7 @@ class Database:
                 with connection.begin():
                     yield connection
         except SQLAlchemyError as error:
-            reason = str(getattr(error, "orig", None) or error).splitlines()[0]
+            reason = scrub(str(getattr(error, "orig", None) or error).splitlines()[0], self._secrets)
             raise StoreProblem(
                 f"results store {self.shown}: {reason}", hint="is the path writable, the disk not full?"
             ) from error

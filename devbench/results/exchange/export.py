@@ -129,6 +129,7 @@ def copy_raw(raw_paths: Iterable[str], source: Path, target: Path) -> int:
         part = here.with_name(f".{here.name}.part")
         try:
             here.parent.mkdir(parents=True, exist_ok=True)
+            part.touch(mode=0o600)
             shutil.copyfile(there, part)
             part.replace(here)
         except OSError as error:
