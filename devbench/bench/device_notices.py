@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from devbench.bench.stabilise import Stabilising
     from devbench.results.records import DeviceRecord
 
+_MOST_LISTED = 4
 _NEXT_STEPS = {
     "not_ready": "restart the device if its thermal service should work; heat is judged by clocks and temperatures",
     "overridden": "`adb shell cmd thermalservice reset`",
@@ -50,6 +51,16 @@ def _why(name: str, root: object) -> str:
     if name == "performance":
         return "the device has no fixed performance mode: leave the step out"
     return "the device refused the command: leave the step out, or set it by hand"
+
+
+def shared_serial(device: DeviceRecord, others: Sequence[str]) -> Sequence[Notice]:
+    """A notice if the store has other devices with the factory serial number of this one."""
+    if not others:
+        return []
+    listed = ", ".join(others[:_MOST_LISTED])
+    text = f"its factory serial number is also that of {listed}, which has a history of its own"
+    next_step = f"if it is the same board, `devbench devices merge {others[0]} {device.key}`"
+    return [Notice(NoticeKind.DEVICE_IDENTITY, device.title, text, next_step, Effect.INFORMATION, device.key)]
 
 
 def readings_that_are_none(around: Around, device: DeviceRecord) -> Sequence[Notice]:

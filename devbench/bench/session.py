@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 from devbench.analysis.verdict import Around, Fitness, Verdict, judge
 from devbench.bench import apk, file_notices
 from devbench.bench.command import Commands
+from devbench.bench.describe import describe
 from devbench.bench.device_notices import readings_that_are_none, steps_not_applied
 from devbench.bench.enough import cool_down, limits_passed, needs_more
 from devbench.bench.events import (
@@ -35,7 +36,7 @@ from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Plan, repetition_deadline_s
 from devbench.bench.process import Processes, ProcessSpec
 from devbench.bench.reconnect import Reconnector
-from devbench.bench.records import Ran, device_record, file_records, job_record, refused_record, repetition_record
+from devbench.bench.records import Ran, file_records, job_record, refused_record, repetition_record
 from devbench.bench.refusals import known_flags, purposes_of, refusals
 from devbench.bench.resume import Earlier
 from devbench.bench.stabilise import Stabiliser
@@ -167,7 +168,8 @@ class DeviceSession:
         self._enter()
         facts = self._reconnector.facts = read_facts(self._device)
         profile = match_profile(facts, self._profiles)
-        record = device_record(facts, profile)
+        record, notices = describe(facts, profile, self._store)
+        self._notice(*notices)
         self._limits = profile.limits
         status = profile.limits.thermal_status
         self._processes.fitness = Fitness(cpu_count=facts.cpu_count, thermal_status=status)

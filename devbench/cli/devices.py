@@ -30,11 +30,12 @@ profiles_app = typer.Typer(no_args_is_help=True, help="Show what is known about 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
-    from devbench.cli import tags
+    from devbench.cli import device_histories, tags
 
     group = typer.Typer(invoke_without_command=True)
     group.callback()(devices)
     tags.register(group)
+    device_histories.register(group)
     app.add_typer(group, name="devices", rich_help_panel="Prepare")
     app.add_typer(profiles_app, name="profiles", rich_help_panel="Prepare")
 

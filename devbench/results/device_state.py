@@ -19,7 +19,9 @@ READINGS = (
 )  # fmt: skip
 _MOMENTS = ("before", "during", "after")
 # What is another one in every run, or follows from what is reported anyway.
-_RESTLESS = frozenset({"serial", "title", "storage_free_bytes", "memory_total_bytes", "masks", "limits", "sensors"})
+_RESTLESS = frozenset(
+    {"key", "serial", "title", "storage_free_bytes", "memory_total_bytes", "masks", "limits", "sensors"}
+)
 
 
 def reading_frame(packed: pd.DataFrame) -> pd.DataFrame:

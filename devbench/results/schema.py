@@ -97,6 +97,24 @@ devices = Table(
     ForeignKeyConstraint(["facts_id"], ["documents.id"]),
 )
 
+# Under which key a device was measured, if its history was joined with another one or parted since (`histories.py`).
+device_moves = Table(
+    "device_moves",
+    metadata,
+    Column("run_id", String(40), primary_key=True),
+    Column("key", String(80), primary_key=True),
+    Column("measured_as", String(80), nullable=False),
+    ForeignKeyConstraint(["run_id", "key"], ["devices.run_id", "devices.key"], ondelete="CASCADE"),
+)
+
+# What is measured as the one key from now on is part of the history of the other.
+device_aliases = Table(
+    "device_aliases",
+    metadata,
+    Column("key", String(80), primary_key=True),
+    Column("device_key", String(80), nullable=False),
+)
+
 # By their bytes: what a model is called belongs to the case.
 models = Table(
     "models",

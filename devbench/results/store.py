@@ -108,6 +108,15 @@ class Store:
         """A raw output, as the device gave it."""
         return self.artifacts.read(raw_path)
 
+    def identify(self, key: str, hardware_serial: str) -> tuple[str, list[str]]:
+        """The key of the history to which a device belongs, and keys of other devices with its factory serial."""
+        from devbench.results import histories
+
+        with self.database.reading() as connection:
+            current = histories.current_key(connection, key)
+            others = histories.keys_of_serial(connection, hardware_serial) if hardware_serial else []
+        return current, [other for other in others if other not in (key, current)]
+
     # -- reading ------------------------------------------------------------------------------------------------
 
     def runs(self, limit: int = 20) -> list[RunSummary]:

@@ -55,6 +55,11 @@ def insert_job(connection: sa.Connection, job: JobRecord) -> int:
     text = plain_words(case_text(job.model.name, job.delegate, job.threads, job.options))
     case = {"id": content_id(text), "text": text, "model": job.model.name}
     insert_new(connection, schema.devices, [device])
+    # What the device calls itself is another key if its history was joined with another one.
+    measured_as = job.device.facts.get("key") or job.device.key
+    if measured_as != job.device.key:
+        move = {"run_id": job.run_id, "key": job.device.key, "measured_as": str(measured_as)[:80]}
+        insert_new(connection, schema.device_moves, [move])
     # What the model is called is in the case: one file may have several names.
     insert_new(connection, schema.models, [{k: v for k, v in asdict(job.model).items() if k != "name"}])
     insert_new(connection, schema.binaries, [asdict(job.binary)])

@@ -19,6 +19,7 @@ from devbench.errors import InputError
 from devbench.results import schema
 from devbench.results.bulk import fetch, insert_rows, new_ids
 from devbench.results.columns import content_id, from_us, unpack
+from devbench.results.exchange.device_keys import DeviceKeys
 from devbench.results.exchange.source import Columns, Row, Source
 from devbench.results.exchange.tables import TABLES, columns_of
 from devbench.results.exchange.values import check, kind_of
@@ -77,6 +78,7 @@ class _Merge:
     def __init__(self, connection: sa.Connection, source: Source, progress: Progress) -> None:
         self.connection, self.source, self.progress = connection, source, progress
         self.merged = Merged({table.name: 0 for table in TABLES})
+        self.keys = DeviceKeys(connection, source)
         # By table: the number of a row there to its number here; `None` for rows that are here or are left out.
         self.numbers: dict[str, dict[Any, Any]] = {}
 
@@ -92,6 +94,8 @@ class _Merge:
         self._plain(schema.models)
         self._plain(schema.binaries)
         self._of_runs(schema.devices)
+        new = {run_id for run_id, state in self.numbers["runs"].items() if state == NEW}
+        self._add(schema.device_moves, self.keys.moved(new))
         self._of_runs(schema.notices)
         self._jobs(jobs, here)
         self._plain(schema.files)
@@ -123,7 +127,7 @@ class _Merge:
         for batch in self.source.batches(table):
             for column, kind, values in zip(columns, kinds, batch, strict=True):
                 check(column, kind, values)
-            yield batch
+            yield self.keys.translated(table, batch)
             done += len(batch[0])
             self.progress(table.name, done)
 

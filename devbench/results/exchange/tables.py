@@ -22,6 +22,7 @@ TABLES: tuple[sa.Table, ...] = (
     schema.binaries,
     schema.cases,
     schema.devices,
+    schema.device_moves,
     schema.notices,
     schema.jobs,
     schema.files,
