@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -17,8 +17,12 @@ if TYPE_CHECKING:
     from devbench.results.store import Store
 
 
-def describe(facts: DeviceFacts, profile: DeviceProfile, store: Store) -> tuple[DeviceRecord, Sequence[Notice]]:
-    """The device under the key of its history in the store, and what is to be said about its identity."""
+def describe(
+    facts: DeviceFacts, profile: DeviceProfile, store: Store, notice: Callable[[Notice], None]
+) -> DeviceRecord:
+    """The device under the key of its history in the store; `notice` is told if its serial number is not unique."""
     key, others = store.identify(facts.key, facts.hardware_serial)
     device = replace(device_record(facts, profile), key=key)
-    return device, shared_serial(device, others)
+    for found in shared_serial(device, others):
+        notice(found)
+    return device

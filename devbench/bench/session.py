@@ -168,11 +168,9 @@ class DeviceSession:
         self._enter()
         facts = self._reconnector.facts = read_facts(self._device)
         profile = match_profile(facts, self._profiles)
-        record, notices = describe(facts, profile, self._store)
-        self._notice(*notices)
+        record = describe(facts, profile, self._store, self._notice)
         self._limits = profile.limits
-        status = profile.limits.thermal_status
-        self._processes.fitness = Fitness(cpu_count=facts.cpu_count, thermal_status=status)
+        self._processes.fitness = Fitness(cpu_count=facts.cpu_count, thermal_status=profile.limits.thermal_status)
         self._processes.gauge = gauge.recall(facts, profile)
         self._facts, self._described = facts, record
         binary = choose(facts.abis, name=self._plan.binary_name, via=self._plan.via)
