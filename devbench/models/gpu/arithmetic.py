@@ -43,8 +43,7 @@ def build(operator: OperatorView, context: Context) -> Iterator[Finding]:
         if given and out and given.b != 1 == out.b:
             shapes = f"{words(runtime[0].shape)} becomes {words(operator.outputs[0].shape)}"
             yield Finding("broadcast-batch", f"{shapes}: its first axis is taken for a batch")
-    if runtime:
-        yield from _after_broadcast(operator, runtime, context)
+    yield from after_broadcast(operator, context)
     for tensor in constants:
         if tensor.dtype not in ("int32", "bool") and not is_linear(tensor):
             yield from constant_findings(tensor, context, (2, *((3, 4) if tensor.rank != 2 else ())))
@@ -54,9 +53,11 @@ def build(operator: OperatorView, context: Context) -> Iterator[Finding]:
             yield from constant_findings(tensor, context, (tensor.rank,))
 
 
-def _after_broadcast(operator: OperatorView, runtime: list[TensorView], context: Context) -> Iterator[Finding]:
-    """A comparison right after arithmetic that broadcasts: both become one program, whose types do not fit."""
-    if operator.type not in COMPARED:
+def after_broadcast(operator: OperatorView, context: Context) -> Iterator[Finding]:
+    """A comparison or a cast right after arithmetic that broadcasts: both become one program of types that differ."""
+    runtime = context.runtime(operator)
+    readers = context.readers.get(operator.outputs[0].index, ())
+    if not runtime or operator.outputs[0].dtype not in ("bool", "int32") or (readers and readers[0].type == "CAST"):
         return
     pair, out = ordered(operator, runtime) if len(runtime) == 2 else None, layout(operator.outputs[0])
     if pair is not None and pair[0] != out:
@@ -67,14 +68,23 @@ def _after_broadcast(operator: OperatorView, runtime: list[TensorView], context:
         if maker is None or len(context.readers[tensor.index]) > 1 or tensor.index in context.graph.outputs:
             return
         read = context.runtime(maker)
-        if len(read) == 2 and maker.type in TWO_INPUTS and maker.type not in _SUMS:
-            sides = ordered(maker, read)
-            if sides is not None and sides[0] != layout(tensor):
+        if not read or maker.type not in _FUSED:
+            return
+        sides = ordered(maker, read) if len(read) == 2 else None
+        if sides is not None and sides[0] != layout(tensor):
+            if maker.type not in _SUMS:
                 yield Finding("comparison-fused", f"operator {maker.index} ({maker.type}) before it broadcasts")
             return
-        if len(read) != 1 or maker.type not in _FUSED:
-            return
-        tensor = read[0]
+        tensor = _first_read(maker, read, context)
+
+
+def _first_read(operator: OperatorView, read: list[TensorView], context: Context) -> TensorView:
+    """The tensor that goes on in the same program: of a sum or product of equal shapes the one that is made last."""
+    if len(read) == 2 and operator.type in (*_SUMS, "MUL") and read[0].shape == read[1].shape:
+        makers = [context.makers.get(tensor.index) for tensor in read]
+        places = [-1 if maker is None else maker.index for maker in makers]
+        return read[places.index(max(places))]
+    return read[0]
 
 
 def is_linear(tensor: TensorView) -> bool:

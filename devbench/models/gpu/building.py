@@ -98,6 +98,8 @@ def _depthwise(operator: OperatorView, context: Context) -> Iterator[Finding]:
         return
     if context.is_constant(weights):
         yield from constant_findings(weights, context, (4,))
+    elif operator.options.get("depthMultiplier", 1) != 1:
+        yield Finding("depthwise-run", f"weights of {words(weights.shape)} come at run time")
     elif bias is None and not _is_densified(weights, context):
         yield Finding("depthwise-bias", "weights at run time without a bias")
 
@@ -296,5 +298,5 @@ _BUILD: dict[str, _Check] = {
     "TRANSPOSE": _transpose, "CONCATENATION": _concatenation, "PACK": _concatenation, "SELECT": _select,
     "SELECT_V2": _select, "DENSIFY": _densify, "DEQUANTIZE": _dequantise, "QUANTIZE": _quantise, "PRELU": _prelu,
     "GATHER": _gather, "PAD": _pad, "PADV2": _pad, "MIRROR_PAD": _pad, "CUMSUM": _cumsum, "LSTM": _lstm,
-    "SLICE": slices.build_slice, "STRIDED_SLICE": slices.build_strided,
+    "CAST": arithmetic.after_broadcast, "SLICE": slices.build_slice, "STRIDED_SLICE": slices.build_strided,
 }  # fmt: skip

@@ -77,6 +77,8 @@ _RULES = [
     Rule("fc-channels", Effect.STOPS, "Amount of input channels should match weights width", ("fc-to-conv",)),
     Rule("fc-rows", Effect.STOPS, "Unrecognized Write selector", ("fc-to-conv",)),
     Rule("program", Effect.DRIVER, _NOT_BUILT, ("fc-one-row",), hint="two rows or pixels in place of one are taken"),
+    Rule("depthwise-run", Effect.STOPS, "the tool crashes (139)",
+         hint="use constant weights, or a depth multiplier of 1"),
     Rule("depthwise-bias", Effect.STOPS, "Failed to allocate device memory (clCreateBuffer): Invalid buffer size",
          hint="give it a bias"),
     Rule("depthwise-shapes", Effect.CPU, "filter.i != output.c"),
