@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from devbench.bench.outputs import DeviceOutputs, Expected
     from devbench.bench.plan import Case
     from devbench.device.depot import Depot
-    from devbench.results.records import Purpose
+    from devbench.results.records import FileRecord, Purpose
     from devbench.tool.binaries import Binary
 
 # The tool's profiling buffer holds 1,024 events unless told otherwise; a graph with more operators would lose some.
@@ -88,8 +88,12 @@ class Commands:
         """Whether there is anything to empty before a process: the file cache, or a cache of the delegate's."""
         return self._can_drop or case.delegate.uses_cache
 
-    def prepare(self, case: Case) -> None:
-        """Bring a delegate's libraries, under their own names in a folder of theirs, and make its cache's folder."""
+    def prepare(self, case: Case, files: Sequence[FileRecord] = ()) -> None:
+        """Bring a delegate's libraries, under their own names in a folder of theirs, and make its cache's folder.
+
+        `files` are the job's, with the hashes under which they are recorded.
+        """
+        recorded = {one.name: one.sha256 for one in files if one.role == "delegate"}
         delegate, places = case.delegate, self._places(case)
         commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if delegate.uses_cache else []
         if delegate.files:
@@ -97,7 +101,7 @@ class Commands:
             # Anew: a library of an earlier run would be loaded with them.
             commands.append(f"rm -rf {folder}; mkdir -p {folder}")
             for file in map(Path, delegate.files):
-                stored = self._depot.ensure(file, mode=0o755).remote
+                stored = self._depot.ensure(file, sha256=recorded.get(file.name), mode=0o755).remote
                 commands.append(f"ln -sf {shlex.quote(stored)} {folder}/{shlex.quote(file.name)}")
         if commands:
             doing = f"preparing {delegate.name}"

@@ -287,7 +287,7 @@ class DeviceSession:
 
                 remote[model.sha256] = depot.ensure(model.path, sha256=model.sha256, progress=progress).remote
             work.graph = remote.get(model.sha256, "")
-            self._commands.prepare(work.case)
+            self._commands.prepare(work.case, work.job.files)
 
     def _check_depot(self) -> None:
         """Say which files were changed on the device while they were measured."""
