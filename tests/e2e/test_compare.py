@@ -110,7 +110,8 @@ def test_operators_that_were_added_and_delegation_that_was_lost_are_named(
     for folder in (before, after):
         models = sorted(folder.glob("*.tflite"))
         measured(*models, "-d", bench_phone.serial, "-D", "xnnpack,gpu", "--threads", "1", "--repetitions", "8", *QUICK)
-    done = devbench("compare", "--json")
+    # What explains a change is the same on a machine that is busy.
+    done = devbench("compare", "--json", "--unreliable", "count")
     assert done.returncode == 1, done.stderr
     found = rows(done)
     latency = found["cnn · xnnpack · 1 thread", "latency"]
@@ -122,6 +123,6 @@ def test_operators_that_were_added_and_delegation_that_was_lost_are_named(
     assert share["verdict"] == "regressed"
     taken = next(cause for cause in share["explanation"]["causes"] if cause["kind"] == "delegation")
     assert taken["candidate"]["nodes_delegated"] < taken["baseline"]["nodes_delegated"]
-    shown = devbench("compare").stdout
+    shown = devbench("compare", "--unreliable", "count").stdout
     assert f"{dearest['counts'][0]} → {dearest['counts'][1]} operators" in shown
     assert f"delegation: {taken['baseline']['nodes_delegated']} of {taken['baseline']['nodes_total']} nodes" in shown
