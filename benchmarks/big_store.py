@@ -45,7 +45,7 @@ _DEVICES = (
     ("Galaxy A54", "Exynos 1380", 2.4),
 )
 _COLUMNS = {
-    "runs": "run_id started_utc finished_utc status command devbench_version host options",
+    "runs": "run_id started_utc finished_utc status end_reason command devbench_version host options",
     "labels": "run_id key value",
     "documents": "id body",
     "devices": "run_id key serial title virtual profile facts_id",
@@ -99,13 +99,13 @@ class Nights:
         for case in self.cases:
             for changed in (False, True):
                 sha256, size = _model(case, changed)
-                models[sha256] = (sha256, case.model, size, sum(op.phase == "runs" for op in case.operators))
+                models[sha256] = (sha256, size, sum(op.phase == "runs" for op in case.operators))
         documents = [case.options for case in self.cases] + [facts for night in self.facts for facts in night]
         operators = {(op.type, op.name) for case in self.cases for op in case.operators}
         binary = (_BINARY, "virtual", "1", "virtual", "default", "tflite")
         with store.transaction() as connection:
             for table, columns, rows in (
-                (schema.models, "sha256 name size_bytes operators", models.values()),
+                (schema.models, "sha256 size_bytes operators", models.values()),
                 (schema.binaries, "sha256 name version abi flavour tool", [binary]),
                 (
                     schema.cases,
@@ -126,7 +126,7 @@ class Nights:
         self.rows = {name: [] for name in _COLUMNS}
         at, run_id = to_us(self.started(night)), self.run_id(night)
         command = "devbench nightly big.toml"
-        self.rows["runs"].append((run_id, at, at + 7_200_000_000, "done", command, "0", "big", pack({})))
+        self.rows["runs"].append((run_id, at, at + 7_200_000_000, "done", "", command, "0", "big", pack({})))
         labels = {"branch": "main", "build": str(1000 + night), "commit": f"{content_id('commit', night):016x}"}
         self.rows["labels"] += [(run_id, key, value) for key, value in labels.items()]
         for device in np.flatnonzero(self.there[night]).tolist():

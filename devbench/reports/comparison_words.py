@@ -120,14 +120,15 @@ def undecided_words(row: ComparedRow, report: ComparisonReport) -> str:
 
 
 def summary_words(report: ComparisonReport) -> str:
-    """`2 regressed, 1 now failing, 3 undecided (1 unreliable), 40 unchanged (2 changed by less than the threshold)`."""
+    """`2 regressed, 1 now failing, 3 undecided (1 unreliable), 2 changed by less than the threshold, 38 unchanged`."""
     counts = report.counts
     parts = [(counts["regressed"], "regressed"), (len(report.failures), "now failing"), (len(report.fixed), "fixed")]
     unreliable, small = len(report.without_verdict), len(report.small)
     parts += [
         (counts["improved"], "improved"),
         (counts["undecided"], "undecided" + (f" ({unreliable} unreliable)" if unreliable else "")),
-        (counts["unchanged"], "unchanged" + (f" ({small} changed by less than the threshold)" if small else "")),
+        (small, "changed by less than the threshold"),
+        (counts["unchanged"] - small, "unchanged"),
     ]
     return ", ".join(f"{count} {what}" for count, what in parts if count) or "nothing to compare"
 

@@ -39,8 +39,9 @@ def comparison_tiles(report: ComparisonReport) -> list[Tile]:
         Tile(f"{counts['improved']:,}", "improved", "good" if counts["improved"] else ""),
         Tile(f"{counts['undecided']:,}", undecided, "warn" if counts["undecided"] else ""),
     ]
-    small = f", {len(report.small):,} of them changed by less than the threshold" if report.small else ""
-    return [*tiles, Tile(f"{counts['unchanged']:,}", f"unchanged{small}")]
+    small = len(report.small)
+    tiles += [Tile(f"{small:,}", "changed by less than the threshold")] if small else []
+    return [*tiles, Tile(f"{counts['unchanged'] - small:,}", "unchanged")]
 
 
 def watch_tiles(watch: WatchReport) -> list[Tile]:
