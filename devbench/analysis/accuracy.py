@@ -63,6 +63,10 @@ class Thresholds:
         return Thresholds({**self.limits, **new})
 
 
+# For outputs that nothing can be expected of but a size and sane numbers.
+NO_LIMITS = Thresholds(dict.fromkeys((*FLOATS, "complex64", *INTEGERS, "bool"), Limit()))
+
+
 @dataclass(frozen=True, slots=True)
 class OutputError:
     """One output against its reference.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -126,7 +127,7 @@ class Commands:
         out = ""
         if purpose == "outputs" and outputs is not None:
             check, expected = outputs
-            options, out = check.options(options, case.model, expected)
+            options, out = check.options(options, expected)
         places = self._places(case)
         argv = build_argv(
             ToolCase(delegate=case.delegate, options=options),
@@ -180,6 +181,9 @@ class Commands:
         Caches belong to model, tool and delegate together: a weight cache does not notice that one of them changed.
         """
         key = f"{case.model.sha256[:16]}-{self._binary.sha256[:16]}-{case.delegate.folder}"
+        if case.options.input_shapes or case.options.signature_graph:
+            # Kernels are compiled for shapes.
+            key += f"-{sha256(repr(case.called).encode()).hexdigest()[:8]}"
         return {
             "cache": f"{self._root}/cache/{key}",
             "files": f"{self._root}/files/{case.delegate.folder}",

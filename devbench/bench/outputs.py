@@ -8,15 +8,17 @@ from __future__ import annotations
 import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.analysis.accuracy import Thresholds, compare, limit_to_json, violation
+from devbench.analysis.accuracy import NO_LIMITS, Thresholds, compare, limit_to_json, violation
 from devbench.errors import InputError
+from devbench.models.case_inputs import called_tensors
 from devbench.models.inputs import make_inputs
-from devbench.models.reference import reference_outputs
-from devbench.models.tensors import ModelTensors, read_tensors
+from devbench.models.reference import SignatureCall, run_on_host
+from devbench.models.tensors import ModelTensors
 from devbench.tool.measurement import Failure, FailureKind
 
 if TYPE_CHECKING:
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from devbench.adb.device import Device
+    from devbench.bench.plan import Called, Case
     from devbench.device.depot import Depot
-    from devbench.models.tflite_file import ModelFile
     from devbench.tool.case import ToolOptions
 
 
@@ -39,21 +41,29 @@ class OutputCheck:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A model's inputs and what must come out, computed once for all devices."""
+    """A model's inputs and what must come out, computed once for all devices.
 
+    `unsteady` are the numbers of the outputs that differ from run to run on this machine.
+    """
+
+    called: Called
     tensors: ModelTensors
     inputs: tuple[NDArray[np.generic], ...]
     outputs: tuple[NDArray[np.generic], ...]
+    unsteady: frozenset[int] = frozenset()
 
 
-def expect(model: ModelFile, check: OutputCheck) -> Expected:
-    """Inputs for a model and its outputs on this machine.
+def expect(case: Case, check: OutputCheck) -> Expected:
+    """Inputs for a case's model, with the shapes that it is called with, and its outputs on this machine.
+
+    The model is run twice, in two processes: what then differs is nothing that a device could get right.
 
     Raises:
         InputError: the model's tensors or the user's inputs make no sense.
         ReferenceFailed: LiteRT on this machine does not run the model.
     """
-    tensors = read_tensors(model.path)
+    model, options = case.model, case.options
+    tensors = called_tensors(model.path, dict(options.input_shapes), options.signature_graph)
     unknown = [spec.name for spec in tensors.outputs if not spec.dtype]
     if unknown:
         raise InputError(
@@ -67,8 +77,24 @@ def expect(model: ModelFile, check: OutputCheck) -> Expected:
             hint="leave --check-outputs out",
         )
     inputs = make_inputs(tensors.inputs, check.inputs)
-    outputs = split_outputs(reference_outputs(model.path, inputs), tensors)
-    return Expected(tensors, tuple(inputs), tuple(array for array in outputs if array is not None))
+    call = None
+    if options.signature is not None and options.signature_graph:
+        names = [tuple(spec.alias for spec in side) for side in (tensors.inputs, tensors.outputs)]
+        call = SignatureCall(options.signature, *names)
+    with ThreadPoolExecutor(2) as pool:
+        runs = list(pool.map(lambda _: run_on_host(model.path, [inputs], signature=call), range(2)))
+    # What the file says of an output's shape may be open, or depend on the inputs.
+    specs = zip(tensors.outputs, runs[0].shapes, strict=True)
+    tensors = replace(tensors, outputs=tuple(replace(spec, shape=shape) for spec, shape in specs))
+    first, second = (split_outputs(run.outputs[0], tensors) for run in runs)
+    outputs = tuple(array for array in first if array is not None)
+    differ = [not _same(*pair) for pair in zip(first, second, strict=True)]
+    unsteady = frozenset(number for number, differs in enumerate(differ) if differs)
+    return Expected(case.called, tensors, tuple(inputs), outputs, unsteady)
+
+
+def _same(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None) -> bool:
+    return one is not None and other is not None and one.tobytes() == other.tobytes()
 
 
 def split_outputs(data: bytes, tensors: ModelTensors) -> list[NDArray[np.generic] | None]:
@@ -93,15 +119,15 @@ class DeviceOutputs:
         self._depot = depot
         self._work_dir = work_dir
         self._check = check
-        self._remote: dict[str, list[str]] = {}
-        self._on_cpu: dict[str, Sequence[NDArray[np.generic] | None]] = {}
+        self._remote: dict[Called, list[str]] = {}
+        self._on_cpu: dict[Called, Sequence[NDArray[np.generic] | None]] = {}
 
-    def options(self, options: ToolOptions, model: ModelFile, expected: Expected) -> tuple[ToolOptions, str]:
+    def options(self, options: ToolOptions, expected: Expected) -> tuple[ToolOptions, str]:
         """Options for one inference on the expected inputs, and the file on the device for its outputs.
 
         The tool binds inputs by their order and wants any names; short ones of ours need no escapes.
         """
-        files = self._remote.get(model.sha256) or self._push(model, expected)
+        files = self._remote.get(expected.called) or self._push(expected)
         out = f"{self._work_dir}/{secrets.token_hex(8)}.out"
         names = [f"i{number}" for number in range(len(files))]
         shapes = [",".join(map(str, spec.shape)) for spec in expected.tensors.inputs]
@@ -119,38 +145,40 @@ class DeviceOutputs:
         )
         return once, out
 
-    def _push(self, model: ModelFile, expected: Expected) -> list[str]:
+    def _push(self, expected: Expected) -> list[str]:
         remote = []
         with tempfile.TemporaryDirectory() as folder:
             for number, array in enumerate(expected.inputs):
                 path = Path(folder, f"input{number}")
                 path.write_bytes(array.tobytes())
                 remote.append(self._depot.ensure(path).remote)
-        self._remote[model.sha256] = remote
+        self._remote[expected.called] = remote
         return remote
 
-    def judge(
-        self, model: ModelFile, expected: Expected, out: str, *, is_cpu: bool
-    ) -> tuple[list[dict[str, Any]], Failure | None]:
+    def judge(self, expected: Expected, out: str, *, is_cpu: bool) -> tuple[list[dict[str, Any]], Failure | None]:
         """Fetch the outputs and compare each with this machine's and with the device's own CPU's.
 
         Gives rows for the store (each `against` "host", with the `limits` it was judged by, or "device cpu") and a
-        failure where an output is wrong.
+        failure where an output is wrong. An output that is not deterministic is wrong only by NaN, Inf, zeros or size.
         """
         found = self._fetch(out, expected.tensors)
         if is_cpu:
-            self._on_cpu[model.sha256] = found
+            self._on_cpu[expected.called] = found
         rows: list[dict[str, Any]] = []
         wrong = ""
-        for spec, ours, theirs in zip(expected.tensors.outputs, found, expected.outputs, strict=True):
+        for number, (spec, ours, theirs) in enumerate(
+            zip(expected.tensors.outputs, found, expected.outputs, strict=True)
+        ):
             error = compare(spec.name, ours, theirs)
-            said = violation(error, self._check.thresholds)
+            unsteady = number in expected.unsteady
+            said = violation(error, NO_LIMITS if unsteady else self._check.thresholds)
             wrong = wrong or (f"output {spec.name}: {said}" if said else "")
             limits = limit_to_json(self._check.thresholds.of(error.dtype))
-            rows.append({**asdict(error), "against": "host", "wrong": bool(said), "limits": limits})
+            row = {**asdict(error), "against": "host", "wrong": bool(said), "limits": {} if unsteady else limits}
+            rows.append({**row, "deterministic": not unsteady})
         if not is_cpu:
             for spec, ours, cpu in zip(
-                expected.tensors.outputs, found, self._on_cpu.get(model.sha256, ()), strict=False
+                expected.tensors.outputs, found, self._on_cpu.get(expected.called, ()), strict=False
             ):
                 if cpu is not None:
                     rows.append({**asdict(compare(spec.name, ours, cpu)), "against": "device cpu", "wrong": False})

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import TypeAlias
 
 from devbench.bench.outputs import OutputCheck
 from devbench.bench.stabilise import Stabilising
+from devbench.models.case_inputs import CaseInputs
 from devbench.models.tflite_file import ModelFile
-from devbench.results.cases import case_text
+from devbench.results.cases import case_text, subject_text
 from devbench.tool.binaries import Via
 from devbench.tool.case import Delegate, Require, ToolOptions
+
+Called: TypeAlias = tuple[str, tuple[tuple[str, tuple[int, ...]], ...], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +26,16 @@ class Case:
     delegate: Delegate
     options: ToolOptions
     require: Require
+
+    @property
+    def subject(self) -> str:
+        """The model with what it is called with: what its delegates are compared on."""
+        return subject_text(self.model.name, asdict(self.options))
+
+    @property
+    def called(self) -> Called:
+        """What is computed: a model's bytes, the shapes of its inputs, the subgraph."""
+        return self.model.sha256, self.options.input_shapes, self.options.signature_graph
 
     @property
     def title(self) -> str:
@@ -69,7 +83,8 @@ class Limits:
 class Plan:
     """All cases of a run and how to run them; each device runs every case.
 
-    `via` says what runs the tool: the device's shell, or the tool is an app (`bench/apk.py`).
+    `via` says what runs the tool: the device's shell, or the tool is an app (`bench/apk.py`). `signatures_chosen`: it
+    was said which signatures are measured.
     """
 
     cases: tuple[Case, ...]
@@ -78,6 +93,7 @@ class Plan:
     output_check: OutputCheck | None = None
     stabilising: Stabilising = field(default_factory=Stabilising)
     via: Via = "shell"
+    signatures_chosen: bool = False
 
 
 def make_cases(
@@ -86,15 +102,29 @@ def make_cases(
     threads: Sequence[int | None],
     options: ToolOptions,
     require: Require | None = None,
+    inputs: Mapping[str, Sequence[CaseInputs]] | None = None,
 ) -> tuple[Case, ...]:
-    """Every combination, each once, in the order given. `require` overrides what the delegate's own entry says."""
-    from dataclasses import replace
+    """Every combination, each once, in the order given.
 
+    `require` overrides what the delegate's own entry says; `inputs` says how each model is called, by its key.
+    """
     cases = [
-        Case(model, delegate, replace(options, num_threads=count), require or delegate.require)
-        for model, delegate, count in itertools.product(models, delegates, threads)
+        Case(model, delegate, called(replace(options, num_threads=count), call), require or delegate.require)
+        for model in models
+        for call, delegate, count in itertools.product(
+            (inputs or {}).get(model.name, (CaseInputs(),)), delegates, threads
+        )
     ]
     return tuple(dict.fromkeys(cases))
+
+
+def called(options: ToolOptions, call: CaseInputs) -> ToolOptions:
+    """The options with what the tool must be told to call a model so; it binds inputs by their order."""
+    if call.all_shapes:
+        layers = ",".join(f"i{number}" for number in range(len(call.all_shapes)))
+        shapes = ":".join(",".join(map(str, shape)) for shape in call.all_shapes)
+        options = replace(options, input_shapes=call.shapes, input_layer=layers, input_layer_shape=shapes)
+    return replace(options, signature=call.signature, signature_graph=call.graph)
 
 
 # Loading a model, building GPU kernels or compiling for an NPU can take this long before the first inference.

@@ -16,9 +16,10 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
-from devbench.bench.events import DeviceFinished, Listener
+from devbench.bench.events import DeviceFinished, Listener, NoticeGiven
 from devbench.bench.outputs import Expected, expect
-from devbench.bench.plan import Plan
+from devbench.bench.plan import Called, Plan
+from devbench.bench.plan_notices import plan_notices
 from devbench.bench.resume import PLAN, Earlier, check_same_plan, fingerprint
 from devbench.bench.session import DeviceSession
 from devbench.device.profiles import load_profiles
@@ -82,8 +83,8 @@ def run(
     """
     check = plan.output_check
     # Before anything is stored: what this machine cannot compute, no device is asked for.
-    models = {case.model.sha256: case.model for case in plan.cases} if check is not None else {}
-    expected = {sha256: expect(model, check) for sha256, model in models.items()} if check is not None else {}
+    called = {case.called: case for case in plan.cases} if check is not None else {}
+    expected = {key: expect(case, check) for key, case in called.items()} if check is not None else {}
     if not resume:
         # The run is there before its lock: a lock that a killed process leaves is then always found by who goes on.
         store.create_run(
@@ -114,7 +115,7 @@ def _run(
     devices: Sequence[Device],
     store: Store,
     run_id: str,
-    expected: Mapping[str, Expected],
+    expected: Mapping[Called, Expected],
     listener: Listener,
     session_type: Callable[..., DeviceSession],
     view: RunView | None,
@@ -145,6 +146,10 @@ def _run(
         )
         for position, device in enumerate(devices)
     ]
+    notices = plan_notices(plan, expected)
+    store.add_notices(run_id, notices)
+    for notice in notices:
+        listener(NoticeGiven(devices[0].serial, notice))
     errors: dict[str, DevbenchError] = {}
     crashes: list[BaseException] = []
 

@@ -33,7 +33,7 @@ from devbench.bench.events import (
 )
 from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.outputs import DeviceOutputs, Expected
-from devbench.bench.plan import Plan, repetition_deadline_s
+from devbench.bench.plan import Called, Plan, repetition_deadline_s
 from devbench.bench.process import Processes, ProcessSpec
 from devbench.bench.reconnect import Reconnector
 from devbench.bench.records import Ran, file_records, job_record, refused_record, repetition_record
@@ -84,7 +84,7 @@ class DeviceSession:
         position: this device's place among those of the run, from 0.
         earlier: what the run has stored already; those repetitions are not made again.
         profiles: the device profiles that are known.
-        expected: inputs and right outputs by the model's hash, where outputs are checked.
+        expected: inputs and right outputs by what is computed (`Case.called`), where outputs are checked.
         listener: is told of every step, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
         wait_s: how long to wait for the device if another run has it.
@@ -100,7 +100,7 @@ class DeviceSession:
         position: int,
         earlier: Earlier,
         profiles: Sequence[DeviceProfile],
-        expected: Mapping[str, Expected],
+        expected: Mapping[Called, Expected],
         listener: Listener,
         incoming: Path,
         wait_s: float = 0.0,
@@ -231,7 +231,7 @@ class DeviceSession:
         first, stored = self._earlier.claim(record.key, self.serial, self._position)
         found = []
         for number, case in enumerate(self._plan.cases, first):
-            files = file_records(case, self._expected.get(case.model.sha256))
+            files = file_records(case, self._expected.get(case.called))
             job = job_record(self._run_id, number, case, record, binary, binary_sha256, files)
             steady = {**self._steadied, "affinity": self._mask}
             job = replace(job, options={**job.options, "stabilised": {k: v for k, v in steady.items() if v != ""}})
@@ -363,7 +363,7 @@ class DeviceSession:
     def _repeat(self, work: Work, purpose: Purpose, index: int, of: int) -> None:
         self._cool_down()
         self._tell(RepetitionStarted(self.serial, work.job, purpose, index, of))
-        outputs = (self._outputs, self._expected[work.case.model.sha256]) if self._outputs is not None else None
+        outputs = (self._outputs, self._expected[work.case.called]) if self._outputs is not None else None
         command = self._commands.build(work.case, purpose, work.graph, outputs)
         deadline_s = repetition_deadline_s(work.case.options, self._plan.limits)
         alive = self._stabiliser.alive(deadline_s + self._plan.limits.cool_down_s)
@@ -397,9 +397,9 @@ class DeviceSession:
             )
         outputs: list[dict[str, Any]] = []
         if purpose == "outputs" and failure is None and self._outputs is not None:
-            expected = self._expected[case.model.sha256]
+            expected = self._expected[case.called]
             is_cpu = not case.delegate.reported_as
-            outputs, failure = self._outputs.judge(case.model, expected, out, is_cpu=is_cpu)
+            outputs, failure = self._outputs.judge(expected, out, is_cpu=is_cpu)
         verdict = self._judge(ran.around)
         return repetition_record(work.job, case, index, purpose, ran, measured, failure, verdict, outputs)
 

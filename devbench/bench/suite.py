@@ -18,6 +18,7 @@ from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, KINDS, NIGHTLY
 from devbench.bench.toml_lines import key_lines
 from devbench.errors import InputError
 from devbench.masking import mask_url
+from devbench.models.case_inputs import parse_shapes
 from devbench.models.keys import GivenModel, check_name
 from devbench.tomlfile import read_toml
 
@@ -148,7 +149,16 @@ class _Reader:
             return str(beside.resolve()) if beside.is_file() else value
         if kind == "numbers":
             return ",".join(map(str, value))
+        if kind == "shapes":
+            return tuple(self._shapes(name, (item,) if isinstance(item, str) else tuple(item)) for item in value)
         return tuple(value) if kind == "texts" else value
+
+    def _shapes(self, name: str, texts: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            parse_shapes(texts)
+        except InputError as error:
+            raise self.wrong((name,), f"has {error.what.removeprefix('--input-shape ')}", error.hint) from None
+        return texts
 
     def _need_check(self, options: dict[str, Any]) -> None:
         """What is about the check of outputs asks for it; beside an explicit no it makes no sense."""

@@ -44,6 +44,10 @@ KEYS: Mapping[str, Key] = {
     "models": Key(
         "models", "", "paths and globs, relative to the suite, {path = …, name = …} or {url = …, sha256 = …}"
     ),
+    "shapes": Key(
+        "shapes", "shapes", "shapes of open inputs, each measured: 1x224x224x3, NAME=1x16, or a list of these"
+    ),
+    "signatures": Key("texts", "signatures", "which signatures to measure, or all"),
     "devices": Key("texts", "", "serials, host:port, tag:NAME, all, virtual, virtual:N"),
     "tags": Key("tags", "", "words to find its runs by, kept as their label `tags`"),
     "reference": Key(
@@ -102,10 +106,12 @@ KINDS: Mapping[str, str] = {
     "texts": "a list of texts",
     "tags": "a list of words without commas",
     "models": "a list of models",
+    "shapes": "a list of shapes such as 1x224x224x3",
     "conditions": "a table",
     "nightly": "a table",
     "accuracy": "a table of tables by type of output",
 }
+_SHAPE: dict[str, Any] = {"type": "string", "pattern": r"^([^\n]+=)?\s*[0-9]+([xX×][0-9]+)*\s*$"}
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
 _NAME: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MOST_KEY}
 _LOCAL: dict[str, Any] = {
@@ -143,6 +149,7 @@ _TYPES: dict[str, dict[str, Any]] = {
     "tags": {"type": "array", "items": {"type": "string", "pattern": "^[^,]*[^,\\s][^,]*$"}},
     "numbers": {"type": "array", "items": {"type": "integer", "minimum": 1}},
     "table": {"type": "object", "additionalProperties": {"type": "string"}},
+    "shapes": {"type": "array", "items": {"anyOf": [_SHAPE, {"type": "array", "minItems": 1, "items": _SHAPE}]}},
     "models": {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _LOCAL, _REMOTE]}},
 }
 _TYPES["conditions"] = _object(CONDITIONS)
@@ -181,6 +188,10 @@ def fits(value: object, kind: str) -> bool:
         return isinstance(value, list) and all(fits(item, "number") and item > 0 for item in value)
     if kind == "tags":
         return isinstance(value, list) and all(isinstance(v, str) and v.strip() and "," not in v for v in value)
+    if kind == "shapes":
+        return isinstance(value, list) and all(
+            isinstance(item, str) or (fits(item, "texts") and bool(item)) for item in value
+        )
     if kind == "texts":
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     return isinstance(value, list) and bool(value) if kind == "models" else isinstance(value, dict)

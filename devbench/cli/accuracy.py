@@ -27,6 +27,13 @@ def accuracy(
     inputs: Annotated[
         list[str] | None, typer.Option("--input", help="NAME=FILE.npy; may be given again. Default: generated.")
     ] = None,
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NAME=SHAPE", help="As of `devbench run`; may be given again."),
+    ] = None,
+    signature: Annotated[
+        list[str] | None, typer.Option(metavar="NAME|all", help="As of `devbench run`; may be given again.")
+    ] = None,
     min_snr: Annotated[
         float | None, typer.Option(help="Least signal to noise ratio of float outputs in dB. Default: 20.")
     ] = None,
@@ -67,6 +74,8 @@ def accuracy(
             inputs=tuple(inputs or ()),
             min_snr_db=min_snr,
             max_steps=max_steps,
+            shapes=(tuple(input_shape),) if input_shape else (),
+            signatures=tuple(signature or ()),
         )
     )
     with Store(store_url) as store, open_targets(device or []) as devices:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbench.cli.chosen import complete_runs
-from devbench.cli.run import complete_serials
+from devbench.cli.run_completion import complete_serials
 
 if TYPE_CHECKING:
     from devbench.farm.nightly import Asked

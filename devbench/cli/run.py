@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devbench.cli.run_completion import complete_delegates, complete_serials, complete_signatures
 from devbench.cli.runs import run_ids
 
 if TYPE_CHECKING:
@@ -20,26 +21,6 @@ _EPILOG = (
     "  devbench run model.tflite -d R5CT1234ABC --resume latest\n\n"
     "  devbench run --pipeline mobile-sd.toml -D gpu --steps 20 --residency resident,pipelined"
 )
-
-
-def _delegate_names(incomplete: str) -> list[str]:
-    from devbench.tool.delegates import load_delegates
-
-    return [name for name in load_delegates() if name.startswith(incomplete)]
-
-
-def complete_serials(incomplete: str) -> list[str]:
-    """Completion: connected devices, virtual ones, tags."""
-    from devbench.adb.server import AdbServer
-    from devbench.bench.targets import typed_names
-    from devbench.cli.tags import complete as complete_tags
-    from devbench.errors import DevbenchError
-
-    try:
-        known = typed_names(AdbServer(), timeout_s=1.0)
-    except DevbenchError:
-        known = []
-    return [name for name in [*known, "virtual", "all"] if name.startswith(incomplete)] + complete_tags(incomplete)
 
 
 def register(app: typer.Typer) -> None:
@@ -73,7 +54,7 @@ def run(
         typer.Option(
             "--delegate",
             "-D",
-            autocompletion=_delegate_names,
+            autocompletion=complete_delegates,
             help="Delegates, with commas or given again. Default: cpu, xnnpack, gpu; `devbench delegates` lists all.",
         ),
     ] = None,
@@ -172,6 +153,24 @@ def run(
             "--input",
             help="An input for that check, as NAME=FILE.npy; may be given again. Default: generated.",
             rich_help_panel="Checks",
+        ),
+    ] = None,
+    input_shape: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=SHAPE",
+            help="The shape of an input with open dimensions, as image=1x224x224x3; without NAME= for a model with one "
+            "input. May be given again for other inputs.",
+            rich_help_panel="The model",
+        ),
+    ] = None,
+    signature: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="NAME|all",
+            help="Which signature of the model to measure; may be given again. Default: that of the main graph.",
+            autocompletion=complete_signatures,
+            rich_help_panel="The model",
         ),
     ] = None,
     min_snr: Annotated[
@@ -323,6 +322,8 @@ def run(
         inputs=tuple(inputs or ()),
         min_snr_db=min_snr,
         max_steps=max_steps,
+        shapes=(tuple(input_shape),) if input_shape else (),
+        signatures=tuple(signature or ()),
     )
     labels = parse_labels(label or [])
     wait_s = parse_wait(wait)

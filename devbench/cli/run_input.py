@@ -15,6 +15,7 @@ from devbench.bench.refusals import check_compiled
 from devbench.bench.stabilise import parse_stabilising
 from devbench.cli.output import console
 from devbench.errors import InputError
+from devbench.models.case_inputs import parse_shapes, plan_inputs
 from devbench.models.keys import GivenModel, open_models
 from devbench.tool.binaries import Via
 from devbench.tool.case import Delegate, Require, ToolOptions
@@ -27,7 +28,12 @@ _MOST_THREADS = 256
 
 @dataclass(frozen=True, slots=True)
 class RunInput:
-    """The options as typed. `base` is the folder that paths of models start from, where it is not the current one."""
+    """The options as typed.
+
+    Attributes:
+        shapes: sets of shapes for inputs; every set is measured.
+        base: the folder that paths of models start from, where it is not the current one.
+    """
 
     models: tuple[str | GivenModel, ...]
     delegates: tuple[str, ...] = ()
@@ -55,6 +61,8 @@ class RunInput:
     inputs: tuple[str, ...] = ()
     min_snr_db: float | None = None
     max_steps: int | None = None
+    shapes: tuple[tuple[str, ...], ...] = ()
+    signatures: tuple[str, ...] = ()
     thresholds: Thresholds | None = None
     base: Path = Path()
 
@@ -79,7 +87,9 @@ def make_plan(given: RunInput) -> Plan:
         extra_flags=tuple(parse_extra_flag(text) for text in given.tool_flags),
     )
     models = open_models([GivenModel(one) if isinstance(one, str) else one for one in given.models], given.base)
-    cases = make_cases(models, delegates, _threads(given.threads), options, _require(given.require))
+    shapes = [parse_shapes(one) for one in given.shapes]
+    inputs = plan_inputs(models, shapes, given.signatures)
+    cases = make_cases(models, delegates, _threads(given.threads), options, _require(given.require), inputs)
     check_compiled(cases)
     limits = Limits(
         repetitions=given.repetitions,
@@ -99,6 +109,7 @@ def make_plan(given: RunInput) -> Plan:
         output_check=_output_check(given),
         stabilising=parse_stabilising(given.stabilise),
         via=_via(given.via),
+        signatures_chosen=bool(given.signatures),
     )
     if plan.via == "apk":
         check_plan(plan)

@@ -29,6 +29,7 @@ _NOT_BESIDE = (
     "models", "suite", "precision", "max_repetitions",
     "unreliable_retries", "min_secs", "warmup_runs", "warmup_min_secs",
     "profile", "cold_starts", "check_outputs", "inputs", "min_snr", "max_steps", "via", "csv_file",
+    "input_shape", "signature",
 )  # fmt: skip
 
 

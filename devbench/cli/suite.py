@@ -92,7 +92,7 @@ def check(
     for case, (expected_s, known) in zip(plan.cases, seconds, strict=True):
         threads = "default" if case.options.num_threads is None else str(case.options.num_threads)
         words = f"{expected_s:.0f} s{'' if known else ' (guess)'}"
-        table.add_row(plain(case.model.name, 60), plain(case.delegate.name), threads, str(plan.limits.steps), words)
+        table.add_row(plain(case.subject, 120), plain(case.delegate.name), threads, str(plan.limits.steps), words)
     screen = console()
     screen.print(table)
     for case in plan.cases:

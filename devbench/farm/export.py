@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench.reports.comparison_export import comparison_to_json
 from devbench.reports.watch_export import watch_to_json
+from devbench.results.cases import case_text
 
 if TYPE_CHECKING:
     from devbench.farm.result import NightResult
@@ -29,6 +30,7 @@ def result_to_json(result: NightResult) -> dict[str, Any]:
                 "device_key": job.job.device.key,
                 "device": job.job.device.title,
                 "model": job.job.model.name,
+                "case": case_text(job.job.model.name, job.job.delegate, job.job.threads, job.job.options),
                 "delegate": job.job.delegate,
                 "threads": job.job.threads,
                 "failures": [{"kind": kind, "message": text, "count": count} for kind, text, count in job.failures],

@@ -95,7 +95,7 @@ def _job(
     seconds = sum(repetition.duration_s for repetition in job.repetitions)
     case = ElementTree.Element(
         "testcase",
-        name=_line(f"{job.job.model.name} · {job.title}"),
+        name=_line(f"{job.subject} · {job.title}"),
         classname=_line(f"{result.suite}.{job.job.device.title}"),
         time=f"{seconds:.3f}",
     )

@@ -84,7 +84,7 @@ def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple
     failed = []
     for job in result.failed:
         why = "; ".join(f"{kind} ({count}×): {message}" for kind, message, count in job.failures) or "not run"
-        failed.append(f"{harmless(f'{job.job.device.title} · {job.job.model.name} · {job.title}')}: {harmless(why)}")
+        failed.append(f"{harmless(f'{job.job.device.title} · {job.subject} · {job.title}')}: {harmless(why)}")
     missing = [f"{harmless(name)}: {harmless(str(error))}" for name, error in result.absent.items()]
     sections = [("Regressions", regressed), ("Failed jobs", failed), ("Missing devices", missing)]
     if result.comparison is not None:

@@ -2,8 +2,8 @@
 
 It runs in a process of its own: a damaged model can bring a runtime down, and must not bring a measurement down; and
 the peak memory of a process is that of one model. `python -m devbench.models.reference MODEL FOLDER SETS THREADS
-KERNELS` reads the inputs `SET.NUMBER` in FOLDER and writes the outputs of each set to `SET.out` and what it took to
-`took.json`.
+KERNELS` reads the inputs `SET.NUMBER` in FOLDER, whose shapes and names are in `call.json`, and writes the outputs of
+each set to `SET.out` and what it took to `took.json`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from devbench.errors import DevbenchError
 
@@ -40,12 +40,23 @@ class HostRun:
         init_s: from opening the file to allocated tensors.
         run_s: of the last inference; NaN without one.
         peak_bytes: the largest resident memory of the process, Python and LiteRT themselves included.
+        shapes: of the outputs of the last set.
     """
 
     outputs: tuple[bytes, ...]
     init_s: float
     run_s: float
     peak_bytes: int
+    shapes: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SignatureCall:
+    """A signature to call in place of the main graph, with the names of its inputs and outputs in the graph's order."""
+
+    name: str
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
 
 
 def reference_outputs(model: Path, inputs: Sequence[NDArray[np.generic]]) -> bytes:
@@ -64,8 +75,9 @@ def run_on_host(
     threads: int = 1,
     kernels: Kernels = "builtin",
     timeout_s: float = _TIMEOUT_S,
+    signature: SignatureCall | None = None,
 ) -> HostRun:
-    """One inference for each set of inputs, in a process of its own.
+    """One inference for each set of inputs, in a process of its own; all sets have the same shapes.
 
     Raises:
         ReferenceFailed: LiteRT refuses the model, or does not end in time.
@@ -75,6 +87,11 @@ def run_on_host(
         for number, inputs in enumerate(sets):
             for place, array in enumerate(inputs):
                 (folder / f"{number}.{place}").write_bytes(array.tobytes())
+        call = {
+            "shapes": [list(array.shape) for array in (sets[0] if sets else ())],
+            "signature": None if signature is None else asdict(signature),
+        }
+        (folder / "call.json").write_text(json.dumps(call), "utf-8")
         command = [sys.executable, "-m", "devbench.models.reference", str(model), name]
         command += [str(len(sets)), str(threads), kernels]
         try:
@@ -89,7 +106,9 @@ def run_on_host(
                 f"{model.name}: LiteRT on this machine does not run it: {why}", hint="run without checking outputs"
             )
         outputs = tuple((folder / f"{number}.out").read_bytes() for number in range(len(sets)))
-        return HostRun(outputs, **json.loads(took.read_text("utf-8")))
+        said = json.loads(took.read_text("utf-8"))
+        shapes = tuple(map(tuple, said.pop("shapes")))
+        return HostRun(outputs, **said, shapes=shapes)
 
 
 def main(argv: Sequence[str]) -> int:
@@ -103,23 +122,71 @@ def main(argv: Sequence[str]) -> int:
     folder = Path(name)
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     resolver = plain if kernels == "builtin" else OpResolverType.AUTO
+    call = json.loads((folder / "call.json").read_text("utf-8"))
     started = time.perf_counter()
     interpreter = Interpreter(model, experimental_op_resolver_type=resolver, num_threads=int(threads))
-    interpreter.allocate_tensors()
+    invoke = _main_graph(interpreter, call) if call["signature"] is None else _signature(interpreter, call)
     init_s, run_s = time.perf_counter() - started, float("nan")
+    outputs: list[np.ndarray] = []
     for number in range(int(sets)):
-        for place, details in enumerate(interpreter.get_input_details()):
-            array = np.fromfile(folder / f"{number}.{place}", details["dtype"]).reshape(details["shape"])
-            interpreter.set_tensor(details["index"], array)
+        files = [folder / f"{number}.{place}" for place in range(len(call["shapes"]))]
+        outputs, run_s = invoke(files)
+        with (folder / f"{number}.out").open("wb") as file:
+            for array in outputs:
+                file.write(np.ascontiguousarray(array).tobytes())
+    took = {
+        "init_s": init_s, "run_s": run_s, "peak_bytes": _peak_bytes(), "shapes": [array.shape for array in outputs],
+    }  # fmt: skip
+    (folder / "took.json").write_text(json.dumps(took), "utf-8")
+    return 0
+
+
+Invoke = Callable[[Sequence[Path]], "tuple[list[np.ndarray], float]"]
+
+
+def _main_graph(interpreter: Any, call: Mapping[str, Any]) -> Invoke:
+    """Runs the main graph on raw inputs; gives its outputs and the seconds that it took."""
+    import time
+
+    import numpy as np
+
+    inputs = interpreter.get_input_details()
+    for details, shape in zip(inputs, call["shapes"], strict=False):
+        if list(details["shape"]) != shape:
+            interpreter.resize_tensor_input(details["index"], shape)
+    interpreter.allocate_tensors()
+
+    def invoke(files: Sequence[Path]) -> tuple[list[np.ndarray], float]:
+        for details, shape, file in zip(inputs, call["shapes"], files, strict=True):
+            interpreter.set_tensor(details["index"], np.fromfile(file, details["dtype"]).reshape(shape))
         started = time.perf_counter()
         interpreter.invoke()
         run_s = time.perf_counter() - started
-        with (folder / f"{number}.out").open("wb") as file:
-            for details in interpreter.get_output_details():
-                file.write(np.ascontiguousarray(interpreter.get_tensor(details["index"])).tobytes())
-    took = {"init_s": init_s, "run_s": run_s, "peak_bytes": _peak_bytes()}
-    (folder / "took.json").write_text(json.dumps(took), "utf-8")
-    return 0
+        return [interpreter.get_tensor(details["index"]) for details in interpreter.get_output_details()], run_s
+
+    return invoke
+
+
+def _signature(interpreter: Any, call: Mapping[str, Any]) -> Invoke:
+    """The same for a signature, whose inputs and outputs go by their names."""
+    import time
+
+    import numpy as np
+
+    signature = call["signature"]
+    runner = interpreter.get_signature_runner(signature["name"])
+    kinds = {name: details["dtype"] for name, details in runner.get_input_details().items()}
+
+    def invoke(files: Sequence[Path]) -> tuple[list[np.ndarray], float]:
+        arrays = {
+            name: np.fromfile(file, kinds[name]).reshape(shape)
+            for name, shape, file in zip(signature["inputs"], call["shapes"], files, strict=True)
+        }
+        started = time.perf_counter()
+        found = runner(**arrays)
+        return [found[name] for name in signature["outputs"]], time.perf_counter() - started
+
+    return invoke
 
 
 def _peak_bytes() -> int:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 
 from devbench.analysis.operators import counted
 from devbench.analysis.stats import Estimate, Inferences, estimate, outliers, spread
+from devbench.notices import Effect, Notice
 from devbench.reports.model import (
     FallenBack,
     JobReport,
@@ -24,6 +25,7 @@ from devbench.reports.timeline import build_timelines
 from devbench.reports.words import reasons_words
 from devbench.results import counting
 from devbench.results.aggregates import operator_place_is_xnnpack, operator_type
+from devbench.results.cases import subject_text
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord
 from devbench.results.store import JobView, RunView
 
@@ -33,7 +35,7 @@ _KB = 1024
 def build_report(view: RunView) -> ReportData:
     """Everything that is shown of a run."""
     devices = {item.job.device.key: item.job.device for item in view.jobs}
-    jobs = tuple(_job(item) for item in view.jobs)
+    jobs = tuple(_job(item, view.notices) for item in view.jobs)
     return ReportData(
         run_id=view.run.run_id,
         status=view.status,
@@ -50,7 +52,19 @@ def build_report(view: RunView) -> ReportData:
     )
 
 
-def _job(item: JobView) -> JobReport:
+def _excluded(job: JobRecord, notices: Sequence[Notice]) -> bool:
+    """Whether a notice keeps the job from being the fastest."""
+    subjects = {job.model.name, subject_text(job.model.name, job.options)}
+    return any(
+        notice.effect is not Effect.INFORMATION
+        and notice.subject in subjects
+        and notice.job_number in (None, job.number)
+        and notice.device_key in ("", job.device.key)
+        for notice in notices
+    )
+
+
+def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
     job, repetitions = item.job, item.repetitions
     measured, timed = counting.measured(repetitions), counting.timed(repetitions)
     # Where no repetition was fit there is only what there is, and the report says so.
@@ -88,6 +102,7 @@ def _job(item: JobView) -> JobReport:
         failures=_failures(repetitions),
         conditions=condition_words(repetitions),
         repetitions=repetitions,
+        excluded=_excluded(job, notices),
     )
 
 

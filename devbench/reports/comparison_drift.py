@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from devbench.analysis.compare import Comparison
 from devbench.reports.comparison import CaseOnDevice, DriftCorrection
+from devbench.results.cases import without_inputs
 
 if TYPE_CHECKING:
     from devbench.reports.comparison_build import Key, Series, SideData
@@ -111,7 +112,8 @@ def _alike(subject: CaseOnDevice, reference: CaseOnDevice, name: str) -> bool:
     """A case that was named corrects all; a model corrects those that ran as it did."""
     if reference.case == name:
         return True
-    return subject.case.removeprefix(subject.model) == reference.case.removeprefix(reference.model)
+    ran = [without_inputs(one.case.removeprefix(one.model)) for one in (subject, reference)]
+    return ran[0] == ran[1]
 
 
 def _unfit(before: SideData, after: SideData, key: Key) -> str:

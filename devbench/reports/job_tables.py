@@ -18,7 +18,7 @@ _STATUS = {"ok": "good", "failed": "bad"}
 def _job(job: JobReport) -> tuple[Cell, Cell, Cell]:
     return (
         Cell(job.job.device.title),
-        Cell(job.job.model.name),
+        Cell(job.subject),
         Cell(job.title, link=f"#job-{job.job.number}"),
     )
 
@@ -36,12 +36,13 @@ def decisions(report: ReportData) -> Table:
     rows = []
     for model, device, jobs in report.groups:
         known = [job for job in jobs if job.latency and job.output_verdict != "wrong"]
-        fit = [job for job in known if not job.all_unreliable]
+        fit = [job for job in known if not (job.all_unreliable or job.excluded)]
         ordered = sorted(fit or known, key=lambda job: job.latency.median if job.latency else 0.0)
         failed = sum(job.status == "failed" for job in jobs)
         unfit = sum(job.all_unreliable for job in jobs)
         words = [f"{failed} of {len(jobs)} failed"] if failed else []
         words += [f"{unfit} of {len(jobs)} unreliable"] if unfit else []
+        words += ["excluded, see the warnings"] if any(job.excluded for job in jobs) else []
         words += [] if fit else ["nothing here can be relied on"]
         note = Cell("; ".join(words), kind="bad" if failed else "warn")
         if not ordered or ordered[0].latency is None:

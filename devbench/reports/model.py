@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.stats import Estimate
 from devbench.notices import Notice
+from devbench.results.cases import subject_text
 from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
 
 if TYPE_CHECKING:
@@ -153,6 +154,7 @@ class JobReport:
         operators: dearest first; `by_type` sums over all of them.
         failures: each kind with the tool's own line, and how often.
         conditions: how the device was, in words.
+        excluded: a notice excludes it from being the fastest.
     """
 
     job: JobRecord
@@ -180,6 +182,12 @@ class JobReport:
     failures: tuple[tuple[str, str, int], ...]
     conditions: str
     repetitions: tuple[RepetitionRecord, ...]
+    excluded: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The model with what it is called with: `unet · shape 1x64x64x4`."""
+        return subject_text(self.job.model.name, self.job.options)
 
     @property
     def virtual(self) -> bool:
@@ -215,12 +223,14 @@ class JobReport:
 
     @property
     def output_verdict(self) -> str:
-        """In words: "ok, SNR 96.1 dB", "wrong", or nothing where outputs were not checked."""
+        """In words: "ok, SNR 96.1 dB", "wrong", "not deterministic", or nothing where outputs were not checked."""
         rows = [row for row in self.outputs if row.get("against") == "host"]
         if not rows:
             return ""
         if any(row.get("wrong") for row in rows):
             return "wrong"
+        if any(row.get("deterministic") is False for row in rows):
+            return "not deterministic"
         known = [row["snr_db"] for row in rows if row.get("snr_db") is not None]
         return f"ok, SNR {min(known):.0f} dB" if known else "ok, equal"
 
@@ -264,15 +274,17 @@ class ReportData:
 
     @property
     def groups(self) -> list[tuple[str, DeviceRecord, list[JobReport]]]:
-        """Jobs of one model on one device together: what is compared with each other."""
+        """Jobs of one model, called in one way, on one device together: what is compared with each other."""
         found: dict[tuple[str, str], list[JobReport]] = {}
         for job in self.jobs:
-            found.setdefault((job.job.model.name, job.job.device.key), []).append(job)
-        return [(jobs[0].job.model.name, jobs[0].job.device, jobs) for jobs in found.values()]
+            found.setdefault((job.subject, job.job.device.key), []).append(job)
+        return [(jobs[0].subject, jobs[0].job.device, jobs) for jobs in found.values()]
 
 
 def fastest(jobs: Sequence[JobReport]) -> JobReport | None:
     """The job with the lowest latency among several; never one whose latency or outputs nobody can rely on."""
-    known = [job for job in jobs if job.latency and not job.all_unreliable and job.output_verdict != "wrong"]
+    known = [
+        job for job in jobs if job.latency and not (job.all_unreliable or job.excluded or job.output_verdict == "wrong")
+    ]
     best = min(known, key=lambda job: job.latency.median if job.latency else 0.0, default=None)
     return best if len(jobs) > 1 else None

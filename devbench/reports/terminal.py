@@ -33,7 +33,7 @@ _MOST_TYPES = 10
 def print_report(report: ReportData, console: Console, *, operators: bool = True) -> None:
     """Print a run: a table of its jobs, what failed and why, and operator types by time per delegate."""
     for model, device, jobs in report.groups:
-        title = f"{_text(model, 60)} on {_text(device.title, 80)}"
+        title = f"{_text(model, 120)} on {_text(device.title, 80)}"
         columns, left_out = _fitting(_columns(jobs), console.width)
         console.print(_latencies(title, columns))
         if left_out:
@@ -72,7 +72,7 @@ def print_report(report: ReportData, console: Console, *, operators: bool = True
 def print_outputs(report: ReportData, console: Console) -> None:
     """Print how far each delegate's outputs are from this machine's CPU and from the device's own."""
     for model, device, jobs in report.groups:
-        title = f"{_text(model, 60)} on {_text(device.title, 80)}"
+        title = f"{_text(model, 120)} on {_text(device.title, 80)}"
         table = Table(
             title=title, title_justify="left", title_style="bold", box=None, pad_edge=False, header_style="bold"
         )
@@ -99,6 +99,8 @@ def _output_cells(row: Mapping[str, Any]) -> list[str]:
     faults += [title for key, title in (("all_zero", "all zero"), ("wrong_size", "wrong size")) if row.get(key)]
     good = "ok" if row.get("against") == "host" else ""
     verdict = f"[red]{', '.join(faults) or 'wrong'}[/red]" if row.get("wrong") else f"[green]{good}[/green]"
+    if good and not row.get("wrong") and row.get("deterministic") is False:
+        verdict = "[yellow]not deterministic[/yellow]"
     snr = number("snr_db", ".1f") or ("equal" if row.get("max_abs") == 0 else "")
     if limits := limits_words(row.get("limits")):
         verdict += f" [dim]({_text(limits)})[/dim]"

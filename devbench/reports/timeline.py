@@ -121,7 +121,7 @@ def _timeline(jobs: Sequence[JobReport], started_utc: datetime) -> Timeline:
     repetitions = sorted((r for job in jobs for r in job.repetitions), key=lambda r: r.started_utc)
     samples = _samples(repetitions, at)
     dots = [
-        Dot(at(p.repetition.started_utc), at(p.repetition.finished_utc), p.latency_ms, job.job.model.name, job.title,
+        Dot(at(p.repetition.started_utc), at(p.repetition.finished_utc), p.latency_ms, job.subject, job.title,
             p.unreliable, p.outlier)
         for job in jobs
         for p in job.processes

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from hashlib import sha256
 from typing import Any
 
-# Options that change what is computed, with their words.
-_OPTIONS = {"input_layer_shape": "shape", "signature": "signature"}
+from devbench.text import clean
+
 _LONGEST = 1000
 
 
@@ -29,13 +29,43 @@ def case_text(model: str, delegate: str, threads: int | None, options: Mapping[s
         words.append(f"{threads} thread{'' if threads == 1 else 's'}")
     if options.get("via", "shell") != "shell":
         words.append(str(options["via"]))
-    words += [f"{word} {options[name]}" for name, word in _OPTIONS.items() if options.get(name)]
+    words += input_words(options)
     words += [_flag(flag) for flag in options.get("extra_flags") or ()]
     text = " · ".join(words)
     if len(text) <= _LONGEST:
         return text
     # What is cut off must not make two cases one.
     return f"{text[: _LONGEST - 12]}… {sha256(text.encode('utf-8', 'replace')).hexdigest()[:10]}"
+
+
+def input_words(options: Mapping[str, Any]) -> list[str]:
+    """How a model is called, where that is said: its signature, and the shapes of its inputs.
+
+    Args:
+        options: of the job, also as they come out of a file.
+    """
+    signature = options.get("signature")
+    words = [f"signature {_plain(str(signature))}"] if signature else []
+    shapes = [(str(name), "x".join(map(str, sizes))) for name, sizes in options.get("input_shapes") or ()]
+    if len(shapes) == 1 and "," not in str(options.get("input_layer")):
+        words.append(f"shape {shapes[0][1]}")
+    elif shapes:
+        words.append("shapes " + ", ".join(f"{_plain(name)}={sizes}" for name, sizes in shapes))
+    return words
+
+
+def subject_text(model: str, options: Mapping[str, Any]) -> str:
+    """A model with what it is called with, as text: only delegates on the same of these can be compared."""
+    return " · ".join([model, *input_words(options)])
+
+
+def without_inputs(case: str) -> str:
+    """The text of a case without the words of `input_words`: how a model ran, whatever it was called with."""
+    return " · ".join(part for part in case.split(" · ") if not part.startswith(("signature ", "shape ", "shapes ")))
+
+
+def _plain(text: str) -> str:
+    return clean(text, 80).replace(" · ", " - ")
 
 
 def _flag(flag: Any) -> str:

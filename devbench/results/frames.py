@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from devbench.results.cases import case_text
 from devbench.results.store import RunView
 
 if TYPE_CHECKING:
     import pandas as pd
 
 REPETITION_COLUMNS = (
-    "run_id", "job", "device", "device_key", "virtual", "model", "model_sha256", "delegate", "via", "threads", "binary",
+    "run_id", "job", "device", "device_key", "virtual", "model", "model_sha256", "case", "delegate", "via", "threads",
+    "binary",
     "binary_version", "binary_sha256", "purpose", "repetition", "status", "failure_kind", "failure_message",
     "exit_code", "started_utc", "duration_s", "latency_avg_us", "latency_min_us", "latency_max_us", "latency_std_us",
     "latency_p5_us", "latency_median_us", "latency_p95_us",
@@ -20,7 +22,8 @@ REPETITION_COLUMNS = (
     "on_device_ms", "raw_path",
 )  # fmt: skip
 OPERATOR_COLUMNS = (
-    "run_id", "job", "device", "virtual", "model", "delegate", "via", "repetition", "phase", "position", "type", "name",
+    "run_id", "job", "device", "virtual", "model", "case", "delegate", "via", "repetition", "phase", "position",
+    "type", "name",
     "node", "avg_ms", "first_ms", "pct", "mem_kb", "times_called", "inside_delegate", "is_partition",
 )  # fmt: skip
 
@@ -38,6 +41,7 @@ def repetition_rows(view: RunView) -> list[dict[str, Any]]:
             "virtual": job.device.virtual,
             "model": job.model.name,
             "model_sha256": job.model.sha256,
+            "case": case_text(job.model.name, job.delegate, job.threads, job.options),
             "delegate": job.delegate,
             "via": job.options.get("via", "shell"),
             "threads": job.threads,
@@ -70,6 +74,7 @@ def operator_frame(view: RunView) -> pd.DataFrame:
     rows = []
     for item in view.jobs:
         job = item.job
+        case = case_text(job.model.name, job.delegate, job.threads, job.options)
         for repetition in item.repetitions:
             for op in repetition.operators:
                 values = {name: getattr(op, name, None) for name in OPERATOR_COLUMNS}
@@ -79,6 +84,7 @@ def operator_frame(view: RunView) -> pd.DataFrame:
                     "device": job.device.title,
                     "virtual": job.device.virtual,
                     "model": job.model.name,
+                    "case": case,
                     "delegate": job.delegate,
                     "via": job.options.get("via", "shell"),
                     "repetition": repetition.index,

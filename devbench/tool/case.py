@@ -18,6 +18,9 @@ class ToolOptions:
     """Options of the stock tool, in its own words; `None` leaves the tool's default.
 
     num_runs is a minimum: `min_secs` adds runs, `max_secs` cuts them (separately for warm-up and main phase).
+    input_shapes are those that somebody asked for, by input; the tool is told all of them by input_layer and
+    input_layer_shape. signature is named where a model has several; the tool is told it where signature_graph, the
+    subgraph that it runs, is not the main one, 0.
     """
 
     num_threads: int | None = None
@@ -32,7 +35,9 @@ class ToolOptions:
     input_layer_shape: str | None = None
     input_layer_value_files: str | None = None
     output_filepath: str | None = None
+    input_shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
     signature: str | None = None
+    signature_graph: int = 0
     extra_flags: tuple[tuple[str, str], ...] = ()
 
 

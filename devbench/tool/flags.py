@@ -44,6 +44,11 @@ def build_argv(
                 "LiteRT's benchmark_model cannot write its outputs",
                 hint="check them with TensorFlow Lite's benchmark_model, or leave --check-outputs out",
             )
+        if case.options.input_layer_shape is not None:
+            raise InputError(
+                "LiteRT's benchmark_model takes no shapes of inputs",
+                hint="measure them with TensorFlow Lite's benchmark_model, or leave --input-shape out",
+            )
         if not delegate.litert_flags:
             raise InputError(
                 f"LiteRT's benchmark_model has no flags for the delegate {delegate.name}",
@@ -97,7 +102,7 @@ def _common_options(options: ToolOptions) -> list[tuple[str, str]]:
         flags.append(("num_threads", str(options.num_threads)))
     if options.report_peak_memory:
         flags.append(("report_peak_memory_footprint", "true"))
-    if options.signature is not None:
+    if options.signature is not None and options.signature_graph:
         flags.append(("signature_to_run_for", options.signature))
     return flags
 

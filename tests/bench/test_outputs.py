@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from devbench.bench import outputs
-from devbench.bench.outputs import OutputCheck, expect
+from devbench.bench.outputs import Expected, OutputCheck
+from devbench.bench.plan import Case
 from devbench.errors import InputError
 from devbench.models.tensors import ModelTensors, TensorSpec, read_tensors
 from devbench.models.tflite_file import open_model
+from devbench.tool.case import Delegate, ToolOptions
 from tests.conftest import DATA
+from tests.models.probe import Op, Part, Tensor, build, build_graphs, ints
 
 EDGES = DATA / "many_edges.tflite"
 
 
+def expect(path: Path, **options: object) -> Expected:
+    case = Case(open_model(str(path)), Delegate("cpu", "CPU"), ToolOptions(**options), "any")  # type: ignore[arg-type]
+    return outputs.expect(case, OutputCheck({}))
+
+
 def test_each_output_has_its_own_type_and_size() -> None:
-    found = expect(open_model(str(EDGES)), OutputCheck({}))
+    found = expect(EDGES)
     assert [(str(array.dtype), array.size) for array in found.outputs] == [
         ("int32", 6),
         ("float32", 6),
@@ -52,6 +62,44 @@ def test_the_model_is_what_its_script_makes() -> None:
 def test_what_cannot_be_compared_is_said_first(
     tensors: ModelTensors, said: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(outputs, "read_tensors", lambda path: tensors)
+    monkeypatch.setattr(outputs, "called_tensors", lambda *called: tensors)
     with pytest.raises(InputError, match=said):
-        expect(open_model(str(EDGES)), OutputCheck({}))
+        expect(EDGES)
+
+
+def test_a_reference_has_the_shapes_that_were_asked_for(tmp_path: Path) -> None:
+    x = Tensor((1, 1, 3), signature=(1, -1, 3), name="x")
+    path = tmp_path / "open.tflite"
+    path.write_bytes(build([Op("ABS", [x], [Tensor((1, 1, 3), signature=(1, -1, 3))])]))
+    found = expect(path, input_shapes=(("x", (1, 5, 3)),))
+    assert found.inputs[0].shape == (1, 5, 3)
+    assert [spec.shape for spec in found.tensors.outputs] == [(1, 5, 3)]
+    assert (found.outputs[0] == abs(found.inputs[0]).ravel()).all()
+
+
+def test_a_reference_is_that_of_the_signature(tmp_path: Path) -> None:
+    path = tmp_path / "two.tflite"
+    path.write_bytes(two_signatures())
+    plain = expect(path)
+    other = expect(path, signature="negated", signature_graph=1)
+    assert (plain.outputs[0] == abs(plain.inputs[0]).ravel()).all()
+    assert (other.outputs[0] == -other.inputs[0].ravel()).all()
+
+
+def two_signatures() -> bytes:
+    graphs = [Part([Op(kind, [Tensor((1, 4), name="x")], [Tensor((1, 4), name="y")])]) for kind in ("ABS", "NEG")]
+    return build_graphs(graphs, signatures=(("absolute", 0), ("negated", 1)))
+
+
+def random_model() -> bytes:
+    """Two outputs: the input's absolute value, and a random number without a seed."""
+    x, steady, shape = Tensor((1, 4), name="x"), Tensor((1, 4), name="steady"), ints(1, 4)
+    noise = Op("RANDOM_UNIFORM", [shape], [Tensor((1, 4), name="noise")], kind="RandomOptions")
+    return build([Op("ABS", [x], [steady]), noise])
+
+
+def test_outputs_that_differ_from_run_to_run_on_this_machine_are_found(tmp_path: Path) -> None:
+    path = tmp_path / "random.tflite"
+    path.write_bytes(random_model())
+    found = expect(path)
+    assert [found.tensors.outputs[number].name for number in found.unsteady] == ["noise"]

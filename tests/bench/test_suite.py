@@ -107,6 +107,9 @@ def test_the_nightly_s_paths_are_relative_to_the_file(folder: Path) -> None:
         ("models = [\n'a.tflite',\n'*.onnx',\n]\n", ":3:", "'*.onnx' matches no file"),
         ("models = [\n'a.tflite',\n{url = 'https://x/y', sha = 'a'}]\n", ":3:", "did you mean sha256?"),
         ("models = [{url = 'https://x/y'}]\n", ":1:", "needs both"),
+        ("models = ['a.tflite']\nshapes = [8]\n", ":2:", "shapes is not a list of shapes"),
+        ("models = ['a.tflite']\nshapes = [[]]\n", ":2:", "shapes is not a list of shapes"),
+        ("models = ['a.tflite']\nsignatures = 'all'\n", ":2:", "signatures is not a list of texts"),
         ("models = [{name = 'a'}]\n", ":1:", "needs both url and sha256, or path"),
         ("models = [{path = 'a.tflite', url = 'https://x/y'}]\n", ":1:", "needs path alone"),
         ("models = [\n{path = '*.tflite', name = 'a'}]\n", ":2:", "is for 2 files"),
@@ -170,6 +173,27 @@ def test_the_schema_for_editors_has_every_key() -> None:
     assert schema["additionalProperties"] is False
     assert {"models", "devices", "delegates", "precision", "labels"} <= set(schema["properties"])
     assert all("description" in value for value in schema["properties"].values())
+
+
+@pytest.mark.parametrize(
+    ("shapes", "valid"),
+    [('["x=1x4", ["a=1x2", "1X3"]]', True), ("[[]]", False), ('["1x"]', False), ('["x=1,4"]', False)],
+)
+def test_the_schema_takes_and_refuses_shapes_as_the_reader_does(folder: Path, shapes: str, valid: bool) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
+    path = suite(folder, f'models = ["a.tflite"]\nshapes = {shapes}\n')
+    assert jsonschema.Draft202012Validator(json_schema()).is_valid(tomllib.loads(path.read_text())) is valid
+    if valid:
+        read_suite(path)
+    else:
+        with pytest.raises(InputError, match=r"nightly\.toml:2: shapes"):
+            read_suite(path)
+
+
+def test_a_suite_says_how_its_models_are_called(folder: Path) -> None:
+    text = 'models = ["a.tflite"]\nshapes = ["1x8x8x3", ["ids=1x4", "mask=1x4"]]\nsignatures = ["all"]\n'
+    found = read_suite(suite(folder, text))
+    assert found.options == {"shapes": (("1x8x8x3",), ("ids=1x4", "mask=1x4")), "signatures": ("all",)}
 
 
 def test_a_suite_names_its_models(folder: Path) -> None:

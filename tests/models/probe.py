@@ -77,13 +77,17 @@ def build(
     return build_graphs([Part(ops, inputs, outputs)])
 
 
-def build_graphs(parts: Sequence[Part], unused: Sequence[Op] = ()) -> bytes:
-    """The .tflite of several graphs, the first is the main one; the codes of `unused` operators are only declared."""
+def build_graphs(parts: Sequence[Part], unused: Sequence[Op] = (), signatures: Sequence[tuple[str, int]] = ()) -> bytes:
+    """The .tflite of several graphs, the first is the main one; the codes of `unused` operators are only declared.
+
+    `signatures` are names and the number of their graph; their inputs and outputs are called as the tensors.
+    """
     model = schema.ModelT()
     model.version, model.description = 3, "a probe"
     model.buffers, model.operatorCodes = [_buffer(None)], []
     model.subgraphs = [_graph(part, model, f"graph{number}" if number else "main") for number, part in enumerate(parts)]
     model.operatorCodes += [_code(op) for op in unused]
+    model.signatureDefs = [_signature(name, model.subgraphs[graph], graph) for name, graph in signatures] or None
     builder = flatbuffers.Builder(1024)
     builder.Finish(model.Pack(builder), file_identifier=b"TFL3")
     return bytes(builder.Output())
@@ -108,6 +112,22 @@ def _graph(part: Part, model: Any, name: str) -> Any:
         model.operatorCodes.append(_code(op))
         graph.operators.append(_operator(op, len(model.operatorCodes) - 1, place))
     return graph
+
+
+def _signature(name: str, graph: Any, number: int) -> Any:
+    made = schema.SignatureDefT()
+    made.signatureKey, made.subgraphIndex = name, number
+    made.inputs, made.outputs = [_edges(graph, side) for side in (graph.inputs, graph.outputs)]
+    return made
+
+
+def _edges(graph: Any, indices: Sequence[int]) -> list[Any]:
+    found = []
+    for index in indices:
+        edge = schema.TensorMapT()
+        edge.name, edge.tensorIndex = graph.tensors[index].name, index
+        found.append(edge)
+    return found
 
 
 def _buffer(data: bytes | None) -> Any:

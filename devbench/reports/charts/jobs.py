@@ -48,7 +48,7 @@ def by_model(report: ReportData, wanted: Wanted) -> Iterator[Shown]:
     models: dict[str, list[JobReport]] = {}
     for job in report.jobs:
         if wanted(job):
-            models.setdefault(job.job.model.name, []).append(job)
+            models.setdefault(job.subject, []).append(job)
     for model, jobs in models.items():
         portions: list[list[JobReport]] = [[]]
         devices: dict[str, list[JobReport]] = {}
@@ -60,7 +60,7 @@ def by_model(report: ReportData, wanted: Wanted) -> Iterator[Shown]:
             portions[-1] += those[:MOST_ROWS]
         for number, portion in enumerate(portions, start=1):
             part = f" ({number} of {len(portions)})" if len(portions) > 1 else ""
-            yield Shown(report, tuple(portion), f"{clean(model, 60)}{part}")
+            yield Shown(report, tuple(portion), f"{clean(model, 90)}{part}")
 
 
 def all_jobs(report: ReportData, wanted: Wanted) -> Shown:
@@ -76,13 +76,13 @@ def colours(report: ReportData) -> dict[str, str]:
 
 def _groups(shown: Shown, row: Callable[[JobReport], Row]) -> list[Group]:
     """Rows by device, and by model where there are several."""
-    several = len({job.job.model.name for job in shown.jobs}) > 1
+    several = len({job.subject for job in shown.jobs}) > 1
     found: dict[tuple[str, str], list[JobReport]] = {}
     for job in shown.jobs:
-        found.setdefault((job.job.model.name, job.job.device.key), []).append(job)
+        found.setdefault((job.subject, job.job.device.key), []).append(job)
     return [
         Group(
-            (f"{clean(model, 50)} · " if several else "") + clean(jobs[0].job.device.title, 70),
+            (f"{clean(model, 80)} · " if several else "") + clean(jobs[0].job.device.title, 70),
             tuple(row(job) for job in jobs),
         )
         for (model, _), jobs in found.items()
@@ -108,9 +108,7 @@ def latency(shown: Shown, name: str = "latency") -> Picture:
         return Row(clean(job.title, 60), (bar,))
 
     words = [
-        f"{clean(j.job.model.name, 40)} {clean(j.title, 40)} {ms(j.latency.median)} ms"
-        for j in shown.jobs[:20]
-        if j.latency
+        f"{clean(j.subject, 60)} {clean(j.title, 40)} {ms(j.latency.median)} ms" for j in shown.jobs[:20] if j.latency
     ]
     alt = "Latency by device and delegate, with intervals: " + "; ".join(words)
     note = _latency_note(shown.jobs)
@@ -150,7 +148,7 @@ def speedup(shown: Shown, baseline: str, name: str = "speedup") -> Picture:
     paint = colours(shown.report)
     bases: dict[tuple[str, str], Estimate] = {}
     for job in shown.jobs:
-        key = (job.job.model.name, job.job.device.key)
+        key = (job.subject, job.job.device.key)
         if (
             job.job.delegate == baseline
             and job.latency
@@ -159,7 +157,7 @@ def speedup(shown: Shown, baseline: str, name: str = "speedup") -> Picture:
             bases[key] = job.latency
 
     def row(job: JobReport) -> Row:
-        base = bases.get((job.job.model.name, job.job.device.key))
+        base = bases.get((job.subject, job.job.device.key))
         if job.latency is None or base is None or not job.latency.median:
             return Row(clean(job.title, 60), (), f"no {baseline} to compare with" if base is None else "not measured")
         found, ratio = job.latency, base.median / job.latency.median

@@ -14,18 +14,18 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from devbench.virtual.benchmark_model.call import Call, call_of
 from devbench.virtual.benchmark_model.choice import Choice, check_graph, choose
+from devbench.virtual.benchmark_model.events import Event, operator_names
 from devbench.virtual.benchmark_model.extent import xnnpack_extent
 from devbench.virtual.benchmark_model.flags import FlagError, Flags, parse_flags, usage
 from devbench.virtual.benchmark_model.litert import (
     Backend,
     Compiled,
-    Event,
     LiteRtError,
     Model,
     load_gpu_accelerator,
     load_library,
-    operator_names,
 )
 from devbench.virtual.benchmark_model.memory import Memory
 from devbench.virtual.benchmark_model.phases import lengthened, phases, run_phase, slower_of
@@ -93,9 +93,10 @@ def _benchmark(flags: Flags) -> None:
         load_gpu_accelerator()
     start = time.perf_counter_ns()
     model = _load(graph)
-    compiled = _compile(model, choice, profiling=profiling)
+    call = call_of(flags, model)
+    compiled = _compile(model, choice, call, profiling=profiling)
     init_us = (time.perf_counter_ns() - start) // 1000
-    _say_how_applied(flags, graph, model, choice, compiled)
+    _say_how_applied(flags, graph, model, choice, call, compiled)
     init_mb = memory.growth_mb()
     info(f"The input model file size (MB): {Path(graph).stat().st_size / 1e6:g}")
     info(f"Initialized session in {init_us / 1000:g}ms.")
@@ -121,7 +122,9 @@ def _benchmark(flags: Flags) -> None:
     _record(runs_us)
     _write_outputs(flags, compiled)
     if recorded:
-        _print_profile(flags, init_us, aggregate(recorded, operator_names(graph)), runs_us)
+        _print_profile(
+            flags, init_us, aggregate(recorded, operator_names(graph, flags.text("signature_to_run_for"))), runs_us
+        )
 
 
 def _record(runs_us: Sequence[int]) -> None:
@@ -163,14 +166,14 @@ def _load(graph: str) -> Model:
     return model
 
 
-def _compile(model: Model, choice: Choice, *, profiling: bool) -> Compiled:
+def _compile(model: Model, choice: Choice, call: Call, *, profiling: bool) -> Compiled:
     if choice.delegate:
         info(f"{choice.delegate} delegate created.")
     try:
         if choice.backend.gpu:
             # The accelerator cannot profile: with it, every run fails ("Profile is not implemented").
-            return _compile_for_gpu(model, choice.backend)
-        return Compiled(model, choice.backend, profiling=profiling)
+            return _compile_for_gpu(model, choice.backend, call)
+        return call.compiled(model, choice.backend, profiling=profiling)
     except (LiteRtError, OSError) as problem:
         if choice.delegate:
             error(f"Failed to apply {choice.delegate} delegate.")
@@ -179,20 +182,20 @@ def _compile(model: Model, choice: Choice, *, profiling: bool) -> Compiled:
         raise Failed from None
 
 
-def _compile_for_gpu(model: Model, backend: Backend) -> Compiled:
+def _compile_for_gpu(model: Model, backend: Backend, call: Call) -> Compiled:
     """A model on the accelerator; one that the runtime put on the CPU instead without a word is refused.
 
     Only the accelerator's own count of operators shows that it took any.
     """
     with heard_stderr() as heard:
-        compiled = Compiled(model, backend)
+        compiled = call.compiled(model, backend)
     count = re.search(r"(\d+) operations will run on the GPU", "".join(heard))
     if not compiled.gpu_takes_all and (count is None or count.group(1) == "0"):
         raise LiteRtError("the GPU accelerator", 0)
     return compiled
 
 
-def _say_how_applied(flags: Flags, graph: str, model: Model, choice: Choice, compiled: Compiled) -> None:
+def _say_how_applied(flags: Flags, graph: str, model: Model, choice: Choice, call: Call, compiled: Compiled) -> None:
     """How much of the graph the delegate took, in the stock tool's words."""
     if not choice.delegate:
         return
@@ -201,7 +204,7 @@ def _say_how_applied(flags: Flags, graph: str, model: Model, choice: Choice, com
         # The accelerator itself prints how many operators it takes; the rest runs with XNNPACK.
         full = compiled.gpu_takes_all
     else:
-        partitions, taken, all_partitions = xnnpack_extent(graph, model, choice.backend)
+        partitions, taken, all_partitions = xnnpack_extent(graph, model, choice.backend, call)
         full = taken == model.operator_count
         kernels = f" w/ {partitions} delegate kernels"
         info(

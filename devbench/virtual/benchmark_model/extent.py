@@ -13,22 +13,23 @@ import os
 from hashlib import sha256
 from pathlib import Path
 
-from devbench.virtual.benchmark_model.litert import Backend, Compiled, LiteRtError, Model
+from devbench.virtual.benchmark_model.call import Call
+from devbench.virtual.benchmark_model.litert import Backend, LiteRtError, Model
 from devbench.virtual.benchmark_model.talk import Failed, error
 
 
-def xnnpack_extent(graph: str, model: Model, backend: Backend) -> tuple[int, int, int]:
+def xnnpack_extent(graph: str, model: Model, backend: Backend, call: Call) -> tuple[int, int, int]:
     """XNNPACK's partitions, the nodes in them, and the partitions of both kinds.
 
     Raises:
         Failed: the model cannot be run; everything there is to say has been printed.
     """
-    memory = _memory(graph, backend)
+    memory = _memory(graph, backend, call)
     if memory is not None:
         with contextlib.suppress(OSError, ValueError, TypeError):
             partitions, taken, groups = map(int, json.loads(memory.read_text("ascii")))
             return partitions, taken, groups
-    found = _probe(model, backend)
+    found = _probe(model, backend, call)
     if memory is not None:
         with contextlib.suppress(OSError):
             memory.parent.mkdir(parents=True, exist_ok=True)
@@ -36,20 +37,21 @@ def xnnpack_extent(graph: str, model: Model, backend: Backend) -> tuple[int, int
     return found
 
 
-def _memory(graph: str, backend: Backend) -> Path | None:
+def _memory(graph: str, backend: Backend, call: Call) -> Path | None:
     """The file for this model and backend; `None` outside of a device."""
     root = os.environ.get("DEVBENCH_VIRTUAL_ROOT")
     if not root:
         return None
     with contextlib.suppress(OSError):
         file = Path(graph).stat()
-        known = (graph, file.st_size, file.st_mtime_ns, file.st_ino, backend.kernel_mode.value, backend.num_threads)
+        runs = (backend.kernel_mode.value, backend.num_threads, call)
+        known = (graph, file.st_size, file.st_mtime_ns, file.st_ino, *runs)
         return Path(root) / "data" / "local" / "extents" / sha256(repr(known).encode()).hexdigest()[:32]
     return None
 
 
-def _probe(model: Model, backend: Backend) -> tuple[int, int, int]:
-    probe = Compiled(model, backend, profiling=True)
+def _probe(model: Model, backend: Backend, call: Call) -> tuple[int, int, int]:
+    probe = call.compiled(model, backend, profiling=True)
     try:
         events = probe.profiled_run()
     except LiteRtError as problem:

@@ -46,6 +46,7 @@ _FLAGS: dict[str, _Flag] = {
     "op_profiling_output_file": _Flag(str, "", "file path to export profile data, used with the mode csv"),
     "input_layer": _Flag(str, "", "input layer names"),
     "input_layer_shape": _Flag(str, "", "input layer shapes, separated by colons"),
+    "signature_to_run_for": _Flag(str, "", "name of the signature to run; empty for the main graph"),
     "input_layer_value_files": _Flag(str, "", "files of raw values for input layers, name:path separated by commas"),
     "output_filepath": _Flag(str, "", "file path to export outputs layer to"),
     "help": _Flag(bool, False, "print out all supported flags if true"),

@@ -11,22 +11,21 @@ import contextlib
 import ctypes
 import functools
 import importlib.util
-import mmap
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
 from typing import Any
 
+from devbench.virtual.benchmark_model.events import Event, ProfilerEvent, events_of
+
 _STATUS_OK = 0
 _CPU, _GPU = 1, 2
 _LOCK_READ, _LOCK_WRITE = 0, 1
-# LiteRtRankedTensorType: element type, rank and flags, eight dimensions, eight strides; with room to spare.
-_TENSOR_TYPE_BYTES = 512
+# The bits of a layout's first word that are its rank.
+_RANK = 0x7F
 _FLOAT32 = 1
-# Kinds of profiler events that are operators (tflite::Profiler::EventType).
-_CPU_OPERATOR, _DELEGATE_OPERATOR = 2, 8
 # The names under which the runtime looks for each component's options.
 _CPU_OPTIONS, _RUNTIME_OPTIONS, _GPU_OPTIONS = "xnnpack", "runtime_options_string", "gpu_options"
 
@@ -38,30 +37,16 @@ class KernelMode(Enum):
     BUILTIN = "builtin"
 
 
-class _ProfilerEvent(ctypes.Structure):
-    """LiteRtProfilerEvent (litert/c/internal/litert_profiler.h)."""
+class _Layout(ctypes.Structure):
+    """LiteRtLayout (litert/c/litert_layout.h): rank and flags, eight dimensions, eight strides."""
 
-    _fields_ = (
-        ("tag", ctypes.c_char_p),
-        ("type", ctypes.c_int32),
-        ("start_us", ctypes.c_uint64),
-        ("elapsed_us", ctypes.c_uint64),
-        ("memory_begin", ctypes.c_uint64 * 3),
-        ("memory_end", ctypes.c_uint64 * 3),
-        ("index", ctypes.c_int64),
-        ("graph", ctypes.c_int64),
-        ("source", ctypes.c_int32),
-    )
+    _fields_ = (("rank", ctypes.c_uint32), ("sizes", ctypes.c_int32 * 8), ("strides", ctypes.c_uint32 * 8))
 
 
-@dataclass(frozen=True, slots=True)
-class Event:
-    """An operator of one inference: `index` is the node on the CPU, else its place in the delegate's `partition`."""
+class _TensorType(ctypes.Structure):
+    """LiteRtRankedTensorType (litert/c/litert_model_types.h), with room to spare."""
 
-    tag: str
-    elapsed_us: int
-    index: int
-    partition: int | None
+    _fields_ = (("element", ctypes.c_int32), ("layout", _Layout), ("spare", ctypes.c_char * 256))
 
 
 class LiteRtError(Exception):
@@ -146,17 +131,45 @@ class Model:
         self.call("LiteRtGetNumSubgraphOps", graph, ctypes.byref(count))
         return int(count.value)
 
+    def signature_number(self, name: str) -> int | None:
+        """The number of the signature of that name, of the main graph's where it is empty; `None` for none."""
+        count, main = ctypes.c_size_t(), ctypes.c_void_p()
+        self.call("LiteRtGetNumModelSignatures", self.handle, ctypes.byref(count))
+        self.call("LiteRtGetModelSubgraph", self.handle, ctypes.c_size_t(0), ctypes.byref(main))
+        for number in range(count.value):
+            signature, key, graph = ctypes.c_void_p(), ctypes.c_char_p(), ctypes.c_void_p()
+            self.call("LiteRtGetModelSignature", self.handle, ctypes.c_size_t(number), ctypes.byref(signature))
+            self.call("LiteRtGetSignatureKey", signature, ctypes.byref(key))
+            self.call("LiteRtGetSignatureSubgraph", signature, ctypes.byref(graph))
+            if (key.value or b"").decode("utf-8", "replace") == name if name else graph.value == main.value:
+                return number
+        return None if name else 0
+
 
 class Compiled:
     """A model compiled for a backend, with buffers for its inputs and outputs.
 
+    Args:
+        signature: the number of the signature that runs.
+        shapes: of its inputs in their order; empty for those of the file.
+
     Raises:
-        LiteRtError: the backend does not take the model.
+        LiteRtError: the backend does not take the model, or an input not its shape.
     """
 
-    def __init__(self, model: Model, backend: Backend, *, profiling: bool = False) -> None:
+    def __init__(
+        self,
+        model: Model,
+        backend: Backend,
+        *,
+        profiling: bool = False,
+        signature: int = 0,
+        shapes: Sequence[Sequence[int]] = (),
+    ) -> None:
         self.model = model
         self._call = model.call
+        self._signature = ctypes.c_size_t(signature)
+        self._shapes = self._resized(shapes)
         options = ctypes.c_void_p()
         self._call("LiteRtCreateOptions", ctypes.byref(options))
         self._call("LiteRtSetOptionsHardwareAccelerators", options, _CPU | (_GPU if backend.gpu else 0))
@@ -171,36 +184,78 @@ class Compiled:
         self._call("LiteRtCreateCompiledModel", model.environment, model.handle, options, ctypes.byref(self._handle))
         self._gpu = backend.gpu
         self.profiling = profiling
+        for number, shape in self._shapes.items():
+            index, rank = ctypes.c_size_t(number), ctypes.c_size_t(len(shape))
+            sizes = (ctypes.c_int32 * len(shape))(*shape)
+            self._call("LiteRtCompiledModelResizeInputTensor", self._handle, self._signature, index, sizes, rank)
         self._types: list[int] = []
         self._inputs = self._buffers("Input")
         self._outputs = self._buffers("Output")
         # Looked up once: what Python adds to an inference is in its time.
         self._invoke = functools.partial(
-            model.api.LiteRtRunCompiledModel, self._handle, ctypes.c_size_t(0),
+            model.api.LiteRtRunCompiledModel, self._handle, self._signature,
             ctypes.c_size_t(len(self._inputs)), self._inputs, ctypes.c_size_t(len(self._outputs)), self._outputs,
         )  # fmt: skip
 
     def _buffers(self, side: str) -> Any:
-        """A buffer for each tensor of that side of the first signature."""
-        signature, count = ctypes.c_void_p(), ctypes.c_size_t()
-        zero = ctypes.c_size_t(0)
-        self._call("LiteRtGetModelSignature", self.model.handle, zero, ctypes.byref(signature))
-        self._call(f"LiteRtGetNumSignature{side}s", signature, ctypes.byref(count))
-        buffers = (ctypes.c_void_p * count.value)()
-        for number in range(count.value):
+        """A buffer for each tensor of that side of the signature."""
+        kinds = self._kinds(side)
+        buffers = (ctypes.c_void_p * len(kinds))()
+        layouts = self._layouts(side, len(kinds))
+        for number, kind in enumerate(kinds):
             index = ctypes.c_size_t(number)
-            tensor, requirements, buffer = ctypes.c_void_p(), ctypes.c_void_p(), ctypes.c_void_p()
-            kind = (ctypes.c_char * _TENSOR_TYPE_BYTES)()
-            self._call(f"LiteRtGetSignature{side}TensorByIndex", signature, index, ctypes.byref(tensor))
-            self._call("LiteRtGetRankedTensorType", tensor, kind)
+            requirements, buffer = ctypes.c_void_p(), ctypes.c_void_p()
+            if layouts is not None:
+                # The type of the file has no sizes for open dimensions.
+                kind.layout = layouts[number]
             ask = f"LiteRtGetCompiledModel{side}BufferRequirements"
-            self._call(ask, self._handle, zero, index, ctypes.byref(requirements))
+            self._call(ask, self._handle, self._signature, index, ctypes.byref(requirements))
             create = "LiteRtCreateManagedTensorBufferFromRequirements"
-            self._call(create, self.model.environment, kind, requirements, ctypes.byref(buffer))
+            self._call(create, self.model.environment, ctypes.byref(kind), requirements, ctypes.byref(buffer))
             buffers[number] = buffer
             if side == "Input":
-                self._types.append(ctypes.cast(kind, ctypes.POINTER(ctypes.c_int32))[0])
+                self._types.append(kind.element)
         return buffers
+
+    def _kinds(self, side: str) -> list[_TensorType]:
+        """The types of that side's tensors, as the file has them."""
+        signature, count = ctypes.c_void_p(), ctypes.c_size_t()
+        self._call("LiteRtGetModelSignature", self.model.handle, self._signature, ctypes.byref(signature))
+        self._call(f"LiteRtGetNumSignature{side}s", signature, ctypes.byref(count))
+        kinds = []
+        for number in range(count.value):
+            tensor, kind = ctypes.c_void_p(), _TensorType()
+            get = f"LiteRtGetSignature{side}TensorByIndex"
+            self._call(get, signature, ctypes.c_size_t(number), ctypes.byref(tensor))
+            self._call("LiteRtGetRankedTensorType", tensor, ctypes.byref(kind))
+            kinds.append(kind)
+        return kinds
+
+    def _resized(self, shapes: Sequence[Sequence[int]]) -> dict[int, tuple[int, ...]]:
+        """The inputs whose shape is not that of the file, which has 1 for each open dimension in the stock tool."""
+        layouts = [kind.layout for kind in self._kinds("Input")]
+        found = {}
+        for number, layout in enumerate(layouts):
+            of_file = tuple(layout.sizes[: layout.rank & _RANK])
+            closed = tuple(1 if size < 0 else size for size in of_file)
+            shape = tuple(shapes[number]) if number < len(shapes) else closed
+            if shape != of_file:
+                found[number] = shape
+        return found
+
+    def _layouts(self, side: str, count: int) -> Any:
+        """The layouts of that side's tensors where inputs were resized; `None` where none were."""
+        if not self._shapes:
+            return None
+        layouts = (_Layout * count)()
+        if side == "Output":
+            name, number = "LiteRtGetCompiledModelOutputTensorLayouts", ctypes.c_size_t(count)
+            self._call(name, self._handle, self._signature, number, layouts, ctypes.c_bool(True))
+            return layouts
+        for place in range(count):
+            name, index = "LiteRtGetCompiledModelInputTensorLayout", ctypes.c_size_t(place)
+            self._call(name, self._handle, self._signature, index, ctypes.byref(layouts[place]))
+        return layouts
 
     def fill_inputs(self, seed: int = 1) -> None:
         """Random inputs: numbers from -0.5 to 0.5 for floats, small integers for the rest."""
@@ -268,9 +323,9 @@ class Compiled:
         self.run()
         self._call("LiteRtStopProfiler", profiler)
         self._call("LiteRtGetNumProfilerEvents", profiler, ctypes.byref(count))
-        records = (_ProfilerEvent * count.value)()
+        records = (ProfilerEvent * count.value)()
         self._call("LiteRtGetProfilerEvents", profiler, count, records)
-        return _events(records)
+        return events_of(records)
 
     @property
     def gpu_takes_all(self) -> bool:
@@ -290,35 +345,3 @@ def _write(address: int, data: bytes) -> None:
 
 def _read(address: int, size: int, into: list[bytes]) -> None:
     into.append(ctypes.string_at(address, size))
-
-
-def _events(records: Iterable[_ProfilerEvent]) -> list[Event]:
-    """The operators among the records; a partition ends where the CPU or another partition goes on."""
-    events: list[Event] = []
-    partition, last = -1, -1
-    for record in records:
-        tag = (record.tag or b"").decode("utf-8", "replace")
-        if record.type == _CPU_OPERATOR:
-            events.append(Event(tag, record.elapsed_us, record.index, None))
-            last = -1
-        elif record.type == _DELEGATE_OPERATOR:
-            if last < 0 or record.index <= last:
-                partition += 1
-            last = record.index
-            events.append(Event(tag, record.elapsed_us, record.index, partition))
-    return events
-
-
-def operator_names(path: str) -> list[str]:
-    """For each operator of the main graph the names of its outputs, as the stock tool shows them."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        graph = schema.Model.GetRootAs(data).Subgraphs(0)
-        names = []
-        for number in range(graph.OperatorsLength()):
-            operator = graph.Operators(number)
-            outputs = [graph.Tensors(operator.Outputs(k)).Name() or b"" for k in range(operator.OutputsLength())]
-            names.append(", ".join(name.decode("utf-8", "replace") for name in outputs))
-        del graph
-        return names

@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from devbench.virtual.benchmark_model.litert import Event
+from devbench.virtual.benchmark_model.events import Event
 
 _TOP = 10
 

@@ -1,0 +1,203 @@
+"""What a model is called with: the shapes of its open inputs and which of its signatures; knows no tool and no device.
+
+A dimension that the file leaves open has no size until somebody gives one: the tool then takes 1, whose latency says
+nothing about a real input.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeAlias
+
+from devbench.errors import InputError
+from devbench.models.tensors import ModelTensors, Signature, TensorSpec, read_signatures, read_tensors
+from devbench.models.tflite_file import ModelFile
+
+ALL = "all"
+# Shapes by the names of inputs; the empty name is that of a model's only input.
+Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
+_SHAPE = re.compile(r"\d{1,10}(?:[x×]\d{1,10}){0,15}")
+_MOST_BYTES = 1 << 30
+
+
+@dataclass(frozen=True, slots=True)
+class CaseInputs:
+    """How a model is called.
+
+    Attributes:
+        shapes: that were asked for, by the names of the inputs; empty if none was.
+        all_shapes: of every input in the graph's order, where any was asked for.
+        signature: where the model has several.
+        graph: the subgraph of that signature; the tool runs 0 by itself.
+    """
+
+    shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()
+    all_shapes: tuple[tuple[int, ...], ...] = ()
+    signature: str | None = None
+    graph: int = 0
+
+
+def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
+    """Shapes as typed: `NAME=1x224x224x3`, or `1x224x224x3` for a model with one input.
+
+    Raises:
+        InputError: one makes no sense, or an input has two.
+    """
+    found: dict[str, tuple[int, ...]] = {}
+    for text in texts:
+        name, _, shape = text.rpartition("=")
+        name, shape = name.strip(), shape.strip().lower()
+        if not _SHAPE.fullmatch(shape):
+            raise InputError(f"--input-shape {text!r} is not NAME=SHAPE", hint="for example image=1x224x224x3")
+        sizes = tuple(map(int, re.split("[x×]", shape)))
+        if 0 in sizes:
+            raise InputError(f"--input-shape {text!r} has a dimension of 0", hint="each is 1 or more")
+        if name in found:
+            which = name or "the input"
+            raise InputError(f"--input-shape {text!r}: {which} has a shape already", hint="leave one out")
+        found[name] = sizes
+    return found
+
+
+def plan_inputs(
+    models: Sequence[ModelFile], shapes: Sequence[Shapes], signatures: Sequence[str]
+) -> dict[str, tuple[CaseInputs, ...]]:
+    """How each model is called, by its key: every signature with every set of shapes.
+
+    A set of shapes counts for the models that have such inputs, a signature for those that have it; each must count for
+    one model at least.
+
+    Raises:
+        InputError: a shape contradicts a fixed dimension or is absurdly large; no model has such an input or signature.
+    """
+    found: dict[str, tuple[CaseInputs, ...]] = {}
+    used: set[str] = set()
+    for model in models:
+        known = read_signatures(model.path)
+        several = len({one.graph for one in known}) > 1
+        calls = [
+            call
+            for signature in _chosen(model, known, signatures, used)
+            for call in _with_shapes(model, signature, several, shapes, used)
+        ]
+        found[model.name] = tuple(dict.fromkeys(calls))
+    missing = [name for name in signatures if f"signature {name}" not in used and name != ALL]
+    if missing:
+        raise InputError(f"--signature {missing[0]}: no model has it", hint=_known_signatures(models))
+    unused = [name for one in shapes for name in one if f"input {name}" not in used]
+    if unused:
+        what = f"{unused[0]}: no model has such an input" if unused[0] else "needs a name: no model has one input only"
+        raise InputError(f"--input-shape {what}", hint=_known_inputs(models))
+    return found
+
+
+def called_tensors(path: Path, shapes: Shapes, graph: int = 0) -> ModelTensors:
+    """The tensors at the edge of a graph, its inputs with the shapes that were asked for.
+
+    Raises:
+        InputError: as `read_tensors`.
+    """
+    tensors = read_tensors(path, graph)
+    return replace(
+        tensors, inputs=tuple(replace(one, shape=_asked(one, shapes) or one.shape) for one in tensors.inputs)
+    )
+
+
+def open_inputs(path: Path, shapes: Shapes, graph: int = 0) -> tuple[TensorSpec, ...]:
+    """The inputs with open dimensions for which no shape was asked; none where the file cannot be read."""
+    try:
+        tensors = read_tensors(path, graph)
+    except InputError:
+        return ()
+    return tuple(one for one in tensors.inputs if one.open_shape and _asked(one, shapes) is None)
+
+
+def _asked(spec: TensorSpec, shapes: Shapes) -> tuple[int, ...] | None:
+    for name in (spec.name, spec.alias):
+        if name and name in shapes:
+            return shapes[name]
+    return shapes.get("")
+
+
+def _chosen(
+    model: ModelFile, known: Sequence[Signature], wanted: Sequence[str], used: set[str]
+) -> list[Signature | None]:
+    """The signatures of a model that are measured; `None` for its main graph where that has none."""
+    names = {one.name: one for one in known}
+    hits = [names[name] for name in wanted if name in names]
+    used |= {f"signature {one.name}" for one in hits}
+    main = next((one for one in known if one.graph == 0), None)
+    if ALL in wanted:
+        # Two names of one subgraph are one thing to measure.
+        once = {one.graph: one for one in reversed(known)}
+        return [*list(once.values())[::-1]] or [None]
+    if wanted and len({one.graph for one in known}) > 1 and not hits:
+        raise InputError(
+            f"model {model.name} has no signature {wanted[0]!r}", hint=f"it has {', '.join(names)}, or use all"
+        )
+    return [*hits] if hits else [main]
+
+
+def _with_shapes(
+    model: ModelFile, signature: Signature | None, several: bool, shapes: Sequence[Shapes], used: set[str]
+) -> list[CaseInputs]:
+    graph = signature.graph if signature is not None else 0
+    plain = CaseInputs(signature=signature.name if signature is not None and several else None, graph=graph)
+    if not shapes:
+        return [plain]
+    inputs = read_tensors(model.path, graph).inputs
+    found = []
+    for one in shapes:
+        if "" in one and len(inputs) != 1:
+            continue
+        asked = [(spec, _asked(spec, one)) for spec in inputs]
+        given = [(spec, shape) for spec, shape in asked if shape is not None]
+        for spec, shape in given:
+            _check(model, spec, shape)
+            used |= {f"input {name}" for name in ("", spec.name, spec.alias) if name in one}
+        if given:
+            everything = tuple(shape if shape is not None else spec.shape for spec, shape in asked)
+            found.append(replace(plain, shapes=tuple((s.shown, shape) for s, shape in given), all_shapes=everything))
+    return found or [plain]
+
+
+def _check(model: ModelFile, spec: TensorSpec, shape: tuple[int, ...]) -> None:
+    """Refuse a shape that an input cannot have."""
+    fixed = spec.open_shape or spec.shape
+    words = "x".join(map(str, shape))
+    takes = shape_words(fixed)
+    what = f"--input-shape {words} for input {spec.shown} of {model.name}"
+    if len(shape) != len(fixed):
+        raise InputError(f"{what} has {len(shape)} dimensions, the model {len(fixed)}", hint=f"it takes {takes}")
+    if any(size not in (-1, wanted) for size, wanted in zip(fixed, shape, strict=True)):
+        raise InputError(f"{what} contradicts the model's fixed dimensions", hint=f"it takes {takes}")
+    size_bytes = math.prod(shape) * replace(spec, shape=(), dtype=spec.dtype or "uint8").size_bytes
+    if size_bytes > _MOST_BYTES:
+        raise InputError(
+            f"{what} is {size_bytes / (1 << 30):,.1f} GiB",
+            hint=f"at most {_MOST_BYTES >> 30} GiB; is there a digit too many?",
+        )
+
+
+def shape_words(shape: Sequence[int]) -> str:
+    """`1x?x?x3`: a shape for people, with a question mark for each open dimension."""
+    return "x".join("?" if size < 0 else str(size) for size in shape) or "a single value"
+
+
+def _known_signatures(models: Sequence[ModelFile]) -> str:
+    names = dict.fromkeys(one.name for model in models for one in read_signatures(model.path))
+    return f"there are {', '.join(names)}" if names else "the models have no signatures"
+
+
+def _known_inputs(models: Sequence[ModelFile]) -> str:
+    lines = []
+    for model in models[:3]:
+        inputs = read_tensors(model.path).inputs
+        lines.append(
+            f"{model.name} has {', '.join(f'{s.shown}={shape_words(s.open_shape or s.shape)}' for s in inputs)}"
+        )
+    return "; ".join(lines)
