@@ -234,3 +234,18 @@ def test_a_dense_layer_that_changes_the_first_axis(
     assert outcome(report) == name
     assert {one.rule.name for one in report.refusals} == {"fc-rows" if name == "fc-rows" else "wrong-rows"}
     assert all(one.fix == "fc-to-conv" for one in report.refusals)
+
+
+@pytest.mark.parametrize(
+    ("operator", "rule"),
+    [
+        (Op("CUMSUM", [Tensor((1, 8)), Tensor((), "INT32", np.array(-1))], [Tensor((1, 8))]), "wrong-cumsum"),
+        (Op("SOFTMAX", [Tensor((8,))], [Tensor((8,))], kind="SoftmaxOptions", options={"beta": 1.0}), "wrong-softmax"),
+        (Op("BATCH_MATMUL", [Tensor((2, 16, 8)), Tensor((8, 4))], [Tensor((2, 16, 4))]), "wrong-matmul-batch"),
+        (Op("MUL", [Tensor((3, 5)), Tensor((5,))], [Tensor((3, 5))], kind="MulOptions"), "wrong-widening"),
+    ],
+)
+def test_what_is_taken_and_computed_wrongly_is_a_warning(tmp_path: Path, operator: Op, rule: str) -> None:
+    report = judge(tmp_path, build([operator]))
+    assert outcome(report) == "full" and [one.rule.name for one in report.refusals] == [rule]
+    assert to_json(report, "x")["wrong"] == 1

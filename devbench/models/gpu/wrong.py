@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 from devbench.models.gpu import arithmetic
 from devbench.models.gpu.context import Context, Finding
-from devbench.models.gpu.layout import Layout, layout, words
+from devbench.models.gpu.layout import Layout, axis_name, layout, words
 from devbench.models.graph_view import OperatorView, TensorView
 
 _ROWS = 16
@@ -34,11 +34,28 @@ def _matmul(operator: OperatorView, context: Context) -> Iterator[Finding]:
     if operator.options.get("adjX") or operator.options.get("adjY"):
         yield Finding("wrong-matmul-flag", "an operand is transposed by a flag, which is left out of account")
         return
-    result = operator.outputs[0]
-    if len(context.runtime(operator)) == 2 and result.rank >= 2:
+    result, read = operator.outputs[0], context.runtime(operator)
+    if len(read) == 2 and (read[0].rank == 2 or read[1].shape[:-2] != result.shape[:-2]):
+        yield Finding("wrong-matmul-batch", f"{words(read[0].shape)} and {words(read[1].shape)}")
+        return
+    if len(read) == 2 and result.rank >= 2:
         rows, columns = result.shape[-2:]
         if rows % _ROWS and columns > _LANES:
             yield Finding("wrong-matmul-rows", f"{rows} rows, right for multiples of {_ROWS} only")
+
+
+def _cumsum(operator: OperatorView, context: Context) -> Iterator[Finding]:
+    source, axis = operator.input(0), operator.input(1)
+    if source is None or axis is None or not axis.values:
+        return
+    place = axis.values[0] + 4 - source.rank
+    if 0 <= place < 4 and "bhwc"[place] != axis_name(source, axis.values[0]):
+        yield Finding("wrong-cumsum", f"axis {axis.values[0]} of {source.rank} is taken for another one")
+
+
+def _softmax(operator: OperatorView, context: Context) -> Iterator[Finding]:
+    if operator.outputs[0].rank == 1 and operator.outputs[0].elements > 1:
+        yield Finding("wrong-softmax", "a vector is taken for a batch")
 
 
 def _arithmetic(operator: OperatorView, context: Context) -> Iterator[Finding]:
@@ -62,7 +79,7 @@ def _arithmetic(operator: OperatorView, context: Context) -> Iterator[Finding]:
 def _are_read_rightly(operator: OperatorView, pair: tuple[Layout, Layout], out: Layout) -> bool:
     first, second = pair
     if operator.type in ("ADD", "ADD_N"):
-        return first == out and _fits(second, out) and second.c in (1, first.c)
+        return first._replace(b=out.b) == out and _fits(first, out) and _fits(second, out) and second.c in (1, first.c)
     return _fits(first, out) and _fits(second, out)
 
 
@@ -114,6 +131,8 @@ _LOOK: dict[str, Callable[[OperatorView, Context], Iterator[Finding]]] = {
     **dict.fromkeys(arithmetic.TWO_INPUTS, _arithmetic),
     **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), _weights),
     "FULLY_CONNECTED": _dense,
+    "CUMSUM": _cumsum,
+    "SOFTMAX": _softmax,
     "GATHER": _gather,
     "BATCH_MATMUL": _matmul,
     "SELECT": _select,
