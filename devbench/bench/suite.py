@@ -14,6 +14,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from devbench.analysis.accuracy import Thresholds
+from devbench.bench.limits import outside
 from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, KINDS, NIGHTLY, TABLES, Key, fits
 from devbench.bench.toml_lines import key_lines
 from devbench.errors import InputError
@@ -96,6 +97,8 @@ class _Reader:
             kind = keys[name].kind
             if not fits(value, kind):
                 raise self.wrong(at, f"is not {KINDS[kind]}", keys[name].help)
+            if words := outside(name, value):
+                raise self.wrong(at, words, keys[name].help)
             if kind in TABLES:
                 self.check_keys(at, value, TABLES[kind])
             elif kind == "accuracy":

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from devbench.analysis.accuracy import FLOATS, INTEGERS
+from devbench.bench.limits import LIMITS
 from devbench.models.keys import MOST_KEY
 
 
@@ -132,8 +133,13 @@ _REMOTE: dict[str, Any] = {
 }
 
 
+def _limits(name: str) -> dict[str, float]:
+    limits = LIMITS.get(name)
+    return {} if limits is None else {"minimum": limits.least, "maximum": limits.most}
+
+
 def _object(keys: Mapping[str, Key]) -> dict[str, Any]:
-    properties = {name: {**_TYPES[key.kind], "description": key.help} for name, key in keys.items()}
+    properties = {name: {**_TYPES[key.kind], **_limits(name), "description": key.help} for name, key in keys.items()}
     return {"type": "object", "properties": properties, "additionalProperties": False}
 
 

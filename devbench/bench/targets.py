@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.adb.listing import DeviceEntry
 
-_VIRTUAL = re.compile(r"virtual(?::(\d+))?")
+_VIRTUAL = re.compile(r"virtual(?::([0-9]{1,4}))?")
 _VIRTUAL_NAME = re.compile(r"virtual-\d+")
 _ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 # What a shell or a list with commas would take apart.

@@ -193,13 +193,14 @@ def moment(text: str | None, option: str) -> datetime | None:
     Raises:
         InputError: it is none of these.
     """
+    from devbench import numbers
     from devbench.errors import InputError
 
     if text is None:
         return None
-    count, unit = text[:-1], text[-1:]
-    if count.isdigit() and unit in _UNITS and len(count) < 6:
-        return datetime.now(timezone.utc) - int(count) * _UNITS[unit]
+    count, unit = numbers.whole(text[:-1], most=99_999), text[-1:]
+    if count is not None and unit in _UNITS:
+        return datetime.now(timezone.utc) - count * _UNITS[unit]
     try:
         found = datetime.fromisoformat(text.replace("Z", "+00:00"))
     except ValueError:

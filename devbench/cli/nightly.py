@@ -46,13 +46,13 @@ def nightly(
         bool, typer.Option("--force", help="Measure also what was measured tonight, as a further night.")
     ] = False,
     wait: Annotated[
-        float, typer.Option(min=0.0, metavar="SECONDS", help="Wait so long for another nightly to end.")
+        float, typer.Option(min=0.0, max=604_800.0, metavar="SECONDS", help="Wait so long for another nightly to end.")
     ] = 0.0,
     period: Annotated[
         str | None, typer.Option(help="How often it is due: night (noon to noon), or a time such as 12h or 7d.")
     ] = None,
     baseline_nights: Annotated[
-        int | None, typer.Option(min=0, help="Compare with the last so many nightly runs. Default: 7.")
+        int | None, typer.Option(min=0, max=1000, help="Compare with the last so many nightly runs. Default: 7.")
     ] = None,
     baseline: Annotated[
         str | None,
@@ -70,7 +70,7 @@ def nightly(
     reports: Annotated[Path | None, typer.Option(help="Folder of the reports. Default: reports.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A further copy of the JUnit XML.")] = None,
     keep_raw_days: Annotated[
-        int | None, typer.Option(min=0, help="Drop raw outputs older than so many days at the end.")
+        int | None, typer.Option(min=0, max=36_500, help="Drop raw outputs older than so many days at the end.")
     ] = None,
     webhook: Annotated[
         str,

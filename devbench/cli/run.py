@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devbench.cli.limited import limited
 from devbench.cli.run_completion import complete_delegates, complete_serials, complete_signatures
 from devbench.cli.runs import run_ids
 
@@ -63,13 +64,8 @@ def run(
     ] = None,
     repetitions: Annotated[
         int,
-        typer.Option(
-            "--repetitions",
-            "-r",
-            min=1,
-            max=1000,
-            help="Processes per job that measure latency.",
-            rich_help_panel="How often",
+        limited(
+            "repetitions", "--repetitions", "-r", text="Processes per job that measure latency.", panel="How often"
         ),
     ] = 5,
     precision: Annotated[
@@ -80,23 +76,22 @@ def run(
         ),
     ] = None,
     max_repetitions: Annotated[
-        int, typer.Option(min=1, max=1000, help="At most so many, with --precision.", rich_help_panel="How often")
+        int, limited("max_repetitions", text="At most so many, with --precision.", panel="How often")
     ] = 30,
     cool_down: Annotated[
         float,
-        typer.Option(
-            min=0.0,
-            help="Seconds to wait at most for a device that throttles; 0 does not wait.",
-            rich_help_panel="The device's state",
+        limited(
+            "cool_down",
+            text="Seconds to wait at most for a device that throttles; 0 does not wait.",
+            panel="The device's state",
         ),
     ] = 120.0,
     unreliable_retries: Annotated[
         int,
-        typer.Option(
-            min=0,
-            max=100,
-            help="So many more processes per job for those measured in no fit state.",
-            rich_help_panel="How often",
+        limited(
+            "unreliable_retries",
+            text="So many more processes per job for those measured in no fit state.",
+            panel="How often",
         ),
     ] = 3,
     stabilise: Annotated[
@@ -107,21 +102,19 @@ def run(
             rich_help_panel="The device's state",
         ),
     ] = None,
-    num_runs: Annotated[
-        int, typer.Option(min=1, help="Inferences per process, at least.", rich_help_panel="How often")
-    ] = 50,
+    num_runs: Annotated[int, limited("num_runs", text="Inferences per process, at least.", panel="How often")] = 50,
     min_secs: Annotated[
-        float, typer.Option(min=0.0, help="Seconds of inferences per process, at least.", rich_help_panel="How often")
+        float, limited("min_secs", text="Seconds of inferences per process, at least.", panel="How often")
     ] = 1.0,
     max_secs: Annotated[
         float,
-        typer.Option(min=0.001, help="Seconds after which a phase starts no inference.", rich_help_panel="How often"),
+        limited("max_secs", text="Seconds after which a phase starts no inference.", panel="How often"),
     ] = 150.0,
     warmup_runs: Annotated[
-        int, typer.Option(min=0, help="Warm-up inferences per process, at least.", rich_help_panel="How often")
+        int, limited("warmup_runs", text="Warm-up inferences per process, at least.", panel="How often")
     ] = 1,
     warmup_min_secs: Annotated[
-        float, typer.Option(min=0.0, help="Seconds of warm-up per process, at least.", rich_help_panel="How often")
+        float, limited("warmup_min_secs", text="Seconds of warm-up per process, at least.", panel="How often")
     ] = 0.5,
     profile: Annotated[
         bool,
@@ -132,11 +125,10 @@ def run(
     ] = True,
     cold_starts: Annotated[
         int,
-        typer.Option(
-            min=0,
-            max=100,
-            help="Processes per job that start with empty caches, where root or the delegate allows it.",
-            rich_help_panel="How often",
+        limited(
+            "cold_starts",
+            text="Processes per job that start with empty caches, where root or the delegate allows it.",
+            panel="How often",
         ),
     ] = 1,
     check_outputs: Annotated[
@@ -175,14 +167,12 @@ def run(
     ] = None,
     min_snr: Annotated[
         float | None,
-        typer.Option(help="Least signal to noise ratio of float outputs in dB. Default: 20.", rich_help_panel="Checks"),
+        limited("min_snr", text="Least signal to noise ratio of float outputs in dB. Default: 20.", panel="Checks"),
     ] = None,
     max_steps: Annotated[
         int | None,
-        typer.Option(
-            min=0,
-            help="Largest difference of integer outputs. Default: 3 for 8 bits, else 0.",
-            rich_help_panel="Checks",
+        limited(
+            "max_steps", text="Largest difference of integer outputs. Default: 3 for 8 bits, else 0.", panel="Checks"
         ),
     ] = None,
     require: Annotated[
@@ -217,9 +207,7 @@ def run(
     ] = None,
     timeout: Annotated[
         float | None,
-        typer.Option(
-            min=1.0, help="Deadline of one process in seconds. Default: from --max-secs.", rich_help_panel="How often"
-        ),
+        limited("timeout", text="Deadline of one process in seconds. Default: from --max-secs.", panel="How often"),
     ] = None,
     steps: Annotated[
         int | None,

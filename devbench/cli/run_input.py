@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from devbench import numbers
 from devbench.analysis.accuracy import FLOATS, INTEGERS, Thresholds
 from devbench.bench.apk import check_plan
 from devbench.bench.outputs import OutputCheck
@@ -212,9 +213,10 @@ def _threads(text: str | None) -> list[int | None]:
         return [None]
     counts: list[int | None] = []
     for word in _words((text,)):
-        if not word.isdigit() or not 1 <= int(word) <= _MOST_THREADS:
+        count = numbers.whole(word, least=1, most=_MOST_THREADS)
+        if count is None:
             raise InputError(f"--threads {text}: {word!r} is not a number of threads", hint="for example --threads 1,4")
-        counts.append(int(word))
+        counts.append(count)
     if not counts:
         raise InputError("--threads is empty", hint="for example --threads 1,4")
     return counts

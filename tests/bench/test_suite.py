@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields
 from pathlib import Path
+from typing import get_type_hints
 
 import pytest
 
@@ -71,6 +72,11 @@ def test_the_nightly_s_paths_are_relative_to_the_file(folder: Path) -> None:
         ("models = ['a.tflite']\nthreads = [0]\n", ":2:", "threads is not a list of numbers"),
         ("models = ['a.tflite']\nprofile = 'yes'\n", ":2:", "profile is not true or false"),
         ("models = ['a.tflite']\nrepetitions = -1\n", ":2:", "repetitions is not a whole number"),
+        ("models = ['a.tflite']\nrepetitions = 1001\n", ":2:", "repetitions is not between 1 and 1000"),
+        ("models = ['a.tflite']\ntimeout = 1e10\n", ":2:", "timeout is not between 1 and 604800"),
+        ("models = ['a.tflite']\nmax_secs = 1e300\n", ":2:", "max_secs is not between 0.001 and 86400"),
+        ("models = ['a.tflite']\n[conditions]\ncool_down = 1e9\n", ":3:", "conditions.cool_down is not between"),
+        ("models = ['a.tflite']\n[nightly]\nkeep_raw_days = 1000000\n", ":3:", "nightly.keep_raw_days is not between"),
         ("models = ['a.tflite']\nrepetitions = true\n", ":2:", "repetitions is not a whole number"),
         ("models = ['a.tflite']\n[labels]\nx = 1\n", ":3:", "labels.x is not a text"),
         ("models = ['a.tflite']\n[labels]\nthreads = '4'\n\n[conditions]\nthreads = 4\n", ":6:", "belongs to the top"),
@@ -255,3 +261,18 @@ def test_the_schema_takes_and_refuses_what_the_reader_does(folder: Path, change:
     else:
         with pytest.raises(InputError):
             read_suite(path)
+
+
+def test_a_suite_has_the_limits_of_the_command_line() -> None:
+    from devbench.bench.limits import LIMITS
+    from devbench.cli import nightly, run
+
+    hints = {
+        **get_type_hints(nightly.nightly, vars(nightly), include_extras=True),
+        **get_type_hints(run.run, vars(run), include_extras=True),
+    }
+    keys = {**KEYS, **CONDITIONS, **NIGHTLY}
+    assert {name for name, key in keys.items() if key.kind in ("number", "real")} <= set(LIMITS)
+    for name, limits in LIMITS.items():
+        option = hints[name].__metadata__[0]
+        assert (option.min, option.max) == (limits.least, limits.most), name
