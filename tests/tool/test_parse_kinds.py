@@ -60,6 +60,9 @@ AROUND = {
     "device farm": (
         "[01/May/2024:05:54:09 +10:00: profiler/info] [job_id: jabc123] [model.tflite] [tflite] ", "",
     ),
+    "android studio without a date": ("13:52:45.328 20824-20847 tflite                                 I  ", ""),
+    "android studio from the package on": ("org.tensorflow.lite.benchmark        I  ", ""),
+    "logcat without process and thread": ("06-08 12:09:32.317 I tflite        : ", ""),
     "ios": ("2020-10-28 14:41:14.151361+0800 TFLiteBenchmark[3921:935759] ", ""),
     "docker": ('{"log":"', '\\n","stream":"stdout","time":"2024-01-02T10:11:12.345678901Z"}'),
 }  # fmt: skip
@@ -188,6 +191,8 @@ def test_failed_to_prepare_is_a_kind_of_its_own() -> None:
         ("ERROR: x.cc:1 a != b (3 != 1)Node number 11 (CONCATENATION) failed to prepare.Node number 29 (WHILE) failed to invoke.\n",
          "failed_to_prepare"),
         ("E tflite  : Node number 256 (DELEGATE) failed to invoke.\n", "failed_to_invoke"),
+        ("tensorflow/contrib/lite/kernels/conv.cc:201 filter->type != data_type (3 != 1)\nNode 1 failed to prepare.\n",
+         "failed_to_prepare"),
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("rest", ["", W + R + S, "Benchmarking failed.\n"])
@@ -244,6 +249,21 @@ DELEGATE_FAILS = (
 def test_the_reason_of_a_delegate_is_the_most_specific_line(lines: str, reason: str) -> None:
     found = read("STARTING!\nGraph: [m.tflite]\n" + lines + DELEGATE_FAILS + "ERROR: Benchmarking failed.\n")
     assert found["failure"] == {"kind": "delegate_not_applied", "message": reason}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "[dispatch_delegate.cc:122] Failed to create a dispatch delegate kernel: No usable Dispatch runtime found",
+        "Failed to create litert::ml_drift::DelegateKernelLiteRt: INVALID_ARGUMENT: Shape mismatch",
+    ],
+)
+def test_litert_s_delegate_that_cannot_be_made_is_one_that_was_not_applied(line: str) -> None:
+    text = f"STARTING!\nERROR: {line}\nERROR: [x.cc:1] Failed to compile model.\nERROR: Benchmarking failed.\n"
+    found = read(text)["failure"]
+    assert found["kind"] == "delegate_not_applied"
+    assert found["message"] == line.partition("] ")[2] or found["message"] == line
+    assert read(text.replace("ERROR: Benchmarking failed.", "") + W + R + S)["status"] == "ok", "the CPU took over"
 
 
 def test_the_cause_of_another_error_is_more_than_the_news_of_it() -> None:

@@ -59,8 +59,12 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
     (r"\d", rf"{_DATE} {_TIME} (?P<pid>\d+)-\d+/\S{{1,80}} (?P<level>{_PRIORITY})/(?P<tag>[^:\n]{{1,80}}): ?"),
     (
         r"\d",
-        rf"{_DATE} {_TIME} {{1,4}}(?P<pid>\d+)-\d+ {{1,4}}(?P<tag>\S{{1,80}}) {{1,40}}\S{{1,100}} {{1,40}}(?P<level>{_PRIORITY}) {{1,4}}",
+        rf"(?:{_DATE} )?{_TIME} {{1,4}}(?P<pid>\d+)-\d+ {{1,4}}(?P<tag>\S{{1,80}}) {{1,60}}(?:\S{{1,100}} {{1,60}})?"
+        rf"(?P<level>{_PRIORITY}) {{1,4}}",
     ),
+    # parts of these: without process and thread, or from the package's name on
+    (r"\d", rf"{_DATE} {_TIME} (?P<level>{_PRIORITY}) (?P<tag>[^:\s][^:\n]{{0,80}}?)\s*: ?"),
+    (r"[\w.]", rf"\w{{1,60}}(?:\.\w{{1,60}}){{1,8}} {{2,60}}(?P<level>{_PRIORITY})  "),
     # GitHub's `gh run view --log`, compose, grep -n, syslog, Python's logging
     (r"[^\t]", r"[^\t]{1,100}\t[^\t]{1,100}\t(?=\d{4}-\d\d-\d\dT)"),
     (r"[\w.-]", r"[\w.-]{1,60} {1,40}\| "),

@@ -59,10 +59,10 @@ _STABLE: tuple[tuple[FailureKind, str], ...] = (
         r"|Regular TensorFlow ops are not supported|Select TensorFlow op\(s\), included in the given model"
         r"|Unsupported (?:builtin|custom) op",
     ),
-    (_K.FAILED_TO_PREPARE, r"\bNode number \d{1,9} \(.{1,200}?\) failed to prepare\b"),
+    (_K.FAILED_TO_PREPARE, r"\bNode (?:number )?[0-9]{1,9}(?: \(.{1,200}?\))? failed to prepare\b"),
     (
         _K.FAILED_TO_INVOKE,
-        r"\bNode number \d{1,9} \(.{1,200}?\) failed to invoke\b|^Failed to (?:invoke|run)(?:!|\.|$| the (?:compiled )?model\b)"
+        r"\bNode (?:number )?[0-9]{1,9}(?: \(.{1,200}?\))? failed to invoke\b|^Failed to (?:invoke|run)(?:!|\.|$| the (?:compiled )?model\b)"
         r"|^Run failed\b",
     ),
     (
@@ -73,7 +73,8 @@ _STABLE: tuple[tuple[FailureKind, str], ...] = (
         _K.DELEGATE_NOT_APPLIED,
         # The default delegate's failure is not that of one that was asked for: the tool goes on.
         r"^Failed to apply (?!the default\b)(?:the )?(?:\S+ )?delegate|^Can't (?:create|load) .{0,60}delegate"
-        r"|[Ff]ailed to (?:register|create) .{0,40}[Aa]ccelerator",
+        r"|[Ff]ailed to (?:register|create) .{0,40}[Aa]ccelerator"
+        r"|[Ff]ailed to create .{0,60}(?:delegate kernel|DelegateKernel)",
     ),
 )
 # Tags under which the tool, its runtime and the system's crash reports of it stand in a logcat.
@@ -85,7 +86,7 @@ _TELLING = tuple(
     for score, pattern in (
         (
             0,
-            r"^Failed to (?:apply|allocate tensors|initialize the interpreter)|Restored (?:original|previous) execution plan"
+            r"^Failed to (?:apply|allocate tensors|initialize the interpreter|compile model|create litert environment)|Restored (?:original|previous) execution plan"
             r"|failed to (?:prepare|invoke)\b|^Falling back to|^Benchmarking failed|operations are not supported by"
             r"|operations will run on|^Registration failed|will not be executed by|^usage:",
         ),
