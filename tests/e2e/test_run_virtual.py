@@ -160,7 +160,7 @@ def test_full_delegation_can_be_required(adb_server_port: int) -> None:
     assert "delegate_partly_applied" in done.stdout
 
 
-def test_a_device_that_goes_away_ends_its_run_within_seconds_and_keeps_the_rest(
+def test_a_device_that_stays_away_ends_its_run_after_the_wait_for_it_and_keeps_the_rest(
     tmp_path: Path, adb_server_port: int
 ) -> None:
     slow = tool(
@@ -172,7 +172,7 @@ def test_a_device_that_goes_away_ends_its_run_within_seconds_and_keeps_the_rest(
         "run", MODEL, "-d", "virtual", "-D", "cpu", "--binary", slow, "-r", "20", "--no-profile", "--no-report",
         "--fault", "disconnect-after-s=3",
     )  # fmt: skip
-    assert time.monotonic() - began < 14
+    assert time.monotonic() - began < 90, "20 s are waited for it"
     assert done.returncode == 3
     errors = [line for line in done.stderr.splitlines() if line.startswith("error:")]
     assert len(errors) == 1
