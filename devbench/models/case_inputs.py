@@ -69,20 +69,21 @@ def plan_inputs(
     """How each model is called, by its key: every signature with every set of shapes.
 
     A set of shapes counts for the models that have such inputs, a signature for those that have it; each must count for
-    one model at least.
+    one model at least. A model without open inputs is called as it is.
 
     Raises:
         InputError: a shape contradicts a fixed dimension or is absurdly large; no model has such an input or signature.
     """
     found: dict[str, tuple[CaseInputs, ...]] = {}
     used: set[str] = set()
+    refused: list[InputError] = []
     for model in models:
         known = read_signatures(model.path)
         several = len({one.graph for one in known}) > 1
         calls = [
             call
             for signature in _chosen(model, known, signatures, used)
-            for call in _with_shapes(model, signature, several, shapes, used)
+            for call in _with_shapes(model, signature, several, shapes, used, refused)
         ]
         found[model.name] = tuple(dict.fromkeys(calls))
     missing = [name for name in signatures if f"signature {name}" not in used and name != ALL]
@@ -90,6 +91,8 @@ def plan_inputs(
         raise InputError(f"--signature {missing[0]}: no model has it", hint=_known_signatures(models))
     unused = [name for one in shapes for name in one if f"input {name}" not in used]
     if unused:
+        if refused:
+            raise refused[0]
         what = f"{unused[0]}: no model has such an input" if unused[0] else "needs a name: no model has one input only"
         raise InputError(f"--input-shape {what}", hint=_known_inputs(models))
     return found
@@ -143,7 +146,12 @@ def _chosen(
 
 
 def _with_shapes(
-    model: ModelFile, signature: Signature | None, several: bool, shapes: Sequence[Shapes], used: set[str]
+    model: ModelFile,
+    signature: Signature | None,
+    several: bool,
+    shapes: Sequence[Shapes],
+    used: set[str],
+    refused: list[InputError],
 ) -> list[CaseInputs]:
     graph = signature.graph if signature is not None else 0
     plain = CaseInputs(signature=signature.name if signature is not None and several else None, graph=graph)
@@ -156,8 +164,15 @@ def _with_shapes(
             continue
         asked = [(spec, _asked(spec, one)) for spec in inputs]
         given = [(spec, shape) for spec, shape in asked if shape is not None]
-        for spec, shape in given:
-            _check(model, spec, shape)
+        try:
+            for spec, shape in given:
+                _check(model, spec, shape)
+        except InputError as error:
+            if any(spec.open_shape for spec in inputs):
+                raise
+            refused.append(error)
+            continue
+        for spec, _ in given:
             used |= {f"input {name}" for name in ("", spec.name, spec.alias) if name in one}
         if given:
             everything = tuple(shape if shape is not None else spec.shape for spec, shape in asked)

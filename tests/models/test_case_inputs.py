@@ -56,6 +56,7 @@ def test_shapes_count_for_the_models_that_have_such_inputs(folder: Path) -> None
     found = plan_inputs(opened(folder, "open", "fixed"), [parse_shapes(["image=1x8x8x3"])], ())
     assert found["fixed"] == (CaseInputs(),)
     assert found["open"][0].shapes == (("image", (1, 8, 8, 3)),)
+    assert plan_inputs(opened(folder, "open", "fixed"), [parse_shapes(["1x8x8x3"])], ()) == found
 
 
 @pytest.mark.parametrize(
