@@ -152,10 +152,10 @@ def test_it_is_quick_enough_to_be_asked_after_every_process() -> None:
     words = random.Random(1)
     values = [words.gauss(100, 1) for _ in range(30)]
     estimate(values)
-    began = time.perf_counter()
+    began = time.process_time()
     for _ in range(20):
         estimate(values)
-    assert (time.perf_counter() - began) / 20 < 0.05
+    assert (time.process_time() - began) / 20 < 0.05
 
 
 def test_five_values_need_no_scipy() -> None:

@@ -247,15 +247,15 @@ def test_no_line_is_slow(line: str) -> None:
         H + "===== Summary by node type =====\n",
         H + "====== Run Order ======\nnode type, first, avg_ms\n",
     ):
-        began = time.monotonic()
+        began = time.process_time()
         parse_text(head + f"{line}\n" * 10)
-        assert time.monotonic() - began < 2.0
+        assert time.process_time() - began < 2.0
 
 
 def test_many_delegates_are_bounded() -> None:
-    began = time.monotonic()
+    began = time.process_time()
     found = parse_text("".join(f"Applied d{number} delegate.\n" for number in range(20_000)))
-    assert time.monotonic() - began < 3
+    assert time.process_time() - began < 3
     assert len(found.delegates) <= 64
 
 
