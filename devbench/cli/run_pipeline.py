@@ -15,6 +15,7 @@ from devbench.bench.plan import Case, Plan
 from devbench.cli.run_input import RunInput, make_plan, virtual_without_gpu
 from devbench.errors import InputError
 from devbench.models.keys import GivenModel, open_models
+from devbench.models.tflite_file import model_path
 
 if TYPE_CHECKING:
     from devbench.bench.pipeline_session import Variant
@@ -124,7 +125,10 @@ def plan_pipeline(pipeline: Pipeline, given: RunInput, devices: list[str]) -> tu
     known = load_delegates(given.delegates_file)
     files = list(dict.fromkeys(stage.model for stage in pipeline.stages))
     base = pipeline.path.parent if pipeline.path is not None else Path()
-    models = dict(zip(files, open_models([GivenModel(file) for file in files], base.resolve()), strict=True))
+    opened = {
+        model.path.resolve(): model for model in open_models([GivenModel(file) for file in files], base.resolve())
+    }
+    models = {file: opened[model_path(file).resolve()] for file in files}
     whole = make_plan(replace(given, models=(pipeline.stages[0].model,)))
     whole = virtual_without_gpu(whole, devices, chosen=bool(given.delegates))
     template = whole.cases[0]
