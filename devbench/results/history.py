@@ -77,6 +77,7 @@ class History:
     def __init__(self, url: str | None = None) -> None:
         self.store = Store(url, create=False)
         self._database = self.store.database
+        self.store.complete_totals()
 
     def close(self) -> None:
         """Give the connections back."""

@@ -308,6 +308,16 @@ job_metrics = Table(
     sqlite_with_rowid=False,
 )
 
+# Jobs of runs that go on: how many repetitions are in the totals above, and how many came since (`totals.py`).
+open_totals = Table(
+    "open_totals",
+    metadata,
+    Column("job_id", Integer, primary_key=True),
+    Column("counted", Integer, nullable=False),
+    Column("waiting", Integer, nullable=False),
+    ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
+)
+
 # Of the last profile of a job, ms an inference.
 job_operator_types = Table(
     "job_operator_types",

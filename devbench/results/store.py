@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timezone
 from pathlib import Path
 from types import TracebackType
@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from devbench.notices import Notice
 from devbench.paths import data_dir
-from devbench.results import schema, views, writing
+from devbench.results import schema, totals, views, writing
 from devbench.results.artifacts import Artifacts
 from devbench.results.engine import Database, StoreProblem
 from devbench.results.records import JobRecord, RepetitionRecord, RunRecord, RunStatus
@@ -84,6 +84,15 @@ class Store:
             where = schema.runs.c.run_id == run_id
             end = {"status": status, "finished_utc": finished_utc, "end_reason": clean(end_reason, _MOST_REASON)}
             connection.execute(schema.runs.update().where(where).values(**end))
+            totals.complete(connection, run_id)
+
+    def complete_totals(self) -> None:
+        """Bring the totals of jobs of runs that go on, or were killed, up to date, if it can be written."""
+        with self.database.reading() as connection:
+            late = totals.are_open(connection)
+        if late:
+            with suppress(StoreProblem), self.transaction() as connection:
+                totals.complete(connection)
 
     def add_job(self, job: JobRecord) -> None:
         """Add a job, and its device, model, binary and case where they are new."""

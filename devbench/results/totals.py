@@ -1,6 +1,8 @@
 """What jobs come to, kept beside them: which repetitions count, metrics, time by type of operator; knows no record.
 
-It is written in the transaction that changes a job, by whatever changes it: a run, an import, a merge.
+It is written in the transaction that changes a job, by whatever changes it: a run, an import, a merge. A job with many
+repetitions is an exception: its totals follow a sixteenth behind, since each computation looks at all of them, and are
+completed at the end of the run or before a history is read.
 """
 
 from __future__ import annotations
@@ -21,6 +23,9 @@ from devbench.results.metrics import MODEL_SIZE, OF_REPETITIONS
 _DECIDE = ("id", "job_id", "purpose", "status", "failure_kind", "verdict", "file_cache", "kernel_cache")
 # A statement names at most so many jobs; SQLite takes some 32,000 parameters.
 _AT_ONCE = 1_000
+# A job of up to so many repetitions has its totals with each; a larger one when this share of them is new.
+_FEW = 64
+_NEW_SHARE = 1 / 16
 
 
 class _Operator(NamedTuple):
@@ -44,6 +49,49 @@ def total_types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
     """Say anew where the time of these jobs goes, by the last profile of each."""
     for some in _chunks(job_ids):
         _types(connection, some)
+
+
+def count_in(connection: sa.Connection, job_id: int, *, profiled: bool) -> None:
+    """Say what a job comes to with the repetition that was just added, or note that it has more than is counted."""
+    table, repetitions = schema.open_totals, schema.repetitions
+    found = connection.execute(
+        sa.select(table.c.counted, table.c.waiting).where(table.c.job_id == job_id)
+    ).one_or_none()
+    if found is None:
+        of_job = sa.select(sa.func.count()).where(repetitions.c.job_id == job_id)
+        counted, waiting = connection.execute(of_job).scalar_one() - 1, 0
+        connection.execute(table.insert().values(job_id=job_id, counted=counted, waiting=waiting))
+    else:
+        counted, waiting = found
+    waiting += 1
+    if counted + waiting <= _FEW or waiting >= counted * _NEW_SHARE:
+        total_up(connection, [job_id])
+        if profiled or waiting > 1:
+            total_types(connection, [job_id])
+        counted, waiting = counted + waiting, 0
+    connection.execute(table.update().where(table.c.job_id == job_id).values(counted=counted, waiting=waiting))
+
+
+def are_open(connection: sa.Connection) -> bool:
+    """Whether any job has repetitions that are not in its totals."""
+    return connection.execute(sa.select(schema.open_totals.c.job_id).where(_WAITING).limit(1)).first() is not None
+
+
+def complete(connection: sa.Connection, run_id: str | None = None) -> None:
+    """Bring the totals of all jobs up to date; with `run_id` those of a run that ended."""
+    table, jobs = schema.open_totals, schema.jobs
+    of_run = table.c.job_id.in_(sa.select(jobs.c.id).where(jobs.c.run_id == run_id)) if run_id else sa.true()
+    late = list(connection.execute(sa.select(table.c.job_id).where(_WAITING, of_run)).scalars())
+    total_up(connection, late)
+    total_types(connection, late)
+    if run_id:
+        connection.execute(table.delete().where(of_run))
+    else:
+        values = {"counted": table.c.counted + table.c.waiting, "waiting": 0}
+        connection.execute(table.update().where(_WAITING).values(**values))
+
+
+_WAITING = schema.open_totals.c.waiting > 0
 
 
 def _chunks(job_ids: Sequence[int]) -> Iterator[Sequence[int]]:

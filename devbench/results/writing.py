@@ -15,7 +15,7 @@ from devbench.results.columns import content_id, plain_words
 from devbench.results.engine import insert_new
 from devbench.results.metrics import delegated_share
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord, RunRecord
-from devbench.results.totals import total_types, total_up
+from devbench.results.totals import count_in
 
 DETAILS = ("argv", "measurement", "outputs", "verdict_reasons")
 CONDITIONS = {"before": "conditions_before", "after": "conditions_after", "during": "conditions_during"}
@@ -111,11 +111,8 @@ def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord, *
     connection.execute(schema.conditions.insert().values(repetition_id=number, **around))
     if repetition.operators:
         _insert_operators(connection, number, repetition.operators)
-    if not totals:
-        return
-    total_up(connection, [job_id])
-    if repetition.purpose == "profile":
-        total_types(connection, [job_id])
+    if totals:
+        count_in(connection, job_id, profiled=repetition.purpose == "profile")
 
 
 def _insert_operators(connection: sa.Connection, number: int, operators: tuple[OperatorRecord, ...]) -> None:

@@ -9,7 +9,9 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from fractions import Fraction
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -257,3 +259,52 @@ def test_at_most_half_of_the_values_are_outliers_and_none_in_the_middle(values: 
         marked = [abs(value - middle) for value, mark in zip(values, marks, strict=True) if mark]
         kept = [abs(value - middle) for value, mark in zip(values, marks, strict=True) if not mark]
         assert not marked or min(marked) > max(kept)
+
+
+def _coverage_by_definition(n: int, k: int) -> Fraction:
+    return 1 - 2 * Fraction(sum(math.comb(n, i) for i in range(k)), 2**n)
+
+
+@pytest.mark.parametrize("n", [999, 1000, 1001, 1023, 1024, 1025, 2000, 20_001])
+def test_any_number_of_values_has_an_interval_that_covers_the_median(n: int) -> None:
+    words = random.Random(n)
+    found = known([words.gauss(100.0, 5.0) for _ in range(n)])
+    assert found.low < found.median < found.high
+    assert found.coverage is not None
+    assert found.coverage >= 0.95
+    # The standard error of a normal sample's median is 1.2533 sigma / sqrt(n).
+    assert found.high - found.low == pytest.approx(2 * 1.96 * 1.2533 * 5.0 / math.sqrt(n), rel=0.35)
+
+
+@pytest.mark.parametrize("n", [999, 1001, 1025, 3001])
+def test_the_coverage_of_many_values_is_the_binomial_one(n: int) -> None:
+    found = known([float(value) for value in range(n)])
+    assert found.coverage is not None
+    assert found.coverage == pytest.approx(float(_coverage_by_definition(n, int(found.low) + 1)), abs=1e-9)
+
+
+@pytest.mark.parametrize("n", [6, 64, 257, 1000])
+def test_resamples_drawn_in_parts_are_those_of_one_draw(n: int) -> None:
+    from devbench.analysis import stats
+
+    random_numbers = np.random.default_rng(stats._SEED)
+    drawn = np.sort(random_numbers.integers(0, n, (stats._RESAMPLES, n)), axis=1)
+    lower, upper, _ = stats._resampled_medians(n, 0.95)
+    assert (lower == drawn[:, (n - 1) // 2]).all()
+    assert (upper == drawn[:, n // 2]).all()
+
+
+def test_an_estimate_looks_at_a_coverage_few_times(monkeypatch: pytest.MonkeyPatch) -> None:
+    from devbench.analysis import stats
+
+    calls = 0
+    exact = stats._coverage
+
+    def counted(n: int, low: int, high: int) -> float:
+        nonlocal calls
+        calls += 1
+        return exact(n, low, high)
+
+    monkeypatch.setattr(stats, "_coverage", counted)
+    known([float(value) for value in range(1000)])
+    assert calls < 20
