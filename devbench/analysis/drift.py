@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 # A line is drawn through so many points on each side of a step; further off a series may do anything.
 _REACH = 30
 # Twice the logarithm of the likelihood ratio that counts as clear.
-_CLEAR = 2.0
+_CLEAR = 1.0
 # Fewer points on a side do not tell a slope from two steps soon after each other.
 _LEAST_SIDE = 12
 # Of the smooth curve: it may rise, bend and turn back.
@@ -58,7 +58,8 @@ def line_does_as_well(values: Floats, cut: int, noise: float) -> bool:
     at = np.arange(len(near)) - (len(near) - 1) / 2
     around = bounded - bounded.mean()
     squares_of_line = float(around @ around) - float(at @ around) ** 2 / float(at @ at)
-    squares_of_step = float(off @ off)
+    # Around the means: medians of quantised values are off by up to half a grain.
+    squares_of_step = sum(float(((side - side.mean()) ** 2).sum()) for side in np.split(bounded, [cut]))
     return squares_of_line < squares_of_step * math.exp(-_CLEAR / len(near))
 
 
