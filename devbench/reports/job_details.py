@@ -16,6 +16,7 @@ from devbench.reports.model import JobReport, Process, ReportData
 from devbench.reports.page import environment
 from devbench.reports.readings import hottest, reading
 from devbench.reports.tables import pack
+from devbench.results.artifacts import DamagedRaw
 from devbench.results.records import RepetitionRecord
 
 ReadRaw = Callable[[str], bytes]
@@ -100,9 +101,11 @@ def _raw(jobs: Sequence[JobReport], read_raw: ReadRaw) -> tuple[dict[int, str], 
 
 
 def _text(path: str, read_raw: ReadRaw) -> str | None:
-    """A raw output as it may be shown; `None` where it is gone."""
+    """A raw output as it may be shown; `None` if it is gone."""
     try:
         text = read_raw(path).decode("utf-8", "replace")
+    except DamagedRaw as error:
+        text = error.what
     except DevbenchError:
         return None
     if len(text) > _MOST_RAW_EACH:

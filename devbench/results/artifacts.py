@@ -8,12 +8,20 @@ from __future__ import annotations
 import gzip
 import os
 import tempfile
+import zlib
 from pathlib import Path
 
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.results.inside import open_inside, parts_of
 
 # Raw text shrinks to a tenth at any level, and a job must not wait for the last percent.
 _LEVEL = 3
+# Of a file from elsewhere a kilobyte may unpack to a megabyte.
+MOST_RAW_BYTES = 256 << 20
+
+
+class DamagedRaw(InputError):
+    """A raw output is in the store, but cannot be unpacked."""
 
 
 class Artifacts:
@@ -46,12 +54,22 @@ class Artifacts:
         """The raw output at a path that `write` gave.
 
         Raises:
-            InputError: it is not there any more, or is damaged.
+            DamagedRaw: it is there, but no whole gzip file, or larger than 256 MiB.
+            InputError: it is not there any more, or is no file of this store.
         """
-        path = (self.root / relative).resolve()
-        if self.root.resolve() not in path.parents:
-            raise InputError(f"{relative} is not a raw output of this store")
         try:
-            return gzip.decompress(path.read_bytes())
-        except (OSError, EOFError) as error:
-            raise InputError(f"raw output {path} cannot be read: {error}") from None
+            parts_of(relative)
+        except InputError:
+            raise InputError(f"{relative[:200]} is not a raw output of this store") from None
+        try:
+            with open_inside(self.root, relative) as file, gzip.GzipFile(fileobj=file) as unpacked:
+                data = unpacked.read(MOST_RAW_BYTES + 1)
+                if not file.tell():
+                    raise EOFError("the file is empty")
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DamagedRaw(f"raw output damaged: {relative} ({error})") from None
+        except OSError as error:
+            raise InputError(f"raw output {relative} cannot be read: {error.strerror or error}") from None
+        if len(data) > MOST_RAW_BYTES:
+            raise DamagedRaw(f"raw output damaged: {relative} (larger than {MOST_RAW_BYTES >> 20} MiB)")
+        return data

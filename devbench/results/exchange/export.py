@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
-from collections.abc import Callable, Iterable, Mapping
+import tempfile
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
 from devbench import __version__
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.results import schema
+from devbench.results.artifacts import MOST_RAW_BYTES
 from devbench.results.exchange.files import Format, open_writer
 from devbench.results.exchange.source import StoreSource
 from devbench.results.exchange.tables import TABLES, columns_of
+from devbench.results.inside import open_inside, parts_of
 
 if TYPE_CHECKING:
     from devbench.results.selection import Selection
@@ -63,7 +67,8 @@ def export_store(
         rows: dict[str, int] = {}
         raw_paths: list[str] = []
         with store.database.reading() as connection:
-            if not connection.execute(sa.select(sa.func.count()).select_from(runs.subquery())).scalar():
+            chosen = set(connection.execute(runs).scalars())
+            if not chosen:
                 raise InputError("there is no such run to export", hint="see `devbench runs`")
             source = StoreSource(connection, runs)
             for table in TABLES:
@@ -80,7 +85,7 @@ def export_store(
                             raw_paths += batch[place]
                 finally:
                     writer.close()
-        copied = copy_raw(raw_paths, store.artifacts.root, folder / RAW) if raw else 0
+        copied = copy_raw(raw_paths, store.artifacts.root, "", folder / RAW, chosen) if raw else 0
         _write_manifest(folder, file_format, rows)
     except OSError as error:
         raise EnvironmentProblem(f"cannot write to {folder}: {error.strerror or error}") from None
@@ -110,29 +115,51 @@ def sha256_of_stream(file: Any) -> str:
     return digest.hexdigest()
 
 
-def copy_raw(raw_paths: Iterable[str], source: Path, target: Path) -> int:
-    """Copy raw outputs that are there and not yet in `target`; gives how many. Paths may come from anywhere.
+def copy_raw(raw_paths: Iterable[str], root: Path, below: str, target: Path, runs: Container[str]) -> int:
+    """Copy raw outputs that are there and not yet in `target`; gives how many. Paths and files may come from anywhere.
+
+    Args:
+        raw_paths: relative, the first part is the id of the run.
+        root: the folder that they come from, and `below` the names within it; no link is followed below `root`.
+        target: the folder of raw outputs to copy to.
+        runs: ids; raw outputs of other runs are not copied.
 
     Raises:
         EnvironmentProblem: the disk does not take them.
     """
-    if not source.is_dir():
-        return 0
     copied = 0
-    within_source, within_target = source.resolve(), target.resolve()
     for raw_path in raw_paths:
-        there, here = (within_source / raw_path).resolve(), (within_target / raw_path).resolve()
-        if within_source not in there.parents or within_target not in here.parents:
-            continue
-        if here.exists() or not there.is_file():
-            continue
-        part = here.with_name(f".{here.name}.part")
         try:
-            here.parent.mkdir(parents=True, exist_ok=True)
-            part.touch(mode=0o600)
-            shutil.copyfile(there, part)
-            part.replace(here)
-        except OSError as error:
-            raise EnvironmentProblem(f"cannot copy a raw output to {here}: {error.strerror or error}") from None
-        copied += 1
+            parts = parts_of(raw_path)
+            if parts[0] not in runs or any(part.startswith(".") for part in parts):
+                continue
+            source = open_inside(root, f"{below}/{raw_path}" if below else raw_path)
+        except (InputError, OSError):
+            continue
+        with source:
+            copied += _copied(source, target, parts)
     return copied
+
+
+def _copied(source: IO[bytes], target: Path, parts: list[str]) -> bool:
+    """Write a raw output to its place; not if one is there, or a link leads elsewhere."""
+    here = target.joinpath(*parts)
+    try:
+        target.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for number in range(1, len(parts)):
+            folder = target.joinpath(*parts[:number])
+            if folder.is_symlink():
+                return False
+            folder.mkdir(mode=0o700, exist_ok=True)
+        if here.is_symlink() or here.exists() or os.fstat(source.fileno()).st_size > MOST_RAW_BYTES:
+            return False
+        handle, part = tempfile.mkstemp(dir=here.parent, prefix=f".{here.name[:100]}.")
+        try:
+            with os.fdopen(handle, "wb") as file:
+                shutil.copyfileobj(source, file)
+            Path(part).replace(here)
+        finally:
+            Path(part).unlink(missing_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot copy a raw output to {here}: {error.strerror or error}") from None
+    return True

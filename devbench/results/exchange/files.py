@@ -19,6 +19,7 @@ from devbench.results.columns import unpack_text
 from devbench.results.exchange.source import Columns
 from devbench.results.exchange.tables import columns_of
 from devbench.results.exchange.values import Kind, from_json, kind_of, to_json
+from devbench.results.inside import open_inside
 
 Format = Literal["jsonl", "parquet"]
 FORMATS: tuple[Format, ...] = ("jsonl", "parquet")
@@ -81,7 +82,7 @@ def _read_lines(path: Path, table: sa.Table) -> Iterator[Columns]:
     names = [column.name for column in columns]
     kinds = [kind_of(column) for column in columns]
     done = 0
-    with path.open("rb") as file:
+    with open_inside(path.parent, path.name) as file:
         while lines := _some_lines(file):
             rows = _objects(path, done, lines)
             done += len(lines)
@@ -175,7 +176,7 @@ def _read_parquet(path: Path, table: sa.Table) -> Iterator[Columns]:
     kinds = [kind_of(column) for column in columns]
     names = [column.name for column in columns]
     try:
-        with pa.parquet.ParquetFile(path) as file:
+        with open_inside(path.parent, path.name) as stream, pa.parquet.ParquetFile(stream) as file:
             missing = set(names) - set(file.schema_arrow.names)
             if missing:
                 raise InputError(f"{path}: no column {min(missing)}", hint="the file is not devbench's")

@@ -18,6 +18,7 @@ from devbench.results.exchange.merge import Merged, Progress, merge
 from devbench.results.exchange.reader import read_large
 from devbench.results.exchange.source import Columns, StoreSource
 from devbench.results.exchange.tables import TABLES
+from devbench.results.inside import open_inside
 
 if TYPE_CHECKING:
     from devbench.results.store import Store
@@ -58,7 +59,7 @@ def open_folder(path: Path) -> Folder:
     for table in TABLES:
         file = path / f"{table.name}.{folder.file_format}"
         try:
-            with file.open("rb") as stream:
+            with open_inside(path, file.name) as stream:
                 same = sha256_of_stream(stream) == tables[table.name]["sha256"]
         except OSError as error:
             raise InputError(f"cannot read {file}: {error.strerror or error}") from None
@@ -70,10 +71,12 @@ def open_folder(path: Path) -> Folder:
 def _manifest(path: Path) -> dict[str, Any]:
     file = path / MANIFEST
     try:
-        if file.stat().st_size > _LARGEST_MANIFEST:
+        with open_inside(path, MANIFEST) as stream:
+            text = stream.read(_LARGEST_MANIFEST + 1)
+        if len(text) > _LARGEST_MANIFEST:
             raise InputError(f"{file} is no manifest of an export")
-        found = json.loads(file.read_text("utf-8"))
-    except FileNotFoundError:
+        found = json.loads(text.decode("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError(f"there is no export in {path}", hint=f"{MANIFEST} is missing") from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {file}: {error}") from None
@@ -98,7 +101,7 @@ def import_folder(store: Store, folder: Folder, progress: Progress = lambda tabl
     """
     with store.transaction() as connection:
         merged = merge(connection, folder, progress)
-        raw = copy_raw(merged.raw_paths, folder.path / RAW, store.artifacts.root)
+        raw = copy_raw(merged.raw_paths, folder.path, RAW, store.artifacts.root, merged.runs)
     return Loaded(merged, raw)
 
 
@@ -110,8 +113,9 @@ def merge_store(store: Store, other: Store, progress: Progress = lambda table, r
     """
     if store.database.url == other.database.url:
         raise InputError("a store cannot be merged with itself")
+    there = other.artifacts.root
     with other.database.reading() as reading, store.transaction() as connection:
         source = StoreSource(reading, sa.select(schema.runs.c.run_id))
         merged = merge(connection, source, progress)
-        raw = copy_raw(merged.raw_paths, other.artifacts.root, store.artifacts.root)
+        raw = copy_raw(merged.raw_paths, there.parent, there.name, store.artifacts.root, merged.runs)
     return Loaded(merged, raw)
