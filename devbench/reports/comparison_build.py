@@ -179,7 +179,7 @@ def _each_file_once(series: Sequence[Series], subjects: Mapping[Key, CaseOnDevic
 def _files_changed(before: SideData, after: SideData, settings: ComparisonSettings) -> tuple[Notice, ...]:
     """Files that were exchanged between the sides, of the cases that both have."""
     return changed_files(
-        *(side.history.files(**_filters(side.runs.run_ids, settings)) for side in (before, after)),
+        *(side.history.used_files(**_filters(side.runs.run_ids, settings)) for side in (before, after)),
     )
 
 

@@ -7,12 +7,9 @@ than any operator; each exchanged file is one notice. Knows no form.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any
 
 from devbench.notices import Notice, NoticeKind
-
-if TYPE_CHECKING:
-    import pandas as pd
+from devbench.results.used_files import UsedFile
 
 # A file as (role, name), and what it was, as (hash, version).
 File = tuple[str, str]
@@ -23,11 +20,11 @@ _MOST_NAMED = 3
 _SHOWN_DIGITS = 8
 
 
-def changed_files(before: pd.DataFrame, after: pd.DataFrame) -> tuple[Notice, ...]:
+def changed_files(before: Iterable[UsedFile], after: Iterable[UsedFile]) -> tuple[Notice, ...]:
     """A notice for each file that is not the same on both sides of a case that both have, in the order of names.
 
     Args:
-        before, after: rows of `History.files`.
+        before, after: of `History.used_files`.
     """
     sides = [_by_case(before), _by_case(after)]
     found: dict[tuple[File, Seen, Seen], list[str]] = {}
@@ -40,11 +37,9 @@ def changed_files(before: pd.DataFrame, after: pd.DataFrame) -> tuple[Notice, ..
     return tuple(_notice(*key, cases) for key, cases in sorted(found.items(), key=lambda one: one[0][0]))
 
 
-def _by_case(frame: pd.DataFrame) -> dict[tuple[str, str], Mapping[File, Seen]]:
+def _by_case(rows: Iterable[UsedFile]) -> dict[tuple[str, str], Mapping[File, Seen]]:
     """By device and case, what each file was; the tool goes by its role, since its name has its version."""
     found: dict[tuple[str, str], dict[File, set[tuple[str, str]]]] = {}
-    names = ["device_key", "case", "role", "name", "sha256", "version"]
-    rows: Iterable[Any] = frame[names].drop_duplicates().itertuples(index=False) if len(frame) else ()
     for row in rows:
         is_tool = row.role == "tool"
         file = (row.role, "" if is_tool else row.name)

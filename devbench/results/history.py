@@ -35,6 +35,7 @@ from devbench.results.metrics import UNITS
 from devbench.results.pipeline_history import session_columns, stage_columns
 from devbench.results.selection import Selection, find_runs
 from devbench.results.store import Store
+from devbench.results.used_files import UsedFile, sources, used_files
 from devbench.results.views import labels_of
 
 if TYPE_CHECKING:
@@ -323,20 +324,15 @@ class History:
         """
         import pandas as pd
 
-        jobs, binaries, used, files = schema.jobs, schema.binaries, schema.job_files, schema.files
         selection = Selection(**filters)
-        tool = {"role": sa.literal("tool"), "name": binaries.c.name, "sha256": binaries.c.sha256}
-        tools = self._read(
-            selection, jobs.join(binaries, binaries.c.sha256 == jobs.c.binary_sha256), jobs.c.id,
-            {**tool, "version": binaries.c.version},
-        )  # fmt: skip
-        other = {name: used.c[name] for name in ("role", "name", "sha256")}
-        others = self._read(
-            selection, used.join(files, files.c.sha256 == used.c.sha256), used.c.job_id,
-            {**other, "version": files.c.version},
-        )  # fmt: skip
-        frames = [frame for frame in (tools, others) if not frame.empty]
-        return pd.concat(frames, ignore_index=True) if frames else tools
+        found = [self._read(selection, *source) for source in sources()]
+        frames = [frame for frame in found if not frame.empty]
+        return pd.concat(frames, ignore_index=True) if frames else found[0]
+
+    def used_files(self, **filters: Unpack[Filters]) -> list[UsedFile]:
+        """Each file once for each case on a device that used it: what `files` has, without the jobs."""
+        with self._database.reading() as connection:
+            return used_files(connection, Selection(**filters))
 
     def unreliable(self, **filters: Unpack[Filters]) -> list[Unreliable]:
         """The unreliable repetitions that ended well, and sessions of pipelines likewise, with the reasons."""

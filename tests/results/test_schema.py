@@ -78,12 +78,15 @@ def test_every_file_that_took_part_is_kept_and_comes_back(url: str, tmp_path: Pa
         store.create_run(run_record())
         store.add_job(job_record(files=FILES))
         store.add_job(job_record(number=2, files=FILES[:1]))
-        assert [job.job.files for job in store.run().jobs] == [FILES, FILES[:1]]
-        write_json(store.run(), tmp_path / "run.json")
+        assert [job.job.files for job in store.run(RUN).jobs] == [FILES, FILES[:1]]
+        write_json(store.run(RUN), tmp_path / "run.json")
         again = read_run(tmp_path / "run.json")
         assert [job.job.files for job in again.jobs] == [FILES, FILES[:1]]
     with devbench.results.open(url) as history:
         rows = history.files()[["job", "role", "name", "version"]].to_dict("records")
+        each_once = {(file.role, file.name, file.version) for file in history.used_files()}
+        assert each_once == {(row["role"], row["name"], row["version"]) for row in rows}
+        assert len(history.used_files()) == len(each_once)
     assert {(row["job"], row["role"], row["name"], row["version"]) for row in rows} == {
         (1, "tool", "tflite", "2.19"), (2, "tool", "tflite", "2.19"), (2, "delegate", "libQnnHtp.so", "QNN 2.44.0"),
         *((1, one.role, one.name, one.version) for one in FILES),
