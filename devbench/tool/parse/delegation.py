@@ -15,19 +15,27 @@ from devbench.tool.parse.numbers import COUNT, whole
 _APPLIED = re.compile(
     r"(?:Explicitly applied|Applied) (\S.{0,60}?) delegate"
     r"(?:, and the model graph will be (completely|partially) executed (?:by|w/) the delegate"
-    r"(?: w/ (\d+) delegate kernels)?|(?=\.))"
+    r"(?: w/ (\d+) delegate kernels)?|(?=\.|\s*$))"
 )
 _NOT_EXECUTED = re.compile(
     r"Though (\S.{0,60}?) delegate is (?:explicitly )?applied, the model graph will not be executed"
 )
 _NOT_APPLIED = re.compile(r"Failed to apply (?!the default\b)(?:the )?(\S.{0,60}?) delegate")
-# One line per subgraph; before 2.4 without the number of all nodes.
+# One line per subgraph; before 2.4 without the number of all nodes. Some programs shorten it.
 _REPLACING = re.compile(
-    rf"Replacing ({COUNT})(?: out of ({COUNT}))? node\(s\) with delegate \(([^)]{{1,80}})\) node, yielding \d+ partitions"
-    r"(?: for subgraph (\d{1,6}))?"
+    rf"Replacing ({COUNT})(?: out of ({COUNT}))? node\(s\) with delegate \(([^)]{{1,80}})\)"
+    r"(?: node, yielding \d+ partitions)?(?: for subgraph (\d{1,6}))?"
 )
-# Flex, Hexagon, CoreML and external delegates count for themselves.
-_COUNTED = re.compile(rf"(\S{{1,80}}) delegate: ({COUNT}) nodes delegated out of ({COUNT}) nodes\b")
+# The runtime takes a delegate back that could not be prepared, also one whose kernel could not be made.
+_TAKEN_BACK = re.compile(
+    r"Restored (?:original|previous) execution plan|Failed to create .{0,80}(?:delegate kernel|DelegateKernel)"
+)
+# Flex, Hexagon, CoreML and external delegates count for themselves. A name may hold spaces ("Vx Delegate delegate: "), and
+# some are called a delegate only once ("NeutronDelegate: ").
+_COUNTED = re.compile(
+    r"(?:^|[\]:] )\s*([^\s:\[\]][^:\[\]]{0,79}?)(?: delegate|(?<=Delegate)): "
+    rf"({COUNT}) nodes delegated out of ({COUNT}) nodes\b"
+)
 _GPU_COUNTS = re.compile(
     rf"(?:First )?(No|{COUNT}) operations will run on the GPU, and (?:the remaining|all) ({COUNT})"
     r"(?: operations will run)? on the CPU"
@@ -67,6 +75,7 @@ class Delegation:
     # By delegate: nodes taken and nodes in all (where said) of each subgraph; the delegate's own count beside it.
     _replaced: dict[str, dict[str, tuple[int, int | None]]] = field(default_factory=dict)
     _counted: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _last: str = ""
     in_list: bool = False
     _others: int = 0
 
@@ -140,13 +149,15 @@ class Delegation:
             key = self._know(match.group(1))
             self.uses[key] = replace(self.uses[key], applied="none")
             # Not understood in full: where the run goes on it is a warning, too.
-            return False
+        elif self._last and _TAKEN_BACK.search(text) and self.uses[self._last].applied is None:
+            self.uses[self._last] = replace(self.uses[self._last], applied="none")
         return False
 
     def _counts(self, text: str) -> bool:
         if match := _REPLACING.search(text):
             taken, of, name, graph = match.groups()
-            graphs = self._replaced.setdefault(self._know(name), {})
+            self._last = self._know(name)
+            graphs = self._replaced.setdefault(self._last, {})
             if len(graphs) < _MOST_GRAPHS or graph in graphs:
                 graphs[graph or ""] = (whole(taken) or 0, whole(of))
         elif match := _COUNTED.search(text):

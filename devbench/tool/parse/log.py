@@ -22,6 +22,10 @@ _START = re.compile(r"^STARTING!|\SSTARTING!\s*\x00?$")
 # What stands at the head of a run where its first line is lost.
 _HEAD = re.compile(r"^(?:Log parameter values verbosely: \[|Min num runs: \[|Num runs: \[|Graph: \[|Loaded model )")
 _RUNNING = re.compile(r"^(?:Running benchmark for|Initialized session in)")
+# What only another run says when one has ended; its head may be lost.
+_GOES_ON = re.compile(
+    r"^(?:Explicitly applied |The input model file size|Initialized session in|Running benchmark for)"
+)
 _UNCONSUMED = re.compile(r"Unconsumed cmdline flags: (.*)$")
 # Stands between the streams or files that somebody put into one text.
 _DIVIDER = re.compile(r"^==> .* <==$")
@@ -102,11 +106,14 @@ class _Reader:
 
 
 def _is_new(run: _Run, line: Line) -> bool:
-    """Whether a line begins another run: its first words after something was said, or a head line for the second time."""
+    """Whether a line begins another run: its first words after something was said, a head line for the second time, or a
+    second summary with other values, where people kept nothing else."""
     text = line.text.lstrip()
     if "STARTING!" in text and _START.search(text):
         return run.started or run.told or run.summary.counted > 0
-    if run.profile.is_another(line):
+    if run.profile.is_another(line) or run.summary.is_another(text):
+        return True
+    if (run.summary.finished or run.over) and _GOES_ON.match(text):
         return True
     head = _HEAD.match(text)
     if head is None:

@@ -90,12 +90,17 @@ _TELLING = tuple(
             r"|failed to (?:prepare|invoke)\b|^Falling back to|^Benchmarking failed|operations are not supported by"
             r"|operations will run on|^Registration failed|will not be executed by|^usage:",
         ),
-        (1, r"delegate is not initialized|OpenGL-based API disabled|kernel was not initialized"),
+        (
+            1,
+            r"delegate is not initialized|OpenGL-based API disabled|kernel was not initialized|Failed to initialize Dispatch API: ERROR: \[",
+        ),
         # The operator is named: "TfLiteGpuDelegate Init: BATCH_MATMUL: Not supported batched mat mul case".
         (4, r"(?:^|(?:Init|Prepare|Invoke): )(?!ERROR|WARNING|INFO|FATAL)[A-Z][A-Z0-9_]{2,60}(?: \([^)]{1,60}\))?: \S"),
         (3, r"No selector for|\b[Uu]nsupported\b|[Nn]ot supported|\b(?:INVALID_ARGUMENT|UNIMPLEMENTED|INTERNAL): "),
     )
 )
+# A vendor's library prints its trouble without a level. NNAPI's is printed in every run of the first tools.
+_LIBRARY_ERROR = re.compile(r"^(?!nnapi error)\w{1,40} error: \S", re.IGNORECASE)
 _OVER = re.compile(r"^Benchmarking failed")
 _COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _DEADLY)
 _COMPILED_STABLE = tuple((kind, re.compile(pattern)) for kind, pattern in _STABLE)
@@ -152,6 +157,7 @@ class Causes:
 
     def add(self, message: str, *, is_error: bool) -> None:
         score = telling(message)
+        is_error = is_error or _LIBRARY_ERROR.match(message) is not None
         if score > self._best and (is_error or names_reason(message)):
             self.first, self._best = message, score
         # The help text after a flag that could not be read is no cause.

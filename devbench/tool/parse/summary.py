@@ -49,6 +49,12 @@ _SUMMARY_FIELDS = {
     "inference (avg)": "inference_avg_us",
     "no stats": "inference_avg_us",
 }
+_LITERT_FIELDS = {
+    "Model initialization": "init_us",
+    "Warmup (first)": "first_inference_us",
+    "Warmup (avg)": "warmup_avg_us",
+    "Inference (avg)": "inference_avg_us",
+}
 
 _LITERT_TIME = re.compile(
     rf"\s*(Model initialization|Warmup \(first\)|Warmup \(avg\)|Inference \((?:avg|min|max|std)\)):\s{{1,40}}({NUMBER})"
@@ -104,6 +110,18 @@ class Summary:
             or self._litert(text)
             or ("ootprint" in text and self._memory(text))
         )
+
+    def is_another(self, text: str) -> bool:
+        """Whether a line has another value for what the summary of this run, which is complete, has said already."""
+        if not self.finished:
+            return False
+        if "timings in us" in text:
+            said = [(_SUMMARY_FIELDS[name.lower()], duration(token)) for name, token in _SUMMARY_VALUE.findall(text)]
+        elif time := _LITERT_TIME.match(text):
+            said = [(_LITERT_FIELDS.get(time.group(1), ""), milliseconds_to_us(time.group(2)))]
+        else:
+            return False
+        return any(value is not None and self.values.get(key, value) != value for key, value in said)
 
     @property
     def inference_avg_us(self) -> float | None:
