@@ -10,6 +10,7 @@ from devbench.notices import Effect, Notice, NoticeKind
 
 if TYPE_CHECKING:
     from devbench.bench.stabilise import Stabilising
+    from devbench.device.lease import LeaseLost
     from devbench.results.records import DeviceRecord
 
 _MOST_LISTED = 4
@@ -79,3 +80,10 @@ def readings_that_are_none(around: Around, device: DeviceRecord) -> Sequence[Not
             )
         )
     return [Notice(kind, device.title, text, step, device_key=device.key) for kind, text, step in found]
+
+
+def lease_lost(error: LeaseLost, device: DeviceRecord) -> Notice:
+    """The notice of a run that lost its device before it had measured everything there."""
+    text = "the lease on the device was lost to another run or revoked: only what was measured before is stored"
+    next_step = "`devbench devices` shows who has the device; `devbench run --resume` measures the rest"
+    return Notice(NoticeKind.LEASE_LOST, device.title or error.serial, text, next_step, device_key=device.key)

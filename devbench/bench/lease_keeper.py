@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import contextlib
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from devbench.device import lease
@@ -16,7 +17,14 @@ from devbench.errors import DevbenchError
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
+    from devbench.adb.shell import ShellResult
     from devbench.device.lease import Lease, Request
+
+# How often a device that another run has is asked for again.
+_ASK_AGAIN_S = 2.0
+# A renewal that hangs on a lost connection does not keep a run from ending.
+_MOST_QUIET_S = 5.0
+_LOST = "@@devbench-lease-lost"
 
 
 class LeaseKeeper:
@@ -35,7 +43,7 @@ class LeaseKeeper:
         self._lease: Lease | None = None
         self._over = threading.Event()
         self._quiet = threading.Lock()
-        self._thread: threading.Thread | None = None
+        self._lost = False
 
     @property
     def lease(self) -> Lease:
@@ -48,12 +56,37 @@ class LeaseKeeper:
 
         Raises:
             LeaseHeld: another run has the device.
+            ProcessStays: what an earlier run left running cannot be ended.
             CommandFailed, ShellTimeout, DeviceLost and the errors of an unfit device.
         """
         self._lease = lease.take(self._device, self._root, self._request)
         self._over.clear()
-        self._thread = threading.Thread(target=self._keep, daemon=True)
-        self._thread.start()
+        self._lost = False
+        threading.Thread(target=self._keep, daemon=True).start()
+
+    def take_within(self, wait_s: float, stop: threading.Event, tell: Callable[[str, float], None]) -> None:
+        """Take the lease; wait for a device that another run has.
+
+        Args:
+            wait_s: how long at most; 0 does not wait.
+            stop: ends the waiting.
+            tell: is told why it waits, and for how many more seconds at most.
+
+        Raises:
+            As `take`.
+        """
+        deadline = time.monotonic() + wait_s
+        while True:
+            try:
+                self.take()
+                return
+            except (lease.LeaseHeld, lease.ProcessStays) as error:
+                left_s = deadline - time.monotonic()
+                if left_s <= 0:
+                    raise
+                tell(error.holder.who if isinstance(error, lease.LeaseHeld) else error.what, left_s)
+                if stop.wait(min(_ASK_AGAIN_S, left_s)):
+                    raise
 
     @contextlib.contextmanager
     def left_to_the_script(self) -> Iterator[None]:
@@ -61,14 +94,48 @@ class LeaseKeeper:
         with self._quiet:
             yield
 
+    def shell(self, command: str, *, timeout_s: float, doing: str) -> ShellResult:
+        """Run a command that starts the tool; it starts only if the lease is held, and ends with the lease.
+
+        Raises:
+            LeaseLost: another run took the device, or somebody released it.
+            ShellTimeout, DeviceLost and the errors of an unfit device.
+        """
+        seconds = round(timeout_s) + lease.lease_s()
+        guard = f"_db_mark; _db_lease {seconds} || {{ echo {_LOST}; exit 0; }}"
+        script = f"{self.lease.shell_functions()}\n{guard}\n( {command} )\n_db_code=$?\n"
+        script += f"_db_lease {lease.lease_s()} || echo {_LOST}; exit $_db_code"
+        with self._quiet:
+            done = self._device.shell(script, timeout_s=timeout_s, doing=doing)
+        if _LOST.encode() in done.stdout:
+            self.check(certainly_lost=True)
+        return done
+
+    def is_held(self) -> bool:
+        """Whether the lease is still held, as far as the device can be asked."""
+        if self._lease is None or self._lost:
+            return False
+        try:
+            return lease.renew(self._device, self._lease)
+        except DevbenchError:
+            return False
+
     def check(self, *, certainly_lost: bool = False) -> None:
         """Make sure that the lease is still held.
 
         Raises:
             LeaseLost: another run took the device, or somebody released it.
         """
-        held = False if certainly_lost else lease.renew(self._device, self.lease)
-        if not held:
+        self._lost = self._lost or certainly_lost or not lease.renew(self._device, self.lease)
+        self.raise_if_lost()
+
+    def raise_if_lost(self) -> None:
+        """End what is being done if the lease was found to be lost; asks nobody.
+
+        Raises:
+            LeaseLost: another run took the device, or somebody released it.
+        """
+        if self._lost:
             raise lease.LeaseLost(self._device.serial)
 
     def end_process(self) -> None:
@@ -79,12 +146,35 @@ class LeaseKeeper:
     def leave(self) -> None:
         """Give the lease back, if the device is still there."""
         self._over.set()
-        if self._lease is not None:
+        if self._lease is None:
+            return
+        # A renewal that is on its way must not come after this.
+        mine = self._quiet.acquire(timeout=_MOST_QUIET_S)
+        try:
             lease.leave(self._device, self._lease)
+        finally:
+            if mine:
+                self._quiet.release()
 
     def _keep(self) -> None:
-        while not self._over.wait(lease.RENEW_EVERY_S):
+        while not self._over.wait(lease.renew_every_s()):
             with self._quiet, contextlib.suppress(DevbenchError):
-                # A lease that is lost is noticed by the next script: only there it matters.
-                if not self._over.is_set():
-                    lease.renew(self._device, self.lease)
+                if not self._over.is_set() and not lease.renew(self._device, self.lease):
+                    self._lost = True
+                    return
+
+
+@contextlib.contextmanager
+def holding(device: Device, root: str, wait_s: float = 0.0) -> Iterator[LeaseKeeper]:
+    """The lease on a device for the time of the block, for commands that run the tool outside a run.
+
+    Raises:
+        LeaseHeld, ProcessStays: the device is busy, and still is after `wait_s` seconds.
+        CommandFailed, ShellTimeout, DeviceLost and the errors of an unfit device.
+    """
+    keeper = LeaseKeeper(device, root, lease.new_request())
+    keeper.take_within(wait_s, threading.Event(), lambda words, left_s: None)
+    try:
+        yield keeper
+    finally:
+        keeper.leave()

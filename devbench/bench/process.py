@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+import shlex
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from devbench.bench.script import ScriptOutput, build_script, split_output
 from devbench.device import conditions as device_conditions
 from devbench.device.gauge import Gauge
 from devbench.device.sampler import Sample, parse_samples, sampler_script, samples_to_json
+from devbench.tool.apk import PACKAGE
 from devbench.tool.flags import command_line
 from devbench.tool.measurement import Failure, FailureKind
 
@@ -96,9 +98,13 @@ class Processes:
         began = time.monotonic()
         marker = f"@@{secrets.token_hex(8)}"
         before = self._fresh_conditions(began)
+        prelude = command.prelude
+        if command.stop:
+            # An app is no process of the shell: whoever takes the device finds it by its name.
+            prelude = f"echo {PACKAGE} > {shlex.quote(self.keeper.lease.app_file)}\n{prelude}"
         script = build_script(
             command.shell or command_line(command.argv, command.env),
-            prelude=command.prelude,
+            prelude=prelude,
             marker=marker,
             lease=self.keeper.lease,
             deadline_s=spec.deadline_s,
@@ -121,8 +127,11 @@ class Processes:
             failure = Failure(FailureKind.TIMEOUT, f"not done after {spec.deadline_s:g} s; ended by devbench")
         except LOST as error:
             failure, lost = Failure(FailureKind.DEVICE_LOST, error.what), error
-        if failure is not None and lost is None and command.stop:
-            apk.stop(self.device)
+        if failure is not None and lost is None:
+            # At its deadline the shell was ended, perhaps in vain. Only with the lease is what runs there ours to end.
+            self.keeper.end_process()
+            if command.stop and self.keeper.is_held():
+                apk.stop(self.device)
         duration_s = time.monotonic() - shell_began
         finished_utc = datetime.now(timezone.utc)
         output = split_output(_read(out), marker)

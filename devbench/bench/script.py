@@ -13,7 +13,7 @@ import shlex
 from dataclasses import dataclass
 
 from devbench import numbers
-from devbench.device.lease import LEASE_S, Lease
+from devbench.device.lease import Lease, lease_s
 
 # A shell's exit codes end at 255. No process has a petabyte, no clock is beyond the year 5000, no process runs a year.
 _MOST_EXIT_CODE = 255
@@ -92,15 +92,18 @@ def build_script(
         sample_memory: whether to sample /proc while the tool runs.
     """
     memory, during = shlex.quote(f"{lease.pid_file}.mem"), shlex.quote(f"{lease.pid_file}.during")
+    held = f"_db_lease {round(deadline_s) + lease_s()} || {{ echo {marker}:lost; exit 0; }}"
     lines = [
         lease.shell_functions(),
-        f"_db_mark; _db_lease {round(deadline_s) + LEASE_S} || {{ echo {marker}:lost; exit 0; }}",
+        f"_db_mark; {held}",
         f"cd {shlex.quote(work_dir)} || exit 125",
     ]
     if before:
         lines += [f"echo {marker}:before", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null"]
     if prelude:
         lines += [f"echo {marker}:prelude", f"{{ {prelude}\n}} 2>/dev/null </dev/null", "echo"]
+    # Conditions and caches may have taken long, and the folder with the lease may be gone: once more.
+    lines.append(held)
     if sampler:
         lines += [f"( {sampler}\n) > {during} 2>/dev/null </dev/null &", "_db_during=$!"]
     lines.append(f'echo {marker}:tool; _db_start="$EPOCHREALTIME"')
@@ -126,7 +129,7 @@ def build_script(
         ended = "kill -9 $_db_during 2>/dev/null; wait $_db_during 2>/dev/null"
         lines += [ended, f"[ -s {during} ] && {{ echo {marker}:during; cat {during}; echo; }}"]
     lines += [f"echo {marker}:after", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null"]
-    lines += [f"echo; _db_lease {LEASE_S} || echo {marker}:lost; echo {marker}:end"]
+    lines += [f"echo; _db_lease {lease_s()} || echo {marker}:lost; echo {marker}:end"]
     return "\n".join(lines)
 
 

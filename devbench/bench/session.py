@@ -19,7 +19,7 @@ from devbench.analysis.verdict import Around, Fitness, Verdict, judge
 from devbench.bench import apk, file_notices
 from devbench.bench.command import Commands
 from devbench.bench.describe import describe
-from devbench.bench.device_notices import readings_that_are_none, steps_not_applied
+from devbench.bench.device_notices import lease_lost, readings_that_are_none, steps_not_applied
 from devbench.bench.enough import cool_down, limits_passed, needs_more
 from devbench.bench.events import (
     DeviceReady,
@@ -46,7 +46,7 @@ from devbench.device.conditions import from_json, to_json
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
 from devbench.device.health import explaining
-from devbench.device.lease import LeaseHeld, new_request
+from devbench.device.lease import LeaseLost, new_request
 from devbench.device.limits import ThermalLimits, over_limits
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.errors import InputError
@@ -69,8 +69,6 @@ WORK_DIR = f"{DEPOT_ROOT}/work"
 # A pipeline of several gigabytes over a slow cable.
 _MOST_PUSH_S = 3600.0
 _ENTER_S = 15.0
-# How often a device that another run has is asked for again.
-_ASK_AGAIN_S = 2.0
 
 
 class DeviceSession:
@@ -145,6 +143,9 @@ class DeviceSession:
                 self._prepare()
             self._run_all()
             self._check_depot()
+        except LeaseLost as error:
+            self._notice(lease_lost(error, self._described))
+            raise
         finally:
             self._reconnector.give_up()
             self._leave()
@@ -199,7 +200,10 @@ class DeviceSession:
 
     def _enter(self) -> None:
         """Take the device, make the folders there, and undo what a run that died has left changed."""
-        self._take()
+        serial = self.serial
+        self._keeper.take_within(
+            self._wait_s, self._stop, lambda words, left_s: self._tell(WaitingForDevice(serial, words, left_s))
+        )
         self._entered = True
         script = (
             f"mkdir -p {shlex.quote(WORK_DIR)} {shlex.quote(f'{DEPOT_ROOT}/run')} || exit 1\n"
@@ -210,21 +214,6 @@ class DeviceSession:
         done = self._device.shell(script, timeout_s=_ENTER_S, check=True, doing="preparing its folders")
         if done.stdout.strip() == b"undo":
             self._stabiliser.recover()
-
-    def _take(self) -> None:
-        """Take the lease; wait for a device that another run has, as long as that was asked for."""
-        deadline = time.monotonic() + self._wait_s
-        while True:
-            try:
-                self._keeper.take()
-                return
-            except LeaseHeld as error:
-                left_s = deadline - time.monotonic()
-                if left_s <= 0:
-                    raise
-                self._tell(WaitingForDevice(self.serial, error.holder.who, left_s))
-                if self._stop.wait(min(_ASK_AGAIN_S, left_s)):
-                    raise
 
     def _make_work(self, record: DeviceRecord, binary: Binary, binary_sha256: str) -> list[Work]:
         """The jobs of this device, each as far as it is stored already."""
@@ -283,6 +272,7 @@ class DeviceSession:
             if model.sha256 not in remote and not self._stop.is_set():
 
                 def progress(done: int, total: int, name: str = model.name) -> None:
+                    self._keeper.raise_if_lost()
                     self._tell(FilePushed(self.serial, name, done, total))
 
                 remote[model.sha256] = depot.ensure(model.path, sha256=model.sha256, progress=progress).remote
@@ -297,9 +287,11 @@ class DeviceSession:
     def _leave(self) -> None:
         if self._entered:
             self._entered = False
-            if self._plan.via == "apk":
-                apk.stop(self._device)
-            self._stabiliser.stop()
+            # What another run has changed meanwhile is not undone here, nor its app ended.
+            if (self._plan.via == "apk" or self._stabiliser.started) and self._keeper.is_held():
+                if self._plan.via == "apk":
+                    apk.stop(self._device)
+                self._stabiliser.stop()
             self._keeper.leave()
             if self._facts is not None:
                 gauge.remember(self._facts, self._processes.gauge)
@@ -362,6 +354,7 @@ class DeviceSession:
 
     def _repeat(self, work: Work, purpose: Purpose, index: int, of: int) -> None:
         self._cool_down()
+        self._keeper.raise_if_lost()
         self._tell(RepetitionStarted(self.serial, work.job, purpose, index, of))
         outputs = (self._outputs, self._expected[work.case.called]) if self._outputs is not None else None
         command = self._commands.build(work.case, purpose, work.graph, outputs)

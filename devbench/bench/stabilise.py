@@ -188,6 +188,11 @@ class Stabiliser:
         self._cpufreq = cpufreq
         self._started = False
 
+    @property
+    def started(self) -> bool:
+        """Whether there is anything to undo."""
+        return self._started
+
     def recover(self) -> None:
         """Undo what a run left that could not do it itself."""
         script = f"{_undo_script(self._undo)}; rm -f {shlex.quote(self._until)}; true"

@@ -96,12 +96,13 @@ def test_memory_of_a_process_is_sampled_from_proc(tmp_path: Path) -> None:
     out = split_output(_run(tmp_path, f"python3 -c '{code}'", sample=True), MARKER)
     assert out.vm_hwm_kb is not None and 50_000 < out.vm_hwm_kb < 200_000
     assert out.pss_peak_kb is not None and 40_000 < out.pss_peak_kb < 200_000
-    assert not (tmp_path / "a 'lease/3.pid.mem").exists()
+    assert not (tmp_path / "a 'lease/3.pid.token.mem").exists()
 
 
 def test_the_lease_names_the_process_group_and_lasts_to_the_deadline(tmp_path: Path, lease: Lease) -> None:
     out = split_output(_run(tmp_path, f'cat "{lease.pid_file}"; cat "{lease.folder}/3.until.token"'), MARKER)
-    pid, started, _, end_s = out.tool_stdout.split()
+    pid, started, boot, was, end_s = out.tool_stdout.split()
+    assert boot == was
     assert int(pid) != os.getpid() and int(started) > 0
     now_s = float(Path("/proc/uptime").read_text().split()[0])
     assert 140 < int(end_s) - now_s <= 160

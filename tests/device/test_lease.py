@@ -17,9 +17,10 @@ import pytest
 from devbench.adb.device import Device
 from devbench.adb.shell import ShellResult
 from devbench.device import lease
-from devbench.device.lease import LeaseHeld, Owner, Request
+from devbench.device.lease import LeaseHeld, Request
+from devbench.device.owner import Owner, this_process
 
-ELSEWHERE = Owner("other-host", "somebody", "boot-of-the-other", "pid:[1]", 77, 1_700_000_000)
+ELSEWHERE = Owner("other-host", "somebody", "boot-of-the-other", "pid_1", 77, 1_700_000_000)
 SHELLS = [name for name in ("mksh", "dash", "bash") if shutil.which(name)]
 
 
@@ -31,7 +32,9 @@ class HereDevice:
     serial: str = "here"
 
     def shell(self, command: str, *, timeout_s: float, check: bool = False, doing: str = "") -> ShellResult:
-        done = subprocess.run([self.name, "-c", command], capture_output=True, timeout=timeout_s, check=check)
+        done = subprocess.run(
+            [self.name, "-c", command], capture_output=True, timeout=timeout_s, check=check, start_new_session=True
+        )
         return ShellResult(done.stdout, done.stderr, done.returncode, 0.0)
 
 
@@ -44,6 +47,11 @@ def ask(token: str, owner: Owner = ELSEWHERE, **more: object) -> Request:
     return replace(Request(token, owner), **more)
 
 
+def start_of(pid: int) -> int:
+    """When a process of this machine began, as leases have it."""
+    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
+
+
 def expire(root: Path) -> None:
     for file in (root / "lease").glob("*.until.*"):
         boot, _ = file.read_text().split()
@@ -53,7 +61,7 @@ def expire(root: Path) -> None:
 def test_a_second_run_is_refused_and_told_who_has_the_device(here: HereDevice, tmp_path: Path) -> None:
     root = f"{tmp_path}/with 'odd' name"
     held = lease.take(here, root, ask("one"))
-    assert (held.number, held.token) == (1, "one")
+    assert held.token == "one"
     with pytest.raises(
         LeaseHeld, match=r"here is busy: somebody@other-host, process 77 has had it for [0-9] s"
     ) as error:
@@ -63,7 +71,7 @@ def test_a_second_run_is_refused_and_told_who_has_the_device(here: HereDevice, t
     assert lease.take(here, root, ask("one")) == held, "the same token has its own lease"
     lease.leave(here, held)
     assert lease.look(here, root) is None
-    assert lease.take(here, root, ask("two")).number == 2
+    assert lease.take(here, root, ask("two")).number == held.number + 1
     assert not lease.renew(here, held), "a former owner does not get it back"
 
 
@@ -73,28 +81,30 @@ def test_a_lease_that_is_over_holds_nobody_up(here: HereDevice, tmp_path: Path) 
     found = lease.look(here, str(tmp_path))
     assert found is not None and not found.active
     second = lease.take(here, str(tmp_path), ask("two"))
-    assert second.number == 2
+    assert second.number == first.number + 1
     assert not lease.renew(here, first)
     assert lease.renew(here, second)
-    assert sorted(file.name for file in (tmp_path / "lease").iterdir()) == ["2.lease", "2.until.two"]
+    assert sorted(file.name for file in (tmp_path / "lease").iterdir()) == [
+        f"{second.number}.lease", f"{second.number}.until.two",
+    ]  # fmt: skip
 
 
 def test_a_restart_of_the_device_ends_every_lease(here: HereDevice, tmp_path: Path) -> None:
     held = lease.take(here, str(tmp_path), ask("one"))
-    (tmp_path / "lease/1.until.one").write_text("another-boot 999999999\n")
+    Path(held.until_file).write_text("another-boot 999999999\n")
     assert not lease.renew(here, held)
-    assert lease.take(here, str(tmp_path), ask("two")).number == 2
+    assert lease.take(here, str(tmp_path), ask("two")).number == held.number + 1
 
 
 @pytest.mark.parametrize("started, dead", [(0, True), (None, False)])
 def test_a_reused_process_id_of_this_host_holds_nothing(
     here: HereDevice, tmp_path: Path, started: int | None, dead: bool
 ) -> None:
-    me = lease.this_process()
+    me = this_process()
     owner = replace(me, started=me.started if started is None else started)
     lease.take(here, str(tmp_path), ask("one", owner))
     if dead:
-        assert lease.take(here, str(tmp_path), ask("two", me)).number == 2
+        assert lease.take(here, str(tmp_path), ask("two", me)).token == "two"
     else:
         with pytest.raises(LeaseHeld):
             lease.take(here, str(tmp_path), ask("two", me))
@@ -104,19 +114,19 @@ def test_a_zombie_of_this_host_holds_nothing(here: HereDevice, tmp_path: Path) -
     import psutil
 
     child = subprocess.Popen(["sleep", "60"])
-    owner = replace(lease.this_process(), pid=child.pid, started=int(psutil.Process(child.pid).create_time()))
+    owner = replace(this_process(), pid=child.pid, started=start_of(child.pid))
     lease.take(here, str(tmp_path), ask("one", owner))
     with pytest.raises(LeaseHeld):
         lease.take(here, str(tmp_path), ask("two"))
     os.kill(child.pid, signal.SIGKILL)
     while psutil.Process(child.pid).status() != psutil.STATUS_ZOMBIE:
         time.sleep(0.01)
-    assert lease.take(here, str(tmp_path), ask("two")).number == 2
+    assert lease.take(here, str(tmp_path), ask("two")).token == "two"
     child.wait()
 
 
 def test_another_container_with_this_hosts_name_is_another_owner(here: HereDevice, tmp_path: Path) -> None:
-    there = replace(lease.this_process(), space="pid:[2]", pid=999_999)
+    there = replace(this_process(), space="pid_2", pid=999_999)
     lease.take(here, str(tmp_path), ask("one", there))
     with pytest.raises(LeaseHeld):
         lease.take(here, str(tmp_path), ask("two"))
@@ -131,14 +141,15 @@ def test_a_higher_attempt_of_the_same_job_takes_the_device_and_ends_what_runs(he
     for job, attempt in (("night-7", 1), ("night-8", 2)):
         with pytest.raises(LeaseHeld):
             lease.take(here, str(tmp_path), ask("two", job=job, attempt=attempt))
-    assert lease.take(here, str(tmp_path), ask("two", job="night-7", attempt=2)).number == 2
+    assert lease.take(here, str(tmp_path), ask("two", job="night-7", attempt=2)).token == "two"
     assert running.wait(10) == -signal.SIGKILL
 
 
 def test_a_process_that_only_has_the_id_of_an_earlier_one_is_not_ended(here: HereDevice, tmp_path: Path) -> None:
     held = lease.take(here, str(tmp_path), ask("one"))
     bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
-    Path(held.pid_file).write_text(f"{bystander.pid} 1\n")
+    boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    Path(held.pid_file).write_text(f"{bystander.pid} 1 {boot}\n")
     expire(tmp_path)
     lease.take(here, str(tmp_path), ask("two"))
     assert bystander.poll() is None
@@ -154,8 +165,10 @@ def test_a_script_learns_that_its_lease_was_revoked(here: HereDevice, tmp_path: 
     assert running.stdout.readline() == "start\n"
     left_s = lease.look(here, str(tmp_path)).left_s
     assert left_s is not None and 95 <= left_s <= 100, "extended to the deadline of what runs"
-    revoked = lease.revoke(here, str(tmp_path))
-    assert revoked is not None and revoked.token == "one"
+    holder = lease.look(here, str(tmp_path))
+    assert holder is not None and holder.token == "one"
+    assert lease.revoke(here, str(tmp_path), holder)
+    assert not lease.revoke(here, str(tmp_path), holder), "only the lease that was shown is ended"
     assert lease.look(here, str(tmp_path)) is None
     running.stdin.write("go on\n")
     running.stdin.close()
@@ -222,11 +235,12 @@ def test_a_device_keeps_a_lease(device: Device, root: str) -> None:
     held = lease.take(device, root, ask("one"))
     script = f"{held.shell_functions()}\n_db_mark; _db_lease 100 && echo mine; cat '{held.pid_file}'"
     said = device.shell(script, timeout_s=10, check=True).stdout.split()
-    assert said[0] == b"mine" and len(said) == 3
+    assert said[0] == b"mine" and len(said) == 4
     with pytest.raises(LeaseHeld):
         lease.take(device, root, ask("two"))
     assert lease.renew(device, held)
     lease.leave(device, held)
-    assert lease.take(device, root, ask("two")).number == 2
-    assert lease.revoke(device, root) is not None
+    assert lease.take(device, root, ask("two")).number == held.number + 1
+    holder = lease.look(device, root)
+    assert holder is not None and lease.revoke(device, root, holder)
     assert lease.look(device, root) is None

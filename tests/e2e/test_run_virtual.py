@@ -227,7 +227,7 @@ def test_two_runs_never_share_a_device(tmp_path: Path, adb_server_port: int) -> 
                  "-r", "1", "--no-profile", "--no-report"]  # fmt: skip
         first = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         deadline = time.monotonic() + 20
-        while time.monotonic() < deadline and not list(phone.root.glob("data/local/tmp/devbench/lease/*.pid")):
+        while time.monotonic() < deadline and not list(phone.root.glob("data/local/tmp/devbench/lease/*.pid.*")):
             time.sleep(0.05)
         time.sleep(0.5)
         second = devbench(*words[3:])

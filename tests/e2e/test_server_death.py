@@ -56,7 +56,7 @@ def run_and_kill(
 
     def end() -> None:
         deadline = time.monotonic() + 60
-        while time.monotonic() < deadline and not any((root / "data/local/tmp/devbench/lease").glob("*.pid")):
+        while time.monotonic() < deadline and not any((root / "data/local/tmp/devbench/lease").glob("*.pid.*")):
             time.sleep(0.05)
         time.sleep(1.0)
         adb(port, "kill-server")
