@@ -32,7 +32,8 @@ READ_PROPERTIES = (
     r"|ro\.(board\.platform|arch|chipname|hardware(\.[A-Za-z0-9_.-]+)?|serialno|opengles\.version)"
     r"|ro\.boot\.(serialno|hardware(\.[A-Za-z0-9_.-]+)?)"
     r"|ro\.[A-Za-z0-9_.-]*(market(ing)?[_.]?(en)?name|mkt_?name)"
-    r"|ro\.(semc\.product\.name|vendor\.product\.display|config\.devicename|lge\.petname|vivo\.product\.release\.name)"
+    r"|ro\.(semc\.product\.name|vendor\.product\.(display|ztename)|config\.devicename|lge\.petname|display\.series)"
+    r"|ro\.(vivo\.(product\.release|internet)\.name|zuk\.product\.market|qiku\.product\.devicename)|msc\.config\.marketing_name"
     rf"|{EMULATION_PROPERTIES}"
 )
 _MOST_PROPERTIES = 200
@@ -88,10 +89,12 @@ _PROPERTY = re.compile(rf"\[({READ_PROPERTIES})\]: \[(.*?)\]?")
 # Serial numbers that whole batches of cheap boards share: without an id of devbench's they name no board.
 _SHARED_SERIALS = frozenset({"0123456789abcdef", "0123456789"})
 _NO_VALUE = frozenset({"", "unknown", "null", "none"})
-# Names of devices that are not called market names: Sony, Motorola, Huawei and Asus, LG, vivo.
+# Names of devices that are not called market names: Sony, Motorola, ZTE and nubia, Huawei and Asus, LG, OnePlus,
+# Lenovo, LeEco, 360, vivo.
 _OTHER_NAMES = (
-    "ro.semc.product.name", "ro.vendor.product.display", "ro.config.devicename", "ro.lge.petname",
-    "ro.vivo.product.release.name",
+    "ro.semc.product.name", "ro.vendor.product.display", "ro.vendor.product.ztename", "ro.config.devicename",
+    "ro.lge.petname", "ro.display.series", "ro.product.en.display", "ro.product.display", "ro.zuk.product.market",
+    "ro.product.letv_name", "ro.qiku.product.devicename", "ro.vivo.internet.name", "ro.vivo.product.release.name",
 )  # fmt: skip
 _SOC_MAKERS = {"QTI": "Qualcomm", "Qualcomm Technologies, Inc": "Qualcomm", "Mediatek": "MediaTek"}
 

@@ -87,10 +87,16 @@ def split_gles(line: str) -> tuple[str, str, str]:
     parts = _outer_parts(line)
     starts = [n for n, part in enumerate(parts) if n and part.startswith("OpenGL ES")]
     start = starts[0] if starts else len(parts)
-    vendor = 1
-    while vendor < start - 1 and _COMPANY.fullmatch(parts[vendor]):
-        vendor += 1
+    vendor = _vendor_parts(parts[:start])
     return ", ".join(parts[:vendor]), ", ".join(parts[vendor:start]), ", ".join(parts[start:])
+
+
+def _vendor_parts(parts: Sequence[str]) -> int:
+    """How many parts are the maker's name; at least one is left for the GPU."""
+    count = 1
+    while count < len(parts) - 1 and _COMPANY.fullmatch(parts[count]):
+        count += 1
+    return count
 
 
 def gpu_name(renderer: str) -> str:
@@ -102,7 +108,7 @@ def gpu_name(renderer: str) -> str:
     inner = _inside(renderer[match.end() - 1 :])
     parts = _outer_parts(inner)
     # Newer ones: maker, GPU, driver; over Vulkan the GPU is in parentheses behind Vulkan's version, with its number.
-    name = parts[1] if len(parts) > 1 else inner
+    name = parts[_vendor_parts(parts)] if len(parts) > 1 else inner
     if match := re.match(r"Vulkan [0-9.]+ \(", name):
         name = _inside(name[match.end() - 1 :])
     return re.sub(r" \(0x[0-9A-Fa-f]+\)$", "", name) or renderer

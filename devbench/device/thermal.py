@@ -29,9 +29,9 @@ _TEMPERATURE = re.compile(r"\bTemperature\{mValue=([^,}]{1,32}), mType=(-?\d{1,4
 _EXAMPLE_SENSOR = re.compile(r"test (temperature )?sensor", re.IGNORECASE)
 # By words of a zone's type, which `-`, `_`, `.` and blanks separate.
 _NO_ZONE = re.compile(
-    r"(pm[a-z0-9]*[-_ .])?soc"
+    r"((pm[a-z0-9]*|bms|bat|batt|battery|fg|fuel[-_ .]?gauge)[-_ .])?soc"
     r"|(.*[-_ .])?("
-    r"socd|[iv](bat|bus|batt|ph|sys|out|in|ref|dd|usb)[a-z0-9]*|bcl[a-z0-9]*|volt(age)?[0-9]*|curr(ent)?[0-9]*"
+    r"socd|[iv](bat|bus|batt|ph|sys|out|in|ref|dd|usb|chg)[a-z0-9]*|bcl[a-z0-9]*|volt(age)?[0-9]*|curr(ent)?[0-9]*"
     r"|ocp[0-9]*|uvlo[0-9]*|smpl|vdroop[0-9]*|batoilo[0-9]*|isense[0-9]*"
     r"|steps?|lowf|cdev[0-9]*|cooling|lvl[0-9]*|level|capacity|percent(age)?|pct|cycles?|power|watts?|mw"
     r")([-_ .].*)?",

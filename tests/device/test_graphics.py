@@ -65,6 +65,9 @@ def test_nonsense_is_a_missing_fact(text: str) -> None:
          "Mali-G925-Immortalis MC12", "OpenGL ES 3.2 v1.r49p1-03bet0.12ab"),
         ("Samsung Electronics Co., Ltd., Samsung Xclipse 940, OpenGL ES 3.2 24.1.2",
          "Samsung Xclipse 940", "OpenGL ES 3.2 24.1.2"),
+        ("Google Inc. (Samsung Electronics Co., Ltd.), ANGLE (Samsung Electronics Co., Ltd., Vulkan 1.3.279 (Samsung Xclipse "
+         "950 (0x03000000)), Samsung Xclipse driver-2.0.0), OpenGL ES 3.2 (ANGLE 2.1.2)",
+         "Samsung Xclipse 950", "OpenGL ES 3.2 (ANGLE 2.1.2)"),
         ("Samsung Electronics Co., Ltd., ANGLE (Samsung Xclipse 920) on Vulkan 1.1.179, OpenGL ES 3.2 ANGLE git hash: 1a2b",
          "Samsung Xclipse 920", "OpenGL ES 3.2 ANGLE git hash: 1a2b"),
         ("Google Inc. (Google), ANGLE (Google, Vulkan 1.3.0 (SwiftShader Device (LLVM 16.0.0) (0x0000C0DE)), "

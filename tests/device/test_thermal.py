@@ -54,7 +54,7 @@ def test_a_default_or_overridden_status_is_no_reading(text: str, problem: str) -
 
 @pytest.mark.parametrize(
     "kind",
-    ["soc", "pm8150b_soc", "pmi8998-soc", "socd", "vbat", "vbat_low", "ibat", "ibat-high", "pm8150b-vbat-lvl0",
+    ["soc", "battery_soc", "bms-soc", "fg_soc", "ichg", "vchg_usb", "pm8150b_soc", "pmi8998-soc", "socd", "vbat", "vbat_low", "ibat", "ibat-high", "pm8150b-vbat-lvl0",
      "pm8150b-ibat-lvl1", "pm8150b-bcl-lvl2", "pm7250b-bcl-lvl0", "bcl-lvl", "bcl_vbat", "cpu-0-0-step", "soc-step",
      "gpu-step", "pop-mem-step", "hepta-cpu-max-step", "cpuss0-lowf", "modem-cdev", "gpu-cdev0", "ocp_cpu1",
      "soft_ocp_gpu", "vdroop2", "smpl_gm", "batoilo", "vbus", "battery_voltage", "battery-current", "battery-level",
