@@ -14,6 +14,7 @@ Bars: under 1 % of one core, and the medians differ by less than the interval is
 from __future__ import annotations
 
 import argparse
+import io
 import secrets
 import sys
 from pathlib import Path
@@ -78,7 +79,8 @@ def latency_ms(device: Device, held: Lease, command: str, sampler: str) -> float
         conditions_command=CONDITIONS_COMMAND, sampler=sampler, before=False, sample_memory=False,
     )  # fmt: skip
     done = device.shell(script, timeout_s=60, doing="running the tool")
-    average = parse_bytes(split_output(done.stdout, marker).tool_stdout).inference_avg_us
+    start, end = split_output(io.BytesIO(done.stdout), marker).tool
+    average = parse_bytes(done.stdout[start:end]).inference_avg_us
     if average is None:
         sys.exit(f"no latency: {done.stdout.decode(errors='replace')[-500:]}")
     return average / 1000

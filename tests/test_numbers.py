@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import math
 import struct
 from pathlib import Path
@@ -44,7 +45,7 @@ def test_plain_numbers_are_read_and_bounded() -> None:
 def test_no_reader_of_a_device_s_words_raises(text: str) -> None:
     marker = "m" * 16
     stdout = f"{marker}:tool\nx\n{marker}:exit {text} {text} {text}\n{marker}:memory\n{text} {text}\n{marker}:end\n"
-    found = split_output(stdout.encode(), marker)
+    found = split_output(io.BytesIO(stdout.encode()), marker)
     assert found.exit_code is None or 0 <= found.exit_code <= 255
     assert found.on_device_ms is None or found.on_device_ms >= 0
     assert found.vm_hwm_kb is None or 0 < found.vm_hwm_kb <= 1 << 40
@@ -53,7 +54,8 @@ def test_no_reader_of_a_device_s_words_raises(text: str) -> None:
         0,
         1024,
     )
-    parse_session(f"w {text} 1 ready\nw 1.5 {text} gone {text}\nw 1.5 - memory {text}:{text}:{text}:{text}\n", "w")
+    log = f"w {text} 1 ready\nw 1.5 {text} gone {text}\nw 1.5 - memory {text}:{text}:{text}:{text}\n"
+    parse_session(log.split("\n"), "w")
     parse_text(
         f"STARTING!\ncount={text} first={text}\nInference timings in us: Init: {text}, Inference (avg): {text}\n"
     )
@@ -61,7 +63,7 @@ def test_no_reader_of_a_device_s_words_raises(text: str) -> None:
 
 def test_an_exit_code_and_times_are_taken_where_they_can_be() -> None:
     def read(words: str) -> tuple[int | None, float | None]:
-        found = split_output(f"m:tool\nx\nm:exit {words}\nm:end\n".encode(), "m")
+        found = split_output(io.BytesIO(f"m:tool\nx\nm:exit {words}\nm:end\n".encode()), "m")
         return found.exit_code, found.on_device_ms
 
     assert read("139 10.5 12.0") == (139, 1500.0)

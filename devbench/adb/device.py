@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, Literal, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, TypeVar
 
 from devbench.adb import sync
 from devbench.adb.errors import (
@@ -24,9 +24,12 @@ from devbench.adb.errors import (
     DeviceOffline,
     DeviceUnauthorized,
     NoSuchDevice,
+    OutputTooLong,
     ServerUnavailable,
     ShellTimeout,
     SyncFailed,
+    running,
+    shortened,
 )
 from devbench.adb.route import Route
 from devbench.adb.shell import ShellReader, ShellResult, Stream, start_stdin, with_group_line
@@ -36,7 +39,8 @@ from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 if TYPE_CHECKING:
     from devbench.adb.server import AdbServer
 
-_MOST_OUTPUT_BYTES = 64 << 20
+# The longest answer that devbench asks for is a device's list of properties, some 60 KB.
+_MOST_ANSWER_BYTES = 8 << 20
 _KILL_TIMEOUT_S = 5.0
 # A command that prints nothing for so long is no reason for doubt, but a device that is gone without a word is found
 # by asking it for something that costs it nothing.
@@ -90,7 +94,7 @@ class Device:
         check: bool = False,
         doing: str = "",
     ) -> ShellResult:
-        """Run a command line of the device's `sh`; its output is kept in memory, 64 MiB at most of each stream.
+        """Run a command line of the device's `sh`; its output is kept in memory, 8 MiB at most.
 
         Args:
             command: text for the shell; quote what comes from elsewhere.
@@ -100,19 +104,18 @@ class Device:
             doing: what this is for, in the error for a device that goes away ("reading facts").
 
         Raises:
-            ShellTimeout, DeviceLost, NoSuchDevice, DeviceOffline, DeviceUnauthorized, CommandFailed.
+            ShellTimeout, OutputTooLong, DeviceLost, NoSuchDevice, DeviceOffline, DeviceUnauthorized, CommandFailed.
         """
         return self._steadily(lambda: self._shell(command, timeout_s, stdin, check, doing))
 
     def _shell(self, command: str, timeout_s: float, stdin: bytes | None, check: bool, doing: str) -> ShellResult:
+        doing = doing or running(command)
         kept: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
-        truncated = False
 
         def keep(stream: Stream, data: bytes) -> None:
-            nonlocal truncated
-            room = _MOST_OUTPUT_BYTES - len(kept[stream])
-            truncated |= len(data) > room
-            kept[stream] += data[: max(0, room)]
+            kept[stream] += data
+            if sum(map(len, kept.values())) > _MOST_ANSWER_BYTES:
+                raise OutputTooLong(self.serial, doing, _MOST_ANSWER_BYTES)
 
         began = time.monotonic()
         try:
@@ -123,45 +126,49 @@ class Device:
         stdout, stderr = bytes(kept["stdout"]), bytes(kept["stderr"])
         if check and code != 0:
             raise CommandFailed(self.serial, command, code, stdout, stderr)
-        return ShellResult(stdout, stderr, code, time.monotonic() - began, truncated)
+        return ShellResult(stdout, stderr, code, time.monotonic() - began)
 
     def shell_to_file(
         self,
         command: str,
-        stdout: Path | BinaryIO,
-        stderr: Path | BinaryIO,
+        stdout: BinaryIO,
+        stderr: BinaryIO,
         *,
         timeout_s: float,
+        most_bytes: int,
         doing: str = "",
-        on_output: Callable[[Literal["stdout", "stderr"], bytes], None] | None = None,
-    ) -> ShellResult:
+    ) -> int:
         """Run a command whose output goes to files as it comes, so that nothing is lost with the connection.
 
-        The result's `stdout` and `stderr` are empty. What arrived before a deadline or a lost device is in the files.
+        What arrived before a deadline or a lost device is in the files, `most_bytes` in both together at most. Gives
+        the exit code.
 
         Raises:
+            EnvironmentProblem: this machine's disk does not take the output.
+            OutputTooLong: there was more than `most_bytes`; the command has been ended.
             As `shell`.
         """
-        began = time.monotonic()
-        with contextlib.ExitStack() as stack:
-            files: dict[Stream, BinaryIO] = {
-                "stdout": stack.enter_context(stdout.open("wb", buffering=0)) if isinstance(stdout, Path) else stdout,
-                "stderr": stack.enter_context(stderr.open("wb", buffering=0)) if isinstance(stderr, Path) else stderr,
-            }
+        files: dict[Stream, BinaryIO] = {"stdout": stdout, "stderr": stderr}
+        left = most_bytes
 
-            def keep(stream: Stream, data: bytes) -> None:
-                files[stream].write(data)
-                if on_output is not None:
-                    on_output(stream, data)
+        def keep(stream: Stream, data: bytes) -> None:
+            nonlocal left
+            try:
+                files[stream].write(data[:left])
+            except OSError as error:
+                what = f"cannot keep the output of {self.serial}: {error.strerror or error}"
+                raise EnvironmentProblem(what, hint="make room, then run again") from None
+            left -= len(data)
+            if left < 0:
+                raise OutputTooLong(self.serial, doing or running(command), most_bytes)
 
-            code = self._execute(command, keep, timeout_s, None, doing)
-        return ShellResult(b"", b"", code, time.monotonic() - began)
+        return self._execute(command, keep, timeout_s, None, doing)
 
     def _execute(
         self, command: str, sink: Callable[[Stream, bytes], None], timeout_s: float, stdin: bytes | None, doing: str
     ) -> int:
         """The command's exit code; its process group is ended where it does not end by itself."""
-        doing = doing or f"running {command.split(maxsplit=1)[0] if command.split() else 'nothing'}"
+        doing = doing or running(command)
         reader = ShellReader(sink)
         try:
             with self._open(f"shell,v2,raw:{with_group_line(command)}", Deadline(timeout_s), doing) as wire:
@@ -175,7 +182,7 @@ class Device:
         except WireClosed:
             reader.flush()
             raise self._gone(doing) from None
-        except KeyboardInterrupt:
+        except BaseException:
             self._end(reader.group)
             raise
         assert reader.exit_code is not None
@@ -267,36 +274,30 @@ class Device:
         remote: str,
         local: Path,
         *,
+        most_bytes: int,
         timeout_s: float | None = None,
-        progress: Callable[[int, int], None] | None = None,
     ) -> int:
         """Copy a file of the device to this machine; `local` appears only when it is complete. Gives its size.
 
-        Raises:
-            SyncFailed, DeviceLost and the errors of an unfit device.
-        """
-        return self._steadily(lambda: self._pull(remote, local, timeout_s, progress))
+        Args:
+            remote: its path on the device.
+            local: its path here.
+            most_bytes: what it may have; of a larger one nothing is kept, whatever the device said of its size.
+            timeout_s: wall-clock deadline; without it one that fits `most_bytes`.
 
-    def _pull(
-        self, remote: str, local: Path, timeout_s: float | None, progress: Callable[[int, int], None] | None
-    ) -> int:
-        found = self.stat(remote) if timeout_s is None or progress is not None else None
-        total = found.size_bytes if found else 0
-        deadline = timeout_s if timeout_s is not None else _file_timeout_s(total)
+        Raises:
+            SyncFailed: it is not there, cannot be read or is larger.
+            DeviceLost and the errors of an unfit device.
+        """
+        return self._steadily(lambda: self._pull(remote, local, most_bytes, timeout_s))
+
+    def _pull(self, remote: str, local: Path, most_bytes: int, timeout_s: float | None) -> int:
+        deadline = timeout_s if timeout_s is not None else _file_timeout_s(most_bytes)
         handle, name = tempfile.mkstemp(dir=local.parent, prefix=f".{local.name}.", suffix=".part")
         part = Path(name)
         try:
             with os.fdopen(handle, "wb") as target, self._sync(remote, deadline, f"sending {remote}") as wire:
-                done = 0
-
-                def take(data: bytes) -> None:
-                    nonlocal done
-                    target.write(data)
-                    done += len(data)
-                    if progress is not None:
-                        progress(done, total)
-
-                size = sync.receive_file(wire, remote, take)
+                size = sync.receive_file(wire, remote, target.write, most_bytes)
             part.replace(local)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -403,7 +404,7 @@ class Device:
             return DeviceOffline(self.serial)
         if "closed" in words:
             return self._gone(doing)
-        return EnvironmentProblem(f"{self.serial}: {' '.join(reason.split())}")
+        return EnvironmentProblem(f"{self.serial}: {shortened(reason, 200)}")
 
     def _gone(self, doing: str) -> EnvironmentProblem:
         """The error for a connection that ended by itself: the server's end, or the device's."""

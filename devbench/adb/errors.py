@@ -9,6 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.text import clean
+
+# Of what a device says about an error.
+_MOST_REASON_BYTES = 2000
 
 
 class AdbNotFound(EnvironmentProblem):
@@ -87,11 +91,22 @@ class ShellTimeout(EnvironmentProblem):
         self.stdout, self.stderr = stdout, stderr
 
 
+class OutputTooLong(EnvironmentProblem):
+    """A command printed more than it may; its process group on the device has been ended."""
+
+    def __init__(self, serial: str, doing: str, most_bytes: int) -> None:
+        super().__init__(
+            f"{serial} printed more than {most_bytes / (1 << 20):g} MiB while {doing}",
+            hint="the command was ended; reboot the device, or leave it out",
+        )
+        self.serial, self.doing, self.most_bytes = serial, doing, most_bytes
+
+
 class CommandFailed(EnvironmentProblem):
     """A command that must succeed ended with another exit code."""
 
     def __init__(self, serial: str, command: str, exit_code: int, stdout: bytes, stderr: bytes) -> None:
-        said = (stderr.strip() or stdout.strip()).decode("utf-8", "replace")
+        said = (stderr.strip() or stdout.strip())[:_MOST_REASON_BYTES].decode("utf-8", "replace")
         super().__init__(f"{serial}: exit code {exit_code} of {shortened(command)}: {shortened(said, 200)}")
         self.serial, self.command, self.exit_code = serial, command, exit_code
         self.stdout, self.stderr = stdout, stderr
@@ -101,7 +116,7 @@ class SyncFailed(EnvironmentProblem):
     """A file could not be moved to or from the device; `reason` is the device's own text."""
 
     def __init__(self, serial: str, remote: str, reason: str) -> None:
-        super().__init__(f"{serial}: {remote}: {reason}")
+        super().__init__(f"{serial}: {shortened(remote, 200)}: {shortened(reason, 200)}")
         self.serial, self.remote, self.reason = serial, remote, reason
 
 
@@ -135,6 +150,10 @@ class DeviceFull(EnvironmentProblem):
 
 
 def shortened(text: str, most: int = 80) -> str:
-    """`text` on one line of at most that many characters."""
-    line = " ".join(text.split())
-    return line if len(line) <= most else line[: most - 1] + "…"
+    """`text` on one line of at most that many characters, without control characters."""
+    return clean(text, most)
+
+
+def running(command: str) -> str:
+    """What a command is for, where nobody said it: its first word."""
+    return f"running {shortened((command.split(maxsplit=1) or ['nothing'])[0])}"

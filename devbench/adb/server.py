@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from devbench import numbers
 from devbench.adb.errors import AdbNotFound, NoSuchDevice, ServerUnavailable
 from devbench.adb.listing import READY, DeviceEntry, parse_device_list
-from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout
+from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout, length_of
 from devbench.errors import EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
@@ -128,8 +128,8 @@ class AdbServer:
         """The protocol version of the running server, such as 41."""
         answer = self._ask("host:version", timeout_s)
         try:
-            return int(answer, 16)
-        except ValueError:
+            return length_of(answer.encode())
+        except WireClosed:
             raise ServerUnavailable(self.endpoint.host, self.endpoint.port, f"its version is {answer[:20]!r}") from None
 
     def list_devices(self, timeout_s: float = 5.0) -> list[DeviceEntry]:
@@ -196,9 +196,9 @@ class AdbServer:
                     except WireTimeout:
                         continue
                     if len(head) == 4:
-                        yield parse_device_list(wire.receive(int(head, 16)).decode("utf-8", "replace"))
+                        yield parse_device_list(wire.receive(length_of(head)).decode("utf-8", "replace"))
                         head = b""
-        except (WireClosed, WireRefused, ValueError) as error:
+        except (WireClosed, WireRefused) as error:
             raise ServerUnavailable(self.endpoint.host, self.endpoint.port, str(error)) from None
 
     def device(self, serial: str) -> Device:

@@ -29,13 +29,12 @@ _GROUP_LINE_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class ShellResult:
-    """What a command on a device gave. `truncated`: more came than was kept."""
+    """What a command on a device gave."""
 
     stdout: bytes
     stderr: bytes
     exit_code: int
     duration_s: float
-    truncated: bool = False
 
 
 def with_group_line(command: str) -> str:

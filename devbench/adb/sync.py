@@ -25,6 +25,7 @@ _STAT_V1 = struct.Struct("<III")
 _STAT_V2 = struct.Struct("<IQQIIIIQqqq")
 _MOST_NAME_BYTES = 4096
 _MOST_REASON_BYTES = 64 * 1024
+_MOST_ENTRIES = 100_000
 _MOST_FILE_BYTES = 1 << 60
 _ENOENT = 2
 
@@ -118,11 +119,12 @@ def _reason(wire: Wire, size: int) -> str:
     return wire.receive(min(size, _MOST_REASON_BYTES)).decode("utf-8", "replace")
 
 
-def receive_file(wire: Wire, remote: str, sink: Callable[[bytes], None]) -> int:
-    """Receive `remote`; gives its size in bytes.
+def receive_file(wire: Wire, remote: str, sink: Callable[[bytes], object], most_bytes: int) -> int:
+    """Receive `remote`, `most_bytes` of it at most; gives its size in bytes.
 
     Raises:
-        SyncRefused, WireClosed, WireTimeout.
+        SyncRefused: the device's own reason, or it sends more than that.
+        WireClosed, WireTimeout.
     """
     name = remote.encode()
     wire.send(_HEADER.pack(b"RECV", len(name)) + name)
@@ -135,6 +137,8 @@ def receive_file(wire: Wire, remote: str, sink: Callable[[bytes], None]) -> int:
             raise SyncRefused(_reason(wire, size))
         if kind != b"DATA" or size > BLOCK_BYTES:
             raise WireClosed(f"sent {kind!r} of {size} bytes in a file")
+        if done + size > most_bytes:
+            raise SyncRefused(f"the device sends more than the {most_bytes:,} bytes that the file may have")
         left = size
         while left:
             data = wire.receive_some(left)
@@ -182,11 +186,16 @@ def _size(size: int) -> int:
 
 
 def list_files(wire: Wire, remote: str, *, v2: bool) -> Iterator[FileStat]:
-    """The entries of a folder, without `.` and `..`; nothing for a folder that is not there."""
+    """The entries of a folder, without `.` and `..`; nothing for a folder that is not there.
+
+    Raises:
+        SyncRefused: there are more than a folder of devbench's ever has.
+        WireClosed: an entry is no name of a file in that folder.
+    """
     name = remote.encode()
     wire.send(_HEADER.pack(b"LIS2" if v2 else b"LIST", len(name)) + name)
     shape = _STAT_V2 if v2 else _STAT_V1
-    while True:
+    for _ in range(_MOST_ENTRIES):
         kind = wire.receive(4)
         fields = shape.unpack(wire.receive(shape.size))
         (length,) = struct.unpack("<I", wire.receive(4))
@@ -195,6 +204,9 @@ def list_files(wire: Wire, remote: str, *, v2: bool) -> Iterator[FileStat]:
         if kind not in (b"DENT", b"DNT2") or length > _MOST_NAME_BYTES:
             raise WireClosed(f"sent {kind!r} in a list")
         entry = wire.receive(length).decode("utf-8", "surrogateescape")
+        if "/" in entry or "\0" in entry:
+            raise WireClosed(f"sent {entry[:80]!r} as the name of a file")
         mode, size, mtime = (fields[3], fields[7], fields[9]) if v2 else (fields[0], fields[1], fields[2])
         if entry not in (".", ".."):
             yield FileStat(entry, mode, _size(size), mtime)
+    raise SyncRefused(f"the device lists more than {_MOST_ENTRIES:,} entries")

@@ -7,6 +7,7 @@ which output that trickles in never meets, and sleeps 10 ms at each close; hence
 
 from __future__ import annotations
 
+import re
 import socket
 import time
 from types import TracebackType
@@ -14,6 +15,7 @@ from types import TracebackType
 _CONNECT_TIMEOUT_S = 5.0
 _BUFFER_BYTES = 1 << 20
 _MOST_TEXT_BYTES = 1 << 20
+_LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 
 
 class WireClosed(Exception):
@@ -26,6 +28,17 @@ class WireTimeout(Exception):
 
 class WireRefused(Exception):
     """The server answered FAIL; the text is its reason."""
+
+
+def length_of(digits: bytes) -> int:
+    """The length that four hexadecimal digits name.
+
+    Raises:
+        WireClosed: they are something else.
+    """
+    if not _LENGTH.fullmatch(digits):
+        raise WireClosed(f"sent {digits!r} as a length")
+    return int(digits, 16)
 
 
 class Deadline:
@@ -100,11 +113,7 @@ class Wire:
 
     def text(self) -> str:
         """A text behind four hexadecimal digits of length."""
-        try:
-            size = int(self.receive(4), 16)
-        except ValueError:
-            raise WireClosed("sent a length that is no number") from None
-        return self.receive(size).decode("utf-8", "replace")
+        return self.receive(length_of(self.receive(4))).decode("utf-8", "replace")
 
     def send(self, data: bytes | memoryview | bytearray) -> None:
         """Send all of `data`."""

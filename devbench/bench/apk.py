@@ -8,6 +8,7 @@ for `tool/apk.py`. No phone has been seen: the formats are those of AOSP and of 
 from __future__ import annotations
 
 import contextlib
+import gzip
 import re
 import secrets
 import shlex
@@ -16,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
-from devbench.tool.apk import ACTIVITY, PACKAGE, read_recorded, start_line
+from devbench.tool.apk import ACTIVITY, MOST_BYTES, PACKAGE, read_recorded, start_line
 from devbench.tool.measurement import Failure, FailureKind
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ _ASK_TIMEOUT_S = 30.0
 _INSTALL_TIMEOUT_S = 300.0
 _STOP_TIMEOUT_S = 10.0
 _MOST_REASON = 300
+_MOST_TAIL_BYTES = 4096
 _SIGKILL = 9
 
 # What to do about pm's own reasons, by a part of each.
@@ -198,10 +200,12 @@ def understand(ran: Ran, failure: Failure | None) -> tuple[Ran, Failure | None]:
     The times of the script hold the start of the app and the wait for silence after it, so that none of them is the
     tool's. The app's memory is not this process's.
     """
-    log = read_recorded(ran.raw)
+    with gzip.open(ran.raw_file) as file:
+        raw = file.read(MOST_BYTES)
+    log = read_recorded(raw)
     exit_code: int | None = None
     if failure is None and log is None:
-        failure = Failure(FailureKind.TOOL_ERROR, f"the device's log cannot be followed: {_last_line(ran.raw)}")
+        failure = Failure(FailureKind.TOOL_ERROR, f"the device's log cannot be followed: {_last_line(raw)}")
     elif failure is None and log is not None:
         exit_code = 0 if log.ending == "result" else 1
         if log.ending == "crash":
@@ -211,7 +215,7 @@ def understand(ran: Ran, failure: Failure | None) -> tuple[Ran, Failure | None]:
             elif log.signal is None:
                 failure = Failure(FailureKind.KILLED, "the system ended the app before its summary")
         elif log.ending == "none" and not log.text:
-            said = _AM_SAID.search(ran.raw)
+            said = _AM_SAID.search(raw)
             reason = said.group().decode("utf-8", "replace").strip() if said else "no process of it is in the log"
             failure = Failure(FailureKind.TOOL_ERROR, f"the app did not start: {reason}")
     output = replace(ran.output, exit_code=exit_code, on_device_ms=None, vm_hwm_kb=None, pss_peak_kb=None)
@@ -225,5 +229,5 @@ def _reason(said: str) -> str:
 
 
 def _last_line(data: bytes) -> str:
-    lines = [line for line in data.decode("utf-8", "replace").splitlines() if line.strip()]
+    lines = [line for line in data[-_MOST_TAIL_BYTES:].decode("utf-8", "replace").splitlines() if line.strip()]
     return lines[-1].strip()[:_MOST_REASON] if lines else ""

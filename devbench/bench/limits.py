@@ -33,6 +33,8 @@ LIMITS: Mapping[str, Limits] = {
     "timeout": Limits(1.0, 7 * _DAY_S),
     "min_snr": Limits(-1000.0, 1000.0),
     "max_steps": Limits(0, 2**32),
+    # In MiB; `devbench parse` reads no more either.
+    "max_output": Limits(1, 256),
     "baseline_nights": Limits(0, 1000),
     "keep_raw_days": Limits(0, 36_500),
 }

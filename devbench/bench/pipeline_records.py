@@ -194,8 +194,10 @@ def memory_records(
     log: SessionLog, positions: Sequence[int]
 ) -> tuple[tuple[PipelineSampleRecord, ...], MemoryKind | None, int | None]:
     """The samples, whether PSS or RSS is summed, and the largest sum over the live stages."""
-    records = []
+    records: list[PipelineSampleRecord] = []
     for number, sample in enumerate(log.samples):
+        if len(records) >= _MOST_SAMPLES:
+            break
         for stage in sorted({*sample.pss_kb, *sample.rss_kb}):
             if stage < len(positions):
                 pss, rss = sample.pss_kb.get(stage), sample.rss_kb.get(stage)

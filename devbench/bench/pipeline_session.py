@@ -6,6 +6,7 @@ files, conditions, deadlines, tidying up) is that of any other run.
 
 from __future__ import annotations
 
+import gzip
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -29,8 +30,8 @@ from devbench.tool.failures import classify
 from devbench.tool.flags import command_line
 from devbench.tool.manifest import VIRTUAL_ABI
 from devbench.tool.measurement import Failure
-from devbench.tool.parse import parse_bytes
-from devbench.tool.parse.pipeline_log import parse_session
+from devbench.tool.parse import parse_file
+from devbench.tool.parse.pipeline_log import lines_of_session, parse_session
 
 # Loading gigabytes from flash and building GPU kernels for them can take minutes.
 _LOAD_BUDGET_S = 600.0
@@ -216,10 +217,11 @@ class PipelineSession(DeviceSession):
         works = [state.works[position] for position in positions]
         by_output = self._writes_outputs(works[0])
         commands = [self._command(plan, number, work, by_output) for number, work in enumerate(works)]
+        word = f"S{secrets.token_hex(8)}"
         script = build_session_script(
             plan,
             [command_line(command.argv, command.env) for command in commands],
-            word=f"S{secrets.token_hex(8)}",
+            word=word,
             pids_file=f"{self._keeper.lease.pid_file}.stages",
             writes_outputs=by_output,
             deadline_s=deadline_s + _WATCHDOG_EXTRA_S,
@@ -233,7 +235,7 @@ class PipelineSession(DeviceSession):
         if self._stop.is_set() and (failure is not None or ran.output.exit_code != 0):
             return None  # ended by the user in the middle: not a measurement, and not a failure of the device either
         argvs = [command.argv for command in commands]
-        record = self._session_record(state, plan, positions, index, ran, failure, argvs, overlap, by_output)
+        record = self._session_record(state, plan, positions, index, ran, failure, word, argvs, overlap, by_output)
         if lost is not None:
             raise lost
         return record
@@ -246,13 +248,15 @@ class PipelineSession(DeviceSession):
         index: int,
         ran: Ran,
         failure: Failure | None,
+        word: str,
         argvs: Sequence[tuple[str, ...]],
         overlap: int,
         by_output: bool,
     ) -> PipelineSessionRecord:
         works = [state.works[position] for position in positions]
         pipeline = state.variant.pipeline
-        log = parse_session(ran.output.tool_stdout.decode("utf-8", "replace"))
+        with gzip.open(ran.raw_file) as file:
+            log = parse_session(lines_of_session(file), word)
         failure = failure or session_failure(log, plan, [work.case for work in works], argvs)
         verdict = self._judge(ran.around)
         samples, kind, peak = memory_records(log, positions)
@@ -304,13 +308,13 @@ class PipelineSession(DeviceSession):
         verdict: Any,
     ) -> None:  # fmt: skip
         """A stage alone is a process like any other: it is a repetition of its job too."""
-        raw = text.encode("utf-8", "surrogateescape")
         stage = record.stages[0]
         name = f"job{work.job.number:04d}-latency-{stage.position:02d}-{record.index:03d}"
-        raw_path = self._store.write_raw(self._run_id, name, raw)
-        measured = parse_bytes(raw)
+        raw_path = self._store.write_raw(self._run_id, name, text.encode("utf-8", "surrogateescape"))
+        raw_file = self._store.artifacts.root / raw_path
+        measured = parse_file(raw_file)
         output = replace(ran.output, exit_code=0 if failure is None else None, on_device_ms=None)
-        alone = replace(ran, argv=stage.argv, raw=raw, raw_path=raw_path, output=output)
+        alone = replace(ran, argv=stage.argv, raw_file=raw_file, raw_path=raw_path, output=output)
         case = work.case
         failure = failure or classify(measured, delegate=case.delegate, require=case.require, exit_code=0)
         self._store.add_repetition(
@@ -337,7 +341,10 @@ class PipelineSession(DeviceSession):
         return binary.tool == "tflite" and (binary.abi == VIRTUAL_ABI or "output_filepath" in self._known_flags)
 
     def _spec(self, title: str, name: str, work: Work, deadline_s: float) -> ProcessSpec:
-        return ProcessSpec(title, name, work.case.model.sha256, sample_memory=False, deadline_s=deadline_s)
+        return ProcessSpec(
+            title, name, work.case.model.sha256, sample_memory=False, deadline_s=deadline_s,
+            most_output_bytes=self._plan.limits.most_output_bytes,
+        )  # fmt: skip
 
     def _alone_deadline_s(self) -> float:
         return self._plan.limits.repetition_timeout_s or _LOAD_BUDGET_S

@@ -60,6 +60,7 @@ class Limits:
         unreliable_retries: latency processes per job that are run again because the device was in no fit state.
         cool_down_s: how long to wait for a device that throttles, before each process; 0 does not wait.
         output_repetitions: processes per job, before all others, whose outputs are compared with this machine's.
+        most_output_bytes: of one process of the tool, or of one session of a pipeline; it is ended beyond that.
         cold_starts: processes per job, after all others, that start with empty caches, where any can be emptied.
     """
 
@@ -72,6 +73,7 @@ class Limits:
     most_repetitions: int = 30
     unreliable_retries: int = 3
     cool_down_s: float = 120.0
+    most_output_bytes: int = 64 << 20
 
     @property
     def steps(self) -> int:

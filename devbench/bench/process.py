@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import secrets
 import shlex
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from tempfile import TemporaryFile
+from typing import TYPE_CHECKING, Any, BinaryIO
 
-from devbench.adb.errors import LOST, ShellTimeout
+from devbench.adb.errors import LOST, OutputTooLong, ShellTimeout
 from devbench.analysis.verdict import Around, Fitness
 from devbench.bench import apk
 from devbench.bench.command import CACHED, DROPPED, Command
@@ -35,6 +37,9 @@ if TYPE_CHECKING:
 # Conditions read this long ago still describe the device before the next repetition.
 _CONDITIONS_FRESH_S = 2.0
 _RAW_SPLIT = b"==> standard error <==\n"
+_BLOCK_BYTES = 1 << 18
+# What is kept of an output that was too long: its start says what it was.
+_KEPT_OF_TOO_LONG_BYTES = 4 << 20
 _SAMPLER = sampler_script()
 
 
@@ -47,6 +52,7 @@ class ProcessSpec:
     model_sha256: str
     sample_memory: bool
     deadline_s: float
+    most_output_bytes: int
 
 
 @dataclass(slots=True)
@@ -114,31 +120,37 @@ class Processes:
             before=before is None,
             sample_memory=spec.sample_memory,
         )
-        out, err = (self.incoming / f"{self.run_id}-{spec.name}{end}" for end in (".out", ".err"))
         failure: Failure | None = None
         lost: EnvironmentProblem | None = None
         started_utc = datetime.now(timezone.utc)
         shell_began = time.monotonic()
-        try:
-            doing = f"running {spec.title}"
-            with self.keeper.left_to_the_script():
-                self.device.shell_to_file(script, out, err, timeout_s=spec.deadline_s, doing=doing)
-        except ShellTimeout:
-            failure = Failure(FailureKind.TIMEOUT, f"not done after {spec.deadline_s:g} s; ended by devbench")
-        except LOST as error:
-            failure, lost = Failure(FailureKind.DEVICE_LOST, error.what), error
-        if failure is not None and lost is None:
-            # At its deadline the shell was ended, perhaps in vain. Only with the lease is what runs there ours to end.
-            self.keeper.end_process()
-            if command.stop and self.keeper.is_held():
-                apk.stop(self.device)
-        duration_s = time.monotonic() - shell_began
-        finished_utc = datetime.now(timezone.utc)
-        output = split_output(_read(out), marker)
-        raw = join_streams(output.tool_stdout, _read(err))
-        raw_path = self.store.write_raw(self.run_id, spec.name, raw)
-        out.unlink(missing_ok=True)
-        err.unlink(missing_ok=True)
+        # Files without a name: nothing of them stays if this process is killed.
+        with TemporaryFile(dir=self.incoming) as out, TemporaryFile(dir=self.incoming) as err:
+            try:
+                with self.keeper.left_to_the_script():
+                    self.device.shell_to_file(
+                        script, out, err, timeout_s=spec.deadline_s, most_bytes=spec.most_output_bytes,
+                        doing=f"running {spec.title}",
+                    )  # fmt: skip
+            except ShellTimeout:
+                failure = Failure(FailureKind.TIMEOUT, f"not done after {spec.deadline_s:g} s; ended by devbench")
+            except OutputTooLong:
+                most = f"{spec.most_output_bytes / (1 << 20):g} MiB"
+                failure = Failure(FailureKind.OUTPUT_TOO_LONG, f"more than {most} of output; ended by devbench")
+            except LOST as error:
+                failure, lost = Failure(FailureKind.DEVICE_LOST, error.what), error
+            if failure is not None and lost is None:
+                # The shell was ended, perhaps in vain. Only with the lease is what runs there ours to end.
+                self.keeper.end_process()
+                if command.stop and self.keeper.is_held():
+                    apk.stop(self.device)
+            duration_s = time.monotonic() - shell_began
+            finished_utc = datetime.now(timezone.utc)
+            output = split_output(out, marker)
+            blocks = joined_streams(out, output.tool, err)
+            if failure is not None and failure.kind is FailureKind.OUTPUT_TOO_LONG:
+                blocks = _only_start(blocks)
+            raw_path = self.store.write_raw(self.run_id, spec.name, blocks)
         around = self._around(before, output, started_utc, finished_utc)
         self._remember(around)
         if output.lease_lost or (output.exit_code is None and lost is None):
@@ -149,8 +161,8 @@ class Processes:
             duration_s=duration_s,
             argv=command.argv,
             raw_path=raw_path,
+            raw_file=self.store.artifacts.root / raw_path,
             output=output,
-            raw=raw,
             around=around,
             file_cache=self._file_cache(spec.model_sha256, output.prelude),
             kernel_cache=("warm" if CACHED in output.prelude else "cold") if command.has_cache else None,
@@ -203,21 +215,49 @@ class Processes:
         return known
 
 
-def join_streams(stdout: bytes, stderr: bytes) -> bytes:
-    """Both streams of the tool as one text, as they are kept and parsed.
+def joined_streams(stdout: BinaryIO, part: tuple[int, int], stderr: BinaryIO) -> Iterator[bytes]:
+    """Both streams of the tool as one text, in blocks, as they are kept and parsed.
 
     A stream that was cut in the middle of a line comes last: a number at its end must not look whole because another
     line follows.
+
+    Args:
+        stdout: the script's standard output.
+        part: the first and the last place in it of what the tool printed.
+        stderr: the tool's standard error.
     """
-    if not stderr:
-        return stdout
-    if stdout and not stdout.endswith(b"\n"):
-        return _RAW_SPLIT + stderr + (b"" if stderr.endswith(b"\n") else b"\n") + b"==> standard output <==\n" + stdout
-    return stdout + _RAW_SPLIT + stderr
+    start, end = part
+    size = stderr.seek(0, io.SEEK_END)
+    if not size:
+        yield from _blocks(stdout, start, end)
+    elif end > start and not _ends_a_line(stdout, end):
+        yield _RAW_SPLIT
+        yield from _blocks(stderr, 0, size)
+        yield (b"" if _ends_a_line(stderr, size) else b"\n") + b"==> standard output <==\n"
+        yield from _blocks(stdout, start, end)
+    else:
+        yield from _blocks(stdout, start, end)
+        yield _RAW_SPLIT
+        yield from _blocks(stderr, 0, size)
 
 
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except FileNotFoundError:
-        return b""
+def _blocks(stream: BinaryIO, start: int, end: int) -> Iterator[bytes]:
+    stream.seek(start)
+    while start < end and (block := stream.read(min(_BLOCK_BYTES, end - start))):
+        start += len(block)
+        yield block
+
+
+def _ends_a_line(stream: BinaryIO, end: int) -> bool:
+    stream.seek(end - 1)
+    return stream.read(1) == b"\n"
+
+
+def _only_start(blocks: Iterator[bytes]) -> Iterator[bytes]:
+    left = _KEPT_OF_TOO_LONG_BYTES
+    for block in blocks:
+        yield block[:left]
+        left -= len(block)
+        if left <= 0:
+            yield b"\n==> the rest was left out by devbench <==\n"
+            return

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.operators import delegate_share
@@ -44,15 +45,15 @@ _MOST_OPERATORS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One process of the tool as the session saw it."""
+    """One process of the tool as the session saw it. `raw_file` is its raw output on this machine, compressed."""
 
     started_utc: datetime
     finished_utc: datetime
     duration_s: float
     argv: tuple[str, ...]
     raw_path: str
+    raw_file: Path
     output: ScriptOutput
-    raw: bytes
     around: Around
     file_cache: CacheState | None
     kernel_cache: CacheState | None

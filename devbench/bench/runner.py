@@ -6,13 +6,19 @@ died can be taken up again (`bench/resume.py`).
 
 from __future__ import annotations
 
+import contextlib
+import os
+import re
 import shlex
 import socket
 import sys
 import threading
+import time
+import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
@@ -24,11 +30,12 @@ from devbench.bench.resume import PLAN, Earlier, check_same_plan, fingerprint
 from devbench.bench.session import DeviceSession
 from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
-from devbench.locks import hold
+from devbench.locks import hold, is_held
 from devbench.masking import mask_words
 from devbench.paths import cache_dir
 from devbench.results.progress import drop_unfinished, lock_of, reopen_run
 from devbench.results.records import RunRecord, RunStatus
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -39,6 +46,9 @@ _POLL_S = 0.2
 _LOCK_WAIT_S = 0.5
 # After Ctrl-C a device that does not answer is left behind after this long; the next run on it tidies up.
 _LEAVE_BEHIND_S = 10.0
+# Output on its way that is of no run by its name is left behind by a dead process once it is so old.
+_SURELY_LEFT_S = 86_400.0
+_RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,12 +133,11 @@ def _run(
 ) -> RunOutcome:
     incoming = cache_dir() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
+    _clear(incoming)
     earlier = Earlier(len(plan.cases), view)
     if view is not None:
         reopen_run(store, run_id)
         drop_unfinished(store, run_id)
-        for left in incoming.glob(f"{run_id}-*"):
-            left.unlink(missing_ok=True)
     profiles = load_profiles()
     sessions = [
         session_type(
@@ -151,7 +160,6 @@ def _run(
     for notice in notices:
         listener(NoticeGiven(devices[0].serial, notice))
     errors: dict[str, DevbenchError] = {}
-    crashes: list[BaseException] = []
 
     def work(session: DeviceSession) -> None:
         problem: DevbenchError | None = None
@@ -159,9 +167,9 @@ def _run(
             session.run()
         except DevbenchError as error:
             problem = errors[session.serial] = error
-        except BaseException as error:
-            crashes.append(error)
-            problem = DevbenchError(f"devbench failed on {session.serial}: {error!r}")
+        except Exception as error:
+            # Whatever one device brings about costs its own jobs only.
+            problem = errors[session.serial] = _crash(session.serial, error)
         listener(DeviceFinished(session.serial, str(problem) if problem else ""))
 
     threads = [threading.Thread(target=work, args=(session,), daemon=True) for session in sessions]
@@ -175,20 +183,33 @@ def _run(
     except KeyboardInterrupt:
         status = "interrupted"
         _stop(sessions, threads)
-    if status == "done" and (crashes or (errors and len(errors) == len(sessions))):
+    if status == "done" and errors and len(errors) == len(sessions):
         status = "failed"
-    store.finish_run(run_id, status, datetime.now(timezone.utc), _end_reason(status, errors, crashes, len(sessions)))
-    if crashes:
-        raise crashes[0]
+    store.finish_run(run_id, status, datetime.now(timezone.utc), _end_reason(status, errors, len(sessions)))
     return RunOutcome(run_id, status, dict(errors))
 
 
-def _end_reason(
-    status: RunStatus, errors: Mapping[str, DevbenchError], crashes: Sequence[BaseException], devices: int
-) -> str:
+def _clear(incoming: Path) -> None:
+    """Delete output in the folder whose run is measured no more: its process died in the middle of receiving it."""
+    for left in list(incoming.iterdir()):
+        with contextlib.suppress(OSError):
+            found = _RUN_ID.match(left.name)
+            old = time.time() - left.stat().st_mtime > _SURELY_LEFT_S
+            if old if found is None else not is_held(lock_of(found.group())):
+                left.unlink()
+
+
+def _crash(serial: str, error: Exception) -> DevbenchError:
+    """The one line for an error that devbench did not expect; with DEVBENCH_DEBUG its traceback is shown."""
+    if os.environ.get("DEVBENCH_DEBUG"):
+        traceback.print_exception(error)
+    what = f"devbench failed on {serial}: {type(error).__name__}: {clean(error)}"
+    return DevbenchError(what, hint="report this; DEVBENCH_DEBUG=1 shows where it happened")
+
+
+def _end_reason(status: RunStatus, errors: Mapping[str, DevbenchError], devices: int) -> str:
     """Why the run ended, in a line; empty where all was done."""
     reasons = ["stopped by Ctrl-C or a signal"] if status == "interrupted" else []
-    reasons += [f"devbench failed: {crash!r}" for crash in crashes]
     if errors and devices > 1:
         reasons.append(f"{len(errors)} of {devices} devices failed")
     reasons += [str(error) if serial in str(error) else f"{serial}: {error}" for serial, error in errors.items()]

@@ -1,4 +1,4 @@
-"""The one shell script that a repetition is on the device, and taking its output apart again; does no input or output.
+"""The one shell script that a repetition is on the device, and taking its output apart again; runs nothing.
 
 A repetition is a single shell session, since each session costs a round trip and a process on the device. Around the
 tool's own output the script prints sections of its own (conditions before, during and after, samples of /proc, exit
@@ -8,9 +8,11 @@ itself is not touched: it goes to the same standard output and error.
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 from dataclasses import dataclass
+from typing import BinaryIO, NamedTuple
 
 from devbench import numbers
 from devbench.device.lease import Lease, lease_s
@@ -20,6 +22,11 @@ _MOST_EXIT_CODE = 255
 _MOST_KB = 1 << 40
 _MOST_CLOCK_S = 1e11
 _MOST_RUN_S = 366 * 86400.0
+# Sections other than the tool's have some 50 KB, and a script has ten marker lines.
+_MOST_SECTION_BYTES = 1 << 20
+_MOST_MARKS = 1000
+_MOST_MARK_BYTES = 300
+_BLOCK_BYTES = 1 << 20
 # Reads VmHWM and PSS of a process with shell built-ins alone, since a fork costs more than the reading. The peak of PSS
 # is the largest sample, VmHWM the last one. Only sampled where latency is not measured.
 _MEMORY_SAMPLER = r"""
@@ -42,7 +49,7 @@ class ScriptOutput:
     """A repetition's standard output taken apart.
 
     Attributes:
-        tool_stdout: what the tool printed, and nothing else.
+        tool: the first and the last place of what the tool printed, and nothing else.
         exit_code: of the tool; `None` where the script did not get that far.
         prelude: words of what ran before the tool.
         conditions_before, conditions_after: text for the conditions parser; `None` where not asked or not reached.
@@ -52,7 +59,7 @@ class ScriptOutput:
         lease_lost: another run had taken the device before the tool started or before the script ended.
     """
 
-    tool_stdout: bytes
+    tool: tuple[int, int]
     exit_code: int | None = None
     prelude: tuple[str, ...] = ()
     conditions_before: str | None = None
@@ -133,28 +140,41 @@ def build_script(
     return "\n".join(lines)
 
 
-def split_output(stdout: bytes, marker: str) -> ScriptOutput:
-    """Take a repetition's standard output apart; whatever is missing at the end is `None` in the answer."""
-    word = re.escape(marker.encode())
-    parts = re.split(
-        rb"(?:(?<=\n)|\A)" + word + rb":(before|prelude|tool|exit[^\n]*|memory|during|after|lost|end)\r?\n", stdout
-    )
-    sections = {parts[i].split(b" ")[0].decode(): (parts[i], parts[i + 1]) for i in range(1, len(parts) - 1, 2)}
+def split_output(stream: BinaryIO, marker: str) -> ScriptOutput:
+    """Take a repetition's standard output apart; whatever is missing at the end is `None` in the answer.
+
+    Memory stays bounded: what the tool printed is not read, and of each other section only the first MiB.
+
+    Args:
+        stream: the output; it can be read anywhere.
+        marker: the word that was given to `build_script`.
+    """
+    marks = _marks(stream, marker.encode())
+    end_of_all = stream.seek(0, io.SEEK_END)
+    ends = [mark.start for mark in marks[1:]] + [end_of_all]
+    sections = {mark.name: (mark, end) for mark, end in zip(marks, ends, strict=False)}
 
     def text(name: str) -> str | None:
-        return sections[name][1].decode("utf-8", "replace") if name in sections else None
+        if name not in sections:
+            return None
+        mark, end = sections[name]
+        return _read(stream, mark.end, min(end, mark.end + _MOST_SECTION_BYTES)).decode("utf-8", "replace")
 
-    tool = sections["tool"][1] if "tool" in sections else (b"" if sections else parts[0])
-    exit_code, on_device_ms = _exit(sections["exit"][0]) if "exit" in sections else (None, None)
+    start, end = 0, 0 if sections else end_of_all
+    if "tool" in sections:
+        start, end = sections["tool"][0].end, sections["tool"][1]
+    last = _read(stream, max(start, end - _MOST_MARK_BYTES), end)
+    exit_code, on_device_ms = None, None
     if "exit" in sections:
+        exit_code, on_device_ms = _exit(sections["exit"][0].line)
         # The line end that the script put before its marker is not the tool's: with it, text that the tool left cut
         # in the middle of a number would look whole.
-        tool = tool.removesuffix(b"\n")
-    else:
-        tool = re.sub(rb"\n?" + _any_start_of(marker.encode()) + rb"\Z", b"", tool, count=1)
+        end -= last.endswith(b"\n")
+    elif (cut := re.search(rb"\n?" + _any_start_of(marker.encode()) + rb"\Z", last)) is not None:
+        end -= len(last) - cut.start()
     hwm, pss = _memory(text("memory"))
     return ScriptOutput(
-        tool_stdout=tool,
+        tool=(start, end),
         exit_code=exit_code,
         prelude=tuple((text("prelude") or "").split()),
         conditions_before=text("before"),
@@ -165,6 +185,44 @@ def split_output(stdout: bytes, marker: str) -> ScriptOutput:
         pss_peak_kb=pss,
         lease_lost="lost" in sections,
     )
+
+
+class _Mark(NamedTuple):
+    """A marker line: its words after the marker, and the places where it starts and where the next line does."""
+
+    line: bytes
+    start: int
+    end: int
+
+    @property
+    def name(self) -> str:
+        return self.line.split(b" ")[0].decode()
+
+
+def _marks(stream: BinaryIO, marker: bytes) -> list[_Mark]:
+    """The marker lines in their order; only the first thousand, since a script has ten."""
+    pattern = re.compile(
+        rb"(?<=\n)" + re.escape(marker) + rb":(before|prelude|tool|exit[^\n]{0,200}|memory|during|after|lost|end)\r?\n"
+    )
+    found: list[_Mark] = []
+    stream.seek(0)
+    # A line begins at the start of the stream too.
+    data, base = b"\n", -1
+    while len(found) < _MOST_MARKS and (block := stream.read(_BLOCK_BYTES)):
+        data += block
+        behind = 0
+        for match in pattern.finditer(data):
+            found.append(_Mark(match[1], base + match.start(), base + match.end()))
+            behind = match.end() - 1
+        # A marker line may go on in the next block.
+        keep = max(behind, len(data) - _MOST_MARK_BYTES)
+        data, base = data[keep:], base + keep
+    return found[:_MOST_MARKS]
+
+
+def _read(stream: BinaryIO, start: int, end: int) -> bytes:
+    stream.seek(start)
+    return stream.read(end - start)
 
 
 def _any_start_of(marker: bytes) -> bytes:

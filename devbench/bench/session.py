@@ -54,7 +54,7 @@ from devbench.hashing import sha256_of
 from devbench.tool.binaries import Binary, choose
 from devbench.tool.failures import classify
 from devbench.tool.measurement import Failure
-from devbench.tool.parse import parse_bytes
+from devbench.tool.parse import parse_file
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -362,12 +362,10 @@ class DeviceSession:
         alive = self._stabiliser.alive(deadline_s + self._plan.limits.cool_down_s)
         command = replace(command, prelude="\n".join(filter(None, (alive, command.prelude))))
         spec = ProcessSpec(
-            title=work.case.title,
-            name=f"job{work.job.number:04d}-{purpose}-{index:03d}",
-            model_sha256=work.case.model.sha256,
-            sample_memory=purpose == "profile" and not command.shell,
-            deadline_s=deadline_s,
-        )
+            work.case.title, f"job{work.job.number:04d}-{purpose}-{index:03d}", work.case.model.sha256,
+            sample_memory=purpose == "profile" and not command.shell, deadline_s=deadline_s,
+            most_output_bytes=self._plan.limits.most_output_bytes,
+        )  # fmt: skip
         ran, failure, lost = self._processes.run(command, spec)
         if self._stop.is_set() and (failure is not None or ran.output.exit_code != 0):
             return  # ended by the user in the middle: not a measurement, and not a failure of the device either
@@ -382,7 +380,7 @@ class DeviceSession:
     def _record(
         self, work: Work, purpose: Purpose, index: int, ran: Ran, failure: Failure | None, out: str
     ) -> RepetitionRecord:
-        measured = parse_bytes(ran.raw)
+        measured = parse_file(ran.raw_file)
         case = work.case
         if failure is None:
             failure = classify(

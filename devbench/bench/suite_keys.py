@@ -73,6 +73,7 @@ KEYS: Mapping[str, Key] = {
     "via": Key("text", "via", "shell, or apk for the tool as an app"),
     "tool_flags": Key("texts", "tool_flags", "further flags for the tool, name=value"),
     "timeout": Key("real", "timeout_s", "deadline of one process in seconds"),
+    "max_output": Key("number", "max_output_mib", "MiB of output after which a process of the tool is ended"),
     "conditions": Key("conditions", "", "the device's state: cool_down, unreliable_retries, stabilise"),
     **CONDITIONS,
     "check_outputs": Key("truth", "check_outputs", "first compare each delegate's outputs with this machine's"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.bench.plan import Plan
     from devbench.bench.runner import RunOutcome
+    from devbench.results.records import RepetitionRecord
     from devbench.results.store import RunView, Store
 
 
@@ -114,10 +115,21 @@ def finish(outcome: RunOutcome, view: RunView, *, also_failed: bool = False) -> 
         raise typer.Exit(EXIT_FAILED)
 
 
-def _job_failed(repetitions: Any) -> bool:
-    return not any(repetition.status == "ok" for repetition in repetitions) or any(
-        repetition.status == "failed" for repetition in repetitions
-    )
+def _job_failed(repetitions: Sequence[RepetitionRecord]) -> bool:
+    """Whether a repetition failed, or none was measured.
+
+    One in which the device was lost counts no more when a later one of its kind was made: the run was resumed.
+    """
+    last: dict[str, int] = {}
+    for repetition in repetitions:
+        last[repetition.purpose] = max(repetition.index, last.get(repetition.purpose, 0))
+    failed = [
+        repetition
+        for repetition in repetitions
+        if repetition.status == "failed"
+        and not (repetition.failure_kind == "device_lost" and repetition.index < last[repetition.purpose])
+    ]
+    return bool(failed) or not any(repetition.status == "ok" for repetition in repetitions)
 
 
 def check_writable(*files: Path | None) -> None:

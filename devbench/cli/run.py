@@ -209,6 +209,10 @@ def run(
         float | None,
         limited("timeout", text="Deadline of one process in seconds. Default: from --max-secs.", panel="How often"),
     ] = None,
+    max_output: Annotated[
+        int,
+        limited("max_output", text="MiB of output after which a process of the tool is ended.", panel="How often"),
+    ] = 64,
     steps: Annotated[
         int | None,
         typer.Option(min=1, max=10_000, help="Steps, in place of the file's.", rich_help_panel="Pipelines"),
@@ -301,6 +305,7 @@ def run(
         tool_flags=tuple(tool_flag or ()),
         delegates_file=delegates_file,
         timeout_s=timeout,
+        max_output_mib=max_output,
         precision=precision,
         most_repetitions=max_repetitions,
         cool_down_s=cool_down,

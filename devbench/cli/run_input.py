@@ -53,6 +53,7 @@ class RunInput:
     tool_flags: tuple[str, ...] = ()
     delegates_file: Path | None = None
     timeout_s: float | None = None
+    max_output_mib: int = 64
     precision: str | None = None
     most_repetitions: int = 30
     cool_down_s: float = 120.0
@@ -102,6 +103,7 @@ def make_plan(given: RunInput) -> Plan:
         most_repetitions=max(given.most_repetitions, given.repetitions),
         cool_down_s=given.cool_down_s,
         unreliable_retries=given.unreliable_retries,
+        most_output_bytes=given.max_output_mib << 20,
     )
     plan = Plan(
         cases=cases,

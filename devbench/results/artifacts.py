@@ -9,6 +9,7 @@ import gzip
 import os
 import tempfile
 import zlib
+from collections.abc import Iterable
 from pathlib import Path
 
 from devbench.errors import EnvironmentProblem, InputError
@@ -30,8 +31,8 @@ class Artifacts:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def write(self, run_id: str, name: str, data: bytes) -> str:
-        """Keep `data`; gives its path relative to the root.
+    def write(self, run_id: str, name: str, blocks: Iterable[bytes]) -> str:
+        """Keep a raw output that comes in blocks; gives its path relative to the root.
 
         Raises:
             EnvironmentProblem: the disk does not take it.
@@ -41,8 +42,9 @@ class Artifacts:
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-            with os.fdopen(handle, "wb") as file:
-                file.write(gzip.compress(data, _LEVEL, mtime=0))
+            with os.fdopen(handle, "wb") as file, gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as packed:
+                for block in blocks:
+                    packed.write(block)
             Path(part).replace(target)
         except OSError as error:
             raise EnvironmentProblem(

@@ -109,9 +109,9 @@ class Store:
         with self.transaction() as connection:
             writing.insert_notices(connection, run_id, notices)
 
-    def write_raw(self, run_id: str, name: str, data: bytes) -> str:
-        """Keep a raw output before it is parsed; gives its path relative to the artifacts' folder."""
-        return self.artifacts.write(run_id, name, data)
+    def write_raw(self, run_id: str, name: str, data: bytes | Iterable[bytes]) -> str:
+        """Keep a raw output, or its blocks, before it is parsed; gives its path relative to the artifacts' folder."""
+        return self.artifacts.write(run_id, name, [data] if isinstance(data, bytes) else data)
 
     def read_raw(self, raw_path: str) -> bytes:
         """A raw output, as the device gave it."""

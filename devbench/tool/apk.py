@@ -6,6 +6,7 @@ under the tag `tflite`. Form of the log: `logcat -v threadtime` (date, time, pro
 
 from __future__ import annotations
 
+import io
 import re
 import shlex
 from collections.abc import Sequence
@@ -40,7 +41,8 @@ _STARTED = re.compile(
     % ((re.escape(PACKAGE.encode()),) * 2)
 )
 _MARK_WITHIN_BYTES = 4096
-MOST_BYTES = 64 << 20
+# A repetition records some 100 KB.
+MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +78,7 @@ def start_line(flags: Sequence[str]) -> str:
 
 
 def read_log(data: bytes, pid: int) -> ApkLog:
-    """The app's own lines of a log (`logcat -v threadtime`), at most 64 MiB of it.
+    """The app's own lines of a log (`logcat -v threadtime`), at most 16 MiB of it.
 
     Args:
         data: the log from the start of the app on; lines of every process may stand in it.
@@ -87,11 +89,10 @@ def read_log(data: bytes, pid: int) -> ApkLog:
     exception = ""
     died = done = False
     listing = b""
-    head = data[:MOST_BYTES]
     # A last line without its end may be cut in the middle of a number, and then says nothing about how it ended.
-    for number, raw in enumerate(rows := head.split(b"\n"), 1):
-        whole = number < len(rows)
-        match = _LINE.fullmatch(raw.removesuffix(b"\r"))
+    for raw in io.BytesIO(data[:MOST_BYTES]):
+        whole = raw.endswith(b"\n")
+        match = _LINE.fullmatch(raw.removesuffix(b"\n").removesuffix(b"\r"))
         if match is None:
             continue
         of, level, tag, message = match.groups()

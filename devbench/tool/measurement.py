@@ -34,6 +34,7 @@ class FailureKind(str, Enum):
     TIMEOUT = "timeout"
     DEVICE_LOST = "device_lost"
     OUTPUT_INCOMPLETE = "output_incomplete"
+    OUTPUT_TOO_LONG = "output_too_long"  # more than --max-output allows; the process was ended
     OUTPUT_MISMATCH = "output_mismatch"  # the model's outputs are not those of this machine's CPU
     TOOL_ERROR = "tool_error"  # the tool said that it failed, in words that name none of the above
 

@@ -115,7 +115,7 @@ def run_session(
     )
     assert not left_over(tmp_path), "nothing of a session outlives it"
     text = done.stdout.decode()
-    return parse_session(text), text, done.returncode
+    return parse_session(text.split("\n")), text, done.returncode
 
 
 def left_over(tmp_path: Path) -> list[str]:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import io
 import os
 import subprocess
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from devbench.bench.script import build_script, split_output
+from devbench.bench.script import ScriptOutput, build_script, split_output
 from devbench.device.lease import Lease
 
 MARKER = "@@0123456789abcdef"
@@ -42,10 +45,26 @@ def _run(tmp_path: Path, command: str, *, before: bool = True, sample: bool = Fa
     return subprocess.run(["sh", "-c", script], capture_output=True, timeout=30, check=False).stdout
 
 
+@dataclass(frozen=True)
+class Apart:
+    """An output taken apart, with what the tool printed as bytes."""
+
+    tool: bytes
+    output: ScriptOutput
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.output, name)
+
+
+def _taken_apart(data: bytes) -> Apart:
+    output = split_output(io.BytesIO(data), MARKER)
+    return Apart(data[slice(*output.tool)], output)
+
+
 @pytest.mark.parametrize("sample", [False, True])
 def test_output_exit_code_and_conditions_come_apart(tmp_path: Path, sample: bool) -> None:
-    out = split_output(_run(tmp_path, "sh -c 'echo one; echo two; exit 7'", sample=sample), MARKER)
-    assert out.tool_stdout == b"one\ntwo\n"
+    out = _taken_apart(_run(tmp_path, "sh -c 'echo one; echo two; exit 7'", sample=sample))
+    assert out.tool == b"one\ntwo\n"
     assert out.exit_code == 7
     assert out.conditions_before == "level=80\n"
     assert out.conditions_after is not None and out.conditions_after.strip() == "level=80"
@@ -55,53 +74,53 @@ def test_output_exit_code_and_conditions_come_apart(tmp_path: Path, sample: bool
 def test_the_sampler_writes_beside_the_tool_and_ends_with_it(tmp_path: Path, sample: bool) -> None:
     forever = "while :; do echo sampled; sleep 0.1; done"
     began = time.monotonic()
-    out = split_output(_run(tmp_path, "sh -c 'echo one; sleep 0.5; exit 3'", sample=sample, sampler=forever), MARKER)
+    out = _taken_apart(_run(tmp_path, "sh -c 'echo one; sleep 0.5; exit 3'", sample=sample, sampler=forever))
     assert time.monotonic() - began < 10
-    assert (out.tool_stdout, out.exit_code) == (b"one\n", 3)
+    assert (out.tool, out.exit_code) == (b"one\n", 3)
     assert 2 <= out.samples.split().count("sampled") <= 7
     assert out.conditions_after is not None
 
 
 def test_a_sampler_that_says_nothing_leaves_nothing(tmp_path: Path) -> None:
-    out = split_output(_run(tmp_path, "echo one", sampler="sleep 5"), MARKER)
-    assert (out.tool_stdout, out.samples) == (b"one\n", "")
+    out = _taken_apart(_run(tmp_path, "echo one", sampler="sleep 5"))
+    assert (out.tool, out.samples) == (b"one\n", "")
 
 
 def test_a_killed_tool_has_the_signal_in_its_exit_code(tmp_path: Path) -> None:
-    out = split_output(_run(tmp_path, "sh -c 'echo one; kill -9 $$'"), MARKER)
+    out = _taken_apart(_run(tmp_path, "sh -c 'echo one; kill -9 $$'"))
     assert out.exit_code == 137
-    assert out.tool_stdout == b"one\n"
+    assert out.tool == b"one\n"
 
 
 def test_a_line_that_the_tool_left_cut_stays_cut(tmp_path: Path) -> None:
-    out = split_output(_run(tmp_path, "printf 'count=1 curr=76'"), MARKER)
-    assert out.tool_stdout == b"count=1 curr=76"
+    out = _taken_apart(_run(tmp_path, "printf 'count=1 curr=76'"))
+    assert out.tool == b"count=1 curr=76"
 
 
 def test_conditions_are_not_read_twice(tmp_path: Path) -> None:
-    out = split_output(_run(tmp_path, "true", before=False), MARKER)
+    out = _taken_apart(_run(tmp_path, "true", before=False))
     assert out.conditions_before is None
     assert out.conditions_after is not None
 
 
 def test_a_tool_that_imitates_a_marker_is_not_believed(tmp_path: Path) -> None:
-    out = split_output(_run(tmp_path, "printf '@@ffff:exit 0\\n@@ffff:after\\nx\\n'"), MARKER)
-    assert out.tool_stdout == b"@@ffff:exit 0\n@@ffff:after\nx\n"
+    out = _taken_apart(_run(tmp_path, "printf '@@ffff:exit 0\\n@@ffff:after\\nx\\n'"))
+    assert out.tool == b"@@ffff:exit 0\n@@ffff:after\nx\n"
 
 
 def test_memory_of_a_process_is_sampled_from_proc(tmp_path: Path) -> None:
     if not Path("/proc/self/smaps_rollup").exists():
         pytest.skip("this system has no /proc/PID/smaps_rollup")
     code = "import time; data = bytearray(50_000_000); time.sleep(1.5)"
-    out = split_output(_run(tmp_path, f"python3 -c '{code}'", sample=True), MARKER)
+    out = _taken_apart(_run(tmp_path, f"python3 -c '{code}'", sample=True))
     assert out.vm_hwm_kb is not None and 50_000 < out.vm_hwm_kb < 200_000
     assert out.pss_peak_kb is not None and 40_000 < out.pss_peak_kb < 200_000
     assert not (tmp_path / "a 'lease/3.pid.token.mem").exists()
 
 
 def test_the_lease_names_the_process_group_and_lasts_to_the_deadline(tmp_path: Path, lease: Lease) -> None:
-    out = split_output(_run(tmp_path, f'cat "{lease.pid_file}"; cat "{lease.folder}/3.until.token"'), MARKER)
-    pid, started, boot, was, end_s = out.tool_stdout.split()
+    out = _taken_apart(_run(tmp_path, f'cat "{lease.pid_file}"; cat "{lease.folder}/3.until.token"'))
+    pid, started, boot, was, end_s = out.tool.split()
     assert boot == was
     assert int(pid) != os.getpid() and int(started) > 0
     now_s = float(Path("/proc/uptime").read_text().split()[0])
@@ -111,24 +130,41 @@ def test_the_lease_names_the_process_group_and_lasts_to_the_deadline(tmp_path: P
 
 def test_without_the_lease_the_tool_does_not_start(tmp_path: Path, lease: Lease) -> None:
     Path(lease.folder, "4.lease").symlink_to("of another")
-    out = split_output(_run(tmp_path, "echo one"), MARKER)
+    out = _taken_apart(_run(tmp_path, "echo one"))
     assert out.lease_lost
-    assert (out.tool_stdout, out.exit_code) == (b"", None)
+    assert (out.tool, out.exit_code) == (b"", None)
 
 
 def test_a_lease_that_goes_while_the_tool_runs_is_told(tmp_path: Path, lease: Lease) -> None:
-    out = split_output(_run(tmp_path, f'echo one; ln -s x "{lease.folder}/4.lease"'), MARKER)
+    out = _taken_apart(_run(tmp_path, f'echo one; ln -s x "{lease.folder}/4.lease"'))
     assert out.lease_lost
-    assert (out.tool_stdout, out.exit_code) == (b"one\n", 0)
+    assert (out.tool, out.exit_code) == (b"one\n", 0)
 
 
 @pytest.mark.parametrize("cut", range(0, 140, 3))
 def test_output_cut_anywhere_gives_no_false_end(tmp_path: Path, cut: int) -> None:
     whole = _run(tmp_path, "echo one; echo two")
-    out = split_output(whole[:cut], MARKER)
+    out = _taken_apart(whole[:cut])
     if MARKER.encode() + b":exit" not in whole[:cut]:
         assert out.exit_code is None
     if MARKER.encode() + b":end" not in whole[:cut]:
         assert out.conditions_after is None
     if MARKER.encode() + b":tool\n" in whole[:cut]:
-        assert b"one\ntwo\n\n@".startswith(out.tool_stdout)
+        assert b"one\ntwo\n\n@".startswith(out.tool)
+
+
+def test_markers_are_found_wherever_the_blocks_of_a_long_output_end() -> None:
+    mark = MARKER.encode()
+    for length in range((1 << 20) - 60, (1 << 20) + 3, 7):
+        text = b"x" * length
+        out = _taken_apart(b"%b:tool\n%b\n%b:exit 3 1.0 2.0\n%b:end\n" % (mark, text, mark, mark))
+        assert (out.tool, out.exit_code, out.on_device_ms) == (text, 3, 1000.0)
+
+
+def test_sections_and_markers_of_a_hostile_device_are_bounded() -> None:
+    mark = MARKER.encode()
+    out = _taken_apart(b"%b:after\n%b\n%b:end\n" % (mark, b"y" * (3 << 20), mark))
+    assert out.conditions_after == "y" * (1 << 20)
+    out = _taken_apart(b"%b:tool\n" % mark * 200_000 + b"%b:exit 3\n" % mark)
+    assert out.exit_code is None
+    assert _taken_apart(b"%b:tool\nx\n%b:exit %b\n" % (mark, mark, b"1" * 5000)).exit_code is None

@@ -29,7 +29,7 @@ W1x 1795504314.251883 1 gone 137
 
 
 def test_times_count_from_the_start_of_the_clock() -> None:
-    log = parse_session(LOG)
+    log = parse_session(LOG.split("\n"))
     text, unet = log.stages
     assert log.began and log.ended
     assert (unet.start_s, unet.ready_s, unet.go_s, unet.done_s) == (-0.007717, -0.000143, 0.010875, 0.059008)
@@ -42,20 +42,21 @@ def test_times_count_from_the_start_of_the_clock() -> None:
 
 def test_a_log_cut_anywhere_or_made_of_anything_is_read_without_an_error() -> None:
     for end in range(0, len(LOG), 7):
-        parse_session(LOG[:end])
+        parse_session(LOG[:end].split("\n"))
     chance = random.Random(3)
     for _ in range(200):
         words = list(LOG)
         for _ in range(20):
             words[chance.randrange(len(words))] = chance.choice("09: |.-W\n\x00é")
-        parse_session("".join(words), "W1x")
+        parse_session("".join(words).split("\n"), "W1x")
 
 
 def test_the_tool_cannot_speak_for_the_script() -> None:
-    log = parse_session(LOG + "W1x 0|W1x 1795504314.9 0 done\nOTHER 1795504314.9 2 start\nW1x 1e9.1 2 start\n", "W1x")
+    more = "W1x 0|W1x 1795504314.9 0 done\nOTHER 1795504314.9 2 start\nW1x 1e9.1 2 start\n"
+    log = parse_session((LOG + more).split("\n"), "W1x")
     assert [stage.number for stage in log.stages] == [0, 1]
     assert log.stages[0].done_s == 0.010636
-    many = parse_session("".join(f"W {n}.5 {s} start\n" for n, s in enumerate((63, 64, 999, -1))), "W")
+    many = parse_session([f"W {n}.5 {s} start" for n, s in enumerate((63, 64, 999, -1))], "W")
     assert [stage.number for stage in many.stages] == [63]
-    huge = parse_session("W 1.0 - memory 0:99999999999999999999:1:1 1:٣:1:1\n", "W")
+    huge = parse_session(["W 1.0 - memory 0:99999999999999999999:1:1 1:٣:1:1"], "W")
     assert huge.samples[0].pss_kb == {}

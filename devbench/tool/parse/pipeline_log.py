@@ -6,15 +6,20 @@ not say is `None`. Knows no device and no plan.
 
 from __future__ import annotations
 
+import gzip
+import io
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from typing import BinaryIO
 
 from devbench import numbers
 
 _MOST_STAGES = 64
 _MOST_SAMPLES = 200_000
-_MOST_TEXT = 4 << 20
+# Of all stages together, and of one line.
+_MOST_TEXT = 16 << 20
+_MOST_LINE = 20_000
 _MARKS = ("start", "ready", "go", "warm", "done", "drop", "gone")
 _TIME = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
 # No device has a petabyte.
@@ -69,33 +74,38 @@ class SessionLog:
     lost: tuple[int, str] | None = None
 
 
-def parse_session(text: str, word: str = "") -> SessionLog:
+def lines_of_session(stream: BinaryIO | gzip.GzipFile) -> Iterator[str]:
+    """The lines of a log, in bounded memory: the rest of a line that is too long comes as lines of its own."""
+    while line := stream.readline(_MOST_LINE):
+        yield line.rstrip(b"\n").decode("utf-8", "replace")
+
+
+def parse_session(lines: Iterable[str], word: str = "") -> SessionLog:
     """What a session's log says.
 
     Args:
-        text: the log, cut anywhere.
+        lines: the log, cut anywhere.
         word: the random word that begins each of its lines; where it is not known, that of the first line.
     """
-    word = word or text[:64].partition(" ")[0]
     # Times of the device's clock are made relative after all of them are known.
     marks: dict[int, dict[str, float]] = {}
     exits: dict[int, int] = {}
-    texts: dict[int, list[str]] = {}
-    sizes: dict[int, int] = {}
+    texts: dict[int, io.StringIO] = {}
+    size = 0
     samples: list[tuple[float, str]] = []
     begin: float | None = None
     first: float | None = None
     ended, lost = False, None
-    for line in text.split("\n"):
+    for line in lines:
         head, _, rest = line.partition(" ")
+        word = word or head[:64]
         if head != word:
             continue
         own, bar, said = rest.partition("|")
         if bar and _stage(own) is not None:
-            number = int(own)
-            sizes[number] = sizes.get(number, 0) + len(said) + 1
-            if sizes[number] <= _MOST_TEXT:
-                texts.setdefault(number, []).append(said)
+            size += len(said) + 1
+            if size <= _MOST_TEXT:
+                texts.setdefault(int(own), io.StringIO()).write(f"{said}\n")
             continue
         words = rest.split()
         if len(words) < 3 or not _TIME.fullmatch(words[0]):
@@ -122,7 +132,7 @@ def parse_session(text: str, word: str = "") -> SessionLog:
         StageLog(
             number=number,
             exit_code=exits.get(number),
-            text="".join(f"{said}\n" for said in texts.get(number, ())),
+            text=texts[number].getvalue() if number in texts else "",
             **{name: round(at - zero, 6) for name, at in marks.get(number, {}).items()},
         )
         for number in known
