@@ -33,6 +33,7 @@ class NoticeKind(str, Enum):
     THERMAL_STATUS = "thermal_status"
     BATTERY_OVERRIDDEN = "battery_overridden"
     LEASE_LOST = "lease_lost"
+    STORE_DAMAGED = "store_damaged"
 
 
 @dataclass(frozen=True, slots=True)

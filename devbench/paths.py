@@ -10,6 +10,8 @@ from pathlib import Path
 
 from platformdirs import PlatformDirs
 
+from devbench.errors import EnvironmentProblem
+
 _DIRS = PlatformDirs("devbench", appauthor=False)
 _PACKAGE = Path(__file__).resolve().parent
 
@@ -18,15 +20,24 @@ def data_dir() -> Path:
     """Folder of the store and the raw artifacts; made on first use."""
     home = os.environ.get("DEVBENCH_HOME")
     path = Path(home).expanduser() if home else Path(_DIRS.user_data_dir)
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    return path
+    return _made(path)
 
 
 def cache_dir() -> Path:
     """Folder of what can be made or fetched again (binaries, file hashes); made on first use."""
     home = os.environ.get("DEVBENCH_HOME")
     path = Path(home).expanduser() / "cache" if home else Path(_DIRS.user_cache_dir)
-    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return _made(path)
+
+
+def _made(path: Path) -> Path:
+    try:
+        path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot make the folder {path}: {error.strerror or error}",
+            hint="set DEVBENCH_HOME to a folder that can be written",
+        ) from None
     return path
 
 

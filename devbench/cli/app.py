@@ -7,16 +7,19 @@ imported: putting all of them together takes longer than many a command.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import io
 import os
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 
 import typer
 
 from devbench import __version__
 from devbench.cli.encoding import write_in_any_encoding
-from devbench.errors import EXIT_INTERRUPTED, DevbenchError
+from devbench.errors import EXIT_INTERRUPTED, EXIT_OK, DevbenchError, EnvironmentProblem
 
 # The modules in the order in which the help shows their commands, each with what it registers.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -40,6 +43,10 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "models": ("models",),
     "virtual": ("virtual",),
 }
+
+# Commands that change nothing in a store, and may be called twice.
+_OF_OUTPUT = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT})
+READING = frozenset({"runs", "show", "report", "chart", "compare", "detect", "export", "devices"})
 
 
 def application(command: str | None = None) -> typer.Typer:
@@ -78,11 +85,14 @@ def _root(
 
 def main() -> None:
     """Entry point of the console script; never shows a traceback unless `DEVBENCH_DEBUG` is set."""
+    if sys.stdout is None:  # closed by the caller: `>&-`
+        sys.stdout = io.StringIO()
     write_in_any_encoding()
+    # The shell asks for completions with the words in its environment.
+    completing = "_DEVBENCH_COMPLETE" in os.environ
+    command = None if completing else next(iter(sys.argv[1:]), None)
     try:
-        # The shell asks for completions with the words in its environment.
-        completing = "_DEVBENCH_COMPLETE" in os.environ
-        application(None if completing else next(iter(sys.argv[1:]), None))()
+        _run(command)
     except DevbenchError as error:
         if os.environ.get("DEVBENCH_DEBUG"):
             raise
@@ -92,10 +102,55 @@ def main() -> None:
         sys.exit(error.exit_code)
     except KeyboardInterrupt:
         sys.exit(EXIT_INTERRUPTED)
-    except BrokenPipeError:
-        # The reader of a pipe (`| head`) has seen enough; say nothing, also not at interpreter exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+    except OSError as error:
+        _end_of_output(error)
+
+
+def _run(command: str | None) -> None:
+    """Run the command; one that only reads does it once more without the damaged places of a store."""
+    try:
+        _called(command)
+    except Exception as error:
+        if command not in READING or isinstance(error, OSError):
+            raise
+        from devbench.results.salvage import shown_without_damage
+
+        warning = shown_without_damage(error)
+        if not warning:
+            raise
+        from devbench.cli.output import console, plain
+
+        console(stderr=True).print(f"[yellow]warning:[/yellow] {plain(warning, 1000)}", soft_wrap=True)
+        _called(command)
+
+
+def _called(command: str | None) -> None:
+    """Run the command and write out what it printed, so that an error of the output is one of the command."""
+    try:
+        application(command)()
+    finally:
+        if not isinstance(sys.exc_info()[1], OSError):
+            sys.stdout.flush()
+
+
+def _end_of_output(error: OSError) -> None:
+    """The error line where standard output takes nothing more; nothing where its reader (`| head`) has seen enough.
+
+    Raises:
+        OSError: it is no error of standard output.
+    """
+    if error.errno not in _OF_OUTPUT or error.filename is not None:
+        raise error
+    # What is still in the buffer would be an error once more at the interpreter's end.
+    os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+    if isinstance(error, BrokenPipeError):
+        sys.exit(EXIT_OK)
+    from devbench.cli.output import print_error
+
+    problem = EnvironmentProblem(f"cannot write the output: {error.strerror or error}", hint="is the disk full?")
+    with suppress(OSError):
+        print_error(problem)
+    sys.exit(problem.exit_code)
 
 
 if __name__ == "__main__":

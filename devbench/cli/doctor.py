@@ -162,6 +162,7 @@ def _depot(device: Device) -> Finding:
 
 def _host() -> list[Finding]:
     """This machine: the store, the room for it, damaged binaries."""
+    import os
     import shutil
 
     from devbench.errors import DevbenchError
@@ -176,16 +177,24 @@ def _host() -> list[Finding]:
         findings.append(Finding("results store", "ok", "opens" if count else "opens, holds no run yet"))
     except DevbenchError as error:
         findings.append(Finding("results store", "bad", error.what, error.hint))
-    free = shutil.disk_usage(data_dir()).free
-    low = free < _LEAST_HOST_BYTES
-    mend = "raw outputs and results are kept there; make room, or set DEVBENCH_HOME" if low else ""
-    findings.append(Finding("disk", "warning" if low else "ok", f"{free / 1e9:.1f} GB free for {data_dir()}", mend))
-    for binary in installed():
-        if not verify(binary):
-            mend = f"`devbench binaries remove {binary.name}`, then fetch or add it again"
-            findings.append(
-                Finding(f"binary {binary.name}", "bad", "is damaged: its hash is not that of its entry", mend)
-            )
+    try:
+        home = data_dir()
+        free = shutil.disk_usage(home).free
+        low = free < _LEAST_HOST_BYTES
+        mend = "raw outputs and results are kept there; make room, or set DEVBENCH_HOME" if low else ""
+        findings.append(Finding("disk", "warning" if low else "ok", f"{free / 1e9:.1f} GB free for {home}", mend))
+        if not os.access(home, os.W_OK):
+            mend = "give write access to it, or set DEVBENCH_HOME"
+            findings.append(Finding("disk", "bad", f"{home} cannot be written", mend))
+    except DevbenchError as error:
+        findings.append(Finding("disk", "bad", error.what, error.hint))
+    try:
+        damaged = [binary for binary in installed() if not verify(binary)]
+    except DevbenchError as error:
+        return [*findings, Finding("binaries", "bad", error.what, error.hint)]
+    for binary in damaged:
+        mend = f"`devbench binaries remove {binary.name}`, then fetch or add it again"
+        findings.append(Finding(f"binary {binary.name}", "bad", "is damaged: its hash is not that of its entry", mend))
     return findings
 
 

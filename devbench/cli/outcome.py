@@ -75,12 +75,13 @@ def show_outcome(
     screen = console()
     measured = any(job.repetitions for job in view.jobs)
     built = build_report(view)
-    if measured:
-        print_report(built, screen)
+    # Files first: standard output may be a pipe that is closed.
     if json_file is not None:
         write_json(view, json_file)
     if csv_file is not None:
         write_csv(view, csv_file)
+    if measured:
+        print_report(built, screen)
     if report and measured:
         from devbench.reports import write_report
 

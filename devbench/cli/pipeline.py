@@ -183,6 +183,9 @@ def _show(
     found = rows(order, stages)
     title = report.jobs[0].title if report.jobs else ""
     name = report.devices[0].title if report.devices else ""
+    data = json.dumps(to_json(found, pipeline.name, name, title), indent=2)
+    for file in {out / "ablation.json", json_file or out / "ablation.json"}:
+        file.write_text(data + "\n", "utf-8")
     screen = console()
     _print(found, f"{pipeline.name} on {name}, {title}", screen)
     if report.virtual_note:
@@ -190,9 +193,6 @@ def _show(
     chart = draw_ablation(found, f"{pipeline.name} on {name}, {title}", virtual=report.virtual)
     for form in ("png", "svg"):
         (out / f"ablation.{form}").write_bytes(chart_file(chart, form))
-    data = json.dumps(to_json(found, pipeline.name, name, title), indent=2)
-    for file in {out / "ablation.json", json_file or out / "ablation.json"}:
-        file.write_text(data + "\n", "utf-8")
     screen.print(
         f"Chart: {plain(out / 'ablation.png')}; run {report.run_id}, `devbench show {report.run_id}`", soft_wrap=True
     )

@@ -161,9 +161,10 @@ def _show(outcome: RunOutcome, store: Store, json_file: Path | None, folder: Cal
     sessions = pipeline_sessions(store, outcome.run_id)
     built = build_pipeline_report(view, sessions)
     screen = console()
-    print_pipelines(built, screen)
+    # Files first: standard output may be a pipe that is closed.
     if json_file is not None:
         write_pipeline_json(built, json_file)
+    print_pipelines(built, screen)
     if folder is not None and sessions:
         from devbench.reports.pipeline_page import write_pipeline_page
 

@@ -143,7 +143,7 @@ def merge(
     from devbench.results.exchange.load import merge_store
     from devbench.results.store import Store
 
-    with Store(other, create=False) as source, Store(store_url) as store, _progress() as progress:
+    with Store(other, create=False, foreign=True) as source, Store(store_url) as store, _progress() as progress:
         loaded = merge_store(store, source, progress)
     _print_loaded(loaded, as_json)
 

@@ -15,6 +15,7 @@ from devbench import __version__
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.reports.page import Frame, Link, policy, render
 from devbench.reports.site import NotFound, Site
+from devbench.results.salvage import shown_without_damage
 
 HOST = "127.0.0.1"
 _NAMES = (HOST, "localhost")
@@ -58,13 +59,24 @@ class _Handler(BaseHTTPRequestHandler):
             parts = urlsplit(self.path)
             query = dict(parse_qsl(parts.query, max_num_fields=20))
             with self.server.at_work:
-                return 200, self.server.site.page(unquote(parts.path), query)
+                return 200, self._made(unquote(parts.path), query)
         except NotFound as error:
             return 404, _error(error.what)
         except (InputError, ValueError) as error:
             return 400, _error(error.what if isinstance(error, InputError) else "The address makes no sense.")
         except DevbenchError as error:
             return 500, _error(error.what)
+        except Exception as error:
+            return 500, _error(f"This page cannot be made ({type(error).__name__}).")
+
+    def _made(self, path: str, query: dict[str, str]) -> bytes:
+        """The page; of a damaged store without its damaged places."""
+        try:
+            return self.server.site.page(path, query)
+        except Exception as error:
+            if isinstance(error, InputError) or not shown_without_damage(error):
+                raise
+            return self.server.site.page(path, query)
 
     def _send(self, status: int, page: bytes, *, body: bool, extra: tuple[str, str] | None = None) -> None:
         self.send_response(status)

@@ -1,14 +1,20 @@
-"""Types of columns that databases do not have alike: times, JSON, words; knows no table."""
+"""Types of columns, each with what its values may be: times, JSON, words, numbers; knows no table.
+
+A type is the declaration that a run, an import and every reader hold a value against: a value that does not fit is
+neither stored nor taken over nor shown.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import zlib
+from collections.abc import Mapping
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from sqlalchemy import BigInteger, LargeBinary, Text
+from sqlalchemy import BigInteger, Float, Integer, LargeBinary, String, Text
 from sqlalchemy.types import TypeDecorator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
@@ -18,7 +24,15 @@ _LEVEL = 3
 # One for all: making it takes as long as a small document.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=list)
 # A hostile or damaged document must not fill the memory; the largest known measurement has some 3 MB.
-_MOST_JSON_BYTES = 256 * 1024 * 1024
+_MOST_JSON_BYTES = 64 * 1024 * 1024
+# The year 1 to the year 9999, which is what Python's times hold.
+TIMES_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+MOST_REAL = 1e18
+LONGEST_TEXT = 1024 * 1024
+
+
+class DamagedValue(ValueError):
+    """A value in the database is none that its column may hold."""
 
 
 def to_us(value: datetime) -> int:
@@ -40,20 +54,54 @@ class Utc(TypeDecorator[datetime]):
         return None if value is None else to_us(value)
 
     def process_result_value(self, value: Any | None, dialect: Any) -> datetime | None:
-        return None if value is None else from_us(value)
+        if value is None:
+            return None
+        if type(value) is not int or not TIMES_US[0] <= value <= TIMES_US[1]:
+            raise DamagedValue(f"{str(value)[:40]!r} is no time")
+        return from_us(value)
 
 
 class Packed(TypeDecorator[Any]):
-    """JSON, compressed: what devices and tools say is long, much alike, and never compared by the database."""
+    """JSON, compressed: what devices and tools say is long, much alike, and never compared by the database.
+
+    Args:
+        shape: what the JSON is: `dict`, `list`, or `str` for a list of texts, `Mapping` for a list of objects.
+    """
 
     impl = LargeBinary
     cache_ok = True
 
+    def __init__(self, shape: type) -> None:
+        super().__init__()
+        self.shape = shape
+
+    def fits(self, value: Any) -> bool:
+        """Whether JSON has the shape."""
+        if self.shape is dict:
+            return isinstance(value, dict)
+        members = dict if self.shape is Mapping else self.shape
+        return isinstance(value, (list, tuple)) and all(isinstance(member, members) for member in value)
+
+    @property
+    def words(self) -> str:
+        """The shape in words."""
+        if self.shape is dict:
+            return "JSON object"
+        return "JSON array of texts" if self.shape is str else "JSON array of objects"
+
     def process_bind_param(self, value: Any | None, dialect: Any) -> bytes | None:
         return None if value is None else pack(value)
 
-    def process_result_value(self, value: bytes | None, dialect: Any) -> Any:
-        return None if value is None else unpack(value)
+    def process_result_value(self, value: Any | None, dialect: Any) -> Any:
+        if value is None:
+            return None
+        try:
+            found = unpack(value)
+        except (ValueError, TypeError, RecursionError) as error:
+            raise DamagedValue(f"no packed JSON: {str(error)[:100]}") from None
+        if not self.fits(found):
+            raise DamagedValue(f"no {self.words}")
+        return found
 
 
 class Words(TypeDecorator[str]):
@@ -64,6 +112,91 @@ class Words(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
         return None if value is None else plain_words(value)
+
+    def process_result_value(self, value: Any | None, dialect: Any) -> str | None:
+        return _text(value, LONGEST_TEXT)
+
+
+class Name(TypeDecorator[str]):
+    """A short text; `among`: the only ones that have a meaning."""
+
+    impl = String
+    cache_ok = True
+
+    def __init__(self, length: int, among: tuple[str, ...] = ()) -> None:
+        super().__init__(length)
+        self.length, self.among = length, among
+
+    def process_result_value(self, value: Any | None, dialect: Any) -> str | None:
+        found = _text(value, self.length)
+        if found is not None and self.among and found not in self.among:
+            raise DamagedValue(f"{found!r} is none of {', '.join(self.among)}")
+        return found
+
+
+class Real(TypeDecorator[float]):
+    """A finite number from `least` to `most`; above zero if `positive`, as a duration that cannot be zero."""
+
+    impl = Float
+    cache_ok = True
+
+    def __init__(self, least: float = -MOST_REAL, most: float = MOST_REAL, *, positive: bool = False) -> None:
+        super().__init__()
+        self.least, self.most, self.positive = least, most, positive
+
+    def fits(self, value: float) -> bool:
+        """Whether a number may be in the column."""
+        return bool(math.isfinite(value) and self.least <= value <= self.most and (value > 0 or not self.positive))
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        return self.impl_instance.coerce_compared_value(op, value)
+
+    def process_bind_param(self, value: float | None, dialect: Any) -> float | None:
+        if value is not None and not self.fits(value):
+            raise ValueError(f"the number {value!r} is not finite or out of range")
+        return value
+
+    def process_result_value(self, value: Any | None, dialect: Any) -> float | None:
+        if value is not None and (type(value) not in (float, int) or not self.fits(value)):
+            raise DamagedValue(f"{str(value)[:40]!r} is no number in the range of its column")
+        return value
+
+
+class Whole(TypeDecorator[int]):
+    """A whole number of 32 bits from `least` on; of 64 bits if `big`."""
+
+    impl = Integer
+    cache_ok = True
+
+    def __init__(self, least: int = 0, *, big: bool = False) -> None:
+        super().__init__()
+        self.least, self.big = least, big
+
+    def load_dialect_impl(self, dialect: Any) -> Any:
+        return dialect.type_descriptor(BigInteger() if self.big else Integer())
+
+    def fits(self, value: int) -> bool:
+        """Whether a number may be in the column."""
+        return bool(self.least <= value < 2 ** (63 if self.big else 31))
+
+    def coerce_compared_value(self, op: Any, value: Any) -> Any:
+        return self.impl_instance.coerce_compared_value(op, value)
+
+    def process_bind_param(self, value: int | None, dialect: Any) -> int | None:
+        if value is not None and not self.fits(value):
+            raise ValueError(f"the number {value!r} is out of range")
+        return value
+
+    def process_result_value(self, value: Any | None, dialect: Any) -> int | None:
+        if value is not None and (type(value) is not int or not self.fits(value)):
+            raise DamagedValue(f"{str(value)[:40]!r} is no whole number in the range of its column")
+        return value
+
+
+def _text(value: Any | None, longest: int) -> str | None:
+    if value is not None and (type(value) is not str or len(value) > longest):
+        raise DamagedValue(f"{str(value)[:40]!r} is no text of at most {longest} characters")
+    return value
 
 
 def plain_words(value: str) -> str:
@@ -87,9 +220,14 @@ def unpack(data: bytes) -> Any:
     """The value again.
 
     Raises:
-        ValueError: it is no packed JSON, or unpacks to more than 256 MiB.
+        ValueError: it is no packed JSON, or unpacks to more than 64 MiB.
     """
-    return json.loads(unpack_text(data))
+    text = unpack_text(data)
+    found = json.loads(text)
+    if "\\ud" in text:
+        # Halves of surrogate pairs, which no file and no terminal can write.
+        found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
+    return found
 
 
 def unpack_text(data: bytes) -> str:
@@ -103,7 +241,7 @@ def unpack_text(data: bytes) -> str:
         text = unpacker.decompress(data, _MOST_JSON_BYTES)
     except zlib.error as error:
         raise ValueError(str(error)) from None
-    if not unpacker.eof:
+    if not unpacker.eof or unpacker.unused_data:
         raise ValueError("damaged or too large")
     return text.decode("utf-8")
 

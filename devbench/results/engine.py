@@ -7,8 +7,6 @@ transaction: one that reads first and writes later could find the store changed 
 from __future__ import annotations
 
 import os
-import sqlite3
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,12 +21,13 @@ from devbench.errors import EnvironmentProblem, InputError
 from devbench.masking import is_clear, mask_url, scrub, secrets_of
 from devbench.paths import data_dir
 from devbench.results import schema
+from devbench.results import sqlite as files
+from devbench.results.columns import DamagedValue
 from devbench.results.pipeline_schema import pipeline_sessions
 
-_BUSY_TIMEOUT_S = 60
-_CACHE_KB = 64 * 1024
 # Any number that nothing else uses: who makes or changes the tables holds PostgreSQL's lock of it.
 _PREPARE_LOCK = 7_381_024_517
+_RESTORE = "`devbench export FOLDER` saves what can be read; import that into another --store"
 _EXAMPLES = "for example results.db or postgresql+psycopg://user@host/devbench"
 
 # Loaded, so that its tables are among those that are made.
@@ -39,19 +38,44 @@ class StoreProblem(EnvironmentProblem):
     """The database cannot be opened, read or written."""
 
 
+# SQLite files that were opened, and those in place of damaged ones, with the time and size of the file then.
+opened: set[Path] = set()
+_replaced: dict[Path, tuple[Path, tuple[int, int]]] = {}
+
+
+def replace(file: Path, by: Path) -> None:
+    """Read `by` wherever `file` is to be read, until it changes."""
+    found = file.stat()
+    _replaced[file] = by, (found.st_mtime_ns, found.st_size)
+
+
+def replacement(file: Path) -> Path | None:
+    """What is read in place of a file; `None` for the file itself."""
+    by, known = _replaced.get(file, (None, None))
+    if by is None or not by.is_file() or not file.is_file():
+        return None
+    found = file.stat()
+    return by if (found.st_mtime_ns, found.st_size) == known else None
+
+
+class DamagedStore(StoreProblem):
+    """The database has pages or values that cannot be read; the others can (`salvage.py`)."""
+
+
 class Database:
     """The database of a store.
 
     Args:
         url: SQLAlchemy URL or path of an SQLite file; `None` means DEVBENCH_STORE or the user's own store.
         create: make an SQLite file that is not there.
+        foreign: it is somebody else's: only read, and with limits.
 
     Raises:
         InputError: the URL makes no sense, or there is no such file and none is to be made.
         StoreProblem: the database cannot be opened, or a newer devbench wrote it.
     """
 
-    def __init__(self, url: str | None = None, *, create: bool = True) -> None:
+    def __init__(self, url: str | None = None, *, create: bool = True, foreign: bool = False) -> None:
         given = url or os.environ.get("DEVBENCH_STORE") or str(data_dir() / "results.db")
         if not is_clear(given):
             raise InputError(
@@ -73,12 +97,15 @@ class Database:
             raise InputError(f"--store {self.shown}: a store is an SQLite file or in PostgreSQL", hint=_EXAMPLES)
         database = self.url.database
         self.file = Path(str(database)).absolute() if self._is_file(database) else None
+        self._foreign = foreign
+        self.read_only = foreign
         try:
             if self.file is not None:
-                if not create and not self.file.is_file():
+                self.read_only = foreign or not files.can_write(self.file) or replacement(self.file) is not None
+                if (not create or self.file.exists()) and not self.file.is_file():
                     raise InputError(f"there is no results store {self.file}", hint="`devbench run` makes one")
-                self.file.parent.mkdir(parents=True, exist_ok=True)
                 if not self.file.exists():
+                    self.file.parent.mkdir(parents=True, exist_ok=True)
                     # Commands and labels are its owner's business; SQLite gives its log files the same rights.
                     self.file.touch(mode=0o600)
             self._engine = self._connect()
@@ -96,22 +123,23 @@ class Database:
         return InputError(f"--store {self.shown}: needs the Python package {error.name}", hint=hint)
 
     def _connect(self) -> sa.Engine:
-        engine = sa.create_engine(self.url)
+        file = self.file
+        if file is not None:
+            opened.add(file)
+            file = replacement(file) or file
+        if file is not None and self.read_only:
+            engine = sa.create_engine(
+                "sqlite://",
+                creator=lambda: files.connect_to_read(file, limited=self._foreign),
+                poolclass=sa.pool.QueuePool,
+            )
+        else:
+            engine = sa.create_engine(self.url)
         if engine.dialect.name == "sqlite":
 
             @sa.event.listens_for(engine, "connect")
             def _pragmas(connection: Any, record: Any) -> None:
-                # The driver's own transactions begin too late; ours begin in `_begin`.
-                connection.isolation_level = None
-                connection.execute(f"PRAGMA busy_timeout={_BUSY_TIMEOUT_S * 1000}")
-                # Readers do not wait for a run that writes, and a crash loses nothing that was committed.
-                _write_ahead(connection)
-                for pragma in (
-                    "synchronous=NORMAL",
-                    "foreign_keys=ON",
-                    f"cache_size=-{_CACHE_KB}",
-                ):
-                    connection.execute(f"PRAGMA {pragma}")
+                files.prepare(connection, writes=not self.read_only)
 
             @sa.event.listens_for(engine, "begin")
             def _begin(connection: sa.Connection) -> None:
@@ -125,6 +153,8 @@ class Database:
         with self.reading() as connection:
             if self._has_tables(connection):
                 return
+        if self._foreign:
+            raise InputError(f"{self.shown} is no results store", hint="its tables are missing")
         with self.writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARE_LOCK)))
@@ -136,19 +166,37 @@ class Database:
         """Whether the store has the tables of this devbench; not, if it is new.
 
         Raises:
-            StoreProblem: its tables are of another version.
+            StoreProblem: its tables are of another version, or not as devbench makes them.
         """
         tables = set(sa.inspect(connection).get_table_names())
         if schema.version.name in tables:
             found = connection.execute(sa.select(schema.version.c.version_num)).scalar()
         else:
             found = "of a development version" if {"meta", "runs"} & tables else None
+        hint = "use the devbench that wrote it, or another --store"
         if found not in (None, schema.HEAD):
             raise StoreProblem(
-                f"the results store {self.shown} has schema {found!s:.40}, this devbench knows {schema.HEAD}",
-                hint="use the devbench that wrote it, or another --store",
+                f"the results store {self.shown} has schema {found!s:.40}, this devbench knows {schema.HEAD}", hint=hint
             )
-        return found is not None
+        if found is None:
+            return False
+        alien = self._alien_parts(connection)
+        if alien:
+            words = f"the results store {self.shown} is not as this devbench makes it: {alien}"
+            raise StoreProblem(words, hint=hint)
+        return True
+
+    def _alien_parts(self, connection: sa.Connection) -> str:
+        tables = schema.metadata.sorted_tables
+        if connection.dialect.name == "sqlite":
+            return files.alien_parts(connection, tables)
+        there = sa.text(
+            "SELECT table_name, column_name FROM information_schema.columns WHERE table_schema = current_schema()"
+        )
+        found: dict[str, set[str]] = {}
+        for table, column in connection.execute(there):
+            found.setdefault(table, set()).add(column)
+        return files.differing({table.name: {column.name for column in table.columns} for table in tables}, found)
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
@@ -164,6 +212,10 @@ class Database:
 
     @contextmanager
     def _transaction(self, *, writes: bool) -> Iterator[sa.Connection]:
+        if writes and self.read_only:
+            why = "it is only read from" if self._foreign else "no right to write to it"
+            hint = "give write access to the file and its folder, or name another --store"
+            raise StoreProblem(f"results store {self.shown}: {why}", hint=hint)
         try:
             with self._engine.connect() as connection:
                 connection.execution_options(writes=writes)
@@ -172,28 +224,23 @@ class Database:
                     connection.execution_options(isolation_level="REPEATABLE READ")
                 with connection.begin():
                     yield connection
+        except DamagedValue as error:
+            raise DamagedStore(f"results store {self.shown}: it has a damaged value: {error}", hint=_RESTORE) from error
         except SQLAlchemyError as error:
-            reason = scrub(str(getattr(error, "orig", None) or error).splitlines()[0], self._secrets)
-            raise StoreProblem(
-                f"results store {self.shown}: {reason}", hint="is the path writable, the disk not full?"
-            ) from error
+            cause = getattr(error, "orig", None) or error
+            what, hint = files.words_of(cause)
+            if not what:
+                what, hint = (
+                    scrub((str(cause).splitlines() or [""])[0], self._secrets),
+                    "is it reachable, the disk not full?",
+                )
+            if files.is_damage(cause):
+                raise DamagedStore(f"results store {self.shown}: {what}", hint=_RESTORE) from error
+            raise StoreProblem(f"results store {self.shown}: {what}", hint=hint) from error
 
     def close(self) -> None:
         """Give the connections back."""
         self._engine.dispose()
-
-
-def _write_ahead(connection: Any) -> None:
-    """Keep changes in a log of their own (WAL); the switch to it does not wait for others by itself."""
-    deadline = time.monotonic() + _BUSY_TIMEOUT_S
-    while True:
-        try:
-            connection.execute("PRAGMA journal_mode=WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if "locked" not in str(error) or time.monotonic() > deadline:
-                raise
-            time.sleep(0.01)
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:

@@ -7,11 +7,12 @@ number made of its content.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sqlalchemy import (
     BigInteger,
     Boolean,
     Column,
-    Float,
     ForeignKeyConstraint,
     Index,
     Integer,
@@ -21,7 +22,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
-from devbench.results.columns import Packed, Utc, Words
+from devbench.notices import Effect, NoticeKind
+from devbench.results.columns import Name, Packed, Real, Utc, Whole, Words
 
 # The tables as a whole. Before the first tagged version there is this baseline alone; stores of later versions are
 # migrated from it.
@@ -35,23 +37,23 @@ version = Table("alembic_version", metadata, Column("version_num", String(32), p
 runs = Table(
     "runs",
     metadata,
-    Column("run_id", String(40), primary_key=True),
+    Column("run_id", Name(40), primary_key=True),
     Column("started_utc", Utc, nullable=False, index=True),
     Column("finished_utc", Utc),
-    Column("status", String(20), nullable=False),
+    Column("status", Name(20, ("running", "done", "interrupted", "failed")), nullable=False),
     # Why it ended, where that was not because all was done.
     Column("end_reason", Words, nullable=False),
     Column("command", Words, nullable=False),
-    Column("devbench_version", String(40), nullable=False),
+    Column("devbench_version", Name(40), nullable=False),
     Column("host", Words, nullable=False),
-    Column("options", Packed, nullable=False),
+    Column("options", Packed(dict), nullable=False),
 )
 
 labels = Table(
     "labels",
     metadata,
-    Column("run_id", String(40), primary_key=True),
-    Column("key", String(200), primary_key=True),
+    Column("run_id", Name(40), primary_key=True),
+    Column("key", Name(200), primary_key=True),
     Column("value", Words, nullable=False),
     ForeignKeyConstraint(["run_id"], ["runs.run_id"], ondelete="CASCADE"),
     Index("ix_labels_key_value", "key", "value"),
@@ -61,16 +63,16 @@ labels = Table(
 notices = Table(
     "notices",
     metadata,
-    Column("run_id", String(40), primary_key=True),
+    Column("run_id", Name(40), primary_key=True),
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("kind", String(40), nullable=False),
+    Column("kind", Name(40, tuple(kind.value for kind in NoticeKind)), nullable=False),
     Column("subject", Words, nullable=False),
     Column("text", Words, nullable=False),
     Column("next_step", Words, nullable=False),
-    Column("effect", String(20), nullable=False),
+    Column("effect", Name(20, tuple(effect.value for effect in Effect)), nullable=False),
     # Empty for a notice about all devices, NULL for one about all jobs of its subject.
-    Column("device_key", String(80), nullable=False),
-    Column("job_number", Integer),
+    Column("device_key", Name(80), nullable=False),
+    Column("job_number", Whole()),
     ForeignKeyConstraint(["run_id"], ["runs.run_id"], ondelete="CASCADE"),
 )
 
@@ -79,19 +81,19 @@ documents = Table(
     "documents",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("body", Packed, nullable=False),
+    Column("body", Packed(dict), nullable=False),
 )
 
 # A device as it was in a run: its system and its profile change over time.
 devices = Table(
     "devices",
     metadata,
-    Column("run_id", String(40), primary_key=True),
-    Column("key", String(80), primary_key=True),
+    Column("run_id", Name(40), primary_key=True),
+    Column("key", Name(80), primary_key=True),
     Column("serial", Words, nullable=False),
     Column("title", Words, nullable=False),
     Column("virtual", Boolean, nullable=False),
-    Column("profile", String(80), nullable=False),
+    Column("profile", Name(80), nullable=False),
     Column("facts_id", BigInteger, nullable=False),
     ForeignKeyConstraint(["run_id"], ["runs.run_id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["facts_id"], ["documents.id"]),
@@ -101,9 +103,9 @@ devices = Table(
 device_moves = Table(
     "device_moves",
     metadata,
-    Column("run_id", String(40), primary_key=True),
-    Column("key", String(80), primary_key=True),
-    Column("measured_as", String(80), nullable=False),
+    Column("run_id", Name(40), primary_key=True),
+    Column("key", Name(80), primary_key=True),
+    Column("measured_as", Name(80), nullable=False),
     ForeignKeyConstraint(["run_id", "key"], ["devices.run_id", "devices.key"], ondelete="CASCADE"),
 )
 
@@ -111,29 +113,29 @@ device_moves = Table(
 device_aliases = Table(
     "device_aliases",
     metadata,
-    Column("key", String(80), primary_key=True),
-    Column("device_key", String(80), nullable=False),
+    Column("key", Name(80), primary_key=True),
+    Column("device_key", Name(80), nullable=False),
 )
 
 # By their bytes: what a model is called belongs to the case.
 models = Table(
     "models",
     metadata,
-    Column("sha256", String(64), primary_key=True),
-    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", Name(64), primary_key=True),
+    Column("size_bytes", Whole(big=True), nullable=False),
     # Of the main graph.
-    Column("operators", Integer),
+    Column("operators", Whole()),
 )
 
 binaries = Table(
     "binaries",
     metadata,
-    Column("sha256", String(64), primary_key=True),
+    Column("sha256", Name(64), primary_key=True),
     Column("name", Words, nullable=False),
     Column("version", Words, nullable=False),
-    Column("abi", String(40), nullable=False),
+    Column("abi", Name(40), nullable=False),
     Column("flavour", Words, nullable=False),
-    Column("tool", String(20), nullable=False),
+    Column("tool", Name(20), nullable=False),
 )
 
 # What is the same from run to run (`cases.py`); `model` is the model's key, not its bytes.
@@ -143,22 +145,22 @@ cases = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("text", Words, nullable=False),
     Column("model", Words, nullable=False),
-    Column("delegate", String(80), nullable=False),
-    Column("threads", Integer),
+    Column("delegate", Name(80), nullable=False),
+    Column("threads", Whole()),
 )
 
 jobs = Table(
     "jobs",
     metadata,
     Column("id", Integer, primary_key=True),
-    Column("run_id", String(40), nullable=False),
-    Column("number", Integer, nullable=False),
-    Column("device_key", String(80), nullable=False),
+    Column("run_id", Name(40), nullable=False),
+    Column("number", Whole(), nullable=False),
+    Column("device_key", Name(80), nullable=False),
     Column("case_id", BigInteger, nullable=False),
-    Column("model_sha256", String(64), nullable=False),
-    Column("binary_sha256", String(64), nullable=False),
+    Column("model_sha256", Name(64), nullable=False),
+    Column("binary_sha256", Name(64), nullable=False),
     Column("delegate_title", Words, nullable=False),
-    Column("require", String(10), nullable=False),
+    Column("require", Name(10), nullable=False),
     Column("options_id", BigInteger, nullable=False),
     UniqueConstraint("run_id", "number"),
     ForeignKeyConstraint(["run_id", "device_key"], ["devices.run_id", "devices.key"], ondelete="CASCADE"),
@@ -174,8 +176,8 @@ jobs = Table(
 files = Table(
     "files",
     metadata,
-    Column("sha256", String(64), primary_key=True),
-    Column("size_bytes", BigInteger, nullable=False),
+    Column("sha256", Name(64), primary_key=True),
+    Column("size_bytes", Whole(big=True), nullable=False),
     # As the file states it, with the product, such as "QNN 2.44.0"; empty if it does not.
     Column("version", Words, nullable=False),
 )
@@ -185,9 +187,9 @@ job_files = Table(
     metadata,
     Column("job_id", Integer, primary_key=True),
     # "delegate" for the delegate's libraries, "input" for values of the model's inputs.
-    Column("role", String(20), primary_key=True),
-    Column("name", String(200), primary_key=True),
-    Column("sha256", String(64), nullable=False),
+    Column("role", Name(20), primary_key=True),
+    Column("name", Name(200), primary_key=True),
+    Column("sha256", Name(64), nullable=False),
     ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["sha256"], ["files.sha256"]),
 )
@@ -197,44 +199,44 @@ repetitions = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("job_id", Integer, nullable=False),
-    Column("purpose", String(10), nullable=False),
-    Column("index", Integer, nullable=False),
+    Column("purpose", Name(10, ("latency", "profile", "outputs", "cold")), nullable=False),
+    Column("index", Whole(), nullable=False),
     Column("started_utc", Utc, nullable=False),
     Column("finished_utc", Utc, nullable=False),
-    Column("duration_s", Float, nullable=False),
-    Column("status", String(10), nullable=False),
-    Column("failure_kind", String(40)),
+    Column("duration_s", Real(positive=True), nullable=False),
+    Column("status", Name(10, ("ok", "failed")), nullable=False),
+    Column("failure_kind", Name(40)),
     Column("failure_message", Words),
-    Column("exit_code", Integer),
+    Column("exit_code", Whole(least=-(2**31))),
     Column("raw_path", Words, nullable=False),
-    Column("init_us", Float),
-    Column("first_inference_us", Float),
-    Column("warmup_avg_us", Float),
-    Column("latency_avg_us", Float),
-    Column("latency_min_us", Float),
-    Column("latency_max_us", Float),
-    Column("latency_std_us", Float),
-    Column("latency_p5_us", Float),
-    Column("latency_median_us", Float),
-    Column("latency_p95_us", Float),
-    Column("inferences", Integer),
-    Column("init_memory_mb", Float),
-    Column("overall_memory_mb", Float),
-    Column("peak_memory_mb", Float),
-    Column("vm_hwm_kb", BigInteger),
-    Column("pss_peak_kb", BigInteger),
-    Column("delegate_applied", String(10)),
-    Column("nodes_delegated", Integer),
-    Column("nodes_total", Integer),
-    Column("partitions", Integer),
-    Column("delegate_share", Float),
+    Column("init_us", Real(least=0)),
+    Column("first_inference_us", Real(least=0)),
+    Column("warmup_avg_us", Real(least=0)),
+    Column("latency_avg_us", Real(positive=True)),
+    Column("latency_min_us", Real(least=0)),
+    Column("latency_max_us", Real(least=0)),
+    Column("latency_std_us", Real(least=0)),
+    Column("latency_p5_us", Real(least=0)),
+    Column("latency_median_us", Real(least=0)),
+    Column("latency_p95_us", Real(least=0)),
+    Column("inferences", Whole()),
+    Column("init_memory_mb", Real(least=0)),
+    Column("overall_memory_mb", Real(least=0)),
+    Column("peak_memory_mb", Real(least=0)),
+    Column("vm_hwm_kb", Whole(big=True)),
+    Column("pss_peak_kb", Whole(big=True)),
+    Column("delegate_applied", Name(10)),
+    Column("nodes_delegated", Whole()),
+    Column("nodes_total", Whole()),
+    Column("partitions", Whole()),
+    Column("delegate_share", Real(least=0, most=1)),
     # Of the graph's nodes, not of the time (`metrics.py`).
-    Column("delegated_share", Float),
-    Column("file_cache", String(10)),
-    Column("kernel_cache", String(10)),
-    Column("on_device_ms", Float),
-    Column("host_overhead_ms", Float),
-    Column("verdict", String(10), nullable=False),
+    Column("delegated_share", Real(least=0, most=1)),
+    Column("file_cache", Name(10, ("cold", "warm"))),
+    Column("kernel_cache", Name(10, ("cold", "warm"))),
+    Column("on_device_ms", Real(least=0)),
+    Column("host_overhead_ms", Real()),
+    Column("verdict", Name(10), nullable=False),
     # Which figures of it count, by `counting.py`; kept right with every repetition that joins the job.
     Column("counts_latency", Boolean, nullable=False),
     Column("counts_start", Boolean, nullable=False),
@@ -247,10 +249,10 @@ details = Table(
     "details",
     metadata,
     Column("repetition_id", Integer, primary_key=True),
-    Column("argv", Packed, nullable=False),
-    Column("measurement", Packed, nullable=False),
-    Column("outputs", Packed, nullable=False),
-    Column("verdict_reasons", Packed, nullable=False),
+    Column("argv", Packed(str), nullable=False),
+    Column("measurement", Packed(dict), nullable=False),
+    Column("outputs", Packed(Mapping), nullable=False),
+    Column("verdict_reasons", Packed(str), nullable=False),
     ForeignKeyConstraint(["repetition_id"], ["repetitions.id"], ondelete="CASCADE"),
 )
 
@@ -258,9 +260,9 @@ conditions = Table(
     "conditions",
     metadata,
     Column("repetition_id", Integer, primary_key=True),
-    Column("before", Packed),
-    Column("after", Packed),
-    Column("during", Packed, nullable=False),
+    Column("before", Packed(dict)),
+    Column("after", Packed(dict)),
+    Column("during", Packed(Mapping), nullable=False),
     ForeignKeyConstraint(["repetition_id"], ["repetitions.id"], ondelete="CASCADE"),
 )
 
@@ -276,15 +278,15 @@ operators = Table(
     "operators",
     metadata,
     Column("repetition_id", Integer, primary_key=True),
-    Column("phase", String(10), primary_key=True),
-    Column("position", Integer, primary_key=True),
+    Column("phase", Name(10, ("init", "runs")), primary_key=True),
+    Column("position", Whole(), primary_key=True),
     Column("name_id", BigInteger, nullable=False),
-    Column("node", Integer),
-    Column("avg_ms", Float),
-    Column("first_ms", Float),
-    Column("pct", Float),
-    Column("mem_kb", Float),
-    Column("times_called", Float),
+    Column("node", Whole(least=-1)),
+    Column("avg_ms", Real(least=0)),
+    Column("first_ms", Real(least=0)),
+    Column("pct", Real(least=0)),
+    Column("mem_kb", Real(least=0)),
+    Column("times_called", Real(least=0)),
     Column("inside_delegate", Boolean, nullable=False),
     Column("is_partition", Boolean, nullable=False),
     ForeignKeyConstraint(["repetition_id"], ["repetitions.id"], ondelete="CASCADE"),
@@ -297,11 +299,11 @@ job_metrics = Table(
     "job_metrics",
     metadata,
     Column("job_id", Integer, primary_key=True),
-    Column("metric", String(20), primary_key=True),
-    Column("value", Float, nullable=False),
-    Column("low", Float),
-    Column("high", Float),
-    Column("n", Integer, nullable=False),
+    Column("metric", Name(20), primary_key=True),
+    Column("value", Real(), nullable=False),
+    Column("low", Real()),
+    Column("high", Real()),
+    Column("n", Whole(), nullable=False),
     # All repetitions that count are unreliable.
     Column("unreliable", Boolean, nullable=False),
     ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
@@ -323,11 +325,11 @@ job_operator_types = Table(
     "job_operator_types",
     metadata,
     Column("job_id", Integer, primary_key=True),
-    Column("type", String(200), primary_key=True),
-    Column("place", String(10), primary_key=True),
-    Column("count", Integer, nullable=False),
-    Column("total_ms", Float, nullable=False),
-    Column("share", Float, nullable=False),
+    Column("type", Name(200), primary_key=True),
+    Column("place", Name(10), primary_key=True),
+    Column("count", Whole(), nullable=False),
+    Column("total_ms", Real(), nullable=False),
+    Column("share", Real(), nullable=False),
     ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
     sqlite_with_rowid=False,
 )

@@ -41,14 +41,17 @@ class Store:
         url: SQLAlchemy URL or path of an SQLite file; `None` means DEVBENCH_STORE or the user's own store.
         artifacts: folder of the raw outputs; `None` means `artifacts` beside an SQLite file, else in the data folder.
         create: make an SQLite file that is not there.
+        foreign: it is somebody else's: only read, and with limits.
 
     Raises:
         InputError: the URL makes no sense, or there is no such file and none is to be made.
         StoreProblem: the database cannot be opened, or a newer devbench wrote it.
     """
 
-    def __init__(self, url: str | None = None, artifacts: Path | None = None, *, create: bool = True) -> None:
-        self.database = Database(url, create=create)
+    def __init__(
+        self, url: str | None = None, artifacts: Path | None = None, *, create: bool = True, foreign: bool = False
+    ) -> None:
+        self.database = Database(url, create=create, foreign=foreign)
         file = self.database.file
         beside = file.parent if file is not None else data_dir()
         self.artifacts = Artifacts(artifacts or beside / "artifacts")

@@ -8,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Container, Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -60,11 +61,11 @@ def export_store(
         EnvironmentProblem: it cannot be written.
     """
     runs = sa.select(schema.runs.c.run_id).where(*selection.of_runs())
+    rows: dict[str, int] = {}
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if any(folder.iterdir()):
             raise InputError(f"the folder {folder} is not empty", hint="name another one")
-        rows: dict[str, int] = {}
         raw_paths: list[str] = []
         with store.database.reading() as connection:
             chosen = set(connection.execute(runs).scalars())
@@ -74,8 +75,8 @@ def export_store(
             for table in TABLES:
                 names = [column.name for column in columns_of(table)]
                 place = names.index("raw_path") if "raw_path" in names else None
-                writer = open_writer(folder / f"{table.name}.{file_format}", table, file_format)
                 rows[table.name] = 0
+                writer = open_writer(folder / f"{table.name}.{file_format}", table, file_format)
                 try:
                     for batch in source.batches(table):
                         writer.write(batch)
@@ -87,9 +88,20 @@ def export_store(
                     writer.close()
         copied = copy_raw(raw_paths, store.artifacts.root, "", folder / RAW, chosen) if raw else 0
         _write_manifest(folder, file_format, rows)
-    except OSError as error:
-        raise EnvironmentProblem(f"cannot write to {folder}: {error.strerror or error}") from None
+    except BaseException as error:
+        if rows:
+            _remove_tables(folder, file_format)
+        if isinstance(error, OSError):
+            raise EnvironmentProblem(f"cannot write to {folder}: {error.strerror or error}") from None
+        raise
     return Exported(folder, rows, copied)
+
+
+def _remove_tables(folder: Path, file_format: Format) -> None:
+    """Remove what an export that did not end well has written, so that it can be done again."""
+    for table in TABLES:
+        with suppress(OSError):
+            (folder / f"{table.name}.{file_format}").unlink(missing_ok=True)
 
 
 def _write_manifest(folder: Path, file_format: Format, rows: Mapping[str, int]) -> None:

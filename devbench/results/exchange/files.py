@@ -16,9 +16,9 @@ import sqlalchemy as sa
 
 from devbench.errors import InputError
 from devbench.results.columns import unpack_text
-from devbench.results.exchange.source import Columns
+from devbench.results.exchange.source import Columns, refused
 from devbench.results.exchange.tables import columns_of
-from devbench.results.exchange.values import Kind, from_json, kind_of, to_json
+from devbench.results.exchange.values import BadValue, Kind, check, from_json, kind_of, to_json
 from devbench.results.inside import open_inside
 
 Format = Literal["jsonl", "parquet"]
@@ -85,12 +85,30 @@ def _read_lines(path: Path, table: sa.Table) -> Iterator[Columns]:
     with open_inside(path.parent, path.name) as file:
         while lines := _some_lines(file):
             rows = _objects(path, done, lines)
-            done += len(lines)
             try:
                 found = list(zip(*map(itemgetter(*names), rows), strict=True))
             except KeyError:
                 found = [tuple(row.get(name) for row in rows) for name in names]
-            yield [from_json(column, kind, of) for column, kind, of in zip(columns, kinds, found, strict=True)]
+            yield _checked(path, done, columns, kinds, found)
+            done += len(lines)
+
+
+def _checked(
+    path: Path, before: int, columns: Sequence[sa.Column[Any]], kinds: Sequence[Kind], found: Sequence[Sequence[Any]]
+) -> Columns:
+    """The rows as the database keeps them."""
+    try:
+        values = [from_json(column, kind, of) for column, kind, of in zip(columns, kinds, found, strict=True)]
+        for column, kind, of in zip(columns, kinds, values, strict=True):
+            check(column, kind, of)
+    except BadValue as error:
+        raise refused(place(path, before + error.index + 1), error) from None
+    return values
+
+
+def place(path: Path, row: int) -> str:
+    """Where a row of a file is: lines of JSON lines, rows of Parquet."""
+    return f"{path}:{row}" if path.suffix == ".jsonl" else f"{path}: row {row}"
 
 
 def _some_lines(file: IO[bytes]) -> list[bytes]:
@@ -135,7 +153,7 @@ def _pyarrow() -> Any:
 
 def _types(pa: Any) -> dict[Kind, Any]:
     return {
-        "time": pa.timestamp("us", "UTC"), "packed": pa.string(), "json": pa.string(), "bool": pa.bool_(),
+        "time": pa.timestamp("us", "UTC"), "packed": pa.string(), "bool": pa.bool_(),
         "float": pa.float64(), "int": pa.int64(), "text": pa.string(),
     }  # fmt: skip
 
@@ -183,26 +201,42 @@ def _read_parquet(path: Path, table: sa.Table) -> Iterator[Columns]:
             groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
             if any(group.total_byte_size > _LARGEST_GROUP for group in groups):
                 raise InputError(f"{path}: a group of rows is larger than 2 GiB", hint="the file is not devbench's")
+            done = 0
             for batch in file.iter_batches(batch_size=_AT_ONCE, columns=names):
-                read = []
+                read: Columns = []
                 for column, kind in zip(columns, kinds, strict=True):
                     values = batch.column(column.name).cast(types[kind])
                     listed = (values.cast(pa.int64()) if kind == "time" else values).to_pylist()
-                    # A time is a number already.
-                    read.append(listed if kind == "time" else _values(path, column, kind, listed))
+                    read.append(_values(path, done, column, kind, listed))
+                done += batch.num_rows
                 yield read
     except (pa.ArrowException, UnicodeDecodeError) as error:
         words = str(error).splitlines()[0]
         raise InputError(f"{path}: {words}", hint="the file is damaged or not devbench's") from None
 
 
-def _values(path: Path, column: sa.Column[Any], kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
-    if kind in ("packed", "json"):
-        try:
-            # Most of what processes say of a device is alike.
-            unique = {text: json.loads(text) for text in set(values) if text is not None}
-        except ValueError:
-            raise InputError(f"{path}: {column.name} holds what is no JSON") from None
-        read = dict(zip(unique, from_json(column, kind, list(unique.values())), strict=True))
-        return [read.get(text) for text in values]
-    return from_json(column, kind, values)
+def _values(path: Path, before: int, column: sa.Column[Any], kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
+    try:
+        if kind == "packed":
+            read = _packed(column, values)
+        else:
+            # A time is a number already.
+            read = values if kind == "time" else from_json(column, kind, values)
+        check(column, kind, read)
+    except BadValue as error:
+        raise refused(place(path, before + error.index + 1), error) from None
+    return read
+
+
+def _packed(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
+    # Most of what processes say of a device is alike.
+    packed: dict[Any, Any] = {None: None}
+    for index, text in enumerate(values):
+        if text not in packed:
+            try:
+                packed[text] = from_json(column, "packed", [json.loads(text)])[0]
+            except BadValue as error:
+                raise BadValue(column, error.what, index) from None
+            except (ValueError, RecursionError):
+                raise BadValue(column, "no JSON", index) from None
+    return [packed[text] for text in values]

@@ -13,7 +13,7 @@ import sqlalchemy as sa
 from devbench.errors import InputError
 from devbench.results import schema
 from devbench.results.exchange.export import FORMAT, MANIFEST, RAW, copy_raw, sha256_of_stream
-from devbench.results.exchange.files import FORMATS, Format
+from devbench.results.exchange.files import FORMATS, Format, place
 from devbench.results.exchange.merge import Merged, Progress, merge
 from devbench.results.exchange.reader import read_large
 from devbench.results.exchange.source import Columns, StoreSource
@@ -45,6 +45,10 @@ class Folder:
     def batches(self, table: sa.Table) -> Iterator[Columns]:
         """As `Source.batches`."""
         yield from read_large(self.path / f"{table.name}.{self.file_format}", table, self.file_format)
+
+    def place(self, table: sa.Table, row: int) -> str:
+        """As `Source.place`."""
+        return place(self.path / f"{table.name}.{self.file_format}", row)
 
 
 def open_folder(path: Path) -> Folder:
@@ -115,7 +119,7 @@ def merge_store(store: Store, other: Store, progress: Progress = lambda table, r
         raise InputError("a store cannot be merged with itself")
     there = other.artifacts.root
     with other.database.reading() as reading, store.transaction() as connection:
-        source = StoreSource(reading, sa.select(schema.runs.c.run_id))
+        source = StoreSource(reading, sa.select(schema.runs.c.run_id), other.database.shown)
         merged = merge(connection, source, progress)
         raw = copy_raw(merged.raw_paths, there.parent, there.name, store.artifacts.root, merged.runs)
     return Loaded(merged, raw)

@@ -22,7 +22,6 @@ from devbench.results.columns import content_id, from_us, unpack
 from devbench.results.exchange.device_keys import DeviceKeys
 from devbench.results.exchange.source import Columns, Row, Source
 from devbench.results.exchange.tables import TABLES, columns_of
-from devbench.results.exchange.values import check, kind_of
 from devbench.results.pipeline_schema import pipeline_samples, pipeline_sessions, pipeline_stages
 from devbench.results.totals import total_types, total_up
 
@@ -122,11 +121,7 @@ class _Merge:
 
     def _batches(self, table: sa.Table) -> Iterator[Columns]:
         done = 0
-        columns = columns_of(table)
-        kinds = [kind_of(column) for column in columns]
         for batch in self.source.batches(table):
-            for column, kind, values in zip(columns, kinds, batch, strict=True):
-                check(column, kind, values)
             yield self.keys.translated(table, batch)
             done += len(batch[0])
             self.progress(table.name, done)

@@ -7,13 +7,19 @@ from typing import Any, Protocol
 
 import sqlalchemy as sa
 
+from devbench.errors import InputError
 from devbench.results.exchange.tables import columns_of, rows_of
-from devbench.results.exchange.values import from_driver, kind_of
+from devbench.results.exchange.values import BadValue, check, from_driver, kind_of
 
 Row = Sequence[Any]
 # Some rows of a table, as columns.
 Columns = list[Sequence[Any]]
 _AT_ONCE = 20_000
+
+
+def refused(place: str, error: BadValue) -> InputError:
+    """The error line for a bad value."""
+    return InputError(f"{place}: {error}", hint="it is damaged or not devbench's; nothing was taken over")
 
 
 class Source(Protocol):
@@ -27,6 +33,10 @@ class Source(Protocol):
         """
         ...
 
+    def place(self, table: sa.Table, row: int) -> str:
+        """Where a row of a table is, in words; `row` counts from 1."""
+        ...
+
 
 class StoreSource:
     """The runs of a store.
@@ -34,15 +44,29 @@ class StoreSource:
     Args:
         connection: for as long as rows are asked for; all of them are as it sees the store.
         runs: selects the ids of the runs.
+        name: of the store, for words.
     """
 
-    def __init__(self, connection: sa.Connection, runs: sa.Select[Any]) -> None:
+    def __init__(self, connection: sa.Connection, runs: sa.Select[Any], name: str = "the store") -> None:
         self._connection = connection
         self._runs = runs
+        self._name = name
+
+    def place(self, table: sa.Table, row: int) -> str:
+        """As `Source.place`."""
+        return f"{self._name}: {table.name}, row {row}"
 
     def batches(self, table: sa.Table) -> Iterator[Columns]:
         """As `Source.batches`."""
         kinds = [kind_of(column) for column in columns_of(table)]
         query = rows_of(table, self._runs).order_by(*table.primary_key).execution_options(stream_results=True)
+        done = 0
         for rows in self._connection.execute(query).partitions(_AT_ONCE):
-            yield [from_driver(kind, of) for kind, of in zip(kinds, zip(*rows, strict=True), strict=True)]
+            columns = [from_driver(kind, of) for kind, of in zip(kinds, zip(*rows, strict=True), strict=True)]
+            for column, kind, values in zip(columns_of(table), kinds, columns, strict=True):
+                try:
+                    check(column, kind, values, unpacked=True)
+                except BadValue as error:
+                    raise refused(self.place(table, done + error.index + 1), error) from None
+            done += len(rows)
+            yield columns

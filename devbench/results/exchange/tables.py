@@ -5,12 +5,10 @@ What a job comes to (`totals.py`) does not travel: it is computed where it arriv
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 import sqlalchemy as sa
 
-from devbench.notices import Effect, NoticeKind
 from devbench.results import schema
 from devbench.results.pipeline_schema import pipeline_samples, pipeline_sessions, pipeline_stages
 
@@ -37,33 +35,6 @@ TABLES: tuple[sa.Table, ...] = (
     pipeline_samples,
 )
 _COMPUTED = ("counts_latency", "counts_start")
-# What a column may hold, where only certain words have a meaning.
-WORDS: Mapping[str, frozenset[str]] = {
-    "runs.status": frozenset({"running", "done", "interrupted", "failed"}),
-    "notices.kind": frozenset(kind.value for kind in NoticeKind),
-    "notices.effect": frozenset(effect.value for effect in Effect),
-    "repetitions.purpose": frozenset({"latency", "profile", "outputs", "cold"}),
-    "repetitions.status": frozenset({"ok", "failed"}),
-    "operators.phase": frozenset({"init", "runs"}),
-    "pipeline_sessions.status": frozenset({"ok", "failed"}),
-}
-# What JSON in a column has to be; all that read it rely on that.
-SHAPES: Mapping[str, type] = {
-    "runs.options": dict,
-    "documents.body": dict,
-    "details.argv": list,
-    "details.measurement": dict,
-    "details.outputs": list,
-    "details.verdict_reasons": list,
-    "conditions.before": dict,
-    "conditions.after": dict,
-    "conditions.during": list,
-    "pipeline_sessions.conditions_before": dict,
-    "pipeline_sessions.conditions_after": dict,
-    "pipeline_sessions.conditions_during": list,
-    "pipeline_sessions.verdict_reasons": list,
-    "pipeline_stages.argv": list,
-}
 
 
 def columns_of(table: sa.Table) -> list[sa.Column[Any]]:

@@ -1,36 +1,57 @@
 """Values of columns between databases and files, and whether they are what a column takes; knows no file.
 
-Rows are as the database keeps them (`columns.py`), whatever the database: times are microseconds, JSON is packed, or
-text where the column is JSON.
+Rows are as the database keeps them (`columns.py`), whatever the database: times are microseconds, JSON is packed. What
+a value may be is declared by the type of its column, which a run that stores it is held to as well.
 """
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from devbench.errors import InputError
-from devbench.results.columns import Packed, Utc, compact, from_us, pack_text, plain_words, to_us, unpack
-from devbench.results.exchange.tables import SHAPES, WORDS
+from devbench.results.columns import (
+    LONGEST_TEXT,
+    TIMES_US,
+    Name,
+    Packed,
+    Real,
+    Utc,
+    Whole,
+    compact,
+    from_us,
+    pack_text,
+    plain_words,
+    to_us,
+    unpack,
+)
 
-Kind = Literal["time", "packed", "json", "bool", "float", "int", "text"]
-_KINDS: tuple[tuple[type, Kind], ...] = (
-    (Utc, "time"), (Packed, "packed"), (sa.JSON, "json"), (sa.Boolean, "bool"), (sa.Float, "float"),
-    (sa.Integer, "int"),
+Kind = Literal["time", "packed", "bool", "float", "int", "text"]
+_KINDS: tuple[tuple[type | tuple[type, ...], Kind], ...] = (
+    (Utc, "time"), (Packed, "packed"), (sa.Boolean, "bool"), (Real, "float"), ((Whole, sa.Integer), "int"),
 )  # fmt: skip
 _TYPES: dict[Kind, set[type]] = {
-    "time": {int}, "packed": {bytes}, "json": {str}, "bool": {bool}, "float": {float, int}, "int": {int}, "text": {str},
+    "time": {int}, "packed": {bytes}, "bool": {bool}, "float": {float, int}, "int": {int}, "text": {str},
 }  # fmt: skip
-_WORD = {"time": "time", "packed": "JSON", "json": "JSON", "bool": "truth value", "float": "number",
-         "int": "whole number", "text": "text"}  # fmt: skip
-_LONGEST_TEXT = 1024 * 1024
-# The year 1 to the year 9999, which is what Python's times hold.
-_TIMES_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)
+_WORD = {"time": "time", "packed": "JSON", "bool": "truth value", "float": "number", "int": "whole number",
+         "text": "text"}  # fmt: skip
+
+
+class BadValue(ValueError):
+    """A value is none that its column may hold.
+
+    Attributes:
+        column: which.
+        what: what is wrong with it.
+        index: its place among the values that were looked at, from 0.
+    """
+
+    def __init__(self, column: sa.Column[Any], what: str, index: int) -> None:
+        super().__init__(f"{column.table.name}.{column.name}: {what}")
+        self.column, self.what, self.index = column, what, index
 
 
 def kind_of(column: sa.Column[Any]) -> Kind:
@@ -38,14 +59,12 @@ def kind_of(column: sa.Column[Any]) -> Kind:
 
 
 def from_driver(kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
-    """A column as a driver gives it, made the same for all of them."""
+    """A column as a driver gives it, made the same for all of them; what fits no column stays as it is."""
     if kind == "bool":
-        return [None if value is None else bool(value) for value in values]
+        # SQLite has numbers.
+        return [value == 1 if value in (0, 1) and type(value) is int else value for value in values]
     if kind == "packed":
-        return [None if value is None else bytes(value) for value in values]
-    if kind == "json":
-        # Of PostgreSQL's driver it is read already.
-        return [value if value is None or isinstance(value, str) else json.dumps(value) for value in values]
+        return [bytes(value) if isinstance(value, memoryview) else value for value in values]
     return values
 
 
@@ -55,79 +74,112 @@ def to_json(kind: Kind, value: Any) -> Any:
         return None
     if kind == "time":
         return from_us(value).isoformat()
-    if kind == "packed":
-        return unpack(value)
-    return json.loads(value) if kind == "json" else value
+    return unpack(value) if kind == "packed" else value
 
 
 def from_json(column: sa.Column[Any], kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
     """A column of a file's JSON values.
 
     Raises:
-        InputError: a time is none, or JSON has another shape.
+        BadValue: a time is none, or JSON has another shape.
     """
     if kind == "time":
-        return [None if value is None else _time(column, value) for value in values]
-    if kind in ("packed", "json"):
-        shape = SHAPES[f"{column.table.name}.{column.name}"]
-        for value in values:
-            if value is not None and not isinstance(value, shape):
-                raise wrong(column, f"{str(value)[:40]!r} is no JSON {'object' if shape is dict else 'array'}")
-        return _written(kind, values)
+        return [None if value is None else _time(column, value, index) for index, value in enumerate(values)]
+    if kind == "packed":
+        assert isinstance(column.type, Packed)
+        for index, value in enumerate(values):
+            if value is not None and not column.type.fits(value):
+                raise BadValue(column, f"{str(value)[:40]!r} is no {column.type.words}", index)
+        # Most of what processes say of a device is alike, and packed once.
+        texts = [None if value is None else compact(value) for value in values]
+        packed = {text: pack_text(text) for text in set(texts) if text is not None}
+        return [None if text is None else packed[text] for text in texts]
     if kind == "text":
         plain = [value if type(value) is not str or value.isascii() else plain_words(value) for value in values]
         return [value if type(value) is not str or "\0" not in value else plain_words(value) for value in plain]
     return values
 
 
-def _written(kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
-    """JSON as the column keeps it. Most of what processes say of a device is alike, and packed once."""
-    texts = [None if value is None else compact(value) for value in values]
-    if kind == "json":
-        return texts
-    packed = {text: pack_text(text) for text in set(texts) if text is not None}
-    return [None if text is None else packed[text] for text in texts]
-
-
-def _time(column: sa.Column[Any], value: Any) -> int:
+def _time(column: sa.Column[Any], value: Any, index: int) -> int:
     try:
         return to_us(datetime.fromisoformat(value))
-    except (TypeError, ValueError):
-        raise wrong(column, f"{str(value)[:40]!r} is no time with a zone") from None
+    except (TypeError, ValueError, OverflowError):
+        raise BadValue(column, f"{str(value)[:40]!r} is no time with a zone", index) from None
 
 
-def check(column: sa.Column[Any], kind: Kind, values: Sequence[Any]) -> None:
+def check(column: sa.Column[Any], kind: Kind, values: Sequence[Any], *, unpacked: bool = False) -> None:
     """Refuse a column with anything that it cannot hold.
 
+    Args:
+        column: with its type.
+        kind: of the column.
+        values: of some rows.
+        unpacked: also look into packed JSON, which did not come through `from_json`.
+
     Raises:
-        InputError: says which column, and what of it.
+        BadValue: the first of them.
     """
     found = set(map(type, values))
     if type(None) in found and not column.nullable:
-        raise wrong(column, "a value is missing")
+        raise BadValue(column, "a value is missing", _first(values, lambda value: value is None))
     alien = found - {type(None)} - _TYPES[kind]
     if alien:
-        value = next(value for value in values if type(value) in alien)
-        raise wrong(column, f"{str(value)[:40]!r} is no {_WORD[kind]}")
+        index = _first(values, lambda value: type(value) in alien)
+        raise BadValue(column, f"{str(values[index])[:40]!r} is no {_WORD[kind]}", index)
     known = [value for value in values if value is not None] if type(None) in found else values
-    if not known or kind in ("packed", "json", "bool"):
+    if not known or kind == "bool":
         return
-    if kind == "text":
-        longest = getattr(column.type, "length", None) or _LONGEST_TEXT
-        if max(map(len, known)) > longest:
-            raise wrong(column, f"longer than {longest} characters")
-        words = WORDS.get(f"{column.table.name}.{column.name}")
-        if words is not None and not words.issuperset(known):
-            raise wrong(column, f"{next(value for value in known if value not in words)!r} is none of {sorted(words)}")
-    elif kind == "float":
-        if not all(map(math.isfinite, known)):
-            raise wrong(column, "a number is not finite")
+    if kind == "packed":
+        if unpacked:
+            _check_packed(column, values)
+    elif kind == "text":
+        _check_text(column, values, known)
+    elif isinstance(column.type, Real):
+        kept = column.type
+        # All at once, for there are millions; one by one only to say which.
+        if not (all(map(math.isfinite, known)) and kept.fits(min(known)) and kept.fits(max(known))):
+            index = _first(values, lambda value: value is not None and not kept.fits(value))
+            raise BadValue(column, f"the number {values[index]!r:.40} is not finite or out of range", index)
     else:
-        bits = 63 if isinstance(column.type, sa.BigInteger) else 31
-        least, most = _TIMES_US if kind == "time" else (-(2**bits), 2**bits - 1)
+        least, most = _range(column)
         if min(known) < least or max(known) > most:
-            raise wrong(column, "a number is out of range")
+            index = _first(values, lambda value: value is not None and not least <= value <= most)
+            raise BadValue(column, f"the number {values[index]!r:.40} is out of range", index)
 
 
-def wrong(column: sa.Column[Any], what: str) -> InputError:
-    return InputError(f"{column.table.name}.{column.name}: {what}", hint="the file is damaged or not devbench's")
+def _range(column: sa.Column[Any]) -> tuple[int, int]:
+    kept = column.type
+    if isinstance(kept, Utc):
+        return TIMES_US
+    if isinstance(kept, Whole):
+        return kept.least, 2 ** (63 if kept.big else 31) - 1
+    bits = 63 if isinstance(kept, sa.BigInteger) else 31
+    return -(2**bits), 2**bits - 1
+
+
+def _check_text(column: sa.Column[Any], values: Sequence[Any], known: Sequence[str]) -> None:
+    kept = column.type
+    longest = kept.length if isinstance(kept, Name) else LONGEST_TEXT
+    if max(map(len, known)) > longest:
+        index = _first(values, lambda value: value is not None and len(value) > longest)
+        raise BadValue(column, f"longer than {longest} characters", index)
+    among = kept.among if isinstance(kept, Name) else ()
+    if among and not set(among).issuperset(known):
+        index = _first(values, lambda value: value is not None and value not in among)
+        raise BadValue(column, f"{values[index]!r} is none of {', '.join(among)}", index)
+
+
+def _check_packed(column: sa.Column[Any], values: Sequence[Any]) -> None:
+    assert isinstance(column.type, Packed)
+    # Most of them are alike.
+    for data in dict.fromkeys(values):
+        if data is None:
+            continue
+        try:
+            column.type.process_result_value(data, None)
+        except ValueError as error:
+            raise BadValue(column, str(error), list(values).index(data)) from None
+
+
+def _first(values: Sequence[Any], wanted: Callable[[Any], bool]) -> int:
+    return next(index for index, value in enumerate(values) if wanted(value))
