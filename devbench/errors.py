@@ -47,3 +47,9 @@ class EnvironmentProblem(DevbenchError):
     """adb, a device or this machine is not fit for the job."""
 
     exit_code = EXIT_ENVIRONMENT
+
+
+class DeviceBusy(EnvironmentProblem):
+    """The device is there, and another run measures on it."""
+
+    transient = True

@@ -24,13 +24,14 @@ from devbench.tool.parse.log import parse_text
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
+    from devbench.bench.lease_keeper import LeaseKeeper
 
 _TIMEOUT_S = 60.0
 _SMALLEST = Conv(1, 8, 8, 4, 4, 3, 3, 8, 8)
 
 
-def conv_probe(device: Device, delegate: str) -> Callable[[Conv], bool]:
-    """Whether `delegate` on `device` takes a convolution; each size is asked once.
+def conv_probe(device: Device, keeper: LeaseKeeper, delegate: str) -> Callable[[Conv], bool]:
+    """Whether `delegate` on `device` takes a convolution; each size is asked once, while `keeper` has the device.
 
     Raises:
         InputError: there is no such delegate.
@@ -53,7 +54,7 @@ def conv_probe(device: Device, delegate: str) -> Callable[[Conv], bool]:
         options = replace(options, extra_flags=(("dry_run", "true"),))
         argv = build_argv(ToolCase(known[delegate], options), binary=tool, graph=graph, tool=binary.tool)
         try:
-            done = device.shell(
+            done = keeper.shell(
                 command_line(argv, known[delegate].env), timeout_s=_TIMEOUT_S, doing="asking the delegate"
             )
         except ShellTimeout:

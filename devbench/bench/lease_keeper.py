@@ -7,13 +7,14 @@ device.
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
 from devbench.device import lease
-from devbench.errors import DevbenchError
+from devbench.errors import DevbenchError, InputError
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -25,6 +26,7 @@ _ASK_AGAIN_S = 2.0
 # A renewal that hangs on a lost connection does not keep a run from ending.
 _MOST_QUIET_S = 5.0
 _LOST = "@@devbench-lease-lost"
+_WAIT = re.compile(r"([0-9]{1,6})(s|m|h)")
 
 
 class LeaseKeeper:
@@ -165,16 +167,30 @@ class LeaseKeeper:
 
 
 @contextlib.contextmanager
-def holding(device: Device, root: str, wait_s: float = 0.0) -> Iterator[LeaseKeeper]:
+def holding(device: Device, wait_s: float = 0.0) -> Iterator[LeaseKeeper]:
     """The lease on a device for the time of the block, for commands that run the tool outside a run.
 
     Raises:
         LeaseHeld, ProcessStays: the device is busy, and still is after `wait_s` seconds.
         CommandFailed, ShellTimeout, DeviceLost and the errors of an unfit device.
     """
-    keeper = LeaseKeeper(device, root, lease.new_request())
+    keeper = LeaseKeeper(device, lease.ROOT, lease.new_request())
     keeper.take_within(wait_s, threading.Event(), lambda words, left_s: None)
     try:
         yield keeper
     finally:
         keeper.leave()
+
+
+def parse_wait(text: str | None, name: str = "--wait") -> float:
+    """Seconds of `90s`, `10m` or `2h`; 0 for nothing.
+
+    Raises:
+        InputError: it is none of these; `name` is what was given so.
+    """
+    if text is None:
+        return 0.0
+    found = _WAIT.fullmatch(text.strip())
+    if found is None:
+        raise InputError(f"{name} {text[:80]!r} is not a time", hint="for example 90s, 10m or 2h")
+    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]

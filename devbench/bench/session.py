@@ -46,7 +46,7 @@ from devbench.device.conditions import from_json, to_json
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
 from devbench.device.health import explaining
-from devbench.device.lease import LeaseLost, new_request
+from devbench.device.lease import ROOT, LeaseLost, new_request
 from devbench.device.limits import ThermalLimits, over_limits
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.errors import InputError
@@ -63,7 +63,7 @@ if TYPE_CHECKING:
     from devbench.results.records import DeviceRecord, Purpose, RepetitionRecord
     from devbench.results.store import Store
 
-DEPOT_ROOT = "/data/local/tmp/devbench"
+DEPOT_ROOT = ROOT
 WORK_DIR = f"{DEPOT_ROOT}/work"
 
 # A pipeline of several gigabytes over a slow cable.

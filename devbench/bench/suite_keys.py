@@ -37,6 +37,7 @@ NIGHTLY: Mapping[str, Key] = {
     "unreliable": Key("text", "", "if all repetitions of a side are unreliable: undecided (default) or count"),
     "reports": Key("path", "", "folder of the reports, relative to the suite"),
     "junit": Key("path", "", "a further copy of the JUnit XML, relative to the suite"),
+    "device_wait": Key("text", "", "how long to wait for a device that another run has, such as 30m"),
     "keep_raw_days": Key("number", "", "raw outputs older than so many days are dropped"),
 }
 # The names are those of the command line's options, with underscores.

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from devbench.cli.waiting import WaitOption
+
 _EPILOG = (
     "Examples:\n\n  devbench accuracy model.tflite --device R5CT1234ABC\n\n"
     "  devbench accuracy model.tflite -d virtual -D xnnpack,gpu --input image=cat.npy --min-snr 30"
@@ -44,6 +46,7 @@ def accuracy(
     delegates_file: Annotated[Path | None, typer.Option(help="A TOML file with delegates of your own.")] = None,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write everything measured to this file.")] = None,
     store_url: Annotated[str | None, typer.Option("--store", help="URL of the results store.")] = None,
+    wait: WaitOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
     """Compare each delegate's outputs with this machine's CPU and with the device's own.
@@ -52,6 +55,7 @@ def accuracy(
 
     Exit code 1 where an output is wrong: NaN, Inf, all zero, of another size, or too far away for its type.
     """
+    from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.targets import open_targets
     from devbench.cli.outcome import finish, measure
     from devbench.cli.output import console
@@ -61,6 +65,7 @@ def accuracy(
     from devbench.reports.terminal import print_outputs
     from devbench.results.store import Store
 
+    wait_s = parse_wait(wait)
     plan = make_plan(
         RunInput(
             models=tuple(models),
@@ -80,7 +85,7 @@ def accuracy(
     )
     with Store(store_url) as store, open_targets(device or []) as devices:
         plan = virtual_without_gpu(plan, device or [], chosen=bool(delegate))
-        outcome = measure(plan, devices, store, {}, quiet=quiet)
+        outcome = measure(plan, devices, store, {}, quiet=quiet, wait_s=wait_s)
         view = store.run(outcome.run_id)
     print_outputs(build_report(view), console())
     if json_file is not None:

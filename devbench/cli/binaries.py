@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devbench.cli.waiting import WaitOption
+
 if TYPE_CHECKING:
     from devbench.tool.manifest import Offer
 
@@ -152,9 +154,11 @@ def add(
 def flags(
     name: Annotated[str, typer.Argument(autocompletion=_names, help="Name or hash.")],
     device: Annotated[list[str] | None, typer.Option("--device", "-d", help="Where to ask it, the first time.")] = None,
+    wait: WaitOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the flags that a binary takes, from its own --help on a device; remembered by its hash."""
+    from devbench.bench.lease_keeper import holding, parse_wait
     from devbench.bench.targets import open_targets
     from devbench.bench.tool_help import read_flags, remembered_flags
     from devbench.cli.output import console, plain
@@ -166,8 +170,9 @@ def flags(
     if binary.is_apk:
         raise InputError(f"{binary.name} is an APK, which has no --help", hint="ask the binary of the same version")
     known = remembered_flags(binary)
+    wait_s = parse_wait(wait)
     if known is None:
-        with open_targets(device or []) as devices:
+        with open_targets(device or []) as devices, holding(devices[0], wait_s):
             binary = choose(read_facts(devices[0]).abis, name=binary.sha256)
             known = read_flags(devices[0], binary)
     if as_json:

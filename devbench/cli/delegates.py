@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devbench.cli.waiting import WaitOption
+
 if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.tool.case import Delegate
@@ -27,19 +29,25 @@ def delegates(
         list[str] | None, typer.Option("--device", "-d", help="Say which of them this device can run.")
     ] = None,
     delegates_file: Annotated[Path | None, typer.Option(help="A TOML file with delegates of your own.")] = None,
+    wait: WaitOption = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """List the delegates, and with --device which of them can run there and, if not, why."""
+    from devbench.bench.lease_keeper import holding, parse_wait
     from devbench.bench.targets import open_targets
     from devbench.tool.delegates import load_delegates
 
     known = load_delegates(delegates_file)
+    wait_s = parse_wait(wait)
     if not device:
         _show(known, None, as_json)
         return
     with open_targets(device) as devices:
         for found in devices:
-            _show(known, _verdicts(found, known), as_json, found.serial)
+            # The tool is asked for its flags there.
+            with holding(found, wait_s):
+                reasons = _verdicts(found, known)
+            _show(known, reasons, as_json, found.serial)
 
 
 def _verdicts(device: Device, known: dict[str, Delegate]) -> dict[str, list[str]]:

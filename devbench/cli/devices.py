@@ -30,11 +30,12 @@ profiles_app = typer.Typer(no_args_is_help=True, help="Show what is known about 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
-    from devbench.cli import device_histories, tags
+    from devbench.cli import device_histories, release, tags
 
     group = typer.Typer(invoke_without_command=True)
     group.callback()(devices)
     tags.register(group)
+    release.register(group)
     device_histories.register(group)
     app.add_typer(group, name="devices", rich_help_panel="Prepare")
     app.add_typer(profiles_app, name="profiles", rich_help_panel="Prepare")
@@ -46,7 +47,7 @@ def devices(
     watch: bool = typer.Option(False, "--watch", help="Print again whenever a device comes or goes, until Ctrl-C."),
     timeout: float = typer.Option(5.0, "--timeout", min=0.1, max=600, help="Seconds that each device has to answer."),
 ) -> None:
-    """List connected devices: state, model, SoC, Android, ABI, battery, temperature, profile.
+    """List connected devices: state, model, SoC, Android, ABI, battery, temperature, profile, who has it.
 
     Devices that cannot be used are listed with what to do about them.
 
@@ -55,6 +56,8 @@ def devices(
       devbench devices
 
       devbench devices tag R5CT1234ABC nightly
+
+      devbench devices release R5CT1234ABC
 
       devbench devices --json | jq -r '.[] | select(.ready) | .name'
 
@@ -191,12 +194,26 @@ def _table(found: Sequence[DeviceOverview]) -> Table:
         table.add_column(column, no_wrap=True, overflow="fold")
     for column in ("device", "SoC", "Android", "ABI", "battery", "temperature", "profile"):
         table.add_column(column, overflow="fold")
-    tags = [plain(", ".join(_tags(overview)), 200) for overview in found]
-    if any(tags):
-        table.add_column("tags", overflow="fold")
-    for overview, tagged in zip(found, tags, strict=True):
-        table.add_row(*_cells(overview, plain), *([tagged] if any(tags) else []))
+    more = {
+        "in use by": [_user(overview, plain) for overview in found],
+        "tags": [plain(", ".join(_tags(overview)), 200) for overview in found],
+    }
+    more = {heading: cells for heading, cells in more.items() if any(cells)}
+    for heading in more:
+        table.add_column(heading, overflow="fold")
+    for number, overview in enumerate(found):
+        table.add_row(*_cells(overview, plain), *(cells[number] for cells in more.values()))
     return table
+
+
+def _user(overview: DeviceOverview, plain: _Plain) -> str:
+    """Who has the device and since when, as Rich markup; an expired lease keeps nobody off."""
+    lease = overview.lease
+    if lease is None:
+        return ""
+    if not lease.active:
+        return f"[dim]{plain(lease.who, 160)} (expired)[/dim]"
+    return f"[yellow]{plain(lease.who, 160)}, for {lease.since}[/yellow]"
 
 
 def _tags(overview: DeviceOverview) -> list[str]:

@@ -120,6 +120,7 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
         low = free < _LEAST_DEVICE_BYTES
         mend = "remove files from /data/local/tmp on it; devbench's own are in /data/local/tmp/devbench" if low else ""
         findings.append(Finding(f"{serial} storage", "warning" if low else "ok", f"{free / 1e9:.1f} GB free", mend))
+    findings += _lease(serial, overview)
     now = overview.conditions
     if now is not None and now.thermal_status_problem in STATUS_PROBLEMS:
         mend = "`adb shell cmd thermalservice reset`" if now.thermal_status_problem == "overridden" else ""
@@ -144,6 +145,19 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
     except NoBinary as error:
         findings.append(Finding(f"{serial} benchmark_model", "bad", error.what, error.hint))
     return findings
+
+
+def _lease(serial: str, overview: DeviceOverview) -> list[Finding]:
+    """Who has the device, or had it and did not give it back."""
+    lease = overview.lease
+    if lease is None:
+        return []
+    subject = f"{serial} lease"
+    if lease.active:
+        mend = f"`devbench run --wait 10m` waits for it; `devbench devices release {serial}` ends it"
+        return [Finding(subject, "warning", f"{lease.who} has had the device for {lease.since}", mend)]
+    mend = f"nothing: the next run takes the device; `devbench devices release {serial}` ends what may still run there"
+    return [Finding(subject, "warning", f"expired: {lease.who} did not give the device back", mend)]
 
 
 def _depot(device: Device) -> Finding:

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from devbench.cli.waiting import WaitOption
+
 if TYPE_CHECKING:
     from devbench.models.equality import Comparison
     from devbench.models.rewrites.apply import Rewritten
@@ -62,6 +64,7 @@ def rewrite(
         typer.Option("--device", "-d", help="For serialize-conv: ask the delegate on this device what it takes."),
     ] = None,
     delegate: Annotated[str, typer.Option("--delegate", "-D", help="The delegate to ask on --device.")] = "gpu",
+    wait: WaitOption = None,
     along: Annotated[str, typer.Option(help="For serialize-conv: split along input, output, or auto.")] = "auto",
     prune_share: Annotated[float, typer.Option(min=0.0, max=0.95, help="For prune: the share of channels.")] = 0.25,
     inputs: Annotated[int, typer.Option(min=0, help="Sets of generated inputs to compare; 0 for none.")] = 3,
@@ -96,7 +99,7 @@ def rewrite(
     rewrites = chosen_rewrites(split_names(only), split_names(skip), split_names(also))
     say = console(stderr=True)
     with contextlib.ExitStack() as stack:
-        allow = _limits(stack, texture_side, weight_mib, device_profile, device, delegate)
+        allow = _limits(stack, texture_side, weight_mib, device_profile, device, delegate, wait)
         options = RewriteOptions(allow, _side(along), prune_share)
         status = stack.enter_context(say.status(plain(model.name)))
         made = rewrite_file(
@@ -137,6 +140,7 @@ def _limits(
     device_profile: str | None,
     device: str | None,
     delegate: str,
+    wait: str | None,
 ) -> Callable[[Conv], bool]:
     """Which convolutions are allowed, by the one source of limits that was given."""
     from devbench.errors import InputError
@@ -149,9 +153,12 @@ def _limits(
         raise InputError(f"{' and '.join(given)}: limits come from one place", hint="leave one out")
     if device:
         from devbench.bench.conv_probe import conv_probe
+        from devbench.bench.lease_keeper import holding, parse_wait
         from devbench.bench.targets import open_targets
 
-        return conv_probe(stack.enter_context(open_targets([device]))[0], delegate)
+        wait_s = parse_wait(wait)
+        found = stack.enter_context(open_targets([device]))[0]
+        return conv_probe(found, stack.enter_context(holding(found, wait_s)), delegate)
     if device_profile:
         from devbench.device.profiles import find_profile
 

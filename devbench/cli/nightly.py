@@ -69,6 +69,10 @@ def nightly(
     ] = None,
     reports: Annotated[Path | None, typer.Option(help="Folder of the reports. Default: reports.")] = None,
     junit: Annotated[Path | None, typer.Option(help="A further copy of the JUnit XML.")] = None,
+    device_wait: Annotated[
+        str | None,
+        typer.Option(metavar="TIME", help="Wait up to this long for a device that another run has. Default: 10m."),
+    ] = None,
     keep_raw_days: Annotated[
         int | None, typer.Option(min=0, max=36_500, help="Drop raw outputs older than so many days at the end.")
     ] = None,
@@ -114,6 +118,7 @@ def nightly(
         "unreliable": unreliable,
         "reports": reports,
         "junit": junit,
+        "device_wait": device_wait,
         "keep_raw_days": keep_raw_days,
     }
     asked = [_asked(file, changes, device or [], label or [], force, webhook, fault) for file in suites]

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devbench.cli.waiting import WaitOption
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -60,6 +62,7 @@ def ablation(
     out: Annotated[Path, typer.Option(help="Folder for models, chart and table.")] = Path("ablation"),
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file too.")] = None,
     store_url: Annotated[str | None, typer.Option("--store", help="URL of the results store.")] = None,
+    wait: WaitOption = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
     """Measure a pipeline's stages as they are, then with one rewrite after another.
@@ -68,6 +71,7 @@ def ablation(
     their runs, peak memory, model size, and how far the outputs are: of the rewrite on this machine, and of the device
     beside this machine. Failures stand there with the tool's own line.
     """
+    from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.pipeline_file import read_pipeline
     from devbench.cli.models_rewrite import split_names
     from devbench.cli.outcome import check_writable, finish
@@ -76,6 +80,7 @@ def ablation(
     from devbench.models.rewrites.catalogue import chosen_rewrites
 
     check_writable(json_file)
+    wait_s = parse_wait(wait)
     pipeline = read_pipeline(file)
     names = [one.name for one in pipeline.stages]
     for name in stage or ():
@@ -88,7 +93,7 @@ def ablation(
         )
     outcome, view = _measure(
         [str(step.path) for several in steps.values() for step in several],
-        device, delegate, repetitions, threads, check_outputs, store_url, quiet,
+        device, delegate, repetitions, threads, check_outputs, store_url, quiet, wait_s,
     )  # fmt: skip
     _show(pipeline, steps, view, [rewrite.name for rewrite in rewrites], out, json_file)
     if outcome.errors or outcome.status == "interrupted":
@@ -126,6 +131,7 @@ def _measure(
     check_outputs: bool,
     store_url: str | None,
     quiet: bool,
+    wait_s: float,
 ) -> tuple[RunOutcome, RunView]:
     from devbench.analysis.accuracy import FLOATS, Thresholds
     from devbench.bench.targets import open_targets
@@ -144,7 +150,7 @@ def _measure(
     with Store(store_url) as store, open_targets([device] if device else []) as devices:
         if len(devices) != 1:
             raise InputError(f"{len(devices)} devices", hint="an ablation is of one device: --device SERIAL")
-        outcome = measure(plan, devices, store, {}, quiet=quiet, options={"ablation": True})
+        outcome = measure(plan, devices, store, {}, quiet=quiet, options={"ablation": True}, wait_s=wait_s)
         return outcome, store.run(outcome.run_id)
 
 

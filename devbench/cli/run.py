@@ -281,9 +281,10 @@ def run(
 
     Each repetition is a process of its own; the results are stored, printed as a table and written as a report.
     """
+    from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.targets import open_targets
     from devbench.cli.outcome import check_writable, measure, show_outcome
-    from devbench.cli.run_input import RunInput, make_plan, parse_labels, parse_wait, virtual_without_gpu
+    from devbench.cli.run_input import RunInput, make_plan, parse_labels, virtual_without_gpu
     from devbench.errors import InputError
     from devbench.results.store import Store
 

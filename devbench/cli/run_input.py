@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -176,23 +175,6 @@ def virtual_without_gpu(plan: Plan, devices: Sequence[str], *, chosen: bool) -> 
         "[dim]gpu is left out: a virtual device needs software Vulkan for it (docs/virtual.md)[/dim]"
     )
     return replace(plan, cases=cases)
-
-
-_WAIT = re.compile(r"([0-9]{1,6})(s|m|h)")
-
-
-def parse_wait(text: str | None) -> float:
-    """Seconds of `90s`, `10m` or `2h`; 0 for nothing.
-
-    Raises:
-        InputError: it is none of these.
-    """
-    if text is None:
-        return 0.0
-    found = _WAIT.fullmatch(text.strip())
-    if found is None:
-        raise InputError(f"--wait {text!r} is not a time", hint="for example 90s, 10m or 2h")
-    return float(found[1]) * {"s": 1, "m": 60, "h": 3600}[found[2]]
 
 
 def parse_labels(texts: Sequence[str]) -> dict[str, str]:

@@ -22,11 +22,13 @@ from devbench import numbers
 from devbench.adb.errors import CommandFailed
 from devbench.device import lease_script
 from devbench.device.owner import Owner, is_dead, this_process
-from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+from devbench.errors import DevbenchError, DeviceBusy, EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
 
+# The folder of everything that devbench keeps on a device.
+ROOT = "/data/local/tmp/devbench"
 # Long enough for a slow connection to be set up again, short enough for others to wait for.
 _LEASE_S = 60
 _LEAST_LEASE_S, _MOST_LEASE_S = 3, 600
@@ -84,25 +86,30 @@ class Holder:
         """The holder for people: `user@host, process 123`."""
         return f"{self.owner.user}@{self.owner.host}, process {self.owner.pid}"
 
+    @property
+    def since(self) -> str:
+        """How long it has had the device, for people: `45 s`, `12 min`, `3 h 5 min`."""
+        minutes = self.since_s // 60
+        if minutes < 1:
+            return f"{self.since_s} s"
+        return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
-class LeaseHeld(EnvironmentProblem):
+
+class LeaseHeld(DeviceBusy):
     """Another run has the device; two would measure each other."""
-
-    transient = True
 
     def __init__(self, serial: str, holder: Holder) -> None:
         super().__init__(
-            f"{serial} is busy: {holder.who} has had it for {holder.since_s} s",
-            hint="wait with --wait 10m, choose another --device, or `devbench devices release SERIAL`",
+            f"{serial} is busy: {holder.who} has had it for {holder.since}",
+            hint="wait with --wait 10m, choose another --device, or end that run: "
+            f"`devbench devices release {shlex.quote(serial)}`",
         )
         self.serial = serial
         self.holder = holder
 
 
-class ProcessStays(EnvironmentProblem):
+class ProcessStays(DeviceBusy):
     """What an earlier run left running cannot be ended; a tool next to it would measure both."""
-
-    transient = True
 
     def __init__(self, serial: str, pid: int) -> None:
         super().__init__(
@@ -112,7 +119,7 @@ class ProcessStays(EnvironmentProblem):
         self.serial = serial
 
 
-class LeaseLost(EnvironmentProblem):
+class LeaseLost(DeviceBusy):
     """Another run took the device in the meantime; what was measured before is stored."""
 
     def __init__(self, serial: str) -> None:

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING, Any
 from devbench.adb.listing import READY
 from devbench.device import conditions as device_conditions
 from devbench.device import facts as device_facts
+from devbench.device import lease as device_lease
 from devbench.device.boards import Board, ask_each, settle
 from devbench.device.conditions import CONDITIONS_COMMAND, Conditions, parse_conditions
 from devbench.device.facts import FACTS_COMMAND, DeviceFacts, parse_facts
 from devbench.device.gauge import recall
+from devbench.device.lease import Holder
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.device.sections import clean
 from devbench.errors import DevbenchError
@@ -41,6 +43,7 @@ _ADVICE = {
     "bootloader": "it is in its boot loader: `fastboot reboot`",
     "detached": "another program has taken it from adb: `adb -s SERIAL attach`",
 }
+_LEASE_COMMAND = f"{{ {device_lease.look_command(device_lease.ROOT)}\n}} 2>/dev/null </dev/null"
 _ADVICE_OTHERWISE = "reconnect it, or restart adb with `adb kill-server`"
 
 
@@ -54,6 +57,7 @@ class DeviceOverview:
         name: what `--device` takes for it: the adb serial, or the device's key if others have that serial.
         same_as: the name of an earlier connection to the same board; empty for the first.
         note: what was done about its identity.
+        lease: who has the device, or had it and did not give it back; `None` if nobody.
     """
 
     entry: DeviceEntry
@@ -65,6 +69,7 @@ class DeviceOverview:
     name: str = ""
     same_as: str = ""
     note: str = ""
+    lease: Holder | None = None
 
     @property
     def ready(self) -> bool:
@@ -116,6 +121,7 @@ def to_json(overview: DeviceOverview) -> dict[str, Any]:
         "problem": overview.problem or None,
         "advice": overview.advice or None,
         "profile": profile,
+        "lease": device_lease.to_json(overview.lease) if overview.lease else None,
         "facts": device_facts.to_json(overview.facts) if overview.facts else None,
         "conditions": device_conditions.to_json(overview.conditions) if overview.conditions else None,
     }
@@ -124,21 +130,22 @@ def to_json(overview: DeviceOverview) -> dict[str, Any]:
 def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile], timeout_s: float) -> DeviceOverview:
     taken_utc = datetime.now(timezone.utc)
     try:
-        # Facts and conditions in one shell: each shell is a round trip and a process on the device.
-        command = f"{FACTS_COMMAND}\n{CONDITIONS_COMMAND}"
+        # All in one shell: each shell is a round trip and a process on the device.
+        command = f"{FACTS_COMMAND}\n{CONDITIONS_COMMAND}\n{_LEASE_COMMAND}"
         result = server.device_of(entry).shell(command, timeout_s=timeout_s, doing="telling its facts")
     except DevbenchError as error:
         return DeviceOverview(entry, problem=error.what, advice=error.hint or _ADVICE_OTHERWISE)
     text = result.stdout.decode("utf-8", "replace")
-    first, second = _halves(text)
+    first, rest = _halves(text)
+    second, third = _halves(rest)
     facts = parse_facts(first, entry.serial)
     profile = match_profile(facts, profiles)
     (conditions,) = recall(facts, profile).settle([parse_conditions(second, taken_utc)])
-    return DeviceOverview(entry, facts, conditions, profile)
+    return DeviceOverview(entry, facts, conditions, profile, lease=device_lease.parse_look(third))
 
 
 def _halves(text: str) -> tuple[str, str]:
-    """Facts and conditions, cut where the facts end by their own word, which nothing on the device can know before."""
+    """The first answer and the others, cut where it ends by its own word, which nothing on the device knows before."""
     opening = re.search(r"^@@devbench:([0-9A-Za-z-]{1,64})[ \t\r]*$", text, re.MULTILINE)
     end = text.find(f"\n@@{opening.group(1)}:end", opening.end()) if opening else -1
     return (text, "") if end < 0 else (text[:end], text[end:])

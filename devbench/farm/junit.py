@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
 
+    from devbench.errors import DevbenchError
     from devbench.farm.result import NightResult
     from devbench.reports.comparison import CaseOnDevice, ComparedRow, Failure
     from devbench.reports.model import JobReport
@@ -57,7 +58,7 @@ def render_junit(result: NightResult) -> str:
             newly[_key(failure)].append(failure)
     jobs = result.report.jobs if result.report is not None else ()
     cases = [_job(job, rows[_of(job)], newly[_of(job)], result) for job in jobs]
-    cases += [_absent(name, str(error), result) for name, error in result.absent.items()]
+    cases += [_absent(name, error, result) for name, error in result.absent.items()]
     failures = sum(case.find("failure") is not None for case in cases)
     skipped = sum(case.find("skipped") is not None for case in cases)
     counts = {"tests": str(len(cases)), "failures": str(failures), "errors": str(len(result.absent))}
@@ -128,9 +129,9 @@ def _job(
     return case
 
 
-def _absent(name: str, why: str, result: NightResult) -> ElementTree.Element:
+def _absent(name: str, why: DevbenchError, result: NightResult) -> ElementTree.Element:
     case = ElementTree.Element("testcase", name="device", classname=_line(f"{result.suite}.{name}"), time="0.000")
-    _fail(case, "error", "device_missing", [why])
+    _fail(case, "error", "device_busy" if name in result.busy else "device_missing", [str(why)])
     return case
 
 

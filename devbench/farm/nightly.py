@@ -154,6 +154,7 @@ def _measure(
                 labels=asked.labels,
                 options={OPTION: night.option()},
                 resume=due.night is not None,
+                wait_s=asked.settings.device_wait_s,
             )
     if outcome.status == "interrupted":
         raise KeyboardInterrupt

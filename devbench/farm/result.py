@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from devbench.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, DevbenchError
+from devbench.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, DevbenchError, DeviceBusy
 from devbench.reports.comparison import ComparedRow, ComparisonReport
 from devbench.reports.model import JobReport, ReportData
 from devbench.reports.watch import WatchReport
@@ -45,6 +45,11 @@ class NightResult:
         return tuple(job for job in self.report.jobs if has_failed(job)) if self.report is not None else ()
 
     @property
+    def busy(self) -> Mapping[str, DevbenchError]:
+        """Those of `absent` that are there and that another run has."""
+        return {name: error for name, error in self.absent.items() if isinstance(error, DeviceBusy)}
+
+    @property
     def regressed(self) -> tuple[ComparedRow, ...]:
         return self.comparison.of("regressed") if self.comparison is not None else ()
 
@@ -67,8 +72,10 @@ class NightResult:
             parts.append(_count(len(cases), "regression"))
         if self.failed:
             parts.append(_count(len(self.failed), "failed job"))
-        if self.absent:
-            parts.append(f"{_count(len(self.absent), 'device')} missing")
+        if len(self.absent) > len(self.busy):
+            parts.append(f"{_count(len(self.absent) - len(self.busy), 'device')} missing")
+        if self.busy:
+            parts.append(f"{_count(len(self.busy), 'device')} busy")
         unknown = set()
         if self.comparison is not None:
             unknown = {(row.device_key, row.case) for row in self.comparison.without_verdict}

@@ -9,6 +9,7 @@ from datetime import datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+from devbench.bench.lease_keeper import parse_wait
 from devbench.errors import InputError
 from devbench.reports.comparison import UNRELIABLE
 
@@ -46,6 +47,7 @@ class NightlySettings:
         unreliable: what to do if all repetitions of a side are unreliable, as in `ComparisonSettings`.
         reports: folder of the reports, one below it for each run.
         junit: a further copy of the JUnit XML, at a place that a CI knows.
+        device_wait_s: how long to wait for a device that another run has, in seconds.
         keep_raw_days: raw outputs older than that are dropped at the end; `None` keeps all.
     """
 
@@ -55,6 +57,7 @@ class NightlySettings:
     unreliable: str = UNRELIABLE[0]
     reports: Path = Path("reports")
     junit: Path | None = None
+    device_wait_s: float = 600.0
     keep_raw_days: int | None = None
 
     def changed(self, values: Mapping[str, Any]) -> NightlySettings:
@@ -68,6 +71,8 @@ class NightlySettings:
             raise InputError(f"unreliable = {known['unreliable']!r} is unknown", hint=f"give {' or '.join(UNRELIABLE)}")
         if "period" in known:
             known["period"] = parse_period(str(known["period"]))
+        if "device_wait" in known:
+            known["device_wait_s"] = parse_wait(str(known.pop("device_wait")), "device_wait")
         return replace(self, **known)
 
 

@@ -85,8 +85,11 @@ def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple
     for job in result.failed:
         why = "; ".join(f"{kind} ({count}×): {message}" for kind, message, count in job.failures) or "not run"
         failed.append(f"{harmless(f'{job.job.device.title} · {job.subject} · {job.title}')}: {harmless(why)}")
-    missing = [f"{harmless(name)}: {harmless(str(error))}" for name, error in result.absent.items()]
+    absent = {name: f"{harmless(name)}: {harmless(str(error))}" for name, error in result.absent.items()}
+    missing = [line for name, line in absent.items() if name not in result.busy]
+    busy = [line for name, line in absent.items() if name in result.busy]
     sections = [("Regressions", regressed), ("Failed jobs", failed), ("Missing devices", missing)]
+    sections.append(("Busy devices", busy))
     if result.comparison is not None:
         broken = [f"{where(one)}: {harmless(failure_words(one))}" for one in result.comparison.failures]
         improved = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.of("improved")]

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from devbench.bench.conv_probe import conv_probe
+from devbench.bench.lease_keeper import holding
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.models.rewrites.serialize import Conv
 from tests.conftest import BenchPhone
@@ -138,9 +139,10 @@ def test_the_delegate_itself_says_what_it_takes(bench_phone: BenchPhone, adb_ser
 
     assert devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1").returncode == 0
     device = AdbServer().device(bench_phone.serial)
-    allow = conv_probe(device, "gpu")
-    assert allow(Conv(1, 16, 16, 64, 32, 3, 3, 16, 16)) and allow(Conv(1, 16, 16, 64, 32, 3, 3, 8, 8))
-    with pytest.raises(InputError, match="no delegate 'npu'"):
-        conv_probe(device, "npu")
-    with pytest.raises(EnvironmentProblem, match="does not even take"):
-        conv_probe(device, "nnapi")
+    with holding(device) as keeper:
+        allow = conv_probe(device, keeper, "gpu")
+        assert allow(Conv(1, 16, 16, 64, 32, 3, 3, 16, 16)) and allow(Conv(1, 16, 16, 64, 32, 3, 3, 8, 8))
+        with pytest.raises(InputError, match="no delegate 'npu'"):
+            conv_probe(device, keeper, "npu")
+        with pytest.raises(EnvironmentProblem, match="does not even take"):
+            conv_probe(device, keeper, "nnapi")
