@@ -384,8 +384,9 @@ class DeviceSession:
         case = work.case
         if failure is None:
             failure = classify(
-                measured, delegate=case.delegate, require=case.require, exit_code=ran.output.exit_code, argv=ran.argv
-            )
+                measured, delegate=case.delegate, require=case.require, exit_code=ran.output.exit_code, argv=ran.argv,
+                latency_needed=purpose == "latency",
+            )  # fmt: skip
         outputs: list[dict[str, Any]] = []
         if purpose == "outputs" and failure is None and self._outputs is not None:
             expected = self._expected[case.called]

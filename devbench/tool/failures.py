@@ -35,6 +35,7 @@ def classify(
     require: Require,
     exit_code: int | None,
     argv: Sequence[str] = (),
+    latency_needed: bool = True,
 ) -> Failure | None:
     """Why the repetition gives no latency, or `None` where it gives one.
 
@@ -44,6 +45,7 @@ def classify(
         require: "full" where a part of the graph is not enough.
         exit_code: of the tool; `None` where the output ends before it.
         argv: the command line, to tell a flag of ours from one of a user's.
+        latency_needed: whether inferences that are too short for the tool's clock are a failure.
     """
     said = measured.failure
     if exit_code is not None and exit_code > 128:
@@ -58,7 +60,11 @@ def classify(
         return Failure(_K.UNKNOWN_FLAG, _unknown(measured.unknown_flags, argv))
     if exit_code is None or measured.status == "incomplete" or measured.inference_avg_us is None:
         if measured.status == "ok" and exit_code == 0:
-            return Failure(_K.OUTPUT_INCOMPLETE, "the tool printed no latency (a dry run, or no inference was run)")
+            if measured.runs is None or not measured.runs.count:
+                return Failure(_K.OUTPUT_INCOMPLETE, "the tool printed no latency (a dry run, or no inference was run)")
+            if latency_needed:
+                return Failure(_K.OUTPUT_INCOMPLETE, "every inference took less than the 1 µs that the tool can tell")
+            return _delegation(measured, delegate, require)
         how = "the connection ended first" if exit_code is None else f"exit code {exit_code}"
         return Failure(_K.OUTPUT_INCOMPLETE, f"the output ends before the tool's summary ({how})")
     if exit_code != 0:

@@ -94,3 +94,17 @@ def test_a_nnapi_that_takes_nothing_was_not_applied() -> None:
     assert failure is not None
     assert failure.kind is FailureKind.DELEGATE_NOT_APPLIED
     assert "will not be executed" in failure.message
+
+
+def test_inferences_too_short_for_the_tools_clock_fail_only_where_their_latency_counts() -> None:
+    measured = parse_text(
+        "INFO: STARTING!\nINFO: count=1 curr=0\n"
+        "INFO: Inference timings in us: Init: 443, First inference: 14, Warmup (avg): 14, Inference (avg): 0\n"
+    )
+    cpu = DELEGATES["cpu"]
+    failure = classify(measured, delegate=cpu, require="any", exit_code=0)
+    assert failure == Failure(
+        FailureKind.OUTPUT_INCOMPLETE, "every inference took less than the 1 µs that the tool can tell"
+    )
+    assert classify(measured, delegate=cpu, require="any", exit_code=0, latency_needed=False) is None
+    assert (measured.init_us, measured.first_inference_us) == (443, 14)
