@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
+from devbench.regular import other_than_file
 
 if sys.version_info >= (3, 11):
     import tomllib
@@ -29,6 +30,8 @@ def read_toml(path: Path, title: str = "", hint: str = "mend the file") -> dict[
     """
     name = title or str(path)
     try:
+        if other := other_than_file(path):
+            raise InputError(f"{name}: is {other}", hint="give the file itself")
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{name}: larger than {_MOST_BYTES >> 20} MiB", hint=hint)
         return tomllib.loads(path.read_text("utf-8"))

@@ -16,6 +16,7 @@ SHARED = {
     "notices",
     "numbers",
     "paths",
+    "regular",
     "hashing",
     "tomlfile",
     "download",

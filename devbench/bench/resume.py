@@ -36,8 +36,10 @@ def check_same_plan(view: RunView, plan: Plan) -> None:
     """Refuse to go on with a run that was asked for something else.
 
     Raises:
-        InputError: the plan is another one, or the run is from before plans were kept.
+        InputError: the plan is another one, the run is of pipelines, or it is from before plans were kept.
     """
+    if "pipeline" in view.run.options:
+        raise InputError(f"run {view.run.run_id} is of pipelines, which cannot be resumed", hint="measure it again")
     if view.run.options.get(PLAN) != fingerprint(plan):
         raise InputError(
             f"run {view.run.run_id} had another plan: models, delegates or options are not the same",

@@ -6,6 +6,7 @@ Every complaint names the file, the line and the key; a key that is not known co
 from __future__ import annotations
 
 import difflib
+import glob
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -188,7 +189,7 @@ class _Reader:
         for number, item in enumerate(self._values["models"]):
             at = ("models", number)
             if isinstance(item, str) and item:
-                found += map(GivenModel, self._files(at, item))
+                found += [GivenModel(file, by_pattern=_is_pattern(item)) for file in self._files(at, item)]
                 continue
             if not isinstance(item, dict):
                 raise self.wrong(at, "has something else than paths, {path, name} and {url, sha256}", _MODELS_HINT)
@@ -207,7 +208,7 @@ class _Reader:
                 files = self._files((*at, "path"), item["path"])
                 if name and len(files) > 1:
                     raise self.wrong((*at, "name"), f"is for {len(files)} files", "name one file, or leave name out")
-                found += [GivenModel(file, name) for file in files]
+                found += [GivenModel(file, name, by_pattern=_is_pattern(item["path"])) for file in files]
             elif "path" not in item and {"url", "sha256"} <= set(item):
                 found.append(self._remote(at, item["url"], item["sha256"].lower(), name))
             else:
@@ -216,15 +217,16 @@ class _Reader:
         return tuple(dict.fromkeys(found))
 
     def _files(self, at: tuple[str | int, ...], text: str) -> Sequence[str]:
-        if text == "demo" or not any(letter in text for letter in "*?["):
+        if not _is_pattern(text):
             path = self._path.parent / text
             return [str(path) if path.exists() or text != "demo" else text]
         base = Path(text)
         root = Path(base.anchor) if base.is_absolute() else self._path.parent
         pattern = str(base.relative_to(base.anchor) if base.is_absolute() else base)
         try:
-            matches = sorted(str(path) for path in root.glob(pattern))
-        except (ValueError, NotImplementedError, OSError) as error:
+            # Unlike pathlib's, this one goes on where a folder is deleted while it is read.
+            matches = sorted(str(root / found) for found in glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207
+        except (ValueError, OSError, re.error) as error:
             raise self.wrong(at, f"{text!r} is no pattern: {error}", "for example models/*.tflite") from None
         if not matches:
             raise self.wrong(at, f"{text!r} matches no file", f"it is looked for from {root}")
@@ -260,3 +262,7 @@ class _Reader:
         where = f"{self._path}:{line}" if line else str(self._path)
         shown = ".".join(str(part) for part in at if isinstance(part, str))
         return InputError(f"suite {where}: {shown} {what}", hint=hint)
+
+
+def _is_pattern(text: str) -> bool:
+    return text != "demo" and any(letter in text for letter in "*?[")

@@ -166,6 +166,7 @@ def _rules(alpha: float, thresholds: Sequence[str] | None) -> CompareSettings:
 def _thresholds(known: Mapping[str, MetricSettings], texts: Sequence[str]) -> Mapping[str, MetricSettings]:
     from dataclasses import replace
 
+    from devbench import numbers
     from devbench.cli.chosen import metrics
     from devbench.errors import InputError
 
@@ -173,13 +174,10 @@ def _thresholds(known: Mapping[str, MetricSettings], texts: Sequence[str]) -> Ma
     for text in texts:
         name, equals, value = text.partition("=")
         (metric,) = metrics([name], ("",))
-        try:
-            share = float(value.strip().removesuffix("%")) / 100
-        except ValueError:
-            share = -1.0
-        if not equals or not metric or not value.strip().endswith("%") or not 0 <= share <= 10:
+        share = numbers.real(value.strip().removesuffix("%"), least=0, most=1000)
+        if not equals or not metric or not value.strip().endswith("%") or share is None:
             raise InputError(f"--threshold {text!r} is not METRIC=PCT", hint="for example latency=2%")
-        found[metric] = replace(found[metric], smallest_effect=share)
+        found[metric] = replace(found[metric], smallest_effect=share / 100)
     return found
 
 

@@ -71,11 +71,14 @@ def _text(file: Path, shown: str) -> str:
     import sys
 
     from devbench.errors import InputError
+    from devbench.regular import other_than_file
 
     try:
         if str(file) == "-":
             raw = sys.stdin.buffer.read(MOST_BYTES + 1)
         else:
+            if other := other_than_file(file):
+                raise InputError(f"{shown} is {other}", hint="give a CSV, or - for standard input")
             with file.open("rb") as stream:
                 raw = stream.read(MOST_BYTES + 1)
     except OSError as error:
@@ -179,8 +182,8 @@ def _numbers(cells: list[str], name: str, shown: str) -> NDArray[np.float64]:
         if text.casefold() in _GAPS:
             continue
         try:
-            # Python's own digits separator (1_000) is nobody's number in a table.
-            value = float(text) if "_" not in text and len(text) < 400 else None
+            # Python's own digits separator (1_000) and other scripts' digits are nobody's numbers in a table.
+            value = float(text) if "_" not in text and text.isascii() and len(text) < 400 else None
         except ValueError:
             value = None
         if value is None:

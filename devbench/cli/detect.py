@@ -200,18 +200,16 @@ def _of_file(
 
 
 def _rules(smallest: str, alpha: float) -> ChangeSettings:
+    from devbench import numbers
     from devbench.analysis.changes import ChangeSettings
     from devbench.errors import InputError
 
-    try:
-        share = float(smallest.strip().removesuffix("%")) / 100
-    except ValueError:
-        share = -1.0
-    if not 0 <= share <= 10:
+    percent = numbers.real(smallest.strip().removesuffix("%"), least=0, most=1000)
+    if percent is None:
         raise InputError(f"--smallest {smallest!r} is not a percentage", hint="give for instance 2%")
     if not 0 < alpha < 1:
         raise InputError(f"--alpha {alpha:g} is not a probability", hint="give a number between 0 and 1, such as 0.001")
-    return ChangeSettings(alpha=alpha, smallest=share)
+    return ChangeSettings(alpha=alpha, smallest=percent / 100)
 
 
 def to_json(read: Column, found: Sequence[ChangePoint]) -> dict[str, Any]:

@@ -321,9 +321,12 @@ def run(
     )
     labels = parse_labels(label or [])
     wait_s = parse_wait(wait)
-    if resume is not None and (pipeline is not None or labels):
-        other = "--label" if pipeline is None else "--pipeline"
-        raise InputError(f"{other} beside --resume", hint="a run of models goes on with the labels that it has")
+    if resume is not None and pipeline is not None:
+        raise InputError(
+            "a run of pipelines cannot be resumed", hint="leave --resume out: measure it again as a new run"
+        )
+    if resume is not None and labels:
+        raise InputError("--label beside --resume", hint="a resumed run keeps its labels")
     if pipeline is not None:
         from devbench.cli.run_pipeline import PipelineInput, run_pipeline
 

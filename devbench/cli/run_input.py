@@ -127,11 +127,8 @@ def _via(text: str) -> Via:
 def _precision(text: str | None) -> float | None:
     if text is None:
         return None
-    try:
-        value = float(text.removesuffix("%"))
-    except ValueError:
-        value = 0.0
-    if not 0.01 <= value <= 100:
+    value = numbers.real(text.removesuffix("%"), least=0.01, most=100)
+    if value is None:
         raise InputError(f"--precision {text!r} is not a share of the latency", hint="for example --precision 2%")
     return value
 

@@ -209,7 +209,7 @@ def cpu_list(text: str) -> tuple[int, ...]:
     """The CPUs of a kernel list such as `0-3,6-7` or `0 1 2 3`; empty if it makes no sense."""
     found: list[int] = []
     for part in re.split(r"[,\s]+", text[:2000].strip()):
-        match = re.fullmatch(r"(\d{1,4})(?:-(\d{1,4}))?", part)
+        match = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part)
         first, last = (int(match.group(1)), int(match.group(2) or match.group(1))) if match else (0, -1)
         if not 0 <= first <= last < MOST_CPUS:
             return ()

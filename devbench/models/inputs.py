@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from devbench.errors import InputError
 from devbench.models.tensors import TensorSpec
+from devbench.regular import other_than_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -17,6 +18,9 @@ if TYPE_CHECKING:
 # Whole numbers that are indices into a table (tokens, classes) must not lie beyond it.
 _MOST_INDEX = 10
 _MOST_NPY_BYTES = 1 << 30
+# Of all generated inputs of a model; a picture of 8K has 400 MB. NumPy's arrays have 32 dimensions at most.
+_MOST_BYTES = 512 << 20
+_MOST_DIMENSIONS = 16
 
 
 def make_inputs(
@@ -37,7 +41,7 @@ def make_inputs(
 
     Raises:
         InputError: a file is for no input of the model, or its type or shape is not the input's; an input has a type
-            that cannot be generated.
+            or a shape that cannot be generated, or all of them are too large.
     """
     by_name = {spec.alias: spec for spec in specs if spec.alias} | {spec.name: spec for spec in specs}
     files: dict[str, Path] = {}
@@ -48,10 +52,22 @@ def make_inputs(
         if files.setdefault(by_name[name].name, path) != path:
             raise InputError(f"--input {name}: given twice, by both of its names", hint="leave one out")
     most = most_index or {}
+    needed = sum(spec.size_bytes for spec in specs if spec.dtype and spec.name not in files)
+    if needed > _MOST_BYTES:
+        largest = max(specs, key=lambda spec: spec.size_bytes if spec.dtype else 0)
+        raise InputError(
+            f"inputs of {needed:,} bytes are too large to be generated ({largest.name}: {_shown(largest)})",
+            hint=f"at most {_MOST_BYTES >> 20} MiB; give smaller shapes",
+        )
     return [
         _load(spec, files[spec.name]) if spec.name in files else _generate(spec, seed, most.get(spec.name, _MOST_INDEX))
         for spec in specs
     ]
+
+
+def _shown(spec: TensorSpec) -> str:
+    sizes = [str(size) for size in spec.shape[:_MOST_DIMENSIONS]]
+    return f"{spec.dtype}[{', '.join(sizes)}{', …' if len(spec.shape) > _MOST_DIMENSIONS else ''}]"
 
 
 def _generate(spec: TensorSpec, seed: int, most_index: int) -> NDArray[np.generic]:
@@ -59,6 +75,8 @@ def _generate(spec: TensorSpec, seed: int, most_index: int) -> NDArray[np.generi
 
     if not spec.dtype or spec.dtype == "complex64":
         raise InputError(f"input {spec.name}: its type cannot be generated", hint="leave --check-outputs out")
+    if any(size < 0 for size in spec.shape) or len(spec.shape) > _MOST_DIMENSIONS:
+        raise InputError(f"input {spec.name}: {_shown(spec)} is no shape", hint="is the model whole?")
     # The name is the seed, so that an input has the same values wherever it stands.
     words = np.random.default_rng(int.from_bytes(hashlib.sha256(spec.name.encode()).digest()[:8], "little") + seed)
     kind = np.dtype(spec.dtype)
@@ -76,6 +94,8 @@ def _load(spec: TensorSpec, path: Path) -> NDArray[np.generic]:
     import numpy as np
 
     try:
+        if other := other_than_file(path):
+            raise InputError(f"--input {spec.name}: {path} is {other}", hint="give a .npy file")
         if path.stat().st_size > _MOST_NPY_BYTES:
             raise InputError(
                 f"--input {spec.name}: {path} is larger than {_MOST_NPY_BYTES >> 20} MiB", hint="is it an input?"

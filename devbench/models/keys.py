@@ -10,7 +10,7 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import takewhile
 from pathlib import Path, PurePath, PurePosixPath
 
@@ -32,11 +32,13 @@ class GivenModel:
         name: its key; empty for one made of the path.
         source: the host and path of its address, for a model that was fetched: its path here contains its hash, which
             changes with every version.
+        by_pattern: a pattern matched it; if it is gone when it is read, it is left out.
     """
 
     file: str
     name: str = ""
     source: str = ""
+    by_pattern: bool = field(default=False, compare=False)
 
 
 def open_models(given: Sequence[GivenModel], base: Path) -> tuple[ModelFile, ...]:
@@ -54,6 +56,8 @@ def open_models(given: Sequence[GivenModel], base: Path) -> tuple[ModelFile, ...
     """
     found: dict[tuple[Path, str], tuple[GivenModel, Path]] = {}
     for one in given:
+        if one.by_pattern and not Path(one.file).exists():
+            continue
         path = model_path(one.file)
         file = path.parent.resolve() / path.name
         unnamed = (file, "")
@@ -65,7 +69,16 @@ def open_models(given: Sequence[GivenModel], base: Path) -> tuple[ModelFile, ...
             found.setdefault((file, one.name), (one, path))
     several = list(found.values())
     names = model_keys([(one.name, _origin(one, path, base)) for one, path in several])
-    return tuple(replace(read_model(path), name=name) for name, (_, path) in zip(names, several, strict=True))
+    models = []
+    for name, (one, path) in zip(names, several, strict=True):
+        try:
+            models.append(replace(read_model(path), name=name))
+        except InputError:
+            if not one.by_pattern or path.exists():
+                raise
+    if given and not models:
+        raise InputError("every model that the patterns matched is gone", hint="run again when nothing deletes them")
+    return tuple(models)
 
 
 def model_keys(models: Sequence[tuple[str, PurePath]]) -> list[str]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from devbench.errors import InputError
 from devbench.hashing import sha256_of
 from devbench.models.compiled import Compiled, compiled_model
+from devbench.regular import other_than_file
 
 _IDENTIFIER = b"TFL3"
 _SHIPPED = {"demo": "small_unet.tflite"}
@@ -46,15 +47,22 @@ def open_model(given: str) -> ModelFile:
 
 
 def read_model(path: Path) -> ModelFile:
-    """The model in a file of `model_path`, under the file's own name."""
-    return ModelFile(
-        path=path,
-        name=path.stem,
-        sha256=sha256_of(path),
-        size_bytes=path.stat().st_size,
-        operator_count=count_operators(path),
-        compiled=compiled_model(path),
-    )
+    """The model in a file of `model_path`, under the file's own name.
+
+    Raises:
+        InputError: it is gone meanwhile, or cannot be read.
+    """
+    try:
+        return ModelFile(
+            path=path,
+            name=path.stem,
+            sha256=sha256_of(path),
+            size_bytes=path.stat().st_size,
+            operator_count=count_operators(path),
+            compiled=compiled_model(path),
+        )
+    except OSError as error:
+        raise InputError(f"model {path} cannot be read: {error.strerror or error}", hint="check the path") from None
 
 
 def model_path(given: str) -> Path:
@@ -76,9 +84,9 @@ def is_shipped(given: str) -> bool:
 
 
 def _check(path: Path, given: str) -> None:
-    if path.is_dir():
-        raise InputError(f"model {given} is a folder", hint="give the .tflite file itself")
     try:
+        if other := other_than_file(path):
+            raise InputError(f"model {given} is {other}", hint="give the .tflite file itself")
         with path.open("rb") as file:
             head = file.read(8)
     except FileNotFoundError:

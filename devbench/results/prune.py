@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
 import shutil
 from dataclasses import dataclass
@@ -58,13 +60,23 @@ def prune(store: Store, older_than: timedelta, now: datetime, *, dry_run: bool =
         # A store from elsewhere may call its runs what it likes.
         if folder.parent != store.artifacts.root or folder.is_symlink() or not folder.is_dir():
             continue
-        sizes = [path.lstat().st_size for path in folder.rglob("*") if not path.is_dir()]
+        sizes = _sizes(folder)
         if not dry_run:
             _remove(folder)
         dropped.append(run_id)
         files += len(sizes)
         size_bytes += sum(sizes)
     return Pruned(tuple(dropped), files, size_bytes)
+
+
+def _sizes(folder: Path) -> list[int]:
+    """The sizes of the files below a folder; one that is deleted meanwhile is left out."""
+    found = []
+    for place, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                found.append(Path(place, name).lstat().st_size)
+    return found
 
 
 def _remove(folder: Path) -> None:

@@ -15,6 +15,7 @@ from typing import Any
 
 from devbench.errors import InputError
 from devbench.notices import Notice
+from devbench.regular import other_than_file
 from devbench.results import writing
 from devbench.results.records import (
     BinaryRecord,
@@ -41,6 +42,8 @@ def read_run(path: Path) -> RunView:
         InputError: it cannot be read, or is no such file.
     """
     try:
+        if other := other_than_file(path):
+            raise InputError(f"{path} is {other}", hint="give what `devbench run --json` wrote")
         if path.stat().st_size > _MOST_BYTES:
             raise InputError(f"{path} is larger than {_MOST_BYTES >> 30} GiB")
         values = json.loads(path.read_bytes())

@@ -15,6 +15,7 @@ from devbench.cli.run_input import RunInput
 from devbench.errors import InputError
 from devbench.models.keys import GivenModel
 from devbench.tomlfile import tomllib
+from tests.conftest import DATA
 
 
 @pytest.fixture
@@ -276,3 +277,25 @@ def test_a_suite_has_the_limits_of_the_command_line() -> None:
     for name, limits in LIMITS.items():
         option = hints[name].__metadata__[0]
         assert (option.min, option.max) == (limits.least, limits.most), name
+
+
+def test_a_model_that_is_deleted_after_its_pattern_matched_is_left_out(folder: Path) -> None:
+    from devbench.models.keys import open_models
+
+    models = folder / "many"
+    (models / "below").mkdir(parents=True)
+    for name in ("a", "b", "below/c"):
+        (models / f"{name}.tflite").write_bytes((DATA / "tiny_conv.tflite").read_bytes())
+    path = folder / "suite.toml"
+    path.write_text('models = ["many/**/*.tflite"]\n')
+    found = [one for one in read_suite(path).models if isinstance(one, GivenModel)]
+    assert [Path(one.file).stem for one in found] == ["a", "b", "c"]
+    (models / "a.tflite").unlink()
+    assert [model.name for model in open_models(found, folder)] == ["b", "c"]
+    for name in ("b", "below/c"):
+        (models / f"{name}.tflite").unlink()
+    with pytest.raises(InputError, match="is gone"):
+        open_models(found, folder)
+    path.write_text('models = ["many/a.tflite"]\n')
+    with pytest.raises(InputError, match="does not exist"):
+        open_models([one for one in read_suite(path).models if isinstance(one, GivenModel)], folder)

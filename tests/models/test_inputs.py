@@ -96,3 +96,23 @@ def test_an_input_goes_by_the_tensor_s_name_and_by_the_signature_s(tmp_path: Pat
     with pytest.raises(InputError, match="no such input") as caught:
         make_inputs(specs, {"c": tmp_path / "x.npy"})
     assert caught.value.hint == "it has a, b"
+
+
+@pytest.mark.parametrize(
+    ("shape", "words"),
+    [
+        ((1 << 20, 1 << 20), "too large"),
+        ((1, -1, 4), r"\[1, -1, 4\] is no shape"),
+        ((1,) * 500, "is no shape"),
+        ((2**31 - 1,) * 8, "too large"),
+    ],
+)
+def test_absurd_shapes_are_refused_before_any_memory_is_taken(shape: tuple[int, ...], words: str) -> None:
+    with pytest.raises(InputError, match=words):
+        make_inputs([TensorSpec("x", "float32", shape)], {})
+
+
+def test_inputs_that_are_too_large_together_are_refused() -> None:
+    specs = [TensorSpec(f"x{number}", "float32", (100 << 18,)) for number in range(6)]
+    with pytest.raises(InputError, match="too large"):
+        make_inputs(specs, {})

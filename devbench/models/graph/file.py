@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.errors import InputError
+from devbench.regular import other_than_file
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +34,8 @@ def load_model(path: Path) -> Any:
     from ai_edge_litert import schema_py_generated as schema
 
     try:
+        if other := other_than_file(path):
+            raise InputError(f"model {path} is {other}", hint="give the .tflite file itself")
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
     except (OSError, ValueError) as error:

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from devbench.errors import InputError
+from devbench.regular import other_than_file
 from devbench.tool.apk import MOST_BYTES as MOST_RECORD_BYTES
 from devbench.tool.apk import is_recorded, read_recorded
 from devbench.tool.measurement import Measurement
@@ -38,6 +39,8 @@ def parse_file(path: Path) -> Measurement:
         InputError: it cannot be read, or it is larger than any output of the tool.
     """
     try:
+        if other := other_than_file(path):
+            raise InputError(f"{path} is {other}", hint="give a log, or - for standard input")
         size = path.stat().st_size
         if size > MOST_BYTES:
             raise InputError(f"{path} is larger than {MOST_BYTES >> 20} MiB", hint="is it an output of the tool?")
