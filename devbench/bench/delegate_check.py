@@ -79,10 +79,17 @@ def cannot_run(
         found += not_for(files[delegate.name], abi) if abi else []
         found += [
             f"{by} needs {name}, which is neither among its files nor on the device"
+            f"{_rename(files[delegate.name], name)}"
             for name, by in asked.get(delegate.name, {}).items()
             if name not in present
         ]
     return reasons
+
+
+def _rename(files: Sequence[DelegateFile], name: str) -> str:
+    """What to do about a library that has the wanted name only within itself."""
+    found = next((file.name for file in files if file.library is not None and file.library.soname == name), "")
+    return f"; rename {found} to that" if found else ""
 
 
 def _present(device: Device, paths: Sequence[str], libraries: Sequence[str], *, wide: bool) -> set[str]:

@@ -136,7 +136,7 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
     if problem is not None:
         findings.append(Finding(f"{serial} {problem.kind}", "bad", problem.what, problem.hint))
     else:
-        findings.append(_depot(server.device(serial)))
+        findings.append(_depot(server.device_of(overview.entry, serial)))
     if not health.hashes:
         findings.append(Finding(f"{serial} sha256sum", "warning", "missing: files are checked by size only"))
     try:

@@ -40,6 +40,7 @@ for _dbc_path in @SYS@/class/kgsl/kgsl-3d0 @SYS@/class/misc/mali0/device @SYS@/c
   case ${_dbc_path##*/} in
     *bus*|*bw*|*ddr*|*qos*|*mem*|*lat*) continue;;
     *kgsl-3d0|device|*.mali|mali*|*-mali|gpu|*[.:,-]gpu|*.sgpu|gpufreq|*.pvr*|*.rgx|*-pvr) ;;
+    *.bifrost|*.valhall|*.gp10b|*.gv11b|*.ga10b) ;;
     *) continue;;
   esac
   for _dbc_key in gpuclk cur_freq gpu_clock clock; do

@@ -107,9 +107,13 @@ def not_for(files: Iterable[DelegateFile], abi: str) -> list[str]:
 
 
 def asked_of_device(files: Iterable[DelegateFile]) -> dict[str, str]:
-    """Libraries that the device has to bring, each with the file that needs it."""
+    """Libraries that the device has to bring, each with the file that needs it.
+
+    A linker looks for a file of that name: one that has the name only within itself (`libarmnn.so.33` in a file
+    libarmnn.so.33.0) is not found.
+    """
     files = list(files)
-    here = {file.name for file in files} | {file.library.soname for file in files if file.library is not None}
+    here = {file.name for file in files}
     return {
         needed: file.name
         for file in files

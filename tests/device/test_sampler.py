@@ -133,6 +133,7 @@ def test_zones_that_are_no_temperatures_take_no_place(shell: str, tmp_path: Path
         ({"devfreq/gpufreq/cur_freq": "480000000", "devfreq/ddrfreq/cur_freq": "1866000000"}, 480000, None),
         ({"misc/mali0/device/clock": "260", "misc/mali0/device/max_clock": "702"}, 260000, 702000),
         ({"devfreq/18500000.sgpu/cur_freq": "303000"}, 303000, None),
+        ({"devfreq/ffe40000.bifrost/cur_freq": "125000000", "devfreq/dmc/cur_freq": "912000000"}, 125000, None),
         ({"kgsl/kgsl-3d0/gpuclk": "19200000"}, 19200, None),
     ],
 )  # fmt: skip

@@ -86,6 +86,13 @@ def test_a_serial_that_two_boards_have_is_an_error_that_lists_both(phones: tuple
         assert devbench(*words).returncode == 2, words
 
 
+def test_doctor_looks_into_the_depot_of_each_of_two_boards(phones: tuple[VirtualPhone, ...]) -> None:
+    said = devbench("doctor").stdout
+    for name in ("board-one", "board-two", BLANKS):
+        (line,) = [line for line in said.splitlines() if f"{name} depot" in line]
+        assert "0 files" in line
+
+
 def test_lists_and_completion_say_which_is_which(phones: tuple[VirtualPhone, ...]) -> None:
     listed = json.loads(devbench("devices", "--json").stdout)
     assert {(each["name"], each["serial"]) for each in listed} == {

@@ -132,10 +132,20 @@ def test_the_version_is_that_of_the_python_package_around_the_library(tmp_path: 
 def test_what_the_device_has_to_bring_is_neither_in_the_bundle_nor_android_s(tmp_path: Path) -> None:
     files = [
         library(tmp_path / "liba.so", exports=[CREATE], needed=["libc.so", "liblog.so", "libb.so", "libcdsprpc.so"]),
-        library(tmp_path / "libother.so", soname="libb.so", needed=["libz.so"]),
+        library(tmp_path / "libb.so", needed=["libz.so"]),
         library(tmp_path / "skel.so", machine=HEXAGON, bits=32, needed=["libdsp.so"]),
     ]
     assert asked_of_device(delegate_files(external(*files))) == {"libcdsprpc.so": "liba.so"}
+
+
+def test_a_library_is_found_by_the_name_of_its_file_alone(tmp_path: Path) -> None:
+    files = [
+        library(tmp_path / "libarmnnDelegate.so", exports=[CREATE], needed=["libarmnn.so.33"]),
+        library(tmp_path / "libarmnn.so.33.0", soname="libarmnn.so.33"),
+    ]
+    assert asked_of_device(delegate_files(external(*files))) == {"libarmnn.so.33": "libarmnnDelegate.so"}
+    files[1].rename(tmp_path / "libarmnn.so.33")
+    assert asked_of_device(delegate_files(external(files[0], tmp_path / "libarmnn.so.33"))) == {}
 
 
 def test_a_library_of_another_machine_is_told_and_one_of_the_dsp_fits_all(tmp_path: Path) -> None:
