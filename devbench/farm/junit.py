@@ -11,12 +11,11 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from devbench.farm.result import has_failed
+from devbench.farm.result import has_failed, job_key
 from devbench.farm.words import open_words, row_words, small_words
 from devbench.reports.comparison_words import explanation_words, failure_words
 from devbench.reports.export import write_whole
 from devbench.reports.words import interval, ms
-from devbench.results.cases import case_text
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -57,7 +56,7 @@ def render_junit(result: NightResult) -> str:
         for failure in result.comparison.failures:
             newly[_key(failure)].append(failure)
     jobs = result.report.jobs if result.report is not None else ()
-    cases = [_job(job, rows[_of(job)], newly[_of(job)], result) for job in jobs]
+    cases = [_job(job, rows[job_key(job)], newly[job_key(job)], result) for job in jobs]
     cases += [_absent(name, error, result) for name, error in result.absent.items()]
     failures = sum(case.find("failure") is not None for case in cases)
     skipped = sum(case.find("skipped") is not None for case in cases)
@@ -85,11 +84,6 @@ def _key(row: CaseOnDevice) -> Key:
     return row.device_key, row.case
 
 
-def _of(job: JobReport) -> Key:
-    of = job.job
-    return of.device.key, case_text(of.model.name, of.delegate, of.threads, of.options)
-
-
 def _job(
     job: JobReport, rows: Sequence[ComparedRow], newly: Sequence[Failure], result: NightResult
 ) -> ElementTree.Element:
@@ -110,6 +104,8 @@ def _job(
         found = [line for row in regressed for line in (row_words(row), *explanation_words(row))]
         _fail(case, "failure", "regression", found)
     unknown = [row.comparison.reason for row in rows if row.comparison.reason and row.metric == "latency"]
+    if job.all_unreliable and not rows:
+        unknown.append(job.unreliable)
     if unknown and case.find("failure") is None:
         ElementTree.SubElement(case, "skipped", message=_line(f"no verdict: {unknown[0]}"))
     said = []

@@ -10,6 +10,7 @@ from devbench.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, DevbenchErro
 from devbench.reports.comparison import ComparedRow, ComparisonReport
 from devbench.reports.model import JobReport, ReportData
 from devbench.reports.watch import WatchReport
+from devbench.results.cases import case_text
 
 # The kind of failure as it is stored (`tool.measurement.FailureKind`).
 _DEVICE_LOST = "device_lost"
@@ -54,6 +55,14 @@ class NightResult:
         return self.comparison.of("regressed") if self.comparison is not None else ()
 
     @property
+    def unjudged(self) -> tuple[JobReport, ...]:
+        """Jobs that are compared with nothing and whose latency repetitions are all unreliable."""
+        jobs = self.report.jobs if self.report is not None else ()
+        rows = self.comparison.rows if self.comparison is not None else ()
+        compared = {(row.device_key, row.case) for row in rows}
+        return tuple(job for job in jobs if job.all_unreliable and job_key(job) not in compared)
+
+    @property
     def exit_code(self) -> int:
         """1 for a regression or a failed job, else what the devices that are missing deserve, else 0."""
         if self.failed or (self.comparison is not None and self.comparison.regressed):
@@ -76,19 +85,27 @@ class NightResult:
             parts.append(f"{_count(len(self.absent) - len(self.busy), 'device')} missing")
         if self.busy:
             parts.append(f"{_count(len(self.busy), 'device')} busy")
-        unknown = set()
+        unknown = {job_key(job) for job in self.unjudged}
         if self.comparison is not None:
-            unknown = {(row.device_key, row.case) for row in self.comparison.without_verdict}
+            unknown |= {(row.device_key, row.case) for row in self.comparison.without_verdict}
         if unknown:
             parts.append(f"no verdict on {_count(len(unknown), 'case')} (unreliable)")
         if not parts:
-            parts.append("all well" if self.comparison is not None else "all well, nothing to compare with yet")
+            parts.append("all well")
+        if self.report is not None and self.comparison is None:
+            parts.append("nothing to compare with yet")
         worse = 0
         if self.watch is not None:
             worse = sum(one.worse for one in self.watch.events) + sum(one.worse for one in self.watch.models)
         if worse:
             parts.append(f"{_count(worse, 'change')} for the worse over the nights")
         return ", ".join(parts)
+
+
+def job_key(job: JobReport) -> tuple[str, str]:
+    """Device and case of a job, as a comparison names them."""
+    of = job.job
+    return of.device.key, case_text(of.model.name, of.delegate, of.threads, of.options)
 
 
 def has_failed(job: JobReport) -> bool:

@@ -90,12 +90,18 @@ def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple
     busy = [line for name, line in absent.items() if name in result.busy]
     sections = [("Regressions", regressed), ("Failed jobs", failed), ("Missing devices", missing)]
     sections.append(("Busy devices", busy))
-    if result.comparison is not None:
+    unknown = [
+        f"{harmless(f'{job.job.device.title} · {job.subject} · {job.title}')}: {harmless(job.unreliable)}"
+        for job in result.unjudged
+    ]
+    if result.comparison is None:
+        sections.append(("No verdict", unknown))
+    else:
         broken = [f"{where(one)}: {harmless(failure_words(one))}" for one in result.comparison.failures]
         improved = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.of("improved")]
         notices = result.comparison.notices
         files = [harmless(notice_words(one)) for one in notices if one.kind is NoticeKind.LIBRARY_CHANGED]
-        unknown = [harmless(notice_words(one)) for one in notices if one.kind is not NoticeKind.LIBRARY_CHANGED]
+        unknown += [harmless(notice_words(one)) for one in notices if one.kind is not NoticeKind.LIBRARY_CHANGED]
         small = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.small]
         sections += [("Worked before", broken), ("Changed files", files), ("No verdict", unknown)]
         sections.append(("Improved", improved))

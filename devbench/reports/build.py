@@ -156,8 +156,10 @@ def _unreliable(measured: Sequence[RepetitionRecord], fit: Sequence[RepetitionRe
     if not bad:
         return ""
     reasons = reasons_words([reason for r in bad for reason in r.verdict_reasons])
-    use = "left out" if fit else "all of them, and shown for want of better ones"
-    return f"{len(bad)} of {len(measured)} repetitions unreliable, {use}: {reasons}"
+    if fit:
+        return f"{len(bad)} of {len(measured)} repetitions unreliable, left out: {reasons}"
+    all_of_them = f"all {len(bad)} repetitions are" if len(bad) > 1 else "the only repetition is"
+    return f"{all_of_them} unreliable, shown because there are no better ones: {reasons}"
 
 
 def _status(repetitions: Sequence[RepetitionRecord]) -> str:

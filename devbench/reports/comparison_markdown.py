@@ -29,7 +29,8 @@ _MOST_ROWS = 50
 
 def comparison_markdown(report: ComparisonReport, *, everything: bool = False, heading: str = "#") -> str:
     """The comparison; of undecided and unchanged rows all are listed with `everything` only."""
-    lines = [f"{heading} {'Regressed' if report.regressed else 'No regression'}: {summary_words(report)}", ""]
+    verdict = "Regressed" if report.regressed else "No verdict" if report.without_verdict else "No regression"
+    lines = [f"{heading} {verdict}: {summary_words(report)}", ""]
     lines += [
         f"- baseline: {_text(runs_words(report.baseline))}",
         f"- candidate: {_text(runs_words(report.candidate))}",

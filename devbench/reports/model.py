@@ -142,7 +142,7 @@ class JobReport:
         latency: median over the processes that count, in ms.
         startups: one for each state of the caches, the warmest first.
         processes: all that were timed, in the order in which they ran.
-        all_unreliable: the latency rests on unreliable processes only, for want of better ones.
+        all_unreliable: the latency is that of unreliable processes, because there are no others.
         unreliable: in words, which repetitions were measured in no fit state and whether they count.
         peak_memory_mb: the tool's absolute peak, as it prints it.
         vm_hwm_mb, pss_mb: from the device's /proc, MiB.

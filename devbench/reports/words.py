@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -26,11 +27,13 @@ _THERMAL = ("none", "light", "moderate", "severe", "critical", "emergency", "shu
 
 
 def ms(value: float | None) -> str:
-    """Milliseconds with three significant digits, at most three decimals: `2.77`, `27.7`, `277`, `1,630`."""
+    """Milliseconds with three significant digits: `2.77`, `27.7`, `277`, `1,630`; two below 0.1: `0.054`, `0.00031`."""
     if value is None:
         return ""
     if value >= 100:
         return f"{value:,.0f}"
+    if 0 < value < 0.1:
+        return f"{value:.{min(1 - math.floor(math.log10(value)), 6)}f}"
     return f"{value:.1f}" if value >= 10 else f"{value:.2f}" if value >= 1 else f"{value:.3f}"
 
 

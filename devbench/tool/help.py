@@ -42,7 +42,11 @@ def refused(argv: Sequence[str], known: Collection[str], name: str) -> Failure |
     missing = [flag for flag in wanted if known and flag not in known]
     if not missing:
         return None
-    if missing[0] in OUTPUT_FLAGS:
+    if "signature_to_run_for" in missing:
+        said = f"{name} has no --signature_to_run_for: it cannot choose a signature; take another binary"
+    elif missing[0] in OUTPUT_FLAGS and "output_filepath" not in wanted:
+        said = f"{name} has no --{missing[0]}: it cannot set the shapes of inputs; take another binary"
+    elif missing[0] in OUTPUT_FLAGS:
         said = f"{name} has no --{missing[0]}: outputs cannot be compared; leave the check of outputs out"
     else:
         flags = ", ".join(f"--{flag}" for flag in missing[:10])

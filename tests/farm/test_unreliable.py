@@ -69,6 +69,26 @@ def test_no_verdict_fails_nothing_and_every_form_has_the_reason(store: Store) ->
     assert WHY in found["comparison"]["notices"][0]["text"]
 
 
+def test_a_first_night_on_a_busy_device_is_not_all_well(store: Store) -> None:
+    only = night(store, 0, [Made(noisy(10), unreliable=8), Made(noisy(10, seed=4), model="other")])
+    of = NightResult("suite", "2026-11-25", build_report(store.run(only)))
+    assert (of.exit_code, of.headline) == (0, "no verdict on 1 case (unreliable), nothing to compare with yet")
+    why = "all 8 repetitions are unreliable"
+    for name, text in texts(of).items():
+        assert why in text, name
+    bad, good = ElementTree.fromstring(render_junit(of)).iter("testcase")
+    skipped = bad.find("skipped")
+    assert skipped is not None
+    assert str(skipped.get("message")).startswith(f"no verdict: {why}")
+    assert good.find("skipped") is None
+
+
+def test_a_new_case_that_is_unreliable_is_named_next_to_a_comparison(store: Store) -> None:
+    of = result(store, [Made(noisy(10, seed=5)), Made(noisy(10), model="new", unreliable=8)])
+    assert of.headline == "no verdict on 1 case (unreliable)"
+    assert all("new" in text and "all 8 repetitions are unreliable" in text for text in texts(of).values())
+
+
 def test_counted_it_is_a_regression_in_every_form(store: Store) -> None:
     of = result(store, [Made(noisy(15, seed=2), unreliable=8)], "count")
     assert (of.exit_code, of.headline) == (1, "1 regression")

@@ -137,7 +137,7 @@ def test_every_form_says_it(store: Store) -> None:
     assert "regressed" not in terminal(report, 200)
     markdown = comparison_markdown(report).replace("\\", "")
     assert WHY in markdown
-    assert markdown.startswith("# No regression: 1 undecided (1 unreliable)")
+    assert markdown.startswith("# No verdict: 1 undecided (1 unreliable)")
     found = comparison_to_json(report)
     assert (found["regressed"], found["counts"]["unreliable"]) == (False, 1)
     assert (found["rows"][0]["verdict"], found["rows"][0]["reason"]) == ("undecided", WHY)

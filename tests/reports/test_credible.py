@@ -237,7 +237,7 @@ def test_reasons_that_differ_in_a_figure_only_are_told_once(view: RunView) -> No
         )
 
     assert job_of(changed(view, loaded), "gpu").unreliable == (
-        "9 of 9 repetitions unreliable, all of them, and shown for want of better ones: "
+        "all 9 repetitions are unreliable, shown because there are no better ones: "
         "other load: 3.0 on 2 CPUs (9 times alike), battery low (9 times)"
     )
 

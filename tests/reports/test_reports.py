@@ -191,7 +191,7 @@ def test_a_run_without_any_number_still_has_a_report(tmp_path: Path) -> None:
 
 
 def test_numbers_are_short_and_right() -> None:
-    assert [ms(value) for value in (None, 0.0123, 2.7654, 27.654, 276.54, 1629.76)] == [
-        "", "0.012", "2.77", "27.7", "277", "1,630",
+    assert [ms(value) for value in (None, 0.0, 0.00031, 0.0123, 0.05449, 2.7654, 27.654, 276.54, 1629.76)] == [
+        "", "0.000", "0.00031", "0.012", "0.054", "2.77", "27.7", "277", "1,630",
     ]  # fmt: skip
     assert operator_name("[a/b;c]", 7) == "a/b;c #7"
