@@ -103,7 +103,11 @@ def finish(outcome: RunOutcome, view: RunView, *, also_failed: bool = False) -> 
     for error in outcome.errors.values():
         print_error(error)
     if outcome.status == "interrupted":
-        screen.print("[yellow]Interrupted: what was measured until then is stored.[/yellow]")
+        screen.print(
+            "[yellow]Interrupted: what was measured until then is stored.[/yellow] "
+            f"The same command with `--resume {outcome.run_id}` measures the rest.",
+            soft_wrap=True,
+        )
         raise typer.Exit(EXIT_INTERRUPTED)
     if outcome.errors:
         codes = {error.exit_code for error in outcome.errors.values()}

@@ -203,7 +203,8 @@ repetitions = Table(
     Column("index", Whole(), nullable=False),
     Column("started_utc", Utc, nullable=False),
     Column("finished_utc", Utc, nullable=False),
-    Column("duration_s", Real(positive=True), nullable=False),
+    # Zero for a job that was refused before any process of it ran.
+    Column("duration_s", Real(least=0), nullable=False),
     Column("status", Name(10, ("ok", "failed")), nullable=False),
     Column("failure_kind", Name(40)),
     Column("failure_message", Words),

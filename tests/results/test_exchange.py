@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import devbench.results
+from devbench.bench.records import refused_record
 from devbench.errors import InputError
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results.columns import content_id
@@ -23,6 +24,7 @@ from devbench.results.pipelines import add_pipeline_session, pipeline_sessions
 from devbench.results.prune import parse_age, prune
 from devbench.results.selection import Selection
 from devbench.results.store import Store
+from devbench.tool.measurement import Failure, FailureKind
 from tests.results.samples import FILES, NOW, RUN, SESSION, add_run, job_record, repetition, run_record
 
 SECOND = f"{NOW + timedelta(days=1):%Y%m%d-%H%M%S}-aaaa"
@@ -87,6 +89,18 @@ def test_what_is_exported_arrives_the_same_and_once(
     assert views(other) == views(store)
     # New rows get numbers of their own, also after rows that came with some.
     other.add_repetition(repetition(index=10, started_utc=NOW + timedelta(hours=1)))
+
+
+def test_a_job_that_was_refused_is_stored_and_travels(make: Callable[[], Store], tmp_path: Path) -> None:
+    store, other = make(), make()
+    add_run(store)
+    refusal = Failure(FailureKind.UNKNOWN_FLAG, "no --signature_to_run_for")
+    store.add_repetition(refused_record(job_record(), "profile", refusal, ("/b",), "x", NOW + timedelta(hours=1)))
+    export_store(store, tmp_path / "out", Selection(), file_format="jsonl", raw=False)
+    import_folder(other, open_folder(tmp_path / "out"))
+    for one in (store, other):
+        last = one.run(RUN).jobs[0].repetitions[-1]
+        assert (last.failure_kind, last.duration_s) == ("unknown_flag", 0.0)
 
 
 @pytest.mark.parametrize("file_format", FORMATS)
