@@ -17,7 +17,9 @@ from devbench.tool.parse.source import RawLine
 # number may be missing.
 CUT = "\x00"
 
-_ANSI = re.compile(r"(?:\x1b\[|\x9b)[0-9;?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?|\ufeff")
+_ANSI = re.compile(
+    r"(?:\x1b\[|\x9b)[0-9;?]*[ -/]*[@-~]|\x1b[\]_][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?|\ufeff"
+)
 _ANSI_BEGINS = re.compile("[\x1b\x9b\ufeff]")
 # A file that was not written to its end is filled up with zeros; what stands before them is cut.
 _ZEROS = re.compile("\x00+")
@@ -41,6 +43,12 @@ _WORDS = {
 # What may stand before a line's own text; each is taken off, in any order, several times over. Each is tried only for a
 # line that begins with one of its characters.
 _PREFIXES: tuple[tuple[str, str], ...] = (
+    # Python's logging, pytest's and loguru's forms of it: INFO:root:, INFO bench:, INFO     | bench.run:main:31 -
+    (
+        "[IWED]",
+        r"(?P<level>INFO|WARNING|ERROR|DEBUG)"
+        r"(?::[\w.-]{1,60}:| {1,8}(?:\| )?[\w.-]{1,60}:(?:[\w.<>-]{1,60}:\d{1,6}(?: -)?)?) ?",
+    ),
     ("[IWEFVD]", r"(?P<level>INFO|WARN|WARNING|ERROR|FATAL|VERBOSE|DEBUG): ?"),
     # logcat -v threadtime, with or without a date, a zone, a user id; epoch and monotonic
     (
@@ -68,11 +76,15 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
     # GitHub's `gh run view --log`, compose, grep -n, syslog, Python's logging
     (r"[^\t]", r"[^\t]{1,100}\t[^\t]{1,100}\t(?=\d{4}-\d\d-\d\dT)"),
     (r"[\w.-]", r"[\w.-]{1,60} {1,40}\| "),
-    (r"[\w./-]", r"[\w./-]{1,100}\.(?:log|txt|out):\d{1,9}:"),
-    (r"\d", r"\d{1,7}: (?=[A-Z])"),
+    (r"[\w./-]", r"[\w./-]{1,100}\.(?:log|txt|out):(?:\d{1,9}:)?"),
+    (r"\d", r"\d{1,7}(?:: ?(?=[A-Za-z=\t ])|\t)"),
+    # numbers of lines; "2 nodes observed" and "29 operations will run on the GPU" have none
+    (r"\d", r"\d{1,7} {1,2}(?=[A-Z=\t\[]|count=| {2})"),
+    # containers' and runners' marks of a stream behind the time
+    ("[s0-9]", r"(?:std(?:out|err) [FP]|\d\d[OE]\+?) "),
     ("[A-Z]", rf"[A-Z][a-z]{{2}} +\d{{1,2}} {_TIME} [\w.-]{{1,60}} [\w./-]{{1,60}}(?:\[\d+\])?: "),
-    (r"\d", rf"{_DATE} {_TIME} - (?P<level>INFO|WARNING|ERROR|DEBUG) - "),
-    (r"\d", rf"{_DATE} {_TIME}[+-]\d{{4}} [\w.-]{{1,60}}\[\d+:\d+\] "),
+    (r"\d", rf"{_DATE} {_TIME} - (?:[\w.-]{{1,60}} - )?(?P<level>INFO|WARNING|ERROR|DEBUG) - "),
+    (r"\d", rf"{_DATE} {_TIME}(?:[+-]\d{{4}})? [\w.-]{{1,60}}\[\d+:\d+\] "),
     (r"\(", rf"\({_TIME}\) "),
     (r"\[", r"\[(?P<level>INFO|WARN|WARNING|ERROR|DEBUG)\] "),
     # logcat -v process and thread
@@ -95,9 +107,12 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
     (r"\[", r"\[\s*\d+\.\d{3,9}\] "),
     # a shell's prompt, with host or path, and quote marks of mails and issue trackers
     (r"[\w.~@:-]", r"[\w.~-]{0,40}(?:@[\w.-]{1,40})?:[\w./~-]{0,120} ?[$#] "),
-    (r"[>|$#%`'\"]", r"[>|$#%`'\"] *"),
+    ("#", r"##\[\w{1,20}\]"),
+    (r"[>|$#%`'\"]", r"[>|$#%`'\"][ \t]*"),
+    # added lines of a difference, comments
+    (r"[+/]", r"\+(?=[^\s+]|[\t ])|/{2,3} "),
     # marks of lists and of emphasis, as in Markdown
-    (r"[-*+\d\u2022\u00b7]", r"(?:[-*+\u2022\u00b7] +|\d{1,3}[.)] +|\*\*)(?=\s*\S)"),
+    (r"[-*+\d\u2022\u00b7]", r"(?:[-*+\u2022\u00b7][ \t]+|\d{1,3}[.)] +|\*\*)(?=\s*\S)"),
     ("[as]", r"adb: |stdout: |stderr: |stdout\| "),
 )
 _ALL = tuple(re.compile(pattern) for _, pattern in _PREFIXES)
@@ -112,6 +127,14 @@ _TAG = re.compile(
     r"|tbody|td|th|thead|tr|tt|u|ul)(?:\s[^<>]{0,300})?/?>",
     re.IGNORECASE,
 )
+_CELLS = re.compile(r"</t[dh]>\s{0,20}(?=<t[dh]\b)", re.IGNORECASE)
+# Output within a text of a program: one line for all, with the ends of its lines and its tabs spelt out.
+_INLINE = re.compile(
+    r"(?<!\\)\\n(?:\\t|INFO: |count=|Graph: |Loaded model|Inference timings|Running benchmark|Number of|=====)"
+)
+_INLINE_END = re.compile(r"(?<!\\)\\n")
+_LIST, _LIST_ITEM = re.compile(r"\s*\['"), re.compile(r"', '|'\]\s*$")
+_LEAST_TABS = 5
 _LINE_TAG = re.compile(r"<(?:br|/p|/li|/div|/pre|/tr|/h[1-6]|hr)\b[^<>]{0,300}>", re.IGNORECASE)
 _TRAILING = re.compile(r"(?:`+|\*\*|\\(?:r\\)?n\"?,?|\\|\",|(?<=\s)\|)$")
 # Keys under which containers and log collectors keep a line in JSON.
@@ -165,11 +188,21 @@ def lines_of(raw: RawLine) -> Iterator[Line]:
 def _pieces(text: str) -> list[str]:
     """The lines that a page, a program or a log collector put into one."""
     if text.startswith('{"'):
-        return _from_json(text).split("\n")
+        text = _from_json(text)
+        if "\n" in text:
+            return text.split("\n")
     if _BYTES.match(text):
         return _BYTES.sub("", text).replace("\\r", "").split("\\n")
+    if "\\" in text:
+        if _INLINE.search(text):
+            return [piece.replace("\\t", "\t").replace("\\r", "") for piece in _INLINE_END.split(text)]
+        if "%" in text and text.count("\\t") >= _LEAST_TABS:
+            text = text.replace("\\t", "\t")
+    if "', '" in text and _LIST.match(text):
+        return _LIST_ITEM.split(text)
     if "<" not in text and "&" not in text:
         return [text]
+    text = _CELLS.sub("\t", text)
     return [unescape(_TAG.sub("", piece)) for piece in _LINE_TAG.split(text)]
 
 
@@ -197,8 +230,9 @@ def _cleaned(raw: str, *, cut: bool) -> Iterator[Line]:
 
 def _without_prefix(text: str, cut: bool) -> Line | None:
     level, named, tag, pid = "", False, "", ""
+    quoted = text.lstrip().startswith('"')
     for _ in range(_MOST_PREFIXES):
-        stripped = text.lstrip(" ")
+        stripped = text.lstrip(" \t")
         found = next((match for p in _BY_FIRST.get(stripped[:1], _ALL) if (match := p.match(stripped))), None)
         if found is None:
             break
@@ -211,6 +245,8 @@ def _without_prefix(text: str, cut: bool) -> Line | None:
         text = stripped[found.end() :]
     if not cut:
         text = _without_rest(text)
+        if quoted and text.endswith('"'):
+            text = text[:-1]
     if not text.strip():
         return None
     return Line(text + CUT if cut else text, level, named, not cut, tag, pid)

@@ -258,9 +258,8 @@ class ProfileReader:
 
 
 def _fields(text: str) -> list[str]:
-    """The fields of a row that is separated by tabs; the one before the first tab is empty."""
-    fields = [field.strip() for field in text.split("\t")]
-    return fields[1:] if fields and not fields[0] else fields
+    """The fields of a row that is separated by tabs, without those before the first tab and an indentation by tabs."""
+    return [field.strip() for field in text.lstrip().split("\t")]
 
 
 def _named(names: tuple[str, ...], fields: list[str]) -> dict[str, str] | None:

@@ -15,6 +15,8 @@ from typing import Protocol
 BLOCK_BYTES = 1 << 18
 MOST_LINE_BYTES = 20_000
 _LAST_ERRORS = 50
+# Pages put blanks that do not break between words.
+_BLANK = "\u00a0".encode()
 
 # Words of which each line of the tool, of its runtime or of a shell that tells its end has one, in lower case.
 _OWN = (
@@ -114,7 +116,7 @@ def candidates(blocks: Iterable[bytes], listening: Listening) -> Iterator[RawLin
     scanner = _Scanner(listening)
     carry, skipping = b"", False
     for block in blocks:
-        block = block.replace(b"\r", b"\n")
+        block = block.replace(b"\r", b"\n").replace(_BLANK, b" ")
         if skipping:
             end = block.find(b"\n")
             if end < 0:
