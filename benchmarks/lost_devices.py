@@ -40,20 +40,29 @@ sleep 0.3
 echo "Inference timings in us: Init: 1000, First inference: 900, Warmup (avg): 800, Inference (avg): 700"
 """
 _MOST_S = 180.0
+# How long a run takes on an idle machine to be in the store, and from then on to its end.
+_START_S, _MEASURING_S = 1.5, 4.5
 
 
 @dataclass
 class Trial:
-    """One run that is disturbed once. `how` is "back", "away", "one of two" or "kill"; `at` the part of a run."""
+    """One run that is disturbed once.
+
+    Attributes:
+        how: "back", "away", "one of two" or "kill".
+        at: when, as a part of the start or of the measuring.
+        early: while the run starts, before it is in the store.
+    """
 
     how: str
     at: float
+    early: bool = False
     codes: list[int] = field(default_factory=list)
     phase: str = ""
     wrong: list[str] = field(default_factory=list)
 
 
-def disturb(trial: Trial, folder: Path, port: int, whole_s: float) -> Trial:
+def disturb(trial: Trial, folder: Path, port: int) -> Trial:
     """Run, disturb, resume, and look at what is stored."""
     server = AdbServer(Endpoint("127.0.0.1", port))
     tool = folder / "benchmark_model"
@@ -74,8 +83,11 @@ def disturb(trial: Trial, folder: Path, port: int, whole_s: float) -> Trial:
         env = {**os.environ, "DEVBENCH_HOME": str(folder / "home"), "ANDROID_ADB_SERVER_PORT": str(port)}
         with (folder / "said").open("wb") as said:
             process = subprocess.Popen(command, env=env, stdout=said, stderr=said)
+            if not trial.early:
+                while process.poll() is None and _phase(folder) == "before the run":
+                    time.sleep(0.05)
             with contextlib.suppress(subprocess.TimeoutExpired):
-                process.wait(trial.at * whole_s)
+                process.wait(trial.at * (_START_S if trial.early else _MEASURING_S))
             trial.phase = "after the end" if process.poll() is not None else _phase(folder)
             if trial.how == "kill":
                 process.kill()
@@ -174,18 +186,18 @@ def _forget(server: AdbServer, address: str) -> None:
 
 
 def run(disconnects: int, kills: int, seed: int, workers: int, first_port: int) -> list[Trial]:
-    """All trials; moments are drawn one from each of as many equal parts of a run."""
+    """All trials: one in six is disturbed while the run starts, the others while it prepares and measures."""
     draw = random.Random(seed)
     hows = [("back", "away", "one of two")[number % 3] for number in range(disconnects)]
-    trials = [Trial(how, (n // 3 * 3 + draw.random() * 3) / max(1, disconnects)) for n, how in enumerate(hows)]
-    trials += [Trial("kill", (number + draw.random()) / kills) for number in range(kills)]
+    trials = [Trial(how, draw.random(), early=n % 6 == n // 6 % 6) for n, how in enumerate(hows)]
+    trials += [Trial("kill", (number + draw.random()) / kills, early=number % 6 == 0) for number in range(kills)]
     with adb_servers(workers, first_port) as ports, ThreadPoolExecutor(workers) as pool:
 
         def one(trial: Trial) -> Trial:
             port = ports.get()
             try:
                 with tempfile.TemporaryDirectory(prefix="devbench-lost-") as folder:
-                    disturb(trial, Path(folder), port, whole_s)
+                    disturb(trial, Path(folder), port)
             except Exception as error:
                 trial.wrong.append(f"the benchmark failed: {error!r}")
             finally:
@@ -194,10 +206,6 @@ def run(disconnects: int, kills: int, seed: int, workers: int, first_port: int) 
                 print(f"  {trial.how} at {trial.at:.2f} ({trial.phase}): {problem}", flush=True)
             return trial
 
-        # How long a run takes with as many runs next to it: these are not disturbed, and resumed in vain.
-        whole_s, began = _MOST_S, time.monotonic()
-        list(pool.map(one, [Trial("away", 1.0) for _ in range(workers)]))
-        whole_s = (time.monotonic() - began) / 1.6
         return list(pool.map(one, trials))
 
 

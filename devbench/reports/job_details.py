@@ -103,15 +103,16 @@ def _raw(jobs: Sequence[JobReport], read_raw: ReadRaw) -> tuple[dict[int, str], 
 def _text(path: str, read_raw: ReadRaw) -> str | None:
     """A raw output as it may be shown; `None` if it is gone."""
     try:
-        text = read_raw(path).decode("utf-8", "replace")
+        data = read_raw(path)
     except DamagedRaw as error:
-        text = error.what
+        data = error.what.encode("utf-8", "replace")
     except DevbenchError:
         return None
-    if len(text) > _MOST_RAW_EACH:
+    if len(data) > _MOST_RAW_EACH:
         half = _MOST_RAW_EACH // 2
-        text = f"{text[:half]}\n… {len(text) - 2 * half} characters left out …\n{text[-half:]}"
-    return visible(text)
+        left_out = f"\n… {len(data) - 2 * half} bytes left out …\n"
+        data = data[:half] + left_out.encode() + data[-half:]
+    return visible(data.decode("utf-8", "replace"))
 
 
 def visible(text: str) -> str:
