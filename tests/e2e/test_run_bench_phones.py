@@ -104,7 +104,8 @@ def test_a_gpu_without_its_driver_was_not_applied(bench_phone: BenchPhone) -> No
     assert done.returncode == 1
     repetition = latest().jobs[0].repetitions[0]
     assert repetition.failure_kind == "delegate_not_applied"
-    assert repetition.failure_message == "Failed to apply GPU delegate."
+    message = repetition.failure_message or ""
+    assert message.startswith("Can not open OpenCL library on this device"), "the line that names the reason"
 
 
 @pytest.mark.parametrize(
