@@ -44,11 +44,13 @@ class Delegation:
     Attributes:
         nodes_delegated, nodes_total: operators of the graph.
         partitions: kernels of the delegate; each costs a hand-over.
+        whole: it took the whole graph, also if the tool did not say of how many operators.
     """
 
     nodes_delegated: int | None = None
     nodes_total: int | None = None
     partitions: int | None = None
+    whole: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,5 +220,6 @@ def _differs(was: Delegation, now: Delegation) -> bool:
         (was.nodes_delegated, now.nodes_delegated),
         (was.nodes_total, now.nodes_total),
         (was.partitions, now.partitions),
+        (was.whole, now.whole),
     )
     return any(a is not None and b is not None and a != b for a, b in pairs)

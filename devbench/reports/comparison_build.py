@@ -287,7 +287,11 @@ def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
     delegation = side.history.delegation(**filters).drop_duplicates(["device_key", "case"], keep="last")
     taken = {
         (row.device_key, row.case): Delegation(
-            _whole(row.nodes_delegated), _whole(row.nodes_total), _whole(row.partitions)
+            _whole(row.nodes_delegated),
+            _whole(row.nodes_total),
+            _whole(row.partitions),
+            # NaN if it is not known.
+            None if row.delegated_share != row.delegated_share else bool(row.delegated_share == 1),
         )
         for row in delegation.itertuples(index=False)
     }

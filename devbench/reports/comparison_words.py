@@ -236,6 +236,8 @@ def _taken(delegation: Delegation) -> str:
     if delegation.nodes_delegated is not None:
         total = "" if delegation.nodes_total is None else f" of {delegation.nodes_total}"
         parts.append(f"{delegation.nodes_delegated}{total} nodes")
+    elif delegation.whole:
+        parts.append("all nodes")
     if delegation.partitions is not None:
         parts.append(f"{delegation.partitions} partition{'' if delegation.partitions == 1 else 's'}")
     return " in ".join(parts) or "unknown"

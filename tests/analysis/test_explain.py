@@ -108,3 +108,8 @@ def test_causes_are_ranked_and_their_costs_are_those_of_the_types(
         was = math.fsum(row.ms for row in before if row.type == one.name)
         now = math.fsum(row.ms for row in after if row.type == one.name)
         assert one.change_ms == pytest.approx(now - was, abs=1e-6)
+
+
+def test_a_graph_that_was_taken_whole_without_a_count_and_is_no_longer_is_a_cause() -> None:
+    (cause,) = explain(Side(delegation=Delegation(whole=True)), Side(delegation=Delegation(9, 180, 1, False))).causes
+    assert cause.kind == "delegation"

@@ -40,8 +40,8 @@ SAMPLE = {
 }
 DELEGATION = {
     "type": ["object", "null"],
-    "required": ["nodes_delegated", "nodes_total", "partitions"],
-    "additionalProperties": {"type": ["integer", "null"]},
+    "required": ["nodes_delegated", "nodes_total", "partitions", "whole"],
+    "additionalProperties": {"type": ["integer", "boolean", "null"]},
 }
 
 
