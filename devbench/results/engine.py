@@ -15,7 +15,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.masking import is_clear, mask_url, scrub, secrets_of
@@ -27,6 +27,7 @@ from devbench.results.pipeline_schema import pipeline_sessions
 
 # Any number that nothing else uses: who makes or changes the tables holds PostgreSQL's lock of it.
 _PREPARE_LOCK = 7_381_024_517
+_BUG = "devbench gave the database a value that it cannot hold: please report this as a bug"
 _RESTORE = "`devbench export FOLDER` saves what can be read; import that into another --store"
 _EXAMPLES = "for example results.db or postgresql+psycopg://user@host/devbench"
 
@@ -232,7 +233,7 @@ class Database:
             if not what:
                 what, hint = (
                     scrub((str(cause).splitlines() or [""])[0], self._secrets),
-                    "is it reachable, the disk not full?",
+                    "is it reachable, the disk not full?" if isinstance(error, DBAPIError) else _BUG,
                 )
             if files.is_damage(cause):
                 raise DamagedStore(f"results store {self.shown}: {what}", hint=_RESTORE) from error

@@ -6,7 +6,7 @@ for one), the store keeps for each run under which key a device was measured and
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -203,7 +203,7 @@ def apply(connection: sa.Connection, move: Move) -> None:
         there = devices.c.run_id.in_(runs) & (devices.c.key == move.source)
         rows = connection.execute(sa.select(devices).where(there)).mappings().all()
         # The device has to be there before what refers to it.
-        insert_new(connection, devices, [{name: row[name] for name in names} | {"key": move.target} for row in rows])
+        insert_new(connection, devices, [{name: row[name] for name in names} | _renamed(row, move) for row in rows])
         for table in owners:
             mine = table.c.run_id.in_(runs) & (table.c.device_key == move.source)
             connection.execute(table.update().where(mine).values(device_key=move.target))
@@ -215,6 +215,11 @@ def apply(connection: sa.Connection, move: Move) -> None:
             if (origin := origins.get(row["run_id"], move.source)) != move.target
         ]
         insert_new(connection, moves, kept)
+
+
+def _renamed(row: Mapping[Any, Any], move: Move) -> dict[str, str]:
+    """The key of a device's row and its title, which ends with the key, as they are after the move."""
+    return {"key": move.target, "title": str(row["title"]).replace(f"({move.source})", f"({move.target})")}
 
 
 def _move_notices(connection: sa.Connection, runs: Sequence[str], move: Move) -> None:

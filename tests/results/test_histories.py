@@ -156,6 +156,7 @@ def test_a_part_becomes_a_history_of_its_own_and_merge_undoes_it(store: Store) -
         assert (move.target, move.runs, move.jobs) == (f"{A}.2", (RUNS[1],), 1)
         histories.apply(connection, move)
     assert store.run(RUNS[1]).jobs[0].job.device.key == f"{A}.2"
+    assert store.run(RUNS[1]).jobs[0].job.device.title.endswith(f"({A}.2)"), "the title has the key of today"
     assert store.run(RUNS[2]).jobs[0].job.device.key == A
     merge(store, A, f"{A}.2")
     assert everything(store) == before
