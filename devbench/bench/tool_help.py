@@ -1,10 +1,11 @@
-"""A binary's flags, asked on the device and remembered by the binary's hash: its help is the same everywhere."""
+"""A binary's flags, asked on each device once and remembered: its help does not change with the model."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import shlex
+from hashlib import sha256
 from typing import TYPE_CHECKING
 
 from devbench.adb.errors import ShellTimeout
@@ -23,15 +24,20 @@ if TYPE_CHECKING:
 _TIMEOUT_S = 20.0
 
 
-def _memory(binary: Binary) -> Path | None:
+def _memory(binary: Binary, serial: str) -> Path | None:
+    """Where the answer of a device is kept: of each device its own, so that no device answers for another one."""
     # The virtual device's tool has flags by what the machine can do, not by its bytes; an app has no help.
-    return cache_dir() / f"flags-{binary.sha256[:32]}.json" if binary.abi != VIRTUAL_ABI and not binary.is_apk else None
+    if binary.abi == VIRTUAL_ABI or binary.is_apk:
+        return None
+    return cache_dir() / f"flags-{binary.sha256[:32]}-{sha256(serial.encode()).hexdigest()[:12]}.json"
 
 
-def remembered_flags(binary: Binary) -> frozenset[str] | None:
-    """What a device said of the binary's flags before; `None` where none was asked."""
-    memory = _memory(binary)
-    if memory is not None:
+def remembered_flags(binary: Binary, serial: str = "") -> frozenset[str] | None:
+    """What the device of that serial (any device if empty) said of the binary's flags before; `None` for nothing."""
+    own = _memory(binary, serial)
+    if own is None:
+        return None
+    for memory in [own] if serial else sorted(cache_dir().glob(f"flags-{binary.sha256[:32]}-*.json")):
         with contextlib.suppress(OSError, ValueError, TypeError):
             return frozenset(str(name) for name in json.loads(memory.read_text("utf-8")))
     return None
@@ -50,10 +56,10 @@ def read_flags(device: Device, binary: Binary) -> frozenset[str]:
         from devbench.virtual.vulkan import vulkan_available
 
         return frozenset(known_flags(gpu=vulkan_available()))
-    remembered = remembered_flags(binary)
+    remembered = remembered_flags(binary, device.serial)
     if remembered is not None:
         return remembered
-    memory = _memory(binary)
+    memory = _memory(binary, device.serial)
     with explaining(device):
         remote = Depot(device).ensure(binary.path, sha256=binary.sha256, mode=0o755).remote
     try:
