@@ -136,14 +136,15 @@ class PipelineReport:
 
 
 def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecord]) -> PipelineReport:
-    """The aggregate of a run's sessions."""
+    """The aggregate of a run's sessions; those of which a damaged store has no stages are left out."""
     groups: dict[tuple[object, ...], list[PipelineSessionRecord]] = {}
-    for session in sessions:
+    jobs = {item.job.number: item.job for item in view.jobs}
+    known = [s for s in sessions if s.stages and all(stage.job_number in jobs for stage in s.stages)]
+    for session in known:
         key = (session.device_key, session.pipeline, session.delegate, session.threads)
         groups.setdefault(key, []).append(session)
-    jobs = {item.job.number: item.job for item in view.jobs}
     variants = [_variant(group, jobs) for group in groups.values()]
-    return PipelineReport(view, tuple(sessions), tuple(variants))
+    return PipelineReport(view, tuple(known), tuple(variants))
 
 
 def _variant(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord]) -> Variant:

@@ -83,7 +83,12 @@ def print_outputs(report: ReportData, console: Console) -> None:
         table.add_column("verdict")
         for job in jobs:
             for row in job.outputs:
-                table.add_row(_text(job.title), _text(str(row["name"]), 60), str(row["against"]), *_output_cells(row))
+                table.add_row(
+                    _text(job.title),
+                    _text(str(row.get("name")), 60),
+                    _text(str(row.get("against"))),
+                    *_output_cells(row),
+                )
             for kind, message, _ in job.failures:
                 table.add_row(_text(job.title), f"[red]{kind}[/red]", _text(message, 200))
         console.print(table)

@@ -17,6 +17,8 @@ from typing import Any
 from sqlalchemy import BigInteger, Float, Integer, LargeBinary, String, Text
 from sqlalchemy.types import TypeDecorator
 
+from devbench.results.json_fields import fields_fit
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
 # JSON of devices and tools shrinks to a fifth at any level, and a job must not wait for the last percent.
@@ -65,29 +67,35 @@ class Packed(TypeDecorator[Any]):
     """JSON, compressed: what devices and tools say is long, much alike, and never compared by the database.
 
     Args:
-        shape: what the JSON is: `dict`, `list`, or `str` for a list of texts, `Mapping` for a list of objects.
+        shape: what the JSON is: `dict`, or `str` for a list of texts, `Mapping` for a list of objects.
+        fields: of the objects, by their name in `json_fields.py`.
     """
 
     impl = LargeBinary
     cache_ok = True
 
-    def __init__(self, shape: type) -> None:
+    def __init__(self, shape: type, fields: str = "") -> None:
         super().__init__()
-        self.shape = shape
+        self.shape, self.fields = shape, fields
 
     def fits(self, value: Any) -> bool:
         """Whether JSON has the shape."""
         if self.shape is dict:
-            return isinstance(value, dict)
-        members = dict if self.shape is Mapping else self.shape
-        return isinstance(value, (list, tuple)) and all(isinstance(member, members) for member in value)
+            return isinstance(value, dict) and self._fields_fit(value)
+        if not isinstance(value, (list, tuple)):
+            return False
+        if self.shape is str:
+            return all(isinstance(member, str) for member in value)
+        return all(isinstance(member, dict) and self._fields_fit(member) for member in value)
+
+    def _fields_fit(self, value: Mapping[str, Any]) -> bool:
+        return not self.fields or fields_fit(self.fields, value)
 
     @property
     def words(self) -> str:
         """The shape in words."""
-        if self.shape is dict:
-            return "JSON object"
-        return "JSON array of texts" if self.shape is str else "JSON array of objects"
+        what = "object" if self.shape is dict else "array of texts" if self.shape is str else "array of objects"
+        return f"JSON {what}" + (f" of the kind {self.fields}" if self.fields else "")
 
     def process_bind_param(self, value: Any | None, dialect: Any) -> bytes | None:
         return None if value is None else pack(value)

@@ -225,6 +225,9 @@ class Database:
                     connection.execution_options(isolation_level="REPEATABLE READ")
                 with connection.begin():
                     yield connection
+        except UnicodeDecodeError as error:
+            # SQLite's own error about it has text of the file.
+            raise DamagedStore(f"results store {self.shown}: the file is damaged", hint=_RESTORE) from error
         except DamagedValue as error:
             raise DamagedStore(f"results store {self.shown}: it has a damaged value: {error}", hint=_RESTORE) from error
         except SQLAlchemyError as error:

@@ -74,7 +74,7 @@ def shown_without_damage(error: BaseException) -> str:
             continue
         try:
             found = salvage(file)
-        except (sqlite3.Error, OSError, DevbenchError):
+        except (sqlite3.Error, UnicodeDecodeError, OSError, DevbenchError):
             continue
         if found.lost:
             engine.replace(file, found.path)
@@ -222,7 +222,7 @@ class _Salvage:
                         break
                     last = found[0]
                     rows.append(list(found[1:]))
-            except sqlite3.Error:
+            except (sqlite3.Error, UnicodeDecodeError):
                 least = max(least, last + 1)
                 if least >= most:
                     self.lost[table.name] += 1

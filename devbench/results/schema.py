@@ -81,7 +81,7 @@ documents = Table(
     "documents",
     metadata,
     Column("id", BigInteger, primary_key=True, autoincrement=False),
-    Column("body", Packed(dict), nullable=False),
+    Column("body", Packed(dict, "document"), nullable=False),
 )
 
 # A device as it was in a run: its system and its profile change over time.
@@ -251,8 +251,8 @@ details = Table(
     metadata,
     Column("repetition_id", Integer, primary_key=True),
     Column("argv", Packed(str), nullable=False),
-    Column("measurement", Packed(dict), nullable=False),
-    Column("outputs", Packed(Mapping), nullable=False),
+    Column("measurement", Packed(dict, "measurement"), nullable=False),
+    Column("outputs", Packed(Mapping, "output"), nullable=False),
     Column("verdict_reasons", Packed(str), nullable=False),
     ForeignKeyConstraint(["repetition_id"], ["repetitions.id"], ondelete="CASCADE"),
 )
@@ -261,9 +261,9 @@ conditions = Table(
     "conditions",
     metadata,
     Column("repetition_id", Integer, primary_key=True),
-    Column("before", Packed(dict)),
-    Column("after", Packed(dict)),
-    Column("during", Packed(Mapping), nullable=False),
+    Column("before", Packed(dict, "conditions")),
+    Column("after", Packed(dict, "conditions")),
+    Column("during", Packed(Mapping, "conditions"), nullable=False),
     ForeignKeyConstraint(["repetition_id"], ["repetitions.id"], ondelete="CASCADE"),
 )
 

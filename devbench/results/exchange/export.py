@@ -21,7 +21,7 @@ from devbench.errors import EnvironmentProblem, InputError
 from devbench.results import schema
 from devbench.results.artifacts import MOST_RAW_BYTES
 from devbench.results.exchange.files import Format, open_writer
-from devbench.results.exchange.source import StoreSource
+from devbench.results.exchange.source import StoreSource, damaged
 from devbench.results.exchange.tables import TABLES, columns_of
 from devbench.results.inside import open_inside, parts_of
 
@@ -71,7 +71,7 @@ def export_store(
             chosen = set(connection.execute(runs).scalars())
             if not chosen:
                 raise InputError("there is no such run to export", hint="see `devbench runs`")
-            source = StoreSource(connection, runs)
+            source = StoreSource(connection, runs, store.database.shown, damaged)
             for table in TABLES:
                 names = [column.name for column in columns_of(table)]
                 place = names.index("raw_path") if "raw_path" in names else None

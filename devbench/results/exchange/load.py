@@ -16,7 +16,7 @@ from devbench.results.exchange.export import FORMAT, MANIFEST, RAW, copy_raw, sh
 from devbench.results.exchange.files import FORMATS, Format, place
 from devbench.results.exchange.merge import Merged, Progress, merge
 from devbench.results.exchange.reader import read_large
-from devbench.results.exchange.source import Columns, StoreSource
+from devbench.results.exchange.source import Columns, StoreSource, refused
 from devbench.results.exchange.tables import TABLES
 from devbench.results.inside import open_inside
 
@@ -119,7 +119,7 @@ def merge_store(store: Store, other: Store, progress: Progress = lambda table, r
         raise InputError("a store cannot be merged with itself")
     there = other.artifacts.root
     with other.database.reading() as reading, store.transaction() as connection:
-        source = StoreSource(reading, sa.select(schema.runs.c.run_id), other.database.shown)
+        source = StoreSource(reading, sa.select(schema.runs.c.run_id), other.database.shown, refused)
         merged = merge(connection, source, progress)
         raw = copy_raw(merged.raw_paths, there.parent, there.name, store.artifacts.root, merged.runs)
     return Loaded(merged, raw)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Protocol
 
 import sqlalchemy as sa
 
-from devbench.errors import InputError
+from devbench.errors import DevbenchError, InputError
+from devbench.results.engine import DamagedStore
 from devbench.results.exchange.tables import columns_of, rows_of
 from devbench.results.exchange.values import BadValue, check, from_driver, kind_of
 
@@ -20,6 +21,14 @@ _AT_ONCE = 20_000
 def refused(place: str, error: BadValue) -> InputError:
     """The error line for a bad value."""
     return InputError(f"{place}: {error}", hint="it is damaged or not devbench's; nothing was taken over")
+
+
+def damaged(place: str, error: BadValue) -> DamagedStore:
+    """The error line for a bad value of the own store."""
+    return DamagedStore(f"{place}: {error}", hint="it is damaged; restore it from a copy")
+
+
+Problem = Callable[[str, BadValue], DevbenchError]
 
 
 class Source(Protocol):
@@ -45,10 +54,12 @@ class StoreSource:
         connection: for as long as rows are asked for; all of them are as it sees the store.
         runs: selects the ids of the runs.
         name: of the store, for words.
+        problem: makes the error of a value that no column may hold.
     """
 
-    def __init__(self, connection: sa.Connection, runs: sa.Select[Any], name: str = "the store") -> None:
+    def __init__(self, connection: sa.Connection, runs: sa.Select[Any], name: str, problem: Problem) -> None:
         self._connection = connection
+        self._problem = problem
         self._runs = runs
         self._name = name
 
@@ -67,6 +78,6 @@ class StoreSource:
                 try:
                     check(column, kind, values, unpacked=True)
                 except BadValue as error:
-                    raise refused(self.place(table, done + error.index + 1), error) from None
+                    raise self._problem(self.place(table, done + error.index + 1), error) from None
             done += len(rows)
             yield columns

@@ -1,0 +1,176 @@
+"""Stores damaged at random places: every command that reads has to answer, and only the damaged place may be lost.
+
+    python benchmarks/damaged_stores.py [--count 200] [--seed 1]
+
+Each try damages one thing of a good store with two runs: a value of any row, bytes of any page of the database but the
+first, or a raw output. Then `runs`, `show`, `report`, `compare`, `detect`, `export` and `serve` are called. All have to
+answer without a traceback; what was not damaged has to be there as before: the other run with all its latencies, and
+of the damaged run the jobs that are not damaged.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import random
+import shutil
+import sqlite3
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections import Counter
+from contextlib import closing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+sys.path.insert(0, str(Path(__file__).parents[1]))
+
+from devbench.results.exchange.tables import TABLES
+from devbench.results.store import Store
+from tests.results.samples import FILES, RUN, SESSION, add_run, repetition
+
+SECOND = "20261124-120000-aaaa"
+COMMANDS: tuple[tuple[str, ...], ...] = (
+    ("runs",), ("show", RUN), ("show", SECOND), ("report", RUN, "--format", "html,md,csv,json", "--out", "report"),
+    ("compare", RUN, SECOND), ("detect",), ("export", "out", "--raw"),
+)  # fmt: skip
+_PAGE = 4096
+_VALUES: tuple[Any, ...] = (b"\xff\xfe\x00", "text", -1, 2**62, 1e300, "", b"", -7.5, "\u00b2")
+
+
+@dataclass(slots=True)
+class Figures:
+    """What came of all tries."""
+
+    kinds: Counter[str] = field(default_factory=Counter)
+    answers: int = 0
+    problems: list[str] = field(default_factory=list)
+
+
+def made(folder: Path) -> None:
+    from devbench.results.pipelines import add_pipeline_session
+
+    with Store(str(folder / "results.db")) as store:
+        for night in (0, 1):
+            run_id = add_run(store, night, files=FILES)
+            for index in range(10, 20):
+                raw = store.write_raw(run_id, f"job0001-{index}", b"what the device said\n" * 200)
+                store.add_repetition(repetition(run_id, index=index, raw_path=raw))
+        add_pipeline_session(store, SESSION)
+    with closing(sqlite3.connect(folder / "results.db")) as connection:
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def damage(folder: Path, kind: str, words: random.Random) -> str:
+    """Damage one place; gives it in words."""
+    file = folder / "results.db"
+    if kind == "value":
+        with closing(sqlite3.connect(file)) as connection, connection:
+            table = words.choice([t for t in TABLES if connection.execute(f"SELECT 1 FROM {t.name}").fetchone()])
+            name, value = words.choice(list(table.columns)).name, words.choice(_VALUES)
+            key = "run_id" if "run_id" in table.c else next(iter(table.columns)).name
+            row = words.choice(connection.execute(f'SELECT "{key}" FROM {table.name}').fetchall())
+            connection.execute(f'UPDATE OR IGNORE {table.name} SET "{name}" = ? WHERE "{key}" = ?', (value, *row))
+            return f"{table.name}.{name} = {value!r}"
+    path = file if kind == "page" else words.choice(sorted(folder.rglob("*.gz")))
+    data = bytearray(path.read_bytes())
+    first = words.randrange(_PAGE, len(data)) if kind == "page" else words.randrange(len(data))
+    for place in range(first, min(len(data), first + words.choice([1, 2, 16, 200, 4096]))):
+        data[place] = words.randrange(256)
+    path.write_bytes(data)
+    return f"{path.name} at {first} of {len(data)}"
+
+
+def command(folder: Path, words: tuple[str, ...]) -> tuple[int, str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "devbench", *words, "--store", str(folder / "results.db")],
+        cwd=folder, capture_output=True, text=True, timeout=120, check=False, env={**os.environ, "COLUMNS": "200"},
+    )  # fmt: skip
+    return done.returncode, done.stdout + done.stderr
+
+
+def served(folder: Path) -> list[str]:
+    """What goes wrong with the pages of `serve`."""
+    from devbench.errors import DevbenchError
+    from devbench.reports.server import Server
+
+    try:
+        server = Server(str(folder / "results.db"), 0)
+    except DevbenchError as error:
+        return [f"serve: {error}"]
+    found = []
+    with server:
+        thread = threading.Thread(target=server.run)
+        thread.start()
+        for page in ("", f"run/{SECOND}", "history"):
+            try:
+                urllib.request.urlopen(server.url + page, timeout=60).read()
+            except OSError as error:
+                found.append(f"serve /{page}: {error}")
+        server.stop()
+        thread.join()
+    return found
+
+
+def attempt(base: Path, number: int, seed: int, figures: Figures) -> None:
+    words = random.Random(f"{seed} {number}")
+    kind = ("value", "page", "raw output")[number % 3]
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "store"
+        shutil.copytree(base, folder)
+        where = f"{number} {kind}: {damage(folder, kind, words)}"
+        figures.kinds[kind] += 1
+        answers = {call: command(folder, call) for call in COMMANDS}
+        for call, (code, text) in answers.items():
+            title = " ".join(call[:2])
+            if "Traceback" in text:
+                figures.problems.append(f"{where}: {title}: {text.strip().splitlines()[-1][:200]}")
+            elif code not in (0, 1, 2) or (code == 2 and not _is_gone(call, answers)):
+                figures.problems.append(f"{where}: {title}: {code} {text.strip()[-200:]}")
+            else:
+                figures.answers += 1
+        found = served(folder)
+        figures.problems += [f"{where}: {one}" for one in found]
+        figures.answers += not found
+        # A value belongs to one run, unless both refer to its row; of a page it is not known.
+        if kind == "raw output" and any(code != 0 for code, _ in answers.values()):
+            figures.problems.append(f"{where}: more than a raw output is lost")
+        if not any(run in answers[("runs",)][1] for run in (RUN, SECOND)):
+            figures.problems.append(f"{where}: both runs are lost")
+
+
+def _is_gone(call: tuple[str, ...], answers: dict[tuple[str, ...], tuple[int, str]]) -> bool:
+    """Whether a command rightly says that there is nothing: the damage is in the row of a run, a case or a device."""
+    text = answers[call][1]
+    return "error:" in text and "warning:" in answers[("runs",)][1] + text
+
+
+def tried(count: int, seed: int) -> Figures:
+    """That many tries, of all kinds in turn."""
+    figures = Figures()
+    with tempfile.TemporaryDirectory() as name:
+        made(Path(name))
+        for number in range(count):
+            attempt(Path(name), number, seed, figures)
+    return figures
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--count", type=int, default=200)
+    parser.add_argument("--seed", type=int, default=1)
+    arguments = parser.parse_args()
+    figures = tried(arguments.count, arguments.seed)
+    print(", ".join(f"{kind}: {count}" for kind, count in figures.kinds.items()))
+    print(f"{figures.answers} answers, {len(figures.problems)} problems")
+    for problem in figures.problems:
+        print(f"  {problem}")
+    if figures.problems:
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
