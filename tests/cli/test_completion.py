@@ -18,6 +18,7 @@ DEVBENCH = Path(sys.executable).with_name("devbench")
         ("ch", ["chart"]),
         ("de", ["delegates", "detect", "devices"]),
         ("chart his", ["history"]),
+        ("devices rel", ["release"]),
         ("report --form", ["--format"]),
         ("report --format p", ["png", "pdf"]),
     ],
