@@ -126,7 +126,8 @@ class Database:
     def _connect(self) -> sa.Engine:
         file = self.file
         if file is not None:
-            opened.add(file)
+            if not self._foreign:
+                opened.add(file)
             file = replacement(file) or file
         if file is not None and self.read_only:
             engine = sa.create_engine(

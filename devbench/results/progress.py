@@ -46,6 +46,7 @@ def reopen_run(store: Store, run_id: str) -> None:
     with store.transaction() as connection:
         where = schema.runs.c.run_id == run_id
         connection.execute(schema.runs.update().where(where).values(status="running", end_reason="", finished_utc=None))
+    store.keep_room(run_id)
 
 
 def drop_unfinished(store: Store, run_id: str) -> None:

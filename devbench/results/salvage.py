@@ -1,8 +1,9 @@
 """A damaged store without its damaged places: whatever can be read, held against the declaration of its columns.
 
 Rows are read in ranges of their numbers, which are halved where the file cannot be read. A damaged text or document is
-replaced by an empty one, a repetition with a damaged number is shown as failed, and a row that says nothing without the
-damaged value is left out with the rows that refer to it. The store itself is not changed. Knows no command.
+replaced by an empty one, a repetition with a damaged number is shown as failed, rows that only name things are replaced
+by others of the name "damaged", and a row that says nothing without the damaged value is left out with the rows that
+refer to it. The store itself is not changed. Knows no command.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ from devbench.results.bulk import insert_rows
 from devbench.results.columns import Name, Packed, Words, content_id, pack, to_us
 from devbench.results.exchange.tables import TABLES
 from devbench.results.exchange.values import BadValue, check, from_driver, kind_of
+from devbench.results.rebuild import with_list_of_tables
 from devbench.results.sqlite import connect_to_read, differing
 
 _AT_ONCE = 5_000
@@ -86,13 +88,28 @@ def salvage(file: Path) -> Salvaged:
     """A store with what can be read of the one in `file`.
 
     Raises:
-        sqlite3.Error: not even the list of its tables can be read.
+        sqlite3.Error: not even the list of its tables can be read, nor be replaced.
         StoreProblem: its tables are not those of a store.
     """
     folder = Path(tempfile.mkdtemp(prefix="devbench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    found = Salvaged(folder / "results.db")
-    with closing(connect_to_read(file, limited=True)) as source, closing(engine.Database(str(found.path))) as target:
+    try:
+        return _salvaged(file, folder / "results.db")
+    except (sqlite3.Error, UnicodeDecodeError):
+        fresh, copy = folder / "fresh.db", folder / "copy.db"
+        engine.Database(str(fresh)).close()
+        with_list_of_tables(file, fresh, copy)
+        found = _salvaged(copy, folder / "rebuilt.db")
+        with closing(engine.Database(str(found.path))) as rebuilt, rebuilt.reading() as connection:
+            if connection.execute(sa.select(schema.runs.c.run_id).limit(1)).first() is None:
+                raise  # it never was a store
+        found.lost["the list of tables"] += 1
+        return found
+
+
+def _salvaged(file: Path, path: Path) -> Salvaged:
+    found = Salvaged(path)
+    with closing(connect_to_read(file, limited=True)) as source, closing(engine.Database(str(path))) as target:
         source.text_factory = _text
         with target.writing() as connection:
             _Salvage(source, connection, found.lost).run()
@@ -164,10 +181,25 @@ class _Salvage:
     def _refers(self, names: list[str], row: list[Any], referred: list[tuple[list[str], tuple[str, ...]]]) -> bool:
         for columns, key in referred:
             places = [names.index(name) for name in columns]
-            if tuple(row[place] for place in places) not in self.keys[key]:
-                if key[0] != "documents":
-                    return False
+            wanted = tuple(row[place] for place in places)
+            if wanted in self.keys[key]:
+                continue
+            if key[0] == "documents":
                 row[places[0]] = _EMPTY
+            elif key[0] not in _NAMING or not self._stand_in(schema.metadata.tables[key[0]], key, wanted):
+                return False
+        return True
+
+    def _stand_in(self, table: sa.Table, key: tuple[str, ...], wanted: tuple[Any, ...]) -> bool:
+        """A row in place of one that is lost, of which nothing is known but its key."""
+        known = dict(zip(key[1:], wanted, strict=True))
+        if table is schema.devices and (wanted[0],) not in self.keys["runs", "run_id"]:
+            return False
+        # A device that nothing is known of must not pass for a phone.
+        other = {"threads": None, "virtual": True, "facts_id": _EMPTY, "text": f"{_DAMAGED} {wanted[0]}"}
+        row = [known.get(c.name, other.get(c.name, _DAMAGED)) for c in table.columns]
+        insert_rows(self.target, table, [column.name for column in table.columns], [row])
+        self.keys[key].add(wanted)
         return True
 
     def _note(self, table: sa.Table, row: Sequence[Any]) -> None:
@@ -245,6 +277,8 @@ class _Salvage:
         return (least, most) if type(least) is int and type(most) is int else (0, 0) if least is None else _ENDS
 
 
+# Tables whose rows say nothing that is measured.
+_NAMING = ("cases", "binaries", "devices", "operator_names")
 _REFERRED = {
     (constraint.referred_table.name, *(element.column.name for element in constraint.elements))
     for table in TABLES
@@ -260,7 +294,7 @@ def _bad_places(column: sa.Column[Any], values: list[Any]) -> list[int]:
             check(column, kind, values[start:], unpacked=True)
         except BadValue as error:
             if error.index >= len(values) - start:
-                raise
+                raise  # it never was a store
             found.append(start + error.index)
             # What was before it is good for one reason only; another one may come earlier.
             found += [

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 
 from devbench.notices import Notice
 from devbench.paths import data_dir
-from devbench.results import schema, totals, views, writing
+from devbench.results import ending, schema, totals, views, writing
 from devbench.results.artifacts import Artifacts
 from devbench.results.engine import Database, StoreProblem
 from devbench.results.records import JobRecord, RepetitionRecord, RunRecord, RunStatus
@@ -55,6 +55,8 @@ class Store:
         file = self.database.file
         beside = file.parent if file is not None else data_dir()
         self.artifacts = Artifacts(artifacts or beside / "artifacts")
+        if not self.database.read_only:
+            self._apply_ends()
 
     def close(self) -> None:
         """Give the connections back."""
@@ -80,14 +82,49 @@ class Store:
         """Begin a run; its status is `running` until `finish_run`."""
         with self.transaction() as connection:
             writing.insert_run(connection, run)
+        self.keep_room(run.run_id)
+
+    def keep_room(self, run_id: str) -> None:
+        """Keep room on the disk for the end of a run that begins or goes on."""
+        ending.keep_room(self.artifacts.root, run_id)
 
     def finish_run(self, run_id: str, status: RunStatus, finished_utc: datetime, end_reason: str = "") -> None:
-        """Give a run its end. `end_reason`: why it ended, in a line; empty where all was done."""
+        """Give a run its end. `end_reason`: why it ended, in a line; empty if all was done.
+
+        Raises:
+            StoreProblem: it cannot be stored, also with the room that was kept for it. If that is for want of space,
+                the next process that opens the store does it.
+        """
+        root, reason = self.artifacts.root, clean(end_reason, _MOST_REASON)
+        try:
+            self._end(run_id, status, finished_utc, reason)
+        except StoreProblem as error:
+            if not ending.make_room(root, run_id):
+                raise
+            try:
+                self._end(run_id, status, finished_utc, reason)
+            except StoreProblem:
+                values = {"status": "failed", "finished_utc": finished_utc.isoformat()}
+                ending.note_end(root, run_id, {**values, "end_reason": reason or error.what})
+                raise
+        ending.forget(root, run_id)
+
+    def _end(self, run_id: str, status: RunStatus, finished_utc: datetime, end_reason: str) -> None:
         with self.transaction() as connection:
             where = schema.runs.c.run_id == run_id
-            end = {"status": status, "finished_utc": finished_utc, "end_reason": clean(end_reason, _MOST_REASON)}
+            end = {"status": status, "finished_utc": finished_utc, "end_reason": end_reason}
             connection.execute(schema.runs.update().where(where).values(**end))
             totals.complete(connection, run_id)
+
+    def _apply_ends(self) -> None:
+        """Store the ends of runs that a full disk did not take; nothing if it does not take them now either."""
+        for run_id, values in ending.noted_ends(self.artifacts.root):
+            try:
+                finished_utc = datetime.fromisoformat(values["finished_utc"])
+                self._end(run_id, "failed", finished_utc, clean(values["end_reason"], _MOST_REASON))
+            except (KeyError, ValueError, TypeError, StoreProblem):
+                continue
+            ending.forget(self.artifacts.root, run_id)
 
     def complete_totals(self) -> None:
         """Bring the totals of jobs of runs that go on, or were killed, up to date, if it can be written."""

@@ -17,7 +17,7 @@ from devbench.errors import InputError
 from devbench.results import engine
 from devbench.results.engine import DamagedStore
 from devbench.results.exchange.load import import_folder, merge_store, open_folder
-from devbench.results.salvage import salvage
+from devbench.results.salvage import salvage, shown_without_damage
 from devbench.results.store import Store, StoreProblem
 from tests.results.samples import NOW, RUN, add_run, repetition
 
@@ -38,7 +38,7 @@ def test_hostile_exports_and_stores_are_refused_in_one_line_or_read_back_by_ever
 @pytest.mark.parametrize(
     ("table", "column", "value"),
     [
-        ("repetitions", "duration_s", -1.0), ("repetitions", "duration_s", 0), ("repetitions", "latency_avg_us", -22.8),
+        ("repetitions", "duration_s", -1.0), ("repetitions", "latency_avg_us", 0), ("repetitions", "latency_avg_us", -22.8),
         ("repetitions", "latency_avg_us", 1e300), ("repetitions", "verdict", 5), ("models", "size_bytes", -1),
         ("repetitions", "vm_hwm_kb", 2**70), ("details", "argv", [1]), ("details", "outputs", [5]),
         ("conditions", "during", [{"temperatures_c": {"a": "hot"}}]), ("documents", "body", {"notes": 7}),
@@ -99,8 +99,9 @@ def test_another_state_of_the_tables_is_said_as_such(base: Path) -> None:
 
 def test_a_file_that_is_no_database_is_said_as_such(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"not a database at all" * 400)
-    with pytest.raises(StoreProblem, match="is no SQLite database"):
+    with pytest.raises(StoreProblem, match="is no SQLite database") as caught:
         Store(str(tmp_path / "a.db"))
+    assert "a.db" not in shown_without_damage(caught.value)
 
 
 def test_a_store_on_read_only_media_is_read(base: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -152,6 +153,34 @@ def test_pages_that_cannot_be_read_cost_their_own_rows(tmp_path: Path) -> None:
     assert set(found.lost) <= {"details"}
     with Store(str(found.path)) as rest:
         assert len(rest.runs()) == 2
+
+
+@pytest.mark.parametrize("place", [0, 100, 108, "second page of the list"])
+def test_a_damaged_list_of_tables_costs_nothing_else(tmp_path: Path, place: int | str) -> None:
+    damaged_stores.made(tmp_path)
+    file = tmp_path / "results.db"
+    data = bytearray(file.read_bytes())
+    if isinstance(place, str):
+        # The rightmost page below the first one.
+        place = (int.from_bytes(data[108:112], "big") - 1) * 4096
+    data[place : place + 600] = bytes(600)
+    file.write_bytes(data)
+    found = salvage(file)
+    assert dict(found.lost) == {"the list of tables": 1}
+    with Store(str(found.path)) as rest:
+        assert [run.repetitions for run in rest.runs()] == [14, 14]
+
+
+@pytest.mark.parametrize("table", ["cases", "binaries", "devices", "operator_names"])
+def test_a_lost_name_does_not_take_the_numbers_with_it(base: Path, table: str) -> None:
+    file = base / "good" / "results.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute(f"DELETE FROM {table}")
+    found = salvage(file)
+    with Store(str(found.path)) as rest:
+        view = rest.run(RUN)
+        assert [r.latency_avg_us for r in view.jobs[0].repetitions][:3] == [1000.0, 1100.0, 1200.0]
+        assert "damaged" in str(view.jobs[0])
 
 
 def test_every_command_answers_for_a_damaged_store(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -123,7 +123,7 @@ def test_paths_that_lead_outside_are_refused(tmp_path: Path, relative: str) -> N
 
 def test_a_raw_output_that_is_damaged_anywhere_is_one_clear_line(tmp_path: Path) -> None:
     artifacts = Artifacts(tmp_path)
-    relative = artifacts.write(RUN, "job0001-0", random.Random(1).randbytes(3000) + b"text\n" * 1000)
+    relative = artifacts.write(RUN, "job0001-0", [random.Random(1).randbytes(3000) + b"text\n" * 1000])
     whole = (tmp_path / relative).read_bytes()
     for place in range(0, len(whole), 7):
         bits = bytearray(whole)

@@ -1,0 +1,73 @@
+"""The end of a run on a disk that is full: room is kept for it from the start of the run; knows no table.
+
+Two small files per run are kept next to the raw outputs. The first is removed if the database cannot take the end of
+the run, to make room for it. If that does not suffice, the end is written into the second one, in place, which needs no
+further room; the next process that opens the store applies it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+
+_FOLDER = ".ends"
+_ROOM_BYTES = 256 * 1024
+_END_BYTES = 4096
+# Files of runs that were killed and never taken up again.
+_OLD_S = 7 * 24 * 3600.0
+
+
+def keep_room(root: Path, run_id: str) -> None:
+    """Keep room for the end of a run that begins; where none can be kept, its end may be lost."""
+    with suppress(OSError):
+        (root / _FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
+        for name, data in ((f"{run_id}.room", os.urandom(_ROOM_BYTES)), (f"{run_id}.end", b" " * _END_BYTES)):
+            with (root / _FOLDER / name).open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+
+
+def make_room(root: Path, run_id: str) -> bool:
+    """Give up the room for a run's end; gives whether there was any."""
+    try:
+        (root / _FOLDER / f"{run_id}.room").unlink()
+    except OSError:
+        return False
+    return True
+
+
+def note_end(root: Path, run_id: str, values: Mapping[str, str]) -> None:
+    """Write down how a run ended, for the next process that opens the store; nothing if that cannot be written."""
+    # A reason may have signs of several bytes; what is cut off at worst is the rest of it.
+    cut = {name: value[:600] for name, value in values.items()}
+    data = json.dumps(cut).encode("ascii")[:_END_BYTES].ljust(_END_BYTES)
+    with suppress(OSError), (root / _FOLDER / f"{run_id}.end").open("r+b") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def forget(root: Path, run_id: str) -> None:
+    """Remove the files of a run that ended."""
+    for name in (f"{run_id}.room", f"{run_id}.end"):
+        with suppress(OSError):
+            (root / _FOLDER / name).unlink(missing_ok=True)
+
+
+def noted_ends(root: Path) -> Iterator[tuple[str, dict[str, str]]]:
+    """The runs whose end could not be stored, with what `note_end` was given."""
+    for file in sorted((root / _FOLDER).glob("*.end")):
+        try:
+            data = file.read_bytes()[:_END_BYTES].strip()
+            if not data and time.time() - file.stat().st_mtime > _OLD_S:
+                forget(root, file.stem)
+            values = json.loads(data) if data else None
+        except (OSError, ValueError):
+            continue
+        if isinstance(values, dict) and all(isinstance(value, str) for value in values.values()):
+            yield file.stem, values
