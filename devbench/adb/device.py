@@ -157,7 +157,7 @@ class Device:
                 files[stream].write(data[:left])
             except OSError as error:
                 what = f"cannot keep the output of {self.serial}: {error.strerror or error}"
-                raise EnvironmentProblem(what, hint="make room, then run again") from None
+                raise EnvironmentProblem(what, hint="free some space, then run again") from None
             left -= len(data)
             if left < 0:
                 raise OutputTooLong(self.serial, doing or running(command), most_bytes)

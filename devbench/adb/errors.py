@@ -128,7 +128,7 @@ class LocalFileChanged(InputError):
     def __init__(self, serial: str, local: Path, *, while_sent: bool = True) -> None:
         when = "while it was being sent" if while_sent else "after it was hashed, before it was sent"
         super().__init__(
-            f"{local} changed on this machine {when} to {serial}", hint="run again when nothing writes to it any more"
+            f"{local} changed on this machine {when} to {serial}", hint="run again when the file is complete"
         )
         self.serial, self.local, self.while_sent = serial, local, while_sent
 

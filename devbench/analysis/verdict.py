@@ -15,8 +15,8 @@ Sample = Mapping[str, Any]
 
 # Why a status that Android's thermal service prints is no reading, by the word that conditions have for it.
 STATUS_PROBLEMS: Mapping[str, str] = {
-    "not_ready": "thermal status unknown: the device's thermal hardware does not answer",
-    "overridden": "thermal status unknown: a command overrides it",
+    "not_ready": "thermal status unknown: no answer from the device's thermal hardware",
+    "overridden": "thermal status unknown: overridden by a command",
 }
 # Android's power saving begins at this level on most devices.
 _LOW_BATTERY_PCT = 15

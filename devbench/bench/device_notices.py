@@ -1,4 +1,4 @@
-"""Notices about a device: requested steps that it did not take, values that it did not read; knows no connection."""
+"""Notices about a device: requested steps that it did not take, values that are not readings; knows no connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _MOST_LISTED = 4
 _NEXT_STEPS = {
-    "not_ready": "restart the device if its thermal service should work; heat is judged by clocks and temperatures",
+    "not_ready": "restart the device if its thermal service should work; until then, clocks and temperatures are used",
     "overridden": "`adb shell cmd thermalservice reset`",
 }
 
@@ -45,9 +45,10 @@ def steps_not_applied(
 def _why(name: str, root: object) -> str:
     if name in ("governor", "clock"):
         if root is not True:
-            return "it takes root: run `adb root` on a userdebug build, or leave the step out"
+            return "it needs root: run `adb root` on a userdebug build, or leave the step out"
         return (
-            "the kernel refused it: `devbench devices --json` lists what it has; leave the step out if that is nothing"
+            "the kernel refused it: `devbench devices --json` lists the supported values; "
+            "leave the step out if there are none"
         )
     if name == "performance":
         return "the device has no fixed performance mode: leave the step out"
@@ -59,13 +60,13 @@ def shared_serial(device: DeviceRecord, others: Sequence[str]) -> Sequence[Notic
     if not others:
         return []
     listed = ", ".join(others[:_MOST_LISTED])
-    text = f"its factory serial number is also that of {listed}, which has a history of its own"
+    text = f"its factory serial number is also that of {listed}, which is stored as another device"
     next_step = f"if it is the same board, `devbench devices merge {others[0]} {device.key}`"
     return [Notice(NoticeKind.DEVICE_IDENTITY, device.title, text, next_step, Effect.INFORMATION, device.key)]
 
 
 def readings_that_are_none(around: Around, device: DeviceRecord) -> Sequence[Notice]:
-    """One notice for each kind of value that the device reported without having read it."""
+    """One notice for each kind of value that the device reported and that is not a reading."""
     problems = {str(sample.get("thermal_status_problem") or "") for sample in around.known}
     found = [
         (NoticeKind.THERMAL_STATUS, STATUS_PROBLEMS[problem], _NEXT_STEPS[problem])
@@ -75,7 +76,7 @@ def readings_that_are_none(around: Around, device: DeviceRecord) -> Sequence[Not
         found.append(
             (
                 NoticeKind.BATTERY_OVERRIDDEN,
-                "battery unknown: a command set its values",
+                "battery unknown: its values were set by a command",
                 "`adb shell dumpsys battery reset`",
             )
         )
@@ -84,6 +85,6 @@ def readings_that_are_none(around: Around, device: DeviceRecord) -> Sequence[Not
 
 def lease_lost(error: LeaseLost, device: DeviceRecord) -> Notice:
     """The notice of a run that lost its device before it had measured everything there."""
-    text = "the lease on the device was lost to another run or revoked: only what was measured before is stored"
-    next_step = "`devbench devices` shows who has the device; `devbench run --resume` measures the rest"
+    text = "the lease on the device was lost to another run or revoked: only earlier results are stored"
+    next_step = "`devbench devices` shows who uses the device; `devbench run --resume` measures the rest"
     return Notice(NoticeKind.LEASE_LOST, device.title or error.serial, text, next_step, device_key=device.key)

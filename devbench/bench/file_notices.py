@@ -14,7 +14,7 @@ def replaced(names: Iterable[str], device_key: str) -> list[Notice]:
         Notice(
             NoticeKind.DEPOT_FILE_CHANGED,
             subject=name,
-            text=f"the copy of {name} on the device had been changed since it was sent, and was sent again",
+            text=f"the copy of {name} on the device had been changed since it was sent; it was sent again",
             next_step="find out what writes to /data/local/tmp/devbench/sha256 on the device",
             device_key=device_key,
         )

@@ -56,7 +56,7 @@ class Expected:
 def expect(case: Case, check: OutputCheck) -> Expected:
     """Inputs for a case's model, with the shapes that it is called with, and its outputs on this machine.
 
-    The model is run twice, in two processes: what then differs is nothing that a device could get right.
+    The model is run twice, in two processes: an output that differs between them cannot be checked on a device.
 
     Raises:
         InputError: the model's tensors or the user's inputs make no sense.

@@ -46,7 +46,7 @@ def _open_shapes(case: Case) -> list[Notice]:
         Notice(
             NoticeKind.OPEN_SHAPES,
             case.subject,
-            f"input{several} of open shape: {_some(named)}; the latency is that of this size alone",
+            f"input{several} of open shape: {_some(named)}; the latency applies to this size only",
             f"give the size of real inputs: {example} with a number for each ?",
             Effect.EXCLUDED,
         )

@@ -133,7 +133,7 @@ class Processes:
                         doing=f"running {spec.title}",
                     )  # fmt: skip
             except ShellTimeout:
-                failure = Failure(FailureKind.TIMEOUT, f"not done after {spec.deadline_s:g} s; ended by devbench")
+                failure = Failure(FailureKind.TIMEOUT, f"not finished after {spec.deadline_s:g} s; ended by devbench")
             except OutputTooLong:
                 most = f"{spec.most_output_bytes / (1 << 20):g} MiB"
                 failure = Failure(FailureKind.OUTPUT_TOO_LONG, f"more than {most} of output; ended by devbench")

@@ -46,7 +46,7 @@ def unfit_model(case: Case, soc_model: str = "") -> str:
         return ""
     if not _fits_delegate(compiled.needs, case):
         which = {"npu": "an npu delegate", "edgetpu": "the Edge TPU's delegate (external-edgetpu)"}.get(compiled.needs)
-        return f"the model is {compiled.words} and needs {which or f'the delegate of {compiled.needs}'}"
+        return f"the model is {compiled.words} and needs {which or f'the delegate for {compiled.needs}'}"
     if not fits_soc(compiled, soc_model):
         return f"the model is {compiled.words}, the device has {soc_model}"
     return ""
@@ -65,7 +65,7 @@ def check_compiled(cases: Sequence[Case]) -> None:
         said = [unfit_model(case) for case in those]
         if all(said):
             asked = ", ".join(dict.fromkeys(case.delegate.name for case in those))
-            hint = f"it cannot run under {asked}; `devbench delegates` lists the others"
+            hint = f"it cannot run under {asked}; `devbench delegates` lists all delegates"
             raise InputError(f"model {name}: {said[0]}", hint=hint)
 
 

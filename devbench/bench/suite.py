@@ -192,7 +192,7 @@ class _Reader:
                 found += [GivenModel(file, by_pattern=_is_pattern(item)) for file in self._files(at, item)]
                 continue
             if not isinstance(item, dict):
-                raise self.wrong(at, "has something else than paths, {path, name} and {url, sha256}", _MODELS_HINT)
+                raise self.wrong(at, "may contain only paths, {path, name} and {url, sha256}", _MODELS_HINT)
             for key, value in item.items():
                 if key not in _MODEL_KEYS:
                     raise self.unknown((*at, key), _MODEL_KEYS)
@@ -207,13 +207,15 @@ class _Reader:
             if "path" in item and set(item) <= {"path", "name"}:
                 files = self._files((*at, "path"), item["path"])
                 if name and len(files) > 1:
-                    raise self.wrong((*at, "name"), f"is for {len(files)} files", "name one file, or leave name out")
+                    raise self.wrong(
+                        (*at, "name"), f"applies to {len(files)} files", "name one file, or leave name out"
+                    )
                 found += [GivenModel(file, name, by_pattern=_is_pattern(item["path"])) for file in files]
             elif "path" not in item and {"url", "sha256"} <= set(item):
                 found.append(self._remote(at, item["url"], item["sha256"].lower(), name))
             else:
                 needed = "needs path alone" if "path" in item else "needs both url and sha256, or path"
-                raise self.wrong(at, needed, "name may stand with either; sha256sum FILE")
+                raise self.wrong(at, needed, "name is optional; sha256sum FILE prints the hash")
         return tuple(dict.fromkeys(found))
 
     def _files(self, at: tuple[str | int, ...], text: str) -> Sequence[str]:
@@ -239,7 +241,7 @@ class _Reader:
         except ValueError:
             right = False
         if not right:
-            raise self.wrong(at, f"{mask_url(url)!r} is not an address", "https://…")
+            raise self.wrong(at, f"{mask_url(url)!r} is not a URL", "https://…")
         if not _SHA256.fullmatch(sha256):
             raise self.wrong(at, f"the sha256 of {mask_url(url)} is not 64 hex digits", "sha256sum FILE")
         return RemoteModel(url, sha256, name)

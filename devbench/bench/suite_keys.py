@@ -26,7 +26,9 @@ class Key:
 # What can stand in [conditions] or, as in files from before there was that table, at the top.
 CONDITIONS: Mapping[str, Key] = {
     "cool_down": Key("real", "cool_down_s", "seconds to wait at most for a device that throttles"),
-    "unreliable_retries": Key("number", "unreliable_retries", "so many more processes for those in no fit state"),
+    "unreliable_retries": Key(
+        "number", "unreliable_retries", "extra attempts per job to replace unreliable repetitions"
+    ),
     "stabilise": Key("texts", "stabilise", "steps undone afterwards: awake, screen-off, airplane, performance, …"),
 }
 # What can stand in [nightly]: options of `devbench nightly`, with underscores.

@@ -51,7 +51,7 @@ def compare(
         typer.Option(metavar="METRIC=PCT", help="The smallest change that matters, such as latency=2%."),
     ] = None,
     alpha: Annotated[
-        float, typer.Option(help="How often a change may be found that is none; of several comparisons a share (q).")
+        float, typer.Option(help="Significance level: the accepted share of false changes (q for several pairs).")
     ] = 0.05,
     unreliable: Annotated[
         str,

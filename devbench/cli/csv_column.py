@@ -182,7 +182,7 @@ def _numbers(cells: list[str], name: str, shown: str) -> NDArray[np.float64]:
         if text.casefold() in _GAPS:
             continue
         try:
-            # Python's own digits separator (1_000) and other scripts' digits are nobody's numbers in a table.
+            # Python's own digits separator (1_000) and other scripts' digits do not count as numbers in a table.
             value = float(text) if "_" not in text and text.isascii() and len(text) < 400 else None
         except ValueError:
             value = None

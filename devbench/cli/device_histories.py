@@ -1,4 +1,4 @@
-"""`devbench devices merge` and `split`: a mistaken identity is corrected in the results store."""
+"""`devbench devices merge` and `split`: correct a wrong identity in the results store."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
     from devbench.results.histories import Move
 
-_DryOption = Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")]
+_DryOption = Annotated[bool, typer.Option("--dry-run", help="Only show what would be done.")]
 _YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 _StoreOption = Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")]
@@ -37,9 +37,9 @@ def merge(
     as_json: _JsonOption = False,
     store_url: _StoreOption = None,
 ) -> None:
-    """Join the histories of two devices of the store that are one board, for example after a factory reset.
+    """Join the histories of two devices in the store that are one board, for example after a factory reset.
 
-    Later runs of OTHER belong to DEVICE too. Nothing that was measured is lost; `devbench devices split` undoes it.
+    Later runs of OTHER belong to DEVICE too. No measurement is lost; `devbench devices split` undoes the merge.
     """
     from devbench.results import histories
     from devbench.results.store import Store
@@ -56,25 +56,27 @@ def merge(
 
 
 def split(
-    device: Annotated[str, typer.Argument(metavar="DEVICE", help="The device whose history is parted: key or title.")],
+    device: Annotated[str, typer.Argument(metavar="DEVICE", help="The device whose history is split: key or title.")],
     other: Annotated[
         str | None, typer.Argument(metavar="[OTHER]", help="The key of the other device. Default: as measured, or new.")
     ] = None,
     run: Annotated[
         list[str] | None,
-        typer.Option("--run", help="A run that belongs to the other device: as in `devbench runs`; again for more."),
+        typer.Option(
+            "--run", help="A run that belongs to the other device, as in `devbench runs`; may be given again."
+        ),
     ] = None,
-    since: Annotated[str | None, typer.Option(help="Runs from this day or time on (UTC).")] = None,
-    until: Annotated[str | None, typer.Option(help="Runs until this day (which is in) or time.")] = None,
+    since: Annotated[str | None, typer.Option(help="Runs from this day or time (UTC).")] = None,
+    until: Annotated[str | None, typer.Option(help="Runs until this day (included) or time (UTC).")] = None,
     dry_run: _DryOption = False,
     yes: _YesOption = False,
     as_json: _JsonOption = False,
     store_url: _StoreOption = None,
 ) -> None:
-    """Part the history of a device of the store.
+    """Split the history of a device in the store.
 
-    Without --run, --since and --until everything that `merge` joined goes back. With them, those runs become the
-    history of another device; `merge` undoes that.
+    Without --run, --since and --until everything that `merge` joined is separated again. With them, the chosen runs
+    become the history of another device; `merge` undoes that.
     """
     from devbench.results import histories
     from devbench.results.selection import Selection, find_runs, moment
@@ -104,7 +106,7 @@ def split(
 
 
 def _agreed(moves: Sequence[Move], *, dry_run: bool, yes: bool, as_json: bool) -> bool:
-    """Say what is to be done; gives whether to do it.
+    """Show what would be done; return whether to do it.
 
     Raises:
         InputError: there is nobody to ask.
@@ -127,7 +129,8 @@ def _agreed(moves: Sequence[Move], *, dry_run: bool, yes: bool, as_json: bool) -
     if not dry_run and not yes:
         if not sys.stdin.isatty():
             raise InputError(
-                "nothing was changed: there is no terminal to ask at", hint="--yes does it, --dry-run shows it"
+                "nothing was changed: there is no terminal for the question",
+                hint="use --yes to do it, --dry-run to show it",
             )
         if not typer.confirm("Do it?", err=True):
             screen.print("Nothing was changed.")

@@ -47,7 +47,7 @@ def devices(
     watch: bool = typer.Option(False, "--watch", help="Print again whenever a device comes or goes, until Ctrl-C."),
     timeout: float = typer.Option(5.0, "--timeout", min=0.1, max=600, help="Seconds that each device has to answer."),
 ) -> None:
-    """List connected devices: state, model, SoC, Android, ABI, battery, temperature, profile, who has it.
+    """List connected devices: state, model, SoC, Android, ABI, battery, temperature, profile, current user.
 
     Devices that cannot be used are listed with what to do about them.
 
@@ -207,7 +207,7 @@ def _table(found: Sequence[DeviceOverview]) -> Table:
 
 
 def _user(overview: DeviceOverview, plain: _Plain) -> str:
-    """Who has the device and since when, as Rich markup; an expired lease keeps nobody off."""
+    """Who has the device and since when, as Rich markup; an expired lease does not block others."""
     lease = overview.lease
     if lease is None:
         return ""

@@ -127,7 +127,7 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
         findings.append(Finding(f"{serial} heat", "warning", STATUS_PROBLEMS[now.thermal_status_problem], mend))
     if now is not None and now.battery_overridden:
         mend = "`adb shell dumpsys battery reset`"
-        findings.append(Finding(f"{serial} battery", "warning", "unknown: a command set its values", mend))
+        findings.append(Finding(f"{serial} battery", "warning", "unknown: its values were set by a command", mend))
     try:
         health = read_health(server.device_of(overview.entry, serial), timeout_s)
     except DevbenchError as error:
@@ -148,16 +148,20 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
 
 
 def _lease(serial: str, overview: DeviceOverview) -> list[Finding]:
-    """Who has the device, or had it and did not give it back."""
+    """Which run uses the device, or used it and did not release it."""
     lease = overview.lease
     if lease is None:
         return []
     subject = f"{serial} lease"
     if lease.active:
-        mend = f"`devbench run --wait 10m` waits for it; `devbench devices release {serial}` ends it"
-        return [Finding(subject, "warning", f"{lease.who} has had the device for {lease.since}", mend)]
-    mend = f"nothing: the next run takes the device; `devbench devices release {serial}` ends what may still run there"
-    return [Finding(subject, "warning", f"expired: {lease.who} did not give the device back", mend)]
+        mend = (
+            f"`devbench run --wait 10m` waits for the device; `devbench devices release {serial}` ends that run there"
+        )
+        return [Finding(subject, "warning", f"in use by {lease.who} for {lease.since}", mend)]
+    mend = (
+        f"no action needed: the next run takes the device; `devbench devices release {serial}` ends leftover processes"
+    )
+    return [Finding(subject, "warning", f"expired lease: {lease.who} did not release the device", mend)]
 
 
 def _depot(device: Device) -> Finding:
@@ -195,7 +199,7 @@ def _host() -> list[Finding]:
         home = data_dir()
         free = shutil.disk_usage(home).free
         low = free < _LEAST_HOST_BYTES
-        mend = "raw outputs and results are kept there; make room, or set DEVBENCH_HOME" if low else ""
+        mend = "raw outputs and results are kept there; free some space, or set DEVBENCH_HOME" if low else ""
         findings.append(Finding("disk", "warning" if low else "ok", f"{free / 1e9:.1f} GB free for {home}", mend))
         if not os.access(home, os.W_OK):
             mend = "give write access to it, or set DEVBENCH_HOME"
@@ -208,7 +212,7 @@ def _host() -> list[Finding]:
         return [*findings, Finding("binaries", "bad", error.what, error.hint)]
     for binary in damaged:
         mend = f"`devbench binaries remove {binary.name}`, then fetch or add it again"
-        findings.append(Finding(f"binary {binary.name}", "bad", "is damaged: its hash is not that of its entry", mend))
+        findings.append(Finding(f"binary {binary.name}", "bad", "is damaged: its hash does not match its entry", mend))
     return findings
 
 

@@ -46,13 +46,16 @@ def nightly(
         bool, typer.Option("--force", help="Measure also what was measured tonight, as a further night.")
     ] = False,
     wait: Annotated[
-        float, typer.Option(min=0.0, max=604_800.0, metavar="SECONDS", help="Wait so long for another nightly to end.")
+        float,
+        typer.Option(
+            min=0.0, max=604_800.0, metavar="SECONDS", help="Wait up to this long for another nightly to end."
+        ),
     ] = 0.0,
     period: Annotated[
         str | None, typer.Option(help="How often it is due: night (noon to noon), or a time such as 12h or 7d.")
     ] = None,
     baseline_nights: Annotated[
-        int | None, typer.Option(min=0, max=1000, help="Compare with the last so many nightly runs. Default: 7.")
+        int | None, typer.Option(min=0, max=1000, help="Number of latest nightly runs to compare with. Default: 7.")
     ] = None,
     baseline: Annotated[
         str | None,
@@ -74,7 +77,8 @@ def nightly(
         typer.Option(metavar="TIME", help="Wait up to this long for a device that another run has. Default: 10m."),
     ] = None,
     keep_raw_days: Annotated[
-        int | None, typer.Option(min=0, max=36_500, help="Drop raw outputs older than so many days at the end.")
+        int | None,
+        typer.Option(min=0, max=36_500, help="At the end, delete raw outputs that are older than this number of days."),
     ] = None,
     webhook: Annotated[
         str,

@@ -37,8 +37,8 @@ def parse(
 ) -> None:
     """Read what a benchmark_model printed: text, logcat, CSV or protobuf of any version.
 
-    Exit code 0 when the file has lines of the tool, whatever they say; 1 when it has none. With --check also 1 when the
-    run failed or is incomplete.
+    Exit code 0 if the file has lines of the tool, whatever their content; 1 if it has none. With --check also 1 when
+    the run failed or is incomplete.
     """
     import sys
 

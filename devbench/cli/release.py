@@ -1,4 +1,4 @@
-"""`devbench devices release`: take a device away from a run that has it."""
+"""`devbench devices release`: release a device from the run that uses it."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 _EPILOG = (
     "Examples:\n\n  devbench devices release R5CT1234ABC\n\n"
     '  devbench devices release "Pixel 8" --yes\n\n'
-    "Exit codes: 0 released, or nobody had it; 2 no terminal to ask at and no --yes; 3 the device does not answer, or "
-    "what runs there cannot be ended."
+    "Exit codes: 0 released, or not in use; 2 no terminal for the question and no --yes; 3 the device does not answer, "
+    "or a process there cannot be ended."
 )
 
 
@@ -34,9 +34,9 @@ def release(
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Take a device away from the run that has it, and end what the run has started there.
+    """Release a device from the run that uses it, and end the processes of that run on the device.
 
-    That run stops on the device with exit code 3, or 1 if other devices go on. What it measured before stays stored;
+    That run stops on the device with exit code 3, or 1 if other devices continue. Its earlier results stay stored;
     a repetition in progress does not count.
     """
     from devbench.bench.targets import open_targets
@@ -47,18 +47,18 @@ def release(
     screen = console(stderr=as_json)
     with open_targets([serial]) as devices:
         if len(devices) != 1:
-            raise InputError(f"{serial!r} means {len(devices)} devices", hint="release one after the other, by serial")
+            raise InputError(f"{serial!r} means {len(devices)} devices", hint="release them one by one, by serial")
         device = devices[0]
         holder = look(device, ROOT)
         if holder is None:
-            screen.print(f"{plain(device.serial)}: nobody has the device.", soft_wrap=True)
+            screen.print(f"{plain(device.serial)}: the device is not in use.", soft_wrap=True)
         elif not _agreed(device.serial, holder, yes=yes, as_json=as_json):
             screen.print("Nothing was changed.")
             return
         elif not revoke(device, ROOT, holder):
             raise EnvironmentProblem(
                 f"{device.serial}: {holder.who} gave the device back, and another run has it now",
-                hint="`devbench devices` shows who",
+                hint="`devbench devices` shows which",
             )
         else:
             screen.print(f"{plain(device.serial)}: released from {plain(holder.who)}.", soft_wrap=True)
@@ -83,11 +83,11 @@ def _agreed(serial: str, holder: Holder, *, yes: bool, as_json: bool) -> bool:
 
     if yes:
         return True
-    state = f"has had it for {holder.since}" if holder.active else "had it; the lease is expired"
+    state = f"has used it for {holder.since}" if holder.active else "used it; the lease is expired"
     if not sys.stdin.isatty():
         raise InputError(
-            f"{serial} was not released: {holder.who} {state}, and there is no terminal to ask at",
-            hint="--yes releases it",
+            f"{serial} was not released: {holder.who} {state}, and there is no terminal for the question",
+            hint="use --yes to release it",
         )
     console(stderr=as_json).print(f"{plain(serial)}: {plain(holder.who)} {state}.", soft_wrap=True)
-    return typer.confirm("End what it runs there and release the device?", err=True)
+    return typer.confirm("End its processes on the device and release it?", err=True)

@@ -76,7 +76,7 @@ def run(
         ),
     ] = None,
     max_repetitions: Annotated[
-        int, limited("max_repetitions", text="At most so many, with --precision.", panel="How often")
+        int, limited("max_repetitions", text="Most repetitions per job with --precision.", panel="How often")
     ] = 30,
     cool_down: Annotated[
         float,
@@ -90,7 +90,7 @@ def run(
         int,
         limited(
             "unreliable_retries",
-            text="So many more processes per job for those measured in no fit state.",
+            text="Extra attempts per job to replace unreliable repetitions.",
             panel="How often",
         ),
     ] = 3,
@@ -127,7 +127,7 @@ def run(
         int,
         limited(
             "cold_starts",
-            text="Processes per job that start with empty caches, where root or the delegate allows it.",
+            text="Processes per job that start with empty caches, if root or the delegate allows it.",
             panel="How often",
         ),
     ] = 1,
@@ -323,10 +323,10 @@ def run(
     wait_s = parse_wait(wait)
     if resume is not None and pipeline is not None:
         raise InputError(
-            "a run of pipelines cannot be resumed", hint="leave --resume out: measure it again as a new run"
+            "a run of pipelines cannot be resumed", hint="leave --resume out to measure it again as a new run"
         )
     if resume is not None and labels:
-        raise InputError("--label beside --resume", hint="a resumed run keeps its labels")
+        raise InputError("--label with --resume", hint="a resumed run keeps its labels")
     if pipeline is not None:
         from devbench.cli.run_pipeline import PipelineInput, run_pipeline
 

@@ -123,7 +123,7 @@ def _with_new_id(server: AdbServer, board: Board, timeout_s: float) -> Board:
         asked = _ask(server, entry, timeout_s)
     except DevbenchError:
         return board
-    note = f"another connected board had the same id {facts.key}; this one is now {asked.key}"
+    note = f"another connected board has the same id {facts.key}; this board now has the new id {asked.key}"
     return replace(board, facts=replace(facts, key=asked.key, identity=asked.identity), note=note)
 
 

@@ -100,7 +100,7 @@ class LeaseHeld(DeviceBusy):
 
     def __init__(self, serial: str, holder: Holder) -> None:
         super().__init__(
-            f"{serial} is busy: {holder.who} has had it for {holder.since}",
+            f"{serial} is busy: in use by {holder.who} for {holder.since}",
             hint="wait with --wait 10m, choose another --device, or end that run: "
             f"`devbench devices release {shlex.quote(serial)}`",
         )
@@ -124,8 +124,8 @@ class LeaseLost(DeviceBusy):
 
     def __init__(self, serial: str) -> None:
         super().__init__(
-            f"{serial}: the lease on the device was lost to another run or revoked; nothing more is measured there",
-            hint="what was measured before is stored; `devbench devices` shows who has the device",
+            f"{serial}: the lease on the device was lost to another run or revoked; measurement stopped",
+            hint="earlier results are stored; `devbench devices` shows who uses the device",
         )
         self.serial = serial
 
@@ -140,7 +140,7 @@ def lease_s() -> int:
     found = numbers.whole(text, least=_LEAST_LEASE_S, most=_MOST_LEASE_S) if text else _LEASE_S
     if found is None:
         raise InputError(
-            f"{SECONDS_VARIABLE}={text[:80]!r} is no time of a lease",
+            f"{SECONDS_VARIABLE}={text[:80]!r} is not a valid lease time",
             hint=f"give seconds from {_LEAST_LEASE_S} to {_MOST_LEASE_S}, or leave it out",
         )
     return found
@@ -163,7 +163,7 @@ def new_request() -> Request:
     attempt = numbers.whole(text, least=0, most=_MOST_ATTEMPT) if text else 0
     if attempt is None:
         raise InputError(
-            f"{ATTEMPT_VARIABLE}={text[:80]!r} is no attempt", hint=f"give a number from 0 to {_MOST_ATTEMPT}"
+            f"{ATTEMPT_VARIABLE}={text[:80]!r} is not a valid attempt", hint=f"give a number from 0 to {_MOST_ATTEMPT}"
         )
     return Request(token or secrets.token_hex(8), this_process(), job, attempt)
 

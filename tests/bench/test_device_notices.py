@@ -27,7 +27,7 @@ def test_each_step_that_was_requested_and_not_applied_is_a_notice() -> None:
         "--stabilise governor=powersave was requested and not applied",
         "--stabilise clock=70 was requested and not applied",
     ]
-    assert "takes root" in found[1].next_step
+    assert "needs root" in found[1].next_step
     assert {(notice.subject, notice.device_key) for notice in found} == {("Pixel 8 (key)", "key")}
 
 

@@ -63,7 +63,7 @@ def test_a_second_run_is_refused_and_told_who_has_the_device(here: HereDevice, t
     held = lease.take(here, root, ask("one"))
     assert held.token == "one"
     with pytest.raises(
-        LeaseHeld, match=r"here is busy: somebody@other-host, process 77 has had it for [0-9] s"
+        LeaseHeld, match=r"here is busy: in use by somebody@other-host, process 77 for [0-9] s"
     ) as error:
         lease.take(here, root, ask("two"))
     assert error.value.transient

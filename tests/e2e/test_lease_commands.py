@@ -87,12 +87,12 @@ def test_doctor_shows_leases_and_expired_ones_with_what_to_do(phone: VirtualPhon
         return one
 
     one = finding()
-    assert one["grade"] == "warning" and "ci@rig-2, process 77 has had the device for" in one["words"]
+    assert one["grade"] == "warning" and "in use by ci@rig-2, process 77 for" in one["words"]
     assert f"devbench devices release {phone.address}" in one["mend"]
     (file,) = phone.root.glob("data/local/tmp/devbench/lease/*.until.*")
     file.write_text(f"{file.read_text().split()[0]} 1\n")
     one = finding()
-    assert "expired: ci@rig-2, process 77 did not give the device back" in one["words"]
+    assert "expired lease: ci@rig-2, process 77 did not release the device" in one["words"]
     assert "the next run takes the device" in one["mend"]
 
 
@@ -101,7 +101,7 @@ def test_release_asks_at_the_terminal_and_needs_yes_without_one(phone: VirtualPh
     done = devbench("devices", "release", phone.address)
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
-    assert "no terminal to ask at" in line and "--yes" in line and "ci@rig-2, process 77" in line
+    assert "no terminal for the question" in line and "--yes" in line and "ci@rig-2, process 77" in line
     assert lease.renew(device_of(phone), held)
     main, sub = pty.openpty()
     os.write(main, b"n\n")
@@ -120,7 +120,7 @@ def test_release_asks_at_the_terminal_and_needs_yes_without_one(phone: VirtualPh
 
 def test_release_takes_any_shown_name_and_says_if_nobody_has_the_device(phone: VirtualPhone) -> None:
     done = devbench("devices", "release", "virtual-test", "--yes")
-    assert done.returncode == 0 and "nobody has the device" in done.stdout
+    assert done.returncode == 0 and "the device is not in use" in done.stdout
     taken_elsewhere(phone)
     done = devbench("devices", "release", "Virtual device", "--yes", "--json")
     assert done.returncode == 0, done.stderr
@@ -184,7 +184,7 @@ def test_a_device_that_another_run_has_is_waited_for_by_every_command_that_runs_
     for words in commands:
         done = devbench(*words)
         assert done.returncode == 3, (words, done.stdout, done.stderr)
-        assert "is busy: ci@rig-2, process 77" in done.stderr, words
+        assert "is busy: in use by ci@rig-2, process 77" in done.stderr, words
         assert devbench(*words, "--wait", "soon").returncode == 2
     assert devbench("devices", "release", phone.address, "--yes").returncode == 0
     assert devbench("delegates", "-d", phone.address).returncode == 0
@@ -201,7 +201,7 @@ def test_a_nightly_names_a_busy_device_and_measures_the_others(empty_adb_server:
         done = devbench("nightly", tmp_path / "suite.toml", "--quiet")
         assert done.returncode == 3, done.stdout + done.stderr
         assert "1 device busy" in done.stdout and "missing" not in done.stdout.splitlines()[0]
-        assert "is busy: ci@rig-2, process 77" in done.stdout
+        assert "is busy: in use by ci@rig-2, process 77" in done.stdout
         assert 'type="device_busy"' in (tmp_path / "junit.xml").read_text()
         with Store() as store:
             (job,) = store.run("latest").jobs

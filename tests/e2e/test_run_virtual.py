@@ -232,7 +232,7 @@ def test_two_runs_never_share_a_device(tmp_path: Path, adb_server_port: int) -> 
         time.sleep(0.5)
         second = devbench(*words[3:])
         assert second.returncode == 3
-        assert re.search(r"is busy: \S+@\S+, process [0-9]+ has had it for [0-9]+ s", second.stderr)
+        assert re.search(r"is busy: in use by \S+@\S+, process [0-9]+ for [0-9]+ s", second.stderr)
         waiting = subprocess.Popen(
             [*words, "--wait", "1m"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )
