@@ -174,6 +174,10 @@ def virtual_without_gpu(plan: Plan, devices: Sequence[str], *, chosen: bool) -> 
     return replace(plan, cases=cases)
 
 
+# As the column of the store.
+_LONGEST_LABEL = 200
+
+
 def parse_labels(texts: Sequence[str]) -> dict[str, str]:
     """`key=value` texts as a mapping."""
     labels = {}
@@ -181,6 +185,10 @@ def parse_labels(texts: Sequence[str]) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not key.strip() or not equals:
             raise InputError(f"--label {text!r} is not key=value", hint="for example --label build=1234")
+        if len(key.strip()) > _LONGEST_LABEL:
+            raise InputError(
+                f"--label {text[:40]!r}…: its key is longer than {_LONGEST_LABEL} characters", hint="shorten it"
+            )
         labels[key.strip()] = value.strip()
     return labels
 

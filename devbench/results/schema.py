@@ -29,6 +29,9 @@ from devbench.results.columns import Name, Packed, Real, Utc, Whole, Words
 # migrated from it.
 HEAD = "baseline-1"
 
+# A custom operator may have a name of any length.
+LONGEST_TYPE = 200
+
 metadata = MetaData()
 
 # Of the name that Alembic has for it.
@@ -93,7 +96,7 @@ devices = Table(
     Column("serial", Words, nullable=False),
     Column("title", Words, nullable=False),
     Column("virtual", Boolean, nullable=False),
-    Column("profile", Name(80), nullable=False),
+    Column("profile", Words, nullable=False),
     Column("facts_id", BigInteger, nullable=False),
     ForeignKeyConstraint(["run_id"], ["runs.run_id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["facts_id"], ["documents.id"]),
@@ -145,7 +148,8 @@ cases = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("text", Words, nullable=False),
     Column("model", Words, nullable=False),
-    Column("delegate", Name(80), nullable=False),
+    # Text: behind `external:` is the path of a library.
+    Column("delegate", Words, nullable=False),
     Column("threads", Whole()),
 )
 
@@ -188,7 +192,7 @@ job_files = Table(
     Column("job_id", Integer, primary_key=True),
     # "delegate" for the delegate's libraries, "input" for values of the model's inputs.
     Column("role", Name(20), primary_key=True),
-    Column("name", Name(200), primary_key=True),
+    Column("name", Name(300), primary_key=True),
     Column("sha256", Name(64), nullable=False),
     ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
     ForeignKeyConstraint(["sha256"], ["files.sha256"]),
@@ -326,7 +330,7 @@ job_operator_types = Table(
     "job_operator_types",
     metadata,
     Column("job_id", Integer, primary_key=True),
-    Column("type", Name(200), primary_key=True),
+    Column("type", Name(LONGEST_TYPE), primary_key=True),
     Column("place", Name(10), primary_key=True),
     Column("count", Whole(), nullable=False),
     Column("total_ms", Real(), nullable=False),

@@ -159,9 +159,19 @@ def _types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
     for job_id, those in groupby(rows, key=attrgetter("job_id")):
         delegate, tool, options = how[job_id]
         times = type_times(list(those), xnnpack=operator_place_is_xnnpack(delegate, options), tool=tool)
-        found += [(job_id, one.type, one.place, one.count, one.total_ms, one.share) for one in times]
+        found += [(job_id, *key, *values) for key, values in _cut(times).items()]
     connection.execute(types.delete().where(types.c.job_id.in_(job_ids)))
     insert_rows(connection, types, ("job_id", *(field.name for field in fields(TypeTime))), found)
+
+
+def _cut(times: Sequence[TypeTime]) -> dict[tuple[str, str], tuple[int, float, float]]:
+    """Number, time and share by type and place; names that are alike as far as the column takes them are one type."""
+    found: dict[tuple[str, str], tuple[int, float, float]] = {}
+    for one in times:
+        key = (one.type[: schema.LONGEST_TYPE], one.place)
+        count, total_ms, share = found.get(key, (0, 0.0, 0.0))
+        found[key] = (count + one.count, total_ms + one.total_ms, share + one.share)
+    return found
 
 
 def _profilers(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, tuple[str, str, Any]]:

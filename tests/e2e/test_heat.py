@@ -64,7 +64,7 @@ def test_a_device_that_stays_hot_is_measured_and_marked(tmp_path: Path, adb_serv
         "0", "--warmup-min-secs", "0", "--fault", "thermal=3,quiet", "--cool-down", "1", "--unreliable-retries", "1",
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
-    assert "3 of 3 repetitions unreliable, all of them" in done.stdout
+    assert "all 3 repetitions are unreliable" in done.stdout
     with Store() as store:
         assert {r.verdict for r in store.run("latest").jobs[0].repetitions} == {"unreliable"}
 
@@ -115,7 +115,7 @@ def test_a_device_that_stays_over_a_limit_is_unreliable_for_that_reason(
     (quiet_phone.root / "data/local/skin").write_text("44.5\n")
     done = short_run(quiet_phone, "--cool-down", "0")
     assert done.returncode == 0, done.stderr
-    assert "3 of 3" in done.stdout
+    assert "all 3 repetitions are unreliable" in done.stdout
     assert "skin 44.5 °C above 41 °C" in done.stdout
     with Store() as store:
         reasons = [r.verdict_reasons for r in store.run("latest").jobs[0].repetitions]

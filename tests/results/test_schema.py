@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -91,3 +92,19 @@ def test_every_file_that_took_part_is_kept_and_comes_back(url: str, tmp_path: Pa
         (1, "tool", "tflite", "2.19"), (2, "tool", "tflite", "2.19"), (2, "delegate", "libQnnHtp.so", "QNN 2.44.0"),
         *((1, one.role, one.name, one.version) for one in FILES),
     }  # fmt: skip
+
+
+def test_long_names_of_delegates_and_operators_come_back(url: str) -> None:
+    delegate = "external:/" + "a/" * 100 + "libdelegate.so"
+    with Store(url) as store:
+        store.create_run(run_record())
+        store.add_job(job_record(delegate=delegate))
+        one = repetition().operators[0]
+        long = [replace(one, type="C" * 300 + end, position=place) for place, end in enumerate("ab")]
+        store.add_repetition(repetition(purpose="profile", operators=tuple(long)))
+        (job,) = store.run().jobs
+        assert job.job.delegate == delegate
+        assert [op.type for op in job.repetitions[0].operators] == [op.type for op in long]
+    with devbench.results.open(url) as history:
+        (row,) = history.operator_types().to_dict("records")
+    assert (row["type"], row["count"]) == ("C" * 200, 2)
