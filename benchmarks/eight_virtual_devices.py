@@ -4,7 +4,8 @@ The tool is a script that sleeps two seconds and prints a result, so that the ma
 
     python benchmarks/eight_virtual_devices.py [--rounds 3]
 
-Bar: at most 1.15 times.
+Bar: at most 1.3 times. Next to the job, each device takes a lease, is identified and has its files verified; for seven
+more devices that is about half a second of two cores.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ import tempfile
 import time
 from pathlib import Path
 
-BAR = 1.15
+BAR = 1.3
 TOOL = """#!/bin/sh
 # devbench-virtual: a tool that only sleeps
 sleep 2
