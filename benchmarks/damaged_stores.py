@@ -87,7 +87,12 @@ def damage(folder: Path, kind: str, words: random.Random) -> tuple[str, str]:
             run = row[0] if key == "run_id" else ""
             if key in _RUN_OF:
                 run = connection.execute(_RUN_OF[key], row).fetchone()[0]
-            connection.execute(f'UPDATE OR IGNORE {table.name} SET "{name}" = ? WHERE "{key}" = ?', (value, *row))
+            update = f'UPDATE OR IGNORE {table.name} SET "{name}" = ? WHERE "{key}" = ?'
+            try:
+                connection.execute(update, (value, *row))
+            except sqlite3.IntegrityError:
+                value = 2**61  # the number of a row takes numbers only
+                connection.execute(update, (value, *row))
             return f"{table.name}.{name} = {value!r}", run
     path = file if kind == "page" else words.choice(sorted(folder.rglob("*.gz")))
     data = bytearray(path.read_bytes())

@@ -225,8 +225,8 @@ def a_stored_value(file: Path, words: random.Random) -> None:
         try:
             connection.execute(f'UPDATE OR IGNORE {table.name} SET "{name}" = ?', (words.choice(values),))
         except sqlite3.IntegrityError:
-            # A value that the table itself does not take.
-            connection.execute(f'UPDATE OR IGNORE {table.name} SET "{name}" = ?', (b"\xff\xfe",))
+            # The number of a row takes numbers only.
+            connection.execute(f'UPDATE OR IGNORE {table.name} SET "{name}" = ?', (2**62,))
     connection.close()
 
 
