@@ -129,7 +129,12 @@ class Server:
     """
 
     def __init__(self, store_url: str | None, port: int) -> None:
-        site = Site(store_url)
+        try:
+            site = Site(store_url)
+        except DevbenchError as error:
+            if not shown_without_damage(error):
+                raise
+            site = Site(store_url)
         try:
             self._http = _HttpServer(site, port)
         except OSError as error:

@@ -59,6 +59,10 @@ def replacement(file: Path) -> Path | None:
     return by if (found.st_mtime_ns, found.st_size) == known else None
 
 
+class OtherTables(StoreProblem):
+    """The tables are not those of this devbench: another state of it made them, or their list is damaged."""
+
+
 class DamagedStore(StoreProblem):
     """The database has pages or values that cannot be read; the others can (`salvage.py`)."""
 
@@ -185,7 +189,7 @@ class Database:
         alien = self._alien_parts(connection)
         if alien:
             words = f"the results store {self.shown} is not as this devbench makes it: {alien}"
-            raise StoreProblem(words, hint=hint)
+            raise OtherTables(words, hint=hint)
         return True
 
     def _alien_parts(self, connection: sa.Connection) -> str:

@@ -14,7 +14,7 @@ import sqlite3
 import tempfile
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
 from pathlib import Path
@@ -68,14 +68,14 @@ def shown_without_damage(error: BaseException) -> str:
         A warning for people; empty if no store that was opened is damaged, or the error says that it is of another
         kind.
     """
-    if isinstance(error, DevbenchError) and not isinstance(error, engine.DamagedStore):
+    if isinstance(error, DevbenchError) and not isinstance(error, (engine.DamagedStore, engine.OtherTables)):
         return ""
     warnings = []
     for file in list(engine.opened):
         if engine.replacement(file) is not None or not file.is_file():
             continue
         try:
-            found = salvage(file)
+            found = salvage(file, other_tables=_has_other_tables(file))
         except (sqlite3.Error, UnicodeDecodeError, OSError, DevbenchError):
             continue
         if found.lost:
@@ -84,8 +84,22 @@ def shown_without_damage(error: BaseException) -> str:
     return "; ".join(warnings)
 
 
-def salvage(file: Path) -> Salvaged:
+def _has_other_tables(file: Path) -> bool:
+    try:
+        engine.Database(str(file), create=False).close()
+    except engine.OtherTables:
+        return True
+    except DevbenchError:
+        pass
+    return False
+
+
+def salvage(file: Path, *, other_tables: bool = False) -> Salvaged:
     """A store with what can be read of the one in `file`.
+
+    Args:
+        file: of the store.
+        other_tables: the list of its tables can be read, but is not that of a store.
 
     Raises:
         sqlite3.Error: not even the list of its tables can be read, nor be replaced.
@@ -93,18 +107,20 @@ def salvage(file: Path) -> Salvaged:
     """
     folder = Path(tempfile.mkdtemp(prefix="devbench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    try:
-        return _salvaged(file, folder / "results.db")
-    except (sqlite3.Error, UnicodeDecodeError):
-        fresh, copy = folder / "fresh.db", folder / "copy.db"
-        engine.Database(str(fresh)).close()
-        with_list_of_tables(file, fresh, copy)
-        found = _salvaged(copy, folder / "rebuilt.db")
-        with closing(engine.Database(str(found.path))) as rebuilt, rebuilt.reading() as connection:
-            if connection.execute(sa.select(schema.runs.c.run_id).limit(1)).first() is None:
-                raise  # it never was a store
-        found.lost["the list of tables"] += 1
-        return found
+    if not other_tables:
+        with suppress(sqlite3.Error, UnicodeDecodeError, engine.StoreProblem):
+            return _salvaged(file, folder / "results.db")
+    fresh, copy = folder / "fresh.db", folder / "copy.db"
+    engine.Database(str(fresh)).close()
+    with_list_of_tables(file, fresh, copy)
+    found = _salvaged(copy, folder / "rebuilt.db")
+    with closing(engine.Database(str(found.path))) as rebuilt, rebuilt.reading() as connection:
+        is_store = connection.execute(sa.select(schema.runs.c.run_id).limit(1)).first() is not None
+    # A store of another state of devbench has other rows where the tables of this one begin.
+    if not is_store or (other_tables and found.lost):
+        raise engine.StoreProblem(f"{file} is no store of this devbench")
+    found.lost["the list of tables"] += 1
+    return found
 
 
 def _salvaged(file: Path, path: Path) -> Salvaged:
@@ -113,6 +129,8 @@ def _salvaged(file: Path, path: Path) -> Salvaged:
         source.text_factory = _text
         with target.writing() as connection:
             _Salvage(source, connection, found.lost).run()
+        if not found.lost and source.execute("PRAGMA integrity_check(1)").fetchone() != ("ok",):
+            found.lost["an index"] += 1
     return found
 
 
@@ -193,13 +211,20 @@ class _Salvage:
     def _stand_in(self, table: sa.Table, key: tuple[str, ...], wanted: tuple[Any, ...]) -> bool:
         """A row in place of one that is lost, of which nothing is known but its key."""
         known = dict(zip(key[1:], wanted, strict=True))
-        if table is schema.devices and (wanted[0],) not in self.keys["runs", "run_id"]:
+        started = _time_of(wanted[0])
+        if (table is schema.devices and (wanted[0],) not in self.keys["runs", "run_id"]) or (
+            table is schema.runs and started is None
+        ):
             return False
         # A device that nothing is known of must not pass for a phone.
-        other = {"threads": None, "virtual": True, "facts_id": _EMPTY, "text": f"{_DAMAGED} {wanted[0]}"}
+        other = {
+            "threads": None, "virtual": True, "facts_id": _EMPTY, "text": f"{_DAMAGED} {wanted[0]}",
+            "options": pack({}), "status": "failed", "started_utc": started, "finished_utc": None,
+        }  # fmt: skip
         row = [known.get(c.name, other.get(c.name, _DAMAGED)) for c in table.columns]
         insert_rows(self.target, table, [column.name for column in table.columns], [row])
         self.keys[key].add(wanted)
+        self.lost[table.name] += 1
         return True
 
     def _note(self, table: sa.Table, row: Sequence[Any]) -> None:
@@ -278,7 +303,7 @@ class _Salvage:
 
 
 # Tables whose rows say nothing that is measured.
-_NAMING = ("cases", "binaries", "devices", "operator_names")
+_NAMING = ("runs", "cases", "binaries", "devices", "operator_names")
 _REFERRED = {
     (constraint.referred_table.name, *(element.column.name for element in constraint.elements))
     for table in TABLES

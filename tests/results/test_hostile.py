@@ -171,7 +171,34 @@ def test_a_damaged_list_of_tables_costs_nothing_else(tmp_path: Path, place: int 
         assert [run.repetitions for run in rest.runs()] == [14, 14]
 
 
-@pytest.mark.parametrize("table", ["cases", "binaries", "devices", "operator_names"])
+def test_a_changed_name_in_the_list_of_tables_is_told_from_another_state(tmp_path: Path) -> None:
+    for name, statement, lost in (
+        (
+            "damaged",
+            "UPDATE sqlite_master SET sql = replace(sql, 'raw_path', 'raw-path') WHERE name = 'repetitions'",
+            1,
+        ),
+        ("other", "UPDATE sqlite_master SET sql = 'CREATE TABLE jobs (id INTEGER)' WHERE name = 'jobs'", 1),
+    ):
+        (tmp_path / name).mkdir()
+        damaged_stores.made(tmp_path / name)
+        file = tmp_path / name / "results.db"
+        with closing(sqlite3.connect(file)) as connection, connection:
+            connection.execute("PRAGMA writable_schema=ON")
+            connection.execute(statement)
+        with pytest.raises(StoreProblem) as caught:
+            Store(str(file)).runs()
+        assert str(file) in shown_without_damage(caught.value)
+        assert sum(salvage(file, other_tables=True).lost.values()) == lost
+    damaged_stores.made(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "results.db")) as connection, connection:
+        connection.execute("ALTER TABLE repetitions DROP COLUMN duration_s")
+    with pytest.raises(StoreProblem, match="has no column duration_s") as caught:
+        Store(str(tmp_path / "results.db"))
+    assert str(tmp_path / "results.db") not in shown_without_damage(caught.value)
+
+
+@pytest.mark.parametrize("table", ["cases", "binaries", "devices", "operator_names", "runs"])
 def test_a_lost_name_does_not_take_the_numbers_with_it(base: Path, table: str) -> None:
     file = base / "good" / "results.db"
     with closing(sqlite3.connect(file)) as connection, connection:
@@ -180,7 +207,7 @@ def test_a_lost_name_does_not_take_the_numbers_with_it(base: Path, table: str) -
     with Store(str(found.path)) as rest:
         view = rest.run(RUN)
         assert [r.latency_avg_us for r in view.jobs[0].repetitions][:3] == [1000.0, 1100.0, 1200.0]
-        assert "damaged" in str(view.jobs[0])
+        assert "damaged" in str(view)
 
 
 def test_every_command_answers_for_a_damaged_store(monkeypatch: pytest.MonkeyPatch) -> None:
