@@ -31,12 +31,23 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent / "data"
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Tests on bench phones share two of them, so one worker runs them all, one after the other."""
+    for item in items:
+        if item.get_closest_marker("bench_phone"):
+            item.add_marker(pytest.mark.xdist_group("bench phones"))
+
+
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's store, binaries or reports."""
     monkeypatch.setenv("DEVBENCH_HOME", str(tmp_path_factory.mktemp("home")))
+    from devbench.results import engine
     from devbench.results.ci_labels import VARIABLES
 
+    # A process looks for damage in all stores that it opened; a test must not look through those of the tests before it.
+    monkeypatch.setattr(engine, "opened", set())
+    monkeypatch.setattr(engine, "_replaced", {})
     for name in ("DEVBENCH_STORE", "DEVBENCH_DEBUG", "ANDROID_SERIAL", "FORCE_COLOR", "COLUMNS", *VARIABLES):
         monkeypatch.delenv(name, raising=False)
 

@@ -14,7 +14,6 @@ import pytest
 
 from benchmarks import damaged_stores, hostile_imports
 from devbench.errors import InputError
-from devbench.results import engine
 from devbench.results.engine import DamagedStore
 from devbench.results.exchange.load import import_folder, merge_store, open_folder
 from devbench.results.salvage import salvage, shown_without_damage
@@ -212,7 +211,6 @@ def test_a_lost_name_does_not_take_the_numbers_with_it(base: Path, table: str) -
 
 def test_every_command_answers_for_a_damaged_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
-    monkeypatch.setattr(engine, "_replaced", {})
     figures = damaged_stores.tried(3, 5)
     assert figures.problems == []
     assert figures.answers == 24

@@ -68,6 +68,6 @@ def is_impossible(token: str) -> bool:
 def _printed(token: str | None, value: float | None) -> float | None:
     if value is None or token is None:
         return None
-    # `value` was read from it, so its digits are ASCII; above 2^53 a float no longer holds every whole number.
-    digits = token.strip().lstrip("+-")
-    return int(value) if digits.isdigit() and abs(value) <= 2**53 else value
+    # Above 2^53 a float no longer holds every whole number.
+    is_whole = not any(mark in token.lower() for mark in ".e")
+    return int(value) if is_whole and abs(value) <= 2**53 else value
