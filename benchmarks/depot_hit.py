@@ -15,6 +15,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.device.depot import Depot
 
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=20)
     given = parser.parse_args()
-    device = AdbServer().device(given.device)
+    device = Device(AdbServer(), given.device)
     with tempfile.TemporaryDirectory() as folder:
         os.environ["DEVBENCH_HOME"] = folder
         model = Path(folder, "model.bin")

@@ -25,6 +25,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from devbench.adb.device import Device
 from devbench.adb.errors import ShellTimeout
 from devbench.adb.server import AdbServer
 from devbench.errors import DevbenchError
@@ -103,7 +104,7 @@ class Phone:
     def __init__(self, serial: str) -> None:
         from devbench.device.facts import read_facts
 
-        self.device = AdbServer().device(serial)
+        self.device = Device(AdbServer(), serial)
         binary = choose(read_facts(self.device).abis)
         self._shell(f"rm -rf {ROOT}; mkdir -p {ROOT}")
         self.device.push(binary.path, f"{ROOT}/tool", mode=0o755)

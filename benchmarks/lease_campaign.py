@@ -34,6 +34,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer, Endpoint, find_adb
 from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.script import build_script, split_output
@@ -83,7 +84,7 @@ time.time = lambda: _real() + (_by if time.monotonic() - _began > _after else 0.
 def host(serial: str, seed: int) -> int:
     """What a run does with its device, without plan and store: take it, run the tool several times, give it back."""
     rest = random.Random(seed)
-    device = AdbServer().device(serial)
+    device = Device(AdbServer(), serial)
     keeper = LeaseKeeper(device, ROOT, new_request())
     try:
         keeper.take_within(WAIT_S, threading.Event(), lambda words, left_s: None)
@@ -419,7 +420,7 @@ def released(lane: Lane, whole: bool) -> Happened:
     lane.start(0, whole=whole)
     lane.until_taken()
     lane.moment()
-    device = lane.servers[1].device(lane.phone.address)
+    device = Device(lane.servers[1], lane.phone.address)
     holder = look(device, ROOT)
     if holder is not None:
         revoke(device, ROOT, holder)

@@ -16,6 +16,7 @@ import tempfile
 import time
 from pathlib import Path
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer, endpoint_from_env, find_adb
 
 BAR = 0.9
@@ -28,7 +29,7 @@ def main() -> None:
     parser.add_argument("--mib", type=int, default=1024)
     parser.add_argument("--rounds", type=int, default=5)
     given = parser.parse_args()
-    device = AdbServer().device(given.device)
+    device = Device(AdbServer(), given.device)
     adb = [str(find_adb()), "-P", str(endpoint_from_env().port), "-s", given.device]
     ours, theirs = [], []
     with tempfile.TemporaryDirectory() as folder:

@@ -98,7 +98,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=int, default=60)
     parser.add_argument("--pairs", type=int, default=20)
     given = parser.parse_args()
-    device = AdbServer().device(given.device)
+    device = Device(AdbServer(), given.device)
     device.shell(f"mkdir -p {ROOT}", timeout_s=10, check=True)
     try:
         binary = choose(read_facts(device).abis)

@@ -215,10 +215,11 @@ def connected_phone(faults: Faults | None = None, name: str = "virtual-test") ->
 @pytest.fixture(params=["virtual", pytest.param("bench_phone", marks=pytest.mark.bench_phone)])
 def device(request: pytest.FixtureRequest) -> Device:
     """A device of each kind: what holds for the one must hold for the other."""
+    from devbench.adb.device import Device
     from devbench.adb.server import AdbServer
 
     if request.param == "virtual":
         serial = request.getfixturevalue("virtual_phone").address
     else:
         serial = request.getfixturevalue("bench_phone").serial
-    return AdbServer().device(serial)
+    return Device(AdbServer(), serial)

@@ -37,6 +37,7 @@ from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeo
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
+    from devbench.adb.listing import DeviceEntry
     from devbench.adb.server import AdbServer
 
 # The longest answer that devbench asks for is a device's list of properties, some 60 KB.
@@ -73,6 +74,14 @@ class Device:
         self.recover: Callable[[EnvironmentProblem], bool] | None = None
         self._seen = False
 
+    @classmethod
+    def of(cls, server: AdbServer, entry: DeviceEntry, name: str = "") -> Device:
+        """The device of a line of the server's list, by its transport id if several devices have its serial.
+
+        `name`: what people know it by, for messages; by default the entry's own name.
+        """
+        return cls(server, entry.serial, name or entry.name, entry.transport_id if entry.by_id else None)
+
     @property
     def adb_serial(self) -> str:
         """The serial by which the server knows the device."""
@@ -86,13 +95,7 @@ class Device:
     # -- commands -----------------------------------------------------------------------------------------------
 
     def shell(
-        self,
-        command: str,
-        *,
-        timeout_s: float,
-        stdin: bytes | None = None,
-        check: bool = False,
-        doing: str = "",
+        self, command: str, *, timeout_s: float, stdin: bytes | None = None, check: bool = False, doing: str = ""
     ) -> ShellResult:
         """Run a command line of the device's `sh`; its output is kept in memory, 8 MiB at most.
 
@@ -129,14 +132,7 @@ class Device:
         return ShellResult(stdout, stderr, code, time.monotonic() - began)
 
     def shell_to_file(
-        self,
-        command: str,
-        stdout: BinaryIO,
-        stderr: BinaryIO,
-        *,
-        timeout_s: float,
-        most_bytes: int,
-        doing: str = "",
+        self, command: str, stdout: BinaryIO, stderr: BinaryIO, *, timeout_s: float, most_bytes: int, doing: str = ""
     ) -> int:
         """Run a command whose output goes to files as it comes, so that nothing is lost with the connection.
 
@@ -269,14 +265,7 @@ class Device:
                     wire, source, info.st_size, remote, mode, int(info.st_mtime), progress or (lambda done, total: None)
                 )
 
-    def pull(
-        self,
-        remote: str,
-        local: Path,
-        *,
-        most_bytes: int,
-        timeout_s: float | None = None,
-    ) -> int:
+    def pull(self, remote: str, local: Path, *, most_bytes: int, timeout_s: float | None = None) -> int:
         """Copy a file of the device to this machine; `local` appears only when it is complete. Gives its size.
 
         Args:

@@ -17,16 +17,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from devbench import numbers
-from devbench.adb.errors import AdbNotFound, NoSuchDevice, ServerUnavailable
+from devbench.adb.errors import AdbNotFound, DeviceOffline, DeviceUnauthorized, NoSuchDevice, ServerUnavailable
 from devbench.adb.listing import READY, DeviceEntry, parse_device_list
 from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout, length_of
 from devbench.errors import EnvironmentProblem, InputError
-
-if TYPE_CHECKING:
-    from devbench.adb.device import Device
 
 _DEFAULT_PORT = 5037
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
@@ -166,8 +162,6 @@ class AdbServer:
         Raises:
             NoSuchDevice, DeviceOffline, DeviceUnauthorized: it is not, after that time.
         """
-        from devbench.adb.errors import DeviceOffline, DeviceUnauthorized
-
         end = time.monotonic() + timeout_s
         while True:
             known = self.list_devices(timeout_s=max(0.1, min(5.0, end - time.monotonic())))
@@ -200,21 +194,6 @@ class AdbServer:
                         head = b""
         except (WireClosed, WireRefused) as error:
             raise ServerUnavailable(self.endpoint.host, self.endpoint.port, str(error)) from None
-
-    def device(self, serial: str) -> Device:
-        """The device of that adb serial; nothing is sent yet."""
-        from devbench.adb.device import Device
-
-        return Device(self, serial)
-
-    def device_of(self, entry: DeviceEntry, name: str = "") -> Device:
-        """The device of a line of the list, by its transport id if its serial does not tell it apart.
-
-        `name`: what people know it by, for messages; without it the entry's own name.
-        """
-        from devbench.adb.device import Device
-
-        return Device(self, entry.serial, name or entry.name, entry.transport_id if entry.by_id else None)
 
     def _ask(self, service: str, timeout_s: float) -> str:
         try:

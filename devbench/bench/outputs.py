@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.analysis.accuracy import NO_LIMITS, Thresholds, compare, limit_to_json, violation
+from devbench.analysis.accuracy import NO_LIMITS, compare, limit_to_json, violation
 from devbench.errors import InputError
 from devbench.models.case_inputs import called_tensors
 from devbench.models.inputs import make_inputs
@@ -26,17 +26,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from devbench.adb.device import Device
-    from devbench.bench.plan import Called, Case
+    from devbench.bench.plan import Called, Case, OutputCheck
     from devbench.device.depot import Depot
     from devbench.tool.case import ToolOptions
-
-
-@dataclass(frozen=True, slots=True)
-class OutputCheck:
-    """What is asked for. `inputs` are .npy files by the name of the input."""
-
-    inputs: Mapping[str, Path]
-    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(frozen=True, slots=True)

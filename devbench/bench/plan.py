@@ -5,9 +5,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
 from typing import TypeAlias
 
-from devbench.bench.outputs import OutputCheck
+from devbench.analysis.accuracy import Thresholds
 from devbench.bench.stabilise import Stabilising
 from devbench.models.case_inputs import CaseInputs
 from devbench.models.tflite_file import ModelFile
@@ -45,6 +46,14 @@ class Case:
         """The case as the store has it, by which it is paired from run to run."""
         options = {**asdict(self.options), "via": via}
         return case_text(self.model.name, self.delegate.name, self.options.num_threads, options)
+
+
+@dataclass(frozen=True, slots=True)
+class OutputCheck:
+    """The requested check of outputs. `inputs` are .npy files by the name of the input."""
+
+    inputs: Mapping[str, Path]
+    thresholds: Thresholds = field(default_factory=Thresholds)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from devbench.adb.device import Device
 from devbench.adb.listing import READY
 from devbench.adb.server import AdbServer
 from devbench.device.boards import Board, meant_by, roll_call
@@ -16,7 +17,6 @@ from devbench.device.tags import PREFIX, load_tags, sort_by_tag
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
-    from devbench.adb.device import Device
     from devbench.adb.listing import DeviceEntry
 
 _VIRTUAL = re.compile(r"virtual(?::([0-9]{1,4}))?")
@@ -60,7 +60,7 @@ def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Devic
     connected, words, virtual = _look(wanted)
     real = _distinct(connected, [board for word in words for board in _boards(connected, word)])
     with open_names(virtual, faults) as started:
-        yield [*(connected.server.device_of(board.entry, board.name) for board in real), *started.values()]
+        yield [*(Device.of(connected.server, board.entry, board.name) for board in real), *started.values()]
 
 
 def find_present(wanted: Sequence[str]) -> Present:
@@ -96,7 +96,7 @@ def open_names(names: Sequence[str], faults: str = "") -> Iterator[dict[str, Dev
     connected = _Connected(server, server.list_devices() if real else ())
     with _virtual_phones(server, virtual, faults) as addresses:
         yield {
-            name: server.device(addresses[name]) if name in addresses else _device(connected, name)
+            name: Device(server, addresses[name]) if name in addresses else _device(connected, name)
             for name in dict.fromkeys(names)
         }
 
@@ -106,8 +106,8 @@ def _device(connected: _Connected, name: str) -> Device:
     try:
         board = _fit(connected, name)
     except EnvironmentProblem:
-        return connected.server.device(name)
-    return connected.server.device_of(board.entry, board.name)
+        return Device(connected.server, name)
+    return Device.of(connected.server, board.entry, board.name)
 
 
 def typed_names(server: AdbServer, timeout_s: float) -> list[str]:

@@ -106,6 +106,7 @@ def _devices(server: AdbServer, timeout_s: float) -> list[Finding]:
 
 
 def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> list[Finding]:
+    from devbench.adb.device import Device
     from devbench.analysis.verdict import STATUS_PROBLEMS
     from devbench.device.health import read_health
     from devbench.errors import DevbenchError
@@ -129,14 +130,14 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
         mend = "`adb shell dumpsys battery reset`"
         findings.append(Finding(f"{serial} battery", "warning", "unknown: its values were set by a command", mend))
     try:
-        health = read_health(server.device_of(overview.entry, serial), timeout_s)
+        health = read_health(Device.of(server, overview.entry, serial), timeout_s)
     except DevbenchError as error:
         return [*findings, Finding(serial, "bad", error.what, error.hint)]
     problem = health.problem
     if problem is not None:
         findings.append(Finding(f"{serial} {problem.kind}", "bad", problem.what, problem.hint))
     else:
-        findings.append(_depot(server.device_of(overview.entry, serial)))
+        findings.append(_depot(Device.of(server, overview.entry, serial)))
     if not health.hashes:
         findings.append(Finding(f"{serial} sha256sum", "warning", "missing: files are checked by size only"))
     try:

@@ -9,8 +9,7 @@ from pathlib import Path
 from devbench import numbers
 from devbench.analysis.accuracy import FLOATS, INTEGERS, Thresholds
 from devbench.bench.apk import check_plan
-from devbench.bench.outputs import OutputCheck
-from devbench.bench.plan import Limits, Plan, make_cases
+from devbench.bench.plan import Limits, OutputCheck, Plan, make_cases
 from devbench.bench.refusals import check_compiled
 from devbench.bench.stabilise import parse_stabilising
 from devbench.cli.output import console

@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from devbench.adb.device import Device
 from devbench.adb.listing import READY
 from devbench.device.facts import NAME_COMMAND, DeviceFacts, parse_facts
 from devbench.device.identity import renew, same_board
@@ -109,7 +110,7 @@ def _one_board(one: Board, other: Board) -> bool:
 
 
 def _ask(server: AdbServer, entry: DeviceEntry, timeout_s: float) -> DeviceFacts:
-    result = server.device_of(entry).shell(NAME_COMMAND, timeout_s=timeout_s, doing="telling its name")
+    result = Device.of(server, entry).shell(NAME_COMMAND, timeout_s=timeout_s, doing="telling its name")
     return parse_facts(result.stdout.decode("utf-8", "replace"), entry.serial)
 
 
@@ -119,7 +120,7 @@ def _with_new_id(server: AdbServer, board: Board, timeout_s: float) -> Board:
     if facts is None or not facts.identity.digits or not facts.key.endswith(facts.identity.digits):
         return board
     try:
-        renew(server.device_of(entry), facts.identity)
+        renew(Device.of(server, entry), facts.identity)
         asked = _ask(server, entry, timeout_s)
     except DevbenchError:
         return board

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from devbench.adb.device import Device
 from devbench.adb.listing import READY
 from devbench.device import conditions as device_conditions
 from devbench.device import facts as device_facts
@@ -132,7 +133,7 @@ def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile
     try:
         # All in one shell: each shell is a round trip and a process on the device.
         command = f"{FACTS_COMMAND}\n{CONDITIONS_COMMAND}\n{_LEASE_COMMAND}"
-        result = server.device_of(entry).shell(command, timeout_s=timeout_s, doing="telling its facts")
+        result = Device.of(server, entry).shell(command, timeout_s=timeout_s, doing="telling its facts")
     except DevbenchError as error:
         return DeviceOverview(entry, problem=error.what, advice=error.hint or _ADVICE_OTHERWISE)
     text = result.stdout.decode("utf-8", "replace")

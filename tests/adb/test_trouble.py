@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from devbench.adb.device import Device
 from devbench.adb.errors import (
     DeviceLost,
     DeviceOffline,
@@ -31,7 +32,7 @@ SECONDS = 8.0
 
 
 def test_a_virtual_device_unplugged_in_a_shell_is_lost(virtual_phone: VirtualPhone) -> None:
-    device = AdbServer().device(virtual_phone.address)
+    device = Device(AdbServer(), virtual_phone.address)
     threading.Timer(0.5, virtual_phone.unplug).start()
     began = time.monotonic()
     with pytest.raises(DeviceLost) as caught:
@@ -43,7 +44,7 @@ def test_a_virtual_device_unplugged_in_a_shell_is_lost(virtual_phone: VirtualPho
 
 def test_a_virtual_device_comes_back_with_its_files(virtual_phone: VirtualPhone, tmp_path: Path) -> None:
     server = AdbServer()
-    device = server.device(virtual_phone.address)
+    device = Device(server, virtual_phone.address)
     file = tmp_path / "x"
     file.write_bytes(b"kept")
     device.push(file, "/data/local/tmp/x")
@@ -59,7 +60,7 @@ def test_a_virtual_device_comes_back_with_its_files(virtual_phone: VirtualPhone,
 @pytest.mark.bench_phone
 def test_a_bench_phone_unplugged_in_a_shell_is_lost(bench_phone: BenchPhone) -> None:
     server = AdbServer()
-    device = server.device(bench_phone.serial)
+    device = Device(server, bench_phone.serial)
     try:
         threading.Timer(0.5, bench_phone.unplug).start()
         began = time.monotonic()
@@ -83,7 +84,7 @@ def test_a_cable_pulled_at_a_byte_of_a_push_is_one_error(moment: int, tmp_path: 
     with connected_phone(Faults(disconnect_after_bytes=moment)) as phone:
         began = time.monotonic()
         with pytest.raises(DeviceLost) as caught:
-            AdbServer().device(phone.address).push(file, "/data/local/tmp/model")
+            Device(AdbServer(), phone.address).push(file, "/data/local/tmp/model")
         assert time.monotonic() - began < SECONDS
         assert phone.address in caught.value.what
         assert "model" in caught.value.what
@@ -93,7 +94,7 @@ def test_a_device_that_hangs_meets_the_deadline(tmp_path: Path, adb_server_port:
     file = tmp_path / "model"
     file.write_bytes(os.urandom(4_000_000))
     with connected_phone(Faults(hang_service="sync:")) as phone:
-        device = AdbServer().device(phone.address)
+        device = Device(AdbServer(), phone.address)
         began = time.monotonic()
         with pytest.raises((SyncFailed, DeviceLost)):
             device.push(file, "/data/local/tmp/model", timeout_s=1.5)
@@ -103,7 +104,7 @@ def test_a_device_that_hangs_meets_the_deadline(tmp_path: Path, adb_server_port:
 
 def test_a_link_that_hangs_after_some_bytes_meets_the_deadline(adb_server_port: int) -> None:
     with connected_phone(Faults(hang_after_bytes=100_000)) as phone:
-        device = AdbServer().device(phone.address)
+        device = Device(AdbServer(), phone.address)
         began = time.monotonic()
         with pytest.raises((ShellTimeout, DeviceLost)):
             device.shell("head -c 1000000 /dev/zero", timeout_s=2)
@@ -116,7 +117,7 @@ def test_a_full_disk_is_named(tmp_path: Path, adb_server_port: int) -> None:
     file = tmp_path / "model"
     file.write_bytes(os.urandom(3_000_000))
     with connected_phone(Faults(free_bytes=1_000_000)) as phone, pytest.raises(DeviceFull) as caught:
-        AdbServer().device(phone.address).push(file, "/data/local/tmp/model")
+        Device(AdbServer(), phone.address).push(file, "/data/local/tmp/model")
     assert phone.address in caught.value.what
 
 
@@ -125,7 +126,7 @@ def test_a_slow_link_is_slow_and_works(tmp_path: Path, adb_server_port: int) -> 
     file.write_bytes(os.urandom(400_000))
     with connected_phone(Faults(slow=400_000, latency_ms=5)) as phone:
         began = time.monotonic()
-        AdbServer().device(phone.address).push(file, "/data/local/tmp/model")
+        Device(AdbServer(), phone.address).push(file, "/data/local/tmp/model")
         assert 0.8 < time.monotonic() - began < 10
 
 
@@ -135,7 +136,7 @@ def test_a_device_that_talks_garbage_is_one_error(adb_server_port: int) -> None:
         try:
             server.connect(phone.address, timeout_s=5)
             with pytest.raises(EnvironmentProblem):
-                server.device(phone.address).shell("echo hello", timeout_s=4)
+                Device(server, phone.address).shell("echo hello", timeout_s=4)
         finally:
             server.disconnect(phone.address)
 
@@ -151,7 +152,7 @@ def test_an_unauthorized_device_says_what_to_do(adb_server_port: int) -> None:
             entry = next(entry for entry in server.list_devices() if entry.serial == phone.address)
             assert entry.state == "unauthorized"
             with pytest.raises(DeviceUnauthorized) as caught:
-                server.device(phone.address).shell("true", timeout_s=4)
+                Device(server, phone.address).shell("true", timeout_s=4)
             assert "debugging" in caught.value.hint
         finally:
             server.disconnect(phone.address)
@@ -159,7 +160,7 @@ def test_an_unauthorized_device_says_what_to_do(adb_server_port: int) -> None:
 
 def test_an_unknown_serial_names_the_known_ones(virtual_phone: VirtualPhone) -> None:
     with pytest.raises(NoSuchDevice) as caught:
-        AdbServer().device("R5CT0000000").shell("true", timeout_s=5)
+        Device(AdbServer(), "R5CT0000000").shell("true", timeout_s=5)
     assert "R5CT0000000" in caught.value.what
     assert virtual_phone.address in str(caught.value)
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from devbench.bench import outputs
-from devbench.bench.outputs import Expected, OutputCheck
-from devbench.bench.plan import Case
+from devbench.bench.outputs import Expected
+from devbench.bench.plan import Case, OutputCheck
 from devbench.errors import InputError
 from devbench.models.tensors import ModelTensors, TensorSpec, read_tensors
 from devbench.models.tflite_file import open_model

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.bench.stabilise import STEPS, Stabiliser, Stabilising, parse_stabilising
 from devbench.errors import InputError
@@ -69,7 +70,7 @@ def settings(folder: Path) -> list[list[str]]:
 def test_governor_and_clock_are_set_and_come_back_as_they_were(virtual_phone: VirtualPhone, tmp_path: Path) -> None:
     tree = cpufreq(tmp_path / "cpufreq")
     before = settings(tree)
-    device = AdbServer().device(virtual_phone.address)
+    device = Device(AdbServer(), virtual_phone.address)
     (virtual_phone.root / "data/local/tmp/d/run").mkdir(parents=True)
     stabiliser = Stabiliser(
         device, "/data/local/tmp/d", parse_stabilising(["governor=performance,clock=50"]), cpufreq=str(tree)
@@ -92,7 +93,7 @@ def test_what_was_so_before_stays_so(virtual_phone: VirtualPhone) -> None:
         f'#!/bin/sh\n[ "$1 $2" = "deviceidle get" ] && {{ echo false; exit; }}\necho "cmd $*" >> {log}\n'
     )
     (virtual_phone.root / "data/local/tmp/d/run").mkdir(parents=True)
-    device = AdbServer().device(virtual_phone.address)
+    device = Device(AdbServer(), virtual_phone.address)
     stabiliser = Stabiliser(device, "/data/local/tmp/d", Stabilising(("awake", "screen-off", "airplane")))
     stabiliser.start(60)
     stabiliser.stop()
@@ -105,7 +106,7 @@ def test_what_was_so_before_stays_so(virtual_phone: VirtualPhone) -> None:
 
 
 def test_clocks_that_cannot_be_set_are_recorded_as_such(virtual_phone: VirtualPhone, tmp_path: Path) -> None:
-    device = AdbServer().device(virtual_phone.address)
+    device = Device(AdbServer(), virtual_phone.address)
     (virtual_phone.root / "data/local/tmp/d/run").mkdir(parents=True)
     wanted = parse_stabilising(["governor=performance,clock=50"])
     stabiliser = Stabiliser(device, "/data/local/tmp/d", wanted, cpufreq=str(tmp_path / "none"))
@@ -119,7 +120,7 @@ def test_a_device_that_hears_nothing_undoes_by_itself(
 ) -> None:
     monkeypatch.setattr("devbench.bench.stabilise._GRACE_S", 0)
     monkeypatch.setattr("devbench.bench.stabilise._WATCH_S", 0.5)
-    device = AdbServer().device(virtual_phone.address)
+    device = Device(AdbServer(), virtual_phone.address)
     (virtual_phone.root / "data/local/tmp/d/run").mkdir(parents=True)
     stabiliser = Stabiliser(device, "/data/local/tmp/d", Stabilising(("awake",)))
     assert stabiliser.start(2) == {"awake": True}
@@ -172,7 +173,7 @@ def test_what_a_killed_run_changed_is_undone_by_the_next(virtual_phone: VirtualP
 
 
 def test_airplane_mode_never_cuts_the_connection_it_is_asked_over() -> None:
-    device = AdbServer().device("192.168.1.7:5555")
+    device = Device(AdbServer(), "192.168.1.7:5555")
     with pytest.raises(InputError, match="would cut the connection"):
         Stabiliser(device, "/d", Stabilising(("airplane",))).start(60)
 

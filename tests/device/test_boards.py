@@ -8,6 +8,7 @@ from typing import cast
 
 import pytest
 
+from devbench.adb.device import Device
 from devbench.adb.listing import DeviceEntry, parse_device_list
 from devbench.adb.server import AdbServer
 from devbench.device.boards import Board, meant_by, roll_call
@@ -17,6 +18,11 @@ from devbench.errors import InputError
 WORD = "1f0c2a34-90aa-4b1e-8a11-0d6f5b7c9e21"
 BOOT_1, BOOT_2 = "0b7c9b1e-0000-4000-8000-000000000001", "0b7c9b1e-0000-4000-8000-000000000002"
 ID_1, ID_2 = "5f2d7c1a-1111-4111-8111-111111111111", "5f2d7c1a-2222-4222-8222-222222222222"
+
+
+@pytest.fixture(autouse=True)
+def _devices_of_the_fake_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Device, "of", lambda server, entry, name="": server.device_of(entry))
 
 
 def answer(serial: str, written: str = "", boot: str = BOOT_1, file: str = "", model: str = "Board One") -> str:

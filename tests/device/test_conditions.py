@@ -7,6 +7,7 @@ from datetime import datetime, timezone
 
 import pytest
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.device.conditions import from_json, parse_conditions, read_conditions, to_json
 from tests.conftest import BenchPhone
@@ -97,7 +98,7 @@ def test_cut_and_hostile_text_never_raises() -> None:
 
 @pytest.mark.bench_phone
 def test_the_bench_phone_s_state_is_what_it_was_set_to(bench_phone: BenchPhone) -> None:
-    found = read_conditions(AdbServer().device(bench_phone.serial))
+    found = read_conditions(Device(AdbServer(), bench_phone.serial))
     assert found.battery_level == 80
     assert found.thermal_status == 0
     assert found.hottest_c is not None

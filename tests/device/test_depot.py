@@ -197,7 +197,7 @@ def test_the_longest_unused_goes_first_and_what_is_in_use_stays(depot: Depot, de
 
 def test_room_is_made_when_it_is_short_and_a_full_device_is_named(tmp_path: Path, adb_server_port: int) -> None:
     with connected_phone(Faults(free_bytes=60_000_000)) as phone:
-        device = AdbServer().device(phone.address)
+        device = Device(AdbServer(), phone.address)
         first = Depot(device)
         first.ensure(make(tmp_path / "a", 20_000_000))
         time.sleep(0.01)

@@ -95,18 +95,20 @@ def test_cut_text_gives_what_stands_in_it() -> None:
 
 
 def test_the_virtual_device_and_no_other_says_that_it_is_virtual(virtual_phone: VirtualPhone) -> None:
+    from devbench.adb.device import Device
     from devbench.adb.server import AdbServer
 
-    facts = read_facts(AdbServer().device(virtual_phone.address))
+    facts = read_facts(Device(AdbServer(), virtual_phone.address))
     assert facts.virtual
     assert facts.key == "virtual-test"
 
 
 @pytest.mark.bench_phone
 def test_the_bench_phone_is_described(bench_phone: BenchPhone) -> None:
+    from devbench.adb.device import Device
     from devbench.adb.server import AdbServer
 
-    facts = read_facts(AdbServer().device(bench_phone.serial))
+    facts = read_facts(Device(AdbServer(), bench_phone.serial))
     assert not facts.virtual
     assert facts.abis == ("x86_64",)
     assert facts.android == "14"

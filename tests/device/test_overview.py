@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+from devbench.adb.device import Device
 from devbench.adb.listing import DeviceEntry, parse_device_list
 from devbench.adb.server import AdbServer
 from devbench.device.overview import DeviceOverview, advice, survey, to_json
@@ -63,6 +64,11 @@ Current temperatures from HAL:
 
 @@{CONDITIONS_WORD}:end
 """
+
+
+@pytest.fixture(autouse=True)
+def _devices_of_the_fake_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Device, "of", lambda server, entry, name="": server.device_of(entry))
 
 
 def server_of(**shells: Callable[[], str]) -> AdbServer:

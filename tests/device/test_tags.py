@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.bench.targets import find_present, open_targets
 from devbench.device.facts import read_facts
@@ -62,7 +63,7 @@ def test_two_at_once_lose_nothing() -> None:
 
 
 def test_a_device_is_found_by_its_tag(virtual_phone: VirtualPhone) -> None:
-    key = read_facts(AdbServer().device(virtual_phone.address)).key
+    key = read_facts(Device(AdbServer(), virtual_phone.address)).key
     assert key != virtual_phone.address
     assert devbench("devices", "tag", virtual_phone.address, "nightly", "s23").returncode == 0
     assert load_tags() == {key: ("nightly", "s23")}

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from tests.conftest import DATA, connected_phone
 
@@ -36,7 +37,7 @@ def test_a_model_that_was_changed_in_the_depot_is_sent_again_and_the_run_says_so
         assert notices(tmp_path / "r.json") == []
         job = json.loads((tmp_path / "r.json").read_text())["jobs"][0]
         remote = f"/data/local/tmp/devbench/sha256/{job['model']['sha256']}"
-        AdbServer().device(phone.address).shell(f"printf XXXX 1<> {remote}", timeout_s=10, check=True)
+        Device(AdbServer(), phone.address).shell(f"printf XXXX 1<> {remote}", timeout_s=10, check=True)
         assert devbench(*run).returncode == 0
         (notice,) = notices(tmp_path / "r.json")
         assert (notice["subject"], notice["effect"]) == ("small_cnn.tflite", "information")

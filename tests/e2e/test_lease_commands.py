@@ -47,7 +47,7 @@ def phone(empty_adb_server: int) -> Iterator[VirtualPhone]:
 
 
 def device_of(phone: VirtualPhone) -> Device:
-    return AdbServer().device(phone.address)
+    return Device(AdbServer(), phone.address)
 
 
 def taken_elsewhere(phone: VirtualPhone, *, expired: bool = False) -> lease.Lease:

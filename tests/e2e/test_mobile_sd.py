@@ -135,10 +135,11 @@ def test_an_ablation_tells_the_story(baseline: Path, tmp_path: Path, bench_phone
 
 @pytest.mark.bench_phone
 def test_the_delegate_itself_says_what_it_takes(bench_phone: BenchPhone, adb_server_port: int) -> None:
+    from devbench.adb.device import Device
     from devbench.adb.server import AdbServer
 
     assert devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1").returncode == 0
-    device = AdbServer().device(bench_phone.serial)
+    device = Device(AdbServer(), bench_phone.serial)
     with holding(device) as keeper:
         allow = conv_probe(device, keeper, "gpu")
         assert allow(Conv(1, 16, 16, 64, 32, 3, 3, 16, 16)) and allow(Conv(1, 16, 16, 64, 32, 3, 3, 8, 8))

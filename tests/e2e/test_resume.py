@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.results.store import RunView, Store
 from tests.conftest import DATA, BenchPhone
@@ -115,7 +116,7 @@ def test_a_run_on_a_bench_phone_goes_on_and_ends_what_the_dead_one_left_there(
     assert set(counted(view).values()) == {1}
     assert len(view.jobs) == 4
     assert all(len(item.repetitions) == 4 for item in view.jobs)
-    left = (
-        AdbServer().device(bench_phone.serial).shell("ls /data/local/tmp/devbench/run", timeout_s=10, doing="looking")
+    left = Device(AdbServer(), bench_phone.serial).shell(
+        "ls /data/local/tmp/devbench/run", timeout_s=10, doing="looking"
     )
     assert b".pid" not in left.stdout

@@ -148,9 +148,10 @@ def test_a_damaged_model_is_named(bench_phone: BenchPhone, tmp_path: Path) -> No
 
 
 def test_a_process_that_is_killed_is_named_and_tried_once_more(bench_phone: BenchPhone) -> None:
+    from devbench.adb.device import Device
     from devbench.adb.server import AdbServer
 
-    device = AdbServer().device(bench_phone.serial)
+    device = Device(AdbServer(), bench_phone.serial)
     stop = threading.Event()
 
     def killer() -> None:
@@ -218,10 +219,11 @@ def _forget_lost_devices() -> None:
 
 def _tool_processes(phone: BenchPhone) -> list[str]:
     """Process ids of the tool on the phone: its working directory is the tool's folder."""
+    from devbench.adb.device import Device
     from devbench.adb.server import AdbServer
 
     script = 'for p in /proc/[0-9]*; do [ "$p/cwd" -ef /data/local/tmp/devbench/work ] && echo ${p##*/}; done; true'
-    done = AdbServer().device(phone.serial).shell(script, timeout_s=10)
+    done = Device(AdbServer(), phone.serial).shell(script, timeout_s=10)
     return done.stdout.decode().split()
 
 

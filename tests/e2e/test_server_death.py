@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer, find_adb
 from devbench.errors import DevbenchError
 from devbench.results.store import Store
@@ -122,7 +123,7 @@ def test_a_device_that_stays_away_is_given_up_after_its_time(own_server: int, mo
     monkeypatch.setattr("devbench.bench.reconnect._DEVICE_BACK_S", 1.0)
     told: list[ConnectionLost] = []
     with connected_phone(name="goner") as phone:
-        device = AdbServer().device(phone.address)
+        device = Device(AdbServer(), phone.address)
         device.recover = Reconnector(device, threading.Event(), told.append)
         assert device.shell("echo", timeout_s=20).exit_code == 0
         phone.unplug()
@@ -139,7 +140,7 @@ def test_a_device_that_comes_back_answers_the_same_call(own_server: int) -> None
     from devbench.bench.reconnect import Reconnector
 
     with connected_phone(name="back") as phone:
-        device = AdbServer().device(phone.address)
+        device = Device(AdbServer(), phone.address)
         device.recover = Reconnector(device, threading.Event(), lambda event: None)
         assert device.shell("echo", timeout_s=20).exit_code == 0
         phone.unplug()
@@ -154,7 +155,7 @@ def test_another_board_in_its_place_is_not_taken_for_it(own_server: int, monkeyp
 
     monkeypatch.setattr("devbench.bench.reconnect._DEVICE_BACK_S", 2.0)
     with connected_phone(name="first") as phone:
-        device = AdbServer().device(phone.address)
+        device = Device(AdbServer(), phone.address)
         device.recover = reconnector = Reconnector(device, threading.Event(), lambda event: None)
         reconnector.facts = read_facts(device)
         properties = phone.root / "system/properties"

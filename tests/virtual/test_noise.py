@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.device.conditions import read_conditions
 from devbench.errors import InputError
@@ -206,9 +207,9 @@ def test_faults_are_checked_where_they_are_typed(tmp_path: Path, monkeypatch: py
 
 def test_a_replaying_device_reports_no_load_and_any_other_this_machine_s(adb_server_port: int) -> None:
     with connected_phone(Faults(noise=str(NOISE))) as phone:
-        assert read_conditions(AdbServer().device(phone.address)).load_1min == 0
+        assert read_conditions(Device(AdbServer(), phone.address)).load_1min == 0
     with connected_phone() as phone:
-        text = AdbServer().device(phone.address).shell("cat /proc/loadavg", timeout_s=10).stdout
+        text = Device(AdbServer(), phone.address).shell("cat /proc/loadavg", timeout_s=10).stdout
         assert text.split()[-1] != "1"
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
+from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.device.conditions import read_conditions
 from devbench.device.facts import read_facts
@@ -25,14 +26,14 @@ from tests.conftest import connected_phone
 
 
 def test_it_says_what_it_is(virtual_phone: VirtualPhone) -> None:
-    facts = read_facts(AdbServer().device(virtual_phone.address))
+    facts = read_facts(Device(AdbServer(), virtual_phone.address))
     assert facts.virtual
     assert facts.title == "Virtual device (virtual-test) (virtual)"
     assert facts.abis == ("virtual",)
 
 
 def test_it_has_no_battery_and_this_machine_s_load(virtual_phone: VirtualPhone) -> None:
-    conditions = read_conditions(AdbServer().device(virtual_phone.address))
+    conditions = read_conditions(Device(AdbServer(), virtual_phone.address))
     assert conditions.battery_level is None
     assert conditions.load_1min is not None
     assert conditions.memory_available_bytes
@@ -40,7 +41,7 @@ def test_it_has_no_battery_and_this_machine_s_load(virtual_phone: VirtualPhone) 
 
 def test_it_reports_the_thermal_state_it_was_told(adb_server_port: int) -> None:
     with connected_phone(Faults(thermal=3)) as phone:
-        conditions = read_conditions(AdbServer().device(phone.address))
+        conditions = read_conditions(Device(AdbServer(), phone.address))
     assert (conditions.thermal_status, conditions.throttled) == (3, True)
 
 
@@ -68,7 +69,7 @@ def test_a_device_that_never_says_who_it_is_is_one_line(empty_adb_server: int) -
 
 
 def test_its_paths_lie_in_a_directory_of_its_own(virtual_phone: VirtualPhone) -> None:
-    device = AdbServer().device(virtual_phone.address)
+    device = Device(AdbServer(), virtual_phone.address)
     done = device.shell(
         "cd /data/local/tmp && pwd && echo hello > /data/local/tmp/f && ls -d /data/local/tmp/f", timeout_s=10
     )
@@ -91,7 +92,7 @@ def test_its_directory_s_name_is_taken_out_wherever_a_stream_is_cut(cut: int) ->
 
 def test_it_leaves_nothing_behind(adb_server_port: int) -> None:
     with connected_phone() as phone:
-        device = AdbServer().device(phone.address)
+        device = Device(AdbServer(), phone.address)
         pid = int(device.shell("sleep 300 >/dev/null 2>&1 & echo $!", timeout_s=10).stdout)
         root = phone.root
         assert Path(f"/proc/{pid}").exists()
@@ -121,6 +122,7 @@ def test_virtual_devices_can_be_kept_for_several_runs(empty_adb_server: int) -> 
 def test_nothing_of_it_outlives_a_program_that_is_killed(adb_server_port: int, tmp_path: Path) -> None:
     code = (
         "import time\n"
+        "from devbench.adb.device import Device\n"
         "from devbench.adb.server import AdbServer\n"
         "from devbench.virtual.phone import VirtualPhone\n"
         "with VirtualPhone('doomed') as phone:\n"
@@ -128,7 +130,7 @@ def test_nothing_of_it_outlives_a_program_that_is_killed(adb_server_port: int, t
         "    server.connect(phone.address, timeout_s=10)\n"
         "    server.wait_for(phone.address, timeout_s=10)\n"
         "    print(phone.root, flush=True)\n"
-        "    server.device(phone.address).shell('cd /data/local/tmp; sleep 60 & sleep 61', timeout_s=60, doing='x')\n"
+        "    Device(server, phone.address).shell('cd /data/local/tmp; sleep 60 & sleep 61', timeout_s=60, doing='x')\n"
     )
     process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True)
     assert process.stdout is not None
