@@ -82,7 +82,7 @@ def methods(slow: bool) -> dict[str, Method]:
         ("smallest", (0.0, 0.01, 0.02)),
         ("penalty", (1.5, 2.5, 5.0)),
         ("bound", (2.0, 3.0, 6.0)),
-        ("least_points", (2, 5)),
+        ("min_points", (2, 5)),
         ("distribution_penalty", (0.25, 0.5)),
         ("wander", (0.0, 0.05, 0.15)),
     ):

@@ -25,19 +25,19 @@ HOSTILE = [
 def test_what_is_no_plain_number_is_none(text: str) -> None:
     assert numbers.whole(text) is None
     assert numbers.whole(text.encode()) is None
-    value = numbers.real(text, least=0)
-    assert value is None or (math.isfinite(value) and 0 <= value <= numbers.MOST_REAL)
+    value = numbers.real(text, minimum=0)
+    assert value is None or (math.isfinite(value) and 0 <= value <= numbers.MAX_REAL)
 
 
 def test_plain_numbers_are_read_and_bounded() -> None:
     assert numbers.whole(" 12\r\n") == 12
-    assert numbers.whole(b"-3", least=-5) == -3
-    assert numbers.whole("9223372036854775807") == numbers.MOST_WHOLE
+    assert numbers.whole(b"-3", minimum=-5) == -3
+    assert numbers.whole("9223372036854775807") == numbers.MAX_WHOLE
     assert numbers.whole("9223372036854775808") is None
-    assert numbers.whole("256", most=255) is None
+    assert numbers.whole("256", maximum=255) is None
     assert numbers.real("1.0293e+07") == 10293000.0
     assert numbers.real("0", above=0) is None
-    assert numbers.real("-22.8", least=0) is None
+    assert numbers.real("-22.8", minimum=0) is None
     assert numbers.real(None) is None
 
 

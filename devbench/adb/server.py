@@ -51,7 +51,7 @@ def endpoint_from_env() -> Endpoint:
 
 
 def _port(text: str, variable: str) -> int:
-    port = numbers.whole(text, least=1, most=65535)
+    port = numbers.whole(text, minimum=1, maximum=65535)
     if port is not None:
         return port
     raise InputError(f"{variable}: {text!r} is not a port", hint="for example 5037")

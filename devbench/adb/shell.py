@@ -97,7 +97,7 @@ class ShellReader:
             line, _, rest = bytes(self._head).partition(b"\n")
             word = line.strip().removeprefix(_GROUP_PREFIX)
             # A process group of 1 is everybody's; no kernel has more than 2^22 of them.
-            group = numbers.whole(word, least=2, most=1 << 22) if line.startswith(_GROUP_PREFIX) else None
+            group = numbers.whole(word, minimum=2, maximum=1 << 22) if line.startswith(_GROUP_PREFIX) else None
             if group is not None:
                 self.group = group
                 self._head = bytearray(rest)

@@ -11,10 +11,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-LEAST_SNR_DB = 20.0
-LEAST_COSINE = 0.99
+MIN_SNR_DB = 20.0
+MIN_COSINE = 0.99
 # Quantised kernels round differently; three of 256 steps are within what delegates document.
-MOST_STEPS_8_BIT = 3
+MAX_STEPS_8_BIT = 3
 
 FLOATS = ("float16", "float32", "float64")
 INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64")
@@ -40,10 +40,10 @@ class Limit:
 
 
 def _default_limits() -> dict[str, Limit]:
-    floats = Limit(least_snr_db=LEAST_SNR_DB, least_cosine=LEAST_COSINE)
+    floats = Limit(least_snr_db=MIN_SNR_DB, least_cosine=MIN_COSINE)
     limits = dict.fromkeys((*FLOATS, "complex64"), floats)
     limits |= dict.fromkeys(INTEGERS, Limit(most_steps=0))
-    return limits | dict.fromkeys(("int8", "uint8"), Limit(most_steps=MOST_STEPS_8_BIT))
+    return limits | dict.fromkeys(("int8", "uint8"), Limit(most_steps=MAX_STEPS_8_BIT))
 
 
 @dataclass(frozen=True, slots=True)

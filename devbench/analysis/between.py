@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from statistics import NormalDist, median
 
 # Fewer degrees of freedom say next to nothing of a scatter.
-_LEAST_FREE = 3
+_MIN_FREE = 3
 # The variance of a median divided by that of a mean, for normal noise: π/2.
 _OF_MEDIANS = 1.5708
 _MAD_OF_NORMAL = NormalDist().inv_cdf(0.75)
 # From so many cases on there is something typical.
-_LEAST_CASES = 8
+_MIN_CASES = 8
 # What is typical of many cases is known that well.
-_MOST_FREE = 15.0
+_MAX_FREE = 15.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,7 +70,7 @@ def between_runs(sides: Sequence[Sequence[float]], runs: Sequence[Sequence[Hasha
             expected += 1 / n if n < 3 else _OF_MEDIANS / n
             # A median has the distance zero to itself.
             residuals += sorted(abs(value - of) for value in group)[n % 2 :]
-    if free < _LEAST_FREE or not residuals:
+    if free < _MIN_FREE or not residuals:
         return None
     scatter = median(residuals) / _MAD_OF_NORMAL
     return Between(means[1] - means[0], squares / free, free, scatter**2 * expected / count, share)
@@ -82,13 +82,13 @@ def errors_of(found: Sequence[Between]) -> list[tuple[float, float]]:
     The variance of a case's runs is its own, or the typical one if that is larger: what the repetitions let expect, and
     the scatter of runs at which half of the cases have less than the median of a χ² distribution.
     """
-    if len(found) < _LEAST_CASES:
+    if len(found) < _MIN_CASES:
         return [(max(one.variance, one.within) * one.share, one.free) for one in found]
     typical = _typical(found)
     errors = []
     for one in found:
         usual = typical + one.within
-        free = one.free if one.variance > usual else max(one.free, _MOST_FREE)
+        free = one.free if one.variance > usual else max(one.free, _MAX_FREE)
         errors.append((max(one.variance, usual) * one.share, free))
     return errors
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from devbench.analysis.confirmation import LEAST_NOISE, Step, Tests, bounded, confirmed
+from devbench.analysis.confirmation import MIN_NOISE, Step, Tests, bounded, confirmed
 from devbench.analysis.segments import cuts, median_of
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ class ChangeSettings:
     Attributes:
         alpha: the largest p that counts; p is that of one series, over all places where it might have changed.
         smallest: the smallest relative change that counts, such as 0.01.
-        least_points: so many points at least stand on each side of a change.
+        min_points: so many points at least stand on each side of a change.
         penalty, bound: of the cuts of the level that are looked at (`segments.cuts`).
         distribution_penalty: of the cuts of the distribution (`distributions.distribution_cuts`).
         wander: the standard deviation of a level that did not change, in noises; the tests allow for it.
@@ -51,7 +51,7 @@ class ChangeSettings:
 
     alpha: float = 0.001
     smallest: float = 0.005
-    least_points: int = 3
+    min_points: int = 3
     penalty: float = 3.5
     bound: float = 2.5
     distribution_penalty: float = 0.35
@@ -122,7 +122,7 @@ def change_points_of_many(
     for i, places_of_cuts in enumerate(candidates):
         if places_of_cuts:
             parts = bounded(np.split(scaled[i], places_of_cuts), noises[i], rules.bound)
-            curve = drift_under(np.concatenate(parts), places_of_cuts, LEAST_NOISE)
+            curve = drift_under(np.concatenate(parts), places_of_cuts, MIN_NOISE)
             if curve is not None:
                 again.append(i)
                 known[i] = _without(known[i], curve)
@@ -132,10 +132,10 @@ def change_points_of_many(
     for i, places_of_cuts in zip(again, cut_again, strict=True):
         candidates[i] = places_of_cuts
     found = []
-    tests = Tests(rules.alpha, rules.smallest, rules.least_points, rules.bound, rules.wander)
+    tests = Tests(rules.alpha, rules.smallest, rules.min_points, rules.bound, rules.wander)
     for i, values in enumerate(known):
         steps: list[Step] = []
-        if len(values) >= 2 * rules.least_points:
+        if len(values) >= 2 * rules.min_points:
             histogram = soft_histogram(scaled[i], noises[i])
             more = distribution_cuts(histogram, candidates[i], rules.distribution_penalty)
             steps = confirmed(scaled[i], noises[i], histogram, _together(candidates[i], more), tests)
@@ -186,11 +186,11 @@ def noise_of(values: Floats) -> float:
     import numpy as np
 
     if len(values) < 2:
-        return LEAST_NOISE
+        return MIN_NOISE
     steps = np.abs(np.diff(values))
     shares, scores = zip(*_QUANTILES, strict=True)
     said = np.quantile(steps, shares) / (math.sqrt(2) * np.asarray(scores))
-    return max(float(said.max()), LEAST_NOISE)
+    return max(float(said.max()), MIN_NOISE)
 
 
 def _described(values: Floats, at: NDArray[np.int_], steps: Sequence[Step]) -> tuple[ChangePoint, ...]:

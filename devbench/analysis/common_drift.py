@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 # So many nights on each side are looked at: what is shorter is no drift.
 _REACH = 7
 # Less than this, as a logarithm, is not worth touching the numbers for.
-_LEAST_RANGE = 0.02
+_MIN_RANGE = 0.02
 # A step is found between so many nights before and after, and is one where it is larger than this, and than so many
 # times what neighbouring nights differ by; what drifts as fast is a step.
 _BESIDE = 3
-_LEAST_STEP = 0.015
+_MIN_STEP = 0.015
 _STEP_NOISES = 6.0
-_MOST_STEPS = 20
+_MAX_STEPS = 20
 # Of the median deviation, which makes it a standard deviation for normal scatter.
 _MAD = 1.4826
 # A night with fewer of the series than this share says nothing of the device.
-_LEAST_SHARE = 0.3
+_MIN_SHARE = 0.3
 
 
 def common_drift(values: Floats) -> Floats | None:
@@ -47,7 +47,7 @@ def common_drift(values: Floats) -> Floats | None:
     import numpy as np
 
     logs = np.log(values)
-    there = np.isfinite(logs).sum(axis=0) >= max(1.0, _LEAST_SHARE * len(logs))
+    there = np.isfinite(logs).sum(axis=0) >= max(1.0, _MIN_SHARE * len(logs))
     if there.sum() < 4 * _REACH:
         return None
     known = logs[:, there]
@@ -55,7 +55,7 @@ def common_drift(values: Floats) -> Floats | None:
     shared = np.nanmedian(known - np.nanmedian(known, axis=1, keepdims=True), axis=0)
     rest = _without_steps(shared)
     smooth = _running(_running(rest, np.median), np.mean)
-    if float(smooth.max() - smooth.min()) < math.log1p(_LEAST_RANGE):
+    if float(smooth.max() - smooth.min()) < math.log1p(_MIN_RANGE):
         return None
     nights = np.arange(values.shape[1])
     return np.asarray(np.interp(nights, nights[there], smooth - np.median(smooth)))
@@ -66,13 +66,13 @@ def _without_steps(values: Floats) -> Floats:
     import numpy as np
 
     noise = _MAD * float(np.median(np.abs(np.diff(values)))) / math.sqrt(2)
-    least = max(_LEAST_STEP, _STEP_NOISES * noise)
+    smallest = max(_MIN_STEP, _STEP_NOISES * noise)
     rest = values.copy()
-    for _ in range(_MOST_STEPS):
+    for _ in range(_MAX_STEPS):
         near = np.median(np.lib.stride_tricks.sliding_window_view(rest, _BESIDE), axis=1)
         steps = near[_BESIDE:] - near[:-_BESIDE]
         largest = int(np.argmax(np.abs(steps)))
-        if abs(steps[largest]) < least:
+        if abs(steps[largest]) < smallest:
             break
         rest[largest + _BESIDE :] -= steps[largest]
     return rest

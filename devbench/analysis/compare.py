@@ -29,7 +29,7 @@ Direction = Literal["worse", "better"]
 
 # The number of repetitions that is named if there are too few for any test: enough for one that can find something.
 _USUAL_REPETITIONS = 5
-_MOST_REPETITIONS = 1000
+_MAX_REPETITIONS = 1000
 _POWER = 0.8
 
 
@@ -130,14 +130,14 @@ def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floa
     import numpy as np
     from scipy.special import stdtr, stdtrit
 
-    names = ("size", "trimmed", "error", "free", "least_error")
+    names = ("size", "trimmed", "error", "free", "min_error")
     size, trimmed, error, free, least = (np.array([getattr(one, name) for one in tested]) for name in names)
     exact = np.array([one.rules.exact for one in tested])
     t = stdtrit(free, (1 + confidence) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.where(trimmed == 0, 1.0, 2 * stdtr(free, -np.abs(trimmed) / error))
         # Timers are no finer than that, so that nothing closer to zero is certain.
-        least_p = np.where(size == 0, 1.0, 2 * stdtr(free, -np.abs(size) / least))
+        min_p = np.where(size == 0, 1.0, 2 * stdtr(free, -np.abs(size) / least))
     low, high = size - t * error, size + t * error
     at = np.array([k for k, one in enumerate(tested) if one.ranks is not None], dtype=int)
     ranks = [one.ranks for one in tested if one.ranks is not None]
@@ -146,7 +146,7 @@ def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floa
         p[at] = np.where(apart, np.minimum(of_ranks, p[at]), of_ranks)
         low[at] = np.minimum([one.low for one in ranks], (size - t * least)[at])
         high[at] = np.maximum([one.high for one in ranks], (size + t * least)[at])
-    p = np.maximum(p, least_p)
+    p = np.maximum(p, min_p)
     p = np.where(exact, (size == 0).astype(float), p)
     return p, np.where(exact, size, low), np.where(exact, size, high)
 
@@ -223,6 +223,6 @@ def _more(one: Difference, half: float, needed: float, confidence: float) -> int
     scatter2 = (half / width) ** 2 * n * m / (n + m)
     counts = []
     for distance, z in ((abs(one.size), normal.inv_cdf(1 - needed / 2)), (one.smallest - abs(one.size), width)):
-        if distance > 0 and 2 * scatter2 * (z + power) ** 2 <= _MOST_REPETITIONS * distance**2:
+        if distance > 0 and 2 * scatter2 * (z + power) ** 2 <= _MAX_REPETITIONS * distance**2:
             counts.append(math.ceil(2 * scatter2 * ((z + power) / distance) ** 2))
     return max(1, min(counts) - min(n, m)) if counts else None

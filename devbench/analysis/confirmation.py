@@ -25,11 +25,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 # Timers and clocks are no finer than this share of a value; a series that is all but constant has at least this noise.
-LEAST_NOISE = 5e-4
+MIN_NOISE = 5e-4
 # Correlation from point to point above this is a level that wanders; no number of points would be enough.
-_MOST_CORRELATION = 0.9
+_MAX_CORRELATION = 0.9
 # Both stretches need as many points before their distributions are compared.
-_LEAST_OF_DISTRIBUTION = 8
+_MIN_OF_DISTRIBUTION = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Tests:
 
     alpha: float
     smallest: float
-    least_points: int
+    min_points: int
     bound: float
     wander: float
 
@@ -64,7 +64,7 @@ def confirmed(
     """The candidates that stand all tests, each at its best place, in order."""
     steps = _standing(values, noise, histogram, candidates, tests)
     places = [step.index for step in steps]
-    better = moved(histogram, places, tests.least_points)
+    better = moved(histogram, places, tests.min_points)
     return steps if better == places else _standing(values, noise, histogram, better, tests)
 
 
@@ -78,7 +78,7 @@ def _standing(
     while places:
         ends = [0, *places, len(values)]
         parts = [values[a:b] for a, b in pairwise(ends)]
-        short = [k for k, part in enumerate(parts) if len(part) < tests.least_points]
+        short = [k for k, part in enumerate(parts) if len(part) < tests.min_points]
         if short:
             # A stretch that is too short is outliers: it joins the neighbour whose level is nearer.
             k = min(short, key=lambda i: len(parts[i]))
@@ -132,11 +132,11 @@ def _independent_share(parts: Sequence[Floats]) -> float:
     """
     off = [part - part.mean() for part in parts]
     whole = sum(float(one @ one) for one in off)
-    if whole <= sum(map(len, parts)) * (LEAST_NOISE / 10) ** 2:
+    if whole <= sum(map(len, parts)) * (MIN_NOISE / 10) ** 2:
         # Equal numbers: what is left is rounding.
         return 1.0
     r = sum(float(one[1:] @ one[:-1]) for one in off) / whole
-    r = min(max(r, 0.0), _MOST_CORRELATION)
+    r = min(max(r, 0.0), _MAX_CORRELATION)
     return (1 - r) / (1 + r)
 
 
@@ -152,7 +152,7 @@ def _p_of_level(left: Floats, right: Floats, noise: float, share: float, wander:
 
 def _p_of_distribution(stretches: Stretches, k: int, left: int, right: int, share: float, wander: float) -> float:
     """Of the distance between the mean rows, which without a change is a sum of chi-squared variables."""
-    if min(left, right) < _LEAST_OF_DISTRIBUTION:
+    if min(left, right) < _MIN_OF_DISTRIBUTION:
         return 1.0
     apart = stretches.means[k + 1] - stretches.means[k]
     scatter = 1 / (left * share) + 1 / (right * share) + 2 * wander**2

@@ -42,16 +42,16 @@ class EventSettings:
     """What counts as an event of the device.
 
     Attributes:
-        least_models: so many models at least changed.
-        least_share: and so large a share of those that were measured before and after.
+        min_models: so many models at least changed.
+        min_share: and so large a share of those that were measured before and after.
         tolerance: so many nights the changes may lie apart, since noise moves them.
         alpha: the largest p that counts.
         apart: a model whose change is further from the typical one than this (logarithm, 0.02 is 2 %) and than the
             scatter among the models is also reported on its own.
     """
 
-    least_models: int = 3
-    least_share: float = 0.5
+    min_models: int = 3
+    min_share: float = 0.5
     tolerance: int = 2
     alpha: float = 0.001
     apart: float = 0.02
@@ -168,7 +168,7 @@ def _events(
         hit, of = _models(series, near[night], night, nights)
         elsewhere = len(left) - len(near[night])
         p = _chance(hit, of, elsewhere / max(len(series), 1), len(nights), rules.tolerance)
-        if hit < rules.least_models or hit < rules.least_share * of or p > rules.alpha:
+        if hit < rules.min_models or hit < rules.min_share * of or p > rules.alpha:
             continue
         sizes = [one.point.size for one in near[night] if one.point.size is not None]
         effect = Effect(metric, direction, median(sizes) if sizes else None, hit, of, p)

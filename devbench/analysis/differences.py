@@ -14,15 +14,15 @@ from statistics import median
 
 from devbench.analysis.between import Between, between_runs, errors_of
 from devbench.analysis.pairs import CompareSettings, MetricSettings, Pair, Sample
-from devbench.analysis.ranks import LEAST_FOR_RANKS, RankShift, rank_shifts
+from devbench.analysis.ranks import MIN_FOR_RANKS, RankShift, rank_shifts
 
 # So large a share is cut off at each end of a sample: one process of ten may be slow for reasons of its own.
 _TRIM = 0.1
-LEAST_REPETITIONS = 3
+MIN_REPETITIONS = 3
 # Degrees of freedom of a scatter that is taken for granted.
 _FREE_OF_KNOWN = 30.0
 # Timers and clocks are no finer than this share of a value.
-_LEAST_SCATTER = 1e-3
+_MIN_SCATTER = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Difference:
         known: there is something to test; else what follows says nothing.
         size: of the difference.
         error, free: its standard error and the degrees of freedom of that.
-        least_error: what the resolution of timers and clocks lets expect at least.
+        min_error: what the resolution of timers and clocks lets expect at least.
         ranks: the difference by ranks if they are what is tested; `size` is then theirs, and `error` still that of
             trimmed means, of `trimmed`.
         trimmed: the difference of trimmed means.
@@ -60,7 +60,7 @@ class Difference:
     size: float = 0.0
     error: float = 0.0
     free: float = 1.0
-    least_error: float = 0.0
+    min_error: float = 0.0
     ranks: RankShift | None = None
     trimmed: float = 0.0
     drift: float | None = None
@@ -99,13 +99,13 @@ def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Differenc
         at += len(used)
         parts[:2] = _lent(parts[:2], both, of)
         place = len(found)
-        least = _LEAST_SCATTER * math.sqrt(sum(1 / len(side) for side in used))
+        least = _MIN_SCATTER * math.sqrt(sum(1 / len(side) for side in used))
         errors, size, drift = parts, parts[1].mean - parts[0].mean, None
         if place in by_runs:
             size = by_runs[place].size
             error2, free = of_runs[place]
             errors = [_Moments(size, max(error2, least**2), free), *parts[2:]]
-        elif len(used) == 2 and not of.exact and min(map(len, used)) >= LEAST_FOR_RANKS:
+        elif len(used) == 2 and not of.exact and min(map(len, used)) >= MIN_FOR_RANKS:
             by_ranks[place] = (used[0], used[1])
         if len(parts) == 4:
             moved = parts[3].mean - parts[2].mean
@@ -142,8 +142,8 @@ def _testable(pair: Pair, of: MetricSettings, sides: Sequence[tuple[float, ...]]
         return False
     if of.exact or of.scatter:
         return min(map(len, sides)) >= 1
-    few = min(map(len, sides)) < LEAST_REPETITIONS
-    return not few or (pair.medians and min(map(len, sides)) >= 1 and max(map(len, sides)) >= LEAST_REPETITIONS)
+    few = min(map(len, sides)) < MIN_REPETITIONS
+    return not few or (pair.medians and min(map(len, sides)) >= 1 and max(map(len, sides)) >= MIN_REPETITIONS)
 
 
 def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: MetricSettings) -> list[_Moments]:
@@ -151,9 +151,9 @@ def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: MetricSettings
     found = []
     for k in (0, 1):
         own, other = sides[k].n, sides[1 - k].n
-        if own >= LEAST_REPETITIONS or of.exact:
+        if own >= MIN_REPETITIONS or of.exact:
             found.append(parts[k])
-        elif other >= LEAST_REPETITIONS:
+        elif other >= MIN_REPETITIONS:
             found.append(_Moments(parts[k].mean, parts[1 - k].error2 * other / own, parts[1 - k].free))
         else:
             found.append(_Moments(parts[k].mean, of.scatter**2 / own, _FREE_OF_KNOWN))
@@ -193,7 +193,7 @@ def _moments(samples: Sequence[tuple[float, ...]]) -> list[_Moments]:
         kept = n - 2 * cut
         free = max(kept - 1, 1)
         squares = ((rows - rows.mean(axis=1, keepdims=True)) ** 2).sum(axis=1)
-        errors2 = np.maximum(squares / (kept * free), _LEAST_SCATTER**2 / kept)
+        errors2 = np.maximum(squares / (kept * free), _MIN_SCATTER**2 / kept)
         for i, mean, error2 in zip(places, means.tolist(), errors2.tolist(), strict=True):
             found[i] = _Moments(mean, error2, free)
     return [one for one in found if one is not None]

@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# Cells are so many noises wide, unless the values span more than _MOST_CELLS of them.
+# Cells are so many noises wide, unless the values span more than _MAX_CELLS of them.
 _CELL = 1.5
-_MOST_CELLS = 40
+_MAX_CELLS = 40
 # Outer values share the cells at the ends: beyond these quantiles, and so many noises more.
 _OUTER = (0.02, 0.98)
 _MARGIN = 1.5
 # Neighbouring windows of so many points are compared to find candidates.
 _WINDOWS = (6, 12, 24, 48)
 # Equal rows have no scatter; it is taken to be at least this.
-_LEAST_WEIGHT = 1e-9
+_MIN_WEIGHT = 1e-9
 # Of a very long series the candidates that differ most; time and memory grow with their square.
-_MOST_CANDIDATES = 500
+_MAX_CANDIDATES = 500
 # A cut moves to a place where the cost is less by this much.
-_LEAST_GAIN = 1.5
+_MIN_GAIN = 1.5
 _ROUNDS = 2
 
 
@@ -62,7 +62,7 @@ def soft_histogram(values: Floats, noise: float) -> SoftHistogram:
     ordered, last = np.sort(values), len(values) - 1
     low, high = (ordered[round(share * last)] / noise for share in _OUTER)
     low, high = low - _MARGIN, high + _MARGIN
-    width = max(_CELL, (high - low) / (_MOST_CELLS - 1))
+    width = max(_CELL, (high - low) / (_MAX_CELLS - 1))
     cells = int((high - low) / width) + 2
     place = np.clip((values / noise - low) / width, 0, cells - 1)
     cell = np.minimum(place.astype(int), cells - 2)
@@ -126,10 +126,10 @@ def _candidates(sums: Floats) -> set[int]:
         places = np.arange(len(blocks)) * block + at
         for place, size in zip((places + window).tolist(), apart[places].tolist(), strict=True):
             found[place] = max(size, found.get(place, 0.0))
-    return set(sorted(found, key=lambda at: (-found[at], at))[:_MOST_CANDIDATES])
+    return set(sorted(found, key=lambda at: (-found[at], at))[:_MAX_CANDIDATES])
 
 
-def moved(histogram: SoftHistogram, places: Sequence[int], least_points: int) -> list[int]:
+def moved(histogram: SoftHistogram, places: Sequence[int], min_points: int) -> list[int]:
     """Each cut where it divides what is between its neighbours best, if that is clearly better than where it was."""
     import numpy as np
 
@@ -138,11 +138,11 @@ def moved(histogram: SoftHistogram, places: Sequence[int], least_points: int) ->
     for _ in range(_ROUNDS):
         for k in range(1, len(ends) - 1):
             first, last = ends[k - 1], ends[k + 1]
-            at = np.arange(first + least_points, last - least_points + 1)
+            at = np.arange(first + min_points, last - min_points + 1)
             before, after = sums[at] - sums[first], sums[last] - sums[at]
             gains = (before * before).sum(axis=1) / (at - first) + (after * after).sum(axis=1) / (last - at)
             best = int(gains.argmax())
-            if gains[best] > gains[ends[k] - first - least_points] + _LEAST_GAIN:
+            if gains[best] > gains[ends[k] - first - min_points] + _MIN_GAIN:
                 ends[k] = int(at[best])
     return ends[1:-1]
 
@@ -180,7 +180,7 @@ def largest_tail(value: float, weights: Floats) -> float:
     """
     import numpy as np
 
-    weights = np.maximum(weights, _LEAST_WEIGHT)
+    weights = np.maximum(weights, _MIN_WEIGHT)
     if value <= weights.sum():
         return 1.0
     s = np.linspace(0.02, 0.995, 60) / (2 * weights[-1])

@@ -24,7 +24,7 @@ _REACH = 30
 # Twice the logarithm of the likelihood ratio that counts as clear.
 _CLEAR = 1.0
 # Fewer points on a side do not tell a slope from two steps soon after each other.
-_LEAST_SIDE = 12
+_MIN_SIDE = 12
 # Of the smooth curve: it may rise, bend and turn back.
 _DEGREE = 3
 # Outliers count so many noises at most; the median deviation of normal noise is its standard deviation by 1.4826.
@@ -47,7 +47,7 @@ def line_does_as_well(values: Floats, cut: int, noise: float) -> bool:
 
     first, last = max(0, cut - _REACH), min(len(values), cut + _REACH)
     near, cut = values[first:last], cut - first
-    if min(cut, len(near) - cut) < _LEAST_SIDE:
+    if min(cut, len(near) - cut) < _MIN_SIDE:
         return False
     step = np.repeat([median_of(near[:cut]), median_of(near[cut:])], [cut, len(near) - cut])
     off = near - step
@@ -63,7 +63,7 @@ def line_does_as_well(values: Floats, cut: int, noise: float) -> bool:
     return squares_of_line < squares_of_step * math.exp(-_CLEAR / len(near))
 
 
-def drift_under(values: Floats, cuts: Sequence[int], least_noise: float) -> Floats | None:
+def drift_under(values: Floats, cuts: Sequence[int], min_noise: float) -> Floats | None:
     """The smooth curve under a series, where it needs one beside the steps; its mean is zero.
 
     Steps alone, and a cubic with ever fewer of the steps (the one with the least t is left out next), are compared
@@ -73,7 +73,7 @@ def drift_under(values: Floats, cuts: Sequence[int], least_noise: float) -> Floa
     Args:
         values: without outliers.
         cuts: indices of the first points after the steps.
-        least_noise: a fit is never taken to be nearer than this.
+        min_noise: a fit is never taken to be nearer than this.
 
     Returns:
         `None` where the steps explain the series as well without a curve.
@@ -81,7 +81,7 @@ def drift_under(values: Floats, cuts: Sequence[int], least_noise: float) -> Floa
     import numpy as np
 
     n = len(values)
-    least = n * least_noise**2
+    least = n * min_noise**2
 
     def criterion(squares: float, parameters: int) -> float:
         return n * math.log(max(squares, least)) + parameters * math.log(n)

@@ -16,8 +16,8 @@ from devbench.analysis.operators import Place
 Kind = Literal["slower", "faster", "new", "gone", "moved to cpu", "moved to delegate", "delegation"]
 
 # Of the whole time: less is no cause.
-_LEAST_SHARE = 0.01
-_MOST_CAUSES = 50
+_MIN_SHARE = 0.01
+_MAX_CAUSES = 50
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,12 +120,12 @@ def explain(baseline: Side, candidate: Side, *, latency_change_ms: float | None 
     change = whole_after - whole_before if known else 0.0
     causes = _operators(before, after, change, _counts(baseline, candidate)) if known else []
     delegation = _delegation(baseline.delegation, candidate.delegation, before, after, change if known else None)
-    least = _LEAST_SHARE * max(whole_before, whole_after)
+    least = _MIN_SHARE * max(whole_before, whole_after)
     causes = [one for one in causes if abs(one.change_ms) >= least and one.change_ms]
     # Of equal costs the delegation is the cause and the types are what it did.
     ranked = sorted([*delegation, *causes], key=lambda one: (-one.change_ms, one.kind != "delegation", one.name))
     unexplained = latency_change_ms - change if latency_change_ms is not None and known else None
-    return Explanation(tuple(ranked[:_MOST_CAUSES]), change, unexplained)
+    return Explanation(tuple(ranked[:_MAX_CAUSES]), change, unexplained)
 
 
 def _by_type(rows: Sequence[TypeTime]) -> dict[str, dict[Place, float]]:

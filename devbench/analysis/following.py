@@ -123,11 +123,11 @@ class Follower:
 
         del self._newest[:-_NEWEST]
         off = np.asarray(self._newest[::-1])
-        if len(off) < 2 * self._rules.least_points:
+        if len(off) < 2 * self._rules.min_points:
             return math.inf
         size = np.abs(off)
         counts = np.sqrt(np.arange(1, len(off) + 1))
         level = np.abs(np.cumsum(off)) / counts
         spread = np.abs(np.cumsum(size - size.mean())) / counts / max(float(size.std()), 1e-9)
-        least = self._rules.least_points - 1
+        least = self._rules.min_points - 1
         return float(max(level[least:].max(), spread[least:-least].max() if len(off) > 2 * least else 0.0))

@@ -19,11 +19,11 @@ if TYPE_CHECKING:
     Floats = NDArray[np.float64]
 
 # Below this number of values per side not even samples that do not overlap are significant at 5 %.
-LEAST_FOR_RANKS = 5
+MIN_FOR_RANKS = 5
 # From this ratio of the ranges of the middle halves on the samples do not scatter alike.
 _UNLIKE = 1.5
 # Exact probabilities up to this number of pairs of values, then the normal distribution.
-_MOST_EXACT = 10_000
+_MAX_EXACT = 10_000
 # Pairs of values that are in memory at a time: 2 MB, which is in the processor's cache.
 _AT_ONCE = 250_000
 
@@ -49,7 +49,7 @@ class RankShift:
 
 
 def rank_shifts(samples: Sequence[tuple[Sequence[float], Sequence[float]]], confidence: float) -> list[RankShift]:
-    """The shift of each pair of samples, which have at least `LEAST_FOR_RANKS` finite values each.
+    """The shift of each pair of samples, which have at least `MIN_FOR_RANKS` finite values each.
 
     The test is that of H. B. Mann and D. R. Whitney (Annals of Mathematical Statistics 18, 1947): exact, or normal from
     10,000 pairs of values on. Ties reduce the variance of U by 1 − Σ(t³ − t)/(N³ − N). If one sample scatters more than
@@ -158,7 +158,7 @@ def _probabilities(n: int, m: int) -> Floats:
     """P(U ≤ u) of two samples of one distribution, for u = 0 … n·m."""
     import numpy as np
 
-    if n * m > _MOST_EXACT:
+    if n * m > _MAX_EXACT:
         from scipy.special import ndtr
 
         spread = np.sqrt(n * m * (n + m + 1) / 12)

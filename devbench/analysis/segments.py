@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 # Levels are tried this share of the noise apart: a stretch between two of them is off by an eighth of the noise.
 _GRID = 0.25
-_MOST_LEVELS = 128
+_MAX_LEVELS = 128
 # Numbers in the table of losses of one batch; 4 bytes each, with as many bytes of marks beside them.
 _BATCH_CELLS = 2_000_000
 
@@ -58,8 +58,8 @@ def _levels(values: Floats, noise: float) -> Floats:
     step, middle = _GRID * noise, median_of(values)
     near = np.unique(np.round((running_median(values, 2) - middle) / step))
     near = np.unique(np.concatenate([near - 1, near, near + 1]))
-    if len(near) > _MOST_LEVELS:
-        near = near[np.linspace(0, len(near) - 1, _MOST_LEVELS).round().astype(int)]
+    if len(near) > _MAX_LEVELS:
+        near = near[np.linspace(0, len(near) - 1, _MAX_LEVELS).round().astype(int)]
     return np.asarray(middle + near * step)
 
 

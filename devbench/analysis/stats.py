@@ -21,17 +21,17 @@ if TYPE_CHECKING:
     Places = NDArray[np.int64]
 
 # Fewer than these have no interval with 95 % coverage, whatever the method: 1 − 2·(½)^5 is 93.75 %.
-_LEAST_FOR_BOOTSTRAP = 6
+_MIN_FOR_BOOTSTRAP = 6
 _RESAMPLES = 1999
 _SEED = 20240229
 # Up to so many values resamples are drawn whole, and a coverage is computed with whole numbers.
-_MOST_DRAWN = _MOST_EXACT = 1000
+_MAX_DRAWN = _MAX_EXACT = 1000
 _DRAWN_AT_ONCE = 100
 # B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers, 1993.
 _OUTLIER_SCORE = 3.5
-_LEAST_FOR_OUTLIERS = 5
+_MIN_FOR_OUTLIERS = 5
 # Where more than half of the values are equal there is no scatter to judge by; timers are no finer than this share.
-_LEAST_SCATTER = 1e-3
+_MIN_SCATTER = 1e-3
 # Far above what a quantile of doubles is off by, far below what any clock tells apart.
 _ROUNDING = 1e-12
 # Half of a normal distribution lies within so many standard deviations of its middle.
@@ -110,7 +110,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
     if n == 1:
         return Estimate(middle, middle, middle, None, known)
     k = _rank(n, confidence)
-    if n < _LEAST_FOR_BOOTSTRAP or ordered[0] == ordered[-1] or _coverage(n, 1, 1) < confidence:
+    if n < _MIN_FOR_BOOTSTRAP or ordered[0] == ordered[-1] or _coverage(n, 1, 1) < confidence:
         return Estimate(middle, ordered[k - 1], ordered[n - k], _coverage(n, k, k), known)
     low, high = _bootstrap(ordered, confidence)
     # Of the widest two observations within the interval.
@@ -145,7 +145,7 @@ def _resampled_medians(n: int, confidence: float) -> tuple[Places, Places, float
 
     t = float(stdtrit(n - 1, (1 + confidence) / 2))
     level = 2 * NormalDist().cdf(math.sqrt(n / (n - 1)) * t) - 1
-    lower, upper = (_drawn_places if n <= _MOST_DRAWN else _sampled_places)(n)
+    lower, upper = (_drawn_places if n <= _MAX_DRAWN else _sampled_places)(n)
     return lower, upper, level
 
 
@@ -201,7 +201,7 @@ def _rank(n: int, confidence: float) -> int:
 
 def _coverage(n: int, low: int, high: int) -> float:
     """1 − P(B < low) − P(B < high) for a binomial B with n and ½; exact up to a thousand values."""
-    if n > _MOST_EXACT:
+    if n > _MAX_EXACT:
         from scipy.special import bdtr
 
         return 1.0 - float(bdtr(low - 1, n, 0.5)) - float(bdtr(high - 1, n, 0.5))
@@ -284,9 +284,9 @@ def outliers(values: Sequence[float]) -> tuple[bool, ...]:
     percent. A value that is not finite is none: it is no measurement.
     """
     known = [float(value) for value in values if math.isfinite(value)]
-    if len(known) < _LEAST_FOR_OUTLIERS:
+    if len(known) < _MIN_FOR_OUTLIERS:
         return (False,) * len(values)
     middle = median(known)
-    scatter = median(abs(value - middle) for value in known) or _LEAST_SCATTER * abs(middle)
+    scatter = median(abs(value - middle) for value in known) or _MIN_SCATTER * abs(middle)
     limit = _OUTLIER_SCORE * scatter / NormalDist().inv_cdf(0.75)
     return tuple(bool(limit) and math.isfinite(value) and abs(value - middle) > limit for value in values)

@@ -6,7 +6,7 @@ import math
 
 # Of the continued fraction: it has converged at this relative step, long before so many terms.
 _EPSILON = 1e-15
-_MOST_TERMS = 10_000
+_MAX_TERMS = 10_000
 _TINY = 1e-300
 
 
@@ -33,7 +33,7 @@ def _beta_share(a: float, b: float, x: float, rest: float) -> float:
         return 0.0
     logarithm = a * math.log(x) + b * math.log(rest) + math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
     value, above, below = 1.0, 1.0, 0.0
-    for term in range(1, _MOST_TERMS):
+    for term in range(1, _MAX_TERMS):
         m, odd = divmod(term, 2)
         if odd:
             factor = -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1))

@@ -21,7 +21,7 @@ STATUS_PROBLEMS: Mapping[str, str] = {
 # Android's power saving begins at this level on most devices.
 _LOW_BATTERY_PCT = 15
 # Runnable processes per CPU, one minute's average: the tool itself is one or a few of them.
-_MOST_LOAD_PER_CPU = 1.5
+_MAX_LOAD_PER_CPU = 1.5
 # Drivers round a limit to a step of their table; the steps of a phone's CPU are some 5 % apart.
 _SAME_CLOCK = 0.98
 
@@ -99,7 +99,7 @@ def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) 
     if level is not None and level < _LOW_BATTERY_PCT and not _last(known, "battery_charging"):
         reasons.append(f"battery low: {level} %")
     load = (around.before or {}).get("load_1min")
-    if load is not None and fitness.cpu_count and load > _MOST_LOAD_PER_CPU * fitness.cpu_count:
+    if load is not None and fitness.cpu_count and load > _MAX_LOAD_PER_CPU * fitness.cpu_count:
         reasons.append(f"other load: {load:.1f} on {fitness.cpu_count} CPUs")
     reasons = list(dict.fromkeys(reasons))
     return Verdict("unreliable", tuple(reasons)) if reasons else Verdict("valid")
@@ -125,9 +125,9 @@ def _clocks(known: Sequence[Sample], fitness: Fitness) -> list[str]:
         _, cpu, cap, most = min(capped)
         words.append(f"throttled: CPU {cpu} capped at {cap / 1e6:.2f} of {most / 1e6:.2f} GHz")
     gpu = min((sample["gpu_cap_khz"] for sample in known if sample.get("gpu_cap_khz") is not None), default=None)
-    most_gpu = fitness.gpu_cap_khz
-    if gpu is not None and most_gpu and gpu < _SAME_CLOCK * most_gpu:
-        words.append(f"throttled: GPU capped at {gpu / 1000:.0f} of {most_gpu / 1000:.0f} MHz")
+    max_gpu = fitness.gpu_cap_khz
+    if gpu is not None and max_gpu and gpu < _SAME_CLOCK * max_gpu:
+        words.append(f"throttled: GPU capped at {gpu / 1000:.0f} of {max_gpu / 1000:.0f} MHz")
     return words
 
 

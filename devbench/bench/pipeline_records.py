@@ -163,7 +163,7 @@ def _init_ms(measured: Measurement, text: str) -> float | None:
     if measured.init_us is not None:
         return measured.init_us / 1000
     _, found, rest = text.partition("Initialized session in ")
-    return numbers.real(rest[:40].partition("ms")[0], above=0, most=1e9) if found else None
+    return numbers.real(rest[:40].partition("ms")[0], above=0, maximum=1e9) if found else None
 
 
 def _first_ms(stats: RunStats | None) -> float | None:

@@ -234,9 +234,11 @@ def _any_start_of(marker: bytes) -> bytes:
 def _exit(line: bytes) -> tuple[int | None, float | None]:
     """The exit code and the milliseconds on the device of an `exit` line; a clock that was set back tells nothing."""
     words = line.decode("ascii", "replace").split()
-    code = numbers.whole(words[1], most=_MOST_EXIT_CODE) if len(words) > 1 else None
+    code = numbers.whole(words[1], maximum=_MOST_EXIT_CODE) if len(words) > 1 else None
     start, end = (
-        (numbers.real(word, least=0, most=_MOST_CLOCK_S) for word in words[2:4]) if len(words) > 3 else (None, None)
+        (numbers.real(word, minimum=0, maximum=_MOST_CLOCK_S) for word in words[2:4])
+        if len(words) > 3
+        else (None, None)
     )
     took_s = end - start if start is not None and end is not None else -1.0
     return code, took_s * 1000 if 0 <= took_s <= _MOST_RUN_S else None
@@ -244,5 +246,5 @@ def _exit(line: bytes) -> tuple[int | None, float | None]:
 
 def _memory(text: str | None) -> tuple[int | None, int | None]:
     words = (text or "").split()
-    hwm, pss = (numbers.whole(word, least=1, most=_MOST_KB) for word in words) if len(words) == 2 else (None, None)
+    hwm, pss = (numbers.whole(word, minimum=1, maximum=_MOST_KB) for word in words) if len(words) == 2 else (None, None)
     return hwm, pss

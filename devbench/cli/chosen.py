@@ -198,7 +198,7 @@ def moment(text: str | None, option: str) -> datetime | None:
 
     if text is None:
         return None
-    count, unit = numbers.whole(text[:-1], most=99_999), text[-1:]
+    count, unit = numbers.whole(text[:-1], maximum=99_999), text[-1:]
     if count is not None and unit in _UNITS:
         return datetime.now(timezone.utc) - count * _UNITS[unit]
     try:

@@ -174,7 +174,7 @@ def _thresholds(known: Mapping[str, MetricSettings], texts: Sequence[str]) -> Ma
     for text in texts:
         name, equals, value = text.partition("=")
         (metric,) = metrics([name], ("",))
-        share = numbers.real(value.strip().removesuffix("%"), least=0, most=1000)
+        share = numbers.real(value.strip().removesuffix("%"), minimum=0, maximum=1000)
         if not equals or not metric or not value.strip().endswith("%") or share is None:
             raise InputError(f"--threshold {text!r} is not METRIC=PCT", hint="for example latency=2%")
         found[metric] = replace(found[metric], smallest_effect=share / 100)

@@ -204,7 +204,7 @@ def _rules(smallest: str, alpha: float) -> ChangeSettings:
     from devbench.analysis.changes import ChangeSettings
     from devbench.errors import InputError
 
-    percent = numbers.real(smallest.strip().removesuffix("%"), least=0, most=1000)
+    percent = numbers.real(smallest.strip().removesuffix("%"), minimum=0, maximum=1000)
     if percent is None:
         raise InputError(f"--smallest {smallest!r} is not a percentage", hint="give for instance 2%")
     if not 0 < alpha < 1:

@@ -126,7 +126,7 @@ def _via(text: str) -> Via:
 def _precision(text: str | None) -> float | None:
     if text is None:
         return None
-    value = numbers.real(text.removesuffix("%"), least=0.01, most=100)
+    value = numbers.real(text.removesuffix("%"), minimum=0.01, maximum=100)
     if value is None:
         raise InputError(f"--precision {text!r} is not a share of the latency", hint="for example --precision 2%")
     return value
@@ -201,7 +201,7 @@ def _threads(text: str | None) -> list[int | None]:
         return [None]
     counts: list[int | None] = []
     for word in _words((text,)):
-        count = numbers.whole(word, least=1, most=_MOST_THREADS)
+        count = numbers.whole(word, minimum=1, maximum=_MOST_THREADS)
         if count is None:
             raise InputError(f"--threads {text}: {word!r} is not a number of threads", hint="for example --threads 1,4")
         counts.append(count)

@@ -178,7 +178,7 @@ def parse_cpuinfo(lines: Iterable[tuple[str, str]]) -> tuple[dict[int, Core], Co
     current: dict[str, str] = {}
     for key, value in lines:
         if key == "processor":
-            cpu = whole_number(value, most=MOST_CPUS - 1)
+            cpu = whole_number(value, maximum=MOST_CPUS - 1)
             current = {} if cpu is None else said.setdefault(cpu, {})
         else:
             current.setdefault(key, value)

@@ -252,7 +252,10 @@ class Depot:
             if len(words) != 4 or "/" in words[3]:
                 continue
             kind, name = words[0], words[3]
-            time_s, size = numbers.whole(words[1], most=_MOST_TIME_S), numbers.whole(words[2], most=_MOST_FILE_BYTES)
+            time_s, size = (
+                numbers.whole(words[1], maximum=_MOST_TIME_S),
+                numbers.whole(words[2], maximum=_MOST_FILE_BYTES),
+            )
             if time_s is None or size is None:
                 continue
             if kind == "file":
@@ -291,7 +294,7 @@ def parse_df(text: str) -> int | None:
     words = lines[-1].split() if lines else []
     # A long name of the file system goes onto a line of its own.
     column = 3 if len(words) >= 6 else 2
-    kb = numbers.whole(words[column], most=_MOST_FILE_BYTES // 1024) if len(words) > column else None
+    kb = numbers.whole(words[column], maximum=_MOST_FILE_BYTES // 1024) if len(words) > column else None
     return None if kb is None else kb * 1024
 
 

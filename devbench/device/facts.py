@@ -199,7 +199,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
     emulated = emulation(props, graphics.renderer)
     identity = parse_identity(sections.get("identity", []))
     kernel = sections.get("kernel", [])
-    total_kb = whole_number(_after(proc, "MemTotal:").removesuffix("kB"), least=1, most=1 << 50)
+    total_kb = whole_number(_after(proc, "MemTotal:").removesuffix("kB"), minimum=1, maximum=1 << 50)
     return DeviceFacts(
         key=_key(props, serial, emulator, identity),
         serial=serial,
@@ -212,7 +212,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
         board=_first(props, "ro.board.platform", "ro.hardware", "ro.boot.hardware"),
         gpu=clean(_after(system, "gpu ")) or graphics.gpu,
         android=_first(props, "ro.build.version.release"),
-        sdk=whole_number(props.get("ro.build.version.sdk", ""), least=1, most=10_000),
+        sdk=whole_number(props.get("ro.build.version.sdk", ""), minimum=1, maximum=10_000),
         build_id=_first(props, "ro.build.id"),
         fingerprint=_first(props, "ro.build.fingerprint"),
         abis=_abis(props),
@@ -347,7 +347,9 @@ def _cores(proc: Sequence[str], system: Sequence[str]) -> dict[int, Core]:
         (key.strip(), value.strip()) for line in proc for key, colon, value in [line[:400].partition(":")] if colon
     ]
     described, common = parse_cpuinfo(pairs)
-    clocks = {cpu: khz for cpu, words in _of_cpus(system, "khz") if (khz := whole_number(words, least=1, most=10**9))}
+    clocks = {
+        cpu: khz for cpu, words in _of_cpus(system, "khz") if (khz := whole_number(words, minimum=1, maximum=10**9))
+    }
     cores = {
         cpu: replace(described.get(cpu, Core()), max_khz=clocks.get(cpu))
         for cpu in sorted(described.keys() | clocks.keys())
@@ -361,14 +363,14 @@ def _of_cpus(system: Sequence[str], key: str) -> list[tuple[int, str]]:
     found = []
     for line in system[: MOST_CPUS * 4]:
         words = line[:4000].split(None, 2)
-        cpu = whole_number(words[1], most=MOST_CPUS - 1) if len(words) == 3 and words[0] == key else None
+        cpu = whole_number(words[1], maximum=MOST_CPUS - 1) if len(words) == 3 and words[0] == key else None
         if cpu is not None:
             found.append((cpu, words[2]))
     return found
 
 
 def _steps(words: str) -> tuple[int, ...]:
-    known = {whole_number(word, least=1, most=10**9) for word in words.split()[:_MOST_STEPS]}
+    known = {whole_number(word, minimum=1, maximum=10**9) for word in words.split()[:_MOST_STEPS]}
     return tuple(sorted(step for step in known if step is not None))
 
 
@@ -380,7 +382,7 @@ def _free_bytes(lines: Sequence[str]) -> int | None:
     cells = " ".join(line[:400] for line in lines[1:3]).split()
     for name in ("Available", "Avail"):
         if name in heading and len(cells) >= len(heading):
-            kb = whole_number(cells[heading.index(name)], most=1 << 50)
+            kb = whole_number(cells[heading.index(name)], maximum=1 << 50)
             return None if kb is None else kb * 1024
     return None
 

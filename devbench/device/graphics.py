@@ -139,5 +139,5 @@ def _inside(text: str) -> str:
 
 def _version(packed: str) -> str:
     """Ten bits of major, ten of minor, twelve of patch; the variant above an API's version is nought on every phone."""
-    value = whole_number(packed, least=1, most=(1 << 32) - 1)
+    value = whole_number(packed, minimum=1, maximum=(1 << 32) - 1)
     return "" if value is None else f"{value >> 22}.{value >> 12 & 0x3FF}.{value & 0xFFF}"

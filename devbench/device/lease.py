@@ -137,7 +137,7 @@ def lease_s() -> int:
         InputError: the variable is no such number.
     """
     text = os.environ.get(SECONDS_VARIABLE, "")
-    found = numbers.whole(text, least=_LEAST_LEASE_S, most=_MOST_LEASE_S) if text else _LEASE_S
+    found = numbers.whole(text, minimum=_LEAST_LEASE_S, maximum=_MOST_LEASE_S) if text else _LEASE_S
     if found is None:
         raise InputError(
             f"{SECONDS_VARIABLE}={text[:80]!r} is not a valid lease time",
@@ -160,7 +160,7 @@ def new_request() -> Request:
     token = _given(TOKEN_VARIABLE, _TOKEN, "up to 64 letters, digits, - and _")
     job = _given(JOB_VARIABLE, _JOB, "up to 64 letters, digits and . _ @ -")
     text = os.environ.get(ATTEMPT_VARIABLE, "")
-    attempt = numbers.whole(text, least=0, most=_MOST_ATTEMPT) if text else 0
+    attempt = numbers.whole(text, minimum=0, maximum=_MOST_ATTEMPT) if text else 0
     if attempt is None:
         raise InputError(
             f"{ATTEMPT_VARIABLE}={text[:80]!r} is not a valid attempt", hint=f"give a number from 0 to {_MOST_ATTEMPT}"
@@ -364,7 +364,7 @@ def parse_holder(text: str) -> Holder | None:
     ):
         fields = [lease_script.FORMAT, "", "unknown", "unknown", "", "", "0", "0", "", "0", "0"]
     _, token, host, user, boot, space, pid, started, job, attempt, since = fields
-    owner = Owner(host[:64], user[:64], boot, space, int(pid), numbers.whole(started, least=0) or 0)
+    owner = Owner(host[:64], user[:64], boot, space, int(pid), numbers.whole(started, minimum=0) or 0)
     until = re.search(rf"^until {re.escape(token)} (\S{{1,64}}) ([0-9]{{1,9}})$", text, re.MULTILINE)
     left: int | None = 0
     if until is not None and until[1] == "-":

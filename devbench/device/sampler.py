@@ -149,5 +149,5 @@ def _is_known(value: Any) -> bool:
 def _elapsed(text: str) -> float | None:
     """Seconds between two times of /proc/uptime, given the later one first."""
     now, _, start = text.partition(" ")
-    later, earlier = decimal(now, least=0, most=1e12), decimal(start, least=0, most=1e12)
+    later, earlier = decimal(now, minimum=0, maximum=1e12), decimal(start, minimum=0, maximum=1e12)
     return None if later is None or earlier is None or later < earlier else round(later - earlier, 2)

@@ -58,11 +58,11 @@ def clean(text: str, most: int = 120) -> str:
     return without_control(text[: 8 * most])[:most]
 
 
-def whole_number(text: str, *, least: int = 0, most: int = 1 << 62) -> int | None:
+def whole_number(text: str, *, minimum: int = 0, maximum: int = 1 << 62) -> int | None:
     """`text` as a plain decimal whole number within the limits, else `None`."""
-    return numbers.whole(text, least=least, most=most)
+    return numbers.whole(text, minimum=minimum, maximum=maximum)
 
 
-def decimal(text: str, *, least: float, most: float) -> float | None:
+def decimal(text: str, *, minimum: float, maximum: float) -> float | None:
     """`text` as a finite decimal number within the limits, else `None`."""
-    return numbers.real(text, least=least, most=most)
+    return numbers.real(text, minimum=minimum, maximum=maximum)

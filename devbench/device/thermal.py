@@ -71,7 +71,7 @@ def parse_thermal(lines: Sequence[str]) -> Thermal:
         if "{" not in line and colon:
             current = key.startswith("Current temperatures")
             if key == "Thermal Status":
-                status = whole_number(value, most=len(THERMAL_STATUS_NAMES) - 1)
+                status = whole_number(value, maximum=len(THERMAL_STATUS_NAMES) - 1)
             elif key == "IsStatusOverride" and value == "true":
                 problem = "overridden"
             elif key == "HAL Ready" and value == "false":
@@ -79,7 +79,7 @@ def parse_thermal(lines: Sequence[str]) -> Thermal:
         elif current and (match := _TEMPERATURE.search(line[:400])):
             reading, kind, name = match.groups()
             if int(kind) not in _NOT_DEGREES and not _EXAMPLE_SENSOR.fullmatch(name):
-                _add(now, name, decimal(reading, least=COLDEST_C, most=HOTTEST_C))
+                _add(now, name, decimal(reading, minimum=COLDEST_C, maximum=HOTTEST_C))
     return Thermal(None if problem else status, problem, now or zones)
 
 
@@ -91,7 +91,7 @@ def is_temperature(zone_type: str) -> bool:
 def _add_zone(zones: dict[str, float], line: str) -> None:
     """A line `zone VALUE TYPE`. The kernel documents thousandths of a degree; some vendors give whole degrees."""
     words = line[:400].split(None, 2)
-    reading = whole_number(words[1], least=-(10**6), most=10**6) if len(words) == 3 else None
+    reading = whole_number(words[1], minimum=-(10**6), maximum=10**6) if len(words) == 3 else None
     if reading is not None and is_temperature(words[2]):
         degrees = reading / 1000 if abs(reading) >= 1000 else float(reading)
         _add(zones, words[2], degrees if COLDEST_C <= degrees <= HOTTEST_C else None)

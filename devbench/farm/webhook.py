@@ -80,5 +80,5 @@ def post(url: str, payload: dict[str, Any], *, sleep: Callable[[float], None] = 
         problem = f"HTTP {status}"
         if status != 429 and status < 500:
             break
-        pause_s = max(pause_s, numbers.real(after, least=0, most=_MOST_ASKED_S) or 0.0)
+        pause_s = max(pause_s, numbers.real(after, minimum=0, maximum=_MOST_ASKED_S) or 0.0)
     return problem

@@ -18,7 +18,7 @@ from devbench.results.inside import open_inside, parts_of
 # Raw text shrinks to a tenth at any level, and a job must not wait for the last percent.
 _LEVEL = 3
 # Of a file from elsewhere a kilobyte may unpack to a megabyte.
-MOST_RAW_BYTES = 256 << 20
+MAX_RAW_BYTES = 256 << 20
 
 
 class DamagedRaw(InputError):
@@ -65,13 +65,13 @@ class Artifacts:
             raise InputError(f"{relative[:200]} is not a raw output of this store") from None
         try:
             with open_inside(self.root, relative) as file, gzip.GzipFile(fileobj=file) as unpacked:
-                data = unpacked.read(MOST_RAW_BYTES + 1)
+                data = unpacked.read(MAX_RAW_BYTES + 1)
                 if not file.tell():
                     raise EOFError("the file is empty")
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DamagedRaw(f"raw output damaged: {relative} ({error})") from None
         except OSError as error:
             raise InputError(f"raw output {relative} cannot be read: {error.strerror or error}") from None
-        if len(data) > MOST_RAW_BYTES:
-            raise DamagedRaw(f"raw output damaged: {relative} (larger than {MOST_RAW_BYTES >> 20} MiB)")
+        if len(data) > MAX_RAW_BYTES:
+            raise DamagedRaw(f"raw output damaged: {relative} (larger than {MAX_RAW_BYTES >> 20} MiB)")
         return data

@@ -26,10 +26,10 @@ _LEVEL = 3
 # One for all: making it takes as long as a small document.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=list)
 # A hostile or damaged document must not fill the memory; the largest known measurement has some 3 MB.
-_MOST_JSON_BYTES = 64 * 1024 * 1024
+_MAX_JSON_BYTES = 64 * 1024 * 1024
 # The year 1 to the year 9999, which is what Python's times hold.
 TIMES_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)
-MOST_REAL = 1e18
+MAX_REAL = 1e18
 LONGEST_TEXT = 1024 * 1024
 
 
@@ -143,18 +143,18 @@ class Name(TypeDecorator[str]):
 
 
 class Real(TypeDecorator[float]):
-    """A finite number from `least` to `most`; above zero if `positive`, as a duration that cannot be zero."""
+    """A finite number from `minimum` to `maximum`; above zero if `positive`, as a duration that cannot be zero."""
 
     impl = Float
     cache_ok = True
 
-    def __init__(self, least: float = -MOST_REAL, most: float = MOST_REAL, *, positive: bool = False) -> None:
+    def __init__(self, minimum: float = -MAX_REAL, maximum: float = MAX_REAL, *, positive: bool = False) -> None:
         super().__init__()
-        self.least, self.most, self.positive = least, most, positive
+        self.minimum, self.maximum, self.positive = minimum, maximum, positive
 
     def fits(self, value: float) -> bool:
         """Whether a number may be in the column."""
-        return bool(math.isfinite(value) and self.least <= value <= self.most and (value > 0 or not self.positive))
+        return bool(math.isfinite(value) and self.minimum <= value <= self.maximum and (value > 0 or not self.positive))
 
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
         return self.impl_instance.coerce_compared_value(op, value)
@@ -171,21 +171,21 @@ class Real(TypeDecorator[float]):
 
 
 class Whole(TypeDecorator[int]):
-    """A whole number of 32 bits from `least` on; of 64 bits if `big`."""
+    """A whole number of 32 bits from `minimum` on; of 64 bits if `big`."""
 
     impl = Integer
     cache_ok = True
 
-    def __init__(self, least: int = 0, *, big: bool = False) -> None:
+    def __init__(self, minimum: int = 0, *, big: bool = False) -> None:
         super().__init__()
-        self.least, self.big = least, big
+        self.minimum, self.big = minimum, big
 
     def load_dialect_impl(self, dialect: Any) -> Any:
         return dialect.type_descriptor(BigInteger() if self.big else Integer())
 
     def fits(self, value: int) -> bool:
         """Whether a number may be in the column."""
-        return bool(self.least <= value < 2 ** (63 if self.big else 31))
+        return bool(self.minimum <= value < 2 ** (63 if self.big else 31))
 
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
         return self.impl_instance.coerce_compared_value(op, value)
@@ -246,7 +246,7 @@ def unpack_text(data: bytes) -> str:
     """
     unpacker = zlib.decompressobj()
     try:
-        text = unpacker.decompress(data, _MOST_JSON_BYTES)
+        text = unpacker.decompress(data, _MAX_JSON_BYTES)
     except zlib.error as error:
         raise ValueError(str(error)) from None
     if not unpacker.eof or unpacker.unused_data:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from devbench.results.selection import Selection
 
 _AT_ONCE = 500
-_MOST_LISTED = 8
-_MOST_KEY = 80
+_MAX_LISTED = 8
+_MAX_KEY = 80
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ def find_device(connection: sa.Connection, word: str) -> str:
     found = [key for key, title in titles.items() if word and word.casefold() in f"{title}\n{key}".casefold()]
     if len(found) == 1:
         return str(found[0])
-    listed = ", ".join((found or list(titles))[:_MOST_LISTED])
+    listed = ", ".join((found or list(titles))[:_MAX_LISTED])
     if found:
         raise InputError(f"{word!r} means {len(found)} devices of the store: {listed}", hint="name one of them")
     raise InputError(f"no device {word!r} in the store", hint=f"there are {listed}" if listed else "it has no runs yet")
@@ -135,10 +135,10 @@ def plan_part(connection: sa.Connection, key: str, selection: Selection, target:
     devices, runs = schema.devices, schema.runs
     keys = set(connection.execute(sa.select(devices.c.key).distinct()).scalars())
     if not target:
-        stem = key[: _MOST_KEY - 4]
+        stem = key[: _MAX_KEY - 4]
         target = next(name for number in range(2, 1000) if (name := f"{stem}.{number}") not in keys)
-    if target == key or not 0 < len(target) <= _MOST_KEY:
-        raise InputError(f"{target!r} is no other device", hint=f"a name of at most {_MOST_KEY} characters")
+    if target == key or not 0 < len(target) <= _MAX_KEY:
+        raise InputError(f"{target!r} is no other device", hint=f"a name of at most {_MAX_KEY} characters")
     chosen = sa.select(runs.c.run_id).where(*selection.of_runs())
     move = _move(connection, key, target, (devices.c.key == key) & devices.c.run_id.in_(chosen))
     if len(move.runs) == len(_runs(connection, devices.c.key == key)):

@@ -32,7 +32,7 @@ from devbench.results.totals import total_types, total_up
 from devbench.results.views import read_notice
 
 FORMAT = "devbench-run-2"
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 
 
 def read_run(path: Path) -> RunView:
@@ -44,8 +44,8 @@ def read_run(path: Path) -> RunView:
     try:
         if other := other_than_file(path):
             raise InputError(f"{path} is {other}", hint="give what `devbench run --json` wrote")
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{path} is larger than {_MOST_BYTES >> 30} GiB")
+        if path.stat().st_size > _MAX_BYTES:
+            raise InputError(f"{path} is larger than {_MAX_BYTES >> 30} GiB")
         values = json.loads(path.read_bytes())
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None

@@ -34,7 +34,7 @@ from devbench.results.sqlite import connect_to_read, differing
 
 _AT_ONCE = 5_000
 # A part of the file that cannot be read may stand for any number of rows; each is looked for once.
-_MOST_LOOKS = 200_000
+_MAX_LOOKS = 200_000
 _ENDS = (-(2**62), 2**62)
 _DAMAGED = "damaged"
 _EMPTY = content_id({})
@@ -267,39 +267,39 @@ class _Salvage:
         names = ", ".join(f'"{column.name}"' for column in table.columns)
         query = f'SELECT {number}, {names} FROM "{table.name}" WHERE {number} BETWEEN ? AND ? ORDER BY {number}'
         ranges = [self._ends(table, number)]
-        while ranges and self.looks < _MOST_LOOKS:
-            least, most = ranges.pop()
+        while ranges and self.looks < _MAX_LOOKS:
+            low, high = ranges.pop()
             rows: list[list[Any]] = []
-            last, whole = least - 1, True
+            last, whole = low - 1, True
             self.looks += 1
             try:
-                for found in self.source.execute(query, (least, most)):
+                for found in self.source.execute(query, (low, high)):
                     if len(rows) >= _AT_ONCE and found[0] != last:
                         whole = False
                         break
                     last = found[0]
                     rows.append(list(found[1:]))
             except (sqlite3.Error, UnicodeDecodeError):
-                least = max(least, last + 1)
-                if least >= most:
+                low = max(low, last + 1)
+                if low >= high:
                     self.lost[table.name] += 1
                 else:
-                    middle = (least + most) // 2
-                    ranges += [(middle + 1, most), (least, middle)]
+                    middle = (low + high) // 2
+                    ranges += [(middle + 1, high), (low, middle)]
             else:
                 if not whole:
-                    ranges.append((last + 1, most))
+                    ranges.append((last + 1, high))
             if rows:
                 yield rows
 
     def _ends(self, table: sa.Table, number: str) -> tuple[int, int]:
         try:
-            least = self.source.execute(f'SELECT min({number}) FROM "{table.name}"').fetchone()[0]
-            most = self.source.execute(f'SELECT max({number}) FROM "{table.name}"').fetchone()[0]
+            low = self.source.execute(f'SELECT min({number}) FROM "{table.name}"').fetchone()[0]
+            high = self.source.execute(f'SELECT max({number}) FROM "{table.name}"').fetchone()[0]
         except sqlite3.Error:
             self.lost[table.name] += 1
             return _ENDS
-        return (least, most) if type(least) is int and type(most) is int else (0, 0) if least is None else _ENDS
+        return (low, high) if type(low) is int and type(high) is int else (0, 0) if low is None else _ENDS
 
 
 # Tables whose rows say nothing that is measured.

@@ -24,7 +24,7 @@ _CACHE_KB = 64 * 1024
 _LONGEST_READ_S = 3600.0
 _LARGEST_VALUE_BYTES = 128 << 20
 _STEPS_BETWEEN_LOOKS = 100_000
-_LEAST_RIGHTS = os.R_OK | os.W_OK
+_MIN_RIGHTS = os.R_OK | os.W_OK
 
 _FULL = ("disk is full", "No space left")
 _DAMAGED = ("malformed", "not a database", "Could not decode to UTF-8", "disk image")
@@ -33,7 +33,7 @@ _DAMAGED = ("malformed", "not a database", "Could not decode to UTF-8", "disk im
 def can_write(file: Path) -> bool:
     """Whether an SQLite file, which needs further files next to it, can be written."""
     if file.exists():
-        return os.access(file, _LEAST_RIGHTS) and os.access(file.parent, os.W_OK)
+        return os.access(file, _MIN_RIGHTS) and os.access(file.parent, os.W_OK)
     return True
 
 

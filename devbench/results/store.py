@@ -26,7 +26,7 @@ from devbench.text import clean
 
 __all__ = ["LATEST", "JobView", "RunSummary", "RunView", "Store", "StoreProblem", "new_run_id"]
 
-_MOST_REASON = 1000
+_MAX_REASON = 1000
 
 
 def new_run_id(now: datetime) -> str:
@@ -95,7 +95,7 @@ class Store:
             StoreProblem: it cannot be stored, also with the room that was kept for it. If that is for want of space,
                 the next process that opens the store does it.
         """
-        root, reason = self.artifacts.root, clean(end_reason, _MOST_REASON)
+        root, reason = self.artifacts.root, clean(end_reason, _MAX_REASON)
         try:
             self._end(run_id, status, finished_utc, reason)
         except StoreProblem as error:
@@ -121,7 +121,7 @@ class Store:
         for run_id, values in ending.noted_ends(self.artifacts.root):
             try:
                 finished_utc = datetime.fromisoformat(values["finished_utc"])
-                self._end(run_id, "failed", finished_utc, clean(values["end_reason"], _MOST_REASON))
+                self._end(run_id, "failed", finished_utc, clean(values["end_reason"], _MAX_REASON))
             except (KeyError, ValueError, TypeError, StoreProblem):
                 continue
             ending.forget(self.artifacts.root, run_id)

@@ -29,7 +29,7 @@ from devbench.results.records import (
 )
 from devbench.results.writing import CONDITIONS, DETAILS, NUMBERS
 
-_LEAST_PREFIX = 4
+_MIN_PREFIX = 4
 LATEST = "latest"
 # A process is expected to take as long as so many of its kind took in the middle.
 _TYPICAL = 100
@@ -97,7 +97,7 @@ def find_run(connection: sa.Connection, name: str) -> str:
     query = sa.select(table.c.run_id)
     if name == LATEST:
         query = query.where(_measured(table.c.run_id)).order_by(sa.desc(table.c.started_utc)).limit(1)
-    elif len(name) >= _LEAST_PREFIX:
+    elif len(name) >= _MIN_PREFIX:
         query = query.where(table.c.run_id.startswith(name, autoescape=True)).limit(9)
     else:
         raise InputError(f"run {name!r}: too short to name a run", hint="see `devbench runs`")

@@ -132,7 +132,7 @@ def test_any_numbers_give_points_that_make_sense(wild: list[float], tame: list[f
         assert all(0 < at < len(values) and abs(values[at]) < 1e150 for at in places)
         for one in found:
             assert 0 <= one.p <= ChangeSettings().alpha
-            assert min(one.points_before, one.points_after) >= ChangeSettings().least_points
+            assert min(one.points_before, one.points_after) >= ChangeSettings().min_points
             assert one.direction == ("up" if one.after > one.before else "down")
 
 

@@ -57,7 +57,7 @@ def test_a_model_that_changed_much_more_than_the_device_is_told_as_well() -> Non
 
 
 def test_opposite_changes_are_no_common_shift() -> None:
-    found = group([series(k, change(100, 0.05 if k % 2 else -0.05)) for k in range(6)], EventSettings(least_share=0.6))
+    found = group([series(k, change(100, 0.05 if k % 2 else -0.05)) for k in range(6)], EventSettings(min_share=0.6))
     assert found.events == ()
     assert len(found.own) == 6
 

@@ -302,4 +302,4 @@ def test_only_plain_whole_numbers_are_whole_numbers(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["", "nan", "inf", "-inf", "1e999", "36,5", "1_0.0", ".5", "\u0661.\u0661", "9" * 400])
 def test_only_plain_finite_numbers_are_decimals(text: str) -> None:
-    assert decimal(text, least=-1e6, most=1e6) is None
+    assert decimal(text, minimum=-1e6, maximum=1e6) is None

@@ -143,7 +143,7 @@ def test_a_raw_output_that_is_damaged_anywhere_is_one_clear_line(tmp_path: Path)
 def test_raw_outputs_unpack_to_a_limited_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     from devbench.results import artifacts as module
 
-    monkeypatch.setattr(module, "MOST_RAW_BYTES", 1 << 20)
+    monkeypatch.setattr(module, "MAX_RAW_BYTES", 1 << 20)
     artifacts = Artifacts(tmp_path)
     (tmp_path / RUN).mkdir()
     (tmp_path / RAW).write_bytes(gzip.compress(bytes(4 << 20)))

@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from devbench import __version__
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.results import schema
-from devbench.results.artifacts import MOST_RAW_BYTES
+from devbench.results.artifacts import MAX_RAW_BYTES
 from devbench.results.exchange.files import Format, open_writer
 from devbench.results.exchange.source import StoreSource, damaged
 from devbench.results.exchange.tables import TABLES, columns_of
@@ -163,7 +163,7 @@ def _copied(source: IO[bytes], target: Path, parts: list[str]) -> bool:
             if folder.is_symlink():
                 return False
             folder.mkdir(mode=0o700, exist_ok=True)
-        if here.is_symlink() or here.exists() or os.fstat(source.fileno()).st_size > MOST_RAW_BYTES:
+        if here.is_symlink() or here.exists() or os.fstat(source.fileno()).st_size > MAX_RAW_BYTES:
             return False
         handle, part = tempfile.mkstemp(dir=here.parent, prefix=f".{here.name[:100]}.")
         try:

@@ -26,7 +26,7 @@ FORMATS: tuple[Format, ...] = ("jsonl", "parquet")
 _AT_ONCE = 20_000
 # Measurements of large models have some megabytes; a line is read whole.
 _LONGEST_LINE = 64 * 1024 * 1024
-_MOST_AT_ONCE = 8 * 1024 * 1024
+_MAX_AT_ONCE = 8 * 1024 * 1024
 # Before it is unpacked; devbench writes groups of 20,000 rows.
 _LARGEST_GROUP = 2 * 1024**3
 
@@ -114,7 +114,7 @@ def place(path: Path, row: int) -> str:
 def _some_lines(file: IO[bytes]) -> list[bytes]:
     lines: list[bytes] = []
     size = 0
-    while len(lines) < _AT_ONCE and size < _MOST_AT_ONCE and (line := file.readline(_LONGEST_LINE)):
+    while len(lines) < _AT_ONCE and size < _MAX_AT_ONCE and (line := file.readline(_LONGEST_LINE)):
         lines.append(line)
         size += len(line)
     return lines

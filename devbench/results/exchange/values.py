@@ -141,9 +141,9 @@ def check(column: sa.Column[Any], kind: Kind, values: Sequence[Any], *, unpacked
             index = _first(values, lambda value: value is not None and not kept.fits(value))
             raise BadValue(column, f"the number {values[index]!r:.40} is not finite or out of range", index)
     else:
-        least, most = _range(column)
-        if min(known) < least or max(known) > most:
-            index = _first(values, lambda value: value is not None and not least <= value <= most)
+        low, high = _range(column)
+        if min(known) < low or max(known) > high:
+            index = _first(values, lambda value: value is not None and not low <= value <= high)
             raise BadValue(column, f"the number {values[index]!r:.40} is out of range", index)
 
 
@@ -152,7 +152,7 @@ def _range(column: sa.Column[Any]) -> tuple[int, int]:
     if isinstance(kept, Utc):
         return TIMES_US
     if isinstance(kept, Whole):
-        return kept.least, 2 ** (63 if kept.big else 31) - 1
+        return kept.minimum, 2 ** (63 if kept.big else 31) - 1
     bits = 63 if isinstance(kept, sa.BigInteger) else 31
     return -(2**bits), 2**bits - 1
 

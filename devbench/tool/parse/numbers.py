@@ -23,33 +23,33 @@ _MOST_OTHER = 1e15
 
 def number(token: str | None) -> float | None:
     """`token` as a finite number, whole where it is printed so; `None` for none, for `nan` and `inf`."""
-    return _printed(token, numbers.real(token, least=-_MOST_OTHER, most=_MOST_OTHER))
+    return _printed(token, numbers.real(token, minimum=-_MOST_OTHER, maximum=_MOST_OTHER))
 
 
 def duration(token: str | None) -> float | None:
     """A duration of a phase in microseconds. Zero is what the tool prints for a phase that it did not run: `None`."""
-    return _printed(token, numbers.real(token, most=_MOST_US, above=0))
+    return _printed(token, numbers.real(token, maximum=_MOST_US, above=0))
 
 
 def sample(token: str | None) -> float | None:
     """A duration of single inferences in microseconds, cut to whole ones by the tool, so that it may be zero."""
-    return _printed(token, numbers.real(token, least=0, most=_MOST_US))
+    return _printed(token, numbers.real(token, minimum=0, maximum=_MOST_US))
 
 
 def megabytes(token: str | None) -> float | None:
     """A size in MB; a growth may be zero."""
-    return _printed(token, numbers.real(token, least=0, most=_MOST_MB))
+    return _printed(token, numbers.real(token, minimum=0, maximum=_MOST_MB))
 
 
 def whole(token: str | None) -> int | None:
     """`token` as a count, also where it is printed as `1e+06`; or `None`."""
-    value = numbers.real(token, least=0, most=_MOST_OTHER)
+    value = numbers.real(token, minimum=0, maximum=_MOST_OTHER)
     return None if value is None else int(value)
 
 
 def milliseconds_to_us(token: str | None, *, positive: bool = True) -> float | None:
     """Milliseconds as printed, in microseconds, without the noise of binary fractions; as `duration` or `sample`."""
-    value = numbers.real(token, least=0, most=_MOST_US / 1000, above=0 if positive else None)
+    value = numbers.real(token, minimum=0, maximum=_MOST_US / 1000, above=0 if positive else None)
     return None if value is None else round(value * 1000, 6)
 
 
@@ -61,7 +61,7 @@ def finite(value: float, *, above: float | None = None) -> float | None:
 
 def is_impossible(token: str) -> bool:
     """Whether a printed duration can be none: below zero or absurdly long."""
-    value = numbers.real(token, least=-numbers.MOST_REAL)
+    value = numbers.real(token, minimum=-numbers.MAX_REAL)
     return value is None or value < 0 or value > _MOST_US
 
 

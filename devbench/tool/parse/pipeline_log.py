@@ -142,7 +142,7 @@ def parse_session(lines: Iterable[str], word: str = "") -> SessionLog:
 
 
 def _stage(word: str) -> int | None:
-    return numbers.whole(word, most=_MOST_STAGES - 1) if len(word) <= 2 else None
+    return numbers.whole(word, maximum=_MOST_STAGES - 1) if len(word) <= 2 else None
 
 
 def _samples(found: list[tuple[float, str]], zero: float) -> tuple[tuple[MemorySample, ...], dict[int, int]]:
@@ -165,4 +165,4 @@ def _samples(found: list[tuple[float, str]], zero: float) -> tuple[tuple[MemoryS
 
 
 def _kb(text: str) -> int | None:
-    return numbers.whole(text, least=1, most=_MOST_KB)
+    return numbers.whole(text, minimum=1, maximum=_MOST_KB)

@@ -249,7 +249,7 @@ class ProfileReader:
         """The columns of a row of the summary by type."""
         if "\t" in text and not self._csv:
             fields = _fields(text)
-            if len(fields) != 7 or whole_number(fields[1], most=10**9) is None:
+            if len(fields) != 7 or whole_number(fields[1], maximum=10**9) is None:
                 return None
             values = _named(("avg", "pct", "cdf", "mem", "times"), fields[2:])
             return None if values is None else {**values, "type": fields[0], "count": fields[1]}

@@ -61,7 +61,7 @@ def _rows(profiles: Iterable[Any]) -> list[OpRow]:
         times = op.inference_microseconds
         has_memory = op.HasField("mem_kb")
         name, _, node = op.name.rpartition(":")
-        number = whole(node, most=10**9) if name else None
+        number = whole(node, maximum=10**9) if name else None
         rows.append(
             OpRow(
                 type=op.node_type,
