@@ -114,7 +114,7 @@ def command(folder: Path, words: tuple[str, ...]) -> tuple[int, str, str]:
 def served(folder: Path) -> list[str]:
     """What goes wrong with the pages of `serve`."""
     from devbench.errors import DevbenchError
-    from devbench.reports.server import Server
+    from devbench.serve.server import Server
 
     try:
         server = Server(str(folder / "results.db"), 0)

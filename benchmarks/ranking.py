@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devbench.analysis.stats import Estimate, Inferences, outliers, spread
-from devbench.reports.build import build_report
+from devbench.findings.run_build import build_report
 from devbench.results.store import Store
 from devbench.virtual.noise import RECORD_VARIABLE, read_noise
 

@@ -60,9 +60,9 @@ def accuracy(
     from devbench.cli.outcome import finish, measure
     from devbench.cli.output import console
     from devbench.cli.run_input import RunInput, make_plan, virtual_without_gpu
-    from devbench.reports.build import build_report
-    from devbench.reports.export import write_json
-    from devbench.reports.terminal import print_outputs
+    from devbench.findings.run_build import build_report
+    from devbench.forms.export import write_json
+    from devbench.forms.terminal import print_outputs
     from devbench.results.store import Store
 
     wait_s = parse_wait(wait)

@@ -15,9 +15,9 @@ from devbench.cli.chosen import complete_metrics, complete_models, complete_runs
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from devbench.reports.charts.files import ChartForm
-    from devbench.reports.charts.picture import Picture, Theme
-    from devbench.reports.model import ReportData
+    from devbench.findings.run import ReportData
+    from devbench.forms.charts.files import ChartForm
+    from devbench.forms.charts.picture import Picture, Theme
     from devbench.results.history import History
 
 _Draw = Callable[[], "Picture"]
@@ -81,8 +81,8 @@ def chart(
     from devbench.cli.chosen import choose_devices, choose_models, metrics, moment, words
     from devbench.cli.outcome import check_writable
     from devbench.errors import InputError
-    from devbench.reports.charts.files import chart_file
-    from devbench.reports.export import writing_to
+    from devbench.forms.charts.files import chart_file
+    from devbench.forms.export import writing_to
     from devbench.results.history import History
 
     if kind not in _KINDS:
@@ -148,7 +148,7 @@ class _Chosen:
 
 def _form(path: Path) -> ChartForm:
     from devbench.errors import InputError
-    from devbench.reports.charts.files import CHART_FORMS
+    from devbench.forms.charts.files import CHART_FORMS
 
     for form in CHART_FORMS:
         if path.suffix.casefold() == f".{form}":
@@ -161,14 +161,14 @@ def _theme(name: str) -> Theme:
 
 
 def _report(history: History, run: str) -> ReportData:
-    from devbench.reports.build import build_report
+    from devbench.findings.run_build import build_report
 
     return build_report(history.store.run(run))
 
 
 def _of_jobs(kind: str, report: ReportData, over: str) -> list[_Draw]:
-    from devbench.reports.charts import jobs
-    from devbench.reports.charts.conditions import conditions
+    from devbench.forms.charts import jobs
+    from devbench.forms.charts.conditions import conditions
 
     if kind == "conditions":
         return conditions(report)
@@ -181,8 +181,8 @@ def _of_jobs(kind: str, report: ReportData, over: str) -> list[_Draw]:
 
 
 def _pipelines(history: History, run: str, chosen: _Chosen) -> list[_Draw]:
-    from devbench.reports.charts.pipelines import pipelines
-    from devbench.reports.pipeline import build_pipeline_report
+    from devbench.findings.pipeline import build_pipeline_report
+    from devbench.forms.charts.pipelines import pipelines
     from devbench.results.pipelines import pipeline_sessions
 
     view = history.store.run(run)
@@ -203,8 +203,9 @@ def _comparison(
     baseline: str, run: str, metrics: tuple[str, ...], chosen: _Chosen, store_url: str | None
 ) -> list[_Draw]:
     from devbench.cli.chosen import choose_sides
-    from devbench.reports.charts.comparison import changes
-    from devbench.reports.comparison import ComparisonSettings, build_comparison
+    from devbench.findings.comparison import ComparisonSettings
+    from devbench.findings.comparison_build import build_comparison
+    from devbench.forms.charts.comparison import changes
 
     with choose_sides(baseline, run, store_url) as (before, after):
         settings = ComparisonSettings(
@@ -224,10 +225,11 @@ def _comparison(
 def _history(
     history: History, chosen: _Chosen, metrics: tuple[str, ...], spans: tuple[datetime | None, datetime | None]
 ) -> list[_Draw]:
-    from devbench.reports.charts.history import histories
-    from devbench.reports.watch import WatchSettings, build_watch
+    from devbench.findings.changes import ChangesSettings
+    from devbench.findings.changes_build import find_changes
+    from devbench.forms.charts.history import histories
 
-    settings = WatchSettings(
+    settings = ChangesSettings(
         metrics=metrics,
         devices=chosen.devices,
         models=chosen.models,
@@ -236,4 +238,4 @@ def _history(
         since=spans[0],
         until=spans[1],
     )
-    return list(histories(build_watch(history, settings)))
+    return list(histories(find_changes(history, settings)))

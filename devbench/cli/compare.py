@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from devbench.analysis.compare import CompareSettings, MetricSettings
-    from devbench.reports.comparison import ComparisonReport, ComparisonSettings
+    from devbench.findings.comparison import ComparisonReport, ComparisonSettings
 
 _EPILOG = (
     "Examples:\n\n"
@@ -87,7 +87,8 @@ def compare(
     from devbench.cli.chosen import choose_devices, choose_models, choose_sides, many_rows, metrics, words
     from devbench.cli.outcome import check_writable
     from devbench.errors import EXIT_FAILED, InputError
-    from devbench.reports.comparison import UNRELIABLE, ComparisonSettings, build_comparison
+    from devbench.findings.comparison import UNRELIABLE, ComparisonSettings
+    from devbench.findings.comparison_build import build_comparison
 
     reasons = _reasons(fail_on)
     form = "json" if as_json else form
@@ -187,7 +188,7 @@ def _show(report: ComparisonReport, form: str, out: Path | None, *, everything: 
     from devbench.cli.output import console
 
     if form == "text" and out is None:
-        from devbench.reports.comparison_terminal import print_comparison
+        from devbench.forms.comparison_terminal import print_comparison
 
         print_comparison(report, console(), everything=everything)
         return
@@ -195,7 +196,7 @@ def _show(report: ComparisonReport, form: str, out: Path | None, *, everything: 
     if out is None:
         sys.stdout.write(text)
         return
-    from devbench.reports.export import write_whole
+    from devbench.forms.export import write_whole
 
     write_whole(out, lambda file: file.write(text))
     console(stderr=True).print(f"Written to {out}", soft_wrap=True, markup=False)
@@ -205,18 +206,18 @@ def _text(report: ComparisonReport, form: str, *, everything: bool) -> str:
     if form == "json":
         import json
 
-        from devbench.reports.comparison_export import comparison_to_json
+        from devbench.forms.comparison_export import comparison_to_json
 
         return json.dumps(comparison_to_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
     if form == "md":
-        from devbench.reports.comparison_markdown import comparison_markdown
+        from devbench.forms.comparison_markdown import comparison_markdown
 
         return comparison_markdown(report, everything=everything)
     import io
 
     from rich.console import Console
 
-    from devbench.reports.comparison_terminal import print_comparison
+    from devbench.forms.comparison_terminal import print_comparison
 
     file = io.StringIO()
     print_comparison(report, Console(file=file, width=100, highlight=False), everything=everything)

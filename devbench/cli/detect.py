@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from devbench.analysis.changes import ChangePoint, ChangeSettings
     from devbench.cli.csv_column import Column
-    from devbench.reports.watch import WatchReport
+    from devbench.findings.changes import ChangesReport
 
 _EPILOG = (
     "Examples:\n\n"
@@ -131,19 +131,20 @@ def detect(
         raise typer.Exit(EXIT_FAILED)
 
 
-def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> WatchReport:
+def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> ChangesReport:
     import devbench.results
     from devbench.cli.chosen import choose_devices, choose_models, many_rows, metrics, moment, words
     from devbench.cli.output import console
     from devbench.cli.run_input import parse_labels
     from devbench.errors import InputError
-    from devbench.reports.watch import WATCHED, WatchSettings, build_watch
+    from devbench.findings.changes import DEFAULT_METRICS, ChangesSettings
+    from devbench.findings.changes_build import find_changes
 
     since, until, changed = (moment(given[name], name) for name in ("--since", "--until", "--changed-since"))
-    chosen = metrics(given["--metric"], WATCHED)
+    chosen = metrics(given["--metric"], DEFAULT_METRICS)
     labels = parse_labels(given["--label"] or [])
     with many_rows(), devbench.results.open(given["--store"]) as history:
-        settings = WatchSettings(
+        settings = ChangesSettings(
             changes=rules,
             metrics=chosen,
             devices=choose_devices([history], words(given["--device"])),
@@ -155,27 +156,27 @@ def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> W
             changed_since=changed,
         )
         with console(stderr=True).status("looking at the history"):
-            report = build_watch(history, settings)
+            report = find_changes(history, settings)
     if not report.series:
         raise InputError("no run in the store measured that", hint="check the filters against `devbench runs`")
     if form == "json":
         import json
 
-        from devbench.reports.watch_export import watch_to_json
+        from devbench.forms.changes_export import changes_to_json
 
-        typer.echo(json.dumps(watch_to_json(report), indent=1, allow_nan=False))
+        typer.echo(json.dumps(changes_to_json(report), indent=1, allow_nan=False))
     elif form == "md":
-        from devbench.reports.watch_markdown import watch_markdown
+        from devbench.forms.changes_markdown import changes_markdown
 
-        typer.echo(watch_markdown(report), nl=False)
+        typer.echo(changes_markdown(report), nl=False)
     else:
-        from devbench.reports.watch_terminal import print_watch
+        from devbench.forms.changes_terminal import print_changes
 
-        print_watch(report, console())
+        print_changes(report, console())
     return report
 
 
-def _fails(report: WatchReport, fail_on: str) -> bool:
+def _fails(report: ChangesReport, fail_on: str) -> bool:
     if fail_on == "worse":
         return any(one.worse for one in report.events) or any(one.worse for one in report.models)
     changes = [change for series in report.series for change in series.changes]

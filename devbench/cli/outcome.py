@@ -67,9 +67,9 @@ def show_outcome(
 ) -> None:
     """Print and write what was measured, then end with the exit code that it deserves."""
     from devbench.cli.output import console
-    from devbench.reports.build import build_report
-    from devbench.reports.export import write_csv, write_json
-    from devbench.reports.terminal import print_report
+    from devbench.findings.run_build import build_report
+    from devbench.forms.export import write_csv, write_json
+    from devbench.forms.terminal import print_report
 
     view = store.run(outcome.run_id)
     screen = console()
@@ -83,7 +83,7 @@ def show_outcome(
     if measured:
         print_report(built, screen)
     if report and measured:
-        from devbench.reports import write_report
+        from devbench.forms import write_report
 
         paths = write_report(built, store, out or Path("reports") / outcome.run_id)
         screen.print(f"Report: {paths.html}", soft_wrap=True)

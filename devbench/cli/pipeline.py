@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
     from devbench.bench.pipeline_file import Pipeline
     from devbench.bench.runner import RunOutcome
+    from devbench.findings.ablation import AblationRow
     from devbench.models.rewrites.ablation import AblationStep
     from devbench.models.rewrites.catalogue import Rewrite
-    from devbench.reports.ablation import AblationRow
     from devbench.results.store import RunView
 
 _EPILOG = (
@@ -165,10 +165,10 @@ def _show(
     import json
 
     from devbench.cli.output import console, plain
-    from devbench.reports.ablation import StageStep, measured, rows, to_json
-    from devbench.reports.ablation_chart import draw_ablation
-    from devbench.reports.build import build_report
-    from devbench.reports.charts.files import chart_file
+    from devbench.findings.ablation import StageStep, measured, rows, to_json
+    from devbench.findings.run_build import build_report
+    from devbench.forms.ablation_chart import draw_ablation
+    from devbench.forms.charts.files import chart_file
 
     report = build_report(view)
     jobs = {job.job.model.name: job for job in report.jobs}
@@ -212,7 +212,7 @@ def _print(found: Sequence[AblationRow], title: str, screen: Console) -> None:
     from rich.table import Table
 
     from devbench.cli.output import plain
-    from devbench.reports.ablation import PUBLISHED, share_words
+    from devbench.findings.ablation import PUBLISHED, share_words
 
     table = Table(title=plain(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
     table.add_column("after", no_wrap=True)

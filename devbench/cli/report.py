@@ -10,8 +10,8 @@ import typer
 from devbench.cli.chosen import complete_metrics, complete_runs, many_rows
 
 if TYPE_CHECKING:
-    from devbench.reports import Form
-    from devbench.reports.comparison import ComparisonReport
+    from devbench.findings.comparison import ComparisonReport
+    from devbench.forms import Form
 
 _FORMATS = ("html", "md", "csv", "json", "png", "svg", "pdf")
 _DEFAULT = ("html", "md", "png")
@@ -71,11 +71,11 @@ def report(
     """Write a run's report: one self-contained HTML page, Markdown, charts, CSV, JSON."""
     from devbench.cli.chosen import metrics
     from devbench.cli.output import console
-    from devbench.reports import write_forms
-    from devbench.reports.build import build_report
-    from devbench.reports.html import Beside
-    from devbench.reports.pipeline import build_pipeline_report
-    from devbench.reports.pipeline_page import write_pipeline_page
+    from devbench.findings.pipeline import build_pipeline_report
+    from devbench.findings.run_build import build_report
+    from devbench.forms import write_forms
+    from devbench.forms.html import Beside
+    from devbench.forms.pipeline_page import write_pipeline_page
     from devbench.results.history import History
     from devbench.results.pipelines import pipeline_sessions
 
@@ -88,15 +88,16 @@ def report(
         sessions = pipeline_sessions(kept.store, view.run.run_id)
         pipelines = build_pipeline_report(view, sessions) if sessions else None
         compared = _compared(baseline, view.run.run_id, store_url) if baseline is not None else None
-        watched = None
+        changes = None
         if history or metric:
-            from devbench.reports.watch import WatchSettings, build_watch
+            from devbench.findings.changes import ChangesSettings
+            from devbench.findings.changes_build import find_changes
 
             names = [*(job.job.model.name for job in built.jobs), *(session.pipeline for session in sessions)]
             models = tuple(dict.fromkeys(names))
             devices = tuple(device.key for device in built.devices)
-            watched = build_watch(kept, WatchSettings(metrics=followed, models=models, devices=devices))
-        beside = Beside(compared, watched, pipelines)
+            changes = find_changes(kept, ChangesSettings(metrics=followed, models=models, devices=devices))
+        beside = Beside(compared, changes, pipelines)
         paths = [write_pipeline_page(pipelines, folder)] if pipelines is not None and "html" in forms else []
         paths += write_forms(built, kept.store, folder, forms, beside, view)
     screen = console()
@@ -106,7 +107,7 @@ def report(
 
 def _compared(baseline: str, run_id: str, store_url: str | None) -> ComparisonReport:
     from devbench.cli.chosen import choose_sides
-    from devbench.reports.comparison import build_comparison
+    from devbench.findings.comparison_build import build_comparison
 
     with choose_sides(baseline, run_id, store_url) as (before, after):
         return build_comparison(
@@ -121,7 +122,7 @@ def _compared(baseline: str, run_id: str, store_url: str | None) -> ComparisonRe
 def _forms(texts: list[str] | None) -> tuple[Form, ...]:
     from devbench.cli.chosen import words
     from devbench.errors import InputError
-    from devbench.reports import FORMS
+    from devbench.forms import FORMS
 
     chosen = words(texts) or _DEFAULT
     unknown = [name for name in chosen if name not in FORMS]

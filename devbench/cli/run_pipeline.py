@@ -152,9 +152,9 @@ def _show(outcome: RunOutcome, store: Store, json_file: Path | None, folder: Cal
     """Print what was measured, write it, and end with the exit code that it deserves."""
     from devbench.cli.outcome import finish
     from devbench.cli.output import console
-    from devbench.reports.pipeline import build_pipeline_report
-    from devbench.reports.pipeline_export import write_pipeline_json
-    from devbench.reports.pipeline_terminal import print_pipelines
+    from devbench.findings.pipeline import build_pipeline_report
+    from devbench.forms.pipeline_export import write_pipeline_json
+    from devbench.forms.pipeline_terminal import print_pipelines
     from devbench.results.pipelines import pipeline_sessions
 
     view = store.run(outcome.run_id)
@@ -166,7 +166,7 @@ def _show(outcome: RunOutcome, store: Store, json_file: Path | None, folder: Cal
         write_pipeline_json(built, json_file)
     print_pipelines(built, screen)
     if folder is not None and sessions:
-        from devbench.reports.pipeline_page import write_pipeline_page
+        from devbench.forms.pipeline_page import write_pipeline_page
 
         screen.print(f"Report: {write_pipeline_page(built, folder(outcome.run_id))}", soft_wrap=True)
     finish(outcome, view, also_failed=any(one.status == "failed" for one in sessions))

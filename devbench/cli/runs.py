@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from devbench.reports.pipeline import PipelineReport
+    from devbench.findings.pipeline import PipelineReport
     from devbench.results.store import RunSummary, RunView, Store
 
 _StoreOption = Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")]
@@ -106,7 +106,7 @@ def _print_runs(found: list[RunSummary]) -> None:
 
 def _pipelines(store: Store, view: RunView) -> PipelineReport | None:
     """What the run measured of pipelines, where it did."""
-    from devbench.reports.pipeline import build_pipeline_report
+    from devbench.findings.pipeline import build_pipeline_report
     from devbench.results.pipelines import pipeline_sessions
 
     sessions = pipeline_sessions(store, view.run.run_id)
@@ -129,15 +129,15 @@ def show(
     if as_json:
         import json
 
-        from devbench.reports.export import run_to_json
-        from devbench.reports.pipeline_export import pipelines_to_json
+        from devbench.forms.export import run_to_json
+        from devbench.forms.pipeline_export import pipelines_to_json
 
         values = run_to_json(view) if pipelines is None else pipelines_to_json(pipelines)
         typer.echo(json.dumps(values, indent=2))
         return
-    from devbench.reports.build import build_report
-    from devbench.reports.pipeline_terminal import print_pipelines
-    from devbench.reports.terminal import print_report
+    from devbench.findings.run_build import build_report
+    from devbench.forms.pipeline_terminal import print_pipelines
+    from devbench.forms.terminal import print_report
     from devbench.results.progress import end_words
 
     screen = console()

@@ -20,7 +20,7 @@ def serve(
     store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
 ) -> None:
     """Show runs, comparisons and the history of a store in a browser; read-only, 127.0.0.1 only, until Ctrl-C."""
-    from devbench.reports.server import Server
+    from devbench.serve.server import Server
 
     with Server(store_url, port) as server, contextlib.suppress(KeyboardInterrupt):
         typer.echo(f"{server.url}  (Ctrl-C ends it)")

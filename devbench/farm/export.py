@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from devbench.reports.comparison_export import comparison_to_json
-from devbench.reports.watch_export import watch_to_json
+from devbench.forms.changes_export import changes_to_json
+from devbench.forms.comparison_export import comparison_to_json
 from devbench.results.cases import case_text
 
 if TYPE_CHECKING:
@@ -38,5 +38,5 @@ def result_to_json(result: NightResult) -> dict[str, Any]:
             for job in result.failed
         ],
         "comparison": None if result.comparison is None else comparison_to_json(result.comparison),
-        "changes": None if result.watch is None else watch_to_json(result.watch),
+        "changes": None if result.changes is None else changes_to_json(result.changes),
     }

@@ -13,9 +13,9 @@ from xml.etree import ElementTree
 
 from devbench.farm.result import has_failed, job_key
 from devbench.farm.words import open_words, row_words, small_words
-from devbench.reports.comparison_words import explanation_words, failure_words
-from devbench.reports.export import write_whole
-from devbench.reports.words import interval, ms
+from devbench.forms.export import write_whole
+from devbench.sections.comparison_words import explanation_words, failure_words
+from devbench.sections.words import interval, ms
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from devbench.errors import DevbenchError
     from devbench.farm.result import NightResult
-    from devbench.reports.comparison import CaseOnDevice, ComparedRow, Failure
-    from devbench.reports.model import JobReport
+    from devbench.findings.comparison import CaseOnDevice, ComparedRow, Failure
+    from devbench.findings.run import JobReport
 
 # What XML 1.0 has no way to write (its production 2, Char); lone surrogates are no text at all.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")

@@ -25,13 +25,15 @@ from devbench.farm.result import NightResult
 from devbench.farm.settings import NightlySettings
 from devbench.farm.summary import render_message, render_summary
 from devbench.farm.webhook import message, post
+from devbench.findings.changes import ChangesSettings
+from devbench.findings.changes_build import find_changes
+from devbench.findings.comparison import ComparisonSettings
+from devbench.findings.comparison_build import build_comparison
+from devbench.findings.run_build import build_report
+from devbench.forms import write_report
+from devbench.forms.export import write_whole
 from devbench.locks import hold
 from devbench.paths import data_dir
-from devbench.reports import write_report
-from devbench.reports.build import build_report
-from devbench.reports.comparison import ComparisonSettings, build_comparison
-from devbench.reports.export import write_whole
-from devbench.reports.watch import WatchSettings, build_watch
 from devbench.results.progress import note_option, runs_with_option
 from devbench.results.prune import prune
 from devbench.results.store import new_run_id
@@ -39,7 +41,7 @@ from devbench.results.store import new_run_id
 if TYPE_CHECKING:
     from devbench.bench.events import Listener
     from devbench.bench.plan import Plan
-    from devbench.reports.comparison import ComparisonReport
+    from devbench.findings.comparison import ComparisonReport
     from devbench.results.history import History
     from devbench.results.store import Store
 
@@ -192,14 +194,14 @@ def _analyse(
     with history() as results:
         comparison = _compare(asked, results, night, nights, screen)
         since = comparison.baseline.first_utc if comparison is not None else None
-        watch = build_watch(results, WatchSettings(labels={"suite": asked.suite}, changed_since=since))
+        changes = find_changes(results, ChangesSettings(labels={"suite": asked.suite}, changed_since=since))
     screen.tell("writing the report")
     folder = asked.settings.reports / night.run_id
     for part in folder.glob(".*"):
         # What a killed process was in the middle of writing; nobody else writes here.
         part.unlink(missing_ok=True)
-    write_report(report, store, folder, comparison=comparison, watch=watch)
-    return replace(result, comparison=comparison, watch=watch, folder=folder)
+    write_report(report, store, folder, comparison=comparison, changes=changes)
+    return replace(result, comparison=comparison, changes=changes, folder=folder)
 
 
 def _compare(

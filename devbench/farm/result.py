@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devbench.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, DevbenchError, DeviceBusy
-from devbench.reports.comparison import ComparedRow, ComparisonReport
-from devbench.reports.model import JobReport, ReportData
-from devbench.reports.watch import WatchReport
+from devbench.findings.changes import ChangesReport
+from devbench.findings.comparison import ComparedRow, ComparisonReport
+from devbench.findings.run import JobReport, ReportData
 from devbench.results.cases import case_text
 
 # The kind of failure as it is stored (`tool.measurement.FailureKind`).
@@ -25,7 +25,7 @@ class NightResult:
         night: what the night is called, a date.
         report: what was measured; `None` where no device was there.
         comparison: with the baseline; `None` where there is none yet.
-        watch: changes over the history.
+        changes: changes over the history.
         absent: devices that were not there or on which nothing could be measured to its end, and why.
         folder: where the report was written; `None` where there is none.
         due: whether there was anything to do.
@@ -35,7 +35,7 @@ class NightResult:
     night: str
     report: ReportData | None = None
     comparison: ComparisonReport | None = None
-    watch: WatchReport | None = None
+    changes: ChangesReport | None = None
     absent: Mapping[str, DevbenchError] = field(default_factory=dict)
     folder: Path | None = None
     due: bool = True
@@ -95,8 +95,8 @@ class NightResult:
         if self.report is not None and self.comparison is None:
             parts.append("nothing to compare with yet")
         worse = 0
-        if self.watch is not None:
-            worse = sum(one.worse for one in self.watch.events) + sum(one.worse for one in self.watch.models)
+        if self.changes is not None:
+            worse = sum(one.worse for one in self.changes.events) + sum(one.worse for one in self.changes.models)
         if worse:
             parts.append(f"{_count(worse, 'change')} for the worse over the nights")
         return ", ".join(parts)

@@ -11,7 +11,7 @@ from typing import Any
 
 from devbench.bench.lease_keeper import parse_wait
 from devbench.errors import InputError
-from devbench.reports.comparison import UNRELIABLE
+from devbench.findings.comparison import UNRELIABLE
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _SPAN = re.compile(r"([1-9]\d{0,3})([mhd])")

@@ -9,14 +9,14 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from devbench.farm.webhook import escape
-from devbench.farm.words import row_words, watch_lines
+from devbench.farm.words import changes_lines, row_words
 from devbench.notices import NoticeKind
-from devbench.reports.comparison_words import explanation_words, failure_words, notice_words, summary_words
+from devbench.sections.comparison_words import explanation_words, failure_words, notice_words, summary_words
 from devbench.text import clean, for_markdown
 
 if TYPE_CHECKING:
     from devbench.farm.result import NightResult
-    from devbench.reports.comparison import CaseOnDevice
+    from devbench.findings.comparison import CaseOnDevice
 
 _MOST_ROWS = 50
 _MOST_IN_CHAT = 8
@@ -106,6 +106,6 @@ def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple
         sections += [("Worked before", broken), ("Changed files", files), ("No verdict", unknown)]
         sections.append(("Improved", improved))
         sections.append(("Changed by less than the threshold", small))
-    if result.watch is not None:
-        sections.append(("Changes over the nights", [harmless(line) for line in watch_lines(result.watch)]))
+    if result.changes is not None:
+        sections.append(("Changes over the nights", [harmless(line) for line in changes_lines(result.changes)]))
     return [(title, lines) for title, lines in sections if lines]

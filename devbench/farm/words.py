@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from devbench.reports.comparison_words import (
+from devbench.sections.changes_words import event_words, model_words, sides_words, where_words
+from devbench.sections.comparison_words import (
     certainty_words,
     interval_words,
     metric_words,
@@ -12,11 +13,10 @@ from devbench.reports.comparison_words import (
     signed,
     undecided_words,
 )
-from devbench.reports.watch_words import event_words, model_words, sides_words, where_words
 
 if TYPE_CHECKING:
-    from devbench.reports.comparison import ComparedRow, ComparisonReport
-    from devbench.reports.watch import Sides, WatchReport
+    from devbench.findings.changes import ChangesReport, Sides
+    from devbench.findings.comparison import ComparedRow, ComparisonReport
 
 
 def row_words(row: ComparedRow) -> str:
@@ -39,7 +39,7 @@ def small_words(row: ComparedRow) -> str:
     return f"changed by less than the threshold: {row_words(row)}"
 
 
-def watch_lines(report: WatchReport) -> list[str]:
+def changes_lines(report: ChangesReport) -> list[str]:
     """What changed over the nights: `2026-11-20 unet on Pixel 8: 3 cases: latency +9.1 %; commit 4f2a → 91bc`."""
     found = [(one.sides, f"the whole device {one.device}", event_words(one)) for one in report.events]
     found += [(one.sides, f"{one.model} {where_words(one)}", model_words(one)) for one in report.models]

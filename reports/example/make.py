@@ -34,10 +34,10 @@ def main() -> None:
 
 def write(url: str) -> None:
     """The newest run's page and Markdown, compared with the run before it."""
-    from devbench.reports import write_forms
-    from devbench.reports.build import build_report
-    from devbench.reports.comparison import build_comparison
-    from devbench.reports.html import Beside
+    from devbench.findings.comparison_build import build_comparison
+    from devbench.findings.run_build import build_report
+    from devbench.forms import write_forms
+    from devbench.forms.html import Beside
     from devbench.results.history import History
 
     with History(url) as history:

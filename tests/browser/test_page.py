@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from devbench.reports.build import build_report
-from devbench.reports.html import render_html
+from devbench.findings.run_build import build_report
+from devbench.forms.html import render_html
 from devbench.results.records import DeviceRecord, ModelRecord
 from devbench.results.store import JobView, RunView
 from tests.browser.chromium import Chromium
-from tests.reports.phones import phone_view
-from tests.reports.test_reports import EVIL, view
+from tests.forms.phones import phone_view
+from tests.forms.test_reports import EVIL, view
 
 pytestmark = pytest.mark.browser
 

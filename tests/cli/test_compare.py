@@ -17,10 +17,10 @@ from typer.testing import CliRunner, Result
 
 from devbench.cli.app import application
 from devbench.errors import DevbenchError, InputError
-from devbench.reports.export import write_json
+from devbench.forms.export import write_json
 from devbench.results.store import Store
-from tests.reports.nights import Made, night
-from tests.reports.test_comparison import noisy
+from tests.forms.nights import Made, night
+from tests.forms.test_comparison import noisy
 
 NULL_NUMBER = {"type": ["number", "null"]}
 WHOSE = {

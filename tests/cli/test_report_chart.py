@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 
 from devbench.cli.app import application
 from devbench.errors import InputError
-from tests.reports.phones import RUN_ID, phone_view
-from tests.reports.test_server import OTHER, later, stored
+from tests.forms.phones import RUN_ID, phone_view
+from tests.serve.test_server import OTHER, later, stored
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<svg", "pdf": b"%PDF"}
 

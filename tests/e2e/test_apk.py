@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from devbench.reports.build import build_report
+from devbench.findings.run_build import build_report
 from devbench.results.frames import repetition_rows
 from devbench.results.records import RepetitionRecord
 from devbench.results.store import RunView, Store

@@ -6,8 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-from devbench.reports.build import build_report
-from devbench.reports.model import JobReport
+from devbench.findings.run import JobReport
+from devbench.findings.run_build import build_report
 from devbench.results.store import Store
 from tests.conftest import DATA
 

@@ -16,8 +16,8 @@ from devbench.errors import EnvironmentProblem, InputError
 from devbench.farm.junit import render_junit, write_junit
 from devbench.farm.result import NightResult
 from devbench.farm.summary import render_lines, render_message, render_summary
-from devbench.reports.build import build_report
-from devbench.reports.comparison import ComparedRow, ComparedRuns, ComparisonReport
+from devbench.findings.comparison import ComparedRow, ComparedRuns, ComparisonReport
+from devbench.findings.run_build import build_report
 from devbench.results.records import BinaryRecord, DeviceRecord, JobRecord, ModelRecord, RepetitionRecord, RunRecord
 from devbench.results.store import JobView, RunView
 

@@ -19,11 +19,12 @@ from devbench.farm.junit import render_junit
 from devbench.farm.result import NightResult
 from devbench.farm.settings import NightlySettings
 from devbench.farm.summary import render_lines, render_message, render_summary
-from devbench.reports.build import build_report
-from devbench.reports.comparison import ComparisonSettings, build_comparison
+from devbench.findings.comparison import ComparisonSettings
+from devbench.findings.comparison_build import build_comparison
+from devbench.findings.run_build import build_report
 from devbench.results.store import Store
-from tests.reports.nights import Made, night
-from tests.reports.test_comparison import noisy
+from tests.forms.nights import Made, night
+from tests.forms.test_comparison import noisy
 
 WHY = "all 8 repetitions of the candidate are unreliable (other load: 4.0 on 2 CPUs)"
 

@@ -14,14 +14,15 @@ from typer.testing import CliRunner
 
 import devbench.results
 from devbench.cli.app import application
-from devbench.reports.comparison import build_comparison
-from devbench.reports.comparison_words import needs_words
-from devbench.reports.watch import WatchSettings, build_watch
+from devbench.findings.changes import ChangesSettings
+from devbench.findings.changes_build import find_changes
+from devbench.findings.comparison_build import build_comparison
 from devbench.results.history import History
 from devbench.results.pipeline_history import pipeline_case
 from devbench.results.pipelines import add_pipeline_session
 from devbench.results.records import PipelineSessionRecord, PipelineStageRecord
 from devbench.results.store import Store
+from devbench.sections.comparison_words import needs_words
 from tests.results.samples import NOW, add_run
 
 CASE = "sd · gpu · 4 threads · pipelined · 20 steps"
@@ -163,7 +164,7 @@ def test_a_change_of_a_pipeline_is_found_over_the_nights(store: Store, history: 
     # The store may have been filled in any order, as by an import.
     for n in reversed(range(24)):
         night(store, n, noisy(3, seed=n, level=950.0 if n < 12 else 1010.0))
-    report = build_watch(history, WatchSettings(models=("sd",)))
+    report = find_changes(history, ChangesSettings(models=("sd",)))
     assert {series.metric for series in report.series} == {"latency", "peak_memory"}
     ((series, change),) = report.own
     assert (series.case, series.unit, change.point.index, change.worse) == (CASE, "ms", 12, True)

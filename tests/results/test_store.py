@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from devbench.errors import EnvironmentProblem, InputError
-from devbench.reports.export import write_json
+from devbench.forms.export import write_json
 from devbench.results.frames import REPETITION_COLUMNS, operator_frame, repetition_frame
 from devbench.results.records import OperatorRecord
 from devbench.results.run_json import add_run as keep_run

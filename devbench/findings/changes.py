@@ -1,0 +1,219 @@
+"""What changed over the history, as data: series with their change points, and events of whole devices.
+
+Types only: `findings/changes_build.py` computes them. `docs/detection.md` says what counts as a change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+
+from devbench.analysis.changes import ChangePoint, ChangeSettings, Direction
+from devbench.analysis.compare import METRICS
+from devbench.analysis.device_events import Effect, EventSettings
+from devbench.findings.comparison import CaseOnDevice
+
+# Times by type of operator are many series of little use alone; they are looked at where they are asked for.
+DEFAULT_METRICS = tuple(metric for metric in METRICS if metric != "operator_time")
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesSettings:
+    """What is looked at, and what counts as a change.
+
+    Attributes:
+        changes, events: of the detection.
+        metrics: names of `analysis.compare.METRICS`.
+        devices, models, delegates, cases, labels: filters as those of `History`; empty is everything.
+        since, until: of the runs that are looked at.
+        changed_since: changes before are left out, though the series are looked at as a whole.
+    """
+
+    changes: ChangeSettings = field(default_factory=ChangeSettings)
+    events: EventSettings = field(default_factory=EventSettings)
+    metrics: tuple[str, ...] = DEFAULT_METRICS
+    devices: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    delegates: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    since: datetime | None = None
+    until: datetime | None = None
+    changed_since: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FactChange:
+    """A fact of the device that became another one, such as its system's build; seen first at `at_utc`."""
+
+    at_utc: datetime
+    fact: str
+    before: str
+    after: str
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """What was different in the last run before a change and in the first run after it.
+
+    Attributes:
+        at_utc: start of the first run after.
+        before_utc: start of the last run before.
+        run_before, run_after: their ids.
+        labels: of each label that differs what it was and became; `None` where the run has no such label.
+        facts: of the device, around that time.
+    """
+
+    at_utc: datetime
+    before_utc: datetime
+    run_before: str
+    run_after: str
+    labels: Mapping[str, tuple[str | None, str | None]]
+    facts: tuple[FactChange, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A change of one series.
+
+    Attributes:
+        point: the change with its evidence; its index counts the points of the series.
+        sides: when, and what changed with it.
+        worse: it went the way that the metric's users do not like.
+        own: it is to be reported on its own: part of no event of the device, or far from that event's size.
+    """
+
+    point: ChangePoint
+    sides: Sides
+    worse: bool
+    own: bool
+
+
+@dataclass(frozen=True, slots=True)
+class MeasuredSeries(CaseOnDevice):
+    """One metric of one case on one device over time.
+
+    Attributes:
+        metric, unit: as in comparisons.
+        operator_type: of `operator_time`; empty for all other metrics.
+        times_utc, run_ids, values: one a run that measured it, oldest first; values are medians in `unit`.
+        changes: in the order of time.
+        lows, highs: the interval of each value, NaN where it has none; empty where none has.
+    """
+
+    metric: str
+    unit: str
+    operator_type: str
+    times_utc: tuple[datetime, ...]
+    run_ids: tuple[str, ...]
+    values: tuple[float, ...]
+    changes: tuple[Change, ...]
+    lows: tuple[float, ...] = ()
+    highs: tuple[float, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceChange:
+    """Something that happened to a device as a whole, such as an update of its system.
+
+    Attributes:
+        sides: when, and what changed with it.
+        effects: what it did to each metric, the one with the most models first.
+        worse: whether any effect is to the worse.
+        members: the series that changed with it, each with its change.
+    """
+
+    device_key: str
+    device: str
+    virtual: bool
+    sides: Sides
+    effects: tuple[Effect, ...]
+    worse: bool
+    members: tuple[tuple[MeasuredSeries, Change], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Shift:
+    """What a change of a model did to one metric.
+
+    Attributes:
+        metric, operator_type, direction: which, and where it went.
+        sizes: the smallest and the largest relative change; `None` where none has one.
+        devices, cases: on how many, and how many cases of the model.
+    """
+
+    metric: str
+    operator_type: str
+    direction: Direction
+    sizes: tuple[float, float] | None
+    devices: int
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class ModelChange:
+    """Changes of one model in the same nights, on whatever devices.
+
+    Attributes:
+        sides: when, and what changed with it, on one of the devices.
+        shifts: by metric, the one with the most series first.
+        worse: whether any of them is to the worse.
+        members: the series that changed, each with its change.
+    """
+
+    model: str
+    virtual: bool
+    sides: Sides
+    shifts: tuple[Shift, ...]
+    worse: bool
+    members: tuple[tuple[MeasuredSeries, Change], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceDrift:
+    """Slow drift that the models of a device share; it was taken off their series before changes were looked for.
+
+    Attributes:
+        metric: of which.
+        size: from its lowest to its highest level, as a relative change; below zero where it fell.
+        from_utc, to_utc: the runs of these levels, in the order of time.
+    """
+
+    device_key: str
+    device: str
+    virtual: bool
+    metric: str
+    size: float
+    from_utc: datetime
+    to_utc: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class ChangesReport:
+    """The history as it is shown.
+
+    Attributes:
+        series: all that were looked at, with and without changes.
+        events: of the devices, in the order of time.
+        models: the changes that are no part of an event of their device, by model and time, in the order of time.
+        drifts: of the devices, by device and metric.
+        runs: how many runs were looked at.
+        first_utc, last_utc: starts of the first and the last; `None` without any.
+        virtual: whether any of the devices is virtual.
+    """
+
+    series: tuple[MeasuredSeries, ...]
+    events: tuple[DeviceChange, ...]
+    models: tuple[ModelChange, ...]
+    drifts: tuple[DeviceDrift, ...]
+    runs: int
+    first_utc: datetime | None
+    last_utc: datetime | None
+    virtual: bool
+
+    @property
+    def own(self) -> tuple[tuple[MeasuredSeries, Change], ...]:
+        """The changes that are to be reported on their own, in the order of time."""
+        found = [(series, change) for series in self.series for change in series.changes if change.own]
+        return tuple(sorted(found, key=lambda one: (one[1].sides.at_utc, one[0].device, one[0].case, one[0].metric)))

@@ -1,0 +1,232 @@
+"""From the store's frames to what changed: series, change points, events of devices; knows no form."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Any
+
+from devbench.analysis.changes import ChangePoint, change_points_of_many
+from devbench.analysis.device_events import DeviceEvent, SeriesChanges, group
+from devbench.findings.changes import (
+    Change,
+    ChangesReport,
+    ChangesSettings,
+    DeviceChange,
+    FactChange,
+    MeasuredSeries,
+    Sides,
+)
+from devbench.findings.changes_drift import without_drift
+from devbench.findings.changes_models import model_changes, worse_way
+from devbench.findings.grouping import coded_groups
+from devbench.results.job_columns import Columns, array_of, coded_of
+from devbench.results.pipeline_history import series_of
+
+if TYPE_CHECKING:
+    from devbench.results.history import History
+
+_OPERATOR_TIME = "operator_time"
+
+
+@dataclass(frozen=True, slots=True)
+class _Runs:
+    """The runs by id: when they started, and their labels."""
+
+    times: Mapping[str, datetime]
+    labels: Mapping[str, Mapping[str, str]]
+    facts: Mapping[str, Sequence[tuple[FactChange, float]]]
+
+
+def find_changes(history: History, settings: ChangesSettings | None = None) -> ChangesReport:
+    """Find what changed, and when, in all series that the settings ask for; the defaults if `None`."""
+    settings = settings or ChangesSettings()
+    filters: dict[str, Any] = {
+        name: getattr(settings, name)
+        for name in ("devices", "models", "delegates", "cases", "labels", "since", "until")
+    }
+    series = _series(history, settings.metrics, filters)
+    runs = _runs(history, filters, {run_id for one in series for run_id in one.run_ids})
+    values, drifts = without_drift(series)
+    found = change_points_of_many(values, settings.changes)
+    by_device: dict[str, list[int]] = {}
+    for number, one in enumerate(series):
+        by_device.setdefault(one.device_key, []).append(number)
+    events: list[DeviceChange] = []
+    for device, numbers in by_device.items():
+        events += _of_device(device, numbers, series, found, runs, settings)
+    events.sort(key=lambda event: (event.sides.at_utc, event.device))
+    times = sorted(runs.times.values())
+    return ChangesReport(
+        series=tuple(series),
+        events=tuple(events),
+        models=model_changes(series, times, settings.events.tolerance),
+        drifts=drifts,
+        runs=len(times),
+        first_utc=times[0] if times else None,
+        last_utc=times[-1] if times else None,
+        virtual=any(one.virtual for one in series),
+    )
+
+
+# -- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _series(history: History, metrics: Sequence[str], filters: Mapping[str, Any]) -> list[MeasuredSeries]:
+    plain = tuple(metric for metric in metrics if metric != _OPERATOR_TIME)
+    parts = [history.series_columns(plain, **filters)] if plain else []
+    if _OPERATOR_TIME in metrics:
+        parts.append(history.operator_time_columns(**filters))
+    parts += series_of(history.pipeline_columns(**filters), metrics)
+    found = [one for columns in parts for one in _series_of(columns)]
+    return sorted(found, key=lambda one: (one.device_key, one.case, one.metric, one.operator_type))
+
+
+def _series_of(columns: Columns) -> Iterator[MeasuredSeries]:
+    import numpy as np
+
+    names = ["device_key", "case", "metric", *(["operator_type"] if "operator_type" in columns else [])]
+    keys = [coded_of(columns, name) for name in names]
+    runs, values = coded_of(columns, "run_id"), array_of(columns, "value")
+    virtual = array_of(columns, "virtual")
+    ends = [array_of(columns, name) for name in ("low", "high") if name in columns]
+    starts = np.zeros(len(runs.values), dtype="datetime64[us]")
+    starts[runs.codes] = array_of(columns, "started_utc")
+    whens = [start.replace(tzinfo=timezone.utc) for start in starts.tolist()]
+    for key, whole in coded_groups(keys):
+        # A case that a run measured twice is one point, the later one.
+        whose = runs.codes[whole]
+        rows = whole[[*(whose[1:] != whose[:-1]), True]]
+        last = rows[-1]
+        at = runs.codes[rows].tolist()
+        lows, highs = (tuple(end[rows].tolist()) for end in ends) if ends else ((), ())
+        device, model, delegate, threads, unit = (
+            coded_of(columns, name).at(last) for name in ("device", "model", "delegate", "threads", "unit")
+        )
+        yield MeasuredSeries(
+            device_key=key[0],
+            device=device,
+            virtual=bool(virtual[last]),
+            case=key[1],
+            model=model,
+            delegate=delegate,
+            threads=threads,
+            metric=key[2],
+            unit=unit,
+            operator_type=key[3] if len(key) > 3 else "",
+            times_utc=tuple(map(whens.__getitem__, at)),
+            run_ids=tuple(map(runs.values.__getitem__, at)),
+            values=tuple(values[rows].tolist()),
+            changes=(),
+            lows=lows,
+            highs=highs,
+        )
+
+
+def _runs(history: History, filters: Mapping[str, Any], used: set[str]) -> _Runs:
+    """The runs that measured any of the series."""
+    names = ("labels", "since", "until")
+    starts = [run for run in history.starts(**{name: filters[name] for name in names}) if run.run_id in used]
+    facts: dict[str, list[tuple[FactChange, float]]] = {}
+    for one in history.fact_changes(**{name: filters[name] for name in (*names, "devices")}):
+        change = FactChange(one.started_utc, one.fact, one.before or "", one.after or "")
+        facts.setdefault(one.device_key, []).append((change, one.started_utc.timestamp()))
+    return _Runs({run.run_id: run.started_utc for run in starts}, {run.run_id: run.labels for run in starts}, facts)
+
+
+# -- changes of a device ----------------------------------------------------------------------------------------------
+
+
+def _of_device(
+    device: str,
+    numbers: Sequence[int],
+    series: list[MeasuredSeries],
+    found: Sequence[Sequence[ChangePoint]],
+    runs: _Runs,
+    settings: ChangesSettings,
+) -> list[DeviceChange]:
+    """The device's events; its series in the list get their changes."""
+    inputs = [
+        SeriesChanges(
+            model=series[number].model,
+            case=series[number].case,
+            metric=_metric(series[number]),
+            times=[time.timestamp() for time in series[number].times_utc],
+            changes=found[number],
+        )
+        for number in numbers
+    ]
+    grouped = group(inputs, settings.events)
+    place = {id(one): number for one, number in zip(inputs, numbers, strict=True)}
+    own = {(place[id(one)], point.index) for one, point in grouped.own}
+    nights = sorted({time for one in inputs for time in one.times})
+    for number in numbers:
+        changes = []
+        for point in found[number]:
+            key = (number, point.index)
+            change = _change(series[number], point, runs, nights, settings, own=key in own)
+            if settings.changed_since is None or change.sides.at_utc >= settings.changed_since:
+                changes.append(change)
+        series[number] = replace(series[number], changes=tuple(changes))
+    events = [_event(event, place, series, runs, nights, settings) for event in grouped.events]
+    return [event for event in events if event is not None]
+
+
+def _metric(series: MeasuredSeries) -> str:
+    """Each type of operator is a metric of its own where events of the device are looked for."""
+    return f"{series.metric} {series.operator_type}".rstrip()
+
+
+def _change(
+    series: MeasuredSeries,
+    point: ChangePoint,
+    runs: _Runs,
+    nights: Sequence[float],
+    settings: ChangesSettings,
+    *,
+    own: bool,
+) -> Change:
+    at = point.index
+    # The point before is the last with a number.
+    sides = _sides(series, at - 1, at, runs, nights, settings.events.tolerance)
+    return Change(point, sides, worse=worse_way(series.metric, point.direction), own=own)
+
+
+def _sides(
+    series: MeasuredSeries, before: int, after: int, runs: _Runs, nights: Sequence[float], tolerance: int
+) -> Sides:
+    run_before, run_after = series.run_ids[before], series.run_ids[after]
+    was, now = runs.labels.get(run_before, {}), runs.labels.get(run_after, {})
+    labels = {key: (was.get(key), now.get(key)) for key in {**was, **now} if was.get(key) != now.get(key)}
+    first = bisect.bisect_left(nights, series.times_utc[before].timestamp()) - tolerance + 1
+    last = bisect.bisect_left(nights, series.times_utc[after].timestamp()) + tolerance
+    start, end = nights[max(first, 0)], nights[min(last, len(nights) - 1)]
+    facts = tuple(change for change, at in runs.facts.get(series.device_key, ()) if start <= at <= end)
+    return Sides(series.times_utc[after], series.times_utc[before], run_before, run_after, labels, facts)
+
+
+def _event(
+    event: DeviceEvent,
+    place: Mapping[int, int],
+    series: Sequence[MeasuredSeries],
+    runs: _Runs,
+    nights: Sequence[float],
+    settings: ChangesSettings,
+) -> DeviceChange | None:
+    """The event with its members; `None` where all of it was before what is asked for."""
+    members = []
+    for one, point in event.members:
+        whose = series[place[id(one)]]
+        change = next((change for change in whose.changes if change.point.index == point.index), None)
+        if change is not None:
+            members.append((whose, change))
+    if not members:
+        return None
+    # The member whose change lies where the event does says what stood on both sides.
+    whose, change = min(members, key=lambda one: abs(one[1].sides.at_utc.timestamp() - event.time))
+    worse = any(worse_way(effect.metric.split(" ")[0], effect.direction) for effect in event.effects)
+    return DeviceChange(
+        whose.device_key, whose.device, whose.virtual, change.sides, event.effects, worse, tuple(members)
+    )

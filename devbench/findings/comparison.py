@@ -1,0 +1,191 @@
+"""Baseline against candidate, as data: verdicts on all pairs, what explains them, what failed, what stands alone.
+
+Types only: `findings/comparison_build.py` computes them. `docs/compare.md` says what the verdicts mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Literal
+
+from devbench.analysis.compare import METRICS, CompareSettings, Comparison, Verdict
+from devbench.analysis.explain import Explanation
+from devbench.notices import Notice
+
+# What to do with a side whose repetitions are all unreliable; the first is the default.
+UNRELIABLE = ("undecided", "count")
+VERDICTS: tuple[Verdict, ...] = ("regressed", "improved", "undecided", "unchanged")
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonSettings:
+    """What is compared, and how sure a verdict is to be.
+
+    Attributes:
+        compare: of the tests.
+        metrics: names of `analysis.compare.METRICS`.
+        devices, models, delegates, cases: filters as those of `History`; empty is everything.
+        reference: model or case whose change is the device's drift; `None` takes what the runs' label `reference` says.
+        unreliable: "undecided" gives no verdict if all repetitions of a side are unreliable, and otherwise leaves out
+            those that are; "count" takes them as if they were reliable.
+    """
+
+    compare: CompareSettings = field(default_factory=CompareSettings)
+    metrics: tuple[str, ...] = tuple(METRICS)
+    devices: tuple[str, ...] = ()
+    models: tuple[str, ...] = ()
+    delegates: tuple[str, ...] = ()
+    cases: tuple[str, ...] = ()
+    reference: str | None = None
+    unreliable: str = UNRELIABLE[0]
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRuns:
+    """One side.
+
+    Attributes:
+        title: as it was asked for, such as `latest` or `commit=4f2a`.
+        run_ids: oldest first.
+        first_utc, last_utc: starts of the first and the last run.
+        labels: those that all its runs share.
+    """
+
+    title: str
+    run_ids: tuple[str, ...]
+    first_utc: datetime
+    last_utc: datetime
+    labels: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class CaseOnDevice:
+    """What is the same on both sides. `case` is the text of `results.cases.case_text`."""
+
+    device_key: str
+    device: str
+    virtual: bool
+    case: str
+    model: str
+    delegate: str
+    threads: int | None
+
+    @property
+    def whose(self) -> tuple[str, str, bool, str, str, str, int | None]:
+        """All fields of this class, in their order: what a row begins with."""
+        return self.device_key, self.device, self.virtual, self.case, self.model, self.delegate, self.threads
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedRow(CaseOnDevice):
+    """A verdict on one metric of one case on one device.
+
+    Attributes:
+        metric, unit: what was compared; a share between 0 and 1 has no unit.
+        operator_type: of `operator_time`; empty for all other metrics.
+        comparison: the verdict with its evidence, in `unit`.
+        explanation: for a latency or a delegated share that regressed: what explains it.
+    """
+
+    metric: str
+    unit: str
+    operator_type: str
+    comparison: Comparison
+    explanation: Explanation | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Failure(CaseOnDevice):
+    """A case that works on one side and fails on the other.
+
+    Attributes:
+        kind, message: as the store has them, such as `crash` and the tool's own line.
+        failed, of: so many repetitions of so many, on the side that fails.
+    """
+
+    kind: str
+    message: str
+    failed: int
+    of: int
+
+
+@dataclass(frozen=True, slots=True)
+class OneSided(CaseOnDevice):
+    """A case that only one side has measured."""
+
+    side: Literal["baseline", "candidate"]
+
+
+@dataclass(frozen=True, slots=True)
+class DriftCorrection:
+    """A change of the reference case on a device, which was taken off that of the others.
+
+    Attributes:
+        reference: the reference case.
+        change: relative.
+        cases: how many cases were corrected by it.
+    """
+
+    device_key: str
+    device: str
+    reference: str
+    metric: str
+    change: float
+    cases: int
+
+
+@dataclass(frozen=True, slots=True)
+class ComparisonReport:
+    """A comparison as it is shown.
+
+    Attributes:
+        baseline, candidate: the sides.
+        rows: all that was judged; what regressed first, the largest change first.
+        failures: cases that worked and now fail; each is a regression of its own kind.
+        fixed: cases that failed and now work.
+        one_sided: what only one side has measured.
+        drifts: how the devices drifted, by their reference cases.
+        medians: the observations are medians of runs, not repetitions: a side has many runs.
+        notes: what else a reader has to know, in words; not made harmless.
+        notices: files that were exchanged between the sides, then cases on which there is no verdict because a side was
+            measured while the device was throttled or busy.
+        virtual: whether any of the devices is virtual.
+    """
+
+    baseline: ComparedRuns
+    candidate: ComparedRuns
+    rows: tuple[ComparedRow, ...]
+    failures: tuple[Failure, ...]
+    fixed: tuple[Failure, ...]
+    one_sided: tuple[OneSided, ...]
+    drifts: tuple[DriftCorrection, ...]
+    medians: bool
+    notes: tuple[str, ...]
+    virtual: bool
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def counts(self) -> Mapping[Verdict, int]:
+        """Rows by verdict, in the order of `VERDICTS`; failures are not among them."""
+        return {verdict: sum(row.comparison.verdict == verdict for row in self.rows) for verdict in VERDICTS}
+
+    @property
+    def regressed(self) -> bool:
+        """Whether anything became worse, a new failure included."""
+        return bool(self.failures) or any(row.comparison.verdict == "regressed" for row in self.rows)
+
+    @property
+    def small(self) -> tuple[ComparedRow, ...]:
+        """The rows that changed for certain, by less than the threshold for certain: unchanged, and shown."""
+        return tuple(row for row in self.rows if row.comparison.small)
+
+    @property
+    def without_verdict(self) -> tuple[ComparedRow, ...]:
+        """The undecided rows on which no number of repetitions like these could give a verdict."""
+        return tuple(row for row in self.rows if row.comparison.reason)
+
+    def of(self, verdict: Verdict) -> tuple[ComparedRow, ...]:
+        """The rows with that verdict."""
+        return tuple(row for row in self.rows if row.comparison.verdict == verdict)

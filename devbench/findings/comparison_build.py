@@ -1,0 +1,245 @@
+"""Compares two sides of runs: pairs, drift, failures, explanations."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from devbench.analysis.compare import Comparison, Pair, compare_all
+from devbench.analysis.explain import Delegation, Explanation, Side, TypeTime, explain
+from devbench.findings.comparison import (
+    VERDICTS,
+    CaseOnDevice,
+    ComparedRow,
+    ComparisonReport,
+    ComparisonSettings,
+    OneSided,
+)
+from devbench.findings.comparison_drift import Corrections, corrections
+from devbench.findings.comparison_failures import failures
+from devbench.findings.comparison_files import changed_files
+from devbench.findings.comparison_pipelines import stage_times
+from devbench.findings.comparison_sides import OPERATOR_TIME, SideData, filters_of, load_side
+from devbench.findings.comparison_unreliable import no_verdicts
+from devbench.findings.comparison_values import Key, Series
+from devbench.results.metrics import UNITS
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from devbench.notices import Notice
+    from devbench.results.history import History
+
+_MODEL_SIZE = "model_size"
+# What a profile explains.
+_EXPLAINED = ("latency", "delegated_share")
+# And more say no more about what takes the time.
+_MOST_PROFILES = 10
+
+
+# With more runs on a side the observations are the medians of runs, not the repetitions: enough, and read in no time.
+_MOST_RUNS = 10
+
+
+def build_comparison(
+    history: History,
+    baseline: Sequence[str],
+    candidate: Sequence[str],
+    settings: ComparisonSettings | None = None,
+    *,
+    titles: tuple[str, str] | None = None,
+    candidate_history: History | None = None,
+) -> ComparisonReport:
+    """Compare the runs of one side with those of the other.
+
+    Args:
+        history: the store.
+        baseline, candidate: ids of runs, as `history.find_runs` gives them.
+        settings: the defaults where `None`.
+        titles: what to call the sides; their run ids where `None`.
+        candidate_history: where the candidate is kept, if not in `history`.
+
+    Raises:
+        InputError: a side has no run.
+    """
+    rules = settings or ComparisonSettings()
+    named = titles or (_title(baseline), _title(candidate))
+    medians = max(len(baseline), len(candidate)) > _MOST_RUNS
+    before = load_side(history, named[0], baseline, rules, medians=medians)
+    after = load_side(candidate_history or history, named[1], candidate, rules, medians=medians)
+    return build(before, after, rules, medians=medians)
+
+
+def _title(run_ids: Sequence[str]) -> str:
+    if len(run_ids) > 1:
+        return f"{run_ids[0]} … {run_ids[-1]} ({len(run_ids)} runs)"
+    return run_ids[0] if run_ids else ""
+
+
+def build(before: SideData, after: SideData, settings: ComparisonSettings, *, medians: bool) -> ComparisonReport:
+    """Judge all pairs of two sides; `medians` as they were loaded."""
+    subjects = {**_subjects(before.jobs), **_subjects(after.jobs)}
+    drift = corrections(before, after, subjects, settings.reference)
+    series = [one for one in before.values if one in after.values and one not in drift.references]
+    series = _each_file_once(series, subjects)
+    why, notices = no_verdicts(before, after, series, subjects, medians=medians)
+    compared = _judged(before, after, series, drift, why, settings, medians=medians)
+    rows = [
+        ComparedRow(*subjects[one[:2]].whose, one[2], UNITS.get(one[2], "ms"), one[3], comparison)
+        for one, comparison in zip(series, compared, strict=True)
+    ]
+    failed, fixed = failures(before.jobs, after.jobs, subjects, settings.compare.alpha)
+    return ComparisonReport(
+        baseline=before.runs,
+        candidate=after.runs,
+        rows=tuple(sorted(_explained(rows, before, after), key=_order)),
+        failures=failed,
+        fixed=fixed,
+        one_sided=_one_sided(before, after, subjects),
+        drifts=drift.told(dict(zip(series, compared, strict=True)), subjects),
+        medians=medians,
+        notes=drift.notes,
+        notices=(*_files_changed(before, after, settings), *notices),
+        virtual=any(subject.virtual for subject in subjects.values()),
+    )
+
+
+def _each_file_once(series: Sequence[Series], subjects: Mapping[Key, CaseOnDevice]) -> list[Series]:
+    """A model's size is the same under every delegate: it is told with the first of its cases."""
+    seen: set[tuple[str, str]] = set()
+    found = []
+    for one in series:
+        whose = (one[0], subjects[one[:2]].model)
+        if one[2] != _MODEL_SIZE or whose not in seen:
+            found.append(one)
+        if one[2] == _MODEL_SIZE:
+            seen.add(whose)
+    return found
+
+
+def _files_changed(before: SideData, after: SideData, settings: ComparisonSettings) -> tuple[Notice, ...]:
+    """Files that were exchanged between the sides, of the cases that both have."""
+    return changed_files(
+        *(side.history.used_files(**filters_of(side.runs.run_ids, settings)) for side in (before, after)),
+    )
+
+
+def _subjects(jobs: pd.DataFrame) -> dict[Key, CaseOnDevice]:
+    names = ["device_key", "device", "virtual", "case", "model", "delegate", "threads"]
+    found = {}
+    for row in jobs[names].drop_duplicates(["device_key", "case"], keep="last").itertuples(index=False):
+        found[row.device_key, row.case] = CaseOnDevice(
+            row.device_key, row.device, bool(row.virtual), row.case, row.model, row.delegate, _whole(row.threads)
+        )
+    return found
+
+
+def _judged(
+    before: SideData,
+    after: SideData,
+    series: Sequence[Series],
+    drift: Corrections,
+    why: Mapping[Series, str],
+    settings: ComparisonSettings,
+    *,
+    medians: bool,
+) -> list[Comparison]:
+    """In the order of `series`. Each metric is a family: one with much noise does not blur the verdicts on another."""
+    found: dict[Series, Comparison] = {}
+    for metric in settings.metrics:
+        family = [one for one in series if one[2] == metric]
+        operators = metric == OPERATOR_TIME
+        pairs = [
+            Pair(
+                key=" · ".join(filter(None, one)),
+                metric=one[2],
+                baseline=before.values[one].values,
+                candidate=after.values[one].values,
+                reference=drift.of(one),
+                # Of medians each run has one: their own scatter is that of the runs.
+                runs=None if medians or operators else (before.values[one].runs, after.values[one].runs),
+                medians=medians or operators,
+                no_verdict=why.get(one, ""),
+            )
+            for one in family
+        ]
+        found |= zip(family, compare_all(pairs, settings.compare), strict=True)
+    return [found[one] for one in series]
+
+
+def _order(row: ComparedRow) -> tuple[Any, ...]:
+    found = row.comparison
+    # Of what is undecided the likeliest first.
+    size = -abs(found.change or 0.0) if found.verdict != "undecided" or found.p is None else found.p
+    return (VERDICTS.index(found.verdict), not found.small, size, row.device, row.case, row.metric, row.operator_type)
+
+
+def _one_sided(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice]) -> tuple[OneSided, ...]:
+    """What one side has not measured, or not got to."""
+    ran = []
+    for side in (before, after):
+        jobs = side.jobs[side.jobs["ok"] + side.jobs["failed"] > 0][["device_key", "case"]].drop_duplicates()
+        ran.append(set(jobs.itertuples(index=False, name=None)))
+    found = [OneSided(*subjects[key].whose, "baseline") for key in ran[0] - ran[1]]
+    found += [OneSided(*subjects[key].whose, "candidate") for key in ran[1] - ran[0]]
+    return tuple(sorted(found, key=lambda one: (one.side, one.device, one.case)))
+
+
+# -- explanations -----------------------------------------------------------------------------------------------------
+
+
+def _explained(rows: Sequence[ComparedRow], before: SideData, after: SideData) -> list[ComparedRow]:
+    """The rows, those that regressed with what explains them."""
+    from dataclasses import replace
+
+    wanted = [row for row in rows if row.comparison.verdict == "regressed" and row.metric in _EXPLAINED]
+    if not wanted:
+        return list(rows)
+    keys = {(row.device_key, row.case) for row in wanted}
+    sides = [_profiles(side, keys) for side in (before, after)]
+    found: dict[Key, Explanation] = {}
+    latencies = {(row.device_key, row.case): row.comparison for row in rows if row.metric == "latency"}
+    for key in keys:
+        of = latencies.get(key)
+        was, now = (of.baseline.median, of.candidate.median) if of else (None, None)
+        change_ms = None if was is None or now is None else now - was
+        found[key] = explain(sides[0][key], sides[1][key], latency_change_ms=change_ms)
+    explained = {id(row) for row in wanted}
+    return [replace(row, explanation=found[row.device_key, row.case]) if id(row) in explained else row for row in rows]
+
+
+def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
+    """Of each case the median time of each type in each place over the last runs, and the delegation of the last.
+
+    Of a pipeline they are the times of its stages.
+    """
+    filters: dict[str, Any] = {
+        "runs": side.runs.run_ids[-_MOST_PROFILES:],
+        "devices": tuple({device for device, _ in keys}),
+        "cases": tuple({case for _, case in keys}),
+    }
+    types = side.history.operator_types(**filters)
+    keys_of_type = ["device_key", "case", "type", "place"]
+    medians = types.groupby(keys_of_type, sort=False, observed=True)[["total_ms", "count"]].median()
+    operators: dict[Key, list[TypeTime]] = {}
+    for (device, case, kind, place), (total_ms, count) in zip(medians.index, medians.to_numpy(), strict=True):
+        operators.setdefault((device, case), []).append(TypeTime(kind, place, float(total_ms), round(count)))
+    operators |= stage_times(side.history, filters)
+    delegation = side.history.delegation(**filters).drop_duplicates(["device_key", "case"], keep="last")
+    taken = {
+        (row.device_key, row.case): Delegation(
+            _whole(row.nodes_delegated),
+            _whole(row.nodes_total),
+            _whole(row.partitions),
+            # NaN if it is not known.
+            None if row.delegated_share != row.delegated_share else bool(row.delegated_share == 1),
+        )
+        for row in delegation.itertuples(index=False)
+    }
+    return {key: Side(tuple(operators.get(key, ())), taken.get(key)) for key in keys}
+
+
+def _whole(value: Any) -> int | None:
+    import pandas as pd
+
+    return None if pd.isna(value) else int(value)

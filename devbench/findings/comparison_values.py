@@ -1,0 +1,42 @@
+"""Observations of a comparison's series, and which of them are reliable."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+# Device and case.
+Key = tuple[str, str]
+# Device, case, metric, type of operator.
+Series = tuple[str, str, str, str]
+# What is the same whatever state the device is in.
+_EXACT = ("model_size", "delegated_share")
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Observations of a series, each with the run that made it and whether it is unreliable."""
+
+    values: Sequence[float]
+    runs: Sequence[str]
+    unreliable: Sequence[bool]
+
+
+def reliable_values(values: Mapping[Series, Values]) -> tuple[dict[Series, Values], frozenset[Series]]:
+    """The reliable values of each series, all of them if none is reliable, and the series of which none is."""
+    found = dict(values)
+    unreliable = set()
+    for series, of in values.items():
+        if series[2] in _EXACT or not any(of.unreliable):
+            continue
+        if all(of.unreliable):
+            unreliable.add(series)
+            continue
+        kept = [k for k, bad in enumerate(of.unreliable) if not bad]
+        found[series] = replace(
+            of,
+            values=[of.values[k] for k in kept],
+            runs=[of.runs[k] for k in kept],
+            unreliable=[False] * len(kept),
+        )
+    return found, frozenset(unreliable)

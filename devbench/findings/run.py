@@ -1,0 +1,288 @@
+"""What is known of a run and its jobs: types only; every form shows these and no more.
+
+Times are milliseconds, memory is MB (10^6 bytes) unless named otherwise. `findings/run_build.py` computes them from a
+stored run.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from devbench.analysis.stats import Estimate
+from devbench.findings.timeline import Timeline
+from devbench.notices import Notice
+from devbench.results.cases import subject_text
+from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
+
+VIRTUAL_NOTE = "virtual: measured on a computer, says nothing about a phone"
+MEMORY_NOTE = (
+    "Memory is the process's own: what GPU and NPU drivers allocate (dmabuf, KGSL) is in none of these figures."
+)
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorType:
+    """Operators of one type in the runs' profile. `share` is of the profiled time, 0 to 1.
+
+    `where` is "delegate" for a partition and rows within one, "xnnpack" for those of XNNPACK beside another delegate,
+    else "cpu".
+    """
+
+    type: str
+    count: int
+    total_ms: float
+    share: float
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorRow:
+    """One operator; `total_ms` is its average times the calls of one inference."""
+
+    type: str
+    name: str
+    node: int | None
+    total_ms: float
+    share: float
+    where: str
+
+
+@dataclass(frozen=True, slots=True)
+class FallenBack:
+    """An operator type that a delegate left to the CPU.
+
+    Attributes:
+        where: what of the CPU it ran on, as in `OperatorType`; empty where the profile has no such operator.
+        count, total_ms, share: in one inference as profiled; `None` where the profile has no such operator.
+        reasons: why the delegate refused it, in its own words; empty where it did not say.
+    """
+
+    type: str
+    where: str
+    count: int | None
+    total_ms: float | None
+    share: float | None
+    reasons: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Process:
+    """A process that was timed.
+
+    Attributes:
+        latency_ms: its average inference.
+        unreliable: the device was in no fit state.
+        counts: it is among those that the job's latency is the median of.
+        outlier: far from the others that count; it counts all the same.
+    """
+
+    repetition: RepetitionRecord
+    latency_ms: float
+    unreliable: bool
+    counts: bool
+    outlier: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StartUp:
+    """How processes started that found the caches in one state.
+
+    Attributes:
+        file_cache, kernel_cache: what they found; `None` where it is not known or there is no such cache.
+        cold: they were started with an emptied cache, or found one empty.
+        processes: how many.
+        init, first_inference, warmup: ms; `warmup` is the average of a process's warm-up, the first inference included.
+    """
+
+    file_cache: CacheState | None
+    kernel_cache: CacheState | None
+    cold: bool
+    processes: int
+    init: Estimate | None
+    first_inference: Estimate | None
+    warmup: Estimate | None
+
+    @property
+    def caches(self) -> str:
+        """In words: "file cache and kernel cache cold", "file cache cold, kernel cache warm"."""
+        if self.file_cache and self.file_cache == self.kernel_cache:
+            return f"file cache and kernel cache {self.file_cache}"
+        known = [("file cache", self.file_cache), ("kernel cache", self.kernel_cache)]
+        return ", ".join(f"{name} {state}" for name, state in known if state) or "caches as found"
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """How far processes are from each other and inferences within them, in percent; `None` where nothing is known.
+
+    Attributes:
+        between_mad_pct: between processes, robust against a single slow one.
+        between_cv_pct: between processes, standard deviation of the mean.
+        within_pct: between the inferences of one process.
+        p50, p95: ms, medians over processes of what the tool printed of each process's inferences.
+    """
+
+    between_mad_pct: float | None = None
+    between_cv_pct: float | None = None
+    within_pct: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JobReport:
+    """A job as a report shows it; `None` and empty text where nothing was measured.
+
+    Attributes:
+        latency: median over the processes that count, in ms.
+        startups: one for each state of the caches, the warmest first.
+        processes: all that were timed, in the order in which they ran.
+        all_unreliable: the latency is that of unreliable processes, because there are no others.
+        unreliable: in words, which repetitions were measured in no fit state and whether they count.
+        peak_memory_mb: the tool's absolute peak, as it prints it.
+        vm_hwm_mb, pss_mb: from the device's /proc, MiB.
+        delegation: in words: "full", "9 of 180 nodes, 1 partition", "not applied".
+        nodes: the same, short: "9/180, 1 part".
+        on_delegate: share of the profiled time that was spent on the delegate, 0 to 1; the rest ran off it.
+        fallback: what ran on the CPU where the delegate took a part of the graph, and what it refused; dearest first.
+        outputs: comparisons of the model's outputs with this machine's and with the device's own CPU's.
+        operators: dearest first; `by_type` sums over all of them.
+        failures: each kind with the tool's own line, and how often.
+        conditions: how the device was, in words.
+        excluded: a notice excludes it from being the fastest.
+    """
+
+    job: JobRecord
+    title: str
+    status: str
+    latency: Estimate | None
+    spread: Spread
+    startups: tuple[StartUp, ...]
+    processes: tuple[Process, ...]
+    inferences: int
+    all_unreliable: bool
+    unreliable: str
+    peak_memory_mb: float | None
+    init_memory_mb: float | None
+    overall_memory_mb: float | None
+    vm_hwm_mb: float | None
+    pss_mb: float | None
+    delegation: str
+    nodes: str
+    on_delegate: float | None
+    fallback: tuple[FallenBack, ...]
+    outputs: tuple[Mapping[str, Any], ...]
+    by_type: tuple[OperatorType, ...]
+    operators: tuple[OperatorRow, ...]
+    failures: tuple[tuple[str, str, int], ...]
+    conditions: str
+    repetitions: tuple[RepetitionRecord, ...]
+    excluded: bool = False
+
+    @property
+    def subject(self) -> str:
+        """The model with what it is called with: `unet · shape 1x64x64x4`."""
+        return subject_text(self.job.model.name, self.job.options)
+
+    @property
+    def virtual(self) -> bool:
+        return self.job.device.virtual
+
+    @property
+    def warm(self) -> StartUp | None:
+        """The start that nothing made cold."""
+        return next((start for start in self.startups if not start.cold), None)
+
+    @property
+    def cold(self) -> StartUp | None:
+        """The coldest start that was measured."""
+        found = [start for start in self.startups if start.cold]
+        return found[-1] if found else None
+
+    @property
+    def init(self) -> Estimate | None:
+        return self.warm.init if self.warm else None
+
+    @property
+    def first_inference(self) -> Estimate | None:
+        return self.warm.first_inference if self.warm else None
+
+    @property
+    def outliers(self) -> int:
+        return sum(process.outlier for process in self.processes)
+
+    @property
+    def partitions_ms(self) -> float:
+        """Profiled time on the delegate, ms an inference."""
+        return sum(row.total_ms for row in self.operators if row.where == "delegate")
+
+    @property
+    def output_verdict(self) -> str:
+        """In words: "ok, SNR 96.1 dB", "wrong", "not deterministic", or nothing where outputs were not checked."""
+        rows = [row for row in self.outputs if row.get("against") == "host"]
+        if not rows:
+            return ""
+        if any(row.get("wrong") for row in rows):
+            return "wrong"
+        if any(row.get("deterministic") is False for row in rows):
+            return "not deterministic"
+        known = [row["snr_db"] for row in rows if row.get("snr_db") is not None]
+        return f"ok, SNR {min(known):.0f} dB" if known else "ok, equal"
+
+    @property
+    def threads(self) -> str:
+        return "" if self.job.threads is None else str(self.job.threads)
+
+
+@dataclass(frozen=True, slots=True)
+class ReportData:
+    """A run as a report shows it."""
+
+    run_id: str
+    status: str
+    end_reason: str
+    started_utc: datetime
+    finished_utc: datetime | None
+    command: str
+    labels: Mapping[str, str]
+    devbench_version: str
+    devices: tuple[DeviceRecord, ...]
+    jobs: tuple[JobReport, ...]
+    timelines: tuple[Timeline, ...]
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def virtual(self) -> bool:
+        """Whether any of the devices is virtual."""
+        return any(device.virtual for device in self.devices)
+
+    @property
+    def all_virtual(self) -> bool:
+        return self.virtual and all(device.virtual for device in self.devices)
+
+    @property
+    def virtual_note(self) -> str:
+        """What a reader must know of virtual devices in this run; empty where there are none."""
+        if not self.virtual:
+            return ""
+        return VIRTUAL_NOTE if self.all_virtual else f"some of these devices are {VIRTUAL_NOTE}"
+
+    @property
+    def groups(self) -> list[tuple[str, DeviceRecord, list[JobReport]]]:
+        """Jobs of one model, called in one way, on one device together: what is compared with each other."""
+        found: dict[tuple[str, str], list[JobReport]] = {}
+        for job in self.jobs:
+            found.setdefault((job.subject, job.job.device.key), []).append(job)
+        return [(jobs[0].subject, jobs[0].job.device, jobs) for jobs in found.values()]
+
+
+def fastest(jobs: Sequence[JobReport]) -> JobReport | None:
+    """The job with the lowest latency among several; never one whose latency or outputs nobody can rely on."""
+    known = [
+        job for job in jobs if job.latency and not (job.all_unreliable or job.excluded or job.output_verdict == "wrong")
+    ]
+    best = min(known, key=lambda job: job.latency.median if job.latency else 0.0, default=None)
+    return best if len(jobs) > 1 else None

@@ -1,0 +1,272 @@
+"""A stored run made into what a report shows: which repetitions count, medians, operators, words; knows no form.
+
+Everything is computed here once, so that no two forms of a report can differ.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from devbench.analysis.operators import counted
+from devbench.analysis.stats import Estimate, Inferences, estimate, outliers, spread
+from devbench.findings.readings import condition_words
+from devbench.findings.reasons import reasons_words
+from devbench.findings.run import (
+    FallenBack,
+    JobReport,
+    OperatorRow,
+    OperatorType,
+    Process,
+    ReportData,
+    Spread,
+    StartUp,
+)
+from devbench.findings.timeline_build import build_timelines
+from devbench.notices import Effect, Notice
+from devbench.results import counting
+from devbench.results.aggregates import operator_place_is_xnnpack, operator_type
+from devbench.results.cases import subject_text
+from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord
+from devbench.results.store import JobView, RunView
+
+_KB = 1024
+
+
+def build_report(view: RunView) -> ReportData:
+    """Everything that is shown of a run."""
+    devices = {item.job.device.key: item.job.device for item in view.jobs}
+    jobs = tuple(_job(item, view.notices) for item in view.jobs)
+    return ReportData(
+        run_id=view.run.run_id,
+        status=view.status,
+        end_reason=view.end_reason,
+        started_utc=view.run.started_utc,
+        finished_utc=view.finished_utc,
+        command=view.run.command,
+        labels=view.run.labels,
+        devbench_version=view.run.devbench_version,
+        devices=tuple(devices.values()),
+        jobs=jobs,
+        timelines=build_timelines(jobs, view.run.started_utc),
+        notices=view.notices,
+    )
+
+
+def _excluded(job: JobRecord, notices: Sequence[Notice]) -> bool:
+    """Whether a notice keeps the job from being the fastest."""
+    subjects = {job.model.name, subject_text(job.model.name, job.options)}
+    return any(
+        notice.effect is not Effect.INFORMATION
+        and notice.subject in subjects
+        and notice.job_number in (None, job.number)
+        and notice.device_key in ("", job.device.key)
+        for notice in notices
+    )
+
+
+def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
+    job, repetitions = item.job, item.repetitions
+    measured, timed = counting.measured(repetitions), counting.timed(repetitions)
+    # Where no repetition was fit there is only what there is, and the report says so.
+    fit = [r for r in timed if r.verdict != "unreliable"]
+    profiles = [r for r in repetitions if r.purpose == "profile" and r.status == "ok"]
+    profile = profiles[-1] if profiles else None
+    # What says most of the delegate: the profile, else a process that was timed, else whatever ran last.
+    telling = next(iter([*profiles[-1:], *timed[-1:], *repetitions[-1:]]), None)
+    operators = _operators(profile.operators, job) if profile else ()
+    by_type = _by_type(operators)
+    processes = _processes(measured, timed)
+    return JobReport(
+        job=job,
+        title=job.delegate_title + (f" · {job.threads} thread{'' if job.threads == 1 else 's'}" if job.threads else ""),
+        status=_status(repetitions),
+        latency=estimate([process.latency_ms for process in processes if process.counts]),
+        spread=_spread(timed),
+        startups=_startups(repetitions),
+        processes=processes,
+        inferences=sum(r.inferences or 0 for r in timed),
+        all_unreliable=bool(measured) and not fit,
+        unreliable=_unreliable(measured, fit),
+        peak_memory_mb=_highest([r.peak_memory_mb for r in repetitions]),
+        init_memory_mb=_highest([r.init_memory_mb for r in profiles or timed]),
+        overall_memory_mb=_highest([r.overall_memory_mb for r in profiles or timed]),
+        vm_hwm_mb=_scaled(_highest([r.vm_hwm_kb for r in repetitions]), 1 / _KB),
+        pss_mb=_scaled(_highest([r.pss_peak_kb for r in repetitions]), 1 / _KB),
+        delegation=_delegation(telling),
+        nodes=_nodes(telling),
+        on_delegate=profile.delegate_share if profile and profile.delegate_applied else None,
+        fallback=_fallback(telling, by_type),
+        outputs=tuple(row for r in repetitions for row in r.outputs),
+        by_type=by_type,
+        operators=operators,
+        failures=_failures(repetitions),
+        conditions=condition_words(repetitions),
+        repetitions=repetitions,
+        excluded=_excluded(job, notices),
+    )
+
+
+# -- processes --------------------------------------------------------------------------------------------------------
+
+
+def _processes(measured: Sequence[RepetitionRecord], timed: Sequence[RepetitionRecord]) -> tuple[Process, ...]:
+    counting = [(r, r.latency_avg_us) for r in timed if r.latency_avg_us is not None]
+    far = {r.index for (r, _), is_far in zip(counting, outliers([us for _, us in counting]), strict=True) if is_far}
+    counts = {r.index for r, _ in counting}
+    return tuple(
+        Process(r, r.latency_avg_us / 1000, r.verdict == "unreliable", r.index in counts, r.index in far)
+        for r in measured
+        if r.latency_avg_us is not None
+    )
+
+
+def _spread(timed: Sequence[RepetitionRecord]) -> Spread:
+    known = [(r, r.latency_avg_us) for r in timed if r.latency_avg_us is not None]
+    within = [
+        Inferences(us, r.latency_std_us, r.inferences)
+        for r, us in known
+        if r.latency_std_us is not None and r.inferences
+    ]
+    found = spread([us for _, us in known], within)
+    p50, p95 = (_ms([getattr(r, name) for r, _ in known]) for name in ("latency_median_us", "latency_p95_us"))
+    return Spread(
+        found.between_mad_pct,
+        found.between_cv_pct,
+        found.within_pct,
+        p50.median if p50 else None,
+        p95.median if p95 else None,
+    )
+
+
+def _startups(repetitions: Sequence[RepetitionRecord]) -> tuple[StartUp, ...]:
+    """One for each state of the caches, the warmest first."""
+    found = []
+    for state in counting.start_states(repetitions):
+        used = state.repetitions
+        init = _ms([r.init_us for r in used])
+        first, warmup = _ms([r.first_inference_us for r in used]), _ms([r.warmup_avg_us for r in used])
+        if init or first or warmup:
+            found.append(StartUp(state.file_cache, state.kernel_cache, state.cold, len(used), init, first, warmup))
+    return tuple(found)
+
+
+def _unreliable(measured: Sequence[RepetitionRecord], fit: Sequence[RepetitionRecord]) -> str:
+    """What is wrong with the repetitions that were measured in no fit state; empty where all were fit."""
+    bad = [r for r in measured if r not in fit]
+    if not bad:
+        return ""
+    reasons = reasons_words([reason for r in bad for reason in r.verdict_reasons])
+    if fit:
+        return f"{len(bad)} of {len(measured)} repetitions unreliable, left out: {reasons}"
+    all_of_them = f"all {len(bad)} repetitions are" if len(bad) > 1 else "the only repetition is"
+    return f"{all_of_them} unreliable, shown because there are no better ones: {reasons}"
+
+
+def _status(repetitions: Sequence[RepetitionRecord]) -> str:
+    """ "ok", "failed", "partly failed", or "not run"."""
+    if not repetitions:
+        return "not run"
+    bad = sum(r.status == "failed" for r in repetitions)
+    return "ok" if not bad else "failed" if bad == len(repetitions) else "partly failed"
+
+
+def _ms(values_us: Sequence[float | None]) -> Estimate | None:
+    return estimate([value / 1000 for value in values_us if value is not None])
+
+
+def _highest(values: Sequence[float | None]) -> float | None:
+    return max((value for value in values if value is not None), default=None)
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor
+
+
+def _delegation(repetition: RepetitionRecord | None) -> str:
+    if repetition is None or repetition.delegate_applied is None:
+        return ""
+    if repetition.delegate_applied == "none":
+        return "not applied"
+    parts = []
+    if repetition.nodes_delegated is not None:
+        parts.append(f"{repetition.nodes_delegated} of {repetition.nodes_total} nodes")
+    if repetition.partitions is not None:
+        parts.append(f"{repetition.partitions} partition{'' if repetition.partitions == 1 else 's'}")
+    return repetition.delegate_applied + (f" ({', '.join(parts)})" if parts else "")
+
+
+def _nodes(repetition: RepetitionRecord | None) -> str:
+    if repetition is None or repetition.delegate_applied is None:
+        return ""
+    if repetition.delegate_applied == "none":
+        return "not applied"
+    known = repetition.nodes_delegated is not None
+    taken = f"{repetition.nodes_delegated}/{repetition.nodes_total}" if known else repetition.delegate_applied
+    count = repetition.partitions
+    return taken + ("" if count is None else f", {count} part{'' if count == 1 else 's'}")
+
+
+def _fallback(repetition: RepetitionRecord | None, by_type: Sequence[OperatorType]) -> tuple[FallenBack, ...]:
+    """What stayed on the CPU beside a partition, with the delegate's reasons, and what it refused."""
+    if repetition is None or repetition.delegate_applied is None:
+        return ()
+    reasons: dict[str, dict[str, None]] = {}
+    names: dict[str, str] = {}
+    for op in repetition.measurement.get("unsupported_ops") or ():
+        name = str(op.get("op", ""))
+        names.setdefault(name.casefold(), name)
+        reasons.setdefault(name.casefold(), {})[str(op.get("reason", ""))] = None
+    whole = repetition.delegate_applied == "none" or not any(kind.where == "delegate" for kind in by_type)
+    on_cpu = [] if whole else [kind for kind in by_type if kind.where != "delegate"]
+    found = []
+    for kind in on_cpu:
+        why = reasons.pop(kind.type.casefold(), {})
+        found.append(FallenBack(kind.type, kind.where, kind.count, kind.total_ms, kind.share, tuple(why)))
+    return (*found, *(FallenBack(names[key], "", None, None, None, tuple(why)) for key, why in reasons.items()))
+
+
+def _failures(repetitions: Sequence[RepetitionRecord]) -> tuple[tuple[str, str, int], ...]:
+    counts: dict[tuple[str, str], int] = {}
+    for repetition in repetitions:
+        if repetition.failure_kind is not None:
+            key = (repetition.failure_kind, repetition.failure_message or "")
+            counts[key] = counts.get(key, 0) + 1
+    return tuple((kind, message, count) for (kind, message), count in counts.items())
+
+
+# -- operators ------------------------------------------------------------------------------------------------------
+
+
+def _operators(records: Sequence[OperatorRecord], job: JobRecord) -> tuple[OperatorRow, ...]:
+    """The runs' operators by time, each counted once."""
+    runs = [op for op in records if op.phase == "runs"]
+    rows = counted(
+        runs,
+        xnnpack=operator_place_is_xnnpack(job.delegate, job.options),
+        calls_of_all_runs=job.binary.tool == "litert",
+    )
+    whole = sum(total for _, total, _ in rows)
+    found = [
+        OperatorRow(
+            type=op.type.removeprefix("Delegate/"),
+            name=op.name,
+            node=op.node,
+            total_ms=total,
+            share=total / whole if whole else 0.0,
+            where=place,
+        )
+        for op, total, place in rows
+    ]
+    return tuple(sorted(found, key=lambda row: -row.total_ms))
+
+
+def _by_type(rows: Sequence[OperatorRow]) -> tuple[OperatorType, ...]:
+    """Sums by type."""
+    found: dict[tuple[str, str], list[OperatorRow]] = {}
+    for row in rows:
+        found.setdefault((operator_type(row.type, row.where), row.where), []).append(row)
+    types = [
+        OperatorType(kind, len(of), sum(row.total_ms for row in of), sum(row.share for row in of), where)
+        for (kind, where), of in found.items()
+    ]
+    return tuple(sorted(types, key=lambda item: -item.total_ms))

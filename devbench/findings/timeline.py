@@ -1,0 +1,73 @@
+"""A device over the time of a run: its processes, and heat, clocks, battery, load and memory next to them; types only.
+
+Times are seconds from the start of the run.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devbench.results.records import DeviceRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Values over time, equally many; `None` is a gap."""
+
+    label: str
+    times_s: tuple[float, ...]
+    values: tuple[float | None, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Clock:
+    """A clock that runs and the highest that is allowed at the time."""
+
+    now: Line | None
+    cap: Line | None
+
+
+@dataclass(frozen=True, slots=True)
+class Dot:
+    """A timed process: from when to when it ran, its latency in ms, how far it can be relied on."""
+
+    start_s: float
+    end_s: float
+    latency_ms: float
+    model: str
+    title: str
+    unreliable: bool
+    outlier: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """Everything that is drawn of a device.
+
+    Attributes:
+        spans: from when to when each process ran, untimed ones too.
+        throttled: stretches with a thermal status above none: from, to, status.
+        temperatures: °C; the hottest sensors, the battery and the skin among them. `sensors` is how many there are.
+        cpu: GHz, one for each cluster: the fastest CPU of it.
+        gpu: MHz.
+        battery_level: percent. battery_ma: mA. load: runnable processes. memory_gb: GB free.
+    """
+
+    device: DeviceRecord
+    dots: tuple[Dot, ...]
+    spans: tuple[tuple[float, float], ...]
+    throttled: tuple[tuple[float, float, int], ...]
+    temperatures: tuple[Line, ...]
+    sensors: int
+    cpu: tuple[Clock, ...]
+    gpu: Clock
+    battery_level: Line | None
+    battery_ma: Line | None
+    load: Line | None
+    memory_gb: Line | None
+
+    @property
+    def has_conditions(self) -> bool:
+        """Whether anything is known of the device beside its latencies."""
+        lines = (self.gpu.now, self.gpu.cap, self.battery_level, self.battery_ma, self.load, self.memory_gb)
+        return bool(self.temperatures or self.cpu or self.throttled or any(line is not None for line in lines))

@@ -1,0 +1,61 @@
+"""The largest changes of a comparison with their intervals, by metric; knows no test and no store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING
+
+from devbench.analysis.compare import METRICS
+from devbench.forms.charts.picture import Picture
+from devbench.forms.charts.rows import Bar, Group, Look, Row, draw_rows
+from devbench.text import clean
+
+if TYPE_CHECKING:
+    from devbench.findings.comparison import ComparedRow, ComparisonReport
+
+_MOST = 24
+_COLOURS = {"regressed": "c5", "improved": "c2", "undecided": "c1", "unchanged": "c7"}
+
+
+def changes(report: ComparisonReport) -> Iterator[Callable[[], Picture]]:
+    """What draws a chart for each metric that changed anywhere, or could not be decided."""
+    for metric in METRICS:
+        rows = [row for row in report.rows if row.metric == metric and row.comparison.change is not None]
+        rows = [row for row in rows if not row.comparison.reason]
+        told = [row for row in rows if row.comparison.verdict != "unchanged"]
+        if told:
+            largest = sorted(told, key=lambda row: -abs(row.comparison.change or 0.0))[:_MOST]
+            yield partial(_chart, metric, largest, len(rows), report)
+
+
+def _chart(metric: str, rows: list[ComparedRow], of: int, report: ComparisonReport) -> Picture:
+    rows = sorted(rows, key=lambda row: -(row.comparison.change or 0.0))
+    every = all(row.virtual for row in rows)
+    mixed = any(row.virtual for row in rows) and not every
+    devices: dict[str, list[Row]] = {}
+    for row in rows:
+        devices.setdefault(row.device, []).append(_row(row, mixed))
+    groups = [Group(clean(device, 70), tuple(those)) for device, those in devices.items()]
+    points = METRICS[metric].absolute
+    verdicts = dict.fromkeys(row.comparison.verdict for row in rows)
+    look = Look(
+        f"change against the baseline, {'points' if points else '%'}",
+        tuple((_COLOURS[verdict], verdict) for verdict in verdicts),
+        every=every,
+        some=mixed,
+    )
+    title = f"Changes of {metric.replace('_', ' ')} against {clean(report.baseline.title, 60)}"
+    named = ", ".join(f"{clean(row.case, 60)} {100 * (row.comparison.change or 0.0):+.1f} %" for row in rows[:8])
+    note = f"The {len(rows)} largest changes of {of}; whiskers: 95 % interval."
+    return draw_rows(f"changes-{metric}", title, f"{title}: {named}", groups, look, note)
+
+
+def _row(row: ComparedRow, mixed: bool) -> Row:
+    found = row.comparison
+    change = 100 * (found.change or 0.0)
+    low, high = (100 * end for end in found.interval) if found.interval else (None, None)
+    name = row.case + (f" · {row.operator_type}" if row.operator_type else "")
+    tip = f"{name}: {change:+.1f} %, {found.verdict}"
+    bar = Bar(change, _COLOURS[found.verdict], f"{change:+.1f}", tip, low, high, hatch=mixed and row.virtual)
+    return Row(clean(name, 80), (bar,))

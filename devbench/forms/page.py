@@ -1,0 +1,178 @@
+"""What every page of devbench shares: its frame, style and script, its policy, packed charts; knows no run.
+
+A page is one file without a network. Its only script and style are `templates/page.js` and `templates/style.css`, which
+its Content-Security-Policy names by their hashes: nothing else runs, whatever text a model or a device brings.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from devbench import __version__
+from devbench.forms.charts.picture import THEMES, Picture, inline_svg
+from devbench.sections import pipeline_words, words
+from devbench.sections.tables import pack, shown
+from devbench.text import clean
+
+if TYPE_CHECKING:
+    from jinja2 import Environment
+    from markupsafe import Markup
+
+_TEMPLATES = Path(__file__).with_name("templates")
+# So many charts of a kind stand in the page; the others are packed, and one of them is shown at a time.
+_FIRST_CHARTS = 4
+_MOST_CHARTS = 240
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """Where a page leads."""
+
+    href: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Section:
+    """A part of a page, as its navigation names it."""
+
+    key: str
+    title: str
+
+
+@dataclass(frozen=True, slots=True)
+class ChartSet:
+    """Charts of one kind: the first ones, the others packed, the titles of all."""
+
+    first: tuple[Picture, ...] = ()
+    rest: str = ""
+    titles: tuple[str, ...] = ()
+    left_out: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Frame:
+    """What the frame of a page needs.
+
+    Attributes:
+        links: to other pages, where a server shows them.
+        forms: whether the page may send forms to where it came from.
+    """
+
+    title: str
+    sections: tuple[Section, ...] = ()
+    links: tuple[Link, ...] = ()
+    virtual_note: str = ""
+    forms: bool = False
+
+    @property
+    def version(self) -> str:
+        return __version__
+
+    @property
+    def style(self) -> Markup:
+        return _trusted(_assets()[0])
+
+    @property
+    def script(self) -> Markup:
+        return _trusted(_assets()[1])
+
+    @property
+    def policy(self) -> str:
+        return policy(forms=self.forms)
+
+
+def policy(*, forms: bool = False) -> str:
+    """The Content-Security-Policy of a page."""
+    style, script = (f"'sha256-{_sha256(text)}'" for text in _assets())
+    target = "'self'" if forms else "'none'"
+    return (
+        f"default-src 'none'; style-src {style}; script-src {script}; img-src data:; base-uri 'none'; "
+        f"form-action {target}"
+    )
+
+
+def _sha256(text: str) -> str:
+    return base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
+
+
+@lru_cache(maxsize=1)
+def _assets() -> tuple[str, str]:
+    """The style and the script, as they stand in the page."""
+    light, dark = THEMES["light"], THEMES["dark"]
+    colours = "".join(f"  --{name}: light-dark({light[name]}, {dark[name]});\n" for name in light)
+    style = (_TEMPLATES / "style.css").read_text("utf-8").replace("{{ theme_colours }}\n", colours)
+    return style, (_TEMPLATES / "page.js").read_text("utf-8")
+
+
+def _trusted(text: str) -> Markup:
+    from markupsafe import Markup
+
+    return Markup(text)
+
+
+@lru_cache(maxsize=1)
+def environment() -> Environment:
+    """Jinja for this room's templates: everything is escaped, what is not defined is an error."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    made = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    made.filters.update(
+        clean=clean,
+        shown=shown,
+        svg=lambda picture: _trusted(inline_svg(picture)),
+        ms=words.ms,
+        mb=words.mb,
+        percent=words.percent,
+        rough_percent=words.rough_percent,
+        interval=words.interval,
+        seconds=pipeline_words.seconds,
+        signed=pipeline_words.signed,
+        signed_percent=pipeline_words.signed_percent,
+        megabytes=pipeline_words.megabytes,
+        spread=pipeline_words.spread,
+    )
+    return made
+
+
+def render(template: str, frame: Frame, **values: Any) -> str:
+    """A page."""
+    return environment().get_template(template).render(page=frame, **values)
+
+
+def chart_set(draws: Iterable[Callable[[], Picture]], *, first: int = _FIRST_CHARTS) -> ChartSet:
+    """Charts for a page, the most important first; only those that it has room for are drawn."""
+    figure: Any = environment().get_template("parts.html").module.figure  # type: ignore[attr-defined]
+    kept: list[Picture] = []
+    rest: list[str] = []
+    titles: list[str] = []
+    left_out = 0
+    for draw in draws:
+        if len(titles) >= _MOST_CHARTS:
+            left_out += 1
+            continue
+        picture = draw()
+        titles.append(picture.title)
+        if len(kept) < first:
+            kept.append(picture)
+        else:
+            rest.append(str(figure(picture)).strip())
+    return ChartSet(tuple(kept), pack(json.dumps(rest, ensure_ascii=False)) if rest else "", tuple(titles), left_out)
+
+
+def sections_of(wanted: Sequence[tuple[str, str, object]]) -> tuple[Section, ...]:
+    """Those of key, title and content that have a content."""
+    return tuple(Section(key, title) for key, title, content in wanted if content)

@@ -1,0 +1,75 @@
+"""What changed over the history in words, the same in every form; knows no form. Not made harmless."""
+
+from __future__ import annotations
+
+from devbench.analysis.device_events import Effect
+from devbench.findings.changes import ChangesReport, DeviceChange, DeviceDrift, ModelChange, Shift, Sides
+from devbench.sections.comparison_words import metric_words, signed
+
+_MOST_NAMED = 3
+_MOST_FACTS = 6
+
+
+def summary_words(report: ChangesReport) -> str:
+    """`3 events of devices, 9 changes of models in 200 runs, 2026-04-01 to 2026-10-17 (2240 series)`."""
+    if report.first_utc is None or report.last_utc is None:
+        return "no run to look at"
+    found = [
+        (len(report.events), "event", "s of devices", " of a device"),
+        (len(report.models), "change", "s of models", " of a model"),
+    ]
+    parts = [f"{count} {word}{several if count != 1 else one}" for count, word, several, one in found if count]
+    runs = f"{report.runs} run{'' if report.runs == 1 else 's'}"
+    span = f"{report.first_utc:%Y-%m-%d} to {report.last_utc:%Y-%m-%d}"
+    return f"{', '.join(parts) or 'no change'} in {runs}, {span} ({len(report.series):,} series)"
+
+
+def event_words(event: DeviceChange) -> str:
+    """`latency +12.0 % (20 of 20 models), init …`."""
+    return ", ".join(map(_effect, event.effects))
+
+
+def _effect(effect: Effect) -> str:
+    metric, _, operator_type = effect.metric.partition(" ")
+    size = signed(effect.size) if effect.size is not None else effect.direction
+    return f"{metric_words(metric, operator_type)} {size} ({effect.models} of {effect.of} models)"
+
+
+def drift_words(drift: DeviceDrift) -> str:
+    """`DEVICE drifted: latency +8.0 % from 2026-04-21 to 2026-06-25, taken off before changes were looked for`."""
+    span = f"from {drift.from_utc:%Y-%m-%d} to {drift.to_utc:%Y-%m-%d}"
+    what = f"{metric_words(drift.metric)} {signed(drift.size)}"
+    return f"{drift.device} drifted: {what} {span}, taken off before changes were looked for"
+
+
+def model_words(change: ModelChange) -> str:
+    """`latency +20.8 to +43.0 % on 10 devices (3 cases), …`."""
+    return ", ".join(map(_shift, change.shifts))
+
+
+def _shift(shift: Shift) -> str:
+    size = str(shift.direction)
+    if shift.sizes is not None:
+        low, high = map(signed, shift.sizes)
+        size = high if low == high else f"{low.rsplit(' ', 1)[0]} to {high}"
+    return f"{metric_words(shift.metric, shift.operator_type)} {size}"
+
+
+def where_words(change: ModelChange) -> str:
+    """On which devices, and in how many cases: `on 10 devices, 3 cases`; few are named."""
+    devices = list(dict.fromkeys(series.device for series, _ in change.members))
+    cases = list(dict.fromkeys(series.case for series, _ in change.members))
+    on = ", ".join(devices) if len(devices) <= _MOST_NAMED else f"{len(devices)} devices"
+    return f"on {on}: {cases[0] if len(cases) == 1 else f'{len(cases)} cases'}"
+
+
+def sides_words(sides: Sides) -> list[str]:
+    """What was different: labels of the runs on both sides, facts of the device."""
+    lines = []
+    if sides.labels:
+        lines.append(", ".join(f"{key} {was or '–'} → {now or '–'}" for key, (was, now) in sides.labels.items()))
+    facts = [f"{one.fact} {one.before or '–'} → {one.after or '–'}" for one in sides.facts]
+    if facts:
+        more = f", {len(facts) - _MOST_FACTS} more" if len(facts) > _MOST_FACTS else ""
+        lines.append(f"the device: {', '.join(facts[:_MOST_FACTS])}{more}")
+    return lines
