@@ -32,7 +32,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 
 from devbench.results.exchange.tables import TABLES
 from devbench.results.store import Store
-from tests.results.samples import FILES, RUN, SESSION, add_run, repetition
+from tests.made.samples import FILES, RUN, SESSION, add_run, repetition
 
 SECOND = "20261124-120000-aaaa"
 COMMANDS: tuple[tuple[str, ...], ...] = (

@@ -40,7 +40,7 @@ from devbench.results.exchange.values import kind_of
 from devbench.results.pipelines import add_pipeline_session
 from devbench.results.selection import Selection
 from devbench.results.store import Store
-from tests.results.samples import FILES, RUN, SESSION, add_run, repetition
+from tests.made.samples import FILES, RUN, SESSION, add_run, repetition
 
 SECRET = b"a file of this machine"
 VALUES: tuple[Any, ...] = (

@@ -19,8 +19,7 @@ from devbench.cli.app import application
 from devbench.errors import DevbenchError, InputError
 from devbench.forms.export import write_json
 from devbench.results.store import Store
-from tests.forms.nights import Made, night
-from tests.forms.test_comparison import noisy
+from tests.made.nights import Made, night, noisy
 
 NULL_NUMBER = {"type": ["number", "null"]}
 WHOSE = {

@@ -12,7 +12,7 @@ from typer.testing import CliRunner, Result
 from devbench.cli.app import application
 from devbench.errors import DevbenchError, InputError
 from devbench.results.store import Store
-from tests.results.samples import NOW, RUN, add_run, run_record
+from tests.made.samples import NOW, RUN, add_run, run_record
 
 
 def devbench(*words: object) -> Result:

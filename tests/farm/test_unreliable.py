@@ -23,8 +23,7 @@ from devbench.findings.comparison import ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.run_build import build_report
 from devbench.results.store import Store
-from tests.forms.nights import Made, night
-from tests.forms.test_comparison import noisy
+from tests.made.nights import Made, night, noisy
 
 WHY = "all 8 repetitions of the candidate are unreliable (other load: 4.0 on 2 CPUs)"
 

@@ -16,7 +16,7 @@ from devbench.forms.comparison_markdown import comparison_markdown
 from devbench.notices import Effect, NoticeKind
 from devbench.results.records import BinaryRecord, FileRecord
 from devbench.results.store import Store
-from tests.results.samples import FILES, add_run
+from tests.made.samples import FILES, add_run
 
 NEW = replace(FILES[0], sha256="f" * 64, version="QNN 2.47.0")
 SAID = "the library is not the same on both sides: QNN 2.44.0 (cccccccc) → QNN 2.47.0 (ffffffff)"

@@ -14,7 +14,7 @@ from devbench.forms.charts.files import chart_file
 from devbench.forms.charts.picture import Picture, svg_file
 from devbench.results.records import RepetitionRecord
 from devbench.results.store import JobView, RunView
-from tests.forms.phones import START, phone_view
+from tests.made.phones import START, phone_view
 
 
 def timeline_of(view: RunView) -> Timeline:

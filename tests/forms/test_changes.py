@@ -25,8 +25,8 @@ from devbench.forms.changes_markdown import changes_markdown
 from devbench.forms.changes_terminal import print_changes
 from devbench.results.store import Store
 from tests.cli.test_compare import NULL_NUMBER, WHOSE, several, strict
-from tests.forms.nights import START, Made, night
 from tests.forms.test_comparison import EVIL
+from tests.made.nights import START, Made, night
 
 NIGHTS, UPDATE, SLOWER, GROWN = 40, 15, 27, 33
 MODELS = ("a", "b", "c", "d")

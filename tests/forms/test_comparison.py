@@ -18,7 +18,7 @@ from devbench.findings.run import VIRTUAL_NOTE
 from devbench.forms.comparison_markdown import comparison_markdown
 from devbench.forms.comparison_terminal import print_comparison
 from devbench.results.store import Store
-from tests.forms.nights import Made, night
+from tests.made.nights import Made, night, noisy
 
 EVIL = "<script>\x1b[31m\u202e|*x*[red]"
 
@@ -27,10 +27,6 @@ EVIL = "<script>\x1b[31m\u202e|*x*[red]"
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(str(tmp_path / "r.db")) as opened:
         yield opened
-
-
-def noisy(level: float, n: int = 8, sigma: float = 0.004, seed: int = 1) -> tuple[float, ...]:
-    return tuple(level * np.exp(np.random.default_rng(seed).normal(0, sigma, n)))
 
 
 def compared(store: Store, before: str | tuple[str, ...], after: str, **settings: object) -> ComparisonReport:

@@ -17,8 +17,8 @@ from devbench.results.history import History
 from devbench.results.store import Store
 from devbench.sections.history_tables import compared as compared_table
 from devbench.sections.history_tables import verdict_words
-from tests.forms.nights import Made, night
-from tests.forms.test_comparison import compared, noisy, row, terminal
+from tests.forms.test_comparison import compared, row, terminal
+from tests.made.nights import Made, night, noisy
 
 WHY = "all 8 repetitions of the candidate are unreliable (other load: 4.0 on 2 CPUs)"
 TIMES = ("latency", "init", "first_inference", "peak_memory")

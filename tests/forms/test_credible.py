@@ -23,7 +23,7 @@ from devbench.forms.terminal import print_outputs, print_report
 from devbench.results.records import RepetitionRecord
 from devbench.results.store import JobView, RunView
 from devbench.sections.words import limits_words, rough_percent
-from tests.forms.phones import phone_view
+from tests.made.phones import phone_view
 
 
 def job_of(view: RunView, delegate: str) -> JobReport:

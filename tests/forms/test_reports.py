@@ -26,7 +26,7 @@ from devbench.forms.terminal import print_report
 from devbench.results.records import DeviceRecord, ModelRecord, OperatorRecord
 from devbench.results.store import JobView, RunView, Store
 from devbench.sections.words import ms, operator_name
-from tests.results.test_store import job_record, repetition, run_record
+from tests.made.samples import job_record, repetition, run_record
 
 EVIL = "<script>alert(1)</script>\x1b[31m$\\frac{1}{2}$ \u202e|`*[x](javascript:1) {{7*7}}"
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import devbench.results
 from devbench.results.store import Store
-from tests.results.samples import NOW, job_record, repetition, run_record
+from tests.made.samples import NOW, job_record, repetition, run_record
 
 ROOT = Path(__file__).parents[2]
 JOBS, REPETITIONS = 4, 25

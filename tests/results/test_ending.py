@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from devbench.results.store import Store, StoreProblem
-from tests.results.samples import NOW, RUN, run_record
+from tests.made.samples import NOW, RUN, run_record
 
 FULL = "results store x: the disk is full"
 

@@ -25,7 +25,7 @@ from devbench.results.prune import parse_age, prune
 from devbench.results.selection import Selection
 from devbench.results.store import Store
 from devbench.tool.measurement import Failure, FailureKind
-from tests.results.samples import FILES, NOW, RUN, SESSION, add_run, job_record, repetition, run_record
+from tests.made.samples import FILES, NOW, RUN, SESSION, add_run, job_record, repetition, run_record
 
 SECOND = f"{NOW + timedelta(days=1):%Y%m%d-%H%M%S}-aaaa"
 

@@ -25,7 +25,7 @@ from devbench.results.pipelines import add_pipeline_session
 from devbench.results.records import DeviceRecord
 from devbench.results.selection import Selection
 from devbench.results.store import Store
-from tests.results.samples import NOW, SESSION, job_record, repetition, run_record
+from tests.made.samples import NOW, SESSION, job_record, repetition, run_record
 
 A, B = "SERIAL-aaaaaa", "SERIAL-bbbbbb"
 RUNS = ["20261101-000000-0001", "20261102-000000-0002", "20261103-000000-0003"]

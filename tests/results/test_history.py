@@ -18,7 +18,7 @@ from devbench.results.job_frames import frame_of
 from devbench.results.metrics import UNITS
 from devbench.results.records import DeviceRecord
 from devbench.results.store import Store
-from tests.results.samples import NOW, RUN, add_run, job_record, repetition, run_record
+from tests.made.samples import NOW, RUN, add_run, job_record, repetition, run_record
 
 CASE = "model · gpu · 4 threads"
 JOB = {

@@ -18,7 +18,7 @@ from devbench.results.engine import DamagedStore
 from devbench.results.exchange.load import import_folder, merge_store, open_folder
 from devbench.results.salvage import salvage, shown_without_damage
 from devbench.results.store import Store, StoreProblem
-from tests.results.samples import NOW, RUN, add_run, repetition
+from tests.made.samples import NOW, RUN, add_run, repetition
 
 
 @pytest.fixture

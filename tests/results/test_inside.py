@@ -16,7 +16,7 @@ from devbench.results.exchange.load import import_folder, merge_store, open_fold
 from devbench.results.inside import open_inside
 from devbench.results.selection import Selection
 from devbench.results.store import Store
-from tests.results.samples import RUN, add_run, repetition
+from tests.made.samples import RUN, add_run, repetition
 
 SECRET = b"of this machine"
 RAW = f"{RUN}/job0001-0.txt.gz"

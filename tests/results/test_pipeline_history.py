@@ -23,7 +23,7 @@ from devbench.results.pipelines import add_pipeline_session
 from devbench.results.records import PipelineSessionRecord, PipelineStageRecord
 from devbench.results.store import Store
 from devbench.sections.comparison_words import needs_words
-from tests.results.samples import NOW, add_run
+from tests.made.samples import NOW, add_run
 
 CASE = "sd · gpu · 4 threads · pipelined · 20 steps"
 STAGES = (("text_encoder", 50.0), ("unet", 800.0), ("decoder", 100.0))

@@ -6,7 +6,7 @@ from datetime import timedelta
 
 from devbench.results.progress import drop_unfinished, note_option, reopen_run, runs_with_option
 from devbench.results.store import Store
-from tests.results.samples import NOW, run_record
+from tests.made.samples import NOW, run_record
 
 
 def test_a_run_is_opened_again(store: Store) -> None:

@@ -16,7 +16,7 @@ from devbench.forms.export import write_json
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results.run_json import read_run
 from devbench.results.store import Store, StoreProblem
-from tests.results.samples import FILES, RUN, job_record, repetition, run_record
+from tests.made.samples import FILES, RUN, job_record, repetition, run_record
 
 
 def test_many_may_open_a_new_store_at_once(url: str) -> None:

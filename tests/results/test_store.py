@@ -17,7 +17,7 @@ from devbench.results.records import OperatorRecord
 from devbench.results.run_json import add_run as keep_run
 from devbench.results.run_json import read_run
 from devbench.results.store import Store, StoreProblem, new_run_id
-from tests.results.samples import NOW, add_run, job_record, repetition, run_record
+from tests.made.samples import NOW, add_run, job_record, repetition, run_record
 
 
 def test_what_goes_in_comes_out_the_same(store: Store) -> None:

@@ -13,7 +13,7 @@ from devbench.results import totals
 from devbench.results.aggregates import total
 from devbench.results.history import History
 from devbench.results.store import Store
-from tests.results.samples import NOW, RUN, job_record, repetition, run_record
+from tests.made.samples import NOW, RUN, job_record, repetition, run_record
 
 
 def filled(url: str, count: int) -> Store:

@@ -18,7 +18,7 @@ import pytest
 from devbench.errors import InputError
 from devbench.results.store import RunView, Store
 from devbench.serve.server import Server
-from tests.forms.phones import RUN_ID, START, phone_view
+from tests.made.phones import RUN_ID, START, phone_view
 
 OTHER = "20261124-211503-77aa"
 

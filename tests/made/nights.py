@@ -7,10 +7,12 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
+import numpy as np
+
 from devbench.results.records import DeviceRecord, ModelRecord, OperatorRecord
 from devbench.results.run_json import add_run
 from devbench.results.store import JobView, RunView, Store
-from tests.results.samples import job_record, repetition, run_record
+from tests.made.samples import job_record, repetition, run_record
 
 _BUSY: dict[str, Any] = {"verdict": "unreliable", "verdict_reasons": ("other load: 4.0 on 2 CPUs",)}
 START = datetime(2026, 9, 1, 21, 0, tzinfo=timezone.utc)
@@ -40,6 +42,12 @@ class Made:
     facts: Mapping[str, Any] = field(default_factory=dict)
     virtual: bool = False
     unreliable: int = 0
+    title: str = ""
+
+
+def noisy(level: float, n: int = 8, sigma: float = 0.004, seed: int = 1) -> tuple[float, ...]:
+    """Latencies around `level`, of that relative standard deviation."""
+    return tuple(level * np.exp(np.random.default_rng(seed).normal(0, sigma, n)))
 
 
 def night(store: Store, number: int, jobs: Sequence[Made], labels: Mapping[str, str] | None = None) -> str:
@@ -47,15 +55,15 @@ def night(store: Store, number: int, jobs: Sequence[Made], labels: Mapping[str, 
     at = START + timedelta(days=number)
     run_id = f"{at:%Y%m%d-%H%M%S}-{number:04x}"
     run = replace(run_record(run_id, at), labels=dict(labels or {}))
-    views = [_job(run_id, k + 1, job, at) for k, job in enumerate(jobs)]
+    views = [job_view(run_id, k + 1, job, at) for k, job in enumerate(jobs)]
     add_run(store, RunView(run, "done", at + timedelta(minutes=5), tuple(views)))
     return run_id
 
 
-def _job(run_id: str, number: int, made: Made, at: datetime) -> JobView:
-    device = DeviceRecord(
-        made.device, "127.0.0.1:1", f"Phone ({made.device})", made.virtual, "generic-phone", dict(made.facts)
-    )
+def job_view(run_id: str, number: int, made: Made, at: datetime) -> JobView:
+    """The job as the store would give it, with its repetitions and a profile."""
+    title = made.title or f"Phone ({made.device})"
+    device = DeviceRecord(made.device, "127.0.0.1:1", title, made.virtual, "generic-phone", dict(made.facts))
     job = job_record(
         run_id, number, device=device, model=ModelRecord(made.sha * 64, made.model, made.size), delegate=made.delegate,
         binary=replace(job_record().binary, sha256=made.binary * 64), threads=None,
