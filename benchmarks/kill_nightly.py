@@ -32,8 +32,8 @@ from xml.etree import ElementTree
 
 import psutil
 
-from devbench.farm.due import OPTION
-from devbench.farm.nightly import only_nightly
+from devbench.nightly.due import OPTION
+from devbench.nightly.night import only_nightly
 from devbench.results.store import RunView, Store
 
 MODELS = Path(__file__).parents[1] / "tests" / "data"

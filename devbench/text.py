@@ -27,3 +27,14 @@ def clean(text: object, most: int = 300) -> str:
 def for_markdown(text: object, most: int = 300) -> str:
     """`clean` text that stays text in Markdown: no emphasis, link, table, heading or HTML."""
     return _SPECIAL.sub(r"\\\1", clean(text, most))
+
+
+def for_chat(text: object, most: int = 300) -> str:
+    """`clean` text that stays text in a chat: no link, no mention, no emphasis."""
+    found = clean(text, most)
+    for letter, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
+        found = found.replace(letter, code)
+    # A word joiner between: the signs stay readable and mean nothing.
+    for letter in "*_~`@#":
+        found = found.replace(letter, f"{letter}\u2060")
+    return found

@@ -41,7 +41,7 @@ MAY_KNOW = {
     "forms": {"sections", "findings", "results", "analysis"},
     "serve": {"forms", "sections", "findings", "results", "analysis"},
     "bench": {"adb", "device", "tool", "models", "results", "analysis", "virtual"},
-    "farm": {"bench", "results", "analysis", "findings", "sections", "forms"},
+    "nightly": {"bench", "results", "analysis", "findings", "sections", "forms"},
     "cli": {
         "adb",
         "device",
@@ -55,7 +55,7 @@ MAY_KNOW = {
         "forms",
         "serve",
         "virtual",
-        "farm",
+        "nightly",
     },
 }
 HEAVY = {

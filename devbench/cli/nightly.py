@@ -12,8 +12,8 @@ from devbench.cli.chosen import complete_runs
 from devbench.cli.run_completion import complete_serials
 
 if TYPE_CHECKING:
-    from devbench.farm.nightly import Asked
-    from devbench.farm.result import NightResult
+    from devbench.findings.night import NightResult
+    from devbench.nightly.night import Asked
     from devbench.results.store import Store
 
 _EPILOG = (
@@ -105,8 +105,8 @@ def nightly(
 
     from devbench.cli.output import print_error
     from devbench.errors import EXIT_FAILED, DevbenchError, InputError
-    from devbench.farm.nightly import only_nightly
-    from devbench.farm.webhook import check_url
+    from devbench.nightly.night import only_nightly
+    from devbench.nightly.webhook import check_url
     from devbench.results.store import Store
 
     # systemd and CI stop a service with SIGTERM: the same tidy end as Ctrl-C.
@@ -143,7 +143,7 @@ def nightly(
     if as_json:
         import json
 
-        from devbench.farm.export import result_to_json
+        from devbench.forms.night_export import result_to_json
 
         typer.echo(json.dumps([result_to_json(result) for result in results], indent=2))
     # A regression counts for more than a device that is missing.
@@ -167,8 +167,8 @@ def _asked(
     from devbench.bench.suite import read_suite
     from devbench.cli.run_input import make_plan, parse_labels, virtual_without_gpu
     from devbench.cli.suite import suite_input
-    from devbench.farm.nightly import Asked
-    from devbench.farm.settings import NightlySettings
+    from devbench.nightly.night import Asked
+    from devbench.nightly.settings import NightlySettings
     from devbench.results.ci_labels import ci_labels
 
     suite = read_suite(file)
@@ -191,7 +191,7 @@ def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> Ni
     import devbench.results as results
     from devbench.cli.live import RunDisplay
     from devbench.cli.output import console, plain
-    from devbench.farm.nightly import Screen, run_night
+    from devbench.nightly.night import Screen, run_night
 
     aside = console(stderr=True)
 
@@ -205,7 +205,7 @@ def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> Ni
 
 def _show(result: NightResult) -> None:
     from devbench.cli.output import console, plain
-    from devbench.farm.summary import render_lines
+    from devbench.forms.night import render_lines
 
     screen = console()
     if not result.due:

@@ -76,7 +76,7 @@ def check(
     from devbench.bench.suite import read_suite
     from devbench.cli.output import console, plain
     from devbench.cli.run_input import make_plan
-    from devbench.farm.settings import NightlySettings
+    from devbench.nightly.settings import NightlySettings
     from devbench.results.store import Store
 
     suite = read_suite(file)

@@ -73,3 +73,15 @@ def sides_words(sides: Sides) -> list[str]:
         more = f", {len(facts) - _MOST_FACTS} more" if len(facts) > _MOST_FACTS else ""
         lines.append(f"the device: {', '.join(facts[:_MOST_FACTS])}{more}")
     return lines
+
+
+def changes_lines(report: ChangesReport) -> list[str]:
+    """What changed over the nights: `2026-11-20 unet on Pixel 8: 3 cases: latency +9.1 %; commit 4f2a → 91bc`."""
+    found = [(one.sides, f"the whole device {one.device}", event_words(one)) for one in report.events]
+    found += [(one.sides, f"{one.model} {where_words(one)}", model_words(one)) for one in report.models]
+    found.sort(key=lambda one: one[0].at_utc)
+    return [_line(sides, f"{what}: {words}") for sides, what, words in found]
+
+
+def _line(sides: Sides, words: str) -> str:
+    return "; ".join([f"{sides.at_utc:%Y-%m-%d} {words}", *sides_words(sides)])

@@ -120,6 +120,26 @@ def undecided_words(row: ComparedRow, report: ComparisonReport) -> str:
     return words if row.comparison.reason else f"{words} would decide"
 
 
+def row_words(row: ComparedRow) -> str:
+    """`latency 2.77 ms → 3.05 ms (+10.1 %, +9.2 to +11.0 %; slower: certain; by more than 1 %: certain)`."""
+    found = row.comparison
+    before, after = (quantity(side.median, row.unit) for side in (found.baseline, found.candidate))
+    sizes = "" if found.reason else ", ".join(filter(None, (signed(found.change, row.unit), interval_words(row))))
+    evidence = "; ".join(filter(None, (sizes, certainty_words(row) if found.direction else "")))
+    words = f"{metric_words(row.metric, row.operator_type)} {before} → {after}"
+    return f"{words} ({evidence})" if evidence else words
+
+
+def open_words(row: ComparedRow, report: ComparisonReport) -> str:
+    """What is not known of a row of the comparison, and what would tell."""
+    return f"undecided: {row_words(row)}; {undecided_words(row, report)}"
+
+
+def small_words(row: ComparedRow) -> str:
+    """A change that is certain, and certainly smaller than matters."""
+    return f"changed by less than the threshold: {row_words(row)}"
+
+
 def summary_words(report: ComparisonReport) -> str:
     """`2 regressed, 1 now failing, 3 undecided (1 unreliable), 2 changed by less than the threshold, 38 unchanged`."""
     counts = report.counts

@@ -14,13 +14,13 @@ from xml.etree import ElementTree
 
 import pytest
 
-from devbench.farm.nightly import only_nightly
-from devbench.farm.settings import Period
+from devbench.nightly.night import only_nightly
+from devbench.nightly.settings import Period
 from devbench.results import schema
 from devbench.results.store import Store
 from tests.conftest import DATA
 from tests.e2e.test_run_virtual import tool
-from tests.farm.test_webhook import SECRET, Hook, hook
+from tests.nightly.test_webhook import SECRET, Hook, hook
 
 __all__ = ["hook"]
 LINE = "Inference timings in us: Init: 1000, First inference: 900, Warmup (avg): 800, Inference (avg): 700"

@@ -90,16 +90,16 @@ def _pipeline(ids: Ids, folder: Path) -> dict[str, str]:
 
 def _night(ids: Ids, url: str, folder: Path) -> dict[str, str]:
     import devbench.results
-    from devbench.farm.export import result_to_json
-    from devbench.farm.junit import render_junit
-    from devbench.farm.result import NightResult
-    from devbench.farm.summary import render_lines, render_message, render_summary
     from devbench.findings.changes import ChangesSettings
     from devbench.findings.changes_build import find_changes
     from devbench.findings.comparison_build import build_comparison
+    from devbench.findings.night import NightResult
     from devbench.findings.run_build import build_report
     from devbench.forms import write_forms
     from devbench.forms.html import Beside
+    from devbench.forms.junit import render_junit
+    from devbench.forms.night import render_lines, render_message, render_summary
+    from devbench.forms.night_export import result_to_json
 
     with Store(url) as store, devbench.results.open(url) as history:
         report = build_report(store.run(ids.candidate))

@@ -11,7 +11,8 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from devbench.errors import InputError
-from devbench.farm.webhook import check_url, escape, message, post
+from devbench.nightly.webhook import check_url, message, post
+from devbench.text import for_chat
 
 SECRET = "/services/T0SECRET"
 
@@ -99,7 +100,7 @@ def test_it_may_say_how_long_to_wait(hook: Hook) -> None:
 
 
 def test_one_that_does_not_answer_is_not_waited_for_for_ever(hook: Hook, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("devbench.farm.webhook._TIMEOUT_S", (0.2, 0.2))
+    monkeypatch.setattr("devbench.nightly.webhook._TIMEOUT_S", (0.2, 0.2))
     hook.silent_s = 0.6
     assert post(hook.url, message("x"), sleep=lambda _: None) == "no answer in time"
 
@@ -119,7 +120,7 @@ def test_what_is_no_address_is_refused_without_showing_it(url: str) -> None:
 
 
 def test_text_from_outside_is_no_markup() -> None:
-    shown = escape("<!channel> *bold* & @here `x`")
+    shown = for_chat("<!channel> *bold* & @here `x`")
     assert "<" not in shown
     assert "&lt;!channel&gt;" in shown
     assert "*\u2060bold" in shown

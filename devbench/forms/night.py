@@ -1,6 +1,6 @@
 """A night in a few lines: Markdown for a CI's page, and text for a chat. Knows no store and no network.
 
-Everything from outside is made inert: in Markdown by a backslash, in the chat by `webhook.escape`.
+Everything from outside is made inert: in Markdown by a backslash, in the chat by `text.for_chat`.
 """
 
 from __future__ import annotations
@@ -8,15 +8,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from devbench.farm.webhook import escape
-from devbench.farm.words import changes_lines, row_words
 from devbench.notices import NoticeKind
-from devbench.sections.comparison_words import explanation_words, failure_words, notice_words, summary_words
-from devbench.text import clean, for_markdown
+from devbench.sections.changes_words import changes_lines
+from devbench.sections.comparison_words import (
+    explanation_words,
+    failure_words,
+    notice_words,
+    row_words,
+    summary_words,
+)
+from devbench.text import clean, for_chat, for_markdown
 
 if TYPE_CHECKING:
-    from devbench.farm.result import NightResult
     from devbench.findings.comparison import CaseOnDevice
+    from devbench.findings.night import NightResult
 
 _MOST_ROWS = 50
 _MOST_IN_CHAT = 8
@@ -45,15 +50,15 @@ def render_summary(result: NightResult) -> str:
 def render_message(result: NightResult, where: str = "") -> str:
     """The night as a chat shows it; `where` is a link to the report, as a CI knows it."""
     sign = "✅" if result.exit_code == 0 else "❌"
-    lines = [f"{sign} *devbench nightly* {_chat(result.suite)} {result.night}: {result.headline}"]
+    lines = [f"{sign} *devbench nightly* {for_chat(result.suite)} {result.night}: {result.headline}"]
     if result.report is not None and result.report.virtual:
         lines.append(f"_{result.report.virtual_note}_")
-    for title, found in _sections(result, _chat):
+    for title, found in _sections(result, for_chat):
         lines += [f"*{title}*", *(f"• {line}" for line in found[:_MOST_IN_CHAT])]
         if len(found) > _MOST_IN_CHAT:
             lines.append(f"• {len(found) - _MOST_IN_CHAT} more in the report")
     if where:
-        lines.append(f"Report: {_chat(where)}")
+        lines.append(f"Report: {for_chat(where)}")
     return "\n".join(lines)
 
 
@@ -65,10 +70,6 @@ def render_lines(result: NightResult) -> list[str]:
     for title, found in _sections(result, clean):
         lines += [title, *(f"  {line}" for line in found)]
     return lines
-
-
-def _chat(text: str) -> str:
-    return escape(clean(text))
 
 
 def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple[str, list[str]]]:

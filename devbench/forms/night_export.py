@@ -9,7 +9,7 @@ from devbench.forms.comparison_export import comparison_to_json
 from devbench.results.cases import case_text
 
 if TYPE_CHECKING:
-    from devbench.farm.result import NightResult
+    from devbench.findings.night import NightResult
 
 
 def result_to_json(result: NightResult) -> dict[str, Any]:

@@ -19,20 +19,20 @@ from devbench.bench import runner
 from devbench.bench.resume import fingerprint
 from devbench.bench.targets import find_present, open_names
 from devbench.errors import EXIT_BUSY, DevbenchError, EnvironmentProblem, InputError
-from devbench.farm.due import OPTION, Due, Night, decide, nights_of
-from devbench.farm.junit import write_junit
-from devbench.farm.result import NightResult
-from devbench.farm.settings import NightlySettings
-from devbench.farm.summary import render_message, render_summary
-from devbench.farm.webhook import message, post
 from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
 from devbench.findings.comparison import ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
+from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
 from devbench.forms import write_report
 from devbench.forms.export import write_whole
+from devbench.forms.junit import write_junit
+from devbench.forms.night import render_message, render_summary
 from devbench.locks import hold
+from devbench.nightly.due import OPTION, Due, Night, decide, nights_of
+from devbench.nightly.settings import NightlySettings
+from devbench.nightly.webhook import message, post
 from devbench.paths import data_dir
 from devbench.results.progress import note_option, runs_with_option
 from devbench.results.prune import prune

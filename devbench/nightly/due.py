@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from devbench.bench.resume import PLAN
 
 if TYPE_CHECKING:
-    from devbench.farm.settings import Period
+    from devbench.nightly.settings import Period
     from devbench.results.progress import OptionedRun
 
 OPTION = "nightly"

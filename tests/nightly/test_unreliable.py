@@ -13,15 +13,15 @@ import pytest
 
 import devbench.results
 from devbench.errors import InputError
-from devbench.farm import nightly
-from devbench.farm.export import result_to_json
-from devbench.farm.junit import render_junit
-from devbench.farm.result import NightResult
-from devbench.farm.settings import NightlySettings
-from devbench.farm.summary import render_lines, render_message, render_summary
 from devbench.findings.comparison import ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
+from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
+from devbench.forms.junit import render_junit
+from devbench.forms.night import render_lines, render_message, render_summary
+from devbench.forms.night_export import result_to_json
+from devbench.nightly import night as nightly
+from devbench.nightly.settings import NightlySettings
 from devbench.results.store import Store
 from tests.made.nights import Made, night, noisy
 

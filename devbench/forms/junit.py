@@ -11,10 +11,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
-from devbench.farm.result import has_failed, job_key
-from devbench.farm.words import open_words, row_words, small_words
+from devbench.findings.night import has_failed, job_key
 from devbench.forms.export import write_whole
-from devbench.sections.comparison_words import explanation_words, failure_words
+from devbench.sections.comparison_words import explanation_words, failure_words, open_words, row_words, small_words
 from devbench.sections.words import interval, ms
 from devbench.text import clean
 
@@ -23,8 +22,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from devbench.errors import DevbenchError
-    from devbench.farm.result import NightResult
     from devbench.findings.comparison import CaseOnDevice, ComparedRow, Failure
+    from devbench.findings.night import NightResult
     from devbench.findings.run import JobReport
 
 # What XML 1.0 has no way to write (its production 2, Char); lone surrogates are no text at all.

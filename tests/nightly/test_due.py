@@ -7,8 +7,8 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from devbench.errors import InputError
-from devbench.farm.due import Due, Night, decide, nights_of
-from devbench.farm.settings import NightlySettings, Period, parse_period
+from devbench.nightly.due import Due, Night, decide, nights_of
+from devbench.nightly.settings import NightlySettings, Period, parse_period
 from devbench.results.progress import OptionedRun
 
 ZONE = timezone(timedelta(hours=2))

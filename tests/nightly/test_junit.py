@@ -13,11 +13,11 @@ import pytest
 from devbench.analysis.compare import Pair, compare_all
 from devbench.analysis.explain import Cause, Explanation
 from devbench.errors import EnvironmentProblem, InputError
-from devbench.farm.junit import render_junit, write_junit
-from devbench.farm.result import NightResult
-from devbench.farm.summary import render_lines, render_message, render_summary
 from devbench.findings.comparison import ComparedRow, ComparedRuns, ComparisonReport
+from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
+from devbench.forms.junit import render_junit, write_junit
+from devbench.forms.night import render_lines, render_message, render_summary
 from devbench.results.records import BinaryRecord, DeviceRecord, JobRecord, ModelRecord, RepetitionRecord, RunRecord
 from devbench.results.store import JobView, RunView
 

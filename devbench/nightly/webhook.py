@@ -39,18 +39,8 @@ def check_url(url: str) -> None:
 
 
 def message(text: str) -> dict[str, Any]:
-    """The JSON of a message. `text` is Slack's markup, with what is from outside escaped already (`escape`)."""
+    """The JSON of a message. `text` is Slack's markup, with what is from outside escaped already (`text.for_chat`)."""
     return {"text": text if len(text) <= _MOST_CHARACTERS else text[: _MOST_CHARACTERS - 1] + "…"}
-
-
-def escape(text: str) -> str:
-    """Text that a chat shows as it is: no link, no mention, no emphasis."""
-    for letter, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
-        text = text.replace(letter, code)
-    # A word joiner between: the signs stay readable and mean nothing.
-    for letter in "*_~`@#":
-        text = text.replace(letter, f"{letter}\u2060")
-    return text
 
 
 def post(url: str, payload: dict[str, Any], *, sleep: Callable[[float], None] = time.sleep) -> str:

@@ -1,1 +1,0 @@
-"""Measuring by itself: what is due, night after night, on whatever devices are there."""
