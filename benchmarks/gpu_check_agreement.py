@@ -30,7 +30,7 @@ from devbench.adb.errors import ShellTimeout
 from devbench.adb.server import AdbServer
 from devbench.errors import DevbenchError
 from devbench.models.gpu.report import make_report, verdict
-from devbench.models.graph_file import read_model
+from devbench.models.graph.read import read_model
 from devbench.tool.binaries import choose
 
 ROOT = "/data/local/tmp/devbench-agreement"

@@ -11,7 +11,7 @@ from typing import Any
 
 from devbench.analysis.accuracy import FLOATS, INTEGERS
 from devbench.bench.limits import LIMITS
-from devbench.models.keys import MOST_KEY
+from devbench.models.keys import MAX_KEY
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +118,7 @@ KINDS: Mapping[str, str] = {
 }
 _SHAPE: dict[str, Any] = {"type": "string", "pattern": r"^([^\n]+=)?\s*[0-9]+([xX×][0-9]+)*\s*$"}
 _TEXTS: dict[str, Any] = {"type": "array", "items": {"type": "string"}}
-_NAME: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MOST_KEY}
+_NAME: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_KEY}
 _LOCAL: dict[str, Any] = {
     "type": "object",
     "properties": {"path": {"type": "string", "minLength": 1}, "name": _NAME},

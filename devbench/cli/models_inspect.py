@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
     from devbench.models.compiled import Compiled
     from devbench.models.gpu.report import GpuReport, Group
-    from devbench.models.graph_view import ModelView, TensorView
+    from devbench.models.graph.view import ModelView, TensorView
     from devbench.models.model_facts import ModelFacts
 
 _INSPECT = (
@@ -58,13 +58,13 @@ def inspect(
     Exit code 2 where the file is no model or is damaged.
     """
     from devbench.models.compiled import compiled_model
-    from devbench.models.graph_file import read_model
+    from devbench.models.graph.read import read_model
     from devbench.models.model_facts import facts_of
     from devbench.models.tflite_file import model_path
 
     path = model_path(file)
     model = read_model(path)
-    facts = facts_of(model, most=top)
+    facts = facts_of(model, top=top)
     if as_json:
         from devbench.models.model_json import to_json
 
@@ -99,13 +99,13 @@ def gpu_check(
     from devbench.errors import EXIT_FAILED
     from devbench.models.gpu.analyzer import ask
     from devbench.models.gpu.report import make_report, to_json
-    from devbench.models.graph_file import read_model
+    from devbench.models.graph.read import read_model
     from devbench.models.tflite_file import model_path
 
     path = model_path(file)
     model = read_model(path)
     opinion = ask(path) if analyzer else None
-    report = make_report(model, opinion, path=path, most_parts=parts)
+    report = make_report(model, opinion, path=path, max_parts=parts)
     if as_json:
         _print_json(to_json(report, path.name))
     else:
@@ -164,8 +164,8 @@ def _print_model(model: ModelView, facts: ModelFacts, path: Path, screen: Consol
 
     graph, table = model.main, _grid()
     where = ""
-    if model.buffers_outside:
-        where = f", {_bytes(model.bytes_outside)} of it in {model.buffers_outside} buffers behind the flatbuffer"
+    if model.outside:
+        where = f", {_bytes(sum(model.outside))} of it in {len(model.outside)} buffers behind the flatbuffer"
     table.add_row("file", f"{plain(path.name)}, {_bytes(model.size_bytes)}{where}")
     described = f", {plain(model.description, 80)}" if model.description else ""
     table.add_row("schema", f"version {model.schema_version}{described}")

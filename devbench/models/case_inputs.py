@@ -21,7 +21,7 @@ ALL = "all"
 # Shapes by the names of inputs; the empty name is that of a model's only input.
 Shapes: TypeAlias = Mapping[str, tuple[int, ...]]
 _SHAPE = re.compile(r"\d{1,10}(?:[x×]\d{1,10}){0,15}")
-_MOST_BYTES = 1 << 30
+_MAX_BYTES = 1 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,10 +191,10 @@ def _check(model: ModelFile, spec: TensorSpec, shape: tuple[int, ...]) -> None:
     if any(size not in (-1, wanted) for size, wanted in zip(fixed, shape, strict=True)):
         raise InputError(f"{what} contradicts the model's fixed dimensions", hint=f"it takes {takes}")
     size_bytes = math.prod(shape) * replace(spec, shape=(), dtype=spec.dtype or "uint8").size_bytes
-    if size_bytes > _MOST_BYTES:
+    if size_bytes > _MAX_BYTES:
         raise InputError(
             f"{what} is {size_bytes / (1 << 30):,.1f} GiB",
-            hint=f"at most {_MOST_BYTES >> 30} GiB; is there a digit too many?",
+            hint=f"at most {_MAX_BYTES >> 30} GiB; is there a digit too many?",
         )
 
 

@@ -13,14 +13,17 @@ import mmap
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
+
+from devbench.errors import InputError
+from devbench.models.graph.tables import Table, open_tables
 
 Needs = Literal["npu", "edgetpu", "ethos-u"]
 
-_NEEDS: dict[bytes, Needs] = {b"DISPATCH_OP": "npu", b"edgetpu-custom-op": "edgetpu", b"ethos-u": "ethos-u"}
-_STAMP, _MANIFEST = b"LiteRtStamp", b"LiteRtDispatchBytecodeManifest"
+_NEEDS: dict[str, Needs] = {"DISPATCH_OP": "npu", "edgetpu-custom-op": "edgetpu", "ethos-u": "ethos-u"}
+_STAMP, _MANIFEST = "LiteRtStamp", "LiteRtDispatchBytecodeManifest"
 _FIELD_BYTES = 125
-_MOST_CODES, _MOST_METADATA, _MOST_OPERATORS = 2_000, 2_000, 100_000
+_MAX_CODES, _MAX_METADATA, _MAX_OPERATORS = 2_000, 2_000, 100_000
 # Makers and versions stand near the start of the bytecode (QNN's context) or in its trailer (MediaTek's DLA).
 _SEARCHED_BYTES = 1 << 20
 _QNN = re.compile(rb"(?<![\w.])v(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{6,14}(?![\d.])")
@@ -56,60 +59,55 @@ class Compiled:
 
 def compiled_model(path: Path) -> Compiled | None:
     """What the model was compiled for; `None` for one that any device can run, or that cannot be read."""
-    from ai_edge_litert import schema_py_generated as schema
-
     try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _compiled(schema.Model.GetRootAs(data), data)
-    except Exception:
-        # A damaged file can send the generated accessors anywhere; whether it is a model is for others to say.
+        with open_tables(path) as model:
+            return _compiled(model)
+    except InputError:
         return None
 
 
-def _compiled(model: Any, data: mmap.mmap) -> Compiled | None:
+def _compiled(model: Table) -> Compiled | None:
     codes = {
         number: need
-        for number in range(min(model.OperatorCodesLength(), _MOST_CODES))
-        if (need := _NEEDS.get(model.OperatorCodes(number).CustomCode() or b"")) is not None
+        for number in range(min(model.count("codes"), _MAX_CODES))
+        if (need := _NEEDS.get(model.item("codes", number).text("custom_code"))) is not None
     }
     maker, soc, stamped = _stamp(model)
     if not codes and not stamped:
         return None
-    graph = model.Subgraphs(0)
-    total = graph.OperatorsLength()
-    numbers = range(min(total, _MOST_OPERATORS))
-    compiled = [number for number in numbers if codes and graph.Operators(number).OpcodeIndex() in codes]
+    graph = model.item("graphs", 0)
+    total = graph.count("operators")
+    operators = (graph.item("operators", number) for number in range(min(total, _MAX_OPERATORS)) if codes)
+    compiled = [operator for operator in operators if operator.number("code") in codes]
     needs: Needs = next(iter(codes.values()), "npu")
     name = next((text for word, text in _COMPILERS.items() if word in maker.lower()), _OTHERS[needs])
-    version = _version(data, graph.Operators(compiled[0]) if compiled else None)
+    version = _version(model.data, compiled[0] if compiled else None)
     return Compiled(needs, maker, soc, f"{name} {version}".strip(), len(compiled), total)
 
 
-def _stamp(model: Any) -> tuple[str, str, bool]:
+def _stamp(model: Table) -> tuple[str, str, bool]:
     """Maker and model of the SoC, and whether there is a sign of a compiler."""
-    found = ("", "", False)
-    for number in range(min(model.MetadataLength(), _MOST_METADATA)):
-        entry = model.Metadata(number)
-        name = entry.Name() or b""
+    maker, soc, stamped = "", "", False
+    for number in range(min(model.count("metadata"), _MAX_METADATA)):
+        entry = model.item("metadata", number)
+        name = entry.text("name")
         if name.startswith(_MANIFEST):
-            found = (found[0], found[1], True)
-        if name != _STAMP:
-            continue
-        buffer = model.Buffers(entry.Buffer())
-        length = min(buffer.DataLength(), 2 * _FIELD_BYTES)
-        # One of an older form has a byte more, or fields of other sizes behind the first zero.
-        text = bytes(buffer.Data(place) for place in range(length))
-        fields = [text[:_FIELD_BYTES], text[_FIELD_BYTES : 2 * _FIELD_BYTES]]
-        maker, soc = (field.partition(b"\0")[0].decode("utf-8", "replace").strip() for field in fields)
-        found = (_shown(maker), _shown(soc), True)
-    return found
+            stamped = True
+        if name == _STAMP:
+            start, length = model.item("buffers", entry.number("buffer")).span("data")
+            # One of an older form has a byte more, or fields of other sizes behind the first zero.
+            text = model.data[start : start + min(length, 2 * _FIELD_BYTES)]
+            maker, soc = (_shown(field) for field in (text[:_FIELD_BYTES], text[_FIELD_BYTES:]))
+            stamped = True
+    return maker, soc, stamped
 
 
-def _shown(text: str) -> str:
+def _shown(field: bytes) -> str:
+    text = field.partition(b"\0")[0].decode("utf-8", "replace").strip()
     return "".join(letter for letter in text if letter.isprintable())[:80]
 
 
-def _version(data: mmap.mmap, operator: Any) -> str:
+def _version(data: mmap.mmap, operator: Table | None) -> str:
     """The version of the compiler as the machine code states it; empty if it does not."""
     start, size = _bytecode(operator)
     if not size or start + size > len(data):
@@ -123,14 +121,15 @@ def _version(data: mmap.mmap, operator: Any) -> str:
     return ""
 
 
-def _bytecode(operator: Any) -> tuple[int, int]:
+def _bytecode(operator: Table | None) -> tuple[int, int]:
     """Where the operator's machine code lies in the file, as its options say; a size of 0 if they do not."""
-    if operator is None or not 8 <= operator.CustomOptionsLength() <= 4096:
+    start, size = operator.span("custom_options") if operator is not None else (0, 0)
+    if operator is None or not 8 <= size <= 4096:
         return 0, 0
     from flatbuffers import flexbuffers
 
     try:
-        options = flexbuffers.Loads(bytearray(operator.CustomOptionsAsNumpy()))
+        options = flexbuffers.Loads(bytearray(operator.data[start : start + size]))
         return int(options["bytecode_offset"]), int(options["bytecode_size"])
     except Exception:
         return 0, 0

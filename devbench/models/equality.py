@@ -7,17 +7,17 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from devbench.errors import DevbenchError
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.file import load_model
-from devbench.models.graph.graph import Graph
 from devbench.models.inputs import make_inputs
 from devbench.models.reference import HostRun, Kernels, run_on_host
 from devbench.models.tensors import TensorSpec, read_tensors
-
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
 
 TOLERANCE = 1e-3
 
@@ -75,7 +75,7 @@ def compare_models(
     for side, mine, its in (("inputs", tensors.inputs, others.inputs), ("outputs", tensors.outputs, others.outputs)):
         if [(spec.dtype, spec.shape) for spec in mine] != [(spec.dtype, spec.shape) for spec in its]:
             raise OutputsDiffer(f"{after.name} has other {side} than {before.name}")
-    bounds = _most_index(before)
+    bounds = _index_limits(before)
     sets = [make_inputs(tensors.inputs, {}, seed, bounds) for seed in range(inputs)]
     threads = os.cpu_count() or 1
     tell(f"running {before.name}")
@@ -96,8 +96,6 @@ def require_equal(comparison: Comparison, tolerance: float = TOLERANCE) -> None:
 
 
 def _errors(specs: Sequence[TensorSpec], before: Sequence[bytes], after: Sequence[bytes]) -> tuple[OutputError, ...]:
-    import numpy as np
-
     errors, at = [], 0
     for spec in specs:
         kind = np.dtype(spec.dtype)
@@ -110,8 +108,6 @@ def _errors(specs: Sequence[TensorSpec], before: Sequence[bytes], after: Sequenc
 
 def output_error(name: str, a: NDArray[Any], b: NDArray[Any]) -> OutputError:
     """How far `b` is from `a`, of one shape."""
-    import numpy as np
-
     a, b = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
     finite = np.isfinite(a)
     if (finite != np.isfinite(b)).any() or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
@@ -125,7 +121,7 @@ def output_error(name: str, a: NDArray[Any], b: NDArray[Any]) -> OutputError:
     return OutputError(name, largest, relative, snr)
 
 
-def _most_index(path: Path) -> dict[str, int]:
+def _index_limits(path: Path) -> dict[str, int]:
     """For inputs that number the rows of a constant table, how many rows there are."""
     graph = Graph(load_model(path))
     found: dict[str, int] = {}

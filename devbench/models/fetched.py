@@ -13,7 +13,7 @@ from devbench.masking import mask_url
 from devbench.paths import cache_dir
 
 # The largest models that a phone can hold.
-_MOST_BYTES = 32 << 30
+_MAX_BYTES = 32 << 30
 
 
 def fetch_model(url: str, sha256: str, progress: Callable[[int, int], None] | None = None) -> Path:
@@ -28,7 +28,7 @@ def fetch_model(url: str, sha256: str, progress: Callable[[int, int], None] | No
     target = folder / name
     if target.is_file():
         return target
-    part = download(url, _MOST_BYTES, progress)
+    part = download(url, _MAX_BYTES, progress)
     found = hash_file(part)
     if found != sha256:
         forget(part)

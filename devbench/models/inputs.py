@@ -16,18 +16,18 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 # Whole numbers that are indices into a table (tokens, classes) must not lie beyond it.
-_MOST_INDEX = 10
-_MOST_NPY_BYTES = 1 << 30
+_MAX_INDEX = 10
+_MAX_NPY_BYTES = 1 << 30
 # Of all generated inputs of a model; a picture of 8K has 400 MB. NumPy's arrays have 32 dimensions at most.
-_MOST_BYTES = 512 << 20
-_MOST_DIMENSIONS = 16
+_MAX_BYTES = 512 << 20
+_MAX_DIMENSIONS = 16
 
 
 def make_inputs(
     specs: Sequence[TensorSpec],
     given: Mapping[str, Path],
     seed: int = 0,
-    most_index: Mapping[str, int] | None = None,
+    index_limits: Mapping[str, int] | None = None,
 ) -> list[NDArray[np.generic]]:
     """An array for each input, in the model's order; the same every time.
 
@@ -37,7 +37,7 @@ def make_inputs(
         specs: the model's inputs.
         given: .npy files by the name of the input that they are for: the tensor's, or that in the signature.
         seed: for other values than those of seed 0.
-        most_index: by the name of an input of whole numbers, how many there are to draw from.
+        index_limits: by the name of an input of whole numbers, how many there are to draw from.
 
     Raises:
         InputError: a file is for no input of the model, or its type or shape is not the input's; an input has a type
@@ -51,31 +51,31 @@ def make_inputs(
             raise InputError(f"--input {name}: the model has no such input", hint=f"it has {known}")
         if files.setdefault(by_name[name].name, path) != path:
             raise InputError(f"--input {name}: given twice, by both of its names", hint="leave one out")
-    most = most_index or {}
     needed = sum(spec.size_bytes for spec in specs if spec.dtype and spec.name not in files)
-    if needed > _MOST_BYTES:
+    if needed > _MAX_BYTES:
         largest = max(specs, key=lambda spec: spec.size_bytes if spec.dtype else 0)
         raise InputError(
             f"inputs of {needed:,} bytes are too large to be generated ({largest.name}: {_shown(largest)})",
-            hint=f"at most {_MOST_BYTES >> 20} MiB; give smaller shapes",
+            hint=f"at most {_MAX_BYTES >> 20} MiB; give smaller shapes",
         )
+    limits = {spec.name: _MAX_INDEX for spec in specs} | dict(index_limits or {})
     return [
-        _load(spec, files[spec.name]) if spec.name in files else _generate(spec, seed, most.get(spec.name, _MOST_INDEX))
+        _load(spec, files[spec.name]) if spec.name in files else _generate(spec, seed, limits[spec.name])
         for spec in specs
     ]
 
 
 def _shown(spec: TensorSpec) -> str:
-    sizes = [str(size) for size in spec.shape[:_MOST_DIMENSIONS]]
-    return f"{spec.dtype}[{', '.join(sizes)}{', …' if len(spec.shape) > _MOST_DIMENSIONS else ''}]"
+    sizes = [str(size) for size in spec.shape[:_MAX_DIMENSIONS]]
+    return f"{spec.dtype}[{', '.join(sizes)}{', …' if len(spec.shape) > _MAX_DIMENSIONS else ''}]"
 
 
-def _generate(spec: TensorSpec, seed: int, most_index: int) -> NDArray[np.generic]:
+def _generate(spec: TensorSpec, seed: int, index_limit: int) -> NDArray[np.generic]:
     import numpy as np
 
     if not spec.dtype or spec.dtype == "complex64":
         raise InputError(f"input {spec.name}: its type cannot be generated", hint="leave --check-outputs out")
-    if any(size < 0 for size in spec.shape) or len(spec.shape) > _MOST_DIMENSIONS:
+    if any(size < 0 for size in spec.shape) or len(spec.shape) > _MAX_DIMENSIONS:
         raise InputError(f"input {spec.name}: {_shown(spec)} is no shape", hint="is the model whole?")
     # The name is the seed, so that an input has the same values wherever it stands.
     words = np.random.default_rng(int.from_bytes(hashlib.sha256(spec.name.encode()).digest()[:8], "little") + seed)
@@ -87,7 +87,7 @@ def _generate(spec: TensorSpec, seed: int, most_index: int) -> NDArray[np.generi
     if kind.itemsize == 1:
         limits = np.iinfo(kind)
         return words.integers(limits.min, limits.max, spec.shape, endpoint=True).astype(kind)
-    return words.integers(0, most_index, spec.shape).astype(kind)
+    return words.integers(0, index_limit, spec.shape).astype(kind)
 
 
 def _load(spec: TensorSpec, path: Path) -> NDArray[np.generic]:
@@ -96,9 +96,9 @@ def _load(spec: TensorSpec, path: Path) -> NDArray[np.generic]:
     try:
         if other := other_than_file(path):
             raise InputError(f"--input {spec.name}: {path} is {other}", hint="give a .npy file")
-        if path.stat().st_size > _MOST_NPY_BYTES:
+        if path.stat().st_size > _MAX_NPY_BYTES:
             raise InputError(
-                f"--input {spec.name}: {path} is larger than {_MOST_NPY_BYTES >> 20} MiB", hint="is it an input?"
+                f"--input {spec.name}: {path} is larger than {_MAX_NPY_BYTES >> 20} MiB", hint="is it an input?"
             )
         array: NDArray[np.generic] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:

@@ -18,7 +18,7 @@ from devbench.errors import InputError
 from devbench.models.tflite_file import ModelFile, is_shipped, model_path, read_model
 from devbench.text import without_control
 
-MOST_KEY = 200
+MAX_KEY = 200
 # Between the parts of a case's text: in a key it would make one case look like another.
 _SEPARATOR = " · "
 
@@ -107,15 +107,15 @@ def model_keys(models: Sequence[tuple[str, PurePath]]) -> list[str]:
 
 def check_name(name: str) -> str:
     """Why a name cannot be a key; empty where it can."""
-    if not 0 < len(name) <= MOST_KEY:
-        return f"is not a text of 1 to {MOST_KEY} characters"
+    if not 0 < len(name) <= MAX_KEY:
+        return f"is not a text of 1 to {MAX_KEY} characters"
     return "" if clean_key(name) == name else "has characters that a name cannot have"
 
 
 def clean_key(text: str) -> str:
     """`text` on one line, as every form can show it; of a long one the end, which tells paths apart."""
     line = without_control(unicodedata.normalize("NFC", text), "?").replace(_SEPARATOR, " - ")
-    return line[-MOST_KEY:].strip(" ·") or "model"
+    return line[-MAX_KEY:].strip(" ·") or "model"
 
 
 def _parts(paths: Sequence[PurePath]) -> list[tuple[str, ...]]:
@@ -147,7 +147,7 @@ def _shortest(parts: tuple[str, ...], ends: Counter[tuple[str, ...]], taken: set
     whole = keys[-1][1]
     number = 2
     while whole in taken:
-        whole = f"{keys[-1][1][: MOST_KEY - 5]} ({number})"
+        whole = f"{keys[-1][1][: MAX_KEY - 5]} ({number})"
         number += 1
     return whole
 

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from devbench.models.graph_view import FLOATS, GraphView, ModelView, OperatorView, TensorView
+from devbench.models.graph.view import FLOATS, GraphView, ModelView, OperatorView, TensorView
 
 _EIGHT_BITS_OR_LESS = frozenset({"int8", "uint8", "int4", "uint4", "int2"})
 # Operators with weights of their own whose work is not counted here.
@@ -80,8 +80,8 @@ class ModelFacts:
     uncounted: tuple[str, ...]
 
 
-def facts_of(model: ModelView, most: int = 5) -> ModelFacts:
-    """The figures of the model's main graph, with the `most` largest tensors of each kind."""
+def facts_of(model: ModelView, top: int = 5) -> ModelFacts:
+    """The figures of the model's main graph, with the `top` largest tensors of each kind."""
     graph = model.main
     constants = _once_a_buffer(tensor for tensor in graph.tensors if tensor.constant)
     used = {tensor.index for operator in graph.operators for tensor in (*operator.inputs, *operator.outputs) if tensor}
@@ -101,8 +101,8 @@ def facts_of(model: ModelView, most: int = 5) -> ModelFacts:
         activation_bytes=sum(tensor.size_bytes for tensor in runtime),
         peak_bytes=peak_bytes,
         peak_operator=peak_operator,
-        largest_weights=_largest(constants, most),
-        largest_activations=_largest(runtime, most),
+        largest_weights=_largest(constants, top),
+        largest_activations=_largest(runtime, top),
         quantisation=_quantisation(graph, constants),
         uncounted=tuple(sorted({row.type for row in operators if row.type in UNCOUNTED or row.custom})),
     )
@@ -165,8 +165,8 @@ def _once_a_buffer(tensors: Iterable[TensorView]) -> list[TensorView]:
     return list({tensor.buffer: tensor for tensor in tensors}.values())
 
 
-def _largest(tensors: Iterable[TensorView], most: int) -> tuple[TensorView, ...]:
-    return tuple(sorted(tensors, key=lambda tensor: (-_bytes(tensor), tensor.index))[:most])
+def _largest(tensors: Iterable[TensorView], top: int) -> tuple[TensorView, ...]:
+    return tuple(sorted(tensors, key=lambda tensor: (-_bytes(tensor), tensor.index))[:top])
 
 
 def _bytes(tensor: TensorView) -> int:

@@ -6,12 +6,12 @@ from dataclasses import asdict
 from typing import Any
 
 from devbench.models.compiled import Compiled
-from devbench.models.graph_view import ModelView, TensorView
+from devbench.models.graph.view import ModelView, TensorView
 from devbench.models.model_facts import ModelFacts
 from devbench.text import clean
 
 _SCHEMA = "devbench.inspect/1"
-_MOST_NAME = 200
+_MAX_NAME = 200
 
 
 def to_json(model: ModelView, facts: ModelFacts, name: str, compiled: Compiled | None = None) -> dict[str, Any]:
@@ -22,26 +22,26 @@ def to_json(model: ModelView, facts: ModelFacts, name: str, compiled: Compiled |
         "model": name,
         "file_bytes": model.size_bytes,
         "schema_version": model.schema_version,
-        "description": clean(model.description, _MOST_NAME),
+        "description": clean(model.description, _MAX_NAME),
         "buffers": {
-            "count": model.buffers,
-            "outside_flatbuffer": model.buffers_outside,
-            "outside_flatbuffer_bytes": model.bytes_outside,
+            "count": len(model.buffers),
+            "outside_flatbuffer": len(model.outside),
+            "outside_flatbuffer_bytes": sum(model.outside),
         },
         "compiled": None if compiled is None else asdict(compiled),
-        "metadata": [{"name": clean(one, _MOST_NAME), "bytes": size} for one, size in model.metadata],
+        "metadata": [{"name": clean(one, _MAX_NAME), "bytes": size} for one, size in model.metadata],
         "signatures": [
             {
-                "key": clean(one.key, _MOST_NAME),
+                "key": clean(one.key, _MAX_NAME),
                 "subgraph": one.graph,
-                "inputs": {clean(label, _MOST_NAME): number for label, number in one.inputs},
-                "outputs": {clean(label, _MOST_NAME): number for label, number in one.outputs},
+                "inputs": {clean(label, _MAX_NAME): number for label, number in one.inputs},
+                "outputs": {clean(label, _MAX_NAME): number for label, number in one.outputs},
             }
             for one in model.signatures
         ],
         "subgraphs": [
             {
-                "name": clean(one.name, _MOST_NAME),
+                "name": clean(one.name, _MAX_NAME),
                 "operators": len(one.operators),
                 "tensors": len(one.tensors),
                 "inputs": len(one.inputs),
@@ -53,7 +53,7 @@ def to_json(model: ModelView, facts: ModelFacts, name: str, compiled: Compiled |
         "outputs": [_tensor(graph.tensors[number]) for number in graph.outputs],
         "operators": [
             {
-                "type": clean(row.type, _MOST_NAME),
+                "type": clean(row.type, _MAX_NAME),
                 "version": row.version,
                 "count": row.count,
                 "largest_rank": row.largest_rank,
@@ -86,7 +86,7 @@ def to_json(model: ModelView, facts: ModelFacts, name: str, compiled: Compiled |
 def _tensor(tensor: TensorView) -> dict[str, Any]:
     return {
         "tensor": tensor.index,
-        "name": clean(tensor.name, _MOST_NAME),
+        "name": clean(tensor.name, _MAX_NAME),
         "type": tensor.dtype,
         "shape": list(tensor.shape),
         "dynamic": tensor.dynamic,

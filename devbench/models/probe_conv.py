@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.emit import Emitter
 from devbench.models.graph.file import save_model
-from devbench.models.graph.graph import Graph, compact
 from devbench.models.rewrites.serialize import Conv
 
 
 def write_conv_model(conv: Conv, path: Path) -> None:
     """Write a .tflite whose only operator is `conv`, of stride 1, with weights of small numbers."""
-    import numpy as np
-    from ai_edge_litert import schema_py_generated as schema
-
     model = schema.ModelT(
         version=3, subgraphs=[schema.SubGraphT(tensors=[], operators=[], inputs=[], outputs=[])],
         buffers=[schema.BufferT()], operatorCodes=[], signatureDefs=[], metadata=[],

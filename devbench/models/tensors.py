@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import contextlib
 import math
-import mmap
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from devbench.errors import InputError
+from devbench.models.graph.names import type_name
+from devbench.models.graph.tables import Table, open_tables
 
-# Schema's TensorType to NumPy's name; other types cannot be given as raw bytes.
-_TYPES = {
-    0: "float32", 1: "float16", 2: "int32", 3: "uint8", 4: "int64", 6: "bool", 7: "int16", 8: "complex64", 9: "int8",
-    10: "float64", 12: "uint64", 15: "uint32", 16: "uint16",
-}  # fmt: skip
-
-_MOST_SIGNATURES = 1000
+# Types that can be given as raw bytes; NumPy calls them as the schema does.
+_RAW_TYPES = frozenset({
+    "float32", "float16", "int32", "uint8", "int64", "bool", "int16", "complex64", "int8", "float64", "uint64",
+    "uint32", "uint16",
+})  # fmt: skip
+_MAX_SIGNATURES = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,22 +65,12 @@ class Signature:
 
 
 def read_signatures(path: Path) -> tuple[Signature, ...]:
-    """The signatures of a model in the file's order; none where the flatbuffer cannot be followed."""
-    from ai_edge_litert import schema_py_generated as schema
-
+    """The signatures of a model in the file's order, as far as the file can be followed."""
     found: list[Signature] = []
-    with (
-        contextlib.suppress(Exception),
-        path.open("rb") as file,
-        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data,
-    ):
-        model = schema.Model.GetRootAs(data)
-        for number in range(min(model.SignatureDefsLength(), _MOST_SIGNATURES)):
-            entry = model.SignatureDefs(number)
-            name = (entry.SignatureKey() or b"").decode("utf-8", "replace")
-            found.append(Signature(name, entry.SubgraphIndex()))
-            del entry
-        del model
+    with contextlib.suppress(InputError), open_tables(path) as model:
+        for number in range(min(model.count("signatures"), _MAX_SIGNATURES)):
+            entry = model.item("signatures", number)
+            found.append(Signature(entry.text("key"), entry.number("graph")))
     return tuple(found)
 
 
@@ -90,36 +78,24 @@ def read_tensors(path: Path, graph_number: int = 0) -> ModelTensors:
     """The tensors at the edge of a graph of the model, by default the main one.
 
     Raises:
-        InputError: the flatbuffer cannot be followed.
+        InputError: the file cannot be followed.
     """
-    from ai_edge_litert import schema_py_generated as schema
-
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            model = schema.Model.GetRootAs(data)
-            graph = model.Subgraphs(graph_number)
-            defined = [model.SignatureDefs(n) for n in range(model.SignatureDefsLength())]
-            named = next((one for one in defined if one.SubgraphIndex() == graph_number), None)
-            names = _aliases(named.Inputs, named.InputsLength()) if named else {}
-            inputs = tuple(_spec(graph, graph.Inputs(n), names) for n in range(graph.InputsLength()))
-            names = _aliases(named.Outputs, named.OutputsLength()) if named else {}
-            outputs = tuple(_spec(graph, graph.Outputs(n), names) for n in range(graph.OutputsLength()))
-            del model, graph, named, defined
-    except Exception as error:
-        raise InputError(f"model {path}: its inputs and outputs cannot be read: {error}", hint="is it whole?") from None
-    return ModelTensors(inputs, outputs)
+    with open_tables(path) as model:
+        graph = model.item("graphs", graph_number)
+        signature = next((one for one in model.each("signatures") if one.number("graph") == graph_number), None)
+        return ModelTensors(_edge(graph, "inputs", signature), _edge(graph, "outputs", signature))
 
 
-def _aliases(entry: Callable[[int], Any], count: int) -> dict[int, str]:
-    """The names of one side of a signature by the tensor's number."""
-    entries = [entry(n) for n in range(count)]
-    return {one.TensorIndex(): (one.Name() or b"").decode("utf-8", "replace") for one in entries}
+def _edge(graph: Table, side: str, signature: Table | None) -> tuple[TensorSpec, ...]:
+    """The tensors of one side, with their names in the signature."""
+    entries = signature.each(side) if signature is not None else ()
+    aliases = {one.number("tensor"): one.text("name") for one in entries}
+    return tuple(_spec(graph.item("tensors", number), aliases.get(number, "")) for number in graph.numbers(side))
 
 
-def _spec(graph: Any, number: int, aliases: Mapping[int, str]) -> TensorSpec:
-    tensor = graph.Tensors(number)
-    name = (tensor.Name() or b"").decode("utf-8", "replace")
-    shape = tuple(int(tensor.Shape(n)) for n in range(tensor.ShapeLength()))
-    signed = tuple(int(tensor.ShapeSignature(n)) for n in range(tensor.ShapeSignatureLength()))
+def _spec(tensor: Table, alias: str) -> TensorSpec:
+    shape, signed = tensor.numbers("shape"), tensor.numbers("shape_signature")
     is_open = len(signed) == len(shape) and any(size < 0 for size in signed)
-    return TensorSpec(name, _TYPES.get(tensor.Type(), ""), shape, aliases.get(number, ""), signed if is_open else ())
+    dtype = type_name(tensor.number("type"))
+    raw = dtype if dtype in _RAW_TYPES else ""
+    return TensorSpec(tensor.text("name"), raw, shape, alias, signed if is_open else ())

@@ -1,21 +1,16 @@
-"""A .tflite file as an input: is it one, what is it called, how many operators has it; knows no device and no tool.
-
-The file format is the flatbuffer of TensorFlow Lite's schema (version 3): bytes 4 to 7 are the identifier `TFL3`.
-Models may be larger than memory, so that they are mapped and never read whole.
-"""
+"""A .tflite file as an input: is it one, what is it called, how many operators has it; knows no device and no tool."""
 
 from __future__ import annotations
 
-import mmap
 from dataclasses import dataclass
 from pathlib import Path
 
 from devbench.errors import InputError
 from devbench.hashing import sha256_of
 from devbench.models.compiled import Compiled, compiled_model
+from devbench.models.graph.tables import IDENTIFIER, count_operators
 from devbench.regular import other_than_file
 
-_IDENTIFIER = b"TFL3"
 _SHIPPED = {"demo": "small_unet.tflite"}
 
 
@@ -25,7 +20,7 @@ class ModelFile:
 
     Attributes:
         name: its key (`models/keys.py`): what every form calls it, unique in a run.
-        operator_count: of the main graph, `None` where it could not be read.
+        operator_count: of the main graph, `None` if it could not be read.
         compiled: for which accelerator, `None` for a model that is not compiled.
     """
 
@@ -95,21 +90,8 @@ def _check(path: Path, given: str) -> None:
         ) from None
     except OSError as error:
         raise InputError(f"model {given} cannot be read: {error.strerror or error}") from None
-    if head[4:8] != _IDENTIFIER:
+    if head[4:8] != IDENTIFIER:
         what = "is empty" if not head else "is not a TensorFlow Lite model (no TFL3 identifier)"
         raise InputError(
             f"model {given} {what}", hint="give a .tflite file, as the TensorFlow Lite converter writes it"
         )
-
-
-def count_operators(path: Path) -> int | None:
-    """Number of operators of the first subgraph, or `None` where the flatbuffer cannot be followed."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    try:
-        with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            graph = schema.Model.GetRootAs(data).Subgraphs(0)
-            return None if graph is None else int(graph.OperatorsLength())
-    except Exception:
-        # A damaged file can send the generated accessors anywhere; whether it is a model is the tool's to say.
-        return None

@@ -125,7 +125,7 @@ def test_buffers_behind_the_flatbuffer_come_through(
     dense: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As in files beyond 2 GB: written there, read from there, and rewritten again."""
-    monkeypatch.setattr(graph_file, "MOST_INLINE_BYTES", 16)
+    monkeypatch.setattr(graph_file, "MAX_INLINE_BYTES", 16)
     out, again = tmp_path / "out.tflite", tmp_path / "again.tflite"
     assert rewrite(dense, out).exit_code == 0
     model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(out.read_bytes()))

@@ -13,7 +13,7 @@ from typer.testing import CliRunner, Result
 from devbench.cli.app import application
 from devbench.errors import DevbenchError
 from devbench.models.gpu.report import make_report
-from devbench.models.graph_file import read_model
+from devbench.models.graph.read import read_model
 from tests.conftest import DATA
 from tests.models.probe import Op, Tensor, build, constant, ints
 

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from devbench.models.gpu.report import GpuReport, make_report, to_json, verdict
-from devbench.models.graph_file import read_model
+from devbench.models.graph.read import read_model
 from tests.models.probe import Op, Part, Tensor, build, build_graphs, constant, ints
 
 X = (1, 4, 4, 4)

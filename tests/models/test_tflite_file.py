@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from devbench.errors import InputError
-from devbench.models.tflite_file import count_operators, open_model
+from devbench.models.graph.tables import count_operators
+from devbench.models.tflite_file import open_model
 
 DATA = Path(__file__).parents[1] / "data"
 

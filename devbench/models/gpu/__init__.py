@@ -3,7 +3,7 @@
     check(model) → for each graph the operators that it refuses, each with the reason
     estimate_model(checked) → how the rest would be cut in parts, and how much of it would run on the GPU
 
-Both work on views, of a file (`graph_file.read_model`) or of a graph in memory.
+Both work on views, of a file (`graph.read.read_model`) or of a graph in memory.
 """
 
 from __future__ import annotations

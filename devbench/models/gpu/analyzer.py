@@ -21,8 +21,8 @@ from pathlib import Path
 from devbench.text import clean
 
 DEADLINE_S = 120.0
-_MOST_BYTES = 4_000_000
-_MOST_WARNINGS = 50
+_MAX_BYTES = 4_000_000
+_MAX_WARNINGS = 50
 _WARNING = re.compile(r"GPU COMPATIBILITY WARNING:\s*(.*)")
 _VERSION = re.compile(r"TFLite runtime version (\S+?)\.?$", re.MULTILINE)
 
@@ -61,8 +61,8 @@ def ask(path: Path, deadline_s: float = DEADLINE_S) -> Opinion:
         except OSError as error:
             return Opinion(None, note=f"cannot be started: {error.strerror or error}")
         size = output.seek(0, os.SEEK_END)
-        output.seek(max(0, size - _MOST_BYTES))
-        said = output.read(_MOST_BYTES).decode("utf-8", "replace")
+        output.seek(max(0, size - _MAX_BYTES))
+        said = output.read(_MAX_BYTES).decode("utf-8", "replace")
     if done.returncode:
         return Opinion(None, note=f"failed on this model (exit code {done.returncode})")
     return read_opinion(said)
@@ -70,7 +70,7 @@ def ask(path: Path, deadline_s: float = DEADLINE_S) -> Opinion:
 
 def read_opinion(said: str) -> Opinion:
     """The opinion in what the analyzer printed."""
-    warnings = tuple(clean(line, 160) for line in _WARNING.findall(said)[:_MOST_WARNINGS])
+    warnings = tuple(clean(line, 160) for line in _WARNING.findall(said)[:_MAX_WARNINGS])
     version = _VERSION.search(said)
     known = clean(version.group(1), 20) if version else ""
     if warnings:

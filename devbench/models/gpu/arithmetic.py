@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from devbench.models.gpu.context import Context, Finding
 from devbench.models.gpu.layout import Layout, layout, words
 from devbench.models.gpu.reading import constant_findings
-from devbench.models.graph_view import OperatorView, TensorView
+from devbench.models.graph.view import OperatorView, TensorView
 
 TWO_INPUTS = frozenset({
     "ADD", "ADD_N", "SUB", "MUL", "DIV", "POW", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "EQUAL", "NOT_EQUAL",
@@ -23,7 +23,7 @@ _FUSED = TWO_INPUTS | {
     "ABS", "COS", "ELU", "EXP", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOG", "LOGISTIC", "NEG", "RELU", "RELU6", "RSQRT",
     "SIGN", "SIN", "SQRT", "SQUARE", "TANH",
 }  # fmt: skip
-_MOST_FUSED = 50
+_MAX_FUSED = 50
 _SUMS = frozenset({"ADD", "ADD_N"})
 
 
@@ -63,7 +63,7 @@ def after_broadcast(operator: OperatorView, context: Context) -> Iterator[Findin
     if pair is not None and pair[0] != out:
         return
     tensor = runtime[0]
-    for _ in range(_MOST_FUSED):
+    for _ in range(_MAX_FUSED):
         maker = context.makers.get(tensor.index)
         if maker is None or len(context.readers[tensor.index]) > 1 or tensor.index in context.graph.outputs:
             return

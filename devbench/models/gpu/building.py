@@ -12,7 +12,7 @@ from devbench.models.gpu import arithmetic, slices
 from devbench.models.gpu.context import Context, Finding
 from devbench.models.gpu.layout import axis_name, layout, words
 from devbench.models.gpu.reading import as_shape_list, constant_findings
-from devbench.models.graph_view import OperatorView, TensorView
+from devbench.models.graph.view import OperatorView, TensorView
 
 _SIGN_BIT = 5
 _ACTIVATED = frozenset({"ADD", "CONCATENATION", "FULLY_CONNECTED"})

@@ -16,10 +16,10 @@ from devbench.models.gpu.preparing import Prepared, called_graphs, prepare
 from devbench.models.gpu.refusal import Effect, Refusal
 from devbench.models.gpu.rules import RULES
 from devbench.models.gpu.wrong import wrong_numbers
-from devbench.models.graph_view import ModelView, OperatorView
+from devbench.models.graph.view import ModelView, OperatorView
 
 _VALIDATION = "VALIDATION:"
-_MOST_DEPTH = 20
+_MAX_DEPTH = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +82,7 @@ def _prepare_all(model: ModelView) -> dict[int, Prepared]:
     done: dict[int, Prepared] = {}
 
     def visit(number: int, depth: int) -> None:
-        if number in done or not 0 <= number < len(model.graphs) or depth > _MOST_DEPTH:
+        if number in done or not 0 <= number < len(model.graphs) or depth > _MAX_DEPTH:
             return
         graph = model.graphs[number]
         done[number] = Prepared(frozenset(), {})

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from devbench.models.graph_view import GraphView, OperatorView, TensorView
+from devbench.models.graph.view import GraphView, OperatorView, TensorView
 
 
 @dataclass(frozen=True, slots=True)

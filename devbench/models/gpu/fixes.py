@@ -12,11 +12,11 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import DevbenchError
-from devbench.models.gpu.lookover import MOST_RANK
+from devbench.models.gpu.lookover import MAX_RANK
 from devbench.models.gpu.refusal import Refusal
 from devbench.models.gpu.rules import KNOWN
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.file import load_model
-from devbench.models.graph.graph import Graph
 from devbench.models.rewrites.catalogue import REWRITES, Rewrite, RewriteOptions
 
 _Place = tuple[int, int]
@@ -66,7 +66,7 @@ def _changed(graphs: list[Graph], before: list[list[tuple[Any, int, int]]]) -> I
         for place, (operator, version, rank) in enumerate(operators):
             now = graph.version(operator)
             is_lower = KNOWN.get(graph.kind(operator), 0) >= now < version
-            if id(operator) not in left or is_lower or rank > MOST_RANK >= _rank(graph, operator):
+            if id(operator) not in left or is_lower or rank > MAX_RANK >= _rank(graph, operator):
                 yield number, place
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from devbench.models.graph_view import TensorView
+from devbench.models.graph.view import TensorView
 
 _AXES: dict[int, str] = {1: "b", 2: "bc", 3: "bwc", 4: "bhwc"}
 

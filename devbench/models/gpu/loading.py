@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from devbench.models.gpu.context import Finding
-from devbench.models.graph_view import GraphView, OperatorCode, OperatorView
+from devbench.models.graph.view import GraphView, OperatorCode, OperatorView
 
 # Operator → the highest version that the runtime loads. BROADCAST_TO begins at 2, all others at 1.
 _LOADED: dict[str, int] = {

@@ -12,7 +12,7 @@ from devbench.models.gpu.arithmetic import COMPARED
 from devbench.models.gpu.context import Context, Finding
 from devbench.models.gpu.layout import words
 from devbench.models.gpu.rules import KNOWN
-from devbench.models.graph_view import OperatorView, TensorView
+from devbench.models.graph.view import OperatorView, TensorView
 
 COMPARISONS = COMPARED
 _FLOATS = frozenset({"float32", "float16"})
@@ -27,7 +27,7 @@ _OTHER_TYPES: dict[str, tuple[frozenset[str], frozenset[str]]] = {
     "LOGICAL_AND": (frozenset({"bool"}), frozenset({"bool"})),
     **{name: (frozenset[str](), frozenset({"bool"})) for name in COMPARISONS},
 }
-MOST_RANK = 4
+MAX_RANK = 4
 _SIGN_BIT = 5
 _Check = Callable[[OperatorView, Context], Iterator[Finding]]
 
@@ -50,8 +50,8 @@ def refused(operator: OperatorView, context: Context) -> Iterator[Finding]:
 def _ranks_and_types(operator: OperatorView, context: Context) -> Iterator[Finding]:
     tensors = [tensor for tensor in (*operator.inputs, *operator.outputs) if tensor is not None]
     rank = max((tensor.rank for tensor in tensors), default=0)
-    if rank > MOST_RANK:
-        yield Finding("rank", f"a tensor of rank {rank}, at most {MOST_RANK} is taken")
+    if rank > MAX_RANK:
+        yield Finding("rank", f"a tensor of rank {rank}, at most {MAX_RANK} is taken")
     more = _OTHER_TYPES.get(operator.type, (frozenset[str](), frozenset[str]()))
     sides: tuple[tuple[TensorView | None, ...], ...] = (operator.inputs, operator.outputs)
     for side, others in zip(sides, more, strict=True):

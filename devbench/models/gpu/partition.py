@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from devbench.models.gpu.check import Checked, worst
 from devbench.models.gpu.refusal import HARMLESS, Effect, Refusal
-from devbench.models.graph_view import GraphView, OperatorView
+from devbench.models.graph.view import GraphView, OperatorView
 
 _WITH_EFFECTS = frozenset({"IF", "WHILE", "CALL_ONCE"})
 _RESOURCES = frozenset({"resource", "variant"})
@@ -44,17 +44,17 @@ class Estimate:
         return self.blocked_by is None and 0 < self.operators == self.delegated
 
 
-def estimate_model(graphs: tuple[Checked, ...], most_parts: int = 1) -> Estimate:
+def estimate_model(graphs: tuple[Checked, ...], max_parts: int = 1) -> Estimate:
     """What the delegate would take of a model's main graph; what ends it in any graph ends it for the model."""
-    first, *others = (estimate(graph, most_parts) for graph in graphs)
+    first, *others = (estimate(graph, max_parts) for graph in graphs)
     unloadable = (one for graph in graphs for one in graph.refusals if one.effect is Effect.UNLOADABLE)
     blocked = next(unloadable, None) or next((one.blocked_by for one in (first, *others) if one.blocked_by), None)
     delegated = 0 if blocked else first.delegated
     return Estimate(first.operators, first.accepted, first.parts, delegated, blocked)
 
 
-def estimate(checked: Checked, most_parts: int = 1) -> Estimate:
-    """What the delegate would take of one graph, `most_parts` being the tool's `max_delegated_partitions`."""
+def estimate(checked: Checked, max_parts: int = 1) -> Estimate:
+    """What the delegate would take of one graph, `max_parts` being the tool's `max_delegated_partitions`."""
     graph, refusals, context = checked.context.graph, checked.refusals, checked.context
     stopping = {refusal.operator.index: refusal for refusal in refusals if refusal.effect is Effect.STOPS}
     cpu = {refusal.operator.index for refusal in refusals if refusal.effect not in (*HARMLESS, Effect.STOPS)}
@@ -62,7 +62,7 @@ def estimate(checked: Checked, most_parts: int = 1) -> Estimate:
     # A constant that is widened from fp16 counts as delegated only where nothing at all is refused.
     cpu = cpu | free if cpu - free else cpu
     parts = sorted(_parts(graph, cpu), key=len, reverse=True) if cpu else [[one.index for one in graph.operators]]
-    taken = {index for part in parts[:most_parts] for index in part}
+    taken = {index for part in parts[:max_parts] for index in part}
     blocked = worst(refusals) or next((stopping[index] for index in sorted(taken) if index in stopping), None)
     return Estimate(
         operators=len(graph.operators),

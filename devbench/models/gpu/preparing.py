@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from devbench.models.gpu.context import Finding
-from devbench.models.graph_view import GraphView, OperatorView, TensorView
+from devbench.models.graph.view import GraphView, OperatorView, TensorView
 
 # Which inputs must be known for the output to have a size.
 _SIZE_INPUTS: dict[str, tuple[int, ...]] = {
@@ -30,7 +30,7 @@ _ALWAYS_KNOWN = frozenset({"SHAPE", "RANK"})
 _FOLDED = frozenset({
     "BROADCAST_ARGS", "CONCATENATION", "GATHER", "MUL", "RANGE", "RESHAPE", "STRIDED_SLICE", "TILE", "REDUCE_PROD",
 })  # fmt: skip
-_MOST_FOLDED = 8
+_MAX_FOLDED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def prepare(graph: GraphView, others: Mapping[int, Prepared], graphs: tuple[Grap
             continue
         inputs = [tensor for tensor in operator.inputs if tensor is not None]
         folded = operator.type in _FOLDED and all(tensor.index in known for tensor in inputs)
-        if operator.type == "REDUCE_PROD" and operator.outputs and operator.outputs[0].elements > _MOST_FOLDED:
+        if operator.type == "REDUCE_PROD" and operator.outputs and operator.outputs[0].elements > _MAX_FOLDED:
             folded = False
         if operator.type in _ALWAYS_KNOWN or folded:
             known |= {tensor.index for tensor in operator.outputs}

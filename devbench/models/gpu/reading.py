@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from devbench.models.gpu.context import Context, Finding
 from devbench.models.gpu.layout import words
-from devbench.models.graph_view import TensorView
+from devbench.models.graph.view import TensorView
 
 _READABLE = frozenset({"float32", "float16", "int8", "uint8", "int32"})
 _SPARSE = frozenset({"float32", "float16"})

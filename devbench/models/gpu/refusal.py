@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from devbench.models.graph_view import OperatorView
+from devbench.models.graph.view import OperatorView
 
 # The tool on which every rule was seen.
 SEEN_ON = "benchmark_model of TensorFlow 2.14.1, OpenCL on the bench phone"

@@ -12,11 +12,11 @@ from devbench.models.gpu.check import check
 from devbench.models.gpu.fixes import find_fixes
 from devbench.models.gpu.partition import Estimate, estimate_model
 from devbench.models.gpu.refusal import HARMLESS, SEEN_ON, Effect, Refusal, Rule
-from devbench.models.graph_view import ModelView, OperatorView
+from devbench.models.graph.view import ModelView, OperatorView
 
 _SCHEMA = "devbench.gpu-check/2"
 _ORDER = (Effect.UNLOADABLE, Effect.STOPS_ALWAYS, Effect.STOPS, Effect.CPU, Effect.WRONG, Effect.DRIVER)
-_MOST_PLACES = 3
+_MAX_PLACES = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +48,11 @@ class GpuReport:
 
 
 def make_report(
-    model: ModelView, opinion: Opinion | None, *, path: Path | None = None, most_parts: int = 1
+    model: ModelView, opinion: Opinion | None, *, path: Path | None = None, max_parts: int = 1
 ) -> GpuReport:
     """The rules' answer for a model, and the analyzer's; fixes are named where the model's file is given."""
     checked = check(model)
-    found = estimate_model(checked, most_parts)
+    found = estimate_model(checked, max_parts)
     # The delegate looks at one graph after the other, and at none after the one where it gives up.
     last = found.blocked_by.graph if found.blocked_by else len(checked)
     refusals = tuple(refusal for graph in checked[: last + 1] for refusal in graph.refusals)
@@ -156,10 +156,10 @@ def _groups(refusals: tuple[Refusal, ...]) -> tuple[Group, ...]:
 def places(group: Group) -> str:
     """The first few places of a group: `#12 1×32×32×8×4, #30 …`, by the operator's number and its largest tensor."""
     shown = []
-    for operator in group.operators[:_MOST_PLACES]:
+    for operator in group.operators[:_MAX_PLACES]:
         tensors = [one for one in (*operator.inputs, *operator.outputs) if one is not None and not one.constant]
         largest = max(tensors, key=lambda one: (one.rank, one.elements), default=None)
         place = f"#{operator.index}" if operator.index >= 0 else "an operator code"
         shown.append(place + ("" if largest is None else f" {'×'.join(map(str, largest.shape)) or 'scalar'}"))
     where = f"graph {group.graph}: " if group.graph else ""
-    return where + ", ".join(shown) + (", …" if len(group.operators) > _MOST_PLACES else "")
+    return where + ", ".join(shown) + (", …" if len(group.operators) > _MAX_PLACES else "")

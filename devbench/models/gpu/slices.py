@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from devbench.models.gpu.context import Context, Finding
 from devbench.models.gpu.layout import Layout, layout, words
-from devbench.models.graph_view import OperatorView, TensorView
+from devbench.models.graph.view import OperatorView, TensorView
 
 _RULES = {"b": "slice-batch", "h": "slice-extent", "w": "slice-extent", "c": "slice-extent"}
 _AXES = "bhwc"

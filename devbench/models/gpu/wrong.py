@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from devbench.models.gpu import arithmetic
 from devbench.models.gpu.context import Context, Finding
 from devbench.models.gpu.layout import Layout, axis_name, layout, words
-from devbench.models.graph_view import OperatorView, TensorView
+from devbench.models.graph.view import OperatorView, TensorView
 
 _ROWS = 16
 _LANES = 4

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from devbench.models.graph.graph import Graph
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+from devbench.models.graph.edit import Graph
 
 
 class Emitter:
@@ -19,10 +20,7 @@ class Emitter:
     """
 
     def __init__(self, graph: Graph, before: Any, name: str) -> None:
-        from ai_edge_litert import schema_py_generated as schema
-
         self.graph = graph
-        self._schema = schema
         self._before = before
         self._name = name
         self._count = 0
@@ -32,8 +30,6 @@ class Emitter:
 
     def number(self, value: float) -> int:
         """A constant of one float32."""
-        import numpy as np
-
         return self.constant(np.array(value, np.float32))
 
     def make(
@@ -55,45 +51,39 @@ class Emitter:
         return out
 
     def reshape(self, x: int, shape: Sequence[int], out: int | None = None) -> int:
-        import numpy as np
-
         target = self.constant(np.array(shape, np.int32))
-        options = self._schema.ReshapeOptionsT(newShape=[int(size) for size in shape])
+        options = schema.ReshapeOptionsT(newShape=[int(size) for size in shape])
         return self.make("RESHAPE", [x, target], shape, options=options, out=out)
 
     def transpose(self, x: int, order: Sequence[int]) -> int:
-        import numpy as np
-
         shape = [self.graph.shape(x)[axis] for axis in order]
-        made = self._schema.TransposeOptionsT()
+        made = schema.TransposeOptionsT()
         return self.make("TRANSPOSE", [x, self.constant(np.array(order, np.int32))], shape, options=made)
 
     def unary(self, kind: str, x: int, out: int | None = None) -> int:
         options = {"ABS": "AbsOptionsT", "SQUARE": "SquareOptionsT", "NEG": "NegOptionsT"}.get(kind)
-        made = getattr(self._schema, options)() if options else None
+        made = getattr(schema, options)() if options else None
         return self.make(kind, [x], self.graph.shape(x), options=made, out=out)
 
     def binary(self, kind: str, a: int, b: int, out: int | None = None, activation: int = 0) -> int:
         """ADD, SUB, MUL, MAXIMUM or MINIMUM, with broadcasting."""
         name = "MaximumMinimum" if kind in {"MAXIMUM", "MINIMUM"} else kind.capitalize()
-        options = getattr(self._schema, f"{name}OptionsT")()
+        options = getattr(schema, f"{name}OptionsT")()
         if activation:
             options.fusedActivationFunction = activation
         return self.make(kind, [a, b], _broadcast(self.graph.shape(a), self.graph.shape(b)), options=options, out=out)
 
     def reduce(self, kind: str, x: int, axes: Sequence[int]) -> int:
         """MEAN, SUM or REDUCE_MAX over `axes`, which stay with the size 1."""
-        import numpy as np
-
         shape = [1 if axis in axes else size for axis, size in enumerate(self.graph.shape(x))]
-        options = self._schema.ReducerOptionsT(keepDims=True)
+        options = schema.ReducerOptionsT(keepDims=True)
         return self.make(kind, [x, self.constant(np.array(axes, np.int32))], shape, options=options)
 
     def conv(
         self, x: int, weights: int, bias: int | None, shape: Sequence[int], out: int | None = None, options: Any = None
     ) -> int:
         """CONV_2D; by default SAME, stride 1 and nothing fused. `options` are the schema's Conv2DOptionsT."""
-        options = options or self._schema.Conv2DOptionsT(strideW=1, strideH=1)
+        options = options or schema.Conv2DOptionsT(strideW=1, strideH=1)
         inputs = [x, weights] if bias is None else [x, weights, bias]
         return self.make("CONV_2D", inputs, shape, options=options, out=out)
 
@@ -103,8 +93,6 @@ class Emitter:
         As a convolution by ones: the stock GPU delegate takes the product with a constant of more channels than x has,
         and gives wrong numbers.
         """
-        import numpy as np
-
         weights = self.constant(np.ones((channels, 1, 1, 1), np.float32))
         return self.conv(
             x, weights, self.constant(np.zeros(channels, np.float32)), (*self.graph.shape(x)[:3], channels)
@@ -112,34 +100,26 @@ class Emitter:
 
     def split(self, x: int, axis: int, count: int) -> list[int]:
         """`count` equal parts along `axis`."""
-        import numpy as np
-
         shape = list(self.graph.shape(x))
         shape[axis] //= count
         outs = [self.graph.add_tensor(self._next_name(), shape, like=x) for _ in range(count)]
-        options = self._schema.SplitOptionsT(numSplits=count)
+        options = schema.SplitOptionsT(numSplits=count)
         self.graph.add_operator(self._before, "SPLIT", [self.constant(np.array(axis, np.int32)), x], outs, options)
         return outs
 
     def pad(self, x: int, widths: Sequence[tuple[int, int]]) -> int:
         """With zeros: so many before and behind each axis."""
-        import numpy as np
-
         shape = [before + size + behind for size, (before, behind) in zip(self.graph.shape(x), widths, strict=True)]
-        return self.make(
-            "PAD", [x, self.constant(np.array(widths, np.int32))], shape, options=self._schema.PadOptionsT()
-        )
+        return self.make("PAD", [x, self.constant(np.array(widths, np.int32))], shape, options=schema.PadOptionsT())
 
     def slice(self, x: int, begin: Sequence[int], size: Sequence[int], out: int | None = None) -> int:
-        import numpy as np
-
         bounds = [self.constant(np.array(numbers, np.int32)) for numbers in (begin, size)]
-        return self.make("SLICE", [x, *bounds], size, options=self._schema.SliceOptionsT(), out=out)
+        return self.make("SLICE", [x, *bounds], size, options=schema.SliceOptionsT(), out=out)
 
     def concat(self, parts: Sequence[int], axis: int, out: int | None = None) -> int:
         shape = list(self.graph.shape(parts[0]))
         shape[axis] = sum(self.graph.shape(part)[axis] for part in parts)
-        options = self._schema.ConcatenationOptionsT(axis=axis)
+        options = schema.ConcatenationOptionsT(axis=axis)
         return self.make("CONCATENATION", parts, shape, options=options, out=out)
 
     def _next_name(self) -> str:
@@ -148,6 +128,4 @@ class Emitter:
 
 
 def _broadcast(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
-    import numpy as np
-
     return tuple(np.broadcast_shapes(tuple(a), tuple(b)))

@@ -1,27 +1,28 @@
 """A .tflite file as objects that can be edited, and back; files beyond 2 GB too; knows no operator.
 
-Format: TensorFlow Lite's schema (version 3). A buffer's bytes lie in the flatbuffer itself, or anywhere in the file
-where the buffer's `offset` and `size` point to; the latter is how files grow beyond the 2 GB of a flatbuffer. What is
-read stays in the file, mapped: only what is changed is in memory.
+A buffer's bytes lie in the flatbuffer itself, or anywhere in the file where the buffer's `offset` and `size` point to;
+the latter is how files grow beyond the 2 GB of a flatbuffer. What is read stays in the file, mapped: only what is
+changed is in memory.
 """
 
 from __future__ import annotations
 
 import mmap
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 from devbench.errors import InputError
+from devbench.models.graph.tables import DamagedModel, damage_told, root_table
 from devbench.regular import other_than_file
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 # Offsets in a flatbuffer are signed 32-bit numbers; what surrounds the buffers needs some room too.
-MOST_INLINE_BYTES = 1_900_000_000
+MAX_INLINE_BYTES = 1_900_000_000
 _ALIGNMENT = 64
-_HINT = "is it whole? `devbench models inspect` says what can be read"
 
 
 def load_model(path: Path) -> Any:
@@ -30,35 +31,23 @@ def load_model(path: Path) -> Any:
     Raises:
         InputError: there is no such file, or it cannot be followed.
     """
-    import numpy as np
-    from ai_edge_litert import schema_py_generated as schema
-
-    try:
+    with damage_told(path):
         if other := other_than_file(path):
             raise InputError(f"model {path} is {other}", hint="give the .tflite file itself")
         with path.open("rb") as file:
             data = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    except (OSError, ValueError) as error:
-        raise InputError(f"model {path} cannot be read: {getattr(error, 'strerror', None) or error}") from None
-    try:
-        if data[4:8] != b"TFL3":
-            raise InputError(f"model {path} is not a TensorFlow Lite model (no TFL3 identifier)")
+        root_table(data)
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
         whole = np.frombuffer(data, np.uint8)
         for buffer in model.buffers:
             if buffer.offset > 1:
                 if buffer.offset + buffer.size > whole.size:
-                    raise InputError(f"model {path}: a buffer lies beyond its end", hint=_HINT)
+                    raise DamagedModel("a buffer lies beyond its end")
                 buffer.data = whole[buffer.offset : buffer.offset + buffer.size]
             buffer.offset = buffer.size = 0
         for graph in model.subgraphs:
             _to_lists(graph)
             _check_numbers(model, graph)
-    except InputError:
-        raise
-    except Exception as error:
-        # A damaged file can send the generated accessors anywhere.
-        raise InputError(f"model {path} cannot be followed: {error}", hint=_HINT) from None
     return model
 
 
@@ -93,21 +82,21 @@ def _to_lists(graph: Any) -> None:
 
 
 def _check_numbers(model: Any, graph: Any) -> None:
-    """Raises ValueError where a number refers to nothing: everybody after this may rely on them."""
+    """Raises DamagedModel if a number refers to nothing: everybody after this may rely on them."""
     tensors, codes, buffers = len(graph.tensors), len(model.operatorCodes), len(model.buffers)
     numbers = [*graph.inputs, *graph.outputs]
     for operator in graph.operators:
         numbers += [*(number for number in operator.inputs if number != -1), *operator.outputs]
         if not 0 <= operator.opcodeIndex < codes:
-            raise ValueError(f"an operator of kind {operator.opcodeIndex}, of which there are {codes}")
+            raise DamagedModel(f"it has an operator of kind {operator.opcodeIndex} of {codes}")
     for number in numbers:
         if not 0 <= number < tensors:
-            raise ValueError(f"tensor {number} of {tensors}")
+            raise DamagedModel(f"it names tensor {number} of {tensors}")
     for tensor in graph.tensors:
         if not 0 <= tensor.buffer < buffers:
-            raise ValueError(f"buffer {tensor.buffer} of {buffers}")
+            raise DamagedModel(f"it names buffer {tensor.buffer} of {buffers}")
         if tensor.shape is not None and any(int(size) < 0 for size in tensor.shape):
-            raise ValueError("a tensor of negative size")
+            raise DamagedModel("it has a tensor of negative size")
 
 
 def _listed(numbers: Any) -> list[int]:
@@ -117,7 +106,7 @@ def _listed(numbers: Any) -> list[int]:
 def _pieces(model: Any) -> list[Any]:
     """What stands in the file one after the other: the flatbuffer, then the buffers that are outside it."""
     inline = sum(buffer.data.size for buffer in model.buffers if buffer.data is not None)
-    if inline <= MOST_INLINE_BYTES:
+    if inline <= MAX_INLINE_BYTES:
         return [_packed(model, inline, {})]
     # Fields that are zero are left out: the places must be something for the flatbuffer to have its final length.
     outside = {number: (1, 1) for number, buffer in enumerate(model.buffers) if buffer.data is not None}
@@ -134,9 +123,6 @@ def _pieces(model: Any) -> list[Any]:
 
 
 def _packed(model: Any, inline_bytes: int, outside: dict[int, tuple[int, int]]) -> memoryview:
-    import flatbuffers
-    from ai_edge_litert import schema_py_generated as schema
-
     buffers = model.buffers
     try:
         model.buffers = [
@@ -157,8 +143,6 @@ class _AlignedBuffer:
         self.data, self.offset, self.size = data, offset, size
 
     def Pack(self, builder: Any) -> int:
-        from ai_edge_litert import schema_py_generated as schema
-
         place = None
         if self.data is not None:
             count = int(self.data.size)

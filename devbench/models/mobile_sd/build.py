@@ -25,7 +25,7 @@ _FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "image_decoder": "va
 _SAMPLE_S = 0.2
 # A full U-Net took 66 s to convert and 40 s to rewrite; a laptop of ten years ago must come through too.
 _DEADLINE_S = 3600.0
-_MOST_LINE = 4000
+_MAX_LINE = 4000
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,7 +107,7 @@ def _in_process(submodel: str, wanted: Wanted, out: Path, tell: Tell) -> Built:
         assert process.stdout is not None
         for line in process.stdout:
             try:
-                last = json.loads(line[:_MOST_LINE])
+                last = json.loads(line[:_MAX_LINE])
             except ValueError:
                 continue
             if "what" in last:

@@ -13,25 +13,25 @@ import mmap
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from devbench.errors import DevbenchError, InputError
 from devbench.models.converter import silent, tensorflow
+from devbench.models.graph.read import read_model
 from devbench.models.mobile_sd import networks
 from devbench.models.mobile_sd.layers import Layers, Tensor
 from devbench.models.mobile_sd.sizes import Scale
 from devbench.models.mobile_sd.weights import Source, WeightSpec
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 SUBMODELS = ("text_encoder", "unet", "image_decoder")
 # What is smaller stays a constant while tracing, so that the converter folds it as it folds any.
-_LEAST_FILLED = 4096
+_MIN_FILLED = 4096
 # 1 + n/1024 is exact in half precision too, and below 1.5, so that no factor brings one near another.
 _STEP = 1024
-_MOST_FILLED = 512
+_MAX_FILLED = 512
 _TOLERANCE = 1e-4
 
 
@@ -64,11 +64,11 @@ class _Tracing:
         self.specs.append(spec)
         if self.source is None:
             return tf.zeros(shape)
-        if spec.count < _LEAST_FILLED:
+        if spec.count < _MIN_FILLED:
             return tf.constant(self.source.array(spec))
         number = len(self.fills) + 1
-        if number > _MOST_FILLED:
-            raise UnexpectedConversion(f"more than {_MOST_FILLED} large weights")
+        if number > _MAX_FILLED:
+            raise UnexpectedConversion(f"more than {_MAX_FILLED} large weights")
         self.fills[number] = spec
         return tf.fill(shape, tf.constant(1 + number / _STEP, tf.float32))
 
@@ -148,18 +148,16 @@ def _trace(submodel: str, scale: Scale, source: Source | None) -> Traced:
 
 def _fill(path: Path, traced: Traced, source: Source, tell: Callable[[str, float], None]) -> None:
     """Write the weights over the fills of the file at `path`."""
-    import numpy as np
-
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
-        places = list(_filled_buffers(data, traced))
+        places = list(_filled_buffers(path, data, traced))
         missing = set(traced.fills) - {number for number, *_ in places}
         if missing:
             names = ", ".join(traced.fills[number].name for number in sorted(missing)[:3])
             raise UnexpectedConversion(f"the converter left no buffer for {len(missing)} weights: {names}")
         total, done = sum(traced.fills[number].count for number, *_ in places), 0
-        for number, factor, start, shape, kind in places:
+        for number, factor, start, shape, consumer in places:
             spec = traced.fills[number]
-            values = _laid_out(source.array(spec), kind, shape, spec)
+            values = _laid_out(source.array(spec), consumer, shape, spec)
             target = np.frombuffer(data, np.float32, values.size, start)
             np.multiply(values.ravel(), np.float32(factor), out=target)
             del target
@@ -167,47 +165,26 @@ def _fill(path: Path, traced: Traced, source: Source, tell: Callable[[str, float
             tell("writing weights", done / total)
 
 
-def _filled_buffers(data: mmap.mmap, traced: Traced) -> Iterator[tuple[int, float, int, tuple[int, ...], int]]:
-    """For each fill: its number, the factor folded in, where its bytes start, its tensor's shape, who consumes it."""
-    import numpy as np
-    from ai_edge_litert import schema_py_generated as schema
-
-    model = schema.Model.GetRootAs(data)
-    graph = model.Subgraphs(0)
-    consumers: dict[int, int] = {}
-    for place in range(graph.OperatorsLength()):
-        operator = graph.Operators(place)
-        code = model.OperatorCodes(operator.OpcodeIndex())
-        kind = max(code.BuiltinCode(), code.DeprecatedBuiltinCode())
-        consumers |= {int(operator.Inputs(n)): kind for n in range(operator.InputsLength())}
+def _filled_buffers(
+    path: Path, data: mmap.mmap, traced: Traced
+) -> Iterator[tuple[int, float, int, tuple[int, ...], str]]:
+    """For each fill: its number, the factor folded in, where its bytes start, its tensor's shape, the type of the
+    operator that reads it."""
+    model = read_model(path)
+    consumers = {one.index: operator.type for operator in model.main.operators for one in operator.inputs if one}
     seen: set[int] = set()
-    for number in range(graph.TensorsLength()):
-        tensor = graph.Tensors(number)
-        shape = tuple(int(tensor.Shape(n)) for n in range(tensor.ShapeLength()))
-        count = int(np.prod(shape))
-        if tensor.Buffer() in seen or tensor.Type() != schema.TensorType.FLOAT32 or count < _LEAST_FILLED:
+    for tensor in model.main.tensors:
+        if tensor.buffer in seen or tensor.dtype != "float32" or tensor.elements < _MIN_FILLED:
             continue
-        buffer = model.Buffers(tensor.Buffer())
-        if buffer.Size() > 1:
-            start = int(buffer.Offset())
-        elif buffer.DataLength():
-            view = buffer.DataAsNumpy()
-            start = (
-                view.__array_interface__["data"][0] - np.frombuffer(data, np.uint8, 1).__array_interface__["data"][0]
-            )
-            del view
-        else:
+        if not tensor.constant or not tensor.stored_bytes:
             continue
-        seen.add(tensor.Buffer())
-        values = np.frombuffer(data, np.float32, count, start)
+        seen.add(tensor.buffer)
+        start = model.buffers[tensor.buffer].start
+        values = np.frombuffer(data, np.float32, tensor.elements, start)
         found = _which(float(values[0]), traced) if values[0] == values[-1] and (values == values[0]).all() else None
         del values
         if found:
-            yield (*found, start, shape, consumers.get(number, -1))
-
-
-def _address(array: NDArray[np.uint8]) -> int:
-    return int(array.__array_interface__["data"][0])
+            yield (*found, start, tensor.shape, consumers.get(tensor.index, "none"))
 
 
 def _which(value: float, traced: Traced) -> tuple[int, float] | None:
@@ -219,16 +196,16 @@ def _which(value: float, traced: Traced) -> tuple[int, float] | None:
     return None
 
 
-def _laid_out(array: NDArray[np.float32], kind: int, shape: tuple[int, ...], spec: WeightSpec) -> NDArray[np.float32]:
+def _laid_out(
+    array: NDArray[np.float32], consumer: str, shape: tuple[int, ...], spec: WeightSpec
+) -> NDArray[np.float32]:
     """`array` in the order in which LiteRT's operators keep it: convolutions out×h×w×in, FULLY_CONNECTED out×in."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    if kind == schema.BuiltinOperator.CONV_2D:
+    if consumer == "CONV_2D":
         array = array.transpose(3, 0, 1, 2)
-    elif kind == schema.BuiltinOperator.FULLY_CONNECTED:
+    elif consumer == "FULLY_CONNECTED":
         array = array.T
     elif array.ndim != 2 or array.size != spec.count:
-        raise UnexpectedConversion(f"the converter uses {spec.name} in operator {kind}")
+        raise UnexpectedConversion(f"the converter uses {spec.name} in operator {consumer}")
     if array.shape != shape[-array.ndim :]:
         raise UnexpectedConversion(f"the converter made {list(shape)} of {spec.name}, {list(array.shape)}")
     return array

@@ -11,13 +11,12 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from devbench.errors import EnvironmentProblem, InputError
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _SEED = 1
 _TABLES = ("token_embedding.weight", "position_embedding.weight")
@@ -64,8 +63,6 @@ class RandomWeights:
     """Uniform random weights, the same for a name every time."""
 
     def array(self, spec: WeightSpec) -> NDArray[np.float32]:
-        import numpy as np
-
         digest = hashlib.sha256(f"{_SEED} {spec.name}".encode()).digest()
         words = np.random.default_rng(int.from_bytes(digest[:8], "little"))
         values: NDArray[np.float32] = words.random(spec.shape, dtype=np.float32)
@@ -128,8 +125,6 @@ class Checkpoint:
                 )
 
     def array(self, spec: WeightSpec) -> NDArray[np.float32]:
-        import numpy as np
-
         name = self._name(spec)
         try:
             stored = np.asarray(self._files[name].get_tensor(name)).astype(np.float32).reshape(spec.stored_shape)

@@ -11,8 +11,8 @@ from typing import Any
 
 from devbench.errors import InputError
 from devbench.models.equality import TOLERANCE, Comparison, OutputsDiffer, compare_models, require_equal
+from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.file import load_model, save_model
-from devbench.models.graph.graph import Graph, compact
 from devbench.models.rewrites.catalogue import Rewrite, RewriteOptions
 
 Tell = Callable[[str], None]

@@ -11,8 +11,10 @@ from __future__ import annotations
 
 from typing import Any
 
+from ai_edge_litert import schema_py_generated as schema
+
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
-from devbench.models.graph.graph import Graph
 
 ROWS = 16
 """What the rows of a product's first operand are made a multiple of."""
@@ -24,8 +26,6 @@ def attention_4d(graph: Graph) -> list[str]:
 
 
 def _rewrite(graph: Graph, operator: Any) -> str | None:
-    from ai_edge_litert import schema_py_generated as schema
-
     a, b = operator.inputs
     out, options = operator.outputs[0], operator.builtinOptions
     flags = (options.adjX, options.adjY) if options is not None else (False, False)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from devbench.models.graph.graph import Graph
+from devbench.models.graph.edit import Graph
 
 _BROADCASTS = {"ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"}
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from devbench.errors import InputError
-from devbench.models.graph.graph import Graph
+from devbench.models.graph.edit import Graph
 from devbench.models.rewrites.attention import attention_4d
 from devbench.models.rewrites.broadcast import drop_broadcast_to
 from devbench.models.rewrites.dense import fc_one_row, fc_to_conv

@@ -11,8 +11,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
-from devbench.models.graph.graph import Graph
 
 
 def fc_to_conv(graph: Graph) -> list[str]:
@@ -50,8 +53,6 @@ def _widen(graph: Graph, operator: Any) -> str | None:
 
 
 def _rewrite(graph: Graph, operator: Any, one_row: bool) -> str | None:
-    from ai_edge_litert import schema_py_generated as schema
-
     x, weights = operator.inputs[:2]
     bias = operator.inputs[2] if len(operator.inputs) > 2 else -1
     out, options = operator.outputs[0], operator.builtinOptions
@@ -93,9 +94,6 @@ def _rewrite(graph: Graph, operator: Any, one_row: bool) -> str | None:
 
 def _no_bias(emit: Emitter, x: int, weights: int, outputs: int) -> int:
     """A bias of zeros, in the type and scale in which LiteRT wants it."""
-    import numpy as np
-    from ai_edge_litert import schema_py_generated as schema
-
     graph = emit.graph
     if graph.dtype(x) == "float32":
         return emit.constant(np.zeros(outputs, np.float32))

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from devbench.models.graph.graph import Graph
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from devbench.models.graph.edit import Graph
 
 _UNARY: Mapping[str, Callable[[Any], Any]] = {"NEG": lambda a: -a, "SQUARE": lambda a: a * a}
 _BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
@@ -20,7 +19,7 @@ _BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
     "POW": lambda a, b: a**b,
 }
 ARITHMETIC = frozenset({*_UNARY, *_BINARY})
-_MOST_PATH = 1000
+_MAX_PATH = 1000
 AFFINE = frozenset({"NEG", "ADD", "SUB", "MUL", "DIV"})
 
 
@@ -46,8 +45,6 @@ def grow(graph: Graph, seeds: set[int]) -> list[int]:
 
 def evaluate(graph: Graph, tensor: int, known: Mapping[int, NDArray[Any]]) -> NDArray[np.float64]:
     """The value of `tensor`, which `grow` found, where the seeds have the values `known`; in double precision."""
-    import numpy as np
-
     values: dict[int, Any] = dict(known)
     path = [tensor]
     while path:
@@ -60,7 +57,7 @@ def evaluate(graph: Graph, tensor: int, known: Mapping[int, NDArray[Any]]) -> ND
             values[at] = constant.astype(np.float64)
             continue
         operator = graph.producer(at)
-        if operator is None or graph.kind(operator) not in ARITHMETIC or len(path) > _MOST_PATH:
+        if operator is None or graph.kind(operator) not in ARITHMETIC or len(path) > _MAX_PATH:
             raise ValueError(f"tensor {at} does not follow from the seeds")
         missing = [source for source in operator.inputs if source not in values]
         path += missing

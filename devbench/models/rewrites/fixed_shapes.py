@@ -16,8 +16,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.file import save_model
-from devbench.models.graph.graph import Graph
 from devbench.models.reference import ReferenceFailed
 
 _TIMEOUT_S = 600.0
@@ -27,7 +29,7 @@ _OPEN = {
     "STABLEHLO_COMPOSITE", "DYNAMIC_UPDATE_SLICE",
 }  # fmt: skip
 _WHOLE = ("int32", "int64")
-_MOST_FOLDED = 64
+_MAX_FOLDED = 64
 
 
 def fixed_shapes(graph: Graph) -> list[str]:
@@ -90,11 +92,9 @@ def _derived(graph: Graph) -> list[int]:
 
 
 def _fold(graph: Graph, values: dict[int, list[Any]]) -> None:
-    import numpy as np
-
     for number, value in values.items():
         array = np.array(value, np.dtype(graph.dtype(number))).reshape(graph.shape(number))
-        if array.size > _MOST_FOLDED or number in graph.outputs:
+        if array.size > _MAX_FOLDED or number in graph.outputs:
             continue
         constant = graph.add_constant(f"{graph.name(number)}/fixed", array)
         for user in graph.consumers(number):
@@ -125,7 +125,6 @@ def _ask(model: Any, numbers: Sequence[int]) -> tuple[list[list[int] | None], di
 
 def main(argv: Sequence[str]) -> int:
     """The process: gives its exit code."""
-    import numpy as np
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     path, out, *numbers = argv[1:]

@@ -14,8 +14,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
-from devbench.models.graph.graph import Graph
 from devbench.models.rewrites.elementwise import ARITHMETIC, evaluate, is_plain
 
 _TANH = (math.sqrt(2 / math.pi), 0.044715 * math.sqrt(2 / math.pi))
@@ -66,8 +68,6 @@ def _polynomial(emit: Emitter, x: int, coefficients: Sequence[float], clip: floa
 
 def _unclipped_source(graph: Graph, argument: int) -> int | None:
     """The x of which `argument` is √(2/π)·(x + 0.044715·x³)."""
-    import numpy as np
-
     candidates: list[int] = []
     level = [argument]
     for _ in range(_DEPTH):

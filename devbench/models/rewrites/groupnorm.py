@@ -10,18 +10,17 @@ run in fp16, whose largest number is 65,504, differences are divided by their la
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from devbench.models.graph.edit import Graph, Shape
 from devbench.models.graph.emit import Emitter
-from devbench.models.graph.graph import Graph, Shape
 from devbench.models.rewrites.normalisation import Normalisation, find_normalisation
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 # Below it, differences are small enough to be squared as they are; a floor keeps 1/a² in range for constant inputs.
-_LEAST_MAGNITUDE = 1 / 128
+_MIN_MAGNITUDE = 1 / 128
 
 
 def groupnorm_4d(graph: Graph) -> list[str]:
@@ -61,8 +60,6 @@ def _rewrite(graph: Graph, found: Normalisation) -> str | None:
 
 def _per_channel(values: NDArray[np.float32], groups: int, size: int, rank: int) -> NDArray[np.float32] | None:
     """γ or β as 1×1×groups×size; `None` where it differs from place to place."""
-    import numpy as np
-
     values = values.reshape((1,) * (rank - values.ndim) + values.shape)
     if math.prod(values.shape[:-2]) != 1:
         return None
@@ -103,7 +100,7 @@ def _emit(
 
 def inverse_magnitude(emit: Emitter, magnitude: int) -> int:
     """1/max(`magnitude`, 1/128)."""
-    bounded = emit.binary("MAXIMUM", magnitude, emit.number(_LEAST_MAGNITUDE))
+    bounded = emit.binary("MAXIMUM", magnitude, emit.number(_MIN_MAGNITUDE))
     # 1/a without a division of a constant, which some delegates do not have: (1/√a)².
     return emit.unary("SQUARE", emit.unary("RSQRT", bounded))
 

@@ -6,27 +6,25 @@ A constant that fp16 cannot hold (beyond 65,504, not finite, or whole numbers th
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
-from devbench.models.graph.graph import Graph
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
-
-LEAST_VALUES = 256
-_MOST = 65504.0
+MIN_VALUES = 256
+_MAX_HALF = 65504.0
 # float16 holds every whole number up to this one.
 _EXACT = 2048.0
 # Where DEQUANTIZE in between keeps a runtime from taking the operator.
 _EXCLUDED = {"GATHER", "EMBEDDING_LOOKUP", "RESHAPE"}
 
 
-def half_weights(graph: Graph, least_values: int = LEAST_VALUES) -> list[str]:
-    """Store every constant of at least `least_values` values in float16; gives a line for each."""
-    import numpy as np
-    from ai_edge_litert import schema_py_generated as schema
-
+def half_weights(graph: Graph, min_values: int = MIN_VALUES) -> list[str]:
+    """Store every constant of at least `min_values` values in float16; gives a line for each."""
     made: dict[int, int] = {}
     changes = []
     for operator in graph.operators():
@@ -35,7 +33,7 @@ def half_weights(graph: Graph, least_values: int = LEAST_VALUES) -> list[str]:
         inputs = list(operator.inputs)
         for place, tensor in enumerate(inputs):
             values = graph.constant(tensor)
-            if values is None or values.dtype != np.float32 or values.size < least_values:
+            if values is None or values.dtype != np.float32 or values.size < min_values:
                 continue
             if tensor not in made:
                 if not _holds(values):
@@ -53,10 +51,8 @@ def half_weights(graph: Graph, least_values: int = LEAST_VALUES) -> list[str]:
 
 
 def _holds(values: NDArray[Any]) -> bool:
-    import numpy as np
-
     largest = max(float(values.max()), -float(values.min()))
-    if not largest <= _MOST:
+    if not largest <= _MAX_HALF:
         return False
     if largest <= _EXACT or not (values == np.rint(values)).all():
         return True

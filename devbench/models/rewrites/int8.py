@@ -11,21 +11,21 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
 
 from devbench.errors import DevbenchError, EnvironmentProblem
 from devbench.models.converter import silent
+from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.emit import Emitter
 from devbench.models.graph.file import load_model, save_model
-from devbench.models.graph.graph import Graph, compact
 from devbench.models.rewrites.lookup import EXACT
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
 # Beyond it litert-quantizer 0.11 ends with "more dimensions than allowed by the axis remapping".
-_MOST_CONV_BYTES = 32 << 20
+_MAX_CONV_BYTES = 32 << 20
 
 
 class QuantiserFailed(DevbenchError):
@@ -76,14 +76,12 @@ def _large_convolutions(path: Path) -> set[str]:
     found = set()
     for operator in graph.operators("CONV_2D"):
         weights = graph.constant(operator.inputs[1])
-        if weights is not None and str(weights.dtype) == "float32" and weights.nbytes > _MOST_CONV_BYTES:
+        if weights is not None and str(weights.dtype) == "float32" and weights.nbytes > _MAX_CONV_BYTES:
             found.add(graph.name(operator.outputs[0]))
     return found
 
 
 def _quantise_convolution(graph: Graph, operator: Any, dynamic: bool) -> None:
-    from ai_edge_litert import schema_py_generated as schema
-
     values = graph.constant(operator.inputs[1])
     if values is None or str(values.dtype) != "float32":
         return
@@ -103,8 +101,6 @@ def _quantise_convolution(graph: Graph, operator: Any, dynamic: bool) -> None:
 
 def symmetric_int8(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
     """int8 values and a scale for each place of the first axis: weights ≈ values · scale, values from −127 to 127."""
-    import numpy as np
-
     flat = weights.reshape(weights.shape[0], -1)
     scales = (np.maximum(flat.max(1), -flat.min(1)) / 127).astype(np.float32)
     scales[scales == 0] = 1

@@ -8,16 +8,14 @@ channels. As for groups, differences are divided by their largest magnitude befo
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
-from devbench.models.graph.graph import Graph
 from devbench.models.rewrites.groupnorm import hand_over, inverse_deviation, inverse_magnitude
 from devbench.models.rewrites.normalisation import Normalisation, find_normalisation
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 
 def layernorm_4d(graph: Graph) -> list[str]:
@@ -47,8 +45,6 @@ def _rewrite(graph: Graph, found: Normalisation) -> str | None:
 
 def _last(values: NDArray[np.float32], channels: int) -> NDArray[np.float32] | None:
     """γ or β as one number a channel; `None` where it differs along another axis."""
-    import numpy as np
-
     if math.prod(values.shape[:-1]) != 1:
         return None
     return np.ascontiguousarray(np.broadcast_to(values.reshape(-1), (channels,)))

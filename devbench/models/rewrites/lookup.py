@@ -16,8 +16,11 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
-from devbench.models.graph.graph import Graph
 
 EXACT = "/exact"
 """In the names of tensors that hold row numbers, which quantisation must leave alone."""
@@ -28,8 +31,6 @@ EXACT_ROWS = 1 << 24
 
 def gather_1d(graph: Graph) -> list[str]:
     """Rewrite every GATHER along the first axis by indices of fixed shape and several dimensions; a line for each."""
-    from ai_edge_litert import schema_py_generated as schema
-
     changes = []
     for operator in _gathers(graph):
         table, indices = operator.inputs
@@ -49,9 +50,6 @@ def gather_1d(graph: Graph) -> list[str]:
 
 def gather_to_conv(graph: Graph) -> list[str]:
     """Rewrite every GATHER of rows of a constant float table by int32 indices; a line for each."""
-    import numpy as np
-    from ai_edge_litert import schema_py_generated as schema
-
     changes = []
     for operator in _gathers(graph):
         number, indices = operator.inputs

@@ -7,14 +7,13 @@ follows is found by what it computes: frameworks, and converters after them, ord
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from devbench.models.graph.graph import Graph
+import numpy as np
+from numpy.typing import NDArray
+
+from devbench.models.graph.edit import Graph
 from devbench.models.rewrites.elementwise import evaluate, grow
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _PROBES = ((0.7, -0.4, 1.3), (-1.9, 0.8, 0.6), (2.3, 1.1, 2.2))
 _CLOSE = 1e-5
@@ -114,8 +113,6 @@ def _affine(
     graph: Graph, source: int, mean: int, inverse: int, axes: tuple[int, ...], epsilon: float
 ) -> Normalisation | None:
     """The last tensor that is (x − mean)·inverse·γ + β, with its γ and β."""
-    import numpy as np
-
     shape = graph.shape(source)
     one = np.ones((1,) * len(shape))
 

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from devbench.models.graph.graph import Graph
+import numpy as np
+from numpy.typing import NDArray
 
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
+from devbench.models.graph.edit import Graph
 
 _LANES = 4
 _UNARY = {
@@ -189,8 +188,6 @@ _FOLLOW: dict[str, Callable[[Graph, _Region, Any, int], bool]] = {
 
 def _largest(graph: Graph, maker: Any, parts: int, kept: int) -> NDArray[np.intp]:
     """Which units have the largest weights, in their order."""
-    import numpy as np
-
     weights = graph.constant(maker.inputs[1])
     assert weights is not None
     norms = np.square(weights.reshape(parts, weights.shape[0] // parts, -1)).sum((0, 2))
@@ -198,8 +195,6 @@ def _largest(graph: Graph, maker: Any, parts: int, kept: int) -> NDArray[np.intp
 
 
 def _cut(graph: Graph, region: _Region, units: int, kept: NDArray[np.intp]) -> None:
-    import numpy as np
-
     def channels(parts: int) -> NDArray[np.intp]:
         return np.concatenate([part * units + kept for part in range(parts)])
 

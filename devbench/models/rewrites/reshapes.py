@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devbench.models.graph.graph import Graph
+from devbench.models.graph.edit import Graph
 
 
 def merge_reshapes(graph: Graph) -> list[str]:

@@ -12,8 +12,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
+
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
-from devbench.models.graph.graph import Graph
 
 Along = Literal["auto", "input", "output"]
 _LANES = 4
@@ -140,8 +142,6 @@ def extra_bytes(conv: Conv, side: str, factor: int) -> int:
 
 
 def _split_inputs(graph: Graph, operator: Any, conv: Conv, factor: int) -> None:
-    import numpy as np
-
     x, weights = operator.inputs[:2]
     out, options = operator.outputs[0], operator.builtinOptions
     kernel = graph.constant(weights)
@@ -164,8 +164,6 @@ def _split_inputs(graph: Graph, operator: Any, conv: Conv, factor: int) -> None:
 
 
 def _split_outputs(graph: Graph, operator: Any, conv: Conv, factor: int) -> None:
-    import numpy as np
-
     x, weights = operator.inputs[:2]
     out = operator.outputs[0]
     kernel, bias = graph.constant(weights), graph.constant(operator.inputs[2]) if len(operator.inputs) > 2 else None

@@ -6,20 +6,16 @@ loading, whether or not an operator uses it.
 
 from __future__ import annotations
 
-from devbench.models.graph.graph import Graph, drop_codes, kinds, unused_codes
+from devbench.models.graph.edit import Graph, drop_codes, kind_of, unused_codes
 
 
 def drop_unused_codes(graph: Graph) -> list[str]:
     """Leave out every operator code that no graph of the model uses; a line for each."""
     if not graph.is_main:
         return []
-    names = []
-    for index in unused_codes(graph.model):
-        code = graph.model.operatorCodes[index]
-        kind = kinds().get(max(code.builtinCode, code.deprecatedBuiltinCode), "UNKNOWN")
-        names.append(f"{kind} version {code.version}")
+    codes = [graph.model.operatorCodes[index] for index in unused_codes(graph.model)]
     drop_codes(graph.model)
-    return names
+    return [f"{kind_of(code)} version {code.version}" for code in codes]
 
 
 def unused_code_match(graph: Graph) -> list[int]:

@@ -7,27 +7,24 @@ columns with RESHAPEs around. What such a chain does is found by running it on t
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
-from devbench.models.graph.graph import Graph
-
-if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
 
 _MOVES = ("RESHAPE", "TILE", "BROADCAST_TO", "EXPAND_DIMS", "SQUEEZE")
 _REPEATS = ("TILE", "BROADCAST_TO")
 # More elements than any activation that fits on a phone.
-_MOST_ELEMENTS = 1 << 26
-_MOST_LENGTH = 16
+_MAX_ELEMENTS = 1 << 26
+_MAX_LENGTH = 16
 
 
 def resize_upsample(graph: Graph) -> list[str]:
     """Rewrite every chain of RESHAPE, TILE and BROADCAST_TO that repeats rows and columns; a line for each."""
-    import numpy as np
-    from ai_edge_litert import schema_py_generated as schema
-
     changes = []
     for last in reversed(tuple(graph.operators(*_MOVES))):
         # One that is gone with a chain makes nothing any more.
@@ -51,7 +48,7 @@ def _chain(graph: Graph, last: Any) -> list[Any]:
     chain: list[Any] = []
     best: list[Any] = []
     operator: Any = last
-    while operator is not None and graph.kind(operator) in _MOVES and len(chain) < _MOST_LENGTH:
+    while operator is not None and graph.kind(operator) in _MOVES and len(chain) < _MAX_LENGTH:
         chain.insert(0, operator)
         x = operator.inputs[0]
         has_repeat = any(graph.kind(one) in _REPEATS for one in chain)
@@ -65,15 +62,13 @@ def _chain(graph: Graph, last: Any) -> list[Any]:
 
 def _is_upsampling(graph: Graph, chain: list[Any]) -> bool:
     """Whether every element comes out as a block of whole rows and columns, in its place."""
-    import numpy as np
-
     x, out = chain[0].inputs[0], chain[-1].outputs[0]
     if not graph.is_fixed(x) or graph.dtype(x) != "float32":
         return False
     source, result = graph.shape(x), graph.shape(out)
     if (result[0], result[3]) != (source[0], source[3]) or result[1] % source[1] or result[2] % source[2]:
         return False
-    if math.prod(result) > _MOST_ELEMENTS:
+    if math.prod(result) > _MAX_ELEMENTS:
         return False
     numbers = np.arange(math.prod(source), dtype=np.int32).reshape(source)
     moved: NDArray[np.int32] | None = numbers
@@ -85,8 +80,6 @@ def _is_upsampling(graph: Graph, chain: list[Any]) -> bool:
 
 def _moved(graph: Graph, operator: Any, values: NDArray[np.int32]) -> NDArray[np.int32] | None:
     """What an operator of a chain makes of its input."""
-    import numpy as np
-
     shape = graph.shape(operator.outputs[0])
     if graph.kind(operator) not in _REPEATS:
         return values.reshape(shape) if values.size == math.prod(shape) else None

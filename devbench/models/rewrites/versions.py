@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from devbench.models.graph.graph import Graph
+from devbench.models.graph.edit import Graph
 
 # Version 1 is float32 in at most four dimensions; of these kinds nothing else counts.
 _PLAIN = {
@@ -16,7 +16,7 @@ _PLAIN = {
     "SOFTMAX", "LOGISTIC", "TANH", "PAD", "CONCATENATION", "RESHAPE", "ABS", "NEG", "SQUARE", "SQRT", "RSQRT", "EXP",
     "POW", "AVERAGE_POOL_2D", "MAX_POOL_2D",
 }  # fmt: skip
-_MOST_RANK = 4
+_MAX_RANK = 4
 
 
 def downgrade_versions(graph: Graph) -> list[str]:
@@ -37,7 +37,7 @@ def _is_plain(graph: Graph, operator: Any) -> bool:
         for tensor in tensors
         if not (graph.is_constant(tensor) and _is_shape(graph, tensor))
     )
-    return floats and all(len(graph.shape(tensor)) <= _MOST_RANK for tensor in tensors)
+    return floats and all(len(graph.shape(tensor)) <= _MAX_RANK for tensor in tensors)
 
 
 def _is_shape(graph: Graph, tensor: int) -> bool:

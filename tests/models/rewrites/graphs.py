@@ -11,9 +11,9 @@ from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
 
+from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.emit import Emitter
 from devbench.models.graph.file import load_model, save_model
-from devbench.models.graph.graph import Graph, compact
 
 Array = NDArray[Any]
 Body = Callable[..., int]

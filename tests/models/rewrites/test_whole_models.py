@@ -78,7 +78,7 @@ def test_the_submodels_have_nothing_left_that_delegates_refuse(
     models: dict[str, Path], name: str, tmp_path: Path
 ) -> None:
     from devbench.models.gpu.report import make_report
-    from devbench.models.graph_file import read_model
+    from devbench.models.graph.read import read_model
 
     out = tmp_path / "mobile.tflite"
     made = rewrite_file(models[name], out, chosen_rewrites([], []), RewriteOptions(), inputs=2)
@@ -104,7 +104,7 @@ def test_large_convolutions_become_int8_here(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("litert_quantizer", reason="int8 weights need the extra `models`")
-    monkeypatch.setattr("devbench.models.rewrites.int8._MOST_CONV_BYTES", 20_000)
+    monkeypatch.setattr("devbench.models.rewrites.int8._MAX_CONV_BYTES", 20_000)
     sizes, snrs = [], []
     for name in ("w8", "dynamic-int8"):
         out = tmp_path / f"{name}.tflite"

@@ -1,7 +1,6 @@
-"""A model as those see it who judge or count it: operators, tensors, options; knows no file format and no delegate.
+"""A model to be judged or counted: operators, tensors, options; knows no file format and no delegate.
 
-The views are small frozen dataclasses, so that a rule that holds for a file (`graph_file.read_model`) holds as well
-for a graph that is still being rewritten: whoever can fill in a `GraphView` can ask.
+The views are small frozen dataclasses. `graph.read.read_model` makes them of a file.
 """
 
 from __future__ import annotations
@@ -133,13 +132,28 @@ class OperatorCode:
 
 
 @dataclass(frozen=True, slots=True)
+class StoredBuffer:
+    """Where the bytes of a buffer are in the file.
+
+    Attributes:
+        start: 0 without any; a constant without elements has a place and no bytes.
+        size: in bytes.
+        outside: it lies behind the flatbuffer, as in files over 2 GB.
+    """
+
+    start: int
+    size: int
+    outside: bool
+
+
+@dataclass(frozen=True, slots=True)
 class ModelView:
     """A whole model.
 
     Attributes:
         graphs: the first is the main one.
         codes: all types of operators that the model declares.
-        buffers_outside: buffers that lie behind the flatbuffer, as those of files over 2 GB do.
+        buffers: where the values of constants are; tensors refer to them by number.
         metadata: names and sizes in bytes.
     """
 
@@ -150,10 +164,13 @@ class ModelView:
     codes: tuple[OperatorCode, ...] = ()
     signatures: tuple[SignatureView, ...] = ()
     metadata: tuple[tuple[str, int], ...] = ()
-    buffers: int = 0
-    buffers_outside: int = 0
-    bytes_outside: int = 0
+    buffers: tuple[StoredBuffer, ...] = ()
 
     @property
     def main(self) -> GraphView:
         return self.graphs[0]
+
+    @property
+    def outside(self) -> list[int]:
+        """The sizes in bytes of the buffers behind the flatbuffer."""
+        return [buffer.size for buffer in self.buffers if buffer.outside]

@@ -7,12 +7,15 @@ that is there, so that the order of execution stays right; what nobody uses any 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    from numpy.typing import NDArray
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+from numpy.typing import NDArray
+
+from devbench.models.graph.names import TYPES, operator_names, type_name
 
 Shape = tuple[int, ...]
 # What an operator does besides giving its outputs, so that it stays even where nobody uses them.
@@ -25,24 +28,8 @@ _PLACEHOLDER = 127
 
 
 @cache
-def kinds() -> Mapping[int, str]:
-    """The schema's names of operators by their numbers."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    return {number: name for name, number in vars(schema.BuiltinOperator).items() if not name.startswith("_")}
-
-
-@cache
-def types() -> Mapping[int, str]:
-    """The schema's names of element types by their numbers, as NumPy writes them where it has them."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    return {number: name.lower() for name, number in vars(schema.TensorType).items() if not name.startswith("_")}
-
-
-@cache
 def _number(kind: str) -> int:
-    return next(number for number, name in kinds().items() if name == kind)
+    return next(number for number, name in operator_names().items() if name == kind)
 
 
 class Graph:
@@ -95,8 +82,7 @@ class Graph:
         return tuple(self._graph.outputs)
 
     def kind(self, operator: Any) -> str:
-        code = self.model.operatorCodes[operator.opcodeIndex]
-        return kinds().get(max(code.builtinCode, code.deprecatedBuiltinCode), "UNKNOWN")
+        return kind_of(self.model.operatorCodes[operator.opcodeIndex])
 
     def version(self, operator: Any) -> int:
         return int(self.model.operatorCodes[operator.opcodeIndex].version)
@@ -110,7 +96,7 @@ class Graph:
         return () if shape is None else tuple(int(size) for size in shape)
 
     def dtype(self, number: int) -> str:
-        return types().get(self.tensor(number).type, "unknown")
+        return type_name(self.tensor(number).type)
 
     def is_fixed(self, number: int) -> bool:
         """Whether the shape is that of every run."""
@@ -138,8 +124,6 @@ class Graph:
 
     def constant(self, tensor: int) -> NDArray[Any] | None:
         """The values of a constant of a plain type, over the file; `None` for all else."""
-        import numpy as np
-
         if tensor < 0 or self.tensor(tensor).sparsity is not None or not self.is_constant(tensor):
             return None
         try:
@@ -160,10 +144,8 @@ class Graph:
 
     def add_tensor(self, name: str, shape: Sequence[int], dtype: str = "float32", like: int | None = None) -> int:
         """A new tensor without data; `like` gives type and quantisation."""
-        from ai_edge_litert import schema_py_generated as schema
-
         tensor = schema.TensorT(shape=[int(size) for size in shape], name=name.encode(), hasRank=True)
-        tensor.type = _type_number(dtype)
+        tensor.type = TYPES.index(dtype)
         if like is not None:
             tensor.type, tensor.quantization = self.tensor(like).type, self.tensor(like).quantization
         self._graph.tensors.append(tensor)
@@ -171,9 +153,6 @@ class Graph:
 
     def add_constant(self, name: str, values: NDArray[Any], *, shared: bool = True) -> int:
         """A new constant tensor, or where `shared` an equal small one that was made before."""
-        import numpy as np
-        from ai_edge_litert import schema_py_generated as schema
-
         values = np.ascontiguousarray(values)
         data = np.frombuffer(values.tobytes(), np.uint8)
         key = (str(values.dtype), values.shape, data.tobytes()) if shared and data.size <= 4096 else None
@@ -202,8 +181,6 @@ class Graph:
         version: int = 1,
     ) -> Any:
         """A new operator, executed just before the operator `before`."""
-        from ai_edge_litert import schema_py_generated as schema
-
         operator = schema.OperatorT(
             opcodeIndex=self._opcode(kind, version), inputs=list(inputs), outputs=list(outputs), builtinOptions=options
         )
@@ -273,8 +250,6 @@ class Graph:
             ordered.append(operator)
 
     def _opcode(self, kind: str, version: int) -> int:
-        from ai_edge_litert import schema_py_generated as schema
-
         number = _number(kind)
         for index, code in enumerate(self.model.operatorCodes):
             if max(code.builtinCode, code.deprecatedBuiltinCode) == number and code.version == version:
@@ -285,9 +260,9 @@ class Graph:
         return len(self.model.operatorCodes) - 1
 
 
-@cache
-def _type_number(name: str) -> int:
-    return next(number for number, known in types().items() if known == name)
+def kind_of(code: Any) -> str:
+    """The schema's name of the operator that an `OperatorCodeT` declares."""
+    return operator_names().get(max(code.builtinCode, code.deprecatedBuiltinCode), "UNKNOWN")
 
 
 def unused_codes(model: Any) -> list[int]:
