@@ -147,7 +147,7 @@ def make_changes(nights: int, devices: int, cases: Sequence[BigCase], rng: np.ra
         for (kind, factor, metric), model in zip(kinds, shuffled, strict=False)
     ]
     delegated = [case.model for case in cases if case.delegate == "xnnpack" and case.measured.delegates]
-    found.append(Change("delegation", night(), 0.5, "delegated_share", models=(delegated[-1],)))
+    found.append(Change("delegation", night(), 0.5, "delegated_node_share", models=(delegated[-1],)))
     for device, factor in zip(rng.permutation(devices)[:3], (1.06, 0.93, 1.12), strict=False):
         found.append(Change("update", night(), factor, "latency", devices=(int(device),)))
     drifting = int(rng.integers(devices))

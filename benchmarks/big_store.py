@@ -24,10 +24,10 @@ import numpy as np
 from big_changes import BigCase, effect, make_cases, make_changes
 from record_noise import CASES
 
+from devbench.analysis.operators import delegated_node_share
 from devbench.results import schema
 from devbench.results.bulk import insert_rows
 from devbench.results.columns import content_id, pack, to_us
-from devbench.results.metrics import delegated_share
 from devbench.results.store import Store
 from devbench.results.totals import total_types, total_up
 from devbench.tool.parse import to_json
@@ -52,8 +52,8 @@ _COLUMNS = {
     "jobs": "id run_id number device_key case_id model_sha256 binary_sha256 delegate_title require options_id",
     "repetitions": "id job_id purpose index started_utc finished_utc duration_s status exit_code raw_path init_us "
     "first_inference_us warmup_avg_us latency_avg_us latency_min_us latency_max_us latency_std_us inferences "
-    "init_memory_mb peak_memory_mb delegate_applied nodes_delegated nodes_total partitions delegated_share file_cache "
-    "verdict counts_latency counts_start",
+    "init_memory_mb peak_memory_mb delegate_applied nodes_delegated nodes_total partitions delegated_node_share "
+    "file_cache verdict counts_latency counts_start",
     "details": "repetition_id argv measurement outputs verdict_reasons",
     "conditions": "repetition_id before after during",
     "operators": "repetition_id phase position name_id node avg_ms first_ms pct mem_kb times_called inside_delegate "
@@ -178,10 +178,10 @@ class Nights:
         nodes = (
             None
             if use is None or use.nodes_delegated is None
-            else int(use.nodes_delegated * changed("delegated_share"))
+            else int(use.nodes_delegated * changed("delegated_node_share"))
         )
         taken = (None,) * 4 if use is None else (use.applied, nodes, use.nodes_total, use.kernels)
-        taken += (delegated_share(*taken[:3]), "warm", "valid", False, False)
+        taken += (delegated_node_share(*taken[:3]), "warm", "valid", False, False)
         first = int(self.rng.integers(len(case.noise["latency_us"]) - self.repetitions))
         noise = {metric: of[first : first + self.repetitions].tolist() for metric, of in case.noise.items()}
         began = to_us(self.started(night)) + number * 1_000_000

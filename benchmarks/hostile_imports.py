@@ -252,7 +252,7 @@ STORES: dict[str, Callable[[Path, random.Random], None]] = {
     "view": statements(
         f"DROP TABLE labels; CREATE VIEW labels AS {_RECURSION} 'r' AS run_id, x AS key, x AS value FROM c",
         "DROP TABLE notices; CREATE VIEW notices AS SELECT * FROM runs",
-        f"DROP TABLE alembic_version; CREATE VIEW alembic_version AS {_RECURSION} 'baseline-1' AS version_num FROM c",
+        f"DROP TABLE alembic_version; CREATE VIEW alembic_version AS {_RECURSION} 'baseline-2' AS version_num FROM c",
     ),
     "computed": statements(
         "DROP TABLE labels; CREATE TABLE labels(run_id, key, value AS (hex(zeroblob(100000000))))",

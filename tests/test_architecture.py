@@ -14,6 +14,7 @@ PACKAGE = Path(__file__).parents[1] / "devbench"
 SHARED = {
     "errors",
     "masking",
+    "metrics",
     "notices",
     "numbers",
     "paths",

@@ -14,7 +14,7 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 from devbench.analysis.differences import Difference, differences
-from devbench.analysis.pairs import METRICS, CompareSettings, MetricSettings, Pair, Sample
+from devbench.analysis.pairs import CompareSettings, Pair, Sample
 
 if TYPE_CHECKING:
     import numpy as np
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-__all__ = ["METRICS", "CompareSettings", "Comparison", "MetricSettings", "Pair", "Sample", "Verdict", "compare_all"]
+__all__ = ["CompareSettings", "Comparison", "Pair", "Sample", "Verdict", "compare_all"]
 
 Verdict = Literal["improved", "regressed", "unchanged", "undecided"]
 Direction = Literal["worse", "better"]
@@ -49,7 +49,7 @@ class Comparison:
         more_repetitions: about this many more per side would decide, if the scatter and the difference stay as they
             are, in four of five cases; `None` if it is decided, would take more than 1,000, or `reason` is given.
         drift: of the reference case, as a relative change; `None` without one.
-        smallest_effect: the smallest change that matters, as in `MetricSettings`.
+        smallest_effect: the smallest change that matters, as in the catalogue of metrics.
         direction: what is certain of the direction (q ≤ alpha); `None` if nothing is.
         beyond: whether the change in that direction is larger than the smallest that matters: `True` if the whole
             interval is beyond it, `False` if the whole interval is within it on both sides of zero, else `None`.

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 from statistics import median
 
 from devbench.analysis.between import Between, between_runs, errors_of
-from devbench.analysis.pairs import CompareSettings, MetricSettings, Pair, Sample
+from devbench.analysis.pairs import CompareSettings, Pair, Sample
 from devbench.analysis.ranks import MIN_FOR_RANKS, RankShift, rank_shifts
+from devbench.metrics import Metric
 
 # So large a share is cut off at each end of a sample: one process of ten may be slow for reasons of its own.
 _TRIM = 0.1
@@ -53,7 +54,7 @@ class Difference:
     """
 
     pair: Pair
-    rules: MetricSettings
+    rules: Metric
     sides: tuple[Sample, Sample]
     logs: bool
     known: bool
@@ -124,7 +125,7 @@ def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Differenc
 
 
 def _by_runs(
-    prepared: Sequence[tuple[Pair, MetricSettings, Sequence[tuple[float, ...]]]],
+    prepared: Sequence[tuple[Pair, Metric, Sequence[tuple[float, ...]]]],
     scaled: Sequence[tuple[bool, list[tuple[float, ...]]] | None],
 ) -> dict[int, Between]:
     """Of each pair with several runs, by its place, these as observations."""
@@ -137,7 +138,7 @@ def _by_runs(
     return found
 
 
-def _testable(pair: Pair, of: MetricSettings, sides: Sequence[tuple[float, ...]]) -> bool:
+def _testable(pair: Pair, of: Metric, sides: Sequence[tuple[float, ...]]) -> bool:
     if pair.no_verdict:
         return False
     if of.exact or of.scatter:
@@ -146,7 +147,7 @@ def _testable(pair: Pair, of: MetricSettings, sides: Sequence[tuple[float, ...]]
     return not few or (pair.medians and min(map(len, sides)) >= 1 and max(map(len, sides)) >= MIN_REPETITIONS)
 
 
-def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: MetricSettings) -> list[_Moments]:
+def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: Metric) -> list[_Moments]:
     """Moments where a side of too few values has the scatter of the other, or both have that of the metric."""
     found = []
     for k in (0, 1):
@@ -167,7 +168,7 @@ def _of_finite(pair: Pair) -> list[list[Hashable]]:
     return [[run for v, run in zip(side, runs, strict=True) if math.isfinite(v)] for side, runs in sides]
 
 
-def _on_scale(sides: Sequence[tuple[float, ...]], of: MetricSettings) -> tuple[bool, list[tuple[float, ...]]]:
+def _on_scale(sides: Sequence[tuple[float, ...]], of: Metric) -> tuple[bool, list[tuple[float, ...]]]:
     """Logarithms where that is possible, else shares of the baseline; plain numbers for an absolute metric."""
     if of.absolute:
         return False, list(sides)

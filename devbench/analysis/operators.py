@@ -64,11 +64,20 @@ def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> l
     return found
 
 
-def delegate_share(rows: Sequence[ProfiledRow], *, xnnpack: bool, calls_of_all_runs: bool) -> float | None:
+def delegate_time_share(rows: Sequence[ProfiledRow], *, xnnpack: bool, calls_of_all_runs: bool) -> float | None:
     """The share of the profiled time that was spent on the delegate, 0 to 1; `None` without any time."""
     times = [(ms, place) for _, ms, place in counted(rows, xnnpack=xnnpack, calls_of_all_runs=calls_of_all_runs)]
     whole = sum(ms for ms, _ in times)
     return sum(ms for ms, place in times if place == "delegate") / whole if whole else None
+
+
+def delegated_node_share(applied: str | None, delegated: int | None, total: int | None) -> float | None:
+    """The share of the graph's nodes that the delegate took, 0 to 1; `None` for the plain CPU and where nobody said."""
+    if applied is None or applied == "none":
+        return None if applied is None else 0.0
+    if delegated is not None and total:
+        return delegated / total
+    return 1.0 if applied == "full" else None
 
 
 # A profile has many rows of few types, and years of nights have them all again.

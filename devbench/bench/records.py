@@ -9,7 +9,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.analysis.operators import delegate_share
+from devbench.analysis.operators import delegate_time_share
 from devbench.analysis.verdict import Around, Verdict
 from devbench.bench.plan import Case
 from devbench.bench.script import ScriptOutput
@@ -210,7 +210,7 @@ def repetition_record(
         nodes_delegated=use.nodes_delegated if use else None,
         nodes_total=use.nodes_total if use else None,
         partitions=use.kernels if use else None,
-        delegate_share=delegate_share(
+        delegate_time_share=delegate_time_share(
             [op for op in operators if op.phase == "runs"],
             xnnpack="XNNPACK" in case.delegate.reported_as,
             calls_of_all_runs=job.binary.tool == "litert",

@@ -216,14 +216,14 @@ def metrics(texts: Sequence[str] | None, default: tuple[str, ...]) -> tuple[str,
     """
     import difflib
 
-    from devbench.analysis.compare import METRICS
     from devbench.errors import InputError
+    from devbench.metrics import shown_in
 
-    chosen = words(texts)
+    chosen, known = words(texts), shown_in("comparison")
     for name in chosen:
-        if name not in METRICS:
-            near = difflib.get_close_matches(name, METRICS, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"metrics are {', '.join(METRICS)}"
+        if name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"metrics are {', '.join(known)}"
             raise InputError(f"--metric {name!r} is unknown", hint=hint)
     return chosen or default
 
@@ -258,6 +258,6 @@ def complete_models(incomplete: str) -> list[str]:
 
 def complete_metrics(incomplete: str) -> list[str]:
     """Names of metrics, for tab completion."""
-    from devbench.analysis.compare import METRICS
+    from devbench.metrics import shown_in
 
-    return [name for name in METRICS if name.startswith(incomplete)]
+    return [name for name in shown_in("comparison") if name.startswith(incomplete)]

@@ -12,8 +12,9 @@ from devbench.cli.chosen import complete_metrics, complete_models, complete_runs
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from devbench.analysis.compare import CompareSettings, MetricSettings
+    from devbench.analysis.compare import CompareSettings
     from devbench.findings.comparison import ComparisonReport, ComparisonSettings
+    from devbench.metrics import Metric
 
 _EPILOG = (
     "Examples:\n\n"
@@ -156,15 +157,16 @@ def _failed(report: ComparisonReport, reasons: frozenset[str]) -> bool:
 
 
 def _rules(alpha: float, thresholds: Sequence[str] | None) -> CompareSettings:
-    from devbench.analysis.compare import METRICS, CompareSettings
+    from devbench.analysis.compare import CompareSettings
     from devbench.errors import InputError
+    from devbench.metrics import METRICS
 
     if not 0 < alpha < 1:
         raise InputError(f"--alpha {alpha:g} is not a probability", hint="give a number between 0 and 1, such as 0.05")
     return CompareSettings(alpha=alpha, metrics=_thresholds(METRICS, thresholds or ()))
 
 
-def _thresholds(known: Mapping[str, MetricSettings], texts: Sequence[str]) -> Mapping[str, MetricSettings]:
+def _thresholds(known: Mapping[str, Metric], texts: Sequence[str]) -> Mapping[str, Metric]:
     from dataclasses import replace
 
     from devbench import numbers

@@ -137,11 +137,11 @@ def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> C
     from devbench.cli.output import console
     from devbench.cli.run_input import parse_labels
     from devbench.errors import InputError
-    from devbench.findings.changes import DEFAULT_METRICS, ChangesSettings
+    from devbench.findings.changes import ChangesSettings
     from devbench.findings.changes_build import find_changes
 
     since, until, changed = (moment(given[name], name) for name in ("--since", "--until", "--changed-since"))
-    chosen = metrics(given["--metric"], DEFAULT_METRICS)
+    chosen = metrics(given["--metric"], ChangesSettings().metrics)
     labels = parse_labels(given["--label"] or [])
     with many_rows(), devbench.results.open(given["--store"]) as history:
         settings = ChangesSettings(

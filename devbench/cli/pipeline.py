@@ -222,7 +222,7 @@ def _print(found: Sequence[AblationRow], title: str, screen: Console) -> None:
         table.add_row(
             f"+ {row.rewrite}" if row.rewrite else "baseline",
             str(row.places) if row.rewrite else "",
-            "" if row.delegated_share is None else share_words(row.delegated_share),
+            "" if row.delegated_node_share is None else share_words(row.delegated_node_share),
             "" if row.partitions is None else str(row.partitions),
             "[red]failed[/red]" if row.composed_ms is None else f"{row.composed_ms / 1000:.3f} s",
             "" if row.peak_memory_mb is None else f"{row.peak_memory_mb:.0f}",

@@ -12,7 +12,7 @@ from typing import Any
 from devbench.findings.run import JobReport
 from devbench.results.records import RepetitionRecord
 
-FORMAT = 1
+FORMAT = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +67,7 @@ class AblationRow:
     """The pipeline after one more rewrite.
 
     Attributes:
-        delegated_share: operators on the delegate by all operators, over the stages, 0 to 1.
+        delegated_node_share: operators on the delegate by all operators, over the stages, 0 to 1.
         partitions: over the stages.
         composed_ms: Σ runs × latency; `None` where a stage was not measured.
         peak_memory_mb: the largest of the stages'.
@@ -78,7 +78,7 @@ class AblationRow:
 
     rewrite: str
     places: int
-    delegated_share: float | None
+    delegated_node_share: float | None
     partitions: int | None
     composed_ms: float | None
     peak_memory_mb: float | None

@@ -10,12 +10,11 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from devbench.analysis.changes import ChangePoint, ChangeSettings, Direction
-from devbench.analysis.compare import METRICS
 from devbench.analysis.device_events import Effect, EventSettings
 from devbench.findings.comparison import CaseOnDevice
+from devbench.metrics import stored
 
 # Times by type of operator are many series of little use alone; they are looked at where they are asked for.
-DEFAULT_METRICS = tuple(metric for metric in METRICS if metric != "operator_time")
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +23,7 @@ class ChangesSettings:
 
     Attributes:
         changes, events: of the detection.
-        metrics: names of `analysis.compare.METRICS`.
+        metrics: names.
         devices, models, delegates, cases, labels: filters as those of `History`; empty is everything.
         since, until: of the runs that are looked at.
         changed_since: changes before are left out, though the series are looked at as a whole.
@@ -32,7 +31,7 @@ class ChangesSettings:
 
     changes: ChangeSettings = field(default_factory=ChangeSettings)
     events: EventSettings = field(default_factory=EventSettings)
-    metrics: tuple[str, ...] = DEFAULT_METRICS
+    metrics: tuple[str, ...] = field(default_factory=stored)
     devices: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     delegates: tuple[str, ...] = ()

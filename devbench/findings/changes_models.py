@@ -7,16 +7,15 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from devbench.analysis.changes import Direction
-from devbench.analysis.compare import METRICS
 from devbench.findings.changes import Change, MeasuredSeries, ModelChange, Shift
+from devbench.metrics import METRICS
 
 _Member = tuple[MeasuredSeries, Change]
 
 
 def worse_way(metric: str, direction: Direction) -> bool:
     """Whether a change in that direction is one to the worse."""
-    known = METRICS.get(metric)
-    return direction == (known.worse if known else "up")
+    return direction == METRICS[metric].worse
 
 
 def model_changes(

@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
 
-from devbench.analysis.compare import METRICS, CompareSettings, Comparison, Verdict
+from devbench.analysis.compare import CompareSettings, Comparison, Verdict
 from devbench.analysis.explain import Explanation
+from devbench.metrics import shown_in
 from devbench.notices import Notice
 
 # What to do with a side whose repetitions are all unreliable; the first is the default.
@@ -25,7 +26,7 @@ class ComparisonSettings:
 
     Attributes:
         compare: of the tests.
-        metrics: names of `analysis.compare.METRICS`.
+        metrics: names.
         devices, models, delegates, cases: filters as those of `History`; empty is everything.
         reference: model or case whose change is the device's drift; `None` takes what the runs' label `reference` says.
         unreliable: "undecided" gives no verdict if all repetitions of a side are unreliable, and otherwise leaves out
@@ -33,7 +34,7 @@ class ComparisonSettings:
     """
 
     compare: CompareSettings = field(default_factory=CompareSettings)
-    metrics: tuple[str, ...] = tuple(METRICS)
+    metrics: tuple[str, ...] = field(default_factory=lambda: shown_in("comparison"))
     devices: tuple[str, ...] = ()
     models: tuple[str, ...] = ()
     delegates: tuple[str, ...] = ()

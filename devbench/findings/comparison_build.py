@@ -19,10 +19,10 @@ from devbench.findings.comparison_drift import Corrections, corrections
 from devbench.findings.comparison_failures import failures
 from devbench.findings.comparison_files import changed_files
 from devbench.findings.comparison_pipelines import stage_times
-from devbench.findings.comparison_sides import OPERATOR_TIME, SideData, filters_of, load_side
+from devbench.findings.comparison_sides import SideData, filters_of, load_side
 from devbench.findings.comparison_unreliable import no_verdicts
 from devbench.findings.comparison_values import Key, Series
-from devbench.results.metrics import UNITS
+from devbench.metrics import METRICS, OPERATOR_TIME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -30,9 +30,6 @@ if TYPE_CHECKING:
     from devbench.notices import Notice
     from devbench.results.history import History
 
-_MODEL_SIZE = "model_size"
-# What a profile explains.
-_EXPLAINED = ("latency", "delegated_share")
 # And more say no more about what takes the time.
 _MOST_PROFILES = 10
 
@@ -85,7 +82,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
     why, notices = no_verdicts(before, after, series, subjects, medians=medians)
     compared = _judged(before, after, series, drift, why, settings, medians=medians)
     rows = [
-        ComparedRow(*subjects[one[:2]].whose, one[2], UNITS.get(one[2], "ms"), one[3], comparison)
+        ComparedRow(*subjects[one[:2]].whose, one[2], METRICS[one[2]].unit, one[3], comparison)
         for one, comparison in zip(series, compared, strict=True)
     ]
     failed, fixed = failures(before.jobs, after.jobs, subjects, settings.compare.alpha)
@@ -110,9 +107,9 @@ def _each_file_once(series: Sequence[Series], subjects: Mapping[Key, CaseOnDevic
     found = []
     for one in series:
         whose = (one[0], subjects[one[:2]].model)
-        if one[2] != _MODEL_SIZE or whose not in seen:
+        if METRICS[one[2]].source != "model" or whose not in seen:
             found.append(one)
-        if one[2] == _MODEL_SIZE:
+        if METRICS[one[2]].source == "model":
             seen.add(whose)
     return found
 
@@ -192,7 +189,7 @@ def _explained(rows: Sequence[ComparedRow], before: SideData, after: SideData) -
     """The rows, those that regressed with what explains them."""
     from dataclasses import replace
 
-    wanted = [row for row in rows if row.comparison.verdict == "regressed" and row.metric in _EXPLAINED]
+    wanted = [row for row in rows if row.comparison.verdict == "regressed" and METRICS[row.metric].explained]
     if not wanted:
         return list(rows)
     keys = {(row.device_key, row.case) for row in wanted}
@@ -232,7 +229,7 @@ def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
             _whole(row.nodes_total),
             _whole(row.partitions),
             # NaN if it is not known.
-            None if row.delegated_share != row.delegated_share else bool(row.delegated_share == 1),
+            None if row.delegated_node_share != row.delegated_node_share else bool(row.delegated_node_share == 1),
         )
         for row in delegation.itertuples(index=False)
     }

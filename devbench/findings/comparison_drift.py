@@ -13,12 +13,11 @@ from devbench.analysis.compare import Comparison
 from devbench.findings.comparison import CaseOnDevice, DriftCorrection
 from devbench.findings.comparison_sides import SideData
 from devbench.findings.comparison_values import Key, Series
+from devbench.metrics import METRICS
 from devbench.results.cases import without_inputs
 
 LABEL = "reference"
 NONE = "none"
-# What a device's speed moves.
-_METRICS = ("latency", "init", "first_inference")
 _LEAST_REPETITIONS = 3
 
 
@@ -55,7 +54,7 @@ class Corrections:
             DriftCorrection(device, subjects[device, case].device, case, metric, changes[0], len(changes))
             for (device, case, metric, _), changes in moved.items()
         ]
-        return tuple(sorted(found, key=lambda one: (one.device, one.reference, _METRICS.index(one.metric))))
+        return tuple(sorted(found, key=lambda one: (one.device, one.reference, list(METRICS).index(one.metric))))
 
 
 def corrections(
@@ -76,9 +75,10 @@ def corrections(
     if not cases:
         return Corrections({}, frozenset(), {}, (f"reference {name}: not measured on either side",))
     notes = []
+    of_speed = [name for name, metric in METRICS.items() if metric.of_speed]
     samples: dict[Series, tuple[Sequence[float], Sequence[float]]] = {}
     for key in cases:
-        for metric in _METRICS:
+        for metric in of_speed:
             series = (*key, metric, "")
             both = [
                 side.values[series].values
@@ -94,7 +94,7 @@ def corrections(
         why = _unfit(before, after, key) or ("" if latency in samples else few)
         if why:
             notes.append(f"reference {key[1]} on {subjects[key].device} corrects nothing: {why}")
-            for metric in _METRICS:
+            for metric in of_speed:
                 samples.pop((*key, metric, ""), None)
     by = {}
     for device, case, metric, kind in before.values:

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.explain import TypeTime
-from devbench.results.pipeline_history import METRICS
+from devbench.metrics import METRICS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,8 +22,9 @@ def pipeline_values(
     sessions: pd.DataFrame, metrics: Sequence[str], *, medians: bool
 ) -> Iterator[tuple[str, pd.DataFrame]]:
     """Of each of the metrics that sessions have, one `value` a session that counts, or their median a run."""
-    for metric in (one for one in metrics if one in METRICS):
-        known = sessions[sessions["counts"]].rename(columns={METRICS[metric]: "value"}).dropna(subset=["value"])
+    for metric in (one for one in metrics if METRICS[one].session_column):
+        column = METRICS[metric].session_column
+        known = sessions[sessions["counts"]].rename(columns={column: "value"}).dropna(subset=["value"])
         if medians:
             by_run = known.groupby(_RUN_AND_CASE, sort=False, observed=True)
             known = by_run.agg({"value": "median", "unreliable": "all"}).reset_index()

@@ -11,13 +11,13 @@ from devbench.findings.comparison import ComparedRuns, ComparisonSettings
 from devbench.findings.comparison_pipelines import pipeline_values, with_pipelines
 from devbench.findings.comparison_values import Series, Values, reliable_values
 from devbench.findings.grouping import groups
+from devbench.metrics import OPERATOR_TIME
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from devbench.results.history import History
 
-OPERATOR_TIME = "operator_time"
 # Below that no test says anything; each run has one profile of a case.
 _LEAST_PROFILES = 3
 # There are a dozen types for each case: of many runs so many are enough for a verdict.

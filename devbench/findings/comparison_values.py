@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from devbench.metrics import METRICS
+
 # Device and case.
 Key = tuple[str, str]
 # Device, case, metric, type of operator.
 Series = tuple[str, str, str, str]
-# What is the same whatever state the device is in.
-_EXACT = ("model_size", "delegated_share")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,7 +27,7 @@ def reliable_values(values: Mapping[Series, Values]) -> tuple[dict[Series, Value
     found = dict(values)
     unreliable = set()
     for series, of in values.items():
-        if series[2] in _EXACT or not any(of.unreliable):
+        if METRICS[series[2]].exact or not any(of.unreliable):
             continue
         if all(of.unreliable):
             unreliable.add(series)

@@ -27,8 +27,8 @@ def _words(row: AblationRow) -> str:
 
 def _label(row: AblationRow) -> str:
     parts = ["a stage failed" if row.composed_ms is None else f"{row.composed_ms / 1000:.3g} s"]
-    if row.delegated_share is not None:
-        parts.append(f"{share_words(row.delegated_share)} delegated")
+    if row.delegated_node_share is not None:
+        parts.append(f"{share_words(row.delegated_node_share)} delegated")
     if row.partitions is not None:
         parts.append(f"{row.partitions} part{'' if row.partitions == 1 else 's'}")
     return ", ".join(parts)

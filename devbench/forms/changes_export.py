@@ -10,7 +10,7 @@ from devbench.findings.changes import Change, ChangesReport, MeasuredSeries, Sid
 from devbench.findings.run import VIRTUAL_NOTE
 from devbench.forms.export import plain
 
-FORMAT = "devbench-watch-1"
+FORMAT = "devbench-watch-2"
 
 
 def changes_to_json(report: ChangesReport) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from devbench.findings.comparison import ComparedRow, ComparisonReport
 from devbench.findings.run import VIRTUAL_NOTE
 from devbench.forms.export import plain
 
-FORMAT = "devbench-comparison-2"
+FORMAT = "devbench-comparison-3"
 
 
 def comparison_to_json(report: ComparisonReport) -> dict[str, Any]:

@@ -89,9 +89,9 @@ def _rows(console: Console, verdict: Verdict, rows: Sequence[ComparedRow], last:
     """Each row's numbers under each other; its name beside them where there is room, else above."""
     table = [
         (
-            quantity(row.comparison.baseline.median, row.unit),
+            quantity(row.comparison.baseline.median, row.metric),
             "→",
-            quantity(row.comparison.candidate.median, row.unit),
+            quantity(row.comparison.candidate.median, row.metric),
             change_words(row),
             last(row),
         )

@@ -10,15 +10,15 @@ from typing import Any, Protocol
 
 from devbench.analysis.operators import Place, ProfiledRow, counted
 from devbench.analysis.stats import estimate
+from devbench.metrics import of_repetitions
 from devbench.results.counting import Counted, started, timed
-from devbench.results.metrics import OF_REPETITIONS
 
 _KERNEL_NUMBER = re.compile(r" \d+\b")
 _LONGEST_TYPE = 200
 
 
 class Measured(Counted, Protocol):
-    """A repetition with the columns of `metrics.OF_REPETITIONS`."""
+    """A repetition with the columns of the metrics of repetitions."""
 
     @property
     def id(self) -> int: ...
@@ -69,7 +69,7 @@ def total(repetitions: Sequence[Measured]) -> Totals:
     timed_ones, started_ones = timed(repetitions), started(repetitions)
     counting = {"latency": timed_ones, "start": started_ones, "ok": [r for r in repetitions if r.status == "ok"]}
     metrics = []
-    for name, metric in OF_REPETITIONS.items():
+    for name, metric in of_repetitions().items():
         known = [r for r in counting[metric.counts] if getattr(r, metric.column) is not None]
         found = estimate([getattr(r, metric.column) * metric.scale for r in known])
         if found is not None:

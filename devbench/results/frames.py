@@ -18,7 +18,7 @@ REPETITION_COLUMNS = (
     "latency_p5_us", "latency_median_us", "latency_p95_us",
     "inferences", "init_us", "first_inference_us", "warmup_avg_us", "init_memory_mb",
     "overall_memory_mb", "peak_memory_mb", "vm_hwm_kb", "pss_peak_kb", "delegate_applied", "nodes_delegated",
-    "nodes_total", "partitions", "delegate_share", "file_cache", "kernel_cache", "verdict", "verdict_reasons",
+    "nodes_total", "partitions", "delegate_time_share", "file_cache", "kernel_cache", "verdict", "verdict_reasons",
     "on_device_ms", "raw_path",
 )  # fmt: skip
 OPERATOR_COLUMNS = (

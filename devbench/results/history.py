@@ -16,6 +16,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from devbench.errors import InputError
+from devbench.metrics import METRICS, OPERATOR_TIME, stored
 from devbench.results import schema
 from devbench.results.job_columns import (
     JOB_COLUMNS,
@@ -31,7 +32,6 @@ from devbench.results.job_columns import (
     with_jobs,
 )
 from devbench.results.job_frames import frame_of
-from devbench.results.metrics import UNITS
 from devbench.results.pipeline_history import session_columns, stage_columns
 from devbench.results.selection import Selection, find_runs
 from devbench.results.store import Store
@@ -52,7 +52,9 @@ _OPERATORS = (
     "repetition", "phase", "position", "type", "name", "node", "avg_ms", "first_ms", "pct", "mem_kb", "times_called",
     "inside_delegate", "is_partition",
 )  # fmt: skip
-_DELEGATION = ("run_id", "job", "device_key", "case", "nodes_delegated", "nodes_total", "partitions", "delegated_share")
+_DELEGATION = (
+    "run_id", "job", "device_key", "case", "nodes_delegated", "nodes_total", "partitions", "delegated_node_share",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +192,7 @@ class History:
         frame = self._read(Selection(**filters), repetitions, repetitions.c.job_id, columns, counts)
         return frame.sort_values("started_utc", kind="stable", ignore_index=True)
 
-    def samples(self, metrics: Sequence[str] = tuple(UNITS), **filters: Unpack[Filters]) -> pd.DataFrame:
+    def samples(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a repetition that counts and metric.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
@@ -199,7 +201,7 @@ class History:
         """
         return frame_of(self._by_metric(metrics, Selection(**filters), sample_rows), _SAMPLES)
 
-    def series(self, metrics: Sequence[str] = tuple(UNITS), **filters: Unpack[Filters]) -> pd.DataFrame:
+    def series(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job and metric, ordered by time.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
@@ -208,7 +210,7 @@ class History:
         """
         return frame_of(self.series_columns(metrics, **filters), _SERIES)
 
-    def series_columns(self, metrics: Sequence[str] = tuple(UNITS), **filters: Unpack[Filters]) -> dict[str, Column]:
+    def series_columns(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> dict[str, Column]:
         """The columns of `series` without pandas, which takes longer to import than a chart of them to draw."""
         return self._by_metric(metrics, Selection(**filters), series_rows)
 
@@ -220,7 +222,7 @@ class History:
             rows = read_rows(connection, selection, table, table.c.job_id, of_types)
             columns = with_jobs(connection, selection, summed(rows, "operator_type", "value"))
         nothing = np.zeros(len(columns["job"]), dtype="int64")
-        columns["metric"], columns["unit"] = Coded(["operator_time"], nothing), Coded(["ms"], nothing)
+        columns["metric"], columns["unit"] = Coded([OPERATOR_TIME], nothing), Coded(["ms"], nothing)
         return in_order(columns)
 
     def _read(
@@ -238,15 +240,16 @@ class History:
     def _by_metric(
         self, metrics: Sequence[str], selection: Selection, read: Callable[[sa.Connection, str, Selection], Rows]
     ) -> dict[str, Column]:
-        asked = [metrics] if isinstance(metrics, str) else list(metrics)
+        known = stored()
+        asked = [metrics] if isinstance(metrics, str) else list(metrics or known)
         for metric in asked:
-            if metric not in UNITS:
-                raise InputError(f"there is no metric {metric!r}", hint=f"known are {', '.join(UNITS)}")
+            if metric not in known:
+                raise InputError(f"there is no metric {metric!r}", hint=f"known are {', '.join(known)}")
         with self._database.reading() as connection:
             parts = [read(connection, metric, selection) for metric in asked]
             columns = with_jobs(connection, selection, together(parts))
         which = np.repeat(np.arange(len(parts)), [len(part.owners) for part in parts])
-        columns["metric"], columns["unit"] = Coded(asked, which), Coded([UNITS[name] for name in asked], which)
+        columns["metric"], columns["unit"] = Coded(asked, which), Coded([METRICS[name].unit for name in asked], which)
         return in_order(columns)
 
     def pipelines(self, **filters: Unpack[Filters]) -> pd.DataFrame:
@@ -306,8 +309,7 @@ class History:
     def delegation(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job that ran under a delegate, of its last repetition that says what the delegate took.
 
-        Columns: run_id, job, device_key, case, nodes_delegated, nodes_total, partitions, delegated_share (of the nodes,
-        0 to 1).
+        Columns: run_id, job, device_key, case, nodes_delegated, nodes_total, partitions, delegated_node_share (0 to 1).
         """
         repetitions = schema.repetitions
         columns = {"id": repetitions.c.id, **{name: repetitions.c[name] for name in _DELEGATION[4:]}}

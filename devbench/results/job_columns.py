@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import sqlalchemy as sa
 
+from devbench.metrics import METRICS
 from devbench.results import schema
 from devbench.results.bulk import fetch
-from devbench.results.metrics import OF_REPETITIONS
 from devbench.results.selection import Selection
 
 if TYPE_CHECKING:
@@ -99,8 +99,8 @@ def read_rows(
 def sample_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
     """The repetitions that count for a metric, with `repetition`, `value` in its unit, and whether it is unreliable."""
     repetitions = schema.repetitions
-    of = OF_REPETITIONS.get(metric)
-    if of is None:
+    of = METRICS[metric]
+    if of.source != "repetition":
         rows = series_rows(connection, metric, selection)
         kept = {name: rows.columns[name] for name in ("value", "unreliable")}
         return Rows(rows.owners, {"repetition": 0 * rows.owners, **kept})

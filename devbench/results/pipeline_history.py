@@ -6,7 +6,7 @@ model, and what it says are end-to-end latency and peak memory. Its stages alone
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING, TypeAlias
 
@@ -14,11 +14,11 @@ import numpy as np
 import sqlalchemy as sa
 
 from devbench.analysis.pipeline import Timed
+from devbench.metrics import METRICS
 from devbench.results import schema
 from devbench.results.bulk import fetch
 from devbench.results.cases import case_text
 from devbench.results.job_columns import Column, Columns, array_of, as_times, coded, coded_of, taken
-from devbench.results.metrics import UNITS
 from devbench.results.pipeline_schema import pipeline_sessions, pipeline_stages
 from devbench.results.selection import Selection
 
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
     Flags: TypeAlias = NDArray[np.bool_]
 
-# Metrics of a session, by the column that has it.
-METRICS: Mapping[str, str] = {"latency": "latency_ms", "peak_memory": "peak_memory_mb"}
 _ALONE = "alone"
 _KB_PER_MB = 1024
 
@@ -150,9 +148,9 @@ def series_of(sessions: Columns, metrics: Sequence[str]) -> list[dict[str, Colum
     parts = []
     counts, whose = array_of(sessions, "counts"), _whose(sessions)
     for metric in metrics:
-        if metric not in METRICS:
+        if not METRICS[metric].session_column:
             continue
-        values = array_of(sessions, METRICS[metric])
+        values = array_of(sessions, METRICS[metric].session_column)
         by_case: dict[tuple[int, ...], list[int]] = {}
         for row, case in enumerate(whose):
             if counts[row] and not np.isnan(values[row]):
@@ -160,6 +158,6 @@ def series_of(sessions: Columns, metrics: Sequence[str]) -> list[dict[str, Colum
         if by_case:
             part = taken(sessions, np.asarray([rows[0] for rows in by_case.values()]))
             part["value"] = np.asarray([median(values[rows].tolist()) for rows in by_case.values()])
-            part["metric"], part["unit"] = coded([metric] * len(by_case)), coded([UNITS[metric]] * len(by_case))
+            part["metric"], part["unit"] = coded([metric] * len(by_case)), coded([METRICS[metric].unit] * len(by_case))
             parts.append(part)
     return parts

@@ -129,7 +129,7 @@ class RepetitionRecord:
     `conditions_during` is the time series of the conditions while the tool ran, each a JSON-ready mapping whose `t_s`
     is in seconds from the start. `file_cache` says whether the model's and the tool's files were in the device's memory
     before, `kernel_cache` whether the delegate found compiled kernels or packed weights; `None` where it is not known,
-    or the delegate keeps none. `delegate_share` is the share of the profiled time spent on the delegate, 0 to 1.
+    or the delegate keeps none. `delegate_time_share` is the share of the profiled time spent on the delegate, 0 to 1.
     """
 
     run_id: str
@@ -166,7 +166,7 @@ class RepetitionRecord:
     nodes_delegated: int | None = None
     nodes_total: int | None = None
     partitions: int | None = None
-    delegate_share: float | None = None
+    delegate_time_share: float | None = None
     file_cache: CacheState | None = None
     kernel_cache: CacheState | None = None
     on_device_ms: float | None = None

@@ -31,7 +31,7 @@ from devbench.results.store import JobView, RunView, Store
 from devbench.results.totals import total_types, total_up
 from devbench.results.views import read_notice
 
-FORMAT = "devbench-run-2"
+FORMAT = "devbench-run-3"
 _MAX_BYTES = 1 << 30
 
 

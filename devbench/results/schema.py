@@ -27,7 +27,7 @@ from devbench.results.columns import Name, Packed, Real, Utc, Whole, Words
 
 # The tables as a whole. Before the first tagged version there is this baseline alone; stores of later versions are
 # migrated from it.
-HEAD = "baseline-1"
+HEAD = "baseline-2"
 
 # A custom operator may have a name of any length.
 LONGEST_TYPE = 200
@@ -234,9 +234,9 @@ repetitions = Table(
     Column("nodes_delegated", Whole()),
     Column("nodes_total", Whole()),
     Column("partitions", Whole()),
-    Column("delegate_share", Real(minimum=0, maximum=1)),
-    # Of the graph's nodes, not of the time (`metrics.py`).
-    Column("delegated_share", Real(minimum=0, maximum=1)),
+    Column("delegate_time_share", Real(minimum=0, maximum=1)),
+    # Of the graph's nodes, not of the time (`analysis.operators`).
+    Column("delegated_node_share", Real(minimum=0, maximum=1)),
     Column("file_cache", Name(10, ("cold", "warm"))),
     Column("kernel_cache", Name(10, ("cold", "warm"))),
     Column("on_device_ms", Real(minimum=0)),

@@ -15,10 +15,10 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from devbench.metrics import MODEL_SIZE, of_repetitions
 from devbench.results import schema
 from devbench.results.aggregates import JobMetric, TypeTime, operator_place_is_xnnpack, total, type_times
 from devbench.results.bulk import fetch, insert_rows
-from devbench.results.metrics import MODEL_SIZE, OF_REPETITIONS
 
 _DECIDE = ("id", "job_id", "purpose", "status", "failure_kind", "verdict", "file_cache", "kernel_cache")
 # A statement names at most so many jobs; SQLite takes some 32,000 parameters.
@@ -101,7 +101,7 @@ def _chunks(job_ids: Sequence[int]) -> Iterator[Sequence[int]]:
 
 def _metrics(connection: sa.Connection, job_ids: Sequence[int]) -> None:
     table, metrics = schema.repetitions, schema.job_metrics
-    names = [*_DECIDE, *(metric.column for metric in OF_REPETITIONS.values()), "counts_latency", "counts_start"]
+    names = [*_DECIDE, *(metric.column for metric in of_repetitions().values()), "counts_latency", "counts_start"]
     query = sa.select(*(table.c[name] for name in names)).where(table.c.job_id.in_(job_ids))
     rows = connection.execute(query.order_by(table.c.job_id, table.c.id)).all()
     sizes = _model_sizes(connection, job_ids)

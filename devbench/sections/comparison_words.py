@@ -14,24 +14,11 @@ from devbench.findings.comparison import (
     Failure,
     OneSided,
 )
+from devbench.metrics import METRICS
 from devbench.notices import Notice
 from devbench.sections.words import ms
 
-# What is worse and better, for people: most metrics are times.
-_DIRECTIONS: Mapping[str, tuple[str, str]] = {
-    "peak_memory": ("larger", "smaller"),
-    "model_size": ("larger", "smaller"),
-    "delegated_share": ("less on the delegate", "more on the delegate"),
-}
 _BEYOND: Mapping[bool | None, str] = {True: "certain", False: "certainly not", None: "not certain"}
-_METRICS: Mapping[str, str] = {
-    "first_inference": "first inference",
-    "peak_memory": "peak memory",
-    "model_size": "model size",
-    "delegated_share": "delegated share",
-}
-# Of profile repetitions, of which a case has one a run.
-_ONCE_A_RUN = ("peak_memory", "operator_time")
 _MOST_CAUSES = 5
 _MOST_NAMED = 4
 # Of the latency's change: less is not worth a line.
@@ -40,18 +27,18 @@ _LEAST_UNEXPLAINED = 0.1
 
 def metric_words(metric: str, operator_type: str = "") -> str:
     """`first inference`; `operator CONV_2D`."""
-    return f"operator {operator_type}" if operator_type else _METRICS.get(metric, metric)
+    return f"operator {operator_type}" if operator_type else METRICS[metric].title
 
 
-def quantity(value: float | None, unit: str) -> str:
+def quantity(value: float | None, metric: str) -> str:
     """A value with its unit: `27.7 ms`, `93.2 MB`, `1,234,567 B`, `83 %` for a share."""
+    of = METRICS[metric]
     if value is None:
         return "–"
-    if unit == "ms":
-        return f"{ms(value)} ms"
-    if unit == "bytes":
-        return f"{value:,.0f} B"
-    return f"{value:,.1f} {unit}" if unit else f"{100 * value:.4g} %"
+    if not of.unit:
+        return f"{100 * value:.4g} %"
+    number = ms(value) if of.decimals is None else f"{value:,.{of.decimals}f}"
+    return f"{number} {'B' if of.unit == 'bytes' else of.unit}"
 
 
 def signed(change: float | None, unit: str = "ms") -> str:
@@ -78,7 +65,7 @@ def certainty_words(row: ComparedRow) -> str:
     found = row.comparison
     if found.interval is None or found.interval[0] == found.interval[1]:
         return ""
-    worse, better = _DIRECTIONS.get(row.metric, ("slower", "faster"))
+    worse, better = METRICS[row.metric].worse_word, METRICS[row.metric].better_word
     more_than = f"by more than {_threshold(row)}: {_BEYOND[found.beyond]}"
     if found.direction is None:
         return f"changed {more_than}" if found.beyond is False else f"{worse} or {better}: not certain"
@@ -108,7 +95,7 @@ def needs_words(row: ComparedRow, report: ComparisonReport) -> str:
         return found.reason
     more = found.more_repetitions
     of_runs = found.baseline.n <= len(report.baseline.run_ids) and found.candidate.n <= len(report.candidate.run_ids)
-    what = "runs" if report.medians or (of_runs and row.metric in _ONCE_A_RUN) else "repetitions"
+    what = "runs" if report.medians or (of_runs and METRICS[row.metric].once_a_run) else "repetitions"
     if more is None:
         return f"over 1,000 more {what} per side"
     return f"about {more} more {what[:-1] if more == 1 else what} per side"
@@ -123,7 +110,7 @@ def undecided_words(row: ComparedRow, report: ComparisonReport) -> str:
 def row_words(row: ComparedRow) -> str:
     """`latency 2.77 ms → 3.05 ms (+10.1 %, +9.2 to +11.0 %; slower: certain; by more than 1 %: certain)`."""
     found = row.comparison
-    before, after = (quantity(side.median, row.unit) for side in (found.baseline, found.candidate))
+    before, after = (quantity(side.median, row.metric) for side in (found.baseline, found.candidate))
     sizes = "" if found.reason else ", ".join(filter(None, (signed(found.change, row.unit), interval_words(row))))
     evidence = "; ".join(filter(None, (sizes, certainty_words(row) if found.direction else "")))
     words = f"{metric_words(row.metric, row.operator_type)} {before} → {after}"
@@ -207,7 +194,7 @@ def explanation_words(row: ComparedRow) -> list[str]:
     if explanation is None:
         return []
     causes = explanation.causes
-    if row.metric == "delegated_share":
+    if METRICS[row.metric].better == "higher":
         # Not the time: what the delegate took, and what is on the CPU for it.
         causes = tuple(one for one in causes if one.kind in ("delegation", "moved to cpu", "new"))
         causes = tuple(sorted(causes, key=lambda one: one.kind != "delegation"))

@@ -108,14 +108,14 @@ def _row(row: ComparedRow, report: ComparisonReport) -> tuple[Cell, ...]:
         Cell(found.verdict, kind=KINDS[found.verdict]),
         Cell("–" if found.reason else signed(found.change, row.unit), found.change),
         Cell(interval_words(row), found.interval[0] if found.interval else None), Cell(certainty_words(row)),
-        _value(found.baseline, row.unit), _value(found.candidate, row.unit),
+        _value(found.baseline, row.metric), _value(found.candidate, row.metric),
         Cell(f"{found.baseline.n}, {found.candidate.n}", min(found.baseline.n, found.candidate.n)),
         Cell(f"{found.q:.2g}" if found.q is not None else "", found.q), Cell(why),
     )  # fmt: skip
 
 
-def _value(sample: Sample, unit: str) -> Cell:
-    return Cell(quantity(sample.median, unit), sample.median)
+def _value(sample: Sample, metric: str) -> Cell:
+    return Cell(quantity(sample.median, metric), sample.median)
 
 
 def failures(report: ComparisonReport) -> Table:
@@ -153,8 +153,8 @@ def _change(series: MeasuredSeries, change: Change) -> tuple[Cell, ...]:
     size = Cell(signed(point.size, series.unit) if point.size is not None else "from zero", point.size, _kind(change))
     return (
         _when(change.sides), *_case(series), Cell(metric_words(series.metric, series.operator_type)), size,
-        Cell(quantity(point.before, series.unit), point.before),
-        Cell(quantity(point.after, series.unit), point.after), Cell(f"{point.p:.1g}", point.p),
+        Cell(quantity(point.before, series.metric), point.before),
+        Cell(quantity(point.after, series.metric), point.after), Cell(f"{point.p:.1g}", point.p),
         _with_it(change.sides),
     )  # fmt: skip
 

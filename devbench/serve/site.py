@@ -12,7 +12,6 @@ from collections.abc import Mapping
 from datetime import datetime, timezone
 
 import devbench.results
-from devbench.analysis.compare import METRICS
 from devbench.errors import InputError
 from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
@@ -22,6 +21,7 @@ from devbench.findings.run import VIRTUAL_NOTE
 from devbench.findings.run_build import build_report
 from devbench.forms.html import Beside, changes_values, comparison_values, render_html
 from devbench.forms.page import Frame, Link, Section, render
+from devbench.metrics import shown_in
 from devbench.results.history import History
 from devbench.results.pipelines import pipeline_sessions
 from devbench.serve.site_tables import history_choices, run_table, series_links
@@ -121,8 +121,8 @@ class Site:
 
     def _history(self, history: History, query: Mapping[str, str]) -> str:
         choices = history_choices(history)
-        metric = query.get("metric", "") or "latency"
-        if metric not in METRICS:
+        metric, known = query.get("metric", "") or "latency", shown_in("history")
+        if metric not in known:
             raise InputError(f"there is no metric {metric[:40]!r}")
         chosen = {name: query.get(name, "") for name in ("device", "model", "delegate", "case")}
         if chosen["device"] and chosen["device"] not in choices["device"]:
@@ -137,7 +137,7 @@ class Site:
         page = Frame("Change points", sections, _LINKS, note, forms=True)
         asked = {**chosen, "metric": metric, "since": query.get("since", ""), "until": query.get("until", "")}
         return render(
-            "history.html", page, choices={**choices, "metric": {name: name for name in METRICS}}, asked=asked,
+            "history.html", page, choices={**choices, "metric": dict(zip(known, known, strict=True))}, asked=asked,
             series_table=series_links(changes), **changes_values(changes),
         )  # fmt: skip
 

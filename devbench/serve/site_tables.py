@@ -83,6 +83,6 @@ def _series(series: MeasuredSeries) -> tuple[Cell, ...]:
     last = series.values[-1]
     return (
         Cell(series.device), Cell(series.model), Cell(series.case), Cell(series.metric),
-        Cell(str(len(series.values)), len(series.values)), Cell(quantity(last, series.unit), last),
+        Cell(str(len(series.values)), len(series.values)), Cell(quantity(last, series.metric), last),
         Cell(str(len(series.changes) or ""), len(series.changes)), Cell("chart", link="/history?" + urlencode(asked)),
     )  # fmt: skip

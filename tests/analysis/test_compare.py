@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -12,7 +13,8 @@ import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devbench.analysis.compare import METRICS, CompareSettings, Comparison, MetricSettings, Pair, compare_all
+from devbench.analysis.compare import CompareSettings, Comparison, Pair, compare_all
+from devbench.metrics import METRICS
 from tests.analysis.labelled import traces
 
 RNG = np.random.default_rng
@@ -258,10 +260,10 @@ def test_what_has_no_noise_is_compared_as_it_is() -> None:
     assert one([1000], [1000], "model_size").verdict == "unchanged"
     assert one([1000], [1001], "model_size").verdict == "regressed"
     assert one([1000], [900], "model_size").verdict == "improved"
-    share = one([0.95], [0.80], "delegated_share")
+    share = one([0.95], [0.80], "delegated_node_share")
     assert (share.verdict, share.change) == ("regressed", pytest.approx(-0.15))
-    assert one([0.0], [1.0], "delegated_share").verdict == "improved"
-    assert one([0.95], [0.955], "delegated_share").verdict == "unchanged"
+    assert one([0.0], [1.0], "delegated_node_share").verdict == "improved"
+    assert one([0.95], [0.955], "delegated_node_share").verdict == "unchanged"
 
 
 def test_equal_numbers_are_unchanged_and_zero_is_no_baseline_for_a_share() -> None:
@@ -273,7 +275,7 @@ def test_equal_numbers_are_unchanged_and_zero_is_no_baseline_for_a_share() -> No
 
 
 def test_the_smallest_effect_is_that_of_the_metric() -> None:
-    rules = CompareSettings(metrics={**METRICS, "latency": MetricSettings(0.10)})
+    rules = CompareSettings(metrics={**METRICS, "latency": replace(METRICS["latency"], smallest_effect=0.10)})
     pair = Pair("k", "latency", noisy(100), noisy(105, seed=2))
     assert compare_all([pair])[0].verdict == "regressed"
     assert compare_all([pair], rules)[0].verdict == "unchanged"

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devbench.analysis.operators import delegate_share
+from devbench.analysis.operators import delegate_time_share
 from devbench.bench.records import operator_records
 from devbench.tool.parse import parse_text
 
@@ -21,4 +21,4 @@ def test_the_row_of_a_delegate_s_partition_is_told_by_the_name_under_which_it_to
     took = f"INFO: Replacing 9 out of 10 node(s) with delegate ({name}) node, yielding 2 partitions for subgraph 0.\n"
     rows = operator_records(parse_text("STARTING!\n" + took + PROFILE.format(name=name)))
     assert [row.is_partition for row in rows] == [True, False]
-    assert delegate_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)
+    assert delegate_time_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)

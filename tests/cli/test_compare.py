@@ -86,7 +86,7 @@ FAILURE = {
 }
 SCHEMA: dict[str, Any] = strict(
     {
-        "format": {"const": "devbench-comparison-2"},
+        "format": {"const": "devbench-comparison-3"},
         "virtual": {"type": "boolean"},
         "regressed": {"type": "boolean"},
         "counts": strict(
@@ -262,7 +262,7 @@ def test_a_folder_of_an_export_stands_for_its_runs(url: str, runs: list[str], tm
     assert str(tmp_path) in refused(url, str(tmp_path), "latest").what
 
 
-@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "devbench-run-2"}', "\x00", "[" * 5000])
+@pytest.mark.parametrize("text", ["", "{}", "[1]", '{"format": "devbench-run-3"}', "\x00", "[" * 5000])
 def test_a_file_that_is_no_run_is_one_line(url: str, runs: list[str], tmp_path: Path, text: str) -> None:
     file = tmp_path / "x.json"
     file.write_text(text)

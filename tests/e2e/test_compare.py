@@ -119,7 +119,7 @@ def test_operators_that_were_added_and_delegation_that_was_lost_are_named(
     dearest = latency["explanation"]["causes"][0]
     assert "Convolution" in dearest["name"]
     assert (dearest["kind"], dearest["counts"][1] - dearest["counts"][0]) == ("slower", 4)
-    share = found["unet · gpu · 1 thread", "delegated_share"]
+    share = found["unet · gpu · 1 thread", "delegated_node_share"]
     assert share["verdict"] == "regressed"
     taken = next(cause for cause in share["explanation"]["causes"] if cause["kind"] == "delegation")
     # The stock tool counts no nodes of a graph that the delegate takes whole.

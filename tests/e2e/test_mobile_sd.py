@@ -123,9 +123,9 @@ def test_an_ablation_tells_the_story(baseline: Path, tmp_path: Path, bench_phone
     assert list(rows) == [
         "", "layernorm-4d", "attention-4d", "stable-gelu", "gather-to-conv", "fc-to-conv", "merge-reshapes", "w8"
     ]  # fmt: skip
-    assert rows[""]["delegated_share"] < 1 and rows[""]["device_error"] > 0.02
+    assert rows[""]["delegated_node_share"] < 1 and rows[""]["device_error"] > 0.02
     last = rows["merge-reshapes"]
-    assert last["delegated_share"] == 1 and last["partitions"] == 1 and not last["failures"]
+    assert last["delegated_node_share"] == 1 and last["partitions"] == 1 and not last["failures"]
     assert last["device_error"] < 1e-3 and last["composed_ms"] > 0 and last["peak_memory_mb"] > 0
     assert rows["w8"]["size_bytes"] < 0.5 * last["size_bytes"] and rows["w8"]["error"] > 1e-4
     assert (out / "ablation.png").stat().st_size > 10_000 and "baseline" in done.stdout

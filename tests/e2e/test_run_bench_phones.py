@@ -51,7 +51,7 @@ def test_two_phones_measure_three_delegates_at_once(
         assert [r.purpose for r in item.repetitions] == ["latency", "latency", "profile", "cold"]
         assert [r.file_cache for r in item.repetitions[1:]] == ["warm", "warm", "cold"]
         assert item.repetitions[3].init_us and item.repetitions[3].latency_avg_us is None
-        share = item.repetitions[2].delegate_share
+        share = item.repetitions[2].delegate_time_share
         assert share == 0 if item.job.delegate == "cpu" else share is not None and 0 < share < 1
         assert all(r.latency_avg_us for r in item.repetitions[:2])
         assert item.repetitions[2].operators

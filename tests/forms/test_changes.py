@@ -75,7 +75,7 @@ SHIFT = {
 }
 SCHEMA: dict[str, Any] = strict(
     {
-        "format": {"const": "devbench-watch-1"},
+        "format": {"const": "devbench-watch-2"},
         "virtual": {"type": "boolean"},
         "runs": {"type": "integer"},
         "series": {"type": "integer"},

@@ -67,7 +67,7 @@ def test_lost_delegation_is_named(store: Store) -> None:
     a = night(store, 0, [Made(noisy(10), types={}, on_delegate=9.0, nodes=(50, 50, 1))])
     b = night(store, 1, [Made(noisy(14, seed=2), types={"TILE": (5.0, 2)}, on_delegate=8.0, nodes=(48, 50, 3))])
     report = compared(store, a, b)
-    assert row(report, "delegated_share").comparison.verdict == "regressed"
+    assert row(report, "delegated_node_share").comparison.verdict == "regressed"
     assert "delegation: 50 of 50 nodes in 1 partition → 48 of 50 nodes in 3 partitions (+4.00 ms)" in terminal(report)
     assert "TILE new: 5.00 ms (+5.00 ms)" in terminal(report)
     assert "100 %" in terminal(report)

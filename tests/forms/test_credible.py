@@ -109,7 +109,7 @@ def test_the_share_on_the_delegate_is_in_every_form(view: RunView, tmp_path: Pat
     assert job_of(view, "cpu").on_delegate is None
     write_csv(view, tmp_path / "r.csv")
     rows = list(csv.DictReader((tmp_path / "r.csv").open()))
-    shares = {row["delegate_share"] for row in rows if row["delegate"] == "gpu" and row["purpose"] == "profile"}
+    shares = {row["delegate_time_share"] for row in rows if row["delegate"] == "gpu" and row["purpose"] == "profile"}
     assert [round(float(share), 3) for share in shares] == [0.836]
 
 

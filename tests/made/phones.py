@@ -175,10 +175,12 @@ def _profiled(phone: Phone, name: str, heat: float) -> RepetitionRecord:
             {"op": "TILE", "reason": "Not supported TILE case"},
             {"op": "BROADCAST_TO", "reason": "Operation is not supported."},
         ]
-        record = replace(record, delegate_share=7.8 / 9.33, measurement={"status": "ok", "unsupported_ops": refused})
+        record = replace(
+            record, delegate_time_share=7.8 / 9.33, measurement={"status": "ok", "unsupported_ops": refused}
+        )
     elif name == "xnnpack":
         rows = [("TfLiteXNNPackDelegate", 30.8, 1)]
-        record = replace(record, delegate_share=1.0)
+        record = replace(record, delegate_time_share=1.0)
     else:
         rows = [
             ("CONV_2D", 6.1, 11),

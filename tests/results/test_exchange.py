@@ -281,8 +281,8 @@ def test_damaged_files_are_one_clear_line(tmp_path: Path, file_format: Format) -
     ("manifest", "words"),
     [
         (None, "no export"), ("[]", "no manifest"), ("{", "cannot read"), ('{"format": "other"}', "no manifest"),
-        ('{"format": "devbench-export-2", "schema": "0099"}', "has schema 0099"),
-        ('{"format": "devbench-export-2", "schema": "baseline-1", "files": "../x", "tables": {}}', "no manifest"),
+        ('{"format": "devbench-export-3", "schema": "0099"}', "has schema 0099"),
+        ('{"format": "devbench-export-3", "schema": "baseline-2", "files": "../x", "tables": {}}', "no manifest"),
     ],
 )  # fmt: skip
 def test_what_is_no_export_is_said(tmp_path: Path, manifest: str | None, words: str) -> None:

@@ -11,11 +11,10 @@ import pandas as pd
 import pytest
 
 import devbench.results
-from devbench.analysis.compare import METRICS
 from devbench.errors import InputError
+from devbench.metrics import OPERATOR_TIME, shown_in, stored
 from devbench.results.history import History
 from devbench.results.job_frames import frame_of
-from devbench.results.metrics import UNITS
 from devbench.results.records import DeviceRecord
 from devbench.results.store import Store
 from tests.made.samples import NOW, RUN, add_run, job_record, repetition, run_record
@@ -66,13 +65,13 @@ def test_series_have_a_median_a_job_in_the_unit_of_the_metric(history: History) 
         "init": [5.0] * 3,
         "first_inference": [2.2, 3.2, 2.2],
         "peak_memory": [80.0] * 3,
-        "delegated_share": [0.75] * 3,
+        "delegated_node_share": [0.75] * 3,
         "model_size": [3e9] * 3,
     }
     latency = frame[frame["metric"] == "latency"].iloc[1]
     assert (latency["low"], latency["high"], latency["n"], latency["unit"]) == (1.5, 1.7, 3, "ms")
     assert frame[frame["metric"] == "peak_memory"]["low"].isna().all()
-    assert set(UNITS) == set(METRICS) - {"operator_time"}
+    assert set(values) == set(stored()) == set(shown_in("history")) - {OPERATOR_TIME}
 
 
 def test_samples_have_a_row_a_repetition(history: History) -> None:
@@ -90,7 +89,7 @@ def test_operator_types_count_each_operator_once(history: History) -> None:
     assert found == [("TfLiteGpuDelegateV2", "delegate", 1, 0.9, 0.9), ("SOFTMAX", "cpu", 1, 0.1, 0.1)]
     assert history.operators(runs=[RUN])["name"].tolist() == ["Delegate/0", "[s]", "Delegate/1"]
     row = only(history.delegation(runs=[RUN]))
-    assert (row["nodes_delegated"], row["nodes_total"], row["delegated_share"]) == (3, 4, 0.75)
+    assert (row["nodes_delegated"], row["nodes_total"], row["delegated_node_share"]) == (3, 4, 0.75)
 
 
 def test_conditions_are_a_row_a_reading(history: History) -> None:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING
 
-from devbench.analysis.compare import METRICS
 from devbench.forms.charts.picture import Picture
 from devbench.forms.charts.rows import Bar, Group, Look, Row, draw_rows
+from devbench.metrics import METRICS, shown_in
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ _COLOURS = {"regressed": "c5", "improved": "c2", "undecided": "c1", "unchanged":
 
 def changes(report: ComparisonReport) -> Iterator[Callable[[], Picture]]:
     """What draws a chart for each metric that changed anywhere, or could not be decided."""
-    for metric in METRICS:
+    for metric in shown_in("comparison"):
         rows = [row for row in report.rows if row.metric == metric and row.comparison.change is not None]
         rows = [row for row in rows if not row.comparison.reason]
         told = [row for row in rows if row.comparison.verdict != "unchanged"]
@@ -45,7 +45,7 @@ def _chart(metric: str, rows: list[ComparedRow], of: int, report: ComparisonRepo
         every=every,
         some=mixed,
     )
-    title = f"Changes of {metric.replace('_', ' ')} against {clean(report.baseline.title, 60)}"
+    title = f"Changes of {METRICS[metric].title} against {clean(report.baseline.title, 60)}"
     named = ", ".join(f"{clean(row.case, 60)} {100 * (row.comparison.change or 0.0):+.1f} %" for row in rows[:8])
     note = f"The {len(rows)} largest changes of {of}; whiskers: 95 % interval."
     return draw_rows(f"changes-{metric}", title, f"{title}: {named}", groups, look, note)

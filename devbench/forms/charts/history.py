@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from devbench.forms.charts.picture import Canvas, Picture, fitted, text_width
 from devbench.forms.charts.scale import Scale, day_ticks, padded, tick_text, ticks
+from devbench.sections.comparison_words import metric_words
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -20,15 +21,6 @@ _WIDTH, _AREA = 860.0, 200.0
 _LEFT, _RIGHT, _TOP = 58.0, 16.0, 40.0
 # Of more runs than that the intervals would be a fog.
 _MOST_INTERVALS = 120
-_TITLES = {
-    "latency": "Latency",
-    "init": "Init",
-    "first_inference": "First inference",
-    "peak_memory": "Peak memory",
-    "operator_time": "Time of",
-    "model_size": "Model size",
-    "delegated_share": "Share on the delegate",
-}
 _NOTE = (
     "Dots: medians of runs, of up to 120 with their intervals; lines: levels between changes; dashed: the first run "
     "after a change, orange to the worse, green to the better, grey part of an event of the whole device."
@@ -89,7 +81,8 @@ def _unit(unit: str) -> tuple[float, str]:
 
 
 def _title(series: MeasuredSeries) -> str:
-    what = _TITLES.get(series.metric, series.metric) + (f" {series.operator_type}" if series.operator_type else "")
+    title = metric_words(series.metric, series.operator_type)
+    what = title[:1].upper() + title[1:]
     virtual = " (virtual)" if series.virtual and "virtual" not in series.device.casefold() else ""
     return f"{clean(what, 60)}: {clean(series.case, 80)} on {clean(series.device, 60)}{virtual}"
 

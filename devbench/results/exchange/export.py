@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from devbench.results.selection import Selection
     from devbench.results.store import Store
 
-FORMAT = "devbench-export-2"
+FORMAT = "devbench-export-3"
 MANIFEST = "manifest.json"
 RAW = "artifacts"
 

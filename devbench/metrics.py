@@ -1,0 +1,216 @@
+"""The metrics: each is declared here, once; knows no other module.
+
+Whatever stores, compares or shows metrics reads this catalogue: which there are, what they are called, where a
+measurement has them, which repetitions count, what matters in a change, and where they are shown. A new metric is an
+entry of `METRICS`. If its value is in no record yet, it also needs a field of `results.records.RepetitionRecord`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from operator import attrgetter
+from typing import Literal
+
+Place = Literal["jobs", "comparison", "history"]
+Counts = Literal["latency", "start", "ok", "profile"]
+
+
+@dataclass(frozen=True, slots=True)
+class Metric:
+    """A metric.
+
+    Attributes:
+        name: as in files and options.
+        title: for people.
+        unit: "ms", "MB", "bytes", or empty for a share between 0 and 1.
+        source: what has it: each repetition; the model's file, the same for all repetitions of a job; or the operators
+            of a profile, with the type of operator as a further key.
+        column: of the table of repetitions; empty for other sources.
+        scale: the value in `unit` is the column times this.
+        measured: attribute of a `tool.measurement.Measurement`, with dots; empty if it is computed from other values.
+        purposes: of the repetitions whose measurement has it (`records.Purpose`).
+        counts: which repetitions of a job count: those whose latency or start counts (`results.counting`), all that
+            ended well, or the last profile.
+        of_job: what stands for a job in the table of jobs: the median, or the largest.
+        session_column: of the sessions of a pipeline; empty if they do not have it.
+        better: the direction of an improvement.
+        smallest_effect: the smallest change that matters: relative (0.01 is 1 %), or in the unit if `absolute`.
+        absolute: differences count in the unit, as for a share.
+        exact: there is no noise (the size of a file): any difference is one, whatever the number of repetitions.
+        scatter: relative, between processes, assumed if both sides have too few repetitions to show one; 0 if it is not
+            known, and nothing is decided then.
+        once_a_run: a run has one value of a case, that of its profile repetition.
+        of_speed: it depends on the device's speed: a reference case corrects it.
+        explained: a profile explains a regression.
+        worse_word, better_word: what a change is called.
+        decimals: how many are shown; `None` for three significant digits.
+        heading: of its column in the table of jobs.
+        hidden: its place in the order in which columns are hidden in a narrow terminal; `None` if it never is.
+        shown: where; metrics of the history are also those of `samples` and `series`.
+    """
+
+    name: str
+    title: str
+    unit: str = "ms"
+    source: Literal["repetition", "model", "profile"] = "repetition"
+    column: str = ""
+    scale: float = 1.0
+    measured: str = ""
+    purposes: tuple[str, ...] = ()
+    counts: Counts = "ok"
+    of_job: Literal["median", "max"] = "median"
+    session_column: str = ""
+    better: Literal["lower", "higher"] = "lower"
+    smallest_effect: float = 0.01
+    absolute: bool = False
+    exact: bool = False
+    scatter: float = 0.0
+    once_a_run: bool = False
+    of_speed: bool = False
+    explained: bool = False
+    worse_word: str = "slower"
+    better_word: str = "faster"
+    decimals: int | None = None
+    heading: str = ""
+    hidden: int | None = None
+    shown: tuple[Place, ...] = ("comparison", "history")
+
+    @property
+    def worse(self) -> Literal["up", "down"]:
+        """The direction of a regression."""
+        return "up" if self.better == "lower" else "down"
+
+    def of(self, record: object) -> float | None:
+        """The value of a repetition in `unit`; `record` has the columns of the table of repetitions as attributes."""
+        value: float | None = getattr(record, self.column)
+        return None if value is None else value * self.scale
+
+    def read(self, measurement: object) -> float | None:
+        """The value of a measurement as its column has it."""
+        value: float | None = attrgetter(self.measured)(measurement)
+        return value
+
+
+_EVERYWHERE: tuple[Place, ...] = ("jobs", "comparison", "history")
+
+# By name, in the order in which they are shown. Everything reads it when it is needed, so that an entry is enough.
+METRICS: Mapping[str, Metric] = {
+    metric.name: metric
+    for metric in (
+        Metric(
+            "latency",
+            "latency",
+            column="latency_avg_us",
+            scale=1e-3,
+            measured="inference_avg_us",
+            purposes=("latency",),
+            counts="latency",
+            session_column="latency_ms",
+            of_speed=True,
+            explained=True,
+            heading="latency ms",
+            shown=_EVERYWHERE,
+        ),
+        Metric(
+            "init",
+            "init",
+            column="init_us",
+            scale=1e-3,
+            measured="init_us",
+            purposes=("latency", "cold"),
+            counts="start",
+            smallest_effect=0.05,
+            of_speed=True,
+            heading="init ms",
+            hidden=6,
+            shown=_EVERYWHERE,
+        ),
+        Metric(
+            "first_inference",
+            "first inference",
+            column="first_inference_us",
+            scale=1e-3,
+            measured="first_inference_us",
+            purposes=("latency", "cold"),
+            counts="start",
+            smallest_effect=0.05,
+            of_speed=True,
+            heading="first ms",
+            hidden=2,
+            shown=_EVERYWHERE,
+        ),
+        Metric(
+            "peak_memory",
+            "peak memory",
+            "MB",
+            column="peak_memory_mb",
+            measured="memory.peak_mb",
+            purposes=("latency", "profile"),
+            of_job="max",
+            session_column="peak_memory_mb",
+            smallest_effect=0.02,
+            # On a bench phone and a virtual device 0.05 to 1.2 % between processes (docs/compare.md); each run has one.
+            scatter=0.015,
+            once_a_run=True,
+            worse_word="larger",
+            better_word="smaller",
+            decimals=1,
+            heading="peak MB",
+            hidden=1,
+            shown=_EVERYWHERE,
+        ),
+        Metric("operator_time", "operator time", source="profile", smallest_effect=0.05, once_a_run=True),
+        Metric(
+            "model_size",
+            "model size",
+            "bytes",
+            source="model",
+            smallest_effect=0.0,
+            exact=True,
+            worse_word="larger",
+            better_word="smaller",
+            decimals=0,
+        ),
+        Metric(
+            "delegated_node_share",
+            "delegated node share",
+            "",
+            column="delegated_node_share",
+            better="higher",
+            absolute=True,
+            exact=True,
+            explained=True,
+            worse_word="less on the delegate",
+            better_word="more on the delegate",
+        ),
+        Metric(
+            "delegate_time_share",
+            "time on delegate",
+            "",
+            column="delegate_time_share",
+            counts="profile",
+            better="higher",
+            absolute=True,
+            heading="on delegate",
+            shown=("jobs",),
+        ),
+    )
+}
+OPERATOR_TIME = "operator_time"
+MODEL_SIZE = "model_size"
+
+
+def shown_in(place: Place) -> tuple[str, ...]:
+    """Names of the metrics that are shown there."""
+    return tuple(name for name, metric in METRICS.items() if place in metric.shown)
+
+
+def of_repetitions() -> dict[str, Metric]:
+    """The metrics of the history that each repetition has."""
+    return {name: METRICS[name] for name in shown_in("history") if METRICS[name].source == "repetition"}
+
+
+def stored() -> tuple[str, ...]:
+    """Names of the metrics of the history that have one value a repetition or job: all but times of operators."""
+    return tuple(name for name in shown_in("history") if METRICS[name].source != "profile")
