@@ -43,6 +43,20 @@ class InputError(DevbenchError):
     exit_code = EXIT_BAD_INPUT
 
 
+class OptionError(InputError):
+    """The value of an option is wrong.
+
+    Attributes:
+        option: its name in the catalogue, by which a reader of a file finds the line.
+        value: the part of the value that is wrong; empty for all of it.
+    """
+
+    def __init__(self, what: str, *, hint: str = "", option: str, value: str = "") -> None:
+        super().__init__(what, hint=hint)
+        self.option = option
+        self.value = value
+
+
 class EnvironmentProblem(DevbenchError):
     """adb, a device or this machine is not fit for the job."""
 

@@ -12,11 +12,13 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "devbench"
 SHARED = {
+    "declare",
     "errors",
     "masking",
     "metrics",
     "notices",
     "numbers",
+    "options",
     "paths",
     "regular",
     "hashing",

@@ -15,13 +15,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from devbench.analysis.accuracy import Thresholds
-from devbench.bench.limits import outside
-from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, KINDS, NIGHTLY, TABLES, Key, fits
+from devbench.bench.suite_keys import ACCURACY, KINDS, NIGHTLY, Key, fits, option_keys, suite_keys
 from devbench.bench.toml_lines import key_lines
 from devbench.errors import InputError
 from devbench.masking import mask_url
 from devbench.models.case_inputs import parse_shapes
 from devbench.models.keys import GivenModel, check_name
+from devbench.options import RunOptions
 from devbench.tomlfile import read_toml
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
@@ -47,6 +47,7 @@ class Suite:
         labels: with the suite's name as `suite`, its tags, with commas, as `tags`, and its `reference`.
         options: the run's options by their name there; those that the file does not set are missing.
         nightly: the values of `[nightly]`, paths as such.
+        thresholds: those of `[accuracy]`.
     """
 
     path: Path
@@ -56,17 +57,18 @@ class Suite:
     labels: Mapping[str, str] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     nightly: Mapping[str, Any] = field(default_factory=dict)
+    thresholds: Thresholds | None = None
 
 
-def read_suite(path: Path) -> Suite:
-    """The suite in a file.
+def read_suite(path: Path, catalogue: type = RunOptions) -> Suite:
+    """The suite in a file, with the options of a catalogue.
 
     Raises:
         InputError: names the file, the line, the key and what to do.
     """
     values = read_toml(path)
-    reader = _Reader(path, values)
-    reader.check_keys((), values, KEYS)
+    reader = _Reader(path, values, catalogue)
+    reader.check_keys((), values, reader.keys)
     if "models" not in values:
         raise InputError(f"suite {path}: has no models", hint='add models = ["*.tflite"]')
     name = str(values.get("name", path.stem))
@@ -78,15 +80,18 @@ def read_suite(path: Path) -> Suite:
         labels=reader.labels(name),
         options=reader.options(),
         nightly=reader.nightly(),
+        thresholds=reader.thresholds(),
     )
 
 
 class _Reader:
     """Takes typed values out of one file's tables."""
 
-    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
+    def __init__(self, path: Path, values: Mapping[str, Any], catalogue: type) -> None:
         self._path = path
         self._values = values
+        self.keys = suite_keys(catalogue)
+        self._tables = {"conditions": option_keys(catalogue, "conditions"), "nightly": NIGHTLY}
         self._lines = key_lines(path.read_text("utf-8", "replace"))
 
     def check_keys(self, table: tuple[str, ...], values: Mapping[str, Any], keys: Mapping[str, Key]) -> None:
@@ -98,13 +103,13 @@ class _Reader:
             kind = keys[name].kind
             if not fits(value, kind):
                 raise self.wrong(at, f"is not {KINDS[kind]}", keys[name].help)
-            if words := outside(name, value):
+            if words := keys[name].outside(value):
                 raise self.wrong(at, words, keys[name].help)
-            if kind in TABLES:
-                self.check_keys(at, value, TABLES[kind])
+            if kind in self._tables:
+                self.check_keys(at, value, self._tables[kind])
             elif kind == "accuracy":
                 self._check_accuracy(at, value)
-            elif kind == "table":
+            elif kind in ("table", "files"):
                 for inner, text in value.items():
                     if not isinstance(text, str):
                         raise self.wrong((*at, inner), "is not a text", f"write it in quotes; {keys[name].help}")
@@ -121,20 +126,21 @@ class _Reader:
         """The run's options that the file sets."""
         found: dict[str, Any] = {}
         for name, value in self._values.items():
-            option, kind = KEYS[name].option, KEYS[name].kind
-            if option and kind != "accuracy":
-                found[option] = self._option(name, value, kind)
+            if option := self.keys[name].option:
+                found[option] = self._option(name, value, self.keys[name].kind)
         for name, value in self._values.get("conditions", {}).items():
             if name in self._values:
                 raise self.wrong((name,), "stands also in [conditions]", "keep one of the two")
-            found[CONDITIONS[name].option] = self._option(name, value, CONDITIONS[name].kind)
-        if "accuracy" in self._values:
-            limits = Thresholds()
-            for dtype, figures in self._values["accuracy"].items():
-                limits = limits.changed((dtype,), **figures)
-            found["thresholds"] = limits
+            found[self.keys[name].option] = self._option(name, value, self.keys[name].kind)
         self._need_check(found)
         return found
+
+    def thresholds(self) -> Thresholds | None:
+        """The limits of outputs in the file."""
+        limits = Thresholds()
+        for dtype, figures in self._values.get("accuracy", {}).items():
+            limits = limits.changed((dtype,), **figures)
+        return limits if "accuracy" in self._values else None
 
     def nightly(self) -> dict[str, Any]:
         """What the file says of the nightly."""
@@ -144,7 +150,7 @@ class _Reader:
     def _option(self, name: str, value: Any, kind: str) -> Any:
         if kind == "path":
             return (self._path.parent / value).resolve()
-        if kind == "table":
+        if kind == "files":
             return tuple(
                 f"{key}={(self._path.parent / Path(file).expanduser()).resolve()}" for key, file in value.items()
             )
@@ -252,7 +258,7 @@ class _Reader:
         table = ".".join(str(part) for part in at[:-1])
         near = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(known)}"
-        if not near and at[:-1] and name in KEYS:
+        if not near and at[:-1] and name in self.keys:
             hint = f"{name} belongs to the top of the file, before the first [table]; keys here are {', '.join(known)}"
         return self.wrong(at, what or f"is not a key of {table or 'a suite'}", hint)
 

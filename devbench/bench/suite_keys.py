@@ -1,7 +1,4 @@
-"""The keys of a suite: type, the run's option that each sets, what it is for; and the JSON Schema made of them.
-
-Adding a key is one line here, where its option has a field in the run's input.
-"""
+"""The keys of a suite, most of them from the catalogue of options; and the JSON Schema made of them."""
 
 from __future__ import annotations
 
@@ -10,91 +7,77 @@ from dataclasses import dataclass
 from typing import Any
 
 from devbench.analysis.accuracy import FLOATS, INTEGERS
-from devbench.bench.limits import LIMITS
+from devbench.declare import options_of
 from devbench.models.keys import MAX_KEY
+from devbench.options import NightlyOptions, RunOptions
 
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """A key: its type in words (a key of `KINDS`), the run's option that it sets, if any, and what it is for."""
+    """A key: its type in words (a key of `KINDS`), what it is for, the option that it sets, a number's bounds."""
 
     kind: str
-    option: str
     help: str
+    option: str = ""
+    minimum: float | None = None
+    maximum: float | None = None
+
+    def outside(self, value: object) -> str:
+        """What is wrong with a number, in words; empty if it is within the bounds."""
+        low, high = self.minimum, self.maximum
+        if low is None or high is None or not isinstance(value, (int, float)) or low <= value <= high:
+            return ""
+        return f"is not between {low:.10g} and {high:.10g}"
 
 
-# What can stand in [conditions] or, as in files from before there was that table, at the top.
-CONDITIONS: Mapping[str, Key] = {
-    "cool_down": Key("real", "cool_down_s", "seconds to wait at most for a device that throttles"),
-    "unreliable_retries": Key(
-        "number", "unreliable_retries", "extra attempts per job to replace unreliable repetitions"
-    ),
-    "stabilise": Key("texts", "stabilise", "steps undone afterwards: awake, screen-off, airplane, performance, …"),
-}
-# What can stand in [nightly]: options of `devbench nightly`, with underscores.
-NIGHTLY: Mapping[str, Key] = {
-    "period": Key("text", "", "how often it is due: night, or a time such as 12h or 7d"),
-    "baseline_nights": Key("number", "", "compare with the last so many nightly runs"),
-    "baseline": Key("text", "", "compare with these runs instead: an id, key=value or a date"),
-    "unreliable": Key("text", "", "if all repetitions of a side are unreliable: undecided (default) or count"),
-    "reports": Key("path", "", "folder of the reports, relative to the suite"),
-    "junit": Key("path", "", "a further copy of the JUnit XML, relative to the suite"),
-    "device_wait": Key("text", "", "how long to wait for a device that another run has, such as 30m"),
-    "keep_raw_days": Key("number", "", "raw outputs older than so many days are dropped"),
-}
-# The names are those of the command line's options, with underscores.
-KEYS: Mapping[str, Key] = {
-    "name": Key("text", "", "what the suite is called; a label of its runs"),
-    "models": Key(
-        "models", "", "paths and globs, relative to the suite, {path = …, name = …} or {url = …, sha256 = …}"
-    ),
-    "shapes": Key(
-        "shapes", "shapes", "shapes of open inputs, each measured: 1x224x224x3, NAME=1x16, or a list of these"
-    ),
-    "signatures": Key("texts", "signatures", "which signatures to measure, or all"),
-    "devices": Key("texts", "", "serials, host:port, tag:NAME, all, virtual, virtual:N"),
-    "tags": Key("tags", "", "words to find its runs by, kept as their label `tags`"),
-    "reference": Key(
-        "text", "", "the name of one of the models: what changes in it is the device's drift (docs/compare.md)"
-    ),
-    "labels": Key("table", "", "kept with each run, key = value"),
-    "delegates": Key("texts", "delegates", "names from `devbench delegates`"),
-    "delegates_file": Key("path", "delegates_file", "a file with delegates of your own, relative to the suite"),
-    "threads": Key("numbers", "threads", "numbers of CPU threads"),
-    "repetitions": Key("number", "repetitions", "processes per job that measure latency"),
-    "precision": Key("text", "precision", "add processes until half the interval is within this, such as 2%"),
-    "max_repetitions": Key("number", "most_repetitions", "at most so many, with precision"),
-    "num_runs": Key("number", "num_runs", "inferences per process, at least"),
-    "min_secs": Key("real", "min_secs", "seconds of inferences per process, at least"),
-    "max_secs": Key("real", "max_secs", "seconds after which a phase starts no inference"),
-    "warmup_runs": Key("number", "warmup_runs", "warm-up inferences per process, at least"),
-    "warmup_min_secs": Key("real", "warmup_min_secs", "seconds of warm-up per process, at least"),
-    "profile": Key("truth", "profile", "one more process per job for operators and memory"),
-    "cold_starts": Key("number", "cold_starts", "processes per job that start with empty caches"),
-    "require": Key("text", "require", "full or any"),
-    "binary": Key("text", "binary", "name, hash or file (also relative to the suite) of the benchmark_model"),
-    "via": Key("text", "via", "shell, or apk for the tool as an app"),
-    "tool_flags": Key("texts", "tool_flags", "further flags for the tool, name=value"),
-    "timeout": Key("real", "timeout_s", "deadline of one process in seconds"),
-    "max_output": Key("number", "max_output_mib", "MiB of output after which a process of the tool is ended"),
-    "conditions": Key("conditions", "", "the device's state: cool_down, unreliable_retries, stabilise"),
-    **CONDITIONS,
-    "check_outputs": Key("truth", "check_outputs", "first compare each delegate's outputs with this machine's"),
-    "inputs": Key("table", "inputs", "for that check: name of an input = .npy file, relative to the suite"),
-    "min_snr": Key("real", "min_snr_db", "least signal to noise ratio of float outputs in dB"),
-    "max_steps": Key("number", "max_steps", "largest difference of integer outputs"),
-    "nightly": Key("nightly", "", "what `devbench nightly` does: period, baseline_nights, reports, …"),
-    "accuracy": Key("accuracy", "thresholds", "limits by type of output, as [accuracy.float32] least_snr_db = 30"),
-}
+def option_keys(catalogue: type, table: str = "") -> dict[str, Key]:
+    """The keys of a table of a suite that set options of the catalogue."""
+    return {
+        one.key: Key(
+            one.kind,
+            one.file_text or one.text,
+            # What the command line may say besides is no option of the suite's plan.
+            "" if "suite" in one.beside else one.name,
+            one.minimum,
+            one.maximum,
+        )
+        for one in options_of(catalogue)
+        if one.key and one.table == table
+    }
+
+
+# What can stand in [nightly].
+NIGHTLY = option_keys(NightlyOptions)
+
+
+def suite_keys(catalogue: type = RunOptions) -> dict[str, Key]:
+    """The keys at the top of a suite."""
+    conditions = option_keys(catalogue, "conditions")
+    return {
+        "name": Key("text", "what the suite is called; a label of its runs"),
+        "models": Key(
+            "models", "paths and globs, relative to the suite, {path = …, name = …} or {url = …, sha256 = …}"
+        ),
+        "tags": Key("tags", "words to find its runs by, kept as their label `tags`"),
+        "reference": Key(
+            "text", "the name of one of the models: what changes in it is the device's drift (docs/compare.md)"
+        ),
+        **option_keys(catalogue),
+        "conditions": Key("conditions", f"the device's state: {', '.join(conditions)}"),
+        # As in files from before there was that table.
+        **conditions,
+        "nightly": Key("nightly", "what `devbench nightly` does: period, baseline_nights, reports, …"),
+        "accuracy": Key("accuracy", "limits by type of output, as [accuracy.float32] least_snr_db = 30"),
+    }
+
+
 _FLOAT: Mapping[str, Key] = {
-    "least_snr_db": Key("decibel", "", "least signal to noise ratio in dB"),
-    "least_cosine": Key("cosine", "", "least cosine of the angle to the reference, -1 to 1"),
-    "most_abs": Key("real", "", "largest absolute difference, in the output's unit"),
-    "most_rel": Key("real", "", "the same over the largest absolute value of the reference"),
+    "least_snr_db": Key("decibel", "least signal to noise ratio in dB"),
+    "least_cosine": Key("cosine", "least cosine of the angle to the reference, -1 to 1"),
+    "most_abs": Key("real", "largest absolute difference, in the output's unit"),
+    "most_rel": Key("real", "the same over the largest absolute value of the reference"),
 }
-_INTEGER: Mapping[str, Key] = {"most_steps": Key("number", "", "largest difference in steps")}
-# Kinds that are tables with keys of their own.
-TABLES: Mapping[str, Mapping[str, Key]] = {"conditions": CONDITIONS, "nightly": NIGHTLY}
+_INTEGER: Mapping[str, Key] = {"most_steps": Key("number", "largest difference in steps")}
 # What can stand in [accuracy], each a table of its own.
 ACCURACY: Mapping[str, Mapping[str, Key]] = {**dict.fromkeys(FLOATS, _FLOAT), **dict.fromkeys(INTEGERS, _INTEGER)}
 
@@ -108,6 +91,7 @@ KINDS: Mapping[str, str] = {
     "cosine": "a number from -1 to 1",
     "numbers": "a list of numbers of threads",
     "table": "a table of texts",
+    "files": "a table of texts",
     "texts": "a list of texts",
     "tags": "a list of words without commas",
     "models": "a list of models",
@@ -137,14 +121,18 @@ _REMOTE: dict[str, Any] = {
 }
 
 
-def _limits(name: str) -> dict[str, float]:
-    limits = LIMITS.get(name)
-    return {} if limits is None else {"minimum": limits.least, "maximum": limits.most}
-
-
 def _object(keys: Mapping[str, Key]) -> dict[str, Any]:
-    properties = {name: {**_TYPES[key.kind], **_limits(name), "description": key.help} for name, key in keys.items()}
-    return {"type": "object", "properties": properties, "additionalProperties": False}
+    return {
+        "type": "object",
+        "properties": {name: _property(key) for name, key in keys.items()},
+        "additionalProperties": False,
+    }
+
+
+def _property(key: Key) -> dict[str, Any]:
+    bounds = {"minimum": key.minimum, "maximum": key.maximum} if key.kind in ("number", "real") else {}
+    given = {name: value for name, value in bounds.items() if value is not None}
+    return {**_TYPES[key.kind], **given, "description": key.help}
 
 
 _TYPES: dict[str, dict[str, Any]] = {
@@ -159,10 +147,10 @@ _TYPES: dict[str, dict[str, Any]] = {
     "tags": {"type": "array", "items": {"type": "string", "pattern": "^[^,]*[^,\\s][^,]*$"}},
     "numbers": {"type": "array", "items": {"type": "integer", "minimum": 1}},
     "table": {"type": "object", "additionalProperties": {"type": "string"}},
+    "files": {"type": "object", "additionalProperties": {"type": "string"}},
     "shapes": {"type": "array", "items": {"anyOf": [_SHAPE, {"type": "array", "minItems": 1, "items": _SHAPE}]}},
     "models": {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _LOCAL, _REMOTE]}},
 }
-_TYPES["conditions"] = _object(CONDITIONS)
 _TYPES["nightly"] = _object(NIGHTLY)
 _TYPES["accuracy"] = {
     "type": "object",
@@ -171,12 +159,16 @@ _TYPES["accuracy"] = {
 }
 
 
-def json_schema() -> dict[str, Any]:
+def json_schema(catalogue: type = RunOptions) -> dict[str, Any]:
     """A JSON Schema of a suite's file, for editors."""
+    keys = suite_keys(catalogue)
+    conditions = _object(option_keys(catalogue, "conditions"))
+    top = _object({name: key for name, key in keys.items() if name != "conditions"})
+    top["properties"]["conditions"] = {**conditions, "description": keys["conditions"].help}
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "devbench suite",
-        **_object(KEYS),
+        **top,
         "required": ["models"],
     }
 

@@ -133,9 +133,9 @@ def detect(
 
 def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> ChangesReport:
     import devbench.results
+    from devbench.bench.planning import parse_labels
     from devbench.cli.chosen import choose_devices, choose_models, many_rows, metrics, moment, words
     from devbench.cli.output import console
-    from devbench.cli.run_input import parse_labels
     from devbench.errors import InputError
     from devbench.findings.changes import ChangesSettings
     from devbench.findings.changes_build import find_changes

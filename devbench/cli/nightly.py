@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devbench.cli.chosen import complete_runs
-from devbench.cli.run_completion import complete_serials
+from devbench.cli.run_completion import RUN_COMPLETION
+from devbench.cli.takes import Taken, takes
+from devbench.declare import options_of
+from devbench.options import NightlyOptions, RunOptions
 
 if TYPE_CHECKING:
     from devbench.findings.night import NightResult
@@ -25,77 +27,22 @@ _EPILOG = (
     "missing, or no fit environment; 4 another nightly is at it; 130 stopped, the next call goes on."
 )
 
+_OF_RUN = ("device", "label", "store_url", "fault", "quiet")
+
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    app.command("nightly", epilog=_EPILOG, rich_help_panel="Measure")(nightly)
+    texts = {"device": "As of `devbench run`, in place of the suites'. Missing devices do not stop the run."}
+    run = Taken(RunOptions, _OF_RUN, complete=RUN_COMPLETION, texts=texts)
+    night = Taken(NightlyOptions, complete={"baseline": complete_runs})
+    app.command("nightly", epilog=_EPILOG, rich_help_panel="Measure")(takes(nightly, night=night, run=run))
 
 
 def nightly(
     suites: Annotated[list[Path], typer.Argument(help="TOML files that say what to measure (docs/suites.md).")],
-    device: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--device",
-            "-d",
-            autocompletion=complete_serials,
-            help="As of `devbench run`, in place of the suites'. Who is not there is no reason to give up.",
-        ),
-    ] = None,
-    force: Annotated[
-        bool, typer.Option("--force", help="Measure also what was measured tonight, as a further night.")
-    ] = False,
-    wait: Annotated[
-        float,
-        typer.Option(
-            min=0.0, max=604_800.0, metavar="SECONDS", help="Wait up to this long for another nightly to end."
-        ),
-    ] = 0.0,
-    period: Annotated[
-        str | None, typer.Option(help="How often it is due: night (noon to noon), or a time such as 12h or 7d.")
-    ] = None,
-    baseline_nights: Annotated[
-        int | None, typer.Option(min=0, max=1000, help="Number of latest nightly runs to compare with. Default: 7.")
-    ] = None,
-    baseline: Annotated[
-        str | None,
-        typer.Option(
-            help="Compare with these runs instead: an id, key=value, a date or FROM..TO.", autocompletion=complete_runs
-        ),
-    ] = None,
-    unreliable: Annotated[
-        str | None,
-        typer.Option(
-            metavar="undecided|count",
-            help="If all repetitions of a side are unreliable: no verdict (default), or count them as reliable.",
-        ),
-    ] = None,
-    reports: Annotated[Path | None, typer.Option(help="Folder of the reports. Default: reports.")] = None,
-    junit: Annotated[Path | None, typer.Option(help="A further copy of the JUnit XML.")] = None,
-    device_wait: Annotated[
-        str | None,
-        typer.Option(metavar="TIME", help="Wait up to this long for a device that another run has. Default: 10m."),
-    ] = None,
-    keep_raw_days: Annotated[
-        int | None,
-        typer.Option(min=0, max=36_500, help="At the end, delete raw outputs that are older than this number of days."),
-    ] = None,
-    webhook: Annotated[
-        str,
-        typer.Option(
-            envvar="DEVBENCH_WEBHOOK",
-            show_envvar=True,
-            metavar="URL",
-            help="Post the result there, as Slack takes it. A secret: better in the environment.",
-        ),
-    ] = "",
-    label: Annotated[
-        list[str] | None, typer.Option(help="Kept with the run, as key=value; may be given again.")
-    ] = None,
+    run: RunOptions,
+    night: NightlyOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON (docs/nightly.md).")] = False,
-    store_url: Annotated[str | None, typer.Option("--store", help="URL of the results store.")] = None,
-    fault: Annotated[str, typer.Option(help="How virtual devices misbehave, for tests.", hidden=True)] = "",
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
     """Measure what is due on the devices that are there, compare, detect, report.
 
@@ -111,26 +58,16 @@ def nightly(
 
     # systemd and CI stop a service with SIGTERM: the same tidy end as Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    if webhook:
-        check_url(webhook)
-    if junit is not None and len(suites) > 1:
+    if night.webhook:
+        check_url(night.webhook)
+    if night.junit is not None and len(suites) > 1:
         raise InputError("--junit is one file, for one suite", hint="name it in each suite's [nightly]")
-    changes = {
-        "period": period,
-        "baseline_nights": baseline_nights,
-        "baseline": baseline,
-        "unreliable": unreliable,
-        "reports": reports,
-        "junit": junit,
-        "device_wait": device_wait,
-        "keep_raw_days": keep_raw_days,
-    }
-    asked = [_asked(file, changes, device or [], label or [], force, webhook, fault) for file in suites]
+    asked = [_asked(file, run, night) for file in suites]
     codes, results = [], []
-    with only_nightly(wait), Store(store_url) as store:
+    with only_nightly(night.wait), Store(run.store_url) as store:
         for one in asked:
             try:
-                result = _night(one, store, store_url, quiet)
+                result = _night(one, store, run.store_url, run.quiet)
             except DevbenchError as error:
                 # What keeps one suite from being measured is no reason to leave out the next.
                 print_error(error)
@@ -152,37 +89,30 @@ def nightly(
         raise typer.Exit(code)
 
 
-def _asked(
-    file: Path,
-    changes: Mapping[str, object],
-    devices: list[str],
-    labels: list[str],
-    force: bool,
-    webhook: str,
-    fault: str,
-) -> Asked:
+def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
     """What a suite's night is to be: all that can be wrong is found before anything is measured."""
     import os
 
+    from devbench.bench.planning import parse_labels
     from devbench.bench.suite import read_suite
-    from devbench.cli.run_input import make_plan, parse_labels, virtual_without_gpu
-    from devbench.cli.suite import suite_input
+    from devbench.cli.outcome import fitted
+    from devbench.cli.suite import suite_plan
     from devbench.nightly.night import Asked
     from devbench.nightly.settings import NightlySettings
     from devbench.results.ci_labels import ci_labels
 
     suite = read_suite(file)
-    given = suite_input(suite)
-    wanted = devices or list(suite.devices)
+    wanted = run.device or suite.devices
+    changes = {one.key: getattr(night, one.name) for one in options_of(NightlyOptions) if one.key}
     return Asked(
         suite=suite.name,
-        plan=virtual_without_gpu(make_plan(given), wanted, chosen=bool(given.delegates)),
+        plan=fitted(suite_plan(suite), wanted, chosen=bool(suite.options.get("delegate"))),
         devices=tuple(wanted),
         settings=NightlySettings().changed(suite.nightly).changed(changes),
-        labels={**ci_labels(os.environ), **suite.labels, **parse_labels(labels)},
-        force=force,
-        webhook=webhook,
-        fault=fault,
+        labels={**ci_labels(os.environ), **suite.labels, **parse_labels(run.label)},
+        force=night.force,
+        webhook=night.webhook,
+        fault=run.fault,
     )
 
 

@@ -16,6 +16,22 @@ if TYPE_CHECKING:
     from devbench.results.store import RunView, Store
 
 
+def fitted(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:
+    """The plan as these devices can run it, as they were asked for; says what is left out.
+
+    `chosen`: the delegates were named.
+    """
+    from devbench.bench.planning import without_gpu
+    from devbench.cli.output import console
+
+    fit = without_gpu(plan, devices, chosen=chosen)
+    if fit is not plan:
+        console(stderr=True).print(
+            "[dim]gpu is left out: a virtual device needs software Vulkan for it (docs/virtual.md)[/dim]"
+        )
+    return fit
+
+
 def measure(
     plan: Plan,
     devices: list[Device],

@@ -134,19 +134,20 @@ def _measure(
     wait_s: float,
 ) -> tuple[RunOutcome, RunView]:
     from devbench.analysis.accuracy import FLOATS, Thresholds
+    from devbench.bench.planning import make_plan
     from devbench.bench.targets import open_targets
     from devbench.cli.outcome import measure
-    from devbench.cli.run_input import RunInput, make_plan
     from devbench.errors import InputError
+    from devbench.options import RunOptions
     from devbench.results.store import Store
 
-    given = RunInput(
-        models=tuple(models), delegates=(delegate,), threads=threads, repetitions=repetitions, profile=True,
+    given = RunOptions(
+        models=tuple(models), delegate=(delegate,), threads=threads, repetitions=repetitions, profile=True,
         cold_starts=0, num_runs=3, min_secs=0.0, warmup_min_secs=0.0, check_outputs=check_outputs,
-        # Wrong outputs are part of the story: they are told, and the latency beside them.
-        thresholds=Thresholds().changed(FLOATS, least_snr_db=-1000.0, least_cosine=-2.0) if check_outputs else None,
     )  # fmt: skip
-    plan = make_plan(given)
+    # Wrong outputs are part of the result: they are shown with the latency.
+    lenient = Thresholds().changed(FLOATS, least_snr_db=-1000.0, least_cosine=-2.0)
+    plan = make_plan(given, thresholds=lenient if check_outputs else None)
     with Store(store_url) as store, open_targets([device] if device else []) as devices:
         if len(devices) != 1:
             raise InputError(f"{len(devices)} devices", hint="an ablation is of one device: --device SERIAL")

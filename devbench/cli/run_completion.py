@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import typer
+
+from devbench.cli.runs import run_ids
 
 
 def complete_delegates(incomplete: str) -> list[str]:
@@ -39,3 +43,12 @@ def complete_signatures(context: typer.Context, incomplete: str) -> list[str]:
         with suppress(DevbenchError):
             names |= dict.fromkeys(one.name for one in read_signatures(model_path(model)))
     return [name for name in names if name.startswith(incomplete)]
+
+
+# By the name of the option in the catalogue.
+RUN_COMPLETION: Mapping[str, Callable[..., list[str]]] = {
+    "device": complete_serials,
+    "delegate": complete_delegates,
+    "signature": complete_signatures,
+    "resume": run_ids,
+}

@@ -75,8 +75,8 @@ def export(
 
     `devbench import` reads it into another store; the files are for any tool that reads tables, too.
     """
+    from devbench.bench.planning import parse_labels
     from devbench.cli.output import console
-    from devbench.cli.run_input import parse_labels
     from devbench.errors import InputError
     from devbench.results.exchange.export import export_store
     from devbench.results.exchange.files import FORMATS

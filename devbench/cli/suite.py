@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from devbench.bench.plan import Plan
     from devbench.bench.suite import Suite
-    from devbench.cli.run_input import RunInput
     from devbench.models.keys import GivenModel
 
 _EPILOG = "Examples:\n\n  devbench suite check nightly.toml\n\n  devbench suite schema > suite.schema.json"
@@ -28,19 +27,20 @@ def register(app: typer.Typer) -> None:
     app.add_typer(group, name="suite", rich_help_panel="Measure")
 
 
-def suite_input(suite: Suite) -> RunInput:
-    """The run's options as the suite sets them; models that are to be fetched are fetched."""
+def suite_plan(suite: Suite) -> Plan:
+    """What the suite asks for; models that are to be fetched are fetched."""
+    from devbench.bench.planning import make_plan
     from devbench.bench.suite import RemoteModel
-    from devbench.cli.run_input import RunInput
     from devbench.models.fetched import fetch_model
     from devbench.models.keys import GivenModel
+    from devbench.options import RunOptions
 
     models = tuple(
         GivenModel(str(fetch_model(m.url, m.sha256)), m.name, _source(m.url)) if isinstance(m, RemoteModel) else m
         for m in suite.models
     )
     _check_reference(suite, models)
-    return RunInput(models=models, base=suite.path.parent, **suite.options)
+    return make_plan(RunOptions(**suite.options), models=models, base=suite.path.parent, thresholds=suite.thresholds)
 
 
 def _source(url: str) -> str:
@@ -75,13 +75,12 @@ def check(
     from devbench.bench.refusals import unfit_model
     from devbench.bench.suite import read_suite
     from devbench.cli.output import console, plain
-    from devbench.cli.run_input import make_plan
     from devbench.nightly.settings import NightlySettings
     from devbench.results.store import Store
 
     suite = read_suite(file)
     NightlySettings().changed(suite.nightly)
-    plan = make_plan(suite_input(suite))
+    plan = suite_plan(suite)
     with Store(store_url) as store:
         seconds = [_seconds(store, plan, number) for number in range(len(plan.cases))]
     table = Table(box=None, pad_edge=False, header_style="bold", title=plain(suite.name), title_justify="left")

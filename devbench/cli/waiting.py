@@ -1,16 +1,10 @@
-"""The option `--wait` of every command that runs the tool on a device."""
+"""The option `--wait` of every command that runs the tool on a device and takes no more of the catalogue."""
 
 from __future__ import annotations
 
 from typing import Annotated
 
-import typer
+from devbench.cli.takes import typer_option
+from devbench.options import RunOptions
 
-WaitOption = Annotated[
-    str | None,
-    typer.Option(
-        "--wait",
-        metavar="TIME",
-        help="Wait up to this long for a device that another run has, such as 90s, 10m or 2h. Default: do not.",
-    ),
-]
+WaitOption = Annotated[str | None, typer_option(RunOptions, "wait")]

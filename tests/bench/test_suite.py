@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from pathlib import Path
-from typing import get_type_hints
 
 import pytest
 
 from devbench.analysis.accuracy import Limit
 from devbench.bench.suite import RemoteModel, read_suite
-from devbench.bench.suite_keys import ACCURACY, CONDITIONS, KEYS, NIGHTLY, json_schema
-from devbench.cli.run_input import RunInput
+from devbench.bench.suite_keys import ACCURACY, NIGHTLY, json_schema, suite_keys
+from devbench.declare import options_of
 from devbench.errors import InputError
 from devbench.models.keys import GivenModel
+from devbench.options import RunOptions
 from devbench.tomlfile import tomllib
 from tests.conftest import DATA
 
@@ -50,12 +49,12 @@ def test_a_suite_becomes_the_run_s_options(folder: Path) -> None:
     assert found.devices == ("all",)
     assert found.labels == {"suite": "nightly", "team": "camera"}
     assert found.options == {
-        "delegates": ("cpu", "gpu"),
+        "delegate": ("cpu", "gpu"),
         "threads": "1,4",
         "precision": "2%",
         "min_secs": 0,
         "check_outputs": True,
-        "timeout_s": 30.5,
+        "timeout": 30.5,
         "delegates_file": (folder / "mine.toml").resolve(),
     }
 
@@ -157,12 +156,13 @@ def test_what_stands_in_tables_becomes_options_and_labels(folder: Path) -> None:
         )
     )
     assert found.labels == {"suite": "nightly", "tags": "camera,night", "team": "x"}
-    thresholds = found.options["thresholds"]
+    thresholds = found.thresholds
+    assert thresholds is not None
     assert thresholds.of("float32") == Limit(least_snr_db=30, least_cosine=0.99)
     assert (thresholds.of("int8").most_steps, thresholds.of("uint8").most_steps) == (2, 3)
-    assert {key: value for key, value in found.options.items() if key != "thresholds"} == {
+    assert found.options == {
         "binary": str((folder / "b.tflite").resolve()),
-        "cool_down_s": 0,
+        "cool_down": 0,
         "unreliable_retries": 1,
         "stabilise": ("awake",),
         "inputs": (f"image={(folder / 'cat.npy').resolve()}",),
@@ -170,9 +170,10 @@ def test_what_stands_in_tables_becomes_options_and_labels(folder: Path) -> None:
     }
 
 
-def test_everything_that_a_run_takes_can_be_said_in_a_suite() -> None:
-    said = {key.option for key in (*KEYS.values(), *CONDITIONS.values())} | {"models", "base"}
-    assert {field.name for field in fields(RunInput)} == said - {""}
+def test_what_is_measured_can_be_said_in_a_suite() -> None:
+    said = {key.option for key in suite_keys().values()} | {"models"}
+    measured = {one.name for one in options_of(RunOptions) if "suite" not in one.beside and not one.only_pipeline}
+    assert measured - {"pipeline"} == said - {""}
 
 
 def test_the_schema_for_editors_has_every_key() -> None:
@@ -200,7 +201,7 @@ def test_the_schema_takes_and_refuses_shapes_as_the_reader_does(folder: Path, sh
 def test_a_suite_says_how_its_models_are_called(folder: Path) -> None:
     text = 'models = ["a.tflite"]\nshapes = ["1x8x8x3", ["ids=1x4", "mask=1x4"]]\nsignatures = ["all"]\n'
     found = read_suite(suite(folder, text))
-    assert found.options == {"shapes": (("1x8x8x3",), ("ids=1x4", "mask=1x4")), "signatures": ("all",)}
+    assert found.options == {"input_shape": (("1x8x8x3",), ("ids=1x4", "mask=1x4")), "signature": ("all",)}
 
 
 def test_a_suite_names_its_models(folder: Path) -> None:
@@ -228,14 +229,16 @@ def test_the_documented_example_is_a_suite(folder: Path) -> None:
     assert found.models[0] == GivenModel(str(folder / "models" / "one.tflite"))
     assert found.devices == ("tag:nightly",)
     assert found.labels == {"suite": "nightly", "tags": "camera,release", "team": "camera"}
-    assert found.options["cool_down_s"] == 300
-    assert found.options["thresholds"].of("float32") == Limit(least_snr_db=30, least_cosine=0.99, most_abs=0.01)
-    RunInput(models=(), **found.options)
+    assert found.options["cool_down"] == 300
+    assert found.thresholds is not None and found.thresholds.of("float32") == Limit(
+        least_snr_db=30, least_cosine=0.99, most_abs=0.01
+    )
+    RunOptions(**found.options)
 
 
 def test_the_documentation_names_every_key() -> None:
     text = (Path(__file__).parents[2] / "docs" / "suites.md").read_text("utf-8")
-    for key in (*KEYS, *CONDITIONS, *NIGHTLY, *ACCURACY, *(name for keys in ACCURACY.values() for name in keys)):
+    for key in (*suite_keys(), *NIGHTLY, *ACCURACY, *(name for keys in ACCURACY.values() for name in keys)):
         assert f"`{key}`" in text or f"`[{key}]`" in text or f"`[{key}." in text, key
 
 
@@ -262,21 +265,6 @@ def test_the_schema_takes_and_refuses_what_the_reader_does(folder: Path, change:
     else:
         with pytest.raises(InputError):
             read_suite(path)
-
-
-def test_a_suite_has_the_limits_of_the_command_line() -> None:
-    from devbench.bench.limits import LIMITS
-    from devbench.cli import nightly, run
-
-    hints = {
-        **get_type_hints(nightly.nightly, vars(nightly), include_extras=True),
-        **get_type_hints(run.run, vars(run), include_extras=True),
-    }
-    keys = {**KEYS, **CONDITIONS, **NIGHTLY}
-    assert {name for name, key in keys.items() if key.kind in ("number", "real")} <= set(LIMITS)
-    for name, limits in LIMITS.items():
-        option = hints[name].__metadata__[0]
-        assert (option.min, option.max) == (limits.least, limits.most), name
 
 
 def test_a_model_that_is_deleted_after_its_pattern_matched_is_left_out(folder: Path) -> None:

@@ -1,0 +1,123 @@
+"""Commands that take options of the catalogue: Typer sees a signature made of the declarations, the command one object.
+
+Knows no option by its name; what a shell completes for an option is said by the command.
+"""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import typer
+
+from devbench.declare import Option, options_of
+
+Complete = Mapping[str, Callable[..., list[str]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """Options of a catalogue for one parameter of a command.
+
+    Attributes:
+        catalogue: the class with the declarations, of which the command gets an object.
+        only: the names of those that the command takes, `None` for all.
+        panels: whether the help shows them below their headings.
+        defaults: by the option's name, what counts in place of the declared default.
+        complete: by the option's name, what a shell offers for it.
+        required: names of options that must be given.
+        texts: by the option's name, a help text in place of the declared one.
+    """
+
+    catalogue: type
+    only: Collection[str] | None = None
+    panels: bool = False
+    defaults: Mapping[str, Any] | None = None
+    complete: Complete | None = None
+    required: Collection[str] = ()
+    texts: Mapping[str, str] | None = None
+
+    @property
+    def options(self) -> list[Option]:
+        return [one for one in options_of(self.catalogue) if self.only is None or one.name in self.only]
+
+    def made_of(self, values: dict[str, Any]) -> Any:
+        """The object for the command; takes the values that it needs out of those that Typer gives."""
+        given = {one.name: _stored(one, values.pop(one.name)) for one in self.options}
+        return self.catalogue(**{**(self.defaults or {}), **given})
+
+
+def takes(command: Callable[..., None], **taken: Taken) -> Callable[..., None]:
+    """The command with its parameters of these names replaced by the options that are taken for them."""
+    parameters: list[inspect.Parameter] = []
+    for parameter in inspect.signature(command, eval_str=True).parameters.values():
+        if parameter.name in taken:
+            parameters += [_parameter(one, taken[parameter.name]) for one in taken[parameter.name].options]
+        else:
+            parameters.append(parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY))
+
+    @functools.wraps(command)
+    def called(**values: Any) -> None:
+        made = {name: one.made_of(values) for name, one in taken.items()}
+        command(**values, **made)
+
+    called.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
+    called.__annotations__ = {one.name: one.annotation for one in parameters}
+    return called
+
+
+def is_typed(context: typer.Context, name: str) -> bool:
+    """Whether an option was given on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
+def typer_option(catalogue: type, name: str) -> Any:
+    """The declaration of one option for Typer, for a command that takes no more of the catalogue."""
+    return _info(next(one for one in options_of(catalogue) if one.name == name), Taken(catalogue))
+
+
+def _parameter(one: Option, taken: Taken) -> inspect.Parameter:
+    default = (taken.defaults or {}).get(one.name, one.default)
+    kind: Any = one.type
+    if one.kind in _SEVERAL:
+        kind, default = list[str] | None, list(default) or None
+    if one.name in taken.required:
+        kind, default = list[str] if one.kind in _SEVERAL else one.type, inspect.Parameter.empty
+    annotation = Annotated[kind, _info(one, taken)]
+    return inspect.Parameter(one.name, inspect.Parameter.KEYWORD_ONLY, default=default, annotation=annotation)
+
+
+# Kinds that may be given several times.
+_SEVERAL = ("texts", "files", "shapes", "table")
+
+
+def _info(one: Option, taken: Taken) -> Any:
+    complete = (taken.complete or {}).get(one.name)
+    text = (taken.texts or {}).get(one.name, one.text)
+    if one.argument:
+        return typer.Argument(help=text, autocompletion=complete)
+    number = one.kind in ("number", "real")
+    return typer.Option(
+        *one.spellings,
+        help=text,
+        rich_help_panel=one.panel if taken.panels else None,
+        metavar=one.metavar,
+        hidden=one.hidden,
+        envvar=one.envvar,
+        show_envvar=True,
+        min=one.minimum if number else None,
+        max=one.maximum if number else None,
+        autocompletion=complete,
+    )
+
+
+def _stored(one: Option, value: Any) -> Any:
+    if one.kind not in _SEVERAL:
+        return value
+    words = tuple(value or ())
+    # The command line gives the shapes of one call.
+    return ((words,) if words else ()) if one.kind == "shapes" else words
