@@ -38,7 +38,7 @@ def test_an_unexpected_error_on_one_device_leaves_the_other_its_table_report_and
     with pytest.raises(SystemExit) as ended:
         application("run")(
             ["run", str(DATA / "tiny_groupnorm.tflite"), "-d", "virtual:2", "-D", "cpu", "--binary",
-             tool(tmp_path, LINE), "-r", "2", "--no-profile", "--cold-starts", "0", "--quiet",
+             tool(tmp_path, LINE), "-r", "2", "--no-profile", "--cold-starts", "0", "--quiet", "--unreliable-retries", "0",
              "--json", str(tmp_path / "out.json"), "--out", str(tmp_path / "report")]
         )  # fmt: skip
     said = capsys.readouterr()
