@@ -194,7 +194,7 @@ def build_shell(flags: Sequence[str], graph: str, folders: Sequence[str]) -> str
     return re.sub(r"@([A-Z]+)@", lambda match: values[match.group(1)], _SCRIPT)
 
 
-def understand(ran: Ran, failure: Failure | None) -> tuple[Ran, Failure | None]:
+def understand(ran: Ran) -> Ran:
     """A repetition as the log tells it: the exit code that the app does not have, from how it ended.
 
     The times of the script hold the start of the app and the wait for silence after it, so that none of them is the
@@ -203,7 +203,7 @@ def understand(ran: Ran, failure: Failure | None) -> tuple[Ran, Failure | None]:
     with gzip.open(ran.raw_file) as file:
         raw = file.read(MOST_BYTES)
     log = read_recorded(raw)
-    exit_code: int | None = None
+    failure, exit_code = ran.failure, None
     if failure is None and log is None:
         failure = Failure(FailureKind.TOOL_ERROR, f"the device's log cannot be followed: {_last_line(raw)}")
     elif failure is None and log is not None:
@@ -219,7 +219,7 @@ def understand(ran: Ran, failure: Failure | None) -> tuple[Ran, Failure | None]:
             reason = said.group().decode("utf-8", "replace").strip() if said else "no process of it is in the log"
             failure = Failure(FailureKind.TOOL_ERROR, f"the app did not start: {reason}")
     output = replace(ran.output, exit_code=exit_code, on_device_ms=None, vm_hwm_kb=None, pss_peak_kb=None)
-    return replace(ran, output=output), failure
+    return replace(ran, output=output, failure=failure)
 
 
 def _reason(said: str) -> str:

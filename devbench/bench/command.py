@@ -18,7 +18,7 @@ from devbench.tool.measurement import Failure, FailureKind
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.bench.outputs import DeviceOutputs, Expected
+    from devbench.bench.outputs import DeviceOutputs
     from devbench.bench.plan import Case
     from devbench.device.depot import Depot
     from devbench.results.records import FileRecord, Purpose
@@ -108,9 +108,7 @@ class Commands:
             doing = f"preparing {delegate.name}"
             self._device.shell("\n".join(commands), timeout_s=_TIMEOUT_S, check=True, doing=doing)
 
-    def build(
-        self, case: Case, purpose: Purpose, graph: str, outputs: tuple[DeviceOutputs, Expected] | None = None
-    ) -> Command:
+    def build(self, case: Case, purpose: Purpose, graph: str, outputs: DeviceOutputs | None = None) -> Command:
         """The command of a repetition.
 
         What watches the process costs time: the operator profile and the tool's memory thread run only where latency
@@ -126,8 +124,7 @@ class Commands:
             options = replace(options, extra_flags=extra)
         out = ""
         if purpose == "outputs" and outputs is not None:
-            check, expected = outputs
-            options, out = check.options(options, expected)
+            options, out = outputs.options(replace(case, options=options))
         places = self._places(case)
         argv = build_argv(
             ToolCase(delegate=case.delegate, options=options),

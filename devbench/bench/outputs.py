@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import secrets
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -106,25 +106,34 @@ def split_outputs(data: bytes, tensors: ModelTensors) -> list[NDArray[np.generic
 class DeviceOutputs:
     """The check on one device: brings inputs there, fetches outputs, judges them."""
 
-    def __init__(self, device: Device, depot: Depot, work_dir: str, check: OutputCheck) -> None:
+    def __init__(
+        self,
+        device: Device,
+        depot: Depot,
+        work_dir: str,
+        check: OutputCheck,
+        expected: Mapping[Called, Expected],
+    ) -> None:
         self._device = device
         self._depot = depot
         self._work_dir = work_dir
         self._check = check
+        self._expected = expected
         self._remote: dict[Called, list[str]] = {}
         self._on_cpu: dict[Called, Sequence[NDArray[np.generic] | None]] = {}
 
-    def options(self, options: ToolOptions, expected: Expected) -> tuple[ToolOptions, str]:
-        """Options for one inference on the expected inputs, and the file on the device for its outputs.
+    def options(self, case: Case) -> tuple[ToolOptions, str]:
+        """A case's options for one inference on the expected inputs, and the file on the device for its outputs.
 
         The tool binds inputs by their order and wants any names; short ones of ours need no escapes.
         """
+        expected = self._expected[case.called]
         files = self._remote.get(expected.called) or self._push(expected)
         out = f"{self._work_dir}/{secrets.token_hex(8)}.out"
         names = [f"i{number}" for number in range(len(files))]
         shapes = [",".join(map(str, spec.shape)) for spec in expected.tensors.inputs]
         once = replace(
-            options,
+            case.options,
             num_runs=1,
             min_secs=0.0,
             warmup_runs=0,
@@ -147,12 +156,13 @@ class DeviceOutputs:
         self._remote[expected.called] = remote
         return remote
 
-    def judge(self, expected: Expected, out: str, *, is_cpu: bool) -> tuple[list[dict[str, Any]], Failure | None]:
+    def judge(self, case: Case, out: str) -> tuple[list[dict[str, Any]], Failure | None]:
         """Fetch the outputs and compare each with this machine's and with the device's own CPU's.
 
         Gives rows for the store (each `against` "host", with the `limits` it was judged by, or "device cpu") and a
         failure where an output is wrong. An output that is not deterministic is wrong only by NaN, Inf, zeros or size.
         """
+        expected, is_cpu = self._expected[case.called], not case.delegate.reported_as
         found = self._fetch(out, expected.tensors)
         if is_cpu:
             self._on_cpu[expected.called] = found

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, NamedTuple
 
 Residency = Literal["resident", "sequential", "pipelined"]
 RESIDENCIES: tuple[Residency, ...] = ("resident", "sequential", "pipelined")
@@ -23,20 +23,26 @@ class StagePlan:
     Attributes:
         name: the stage's.
         runs: inferences in all.
-        overlapped: of them those at the end during which the next stage loads; they are the tool's second phase.
+        position: of the stage in the pipeline, from 0.
+        job_number: of its job in the run.
+        repeated: it runs once or twice per step of the pipeline.
+        overlapped: the last inferences, during which the next stage loads; they are the tool's second phase.
         held: it waits, loaded, for its turn.
         kept: it stays in memory after its work, to the end of the session.
     """
 
     name: str
     runs: int
+    position: int = 0
+    job_number: int = 0
+    repeated: bool = False
     overlapped: int = 0
     held: bool = False
     kept: bool = False
 
     @property
     def warmup_runs(self) -> int:
-        """Inferences of the tool's first phase; none where the second one has all of them."""
+        """Inferences of the tool's first phase; 0 if the second one has all of them."""
         return self.runs - self.overlapped if self.overlapped else 0
 
     @property
@@ -44,139 +50,113 @@ class StagePlan:
         """Inferences of the tool's second phase."""
         return self.overlapped or self.runs
 
-    @property
-    def phases(self) -> int:
-        """How many phases have an inference."""
-        return 2 if self.warmup_runs else 1
+
+class Step(NamedTuple):
+    """A step of a session.
+
+    `start` begins the process of a stage, `await` waits for its mark, `go` lets a held stage run, `drop` ends the
+    process, which gives its memory back. `begin` starts the clock of the end-to-end latency.
+    """
+
+    verb: Literal["start", "await", "go", "drop", "begin"]
+    stage: int = 0
+    mark: Mark | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Start:
-    """Begin the process of a stage."""
-
-    stage: int
-
-
-@dataclass(frozen=True, slots=True)
-class Await:
-    """Wait for a mark of a stage."""
-
-    stage: int
-    mark: Mark
-
-
-@dataclass(frozen=True, slots=True)
-class Go:
-    """Let a held stage run."""
-
-    stage: int
-
-
-@dataclass(frozen=True, slots=True)
-class Drop:
-    """End the process of a stage, which gives its memory back."""
-
-    stage: int
-
-
-@dataclass(frozen=True, slots=True)
-class Begin:
-    """The clock of the end-to-end latency starts."""
-
-
-Step = Start | Await | Go | Drop | Begin
+BEGIN = Step("begin")
 
 
 @dataclass(frozen=True, slots=True)
 class SessionPlan:
-    """The stages of a session and its steps; it ends with the last stage's `done`."""
+    """The stages of a session and its steps; it ends with the last stage's `done`.
+
+    Attributes:
+        overlap_runs: runs of the kept stage during which the next one loads.
+        held_by: what keeps a stage in memory after its work: it waits to write its output, or it is stopped.
+    """
 
     residency: Residency | Literal["alone"]
     stages: tuple[StagePlan, ...]
     steps: tuple[Step, ...]
+    overlap_runs: int = 0
+    held_by: Literal["output", "stop"] = "output"
 
 
-def plan_alone(name: str, num_runs: int) -> SessionPlan:
+def plan_alone(stage: StagePlan, num_runs: int) -> SessionPlan:
     """A stage by itself: its load, its first inference, then `num_runs` steady ones; it ends by itself."""
-    stage = StagePlan(name, runs=num_runs + 1, overlapped=num_runs)
-    return SessionPlan("alone", (stage,), (Begin(), Start(0), Await(0, "done"), Await(0, "gone")))
+    stage = replace(stage, runs=num_runs + 1, overlapped=num_runs)
+    return SessionPlan("alone", (stage,), (BEGIN, Step("start", 0), Step("await", 0, "done"), Step("await", 0, "gone")))
 
 
 def plan_session(
-    residency: Residency, names: Sequence[str], runs: Sequence[int], keep: int | None = None, overlap_runs: int = 0
+    residency: Residency, stages: Sequence[StagePlan], keep: int | None = None, overlap_runs: int = 0
 ) -> SessionPlan:
     """The plan of a session.
 
     Args:
         residency: which stages are in memory when.
-        names, runs: of the stages, in their order.
+        stages: in their order.
         keep: the stage that stays in memory in `pipelined`, and during whose runs the next one loads.
-        overlap_runs: last runs of that stage during which the next one loads; all of them where it is as many or more.
+        overlap_runs: last runs of that stage during which the next one loads; all of them if it is as many or more.
 
     Raises:
         ValueError: `pipelined` without a stage to keep.
     """
-    stages = tuple(StagePlan(name, count) for name, count in zip(names, runs, strict=True))
     if residency == "resident":
         return _resident(stages)
     if residency == "sequential":
-        steps: list[Step] = [Begin()]
+        steps = [BEGIN]
         for number in range(len(stages)):
-            steps += _alone(number, wait=True)
-        return SessionPlan(residency, _last_kept(stages), _without_last_drop(steps))
+            steps += [*_come_and_go(number), Step("await", number, "gone")]
+        return _ended(residency, stages, steps)
     if keep is None:
         raise ValueError("no stage to keep")
     return _pipelined(stages, keep, overlap_runs)
 
 
-def _alone(number: int, *, wait: bool = False) -> list[Step]:
-    """A stage from its start to its end; with `wait` its memory is given back before anything else happens."""
-    gone: list[Step] = [Await(number, "gone")] if wait else []
-    return [Start(number), Await(number, "done"), Drop(number), *gone]
+def _come_and_go(number: int) -> list[Step]:
+    """A stage from its start to its end."""
+    return [Step("start", number), Step("await", number, "done"), Step("drop", number)]
 
 
-def _last_kept(stages: Sequence[StagePlan]) -> tuple[StagePlan, ...]:
-    """The last stage must still be there when the memory is looked at for the last time."""
-    return (*stages[:-1], replace(stages[-1], kept=True))
-
-
-def _without_last_drop(steps: list[Step]) -> tuple[Step, ...]:
-    """The end of the session drops what is left, after a last look at the memory."""
-    while isinstance(steps[-1], Drop) or (isinstance(steps[-1], Await) and steps[-1].mark == "gone"):
+def _ended(residency: Residency, stages: Sequence[StagePlan], steps: list[Step], overlap_runs: int = 0) -> SessionPlan:
+    """The plan without the last stage's end: it must still be there when the memory is read for the last time."""
+    while steps[-1].verb == "drop" or steps[-1].mark == "gone":
         steps.pop()
-    return tuple(steps)
+    return SessionPlan(residency, (*stages[:-1], replace(stages[-1], kept=True)), tuple(steps), overlap_runs)
 
 
-def _resident(stages: tuple[StagePlan, ...]) -> SessionPlan:
+def _resident(stages: Sequence[StagePlan]) -> SessionPlan:
     """All are loaded, one after the other, before the clock starts; all stay."""
     steps: list[Step] = []
     for number in range(len(stages)):
-        steps += [Start(number), Await(number, "ready")]
-    steps.append(Begin())
+        steps += [Step("start", number), Step("await", number, "ready")]
+    steps.append(BEGIN)
     for number in range(len(stages)):
-        steps += [Go(number), Await(number, "done")]
-    return SessionPlan("resident", tuple(replace(stage, held=True, kept=True) for stage in stages), tuple(steps))
+        steps += [Step("go", number), Step("await", number, "done")]
+    return _ended("resident", [replace(stage, held=True, kept=True) for stage in stages], steps)
 
 
-def _pipelined(stages: tuple[StagePlan, ...], keep: int, overlap_runs: int) -> SessionPlan:
+def _pipelined(stages: Sequence[StagePlan], keep: int, overlap_runs: int) -> SessionPlan:
     """The kept stage is loaded before the clock starts; those before it come and go; the next loads while it runs."""
     changed = list(stages)
     following = keep + 1 if keep + 1 < len(stages) else None
-    steps: list[Step] = [Start(keep), Await(keep, "ready"), Begin()]
+    steps = [Step("start", keep), Step("await", keep, "ready"), BEGIN]
     for number in range(keep):
-        steps += _alone(number)
-    steps.append(Go(keep))
+        steps += _come_and_go(number)
+    steps.append(Step("go", keep))
     overlapped = 0
     if following is not None:
         if overlap_runs < stages[keep].runs:
             overlapped = max(1, overlap_runs)
-            steps.append(Await(keep, "warm"))
-        steps.append(Start(following))
+            steps.append(Step("await", keep, "warm"))
+        steps.append(Step("start", following))
         changed[following] = replace(stages[following], held=True)
-    steps.append(Await(keep, "done"))
+    steps.append(Step("await", keep, "done"))
     changed[keep] = replace(stages[keep], held=True, kept=True, overlapped=overlapped)
     if following is not None:
-        steps += [Await(following, "ready"), Go(following), Await(following, "done"), Drop(following)]
+        steps += [Step("await", following, "ready"), Step("go", following)]
+        steps += [Step("await", following, "done"), Step("drop", following)]
         for number in range(following + 1, len(stages)):
-            steps += _alone(number)
-    return SessionPlan("pipelined", _last_kept(changed), _without_last_drop(steps))
+            steps += _come_and_go(number)
+    return _ended("pipelined", changed, steps, overlap_runs)

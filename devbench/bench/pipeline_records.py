@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import islice
+from typing import Literal
 
 from devbench import numbers
 from devbench.analysis.pipeline import memory_over_time, peak_kb
-from devbench.bench.pipeline_plan import SessionPlan, StagePlan
+from devbench.bench.pipeline_plan import SessionPlan
 from devbench.bench.plan import Case
 from devbench.results.records import MemoryKind, PipelineSampleRecord, PipelineStageRecord
 from devbench.tool.failures import classify
@@ -16,12 +18,8 @@ from devbench.tool.parse import parse_text
 from devbench.tool.parse.pipeline_log import SessionLog, StageLog
 
 # A hostile or endless log must not fill the store; at ten samples a second this is half an hour of ten stages.
-_MOST_SAMPLES = 200_000
-
-
-def stage_log(log: SessionLog, number: int) -> StageLog:
-    """The log of a stage; an empty one where it never began."""
-    return next((stage for stage in log.stages if stage.number == number), StageLog(number))
+_MAX_SAMPLES = 200_000
+_TIMES = ("start_s", "ready_s", "go_s", "warm_s", "done_s", "gone_s")
 
 
 def session_failure(
@@ -29,7 +27,7 @@ def session_failure(
 ) -> Failure | None:
     """Why a session gives no latency, or `None` where it gives one: the first stage that failed, with its name."""
     for number, (stage, case, argv) in enumerate(zip(plan.stages, cases, argvs, strict=True)):
-        seen = stage_log(log, number)
+        seen = log.stage(number)
         if seen.start_s is None and log.lost is not None:
             continue
         failure = stage_failure(seen, case, argv)
@@ -37,7 +35,7 @@ def session_failure(
             return Failure(failure.kind, f"{stage.name}: {failure.message}")
     if end_s(log, plan) is None:
         return Failure(FailureKind.OUTPUT_INCOMPLETE, "the session did not come to its end")
-    if any(not _in_order(stage_log(log, number)) for number in range(len(plan.stages))):
+    if any(not _in_order(log.stage(number)) for number in range(len(plan.stages))):
         return Failure(FailureKind.TOOL_ERROR, "the device's clock was set while the session ran")
     return None
 
@@ -61,7 +59,7 @@ def end_s(log: SessionLog, plan: SessionPlan) -> float | None:
 
     A stage of less than a millisecond can be through before it could be stopped: it ends at its turn then.
     """
-    last = stage_log(log, len(plan.stages) - 1)
+    last = log.stage(len(plan.stages) - 1)
     if not log.began or last.done_s is None:
         return None
     at = max(last.done_s, last.go_s if last.go_s is not None else last.done_s)
@@ -69,7 +67,7 @@ def end_s(log: SessionLog, plan: SessionPlan) -> float | None:
 
 
 def _in_order(seen: StageLog) -> bool:
-    times = [t for t in (seen.start_s, seen.ready_s, seen.warm_s, seen.done_s, seen.gone_s) if t is not None]
+    times = [at for at in (getattr(seen, name) for name in _TIMES if name != "go_s") if at is not None]
     return times == sorted(times)
 
 
@@ -77,81 +75,50 @@ def _wall_ms(seen: StageLog, turn_s: float | None, runs: RunStats | None) -> flo
     """From its turn to its end; the tool's own figure for a stage that was through before it could be stopped."""
     if turn_s is None or seen.done_s is None or seen.done_s >= turn_s:
         return _ms(turn_s, seen.done_s)
-    average = _average_ms(runs)
+    average = _phase_ms(runs, "avg_us")
     return None if average is None or runs is None or not runs.count else average * runs.count
 
 
 def stage_records(
-    log: SessionLog,
-    plan: SessionPlan,
-    *,
-    positions: Sequence[int],
-    jobs: Sequence[int],
-    repeated: Sequence[bool],
-    argvs: Sequence[tuple[str, ...]],
-    held_by: str,
+    log: SessionLog, plan: SessionPlan, argvs: Sequence[tuple[str, ...]]
 ) -> tuple[PipelineStageRecord, ...]:
-    """Each stage of a session as the store keeps it.
-
-    Args:
-        log, plan: of the session.
-        positions: of its stages in the pipeline.
-        jobs: numbers of the stages' jobs.
-        repeated: for each whether it runs once or twice a step.
-        argvs: their command lines.
-        held_by: what holds a stage that stays in memory.
-    """
-    found = []
-    ends: list[float | None] = []
-    for number, stage in enumerate(plan.stages):
-        seen = stage_log(log, number)
+    """Each stage of a session as the store keeps it; `argvs` are the stages' command lines."""
+    found: list[PipelineStageRecord] = []
+    alone = plan.residency == "alone"
+    for number, (stage, argv) in enumerate(zip(plan.stages, argvs, strict=True)):
+        seen = log.stage(number)
         measured = parse_text(seen.text)
-        warm, runs = _phases(measured, stage)
-        turn_s = seen.go_s if stage.held else seen.ready_s
+        runs = measured.runs
+        warm = measured.warmup if stage.warmup_runs else None
         wait_ms = 0.0
         # Of a pipelined session only the stage that stays and the one after it are held.
-        follows = plan.residency == "pipelined" and stage.held and number > 0 and plan.stages[number - 1].held
-        if follows and ends[-1] is not None:
-            wait_ms = max(0.0, _ms(ends[-1], seen.go_s) or 0.0)
+        if plan.residency == "pipelined" and stage.held and number and plan.stages[number - 1].held:
+            wait_ms = max(0.0, _ms(found[-1].done_s, seen.go_s) or 0.0)
         releases = plan.residency == "sequential" and number < len(plan.stages) - 1
-        alone = plan.residency == "alone"
         found.append(
             PipelineStageRecord(
-                position=positions[number],
+                position=stage.position,
                 name=stage.name,
-                job_number=jobs[number],
-                repeated=repeated[number],
+                job_number=stage.job_number,
+                repeated=stage.repeated,
                 runs=stage.runs,
                 overlapped_runs=0 if alone else stage.overlapped,
-                argv=argvs[number],
-                held_by=held_by if stage.kept else "",
+                argv=argv,
+                held_by=plan.held_by if stage.kept else "",
                 loaded_before=stage.held,
                 init_ms=_init_ms(measured, seen.text),
                 load_ms=_ms(seen.start_s, seen.ready_s),
                 wait_ms=wait_ms,
-                wall_ms=_wall_ms(seen, turn_s, runs),
-                first_ms=None if stage.held else _first_ms(warm or runs),
-                steady_ms=_average_ms(runs) if alone else _steady_ms(warm if stage.overlapped else runs),
-                overlapped_ms=_average_ms(runs) if stage.overlapped and not alone else None,
+                wall_ms=_wall_ms(seen, seen.go_s if stage.held else seen.ready_s, runs),
+                first_ms=None if stage.held else _phase_ms(warm or runs, "first_us"),
+                steady_ms=_phase_ms(runs, "avg_us") if alone else _steady_ms(warm if stage.overlapped else runs),
+                overlapped_ms=_phase_ms(runs, "avg_us") if stage.overlapped and not alone else None,
                 release_ms=(_ms(seen.done_s, seen.gone_s) or 0.0) if releases else 0.0,
-                start_s=seen.start_s,
-                ready_s=seen.ready_s,
-                go_s=seen.go_s,
-                warm_s=seen.warm_s,
-                done_s=seen.done_s,
-                gone_s=seen.gone_s,
                 hwm_kb=log.hwm_kb.get(number),
+                **{name: getattr(seen, name) for name in _TIMES},
             )
         )
-        ends.append(seen.done_s)
     return tuple(found)
-
-
-def _phases(measured: Measurement, stage: StagePlan) -> tuple[RunStats | None, RunStats | None]:
-    """The statistics of the phases that have inferences."""
-    if stage.phases == 2:
-        return measured.warmup, measured.runs
-    return None, measured.runs
 
 
 def _ms(start_s: float | None, end_s: float | None) -> float | None:
@@ -166,17 +133,12 @@ def _init_ms(measured: Measurement, text: str) -> float | None:
     return numbers.real(rest[:40].partition("ms")[0], above=0, maximum=1e9) if found else None
 
 
-def _first_ms(stats: RunStats | None) -> float | None:
+def _phase_ms(stats: RunStats | None, figure: Literal["first_us", "avg_us"]) -> float | None:
+    """A figure of a phase; of a phase of one inference the tool prints only that one's time."""
     if stats is None or not stats.count:
         return None
-    us = stats.first_us if stats.first_us is not None else stats.curr_us if stats.count == 1 else None
-    return None if us is None else us / 1000
-
-
-def _average_ms(stats: RunStats | None) -> float | None:
-    if stats is None or not stats.count:
-        return None
-    us = stats.avg_us if stats.avg_us is not None else stats.curr_us if stats.count == 1 else None
+    us: float | None = getattr(stats, figure)
+    us = us if us is not None else stats.curr_us if stats.count == 1 else None
     return None if us is None else us / 1000
 
 
@@ -191,18 +153,18 @@ def _steady_ms(stats: RunStats | None) -> float | None:
 
 
 def memory_records(
-    log: SessionLog, positions: Sequence[int]
+    log: SessionLog, plan: SessionPlan
 ) -> tuple[tuple[PipelineSampleRecord, ...], MemoryKind | None, int | None]:
     """The samples, whether PSS or RSS is summed, and the largest sum over the live stages."""
-    records: list[PipelineSampleRecord] = []
-    for number, sample in enumerate(log.samples):
-        if len(records) >= _MOST_SAMPLES:
-            break
-        for stage in sorted({*sample.pss_kb, *sample.rss_kb}):
-            if stage < len(positions):
-                pss, rss = sample.pss_kb.get(stage), sample.rss_kb.get(stage)
-                records.append(PipelineSampleRecord(number, positions[stage], sample.t_s, pss, rss))
+    records = (
+        PipelineSampleRecord(
+            number, plan.stages[stage].position, sample.t_s, sample.pss_kb.get(stage), sample.rss_kb.get(stage)
+        )
+        for number, sample in enumerate(log.samples)
+        for stage in sorted({*sample.pss_kb, *sample.rss_kb})
+        if stage < len(plan.stages)
+    )
     has_pss = any(sample.pss_kb for sample in log.samples)
     peak = peak_kb(memory_over_time([(sample.pss_kb, sample.rss_kb) for sample in log.samples]))
     kind: MemoryKind | None = None if peak is None else "pss" if has_pss else "rss"
-    return tuple(records[:_MOST_SAMPLES]), kind, peak
+    return tuple(islice(records, _MAX_SAMPLES)), kind, peak

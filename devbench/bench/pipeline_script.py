@@ -25,7 +25,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from devbench.bench.pipeline_plan import Await, Begin, Drop, Go, SessionPlan, Start, Step
+from devbench.bench.pipeline_plan import SessionPlan, Step
 
 # mksh's echo takes backslashes in the tool's lines for its own; its `print` is built in, dash's `printf` is.
 _FUNCTIONS = r"""
@@ -116,13 +116,7 @@ _dbp_watch() {
 
 
 def build_session_script(
-    plan: SessionPlan,
-    commands: Sequence[str],
-    *,
-    word: str,
-    pids_file: str,
-    writes_outputs: bool,
-    deadline_s: float,
+    plan: SessionPlan, commands: Sequence[str], *, word: str, pids_file: str, deadline_s: float
 ) -> str:
     """The script as text for the device's `sh`, to be run as one command.
 
@@ -131,8 +125,7 @@ def build_session_script(
         commands: the quoted command line of each stage.
         word: a random word, unique to this session; letters and digits.
         pids_file: a file on the device for the stages' process ids.
-        writes_outputs: whether the tool writes its outputs to a file, so that it can be held by that.
-        deadline_s: the session is ended on the device after so long, whoever watches.
+        deadline_s: the session is ended on the device after this time, whoever watches.
     """
     pids = shlex.quote(pids_file)
     functions = _FUNCTIONS
@@ -146,9 +139,9 @@ def build_session_script(
         functions = functions.replace(f"@{name}@", value)
     lines = [
         functions,
-        *(_starter(plan, number, command, word, writes_outputs) for number, command in enumerate(commands)),
+        *(_starter(plan, number, command, word) for number, command in enumerate(commands)),
         f": > {pids} || exit 1",
-        # The first pipe is always full: who writes into it waits for ever. The second one is the script's own mail box.
+        # A write to the first pipe never returns: it is always full. The second one carries the script's own messages.
         "cat /dev/zero | ( exec 7<&0",
         ": | ( exec 8<&0 9>/proc/self/fd/0 || exit 1",
         "_dbp_watch & _dbp_w=$!",
@@ -166,30 +159,28 @@ def build_session_script(
     return "(\n" + "\n".join(lines) + "\n)"
 
 
-def hold_flag(plan: SessionPlan, number: int, *, writes_outputs: bool) -> tuple[tuple[str, str], ...]:
+def hold_flag(plan: SessionPlan, number: int) -> tuple[tuple[str, str], ...]:
     """The flag that holds a stage in memory after its work, for its command line."""
-    kept = plan.stages[number].kept
-    return (("output_filepath", "/proc/self/fd/0"),) if kept and writes_outputs else ()
+    held = plan.stages[number].kept and plan.held_by == "output"
+    return (("output_filepath", "/proc/self/fd/0"),) if held else ()
 
 
-def _starter(plan: SessionPlan, number: int, command: str, word: str, writes_outputs: bool) -> str:
+def _starter(plan: SessionPlan, number: int, command: str, word: str) -> str:
     """A function that starts a stage and its reader in the background."""
     stage = plan.stages[number]
-    kept = ("output" if writes_outputs else "stop") if stage.kept else "no"
     tool = f'{{ {command} <&7 2>&1 & echo "{word} pid $!"; wait $!; echo "{word} exit $?"; }} 2>/dev/null'
-    reader = f"_dbp_read {number} {stage.phases} {int(stage.held)} {kept}"
+    phases = 2 if stage.warmup_runs else 1
+    reader = f"_dbp_read {number} {phases} {int(stage.held)} {plan.held_by if stage.kept else 'no'}"
     return f"_dbp_start_{number}() {{ _dbp_mark '{number} start'; {{ {tool} | {reader}; }} & }}"
 
 
 def _step(step: Step) -> str:
-    if isinstance(step, Start):
-        return f"_dbp_start_{step.stage}"
-    if isinstance(step, Await):
-        return f"_dbp_await {step.mark} {step.stage}"
-    if isinstance(step, Go):
+    lines = {
+        "begin": "_dbp_mark '- begin'",
+        "start": f"_dbp_start_{step.stage}",
+        "await": f"_dbp_await {step.mark} {step.stage}",
         # The mark comes first: what a held process does in the time of writing it must not be missing.
-        return f"{{ _dbp_mark '{step.stage} go'; _dbp_signal CONT {step.stage}; }}"
-    if isinstance(step, Drop):
-        return f"{{ _dbp_mark '{step.stage} drop'; _dbp_signal KILL {step.stage}; true; }}"
-    assert isinstance(step, Begin)
-    return "_dbp_mark '- begin'"
+        "go": f"{{ _dbp_mark '{step.stage} go'; _dbp_signal CONT {step.stage}; }}",
+        "drop": f"{{ _dbp_mark '{step.stage} drop'; _dbp_signal KILL {step.stage}; true; }}",
+    }
+    return lines[step.verb]

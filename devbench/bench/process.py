@@ -52,7 +52,6 @@ class ProcessSpec:
     model_sha256: str
     sample_memory: bool
     deadline_s: float
-    most_output_bytes: int
 
 
 @dataclass(slots=True)
@@ -64,6 +63,7 @@ class Processes:
         incoming: a folder on this machine for output that is still arriving.
         work_dir: the device's folder in which they run.
         keeper: the lease on the device.
+        max_output_bytes: a process that prints more is ended.
         fitness: what the device showed to be able to do so far.
         gauge: what is known of its fuel gauge.
         last_conditions: those after the last process, and when they were read on this machine's clock.
@@ -76,31 +76,32 @@ class Processes:
     work_dir: str
     keeper: LeaseKeeper
     reconnector: Reconnector
+    max_output_bytes: int
     fitness: Fitness = field(default_factory=Fitness)
     gauge: Gauge = field(default_factory=Gauge)
     last_conditions: tuple[float, Mapping[str, Any]] | None = None
     # Models whose files a process has read since the device's file cache was last emptied.
     _read: set[str] = field(default_factory=set)
 
-    def run(self, command: Command, spec: ProcessSpec) -> tuple[Ran, Failure | None, EnvironmentProblem | None]:
+    def run(self, command: Command, spec: ProcessSpec) -> Ran:
         """Run one process; its output is in the artifacts when this returns, whatever happened.
 
         One that was cut off by a lost connection is ended and run again once the device is back; if the device stays
-        away, the third of what this gives says why.
+        away, `Ran.lost` is the reason.
 
         Raises:
             LeaseLost: another run took the device; the output is kept, and no result of it counts.
         """
         while True:
-            ran, failure, lost = self._run(command, spec)
-            if lost is None:
+            ran = self._run(command, spec)
+            if ran.lost is None:
                 self.reconnector.progress()
-            elif self.reconnector(lost):
+            elif self.reconnector(ran.lost):
                 self.keeper.end_process()
                 continue
-            return ran, failure, lost
+            return ran
 
-    def _run(self, command: Command, spec: ProcessSpec) -> tuple[Ran, Failure | None, EnvironmentProblem | None]:
+    def _run(self, command: Command, spec: ProcessSpec) -> Ran:
         began = time.monotonic()
         marker = f"@@{secrets.token_hex(8)}"
         before = self._fresh_conditions(began)
@@ -129,13 +130,13 @@ class Processes:
             try:
                 with self.keeper.left_to_the_script():
                     self.device.shell_to_file(
-                        script, out, err, timeout_s=spec.deadline_s, most_bytes=spec.most_output_bytes,
+                        script, out, err, timeout_s=spec.deadline_s, most_bytes=self.max_output_bytes,
                         doing=f"running {spec.title}",
                     )  # fmt: skip
             except ShellTimeout:
                 failure = Failure(FailureKind.TIMEOUT, f"not finished after {spec.deadline_s:g} s; ended by devbench")
             except OutputTooLong:
-                most = f"{spec.most_output_bytes / (1 << 20):g} MiB"
+                most = f"{self.max_output_bytes / (1 << 20):g} MiB"
                 failure = Failure(FailureKind.OUTPUT_TOO_LONG, f"more than {most} of output; ended by devbench")
             except LOST as error:
                 failure, lost = Failure(FailureKind.DEVICE_LOST, error.what), error
@@ -156,6 +157,8 @@ class Processes:
         if output.lease_lost or (output.exit_code is None and lost is None):
             self.keeper.check(certainly_lost=output.lease_lost)
         ran = Ran(
+            failure=failure,
+            lost=lost,
             started_utc=started_utc,
             finished_utc=finished_utc,
             duration_s=duration_s,
@@ -168,9 +171,7 @@ class Processes:
             kernel_cache=("warm" if CACHED in output.prelude else "cold") if command.has_cache else None,
             host_overhead_ms=(time.monotonic() - began - duration_s) * 1000,
         )
-        if command.stop:
-            ran, failure = apk.understand(ran, failure)
-        return ran, failure, lost
+        return apk.understand(ran) if command.stop else ran
 
     def _around(
         self, before: Mapping[str, Any] | None, output: ScriptOutput, started_utc: datetime, finished_utc: datetime

@@ -38,6 +38,7 @@ from devbench.tool.parse import to_json
 
 if TYPE_CHECKING:
     from devbench.bench.outputs import Expected
+    from devbench.errors import EnvironmentProblem
 
 # A hostile profile must not fill the store; the largest known model has some 2,300 operators.
 _MOST_OPERATORS = 20_000
@@ -45,7 +46,13 @@ _MOST_OPERATORS = 20_000
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """One process of the tool as the session saw it. `raw_file` is its raw output on this machine, compressed."""
+    """One process of the tool as the session saw it.
+
+    Attributes:
+        raw_file: its raw output on this machine, compressed.
+        failure: why it gives no result, as far as that is known without reading the output.
+        lost: why the device is away; `None` if it is there.
+    """
 
     started_utc: datetime
     finished_utc: datetime
@@ -58,6 +65,8 @@ class Ran:
     file_cache: CacheState | None
     kernel_cache: CacheState | None
     host_overhead_ms: float | None
+    failure: Failure | None = None
+    lost: EnvironmentProblem | None = None
 
 
 def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
@@ -159,7 +168,6 @@ def repetition_record(
     purpose: Purpose,
     ran: Ran,
     measured: Measurement,
-    failure: Failure | None,
     verdict: Verdict,
     outputs: Sequence[Mapping[str, Any]] = (),
 ) -> RepetitionRecord:
@@ -169,7 +177,7 @@ def repetition_record(
     in the raw output, where nobody takes it for a result of the delegate that was asked for. A profile repetition
     carries memory and operators but no latency, since profiling costs time; a cold one carries its start-up alone.
     """
-    ok = failure is None
+    ok = ran.failure is None
     timed, started = ok and purpose == "latency", ok and purpose in ("latency", "cold")
     weighed = ok and purpose in ("latency", "profile")
     runs = measured.runs
@@ -180,15 +188,9 @@ def repetition_record(
         job_number=job.number,
         index=index,
         purpose=purpose,
-        started_utc=ran.started_utc,
-        finished_utc=ran.finished_utc,
         duration_s=ran.duration_s,
         argv=ran.argv,
-        status="ok" if ok else "failed",
-        failure_kind=None if failure is None else failure.kind.value,
-        failure_message=None if failure is None else failure.message,
         exit_code=ran.output.exit_code,
-        raw_path=ran.raw_path,
         measurement=to_json(measured),
         init_us=measured.init_us if started else None,
         first_inference_us=measured.first_inference_us if started else None,
@@ -219,14 +221,28 @@ def repetition_record(
         kernel_cache=ran.kernel_cache,
         on_device_ms=ran.output.on_device_ms,
         host_overhead_ms=ran.host_overhead_ms,
-        conditions_before=ran.around.before,
-        conditions_after=ran.around.after,
-        conditions_during=tuple(ran.around.during),
-        verdict=verdict.word,
-        verdict_reasons=verdict.reasons,
         outputs=tuple(outputs),
         operators=operators,
+        **measured_when(ran, verdict),
     )
+
+
+def measured_when(ran: Ran, verdict: Verdict) -> dict[str, Any]:
+    """What a repetition and a session of a pipeline have in common: when it ran, how it ended, on what device state."""
+    failure = ran.failure
+    return {
+        "started_utc": ran.started_utc,
+        "finished_utc": ran.finished_utc,
+        "status": "ok" if failure is None else "failed",
+        "failure_kind": None if failure is None else failure.kind.value,
+        "failure_message": None if failure is None else failure.message,
+        "raw_path": ran.raw_path,
+        "conditions_before": ran.around.before,
+        "conditions_after": ran.around.after,
+        "conditions_during": tuple(ran.around.during),
+        "verdict": verdict.word,
+        "verdict_reasons": verdict.reasons,
+    }
 
 
 def refused_record(

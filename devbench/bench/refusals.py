@@ -15,8 +15,8 @@ from devbench.tool.measurement import Failure, FailureKind
 if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.bench.command import Commands
+    from devbench.bench.job_progress import JobProgress
     from devbench.bench.plan import Case, Limits
-    from devbench.bench.work import Work
     from devbench.device.facts import DeviceFacts
     from devbench.results.records import Purpose
     from devbench.tool.binaries import Binary
@@ -79,13 +79,13 @@ def _fits_delegate(needs: str, case: Case) -> bool:
 def refusals(
     device: Device,
     commands: Commands,
-    works: Sequence[Work],
+    jobs: Sequence[JobProgress],
     purposes: Sequence[Purpose],
     *,
     facts: DeviceFacts,
     binary: Binary,
     flags: Collection[str],
-) -> list[tuple[Work, Failure]]:
+) -> list[tuple[JobProgress, Failure]]:
     """The jobs that cannot run on the device, each with the reason.
 
     Args:
@@ -94,18 +94,18 @@ def refusals(
     Raises:
         DeviceLost and the errors of an unfit device.
     """
-    waiting = [work for work in works if not work.stopped]
-    delegates = list(dict.fromkeys(work.case.delegate for work in waiting))
+    waiting = [job for job in jobs if not job.stopped]
+    delegates = list(dict.fromkeys(job.case.delegate for job in waiting))
     reasons = cannot_run(device, delegates, facts=facts, binary=binary, flags=flags)
     found = []
-    for work in waiting:
-        name = work.case.delegate.name
-        failure = commands.refusal(work.case, purposes, flags)
-        said = unfit_model(work.case, facts.soc_model)
+    for job in waiting:
+        name = job.case.delegate.name
+        failure = commands.refusal(job.case, purposes, flags)
+        said = unfit_model(job.case, facts.soc_model)
         if failure is None and said:
             failure = Failure(FailureKind.REFUSED, said)
         if failure is None and reasons[name]:
             failure = Failure(FailureKind.REFUSED, f"{name}: {'; '.join(reasons[name])}")
         if failure is not None:
-            found.append((work, failure))
+            found.append((job, failure))
     return found

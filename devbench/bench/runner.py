@@ -15,7 +15,7 @@ import sys
 import threading
 import time
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
 from devbench.bench.events import DeviceFinished, Listener, NoticeGiven
+from devbench.bench.job_program import JobProgram
 from devbench.bench.outputs import Expected, expect
 from devbench.bench.plan import Called, Plan
 from devbench.bench.plan_notices import plan_notices
@@ -39,6 +40,7 @@ from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
+    from devbench.bench.program import Program
     from devbench.results.store import RunView, Store
 
 _POLL_S = 0.2
@@ -69,7 +71,7 @@ def run(
     listener: Listener,
     labels: Mapping[str, str] | None = None,
     options: Mapping[str, Any] | None = None,
-    session_type: Callable[..., DeviceSession] = DeviceSession,
+    program: Program | None = None,
     resume: bool = False,
     wait_s: float = 0.0,
 ) -> RunOutcome:
@@ -83,7 +85,7 @@ def run(
         listener: told of every step, from the devices' threads.
         labels: free words kept with the run.
         options: how the run was asked for, kept with it.
-        session_type: makes the session of each device.
+        program: what runs on each device; by default the jobs.
         resume: go on with the stored run of that id: what it has stored is not made again. Labels and options stay.
         wait_s: how long to wait for a device that another run has.
 
@@ -114,7 +116,7 @@ def run(
         if view is not None:
             check_same_plan(view, plan)
         try:
-            return _run(plan, devices, store, run_id, expected, listener, session_type, view, wait_s)
+            return _run(plan, devices, store, run_id, expected, listener, program or JobProgram(), view, wait_s)
         except (DevbenchError, OSError) as error:
             store.finish_run(run_id, "failed", datetime.now(timezone.utc), str(error))
             raise
@@ -127,7 +129,7 @@ def _run(
     run_id: str,
     expected: Mapping[Called, Expected],
     listener: Listener,
-    session_type: Callable[..., DeviceSession],
+    program: Program,
     view: RunView | None,
     wait_s: float,
 ) -> RunOutcome:
@@ -140,11 +142,12 @@ def _run(
         drop_unfinished(store, run_id)
     profiles = load_profiles()
     sessions = [
-        session_type(
+        DeviceSession(
             device,
             plan,
             store,
             run_id,
+            program=program,
             position=position,
             earlier=earlier,
             profiles=profiles,

@@ -1,7 +1,7 @@
-"""One device from facts to its last repetition: prepares it, runs its jobs interleaved, leaves nothing running.
+"""One device from facts to its last process: prepares it, runs a program there, stores what comes of it, tidies up.
 
 A session is used by one thread; only `interrupt` may be called from another. Raw output is on this machine's disk
-before anybody parses it.
+before it is parsed. Knows nothing of the order in which a program (`program.py`) runs its processes.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -17,30 +17,29 @@ from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.verdict import Around, Fitness, Verdict, judge
 from devbench.bench import apk, file_notices
-from devbench.bench.command import Commands
+from devbench.bench.command import Command, Commands
+from devbench.bench.cooling import cool_down, limits_passed
 from devbench.bench.describe import describe
 from devbench.bench.device_notices import lease_lost, readings_that_are_none, steps_not_applied
-from devbench.bench.enough import cool_down, limits_passed, needs_more
 from devbench.bench.events import (
     DeviceReady,
     FilePushed,
     Listener,
-    MoreSteps,
     NoticeGiven,
     RepetitionDone,
     RepetitionStarted,
     WaitingForDevice,
 )
+from devbench.bench.job_progress import JobProgress
 from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.outputs import DeviceOutputs, Expected
-from devbench.bench.plan import Called, Plan, repetition_deadline_s
+from devbench.bench.plan import Called, Plan
 from devbench.bench.process import Processes, ProcessSpec
 from devbench.bench.reconnect import Reconnector
 from devbench.bench.records import Ran, file_records, job_record, refused_record, repetition_record
 from devbench.bench.refusals import known_flags, purposes_of, refusals
 from devbench.bench.resume import Earlier
 from devbench.bench.stabilise import Stabiliser
-from devbench.bench.work import Work
 from devbench.device import gauge
 from devbench.device.conditions import from_json, to_json
 from devbench.device.depot import Depot
@@ -51,34 +50,36 @@ from devbench.device.limits import ThermalLimits, over_limits
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.errors import InputError
 from devbench.hashing import sha256_of
+from devbench.results.pipelines import add_pipeline_session
 from devbench.tool.binaries import Binary, choose
 from devbench.tool.failures import classify
-from devbench.tool.measurement import Failure
 from devbench.tool.parse import parse_file
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
+    from devbench.bench.program import Program
     from devbench.device.facts import DeviceFacts
     from devbench.notices import Notice
-    from devbench.results.records import DeviceRecord, Purpose, RepetitionRecord
+    from devbench.results.records import DeviceRecord, PipelineSessionRecord, Purpose, RepetitionRecord
     from devbench.results.store import Store
 
 DEPOT_ROOT = ROOT
 WORK_DIR = f"{DEPOT_ROOT}/work"
 
 # A pipeline of several gigabytes over a slow cable.
-_MOST_PUSH_S = 3600.0
+_MAX_PUSH_S = 3600.0
 _ENTER_S = 15.0
 
 
 class DeviceSession:
-    """Everything that a run does with one device.
+    """Everything that a run does with one device; for its public attributes and methods see `program.Session`.
 
     Args:
         device: an adb connection; nothing is sent before `prepare`.
         plan: cases and limits; every case runs on this device.
         store: where jobs and repetitions go, thread-safe.
         run_id: the run that the jobs belong to.
+        program: what runs on the prepared device.
         position: this device's place among those of the run, from 0.
         earlier: what the run has stored already; those repetitions are not made again.
         profiles: the device profiles that are known.
@@ -95,6 +96,7 @@ class DeviceSession:
         store: Store,
         run_id: str,
         *,
+        program: Program,
         position: int,
         earlier: Earlier,
         profiles: Sequence[DeviceProfile],
@@ -104,36 +106,38 @@ class DeviceSession:
         wait_s: float = 0.0,
     ) -> None:
         self.serial = device.serial
+        self.plan = plan
+        self.run_id = run_id
+        self.tell = listener
+        self.jobs: list[JobProgress] = []
+        self.outputs: DeviceOutputs | None = None
+        self.known_flags: frozenset[str] = frozenset()
+        self.commands: Commands
+        self._program = program
         self._device = device
-        self._plan = plan
         self._store = store
-        self._run_id = run_id
         self._position = position
         self._earlier = earlier
         self._profiles = profiles
         self._expected = expected
-        self._outputs: DeviceOutputs | None = None
-        self._tell = listener
         self._stop = threading.Event()
         self._keeper = LeaseKeeper(device, DEPOT_ROOT, new_request())
         self._entered = False
         self._wait_s = wait_s
         self._stabiliser = Stabiliser(device, DEPOT_ROOT, plan.stabilising)
-        self._steadied: Mapping[str, bool] = {}
         self._facts: DeviceFacts | None = None
         self._noted: list[Notice] = []
-        self._mask = ""
         self._limits = ThermalLimits()
-        self._work: list[Work] = []
         self._depot = Depot(device, root=DEPOT_ROOT)
-        self._known_flags: frozenset[str] = frozenset()
         device.recover = self._reconnector = Reconnector(device, self._stop, listener)
-        self._processes = Processes(device, store, run_id, incoming, WORK_DIR, self._keeper, self._reconnector)
+        self._processes = Processes(
+            device, store, run_id, incoming, WORK_DIR, self._keeper, self._reconnector, plan.limits.most_output_bytes
+        )
 
     # -- life cycle ---------------------------------------------------------------------------------------------
 
     def run(self) -> None:
-        """Prepare the device, run every repetition, tidy up.
+        """Prepare the device, run the program, tidy up.
 
         Raises:
             DevbenchError: the device cannot be prepared, or went away; what was measured until then is stored.
@@ -141,7 +145,7 @@ class DeviceSession:
         try:
             with explaining(self._device):
                 self._prepare()
-            self._run_all()
+            self._program.run(self)
             self._check_depot()
         except LeaseLost as error:
             self._notice(lease_lost(error, self._described))
@@ -159,9 +163,9 @@ class DeviceSession:
     def _notice(self, *notices: Notice) -> None:
         """Store what limits the use of the numbers, and show it."""
         if notices:
-            self._store.add_notices(self._run_id, notices)
+            self._store.add_notices(self.run_id, notices)
         for notice in notices:
-            self._tell(NoticeGiven(self.serial, notice))
+            self.tell(NoticeGiven(self.serial, notice))
 
     # -- preparing ----------------------------------------------------------------------------------------------
 
@@ -174,35 +178,33 @@ class DeviceSession:
         self._processes.fitness = Fitness(cpu_count=facts.cpu_count, thermal_status=profile.limits.thermal_status)
         self._processes.gauge = gauge.recall(facts, profile)
         self._facts, self._described = facts, record
-        binary = choose(facts.abis, name=self._plan.binary_name, via=self._plan.via)
+        binary = choose(facts.abis, name=self.plan.binary_name, via=self.plan.via)
         assert binary.path is not None  # choose gives installed binaries only
-        self._steadied = self._stabiliser.start(_MOST_PUSH_S)
+        steadied = self._stabiliser.start(_MAX_PUSH_S)
         depot = self._depot
         binary_sha256 = sha256_of(binary.path)
         if binary.is_apk:
             remote = apk.install(self._device, depot, DEPOT_ROOT, binary)
         else:
             remote = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
-        self._mask = self._plan.stabilising.mask(record.facts["masks"])
+        mask = self.plan.stabilising.mask(record.facts["masks"])
         # A virtual device's file cache is that of this machine and everybody on it.
         can_drop = bool(facts.root) and not record.virtual
-        self._commands = Commands(
-            self._device, depot, DEPOT_ROOT, binary, remote, cpu_mask=self._mask, can_drop=can_drop
-        )
-        self._work = self._make_work(record, binary, binary_sha256)
-        if self._plan.output_check is not None:
-            self._outputs = DeviceOutputs(self._device, depot, WORK_DIR, self._plan.output_check)
-        self._tell(DeviceReady(self.serial, record, self._all_steps()))
-        self._notice(*steps_not_applied(self._steadied, self._plan.stabilising, record, via=self._plan.via))
+        self.commands = Commands(self._device, depot, DEPOT_ROOT, binary, remote, cpu_mask=mask, can_drop=can_drop)
+        self.jobs = self._make_jobs(record, binary, binary_sha256, {**steadied, "affinity": mask})
+        if self.plan.output_check is not None:
+            self.outputs = DeviceOutputs(self._device, depot, WORK_DIR, self.plan.output_check, self._expected)
+        self.tell(DeviceReady(self.serial, record, self._program.steps(self)))
+        self._notice(*steps_not_applied(steadied, self.plan.stabilising, record, via=self.plan.via))
         self._refuse(binary, facts)
-        self._push_models(depot)
+        self._push_models()
         self._notice(*file_notices.replaced(depot.replaced, record.key))
 
     def _enter(self) -> None:
         """Take the device, make the folders there, and undo what a run that died has left changed."""
         serial = self.serial
         self._keeper.take_within(
-            self._wait_s, self._stop, lambda words, left_s: self._tell(WaitingForDevice(serial, words, left_s))
+            self._wait_s, self._stop, lambda words, left_s: self.tell(WaitingForDevice(serial, words, left_s))
         )
         self._entered = True
         script = (
@@ -215,198 +217,137 @@ class DeviceSession:
         if done.stdout.strip() == b"undo":
             self._stabiliser.recover()
 
-    def _make_work(self, record: DeviceRecord, binary: Binary, binary_sha256: str) -> list[Work]:
+    def _make_jobs(
+        self, record: DeviceRecord, binary: Binary, binary_sha256: str, steadied: Mapping[str, bool | str]
+    ) -> list[JobProgress]:
         """The jobs of this device, each as far as it is stored already."""
         first, stored = self._earlier.claim(record.key, self.serial, self._position)
+        stabilised = {name: value for name, value in steadied.items() if value != ""}
         found = []
-        for number, case in enumerate(self._plan.cases, first):
+        for number, case in enumerate(self.plan.cases, first):
             files = file_records(case, self._expected.get(case.called))
-            job = job_record(self._run_id, number, case, record, binary, binary_sha256, files)
-            steady = {**self._steadied, "affinity": self._mask}
-            job = replace(job, options={**job.options, "stabilised": {k: v for k, v in steady.items() if v != ""}})
+            job = job_record(self.run_id, number, case, record, binary, binary_sha256, files)
+            job = replace(job, options={**job.options, "stabilised": stabilised})
             before = stored.get(number)
             if before is None:
                 self._store.add_job(job)
             elif (before.job.binary.sha256, set(before.job.files)) != (binary_sha256, set(files)):
                 what = f"another {job.binary.name} or other files of {case.delegate.name}"
-                raise InputError(f"{self.serial}: run {self._run_id} began with {what}", hint="start a new run")
-            work = Work(job, case, self._plan.limits.repetitions)
+                raise InputError(f"{self.serial}: run {self.run_id} began with {what}", hint="start a new run")
+            progress = JobProgress(job, case, self.plan.limits.repetitions)
             for repetition in before.repetitions if before is not None else ():
-                work.count(repetition, earlier=True)
-            found.append(work)
+                progress.count(repetition, earlier=True)
+            found.append(progress)
         return found
-
-    def _all_steps(self) -> int:
-        """Processes that the device is planned to have yet."""
-        return sum(work.left(self._steps(work)) for work in self._work if not work.stopped)
-
-    def _steps(self, work: Work) -> int:
-        """Processes that the job is planned to have."""
-        return self._plan.limits.steps + self._cold_starts(work)
-
-    def _cold_starts(self, work: Work) -> int:
-        return self._plan.limits.cold_starts if self._commands.can_be_cold(work.case) else 0
 
     def _refuse(self, binary: Binary, facts: DeviceFacts) -> None:
         """Jobs that are known not to run there are failures before anything is sent for them; the others continue."""
-        self._known_flags = known_flags(self._device, binary)
-        purposes = purposes_of(self._plan.limits)
-        for work, failure in refusals(
-            self._device, self._commands, self._work, purposes, facts=facts, binary=binary, flags=self._known_flags
+        self.known_flags = known_flags(self._device, binary)
+        purposes = purposes_of(self.plan.limits)
+        for job, failure in refusals(
+            self._device, self.commands, self.jobs, purposes, facts=facts, binary=binary, flags=self.known_flags
         ):
             purpose = purposes[0]
-            raw_path = self._store.write_raw(self._run_id, f"job{work.job.number:04d}-{purpose}-000", b"")
-            record = refused_record(work.job, purpose, failure, (), raw_path, datetime.now(timezone.utc))
+            raw_path, _ = self.write_raw(f"job{job.record.number:04d}-{purpose}-000", b"")
+            record = refused_record(job.record, purpose, failure, (), raw_path, datetime.now(timezone.utc))
             self._store.add_repetition(record)
-            work.stopped = True
-            work.done[purpose] = 1
-            self._tell(RepetitionStarted(self.serial, work.job, purpose, 0, 1))
-            self._tell(RepetitionDone(self.serial, work.job, record, self._steps(work) - 1))
+            job.count(record)
+            self.tell(RepetitionStarted(self.serial, job.record, purpose, 0, 1))
+            skipped = self._program.steps_of(self, job) - 1
+            self.tell(RepetitionDone(self.serial, job.record, record, skipped))
 
-    def _push_models(self, depot: Depot) -> None:
+    def _push_models(self) -> None:
         remote: dict[str, str] = {}
-        for work in self._work:
-            if work.stopped:
+        for job in self.jobs:
+            if job.stopped:
                 continue
-            model = work.case.model
-            if model.sha256 not in remote and not self._stop.is_set():
+            model = job.case.model
+            if model.sha256 not in remote and not self.stopped:
 
                 def progress(done: int, total: int, name: str = model.name) -> None:
                     self._keeper.raise_if_lost()
-                    self._tell(FilePushed(self.serial, name, done, total))
+                    self.tell(FilePushed(self.serial, name, done, total))
 
-                remote[model.sha256] = depot.ensure(model.path, sha256=model.sha256, progress=progress).remote
-            work.graph = remote.get(model.sha256, "")
-            self._commands.prepare(work.case, work.job.files)
+                pushed = self._depot.ensure(model.path, sha256=model.sha256, progress=progress)
+                remote[model.sha256] = pushed.remote
+            job.graph = remote.get(model.sha256, "")
+            self.commands.prepare(job.case, job.record.files)
 
     def _check_depot(self) -> None:
         """Say which files were changed on the device while they were measured."""
-        changed = [] if self._stop.is_set() else self._depot.changed_in_use()
-        self._notice(*file_notices.changed(changed, [work.job for work in self._work]))
+        changed = [] if self.stopped else self._depot.changed_in_use()
+        self._notice(*file_notices.changed(changed, [job.record for job in self.jobs]))
 
     def _leave(self) -> None:
         if self._entered:
             self._entered = False
             # What another run has changed meanwhile is not undone here, nor its app ended.
-            if (self._plan.via == "apk" or self._stabiliser.started) and self._keeper.is_held():
-                if self._plan.via == "apk":
+            if (self.plan.via == "apk" or self._stabiliser.started) and self._keeper.is_held():
+                if self.plan.via == "apk":
                     apk.stop(self._device)
                 self._stabiliser.stop()
             self._keeper.leave()
             if self._facts is not None:
                 gauge.remember(self._facts, self._processes.gauge)
 
-    # -- running ------------------------------------------------------------------------------------------------
+    # -- for the program ----------------------------------------------------------------------------------------
 
-    def _run_all(self) -> None:
-        """Repetitions of all jobs in turn, so that heat and background load do not pick a winner.
+    @property
+    def stopped(self) -> bool:
+        return self._stop.is_set()
 
-        Each round starts with the next job, since whoever comes first after another finds the device as that left it.
-        Outputs come first: a number of a delegate that computes nonsense is not worth its time. Profiles come after
-        the latencies: they cost time, and their heat would be in the latencies after them. Cold starts come last: the
-        cache that they empty is everybody's.
-        """
-        limits = self._plan.limits
-        self._rounds("outputs", limits.output_repetitions)
-        self._rounds("latency", limits.repetitions)
-        self._until_enough()
-        self._rounds("profile", limits.profile_repetitions)
-        self._rounds("cold", limits.cold_starts)
+    @property
+    def pid_file(self) -> str:
+        return self._keeper.lease.pid_file
 
-    def _rounds(self, purpose: Purpose, count: int) -> None:
-        lost = max((work.lost.get(purpose, 0) for work in self._work), default=0)
-        for index in range(count + lost):
-
-            def once(work: Work, index: int = index) -> None:
-                if work.wants(purpose, index, count) and (purpose != "cold" or self._cold_starts(work)):
-                    self._repeat(work, purpose, index, count)
-
-            self._turn(index, once)
-
-    def _turn(self, number: int, do: Callable[[Work], None]) -> None:
-        """Every job once, beginning with another one each time."""
-        start = number % max(1, len(self._work))
-        for work in self._work[start:] + self._work[:start]:
-            if self._stop.is_set():
-                return
-            if not work.stopped:
-                do(work)
-
-    def _until_enough(self) -> None:
-        """More latency repetitions for jobs with unreliable ones, or whose interval is still too wide."""
-
-        def once_more(work: Work) -> None:
-            if self._needs_more(work):
-                self._tell(MoreSteps(self.serial))
-                done = work.done.get("latency", 0)
-                self._repeat(work, "latency", done, done + 1)
-
-        number = self._plan.limits.repetitions
-        while not self._stop.is_set() and any(self._needs_more(work) for work in self._work):
-            self._turn(number, once_more)
-            number += 1
-
-    def _needs_more(self, work: Work) -> bool:
-        done = work.done.get("latency", 0)
-        return not work.stopped and needs_more(
-            self._plan.limits, done=done, retried=work.retried, valid_us=work.valid_us
-        )
-
-    def _repeat(self, work: Work, purpose: Purpose, index: int, of: int) -> None:
-        self._cool_down()
+    def wait_until_fit(self) -> None:
+        last = self._processes.last_conditions
+        deadline_s = self.plan.limits.cool_down_s
+        if deadline_s > 0 and (last is None or over_limits(from_json(last[1]), self._limits)):
+            now = cool_down(self._device, self._limits, deadline_s, self._stop, self.tell)
+            (now,) = self._processes.gauge.settle([now])
+            self._processes.last_conditions = (time.monotonic(), to_json(now))
         self._keeper.raise_if_lost()
-        self._tell(RepetitionStarted(self.serial, work.job, purpose, index, of))
-        outputs = (self._outputs, self._expected[work.case.called]) if self._outputs is not None else None
-        command = self._commands.build(work.case, purpose, work.graph, outputs)
-        deadline_s = repetition_deadline_s(work.case.options, self._plan.limits)
-        alive = self._stabiliser.alive(deadline_s + self._plan.limits.cool_down_s)
-        command = replace(command, prelude="\n".join(filter(None, (alive, command.prelude))))
-        spec = ProcessSpec(
-            work.case.title, f"job{work.job.number:04d}-{purpose}-{index:03d}", work.case.model.sha256,
-            sample_memory=purpose == "profile" and not command.shell, deadline_s=deadline_s,
-            most_output_bytes=self._plan.limits.most_output_bytes,
-        )  # fmt: skip
-        ran, failure, lost = self._processes.run(command, spec)
-        if self._stop.is_set() and (failure is not None or ran.output.exit_code != 0):
-            return  # ended by the user in the middle: not a measurement, and not a failure of the device either
-        record = self._record(work, purpose, index, ran, failure, command.out)
-        self._store.add_repetition(record)
-        work.count(record)
-        skipped = work.left(self._steps(work)) if work.stopped else 0
-        self._tell(RepetitionDone(self.serial, work.job, record, skipped))
-        if lost is not None:
-            raise lost
 
-    def _record(
-        self, work: Work, purpose: Purpose, index: int, ran: Ran, failure: Failure | None, out: str
+    def process(
+        self, job: JobProgress, command: Command, *, title: str, name: str, deadline_s: float, memory: bool = False
+    ) -> Ran | None:
+        alive = self._stabiliser.alive(deadline_s + self.plan.limits.cool_down_s)
+        command = replace(command, prelude="\n".join(filter(None, (alive, command.prelude))))
+        ran = self._processes.run(command, ProcessSpec(title, name, job.case.model.sha256, memory, deadline_s))
+        ended_by_user = self.stopped and (ran.failure is not None or ran.output.exit_code != 0)
+        return None if ended_by_user else ran
+
+    def judge(self, around: Around) -> Verdict:
+        new = [notice for notice in readings_that_are_none(around, self._described) if notice not in self._noted]
+        self._noted += new
+        self._notice(*new)
+        return judge(around, self._processes.fitness, over_limits=limits_passed(around, self._limits))
+
+    def store_repetition(
+        self, job: JobProgress, purpose: Purpose, index: int, ran: Ran, out: str = ""
     ) -> RepetitionRecord:
         measured = parse_file(ran.raw_file)
-        case = work.case
+        case, failure = job.case, ran.failure
         if failure is None:
             failure = classify(
                 measured, delegate=case.delegate, require=case.require, exit_code=ran.output.exit_code, argv=ran.argv,
                 latency_needed=purpose == "latency",
             )  # fmt: skip
         outputs: list[dict[str, Any]] = []
-        if purpose == "outputs" and failure is None and self._outputs is not None:
-            expected = self._expected[case.called]
-            is_cpu = not case.delegate.reported_as
-            outputs, failure = self._outputs.judge(expected, out, is_cpu=is_cpu)
-        verdict = self._judge(ran.around)
-        return repetition_record(work.job, case, index, purpose, ran, measured, failure, verdict, outputs)
+        if purpose == "outputs" and failure is None and self.outputs is not None:
+            outputs, failure = self.outputs.judge(case, out)
+        verdict = self.judge(ran.around)
+        record = repetition_record(
+            job.record, case, index, purpose, replace(ran, failure=failure), measured, verdict, outputs
+        )
+        self._store.add_repetition(record)
+        job.count(record)
+        return record
 
-    def _judge(self, around: Around) -> Verdict:
-        """Whether the device was fit; says once what it reports without having read it."""
-        new = [notice for notice in readings_that_are_none(around, self._described) if notice not in self._noted]
-        self._noted += new
-        self._notice(*new)
-        return judge(around, self._processes.fitness, over_limits=limits_passed(around, self._limits))
+    def write_raw(self, name: str, data: bytes) -> tuple[str, Path]:
+        path = self._store.write_raw(self.run_id, name, data)
+        return path, self._store.artifacts.root / path
 
-    def _cool_down(self) -> None:
-        """Wait for a device that is over its limits, for a while; what it then measures is marked unreliable."""
-        last = self._processes.last_conditions
-        deadline_s = self._plan.limits.cool_down_s
-        if deadline_s > 0 and (last is None or over_limits(from_json(last[1]), self._limits)):
-            now = cool_down(self._device, self._limits, deadline_s, self._stop, self._tell)
-            (now,) = self._processes.gauge.settle([now])
-            self._processes.last_conditions = (time.monotonic(), to_json(now))
+    def store_pipeline_session(self, record: PipelineSessionRecord) -> None:
+        add_pipeline_session(self._store, record)

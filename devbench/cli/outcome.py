@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import typer
 if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.bench.plan import Plan
+    from devbench.bench.program import Program
     from devbench.bench.runner import RunOutcome
     from devbench.results.records import RepetitionRecord
     from devbench.results.store import RunView, Store
@@ -39,22 +40,20 @@ def measure(
     labels: dict[str, str],
     *,
     quiet: bool,
-    session_type: Callable[..., Any] | None = None,
+    program: Program | None = None,
     options: dict[str, Any] | None = None,
     resume: str | None = None,
     wait_s: float = 0.0,
 ) -> RunOutcome:
     """Run the plan on the devices under the live display.
 
-    `labels` count for more than what a CI system says. `session_type` does another thing than the plan's cases;
-    `resume` names a run to go on with; `wait_s` is how
-    long to wait for a device that another run has.
+    `labels` override those of a CI system. `program` is what runs on each device, by default the plan's jobs. `resume`
+    names a run to continue; `wait_s` is how long to wait for a device that another run has.
     """
     import os
     from datetime import datetime, timezone
 
     from devbench.bench import runner
-    from devbench.bench.session import DeviceSession
     from devbench.cli.live import RunDisplay
     from devbench.cli.output import console
     from devbench.results.ci_labels import ci_labels
@@ -65,8 +64,7 @@ def measure(
     with RunDisplay(console(stderr=True), [device.serial for device in devices], quiet=quiet) as display:
         return runner.run(
             plan, devices, store, run_id=run_id, listener=display, labels=labels, options=options,
-            session_type=session_type or DeviceSession, resume=resume is not None,
-            wait_s=wait_s,
+            program=program, resume=resume is not None, wait_s=wait_s,
         )  # fmt: skip
 
 

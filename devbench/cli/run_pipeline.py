@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from devbench.models.tflite_file import model_path
 from devbench.options import RunOptions
 
 if TYPE_CHECKING:
-    from devbench.bench.pipeline_session import Variant
+    from devbench.bench.pipeline_program import PipelineCase
     from devbench.bench.runner import RunOutcome
     from devbench.results.store import Store
 
@@ -27,7 +26,7 @@ def run_pipeline(options: RunOptions, typed: Collection[str], labels: dict[str, 
 
     `typed` are the names of the options that were given on the command line.
     """
-    from devbench.bench.pipeline_session import PipelineSession
+    from devbench.bench.pipeline_program import PipelineProgram
     from devbench.bench.targets import open_targets
     from devbench.cli.outcome import check_writable, measure
     from devbench.results.store import Store
@@ -38,8 +37,7 @@ def run_pipeline(options: RunOptions, typed: Collection[str], labels: dict[str, 
         steps=given.steps, guidance=given.guidance, residency=split_words(given.residency)
     )
     check_writable(given.json_file)
-    plan, variants = plan_pipeline(pipeline, given)
-    session_type = functools.partial(PipelineSession, variants=variants)
+    plan, cases = plan_pipeline(pipeline, given)
     kept = {
         "pipeline": pipeline.name,
         "steps": pipeline.steps,
@@ -48,7 +46,7 @@ def run_pipeline(options: RunOptions, typed: Collection[str], labels: dict[str, 
     }
     with Store(given.store_url) as store, open_targets(given.device, given.fault) as devices:
         outcome = measure(
-            plan, devices, store, labels, quiet=given.quiet, session_type=session_type, options=kept, wait_s=wait_s
+            plan, devices, store, labels, quiet=given.quiet, program=PipelineProgram(cases), options=kept, wait_s=wait_s
         )
         _show(outcome, store, given)
 
@@ -61,13 +59,13 @@ def for_pipeline(options: RunOptions, typed: Collection[str]) -> RunOptions:
     )
 
 
-def plan_pipeline(pipeline: Pipeline, given: RunOptions) -> tuple[Plan, tuple[Variant, ...]]:
+def plan_pipeline(pipeline: Pipeline, given: RunOptions) -> tuple[Plan, tuple[PipelineCase, ...]]:
     """The cases of all stages under all delegates, and which of them make up which pipeline.
 
     Raises:
         InputError: a model, delegate or number of threads makes no sense.
     """
-    from devbench.bench.pipeline_session import Variant
+    from devbench.bench.pipeline_program import PipelineCase
     from devbench.cli.outcome import fitted
     from devbench.tool.delegates import find_delegate, load_delegates
     from devbench.tool.libraries import check_delegate
@@ -84,7 +82,7 @@ def plan_pipeline(pipeline: Pipeline, given: RunOptions) -> tuple[Plan, tuple[Va
     template = whole.cases[0]
     asked = dict.fromkeys((case.delegate, case.options.num_threads) for case in whole.cases)
     cases: dict[Case, int] = {}
-    variants = []
+    pipelines = []
     for delegate, threads in asked:
         numbers = []
         for stage in pipeline.stages:
@@ -94,8 +92,8 @@ def plan_pipeline(pipeline: Pipeline, given: RunOptions) -> tuple[Plan, tuple[Va
             require = template.require if given.require else own.require
             case = Case(models[stage.model], own, replace(template.options, num_threads=count), require)
             numbers.append(cases.setdefault(case, len(cases)))
-        variants.append(Variant(pipeline, delegate.name, threads, tuple(numbers)))
-    return replace(whole, cases=tuple(cases)), tuple(variants)
+        pipelines.append(PipelineCase(pipeline, delegate.name, threads, tuple(numbers)))
+    return replace(whole, cases=tuple(cases)), tuple(pipelines)
 
 
 def _show(outcome: RunOutcome, store: Store, options: RunOptions) -> None:

@@ -8,11 +8,21 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from devbench.bench.pipeline_plan import Await, Begin, Drop, Go, SessionPlan, Start, plan_alone, plan_session
+from devbench.bench.pipeline_plan import (
+    BEGIN,
+    Mark,
+    Residency,
+    SessionPlan,
+    StagePlan,
+    Step,
+    plan_alone,
+    plan_session,
+)
 from devbench.bench.pipeline_records import end_s, memory_records, stage_records
 from devbench.bench.pipeline_script import build_session_script, hold_flag
 from devbench.tool.parse.pipeline_log import SessionLog, parse_session
@@ -21,30 +31,53 @@ from tests.timing import held_once_more
 NAMES, RUNS = ("text", "unet", "decoder"), (1, 8, 1)
 
 
+def start(stage: int) -> Step:
+    return Step("start", stage)
+
+
+def wait(stage: int, mark: Mark) -> Step:
+    return Step("await", stage, mark)
+
+
+def go(stage: int) -> Step:
+    return Step("go", stage)
+
+
+def drop(stage: int) -> Step:
+    return Step("drop", stage)
+
+
+def session_of(
+    residency: Residency, names: Sequence[str], runs: Sequence[int], keep: int | None = None, overlap_runs: int = 0
+) -> SessionPlan:
+    stages = [StagePlan(name, count, position) for position, (name, count) in enumerate(zip(names, runs, strict=True))]
+    return plan_session(residency, stages, keep, overlap_runs)
+
+
 def test_resident_loads_all_before_the_clock_and_keeps_all() -> None:
-    plan = plan_session("resident", NAMES, RUNS)
-    begin = plan.steps.index(Begin())
-    assert [step for step in plan.steps[:begin] if isinstance(step, Start)] == [Start(0), Start(1), Start(2)]
+    plan = session_of("resident", NAMES, RUNS)
+    begin = plan.steps.index(BEGIN)
+    assert [step for step in plan.steps[:begin] if step.verb == "start"] == [start(0), start(1), start(2)]
     assert plan.steps[begin + 1 :] == (
-        Go(0), Await(0, "done"), Go(1), Await(1, "done"), Go(2), Await(2, "done"),
+        go(0), wait(0, "done"), go(1), wait(1, "done"), go(2), wait(2, "done"),
     )  # fmt: skip
     assert all(stage.held and stage.kept for stage in plan.stages)
 
 
 def test_sequential_gives_memory_back_before_the_next_load() -> None:
-    plan = plan_session("sequential", NAMES, RUNS)
-    assert plan.steps[0] == Begin()
-    assert plan.steps[1:6] == (Start(0), Await(0, "done"), Drop(0), Await(0, "gone"), Start(1))
-    assert plan.steps[-1] == Await(2, "done")
+    plan = session_of("sequential", NAMES, RUNS)
+    assert plan.steps[0] == BEGIN
+    assert plan.steps[1:6] == (start(0), wait(0, "done"), drop(0), wait(0, "gone"), start(1))
+    assert plan.steps[-1] == wait(2, "done")
     assert not any(stage.held for stage in plan.stages)
     assert [stage.kept for stage in plan.stages] == [False, False, True], "for a last look at the memory"
 
 
 def test_pipelined_keeps_the_unet_and_loads_the_decoder_during_its_last_runs() -> None:
-    plan = plan_session("pipelined", NAMES, RUNS, 1, 3)
+    plan = session_of("pipelined", NAMES, RUNS, 1, 3)
     assert plan.steps == (
-        Start(1), Await(1, "ready"), Begin(), Start(0), Await(0, "done"), Drop(0), Go(1), Await(1, "warm"),
-        Start(2), Await(1, "done"), Await(2, "ready"), Go(2), Await(2, "done"),
+        start(1), wait(1, "ready"), BEGIN, start(0), wait(0, "done"), drop(0), go(1), wait(1, "warm"),
+        start(2), wait(1, "done"), wait(2, "ready"), go(2), wait(2, "done"),
     )  # fmt: skip
     unet = plan.stages[1]
     assert (unet.warmup_runs, unet.num_runs, unet.kept, unet.held) == (5, 3, True, True)
@@ -52,17 +85,17 @@ def test_pipelined_keeps_the_unet_and_loads_the_decoder_during_its_last_runs() -
 
 
 def test_pipelined_with_an_overlap_of_all_runs_loads_at_once() -> None:
-    plan = plan_session("pipelined", NAMES, RUNS, 1, 8)
-    assert plan.steps[plan.steps.index(Go(1)) + 1] == Start(2)
+    plan = session_of("pipelined", NAMES, RUNS, 1, 8)
+    assert plan.steps[plan.steps.index(go(1)) + 1] == start(2)
     assert (plan.stages[1].warmup_runs, plan.stages[1].num_runs) == (0, 8)
 
 
 def test_pipelined_whose_kept_stage_is_the_last_overlaps_nothing() -> None:
-    plan = plan_session("pipelined", NAMES[:2], RUNS[:2], 1, 3)
-    assert plan.steps[-2:] == (Go(1), Await(1, "done"))
+    plan = session_of("pipelined", NAMES[:2], RUNS[:2], 1, 3)
+    assert plan.steps[-2:] == (go(1), wait(1, "done"))
     assert plan.stages[1].overlapped == 0
     with pytest.raises(ValueError, match="keep"):
-        plan_session("pipelined", NAMES, RUNS)
+        session_of("pipelined", NAMES, RUNS)
 
 
 TOOL = """
@@ -98,18 +131,15 @@ def run_session(
     extra: Sequence[str] = (),
     mb: int = 8,
 ) -> tuple[SessionLog, str, int]:
+    plan = replace(plan, held_by="output" if by_output else "stop")
     shell = shutil.which("mksh") or shutil.which("dash") or "sh"
     (tmp_path / "tool.py").write_text(TOOL)
     commands = []
     for number, stage in enumerate(plan.stages):
         flags = {"warmup_runs": stage.warmup_runs, "num_runs": stage.num_runs, "mb": mb * (number + 1)}
-        words = [
-            f"--{name}={value}" for name, value in [*flags.items(), *hold_flag(plan, number, writes_outputs=by_output)]
-        ]
+        words = [f"--{name}={value}" for name, value in [*flags.items(), *hold_flag(plan, number)]]
         commands.append(" ".join([sys.executable, str(tmp_path / "tool.py"), *words, *extra]))
-    script = build_session_script(
-        plan, commands, word="Sw0rd", pids_file=str(tmp_path / "pids"), writes_outputs=by_output, deadline_s=deadline_s
-    )
+    script = build_session_script(plan, commands, word="Sw0rd", pids_file=str(tmp_path / "pids"), deadline_s=deadline_s)
     done = subprocess.run(
         [shell, "-c", f"{script} </dev/null"], capture_output=True, timeout=60, check=False, start_new_session=True
     )
@@ -125,18 +155,7 @@ def left_over(tmp_path: Path) -> list[str]:
 
 
 def records(log: SessionLog, plan: SessionPlan) -> list:  # type: ignore[type-arg]
-    many = len(plan.stages)
-    return list(
-        stage_records(
-            log,
-            plan,
-            positions=range(many),
-            jobs=range(many),
-            repeated=[False] * many,
-            argvs=[()] * many,
-            held_by="output",
-        )
-    )
+    return list(stage_records(log, plan, [()] * len(plan.stages)))
 
 
 def check_times(log: SessionLog, plan: SessionPlan, residency: str) -> None:
@@ -164,7 +183,7 @@ def check_times(log: SessionLog, plan: SessionPlan, residency: str) -> None:
 @pytest.mark.parametrize("by_output", [True, False], ids=["held by output", "held by stop"])
 @pytest.mark.parametrize("residency", ["resident", "sequential", "pipelined"])
 def test_a_session_does_what_its_residency_says(tmp_path: Path, residency: str, by_output: bool) -> None:
-    plan = plan_session(residency, NAMES, RUNS, 1, 3)  # type: ignore[arg-type]
+    plan = session_of(residency, NAMES, RUNS, 1, 3)  # type: ignore[arg-type]
 
     def measure() -> SessionLog:
         log, _, code = run_session(tmp_path, plan, by_output=by_output)
@@ -173,7 +192,7 @@ def test_a_session_does_what_its_residency_says(tmp_path: Path, residency: str, 
         return log
 
     log = held_once_more(measure, lambda log: check_times(log, plan, residency))
-    _, kind, peak = memory_records(log, range(3))
+    _, kind, peak = memory_records(log, plan)
     assert kind in ("pss", "rss") and peak is not None and peak > 8 << 10
 
 
@@ -181,16 +200,16 @@ def test_the_peaks_are_those_of_what_is_in_memory_together(tmp_path: Path) -> No
     peaks = {}
     for residency in ("resident", "sequential", "pipelined"):
         (tmp_path / residency).mkdir()
-        plan = plan_session(residency, NAMES, RUNS, 1, 3)  # type: ignore[arg-type]
+        plan = session_of(residency, NAMES, RUNS, 1, 3)  # type: ignore[arg-type]
         log, _, _ = run_session(tmp_path / residency, plan, mb=32)
-        peaks[residency] = memory_records(log, range(3))[2] or 0
+        peaks[residency] = memory_records(log, plan)[2] or 0
     # 192, 160 and 96 MiB of the stages' own, and some for each process.
     assert peaks["resident"] > peaks["pipelined"] + (16 << 10)
     assert peaks["pipelined"] > peaks["sequential"] + (16 << 10)
 
 
 def test_a_stage_that_ends_early_ends_the_session(tmp_path: Path) -> None:
-    plan = plan_session("resident", NAMES, RUNS)
+    plan = session_of("resident", NAMES, RUNS)
     log, text, code = run_session(tmp_path, plan, extra=["--fail=1"])
     assert code == 1
     assert log.lost == (0, "ready")
@@ -199,7 +218,7 @@ def test_a_stage_that_ends_early_ends_the_session(tmp_path: Path) -> None:
 
 
 def test_alone_a_stage_ends_by_itself(tmp_path: Path) -> None:
-    plan = plan_alone("unet", 5)
+    plan = plan_alone(StagePlan("unet", 1), 5)
 
     def measure() -> SessionLog:
         log, _, code = run_session(tmp_path, plan)
@@ -217,7 +236,7 @@ def test_alone_a_stage_ends_by_itself(tmp_path: Path) -> None:
 
 
 def test_the_device_itself_ends_what_is_over_its_deadline(tmp_path: Path) -> None:
-    plan = plan_session("resident", ("unet",), (400,))
+    plan = session_of("resident", ("unet",), (400,))
     began = time.monotonic()
     log, _, code = run_session(tmp_path, plan, deadline_s=2)
     assert time.monotonic() - began < 8
@@ -227,22 +246,22 @@ def test_the_device_itself_ends_what_is_over_its_deadline(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("how", ["killed", "unheard"])
 def test_a_session_that_nobody_watches_ends_with_its_stopped_stages(tmp_path: Path, how: str) -> None:
-    plan = plan_session("resident", NAMES, (1, 400, 1))
+    plan = replace(session_of("resident", NAMES, (1, 400, 1)), held_by="stop")
     shell = shutil.which("mksh") or shutil.which("dash") or "sh"
     (tmp_path / "tool.py").write_text(TOOL)
     commands = [
         f"{sys.executable} {tmp_path / 'tool.py'} --warmup_runs={s.warmup_runs} --num_runs={s.num_runs}"
         for s in plan.stages
     ]
-    script = build_session_script(
-        plan, commands, word="Sw0rd", pids_file=str(tmp_path / "pids"), writes_outputs=False, deadline_s=60
-    )
+    script = build_session_script(plan, commands, word="Sw0rd", pids_file=str(tmp_path / "pids"), deadline_s=60)
     process = subprocess.Popen([shell, "-c", f"{script} </dev/null\n:"], stdout=subprocess.PIPE, start_new_session=True)
     assert process.stdout is not None
     while b" 2 ready" not in process.stdout.readline():
         pass
     if how == "killed":
         process.kill()
+        # Until then it is still there, though it has ended; a device's adbd waits for its children at once.
+        process.wait(5)
     else:
         process.stdout.close()
     deadline = time.monotonic() + 5

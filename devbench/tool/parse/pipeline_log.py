@@ -73,6 +73,10 @@ class SessionLog:
     ended: bool = False
     lost: tuple[int, str] | None = None
 
+    def stage(self, number: int) -> StageLog:
+        """A stage by its number; without any times if it never began."""
+        return next((stage for stage in self.stages if stage.number == number), StageLog(number))
+
 
 def lines_of_session(stream: BinaryIO | gzip.GzipFile) -> Iterator[str]:
     """The lines of a log, in bounded memory: the rest of a line that is too long comes as lines of its own."""

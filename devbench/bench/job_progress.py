@@ -1,26 +1,29 @@
-"""A job and how far it is: what its repetitions so far mean for those to come; knows no device and no store."""
+"""How far a job is: what its repetitions so far mean for those to come; knows no device and no store."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from devbench.analysis.stats import estimate
 from devbench.tool.measurement import FailureKind
 
 if TYPE_CHECKING:
-    from devbench.bench.plan import Case
+    from devbench.bench.plan import Case, Limits
     from devbench.results.records import JobRecord, RepetitionRecord
 
 # Failures that chance, load or memory pressure can cause; every other kind would only come again.
 _MAY_PASS_NEXT_TIME = frozenset({FailureKind.CRASH, FailureKind.KILLED, FailureKind.OUTPUT_INCOMPLETE})
-_MOST_FAILURES_IN_A_JOB = 2
+_MAX_FAILURES_IN_A_JOB = 2
+_CONFIDENCE = 0.95
 
 
 @dataclass(slots=True)
-class Work:
+class JobProgress:
     """A job on its device.
 
     Attributes:
+        record: the job as the store keeps it.
         asked: latency repetitions that were asked for; those beyond are for unreliable ones or for the precision.
         graph: the model's path on the device.
         stopped: no repetition of it runs any more.
@@ -30,7 +33,7 @@ class Work:
         lost: those of them in which the device went away, before the run was taken up again; they are made up for.
     """
 
-    job: JobRecord
+    record: JobRecord
     case: Case
     asked: int
     graph: str = ""
@@ -44,6 +47,19 @@ class Work:
     def wants(self, purpose: str, index: int, asked: int) -> bool:
         """Whether the repetition of that index is still to be made, of so many that were asked for."""
         return self.done.get(purpose, 0) <= index < asked + self.lost.get(purpose, 0)
+
+    def needs_more(self, limits: Limits) -> bool:
+        """Whether another latency repetition is needed: for an unreliable one, or for the requested precision."""
+        if self.stopped or not limits.repetitions:
+            return False
+        if len(self.valid_us) < limits.repetitions and self.retried < limits.unreliable_retries:
+            return True
+        if limits.precision_pct is None or self.done.get("latency", 0) >= limits.most_repetitions:
+            return False
+        found = estimate(self.valid_us)
+        if found is None or found.half_width_pct is None or (found.coverage or 0.0) < _CONFIDENCE:
+            return True
+        return found.half_width_pct > limits.precision_pct
 
     def left(self, planned: int) -> int:
         """How many of so many planned repetitions are still to come, or will not run where it is stopped."""
@@ -68,4 +84,4 @@ class Work:
             self.lost[record.purpose] = self.lost.get(record.purpose, 0) + 1
             return
         self.failures += 1
-        self.stopped |= kind not in _MAY_PASS_NEXT_TIME or self.failures >= _MOST_FAILURES_IN_A_JOB
+        self.stopped |= kind not in _MAY_PASS_NEXT_TIME or self.failures >= _MAX_FAILURES_IN_A_JOB

@@ -1,16 +1,19 @@
-"""How far a job is: counted alike while it runs and when its run is taken up again."""
+"""How far a job is: counted alike while it runs and when its run is resumed; when it has enough repetitions."""
 
 from __future__ import annotations
 
+import random
 from datetime import datetime, timezone
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from devbench.analysis.stats import estimate
+from devbench.bench.job_progress import JobProgress
+from devbench.bench.plan import Limits
 from devbench.bench.resume import Earlier
 from devbench.bench.runner import _command_line
-from devbench.bench.work import Work
 from devbench.errors import EnvironmentProblem
 from devbench.results.records import RepetitionRecord
 
@@ -27,12 +30,12 @@ def repetition(index: int = 0, **changes: Any) -> RepetitionRecord:
     return RepetitionRecord(**{**values, **failed, **changes})
 
 
-def work() -> Work:
-    return Work(job=None, case=None, asked=2)  # type: ignore[arg-type]
+def fresh() -> JobProgress:
+    return JobProgress(record=None, case=None, asked=2)  # type: ignore[arg-type]
 
 
 def test_latencies_count_but_not_the_unreliable_ones() -> None:
-    one = work()
+    one = fresh()
     for index, verdict in enumerate(["valid", "unreliable", "valid"]):
         one.count(repetition(index, verdict=verdict))
     assert one.done == {"latency": 3}
@@ -43,7 +46,7 @@ def test_latencies_count_but_not_the_unreliable_ones() -> None:
 
 
 def test_a_failure_that_would_come_again_stops_a_job_and_a_crash_the_second_time() -> None:
-    one, other = work(), work()
+    one, other = fresh(), fresh()
     one.count(repetition(failure_kind="unknown_flag"))
     assert one.stopped
     other.count(repetition(failure_kind="crash"))
@@ -53,7 +56,7 @@ def test_a_failure_that_would_come_again_stops_a_job_and_a_crash_the_second_time
 
 
 def test_a_device_that_went_away_stops_a_job_only_until_the_run_is_taken_up_again() -> None:
-    now, again = work(), work()
+    now, again = fresh(), fresh()
     now.count(repetition(failure_kind="device_lost"))
     again.count(repetition(failure_kind="device_lost"), earlier=True)
     assert (now.stopped, again.stopped) == (True, False)
@@ -102,3 +105,64 @@ def test_one_device_over_two_connections_is_refused() -> None:
     earlier.claim("a", "usb", 0)
     with pytest.raises(EnvironmentProblem, match="connected twice"):
         earlier.claim("a", "10.0.0.2:5555", 1)
+
+
+STEADY = [100.0, 100.1, 99.9, 100.2, 99.8, 100.0]
+
+
+def more(limits: Limits, valid: list[float], done: int | None = None, retried: int = 0) -> bool:
+    job = JobProgress(record=None, case=None, asked=limits.repetitions)  # type: ignore[arg-type]
+    job.done, job.retried, job.valid_us = {"latency": len(valid) if done is None else done}, retried, valid
+    return job.needs_more(limits)
+
+
+def test_without_a_precision_the_number_asked_for_is_enough() -> None:
+    assert not more(Limits(repetitions=3), [1.0, 9.0, 5.0])
+
+
+def test_unreliable_repetitions_are_made_up_for_up_to_a_limit() -> None:
+    limits = Limits(repetitions=3, unreliable_retries=2)
+    assert more(limits, [1.0], done=3)
+    assert more(limits, [1.0, 1.0], done=4, retried=1)
+    assert not more(limits, [1.0], done=5, retried=2)
+
+
+def test_a_precision_needs_enough_values_for_95_percent() -> None:
+    limits = Limits(repetitions=3, precision_pct=2.0)
+    assert more(limits, STEADY[:5])
+    assert not more(limits, STEADY)
+    assert more(limits, [90.0, 100.0, 110.0, 95.0, 105.0, 100.0])
+
+
+def test_a_precision_that_is_out_of_reach_ends_at_the_limit() -> None:
+    limits = Limits(repetitions=3, precision_pct=0.01, most_repetitions=10)
+    assert not more(limits, [random.Random(n).random() for n in range(10)])
+
+
+def test_a_run_that_only_checks_outputs_wants_none() -> None:
+    assert not more(Limits(repetitions=0), [])
+
+
+def test_at_one_percent_a_delegate_that_is_five_percent_slower_is_ranked_right_every_time() -> None:
+    """Noise of process averages as seen on a shared machine: 1 % between processes, a slow one in twenty."""
+    limits = Limits(repetitions=5, precision_pct=1.0, most_repetitions=40)
+
+    def measure(words: random.Random, true_us: float) -> list[float]:
+        values: list[float] = []
+        while len(values) < limits.repetitions or more(limits, values):
+            slow = 1.08 if words.random() < 0.05 else 1.0
+            values.append(true_us * slow * words.gauss(1.0, 0.01))
+        return values
+
+    right = overlap = 0
+    for seed in range(20):
+        words = random.Random(seed)
+        fast, slow = estimate(measure(words, 1000.0)), estimate(measure(words, 1050.0))
+        twin = estimate(measure(words, 1000.0))
+        assert fast is not None
+        assert slow is not None
+        assert twin is not None
+        right += fast.high < slow.low or fast.median < slow.median
+        overlap += fast.low <= twin.high and twin.low <= fast.high
+    assert right == 20
+    assert overlap >= 19

@@ -1,17 +1,15 @@
-"""When a job has enough repetitions, and waiting for a device that is too hot for one; knows no tool and no store."""
+"""Waiting for a device that is over its limits, such as one that is too hot; knows no tool and no store."""
 
 from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbench.analysis.stats import estimate
 from devbench.analysis.verdict import Around
 from devbench.bench.events import CoolingDown
-from devbench.bench.plan import Limits
 from devbench.device.conditions import from_json, read_conditions
 from devbench.device.limits import ThermalLimits, over_limits
 from devbench.text import clean
@@ -21,28 +19,6 @@ if TYPE_CHECKING:
     from devbench.device.conditions import Conditions
 
 _COOL_POLL_S = 2.0
-_CONFIDENCE = 0.95
-
-
-def needs_more(limits: Limits, *, done: int, retried: int, valid_us: Sequence[float]) -> bool:
-    """Whether a job wants another latency repetition.
-
-    Args:
-        limits: what was asked for.
-        done: latency repetitions so far, unreliable ones included.
-        retried: those of them beyond the number asked for.
-        valid_us: the latencies that count.
-    """
-    if not limits.repetitions:
-        return False
-    if len(valid_us) < limits.repetitions and retried < limits.unreliable_retries:
-        return True
-    if limits.precision_pct is None or done >= limits.most_repetitions:
-        return False
-    found = estimate(valid_us)
-    if found is None or found.half_width_pct is None or (found.coverage or 0.0) < _CONFIDENCE:
-        return True
-    return found.half_width_pct > limits.precision_pct
 
 
 def limits_passed(around: Around, limits: ThermalLimits) -> list[str]:

@@ -1,0 +1,323 @@
+"""The program of a run of pipelines: each stage alone, then the whole in each residency, in turns.
+
+A pipeline under a delegate is measured like a job: a stage alone is a repetition of the stage's job, and the whole has
+one session per round and residency. `pipeline_plan.py` and `pipeline_script.py` have what a session is on the device.
+Facts, files, conditions, deadlines and storing are the device session's.
+"""
+
+from __future__ import annotations
+
+import gzip
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from statistics import median
+from typing import TYPE_CHECKING
+
+from devbench.analysis.pipeline import Alone, compose, overlap_runs, total_ms
+from devbench.bench.command import Command
+from devbench.bench.events import PipelineStep
+from devbench.bench.pipeline_file import Pipeline
+from devbench.bench.pipeline_plan import RESIDENCIES, SessionPlan, StagePlan, plan_alone, plan_session
+from devbench.bench.pipeline_records import end_s, memory_records, session_failure, stage_records
+from devbench.bench.pipeline_script import build_session_script, hold_flag
+from devbench.bench.program import in_turn
+from devbench.bench.records import measured_when
+from devbench.results.records import PipelineSessionRecord
+from devbench.tool.flags import command_line
+from devbench.tool.manifest import VIRTUAL_ABI
+from devbench.tool.parse.pipeline_log import SessionLog, lines_of_session, parse_session
+
+if TYPE_CHECKING:
+    from devbench.bench.job_progress import JobProgress
+    from devbench.bench.program import Session
+    from devbench.bench.records import Ran
+
+# Loading gigabytes from flash and building GPU kernels for them can take minutes.
+_LOAD_BUDGET_S = 600.0
+# A session may take this many times its estimate: a hot device is slower by a multiple.
+_SLOWER = 5.0
+# No phase of a session is cut short by its time.
+_NO_LIMIT_S = 86_400.0
+# The device ends a session by itself soon after this machine has given it up.
+_WATCHDOG_EXTRA_S = 20.0
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineCase:
+    """A pipeline under a delegate. `cases` are the numbers of its stages' cases in the plan, in their order."""
+
+    pipeline: Pipeline
+    delegate: str
+    threads: int | None
+    cases: tuple[int, ...]
+
+    @property
+    def title(self) -> str:
+        return f"{self.pipeline.name} · {self.delegate}" + (f" · {self.threads} threads" if self.threads else "")
+
+    def steps(self, rounds: int) -> int:
+        """Processes and sessions in all: each stage once untimed, then all stages and residencies in each round."""
+        stages = len(self.pipeline.stages)
+        return stages + rounds * (stages + len(self.pipeline.residencies))
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineProgram:
+    """Measures pipelines; see `Program`. The cases are the plan's."""
+
+    pipelines: tuple[PipelineCase, ...]
+
+    def steps(self, session: Session) -> int:
+        return sum(one.steps(session.plan.limits.repetitions) for one in self.pipelines)
+
+    def steps_of(self, session: Session, job: JobProgress) -> int:
+        return 1
+
+    def run(self, session: Session) -> None:
+        """First every file is read and every kernel built once, untimed; then rounds, the pipelines taking turns."""
+        runs = [_PipelineRun(session, case, number) for number, case in enumerate(self.pipelines, 1)]
+        for run in runs:
+            run.check_refused()
+        for run in runs:
+            run.warm_up()
+        for index in range(session.plan.limits.repetitions):
+            for run in in_turn(runs, index):
+                run.round(index)
+
+
+class _PipelineRun:
+    """A pipeline under a delegate on one device: how far it is, and what each stage alone took in each round."""
+
+    def __init__(self, session: Session, case: PipelineCase, number: int) -> None:
+        self._session = session
+        self._case = case
+        self._pipeline = case.pipeline
+        self._number = number
+        self._jobs = [session.jobs[index] for index in case.cases]
+        self._stages = [
+            StagePlan(stage.name, runs, position, job.record.number, stage.runs is None)
+            for position, (stage, runs, job) in enumerate(
+                zip(case.pipeline.stages, case.pipeline.runs, self._jobs, strict=True)
+            )
+        ]
+        self._rounds = session.plan.limits.repetitions
+        self._alone: list[list[Alone]] = [[] for _ in self._jobs]
+        self._overlap_runs: int | None = None
+        self._failed: set[str] = set()
+        self._left = case.steps(self._rounds)
+        self._given_up = False
+        # A virtual device's tool is not asked for its flags, and can be held by its output.
+        binary = self._jobs[0].record.binary
+        writes = binary.tool == "tflite" and (binary.abi == VIRTUAL_ABI or "output_filepath" in session.known_flags)
+        self._by_output = writes
+
+    @property
+    def _over(self) -> bool:
+        return self._given_up or self._session.stopped
+
+    def check_refused(self) -> None:
+        refused = [job.case.title for job in self._jobs if job.stopped]
+        if refused:
+            self._give_up(f"{', '.join(dict.fromkeys(refused))} is refused, see above")
+
+    def warm_up(self) -> None:
+        """Run each stage once: its file is then in memory and a delegate's cache filled for all that is timed."""
+        for stage, job in zip(self._stages, self._jobs, strict=True):
+            if self._over:
+                return
+            title = f"{self._case.title} · {stage.name} · once, untimed"
+            self._tell(title)
+            case = replace(job.case, options=replace(job.case.options, num_runs=1, warmup_runs=0))
+            command = self._session.commands.build(case, "latency", job.graph)
+            name = f"pipeline{self._number:02d}-warm{stage.position + 1:02d}-job{stage.job_number:04d}"
+            ran = self._session.process(job, command, title=title, name=name, deadline_s=self._load_s)
+            if ran is not None and ran.lost is not None:
+                raise ran.lost
+            self._left -= 1
+            self._tell(title, "not measured", done=True)
+
+    def round(self, index: int) -> None:
+        """Each stage alone, then a session in each residency."""
+        for stage in self._stages:
+            if not self._over:
+                self._measure_alone(stage, index)
+        for residency in self._pipeline.residencies:
+            if not self._over and residency not in self._failed:
+                self._measure_whole(residency, index)
+
+    def _measure_alone(self, stage: StagePlan, index: int) -> None:
+        """A stage in a process of its own: what the estimate is composed of."""
+        plan = plan_alone(stage, self._jobs[stage.position].case.options.num_runs)
+        title = f"{self._case.title} · {stage.name} alone · {index + 1}/{self._rounds}"
+        record = self._measure(plan, index, title, self._load_s)
+        if record is None:
+            return
+        if record.status == "failed":
+            self._tell(title, _failure_words(record), done=True, failed=True)
+            self._give_up("a stage failed")
+            return
+        seen = record.stages[0]
+        assert seen.load_ms is not None and seen.first_ms is not None and seen.steady_ms is not None
+        alone = Alone(stage.name, stage.runs, seen.load_ms, seen.first_ms, seen.steady_ms, seen.init_ms)
+        self._alone[stage.position].append(alone)
+        words = f"load {alone.load_ms:,.0f} ms, first {alone.first_ms:,.1f} ms, steady {alone.steady_ms:,.2f} ms"
+        self._tell(title, words, done=True, unreliable=record.verdict == "unreliable")
+
+    def _measure_whole(self, residency: str, index: int) -> None:
+        """The pipeline from its first stage to its last as one session on the device."""
+        chosen = next(one for one in RESIDENCIES if one == residency)
+        overlap = self._overlap() if chosen == "pipelined" else 0
+        plan = plan_session(chosen, self._stages, self._pipeline.keep, overlap)
+        title = f"{self._case.title} · {residency} · {index + 1}/{self._rounds}"
+        estimate_s = total_ms(compose("sequential", [_middle(found) for found in self._alone])) / 1000
+        deadline_s = self._session.plan.limits.repetition_timeout_s or _LOAD_BUDGET_S + _SLOWER * estimate_s
+        record = self._measure(plan, index, title, deadline_s)
+        if record is None:
+            return
+        if record.status == "failed":
+            self._failed.add(residency)
+            skipped = self._rounds - index - 1
+            self._left -= skipped
+            self._tell(title, _failure_words(record), done=True, failed=True, skipped=skipped)
+            return
+        peak = "" if record.peak_kb is None else f", peak {record.peak_kb / 1024:,.0f} MB"
+        unreliable = record.verdict == "unreliable"
+        why = f"; unreliable: {'; '.join(record.verdict_reasons)}" if unreliable else ""
+        self._tell(title, f"{record.latency_ms or 0:,.0f} ms{peak}{why}", done=True, unreliable=unreliable)
+
+    def _overlap(self) -> int:
+        """During how many runs the next stage loads: fixed for all rounds, so that sessions can be compared."""
+        pipeline, keep = self._pipeline, self._pipeline.keep
+        if keep is None or keep + 1 >= len(pipeline.stages):
+            return 0
+        if self._overlap_runs is None:
+            if pipeline.overlap_steps is not None:
+                of_step = pipeline.passes if pipeline.stages[keep].runs is None else 1
+                self._overlap_runs = min(pipeline.overlap_steps * of_step, pipeline.runs[keep])
+            else:
+                kept, following = _middle(self._alone[keep]), _middle(self._alone[keep + 1])
+                self._overlap_runs = overlap_runs(following.load_ms, kept.steady_ms, kept.runs)
+        return self._overlap_runs
+
+    def _measure(self, plan: SessionPlan, index: int, title: str, deadline_s: float) -> PipelineSessionRecord | None:
+        """Run a session and store it; `None` if the user ended it."""
+        session = self._session
+        plan = replace(plan, held_by="output" if self._by_output else "stop")
+        jobs = [self._jobs[stage.position] for stage in plan.stages]
+        session.wait_until_fit()
+        self._tell(title)
+        commands = [self._command(plan, number, job) for number, job in enumerate(jobs)]
+        word = f"S{secrets.token_hex(8)}"
+        script = build_session_script(
+            plan,
+            [command_line(command.argv, command.env) for command in commands],
+            word=word,
+            pids_file=f"{session.pid_file}.stages",
+            deadline_s=deadline_s + _WATCHDOG_EXTRA_S,
+        )
+        prelude = "\n".join(filter(None, dict.fromkeys(command.prelude for command in commands)))
+        part = f"stage{plan.stages[0].position + 1:02d}-" if plan.residency == "alone" else ""
+        name = f"pipeline{self._number:02d}-{part}{plan.residency}-{index:03d}-job{jobs[0].record.number:04d}"
+        ran = session.process(
+            jobs[0], Command(argv=(), prelude=prelude, shell=script), title=title, name=name, deadline_s=deadline_s
+        )
+        if ran is None:
+            return None
+        with gzip.open(ran.raw_file) as file:
+            log = parse_session(lines_of_session(file), word)
+        argvs = [command.argv for command in commands]
+        failure = ran.failure or session_failure(log, plan, [job.case for job in jobs], argvs)
+        ran = replace(ran, failure=failure)
+        record = self._record(plan, index, ran, log, argvs)
+        session.store_pipeline_session(record)
+        self._left -= 1
+        if plan.residency == "alone":
+            self._store_alone(jobs[0], plan.stages[0], index, ran, log, argvs[0])
+        if ran.lost is not None:
+            raise ran.lost
+        return record
+
+    def _record(
+        self, plan: SessionPlan, index: int, ran: Ran, log: SessionLog, argvs: Sequence[tuple[str, ...]]
+    ) -> PipelineSessionRecord:
+        case, pipeline = self._case, self._pipeline
+        samples, kind, peak_kb = memory_records(log, plan)
+        last_s = end_s(log, plan) if ran.failure is None else None
+        return PipelineSessionRecord(
+            run_id=self._session.run_id,
+            device_key=self._jobs[0].record.device.key,
+            pipeline=pipeline.name,
+            delegate=case.delegate,
+            threads=case.threads,
+            residency=plan.residency,
+            index=index,
+            steps=pipeline.steps,
+            guidance=pipeline.guidance,
+            keep=pipeline.keep,
+            overlap_runs=plan.overlap_runs,
+            latency_ms=None if last_s is None else round(1000 * last_s, 3),
+            memory_kind=kind,
+            peak_kb=peak_kb,
+            stages=stage_records(log, plan, argvs),
+            samples=samples,
+            **measured_when(ran, self._session.judge(ran.around)),
+        )
+
+    def _store_alone(
+        self, job: JobProgress, stage: StagePlan, index: int, ran: Ran, log: SessionLog, argv: tuple[str, ...]
+    ) -> None:
+        """A stage alone is a process like any other: it is a repetition of its job too."""
+        name = f"job{stage.job_number:04d}-latency-{stage.position:02d}-{index:03d}"
+        path, file = self._session.write_raw(name, log.stage(0).text.encode("utf-8", "surrogateescape"))
+        output = replace(ran.output, exit_code=0 if ran.failure is None else None, on_device_ms=None)
+        alone = replace(ran, argv=argv, raw_file=file, raw_path=path, output=output)
+        self._session.store_repetition(job, "latency", index, alone)
+
+    def _command(self, plan: SessionPlan, number: int, job: JobProgress) -> Command:
+        stage, options = plan.stages[number], job.case.options
+        options = replace(
+            options,
+            num_runs=stage.num_runs,
+            warmup_runs=stage.warmup_runs,
+            max_secs=options.max_secs if plan.residency == "alone" else _NO_LIMIT_S,
+            extra_flags=(*options.extra_flags, *hold_flag(plan, number)),
+        )
+        return self._session.commands.build(replace(job.case, options=options), "latency", job.graph)
+
+    @property
+    def _load_s(self) -> float:
+        return self._session.plan.limits.repetition_timeout_s or _LOAD_BUDGET_S
+
+    def _tell(
+        self,
+        title: str,
+        words: str = "",
+        *,
+        done: bool = False,
+        failed: bool = False,
+        unreliable: bool = False,
+        skipped: int = 0,
+    ) -> None:
+        self._session.tell(PipelineStep(self._session.serial, title, done, words, failed, unreliable, skipped))
+
+    def _give_up(self, why: str) -> None:
+        self._given_up = True
+        skipped, self._left = max(0, self._left - 1), 0
+        self._tell(self._case.title, f"not measured as a whole: {why}", done=True, failed=True, skipped=skipped)
+
+
+def _middle(found: Sequence[Alone]) -> Alone:
+    """The stage with the medians of all its processes."""
+    inits = [one.init_ms for one in found if one.init_ms is not None]
+    return replace(
+        found[0],
+        load_ms=median(one.load_ms for one in found),
+        first_ms=median(one.first_ms for one in found),
+        steady_ms=median(one.steady_ms for one in found),
+        init_ms=median(inits) if inits else None,
+    )
+
+
+def _failure_words(record: PipelineSessionRecord) -> str:
+    return f"{record.failure_kind}: {record.failure_message}"
