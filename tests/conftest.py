@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 DATA = Path(__file__).parent / "data"
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Tests on bench phones share two of them, so one worker runs them all, one after the other."""
     for item in items:

@@ -60,7 +60,7 @@ def open_sync(wire: Wire) -> None:
 def send_file(
     wire: Wire, source: BinaryIO, size: int, remote: str, mode: int, mtime_s: int, progress: Progress
 ) -> None:
-    """Send `source` to `remote`, whole.
+    """Send `source` to `remote`, whole; of a file that grows meanwhile not much more than `size` bytes.
 
     Raises:
         SyncRefused: the device's own reason, also where it comes in the middle.
@@ -72,7 +72,7 @@ def send_file(
     room = bytearray(_BLOCKS_A_WRITE * (_HEADER.size + BLOCK_BYTES))
     view = memoryview(room)
     done = 0
-    while True:
+    while done <= size:
         filled = 0
         for _ in range(_BLOCKS_A_WRITE):
             start = filled + _HEADER.size
