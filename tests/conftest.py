@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import signal
 import socket
 import subprocess
 from collections.abc import Iterator
@@ -29,6 +30,12 @@ if TYPE_CHECKING:
     from devbench.virtual.phone import VirtualPhone
 
 DATA = Path(__file__).parent / "data"
+
+
+def pytest_configure() -> None:
+    """Tests of Ctrl-C also work where the whole test run ignores it: under `nohup`, as a job in the background."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.hookimpl(tryfirst=True)

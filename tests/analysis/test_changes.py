@@ -210,7 +210,7 @@ def test_three_percent_over_a_few_nights_is_found_in_each_steady_trace() -> None
         assert one.size == pytest.approx(0.03, abs=0.01), name
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 def test_a_farm_s_history_takes_a_second_or_two_and_little_memory() -> None:
     """10 devices, 40 cases, 5 metrics, 200 nights: 2,000 series."""
     rng = RNG(9)

@@ -230,6 +230,7 @@ def test_paper_has_no_more_than_a_reader_would_turn(browser: Chromium, tmp_path:
     assert browser.run(rows) == 50
 
 
+@pytest.mark.campaign
 def test_five_thousand_jobs_open_at_once_and_each_has_its_details(browser: Chromium, tmp_path: Path) -> None:
     browser.complaints.clear()
     address = written(tmp_path, many(5000))

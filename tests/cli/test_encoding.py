@@ -81,6 +81,7 @@ def test_what_cannot_be_written_becomes_letters_or_an_escape(text: str, encoding
     assert text.encode(encoding, HANDLER) == written
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("encoding", ["cp1252", "ascii"])
 def test_a_run_its_report_and_a_comparison_are_readable(encoding: str, tmp_path: Path) -> None:
     few = ["-D", "cpu", "-r", "2", "--num-runs", "2", "--min-secs", "0", "--warmup-min-secs", "0", "--cold-starts", "0"]

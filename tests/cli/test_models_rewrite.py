@@ -90,6 +90,7 @@ def test_one_file_is_too_few(dense: Path) -> None:
     assert isinstance(done.exception, InputError) and "IN and OUT" in done.exception.what
 
 
+@pytest.mark.campaign
 def test_damaged_files_end_in_one_line(tmp_path: Path) -> None:
     whole = CNN.read_bytes()
     words = np.random.default_rng(5)

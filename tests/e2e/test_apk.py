@@ -179,6 +179,7 @@ FAILURES = {
 }
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", FAILURES)
 def test_a_failure_of_the_app_is_named(name: str, app: AppPhone, virtual_phone: VirtualPhone) -> None:
     traffic, kind, words = FAILURES[name]

@@ -70,6 +70,7 @@ def test_a_slower_delegate_regresses_and_ends_with_exit_code_1(tmp_path: Path, a
     assert devbench("compare", "latest", file, "--metric", "latency").returncode == 0
 
 
+@pytest.mark.campaign
 def test_the_reference_of_a_suite_takes_the_drift_of_a_device_off(tmp_path: Path, adb_server_port: int) -> None:
     suite = tmp_path / "drift.toml"
     suite.write_text(

@@ -26,7 +26,7 @@ def test_there_are_a_hundred_ways_to_misbehave() -> None:
     assert set(FEW) <= set(names)
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("name", FEW)
 def test_the_healthy_device_is_measured_in_full(name: str, tmp_path: Path, empty_adb_server: int) -> None:

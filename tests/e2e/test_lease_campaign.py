@@ -25,6 +25,7 @@ def free_ports(count: int) -> int:
     raise AssertionError("no free ports")
 
 
+@pytest.mark.campaign
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="freezes and restarts processes as Linux has them")
 def test_one_phone_has_one_tool_whatever_happens_to_its_hosts() -> None:
     command = [sys.executable, str(CAMPAIGN), "--tries", "13", "--lanes", "4", "--first-port", str(free_ports(8))]

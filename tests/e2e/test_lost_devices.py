@@ -7,7 +7,7 @@ import pytest
 from benchmarks.lost_devices import run
 
 
-@pytest.mark.slow
+@pytest.mark.campaign
 @pytest.mark.timeout(400)
 def test_nothing_is_lost_and_nothing_is_doubled() -> None:
     trials = run(disconnects=3, kills=2, seed=5, workers=2, first_port=15690)

@@ -144,6 +144,7 @@ def test_a_night_without_any_device_is_reported_too(suite: Path, empty_adb_serve
     assert runs() == []
 
 
+@pytest.mark.campaign
 def test_a_device_whose_cable_is_pulled_goes_on_when_it_is_back(suite: Path) -> None:
     tool(suite.parent, f'sleep 0.8; echo "{LINE}"')
     code, out, _ = nightly(suite, "--fault", "disconnect-after-s=3")

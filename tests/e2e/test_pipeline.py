@@ -72,6 +72,7 @@ def check(values: dict[str, Any], *, virtual: bool, delegates: list[str], rounds
             assert {(f["steps"], f["guidance"]) for f in whole["fewer_steps_estimated"]} >= {(50, True), (12, False)}
 
 
+@pytest.mark.campaign
 def test_a_pipeline_in_all_residencies_on_a_virtual_device(tmp_path: Path, file: Path, adb_server_port: int) -> None:
     def measure() -> dict[str, Any]:
         shutil.rmtree(tmp_path / "reports", ignore_errors=True)

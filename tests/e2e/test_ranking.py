@@ -6,6 +6,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from devbench.findings.run import JobReport
 from devbench.findings.run_build import build_report
 from devbench.results.store import Store
@@ -27,6 +29,7 @@ def run(*words: str | Path) -> tuple[dict[str, JobReport], Store]:
     return {job.job.delegate: job for job in build_report(store.run("latest")).jobs}, store
 
 
+@pytest.mark.campaign
 def test_at_one_percent_a_delegate_that_is_five_percent_slower_is_ranked_right(adb_server_port: int) -> None:
     fault = f"noise={NOISE},seed=1,slower=xnnpack:5"
     jobs, store = run("-D", "cpu,xnnpack", "--fault", fault, "--precision", "1%", "--max-repetitions", "60")
@@ -49,6 +52,7 @@ def test_at_one_percent_a_delegate_that_is_five_percent_slower_is_ranked_right(a
                 assert any("is replayed" in warning for warning in repetition.measurement["warnings"])
 
 
+@pytest.mark.campaign
 def test_equal_cases_have_intervals_that_overlap(tmp_path: Path, adb_server_port: int) -> None:
     delegates = tmp_path / "twins.toml"
     delegates.write_text('[a]\nflags = { use_xnnpack = "true" }\n\n[b]\nflags = { use_xnnpack = "true" }\n')

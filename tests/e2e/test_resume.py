@@ -56,6 +56,7 @@ def counted(view: RunView) -> Counter[tuple[int, str, str, int]]:
     )
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("after", [1, 7])
 def test_what_is_stored_is_not_made_again_and_nothing_is_missing(
     after: int, tmp_path: Path, adb_server_port: int

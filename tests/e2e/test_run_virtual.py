@@ -162,6 +162,7 @@ def test_full_delegation_can_be_required(adb_server_port: int) -> None:
     assert "delegate_partly_applied" in done.stdout
 
 
+@pytest.mark.campaign
 def test_a_device_that_stays_away_ends_its_run_after_the_wait_for_it_and_keeps_the_rest(
     tmp_path: Path, adb_server_port: int
 ) -> None:

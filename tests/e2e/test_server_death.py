@@ -84,6 +84,7 @@ def check(done: subprocess.CompletedProcess[str]) -> None:
     assert not any(one.failure_kind for one in job.repetitions)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("start", [False, True], ids=["killed", "restarted-by-another-tool"])
 def test_a_run_on_a_virtual_device_survives_the_server(own_server: int, *, start: bool) -> None:
     with connected_phone(name="survivor") as phone:
@@ -101,6 +102,7 @@ def test_a_run_on_a_bench_phone_survives_the_server(bench_phone: BenchPhone, own
     check(run_and_kill(own_server, command, bench_phone.root, start=False))
 
 
+@pytest.mark.campaign
 def test_a_nightly_does_not_call_the_device_missing(own_server: int, tmp_path: Path) -> None:
     suite = tmp_path / "night.toml"
     with connected_phone(name="survivor") as phone:

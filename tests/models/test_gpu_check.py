@@ -98,6 +98,7 @@ def test_both_say_what_is_in_the_shipped_models() -> None:
         assert "GPU (estimated)" in models("gpu-check", path, "--no-analyzer").stdout
 
 
+@pytest.mark.campaign
 def test_damaged_files_end_in_one_line(tmp_path: Path) -> None:
     whole, words = CNN.read_bytes(), np.random.default_rng(3)
     path = tmp_path / "damaged.tflite"

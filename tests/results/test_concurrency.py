@@ -8,6 +8,8 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
+
 import devbench.results
 from devbench.results.store import Store
 from tests.made.samples import NOW, job_record, repetition, run_record
@@ -66,6 +68,7 @@ def began(writer: subprocess.Popen[str]) -> None:
     assert writer.stdout.readline() == "began\n"
 
 
+@pytest.mark.campaign
 def test_two_runs_write_and_a_report_reads_at_once(url: str) -> None:
     Store(url).close()
     writers = [start(url, f"write({url!r}, {run_id!r})") for run_id in RUN_IDS]

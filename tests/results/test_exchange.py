@@ -103,6 +103,7 @@ def test_a_job_that_was_refused_is_stored_and_travels(make: Callable[[], Store],
         assert (last.failure_kind, last.duration_s) == ("unknown_flag", 0.0)
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("file_format", FORMATS)
 def test_large_files_are_read_by_another_process(
     tmp_path: Path, file_format: Format, monkeypatch: pytest.MonkeyPatch

@@ -27,6 +27,7 @@ def base(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.campaign
 def test_hostile_exports_and_stores_are_refused_in_one_line_or_read_back_by_every_command() -> None:
     figures = hostile_imports.tried(22, 7)
     assert figures.problems == []
@@ -209,6 +210,7 @@ def test_a_lost_name_does_not_take_the_numbers_with_it(base: Path, table: str) -
         assert "damaged" in str(view)
 
 
+@pytest.mark.campaign
 def test_every_command_answers_for_a_damaged_store(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[2]))
     figures = damaged_stores.tried(3, 5)

@@ -16,6 +16,7 @@ from tests.conftest import DATA
 SECRET = "SEC/RET"
 
 
+@pytest.mark.campaign
 @pytest.mark.postgres
 @pytest.mark.parametrize("new_url", ["postgresql"], indirect=True)
 @pytest.mark.parametrize("form", ["{user}:SEC%2FRET@{rest}", "{user}:SEC/RET@{rest}", "{user}@{rest}?password=SEC/RET"])

@@ -27,6 +27,7 @@ def filled(url: str, count: int) -> Store:
     return store
 
 
+@pytest.mark.campaign
 def test_the_work_of_totals_grows_in_proportion_to_the_repetitions(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
