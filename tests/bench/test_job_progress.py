@@ -13,7 +13,6 @@ from devbench.analysis.stats import estimate
 from devbench.bench.job_progress import JobProgress
 from devbench.bench.plan import Limits
 from devbench.bench.resume import Earlier
-from devbench.bench.runner import _command_line
 from devbench.errors import EnvironmentProblem
 from devbench.results.records import RepetitionRecord
 
@@ -79,25 +78,6 @@ def test_jobs_keep_their_numbers_whatever_the_order_of_the_devices() -> None:
     assert earlier.claim("c", "usb", 1)[0] == 7
     first, jobs = earlier.claim("a", "usb", 2)
     assert (first, sorted(jobs)) == (1, [1, 2])
-
-
-@pytest.mark.parametrize(
-    ("words", "kept"),
-    [
-        (["--webhook", "https://x/SECRET", "-q"], "devbench --webhook '***' -q"),
-        (["--webhook=https://x/SECRET"], "devbench '--webhook=***'"),
-        (["--webhook"], "devbench --webhook"),
-        (
-            ["--store", "postgresql+psycopg://me:SECRET@host/db"],
-            "devbench --store 'postgresql+psycopg://me:***@host/db'",
-        ),
-        (["--store=postgresql://me:SECRET@host/db"], "devbench '--store=postgresql://me:***@host/db'"),
-        (["run", "a b.tflite", "--label", "x=a@b"], "devbench run 'a b.tflite' --label x=a@b"),
-    ],
-)
-def test_no_secret_is_kept_with_a_run(words: list[str], kept: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.argv", ["devbench", *words])
-    assert _command_line() == kept
 
 
 def test_one_device_over_two_connections_is_refused() -> None:
