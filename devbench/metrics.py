@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from operator import attrgetter
 from typing import Literal
 
 Place = Literal["jobs", "comparison", "history"]
@@ -26,10 +25,9 @@ class Metric:
         unit: "ms", "MB", "bytes", or empty for a share between 0 and 1.
         source: what has it: each repetition; the model's file, the same for all repetitions of a job; or the operators
             of a profile, with the type of operator as a further key.
-        column: of the table of repetitions; empty for other sources.
+        column: of `results.records.RepetitionRecord`, which says where a measurement has it and which processes do;
+            empty for other sources.
         scale: the value in `unit` is the column times this.
-        measured: attribute of a `tool.measurement.Measurement`, with dots; empty if it is computed from other values.
-        purposes: of the repetitions whose measurement has it (`records.Purpose`).
         counts: which repetitions of a job count: those whose latency or start counts (`results.counting`), all that
             ended well, or the last profile.
         of_job: what stands for a job in the table of jobs: the median, or the largest.
@@ -56,8 +54,6 @@ class Metric:
     source: Literal["repetition", "model", "profile"] = "repetition"
     column: str = ""
     scale: float = 1.0
-    measured: str = ""
-    purposes: tuple[str, ...] = ()
     counts: Counts = "ok"
     of_job: Literal["median", "max"] = "median"
     session_column: str = ""
@@ -86,11 +82,6 @@ class Metric:
         value: float | None = getattr(record, self.column)
         return None if value is None else value * self.scale
 
-    def read(self, measurement: object) -> float | None:
-        """The value of a measurement as its column has it."""
-        value: float | None = attrgetter(self.measured)(measurement)
-        return value
-
 
 _EVERYWHERE: tuple[Place, ...] = ("jobs", "comparison", "history")
 
@@ -103,8 +94,6 @@ METRICS: Mapping[str, Metric] = {
             "latency",
             column="latency_avg_us",
             scale=1e-3,
-            measured="inference_avg_us",
-            purposes=("latency",),
             counts="latency",
             session_column="latency_ms",
             of_speed=True,
@@ -117,8 +106,6 @@ METRICS: Mapping[str, Metric] = {
             "init",
             column="init_us",
             scale=1e-3,
-            measured="init_us",
-            purposes=("latency", "cold"),
             counts="start",
             smallest_effect=0.05,
             of_speed=True,
@@ -131,8 +118,6 @@ METRICS: Mapping[str, Metric] = {
             "first inference",
             column="first_inference_us",
             scale=1e-3,
-            measured="first_inference_us",
-            purposes=("latency", "cold"),
             counts="start",
             smallest_effect=0.05,
             of_speed=True,
@@ -145,8 +130,6 @@ METRICS: Mapping[str, Metric] = {
             "peak memory",
             "MB",
             column="peak_memory_mb",
-            measured="memory.peak_mb",
-            purposes=("latency", "profile"),
             of_job="max",
             session_column="peak_memory_mb",
             smallest_effect=0.02,

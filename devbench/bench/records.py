@@ -20,6 +20,7 @@ from devbench.device.limits import to_json as limits_to_json
 from devbench.device.profiles import DeviceProfile
 from devbench.hashing import sha256_of
 from devbench.results.records import (
+    VALUES,
     BinaryRecord,
     CacheState,
     DeviceRecord,
@@ -178,9 +179,6 @@ def repetition_record(
     carries memory and operators but no latency, since profiling costs time; a cold one carries its start-up alone.
     """
     ok = ran.failure is None
-    timed, started = ok and purpose == "latency", ok and purpose in ("latency", "cold")
-    weighed = ok and purpose in ("latency", "profile")
-    runs = measured.runs
     use = find_use(measured.delegates, case.delegate)
     operators = operator_records(measured) if ok else ()
     return RepetitionRecord(
@@ -192,20 +190,7 @@ def repetition_record(
         argv=ran.argv,
         exit_code=ran.output.exit_code,
         measurement=to_json(measured),
-        init_us=measured.init_us if started else None,
-        first_inference_us=measured.first_inference_us if started else None,
-        warmup_avg_us=measured.warmup_avg_us if timed else None,
-        latency_avg_us=measured.inference_avg_us if timed else None,
-        latency_min_us=runs.min_us if timed and runs else None,
-        latency_max_us=runs.max_us if timed and runs else None,
-        latency_std_us=runs.std_us if timed and runs else None,
-        latency_p5_us=runs.p5_us if timed and runs else None,
-        latency_median_us=runs.median_us if timed and runs else None,
-        latency_p95_us=runs.p95_us if timed and runs else None,
-        inferences=runs.count if timed and runs else None,
-        init_memory_mb=measured.memory.init_mb if weighed else None,
-        overall_memory_mb=measured.memory.overall_mb if weighed else None,
-        peak_memory_mb=measured.memory.peak_mb if weighed else None,
+        **measured_values(measured, purpose if ok else None),
         vm_hwm_kb=ran.output.vm_hwm_kb if ok else None,
         pss_peak_kb=ran.output.pss_peak_kb if ok else None,
         delegate_applied=use.applied if use else None,
@@ -243,6 +228,11 @@ def measured_when(ran: Ran, verdict: Verdict) -> dict[str, Any]:
         "verdict": verdict.word,
         "verdict_reasons": verdict.reasons,
     }
+
+
+def measured_values(measured: Measurement, purpose: Purpose | None) -> dict[str, Any]:
+    """The values that repetitions of a purpose take from their measurement; none for `None`, a failed one."""
+    return {name: of.read(measured) for name, of in VALUES.items() if of.measured and purpose in of.purposes}
 
 
 def refused_record(

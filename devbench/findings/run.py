@@ -142,11 +142,10 @@ class JobReport:
         processes: all that were timed, in the order in which they ran.
         all_unreliable: the latency is that of unreliable processes, because there are no others.
         unreliable: in words, which repetitions were measured in no fit state and whether they count.
-        peak_memory_mb: the tool's absolute peak, as it prints it.
+        figures: of each metric of the table of jobs that was measured, in its unit; by name.
         vm_hwm_mb, pss_mb: from the device's /proc, MiB.
         delegation: in words: "full", "9 of 180 nodes, 1 partition", "not applied".
         nodes: the same, short: "9/180, 1 part".
-        on_delegate: share of the profiled time that was spent on the delegate, 0 to 1; the rest ran off it.
         fallback: what ran on the CPU where the delegate took a part of the graph, and what it refused; dearest first.
         outputs: comparisons of the model's outputs with this machine's and with the device's own CPU's.
         operators: dearest first; `by_type` sums over all of them.
@@ -165,14 +164,13 @@ class JobReport:
     inferences: int
     all_unreliable: bool
     unreliable: str
-    peak_memory_mb: float | None
+    figures: Mapping[str, float]
     init_memory_mb: float | None
     overall_memory_mb: float | None
     vm_hwm_mb: float | None
     pss_mb: float | None
     delegation: str
     nodes: str
-    on_delegate: float | None
     fallback: tuple[FallenBack, ...]
     outputs: tuple[Mapping[str, Any], ...]
     by_type: tuple[OperatorType, ...]
@@ -209,6 +207,16 @@ class JobReport:
     @property
     def first_inference(self) -> Estimate | None:
         return self.warm.first_inference if self.warm else None
+
+    @property
+    def peak_memory_mb(self) -> float | None:
+        """The tool's absolute peak, as it prints it."""
+        return self.figures.get("peak_memory")
+
+    @property
+    def on_delegate(self) -> float | None:
+        """Share of the profiled time that was spent on the delegate, 0 to 1; the rest ran off it."""
+        return self.figures.get("delegate_time_share")
 
     @property
     def outliers(self) -> int:

@@ -6,6 +6,7 @@ Everything is computed here once, so that no two forms of a report can differ.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from statistics import median
 
 from devbench.analysis.operators import counted
 from devbench.analysis.stats import Estimate, Inferences, estimate, outliers, spread
@@ -22,6 +23,7 @@ from devbench.findings.run import (
     StartUp,
 )
 from devbench.findings.timeline_build import build_timelines
+from devbench.metrics import METRICS, shown_in
 from devbench.notices import Effect, Notice
 from devbench.results import counting
 from devbench.results.aggregates import operator_place_is_xnnpack, operator_type
@@ -87,14 +89,13 @@ def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
         inferences=sum(r.inferences or 0 for r in timed),
         all_unreliable=bool(measured) and not fit,
         unreliable=_unreliable(measured, fit),
-        peak_memory_mb=_highest([r.peak_memory_mb for r in repetitions]),
+        figures=_figures(repetitions, timed, profiles[-1:]),
         init_memory_mb=_highest([r.init_memory_mb for r in profiles or timed]),
         overall_memory_mb=_highest([r.overall_memory_mb for r in profiles or timed]),
         vm_hwm_mb=_scaled(_highest([r.vm_hwm_kb for r in repetitions]), 1 / _KB),
         pss_mb=_scaled(_highest([r.pss_peak_kb for r in repetitions]), 1 / _KB),
         delegation=_delegation(telling),
         nodes=_nodes(telling),
-        on_delegate=profile.delegate_time_share if profile and profile.delegate_applied else None,
         fallback=_fallback(telling, by_type),
         outputs=tuple(row for r in repetitions for row in r.outputs),
         by_type=by_type,
@@ -118,6 +119,27 @@ def _processes(measured: Sequence[RepetitionRecord], timed: Sequence[RepetitionR
         for r in measured
         if r.latency_avg_us is not None
     )
+
+
+def _figures(
+    repetitions: Sequence[RepetitionRecord], timed: Sequence[RepetitionRecord], profile: Sequence[RepetitionRecord]
+) -> dict[str, float]:
+    """The metrics of the table of jobs, by name; those that nothing was measured of are left out."""
+    warm = next((state.repetitions for state in counting.start_states(repetitions) if not state.cold), ())
+    counts: dict[str, Sequence[RepetitionRecord]] = {
+        "latency": timed,
+        "start": warm,
+        "ok": [r for r in repetitions if r.status == "ok"],
+        # The share of the time on the delegate means nothing if none was asked for.
+        "profile": [r for r in profile if r.delegate_applied],
+    }
+    found = {}
+    for name in shown_in("jobs"):
+        metric = METRICS[name]
+        values = [value for r in counts[metric.counts] if (value := metric.of(r)) is not None]
+        if values:
+            found[name] = max(values) if metric.of_job == "max" else median(values)
+    return found
 
 
 def _spread(timed: Sequence[RepetitionRecord]) -> Spread:

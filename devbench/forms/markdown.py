@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from devbench.analysis.stats import Estimate
 from devbench.findings.run import MEMORY_NOTE, JobReport, ReportData, fastest
 from devbench.forms.charts.picture import Picture
+from devbench.metrics import METRICS
 from devbench.sections.words import (
     coverage_note,
     fallback_words,
+    figure,
     interval,
-    mb,
+    job_figures,
     ms,
     percent,
-    rough_percent,
     spread_words,
     startup_words,
 )
@@ -22,7 +23,6 @@ from devbench.text import for_markdown as _text
 
 _MOST_TYPES = 10
 _MOST_REASONS = 20
-_NUMBERS = ("latency ms", "interval", "cold init ms", "init ms", "first ms", "warm-up ms", "peak MB", "on delegate")
 
 
 def render_markdown(report: ReportData, charts: Sequence[Picture] = ()) -> str:
@@ -48,20 +48,22 @@ def render_markdown(report: ReportData, charts: Sequence[Picture] = ()) -> str:
 
 def _latencies(jobs: list[JobReport]) -> list[str]:
     best, any_cold = fastest(jobs), any(job.cold for job in jobs)
-    numbers = [name for name in _NUMBERS if any_cold or name != "cold init ms"]
+    known = job_figures()
+    headings = [METRICS[name].heading for name in known]
+    at_warmup = known.index("first_inference") + 1
+    headings.insert(at_warmup, "warm-up ms")
+    numbers = ["latency ms", "interval", *(["cold init ms"] if any_cold else []), *headings]
     columns = ("delegate", *numbers, "delegation", "outputs", "conditions", "status")
     rows = [f"| {' | '.join(columns)} |", f"|{'|'.join('--:' if name in numbers else '---' for name in columns)}|"]
     for job in jobs:
+        figures = [_text(figure(job.figures.get(name), name)) for name in known]
+        figures.insert(at_warmup, _median(job.warm.warmup if job.warm else None))
         cells = [
             _text(job.title),
             _latency(job, best),
             interval(job.latency),
             *([_median(job.cold.init if job.cold else None)] if any_cold else []),
-            _median(job.init),
-            _median(job.first_inference),
-            _median(job.warm.warmup if job.warm else None),
-            mb(job.peak_memory_mb),
-            rough_percent(job.on_delegate).replace("<", "\\<").replace(">", "\\>"),
+            *figures,
             _text(job.delegation),
             job.output_verdict,
             _text(job.conditions),

@@ -11,14 +11,15 @@ from rich.table import Table
 from rich.text import Text
 
 from devbench.findings.run import MEMORY_NOTE, VIRTUAL_NOTE, JobReport, ReportData, fastest
+from devbench.metrics import METRICS
 from devbench.sections.words import (
     coverage_note,
     fallback_words,
+    figure,
     interval,
+    job_figures,
     limits_words,
-    mb,
     ms,
-    rough_percent,
     spread_words,
     startup_words,
 )
@@ -132,9 +133,6 @@ def _columns(jobs: Sequence[JobReport]) -> list[_Column]:
     def cells(form: Callable[[JobReport], str]) -> list[str]:
         return [form(job) for job in jobs]
 
-    def median(value: Any) -> str:
-        return ms(value.median) if value else ""
-
     columns = [_Column("delegate", cells(lambda job: _text(job.job.delegate_title, 28)), "left")]
     if any(job.threads for job in jobs):
         columns.append(_Column("threads", cells(lambda job: job.threads or "default"), left_out=None))
@@ -143,14 +141,17 @@ def _columns(jobs: Sequence[JobReport]) -> list[_Column]:
         _Column("interval", cells(lambda job: interval(job.latency)), left_out=5),
     ]
     if any(job.cold for job in jobs):
-        columns.append(_Column("cold init", cells(lambda job: median(job.cold.init if job.cold else None)), left_out=4))
-    columns += [
-        _Column("init ms", cells(lambda job: median(job.init)), left_out=6),
-        _Column("first ms", cells(lambda job: median(job.first_inference)), left_out=2),
-        _Column("peak MB", cells(lambda job: mb(job.peak_memory_mb)), left_out=1),
-    ]
-    if any(job.on_delegate is not None for job in jobs):
-        columns.append(_Column("on delegate", cells(lambda job: rough_percent(job.on_delegate))))
+        columns.append(
+            _Column(
+                "cold init",
+                cells(lambda job: ms(job.cold.init.median) if job.cold and job.cold.init else ""),
+                left_out=4,
+            )
+        )
+    for name in job_figures():
+        shown = [figure(job.figures.get(name), name) for job in jobs]
+        if any(shown):
+            columns.append(_Column(METRICS[name].heading, shown, left_out=METRICS[name].hidden))
     if any(job.nodes for job in jobs):
         columns.append(_Column("nodes", cells(lambda job: _text(job.nodes, 24)), "left", left_out=3))
     if any(job.output_verdict for job in jobs):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 from devbench.results.cases import case_text
+from devbench.results.records import VALUES, OperatorRecord
 from devbench.results.store import RunView
 
 if TYPE_CHECKING:
@@ -12,19 +14,12 @@ if TYPE_CHECKING:
 
 REPETITION_COLUMNS = (
     "run_id", "job", "device", "device_key", "virtual", "model", "model_sha256", "case", "delegate", "via", "threads",
-    "binary",
-    "binary_version", "binary_sha256", "purpose", "repetition", "status", "failure_kind", "failure_message",
-    "exit_code", "started_utc", "duration_s", "latency_avg_us", "latency_min_us", "latency_max_us", "latency_std_us",
-    "latency_p5_us", "latency_median_us", "latency_p95_us",
-    "inferences", "init_us", "first_inference_us", "warmup_avg_us", "init_memory_mb",
-    "overall_memory_mb", "peak_memory_mb", "vm_hwm_kb", "pss_peak_kb", "delegate_applied", "nodes_delegated",
-    "nodes_total", "partitions", "delegate_time_share", "file_cache", "kernel_cache", "verdict", "verdict_reasons",
-    "on_device_ms", "raw_path",
+    "binary", "binary_version", "binary_sha256", "purpose", "repetition", "status", "failure_kind", "failure_message",
+    "exit_code", "started_utc", "duration_s", *VALUES, "verdict", "verdict_reasons", "raw_path",
 )  # fmt: skip
 OPERATOR_COLUMNS = (
-    "run_id", "job", "device", "virtual", "model", "case", "delegate", "via", "repetition", "phase", "position",
-    "type", "name",
-    "node", "avg_ms", "first_ms", "pct", "mem_kb", "times_called", "inside_delegate", "is_partition",
+    "run_id", "job", "device", "virtual", "model", "case", "delegate", "via", "repetition",
+    *(one.name for one in fields(OperatorRecord)),
 )  # fmt: skip
 
 

@@ -7,7 +7,7 @@ Every query takes the same filters (`selection.Selection`) as keywords: `runs` (
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -33,6 +33,7 @@ from devbench.results.job_columns import (
 )
 from devbench.results.job_frames import frame_of
 from devbench.results.pipeline_history import session_columns, stage_columns
+from devbench.results.records import OperatorRecord
 from devbench.results.selection import Selection, find_runs
 from devbench.results.store import Store
 from devbench.results.used_files import UsedFile, sources, used_files
@@ -48,10 +49,7 @@ if TYPE_CHECKING:
 
 _SERIES = (*JOB_COLUMNS, "metric", "unit", "value", "low", "high", "n", "unreliable")
 _SAMPLES = (*JOB_COLUMNS, "metric", "unit", "repetition", "value", "unreliable")
-_OPERATORS = (
-    "repetition", "phase", "position", "type", "name", "node", "avg_ms", "first_ms", "pct", "mem_kb", "times_called",
-    "inside_delegate", "is_partition",
-)  # fmt: skip
+_OPERATORS = ("repetition", *(one.name for one in fields(OperatorRecord)))
 _DELEGATION = (
     "run_id", "job", "device_key", "case", "nodes_delegated", "nodes_total", "partitions", "delegated_node_share",
 )  # fmt: skip

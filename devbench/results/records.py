@@ -7,7 +7,7 @@ except that a run and a job get their end.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,6 +16,49 @@ Purpose = Literal["latency", "profile", "outputs", "cold"]
 CacheState = Literal["cold", "warm"]
 RepetitionStatus = Literal["ok", "failed"]
 MemoryKind = Literal["pss", "rss"]
+
+
+_TIMED: tuple[Purpose, ...] = ("latency",)
+_STARTED: tuple[Purpose, ...] = ("latency", "cold")
+_WEIGHED: tuple[Purpose, ...] = ("latency", "profile")
+
+
+@dataclass(frozen=True, slots=True)
+class Stored:
+    """How the store keeps a value of a repetition, in a column of the field's name.
+
+    Attributes:
+        minimum, maximum: of a number; `None` for no bound.
+        positive: a number is above zero, as a duration that cannot be zero.
+        big: a whole number has 64 bits.
+        measured: attribute of a `tool.measurement.Measurement`, with dots; empty if the value comes from elsewhere.
+        purposes: of the repetitions whose measurement has it.
+    """
+
+    minimum: float | None = 0
+    maximum: float | None = None
+    positive: bool = False
+    big: bool = False
+    measured: str = ""
+    purposes: tuple[Purpose, ...] = ()
+
+    def read(self, measurement: object) -> Any:
+        """The value of a measurement; `None` if it has none."""
+        found = measurement
+        for name in self.measured.split("."):
+            found = None if found is None else getattr(found, name)
+        return found
+
+
+_PLAIN: Mapping[str, Stored] = {"stored": Stored()}
+
+
+def _stored(**values: Any) -> Any:
+    return field(default=None, metadata={"stored": Stored(**values)})
+
+
+def _measured(attribute: str, purposes: tuple[Purpose, ...], *, positive: bool = False) -> Any:
+    return _stored(measured=attribute, purposes=purposes, positive=positive)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +164,9 @@ class OperatorRecord:
 
 @dataclass(frozen=True, slots=True)
 class RepetitionRecord:
-    """One process of the tool. The scalar columns are `None` wherever nothing trustworthy was measured.
+    """One process of the tool. Its values are `None` wherever nothing trustworthy was measured.
+
+    Each value is declared here alone: the store's columns, tables of a run, JSON and CSV are made from these fields.
 
     `measurement` is the whole parsed measurement as a JSON-ready mapping; `raw_path` is relative to the artifact root.
     A failed repetition carries no latency. `verdict` is "valid" or "unreliable" (with reasons: the device was in no fit
@@ -146,31 +191,31 @@ class RepetitionRecord:
     exit_code: int | None
     raw_path: str
     measurement: Mapping[str, Any]
-    init_us: float | None = None
-    first_inference_us: float | None = None
-    warmup_avg_us: float | None = None
-    latency_avg_us: float | None = None
-    latency_min_us: float | None = None
-    latency_max_us: float | None = None
-    latency_std_us: float | None = None
-    latency_p5_us: float | None = None
-    latency_median_us: float | None = None
-    latency_p95_us: float | None = None
-    inferences: int | None = None
-    init_memory_mb: float | None = None
-    overall_memory_mb: float | None = None
-    peak_memory_mb: float | None = None
-    vm_hwm_kb: int | None = None
-    pss_peak_kb: int | None = None
-    delegate_applied: str | None = None
-    nodes_delegated: int | None = None
-    nodes_total: int | None = None
-    partitions: int | None = None
-    delegate_time_share: float | None = None
-    file_cache: CacheState | None = None
-    kernel_cache: CacheState | None = None
-    on_device_ms: float | None = None
-    host_overhead_ms: float | None = None
+    latency_avg_us: float | None = _measured("inference_avg_us", _TIMED, positive=True)
+    latency_min_us: float | None = _measured("runs.min_us", _TIMED)
+    latency_max_us: float | None = _measured("runs.max_us", _TIMED)
+    latency_std_us: float | None = _measured("runs.std_us", _TIMED)
+    latency_p5_us: float | None = _measured("runs.p5_us", _TIMED)
+    latency_median_us: float | None = _measured("runs.median_us", _TIMED)
+    latency_p95_us: float | None = _measured("runs.p95_us", _TIMED)
+    inferences: int | None = _measured("runs.count", _TIMED)
+    init_us: float | None = _measured("init_us", _STARTED)
+    first_inference_us: float | None = _measured("first_inference_us", _STARTED)
+    warmup_avg_us: float | None = _measured("warmup_avg_us", _TIMED)
+    init_memory_mb: float | None = _measured("memory.init_mb", _WEIGHED)
+    overall_memory_mb: float | None = _measured("memory.overall_mb", _WEIGHED)
+    peak_memory_mb: float | None = _measured("memory.peak_mb", _WEIGHED)
+    vm_hwm_kb: int | None = _stored(big=True)
+    pss_peak_kb: int | None = _stored(big=True)
+    delegate_applied: str | None = _stored()
+    nodes_delegated: int | None = _stored()
+    nodes_total: int | None = _stored()
+    partitions: int | None = _stored()
+    delegate_time_share: float | None = _stored(maximum=1)
+    file_cache: CacheState | None = field(default=None, metadata=_PLAIN)
+    kernel_cache: CacheState | None = field(default=None, metadata=_PLAIN)
+    on_device_ms: float | None = _stored()
+    host_overhead_ms: float | None = _stored(minimum=None)
     conditions_before: Mapping[str, Any] | None = None
     conditions_after: Mapping[str, Any] | None = None
     conditions_during: tuple[Mapping[str, Any], ...] = ()
@@ -178,6 +223,12 @@ class RepetitionRecord:
     verdict_reasons: tuple[str, ...] = ()
     outputs: tuple[Mapping[str, Any], ...] = ()
     operators: tuple[OperatorRecord, ...] = ()
+
+
+# The values of a repetition that have a column of their own, by name.
+VALUES: Mapping[str, Stored] = {
+    one.name: one.metadata["stored"] for one in fields(RepetitionRecord) if "stored" in one.metadata
+}
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""The tables of the results store, as SQLAlchemy Core; knows no record type and no query.
+"""The tables of the results store, as SQLAlchemy Core; knows no query.
 
 Everything that is compared is a column of its own with its unit in the name. What devices and tools say at length
 stands aside, in tables that a scan of the numbers never touches; what repeats from run to run is kept once, under a
@@ -7,7 +7,9 @@ number made of its content.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import fields
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -23,7 +25,8 @@ from sqlalchemy import (
 )
 
 from devbench.notices import Effect, NoticeKind
-from devbench.results.columns import Name, Packed, Real, Utc, Whole, Words
+from devbench.results.columns import MAX_REAL, Name, Packed, Real, Utc, Whole, Words
+from devbench.results.records import VALUES, RepetitionRecord
 
 # The tables as a whole. Before the first tagged version there is this baseline alone; stores of later versions are
 # migrated from it.
@@ -198,6 +201,24 @@ job_files = Table(
     ForeignKeyConstraint(["sha256"], ["files.sha256"]),
 )
 
+_CACHE = ("cold", "warm")
+
+
+def _values() -> Iterator[Column[Any]]:
+    """The columns of what a repetition measured, as its record declares them."""
+    for one in fields(RepetitionRecord):
+        if one.name not in VALUES:
+            continue
+        kind, of = str(one.type).removesuffix(" | None"), VALUES[one.name]
+        if kind == "float":
+            low, high = (-MAX_REAL if of.minimum is None else of.minimum, of.maximum or MAX_REAL)
+            yield Column(one.name, Real(low, high, positive=of.positive))
+        elif kind == "int":
+            yield Column(one.name, Whole(big=of.big))
+        else:
+            yield Column(one.name, Name(10, _CACHE if kind == "CacheState" else ()))
+
+
 repetitions = Table(
     "repetitions",
     metadata,
@@ -214,33 +235,9 @@ repetitions = Table(
     Column("failure_message", Words),
     Column("exit_code", Whole(minimum=-(2**31))),
     Column("raw_path", Words, nullable=False),
-    Column("init_us", Real(minimum=0)),
-    Column("first_inference_us", Real(minimum=0)),
-    Column("warmup_avg_us", Real(minimum=0)),
-    Column("latency_avg_us", Real(positive=True)),
-    Column("latency_min_us", Real(minimum=0)),
-    Column("latency_max_us", Real(minimum=0)),
-    Column("latency_std_us", Real(minimum=0)),
-    Column("latency_p5_us", Real(minimum=0)),
-    Column("latency_median_us", Real(minimum=0)),
-    Column("latency_p95_us", Real(minimum=0)),
-    Column("inferences", Whole()),
-    Column("init_memory_mb", Real(minimum=0)),
-    Column("overall_memory_mb", Real(minimum=0)),
-    Column("peak_memory_mb", Real(minimum=0)),
-    Column("vm_hwm_kb", Whole(big=True)),
-    Column("pss_peak_kb", Whole(big=True)),
-    Column("delegate_applied", Name(10)),
-    Column("nodes_delegated", Whole()),
-    Column("nodes_total", Whole()),
-    Column("partitions", Whole()),
-    Column("delegate_time_share", Real(minimum=0, maximum=1)),
+    *_values(),
     # Of the graph's nodes, not of the time (`analysis.operators`).
     Column("delegated_node_share", Real(minimum=0, maximum=1)),
-    Column("file_cache", Name(10, ("cold", "warm"))),
-    Column("kernel_cache", Name(10, ("cold", "warm"))),
-    Column("on_device_ms", Real(minimum=0)),
-    Column("host_overhead_ms", Real()),
     Column("verdict", Name(10), nullable=False),
     # Which figures of it count, by `counting.py`; kept right with every repetition that joins the job.
     Column("counts_latency", Boolean, nullable=False),

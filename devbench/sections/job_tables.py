@@ -6,8 +6,9 @@ from collections.abc import Sequence
 
 from devbench.analysis.stats import Estimate
 from devbench.findings.run import FallenBack, JobReport, ReportData, fastest
+from devbench.metrics import METRICS
 from devbench.sections.tables import LONG, Cell, Column, Table, table
-from devbench.sections.words import interval, mb, ms, percent, rough_percent, spread_percent
+from devbench.sections.words import figure, interval, job_figures, mb, ms, percent, rough_percent, spread_percent
 from devbench.text import clean
 
 _JOB = (Column("device", choose=True), Column("model", choose=True), Column("delegate", choose=True))
@@ -102,10 +103,7 @@ def jobs(report: ReportData) -> Table:
                 Cell(text, latency.median if latency else None, kind),
                 Cell(interval(latency), latency.low if latency else None),
                 Cell(str(latency.n) if latency else "0", latency.n if latency else 0),
-                _time(job.init),
-                _time(job.first_inference),
-                _number(job.peak_memory_mb, mb(job.peak_memory_mb)),
-                _number(job.on_delegate, rough_percent(job.on_delegate)),
+                *(_number(job.figures.get(name), figure(job.figures.get(name), name)) for name in job_figures()),
                 Cell(job.delegation),
                 Cell(job.output_verdict, kind="bad" if job.output_verdict == "wrong" else ""),
                 Cell(job.status, kind=_STATUS.get(job.status, "warn")),
@@ -114,8 +112,8 @@ def jobs(report: ReportData) -> Table:
         )
     columns = (
         Column("job", numeric=True), *_JOB, Column("latency ms", numeric=True), Column("interval", numeric=True),
-        Column("processes", numeric=True), Column("init ms", numeric=True), Column("first ms", numeric=True),
-        Column("peak MB", numeric=True), Column("on delegate", numeric=True), Column("delegation"), Column("outputs"),
+        Column("processes", numeric=True), *(Column(METRICS[name].heading, numeric=True) for name in job_figures()),
+        Column("delegation"), Column("outputs"),
         Column("status", choose=True), Column("beware", wide=True),
     )  # fmt: skip
     caption = "all jobs; follow a job to its details and raw outputs"

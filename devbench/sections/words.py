@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from devbench.analysis.stats import Estimate
+from devbench.metrics import METRICS, shown_in
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -41,8 +42,21 @@ def interval(value: Estimate | None) -> str:
     return f"{ms(value.low)}–{ms(value.high)}"
 
 
+def job_figures() -> tuple[str, ...]:
+    """Names of the metrics that the table of jobs has next to the latency."""
+    return tuple(name for name in shown_in("jobs") if name != "latency")
+
+
 def mb(value: float | None) -> str:
     return "" if value is None else f"{value:,.1f}"
+
+
+def figure(value: float | None, metric: str) -> str:
+    """A value of a metric without its unit: `27.7`, `93.2`, `83 %`; nothing for `None`."""
+    of = METRICS[metric]
+    if not of.unit:
+        return rough_percent(value)
+    return ms(value) if of.decimals is None or value is None else f"{value:,.{of.decimals}f}"
 
 
 def percent(share: float) -> str:

@@ -9,13 +9,14 @@ from devbench.analysis.stats import Estimate
 from devbench.findings.run import JobReport, Process, ReportData
 from devbench.forms.charts.picture import SERIES, Picture
 from devbench.forms.charts.rows import Bar, Dot, Group, Look, Piece, Row, draw_rows
+from devbench.metrics import METRICS
 from devbench.sections.words import interval, mb, ms, percent
 from devbench.text import clean
 
 _MOST_TYPES = 7
 # A chart with more rows is no overview any more.
 MOST_ROWS = 60
-_STARTS = (("c3", "cold init"), ("c0", "init"), ("c1", "first inference"))
+_STARTS = (("c3", "cold init"), ("c0", METRICS["init"].title), ("c1", METRICS["first_inference"].title))
 _MEMORIES = (("c0", "peak (tool)"), ("c2", "VmHWM (/proc)"), ("c1", "PSS (/proc)"))
 Wanted = Callable[[JobReport], bool]
 
