@@ -11,6 +11,8 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Any, Literal
 
+from devbench.analysis.operators import delegated_node_share
+
 RunStatus = Literal["running", "done", "interrupted", "failed"]
 Purpose = Literal["latency", "profile", "outputs", "cold"]
 CacheState = Literal["cold", "warm"]
@@ -223,6 +225,11 @@ class RepetitionRecord:
     verdict_reasons: tuple[str, ...] = ()
     outputs: tuple[Mapping[str, Any], ...] = ()
     operators: tuple[OperatorRecord, ...] = ()
+
+    @property
+    def delegated_node_share(self) -> float | None:
+        """The share of the graph's nodes that the delegate took, 0 to 1; `None` if it is not known."""
+        return delegated_node_share(self.delegate_applied, self.nodes_delegated, self.nodes_total)
 
 
 # The values of a repetition that have a column of their own, by name.

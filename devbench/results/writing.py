@@ -8,7 +8,6 @@ from typing import Any
 
 import sqlalchemy as sa
 
-from devbench.analysis.operators import delegated_node_share
 from devbench.notices import Notice
 from devbench.results import schema
 from devbench.results.cases import case_text
@@ -101,9 +100,8 @@ def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord, *
     jobs = schema.jobs
     query = sa.select(jobs.c.id).where(jobs.c.run_id == repetition.run_id, jobs.c.number == repetition.job_number)
     job_id = connection.execute(query).scalar_one()
-    share = delegated_node_share(repetition.delegate_applied, repetition.nodes_delegated, repetition.nodes_total)
-    values = {name: getattr(repetition, name) for name in NUMBERS}
-    values |= {"job_id": job_id, "delegated_node_share": share, "counts_latency": False, "counts_start": False}
+    values = {name: getattr(repetition, name) for name in (*NUMBERS, "delegated_node_share")}
+    values |= {"job_id": job_id, "counts_latency": False, "counts_start": False}
     number = _inserted(connection, schema.repetitions, values)
     details = {name: getattr(repetition, name) for name in DETAILS}
     connection.execute(schema.details.insert().values(repetition_id=number, **details))
