@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from devbench.models.compiled import Compiled
-    from devbench.models.gpu.report import GpuReport, Group
+    from devbench.models.gpu.report import GpuReport, RefusalGroup
     from devbench.models.graph.view import ModelView, TensorView
     from devbench.models.model_facts import ModelFacts
 
@@ -97,15 +97,15 @@ def gpu_check(
     Exit code 0 when the file could be judged, whatever the verdict; with --strict 1 when an operator is refused.
     """
     from devbench.errors import EXIT_FAILED
-    from devbench.models.gpu.analyzer import ask
+    from devbench.models.gpu.analyzer import run_analyzer
     from devbench.models.gpu.report import make_report, to_json
     from devbench.models.graph.read import read_model
     from devbench.models.tflite_file import model_path
 
     path = model_path(file)
     model = read_model(path)
-    opinion = ask(path) if analyzer else None
-    report = make_report(model, opinion, path=path, max_parts=parts)
+    answer = run_analyzer(path) if analyzer else None
+    report = make_report(model, answer, path=path, max_parts=parts)
     if as_json:
         _print_json(to_json(report, path.name))
     else:
@@ -253,7 +253,7 @@ def _tensors(title: str, tensors: tuple[TensorView, ...]) -> Table:
 
 def _print_check(report: GpuReport, path: Path, screen: Console) -> None:
     from devbench.cli.output import plain
-    from devbench.models.gpu.refusal import SEEN_ON
+    from devbench.models.gpu.refusals import SEEN_ON
     from devbench.models.gpu.report import verdict
     from devbench.models.rewrites.catalogue import rewrite_names
 
@@ -263,12 +263,12 @@ def _print_check(report: GpuReport, path: Path, screen: Console) -> None:
     table.add_row("model", plain(path.name))
     table.add_row("GPU (estimated)", f"[{colour}]{plain(verdict(report))}[/{colour}]")
     table.add_row("by the rules of", plain(SEEN_ON))
-    opinion = report.opinion
-    if opinion is not None:
-        answer = {True: "looks compatible to it", False: "not compatible", None: f"no answer: {opinion.note}"}
-        version = f" {opinion.version}" if opinion.version else ""
-        table.add_row(f"TensorFlow{version}", plain(answer[opinion.compatible]))
-        for warning in opinion.warnings[:10]:
+    answer = report.analyzer
+    if answer is not None:
+        texts = {True: "looks compatible to it", False: "not compatible", None: f"no answer: {answer.note}"}
+        version = f" {answer.version}" if answer.version else ""
+        table.add_row(f"TensorFlow{version}", plain(texts[answer.compatible]))
+        for warning in answer.warnings[:10]:
             table.add_row("", plain(warning))
     if report.graphs > 1:
         table.add_row("graphs", f"{report.graphs}; the delegate looks at all, the estimate is of the main one")
@@ -293,7 +293,7 @@ def _print_check(report: GpuReport, path: Path, screen: Console) -> None:
         )
 
 
-def _groups(groups: tuple[Group, ...]) -> Table:
+def _groups(groups: tuple[RefusalGroup, ...]) -> Table:
     from devbench.cli.output import plain
     from devbench.models.gpu.report import places
 

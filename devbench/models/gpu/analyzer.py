@@ -1,7 +1,7 @@
-"""The other judge: TensorFlow's own analyzer, asked in a process of its own with a deadline.
+"""TensorFlow's own analyzer of GPU compatibility, run in a process of its own with a deadline.
 
-It needs TensorFlow (the extra `models`), reads the whole model, and says "looks compatible" of much that the stock
-delegate refuses; its answer stands beside the rules, never in their place.
+It needs TensorFlow (the extra `models`), reads the whole model, and reports "looks compatible" for much that the stock
+delegate refuses. Its answer is shown next to that of the rules and never replaces it.
 
 `python -m devbench.models.gpu.analyzer MODEL` is that process.
 """
@@ -28,13 +28,13 @@ _VERSION = re.compile(r"TFLite runtime version (\S+?)\.?$", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
-class Opinion:
-    """What the analyzer says.
+class AnalyzerAnswer:
+    """What the analyzer answers.
 
     Attributes:
-        compatible: `None` where it gave no answer.
+        compatible: `None` if it gave no answer.
         warnings: its lines, cut.
-        version: TensorFlow's, empty where it did not say.
+        version: TensorFlow's, empty if unknown.
         note: why there is no answer.
     """
 
@@ -44,10 +44,10 @@ class Opinion:
     note: str = ""
 
 
-def ask(path: Path, deadline_s: float = DEADLINE_S) -> Opinion:
-    """The analyzer's opinion of a model. Never raises: without TensorFlow or an answer in time it is a note."""
+def run_analyzer(path: Path, deadline_s: float = DEADLINE_S) -> AnalyzerAnswer:
+    """The analyzer's answer for a model. Never raises: without TensorFlow or an answer in time it is a note."""
     if importlib.util.find_spec("tensorflow") is None:
-        return Opinion(None, note="TensorFlow is not installed (pip install 'devbench[models]')")
+        return AnalyzerAnswer(None, note="TensorFlow is not installed (pip install 'devbench[models]')")
     command = [sys.executable, "-m", "devbench.models.gpu.analyzer", str(path.resolve())]
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     with tempfile.TemporaryFile() as output:
@@ -57,27 +57,27 @@ def ask(path: Path, deadline_s: float = DEADLINE_S) -> Opinion:
                 command, stdout=output, stderr=subprocess.DEVNULL, timeout=deadline_s, check=False, env=quiet
             )
         except subprocess.TimeoutExpired:
-            return Opinion(None, note=f"not done after {deadline_s:g} s")
+            return AnalyzerAnswer(None, note=f"not done after {deadline_s:g} s")
         except OSError as error:
-            return Opinion(None, note=f"cannot be started: {error.strerror or error}")
+            return AnalyzerAnswer(None, note=f"cannot be started: {error.strerror or error}")
         size = output.seek(0, os.SEEK_END)
         output.seek(max(0, size - _MAX_BYTES))
         said = output.read(_MAX_BYTES).decode("utf-8", "replace")
     if done.returncode:
-        return Opinion(None, note=f"failed on this model (exit code {done.returncode})")
-    return read_opinion(said)
+        return AnalyzerAnswer(None, note=f"failed on this model (exit code {done.returncode})")
+    return parse_answer(said)
 
 
-def read_opinion(said: str) -> Opinion:
-    """The opinion in what the analyzer printed."""
+def parse_answer(said: str) -> AnalyzerAnswer:
+    """The answer in what the analyzer printed."""
     warnings = tuple(clean(line, 160) for line in _WARNING.findall(said)[:_MAX_WARNINGS])
     version = _VERSION.search(said)
     known = clean(version.group(1), 20) if version else ""
     if warnings:
-        return Opinion(False, warnings, known)
+        return AnalyzerAnswer(False, warnings, known)
     if "looks compatible with GPU delegate" in said:
-        return Opinion(True, (), known)
-    return Opinion(None, note="it said nothing of the GPU delegate")
+        return AnalyzerAnswer(True, (), known)
+    return AnalyzerAnswer(None, note="it said nothing of the GPU delegate")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devbench.models.gpu.context import Context, Finding
-from devbench.models.gpu.layout import Layout, layout, words
-from devbench.models.gpu.reading import constant_findings
+from devbench.models.gpu.constants import unreadable
+from devbench.models.gpu.context import Context, Violation
+from devbench.models.gpu.layout import GpuLayout, is_row, layout, shown
 from devbench.models.graph.view import OperatorView, TensorView
 
 TWO_INPUTS = frozenset({
@@ -27,36 +27,38 @@ _MAX_FUSED = 50
 _SUMS = frozenset({"ADD", "ADD_N"})
 
 
-def build(operator: OperatorView, context: Context) -> Iterator[Finding]:
+def build(operator: OperatorView, context: Context) -> Iterator[Violation]:
     """Why the delegate cannot build it."""
     runtime, constants = context.runtime(operator), context.constants(operator)
     if len(runtime) == 2:
         if runtime[0].index == runtime[1].index:
             if operator.type not in (*_SUMS, "MUL"):
-                yield Finding("same-inputs", "both inputs are the same tensor")
+                yield Violation("same-inputs", "both inputs are the same tensor")
             return
         yield from _batches(operator, runtime)
     elif not runtime:
-        yield Finding("constant-data", "both inputs are constants")
+        yield Violation("constant-data", "both inputs are constants")
     else:
         given, out = layout(runtime[0]), layout(operator.outputs[0])
         if given and out and given.b != 1 == out.b:
-            shapes = f"{words(runtime[0].shape)} becomes {words(operator.outputs[0].shape)}"
-            yield Finding("broadcast-batch", f"{shapes}: its first axis is taken for a batch")
+            shapes = f"{shown(runtime[0])} becomes {shown(operator.outputs[0])}"
+            yield Violation("broadcast-batch", f"{shapes}: its first axis is taken for a batch")
     yield from after_broadcast(operator, context)
     for tensor in constants:
-        if tensor.dtype not in ("int32", "bool") and not is_linear(tensor):
-            yield from constant_findings(tensor, context, (2, *((3, 4) if tensor.rank != 2 else ())))
+        if tensor.dtype in ("int32", "bool"):
+            continue
+        if is_row(tensor):
+            yield from unreadable(tensor, context, tensor.rank)
+        else:
+            yield from unreadable(tensor, context, 2, *((3, 4) if tensor.rank != 2 else ()))
             if tensor.rank == 4 and tensor.shape[0] != 1:
-                yield Finding("constant-batch", f"a constant of {words(tensor.shape)}")
-        elif tensor.dtype not in ("int32", "bool"):
-            yield from constant_findings(tensor, context, (tensor.rank,))
+                yield Violation("constant-batch", f"a constant of {shown(tensor)}")
 
 
-def after_broadcast(operator: OperatorView, context: Context) -> Iterator[Finding]:
+def after_broadcast(operator: OperatorView, context: Context) -> Iterator[Violation]:
     """A comparison or a cast right after arithmetic that broadcasts: both become one program of types that differ."""
     runtime = context.runtime(operator)
-    readers = context.readers.get(operator.outputs[0].index, ())
+    readers = context.reading(operator.outputs[0])
     if not runtime or operator.outputs[0].dtype not in ("bool", "int32") or (readers and readers[0].type == "CAST"):
         return
     pair, out = ordered(operator, runtime) if len(runtime) == 2 else None, layout(operator.outputs[0])
@@ -73,13 +75,13 @@ def after_broadcast(operator: OperatorView, context: Context) -> Iterator[Findin
         sides = ordered(maker, read) if len(read) == 2 else None
         if sides is not None and sides[0] != layout(tensor):
             if maker.type not in _SUMS:
-                yield Finding("comparison-fused", f"operator {maker.index} ({maker.type}) before it broadcasts")
+                yield Violation("comparison-fused", f"operator {maker.index} ({maker.type}) before it broadcasts")
             return
         tensor = _first_read(maker, read, context)
 
 
 def _first_read(operator: OperatorView, read: list[TensorView], context: Context) -> TensorView:
-    """The tensor that goes on in the same program: of a sum or product of equal shapes the one that is made last."""
+    """The tensor that continues the same program: of a sum or product of equal shapes the one that is made last."""
     if len(read) == 2 and operator.type in (*_SUMS, "MUL") and read[0].shape == read[1].shape:
         makers = [context.makers.get(tensor.index) for tensor in read]
         places = [-1 if maker is None else maker.index for maker in makers]
@@ -87,12 +89,7 @@ def _first_read(operator: OperatorView, read: list[TensorView], context: Context
     return read[0]
 
 
-def is_linear(tensor: TensorView) -> bool:
-    """Whether a constant has extents along its last axis only."""
-    return all(extent == 1 for extent in tensor.shape[:-1])
-
-
-def ordered(operator: OperatorView, runtime: list[TensorView]) -> tuple[Layout, Layout] | None:
+def ordered(operator: OperatorView, runtime: list[TensorView]) -> tuple[GpuLayout, GpuLayout] | None:
     """The two tensors of the run in the order in which the delegate takes them."""
     first, second = layout(runtime[0]), layout(runtime[1])
     if first is None or second is None:
@@ -103,7 +100,7 @@ def ordered(operator: OperatorView, runtime: list[TensorView]) -> tuple[Layout, 
     return first, second
 
 
-def _batches(operator: OperatorView, runtime: list[TensorView]) -> Iterator[Finding]:
+def _batches(operator: OperatorView, runtime: list[TensorView]) -> Iterator[Violation]:
     pair, out = ordered(operator, runtime), layout(operator.outputs[0]) if operator.outputs else None
     if pair is None or out is None or out.b != 1:
         return
@@ -112,7 +109,7 @@ def _batches(operator: OperatorView, runtime: list[TensorView]) -> Iterator[Find
     # Sums of different channels have a program of their own.
     apart = is_sum and first.c != second.c and second.c != 1
     if (second.b != 1 and (is_sum or first == out)) or (apart and first.b != 1):
-        yield Finding(
+        yield Violation(
             "broadcast-batch",
-            f"{words(runtime[0].shape)} and {words(runtime[1].shape)}: a first axis is taken for a batch",
+            f"{shown(runtime[0])} and {shown(runtime[1])}: a first axis is taken for a batch",
         )

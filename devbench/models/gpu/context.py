@@ -1,17 +1,18 @@
-"""What a rule may know besides its operator: who makes a tensor and who reads it, and which tensors are constants."""
+"""What a rule may look at: an operator, who makes and reads its tensors, which of them are constants."""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import wraps
 
 from devbench.models.graph.view import GraphView, OperatorView, TensorView
 
 
 @dataclass(frozen=True, slots=True)
-class Finding:
-    """A rule's name, and what of the operator it is against."""
+class Violation:
+    """The name of a rule that an operator breaks, and what of the operator breaks it."""
 
     rule: str
     detail: str
@@ -29,7 +30,7 @@ class Context:
 
     graph: GraphView
     makers: Mapping[int, OperatorView]
-    readers: Mapping[int, tuple[OperatorView, ...]]
+    readers: Mapping[int, Sequence[OperatorView]]
     known: frozenset[int]
     handed_over: frozenset[int] = frozenset()
 
@@ -41,8 +42,11 @@ class Context:
             for tensor in operator.inputs:
                 if tensor is not None:
                     readers[tensor.index].append(operator)
-        handed_over = frozenset(graph.inputs) if is_handed_over else frozenset()
-        return cls(graph, makers, {index: tuple(several) for index, several in readers.items()}, known, handed_over)
+        return cls(graph, makers, dict(readers), known, frozenset(graph.inputs if is_handed_over else ()))
+
+    def reading(self, tensor: TensorView) -> Sequence[OperatorView]:
+        """The operators that read a tensor."""
+        return self.readers.get(tensor.index, ())
 
     def is_free(self, operator: OperatorView) -> bool:
         """Whether it only widens a constant of fp16: the delegate takes the constant itself and drops the operator."""
@@ -53,19 +57,37 @@ class Context:
 
     def is_constant(self, tensor: TensorView | None) -> bool:
         """Whether the delegate sees a constant: one of the model's, or one that is only widened from fp16."""
-        if tensor is None:
-            return False
-        maker = self.makers.get(tensor.index)
-        return tensor.constant or (maker is not None and self.is_free(maker))
+        return tensor is not None and (tensor.constant or self._is_widened(tensor))
 
     def runtime(self, operator: OperatorView) -> list[TensorView]:
         """The inputs that are there and are no constants to the delegate."""
         return [tensor for tensor in operator.inputs if tensor is not None and not self.is_constant(tensor)]
 
     def constants(self, operator: OperatorView) -> list[TensorView]:
-        return [tensor for tensor in operator.inputs if self.is_constant(tensor) and tensor is not None]
+        return [tensor for tensor in operator.inputs if tensor is not None and self.is_constant(tensor)]
 
     def stored_type(self, tensor: TensorView) -> str:
-        """The type of a constant as the delegate reads it: float16 where the model only widens it."""
+        """The type of a constant as the delegate reads it: float16 if the model only widens it."""
+        return "float16" if self._is_widened(tensor) else tensor.dtype
+
+    def _is_widened(self, tensor: TensorView) -> bool:
         maker = self.makers.get(tensor.index)
-        return "float16" if maker is not None and self.is_free(maker) else tensor.dtype
+        return maker is not None and self.is_free(maker)
+
+
+Check = Callable[[OperatorView, Context], Iterator[Violation]]
+
+
+def with_inputs(count: int) -> Callable[[Callable[..., Iterator[Violation]]], Check]:
+    """A check that also gets the operator's first `count` inputs; it finds nothing if one of them is missing."""
+
+    def decorate(check: Callable[..., Iterator[Violation]]) -> Check:
+        @wraps(check)
+        def checked(operator: OperatorView, context: Context) -> Iterator[Violation]:
+            inputs = [operator.input(number) for number in range(count)]
+            if not any(tensor is None for tensor in inputs):
+                yield from check(operator, context, *inputs)
+
+        return checked
+
+    return decorate

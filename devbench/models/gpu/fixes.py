@@ -1,7 +1,7 @@
-"""Which rewrite of devbench fixes a refusal: the rewrites themselves are asked, on the model in memory.
+"""Which rewrite of devbench fixes a refusal: the rewrites are tried on the model in memory.
 
-A rewrite fixes an operator where it takes it out of the graph (and puts others in its place), or lowers its version to
-one that the delegate takes. A rewrite that changes nothing in a model is never named.
+A rewrite fixes an operator if it removes the operator from the graph (and puts others in its place), or lowers its
+version or its rank to one that the delegate takes. A rewrite that changes nothing in a model is never named.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import DevbenchError
-from devbench.models.gpu.lookover import MAX_RANK
-from devbench.models.gpu.refusal import Refusal
+from devbench.models.gpu.cpu_rules import MAX_RANK
+from devbench.models.gpu.refusals import Refusal
 from devbench.models.gpu.rules import KNOWN
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.file import load_model
@@ -60,7 +60,7 @@ def _fixed(model: Any, rewrite: Rewrite, places: set[_Place]) -> list[_Place]:
 
 
 def _changed(graphs: list[Graph], before: list[list[tuple[Any, int, int]]]) -> Iterator[_Place]:
-    """The operators that went, or whose version or rank is now one that the delegate takes."""
+    """The operators that are gone, or whose version or rank is now one that the delegate takes."""
     for number, (graph, operators) in enumerate(zip(graphs, before, strict=True)):
         left = {id(operator) for operator in graph.operators()}
         for place, (operator, version, rank) in enumerate(operators):

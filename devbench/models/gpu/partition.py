@@ -1,9 +1,9 @@
 """Which operators would run on the GPU: the parts that the runtime cuts a graph into, and the largest of them.
 
-The runtime's way: operators that are ready are gathered as long as one of the wanted kind can be added, then those of
-the other kind, in turns; the first one that is ready decides the kind that begins. Operators with effects besides their
-outputs (variables, tables, loops, branches) stay in their order. Of the parts that the delegate could take it takes the
-largest alone (`--max_delegated_partitions=1`). An estimate: what a driver cannot build is only known there.
+The runtime gathers operators that are ready, as long as there is one of the same kind (GPU or CPU), then those of the
+other kind, in turns; the first operator that is ready decides which kind begins. Operators with effects other than
+their outputs (variables, tables, loops, branches) stay in their order. The delegate takes only the largest part
+(`--max_delegated_partitions=1`). This is an estimate: what a driver cannot build is known only on the device.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from devbench.models.gpu.check import Checked, worst
-from devbench.models.gpu.refusal import HARMLESS, Effect, Refusal
+from devbench.models.gpu.refusals import HARMLESS, GpuEffect, Refusal
 from devbench.models.graph.view import GraphView, OperatorView
 
 _WITH_EFFECTS = frozenset({"IF", "WHILE", "CALL_ONCE"})
@@ -21,15 +21,15 @@ _RESOURCES = frozenset({"resource", "variant"})
 
 
 @dataclass(frozen=True, slots=True)
-class Estimate:
+class GpuEstimate:
     """What the delegate would take.
 
     Attributes:
         operators: of the graph.
-        accepted: operators that the delegate would take by themselves.
+        accepted: operators that the delegate would take.
         parts: the parts that these make, as numbers of operators, the largest first.
         delegated: the operators that would run on the GPU.
-        blocked_by: the refusal that keeps everything off the GPU, `None` without one.
+        blocked_by: the refusal that keeps the whole model off the GPU, `None` without one.
     """
 
     operators: int
@@ -44,27 +44,27 @@ class Estimate:
         return self.blocked_by is None and 0 < self.operators == self.delegated
 
 
-def estimate_model(graphs: tuple[Checked, ...], max_parts: int = 1) -> Estimate:
-    """What the delegate would take of a model's main graph; what ends it in any graph ends it for the model."""
+def estimate_model(graphs: tuple[Checked, ...], max_parts: int = 1) -> GpuEstimate:
+    """What the delegate would take of a model's main graph; a failure in any graph is one of the model."""
     first, *others = (estimate(graph, max_parts) for graph in graphs)
-    unloadable = (one for graph in graphs for one in graph.refusals if one.effect is Effect.UNLOADABLE)
+    unloadable = (one for graph in graphs for one in graph.refusals if one.effect is GpuEffect.UNLOADABLE)
     blocked = next(unloadable, None) or next((one.blocked_by for one in (first, *others) if one.blocked_by), None)
     delegated = 0 if blocked else first.delegated
-    return Estimate(first.operators, first.accepted, first.parts, delegated, blocked)
+    return GpuEstimate(first.operators, first.accepted, first.parts, delegated, blocked)
 
 
-def estimate(checked: Checked, max_parts: int = 1) -> Estimate:
+def estimate(checked: Checked, max_parts: int = 1) -> GpuEstimate:
     """What the delegate would take of one graph, `max_parts` being the tool's `max_delegated_partitions`."""
     graph, refusals, context = checked.context.graph, checked.refusals, checked.context
-    stopping = {refusal.operator.index: refusal for refusal in refusals if refusal.effect is Effect.STOPS}
-    cpu = {refusal.operator.index for refusal in refusals if refusal.effect not in (*HARMLESS, Effect.STOPS)}
+    stopping = {refusal.operator.index: refusal for refusal in refusals if refusal.effect is GpuEffect.STOPS}
+    cpu = {refusal.operator.index for refusal in refusals if refusal.effect not in (*HARMLESS, GpuEffect.STOPS)}
     free = {operator.index for operator in graph.operators if context.is_free(operator)}
     # A constant that is widened from fp16 counts as delegated only where nothing at all is refused.
     cpu = cpu | free if cpu - free else cpu
     parts = sorted(_parts(graph, cpu), key=len, reverse=True) if cpu else [[one.index for one in graph.operators]]
     taken = {index for part in parts[:max_parts] for index in part}
     blocked = worst(refusals) or next((stopping[index] for index in sorted(taken) if index in stopping), None)
-    return Estimate(
+    return GpuEstimate(
         operators=len(graph.operators),
         accepted=sum(map(len, parts)),
         parts=tuple(map(len, parts)) if graph.operators else (),

@@ -1,4 +1,4 @@
-"""The answers of the rules and the analyzer as one object, for a reader and as JSON (docs/models.md has its keys)."""
+"""The answers of the rules and the analyzer as one object, and as JSON (docs/models.md has its keys)."""
 
 from __future__ import annotations
 
@@ -7,21 +7,28 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from devbench.models.gpu.analyzer import Opinion
+from devbench.models.gpu.analyzer import AnalyzerAnswer
 from devbench.models.gpu.check import check
 from devbench.models.gpu.fixes import find_fixes
-from devbench.models.gpu.partition import Estimate, estimate_model
-from devbench.models.gpu.refusal import HARMLESS, SEEN_ON, Effect, Refusal, Rule
+from devbench.models.gpu.partition import GpuEstimate, estimate_model
+from devbench.models.gpu.refusals import HARMLESS, SEEN_ON, GpuEffect, Refusal, Rule
 from devbench.models.graph.view import ModelView, OperatorView
 
 _SCHEMA = "devbench.gpu-check/2"
-_ORDER = (Effect.UNLOADABLE, Effect.STOPS_ALWAYS, Effect.STOPS, Effect.CPU, Effect.WRONG, Effect.DRIVER)
+_ORDER = (
+    GpuEffect.UNLOADABLE,
+    GpuEffect.STOPS_ALWAYS,
+    GpuEffect.STOPS,
+    GpuEffect.CPU,
+    GpuEffect.WRONG,
+    GpuEffect.DRIVER,
+)
 _MAX_PLACES = 3
 
 
 @dataclass(frozen=True, slots=True)
-class Group:
-    """Operators of one type that one rule is against for one reason."""
+class RefusalGroup:
+    """Operators of one type that break one rule for one reason."""
 
     type: str
     rule: Rule
@@ -35,39 +42,39 @@ class Group:
 class GpuReport:
     """What is known of a model under the stock GPU delegate."""
 
-    estimate: Estimate
+    estimate: GpuEstimate
     refusals: tuple[Refusal, ...]
-    groups: tuple[Group, ...]
-    opinion: Opinion | None
+    groups: tuple[RefusalGroup, ...]
+    analyzer: AnalyzerAnswer | None
     graphs: int
 
     @property
     def refused(self) -> int:
-        """Operators that are refused; those that are taken and fail later are none."""
+        """How many operators are refused, without those that are taken and fail later."""
         return sum(refusal.effect not in HARMLESS for refusal in self.refusals)
 
 
 def make_report(
-    model: ModelView, opinion: Opinion | None, *, path: Path | None = None, max_parts: int = 1
+    model: ModelView, analyzer: AnalyzerAnswer | None, *, path: Path | None = None, max_parts: int = 1
 ) -> GpuReport:
-    """The rules' answer for a model, and the analyzer's; fixes are named where the model's file is given."""
+    """The rules' answer for a model, and the analyzer's; fixes are named if the model's file is given."""
     checked = check(model)
     found = estimate_model(checked, max_parts)
-    # The delegate looks at one graph after the other, and at none after the one where it gives up.
+    # The delegate checks one graph after the other, and stops at the one where it fails.
     last = found.blocked_by.graph if found.blocked_by else len(checked)
     refusals = tuple(refusal for graph in checked[: last + 1] for refusal in graph.refusals)
     if path is not None:
         fixes = find_fixes(path, refusals)
         refusals = tuple(replace(one, fix=fixes.get((one.graph, one.operator.index), "")) for one in refusals)
-    return GpuReport(found, refusals, _groups(refusals), opinion, len(model.graphs))
+    return GpuReport(found, refusals, _groups(refusals), analyzer, len(model.graphs))
 
 
 def verdict(report: GpuReport) -> str:
     """The answer in one line."""
     found = report.estimate
-    doubt = sum(refusal.effect is Effect.DRIVER for refusal in report.refusals)
+    doubt = sum(refusal.effect is GpuEffect.DRIVER for refusal in report.refusals)
     tail = f"; {doubt} of them do not build with every OpenCL driver" if doubt else ""
-    wrong = sum(refusal.effect is Effect.WRONG for refusal in report.refusals)
+    wrong = sum(refusal.effect is GpuEffect.WRONG for refusal in report.refusals)
     tail += f"; {wrong} gave wrong numbers there" if wrong else ""
     if found.operators == 0:
         return "the model has no operators"
@@ -89,14 +96,14 @@ def _blocked(refusal: Refusal) -> str:
     name = f"operator {refusal.operator.index}{where} ({refusal.operator.type})"
     if refusal.operator.index < 0:
         name = f"operator code {refusal.operator.type} version {refusal.operator.version}, which no operator uses"
-    if refusal.effect is Effect.UNLOADABLE:
+    if refusal.effect is GpuEffect.UNLOADABLE:
         return f"the tool cannot load the model: {name}"
     return f"nothing: the delegate gives up at {name}"
 
 
 def to_json(report: GpuReport, model: str) -> dict[str, Any]:
     """The object that `devbench models gpu-check --json` prints."""
-    found, opinion = report.estimate, report.opinion
+    found, analyzer = report.estimate, report.analyzer
     return {
         "schema": _SCHEMA,
         "model": model,
@@ -113,7 +120,7 @@ def to_json(report: GpuReport, model: str) -> dict[str, Any]:
             "blocked_by_operator": found.blocked_by.operator.index if found.blocked_by else None,
         },
         "refused": report.refused,
-        "wrong": sum(refusal.effect is Effect.WRONG for refusal in report.refusals),
+        "wrong": sum(refusal.effect is GpuEffect.WRONG for refusal in report.refusals),
         "refusals": [
             {
                 "graph": refusal.graph,
@@ -132,28 +139,28 @@ def to_json(report: GpuReport, model: str) -> dict[str, Any]:
             for refusal in report.refusals
         ],
         "analyzer": None
-        if opinion is None
+        if analyzer is None
         else {
-            "compatible": opinion.compatible,
-            "warnings": list(opinion.warnings),
-            "tensorflow": opinion.version or None,
-            "note": opinion.note or None,
+            "compatible": analyzer.compatible,
+            "warnings": list(analyzer.warnings),
+            "tensorflow": analyzer.version or None,
+            "note": analyzer.note or None,
         },
     }
 
 
-def _groups(refusals: tuple[Refusal, ...]) -> tuple[Group, ...]:
+def _groups(refusals: tuple[Refusal, ...]) -> tuple[RefusalGroup, ...]:
     groups: dict[tuple[str, str, str, str, int], list[Refusal]] = defaultdict(list)
     for one in refusals:
         groups[one.operator.type, one.rule.name, one.detail, one.fix, one.graph].append(one)
     made = [
-        Group(kind, several[0].rule, detail, fix, tuple(one.operator for one in several), graph)
+        RefusalGroup(kind, several[0].rule, detail, fix, tuple(one.operator for one in several), graph)
         for (kind, _, detail, fix, graph), several in groups.items()
     ]
     return tuple(sorted(made, key=lambda group: (_ORDER.index(group.rule.effect), -len(group.operators), group.type)))
 
 
-def places(group: Group) -> str:
+def places(group: RefusalGroup) -> str:
     """The first few places of a group: `#12 1×32×32×8×4, #30 …`, by the operator's number and its largest tensor."""
     shown = []
     for operator in group.operators[:_MAX_PLACES]:

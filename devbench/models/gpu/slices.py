@@ -2,96 +2,86 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from devbench.models.gpu.context import Context, Finding
-from devbench.models.gpu.layout import Layout, layout, words
+from devbench.models.gpu.context import Context, Violation, with_inputs
+from devbench.models.gpu.layout import AXES, GpuLayout, layout, shown
 from devbench.models.graph.view import OperatorView, TensorView
 
 _RULES = {"b": "slice-batch", "h": "slice-extent", "w": "slice-extent", "c": "slice-extent"}
-_AXES = "bhwc"
+_Values = Sequence[tuple[int, ...]]
 
 
-def _numbers(operator: OperatorView, places: tuple[int, ...], context: Context) -> list[tuple[int, ...]] | Finding:
-    """The values of the inputs at these places, or why the delegate cannot read them."""
+@with_inputs(1)
+def build_slice(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
+    """Why the delegate cannot build a SLICE or a STRIDED_SLICE."""
+    given, made = layout(source), layout(operator.outputs[0] if operator.outputs else None)
+    if given is None or made is None:
+        return
+    is_strided = operator.type == "STRIDED_SLICE"
+    read = _read(operator, context, 3 if is_strided else 2)
+    if isinstance(read, Violation):
+        found: Violation | None = read
+    elif is_strided:
+        found = _strided(operator, source, given, made, read)
+    else:
+        found = _slice(operator, source, given, made, read)
+    if found is not None:
+        yield found
+
+
+def _read(operator: OperatorView, context: Context, count: int) -> list[tuple[int, ...]] | Violation:
+    """The values of the inputs after the first, or why the delegate cannot read them."""
     found = []
-    for place in places:
+    for place in range(1, count + 1):
         tensor = operator.input(place)
         if tensor is None:
-            return Finding("runtime-sizes", f"input {place} is missing")
+            return Violation("runtime-sizes", f"input {place} is missing")
         if tensor.dtype == "int64":
-            return Finding("index-type-part", f"input {place} is int64")
+            return Violation("index-type-part", f"input {place} is int64")
         if not context.is_constant(tensor) or tensor.values is None:
-            return Finding("runtime-sizes", f"input {place} is no constant of the model")
+            return Violation("runtime-sizes", f"input {place} is no constant of the model")
         found.append(tensor.values)
     return found
 
 
-def _sides(operator: OperatorView) -> tuple[TensorView, Layout, Layout] | None:
-    source = operator.input(0)
-    given = layout(source) if source is not None else None
-    made = layout(operator.outputs[0]) if operator.outputs else None
-    return None if source is None or given is None or made is None else (source, given, made)
+def _slice(
+    operator: OperatorView, source: TensorView, given: GpuLayout, made: GpuLayout, read: _Values
+) -> Violation | None:
+    names = "bwc" if source.rank == 3 else AXES if len(read[0]) == 4 else "hwc"
+    if any(len(values) != len(names) for values in read):
+        return Violation("slice-rank", f"{len(read[0])} axes of {source.rank}")
+    begins = dict.fromkeys(AXES, 0) | dict(zip(names, read[0], strict=True))
+    sizes = given._asdict() | dict(zip(names, read[1], strict=True))
+    for axis, extent, wanted in zip(AXES, given, made, strict=True):
+        end = extent if sizes[axis] == -1 else begins[axis] + sizes[axis]
+        found = end + (extent if end < 0 else 0) - begins[axis]
+        if found != wanted:
+            return Violation(_RULES[axis], f"{found} of axis {axis} for {shown(operator.outputs[0])}")
+    return None
 
 
-def build_slice(operator: OperatorView, context: Context) -> Iterator[Finding]:
-    """Why the delegate cannot build a SLICE."""
-    sides, numbers = _sides(operator), _numbers(operator, (1, 2), context)
-    if sides is None:
-        return
-    if isinstance(numbers, Finding):
-        yield numbers
-        return
-    source, given, made = sides
-    names = "bwc" if source.rank == 3 else _AXES if len(numbers[0]) == 4 else "hwc"
-    if len(numbers[0]) != len(names) or len(numbers[1]) != len(names):
-        yield Finding("slice-rank", f"{len(numbers[0])} axes of {source.rank}")
-        return
-    begins = dict.fromkeys(_AXES, 0) | dict(zip(names, numbers[0], strict=True))
-    sizes = given._asdict() | dict(zip(names, numbers[1], strict=True))
-    for axis in _AXES:
-        extent = getattr(given, axis)
-        size = extent - begins[axis] if sizes[axis] == -1 else sizes[axis]
-        end = begins[axis] + size
-        end += extent if end < 0 else 0
-        if end - begins[axis] != getattr(made, axis):
-            yield Finding(_RULES[axis], f"{end - begins[axis]} of axis {axis} for {words(operator.outputs[0].shape)}")
-            return
-
-
-def build_strided(operator: OperatorView, context: Context) -> Iterator[Finding]:
-    """Why the delegate cannot build a STRIDED_SLICE.
-
-    Bounds of three values are those of height, width and channels, also where the tensor has batch, width and channels.
-    """
-    sides, numbers = _sides(operator), _numbers(operator, (1, 2, 3), context)
-    if sides is None:
-        return
-    if isinstance(numbers, Finding):
-        yield numbers
-        return
-    source, given, made = sides
-    names = {3: "hwc", 4: _AXES}.get(len(numbers[0]), "")
-    if not names or any(len(values) < len(names) for values in numbers):
-        yield Finding("slice-extent", f"{len(numbers[0])} axes of {source.rank} are given")
-        return
+def _strided(
+    operator: OperatorView, source: TensorView, given: GpuLayout, made: GpuLayout, read: _Values
+) -> Violation | None:
+    """Bounds of three values are those of height, width and channels, also of batch, width and channels."""
+    names = {3: "hwc", 4: AXES}.get(len(read[0]), "")
+    if not names or any(len(values) < len(names) for values in read):
+        return Violation("slice-extent", f"{len(read[0])} axes of {source.rank} are given")
     for place, axis in enumerate(names):
-        begin, end, stride = (values[place] for values in numbers)
+        begin, end, stride = (values[place] for values in read)
         extent = getattr(given, axis)
         begin = 0 if _has(operator, "beginMask", place) else begin + (extent if begin < 0 else 0)
         end = extent if _has(operator, "endMask", place) else end + (extent if end < 0 else 0)
-        if stride == 0:
-            yield Finding("slice-extent", "a stride of zero")
-            return
-        if stride < 0:
-            yield Finding("slice-reverse", "a negative stride")
-            return
+        if stride <= 0:
+            sign = ("slice-reverse", "a negative stride") if stride else ("slice-extent", "a stride of zero")
+            return Violation(*sign)
         found = int((end - begin + stride - 1) / stride)
         if found != getattr(made, axis):
-            yield Finding(_RULES[axis], f"{found} of axis {axis} for {words(operator.outputs[0].shape)}")
-            return
+            return Violation(_RULES[axis], f"{found} of axis {axis} for {shown(operator.outputs[0])}")
     if names == "hwc" and given.b != made.b:
-        yield Finding("slice-batch", f"it cuts the first axis of {words(source.shape)}")
+        return Violation("slice-batch", f"it cuts the first axis of {shown(source)}")
+    return None
 
 
 def _has(operator: OperatorView, mask: str, place: int) -> bool:

@@ -16,6 +16,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from devbench.models.graph.names import TYPES, operator_names, type_name
+from devbench.models.graph.view import shape_text
 
 Shape = tuple[int, ...]
 # What an operator does besides giving its outputs, so that it stays even where nobody uses them.
@@ -97,6 +98,10 @@ class Graph:
 
     def dtype(self, number: int) -> str:
         return type_name(self.tensor(number).type)
+
+    def size_text(self, number: int) -> str:
+        """The shape for people: `1×32×32×4`."""
+        return shape_text(self.shape(number))
 
     def is_fixed(self, number: int) -> bool:
         """Whether the shape is that of every run."""

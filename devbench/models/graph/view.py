@@ -6,7 +6,7 @@ The views are small frozen dataclasses. `graph.read.read_model` makes them of a 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 # Bits of one element; types that are missing here (strings, resources) have no size of their own.
@@ -16,6 +16,11 @@ _BITS = {
     "int64": 64, "uint64": 64, "bool": 8, "complex64": 64, "complex128": 128,
 }  # fmt: skip
 FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """`1×32×32×4`; empty without dimensions."""
+    return "×".join(map(str, shape))
 
 
 @dataclass(frozen=True, slots=True)

@@ -20,12 +20,8 @@ ROWS = 16
 """What the rows of a product's first operand are made a multiple of."""
 
 
-def attention_4d(graph: Graph) -> list[str]:
-    """Rewrite every float BATCH_MATMUL with a flag or of three dimensions; gives a line for each."""
-    return [line for operator in graph.operators("BATCH_MATMUL") if (line := _rewrite(graph, operator))]
-
-
-def _rewrite(graph: Graph, operator: Any) -> str | None:
+def attention_4d(graph: Graph, operator: Any) -> str | None:
+    """Rewrite a float BATCH_MATMUL with a flag or of three dimensions, or whose rows are no whole blocks."""
     a, b = operator.inputs
     out, options = operator.outputs[0], operator.builtinOptions
     flags = (options.adjX, options.adjY) if options is not None else (False, False)
@@ -62,4 +58,4 @@ def _rewrite(graph: Graph, operator: Any) -> str | None:
     if ends_flat:
         emit.reshape(result, shape, out=out)
     graph.remove(operator)
-    return " · ".join("×".join(map(str, graph.shape(tensor))) for tensor in (a, b))
+    return " · ".join(map(graph.size_text, (a, b)))

@@ -9,19 +9,16 @@ from devbench.models.graph.edit import Graph
 _BROADCASTS = {"ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"}
 
 
-def drop_broadcast_to(graph: Graph) -> list[str]:
-    """Rewrite every one whose users all give the same without it; a line for each."""
-    changes = []
-    for operator in graph.operators("BROADCAST_TO", "TILE"):
-        small, large = operator.inputs[0], operator.outputs[0]
-        users = graph.consumers(large)
-        if large in graph.outputs or not users or not graph.is_fixed(small) or not graph.is_fixed(large):
-            continue
-        if not _only_stretched(graph, small, large) or not all(_is_full(graph, user, large) for user in users):
-            continue
-        graph.redirect(large, small)
-        changes.append(f"{'×'.join(map(str, graph.shape(small)))} for {'×'.join(map(str, graph.shape(large)))}")
-    return changes
+def drop_broadcast_to(graph: Graph, operator: Any) -> str | None:
+    """Leave out a BROADCAST_TO or TILE whose users all give the same without it."""
+    small, large = operator.inputs[0], operator.outputs[0]
+    users = graph.consumers(large)
+    if large in graph.outputs or not users or not graph.is_fixed(small) or not graph.is_fixed(large):
+        return None
+    if not _only_stretched(graph, small, large) or not all(_is_full(graph, user, large) for user in users):
+        return None
+    graph.redirect(large, small)
+    return f"{graph.size_text(small)} for {graph.size_text(large)}"
 
 
 def _only_stretched(graph: Graph, small: int, large: int) -> bool:

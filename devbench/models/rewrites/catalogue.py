@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from devbench.errors import InputError
 from devbench.models.graph.edit import Graph
@@ -68,39 +70,59 @@ class Rewrite:
     matches: Callable[[Graph], list[int]] | None = None
 
 
-def _plain(rewrite: Callable[[Graph], list[str]]) -> Apply:
+def _whole(rewrite: Callable[[Graph], list[str]]) -> Apply:
+    """A rewrite that goes over a graph itself."""
     return lambda graph, options: rewrite(graph)
+
+
+def _each(rewrite: Callable[[Graph, Any], str | None], *kinds: str) -> Apply:
+    """A rewrite of one operator at a time, of the first of `kinds` before the next; it gives a line if it applies."""
+    return lambda graph, options: [
+        line for kind in kinds for operator in graph.operators(kind) if (line := rewrite(graph, operator))
+    ]
 
 
 REWRITES: Sequence[Rewrite] = (
     Rewrite(
-        "unused-codes", "no operator codes that no operator uses", _plain(drop_unused_codes), matches=unused_code_match,
+        "unused-codes", "no operator codes that no operator uses", _whole(drop_unused_codes), matches=unused_code_match,
     ),
     Rewrite(
-        "fixed-shapes", "open sizes (the batch) set to 1, shapes made constants", _plain(fixed_shapes),
+        "fixed-shapes", "open sizes (the batch) set to 1, shapes made constants", _whole(fixed_shapes),
         matches=sized_operators,
     ),
     Rewrite(
         "prune", "channels of the smallest weights taken out", lambda graph, options: prune(graph, options.prune_share),
         by_default=False, lossy=True,
     ),
-    Rewrite("fc-one-row", "dense layers of one row or pixel on that twice", _plain(fc_one_row)),
-    Rewrite("groupnorm-4d", "group normalisation in four dimensions, right in fp16", _plain(groupnorm_4d)),
-    Rewrite("layernorm-4d", "layer normalisation as delegates compute it rightly, right in fp16", _plain(layernorm_4d)),
-    Rewrite("attention-4d", "BATCH_MATMUL without flags, of whole blocks of rows", _plain(attention_4d)),
-    Rewrite("resize-upsample", "repeats through 6-D tensors as RESIZE_NEAREST_NEIGHBOR", _plain(resize_upsample)),
-    Rewrite("drop-broadcast-to", "no BROADCAST_TO before arithmetic that broadcasts", _plain(drop_broadcast_to)),
-    Rewrite("stable-gelu", "GELU that cannot overflow in fp16", _plain(stable_gelu)),
-    Rewrite("gather-1d", "GATHER by indices of one dimension, for LiteRT 2", _plain(gather_1d), by_default=False),
-    Rewrite("gather-to-conv", "GATHER from a constant table as two 1×1 convolutions", _plain(gather_to_conv)),
-    Rewrite("fc-to-conv", "FULLY_CONNECTED of many rows as a 1×1 convolution", _plain(fc_to_conv)),
+    Rewrite(
+        "fc-one-row", "dense layers of one row or pixel on that twice", _each(fc_one_row, "FULLY_CONNECTED", "CONV_2D"),
+    ),
+    Rewrite("groupnorm-4d", "group normalisation in four dimensions, right in fp16", _each(groupnorm_4d, "RSQRT")),
+    Rewrite(
+        "layernorm-4d", "layer normalisation as delegates compute it rightly, right in fp16",
+        _each(layernorm_4d, "RSQRT"),
+    ),
+    Rewrite("attention-4d", "BATCH_MATMUL without flags, of whole blocks of rows", _each(attention_4d, "BATCH_MATMUL")),
+    Rewrite("resize-upsample", "repeats through 6-D tensors as RESIZE_NEAREST_NEIGHBOR", _whole(resize_upsample)),
+    Rewrite(
+        "drop-broadcast-to", "no BROADCAST_TO before arithmetic that broadcasts",
+        _each(drop_broadcast_to, "BROADCAST_TO", "TILE"),
+    ),
+    Rewrite("stable-gelu", "GELU that cannot overflow in fp16", _each(stable_gelu, "GELU", "TANH")),
+    Rewrite(
+        "gather-1d", "GATHER by indices of one dimension, for LiteRT 2", _each(gather_1d, "GATHER"), by_default=False,
+    ),
+    Rewrite("gather-to-conv", "GATHER from a constant table as two 1×1 convolutions", _each(gather_to_conv, "GATHER")),
+    Rewrite("fc-to-conv", "FULLY_CONNECTED of many rows as a 1×1 convolution", _each(fc_to_conv, "FULLY_CONNECTED")),
     Rewrite(
         "serialize-conv", "a convolution beyond the delegate's limits as several",
-        lambda graph, options: serialize_conv(graph, options.allow, options.along),
+        lambda graph, options: _each(
+            partial(serialize_conv, allow=options.allow, along=options.along), "CONV_2D"
+        )(graph, options),
     ),
-    Rewrite("merge-reshapes", "chains of RESHAPE as one", _plain(merge_reshapes)),
-    Rewrite("downgrade-versions", "the lowest version that says what an operator does", _plain(downgrade_versions)),
-    Rewrite("fp16", "large weights in float16, half the size", _plain(half_weights), by_default=False, lossy=True),
+    Rewrite("merge-reshapes", "chains of RESHAPE as one", _whole(merge_reshapes)),
+    Rewrite("downgrade-versions", "the lowest version that says what an operator does", _whole(downgrade_versions)),
+    Rewrite("fp16", "large weights in float16, half the size", _whole(half_weights), by_default=False, lossy=True),
     Rewrite(
         "w8", "int8 weights, float activations", None, by_default=False, lossy=True, apply_to_file=weight_only_int8
     ),

@@ -18,15 +18,16 @@ from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
 
 
-def fc_to_conv(graph: Graph) -> list[str]:
-    """Rewrite every FULLY_CONNECTED of constant weights with more than one row; gives a line for each."""
-    return [line for operator in graph.operators("FULLY_CONNECTED") if (line := _rewrite(graph, operator, False))]
+def fc_to_conv(graph: Graph, operator: Any) -> str | None:
+    """Rewrite a FULLY_CONNECTED of constant weights with more than one row."""
+    return _rewrite(graph, operator, one_row=False)
 
 
-def fc_one_row(graph: Graph) -> list[str]:
-    """Rewrite every FULLY_CONNECTED of one row and every 1×1 CONV_2D of one pixel; gives a line for each."""
-    changes = [line for operator in graph.operators("FULLY_CONNECTED") if (line := _rewrite(graph, operator, True))]
-    return changes + [line for operator in graph.operators("CONV_2D") if (line := _widen(graph, operator))]
+def fc_one_row(graph: Graph, operator: Any) -> str | None:
+    """Rewrite a FULLY_CONNECTED of one row, or a 1×1 CONV_2D of one pixel."""
+    if graph.kind(operator) == "FULLY_CONNECTED":
+        return _rewrite(graph, operator, one_row=True)
+    return _widen(graph, operator)
 
 
 def _widen(graph: Graph, operator: Any) -> str | None:

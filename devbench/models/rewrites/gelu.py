@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -30,29 +31,32 @@ _PROBES = (-3.1, -0.7, 0.4, 2.2, 5.0)
 _CLOSE = 1e-4
 
 
-def stable_gelu(graph: Graph) -> list[str]:
-    """Rewrite every GELU, and the argument of every tanh form that is not clipped yet; a line for each."""
-    changes = []
-    for operator in graph.operators("GELU"):
-        x, out = operator.inputs[0], operator.outputs[0]
-        if graph.dtype(x) != "float32":
-            continue
-        tanh = bool(operator.builtinOptions is not None and operator.builtinOptions.approximate)
-        emit = Emitter(graph, operator, f"{graph.name(out)}/stable_gelu")
-        argument = _polynomial(emit, x, *((_TANH, _TANH_CLIP) if tanh else (_ERF, _ERF_CLIP)))
-        half = emit.binary("MUL", emit.unary("TANH", argument), emit.number(0.5))
-        emit.binary("MUL", emit.binary("ADD", half, emit.number(0.5)), x, out=out)
-        graph.remove(operator)
-        changes.append(f"{'×'.join(map(str, graph.shape(x)))}, {'tanh' if tanh else 'erf'} form")
-    for operator in graph.operators("TANH"):
-        found = _unclipped_source(graph, operator.inputs[0])
-        if found is not None and graph.dtype(found) == "float32":
-            emit = Emitter(graph, operator, f"{graph.name(operator.outputs[0])}/stable_gelu")
-            old = operator.inputs[0]
-            graph.set_inputs(operator, [_polynomial(emit, found, _TANH, _TANH_CLIP)])
-            graph.sweep(old)
-            changes.append(f"{'×'.join(map(str, graph.shape(found)))}, tanh form in single operators")
-    return changes
+def stable_gelu(graph: Graph, operator: Any) -> str | None:
+    """Rewrite a GELU, or the argument of a TANH in a tanh form that is not clipped yet."""
+    rewrite = _gelu if graph.kind(operator) == "GELU" else _tanh
+    return rewrite(graph, operator, Emitter(graph, operator, f"{graph.name(operator.outputs[0])}/stable_gelu"))
+
+
+def _gelu(graph: Graph, operator: Any, emit: Emitter) -> str | None:
+    x = operator.inputs[0]
+    if graph.dtype(x) != "float32":
+        return None
+    tanh = bool(operator.builtinOptions is not None and operator.builtinOptions.approximate)
+    argument = _polynomial(emit, x, *((_TANH, _TANH_CLIP) if tanh else (_ERF, _ERF_CLIP)))
+    half = emit.binary("MUL", emit.unary("TANH", argument), emit.number(0.5))
+    emit.binary("MUL", emit.binary("ADD", half, emit.number(0.5)), x, out=operator.outputs[0])
+    graph.remove(operator)
+    return f"{graph.size_text(x)}, {'tanh' if tanh else 'erf'} form"
+
+
+def _tanh(graph: Graph, operator: Any, emit: Emitter) -> str | None:
+    old = operator.inputs[0]
+    found = _unclipped_source(graph, old)
+    if found is None or graph.dtype(found) != "float32":
+        return None
+    graph.set_inputs(operator, [_polynomial(emit, found, _TANH, _TANH_CLIP)])
+    graph.sweep(old)
+    return f"{graph.size_text(found)}, tanh form in single operators"
 
 
 def _polynomial(emit: Emitter, x: int, coefficients: Sequence[float], clip: float) -> int:

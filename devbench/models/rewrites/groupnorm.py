@@ -17,25 +17,18 @@ from numpy.typing import NDArray
 
 from devbench.models.graph.edit import Graph, Shape
 from devbench.models.graph.emit import Emitter
-from devbench.models.rewrites.normalisation import Normalisation, find_normalisation
+from devbench.models.graph.view import shape_text
+from devbench.models.rewrites.normalisation import find_normalisation
 
 # Below it, differences are small enough to be squared as they are; a floor keeps 1/a² in range for constant inputs.
 _MIN_MAGNITUDE = 1 / 128
 
 
-def groupnorm_4d(graph: Graph) -> list[str]:
-    """Rewrite every group normalisation in more than four dimensions, or in four; gives a line for each."""
-    changes = []
-    for rsqrt in graph.operators("RSQRT"):
-        found = find_normalisation(graph, rsqrt)
-        if found is not None:
-            line = _rewrite(graph, found)
-            if line:
-                changes.append(line)
-    return changes
-
-
-def _rewrite(graph: Graph, found: Normalisation) -> str | None:
+def groupnorm_4d(graph: Graph, rsqrt: Any) -> str | None:
+    """Rewrite the group normalisation of this RSQRT, in four dimensions or more."""
+    found = find_normalisation(graph, rsqrt)
+    if found is None:
+        return None
     shape = graph.shape(found.source)
     grouping = graph.producer(found.source)
     if grouping is None or graph.kind(grouping) != "RESHAPE" or not graph.is_fixed(found.source):
@@ -49,13 +42,13 @@ def _rewrite(graph: Graph, found: Normalisation) -> str | None:
     groups, size = shape[-2:]
     if len(natural) not in (3, 4) or natural[0] != shape[0] or natural[-1] != groups * size:
         return None
-    per_channel = [_per_channel(values, groups, size, rank) for values in (found.scale, found.offset)]
-    if per_channel[0] is None or per_channel[1] is None:
+    scale, offset = (_per_channel(values, groups, size, rank) for values in (found.scale, found.offset))
+    if scale is None or offset is None:
         return None
     emit = Emitter(graph, graph.producer(found.result), f"{graph.name(found.result)}/groupnorm_4d")
-    result = _emit(emit, source, groups, found.epsilon, per_channel[0], per_channel[1])
+    result = _emit(emit, source, groups, found.epsilon, scale, offset)
     hand_over(graph, emit, found.result, result)
-    return f"{'×'.join(map(str, shape))} → {'×'.join(map(str, natural))}, {groups} groups"
+    return f"{shape_text(shape)} → {shape_text(natural)}, {groups} groups"
 
 
 def _per_channel(values: NDArray[np.float32], groups: int, size: int, rank: int) -> NDArray[np.float32] | None:

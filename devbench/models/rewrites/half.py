@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
+from devbench.models.graph.view import shape_text
 
 MIN_VALUES = 256
 _MAX_HALF = 65504.0
@@ -43,7 +44,7 @@ def half_weights(graph: Graph, min_values: int = MIN_VALUES) -> list[str]:
                 made[tensor] = emit.make(
                     "DEQUANTIZE", [halves], values.shape, options=schema.DequantizeOptionsT(), like=tensor, version=3
                 )
-                changes.append("×".join(map(str, values.shape)))
+                changes.append(shape_text(values.shape))
             inputs[place] = made[tensor]
         if inputs != list(operator.inputs):
             graph.set_inputs(operator, inputs)

@@ -8,39 +8,32 @@ channels. As for groups, differences are divided by their largest magnitude befo
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
+from devbench.models.graph.view import shape_text
 from devbench.models.rewrites.groupnorm import hand_over, inverse_deviation, inverse_magnitude
-from devbench.models.rewrites.normalisation import Normalisation, find_normalisation
+from devbench.models.rewrites.normalisation import find_normalisation
 
 
-def layernorm_4d(graph: Graph) -> list[str]:
-    """Rewrite every normalisation over the last axis; gives a line for each."""
-    changes = []
-    for rsqrt in graph.operators("RSQRT"):
-        found = find_normalisation(graph, rsqrt)
-        if found is not None and found.axes == (len(graph.shape(found.source)) - 1,):
-            line = _rewrite(graph, found)
-            if line:
-                changes.append(line)
-    return changes
-
-
-def _rewrite(graph: Graph, found: Normalisation) -> str | None:
-    shape = graph.shape(found.source)
-    if not 2 <= len(shape) <= 4 or not graph.is_fixed(found.source):
+def layernorm_4d(graph: Graph, rsqrt: Any) -> str | None:
+    """Rewrite the normalisation over the last axis of this RSQRT."""
+    found = find_normalisation(graph, rsqrt)
+    if found is None or not graph.is_fixed(found.source):
         return None
-    parts = [_last(found.scale, shape[-1]), _last(found.offset, shape[-1])]
-    if parts[0] is None or parts[1] is None:
+    shape = graph.shape(found.source)
+    if found.axes != (len(shape) - 1,) or not 2 <= len(shape) <= 4:
+        return None
+    scale, offset = _last(found.scale, shape[-1]), _last(found.offset, shape[-1])
+    if scale is None or offset is None:
         return None
     emit = Emitter(graph, graph.producer(found.result), f"{graph.name(found.result)}/layernorm_4d")
-    result = _emit(emit, found.source, found.epsilon, parts[0], parts[1])
-    hand_over(graph, emit, found.result, result)
-    return f"{'×'.join(map(str, shape))}"
+    hand_over(graph, emit, found.result, _emit(emit, found.source, found.epsilon, scale, offset))
+    return shape_text(shape)
 
 
 def _last(values: NDArray[np.float32], channels: int) -> NDArray[np.float32] | None:

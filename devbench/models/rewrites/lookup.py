@@ -21,6 +21,7 @@ from ai_edge_litert import schema_py_generated as schema
 
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
+from devbench.models.graph.view import shape_text
 
 EXACT = "/exact"
 """In the names of tensors that hold row numbers, which quantisation must leave alone."""
@@ -29,60 +30,50 @@ EXACT_ROWS = 1 << 24
 """float32 holds every whole number up to this one."""
 
 
-def gather_1d(graph: Graph) -> list[str]:
-    """Rewrite every GATHER along the first axis by indices of fixed shape and several dimensions; a line for each."""
-    changes = []
-    for operator in _gathers(graph):
-        table, indices = operator.inputs
-        out, shape = operator.outputs[0], graph.shape(indices)
-        if len(shape) < 2:
-            continue
-        emit = Emitter(graph, operator, f"{graph.name(out)}/gather_1d")
-        flat = emit.reshape(indices, (math.prod(shape),))
-        entries = (math.prod(shape), *graph.shape(table)[1:])
-        version = graph.version(operator)
-        found = emit.make("GATHER", [table, flat], entries, options=schema.GatherOptionsT(), like=out, version=version)
-        emit.reshape(found, graph.shape(out), out=out)
-        graph.remove(operator)
-        changes.append(f"{'×'.join(map(str, shape))} indices → {math.prod(shape)}")
-    return changes
+def gather_1d(graph: Graph, operator: Any) -> str | None:
+    """Rewrite a GATHER along the first axis by indices of several dimensions."""
+    table, indices = operator.inputs
+    out, shape = operator.outputs[0], graph.shape(indices)
+    if not _takes_rows(graph, operator) or len(shape) < 2:
+        return None
+    emit = Emitter(graph, operator, f"{graph.name(out)}/gather_1d")
+    flat = emit.reshape(indices, (math.prod(shape),))
+    entries = (math.prod(shape), *graph.shape(table)[1:])
+    version = graph.version(operator)
+    found = emit.make("GATHER", [table, flat], entries, options=schema.GatherOptionsT(), like=out, version=version)
+    emit.reshape(found, graph.shape(out), out=out)
+    graph.remove(operator)
+    return f"{shape_text(shape)} indices → {math.prod(shape)}"
 
 
-def gather_to_conv(graph: Graph) -> list[str]:
-    """Rewrite every GATHER of rows of a constant float table by int32 indices; a line for each."""
-    changes = []
-    for operator in _gathers(graph):
-        number, indices = operator.inputs
-        table = graph.constant(number)
-        if table is None or table.ndim != 2 or table.dtype != np.float32 or graph.dtype(indices) != "int32":
-            continue
-        out, (rows, width) = operator.outputs[0], table.shape
-        shape, count = graph.shape(indices), math.prod(graph.shape(indices))
-        if rows > EXACT_ROWS or graph.is_constant(indices):
-            continue
-        exact = Emitter(graph, operator, f"{graph.name(out)}/gather_to_conv{EXACT}")
-        cast = schema.CastOptionsT(inDataType=schema.TensorType.INT32, outDataType=schema.TensorType.FLOAT32)
-        floats = exact.reshape(exact.make("CAST", [indices], shape, options=cast, like=out), (1, 1, count, 1))
-        ones = exact.constant(np.ones((rows, 1, 1, 1), np.float32))
-        negative = exact.constant(-np.arange(rows, dtype=np.float32))
-        distance = exact.unary("ABS", exact.conv(floats, ones, negative, (1, 1, count, rows)))
-        relu = schema.ActivationFunctionType.RELU
-        chosen = exact.binary("SUB", exact.number(1.0), distance, activation=relu)
-        emit = Emitter(graph, operator, f"{graph.name(out)}/gather_to_conv")
-        kernel = emit.constant(np.ascontiguousarray(table.T).reshape(width, 1, 1, rows))
-        bias = emit.constant(np.zeros(width, np.float32))
-        emit.reshape(emit.conv(chosen, kernel, bias, (1, 1, count, width)), graph.shape(out), out=out)
-        graph.remove(operator)
-        changes.append(f"{count} of {rows} rows of {width}")
-    return changes
+def gather_to_conv(graph: Graph, operator: Any) -> str | None:
+    """Rewrite a GATHER of rows of a constant float table by int32 indices of the run."""
+    number, indices = operator.inputs
+    table = graph.constant(number) if _takes_rows(graph, operator) else None
+    if table is None or table.ndim != 2 or table.dtype != np.float32 or graph.dtype(indices) != "int32":
+        return None
+    out, (rows, width) = operator.outputs[0], table.shape
+    shape, count = graph.shape(indices), math.prod(graph.shape(indices))
+    if rows > EXACT_ROWS or graph.is_constant(indices):
+        return None
+    exact = Emitter(graph, operator, f"{graph.name(out)}/gather_to_conv{EXACT}")
+    cast = schema.CastOptionsT(inDataType=schema.TensorType.INT32, outDataType=schema.TensorType.FLOAT32)
+    floats = exact.reshape(exact.make("CAST", [indices], shape, options=cast, like=out), (1, 1, count, 1))
+    ones = exact.constant(np.ones((rows, 1, 1, 1), np.float32))
+    negative = exact.constant(-np.arange(rows, dtype=np.float32))
+    distance = exact.unary("ABS", exact.conv(floats, ones, negative, (1, 1, count, rows)))
+    relu = schema.ActivationFunctionType.RELU
+    chosen = exact.binary("SUB", exact.number(1.0), distance, activation=relu)
+    emit = Emitter(graph, operator, f"{graph.name(out)}/gather_to_conv")
+    kernel = emit.constant(np.ascontiguousarray(table.T).reshape(width, 1, 1, rows))
+    bias = emit.constant(np.zeros(width, np.float32))
+    emit.reshape(emit.conv(chosen, kernel, bias, (1, 1, count, width)), graph.shape(out), out=out)
+    graph.remove(operator)
+    return f"{count} of {rows} rows of {width}"
 
 
-def _gathers(graph: Graph) -> list[Any]:
-    """The GATHERs along the first axis, without batches, of fixed shapes."""
-    found = []
-    for operator in graph.operators("GATHER"):
-        options = operator.builtinOptions
-        along_rows = options is None or not (options.axis or options.batchDims)
-        if along_rows and graph.is_fixed(operator.inputs[1]) and graph.is_fixed(operator.outputs[0]):
-            found.append(operator)
-    return found
+def _takes_rows(graph: Graph, operator: Any) -> bool:
+    """Whether a GATHER is along the first axis, without batches, of fixed shapes."""
+    options = operator.builtinOptions
+    along_rows = options is None or not (options.axis or options.batchDims)
+    return along_rows and graph.is_fixed(operator.inputs[1]) and graph.is_fixed(operator.outputs[0])

@@ -15,9 +15,9 @@ def merge_reshapes(graph: Graph) -> list[str]:
         if first is not None and graph.kind(first) == "RESHAPE":
             middle = operator.inputs[0]
             graph.set_inputs(operator, [first.inputs[0], *operator.inputs[1:]])
-            changes.append("×".join(map(str, graph.shape(middle))))
+            changes.append(graph.size_text(middle))
             graph.sweep(middle)
         if graph.shape(operator.inputs[0]) == graph.shape(out) and out not in graph.outputs:
             graph.redirect(out, operator.inputs[0])
-            changes.append(f"{'×'.join(map(str, graph.shape(out)))} unchanged")
+            changes.append(f"{graph.size_text(out)} unchanged")
     return changes

@@ -78,30 +78,24 @@ class ConvLimits:
 Allow = Callable[[Conv], bool]
 
 
-def serialize_conv(graph: Graph, allow: Allow, along: Along = "auto") -> list[str]:
-    """Split every CONV_2D that `allow` refuses; a line for each, also where no split fits."""
-    changes = []
-    for operator in graph.operators("CONV_2D"):
-        conv = conv_of(graph, operator)
-        if conv is None or allow(conv):
-            continue
-        choices = {
-            side: factor
-            for side in ("input", "output")
-            if along in ("auto", side) and (factor := smallest_factor(conv, side, allow)) is not None
-        }
-        if not choices:
-            changes.append(f"{conv}: no split fits, left as it is")
-            continue
-        side = min(choices, key=lambda side: extra_bytes(conv, side, choices[side]))
-        split = _split_inputs if side == "input" else _split_outputs
-        split(graph, operator, conv, choices[side])
-        costs = ", ".join(
-            f"{name} {factor} moves {extra_bytes(conv, name, factor) / 1e6:.1f} MB more"
-            for name, factor in choices.items()
-        )
-        changes.append(f"{conv}: {side} split in {choices[side]} ({costs})")
-    return changes
+def serialize_conv(graph: Graph, operator: Any, allow: Allow, along: Along = "auto") -> str | None:
+    """Split a CONV_2D that `allow` refuses; a line also if no split fits."""
+    conv = conv_of(graph, operator)
+    if conv is None or allow(conv):
+        return None
+    choices = {
+        side: factor
+        for side in ("input", "output")
+        if along in ("auto", side) and (factor := smallest_factor(conv, side, allow)) is not None
+    }
+    if not choices:
+        return f"{conv}: no split fits, left as it is"
+    extra = {side: extra_bytes(conv, side, factor) for side, factor in choices.items()}
+    side = min(choices, key=lambda side: extra[side])
+    split = _split_inputs if side == "input" else _split_outputs
+    split(graph, operator, conv, choices[side])
+    costs = ", ".join(f"{name} {factor} moves {extra[name] / 1e6:.1f} MB more" for name, factor in choices.items())
+    return f"{conv}: {side} split in {choices[side]} ({costs})"
 
 
 def conv_of(graph: Graph, operator: Any) -> Conv | None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
+from devbench.models.graph.view import shape_text
 
 _MOVES = ("RESHAPE", "TILE", "BROADCAST_TO", "EXPAND_DIMS", "SQUEEZE")
 _REPEATS = ("TILE", "BROADCAST_TO")
@@ -37,7 +38,7 @@ def resize_upsample(graph: Graph) -> list[str]:
         size = emit.constant(np.array(result[1:3], np.int32))
         emit.make("RESIZE_NEAREST_NEIGHBOR", [x, size], result, options=schema.ResizeNearestNeighborOptionsT(), out=out)
         graph.remove(last)
-        changes.append(f"{'×'.join(map(str, source))} → {'×'.join(map(str, result))}")
+        changes.append(f"{shape_text(source)} → {shape_text(result)}")
     return changes[::-1]
 
 

@@ -1,13 +1,13 @@
-"""What the stock tool of TensorFlow 2.14 can load: its operators with the versions that it has, and its types.
+"""What the stock tool of TensorFlow 2.14 can load: its operators with their versions, and its types.
 
-The tool looks at every operator code that a model declares, also at those that no operator uses.
+The tool checks every operator code that a model declares, also those that no operator uses.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
-from devbench.models.gpu.context import Finding
+from devbench.models.gpu.context import Violation
 from devbench.models.graph.view import GraphView, OperatorCode, OperatorView
 
 # Operator → the highest version that the runtime loads. BROADCAST_TO begins at 2, all others at 1.
@@ -39,35 +39,35 @@ _LOADED: dict[str, int] = {
     "VAR_HANDLE": 1, "WHERE": 2, "WHILE": 1, "ZEROS_LIKE": 1,
 }  # fmt: skip
 _LOWEST = {"BROADCAST_TO": 2}
-# Custom operators that the tool has all the same.
+# Custom operators that the tool has.
 CUSTOM = frozenset({"NumericVerify", "Mfcc", "AudioSpectrogram", "TFLite_Detection_PostProcess"})
 _NEW_TYPES = frozenset({"bfloat16", "int2", "uint4", "float8_e4m3fn", "float8_e5m2", "unknown"})
 
 
-def code_findings(code: OperatorCode) -> Iterator[Finding]:
+def _code_violations(code: OperatorCode) -> Iterator[Violation]:
     """What keeps the tool from loading a model that declares this operator code."""
     if code.custom:
         return
     highest = _LOADED.get(code.type)
     if highest is None:
-        yield Finding("runtime-operator", "the 2.14 runtime does not have it")
+        yield Violation("runtime-operator", "the 2.14 runtime does not have it")
     elif code.version > highest:
-        yield Finding("runtime-version", f"version {code.version}, the 2.14 runtime has at most {highest}")
+        yield Violation("runtime-version", f"version {code.version}, the 2.14 runtime has at most {highest}")
     elif code.version < _LOWEST.get(code.type, 1):
-        yield Finding("runtime-version", f"version {code.version}, the 2.14 runtime begins at {_LOWEST[code.type]}")
+        yield Violation("runtime-version", f"version {code.version}, the 2.14 runtime begins at {_LOWEST[code.type]}")
 
 
-def operator_findings(operator: OperatorView) -> Iterator[Finding]:
+def violations(operator: OperatorView) -> Iterator[Violation]:
     """What keeps the tool from loading a model with this operator."""
     if operator.custom:
         if operator.type not in CUSTOM:
             kind = "a TensorFlow operator (Flex)" if operator.type.startswith("Flex") else "a custom operator"
-            yield Finding("custom", f"{kind} that the stock tool does not have")
+            yield Violation("custom", f"{kind} that the stock tool does not have")
     else:
-        yield from code_findings(OperatorCode(operator.type, operator.version, custom=False))
+        yield from _code_violations(OperatorCode(operator.type, operator.version, custom=False))
     for tensor in (*operator.inputs, *operator.outputs):
         if tensor is not None and tensor.dtype in _NEW_TYPES:
-            yield Finding("runtime-type", f"a tensor of type {tensor.dtype}, which the 2.14 runtime does not have")
+            yield Violation("runtime-type", f"a tensor of type {tensor.dtype}, which the 2.14 runtime does not have")
             return
 
 

@@ -1,4 +1,4 @@
-"""What the stock GPU delegate will not take, and what that does; the words that the rules and their readers share."""
+"""What the stock GPU delegate refuses, and the effect: the types that the rules and the report share."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from devbench.models.graph.view import OperatorView
 SEEN_ON = "benchmark_model of TensorFlow 2.14.1, OpenCL on the bench phone"
 
 
-class Effect(str, Enum):
-    """What comes of an operator that is not taken, from the harmless to the fatal."""
+class GpuEffect(str, Enum):
+    """The effect of an operator that the delegate refuses, from harmless to fatal."""
 
     WRONG = "wrong"  # taken, and gave wrong numbers on the bench phone, phones have not been tried
     DRIVER = "driver"  # taken; its program did not build with one of two PoCL versions of bench phones
     CPU = "cpu"  # it stays on the CPU and may cut the graph in parts
-    STOPS = "stops"  # taken, and then the delegate gives up at start, where it stands in the part that is delegated
-    STOPS_ALWAYS = "stops-always"  # the delegate refuses the whole model, wherever the operator stands
+    STOPS = "stops"  # taken, then the delegate fails at start, if the operator is in the delegated part
+    STOPS_ALWAYS = "stops-always"  # the delegate refuses the whole model, wherever the operator is
     UNLOADABLE = "unloadable"  # the tool cannot load the model at all
 
 
-# What does not keep an operator from the GPU.
-HARMLESS = frozenset({Effect.DRIVER, Effect.WRONG})
+# Effects that do not keep an operator from the GPU.
+HARMLESS = frozenset({GpuEffect.DRIVER, GpuEffect.WRONG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +31,13 @@ class Rule:
     """Something that the delegate was seen to refuse.
 
     Attributes:
-        says: what the tool printed, its own words cut short.
-        fixes: the rewrites of devbench that can take the cause away; whether one applies is the rewrite's to say.
-        hint: what else can be done about it.
+        says: what the tool printed, shortened.
+        fixes: the rewrites of devbench that can remove the cause; `gpu.fixes` tries which of them applies.
+        hint: another way to fix it.
     """
 
     name: str
-    effect: Effect
+    effect: GpuEffect
     says: str
     fixes: tuple[str, ...] = ()
     hint: str = ""
@@ -45,12 +45,12 @@ class Rule:
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """An operator that a rule is against.
+    """An operator that breaks a rule.
 
     Attributes:
-        detail: what of the operator the rule is against, with its figures.
+        detail: what of the operator breaks the rule, with its figures.
         graph: the number of its graph in the model, 0 for the main one.
-        fix: the rewrite that changes this very operator, empty where none does.
+        fix: the rewrite that changes this operator, empty without one.
     """
 
     operator: OperatorView
@@ -60,5 +60,5 @@ class Refusal:
     fix: str = ""
 
     @property
-    def effect(self) -> Effect:
+    def effect(self) -> GpuEffect:
         return self.rule.effect

@@ -1,4 +1,4 @@
-"""What the runtime finds before the delegate looks: which values it knows already, and which outputs have no size yet.
+"""What the runtime finds before the delegate starts: which values it knows already, and which outputs have no size yet.
 
 The values of a SHAPE are known when the model is prepared, and so are those of a few operators on known values. An
 output whose size depends on anything else is dynamic, and the stock GPU delegate refuses a graph with one.
@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from devbench.models.gpu.context import Finding
+from devbench.models.gpu.context import Violation
 from devbench.models.graph.view import GraphView, OperatorView, TensorView
 
 # Which inputs must be known for the output to have a size.
@@ -26,7 +26,7 @@ _SIZE_INPUTS: dict[str, tuple[int, ...]] = {
     "NON_MAX_SUPPRESSION_V5": (2,),
 }  # fmt: skip
 _ALWAYS_KNOWN = frozenset({"SHAPE", "RANK"})
-# Those that the runtime computes at once where all inputs are known.
+# Those that the runtime computes at once if all inputs are known.
 _FOLDED = frozenset({
     "BROADCAST_ARGS", "CONCATENATION", "GATHER", "MUL", "RANGE", "RESHAPE", "STRIDED_SLICE", "TILE", "REDUCE_PROD",
 })  # fmt: skip
@@ -35,20 +35,20 @@ _MAX_FOLDED = 8
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A graph as the runtime has prepared it; `findings` are of operators by their number, the first is fatal."""
+    """A graph as the runtime has prepared it; `violations` are by the number of the operator, the first is fatal."""
 
     known: frozenset[int]
-    findings: Mapping[int, Finding]
+    violations: Mapping[int, Violation]
 
 
 def prepare(graph: GraphView, others: Mapping[int, Prepared], graphs: tuple[GraphView, ...]) -> Prepared:
     """Go over a graph as the runtime does; `others` are the graphs that its loops and branches run."""
     known = {tensor.index for tensor in graph.tensors if tensor.constant}
-    findings = {}
+    violations = {}
     for operator in graph.operators:
         dynamic = _why_dynamic(operator, known) or _control_flow(operator, others, graphs)
         if dynamic:
-            findings[operator.index] = Finding("dynamic", dynamic)
+            violations[operator.index] = Violation("dynamic", dynamic)
             continue
         inputs = [tensor for tensor in operator.inputs if tensor is not None]
         folded = operator.type in _FOLDED and all(tensor.index in known for tensor in inputs)
@@ -58,10 +58,10 @@ def prepare(graph: GraphView, others: Mapping[int, Prepared], graphs: tuple[Grap
             known |= {tensor.index for tensor in operator.outputs}
         unprepared = _unprepared(operator)
         if unprepared:
-            findings[operator.index] = Finding("cpu-types", unprepared)
+            violations[operator.index] = Violation("cpu-types", unprepared)
         if operator.type == "TRANSPOSE" and _is_int64(operator.input(1)):
-            findings[operator.index] = Finding("index-type", "its order of axes is int64")
-    return Prepared(frozenset(known), findings)
+            violations[operator.index] = Violation("index-type", "its order of axes is int64")
+    return Prepared(frozenset(known), violations)
 
 
 def _unprepared(operator: OperatorView) -> str:
@@ -115,7 +115,7 @@ def _control_flow(operator: OperatorView, others: Mapping[int, Prepared], graphs
         return ""
     looked_at = called[1:] if operator.type == "WHILE" else called
     for number in looked_at:
-        if any(finding.rule == "dynamic" for finding in others[number].findings.values()):
+        if any(one.rule == "dynamic" for one in others[number].violations.values()):
             return f"graph {number}, which it runs, has outputs without a size"
     if operator.type == "WHILE" and len(called) == 2:
         body = graphs[called[1]]

@@ -1,0 +1,293 @@
+"""What ends the delegate when it builds the part that it took: the operator was accepted, and cannot be built.
+
+Each check follows what the delegate reads of an operator: data must be no constant and must have dimensions, and a
+constant must have the rank and type in which it is read. Slices are in `slices`, arithmetic in `arithmetic`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from devbench.models.gpu import arithmetic, slices
+from devbench.models.gpu.constants import unreadable
+from devbench.models.gpu.context import Check, Context, Violation, with_inputs
+from devbench.models.gpu.cpu_rules import SIGN_BIT
+from devbench.models.gpu.layout import axis_name, is_row, layout, shown
+from devbench.models.graph.view import OperatorView, TensorView
+
+_ACTIVATED = frozenset({"ADD", "CONCATENATION", "FULLY_CONNECTED"})
+_NO_KERNEL = frozenset({"FLOOR", "FLOOR_DIV", "FLOOR_MOD"})
+_MAY_REPEAT = frozenset({*arithmetic.TWO_INPUTS, "CONCATENATION", "PACK"})
+# Which inputs are data; of all others the first one is.
+_DATA: dict[str, tuple[int, ...]] = {
+    "SPLIT": (1,), "TRANSPOSE_CONV": (2,), "DENSIFY": (), "DEQUANTIZE": (), **dict.fromkeys(_MAY_REPEAT, ()),
+}  # fmt: skip
+
+
+def violations(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    """Everything that ends the delegate while it builds this operator."""
+    if operator.type in _NO_KERNEL:
+        yield Violation("no-kernel", "it is accepted, and then has no OpenCL kernel")
+    yield from _data(operator, context)
+    yield from _tensors(operator, context)
+    check = _CHECKS.get(operator.type)
+    if check is not None:
+        yield from check(operator, context)
+    if operator.options.get("fusedActivationFunction") == SIGN_BIT and operator.type in _ACTIVATED:
+        yield Violation("add-activation", "a fused SIGN_BIT")
+
+
+def _data(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    """Data that is a constant, if the delegate can only read data of the run."""
+    rule = "matmul-constant" if operator.type == "BATCH_MATMUL" else "constant-data"
+    for number in _DATA.get(operator.type, (0,)):
+        tensor = operator.input(number)
+        if tensor is not None and context.is_constant(tensor):
+            yield Violation(rule, f"its data is a constant of {shown(tensor)}")
+
+
+def _tensors(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    """Tensors of the run that have no place on the delegate."""
+    read = _read_at_run(operator, context)
+    if operator.type not in _MAY_REPEAT and len({tensor.index for tensor in read}) < len(read):
+        yield Violation("same-inputs", "two inputs are the same tensor")
+    for tensor in (*read, *operator.outputs):
+        small = tensor.dtype in ("int8", "uint8")
+        if tensor.rank == 0:
+            yield Violation("scalar", "a tensor without dimensions")
+        elif 0 in tensor.shape:
+            yield Violation("empty", "a tensor without elements")
+        elif small and not tensor.quantised:
+            yield Violation("not-quantised", "an 8-bit tensor without a scale")
+        elif small and tensor.scales > 1:
+            yield Violation("not-quantised", "an 8-bit tensor of the run with a scale for each channel")
+
+
+def _read_at_run(operator: OperatorView, context: Context) -> list[TensorView]:
+    """The inputs that the delegate copies to the GPU, without sizes and axes, which it may ignore."""
+    runtime = context.runtime(operator)
+    if operator.type in ("RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TILE"):
+        return runtime[:1]
+    if operator.type in ("SPLIT", "SPLIT_V", "TRANSPOSE_CONV"):
+        return [tensor for tensor in runtime if tensor.dtype != "int32"]
+    return runtime
+
+
+def _bias(operator: OperatorView, context: Context, place: int = 2) -> Iterator[Violation]:
+    bias = operator.input(place)
+    if bias is not None and not context.is_constant(bias):
+        yield Violation("runtime-bias", "its bias comes at run time")
+
+
+def _strides(operator: OperatorView) -> tuple[object, object]:
+    return operator.options.get("strideH"), operator.options.get("strideW")
+
+
+@with_inputs(2)
+def _convolution(
+    operator: OperatorView, context: Context, source: TensorView, weights: TensorView
+) -> Iterator[Violation]:
+    yield from _bias(operator, context)
+    yield from unreadable(weights, context, 4)
+    if context.is_constant(weights):
+        one = all(extent == 1 for tensor in (source, operator.outputs[0]) for extent in tensor.shape[:3])
+        if one and weights.shape[1:3] == (1, 1) and _strides(operator) == (1, 1):
+            yield Violation("program", "a 1×1 convolution of a single pixel")
+    elif source.shape[-1:] != weights.shape[-1:]:
+        yield Violation("grouped-weights", f"weights of {shown(weights)} come at run time")
+
+
+@with_inputs(2)
+def _depthwise(
+    operator: OperatorView, context: Context, source: TensorView, weights: TensorView
+) -> Iterator[Violation]:
+    yield from _bias(operator, context)
+    yield from unreadable(weights, context, 4)
+    if context.is_constant(weights):
+        return
+    if operator.options.get("depthMultiplier", 1) != 1:
+        yield Violation("depthwise-run", f"weights of {shown(weights)} come at run time")
+    elif operator.input(2) is None and not _is_densified(weights, context):
+        yield Violation("depthwise-bias", "weights at run time without a bias")
+
+
+def _is_densified(tensor: TensorView, context: Context) -> bool:
+    maker = context.makers.get(tensor.index)
+    if maker is not None and maker.type == "DEQUANTIZE" and maker.inputs[0] is not None:
+        maker = context.makers.get(maker.inputs[0].index)
+    return maker is not None and maker.type == "DENSIFY"
+
+
+@with_inputs(2)
+def _transposed(
+    operator: OperatorView, context: Context, shape: TensorView, weights: TensorView
+) -> Iterator[Violation]:
+    yield from unreadable(weights, context, 4)
+    if _strides(operator) != (2, 2) or weights.shape[1:3] not in ((3, 3), (4, 4)):
+        yield Violation("program", "a transposed convolution other than 3×3 and 4×4 with a stride of 2")
+    yield from _bias(operator, context, 3)
+
+
+@with_inputs(2)
+def _fully_connected(
+    operator: OperatorView, context: Context, source: TensorView, weights: TensorView
+) -> Iterator[Violation]:
+    yield from _bias(operator, context)
+    yield from unreadable(weights, context, 2)
+    out = operator.outputs[0]
+    given, made = layout(source), layout(out)
+    if not context.is_constant(weights) or given is None or made is None or weights.rank != 2:
+        return
+    if given.c != weights.shape[1]:
+        yield Violation("fc-channels", f"an input of {shown(source)} on weights of {shown(weights)}")
+    elif (given.b == 1) != (made.b == 1):
+        yield Violation("fc-rows", f"{shown(source)} becomes {shown(out)}: the first axis changes")
+    elif is_row(source):
+        yield Violation("program", "a single row")
+
+
+@with_inputs(2)
+def _matmul(operator: OperatorView, context: Context, first: TensorView, second: TensorView) -> Iterator[Violation]:
+    if not context.is_constant(second):
+        return
+    if second.rank != 2:
+        yield Violation("matmul-constant", f"a constant second input of {shown(second)}")
+        return
+    yield from unreadable(second, context, 2)
+    if is_row(first):
+        yield Violation("program", "a single row")
+
+
+@with_inputs(2)
+def _transpose(operator: OperatorView, context: Context, source: TensorView, order: TensorView) -> Iterator[Violation]:
+    if not 2 <= order.elements <= 4:
+        yield Violation("transpose-rank", f"{order.elements} axes")
+    if not context.is_constant(order):
+        yield Violation("runtime-sizes", "its order of axes is no constant of the model")
+
+
+def _concatenation(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    if len(operator.inputs) == 1 and operator.type == "CONCATENATION":
+        yield Violation("single-concat", "it has one input")
+    if len(operator.inputs) == 1 and operator.type == "PACK" and context.constants(operator):
+        yield Violation("constant-data", "its only input is a constant")
+    if operator.type == "PACK" and operator.outputs:
+        yield from _packed_twice(operator, context)
+    for tensor in context.constants(operator):
+        yield from unreadable(tensor, context, 4)
+
+
+def _packed_twice(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    """A tensor that is packed with itself, and that the delegate need not reshape first."""
+    out, read = operator.outputs[0], context.runtime(operator)
+    made, axis = layout(out), axis_name(out, int(operator.options.get("axis", 0)))
+    if made is None or axis is None or len({tensor.index for tensor in read}) == len(read):
+        return
+    if any(layout(tensor) == made._replace(**{axis: 1}) for tensor in read):
+        yield Violation("same-inputs", "two inputs are the same tensor")
+
+
+def _select(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    condition, out = operator.input(0), operator.outputs[0]
+    given, made = layout(condition), layout(out)
+    if condition is not None and condition.elements != 1 and given and made and given.b != 1 == made.b:
+        yield Violation(
+            "broadcast-batch",
+            f"a condition of {shown(condition)} for {shown(out)}: its first axis is taken for a batch",
+        )
+    for number, ranks in ((1, (4,)), (2, (3, 4))):
+        tensor = operator.input(number)
+        if tensor is None or tensor.elements != 1:
+            yield from unreadable(tensor, context, *ranks)
+        elif not context.is_constant(tensor):
+            yield Violation("runtime-scalar", f"input {number} is one value that comes at run time")
+
+
+@with_inputs(1)
+def _densify(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
+    if source.sparse:
+        yield from unreadable(source, context, 4)
+    else:
+        yield Violation("densify", "its input is not sparse")
+    out = operator.outputs[0]
+    readers = context.reading(out)
+    if len(readers) == 1 and readers[0].type == "DEQUANTIZE":
+        out = readers[0].outputs[0]
+        readers = context.reading(out)
+    for reader in readers or [operator]:
+        weights = reader.input(1)
+        is_weight = weights is not None and weights.index == out.index
+        if reader.type not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or not is_weight:
+            yield Violation("densify", "only weights of a convolution may be made dense")
+            return
+
+
+@with_inputs(1)
+def _dequantise(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
+    yield from unreadable(source, context, 4)
+    is_wide = context.is_constant(source) or source.dtype != "float16"
+    if not is_wide and not _is_densified(operator.outputs[0], context):
+        yield Violation("fp16-input", "it widens a float16 tensor of the run")
+
+
+def _quantise(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    if operator.outputs[0].dtype not in ("int8", "uint8") or not operator.outputs[0].quantised:
+        yield Violation("not-quantised", "its output has no scale")
+
+
+@with_inputs(2)
+def _prelu(operator: OperatorView, context: Context, source: TensorView, alpha: TensorView) -> Iterator[Violation]:
+    given = layout(source)
+    if given is None:
+        return
+    if not context.is_constant(alpha):
+        yield Violation("prelu-alpha", "its slopes come at run time")
+    elif is_row(alpha) and alpha.rank:
+        if alpha.shape[-1] != given.c:
+            yield Violation("prelu-alpha", f"{alpha.shape[-1]} slopes for {given.c} channels")
+    else:
+        yield from unreadable(alpha, context, 3, 4)
+        if alpha.shape[-3:] != given[1:]:
+            yield Violation("prelu-alpha", f"slopes of {shown(alpha)} for {shown(source)}")
+        elif given.b != 1:
+            yield Violation("prelu-alpha", f"slopes of {shown(alpha)} for a batch of {given.b}")
+
+
+@with_inputs(1)
+def _gather(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
+    number = int(operator.options.get("axis", 0))
+    axis = axis_name(source, number)
+    if axis is None:
+        yield Violation("axis", f"axis {number} of {shown(source)}")
+    tensors = [layout(tensor) for tensor in (*context.runtime(operator), operator.outputs[0])]
+    if axis == "b" and all(one is not None and one.b == 1 for one in tensors):
+        yield Violation("gather-batch", "it takes one row of the first axis, which has one")
+
+
+def _pad(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    widths, made = operator.input(1), layout(operator.outputs[0])
+    if widths is not None and widths.dtype == "int64":
+        yield Violation("index-type-part", "its widths are int64")
+    if operator.type == "MIRROR_PAD" and made is not None and made.b != 1:
+        yield Violation("mirror-batch", f"a batch of {made.b}")
+
+
+@with_inputs(2)
+def _cumsum(operator: OperatorView, context: Context, source: TensorView, axis: TensorView) -> Iterator[Violation]:
+    place = axis.values[0] + 4 - source.rank if axis.values else 1
+    if axis.values and (place < 0 or (place == 0 and source.shape[0] == 1)):
+        yield Violation("cumsum-sign", f"axis {axis.values[0]} of {source.rank}")
+
+
+def _lstm(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    yield Violation("program", "an LSTM cell")
+
+
+_CHECKS: dict[str, Check] = {
+    **dict.fromkeys(arithmetic.TWO_INPUTS, arithmetic.build), "CONV_2D": _convolution, "DEPTHWISE_CONV_2D": _depthwise,
+    "TRANSPOSE_CONV": _transposed, "FULLY_CONNECTED": _fully_connected, "BATCH_MATMUL": _matmul,
+    "TRANSPOSE": _transpose, "CONCATENATION": _concatenation, "PACK": _concatenation, "SELECT": _select,
+    "SELECT_V2": _select, "DENSIFY": _densify, "DEQUANTIZE": _dequantise, "QUANTIZE": _quantise, "PRELU": _prelu,
+    "GATHER": _gather, "PAD": _pad, "PADV2": _pad, "MIRROR_PAD": _pad, "CUMSUM": _cumsum, "LSTM": _lstm,
+    "CAST": arithmetic.after_broadcast, "SLICE": slices.build_slice, "STRIDED_SLICE": slices.build_slice,
+}  # fmt: skip

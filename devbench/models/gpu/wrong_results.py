@@ -1,0 +1,124 @@
+"""Operators that the delegate takes and computes wrongly on the bench phone, without a message.
+
+Each was seen by comparing the delegate's outputs with those of LiteRT's CPU kernels; phones have not been tried.
+`devbench accuracy` shows it for a model on a device.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from devbench.models.gpu import arithmetic
+from devbench.models.gpu.context import Check, Context, Violation, with_inputs
+from devbench.models.gpu.layout import AXES, GpuLayout, axis_name, is_row, layout, shown
+from devbench.models.graph.view import OperatorView, TensorView
+
+_ROWS = 16
+_LANES = 4
+
+
+def violations(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    """Why an operator that is taken was seen to give wrong numbers."""
+    check = _CHECKS.get(operator.type)
+    if check is not None and operator.outputs:
+        yield from check(operator, context)
+
+
+def _gather(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    result = operator.outputs[0]
+    if result.rank and result.shape[-1] > _LANES:
+        yield Violation("wrong-gather", f"rows of {result.shape[-1]} channels, right in the first {_LANES} only")
+
+
+def _matmul(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    result, read = operator.outputs[0], context.runtime(operator)
+    if operator.flag("adjX") or operator.flag("adjY"):
+        yield Violation("wrong-matmul-flag", "an operand is transposed by a flag, which is left out of account")
+    elif len(read) == 2 and (read[0].rank == 2 or read[1].shape[:-2] != result.shape[:-2]):
+        yield Violation("wrong-matmul-batch", f"{shown(read[0])} and {shown(read[1])}")
+    elif len(read) == 2 and result.rank >= 2 and result.shape[-2] % _ROWS and result.shape[-1] > _LANES:
+        yield Violation("wrong-matmul-rows", f"{result.shape[-2]} rows, right for multiples of {_ROWS} only")
+
+
+@with_inputs(2)
+def _cumsum(operator: OperatorView, context: Context, source: TensorView, axis: TensorView) -> Iterator[Violation]:
+    place = axis.values[0] + 4 - source.rank if axis.values else -1
+    if axis.values and 0 <= place < 4 and AXES[place] != axis_name(source, axis.values[0]):
+        yield Violation("wrong-cumsum", f"axis {axis.values[0]} of {source.rank} is taken for another one")
+
+
+def _softmax(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    if operator.outputs[0].rank == 1 and operator.outputs[0].elements > 1:
+        yield Violation("wrong-softmax", "a vector is taken for a batch")
+
+
+def _arithmetic(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    """Tensors that are read at the place of the result, although they are smaller or lie otherwise."""
+    out = layout(operator.outputs[0])
+    runtime, constants = context.runtime(operator), context.constants(operator)
+    if out is None or not runtime or operator.outputs[0].dtype not in ("float32", "float16", "bool"):
+        return
+    if len(runtime) == 2:
+        pair = arithmetic.ordered(operator, runtime)
+        right = pair is None or _are_read_rightly(operator, *pair, out)
+    else:
+        given = layout(runtime[0])
+        right = given is None or (given == out and all(_fits(_constant_layout(one), out) for one in constants))
+    if not right:
+        tensors = runtime if len(runtime) == 2 else [*runtime, *constants]
+        yield Violation("wrong-widening", " and ".join(map(shown, tensors)))
+
+
+def _are_read_rightly(operator: OperatorView, first: GpuLayout, second: GpuLayout, out: GpuLayout) -> bool:
+    if operator.type in ("ADD", "ADD_N"):
+        return first._replace(b=out.b) == out and _fits(first, out) and _fits(second, out) and second.c in (1, first.c)
+    return _fits(first, out) and _fits(second, out)
+
+
+def _fits(given: GpuLayout | None, out: GpuLayout) -> bool:
+    """Whether each extent is that of the result, or one that is repeated."""
+    return given is None or all(extent in (1, wanted) for extent, wanted in zip(given, out, strict=True))
+
+
+def _constant_layout(tensor: TensorView) -> GpuLayout | None:
+    """A constant as it is read: channels, or width and channels, or height, width and channels."""
+    if is_row(tensor):
+        return GpuLayout(1, 1, 1, tensor.shape[-1] if tensor.rank else 1)
+    padded = (1,) * (4 - tensor.rank) + tensor.shape
+    return GpuLayout(*padded) if len(padded) == 4 else None
+
+
+@with_inputs(3)
+def _select(
+    operator: OperatorView, context: Context, condition: TensorView, first: TensorView, second: TensorView
+) -> Iterator[Violation]:
+    """A condition is read in its first column only, or in its first row if both choices are single values."""
+    given, out = layout(condition), layout(operator.outputs[0])
+    if given is None or out is None or condition.elements == 1:
+        return
+    if first.elements == second.elements == 1 or -(-out.c // _LANES) != -(-given.c // _LANES):
+        right = given.h == 1 and given.c == 1 and given.w == out.w
+    else:
+        right = given.w == 1 and (given.h, given.c) == (out.h, out.c)
+    if not right:
+        yield Violation("wrong-select", f"a condition of {shown(condition)} is read in one column or row only")
+
+
+@with_inputs(1)
+def _dense(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
+    yield from _weights(operator, context)
+    given, made = layout(source), layout(operator.outputs[0])
+    if given and made and context.is_constant(operator.input(1)) and given[:3] != made[:3]:
+        yield Violation("wrong-rows", f"{shown(source)} becomes {shown(operator.outputs[0])}")
+
+
+def _weights(operator: OperatorView, context: Context) -> Iterator[Violation]:
+    if any(tensor.blockwise and tensor.dtype == "int8" for tensor in context.constants(operator)):
+        yield Violation("wrong-blocks", "scales in blocks are not read")
+
+
+_CHECKS: dict[str, Check] = {
+    **dict.fromkeys(arithmetic.TWO_INPUTS, _arithmetic),
+    "CONV_2D": _weights, "DEPTHWISE_CONV_2D": _weights, "FULLY_CONNECTED": _dense, "CUMSUM": _cumsum,
+    "SOFTMAX": _softmax, "GATHER": _gather, "BATCH_MATMUL": _matmul, "SELECT": _select, "SELECT_V2": _select,
+}  # fmt: skip
