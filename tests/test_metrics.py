@@ -90,7 +90,7 @@ def test_it_is_compared_in_every_form(said: Callable[..., str]) -> None:
 
 def test_its_changes_are_found_in_every_form(said: Callable[..., str]) -> None:
     for form in ("text", "md"):
-        assert "memory growth +49.9 %" in said("detect", "--format", form)
+        assert "memory growth +49.9 %" in said("detect", "--format", form).replace("\\", "")
     (change,) = json.loads(said("detect", "--json", "--metric", NEW.name))["models"]
     assert (change["worse"], change["shifts"][0]["metric"]) == (True, NEW.name)
 
