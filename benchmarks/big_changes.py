@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from devbench.analysis.segments import running_median
 from devbench.bench.records import operator_records
 from devbench.results.cases import case_text
-from devbench.results.columns import content_id
+from devbench.results.column_types import content_id
 from devbench.results.records import OperatorRecord
 from devbench.tool.measurement import Measurement
 from devbench.tool.parse import parse_bytes

@@ -27,7 +27,7 @@ from record_noise import CASES
 from devbench.analysis.operators import delegated_node_share
 from devbench.results import schema
 from devbench.results.bulk import insert_rows
-from devbench.results.columns import content_id, pack, to_us
+from devbench.results.column_types import content_id, pack, to_us
 from devbench.results.store import Store
 from devbench.results.totals import total_types, total_up
 from devbench.tool.parse import to_json

@@ -23,7 +23,7 @@ from devbench.findings.changes_drift import without_drift
 from devbench.findings.changes_models import model_changes, worse_way
 from devbench.findings.grouping import coded_groups
 from devbench.metrics import OPERATOR_TIME
-from devbench.results.job_columns import Columns, array_of, coded_of
+from devbench.results.columns import Columns, array_of, coded_of
 from devbench.results.pipeline_history import series_of
 
 if TYPE_CHECKING:

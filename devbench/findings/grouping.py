@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from devbench.results.job_columns import Coded
+from devbench.results.columns import Coded
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -26,8 +26,8 @@ from devbench.findings.timeline_build import build_timelines
 from devbench.metrics import METRICS, shown_in
 from devbench.notices import Effect, Notice
 from devbench.results import counting
-from devbench.results.aggregates import operator_place_is_xnnpack, operator_type
 from devbench.results.cases import subject_text
+from devbench.results.counting import operator_place_is_xnnpack, operator_type
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord
 from devbench.results.store import JobView, RunView
 

@@ -17,8 +17,8 @@ from typing import IO, Any
 
 from devbench.errors import EnvironmentProblem
 from devbench.findings.run import VIRTUAL_NOTE
-from devbench.results.frames import REPETITION_COLUMNS, repetition_rows
 from devbench.results.run_json import FORMAT
+from devbench.results.run_rows import REPETITION_COLUMNS, repetition_rows
 from devbench.results.store import RunView
 
 

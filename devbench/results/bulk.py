@@ -25,8 +25,8 @@ def insert_rows(
 ) -> int:
     """Add rows in the order of `columns`; those whose key, or other unique columns, are there already are left out.
 
-    Values are as the database keeps them (`columns.py`): microseconds, packed bytes. No type converts them, which at
-    millions of rows takes longer than the database.
+    Values are as the database keeps them (`column_types.py`): microseconds, packed bytes. No type converts them, which
+    at millions of rows takes longer than the database.
 
     Returns:
         How many were added.

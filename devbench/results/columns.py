@@ -1,268 +1,262 @@
-"""Types of columns, each with what its values may be: times, JSON, words, numbers; knows no table.
+"""From the database to columns at the speed of the driver: rows of jobs, and what belongs to them.
 
-A type is the declaration that a run, an import and every reader hold a value against: a value that does not fit is
-neither stored nor taken over nor shown.
+Pandas is imported for frames alone.
+
+Who a row is about (run, device, case) is read once a job and laid beside its rows afterwards: as text in every row it
+would take longer than everything else. Times are numpy's `datetime64[us]` in UTC.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
-import math
-import zlib
-from collections.abc import Mapping
-from datetime import datetime, timedelta, timezone
-from typing import Any
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from sqlalchemy import BigInteger, Float, Integer, LargeBinary, String, Text
-from sqlalchemy.types import TypeDecorator
+import numpy as np
+import sqlalchemy as sa
 
-from devbench.results.json_fields import fields_fit
+from devbench.metrics import METRICS
+from devbench.results import schema
+from devbench.results.bulk import fetch
+from devbench.results.selection import Selection
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
-_MICROSECOND = timedelta(microseconds=1)
-# JSON of devices and tools shrinks to a fifth at any level, and a job must not wait for the last percent.
-_LEVEL = 3
-# One for all: making it takes as long as a small document.
-_ENCODER = json.JSONEncoder(separators=(",", ":"), default=list)
-# A hostile or damaged document must not fill the memory; the largest known measurement has some 3 MB.
-_MAX_JSON_BYTES = 64 * 1024 * 1024
-# The year 1 to the year 9999, which is what Python's times hold.
-TIMES_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)
-MAX_REAL = 1e18
-LONGEST_TEXT = 1024 * 1024
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
 
-
-class DamagedValue(ValueError):
-    """A value in the database is none that its column may hold."""
-
-
-def to_us(value: datetime) -> int:
-    """Microseconds since 1970-01-01 UTC."""
-    return (value - _EPOCH) // _MICROSECOND
+# What says of each row whose it is.
+JOB_COLUMNS = (
+    "run_id",
+    "started_utc",
+    "job",
+    "device_key",
+    "device",
+    "virtual",
+    "case",
+    "model",
+    "delegate",
+    "threads",
+)
 
 
-def from_us(value: int) -> datetime:
-    return _EPOCH + timedelta(microseconds=value)
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """A column whose values repeat: the distinct ones (text, or whole numbers and `None`), and each row's."""
+
+    values: Sequence[Any]
+    codes: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.codes)
+
+    def take(self, rows: NDArray[np.intp]) -> Coded:
+        """These rows of it."""
+        return Coded(self.values, self.codes[rows])
+
+    def at(self, row: int) -> Any:
+        """The value of a row."""
+        return self.values[self.codes[row]]
 
 
-class Utc(TypeDecorator[datetime]):
-    """A time with its zone in Python, whole microseconds since 1970 in the database: years are read at once."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
-        return None if value is None else to_us(value)
-
-    def process_result_value(self, value: Any | None, dialect: Any) -> datetime | None:
-        if value is None:
-            return None
-        if type(value) is not int or not TIMES_US[0] <= value <= TIMES_US[1]:
-            raise DamagedValue(f"{str(value)[:40]!r} is no time")
-        return from_us(value)
+# Of whole numbers, the columns that may have none.
+_WHOLE = frozenset({"threads"})
+# Numbers, times, or truth values stand one a row.
+Column: TypeAlias = "Coded | NDArray[Any]"
+Columns: TypeAlias = Mapping[str, Column]
 
 
-class Packed(TypeDecorator[Any]):
-    """JSON, compressed: what devices and tools say is long, much alike, and never compared by the database.
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """Rows of jobs: whose each is (`jobs.id`), and the values by name."""
+
+    owners: NDArray[np.int64]
+    columns: Columns
+
+
+def read_rows(
+    connection: sa.Connection,
+    selection: Selection,
+    source: sa.FromClause,
+    job_id: sa.ColumnElement[int],
+    columns: Mapping[str, Any],
+    *where: sa.ColumnElement[bool],
+) -> Rows:
+    """The rows of a table that belong to the jobs of a selection.
 
     Args:
-        shape: what the JSON is: `dict`, or `str` for a list of texts, `Mapping` for a list of objects.
-        fields: of the objects, by their name in `json_fields.py`.
+        connection: of the store.
+        selection: which jobs.
+        source: the table with what is joined to it.
+        job_id: the column that says whose a row is.
+        columns: by their names; those that end in `_utc` are times.
+        where: further conditions.
     """
-
-    impl = LargeBinary
-    cache_ok = True
-
-    def __init__(self, shape: type, fields: str = "") -> None:
-        super().__init__()
-        self.shape, self.fields = shape, fields
-
-    def fits(self, value: Any) -> bool:
-        """Whether JSON has the shape."""
-        if self.shape is dict:
-            return isinstance(value, dict) and self._fields_fit(value)
-        if not isinstance(value, (list, tuple)):
-            return False
-        if self.shape is str:
-            return all(isinstance(member, str) for member in value)
-        return all(isinstance(member, dict) and self._fields_fit(member) for member in value)
-
-    def _fields_fit(self, value: Mapping[str, Any]) -> bool:
-        return not self.fields or fields_fit(self.fields, value)
-
-    @property
-    def words(self) -> str:
-        """The shape in words."""
-        what = "object" if self.shape is dict else "array of texts" if self.shape is str else "array of objects"
-        return f"JSON {what}" + (f" of the kind {self.fields}" if self.fields else "")
-
-    def process_bind_param(self, value: Any | None, dialect: Any) -> bytes | None:
-        return None if value is None else pack(value)
-
-    def process_result_value(self, value: Any | None, dialect: Any) -> Any:
-        if value is None:
-            return None
-        try:
-            found = unpack(value)
-        except (ValueError, TypeError, RecursionError) as error:
-            raise DamagedValue(f"no packed JSON: {str(error)[:100]}") from None
-        if not self.fits(found):
-            raise DamagedValue(f"no {self.words}")
-        return found
+    query = sa.select(job_id.label("job_id"), *(column.label(name) for name, column in columns.items()))
+    query = query.select_from(source).where(*where, *selection.of_job_ids(job_id))
+    found = fetch(connection, query)
+    owners = np.asarray(found.pop("job_id"), dtype="int64")
+    return Rows(
+        owners,
+        {name: as_times(values) if name.endswith("_utc") else column_of(values) for name, values in found.items()},
+    )
 
 
-class Words(TypeDecorator[str]):
-    """Text from outside: PostgreSQL takes no zero character, and neither database half a surrogate pair."""
-
-    impl = Text
-    cache_ok = True
-
-    def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        return None if value is None else plain_words(value)
-
-    def process_result_value(self, value: Any | None, dialect: Any) -> str | None:
-        return _text(value, LONGEST_TEXT)
-
-
-class Name(TypeDecorator[str]):
-    """A short text; `among`: the only ones that have a meaning."""
-
-    impl = String
-    cache_ok = True
-
-    def __init__(self, length: int, among: tuple[str, ...] = ()) -> None:
-        super().__init__(length)
-        self.length, self.among = length, among
-
-    def process_result_value(self, value: Any | None, dialect: Any) -> str | None:
-        found = _text(value, self.length)
-        if found is not None and self.among and found not in self.among:
-            raise DamagedValue(f"{found!r} is none of {', '.join(self.among)}")
-        return found
+def sample_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
+    """The repetitions that count for a metric, with `repetition`, `value` in its unit, and whether it is unreliable."""
+    repetitions = schema.repetitions
+    of = METRICS[metric]
+    if of.source != "repetition":
+        rows = series_rows(connection, metric, selection)
+        kept = {name: rows.columns[name] for name in ("value", "unreliable")}
+        return Rows(rows.owners, {"repetition": 0 * rows.owners, **kept})
+    column = repetitions.c[of.column]
+    counts = {
+        "latency": repetitions.c.counts_latency.is_(True),
+        "start": repetitions.c.counts_start.is_(True),
+        "ok": repetitions.c.status == "ok",
+    }
+    columns = {
+        "repetition": repetitions.c.index,
+        "value": column * of.scale,
+        "unreliable": repetitions.c.verdict == "unreliable",
+    }
+    where = (counts[of.counts], column.is_not(None))
+    return _with_truth(read_rows(connection, selection, repetitions, repetitions.c.job_id, columns, *where))
 
 
-class Real(TypeDecorator[float]):
-    """A finite number from `minimum` to `maximum`; above zero if `positive`, as a duration that cannot be zero."""
-
-    impl = Float
-    cache_ok = True
-
-    def __init__(self, minimum: float = -MAX_REAL, maximum: float = MAX_REAL, *, positive: bool = False) -> None:
-        super().__init__()
-        self.minimum, self.maximum, self.positive = minimum, maximum, positive
-
-    def fits(self, value: float) -> bool:
-        """Whether a number may be in the column."""
-        return bool(math.isfinite(value) and self.minimum <= value <= self.maximum and (value > 0 or not self.positive))
-
-    def coerce_compared_value(self, op: Any, value: Any) -> Any:
-        return self.impl_instance.coerce_compared_value(op, value)
-
-    def process_bind_param(self, value: float | None, dialect: Any) -> float | None:
-        if value is not None and not self.fits(value):
-            raise ValueError(f"the number {value!r} is not finite or out of range")
-        return value
-
-    def process_result_value(self, value: Any | None, dialect: Any) -> float | None:
-        if value is not None and (type(value) not in (float, int) or not self.fits(value)):
-            raise DamagedValue(f"{str(value)[:40]!r} is no number in the range of its column")
-        return value
+def series_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
+    """The jobs that have a metric, with its median, interval, count, and whether all of its values are unreliable."""
+    table = schema.job_metrics
+    columns = {name: table.c[name] for name in ("value", "low", "high", "n", "unreliable")}
+    return _with_truth(read_rows(connection, selection, table, table.c.job_id, columns, table.c.metric == metric))
 
 
-class Whole(TypeDecorator[int]):
-    """A whole number of 32 bits from `minimum` on; of 64 bits if `big`."""
-
-    impl = Integer
-    cache_ok = True
-
-    def __init__(self, minimum: int = 0, *, big: bool = False) -> None:
-        super().__init__()
-        self.minimum, self.big = minimum, big
-
-    def load_dialect_impl(self, dialect: Any) -> Any:
-        return dialect.type_descriptor(BigInteger() if self.big else Integer())
-
-    def fits(self, value: int) -> bool:
-        """Whether a number may be in the column."""
-        return bool(self.minimum <= value < 2 ** (63 if self.big else 31))
-
-    def coerce_compared_value(self, op: Any, value: Any) -> Any:
-        return self.impl_instance.coerce_compared_value(op, value)
-
-    def process_bind_param(self, value: int | None, dialect: Any) -> int | None:
-        if value is not None and not self.fits(value):
-            raise ValueError(f"the number {value!r} is out of range")
-        return value
-
-    def process_result_value(self, value: Any | None, dialect: Any) -> int | None:
-        if value is not None and (type(value) is not int or not self.fits(value)):
-            raise DamagedValue(f"{str(value)[:40]!r} is no whole number in the range of its column")
-        return value
+def _with_truth(rows: Rows) -> Rows:
+    """The rows with `unreliable` as truth values: SQLite has numbers."""
+    flags = array_of(rows.columns, "unreliable").astype(bool)
+    return Rows(rows.owners, {**rows.columns, "unreliable": flags})
 
 
-def _text(value: Any | None, longest: int) -> str | None:
-    if value is not None and (type(value) is not str or len(value) > longest):
-        raise DamagedValue(f"{str(value)[:40]!r} is no text of at most {longest} characters")
-    return value
+def with_jobs(connection: sa.Connection, selection: Selection, rows: Rows) -> dict[str, Column]:
+    """`JOB_COLUMNS`, then the columns of the rows; one named `started_utc` replaces that of the run."""
+    ids, jobs = _columns_of_jobs(connection, selection)
+    at = np.searchsorted(ids, rows.owners)
+    return {**taken(jobs, at), **rows.columns}
 
 
-def plain_words(value: str) -> str:
-    """`value` as any database takes it."""
-    if value.isascii() and "\0" not in value:
-        return value
-    return value.replace("\0", "\ufffd").encode("utf-8", "replace").decode("utf-8")
+def in_order(columns: Columns) -> dict[str, Column]:
+    """The rows in the order of time, those of one time in the order that they have."""
+    return taken(columns, np.argsort(array_of(columns, "started_utc"), kind="stable"))
 
 
-def pack(value: Any) -> bytes:
-    """JSON as a column of the type `Packed` keeps it."""
-    return pack_text(compact(value))
+def taken(columns: Columns, rows: NDArray[np.intp]) -> dict[str, Column]:
+    """These rows of all columns."""
+    return {name: column.take(rows) for name, column in columns.items()}
 
 
-def pack_text(text: str) -> bytes:
-    """As `pack`, of the text of `compact`."""
-    return zlib.compress(text.encode("ascii"), _LEVEL)
+def coded_of(columns: Columns, name: str) -> Coded:
+    """The column of that name, whose values repeat."""
+    column = columns[name]
+    assert isinstance(column, Coded), name
+    return column
 
 
-def unpack(data: bytes) -> Any:
-    """The value again.
-
-    Raises:
-        ValueError: it is no packed JSON, or unpacks to more than 64 MiB.
-    """
-    text = unpack_text(data)
-    found = json.loads(text)
-    if "\\ud" in text:
-        # Halves of surrogate pairs, which no file and no terminal can write.
-        found = json.loads(json.dumps(found, ensure_ascii=False).encode("utf-8", "replace"))
-    return found
+def array_of(columns: Columns, name: str) -> NDArray[Any]:
+    """The column of that name, which has a number, a time or a truth value for each row."""
+    column = columns[name]
+    assert not isinstance(column, Coded), name
+    return column
 
 
-def unpack_text(data: bytes) -> str:
-    """The JSON as text.
-
-    Raises:
-        ValueError: as `unpack`.
-    """
-    unpacker = zlib.decompressobj()
-    try:
-        text = unpacker.decompress(data, _MAX_JSON_BYTES)
-    except zlib.error as error:
-        raise ValueError(str(error)) from None
-    if not unpacker.eof or unpacker.unused_data:
-        raise ValueError("damaged or too large")
-    return text.decode("utf-8")
+def summed(rows: Rows, key: str, number: str) -> Rows:
+    """One row a job and value of the column `key`, with the sum of the column `number`."""
+    keys = coded_of(rows.columns, key)
+    each = rows.owners * max(len(keys.values), 1) + keys.codes
+    _, first, which = np.unique(each, return_index=True, return_inverse=True)
+    sums = np.bincount(which, weights=array_of(rows.columns, number), minlength=len(first))
+    return Rows(rows.owners[first], {key: keys.take(first), number: sums})
 
 
-def content_id(*content: Any) -> int:
-    """A number that says what is in a row, the same in every store, so that rows that repeat are kept once.
-
-    Of 63 bits: among a million different rows two are alike with a probability of 5·10⁻⁸.
-    """
-    digest = hashlib.blake2b(compact(content).encode("ascii"), digest_size=8).digest()
-    return int.from_bytes(digest, "big") >> 1
+def together(parts: Sequence[Rows]) -> Rows:
+    """Rows with the same columns of numbers, one part after the other."""
+    columns = {name: np.concatenate([array_of(part.columns, name) for part in parts]) for name in parts[0].columns}
+    return Rows(np.concatenate([part.owners for part in parts]), columns)
 
 
-def compact(value: Any) -> str:
-    """The JSON of a value, in ASCII and without a space."""
-    return _ENCODER.encode(value)
+def _columns_of_jobs(connection: sa.Connection, selection: Selection) -> tuple[NDArray[np.int64], dict[str, Column]]:
+    """The numbers of the jobs in the table, ascending, and their `JOB_COLUMNS`."""
+    runs, jobs, devices, cases = schema.runs, schema.jobs, schema.devices, schema.cases
+    names = ("id", "run_id", "number", "device_key", "case_id")
+    found = fetch(connection, selection.select_jobs(*(jobs.c[name] for name in names)).order_by(jobs.c.id))
+    # What many jobs share is read once, and laid beside each of them by its place.
+    started = fetch(connection, sa.select(runs.c.run_id, runs.c.started_utc))
+    of_cases = fetch(connection, sa.select(cases.c.id, *(cases.c[n] for n in ("text", "model", "delegate", "threads"))))
+    of_devices = fetch(connection, sa.select(*(devices.c[n] for n in ("run_id", "key", "title", "virtual"))))
+    run = _places(started["run_id"], found["run_id"])
+    case = _places(of_cases["id"], found["case_id"])
+    device = _places(
+        list(zip(of_devices["run_id"], of_devices["key"], strict=True)),
+        list(zip(found["run_id"], found["device_key"], strict=True)),
+    )
+    return np.asarray(found["id"], dtype="int64"), {
+        "run_id": coded(started["run_id"], run),
+        "started_utc": as_times(started["started_utc"])[run],
+        "job": np.asarray(found["number"], dtype="int64"),
+        "device_key": coded(of_devices["key"], device),
+        "device": coded(of_devices["title"], device),
+        "virtual": np.asarray(of_devices["virtual"], dtype=bool)[device],
+        "case": coded(of_cases["text"], case),
+        "model": coded(of_cases["model"], case),
+        "delegate": coded(of_cases["delegate"], case),
+        "threads": coded(of_cases["threads"], case),
+    }
+
+
+def _places(keys: Sequence[Any], wanted: Sequence[Any]) -> NDArray[np.int64]:
+    place = {key: number for number, key in enumerate(keys)}
+    return np.fromiter(map(place.__getitem__, wanted), dtype="int64", count=len(wanted))
+
+
+def coded(values: Sequence[Any], rows: NDArray[np.int64] | None = None) -> Coded:
+    """A column of values most of which repeat: `values[row]` for each of the rows, or all values in their order."""
+    unique = list(dict.fromkeys(values))
+    codes = _places(unique, values)
+    return Coded(unique, codes if rows is None else codes[rows])
+
+
+def as_times(values: Sequence[Any]) -> NDArray[np.datetime64]:
+    """A column of times from microseconds since 1970; `None` becomes NaT."""
+    if None in values:
+        return np.array(values, dtype="datetime64[us]")
+    return np.asarray(values, dtype="int64").view("datetime64[us]")
+
+
+def column_of(values: Sequence[Any]) -> Column:
+    """A column as its values are: numbers with NaN where there is none, text, whole numbers, packed JSON."""
+    first = next((value for value in values if value is not None), None)
+    if isinstance(first, str):
+        return coded(values)
+    if isinstance(first, bool):
+        return np.asarray(values)
+    if isinstance(first, int) and None not in values:
+        return np.asarray(values, dtype="int64")
+    if first is None or isinstance(first, (int, float)):
+        return np.asarray(values, dtype="float64")
+    return np.asarray(values, dtype=object)
+
+
+def frame_of(columns: Columns, names: Iterable[str] | None = None) -> pd.DataFrame:
+    """A frame with these columns (all where `None`): text as pandas' own, whole numbers with gaps, times in UTC."""
+    import pandas as pd
+
+    return pd.DataFrame({name: _series(name, columns[name]) for name in names or columns})
+
+
+def _series(name: str, column: Column) -> Any:
+    import pandas as pd
+
+    if isinstance(column, Coded):
+        return pd.array(list(column.values), dtype="Int64" if name in _WHOLE else "str").take(column.codes)
+    if column.dtype.kind == "M":
+        return pd.DatetimeIndex(column).tz_localize("UTC")
+    return column

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from devbench.results.columns import unpack
+from devbench.results.column_types import unpack
 
 if TYPE_CHECKING:
     import pandas as pd

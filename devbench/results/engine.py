@@ -22,7 +22,7 @@ from devbench.masking import is_clear, mask_url, scrub, secrets_of
 from devbench.paths import data_dir
 from devbench.results import schema
 from devbench.results import sqlite as files
-from devbench.results.columns import DamagedValue
+from devbench.results.column_types import DamagedValue
 from devbench.results.pipeline_schema import pipeline_sessions
 
 # Any number that nothing else uses: who makes or changes the tables holds PostgreSQL's lock of it.

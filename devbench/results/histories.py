@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from devbench.errors import InputError
 from devbench.results import pipeline_schema, schema
-from devbench.results.columns import content_id
+from devbench.results.column_types import content_id
 from devbench.results.engine import insert_new
 
 if TYPE_CHECKING:

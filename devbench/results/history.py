@@ -18,11 +18,12 @@ import sqlalchemy as sa
 from devbench.errors import InputError
 from devbench.metrics import METRICS, OPERATOR_TIME, stored
 from devbench.results import schema
-from devbench.results.job_columns import (
+from devbench.results.columns import (
     JOB_COLUMNS,
     Coded,
     Column,
     Rows,
+    frame_of,
     in_order,
     read_rows,
     sample_rows,
@@ -31,7 +32,6 @@ from devbench.results.job_columns import (
     together,
     with_jobs,
 )
-from devbench.results.job_frames import frame_of
 from devbench.results.pipeline_history import session_columns, stage_columns
 from devbench.results.records import OperatorRecord
 from devbench.results.selection import Selection, find_runs
@@ -274,7 +274,7 @@ class History:
             return session_columns(connection, Selection(**filters))
 
     def operator_types(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a job and type of operator, from the job's last profile, the dearest first within a job.
+        """One row a job and type of operator, from the job's last profile, most expensive first within a job.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         type, place ("delegate", "xnnpack" beside another delegate, "cpu"), count, total_ms (in one inference as

@@ -18,7 +18,7 @@ from devbench.metrics import METRICS
 from devbench.results import schema
 from devbench.results.bulk import fetch
 from devbench.results.cases import case_text
-from devbench.results.job_columns import Column, Columns, array_of, as_times, coded, coded_of, taken
+from devbench.results.columns import Column, Columns, array_of, as_times, coded, coded_of, taken
 from devbench.results.pipeline_schema import pipeline_sessions, pipeline_stages
 from devbench.results.selection import Selection
 

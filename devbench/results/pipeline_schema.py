@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table
 
-from devbench.results.columns import Name, Packed, Real, Utc, Whole, Words
+from devbench.results.column_types import Name, Packed, Real, Utc, Whole, Words
 from devbench.results.schema import metadata
 
 # A session of a pipeline on a device, or one of its stages alone (residency "alone").

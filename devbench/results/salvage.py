@@ -26,7 +26,7 @@ from devbench.errors import DevbenchError
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results import engine, schema, totals, writing
 from devbench.results.bulk import insert_rows
-from devbench.results.columns import Name, Packed, Words, content_id, pack, to_us
+from devbench.results.column_types import Name, Packed, Words, content_id, pack, to_us
 from devbench.results.exchange.tables import TABLES
 from devbench.results.exchange.values import BadValue, check, from_driver, kind_of
 from devbench.results.rebuild import with_list_of_tables

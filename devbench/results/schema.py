@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from devbench.notices import Effect, NoticeKind
-from devbench.results.columns import MAX_REAL, Name, Packed, Real, Utc, Whole, Words
+from devbench.results.column_types import MAX_REAL, Name, Packed, Real, Utc, Whole, Words
 from devbench.results.records import VALUES, RepetitionRecord
 
 # The tables as a whole. Before the first tagged version there is this baseline alone; stores of later versions are
@@ -296,7 +296,7 @@ operators = Table(
     sqlite_with_rowid=False,
 )
 
-# Of the repetitions of a job that count: the median and its interval, in the unit of the metric (`aggregates.py`).
+# Of the repetitions of a job that count: the median and its interval, in the unit of the metric (`counting.py`).
 job_metrics = Table(
     "job_metrics",
     metadata,

@@ -17,8 +17,8 @@ import sqlalchemy as sa
 
 from devbench.metrics import MODEL_SIZE, of_repetitions
 from devbench.results import schema
-from devbench.results.aggregates import JobMetric, TypeTime, operator_place_is_xnnpack, total, type_times
 from devbench.results.bulk import fetch, insert_rows
+from devbench.results.counting import JobMetric, TypeTotal, operator_place_is_xnnpack, total, type_times
 
 _DECIDE = ("id", "job_id", "purpose", "status", "failure_kind", "verdict", "file_cache", "kernel_cache")
 # A statement names at most so many jobs; SQLite takes some 32,000 parameters.
@@ -161,10 +161,10 @@ def _types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
         times = type_times(list(those), xnnpack=operator_place_is_xnnpack(delegate, options), tool=tool)
         found += [(job_id, *key, *values) for key, values in _cut(times).items()]
     connection.execute(types.delete().where(types.c.job_id.in_(job_ids)))
-    insert_rows(connection, types, ("job_id", *(field.name for field in fields(TypeTime))), found)
+    insert_rows(connection, types, ("job_id", *(field.name for field in fields(TypeTotal))), found)
 
 
-def _cut(times: Sequence[TypeTime]) -> dict[tuple[str, str], tuple[int, float, float]]:
+def _cut(times: Sequence[TypeTotal]) -> dict[tuple[str, str], tuple[int, float, float]]:
     """Number, time and share by type and place; names that are alike as far as the column takes them are one type."""
     found: dict[tuple[str, str], tuple[int, float, float]] = {}
     for one in times:

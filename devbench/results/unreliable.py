@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from devbench.results import schema
-from devbench.results.job_columns import array_of, coded_of
+from devbench.results.columns import array_of, coded_of
 from devbench.results.pipeline_history import session_columns
 from devbench.results.pipeline_schema import pipeline_sessions
 from devbench.results.selection import Selection

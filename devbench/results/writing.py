@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from devbench.notices import Notice
 from devbench.results import schema
 from devbench.results.cases import case_text
-from devbench.results.columns import content_id, plain_words
+from devbench.results.column_types import content_id, plain_words
 from devbench.results.engine import insert_new
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord, RunRecord
 from devbench.results.totals import count_in

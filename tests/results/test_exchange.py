@@ -15,7 +15,7 @@ import devbench.results
 from devbench.bench.records import refused_record
 from devbench.errors import InputError
 from devbench.notices import Effect, Notice, NoticeKind
-from devbench.results.columns import content_id
+from devbench.results.column_types import content_id
 from devbench.results.exchange import reader
 from devbench.results.exchange.export import MANIFEST, export_store
 from devbench.results.exchange.files import FORMATS, Format

@@ -13,8 +13,8 @@ import pytest
 import devbench.results
 from devbench.errors import InputError
 from devbench.metrics import OPERATOR_TIME, shown_in, stored
+from devbench.results.columns import frame_of
 from devbench.results.history import History
-from devbench.results.job_frames import frame_of
 from devbench.results.records import DeviceRecord
 from devbench.results.store import Store
 from tests.made.samples import NOW, RUN, add_run, job_record, repetition, run_record

@@ -12,10 +12,10 @@ import pytest
 
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.forms.export import write_json
-from devbench.results.frames import REPETITION_COLUMNS, operator_frame, repetition_frame
 from devbench.results.records import OperatorRecord
 from devbench.results.run_json import add_run as keep_run
 from devbench.results.run_json import read_run
+from devbench.results.run_rows import REPETITION_COLUMNS, operator_frame, repetition_frame
 from devbench.results.store import Store, StoreProblem, new_run_id
 from tests.made.samples import NOW, add_run, job_record, repetition, run_record
 

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from devbench.results import totals
-from devbench.results.aggregates import total
+from devbench.results.counting import total
 from devbench.results.history import History
 from devbench.results.store import Store
 from tests.made.samples import NOW, RUN, job_record, repetition, run_record

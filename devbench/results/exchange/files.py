@@ -15,7 +15,7 @@ from typing import IO, Any, Literal, Protocol
 import sqlalchemy as sa
 
 from devbench.errors import InputError
-from devbench.results.columns import unpack_text
+from devbench.results.column_types import unpack_text
 from devbench.results.exchange.source import Columns, refused
 from devbench.results.exchange.tables import columns_of
 from devbench.results.exchange.values import BadValue, Kind, check, from_json, kind_of, to_json

@@ -18,7 +18,7 @@ import sqlalchemy as sa
 from devbench.errors import InputError
 from devbench.results import schema
 from devbench.results.bulk import fetch, insert_rows, new_ids
-from devbench.results.columns import content_id, from_us, unpack
+from devbench.results.column_types import content_id, from_us, unpack
 from devbench.results.exchange.device_keys import DeviceKeys
 from devbench.results.exchange.source import Columns, Row, Source
 from devbench.results.exchange.tables import TABLES, columns_of

@@ -1,7 +1,7 @@
 """Values of columns between databases and files, and whether they are what a column takes; knows no file.
 
-Rows are as the database keeps them (`columns.py`), whatever the database: times are microseconds, JSON is packed. What
-a value may be is declared by the type of its column, which a run that stores it is held to as well.
+Rows are as the database keeps them (`column_types.py`), whatever the database: times are microseconds, JSON is packed.
+What a value may be is declared by the type of its column, which a run that stores it is held to as well.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal
 
 import sqlalchemy as sa
 
-from devbench.results.columns import (
+from devbench.results.column_types import (
     LONGEST_TEXT,
     TIMES_US,
     Name,
