@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[1] / "devbench"
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "devbench"
 SHARED = {
     "declare",
     "errors",
@@ -160,6 +161,18 @@ def test_a_module_can_be_read_at_one_sitting(path: Path) -> None:
     text = path.read_text("utf-8")
     assert len(text.splitlines()) <= 420
     assert path.name == "__init__.py" or ast.get_docstring(ast.parse(text)), "a module says what it is for"
+
+
+@pytest.mark.parametrize("folder", ["tests", "benchmarks"])
+def test_no_file_imports_a_file_of_tests(folder: str) -> None:
+    """What several tests need is in tests/made, or in a file next to them whose name has no `test_`."""
+    found = {
+        (str(path.relative_to(ROOT)), name)
+        for path in (ROOT / folder).rglob("*.py")
+        for name in _imports(path)
+        if name.startswith("tests.") and ".test_" in name
+    }
+    assert found == set()
 
 
 @pytest.mark.parametrize(

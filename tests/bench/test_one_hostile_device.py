@@ -17,7 +17,7 @@ from devbench.paths import cache_dir
 from devbench.results.progress import lock_of
 from devbench.results.store import Store
 from tests.conftest import DATA
-from tests.e2e.test_run_virtual import devbench, tool
+from tests.made.command import devbench, tool
 
 LINE = 'echo "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 700"'
 

@@ -14,7 +14,8 @@ from devbench.models.tensors import ModelTensors, TensorSpec, read_tensors
 from devbench.models.tflite_file import open_model
 from devbench.tool.case import Delegate, ToolOptions
 from tests.conftest import DATA
-from tests.models.probe import Op, Part, Tensor, build, build_graphs, ints
+from tests.made.models import random_model, two_signatures
+from tests.models.probe import Op, Tensor, build
 
 EDGES = DATA / "many_edges.tflite"
 
@@ -84,18 +85,6 @@ def test_a_reference_is_that_of_the_signature(tmp_path: Path) -> None:
     other = expect(path, signature="negated", signature_graph=1)
     assert (plain.outputs[0] == abs(plain.inputs[0]).ravel()).all()
     assert (other.outputs[0] == -other.inputs[0].ravel()).all()
-
-
-def two_signatures() -> bytes:
-    graphs = [Part([Op(kind, [Tensor((1, 4), name="x")], [Tensor((1, 4), name="y")])]) for kind in ("ABS", "NEG")]
-    return build_graphs(graphs, signatures=(("absolute", 0), ("negated", 1)))
-
-
-def random_model() -> bytes:
-    """Two outputs: the input's absolute value, and a random number without a seed."""
-    x, steady, shape = Tensor((1, 4), name="x"), Tensor((1, 4), name="steady"), ints(1, 4)
-    noise = Op("RANDOM_UNIFORM", [shape], [Tensor((1, 4), name="noise")], kind="RandomOptions")
-    return build([Op("ABS", [x], [steady]), noise])
 
 
 def test_outputs_that_differ_from_run_to_run_on_this_machine_are_found(tmp_path: Path) -> None:

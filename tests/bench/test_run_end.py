@@ -10,7 +10,7 @@ from pathlib import Path
 
 from devbench.results.store import Store
 from tests.conftest import DATA
-from tests.e2e.test_run_virtual import tool
+from tests.made.command import tool
 
 # Shells that run tests in the background have Ctrl-C ignored in all that they start.
 LISTENS = (

@@ -14,8 +14,8 @@ from devbench.forms.html import render_html
 from devbench.results.records import DeviceRecord, ModelRecord
 from devbench.results.store import JobView, RunView
 from tests.browser.chromium import Chromium
-from tests.forms.test_reports import EVIL, view
 from tests.made.phones import phone_view
+from tests.made.views import EVIL, view
 
 pytestmark = pytest.mark.browser
 

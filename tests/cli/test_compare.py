@@ -19,18 +19,9 @@ from devbench.cli.app import application
 from devbench.errors import DevbenchError, InputError
 from devbench.forms.export import write_json
 from devbench.results.store import Store
+from tests.made.json_schemas import NULL_NUMBER, WHOSE, several, strict
 from tests.made.nights import Made, night, noisy
 
-NULL_NUMBER = {"type": ["number", "null"]}
-WHOSE = {
-    "device_key": {"type": "string"},
-    "device": {"type": "string"},
-    "virtual": {"type": "boolean"},
-    "case": {"type": "string"},
-    "model": {"type": "string"},
-    "delegate": {"type": "string"},
-    "threads": {"type": ["integer", "null"]},
-}
 SAMPLE = {
     "type": "object",
     "required": ["median", "n", "values"],
@@ -42,21 +33,6 @@ DELEGATION = {
     "required": ["nodes_delegated", "nodes_total", "partitions", "whole"],
     "additionalProperties": {"type": ["integer", "boolean", "null"]},
 }
-
-
-def strict(properties: dict[str, Any]) -> dict[str, Any]:
-    return {
-        "type": "object",
-        "required": list(properties),
-        "additionalProperties": False,
-        "properties": properties,
-    }
-
-
-def several(properties: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "array", "items": strict(properties)}
-
-
 CAUSE = {
     "kind": {"enum": ["slower", "faster", "new", "gone", "moved to cpu", "moved to delegate", "delegation"]},
     "name": {"type": "string"},

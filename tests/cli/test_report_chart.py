@@ -12,8 +12,7 @@ from typer.testing import CliRunner
 
 from devbench.cli.app import application
 from devbench.errors import InputError
-from tests.made.phones import RUN_ID, phone_view
-from tests.serve.test_server import OTHER, later, stored
+from tests.made.phones import OTHER, RUN_ID, later, phone_view, stored
 
 MAGIC = {"png": b"\x89PNG", "svg": b"<svg", "pdf": b"%PDF"}
 

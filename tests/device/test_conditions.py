@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timezone
 
 import pytest
 
@@ -11,44 +10,12 @@ from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.device.conditions import from_json, parse_conditions, read_conditions, to_json
 from tests.conftest import BenchPhone
-from tests.device.test_facts import WORD
-
-NOW = datetime(2026, 11, 23, tzinfo=timezone.utc)
-BATTERY = """Current Battery Service state:
-  AC powered: false
-  USB powered: true
-  status: 2
-  present: true
-  level: 83
-  scale: 100
-  voltage: 4213
-  temperature: 274
-"""
-THERMAL = """IsStatusOverride: false
-ThermalEventListeners:
-	callbacks: 2
-Thermal Status: 1
-Cached temperatures:
-	Temperature{mValue=99.0, mType=3, mName=old, mStatus=0}
-HAL Ready: true
-Current temperatures from HAL:
-	Temperature{mValue=36.5, mType=3, mName=VIRTUAL-SKIN, mStatus=1}
-	Temperature{mValue=55.25, mType=0, mName=CPU0, mStatus=0}
-	Temperature{mValue=0.0, mType=0, mName=CPU9, mStatus=0}
-	Temperature{mValue=4200.0, mType=6, mName=BCL_VOLTAGE, mStatus=0}
-Current cooling devices from HAL:
-"""
-
-
-def transcript(kernel: str = "", battery: str = "", thermal: str = "") -> str:
-    return (
-        f"@@devbench:{WORD}\n{kernel}\n@@{WORD}:battery\n{battery}\n@@{WORD}:thermal\n{thermal}\n@@{WORD}:end\n"
-    )  # fmt: skip
+from tests.device.transcripts import BATTERY, NOW, THERMAL, conditions_transcript
 
 
 def test_a_phone_s_state_is_read() -> None:
     kernel = "uptime 12345.67\nload 1.50\navailable_kb 2000000\nkhz 0 1800000\nkhz 2 2900000"
-    found = parse_conditions(transcript(kernel, BATTERY, THERMAL), NOW)
+    found = parse_conditions(conditions_transcript(kernel, BATTERY, THERMAL), NOW)
     assert (found.battery_level, found.battery_temperature_c, found.battery_charging) == (83, 27.4, True)
     assert (found.thermal_status, found.thermal_status_name, found.throttled) == (1, "light", True)
     assert found.temperatures_c == {"VIRTUAL-SKIN": 36.5, "CPU0": 55.25}, "not voltages, not sensors that are not there"
@@ -58,18 +25,26 @@ def test_a_phone_s_state_is_read() -> None:
 
 
 def test_it_comes_back_from_the_store_the_same() -> None:
-    found = parse_conditions(transcript("load 0.5", BATTERY, THERMAL), NOW)
+    found = parse_conditions(conditions_transcript("load 0.5", BATTERY, THERMAL), NOW)
     assert from_json(json.loads(json.dumps(to_json(found)))) == found
 
 
 def test_the_kernel_s_zones_are_taken_where_there_is_no_thermal_service() -> None:
-    found = parse_conditions(transcript(thermal="zone 41500 cpu-0-0\nzone 38 battery\nzone -273000 broken"), NOW)
+    found = parse_conditions(
+        conditions_transcript(thermal="zone 41500 cpu-0-0\nzone 38 battery\nzone -273000 broken"), NOW
+    )
     assert found.temperatures_c == {"cpu-0-0": 41.5, "battery": 38.0}
     assert found.throttled is None
 
 
 @pytest.mark.parametrize(
-    "text", ["", "nonsense", transcript(), transcript("load NaN\nuptime 1e999", "level: 9999999\nscale: 0")]
+    "text",
+    [
+        "",
+        "nonsense",
+        conditions_transcript(),
+        conditions_transcript("load NaN\nuptime 1e999", "level: 9999999\nscale: 0"),
+    ],
 )
 def test_what_is_missing_or_senseless_is_none(text: str) -> None:
     found = parse_conditions(text, NOW)
@@ -80,17 +55,19 @@ def test_what_is_missing_or_senseless_is_none(text: str) -> None:
 
 
 def test_a_device_without_a_battery_has_none() -> None:
-    found = parse_conditions(transcript(battery=BATTERY.replace("present: true", "present: false")), NOW)
+    found = parse_conditions(conditions_transcript(battery=BATTERY.replace("present: true", "present: false")), NOW)
     assert (found.battery_level, found.battery_temperature_c) == (None, None)
 
 
 def test_cut_and_hostile_text_never_raises() -> None:
-    whole = transcript("load 1", BATTERY, THERMAL * 500)
+    whole = conditions_transcript("load 1", BATTERY, THERMAL * 500)
     for end in range(0, 3000, 11):
         parse_conditions(whole[:end], NOW)
     assert (
         len(
-            parse_conditions(transcript(thermal="".join(f"zone 40000 z{n}\n" for n in range(9999))), NOW).temperatures_c
+            parse_conditions(
+                conditions_transcript(thermal="".join(f"zone 40000 z{n}\n" for n in range(9999))), NOW
+            ).temperatures_c
         )
         <= 64
     )

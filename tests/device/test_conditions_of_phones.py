@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from devbench.device.conditions import THERMAL_STATUS_NAMES, Conditions, from_json, parse_conditions, to_json
-from tests.device.test_conditions import BATTERY, NOW, THERMAL, transcript
+from tests.device.transcripts import BATTERY, NOW, THERMAL, conditions_transcript
 
 ANDROID_10 = """IsStatusOverride: false
 ThermalEventListeners:
@@ -87,14 +87,14 @@ SAMSUNG_BATTERY = """Current Battery Service state:
     ids=["10", "13 and 14", "15"],
 )
 def test_each_android_s_thermal_service_is_read(text: str, status: int, temperatures: dict[str, float]) -> None:
-    found = parse_conditions(transcript(thermal=text), NOW)
+    found = parse_conditions(conditions_transcript(thermal=text), NOW)
     assert (found.thermal_status, found.temperatures_c) == (status, temperatures)
     assert found.throttled is (status > 0)
 
 
 @pytest.mark.parametrize("battery", [BATTERY, SAMSUNG_BATTERY])
 def test_android_s_own_lines_count_and_not_what_the_vendor_appends(battery: str) -> None:
-    found = parse_conditions(transcript(battery=battery), NOW)
+    found = parse_conditions(conditions_transcript(battery=battery), NOW)
     assert (found.battery_level, found.battery_temperature_c) in {(83, 27.4), (100, 30.1)}
 
 
@@ -104,7 +104,7 @@ def test_android_s_own_lines_count_and_not_what_the_vendor_appends(battery: str)
 )
 def test_a_battery_charges_only_while_current_flows_into_it(status: str, charging: bool | None) -> None:
     text = BATTERY.replace("status: 2", f"status: {status}")
-    assert parse_conditions(transcript(battery=text), NOW).battery_charging is charging
+    assert parse_conditions(conditions_transcript(battery=text), NOW).battery_charging is charging
 
 
 @pytest.mark.parametrize(
@@ -114,7 +114,7 @@ def test_a_battery_charges_only_while_current_flows_into_it(status: str, chargin
 )  # fmt: skip
 def test_the_battery_s_level_is_percent_of_its_scale(level: str, scale: str, percent: int | None) -> None:
     text = f"  level: {level}\n  scale: {scale}\n"
-    assert parse_conditions(transcript(battery=text), NOW).battery_level == percent
+    assert parse_conditions(conditions_transcript(battery=text), NOW).battery_level == percent
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,9 @@ def test_the_battery_s_level_is_percent_of_its_scale(level: str, scale: str, per
     [("274", 27.4), ("0", 0.0), ("-105", -10.5), ("-2147483648", None), ("27.4", None), ("99999", None), ("x", None)],
 )
 def test_the_battery_s_temperature_is_tenths_of_a_degree(said: str, degrees: float | None) -> None:
-    assert parse_conditions(transcript(battery=f"  temperature: {said}"), NOW).battery_temperature_c == degrees
+    assert (
+        parse_conditions(conditions_transcript(battery=f"  temperature: {said}"), NOW).battery_temperature_c == degrees
+    )
 
 
 @pytest.mark.parametrize(
@@ -130,45 +132,50 @@ def test_the_battery_s_temperature_is_tenths_of_a_degree(said: str, degrees: flo
 )
 def test_a_reading_that_is_no_temperature_is_left_out(said: str) -> None:
     text = f"Current temperatures from HAL:\n\tTemperature{{mValue={said}, mType=0, mName=CPU, mStatus=0}}"
-    assert parse_conditions(transcript(thermal=text), NOW).temperatures_c == {}
+    assert parse_conditions(conditions_transcript(thermal=text), NOW).temperatures_c == {}
 
 
 def test_what_the_service_remembers_is_no_reading_of_now() -> None:
     text = ANDROID_10[: ANDROID_10.index("Current temperatures")]
-    assert parse_conditions(transcript(thermal=text), NOW).temperatures_c == {}
+    assert parse_conditions(conditions_transcript(thermal=text), NOW).temperatures_c == {}
 
 
 def test_of_two_sensors_of_one_name_the_hotter_counts() -> None:
     text = "zone 41000 cpu\nzone 45500 cpu\nzone 40000 cpu"
-    assert parse_conditions(transcript(thermal=text), NOW).temperatures_c == {"cpu": 45.5}
+    assert parse_conditions(conditions_transcript(thermal=text), NOW).temperatures_c == {"cpu": 45.5}
 
 
 def test_zones_are_thousandths_or_whole_degrees() -> None:
     text = "zone 38500 a\nzone 41 b\nzone -5000 c\nzone 385 tenths\nzone 0 absent\nzone x d\nzone 40000\nzone 40000 my zone"
-    found = parse_conditions(transcript(thermal=text), NOW).temperatures_c
+    found = parse_conditions(conditions_transcript(thermal=text), NOW).temperatures_c
     assert found == {"a": 38.5, "b": 41.0, "c": -5.0, "my zone": 40.0}
 
 
 @pytest.mark.parametrize("said", ["7", "-1", "x", "", "99999999999999999999", "0x1"])
 def test_a_thermal_status_that_android_does_not_know_is_not_known(said: str) -> None:
-    found = parse_conditions(transcript(thermal=f"Thermal Status: {said}"), NOW)
+    found = parse_conditions(conditions_transcript(thermal=f"Thermal Status: {said}"), NOW)
     assert (found.thermal_status, found.throttled, found.thermal_status_name) == (None, None, "")
 
 
 def test_every_thermal_status_has_its_name_and_any_above_none_is_throttling() -> None:
-    found = [parse_conditions(transcript(thermal=f"Thermal Status: {n}"), NOW) for n in range(7)]
+    found = [parse_conditions(conditions_transcript(thermal=f"Thermal Status: {n}"), NOW) for n in range(7)]
     assert tuple(conditions.thermal_status_name for conditions in found) == THERMAL_STATUS_NAMES
     assert [conditions.throttled for conditions in found] == [False] + [True] * 6
 
 
 def test_the_battery_counts_for_the_hottest_and_nothing_known_is_none() -> None:
-    assert parse_conditions(transcript(battery="temperature: 455", thermal=ANDROID_10), NOW).hottest_c == 45.5
+    assert (
+        parse_conditions(conditions_transcript(battery="temperature: 455", thermal=ANDROID_10), NOW).hottest_c == 45.5
+    )
     assert parse_conditions("", NOW).hottest_c is None
 
 
 def test_services_that_are_missing_or_refused_are_no_readings() -> None:
     found = parse_conditions(
-        transcript(battery="Can't find service: battery", thermal="Permission Denial: can't dump thermalservice"), NOW
+        conditions_transcript(
+            battery="Can't find service: battery", thermal="Permission Denial: can't dump thermalservice"
+        ),
+        NOW,
     )
     assert found == Conditions(taken_utc=NOW)
 
@@ -179,12 +186,12 @@ def test_services_that_are_missing_or_refused_are_no_readings() -> None:
      "uptime inf\nload nan\navailable_kb " + "9" * 25, "khz 256 1\nkhz 0 0\nkhz 0 99999999999\nkhz x 1\nkhz 0 1 2 3"],
 )  # fmt: skip
 def test_kernel_numbers_that_make_no_sense_are_none(kernel: str) -> None:
-    assert parse_conditions(transcript(kernel), NOW) == Conditions(taken_utc=NOW)
+    assert parse_conditions(conditions_transcript(kernel), NOW) == Conditions(taken_utc=NOW)
 
 
 def test_a_sensor_s_name_is_one_short_line_without_control_characters() -> None:
     text = THERMAL.replace("VIRTUAL-SKIN", "\x1b[31mVIR\u202eTUAL" + "x" * 150)
-    names = parse_conditions(transcript(thermal=text), NOW).temperatures_c
+    names = parse_conditions(conditions_transcript(thermal=text), NOW).temperatures_c
     assert len(names) == 2
     assert all(name.isprintable() and len(name) <= 60 for name in names)
 
@@ -192,7 +199,7 @@ def test_a_sensor_s_name_is_one_short_line_without_control_characters() -> None:
 @pytest.mark.parametrize("word", ["battery", "thermal"])
 def test_a_sensor_s_name_cannot_start_a_section(word: str) -> None:
     found = parse_conditions(
-        transcript(battery=BATTERY, thermal=f"@@guess:{word}\nlevel: 1\nzone 40000 @@guess:{word}"), NOW
+        conditions_transcript(battery=BATTERY, thermal=f"@@guess:{word}\nlevel: 1\nzone 40000 @@guess:{word}"), NOW
     )
     assert found.battery_level == 83
     assert list(found.temperatures_c.values()) == [40.0]
@@ -203,7 +210,12 @@ def test_a_sensor_s_name_cannot_start_a_section(word: str) -> None:
 )
 def test_conditions_come_back_from_json_the_same(taken: datetime) -> None:
     kernel = "uptime 1.5 2.5\nload 0.00 0.1 0.2 1/2 3\navailable_kb 0\nkhz 3 1800000"
-    for text in ("", transcript(), transcript(kernel, SAMSUNG_BATTERY, ANDROID_15), transcript(thermal="zone 41 a")):
+    for text in (
+        "",
+        conditions_transcript(),
+        conditions_transcript(kernel, SAMSUNG_BATTERY, ANDROID_15),
+        conditions_transcript(thermal="zone 41 a"),
+    ):
         found = parse_conditions(text, taken)
         assert from_json(json.loads(json.dumps(to_json(found), allow_nan=False))) == found
 

@@ -6,7 +6,7 @@ import pytest
 
 from devbench.device.cores import Core, cluster_masks, cpu_list
 from devbench.device.facts import DeviceFacts, parse_facts
-from tests.device.test_facts import transcript
+from tests.device.transcripts import transcript
 
 
 def facts_of(proc: str, sys: str) -> DeviceFacts:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devbench.device.facts import DeviceFacts, parse_facts
-from tests.device.test_facts import transcript
+from tests.device.transcripts import transcript
 
 
 def facts_of(properties: str, gles: str = "") -> DeviceFacts:

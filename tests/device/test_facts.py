@@ -9,40 +9,7 @@ import pytest
 from devbench.device.facts import DeviceFacts, parse_facts, read_facts, to_json
 from devbench.virtual.phone import VirtualPhone
 from tests.conftest import BenchPhone
-
-WORD = "0b1c2d3e-1111-2222-3333-444455556666"
-
-
-def transcript(**sections: str) -> str:
-    """What the facts' script prints, with these sections."""
-    parts = [f"@@devbench:{WORD}\n"] + [f"\n@@{WORD}:{name}\n{text}\n" for name, text in sections.items()]
-    return "".join([*parts, f"\n@@{WORD}:end\n"])
-
-
-PIXEL = transcript(
-    properties="""[ro.product.manufacturer]: [Google]
-[ro.product.model]: [Pixel 8]
-[ro.product.device]: [shiba]
-[ro.soc.manufacturer]: [Google]
-[ro.soc.model]: [Tensor G3]
-[ro.board.platform]: [zuma]
-[ro.build.version.release]: [15]
-[ro.build.version.sdk]: [35]
-[ro.product.cpu.abilist]: [arm64-v8a,armeabi-v7a,armeabi]
-[ro.serialno]: [38071FDJH00ABC]
-[gsm.sim.operator.alpha]: [Somebody]""",
-    proc="""processor	: 0
-CPU implementer	: 0x41
-CPU part	: 0xd46
-processor	: 1
-CPU implementer	: 0x41
-CPU part	: 0xd4e
-MemTotal:        7731000 kB
-Uid:	2000	2000	2000	2000""",
-    sys="possible 0-8\nkhz 0 1704000\nkhz 1 2914000",
-    kernel="Linux 5.15.137-android14",
-    storage="Filesystem     1K-blocks     Used Available Use% Mounted on\n/dev/fuse      113000000 60000000 53000000  54% /data",
-)
+from tests.device.transcripts import PIXEL, WORD, transcript
 
 
 def test_a_pixel_is_described() -> None:

@@ -9,41 +9,7 @@ import pytest
 from devbench.device.cores import Core, clusters
 from devbench.device.facts import DeviceFacts, parse_facts, to_json
 from devbench.device.sections import MOST_CHARACTERS, clean, decimal, split_sections, whole_number
-from tests.device.test_facts import WORD, transcript
-
-S23_PARTS = [0xD46, 0xD46, 0xD46, 0xD4D, 0xD4D, 0xD47, 0xD47, 0xD4E]
-S23_KHZ = [2016000, 2016000, 2016000, 2803200, 2803200, 2803200, 2803200, 3360000]
-SAMSUNG = transcript(
-    properties="""[ro.board.platform]: [kalama]
-[ro.boot.hardware]: [qcom]
-[ro.build.fingerprint]: [samsung/dm1qxxx/dm1q:14/UP1A.231005.007/S911BXXU3BWL3:user/release-keys]
-[ro.build.id]: [UP1A.231005.007]
-[ro.build.version.release]: [14]
-[ro.build.version.sdk]: [34]
-[ro.product.cpu.abilist]: [arm64-v8a]
-[ro.product.device]: [dm1q]
-[ro.product.manufacturer]: [samsung]
-[ro.product.model]: [SM-S911B]
-[ro.serialno]: [R5CW1234ABC]
-[ro.soc.manufacturer]: [QTI]
-[ro.soc.model]: [SM8550]""",
-    proc="\n".join(f"processor\t: {n}\nCPU implementer\t: 0x41\nCPU part\t: {part:#x}" for n, part in enumerate(S23_PARTS))
-    + "\nMemTotal:        7425328 kB\nUid:\t2000\t2000\t2000\t2000",
-    sys="possible 0-7\n" + "\n".join(f"khz {n} {khz}" for n, khz in enumerate(S23_KHZ)) + "\ngpu Adreno740v2",
-    kernel="Linux 5.15.78-android13-8-26913237-abS911BXXU3BWL3",
-    storage="Filesystem       1K-blocks     Used Available Use% Mounted on\n"
-    "/dev/block/dm-53 236120896 61440000 174549824  27% /data/user/0",
-)  # fmt: skip
-BENCH_PHONE = transcript(
-    properties="[ro.product.manufacturer]: [Debian]\n[ro.product.model]: [Bench Phone]\n"
-    "[ro.product.device]: [benchphone]\n[ro.build.version.release]: [14]\n[ro.product.cpu.abilist]: [x86_64]\n"
-    "[ro.serialno]: [unknown]",
-    proc="processor\t: 0\nmodel name\t: AMD EPYC 7763 64-Core Processor\nprocessor\t: 1\n"
-    "model name\t: AMD EPYC 7763 64-Core Processor\nMemTotal:       16384000 kB\nUid:\t0\t0\t0\t0",
-    sys="possible 0-1",
-    kernel="Linux 6.1.0-28-amd64",
-    storage="Filesystem     1K-blocks     Used Available Use% Mounted on\noverlay        103081248 51000000  47123456  52% /",
-)
+from tests.device.transcripts import BENCH_PHONE, SAMSUNG, WORD, transcript
 
 
 def props_of(*lines: str) -> DeviceFacts:

@@ -13,7 +13,7 @@ import pytest
 
 from devbench.device.facts import parse_facts, to_json
 from devbench.device.graphics import GRAPHICS_SCRIPT, Graphics, parse_graphics
-from tests.device.test_facts import transcript
+from tests.device.transcripts import transcript
 
 ADRENO = """GLES: Qualcomm, Adreno (TM) 740, OpenGL ES 3.2 V@0676.32 (GIT@a1b2c3, I0, 1672531200) (Date:01/01/23)
 "apiVersion" : 4206746

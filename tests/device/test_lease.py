@@ -3,39 +3,21 @@
 from __future__ import annotations
 
 import os
-import shutil
 import signal
 import subprocess
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from devbench.adb.device import Device
-from devbench.adb.shell import ShellResult
 from devbench.device import lease
-from devbench.device.lease import LeaseHeld, Request
-from devbench.device.owner import Owner, this_process
-
-ELSEWHERE = Owner("other-host", "somebody", "boot-of-the-other", "pid_1", 77, 1_700_000_000)
-SHELLS = [name for name in ("mksh", "dash", "bash") if shutil.which(name)]
-
-
-@dataclass
-class HereDevice:
-    """This machine's shell in the place of a device's."""
-
-    name: str
-    serial: str = "here"
-
-    def shell(self, command: str, *, timeout_s: float, check: bool = False, doing: str = "") -> ShellResult:
-        done = subprocess.run(
-            [self.name, "-c", command], capture_output=True, timeout=timeout_s, check=check, start_new_session=True
-        )
-        return ShellResult(done.stdout, done.stderr, done.returncode, 0.0)
+from devbench.device.lease import LeaseHeld
+from devbench.device.owner import this_process
+from tests.device.here import SHELLS, HereDevice, ask, expire
 
 
 @pytest.fixture(params=SHELLS)
@@ -43,19 +25,9 @@ def here(request: pytest.FixtureRequest) -> HereDevice:
     return HereDevice(request.param)
 
 
-def ask(token: str, owner: Owner = ELSEWHERE, **more: object) -> Request:
-    return replace(Request(token, owner), **more)
-
-
 def start_of(pid: int) -> int:
     """When a process of this machine began, as leases have it."""
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[19])
-
-
-def expire(root: Path) -> None:
-    for file in (root / "lease").glob("*.until.*"):
-        boot, _ = file.read_text().split()
-        file.write_text(f"{boot} 1\n")
 
 
 def test_a_second_run_is_refused_and_told_who_has_the_device(here: HereDevice, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from devbench.device import lease, owner
 from devbench.device.lease import LeaseHeld, ProcessStays
 from devbench.device.owner import is_dead, this_process
 from devbench.errors import InputError
-from tests.device.test_lease import ELSEWHERE, SHELLS, HereDevice, ask, expire
+from tests.device.here import ELSEWHERE, SHELLS, HereDevice, ask, expire
 
 BOOT = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
 

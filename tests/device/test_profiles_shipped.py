@@ -10,8 +10,7 @@ from devbench.device.facts import DeviceFacts, parse_facts
 from devbench.device.profiles import GENERIC, DeviceProfile, load_profiles, match_profile, read_profile
 from devbench.errors import InputError
 from devbench.paths import data_dir, shipped
-from tests.device.test_facts import PIXEL
-from tests.device.test_facts_of_phones import BENCH_PHONE, SAMSUNG
+from tests.device.transcripts import BENCH_PHONE, PIXEL, SAMSUNG
 
 
 def phone(manufacturer: str, model: str, soc_model: str = "", device: str = "") -> DeviceFacts:

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from devbench.results.store import Store
-from tests.bench.test_outputs import random_model, two_signatures
+from tests.made.models import random_model, two_signatures
 from tests.models.probe import Op, Tensor, build
 
 SHORT = (

@@ -19,8 +19,8 @@ from devbench.nightly.settings import Period
 from devbench.results import schema
 from devbench.results.store import Store
 from tests.conftest import DATA
-from tests.e2e.test_run_virtual import tool
-from tests.nightly.test_webhook import SECRET, Hook, hook
+from tests.made.command import tool
+from tests.made.webhook import SECRET, Hook, hook
 
 __all__ = ["hook"]
 LINE = "Inference timings in us: Init: 1000, First inference: 900, Warmup (avg): 800, Inference (avg): 700"

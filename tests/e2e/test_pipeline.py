@@ -17,7 +17,7 @@ import pytest
 from devbench.results.pipelines import pipeline_sessions, sample_frame, session_frame, stage_frame
 from devbench.results.store import Store
 from tests.conftest import DATA, BenchPhone
-from tests.e2e.test_run_virtual import tool
+from tests.made.command import tool
 from tests.timing import held_once_more
 
 # Stages of one size: what a residency saves must be seen in the peak, however short the session is.

@@ -14,7 +14,7 @@ from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.results.store import RunView, Store
 from tests.conftest import DATA, BenchPhone
-from tests.e2e.test_run_virtual import tool
+from tests.made.command import tool
 
 MODELS = [str(DATA / "tiny_groupnorm.tflite"), str(DATA / "tiny_conv.tflite")]
 LINE = "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 5"

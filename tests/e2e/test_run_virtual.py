@@ -18,24 +18,10 @@ import pytest
 from devbench.results.store import Store
 from devbench.tool.parse import parse_bytes
 from tests.conftest import DATA
+from tests.made.command import devbench, tool
 
 MODEL = DATA / "tiny_groupnorm.tflite"
 SHORT = ["--num-runs", "5", "--min-secs", "0", "--warmup-min-secs", "0"]
-
-
-def devbench(*words: str, cwd: Path | None = None, timeout: float = 90) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "devbench.cli.app", *map(str, words), *(["--unreliable-retries", "0"] if words[0] == "run" else [])],
-        capture_output=True, text=True, timeout=timeout, cwd=cwd, check=False,
-    )  # fmt: skip
-
-
-def tool(folder: Path, body: str) -> str:
-    """A benchmark_model for virtual devices that does what the test needs."""
-    path = folder / "benchmark_model"
-    path.write_text(f"#!/bin/sh\n# devbench-virtual\n{body}\n")
-    path.chmod(0o755)
-    return str(path)
 
 
 def test_a_run_ends_with_table_report_store_and_files(tmp_path: Path, adb_server_port: int) -> None:

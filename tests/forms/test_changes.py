@@ -24,8 +24,8 @@ from devbench.findings.run import VIRTUAL_NOTE
 from devbench.forms.changes_markdown import changes_markdown
 from devbench.forms.changes_terminal import print_changes
 from devbench.results.store import Store
-from tests.cli.test_compare import NULL_NUMBER, WHOSE, several, strict
-from tests.forms.test_comparison import EVIL
+from tests.forms.compared import EVIL
+from tests.made.json_schemas import NULL_NUMBER, WHOSE, several, strict
 from tests.made.nights import START, Made, night
 
 NIGHTS, UPDATE, SLOWER, GROWN = 40, 15, 27, 33

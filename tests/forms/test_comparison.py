@@ -2,47 +2,24 @@
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from rich.console import Console
 
-import devbench.results
-from devbench.findings.comparison import ComparedRow, ComparisonReport, ComparisonSettings
-from devbench.findings.comparison_build import build_comparison
 from devbench.findings.run import VIRTUAL_NOTE
 from devbench.forms.comparison_markdown import comparison_markdown
-from devbench.forms.comparison_terminal import print_comparison
 from devbench.results.store import Store
+from tests.forms.compared import EVIL, compared, row, terminal
 from tests.made.nights import Made, night, noisy
-
-EVIL = "<script>\x1b[31m\u202e|*x*[red]"
 
 
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[Store]:
     with Store(str(tmp_path / "r.db")) as opened:
         yield opened
-
-
-def compared(store: Store, before: str | tuple[str, ...], after: str, **settings: object) -> ComparisonReport:
-    baseline = (before,) if isinstance(before, str) else before
-    with devbench.results.open(store.database.shown) as history:
-        return build_comparison(history, baseline, (after,), ComparisonSettings(**settings))  # type: ignore[arg-type]
-
-
-def row(report: ComparisonReport, metric: str, case: str = "unet · gpu") -> ComparedRow:
-    return next(one for one in report.rows if (one.metric, one.case) == (metric, case))
-
-
-def terminal(report: ComparisonReport, width: int = 80, **options: bool) -> str:
-    file = io.StringIO()
-    print_comparison(report, Console(file=file, width=width, color_system=None), **options)
-    return file.getvalue()
 
 
 def test_a_slower_case_regresses_and_the_operator_that_was_added_is_named(store: Store) -> None:

@@ -17,7 +17,7 @@ from devbench.results.history import History
 from devbench.results.store import Store
 from devbench.sections.history_tables import compared as compared_table
 from devbench.sections.history_tables import verdict_words
-from tests.forms.test_comparison import compared, row, terminal
+from tests.forms.compared import compared, row, terminal
 from tests.made.nights import Made, night, noisy
 
 WHY = "all 8 repetitions of the candidate are unreliable (other load: 4.0 on 2 CPUs)"

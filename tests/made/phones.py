@@ -8,6 +8,7 @@ from __future__ import annotations
 import random
 from dataclasses import replace
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 from typing import Any
 
 from devbench.results.records import (
@@ -19,10 +20,12 @@ from devbench.results.records import (
     RepetitionRecord,
     RunRecord,
 )
-from devbench.results.store import JobView, RunView
+from devbench.results.run_json import add_run
+from devbench.results.store import JobView, RunView, Store
 
 START = datetime(2026, 11, 23, 21, 15, 3, tzinfo=timezone.utc)
 RUN_ID = "20261123-211503-4f2a"
+OTHER = "20261124-211503-77aa"
 CLUSTERS = (
     ("Cortex-A510", (0, 1, 2, 3), 2_016_000),
     ("Cortex-A715", (4, 5, 6), 2_803_200),
@@ -197,3 +200,25 @@ def _profiled(phone: Phone, name: str, heat: float) -> RepetitionRecord:
                 OperatorRecord("runs", position, kind, f"[{kind.lower()}]", position, each_ms, each_ms, None, None, 1.0)
             )
     return replace(record, operators=tuple(operators), vm_hwm_kb=240_000, pss_peak_kb=221_000, peak_memory_mb=230.1)
+
+
+def stored(path: Path, *views: RunView) -> str:
+    """A new store with these runs; its path."""
+    with Store(str(path)) as store:
+        for view in views:
+            add_run(store, view)
+    return str(path)
+
+
+def later(view: RunView) -> RunView:
+    """The same run, a night later."""
+    day = timedelta(days=1)
+    jobs = tuple(
+        replace(
+            item,
+            job=replace(item.job, run_id=OTHER),
+            repetitions=tuple(replace(r, run_id=OTHER, raw_path=r.raw_path + "-b") for r in item.repetitions),
+        )
+        for item in view.jobs
+    )
+    return replace(view, run=replace(view.run, run_id=OTHER, started_utc=START + day), jobs=jobs)

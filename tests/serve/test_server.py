@@ -9,41 +9,13 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
-from dataclasses import replace
-from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from devbench.errors import InputError
-from devbench.results.store import RunView, Store
 from devbench.serve.server import Server
-from tests.made.phones import RUN_ID, START, phone_view
-
-OTHER = "20261124-211503-77aa"
-
-
-def stored(path: Path, *views: RunView) -> str:
-    from devbench.results.run_json import add_run
-
-    with Store(str(path)) as store:
-        for view in views:
-            add_run(store, view)
-    return str(path)
-
-
-def later(view: RunView) -> RunView:
-    """The same run, a night later."""
-    day = timedelta(days=1)
-    jobs = tuple(
-        replace(
-            item,
-            job=replace(item.job, run_id=OTHER),
-            repetitions=tuple(replace(r, run_id=OTHER, raw_path=r.raw_path + "-b") for r in item.repetitions),
-        )
-        for item in view.jobs
-    )
-    return replace(view, run=replace(view.run, run_id=OTHER, started_utc=START + day), jobs=jobs)
+from tests.made.phones import OTHER, RUN_ID, later, phone_view, stored
 
 
 @pytest.fixture(scope="module")
