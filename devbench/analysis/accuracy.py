@@ -68,7 +68,7 @@ NO_LIMITS = Thresholds(dict.fromkeys((*FLOATS, "complex64", *INTEGERS, "bool"), 
 
 
 @dataclass(frozen=True, slots=True)
-class OutputError:
+class Deviation:
     """One output against its reference.
 
     Attributes:
@@ -107,13 +107,13 @@ class OutputError:
         return ", ".join(parts)
 
 
-def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.generic]) -> OutputError:
+def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.generic]) -> Deviation:
     """How far `found` is from `reference`; `None` stands for an array of another size."""
     import numpy as np
 
     dtype = str(reference.dtype)
     if found is None or found.size != reference.size:
-        return OutputError(name, dtype, wrong_size=True)
+        return Deviation(name, dtype, wrong_size=True)
     if reference.dtype.kind == "c":
         # Both parts count; a cast to a real type would drop one of them.
         found, reference = (array.ravel().view(np.float32) for array in (found, reference))
@@ -124,7 +124,7 @@ def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.
     zero = bool(ours.size and not ours.any() and theirs.any())
     both = sane & np.isfinite(ours)
     if not both.any():
-        return OutputError(name, dtype, nan=nan, inf=inf, all_zero=zero)
+        return Deviation(name, dtype, nan=nan, inf=inf, all_zero=zero)
     a, b = ours[both], theirs[both]
     with np.errstate(over="ignore"):
         max_abs = float(np.abs(a - b).max())
@@ -135,7 +135,7 @@ def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.
     noise, signal = float(np.dot(difference, difference)), float(np.dot(b, b))
     length = math.sqrt(float(np.dot(a, a)) * signal)
     largest = float(np.abs(difference).max())
-    return OutputError(
+    return Deviation(
         name,
         dtype,
         max_abs=max_abs if math.isfinite(max_abs) else None,
@@ -148,7 +148,7 @@ def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.
     )
 
 
-def violation(error: OutputError, thresholds: Thresholds | None = None) -> str:
+def violation(error: Deviation, thresholds: Thresholds | None = None) -> str:
     """What is wrong with an output, in words with the limit that it breaks, or nothing where it is within its type's.
 
     NaN, Inf, all zero and another size are wrong whatever the limits.

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from devbench.analysis.confirmation import MIN_NOISE, Step, Tests, bounded, confirmed
+from devbench.analysis.confirmation import MIN_NOISE, ConfirmedStep, Tests, bounded, confirmed
 from devbench.analysis.segments import cuts, median_of
 
 if TYPE_CHECKING:
@@ -134,7 +134,7 @@ def change_points_of_many(
     found = []
     tests = Tests(rules.alpha, rules.smallest, rules.min_points, rules.bound, rules.wander)
     for i, values in enumerate(known):
-        steps: list[Step] = []
+        steps: list[ConfirmedStep] = []
         if len(values) >= 2 * rules.min_points:
             histogram = soft_histogram(scaled[i], noises[i])
             more = distribution_cuts(histogram, candidates[i], rules.distribution_penalty)
@@ -193,7 +193,7 @@ def noise_of(values: Floats) -> float:
     return max(float(said.max()), MIN_NOISE)
 
 
-def _described(values: Floats, at: NDArray[np.int_], steps: Sequence[Step]) -> tuple[ChangePoint, ...]:
+def _described(values: Floats, at: NDArray[np.int_], steps: Sequence[ConfirmedStep]) -> tuple[ChangePoint, ...]:
 
     ends = [0, *(step.index for step in steps), len(values)]
     levels = [median_of(values[a:b]) for a, b in pairwise(ends) if b > a]

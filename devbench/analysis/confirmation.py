@@ -44,7 +44,7 @@ class Tests:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class ConfirmedStep:
     """A cut that stands the tests.
 
     Attributes:
@@ -60,7 +60,7 @@ class Step:
 
 def confirmed(
     values: Floats, noise: float, histogram: SoftHistogram, candidates: Sequence[int], tests: Tests
-) -> list[Step]:
+) -> list[ConfirmedStep]:
     """The candidates that stand all tests, each at its best place, in order."""
     steps = _standing(values, noise, histogram, candidates, tests)
     places = [step.index for step in steps]
@@ -70,7 +70,7 @@ def confirmed(
 
 def _standing(
     values: Floats, noise: float, histogram: SoftHistogram, candidates: Sequence[int], tests: Tests
-) -> list[Step]:
+) -> list[ConfirmedStep]:
     import numpy as np
 
     places = list(candidates)
@@ -107,7 +107,7 @@ def _standing(
                 stretches = stretches or stretches_of(histogram, ends)
                 other = _p_of_distribution(stretches, k, len(left), len(right), share, tests.wander)
                 p = min(1.0, p, len(values) * other)
-            steps.append(Step(place, p, middles[k + 1] - middles[k]))
+            steps.append(ConfirmedStep(place, p, middles[k + 1] - middles[k]))
         weakest = max(range(len(steps)), key=lambda k: (steps[k].p, -abs(steps[k].size)))
         if steps[weakest].p <= tests.alpha:
             weakest = min(range(len(steps)), key=lambda k: abs(steps[k].size))

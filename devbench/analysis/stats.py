@@ -234,7 +234,7 @@ class Inferences:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
+class ProcessSpread:
     """How far values are from each other, in percent; `None` where there is too little to say.
 
     Attributes:
@@ -249,7 +249,7 @@ class Spread:
     within_pct: float | None = None
 
 
-def spread(values: Sequence[float], within: Sequence[Inferences] = ()) -> Spread:
+def spread(values: Sequence[float], within: Sequence[Inferences] = ()) -> ProcessSpread:
     """How far processes are apart, and the inferences within them.
 
     Inferences within a process are pooled as Σ count·(std/mean)² / Σ (count − 1): what differs between processes is
@@ -272,7 +272,7 @@ def spread(values: Sequence[float], within: Sequence[Inferences] = ()) -> Spread
     if usable:
         squares = sum(one.count * (one.std / one.mean) ** 2 for one in usable)
         within_pct = 100 * math.sqrt(squares / sum(one.count - 1 for one in usable))
-    return Spread(mad_pct, cv_pct, within_pct)
+    return ProcessSpread(mad_pct, cv_pct, within_pct)
 
 
 def outliers(values: Sequence[float]) -> tuple[bool, ...]:

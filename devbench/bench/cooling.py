@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbench.analysis.verdict import Around
+from devbench.analysis.reliability import Around
 from devbench.bench.events import CoolingDown
 from devbench.device.conditions import from_json, read_conditions
 from devbench.device.limits import ThermalLimits, over_limits

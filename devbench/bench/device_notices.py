@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from devbench.analysis.verdict import STATUS_PROBLEMS, Around
+from devbench.analysis.reliability import STATUS_PROBLEMS, Around
 from devbench.notices import Effect, Notice, NoticeKind
 
 if TYPE_CHECKING:

@@ -14,7 +14,7 @@ from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from devbench.adb.errors import LOST, OutputTooLong, ShellTimeout
-from devbench.analysis.verdict import Around, Fitness
+from devbench.analysis.reliability import Around, Fitness
 from devbench.bench import apk
 from devbench.bench.command import CACHED, DROPPED, Command
 from devbench.bench.lease_keeper import LeaseKeeper

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from devbench.analysis.verdict import Around, Verdict
+    from devbench.analysis.reliability import Around, Reliability
     from devbench.bench.command import Command, Commands
     from devbench.bench.events import Listener
     from devbench.bench.job_progress import JobProgress
@@ -77,7 +77,7 @@ class Session(Protocol):
             LeaseLost: another run took the device.
         """
 
-    def judge(self, around: Around) -> Verdict:
+    def judge(self, around: Around) -> Reliability:
         """Whether the device was fit for a measurement, by the conditions around it."""
 
     def store_repetition(

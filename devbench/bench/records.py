@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.operators import delegate_time_share
-from devbench.analysis.verdict import Around, Verdict
+from devbench.analysis.reliability import Around, Reliability
 from devbench.bench.plan import Case
 from devbench.bench.script import ScriptOutput
 from devbench.device.cores import cluster_masks
@@ -169,7 +169,7 @@ def repetition_record(
     purpose: Purpose,
     ran: Ran,
     measured: Measurement,
-    verdict: Verdict,
+    verdict: Reliability,
     outputs: Sequence[Mapping[str, Any]] = (),
 ) -> RepetitionRecord:
     """One repetition as the store keeps it.
@@ -212,7 +212,7 @@ def repetition_record(
     )
 
 
-def measured_when(ran: Ran, verdict: Verdict) -> dict[str, Any]:
+def measured_when(ran: Ran, verdict: Reliability) -> dict[str, Any]:
     """What a repetition and a session of a pipeline have in common: when it ran, how it ended, on what device state."""
     failure = ran.failure
     return {

@@ -15,7 +15,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.analysis.verdict import Around, Fitness, Verdict, judge
+from devbench.analysis.reliability import Around, Fitness, Reliability, judge
 from devbench.bench import apk, file_notices
 from devbench.bench.command import Command, Commands
 from devbench.bench.cooling import cool_down, limits_passed
@@ -318,7 +318,7 @@ class DeviceSession:
         ended_by_user = self.stopped and (ran.failure is not None or ran.output.exit_code != 0)
         return None if ended_by_user else ran
 
-    def judge(self, around: Around) -> Verdict:
+    def judge(self, around: Around) -> Reliability:
         new = [notice for notice in readings_that_are_none(around, self._described) if notice not in self._noted]
         self._noted += new
         self._notice(*new)

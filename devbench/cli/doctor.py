@@ -107,7 +107,7 @@ def _devices(server: AdbServer, timeout_s: float) -> list[Finding]:
 
 def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> list[Finding]:
     from devbench.adb.device import Device
-    from devbench.analysis.verdict import STATUS_PROBLEMS
+    from devbench.analysis.reliability import STATUS_PROBLEMS
     from devbench.device.health import read_health
     from devbench.errors import DevbenchError
     from devbench.tool.binaries import NoBinary, choose

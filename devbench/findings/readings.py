@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from devbench.analysis.verdict import STATUS_PROBLEMS
+from devbench.analysis.reliability import STATUS_PROBLEMS
 from devbench.results.records import RepetitionRecord
 
 # No unit in which a device says something of itself needs more; not a number is not below it.

@@ -170,7 +170,7 @@ class Real(TypeDecorator[float]):
         return value
 
 
-class Whole(TypeDecorator[int]):
+class WholeNumber(TypeDecorator[int]):
     """A whole number of 32 bits from `minimum` on; of 64 bits if `big`."""
 
     impl = Integer

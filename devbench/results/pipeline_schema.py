@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table
 
-from devbench.results.column_types import Name, Packed, Real, Utc, Whole, Words
+from devbench.results.column_types import Name, Packed, Real, Utc, WholeNumber, Words
 from devbench.results.schema import metadata
 
 # A session of a pipeline on a device, or one of its stages alone (residency "alone").
@@ -18,13 +18,13 @@ pipeline_sessions = Table(
     Column("device_key", Name(80), nullable=False),
     Column("pipeline", Words, nullable=False),
     Column("delegate", Words, nullable=False),
-    Column("threads", Whole()),
+    Column("threads", WholeNumber()),
     Column("residency", Name(20), nullable=False),
-    Column("index", Whole(), nullable=False),
-    Column("steps", Whole(), nullable=False),
+    Column("index", WholeNumber(), nullable=False),
+    Column("steps", WholeNumber(), nullable=False),
     Column("guidance", Boolean, nullable=False),
-    Column("keep", Whole()),
-    Column("overlap_runs", Whole(), nullable=False),
+    Column("keep", WholeNumber()),
+    Column("overlap_runs", WholeNumber(), nullable=False),
     Column("started_utc", Utc, nullable=False),
     Column("finished_utc", Utc, nullable=False),
     Column("status", Name(10, ("ok", "failed")), nullable=False),
@@ -33,7 +33,7 @@ pipeline_sessions = Table(
     Column("raw_path", Words, nullable=False),
     Column("latency_ms", Real(positive=True)),
     Column("memory_kind", Name(10, ("pss", "rss"))),
-    Column("peak_kb", Whole(big=True)),
+    Column("peak_kb", WholeNumber(big=True)),
     Column("conditions_before", Packed(dict, "conditions")),
     Column("conditions_after", Packed(dict, "conditions")),
     Column("conditions_during", Packed(Mapping, "conditions")),
@@ -48,12 +48,12 @@ pipeline_stages = Table(
     "pipeline_stages",
     metadata,
     Column("session_id", Integer, primary_key=True),
-    Column("position", Whole(), primary_key=True),
+    Column("position", WholeNumber(), primary_key=True),
     Column("name", Words, nullable=False),
-    Column("job_number", Whole(), nullable=False),
+    Column("job_number", WholeNumber(), nullable=False),
     Column("repeated", Boolean, nullable=False),
-    Column("runs", Whole(), nullable=False),
-    Column("overlapped_runs", Whole(), nullable=False),
+    Column("runs", WholeNumber(), nullable=False),
+    Column("overlapped_runs", WholeNumber(), nullable=False),
     Column("argv", Packed(str), nullable=False),
     Column("held_by", Name(10), nullable=False),
     Column("loaded_before", Boolean, nullable=False),
@@ -71,7 +71,7 @@ pipeline_stages = Table(
     Column("warm_s", Real()),
     Column("done_s", Real()),
     Column("gone_s", Real()),
-    Column("hwm_kb", Whole(big=True)),
+    Column("hwm_kb", WholeNumber(big=True)),
     ForeignKeyConstraint(["session_id"], ["pipeline_sessions.id"], ondelete="CASCADE"),
 )
 
@@ -79,10 +79,10 @@ pipeline_samples = Table(
     "pipeline_samples",
     metadata,
     Column("session_id", Integer, primary_key=True),
-    Column("number", Whole(), primary_key=True),
-    Column("position", Whole(), primary_key=True),
+    Column("number", WholeNumber(), primary_key=True),
+    Column("position", WholeNumber(), primary_key=True),
     Column("t_s", Real(), nullable=False),
-    Column("pss_kb", Whole(big=True)),
-    Column("rss_kb", Whole(big=True)),
+    Column("pss_kb", WholeNumber(big=True)),
+    Column("rss_kb", WholeNumber(big=True)),
     ForeignKeyConstraint(["session_id"], ["pipeline_sessions.id"], ondelete="CASCADE"),
 )

@@ -25,7 +25,7 @@ from sqlalchemy import (
 )
 
 from devbench.notices import Effect, NoticeKind
-from devbench.results.column_types import MAX_REAL, Name, Packed, Real, Utc, Whole, Words
+from devbench.results.column_types import MAX_REAL, Name, Packed, Real, Utc, WholeNumber, Words
 from devbench.results.records import VALUES, RepetitionRecord
 
 # The tables as a whole. Before the first tagged version there is this baseline alone; stores of later versions are
@@ -78,7 +78,7 @@ notices = Table(
     Column("effect", Name(20, tuple(effect.value for effect in Effect)), nullable=False),
     # Empty for a notice about all devices, NULL for one about all jobs of its subject.
     Column("device_key", Name(80), nullable=False),
-    Column("job_number", Whole()),
+    Column("job_number", WholeNumber()),
     ForeignKeyConstraint(["run_id"], ["runs.run_id"], ondelete="CASCADE"),
 )
 
@@ -128,9 +128,9 @@ models = Table(
     "models",
     metadata,
     Column("sha256", Name(64), primary_key=True),
-    Column("size_bytes", Whole(big=True), nullable=False),
+    Column("size_bytes", WholeNumber(big=True), nullable=False),
     # Of the main graph.
-    Column("operators", Whole()),
+    Column("operators", WholeNumber()),
 )
 
 binaries = Table(
@@ -153,7 +153,7 @@ cases = Table(
     Column("model", Words, nullable=False),
     # Text: behind `external:` is the path of a library.
     Column("delegate", Words, nullable=False),
-    Column("threads", Whole()),
+    Column("threads", WholeNumber()),
 )
 
 jobs = Table(
@@ -161,7 +161,7 @@ jobs = Table(
     metadata,
     Column("id", Integer, primary_key=True),
     Column("run_id", Name(40), nullable=False),
-    Column("number", Whole(), nullable=False),
+    Column("number", WholeNumber(), nullable=False),
     Column("device_key", Name(80), nullable=False),
     Column("case_id", BigInteger, nullable=False),
     Column("model_sha256", Name(64), nullable=False),
@@ -184,7 +184,7 @@ files = Table(
     "files",
     metadata,
     Column("sha256", Name(64), primary_key=True),
-    Column("size_bytes", Whole(big=True), nullable=False),
+    Column("size_bytes", WholeNumber(big=True), nullable=False),
     # As the file states it, with the product, such as "QNN 2.44.0"; empty if it does not.
     Column("version", Words, nullable=False),
 )
@@ -214,7 +214,7 @@ def _values() -> Iterator[Column[Any]]:
             low, high = (-MAX_REAL if of.minimum is None else of.minimum, of.maximum or MAX_REAL)
             yield Column(one.name, Real(low, high, positive=of.positive))
         elif kind == "int":
-            yield Column(one.name, Whole(big=of.big))
+            yield Column(one.name, WholeNumber(big=of.big))
         else:
             yield Column(one.name, Name(10, _CACHE if kind == "CacheState" else ()))
 
@@ -225,7 +225,7 @@ repetitions = Table(
     Column("id", Integer, primary_key=True),
     Column("job_id", Integer, nullable=False),
     Column("purpose", Name(10, ("latency", "profile", "outputs", "cold")), nullable=False),
-    Column("index", Whole(), nullable=False),
+    Column("index", WholeNumber(), nullable=False),
     Column("started_utc", Utc, nullable=False),
     Column("finished_utc", Utc, nullable=False),
     # Zero for a job that was refused before any process of it ran.
@@ -233,7 +233,7 @@ repetitions = Table(
     Column("status", Name(10, ("ok", "failed")), nullable=False),
     Column("failure_kind", Name(40)),
     Column("failure_message", Words),
-    Column("exit_code", Whole(minimum=-(2**31))),
+    Column("exit_code", WholeNumber(minimum=-(2**31))),
     Column("raw_path", Words, nullable=False),
     *_values(),
     # Of the graph's nodes, not of the time (`analysis.operators`).
@@ -281,9 +281,9 @@ operators = Table(
     metadata,
     Column("repetition_id", Integer, primary_key=True),
     Column("phase", Name(10, ("init", "runs")), primary_key=True),
-    Column("position", Whole(), primary_key=True),
+    Column("position", WholeNumber(), primary_key=True),
     Column("name_id", BigInteger, nullable=False),
-    Column("node", Whole(minimum=-1)),
+    Column("node", WholeNumber(minimum=-1)),
     Column("avg_ms", Real(minimum=0)),
     Column("first_ms", Real(minimum=0)),
     Column("pct", Real(minimum=0)),
@@ -305,7 +305,7 @@ job_metrics = Table(
     Column("value", Real(), nullable=False),
     Column("low", Real()),
     Column("high", Real()),
-    Column("n", Whole(), nullable=False),
+    Column("n", WholeNumber(), nullable=False),
     # All repetitions that count are unreliable.
     Column("unreliable", Boolean, nullable=False),
     ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
@@ -329,7 +329,7 @@ job_operator_types = Table(
     Column("job_id", Integer, primary_key=True),
     Column("type", Name(LONGEST_TYPE), primary_key=True),
     Column("place", Name(10), primary_key=True),
-    Column("count", Whole(), nullable=False),
+    Column("count", WholeNumber(), nullable=False),
     Column("total_ms", Real(), nullable=False),
     Column("share", Real(), nullable=False),
     ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),

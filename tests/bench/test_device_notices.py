@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devbench.analysis.verdict import Around
+from devbench.analysis.reliability import Around
 from devbench.bench.device_notices import readings_that_are_none, steps_not_applied
 from devbench.bench.stabilise import parse_stabilising
 from devbench.notices import NoticeKind

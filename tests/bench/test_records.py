@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from devbench.analysis.operators import delegate_time_share
-from devbench.analysis.verdict import Verdict
+from devbench.analysis.reliability import Reliability
 from devbench.bench.records import operator_records, refused_record, repetition_record
 from devbench.results.records import RepetitionRecord
 from devbench.tool.measurement import Failure, FailureKind, Memory
@@ -31,7 +31,7 @@ def test_the_row_of_a_delegate_s_partition_is_told_by_the_name_under_which_it_to
     assert delegate_time_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)
 
 
-VALID = Verdict("valid")
+VALID = Reliability("valid")
 FAILURE = Failure(FailureKind.DELEGATE_NOT_APPLIED, "GPU was asked for and not applied")
 LATENCY = [
     "latency_avg_us", "latency_min_us", "latency_max_us", "latency_std_us", "latency_median_us", "inferences",
@@ -82,7 +82,7 @@ def test_a_process_gives_only_the_numbers_that_it_was_run_for(
 
 
 def test_a_repetition_has_its_conditions_its_verdict_and_its_caches() -> None:
-    busy = Verdict("unreliable", ("other load: 9.0 on 2 CPUs",))
+    busy = Reliability("unreliable", ("other load: 9.0 on 2 CPUs",))
     process = ran(file_cache="cold", kernel_cache="warm")
     one = repetition_record(job_record(number=7), case(), 2, "latency", process, measured(), busy)
     assert (one.job_number, one.index, one.exit_code, one.raw_path) == (7, 2, 0, process.raw_path)

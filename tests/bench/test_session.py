@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from devbench.adb.errors import DeviceLost
-from devbench.analysis.verdict import Around, Fitness
+from devbench.analysis.reliability import Around, Fitness
 from devbench.bench import session as module
 from devbench.bench.events import DeviceReady, Event, NoticeGiven, RepetitionDone
 from devbench.bench.job_program import JobProgram

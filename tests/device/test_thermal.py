@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from devbench.analysis.verdict import STATUS_PROBLEMS
+from devbench.analysis.reliability import STATUS_PROBLEMS
 from devbench.device.thermal import is_temperature, parse_thermal
 
 READY = """IsStatusOverride: false

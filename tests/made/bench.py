@@ -8,7 +8,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
-from devbench.analysis.verdict import Around, Verdict
+from devbench.analysis.reliability import Around, Reliability
 from devbench.bench.command import Command, Commands
 from devbench.bench.events import Event
 from devbench.bench.job_progress import JobProgress
@@ -119,8 +119,10 @@ class FakeSession:
         self._last = name
         return self.result(name)
 
-    def judge(self, around: Around) -> Verdict:
-        return Verdict("unreliable", ("busy",)) if self.verdict(self._last) == "unreliable" else Verdict("valid")
+    def judge(self, around: Around) -> Reliability:
+        return (
+            Reliability("unreliable", ("busy",)) if self.verdict(self._last) == "unreliable" else Reliability("valid")
+        )
 
     def store_repetition(
         self, job: JobProgress, purpose: Purpose, index: int, ran: Ran, out: str = ""

@@ -12,14 +12,14 @@ from typing import Any
 import sqlalchemy as sa
 
 from devbench.results import schema
-from devbench.results.exchange.source import Columns, Row, Source
+from devbench.results.exchange.source import Columns, Row, RowSource
 from devbench.results.exchange.tables import columns_of
 
 
 class DeviceKeys:
     """The key here for each key there, by run."""
 
-    def __init__(self, connection: sa.Connection, source: Source) -> None:
+    def __init__(self, connection: sa.Connection, source: RowSource) -> None:
         moves, devices, aliases = schema.device_moves, schema.devices, schema.device_aliases
         self._there: dict[tuple[str, str], str] = {(run_id, key): was for run_id, key, was in _rows(source, moves)}
         here = connection.execute(sa.select(moves))
@@ -58,6 +58,6 @@ class DeviceKeys:
         return key if joined != key and (run_id, joined) in self._arriving else joined
 
 
-def _rows(source: Source, table: sa.Table) -> Iterable[tuple[Any, ...]]:
+def _rows(source: RowSource, table: sa.Table) -> Iterable[tuple[Any, ...]]:
     for batch in source.batches(table):
         yield from zip(*batch, strict=True)

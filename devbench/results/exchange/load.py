@@ -43,11 +43,11 @@ class Folder:
     rows: dict[str, int]
 
     def batches(self, table: sa.Table) -> Iterator[Columns]:
-        """As `Source.batches`."""
+        """As `RowSource.batches`."""
         yield from read_large(self.path / f"{table.name}.{self.file_format}", table, self.file_format)
 
     def place(self, table: sa.Table, row: int) -> str:
-        """As `Source.place`."""
+        """As `RowSource.place`."""
         return place(self.path / f"{table.name}.{self.file_format}", row)
 
 

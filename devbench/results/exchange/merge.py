@@ -20,7 +20,7 @@ from devbench.results import schema
 from devbench.results.bulk import fetch, insert_rows, new_ids
 from devbench.results.column_types import content_id, from_us, unpack
 from devbench.results.exchange.device_keys import DeviceKeys
-from devbench.results.exchange.source import Columns, Row, Source
+from devbench.results.exchange.source import Columns, Row, RowSource
 from devbench.results.exchange.tables import TABLES, columns_of
 from devbench.results.pipeline_schema import pipeline_samples, pipeline_sessions, pipeline_stages
 from devbench.results.totals import total_types, total_up
@@ -50,7 +50,7 @@ class Merged:
     raw_paths: list[str] = field(default_factory=list)
 
 
-def merge(connection: sa.Connection, source: Source, progress: Progress = lambda table, rows: None) -> Merged:
+def merge(connection: sa.Connection, source: RowSource, progress: Progress = lambda table, rows: None) -> Merged:
     """Add what `source` has and the store has not; in the caller's transaction.
 
     Args:
@@ -74,7 +74,7 @@ def merge(connection: sa.Connection, source: Source, progress: Progress = lambda
 
 
 class _Merge:
-    def __init__(self, connection: sa.Connection, source: Source, progress: Progress) -> None:
+    def __init__(self, connection: sa.Connection, source: RowSource, progress: Progress) -> None:
         self.connection, self.source, self.progress = connection, source, progress
         self.merged = Merged({table.name: 0 for table in TABLES})
         self.keys = DeviceKeys(connection, source)

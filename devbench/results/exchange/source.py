@@ -31,7 +31,7 @@ def damaged(place: str, error: BadValue) -> DamagedStore:
 Problem = Callable[[str, BadValue], DevbenchError]
 
 
-class Source(Protocol):
+class RowSource(Protocol):
     """Tables of rows, as `exchange/values.py` has them."""
 
     def batches(self, table: sa.Table) -> Iterator[Columns]:
@@ -64,11 +64,11 @@ class StoreSource:
         self._name = name
 
     def place(self, table: sa.Table, row: int) -> str:
-        """As `Source.place`."""
+        """As `RowSource.place`."""
         return f"{self._name}: {table.name}, row {row}"
 
     def batches(self, table: sa.Table) -> Iterator[Columns]:
-        """As `Source.batches`."""
+        """As `RowSource.batches`."""
         kinds = [kind_of(column) for column in columns_of(table)]
         query = rows_of(table, self._runs).order_by(*table.primary_key).execution_options(stream_results=True)
         done = 0

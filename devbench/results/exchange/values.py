@@ -20,7 +20,7 @@ from devbench.results.column_types import (
     Packed,
     Real,
     Utc,
-    Whole,
+    WholeNumber,
     compact,
     from_us,
     pack_text,
@@ -31,7 +31,7 @@ from devbench.results.column_types import (
 
 Kind = Literal["time", "packed", "bool", "float", "int", "text"]
 _KINDS: tuple[tuple[type | tuple[type, ...], Kind], ...] = (
-    (Utc, "time"), (Packed, "packed"), (sa.Boolean, "bool"), (Real, "float"), ((Whole, sa.Integer), "int"),
+    (Utc, "time"), (Packed, "packed"), (sa.Boolean, "bool"), (Real, "float"), ((WholeNumber, sa.Integer), "int"),
 )  # fmt: skip
 _TYPES: dict[Kind, set[type]] = {
     "time": {int}, "packed": {bytes}, "bool": {bool}, "float": {float, int}, "int": {int}, "text": {str},
@@ -151,7 +151,7 @@ def _range(column: sa.Column[Any]) -> tuple[int, int]:
     kept = column.type
     if isinstance(kept, Utc):
         return TIMES_US
-    if isinstance(kept, Whole):
+    if isinstance(kept, WholeNumber):
         return kept.minimum, 2 ** (63 if kept.big else 31) - 1
     bits = 63 if isinstance(kept, sa.BigInteger) else 31
     return -(2**bits), 2**bits - 1

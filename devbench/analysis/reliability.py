@@ -1,7 +1,7 @@
-"""Was a device in a fit state while it measured: a verdict on the conditions around a repetition; knows no device.
+"""Whether a repetition is reliable, by the conditions around it; knows no device.
 
-A device that throttles, runs out of battery or works for somebody else gives numbers of that state and not of the
-model. Such repetitions are kept, marked and left out of estimates.
+A repetition is unreliable if the device was throttled, busy or nearly out of battery while it ran: its numbers are
+those of that state, not of the model. It is kept and marked, and estimates leave it out.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Word = Literal["valid", "unreliable"]
-Sample = Mapping[str, Any]
+Reading = Mapping[str, Any]
 
-# Why a status that Android's thermal service prints is no reading, by the word that conditions have for it.
+# Why a status that Android's thermal service prints cannot be used, by the word that conditions have for it.
 STATUS_PROBLEMS: Mapping[str, str] = {
     "not_ready": "thermal status unknown: no answer from the device's thermal hardware",
     "overridden": "thermal status unknown: overridden by a command",
@@ -27,7 +27,7 @@ _SAME_CLOCK = 0.98
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class Reliability:
     """`unreliable` with its reasons, or `valid`."""
 
     word: Word
@@ -36,10 +36,10 @@ class Verdict:
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
-    """What a device is measured against.
+    """What the conditions of a device are compared with.
 
     Attributes:
-        cpu_count: its CPUs; `None` where not known, and its load then tells nothing.
+        cpu_count: its CPUs; `None` if not known: the load is not judged then.
         thermal_status: the highest at which it may measure.
         cpu_cap_khz, gpu_cap_khz: the highest clocks that were allowed since the run began, by CPU.
     """
@@ -49,7 +49,7 @@ class Fitness:
     cpu_cap_khz: tuple[int | None, ...] = ()
     gpu_cap_khz: int | None = None
 
-    def raised(self, sample: Sample | None) -> Fitness:
+    def raised(self, sample: Reading | None) -> Fitness:
         """The same with the clocks that `sample` shows to be allowed, where they are higher."""
         if sample is None:
             return self
@@ -68,22 +68,22 @@ class Fitness:
 class Around:
     """Conditions around a repetition as the store keeps them: before, while the tool ran, after; `None` if not read."""
 
-    before: Sample | None
-    after: Sample | None
-    during: Sequence[Sample] = field(default=())
+    before: Reading | None
+    after: Reading | None
+    during: Sequence[Reading] = field(default=())
 
     @property
-    def known(self) -> list[Sample]:
+    def known(self) -> list[Reading]:
         """All of them in the order of time."""
         return [sample for sample in (self.before, *self.during, self.after) if sample is not None]
 
 
-def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) -> Verdict:
-    """The verdict on a repetition.
+def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) -> Reliability:
+    """Whether a repetition is reliable.
 
     Args:
         around: the conditions.
-        fitness: what they are held against.
+        fitness: what they are compared with.
         over_limits: in words, which limits of the device's profile were passed before or after.
 
     Returns:
@@ -93,7 +93,7 @@ def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) 
     """
     known = around.known
     if not known:
-        return Verdict("unreliable", ("conditions unknown",))
+        return Reliability("unreliable", ("conditions unknown",))
     reasons = [*_status(known, fitness), *_clocks(known, fitness), *over_limits]
     level = _last(known, "battery_level")
     if level is not None and level < _LOW_BATTERY_PCT and not _last(known, "battery_charging"):
@@ -102,10 +102,10 @@ def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) 
     if load is not None and fitness.cpu_count and load > _MAX_LOAD_PER_CPU * fitness.cpu_count:
         reasons.append(f"other load: {load:.1f} on {fitness.cpu_count} CPUs")
     reasons = list(dict.fromkeys(reasons))
-    return Verdict("unreliable", tuple(reasons)) if reasons else Verdict("valid")
+    return Reliability("unreliable", tuple(reasons)) if reasons else Reliability("valid")
 
 
-def _status(known: Sequence[Sample], fitness: Fitness) -> list[str]:
+def _status(known: Sequence[Reading], fitness: Fitness) -> list[str]:
     statuses = [sample["thermal_status"] for sample in known if sample.get("thermal_status") is not None]
     if max(statuses, default=0) <= fitness.thermal_status:
         return []
@@ -113,7 +113,7 @@ def _status(known: Sequence[Sample], fitness: Fitness) -> list[str]:
     return [f"throttled: thermal status {' → '.join(map(str, changes))}"]
 
 
-def _clocks(known: Sequence[Sample], fitness: Fitness) -> list[str]:
+def _clocks(known: Sequence[Reading], fitness: Fitness) -> list[str]:
     """The CPU that is capped most, and the GPU."""
     capped: list[tuple[float, int, int, int]] = []
     for sample in known:
@@ -131,7 +131,7 @@ def _clocks(known: Sequence[Sample], fitness: Fitness) -> list[str]:
     return words
 
 
-def _last(known: Sequence[Sample], key: str) -> Any:
+def _last(known: Sequence[Reading], key: str) -> Any:
     return next((sample[key] for sample in reversed(known) if sample.get(key) is not None), None)
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devbench.analysis.verdict import Around, Fitness, judge
+from devbench.analysis.reliability import Around, Fitness, judge
 
 EIGHT = Fitness(cpu_count=8)
 
