@@ -8,6 +8,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+VIRTUAL_NOTE = "virtual: measured on a computer, says nothing about a phone"
+
 
 class Effect(str, Enum):
     """What a notice does to the numbers of its subject."""

@@ -23,6 +23,8 @@ SHARED = {
     "paths",
     "regular",
     "hashing",
+    "jsonready",
+    "whole_files",
     "tomlfile",
     "download",
     "text",

@@ -41,9 +41,10 @@ def accuracy(options: RunOptions) -> None:
     from devbench.cli.outcome import finish, fitted, measure
     from devbench.cli.output import console
     from devbench.findings.run_build import build_report
-    from devbench.forms.export import write_json
-    from devbench.forms.terminal import print_outputs
+    from devbench.forms.terminal import print_document
+    from devbench.results.run_export import write_json
     from devbench.results.store import Store
+    from devbench.sections.run import outputs_document
 
     wait_s = parse_wait(options.wait)
     plan = make_plan(options)
@@ -51,7 +52,7 @@ def accuracy(options: RunOptions) -> None:
         plan = fitted(plan, options.device, chosen=bool(options.delegate))
         outcome = measure(plan, devices, store, {}, quiet=options.quiet, wait_s=wait_s)
         view = store.run(outcome.run_id)
-    print_outputs(build_report(view), console())
+    print_document(outputs_document(build_report(view), "terminal"), console())
     if options.json_file is not None:
         write_json(view, options.json_file)
     finish(outcome, view)

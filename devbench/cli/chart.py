@@ -82,8 +82,8 @@ def chart(
     from devbench.cli.outcome import check_writable
     from devbench.errors import InputError
     from devbench.forms.charts.files import chart_file
-    from devbench.forms.export import writing_to
     from devbench.results.history import History
+    from devbench.whole_files import writing_to
 
     if kind not in _KINDS:
         raise InputError(f"there is no chart {kind!r}", hint=f"give one of {', '.join(_KINDS)}")

@@ -190,37 +190,32 @@ def _show(report: ComparisonReport, form: str, out: Path | None, *, everything: 
     from devbench.cli.output import console
 
     if form == "text" and out is None:
-        from devbench.forms.comparison_terminal import print_comparison
+        from devbench.forms.terminal import print_document
+        from devbench.sections.comparison import comparison_document
 
-        print_comparison(report, console(), everything=everything)
+        print_document(comparison_document(report, "terminal", everything=everything), console())
         return
     text = _text(report, form, everything=everything)
     if out is None:
         sys.stdout.write(text)
         return
-    from devbench.forms.export import write_whole
+    from devbench.whole_files import write_whole
 
     write_whole(out, lambda file: file.write(text))
     console(stderr=True).print(f"Written to {out}", soft_wrap=True, markup=False)
 
 
 def _text(report: ComparisonReport, form: str, *, everything: bool) -> str:
+    from devbench.sections.comparison import comparison_document
+
     if form == "json":
-        import json
+        from devbench.forms.json import json_text
 
-        from devbench.forms.comparison_export import comparison_to_json
-
-        return json.dumps(comparison_to_json(report), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+        return json_text(comparison_document(report, "json"))
     if form == "md":
-        from devbench.forms.comparison_markdown import comparison_markdown
+        from devbench.forms.markdown import markdown
 
-        return comparison_markdown(report, everything=everything)
-    import io
+        return markdown(comparison_document(report, "markdown", everything=everything))
+    from devbench.forms.terminal import terminal_text
 
-    from rich.console import Console
-
-    from devbench.forms.comparison_terminal import print_comparison
-
-    file = io.StringIO()
-    print_comparison(report, Console(file=file, width=100, highlight=False), everything=everything)
-    return file.getvalue()
+    return terminal_text(comparison_document(report, "terminal", everything=everything))

@@ -139,6 +139,7 @@ def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> C
     from devbench.errors import InputError
     from devbench.findings.changes import ChangesSettings
     from devbench.findings.changes_build import find_changes
+    from devbench.sections.changes import changes_document
 
     since, until, changed = (moment(given[name], name) for name in ("--since", "--until", "--changed-since"))
     chosen = metrics(given["--metric"], ChangesSettings().metrics)
@@ -160,19 +161,17 @@ def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> C
     if not report.series:
         raise InputError("no run in the store measured that", hint="check the filters against `devbench runs`")
     if form == "json":
-        import json
+        from devbench.forms.json import json_text
 
-        from devbench.forms.changes_export import changes_to_json
-
-        typer.echo(json.dumps(changes_to_json(report), indent=1, allow_nan=False))
+        typer.echo(json_text(changes_document(report, "json")), nl=False)
     elif form == "md":
-        from devbench.forms.changes_markdown import changes_markdown
+        from devbench.forms.markdown import markdown
 
-        typer.echo(changes_markdown(report), nl=False)
+        typer.echo(markdown(changes_document(report, "markdown")), nl=False)
     else:
-        from devbench.forms.changes_terminal import print_changes
+        from devbench.forms.terminal import print_document
 
-        print_changes(report, console())
+        print_document(changes_document(report, "terminal"), console())
     return report
 
 

@@ -82,8 +82,9 @@ def show_outcome(
     """Print and write what was measured, then end with the exit code that it deserves."""
     from devbench.cli.output import console
     from devbench.findings.run_build import build_report
-    from devbench.forms.export import write_csv, write_json
-    from devbench.forms.terminal import print_report
+    from devbench.forms.terminal import print_document
+    from devbench.results.run_export import write_csv, write_json
+    from devbench.sections.run import run_document
 
     view = store.run(outcome.run_id)
     screen = console()
@@ -95,7 +96,7 @@ def show_outcome(
     if csv_file is not None:
         write_csv(view, csv_file)
     if measured:
-        print_report(built, screen)
+        print_document(run_document(built, "terminal"), screen)
     if report and measured:
         from devbench.forms import write_report
 

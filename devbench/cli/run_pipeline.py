@@ -101,9 +101,10 @@ def _show(outcome: RunOutcome, store: Store, options: RunOptions) -> None:
     from devbench.cli.outcome import finish
     from devbench.cli.output import console
     from devbench.findings.pipeline import build_pipeline_report
-    from devbench.forms.pipeline_export import write_pipeline_json
-    from devbench.forms.pipeline_terminal import print_pipelines
+    from devbench.forms.pipeline_page import write_pipeline_json
+    from devbench.forms.terminal import print_document
     from devbench.results.pipelines import pipeline_sessions
+    from devbench.sections.pipeline import pipeline_document
 
     view = store.run(outcome.run_id)
     sessions = pipeline_sessions(store, outcome.run_id)
@@ -112,7 +113,7 @@ def _show(outcome: RunOutcome, store: Store, options: RunOptions) -> None:
     # Files first: standard output may be a pipe that is closed.
     if options.json_file is not None:
         write_pipeline_json(built, options.json_file)
-    print_pipelines(built, screen)
+    print_document(pipeline_document(built, "terminal"), screen)
     if options.report and sessions:
         from devbench.forms.pipeline_page import write_pipeline_page
 

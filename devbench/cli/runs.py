@@ -129,16 +129,17 @@ def show(
     if as_json:
         import json
 
-        from devbench.forms.export import run_to_json
-        from devbench.forms.pipeline_export import pipelines_to_json
+        from devbench.results.run_export import run_to_json
+        from devbench.sections.pipeline import pipeline_data
 
-        values = run_to_json(view) if pipelines is None else pipelines_to_json(pipelines)
+        values = run_to_json(view) if pipelines is None else pipeline_data(pipelines)
         typer.echo(json.dumps(values, indent=2))
         return
     from devbench.findings.run_build import build_report
-    from devbench.forms.pipeline_terminal import print_pipelines
-    from devbench.forms.terminal import print_report
+    from devbench.forms.terminal import print_document
     from devbench.results.progress import end_words
+    from devbench.sections.pipeline import pipeline_document
+    from devbench.sections.run import run_document
 
     screen = console()
     if newest not in (None, view.run.run_id):
@@ -151,6 +152,6 @@ def show(
     screen.print(f"[dim]{plain(view.run.command, 1000)}[/dim]\n", soft_wrap=True)
     if pipelines is not None:
         # Its stages are jobs too, but what is asked of a pipeline is the whole.
-        print_pipelines(pipelines, screen)
+        print_document(pipeline_document(pipelines, "terminal"), screen)
     else:
-        print_report(build_report(view), screen)
+        print_document(run_document(build_report(view), "terminal"), screen)

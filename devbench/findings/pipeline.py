@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
+from typing import Any
 
 from devbench.analysis.pipeline import (
     Alone,
@@ -24,6 +25,7 @@ from devbench.analysis.pipeline import (
 )
 from devbench.analysis.stats import Estimate, estimate
 from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord
+from devbench.results.run_export import run_end
 from devbench.results.store import RunView
 
 DRIVER_NOTE = (
@@ -133,6 +135,11 @@ class PipelineReport:
     @property
     def virtual(self) -> bool:
         return any(variant.device.virtual for variant in self.variants)
+
+    @property
+    def run_data(self) -> dict[str, Any]:
+        """The run, JSON-ready, with how and why it ended."""
+        return run_end(self.view)
 
 
 def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecord]) -> PipelineReport:

@@ -13,11 +13,10 @@ from typing import Any
 
 from devbench.analysis.stats import Estimate
 from devbench.findings.timeline import Timeline
-from devbench.notices import Notice
+from devbench.notices import VIRTUAL_NOTE, Notice
 from devbench.results.cases import subject_text
 from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
 
-VIRTUAL_NOTE = "virtual: measured on a computer, says nothing about a phone"
 MEMORY_NOTE = (
     "Memory is the process's own: what GPU and NPU drivers allocate (dmabuf, KGSL) is in none of these figures."
 )

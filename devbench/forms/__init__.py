@@ -69,7 +69,8 @@ def write_forms(
     """
     from devbench.forms.charts import draw_charts
     from devbench.forms.charts.files import CHART_FORMS, chart_file
-    from devbench.forms.export import write_csv, write_json, write_whole, write_whole_bytes, writing_to
+    from devbench.results.run_export import write_csv, write_json
+    from devbench.whole_files import write_whole, write_whole_bytes, writing_to
 
     charts = draw_charts(report) if {"md", *CHART_FORMS} & set(forms) else []
     written: list[Path] = []
@@ -85,9 +86,11 @@ def write_forms(
 
         text_file("report.html", render_html(report, store.read_raw, beside))
     if "md" in forms:
-        from devbench.forms.markdown import render_markdown
+        from devbench.forms.markdown import markdown
+        from devbench.sections.run import run_document
 
-        text_file("report.md", render_markdown(report, charts if "png" in forms else ()))
+        images = [(chart.title, f"{chart.name}.png", chart.note) for chart in charts if "png" in forms]
+        text_file("report.md", markdown(run_document(report, "markdown", images=images)))
     for form, write in (("csv", write_csv), ("json", write_json)):
         if form in forms and view is not None:
             write(view, out_dir / f"report.{form}")

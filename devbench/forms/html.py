@@ -17,7 +17,9 @@ from devbench.forms.charts.pipelines import pipelines as pipeline_charts
 from devbench.forms.job_details import CHUNK, ReadRaw, job_details
 from devbench.forms.page import ChartSet, Frame, Link, chart_set, render, sections_of
 from devbench.forms.pipeline_page import pipeline_values
-from devbench.sections import history_tables, job_tables, words
+from devbench.sections import changes as sections_changes
+from devbench.sections import comparison as sections_comparison
+from devbench.sections import run_tables, words
 from devbench.sections.changes_words import drift_words
 from devbench.sections.tables import Tile
 
@@ -56,7 +58,7 @@ def render_html(report: ReportData, read_raw: ReadRaw, beside: Beside | None = N
 
     more = beside or Beside()
     tables = {
-        name: getattr(job_tables, name)(report)
+        name: getattr(run_tables, name)(report)
         for name in ("decisions", "jobs", "spread", "startup", "memory", "operators", "fallback")
     }
     charts = _charts(report)
@@ -78,7 +80,7 @@ def render_html(report: ReportData, read_raw: ReadRaw, beside: Beside | None = N
         frame,
         report=report,
         tiles=_tiles(report, more),
-        verdict=history_tables.verdict_words(more.comparison) if more.comparison else "",
+        verdict=sections_comparison.verdict_words(more.comparison) if more.comparison else "",
         unfit=sum(job.all_unreliable for job in report.jobs),
         tables=tables,
         chart_sets=charts,
@@ -109,9 +111,9 @@ def _charts(report: ReportData) -> dict[str, ChartSet]:
 
 def _tiles(report: ReportData, beside: Beside) -> list[list[Tile]]:
     """A row of what is found against other runs, and one of the run itself."""
-    found = history_tables.comparison_tiles(beside.comparison) if beside.comparison else []
+    found = sections_comparison.comparison_tiles(beside.comparison) if beside.comparison else []
     if beside.changes:
-        found += history_tables.changes_tiles(beside.changes)
+        found += sections_changes.changes_tiles(beside.changes)
     jobs = report.jobs
     failed = sum(job.status in ("failed", "partly failed") for job in jobs)
     unfit = sum(job.all_unreliable for job in jobs)
@@ -135,8 +137,8 @@ def comparison_values(comparison: ComparisonReport | None) -> dict[str, object]:
     return {
         "comparison": comparison,
         "compared_charts": chart_set(comparison_chart.changes(comparison)),
-        "compared_table": history_tables.compared(comparison),
-        "failure_table": history_tables.failures(comparison),
+        "compared_table": sections_comparison.compared(comparison),
+        "failure_table": sections_comparison.failure_table(comparison),
     }
 
 
@@ -147,8 +149,8 @@ def changes_values(changes: ChangesReport | None) -> dict[str, object]:
     return {
         "changes": changes,
         "history_charts": chart_set(history_chart.histories(changes)),
-        "change_table": history_tables.changes(changes),
-        "event_table": history_tables.events(changes),
-        "model_table": history_tables.models(changes),
+        "change_table": sections_changes.change_table(changes),
+        "event_table": sections_changes.event_table(changes),
+        "model_table": sections_changes.model_table(changes),
         "drifts": [drift_words(drift) for drift in changes.drifts],
     }

@@ -13,11 +13,10 @@ from dataclasses import dataclass
 from devbench.errors import DevbenchError
 from devbench.findings.readings import hottest, reading
 from devbench.findings.run import JobReport, Process, ReportData
-from devbench.forms.page import environment
+from devbench.forms.page import environment, pack
 from devbench.results.artifacts import DamagedRaw
 from devbench.results.records import RepetitionRecord
 from devbench.sections import words
-from devbench.sections.tables import pack
 
 ReadRaw = Callable[[str], bytes]
 

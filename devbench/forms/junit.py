@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from devbench.findings.night import has_failed, job_key
-from devbench.forms.export import write_whole
 from devbench.sections.comparison_words import explanation_words, failure_words, open_words, row_words, small_words
 from devbench.sections.words import interval, ms
 from devbench.text import clean
+from devbench.whole_files import write_whole
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

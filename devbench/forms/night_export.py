@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from devbench.forms.changes_export import changes_to_json
-from devbench.forms.comparison_export import comparison_to_json
 from devbench.results.cases import case_text
+from devbench.sections.changes import changes_data
+from devbench.sections.comparison import comparison_data
 
 if TYPE_CHECKING:
     from devbench.findings.night import NightResult
@@ -37,6 +37,6 @@ def result_to_json(result: NightResult) -> dict[str, Any]:
             }
             for job in result.failed
         ],
-        "comparison": None if result.comparison is None else comparison_to_json(result.comparison),
-        "changes": None if result.changes is None else changes_to_json(result.changes),
+        "comparison": None if result.comparison is None else comparison_data(result.comparison),
+        "changes": None if result.changes is None else changes_data(result.changes),
     }

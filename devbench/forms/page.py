@@ -7,9 +7,10 @@ its Content-Security-Policy names by their hashes: nothing else runs, whatever t
 from __future__ import annotations
 
 import base64
+import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from devbench import __version__
 from devbench.forms.charts.picture import THEMES, Picture, inline_svg
 from devbench.sections import pipeline_words, words
-from devbench.sections.tables import pack, shown
+from devbench.sections.tables import Cell, Table
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -29,6 +30,9 @@ _TEMPLATES = Path(__file__).with_name("templates")
 # So many charts of a kind stand in the page; the others are packed, and one of them is shown at a time.
 _FIRST_CHARTS = 4
 _MOST_CHARTS = 240
+# With more values than this, only the text filter is offered.
+_MOST_CHOICES = 200
+_MOST_TEXT = 400
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +137,8 @@ def environment() -> Environment:
     made.filters.update(
         clean=clean,
         shown=shown,
+        packed=packed_rows,
+        choices=choices,
         svg=lambda picture: _trusted(inline_svg(picture)),
         ms=words.ms,
         mb=words.mb,
@@ -176,3 +182,44 @@ def chart_set(draws: Iterable[Callable[[], Picture]], *, first: int = _FIRST_CHA
 def sections_of(wanted: Sequence[tuple[str, str, object]]) -> tuple[Section, ...]:
     """Those of key, title and content that have a content."""
     return tuple(Section(key, title) for key, title, content in wanted if content)
+
+
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+@lru_cache(maxsize=20_000)
+def shown(text: str) -> str:
+    """A cell's text as a page has it: harmless, on one line."""
+    return clean(text, _MOST_TEXT)
+
+
+def packed_rows(table: Table) -> str:
+    """All rows for the script; empty if the page itself has them all."""
+    if len(table.rows) <= table.seen:
+        return ""
+    return pack(json.dumps([[_short(cell) for cell in row] for row in table.rows], ensure_ascii=False))
+
+
+def choices(table: Table) -> Mapping[int, list[str]]:
+    """By the number of the column, the values that may be chosen."""
+    found = {}
+    for number, column in enumerate(table.columns):
+        if column.choose:
+            values = sorted({shown(row[number].text) for row in table.rows} - {""}, key=str.casefold)
+            if 1 < len(values) <= _MOST_CHOICES:
+                found[number] = values
+    return found
+
+
+def _short(cell: Cell) -> Any:
+    """`text`, or `[text, sort, kind, link]` without the empty ones at its end."""
+    sort = None if cell.sort is None else float(f"{cell.sort:.6g}")
+    parts: list[Any] = [shown(cell.text), sort, cell.kind, cell.link]
+    while len(parts) > 1 and parts[-1] in (None, ""):
+        parts.pop()
+    return parts[0] if len(parts) == 1 else parts
+
+
+def pack(text: str) -> str:
+    """A text, compressed (gzip) and in letters (base64), as `unpack` of the page's script reads it."""
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")

@@ -7,14 +7,15 @@ from pathlib import Path
 from typing import Any
 
 from devbench.findings.pipeline import DRIVER_NOTE, PipelineReport, Variant
-from devbench.findings.run import VIRTUAL_NOTE
 from devbench.forms.charts.files import chart_file
 from devbench.forms.charts.picture import Picture
 from devbench.forms.charts.pipelines import pipelines
-from devbench.forms.export import write_whole, write_whole_bytes, writing_to
+from devbench.forms.json import json_text
 from devbench.forms.page import Frame, render
-from devbench.forms.pipeline_export import write_pipeline_json
+from devbench.notices import VIRTUAL_NOTE
+from devbench.sections.pipeline import pipeline_document
 from devbench.sections.pipeline_words import contention, difference_rows, notes
+from devbench.whole_files import write_whole, write_whole_bytes, writing_to
 
 
 def pipeline_values(report: PipelineReport, charts: Sequence[tuple[Variant, Picture]]) -> dict[str, Any]:
@@ -52,3 +53,13 @@ def write_pipeline_page(report: PipelineReport, out_dir: Path) -> Path:
     write_whole(path, lambda file: file.write(page))
     write_pipeline_json(report, out_dir / "pipeline.json")
     return path
+
+
+def write_pipeline_json(report: PipelineReport, path: Path) -> None:
+    """Write the pipelines' data to a file.
+
+    Raises:
+        EnvironmentProblem: it cannot be written.
+    """
+    text = json_text(pipeline_document(report, "json"))
+    write_whole(path, lambda file: file.write(text))

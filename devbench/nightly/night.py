@@ -26,7 +26,6 @@ from devbench.findings.comparison_build import build_comparison
 from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
 from devbench.forms import write_report
-from devbench.forms.export import write_whole
 from devbench.forms.junit import write_junit
 from devbench.forms.night import render_message, render_summary
 from devbench.locks import hold
@@ -37,6 +36,7 @@ from devbench.paths import data_dir
 from devbench.results.progress import note_option, runs_with_option
 from devbench.results.prune import prune
 from devbench.results.store import new_run_id
+from devbench.whole_files import write_whole
 
 if TYPE_CHECKING:
     from devbench.bench.events import Listener

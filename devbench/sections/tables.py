@@ -1,58 +1,69 @@
-"""Tables of a page as data: the first rows stand in the page, all of them are packed beside, to be sorted and filtered.
-
-A cell is text with a value to sort by. Knows no run; the template and `templates/page.js` know how a table is shown.
-"""
+"""Tables as data: columns are functions of a row, cells are text with a value to sort by; knows no subject."""
 
 from __future__ import annotations
 
-import base64
-import gzip
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from functools import lru_cache
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Generic, Literal, TypeVar, get_args
 
 from devbench.text import clean
 
-# So many rows are seen at once; the first of them are what a reader without scripts sees.
+Form = Literal["terminal", "markdown", "html", "json", "junit", "message"]
+EVERY_FORM: frozenset[str] = frozenset(get_args(Form))
+TERMINAL: frozenset[str] = frozenset(["terminal"])
+MARKDOWN: frozenset[str] = frozenset(["markdown"])
+PAGE: frozenset[str] = frozenset(["html"])
+# Forms that are read from top to bottom, without a way to sort or to unfold.
+TEXT: frozenset[str] = TERMINAL | MARKDOWN
+# This many rows of a page's table are seen at once.
 LONG, SHORT = 50, 15
-# A choice of more values than these is no choice; the filter finds them.
-_MOST_CHOICES = 200
-_MOST_TEXT = 400
 _SAID_ONCE = ("device", "model", "metric")
 
-
-@dataclass(frozen=True, slots=True)
-class Column:
-    """A column; `choose` offers its values as a filter, `wide` has room for sentences."""
-
-    title: str
-    numeric: bool = False
-    choose: bool = False
-    wide: bool = False
-
-    @property
-    def kind(self) -> str:
-        """Its class in the page."""
-        return "n" if self.numeric else "w" if self.wide else ""
+Row = TypeVar("Row")
+Row_contra = TypeVar("Row_contra", contravariant=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """What stands in a cell.
+    """One value.
 
     Attributes:
-        text: as it is shown; made harmless here.
-        sort: what it is sorted by, where that is not its text; `None` in a numeric column sorts last.
-        kind: "good", "bad", "warn", "best", "cold" or nothing.
+        text: as it is shown; a form makes it harmless.
+        sort: what it is sorted by, if that is not its text; `None` in a numeric column sorts last.
+        kind: "good", "bad", "warn", "best", "unreliable", "cold", "soft" or nothing.
         link: where it leads: a part of the page, or a path of the server.
+        aside: more about the same value, for forms that have no column of its own for it.
     """
 
     text: str
     sort: float | None = None
     kind: str = ""
     link: str = ""
+    aside: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Column(Generic[Row_contra]):
+    """A column.
+
+    Attributes:
+        cell: the value of a row.
+        choose: a page offers its values as a filter.
+        wide: it has room for sentences.
+        role: in a terminal a "group" is a table of its own, a "name" names the row, "below" is printed under it.
+        hidden: its place in the order in which columns are hidden if a terminal is too narrow; `None` is never.
+        only_if: the column is shown if this holds for any row.
+    """
+
+    title: str
+    cell: Callable[[Row_contra], Cell | str]
+    numeric: bool = False
+    choose: bool = False
+    wide: bool = False
+    role: Literal["", "group", "name", "below"] = ""
+    hidden: int | None = None
+    only_if: Callable[[Row_contra], object] | None = None
+    forms: frozenset[str] = EVERY_FORM
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,68 +77,64 @@ class Tile:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table with its name in the page, its caption, columns and rows; `seen` rows at once."""
+    """Rows of cells.
+
+    Attributes:
+        key: its name in a page and in JSON.
+        caption: what it has, for a page.
+        seen: how many rows a page shows at once.
+        title: a heading for text.
+        layout: in a terminal, "stacked" has the name of a row above its numbers if both do not fit, "entries" has all
+            but the first two columns below them.
+        details: lines on single rows, by the number of the row, with what they are about.
+        limited: text shows the first rows only.
+    """
 
     key: str
     caption: str
-    columns: tuple[Column, ...]
+    columns: tuple[Column[Any], ...]
     rows: tuple[tuple[Cell, ...], ...]
     seen: int = SHORT
+    title: str = ""
+    layout: Literal["grid", "stacked", "entries"] = "grid"
+    details: Mapping[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    limited: bool = False
+    forms: frozenset[str] = EVERY_FORM
 
-    @property
-    def first(self) -> Sequence[tuple[Cell, ...]]:
-        return self.rows[: self.seen]
+    def for_form(self, form: str) -> Table:
+        """With the columns that a form shows."""
+        if all(form in column.forms for column in self.columns):
+            return self
+        return self._only([number for number, column in enumerate(self.columns) if form in column.forms])
 
-    @property
-    def packed(self) -> str:
-        """All rows for the script; empty where the page itself has them all."""
-        if len(self.rows) <= self.seen:
-            return ""
-        return pack(json.dumps([[_short(cell) for cell in row] for row in self.rows], ensure_ascii=False))
-
-    @property
-    def choices(self) -> Mapping[int, list[str]]:
-        """By the number of the column, the values that may be chosen."""
-        found = {}
-        for number, column in enumerate(self.columns):
-            if column.choose:
-                values = sorted({shown(row[number].text) for row in self.rows} - {""}, key=str.casefold)
-                if 1 < len(values) <= _MOST_CHOICES:
-                    found[number] = values
-        return found
+    def _only(self, numbers: Sequence[int]) -> Table:
+        columns = tuple(self.columns[number] for number in numbers)
+        return replace(self, columns=columns, rows=tuple(tuple(row[k] for k in numbers) for row in self.rows))
 
 
 def table(
-    key: str, caption: str, columns: Sequence[Column], rows: Sequence[Sequence[Cell]], seen: int = SHORT
+    key: str, caption: str, columns: Sequence[Column[Row]], rows: Iterable[Row], seen: int = SHORT, **options: Any
 ) -> Table:
     """A table; of a column to choose by that has one value only, the value is said once, in the caption."""
+    items = list(rows)
+    shown = [column for column in columns if column.only_if is None or any(map(column.only_if, items))]
+    cells = tuple(tuple(_cell(column.cell(item)) for column in shown) for item in items)
     left, said = [], []
-    for number, column in enumerate(columns):
-        texts = {row[number].text for row in rows} if column.choose and column.title in _SAID_ONCE else set()
-        if len(texts) == 1 and len(rows) > 1:
-            said.append(shown(texts.pop()))
+    for number, column in enumerate(shown):
+        texts = {row[number].text for row in cells} if column.choose and column.title in _SAID_ONCE else set()
+        if len(texts) == 1 and len(cells) > 1:
+            said.append(clean(texts.pop(), 400))
         else:
             left.append(number)
     words = caption + (f" ({' · '.join(said)})" if said else "")
-    kept = tuple(tuple(row[number] for number in left) for row in rows)
-    return Table(key, words, tuple(columns[number] for number in left), kept, seen)
+    made = Table(key, words, tuple(shown), cells, seen, **options)
+    return made._only(left) if said else made
 
 
-@lru_cache(maxsize=20_000)
-def shown(text: str) -> str:
-    """A cell's text as a page has it: harmless, on one line."""
-    return clean(text, _MOST_TEXT)
+def number(value: float | None, text: str, kind: str = "") -> Cell:
+    """A cell that is sorted by its value; empty if there is none."""
+    return Cell("") if value is None else Cell(text, value, kind)
 
 
-def _short(cell: Cell) -> Any:
-    """`text`, or `[text, sort, kind, link]` without the empty ones at its end."""
-    sort = None if cell.sort is None else float(f"{cell.sort:.6g}")
-    parts: list[Any] = [shown(cell.text), sort, cell.kind, cell.link]
-    while len(parts) > 1 and parts[-1] in (None, ""):
-        parts.pop()
-    return parts[0] if len(parts) == 1 else parts
-
-
-def pack(text: str) -> str:
-    """A text, compressed (gzip) and in letters (base64), as `unpack` of the page's script reads it."""
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")
+def _cell(value: Cell | str) -> Cell:
+    return Cell(value) if isinstance(value, str) else value

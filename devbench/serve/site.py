@@ -17,11 +17,11 @@ from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.pipeline import build_pipeline_report
-from devbench.findings.run import VIRTUAL_NOTE
 from devbench.findings.run_build import build_report
 from devbench.forms.html import Beside, changes_values, comparison_values, render_html
 from devbench.forms.page import Frame, Link, Section, render
 from devbench.metrics import shown_in
+from devbench.notices import VIRTUAL_NOTE
 from devbench.results.history import History
 from devbench.results.pipelines import pipeline_sessions
 from devbench.serve.site_tables import history_choices, run_table, series_links

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from devbench.sections.comparison_words import quantity
-from devbench.sections.tables import LONG, Cell, Column, Table, table
+from devbench.sections.tables import LONG, Cell, Column, Table, number, table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,38 +22,39 @@ _LOOKED_AT = 20
 
 def run_table(frame: pd.DataFrame) -> Table:
     """The runs, newest first, each with its page and its comparison with the one before."""
-    rows = []
     found = list(frame.itertuples(index=False))
     # A run that measured nothing is nobody's baseline.
     measured = [run for run in found if run.jobs > run.failed_jobs]
     before = {str(run.run_id): str(previous.run_id) for previous, run in pairwise(measured)}
-    for run in reversed(found):
-        run_id, at = str(run.run_id), run.started_utc
-        labels = ", ".join(f"{key}={value}" for key, value in run.labels.items())
-        link = ""
-        if run_id in before:
-            link = "/compare?" + urlencode({"baseline": before[run_id], "candidate": run_id})
-        ended = f"{run.status}: {run.end_reason}" if run.end_reason else str(run.status)
-        status = Cell(ended, kind="" if ended == "done" else "warn")
-        failed = Cell(f"{run.failed_jobs or ''}", float(run.failed_jobs), "bad" if run.failed_jobs else "")
-        rows.append(
-            (
-                Cell(run_id, link=f"/run/{run_id}"),
-                Cell(f"{at:%Y-%m-%d %H:%M}", at.timestamp()),
-                status,
-                Cell(f"{run.jobs:,}", float(run.jobs)),
-                failed,
-                Cell("virtual" if run.virtual else "phones"),
-                Cell(labels),
-                Cell("with the one before" if link else "", link=link),
-            )
-        )
-    columns = (
-        Column("run"), Column("started (UTC)", numeric=True), Column("status", choose=True),
-        Column("jobs", numeric=True),
-        Column("failed", numeric=True), Column("devices", choose=True), Column("labels", wide=True), Column("compare"),
-    )  # fmt: skip
-    return table("runs", "all runs of this store, the newest first", columns, rows, LONG)
+
+    def compare(run: Any) -> Cell:
+        if run.run_id not in before:
+            return Cell("")
+        sides = {"baseline": before[run.run_id], "candidate": run.run_id}
+        return Cell("with the one before", link="/compare?" + urlencode(sides))
+
+    columns: tuple[Column[Any], ...] = (
+        Column("run", lambda run: Cell(str(run.run_id), link=f"/run/{run.run_id}")),
+        Column(
+            "started (UTC)", lambda run: number(run.started_utc.timestamp(), f"{run.started_utc:%Y-%m-%d %H:%M}"), True
+        ),
+        Column("status", _status, choose=True),
+        Column("jobs", lambda run: Cell(f"{run.jobs:,}", float(run.jobs)), numeric=True),
+        Column("failed", _failed, numeric=True),
+        Column("devices", lambda run: "virtual" if run.virtual else "phones", choose=True),
+        Column("labels", lambda run: ", ".join(f"{key}={value}" for key, value in run.labels.items()), wide=True),
+        Column("compare", compare),
+    )
+    return table("runs", "all runs of this store, the newest first", columns, reversed(found), LONG)
+
+
+def _status(run: Any) -> Cell:
+    ended = f"{run.status}: {run.end_reason}" if run.end_reason else str(run.status)
+    return Cell(ended, kind="" if ended == "done" else "warn")
+
+
+def _failed(run: Any) -> Cell:
+    return Cell(f"{run.failed_jobs or ''}", float(run.failed_jobs), "bad" if run.failed_jobs else "")
 
 
 def history_choices(history: History) -> dict[str, Mapping[str, str]]:
@@ -70,19 +71,19 @@ def history_choices(history: History) -> dict[str, Mapping[str, str]]:
 
 def series_links(report: ChangesReport) -> Table:
     """A row for each series: its last value, its changes, the way to it alone."""
-    rows = [_series(series) for series in report.series if series.values]
-    columns = (
-        Column("device", choose=True), Column("model", choose=True), Column("case"), Column("metric", choose=True),
-        Column("runs", numeric=True), Column("last", numeric=True), Column("changes", numeric=True), Column("alone"),
-    )  # fmt: skip
-    return table("series", "all series", columns, rows, LONG)
+    columns: tuple[Column[MeasuredSeries], ...] = (
+        Column("device", lambda one: one.device, choose=True),
+        Column("model", lambda one: one.model, choose=True),
+        Column("case", lambda one: one.case),
+        Column("metric", lambda one: one.metric, choose=True),
+        Column("runs", lambda one: Cell(str(len(one.values)), len(one.values)), numeric=True),
+        Column("last", lambda one: Cell(quantity(one.values[-1], one.metric), one.values[-1]), numeric=True),
+        Column("changes", lambda one: Cell(str(len(one.changes) or ""), len(one.changes)), numeric=True),
+        Column("alone", _alone),
+    )
+    return table("series", "all series", columns, [series for series in report.series if series.values], LONG)
 
 
-def _series(series: MeasuredSeries) -> tuple[Cell, ...]:
+def _alone(series: MeasuredSeries) -> Cell:
     asked = {"device": series.device_key, "case": series.case, "metric": series.metric}
-    last = series.values[-1]
-    return (
-        Cell(series.device), Cell(series.model), Cell(series.case), Cell(series.metric),
-        Cell(str(len(series.values)), len(series.values)), Cell(quantity(last, series.metric), last),
-        Cell(str(len(series.changes) or ""), len(series.changes)), Cell("chart", link="/history?" + urlencode(asked)),
-    )  # fmt: skip
+    return Cell("chart", link="/history?" + urlencode(asked))

@@ -11,11 +11,11 @@ import pytest
 import devbench.results
 from devbench.findings.comparison import ComparisonReport
 from devbench.findings.comparison_build import build_comparison
-from devbench.forms.comparison_export import comparison_to_json
-from devbench.forms.comparison_markdown import comparison_markdown
+from devbench.forms.markdown import markdown
 from devbench.notices import Effect, NoticeKind
 from devbench.results.records import BinaryRecord, FileRecord
 from devbench.results.store import Store
+from devbench.sections.comparison import comparison_data, comparison_document
 from tests.made.samples import FILES, add_run
 
 NEW = replace(FILES[0], sha256="f" * 64, version="QNN 2.47.0")
@@ -49,8 +49,8 @@ def test_a_library_that_was_exchanged_is_named_with_both_versions(
     (notice,) = (one for one in report.notices if one.kind is NoticeKind.LIBRARY_CHANGED)
     assert notice.text.startswith(f"{SAID}; used by model · gpu")
     assert (notice.subject, notice.effect) == ("libQnnHtp.so", Effect.INFORMATION)
-    assert SAID in comparison_markdown(report).replace("\\", "")
-    assert "library_changed" in str(comparison_to_json(report)["notices"])
+    assert SAID in markdown(comparison_document(report, "markdown")).replace("\\", "")
+    assert "library_changed" in str(comparison_data(report)["notices"])
 
 
 def test_the_same_files_are_not_mentioned(compared: Callable[..., ComparisonReport]) -> None:

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import io
-
-from rich.console import Console
-
 import devbench.results
 from devbench.findings.comparison import ComparedRow, ComparisonReport, ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
-from devbench.forms.comparison_terminal import print_comparison
+from devbench.forms.terminal import terminal_text
 from devbench.results.store import Store
+from devbench.sections.comparison import comparison_document
 
 EVIL = "<script>\x1b[31m\u202e|*x*[red]"
 
@@ -26,6 +23,4 @@ def row(report: ComparisonReport, metric: str, case: str = "unet · gpu") -> Com
 
 
 def terminal(report: ComparisonReport, width: int = 80, **options: bool) -> str:
-    file = io.StringIO()
-    print_comparison(report, Console(file=file, width=width, color_system=None), **options)
-    return file.getvalue()
+    return terminal_text(comparison_document(report, "terminal", **options), width)

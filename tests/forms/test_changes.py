@@ -20,10 +20,11 @@ from devbench.cli.app import application
 from devbench.errors import InputError
 from devbench.findings.changes import ChangesReport, ChangesSettings
 from devbench.findings.changes_build import find_changes
-from devbench.findings.run import VIRTUAL_NOTE
-from devbench.forms.changes_markdown import changes_markdown
-from devbench.forms.changes_terminal import print_changes
+from devbench.forms.markdown import markdown
+from devbench.forms.terminal import print_document
+from devbench.notices import VIRTUAL_NOTE
 from devbench.results.store import Store
+from devbench.sections.changes import changes_document
 from tests.forms.compared import EVIL
 from tests.made.json_schemas import NULL_NUMBER, WHOSE, several, strict
 from tests.made.nights import START, Made, night
@@ -157,7 +158,7 @@ def changes_of(url: str, **settings: Any) -> ChangesReport:
 
 def terminal(report: ChangesReport, width: int = 80) -> str:
     file = io.StringIO()
-    print_changes(report, Console(file=file, width=width, color_system=None))
+    print_document(changes_document(report, "terminal"), Console(file=file, width=width, color_system=None))
     return file.getvalue()
 
 
@@ -202,7 +203,7 @@ def test_filters_and_what_changed_since(url: str) -> None:
 
 def test_every_form_says_it(url: str) -> None:
     report = changes_of(url)
-    for text in (terminal(report), changes_markdown(report).replace("\\", "")):
+    for text in (terminal(report), markdown(changes_document(report, "markdown")).replace("\\", "")):
         for part in ("1 event of a device, 2 changes of models in 39 runs", "2026-09-16", "the whole device Phone (A)",
                      "latency +12.", "(4 of 4 models)", "the device: build AP1 → AP2", "commit old → new",
                      "on Phone (A), Phone (B): c · gpu", "model size +20.0 %"):  # fmt: skip
@@ -226,7 +227,7 @@ def test_drift_that_all_models_of_a_device_share_is_taken_off_and_told(tmp_path:
     assert [event.sides.at_utc for event in report.events] == [START + timedelta(days=48)]
     assert [(one.model, one.sides.at_utc) for one in report.models] == [("m2", START + timedelta(days=30))]
     assert "Phone (KEY) drifted: latency +" in terminal(report)
-    assert "drifted" in changes_markdown(report)
+    assert "drifted" in markdown(changes_document(report, "markdown"))
 
 
 def test_text_from_outside_is_text_and_virtual_devices_say_so(tmp_path: Path) -> None:
@@ -241,7 +242,7 @@ def test_text_from_outside_is_text_and_virtual_devices_say_so(tmp_path: Path) ->
     assert "\x1b" not in shown
     assert "\u202e" not in shown
     assert VIRTUAL_NOTE in shown
-    assert "<script>" not in changes_markdown(report)
+    assert "<script>" not in markdown(changes_document(report, "markdown"))
 
 
 def detect(url: str, *words: str) -> Result:

@@ -9,9 +9,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devbench.findings.run import VIRTUAL_NOTE
-from devbench.forms.comparison_markdown import comparison_markdown
+from devbench.forms.markdown import markdown
+from devbench.notices import VIRTUAL_NOTE
 from devbench.results.store import Store
+from devbench.sections.comparison import comparison_document
 from tests.forms.compared import EVIL, compared, row, terminal
 from tests.made.nights import Made, night, noisy
 
@@ -35,7 +36,7 @@ def test_a_slower_case_regresses_and_the_operator_that_was_added_is_named(store:
     assert row(report, "latency", "other · gpu").comparison.verdict == "unchanged"
     assert found.explanation is not None
     assert (found.explanation.causes[0].kind, found.explanation.causes[0].name) == ("slower", "CONV_2D")
-    for text in (terminal(report), comparison_markdown(report).replace("\\", "")):
+    for text in (terminal(report), markdown(comparison_document(report, "markdown")).replace("\\", "")):
         assert "CONV_2D slower: 4.00 → 5.00 ms (+1.00 ms), 4 → 5 operators" in text
     assert report.rows[0].comparison.verdict == "regressed"
 
@@ -157,7 +158,7 @@ def test_text_from_outside_is_text_and_virtual_devices_say_so(store: Store, widt
     assert "\u202e" not in shown
     assert "<script>" in shown
     assert max(map(len, shown.splitlines())) <= 400
-    markdown = comparison_markdown(report, everything=True)
-    assert "<script>" not in markdown
-    assert "\u202e" not in markdown
-    assert VIRTUAL_NOTE.capitalize() in markdown
+    inert = markdown(comparison_document(report, "markdown", everything=True))
+    assert "<script>" not in inert
+    assert "\u202e" not in inert
+    assert VIRTUAL_NOTE.capitalize() in inert

@@ -8,15 +8,14 @@ from pathlib import Path
 import pytest
 
 from devbench.findings.comparison_build import build_comparison
-from devbench.forms.comparison_export import comparison_to_json
-from devbench.forms.comparison_markdown import comparison_markdown
 from devbench.forms.html import comparison_values
+from devbench.forms.markdown import markdown
 from devbench.forms.page import Frame, render
 from devbench.notices import Effect, NoticeKind
 from devbench.results.history import History
 from devbench.results.store import Store
-from devbench.sections.history_tables import compared as compared_table
-from devbench.sections.history_tables import verdict_words
+from devbench.sections.comparison import compared as compared_table
+from devbench.sections.comparison import comparison_data, comparison_document, verdict_words
 from tests.forms.compared import compared, row, terminal
 from tests.made.nights import Made, night, noisy
 
@@ -135,10 +134,10 @@ def test_every_form_says_it(store: Store) -> None:
     assert WHY in terminal(report, 200)
     assert "1 undecided (1 unreliable)" in terminal(report, 200)
     assert "regressed" not in terminal(report, 200)
-    markdown = comparison_markdown(report).replace("\\", "")
-    assert WHY in markdown
-    assert markdown.startswith("# No verdict: 1 undecided (1 unreliable)")
-    found = comparison_to_json(report)
+    inert = markdown(comparison_document(report, "markdown")).replace("\\", "")
+    assert WHY in inert
+    assert inert.startswith("# No verdict: 1 undecided (1 unreliable)")
+    found = comparison_data(report)
     assert (found["regressed"], found["counts"]["unreliable"]) == (False, 1)
     assert (found["rows"][0]["verdict"], found["rows"][0]["reason"]) == ("undecided", WHY)
     assert found["notices"][0]["kind"] == "all_unreliable"
@@ -155,14 +154,14 @@ def test_a_change_smaller_than_the_threshold_is_shown_and_is_no_regression(store
     assert not report.regressed
     (found,) = report.small
     assert found.comparison.verdict == "unchanged"
-    for text in (terminal(report, 120), comparison_markdown(report).replace("\\", "")):
+    for text in (terminal(report, 120), markdown(comparison_document(report, "markdown")).replace("\\", "")):
         assert (
             "changed by less than the threshold on Phone (KEY)" in text
             or "## Changed by less than the threshold" in text
         )
         assert "slower: certain; by more than 1 %: certainly not" in text
         assert "1 changed by less than the threshold" in text
-    (exported,) = comparison_to_json(report)["rows"]
+    (exported,) = comparison_data(report)["rows"]
     assert (exported["direction"], exported["threshold"], exported["beyond_threshold"]) == ("worse", 0.01, False)
 
 
@@ -170,5 +169,5 @@ def test_a_regression_says_both_answers(store: Store) -> None:
     a, b = night(store, 0, [Made(noisy(10, 30, 0.006))]), night(store, 1, [Made(noisy(10.1, 30, 0.006, 2))])
     report = compared(store, a, b, metrics=("latency",))
     assert report.regressed
-    for text in (terminal(report, 120), comparison_markdown(report).replace("\\", "")):
+    for text in (terminal(report, 120), markdown(comparison_document(report, "markdown")).replace("\\", "")):
         assert "slower: certain; by more than 1 %: not certain" in text

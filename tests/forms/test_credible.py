@@ -16,12 +16,13 @@ from devbench.findings.run import JobReport, ReportData, fastest
 from devbench.findings.run_build import build_report
 from devbench.forms.charts import draw_charts
 from devbench.forms.charts.picture import Mark, svg_file
-from devbench.forms.export import write_csv
 from devbench.forms.html import render_html
-from devbench.forms.markdown import render_markdown
-from devbench.forms.terminal import print_outputs, print_report
+from devbench.forms.markdown import markdown
+from devbench.forms.terminal import print_document
 from devbench.results.records import RepetitionRecord
+from devbench.results.run_export import write_csv
 from devbench.results.store import JobView, RunView
+from devbench.sections.run import outputs_document, run_document
 from devbench.sections.words import limits_words, rough_percent
 from tests.made.phones import phone_view
 
@@ -32,7 +33,7 @@ def job_of(view: RunView, delegate: str) -> JobReport:
 
 def terminal(report: ReportData, width: int = 140) -> str:
     out = io.StringIO()
-    print_report(report, Console(file=out, width=width))
+    print_document(run_document(report, "terminal"), Console(file=out, width=width))
     return out.getvalue()
 
 
@@ -70,7 +71,7 @@ def test_a_cold_start_is_told_from_a_warm_one_and_says_what_was_cold(view: RunVi
     assert re.search(
         r'class="cold"[^>]*>file cache and kernel cache cold</td><td[^>]*>3</td><td[^>]*>2,350</td>', shown
     )
-    assert "cold init ms" in render_markdown(build_report(view))
+    assert "cold init ms" in markdown(run_document(build_report(view), "markdown"))
 
 
 def test_a_cold_start_never_counts_as_latency_or_as_warm_init(view: RunView) -> None:
@@ -98,12 +99,12 @@ def test_without_a_cold_start_no_column_speaks_of_one(view: RunView) -> None:
         view, jobs=tuple(JobView(i.job, tuple(r for r in i.repetitions if r.purpose != "cold")) for i in view.jobs)
     )
     assert "cold" not in terminal(build_report(warm))
-    assert "cold init" not in render_markdown(build_report(warm))
+    assert "cold init" not in markdown(run_document(build_report(warm), "markdown"))
 
 
 def test_the_share_on_the_delegate_is_in_every_form(view: RunView, tmp_path: Path) -> None:
     report = build_report(view)
-    for text in (terminal(report), page(view), render_markdown(report)):
+    for text in (terminal(report), page(view), markdown(run_document(report, "markdown"))):
         assert "on delegate" in text
         assert "84 %" in text
     assert job_of(view, "cpu").on_delegate is None
@@ -176,9 +177,9 @@ def test_a_table_fits_the_terminal_and_says_what_it_leaves_out(view: RunView, wi
     assert "latency ms" in header
     assert "on delegate" in header
     for column in ("interval", "cold init", "init ms", "first ms", "peak MB", "nodes"):
-        assert column in header or column in next(line for line in table if line.startswith("left out")), column
+        assert column in header or column in next(line for line in table if line.startswith("hidden")), column
     if width == 140:
-        assert "left out" not in text.split("spread")[0].replace("unreliable, left out", "")
+        assert "hidden" not in text
 
 
 def test_a_job_of_unreliable_processes_only_is_marked_and_never_the_fastest(tmp_path: Path) -> None:
@@ -193,7 +194,7 @@ def test_a_job_of_unreliable_processes_only_is_marked_and_never_the_fastest(tmp_
     assert best.title == "XNNPACK · 4 threads"
     latency = f"{gpu.latency.median:.1f}"
     assert f"! {latency}" in terminal(report)
-    assert f"{latency} ⚠ unreliable" in render_markdown(report)
+    assert f"{latency} ⚠ unreliable" in markdown(run_document(report, "markdown"))
     shown = page(view)
     assert re.search(r'<td class="n warn"[^>]*>⚠ ', shown)
     assert "⚠ not to be compared with the others" in shown
@@ -222,8 +223,11 @@ def test_limits_of_outputs_are_shown_where_the_store_has_them(view: RunView) -> 
         checked = changed(view, lambda r, limits=limits: replace(r, outputs=({**row, "limits": limits},)))  # type: ignore[misc]
         assert expected in page(checked).replace('<span class="soft">', "").replace("</span>", "")
     out = io.StringIO()
-    print_outputs(
-        build_report(changed(view, lambda r: replace(r, outputs=({**row, "limits": {"least_cosine": 0.99}},)))),
+    print_document(
+        outputs_document(
+            build_report(changed(view, lambda r: replace(r, outputs=({**row, "limits": {"least_cosine": 0.99}},)))),
+            "terminal",
+        ),
         Console(file=out, width=200),
     )
     assert "(cosine ≥ 0.99)" in out.getvalue()

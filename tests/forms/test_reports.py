@@ -19,11 +19,12 @@ from devbench.forms import write_report
 from devbench.forms.charts import draw_charts
 from devbench.forms.charts.files import chart_file
 from devbench.forms.charts.picture import svg_file
-from devbench.forms.export import write_csv, write_json
 from devbench.forms.html import render_html
-from devbench.forms.markdown import render_markdown
-from devbench.forms.terminal import print_report
+from devbench.forms.markdown import markdown
+from devbench.forms.terminal import print_document
+from devbench.results.run_export import write_csv, write_json
 from devbench.results.store import JobView, Store
+from devbench.sections.run import run_document
 from devbench.sections.words import ms, operator_name
 from tests.made.views import EVIL, op, view
 
@@ -71,11 +72,11 @@ def test_without_a_partition_s_row_those_inside_stand_for_it() -> None:
 def test_a_virtual_device_is_marked_in_every_form(form: str) -> None:
     report = build_report(view(virtual=True))
     out = io.StringIO()
-    print_report(report, Console(file=out, width=160))
+    print_document(run_document(report, "terminal"), Console(file=out, width=160))
     charts = draw_charts(report)
     texts = {
         "html": html_of(report),
-        "markdown": render_markdown(report),
+        "markdown": markdown(run_document(report, "markdown")),
         "terminal": out.getvalue(),
         "chart": svg_file(charts[0]),
     }
@@ -132,11 +133,11 @@ def test_hostile_text_in_charts_is_text() -> None:
 
 def test_hostile_text_in_markdown_and_terminal_is_inert(tmp_path: Path) -> None:
     report = build_report(view(name=EVIL, title=EVIL))
-    text = render_markdown(report)
+    text = markdown(run_document(report, "markdown"))
     assert "<script>" not in text
     assert not re.search(r"(?<!\\)\[x(?<!\\)\]\(", text)
     out = io.StringIO()
-    print_report(report, Console(file=out, width=160, force_terminal=False))
+    print_document(run_document(report, "terminal"), Console(file=out, width=160, force_terminal=False))
     assert "\x1b" not in out.getvalue()
     assert "\u202e" not in out.getvalue()
 

@@ -12,8 +12,8 @@ import pytest
 import sqlalchemy as sa
 
 import devbench.results
-from devbench.forms.export import write_json
 from devbench.notices import Effect, Notice, NoticeKind
+from devbench.results.run_export import write_json
 from devbench.results.run_json import read_run
 from devbench.results.store import Store, StoreProblem
 from tests.made.samples import FILES, RUN, job_record, repetition, run_record

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from devbench.errors import EnvironmentProblem, InputError
-from devbench.forms.export import write_json
 from devbench.results.records import OperatorRecord
+from devbench.results.run_export import write_json
 from devbench.results.run_json import add_run as keep_run
 from devbench.results.run_json import read_run
 from devbench.results.run_rows import REPETITION_COLUMNS, operator_frame, repetition_frame

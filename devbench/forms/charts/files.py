@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
-from devbench.findings.run import VIRTUAL_NOTE
 from devbench.forms.charts.picture import Picture, Theme, svg_file, with_heading
+from devbench.notices import VIRTUAL_NOTE
 
 ChartForm = Literal["png", "svg", "pdf"]
 CHART_FORMS: tuple[ChartForm, ...] = ("png", "svg", "pdf")

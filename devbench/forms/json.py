@@ -1,0 +1,38 @@
+"""Spells a document as JSON for other programs; knows no subject."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from devbench.sections.document import Document, Facts, Line, Lines, Section
+from devbench.sections.tables import Table
+
+
+def json_ready(document: Document) -> dict[str, Any]:
+    """The document's data, and the sections that it does not cover by their keys."""
+    return {**document.data, **{section.key: _section(section) for section in document.sections}}
+
+
+def json_text(document: Document, indent: int = 1) -> str:
+    """`json_ready` as text that ends with its line."""
+    return json.dumps(json_ready(document), indent=indent, ensure_ascii=False, allow_nan=False) + "\n"
+
+
+def _section(section: Section) -> dict[str, Any]:
+    """The tables by their keys, as rows by the titles of their columns; facts by name; the texts of lines."""
+    found: dict[str, Any] = {}
+    lines: list[str] = []
+    for part in section.parts:
+        if isinstance(part, Table):
+            titles = [column.title for column in part.columns]
+            found[part.key] = [{title: cell.text for title, cell in zip(titles, row, strict=True)} for row in part.rows]
+        elif isinstance(part, Facts):
+            found |= part.pairs
+        elif isinstance(part, (Line, Lines)):
+            lines += [_line(line) for line in (part.lines if isinstance(part, Lines) else (part,))]
+    return {**found, **({"lines": lines} if lines else {})}
+
+
+def _line(line: Line) -> str:
+    return f"{line.subject}: {line.text}" if line.subject else line.text

@@ -1,0 +1,217 @@
+"""What is shown of the changes over a history, and in which order; knows no form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from devbench.findings.changes import Change, ChangesReport, DeviceChange, MeasuredSeries, ModelChange, Sides
+from devbench.jsonready import plain
+from devbench.notices import VIRTUAL_NOTE
+from devbench.sections.changes_words import (
+    drift_words,
+    event_words,
+    model_words,
+    sides_words,
+    summary_words,
+    where_words,
+)
+from devbench.sections.comparison import case_data
+from devbench.sections.comparison_words import metric_words, quantity, signed
+from devbench.sections.document import Document, Line, Part, Section, SectionOf, sections_for
+from devbench.sections.tables import MARKDOWN, PAGE, TEXT, Cell, Column, Form, Table, Tile, table
+
+FORMAT = "devbench-watch-2"
+
+# A series that changed, and its change.
+Member = tuple[MeasuredSeries, Change]
+Told = DeviceChange | ModelChange
+
+
+def changes_document(
+    report: ChangesReport, form: Form, kinds: Sequence[SectionOf[ChangesReport]] | None = None
+) -> Document:
+    """The changes as a form shows them."""
+    lines: list[Part] = [Line(VIRTUAL_NOTE, "virtual")] if report.virtual else []
+    lines += [Line(drift_words(drift), "note") for drift in report.drifts]
+    return Document(
+        title="",
+        headline=summary_words(report),
+        notices=tuple(lines),
+        sections=sections_for(form, report, SECTIONS if kinds is None else kinds),
+        data=changes_data(report) if form == "json" else {},
+    )
+
+
+def changes_tiles(report: ChangesReport) -> list[Tile]:
+    """How many changes, and events of devices."""
+    own = report.own
+    worse = sum(change.worse for _, change in own)
+    words = f"change{'' if len(own) == 1 else 's'} in {report.runs:,} runs" + (
+        f", {worse:,} to the worse" if worse else ""
+    )
+    tiles = [Tile(f"{len(own):,}", words, "warn" if worse else "")]
+    if report.events:
+        many = len(report.events)
+        tiles.append(Tile(f"{many:,}", f"event{'' if many == 1 else 's'} of whole devices", "warn"))
+    return tiles
+
+
+def _what(one: Told) -> str:
+    return f"the whole device {one.device}" if isinstance(one, DeviceChange) else f"{one.model} {where_words(one)}"
+
+
+def _words(one: Told) -> str:
+    return event_words(one) if isinstance(one, DeviceChange) else model_words(one)
+
+
+def _told(report: ChangesReport) -> Iterator[Section]:
+    """The events of devices, then the changes of models, each with its date and what else changed then."""
+    columns: tuple[Column[Told], ...] = (
+        Column("date", lambda one: Cell(f"{one.sides.at_utc:%Y-%m-%d}", kind=_kind(one))),
+        Column("what", _what),
+        Column("change", lambda one: Cell(_words(one), kind=_kind(one))),
+        Column("", lambda one: "worse" if one.worse else "better", forms=MARKDOWN),
+        Column("what else changed", lambda one: Cell("\n".join(sides_words(one.sides)), kind="soft")),
+    )
+    told: tuple[Told, ...] = (*report.events, *report.models)
+    yield Section("changes", "", (table("changes", "what changed", columns, told, layout="entries"),))
+
+
+# -- page -------------------------------------------------------------------------------------------------------------
+
+_WHEN: Column[Told] = Column("when (UTC)", lambda one: _when(one.sides), numeric=True)
+_WITH_IT: Column[Told] = Column("what changed with it", lambda one: "; ".join(sides_words(one.sides)), wide=True)
+
+
+def change_table(report: ChangesReport) -> Table:
+    """The changes that stand on their own, the newest first."""
+    columns: tuple[Column[Member], ...] = (
+        Column("when (UTC)", lambda one: _when(one[1].sides), numeric=True),
+        Column("device", lambda one: one[0].device, choose=True),
+        Column("model", lambda one: one[0].model, choose=True),
+        Column("case", lambda one: one[0].case),
+        Column("metric", lambda one: metric_words(one[0].metric, one[0].operator_type), choose=True),
+        Column("change", _size, numeric=True),
+        Column("before", lambda one: Cell(quantity(one[1].point.before, one[0].metric), one[1].point.before), True),
+        Column("after", lambda one: Cell(quantity(one[1].point.after, one[0].metric), one[1].point.after), True),
+        Column("p", lambda one: Cell(f"{one[1].point.p:.1g}", one[1].point.p), numeric=True),
+        Column("what changed with it", lambda one: "; ".join(sides_words(one[1].sides)), wide=True),
+    )
+    return table("changes", "changes of single series", columns, reversed(report.own))
+
+
+def _size(one: Member) -> Cell:
+    series, change = one
+    size = change.point.size
+    return Cell("from zero" if size is None else signed(size, series.unit), size, _kind(change))
+
+
+def _kind(what: Change | Told) -> str:
+    return "bad" if what.worse else "good"
+
+
+def _when(sides: Sides) -> Cell:
+    return Cell(f"{sides.at_utc:%Y-%m-%d %H:%M}", sides.at_utc.timestamp())
+
+
+def model_table(report: ChangesReport) -> Table:
+    """The changes of models on whatever devices, the newest first."""
+    columns: tuple[Column[ModelChange], ...] = (
+        _WHEN,
+        Column("model", lambda one: one.model, choose=True),
+        Column("where", where_words),
+        Column("change", lambda one: Cell(model_words(one), kind=_kind(one)), wide=True),
+        _WITH_IT,
+    )
+    caption = "changes of models, those of the same nights together"
+    return table("models", caption, columns, reversed(report.models))
+
+
+def event_table(report: ChangesReport) -> Table:
+    """What happened to devices as a whole, the newest first."""
+    columns: tuple[Column[DeviceChange], ...] = (
+        _WHEN,
+        Column("device", lambda one: one.device, choose=True),
+        Column("what it did", lambda one: Cell(event_words(one), kind=_kind(one)), wide=True),
+        _WITH_IT,
+    )
+    caption = "events of whole devices, such as an update of the system"
+    return table("events", caption, columns, reversed(report.events))
+
+
+def _page(report: ChangesReport) -> Iterator[Section]:
+    yield Section("history", "History", (event_table(report), model_table(report), change_table(report)))
+
+
+SECTIONS: tuple[SectionOf[ChangesReport], ...] = (SectionOf(_told, TEXT), SectionOf(_page, PAGE))
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def changes_data(report: ChangesReport) -> dict[str, Any]:
+    """The events of devices and the changes of models for other programs, by the keys of docs/detection.md.
+
+    Times are ISO 8601 in UTC, sizes are relative.
+    """
+    return {
+        "format": FORMAT,
+        "virtual": report.virtual,
+        **({"note": VIRTUAL_NOTE} if report.virtual else {}),
+        "runs": report.runs,
+        "series": len(report.series),
+        "first_utc": plain(report.first_utc),
+        "last_utc": plain(report.last_utc),
+        "drifts": [plain(asdict(drift)) for drift in report.drifts],
+        "events": [
+            {
+                **{name: getattr(event, name) for name in ("device_key", "device", "virtual", "worse")},
+                **_sides(event.sides),
+                "effects": [asdict(effect) for effect in event.effects],
+                "members": _members(event.members),
+            }
+            for event in report.events
+        ],
+        "models": [
+            {
+                **{name: getattr(change, name) for name in ("model", "virtual", "worse")},
+                **_sides(change.sides),
+                "shifts": [
+                    {**plain(asdict(shift)), "operator_type": shift.operator_type or None} for shift in change.shifts
+                ],
+                "members": _members(change.members),
+            }
+            for change in report.models
+        ],
+    }
+
+
+def _sides(sides: Sides) -> dict[str, Any]:
+    return {
+        "at_utc": plain(sides.at_utc),
+        "before_utc": plain(sides.before_utc),
+        "run_before": sides.run_before,
+        "run_after": sides.run_after,
+        "labels": {key: {"before": was, "after": now} for key, (was, now) in sides.labels.items()},
+        "facts": [plain(asdict(fact)) for fact in sides.facts],
+    }
+
+
+def _members(members: Sequence[Member]) -> list[dict[str, Any]]:
+    return [
+        {
+            **case_data(series),
+            "metric": series.metric,
+            "unit": series.unit,
+            "operator_type": series.operator_type or None,
+            "at_utc": plain(change.sides.at_utc),
+            "run_before": change.sides.run_before,
+            "run_after": change.sides.run_after,
+            "worse": change.worse,
+            "own": change.own,
+            **asdict(change.point),
+        }
+        for series, change in members
+    ]

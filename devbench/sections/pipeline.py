@@ -1,0 +1,240 @@
+"""What is shown of a run of pipelines, and in which order; knows no form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+from devbench.analysis.pipeline import Fewer
+from devbench.findings.pipeline import DRIVER_NOTE, PipelineReport, Stage, Variant, Whole
+from devbench.jsonready import plain
+from devbench.notices import VIRTUAL_NOTE
+from devbench.sections.document import Document, Line, Part, Section, SectionOf, sections_for
+from devbench.sections.pipeline_words import (
+    contention,
+    explanation,
+    megabytes,
+    notes,
+    seconds,
+    signed_percent,
+    spread,
+)
+from devbench.sections.tables import PAGE, TEXT, Cell, Column, Form, Table, table
+from devbench.sections.words import ms, rough_percent
+
+FORMAT = "devbench-pipeline-2"
+# A number, and how many steps, with guidance or without, it is for.
+_Row = tuple[int, Fewer]
+
+
+def pipeline_document(
+    report: PipelineReport, form: Form, kinds: Sequence[SectionOf[PipelineReport]] | None = None
+) -> Document:
+    """The pipelines of a run as a form shows them."""
+    sections = sections_for(form, report, SECTIONS if kinds is None else kinds)
+    title = f"Pipelines of run {report.view.run.run_id}"
+    return Document(title, sections=sections, data=pipeline_data(report) if form == "json" else {})
+
+
+def _variants(report: PipelineReport) -> Iterator[Section]:
+    for number, variant in enumerate(report.variants, start=1):
+        title = f"{variant.pipeline} · {variant.title} on {variant.device.title} · {variant.parameters}"
+        yield Section(f"pipeline-{number}", title, tuple(_variant(variant)))
+
+
+def _variant(variant: Variant) -> Iterator[Part]:
+    if variant.device.virtual:
+        yield Line(VIRTUAL_NOTE, "virtual", forms=TEXT)
+    if variant.wholes:
+        yield _wholes(variant)
+    for whole in variant.wholes:
+        for kind, message, count in whole.failures:
+            yield Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad", whole.residency)
+        yield from (Line(words, "soft") for words in (explanation(variant, whole), contention(variant, whole)) if words)
+    yield _stages(variant)
+    if any(whole.fewer for whole in variant.wholes):
+        yield _fewer(variant)
+    yield from (Line(note, "soft") for note in notes(variant))
+
+
+def _wholes(variant: Variant) -> Table:
+    def saved(whole: Whole) -> str:
+        return rough_percent(variant.saved(whole)) if (variant.saved(whole) or 0) >= 0 else "none"
+
+    def measured(words: str, whole: Whole) -> str:
+        return words if whole.latency is not None else ""
+
+    columns: tuple[Column[Whole], ...] = (
+        Column("residency", lambda whole: whole.residency),
+        Column("end to end", _latency, numeric=True),
+        Column("sessions", lambda whole: str(whole.latency.n) if whole.latency else "", numeric=True, hidden=3),
+        Column("spread", spread, numeric=True, hidden=1),
+        Column("composed", lambda whole: seconds(whole.estimate_ms) if whole.composed else "", numeric=True),
+        Column("off", lambda whole: signed_percent(whole.off) if whole.composed else "", numeric=True),
+        Column("peak MB", lambda whole: measured(megabytes(whole.peak_kb), whole), numeric=True),
+        Column("under resident", lambda whole: measured(saved(whole), whole), numeric=True, hidden=4),
+        Column("a step", lambda whole: _step(variant, whole), numeric=True, hidden=2, forms=TEXT),
+    )
+    title = "End to end, one session on the device"
+    caption = "one session on the device: medians over sessions; the estimate is composed of the stages measured alone"
+    return table("wholes", caption, columns, variant.wholes, title=title)
+
+
+def _latency(whole: Whole) -> Cell:
+    if whole.latency is None:
+        return Cell("failed", kind="bad")
+    latency = seconds(whole.latency.median)
+    return Cell(latency, kind="unreliable" if whole.all_unreliable else "strong")
+
+
+def _step(variant: Variant, whole: Whole) -> str:
+    """What a step takes: all inferences of the stages that are repeated."""
+    if whole.shown is None or not variant.steps or whole.latency is None:
+        return ""
+    walls = [stage.wall_ms for stage in whole.shown.stages if stage.repeated]
+    return seconds(sum(wall or 0.0 for wall in walls) / variant.steps) if walls else ""
+
+
+def _stages(variant: Variant) -> Table:
+    def own(stage: Stage) -> str:
+        return stage.job.delegate if stage.job.delegate != variant.delegate else ""
+
+    def of_session(whole: Whole) -> Column[tuple[int, Stage]]:
+        shares = {share.stage: Cell(rough_percent(share.share), aside=seconds(share.ms)) for share in whole.shares}
+        return Column(whole.residency, lambda row: shares.get(row[0], Cell("")), numeric=True)
+
+    columns: tuple[Column[tuple[int, Stage]], ...] = (
+        Column("stage", lambda row: Cell(row[1].alone.name, aside=own(row[1])), forms=TEXT),
+        Column("stage", lambda row: row[1].alone.name, forms=PAGE),
+        Column("model", lambda row: row[1].job.model.name, forms=PAGE),
+        Column("delegate", lambda row: row[1].job.delegate_title, forms=PAGE),
+        Column("runs", lambda row: str(row[1].alone.runs), numeric=True),
+        Column("load ms", lambda row: ms(row[1].alone.load_ms), numeric=True, hidden=3),
+        Column("init ms", lambda row: ms(row[1].alone.init_ms), numeric=True, hidden=1),
+        Column("first ms", lambda row: ms(row[1].alone.first_ms), numeric=True, hidden=2),
+        Column("steady ms", lambda row: ms(row[1].alone.steady_ms), numeric=True),
+        Column("peak MB", lambda row: megabytes(row[1].peak_kb), numeric=True),
+        *(of_session(whole) for whole in variant.wholes if whole.shown is not None),
+    )
+    title = "Stages: alone, and their share of each session (their load where it is waited for)"
+    caption = (
+        "each alone in a process of its own, medians; then its share of each session, with its load where that is "
+        "waited for"
+    )
+    return table("stages", caption, columns, list(enumerate(variant.stages)), title=title)
+
+
+def _fewer(variant: Variant) -> Table:
+    """Steps down, residencies across, with and without guidance."""
+    shown = [whole for whole in variant.wholes if whole.fewer]
+
+    def of_whole(whole: Whole) -> Column[_Row]:
+        def cell(row: _Row) -> Cell:
+            found = whole.fewer[row[0]]
+            return Cell(seconds(found.ms), aside=f"{rough_percent(found.repeated_share)} steps")
+
+        return Column(whole.residency, cell, numeric=True)
+
+    columns: tuple[Column[_Row], ...] = (
+        Column("steps", lambda row: Cell(str(row[1].steps), kind=_own(variant, row[1])), numeric=True),
+        Column("guidance", lambda row: "with" if row[1].guidance else "without"),
+        *map(of_whole, shown),
+    )
+    title = "With other steps: composed estimates, not measured"
+    return table("fewer", "composed estimates, not measured", columns, list(enumerate(shown[0].fewer)), title=title)
+
+
+def _own(variant: Variant, one: Fewer) -> str:
+    return "strong" if (one.steps, one.guidance) == (variant.steps, variant.guidance) else ""
+
+
+def _driver(report: PipelineReport) -> Iterator[Section]:
+    yield Section("driver", "", (Line(DRIVER_NOTE, "soft"),) if report.variants else ())
+
+
+SECTIONS: tuple[SectionOf[PipelineReport], ...] = (
+    SectionOf(_variants, in_data=True),
+    SectionOf(_driver, in_data=True),
+)
+
+
+# -- JSON -------------------------------------------------------------------------------------------------------------
+
+
+def pipeline_data(report: PipelineReport) -> dict[str, Any]:
+    """Everything measured of pipelines for other programs, by the keys of docs/pipelines.md; units are in the names."""
+    return {
+        "format": FORMAT,
+        "virtual": report.virtual,
+        **({"note": VIRTUAL_NOTE} if report.virtual else {}),
+        "memory_note": DRIVER_NOTE,
+        "run": report.run_data,
+        "pipelines": [_variant_data(variant) for variant in report.variants],
+        "sessions": [plain(asdict(session)) for session in report.sessions],
+    }
+
+
+def _variant_data(variant: Variant) -> dict[str, Any]:
+    device = variant.device
+    return {
+        "pipeline": variant.pipeline,
+        "device": {"key": device.key, "title": device.title, "virtual": device.virtual},
+        "delegate": variant.delegate,
+        "threads": variant.threads,
+        "steps": variant.steps,
+        "guidance": variant.guidance,
+        "keep": None if variant.keep is None else variant.stages[variant.keep].alone.name if variant.stages else None,
+        "stages": [_stage_data(stage) for stage in variant.stages],
+        "residencies": [_whole_data(variant, whole) for whole in variant.wholes],
+    }
+
+
+def _stage_data(stage: Stage) -> dict[str, Any]:
+    job = stage.job
+    return {
+        **asdict(stage.alone),
+        "repeated": stage.repeated,
+        "processes": stage.processes,
+        "peak_kb": stage.peak_kb,
+        "job": job.number,
+        "model": job.model.name,
+        "model_sha256": job.model.sha256,
+        "delegate": job.delegate,
+        "threads": job.threads,
+        "binary_sha256": job.binary.sha256,
+    }
+
+
+def _whole_data(variant: Variant, whole: Whole) -> dict[str, Any]:
+    names = [stage.alone.name for stage in variant.stages]
+
+    def parts(found: Any) -> list[dict[str, Any]]:
+        return [
+            {"stage": None if p.stage is None else names[p.stage], "what": p.what, "ms": round(p.ms, 3)} for p in found
+        ]
+
+    latency, shown = whole.latency, whole.shown
+    return {
+        "residency": whole.residency,
+        "sessions": len(whole.sessions),
+        "failures": [{"kind": kind, "message": message, "count": count} for kind, message, count in whole.failures],
+        "latency_ms": None if latency is None else latency.median,
+        "latency_low_ms": None if latency is None else min(latency.values),
+        "latency_high_ms": None if latency is None else max(latency.values),
+        "unreliable": whole.all_unreliable,
+        "estimate_ms": round(whole.estimate_ms, 3) if whole.composed else None,
+        "estimate_off": whole.off if whole.composed else None,
+        "peak_kb": whole.peak_kb,
+        "memory_kind": None if shown is None else shown.memory_kind,
+        "peak_under_resident": variant.saved(whole),
+        "overlap_runs": None if shown is None else shown.overlap_runs,
+        "contention_ms": whole.contention_ms,
+        "composed": parts(whole.composed),
+        "difference": parts(whole.difference),
+        "shares": [
+            {"stage": names[s.stage] if s.stage < len(names) else s.stage, "ms": s.ms, "share": s.share,
+             "per_run_ms": s.per_run_ms} for s in whole.shares
+        ],
+        "fewer_steps_estimated": [asdict(one) for one in whole.fewer],
+    }  # fmt: skip

@@ -1,0 +1,251 @@
+"""What is shown of a run, and in which order; knows no form."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from devbench.findings.run import MEMORY_NOTE, JobReport, OperatorType, ReportData, fastest
+from devbench.notices import VIRTUAL_NOTE
+from devbench.sections.document import Document, Facts, Image, Kind, Line, Part, Section, SectionOf, sections_for
+from devbench.sections.run_tables import figure_columns, median
+from devbench.sections.tables import MARKDOWN, TERMINAL, TEXT, Cell, Column, Form, Table, table
+from devbench.sections.words import (
+    coverage_note,
+    fallback_words,
+    interval,
+    limits_words,
+    ms,
+    percent,
+    spread_words,
+    startup_words,
+)
+
+_MAX_TYPES = 10
+_MAX_REASONS = 20
+
+
+def run_document(
+    report: ReportData,
+    form: Form,
+    kinds: Sequence[SectionOf[ReportData]] | None = None,
+    images: Sequence[tuple[str, str, str]] = (),
+) -> Document:
+    """The run as a form shows it; `images` are charts by title, file and note."""
+    ended = report.status + (f" ({report.end_reason})" if report.end_reason else "")
+    head: list[Part] = [
+        Line(f"{report.started_utc:%Y-%m-%d %H:%M} UTC · {ended} · devbench {report.devbench_version}", forms=MARKDOWN)
+    ]
+    head += [Line(report.virtual_note, "virtual", forms=MARKDOWN)] if report.virtual else []
+    head += [Facts(tuple(report.labels.items()), forms=MARKDOWN)] if report.labels else []
+    head += [Image(*image) for image in images]
+    sections = sections_for(form, report, SECTIONS if kinds is None else kinds)
+    return Document(f"devbench run {report.run_id}", head=tuple(head), sections=sections)
+
+
+def _groups(report: ReportData) -> Iterator[Section]:
+    """Jobs of one model on one device, which are compared with each other."""
+    for number, (model, device, jobs) in enumerate(report.groups, start=1):
+        yield Section(f"group-{number}", f"{model} on {device.title}", tuple(_group(jobs)))
+
+
+def _group(jobs: Sequence[JobReport]) -> Iterator[Part]:
+    device = jobs[0].job.device
+    notes = [str(note) for note in device.facts.get("notes") or []]
+    yield from (Line(note, forms=MARKDOWN) for note in notes)
+    yield _latencies(jobs)
+    yield from (Line(note, "soft") for note in startup_words(jobs))
+    for job in jobs:
+        yield from _job(job)
+    if device.virtual:
+        yield Line(VIRTUAL_NOTE, "virtual", forms=TERMINAL)
+    yield from (Line(note, "soft", forms=TERMINAL) for note in notes)
+    profiled = [job for job in jobs if job.by_type]
+    if profiled:
+        yield _operators(profiled)
+    yield from map(_operators_of, profiled)
+
+
+def _job(job: JobReport) -> Iterator[Line]:
+    for kind, message, count in job.failures:
+        yield Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad", job.title)
+    if job.unreliable:
+        yield Line(job.unreliable, "warn", job.title)
+    yield from (Line(words, "soft", job.title) for words in (spread_words(job), fallback_words(job)) if words)
+    reasons = dict.fromkeys(f"{op.type}: {why}" for op in job.fallback for why in op.reasons if why)
+    yield from (Line(reason, "below", forms=MARKDOWN) for reason in list(reasons)[:_MAX_REASONS])
+
+
+def _latencies(jobs: Sequence[JobReport]) -> Table:
+    best = fastest(jobs)
+
+    def latency(job: JobReport) -> Cell:
+        """The median; marked if it rests on unreliable processes only."""
+        if job.latency is None:
+            return Cell("–")
+        text = ms(job.latency.median)
+        return Cell(text, kind="unreliable" if job.all_unreliable else _best(job is best))
+
+    columns: tuple[Column[JobReport], ...] = (
+        Column("delegate", lambda job: job.job.delegate_title, forms=TERMINAL),
+        Column("delegate", lambda job: job.title, forms=MARKDOWN),
+        Column("threads", lambda job: job.threads or "default", True, only_if=lambda job: job.threads, forms=TERMINAL),
+        Column("latency ms", latency, numeric=True),
+        Column("interval", lambda job: interval(job.latency), numeric=True, hidden=5),
+        Column("cold init ms", lambda job: median(job.cold.init if job.cold else None), numeric=True, hidden=4,
+               only_if=lambda job: job.cold),
+        *figure_columns(only_known=True),
+        Column("warm-up ms", lambda job: median(job.warm.warmup if job.warm else None), numeric=True, forms=MARKDOWN),
+        Column("nodes", lambda job: job.nodes, hidden=3, only_if=lambda job: job.nodes, forms=TERMINAL),
+        Column("delegation", lambda job: job.delegation, forms=MARKDOWN),
+        Column("outputs", lambda job: Cell(job.output_verdict, kind=_wrong(job.output_verdict == "wrong")),
+               only_if=lambda job: job.output_verdict),
+        Column("conditions", lambda job: job.conditions, forms=MARKDOWN),
+        Column("status", _status),
+    )  # fmt: skip
+    return table("latencies", "latencies", columns, jobs)
+
+
+def _best(best: bool) -> str:
+    return "best" if best else ""
+
+
+def _wrong(wrong: bool) -> Kind:
+    return "bad" if wrong else "good"
+
+
+def _status(job: JobReport) -> Cell:
+    if job.status == "ok":
+        return Cell("ok", kind="good")
+    kinds = ", ".join(dict.fromkeys(kind for kind, _, _ in job.failures))
+    if job.status == "failed":
+        return Cell(kinds or job.status, kind="bad")
+    return Cell(f"{job.status}: {kinds}", kind="warn")
+
+
+# -- operators --------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class _Type:
+    """Operators of one type, by the number of the job: time in ms and count."""
+
+    name: str
+    jobs: Mapping[int, tuple[float, int]]
+    rest: bool = False
+
+
+def _operators(jobs: Sequence[JobReport]) -> Table:
+    """Operator types down, delegates across; the most expensive first by their highest share under any delegate."""
+    shares: dict[str, float] = {}
+    cells: dict[str, dict[int, tuple[float, int]]] = {}
+    for k, job in enumerate(jobs):
+        for kind in job.by_type:
+            shares[kind.type] = max(shares.get(kind.type, 0.0), kind.share)
+            total, count = cells.setdefault(kind.type, {}).get(k, (0.0, 0))
+            cells[kind.type][k] = (total + kind.total_ms, count + kind.count)
+    order = sorted(shares, key=lambda name: -shares[name])
+    rows = [_Type(name, cells[name]) for name in order[:_MAX_TYPES]]
+    rest = order[_MAX_TYPES:]
+    if rest:
+        sums = {k: (sum(op.total_ms for op in job.by_type if op.type in rest), 0) for k, job in enumerate(jobs)}
+        rows.append(_Type(f"{len(rest)} more types", sums, rest=True))
+
+    def column(k: int, job: JobReport) -> Column[_Type]:
+        return Column(job.title, lambda row: _taken(row, row.jobs.get(k)), numeric=True)
+
+    columns: tuple[Column[_Type], ...] = (
+        Column("operator type", lambda row: Cell(row.name, kind="soft" if row.rest else "")),
+        *(column(k, job) for k, job in enumerate(jobs)),
+    )
+    title = "Operators by time, ms per inference (profiled processes)"
+    return table("types", title, columns, rows, title=title, forms=TERMINAL)
+
+
+def _taken(row: _Type, taken: tuple[float, int] | None) -> Cell:
+    if taken is None:
+        return Cell("")
+    return Cell(ms(taken[0]), kind="soft") if row.rest else Cell(ms(taken[0]), aside=f"×{taken[1]}")
+
+
+def _operators_of(job: JobReport) -> Table:
+    columns: tuple[Column[OperatorType], ...] = (
+        Column("type", lambda op: op.type),
+        Column("ran on", lambda op: op.where),
+        Column("operators", lambda op: str(op.count), numeric=True),
+        Column("ms", lambda op: ms(op.total_ms), numeric=True),
+        Column("share", lambda op: percent(op.share), numeric=True),
+    )
+    rows, title = job.by_type[:_MAX_TYPES], f"Operators under {job.title}"
+    return table("types", title, columns, rows, title=title, forms=MARKDOWN)
+
+
+# -- the rest ---------------------------------------------------------------------------------------------------------
+
+
+def _notes(report: ReportData) -> Iterator[Section]:
+    lines = [
+        Line(notice.text + (f" ({notice.next_step})" if notice.next_step else ""), "warn", notice.subject)
+        for notice in report.notices
+    ]
+    if report.jobs:
+        note = f"{coverage_note([job.latency for job in report.jobs])} {MEMORY_NOTE}"
+        lines.append(Line(note, "soft"))
+    yield Section("notes", "", tuple(lines))
+
+
+SECTIONS: tuple[SectionOf[ReportData], ...] = (SectionOf(_groups, TEXT), SectionOf(_notes, TEXT))
+
+
+# -- outputs ----------------------------------------------------------------------------------------------------------
+
+
+def outputs_document(report: ReportData, form: Form) -> Document:
+    """How far each delegate's outputs are from this machine's CPU and from the device's own."""
+    return Document("Outputs", sections=sections_for(form, report, (SectionOf(_outputs),)))
+
+
+def _outputs(report: ReportData) -> Iterator[Section]:
+    for number, (model, device, jobs) in enumerate(report.groups, start=1):
+        rows = [(job, output) for job in jobs for output in job.outputs]
+        columns: tuple[Column[tuple[JobReport, Mapping[str, Any]]], ...] = (
+            Column("delegate", lambda row: row[0].title),
+            *(_of_output(column) for column in OUTPUT_COLUMNS),
+        )
+        lines = [Line(f"{kind}: {message}", "bad", job.title) for job in jobs for kind, message, _ in job.failures]
+        lines += [Line(VIRTUAL_NOTE, "virtual")] if device.virtual else []
+        yield Section(f"outputs-{number}", f"{model} on {device.title}", (table("outputs", "", columns, rows), *lines))
+
+
+def _of_output(column: Column[Mapping[str, Any]]) -> Column[tuple[JobReport, Mapping[str, Any]]]:
+    return Column(column.title, lambda row: column.cell(row[1]), numeric=column.numeric)
+
+
+def _figure(key: str, form: str) -> Any:
+    return lambda output: "" if output.get(key) is None else format(output[key], form)
+
+
+def _verdict(output: Mapping[str, Any]) -> Cell:
+    faults = [f"{output[key]} {title}" for key, title in (("nan", "NaN"), ("inf", "Inf")) if output.get(key)]
+    faults += [title for key, title in (("all_zero", "all zero"), ("wrong_size", "wrong size")) if output.get(key)]
+    limits = limits_words(output.get("limits"))
+    aside = f"({limits})" if limits else ""
+    if output.get("wrong"):
+        return Cell(", ".join(faults) or "wrong", kind="bad", aside=aside)
+    if output.get("against") == "host" and output.get("deterministic") is False:
+        return Cell("not deterministic", kind="warn", aside=aside)
+    return Cell("ok" if output.get("against") == "host" else "", kind="good", aside=aside)
+
+
+OUTPUT_COLUMNS: tuple[Column[Mapping[str, Any]], ...] = (
+    Column("output", lambda output: str(output.get("name"))),
+    Column("against", lambda output: str(output.get("against"))),
+    Column("largest difference", _figure("max_abs", ".3g"), numeric=True),
+    Column("relative", _figure("max_rel", ".2g"), numeric=True),
+    Column("cosine", _figure("cosine", ".6f"), numeric=True),
+    Column("SNR dB", lambda output: _figure("snr_db", ".1f")(output) or ("equal" if output.get("max_abs") == 0 else ""),
+           numeric=True),
+    Column("verdict", _verdict),
+)  # fmt: skip
+"""What is shown of a comparison of one output of a job."""

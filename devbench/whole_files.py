@@ -1,0 +1,72 @@
+"""Files that are written aside and moved into place, so that one that exists is whole; knows no content."""
+
+from __future__ import annotations
+
+import os
+import stat
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO
+
+from devbench.errors import EnvironmentProblem
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """Errors within, as one line with the next step.
+
+    Raises:
+        EnvironmentProblem: the folder cannot be written to.
+    """
+    try:
+        yield
+    except OSError as error:
+        raise EnvironmentProblem(
+            f"cannot write the report to {folder}: {error.strerror or error}", hint="choose another folder with --out"
+        ) from None
+
+
+def write_whole(path: Path, write: Callable[[IO[str]], object], newline: str | None = None) -> None:
+    """Write a text file aside and move it into place, so that one that exists is whole.
+
+    Raises:
+        EnvironmentProblem: it cannot be written.
+    """
+    with _aside(path) as part, part.open("w", encoding="utf-8", newline=newline) as file:
+        write(file)
+
+
+def write_whole_bytes(path: Path, data: bytes) -> None:
+    """As `write_whole`, of bytes that are there already."""
+    with _aside(path) as part:
+        part.write_bytes(data)
+
+
+def _mode(path: Path) -> int:
+    """The rights of a file that takes the place of `path`: those that it has, else what the user's umask leaves."""
+    try:
+        return stat.S_IMODE(path.stat().st_mode)
+    except OSError:
+        umask = os.umask(0o077)
+        os.umask(umask)
+        return 0o666 & ~umask
+
+
+@contextmanager
+def _aside(path: Path) -> Iterator[Path]:
+    """A file in the folder of `path` that takes its place if the block ends well."""
+    try:
+        handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
+        os.close(handle)
+        part = Path(name)
+        try:
+            yield part
+            part.chmod(_mode(path))
+            part.replace(path)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot write {path}: {error.strerror or error}", hint="is there room?") from None
