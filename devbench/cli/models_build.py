@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from devbench.models.mobile_sd.build import Wanted
+    from devbench.models.mobile_sd.build import BuildRequest
 
 EPILOG = (
     "Examples:\n\n  devbench models build small-unet --out small_unet.tflite\n\n"
@@ -73,15 +73,15 @@ def build(
     ):  # fmt: skip
         if value not in known:
             raise InputError(f"{option} {value}: there is none such", hint=", ".join(known))
-    from devbench.models.mobile_sd.build import Wanted, write_pipeline
+    from devbench.models.mobile_sd.build import BuildRequest, write_pipeline
 
-    wanted = Wanted(scale, precision, variant, weights, tuple(submodel or ()), inputs)
+    wanted = BuildRequest(scale, precision, variant, weights, tuple(submodel or ()), inputs)
     _build_mobile_sd(wanted, out)
     if not submodel:
         typer.echo(f"{write_pipeline(out, wanted, steps, guidance)}: for `devbench run --pipeline`")
 
 
-def _build_mobile_sd(wanted: Wanted, out: Path) -> None:
+def _build_mobile_sd(wanted: BuildRequest, out: Path) -> None:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from devbench.cli.output import console

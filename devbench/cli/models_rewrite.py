@@ -12,7 +12,7 @@ import typer
 from devbench.cli.waiting import WaitOption
 
 if TYPE_CHECKING:
-    from devbench.models.equality import Comparison
+    from devbench.models.equality import ModelComparison
     from devbench.models.rewrites.apply import Rewritten
     from devbench.models.rewrites.serialize import Along, Conv
 
@@ -244,7 +244,7 @@ def _as_json(model: Path, out: Path, made: Rewritten) -> dict[str, Any]:
     }
 
 
-def _comparison_json(comparison: Comparison | None) -> dict[str, Any] | None:
+def _comparison_json(comparison: ModelComparison | None) -> dict[str, Any] | None:
     import math
 
     if comparison is None:

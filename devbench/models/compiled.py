@@ -24,7 +24,7 @@ _NEEDS: dict[str, Needs] = {"DISPATCH_OP": "npu", "edgetpu-custom-op": "edgetpu"
 _STAMP, _MANIFEST = "LiteRtStamp", "LiteRtDispatchBytecodeManifest"
 _FIELD_BYTES = 125
 _MAX_CODES, _MAX_METADATA, _MAX_OPERATORS = 2_000, 2_000, 100_000
-# Makers and versions stand near the start of the bytecode (QNN's context) or in its trailer (MediaTek's DLA).
+# Makers and versions are near the start of the bytecode (QNN's context) or in its trailer (MediaTek's DLA).
 _SEARCHED_BYTES = 1 << 20
 _QNN = re.compile(rb"(?<![\w.])v(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{6,14}(?![\d.])")
 _NEURON = re.compile(rb'"Compiler" {0,4}: {0,4}"(?:adapter )?([0-9][0-9.]{0,30})"')
@@ -34,12 +34,12 @@ _OTHERS: dict[Needs, str] = {"npu": "a LiteRT compiler plug-in", "edgetpu": "Edg
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """What a compiled model says of itself.
+    """What is known of a compiled model.
 
     Attributes:
         needs: the kind of accelerator without which it cannot run.
         maker, soc: of the SoC, as the stamp has them; empty if there is none.
-        compiler: name and, if it says so, version.
+        compiler: name and, if known, version.
         operators: how many of the main graph's operators are compiled, `of` how many.
     """
 

@@ -1,4 +1,4 @@
-"""TensorFlow and its converter, as everybody here uses them: imported late, and quiet."""
+"""TensorFlow and its converter: imported late, and quiet."""
 
 from __future__ import annotations
 

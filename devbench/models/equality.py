@@ -27,7 +27,7 @@ class OutputsDiffer(DevbenchError):
 
 
 @dataclass(frozen=True, slots=True)
-class OutputError:
+class OutputDifference:
     """How far an output of one model is from that of another, over all sets of inputs.
 
     Attributes:
@@ -44,16 +44,16 @@ class OutputError:
 
 
 @dataclass(frozen=True, slots=True)
-class Comparison:
-    """Two models beside each other: their outputs and what they took on this machine."""
+class ModelComparison:
+    """Two models compared: their outputs, and their time and memory on this machine."""
 
-    errors: tuple[OutputError, ...]
+    errors: tuple[OutputDifference, ...]
     inputs: int
     before: HostRun
     after: HostRun
 
     @property
-    def worst(self) -> OutputError:
+    def worst(self) -> OutputDifference:
         return max(self.errors, key=lambda error: error.relative)
 
 
@@ -64,7 +64,7 @@ def compare_models(
     *,
     kernels: Kernels = "builtin",
     tell: Callable[[str], None] = lambda what: None,
-) -> Comparison:
+) -> ModelComparison:
     """Run both on `inputs` sets of generated inputs.
 
     Raises:
@@ -82,10 +82,10 @@ def compare_models(
     first = run_on_host(before, sets, threads=threads, kernels=kernels)
     tell(f"running {after.name}")
     second = run_on_host(after, sets, threads=threads, kernels=kernels)
-    return Comparison(_errors(tensors.outputs, first.outputs, second.outputs), inputs, first, second)
+    return ModelComparison(_errors(tensors.outputs, first.outputs, second.outputs), inputs, first, second)
 
 
-def require_equal(comparison: Comparison, tolerance: float = TOLERANCE) -> None:
+def require_equal(comparison: ModelComparison, tolerance: float = TOLERANCE) -> None:
     """Raises OutputsDiffer where an output is further than `tolerance`, relative to its largest value."""
     worst = comparison.worst
     if not worst.relative <= tolerance:
@@ -95,7 +95,9 @@ def require_equal(comparison: Comparison, tolerance: float = TOLERANCE) -> None:
         )
 
 
-def _errors(specs: Sequence[TensorSpec], before: Sequence[bytes], after: Sequence[bytes]) -> tuple[OutputError, ...]:
+def _errors(
+    specs: Sequence[TensorSpec], before: Sequence[bytes], after: Sequence[bytes]
+) -> tuple[OutputDifference, ...]:
     errors, at = [], 0
     for spec in specs:
         kind = np.dtype(spec.dtype)
@@ -106,19 +108,19 @@ def _errors(specs: Sequence[TensorSpec], before: Sequence[bytes], after: Sequenc
     return tuple(errors)
 
 
-def output_error(name: str, a: NDArray[Any], b: NDArray[Any]) -> OutputError:
+def output_error(name: str, a: NDArray[Any], b: NDArray[Any]) -> OutputDifference:
     """How far `b` is from `a`, of one shape."""
     a, b = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
     finite = np.isfinite(a)
     if (finite != np.isfinite(b)).any() or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
-        return OutputError(name, math.inf, math.inf, -math.inf)
+        return OutputDifference(name, math.inf, math.inf, -math.inf)
     a, b = a[finite], b[finite]
     largest = float(np.abs(b - a).max(initial=0.0))
     scale = float(np.abs(a).max(initial=0.0))
     relative = largest / scale if scale else (math.inf if largest else 0.0)
     noise, signal = float(np.square(b - a).sum()), float(np.square(a).sum())
     snr = math.inf if not noise else 10 * math.log10(signal / noise) if signal else -math.inf
-    return OutputError(name, largest, relative, snr)
+    return OutputDifference(name, largest, relative, snr)
 
 
 def _index_limits(path: Path) -> dict[str, int]:
@@ -128,7 +130,7 @@ def _index_limits(path: Path) -> dict[str, int]:
     for operator in graph.operators("GATHER", "EMBEDDING_LOOKUP"):
         lookup = graph.kind(operator) == "EMBEDDING_LOOKUP"
         indices, table = operator.inputs if lookup else reversed(operator.inputs)
-        while (maker := graph.producer(indices)) is not None and graph.kind(maker) in {"RESHAPE", "CAST"}:
+        while (maker := graph.producer(indices, "RESHAPE", "CAST")) is not None:
             indices = maker.inputs[0]
         rows = graph.shape(table)[:1]
         if indices in graph.inputs and graph.is_constant(table) and rows:

@@ -17,7 +17,7 @@ _MAX_BYTES = 32 << 30
 
 
 def fetch_model(url: str, sha256: str, progress: Callable[[int, int], None] | None = None) -> Path:
-    """The model's file, fetched where it is not here yet.
+    """The model's file, fetched unless it is in the cache.
 
     Raises:
         FetchFailed: it cannot be had.

@@ -77,7 +77,7 @@ def _generate(spec: TensorSpec, seed: int, index_limit: int) -> NDArray[np.gener
         raise InputError(f"input {spec.name}: its type cannot be generated", hint="leave --check-outputs out")
     if any(size < 0 for size in spec.shape) or len(spec.shape) > _MAX_DIMENSIONS:
         raise InputError(f"input {spec.name}: {_shown(spec)} is no shape", hint="is the model whole?")
-    # The name is the seed, so that an input has the same values wherever it stands.
+    # The name is the seed, so that an input has the same values in any order of the inputs.
     words = np.random.default_rng(int.from_bytes(hashlib.sha256(spec.name.encode()).digest()[:8], "little") + seed)
     kind = np.dtype(spec.dtype)
     if kind.kind == "f":
@@ -107,7 +107,7 @@ def _load(spec: TensorSpec, path: Path) -> NDArray[np.generic]:
         ) from None
     if array.dtype != np.dtype(spec.dtype) or array.shape != spec.shape:
         raise InputError(
-            f"--input {spec.name}: {path} holds {array.dtype}{list(array.shape)}",
+            f"--input {spec.name}: {path} contains {array.dtype}{list(array.shape)}",
             hint=f"the model takes {spec.dtype}{list(spec.shape)}",
         )
     return np.ascontiguousarray(array)

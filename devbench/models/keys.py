@@ -44,7 +44,7 @@ class GivenModel:
 def open_models(given: Sequence[GivenModel], base: Path) -> tuple[ModelFile, ...]:
     """The models with their keys, in the order given; a file that is given twice is there once.
 
-    Two paths to the same bytes are two models: whoever gives both wants both. One folder reached by two paths is one.
+    Two paths to the same bytes are two models. One folder reached by two paths is one.
 
     Args:
         given: the models.
@@ -106,7 +106,7 @@ def model_keys(models: Sequence[tuple[str, PurePath]]) -> list[str]:
 
 
 def check_name(name: str) -> str:
-    """Why a name cannot be a key; empty where it can."""
+    """Why a name cannot be a key; empty if it can."""
     if not 0 < len(name) <= MAX_KEY:
         return f"is not a text of 1 to {MAX_KEY} characters"
     return "" if clean_key(name) == name else "has characters that a name cannot have"
@@ -139,7 +139,7 @@ def _folders(path: PurePath) -> tuple[str, ...]:
 
 
 def _shortest(parts: tuple[str, ...], ends: Counter[tuple[str, ...]], taken: set[str]) -> str:
-    """The shortest end that no other path has and no other model is called; the whole path where there is none."""
+    """The shortest end that no other path has and no other model is called; the whole path without one."""
     keys = [(parts[-length:], clean_key("/".join(parts[-length:]))) for length in range(1, len(parts) + 1)]
     for end, key in keys:
         if ends[end] == 1 and key not in taken:

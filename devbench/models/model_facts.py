@@ -39,7 +39,7 @@ class Quantisation:
 
     Attributes:
         kind: `none`, `fp16 weights`, `weight-only int8`, `dynamic int8`, `full int`, several joined by ` + `, where
-            `int8` stands for eight bits or less.
+            `int8` means eight bits or less.
         per_tensor, per_channel, blockwise: constants by the grain of their scales.
     """
 

@@ -24,7 +24,7 @@ class Precision:
         size_bytes: of the file.
         peak_bytes: the largest resident memory of a process that runs it, Python and LiteRT included.
         init_s, run_s: from opening the file to allocated tensors, and the last inference.
-        relative: the largest difference of an output, by its largest value, beside the model as it is.
+        relative: the largest difference of an output, relative to its largest value, compared with the model as it is.
         snr_db: infinite where outputs are equal.
     """
 
@@ -43,14 +43,14 @@ def precisions(model: Path, *, inputs: int = 1, tell: Callable[[str], None] = la
     Weight-only int8 is dequantised by LiteRT at the start: a small file is not a small process.
 
     Raises:
-        InputError: the model cannot be read, or there is nowhere to write beside it.
+        InputError: the model cannot be read, or its folder cannot be written.
         EnvironmentProblem: the quantiser is not installed.
         ReferenceFailed: LiteRT does not run one of them.
     """
     try:
         work = tempfile.TemporaryDirectory(prefix=".precisions-", dir=model.absolute().parent)
     except OSError as error:
-        raise InputError(f"cannot write beside {model}: {error.strerror or error}") from None
+        raise InputError(f"cannot write next to {model}: {error.strerror or error}") from None
     with work as folder:
         for weights, names in _REWRITES:
             tell(weights)

@@ -62,7 +62,7 @@ def test_a_user_s_file_is_bound_by_name(tmp_path: Path) -> None:
         make_inputs(specs, {"c": tmp_path / "b.npy"})
     assert "a:0, b:0" in caught.value.hint
     np.save(tmp_path / "b.npy", np.array([[5, 6]], np.float64))
-    with pytest.raises(InputError, match="holds float64"):
+    with pytest.raises(InputError, match="contains float64"):
         make_inputs(specs, {"b:0": tmp_path / "b.npy"})
     (tmp_path / "b.npy").write_text("no array")
     with pytest.raises(InputError, match=r"no \.npy file"):

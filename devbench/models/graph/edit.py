@@ -1,7 +1,7 @@
-"""One subgraph of a .tflite that can be edited: operators by kind, tensors by number, who makes and who uses them.
+"""One subgraph of a .tflite that can be edited: operators by kind, tensors by number, their producers and consumers.
 
-Operators are the schema's `OperatorT`; a tensor is its number in the subgraph. New operators are put before an operator
-that is there, so that the order of execution stays right; what nobody uses any more goes when the edit is done.
+Operators are the schema's `OperatorT`; a tensor is its number in the subgraph. New operators are put before an existing
+operator, so that the order of execution stays right; what is no longer used goes when the edit is done.
 """
 
 from __future__ import annotations
@@ -19,12 +19,12 @@ from devbench.models.graph.names import TYPES, operator_names, type_name
 from devbench.models.graph.view import shape_text
 
 Shape = tuple[int, ...]
-# What an operator does besides giving its outputs, so that it stays even where nobody uses them.
+# Operators with an effect other than their outputs: they stay even if the outputs are not used.
 _LASTING = {
     "CUSTOM", "CALL", "CALL_ONCE", "IF", "WHILE", "VAR_HANDLE", "READ_VARIABLE", "ASSIGN_VARIABLE", "HASHTABLE",
     "HASHTABLE_IMPORT", "STABLEHLO_COMPOSITE", "STABLEHLO_CUSTOM_CALL", "DELEGATE",
 }  # fmt: skip
-# Operators that the tool names by a number of its own beyond this one stand in a field of their own.
+# The old field for an operator's number ends here; a larger number is in the new field.
 _PLACEHOLDER = 127
 
 
@@ -104,7 +104,7 @@ class Graph:
         return shape_text(self.shape(number))
 
     def is_fixed(self, number: int) -> bool:
-        """Whether the shape is that of every run."""
+        """Whether the shape is the same in every run."""
         tensor = self.tensor(number)
         signature = tensor.shapeSignature
         return (signature is None or all(size >= 0 for size in signature)) and math.prod(self.shape(number)) > 0
@@ -113,14 +113,16 @@ class Graph:
         name = self.tensor(number).name
         return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "")
 
-    def producer(self, tensor: int) -> Any | None:
-        return self._producers.get(tensor)
+    def producer(self, tensor: int, *kinds: str) -> Any | None:
+        """The operator that makes it, if it is of one of `kinds` or these are left out."""
+        operator = self._producers.get(tensor)
+        return operator if operator is not None and (not kinds or self.kind(operator) in kinds) else None
 
     def consumers(self, tensor: int) -> tuple[Any, ...]:
         return tuple(self._consumers.get(tensor, ()))
 
     def only_consumer(self, tensor: int) -> Any | None:
-        """Who uses it, where nobody else does and it is no output of the graph."""
+        """The only operator that uses it; `None` if there are several, or if it is an output of the graph."""
         users = self._consumers.get(tensor, ())
         return users[0] if len(users) == 1 and tensor not in self._graph.outputs else None
 
@@ -221,13 +223,13 @@ class Graph:
             self.sweep(tensor)
 
     def sweep(self, tensor: int) -> None:
-        """Take out what makes `tensor` if nobody uses it any more."""
+        """Take out what makes `tensor` if it is no longer used."""
         maker = self._producers.get(tensor)
         if maker is not None and self._is_unused(maker):
             self.remove(maker)
 
     def redirect(self, old: int, new: int) -> None:
-        """Everybody who uses `old` uses `new` from now on; outputs of the graph stay what they are."""
+        """Every operator that uses `old` uses `new` from now on; outputs of the graph stay."""
         for operator in self.consumers(old):
             self.set_inputs(operator, [new if tensor == old else tensor for tensor in operator.inputs])
         self.sweep(old)

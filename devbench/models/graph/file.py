@@ -52,7 +52,7 @@ def load_model(path: Path) -> Any:
 
 
 def save_model(model: Any, path: Path) -> int:
-    """Write the model; gives its size in bytes. Nothing is left at `path` where writing fails.
+    """Write the model; gives its size in bytes. Nothing is left at `path` if writing fails.
 
     Raises:
         InputError: it cannot be written.
@@ -82,7 +82,7 @@ def _to_lists(graph: Any) -> None:
 
 
 def _check_numbers(model: Any, graph: Any) -> None:
-    """Raises DamagedModel if a number refers to nothing: everybody after this may rely on them."""
+    """Raises DamagedModel if a number refers to nothing: the rest of devbench relies on them."""
     tensors, codes, buffers = len(graph.tensors), len(model.operatorCodes), len(model.buffers)
     numbers = [*graph.inputs, *graph.outputs]
     for operator in graph.operators:
@@ -104,7 +104,7 @@ def _listed(numbers: Any) -> list[int]:
 
 
 def _pieces(model: Any) -> list[Any]:
-    """What stands in the file one after the other: the flatbuffer, then the buffers that are outside it."""
+    """The parts of the file in order: the flatbuffer, then the buffers that are outside it."""
     inline = sum(buffer.data.size for buffer in model.buffers if buffer.data is not None)
     if inline <= MAX_INLINE_BYTES:
         return [_packed(model, inline, {})]

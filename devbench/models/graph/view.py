@@ -94,11 +94,11 @@ class OperatorView:
     custom: bool = False
 
     def input(self, number: int) -> TensorView | None:
-        """An input by its number, `None` where there is none."""
+        """An input by its number, `None` without one."""
         return self.inputs[number] if number < len(self.inputs) else None
 
     def flag(self, name: str) -> bool:
-        """An option that is on or off; off where it is missing."""
+        """An option that is on or off; off if it is missing."""
         return bool(self.options.get(name, False))
 
     @property
@@ -119,7 +119,7 @@ class GraphView:
 
 @dataclass(frozen=True, slots=True)
 class SignatureView:
-    """A way to call the model: names of the caller's and the tensors they stand for."""
+    """A way to call the model: names for the tensors of a graph."""
 
     key: str
     graph: int

@@ -1,11 +1,12 @@
 """The submodels of Stable Diffusion built into a folder, each in a process of its own, so that its memory is given
 back.
 
-`python -m devbench.models.mobile_sd.build JSON` is that process: it says what it is doing, line by line, as JSON.
+`python -m devbench.models.mobile_sd.build JSON` is that process: it prints its progress as lines of JSON.
 """
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -15,10 +16,12 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+import psutil
+
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.models.mobile_sd.convert import SUBMODELS, convert
 from devbench.models.mobile_sd.sizes import SCALES
-from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, Source
+from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, WeightSource
 
 _LOSSY = {"fp32": (), "fp16": ("fp16",), "w8": ("w8",)}
 _FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "image_decoder": "vae"}
@@ -26,10 +29,12 @@ _SAMPLE_S = 0.2
 # A full U-Net took 66 s to convert and 40 s to rewrite; a laptop of ten years ago must come through too.
 _DEADLINE_S = 3600.0
 _MAX_LINE = 4000
+# Errors that keep their kind, and so their exit code, across the process.
+_KINDS: dict[str, type[DevbenchError]] = {"input": InputError, "environment": EnvironmentProblem}
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class BuildRequest:
     """What to build.
 
     Attributes:
@@ -54,8 +59,8 @@ class Built:
     """A submodel that was built.
 
     Attributes:
-        relative_error, snr_db: of its outputs, beside the converter's float32 model; `None` where nothing was changed
-            or compared.
+        relative_error, snr_db: of its outputs, compared with the converter's float32 model; `None` if nothing was
+            changed or compared.
         took_s: seconds.
         peak_bytes: the largest resident memory of the processes that built it, all at once.
     """
@@ -72,7 +77,9 @@ class Built:
 Tell = Callable[[str, str, float], None]
 
 
-def build_mobile_sd(wanted: Wanted, folder: Path, tell: Tell = lambda submodel, what, part: None) -> Iterator[Built]:
+def build_mobile_sd(
+    wanted: BuildRequest, folder: Path, tell: Tell = lambda submodel, what, part: None
+) -> Iterator[Built]:
     """Build the submodels one after the other into `folder`, as SUBMODEL.tflite.
 
     Args:
@@ -94,7 +101,7 @@ def build_mobile_sd(wanted: Wanted, folder: Path, tell: Tell = lambda submodel, 
             yield _in_process(submodel, wanted, folder / f"{submodel}.tflite", tell)
 
 
-def _in_process(submodel: str, wanted: Wanted, out: Path, tell: Tell) -> Built:
+def _in_process(submodel: str, wanted: BuildRequest, out: Path, tell: Tell) -> Built:
     started = time.monotonic()
     task = {**asdict(wanted), "weights": str(wanted.weights) if wanted.weights else None}
     command = [sys.executable, "-m", __name__, json.dumps({"submodel": submodel, "out": str(out), **task})]
@@ -120,20 +127,19 @@ def _in_process(submodel: str, wanted: Wanted, out: Path, tell: Tell) -> Built:
             meter.kill()
             process.wait()
     if "error" in last:
-        kinds: dict[str, type[DevbenchError]] = {"input": InputError, "environment": EnvironmentProblem}
-        raise kinds.get(str(last["kind"]), DevbenchError)(str(last["error"]), hint=str(last["hint"]))
+        raise _KINDS.get(str(last["kind"]), DevbenchError)(str(last["error"]), hint=str(last["hint"]))
     if process.returncode or "relative_error" not in last:
         raise DevbenchError(
             f"building {submodel} ended with code {process.returncode} after {time.monotonic() - started:.0f} s",
             hint=f"it had {meter.peak_bytes / 1e9:.1f} GB at most: is there memory enough?",
         )
-    relative, snr = last["relative_error"], last["snr_db"]
+    relative, snr = (None if last[key] is None else float(str(last[key])) for key in ("relative_error", "snr_db"))
     return Built(
         submodel,
         out,
         out.stat().st_size,
-        None if relative is None else float(str(relative)),
-        None if snr is None else float(str(snr)),
+        relative,
+        snr,
         time.monotonic() - started,
         meter.peak_bytes,
     )
@@ -143,8 +149,6 @@ class _PeakMemory:
     """Samples what a process and its children have resident, together."""
 
     def __init__(self, pid: int) -> None:
-        import psutil
-
         self.peak_bytes = 0
         self._process = psutil.Process(pid)
         self._stop = threading.Event()
@@ -157,18 +161,12 @@ class _PeakMemory:
 
     def kill(self) -> None:
         """End the process and its children."""
-        import contextlib
-
-        import psutil
-
         with contextlib.suppress(psutil.Error):
             for process in [*self._process.children(recursive=True), self._process]:
                 with contextlib.suppress(psutil.Error):
                     process.kill()
 
     def _watch(self) -> None:
-        import psutil
-
         while not self._stop.wait(_SAMPLE_S):
             try:
                 family = [self._process, *self._process.children(recursive=True)]
@@ -178,8 +176,8 @@ class _PeakMemory:
             self.peak_bytes = max(self.peak_bytes, total)
 
 
-def write_pipeline(folder: Path, wanted: Wanted, steps: int, guidance: bool) -> Path:
-    """Write mobile-sd.toml beside the models: the three stages, `steps` U-Net steps, the paper's residencies.
+def write_pipeline(folder: Path, wanted: BuildRequest, steps: int, guidance: bool) -> Path:
+    """Write mobile-sd.toml next to the models: the three stages, `steps` U-Net steps, the paper's residencies.
 
     Args:
         guidance: classifier-free guidance, two U-Net runs a step; without it one, as after distillation.
@@ -229,16 +227,10 @@ def main(argv: Sequence[str]) -> int:
     def say(**values: object) -> None:
         print(json.dumps(values), flush=True)
 
-    def tell(what: str, part: float) -> None:
-        say(what=what, part=part)
-
     try:
-        relative, snr = _build(task, tell)
-    except InputError as error:
-        say(error=error.what, hint=error.hint, kind="input")
-        return error.exit_code
+        relative, snr = _build(task, lambda what, part: say(what=what, part=part))
     except DevbenchError as error:
-        kind = "environment" if isinstance(error, EnvironmentProblem) else "other"
+        kind = next((name for name, kind in _KINDS.items() if isinstance(error, kind)), "other")
         say(error=error.what, hint=error.hint, kind=kind)
         return error.exit_code
     say(relative_error=relative, snr_db=snr)
@@ -250,7 +242,7 @@ def _build(task: dict[str, str], tell: Callable[[str, float], None]) -> tuple[fl
     from devbench.models.rewrites.catalogue import RewriteOptions, chosen_rewrites
 
     submodel, out = task["submodel"], Path(task["out"])
-    source: Source = RandomWeights()
+    source: WeightSource = RandomWeights()
     if task["weights"]:
         source = Checkpoint(Path(task["weights"]) / _FOLDERS[submodel])
     lossy = _LOSSY[task["precision"]]

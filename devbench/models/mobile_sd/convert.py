@@ -23,8 +23,8 @@ from devbench.models.converter import silent, tensorflow
 from devbench.models.graph.read import read_model
 from devbench.models.mobile_sd import networks
 from devbench.models.mobile_sd.layers import Layers, Tensor
-from devbench.models.mobile_sd.sizes import Scale
-from devbench.models.mobile_sd.weights import Source, WeightSpec
+from devbench.models.mobile_sd.sizes import ModelScale
+from devbench.models.mobile_sd.weights import WeightSource, WeightSpec
 
 SUBMODELS = ("text_encoder", "unet", "image_decoder")
 # What is smaller stays a constant while tracing, so that the converter folds it as it folds any.
@@ -41,7 +41,7 @@ class UnexpectedConversion(DevbenchError):
 
 @dataclass(frozen=True, slots=True)
 class Traced:
-    """A submodel as a TensorFlow function, and what its fills stand for."""
+    """A submodel as a TensorFlow function, and the weights that its fills replace."""
 
     function: Any
     specs: tuple[WeightSpec, ...]
@@ -52,7 +52,7 @@ class Traced:
 class _Tracing:
     """Gives fills for large weights and constants for small ones."""
 
-    def __init__(self, source: Source | None) -> None:
+    def __init__(self, source: WeightSource | None) -> None:
         self.source = source
         self.specs: list[WeightSpec] = []
         self.fills: dict[int, WeightSpec] = {}
@@ -73,13 +73,17 @@ class _Tracing:
         return tf.fill(shape, tf.constant(1 + number / _STEP, tf.float32))
 
 
-def weight_specs(submodel: str, scale: Scale) -> tuple[WeightSpec, ...]:
+def weight_specs(submodel: str, scale: ModelScale) -> tuple[WeightSpec, ...]:
     """Every weight of `submodel`, in the order in which it is used."""
     return _trace(submodel, scale, None).specs
 
 
 def convert(
-    submodel: str, scale: Scale, source: Source, out: Path, tell: Callable[[str, float], None] = lambda what, part: None
+    submodel: str,
+    scale: ModelScale,
+    source: WeightSource,
+    out: Path,
+    tell: Callable[[str, float], None] = lambda what, part: None,
 ) -> int:
     """Write `submodel` as a .tflite of float32 to `out`; gives its size in bytes.
 
@@ -111,7 +115,7 @@ def convert(
     return out.stat().st_size
 
 
-def _trace(submodel: str, scale: Scale, source: Source | None) -> Traced:
+def _trace(submodel: str, scale: ModelScale, source: WeightSource | None) -> Traced:
     import tensorflow as tf
 
     weights = _Tracing(source)
@@ -146,7 +150,7 @@ def _trace(submodel: str, scale: Scale, source: Source | None) -> Traced:
     return Traced(function, tuple(weights.specs), weights.fills, frozenset({1.0, *layers.scales}))
 
 
-def _fill(path: Path, traced: Traced, source: Source, tell: Callable[[str, float], None]) -> None:
+def _fill(path: Path, traced: Traced, source: WeightSource, tell: Callable[[str, float], None]) -> None:
     """Write the weights over the fills of the file at `path`."""
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
         places = list(_filled_buffers(path, data, traced))

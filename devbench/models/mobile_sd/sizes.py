@@ -54,7 +54,7 @@ class DecoderSize:
 
 
 @dataclass(frozen=True, slots=True)
-class Scale:
+class ModelScale:
     """One size of all three."""
 
     text: TextSize
@@ -62,18 +62,18 @@ class Scale:
     decoder: DecoderSize
 
 
-SCALES: Mapping[str, Scale] = {
-    "full": Scale(
+SCALES: Mapping[str, ModelScale] = {
+    "full": ModelScale(
         TextSize(77, 49_408, 1024, 23, 16),
         UnetSize(64, (320, 640, 1280, 1280), 2, 64, 32, 77, 1024),
         DecoderSize(64, (128, 256, 512, 512), 2, 32),
     ),
-    "small": Scale(
+    "small": ModelScale(
         TextSize(77, 4096, 256, 6, 4),
         UnetSize(32, (64, 128, 256, 256), 2, 32, 32, 77, 256),
         DecoderSize(32, (32, 64, 128, 128), 2, 32),
     ),
-    "tiny": Scale(
+    "tiny": ModelScale(
         TextSize(16, 512, 64, 2, 2),
         UnetSize(16, (32, 64, 96, 96), 1, 16, 8, 16, 64),
         DecoderSize(8, (16, 32, 64, 64), 1, 8),

@@ -49,7 +49,7 @@ class WeightSpec:
         return self.shape
 
 
-class Source(Protocol):
+class WeightSource(Protocol):
     """Gives weights by what is asked for."""
 
     def array(self, spec: WeightSpec) -> NDArray[np.float32]:
@@ -96,7 +96,7 @@ class Checkpoint:
             raise InputError(
                 f"--weights: no .safetensors file in {folder}", hint="give the folder of a diffusers checkpoint"
             )
-        # Half-precision variants lie beside the full ones under the same names.
+        # Half-precision variants are in the same folder as the full ones under the same names.
         plain = [file for file in files if ".fp16." not in file.name] or files
         self._folder = folder
         self._files: dict[str, Any] = {}

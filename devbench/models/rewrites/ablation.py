@@ -21,8 +21,8 @@ class AblationStep:
         rewrite: its name; empty for the baseline.
         operators: of its main graph.
         places: in how many places it changed something.
-        relative_error: of the outputs on this machine, beside those of the step before for a rewrite that computes the
-            same, beside the last such step for a lossy one; `None` where nothing was compared.
+        relative_error: of the outputs on this machine, compared with the step before for a rewrite that computes the
+            same, with the last such step for a lossy one; `None` if nothing was compared.
     """
 
     rewrite: str
@@ -46,7 +46,7 @@ def ablate(
 ) -> list[AblationStep]:
     """Write the steps into `folder`, as STEM-NUMBER-REWRITE.tflite; a rewrite that changes nothing makes no step.
 
-    `stem` is the file's own where it is empty.
+    An empty `stem` means that of the file.
 
     Raises:
         InputError: a file cannot be read or written.

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
-from devbench.models.equality import TOLERANCE, Comparison, OutputsDiffer, compare_models, require_equal
+from devbench.models.equality import TOLERANCE, ModelComparison, OutputsDiffer, compare_models, require_equal
 from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.file import load_model, save_model
 from devbench.models.rewrites.catalogue import Rewrite, RewriteOptions
@@ -19,7 +19,7 @@ Tell = Callable[[str], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
+class RewriteChange:
     """What one rewrite changed in a model.
 
     Attributes:
@@ -37,15 +37,15 @@ class Rewritten:
 
     Attributes:
         changes: of the rewrites that had something to change.
-        exact: the original compared with the model after the rewrites that compute the same; `None` where none changed
+        exact: the original compared with the model after the rewrites that compute the same; `None` if none changed
             anything, or nothing was compared.
-        lossy: the original compared with what was written, where a lossy rewrite changed something.
+        lossy: the original compared with what was written, if a lossy rewrite changed something.
         size_bytes: of what was written.
     """
 
-    changes: tuple[Change, ...]
-    exact: Comparison | None
-    lossy: Comparison | None
+    changes: tuple[RewriteChange, ...]
+    exact: ModelComparison | None
+    lossy: ModelComparison | None
     size_bytes: int
 
 
@@ -78,7 +78,7 @@ def rewrite_file(
     except OSError as error:
         raise InputError(f"cannot write {out}: {error.strerror or error}") from None
     with folder as name:
-        work = _Work(source, Path(name), inputs, tell)
+        work = _RewrittenFile(source, Path(name), inputs, tell)
         changes = work.on_graph([rewrite for rewrite in rewrites if not rewrite.lossy], options)
         exact = work.compare() if changes else None
         if exact is not None:
@@ -104,7 +104,7 @@ def rewrite_file(
 
 def apply_rewrites(
     model: Any, rewrites: Sequence[Rewrite], options: RewriteOptions, tell: Tell = lambda what: None
-) -> list[Change]:
+) -> list[RewriteChange]:
     """Apply those rewrites that work on graphs to every subgraph of `model` (the schema's `ModelT`), in place."""
     changes = []
     for rewrite in rewrites:
@@ -118,19 +118,19 @@ def apply_rewrites(
                 lines += rewrite.apply(graph, options)
                 graph.finish()
             except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
-                # What a damaged file says of itself may contradict itself anywhere.
+                # A damaged file may contradict itself anywhere.
                 raise InputError(
                     f"{rewrite.name} cannot follow the model: {type(error).__name__}: {error}",
                     hint=f"is it whole? --skip {rewrite.name} leaves the rewrite out",
                 ) from error
         if lines:
-            changes.append(Change(rewrite.name, rewrite.lossy, tuple(lines)))
+            changes.append(RewriteChange(rewrite.name, rewrite.lossy, tuple(lines)))
     if changes:
         compact(model)
     return changes
 
 
-class _Work:
+class _RewrittenFile:
     """The model as far as it is rewritten, as a file: `at` is the original's path until something changed."""
 
     def __init__(self, source: Path, folder: Path, inputs: int, tell: Tell) -> None:
@@ -145,7 +145,7 @@ class _Work:
         self.at = self._folder / f"{self._count}.tflite"
         return self.at
 
-    def on_graph(self, rewrites: Sequence[Rewrite], options: RewriteOptions) -> list[Change]:
+    def on_graph(self, rewrites: Sequence[Rewrite], options: RewriteOptions) -> list[RewriteChange]:
         if not rewrites:
             return []
         model = load_model(self.at)
@@ -156,7 +156,7 @@ class _Work:
             self._drop_stale()
         return changes
 
-    def on_file(self, rewrite: Rewrite) -> list[Change]:
+    def on_file(self, rewrite: Rewrite) -> list[RewriteChange]:
         if rewrite.apply_to_file is None:
             return []
         self._tell(rewrite.name)
@@ -167,14 +167,14 @@ class _Work:
             return []
         after.replace(self.next())
         self._drop_stale()
-        return [Change(rewrite.name, rewrite.lossy, tuple(lines))]
+        return [RewriteChange(rewrite.name, rewrite.lossy, tuple(lines))]
 
-    def compare(self) -> Comparison | None:
+    def compare(self) -> ModelComparison | None:
         if not self._inputs:
             return None
         return compare_models(self._source, self.at, self._inputs, tell=self._tell)
 
     def _drop_stale(self) -> None:
-        # A model of gigabytes must not lie about in two states.
+        # A model of gigabytes is not kept in two states.
         if self._stale != self._source:
             self._stale.unlink(missing_ok=True)

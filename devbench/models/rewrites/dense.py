@@ -75,7 +75,7 @@ def _rewrite(graph: Graph, operator: Any, one_row: bool) -> str | None:
         row = emit.concat([row, row], 2)
     kernel = graph.add_view(weights, (outputs, 1, 1, inputs))
     if bias < 0:
-        # A convolution without a bias is not everybody's.
+        # Some delegates do not take a convolution without a bias.
         bias = _no_bias(emit, x, weights, outputs)
     made = schema.Conv2DOptionsT(strideW=1, strideH=1, fusedActivationFunction=options.fusedActivationFunction)
     result = emit.make(

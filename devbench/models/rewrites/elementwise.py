@@ -1,4 +1,4 @@
-"""Arithmetic of a graph on a few numbers, to see what a part of it computes whichever way it is written."""
+"""Arithmetic of a graph on a few numbers, to find what a part of it computes, in any form that it is written."""
 
 from __future__ import annotations
 

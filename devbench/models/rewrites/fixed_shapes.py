@@ -9,7 +9,6 @@ and the values of the tensors of these numbers.
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import tempfile
 from collections.abc import Sequence
@@ -20,9 +19,8 @@ import numpy as np
 
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.file import save_model
-from devbench.models.reference import ReferenceFailed
+from devbench.models.reference import litert_process
 
-_TIMEOUT_S = 600.0
 # Where shapes follow from data, or hide in another graph, they cannot be fixed.
 _OPEN = {
     "WHERE", "UNIQUE", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", "WHILE", "IF", "CALL", "CUSTOM", "RANGE",
@@ -105,21 +103,13 @@ def _fold(graph: Graph, values: dict[int, list[Any]]) -> None:
 
 
 def _ask(model: Any, numbers: Sequence[int]) -> tuple[list[list[int] | None], dict[int, list[Any]]]:
+    """The shape of every tensor when LiteRT runs the model, and the values of the tensors of these numbers."""
     with tempfile.TemporaryDirectory() as folder:
         path, out = Path(folder, "model.tflite"), Path(folder, "shapes.json")
         save_model(model, path)
-        command = [sys.executable, "-m", __name__, str(path), str(out), *map(str, numbers)]
-        try:
-            done = subprocess.run(command, capture_output=True, timeout=_TIMEOUT_S, check=False)
-        except subprocess.TimeoutExpired:
-            raise ReferenceFailed(f"fixed-shapes: LiteRT on this machine is not done after {_TIMEOUT_S:g} s") from None
-        if done.returncode or not out.exists():
-            said = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise ReferenceFailed(
-                f"fixed-shapes: LiteRT on this machine does not run it: {said[-1] if said else done.returncode}",
-                hint="leave it out with --skip fixed-shapes",
-            )
-        answer = json.loads(out.read_text("utf-8"))
+        arguments = [str(path), str(out), *map(str, numbers)]
+        hint = "leave it out with --skip fixed-shapes"
+        answer = litert_process(__name__, arguments, out, "fixed-shapes", hint=hint)
     return answer["shapes"], {int(number): value for number, value in answer["values"].items()}
 
 

@@ -30,8 +30,8 @@ def groupnorm_4d(graph: Graph, rsqrt: Any) -> str | None:
     if found is None:
         return None
     shape = graph.shape(found.source)
-    grouping = graph.producer(found.source)
-    if grouping is None or graph.kind(grouping) != "RESHAPE" or not graph.is_fixed(found.source):
+    grouping = graph.producer(found.source, "RESHAPE")
+    if grouping is None or not graph.is_fixed(found.source):
         return None
     # N×…×groups×channels of a group, normalised over all but N and the groups.
     rank = len(shape)
@@ -52,7 +52,7 @@ def groupnorm_4d(graph: Graph, rsqrt: Any) -> str | None:
 
 
 def _per_channel(values: NDArray[np.float32], groups: int, size: int, rank: int) -> NDArray[np.float32] | None:
-    """γ or β as 1×1×groups×size; `None` where it differs from place to place."""
+    """γ or β as 1×1×groups×size; `None` if it differs from place to place."""
     values = values.reshape((1,) * (rank - values.ndim) + values.shape)
     if math.prod(values.shape[:-2]) != 1:
         return None
@@ -106,7 +106,7 @@ def inverse_deviation(emit: Emitter, variance: int, inverse: int, epsilon: float
 
 
 def hand_over(graph: Graph, emit: Emitter, old: int, new: int) -> None:
-    """Give everybody who used `old` what is in `new`, without the grouped shape wherever it was only reshaped."""
+    """Replace `old` by `new` in its consumers, without the grouped shape if it was only reshaped."""
     for user in graph.consumers(old):
         if graph.kind(user) != "RESHAPE":
             continue

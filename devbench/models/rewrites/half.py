@@ -18,7 +18,7 @@ from devbench.models.graph.view import shape_text
 
 MIN_VALUES = 256
 _MAX_HALF = 65504.0
-# float16 holds every whole number up to this one.
+# float16 represents every whole number up to this one.
 _EXACT = 2048.0
 # Where DEQUANTIZE in between keeps a runtime from taking the operator.
 _EXCLUDED = {"GATHER", "EMBEDDING_LOOKUP", "RESHAPE"}
@@ -37,7 +37,7 @@ def half_weights(graph: Graph, min_values: int = MIN_VALUES) -> list[str]:
             if values is None or values.dtype != np.float32 or values.size < min_values:
                 continue
             if tensor not in made:
-                if not _holds(values):
+                if not _fits(values):
                     continue
                 emit = Emitter(graph, operator, f"{graph.name(tensor)}/fp16")
                 halves = graph.add_constant(graph.name(tensor), values.astype(np.float16))
@@ -51,7 +51,7 @@ def half_weights(graph: Graph, min_values: int = MIN_VALUES) -> list[str]:
     return changes
 
 
-def _holds(values: NDArray[Any]) -> bool:
+def _fits(values: NDArray[Any]) -> bool:
     largest = max(float(values.max()), -float(values.min()))
     if not largest <= _MAX_HALF:
         return False

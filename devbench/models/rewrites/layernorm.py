@@ -37,7 +37,7 @@ def layernorm_4d(graph: Graph, rsqrt: Any) -> str | None:
 
 
 def _last(values: NDArray[np.float32], channels: int) -> NDArray[np.float32] | None:
-    """γ or β as one number a channel; `None` where it differs along another axis."""
+    """γ or β as one number per channel; `None` if it differs along another axis."""
     if math.prod(values.shape[:-1]) != 1:
         return None
     return np.ascontiguousarray(np.broadcast_to(values.reshape(-1), (channels,)))

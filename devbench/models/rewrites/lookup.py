@@ -1,6 +1,6 @@
 """Rewrites of GATHER from a table by row numbers, such as the token embedding of a text encoder.
 
-`gather-1d`: indices of one dimension, where they were of more, such as tokens of 1×77. That is enough for LiteRT 2's
+`gather-1d`: indices of one dimension in place of more, such as tokens of 1×77. That is enough for LiteRT 2's
 GPU accelerator. The stock delegate of `benchmark_model` 2.14 takes such a GATHER too, but cannot read a constant
 table, and from a table that is no constant it gives wrong rows (seen on an OpenCL device: right in the first four
 channels only).
@@ -27,7 +27,7 @@ EXACT = "/exact"
 """In the names of tensors that hold row numbers, which quantisation must leave alone."""
 
 EXACT_ROWS = 1 << 24
-"""float32 holds every whole number up to this one."""
+"""float32 represents every whole number up to this one."""
 
 
 def gather_1d(graph: Graph, operator: Any) -> str | None:

@@ -1,4 +1,4 @@
-"""Where a graph normalises: y = (x − mean)·rsqrt(variance + ε)·γ + β, whichever way a framework has written it.
+"""Finds normalisations in a graph: y = (x − mean)·rsqrt(variance + ε)·γ + β, in any form that a framework writes.
 
 The reductions are found by their structure: MEAN, then the mean of squares around it or E[x²] − E[x]², then RSQRT. What
 follows is found by what it computes: frameworks, and converters after them, order that arithmetic in many ways.
@@ -40,64 +40,58 @@ class Normalisation:
 
 def find_normalisation(graph: Graph, rsqrt: Any) -> Normalisation | None:
     """The normalisation that the RSQRT operator `rsqrt` belongs to, if it does to one."""
-    added = graph.producer(rsqrt.inputs[0])
-    if added is None or graph.kind(added) != "ADD":
-        return None
-    for variance, constant in (added.inputs, added.inputs[::-1]):
+    added = graph.producer(rsqrt.inputs[0], "ADD")
+    for variance, constant in (added.inputs, added.inputs[::-1]) if added is not None else ():
         epsilon = graph.scalar(constant)
         found = _reductions(graph, variance) if epsilon is not None else None
-        if found is None or epsilon is None:
-            continue
-        source, mean, axes = found
-        return _affine(graph, source, mean, rsqrt.outputs[0], axes, epsilon)
+        if found is not None and epsilon is not None:
+            source, mean, axes = found
+            return _affine(graph, source, mean, rsqrt.outputs[0], axes, epsilon)
     return None
 
 
 def _reductions(graph: Graph, variance: int) -> tuple[int, int, tuple[int, ...]] | None:
     """What `variance` is the variance of, its mean, and over which axes."""
-    maker = graph.producer(variance)
-    if maker is None:
-        return None
-    if graph.kind(maker) == "MEAN":
-        pair, axes = _difference(graph, maker.inputs[0]), _axes(graph, maker)
-    elif graph.kind(maker) == "SUB":
-        mean_of_squares, squared = (graph.producer(tensor) for tensor in maker.inputs)
-        if mean_of_squares is None or graph.kind(mean_of_squares) != "MEAN":
-            return None
-        source, mean = _squared(graph, mean_of_squares.inputs[0]), _squared(graph, maker.inputs[1])
-        pair = (source, mean) if squared is not None and source is not None and mean is not None else None
-        axes = _axes(graph, mean_of_squares)
+    averaging, difference = graph.producer(variance, "MEAN"), graph.producer(variance, "SUB")
+    if averaging is not None:
+        pair = _difference(graph, averaging.inputs[0])
+    elif difference is not None:
+        # E[x²] − E[x]²
+        averaging = graph.producer(difference.inputs[0], "MEAN")
+        squares = averaging.inputs[0] if averaging is not None else -1
+        source, mean = (_squared(graph, tensor) for tensor in (squares, difference.inputs[1]))
+        pair = (source, mean) if source is not None and mean is not None else None
     else:
         return None
+    axes = _axes(graph, averaging) if averaging is not None else None
     if pair is None or axes is None:
         return None
     for source, mean in (pair, pair[::-1]):
-        averaging = graph.producer(mean)
-        if averaging is None or graph.kind(averaging) != "MEAN":
-            continue
-        if averaging.inputs[0] == source and _axes(graph, averaging) == axes:
+        averaging = graph.producer(mean, "MEAN")
+        if averaging is not None and averaging.inputs[0] == source and _axes(graph, averaging) == axes:
             return source, mean, axes
     return None
 
 
 def _difference(graph: Graph, tensor: int) -> tuple[int, int] | None:
     """The two tensors whose difference was squared to give `tensor`."""
-    maker = graph.producer(tensor)
-    if maker is not None and graph.kind(maker) == "SQUARED_DIFFERENCE":
-        return maker.inputs[0], maker.inputs[1]
-    inner = _squared(graph, tensor)
-    maker = graph.producer(inner) if inner is not None else None
-    return (maker.inputs[0], maker.inputs[1]) if maker is not None and graph.kind(maker) == "SUB" else None
+    maker = graph.producer(tensor, "SQUARED_DIFFERENCE")
+    if maker is None:
+        inner = _squared(graph, tensor)
+        maker = graph.producer(inner, "SUB") if inner is not None else None
+    return (maker.inputs[0], maker.inputs[1]) if maker is not None else None
 
 
 def _squared(graph: Graph, tensor: int) -> int | None:
-    maker = graph.producer(tensor)
+    """The tensor whose square is `tensor`."""
+    maker = graph.producer(tensor, "SQUARE", "MUL", "POW")
     if maker is None:
         return None
     kind = graph.kind(maker)
-    if kind == "SQUARE" or (kind == "MUL" and maker.inputs[0] == maker.inputs[1]):
-        return int(maker.inputs[0])
-    return int(maker.inputs[0]) if kind == "POW" and graph.scalar(maker.inputs[1]) == 2 else None
+    is_square = kind == "SQUARE" or (
+        maker.inputs[0] == maker.inputs[1] if kind == "MUL" else graph.scalar(maker.inputs[1]) == 2
+    )
+    return int(maker.inputs[0]) if is_square else None
 
 
 def _axes(graph: Graph, mean: Any) -> tuple[int, ...] | None:

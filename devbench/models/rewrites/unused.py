@@ -19,5 +19,5 @@ def drop_unused_codes(graph: Graph) -> list[str]:
 
 
 def unused_code_match(graph: Graph) -> list[int]:
-    """[-1] where there is such a code."""
+    """[-1] if there is such a code."""
     return [-1] if graph.is_main and unused_codes(graph.model) else []

@@ -1,6 +1,6 @@
-"""`downgrade-versions`: the lowest version that says what an operator does, for delegates that know no later ones.
+"""`downgrade-versions`: the lowest version that describes an operator, for delegates that know no later ones.
 
-Converters raise the version of an operator for a rank or type; after a rewrite it may stand there without a reason.
+Converters raise the version of an operator for a rank or type; after a rewrite the reason may be gone.
 Source: `lite/tools/versioning/op_version.cc` of TensorFlow.
 """
 
