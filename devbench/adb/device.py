@@ -41,7 +41,7 @@ if TYPE_CHECKING:
     from devbench.adb.server import AdbServer
 
 # The longest answer that devbench asks for is a device's list of properties, some 60 KB.
-_MOST_ANSWER_BYTES = 8 << 20
+_MAX_ANSWER_BYTES = 8 << 20
 _KILL_TIMEOUT_S = 5.0
 # A command that prints nothing for so long is no reason for doubt, but a device that is gone without a word is found
 # by asking it for something that costs it nothing.
@@ -117,8 +117,8 @@ class Device:
 
         def keep(stream: Stream, data: bytes) -> None:
             kept[stream] += data
-            if sum(map(len, kept.values())) > _MOST_ANSWER_BYTES:
-                raise OutputTooLong(self.serial, doing, _MOST_ANSWER_BYTES)
+            if sum(map(len, kept.values())) > _MAX_ANSWER_BYTES:
+                raise OutputTooLong(self.serial, doing, _MAX_ANSWER_BYTES)
 
         began = time.monotonic()
         try:
@@ -132,20 +132,20 @@ class Device:
         return ShellResult(stdout, stderr, code, time.monotonic() - began)
 
     def shell_to_file(
-        self, command: str, stdout: BinaryIO, stderr: BinaryIO, *, timeout_s: float, most_bytes: int, doing: str = ""
+        self, command: str, stdout: BinaryIO, stderr: BinaryIO, *, timeout_s: float, max_bytes: int, doing: str = ""
     ) -> int:
         """Run a command whose output goes to files as it comes, so that nothing is lost with the connection.
 
-        What arrived before a deadline or a lost device is in the files, `most_bytes` in both together at most. Gives
+        What arrived before a deadline or a lost device is in the files, `max_bytes` in both together at most. Gives
         the exit code.
 
         Raises:
             EnvironmentProblem: this machine's disk does not take the output.
-            OutputTooLong: there was more than `most_bytes`; the command has been ended.
+            OutputTooLong: there was more than `max_bytes`; the command has been ended.
             As `shell`.
         """
         files: dict[Stream, BinaryIO] = {"stdout": stdout, "stderr": stderr}
-        left = most_bytes
+        left = max_bytes
 
         def keep(stream: Stream, data: bytes) -> None:
             nonlocal left
@@ -156,7 +156,7 @@ class Device:
                 raise EnvironmentProblem(what, hint="free some space, then run again") from None
             left -= len(data)
             if left < 0:
-                raise OutputTooLong(self.serial, doing or running(command), most_bytes)
+                raise OutputTooLong(self.serial, doing or running(command), max_bytes)
 
         return self._execute(command, keep, timeout_s, None, doing)
 
@@ -265,28 +265,28 @@ class Device:
                     wire, source, info.st_size, remote, mode, int(info.st_mtime), progress or (lambda done, total: None)
                 )
 
-    def pull(self, remote: str, local: Path, *, most_bytes: int, timeout_s: float | None = None) -> int:
+    def pull(self, remote: str, local: Path, *, max_bytes: int, timeout_s: float | None = None) -> int:
         """Copy a file of the device to this machine; `local` appears only when it is complete. Gives its size.
 
         Args:
             remote: its path on the device.
             local: its path here.
-            most_bytes: what it may have; of a larger one nothing is kept, whatever the device said of its size.
-            timeout_s: wall-clock deadline; without it one that fits `most_bytes`.
+            max_bytes: what it may have; of a larger one nothing is kept, whatever the device said of its size.
+            timeout_s: wall-clock deadline; without it one that fits `max_bytes`.
 
         Raises:
             SyncFailed: it is not there, cannot be read or is larger.
             DeviceLost and the errors of an unfit device.
         """
-        return self._steadily(lambda: self._pull(remote, local, most_bytes, timeout_s))
+        return self._steadily(lambda: self._pull(remote, local, max_bytes, timeout_s))
 
-    def _pull(self, remote: str, local: Path, most_bytes: int, timeout_s: float | None) -> int:
-        deadline = timeout_s if timeout_s is not None else _file_timeout_s(most_bytes)
+    def _pull(self, remote: str, local: Path, max_bytes: int, timeout_s: float | None) -> int:
+        deadline = timeout_s if timeout_s is not None else _file_timeout_s(max_bytes)
         handle, name = tempfile.mkstemp(dir=local.parent, prefix=f".{local.name}.", suffix=".part")
         part = Path(name)
         try:
             with os.fdopen(handle, "wb") as target, self._sync(remote, deadline, f"sending {remote}") as wire:
-                size = sync.receive_file(wire, remote, target.write, most_bytes)
+                size = sync.receive_file(wire, remote, target.write, max_bytes)
             part.replace(local)
         except BaseException:
             part.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ from devbench.errors import EnvironmentProblem, InputError
 from devbench.text import clean
 
 # Of what a device says about an error.
-_MOST_REASON_BYTES = 2000
+_MAX_REASON_BYTES = 2000
 
 
 class AdbNotFound(EnvironmentProblem):
@@ -94,19 +94,19 @@ class ShellTimeout(EnvironmentProblem):
 class OutputTooLong(EnvironmentProblem):
     """A command printed more than it may; its process group on the device has been ended."""
 
-    def __init__(self, serial: str, doing: str, most_bytes: int) -> None:
+    def __init__(self, serial: str, doing: str, max_bytes: int) -> None:
         super().__init__(
-            f"{serial} printed more than {most_bytes / (1 << 20):g} MiB while {doing}",
+            f"{serial} printed more than {max_bytes / (1 << 20):g} MiB while {doing}",
             hint="the command was ended; reboot the device, or leave it out",
         )
-        self.serial, self.doing, self.most_bytes = serial, doing, most_bytes
+        self.serial, self.doing, self.max_bytes = serial, doing, max_bytes
 
 
 class CommandFailed(EnvironmentProblem):
     """A command that must succeed ended with another exit code."""
 
     def __init__(self, serial: str, command: str, exit_code: int, stdout: bytes, stderr: bytes) -> None:
-        said = (stderr.strip() or stdout.strip())[:_MOST_REASON_BYTES].decode("utf-8", "replace")
+        said = (stderr.strip() or stdout.strip())[:_MAX_REASON_BYTES].decode("utf-8", "replace")
         super().__init__(f"{serial}: exit code {exit_code} of {shortened(command)}: {shortened(said, 200)}")
         self.serial, self.command, self.exit_code = serial, command, exit_code
         self.stdout, self.stderr = stdout, stderr

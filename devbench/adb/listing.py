@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from devbench import numbers
 
 READY = "device"
-_MOST_LINE = 1000
+_MAX_LINE = 1000
 # What adb prints in place of a serial: no service of its server finds a device by it.
 _NO_SERIAL = frozenset({"(no serial number)", "????????????"})
 _STATES = (
@@ -62,7 +62,7 @@ class DeviceEntry:
 
 def parse_device_list(text: str) -> list[DeviceEntry]:
     """The entries of the server's list, long or short; lines that are none are skipped."""
-    entries = [entry for line in text.splitlines() if (entry := _entry(line[:_MOST_LINE].rstrip())) is not None]
+    entries = [entry for line in text.splitlines() if (entry := _entry(line[:_MAX_LINE].rstrip())) is not None]
     counts = Counter(entry.serial for entry in entries)
     return [
         replace(entry, by_id=True)

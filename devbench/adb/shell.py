@@ -21,7 +21,7 @@ Sink = Callable[[Stream, bytes], None]
 _STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = 0, 1, 2, 3, 4
 _HEADER = struct.Struct("<BI")
 _STDIN_BLOCK_BYTES = 64 * 1024
-_MOST_PACKET_BYTES = 16 << 20
+_MAX_PACKET_BYTES = 16 << 20
 # The first line on standard error tells the process group of the command, for ending it; nothing else may look like it.
 _GROUP_PREFIX = b"@@devbench-group:"
 _GROUP_LINE_BYTES = 64
@@ -67,7 +67,7 @@ class ShellReader:
         at = 0
         while len(self._buffer) - at >= _HEADER.size:
             kind, size = _HEADER.unpack_from(self._buffer, at)
-            if size > _MOST_PACKET_BYTES:
+            if size > _MAX_PACKET_BYTES:
                 raise WireClosed(f"sent a packet of {size} bytes")
             if len(self._buffer) - at < _HEADER.size + size:
                 break

@@ -23,10 +23,10 @@ _BLOCKS_A_WRITE = 16
 _HEADER = struct.Struct("<4sI")
 _STAT_V1 = struct.Struct("<III")
 _STAT_V2 = struct.Struct("<IQQIIIIQqqq")
-_MOST_NAME_BYTES = 4096
-_MOST_REASON_BYTES = 64 * 1024
-_MOST_ENTRIES = 100_000
-_MOST_FILE_BYTES = 1 << 60
+_MAX_NAME_BYTES = 4096
+_MAX_REASON_BYTES = 64 * 1024
+_MAX_ENTRIES = 100_000
+_MAX_FILE_BYTES = 1 << 60
 _ENOENT = 2
 
 
@@ -116,11 +116,11 @@ def _take_okay(wire: Wire) -> None:
 
 
 def _reason(wire: Wire, size: int) -> str:
-    return wire.receive(min(size, _MOST_REASON_BYTES)).decode("utf-8", "replace")
+    return wire.receive(min(size, _MAX_REASON_BYTES)).decode("utf-8", "replace")
 
 
-def receive_file(wire: Wire, remote: str, sink: Callable[[bytes], object], most_bytes: int) -> int:
-    """Receive `remote`, `most_bytes` of it at most; gives its size in bytes.
+def receive_file(wire: Wire, remote: str, sink: Callable[[bytes], object], max_bytes: int) -> int:
+    """Receive `remote`, `max_bytes` of it at most; gives its size in bytes.
 
     Raises:
         SyncRefused: the device's own reason, or it sends more than that.
@@ -137,8 +137,8 @@ def receive_file(wire: Wire, remote: str, sink: Callable[[bytes], object], most_
             raise SyncRefused(_reason(wire, size))
         if kind != b"DATA" or size > BLOCK_BYTES:
             raise WireClosed(f"sent {kind!r} of {size} bytes in a file")
-        if done + size > most_bytes:
-            raise SyncRefused(f"the device sends more than the {most_bytes:,} bytes that the file may have")
+        if done + size > max_bytes:
+            raise SyncRefused(f"the device sends more than the {max_bytes:,} bytes that the file may have")
         left = size
         while left:
             data = wire.receive_some(left)
@@ -180,7 +180,7 @@ def _size(size: int) -> int:
     Raises:
         WireClosed: it is no size of a file.
     """
-    if size > _MOST_FILE_BYTES:
+    if size > _MAX_FILE_BYTES:
         raise WireClosed(f"said that a file has {size} bytes")
     return size
 
@@ -195,13 +195,13 @@ def list_files(wire: Wire, remote: str, *, v2: bool) -> Iterator[FileStat]:
     name = remote.encode()
     wire.send(_HEADER.pack(b"LIS2" if v2 else b"LIST", len(name)) + name)
     shape = _STAT_V2 if v2 else _STAT_V1
-    for _ in range(_MOST_ENTRIES):
+    for _ in range(_MAX_ENTRIES):
         kind = wire.receive(4)
         fields = shape.unpack(wire.receive(shape.size))
         (length,) = struct.unpack("<I", wire.receive(4))
         if kind == b"DONE":
             return
-        if kind not in (b"DENT", b"DNT2") or length > _MOST_NAME_BYTES:
+        if kind not in (b"DENT", b"DNT2") or length > _MAX_NAME_BYTES:
             raise WireClosed(f"sent {kind!r} in a list")
         entry = wire.receive(length).decode("utf-8", "surrogateescape")
         if "/" in entry or "\0" in entry:
@@ -209,4 +209,4 @@ def list_files(wire: Wire, remote: str, *, v2: bool) -> Iterator[FileStat]:
         mode, size, mtime = (fields[3], fields[7], fields[9]) if v2 else (fields[0], fields[1], fields[2])
         if entry not in (".", ".."):
             yield FileStat(entry, mode, _size(size), mtime)
-    raise SyncRefused(f"the device lists more than {_MOST_ENTRIES:,} entries")
+    raise SyncRefused(f"the device lists more than {_MAX_ENTRIES:,} entries")

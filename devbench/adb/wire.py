@@ -14,7 +14,7 @@ from types import TracebackType
 
 _CONNECT_TIMEOUT_S = 5.0
 _BUFFER_BYTES = 1 << 20
-_MOST_TEXT_BYTES = 1 << 20
+_MAX_TEXT_BYTES = 1 << 20
 _LENGTH = re.compile(rb"[0-9a-fA-F]{4}")
 
 
@@ -127,7 +127,7 @@ class Wire:
 
     def receive(self, size: int) -> bytes:
         """Exactly `size` bytes."""
-        if size > _MOST_TEXT_BYTES:
+        if size > _MAX_TEXT_BYTES:
             raise WireClosed(f"announced {size} bytes at once")
         data = bytearray()
         while len(data) < size:

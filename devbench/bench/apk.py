@@ -33,8 +33,8 @@ _ASK_TIMEOUT_S = 30.0
 # The device optimises the app's code while it installs it.
 _INSTALL_TIMEOUT_S = 300.0
 _STOP_TIMEOUT_S = 10.0
-_MOST_REASON = 300
-_MOST_TAIL_BYTES = 4096
+_MAX_REASON = 300
+_MAX_TAIL_BYTES = 4096
 _SIGKILL = 9
 
 # What to do about pm's own reasons, by a part of each.
@@ -229,5 +229,5 @@ def _reason(said: str) -> str:
 
 
 def _last_line(data: bytes) -> str:
-    lines = [line for line in data[-_MOST_TAIL_BYTES:].decode("utf-8", "replace").splitlines() if line.strip()]
-    return lines[-1].strip()[:_MOST_REASON] if lines else ""
+    lines = [line for line in data[-_MAX_TAIL_BYTES:].decode("utf-8", "replace").splitlines() if line.strip()]
+    return lines[-1].strip()[:_MAX_REASON] if lines else ""

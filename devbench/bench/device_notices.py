@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from devbench.device.lease import LeaseLost
     from devbench.results.records import DeviceRecord
 
-_MOST_LISTED = 4
+_MAX_LISTED = 4
 _NEXT_STEPS = {
     "not_ready": "restart the device if its thermal service should work; until then, clocks and temperatures are used",
     "overridden": "`adb shell cmd thermalservice reset`",
@@ -59,7 +59,7 @@ def shared_serial(device: DeviceRecord, others: Sequence[str]) -> Sequence[Notic
     """A notice if the store has other devices with the factory serial number of this one."""
     if not others:
         return []
-    listed = ", ".join(others[:_MOST_LISTED])
+    listed = ", ".join(others[:_MAX_LISTED])
     text = f"its factory serial number is also that of {listed}, which is stored as another device"
     next_step = f"if it is the same board, `devbench devices merge {others[0]} {device.key}`"
     return [Notice(NoticeKind.DEVICE_IDENTITY, device.title, text, next_step, Effect.INFORMATION, device.key)]

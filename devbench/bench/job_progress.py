@@ -54,7 +54,7 @@ class JobProgress:
             return False
         if len(self.valid_us) < limits.repetitions and self.retried < limits.unreliable_retries:
             return True
-        if limits.precision_pct is None or self.done.get("latency", 0) >= limits.most_repetitions:
+        if limits.precision_pct is None or self.done.get("latency", 0) >= limits.max_repetitions:
             return False
         found = estimate(self.valid_us)
         if found is None or found.half_width_pct is None or (found.coverage or 0.0) < _CONFIDENCE:

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 # How often a device that another run has is asked for again.
 _ASK_AGAIN_S = 2.0
 # A renewal that hangs on a lost connection does not keep a run from ending.
-_MOST_QUIET_S = 5.0
+_MAX_QUIET_S = 5.0
 _LOST = "@@devbench-lease-lost"
 _WAIT = re.compile(r"([0-9]{1,6})(s|m|h)")
 
@@ -151,7 +151,7 @@ class LeaseKeeper:
         if self._lease is None:
             return
         # A renewal that is on its way must not come after this.
-        mine = self._quiet.acquire(timeout=_MOST_QUIET_S)
+        mine = self._quiet.acquire(timeout=_MAX_QUIET_S)
         try:
             lease.leave(self._device, self._lease)
         finally:

@@ -193,7 +193,7 @@ class DeviceOutputs:
         with tempfile.TemporaryDirectory() as folder:
             local = Path(folder, "outputs")
             try:
-                self._device.pull(out, local, most_bytes=sum(spec.size_bytes for spec in tensors.outputs))
+                self._device.pull(out, local, max_bytes=sum(spec.size_bytes for spec in tensors.outputs))
             except SyncFailed:
                 return [None] * len(tensors.outputs)
             finally:

@@ -65,11 +65,11 @@ class Limits:
         profile_repetitions: processes per job that measure operators and memory; their latency is not used.
         repetition_timeout_s: deadline of one process, `None` for one derived from the tool's own limits.
         precision_pct: latency processes are added until half the interval of their median is within this share of it.
-        most_repetitions: at most so many latency processes per job, where a precision is asked for.
+        max_repetitions: at most so many latency processes per job, where a precision is asked for.
         unreliable_retries: latency processes per job that are run again because the device was in no fit state.
         cool_down_s: how long to wait for a device that throttles, before each process; 0 does not wait.
         output_repetitions: processes per job, before all others, whose outputs are compared with this machine's.
-        most_output_bytes: of one process of the tool, or of one session of a pipeline; it is ended beyond that.
+        max_output_bytes: of one process of the tool, or of one session of a pipeline; it is ended beyond that.
         cold_starts: processes per job, after all others, that start with empty caches, where any can be emptied.
     """
 
@@ -79,10 +79,10 @@ class Limits:
     output_repetitions: int = 0
     cold_starts: int = 1
     precision_pct: float | None = None
-    most_repetitions: int = 30
+    max_repetitions: int = 30
     unreliable_retries: int = 3
     cool_down_s: float = 120.0
-    most_output_bytes: int = 64 << 20
+    max_output_bytes: int = 64 << 20
 
     @property
     def steps(self) -> int:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 # A user's own flags of the tool that say what the model is called with.
 _SHAPE_FLAGS = frozenset({"input_layer_shape"})
 _SIGNATURE_FLAGS = frozenset({"signature_to_run_for"})
-_MOST_NAMES = 8
+_MAX_NAMES = 8
 
 
 def plan_notices(plan: Plan, expected: Mapping[Called, Expected]) -> list[Notice]:
@@ -85,5 +85,5 @@ def _not_deterministic(case: Case, expected: Expected) -> list[Notice]:
 
 
 def _some(names: Sequence[str]) -> str:
-    more = len(names) - _MOST_NAMES
-    return ", ".join([*map(clean, names[:_MOST_NAMES]), *([f"{more} more"] if more > 0 else [])])
+    more = len(names) - _MAX_NAMES
+    return ", ".join([*map(clean, names[:_MAX_NAMES]), *([f"{more} more"] if more > 0 else [])])

@@ -79,10 +79,10 @@ def make_plan(
         repetition_timeout_s=options.timeout,
         output_repetitions=1 if options.check_outputs else 0,
         precision_pct=_precision(options.precision),
-        most_repetitions=max(options.max_repetitions, options.repetitions),
+        max_repetitions=max(options.max_repetitions, options.repetitions),
         cool_down_s=options.cool_down,
         unreliable_retries=options.unreliable_retries,
-        most_output_bytes=options.max_output << 20,
+        max_output_bytes=options.max_output << 20,
     )
     with about("stabilise"):
         stabilising = parse_stabilising(options.stabilise)

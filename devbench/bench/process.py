@@ -130,7 +130,7 @@ class Processes:
             try:
                 with self.keeper.left_to_the_script():
                     self.device.shell_to_file(
-                        script, out, err, timeout_s=spec.deadline_s, most_bytes=self.max_output_bytes,
+                        script, out, err, timeout_s=spec.deadline_s, max_bytes=self.max_output_bytes,
                         doing=f"running {spec.title}",
                     )  # fmt: skip
             except ShellTimeout:

@@ -33,7 +33,7 @@ _ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 # Wireless debugging may give a device another name after each connection.
 _WIRELESS = "._adb-tls-connect."
 # A device that is lost so often without a result in between is not waited for again.
-_MOST_LOSSES = 5
+_MAX_LOSSES = 5
 
 
 class Reconnector:
@@ -61,7 +61,7 @@ class Reconnector:
         """Wait until the device is back; gives whether it is."""
         with self._lock:
             self._losses += 1
-            if self._over or self._stop.is_set() or self._losses > _MOST_LOSSES:
+            if self._over or self._stop.is_set() or self._losses > _MAX_LOSSES:
                 return False
             self._tell(ConnectionLost(self._device.serial, error.what))
             self._over = not self._wait(isinstance(error, ServerUnavailable))

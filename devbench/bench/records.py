@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from devbench.errors import EnvironmentProblem
 
 # A hostile profile must not fill the store; the largest known model has some 2,300 operators.
-_MOST_OPERATORS = 20_000
+_MAX_OPERATORS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -287,4 +287,4 @@ def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
                     is_partition=id(op) not in inside and op.type.casefold() in delegates,
                 )
             )
-    return tuple(rows[:_MOST_OPERATORS])
+    return tuple(rows[:_MAX_OPERATORS])

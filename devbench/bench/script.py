@@ -18,14 +18,14 @@ from devbench import numbers
 from devbench.device.lease import Lease, lease_s
 
 # A shell's exit codes end at 255. No process has a petabyte, no clock is beyond the year 5000, no process runs a year.
-_MOST_EXIT_CODE = 255
-_MOST_KB = 1 << 40
-_MOST_CLOCK_S = 1e11
-_MOST_RUN_S = 366 * 86400.0
+_MAX_EXIT_CODE = 255
+_MAX_KB = 1 << 40
+_MAX_CLOCK_S = 1e11
+_MAX_RUN_S = 366 * 86400.0
 # Sections other than the tool's have some 50 KB, and a script has ten marker lines.
-_MOST_SECTION_BYTES = 1 << 20
-_MOST_MARKS = 1000
-_MOST_MARK_BYTES = 300
+_MAX_SECTION_BYTES = 1 << 20
+_MAX_MARKS = 1000
+_MAX_MARK_BYTES = 300
 _BLOCK_BYTES = 1 << 20
 # Reads VmHWM and PSS of a process with shell built-ins alone, since a fork costs more than the reading. The peak of PSS
 # is the largest sample, VmHWM the last one. Only sampled where latency is not measured.
@@ -158,12 +158,12 @@ def split_output(stream: BinaryIO, marker: str) -> ScriptOutput:
         if name not in sections:
             return None
         mark, end = sections[name]
-        return _read(stream, mark.end, min(end, mark.end + _MOST_SECTION_BYTES)).decode("utf-8", "replace")
+        return _read(stream, mark.end, min(end, mark.end + _MAX_SECTION_BYTES)).decode("utf-8", "replace")
 
     start, end = 0, 0 if sections else end_of_all
     if "tool" in sections:
         start, end = sections["tool"][0].end, sections["tool"][1]
-    last = _read(stream, max(start, end - _MOST_MARK_BYTES), end)
+    last = _read(stream, max(start, end - _MAX_MARK_BYTES), end)
     exit_code, on_device_ms = None, None
     if "exit" in sections:
         exit_code, on_device_ms = _exit(sections["exit"][0].line)
@@ -208,16 +208,16 @@ def _marks(stream: BinaryIO, marker: bytes) -> list[_Mark]:
     stream.seek(0)
     # A line begins at the start of the stream too.
     data, base = b"\n", -1
-    while len(found) < _MOST_MARKS and (block := stream.read(_BLOCK_BYTES)):
+    while len(found) < _MAX_MARKS and (block := stream.read(_BLOCK_BYTES)):
         data += block
         behind = 0
         for match in pattern.finditer(data):
             found.append(_Mark(match[1], base + match.start(), base + match.end()))
             behind = match.end() - 1
         # A marker line may go on in the next block.
-        keep = max(behind, len(data) - _MOST_MARK_BYTES)
+        keep = max(behind, len(data) - _MAX_MARK_BYTES)
         data, base = data[keep:], base + keep
-    return found[:_MOST_MARKS]
+    return found[:_MAX_MARKS]
 
 
 def _read(stream: BinaryIO, start: int, end: int) -> bytes:
@@ -234,17 +234,15 @@ def _any_start_of(marker: bytes) -> bytes:
 def _exit(line: bytes) -> tuple[int | None, float | None]:
     """The exit code and the milliseconds on the device of an `exit` line; a clock that was set back tells nothing."""
     words = line.decode("ascii", "replace").split()
-    code = numbers.whole(words[1], maximum=_MOST_EXIT_CODE) if len(words) > 1 else None
+    code = numbers.whole(words[1], maximum=_MAX_EXIT_CODE) if len(words) > 1 else None
     start, end = (
-        (numbers.real(word, minimum=0, maximum=_MOST_CLOCK_S) for word in words[2:4])
-        if len(words) > 3
-        else (None, None)
+        (numbers.real(word, minimum=0, maximum=_MAX_CLOCK_S) for word in words[2:4]) if len(words) > 3 else (None, None)
     )
     took_s = end - start if start is not None and end is not None else -1.0
-    return code, took_s * 1000 if 0 <= took_s <= _MOST_RUN_S else None
+    return code, took_s * 1000 if 0 <= took_s <= _MAX_RUN_S else None
 
 
 def _memory(text: str | None) -> tuple[int | None, int | None]:
     words = (text or "").split()
-    hwm, pss = (numbers.whole(word, minimum=1, maximum=_MOST_KB) for word in words) if len(words) == 2 else (None, None)
+    hwm, pss = (numbers.whole(word, minimum=1, maximum=_MAX_KB) for word in words) if len(words) == 2 else (None, None)
     return hwm, pss

@@ -131,7 +131,7 @@ class DeviceSession:
         self._depot = Depot(device, root=DEPOT_ROOT)
         device.recover = self._reconnector = Reconnector(device, self._stop, listener)
         self._processes = Processes(
-            device, store, run_id, incoming, WORK_DIR, self._keeper, self._reconnector, plan.limits.most_output_bytes
+            device, store, run_id, incoming, WORK_DIR, self._keeper, self._reconnector, plan.limits.max_output_bytes
         )
 
     # -- life cycle ---------------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ _VIRTUAL_NAME = re.compile(r"virtual-\d+")
 _ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 # What a shell or a list with commas would take apart.
 _UNTYPED = re.compile(r"[^A-Za-z0-9._:@%+#/\[\]-]")
-_MOST_VIRTUAL = 64
+_MAX_VIRTUAL = 64
 _CONNECT_TIMEOUT_S = 10.0
 
 
@@ -178,8 +178,8 @@ def _virtual_count(name: str) -> int:
     if match is None:
         return 0
     count = int(match.group(1) or 1)
-    if not 1 <= count <= _MOST_VIRTUAL:
-        raise InputError(f"--device {name}: {count} virtual devices", hint=f"ask for 1 to {_MOST_VIRTUAL}")
+    if not 1 <= count <= _MAX_VIRTUAL:
+        raise InputError(f"--device {name}: {count} virtual devices", hint=f"ask for 1 to {_MAX_VIRTUAL}")
     return count
 
 

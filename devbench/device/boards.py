@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from devbench.adb.server import AdbServer
 
 ANSWER_TIMEOUT_S = 5.0
-_MOST_LISTED = 8
+_MAX_LISTED = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,8 +159,8 @@ def meant_by(word: str, boards: Sequence[Board], tagged: Collection[str] = ()) -
         [board for board in firsts if part and any(part in known.casefold() for known in board.words)],
     ):
         if len(found) > 1:
-            listed = ", ".join(board.label for board in found[:_MOST_LISTED])
-            more = f" and {len(found) - _MOST_LISTED} more" if len(found) > _MOST_LISTED else ""
+            listed = ", ".join(board.label for board in found[:_MAX_LISTED])
+            more = f" and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
             hint = f"; tag:{word} means all that have the tag" if all(board.key in tagged for board in found) else ""
             raise InputError(f"{word!r} means {len(found)} devices: {listed}{more}", hint=f"name one of them{hint}")
         if found:

@@ -23,7 +23,7 @@ from devbench.device.thermal import THERMAL_STATUS_NAMES, parse_thermal
 if TYPE_CHECKING:
     from devbench.adb.device import Device
 
-_MOST_CPUS = 256
+_MAX_CPUS = 256
 # Said only where it is so: there are many samples.
 _RARE = ("battery_overridden", "battery_current_signed", "thermal_status_problem")
 
@@ -277,7 +277,7 @@ def _clocks(lines: Iterable[str], which: int) -> tuple[int | None, ...]:
         words = line.split(None, 4)
         if 3 + which <= len(words) <= 4 and words[0] == "khz":
             cpu, khz = (
-                whole_number(words[1], maximum=_MOST_CPUS - 1),
+                whole_number(words[1], maximum=_MAX_CPUS - 1),
                 whole_number(words[2 + which], minimum=1, maximum=10**9),
             )
             if cpu is not None and khz is not None:

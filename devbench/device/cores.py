@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from devbench.device.sections import clean, whole_number
 
-MOST_CPUS = 256
+MAX_CPUS = 256
 
 _NAMES = {
     (0x41, 0xC05): "Cortex-A5",
@@ -178,7 +178,7 @@ def parse_cpuinfo(lines: Iterable[tuple[str, str]]) -> tuple[dict[int, Core], Co
     current: dict[str, str] = {}
     for key, value in lines:
         if key == "processor":
-            cpu = whole_number(value, maximum=MOST_CPUS - 1)
+            cpu = whole_number(value, maximum=MAX_CPUS - 1)
             current = {} if cpu is None else said.setdefault(cpu, {})
         else:
             current.setdefault(key, value)
@@ -211,7 +211,7 @@ def cpu_list(text: str) -> tuple[int, ...]:
     for part in re.split(r"[,\s]+", text[:2000].strip()):
         match = re.fullmatch(r"([0-9]{1,4})(?:-([0-9]{1,4}))?", part)
         first, last = (int(match.group(1)), int(match.group(2) or match.group(1))) if match else (0, -1)
-        if not 0 <= first <= last < MOST_CPUS:
+        if not 0 <= first <= last < MAX_CPUS:
             return ()
         found += range(first, last + 1)
     return tuple(dict.fromkeys(found))

@@ -32,8 +32,8 @@ if TYPE_CHECKING:
 
 _TIMEOUT_S = 15.0
 # No device has an exabyte, no clock is beyond the year 5000.
-_MOST_FILE_BYTES = 1 << 60
-_MOST_TIME_S = 10**11
+_MAX_FILE_BYTES = 1 << 60
+_MAX_TIME_S = 10**11
 # A phone hashes at least this fast (toybox on one slow core).
 _SLOWEST_HASH_BYTES_PER_S = 10_000_000
 # Left free on the device in addition to the file: the tool writes outputs, profiles and caches there.
@@ -253,8 +253,8 @@ class Depot:
                 continue
             kind, name = words[0], words[3]
             time_s, size = (
-                numbers.whole(words[1], maximum=_MOST_TIME_S),
-                numbers.whole(words[2], maximum=_MOST_FILE_BYTES),
+                numbers.whole(words[1], maximum=_MAX_TIME_S),
+                numbers.whole(words[2], maximum=_MAX_FILE_BYTES),
             )
             if time_s is None or size is None:
                 continue
@@ -294,7 +294,7 @@ def parse_df(text: str) -> int | None:
     words = lines[-1].split() if lines else []
     # A long name of the file system goes onto a line of its own.
     column = 3 if len(words) >= 6 else 2
-    kb = numbers.whole(words[column], maximum=_MOST_FILE_BYTES // 1024) if len(words) > column else None
+    kb = numbers.whole(words[column], maximum=_MAX_FILE_BYTES // 1024) if len(words) > column else None
     return None if kb is None else kb * 1024
 
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbench import numbers
-from devbench.device.cores import MOST_CPUS, Cluster, Core, clusters, complete, cpu_list, parse_cpuinfo
+from devbench.device.cores import MAX_CPUS, Cluster, Core, clusters, complete, cpu_list, parse_cpuinfo
 from devbench.device.emulation import EMULATION_PROPERTIES, emulation
 from devbench.device.graphics import GRAPHICS_SCRIPT, Graphics, parse_graphics
 from devbench.device.identity import IDENTITY_SCRIPT, Identity, parse_identity, short_hash
@@ -36,9 +36,9 @@ READ_PROPERTIES = (
     r"|ro\.(vivo\.(product\.release|internet)\.name|zuk\.product\.market|qiku\.product\.devicename)|msc\.config\.marketing_name"
     rf"|{EMULATION_PROPERTIES}"
 )
-_MOST_PROPERTIES = 200
-_MOST_ABIS = 8
-_MOST_STEPS = 100
+_MAX_PROPERTIES = 200
+_MAX_ABIS = 8
+_MAX_STEPS = 100
 
 FACTS_COMMAND = f"""{{
 {open_script("_dbf_word")}
@@ -292,7 +292,7 @@ def _properties(lines: Sequence[str]) -> dict[str, str]:
     props: dict[str, str] = {}
     for line in lines:
         match = _PROPERTY.fullmatch(line[:1000].rstrip())
-        if match and len(props) < _MOST_PROPERTIES and len(match.group(1)) <= 100:
+        if match and len(props) < _MAX_PROPERTIES and len(match.group(1)) <= 100:
             props.setdefault(match.group(1), clean(match.groups()[-1], 200))
     return props
 
@@ -333,7 +333,7 @@ def _abis(props: Mapping[str, str]) -> tuple[str, ...]:
     listed = _first(props, "ro.product.cpu.abilist", "ro.product.system.cpu.abilist").split(",")
     single = [props.get("ro.product.cpu.abi", ""), props.get("ro.product.cpu.abi2", "")]
     names = [name.strip() for name in (listed if any(listed) else single)]
-    return tuple(dict.fromkeys(name for name in names if re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", name)))[:_MOST_ABIS]
+    return tuple(dict.fromkeys(name for name in names if re.fullmatch(r"[A-Za-z0-9_.-]{1,32}", name)))[:_MAX_ABIS]
 
 
 def _after(lines: Sequence[str], start: str) -> str:
@@ -361,16 +361,16 @@ def _cores(proc: Sequence[str], system: Sequence[str]) -> dict[int, Core]:
 def _of_cpus(system: Sequence[str], key: str) -> list[tuple[int, str]]:
     """Of lines `KEY CPU REST` the CPU and the rest."""
     found = []
-    for line in system[: MOST_CPUS * 4]:
+    for line in system[: MAX_CPUS * 4]:
         words = line[:4000].split(None, 2)
-        cpu = whole_number(words[1], maximum=MOST_CPUS - 1) if len(words) == 3 and words[0] == key else None
+        cpu = whole_number(words[1], maximum=MAX_CPUS - 1) if len(words) == 3 and words[0] == key else None
         if cpu is not None:
             found.append((cpu, words[2]))
     return found
 
 
 def _steps(words: str) -> tuple[int, ...]:
-    known = {whole_number(word, minimum=1, maximum=10**9) for word in words.split()[:_MOST_STEPS]}
+    known = {whole_number(word, minimum=1, maximum=10**9) for word in words.split()[:_MAX_STEPS]}
     return tuple(sorted(step for step in known if step is not None))
 
 

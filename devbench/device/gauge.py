@@ -37,16 +37,16 @@ POSITIVE = {"charging": 1, "discharging": -1}
 # In the gauge's own unit, if that were mA.
 _IMPOSSIBLE_MA = 30_000
 _IMPOSSIBLE_UNPLUGGED_MA = 10_000
-_MOST_PER_HOUR = 3.0
+_MAX_PER_HOUR = 3.0
 _AWAKE_MA = 50
-_LEAST_READINGS = 3
+_MIN_READINGS = 3
 # Capacities of phones and tablets; a charge above is in µAh.
-_LEAST_MAH, _MOST_MAH = 1_500, 40_000
+_MIN_MAH, _MAX_MAH = 1_500, 40_000
 # A step of the charge counter that is worth comparing, and the longest pause between two readings in its sum.
-_LEAST_STEP_MAH = 5.0
+_MIN_STEP_MAH = 5.0
 _LONGEST_PAUSE_S = 20.0
-_LEAST_SIGNED_MA = 20.0
-_MOST_BYTES = 1 << 20
+_MIN_SIGNED_MA = 20.0
+_MAX_BYTES = 1 << 20
 _LOCK_TIMEOUT_S = 2.0
 
 
@@ -105,8 +105,8 @@ class Gauge:
         if full is None and counter is not None and level is not None and level >= 20:
             full = counter * 100 // level
         if full is not None and self._capacity_mah is None:
-            mah = full / 1000 if full > _MOST_MAH else float(full)
-            self._capacity_mah = mah if _LEAST_MAH <= mah <= _MOST_MAH else None
+            mah = full / 1000 if full > _MAX_MAH else float(full)
+            self._capacity_mah = mah if _MIN_MAH <= mah <= _MAX_MAH else None
 
     def _unit(self, one: Conditions, raw: int) -> float | None:
         if self._impossible(raw):
@@ -115,11 +115,11 @@ class Gauge:
         if known and raw:
             share = abs(raw / known)
             return MILLI if 0.3 < share < 3 else MICRO if 300 < share < 3000 else None
-        if one.battery_full_raw is not None and _LEAST_MAH <= one.battery_full_raw <= _MOST_MAH:
+        if one.battery_full_raw is not None and _MIN_MAH <= one.battery_full_raw <= _MAX_MAH:
             return MILLI
         if self._status == DISCHARGING and self._plugged is False and abs(raw) >= _AWAKE_MA:
             self._unplugged.add(raw)
-            if len(self._unplugged) >= _LEAST_READINGS:
+            if len(self._unplugged) >= _MIN_READINGS:
                 return MILLI
         return None
 
@@ -127,11 +127,11 @@ class Gauge:
         """Whether no phone has that many mA."""
         if self._status is None or self._status == CHARGING:
             return abs(raw) >= _IMPOSSIBLE_MA
-        by_capacity = _MOST_PER_HOUR * self._capacity_mah if self._capacity_mah else _IMPOSSIBLE_UNPLUGGED_MA
+        by_capacity = _MAX_PER_HOUR * self._capacity_mah if self._capacity_mah else _IMPOSSIBLE_UNPLUGGED_MA
         return abs(raw) >= min(by_capacity, _IMPOSSIBLE_UNPLUGGED_MA)
 
     def _learn_sign(self, raw: int) -> None:
-        if self.unit_ma is None or abs(raw) * self.unit_ma < _LEAST_SIGNED_MA:
+        if self.unit_ma is None or abs(raw) * self.unit_ma < _MIN_SIGNED_MA:
             return
         self._out[raw > 0] += 1
         negative, positive = self._out
@@ -158,8 +158,8 @@ class Gauge:
             # Steps may be a hundredth of the battery: the sum begins with one, not somewhere between two.
             self._counting, self._sum = before is not None, 0.0
             return
-        step_mah = (counter - (before or 0)) * (MICRO if counter > _MOST_MAH else MILLI)
-        if abs(step_mah) < _LEAST_STEP_MAH:
+        step_mah = (counter - (before or 0)) * (MICRO if counter > _MAX_MAH else MILLI)
+        if abs(step_mah) < _MIN_STEP_MAH:
             return
         share = step_mah / self._sum if self._sum else 0.0
         unit = MILLI if 0.3 < abs(share) < 3 else MICRO if 0.0003 < abs(share) < 0.003 else None
@@ -208,7 +208,7 @@ def _key(facts: DeviceFacts) -> str:
 
 def _read(file: Path) -> dict[str, Any]:
     try:
-        if file.stat().st_size > _MOST_BYTES:
+        if file.stat().st_size > _MAX_BYTES:
             return {}
         read = json.loads(file.read_text("utf-8"))
     except (OSError, ValueError, RecursionError):

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from devbench.device.sections import clean, whole_number
 
-_MOST_NNAPI = 16
+_MAX_NNAPI = 16
 _SERVICE = r"[A-Za-z0-9_.-]{1,64}"
 # Each service has three seconds: one that hangs costs its own fact. A tool that is not there costs nothing.
 GRAPHICS_SCRIPT = f"""
@@ -64,7 +64,7 @@ def parse_graphics(lines: Sequence[str]) -> Graphics:
             line_of_gles = line.removeprefix("GLES: ")
         elif match := _VULKAN.fullmatch(line):
             vulkan.setdefault(match.group(1), match.group(2))
-        elif (match := _NNAPI.fullmatch(line)) and len(devices) < _MOST_NNAPI:
+        elif (match := _NNAPI.fullmatch(line)) and len(devices) < _MAX_NNAPI:
             devices[match.group(1)] = None
     _, renderer, version = split_gles(line_of_gles)
     return Graphics(

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 Kind = Literal["read_only", "full", "not_ours", "not_writable", "noexec"]
 
 _TMP, _DEPOT = "/data/local/tmp", "/data/local/tmp/devbench"
-_MOST_FOLDERS = 40
+_MAX_FOLDERS = 40
 _SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
 # The file that is tried has no `#!` line: where the shell itself lies differs. A folder mounted noexec refuses it all
@@ -106,7 +106,7 @@ def parse_health(text: str) -> Health:
     hashed = sections.get("hash", [])
     said = next((line.removeprefix("said ") for line in folder if line.startswith("said ")), "")
     locked: list[tuple[str, str]] = []
-    for line in sections.get("depot", [])[: 2 * _MOST_FOLDERS]:
+    for line in sections.get("depot", [])[: 2 * _MAX_FOLDERS]:
         word, _, rest = line.partition(" ")
         if word == "folder":
             locked.append((clean(rest, 200), ""))

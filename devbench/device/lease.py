@@ -31,11 +31,11 @@ if TYPE_CHECKING:
 ROOT = "/data/local/tmp/devbench"
 # Long enough for a slow connection to be set up again, short enough for others to wait for.
 _LEASE_S = 60
-_LEAST_LEASE_S, _MOST_LEASE_S = 3, 600
+_MIN_LEASE_S, _MAX_LEASE_S = 3, 600
 _SHELL_TIMEOUT_S = 15.0
-_MOST_TRIES = 20
+_MAX_TRIES = 20
 _KILLED = (137, -9)
-_MOST_ATTEMPT = 999_999_999
+_MAX_ATTEMPT = 999_999_999
 _TOKEN = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _JOB = re.compile(r"[A-Za-z0-9._@-]{1,64}")
 # Uptimes and numbers of leases: Android's shell computes with 32 bits.
@@ -137,11 +137,11 @@ def lease_s() -> int:
         InputError: the variable is no such number.
     """
     text = os.environ.get(SECONDS_VARIABLE, "")
-    found = numbers.whole(text, minimum=_LEAST_LEASE_S, maximum=_MOST_LEASE_S) if text else _LEASE_S
+    found = numbers.whole(text, minimum=_MIN_LEASE_S, maximum=_MAX_LEASE_S) if text else _LEASE_S
     if found is None:
         raise InputError(
             f"{SECONDS_VARIABLE}={text[:80]!r} is not a valid lease time",
-            hint=f"give seconds from {_LEAST_LEASE_S} to {_MOST_LEASE_S}, or leave it out",
+            hint=f"give seconds from {_MIN_LEASE_S} to {_MAX_LEASE_S}, or leave it out",
         )
     return found
 
@@ -160,10 +160,10 @@ def new_request() -> Request:
     token = _given(TOKEN_VARIABLE, _TOKEN, "up to 64 letters, digits, - and _")
     job = _given(JOB_VARIABLE, _JOB, "up to 64 letters, digits and . _ @ -")
     text = os.environ.get(ATTEMPT_VARIABLE, "")
-    attempt = numbers.whole(text, minimum=0, maximum=_MOST_ATTEMPT) if text else 0
+    attempt = numbers.whole(text, minimum=0, maximum=_MAX_ATTEMPT) if text else 0
     if attempt is None:
         raise InputError(
-            f"{ATTEMPT_VARIABLE}={text[:80]!r} is not a valid attempt", hint=f"give a number from 0 to {_MOST_ATTEMPT}"
+            f"{ATTEMPT_VARIABLE}={text[:80]!r} is not a valid attempt", hint=f"give a number from 0 to {_MAX_ATTEMPT}"
         )
     return Request(token or secrets.token_hex(8), this_process(), job, attempt)
 
@@ -227,7 +227,7 @@ def take(device: Device, root: str, request: Request) -> Lease:
     """
     folder = f"{root}/lease"
     over = 0
-    for _ in range(_MOST_TRIES):
+    for _ in range(_MAX_TRIES):
         taken, holder = _try_to_take(device, folder, request, over, "taking the device")
         if taken is not None:
             return taken
@@ -371,6 +371,6 @@ def parse_holder(text: str) -> Holder | None:
         left = None
     elif until is not None and until[1] == now[1]:
         left = int(until[2]) - int(now[2])
-        left = left if left <= lease_script.MOST_S else 0
+        left = left if left <= lease_script.MAX_S else 0
     since_s = max(0, int(now[2]) - int(since))
     return Holder(int(lease[1]), token, owner, job, int(attempt), since_s, left)

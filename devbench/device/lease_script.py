@@ -18,10 +18,10 @@ import shlex
 
 FORMAT = "devbench-lease-1"
 # An end further away than this is none: no process of the tool has a longer deadline.
-MOST_S = 8 * 86_400
+MAX_S = 8 * 86_400
 MARK_VARIABLE = "DEVBENCH_LEASE"
 # A killed process is gone within milliseconds; one that the kernel keeps is waited for so many times 50 ms.
-_MOST_TRIES = 60
+_MAX_TRIES = 60
 # So that a shorter text covers a longer one: the file is overwritten in place, and no reader finds it empty.
 _PAD = " " * 10
 
@@ -92,7 +92,7 @@ def end_own(folder: str, number: int, token: str) -> str:
     return f"""{header(folder)}
 {END}
 _db_t=0
-while [ $_db_t -lt {_MOST_TRIES} ]; do
+while [ $_db_t -lt {_MAX_TRIES} ]; do
 _db_r=0; _db_kill "$_db_dir/{number}.pid.{token}" || _db_r=1
 _db_sweep "$_db_dir/{number}.{token}" && [ $_db_r = 0 ] && break
 _db_t=$((_db_t + 1)); sleep 0.05
@@ -155,7 +155,7 @@ for _db_f in "$_db_dir/$1".until.*; do
 [ -f "$_db_f" ] || continue
 _db_b= _db_e=; read -r _db_b _db_e < "$_db_f"
 case "$_db_e" in *[!0-9]*|''|??????????*) continue;; esac
-[ "$_db_b" = "$_db_boot" ] && [ "$_db_e" -gt $_db_up ] && [ "$_db_e" -le $((_db_up + {MOST_S})) ] && return 1
+[ "$_db_b" = "$_db_boot" ] && [ "$_db_e" -gt $_db_up ] && [ "$_db_e" -le $((_db_up + {MAX_S})) ] && return 1
 done
 return 0
 }}
@@ -178,7 +178,7 @@ for _db_g in "$_db_dir"/*.app.*; do
 _db_lower "$_db_g" && [ -f "$_db_g" ] && read -r _db_p < "$_db_g" || continue
 case "$_db_p" in ''|*[!A-Za-z0-9._]*) ;; *) am force-stop "$_db_p" </dev/null >/dev/null 2>&1;; esac
 done
-while [ $_db_t -lt {_MOST_TRIES} ]; do
+while [ $_db_t -lt {_MAX_TRIES} ]; do
 _db_s=0 _db_r=0
 for _db_g in "$_db_dir"/*.pid.*; do
 case ${{_db_g##*/}} in *.*.*.*) continue;; esac

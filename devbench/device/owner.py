@@ -19,7 +19,7 @@ from pathlib import Path
 from devbench import numbers
 
 _LINUX = sys.platform.startswith("linux")
-_MOST_WORD = 64
+_MAX_WORD = 64
 _ODD = re.compile(r"[^A-Za-z0-9._@-]")
 # Field 22 of /proc/PID/stat is the start; its place behind the name, which is in brackets.
 _STATE, _STARTED = 0, 19
@@ -66,7 +66,7 @@ def is_dead(owner: Owner) -> bool:
 
 def word(text: str) -> str:
     """`text` as one word of few characters, which means nothing to a shell."""
-    return _ODD.sub("_", text)[:_MOST_WORD]
+    return _ODD.sub("_", text)[:_MAX_WORD]
 
 
 def _is_dead_on_linux(owner: Owner) -> bool:

@@ -31,7 +31,7 @@ _KEYS = (
     "notes", "sources", "gpu_limits", "current_unit", "current_positive",
 )  # fmt: skip
 _GPU_LIMIT_KEYS = ("texture_side", "weight_mib")
-_MOST_GPU_LIMIT = 1_000_000
+_MAX_GPU_LIMIT = 1_000_000
 _LIMIT_KEYS = ("thermal_status", "battery_c", "sensors")
 _MASK = re.compile(r"[0-9a-f]{1,32}", re.IGNORECASE)
 _MASK_NAME = re.compile(r"[a-z][a-z0-9_+-]{0,30}")
@@ -316,9 +316,9 @@ class _Reader:
         side, weights = table.get("texture_side"), table.get("weight_mib")
         for key, value in (("texture_side", side), ("weight_mib", weights)):
             if value is not None and (
-                not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= _MOST_GPU_LIMIT
+                not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= _MAX_GPU_LIMIT
             ):
-                raise self._wrong(f"gpu_limits.{key}", f"is not a number above 0 and up to {_MOST_GPU_LIMIT:,}")
+                raise self._wrong(f"gpu_limits.{key}", f"is not a number above 0 and up to {_MAX_GPU_LIMIT:,}")
         return GpuLimits(None if side is None else int(side), None if weights is None else int(weights * 2**20))
 
     def _degrees(self, key: str, value: Any) -> float:

@@ -13,11 +13,11 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from devbench.device.conditions import CLOCKS_SCRIPT, Conditions, conditions_of, find_clocks_script, to_json
-from devbench.device.sections import MOST_CHARACTERS, decimal
+from devbench.device.sections import MAX_CHARACTERS, decimal
 
-_MOST_ON_DEVICE = 2000
-_MOST_KEPT = 600
-_MOST_ZONES = 12
+_MAX_ON_DEVICE = 2000
+_MAX_KEPT = 600
+_MAX_ZONES = 12
 _FIRST_SERVICES_S = 5
 
 # Zones are chosen once, by names that tell of what computes, of the battery or of the skin: a phone has up to a
@@ -90,9 +90,9 @@ def sampler_script(sysfs: str = "/sys") -> str:
     """
     values = {
         "SYS": sysfs,
-        "ZONES": _MOST_ZONES,
+        "ZONES": _MAX_ZONES,
         "FIRST": _FIRST_SERVICES_S,
-        "MOST": _MOST_ON_DEVICE,
+        "MOST": _MAX_ON_DEVICE,
         "FIND": find_clocks_script(each_cpu=False, sysfs=sysfs),
         "CLOCKS": CLOCKS_SCRIPT,
     }
@@ -111,7 +111,7 @@ def parse_samples(text: str, started_utc: datetime) -> tuple[Sample, ...]:
     """
     blocks: list[tuple[str, dict[str, list[str]]]] = []
     lines: list[str] = []
-    for line in text[:MOST_CHARACTERS].splitlines():
+    for line in text[:MAX_CHARACTERS].splitlines():
         word, _, rest = line.partition(" ")
         if word == "@sample":
             lines = []
@@ -121,7 +121,7 @@ def parse_samples(text: str, started_utc: datetime) -> tuple[Sample, ...]:
             blocks[-1][1].setdefault(word[1:], lines)
         elif line:
             lines.append(line)
-    step = -(-len(blocks) // _MOST_KEPT) or 1
+    step = -(-len(blocks) // _MAX_KEPT) or 1
     found = []
     for uptimes, sections in blocks[::step]:
         t_s = _elapsed(uptimes)

@@ -13,7 +13,7 @@ from devbench import numbers
 from devbench.text import without_control
 
 # More than any phone prints (a full `getprop` has some 60 KB); what a hostile device says beyond it is not looked at.
-MOST_CHARACTERS = 1 << 20
+MAX_CHARACTERS = 1 << 20
 
 _OPEN = re.compile(r"^@@devbench:([0-9A-Za-z-]{1,64})[ \t\r]*$", re.MULTILINE)
 
@@ -36,7 +36,7 @@ def split_sections(text: str) -> Mapping[str, list[str]]:
 
     Empty where the opening line is missing. A section that comes twice is kept as it came first.
     """
-    text = text[:MOST_CHARACTERS]
+    text = text[:MAX_CHARACTERS]
     opening = _OPEN.search(text)
     if opening is None:
         return {}

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 PREFIX = "tag:"
 # No comma and no colon: tags stand in lists and behind `tag:`.
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
-_MOST_BYTES = 1 << 20
+_MAX_BYTES = 1 << 20
 _LOCK_TIMEOUT_S = 10.0
 
 Tags = Mapping[str, tuple[str, ...]]
@@ -40,7 +40,7 @@ def load_tags() -> Tags:
     """
     file = tags_file()
     try:
-        if file.stat().st_size > _MOST_BYTES:
+        if file.stat().st_size > _MAX_BYTES:
             raise ValueError("it is too large")
         read = json.loads(file.read_text("utf-8"))
         if not isinstance(read, dict):

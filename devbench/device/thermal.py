@@ -19,7 +19,7 @@ THERMAL_STATUS_NAMES = ("none", "light", "moderate", "severe", "critical", "emer
 
 StatusProblem = Literal["", "not_ready", "overridden"]
 
-_MOST_SENSORS = 64
+_MAX_SENSORS = 64
 # Outside of these limits a reading is a sensor that is not there, or not a temperature.
 COLDEST_C, HOTTEST_C = -40.0, 200.0
 # Types that do not give degrees: unknown (any unit), and the battery's current limit (voltage, current, percentage).
@@ -100,5 +100,5 @@ def _add_zone(zones: dict[str, float], line: str) -> None:
 def _add(sensors: dict[str, float], name: str, degrees: float | None) -> None:
     """Keep a reading; of two sensors of one name the hotter. Exactly 0.0 is what sensors that are not there say."""
     name = clean(name, 60)
-    if degrees and name and (name in sensors or len(sensors) < _MOST_SENSORS):
+    if degrees and name and (name in sensors or len(sensors) < _MAX_SENSORS):
         sensors[name] = round(max(degrees, sensors.get(name, degrees)), 2)

@@ -97,7 +97,7 @@ def test_output_is_on_disk_while_the_command_runs(device: Device, tmp_path: Path
     began = time.monotonic()
     with out.open("wb", buffering=0) as stdout, err.open("wb", buffering=0) as stderr:
         device.shell_to_file(
-            "echo first; sleep 1.5; echo last; echo e >&2", stdout, stderr, timeout_s=20, most_bytes=100
+            "echo first; sleep 1.5; echo last; echo e >&2", stdout, stderr, timeout_s=20, max_bytes=100
         )
     took = time.monotonic() - began
     watcher.join()
@@ -114,7 +114,7 @@ def test_output_without_end_is_ended_on_the_device_and_its_start_is_kept(device:
         (tmp_path / "err").open("wb") as stderr,
         pytest.raises(OutputTooLong, match=r"0\.5 MiB"),
     ):
-        device.shell_to_file("echo $$; while :; do echo again; done", stdout, stderr, timeout_s=60, most_bytes=1 << 19)
+        device.shell_to_file("echo $$; while :; do echo again; done", stdout, stderr, timeout_s=60, max_bytes=1 << 19)
     assert time.monotonic() - began < 30
     assert out.stat().st_size == 1 << 19
     group = out.read_bytes().split()[0].decode()
@@ -126,7 +126,7 @@ def test_output_without_end_is_ended_on_the_device_and_its_start_is_kept(device:
 def test_of_a_file_that_is_larger_than_expected_nothing_is_kept(device: Device, tmp_path: Path) -> None:
     sh(device, f"head -c 200000 /dev/zero > {TMP}/large")
     with pytest.raises(SyncFailed, match="more than the 199,999 bytes"):
-        device.pull(f"{TMP}/large", tmp_path / "large", most_bytes=199_999)
+        device.pull(f"{TMP}/large", tmp_path / "large", max_bytes=199_999)
     assert list(tmp_path.iterdir()) == []
     sh(device, f"rm -f {TMP}/large")
 
@@ -145,7 +145,7 @@ def test_files_go_and_come_back_the_same(device: Device, tmp_path: Path, size: i
     found = device.stat(f"{TMP}/file")
     assert found is not None
     assert (found.size_bytes, found.is_file) == (size, True)
-    assert device.pull(f"{TMP}/file", back, most_bytes=size) == size
+    assert device.pull(f"{TMP}/file", back, max_bytes=size) == size
     assert back.read_bytes() == there.read_bytes()
     if size:
         assert told[-1] == (size, size)
@@ -177,7 +177,7 @@ def test_folders_are_made_on_the_way_and_listed(device: Device, tmp_path: Path) 
 def test_what_is_not_there_is_none_or_one_clear_error(device: Device, tmp_path: Path) -> None:
     assert device.stat(f"{TMP}/nothing") is None
     with pytest.raises(SyncFailed, match="nothing"):
-        device.pull(f"{TMP}/nothing", tmp_path / "nothing", most_bytes=1000)
+        device.pull(f"{TMP}/nothing", tmp_path / "nothing", max_bytes=1000)
     assert not (tmp_path / "nothing").exists()
     with pytest.raises(InputError, match="cannot read"):
         device.push(tmp_path / "absent", f"{TMP}/absent")

@@ -115,7 +115,7 @@ def test_a_precision_needs_enough_values_for_95_percent() -> None:
 
 
 def test_a_precision_that_is_out_of_reach_ends_at_the_limit() -> None:
-    limits = Limits(repetitions=3, precision_pct=0.01, most_repetitions=10)
+    limits = Limits(repetitions=3, precision_pct=0.01, max_repetitions=10)
     assert not more(limits, [random.Random(n).random() for n in range(10)])
 
 
@@ -125,7 +125,7 @@ def test_a_run_that_only_checks_outputs_wants_none() -> None:
 
 def test_at_one_percent_a_delegate_that_is_five_percent_slower_is_ranked_right_every_time() -> None:
     """Noise of process averages as seen on a shared machine: 1 % between processes, a slow one in twenty."""
-    limits = Limits(repetitions=5, precision_pct=1.0, most_repetitions=40)
+    limits = Limits(repetitions=5, precision_pct=1.0, max_repetitions=40)
 
     def measure(words: random.Random, true_us: float) -> list[float]:
         values: list[float] = []

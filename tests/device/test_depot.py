@@ -38,7 +38,7 @@ def test_a_file_lies_under_its_hash_and_is_whole(depot: Depot, device: Device, t
     assert entry.remote.endswith(hashlib.sha256(file.read_bytes()).hexdigest())
     assert (entry.pushed, entry.hash_checked) == (True, True)
     back = tmp_path / "back"
-    device.pull(entry.remote, back, most_bytes=1 << 30)
+    device.pull(entry.remote, back, max_bytes=1 << 30)
     assert back.read_bytes() == file.read_bytes()
 
 
@@ -76,7 +76,7 @@ def test_a_depot_file_that_was_changed_with_the_same_size_and_time_is_pushed_aga
     again = later.ensure(file)
     assert (again.pushed, again.changed, later.replaced) == (True, True, ["m"])
     back = tmp_path / "back"
-    device.pull(again.remote, back, most_bytes=1 << 30)
+    device.pull(again.remote, back, max_bytes=1 << 30)
     assert back.read_bytes() == file.read_bytes()
     assert not Depot(device, root=ROOT).ensure(file).changed
 

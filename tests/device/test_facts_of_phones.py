@@ -8,7 +8,7 @@ import pytest
 
 from devbench.device.cores import Core, clusters
 from devbench.device.facts import DeviceFacts, parse_facts, to_json
-from devbench.device.sections import MOST_CHARACTERS, clean, decimal, split_sections, whole_number
+from devbench.device.sections import MAX_CHARACTERS, clean, decimal, split_sections, whole_number
 from tests.device.transcripts import BENCH_PHONE, SAMSUNG, WORD, transcript
 
 
@@ -226,8 +226,8 @@ def test_a_section_that_comes_twice_counts_as_it_came_first() -> None:
 
 def test_what_comes_before_the_opening_and_what_comes_after_a_mebibyte_is_not_looked_at() -> None:
     assert parse_facts("WARNING: linker: blah\n@@other:properties\n" + SAMSUNG, "s").model == "SM-S911B"
-    assert parse_facts(transcript(kernel="\n" * MOST_CHARACTERS, storage="x"), "s").kernel == ""
-    assert "late" not in split_sections(transcript(kernel="x" * MOST_CHARACTERS, late="y"))
+    assert parse_facts(transcript(kernel="\n" * MAX_CHARACTERS, storage="x"), "s").kernel == ""
+    assert "late" not in split_sections(transcript(kernel="x" * MAX_CHARACTERS, late="y"))
 
 
 def test_lines_that_end_as_on_a_terminal_are_read_the_same() -> None:
