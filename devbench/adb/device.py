@@ -29,12 +29,12 @@ from devbench.adb.errors import (
     ShellTimeout,
     SyncFailed,
     running,
-    shortened,
 )
 from devbench.adb.route import Route
 from devbench.adb.shell import ShellReader, ShellResult, Stream, start_stdin, with_group_line
 from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.adb.listing import DeviceEntry
@@ -109,7 +109,7 @@ class Device:
         Raises:
             ShellTimeout, OutputTooLong, DeviceLost, NoSuchDevice, DeviceOffline, DeviceUnauthorized, CommandFailed.
         """
-        return self._steadily(lambda: self._shell(command, timeout_s, stdin, check, doing))
+        return self._retried(lambda: self._shell(command, timeout_s, stdin, check, doing))
 
     def _shell(self, command: str, timeout_s: float, stdin: bytes | None, check: bool, doing: str) -> ShellResult:
         doing = doing or running(command)
@@ -169,22 +169,22 @@ class Device:
         try:
             with self._open(f"shell,v2,raw:{with_group_line(command)}", Deadline(timeout_s), doing) as wire:
                 start_stdin(wire, stdin or b"")
-                while not reader.feed(self._some(wire)):
+                while not reader.feed(self._receive_some(wire)):
                     pass
         except WireTimeout:
             reader.flush()
-            self._end(reader.group)
+            self._end_group(reader.group)
             raise ShellTimeout(self.serial, command, timeout_s) from None
         except WireClosed:
             reader.flush()
-            raise self._gone(doing) from None
+            raise self._lost_error(doing) from None
         except BaseException:
-            self._end(reader.group)
+            self._end_group(reader.group)
             raise
         assert reader.exit_code is not None
         return reader.exit_code
 
-    def _some(self, wire: Wire) -> bytes:
+    def _receive_some(self, wire: Wire) -> bytes:
         """The next bytes; a silent device is asked whether it is still there."""
         while True:
             try:
@@ -194,7 +194,7 @@ class Device:
                 if not self._answers():
                     raise WireClosed("no answer") from None
 
-    def _steadily(self, do: Callable[[], T]) -> T:
+    def _retried(self, do: Callable[[], T]) -> T:
         """Do it, again after each lost connection that came back."""
         while True:
             try:
@@ -212,7 +212,7 @@ class Device:
             return False
         return True
 
-    def _end(self, group: int | None) -> None:
+    def _end_group(self, group: int | None) -> None:
         """End a process group on the device, if the device is still there."""
         if group is None or group <= 1:
             return
@@ -248,7 +248,7 @@ class Device:
             InputError: `local` cannot be read.
             DeviceFull, SyncFailed, DeviceLost and the errors of an unfit device.
         """
-        self._steadily(lambda: self._push(local, remote, mode, timeout_s, progress))
+        self._retried(lambda: self._push(local, remote, mode, timeout_s, progress))
 
     def _push(
         self, local: Path, remote: str, mode: int, timeout_s: float | None, progress: Callable[[int, int], None] | None
@@ -278,7 +278,7 @@ class Device:
             SyncFailed: it is not there, cannot be read or is larger.
             DeviceLost and the errors of an unfit device.
         """
-        return self._steadily(lambda: self._pull(remote, local, max_bytes, timeout_s))
+        return self._retried(lambda: self._pull(remote, local, max_bytes, timeout_s))
 
     def _pull(self, remote: str, local: Path, max_bytes: int, timeout_s: float | None) -> int:
         deadline = timeout_s if timeout_s is not None else _file_timeout_s(max_bytes)
@@ -300,7 +300,7 @@ class Device:
             SyncFailed: it cannot be looked at.
         """
         v2 = "stat_v2" in self.features()
-        return self._steadily(lambda: self._stat(remote, timeout_s, v2=v2))
+        return self._retried(lambda: self._stat(remote, timeout_s, v2=v2))
 
     def _stat(self, remote: str, timeout_s: float, *, v2: bool) -> sync.FileStat | None:
         with self._sync(remote, timeout_s, f"looking at {remote}") as wire:
@@ -309,7 +309,7 @@ class Device:
     def list_dir(self, remote: str, *, timeout_s: float = 10.0) -> list[sync.FileStat]:
         """The entries of a folder; empty where it is not there."""
         v2 = "ls_v2" in self.features()
-        return self._steadily(lambda: self._list_dir(remote, timeout_s, v2=v2))
+        return self._retried(lambda: self._list_dir(remote, timeout_s, v2=v2))
 
     def _list_dir(self, remote: str, timeout_s: float, *, v2: bool) -> list[sync.FileStat]:
         with self._sync(remote, timeout_s, f"listing {remote}") as wire:
@@ -323,7 +323,7 @@ class Device:
 
     @functools.cached_property
     def _features(self) -> frozenset[str]:
-        return self._steadily(self._ask_features)
+        return self._retried(self._ask_features)
 
     def _ask_features(self) -> frozenset[str]:
         deadline = Deadline(5.0)
@@ -332,9 +332,9 @@ class Device:
                 wire.request(self._route.features)
                 return frozenset(wire.text().split(","))
         except WireRefused as error:
-            raise self._refused(str(error)) from None
+            raise self._refusal_error(str(error)) from None
         except (WireClosed, WireTimeout):
-            raise self._gone("telling its features") from None
+            raise self._lost_error("telling its features") from None
 
     # -- connections --------------------------------------------------------------------------------------------
 
@@ -353,10 +353,10 @@ class Device:
             self._seen = True
         except WireRefused as error:
             wire.close()
-            raise self._refused(str(error), doing) from None
+            raise self._refusal_error(str(error), doing) from None
         except WireClosed:
             wire.close()
-            raise self._gone(doing) from None
+            raise self._lost_error(doing) from None
         except BaseException:
             wire.close()
             raise
@@ -375,9 +375,9 @@ class Device:
         except WireTimeout:
             raise SyncFailed(self.serial, remote, f"not done after {timeout_s:g} s") from None
         except WireClosed:
-            raise self._gone(doing) from None
+            raise self._lost_error(doing) from None
 
-    def _refused(self, reason: str, doing: str = "") -> EnvironmentProblem:
+    def _refusal_error(self, reason: str, doing: str = "") -> EnvironmentProblem:
         """The error for what the server said against the device."""
         words = reason.lower()
         if self._seen and any(word in words for word in _GONE):
@@ -392,10 +392,10 @@ class Device:
         if "offline" in words:
             return DeviceOffline(self.serial)
         if "closed" in words:
-            return self._gone(doing)
-        return EnvironmentProblem(f"{self.serial}: {shortened(reason, 200)}")
+            return self._lost_error(doing)
+        return EnvironmentProblem(f"{self.serial}: {clean(reason, 200)}")
 
-    def _gone(self, doing: str) -> EnvironmentProblem:
+    def _lost_error(self, doing: str) -> EnvironmentProblem:
         """The error for a connection that ended by itself: the server's end, or the device's."""
         try:
             self.server.version(timeout_s=2.0)

@@ -86,7 +86,7 @@ class ShellTimeout(EnvironmentProblem):
     transient = True
 
     def __init__(self, serial: str, command: str, timeout_s: float, stdout: bytes = b"", stderr: bytes = b"") -> None:
-        super().__init__(f"{serial}: no end after {timeout_s:g} s of: {shortened(command)}")
+        super().__init__(f"{serial}: no end after {timeout_s:g} s of: {clean(command, 80)}")
         self.serial, self.command, self.timeout_s = serial, command, timeout_s
         self.stdout, self.stderr = stdout, stderr
 
@@ -107,7 +107,7 @@ class CommandFailed(EnvironmentProblem):
 
     def __init__(self, serial: str, command: str, exit_code: int, stdout: bytes, stderr: bytes) -> None:
         said = (stderr.strip() or stdout.strip())[:_MAX_REASON_BYTES].decode("utf-8", "replace")
-        super().__init__(f"{serial}: exit code {exit_code} of {shortened(command)}: {shortened(said, 200)}")
+        super().__init__(f"{serial}: exit code {exit_code} of {clean(command, 80)}: {clean(said, 200)}")
         self.serial, self.command, self.exit_code = serial, command, exit_code
         self.stdout, self.stderr = stdout, stderr
 
@@ -116,7 +116,7 @@ class SyncFailed(EnvironmentProblem):
     """A file could not be moved to or from the device; `reason` is the device's own text."""
 
     def __init__(self, serial: str, remote: str, reason: str) -> None:
-        super().__init__(f"{serial}: {shortened(remote, 200)}: {shortened(reason, 200)}")
+        super().__init__(f"{serial}: {clean(remote, 200)}: {clean(reason, 200)}")
         self.serial, self.remote, self.reason = serial, remote, reason
 
 
@@ -149,11 +149,6 @@ class DeviceFull(EnvironmentProblem):
         self.needed_bytes, self.free_bytes = needed_bytes, free_bytes
 
 
-def shortened(text: str, most: int = 80) -> str:
-    """`text` on one line of at most that many characters, without control characters."""
-    return clean(text, most)
-
-
 def running(command: str) -> str:
     """What a command is for, where nobody said it: its first word."""
-    return f"running {shortened((command.split(maxsplit=1) or ['nothing'])[0])}"
+    return f"running {clean((command.split(maxsplit=1) or ['nothing'])[0], 80)}"

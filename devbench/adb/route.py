@@ -34,8 +34,8 @@ class Route:
     @property
     def features(self) -> str:
         """The service that tells the device's features."""
-        whose = f"serial:{self.serial}" if self.transport_id is None else f"transport-id:{self.transport_id}"
-        return f"host-{whose}:features"
+        device = f"serial:{self.serial}" if self.transport_id is None else f"transport-id:{self.transport_id}"
+        return f"host-{device}:features"
 
     def still_valid(self) -> bool:
         """Whether a transport id still means the same device: the next server gives its numbers out anew.

@@ -134,23 +134,23 @@ class Wire:
             data += self.receive_some(size - len(data))
         return bytes(data)
 
-    def receive_some(self, most: int = _BUFFER_BYTES, within_s: float | None = None) -> bytes:
+    def receive_some(self, max_bytes: int = _BUFFER_BYTES, within_s: float | None = None) -> bytes:
         """What is there, at least one byte.
 
         Args:
-            most: bytes to take at most.
-            within_s: give up after so long although the deadline is later.
+            max_bytes: how much to take at most.
+            within_s: give up after this time, although the deadline is later.
 
         Raises:
             WireTimeout: the deadline, or `within_s`, passed.
-            WireClosed: the other end is done.
+            WireClosed: the other end closed the connection.
         """
         left = self.deadline.left_s()
         if within_s is not None and (left is None or within_s < left):
             left = within_s
         try:
             self.socket.settimeout(left)
-            data = self.socket.recv(most)
+            data = self.socket.recv(max_bytes)
         except TimeoutError:
             raise WireTimeout from None
         except OSError as error:

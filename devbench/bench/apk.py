@@ -23,7 +23,7 @@ from devbench.tool.measurement import Failure, FailureKind
 if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.bench.plan import Plan
-    from devbench.bench.records import Ran
+    from devbench.bench.records import ProcessResult
     from devbench.device.depot import Depot
     from devbench.tool.binaries import Binary
 
@@ -194,7 +194,7 @@ def build_shell(flags: Sequence[str], graph: str, folders: Sequence[str]) -> str
     return re.sub(r"@([A-Z]+)@", lambda match: values[match.group(1)], _SCRIPT)
 
 
-def understand(ran: Ran) -> Ran:
+def interpret(ran: ProcessResult) -> ProcessResult:
     """A repetition as the log tells it: the exit code that the app does not have, from how it ended.
 
     The times of the script hold the start of the app and the wait for silence after it, so that none of them is the

@@ -65,7 +65,7 @@ def shared_serial(device: DeviceRecord, others: Sequence[str]) -> Sequence[Notic
     return [Notice(NoticeKind.DEVICE_IDENTITY, device.title, text, next_step, Effect.INFORMATION, device.key)]
 
 
-def readings_that_are_none(around: Around, device: DeviceRecord) -> Sequence[Notice]:
+def invalid_readings(around: Around, device: DeviceRecord) -> Sequence[Notice]:
     """One notice for each kind of value that the device reported and that is not a reading."""
     problems = {str(sample.get("thermal_status_problem") or "") for sample in around.known}
     found = [

@@ -51,7 +51,7 @@ class StagePlan:
         return self.overlapped or self.runs
 
 
-class Step(NamedTuple):
+class SessionStep(NamedTuple):
     """A step of a session.
 
     `start` begins the process of a stage, `await` waits for its mark, `go` lets a held stage run, `drop` ends the
@@ -63,7 +63,7 @@ class Step(NamedTuple):
     mark: Mark | None = None
 
 
-BEGIN = Step("begin")
+BEGIN = SessionStep("begin")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +77,7 @@ class SessionPlan:
 
     residency: Residency | Literal["alone"]
     stages: tuple[StagePlan, ...]
-    steps: tuple[Step, ...]
+    steps: tuple[SessionStep, ...]
     overlap_runs: int = 0
     held_by: Literal["output", "stop"] = "output"
 
@@ -85,7 +85,11 @@ class SessionPlan:
 def plan_alone(stage: StagePlan, num_runs: int) -> SessionPlan:
     """A stage by itself: its load, its first inference, then `num_runs` steady ones; it ends by itself."""
     stage = replace(stage, runs=num_runs + 1, overlapped=num_runs)
-    return SessionPlan("alone", (stage,), (BEGIN, Step("start", 0), Step("await", 0, "done"), Step("await", 0, "gone")))
+    return SessionPlan(
+        "alone",
+        (stage,),
+        (BEGIN, SessionStep("start", 0), SessionStep("await", 0, "done"), SessionStep("await", 0, "gone")),
+    )
 
 
 def plan_session(
@@ -107,19 +111,21 @@ def plan_session(
     if residency == "sequential":
         steps = [BEGIN]
         for number in range(len(stages)):
-            steps += [*_come_and_go(number), Step("await", number, "gone")]
+            steps += [*_come_and_go(number), SessionStep("await", number, "gone")]
         return _ended(residency, stages, steps)
     if keep is None:
         raise ValueError("no stage to keep")
     return _pipelined(stages, keep, overlap_runs)
 
 
-def _come_and_go(number: int) -> list[Step]:
+def _come_and_go(number: int) -> list[SessionStep]:
     """A stage from its start to its end."""
-    return [Step("start", number), Step("await", number, "done"), Step("drop", number)]
+    return [SessionStep("start", number), SessionStep("await", number, "done"), SessionStep("drop", number)]
 
 
-def _ended(residency: Residency, stages: Sequence[StagePlan], steps: list[Step], overlap_runs: int = 0) -> SessionPlan:
+def _ended(
+    residency: Residency, stages: Sequence[StagePlan], steps: list[SessionStep], overlap_runs: int = 0
+) -> SessionPlan:
     """The plan without the last stage's end: it must still be there when the memory is read for the last time."""
     while steps[-1].verb == "drop" or steps[-1].mark == "gone":
         steps.pop()
@@ -128,12 +134,12 @@ def _ended(residency: Residency, stages: Sequence[StagePlan], steps: list[Step],
 
 def _resident(stages: Sequence[StagePlan]) -> SessionPlan:
     """All are loaded, one after the other, before the clock starts; all stay."""
-    steps: list[Step] = []
+    steps: list[SessionStep] = []
     for number in range(len(stages)):
-        steps += [Step("start", number), Step("await", number, "ready")]
+        steps += [SessionStep("start", number), SessionStep("await", number, "ready")]
     steps.append(BEGIN)
     for number in range(len(stages)):
-        steps += [Step("go", number), Step("await", number, "done")]
+        steps += [SessionStep("go", number), SessionStep("await", number, "done")]
     return _ended("resident", [replace(stage, held=True, kept=True) for stage in stages], steps)
 
 
@@ -141,22 +147,22 @@ def _pipelined(stages: Sequence[StagePlan], keep: int, overlap_runs: int) -> Ses
     """The kept stage is loaded before the clock starts; those before it come and go; the next loads while it runs."""
     changed = list(stages)
     following = keep + 1 if keep + 1 < len(stages) else None
-    steps = [Step("start", keep), Step("await", keep, "ready"), BEGIN]
+    steps = [SessionStep("start", keep), SessionStep("await", keep, "ready"), BEGIN]
     for number in range(keep):
         steps += _come_and_go(number)
-    steps.append(Step("go", keep))
+    steps.append(SessionStep("go", keep))
     overlapped = 0
     if following is not None:
         if overlap_runs < stages[keep].runs:
             overlapped = max(1, overlap_runs)
-            steps.append(Step("await", keep, "warm"))
-        steps.append(Step("start", following))
+            steps.append(SessionStep("await", keep, "warm"))
+        steps.append(SessionStep("start", following))
         changed[following] = replace(stages[following], held=True)
-    steps.append(Step("await", keep, "done"))
+    steps.append(SessionStep("await", keep, "done"))
     changed[keep] = replace(stages[keep], held=True, kept=True, overlapped=overlapped)
     if following is not None:
-        steps += [Step("await", following, "ready"), Step("go", following)]
-        steps += [Step("await", following, "done"), Step("drop", following)]
+        steps += [SessionStep("await", following, "ready"), SessionStep("go", following)]
+        steps += [SessionStep("await", following, "done"), SessionStep("drop", following)]
         for number in range(following + 1, len(stages)):
             steps += _come_and_go(number)
     return _ended("pipelined", changed, steps, overlap_runs)

@@ -31,7 +31,7 @@ from devbench.tool.parse.pipeline_log import SessionLog, lines_of_session, parse
 if TYPE_CHECKING:
     from devbench.bench.job_progress import JobProgress
     from devbench.bench.program import Session
-    from devbench.bench.records import Ran
+    from devbench.bench.records import ProcessResult
 
 # Loading gigabytes from flash and building GPU kernels for them can take minutes.
 _LOAD_BUDGET_S = 600.0
@@ -239,7 +239,7 @@ class _PipelineRun:
         return record
 
     def _record(
-        self, plan: SessionPlan, index: int, ran: Ran, log: SessionLog, argvs: Sequence[tuple[str, ...]]
+        self, plan: SessionPlan, index: int, ran: ProcessResult, log: SessionLog, argvs: Sequence[tuple[str, ...]]
     ) -> PipelineSessionRecord:
         case, pipeline = self._case, self._pipeline
         samples, kind, peak_kb = memory_records(log, plan)
@@ -265,7 +265,7 @@ class _PipelineRun:
         )
 
     def _store_alone(
-        self, job: JobProgress, stage: StagePlan, index: int, ran: Ran, log: SessionLog, argv: tuple[str, ...]
+        self, job: JobProgress, stage: StagePlan, index: int, ran: ProcessResult, log: SessionLog, argv: tuple[str, ...]
     ) -> None:
         """A stage alone is a process like any other: it is a repetition of its job too."""
         name = f"job{stage.job_number:04d}-latency-{stage.position:02d}-{index:03d}"

@@ -148,8 +148,7 @@ def _steady_ms(stats: RunStats | None) -> float | None:
         return None
     us = (stats.avg_us * stats.count - stats.first_us) / (stats.count - 1)
     # The tool prints six digits of the average: a long wait can leave nothing of a short inference.
-    least = stats.min_us if stats.min_us is not None else 0.0
-    return max(us, least) / 1000
+    return max(us, stats.min_us or 0.0) / 1000
 
 
 def memory_records(

@@ -25,7 +25,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Sequence
 
-from devbench.bench.pipeline_plan import SessionPlan, Step
+from devbench.bench.pipeline_plan import SessionPlan, SessionStep
 
 # mksh's echo takes backslashes in the tool's lines for its own; its `print` is built in, dash's `printf` is.
 _FUNCTIONS = r"""
@@ -174,7 +174,7 @@ def _starter(plan: SessionPlan, number: int, command: str, word: str) -> str:
     return f"_dbp_start_{number}() {{ _dbp_mark '{number} start'; {{ {tool} | {reader}; }} & }}"
 
 
-def _step(step: Step) -> str:
+def _step(step: SessionStep) -> str:
     lines = {
         "begin": "_dbp_mark '- begin'",
         "start": f"_dbp_start_{step.stage}",

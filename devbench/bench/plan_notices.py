@@ -46,7 +46,7 @@ def _open_shapes(case: Case) -> list[Notice]:
         Notice(
             NoticeKind.OPEN_SHAPES,
             case.subject,
-            f"input{several} of open shape: {_some(named)}; the latency applies to this size only",
+            f"input{several} of open shape: {_listed(named)}; the latency applies to this size only",
             f"give the size of real inputs: {example} with a number for each ?",
             Effect.EXCLUDED,
         )
@@ -58,7 +58,7 @@ def _first_signature(case: Case) -> list[Notice]:
     if len({one.graph for one in signatures}) < 2:
         return []
     which = f"signature {case.options.signature}" if case.options.signature else "the main graph"
-    names = _some([one.name for one in signatures])
+    names = _listed([one.name for one in signatures])
     return [
         Notice(
             NoticeKind.FIRST_OF_SEVERAL_SIGNATURES,
@@ -73,7 +73,7 @@ def _not_deterministic(case: Case, expected: Expected) -> list[Notice]:
     names = [expected.tensors.outputs[number].shown for number in sorted(expected.unsteady)]
     if not names:
         return []
-    which = f"outputs {_some(names)} differ" if len(names) > 1 else f"output {_some(names)} differs"
+    which = f"outputs {_listed(names)} differ" if len(names) > 1 else f"output {_listed(names)} differs"
     return [
         Notice(
             NoticeKind.NOT_DETERMINISTIC,
@@ -84,6 +84,6 @@ def _not_deterministic(case: Case, expected: Expected) -> list[Notice]:
     ]
 
 
-def _some(names: Sequence[str]) -> str:
+def _listed(names: Sequence[str]) -> str:
     more = len(names) - _MAX_NAMES
     return ", ".join([*map(clean, names[:_MAX_NAMES]), *([f"{more} more"] if more > 0 else [])])

@@ -19,11 +19,11 @@ from devbench.bench import apk
 from devbench.bench.command import CACHED, DROPPED, Command
 from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.reconnect import Reconnector
-from devbench.bench.records import Ran
+from devbench.bench.records import ProcessResult
 from devbench.bench.script import ScriptOutput, build_script, split_output
 from devbench.device import conditions as device_conditions
 from devbench.device.gauge import Gauge
-from devbench.device.sampler import Sample, parse_samples, sampler_script, samples_to_json
+from devbench.device.sampler import ConditionSample, parse_samples, sampler_script, samples_to_json
 from devbench.tool.apk import PACKAGE
 from devbench.tool.flags import command_line
 from devbench.tool.measurement import Failure, FailureKind
@@ -83,11 +83,11 @@ class Processes:
     # Models whose files a process has read since the device's file cache was last emptied.
     _read: set[str] = field(default_factory=set)
 
-    def run(self, command: Command, spec: ProcessSpec) -> Ran:
+    def run(self, command: Command, spec: ProcessSpec) -> ProcessResult:
         """Run one process; its output is in the artifacts when this returns, whatever happened.
 
         One that was cut off by a lost connection is ended and run again once the device is back; if the device stays
-        away, `Ran.lost` is the reason.
+        away, `ProcessResult.lost` is the reason.
 
         Raises:
             LeaseLost: another run took the device; the output is kept, and no result of it counts.
@@ -101,7 +101,7 @@ class Processes:
                 continue
             return ran
 
-    def _run(self, command: Command, spec: ProcessSpec) -> Ran:
+    def _run(self, command: Command, spec: ProcessSpec) -> ProcessResult:
         began = time.monotonic()
         marker = f"@@{secrets.token_hex(8)}"
         before = self._fresh_conditions(began)
@@ -156,7 +156,7 @@ class Processes:
         self._remember(around)
         if output.lease_lost or (output.exit_code is None and lost is None):
             self.keeper.check(certainly_lost=output.lease_lost)
-        ran = Ran(
+        ran = ProcessResult(
             failure=failure,
             lost=lost,
             started_utc=started_utc,
@@ -171,7 +171,7 @@ class Processes:
             kernel_cache=("warm" if CACHED in output.prelude else "cold") if command.has_cache else None,
             host_overhead_ms=(time.monotonic() - began - duration_s) * 1000,
         )
-        return apk.understand(ran) if command.stop else ran
+        return apk.interpret(ran) if command.stop else ran
 
     def _around(
         self, before: Mapping[str, Any] | None, output: ScriptOutput, started_utc: datetime, finished_utc: datetime
@@ -187,7 +187,7 @@ class Processes:
         last = read[len(first) :]
         settled = self.gauge.settle([*first, *(sample.conditions for sample in samples), *last])
         during = [
-            Sample(sample.t_s, one) for sample, one in zip(samples, settled[len(first) :], strict=False)
+            ConditionSample(sample.t_s, one) for sample, one in zip(samples, settled[len(first) :], strict=False)
         ]  # fmt: skip
         return Around(
             before=before or (device_conditions.to_json(settled[0]) if first else None),

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from devbench.bench.job_progress import JobProgress
     from devbench.bench.outputs import DeviceOutputs
     from devbench.bench.plan import Plan
-    from devbench.bench.records import Ran
+    from devbench.bench.records import ProcessResult
     from devbench.results.records import PipelineSessionRecord, Purpose, RepetitionRecord
 
 T = TypeVar("T")
@@ -64,7 +64,7 @@ class Session(Protocol):
 
     def process(
         self, job: JobProgress, command: Command, *, title: str, name: str, deadline_s: float, memory: bool = False
-    ) -> Ran | None:
+    ) -> ProcessResult | None:
         """Run one process; `None` if the user ended it, which is neither a measurement nor a failure.
 
         Args:
@@ -81,7 +81,7 @@ class Session(Protocol):
         """Whether the device was fit for a measurement, by the conditions around it."""
 
     def store_repetition(
-        self, job: JobProgress, purpose: Purpose, index: int, ran: Ran, out: str = ""
+        self, job: JobProgress, purpose: Purpose, index: int, ran: ProcessResult, out: str = ""
     ) -> RepetitionRecord:
         """Parse, classify, judge and store what a process printed; `out` is the device's file of its outputs."""
 

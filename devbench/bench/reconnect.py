@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from devbench.adb.errors import ServerUnavailable
 from devbench.adb.listing import READY
 from devbench.bench.events import ConnectionLost
-from devbench.device.boards import roll_call
+from devbench.device.boards import identify_boards
 from devbench.errors import DevbenchError
 
 if TYPE_CHECKING:
@@ -108,7 +108,7 @@ class Reconnector:
             found = [entry for entry in entries if _WIRELESS in entry.serial]
         if self.facts is None:
             return self._use(found[0]) if len(found) == 1 else None
-        for board in roll_call(device.server, found):
+        for board in identify_boards(device.server, found):
             if board.facts is not None and board.key == self.facts.key:
                 was, now = self.facts.identity.boot, board.facts.identity.boot
                 # After a restart it is in another state than the one that was prepared.

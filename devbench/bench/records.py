@@ -46,7 +46,7 @@ _MAX_OPERATORS = 20_000
 
 
 @dataclass(frozen=True, slots=True)
-class Ran:
+class ProcessResult:
     """One process of the tool as the session saw it.
 
     Attributes:
@@ -167,7 +167,7 @@ def repetition_record(
     case: Case,
     index: int,
     purpose: Purpose,
-    ran: Ran,
+    ran: ProcessResult,
     measured: Measurement,
     verdict: Reliability,
     outputs: Sequence[Mapping[str, Any]] = (),
@@ -212,7 +212,7 @@ def repetition_record(
     )
 
 
-def measured_when(ran: Ran, verdict: Reliability) -> dict[str, Any]:
+def measured_when(ran: ProcessResult, verdict: Reliability) -> dict[str, Any]:
     """What a repetition and a session of a pipeline have in common: when it ran, how it ended, on what device state."""
     failure = ran.failure
     return {

@@ -20,7 +20,7 @@ from devbench.bench import apk, file_notices
 from devbench.bench.command import Command, Commands
 from devbench.bench.cooling import cool_down, limits_passed
 from devbench.bench.describe import describe
-from devbench.bench.device_notices import lease_lost, readings_that_are_none, steps_not_applied
+from devbench.bench.device_notices import invalid_readings, lease_lost, steps_not_applied
 from devbench.bench.events import (
     DeviceReady,
     FilePushed,
@@ -36,7 +36,7 @@ from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Called, Plan
 from devbench.bench.process import Processes, ProcessSpec
 from devbench.bench.reconnect import Reconnector
-from devbench.bench.records import Ran, file_records, job_record, refused_record, repetition_record
+from devbench.bench.records import ProcessResult, file_records, job_record, refused_record, repetition_record
 from devbench.bench.refusals import known_flags, purposes_of, refusals
 from devbench.bench.resume import Earlier
 from devbench.bench.stabilise import Stabiliser
@@ -311,7 +311,7 @@ class DeviceSession:
 
     def process(
         self, job: JobProgress, command: Command, *, title: str, name: str, deadline_s: float, memory: bool = False
-    ) -> Ran | None:
+    ) -> ProcessResult | None:
         alive = self._stabiliser.alive(deadline_s + self.plan.limits.cool_down_s)
         command = replace(command, prelude="\n".join(filter(None, (alive, command.prelude))))
         ran = self._processes.run(command, ProcessSpec(title, name, job.case.model.sha256, memory, deadline_s))
@@ -319,13 +319,13 @@ class DeviceSession:
         return None if ended_by_user else ran
 
     def judge(self, around: Around) -> Reliability:
-        new = [notice for notice in readings_that_are_none(around, self._described) if notice not in self._noted]
+        new = [notice for notice in invalid_readings(around, self._described) if notice not in self._noted]
         self._noted += new
         self._notice(*new)
         return judge(around, self._processes.fitness, over_limits=limits_passed(around, self._limits))
 
     def store_repetition(
-        self, job: JobProgress, purpose: Purpose, index: int, ran: Ran, out: str = ""
+        self, job: JobProgress, purpose: Purpose, index: int, ran: ProcessResult, out: str = ""
     ) -> RepetitionRecord:
         measured = parse_file(ran.raw_file)
         case, failure = job.case, ran.failure

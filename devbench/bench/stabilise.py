@@ -29,7 +29,7 @@ _WATCH_S = 5
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class StabilisingStep:
     """A change of the device.
 
     Attributes:
@@ -42,34 +42,34 @@ class Step:
     help: str
 
 
-STEPS: Mapping[str, Step] = {
-    "awake": Step(
+STEPS: Mapping[str, StabilisingStep] = {
+    "awake": StabilisingStep(
         "svc power stayon true",
         "_db_v=$(settings get global stay_on_while_plugged_in); case $_db_v in [1-9]|1[0-5]) "
         "echo settings put global stay_on_while_plugged_in $_db_v;; *) echo svc power stayon false;; esac",
         "keep the device awake",
     ),
-    "screen-off": Step(
+    "screen-off": StabilisingStep(
         "input keyevent 223",
         "case $(cmd deviceidle get screen) in false) ;; *) echo input keyevent 224;; esac",
         "screen off while measuring",
     ),
-    "screen-on": Step(
+    "screen-on": StabilisingStep(
         "input keyevent 224",
         "case $(cmd deviceidle get screen) in false) echo input keyevent 223;; esac",
         "screen on while measuring",
     ),
-    "airplane": Step(
+    "airplane": StabilisingStep(
         "cmd connectivity airplane-mode enable",
         "case $(settings get global airplane_mode_on) in 1) ;; *) echo cmd connectivity airplane-mode disable;; esac",
         "no radio; not over Wi-Fi",
     ),
-    "performance": Step(
+    "performance": StabilisingStep(
         "cmd power set-fixed-performance-mode-enabled true",
         "echo cmd power set-fixed-performance-mode-enabled false",
         "Android's fixed performance mode, where the device has one",
     ),
-    "background": Step("am kill-all", "", "end background processes"),
+    "background": StabilisingStep("am kill-all", "", "end background processes"),
 }
 # For messages and help: the steps that take a value.
 VALUED_STEPS: Mapping[str, str] = {

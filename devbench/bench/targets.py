@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from devbench.adb.device import Device
 from devbench.adb.listing import READY
 from devbench.adb.server import AdbServer
-from devbench.device.boards import Board, meant_by, roll_call
+from devbench.device.boards import Board, find_board, identify_boards
 from devbench.device.tags import PREFIX, load_tags, sort_by_tag
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 
@@ -57,7 +57,7 @@ def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Devic
             makes no sense.
         EnvironmentProblem: no device, an unknown serial, none with a tag, a device that is offline or unauthorized.
     """
-    connected, words, virtual = _look(wanted)
+    connected, words, virtual = _wanted_devices(wanted)
     real = _distinct(connected, [board for word in words for board in _boards(connected, word)])
     with open_names(virtual, faults) as started:
         yield [*(Device.of(connected.server, board.entry, board.name) for board in real), *started.values()]
@@ -70,7 +70,7 @@ def find_present(wanted: Sequence[str]) -> Present:
         InputError: two devices and no choice, a tag that no device was ever given, too many virtual devices.
         EnvironmentProblem: there is no adb server.
     """
-    connected, words, virtual = _look(wanted)
+    connected, words, virtual = _wanted_devices(wanted)
     found: list[Board] = []
     absent: dict[str, DevbenchError] = {}
     for name in words:
@@ -104,7 +104,7 @@ def open_names(names: Sequence[str], faults: str = "") -> Iterator[dict[str, Dev
 def _device(connected: _Connected, name: str) -> Device:
     """The device of a name that was there a moment ago; if it has gone meanwhile, its use says so."""
     try:
-        board = _fit(connected, name)
+        board = _find_one(connected, name)
     except EnvironmentProblem:
         return Device(connected.server, name)
     return Device.of(connected.server, board.entry, board.name)
@@ -119,7 +119,7 @@ def typed_names(server: AdbServer, timeout_s: float) -> list[str]:
     entries = server.list_devices(timeout_s)
     if not any(entry.by_id or _UNTYPED.search(entry.serial) for entry in entries):
         return [entry.serial for entry in entries]
-    boards = roll_call(server, entries, timeout_s=timeout_s)
+    boards = identify_boards(server, entries, timeout_s=timeout_s)
     return [board.key if _UNTYPED.search(board.name) else board.name for board in boards]
 
 
@@ -132,14 +132,14 @@ class _Connected:
 
     def boards(self) -> list[Board]:
         if self._boards is None:
-            self._boards = roll_call(self.server, self.entries)
+            self._boards = identify_boards(self.server, self.entries)
         return self._boards
 
     def list_again(self) -> None:
         self.entries, self._boards = self.server.list_devices(), None
 
 
-def _look(wanted: Sequence[str]) -> tuple[_Connected, list[str], list[str]]:
+def _wanted_devices(wanted: Sequence[str]) -> tuple[_Connected, list[str], list[str]]:
     """What is connected, the words for it (one empty word for the only device), and names of virtual devices."""
     server = AdbServer()
     server.ensure_running()
@@ -200,14 +200,14 @@ def _virtual_phones(server: AdbServer, names: Sequence[str], faults: str) -> Ite
             stack.enter_context(phone)
         addresses = [phone.address for phone in phones]
         for address in addresses:
-            stack.callback(_forget, server, address)
+            stack.callback(_disconnect, server, address)
         with ThreadPoolExecutor(max_workers=len(phones)) as pool:
             list(pool.map(lambda address: server.connect(address, timeout_s=_CONNECT_TIMEOUT_S), addresses))
             list(pool.map(lambda address: server.wait_for(address, timeout_s=_CONNECT_TIMEOUT_S), addresses))
         yield dict(zip(names, addresses, strict=True))
 
 
-def _forget(server: AdbServer, address: str) -> None:
+def _disconnect(server: AdbServer, address: str) -> None:
     with contextlib.suppress(DevbenchError):
         server.disconnect(address)
 
@@ -231,13 +231,13 @@ def _boards(connected: _Connected, name: str) -> list[Board]:
                 hint=f"{', '.join(away[:8])} {'has' if len(away) == 1 else 'have'} it; see `devbench devices`",
             )
         return found
-    return [_fit(connected, name)]
+    return [_find_one(connected, name)]
 
 
 def _only_one(connected: _Connected) -> Board:
     named = os.environ.get("ANDROID_SERIAL")
     if named:
-        return _fit(connected, named)
+        return _find_one(connected, named)
     ready = [entry for entry in connected.entries if entry.state == READY]
     if not ready:
         raise _no_device(connected.entries)
@@ -261,7 +261,7 @@ def _no_device(known: Sequence[DeviceEntry]) -> EnvironmentProblem:
     )
 
 
-def _fit(connected: _Connected, name: str) -> Board:
+def _find_one(connected: _Connected, name: str) -> Board:
     """The board that a word means, ready; connected first if the word is a network address."""
     server = connected.server
     listed = [entry for entry in connected.entries if entry.serial == name]
@@ -275,7 +275,7 @@ def _fit(connected: _Connected, name: str) -> Board:
         # Nobody needs to be asked who they are.
         return _ready(Board(listed[0], name=name))
     boards = connected.boards()
-    board = meant_by(name, boards, [key for key, tags in load_tags().items() if name in tags])
+    board = find_board(name, boards, [key for key, tags in load_tags().items() if name in tags])
     if board is None:
         from devbench.adb.errors import NoSuchDevice
 

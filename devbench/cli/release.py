@@ -41,7 +41,7 @@ def release(
     """
     from devbench.bench.targets import open_targets
     from devbench.cli.output import console, plain
-    from devbench.device.lease import ROOT, look, revoke
+    from devbench.device.lease import ROOT, read_holder, revoke
     from devbench.errors import EnvironmentProblem, InputError
 
     screen = console(stderr=as_json)
@@ -49,7 +49,7 @@ def release(
         if len(devices) != 1:
             raise InputError(f"{serial!r} means {len(devices)} devices", hint="release them one by one, by serial")
         device = devices[0]
-        holder = look(device, ROOT)
+        holder = read_holder(device, ROOT)
         if holder is None:
             screen.print(f"{plain(device.serial)}: the device is not in use.", soft_wrap=True)
         elif not _agreed(device.serial, holder, yes=yes, as_json=as_json):

@@ -53,16 +53,16 @@ def _key(word: str) -> str:
     """The device's key: of a connected device by any of its names; of others as typed, where it has tags already."""
     from devbench.adb.errors import NoSuchDevice
     from devbench.adb.server import AdbServer
-    from devbench.device.boards import meant_by, roll_call
+    from devbench.device.boards import find_board, identify_boards
     from devbench.device.tags import load_tags
 
     server = AdbServer()
     server.ensure_running()
-    boards = roll_call(server, server.list_devices())
+    boards = identify_boards(server, server.list_devices())
     book = load_tags()
     if word in book:
         return word
-    board = meant_by(word, boards, [key for key, tags in book.items() if word in tags])
+    board = find_board(word, boards, [key for key, tags in book.items() if word in tags])
     if board is None:
         raise NoSuchDevice(word, [board.name for board in boards])
     # One that answered nothing when it was tagged keeps its tags.

@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from devbench.device.sections import whole_number
+from devbench import numbers
 from devbench.device.thermal import COLDEST_C, HOTTEST_C
 
 CHARGING = 2
@@ -62,27 +62,27 @@ def parse_battery(lines: Iterable[str]) -> Battery:
     powered = [value for key, value in values.items() if key.endswith(" powered")]
     plugged = "true" in powered if powered else None
     # No battery that is in use has 0 V: the service prints its defaults then.
-    no_volts = whole_number(values.get("voltage", "")) == 0
+    no_volts = numbers.whole(values.get("voltage", "")) == 0
     if no_volts and values.get("health") == "1":
         return Battery(plugged=plugged)
-    tenths = whole_number(values.get("temperature", ""), minimum=int(COLDEST_C * 10), maximum=int(HOTTEST_C * 10))
-    status = whole_number(values.get("status", ""), maximum=9)
-    current = whole_number(values.get("current now", ""), minimum=-(10**8), maximum=10**8)
+    tenths = numbers.whole(values.get("temperature", ""), minimum=int(COLDEST_C * 10), maximum=int(HOTTEST_C * 10))
+    status = numbers.whole(values.get("status", ""), maximum=9)
+    current = numbers.whole(values.get("current now", ""), minimum=-(10**8), maximum=10**8)
     return Battery(
         level=_percent(values),
         temperature_c=None if tenths is None or (no_volts and not tenths) else tenths / 10,
         status=status if status in _STATUSES else None,
         current_raw=None if samsung else current,
         current_ma=float(current) if samsung and current is not None else None,
-        charge_raw=whole_number(values.get("charge counter", ""), minimum=1, maximum=10**9),
+        charge_raw=numbers.whole(values.get("charge counter", ""), minimum=1, maximum=10**9),
         plugged=plugged,
     )
 
 
 def _percent(values: Mapping[str, str]) -> int | None:
     level, scale = (
-        whole_number(values.get("level", ""), maximum=10**6),
-        whole_number(values.get("scale", "100"), minimum=1),
+        numbers.whole(values.get("level", ""), maximum=10**6),
+        numbers.whole(values.get("scale", "100"), minimum=1),
     )
     percent = None if level is None or scale is None else round(100 * level / scale)
     return percent if percent is not None and percent <= 100 else None

@@ -62,7 +62,9 @@ class Board:
         return (self.name, self.key, self.entry.name, self.entry.serial, *facts)
 
 
-def roll_call(server: AdbServer, entries: Sequence[DeviceEntry], *, timeout_s: float = ANSWER_TIMEOUT_S) -> list[Board]:
+def identify_boards(
+    server: AdbServer, entries: Sequence[DeviceEntry], *, timeout_s: float = ANSWER_TIMEOUT_S
+) -> list[Board]:
     """Ask all that are ready at once who they are; in the order given, `timeout_s` in all and for each."""
     answers: dict[str, DeviceFacts] = {}
 
@@ -71,7 +73,7 @@ def roll_call(server: AdbServer, entries: Sequence[DeviceEntry], *, timeout_s: f
             answers[entry.name] = _ask(server, entry, timeout_s)
 
     ask_each(ask, entries, timeout_s)
-    return settle(server, [Board(entry, answers.get(entry.name)) for entry in entries], timeout_s)
+    return resolve_boards(server, [Board(entry, answers.get(entry.name)) for entry in entries], timeout_s)
 
 
 def ask_each(ask: Callable[[DeviceEntry], None], entries: Sequence[DeviceEntry], timeout_s: float) -> None:
@@ -84,7 +86,7 @@ def ask_each(ask: Callable[[DeviceEntry], None], entries: Sequence[DeviceEntry],
         thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def settle(server: AdbServer, boards: Sequence[Board], timeout_s: float = ANSWER_TIMEOUT_S) -> list[Board]:
+def resolve_boards(server: AdbServer, boards: Sequence[Board], timeout_s: float = ANSWER_TIMEOUT_S) -> list[Board]:
     """Tell boards apart: names, connections to one board, and a new id for the second of two boards with one id.
 
     Of two connections to one board that by USB is the first.
@@ -138,7 +140,7 @@ def _name(board: Board, boards: Sequence[Board]) -> str:
     return board.key if unique else board.entry.name
 
 
-def meant_by(word: str, boards: Sequence[Board], tagged: Collection[str] = ()) -> Board | None:
+def find_board(word: str, boards: Sequence[Board], tagged: Collection[str] = ()) -> Board | None:
     """The board that a word means: adb serial, hardware serial, key, a tag, or any part of the title or of a serial.
 
     Args:

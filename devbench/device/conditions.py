@@ -16,8 +16,9 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
+from devbench import numbers
 from devbench.device.battery import CHARGING, parse_battery
-from devbench.device.sections import decimal, open_script, section_script, split_sections, whole_number
+from devbench.device.sections import open_script, section_script, split_sections
 from devbench.device.thermal import THERMAL_STATUS_NAMES, parse_thermal
 
 if TYPE_CHECKING:
@@ -198,12 +199,12 @@ def conditions_of(sections: Mapping[str, Sequence[str]], taken_utc: datetime) ->
     kernel = sections.get("", [])
     battery = parse_battery(sections.get("battery", []))
     thermal = parse_thermal(sections.get("thermal", []))
-    current = whole_number(_first_word(kernel, "current"), minimum=-(10**8), maximum=10**8)
+    current = numbers.whole(_first_word(kernel, "current"), minimum=-(10**8), maximum=10**8)
     gpu = _words_after(kernel, "gpu", 2)
-    available_kb = whole_number(_first_word(kernel, "available_kb"), maximum=1 << 50)
+    available_kb = numbers.whole(_first_word(kernel, "available_kb"), maximum=1 << 50)
     return Conditions(
         taken_utc=taken_utc,
-        uptime_s=decimal(_first_word(kernel, "uptime"), minimum=0, maximum=1e12),
+        uptime_s=numbers.real(_first_word(kernel, "uptime"), minimum=0, maximum=1e12),
         battery_level=battery.level,
         battery_temperature_c=battery.temperature_c,
         battery_charging=None if battery.status is None else battery.status == CHARGING,
@@ -214,7 +215,7 @@ def conditions_of(sections: Mapping[str, Sequence[str]], taken_utc: datetime) ->
         battery_current_signed=battery.current_ma is not None,
         battery_current_raw=battery.current_raw if current is None else current,
         battery_charge_raw=battery.charge_raw,
-        battery_full_raw=whole_number(_first_word(kernel, "charge_full"), minimum=1, maximum=10**9),
+        battery_full_raw=numbers.whole(_first_word(kernel, "charge_full"), minimum=1, maximum=10**9),
         thermal_status=thermal.status,
         thermal_status_problem=thermal.problem,
         temperatures_c=thermal.temperatures_c,
@@ -223,7 +224,7 @@ def conditions_of(sections: Mapping[str, Sequence[str]], taken_utc: datetime) ->
         gpu_khz=_gpu_khz(gpu[0]) if gpu else None,
         gpu_cap_khz=_gpu_khz(gpu[1]) if len(gpu) > 1 else None,
         screen_on={"true": True, "false": False}.get(next(iter(sections.get("screen", [])), "").strip()),
-        load_1min=decimal(_first_word(kernel, "load"), minimum=0, maximum=1e6),
+        load_1min=numbers.real(_first_word(kernel, "load"), minimum=0, maximum=1e6),
         memory_available_bytes=None if available_kb is None else available_kb * 1024,
     )
 
@@ -257,12 +258,12 @@ def from_json(values: Mapping[str, Any]) -> Conditions:
     return Conditions(**known)
 
 
-def _words_after(lines: Iterable[str], key: str, most: int) -> list[str]:
+def _words_after(lines: Iterable[str], key: str, count: int) -> list[str]:
     """The words after `key` on the first line that starts with it and has any."""
     for line in lines:
-        words = line[:400].split(None, most + 1)
+        words = line[:400].split(None, count + 1)
         if len(words) > 1 and words[0] == key:
-            return words[1 : most + 1]
+            return words[1 : count + 1]
     return []
 
 
@@ -277,8 +278,8 @@ def _clocks(lines: Iterable[str], which: int) -> tuple[int | None, ...]:
         words = line.split(None, 4)
         if 3 + which <= len(words) <= 4 and words[0] == "khz":
             cpu, khz = (
-                whole_number(words[1], maximum=_MAX_CPUS - 1),
-                whole_number(words[2 + which], minimum=1, maximum=10**9),
+                numbers.whole(words[1], maximum=_MAX_CPUS - 1),
+                numbers.whole(words[2 + which], minimum=1, maximum=10**9),
             )
             if cpu is not None and khz is not None:
                 clocks[cpu] = khz
@@ -287,7 +288,7 @@ def _clocks(lines: Iterable[str], which: int) -> tuple[int | None, ...]:
 
 def _gpu_khz(text: str) -> int | None:
     """A GPU's clock; drivers give Hz, kHz or MHz, whose ranges do not meet: GPUs run at 5 MHz to 4 GHz."""
-    value = whole_number(text, minimum=1, maximum=10**11)
+    value = numbers.whole(text, minimum=1, maximum=10**11)
     for factor in (0.001, 1.0, 1000.0):
         if value is not None and 5_000 <= value * factor <= 4_000_000:
             return round(value * factor)

@@ -12,7 +12,8 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
-from devbench.device.sections import clean, whole_number
+from devbench import numbers
+from devbench.device.sections import clean
 
 MAX_CPUS = 256
 
@@ -178,7 +179,7 @@ def parse_cpuinfo(lines: Iterable[tuple[str, str]]) -> tuple[dict[int, Core], Co
     current: dict[str, str] = {}
     for key, value in lines:
         if key == "processor":
-            cpu = whole_number(value, maximum=MAX_CPUS - 1)
+            cpu = numbers.whole(value, maximum=MAX_CPUS - 1)
             current = {} if cpu is None else said.setdefault(cpu, {})
         else:
             current.setdefault(key, value)

@@ -3,7 +3,7 @@
 A file is pushed under a name of its own next to the depot, its size and hash are checked there, and only then it is
 moved into place, so that a file in the depot is whole. A file that was changed later is found by its stamp
 (`depot_scripts.py`), and hashed again before it is used.
-Layout below the depot's root:
+DepotLayout below the depot's root:
 
     sha256/<64 hex digits>      the files
     stamps/<64 hex digits>      the stamp of each; its own modification time is when the file was last used
@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING
 
 from devbench import numbers
 from devbench.adb.errors import CommandFailed, DeviceFull, LocalFileChanged, SyncFailed
-from devbench.device.depot_scripts import Layout, stamps_of
+from devbench.device.depot_scripts import DepotLayout, stamps_of
 from devbench.errors import DevbenchError
 from devbench.hashing import hash_file, sha256_of
 
@@ -80,7 +80,7 @@ class Depot:
 
     def __init__(self, device: Device, root: str = "/data/local/tmp/devbench") -> None:
         self._device = device
-        self._at = Layout(f"{root}/sha256", f"{root}/stamps", f"{root}/incoming")
+        self._at = DepotLayout(f"{root}/sha256", f"{root}/stamps", f"{root}/incoming")
         self._in_use: dict[str, DepotEntry] = {}
         self._stamp_of: dict[str, str] = {}
         self.replaced: list[str] = []
@@ -112,7 +112,7 @@ class Depot:
         digest = sha256 or sha256_of(local)
         size = local.stat().st_size
         remote = f"{self._at.files}/{digest}"
-        word, free = self._look(digest, mode)
+        word, free = self._check(digest, mode)
         if word == "unsure":
             word, free = self._verify(digest, size, mode, local.name)
         pushed = word != "there"
@@ -146,9 +146,9 @@ class Depot:
 
     # -- what is there ------------------------------------------------------------------------------------------
 
-    def _look(self, digest: str, mode: int) -> tuple[str, int | None]:
+    def _check(self, digest: str, mode: int) -> tuple[str, int | None]:
         """`there`, `unsure` or `missing`, and what is free if it is missing."""
-        script = self._at.look(digest, executable=bool(mode & 0o111))
+        script = self._at.check(digest, executable=bool(mode & 0o111))
         return self._answer(digest, script, _TIMEOUT_S, "looking into its depot")
 
     def _verify(self, digest: str, size: int, mode: int, title: str) -> tuple[str, int | None]:

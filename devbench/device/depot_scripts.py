@@ -25,7 +25,7 @@ _NOTE = (
 
 
 @dataclass(frozen=True, slots=True)
-class Layout:
+class DepotLayout:
     """The depot's folders on the device (`depot.py` says what is in each)."""
 
     files: str
@@ -44,7 +44,7 @@ class Layout:
             f"find {incoming} -type f -mmin +60 -delete 2>/dev/null; df -k {files}"
         )
 
-    def look(self, digest: str, *, executable: bool) -> str:
+    def check(self, digest: str, *, executable: bool) -> str:
         """Prints `there`, `unsure` (there, with another stamp) or `missing` and what is free.
 
         A file that is there is marked as used: its stamp is written again.

@@ -20,7 +20,7 @@ from devbench.device.cores import MAX_CPUS, Cluster, Core, clusters, complete, c
 from devbench.device.emulation import EMULATION_PROPERTIES, emulation
 from devbench.device.graphics import GRAPHICS_SCRIPT, Graphics, parse_graphics
 from devbench.device.identity import IDENTITY_SCRIPT, Identity, parse_identity, short_hash
-from devbench.device.sections import clean, open_script, section_script, split_sections, whole_number
+from devbench.device.sections import clean, open_script, section_script, split_sections
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -199,7 +199,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
     emulated = emulation(props, graphics.renderer)
     identity = parse_identity(sections.get("identity", []))
     kernel = sections.get("kernel", [])
-    total_kb = whole_number(_after(proc, "MemTotal:").removesuffix("kB"), minimum=1, maximum=1 << 50)
+    total_kb = numbers.whole(_after(proc, "MemTotal:").removesuffix("kB"), minimum=1, maximum=1 << 50)
     return DeviceFacts(
         key=_key(props, serial, emulator, identity),
         serial=serial,
@@ -212,7 +212,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
         board=_first(props, "ro.board.platform", "ro.hardware", "ro.boot.hardware"),
         gpu=clean(_after(system, "gpu ")) or graphics.gpu,
         android=_first(props, "ro.build.version.release"),
-        sdk=whole_number(props.get("ro.build.version.sdk", ""), minimum=1, maximum=10_000),
+        sdk=numbers.whole(props.get("ro.build.version.sdk", ""), minimum=1, maximum=10_000),
         build_id=_first(props, "ro.build.id"),
         fingerprint=_first(props, "ro.build.fingerprint"),
         abis=_abis(props),
@@ -348,7 +348,7 @@ def _cores(proc: Sequence[str], system: Sequence[str]) -> dict[int, Core]:
     ]
     described, common = parse_cpuinfo(pairs)
     clocks = {
-        cpu: khz for cpu, words in _of_cpus(system, "khz") if (khz := whole_number(words, minimum=1, maximum=10**9))
+        cpu: khz for cpu, words in _of_cpus(system, "khz") if (khz := numbers.whole(words, minimum=1, maximum=10**9))
     }
     cores = {
         cpu: replace(described.get(cpu, Core()), max_khz=clocks.get(cpu))
@@ -363,14 +363,14 @@ def _of_cpus(system: Sequence[str], key: str) -> list[tuple[int, str]]:
     found = []
     for line in system[: MAX_CPUS * 4]:
         words = line[:4000].split(None, 2)
-        cpu = whole_number(words[1], maximum=MAX_CPUS - 1) if len(words) == 3 and words[0] == key else None
+        cpu = numbers.whole(words[1], maximum=MAX_CPUS - 1) if len(words) == 3 and words[0] == key else None
         if cpu is not None:
             found.append((cpu, words[2]))
     return found
 
 
 def _steps(words: str) -> tuple[int, ...]:
-    known = {whole_number(word, minimum=1, maximum=10**9) for word in words.split()[:_MAX_STEPS]}
+    known = {numbers.whole(word, minimum=1, maximum=10**9) for word in words.split()[:_MAX_STEPS]}
     return tuple(sorted(step for step in known if step is not None))
 
 
@@ -382,7 +382,7 @@ def _free_bytes(lines: Sequence[str]) -> int | None:
     cells = " ".join(line[:400] for line in lines[1:3]).split()
     for name in ("Available", "Avail"):
         if name in heading and len(cells) >= len(heading):
-            kb = whole_number(cells[heading.index(name)], maximum=1 << 50)
+            kb = numbers.whole(cells[heading.index(name)], maximum=1 << 50)
             return None if kb is None else kb * 1024
     return None
 

@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from devbench.device.sections import clean, whole_number
+from devbench import numbers
+from devbench.device.sections import clean
 
 _MAX_NNAPI = 16
 _SERVICE = r"[A-Za-z0-9_.-]{1,64}"
@@ -139,5 +140,5 @@ def _inside(text: str) -> str:
 
 def _version(packed: str) -> str:
     """Ten bits of major, ten of minor, twelve of patch; the variant above an API's version is nought on every phone."""
-    value = whole_number(packed, minimum=1, maximum=(1 << 32) - 1)
+    value = numbers.whole(packed, minimum=1, maximum=(1 << 32) - 1)
     return "" if value is None else f"{value >> 22}.{value >> 12 & 0x3FF}.{value & 0xFFF}"

@@ -294,19 +294,19 @@ def leave(device: Device, lease: Lease) -> None:
     _try(device, f"[ -f {until} ] && echo '- 0' > {until}; rm -f {pid} {pid}.* {app}; true")
 
 
-def look(device: Device, root: str) -> Holder | None:
+def read_holder(device: Device, root: str) -> Holder | None:
     """The lease of a device, active or over; `None` if nobody ever had one, or it was given back."""
-    done = device.shell(look_command(root), timeout_s=_SHELL_TIMEOUT_S, doing="reading the lease")
-    return parse_look(done.stdout.decode("utf-8", "replace"))
+    done = device.shell(holder_command(root), timeout_s=_SHELL_TIMEOUT_S, doing="reading the lease")
+    return parse_lease(done.stdout.decode("utf-8", "replace"))
 
 
-def look_command(root: str) -> str:
-    """Shell text whose output `parse_look` reads; it changes nothing."""
+def holder_command(root: str) -> str:
+    """Shell text whose output `parse_lease` reads; it changes nothing."""
     return f"{lease_script.header(f'{root}/lease')}\n{lease_script.SHOW}"
 
 
-def parse_look(text: str) -> Holder | None:
-    """What `look_command` printed: the lease, active or over; `None` if there is none. Never raises."""
+def parse_lease(text: str) -> Holder | None:
+    """What `holder_command` printed: the lease, active or over; `None` if there is none. Never raises."""
     holder = parse_holder(text)
     return None if holder is None or holder.left_s is None else holder
 
@@ -319,7 +319,7 @@ def revoke(device: Device, root: str, holder: Holder) -> bool:
         CommandFailed: the folder cannot be written.
         ShellTimeout, DeviceLost and the errors of an unfit device.
     """
-    now = look(device, root)
+    now = read_holder(device, root)
     if now is None or (now.number, now.token) != (holder.number, holder.token):
         return False
     request = Request(secrets.token_hex(8), this_process())

@@ -34,7 +34,7 @@ def to_json(limits: ThermalLimits) -> dict[str, Any]:
 
 
 def over_limits(conditions: Conditions, limits: ThermalLimits) -> tuple[str, ...]:
-    """What is over its limit, in words; empty where the device is fit. An unknown reading is not held against it."""
+    """What is over its limit, in words; empty if the device is fit. An unknown reading is ignored."""
     over: list[str] = []
     status = conditions.thermal_status
     if status is not None and status > limits.thermal_status:
@@ -43,7 +43,7 @@ def over_limits(conditions: Conditions, limits: ThermalLimits) -> tuple[str, ...
     if battery is not None and limits.battery_c is not None and battery > limits.battery_c:
         over.append(f"battery {battery:.1f} °C above {limits.battery_c:g} °C")
     for name, degrees in conditions.temperatures_c.items():
-        most = min((limit for pattern, limit in limits.sensors_c if pattern.search(name)), default=None)
-        if most is not None and degrees > most:
-            over.append(f"{name} {degrees:.1f} °C above {most:g} °C")
+        highest = min((limit for pattern, limit in limits.sensors_c if pattern.search(name)), default=None)
+        if highest is not None and degrees > highest:
+            over.append(f"{name} {degrees:.1f} °C above {highest:g} °C")
     return tuple(over)

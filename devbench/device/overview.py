@@ -17,7 +17,7 @@ from devbench.adb.listing import READY
 from devbench.device import conditions as device_conditions
 from devbench.device import facts as device_facts
 from devbench.device import lease as device_lease
-from devbench.device.boards import Board, ask_each, settle
+from devbench.device.boards import Board, ask_each, resolve_boards
 from devbench.device.conditions import CONDITIONS_COMMAND, Conditions, parse_conditions
 from devbench.device.facts import FACTS_COMMAND, DeviceFacts, parse_facts
 from devbench.device.gauge import recall
@@ -44,7 +44,7 @@ _ADVICE = {
     "bootloader": "it is in its boot loader: `fastboot reboot`",
     "detached": "another program has taken it from adb: `adb -s SERIAL attach`",
 }
-_LEASE_COMMAND = f"{{ {device_lease.look_command(device_lease.ROOT)}\n}} 2>/dev/null </dev/null"
+_LEASE_COMMAND = f"{{ {device_lease.holder_command(device_lease.ROOT)}\n}} 2>/dev/null </dev/null"
 _ADVICE_OTHERWISE = "reconnect it, or restart adb with `adb kill-server`"
 
 
@@ -97,7 +97,7 @@ def survey(
 
     ask_each(ask, entries, timeout_s)
     found = [answers.get(entry.name) or _silent(entry, timeout_s) for entry in entries]
-    boards = settle(server, [Board(overview.entry, overview.facts) for overview in found], timeout_s)
+    boards = resolve_boards(server, [Board(overview.entry, overview.facts) for overview in found], timeout_s)
     return [
         replace(overview, facts=board.facts, name=board.name, same_as=board.same_as, note=board.note)
         for overview, board in zip(found, boards, strict=True)
@@ -142,7 +142,7 @@ def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile
     facts = parse_facts(first, entry.serial)
     profile = match_profile(facts, profiles)
     (conditions,) = recall(facts, profile).settle([parse_conditions(second, taken_utc)])
-    return DeviceOverview(entry, facts, conditions, profile, lease=device_lease.parse_look(third))
+    return DeviceOverview(entry, facts, conditions, profile, lease=device_lease.parse_lease(third))
 
 
 def _halves(text: str) -> tuple[str, str]:

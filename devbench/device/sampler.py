@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from devbench import numbers
 from devbench.device.conditions import CLOCKS_SCRIPT, Conditions, conditions_of, find_clocks_script, to_json
-from devbench.device.sections import MAX_CHARACTERS, decimal
+from devbench.device.sections import MAX_CHARACTERS
 
 _MAX_ON_DEVICE = 2000
 _MAX_KEPT = 600
@@ -76,7 +77,7 @@ done
 
 
 @dataclass(frozen=True, slots=True)
-class Sample:
+class ConditionSample:
     """Conditions `t_s` seconds after the sampler's start; those from services only where they were just asked."""
 
     t_s: float
@@ -102,7 +103,7 @@ def sampler_script(sysfs: str = "/sys") -> str:
     return script
 
 
-def parse_samples(text: str, started_utc: datetime) -> tuple[Sample, ...]:
+def parse_samples(text: str, started_utc: datetime) -> tuple[ConditionSample, ...]:
     """What the sampler printed; never raises. Of very many samples evenly spread ones are kept.
 
     Args:
@@ -130,11 +131,11 @@ def parse_samples(text: str, started_utc: datetime) -> tuple[Sample, ...]:
         # The kernel's zones and the service's sensors are read as one list, as before and after the run.
         zones = [line for line in sections[""] if line.startswith("zone ")]
         sections["thermal"] = [*sections.get("thermal", []), *zones]
-        found.append(Sample(t_s, conditions_of(sections, started_utc + timedelta(seconds=t_s))))
+        found.append(ConditionSample(t_s, conditions_of(sections, started_utc + timedelta(seconds=t_s))))
     return tuple(found)
 
 
-def samples_to_json(samples: Sequence[Sample]) -> tuple[Mapping[str, Any], ...]:
+def samples_to_json(samples: Sequence[ConditionSample]) -> tuple[Mapping[str, Any], ...]:
     """JSON-ready mappings with `t_s` and every field that is known."""
     return tuple(
         {"t_s": sample.t_s, **{key: value for key, value in to_json(sample.conditions).items() if _is_known(value)}}
@@ -149,5 +150,5 @@ def _is_known(value: Any) -> bool:
 def _elapsed(text: str) -> float | None:
     """Seconds between two times of /proc/uptime, given the later one first."""
     now, _, start = text.partition(" ")
-    later, earlier = decimal(now, minimum=0, maximum=1e12), decimal(start, minimum=0, maximum=1e12)
+    later, earlier = numbers.real(now, minimum=0, maximum=1e12), numbers.real(start, minimum=0, maximum=1e12)
     return None if later is None or earlier is None or later < earlier else round(later - earlier, 2)

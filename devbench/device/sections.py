@@ -9,7 +9,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-from devbench import numbers
 from devbench.text import without_control
 
 # More than any phone prints (a full `getprop` has some 60 KB); what a hostile device says beyond it is not looked at.
@@ -53,16 +52,6 @@ def split_sections(text: str) -> Mapping[str, list[str]]:
     return sections
 
 
-def clean(text: str, most: int = 120) -> str:
-    """`text` on one line of at most `most` characters, without control, ANSI and direction characters."""
-    return without_control(text[: 8 * most])[:most]
-
-
-def whole_number(text: str, *, minimum: int = 0, maximum: int = 1 << 62) -> int | None:
-    """`text` as a plain decimal whole number within the limits, else `None`."""
-    return numbers.whole(text, minimum=minimum, maximum=maximum)
-
-
-def decimal(text: str, *, minimum: float, maximum: float) -> float | None:
-    """`text` as a finite decimal number within the limits, else `None`."""
-    return numbers.real(text, minimum=minimum, maximum=maximum)
+def clean(text: str, max_length: int = 120) -> str:
+    """`text` on one line of at most `max_length` characters, without control, ANSI and direction characters."""
+    return without_control(text[: 8 * max_length])[:max_length]

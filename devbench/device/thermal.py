@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from devbench.device.sections import clean, decimal, whole_number
+from devbench import numbers
+from devbench.device.sections import clean
 
 THERMAL_STATUS_NAMES = ("none", "light", "moderate", "severe", "critical", "emergency", "shutdown")
 
@@ -71,7 +72,7 @@ def parse_thermal(lines: Sequence[str]) -> Thermal:
         if "{" not in line and colon:
             current = key.startswith("Current temperatures")
             if key == "Thermal Status":
-                status = whole_number(value, maximum=len(THERMAL_STATUS_NAMES) - 1)
+                status = numbers.whole(value, maximum=len(THERMAL_STATUS_NAMES) - 1)
             elif key == "IsStatusOverride" and value == "true":
                 problem = "overridden"
             elif key == "HAL Ready" and value == "false":
@@ -79,7 +80,7 @@ def parse_thermal(lines: Sequence[str]) -> Thermal:
         elif current and (match := _TEMPERATURE.search(line[:400])):
             reading, kind, name = match.groups()
             if int(kind) not in _NOT_DEGREES and not _EXAMPLE_SENSOR.fullmatch(name):
-                _add(now, name, decimal(reading, minimum=COLDEST_C, maximum=HOTTEST_C))
+                _add(now, name, numbers.real(reading, minimum=COLDEST_C, maximum=HOTTEST_C))
     return Thermal(None if problem else status, problem, now or zones)
 
 
@@ -91,7 +92,7 @@ def is_temperature(zone_type: str) -> bool:
 def _add_zone(zones: dict[str, float], line: str) -> None:
     """A line `zone VALUE TYPE`. The kernel documents thousandths of a degree; some vendors give whole degrees."""
     words = line[:400].split(None, 2)
-    reading = whole_number(words[1], minimum=-(10**6), maximum=10**6) if len(words) == 3 else None
+    reading = numbers.whole(words[1], minimum=-(10**6), maximum=10**6) if len(words) == 3 else None
     if reading is not None and is_temperature(words[2]):
         degrees = reading / 1000 if abs(reading) >= 1000 else float(reading)
         _add(zones, words[2], degrees if COLDEST_C <= degrees <= HOTTEST_C else None)

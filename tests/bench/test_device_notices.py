@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devbench.analysis.reliability import Around
-from devbench.bench.device_notices import readings_that_are_none, steps_not_applied
+from devbench.bench.device_notices import invalid_readings, steps_not_applied
 from devbench.bench.stabilise import parse_stabilising
 from devbench.notices import NoticeKind
 from devbench.results.records import DeviceRecord
@@ -57,4 +57,4 @@ def test_steps_that_were_applied_are_no_notices() -> None:
     ],
 )  # fmt: skip
 def test_defaults_and_overrides_are_notices(sample: dict[str, Any], kinds: list[NoticeKind]) -> None:
-    assert [notice.kind for notice in readings_that_are_none(Around(sample, None), device())] == kinds
+    assert [notice.kind for notice in invalid_readings(Around(sample, None), device())] == kinds

@@ -10,7 +10,7 @@ import pytest
 from devbench.adb.errors import DeviceLost
 from devbench.bench.events import MoreSteps, RepetitionDone, RepetitionStarted
 from devbench.bench.job_program import JobProgram
-from devbench.bench.records import Ran
+from devbench.bench.records import ProcessResult
 from devbench.tool.measurement import Failure, FailureKind
 from tests.made.bench import FakeSession, case, names, of_type, plan, ran
 
@@ -27,10 +27,10 @@ def session(*cases: str, **options: object) -> FakeSession:
 FAKE = {"result", "verdict", "can_drop"}
 
 
-def ending(**kinds: FailureKind) -> Callable[[str], Ran]:
+def ending(**kinds: FailureKind) -> Callable[[str], ProcessResult]:
     """Processes that fail so, by the start of their names; all others end well."""
 
-    def result(name: str) -> Ran:
+    def result(name: str) -> ProcessResult:
         kind = next((kind for start, kind in kinds.items() if name.startswith(start)), None)
         return ran() if kind is None else ran(Failure(kind, "failed"), exit_code=1)
 
@@ -106,7 +106,7 @@ def test_a_crash_is_tried_once_more() -> None:
 def test_a_lost_device_is_stored_told_and_raised() -> None:
     lost = DeviceLost("SERIAL", "running a")
 
-    def result(name: str) -> Ran:
+    def result(name: str) -> ProcessResult:
         if name != "job0002-latency-000":
             return ran()
         return ran(Failure(FailureKind.DEVICE_LOST, lost.what), exit_code=None, lost=lost)
@@ -122,7 +122,7 @@ def test_a_lost_device_is_stored_told_and_raised() -> None:
 def test_a_process_that_the_user_ended_is_not_stored_and_nothing_more_starts() -> None:
     made = session("a", "b", repetitions=3, unreliable_retries=3)
 
-    def result(name: str) -> Ran | None:
+    def result(name: str) -> ProcessResult | None:
         if name == "job0002-latency-000":
             made.stopped = True
             return None

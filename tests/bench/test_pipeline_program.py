@@ -15,7 +15,7 @@ from devbench.bench import pipeline_program
 from devbench.bench.events import PipelineStep
 from devbench.bench.pipeline_file import Pipeline, Stage
 from devbench.bench.pipeline_program import PipelineCase, PipelineProgram
-from devbench.bench.records import Ran
+from devbench.bench.records import ProcessResult
 from devbench.tool.measurement import Failure, FailureKind
 from tests.made.bench import FakeSession, case, of_type, plan, ran
 
@@ -47,7 +47,11 @@ def _fixed_word(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def make(
-    tmp_path: Path, result: Callable[[str], Ran | None] | None = None, *, delegates: int = 1, repetitions: int = 2
+    tmp_path: Path,
+    result: Callable[[str], ProcessResult | None] | None = None,
+    *,
+    delegates: int = 1,
+    repetitions: int = 2,
 ) -> tuple[FakeSession, PipelineProgram]:
     cases = [
         case(f"{stage.model}{number}", num_runs=10, extra_flags=(("mine", "1"),))
@@ -55,7 +59,7 @@ def make(
         for stage in PIPELINE.stages
     ]
 
-    def run(name: str) -> Ran | None:
+    def run(name: str) -> ProcessResult | None:
         found = ran() if result is None else result(name)
         if found is None:
             return None
@@ -132,7 +136,7 @@ def test_the_overlap_is_chosen_once_by_what_the_stages_took_alone(tmp_path: Path
     assert [one.overlap_runs for one in session.sessions if one.residency == "pipelined"] == [4, 4]
 
 
-def failing(start: str, kind: FailureKind = FailureKind.TIMEOUT) -> Callable[[str], Ran]:
+def failing(start: str, kind: FailureKind = FailureKind.TIMEOUT) -> Callable[[str], ProcessResult]:
     return lambda name: ran(Failure(kind, "failed")) if start in name else ran()
 
 
@@ -173,7 +177,7 @@ def test_a_pipeline_with_a_refused_stage_is_not_measured_at_all(tmp_path: Path) 
 def test_a_lost_device_ends_the_program_after_its_record_is_stored(tmp_path: Path) -> None:
     lost = DeviceLost("SERIAL", "running sd")
 
-    def result(name: str) -> Ran:
+    def result(name: str) -> ProcessResult:
         gone = ran(Failure(FailureKind.DEVICE_LOST, lost.what), exit_code=None, lost=lost)
         return gone if "sequential" in name else ran()
 
@@ -186,7 +190,7 @@ def test_a_lost_device_ends_the_program_after_its_record_is_stored(tmp_path: Pat
 def test_a_session_that_the_user_ended_is_not_stored(tmp_path: Path) -> None:
     held: list[Any] = []
 
-    def result(name: str) -> Ran | None:
+    def result(name: str) -> ProcessResult | None:
         if "resident" not in name:
             return ran()
         held[0].stopped = True
@@ -206,7 +210,7 @@ def test_a_stage_that_stays_is_held_by_its_output_if_the_tool_can_write_it(tmp_p
     scripts: list[str] = []
     process = session.process
 
-    def keep(job: Any, command: Any, **options: Any) -> Ran | None:
+    def keep(job: Any, command: Any, **options: Any) -> ProcessResult | None:
         scripts.append(command.shell)
         return process(job, command, **options)
 

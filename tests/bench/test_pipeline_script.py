@@ -18,8 +18,8 @@ from devbench.bench.pipeline_plan import (
     Mark,
     Residency,
     SessionPlan,
+    SessionStep,
     StagePlan,
-    Step,
     plan_alone,
     plan_session,
 )
@@ -31,20 +31,20 @@ from tests.timing import held_once_more
 NAMES, RUNS = ("text", "unet", "decoder"), (1, 8, 1)
 
 
-def start(stage: int) -> Step:
-    return Step("start", stage)
+def start(stage: int) -> SessionStep:
+    return SessionStep("start", stage)
 
 
-def wait(stage: int, mark: Mark) -> Step:
-    return Step("await", stage, mark)
+def wait(stage: int, mark: Mark) -> SessionStep:
+    return SessionStep("await", stage, mark)
 
 
-def go(stage: int) -> Step:
-    return Step("go", stage)
+def go(stage: int) -> SessionStep:
+    return SessionStep("go", stage)
 
 
-def drop(stage: int) -> Step:
-    return Step("drop", stage)
+def drop(stage: int) -> SessionStep:
+    return SessionStep("drop", stage)
 
 
 def session_of(

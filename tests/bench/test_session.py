@@ -19,7 +19,7 @@ from devbench.bench.job_program import JobProgram
 from devbench.bench.plan import Case, Plan
 from devbench.bench.process import ProcessSpec
 from devbench.bench.program import Session
-from devbench.bench.records import Ran
+from devbench.bench.records import ProcessResult
 from devbench.bench.resume import Earlier
 from devbench.bench.session import DeviceSession
 from devbench.device.facts import DeviceFacts
@@ -55,7 +55,7 @@ class Parts:
 
     root: Path
     log: list[str] = field(default_factory=list)
-    results: list[Ran] = field(default_factory=lambda: [ran()])
+    results: list[ProcessResult] = field(default_factory=lambda: [ran()])
     printed: str = OUTPUT
     conditions: list[dict[str, Any]] = field(default_factory=list)
     lease_lost: bool = False
@@ -120,7 +120,7 @@ class Parts:
         self.log.append("undo")
 
     # -- processes
-    def run(self, command: Any, spec: ProcessSpec) -> Ran:
+    def run(self, command: Any, spec: ProcessSpec) -> ProcessResult:
         self.log.append(spec.name)
         self.preludes.append(command.prelude)
         if self.during is not None:
@@ -307,7 +307,7 @@ def test_a_delegate_that_was_not_applied_gives_no_latency(parts: Parts, store: S
     ("ending", "stored"), [(ran(exit_code=130), 0), (ran(Failure(FailureKind.TIMEOUT, "x")), 0), (ran(), 1)]
 )
 def test_after_ctrl_c_a_broken_off_process_is_nothing_and_a_finished_one_counts(
-    parts: Parts, store: Store, ending: Ran, stored: int
+    parts: Parts, store: Store, ending: ProcessResult, stored: int
 ) -> None:
     parts.results = [ending]
     session, _ = make(parts, store, case("a"), program=JobProgram(), repetitions=5)

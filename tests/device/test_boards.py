@@ -11,7 +11,7 @@ import pytest
 from devbench.adb.device import Device
 from devbench.adb.listing import DeviceEntry, parse_device_list
 from devbench.adb.server import AdbServer
-from devbench.device.boards import Board, meant_by, roll_call
+from devbench.device.boards import Board, find_board, identify_boards
 from devbench.device.facts import parse_facts
 from devbench.errors import InputError
 
@@ -53,7 +53,7 @@ class Boards:
 
 def call(listing: str, **answers: str) -> tuple[list[Board], Boards]:
     server = Boards({int(name.removeprefix("t")): text for name, text in answers.items()})
-    return roll_call(cast(AdbServer, server), parse_device_list(listing)), server
+    return identify_boards(cast(AdbServer, server), parse_device_list(listing)), server
 
 
 def test_two_boards_with_one_factory_serial_are_two_devices() -> None:
@@ -145,16 +145,16 @@ def test_any_shown_name_finds_its_board() -> None:
         "0123456789ABCDEF#2": second, "R5OFF": off, "r5off": off,
     }  # fmt: skip
     for word, board in words.items():
-        assert meant_by(word, boards) is board, word
-    assert meant_by("nightly", boards, [second.key]) is second
-    assert meant_by("nobody", boards) is None
+        assert find_board(word, boards) is board, word
+    assert find_board("nightly", boards, [second.key]) is second
+    assert find_board("nobody", boards) is None
 
 
 @pytest.mark.parametrize("word", ["0123456789ABCDEF", "board one", "0123"])
 def test_a_word_that_means_several_is_an_error_that_lists_them(word: str) -> None:
     boards = four()
     with pytest.raises(InputError) as caught:
-        meant_by(word, boards)
+        find_board(word, boards)
     assert all(board.label in caught.value.what for board in boards[:2])
     assert boards[2].label not in caught.value.what
     assert "\n" not in str(caught.value)
@@ -163,5 +163,5 @@ def test_a_word_that_means_several_is_an_error_that_lists_them(word: str) -> Non
 def test_a_tag_of_several_is_an_error_that_says_how_to_mean_all() -> None:
     boards = four()
     with pytest.raises(InputError) as caught:
-        meant_by("nightly", boards, [boards[0].key, boards[2].key])
+        find_board("nightly", boards, [boards[0].key, boards[2].key])
     assert "tag:nightly" in caught.value.hint

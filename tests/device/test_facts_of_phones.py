@@ -6,9 +6,10 @@ import json
 
 import pytest
 
+from devbench import numbers
 from devbench.device.cores import Core, clusters
 from devbench.device.facts import DeviceFacts, parse_facts, to_json
-from devbench.device.sections import MAX_CHARACTERS, clean, decimal, split_sections, whole_number
+from devbench.device.sections import MAX_CHARACTERS, clean, split_sections
 from tests.device.transcripts import BENCH_PHONE, SAMSUNG, WORD, transcript
 
 
@@ -263,9 +264,9 @@ def test_as_json_missing_text_is_null_and_names_need_no_rule() -> None:
 
 @pytest.mark.parametrize("text", ["", "1.5", "0x10", "1e3", "1_000", "\u0661", "9" * 20, "--1", "nan"])
 def test_only_plain_whole_numbers_are_whole_numbers(text: str) -> None:
-    assert whole_number(text) is None
+    assert numbers.whole(text) is None
 
 
 @pytest.mark.parametrize("text", ["", "nan", "inf", "-inf", "1e999", "36,5", "1_0.0", ".5", "\u0661.\u0661", "9" * 400])
 def test_only_plain_finite_numbers_are_decimals(text: str) -> None:
-    assert decimal(text, minimum=-1e6, maximum=1e6) is None
+    assert numbers.real(text, minimum=-1e6, maximum=1e6) is None

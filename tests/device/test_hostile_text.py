@@ -22,7 +22,7 @@ from devbench.device.cores import cpu_list
 from devbench.device.depot import Depot, parse_df
 from devbench.device.gauge import Gauge
 from devbench.device.health import parse_health
-from devbench.device.lease import Lease, Request, look, renew, take, this_process
+from devbench.device.lease import Lease, Request, read_holder, renew, take, this_process
 from devbench.device.overview import _halves
 from devbench.device.sampler import parse_samples, samples_to_json
 from devbench.errors import DevbenchError
@@ -110,7 +110,7 @@ def _depot(text: str) -> object:
 def _lease(text: str) -> object:
     device: Any = Says(text)
     _only_ours(lambda: take(device, "/x", Request("t", this_process())))
-    _only_ours(lambda: look(device, "/x"))
+    _only_ours(lambda: read_holder(device, "/x"))
     _only_ours(lambda: renew(device, Lease("/x/lease", 1, "t")))
     return None
 

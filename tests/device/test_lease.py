@@ -42,7 +42,7 @@ def test_a_second_run_is_refused_and_told_who_has_the_device(here: HereDevice, t
     assert error.value.holder.left_s is not None and 50 <= error.value.holder.left_s <= 60
     assert lease.take(here, root, ask("one")) == held, "the same token has its own lease"
     lease.leave(here, held)
-    assert lease.look(here, root) is None
+    assert lease.read_holder(here, root) is None
     assert lease.take(here, root, ask("two")).number == held.number + 1
     assert not lease.renew(here, held), "a former owner does not get it back"
 
@@ -50,7 +50,7 @@ def test_a_second_run_is_refused_and_told_who_has_the_device(here: HereDevice, t
 def test_a_lease_that_is_over_holds_nobody_up(here: HereDevice, tmp_path: Path) -> None:
     first = lease.take(here, str(tmp_path), ask("one"))
     expire(tmp_path)
-    found = lease.look(here, str(tmp_path))
+    found = lease.read_holder(here, str(tmp_path))
     assert found is not None and not found.active
     second = lease.take(here, str(tmp_path), ask("two"))
     assert second.number == first.number + 1
@@ -135,13 +135,13 @@ def test_a_script_learns_that_its_lease_was_revoked(here: HereDevice, tmp_path: 
     running = subprocess.Popen([here.name, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert running.stdout is not None and running.stdin is not None
     assert running.stdout.readline() == "start\n"
-    left_s = lease.look(here, str(tmp_path)).left_s
+    left_s = lease.read_holder(here, str(tmp_path)).left_s
     assert left_s is not None and 95 <= left_s <= 100, "extended to the deadline of what runs"
-    holder = lease.look(here, str(tmp_path))
+    holder = lease.read_holder(here, str(tmp_path))
     assert holder is not None and holder.token == "one"
     assert lease.revoke(here, str(tmp_path), holder)
     assert not lease.revoke(here, str(tmp_path), holder), "only the lease that was shown is ended"
-    assert lease.look(here, str(tmp_path)) is None
+    assert lease.read_holder(here, str(tmp_path)) is None
     running.stdin.write("go on\n")
     running.stdin.close()
     assert running.stdout.read() == "lost\n"
@@ -213,6 +213,6 @@ def test_a_device_keeps_a_lease(device: Device, root: str) -> None:
     assert lease.renew(device, held)
     lease.leave(device, held)
     assert lease.take(device, root, ask("two")).number == held.number + 1
-    holder = lease.look(device, root)
+    holder = lease.read_holder(device, root)
     assert holder is not None and lease.revoke(device, root, holder)
-    assert lease.look(device, root) is None
+    assert lease.read_holder(device, root) is None

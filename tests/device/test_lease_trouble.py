@@ -137,7 +137,7 @@ def test_a_shorter_end_after_a_longer_one_is_read_right(here: HereDevice, tmp_pa
     held = lease.take(here, str(tmp_path), ask("one"))
     here.shell(f"{held.shell_functions()}\n_db_lease 600000", timeout_s=10)
     assert lease.renew(here, held)
-    found = lease.look(here, str(tmp_path))
+    found = lease.read_holder(here, str(tmp_path))
     assert found is not None and found.left_s is not None and 55 <= found.left_s <= 60
 
 
@@ -199,7 +199,7 @@ def test_a_hostile_end_of_a_lease_is_over_and_runs_nothing(
     monkeypatch.chdir(tmp_path)
     held = lease.take(here, str(tmp_path), ask("one"))
     Path(held.until_file).write_text(text.replace("BOOT", BOOT) + "\n")
-    found = lease.look(here, str(tmp_path))
+    found = lease.read_holder(here, str(tmp_path))
     assert found is None or not found.active
     assert lease.take(here, str(tmp_path), ask("two")).number == held.number + 1
     assert not (tmp_path / "evil").exists()

@@ -206,7 +206,7 @@ def test_a_nightly_names_a_busy_device_and_measures_the_others(empty_adb_server:
         with Store() as store:
             (job,) = store.run("latest").jobs
         assert job.job.device.serial == two.address
-        held = lease.look(device_of(one), lease.ROOT)
+        held = lease.read_holder(device_of(one), lease.ROOT)
         assert held is not None and lease.revoke(device_of(one), lease.ROOT, held)
         done = devbench("nightly", tmp_path / "suite.toml", "--quiet")
         assert done.returncode == 0, done.stdout + done.stderr
@@ -220,7 +220,7 @@ def test_a_frozen_run_does_not_undo_what_its_successor_changed(phone: VirtualPho
     keeper.take()
     assert keeper.is_held()
     later = lease.Request("later", ELSEWHERE, "", 0)
-    holder = lease.look(device_of(phone), lease.ROOT)
+    holder = lease.read_holder(device_of(phone), lease.ROOT)
     assert holder is not None and lease.revoke(device_of(phone), lease.ROOT, holder)
     held = lease.take(device_of(phone), lease.ROOT, replace(later))
     assert not keeper.is_held()

@@ -13,7 +13,7 @@ from devbench.bench.command import Command, Commands
 from devbench.bench.events import Event
 from devbench.bench.job_progress import JobProgress
 from devbench.bench.plan import Case, Limits, Plan
-from devbench.bench.records import Ran, repetition_record
+from devbench.bench.records import ProcessResult, repetition_record
 from devbench.bench.script import ScriptOutput
 from devbench.models.tflite_file import ModelFile
 from devbench.results.records import PipelineSessionRecord, Purpose, RepetitionRecord
@@ -37,10 +37,10 @@ def plan(*cases: Case, **limits: Any) -> Plan:
     return Plan(cases or (case(),), Limits(**limits))
 
 
-def ran(failure: Failure | None = None, exit_code: int | None = 0, **changes: Any) -> Ran:
+def ran(failure: Failure | None = None, exit_code: int | None = 0, **changes: Any) -> ProcessResult:
     """A process that ended a second after it began."""
     return replace(
-        Ran(
+        ProcessResult(
             started_utc=NOW,
             finished_utc=NOW + timedelta(seconds=1),
             duration_s=1.0,
@@ -80,7 +80,7 @@ class FakeSession:
     """
 
     plan: Plan
-    result: Callable[[str], Ran | None] = lambda name: ran()
+    result: Callable[[str], ProcessResult | None] = lambda name: ran()
     verdict: Callable[[str], str] = lambda name: "valid"
     can_drop: bool = False
     known_flags: frozenset[str] = frozenset()
@@ -114,7 +114,7 @@ class FakeSession:
 
     def process(
         self, job: JobProgress, command: Command, *, title: str, name: str, deadline_s: float, memory: bool = False
-    ) -> Ran | None:
+    ) -> ProcessResult | None:
         self.log.append(name)
         self._last = name
         return self.result(name)
@@ -125,7 +125,7 @@ class FakeSession:
         )
 
     def store_repetition(
-        self, job: JobProgress, purpose: Purpose, index: int, ran: Ran, out: str = ""
+        self, job: JobProgress, purpose: Purpose, index: int, ran: ProcessResult, out: str = ""
     ) -> RepetitionRecord:
         record = repetition_record(job.record, job.case, index, purpose, ran, measured(), self.judge(ran.around))
         self.repetitions.append(record)
