@@ -1,6 +1,6 @@
 """One device: run a command, move a file, look at a file; each with a deadline, each ending in one clear error.
 
-Each call is a connection of its own to the adb server, so that several threads may use one `Device`. Knows no tool, no
+Each call opens a connection to the adb server, so that several threads may use one `Device`. Knows no tool, no
 model and no store.
 """
 
@@ -43,8 +43,7 @@ if TYPE_CHECKING:
 # The longest answer that devbench asks for is a device's list of properties, some 60 KB.
 _MAX_ANSWER_BYTES = 8 << 20
 _KILL_TIMEOUT_S = 5.0
-# A command that prints nothing for so long is no reason for doubt, but a device that is gone without a word is found
-# by asking it for something that costs it nothing.
+# After this long without output, the device is asked for something cheap: a device may be gone without any error.
 _SILENCE_S = 10.0
 _PROBE_TIMEOUT_S = 8.0
 # A file's deadline where none is given: the slowest USB 2 phones take some 2 MB/s.
@@ -61,8 +60,7 @@ class Device:
     """A device behind an adb server. Constructing it sends nothing.
 
     Attributes:
-        serial: what people know it by, in messages and events: the adb serial, or a name of its own if several
-            devices have that serial.
+        serial: its name in messages and events: the adb serial, or its key if several devices have that serial.
         recover: is called when the connection is lost; if it gives true, the call that was cut off is made again.
             A command whose output goes to a file is not made again.
     """
@@ -76,9 +74,9 @@ class Device:
 
     @classmethod
     def of(cls, server: AdbServer, entry: DeviceEntry, name: str = "") -> Device:
-        """The device of a line of the server's list, by its transport id if several devices have its serial.
+        """The device of an entry of the server's list, by its transport id if several devices have its serial.
 
-        `name`: what people know it by, for messages; by default the entry's own name.
+        `name`: for messages; by default the entry's own name.
         """
         return cls(server, entry.serial, name or entry.name, entry.transport_id if entry.by_id else None)
 
@@ -104,7 +102,7 @@ class Device:
             timeout_s: wall-clock deadline; at it the command's process group is ended on the device.
             stdin: standard input; without it the command sees an empty one.
             check: raise for an exit code other than 0.
-            doing: what this is for, in the error for a device that goes away ("reading facts").
+            doing: what this is for, in the error for a lost device ("reading facts").
 
         Raises:
             ShellTimeout, OutputTooLong, DeviceLost, NoSuchDevice, DeviceOffline, DeviceUnauthorized, CommandFailed.
@@ -271,7 +269,7 @@ class Device:
         Args:
             remote: its path on the device.
             local: its path here.
-            max_bytes: what it may have; of a larger one nothing is kept, whatever the device said of its size.
+            max_bytes: its size at most; of a larger file nothing is kept, whatever size the device reports.
             timeout_s: wall-clock deadline; without it one that fits `max_bytes`.
 
         Raises:
@@ -378,7 +376,7 @@ class Device:
             raise self._lost_error(doing) from None
 
     def _refusal_error(self, reason: str, doing: str = "") -> EnvironmentProblem:
-        """The error for what the server said against the device."""
+        """The error for a request that the server refused."""
         words = reason.lower()
         if self._seen and any(word in words for word in _GONE):
             # It was there a moment ago.

@@ -11,7 +11,7 @@ from pathlib import Path
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.text import clean
 
-# Of what a device says about an error.
+# Of a device's error message.
 _MAX_REASON_BYTES = 2000
 
 
@@ -134,7 +134,7 @@ class LocalFileChanged(InputError):
 
 
 class DeviceFull(EnvironmentProblem):
-    """The device has no room for a file."""
+    """The device has no space for a file."""
 
     def __init__(
         self, serial: str, remote: str, needed_bytes: int | None = None, free_bytes: int | None = None
@@ -150,5 +150,5 @@ class DeviceFull(EnvironmentProblem):
 
 
 def running(command: str) -> str:
-    """What a command is for, where nobody said it: its first word."""
+    """What a command without a description does: its first word."""
     return f"running {clean((command.split(maxsplit=1) or ['nothing'])[0], 80)}"

@@ -40,7 +40,7 @@ class DeviceEntry:
         state: `device` when ready; else `offline`, `unauthorized`, …
         usb: where it is connected by USB, such as `1-4.2`; empty over a network.
         transport_id: the server's own number of the connection; another one after each reconnection.
-        detail: what the server says about the state.
+        detail: the server's text about the state.
         by_id: the serial does not tell the device apart, only the transport id does.
     """
 

@@ -58,6 +58,6 @@ class Route:
         return not self._watch.ended()
 
     def close(self) -> None:
-        """Watch the server no more."""
+        """Stop watching the server."""
         if self._watch is not None:
             self._watch.close()

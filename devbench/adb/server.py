@@ -1,4 +1,4 @@
-"""The adb server: found, started, asked for its devices; knows no device's inside.
+"""The adb server: found, started, asked for its devices; runs nothing on a device.
 
 `ANDROID_ADB_SERVER_HOST` and `ANDROID_ADB_SERVER_PORT` (or `ADB_SERVER_SOCKET=tcp:host:port`) choose the server, as
 they do for adb itself. An adb on PATH or in the Android SDK is preferred to the one in the adbutils wheel, so that two
@@ -39,7 +39,7 @@ def endpoint_from_env() -> Endpoint:
     """Where the server is, by the environment.
 
     Raises:
-        InputError: a variable holds no port.
+        InputError: a variable is not a port.
     """
     whole = os.environ.get("ADB_SERVER_SOCKET", "")
     if whole:
@@ -81,7 +81,7 @@ def find_adb() -> Path:
 
 
 class AdbServer:
-    """A client of one adb server; each call is a connection of its own, so that threads can share it."""
+    """A client of one adb server; each call opens a connection, so that threads can share it."""
 
     def __init__(self, endpoint: Endpoint | None = None, adb: Path | None = None) -> None:
         self.endpoint = endpoint or endpoint_from_env()
@@ -103,7 +103,7 @@ class AdbServer:
 
     def _start(self, deadline_s: float) -> None:
         adb = self._adb or find_adb()
-        # The daemon keeps what it inherits: with a pipe of ours it would hold our caller's output open for good.
+        # The daemon keeps what it inherits: a pipe of ours would keep our caller's output open permanently.
         command = [str(adb), "-P", str(self.endpoint.port), "start-server"]
         try:
             subprocess.run(
@@ -129,7 +129,7 @@ class AdbServer:
             raise ServerUnavailable(self.endpoint.host, self.endpoint.port, f"its version is {answer[:20]!r}") from None
 
     def list_devices(self, timeout_s: float = 5.0) -> list[DeviceEntry]:
-        """All devices that the server knows, in whatever state."""
+        """All devices that the server lists, in any state."""
         return parse_device_list(self._ask("host:devices-l", timeout_s))
 
     def connect(self, address: str, timeout_s: float = 10.0) -> None:
@@ -141,7 +141,7 @@ class AdbServer:
         try:
             answer = self._ask(f"host:connect:{address}", timeout_s)
         except ServerUnavailable:
-            # The server waits for the device; that it answers others shows whose fault the silence is.
+            # The server waits for the device. If it answers this, the silence is the device's fault.
             self.version()
             raise EnvironmentProblem(
                 f"{address}: does not say who it is within {timeout_s:g} s",

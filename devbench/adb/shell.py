@@ -40,14 +40,14 @@ class ShellResult:
 def with_group_line(command: str) -> str:
     """The command, preceded by a line that tells its process group.
 
-    adbd makes each shell the leader of a session and process group of its own, so that its `$$` names the group. A
-    line of its own is run before the shell reads on: it comes out even where the command has a syntax error.
+    adbd makes each shell the leader of a new session and process group, so that its `$$` is the group's id. The line is
+    run before the shell reads on: it is printed even if the command has a syntax error.
     """
     return f"echo {_GROUP_PREFIX.decode()}$$ >&2\n{command}"
 
 
 class ShellReader:
-    """Takes the packets of one command apart, in whatever pieces they arrive."""
+    """Takes the packets of one command apart, in pieces of any size."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -115,7 +115,7 @@ class ShellReader:
 
 
 def start_stdin(wire: Wire, data: bytes) -> None:
-    """Send all of standard input and close it; what is more than a buffer full goes beside the reading of output.
+    """Send all of standard input and close it; more than a buffer is sent while output is read.
 
     A command that writes while it is still being fed would otherwise wait for us as we wait for it.
     """

@@ -36,7 +36,7 @@ class SyncRefused(Exception):
 
 @dataclass(frozen=True, slots=True)
 class FileStat:
-    """A file on the device. `mode` holds type and permission bits as in `os.stat_result.st_mode`."""
+    """A file on the device. `mode` has type and permission bits as in `os.stat_result.st_mode`."""
 
     name: str
     mode: int
@@ -175,7 +175,7 @@ def stat_file(wire: Wire, remote: str, *, v2: bool) -> FileStat | None:
 
 
 def _size(size: int) -> int:
-    """A size as the device says it; none has an exabyte.
+    """A size as the device reports it; none has an exabyte.
 
     Raises:
         WireClosed: it is no size of a file.

@@ -41,7 +41,7 @@ _SIGKILL = 9
 _HINTS = {
     "UPDATE_INCOMPATIBLE": f"it was installed with another signature: adb uninstall {PACKAGE}",
     "NO_MATCHING_ABIS": "take the APK for the device's ABI: `devbench binaries list`",
-    "INSUFFICIENT_STORAGE": "free some room on the device",
+    "INSUFFICIENT_STORAGE": "free some space on the device",
     "USER_RESTRICTED": "allow installing over USB in the device's developer options",
     "VERIFICATION": "turn off verifying apps over USB in the device's developer options",
     "OLDER_SDK": "the APK needs a newer Android",
@@ -50,7 +50,7 @@ _AM_SAID = re.compile(rb"^(?:Error\b|.*Exception\b|am: |.*not found).{0,300}", r
 
 
 class InstallFailed(EnvironmentProblem):
-    """The device did not install the APK; `reason` is what its package manager said."""
+    """The device did not install the APK; `reason` is its package manager's."""
 
     def __init__(self, serial: str, name: str, reason: str) -> None:
         hint = next((text for part, text in _HINTS.items() if part in reason), "or measure with --via shell")
@@ -96,7 +96,7 @@ def install(device: Device, depot: Depot, root: str, binary: Binary) -> str:
     if asked.stdout.split()[-1:] == [b"there"]:
         return ACTIVITY
     stored = shlex.quote(depot.ensure(binary.path, sha256=binary.sha256).remote)
-    # pm takes only names that end in .apk; a second name costs no room where the device allows one.
+    # pm takes only names that end in .apk; a second name needs no space if the device allows one.
     named = shlex.quote(f"{root}/benchmark.apk")
     script = (
         f"rm -f {stamp} {named}; ln {stored} {named} 2>/dev/null || cp {stored} {named} || exit 1\n"
@@ -223,7 +223,7 @@ def interpret(ran: ProcessResult) -> ProcessResult:
 
 
 def _reason(said: str) -> str:
-    """pm's reason: what stands in brackets behind "Failure", else the last line."""
+    """pm's reason: the text in brackets after "Failure", else the last line."""
     match = re.search(r"Failure \[(.{1,300}?)\]", said)
     return match.group(1) if match else _last_line(said.encode())
 

@@ -40,10 +40,10 @@ class Command:
         argv, env: its words and its environment.
         out: the device's file for the model's outputs, where they are asked for.
         prelude: shell text that runs before it; prints DROPPED where the file cache was emptied and CACHED where the
-            delegate's cache holds something.
+            delegate's cache is not empty.
         has_cache: whether the delegate keeps compiled kernels or packed weights between processes.
         shell: shell text that is run instead of the words: the tool as an app, or the session of a pipeline.
-        stop: shell text that ends what goes on after the process was killed, for the tool as an app.
+        stop: for the tool as an app: shell text that ends what is left after the process was killed.
     """
 
     argv: tuple[str, ...]

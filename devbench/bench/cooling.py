@@ -22,7 +22,7 @@ _COOL_POLL_S = 2.0
 
 
 def limits_passed(around: Around, limits: ThermalLimits) -> list[str]:
-    """Limits that were passed before or after a process, in words; the thermal status has words of its own."""
+    """Limits that were exceeded before or after a process, as text, without the thermal status."""
     read = [from_json(sample) for sample in (around.before, around.after) if sample is not None]
     return list(
         dict.fromkeys(words for one in read for words in over_limits(replace(one, thermal_status=None), limits))

@@ -54,7 +54,7 @@ def cannot_run(
             files[delegate.name] = check_delegate(delegate)
         except InputError as error:
             files[delegate.name] = ()
-            # What is missing is said by `unmet`, in words that are for a list of delegates.
+            # `unmet` has the reason, as text for a list of delegates.
             if delegate.files and "does not exist" not in error.what:
                 reasons[delegate.name].append(error.what.partition(": ")[2])
     is_virtual = binary.abi == VIRTUAL_ABI

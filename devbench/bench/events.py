@@ -1,4 +1,4 @@
-"""What a run tells whoever watches it; knows no terminal."""
+"""The events of a run, for a display or a log; knows no terminal."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devbench.results.records import DeviceRecord, JobRecord, RepetitionRecord
 
 @dataclass(frozen=True, slots=True)
 class DeviceReady:
-    """Facts are read, the binary is chosen; `steps` repetitions lie ahead on this device."""
+    """Facts are read and the binary is chosen; `steps` processes are planned on this device."""
 
     serial: str
     device: DeviceRecord
@@ -57,7 +57,7 @@ class RepetitionDone:
 
 @dataclass(frozen=True, slots=True)
 class DeviceFinished:
-    """The device has no more work; `error` says why where it ended early."""
+    """The device has no more work; `error` is the reason if it ended early."""
 
     serial: str
     error: str = ""
@@ -65,14 +65,14 @@ class DeviceFinished:
 
 @dataclass(frozen=True, slots=True)
 class MoreSteps:
-    """A repetition more than planned will run: the device was in no fit state, or the precision is not reached."""
+    """One more repetition than planned will run, for an unreliable one or for the precision."""
 
     serial: str
 
 
 @dataclass(frozen=True, slots=True)
 class CoolingDown:
-    """The device throttles and is waited for. `words` say how hot it is."""
+    """The run waits for a device that throttles. `words`: how hot it is."""
 
     serial: str
     words: str
@@ -81,7 +81,7 @@ class CoolingDown:
 
 @dataclass(frozen=True, slots=True)
 class WaitingForDevice:
-    """Another run has the device and is waited for, `left_s` at most. `holder` says who has it."""
+    """The run waits, for `left_s` at most, for a device that `holder` uses."""
 
     serial: str
     holder: str
@@ -90,7 +90,7 @@ class WaitingForDevice:
 
 @dataclass(frozen=True, slots=True)
 class PipelineStep:
-    """A stage alone or a session of a pipeline begins, or has ended; `words` say what came of it, or why not.
+    """A stage alone or a session of a pipeline begins, or has ended; `words`: the result, or why there is none.
 
     `skipped` further steps will not run.
     """

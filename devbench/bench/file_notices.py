@@ -1,4 +1,4 @@
-"""What a session says about files that were changed on the device or on this machine; knows no device and no store."""
+"""Notices about files that were changed on the device; knows no device and no store."""
 
 from __future__ import annotations
 

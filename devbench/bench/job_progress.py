@@ -30,7 +30,7 @@ class JobProgress:
         retried: latency repetitions beyond those asked for.
         valid_us: the latencies that count.
         done: stored repetitions by purpose; their indices count from 0 without a gap.
-        lost: those of them in which the device went away, before the run was taken up again; they are made up for.
+        lost: of these, those in which the device was lost before the run was resumed; each is replaced.
     """
 
     record: JobRecord
@@ -45,7 +45,7 @@ class JobProgress:
     lost: dict[str, int] = field(default_factory=dict)
 
     def wants(self, purpose: str, index: int, asked: int) -> bool:
-        """Whether the repetition of that index is still to be made, of so many that were asked for."""
+        """Whether the repetition of that index is still to be made, of `asked` in all."""
         return self.done.get(purpose, 0) <= index < asked + self.lost.get(purpose, 0)
 
     def needs_more(self, limits: Limits) -> bool:
@@ -62,20 +62,19 @@ class JobProgress:
         return found.half_width_pct > limits.precision_pct
 
     def left(self, planned: int) -> int:
-        """How many of so many planned repetitions are still to come, or will not run where it is stopped."""
+        """How many of the planned repetitions have not run; of a stopped job they never will."""
         return max(0, planned + sum(self.lost.values()) - sum(self.done.values()))
 
     def count(self, record: RepetitionRecord, *, earlier: bool = False) -> None:
-        """Take a stored repetition into account, and decide whether the job goes on.
+        """Take a stored repetition into account, and decide whether the job continues.
 
-        `earlier`: it is from before this process took the run up; that the device went away then says nothing of the
-        job.
+        `earlier`: it was stored before the run was resumed. That the device was lost then is no fault of the job.
         """
         self.done[record.purpose] = self.done.get(record.purpose, 0) + 1
         if record.latency_avg_us is not None:
             if record.verdict != "unreliable":
                 self.valid_us.append(record.latency_avg_us)
-            # Counted when it is run for an unreliable one, whatever its own verdict.
+            # It replaces an unreliable one, whether it is reliable itself or not.
             self.retried += record.index >= self.asked + self.lost.get("latency", 0)
         if record.failure_kind is None:
             return

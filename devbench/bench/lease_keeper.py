@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from devbench.adb.shell import ShellResult
     from devbench.device.lease import Lease, Request
 
-# How often a device that another run has is asked for again.
+# How often to try again to take a device that another run uses.
 _ASK_AGAIN_S = 2.0
 # A renewal that hangs on a lost connection does not keep a run from ending.
 _MAX_QUIET_S = 5.0
@@ -57,7 +57,7 @@ class LeaseKeeper:
         """Take the lease and keep it until `leave`.
 
         Raises:
-            LeaseHeld: another run has the device.
+            LeaseHeld: another run uses the device.
             ProcessStays: what an earlier run left running cannot be ended.
             CommandFailed, ShellTimeout, DeviceLost and the errors of an unfit device.
         """
@@ -67,12 +67,12 @@ class LeaseKeeper:
         threading.Thread(target=self._keep, daemon=True).start()
 
     def take_within(self, wait_s: float, stop: threading.Event, tell: Callable[[str, float], None]) -> None:
-        """Take the lease; wait for a device that another run has.
+        """Take the lease; wait for a device that another run uses.
 
         Args:
             wait_s: how long at most; 0 does not wait.
             stop: ends the waiting.
-            tell: is told why it waits, and for how many more seconds at most.
+            tell: is called with the reason for waiting and the seconds that are left.
 
         Raises:
             As `take`.
@@ -132,7 +132,7 @@ class LeaseKeeper:
         self.raise_if_lost()
 
     def raise_if_lost(self) -> None:
-        """End what is being done if the lease was found to be lost; asks nobody.
+        """Raise if the lease is known to be lost; sends nothing to the device.
 
         Raises:
             LeaseLost: another run took the device, or somebody released it.

@@ -1,6 +1,7 @@
-"""Are a delegate's outputs still right: the same inputs on the device and on this machine, compared.
+"""Checks a delegate's outputs: the same inputs on the device and on this machine, compared.
 
-One process of the tool per job, before anything is timed: a number of a delegate that computes nonsense is no number.
+It takes one process of the tool per job, before anything is timed: the latency of a delegate with wrong outputs is
+useless.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Expected:
-    """A model's inputs and what must come out, computed once for all devices.
+    """A model's inputs and its right outputs, computed once for all devices.
 
     `unsteady` are the numbers of the outputs that differ from run to run on this machine.
     """
@@ -75,7 +76,7 @@ def expect(case: Case, check: OutputCheck) -> Expected:
         call = SignatureCall(options.signature, *names)
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(lambda _: run_on_host(model.path, [inputs], signature=call), range(2)))
-    # What the file says of an output's shape may be open, or depend on the inputs.
+    # In the file an output's shape may be open, or depend on the inputs.
     specs = zip(tensors.outputs, runs[0].shapes, strict=True)
     tensors = replace(tensors, outputs=tuple(replace(spec, shape=shape) for spec, shape in specs))
     first, second = (split_outputs(run.outputs[0], tensors) for run in runs)
@@ -90,7 +91,7 @@ def _same(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None) ->
 
 
 def split_outputs(data: bytes, tensors: ModelTensors) -> list[NDArray[np.generic] | None]:
-    """The tool's output file, which holds one output after the other; `None` for each where the size is not theirs."""
+    """The tool's output file, which has one output after the other; `None` for each if the size does not match."""
     import numpy as np
 
     if len(data) != sum(spec.size_bytes for spec in tensors.outputs):

@@ -1,7 +1,7 @@
 """What happens in a session of a pipeline, in which order, by residency; pure, knows no shell and no device.
 
 A session is a list of steps that one script on the device takes: start a stage, wait for one of its marks, let a held
-one go on, drop one. A stage is one process of the stock tool, whose own output gives the marks.
+one go on, drop one. A stage is one process of the stock tool, and its output gives the marks.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from devbench.tool.measurement import Failure, FailureKind, Measurement, RunStat
 from devbench.tool.parse import parse_text
 from devbench.tool.parse.pipeline_log import SessionLog, StageLog
 
-# A hostile or endless log must not fill the store; at ten samples a second this is half an hour of ten stages.
+# A hostile or endless log must not fill the store; this is half an hour of ten stages at ten samples per second.
 _MAX_SAMPLES = 200_000
 _TIMES = ("start_s", "ready_s", "go_s", "warm_s", "done_s", "gone_s")
 
@@ -126,7 +126,7 @@ def _ms(start_s: float | None, end_s: float | None) -> float | None:
 
 
 def _init_ms(measured: Measurement, text: str) -> float | None:
-    """Initialisation as the summary says it, or as the line says that stands before a held stage's summary."""
+    """Initialisation from the summary, or from the line before it if a held stage has no summary."""
     if measured.init_us is not None:
         return measured.init_us / 1000
     _, found, rest = text.partition("Initialized session in ")
@@ -143,7 +143,7 @@ def _phase_ms(stats: RunStats | None, figure: Literal["first_us", "avg_us"]) -> 
 
 
 def _steady_ms(stats: RunStats | None) -> float | None:
-    """The average without the first inference, which is another one and, of a held stage, holds its wait."""
+    """The average without the first inference, which is slower and, of a held stage, includes its wait."""
     if stats is None or stats.avg_us is None or stats.first_us is None or not stats.count or stats.count < 2:
         return None
     us = (stats.avg_us * stats.count - stats.first_us) / (stats.count - 1)

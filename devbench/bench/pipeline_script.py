@@ -4,17 +4,17 @@ It needs a shell, `cat`, `sleep` and `date`, and nothing that Android's mksh and
 process of the tool whose output a loop in the shell reads line by line, so that the script acts within a millisecond
 of a line instead of asking again and again:
 
-* "Initialized session" means loaded: a stage that has to wait for its turn is stopped there (SIGSTOP) and goes on at
-  its turn (SIGCONT).
+* "Initialized session" means loaded: a stage that has to wait for its turn is stopped there (SIGSTOP) and continues
+  at its turn (SIGCONT).
 * The `count=` lines end the tool's two phases: what the next stage waits for.
-* A stage that stays in memory after its work is made to write its output into a pipe that is full and that nobody
-  reads: it blocks there with everything loaded, whatever the pipe holds. The pipe is its own standard input, opened
+* A stage that stays in memory after its work writes its output into a pipe that is full and has no reader: it blocks
+  there with everything loaded. The pipe is its own standard input, opened
   for writing by its name under /proc, since FIFOs may not be made in /data/local/tmp. A tool that writes no outputs is
   stopped at its last line instead.
 
-A loop in the background sums nothing and judges nothing: it writes the memory of each live stage with the time, RSS
-always and PSS where that is due. It also is the watchdog: where nobody reads what it writes any more, or the deadline
-has passed, it ends the whole group, stopped processes too.
+A loop in the background writes the memory of each live stage with the time, RSS always and PSS if it is due. It is also
+the watchdog: if its output is not read any more, or the deadline has passed, it ends the whole group, stopped
+processes too.
 
 Each line of the log begins with a random word. `WORD TIME STAGE MARK [VALUE]` is the script's own, `WORD STAGE|TEXT`
 a line of the tool. `devbench/tool/parse/pipeline_log.py` reads it.
@@ -125,7 +125,7 @@ def build_session_script(
         commands: the quoted command line of each stage.
         word: a random word, unique to this session; letters and digits.
         pids_file: a file on the device for the stages' process ids.
-        deadline_s: the session is ended on the device after this time, whoever watches.
+        deadline_s: the session is ended on the device after this time.
     """
     pids = shlex.quote(pids_file)
     functions = _FUNCTIONS
@@ -160,7 +160,7 @@ def build_session_script(
 
 
 def hold_flag(plan: SessionPlan, number: int) -> tuple[tuple[str, str], ...]:
-    """The flag that holds a stage in memory after its work, for its command line."""
+    """The flag that keeps a stage in memory after its work, for its command line."""
     held = plan.stages[number].kept and plan.held_by == "output"
     return (("output_filepath", "/proc/self/fd/0"),) if held else ()
 

@@ -65,9 +65,9 @@ class Limits:
         profile_repetitions: processes per job that measure operators and memory; their latency is not used.
         repetition_timeout_s: deadline of one process, `None` for one derived from the tool's own limits.
         precision_pct: latency processes are added until half the interval of their median is within this share of it.
-        max_repetitions: at most so many latency processes per job, where a precision is asked for.
-        unreliable_retries: latency processes per job that are run again because the device was in no fit state.
-        cool_down_s: how long to wait for a device that throttles, before each process; 0 does not wait.
+        max_repetitions: latency processes per job at most, if a precision is requested.
+        unreliable_retries: extra latency processes per job, to replace unreliable ones.
+        cool_down_s: how long to wait for a device that throttles, before each process; 0: do not wait.
         output_repetitions: processes per job, before all others, whose outputs are compared with this machine's.
         max_output_bytes: of one process of the tool, or of one session of a pipeline; it is ended beyond that.
         cold_starts: processes per job, after all others, that start with empty caches, where any can be emptied.
@@ -94,8 +94,8 @@ class Limits:
 class Plan:
     """All cases of a run and how to run them; each device runs every case.
 
-    `via` says what runs the tool: the device's shell, or the tool is an app (`bench/apk.py`). `signatures_chosen`: it
-    was said which signatures are measured.
+    `via`: the tool runs in the device's shell, or is an app (`bench/apk.py`). `signatures_chosen`: the signatures to
+    measure were requested explicitly.
     """
 
     cases: tuple[Case, ...]
@@ -117,7 +117,7 @@ def make_cases(
 ) -> tuple[Case, ...]:
     """Every combination, each once, in the order given.
 
-    `require` overrides what the delegate's own entry says; `inputs` says how each model is called, by its key.
+    `require` overrides the delegate's own entry; `inputs` has what each model is called with, by its key.
     """
     cases = [
         Case(model, delegate, called(replace(options, num_threads=count), call), require or delegate.require)

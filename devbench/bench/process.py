@@ -38,14 +38,14 @@ if TYPE_CHECKING:
 _CONDITIONS_FRESH_S = 2.0
 _RAW_SPLIT = b"==> standard error <==\n"
 _BLOCK_BYTES = 1 << 18
-# What is kept of an output that was too long: its start says what it was.
+# What is kept of an output that was too long: its start shows what it was.
 _KEPT_OF_TOO_LONG_BYTES = 4 << 20
 _SAMPLER = sampler_script()
 
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """What a process is run for: words for errors, a name for its raw output, the model whose files it reads."""
+    """What a process is for: a title for errors, a name for its raw output, the model whose files it reads."""
 
     title: str
     name: str
@@ -84,7 +84,7 @@ class Processes:
     _read: set[str] = field(default_factory=set)
 
     def run(self, command: Command, spec: ProcessSpec) -> ProcessResult:
-        """Run one process; its output is in the artifacts when this returns, whatever happened.
+        """Run one process; its output is in the artifacts when this returns, even after an error.
 
         One that was cut off by a lost connection is ended and run again once the device is back; if the device stays
         away, `ProcessResult.lost` is the reason.
@@ -107,7 +107,7 @@ class Processes:
         before = self._fresh_conditions(began)
         prelude = command.prelude
         if command.stop:
-            # An app is no process of the shell: whoever takes the device finds it by its name.
+            # An app is no process of the shell: the next run on the device finds it by its name.
             prelude = f"echo {PACKAGE} > {shlex.quote(self.keeper.lease.app_file)}\n{prelude}"
         script = build_script(
             command.shell or command_line(command.argv, command.env),

@@ -1,6 +1,6 @@
 """What a device session runs: a program, and what the session offers it; knows no device and no store.
 
-A session prepares the device and owns lease, conditions and storing. A program says what runs there, in which order.
+A session prepares the device and owns lease, conditions and storing. A program decides what runs, and in which order.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class Session(Protocol):
         commands: makes the command lines.
         outputs: the check of outputs, if one was requested.
         known_flags: the flags that the tool takes; empty if they are not known.
-        tell: is told of every step.
+        tell: is called with every event.
     """
 
     serial: str

@@ -1,7 +1,7 @@
 """Waits for a device whose connection was lost in the middle of a run, and connects to it again; judges no result.
 
-A lost connection says little about the device: the adb server may have been ended by another tool (`adb kill-server`),
-or a cable been moved. What was cut off is then done again.
+The reason is often not the device: another tool may have ended the adb server (`adb kill-server`), or somebody moved a
+cable. What was cut off is then done again.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ _CONNECT_TIMEOUT_S = 5.0
 _ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 # Wireless debugging may give a device another name after each connection.
 _WIRELESS = "._adb-tls-connect."
-# A device that is lost so often without a result in between is not waited for again.
+# After this many losses without a result in between, the device counts as lost.
 _MAX_LOSSES = 5
 
 
@@ -42,7 +42,7 @@ class Reconnector:
     Args:
         device: whose connection it is.
         stop: set when the run is to end.
-        tell: is told of a lost connection.
+        tell: gets an event when the connection is lost, and when it is back.
 
     Attributes:
         facts: what is known of the device: another board in its place is not taken for it.
@@ -74,7 +74,7 @@ class Reconnector:
         self._losses = 0
 
     def give_up(self) -> None:
-        """Wait no more: the run leaves the device."""
+        """Do not wait any more: the run leaves the device."""
         self._over = True
 
     def _wait(self, server_down: bool) -> bool:

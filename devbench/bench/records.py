@@ -71,7 +71,7 @@ class ProcessResult:
 
 
 def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
-    """The device as the store keeps it; virtual where either the device or its profile says so."""
+    """The device as the store keeps it; virtual if the device or its profile is."""
     return DeviceRecord(
         key=facts.key,
         serial=facts.serial,
@@ -174,8 +174,8 @@ def repetition_record(
 ) -> RepetitionRecord:
     """One repetition as the store keeps it.
 
-    A failed repetition carries no latency and no start-up time: whatever the tool printed stays in `measurement` and
-    in the raw output, where nobody takes it for a result of the delegate that was asked for. A profile repetition
+    A failed repetition carries no latency and no start-up time: what the tool printed stays in `measurement` and
+    in the raw output, where it cannot be taken for a result of the requested delegate. A profile repetition
     carries memory and operators but no latency, since profiling costs time; a cold one carries its start-up alone.
     """
     ok = ran.failure is None
@@ -260,7 +260,7 @@ def refused_record(
 def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
     """The operator tables of both phases, in run order, the rows inside delegates behind the others of their phase."""
     rows: list[OperatorRecord] = []
-    # A delegate's partition has the name under which the delegate said that it took nodes.
+    # A delegate's partition has the name under which the delegate reports its nodes.
     delegates = {use.name.casefold() for use in measured.delegates}
     profiles: list[tuple[Any, Profile | None]] = [("init", measured.profile_init), ("runs", measured.profile_runs)]
     for phase, profile in profiles:

@@ -1,4 +1,4 @@
-"""A run that goes on where its process died: its plan is known again, its jobs keep their numbers; does no output.
+"""Resumes a run whose process died: its plan must be the same, its jobs keep their numbers; prints nothing.
 
 What is stored is not made again. A repetition whose raw output was kept but which did not come into the store is made
 again, under the same name.
@@ -19,12 +19,12 @@ if TYPE_CHECKING:
     from devbench.bench.plan import Plan
     from devbench.results.store import JobView, RunView
 
-# The run's option that holds the plan's fingerprint.
+# The run's option with the plan's fingerprint.
 PLAN = "plan"
 
 
 def fingerprint(plan: Plan) -> str:
-    """The same for two plans that ask for the same; where the models' files lie does not matter."""
+    """Equal for two equal plans; the places of the models' files do not matter."""
     values = asdict(plan)
     for case in values["cases"]:
         del case["model"]["path"]
@@ -33,7 +33,7 @@ def fingerprint(plan: Plan) -> str:
 
 
 def check_same_plan(view: RunView, plan: Plan) -> None:
-    """Refuse to go on with a run that was asked for something else.
+    """Refuse to resume a run with another plan.
 
     Raises:
         InputError: the plan is another one, the run is of pipelines, or it is from before plans were kept.
@@ -48,10 +48,10 @@ def check_same_plan(view: RunView, plan: Plan) -> None:
 
 
 class Earlier:
-    """What a run has stored before this process took it up, by device; nothing for a new run. Thread-safe.
+    """What a run had stored when it was resumed, by device; nothing for a new run. Thread-safe.
 
     Args:
-        cases: the number of cases in the plan; each device's jobs are a block of so many numbers.
+        cases: the number of cases in the plan; each device's jobs have as many consecutive numbers.
         view: the run as stored; `None` for a new one.
     """
 

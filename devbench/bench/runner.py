@@ -1,7 +1,7 @@
 """A whole run: devices in parallel, each in a thread of its own; stores everything, prints nothing.
 
 Ctrl-C ends the processes on the devices, keeps what was measured and closes the run as interrupted. A run whose process
-died can be taken up again (`bench/resume.py`).
+died can be resumed (`bench/resume.py`).
 """
 
 from __future__ import annotations
@@ -44,18 +44,18 @@ if TYPE_CHECKING:
     from devbench.results.store import RunView, Store
 
 _POLL_S = 0.2
-# Whoever looks whether the run is still measured holds its lock for a moment.
+# Commands that check whether the run is still being measured hold its lock for a moment.
 _LOCK_WAIT_S = 0.5
-# After Ctrl-C a device that does not answer is left behind after this long; the next run on it tidies up.
+# After Ctrl-C a device that does not answer is left after this time; the next run on it tidies up.
 _LEAVE_BEHIND_S = 10.0
-# Output on its way that is of no run by its name is left behind by a dead process once it is so old.
+# Incoming output whose name has no run id is from a dead process once it is this old.
 _SURELY_LEFT_S = 86_400.0
 _RUN_ID = re.compile(r"[0-9]{8}-[0-9]{6}-[0-9a-f]{4,}")
 
 
 @dataclass(frozen=True, slots=True)
 class RunOutcome:
-    """How a run ended. `errors` holds what ended a device early, by serial."""
+    """How a run ended. `errors`: what ended a device early, by serial."""
 
     run_id: str
     status: RunStatus
@@ -81,24 +81,24 @@ def run(
         plan: what to measure; each device runs all of it.
         devices: connected devices.
         store: where results go; written by one thread per device.
-        run_id: id of the new run, or of the one to go on with.
+        run_id: id of the new run, or of the one to resume.
         listener: told of every step, from the devices' threads.
         labels: free words kept with the run.
         options: how the run was asked for, kept with it.
         program: what runs on each device; by default the jobs.
-        resume: go on with the stored run of that id: what it has stored is not made again. Labels and options stay.
-        wait_s: how long to wait for a device that another run has.
+        resume: resume the stored run of that id: what it has stored is not made again. Labels and options stay.
+        wait_s: how long to wait for a device that another run uses.
 
     Raises:
-        InputError: the run to go on with had another plan.
-        Held: another process is at that run.
+        InputError: the run to resume had another plan.
+        Held: another process measures that run.
     """
     check = plan.output_check
-    # Before anything is stored: what this machine cannot compute, no device is asked for.
+    # Before anything is stored: a device cannot be checked against what this machine cannot compute.
     called = {case.called: case for case in plan.cases} if check is not None else {}
     expected = {key: expect(case, check) for key, case in called.items()} if check is not None else {}
     if not resume:
-        # The run is there before its lock: a lock that a killed process leaves is then always found by who goes on.
+        # The run is stored before it is locked: resuming then always finds the lock that a killed process left.
         store.create_run(
             RunRecord(
                 run_id=run_id,
@@ -171,7 +171,7 @@ def _run(
         except DevbenchError as error:
             problem = errors[session.serial] = error
         except Exception as error:
-            # Whatever one device brings about costs its own jobs only.
+            # An unexpected error on one device ends its own jobs only.
             problem = errors[session.serial] = _crash(session.serial, error)
         listener(DeviceFinished(session.serial, str(problem) if problem else ""))
 
@@ -193,7 +193,7 @@ def _run(
 
 
 def _clear(incoming: Path) -> None:
-    """Delete output in the folder whose run is measured no more: its process died in the middle of receiving it."""
+    """Delete incoming output of runs that are not being measured any more: their processes died."""
     for left in list(incoming.iterdir()):
         with contextlib.suppress(OSError):
             found = _RUN_ID.match(left.name)

@@ -141,7 +141,7 @@ def build_script(
 
 
 def split_output(stream: BinaryIO, marker: str) -> ScriptOutput:
-    """Take a repetition's standard output apart; whatever is missing at the end is `None` in the answer.
+    """Take a repetition's standard output apart; what is missing at the end is `None`.
 
     Memory stays bounded: what the tool printed is not read, and of each other section only the first MiB.
 
@@ -214,7 +214,7 @@ def _marks(stream: BinaryIO, marker: bytes) -> list[_Mark]:
         for match in pattern.finditer(data):
             found.append(_Mark(match[1], base + match.start(), base + match.end()))
             behind = match.end() - 1
-        # A marker line may go on in the next block.
+        # A marker line may continue in the next block.
         keep = max(behind, len(data) - _MAX_MARK_BYTES)
         data, base = data[keep:], base + keep
     return found[:_MAX_MARKS]

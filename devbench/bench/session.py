@@ -84,9 +84,9 @@ class DeviceSession:
         earlier: what the run has stored already; those repetitions are not made again.
         profiles: the device profiles that are known.
         expected: inputs and right outputs by what is computed (`Case.called`), where outputs are checked.
-        listener: is told of every step, from this session's thread.
+        listener: gets every event, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
-        wait_s: how long to wait for the device if another run has it.
+        wait_s: how long to wait for the device if another run uses it.
     """
 
     def __init__(
@@ -161,7 +161,7 @@ class DeviceSession:
             self._keeper.end_process()
 
     def _notice(self, *notices: Notice) -> None:
-        """Store what limits the use of the numbers, and show it."""
+        """Store notices and show them."""
         if notices:
             self._store.add_notices(self.run_id, notices)
         for notice in notices:
@@ -188,7 +188,7 @@ class DeviceSession:
         else:
             remote = depot.ensure(binary.path, sha256=binary_sha256, mode=0o755).remote
         mask = self.plan.stabilising.mask(record.facts["masks"])
-        # A virtual device's file cache is that of this machine and everybody on it.
+        # A virtual device's file cache is this machine's, which others use.
         can_drop = bool(facts.root) and not record.virtual
         self.commands = Commands(self._device, depot, DEPOT_ROOT, binary, remote, cpu_mask=mask, can_drop=can_drop)
         self.jobs = self._make_jobs(record, binary, binary_sha256, {**steadied, "affinity": mask})
@@ -209,7 +209,7 @@ class DeviceSession:
         self._entered = True
         script = (
             f"mkdir -p {shlex.quote(WORK_DIR)} {shlex.quote(f'{DEPOT_ROOT}/run')} || exit 1\n"
-            # A folder mounted noexec would fail every job, each with words of its own.
+            # In a folder mounted noexec every job would fail, each with another message.
             f"t={WORK_DIR}/.try-$$; echo : > $t && chmod 755 $t && $t; e=$?; rm -f $t; [ $e = 0 ] || exit 1\n"
             f"[ -f {shlex.quote(f'{DEPOT_ROOT}/run/undo.sh')} ] && echo undo; true"
         )
@@ -274,7 +274,7 @@ class DeviceSession:
             self.commands.prepare(job.case, job.record.files)
 
     def _check_depot(self) -> None:
-        """Say which files were changed on the device while they were measured."""
+        """Give a notice for each file that was changed on the device while it was measured."""
         changed = [] if self.stopped else self._depot.changed_in_use()
         self._notice(*file_notices.changed(changed, [job.record for job in self.jobs]))
 

@@ -1,7 +1,8 @@
-"""Steps that make a device steadier while it measures, each undone afterwards; knows no tool and no store.
+"""Steps that keep a device steady while it is measured, each undone afterwards; knows no tool and no store.
 
-What undoes them is on the device before anything is changed, and so is a process that runs it when the host falls
-silent: after Ctrl-C, a crash or a pulled cable the device is as before, minutes later or when the next run begins.
+A script that undoes them is on the device before anything is changed, with a process that runs it if the host is
+silent for too long. After Ctrl-C, a crash or a pulled cable the device is as before within minutes, or when the next
+run begins.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ _CLUSTER = re.compile(r"[a-z][a-z0-9_+-]{0,30}")
 _GOVERNOR = re.compile(r"[a-z][a-z_]{0,30}")
 _NETWORK_SERIAL = re.compile(r"(?!127\.|localhost|\[::1\]).*:\d{1,5}")
 _CPUFREQ = "/sys/devices/system/cpu/cpufreq"
-# A silent host is believed to be gone this long after the time that it named.
+# A host counts as gone this long after the time for which it announced to be silent.
 _GRACE_S = 60
 _WATCH_S = 5
 
@@ -34,7 +35,7 @@ class StabilisingStep:
 
     Attributes:
         do: the shell command.
-        undo: shell text that prints what brings back the state it finds; nothing where there is nothing to bring back.
+        undo: shell text that prints the command which restores the present state; prints nothing if that is not needed.
     """
 
     do: str
@@ -194,7 +195,7 @@ class Stabiliser:
         return self._started
 
     def recover(self) -> None:
-        """Undo what a run left that could not do it itself."""
+        """Undo the steps of a run that ended without undoing them."""
         script = f"{_undo_script(self._undo)}; rm -f {shlex.quote(self._until)}; true"
         self._device.shell(script, timeout_s=_TIMEOUT_S, doing="undoing what an earlier run changed")
 
@@ -202,7 +203,7 @@ class Stabiliser:
         """Do the steps; gives for each whether the device took it.
 
         Args:
-            silence_s: the longest that the host may not be heard of before its first `alive`.
+            silence_s: how long the host may be silent before its first `alive`.
 
         Raises:
             InputError: airplane mode would cut the connection.
@@ -217,7 +218,7 @@ class Stabiliser:
             return {}
         self._started = True
         undo = shlex.quote(self._undo)
-        # A start that was cut off and is made again must not remember what it changed itself.
+        # A start that was cut off and is repeated must not take its own changes for the state to restore.
         lines = [f"[ -f {undo} ] && {{ {_undo_script(self._undo)}; }}", f": > {undo} || exit 1"]
         found = [STEPS[name].undo for name in reversed(wanted.steps) if STEPS[name].undo]
         lines += [f"{{ {text}\n}} 2>/dev/null >> {undo}" for text in found]
@@ -230,7 +231,7 @@ class Stabiliser:
         return {pair[0]: pair[1] == "0" for pair in words if len(pair) == 2}
 
     def alive(self, silence_s: float) -> str:
-        """Shell text that says on the device how long the host may be silent; empty where nothing is to be undone.
+        """Shell text that tells the device how long the host may be silent; empty if there is nothing to undo.
 
         It runs with the next command anyway, since a round trip of its own would cost time.
         """
@@ -240,7 +241,7 @@ class Stabiliser:
         return f"read -r _db_now _db_rest < /proc/uptime && echo {later} > {shlex.quote(self._until)}"
 
     def stop(self) -> None:
-        """Undo the steps, if the device is still there; if not, it does so by itself, or the next run does."""
+        """Undo the steps, if the device is still there; if not, the device does it by itself, or the next run does."""
         if self._started:
             self._started = False
             try:
@@ -301,6 +302,6 @@ class Stabiliser:
 
 
 def _undo_script(path: str) -> str:
-    """Takes the file away first, so that of two that come at once only one runs it."""
+    """Moves the file first: of two callers at the same time only one runs it."""
     mine = shlex.quote(path) + ".$$"
     return f"mv {shlex.quote(path)} {mine} 2>/dev/null && {{ sh {mine} >/dev/null 2>&1; rm -f {mine}; }}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 _VIRTUAL = re.compile(r"virtual(?::([0-9]{1,4}))?")
 _VIRTUAL_NAME = re.compile(r"virtual-\d+")
 _ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
-# What a shell or a list with commas would take apart.
+# Characters at which a shell or a list with commas would split.
 _UNTYPED = re.compile(r"[^A-Za-z0-9._:@%+#/\[\]-]")
 _MAX_VIRTUAL = 64
 _CONNECT_TIMEOUT_S = 10.0
@@ -30,12 +30,12 @@ _CONNECT_TIMEOUT_S = 10.0
 
 @dataclass(frozen=True, slots=True)
 class Present:
-    """The devices that are wanted, by whether they are there.
+    """The requested devices: those that are there, and those that are not.
 
     Attributes:
         names: of connected boards (the adb serial, or the key where a serial is not unique), and `virtual-1`, … for
             virtual devices, which are started when they are opened.
-        absent: for each device that is not there, by the name that is known of it, why.
+        absent: the reason for each device that is not there, by its name.
     """
 
     names: tuple[str, ...]
@@ -64,7 +64,7 @@ def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Devic
 
 
 def find_present(wanted: Sequence[str]) -> Present:
-    """Which of the devices are there, for whom the others are no reason to give up; arguments as in `open_targets`.
+    """Which of the devices are there; missing ones are no error. Arguments as in `open_targets`.
 
     Raises:
         InputError: two devices and no choice, a tag that no device was ever given, too many virtual devices.
@@ -102,7 +102,7 @@ def open_names(names: Sequence[str], faults: str = "") -> Iterator[dict[str, Dev
 
 
 def _device(connected: _Connected, name: str) -> Device:
-    """The device of a name that was there a moment ago; if it has gone meanwhile, its use says so."""
+    """The device of a name that was there a moment ago; if it has gone since, using it raises an error."""
     try:
         board = _find_one(connected, name)
     except EnvironmentProblem:
@@ -124,7 +124,7 @@ def typed_names(server: AdbServer, timeout_s: float) -> list[str]:
 
 
 class _Connected:
-    """What adb lists; asked who they are only if that matters, and at most once."""
+    """The devices that adb lists; their identities are read only if they matter, and at most once."""
 
     def __init__(self, server: AdbServer, entries: Sequence[DeviceEntry]) -> None:
         self.server, self.entries = server, entries
@@ -162,7 +162,7 @@ def _parts(connected: _Connected, word: str) -> list[str]:
 
 
 def _distinct(connected: _Connected, boards: Sequence[Board]) -> list[Board]:
-    """Each board once, however often it is named and over whatever connections."""
+    """Each board once, even if it is named twice or has several connections."""
     if len(boards) < 2:
         return list(boards)
     known = {board.entry.name: board for board in connected.boards()}
@@ -272,7 +272,7 @@ def _find_one(connected: _Connected, name: str) -> Board:
         connected.list_again()
         listed = [entry for entry in connected.entries if entry.serial == name]
     if len(listed) == 1 and not listed[0].by_id:
-        # Nobody needs to be asked who they are.
+        # No device has to be asked for its identity.
         return _ready(Board(listed[0], name=name))
     boards = connected.boards()
     board = find_board(name, boards, [key for key, tags in load_tags().items() if name in tags])

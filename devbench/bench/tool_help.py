@@ -25,7 +25,7 @@ _TIMEOUT_S = 20.0
 
 
 def _memory(binary: Binary, serial: str) -> Path | None:
-    """Where the answer of a device is kept: of each device its own, so that no device answers for another one."""
+    """Where a device's answer is kept: one file per device, since devices may differ."""
     # The virtual device's tool has flags by what the machine can do, not by its bytes; an app has no help.
     if binary.abi == VIRTUAL_ABI or binary.is_apk:
         return None
@@ -33,7 +33,7 @@ def _memory(binary: Binary, serial: str) -> Path | None:
 
 
 def remembered_flags(binary: Binary, serial: str = "") -> frozenset[str] | None:
-    """What the device of that serial (any device if empty) said of the binary's flags before; `None` for nothing."""
+    """The binary's flags as read earlier on that device (on any device if empty); `None` if they were not read."""
     own = _memory(binary, serial)
     if own is None:
         return None

@@ -45,7 +45,7 @@ class Battery:
 
 
 def parse_battery(lines: Iterable[str]) -> Battery:
-    """What `dumpsys battery` says; never raises."""
+    """What `dumpsys battery` reports; never raises."""
     values: dict[str, str] = {}
     samsung = overridden = False
     for line in lines:

@@ -65,7 +65,7 @@ class Board:
 def identify_boards(
     server: AdbServer, entries: Sequence[DeviceEntry], *, timeout_s: float = ANSWER_TIMEOUT_S
 ) -> list[Board]:
-    """Ask all that are ready at once who they are; in the order given, `timeout_s` in all and for each."""
+    """Read the identities of all ready devices at once; in the order given, within `timeout_s`."""
     answers: dict[str, DeviceFacts] = {}
 
     def ask(entry: DeviceEntry) -> None:
@@ -77,7 +77,7 @@ def identify_boards(
 
 
 def ask_each(ask: Callable[[DeviceEntry], None], entries: Sequence[DeviceEntry], timeout_s: float) -> None:
-    """Call `ask` for each that is ready, in a thread of its own; those that take longer are left behind."""
+    """Call `ask` for each that is ready, each in a thread; those that take longer are left out."""
     deadline = time.monotonic() + timeout_s + 0.5
     threads = [threading.Thread(target=ask, args=(entry,), daemon=True) for entry in entries if entry.state == READY]
     for thread in threads:
@@ -117,7 +117,7 @@ def _ask(server: AdbServer, entry: DeviceEntry, timeout_s: float) -> DeviceFacts
 
 
 def _with_new_id(server: AdbServer, board: Board, timeout_s: float) -> Board:
-    """The board with an id of its own, if it can be given one."""
+    """The board with a new id, if it can be given one."""
     entry, facts = board.entry, board.facts
     if facts is None or not facts.identity.digits or not facts.key.endswith(facts.identity.digits):
         return board

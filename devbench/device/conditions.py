@@ -1,4 +1,4 @@
-"""The state of a device that moves its latency: heat, clocks, battery, load, free memory. Knows no model and no run.
+"""The state of a device that affects its latency: heat, clocks, battery, load, free memory. Knows no model and no run.
 
 `CONDITIONS_COMMAND` runs between repetitions: it reads /proc and /sys with shell built-ins and forks only for two
 `dumpsys` and one `cmd`. Every part is optional: what a device does not have or does not allow to be read is `None` or
@@ -161,7 +161,7 @@ class Conditions:
 
     @property
     def throttled(self) -> bool | None:
-        """Whether Android says that it throttles: any status above none, as AndroidX's benchmarks take it."""
+        """Whether Android reports that it throttles: any status above none, as AndroidX's benchmarks take it."""
         return None if self.thermal_status is None else self.thermal_status > 0
 
     @property

@@ -100,7 +100,7 @@ _NAMES = {
 }
 # The second generation of Samsung's core kept the number of the first; the variant field of MIDR tells them apart.
 _NAMES_BY_VARIANT = {(0x53, 0x001, 4): "Exynos M2"}
-# What the kernel says of every core alike is no name of a core.
+# A text that the kernel has for every core is not the name of a core.
 _NO_NAME = re.compile(r"(ARMv\d|AArch64|ARM64)\b.*", re.IGNORECASE)
 
 
@@ -146,8 +146,8 @@ def complete(
     """All CPUs that can be told, from those that describe themselves.
 
     Args:
-        cores: what each CPU says of itself.
-        common: what /proc/cpuinfo says once for all CPUs (arm64 kernels before 4.4, arm32 kernels before 3.8). It
+        cores: the description of each CPU.
+        common: what /proc/cpuinfo has once for all CPUs (arm64 kernels before 4.4, arm32 kernels before 3.8). It
             describes the CPU that happened to read the file, so it counts only where all CPUs are of one clock.
         groups: CPUs that share a clock, and so are of one kind; a CPU that is offline is known by its group alone.
         possible: all CPUs that the kernel knows.

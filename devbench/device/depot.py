@@ -1,6 +1,6 @@
-"""The file depot on a device: every file under its SHA-256, pushed once, evicted when room is short; knows no model.
+"""The file depot on a device: every file under its SHA-256, pushed once, evicted when space is short; knows no model.
 
-A file is pushed under a name of its own next to the depot, its size and hash are checked there, and only then it is
+A file is pushed under a temporary name next to the depot, its size and hash are checked there, and only then it is
 moved into place, so that a file in the depot is whole. A file that was changed later is found by its stamp
 (`depot_scripts.py`), and hashed again before it is used.
 DepotLayout below the depot's root:
@@ -102,7 +102,7 @@ class Depot:
             progress: told bytes done and bytes in all while pushing.
 
         Raises:
-            DeviceFull: there is no room, even after eviction.
+            DeviceFull: there is not enough space, even after eviction.
             LocalFileChanged: `local` was changed while it was being sent, or is not the file of `sha256`.
             SyncFailed: what arrived is not what was sent.
         CommandFailed: the depot's folders cannot be made.
@@ -129,12 +129,12 @@ class Depot:
     def changed_in_use(self) -> list[str]:
         """Hashes of files that this session uses and that are no longer what was checked; those are removed.
 
-        One round trip if nothing has changed. Files of a device without `stat` are not looked at.
+        One round trip if nothing has changed. Files of a device without `stat` are not checked.
         """
         known = {remote: stamp for remote, stamp in self._stamp_of.items() if remote in self._in_use and stamp}
         if not known:
             return []
-        found = self._device.shell(stamps_of(list(known)), timeout_s=_TIMEOUT_S, doing="looking into its depot")
+        found = self._device.shell(stamps_of(list(known)), timeout_s=_TIMEOUT_S, doing="checking its depot")
         lines = found.stdout.decode("utf-8", "replace").splitlines()
         same = {remote for remote, stamp in known.items() if f"{remote} {stamp}" in lines}
         changed = []
@@ -149,7 +149,7 @@ class Depot:
     def _check(self, digest: str, mode: int) -> tuple[str, int | None]:
         """`there`, `unsure` or `missing`, and what is free if it is missing."""
         script = self._at.check(digest, executable=bool(mode & 0o111))
-        return self._answer(digest, script, _TIMEOUT_S, "looking into its depot")
+        return self._answer(digest, script, _TIMEOUT_S, "checking its depot")
 
     def _verify(self, digest: str, size: int, mode: int, title: str) -> tuple[str, int | None]:
         """`there`, or `changed` or `unknown` and what is free after it was removed."""
@@ -177,7 +177,7 @@ class Depot:
             try:
                 self._device.push(local, aside, mode=mode, progress=progress)
             except DeviceFull:
-                # Another process took the room meanwhile, or the device does not tell what is free.
+                # Another process used the space since, or the device does not report its free space.
                 self.evict(size + _SPARE_BYTES)
                 try:
                     self._device.push(local, aside, mode=mode, progress=progress)
@@ -223,7 +223,7 @@ class Depot:
                 raise SyncFailed(self._device.serial, remote, f"{title} did not arrive whole")
         return len(hashed) == _HASH_HEX_DIGITS
 
-    # -- room ---------------------------------------------------------------------------------------------------
+    # -- space --------------------------------------------------------------------------------------------------
 
     def _make_room(self, title: str, size: int, free: int | None) -> None:
         if free is not None and free < size + _SPARE_BYTES:
@@ -292,7 +292,7 @@ def parse_df(text: str) -> int | None:
     """Free bytes from `df -k` as toybox and GNU print it: the fourth column of the last line, in KiB."""
     lines = [line for line in text.splitlines() if line.strip()]
     words = lines[-1].split() if lines else []
-    # A long name of the file system goes onto a line of its own.
+    # A long name of the file system is on its own line.
     column = 3 if len(words) >= 6 else 2
     kb = numbers.whole(words[column], maximum=_MAX_FILE_BYTES // 1024) if len(words) > column else None
     return None if kb is None else kb * 1024

@@ -1,4 +1,4 @@
-"""The depot's shell scripts: look at a file, hash it again, move a pushed one into place; knows no connection.
+"""The depot's shell scripts: check a file, hash it again, move a pushed one into place; knows no connection.
 
 A stamp is size, inode, modification time and change time of a file as the device's file system has them. The kernel
 sets the change time, so no program can restore it. It is noted when the hash was checked. Every script is one shell
@@ -26,7 +26,7 @@ _NOTE = (
 
 @dataclass(frozen=True, slots=True)
 class DepotLayout:
-    """The depot's folders on the device (`depot.py` says what is in each)."""
+    """The depot's folders on the device (`depot.py` describes them)."""
 
     files: str
     stamps: str

@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-# Properties that only these have, beside those that every device has.
+# Properties that only these have.
 EMULATION_PROPERTIES = (
     r"ro\.(kernel|boot)\.qemu(\.[A-Za-z0-9_.-]+)?|ro\.boot\.(redroid|hardware_?egl|arc)[A-Za-z0-9_.-]*"
     r"|ro\.(genymotion|waydroid|anbox|redroid|bst)[A-Za-z0-9_.-]*"
@@ -41,7 +41,7 @@ _GUEST_GPU = re.compile(r"android emulator|gfxstream|\bvirgl\b|virtio-gpu", re.I
 
 
 def emulation(props: Mapping[str, str], renderer: str = "") -> str:
-    """The name of the emulator or container that a device is; empty for a device of its own.
+    """The name of the emulator or container that a device is; empty for a real device.
 
     Args:
         props: its properties.

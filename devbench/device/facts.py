@@ -1,7 +1,7 @@
 """What a device is: maker, SoC, cores, Android, ABIs, memory. Read once per run; knows no model and no run.
 
 `FACTS_COMMAND` is one shell round trip. Every part is optional: what a device does not have or does not allow to be
-read is a missing fact (`None` or empty), never a failure. Only named properties are kept: a phone's full list holds
+read is a missing fact (`None` or empty), never a failure. Only named properties are kept: a phone's full list has
 things about its owner.
 
 Sources: Android's system properties (ro.product.*, ro.build.*, ro.soc.* from Android 12), /proc/cpuinfo,
@@ -155,13 +155,13 @@ class DeviceFacts:
         """What people call the device, without its serial number: `Pixel 8`, `Samsung SM-S911B`."""
         name = self.market_name or self.model or self.device
         if name and " " not in name and self.manufacturer and self.manufacturer.lower() not in name.lower():
-            # A bare model code says nothing to most people without its maker.
+            # A bare model code means little without its maker.
             return f"{self.manufacturer[:1].upper()}{self.manufacturer[1:]} {name}"
         return name or "unknown device"
 
     @property
     def title(self) -> str:
-        """Name and key; a device that is not a phone says so at its end."""
+        """Name and key, with a note at the end if the device is not a phone."""
         return f"{self.name} ({self.key}){' (virtual)' if self.virtual else ''}"
 
     @property
@@ -298,7 +298,7 @@ def _properties(lines: Sequence[str]) -> dict[str, str]:
 
 
 def _first(props: Mapping[str, str], *names: str) -> str:
-    """The first of these properties that says something."""
+    """The first of these properties that is not empty."""
     return next((props[name] for name in names if props.get(name, "").lower() not in _NO_VALUE), "")
 
 

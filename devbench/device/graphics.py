@@ -1,4 +1,4 @@
-"""What a device says of its GPU's drivers and of its NNAPI devices; knows no connection.
+"""A device's GPU drivers and NNAPI devices, from what it prints; knows no connection.
 
 Sources of the formats: the line `GLES: vendor, renderer, version` is SurfaceFlinger's dump, `cmd gpu vkjson` is
 GpuService's JSON of Vulkan's VkPhysicalDeviceProperties (versions packed as the specification's VK_MAKE_API_VERSION),
@@ -79,7 +79,7 @@ def parse_graphics(lines: Sequence[str]) -> Graphics:
 
 
 def split_gles(line: str) -> tuple[str, str, str]:
-    """Vendor, renderer and version of `vendor, renderer, version`, each of which may have commas of its own.
+    """Vendor, renderer and version of `vendor, renderer, version`, each of which may contain commas.
 
     The version begins with "OpenGL ES" outside of parentheses: ANGLE has its driver's version inside. Of what is
     before it, a company's ending (Ltd., Inc.) belongs to the vendor and everything else to the renderer. Renderer and

@@ -49,7 +49,7 @@ sha256sum
 
 @dataclass(frozen=True, slots=True)
 class Problem:
-    """What keeps a device from being measured on; `what` follows the device's name, `hint` says what to do."""
+    """A reason why a device cannot be used; `what` follows the device's name, `hint` is the next step."""
 
     kind: Kind
     what: str
@@ -61,7 +61,7 @@ class Health:
     """Attributes:
     writable, executable: of /data/local/tmp, for the shell user.
     hashes: `sha256sum` is there and right.
-    said: why it is not writable, in the device's words.
+    said: why it is not writable, as the device reports it.
     locked: folders of devbench's that the shell user may not write to, each with the device's words.
     """
 
@@ -82,7 +82,7 @@ class Health:
 
 
 class FolderUnfit(EnvironmentProblem):
-    """The device's folder for tools cannot be used; `kind` says why."""
+    """The device's folder for tools cannot be used; `kind` is the reason."""
 
     def __init__(self, serial: str, problem: Problem) -> None:
         super().__init__(f"{serial}: {problem.what}", hint=problem.hint)

@@ -86,4 +86,4 @@ def renew(device: Device, old: Identity) -> None:
         f'{{ read -r _dbi_id < {IDENTITY_FILE}; [ "$_dbi_id" = {shlex.quote(old.written)} ] && {_NEW} && '
         f"mv -f {IDENTITY_FILE}.$$ {IDENTITY_FILE}; rm -f {IDENTITY_FILE}.$$; }} 2>/dev/null </dev/null; true"
     )
-    device.shell(script, timeout_s=_TIMEOUT_S, doing="giving it an id of its own")
+    device.shell(script, timeout_s=_TIMEOUT_S, doing="writing a new id")

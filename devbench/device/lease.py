@@ -1,9 +1,9 @@
-"""The lease on a device: one run at a time measures there, whichever host it comes from; knows no tool and no store.
+"""The lease on a device: one run at a time measures there, from any host; knows no tool and no store.
 
-A lease is a symbolic link on the device whose name is a number and whose target says who holds it. Making a link is one
-atomic step, so of two runs that want the same number one gets it. The highest number has the device. A lease ends at an
-uptime of the device, which its owner moves forward; it needs no clock of a host. It also ends with a restart of the
-device, and when its owner gives it back. Whoever takes the next number then ends the processes of the lower ones.
+A lease is a symbolic link on the device. Its name is a number, its target describes the owner. Making a link is atomic,
+so only one of two runs gets a number. The highest number is the current lease. A lease ends at an uptime of the device,
+which its owner moves forward; no clock of a host is needed. It also ends with a restart of the device, and when its
+owner gives it back. A run that takes the next number ends the processes of the lower ones.
 
 The shell text is in `lease_script.py`, which also names the files.
 """
@@ -48,12 +48,12 @@ SECONDS_VARIABLE = "DEVBENCH_LEASE_S"
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Who wants a lease.
+    """A request for a lease.
 
     Attributes:
-        token: a random word; a process with the same token takes the lease over at once.
+        token: a random word; a process with the same token takes over the lease at once.
         owner: the process that will hold it.
-        job, attempt: on a farm; a higher attempt of a job takes the lease of a lower one at once.
+        job, attempt: for a farm; a higher attempt of a job takes over the lease of a lower one at once.
     """
 
     token: str
@@ -64,9 +64,10 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A lease as it is on a device. `since_s` ago it was taken, `left_s` it still lasts; below 0 it is over.
+    """A lease as it is on a device.
 
-    `left_s` is `None` for a lease that its owner gave back.
+    `since_s`: seconds since it was taken. `left_s`: seconds until it ends, negative after its end; `None` for a lease
+    that its owner gave back.
     """
 
     number: int
@@ -88,7 +89,7 @@ class Holder:
 
     @property
     def since(self) -> str:
-        """How long it has had the device, for people: `45 s`, `12 min`, `3 h 5 min`."""
+        """For how long it has been in use, for people: `45 s`, `12 min`, `3 h 5 min`."""
         minutes = self.since_s // 60
         if minutes < 1:
             return f"{self.since_s} s"
@@ -96,7 +97,7 @@ class Holder:
 
 
 class LeaseHeld(DeviceBusy):
-    """Another run has the device; two would measure each other."""
+    """Another run uses the device; two at once would disturb each other's measurements."""
 
     def __init__(self, serial: str, holder: Holder) -> None:
         super().__init__(
@@ -109,7 +110,7 @@ class LeaseHeld(DeviceBusy):
 
 
 class ProcessStays(DeviceBusy):
-    """What an earlier run left running cannot be ended; a tool next to it would measure both."""
+    """A process of an earlier run cannot be ended; it would disturb every measurement."""
 
     def __init__(self, serial: str, pid: int) -> None:
         super().__init__(
@@ -120,7 +121,7 @@ class ProcessStays(DeviceBusy):
 
 
 class LeaseLost(DeviceBusy):
-    """Another run took the device in the meantime; what was measured before is stored."""
+    """Another run has taken the device; what was measured before is stored."""
 
     def __init__(self, serial: str) -> None:
         super().__init__(
@@ -134,7 +135,7 @@ def lease_s() -> int:
     """How long a lease lasts without being renewed, in seconds; DEVBENCH_LEASE_S changes it within limits.
 
     Raises:
-        InputError: the variable is no such number.
+        InputError: the variable is not a valid number.
     """
     text = os.environ.get(SECONDS_VARIABLE, "")
     found = numbers.whole(text, minimum=_MIN_LEASE_S, maximum=_MAX_LEASE_S) if text else _LEASE_S
@@ -193,7 +194,7 @@ class Lease:
 
     @property
     def pid_file(self) -> str:
-        """The file on the device that names what the owner runs; scripts keep more files of that start beside it."""
+        """The file on the device that names what the owner runs; scripts keep more files of that prefix."""
         return f"{self.folder}/{self.number}.pid.{self.token}"
 
     @property
@@ -212,15 +213,15 @@ class Lease:
 
 
 def take(device: Device, root: str, request: Request) -> Lease:
-    """Take the lease on a device; end what the lease before left running.
+    """Take the lease on a device; end what the previous owner left running.
 
     Args:
         device: an adb connection.
         root: the folder of everything on the device.
-        request: who wants it.
+        request: who takes it.
 
     Raises:
-        LeaseHeld: another run has the device.
+        LeaseHeld: another run uses the device.
         ProcessStays: what an earlier run left running cannot be ended.
         CommandFailed: the folder cannot be written.
         ShellTimeout, DeviceLost and the errors of an unfit device.
@@ -244,7 +245,7 @@ def take(device: Device, root: str, request: Request) -> Lease:
 
 
 def _may_replace(request: Request, holder: Holder) -> bool:
-    """Whether a request takes over a lease that is not over yet."""
+    """Whether a request may take over an active lease."""
     higher = holder.job != "" and holder.job == request.job and holder.attempt < request.attempt
     return higher or holder.token == request.token or is_dead(holder.owner)
 
@@ -252,7 +253,7 @@ def _may_replace(request: Request, holder: Holder) -> bool:
 def _try_to_take(
     device: Device, folder: str, request: Request, over: int, doing: str
 ) -> tuple[Lease | None, Holder | None]:
-    """The lease, or who has it: neither if others came at the same moment."""
+    """The lease, or its holder; neither if another request came at the same moment."""
     owner = request.owner
     fields = (
         lease_script.FORMAT, request.token, owner.host, owner.user, owner.boot, owner.space, owner.pid, owner.started,
@@ -261,7 +262,7 @@ def _try_to_take(
     script = lease_script.take(folder, request.token, ",".join(map(str, fields)), over=over, lasts_s=lease_s())
     done = device.shell(script, timeout_s=_SHELL_TIMEOUT_S, doing=doing)
     if done.exit_code in _KILLED:
-        # By another that took the device at the same moment.
+        # By another process that took the device at the same moment.
         return None, None
     if done.exit_code != 0:
         raise CommandFailed(device.serial, script, done.exit_code, done.stdout, done.stderr)
@@ -276,7 +277,7 @@ def _try_to_take(
 
 
 def renew(device: Device, lease: Lease) -> bool:
-    """Let a lease last for `lease_s` from now; gives whether it is still held."""
+    """Extend a lease to `lease_s` from now; gives whether it is still held."""
     script = f"{lease.shell_functions()}\n_db_lease {lease_s()} && echo held"
     done = device.shell(script, timeout_s=_SHELL_TIMEOUT_S, doing="renewing the lease")
     return done.stdout.strip() == b"held"
@@ -289,13 +290,13 @@ def end_process(device: Device, lease: Lease) -> None:
 
 def leave(device: Device, lease: Lease) -> None:
     """Give a lease back, if the device is still there."""
-    # The link stays: its number must not be given out again.
+    # The link stays: its number must not be used again.
     until, pid, app = map(shlex.quote, (lease.until_file, lease.pid_file, lease.app_file))
     _try(device, f"[ -f {until} ] && echo '- 0' > {until}; rm -f {pid} {pid}.* {app}; true")
 
 
 def read_holder(device: Device, root: str) -> Holder | None:
-    """The lease of a device, active or over; `None` if nobody ever had one, or it was given back."""
+    """The lease of a device, active or over; `None` if there was none, or it was given back."""
     done = device.shell(holder_command(root), timeout_s=_SHELL_TIMEOUT_S, doing="reading the lease")
     return parse_lease(done.stdout.decode("utf-8", "replace"))
 
@@ -346,12 +347,12 @@ def _try(device: Device, script: str) -> None:
     try:
         device.shell(script, timeout_s=5.0, doing="tidying up")
     except DevbenchError:
-        # The device is gone; the lease ends by itself, and the next run ends what is left.
+        # The device is gone: the lease ends by itself, and the next run ends what is left.
         return
 
 
 def parse_holder(text: str) -> Holder | None:
-    """The lease that the device's shell printed; what does not look like one counts as none."""
+    """The lease that the device's shell printed; `None` for anything else."""
     now = re.search(r"^now (\S{1,64}) ([0-9]{1,9})$", text, re.MULTILINE)
     lease = re.search(r"^lease ([0-9]{1,9}) (\S{0,1024})$", text, re.MULTILINE)
     if now is None or lease is None:

@@ -1,9 +1,9 @@
 """The shell text with which leases are taken, kept, shown and ended on a device; does no input or output.
 
-It needs Android's mksh and toybox, and no more: arithmetic has 32 bits, and what is read from files is checked before
+It needs only Android's mksh and toybox: arithmetic has 32 bits, and what is read from files is checked before
 it is computed with, since a shell evaluates what it compares. Files of a lease, all named after its number N:
 
-    N.lease           a link, made in one atomic step; its target says who took it
+    N.lease           a link, made in one atomic step; its target describes the owner
     N.until.TOKEN     boot id and uptime of its end
     N.pid.TOKEN       the process group that its owner runs: id, start, boot id
     N.app.TOKEN       the package of an app that its owner runs
@@ -20,7 +20,7 @@ FORMAT = "devbench-lease-1"
 # An end further away than this is none: no process of the tool has a longer deadline.
 MAX_S = 8 * 86_400
 MARK_VARIABLE = "DEVBENCH_LEASE"
-# A killed process is gone within milliseconds; one that the kernel keeps is waited for so many times 50 ms.
+# A killed process is gone within milliseconds; for one that the kernel keeps, this many waits of 50 ms.
 _MAX_TRIES = 60
 # So that a shorter text covers a longer one: the file is overwritten in place, and no reader finds it empty.
 _PAD = " " * 10
@@ -103,8 +103,8 @@ def functions(folder: str, number: int, token: str) -> str:
     """Defines `_db_lease SECONDS` and `_db_mark` for one lease; neither starts a process.
 
     `_db_lease` succeeds while the lease is held, and then lets it last for that long from now on. `_db_mark` names the
-    shell as what the owner runs. A script has to mark itself before it asks for the lease: then whoever takes the
-    device in between ends it.
+    shell as what the owner runs. A script has to mark itself before it asks for the lease: a run that takes the
+    device in between then ends it.
     """
     place = shlex.quote(folder)
     until, pid = (shlex.quote(f"{folder}/{number}.{kind}.{token}") for kind in ("until", "pid"))

@@ -58,7 +58,7 @@ class DeviceOverview:
         name: what `--device` takes for it: the adb serial, or the device's key if others have that serial.
         same_as: the name of an earlier connection to the same board; empty for the first.
         note: what was done about its identity.
-        lease: who has the device, or had it and did not give it back; `None` if nobody.
+        lease: who uses the device, or used it and did not give it back; `None` if there is no lease.
     """
 
     entry: DeviceEntry

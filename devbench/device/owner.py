@@ -1,7 +1,7 @@
-"""The process that holds a lease, as its host knows it, and whether it still runs; knows no device.
+"""The process that holds a lease: how it is identified, and whether it still runs; knows no device.
 
-Host names, user names and process ids are not unique: containers share names, ids are used again. A host's wall clock
-may jump. A process is therefore told apart by its host's boot, the namespace of its id and the time of its start,
+Host names, user names and process ids are not unique: containers share names, and ids are reused. A host's wall clock
+may jump. A process is therefore identified by its host's boot id, the namespace of its process id and its start time,
 counted since the boot.
 """
 
@@ -21,15 +21,15 @@ from devbench import numbers
 _LINUX = sys.platform.startswith("linux")
 _MAX_WORD = 64
 _ODD = re.compile(r"[^A-Za-z0-9._@-]")
-# Field 22 of /proc/PID/stat is the start; its place behind the name, which is in brackets.
+# Field 22 of /proc/PID/stat is the start; these are places after the name, which is in brackets.
 _STATE, _STARTED = 0, 19
-# Where only the wall clock tells when a process began, readings of one process differ by parts of a second.
+# A start time by the wall clock differs by fractions of a second between readings.
 _SAME_START_S = 2
 
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """The process that holds a lease, as its host knows it.
+    """The process that holds a lease.
 
     Attributes:
         host, user: names, for people.
@@ -57,7 +57,7 @@ def this_process() -> Owner:
 
 
 def is_dead(owner: Owner) -> bool:
-    """Whether the owner was a process of this host that has ended; `False` for whatever cannot be seen from here."""
+    """Whether the owner was a process of this host that has ended; `False` if that cannot be determined."""
     me = this_process()
     if (owner.host, owner.boot, owner.space) != (me.host, me.boot, me.space) or owner.pid < 1:
         return False
@@ -65,12 +65,12 @@ def is_dead(owner: Owner) -> bool:
 
 
 def word(text: str) -> str:
-    """`text` as one word of few characters, which means nothing to a shell."""
+    """`text` as one short word without characters that a shell interprets."""
     return _ODD.sub("_", text)[:_MAX_WORD]
 
 
 def _is_dead_on_linux(owner: Owner) -> bool:
-    # A signal reaches also what /proc hides from this user (hidepid).
+    # A signal also reaches processes that /proc hides from this user (hidepid).
     try:
         os.kill(owner.pid, 0)
     except ProcessLookupError:
@@ -115,7 +115,7 @@ def _stat(process: str) -> list[str] | None:
 
 
 def _proc_is_ours() -> bool:
-    """Whether /proc has the process ids that this process sees: a container may have been given its host's."""
+    """Whether /proc has the process ids of this namespace: a container may have its host's /proc."""
     try:
         return Path("/proc/self").readlink().name == str(os.getpid())
     except OSError:
@@ -134,7 +134,7 @@ def _host_boot() -> str:
 
 
 def _space() -> str:
-    """The namespace of this process's ids, where the system has such; else the same word for all of this host."""
+    """The namespace of this process's ids, if the system has namespaces; else a fixed word."""
     try:
         return word(str(Path("/proc/self/ns/pid").readlink()))
     except OSError:

@@ -1,4 +1,4 @@
-"""Device profiles: what is known about a kind of device beyond what it says itself. Data files, no code per device.
+"""Device profiles: what is known about a kind of device beyond its own facts. Data files, no code per device.
 
 A profile is one TOML file: those that devbench ships are in `device_profiles/`, a user's own in the folder
 `device_profiles` of devbench's data folder (a file of the same name replaces the shipped one). A profile names the
@@ -41,7 +41,7 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 @dataclass(frozen=True, slots=True)
 class ProfileCluster:
-    """A cluster as its maker describes it: so many cores of one kind."""
+    """A cluster as its maker describes it: a number of cores of one kind."""
 
     core: str
     count: int
@@ -71,7 +71,7 @@ class DeviceProfile:
         virtual: the device is not a phone; its numbers are marked wherever they are shown.
         soc, gpu: names that people know, such as `Snapdragon 8 Gen 2 for Galaxy`; may be empty.
         clusters: fastest first; may be empty.
-        masks: CPUs by name, hexadecimal as `taskset` takes them; beside those that follow from the live clusters.
+        masks: CPUs by name, hexadecimal as `taskset` takes them; in addition to those of the live clusters.
         limits: the highest readings at which it may measure.
         gpu_limits: what its GPU delegate takes, for rewriting models.
         current_unit: the unit of its fuel gauge's current, `uA` or `mA`; empty where it is to be found out.
@@ -138,9 +138,9 @@ def find_profile(name: str) -> DeviceProfile:
 
 
 def match_profile(facts: DeviceFacts, profiles: Iterable[DeviceProfile]) -> DeviceProfile:
-    """The profile that says most about the device: most patterns, the last of equals; the generic one if none fits.
+    """The most specific profile of the device: most patterns, the last of equals; the generic one if none fits.
 
-    A virtual device is never given a phone's profile, whatever it calls itself.
+    A virtual device never gets a phone's profile, whatever its name is.
     """
     fitting = [profile for profile in profiles if (profile.virtual or not facts.virtual) and _fits(profile, facts)]
     best = GENERIC

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 from devbench.text import without_control
 
-# More than any phone prints (a full `getprop` has some 60 KB); what a hostile device says beyond it is not looked at.
+# More than any phone prints (a full `getprop` has some 60 KB); further text of a hostile device is ignored.
 MAX_CHARACTERS = 1 << 20
 
 _OPEN = re.compile(r"^@@devbench:([0-9A-Za-z-]{1,64})[ \t\r]*$", re.MULTILINE)

@@ -26,7 +26,7 @@ COLDEST_C, HOTTEST_C = -40.0, 200.0
 # Types that do not give degrees: unknown (any unit), and the battery's current limit (voltage, current, percentage).
 _NOT_DEGREES = frozenset({-1, 6, 7, 8})
 _TEMPERATURE = re.compile(r"\bTemperature\{mValue=([^,}]{1,32}), mType=(-?\d{1,4}), mName=(.{0,200}?), mStatus=")
-# What AOSP's example of a thermal HAL says of a sensor that it does not have.
+# What AOSP's example of a thermal HAL reports for a missing sensor.
 _EXAMPLE_SENSOR = re.compile(r"test (temperature )?sensor", re.IGNORECASE)
 # By words of a zone's type, which `-`, `_`, `.` and blanks separate.
 _NO_ZONE = re.compile(
