@@ -96,7 +96,7 @@ def test_its_changes_are_found_in_every_form(said: Callable[..., str]) -> None:
 
 
 def test_it_is_in_the_queries_and_charts_of_the_history(url: str) -> None:
-    with devbench.results.open(url) as history:
+    with devbench.results.open_history(url) as history:
         series = history.series((NEW.name,))
         assert series["unit"].unique().tolist() == ["MB"] and len(series) == NIGHTS
         assert len(history.samples((NEW.name,))) == NIGHTS * 8

@@ -58,7 +58,7 @@ class EventSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Effect:
+class MetricEffect:
     """What the event did to one metric.
 
     Attributes:
@@ -88,7 +88,7 @@ class DeviceEvent:
     """
 
     time: float
-    effects: tuple[Effect, ...]
+    effects: tuple[MetricEffect, ...]
     members: tuple[tuple[SeriesChanges, ChangePoint], ...]
 
 
@@ -125,7 +125,7 @@ def group(series: Sequence[SeriesChanges], settings: EventSettings | None = None
     by_metric: dict[str, list[SeriesChanges]] = defaultdict(list)
     for one in series:
         by_metric[one.metric].append(one)
-    found: list[tuple[int, Effect, list[_Change]]] = []
+    found: list[tuple[int, MetricEffect, list[_Change]]] = []
     own: list[_Change] = []
     for metric, ones in by_metric.items():
         directions: tuple[Direction, ...] = ("up", "down")
@@ -154,8 +154,8 @@ def _events(
     changes: list[_Change],
     nights: Mapping[float, int],
     rules: EventSettings,
-) -> tuple[list[tuple[int, Effect, list[_Change]]], list[_Change]]:
-    found: list[tuple[int, Effect, list[_Change]]] = []
+) -> tuple[list[tuple[int, MetricEffect, list[_Change]]], list[_Change]]:
+    found: list[tuple[int, MetricEffect, list[_Change]]] = []
     left = list(changes)
     tried: set[int] = set()
     while True:
@@ -171,7 +171,7 @@ def _events(
         if hit < rules.min_models or hit < rules.min_share * of or p > rules.alpha:
             continue
         sizes = [one.point.size for one in near[night] if one.point.size is not None]
-        effect = Effect(metric, direction, median(sizes) if sizes else None, hit, of, p)
+        effect = MetricEffect(metric, direction, median(sizes) if sizes else None, hit, of, p)
         found.append((night, effect, near[night]))
         taken = {id(one) for one in near[night]}
         left = [one for one in left if id(one) not in taken]
@@ -215,10 +215,10 @@ def _chance(hit: int, of: int, changes_elsewhere: float, nights: int, tolerance:
 
 
 def _merged(
-    found: Sequence[tuple[int, Effect, list[_Change]]], tolerance: int
-) -> list[list[tuple[int, Effect, list[_Change]]]]:
+    found: Sequence[tuple[int, MetricEffect, list[_Change]]], tolerance: int
+) -> list[list[tuple[int, MetricEffect, list[_Change]]]]:
     """Those of the same nights together, in the order of time; a metric is in an event once."""
-    merged: list[list[tuple[int, Effect, list[_Change]]]] = []
+    merged: list[list[tuple[int, MetricEffect, list[_Change]]]] = []
     for one in sorted(found, key=lambda part: part[0]):
         last = merged[-1] if merged else []
         if last and one[0] - last[0][0] <= tolerance and one[1].metric not in {part[1].metric for part in last}:
@@ -228,7 +228,7 @@ def _merged(
     return merged
 
 
-def _event(parts: Sequence[tuple[int, Effect, list[_Change]]], times: Sequence[float]) -> DeviceEvent:
+def _event(parts: Sequence[tuple[int, MetricEffect, list[_Change]]], times: Sequence[float]) -> DeviceEvent:
     members = [one for _, _, ones in parts for one in ones]
     nights = [one.night for one in members]
     night = min(set(nights), key=lambda at: (-nights.count(at), at))

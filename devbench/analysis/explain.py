@@ -38,7 +38,7 @@ class TypeTime:
 
 
 @dataclass(frozen=True, slots=True)
-class Delegation:
+class DelegatedNodes:
     """What the delegate took; `None` where the tool did not say.
 
     Attributes:
@@ -58,7 +58,7 @@ class Side:
     """One side of the comparison."""
 
     operators: Sequence[TypeTime] = ()
-    delegation: Delegation | None = None
+    delegation: DelegatedNodes | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +82,8 @@ class Cause:
     candidate_ms: float | None
     change_ms: float
     share: float | None
-    baseline: Delegation | None = None
-    candidate: Delegation | None = None
+    baseline: DelegatedNodes | None = None
+    candidate: DelegatedNodes | None = None
     counts: tuple[int, int] | None = None
 
 
@@ -182,8 +182,8 @@ def _kind(was: dict[Place, float] | None, now: dict[Place, float] | None, differ
 
 
 def _delegation(
-    was: Delegation | None,
-    now: Delegation | None,
+    was: DelegatedNodes | None,
+    now: DelegatedNodes | None,
     before: dict[str, dict[Place, float]],
     after: dict[str, dict[Place, float]],
     change: float | None,
@@ -214,7 +214,7 @@ def _delegation(
     return [Cause("delegation", "", ms_before, ms_after, difference, share, was, now)]
 
 
-def _differs(was: Delegation, now: Delegation) -> bool:
+def _differs(was: DelegatedNodes, now: DelegatedNodes) -> bool:
     """Whether a number that both sides know is another one."""
     pairs = (
         (was.nodes_delegated, now.nodes_delegated),

@@ -56,7 +56,7 @@ def choose_sides(baseline: str, candidate: str, store_url: str | None) -> Iterat
 def _opened(store_url: str | None) -> Iterator[History]:
     import devbench.results
 
-    with devbench.results.open(store_url) as history:
+    with devbench.results.open_history(store_url) as history:
         yield history
 
 
@@ -90,7 +90,7 @@ def _of_file(path: Path, stack: ExitStack) -> ChosenRuns:
             import_folder(store, folder)
         elif view is not None:
             add_run(store, view)
-    history = stack.enter_context(devbench.results.open(url))
+    history = stack.enter_context(devbench.results.open_history(url))
     return ChosenRuns(path.name, history, tuple(history.runs()["run_id"]))
 
 

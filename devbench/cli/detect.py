@@ -144,7 +144,7 @@ def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> C
     since, until, changed = (moment(given[name], name) for name in ("--since", "--until", "--changed-since"))
     chosen = metrics(given["--metric"], ChangesSettings().metrics)
     labels = parse_labels(given["--label"] or [])
-    with many_rows(), devbench.results.open(given["--store"]) as history:
+    with many_rows(), devbench.results.open_history(given["--store"]) as history:
         settings = ChangesSettings(
             changes=rules,
             metrics=chosen,

@@ -130,7 +130,7 @@ def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> Ni
             aside.print(f"[dim]{plain(asked.suite)}: {plain(line)}[/dim]", soft_wrap=True)
 
     screen = Screen(lambda serials: RunDisplay(aside, serials, quiet=quiet), tell)
-    return run_night(asked, store, lambda: results.open(store_url), screen)
+    return run_night(asked, store, lambda: results.open_history(store_url), screen)
 
 
 def _show(result: NightResult) -> None:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from devbench.analysis.changes import ChangePoint, ChangeSettings, Direction
-from devbench.analysis.device_events import Effect, EventSettings
+from devbench.analysis.device_events import EventSettings, MetricEffect
 from devbench.findings.comparison import CaseOnDevice
 from devbench.metrics import stored
 
@@ -127,7 +127,7 @@ class DeviceChange:
     device: str
     virtual: bool
     sides: Sides
-    effects: tuple[Effect, ...]
+    effects: tuple[MetricEffect, ...]
     worse: bool
     members: tuple[tuple[MeasuredSeries, Change], ...]
 

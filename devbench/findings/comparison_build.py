@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.compare import Comparison, Pair, compare_all
-from devbench.analysis.explain import Delegation, Explanation, Side, TypeTime, explain
+from devbench.analysis.explain import DelegatedNodes, Explanation, Side, TypeTime, explain
 from devbench.findings.comparison import (
     VERDICTS,
     CaseOnDevice,
@@ -224,7 +224,7 @@ def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
     operators |= stage_times(side.history, filters)
     delegation = side.history.delegation(**filters).drop_duplicates(["device_key", "case"], keep="last")
     taken = {
-        (row.device_key, row.case): Delegation(
+        (row.device_key, row.case): DelegatedNodes(
             _whole(row.nodes_delegated),
             _whole(row.nodes_total),
             _whole(row.partitions),

@@ -1,6 +1,6 @@
 """Results: where runs are kept and how they are asked for.
 
-For notebooks: `devbench.results.open()` gives a `History` whose queries return pandas frames (docs/results.md).
+For notebooks: `devbench.results.open_history()` gives a `History` whose queries return pandas frames (docs/results.md).
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from devbench.results.history import History
 
 
-def open(url: str | None = None) -> History:
+def open_history(url: str | None = None) -> History:
     """The results in a store, for reading, as a context.
 
     Args:

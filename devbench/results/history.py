@@ -68,7 +68,7 @@ class History:
     """The results in a store, for reading.
 
     Args:
-        url: as of `devbench.results.open`.
+        url: as of `devbench.results.open_history`.
 
     Raises:
         InputError: there is no such store.

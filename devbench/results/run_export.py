@@ -10,10 +10,17 @@ from typing import IO, Any
 
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
+from devbench.results.cases import case_text
+from devbench.results.records import VALUES
 from devbench.results.run_json import FORMAT
-from devbench.results.run_rows import REPETITION_COLUMNS, repetition_rows
 from devbench.results.store import RunView
 from devbench.whole_files import write_whole
+
+REPETITION_COLUMNS = (
+    "run_id", "job", "device", "device_key", "virtual", "model", "model_sha256", "case", "delegate", "via", "threads",
+    "binary", "binary_version", "binary_sha256", "purpose", "repetition", "status", "failure_kind", "failure_message",
+    "exit_code", "started_utc", "duration_s", *VALUES, "verdict", "verdict_reasons", "raw_path",
+)  # fmt: skip
 
 
 def run_to_json(view: RunView) -> dict[str, Any]:
@@ -58,6 +65,38 @@ def write_json(view: RunView, path: Path) -> None:
     """
     values = run_to_json(view)
     write_whole(path, lambda file: json.dump(values, file, indent=1, ensure_ascii=False))
+
+
+def repetition_rows(view: RunView) -> list[dict[str, Any]]:
+    """One mapping per repetition with the keys of `REPETITION_COLUMNS`; `None` where nothing was measured."""
+    rows = []
+    for item in view.jobs:
+        job = item.job
+        of_job = {
+            "run_id": job.run_id,
+            "job": job.number,
+            "device": job.device.title,
+            "device_key": job.device.key,
+            "virtual": job.device.virtual,
+            "model": job.model.name,
+            "model_sha256": job.model.sha256,
+            "case": case_text(job.model.name, job.delegate, job.threads, job.options),
+            "delegate": job.delegate,
+            "via": job.options.get("via", "shell"),
+            "threads": job.threads,
+            "binary": job.binary.name,
+            "binary_version": job.binary.version,
+            "binary_sha256": job.binary.sha256,
+        }
+        for repetition in item.repetitions:
+            own = {name: getattr(repetition, name, None) for name in REPETITION_COLUMNS if name not in of_job}
+            own |= {
+                "repetition": repetition.index,
+                "started_utc": repetition.started_utc.isoformat(),
+                "verdict_reasons": "; ".join(repetition.verdict_reasons),
+            }
+            rows.append({name: {**own, **of_job}[name] for name in REPETITION_COLUMNS})
+    return rows
 
 
 def write_csv(view: RunView, path: Path) -> None:

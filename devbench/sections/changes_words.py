@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devbench.analysis.device_events import Effect
+from devbench.analysis.device_events import MetricEffect
 from devbench.findings.changes import ChangesReport, DeviceChange, DeviceDrift, ModelChange, Shift, Sides
 from devbench.sections.comparison_words import metric_words, signed
 
@@ -29,7 +29,7 @@ def event_words(event: DeviceChange) -> str:
     return ", ".join(map(_effect, event.effects))
 
 
-def _effect(effect: Effect) -> str:
+def _effect(effect: MetricEffect) -> str:
     metric, _, operator_type = effect.metric.partition(" ")
     size = signed(effect.size) if effect.size is not None else effect.direction
     return f"{metric_words(metric, operator_type)} {size} ({effect.models} of {effect.of} models)"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from devbench.analysis.compare import Verdict
-from devbench.analysis.explain import Cause, Delegation, Explanation
+from devbench.analysis.explain import Cause, DelegatedNodes, Explanation
 from devbench.findings.comparison import (
     ComparedRow,
     ComparedRuns,
@@ -239,7 +239,7 @@ def _times(cause: Cause) -> str:
     return f"{ms(cause.baseline_ms)} → {ms(cause.candidate_ms)} ms"
 
 
-def _taken(delegation: Delegation) -> str:
+def _taken(delegation: DelegatedNodes) -> str:
     parts = []
     if delegation.nodes_delegated is not None:
         total = "" if delegation.nodes_total is None else f" of {delegation.nodes_total}"

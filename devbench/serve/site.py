@@ -40,14 +40,14 @@ class Site:
     """The pages of one store; to be used by one thread at a time.
 
     Args:
-        url: of the store, as of `devbench.results.open`.
+        url: of the store, as of `devbench.results.open_history`.
     """
 
     def __init__(self, url: str | None) -> None:
         self._url = url
         self._kept: OrderedDict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, bytes]] = OrderedDict()
         # A store that cannot be read is told before anything is served.
-        with devbench.results.open(url):
+        with devbench.results.open_history(url):
             pass
 
     def page(self, path: str, query: Mapping[str, str]) -> bytes:
@@ -79,7 +79,7 @@ class Site:
                 raise InputError(f"there is no parameter {name[:40]!r} here")
             if len(value) > _MOST_TEXT:
                 raise InputError(f"{name} is too long")
-        with devbench.results.open(self._url) as history:
+        with devbench.results.open_history(self._url) as history:
             if path == "/":
                 return self._runs(history)
             if path == "/history":

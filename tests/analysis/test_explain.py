@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbench.analysis.explain import Delegation, Explanation, Side, TypeTime, explain
+from devbench.analysis.explain import DelegatedNodes, Explanation, Side, TypeTime, explain
 
 
-def side(delegation: Delegation | None = None, **times: float) -> Side:
+def side(delegation: DelegatedNodes | None = None, **times: float) -> Side:
     """Types named `gpu_…` ran on the delegate."""
     rows = [
         TypeTime(name.removeprefix("gpu_"), "delegate" if name.startswith("gpu_") else "cpu", ms)
@@ -40,8 +40,8 @@ def test_operators_that_came_or_went_are_named_so() -> None:
 
 
 def test_nodes_that_fell_back_are_the_first_cause() -> None:
-    before = side(Delegation(31, 31, 1), gpu_TfLiteGpuDelegate=10)
-    after = side(Delegation(29, 31, 3), gpu_TfLiteGpuDelegate=9, SOFTMAX=4, RESHAPE=1)
+    before = side(DelegatedNodes(31, 31, 1), gpu_TfLiteGpuDelegate=10)
+    after = side(DelegatedNodes(29, 31, 3), gpu_TfLiteGpuDelegate=9, SOFTMAX=4, RESHAPE=1)
     found = explain(before, after)
     assert said(found)[:3] == [("delegation", ""), ("new", "SOFTMAX"), ("new", "RESHAPE")]
     cause = found.causes[0]
@@ -57,19 +57,21 @@ def test_a_type_that_changed_places_has_moved() -> None:
 
 
 def test_a_regression_beside_an_unchanged_delegation_is_not_laid_at_its_door() -> None:
-    same = Delegation(30, 31, 1)
+    same = DelegatedNodes(30, 31, 1)
     found = explain(side(same, gpu_D=10, ADD=1), side(same, gpu_D=13, ADD=1))
     assert said(found) == [("slower", "D")]
 
 
 def test_more_partitions_alone_are_a_cause_too() -> None:
-    found = explain(side(Delegation(30, 31, 1), gpu_D=10), side(Delegation(30, 31, 4), gpu_D=12))
+    found = explain(side(DelegatedNodes(30, 31, 1), gpu_D=10), side(DelegatedNodes(30, 31, 4), gpu_D=12))
     assert said(found)[0] == ("delegation", "")
     assert found.causes[0].change_ms == pytest.approx(2)
 
 
 def test_without_a_profile_the_delegation_is_still_named() -> None:
-    found = explain(Side(delegation=Delegation(31, 31, 1)), Side(delegation=Delegation(0, 31, 0)), latency_change_ms=5)
+    found = explain(
+        Side(delegation=DelegatedNodes(31, 31, 1)), Side(delegation=DelegatedNodes(0, 31, 0)), latency_change_ms=5
+    )
     assert said(found) == [("delegation", "")]
     assert found.causes[0].share is None
     assert found.unexplained_ms is None
@@ -84,7 +86,7 @@ def test_nothing_explains_nothing() -> None:
     assert explain(Side(), Side()).causes == ()
     assert explain(side(CONV=10), side(CONV=10)).causes == ()
     assert explain(side(CONV=10), Side()).causes == (), "a profile that is missing is no operator that is gone"
-    assert explain(Side(delegation=Delegation()), Side(delegation=Delegation(1, 2, 3))).causes == ()
+    assert explain(Side(delegation=DelegatedNodes()), Side(delegation=DelegatedNodes(1, 2, 3))).causes == ()
 
 
 @given(
@@ -111,5 +113,7 @@ def test_causes_are_ranked_and_their_costs_are_those_of_the_types(
 
 
 def test_a_graph_that_was_taken_whole_without_a_count_and_is_no_longer_is_a_cause() -> None:
-    (cause,) = explain(Side(delegation=Delegation(whole=True)), Side(delegation=Delegation(9, 180, 1, False))).causes
+    (cause,) = explain(
+        Side(delegation=DelegatedNodes(whole=True)), Side(delegation=DelegatedNodes(9, 180, 1, False))
+    ).causes
     assert cause.kind == "delegation"

@@ -71,7 +71,7 @@ def test_cases_pair_by_the_key_and_never_across_models(suite: Path, tmp_path: Pa
         call("compare", "previous", "latest", "--json", "--metric", "model_size", "--model", "unet/model")
     )
     assert [row["model"] for row in only["rows"]] == ["unet/model"]
-    with devbench.results.open() as history:
+    with devbench.results.open_history() as history:
         assert history.model_names() == KEYS
         series = history.series(("latency",))
     assert series.groupby("model").size().to_dict() == dict.fromkeys(KEYS, 2)
@@ -82,7 +82,7 @@ def test_one_file_under_two_names_is_measured_and_exported_under_both(suite: Pat
     call("run", "--suite", suite, "--no-report", "--quiet")
     call("export", tmp_path / "out")
     call("import", tmp_path / "out", "--store", tmp_path / "other.db")
-    with devbench.results.open(str(tmp_path / "other.db")) as history:
+    with devbench.results.open_history(str(tmp_path / "other.db")) as history:
         jobs = history.jobs()
     assert list(jobs["model"]) == KEYS
     assert jobs["model_sha256"].nunique() == 1

@@ -32,7 +32,7 @@ def compared(tmp_path: Path) -> Callable[..., ComparisonReport]:
         url = str(tmp_path / "results.db")
         with Store(url) as store:
             sides = [[add_run(store, files=before)], [add_run(store, 1, files=after, **of_candidate)]]
-        with devbench.results.open(url) as history:
+        with devbench.results.open_history(url) as history:
             return build_comparison(history, *sides)
 
     return compare

@@ -14,7 +14,7 @@ EVIL = "<script>\x1b[31m\u202e|*x*[red]"
 
 def compared(store: Store, before: str | tuple[str, ...], after: str, **settings: object) -> ComparisonReport:
     baseline = (before,) if isinstance(before, str) else before
-    with devbench.results.open(store.database.shown) as history:
+    with devbench.results.open_history(store.database.shown) as history:
         return build_comparison(history, baseline, (after,), ComparisonSettings(**settings))  # type: ignore[arg-type]
 
 

@@ -152,7 +152,7 @@ def _night(number: int, rng: np.random.Generator) -> list[Made]:
 
 
 def changes_of(url: str, **settings: Any) -> ChangesReport:
-    with devbench.results.open(url) as history:
+    with devbench.results.open_history(url) as history:
         return find_changes(history, ChangesSettings(**settings))
 
 

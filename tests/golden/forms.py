@@ -101,7 +101,7 @@ def _night(ids: Ids, url: str, folder: Path) -> dict[str, str]:
     from devbench.forms.night import render_lines, render_message, render_summary
     from devbench.forms.night_export import result_to_json
 
-    with Store(url) as store, devbench.results.open(url) as history:
+    with Store(url) as store, devbench.results.open_history(url) as history:
         report = build_report(store.run(ids.candidate))
         comparison = build_comparison(history, [ids.baseline], [ids.candidate], titles=("the night before", "tonight"))
         changes = find_changes(history, ChangesSettings(labels={"suite": "nightly"}, metrics=("latency",)))

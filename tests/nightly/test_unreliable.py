@@ -37,7 +37,7 @@ def store(tmp_path: Path) -> Iterator[Store]:
 def result(store: Store, candidate: list[Made], unreliable: str = "undecided") -> NightResult:
     before = night(store, 0, [Made(noisy(10)), Made(noisy(10, seed=3), model="other")])
     after = night(store, 1, candidate)
-    with devbench.results.open(store.database.shown) as history:
+    with devbench.results.open_history(store.database.shown) as history:
         comparison = build_comparison(history, (before,), (after,), ComparisonSettings(unreliable=unreliable))
     return NightResult("suite", "2026-11-25", build_report(store.run(after)), comparison)
 
@@ -109,7 +109,7 @@ def test_a_regression_elsewhere_still_fails_the_night(store: Store) -> None:
 def test_a_change_smaller_than_the_threshold_is_shown_and_fails_nothing(store: Store) -> None:
     before = night(store, 0, [Made(noisy(10, 30, 0.002))])
     after = night(store, 1, [Made(noisy(10.04, 30, 0.002, 2))])
-    with devbench.results.open(store.database.shown) as history:
+    with devbench.results.open_history(store.database.shown) as history:
         comparison = build_comparison(history, (before,), (after,), ComparisonSettings(metrics=("latency",)))
     of = NightResult("suite", "2026-11-25", build_report(store.run(after)), comparison)
     assert (of.exit_code, of.headline) == (0, "all well")
@@ -123,7 +123,7 @@ def test_the_suite_and_the_command_line_may_count_them(store: Store) -> None:
     after = night(store, 1, [Made(noisy(15, seed=2), unreliable=8)])
     screen = nightly.Screen(None, print)  # type: ignore[arg-type]
     night_of_it: Any = SimpleNamespace(run_id=after)
-    with devbench.results.open(store.database.shown) as history:
+    with devbench.results.open_history(store.database.shown) as history:
         for changes, regressed in (({}, False), ({"unreliable": "count"}, True)):
             settings = replace(NightlySettings(), baseline=before).changed(changes)
             asked: Any = SimpleNamespace(settings=settings)

@@ -41,7 +41,7 @@ def write(url: str, run_id: str) -> None:
 def read(url: str) -> None:
     """What a report does, until both runs are done; each reading is of one moment."""
     deadline = time.monotonic() + 60
-    with devbench.results.open(url) as history:
+    with devbench.results.open_history(url) as history:
         while True:
             for run_id in RUN_IDS:
                 for job in history.store.run(run_id).jobs:
@@ -78,7 +78,7 @@ def test_two_runs_write_and_a_report_reads_at_once(url: str) -> None:
     for process in (*writers, *readers):
         out, err = process.communicate(timeout=100)
         assert process.returncode == 0, out + err
-    with devbench.results.open(url) as history:
+    with devbench.results.open_history(url) as history:
         for run_id in RUN_IDS:
             view = history.store.run(run_id)
             assert [len(job.repetitions) for job in view.jobs] == [REPETITIONS] * JOBS
@@ -90,7 +90,7 @@ def test_a_run_that_is_killed_leaves_what_it_stored_and_no_lock(url: str) -> Non
     Store(url).close()
     writer = start(url, f"write({url!r}, {RUN_IDS[0]!r})")
     began(writer)
-    with devbench.results.open(url) as history:
+    with devbench.results.open_history(url) as history:
         deadline = time.monotonic() + 60
         while len(history.latencies()) < 5 and time.monotonic() < deadline:
             time.sleep(0.01)
@@ -101,6 +101,6 @@ def test_a_run_that_is_killed_leaves_what_it_stored_and_no_lock(url: str) -> Non
         assert sum(len(job.repetitions) for job in jobs) >= 5
         assert all(one.operators for job in jobs for one in job.repetitions)
         store.finish_run(RUN_IDS[0], "interrupted", NOW)
-    with devbench.results.open(url) as history:
+    with devbench.results.open_history(url) as history:
         counts = history.series(("latency",))["n"].sum()
         assert counts == len(history.latencies())

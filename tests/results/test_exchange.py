@@ -65,7 +65,7 @@ def views(store: Store) -> list[Any]:
 
 
 def series(store: Store) -> Any:
-    with devbench.results.open(store.database.url.render_as_string(hide_password=False)) as history:
+    with devbench.results.open_history(store.database.url.render_as_string(hide_password=False)) as history:
         frame = history.series()
         return frame.sort_values(["run_id", "metric"], ignore_index=True).drop(columns="job").to_dict("list")
 

@@ -94,7 +94,7 @@ def test_a_merged_history_is_one_and_nothing_is_lost(two: Store) -> None:
     assert {name: len(rows) for name, rows in after.items() if name != "device_moves"} == {
         name: len(rows) for name, rows in before.items() if name != "device_moves"
     }
-    with devbench.results.open(two.database.url.render_as_string(hide_password=False)) as history:
+    with devbench.results.open_history(two.database.url.render_as_string(hide_password=False)) as history:
         assert history.jobs(devices=[A])["run_id"].nunique() == 3
     assert [one.text for one in two.run(RUNS[2]).notices] == ["clock"]
 

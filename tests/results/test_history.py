@@ -35,7 +35,7 @@ def history(store: Store, url: str) -> Iterator[History]:
         "KEY", "127.0.0.1:9", "Phone (KEY)", False, "generic-phone", {"abis": ["arm64-v8a"], "sdk": 35}
     )
     add_run(store, 2, device=newer)
-    with devbench.results.open(url) as opened:
+    with devbench.results.open_history(url) as opened:
         yield opened
 
 
@@ -180,7 +180,7 @@ def test_what_names_no_run_is_one_clear_line(history: History, text: str) -> Non
 
 def test_what_counts_follows_the_repetitions_that_come(store: Store, url: str) -> None:
     def counting() -> list[int]:
-        with devbench.results.open(url) as history:
+        with devbench.results.open_history(url) as history:
             return sorted(history.latencies()["repetition"].tolist())
 
     store.create_run(run_record())
@@ -194,12 +194,12 @@ def test_what_counts_follows_the_repetitions_that_come(store: Store, url: str) -
     wrong = replace(repetition(purpose="outputs", status="failed", failure_kind="output_mismatch"), latency_avg_us=None)
     store.add_repetition(wrong)
     assert counting() == []
-    with devbench.results.open(url) as history:
+    with devbench.results.open_history(url) as history:
         assert history.series(("latency",)).empty
 
 
 def test_an_empty_store_gives_empty_frames_with_their_columns(store: Store, url: str) -> None:
-    with devbench.results.open(url) as history:
+    with devbench.results.open_history(url) as history:
         for query in (history.runs, history.latencies, history.samples, history.series, history.operator_types,
                       history.operators, history.delegation, history.conditions, history.devices, history.jobs,
                       history.device_changes):  # fmt: skip
@@ -210,5 +210,5 @@ def test_an_empty_store_gives_empty_frames_with_their_columns(store: Store, url:
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no results store"):
-        devbench.results.open(str(tmp_path / "none.db"))
+        devbench.results.open_history(str(tmp_path / "none.db"))
     assert not (tmp_path / "none.db").exists()

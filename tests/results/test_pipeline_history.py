@@ -31,7 +31,7 @@ STAGES = (("text_encoder", 50.0), ("unet", 800.0), ("decoder", 100.0))
 
 @pytest.fixture
 def history(store: Store, url: str) -> Iterator[History]:
-    with devbench.results.open(url) as opened:
+    with devbench.results.open_history(url) as opened:
         yield opened
 
 

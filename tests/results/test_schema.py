@@ -83,7 +83,7 @@ def test_every_file_that_took_part_is_kept_and_comes_back(url: str, tmp_path: Pa
         write_json(store.run(RUN), tmp_path / "run.json")
         again = read_run(tmp_path / "run.json")
         assert [job.job.files for job in again.jobs] == [FILES, FILES[:1]]
-    with devbench.results.open(url) as history:
+    with devbench.results.open_history(url) as history:
         rows = history.files()[["job", "role", "name", "version"]].to_dict("records")
         each_once = {(file.role, file.name, file.version) for file in history.used_files()}
         assert each_once == {(row["role"], row["name"], row["version"]) for row in rows}
@@ -105,6 +105,6 @@ def test_long_names_of_delegates_and_operators_come_back(url: str) -> None:
         (job,) = store.run().jobs
         assert job.job.delegate == delegate
         assert [op.type for op in job.repetitions[0].operators] == [op.type for op in long]
-    with devbench.results.open(url) as history:
+    with devbench.results.open_history(url) as history:
         (row,) = history.operator_types().to_dict("records")
     assert (row["type"], row["count"]) == ("C" * 200, 2)

@@ -12,10 +12,9 @@ import pytest
 
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.results.records import OperatorRecord
-from devbench.results.run_export import write_json
+from devbench.results.run_export import REPETITION_COLUMNS, repetition_rows, write_json
 from devbench.results.run_json import add_run as keep_run
 from devbench.results.run_json import read_run
-from devbench.results.run_rows import REPETITION_COLUMNS, operator_frame, repetition_frame
 from devbench.results.store import Store, StoreProblem, new_run_id
 from tests.made.samples import NOW, add_run, job_record, repetition, run_record
 
@@ -116,14 +115,13 @@ def test_a_damaged_or_newer_store_is_one_clear_line(tmp_path: Path) -> None:
         Store("://")
 
 
-def test_frames_have_their_documented_columns(store: Store) -> None:
+def test_a_repetition_is_a_row_with_the_documented_columns(store: Store) -> None:
     store.create_run(run_record())
     store.add_job(job_record())
     store.add_repetition(repetition())
-    frame = repetition_frame(store.run())
-    assert list(frame.columns) == list(REPETITION_COLUMNS)
-    assert frame.loc[0, "latency_avg_us"] == 1234.5
-    assert operator_frame(store.run()).loc[0, "type"] == "CONV_2D"
+    (row,) = repetition_rows(store.run())
+    assert list(row) == list(REPETITION_COLUMNS)
+    assert row["latency_avg_us"] == 1234.5
 
 
 def test_run_ids_sort_by_time() -> None:
