@@ -23,6 +23,7 @@ class DevbenchError(Exception):
         hint: what to do about it; may be empty.
         exit_code: the exit code of a command that ends with this error.
         transient: whether trying again may help (a lost connection) or not (a wrong file).
+        more: further errors that were found with this one, each a line of its own.
     """
 
     exit_code = EXIT_FAILED
@@ -32,6 +33,7 @@ class DevbenchError(Exception):
         super().__init__(what)
         self.what = what
         self.hint = hint
+        self.more: tuple[DevbenchError, ...] = ()
 
     def __str__(self) -> str:
         return f"{self.what} ({self.hint})" if self.hint else self.what

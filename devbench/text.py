@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 # Control, ANSI and direction characters: nothing that a device or a model is called may steer a reader's screen. And
 # lone surrogates, which a file name that is no UTF-8 has in Python, and which no file of text can hold.
@@ -38,3 +39,12 @@ def for_chat(text: object, most: int = 300) -> str:
     for letter in "*_~`@#":
         found = found.replace(letter, f"{letter}\u2060")
     return found
+
+
+def near(word: str, known: Iterable[str], otherwise: str) -> str:
+    """The hint for a word that is not known: the one that was probably meant, if there is one."""
+    import difflib
+
+    by_case = {name.lower(): name for name in known}
+    found = difflib.get_close_matches(word.lower(), by_case, n=1)
+    return f"did you mean {by_case[found[0]]}?" if found else otherwise

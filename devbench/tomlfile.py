@@ -1,23 +1,38 @@
-"""Reading the TOML files that people write: one clear line for each thing that can be wrong with the file itself."""
+"""The TOML files that people write: read within bounds, checked against a model of the file.
+
+Every complaint is one line that names the file, the line, the key and what to do. Knows no file's meaning: models are
+made of the types in `toml_types`. pydantic, which takes longer to import than many a command runs, is imported only
+where a file is checked.
+"""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from devbench.errors import InputError
 from devbench.regular import other_than_file
+from devbench.text import clean, near
 
 if sys.version_info >= (3, 11):
     import tomllib
 else:
     import tomli as tomllib
 
-_MOST_BYTES = 1 << 20
+if TYPE_CHECKING:
+    from pydantic.fields import FieldInfo
+
+    from devbench.toml_types import Table
+
+At = tuple[str | int, ...]
+_MAX_BYTES = 1 << 20
+_MAX_NAME = 80
+_MAX_ERRORS = 20
 
 
-def read_toml(path: Path, title: str = "", hint: str = "mend the file") -> dict[str, Any]:
+def read_toml(path: Path, title: str = "", hint: str = "fix the file") -> dict[str, Any]:
     """The tables of a file.
 
     Args:
@@ -32,11 +47,123 @@ def read_toml(path: Path, title: str = "", hint: str = "mend the file") -> dict[
     try:
         if other := other_than_file(path):
             raise InputError(f"{name}: is {other}", hint="give the file itself")
-        if path.stat().st_size > _MOST_BYTES:
-            raise InputError(f"{name}: larger than {_MOST_BYTES >> 20} MiB", hint=hint)
+        if path.stat().st_size > _MAX_BYTES:
+            raise InputError(f"{name}: larger than {_MAX_BYTES >> 20} MiB", hint=hint)
         return tomllib.loads(path.read_text("utf-8"))
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}", hint="check the path") from None
     except (ValueError, RecursionError) as error:
         # Also what Python's own limits refuse, such as a number of thousands of digits.
         raise InputError(f"{name}: not TOML: {error}", hint=hint) from None
+
+
+def wrong(kind: str, path: Path, at: At, what: str, hint: str) -> InputError:
+    """A complaint about what is at a place of a file, with its line.
+
+    Args:
+        kind: what the file is, such as `suite`.
+        path: the file.
+        at: the keys and the positions in lists that lead to the place.
+        what: what is wrong there: the sentence's end, or after a colon a sentence of its own.
+        hint: what to do.
+    """
+    from devbench.toml_lines import key_lines
+
+    try:
+        lines = key_lines(path.read_text("utf-8", "replace"))
+    except OSError:
+        lines = {}
+    found = at
+    while found not in lines and len(found) > 1:
+        found = found[:-1]
+    line = lines.get(found, 0)
+    shown = clean(".".join(str(part) for part in at if isinstance(part, str)), _MAX_NAME)
+    where = f"{path}:{line}" if line else str(path)
+    between = " " if shown and not what.startswith(":") else ""
+    return InputError(f"{kind} {where}: {shown}{between}{what}", hint=hint)
+
+
+def check(
+    kind: str, path: Path, values: Mapping[str, Any], model: type[Table], *, hint: str = "", below: At = ()
+) -> None:
+    """Refuse what the model of a file does not take.
+
+    Args:
+        kind: what the file is, such as `suite`.
+        path: the file.
+        values: its tables, as `read_toml` gives them, or one of them.
+        model: what it may contain.
+        hint: what to do, if the model does not say it.
+        below: the keys that lead to `values`.
+
+    Raises:
+        InputError: the first error in the order of the file; `more` has the others.
+    """
+    from pydantic import ValidationError
+
+    try:
+        model.model_validate(values)
+    except ValidationError as error:
+        errors = error.errors(include_url=False)[:_MAX_ERRORS]
+        found = sorted((_explained(kind, path, one, model, hint, below) for one in errors), key=_line)
+        found[0].more = tuple(found[1:])
+        raise found[0] from None
+
+
+def _line(error: InputError) -> int:
+    number = error.what.split(": ", 1)[0].rpartition(":")[2]
+    return int(number) if number.isdigit() else 0
+
+
+def _explained(kind: str, path: Path, error: Any, model: type[Table], hint: str, below: At) -> InputError:
+    """An error of pydantic as a person reads it."""
+    # pydantic marks what is wrong with a key, not its value.
+    at: At = tuple(part for part in error["loc"] if part != "[key]")
+    field = _walk(model, at)[1]
+    described = (field.description if field is not None else None) or hint
+    if error["type"] == "words":
+        what, hint = error["ctx"]["what"], error["ctx"]["hint"] or described
+    elif error["type"] == "extra_forbidden":
+        what, hint = _unknown(kind, str(at[-1]), below + at[:-1], model, _walk(model, at[:-1])[0] or model)
+    elif error["type"] == "missing":
+        at, needed = at[:-1], str(at[-1])
+        number = f"{at[-1] + 1} " if at and isinstance(at[-1], int) else ""
+        what, hint = f"{number}has no {needed}", f"{needed}: {described}" if described else f"add {needed}"
+    else:
+        what, hint = "is not a list" if error["type"] == "list_type" else "is not a table", described
+    return wrong(kind, path, below + at, what, hint)
+
+
+def _walk(model: type[Table], at: At) -> tuple[type[Table] | None, FieldInfo | None]:
+    """The table at a place, if it is one, and its field, if it is known."""
+    table: type[Table] | None = model
+    field = None
+    for part in at:
+        if isinstance(part, str) and table is not None:
+            field = table.model_fields.get(part)
+            table = _table_of(field.annotation) if field is not None else None
+    return table, field
+
+
+def _table_of(annotation: Any) -> type[Table] | None:
+    """The table that a field has, or the tables in its list."""
+    if hasattr(annotation, "model_fields"):
+        return annotation  # type: ignore[no-any-return]
+    return next((found for one in get_args(annotation) if (found := _table_of(one)) is not None), None)
+
+
+def _unknown(kind: str, name: str, at: At, model: type[Table], table: type[Table]) -> tuple[str, str]:
+    """What is wrong with a key that is not known, and the key that was probably meant, here or in another table."""
+    known = list(table.model_fields)
+    where = ".".join(str(part) for part in at if isinstance(part, str))
+    what = table.unknown or f"is not a key of {where or f'a {kind}'}"
+    keys = f"keys {'here ' if where else ''}are {', '.join(known)}"
+    hint = near(name, known, "")
+    if not hint and table is not model and name in model.model_fields:
+        hint = f"{name} belongs to the top of the file, before the first [table]; {keys}"
+    for other, field in model.model_fields.items():
+        inside = _table_of(field.annotation)
+        if not hint and inside is not None and name in inside.model_fields:
+            form = f"[[{other}]]" if get_origin(field.annotation) is list else f"[{other}]"
+            hint = f"{name} belongs into a {form}"
+    return what, hint or keys

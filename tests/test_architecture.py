@@ -25,6 +25,8 @@ SHARED = {
     "hashing",
     "jsonready",
     "whole_files",
+    "toml_lines",
+    "toml_types",
     "tomlfile",
     "download",
     "text",

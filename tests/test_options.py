@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from devbench.bench.suite import read_suite
-from devbench.bench.suite_keys import json_schema
+from devbench.bench.suite_model import json_schema
 from devbench.cli import nightly, run
 from devbench.cli.run_pipeline import for_pipeline
 from devbench.declare import option, options_of
@@ -66,7 +66,7 @@ def test_a_declared_option_is_a_key_of_suites(tmp_path: Path) -> None:
 
 def test_a_declared_option_is_in_the_schema_of_suites() -> None:
     schema = json_schema(Extended)
-    for properties in (schema["properties"], schema["properties"]["conditions"]["properties"]):
+    for properties in (schema["properties"], schema["$defs"]["Conditions"]["properties"]):
         assert properties["brightness"]["maximum"] == 100
         assert properties["brightness"]["description"] == "Brightness of the screen in percent."
     assert "brightness" not in json_schema()["properties"]

@@ -56,20 +56,7 @@ def expect(case: Case, check: OutputCheck) -> Expected:
         ReferenceFailed: LiteRT on this machine does not run the model.
     """
     model, options = case.model, case.options
-    tensors = called_tensors(model.path, dict(options.input_shapes), options.signature_graph)
-    unknown = [spec.name for spec in tensors.outputs if not spec.dtype]
-    if unknown:
-        raise InputError(
-            f"model {model.name}: output {unknown[0]} has a type that cannot be compared",
-            hint="leave --check-outputs out",
-        )
-    if [spec.shape for spec in tensors.inputs] == [()]:
-        # --input_layer_shape is split at colons, and an empty text has no parts.
-        raise InputError(
-            f"model {model.name}: its only input is a scalar, which the tool cannot be given values for",
-            hint="leave --check-outputs out",
-        )
-    inputs = make_inputs(tensors.inputs, check.inputs)
+    tensors, inputs = checked_inputs(case, check)
     call = None
     if options.signature is not None and options.signature_graph:
         names = [tuple(spec.alias for spec in side) for side in (tensors.inputs, tensors.outputs)]
@@ -84,6 +71,29 @@ def expect(case: Case, check: OutputCheck) -> Expected:
     differ = [not _same(*pair) for pair in zip(first, second, strict=True)]
     unsteady = frozenset(number for number, differs in enumerate(differ) if differs)
     return Expected(case.called, tensors, tuple(inputs), outputs, unsteady)
+
+
+def checked_inputs(case: Case, check: OutputCheck) -> tuple[ModelTensors, list[NDArray[np.generic]]]:
+    """What a case's model takes and gives, and its inputs for the check.
+
+    Raises:
+        InputError: the model's tensors or the user's inputs make no sense.
+    """
+    model, options = case.model, case.options
+    tensors = called_tensors(model.path, dict(options.input_shapes), options.signature_graph)
+    unknown = [spec.name for spec in tensors.outputs if not spec.dtype]
+    if unknown:
+        raise InputError(
+            f"model {model.name}: output {unknown[0]} has a type that cannot be compared",
+            hint="leave --check-outputs out",
+        )
+    if [spec.shape for spec in tensors.inputs] == [()]:
+        # --input_layer_shape is split at colons, and an empty text has no parts.
+        raise InputError(
+            f"model {model.name}: its only input is a scalar, which the tool cannot be given values for",
+            hint="leave --check-outputs out",
+        )
+    return tensors, make_inputs(tensors.inputs, check.inputs)
 
 
 def _same(one: NDArray[np.generic] | None, other: NDArray[np.generic] | None) -> bool:

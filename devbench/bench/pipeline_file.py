@@ -6,40 +6,17 @@ meant. docs/pipelines.md describes the format.
 
 from __future__ import annotations
 
-import difflib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from devbench.bench.pipeline_plan import RESIDENCIES, Residency
-from devbench.bench.suite_keys import fits
-from devbench.bench.toml_lines import key_lines
 from devbench.errors import InputError
-from devbench.text import clean
-from devbench.tomlfile import read_toml
+from devbench.text import clean, near
+from devbench.tomlfile import check, read_toml, wrong
 
-MOST_STAGES = 32
-MOST_STEPS = 10_000
-_MOST_THREADS = 256
-_MOST_NAME = 60
-
-_KEYS: Mapping[str, str] = {
-    "name": "what the pipeline is called",
-    "steps": f"how many steps, 1 to {MOST_STEPS}",
-    "guidance": "true for classifier-free guidance, which runs the repeated stage twice a step",
-    "residency": f"{', '.join(RESIDENCIES)}, or a list of them",
-    "overlap_steps": '"auto", or during how many of the last steps the next stage loads',
-    "stage": "[[stage]] tables, in the order in which they run",
-}
-_STAGE_KEYS: Mapping[str, str] = {
-    "name": "what the stage is called",
-    "model": "the .tflite file, relative to this file",
-    "runs": 'how often it runs: a number, or "steps"',
-    "keep": "true for the stage that stays in memory in `pipelined`",
-    "delegate": "its own delegate in place of the run's",
-    "threads": f"its own number of threads, 1 to {_MOST_THREADS}",
-}
+KIND = "pipeline"
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +88,7 @@ def _residency(word: str) -> Residency:
     for known in RESIDENCIES:
         if word == known:
             return known
-    near = difflib.get_close_matches(word, RESIDENCIES, n=1)
-    hint = f"did you mean {near[0]}?" if near else f"use {', '.join(RESIDENCIES)}"
+    hint = near(word, RESIDENCIES, f"use {', '.join(RESIDENCIES)}")
     raise InputError(f"residency {clean(word, 40)!r} is unknown", hint=hint)
 
 
@@ -122,143 +98,43 @@ def read_pipeline(path: Path) -> Pipeline:
     Raises:
         InputError: names the file, the line, the key and what to do.
     """
+    from devbench.bench.pipeline_model import PipelineTable
+
     values = read_toml(path)
-    return _Reader(path, values).pipeline()
-
-
-class _Reader:
-    """Takes typed values out of one file's tables."""
-
-    def __init__(self, path: Path, values: Mapping[str, Any]) -> None:
-        self._path = path
-        self._values = values
-        self._lines = key_lines(path.read_text("utf-8", "replace"))
-
-    def pipeline(self) -> Pipeline:
-        values = self._values
-        self._known((), values, _KEYS)
-        found = values.get("stage")
-        if not isinstance(found, list) or not found or not all(isinstance(one, dict) for one in found):
-            raise self._wrong(("stage",), "is missing or is no list of tables", "begin each stage with [[stage]]")
-        if len(found) > MOST_STAGES:
-            raise self._wrong(("stage",), f"has {len(found)} stages", f"at most {MOST_STAGES}")
-        stages = tuple(self._stage(number, one) for number, one in enumerate(found))
-        names = [stage.name for stage in stages]
-        for number, name in enumerate(names):
-            if name in names[:number]:
-                raise self._wrong(("stage", number, "name"), f"{name!r} is there twice", "give each its own name")
-        kept = [number for number, stage in enumerate(stages) if stage.keep]
-        if len(kept) > 1:
-            raise self._wrong(("stage", kept[1], "keep"), "stands at a second stage", "one stage stays in memory")
-        pipeline = Pipeline(
-            name=self._text((), "name", values.get("name", self._path.stem)),
-            stages=stages,
-            steps=self._whole((), "steps", values.get("steps", 20), MOST_STEPS),
-            guidance=self._truth((), "guidance", values.get("guidance", False)),
-            residencies=self._residencies(values.get("residency")),
-            overlap_steps=self._overlap(values.get("overlap_steps", "auto")),
-            path=self._path,
-        )
-        if "pipelined" in pipeline.residencies and pipeline.keep is None:
-            if "residency" in values:
-                at: tuple[str | int, ...] = ("residency",)
-                raise self._wrong(at, "asks for pipelined, which needs one stage that stays", "keep = true at it")
-            rest: tuple[Residency, ...] = tuple(one for one in pipeline.residencies if one != "pipelined")
-            pipeline = replace(pipeline, residencies=rest)
+    check(KIND, path, values, PipelineTable)
+    stages = tuple(_stage(path, number, one) for number, one in enumerate(values["stage"]))
+    names = [stage.name for stage in stages]
+    for number, name in enumerate(names):
+        if name in names[:number]:
+            raise wrong(KIND, path, ("stage", number, "name"), f"{name!r} is there twice", "give each its own name")
+    kept = [number for number, stage in enumerate(stages) if stage.keep]
+    if len(kept) > 1:
+        raise wrong(KIND, path, ("stage", kept[1], "keep"), "stands at a second stage", "one stage stays in memory")
+    words = values.get("residency", list(RESIDENCIES))
+    residencies = tuple(dict.fromkeys(map(_residency, [words] if isinstance(words, str) else words)))
+    overlap = values.get("overlap_steps", "auto")
+    pipeline = Pipeline(
+        name=values.get("name", path.stem),
+        stages=stages,
+        steps=values.get("steps", 20),
+        guidance=values.get("guidance", False),
+        residencies=residencies,
+        overlap_steps=None if overlap == "auto" else overlap,
+        path=path,
+    )
+    if "pipelined" not in residencies or pipeline.keep is not None:
         return pipeline
-
-    def _stage(self, number: int, values: Mapping[str, Any]) -> Stage:
-        at = ("stage", number)
-        self._known(at, values, _STAGE_KEYS)
-        for needed in ("name", "model"):
-            if needed not in values:
-                raise self._wrong(at, f"{number + 1} has no {needed}", f"{needed}: {_STAGE_KEYS[needed]}")
-        runs = values.get("runs", 1)
-        if runs == "steps":
-            count = None
-        elif isinstance(runs, str):
-            raise self._wrong((*at, "runs"), f"{runs!r} is not a number", f"runs: {_STAGE_KEYS['runs']}")
-        else:
-            count = self._whole(at, "runs", runs, MOST_STEPS)
-        delegate = values.get("delegate")
-        threads = values.get("threads")
-        return Stage(
-            name=self._text(at, "name", values["name"]),
-            model=self._model(at, values["model"]),
-            runs=count,
-            keep=self._truth(at, "keep", values.get("keep", False)),
-            delegate=None if delegate is None else self._text(at, "delegate", delegate),
-            threads=None if threads is None else self._whole(at, "threads", threads, _MOST_THREADS),
-        )
-
-    def _model(self, at: tuple[str | int, ...], value: object) -> str:
-        text = self._text(at, "model", value, most=4096)
-        path = (self._path.parent / Path(text).expanduser()).resolve()
-        if path.is_file():
-            return str(path)
-        if text == "demo":
-            return text
-        raise self._wrong((*at, "model"), f"{text!r} is not a file", f"it is looked for at {path}")
-
-    def _residencies(self, value: object) -> tuple[Residency, ...]:
-        if value is None:
-            return RESIDENCIES
-        words = [value] if isinstance(value, str) else value
-        if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
-            raise self._wrong(("residency",), "is not a text or a list of texts", f"use {_KEYS['residency']}")
-        try:
-            return tuple(dict.fromkeys(_residency(word) for word in words))
-        except InputError as error:
-            raise self._wrong(("residency",), f"holds {error.what}", error.hint) from None
-
-    def _overlap(self, value: object) -> int | None:
-        if value == "auto":
-            return None
-        if isinstance(value, str):
-            raise self._wrong(("overlap_steps",), f"{value!r} is not a number", f"use {_KEYS['overlap_steps']}")
-        return self._whole((), "overlap_steps", value, MOST_STEPS)
-
-    def _text(self, table: tuple[str | int, ...], name: str, value: object, most: int = _MOST_NAME) -> str:
-        if not isinstance(value, str) or not value.strip() or len(value) > most or not value.isprintable():
-            raise self._wrong((*table, name), f"is not a text of 1 to {most} characters", self._help(table, name))
-        return value
-
-    def _truth(self, table: tuple[str | int, ...], name: str, value: object) -> bool:
-        if not isinstance(value, bool):
-            raise self._wrong((*table, name), "is not true or false", self._help(table, name))
-        return value
-
-    def _whole(self, table: tuple[str | int, ...], name: str, value: Any, most: int) -> int:
-        if not fits(value, "number") or not 1 <= value <= most:
-            raise self._wrong((*table, name), f"is not a whole number from 1 to {most}", self._help(table, name))
-        return int(value)
-
-    def _help(self, table: tuple[str | int, ...], name: str) -> str:
-        return f"{name}: {(_STAGE_KEYS if table else _KEYS)[name]}"
-
-    def _known(self, table: tuple[str | int, ...], values: Mapping[str, Any], keys: Mapping[str, str]) -> None:
-        for name in values:
-            if name not in keys:
-                raise self._wrong((*table, name), f"is not a key of {table[0] if table else 'a pipeline'}",
-                                  _suggestion(name, keys, of_stage=bool(table)))  # fmt: skip
-
-    def _wrong(self, at: tuple[str | int, ...], what: str, hint: str) -> InputError:
-        """A complaint about what stands at a path, with its line."""
-        path = at
-        while path not in self._lines and len(path) > 1:
-            path = path[:-1]
-        line = self._lines.get(path, 0)
-        where = f"{self._path}:{line}" if line else str(self._path)
-        shown = ".".join(str(part) for part in at if isinstance(part, str))
-        return InputError(f"pipeline {where}: {clean(shown, 80)} {what}", hint=hint)
+    if "residency" in values:
+        what = "asks for pipelined, which needs one stage that stays"
+        raise wrong(KIND, path, ("residency",), what, "keep = true at it")
+    return replace(pipeline, residencies=tuple(one for one in residencies if one != "pipelined"))
 
 
-def _suggestion(name: str, keys: Iterable[str], *, of_stage: bool) -> str:
-    known = list(keys)
-    near = difflib.get_close_matches(name, known, n=1)
-    if near:
-        return f"did you mean {near[0]}?"
-    other = _KEYS if of_stage else _STAGE_KEYS
-    if name in other:
-        return f"{name} belongs " + ("to the top of the file" if of_stage else "into a [[stage]]")
-    return f"keys are {', '.join(known)}"
+def _stage(path: Path, number: int, values: Mapping[str, Any]) -> Stage:
+    text = values["model"]
+    file = (path.parent / Path(text).expanduser()).resolve()
+    if not file.is_file() and text != "demo":
+        raise wrong(KIND, path, ("stage", number, "model"), f"{text!r} is not a file", f"it is looked for at {file}")
+    model = str(file) if file.is_file() else text
+    runs = values.get("runs", 1)
+    return Stage(**{**values, "model": model, "runs": None if runs == "steps" else runs})

@@ -5,9 +5,8 @@ Knows no command line and no file that they are from.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import TypeVar
@@ -23,6 +22,7 @@ from devbench.errors import InputError, OptionError
 from devbench.models.case_inputs import parse_shapes, plan_inputs
 from devbench.models.keys import GivenModel, open_models
 from devbench.options import RunOptions
+from devbench.text import near
 from devbench.tool.case import Delegate, ToolOptions
 from devbench.tool.delegates import find_delegate, load_delegates
 from devbench.tool.flags import parse_extra_flag
@@ -101,6 +101,29 @@ def make_plan(
     return plan
 
 
+def check_here(plan: Plan, devices: Sequence[str]) -> None:
+    """Refuse what a run would refuse later, before it stores anything: the binary, inputs, numbers of virtual devices.
+
+    Raises:
+        OptionError: names the option.
+        InputError: a model's outputs cannot be checked.
+    """
+    from devbench.bench.outputs import checked_inputs
+    from devbench.bench.targets import virtual_count
+    from devbench.tool.binaries import find
+
+    if plan.binary_name is not None:
+        with about("binary"):
+            find(plan.binary_name)
+    for word in devices:
+        with about("device", word):
+            virtual_count(word)
+    if plan.output_check is not None:
+        for case in {case.called: case for case in plan.cases}.values():
+            with about("inputs") if plan.output_check.inputs else nullcontext():
+                checked_inputs(case, plan.output_check)
+
+
 @contextmanager
 def about(option: str, value: str = "") -> Iterator[None]:
     """Errors are about that option, and about that part of its value."""
@@ -131,8 +154,7 @@ def check_choices(options: object) -> None:
         value = getattr(options, one.name)
         for word in value if isinstance(value, tuple) else (value,):
             if one.choices and word is not None and word not in one.choices:
-                near = difflib.get_close_matches(str(word), one.choices, n=1)
-                hint = f"did you mean {near[0]}?" if near else f"use {' or '.join(one.choices)}"
+                hint = near(str(word), one.choices, f"use {' or '.join(one.choices)}")
                 raise OptionError(f"{one.shown} {word!r} is unknown", hint=hint, option=one.name, value=str(word))
 
 
@@ -196,7 +218,7 @@ def without_gpu(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:
 
 
 # As the column of the store.
-_LONGEST_LABEL = 200
+MAX_LABEL = 200
 
 
 def parse_labels(texts: Sequence[str]) -> dict[str, str]:
@@ -206,9 +228,9 @@ def parse_labels(texts: Sequence[str]) -> dict[str, str]:
         key, equals, value = text.partition("=")
         if not key.strip() or not equals:
             raise InputError(f"--label {text!r} is not key=value", hint="for example --label build=1234")
-        if len(key.strip()) > _LONGEST_LABEL:
+        if len(key.strip()) > MAX_LABEL:
             raise InputError(
-                f"--label {text[:40]!r}…: its key is longer than {_LONGEST_LABEL} characters", hint="shorten it"
+                f"--label {text[:40]!r}…: its key is longer than {MAX_LABEL} characters", hint="shorten it"
             )
         labels[key.strip()] = value.strip()
     return labels

@@ -5,24 +5,23 @@ Every complaint names the file, the line and the key; a key that is not known co
 
 from __future__ import annotations
 
-import difflib
 import glob
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from devbench.analysis.accuracy import Thresholds
-from devbench.bench.suite_keys import ACCURACY, KINDS, NIGHTLY, Key, fits, option_keys, suite_keys
-from devbench.bench.toml_lines import key_lines
-from devbench.errors import InputError
+from devbench.declare import Option, options_of
+from devbench.errors import InputError, OptionError
 from devbench.masking import mask_url
 from devbench.models.case_inputs import parse_shapes
 from devbench.models.keys import GivenModel, check_name
-from devbench.options import RunOptions
-from devbench.tomlfile import read_toml
+from devbench.options import NightlyOptions, RunOptions
+from devbench.text import near
+from devbench.tomlfile import At, check, read_toml, wrong
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODEL_KEYS = ("path", "url", "sha256", "name")
@@ -66,11 +65,11 @@ def read_suite(path: Path, catalogue: type = RunOptions) -> Suite:
     Raises:
         InputError: names the file, the line, the key and what to do.
     """
+    from devbench.bench.suite_model import suite_model
+
     values = read_toml(path)
+    check("suite", path, values, suite_model(catalogue))
     reader = _Reader(path, values, catalogue)
-    reader.check_keys((), values, reader.keys)
-    if "models" not in values:
-        raise InputError(f"suite {path}: has no models", hint='add models = ["*.tflite"]')
     name = str(values.get("name", path.stem))
     return Suite(
         path=path,
@@ -85,53 +84,25 @@ def read_suite(path: Path, catalogue: type = RunOptions) -> Suite:
 
 
 class _Reader:
-    """Takes typed values out of one file's tables."""
+    """Takes values out of one file's tables, which were checked."""
 
     def __init__(self, path: Path, values: Mapping[str, Any], catalogue: type) -> None:
         self._path = path
         self._values = values
-        self.keys = suite_keys(catalogue)
-        self._tables = {"conditions": option_keys(catalogue, "conditions"), "nightly": NIGHTLY}
-        self._lines = key_lines(path.read_text("utf-8", "replace"))
-
-    def check_keys(self, table: tuple[str, ...], values: Mapping[str, Any], keys: Mapping[str, Key]) -> None:
-        """Refuse keys that are not known and values of another type, here and in the tables below."""
-        for name, value in values.items():
-            at = (*table, name)
-            if name not in keys:
-                raise self.unknown(at, keys)
-            kind = keys[name].kind
-            if not fits(value, kind):
-                raise self.wrong(at, f"is not {KINDS[kind]}", keys[name].help)
-            if words := keys[name].outside(value):
-                raise self.wrong(at, words, keys[name].help)
-            if kind in self._tables:
-                self.check_keys(at, value, self._tables[kind])
-            elif kind == "accuracy":
-                self._check_accuracy(at, value)
-            elif kind in ("table", "files"):
-                for inner, text in value.items():
-                    if not isinstance(text, str):
-                        raise self.wrong((*at, inner), "is not a text", f"write it in quotes; {keys[name].help}")
-
-    def _check_accuracy(self, at: tuple[str, ...], values: Mapping[str, Any]) -> None:
-        for dtype, limits in values.items():
-            if dtype not in ACCURACY:
-                raise self.unknown((*at, dtype), ACCURACY, "is not a type of output with limits")
-            if not isinstance(limits, dict):
-                raise self.wrong((*at, dtype), "is not a table", f"[accuracy.{dtype}] and its limits below")
-            self.check_keys((*at, dtype), limits, ACCURACY[dtype])
+        # What the command line may say besides is no option of the suite's plan.
+        self._options = {one.key: one for one in options_of(catalogue) if one.key and "suite" not in one.beside}
 
     def options(self) -> dict[str, Any]:
         """The run's options that the file sets."""
-        found: dict[str, Any] = {}
-        for name, value in self._values.items():
-            if option := self.keys[name].option:
-                found[option] = self._option(name, value, self.keys[name].kind)
-        for name, value in self._values.get("conditions", {}).items():
+        conditions = self._values.get("conditions", {})
+        for name in conditions:
             if name in self._values:
                 raise self.wrong((name,), "stands also in [conditions]", "keep one of the two")
-            found[self.keys[name].option] = self._option(name, value, self.keys[name].kind)
+        found = {
+            self._options[name].name: self._option(self._options[name], value)
+            for name, value in {**self._values, **conditions}.items()
+            if name in self._options
+        }
         self._need_check(found)
         return found
 
@@ -144,24 +115,24 @@ class _Reader:
 
     def nightly(self) -> dict[str, Any]:
         """What the file says of the nightly."""
-        table = self._values.get("nightly", {})
-        return {name: self._option(name, value, NIGHTLY[name].kind) for name, value in table.items()}
+        known = {one.key: one for one in options_of(NightlyOptions)}
+        return {name: self._option(known[name], value) for name, value in self._values.get("nightly", {}).items()}
 
-    def _option(self, name: str, value: Any, kind: str) -> Any:
-        if kind == "path":
+    def _option(self, one: Option, value: Any) -> Any:
+        if one.kind == "path":
             return (self._path.parent / value).resolve()
-        if kind == "files":
+        if one.kind == "files":
             return tuple(
                 f"{key}={(self._path.parent / Path(file).expanduser()).resolve()}" for key, file in value.items()
             )
-        if name == "binary":
-            beside = self._path.parent / value
-            return str(beside.resolve()) if beside.is_file() else value
-        if kind == "numbers":
+        if one.name == "binary":
+            near_file = self._path.parent / value
+            return str(near_file.resolve()) if near_file.is_file() else value
+        if one.kind == "numbers":
             return ",".join(map(str, value))
-        if kind == "shapes":
-            return tuple(self._shapes(name, (item,) if isinstance(item, str) else tuple(item)) for item in value)
-        return tuple(value) if kind == "texts" else value
+        if one.kind == "shapes":
+            return tuple(self._shapes(one.key, (item,) if isinstance(item, str) else tuple(item)) for item in value)
+        return tuple(value) if one.kind == "texts" else value
 
     def _shapes(self, name: str, texts: tuple[str, ...]) -> tuple[str, ...]:
         try:
@@ -201,7 +172,8 @@ class _Reader:
                 raise self.wrong(at, "may contain only paths, {path, name} and {url, sha256}", _MODELS_HINT)
             for key, value in item.items():
                 if key not in _MODEL_KEYS:
-                    raise self.unknown((*at, key), _MODEL_KEYS)
+                    hint = near(key, _MODEL_KEYS, f"keys are {', '.join(_MODEL_KEYS)}")
+                    raise self.wrong((*at, key), "is not a key of models", hint)
                 if not isinstance(value, str) or not value:
                     raise self.wrong((*at, key), "is not a text", "write it in quotes")
             name = item.get("name", "")
@@ -224,7 +196,7 @@ class _Reader:
                 raise self.wrong(at, needed, "name is optional; sha256sum FILE prints the hash")
         return tuple(dict.fromkeys(found))
 
-    def _files(self, at: tuple[str | int, ...], text: str) -> Sequence[str]:
+    def _files(self, at: At, text: str) -> Sequence[str]:
         if not _is_pattern(text):
             path = self._path.parent / text
             return [str(path) if path.exists() or text != "demo" else text]
@@ -240,7 +212,7 @@ class _Reader:
             raise self.wrong(at, f"{text!r} matches no file", f"it is looked for from {root}")
         return matches
 
-    def _remote(self, at: tuple[str | int, ...], url: str, sha256: str, name: str) -> RemoteModel:
+    def _remote(self, at: At, url: str, sha256: str, name: str) -> RemoteModel:
         try:
             parts = urlsplit(url)
             right = parts.scheme in ("https", "http") and bool(parts.hostname)
@@ -252,24 +224,33 @@ class _Reader:
             raise self.wrong(at, f"the sha256 of {mask_url(url)} is not 64 hex digits", "sha256sum FILE")
         return RemoteModel(url, sha256, name)
 
-    def unknown(self, at: tuple[str | int, ...], keys: Iterable[str], what: str = "") -> InputError:
-        """A key that is not known, with the one that was probably meant, from here or from another table."""
-        name, known = str(at[-1]), list(keys)
-        table = ".".join(str(part) for part in at[:-1])
-        near = difflib.get_close_matches(name, known, n=1)
-        hint = f"did you mean {near[0]}?" if near else f"keys are {', '.join(known)}"
-        if not near and at[:-1] and name in self.keys:
-            hint = f"{name} belongs to the top of the file, before the first [table]; keys here are {', '.join(known)}"
-        return self.wrong(at, what or f"is not a key of {table or 'a suite'}", hint)
+    def wrong(self, at: At, what: str, hint: str) -> InputError:
+        """A complaint about what is at a place of the file."""
+        return wrong("suite", self._path, at, what, hint)
 
-    def wrong(self, at: tuple[str | int, ...], what: str, hint: str) -> InputError:
-        """A complaint about what stands at a path, with its line."""
-        while at not in self._lines and len(at) > 1:
-            at = at[:-1]
-        line = self._lines.get(at, 0)
-        where = f"{self._path}:{line}" if line else str(self._path)
-        shown = ".".join(str(part) for part in at if isinstance(part, str))
-        return InputError(f"suite {where}: {shown} {what}", hint=hint)
+
+def located(suite: Suite, error: InputError) -> InputError:
+    """What a run refuses of a suite, with the line of the file that asks for it; as it is if no line does."""
+    values = read_toml(suite.path)
+    if not isinstance(error, OptionError):
+        models = [one.get("path", one.get("url")) if isinstance(one, dict) else one for one in values["models"]]
+        number = next((number for number, text in enumerate(models) if f"{text}" in error.what), None)
+        return (
+            error if number is None else wrong("suite", suite.path, ("models", number), f": {error.what}", error.hint)
+        )
+    one = next(one for one in options_of(RunOptions) if one.name == error.option)
+    at: At = (one.table, one.key) if one.key in values.get(one.table, {}) else (one.key,)
+    value: Any = values
+    for part in at:
+        value = value.get(part)
+    if value is None:
+        return InputError(f"suite {suite.path}: {error.what}", hint=error.hint)
+    if one.kind == "files" and error.value:
+        at = (*at, error.value.rpartition("=")[0])
+    elif isinstance(value, list) and error.value:
+        at = (*at, *[number for number, item in enumerate(value) if error.value in item][:1])
+    what = error.what.removeprefix(f"{one.shown} ")
+    return wrong("suite", suite.path, at, what if what != error.what else f": {what}", error.hint)
 
 
 def _is_pattern(text: str) -> bool:

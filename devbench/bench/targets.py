@@ -145,8 +145,8 @@ def _wanted_devices(wanted: Sequence[str]) -> tuple[_Connected, list[str], list[
     server.ensure_running()
     connected = _Connected(server, server.list_devices())
     words = [part for word in map(str.strip, wanted) for part in _parts(connected, word) if part]
-    count = sum(map(_virtual_count, dict.fromkeys(words)))
-    real = [word for word in dict.fromkeys(words) if not _virtual_count(word)]
+    count = sum(map(virtual_count, dict.fromkeys(words)))
+    real = [word for word in dict.fromkeys(words) if not virtual_count(word)]
     return connected, real if words else [""], [f"virtual-{n + 1}" for n in range(count)]
 
 
@@ -155,7 +155,7 @@ def _parts(connected: _Connected, word: str) -> list[str]:
     parts = [part.strip() for part in word.split(",")]
     if len(parts) > 1:
         plain = {entry.serial for entry in connected.entries} | {"", "all"}
-        if not all(part in plain or _virtual_count(part) or part.startswith(PREFIX) for part in parts):
+        if not all(part in plain or virtual_count(part) or part.startswith(PREFIX) for part in parts):
             whole = {known for board in connected.boards() for known in board.words}
             return [word] if word in whole else parts
     return parts
@@ -173,7 +173,12 @@ def _distinct(connected: _Connected, boards: Sequence[Board]) -> list[Board]:
     return list(found.values())
 
 
-def _virtual_count(name: str) -> int:
+def virtual_count(name: str) -> int:
+    """How many virtual devices a word means, 0 if it means others.
+
+    Raises:
+        InputError: a number of devices that makes no sense.
+    """
     match = _VIRTUAL.fullmatch(name)
     if match is None:
         return 0

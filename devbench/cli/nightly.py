@@ -96,9 +96,8 @@ def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
     from devbench.bench.planning import parse_labels
     from devbench.bench.suite import read_suite
     from devbench.cli.outcome import fitted
-    from devbench.cli.suite import suite_plan
+    from devbench.cli.suite import night_settings, suite_plan
     from devbench.nightly.night import Asked
-    from devbench.nightly.settings import NightlySettings
     from devbench.results.ci_labels import ci_labels
 
     suite = read_suite(file)
@@ -108,7 +107,7 @@ def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
         suite=suite.name,
         plan=fitted(suite_plan(suite), wanted, chosen=bool(suite.options.get("delegate"))),
         devices=tuple(wanted),
-        settings=NightlySettings().changed(suite.nightly).changed(changes),
+        settings=night_settings(suite).changed(changes),
         labels={**ci_labels(os.environ), **suite.labels, **parse_labels(run.label)},
         force=night.force,
         webhook=night.webhook,

@@ -30,5 +30,6 @@ def plain(text: object, most: int = 400) -> str:
 
 def print_error(error: DevbenchError) -> None:
     """`error: what` and its hint, on standard error; never wrapped, so that a log keeps it on one line."""
-    hint = f" [dim]→[/dim] {plain(error.hint, 1000)}" if error.hint else ""
-    console(stderr=True).print(f"[bold red]error:[/bold red] {plain(error.what, 1000)}{hint}", soft_wrap=True)
+    for one in (error, *error.more):
+        hint = f" [dim]→[/dim] {plain(one.hint, 1000)}" if one.hint else ""
+        console(stderr=True).print(f"[bold red]error:[/bold red] {plain(one.what, 1000)}{hint}", soft_wrap=True)

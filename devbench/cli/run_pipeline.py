@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbench.bench.pipeline_file import Pipeline, read_pipeline
+from devbench.bench.pipeline_file import KIND, Pipeline, read_pipeline
 from devbench.bench.plan import Case, Plan
 from devbench.bench.planning import make_plan, split_words
 from devbench.declare import options_of
+from devbench.errors import InputError
 from devbench.models.keys import GivenModel, open_models
 from devbench.models.tflite_file import model_path
 from devbench.options import RunOptions
+from devbench.tomlfile import wrong
 
 if TYPE_CHECKING:
     from devbench.bench.pipeline_program import PipelineCase
@@ -85,9 +87,15 @@ def plan_pipeline(pipeline: Pipeline, given: RunOptions) -> tuple[Plan, tuple[Pi
     pipelines = []
     for delegate, threads in asked:
         numbers = []
-        for stage in pipeline.stages:
-            own = delegate if stage.delegate is None else find_delegate(stage.delegate, known)
-            check_delegate(own)
+        for number, stage in enumerate(pipeline.stages):
+            own = delegate
+            if stage.delegate is not None:
+                try:
+                    own = find_delegate(stage.delegate, known)
+                    check_delegate(own)
+                except InputError as error:
+                    at = ("stage", number, "delegate")
+                    raise wrong(KIND, pipeline.path or Path(), at, f": {error.what}", error.hint) from None
             count = threads if stage.threads is None else stage.threads
             require = template.require if given.require else own.require
             case = Case(models[stage.model], own, replace(template.options, num_threads=count), require)

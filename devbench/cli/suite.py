@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     from devbench.bench.plan import Plan
     from devbench.bench.suite import Suite
     from devbench.models.keys import GivenModel
+    from devbench.nightly.settings import NightlySettings
 
 _EPILOG = "Examples:\n\n  devbench suite check nightly.toml\n\n  devbench suite schema > suite.schema.json"
 # What a process takes beside its inferences, where no history says more.
@@ -28,9 +29,14 @@ def register(app: typer.Typer) -> None:
 
 
 def suite_plan(suite: Suite) -> Plan:
-    """What the suite asks for; models that are to be fetched are fetched."""
+    """What the suite asks for; models that are to be fetched are fetched.
+
+    Raises:
+        InputError: names the file, the line and the key of what a run would refuse.
+    """
     from devbench.bench.planning import make_plan
-    from devbench.bench.suite import RemoteModel
+    from devbench.bench.suite import RemoteModel, located
+    from devbench.errors import InputError
     from devbench.models.fetched import fetch_model
     from devbench.models.keys import GivenModel
     from devbench.options import RunOptions
@@ -39,8 +45,32 @@ def suite_plan(suite: Suite) -> Plan:
         GivenModel(str(fetch_model(m.url, m.sha256)), m.name, _source(m.url)) if isinstance(m, RemoteModel) else m
         for m in suite.models
     )
-    _check_reference(suite, models)
-    return make_plan(RunOptions(**suite.options), models=models, base=suite.path.parent, thresholds=suite.thresholds)
+    try:
+        _check_reference(suite, models)
+        return make_plan(
+            RunOptions(**suite.options), models=models, base=suite.path.parent, thresholds=suite.thresholds
+        )
+    except InputError as error:
+        raise located(suite, error) from None
+
+
+def night_settings(suite: Suite) -> NightlySettings:
+    """How the suite's nightly is to be done.
+
+    Raises:
+        InputError: names the file, the line and the key of a value that makes no sense.
+    """
+    from devbench.errors import InputError
+    from devbench.nightly.settings import NightlySettings
+    from devbench.tomlfile import wrong
+
+    settings = NightlySettings()
+    for key, value in suite.nightly.items():
+        try:
+            settings = settings.changed({key: value})
+        except InputError as error:
+            raise wrong("suite", suite.path, ("nightly", key), f": {error.what}", error.hint) from None
+    return settings
 
 
 def _source(url: str) -> str:
@@ -72,15 +102,20 @@ def check(
     """Validate a suite and show its plan and how long it takes on a device, by what its cases took before."""
     from rich.table import Table
 
+    from devbench.bench.planning import check_here
     from devbench.bench.refusals import unfit_model
-    from devbench.bench.suite import read_suite
+    from devbench.bench.suite import located, read_suite
     from devbench.cli.output import console, plain
-    from devbench.nightly.settings import NightlySettings
+    from devbench.errors import InputError
     from devbench.results.store import Store
 
     suite = read_suite(file)
-    NightlySettings().changed(suite.nightly)
+    night_settings(suite)
     plan = suite_plan(suite)
+    try:
+        check_here(plan, suite.devices)
+    except InputError as error:
+        raise located(suite, error) from None
     with Store(store_url) as store:
         seconds = [_seconds(store, plan, number) for number in range(len(plan.cases))]
     table = Table(box=None, pad_edge=False, header_style="bold", title=plain(suite.name), title_justify="left")
@@ -131,6 +166,6 @@ def schema() -> None:
     """Print the JSON Schema of a suite's file, for editors."""
     import json
 
-    from devbench.bench.suite_keys import json_schema
+    from devbench.bench.suite_model import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))

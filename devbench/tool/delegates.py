@@ -10,28 +10,12 @@ from types import MappingProxyType
 from typing import Any
 
 from devbench.errors import InputError
-from devbench.tomlfile import read_toml
-from devbench.tool.case import Cache, Delegate, Expect, Parameter, Require, Requirements
-from devbench.tool.flags import FLAG_NAME
+from devbench.text import near
+from devbench.tomlfile import check, read_toml, wrong
+from devbench.tool.case import Delegate, Requirements
 from devbench.tool.measurement import ToolName
 
 _SHIPPED = Path(__file__).with_name("delegates.toml")
-_KEYS = {
-    "title",
-    "flags",
-    "litert_flags",
-    "reported_as",
-    "require",
-    "default",
-    "files",
-    "env",
-    "note",
-    "requires",
-    "expect",
-    "cache",
-    "parameter",
-}
-_REQUIRES_KEYS = {"abi", "soc", "min_sdk", "library"}
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}")
 _ACCELERATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LIBRARY = re.compile(r"(?:[A-Za-z0-9._+/-]{0,160}/)?[A-Za-z0-9_][A-Za-z0-9._+-]{0,60}\.so(?:\.\d{1,3}){0,3}")
@@ -47,6 +31,7 @@ def load_delegates(extra: Path | None = None) -> dict[str, Delegate]:
     """
     delegates = _read(_SHIPPED)
     if extra is not None:
+        check_file(extra)
         delegates |= _read(extra)
     return delegates
 
@@ -60,8 +45,8 @@ def find_delegate(name: str, known: Mapping[str, Delegate]) -> Delegate:
     word, colon, parameter = name.partition(":")
     found = known.get(word) or known.get(word.lower())
     if found is None:
-        hint = f"known: {', '.join(known)}; or add yours with --delegates-file"
-        raise InputError(f"unknown delegate {name!r}", hint=hint)
+        known_hint = f"known: {', '.join(known)}; or add yours with --delegates-file"
+        raise InputError(f"unknown delegate {name!r}", hint=near(word, known, known_hint))
     if colon:
         return _with_parameter(found, parameter)
     if found.parameter == "library":
@@ -117,76 +102,49 @@ def bare(delegate: Delegate) -> Delegate:
     )
 
 
+def check_file(path: Path) -> None:
+    """Refuse a file that is not one of delegates.
+
+    Raises:
+        InputError: names the file, the line, the entry and the key.
+    """
+    from devbench.tool.delegate_model import DelegateTable
+
+    for name, table in read_toml(path).items():
+        if not _NAME.fullmatch(name):
+            raise wrong("delegates", path, (name,), "is not a name for a delegate", "small letters, digits and . _ + -")
+        if not isinstance(table, dict):
+            raise wrong("delegates", path, (name,), "is not a table", f"write [{name}] and keys below it")
+        check("delegates", path, table, DelegateTable, hint="docs/delegates.md has every key", below=(name,))
+
+
 def _read(path: Path) -> dict[str, Delegate]:
-    tables = read_toml(path)
-    return {name: _delegate(path, name, table) for name, table in tables.items()}
+    """The delegates of a file that was checked."""
+    return {name: _delegate(path, name, table) for name, table in read_toml(path).items()}
 
 
-def _delegate(path: Path, name: str, table: Any) -> Delegate:
-    where = f"{path}: [{name}]"
-    if not _NAME.fullmatch(name):
-        raise InputError(f"{where}: not a name for a delegate", hint="small letters, digits and . _ + -")
-    if not isinstance(table, dict):
-        raise InputError(f"{where}: not a table", hint=f"write [{name}] and keys below it")
-    unknown = set(table) - _KEYS
-    if unknown:
-        raise InputError(f"{where}: unknown key {min(unknown)}", hint=f"keys are {', '.join(sorted(_KEYS))}")
-    require = table.get("require", "any")
-    if require not in ("any", "full"):
-        raise InputError(f"{where}: require = {require!r}", hint='use "any" or "full"')
-    expect, cache, parameter = table.get("expect", ""), table.get("cache", "kept"), table.get("parameter", "")
-    if expect not in ("full", "partial", ""):
-        raise InputError(f"{where}: expect = {expect!r}", hint='use "full" or "partial", or leave it out')
-    if cache not in ("kept", "fresh"):
-        raise InputError(f"{where}: cache = {cache!r}", hint='use "kept" or "fresh"')
-    if parameter not in ("accelerator", "library", ""):
-        raise InputError(f"{where}: parameter = {parameter!r}", hint='use "accelerator" or "library"')
-    known_expect: Expect = expect
-    known_cache: Cache = cache
-    known_parameter: Parameter = parameter
-    title = table.get("title", name)
-    reported = table.get("reported_as", [])
-    if not isinstance(title, str) or not isinstance(reported, list) or not all(isinstance(n, str) for n in reported):
-        raise InputError(f"{where}: title is text and reported_as a list of texts", hint="mend the entry")
-    files, note, default = table.get("files", []), table.get("note", ""), table.get("default", False)
-    if not isinstance(files, list) or not all(isinstance(f, str) for f in files):
-        raise InputError(f"{where}: files is not a list of texts", hint='for example files = ["libs/libQnnHtp.so"]')
-    if not isinstance(note, str) or not isinstance(default, bool):
-        raise InputError(f"{where}: note is text and default is true or false", hint="mend the entry")
-    known_require: Require = require
+def _delegate(path: Path, name: str, table: dict[str, Any]) -> Delegate:
+    lists = ("reported_as", "files", "flags", "litert_flags", "env", "requires", "title", "note")
     return Delegate(
         name=name,
-        title=title[:80],
-        flags=_flags(where, table.get("flags", {})),
-        litert_flags=_flags(where, table.get("litert_flags", {})),
-        reported_as=tuple(reported),
-        require=known_require,
-        default=default,
-        files=tuple(str((path.parent / file).resolve()) for file in files),
-        env=_flags(where, table.get("env", {})),
-        note=note[:300],
-        requires=_requires(where, table.get("requires", {})),
-        expect=known_expect,
-        cache=known_cache,
-        parameter=known_parameter,
+        title=table.get("title", name)[:80],
+        flags=_flags(table.get("flags", {})),
+        litert_flags=_flags(table.get("litert_flags", {})),
+        reported_as=tuple(table.get("reported_as", ())),
+        files=tuple(str((path.parent / file).resolve()) for file in table.get("files", ())),
+        env=_flags(table.get("env", {})),
+        note=table.get("note", "")[:300],
+        requires=_requires(table.get("requires", {})),
+        **{key: value for key, value in table.items() if key not in lists},
     )
 
 
-def _requires(where: str, table: Any) -> Requirements:
-    if not isinstance(table, dict) or not set(table) <= _REQUIRES_KEYS:
-        raise InputError(f"{where}: requires is a table of {', '.join(sorted(_REQUIRES_KEYS))}", hint="mend the entry")
-    abi, soc, sdk = table.get("abi", ""), table.get("soc", ""), table.get("min_sdk")
-    library = table.get("library", [])
-    for name, pattern in (("abi", abi), ("soc", soc)):
-        try:
-            re.compile(pattern)
-        except (re.error, ValueError, TypeError, RecursionError, OverflowError) as error:
-            raise InputError(f"{where}: requires.{name} is not a regular expression: {error}", hint="mend it") from None
-    if not (sdk is None or (isinstance(sdk, int) and not isinstance(sdk, bool))):
-        raise InputError(f"{where}: requires.min_sdk is not a whole number", hint="for example min_sdk = 29")
-    if not isinstance(library, list) or not all(isinstance(p, str) for p in library):
-        raise InputError(f"{where}: requires.library is not a list of paths", hint="mend the entry")
-    return Requirements(abi, soc, sdk, tuple(library))
+def _requires(table: dict[str, Any]) -> Requirements:
+    return Requirements(**{**table, "library": tuple(table.get("library", ()))})
+
+
+def _flags(table: dict[str, Any]) -> tuple[tuple[str, str], ...]:
+    return tuple((name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in table.items())
 
 
 def unmet(
@@ -230,18 +188,3 @@ def unmet(
         reasons.append("needs files: copy its entry into a file of your own and add them")
     missing = [file for file in delegate.files if not Path(file).is_file()]
     return reasons + [f"{file} does not exist" for file in missing]
-
-
-def _flags(where: str, table: Any) -> tuple[tuple[str, str], ...]:
-    if not isinstance(table, dict):
-        raise InputError(f"{where}: flags are a table", hint='for example flags = { use_gpu = "true" }')
-    flags = []
-    for name, value in table.items():
-        if not re.fullmatch(FLAG_NAME, name):
-            raise InputError(f"{where}: {name!r} is not a flag's name", hint="without dashes, as in use_gpu")
-        if isinstance(value, bool):
-            value = "true" if value else "false"
-        if not isinstance(value, (str, int, float)):
-            raise InputError(f"{where}: the value of {name} is neither text nor number", hint="quote it")
-        flags.append((name, str(value)))
-    return tuple(flags)

@@ -8,11 +8,10 @@ import struct
 import zipfile
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from devbench.errors import InputError
 from devbench.paths import data_dir, shipped
-from devbench.tomlfile import read_toml
+from devbench.tomlfile import check, read_toml
 from devbench.tool.measurement import ToolName
 
 VIRTUAL_ABI = "virtual"
@@ -29,7 +28,6 @@ _ZIP_END, _ZIP_END_BYTES, _MOST_COMMENT_BYTES = b"PK\x05\x06", 22, 0xFFFF
 APK = "apk"
 # A flag that only one of the two tools has, as the text that its help prints.
 _TFLITE_MARK, _LITERT_MARK = b"enable_op_profiling", b"compiler_plugin_library_path"
-_KEYS = {"name", "tool", "version", "abi", "flavour", "url", "sha256"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +71,10 @@ def offers() -> tuple[Offer, ...]:
         InputError: a manifest is damaged; names file and entry.
     """
     found: dict[str, Offer] = {}
-    for path in (shipped("bench_bin") / "manifest.toml", data_dir() / "manifest.toml"):
+    own = data_dir() / "manifest.toml"
+    if own.is_file():
+        check_file(own)
+    for path in (shipped("bench_bin") / "manifest.toml", own):
         if path.is_file():
             found |= {offer.name: offer for offer in _read(path)}
     return tuple(found.values())
@@ -133,28 +134,18 @@ def _apk_abis(path: Path) -> str:
     return ",".join(abi for abi in _MACHINES.values() if abi in found)
 
 
+def check_file(path: Path) -> None:
+    """Refuse a file that is no manifest.
+
+    Raises:
+        InputError: names the file, the line and the key.
+    """
+    from devbench.tool.manifest_model import ManifestTable
+
+    check("manifest", path, read_toml(path), ManifestTable, hint="write [[binary]] above each entry")
+
+
 def _read(path: Path) -> list[Offer]:
-    values = read_toml(path)
-    entries = values.get("binary", [])
-    if not isinstance(entries, list):
-        raise InputError(f"{path}: binary is not a list", hint="write [[binary]] above each entry")
-    return [_offer(path, number, entry) for number, entry in enumerate(entries, 1)]
-
-
-def _offer(path: Path, number: int, entry: Any) -> Offer:
-    where = f"{path}: entry {number}"
-    if not isinstance(entry, dict) or not set(entry) <= _KEYS or not all(isinstance(v, str) for v in entry.values()):
-        raise InputError(f"{where} has other keys than texts named {', '.join(sorted(_KEYS))}", hint="mend the entry")
-    missing = [key for key in ("name", "tool", "version", "abi", "url") if not entry.get(key)]
-    if missing:
-        raise InputError(f"{where} has no {missing[0]}", hint="mend the entry")
-    tool = entry["tool"]
-    if tool not in ("tflite", "litert"):
-        raise InputError(f"{where}: tool = {tool!r}", hint='use "tflite" or "litert"')
-    sha256 = entry.get("sha256", "").lower()
-    if sha256 and not re.fullmatch(r"[0-9a-f]{64}", sha256):
-        raise InputError(f"{where}: sha256 is not 64 hex digits", hint="mend the entry, or leave it empty")
-    known_tool: ToolName = tool
-    return Offer(
-        entry["name"], known_tool, entry["version"], entry["abi"], entry.get("flavour", "default"), entry["url"], sha256
-    )
+    """The entries of a manifest that was checked."""
+    entries = read_toml(path).get("binary", [])
+    return [Offer(**{"flavour": "default", **entry, "sha256": entry.get("sha256", "").lower()}) for entry in entries]

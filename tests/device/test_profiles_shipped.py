@@ -150,11 +150,14 @@ def test_folders_given_last_count_most_and_missing_ones_hold_nothing(tmp_path: P
         (b"[match]\nmodel = '['", "match.model is not a regular expression"),
         (b"[match]\nmodel = 'a{99999999999999}'", "match.model is not a regular expression"),
         (b"clusters = 8", "clusters is not a list"),
-        (b"clusters = [8]", "clusters[0]"),
-        (b"[[clusters]]\ncore = 'A55'\ncount = 4\n[[clusters]]\ncore = ''\ncount = 1", "clusters[1].core"),
-        (b"[[clusters]]\ncore = 'A55'\ncount = true", "clusters[0].count"),
-        (b"[[clusters]]\ncore = 'A55'\ncount = 257", "clusters[0].count"),
-        (b"[[clusters]]\ncore = 'A55'\ncount = 1\nkhz = 1", "clusters[0] "),
+        (b"clusters = [8]", "mine.toml:1: clusters is not a table"),
+        (
+            b"[[clusters]]\ncore = 'A55'\ncount = 4\n[[clusters]]\ncore = ''\ncount = 1",
+            "mine.toml:5: clusters.core is not a text",
+        ),
+        (b"[[clusters]]\ncore = 'A55'\ncount = true", "mine.toml:3: clusters.count is not"),
+        (b"[[clusters]]\ncore = 'A55'\ncount = 257", "mine.toml:3: clusters.count is not"),
+        (b"[[clusters]]\ncore = 'A55'\ncount = 1\nkhz = 1", "mine.toml:4: clusters.khz is not a key of clusters"),
     ],
 )
 def test_a_bad_file_among_the_user_s_is_one_error_that_names_file_and_key(text: bytes, words: str) -> None:

@@ -69,12 +69,12 @@ def test_a_user_s_delegate_brings_its_files_and_environment(tmp_path: Path) -> N
     [
         ("[a.requires]\nsoc = '('", "requires.soc is not a regular expression"),
         ("[a.requires]\nmin_sdk = 'x'", "min_sdk is not a whole number"),
-        ("[a.requires]\ncolour = 'red'", "requires is a table of"),
+        ("[a.requires]\ncolour = 'red'", "a.requires.colour is not a key of a.requires"),
         ("[a]\nfiles = 'x'", "files is not a list"),
-        ("[a]\nexpect = 'some'", "expect = "),
-        ("[a]\ncache = 1", "cache = 1"),
-        ("[a]\nparameter = 'x'", "parameter = "),
-        ("[a]\ndefault = 1", "default is true or false"),
+        ("[a]\nexpect = 'some'", "a.expect 'some' is unknown"),
+        ("[a]\ncache = 1", "a.cache 1 is unknown"),
+        ("[a]\nparameter = 'x'", "a.parameter 'x' is unknown"),
+        ("[a]\ndefault = 1", "a.default is not true or false"),
     ],
 )
 def test_a_bad_entry_is_one_clear_line(tmp_path: Path, text: str, words: str) -> None:

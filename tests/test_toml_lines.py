@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbench.bench.toml_lines import key_lines
+from devbench.toml_lines import key_lines
 from devbench.tomlfile import tomllib
 
 TEXT = '''# threads = [1]

@@ -1,0 +1,177 @@
+"""What a suite's file may contain (docs/suites.md), most of it from the catalogue of options; and its JSON Schema."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from pydantic import Field, create_model
+from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
+
+from devbench.analysis.accuracy import FLOATS, INTEGERS
+from devbench.bench.planning import MAX_LABEL
+from devbench.declare import Option, options_of
+from devbench.models.keys import MAX_KEY
+from devbench.options import NightlyOptions, RunOptions
+from devbench.toml_types import AnyText, Checked, Table, Text, Texts, TextTable, Truth, choice, number, refuse, words
+
+_SHAPE: dict[str, Any] = {"type": "string", "pattern": r"^([^\n]+=)?\s*[0-9]+([xX×][0-9]+)*\s*$"}
+_SHAPES = {"type": "array", "items": {"anyOf": [_SHAPE, {"type": "array", "minItems": 1, "items": _SHAPE}]}}
+_NAME: dict[str, Any] = {"type": "string", "minLength": 1, "maxLength": MAX_KEY}
+_LOCAL: dict[str, Any] = {
+    "type": "object",
+    "properties": {"path": {"type": "string", "minLength": 1}, "name": _NAME},
+    "required": ["path"],
+    "additionalProperties": False,
+}
+_REMOTE: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "url": {"type": "string"},
+        "sha256": {"type": "string", "pattern": "^[0-9a-fA-F]{64}$"},
+        "name": _NAME,
+    },
+    "required": ["url", "sha256"],
+    "additionalProperties": False,
+}
+_MODELS = {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _LOCAL, _REMOTE]}}
+
+
+def _models(value: Any) -> Any:
+    if not isinstance(value, list) or not value:
+        raise refuse("is not a list of models")
+    return value
+
+
+def _label(name: str) -> str:
+    if len(name) > MAX_LABEL or not name.strip():
+        raise refuse(f"is not a text of 1 to {MAX_LABEL} characters", "shorten it")
+    return name
+
+
+def _shapes(value: Any) -> Any:
+    def fits(one: Any) -> bool:
+        return isinstance(one, str) or (
+            isinstance(one, list) and bool(one) and all(isinstance(text, str) for text in one)
+        )
+
+    if not isinstance(value, list) or not all(fits(one) for one in value):
+        raise refuse("is not a list of shapes such as 1x224x224x3")
+    return value
+
+
+class FloatLimits(Table):
+    """Limits of outputs that are floats."""
+
+    least_snr_db: Annotated[float, number(None, None, whole=False)] = Field(0, description="least SNR in dB")
+    least_cosine: Annotated[float, number(-1, 1, whole=False)] = Field(
+        0, description="least cosine of the angle to the reference, -1 to 1"
+    )
+    most_abs: Annotated[float, number(0, None, whole=False)] = Field(
+        0, description="largest absolute difference, in the output's unit"
+    )
+    most_rel: Annotated[float, number(0, None, whole=False)] = Field(
+        0, description="the same over the largest absolute value of the reference"
+    )
+
+
+class IntegerLimits(Table):
+    """Limits of outputs that are whole numbers."""
+
+    most_steps: Annotated[int, number(0, None, whole=True)] = Field(0, description="largest difference in steps")
+
+
+class _AccuracyTable(Table):
+    unknown = "is not a type of output with limits"
+
+
+def _limits(dtype: str) -> Any:
+    table = FloatLimits if dtype in FLOATS else IntegerLimits
+    return table, Field(None, description=f"[accuracy.{dtype}] and its limits below")
+
+
+ACCURACY: type[Table] = create_model(
+    "Accuracy", __base__=_AccuracyTable, **{dtype: _limits(dtype) for dtype in (*FLOATS, *INTEGERS)}
+)
+
+
+def _type(one: Option) -> Any:
+    """The type of an option's value in a file."""
+    if one.choices:
+        return Annotated[str, choice(one.choices)]
+    known: dict[str, Any] = {
+        "text": Text,
+        "path": Text,
+        "truth": Truth,
+        "texts": Texts,
+        "table": dict[Annotated[str, Checked(_label)], AnyText],
+        "files": TextTable,
+        "shapes": Annotated[list[Any], Checked(_shapes, _SHAPES)],
+    }
+    if one.kind in known:
+        return known[one.kind]
+    bounds = number(one.minimum, one.maximum, whole=one.kind != "real")
+    if one.kind == "numbers":
+        return Annotated[list[Annotated[int, bounds]], words("is not a list of numbers of threads")]
+    return Annotated[float, bounds]
+
+
+def _fields(catalogue: type, table: str = "") -> dict[str, Any]:
+    """The keys of a table that set options of the catalogue."""
+    return {
+        one.key: (_type(one), Field(None, description=one.file_text or one.text))
+        for one in options_of(catalogue)
+        if one.key and one.table == table
+    }
+
+
+def suite_model(catalogue: type = RunOptions) -> type[Table]:
+    """The model of a suite with the options of a catalogue."""
+    conditions = _fields(catalogue, "conditions")
+    tag = Annotated[str, Field(pattern=r"^[^,]*[^,\s][^,]*$")]
+    fields: dict[str, Any] = {
+        "name": (Text, Field(None, description="what the suite is called; a label of its runs")),
+        "models": (
+            Annotated[list[Any], Checked(_models, _MODELS)],
+            Field(description='for example models = ["*.tflite", {path = "b.tflite", name = "unet"}]'),
+        ),
+        "tags": (
+            Annotated[list[tag], words("is not a list of words without commas")],
+            Field(None, description="words to find its runs by, kept as their label `tags`"),
+        ),
+        "reference": (
+            Text,
+            Field(
+                None,
+                description="the name of one of the models: what changes in it is the device's drift (docs/compare.md)",
+            ),
+        ),
+        **_fields(catalogue),
+        "conditions": (
+            create_model("Conditions", __base__=Table, **conditions),
+            Field(None, description=f"the device's state: {', '.join(conditions)}"),
+        ),
+        # As in files from before there was that table.
+        **conditions,
+        "nightly": (
+            create_model("Nightly", __base__=Table, **_fields(NightlyOptions)),
+            Field(None, description="what `devbench nightly` does: period, baseline_nights, reports, …"),
+        ),
+        "accuracy": (
+            ACCURACY,
+            Field(None, description="limits by type of output, as [accuracy.float32] least_snr_db = 30"),
+        ),
+    }
+    return create_model("Suite", __base__=Table, **fields)
+
+
+class _Schema(GenerateJsonSchema):
+    """A key that is left out has no value: there is nothing to show as its default."""
+
+    def default_schema(self, schema: Any) -> JsonSchemaValue:
+        return self.generate_inner(schema["schema"])
+
+
+def json_schema(catalogue: type = RunOptions) -> dict[str, Any]:
+    """A JSON Schema of a suite's file, for editors."""
+    found = suite_model(catalogue).model_json_schema(schema_generator=_Schema)
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "devbench suite"}

@@ -1,0 +1,50 @@
+"""What a delegate's table in a TOML file may contain (docs/delegates.md); knows no file and no device."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from devbench.toml_types import AnyText, Checked, Pattern, Table, Texts, Truth, choice, number, refuse
+from devbench.tool.flags import FLAG_NAME
+
+
+def _flags(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise refuse("is not a table", 'for example flags = { use_gpu = "true" }')
+    for name, text in value.items():
+        if not re.fullmatch(FLAG_NAME, name):
+            raise refuse(f"has {name!r}, which is not a flag's name", "without dashes, as in use_gpu")
+        if not isinstance(text, (str, int, float)):
+            raise refuse(f"has a value of {name} that is neither text nor number", "quote it")
+    return value
+
+
+_Flags = Annotated[dict[str, Any], Checked(_flags, {"type": "object"})]
+
+
+class RequiresTable(Table):
+    """What the device must have."""
+
+    abi: Pattern = ""
+    soc: Pattern = ""
+    min_sdk: Annotated[int, number(0, 1000, whole=True)] = 0
+    library: Texts = []
+
+
+class DelegateTable(Table):
+    """A delegate."""
+
+    title: AnyText = ""
+    flags: _Flags = {}
+    litert_flags: _Flags = {}
+    reported_as: Texts = []
+    require: Annotated[str, choice(("any", "full"))] = "any"
+    default: Truth = False
+    files: Texts = []
+    env: _Flags = {}
+    note: AnyText = ""
+    requires: RequiresTable = RequiresTable()
+    expect: Annotated[str, choice(("full", "partial", ""))] = ""
+    cache: Annotated[str, choice(("kept", "fresh"))] = "kept"
+    parameter: Annotated[str, choice(("accelerator", "library", ""))] = ""
