@@ -73,7 +73,7 @@ def test_all_errors_of_a_file_are_found_at_once_in_its_order(tmp_path: Path) -> 
         ('[nightly]\nunreliable = "counts"\n', "3: nightly.unreliable 'counts' is unknown", "did you mean count?"),
         ('binary = "nope"\n', "2: binary: no binary 'nope'", "here are"),
         ('devices = ["virtual:1000"]\n', "2: devices virtual:1000: 1000 virtual devices", "1 to 64"),
-        ('[inputs]\nx = "gone.npy"\n', "2: inputs: x: the model has no such input", ""),
+        ('[inputs]\nx = "gone.npy"\n', "2: inputs x: the model has no such input", ""),
         ('reference = "x"\n', "reference 'x' is none of its models", "small_unet"),
         (f'[labels]\n{"k" * 201} = "x"\n', "3: labels.k", "shorten it"),
     ],
