@@ -1,4 +1,4 @@
-"""Files of this machine that somebody names: only regular ones are read; knows nothing of what is in them.
+"""Files of this machine that a user names: only regular ones are read; knows nothing of what is in them.
 
 Opening a pipe waits for its other end for ever, and a device such as /dev/zero has no end.
 """
@@ -6,7 +6,11 @@ Opening a pipe waits for its other end for ever, and a device such as /dev/zero 
 from __future__ import annotations
 
 import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+from devbench.errors import InputError
 
 _KINDS = (
     (stat.S_ISDIR, "a folder"),
@@ -28,3 +32,12 @@ def other_than_file(path: Path) -> str:
     except (FileNotFoundError, NotADirectoryError):
         return ""
     return next((name for is_kind, name in _KINDS if is_kind(mode)), "")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns a failure of the operating system to write `path` into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None

@@ -17,7 +17,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
-from devbench.tool.apk import ACTIVITY, MOST_BYTES, PACKAGE, read_recorded, start_line
+from devbench.tool.apk import ACTIVITY, MAX_BYTES, PACKAGE, read_recorded, start_line
 from devbench.tool.measurement import Failure, FailureKind
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ def interpret(ran: ProcessResult) -> ProcessResult:
     tool's. The app's memory is not this process's.
     """
     with gzip.open(ran.raw_file) as file:
-        raw = file.read(MOST_BYTES)
+        raw = file.read(MAX_BYTES)
     log = read_recorded(raw)
     failure, exit_code = ran.failure, None
     if failure is None and log is None:

@@ -12,6 +12,7 @@ from typing import Any
 
 from devbench.errors import InputError
 from devbench.models.converter import silent, tensorflow
+from devbench.regular import writing
 
 _SEED = 1
 _GROUPS = 8
@@ -31,10 +32,8 @@ def build(name: str, out: Path) -> int:
     tf.keras.utils.set_random_seed(_SEED)
     with silent():
         data: bytes = tf.lite.TFLiteConverter.from_keras_model(make(tf.keras)).convert()
-    try:
+    with writing(out):
         out.write_bytes(data)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
     return len(data)
 
 

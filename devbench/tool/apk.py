@@ -42,7 +42,7 @@ _STARTED = re.compile(
 )
 _MARK_WITHIN_BYTES = 4096
 # A repetition records some 100 KB.
-MOST_BYTES = 16 << 20
+MAX_BYTES = 16 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def read_log(data: bytes, pid: int) -> ApkLog:
     died = done = False
     listing = b""
     # A last line without its end may be cut in the middle of a number, and then says nothing about how it ended.
-    for raw in io.BytesIO(data[:MOST_BYTES]):
+    for raw in io.BytesIO(data[:MAX_BYTES]):
         whole = raw.endswith(b"\n")
         match = _LINE.fullmatch(raw.removesuffix(b"\n").removesuffix(b"\r"))
         if match is None:

@@ -24,13 +24,13 @@ from typing import Any, Literal
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.hashing import hash_file, sha256_of
 from devbench.paths import cache_dir, shipped
-from devbench.tool.manifest import APK, VIRTUAL_ABI, is_apk, look_at, offers
+from devbench.tool.manifest import APK, VIRTUAL_ABI, is_apk, offers, read_kind
 from devbench.tool.measurement import ToolName
 
 Via = Literal["shell", "apk"]
 
 _LOCK_TIMEOUT_S = 30.0
-_LEAST_HASH_DIGITS = 6
+_MIN_HASH_DIGITS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,11 +122,11 @@ def add(
     Raises:
         InputError: it cannot be read, or is no binary for a device.
     """
-    looks = look_at(path)
-    tool: ToolName = looks.tool or "tflite"
-    if looks.is_apk and not is_apk(flavour):
+    kind = read_kind(path)
+    tool: ToolName = kind.tool or "tflite"
+    if kind.is_apk and not is_apk(flavour):
         flavour = APK if flavour == "default" else f"{APK}-{flavour}"
-    elif is_apk(flavour) and not looks.is_apk:
+    elif is_apk(flavour) and not kind.is_apk:
         raise InputError(f"{path} is no APK", hint=f"leave the flavour {flavour} out")
     suffix = "" if flavour == "default" else f"-{flavour}"
     sha256 = hash_file(path)
@@ -137,10 +137,10 @@ def add(
             _copy(path, target)
         index = _load(folder / "index.json")
         index[sha256] = {
-            "name": name or f"{tool}-{version or sha256[:8]}-{looks.abi.replace(',', '-')}{suffix}",
+            "name": name or f"{tool}-{version or sha256[:8]}-{kind.abi.replace(',', '-')}{suffix}",
             "tool": tool,
             "version": version or sha256[:8],
-            "abi": looks.abi,
+            "abi": kind.abi,
             "flavour": flavour,
             "source": source or str(path.absolute()),
             "added_utc": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
@@ -217,7 +217,7 @@ def find(name: str) -> Binary:
     """
     here = installed()
     named = [binary for binary in here if binary.name == name]
-    if not named and len(name) >= _LEAST_HASH_DIGITS:
+    if not named and len(name) >= _MIN_HASH_DIGITS:
         named = [binary for binary in here if binary.sha256.startswith(name.lower())]
     if not named and Path(name).is_file():
         sha256 = sha256_of(Path(name))

@@ -20,8 +20,8 @@ MACHINES = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86", 243: "r
 _SHARED = 3
 _LOAD, _DYNAMIC = 1, 2
 _NEEDED, _HASH, _STRTAB, _SYMTAB, _STRSZ, _SONAME, _RPATH, _RUNPATH, _GNU_HASH = 1, 4, 5, 6, 10, 14, 15, 29, 0x6FFFFEF5
-_MOST_HEADERS, _MOST_ENTRIES, _MOST_SYMBOLS, _MOST_NAME = 256, 4096, 400_000, 512
-_MOST_STRINGS = 64 << 20
+_MAX_HEADERS, _MAX_ENTRIES, _MAX_SYMBOLS, _MAX_NAME = 256, 4096, 400_000, 512
+_MAX_STRINGS = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Library:
     imports: frozenset[str]
 
 
-class _DamagedError(Exception):
+class _DamagedLibrary(Exception):
     """What the file says cannot be."""
 
 
@@ -59,43 +59,43 @@ def read_library(path: Path) -> Library:
             if not file.read(1):
                 raise InputError(f"library {path} is empty", hint="copy it again")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                return _Reader(data).library()
+                return _ElfReader(data).library()
     except FileNotFoundError:
         raise InputError(f"library {path} does not exist", hint="check the path") from None
     except OSError as error:
         raise InputError(f"library {path} cannot be read: {error.strerror or error}", hint="check the path") from None
-    except (_DamagedError, struct.error, IndexError) as error:
-        said = str(error) if isinstance(error, _DamagedError) else "it ends too early"
+    except (_DamagedLibrary, struct.error, IndexError) as error:
+        said = str(error) if isinstance(error, _DamagedLibrary) else "it ends too early"
         hint = "give the .so file itself, built for Android"
         raise InputError(f"{path} is no shared library: {said}", hint=hint) from None
 
 
-class _Reader:
+class _ElfReader:
     def __init__(self, data: mmap.mmap) -> None:
         head = data[:64]
         if head[:4] != b"\x7fELF":
-            raise _DamagedError("it has no ELF header")
+            raise _DamagedLibrary("it has no ELF header")
         if head[4] not in (1, 2) or head[5] not in (1, 2):
-            raise _DamagedError("its ELF header is damaged")
+            raise _DamagedLibrary("its ELF header is damaged")
         self._data = data
         self._wide = head[4] == 2
         self._order = "<" if head[5] == 1 else ">"
         kind, self._machine = self._at("HH", 16)
         if kind != _SHARED:
-            raise _DamagedError("it is an object or a program, not a shared library")
+            raise _DamagedLibrary("it is an object or a program, not a shared library")
         self._loads, self._dynamic = self._headers()
 
     def _at(self, form: str, offset: int) -> tuple[int, ...]:
         if not 0 <= offset <= len(self._data):
-            raise _DamagedError("it names places that are not there")
+            raise _DamagedLibrary("it names places that are not there")
         return struct.unpack_from(self._order + form, self._data, offset)
 
     def _headers(self) -> tuple[list[tuple[int, int, int]], tuple[int, int]]:
         """The loaded parts as (address, size, offset), and the dynamic section as (offset, size)."""
         (start,) = self._at("Q", 32) if self._wide else self._at("I", 28)
         size, count = self._at("HH", 54 if self._wide else 42)
-        if count > _MOST_HEADERS or size < (56 if self._wide else 32):
-            raise _DamagedError("its program headers are damaged")
+        if count > _MAX_HEADERS or size < (56 if self._wide else 32):
+            raise _DamagedLibrary("its program headers are damaged")
         loads, dynamic = [], (0, 0)
         for number in range(count):
             place = start + number * size
@@ -108,7 +108,7 @@ class _Reader:
             elif kind == _DYNAMIC:
                 dynamic = (offset, length)
         if not dynamic[1]:
-            raise _DamagedError("it has no dynamic section")
+            raise _DamagedLibrary("it has no dynamic section")
         return loads, dynamic
 
     def _offset(self, address: int) -> int:
@@ -116,7 +116,7 @@ class _Reader:
         for start, size, offset in self._loads:
             if start <= address < start + size:
                 return offset + address - start
-        raise _DamagedError("it names places that are not there")
+        raise _DamagedLibrary("it names places that are not there")
 
     def library(self) -> Library:
         tags = self._tags()
@@ -139,7 +139,7 @@ class _Reader:
         offset, size = self._dynamic
         each, form = (16, "QQ") if self._wide else (8, "II")
         found: dict[int, list[int]] = {}
-        for number in range(min(size // each, _MOST_ENTRIES)):
+        for number in range(min(size // each, _MAX_ENTRIES)):
             tag, value = self._at(form, offset + number * each)
             if tag == 0:
                 break
@@ -148,10 +148,10 @@ class _Reader:
 
     def _strings(self, tags: dict[int, list[int]]) -> bytes:
         if _STRTAB not in tags or _STRSZ not in tags:
-            raise _DamagedError("it has no names")
+            raise _DamagedLibrary("it has no names")
         start, size = self._offset(tags[_STRTAB][0]), tags[_STRSZ][0]
-        if size > _MOST_STRINGS or start + size > len(self._data):
-            raise _DamagedError("its names lie beyond its end")
+        if size > _MAX_STRINGS or start + size > len(self._data):
+            raise _DamagedLibrary("its names lie beyond its end")
         return self._data[start : start + size]
 
     def _symbols(self, tags: dict[int, list[int]], strings: bytes) -> tuple[frozenset[str], frozenset[str]]:
@@ -159,8 +159,8 @@ class _Reader:
             return frozenset(), frozenset()
         start, each = self._offset(tags[_SYMTAB][0]), 24 if self._wide else 16
         count = min(self._symbol_count(tags), (len(self._data) - start) // each)
-        if count > _MOST_SYMBOLS:
-            raise _DamagedError(f"it has more than {_MOST_SYMBOLS} symbols")
+        if count > _MAX_SYMBOLS:
+            raise _DamagedLibrary(f"it has more than {_MAX_SYMBOLS} symbols")
         form = f"{self._order}{'IBBHQQ' if self._wide else 'IIIBBH'}"
         section = 3 if self._wide else 5
         exports: set[str] = set()
@@ -178,21 +178,21 @@ class _Reader:
             return 0
         start = self._offset(tags[_GNU_HASH][0])
         buckets, first, words = self._at("III", start)
-        if buckets > _MOST_SYMBOLS or words > _MOST_SYMBOLS:
-            raise _DamagedError("its table of symbols is damaged")
+        if buckets > _MAX_SYMBOLS or words > _MAX_SYMBOLS:
+            raise _DamagedLibrary("its table of symbols is damaged")
         at = start + 16 + words * (8 if self._wide else 4)
         last = max(self._at(f"{buckets}I", at), default=0)
         if last < first:
             # Only what it asks for, and none by which it could be found.
             return first
         chain = at + 4 * buckets
-        while last - first < _MOST_SYMBOLS and not self._at("I", chain + 4 * (last - first))[0] & 1:
+        while last - first < _MAX_SYMBOLS and not self._at("I", chain + 4 * (last - first))[0] & 1:
             last += 1
         return last + 1
 
 
 def _name(strings: bytes, start: int) -> str:
     if start >= len(strings):
-        raise _DamagedError("a name lies beyond its end")
-    end = strings.find(b"\0", start, start + _MOST_NAME)
-    return strings[start : end if end >= 0 else start + _MOST_NAME].decode("utf-8", "replace")
+        raise _DamagedLibrary("a name lies beyond its end")
+    end = strings.find(b"\0", start, start + _MAX_NAME)
+    return strings[start : end if end >= 0 else start + _MAX_NAME].decode("utf-8", "replace")

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from devbench.tool.case import Delegate, Require
 from devbench.tool.measurement import DelegateUse, Failure, FailureKind, Measurement
-from devbench.tool.parse.problems import most_telling, names_reason
+from devbench.tool.parse.problems import best_reason, names_reason
 
 _K = FailureKind
 # 128 + signal, as shells report it.
@@ -87,7 +87,7 @@ def _unknown(flags: Sequence[str], argv: Sequence[str]) -> str:
 
 
 def _told(measured: Measurement) -> str:
-    return most_telling(measured.warnings) or next(iter(measured.warnings), "")
+    return best_reason(measured.warnings) or next(iter(measured.warnings), "")
 
 
 def _delegation(measured: Measurement, delegate: Delegate, require: Require) -> Failure | None:
@@ -117,7 +117,7 @@ def _not_applied(measured: Measurement, delegate: Delegate) -> Failure:
     """The most telling line: one that names an operator and its trouble, else one that names the delegate."""
     names = [name.casefold() for name in delegate.reported_as]
     named = [line for line in measured.warnings if any(name in line.casefold() for name in names)]
-    telling = most_telling([line for line in measured.warnings if names_reason(line)]) or most_telling(named)
+    telling = best_reason([line for line in measured.warnings if names_reason(line)]) or best_reason(named)
     said = telling or next(iter(named), "the tool says nowhere that it was applied")
     return Failure(
         _K.DELEGATE_NOT_APPLIED, f"{delegate.title} was asked for and not applied: {said}{_refused(measured)}"

@@ -12,7 +12,7 @@ from devbench.tool.manifest import Offer
 
 __all__ = ["FetchFailed", "WrongHash", "fetch"]
 
-_MOST_BYTES = 2 << 30
+_MAX_BYTES = 2 << 30
 
 
 class WrongHash(EnvironmentProblem):
@@ -37,7 +37,7 @@ def fetch(offer: Offer, *, repin: bool = False, progress: Callable[[int, int], N
         InputError: the address is not HTTPS.
         FetchFailed, WrongHash.
     """
-    part = download(offer.url, _MOST_BYTES, progress)
+    part = download(offer.url, _MAX_BYTES, progress)
     found = hash_file(part)
     before = pinned(offer.name)
     expected, since = (offer.sha256, "") if offer.sha256 else before or ("", "")

@@ -36,7 +36,7 @@ _QNN_BUILD = re.compile(rb"(?<![\w.])v(\d{1,3}\.\d{1,3}\.\d{1,3})\.\d{6,14}(?![\
 _WHEEL = re.compile(rf"^__version__ *= *[\"']({_VERSION})[\"']", re.MULTILINE)
 _OF_LITERT, _OF_QNN = "libLiteRt", "libQnn"
 # LiteRT's own libraries are some 10 MB, QNN's largest some 100 MB.
-_MOST_SEARCHED_BYTES = 64 << 20
+_MAX_SEARCHED_BYTES = 64 << 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -230,12 +230,12 @@ def _stated(path: Path, library: Library) -> tuple[str, str]:
     with _mapped(path) as data:
         # A plain search is fast; most files have no such text.
         qnn = _only(_QNN, data) if data.find(b"AISW_VERSION") >= 0 else ""
-        if not qnn and product == "QNN" and len(data) <= _MOST_SEARCHED_BYTES:
+        if not qnn and product == "QNN" and len(data) <= _MAX_SEARCHED_BYTES:
             qnn = _only(_QNN_BUILD, data)
         if product != "LiteRT":
             in_name = _IN_NAME.search(path.name)
             return (product or ("QNN" if qnn else ""), qnn or (in_name[1] if in_name and product else ""))
-        version = _only(_LITERT, data) if len(data) <= _MOST_SEARCHED_BYTES else ""
+        version = _only(_LITERT, data) if len(data) <= _MAX_SEARCHED_BYTES else ""
         if not version and any(_VERSION_SYMBOL.fullmatch(n) and not _INTERFACE.match(n) for n in library.exports):
             version = _only(_VERSION_ALONE, data)
     in_name = _IN_NAME.search(path.name)

@@ -22,9 +22,9 @@ _ELF = b"\x7fELF"
 _ZIP = b"PK\x03\x04"
 _LIBRARY = re.compile(r"lib/([a-z0-9_-]{1,20})/[^/]{1,200}\.so")
 # An APK has some hundred entries; their list alone is read, where it is no larger than this.
-_MOST_LIST_BYTES = 8 << 20
+_MAX_LIST_BYTES = 8 << 20
 # The end record of a ZIP file: four bytes, three numbers of 8 bytes in all, then the size of the list.
-_ZIP_END, _ZIP_END_BYTES, _MOST_COMMENT_BYTES = b"PK\x05\x06", 22, 0xFFFF
+_ZIP_END, _ZIP_END_BYTES, _MAX_COMMENT_BYTES = b"PK\x05\x06", 22, 0xFFFF
 APK = "apk"
 # A flag that only one of the two tools has, as the text that its help prints.
 _TFLITE_MARK, _LITERT_MARK = b"enable_op_profiling", b"compiler_plugin_library_path"
@@ -32,7 +32,7 @@ _TFLITE_MARK, _LITERT_MARK = b"enable_op_profiling", b"compiler_plugin_library_p
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An entry of the manifest: a binary that can be fetched. `sha256` is empty where none is known."""
+    """An entry of the manifest: a binary that can be fetched. `sha256` is empty if unknown."""
 
     name: str
     tool: ToolName
@@ -48,10 +48,10 @@ class Offer:
 
 
 @dataclass(frozen=True, slots=True)
-class Looks:
-    """What the bytes of a file say. `tool` is `None` where they do not tell.
+class BinaryKind:
+    """What a file is by its bytes. `tool` is `None` if they do not tell.
 
-    `abi` holds several with commas between them for an APK with libraries of several.
+    `abi` has several, with commas between them, for an APK with libraries of several.
     """
 
     abi: str
@@ -80,7 +80,7 @@ def offers() -> tuple[Offer, ...]:
     return tuple(found.values())
 
 
-def look_at(path: Path) -> Looks:
+def read_kind(path: Path) -> BinaryKind:
     """What kind of binary a file is.
 
     Raises:
@@ -91,11 +91,11 @@ def look_at(path: Path) -> Looks:
             head = file.read(512)
             if head.startswith(b"#!"):
                 abi = VIRTUAL_ABI if _VIRTUAL_MARK in head else ""
-                return Looks(_known(path, abi), "tflite")
+                return BinaryKind(_known(path, abi), "tflite")
             if head.startswith(_ZIP):
-                return Looks(_known(path, _apk_abis(path)), "tflite", is_apk=True)
+                return BinaryKind(_known(path, _apk_abis(path)), "tflite", is_apk=True)
             if not head.startswith(_ELF) or len(head) < 20:
-                return Looks(_known(path, ""), None)
+                return BinaryKind(_known(path, ""), None)
             order = ">" if head[5] == 2 else "<"
             machine = struct.unpack_from(f"{order}H", head, 18)[0]
             abi = _known(path, _MACHINES.get(machine, ""))
@@ -103,7 +103,7 @@ def look_at(path: Path) -> Looks:
                 litert, tflite = data.find(_LITERT_MARK) >= 0, data.find(_TFLITE_MARK) >= 0
     except OSError as error:
         raise InputError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from None
-    return Looks(abi, "litert" if litert and not tflite else "tflite" if tflite else None)
+    return BinaryKind(abi, "litert" if litert and not tflite else "tflite" if tflite else None)
 
 
 def _known(path: Path, abi: str) -> str:
@@ -118,10 +118,10 @@ def _known(path: Path, abi: str) -> str:
 def _apk_abis(path: Path) -> str:
     """The ABIs of an APK's libraries, the widest first; empty where the file is no APK with libraries."""
     with path.open("rb") as file:
-        file.seek(max(0, path.stat().st_size - _ZIP_END_BYTES - _MOST_COMMENT_BYTES))
+        file.seek(max(0, path.stat().st_size - _ZIP_END_BYTES - _MAX_COMMENT_BYTES))
         tail = file.read()
     at = tail.rfind(_ZIP_END)
-    if at < 0 or len(tail) - at < _ZIP_END_BYTES or struct.unpack_from("<I", tail, at + 12)[0] > _MOST_LIST_BYTES:
+    if at < 0 or len(tail) - at < _ZIP_END_BYTES or struct.unpack_from("<I", tail, at + 12)[0] > _MAX_LIST_BYTES:
         return ""
     try:
         with zipfile.ZipFile(path) as archive:

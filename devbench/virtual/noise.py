@@ -21,8 +21,8 @@ SLOWER_VARIABLE = "DEVBENCH_VIRTUAL_SLOWER"
 SEED_VARIABLE = "DEVBENCH_VIRTUAL_SEED"
 RECORD_VARIABLE = "DEVBENCH_VIRTUAL_RECORD"
 SLOWER_DELEGATES = ("cpu", "xnnpack", "gpu")
-_MOST_BYTES = 64 << 20
-_MOST_PCT = 1000.0
+_MAX_BYTES = 64 << 20
+_MAX_PCT = 1000.0
 
 
 class NoiseError(ValueError):
@@ -52,7 +52,7 @@ def parse_slower(text: str) -> Slower:
         pct = float(value.removesuffix("%"))
     except ValueError:
         pct = math.nan
-    if name not in SLOWER_DELEGATES or not 0 <= pct <= _MOST_PCT:
+    if name not in SLOWER_DELEGATES or not 0 <= pct <= _MAX_PCT:
         raise NoiseError(f"{text!r} is not NAME:PCT, such as gpu:5, with NAME one of {', '.join(SLOWER_DELEGATES)}")
     return Slower(name, pct)
 
@@ -64,8 +64,8 @@ def read_noise(path: Path) -> tuple[tuple[float, ...], ...]:
         NoiseError: the file is not there, too large, or no such list.
     """
     try:
-        if path.stat().st_size > _MOST_BYTES:
-            raise NoiseError(f"{path} is larger than {_MOST_BYTES >> 20} MiB")
+        if path.stat().st_size > _MAX_BYTES:
+            raise NoiseError(f"{path} is larger than {_MAX_BYTES >> 20} MiB")
         found = json.loads(path.read_text("utf-8"))
     except OSError as problem:
         raise NoiseError(f"{path}: {problem.strerror}") from None

@@ -22,8 +22,8 @@ _STAT_V1 = struct.Struct("<4s3I")
 _STAT_V2 = struct.Struct("<4sI2Q4IQ3q")
 _DENT_V1 = struct.Struct("<4s4I")
 _DENT_V2 = struct.Struct("<4sI2Q4IQ3qI")
-_MOST_PATH = 1024
-_MOST_BLOCK = 64 * 1024
+_MAX_PATH = 1024
+_MAX_BLOCK = 64 * 1024
 _PERMISSIONS = 0o777
 
 
@@ -37,7 +37,7 @@ async def serve_sync(stream: Stream, userland: Userland) -> None:
         kind, length = _REQUEST.unpack(await stream.read_exactly(_REQUEST.size))
         if kind == b"QUIT":
             return
-        if length > _MOST_PATH:
+        if length > _MAX_PATH:
             await _fail(stream, "path too long")
             return
         name = (await stream.read_exactly(length)).decode("utf-8", "replace")
@@ -125,7 +125,7 @@ async def _give(path: Path, stream: Stream) -> None:
     except OSError as error:
         raise _Refused(f"open failed: {error.strerror}") from None
     with file:
-        while block := file.read(_MOST_BLOCK):
+        while block := file.read(_MAX_BLOCK):
             await stream.write(_REQUEST.pack(b"DATA", len(block)) + block)
     await stream.write(_REQUEST.pack(b"DONE", 0))
 
@@ -150,7 +150,7 @@ async def _take(name: str, mode: int, stream: Stream, userland: Userland) -> Non
             kind, length = _REQUEST.unpack(await stream.read_exactly(_REQUEST.size))
             if kind == b"DONE":
                 break
-            if kind != b"DATA" or length > _MOST_BLOCK:
+            if kind != b"DATA" or length > _MAX_BLOCK:
                 raise _Refused("invalid data message")
             block = await stream.read_exactly(length)
             if file is None or problem:

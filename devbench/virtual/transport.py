@@ -17,8 +17,8 @@ from devbench.virtual.faults import Faults
 
 _HEADER = struct.Struct("<6I")
 VERSION = 0x01000001
-MOST_DATA = 1 << 20
-_MOST_STREAMS = 256
+MAX_DATA = 1 << 20
+_MAX_STREAMS = 256
 _AUTH_TOKEN, _AUTH_SIGNATURE = 1, 2
 _TOKEN = bytes(range(20))
 FEATURES = "shell_v2,cmd,stat_v2,ls_v2,fixed_push_mkdir,fixed_push_symlink_timestamp,sendrecv_v2"
@@ -92,13 +92,13 @@ class Stream:
             EOFError: the peer has closed the stream.
         """
         view = memoryview(data)
-        for start in range(0, len(view), self._transport.most_data):
+        for start in range(0, len(view), self._transport.max_data):
             await self._writable.wait()
             if self.closed:
                 raise EOFError
             self._writable.clear()
             await self._transport.send(
-                WRTE, self._local, self._remote, bytes(view[start : start + self._transport.most_data])
+                WRTE, self._local, self._remote, bytes(view[start : start + self._transport.max_data])
             )
 
     async def close(self) -> None:
@@ -149,7 +149,7 @@ class Transport:
         self._next = 1
         self._crossed = 0
         self._hanging = asyncio.Event()
-        self.most_data = MOST_DATA
+        self.max_data = MAX_DATA
 
     async def run(self) -> None:
         """Serve until the link ends."""
@@ -182,7 +182,7 @@ class Transport:
     async def _receive(self) -> Message:
         words = _HEADER.unpack(await self._reader.readexactly(_HEADER.size))
         command, first, second, length = words[:4]
-        if command ^ 0xFFFFFFFF != words[5] or length > MOST_DATA:
+        if command ^ 0xFFFFFFFF != words[5] or length > MAX_DATA:
             raise Unplugged
         data = await self._reader.readexactly(length) if length else b""
         await self._cross(_HEADER.size + length)
@@ -226,15 +226,15 @@ class Transport:
         if self._faults.unauthorized:
             await self.send(AUTH, _AUTH_TOKEN, 0, _TOKEN)
             return
-        self.most_data = max(4096, min(MOST_DATA, message.second))
-        await self.send(CNXN, VERSION, MOST_DATA, self._banner.encode())
+        self.max_data = max(4096, min(MAX_DATA, message.second))
+        await self.send(CNXN, VERSION, MAX_DATA, self._banner.encode())
 
     async def _open(self, message: Message) -> None:
         name = message.data.rstrip(b"\x00").decode("utf-8", "replace")
         hangs = self._faults.hang_service and name.startswith(self._faults.hang_service)
         if hangs:
             return
-        if len(self._streams) >= _MOST_STREAMS:
+        if len(self._streams) >= _MAX_STREAMS:
             await self.send(CLSE, 0, message.first)
             return
         local, self._next = self._next, self._next + 1

@@ -16,7 +16,7 @@ import pytest
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.tool import binaries
 from devbench.tool.fetch import FetchFailed, WrongHash, fetch
-from devbench.tool.manifest import Offer, look_at, offers
+from devbench.tool.manifest import Offer, offers, read_kind
 
 ARM64, X86_64 = 183, 62
 
@@ -27,8 +27,8 @@ def elf(path: Path, machine: int, body: bytes = b"--enable_op_profiling") -> Pat
 
 
 def test_a_binary_tells_its_abi_and_tool(tmp_path: Path) -> None:
-    assert look_at(elf(tmp_path / "a", ARM64)).abi == "arm64-v8a"
-    assert look_at(elf(tmp_path / "b", X86_64, b"compiler_plugin_library_path")).tool == "litert"
+    assert read_kind(elf(tmp_path / "a", ARM64)).abi == "arm64-v8a"
+    assert read_kind(elf(tmp_path / "b", X86_64, b"compiler_plugin_library_path")).tool == "litert"
 
 
 @pytest.mark.parametrize("content", [b"", b"PK\x03\x04 an APK", b"#!/bin/sh\necho", b"\x7fELF"])

@@ -129,9 +129,11 @@ class Graph:
     def is_constant(self, tensor: int) -> bool:
         return tensor >= 0 and self.model.buffers[self.tensor(tensor).buffer].data is not None
 
-    def constant(self, tensor: int) -> NDArray[Any] | None:
-        """The values of a constant of a plain type, over the file; `None` for all else."""
+    def constant(self, tensor: int, dtype: str = "") -> NDArray[Any] | None:
+        """The values of a constant of a plain type, or of `dtype` alone, over the file; `None` for all else."""
         if tensor < 0 or self.tensor(tensor).sparsity is not None or not self.is_constant(tensor):
+            return None
+        if dtype not in ("", self.dtype(tensor)):
             return None
         try:
             kind = np.dtype(self.dtype(tensor))

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from devbench.errors import InputError
 from devbench.models.graph.tables import DamagedModel, damage_told, root_table
-from devbench.regular import other_than_file
+from devbench.regular import other_than_file, writing
 
 # Offsets in a flatbuffer are signed 32-bit numbers; what surrounds the buffers needs some room too.
 MAX_INLINE_BYTES = 1_900_000_000
@@ -59,12 +59,10 @@ def save_model(model: Any, path: Path) -> int:
     """
     part = path.with_name(path.name + ".part")
     try:
-        with part.open("wb") as file:
-            for piece in _pieces(model):
-                file.write(piece)
-        part.replace(path)
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
+        with writing(path):
+            with part.open("wb") as file:
+                file.writelines(_pieces(model))
+            part.replace(path)
     finally:
         part.unlink(missing_ok=True)
     return path.stat().st_size

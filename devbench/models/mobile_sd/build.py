@@ -22,6 +22,7 @@ from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.models.mobile_sd.convert import SUBMODELS, convert
 from devbench.models.mobile_sd.sizes import SCALES
 from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, WeightSource
+from devbench.regular import writing
 
 _LOSSY = {"fp32": (), "fp16": ("fp16",), "w8": ("w8",)}
 _FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "image_decoder": "vae"}
@@ -92,10 +93,8 @@ def build_mobile_sd(
     for name in wanted.submodels:
         if name not in SUBMODELS:
             raise InputError(f"no submodel {name!r}", hint=f"there are {', '.join(SUBMODELS)}")
-    try:
+    with writing(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"cannot write {folder}: {error.strerror or error}") from None
     for submodel in SUBMODELS:
         if not wanted.submodels or submodel in wanted.submodels:
             yield _in_process(submodel, wanted, folder / f"{submodel}.tflite", tell)
@@ -186,10 +185,8 @@ def write_pipeline(folder: Path, wanted: BuildRequest, steps: int, guidance: boo
     text = _PIPELINE.format(
         what=f"{wanted.variant}, {wanted.precision}, scale {wanted.scale}", steps=steps, guidance=str(guidance).lower()
     )
-    try:
+    with writing(path):
         path.write_text(text, "utf-8")
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None
     return path
 
 

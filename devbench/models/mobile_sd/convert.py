@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from devbench.errors import DevbenchError, InputError
+from devbench.errors import DevbenchError
 from devbench.models.converter import silent, tensorflow
 from devbench.models.graph.read import read_model
 from devbench.models.mobile_sd import networks
 from devbench.models.mobile_sd.layers import Layers, Tensor
 from devbench.models.mobile_sd.sizes import ModelScale
 from devbench.models.mobile_sd.weights import WeightSource, WeightSpec
+from devbench.regular import writing
 
 SUBMODELS = ("text_encoder", "unet", "image_decoder")
 # What is smaller stays a constant while tracing, so that the converter folds it as it folds any.
@@ -103,13 +104,11 @@ def convert(
         data = tf.lite.TFLiteConverter.from_concrete_functions([traced.function], tf.Module()).convert()
     part = out.with_name(out.name + ".part")
     try:
-        with part.open("wb") as file:
-            file.write(data)
-        del data
-        _fill(part, traced, source, tell)
-        part.replace(out)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
+        with writing(out):
+            part.write_bytes(data)
+            del data
+            _fill(part, traced, source, tell)
+            part.replace(out)
     finally:
         part.unlink(missing_ok=True)
     return out.stat().st_size

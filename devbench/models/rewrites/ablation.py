@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from devbench.errors import InputError
 from devbench.models.graph.file import load_model
 from devbench.models.rewrites.apply import rewrite_file
 from devbench.models.rewrites.catalogue import Rewrite, RewriteOptions
+from devbench.regular import writing
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,11 +54,9 @@ def ablate(
     """
     stem = stem or source.stem
     baseline = folder / f"{stem}-0-baseline.tflite"
-    try:
+    with writing(baseline):
         folder.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source, baseline)
-    except OSError as error:
-        raise InputError(f"cannot write {baseline}: {error.strerror or error}") from None
     steps = [AblationStep("", baseline, _operators(baseline), 0, baseline.stat().st_size, None, False)]
     for rewrite in rewrites:
         out = folder / f"{stem}-{len(steps)}-{rewrite.name}.tflite"

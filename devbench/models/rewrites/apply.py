@@ -14,6 +14,7 @@ from devbench.models.equality import TOLERANCE, ModelComparison, OutputsDiffer, 
 from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.file import load_model, save_model
 from devbench.models.rewrites.catalogue import Rewrite, RewriteOptions
+from devbench.regular import writing
 
 Tell = Callable[[str], None]
 
@@ -73,10 +74,8 @@ def rewrite_file(
         OutputsDiffer: the rewritten model computes something else; nothing is written.
         ReferenceFailed: LiteRT does not run the original or the rewritten model.
     """
-    try:
+    with writing(out):
         folder = tempfile.TemporaryDirectory(prefix=".rewrite-", dir=out.parent)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}") from None
     with folder as name:
         work = _RewrittenFile(source, Path(name), inputs, tell)
         changes = work.on_graph([rewrite for rewrite in rewrites if not rewrite.lossy], options)
@@ -93,12 +92,10 @@ def rewrite_file(
                 f"{source.name}: {', '.join(change.rewrite for change in after)} makes outputs that are no numbers",
                 hint="leave it out",
             )
-        try:
+        with writing(out):
             if work.at == source:
                 shutil.copyfile(source, work.next())
             work.at.replace(out)
-        except OSError as error:
-            raise InputError(f"cannot write {out}: {error.strerror or error}") from None
     return Rewritten(tuple(changes + after), exact, loss, out.stat().st_size)
 
 

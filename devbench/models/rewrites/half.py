@@ -33,8 +33,8 @@ def half_weights(graph: Graph, min_values: int = MIN_VALUES) -> list[str]:
             continue
         inputs = list(operator.inputs)
         for place, tensor in enumerate(inputs):
-            values = graph.constant(tensor)
-            if values is None or values.dtype != np.float32 or values.size < min_values:
+            values = graph.constant(tensor, "float32")
+            if values is None or values.size < min_values:
                 continue
             if tensor not in made:
                 if not _fits(values):

@@ -75,15 +75,15 @@ def _large_convolutions(path: Path) -> set[str]:
     graph = Graph(load_model(path))
     found = set()
     for operator in graph.operators("CONV_2D"):
-        weights = graph.constant(operator.inputs[1])
-        if weights is not None and str(weights.dtype) == "float32" and weights.nbytes > _MAX_CONV_BYTES:
+        weights = graph.constant(operator.inputs[1], "float32")
+        if weights is not None and weights.nbytes > _MAX_CONV_BYTES:
             found.add(graph.name(operator.outputs[0]))
     return found
 
 
 def _quantise_convolution(graph: Graph, operator: Any, dynamic: bool) -> None:
-    values = graph.constant(operator.inputs[1])
-    if values is None or str(values.dtype) != "float32":
+    values = graph.constant(operator.inputs[1], "float32")
+    if values is None:
         return
     quantised, scales = symmetric_int8(values)
     name = graph.name(operator.inputs[1])

@@ -49,8 +49,8 @@ def gather_1d(graph: Graph, operator: Any) -> str | None:
 def gather_to_conv(graph: Graph, operator: Any) -> str | None:
     """Rewrite a GATHER of rows of a constant float table by int32 indices of the run."""
     number, indices = operator.inputs
-    table = graph.constant(number) if _takes_rows(graph, operator) else None
-    if table is None or table.ndim != 2 or table.dtype != np.float32 or graph.dtype(indices) != "int32":
+    table = graph.constant(number, "float32") if _takes_rows(graph, operator) else None
+    if table is None or table.ndim != 2 or graph.dtype(indices) != "int32":
         return None
     out, (rows, width) = operator.outputs[0], table.shape
     shape, count = graph.shape(indices), math.prod(graph.shape(indices))

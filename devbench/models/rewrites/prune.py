@@ -9,7 +9,6 @@ groups, or that a residual adds to others, stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,11 +18,12 @@ from numpy.typing import NDArray
 from devbench.models.graph.edit import Graph
 
 _LANES = 4
-_UNARY = {
-    "RELU", "RELU6", "RELU_N1_TO_1", "LOGISTIC", "TANH", "GELU", "HARD_SWISH", "LEAKY_RELU", "ELU", "ABS", "SQUARE",
-    "NEG", "AVERAGE_POOL_2D", "MAX_POOL_2D", "RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR",
-}  # fmt: skip
 _BINARY = {"ADD", "SUB", "MUL", "MAXIMUM", "MINIMUM"}
+_CHANNEL_BY_CHANNEL = {
+    "RELU", "RELU6", "RELU_N1_TO_1", "LOGISTIC", "TANH", "GELU", "HARD_SWISH", "LEAKY_RELU", "ELU", "ABS", "SQUARE",
+    "NEG", "AVERAGE_POOL_2D", "MAX_POOL_2D", "RESIZE_NEAREST_NEIGHBOR", "RESIZE_BILINEAR", "RESHAPE",
+    "DEPTHWISE_CONV_2D", *_BINARY,
+}  # fmt: skip
 _SUMS = {"CONV_2D", "FULLY_CONNECTED"}
 
 
@@ -41,7 +41,7 @@ class _Region:
     tensors: dict[int, int] = field(default_factory=dict)
     constants: list[tuple[Any, int, int]] = field(default_factory=list)
     sums: list[Any] = field(default_factory=list)
-    splits: list[Any] = field(default_factory=list)
+    has_split: bool = False
     reshapes: list[Any] = field(default_factory=list)
 
 
@@ -64,14 +64,8 @@ def prune(graph: Graph, share: float) -> list[str]:
 
 
 def _region(graph: Graph, maker: Any) -> _Region | None:
-    weights = graph.constant(maker.inputs[1])
-    out = maker.outputs[0]
-    if (
-        weights is None
-        or str(weights.dtype) != "float32"
-        or not graph.is_fixed(out)
-        or _is_shared(graph, maker.inputs[1])
-    ):
+    weights, out = graph.constant(maker.inputs[1], "float32"), maker.outputs[0]
+    if weights is None or not graph.is_fixed(out) or len(graph.consumers(maker.inputs[1])) > 1:
         return None
     if weights.shape[0] != graph.shape(out)[-1]:
         return None
@@ -85,19 +79,12 @@ def _region(graph: Graph, maker: Any) -> _Region | None:
         for user in graph.consumers(tensor):
             if user in operators or user in region.sums:
                 continue
-            follow = _FOLLOW.get(graph.kind(user)) or (_unary if graph.kind(user) in _UNARY else None)
-            if graph.kind(user) in _BINARY:
-                follow = _binary
-            if follow is None or not follow(graph, region, user, tensor):
+            if not _follow(graph, region, user, tensor):
                 return None
             if user not in region.sums:
                 operators.append(user)
                 waiting += [made for made in user.outputs if made not in waiting]
     return region if region.sums and _is_closed(graph, region, operators) else None
-
-
-def _is_shared(graph: Graph, constant: int) -> bool:
-    return len(graph.consumers(constant)) > 1
 
 
 def _is_closed(graph: Graph, region: _Region, operators: list[Any]) -> bool:
@@ -116,74 +103,56 @@ def _is_closed(graph: Graph, region: _Region, operators: list[Any]) -> bool:
     return True
 
 
-def _enter(region: _Region, tensor: int, parts: int) -> bool:
-    return region.tensors.setdefault(tensor, parts) == parts
-
-
-def _unary(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
-    same = graph.shape(user.outputs[0])[-1:] == graph.shape(tensor)[-1:]
-    return same and user.inputs[0] == tensor and _enter(region, user.outputs[0], region.tensors[tensor])
-
-
-def _binary(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
-    channels, parts = graph.shape(tensor)[-1], region.tensors[tensor]
-    if graph.shape(user.outputs[0])[-1] != channels:
+def _follow(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
+    """Enter `user`, which takes `tensor`, into the region; False if it does not work channel by channel."""
+    kind, parts = graph.kind(user), region.tensors[tensor]
+    if kind in _SUMS or kind == "SPLIT":
+        return (_sum if kind in _SUMS else _split)(graph, region, user, tensor)
+    if kind not in _CHANNEL_BY_CHANNEL:
         return False
-    for place, other in enumerate(user.inputs):
-        if graph.is_constant(other) and graph.shape(other)[-1:] == (channels,):
-            if graph.constant(other) is None:
-                return False
-            region.constants.append((user, place, parts))
-    return _enter(region, user.outputs[0], parts)
-
-
-def _reshape(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
-    if graph.shape(user.outputs[0])[-1:] != graph.shape(tensor)[-1:] or not graph.is_fixed(user.outputs[0]):
+    out, channels = user.outputs[0], graph.shape(tensor)[-1:]
+    if graph.shape(out)[-1:] != channels:
         return False
-    region.reshapes.append(user)
-    return _enter(region, user.outputs[0], region.tensors[tensor])
+    constants: list[int] = []
+    if kind == "RESHAPE" and graph.is_fixed(out):
+        region.reshapes.append(user)
+    elif kind in _BINARY:
+        constants = [
+            place for place, other in enumerate(user.inputs)
+            if graph.is_constant(other) and graph.shape(other)[-1:] == channels
+        ]  # fmt: skip
+    elif kind == "RESHAPE" or user.inputs[0] != tensor:
+        return False
+    elif kind == "DEPTHWISE_CONV_2D":
+        if user.builtinOptions.depthMultiplier > 1 or graph.dtype(user.inputs[1]) != "float32":
+            return False
+        constants = [place for place, other in enumerate(user.inputs) if place and other >= 0]
+    if any(graph.constant(user.inputs[place]) is None for place in constants):
+        return False
+    region.constants += [(user, place, parts) for place in constants]
+    return region.tensors.setdefault(out, parts) == parts
 
 
 def _split(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
     axis, count = graph.scalar(user.inputs[0]), len(user.outputs)
     rank = len(graph.shape(tensor))
-    if axis is None or int(axis) % rank != rank - 1 or region.tensors[tensor] != 1 or region.splits:
+    if axis is None or int(axis) % rank != rank - 1 or region.tensors[tensor] != 1 or region.has_split:
         return False
     # What came before has the parts that it is split into here.
     region.tensors = dict.fromkeys(region.tensors, count) | dict.fromkeys(user.outputs, 1)
     region.constants = [(operator, place, count) for operator, place, _ in region.constants]
-    region.splits.append(user)
+    region.has_split = True
     return True
-
-
-def _depthwise(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
-    options = user.builtinOptions
-    if user.inputs[0] != tensor or options.depthMultiplier > 1 or graph.dtype(user.inputs[1]) != "float32":
-        return False
-    for place, other in enumerate(user.inputs[1:], 1):
-        if other >= 0:
-            if graph.constant(other) is None:
-                return False
-            region.constants.append((user, place, region.tensors[tensor]))
-    return _enter(region, user.outputs[0], region.tensors[tensor])
 
 
 def _sum(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
-    weights = graph.constant(user.inputs[1])
-    if weights is None or str(weights.dtype) != "float32" or user.inputs[0] != tensor or region.tensors[tensor] != 1:
+    weights = graph.constant(user.inputs[1], "float32")
+    if weights is None or user.inputs[0] != tensor or region.tensors[tensor] != 1:
         return False
-    if weights.shape[-1] != graph.shape(tensor)[-1] or _is_shared(graph, user.inputs[1]):
+    if weights.shape[-1] != graph.shape(tensor)[-1] or len(graph.consumers(user.inputs[1])) > 1:
         return False
     region.sums.append(user)
     return True
-
-
-_FOLLOW: dict[str, Callable[[Graph, _Region, Any, int], bool]] = {
-    "RESHAPE": _reshape,
-    "SPLIT": _split,
-    "DEPTHWISE_CONV_2D": _depthwise,
-    **dict.fromkeys(_SUMS, _sum),
-}
 
 
 def _largest(graph: Graph, maker: Any, parts: int, kept: int) -> NDArray[np.intp]:

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 
 from devbench.tool.measurement import Applied, DelegateUse, UnsupportedOp
-from devbench.tool.parse.lines import Line
+from devbench.tool.parse.lines import LogLine
 from devbench.tool.parse.numbers import COUNT, whole
 
 # "Explicitly applied GPU delegate, and the model graph will be partially executed by the delegate w/ 1 delegate
@@ -59,15 +59,15 @@ _NAMES = {
     "tfliteflexdelegate": "Flex",
     "tflitecoremldelegate": "COREML",
 }
-_MOST_DELEGATES = 64
-_MOST_REFUSED = 2000
-_MOST_GRAPHS = 10_000
+_MAX_DELEGATES = 64
+_MAX_REFUSED = 2000
+_MAX_GRAPHS = 10_000
 # A list ends where so many lines in a row are no rows of it.
-_MOST_OTHERS = 100
+_MAX_OTHERS = 100
 
 
 @dataclass(slots=True)
-class Delegation:
+class DelegateReader:
     """What the lines of one run of the tool said about delegates; takes lines one by one."""
 
     uses: dict[str, DelegateUse] = field(default_factory=dict)
@@ -79,7 +79,7 @@ class Delegation:
     in_list: bool = False
     _others: int = 0
 
-    def take(self, line: Line) -> bool:
+    def take(self, line: LogLine) -> bool:
         """Take a line in; whether it was about delegates and is wholly understood."""
         told = "elegate" in line.text or "will run on" in line.text
         if not told and not self.in_list:
@@ -95,7 +95,7 @@ class Delegation:
     def unsupported(self) -> tuple[UnsupportedOp, ...]:
         return tuple(self.refused)
 
-    def _list(self, line: Line) -> bool:
+    def _list(self, line: LogLine) -> bool:
         """The operators that a delegate refuses: a heading, then a line each until the counts."""
         if heading := _REFUSED_LIST.search(line.text):
             self.in_list, self._others = True, 0
@@ -131,10 +131,10 @@ class Delegation:
     def other(self) -> None:
         """A line that is no row of the list, which ends after many of them."""
         self._others += 1
-        self.in_list = self.in_list and self._others < _MOST_OTHERS
+        self.in_list = self.in_list and self._others < _MAX_OTHERS
 
     def _refuse(self, op: str, reason: str) -> None:
-        if len(self.refused) < _MOST_REFUSED:
+        if len(self.refused) < _MAX_REFUSED:
             self.refused[UnsupportedOp(op, reason.strip()[:500])] = None
 
     def _use(self, text: str) -> bool:
@@ -158,7 +158,7 @@ class Delegation:
             taken, of, name, graph = match.groups()
             self._last = self._know(name)
             graphs = self._replaced.setdefault(self._last, {})
-            if len(graphs) < _MOST_GRAPHS or graph in graphs:
+            if len(graphs) < _MAX_GRAPHS or graph in graphs:
                 graphs[graph or ""] = (whole(taken) or 0, whole(of))
         elif match := _COUNTED.search(text):
             self._counted[self._know(match.group(1))] = (whole(match.group(2)) or 0, whole(match.group(3)) or 0)
@@ -173,7 +173,7 @@ class Delegation:
         """The key of a delegate, which is added where it is new."""
         title = _NAMES.get(name.casefold(), name)
         key = title.casefold()
-        if key not in self.uses and len(self.uses) >= _MOST_DELEGATES:
+        if key not in self.uses and len(self.uses) >= _MAX_DELEGATES:
             key = next(reversed(self.uses))
         self.uses.setdefault(key, DelegateUse(title, None))
         return key

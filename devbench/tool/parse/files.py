@@ -16,15 +16,15 @@ from typing import Any, BinaryIO
 
 from devbench.errors import InputError
 from devbench.regular import other_than_file
-from devbench.tool.apk import MOST_BYTES as MOST_RECORD_BYTES
+from devbench.tool.apk import MAX_BYTES as MAX_RECORD_BYTES
 from devbench.tool.apk import is_recorded, read_recorded
 from devbench.tool.measurement import Measurement
 from devbench.tool.parse.log import parse_blocks
 from devbench.tool.parse.source import BLOCK_BYTES
 
 # The longest honest outputs (verbose, thousands of operators) have some 10 MB.
-MOST_BYTES = 256 << 20
-_MOST_PROTO_BYTES = 32 << 20
+MAX_BYTES = 256 << 20
+_MAX_PROTO_BYTES = 32 << 20
 _GZIP = b"\x1f\x8b"
 _BOMS = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 _LOOK_BYTES = 4096
@@ -42,8 +42,8 @@ def parse_file(path: Path) -> Measurement:
         if other := other_than_file(path):
             raise InputError(f"{path} is {other}", hint="give a log, or - for standard input")
         size = path.stat().st_size
-        if size > MOST_BYTES:
-            raise InputError(f"{path} is larger than {MOST_BYTES >> 20} MiB", hint="is it an output of the tool?")
+        if size > MAX_BYTES:
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB", hint="is it an output of the tool?")
         with path.open("rb") as file:
             return parse_stream(file)
     except OSError as error:
@@ -70,19 +70,19 @@ def _parse(blocks: Iterable[bytes]) -> Measurement:
     if head.startswith(_GZIP):
         head, blocks = _with_head(_limited(_unpacked(blocks)))
     if is_recorded(head):
-        recorded = read_recorded(_whole(blocks, MOST_RECORD_BYTES))
+        recorded = read_recorded(_whole(blocks, MAX_RECORD_BYTES))
         return _whole_profiles(parse_blocks([recorded.text if recorded is not None else b""]))
     if _is_binary(head):
-        start = _whole(blocks, _MOST_PROTO_BYTES)
-        measured = _proto(start) if len(start) < _MOST_PROTO_BYTES else None
+        start = _whole(blocks, _MAX_PROTO_BYTES)
+        measured = _proto(start) if len(start) < _MAX_PROTO_BYTES else None
         if measured is not None:
             return measured
         blocks = chain([start], blocks)
     elif head[:1] in (b"\n", b"\x12"):
         # Text, or a protobuf whose first bytes are all printable.
-        start = _whole(blocks, _MOST_PROTO_BYTES)
+        start = _whole(blocks, _MAX_PROTO_BYTES)
         measured = parse_blocks(_utf8(chain([start], blocks), head))
-        if measured.recognised or len(start) == _MOST_PROTO_BYTES:
+        if measured.recognised or len(start) == _MAX_PROTO_BYTES:
             return measured
         return _proto(start) or measured
     return parse_blocks(_utf8(blocks, head))
@@ -112,7 +112,7 @@ def _whole(blocks: Iterator[bytes], most: int) -> bytes:
 
 
 def _limited(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    left = MOST_BYTES
+    left = MAX_BYTES
     for block in blocks:
         yield block[:left]
         left -= len(block)

@@ -120,7 +120,7 @@ _BY_FIRST = {
     first: tuple(compiled for compiled, (firsts, _) in zip(_ALL, _PREFIXES, strict=True) if re.fullmatch(firsts, first))
     for first in map(chr, range(128))
 }
-_MOST_PREFIXES = 8
+_MAX_PREFIXES = 8
 # What pages and Markdown put around a line, or between two of them.
 _TAG = re.compile(
     r"</?(?:a|b|br|center|code|details|div|em|font|h[1-6]|hr|i|kbd|li|ol|p|pre|samp|small|span|strong|sub|summary|sup|table"
@@ -134,7 +134,7 @@ _INLINE = re.compile(
 )
 _INLINE_END = re.compile(r"(?<!\\)\\n")
 _LIST, _LIST_ITEM = re.compile(r"\s*\['"), re.compile(r"', '|'\]\s*$")
-_LEAST_TABS = 5
+_MIN_TABS = 5
 _LINE_TAG = re.compile(r"<(?:br|/p|/li|/div|/pre|/tr|/h[1-6]|hr)\b[^<>]{0,300}>", re.IGNORECASE)
 _TRAILING = re.compile(r"(?:`+|\*\*|\\(?:r\\)?n\"?,?|\\|\",|(?<=\s)\|)$")
 # Keys under which containers and log collectors keep a line in JSON.
@@ -143,12 +143,12 @@ _ESCAPED = re.compile(r"\\([\[\]_*`#~<>|()!.+-])")
 # Output of another program as Python shows bytes: one line for all.
 _BYTES = re.compile(r"^\s*b(['\"])(?=.*\\n)")
 _TRAILING_ENDS = ("`", "*", "n", '"', ",", "\\", "|")
-_MOST_TRAILING = 6
+_MAX_TRAILING = 6
 _PROCESS_SUFFIX = re.compile(r"(?<!\s)\s{2,20}\([\w.]{1,40}\)$")
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class LogLine:
     """One line of the tool.
 
     Attributes:
@@ -172,7 +172,7 @@ class Line:
         return self.text.removesuffix(CUT).strip()
 
 
-def lines_of(raw: RawLine) -> Iterator[Line]:
+def lines_of(raw: RawLine) -> Iterator[LogLine]:
     """The lines in one raw line, cleaned: pages and merged streams put several into one; empty ones are left out."""
     text = raw.data.decode("utf-8", "replace")
     if _ANSI_BEGINS.search(text):
@@ -196,7 +196,7 @@ def _pieces(text: str) -> list[str]:
     if "\\" in text:
         if _INLINE.search(text):
             return [piece.replace("\\t", "\t").replace("\\r", "") for piece in _INLINE_END.split(text)]
-        if "%" in text and text.count("\\t") >= _LEAST_TABS:
+        if "%" in text and text.count("\\t") >= _MIN_TABS:
             text = text.replace("\\t", "\t")
     if "', '" in text and _LIST.match(text):
         return _LIST_ITEM.split(text)
@@ -216,7 +216,7 @@ def _from_json(text: str) -> str:
     return str(said)
 
 
-def _cleaned(raw: str, *, cut: bool) -> Iterator[Line]:
+def _cleaned(raw: str, *, cut: bool) -> Iterator[LogLine]:
     if "\\[" in raw:
         raw = _ESCAPED.sub(r"\1", raw)
     pieces = _MERGED.split(raw) if _MERGED_WORDS.search(raw, 1) else [raw]
@@ -228,10 +228,10 @@ def _cleaned(raw: str, *, cut: bool) -> Iterator[Line]:
             yield line
 
 
-def _without_prefix(text: str, cut: bool) -> Line | None:
+def _without_prefix(text: str, cut: bool) -> LogLine | None:
     level, named, tag, pid = "", False, "", ""
     quoted = text.lstrip().startswith('"')
-    for _ in range(_MOST_PREFIXES):
+    for _ in range(_MAX_PREFIXES):
         stripped = text.lstrip(" \t")
         found = next((match for p in _BY_FIRST.get(stripped[:1], _ALL) if (match := p.match(stripped))), None)
         if found is None:
@@ -249,13 +249,13 @@ def _without_prefix(text: str, cut: bool) -> Line | None:
             text = text[:-1]
     if not text.strip():
         return None
-    return Line(text + CUT if cut else text, level, named, not cut, tag, pid)
+    return LogLine(text + CUT if cut else text, level, named, not cut, tag, pid)
 
 
 def _without_rest(text: str) -> str:
     """`text` without what pages, quotes and log systems put behind a line."""
     text = text.rstrip(" ")
-    for _ in range(_MOST_TRAILING if text[-1:] in _TRAILING_ENDS else 0):
+    for _ in range(_MAX_TRAILING if text[-1:] in _TRAILING_ENDS else 0):
         shorter = _TRAILING.sub("", text).rstrip(" ")
         if shorter == text:
             break

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field, replace
 
 from devbench.tool.measurement import Failure, FailureKind, Measurement, Status
 from devbench.tool.parse import problems
-from devbench.tool.parse.delegation import Delegation
-from devbench.tool.parse.lines import Line, lines_of
+from devbench.tool.parse.delegation import DelegateReader
+from devbench.tool.parse.lines import LogLine, lines_of
 from devbench.tool.parse.profile import ProfileReader
 from devbench.tool.parse.source import BLOCK_BYTES, candidates
 from devbench.tool.parse.summary import Summary
@@ -30,11 +30,11 @@ _UNCONSUMED = re.compile(r"Unconsumed cmdline flags: (.*)$")
 # Stands between the streams or files that somebody put into one text.
 _DIVIDER = re.compile(r"^==> .* <==$")
 _FLAG_HELP = re.compile(r"^\s*--[\w-]+=.*\t")
-_MOST_WARNINGS = 200
-_MOST_MESSAGE = 1000
-_MOST_FLAGS = 200
+_MAX_WARNINGS = 200
+_MAX_MESSAGE = 1000
+_MAX_FLAGS = 200
 # So many lines that only look like an error are read without any line of the tool between them. Foreign logs have more.
-_MOST_SOFT = 1000
+_MAX_SOFT = 1000
 
 
 def parse_text(text: str) -> Measurement:
@@ -48,7 +48,7 @@ def parse_text(text: str) -> Measurement:
 
 def parse_blocks(blocks: Iterable[bytes]) -> Measurement:
     """As `parse_text`, of UTF-8 text in blocks of any size, in bounded memory."""
-    reader = _Reader()
+    reader = _LogReader()
     for raw in candidates(blocks, reader):
         reader.soft += raw.soft
         any_line = False
@@ -61,7 +61,7 @@ def parse_blocks(blocks: Iterable[bytes]) -> Measurement:
 
 
 @dataclass(slots=True)
-class _Reader:
+class _LogReader:
     """Takes the lines of a text one by one; keeps the current run of the tool and the last complete one."""
 
     run: _Run = field(default_factory=lambda: _Run())
@@ -71,13 +71,13 @@ class _Reader:
 
     @property
     def wants_errors(self) -> bool:
-        return self.soft < _MOST_SOFT
+        return self.soft < _MAX_SOFT
 
     @property
     def wants_all(self) -> bool:
         return self.run.delegation.in_list or self.run.summary.open_lines > 0
 
-    def take(self, line: Line) -> None:
+    def take(self, line: LogLine) -> None:
         if _is_new(self.run, line):
             self._close()
             self.run = _Run()
@@ -105,7 +105,7 @@ class _Reader:
         return replace(chosen, warnings=(note, *chosen.warnings))
 
 
-def _is_new(run: _Run, line: Line) -> bool:
+def _is_new(run: _Run, line: LogLine) -> bool:
     """Whether a line begins another run: its first words after something was said, a head line for the second time, or a
     second summary with other values, where people kept nothing else."""
     text = line.text.lstrip()
@@ -128,7 +128,7 @@ class _Run:
     """One run of the tool within a text."""
 
     summary: Summary = field(default_factory=Summary)
-    delegation: Delegation = field(default_factory=Delegation)
+    delegation: DelegateReader = field(default_factory=DelegateReader)
     profile: ProfileReader = field(default_factory=ProfileReader)
     unknown_flags: list[str] = field(default_factory=list)
     heads: dict[str, str] = field(default_factory=dict)
@@ -149,7 +149,7 @@ class _Run:
         """Whether the text says already how this run went."""
         return self.summary.finished or self.over or self.dead is not None
 
-    def take(self, line: Line) -> bool:
+    def take(self, line: LogLine) -> bool:
         """Take a line in; whether it was one of the tool's, or told how the tool ended."""
         text = line.text.lstrip()
         if "STARTING!" in text and _START.search(text):
@@ -166,13 +166,13 @@ class _Run:
             self.pid = self.pid or line.pid
             return True
         if "Unconsumed" in text and (match := _UNCONSUMED.search(line.text)):
-            room = max(0, _MOST_FLAGS - len(self.unknown_flags))
+            room = max(0, _MAX_FLAGS - len(self.unknown_flags))
             self.unknown_flags += _flags(match.group(1), whole=line.whole)[:room]
             self.empty = False
             return True
         return not problems.is_foreign(line, self.pid) and self._problem(line)
 
-    def _summary(self, line: Line) -> bool:
+    def _summary(self, line: LogLine) -> bool:
         before = self.summary.counted, self.summary.finished
         taken = self.summary.take(line)
         if (self.summary.counted, self.summary.finished) != before:
@@ -191,11 +191,11 @@ class _Run:
                 self.warnings.append(failure.message)
         self.said = self.dead = self.unprepared = None
 
-    def _problem(self, line: Line) -> bool:
+    def _problem(self, line: LogLine) -> bool:
         if problems.is_over(line):
             self.over, self.empty = True, False
             return True
-        message = line.words[:_MOST_MESSAGE]
+        message = line.words[:_MAX_MESSAGE]
         kind = problems.deadly(line)
         if kind is FailureKind.BINARY_NOT_FOR_DEVICE and self.summary.finished:
             kind = None  # a later command's, since this one has run
@@ -217,7 +217,7 @@ class _Run:
             self.causes.add(message, is_error=line.level in ("ERROR", "FATAL"))
         if line.level == "FATAL" and self.dead is None:
             self.dead = Failure(FailureKind.CRASH, message)
-        if bad and len(self.warnings) < _MOST_WARNINGS:
+        if bad and len(self.warnings) < _MAX_WARNINGS:
             self.warnings.append(message)
         return kind is not None
 
@@ -265,7 +265,7 @@ class _Run:
         if self.broken is not None:
             return "failed", self.broken
         if self.summary.impossible:
-            return "failed", Failure(FailureKind.TOOL_ERROR, self.summary.impossible[:_MOST_MESSAGE])
+            return "failed", Failure(FailureKind.TOOL_ERROR, self.summary.impossible[:_MAX_MESSAGE])
         if self.summary.finished:
             return "ok", None
         if cause is not None:

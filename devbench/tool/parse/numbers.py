@@ -16,53 +16,53 @@ END = r"(?=[\s,;)\]\"'<`*|]|\(all same\)|$)"
 COUNT = r"(?<![0-9])[0-9]{1,9}(?![0-9])"
 
 # 1e13 µs are 115 days; 1e9 MB are a petabyte.
-_MOST_US = 1e13
-_MOST_MB = 1e9
-_MOST_OTHER = 1e15
+_MAX_US = 1e13
+_MAX_MB = 1e9
+_MAX_OTHER = 1e15
 
 
 def number(token: str | None) -> float | None:
     """`token` as a finite number, whole where it is printed so; `None` for none, for `nan` and `inf`."""
-    return _printed(token, numbers.real(token, minimum=-_MOST_OTHER, maximum=_MOST_OTHER))
+    return _printed(token, numbers.real(token, minimum=-_MAX_OTHER, maximum=_MAX_OTHER))
 
 
 def duration(token: str | None) -> float | None:
     """A duration of a phase in microseconds. Zero is what the tool prints for a phase that it did not run: `None`."""
-    return _printed(token, numbers.real(token, maximum=_MOST_US, above=0))
+    return _printed(token, numbers.real(token, maximum=_MAX_US, above=0))
 
 
 def sample(token: str | None) -> float | None:
     """A duration of single inferences in microseconds, cut to whole ones by the tool, so that it may be zero."""
-    return _printed(token, numbers.real(token, minimum=0, maximum=_MOST_US))
+    return _printed(token, numbers.real(token, minimum=0, maximum=_MAX_US))
 
 
 def megabytes(token: str | None) -> float | None:
     """A size in MB; a growth may be zero."""
-    return _printed(token, numbers.real(token, minimum=0, maximum=_MOST_MB))
+    return _printed(token, numbers.real(token, minimum=0, maximum=_MAX_MB))
 
 
 def whole(token: str | None) -> int | None:
     """`token` as a count, also where it is printed as `1e+06`; or `None`."""
-    value = numbers.real(token, minimum=0, maximum=_MOST_OTHER)
+    value = numbers.real(token, minimum=0, maximum=_MAX_OTHER)
     return None if value is None else int(value)
 
 
 def milliseconds_to_us(token: str | None, *, positive: bool = True) -> float | None:
     """Milliseconds as printed, in microseconds, without the noise of binary fractions; as `duration` or `sample`."""
-    value = numbers.real(token, minimum=0, maximum=_MOST_US / 1000, above=0 if positive else None)
+    value = numbers.real(token, minimum=0, maximum=_MAX_US / 1000, above=0 if positive else None)
     return None if value is None else round(value * 1000, 6)
 
 
 def finite(value: float, *, above: float | None = None) -> float | None:
     """A number of a protobuf, where it can be a duration or a size: finite, at least zero, above a limit if given."""
-    fits = 0 <= value <= _MOST_OTHER and (above is None or value > above)
+    fits = 0 <= value <= _MAX_OTHER and (above is None or value > above)
     return value if fits else None
 
 
 def is_impossible(token: str) -> bool:
     """Whether a printed duration can be none: below zero or absurdly long."""
     value = numbers.real(token, minimum=-numbers.MAX_REAL)
-    return value is None or value < 0 or value > _MOST_US
+    return value is None or value < 0 or value > _MAX_US
 
 
 def _printed(token: str | None, value: float | None) -> float | None:

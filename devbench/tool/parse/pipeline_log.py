@@ -15,15 +15,15 @@ from typing import BinaryIO
 
 from devbench import numbers
 
-_MOST_STAGES = 64
-_MOST_SAMPLES = 200_000
+_MAX_STAGES = 64
+_MAX_SAMPLES = 200_000
 # Of all stages together, and of one line.
-_MOST_TEXT = 16 << 20
-_MOST_LINE = 20_000
+_MAX_TEXT = 16 << 20
+_MAX_LINE = 20_000
 _MARKS = ("start", "ready", "go", "warm", "done", "drop", "gone")
 _TIME = re.compile(r"[0-9]{1,12}\.[0-9]{1,9}")
 # No device has a petabyte.
-_MOST_KB = 1 << 40
+_MAX_KB = 1 << 40
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +80,7 @@ class SessionLog:
 
 def lines_of_session(stream: BinaryIO | gzip.GzipFile) -> Iterator[str]:
     """The lines of a log, in bounded memory: the rest of a line that is too long comes as lines of its own."""
-    while line := stream.readline(_MOST_LINE):
+    while line := stream.readline(_MAX_LINE):
         yield line.rstrip(b"\n").decode("utf-8", "replace")
 
 
@@ -108,7 +108,7 @@ def parse_session(lines: Iterable[str], word: str = "") -> SessionLog:
         own, bar, said = rest.partition("|")
         if bar and _stage(own) is not None:
             size += len(said) + 1
-            if size <= _MOST_TEXT:
+            if size <= _MAX_TEXT:
                 texts.setdefault(int(own), io.StringIO()).write(f"{said}\n")
             continue
         words = rest.split()
@@ -119,7 +119,7 @@ def parse_session(lines: Iterable[str], word: str = "") -> SessionLog:
         if who == "-":
             begin = at if mark == "begin" and begin is None else begin
             ended |= mark == "end"
-            if mark == "memory" and len(samples) < _MOST_SAMPLES:
+            if mark == "memory" and len(samples) < _MAX_SAMPLES:
                 samples.append((at, " ".join(words[3:])))
         elif _stage(who) is not None:
             number = int(who)
@@ -146,7 +146,7 @@ def parse_session(lines: Iterable[str], word: str = "") -> SessionLog:
 
 
 def _stage(word: str) -> int | None:
-    return numbers.whole(word, maximum=_MOST_STAGES - 1) if len(word) <= 2 else None
+    return numbers.whole(word, maximum=_MAX_STAGES - 1) if len(word) <= 2 else None
 
 
 def _samples(found: list[tuple[float, str]], zero: float) -> tuple[tuple[MemorySample, ...], dict[int, int]]:
@@ -169,4 +169,4 @@ def _samples(found: list[tuple[float, str]], zero: float) -> tuple[tuple[MemoryS
 
 
 def _kb(text: str) -> int | None:
-    return numbers.whole(text, minimum=1, maximum=_MOST_KB)
+    return numbers.whole(text, minimum=1, maximum=_MAX_KB)

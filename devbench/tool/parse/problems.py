@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from devbench.tool.measurement import FailureKind
-from devbench.tool.parse.lines import Line
+from devbench.tool.parse.lines import LogLine
 
 _K = FailureKind
 
@@ -111,17 +111,17 @@ _SUSPICIOUS = re.compile(
 )
 
 
-def deadly(line: Line) -> FailureKind | None:
+def deadly(line: LogLine) -> FailureKind | None:
     """The kind of a line that says that the process died or never began."""
     return _first(_COMPILED, line)
 
 
-def stable(line: Line) -> FailureKind | None:
+def stable(line: LogLine) -> FailureKind | None:
     """The kind of a line with which the tool ends a run."""
     return _first(_COMPILED_STABLE, line)
 
 
-def is_restored(line: Line) -> bool:
+def is_restored(line: LogLine) -> bool:
     """Whether the runtime took a delegate back that could not be prepared."""
     return _RESTORED.search(line.text) is not None
 
@@ -136,7 +136,7 @@ def names_reason(message: str) -> bool:
     return telling(message) >= 3
 
 
-def most_telling(messages: Iterable[str]) -> str:
+def best_reason(messages: Iterable[str]) -> str:
     """The line that tells most, the first one of several; empty without any that tells more than the failure."""
     best = max(messages, key=telling, default="")
     return best if telling(best) else ""
@@ -165,23 +165,23 @@ class Causes:
             self.last = message
 
 
-def is_foreign(line: Line, tool_pid: str) -> bool:
+def is_foreign(line: LogLine, tool_pid: str) -> bool:
     """Whether a line of a logcat is another program's: by its process id, where the tool's is known, else by its tag."""
     if line.pid and tool_pid:
         return line.pid != tool_pid
     return bool(line.tag) and line.tag.casefold() not in _TOOL_TAGS
 
 
-def is_over(line: Line) -> bool:
+def is_over(line: LogLine) -> bool:
     """Whether the tool says in general words that it failed."""
     return _OVER.match(line.text.strip()) is not None
 
 
-def looks_bad(line: Line) -> bool:
+def looks_bad(line: LogLine) -> bool:
     """Whether a reader would take the line for an error."""
     return line.level in ("ERROR", "FATAL") or _SUSPICIOUS.search(line.text) is not None
 
 
-def _first(patterns: tuple[tuple[FailureKind, re.Pattern[str]], ...], line: Line) -> FailureKind | None:
+def _first(patterns: tuple[tuple[FailureKind, re.Pattern[str]], ...], line: LogLine) -> FailureKind | None:
     text = line.text.strip().removesuffix("\x00")
     return next((kind for kind, pattern in patterns if pattern.search(text)), None)

@@ -14,7 +14,7 @@ from typing import Literal
 
 from devbench.numbers import whole as whole_number
 from devbench.tool.measurement import OpRow, OpTypeRow, Profile
-from devbench.tool.parse.lines import Line
+from devbench.tool.parse.lines import LogLine
 from devbench.tool.parse.numbers import COUNT, NUMBER, number, whole
 
 Phase = Literal["init", "runs"]
@@ -39,7 +39,7 @@ _N = rf"(?:{NUMBER}|[+-]?(?:nan|inf))"
 _NUMBER = re.compile(_N)
 _PERCENT = re.compile(rf"({_N}) ?%")
 # Types may hold spaces and commas, so that columns are found from the numbers. Lines beyond this length are no rows.
-_MOST_ROW_CHARACTERS = 4000
+_MAX_ROW_CHARACTERS = 4000
 
 
 def _row(gap: str, *, start: bool) -> re.Pattern[str]:
@@ -67,8 +67,8 @@ _NODE = re.compile(r"^(.*):([0-9]{1,9})$", re.DOTALL)
 # Rows of a delegate's own operators within the main table.
 _INSIDE = ("Delegate/", "[Delegate]")
 _INIT_TYPES = ("AllocateTensors", "ModifyGraphWithDelegate")
-_MOST_ROWS = 50_000
-_MOST_CHARACTERS = 16 << 20
+_MAX_ROWS = 50_000
+_MAX_CHARACTERS = 16 << 20
 # The shares of a table's rows are printed with three digits.
 _SAME_SHARE = 0.0015
 
@@ -85,7 +85,7 @@ class _Part:
         """Whether one more row is kept; a hostile table must not fill the memory."""
         self.characters += len(text)
         rows = len(self.ops) + len(self.delegate_ops) + len(self.by_type)
-        return rows < _MOST_ROWS and self.characters < _MOST_CHARACTERS
+        return rows < _MAX_ROWS and self.characters < _MAX_CHARACTERS
 
     def profile(self) -> Profile | None:
         if not (self.ops or self.by_type or self.delegate_ops or self.nodes is not None):
@@ -111,7 +111,7 @@ class ProfileReader:
     # The table has neither heading nor columns.
     _bare: bool = False
 
-    def take(self, line: Line) -> bool:
+    def take(self, line: LogLine) -> bool:
         """Take a line in; whether it belonged to a profile."""
         text = line.text
         if self._heading(text):
@@ -129,7 +129,7 @@ class ProfileReader:
             return False
         return self._table(line)
 
-    def is_another(self, line: Line) -> bool:
+    def is_another(self, line: LogLine) -> bool:
         """Whether a line opens the profile of another run: initialisation, after the runs' was complete."""
         done = self.ended and self._phase == "runs" and self._headed and "rofiling" in line.text
         return done and _PHASE_INIT.search(line.text) is not None
@@ -181,7 +181,7 @@ class ProfileReader:
 
     def _begins_without_heading(self, text: str) -> bool:
         """Whether a line is the first row of a table that has lost its heading and columns: its shares are equal."""
-        if "%" not in text or len(text) > _MOST_ROW_CHARACTERS:
+        if "%" not in text or len(text) > _MAX_ROW_CHARACTERS:
             return False
         for self._csv, self._start in _ROWS if "\t" not in text else ((False, False),):
             values = self._values(text)
@@ -196,9 +196,9 @@ class ProfileReader:
         share, reached = number(values["pct"]), number(values["cdf"])
         return share is not None and reached is not None and abs(share - reached) <= _SAME_SHARE
 
-    def _table(self, line: Line) -> bool:
+    def _table(self, line: LogLine) -> bool:
         """A row; one that is cut may have lost the end of its name, and is left out whole."""
-        if len(line.text) > _MOST_ROW_CHARACTERS or self._section == "Delegate Statistics":
+        if len(line.text) > _MAX_ROW_CHARACTERS or self._section == "Delegate Statistics":
             return False
         part = self._parts[self._phase]
         if self._section == "Summary by node type":

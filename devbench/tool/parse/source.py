@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 BLOCK_BYTES = 1 << 18
-MOST_LINE_BYTES = 20_000
+MAX_LINE_BYTES = 20_000
 _LAST_ERRORS = 50
 # Pages put blanks that do not break between words.
 _BLANK = "\u00a0".encode()
@@ -113,7 +113,7 @@ class RawLine:
 
 def candidates(blocks: Iterable[bytes], listening: Listening) -> Iterator[RawLine]:
     """The lines of `blocks` that may be the tool's. Lines end with LF, CR or both; longer ones are cut."""
-    scanner = _Scanner(listening)
+    scanner = _LineScanner(listening)
     carry, skipping = b"", False
     for block in blocks:
         block = block.replace(b"\r", b"\n").replace(_BLANK, b" ")
@@ -126,14 +126,14 @@ def candidates(blocks: Iterable[bytes], listening: Listening) -> Iterator[RawLin
         end = data.rfind(b"\n") + 1
         yield from scanner.lines(data, end)
         carry = data[end:]
-        if len(carry) > MOST_LINE_BYTES:
-            yield from scanner.lines(carry[:MOST_LINE_BYTES], MOST_LINE_BYTES)
+        if len(carry) > MAX_LINE_BYTES:
+            yield from scanner.lines(carry[:MAX_LINE_BYTES], MAX_LINE_BYTES)
             carry, skipping = b"", True
     yield from scanner.lines(carry, len(carry))
     yield from scanner.waiting
 
 
-class _Scanner:
+class _LineScanner:
     """Finds the lines of one text; `waiting` are the last ones that looked like an error and were not wanted."""
 
     def __init__(self, listening: Listening) -> None:
@@ -186,8 +186,8 @@ class _Scanner:
 
 
 def _raw(data: bytes, start: int, stop: int, *, cut: bool, soft: bool) -> RawLine:
-    if stop - start > MOST_LINE_BYTES:
-        stop, cut = start + MOST_LINE_BYTES, True
+    if stop - start > MAX_LINE_BYTES:
+        stop, cut = start + MAX_LINE_BYTES, True
     return RawLine(data[start:stop], cut, soft)
 
 

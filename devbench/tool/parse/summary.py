@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass, field, replace
 
 from devbench.tool.measurement import Memory, RunStats, ToolName
-from devbench.tool.parse.lines import Line
+from devbench.tool.parse.lines import LogLine
 from devbench.tool.parse.numbers import (
     COUNT,
     END,
@@ -37,7 +37,7 @@ _SUMMARY_VALUE = re.compile(
     re.IGNORECASE,
 )
 _FURTHER = re.compile(rf"\s*(?:{NUMBER},|Init:|First inference:|Warmup(?: \(avg\))?:|Inference(?: \(avg\))?:)\s")
-_MOST_OPEN_LINES = 6
+_MAX_OPEN_LINES = 6
 _FIRST_VALUE = re.compile(rf"\s*({NUMBER})\s*,")
 _RESIDENT = re.compile(rf"Overall max resident set size = ({NUMBER}) MB")
 _SUMMARY_FIELDS = {
@@ -97,7 +97,7 @@ class Summary:
     open_lines: int = 0
     _of_options: bool = False
 
-    def take(self, line: Line) -> bool:
+    def take(self, line: LogLine) -> bool:
         """Take a line in; whether it was one of these."""
         text = line.text
         if _HEAD.match(text.lstrip()):
@@ -147,7 +147,7 @@ class Summary:
         alone = self.first_stats if self.finished or not self.has_head else None
         return self._with_litert(alone, self.litert_runs)
 
-    def _names(self, line: Line) -> bool:
+    def _names(self, line: LogLine) -> bool:
         """Paths: whatever they hold is theirs."""
         graph = _GRAPH.match(line.text.lstrip())
         loaded = None if graph else _LOADED.match(line.text.lstrip())
@@ -193,7 +193,7 @@ class Summary:
         if resident := _RESIDENT.search(text, match.end()):
             self._keep_memory("overall_mb", megabytes(resident.group(1)))
         self._values(text, match.end())
-        self.open_lines = 0 if self.finished else _MOST_OPEN_LINES
+        self.open_lines = 0 if self.finished else _MAX_OPEN_LINES
         return True
 
     def _further(self, text: str) -> bool:

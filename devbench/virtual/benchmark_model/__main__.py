@@ -21,13 +21,13 @@ from devbench.virtual.benchmark_model.extent import xnnpack_extent
 from devbench.virtual.benchmark_model.flags import FlagError, Flags, parse_flags, usage
 from devbench.virtual.benchmark_model.litert import (
     Backend,
-    Compiled,
+    CompiledModel,
     LiteRtError,
     Model,
     load_gpu_accelerator,
     load_library,
 )
-from devbench.virtual.benchmark_model.memory import Memory
+from devbench.virtual.benchmark_model.memory import MemoryMeter
 from devbench.virtual.benchmark_model.phases import lengthened, phases, run_phase, slower_of
 from devbench.virtual.benchmark_model.replay import replay
 from devbench.virtual.benchmark_model.report import Operator, aggregate, profile_csv, profile_text
@@ -46,7 +46,7 @@ from devbench.virtual.vulkan import vulkan_available
 
 _FAILED = 1
 # The runtime keeps every event of a profile in memory; more inferences than these add no precision to an average.
-_MOST_PROFILED_RUNS = 200
+_MAX_PROFILED_RUNS = 200
 _INIT_TITLE = "Profiling Info for Benchmark Initialization"
 _RUNS_TITLE = "Operator-wise Profiling Info for Regular Benchmark Runs"
 
@@ -85,7 +85,7 @@ def _benchmark(flags: Flags) -> None:
     if not graph:
         error("Please specify the name of your TF Lite input file with --graph")
         raise Failed
-    memory = Memory(flags)
+    memory = MemoryMeter(flags)
     profiling = flags.yes("enable_op_profiling")
     choice = choose(flags)
     load_library()
@@ -108,7 +108,7 @@ def _benchmark(flags: Flags) -> None:
         recorded: list[list[Event]] = []
 
         def profiled() -> None:
-            if len(recorded) < _MOST_PROFILED_RUNS:
+            if len(recorded) < _MAX_PROFILED_RUNS:
                 recorded.append(compiled.profiled_run())
             else:
                 compiled.run()
@@ -134,7 +134,7 @@ def _record(runs_us: Sequence[int]) -> None:
         Path(path).write_text(json.dumps(list(runs_us)), "utf-8")
 
 
-def _fill_inputs(flags: Flags, compiled: Compiled) -> None:
+def _fill_inputs(flags: Flags, compiled: CompiledModel) -> None:
     """Values from files where they are given, bound by the order of the input layers as in the stock tool."""
     compiled.fill_inputs()
     names = [name for name in flags.text("input_layer").split(",") if name]
@@ -166,7 +166,7 @@ def _load(graph: str) -> Model:
     return model
 
 
-def _compile(model: Model, choice: Choice, call: Call, *, profiling: bool) -> Compiled:
+def _compile(model: Model, choice: Choice, call: Call, *, profiling: bool) -> CompiledModel:
     if choice.delegate:
         info(f"{choice.delegate} delegate created.")
     try:
@@ -182,7 +182,7 @@ def _compile(model: Model, choice: Choice, call: Call, *, profiling: bool) -> Co
         raise Failed from None
 
 
-def _compile_for_gpu(model: Model, backend: Backend, call: Call) -> Compiled:
+def _compile_for_gpu(model: Model, backend: Backend, call: Call) -> CompiledModel:
     """A model on the accelerator; one that the runtime put on the CPU instead without a word is refused.
 
     Only the accelerator's own count of operators shows that it took any.
@@ -195,7 +195,9 @@ def _compile_for_gpu(model: Model, backend: Backend, call: Call) -> Compiled:
     return compiled
 
 
-def _say_how_applied(flags: Flags, graph: str, model: Model, choice: Choice, call: Call, compiled: Compiled) -> None:
+def _say_how_applied(
+    flags: Flags, graph: str, model: Model, choice: Choice, call: Call, compiled: CompiledModel
+) -> None:
     """How much of the graph the delegate took, in the stock tool's words."""
     if not choice.delegate:
         return
@@ -221,7 +223,7 @@ def _say_how_applied(flags: Flags, graph: str, model: Model, choice: Choice, cal
     info(explicitly_applied(choice.delegate, how))
 
 
-def _write_outputs(flags: Flags, compiled: Compiled) -> None:
+def _write_outputs(flags: Flags, compiled: CompiledModel) -> None:
     path = flags.text("output_filepath")
     if path:
         try:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from devbench.virtual.benchmark_model.flags import Flags
-from devbench.virtual.benchmark_model.litert import Backend, Compiled, Model
+from devbench.virtual.benchmark_model.litert import Backend, CompiledModel, Model
 from devbench.virtual.benchmark_model.talk import Failed, error, info
 
 
@@ -17,9 +17,9 @@ class Call:
     signature: int = 0
     shapes: tuple[tuple[int, ...], ...] = ()
 
-    def compiled(self, model: Model, backend: Backend, *, profiling: bool = False) -> Compiled:
+    def compiled(self, model: Model, backend: Backend, *, profiling: bool = False) -> CompiledModel:
         """The model compiled for being called so."""
-        return Compiled(model, backend, profiling=profiling, signature=self.signature, shapes=self.shapes)
+        return CompiledModel(model, backend, profiling=profiling, signature=self.signature, shapes=self.shapes)
 
 
 def call_of(flags: Flags, model: Model) -> Call:

@@ -146,7 +146,7 @@ class Model:
         return None if name else 0
 
 
-class Compiled:
+class CompiledModel:
     """A model compiled for a backend, with buffers for its inputs and outputs.
 
     Args:

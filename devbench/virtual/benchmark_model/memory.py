@@ -11,7 +11,7 @@ from devbench.virtual.benchmark_model.flags import Flags
 _IS_MAC = sys.platform == "darwin"
 
 
-class Memory:
+class MemoryMeter:
     """Memory of this process since the tool started.
 
     Args:

@@ -17,8 +17,8 @@ from devbench.virtual.noise import SLOWER_VARIABLE, NoiseError, Slower, parse_sl
 class Phase:
     """A phase runs at least so often and so long."""
 
-    least_runs: int
-    least_s: float
+    min_runs: int
+    min_s: float
 
 
 def phases(flags: Flags) -> tuple[Phase, Phase]:
@@ -37,14 +37,14 @@ def run_phase(
     """Times of single inferences in whole microseconds, differences of a clock of whole microseconds."""
     longest_s, delay_s = flags.real("max_secs"), flags.real("run_delay")
     info(
-        f"Running benchmark for at least {phase.least_runs} iterations and at least {phase.least_s:g} seconds but "
+        f"Running benchmark for at least {phase.min_runs} iterations and at least {phase.min_s:g} seconds but "
         f"terminate if exceeding {longest_s:g} seconds."
     )
     began_ns = clock_ns()
     times: list[int] = []
     while True:
         passed_s = (clock_ns() - began_ns) / 1e9
-        if (len(times) >= phase.least_runs and passed_s >= phase.least_s) or passed_s > longest_s:
+        if (len(times) >= phase.min_runs and passed_s >= phase.min_s) or passed_s > longest_s:
             break
         start_us = clock_ns() // 1000
         run()

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from devbench.virtual.benchmark_model.choice import check_graph, choose
 from devbench.virtual.benchmark_model.flags import Flags
-from devbench.virtual.benchmark_model.memory import Memory
+from devbench.virtual.benchmark_model.memory import MemoryMeter
 from devbench.virtual.benchmark_model.phases import phases, run_phase, slower_of
 from devbench.virtual.benchmark_model.talk import (
     Failed,
@@ -34,7 +34,7 @@ def replay(flags: Flags) -> None:
     if not graph:
         error("Please specify the name of your TF Lite input file with --graph")
         raise Failed
-    memory = Memory(flags)
+    memory = MemoryMeter(flags)
     check_graph(graph)
     info(f"Loaded model {graph}")
     choice = choose(flags)

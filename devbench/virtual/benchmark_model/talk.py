@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 from devbench.virtual.benchmark_model.flags import Flags
-from devbench.virtual.benchmark_model.memory import Memory
+from devbench.virtual.benchmark_model.memory import MemoryMeter
 
 
 class Failed(Exception):
@@ -51,7 +51,7 @@ def log_flags(flags: Flags) -> None:
 
 
 def print_summary(
-    init_us: int, warmup_us: Sequence[int], runs_us: Sequence[int], memory: Memory, init_mb: float
+    init_us: int, warmup_us: Sequence[int], runs_us: Sequence[int], memory: MemoryMeter, init_mb: float
 ) -> None:
     """The lines at the end: times and memory."""
 
