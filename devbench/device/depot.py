@@ -105,7 +105,7 @@ class Depot:
             DeviceFull: there is not enough space, even after eviction.
             LocalFileChanged: `local` was changed while it was being sent, or is not the file of `sha256`.
             SyncFailed: what arrived is not what was sent.
-        CommandFailed: the depot's folders cannot be made.
+            CommandFailed: the depot's folders cannot be made.
             DeviceLost and the errors of an unfit device.
         """
         began = time.monotonic()
@@ -205,17 +205,17 @@ class Depot:
         remote = f"{self._at.files}/{digest}"
         script = self._at.move(aside, digest, size)
         result = self._device.shell(script, timeout_s=_hash_timeout_s(size), doing=f"checking {title}")
-        lines = result.stdout.decode("utf-8", "replace").split("\n")
-        word, _, stamp = lines[0].partition(" ")
+        first, _, rest = result.stdout.decode("utf-8", "replace").partition("\n")
+        word, _, stamp = first.partition(" ")
         if word != "moved":
             said = result.stderr.decode("utf-8", "replace").strip()
             if "No space" in said:
                 raise DeviceFull(self._device.serial, title, size, self.free_bytes())
             raise SyncFailed(
-                self._device.serial, remote, said or f"{title} did not arrive whole ({lines[0] or 'no answer'})"
+                self._device.serial, remote, said or f"{title} did not arrive whole ({first or 'no answer'})"
             )
         self._stamp_of[remote] = stamp
-        there, _, hashed = lines[1].partition(" ")
+        there, _, hashed = rest.partition("\n")[0].partition(" ")
         if not there and not hashed:
             found = self._device.stat(remote)
             if found is None or found.size_bytes != size:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from devbench.adb.listing import parse_device_list
@@ -141,6 +141,7 @@ READERS: dict[str, Callable[[str], object]] = {
 
 @pytest.mark.parametrize("name", READERS)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@example(text="moved ")
 @given(text=TEXTS)
 def test_no_text_of_a_device_ends_in_an_unexpected_error(name: str, text: str) -> None:
     READERS[name](text)
