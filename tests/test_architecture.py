@@ -77,6 +77,7 @@ HEAVY = {
     "jinja2",
     "scipy",
     "pyarrow",
+    "pydantic",
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

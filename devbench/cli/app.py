@@ -126,8 +126,12 @@ def _run(command: str | None) -> None:
 
 def _called(command: str | None) -> None:
     """Run the command and write out what it printed, so that an error of the output is one of the command."""
+    from typer.main import get_command
+
+    from devbench.cli.values import read_plainly
+
     try:
-        application(command)()
+        read_plainly(get_command(application(command)))()
     finally:
         if not isinstance(sys.exc_info()[1], OSError):
             sys.stdout.flush()

@@ -6,6 +6,7 @@ transaction: one that reads first and writes later could find the store changed 
 
 from __future__ import annotations
 
+import importlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
@@ -254,7 +254,9 @@ class Database:
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add the rows whose key is not there yet; two writers may add the same ones at once."""
-    insert = postgresql.insert if connection.dialect.name == "postgresql" else sqlite.insert
+    # Of the server's dialect alone: another one takes a while to import.
+    dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
+    insert = dialect.insert
     if rows:
         # In one order always: two writers that waited for each other would wait for ever.
         key = [column.name for column in table.primary_key]
