@@ -44,7 +44,7 @@ def accuracy(options: RunOptions) -> None:
     from devbench.forms.terminal import print_document
     from devbench.results.run_export import write_json
     from devbench.results.store import Store
-    from devbench.sections.run import outputs_document
+    from devbench.sections.outputs import outputs_document
 
     wait_s = parse_wait(options.wait)
     plan = make_plan(options)

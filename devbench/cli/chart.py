@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -17,10 +15,10 @@ if TYPE_CHECKING:
 
     from devbench.findings.run import ReportData
     from devbench.forms.charts.files import ChartForm
-    from devbench.forms.charts.picture import Picture, Theme
+    from devbench.forms.charts.picture import Theme
     from devbench.results.history import History
+    from devbench.sections.document import Chart
 
-_Draw = Callable[[], "Picture"]
 _OF_JOBS = ("latency", "speedup", "operators", "startup", "memory", "conditions")
 _KINDS = (*_OF_JOBS, "pipeline", "comparison", "history")
 _EPILOG = (
@@ -81,6 +79,8 @@ def chart(
     from devbench.cli.chosen import choose_devices, choose_models, metrics, moment, words
     from devbench.cli.outcome import check_writable
     from devbench.errors import InputError
+    from devbench.findings.run_build import build_report
+    from devbench.forms.charts import draw
     from devbench.forms.charts.files import chart_file
     from devbench.results.history import History
     from devbench.whole_files import writing_to
@@ -97,18 +97,18 @@ def chart(
         chosen = _Chosen(devices, choose_models([history], model), words(delegate), words(case))
         if kind == "history":
             spans = (moment(since, "--since"), moment(until, "--until"))
-            draws = _history(history, chosen, metrics([metric], ()), spans)
+            charts = _history(history, chosen, metrics([metric], ()), spans)
         elif kind == "comparison":
-            draws = _comparison(baseline, run, metrics([metric], ()), chosen, store_url)
+            charts = _comparison(baseline, run, metrics([metric], ()), chosen, store_url)
         elif kind == "pipeline":
-            draws = _pipelines(history, run, chosen)
+            charts = _pipelines(history, run, chosen)
         else:
-            draws = _of_jobs(kind, chosen.of(_report(history, run)), over)
-    if not draws:
+            charts = _of_jobs(kind, chosen.of(build_report(history.store.run(run))), over)
+    if not charts:
         raise InputError(f"there is nothing to draw for {kind}", hint="check the filters, see `devbench show`")
-    if len(draws) > 1:
-        typer.echo(f"the first of {len(draws)} charts; choose another with --device, --model, --delegate", err=True)
-    picture = draws[0]()
+    if len(charts) > 1:
+        typer.echo(f"the first of {len(charts)} charts; choose another with --device, --model, --delegate", err=True)
+    picture = draw(charts[0])
     data = chart_file(picture, form, dpi=dpi, width_in=width, theme=_theme(theme))
     with writing_to(path):
         path.write_bytes(data)
@@ -160,52 +160,37 @@ def _theme(name: str) -> Theme:
     return "dark" if name == "dark" else "light"
 
 
-def _report(history: History, run: str) -> ReportData:
-    from devbench.findings.run_build import build_report
-
-    return build_report(history.store.run(run))
-
-
-def _of_jobs(kind: str, report: ReportData, over: str) -> list[_Draw]:
-    from devbench.forms.charts import jobs
-    from devbench.forms.charts.conditions import conditions
+def _of_jobs(kind: str, report: ReportData, over: str) -> tuple[Chart, ...]:
+    from devbench.sections.charts import WANTED, all_jobs, condition_charts
+    from devbench.sections.document import Chart
 
     if kind == "conditions":
-        return conditions(report)
-    wanted = jobs.WANTED[kind]
-    shown = jobs.all_jobs(report, wanted)
-    if not shown.jobs:
-        return []
-    draw = partial(jobs.speedup, shown, over) if kind == "speedup" else partial(jobs.DRAWN[kind], shown, kind)
-    return [draw]
+        return condition_charts(report)
+    shown = all_jobs(report, WANTED[kind])
+    data = (shown, over) if kind == "speedup" else shown
+    return (Chart(kind, data, kind),) if shown.jobs else ()
 
 
-def _pipelines(history: History, run: str, chosen: _Chosen) -> list[_Draw]:
-    from devbench.findings.pipeline import build_pipeline_report
-    from devbench.forms.charts.pipelines import pipelines
-    from devbench.results.pipelines import pipeline_sessions
+def _pipelines(history: History, run: str, chosen: _Chosen) -> tuple[Chart, ...]:
+    from devbench.findings.subject import pipelines_of
+    from devbench.sections.charts import pipeline_charts
 
-    view = history.store.run(run)
-    drawn = pipelines(build_pipeline_report(view, pipeline_sessions(history.store, view.run.run_id)))
-    return [
-        partial(_itself, picture)
-        for variant, picture in drawn
-        if (not chosen.devices or variant.device.key in chosen.devices)
-        and (not chosen.delegates or variant.delegate in chosen.delegates)
-    ]
-
-
-def _itself(picture: Picture) -> Picture:
-    return picture
+    report = pipelines_of(history.store, history.store.run(run))
+    return tuple(
+        chart
+        for chart in (pipeline_charts(report) if report else ())
+        if (not chosen.devices or chart.data.device.key in chosen.devices)
+        and (not chosen.delegates or chart.data.delegate in chosen.delegates)
+    )
 
 
 def _comparison(
     baseline: str, run: str, metrics: tuple[str, ...], chosen: _Chosen, store_url: str | None
-) -> list[_Draw]:
+) -> tuple[Chart, ...]:
     from devbench.cli.chosen import choose_sides
     from devbench.findings.comparison import ComparisonSettings
     from devbench.findings.comparison_build import build_comparison
-    from devbench.forms.charts.comparison import changes
+    from devbench.sections.charts import comparison_charts
 
     with choose_sides(baseline, run, store_url) as (before, after):
         settings = ComparisonSettings(
@@ -219,15 +204,15 @@ def _comparison(
             titles=(before.title, after.title),
             candidate_history=after.history,
         )
-    return list(changes(report))
+    return comparison_charts(report)
 
 
 def _history(
     history: History, chosen: _Chosen, metrics: tuple[str, ...], spans: tuple[datetime | None, datetime | None]
-) -> list[_Draw]:
+) -> tuple[Chart, ...]:
     from devbench.findings.changes import ChangesSettings
     from devbench.findings.changes_build import find_changes
-    from devbench.forms.charts.history import histories
+    from devbench.sections.charts import history_charts
 
     settings = ChangesSettings(
         metrics=metrics,
@@ -238,4 +223,4 @@ def _history(
         since=spans[0],
         until=spans[1],
     )
-    return list(histories(find_changes(history, settings)))
+    return history_charts(find_changes(history, settings))

@@ -85,6 +85,7 @@ def show_outcome(
     from devbench.forms.terminal import print_document
     from devbench.results.run_export import write_csv, write_json
     from devbench.sections.run import run_document
+    from devbench.sections.subjects import RunSubject
 
     view = store.run(outcome.run_id)
     screen = console()
@@ -96,12 +97,14 @@ def show_outcome(
     if csv_file is not None:
         write_csv(view, csv_file)
     if measured:
-        print_document(run_document(built, "terminal"), screen)
+        print_document(run_document(RunSubject(built), "terminal"), screen)
     if report and measured:
-        from devbench.forms import write_report
+        from devbench.findings.raw import readable
+        from devbench.forms.files import write_files
 
-        paths = write_report(built, store, out or Path("reports") / outcome.run_id)
-        screen.print(f"Report: {paths.html}", soft_wrap=True)
+        folder = out or Path("reports") / outcome.run_id
+        page, *_ = write_files(RunSubject(built), folder, ("html", "md", "png"), readable(store.read_raw))
+        screen.print(f"Report: {page}", soft_wrap=True)
     finish(outcome, view)
 
 

@@ -11,7 +11,7 @@ from devbench.cli.chosen import complete_metrics, complete_runs, many_rows
 
 if TYPE_CHECKING:
     from devbench.findings.comparison import ComparisonReport
-    from devbench.forms import Form
+    from devbench.forms.files import FileForm
 
 _FORMATS = ("html", "md", "csv", "json", "png", "svg", "pdf")
 _DEFAULT = ("html", "md", "png")
@@ -71,35 +71,24 @@ def report(
     """Write a run's report: one self-contained HTML page, Markdown, charts, CSV, JSON."""
     from devbench.cli.chosen import metrics
     from devbench.cli.output import console
-    from devbench.findings.pipeline import build_pipeline_report
+    from devbench.findings.raw import readable
     from devbench.findings.run_build import build_report
-    from devbench.forms import write_forms
-    from devbench.forms.html import Beside
-    from devbench.forms.pipeline_page import write_pipeline_page
+    from devbench.findings.subject import history_of, pipelines_of
+    from devbench.forms.files import write_files
     from devbench.results.history import History
-    from devbench.results.pipelines import pipeline_sessions
+    from devbench.results.run_export import record_writers
+    from devbench.sections.subjects import RunSubject
 
     forms = _forms(form)
     followed = metrics(metric, _HISTORY)
     with History(store_url) as kept:
         view = kept.store.run(run)
-        folder = out or Path("reports") / view.run.run_id
-        built = build_report(view)
-        sessions = pipeline_sessions(kept.store, view.run.run_id)
-        pipelines = build_pipeline_report(view, sessions) if sessions else None
+        built, pipelines = build_report(view), pipelines_of(kept.store, view)
         compared = _compared(baseline, view.run.run_id, store_url) if baseline is not None else None
-        changes = None
-        if history or metric:
-            from devbench.findings.changes import ChangesSettings
-            from devbench.findings.changes_build import find_changes
-
-            names = [*(job.job.model.name for job in built.jobs), *(session.pipeline for session in sessions)]
-            models = tuple(dict.fromkeys(names))
-            devices = tuple(device.key for device in built.devices)
-            changes = find_changes(kept, ChangesSettings(metrics=followed, models=models, devices=devices))
-        beside = Beside(compared, changes, pipelines)
-        paths = [write_pipeline_page(pipelines, folder)] if pipelines is not None and "html" in forms else []
-        paths += write_forms(built, kept.store, folder, forms, beside, view)
+        changes = history_of(kept, built, pipelines, followed) if history or metric else None
+        subject = RunSubject(built, compared, changes, pipelines)
+        folder = out or Path("reports") / view.run.run_id
+        paths = write_files(subject, folder, forms, readable(kept.store.read_raw), record_writers(view))
     screen = console()
     for path in paths:
         screen.print(str(path), soft_wrap=True, markup=False)
@@ -119,13 +108,13 @@ def _compared(baseline: str, run_id: str, store_url: str | None) -> ComparisonRe
         )
 
 
-def _forms(texts: list[str] | None) -> tuple[Form, ...]:
+def _forms(texts: list[str] | None) -> tuple[FileForm, ...]:
     from devbench.cli.chosen import words
     from devbench.errors import InputError
-    from devbench.forms import FORMS
+    from devbench.forms.files import FILE_FORMS
 
     chosen = words(texts) or _DEFAULT
-    unknown = [name for name in chosen if name not in FORMS]
+    unknown = [name for name in chosen if name not in FILE_FORMS]
     if unknown:
-        raise InputError(f"--format {unknown[0]!r} is unknown", hint=f"give {', '.join(FORMS)}")
-    return tuple(form for form in FORMS if form in chosen)
+        raise InputError(f"--format {unknown[0]!r} is unknown", hint=f"give {', '.join(FILE_FORMS)}")
+    return tuple(form for form in FILE_FORMS if form in chosen)

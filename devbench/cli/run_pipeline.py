@@ -109,7 +109,7 @@ def _show(outcome: RunOutcome, store: Store, options: RunOptions) -> None:
     from devbench.cli.outcome import finish
     from devbench.cli.output import console
     from devbench.findings.pipeline import build_pipeline_report
-    from devbench.forms.pipeline_page import write_pipeline_json
+    from devbench.forms.files import write_pipeline_json, write_pipelines
     from devbench.forms.terminal import print_document
     from devbench.results.pipelines import pipeline_sessions
     from devbench.sections.pipeline import pipeline_document
@@ -123,8 +123,6 @@ def _show(outcome: RunOutcome, store: Store, options: RunOptions) -> None:
         write_pipeline_json(built, options.json_file)
     print_document(pipeline_document(built, "terminal"), screen)
     if options.report and sessions:
-        from devbench.forms.pipeline_page import write_pipeline_page
-
         folder = options.out or Path("reports") / outcome.run_id
-        screen.print(f"Report: {write_pipeline_page(built, folder)}", soft_wrap=True)
+        screen.print(f"Report: {write_pipelines(built, folder)}", soft_wrap=True)
     finish(outcome, view, also_failed=any(one.status == "failed" for one in sessions))

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from devbench.findings.pipeline import PipelineReport
-    from devbench.results.store import RunSummary, RunView, Store
+    from devbench.results.store import RunSummary
 
 _StoreOption = Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")]
 
@@ -104,15 +103,6 @@ def _print_runs(found: list[RunSummary]) -> None:
             screen.print(f"[dim]{run.run_id} {plain(words, 300)}[/dim]", soft_wrap=True)
 
 
-def _pipelines(store: Store, view: RunView) -> PipelineReport | None:
-    """What the run measured of pipelines, where it did."""
-    from devbench.findings.pipeline import build_pipeline_report
-    from devbench.results.pipelines import pipeline_sessions
-
-    sessions = pipeline_sessions(store, view.run.run_id)
-    return build_pipeline_report(view, sessions) if sessions else None
-
-
 def show(
     run: _RunArgument = "latest",
     as_json: Annotated[bool, typer.Option("--json", help="Print everything stored about it as JSON.")] = False,
@@ -120,11 +110,12 @@ def show(
 ) -> None:
     """Print a run: latencies, failures, operators."""
     from devbench.cli.output import console, plain
+    from devbench.findings.subject import pipelines_of
     from devbench.results.store import LATEST, Store
 
     with Store(store_url) as store:
         view = store.run(run)
-        pipelines = _pipelines(store, view)
+        pipelines = pipelines_of(store, view)
         newest = store.newest_run_id() if run == LATEST else None
     if as_json:
         import json
@@ -140,6 +131,7 @@ def show(
     from devbench.results.progress import end_words
     from devbench.sections.pipeline import pipeline_document
     from devbench.sections.run import run_document
+    from devbench.sections.subjects import RunSubject
 
     screen = console()
     if newest not in (None, view.run.run_id):
@@ -154,4 +146,4 @@ def show(
         # Its stages are jobs too, but what is asked of a pipeline is the whole.
         print_document(pipeline_document(pipelines, "terminal"), screen)
     else:
-        print_document(run_document(build_report(view), "terminal"), screen)
+        print_document(run_document(RunSubject(build_report(view)), "terminal"), screen)

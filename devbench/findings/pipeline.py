@@ -24,6 +24,7 @@ from devbench.analysis.pipeline import (
     total_ms,
 )
 from devbench.analysis.stats import Estimate, estimate
+from devbench.notices import VIRTUAL_NOTE
 from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.run_export import run_end
 from devbench.results.store import RunView
@@ -135,6 +136,11 @@ class PipelineReport:
     @property
     def virtual(self) -> bool:
         return any(variant.device.virtual for variant in self.variants)
+
+    @property
+    def virtual_note(self) -> str:
+        """What is to be known of virtual devices; empty if there are none."""
+        return VIRTUAL_NOTE if self.virtual else ""
 
     @property
     def run_data(self) -> dict[str, Any]:

@@ -58,7 +58,7 @@ def _parts(parts: Sequence[Part]) -> Iterator[str]:
         elif isinstance(part, Image):
             yield f"![{_text(part.title)}]({part.file})"
             yield from [_text(part.note)] if part.note else []
-        else:
+        elif isinstance(part, Table):
             yield from _table(part)
 
 

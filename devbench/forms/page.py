@@ -10,15 +10,16 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
+from devbench.forms.charts import draw
 from devbench.forms.charts.picture import THEMES, Picture, inline_svg
-from devbench.sections import pipeline_words, words
+from devbench.sections.document import Charts, Section
 from devbench.sections.tables import Cell, Table
 from devbench.text import clean
 
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
 _TEMPLATES = Path(__file__).with_name("templates")
 # So many charts of a kind stand in the page; the others are packed, and one of them is shown at a time.
-_FIRST_CHARTS = 4
 _MOST_CHARTS = 240
 # With more values than this, only the text filter is offered.
 _MOST_CHOICES = 200
@@ -41,14 +41,6 @@ class Link:
 
     href: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class Section:
-    """A part of a page, as its navigation names it."""
-
-    key: str
-    title: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,16 +132,8 @@ def environment() -> Environment:
         packed=packed_rows,
         choices=choices,
         svg=lambda picture: _trusted(inline_svg(picture)),
-        ms=words.ms,
-        mb=words.mb,
-        percent=words.percent,
-        rough_percent=words.rough_percent,
-        interval=words.interval,
-        seconds=pipeline_words.seconds,
-        signed=pipeline_words.signed,
-        signed_percent=pipeline_words.signed_percent,
-        megabytes=pipeline_words.megabytes,
-        spread=pipeline_words.spread,
+        kind=lambda part: type(part).__name__,
+        drawn=chart_set,
     )
     return made
 
@@ -159,29 +143,25 @@ def render(template: str, frame: Frame, **values: Any) -> str:
     return environment().get_template(template).render(page=frame, **values)
 
 
-def chart_set(draws: Iterable[Callable[[], Picture]], *, first: int = _FIRST_CHARTS) -> ChartSet:
+def chart_set(charts: Charts) -> ChartSet:
     """Charts for a page, the most important first; only those that it has room for are drawn."""
     figure: Any = environment().get_template("parts.html").module.figure  # type: ignore[attr-defined]
     kept: list[Picture] = []
     rest: list[str] = []
     titles: list[str] = []
-    left_out = 0
-    for draw in draws:
-        if len(titles) >= _MOST_CHARTS:
-            left_out += 1
-            continue
-        picture = draw()
+    for chart in charts.charts[:_MOST_CHARTS]:
+        picture = draw(chart)
         titles.append(picture.title)
-        if len(kept) < first:
+        if len(kept) < charts.first:
             kept.append(picture)
         else:
             rest.append(str(figure(picture)).strip())
-    return ChartSet(tuple(kept), pack(json.dumps(rest, ensure_ascii=False)) if rest else "", tuple(titles), left_out)
-
-
-def sections_of(wanted: Sequence[tuple[str, str, object]]) -> tuple[Section, ...]:
-    """Those of key, title and content that have a content."""
-    return tuple(Section(key, title) for key, title, content in wanted if content)
+    return ChartSet(
+        tuple(kept),
+        pack(json.dumps(rest, ensure_ascii=False)) if rest else "",
+        tuple(titles),
+        len(charts.charts) - len(titles),
+    )
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -195,7 +175,7 @@ def shown(text: str) -> str:
 
 def packed_rows(table: Table) -> str:
     """All rows for the script; empty if the page itself has them all."""
-    if len(table.rows) <= table.seen:
+    if not table.seen or len(table.rows) <= table.seen:
         return ""
     return pack(json.dumps([[_short(cell) for cell in row] for row in table.rows], ensure_ascii=False))
 

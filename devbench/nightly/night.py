@@ -24,8 +24,9 @@ from devbench.findings.changes_build import find_changes
 from devbench.findings.comparison import ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.night import NightResult
+from devbench.findings.raw import readable
 from devbench.findings.run_build import build_report
-from devbench.forms import write_report
+from devbench.forms.files import write_files
 from devbench.forms.junit import write_junit
 from devbench.forms.night import render_message, render_summary
 from devbench.locks import hold
@@ -36,6 +37,7 @@ from devbench.paths import data_dir
 from devbench.results.progress import note_option, runs_with_option
 from devbench.results.prune import prune
 from devbench.results.store import new_run_id
+from devbench.sections.subjects import RunSubject
 from devbench.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -200,7 +202,8 @@ def _analyse(
     for part in folder.glob(".*"):
         # What a killed process was in the middle of writing; nobody else writes here.
         part.unlink(missing_ok=True)
-    write_report(report, store, folder, comparison=comparison, changes=changes)
+    subject = RunSubject(report, comparison, changes)
+    write_files(subject, folder, ("html", "md", "png"), readable(store.read_raw))
     return replace(result, comparison=comparison, changes=changes, folder=folder)
 
 

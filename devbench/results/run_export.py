@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import csv
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
@@ -117,3 +119,8 @@ def write_csv(view: RunView, path: Path) -> None:
 
 def _harmless(value: Any) -> Any:
     return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
+
+
+def record_writers(view: RunView) -> dict[str, Callable[[Path], None]]:
+    """What writes the run to a file, by the name of the format."""
+    return {"csv": partial(write_csv, view), "json": partial(write_json, view)}

@@ -17,9 +17,10 @@ from devbench.sections.changes_words import (
     summary_words,
     where_words,
 )
+from devbench.sections.charts import history_charts
 from devbench.sections.comparison import case_data
 from devbench.sections.comparison_words import metric_words, quantity, signed
-from devbench.sections.document import Document, Line, Part, Section, SectionOf, sections_for
+from devbench.sections.document import Charts, Document, Line, Part, Section, SectionOf, sections_for
 from devbench.sections.tables import MARKDOWN, PAGE, TEXT, Cell, Column, Form, Table, Tile, table
 
 FORMAT = "devbench-watch-2"
@@ -38,7 +39,7 @@ def changes_document(
     return Document(
         title="",
         headline=summary_words(report),
-        notices=tuple(lines),
+        notices=() if form == "html" else tuple(lines),
         sections=sections_for(form, report, SECTIONS if kinds is None else kinds),
         data=changes_data(report) if form == "json" else {},
     )
@@ -141,11 +142,19 @@ def event_table(report: ChangesReport) -> Table:
     return table("events", caption, columns, reversed(report.events))
 
 
-def _page(report: ChangesReport) -> Iterator[Section]:
-    yield Section("history", "History", (event_table(report), model_table(report), change_table(report)))
+def page_section(report: ChangesReport) -> Iterator[Section]:
+    """All of a history under one heading."""
+    known = report.first_utc is not None and report.last_utc is not None
+    span = f", {report.first_utc:%Y-%m-%d} to {report.last_utc:%Y-%m-%d}" if known else ""
+    words = f"{len(report.series):,} series over {report.runs:,} runs{span}."
+    if not report.own and not report.events:
+        words += " No change was found."
+    tables = (event_table(report), model_table(report), change_table(report))
+    drifts = (Line(f"{drift_words(drift)}.", "warn") for drift in report.drifts)
+    yield Section("history", "History", (Line(words, "soft"), *drifts, *tables, Charts(history_charts(report))))
 
 
-SECTIONS: tuple[SectionOf[ChangesReport], ...] = (SectionOf(_told, TEXT), SectionOf(_page, PAGE))
+SECTIONS: tuple[SectionOf[ChangesReport], ...] = (SectionOf(_told, TEXT), SectionOf(page_section, PAGE))
 
 
 # -- JSON -------------------------------------------------------------------------------------------------------------

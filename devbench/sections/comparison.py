@@ -10,6 +10,7 @@ from devbench.analysis.compare import Sample, Verdict
 from devbench.findings.comparison import CaseOnDevice, ComparedRow, ComparisonReport, Failure
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
+from devbench.sections.charts import comparison_charts
 from devbench.sections.comparison_words import (
     certainty_words,
     change_words,
@@ -26,8 +27,20 @@ from devbench.sections.comparison_words import (
     summary_words,
     undecided_words,
 )
-from devbench.sections.document import Document, Facts, Kind, Line, Lines, Part, Section, SectionOf, sections_for
+from devbench.sections.document import (
+    Charts,
+    Document,
+    Facts,
+    Kind,
+    Line,
+    Lines,
+    Part,
+    Section,
+    SectionOf,
+    sections_for,
+)
 from devbench.sections.tables import (
+    EVERY_FORM,
     LONG,
     MARKDOWN,
     PAGE,
@@ -71,8 +84,10 @@ def comparison_document(
         title="Regressed" if report.regressed else "No verdict" if report.without_verdict else "No regression",
         headline=summary_words(report),
         kind="bad" if report.regressed else "good",
-        head=_head(report),
-        notices=(_failures(report), Lines(_notices(report), "notices", limited=not everything)),
+        head=() if form == "html" else _head(report),
+        notices=()
+        if form == "html"
+        else (_failures(report), Lines(_notices(report), "notices", limited=not everything)),
         sections=sections_for(form, Shown(report, everything), SECTIONS if kinds is None else kinds),
         data=comparison_data(report) if form == "json" else {},
     )
@@ -265,15 +280,22 @@ def failure_table(report: ComparisonReport) -> Table:
     return table("failures", "cases that fail on one side only", columns, rows)
 
 
-def _page(shown: Shown) -> Iterator[Section]:
-    parts: tuple[Part, ...] = (failure_table(shown.report), compared(shown.report), Line(_EXPLANATION, "soft"))
-    yield Section("comparison", "Comparison with the baseline", parts)
+def page_section(shown: Shown) -> Iterator[Section]:
+    """All of a comparison under one heading."""
+    report = shown.report
+    charts = Charts(comparison_charts(report))
+    parts: list[Part] = [*_head(report), Lines(_notices(report), "notices"), failure_table(report), charts]
+    parts.append(compared(report))
+    if report.one_sided:
+        parts.append(Line(f"{len(report.one_sided)} cases were measured on one side only.", "soft"))
+    title = "Comparison with the baseline"
+    yield Section("comparison", title, (*parts, Line(_EXPLANATION, "small")), "Comparison")
 
 
 SECTIONS: tuple[SectionOf[Shown], ...] = (
     SectionOf(_verdicts, TEXT),
-    SectionOf(_page, PAGE),
-    SectionOf(_one_sided, in_data=True),
+    SectionOf(page_section, PAGE),
+    SectionOf(_one_sided, EVERY_FORM - PAGE, in_data=True),
 )
 
 

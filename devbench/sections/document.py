@@ -10,9 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
-from devbench.sections.tables import EVERY_FORM, MARKDOWN, Form, Table
+from devbench.sections.tables import EVERY_FORM, MARKDOWN, PAGE, Form, Table, Tile
 
-Kind = Literal["", "good", "bad", "warn", "soft", "note", "virtual", "below"]
+Kind = Literal["", "good", "bad", "warn", "soft", "small", "note", "verdict", "virtual", "below"]
 
 Subject = TypeVar("Subject")
 
@@ -61,7 +61,81 @@ class Image:
     forms: frozenset[str] = MARKDOWN
 
 
-Part = Line | Lines | Facts | Image | Table
+@dataclass(frozen=True, slots=True)
+class Heading:
+    """A heading within a section, of level 3 or 4."""
+
+    text: str
+    level: int = 3
+    forms: frozenset[str] = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Tiles:
+    """Rows of figures at the top of a page."""
+
+    rows: tuple[tuple[Tile, ...], ...]
+    forms: frozenset[str] = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Chart:
+    """What a chart shows, as data; `kind` says how it is drawn, `name` is that of its file."""
+
+    kind: str
+    data: Any
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Charts:
+    """Charts of one kind, the most important first; a page draws the first ones in place."""
+
+    charts: tuple[Chart, ...]
+    first: int = 4
+    forms: frozenset[str] = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Raw:
+    """A raw output of the store, and the command line that made it."""
+
+    title: str
+    command: str
+    words: str
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Fold:
+    """Parts that a page shows when they are asked for.
+
+    Attributes:
+        number: of the job that they are about, 0 for none.
+        summary: what is seen of them.
+        heading: what they are, next to others.
+        parts: makes them.
+        raws: the outputs below them.
+    """
+
+    summary: str
+    parts: Callable[[], Iterable[Part]]
+    number: int = 0
+    heading: str = ""
+    raws: tuple[Raw, ...] = ()
+    forms: frozenset[str] = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Folds:
+    """The details of the jobs of a run."""
+
+    run_id: str
+    folds: tuple[Fold, ...]
+    forms: frozenset[str] = PAGE
+
+
+Part = Line | Lines | Facts | Heading | Image | Tiles | Charts | Fold | Folds | Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,11 +146,13 @@ class Section:
         key: its name in a page and in JSON.
         title: the heading; empty for none.
         parts: in the order in which they are shown.
+        short: the title in a list of sections, if it is another one.
     """
 
     key: str
     title: str
     parts: tuple[Part, ...]
+    short: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,4 +202,8 @@ def parts_for(form: Form, parts: Iterable[Part]) -> tuple[Part, ...]:
     """The parts that a form shows, tables with the columns that it shows."""
     shown = (part for part in parts if form in part.forms)
     made = (part.for_form(form) if isinstance(part, Table) else part for part in shown)
-    return tuple(part for part in made if not isinstance(part, Table) or part.rows)
+    return tuple(part for part in made if _has_content(part))
+
+
+def _has_content(part: Part) -> bool:
+    return bool(part.rows if isinstance(part, Table) else part.charts if isinstance(part, Charts) else True)

@@ -10,17 +10,21 @@ from devbench.analysis.pipeline import Fewer
 from devbench.findings.pipeline import DRIVER_NOTE, PipelineReport, Stage, Variant, Whole
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
-from devbench.sections.document import Document, Line, Part, Section, SectionOf, sections_for
+from devbench.sections.charts import pipeline_charts
+from devbench.sections.document import Charts, Document, Heading, Line, Part, Section, SectionOf, sections_for
+from devbench.sections.heads import run_head
 from devbench.sections.pipeline_words import (
     contention,
+    difference_rows,
     explanation,
     megabytes,
     notes,
     seconds,
+    signed,
     signed_percent,
     spread,
 )
-from devbench.sections.tables import PAGE, TEXT, Cell, Column, Form, Table, table
+from devbench.sections.tables import EVERY_FORM, PAGE, TEXT, Cell, Column, Form, Table, table
 from devbench.sections.words import ms, rough_percent
 
 FORMAT = "devbench-pipeline-2"
@@ -33,8 +37,14 @@ def pipeline_document(
 ) -> Document:
     """The pipelines of a run as a form shows them."""
     sections = sections_for(form, report, SECTIONS if kinds is None else kinds)
-    title = f"Pipelines of run {report.view.run.run_id}"
-    return Document(title, sections=sections, data=pipeline_data(report) if form == "json" else {})
+    view = report.view
+    head = run_head(view.run, view.status, view.end_reason, view.run.devbench_version) if form == "html" else ()
+    return Document(
+        f"Pipelines of run {view.run.run_id}",
+        head=head,
+        sections=sections,
+        data=pipeline_data(report) if form == "json" else {},
+    )
 
 
 def _variants(report: PipelineReport) -> Iterator[Section]:
@@ -51,7 +61,12 @@ def _variant(variant: Variant) -> Iterator[Part]:
     for whole in variant.wholes:
         for kind, message, count in whole.failures:
             yield Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad", whole.residency)
-        yield from (Line(words, "soft") for words in (explanation(variant, whole), contention(variant, whole)) if words)
+        if words := explanation(variant, whole):
+            yield Line(words, "soft", forms=TEXT)
+        if words := contention(variant, whole):
+            yield Line(words, "soft")
+        if whole.difference:
+            yield _difference(variant, whole)
     yield _stages(variant)
     if any(whole.fewer for whole in variant.wholes):
         yield _fewer(variant)
@@ -78,7 +93,20 @@ def _wholes(variant: Variant) -> Table:
     )
     title = "End to end, one session on the device"
     caption = "one session on the device: medians over sessions; the estimate is composed of the stages measured alone"
-    return table("wholes", caption, columns, variant.wholes, title=title)
+    return table("wholes", caption, columns, variant.wholes, seen=0, title=title)
+
+
+def _difference(variant: Variant, whole: Whole) -> Table:
+    """Why measured and estimate differ, in parts that add up to it."""
+    columns: tuple[Column[tuple[str, str, float]], ...] = (
+        Column("stage", lambda row: row[0]),
+        Column("part", lambda row: row[1]),
+        Column("difference", lambda row: signed(row[2]), numeric=True),
+    )
+    shown_ms = (whole.shown.latency_ms if whole.shown else None) or 0.0
+    title = f"{whole.residency}: measured {seconds(shown_ms)}, composed {seconds(whole.estimate_ms)}"
+    caption = f"why they differ by {signed(shown_ms - whole.estimate_ms)}; the parts add up to it"
+    return table("difference", caption, columns, difference_rows(variant, whole), seen=0, title=title, forms=PAGE)
 
 
 def _latency(whole: Whole) -> Cell:
@@ -122,7 +150,7 @@ def _stages(variant: Variant) -> Table:
         "each alone in a process of its own, medians; then its share of each session, with its load where that is "
         "waited for"
     )
-    return table("stages", caption, columns, list(enumerate(variant.stages)), title=title)
+    return table("stages", caption, columns, list(enumerate(variant.stages)), seen=0, title=title)
 
 
 def _fewer(variant: Variant) -> Table:
@@ -142,11 +170,34 @@ def _fewer(variant: Variant) -> Table:
         *map(of_whole, shown),
     )
     title = "With other steps: composed estimates, not measured"
-    return table("fewer", "composed estimates, not measured", columns, list(enumerate(shown[0].fewer)), title=title)
+    return table(
+        "fewer", "composed estimates, not measured", columns, list(enumerate(shown[0].fewer)), seen=0, title=title
+    )
 
 
 def _own(variant: Variant, one: Fewer) -> str:
     return "strong" if (one.steps, one.guidance) == (variant.steps, variant.guidance) else ""
+
+
+def page_parts(report: PipelineReport) -> Iterator[Part]:
+    """All pipelines of a run, one after the other, with their charts."""
+    charts = {id(chart.data): chart for chart in pipeline_charts(report)}
+    for variant in report.variants:
+        virtual = " virtual" if variant.device.virtual else ""
+        yield Heading(f"{variant.pipeline} · {variant.title} on {variant.device.title}{virtual}")
+        keep = ""
+        if variant.keep is not None and variant.stages:
+            keep = f"; {variant.stages[variant.keep].alone.name} stays in memory in “pipelined”"
+        yield Line(variant.parameters + keep, "soft")
+        if id(variant) in charts:
+            yield Charts((charts[id(variant)],))
+        yield from _variant(variant)
+        yield from (Line(str(note), "soft") for note in variant.device.facts.get("notes") or [])
+    yield Line(DRIVER_NOTE, "soft")
+
+
+def _page(report: PipelineReport) -> Iterator[Section]:
+    yield Section("pipelines", "", tuple(page_parts(report)))
 
 
 def _driver(report: PipelineReport) -> Iterator[Section]:
@@ -154,8 +205,9 @@ def _driver(report: PipelineReport) -> Iterator[Section]:
 
 
 SECTIONS: tuple[SectionOf[PipelineReport], ...] = (
-    SectionOf(_variants, in_data=True),
-    SectionOf(_driver, in_data=True),
+    SectionOf(_variants, EVERY_FORM - PAGE, in_data=True),
+    SectionOf(_driver, EVERY_FORM - PAGE, in_data=True),
+    SectionOf(_page, PAGE),
 )
 
 

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
-from devbench.findings.run import MEMORY_NOTE, JobReport, OperatorType, ReportData, fastest
+from devbench.findings.run import MEMORY_NOTE, JobReport, OperatorType, fastest
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.document import Document, Facts, Image, Kind, Line, Part, Section, SectionOf, sections_for
+from devbench.sections.heads import run_head
+from devbench.sections.run_page import PAGE_SECTIONS
 from devbench.sections.run_tables import figure_columns, median
+from devbench.sections.subjects import RunSubject
 from devbench.sections.tables import MARKDOWN, TERMINAL, TEXT, Cell, Column, Form, Table, table
 from devbench.sections.words import (
     coverage_note,
     fallback_words,
     interval,
-    limits_words,
     ms,
     percent,
     spread_words,
@@ -27,26 +28,32 @@ _MAX_REASONS = 20
 
 
 def run_document(
-    report: ReportData,
+    subject: RunSubject,
     form: Form,
-    kinds: Sequence[SectionOf[ReportData]] | None = None,
+    kinds: Sequence[SectionOf[RunSubject]] | None = None,
     images: Sequence[tuple[str, str, str]] = (),
 ) -> Document:
     """The run as a form shows it; `images` are charts by title, file and note."""
+    report = subject.report
     ended = report.status + (f" ({report.end_reason})" if report.end_reason else "")
+    if form == "html":
+        finished = f" to {report.finished_utc:%H:%M:%S}" if report.finished_utc else ""
+        page_head = run_head(report, report.status, report.end_reason, report.devbench_version, finished)
+        sections = sections_for(form, subject, SECTIONS if kinds is None else kinds)
+        return Document(f"Run {report.run_id}", head=page_head, sections=sections)
     head: list[Part] = [
         Line(f"{report.started_utc:%Y-%m-%d %H:%M} UTC · {ended} · devbench {report.devbench_version}", forms=MARKDOWN)
     ]
     head += [Line(report.virtual_note, "virtual", forms=MARKDOWN)] if report.virtual else []
     head += [Facts(tuple(report.labels.items()), forms=MARKDOWN)] if report.labels else []
     head += [Image(*image) for image in images]
-    sections = sections_for(form, report, SECTIONS if kinds is None else kinds)
+    sections = sections_for(form, subject, SECTIONS if kinds is None else kinds)
     return Document(f"devbench run {report.run_id}", head=tuple(head), sections=sections)
 
 
-def _groups(report: ReportData) -> Iterator[Section]:
+def _groups(subject: RunSubject) -> Iterator[Section]:
     """Jobs of one model on one device, which are compared with each other."""
-    for number, (model, device, jobs) in enumerate(report.groups, start=1):
+    for number, (model, device, jobs) in enumerate(subject.report.groups, start=1):
         yield Section(f"group-{number}", f"{model} on {device.title}", tuple(_group(jobs)))
 
 
@@ -184,7 +191,8 @@ def _operators_of(job: JobReport) -> Table:
 # -- the rest ---------------------------------------------------------------------------------------------------------
 
 
-def _notes(report: ReportData) -> Iterator[Section]:
+def _notes(subject: RunSubject) -> Iterator[Section]:
+    report = subject.report
     lines = [
         Line(notice.text + (f" ({notice.next_step})" if notice.next_step else ""), "warn", notice.subject)
         for notice in report.notices
@@ -195,57 +203,4 @@ def _notes(report: ReportData) -> Iterator[Section]:
     yield Section("notes", "", tuple(lines))
 
 
-SECTIONS: tuple[SectionOf[ReportData], ...] = (SectionOf(_groups, TEXT), SectionOf(_notes, TEXT))
-
-
-# -- outputs ----------------------------------------------------------------------------------------------------------
-
-
-def outputs_document(report: ReportData, form: Form) -> Document:
-    """How far each delegate's outputs are from this machine's CPU and from the device's own."""
-    return Document("Outputs", sections=sections_for(form, report, (SectionOf(_outputs),)))
-
-
-def _outputs(report: ReportData) -> Iterator[Section]:
-    for number, (model, device, jobs) in enumerate(report.groups, start=1):
-        rows = [(job, output) for job in jobs for output in job.outputs]
-        columns: tuple[Column[tuple[JobReport, Mapping[str, Any]]], ...] = (
-            Column("delegate", lambda row: row[0].title),
-            *(_of_output(column) for column in OUTPUT_COLUMNS),
-        )
-        lines = [Line(f"{kind}: {message}", "bad", job.title) for job in jobs for kind, message, _ in job.failures]
-        lines += [Line(VIRTUAL_NOTE, "virtual")] if device.virtual else []
-        yield Section(f"outputs-{number}", f"{model} on {device.title}", (table("outputs", "", columns, rows), *lines))
-
-
-def _of_output(column: Column[Mapping[str, Any]]) -> Column[tuple[JobReport, Mapping[str, Any]]]:
-    return Column(column.title, lambda row: column.cell(row[1]), numeric=column.numeric)
-
-
-def _figure(key: str, form: str) -> Any:
-    return lambda output: "" if output.get(key) is None else format(output[key], form)
-
-
-def _verdict(output: Mapping[str, Any]) -> Cell:
-    faults = [f"{output[key]} {title}" for key, title in (("nan", "NaN"), ("inf", "Inf")) if output.get(key)]
-    faults += [title for key, title in (("all_zero", "all zero"), ("wrong_size", "wrong size")) if output.get(key)]
-    limits = limits_words(output.get("limits"))
-    aside = f"({limits})" if limits else ""
-    if output.get("wrong"):
-        return Cell(", ".join(faults) or "wrong", kind="bad", aside=aside)
-    if output.get("against") == "host" and output.get("deterministic") is False:
-        return Cell("not deterministic", kind="warn", aside=aside)
-    return Cell("ok" if output.get("against") == "host" else "", kind="good", aside=aside)
-
-
-OUTPUT_COLUMNS: tuple[Column[Mapping[str, Any]], ...] = (
-    Column("output", lambda output: str(output.get("name"))),
-    Column("against", lambda output: str(output.get("against"))),
-    Column("largest difference", _figure("max_abs", ".3g"), numeric=True),
-    Column("relative", _figure("max_rel", ".2g"), numeric=True),
-    Column("cosine", _figure("cosine", ".6f"), numeric=True),
-    Column("SNR dB", lambda output: _figure("snr_db", ".1f")(output) or ("equal" if output.get("max_abs") == 0 else ""),
-           numeric=True),
-    Column("verdict", _verdict),
-)  # fmt: skip
-"""What is shown of a comparison of one output of a job."""
+SECTIONS: tuple[SectionOf[RunSubject], ...] = (SectionOf(_groups, TEXT), *PAGE_SECTIONS, SectionOf(_notes, TEXT))

@@ -82,7 +82,7 @@ class Table:
     Attributes:
         key: its name in a page and in JSON.
         caption: what it has, for a page.
-        seen: how many rows a page shows at once.
+        seen: how many rows a page shows at once, with a way to search and sort them; 0 shows all as they are.
         title: a heading for text.
         layout: in a terminal, "stacked" has the name of a row above its numbers if both do not fit, "entries" has all
             but the first two columns below them.

@@ -9,6 +9,7 @@ import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import devbench.results
@@ -16,19 +17,25 @@ from devbench.errors import InputError
 from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
 from devbench.findings.comparison_build import build_comparison
-from devbench.findings.pipeline import build_pipeline_report
+from devbench.findings.raw import readable
 from devbench.findings.run_build import build_report
-from devbench.forms.html import Beside, changes_values, comparison_values, render_html
-from devbench.forms.page import Frame, Link, Section, render
+from devbench.findings.subject import pipelines_of
+from devbench.forms.html import html
+from devbench.forms.page import Link
 from devbench.metrics import shown_in
 from devbench.notices import VIRTUAL_NOTE
 from devbench.results.history import History
-from devbench.results.pipelines import pipeline_sessions
+from devbench.sections.changes import changes_document
+from devbench.sections.comparison import comparison_document
+from devbench.sections.document import Document, Line, Part, Section
+from devbench.sections.run import run_document
+from devbench.sections.subjects import RunSubject
 from devbench.serve.site_tables import history_choices, run_table, series_links
 
 _LINKS = (Link("/", "All runs"), Link("/history", "Change points"))
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{2,79}\Z")
 _MOST_TEXT = 200
+_MAX_OFFERED = 500
 _MOST_PAGES, _MOST_BYTES, _KEPT_S = 24, 64_000_000, 20.0
 
 
@@ -92,10 +99,12 @@ class Site:
 
     def _runs(self, history: History) -> str:
         frame = history.runs()
-        ids = [str(run_id) for run_id in frame["run_id"]]
-        note = VIRTUAL_NOTE if bool(frame["virtual"].any()) else ""
-        page = Frame("Runs", (), _LINKS, f"some of these runs are {note}" if note else "", forms=True)
-        return render("runs.html", page, runs=run_table(frame), ids=list(reversed(ids))[:500], several=len(ids) > 1)
+        ids = [str(run_id) for run_id in reversed(list(frame["run_id"]))]
+        note = f"some of these runs are {VIRTUAL_NOTE}" if bool(frame["virtual"].any()) else ""
+        found = run_table(frame)
+        parts: tuple[Part, ...] = (found,) if found.rows else (Line("No run is stored yet."),)
+        document = Document("Runs", sections=(Section("all-runs", "", parts),))
+        return html(document, virtual_note=note, links=_LINKS, forms=True, template="runs.html", ids=ids[:_MAX_OFFERED])
 
     def _run(self, history: History, run_id: str) -> str:
         if not _RUN_ID.match(run_id):
@@ -104,9 +113,9 @@ class Site:
             view = history.store.run(run_id)
         except InputError:
             raise NotFound("there is no such run") from None
-        sessions = pipeline_sessions(history.store, view.run.run_id)
-        pipelines = build_pipeline_report(view, sessions) if sessions else None
-        return render_html(build_report(view), history.store.read_raw, Beside(pipelines=pipelines, links=_LINKS))
+        subject = RunSubject(build_report(view), pipelines=pipelines_of(history.store, view))
+        note = subject.report.virtual_note
+        return html(run_document(subject, "html"), readable(history.store.read_raw), virtual_note=note, links=_LINKS)
 
     def _compare(self, history: History, query: Mapping[str, str]) -> str:
         names = [query.get(name, "").strip() for name in ("baseline", "candidate")]
@@ -116,8 +125,8 @@ class Site:
         if set(before) & set(after):
             raise InputError("a run is on both sides")
         report = build_comparison(history, before, after, titles=(names[0], names[1]))
-        page = Frame("Comparison", (), _LINKS, VIRTUAL_NOTE if report.virtual else "")
-        return render("compare.html", page, **comparison_values(report))
+        document = replace(comparison_document(report, "html"), title="Comparison")
+        return html(document, virtual_note=VIRTUAL_NOTE if report.virtual else "", links=_LINKS)
 
     def _history(self, history: History, query: Mapping[str, str]) -> str:
         choices = history_choices(history)
@@ -132,13 +141,13 @@ class Site:
             **{f"{name}s": (value,) if value else () for name, value in chosen.items()},  # type: ignore[arg-type]
         )  # fmt: skip
         changes = find_changes(history, settings)
-        note = VIRTUAL_NOTE if changes.virtual else ""
-        sections = (Section("history", "History"), Section("series", "Series"))
-        page = Frame("Change points", sections, _LINKS, note, forms=True)
+        document = changes_document(changes, "html")
+        series = Section("series", "Series", (series_links(changes),))
+        document = replace(document, title="Change points", sections=(*document.sections, series))
         asked = {**chosen, "metric": metric, "since": query.get("since", ""), "until": query.get("until", "")}
-        return render(
-            "history.html", page, choices={**choices, "metric": dict(zip(known, known, strict=True))}, asked=asked,
-            series_table=series_links(changes), **changes_values(changes),
+        return html(
+            document, virtual_note=VIRTUAL_NOTE if changes.virtual else "", links=_LINKS, forms=True,
+            template="history.html", choices={**choices, "metric": {name: name for name in known}}, asked=asked,
         )  # fmt: skip
 
 

@@ -35,10 +35,11 @@ def main() -> None:
 def write(url: str) -> None:
     """The newest run's page and Markdown, compared with the run before it."""
     from devbench.findings.comparison_build import build_comparison
+    from devbench.findings.raw import readable
     from devbench.findings.run_build import build_report
-    from devbench.forms import write_forms
-    from devbench.forms.html import Beside
+    from devbench.forms.files import write_files
     from devbench.results.history import History
+    from devbench.sections.subjects import RunSubject
 
     with History(url) as history:
         before, last = list(history.runs()["run_id"])[-2:]
@@ -49,7 +50,7 @@ def write(url: str) -> None:
             jobs.append(replace(item, job=replace(item.job, device=replace(item.job.device, facts=facts))))
         report = build_report(replace(view, jobs=tuple(jobs)))
         compared = build_comparison(history, [before], [last], titles=("the run before", last))
-        write_forms(report, history.store, HERE, ("html", "md"), Beside(compared))
+        write_files(RunSubject(report, compared), HERE, ("html", "md"), readable(history.store.read_raw))
 
 
 def take(path: Path, size: tuple[int, int], profile: Path) -> None:

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 
 from devbench.findings.run_build import build_report
-from devbench.forms.html import render_html
 from devbench.results.records import DeviceRecord, ModelRecord
 from devbench.results.store import JobView, RunView
 from tests.browser.chromium import Chromium
 from tests.made.phones import phone_view
+from tests.made.shown import run_page
 from tests.made.views import EVIL, view
 
 pytestmark = pytest.mark.browser
@@ -31,7 +31,7 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Chromium]:
 
 def written(folder: Path, run: RunView) -> str:
     path = folder / "report.html"
-    path.write_text(render_html(build_report(run), lambda path: RAW.encode()), "utf-8")
+    path.write_text(run_page(build_report(run), lambda path: RAW.encode()), "utf-8")
     return path.as_uri()
 
 

@@ -9,11 +9,12 @@ import pytest
 
 from devbench.findings.run_build import build_report
 from devbench.findings.timeline_build import Line, Timeline
-from devbench.forms.charts.conditions import conditions
+from devbench.forms.charts import draw
 from devbench.forms.charts.files import chart_file
 from devbench.forms.charts.picture import Picture, svg_file
 from devbench.results.records import RepetitionRecord
 from devbench.results.store import JobView, RunView
+from devbench.sections.charts import condition_charts
 from tests.made.phones import START, phone_view
 
 
@@ -23,7 +24,7 @@ def timeline_of(view: RunView) -> Timeline:
 
 
 def conditions_chart(view: RunView) -> Picture | None:
-    return next((draw() for draw in conditions(build_report(view))), None)
+    return next(map(draw, condition_charts(build_report(view))), None)
 
 
 def with_conditions(view: RunView, **changes: object) -> RunView:
@@ -191,7 +192,7 @@ def test_two_devices_have_a_chart_each(view: RunView) -> None:
     jobs = (view.jobs[0], replace(view.jobs[1], job=replace(view.jobs[1].job, device=other)))
     charts = [
         chart
-        for chart in (draw() for draw in conditions(build_report(replace(view, jobs=jobs))))
+        for chart in map(draw, condition_charts(build_report(replace(view, jobs=jobs))))
         if chart.name.startswith("conditions")
     ]
     assert [(chart.name, chart.title) for chart in charts] == [

@@ -8,9 +8,8 @@ from pathlib import Path
 import pytest
 
 from devbench.findings.comparison_build import build_comparison
-from devbench.forms.html import comparison_values
+from devbench.forms.html import html
 from devbench.forms.markdown import markdown
-from devbench.forms.page import Frame, render
 from devbench.notices import Effect, NoticeKind
 from devbench.results.history import History
 from devbench.results.store import Store
@@ -143,7 +142,7 @@ def test_every_form_says_it(store: Store) -> None:
     assert found["notices"][0]["kind"] == "all_unreliable"
     assert any(WHY in cell.text for cell in compared_table(report).rows[0])
     assert "without a verdict" in verdict_words(report)
-    page = render("compare.html", Frame("Comparison"), **comparison_values(report))
+    page = html(comparison_document(report, "html"))
     assert page.count(WHY) >= 2, "as a notice and in the table"
 
 

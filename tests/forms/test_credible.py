@@ -14,17 +14,15 @@ from rich.console import Console
 
 from devbench.findings.run import JobReport, ReportData, fastest
 from devbench.findings.run_build import build_report
-from devbench.forms.charts import draw_charts
 from devbench.forms.charts.picture import Mark, svg_file
-from devbench.forms.html import render_html
-from devbench.forms.markdown import markdown
 from devbench.forms.terminal import print_document
 from devbench.results.records import RepetitionRecord
 from devbench.results.run_export import write_csv
 from devbench.results.store import JobView, RunView
-from devbench.sections.run import outputs_document, run_document
+from devbench.sections.outputs import outputs_document
 from devbench.sections.words import limits_words, rough_percent
 from tests.made.phones import phone_view
+from tests.made.shown import run_markdown, run_page, run_pictures, run_terminal
 
 
 def job_of(view: RunView, delegate: str) -> JobReport:
@@ -32,9 +30,7 @@ def job_of(view: RunView, delegate: str) -> JobReport:
 
 
 def terminal(report: ReportData, width: int = 140) -> str:
-    out = io.StringIO()
-    print_document(run_document(report, "terminal"), Console(file=out, width=width))
-    return out.getvalue()
+    return run_terminal(report, width)
 
 
 def no_raw(path: str) -> bytes:
@@ -42,7 +38,7 @@ def no_raw(path: str) -> bytes:
 
 
 def page(view: RunView) -> str:
-    return re.sub(r"\s+", " ", render_html(build_report(view), no_raw))
+    return re.sub(r"\s+", " ", run_page(build_report(view), no_raw))
 
 
 def changed(view: RunView, change: Callable[[RepetitionRecord], RepetitionRecord]) -> RunView:
@@ -71,7 +67,7 @@ def test_a_cold_start_is_told_from_a_warm_one_and_says_what_was_cold(view: RunVi
     assert re.search(
         r'class="cold"[^>]*>file cache and kernel cache cold</td><td[^>]*>3</td><td[^>]*>2,350</td>', shown
     )
-    assert "cold init ms" in markdown(run_document(build_report(view), "markdown"))
+    assert "cold init ms" in run_markdown(build_report(view))
 
 
 def test_a_cold_start_never_counts_as_latency_or_as_warm_init(view: RunView) -> None:
@@ -99,12 +95,12 @@ def test_without_a_cold_start_no_column_speaks_of_one(view: RunView) -> None:
         view, jobs=tuple(JobView(i.job, tuple(r for r in i.repetitions if r.purpose != "cold")) for i in view.jobs)
     )
     assert "cold" not in terminal(build_report(warm))
-    assert "cold init" not in markdown(run_document(build_report(warm), "markdown"))
+    assert "cold init" not in run_markdown(build_report(warm))
 
 
 def test_the_share_on_the_delegate_is_in_every_form(view: RunView, tmp_path: Path) -> None:
     report = build_report(view)
-    for text in (terminal(report), page(view), markdown(run_document(report, "markdown"))):
+    for text in (terminal(report), page(view), run_markdown(report)):
         assert "on delegate" in text
         assert "84 %" in text
     assert job_of(view, "cpu").on_delegate is None
@@ -153,7 +149,7 @@ def test_an_outlier_is_marked_and_still_counts(view: RunView) -> None:
     assert max(job.latency.values) == 30.0
     assert "○ outlier" in page(slow)
     assert "1 of 9 processes far from the others" in terminal(build_report(slow))
-    chart = draw_charts(build_report(slow))[0]
+    chart = run_pictures(build_report(slow))[0]
     assert "hollow dots" in chart.note
     assert any(isinstance(part, Mark) and part.form == "ring" for part in chart.parts)
 
@@ -194,12 +190,12 @@ def test_a_job_of_unreliable_processes_only_is_marked_and_never_the_fastest(tmp_
     assert best.title == "XNNPACK · 4 threads"
     latency = f"{gpu.latency.median:.1f}"
     assert f"! {latency}" in terminal(report)
-    assert f"{latency} ⚠ unreliable" in markdown(run_document(report, "markdown"))
+    assert f"{latency} ⚠ unreliable" in run_markdown(report)
     shown = page(view)
     assert re.search(r'<td class="n warn"[^>]*>⚠ ', shown)
     assert "⚠ not to be compared with the others" in shown
     assert shown.count("unreliable: battery low: 9 %") == 9
-    chart = draw_charts(report)[0]
+    chart = run_pictures(report)[0]
     assert "! unreliable" in svg_file(chart)
     assert "pale bars" in chart.note
     write_csv(view, tmp_path / "r.csv")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import json
 import re
 from dataclasses import replace
@@ -11,26 +10,23 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
+from devbench.findings.raw import readable
 from devbench.findings.run import ReportData
 from devbench.findings.run_build import build_report
-from devbench.forms import write_report
-from devbench.forms.charts import draw_charts
 from devbench.forms.charts.files import chart_file
 from devbench.forms.charts.picture import svg_file
-from devbench.forms.html import render_html
-from devbench.forms.markdown import markdown
-from devbench.forms.terminal import print_document
+from devbench.forms.files import write_files
 from devbench.results.run_export import write_csv, write_json
 from devbench.results.store import JobView, Store
-from devbench.sections.run import run_document
+from devbench.sections.subjects import RunSubject
 from devbench.sections.words import ms, operator_name
+from tests.made.shown import run_markdown, run_page, run_pictures, run_terminal
 from tests.made.views import EVIL, op, view
 
 
 def html_of(report: ReportData, raw: dict[str, str] | None = None) -> str:
-    return render_html(report, lambda path: (raw or {}).get(path, "").encode())
+    return run_page(report, lambda path: (raw or {}).get(path, "").encode())
 
 
 def test_the_numbers_are_computed_once() -> None:
@@ -71,13 +67,11 @@ def test_without_a_partition_s_row_those_inside_stand_for_it() -> None:
 @pytest.mark.parametrize("form", ["html", "markdown", "terminal", "chart"])
 def test_a_virtual_device_is_marked_in_every_form(form: str) -> None:
     report = build_report(view(virtual=True))
-    out = io.StringIO()
-    print_document(run_document(report, "terminal"), Console(file=out, width=160))
-    charts = draw_charts(report)
+    charts = run_pictures(report)
     texts = {
         "html": html_of(report),
-        "markdown": markdown(run_document(report, "markdown")),
-        "terminal": out.getvalue(),
+        "markdown": run_markdown(report),
+        "terminal": run_terminal(report),
         "chart": svg_file(charts[0]),
     }
     assert "virtual" in texts[form].lower()
@@ -92,7 +86,7 @@ def test_exports_say_that_a_device_is_virtual(tmp_path: Path) -> None:
 
 
 def test_a_phone_is_not_marked() -> None:
-    assert "VIRTUAL" not in svg_file(draw_charts(build_report(view()))[0])
+    assert "VIRTUAL" not in svg_file(run_pictures(build_report(view()))[0])
     assert "says nothing about a phone" not in html_of(build_report(view()))
 
 
@@ -126,20 +120,19 @@ def test_hostile_text_is_shown_and_does_nothing() -> None:
 
 
 def test_hostile_text_in_charts_is_text() -> None:
-    charts = draw_charts(build_report(view(name=EVIL, title=EVIL)))
+    charts = run_pictures(build_report(view(name=EVIL, title=EVIL)))
     assert "<script" not in svg_file(charts[0])
     assert chart_file(charts[0], "png").startswith(b"\x89PNG")
 
 
 def test_hostile_text_in_markdown_and_terminal_is_inert(tmp_path: Path) -> None:
     report = build_report(view(name=EVIL, title=EVIL))
-    text = markdown(run_document(report, "markdown"))
+    text = run_markdown(report)
     assert "<script>" not in text
     assert not re.search(r"(?<!\\)\[x(?<!\\)\]\(", text)
-    out = io.StringIO()
-    print_document(run_document(report, "terminal"), Console(file=out, width=160, force_terminal=False))
-    assert "\x1b" not in out.getvalue()
-    assert "\u202e" not in out.getvalue()
+    shown = run_terminal(report)
+    assert "\x1b" not in shown
+    assert "\u202e" not in shown
 
 
 def test_a_spreadsheet_runs_nothing(tmp_path: Path) -> None:
@@ -159,8 +152,10 @@ def test_a_run_without_any_number_still_has_a_report(tmp_path: Path) -> None:
     base = view()
     empty = replace(base, jobs=(base.jobs[1],))
     with Store(str(tmp_path / "s.db")) as store:
-        paths = write_report(build_report(empty), store, tmp_path / "out")
-    assert "crash" in paths.html.read_text()
+        page, *_ = write_files(
+            RunSubject(build_report(empty)), tmp_path / "out", ("html", "md", "png"), readable(store.read_raw)
+        )
+    assert "crash" in page.read_text()
     assert not (tmp_path / "out" / "latency.png").exists()
 
 

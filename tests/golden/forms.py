@@ -94,18 +94,19 @@ def _night(ids: Ids, url: str, folder: Path) -> dict[str, str]:
     from devbench.findings.changes_build import find_changes
     from devbench.findings.comparison_build import build_comparison
     from devbench.findings.night import NightResult
+    from devbench.findings.raw import readable
     from devbench.findings.run_build import build_report
-    from devbench.forms import write_forms
-    from devbench.forms.html import Beside
+    from devbench.forms.files import write_files
     from devbench.forms.junit import render_junit
     from devbench.forms.night import render_lines, render_message, render_summary
     from devbench.forms.night_export import result_to_json
+    from devbench.sections.subjects import RunSubject
 
     with Store(url) as store, devbench.results.open_history(url) as history:
         report = build_report(store.run(ids.candidate))
         comparison = build_comparison(history, [ids.baseline], [ids.candidate], titles=("the night before", "tonight"))
         changes = find_changes(history, ChangesSettings(labels={"suite": "nightly"}, metrics=("latency",)))
-        write_forms(report, store, folder, ("html",), Beside(comparison, changes))
+        write_files(RunSubject(report, comparison, changes), folder, ("html",), readable(store.read_raw))
         first = build_report(store.run(ids.baseline))
     absent = {"A54": EnvironmentProblem("A54 is not connected"), "S23": DeviceBusy("S23 is in use by run x")}
     night = NightResult("nightly", "2026-09-12", report, comparison, changes, absent, Path("reports", ids.candidate))

@@ -2,35 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from functools import partial
 from typing import TYPE_CHECKING
 
 from devbench.forms.charts.picture import Picture
 from devbench.forms.charts.rows import Bar, Group, Look, Row, draw_rows
-from devbench.metrics import METRICS, shown_in
+from devbench.metrics import METRICS
 from devbench.text import clean
 
 if TYPE_CHECKING:
-    from devbench.findings.comparison import ComparedRow, ComparisonReport
+    from devbench.findings.comparison import ComparedRow
+    from devbench.sections.charts import ChartedMetric
 
-_MOST = 24
 _COLOURS = {"regressed": "c5", "improved": "c2", "undecided": "c1", "unchanged": "c7"}
 
 
-def changes(report: ComparisonReport) -> Iterator[Callable[[], Picture]]:
-    """What draws a chart for each metric that changed anywhere, or could not be decided."""
-    for metric in shown_in("comparison"):
-        rows = [row for row in report.rows if row.metric == metric and row.comparison.change is not None]
-        rows = [row for row in rows if not row.comparison.reason]
-        told = [row for row in rows if row.comparison.verdict != "unchanged"]
-        if told:
-            largest = sorted(told, key=lambda row: -abs(row.comparison.change or 0.0))[:_MOST]
-            yield partial(_chart, metric, largest, len(rows), report)
-
-
-def _chart(metric: str, rows: list[ComparedRow], of: int, report: ComparisonReport) -> Picture:
-    rows = sorted(rows, key=lambda row: -(row.comparison.change or 0.0))
+def changes(of: ChartedMetric, name: str) -> Picture:
+    """The chart of one metric."""
+    metric = of.metric
+    rows = sorted(of.rows, key=lambda row: -(row.comparison.change or 0.0))
     every = all(row.virtual for row in rows)
     mixed = any(row.virtual for row in rows) and not every
     devices: dict[str, list[Row]] = {}
@@ -45,10 +34,10 @@ def _chart(metric: str, rows: list[ComparedRow], of: int, report: ComparisonRepo
         every=every,
         some=mixed,
     )
-    title = f"Changes of {METRICS[metric].title} against {clean(report.baseline.title, 60)}"
+    title = f"Changes of {METRICS[metric].title} against {clean(of.baseline, 60)}"
     named = ", ".join(f"{clean(row.case, 60)} {100 * (row.comparison.change or 0.0):+.1f} %" for row in rows[:8])
-    note = f"The {len(rows)} largest changes of {of}; whiskers: 95 % interval."
-    return draw_rows(f"changes-{metric}", title, f"{title}: {named}", groups, look, note)
+    note = f"The {len(rows)} largest changes of {of.of}; whiskers: 95 % interval."
+    return draw_rows(name, title, f"{title}: {named}", groups, look, note)
 
 
 def _row(row: ComparedRow, mixed: bool) -> Row:

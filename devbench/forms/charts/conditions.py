@@ -6,18 +6,15 @@ Only panels that have data are drawn. Where nothing ran (cool-down, other work) 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 
-from devbench.findings.run import ReportData
 from devbench.findings.timeline import Clock, Line, Timeline
-from devbench.forms.charts.jobs import colours as delegate_colours
+from devbench.forms.charts.jobs import colours
 from devbench.forms.charts.panels import LEFT, RIGHT, Panel, draw_panels
 from devbench.forms.charts.picture import SERIES, Canvas, MarkForm, Picture
 from devbench.forms.charts.scale import LOG_FROM, Scale, padded, tick_text, ticks
 from devbench.sections.words import ms, thermal_words
 from devbench.text import clean
 
-MOST_DEVICES = 12
 _WIDTH = 860.0
 _HEAT = "c5"
 _HEAT_COLOURS = ("c5", "c1", "c3", "c0", "c2", "c4")
@@ -26,18 +23,13 @@ _FORMS: tuple[MarkForm, ...] = ("dot", "square", "triangle", "diamond")
 _Draw = Callable[[Canvas, Scale, Scale], None]
 
 
-def conditions(report: ReportData) -> list[Callable[[], Picture]]:
-    """What draws a chart for each device that said anything of itself."""
-    told = [timeline for timeline in report.timelines if timeline.has_conditions][:MOST_DEVICES]
-    paint = delegate_colours(report)
-    draws: list[Callable[[], Picture]] = []
-    for number, timeline in enumerate(told):
-        named = clean(timeline.device.title, 80)
-        said = not timeline.device.virtual or "virtual" in named.casefold()
-        title = f"Conditions of {named}" + ("" if said else " (virtual)")
-        name = "conditions" if number == 0 else f"conditions-{number + 1}"
-        draws.append(partial(_picture, name, title, timeline, paint))
-    return draws
+def conditions(of: tuple[Timeline, tuple[str, ...]], name: str) -> Picture:
+    """The chart of one device; `of` has the titles of all jobs of the run, too."""
+    timeline, titles = of
+    named = clean(timeline.device.title, 80)
+    said = not timeline.device.virtual or "virtual" in named.casefold()
+    title = f"Conditions of {named}" + ("" if said else " (virtual)")
+    return _picture(name, title, timeline, colours(titles))
 
 
 def _words(timeline: Timeline, title: str) -> str:

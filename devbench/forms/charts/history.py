@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import timezone
-from functools import partial
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
@@ -15,7 +14,7 @@ from devbench.sections.comparison_words import metric_words
 from devbench.text import clean
 
 if TYPE_CHECKING:
-    from devbench.findings.changes import Change, ChangesReport, MeasuredSeries
+    from devbench.findings.changes import Change, MeasuredSeries
 
 _WIDTH, _AREA = 860.0, 200.0
 _LEFT, _RIGHT, _TOP = 58.0, 16.0, 40.0
@@ -25,18 +24,6 @@ _NOTE = (
     "Dots: medians of runs, of up to 120 with their intervals; lines: levels between changes; dashed: the first run "
     "after a change, orange to the worse, green to the better, grey part of an event of the whole device."
 )
-
-
-def histories(report: ChangesReport) -> Iterator[Callable[[], Picture]]:
-    """What draws a chart for each series: those that changed first, then latencies, then the rest."""
-
-    def rank(series: MeasuredSeries) -> tuple[bool, float, bool]:
-        own = [abs(change.point.size or 0.0) for change in series.changes if change.own]
-        return (not own, -max(own, default=0.0), series.metric != "latency")
-
-    for number, series in enumerate(sorted(report.series, key=rank), start=1):
-        if len(series.values) > 1:
-            yield partial(history, series, f"history-{number}")
 
 
 def history(series: MeasuredSeries, name: str = "history") -> Picture:

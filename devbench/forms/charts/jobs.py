@@ -2,80 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 
 from devbench.analysis.stats import Estimate
-from devbench.findings.run import JobReport, Process, ReportData
+from devbench.findings.run import JobReport, Process
 from devbench.forms.charts.picture import SERIES, Picture
 from devbench.forms.charts.rows import Bar, Dot, Group, Look, Piece, Row, draw_rows
 from devbench.metrics import METRICS
+from devbench.sections.charts import ChartedJobs
 from devbench.sections.words import interval, mb, ms, percent
 from devbench.text import clean
 
 _MOST_TYPES = 7
-# A chart with more rows is no overview any more.
-MOST_ROWS = 60
 _STARTS = (("c3", "cold init"), ("c0", METRICS["init"].title), ("c1", METRICS["first_inference"].title))
 _MEMORIES = (("c0", "peak (tool)"), ("c2", "VmHWM (/proc)"), ("c1", "PSS (/proc)"))
-Wanted = Callable[[JobReport], bool]
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """Some jobs of a run, for one chart; `title` says which."""
-
-    report: ReportData
-    jobs: tuple[JobReport, ...]
-    title: str = ""
-
-    @property
-    def every(self) -> bool:
-        return all(job.virtual for job in self.jobs)
-
-    @property
-    def some(self) -> bool:
-        return any(job.virtual for job in self.jobs) and not self.every
-
-    def look(self, unit: str, legend: Sequence[tuple[str, str]] = (), **how: object) -> Look:
-        return Look(unit, tuple(legend), every=self.every, some=self.some, **how)  # type: ignore[arg-type]
-
-    def hatch(self, job: JobReport) -> bool:
-        return self.some and job.virtual
-
-
-def by_model(report: ReportData, wanted: Wanted) -> Iterator[Shown]:
-    """The jobs that are wanted, a model after the other, in portions that one chart holds."""
-    models: dict[str, list[JobReport]] = {}
-    for job in report.jobs:
-        if wanted(job):
-            models.setdefault(job.subject, []).append(job)
-    for model, jobs in models.items():
-        portions: list[list[JobReport]] = [[]]
-        devices: dict[str, list[JobReport]] = {}
-        for job in jobs:
-            devices.setdefault(job.job.device.key, []).append(job)
-        for those in devices.values():
-            if portions[-1] and len(portions[-1]) + len(those) > MOST_ROWS:
-                portions.append([])
-            portions[-1] += those[:MOST_ROWS]
-        for number, portion in enumerate(portions, start=1):
-            part = f" ({number} of {len(portions)})" if len(portions) > 1 else ""
-            yield Shown(report, tuple(portion), f"{clean(model, 90)}{part}")
-
-
-def all_jobs(report: ReportData, wanted: Wanted) -> Shown:
-    """The first jobs that are wanted, all models together."""
-    return Shown(report, tuple(job for job in report.jobs if wanted(job))[:MOST_ROWS])
-
-
-def colours(report: ReportData) -> dict[str, str]:
+def colours(titles: Iterable[str]) -> dict[str, str]:
     """Delegates and threads in order of appearance, each with its colour, the same in all charts of a run."""
-    titles = dict.fromkeys(job.title for job in report.jobs)
+    titles = dict.fromkeys(titles)
     return {title: SERIES[number % len(SERIES)] for number, title in enumerate(titles)}
 
 
-def _groups(shown: Shown, row: Callable[[JobReport], Row]) -> list[Group]:
+def _look(shown: ChartedJobs, unit: str, legend: Sequence[tuple[str, str]] = (), **how: object) -> Look:
+    return Look(unit, tuple(legend), every=shown.every, some=shown.some, **how)  # type: ignore[arg-type]
+
+
+def _groups(shown: ChartedJobs, row: Callable[[JobReport], Row]) -> list[Group]:
     """Rows by device, and by model where there are several."""
     several = len({job.subject for job in shown.jobs}) > 1
     found: dict[tuple[str, str], list[JobReport]] = {}
@@ -90,9 +43,9 @@ def _groups(shown: Shown, row: Callable[[JobReport], Row]) -> list[Group]:
     ]
 
 
-def latency(shown: Shown, name: str = "latency") -> Picture:
+def latency(shown: ChartedJobs, name: str = "latency") -> Picture:
     """A bar for each job with its interval, and under it every process."""
-    paint = colours(shown.report)
+    paint = colours(job.title for job in shown.report.jobs)
 
     def row(job: JobReport) -> Row:
         found = job.latency
@@ -113,10 +66,10 @@ def latency(shown: Shown, name: str = "latency") -> Picture:
     ]
     alt = "Latency by device and delegate, with intervals: " + "; ".join(words)
     note = _latency_note(shown.jobs)
-    return draw_rows(name, _title("Latency", shown), alt, _groups(shown, row), shown.look("latency, ms"), note)
+    return draw_rows(name, _title("Latency", shown), alt, _groups(shown, row), _look(shown, "latency, ms"), note)
 
 
-def _title(what: str, shown: Shown) -> str:
+def _title(what: str, shown: ChartedJobs) -> str:
     return f"{what}: {shown.title}" if shown.title else what
 
 
@@ -140,13 +93,14 @@ def _latency_note(jobs: Sequence[JobReport]) -> str:
     return "; ".join(parts) + "."
 
 
-def speedup(shown: Shown, baseline: str, name: str = "speedup") -> Picture:
+def speedup(of: tuple[ChartedJobs, str], name: str = "speedup") -> Picture:
     """How many times faster than the baseline delegate each job is, on its device and with its model.
 
     Args:
-        baseline: name of a delegate; where a device and model has several jobs of it, the fastest is meant.
+        of: the jobs, and the name of a delegate; if a device and model has several jobs of it, the fastest is meant.
     """
-    paint = colours(shown.report)
+    shown, baseline = of
+    paint = colours(job.title for job in shown.report.jobs)
     bases: dict[tuple[str, str], Estimate] = {}
     for job in shown.jobs:
         key = (job.subject, job.job.device.key)
@@ -172,11 +126,11 @@ def speedup(shown: Shown, baseline: str, name: str = "speedup") -> Picture:
 
     note = f"Median latency of {baseline} over that of the job; whiskers: from the ends of both intervals, too wide."
     alt = f"How many times as fast as {baseline} each delegate is"
-    look = shown.look(f"times as fast as {baseline} (logarithmic)", origin=1.0, log=True)
+    look = _look(shown, f"times as fast as {baseline} (logarithmic)", origin=1.0, log=True)
     return draw_rows(name, _title(f"Speed-up over {baseline}", shown), alt, _groups(shown, row), look, note)
 
 
-def startup(shown: Shown, name: str = "startup") -> Picture:
+def startup(shown: ChartedJobs, name: str = "startup") -> Picture:
     """Cold init, init and first inference of each job."""
 
     def row(job: JobReport) -> Row:
@@ -191,7 +145,7 @@ def startup(shown: Shown, name: str = "startup") -> Picture:
     cold = any(job.cold for job in shown.jobs)
     legend = _STARTS if cold else _STARTS[1:]
     alt = "Start-up of each job: " + ", ".join(word for _, word in legend) + ", in ms"
-    look = shown.look("ms", legend)
+    look = _look(shown, "ms", legend)
     return draw_rows(name, _title("Start-up", shown), alt, _groups(shown, row), look)
 
 
@@ -201,7 +155,7 @@ def _bar(found: Estimate, colour: str, what: str, hatch: bool) -> Bar:
     return Bar(found.median, colour, ms(found.median), f"{what}: {ms(found.median)} ms", low, high, hatch=hatch)
 
 
-def memory(shown: Shown, name: str = "memory") -> Picture:
+def memory(shown: ChartedJobs, name: str = "memory") -> Picture:
     """Peak memory of each job's process."""
 
     def row(job: JobReport) -> Row:
@@ -214,10 +168,10 @@ def memory(shown: Shown, name: str = "memory") -> Picture:
         return Row(clean(job.title, 60), tuple(bars), "not measured")
 
     alt = "Peak memory of each job's process, in MB"
-    return draw_rows(name, _title("Memory", shown), alt, _groups(shown, row), shown.look("MB", _MEMORIES))
+    return draw_rows(name, _title("Memory", shown), alt, _groups(shown, row), _look(shown, "MB", _MEMORIES))
 
 
-def operators(shown: Shown, name: str = "operators") -> Picture:
+def operators(shown: ChartedJobs, name: str = "operators") -> Picture:
     """A bar for each profiled job, split by operator type; the rarest types together."""
     weight: dict[str, float] = {}
     for job in shown.jobs:
@@ -241,30 +195,5 @@ def operators(shown: Shown, name: str = "operators") -> Picture:
 
     legend = [*((paint[kind], clean(kind, 40)) for kind in top), *([("rest", f"{rest} more types")] if rest else [])]
     alt = "Where the time of an inference goes, by operator type, for each delegate"
-    look = shown.look("ms an inference, profiled processes", legend)
+    look = _look(shown, "ms an inference, profiled processes", legend)
     return draw_rows(name, _title("Where the time goes", shown), alt, _groups(shown, row), look)
-
-
-def _timed(job: JobReport) -> bool:
-    return job.latency is not None
-
-
-def _started(job: JobReport) -> bool:
-    return any(start.init or start.first_inference for start in job.startups)
-
-
-def _sized(job: JobReport) -> bool:
-    return any(value is not None for value in (job.peak_memory_mb, job.vm_hwm_mb, job.pss_mb))
-
-
-def _profiled(job: JobReport) -> bool:
-    return bool(job.by_type)
-
-
-# Which jobs have something to show, by the kind of the chart; and what draws it.
-WANTED: Mapping[str, Wanted] = {
-    "latency": _timed, "speedup": _timed, "operators": _profiled, "startup": _started, "memory": _sized,
-}  # fmt: skip
-DRAWN: Mapping[str, Callable[[Shown, str], Picture]] = {
-    "latency": latency, "operators": operators, "startup": startup, "memory": memory,
-}  # fmt: skip

@@ -6,14 +6,13 @@ Loads are outlined, a loaded stage that waits is pale, one that stays after its 
 from __future__ import annotations
 
 from devbench.analysis.pipeline import memory_over_time
-from devbench.findings.pipeline import PipelineReport, Variant, Whole
+from devbench.findings.pipeline import Variant, Whole
 from devbench.forms.charts.picture import SERIES, Canvas, Picture, fitted
 from devbench.forms.charts.scale import Scale, tick_text, ticks
 from devbench.results.records import PipelineSessionRecord, PipelineStageRecord
 from devbench.sections.pipeline_words import megabytes, seconds
 from devbench.text import clean
 
-MOST_CHARTS = 24
 _WIDTH = 860.0
 _NAMES = 110.0
 _BAR, _MEMORY, _TITLE = 22.0, 84.0, 22.0
@@ -22,15 +21,6 @@ _NOTE = (
     "inferences beside another stage's load. Time 0 is the start of the end-to-end clock, the dashed line its end. "
     "Below: memory of the stages, one upon the other."
 )
-
-
-def pipelines(report: PipelineReport) -> list[tuple[Variant, Picture]]:
-    """A chart for each variant that has a session."""
-    shown = [variant for variant in report.variants if any(whole.shown for whole in variant.wholes)][:MOST_CHARTS]
-    return [
-        (variant, _picture(variant, "pipeline" if number == 0 else f"pipeline-{number + 1}"))
-        for number, variant in enumerate(shown)
-    ]
 
 
 def _title(variant: Variant) -> str:
@@ -48,7 +38,8 @@ def _words(variant: Variant) -> str:
     return "Stages and memory over time by residency: " + "; ".join(parts)
 
 
-def _picture(variant: Variant, name: str) -> Picture:
+def pipeline(variant: Variant, name: str) -> Picture:
+    """The chart of one variant."""
     canvas = Canvas()
     shown = [(whole, whole.shown) for whole in variant.wholes if whole.shown is not None]
     starts = [stage.start_s for _, session in shown for stage in session.stages if stage.start_s is not None]

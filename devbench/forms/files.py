@@ -1,0 +1,91 @@
+"""Writes what is shown of a run into a folder: page, Markdown, CSV, JSON and charts; knows no store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Literal, get_args
+
+from devbench.findings.pipeline import PipelineReport
+from devbench.forms.charts import draw
+from devbench.forms.charts.files import CHART_FORMS, chart_file
+from devbench.forms.job_details import ReadRaw
+from devbench.sections.charts import pipeline_charts, run_charts
+from devbench.sections.pipeline import pipeline_document
+from devbench.sections.run import run_document
+from devbench.sections.subjects import RunSubject
+from devbench.whole_files import write_whole, write_whole_bytes, writing_to
+
+FileForm = Literal["html", "md", "csv", "json", "png", "svg", "pdf"]
+FILE_FORMS: tuple[FileForm, ...] = get_args(FileForm)
+# Writes the record of a run to a file.
+WriteRecord = Callable[[Path], None]
+
+
+def write_files(
+    subject: RunSubject,
+    folder: Path,
+    forms: Sequence[FileForm],
+    read_raw: ReadRaw,
+    records: dict[str, WriteRecord] | None = None,
+) -> tuple[Path, ...]:
+    """Write `report.html`, `report.md` and so on; gives the paths, those of charts last.
+
+    Args:
+        subject: a run; if it measured pipelines, `pipeline.html` and `pipeline.json` are written with a page, too.
+        read_raw: gives the raw outputs for the page.
+        records: what writes the run's record as "csv" and "json".
+
+    Raises:
+        EnvironmentProblem: the folder cannot be written to.
+    """
+    from devbench.forms.html import html
+    from devbench.forms.markdown import markdown
+
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    pictures = [draw(chart) for chart in run_charts(subject.report)] if {"md", *CHART_FORMS} & set(forms) else []
+    written = []
+    if subject.pipelines is not None and "html" in forms:
+        written.append(write_pipelines(subject.pipelines, folder))
+    if "html" in forms:
+        note = subject.report.virtual_note
+        page = html(run_document(subject, "html"), read_raw, virtual_note=note)
+        written.append(_text(folder / "report.html", page))
+    if "md" in forms:
+        images = [(picture.title, f"{picture.name}.png", picture.note) for picture in pictures if "png" in forms]
+        written.append(_text(folder / "report.md", markdown(run_document(subject, "markdown", images=images))))
+    for form, write in (records or {}).items():
+        if form in forms:
+            write(folder / f"report.{form}")
+            written.append(folder / f"report.{form}")
+    for chart_form in CHART_FORMS:
+        for picture in pictures if chart_form in forms else ():
+            written.append(folder / f"{picture.name}.{chart_form}")
+            write_whole_bytes(written[-1], chart_file(picture, chart_form))
+    return tuple(written)
+
+
+def write_pipelines(report: PipelineReport, folder: Path) -> Path:
+    """Write `pipeline.html`, `pipeline.json` and the charts of pipelines as PNG; gives the page's path."""
+    from devbench.forms.html import html
+
+    with writing_to(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    for chart in pipeline_charts(report):
+        write_whole_bytes(folder / f"{chart.name}.png", chart_file(draw(chart), "png"))
+    write_pipeline_json(report, folder / "pipeline.json")
+    document = pipeline_document(report, "html")
+    return _text(folder / "pipeline.html", html(document, virtual_note=report.virtual_note))
+
+
+def write_pipeline_json(report: PipelineReport, path: Path) -> None:
+    """Write the pipelines of a run for other programs."""
+    from devbench.forms.json import json_text
+
+    _text(path, json_text(pipeline_document(report, "json")))
+
+
+def _text(path: Path, text: str) -> Path:
+    write_whole(path, lambda file: file.write(text))
+    return path

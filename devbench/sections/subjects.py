@@ -1,0 +1,26 @@
+"""What is shown together: a run with what it is compared with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from devbench.findings.changes import ChangesReport
+from devbench.findings.comparison import ComparisonReport
+from devbench.findings.pipeline import PipelineReport
+from devbench.findings.run import ReportData
+
+
+@dataclass(frozen=True, slots=True)
+class RunSubject:
+    """A run, and what is shown with it.
+
+    Attributes:
+        comparison: the run against a baseline.
+        changes: the history that it is a part of.
+        pipelines: what it measured of pipelines.
+    """
+
+    report: ReportData
+    comparison: ComparisonReport | None = None
+    changes: ChangesReport | None = None
+    pipelines: PipelineReport | None = None

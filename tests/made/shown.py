@@ -1,0 +1,33 @@
+"""What is shown of a run, as tests look at it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from devbench.findings.run import ReportData
+from devbench.forms.charts import draw
+from devbench.forms.charts.picture import Picture
+from devbench.forms.html import html
+from devbench.forms.markdown import markdown
+from devbench.forms.terminal import terminal_text
+from devbench.sections.charts import run_charts
+from devbench.sections.run import run_document
+from devbench.sections.subjects import RunSubject
+
+
+def run_page(report: ReportData, read_raw: Callable[[str], bytes | None] = lambda path: None) -> str:
+    """The page of a run."""
+    return html(run_document(RunSubject(report), "html"), read_raw, virtual_note=report.virtual_note)
+
+
+def run_markdown(report: ReportData) -> str:
+    return markdown(run_document(RunSubject(report), "markdown"))
+
+
+def run_terminal(report: ReportData, width: int = 160) -> str:
+    return terminal_text(run_document(RunSubject(report), "terminal"), width)
+
+
+def run_pictures(report: ReportData) -> list[Picture]:
+    """The charts of a run, as a folder has them."""
+    return [draw(chart) for chart in run_charts(report)]
