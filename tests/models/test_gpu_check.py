@@ -13,6 +13,7 @@ from typer.testing import CliRunner, Result
 from devbench.cli.app import application
 from devbench.errors import DevbenchError
 from devbench.models.gpu.report import make_report
+from devbench.models.gpu.rules import KNOWN
 from devbench.models.graph.read import read_model
 from tests.conftest import DATA
 from tests.models.probe import Op, Tensor, build, constant, ints
@@ -68,6 +69,15 @@ def test_a_rule_names_reason_and_fix(tmp_path: Path, rule: str) -> None:
     [refusal] = check(tmp_path, operator).refusals
     assert (refusal.rule.name, refusal.effect.value, refusal.fix) == (rule, effect, fix)
     assert refusal.detail and refusal.rule.says
+
+
+@pytest.mark.parametrize("name", sorted(KNOWN))
+def test_an_operator_without_inputs_or_outputs_is_judged_too(tmp_path: Path, name: str) -> None:
+    """A damaged model can have such an operator."""
+    for inputs in ([], [None, None], [Tensor(X)], [Tensor(()), Tensor(()), Tensor(())]):
+        for outputs in ([], [Tensor(X)], [Tensor(())]):
+            report = check(tmp_path, Op(name, inputs, outputs))
+            assert outputs or report.refusals
 
 
 def test_what_is_taken_has_no_refusal(tmp_path: Path) -> None:

@@ -101,7 +101,7 @@ def ordered(operator: OperatorView, runtime: list[TensorView]) -> tuple[GpuLayou
 
 
 def _batches(operator: OperatorView, runtime: list[TensorView]) -> Iterator[Violation]:
-    pair, out = ordered(operator, runtime), layout(operator.outputs[0]) if operator.outputs else None
+    pair, out = ordered(operator, runtime), layout(operator.outputs[0])
     if pair is None or out is None or out.b != 1:
         return
     first, second = pair

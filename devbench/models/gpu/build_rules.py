@@ -171,7 +171,7 @@ def _concatenation(operator: OperatorView, context: Context) -> Iterator[Violati
         yield Violation("single-concat", "it has one input")
     if len(operator.inputs) == 1 and operator.type == "PACK" and context.constants(operator):
         yield Violation("constant-data", "its only input is a constant")
-    if operator.type == "PACK" and operator.outputs:
+    if operator.type == "PACK":
         yield from _packed_twice(operator, context)
     for tensor in context.constants(operator):
         yield from unreadable(tensor, context, 4)

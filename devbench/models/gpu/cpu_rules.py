@@ -37,6 +37,10 @@ def violations(operator: OperatorView, context: Context) -> Iterator[Violation]:
         return
     if operator.version > highest:
         yield Violation("version", f"version {operator.version}, at most {highest} is taken")
+    if not operator.outputs:
+        # A damaged model; the checks below and those of the build rely on an output.
+        yield Violation("inputs", "0 outputs")
+        return
     check = _CHECKS.get(operator.type)
     if check is not None:
         yield from check(operator, context)
@@ -97,7 +101,7 @@ def _positive(operator: OperatorView, *options: str) -> Iterator[Violation]:
 
 
 def _comparison(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    readers = context.reading(operator.outputs[0]) if operator.outputs else ()
+    readers = context.reading(operator.outputs[0])
     takes = len(readers) == 1 and readers[0].type in ("SELECT", "SELECT_V2", "CAST")
     if not takes or readers[0].outputs[0].dtype not in _FLOATS:
         yield Violation("bool-result", "its result must go to one SELECT or one CAST to float, and nowhere else")

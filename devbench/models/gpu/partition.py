@@ -13,8 +13,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from devbench.models.gpu.check import Checked, worst
+from devbench.models.gpu.context import Context
 from devbench.models.gpu.refusals import HARMLESS, GpuEffect, Refusal
-from devbench.models.graph.view import GraphView, OperatorView
+from devbench.models.graph.view import OperatorView
 
 _WITH_EFFECTS = frozenset({"IF", "WHILE", "CALL_ONCE"})
 _RESOURCES = frozenset({"resource", "variant"})
@@ -61,7 +62,7 @@ def estimate(checked: Checked, max_parts: int = 1) -> GpuEstimate:
     free = {operator.index for operator in graph.operators if context.is_free(operator)}
     # A constant that is widened from fp16 counts as delegated only where nothing at all is refused.
     cpu = cpu | free if cpu - free else cpu
-    parts = sorted(_parts(graph, cpu), key=len, reverse=True) if cpu else [[one.index for one in graph.operators]]
+    parts = sorted(_parts(context, cpu), key=len, reverse=True) if cpu else [[one.index for one in graph.operators]]
     taken = {index for part in parts[:max_parts] for index in part}
     blocked = worst(refusals) or next((stopping[index] for index in sorted(taken) if index in stopping), None)
     return GpuEstimate(
@@ -78,14 +79,14 @@ def _has_effects(operator: OperatorView) -> bool:
     return operator.type in _WITH_EFFECTS or any(one is not None and one.dtype in _RESOURCES for one in tensors)
 
 
-def _parts(graph: GraphView, outside: Collection[int]) -> list[list[int]]:
+def _parts(context: Context, outside: Collection[int]) -> list[list[int]]:
     """The parts of the operators that are not `outside`."""
     waiting_for: dict[int, int] = {}
     readers: dict[int, list[int]] = defaultdict(list)
-    makers = {tensor.index: one.index for one in graph.operators for tensor in one.outputs}
     before: int | None = None
-    for operator in graph.operators:
-        sources = {makers[tensor.index] for tensor in operator.inputs if tensor is not None and tensor.index in makers}
+    for operator in context.graph.operators:
+        made_by = (context.makers.get(tensor.index) for tensor in operator.inputs if tensor is not None)
+        sources = {maker.index for maker in made_by if maker is not None}
         if _has_effects(operator):
             sources |= set() if before is None else {before}
             before = operator.index

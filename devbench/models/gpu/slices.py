@@ -15,7 +15,7 @@ _Values = Sequence[tuple[int, ...]]
 @with_inputs(1)
 def build_slice(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
     """Why the delegate cannot build a SLICE or a STRIDED_SLICE."""
-    given, made = layout(source), layout(operator.outputs[0] if operator.outputs else None)
+    given, made = layout(source), layout(operator.outputs[0])
     if given is None or made is None:
         return
     is_strided = operator.type == "STRIDED_SLICE"

@@ -7,7 +7,7 @@ operator, so that the order of execution stays right; what is no longer used goe
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
+from devbench.models.graph.file import int_list
 from devbench.models.graph.names import TYPES, operator_names, type_name
 from devbench.models.graph.view import shape_text
 
@@ -298,7 +299,7 @@ def compact(model: Any) -> None:
     for index, graph in enumerate(model.subgraphs):
         used = set(graph.inputs) | set(graph.outputs)
         for operator in graph.operators:
-            used.update(operator.inputs, operator.outputs, _numbers(operator.intermediates))
+            used.update(operator.inputs, operator.outputs, int_list(operator.intermediates))
         signatures = [one for one in model.signatureDefs or () if one.subgraphIndex == index]
         entries = [entry for one in signatures for entry in (*(one.inputs or ()), *(one.outputs or ()))]
         used.update(entry.tensorIndex for entry in entries)
@@ -310,7 +311,7 @@ def compact(model: Any) -> None:
             operator.inputs = [places[number] for number in operator.inputs]
             operator.outputs = [places[number] for number in operator.outputs]
             if operator.intermediates is not None:
-                operator.intermediates = [places[number] for number in _numbers(operator.intermediates)]
+                operator.intermediates = [places[number] for number in int_list(operator.intermediates)]
         for entry in entries:
             entry.tensorIndex = places[entry.tensorIndex]
         for tensor in graph.tensors:
@@ -322,7 +323,3 @@ def compact(model: Any) -> None:
     if model.metadataBuffer is not None:
         model.metadataBuffer = [kept.setdefault(int(number), len(kept)) for number in model.metadataBuffer]
     model.buffers = [model.buffers[number] for number in kept]
-
-
-def _numbers(values: Iterable[int] | None) -> list[int]:
-    return [] if values is None else [int(value) for value in values]

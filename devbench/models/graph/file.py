@@ -8,6 +8,7 @@ changed is in memory.
 from __future__ import annotations
 
 import mmap
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -70,11 +71,11 @@ def save_model(model: Any, path: Path) -> int:
 
 def _to_lists(graph: Any) -> None:
     """The generated reader gives arrays over the file where lists are wanted."""
-    graph.inputs, graph.outputs = _listed(graph.inputs), _listed(graph.outputs)
+    graph.inputs, graph.outputs = int_list(graph.inputs), int_list(graph.outputs)
     graph.operators = graph.operators or []
     graph.tensors = graph.tensors or []
     for operator in graph.operators:
-        operator.inputs, operator.outputs = _listed(operator.inputs), _listed(operator.outputs)
+        operator.inputs, operator.outputs = int_list(operator.inputs), int_list(operator.outputs)
         if operator.largeCustomOptionsOffset:
             raise InputError("custom options outside the flatbuffer are not supported", hint="rewrite another model")
 
@@ -97,7 +98,8 @@ def _check_numbers(model: Any, graph: Any) -> None:
             raise DamagedModel("it has a tensor of negative size")
 
 
-def _listed(numbers: Any) -> list[int]:
+def int_list(numbers: Iterable[int] | None) -> list[int]:
+    """The numbers of a list or an array of the schema's objects."""
     return [] if numbers is None else [int(number) for number in numbers]
 
 

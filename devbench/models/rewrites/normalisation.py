@@ -113,7 +113,7 @@ def _affine(
     def value(tensor: int, x: float, m: float, r: float) -> NDArray[np.float64]:
         return evaluate(graph, tensor, {source: x * one, mean: m * one, inverse: r * one})
 
-    for tensor in reversed(_by_order(graph, grow(graph, {source, mean, inverse}))):
+    for tensor in reversed(grow(graph, {source, mean, inverse})):
         if graph.shape(tensor) != shape:
             continue
         with np.errstate(all="ignore"):
@@ -127,21 +127,3 @@ def _affine(
         if right and float(np.abs(scale).max()) > 0:
             return Normalisation(source, axes, epsilon, tensor, scale.astype(np.float32), offset.astype(np.float32))
     return None
-
-
-def _by_order(graph: Graph, tensors: list[int]) -> list[int]:
-    """In an order in which each comes after those that it is made of."""
-    wanted, order, done = set(tensors), [], set()
-    stack = list(reversed(tensors))
-    while stack:
-        at = stack[-1]
-        maker = graph.producer(at)
-        before = [source for source in (maker.inputs if maker else ()) if source in wanted and source not in done]
-        if at in done or not before:
-            stack.pop()
-            if at not in done:
-                done.add(at)
-                order.append(at)
-        else:
-            stack += before
-    return order

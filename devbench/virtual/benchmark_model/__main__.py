@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devbench.virtual.benchmark_model.call import Call, call_of
-from devbench.virtual.benchmark_model.choice import Choice, check_graph, choose
+from devbench.virtual.benchmark_model.choice import Choice, check_graph, choose, graph_of
 from devbench.virtual.benchmark_model.events import Event, operator_names
 from devbench.virtual.benchmark_model.extent import xnnpack_extent
 from devbench.virtual.benchmark_model.flags import FlagError, Flags, parse_flags, usage
@@ -81,10 +81,7 @@ def main(argv: Sequence[str]) -> int:
 
 def _benchmark(flags: Flags) -> None:
     log_flags(flags)
-    graph = flags.text("graph")
-    if not graph:
-        error("Please specify the name of your TF Lite input file with --graph")
-        raise Failed
+    graph = graph_of(flags)
     memory = MemoryMeter(flags)
     profiling = flags.yes("enable_op_profiling")
     choice = choose(flags)

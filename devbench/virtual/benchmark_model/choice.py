@@ -13,8 +13,21 @@ from devbench.virtual.benchmark_model.talk import Failed, error
 from devbench.virtual.vulkan import driver_files
 
 
+def graph_of(flags: Flags) -> str:
+    """The path of the model's file.
+
+    Raises:
+        Failed: the flags name none; the message has been printed.
+    """
+    graph = flags.text("graph")
+    if not graph:
+        error("Please specify the name of your TF Lite input file with --graph")
+        raise Failed
+    return graph
+
+
 def check_graph(graph: str) -> None:
-    """A file that is no model is refused in the stock tool's words."""
+    """Refuse a file that is no model, with the stock tool's message."""
     try:
         with Path(graph).open("rb") as file:
             head = file.read(8)

@@ -6,7 +6,7 @@ import os
 import time
 from pathlib import Path
 
-from devbench.virtual.benchmark_model.choice import check_graph, choose
+from devbench.virtual.benchmark_model.choice import check_graph, choose, graph_of
 from devbench.virtual.benchmark_model.flags import Flags
 from devbench.virtual.benchmark_model.memory import MemoryMeter
 from devbench.virtual.benchmark_model.phases import phases, run_phase, slower_of
@@ -30,10 +30,7 @@ def replay(flags: Flags) -> None:
     """
     start = time.perf_counter_ns()
     log_flags(flags)
-    graph = flags.text("graph")
-    if not graph:
-        error("Please specify the name of your TF Lite input file with --graph")
-        raise Failed
+    graph = graph_of(flags)
     memory = MemoryMeter(flags)
     check_graph(graph)
     info(f"Loaded model {graph}")
