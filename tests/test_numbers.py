@@ -11,7 +11,7 @@ import pytest
 
 from devbench import numbers
 from devbench.bench.script import split_output
-from devbench.device.depot import parse_df
+from devbench.device.sections import free_bytes
 from devbench.tool.parse import parse_text
 from devbench.tool.parse.pipeline_log import parse_session
 
@@ -49,7 +49,7 @@ def test_no_reader_of_a_device_s_words_raises(text: str) -> None:
     assert found.exit_code is None or 0 <= found.exit_code <= 255
     assert found.on_device_ms is None or found.on_device_ms >= 0
     assert found.vm_hwm_kb is None or 0 < found.vm_hwm_kb <= 1 << 40
-    assert parse_df(f"Filesystem 1K-blocks Used Available Use% Mounted\n/dev/x 1 1 {text or 'x'} 1% /data\n") in (
+    assert free_bytes(["Filesystem 1K-blocks Used Available Use% Mounted", f"/dev/x 1 1 {text or 'x'} 1% /data"]) in (
         None,
         0,
         1024,

@@ -13,7 +13,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO, TypeVar
+from typing import TYPE_CHECKING, BinaryIO, Concatenate, ParamSpec, TypeVar
 
 from devbench.adb import sync
 from devbench.adb.errors import (
@@ -54,6 +54,22 @@ _NO_SPACE = ("no space left", "enospc", "disk quota")
 _GONE = ("not found", "offline", "no device with transport", "more than one device")
 
 T = TypeVar("T")
+P = ParamSpec("P")
+
+
+def _retried(do: Callable[Concatenate[Device, P], T]) -> Callable[Concatenate[Device, P], T]:
+    """A method that is called again after each lost connection that comes back."""
+
+    @functools.wraps(do)
+    def call(device: Device, /, *args: P.args, **kwargs: P.kwargs) -> T:
+        while True:
+            try:
+                return do(device, *args, **kwargs)
+            except LOST as error:
+                if device.recover is None or not device.recover(error):
+                    raise
+
+    return call
 
 
 class Device:
@@ -92,6 +108,7 @@ class Device:
 
     # -- commands -----------------------------------------------------------------------------------------------
 
+    @_retried
     def shell(
         self, command: str, *, timeout_s: float, stdin: bytes | None = None, check: bool = False, doing: str = ""
     ) -> ShellResult:
@@ -107,9 +124,6 @@ class Device:
         Raises:
             ShellTimeout, OutputTooLong, DeviceLost, NoSuchDevice, DeviceOffline, DeviceUnauthorized, CommandFailed.
         """
-        return self._retried(lambda: self._shell(command, timeout_s, stdin, check, doing))
-
-    def _shell(self, command: str, timeout_s: float, stdin: bytes | None, check: bool, doing: str) -> ShellResult:
         doing = doing or running(command)
         kept: dict[Stream, bytearray] = {"stdout": bytearray(), "stderr": bytearray()}
 
@@ -192,15 +206,6 @@ class Device:
                 if not self._answers():
                     raise WireClosed("no answer") from None
 
-    def _retried(self, do: Callable[[], T]) -> T:
-        """Do it, again after each lost connection that came back."""
-        while True:
-            try:
-                return do()
-            except LOST as error:
-                if self.recover is None or not self.recover(error):
-                    raise
-
     def _answers(self) -> bool:
         try:
             self._stat("/", _PROBE_TIMEOUT_S, v2=False)
@@ -224,6 +229,7 @@ class Device:
 
     # -- files --------------------------------------------------------------------------------------------------
 
+    @_retried
     def push(
         self,
         local: Path,
@@ -246,11 +252,6 @@ class Device:
             InputError: `local` cannot be read.
             DeviceFull, SyncFailed, DeviceLost and the errors of an unfit device.
         """
-        self._retried(lambda: self._push(local, remote, mode, timeout_s, progress))
-
-    def _push(
-        self, local: Path, remote: str, mode: int, timeout_s: float | None, progress: Callable[[int, int], None] | None
-    ) -> None:
         try:
             source = local.open("rb", buffering=0)
         except OSError as error:
@@ -263,6 +264,7 @@ class Device:
                     wire, source, info.st_size, remote, mode, int(info.st_mtime), progress or (lambda done, total: None)
                 )
 
+    @_retried
     def pull(self, remote: str, local: Path, *, max_bytes: int, timeout_s: float | None = None) -> int:
         """Copy a file of the device to this machine; `local` appears only when it is complete. Gives its size.
 
@@ -276,9 +278,6 @@ class Device:
             SyncFailed: it is not there, cannot be read or is larger.
             DeviceLost and the errors of an unfit device.
         """
-        return self._retried(lambda: self._pull(remote, local, max_bytes, timeout_s))
-
-    def _pull(self, remote: str, local: Path, max_bytes: int, timeout_s: float | None) -> int:
         deadline = timeout_s if timeout_s is not None else _file_timeout_s(max_bytes)
         handle, name = tempfile.mkstemp(dir=local.parent, prefix=f".{local.name}.", suffix=".part")
         part = Path(name)
@@ -291,39 +290,25 @@ class Device:
             raise
         return size
 
+    @_retried
     def stat(self, remote: str, *, timeout_s: float = 5.0) -> sync.FileStat | None:
         """What is at `remote`, or `None`; sizes have 64 bits where the device can say them.
 
         Raises:
             SyncFailed: it cannot be looked at.
         """
-        v2 = "stat_v2" in self.features()
-        return self._retried(lambda: self._stat(remote, timeout_s, v2=v2))
+        return self._stat(remote, timeout_s, v2="stat_v2" in self.features)
 
     def _stat(self, remote: str, timeout_s: float, *, v2: bool) -> sync.FileStat | None:
         with self._sync(remote, timeout_s, f"looking at {remote}") as wire:
             return sync.stat_file(wire, remote, v2=v2)
 
-    def list_dir(self, remote: str, *, timeout_s: float = 10.0) -> list[sync.FileStat]:
-        """The entries of a folder; empty where it is not there."""
-        v2 = "ls_v2" in self.features()
-        return self._retried(lambda: self._list_dir(remote, timeout_s, v2=v2))
-
-    def _list_dir(self, remote: str, timeout_s: float, *, v2: bool) -> list[sync.FileStat]:
-        with self._sync(remote, timeout_s, f"listing {remote}") as wire:
-            return list(sync.list_files(wire, remote, v2=v2))
-
     # -- state --------------------------------------------------------------------------------------------------
 
+    @functools.cached_property
+    @_retried
     def features(self) -> frozenset[str]:
         """The protocol features that device and server share, such as `shell_v2`; asked once."""
-        return self._features
-
-    @functools.cached_property
-    def _features(self) -> frozenset[str]:
-        return self._retried(self._ask_features)
-
-    def _ask_features(self) -> frozenset[str]:
         deadline = Deadline(5.0)
         try:
             with Wire(self.server.endpoint.host, self.server.endpoint.port, deadline) as wire:

@@ -1,7 +1,7 @@
-"""adb's sync protocol: push, pull, stat and list over one connection; knows nothing of why a file moves.
+"""adb's sync protocol: push, pull and stat over one connection; knows no reason why a file moves.
 
 The format is that of adb's SYNC.TXT and file_sync_protocol.h: four letters and four bytes (little-endian). Sizes are
-read with the second version of STAT and LIST, since the first has 32 bits for them. Files are sent uncompressed in
+read with the second version of STAT, since the first has 32 bits for them. Files are sent uncompressed in
 large writes of many 64 KiB blocks: devices on USB 3 and TCP take them faster than a phone decompresses.
 """
 
@@ -10,7 +10,7 @@ from __future__ import annotations
 import select
 import stat as stat_bits
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -21,11 +21,8 @@ Progress = Callable[[int, int], None]
 BLOCK_BYTES = 64 * 1024
 _BLOCKS_A_WRITE = 16
 _HEADER = struct.Struct("<4sI")
-_STAT_V1 = struct.Struct("<III")
 _STAT_V2 = struct.Struct("<IQQIIIIQqqq")
-_MAX_NAME_BYTES = 4096
 _MAX_REASON_BYTES = 64 * 1024
-_MAX_ENTRIES = 100_000
 _MAX_FILE_BYTES = 1 << 60
 _ENOENT = 2
 
@@ -42,19 +39,6 @@ class FileStat:
     mode: int
     size_bytes: int
     mtime_s: int
-
-    @property
-    def is_file(self) -> bool:
-        return stat_bits.S_ISREG(self.mode)
-
-    @property
-    def is_dir(self) -> bool:
-        return stat_bits.S_ISDIR(self.mode)
-
-
-def open_sync(wire: Wire) -> None:
-    """Turn a connection to a device into a sync session."""
-    wire.request("sync:")
 
 
 def send_file(
@@ -183,30 +167,3 @@ def _size(size: int) -> int:
     if size > _MAX_FILE_BYTES:
         raise WireClosed(f"said that a file has {size} bytes")
     return size
-
-
-def list_files(wire: Wire, remote: str, *, v2: bool) -> Iterator[FileStat]:
-    """The entries of a folder, without `.` and `..`; nothing for a folder that is not there.
-
-    Raises:
-        SyncRefused: there are more than a folder of devbench's ever has.
-        WireClosed: an entry is no name of a file in that folder.
-    """
-    name = remote.encode()
-    wire.send(_HEADER.pack(b"LIS2" if v2 else b"LIST", len(name)) + name)
-    shape = _STAT_V2 if v2 else _STAT_V1
-    for _ in range(_MAX_ENTRIES):
-        kind = wire.receive(4)
-        fields = shape.unpack(wire.receive(shape.size))
-        (length,) = struct.unpack("<I", wire.receive(4))
-        if kind == b"DONE":
-            return
-        if kind not in (b"DENT", b"DNT2") or length > _MAX_NAME_BYTES:
-            raise WireClosed(f"sent {kind!r} in a list")
-        entry = wire.receive(length).decode("utf-8", "surrogateescape")
-        if "/" in entry or "\0" in entry:
-            raise WireClosed(f"sent {entry[:80]!r} as the name of a file")
-        mode, size, mtime = (fields[3], fields[7], fields[9]) if v2 else (fields[0], fields[1], fields[2])
-        if entry not in (".", ".."):
-            yield FileStat(entry, mode, _size(size), mtime)
-    raise SyncRefused(f"the device lists more than {_MAX_ENTRIES:,} entries")

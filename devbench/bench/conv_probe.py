@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shlex
 import tempfile
 from collections.abc import Callable
@@ -43,9 +44,9 @@ def conv_probe(device: Device, keeper: LeaseKeeper, delegate: str) -> Callable[[
     binary = choose(read_facts(device).abis)
     depot = Depot(device)
     tool = depot.ensure(binary.path, sha256=binary.sha256, mode=0o755).remote
-    answers: dict[Conv, bool] = {}
 
-    def ask(conv: Conv) -> bool:
+    @functools.cache
+    def allow(conv: Conv) -> bool:
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder, "conv.tflite")
             write_conv_model(conv, path)
@@ -65,11 +66,6 @@ def conv_probe(device: Device, keeper: LeaseKeeper, delegate: str) -> Callable[[
                 device.shell(f"rm -f {shlex.quote(graph)}", timeout_s=_TIMEOUT_S, doing="removing a probe")
         said = parse_text((done.stdout + b"\n" + done.stderr).decode("utf-8", "replace"))
         return said.failure is None and any(use.applied == "full" for use in said.delegates)
-
-    def allow(conv: Conv) -> bool:
-        if conv not in answers:
-            answers[conv] = ask(conv)
-        return answers[conv]
 
     if not allow(_SMALLEST):
         raise EnvironmentProblem(

@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING
 from devbench import numbers
 from devbench.adb.errors import CommandFailed, DeviceFull, LocalFileChanged, SyncFailed
 from devbench.device.depot_scripts import DepotLayout, stamps_of
+from devbench.device.sections import free_bytes
 from devbench.errors import DevbenchError
 from devbench.hashing import hash_file, sha256_of
 
@@ -163,7 +164,7 @@ class Depot:
             raise CommandFailed(self._device.serial, script, found.exit_code, b"", found.stderr)
         word, _, stamp = text.partition("\n")[0].partition(" ")
         self._stamp_of[f"{self._at.files}/{digest}"] = stamp
-        return word, parse_df(text) if word != "there" else None
+        return word, free_bytes(text.splitlines()) if word != "there" else None
 
     # -- pushing ------------------------------------------------------------------------------------------------
 
@@ -237,7 +238,7 @@ class Depot:
         answer = self._device.shell(
             f"df -k {shlex.quote(self._at.files)}", timeout_s=_TIMEOUT_S, doing="telling its free space"
         )
-        return parse_df(answer.stdout.decode("utf-8", "replace"))
+        return free_bytes(answer.stdout.decode("utf-8", "replace").splitlines())
 
     def entries(self) -> list[StoredFile]:
         """The files in the depot, the longest unused first."""
@@ -286,16 +287,6 @@ class Depot:
         """Remove every file of the depot."""
         folders = shlex.join([self._at.files, self._at.stamps, self._at.incoming])
         self._device.shell(f"rm -rf {folders}", timeout_s=_TIMEOUT_S, check=True)
-
-
-def parse_df(text: str) -> int | None:
-    """Free bytes from `df -k` as toybox and GNU print it: the fourth column of the last line, in KiB."""
-    lines = [line for line in text.splitlines() if line.strip()]
-    words = lines[-1].split() if lines else []
-    # A long name of the file system is on its own line.
-    column = 3 if len(words) >= 6 else 2
-    kb = numbers.whole(words[column], maximum=_MAX_FILE_BYTES // 1024) if len(words) > column else None
-    return None if kb is None else kb * 1024
 
 
 def _hash_timeout_s(size: int) -> float:

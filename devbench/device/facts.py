@@ -20,7 +20,7 @@ from devbench.device.cores import MAX_CPUS, Cluster, Core, clusters, complete, c
 from devbench.device.emulation import EMULATION_PROPERTIES, emulation
 from devbench.device.graphics import GRAPHICS_SCRIPT, Graphics, parse_graphics
 from devbench.device.identity import IDENTITY_SCRIPT, Identity, parse_identity, short_hash
-from devbench.device.sections import clean, open_script, section_script, split_sections
+from devbench.device.sections import clean, free_bytes, open_script, section_script, split_sections
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -223,7 +223,7 @@ def parse_facts(text: str, serial: str) -> DeviceFacts:
         governors={cpu: clean(words, 40) for cpu, words in _of_cpus(system, "governor")},
         graphics=graphics,
         memory_total_bytes=None if total_kb is None else total_kb * 1024,
-        storage_free_bytes=_free_bytes(sections.get("storage", [])),
+        storage_free_bytes=free_bytes(sections.get("storage", [])),
         root=_root(_after(proc, "Uid:")),
         virtual=bool(emulated) or props.get("ro.devbench.virtual") == "1",
         emulation=emulated,
@@ -372,19 +372,6 @@ def _of_cpus(system: Sequence[str], key: str) -> list[tuple[int, str]]:
 def _steps(words: str) -> tuple[int, ...]:
     known = {numbers.whole(word, minimum=1, maximum=10**9) for word in words.split()[:_MAX_STEPS]}
     return tuple(sorted(step for step in known if step is not None))
-
-
-def _free_bytes(lines: Sequence[str]) -> int | None:
-    """`Available` of `df -k`, found by its heading; a long name of the file system may push it to the next line."""
-    if len(lines) < 2:
-        return None
-    heading = lines[0][:400].replace("Mounted on", "Mounted").split()
-    cells = " ".join(line[:400] for line in lines[1:3]).split()
-    for name in ("Available", "Avail"):
-        if name in heading and len(cells) >= len(heading):
-            kb = numbers.whole(cells[heading.index(name)], maximum=1 << 50)
-            return None if kb is None else kb * 1024
-    return None
 
 
 def _root(uids: str) -> bool | None:

@@ -7,8 +7,9 @@ with a line of that word. Neither a property nor a sensor's name can hold it. Kn
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
+from devbench import numbers
 from devbench.text import without_control
 
 # More than any phone prints (a full `getprop` has some 60 KB); further text of a hostile device is ignored.
@@ -55,3 +56,18 @@ def split_sections(text: str) -> Mapping[str, list[str]]:
 def clean(text: str, max_length: int = 120) -> str:
     """`text` on one line of at most `max_length` characters, without control, ANSI and direction characters."""
     return without_control(text[: 8 * max_length])[:max_length]
+
+
+def free_bytes(lines: Sequence[str]) -> int | None:
+    """`Available` of `df -k`, found by its heading; `None` if it cannot be told.
+
+    A long name of the file system may push the numbers to the next line.
+    """
+    for number, line in enumerate(lines[:4]):
+        heading = line[:400].replace("Mounted on", "Mounted").split()
+        name = next((name for name in ("Available", "Avail") if name in heading), None)
+        cells = " ".join(row[:400] for row in lines[number + 1 : number + 3]).split()
+        if name is not None and len(cells) >= len(heading):
+            kb = numbers.whole(cells[heading.index(name)], maximum=1 << 50)
+            return None if kb is None else kb * 1024
+    return None

@@ -19,12 +19,13 @@ from devbench.bench.script import split_output
 from devbench.device import conditions as conditions_
 from devbench.device import facts as facts_
 from devbench.device.cores import cpu_list
-from devbench.device.depot import Depot, parse_df
+from devbench.device.depot import Depot
 from devbench.device.gauge import Gauge
 from devbench.device.health import parse_health
 from devbench.device.lease import Lease, Request, read_holder, renew, take, this_process
 from devbench.device.overview import _halves
 from devbench.device.sampler import parse_samples, samples_to_json
+from devbench.device.sections import free_bytes
 from devbench.errors import DevbenchError
 
 NOW = datetime(2026, 11, 1, tzinfo=timezone.utc)
@@ -98,7 +99,7 @@ def _script(text: str) -> object:
 
 
 def _depot(text: str) -> object:
-    parse_df(text)
+    free_bytes(text.splitlines())
     for code in (0, 1, 255):
         depot = Depot(Says(text, code))  # type: ignore[arg-type]
         for do in (depot.entries, depot.free_bytes, lambda depot=depot: depot.evict(1 << 40), depot.changed_in_use):
