@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 # Control, ANSI and direction characters: nothing that a device or a model is called may steer a reader's screen. And
 # lone surrogates, which a file name that is no UTF-8 has in Python, and which no file of text can hold.
@@ -48,3 +48,8 @@ def near(word: str, known: Iterable[str], otherwise: str) -> str:
     by_case = {name.lower(): name for name in known}
     found = difflib.get_close_matches(word.lower(), by_case, n=1)
     return f"did you mean {by_case[found[0]]}?" if found else otherwise
+
+
+def parts_of(texts: Sequence[str] | None) -> tuple[str, ...]:
+    """The parts of options that may be given again and may hold commas."""
+    return tuple(dict.fromkeys(part.strip() for text in texts or () for part in text.split(",") if part.strip()))

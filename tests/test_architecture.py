@@ -23,6 +23,7 @@ SHARED = {
     "paths",
     "regular",
     "hashing",
+    "garbage",
     "jsonready",
     "whole_files",
     "toml_lines",

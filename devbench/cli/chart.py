@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.chosen import complete_metrics, complete_models, complete_runs, many_rows
+from devbench.cli.choices import complete_metrics, complete_models, complete_runs
+from devbench.garbage import no_cycle_search
 
 if TYPE_CHECKING:
-    from datetime import datetime
-
-    from devbench.findings.run import ReportData
     from devbench.forms.charts.files import ChartForm
-    from devbench.forms.charts.picture import Theme
-    from devbench.results.history import History
-    from devbench.sections.document import Chart
 
 _OF_JOBS = ("latency", "speedup", "operators", "startup", "memory", "conditions")
 _KINDS = (*_OF_JOBS, "pipeline", "comparison", "history")
@@ -41,7 +35,7 @@ def complete_kinds(incomplete: str) -> list[str]:
     return [name for name in _KINDS if name.startswith(incomplete)]
 
 
-@many_rows()
+@no_cycle_search()
 def chart(
     kind: Annotated[str, typer.Argument(metavar="|".join(_KINDS), help="Which chart.", autocompletion=complete_kinds)],
     run: Annotated[
@@ -76,13 +70,15 @@ def chart(
 
     Exit code 2 where the run or the filters leave nothing to draw.
     """
-    from devbench.cli.chosen import choose_devices, choose_models, metrics, moment, words
+    from devbench.cli.choices import metrics, moment
     from devbench.cli.outcome import check_writable
     from devbench.errors import InputError
-    from devbench.findings.run_build import build_report
+    from devbench.findings.changes import ChangesSettings
+    from devbench.findings.subject import charted
     from devbench.forms.charts import draw
     from devbench.forms.charts.files import chart_file
-    from devbench.results.history import History
+    from devbench.sections.charts import charts_of
+    from devbench.text import parts_of
     from devbench.whole_files import writing_to
 
     if kind not in _KINDS:
@@ -92,24 +88,18 @@ def chart(
     path = out or Path(f"{kind}.png")
     form = _form(path)
     check_writable(path)
-    with History(store_url) as history:
-        devices = choose_devices([history], words(device)) if device else ()
-        chosen = _Chosen(devices, choose_models([history], model), words(delegate), words(case))
-        if kind == "history":
-            spans = (moment(since, "--since"), moment(until, "--until"))
-            charts = _history(history, chosen, metrics([metric], ()), spans)
-        elif kind == "comparison":
-            charts = _comparison(baseline, run, metrics([metric], ()), chosen, store_url)
-        elif kind == "pipeline":
-            charts = _pipelines(history, run, chosen)
-        else:
-            charts = _of_jobs(kind, chosen.of(build_report(history.store.run(run))), over)
+    settings = ChangesSettings(
+        metrics=metrics([metric], ()), devices=parts_of(device), models=tuple(model or ()),
+        delegates=parts_of(delegate), cases=parts_of(case),
+        since=moment(since, "--since"), until=moment(until, "--until"),
+    )  # fmt: skip
+    charts = charts_of(kind, charted(kind, run, baseline, store_url, settings), over)
     if not charts:
         raise InputError(f"there is nothing to draw for {kind}", hint="check the filters, see `devbench show`")
     if len(charts) > 1:
         typer.echo(f"the first of {len(charts)} charts; choose another with --device, --model, --delegate", err=True)
     picture = draw(charts[0])
-    data = chart_file(picture, form, dpi=dpi, width_in=width, theme=_theme(theme))
+    data = chart_file(picture, form, dpi=dpi, width_in=width, theme="dark" if theme == "dark" else "light")
     with writing_to(path):
         path.write_bytes(data)
     if as_json:
@@ -121,31 +111,6 @@ def chart(
     typer.echo(path)
 
 
-@dataclass(frozen=True)
-class _Chosen:
-    """The filters; an empty one is everything."""
-
-    devices: tuple[str, ...]
-    models: tuple[str, ...]
-    delegates: tuple[str, ...]
-    cases: tuple[str, ...]
-
-    def of(self, report: ReportData) -> ReportData:
-        """The report with those of its jobs alone, and their devices."""
-        from dataclasses import replace
-
-        jobs = tuple(
-            job
-            for job in report.jobs
-            if (not self.devices or job.job.device.key in self.devices)
-            and (not self.models or job.job.model.name in self.models)
-            and (not self.delegates or job.job.delegate in self.delegates)
-        )
-        keys = {job.job.device.key for job in jobs}
-        timelines = tuple(one for one in report.timelines if one.device.key in keys)
-        return replace(report, jobs=jobs, timelines=timelines)
-
-
 def _form(path: Path) -> ChartForm:
     from devbench.errors import InputError
     from devbench.forms.charts.files import CHART_FORMS
@@ -154,73 +119,3 @@ def _form(path: Path) -> ChartForm:
         if path.suffix.casefold() == f".{form}":
             return form
     raise InputError(f"--out {path}: cannot tell the format", hint="end the name with .png, .svg or .pdf")
-
-
-def _theme(name: str) -> Theme:
-    return "dark" if name == "dark" else "light"
-
-
-def _of_jobs(kind: str, report: ReportData, over: str) -> tuple[Chart, ...]:
-    from devbench.sections.charts import WANTED, all_jobs, condition_charts
-    from devbench.sections.document import Chart
-
-    if kind == "conditions":
-        return condition_charts(report)
-    shown = all_jobs(report, WANTED[kind])
-    data = (shown, over) if kind == "speedup" else shown
-    return (Chart(kind, data, kind),) if shown.jobs else ()
-
-
-def _pipelines(history: History, run: str, chosen: _Chosen) -> tuple[Chart, ...]:
-    from devbench.findings.subject import pipelines_of
-    from devbench.sections.charts import pipeline_charts
-
-    report = pipelines_of(history.store, history.store.run(run))
-    return tuple(
-        chart
-        for chart in (pipeline_charts(report) if report else ())
-        if (not chosen.devices or chart.data.device.key in chosen.devices)
-        and (not chosen.delegates or chart.data.delegate in chosen.delegates)
-    )
-
-
-def _comparison(
-    baseline: str, run: str, metrics: tuple[str, ...], chosen: _Chosen, store_url: str | None
-) -> tuple[Chart, ...]:
-    from devbench.cli.chosen import choose_sides
-    from devbench.findings.comparison import ComparisonSettings
-    from devbench.findings.comparison_build import build_comparison
-    from devbench.sections.charts import comparison_charts
-
-    with choose_sides(baseline, run, store_url) as (before, after):
-        settings = ComparisonSettings(
-            metrics=metrics, devices=chosen.devices, models=chosen.models, delegates=chosen.delegates
-        )
-        report = build_comparison(
-            before.history,
-            before.run_ids,
-            after.run_ids,
-            settings,
-            titles=(before.title, after.title),
-            candidate_history=after.history,
-        )
-    return comparison_charts(report)
-
-
-def _history(
-    history: History, chosen: _Chosen, metrics: tuple[str, ...], spans: tuple[datetime | None, datetime | None]
-) -> tuple[Chart, ...]:
-    from devbench.findings.changes import ChangesSettings
-    from devbench.findings.changes_build import find_changes
-    from devbench.sections.charts import history_charts
-
-    settings = ChangesSettings(
-        metrics=metrics,
-        devices=chosen.devices,
-        models=chosen.models,
-        delegates=chosen.delegates,
-        cases=chosen.cases,
-        since=spans[0],
-        until=spans[1],
-    )
-    return history_charts(find_changes(history, settings))

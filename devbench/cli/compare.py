@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.chosen import complete_metrics, complete_models, complete_runs
+from devbench.cli.choices import complete_metrics, complete_models, complete_runs
+from devbench.cli.show import show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from devbench.analysis.compare import CompareSettings
-    from devbench.findings.comparison import ComparisonReport, ComparisonSettings
     from devbench.metrics import Metric
 
 _EPILOG = (
@@ -85,11 +85,14 @@ def compare(
     The same cases on the same device are compared. Exit code 1 if something regressed or now fails (--fail-on), 0
     otherwise, 2 if a side names no run or an option is wrong.
     """
-    from devbench.cli.chosen import choose_devices, choose_models, choose_sides, many_rows, metrics, words
+    from devbench.cli.choices import metrics
     from devbench.cli.outcome import check_writable
     from devbench.errors import EXIT_FAILED, InputError
+    from devbench.findings import sides
     from devbench.findings.comparison import UNRELIABLE, ComparisonSettings
-    from devbench.findings.comparison_build import build_comparison
+    from devbench.garbage import no_cycle_search
+    from devbench.sections.comparison import comparison_document
+    from devbench.text import parts_of
 
     reasons = _reasons(fail_on)
     form = "json" if as_json else form
@@ -98,62 +101,31 @@ def compare(
     check_writable(out)
     if unreliable not in UNRELIABLE:
         raise InputError(f"--unreliable {unreliable!r} is unknown", hint=f"give {' or '.join(UNRELIABLE)}")
-    compared = metrics(metric, ComparisonSettings().metrics)
-    rules = _rules(alpha, threshold)
-    with many_rows(), choose_sides(baseline, candidate, store_url) as (before, after):
-        settings = ComparisonSettings(
-            compare=rules,
-            metrics=compared,
-            devices=choose_devices([before.history, after.history], words(device)),
-            models=choose_models([before.history, after.history], model),
-            delegates=words(delegate),
-            reference=reference,
-            unreliable=unreliable,
-        )
-        report = build_comparison(
-            before.history,
-            before.run_ids,
-            after.run_ids,
-            settings,
-            titles=(before.title, after.title),
-            candidate_history=after.history,
-        )
-    if not report.rows and not report.failures and not report.fixed:
-        raise InputError("the two sides have no case in common", hint=_hint(report, settings))
-    _show(report, form, out, everything=everything)
-    if _failed(report, reasons):
+    settings = ComparisonSettings(
+        compare=_rules(alpha, threshold),
+        metrics=metrics(metric, ComparisonSettings().metrics),
+        devices=parts_of(device),
+        models=tuple(model or ()),
+        delegates=parts_of(delegate),
+        reference=reference,
+        unreliable=unreliable,
+    )
+    with no_cycle_search():
+        report = sides.compare(baseline, candidate, store_url, settings)
+    show(lambda shown: comparison_document(report, shown, everything=everything), form, out)
+    if report.fails(reasons):
         raise typer.Exit(EXIT_FAILED)
 
 
-def _hint(report: ComparisonReport, settings: ComparisonSettings) -> str:
-    if settings.devices or settings.models or settings.delegates:
-        return "check --device, --model and --delegate against `devbench show`"
-    devices = {(one.side, one.device) for one in report.one_sided}
-    if {device for side, device in devices if side == "baseline"}.isdisjoint(
-        device for side, device in devices if side == "candidate"
-    ):
-        return "they were measured on different devices"
-    return "they measured other models, delegates or threads"
-
-
 def _reasons(text: str) -> frozenset[str]:
-    from devbench.cli.chosen import words
     from devbench.errors import InputError
+    from devbench.text import parts_of
 
-    found = words([text])
+    found = parts_of([text])
     unknown = [word for word in found if word not in _FAIL_ON]
     if unknown or not found or ("never" in found and len(found) > 1):
         raise InputError(f"--fail-on {text!r} makes no sense", hint=f"give some of {', '.join(_FAIL_ON)}")
     return frozenset(found)
-
-
-def _failed(report: ComparisonReport, reasons: frozenset[str]) -> bool:
-    if "regressed" in reasons and report.regressed:
-        return True
-    missing = any(one.side == "baseline" for one in report.one_sided)
-    return ("missing" in reasons and missing) or any(
-        row.comparison.verdict in reasons for row in report.rows if row.comparison.verdict != "regressed"
-    )
 
 
 def _rules(alpha: float, thresholds: Sequence[str] | None) -> CompareSettings:
@@ -170,7 +142,7 @@ def _thresholds(known: Mapping[str, Metric], texts: Sequence[str]) -> Mapping[st
     from dataclasses import replace
 
     from devbench import numbers
-    from devbench.cli.chosen import metrics
+    from devbench.cli.choices import metrics
     from devbench.errors import InputError
 
     found = dict(known)
@@ -182,40 +154,3 @@ def _thresholds(known: Mapping[str, Metric], texts: Sequence[str]) -> Mapping[st
             raise InputError(f"--threshold {text!r} is not METRIC=PCT", hint="for example latency=2%")
         found[metric] = replace(found[metric], smallest_effect=share / 100)
     return found
-
-
-def _show(report: ComparisonReport, form: str, out: Path | None, *, everything: bool) -> None:
-    import sys
-
-    from devbench.cli.output import console
-
-    if form == "text" and out is None:
-        from devbench.forms.terminal import print_document
-        from devbench.sections.comparison import comparison_document
-
-        print_document(comparison_document(report, "terminal", everything=everything), console())
-        return
-    text = _text(report, form, everything=everything)
-    if out is None:
-        sys.stdout.write(text)
-        return
-    from devbench.whole_files import write_whole
-
-    write_whole(out, lambda file: file.write(text))
-    console(stderr=True).print(f"Written to {out}", soft_wrap=True, markup=False)
-
-
-def _text(report: ComparisonReport, form: str, *, everything: bool) -> str:
-    from devbench.sections.comparison import comparison_document
-
-    if form == "json":
-        from devbench.forms.json import json_text
-
-        return json_text(comparison_document(report, "json"))
-    if form == "md":
-        from devbench.forms.markdown import markdown
-
-        return markdown(comparison_document(report, "markdown", everything=everything))
-    from devbench.forms.terminal import terminal_text
-
-    return terminal_text(comparison_document(report, "terminal", everything=everything))

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devbench.cli.chosen import complete_metrics, complete_models
+from devbench.cli.choices import complete_metrics, complete_models
+from devbench.cli.show import show
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from devbench.analysis.changes import ChangePoint, ChangeSettings
-    from devbench.cli.csv_column import Column
+    from devbench.analysis.changes import ChangeSettings
     from devbench.findings.changes import ChangesReport
+    from devbench.findings.column_changes import ColumnChanges
 
 _EPILOG = (
     "Examples:\n\n"
@@ -118,84 +118,51 @@ def detect(
     if csv is None:
         if column is not None or index is not None:
             raise InputError("--column and --index are of a file", hint="add --csv FILE")
-        report = _of_history(of_history, rules, form)
-        failed = fail_on is not None and _fails(report, fail_on)
+        report: ChangesReport | ColumnChanges = _of_history(of_history, rules, form)
     else:
         beside = [name for name, value in of_history.items() if value]
         if beside or form == "md" or fail_on == "worse":
             what = beside[0] if beside else "--format md" if form == "md" else "--fail-on worse"
             raise InputError(f"{what} is not of a file", hint="leave it out, or leave --csv out to look at the history")
-        found = _of_file(csv, column, index, rules, as_json=form == "json")
-        failed = fail_on is not None and any(fail_on in ("any", one.direction) for one in found)
-    if failed:
+        report = _of_file(csv, column, index, rules, form)
+    if fail_on is not None and report.fails(fail_on):
         raise typer.Exit(EXIT_FAILED)
 
 
 def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> ChangesReport:
-    import devbench.results
     from devbench.bench.planning import parse_labels
-    from devbench.cli.chosen import choose_devices, choose_models, many_rows, metrics, moment, words
+    from devbench.cli.choices import metrics, moment
     from devbench.cli.output import console
-    from devbench.errors import InputError
     from devbench.findings.changes import ChangesSettings
-    from devbench.findings.changes_build import find_changes
+    from devbench.findings.subject import changes_in
+    from devbench.garbage import no_cycle_search
     from devbench.sections.changes import changes_document
+    from devbench.text import parts_of
 
     since, until, changed = (moment(given[name], name) for name in ("--since", "--until", "--changed-since"))
-    chosen = metrics(given["--metric"], ChangesSettings().metrics)
-    labels = parse_labels(given["--label"] or [])
-    with many_rows(), devbench.results.open_history(given["--store"]) as history:
-        settings = ChangesSettings(
-            changes=rules,
-            metrics=chosen,
-            devices=choose_devices([history], words(given["--device"])),
-            models=choose_models([history], given["--model"]),
-            delegates=words(given["--delegate"]),
-            labels=labels,
-            since=since,
-            until=until,
-            changed_since=changed,
-        )
-        with console(stderr=True).status("looking at the history"):
-            report = find_changes(history, settings)
-    if not report.series:
-        raise InputError("no run in the store measured that", hint="check the filters against `devbench runs`")
-    if form == "json":
-        from devbench.forms.json import json_text
-
-        typer.echo(json_text(changes_document(report, "json")), nl=False)
-    elif form == "md":
-        from devbench.forms.markdown import markdown
-
-        typer.echo(markdown(changes_document(report, "markdown")), nl=False)
-    else:
-        from devbench.forms.terminal import print_document
-
-        print_document(changes_document(report, "terminal"), console())
+    settings = ChangesSettings(
+        changes=rules,
+        metrics=metrics(given["--metric"], ChangesSettings().metrics),
+        devices=parts_of(given["--device"]),
+        models=tuple(given["--model"] or ()),
+        delegates=parts_of(given["--delegate"]),
+        labels=parse_labels(given["--label"] or []),
+        since=since,
+        until=until,
+        changed_since=changed,
+    )
+    with no_cycle_search(), console(stderr=True).status("looking at the history"):
+        report = changes_in(given["--store"], settings)
+    show(lambda shown: changes_document(report, shown), form)
     return report
 
 
-def _fails(report: ChangesReport, fail_on: str) -> bool:
-    if fail_on == "worse":
-        return any(one.worse for one in report.events) or any(one.worse for one in report.models)
-    changes = [change for series in report.series for change in series.changes]
-    return any(fail_on in ("any", change.point.direction) for change in changes)
+def _of_file(csv: Path, column: str | None, index: str | None, rules: ChangeSettings, form: str) -> ColumnChanges:
+    from devbench.findings.column_changes import changes_of_column
+    from devbench.sections.column_changes import column_document
 
-
-def _of_file(
-    csv: Path, column: str | None, index: str | None, rules: ChangeSettings, *, as_json: bool
-) -> Sequence[ChangePoint]:
-    from devbench.analysis.changes import change_points
-    from devbench.cli.csv_column import read_column
-
-    read = read_column(csv, column, index)
-    found = change_points(read.values, rules)
-    if as_json:
-        import json
-
-        typer.echo(json.dumps(to_json(read, found), indent=2, allow_nan=False))
-    else:
-        _print(read, found)
+    found = changes_of_column(csv, column, index, rules)
+    show(lambda shown: column_document(found, shown), form)
     return found
 
 
@@ -210,56 +177,3 @@ def _rules(smallest: str, alpha: float) -> ChangeSettings:
     if not 0 < alpha < 1:
         raise InputError(f"--alpha {alpha:g} is not a probability", hint="give a number between 0 and 1, such as 0.001")
     return ChangeSettings(alpha=alpha, smallest=percent / 100)
-
-
-def to_json(read: Column, found: Sequence[ChangePoint]) -> dict[str, Any]:
-    """What `--json` prints; the keys are those of docs/detection.md."""
-    return {
-        "change_points": [one.index for one in found],
-        "changes": [
-            {
-                "index": one.index,
-                "at": read.labels[one.index] if read.labels else None,
-                "direction": one.direction,
-                "size": one.size,
-                "before": one.before,
-                "after": one.after,
-                "p": one.p,
-                "confidence": one.confidence,
-                "points_before": one.points_before,
-                "points_after": one.points_after,
-            }
-            for one in found
-        ],
-        "column": read.name,
-        "rows": len(read.values),
-        "gaps": read.gaps,
-    }
-
-
-def _print(read: Column, found: Sequence[ChangePoint]) -> None:
-    from rich.table import Table
-
-    from devbench.cli.output import console, plain
-
-    screen = console()
-    gaps = f", {read.gaps} of them without a number" if read.gaps else ""
-    where = f"in {plain(read.name, 60)}: {len(read.values)} rows{gaps}"
-    if not found:
-        screen.print(f"no change {where}", soft_wrap=True)
-        return
-    word = "change" if len(found) == 1 else "changes"
-    screen.print(f"{len(found)} {word} {where}", soft_wrap=True)
-    table = Table(box=None, header_style="bold", pad_edge=False)
-    table.add_column("index", justify="right")
-    if read.labels:
-        table.add_column("at", overflow="fold")
-    for name in ("change", "before", "after", "p", "points"):
-        table.add_column(name, justify="right")
-    for one in found:
-        at = [plain(read.labels[one.index], 40)] if read.labels else []
-        size = f"{100 * one.size:+.2f} %" if one.size is not None else one.direction
-        p = f"{one.p:.2g}" if one.p >= 1e-12 else "< 1e-12"
-        points = f"{one.points_before} | {one.points_after}"
-        table.add_row(str(one.index), *at, size, f"{one.before:.6g}", f"{one.after:.6g}", p, points)
-    screen.print(table)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.chosen import complete_runs
+from devbench.cli.choices import complete_runs
 from devbench.cli.run_completion import RUN_COMPLETION
 from devbench.cli.takes import Taken, takes
 from devbench.declare import options_of

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.chosen import complete_metrics, complete_runs, many_rows
+from devbench.cli.choices import complete_metrics, complete_runs
+from devbench.garbage import no_cycle_search
 
 if TYPE_CHECKING:
-    from devbench.findings.comparison import ComparisonReport
     from devbench.forms.files import FileForm
 
 _FORMATS = ("html", "md", "csv", "json", "png", "svg", "pdf")
@@ -36,7 +36,7 @@ def complete_formats(incomplete: str) -> list[str]:
     return [name for name in _FORMATS if name.startswith(incomplete)]
 
 
-@many_rows()
+@no_cycle_search()
 def report(
     run: Annotated[
         str, typer.Argument(help="A run's id, its start, or `latest`.", autocompletion=complete_runs)
@@ -69,8 +69,9 @@ def report(
     store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
 ) -> None:
     """Write a run's report: one self-contained HTML page, Markdown, charts, CSV, JSON."""
-    from devbench.cli.chosen import metrics
+    from devbench.cli.choices import metrics
     from devbench.cli.output import console
+    from devbench.findings import sides
     from devbench.findings.raw import readable
     from devbench.findings.run_build import build_report
     from devbench.findings.subject import history_of, pipelines_of
@@ -84,7 +85,7 @@ def report(
     with History(store_url) as kept:
         view = kept.store.run(run)
         built, pipelines = build_report(view), pipelines_of(kept.store, view)
-        compared = _compared(baseline, view.run.run_id, store_url) if baseline is not None else None
+        compared = sides.compare(baseline, view.run.run_id, store_url) if baseline is not None else None
         changes = history_of(kept, built, pipelines, followed) if history or metric else None
         subject = RunSubject(built, compared, changes, pipelines)
         folder = out or Path("reports") / view.run.run_id
@@ -94,26 +95,12 @@ def report(
         screen.print(str(path), soft_wrap=True, markup=False)
 
 
-def _compared(baseline: str, run_id: str, store_url: str | None) -> ComparisonReport:
-    from devbench.cli.chosen import choose_sides
-    from devbench.findings.comparison_build import build_comparison
-
-    with choose_sides(baseline, run_id, store_url) as (before, after):
-        return build_comparison(
-            before.history,
-            before.run_ids,
-            after.run_ids,
-            titles=(before.title, after.title),
-            candidate_history=after.history,
-        )
-
-
 def _forms(texts: list[str] | None) -> tuple[FileForm, ...]:
-    from devbench.cli.chosen import words
     from devbench.errors import InputError
     from devbench.forms.files import FILE_FORMS
+    from devbench.text import parts_of
 
-    chosen = words(texts) or _DEFAULT
+    chosen = parts_of(texts) or _DEFAULT
     unknown = [name for name in chosen if name not in FILE_FORMS]
     if unknown:
         raise InputError(f"--format {unknown[0]!r} is unknown", hint=f"give {', '.join(FILE_FORMS)}")

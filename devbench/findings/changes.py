@@ -211,6 +211,13 @@ class ChangesReport:
     last_utc: datetime | None
     virtual: bool
 
+    def fails(self, what: str) -> bool:
+        """Whether there is a change that is "worse", "up", "down" or "any"."""
+        if what == "worse":
+            return any(one.worse for one in self.events) or any(one.worse for one in self.models)
+        changes = (change for series in self.series for change in series.changes)
+        return any(what in ("any", change.point.direction) for change in changes)
+
     @property
     def own(self) -> tuple[tuple[MeasuredSeries, Change], ...]:
         """The changes that are to be reported on their own, in the order of time."""

@@ -5,7 +5,7 @@ Types only: `findings/comparison_build.py` computes them. `docs/compare.md` says
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Literal
@@ -176,6 +176,14 @@ class ComparisonReport:
     def regressed(self) -> bool:
         """Whether anything became worse, a new failure included."""
         return bool(self.failures) or any(row.comparison.verdict == "regressed" for row in self.rows)
+
+    def fails(self, reasons: Collection[str]) -> bool:
+        """Whether there is any of the reasons: "regressed", "missing" cases, or another verdict."""
+        if "regressed" in reasons and self.regressed:
+            return True
+        missing = any(one.side == "baseline" for one in self.one_sided)
+        verdicts = {row.comparison.verdict for row in self.rows} - {"regressed"}
+        return ("missing" in reasons and missing) or not verdicts.isdisjoint(reasons)
 
     @property
     def small(self) -> tuple[ComparedRow, ...]:

@@ -6,7 +6,7 @@ to it exactly. Where a residency has several sessions, the one in the middle by 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -141,6 +141,15 @@ class PipelineReport:
     def virtual_note(self) -> str:
         """What is to be known of virtual devices; empty if there are none."""
         return VIRTUAL_NOTE if self.virtual else ""
+
+    def only(self, devices: Collection[str], delegates: Collection[str]) -> PipelineReport:
+        """With these devices and delegates alone; empty is all."""
+        kept = [
+            variant
+            for variant in self.variants
+            if (not devices or variant.device.key in devices) and (not delegates or variant.delegate in delegates)
+        ]
+        return replace(self, variants=tuple(kept))
 
     @property
     def run_data(self) -> dict[str, Any]:

@@ -6,8 +6,8 @@ stored run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -276,6 +276,18 @@ class ReportData:
         if not self.virtual:
             return ""
         return VIRTUAL_NOTE if self.all_virtual else f"some of these devices are {VIRTUAL_NOTE}"
+
+    def only(self, devices: Collection[str], models: Collection[str], delegates: Collection[str]) -> ReportData:
+        """With the jobs of these alone, and their devices; empty is all."""
+        jobs = tuple(
+            job
+            for job in self.jobs
+            if (not devices or job.job.device.key in devices)
+            and (not models or job.job.model.name in models)
+            and (not delegates or job.job.delegate in delegates)
+        )
+        keys = {job.job.device.key for job in jobs}
+        return replace(self, jobs=jobs, timelines=tuple(one for one in self.timelines if one.device.key in keys))
 
     @property
     def groups(self) -> list[tuple[str, DeviceRecord, list[JobReport]]]:

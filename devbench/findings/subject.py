@@ -1,13 +1,20 @@
-"""What is found of a run besides its own numbers: its pipelines, and the history that it is a part of."""
+"""What commands look at, by the words of their options: a run, its pipelines, a comparison, a history."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
+from devbench.analysis.compare import CompareSettings
+from devbench.errors import InputError
 from devbench.findings.changes import ChangesReport, ChangesSettings
 from devbench.findings.changes_build import find_changes
+from devbench.findings.comparison import ComparisonReport, ComparisonSettings
+from devbench.findings.filters import device_keys, model_names
 from devbench.findings.pipeline import PipelineReport, build_pipeline_report
 from devbench.findings.run import ReportData
+from devbench.findings.run_build import build_report
+from devbench.findings.sides import compare
 from devbench.results.history import History
 from devbench.results.pipelines import pipeline_sessions
 from devbench.results.store import RunView, Store
@@ -27,3 +34,43 @@ def history_of(
     names = [*(job.job.model.name for job in report.jobs), *(session.pipeline for session in sessions)]
     models, devices = tuple(dict.fromkeys(names)), tuple(device.key for device in report.devices)
     return find_changes(history, ChangesSettings(metrics=tuple(metrics), models=models, devices=devices))
+
+
+def changes_in(store_url: str | None, settings: ChangesSettings) -> ChangesReport:
+    """What changed over the history of a store; devices and models as people name them.
+
+    Raises:
+        InputError: a filter names nothing, or no run measured what is asked for.
+    """
+    with History(store_url) as history:
+        report = find_changes(history, _named(history, settings))
+    if not report.series:
+        raise InputError("no run in the store measured that", hint="check the filters against `devbench runs`")
+    return report
+
+
+def _named(history: History, settings: ChangesSettings) -> ChangesSettings:
+    devices, models = device_keys([history], settings.devices), model_names([history], settings.models)
+    return replace(settings, devices=devices, models=models)
+
+
+def charted(
+    kind: str, run: str, baseline: str, store_url: str | None, settings: ChangesSettings
+) -> ReportData | PipelineReport | ComparisonReport | ChangesReport | None:
+    """What a chart is of, as far as the filters of the settings ask for it; `None` if there is nothing.
+
+    Raises:
+        InputError: the run or a filter names nothing.
+    """
+    if kind == "comparison":
+        filters = (settings.metrics, settings.devices, settings.models, settings.delegates)
+        return compare(baseline, run, store_url, ComparisonSettings(CompareSettings(), *filters))
+    with History(store_url) as history:
+        named = _named(history, settings)
+        if kind == "history":
+            return find_changes(history, named)
+        view = history.store.run(run)
+        if kind == "pipeline":
+            report = pipelines_of(history.store, view)
+            return report and report.only(named.devices, named.delegates)
+        return build_report(view).only(named.devices, named.models, named.delegates)

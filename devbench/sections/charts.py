@@ -153,3 +153,19 @@ def pipeline_charts(report: PipelineReport) -> tuple[Chart, ...]:
         Chart("pipeline", variant, "pipeline" if number == 1 else f"pipeline-{number}")
         for number, variant in enumerate(shown, start=1)
     )
+
+
+def charts_of(
+    kind: str, subject: ReportData | PipelineReport | ComparisonReport | ChangesReport | None, over: str
+) -> tuple[Chart, ...]:
+    """The charts of a kind; `over` is the delegate that a speed-up is compared with."""
+    if isinstance(subject, ComparisonReport):
+        return comparison_charts(subject)
+    if isinstance(subject, ChangesReport):
+        return history_charts(subject)
+    if isinstance(subject, PipelineReport):
+        return pipeline_charts(subject)
+    if subject is None or kind == "conditions":
+        return condition_charts(subject) if subject else ()
+    shown = all_jobs(subject, WANTED[kind])
+    return (Chart(kind, (shown, over) if kind == "speedup" else shown, kind),) if shown.jobs else ()

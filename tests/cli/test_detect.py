@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
-from devbench.cli import csv_column
 from devbench.cli.app import application
-from devbench.cli.csv_column import read_column
 from devbench.errors import DevbenchError, InputError
+from devbench.findings import csv_column
+from devbench.findings.csv_column import read_column
 
 NUMBER = {"type": "number"}
 SCHEMA: dict[str, Any] = {

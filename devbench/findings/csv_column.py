@@ -21,7 +21,7 @@ _GAPS = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", "inf", "-in
 
 
 @dataclass(frozen=True, slots=True)
-class Column:
+class NumberColumn:
     """A series in the order of the file's rows.
 
     Attributes:
@@ -42,7 +42,7 @@ class Column:
         return int(np.count_nonzero(~np.isfinite(self.values)))
 
 
-def read_column(file: Path, column: str | None, label: str | None = None) -> Column:
+def read_column(file: Path, column: str | None, label: str | None = None) -> NumberColumn:
     """A column of a CSV with a line of names; commas, semicolons or tabs; UTF-8, or UTF-16 with its mark.
 
     Args:
@@ -64,7 +64,7 @@ def read_column(file: Path, column: str | None, label: str | None = None) -> Col
     cells = _cells(text, sorted({at, label_at}), shown)
     values = _numbers(cells[at], names[at], shown)
     labels = () if label is None else tuple(clean(cell, _MOST_LABEL) for cell in cells[label_at])
-    return Column(clean(names[at], _MOST_LABEL), values, labels)
+    return NumberColumn(clean(names[at], _MOST_LABEL), values, labels)
 
 
 def _text(file: Path, shown: str) -> str:

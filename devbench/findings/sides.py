@@ -1,0 +1,139 @@
+"""The two sides of a comparison, by the words that people use for runs: ids, labels, dates, files."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from devbench.errors import InputError
+from devbench.findings.comparison import ComparisonReport, ComparisonSettings
+from devbench.findings.comparison_build import build_comparison
+from devbench.findings.filters import device_keys, model_names
+from devbench.results.history import History
+from devbench.results.run_json import add_run, read_run
+from devbench.results.store import Store
+
+PREVIOUS = "previous"
+# So many runs back the one before the candidate is looked for.
+_MAX_LOOKED_BACK = 200
+
+
+def compare(
+    baseline: str, candidate: str, store_url: str | None, settings: ComparisonSettings | None = None
+) -> ComparisonReport:
+    """Compare two sides.
+
+    Args:
+        baseline, candidate: a run's id or its start, `latest`, `previous`, a label, a date or FROM..TO, a file of a
+            run's JSON, or a folder of an export.
+        settings: devices and models as people name them: parts of titles, ends of keys.
+
+    Raises:
+        InputError: a side names no run, both name the same one, a filter names nothing, or they have no case in common.
+    """
+    rules = settings or ComparisonSettings()
+    with choose_sides(baseline, candidate, store_url) as (before, after):
+        histories = [before.history, after.history]
+        rules = replace(
+            rules, devices=device_keys(histories, rules.devices), models=model_names(histories, rules.models)
+        )
+        report = build_comparison(
+            before.history,
+            before.run_ids,
+            after.run_ids,
+            rules,
+            titles=(before.title, after.title),
+            candidate_history=after.history,
+        )
+    if not report.rows and not report.failures and not report.fixed:
+        raise InputError("the two sides have no case in common", hint=_hint(report, rules))
+    return report
+
+
+def _hint(report: ComparisonReport, settings: ComparisonSettings) -> str:
+    if settings.devices or settings.models or settings.delegates:
+        return "check --device, --model and --delegate against `devbench show`"
+    devices = {side: {one.device for one in report.one_sided if one.side == side} for side in ("baseline", "candidate")}
+    if devices["baseline"].isdisjoint(devices["candidate"]):
+        return "they were measured on different devices"
+    return "they measured other models, delegates or threads"
+
+
+@dataclass(frozen=True, slots=True)
+class RunsOfSide:
+    """The runs of a side, and where they are kept."""
+
+    title: str
+    history: History
+    run_ids: tuple[str, ...]
+
+
+@contextmanager
+def choose_sides(baseline: str, candidate: str, store_url: str | None) -> Iterator[tuple[RunsOfSide, RunsOfSide]]:
+    """Both sides of a comparison; files are read into a store of their own, which is gone afterwards.
+
+    Raises:
+        InputError: a side names no run, or both name the same one.
+    """
+    with ExitStack() as stack:
+        after = _chosen(candidate, stack, store_url)
+        if baseline == PREVIOUS:
+            history = stack.enter_context(History(store_url))
+            before = RunsOfSide(baseline, history, (_before(history, after),))
+        else:
+            before = _chosen(baseline, stack, store_url)
+        both = set(before.run_ids) & set(after.run_ids)
+        if both:
+            which = next(iter(sorted(both)))
+            raise InputError(f"run {which} is on both sides", hint="compare two different runs, see `devbench runs`")
+        yield before, after
+
+
+def _chosen(text: str, stack: ExitStack, store_url: str | None) -> RunsOfSide:
+    # A text that is too long for a file's name is none.
+    with suppress(OSError):
+        if Path(text).exists():
+            return _of_file(Path(text), stack)
+    if Path(text).suffix == ".json" or "/" in text:
+        raise InputError(f"there is no file {text}", hint="give a run, a label key=value, a date, or a file")
+    history = stack.enter_context(History(store_url))
+    return RunsOfSide(text, history, history.find_runs(text))
+
+
+def _of_file(path: Path, stack: ExitStack) -> RunsOfSide:
+    """A run's JSON file, or a folder of `devbench export` with all its runs."""
+    from devbench.results.exchange.load import import_folder, open_folder
+
+    folder = open_folder(path) if path.is_dir() else None
+    view = None if folder is not None else read_run(path)
+    url = str(Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="devbench-compare-"))) / "results.db")
+    with Store(url) as store:
+        if folder is not None:
+            import_folder(store, folder)
+        elif view is not None:
+            add_run(store, view)
+    history = stack.enter_context(History(url))
+    return RunsOfSide(path.name, history, tuple(history.runs()["run_id"]))
+
+
+def _before(history: History, after: RunsOfSide) -> str:
+    """The newest run before the candidate that measured any of its cases on the same device."""
+
+    def cases(history: History, run_ids: Sequence[str]) -> set[tuple[str, str]]:
+        jobs = history.jobs(runs=run_ids)
+        jobs = jobs[jobs["ok"] > 0]
+        return set(zip(jobs["device_key"], jobs["case"], strict=True))
+
+    first = after.history.runs(runs=after.run_ids)["started_utc"].min().to_pydatetime()
+    wanted = cases(after.history, after.run_ids)
+    earlier = [run.run_id for run in history.starts(until=first) if run.run_id not in after.run_ids]
+    for run_id in reversed(earlier[-_MAX_LOOKED_BACK:]):
+        if cases(history, (run_id,)) & wanted:
+            return str(run_id)
+    raise InputError(
+        f"no run before {after.run_ids[0]} measured any of its cases on the same device",
+        hint="name the baseline, see `devbench runs`",
+    )
