@@ -22,9 +22,7 @@ from devbench.findings.changes import (
 from devbench.findings.changes_drift import without_drift
 from devbench.findings.changes_models import model_changes, worse_way
 from devbench.findings.grouping import coded_groups
-from devbench.metrics import OPERATOR_TIME
 from devbench.results.columns import Columns, array_of, coded_of
-from devbench.results.pipeline_history import series_of
 
 if TYPE_CHECKING:
     from devbench.results.history import History
@@ -74,12 +72,7 @@ def find_changes(history: History, settings: ChangesSettings | None = None) -> C
 
 
 def _series(history: History, metrics: Sequence[str], filters: Mapping[str, Any]) -> list[MeasuredSeries]:
-    plain = tuple(metric for metric in metrics if metric != OPERATOR_TIME)
-    parts = [history.series_columns(plain, **filters)] if plain else []
-    if OPERATOR_TIME in metrics:
-        parts.append(history.operator_time_columns(**filters))
-    parts += series_of(history.pipeline_columns(**filters), metrics)
-    found = [one for columns in parts for one in _series_of(columns)]
+    found = [one for columns in history.series_columns(metrics, **filters) for one in _series_of(columns)]
     return sorted(found, key=lambda one: (one.device_key, one.case, one.metric, one.operator_type))
 
 

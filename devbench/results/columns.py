@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 import numpy as np
 import sqlalchemy as sa
 
-from devbench.metrics import METRICS
 from devbench.results import schema
 from devbench.results.bulk import fetch
 from devbench.results.selection import Selection
@@ -101,42 +100,6 @@ def read_rows(
     )
 
 
-def sample_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
-    """The repetitions that count for a metric, with `repetition`, `value` in its unit, and whether it is unreliable."""
-    repetitions = schema.repetitions
-    of = METRICS[metric]
-    if of.source != "repetition":
-        rows = series_rows(connection, metric, selection)
-        kept = {name: rows.columns[name] for name in ("value", "unreliable")}
-        return Rows(rows.owners, {"repetition": 0 * rows.owners, **kept})
-    column = repetitions.c[of.column]
-    counts = {
-        "latency": repetitions.c.counts_latency.is_(True),
-        "start": repetitions.c.counts_start.is_(True),
-        "ok": repetitions.c.status == "ok",
-    }
-    columns = {
-        "repetition": repetitions.c.index,
-        "value": column * of.scale,
-        "unreliable": repetitions.c.verdict == "unreliable",
-    }
-    where = (counts[of.counts], column.is_not(None))
-    return _with_truth(read_rows(connection, selection, repetitions, repetitions.c.job_id, columns, *where))
-
-
-def series_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
-    """The jobs that have a metric, with its median, interval, count, and whether all of its values are unreliable."""
-    table = schema.job_metrics
-    columns = {name: table.c[name] for name in ("value", "low", "high", "n", "unreliable")}
-    return _with_truth(read_rows(connection, selection, table, table.c.job_id, columns, table.c.metric == metric))
-
-
-def _with_truth(rows: Rows) -> Rows:
-    """The rows with `unreliable` as truth values: SQLite has numbers."""
-    flags = array_of(rows.columns, "unreliable").astype(bool)
-    return Rows(rows.owners, {**rows.columns, "unreliable": flags})
-
-
 def with_jobs(connection: sa.Connection, selection: Selection, rows: Rows) -> dict[str, Column]:
     """`JOB_COLUMNS`, then the columns of the rows; one named `started_utc` replaces that of the run."""
     ids, jobs = _columns_of_jobs(connection, selection)
@@ -166,21 +129,6 @@ def array_of(columns: Columns, name: str) -> NDArray[Any]:
     column = columns[name]
     assert not isinstance(column, Coded), name
     return column
-
-
-def summed(rows: Rows, key: str, number: str) -> Rows:
-    """One row a job and value of the column `key`, with the sum of the column `number`."""
-    keys = coded_of(rows.columns, key)
-    each = rows.owners * max(len(keys.values), 1) + keys.codes
-    _, first, which = np.unique(each, return_index=True, return_inverse=True)
-    sums = np.bincount(which, weights=array_of(rows.columns, number), minlength=len(first))
-    return Rows(rows.owners[first], {key: keys.take(first), number: sums})
-
-
-def together(parts: Sequence[Rows]) -> Rows:
-    """Rows with the same columns of numbers, one part after the other."""
-    columns = {name: np.concatenate([array_of(part.columns, name) for part in parts]) for name in parts[0].columns}
-    return Rows(np.concatenate([part.owners for part in parts]), columns)
 
 
 def _columns_of_jobs(connection: sa.Connection, selection: Selection) -> tuple[NDArray[np.int64], dict[str, Column]]:

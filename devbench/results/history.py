@@ -6,35 +6,20 @@ Every query takes the same filters (`selection.Selection`) as keywords: `runs` (
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import sqlalchemy as sa
 
-from devbench.errors import InputError
-from devbench.metrics import METRICS, OPERATOR_TIME, stored
 from devbench.results import schema
-from devbench.results.columns import (
-    JOB_COLUMNS,
-    Coded,
-    Column,
-    Rows,
-    frame_of,
-    in_order,
-    read_rows,
-    sample_rows,
-    series_rows,
-    summed,
-    together,
-    with_jobs,
-)
+from devbench.results.columns import JOB_COLUMNS, Column, frame_of, read_rows, with_jobs
 from devbench.results.pipeline_history import session_columns, stage_columns
 from devbench.results.records import OperatorRecord
 from devbench.results.selection import Selection, find_runs
+from devbench.results.series import Read, by_metric, sample_rows, series, series_rows
 from devbench.results.store import Store
 from devbench.results.used_files import UsedFile, sources, used_files
 from devbench.results.views import labels_of
@@ -197,7 +182,7 @@ class History:
         metric, unit, repetition, value (in the unit), unreliable (measured while the device was throttled or busy). The
         size of a model is there once per job, as repetition 0.
         """
-        return frame_of(self._by_metric(metrics, Selection(**filters), sample_rows), _SAMPLES)
+        return frame_of(self._by_metric(metrics, sample_rows, filters), _SAMPLES)
 
     def series(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job and metric, ordered by time.
@@ -206,22 +191,12 @@ class History:
         metric, unit, value (median over the repetitions that count), low, high (its interval; NaN where there is
         none), n (how many repetitions), unreliable (all of them are).
         """
-        return frame_of(self.series_columns(metrics, **filters), _SERIES)
+        return frame_of(self._by_metric(metrics, series_rows, filters), _SERIES)
 
-    def series_columns(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> dict[str, Column]:
-        """The columns of `series` without pandas, which takes longer to import than a chart of them to draw."""
-        return self._by_metric(metrics, Selection(**filters), series_rows)
-
-    def operator_time_columns(self, **filters: Unpack[Filters]) -> dict[str, Column]:
-        """As `series_columns`, of the time by `operator_type` over all places (`operator_types`), in ms."""
-        selection, table = Selection(**filters), schema.job_operator_types
-        of_types = {"operator_type": table.c.type, "value": table.c.total_ms}
+    def series_columns(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> list[dict[str, Column]]:
+        """All series without pandas, as `series.series` gives them; that of jobs is the first, of `series`' columns."""
         with self._database.reading() as connection:
-            rows = read_rows(connection, selection, table, table.c.job_id, of_types)
-            columns = with_jobs(connection, selection, summed(rows, "operator_type", "value"))
-        nothing = np.zeros(len(columns["job"]), dtype="int64")
-        columns["metric"], columns["unit"] = Coded([OPERATOR_TIME], nothing), Coded(["ms"], nothing)
-        return in_order(columns)
+            return series(connection, metrics, Selection(**filters))
 
     def _read(
         self,
@@ -235,20 +210,9 @@ class History:
             rows = read_rows(connection, selection, source, job_id, columns, *where)
             return frame_of(with_jobs(connection, selection, rows))
 
-    def _by_metric(
-        self, metrics: Sequence[str], selection: Selection, read: Callable[[sa.Connection, str, Selection], Rows]
-    ) -> dict[str, Column]:
-        known = stored()
-        asked = [metrics] if isinstance(metrics, str) else list(metrics or known)
-        for metric in asked:
-            if metric not in known:
-                raise InputError(f"there is no metric {metric!r}", hint=f"known are {', '.join(known)}")
+    def _by_metric(self, metrics: Sequence[str], read: Read, filters: Filters) -> dict[str, Column]:
         with self._database.reading() as connection:
-            parts = [read(connection, metric, selection) for metric in asked]
-            columns = with_jobs(connection, selection, together(parts))
-        which = np.repeat(np.arange(len(parts)), [len(part.owners) for part in parts])
-        columns["metric"], columns["unit"] = Coded(asked, which), Coded([METRICS[name].unit for name in asked], which)
-        return in_order(columns)
+            return by_metric(connection, metrics, Selection(**filters), read)
 
     def pipelines(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a session of a whole pipeline, in the order of their runs; `models` are names of pipelines.
@@ -258,7 +222,8 @@ class History:
         peak_memory_mb (PSS, NaN where it is not known), unreliable (measured while the device was throttled or busy),
         counts (its numbers are those of the run).
         """
-        return frame_of(self.pipeline_columns(**filters))
+        with self._database.reading() as connection:
+            return frame_of(session_columns(connection, Selection(**filters)))
 
     def pipeline_stages(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a stage of each session of `pipelines`, with its columns.
@@ -267,11 +232,6 @@ class History:
         """
         with self._database.reading() as connection:
             return frame_of(stage_columns(connection, Selection(**filters)))
-
-    def pipeline_columns(self, **filters: Unpack[Filters]) -> dict[str, Column]:
-        """The columns of `pipelines` without pandas."""
-        with self._database.reading() as connection:
-            return session_columns(connection, Selection(**filters))
 
     def operator_types(self, **filters: Unpack[Filters]) -> pd.DataFrame:
         """One row a job and type of operator, from the job's last profile, most expensive first within a job.

@@ -116,8 +116,12 @@ def test_starts_are_the_runs_without_their_counts(history: History) -> None:
 
 
 def test_columns_without_pandas_are_those_of_the_frames(history: History) -> None:
-    pd.testing.assert_frame_equal(frame_of(history.series_columns())[list(history.series())], history.series())
-    times = frame_of(history.operator_time_columns()).groupby(["run_id", "job", "operator_type"])["value"].first()
+    pd.testing.assert_frame_equal(frame_of(history.series_columns()[0])[list(history.series())], history.series())
+    times = (
+        frame_of(history.series_columns(("operator_time",))[0])
+        .groupby(["run_id", "job", "operator_type"])["value"]
+        .first()
+    )
     types = history.operator_types().groupby(["run_id", "job", "type"])["total_ms"].sum()
     assert len(times) > 1
     assert times.to_dict() == pytest.approx(types.to_dict())
