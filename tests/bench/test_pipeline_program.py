@@ -127,6 +127,9 @@ def test_a_session_has_its_latency_its_stages_and_its_memory(tmp_path: Path) -> 
     assert (one.memory_kind, one.peak_kb) == ("pss", 1000)
     assert [(stage.name, stage.runs) for stage in one.stages] == [("text", 1), ("unet", 4), ("decoder", 1)]
     assert all("--mine=1" in stage.argv for stage in one.stages), "a user's flags are those of every stage"
+    assert all("--max_secs=86400" in stage.argv for stage in one.stages), "no inference of a session is cut short"
+    (unet,) = (found for found in session.sessions if found.residency == "alone" and found.stages[0].name == "unet")
+    assert "--max_secs=150" in unet.stages[0].argv
     assert one.overlap_runs == 0
 
 

@@ -35,11 +35,12 @@ class FakeDevice:
 
     serial = "SERIAL"
 
-    def __init__(self, *endings: Callable[[], None] | None, said: str = "hello\n") -> None:
+    def __init__(self, *endings: Callable[[], None] | None, said: str = "hello\n", prelude: str = "") -> None:
         self.endings = list(endings)
         self.scripts: list[str] = []
         self.load = 0.5
         self.said = said
+        self.prelude = prelude
 
     def shell_to_file(self, script: str, out: BinaryIO, err: BinaryIO, **_: Any) -> int:
         self.scripts.append(script)
@@ -47,7 +48,8 @@ class FakeDevice:
         assert found is not None
         conditions = CONDITIONS.format(load=self.load)
         before = f"{found[0]}:before\n{conditions}\n" if f"{found[0]}:before" in script else ""
-        out.write(f"{before}{found[0]}:tool\n{self.said}".encode())
+        words = f"{found[0]}:prelude\n{self.prelude}\n" if self.prelude else ""
+        out.write(f"{before}{words}{found[0]}:tool\n{self.said}".encode())
         err.write(b"a warning\n")
         ending = self.endings.pop(0) if self.endings else None
         if ending is not None:
@@ -203,6 +205,22 @@ def test_a_model_s_files_are_warm_from_its_second_process_on(store: Store, tmp_p
     made = processes(store, tmp_path, FakeDevice())
     states = [made.run(COMMAND, spec(str(n), model * 64)).file_cache for n, model in enumerate("aabab")]
     assert states == [None, "warm", None, "warm", "warm"]
+
+
+def test_a_delegate_s_cache_is_warm_if_it_held_something_before_the_process(store: Store, tmp_path: Path) -> None:
+    cached = Command(("/d/b",), prelude="true", has_cache=True)
+    states = []
+    for words in ("", "cached\n", "dropped\n"):
+        ran = processes(store, tmp_path, FakeDevice(prelude=words)).run(cached, spec(str(len(states))))
+        states.append((ran.kernel_cache, ran.file_cache))
+    assert states == [("cold", None), ("warm", None), ("cold", "cold")]
+    assert processes(store, tmp_path, FakeDevice()).run(COMMAND, spec()).kernel_cache is None
+
+
+def test_a_session_s_shell_text_is_run_in_place_of_the_words(store: Store, tmp_path: Path) -> None:
+    device = FakeDevice()
+    processes(store, tmp_path, device).run(Command(("/d/words",), shell="( session )"), spec())
+    assert "( session )" in device.scripts[0] and "/d/words" not in device.scripts[0]
 
 
 def test_the_highest_clocks_that_were_seen_are_what_later_processes_are_judged_by(store: Store, tmp_path: Path) -> None:

@@ -148,7 +148,10 @@ def test_a_run_is_resumed_only_with_its_own_plan(store: Store, sessions: Any) ->
     asked = plan(case("a"), case("b"))
     run(store, asked=asked)
     store.add_job(job_record(number=2))
+    statuses: list[str] = []
+    sessions.does = {"A": lambda: statuses.append(store.run(RUN).status)}
     run(store, asked=asked, resume=True)
+    assert statuses == ["running"], "it has no end until it ends again"
     first, jobs = sessions.made[-1].options["earlier"].claim("KEY", "A", 0)
     assert (first, sorted(jobs)) == (1, [2]), "the stored job keeps its number"
     with pytest.raises(InputError, match="had another plan"):
