@@ -11,11 +11,8 @@ import typer
 from devbench.cli.waiting import WaitOption
 
 if TYPE_CHECKING:
-    from rich.console import Console
-
     from devbench.bench.pipeline_file import Pipeline
     from devbench.bench.runner import RunOutcome
-    from devbench.findings.ablation import AblationRow
     from devbench.models.rewrites.ablation import AblationStep
     from devbench.models.rewrites.catalogue import Rewrite
     from devbench.results.store import RunView
@@ -25,9 +22,6 @@ _EPILOG = (
     "  devbench pipeline ablation sd/mobile-sd.toml --device R5CT1234ABC --delegate gpu\n\n"
     "  devbench pipeline ablation sd/mobile-sd.toml -d virtual -D xnnpack --only groupnorm-4d,fc-to-conv --also w8"
 )
-_MOST_FAILURE = 160
-# Of the largest value; a delegate in fp16 is within it.
-_WRONG = 0.02
 
 
 def register(app: typer.Typer) -> None:
@@ -163,85 +157,30 @@ def _show(
     out: Path,
     json_file: Path | None,
 ) -> None:
-    import json
-
     from devbench.cli.output import console, plain
-    from devbench.findings.ablation import StageStep, measured, rows, to_json
+    from devbench.findings.ablation import StageStep, ablation_of
     from devbench.findings.run_build import build_report
-    from devbench.forms.ablation_chart import draw_ablation
+    from devbench.forms.charts import draw
     from devbench.forms.charts.files import chart_file
+    from devbench.forms.json import json_text
+    from devbench.forms.terminal import print_document
+    from devbench.sections.ablation import ablation_document
+    from devbench.sections.document import Chart
 
-    report = build_report(view)
-    jobs = {job.job.model.name: job for job in report.jobs}
     runs = {stage.name: count for stage, count in zip(pipeline.stages, pipeline.runs, strict=True)}
-    stages = {
-        name: [
-            measured(
-                StageStep(
-                    name, one.rewrite, one.operators, one.places, one.size_bytes, one.relative_error, one.lossy,
-                    runs[name],
-                ),
-                jobs.get(one.path.stem),
-            )
-            for one in several
-        ]
-        for name, several in steps.items()
-    }  # fmt: skip
-    found = rows(order, stages)
-    title = report.jobs[0].title if report.jobs else ""
-    name = report.devices[0].title if report.devices else ""
-    data = json.dumps(to_json(found, pipeline.name, name, title), indent=2)
+
+    def step(name: str, one: AblationStep) -> tuple[StageStep, str]:
+        sizes = (one.operators, one.places, one.size_bytes, one.relative_error, one.lossy)
+        return StageStep(name, one.rewrite, *sizes, runs[name]), one.path.stem
+
+    stages = {name: [step(name, one) for one in several] for name, several in steps.items()}
+    found = ablation_of(pipeline.name, build_report(view), order, stages)
     for file in {out / "ablation.json", json_file or out / "ablation.json"}:
-        file.write_text(data + "\n", "utf-8")
+        file.write_text(json_text(ablation_document(found, "json")), "utf-8")
     screen = console()
-    _print(found, f"{pipeline.name} on {name}, {title}", screen)
-    if report.virtual_note:
-        screen.print(f"[yellow]{plain(report.virtual_note)}[/yellow]")
-    chart = draw_ablation(found, f"{pipeline.name} on {name}, {title}", virtual=report.virtual)
+    print_document(ablation_document(found, "terminal"), screen)
+    picture = draw(Chart("ablation", found, "ablation"))
     for form in ("png", "svg"):
-        (out / f"ablation.{form}").write_bytes(chart_file(chart, form))
-    screen.print(
-        f"Chart: {plain(out / 'ablation.png')}; run {report.run_id}, `devbench show {report.run_id}`", soft_wrap=True
-    )
-
-
-def _judged(error: float) -> str:
-    return f"{error:.1g}" if error <= _WRONG else f"[red]{error:.1g} wrong[/red]"
-
-
-def _print(found: Sequence[AblationRow], title: str, screen: Console) -> None:
-    from rich.table import Table
-
-    from devbench.cli.output import plain
-    from devbench.findings.ablation import PUBLISHED, share_words
-
-    table = Table(title=plain(title), title_justify="left", box=None, pad_edge=False, header_style="bold")
-    table.add_column("after", no_wrap=True)
-    for column in ("places", "delegated", "parts", "latency", "peak MB", "size MB", "error", "on device"):
-        table.add_column(column, justify="right")
-    for row in found:
-        table.add_row(
-            f"+ {row.rewrite}" if row.rewrite else "baseline",
-            str(row.places) if row.rewrite else "",
-            "" if row.delegated_node_share is None else share_words(row.delegated_node_share),
-            "" if row.partitions is None else str(row.partitions),
-            "[red]failed[/red]" if row.composed_ms is None else f"{row.composed_ms / 1000:.3f} s",
-            "" if row.peak_memory_mb is None else f"{row.peak_memory_mb:.0f}",
-            f"{row.size_bytes / 1e6:.1f}",
-            "" if row.error is None else f"{row.error:.1g}",
-            "" if row.device_error is None else _judged(row.device_error),
-        )
-    screen.print(table)
-    said = dict.fromkeys(failure for row in found for failure in row.failures)
-    for failure in said:
-        screen.print(f"[red]✗[/red] {plain(failure, _MOST_FAILURE)}", soft_wrap=True)
-    screen.print(
-        "latency: the stages' medians times their runs; error: the rewrite's outputs beside those before it, on"
-    )
-    screen.print("this machine; on device: the device's outputs beside this machine's, relative to the largest value.")
-    published = Table(title="Published, not measured here", title_justify="left", box=None, pad_edge=False)
-    for _ in range(4):
-        published.add_column()
-    for one in PUBLISHED:
-        published.add_row(one.who, one.what, one.seconds, one.source)
-    screen.print(published, style="dim")
+        (out / f"ablation.{form}").write_bytes(chart_file(picture, form))
+    run_id = view.run.run_id
+    screen.print(f"Chart: {plain(out / 'ablation.png')}; run {run_id}, `devbench show {run_id}`", soft_wrap=True)

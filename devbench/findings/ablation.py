@@ -7,9 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
-from devbench.findings.run import JobReport
+from devbench.findings.run import JobReport, ReportData
 from devbench.results.records import RepetitionRecord
 
 FORMAT = 2
@@ -89,6 +88,21 @@ class AblationRow:
     stages: tuple[StageStep, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Ablation:
+    """A pipeline on a device under a delegate, one row more for each rewrite."""
+
+    pipeline: str
+    device: str
+    delegate: str
+    virtual_note: str
+    rows: tuple[AblationRow, ...]
+
+    @property
+    def title(self) -> str:
+        return f"{self.pipeline} on {self.device}, {self.delegate}"
+
+
 def measured(step: StageStep, job: JobReport | None) -> StageStep:
     """`step` with what its job measured."""
     if job is None:
@@ -158,18 +172,19 @@ def _sum(values: Sequence[int | None]) -> int | None:
     return None if None in values else sum(value for value in values if value is not None)
 
 
-def share_words(share: float) -> str:
-    """In percent; what is not all of it never reads as 100 %."""
-    return "100 %" if share == 1 else f"{min(100 * share, 99.9):.1f} %"
+def ablation_of(
+    pipeline: str, report: ReportData, order: Sequence[str], stages: Mapping[str, Sequence[tuple[StageStep, str]]]
+) -> Ablation:
+    """What a run measured of a pipeline's stages.
 
-
-def to_json(found: Sequence[AblationRow], pipeline: str, device: str, delegate: str) -> dict[str, Any]:
-    """The object that `devbench pipeline ablation --json` writes."""
-    return {
-        "format": FORMAT,
-        "pipeline": pipeline,
-        "device": device,
-        "delegate": delegate,
-        "rows": [asdict(row) for row in found],
-        "published_not_measured_here": [asdict(one) for one in PUBLISHED],
-    }
+    Args:
+        pipeline: its name.
+        report: the run.
+        order: the names of the rewrites.
+        stages: by name, the steps of each, the baseline first, each with the name of its model in the run.
+    """
+    jobs = {job.job.model.name: job for job in report.jobs}
+    known = {name: [measured(step, jobs.get(model)) for step, model in steps] for name, steps in stages.items()}
+    device = report.devices[0].title if report.devices else ""
+    delegate = report.jobs[0].title if report.jobs else ""
+    return Ablation(pipeline, device, delegate, report.virtual_note, tuple(rows(order, known)))

@@ -38,7 +38,7 @@ _OTHER_STEPS = (50, 20, 10, 8, 4)
 
 
 @dataclass(frozen=True, slots=True)
-class Stage:
+class MeasuredStage:
     """A stage as it was measured alone: medians over its processes. `job` has its model, delegate and threads."""
 
     alone: Alone
@@ -102,7 +102,7 @@ class Variant:
     steps: int
     guidance: bool
     keep: int | None
-    stages: tuple[Stage, ...]
+    stages: tuple[MeasuredStage, ...]
     wholes: tuple[Whole, ...]
 
     @property
@@ -194,7 +194,7 @@ def _counted(sessions: Sequence[PipelineSessionRecord]) -> tuple[list[PipelineSe
     return (fit, False) if fit or not sessions else (list(sessions), True)
 
 
-def _stages(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord]) -> tuple[Stage, ...]:
+def _stages(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord]) -> tuple[MeasuredStage, ...]:
     """The stages that were measured alone, in the order of the pipeline."""
     found: dict[int, list[PipelineSessionRecord]] = {}
     runs = {stage.position: stage.runs for one in group if one.residency != "alone" for stage in one.stages}
@@ -216,7 +216,7 @@ def _stages(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord
             init_ms=_middle(row.init_ms for row in rows),
         )
         job = jobs[rows[0].job_number]
-        stages.append(Stage(alone, job, rows[0].repeated, len(rows), max(peaks, default=None)))
+        stages.append(MeasuredStage(alone, job, rows[0].repeated, len(rows), max(peaks, default=None)))
     return tuple(stages)
 
 
@@ -225,7 +225,7 @@ def _middle(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _whole(residency: str, sessions: Sequence[PipelineSessionRecord], stages: Sequence[Stage]) -> Whole:
+def _whole(residency: str, sessions: Sequence[PipelineSessionRecord], stages: Sequence[MeasuredStage]) -> Whole:
     failures: dict[tuple[str, str], int] = {}
     for one in sessions:
         if one.failure_kind is not None:
@@ -252,7 +252,9 @@ def _whole(residency: str, sessions: Sequence[PipelineSessionRecord], stages: Se
     return replace(whole, **_against_estimate(residency, shown, stages))  # type: ignore[arg-type]
 
 
-def _against_estimate(residency: str, shown: PipelineSessionRecord, stages: Sequence[Stage]) -> dict[str, object]:
+def _against_estimate(
+    residency: str, shown: PipelineSessionRecord, stages: Sequence[MeasuredStage]
+) -> dict[str, object]:
     name = next(one for one in ("resident", "sequential", "pipelined") if one == residency)
     alone = [stage.alone for stage in stages]
     steps = sorted({*_OTHER_STEPS, shown.steps}, reverse=True)

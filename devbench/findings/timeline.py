@@ -11,7 +11,7 @@ from devbench.results.records import DeviceRecord
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Trace:
     """Values over time, equally many; `None` is a gap."""
 
     label: str
@@ -23,12 +23,12 @@ class Line:
 class Clock:
     """A clock that runs and the highest that is allowed at the time."""
 
-    now: Line | None
-    cap: Line | None
+    now: Trace | None
+    cap: Trace | None
 
 
 @dataclass(frozen=True, slots=True)
-class Dot:
+class TimedProcess:
     """A timed process: from when to when it ran, its latency in ms, how far it can be relied on."""
 
     start_s: float
@@ -54,17 +54,17 @@ class Timeline:
     """
 
     device: DeviceRecord
-    dots: tuple[Dot, ...]
+    dots: tuple[TimedProcess, ...]
     spans: tuple[tuple[float, float], ...]
     throttled: tuple[tuple[float, float, int], ...]
-    temperatures: tuple[Line, ...]
+    temperatures: tuple[Trace, ...]
     sensors: int
     cpu: tuple[Clock, ...]
     gpu: Clock
-    battery_level: Line | None
-    battery_ma: Line | None
-    load: Line | None
-    memory_gb: Line | None
+    battery_level: Trace | None
+    battery_ma: Trace | None
+    load: Trace | None
+    memory_gb: Trace | None
 
     @property
     def has_conditions(self) -> bool:

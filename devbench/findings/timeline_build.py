@@ -16,7 +16,7 @@ from typing import Any
 
 from devbench.findings.readings import degrees, number, reading
 from devbench.findings.run import JobReport
-from devbench.findings.timeline import Clock, Dot, Line, Timeline
+from devbench.findings.timeline import Clock, TimedProcess, Timeline, Trace
 from devbench.results.records import RepetitionRecord
 from devbench.text import clean
 
@@ -59,7 +59,7 @@ def _timeline(jobs: Sequence[JobReport], started_utc: datetime) -> Timeline:
     repetitions = sorted((r for job in jobs for r in job.repetitions), key=lambda r: r.started_utc)
     samples = _samples(repetitions, at)
     dots = [
-        Dot(at(p.repetition.started_utc), at(p.repetition.finished_utc), p.latency_ms, job.subject, job.title,
+        TimedProcess(at(p.repetition.started_utc), at(p.repetition.finished_utc), p.latency_ms, job.subject, job.title,
             p.unreliable, p.outlier)
         for job in jobs
         for p in job.processes
@@ -121,7 +121,7 @@ def _key(name: str, factor: float = 1.0) -> _Pick:
     return pick
 
 
-def _line(label: str, samples: Sequence[_Sample], pick: _Pick, *, at_work: bool = False) -> Line | None:
+def _line(label: str, samples: Sequence[_Sample], pick: _Pick, *, at_work: bool = False) -> Trace | None:
     """The samples that have a value; a gap where too much time lies between two processes. `None` without any value.
 
     Args:
@@ -143,10 +143,10 @@ def _line(label: str, samples: Sequence[_Sample], pick: _Pick, *, at_work: bool 
         times.append(sample.at_s)
         values.append(value)
         last = sample
-    return _thin(Line(label, tuple(times), tuple(values))) if times else None
+    return _thin(Trace(label, tuple(times), tuple(values))) if times else None
 
 
-def _thin(line: Line) -> Line:
+def _thin(line: Trace) -> Trace:
     if len(line.times_s) <= _MOST_POINTS:
         return line
     size = math.ceil(2 * len(line.times_s) / _MOST_POINTS)
@@ -156,13 +156,13 @@ def _thin(line: Line) -> Line:
         known = [(value, n) for n in stretch if (value := line.values[n]) is not None]
         gaps = {n for n in stretch if line.values[n] is None}
         kept += sorted(gaps | ({min(known)[1], max(known)[1]} if known else set()))
-    return Line(line.label, tuple(line.times_s[n] for n in kept), tuple(line.values[n] for n in kept))
+    return Trace(line.label, tuple(line.times_s[n] for n in kept), tuple(line.values[n] for n in kept))
 
 
 # -- heat -----------------------------------------------------------------------------------------------------------
 
 
-def _temperatures(samples: Sequence[_Sample], telling: Sequence[str]) -> tuple[tuple[Line, ...], int]:
+def _temperatures(samples: Sequence[_Sample], telling: Sequence[str]) -> tuple[tuple[Trace, ...], int]:
     """The telling sensors, hottest first, and how many there are; numbered ones (CPU0, CPU1, …) are one line.
 
     Args:
@@ -192,7 +192,7 @@ def _temperatures(samples: Sequence[_Sample], telling: Sequence[str]) -> tuple[t
     return tuple(sorted([*first, *rest], key=lambda line: -_highest(line))), sum(map(len, names.values()))
 
 
-def _highest(line: Line) -> float:
+def _highest(line: Trace) -> float:
     return max(value for value in line.values if value is not None)
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from devbench.analysis.pipeline import Fewer
-from devbench.findings.pipeline import DRIVER_NOTE, PipelineReport, Stage, Variant, Whole
+from devbench.findings.pipeline import DRIVER_NOTE, MeasuredStage, PipelineReport, Variant, Whole
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.charts import pipeline_charts
@@ -125,14 +125,14 @@ def _step(variant: Variant, whole: Whole) -> str:
 
 
 def _stages(variant: Variant) -> Table:
-    def own(stage: Stage) -> str:
+    def own(stage: MeasuredStage) -> str:
         return stage.job.delegate if stage.job.delegate != variant.delegate else ""
 
-    def of_session(whole: Whole) -> Column[tuple[int, Stage]]:
+    def of_session(whole: Whole) -> Column[tuple[int, MeasuredStage]]:
         shares = {share.stage: Cell(rough_percent(share.share), aside=seconds(share.ms)) for share in whole.shares}
         return Column(whole.residency, lambda row: shares.get(row[0], Cell("")), numeric=True)
 
-    columns: tuple[Column[tuple[int, Stage]], ...] = (
+    columns: tuple[Column[tuple[int, MeasuredStage]], ...] = (
         Column("stage", lambda row: Cell(row[1].alone.name, aside=own(row[1])), forms=TEXT),
         Column("stage", lambda row: row[1].alone.name, forms=PAGE),
         Column("model", lambda row: row[1].job.model.name, forms=PAGE),
@@ -242,7 +242,7 @@ def _variant_data(variant: Variant) -> dict[str, Any]:
     }
 
 
-def _stage_data(stage: Stage) -> dict[str, Any]:
+def _stage_data(stage: MeasuredStage) -> dict[str, Any]:
     job = stage.job
     return {
         **asdict(stage.alone),

@@ -8,7 +8,7 @@ from datetime import timedelta
 import pytest
 
 from devbench.findings.run_build import build_report
-from devbench.findings.timeline_build import Line, Timeline
+from devbench.findings.timeline import Timeline, Trace
 from devbench.forms.charts import draw
 from devbench.forms.charts.files import chart_file
 from devbench.forms.charts.picture import Picture, svg_file
@@ -172,7 +172,7 @@ def test_a_long_run_s_lines_are_thinned_to_their_extremes(view: RunView) -> None
         conditions_after=None, conditions_during=samples,
     )  # fmt: skip
     load = timeline_of(replace(view, jobs=(JobView(view.jobs[0].job, (long,)),))).load
-    assert isinstance(load, Line)
+    assert isinstance(load, Trace)
     assert len(load.values) <= 402
     assert max(v for v in load.values if v is not None) == 50.0
     assert list(load.times_s) == sorted(load.times_s)

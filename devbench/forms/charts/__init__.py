@@ -11,12 +11,12 @@ if TYPE_CHECKING:
 
 def draw(chart: Chart) -> Picture:
     """The picture of a chart."""
-    from devbench.forms.charts import comparison, conditions, history, jobs, pipelines
+    from devbench.forms.charts import ablation, comparison, conditions, history, jobs, pipelines
 
     how = {
         "latency": jobs.latency, "speedup": jobs.speedup, "startup": jobs.startup, "memory": jobs.memory,
         "operators": jobs.operators, "conditions": conditions.conditions, "comparison": comparison.changes,
-        "history": history.history, "pipeline": pipelines.pipeline,
+        "history": history.history, "pipeline": pipelines.pipeline, "ablation": ablation.ablation,
     }  # fmt: skip
     picture: Picture = how[chart.kind](chart.data, chart.name)  # type: ignore[operator]
     return picture

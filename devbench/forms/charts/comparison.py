@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from devbench.forms.charts.picture import Picture
-from devbench.forms.charts.rows import Bar, Group, Look, Row, draw_rows
+from devbench.forms.charts.rows import Axis, Bar, Group, Row, draw_rows
 from devbench.metrics import METRICS
 from devbench.text import clean
 
@@ -28,7 +28,7 @@ def changes(of: ChartedMetric, name: str) -> Picture:
     groups = [Group(clean(device, 70), tuple(those)) for device, those in devices.items()]
     points = METRICS[metric].absolute
     verdicts = dict.fromkeys(row.comparison.verdict for row in rows)
-    look = Look(
+    axis = Axis(
         f"change against the baseline, {'points' if points else '%'}",
         tuple((_COLOURS[verdict], verdict) for verdict in verdicts),
         every=every,
@@ -37,7 +37,7 @@ def changes(of: ChartedMetric, name: str) -> Picture:
     title = f"Changes of {METRICS[metric].title} against {clean(of.baseline, 60)}"
     named = ", ".join(f"{clean(row.case, 60)} {100 * (row.comparison.change or 0.0):+.1f} %" for row in rows[:8])
     note = f"The {len(rows)} largest changes of {of.of}; whiskers: 95 % interval."
-    return draw_rows(name, title, f"{title}: {named}", groups, look, note)
+    return draw_rows(name, title, f"{title}: {named}", groups, axis, note)
 
 
 def _row(row: ComparedRow, mixed: bool) -> Row:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from devbench.findings.timeline import Clock, Line, Timeline
+from devbench.findings.timeline import Clock, Timeline, Trace
 from devbench.forms.charts.jobs import colours
 from devbench.forms.charts.panels import LEFT, RIGHT, Panel, draw_panels
 from devbench.forms.charts.picture import SERIES, Canvas, MarkForm, Picture
@@ -82,7 +82,7 @@ def _picture(name: str, title: str, timeline: Timeline, paint: dict[str, str]) -
     )  # fmt: skip
 
 
-def _known(*lines: Line | None) -> list[float]:
+def _known(*lines: Trace | None) -> list[float]:
     return [value for line in lines if line for value in line.values if value is not None]
 
 
@@ -114,7 +114,7 @@ def _panels(timeline: Timeline, paint: dict[str, str]) -> list[Panel]:
     return panels
 
 
-def _lines(lines: Sequence[tuple[Line, str]], *, dash: bool = False, steps: bool = False) -> _Draw:
+def _lines(lines: Sequence[tuple[Trace, str]], *, dash: bool = False, steps: bool = False) -> _Draw:
     def draw(canvas: Canvas, across: Scale, up: Scale) -> None:
         for line, colour in lines:
             _plot(canvas, line, colour, across, up, dash=dash, steps=steps)
@@ -122,7 +122,7 @@ def _lines(lines: Sequence[tuple[Line, str]], *, dash: bool = False, steps: bool
     return draw
 
 
-def _plot(canvas: Canvas, line: Line, colour: str, across: Scale, up: Scale, *, dash: bool, steps: bool) -> None:
+def _plot(canvas: Canvas, line: Trace, colour: str, across: Scale, up: Scale, *, dash: bool, steps: bool) -> None:
     few = len(_known(line)) < 40 and not dash
     stretch: list[tuple[float, float]] = []
     stretches = [stretch]

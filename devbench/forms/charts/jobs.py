@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Sequence
 from devbench.analysis.stats import Estimate
 from devbench.findings.run import JobReport, Process
 from devbench.forms.charts.picture import SERIES, Picture
-from devbench.forms.charts.rows import Bar, Dot, Group, Look, Piece, Row, draw_rows
+from devbench.forms.charts.rows import Axis, Bar, Dot, Group, Piece, Row, draw_rows
 from devbench.metrics import METRICS
 from devbench.sections.charts import ChartedJobs
 from devbench.sections.words import interval, mb, ms, percent
@@ -24,8 +24,8 @@ def colours(titles: Iterable[str]) -> dict[str, str]:
     return {title: SERIES[number % len(SERIES)] for number, title in enumerate(titles)}
 
 
-def _look(shown: ChartedJobs, unit: str, legend: Sequence[tuple[str, str]] = (), **how: object) -> Look:
-    return Look(unit, tuple(legend), every=shown.every, some=shown.some, **how)  # type: ignore[arg-type]
+def _axis(shown: ChartedJobs, unit: str, legend: Sequence[tuple[str, str]] = (), **how: object) -> Axis:
+    return Axis(unit, tuple(legend), every=shown.every, some=shown.some, **how)  # type: ignore[arg-type]
 
 
 def _groups(shown: ChartedJobs, row: Callable[[JobReport], Row]) -> list[Group]:
@@ -66,7 +66,7 @@ def latency(shown: ChartedJobs, name: str = "latency") -> Picture:
     ]
     alt = "Latency by device and delegate, with intervals: " + "; ".join(words)
     note = _latency_note(shown.jobs)
-    return draw_rows(name, _title("Latency", shown), alt, _groups(shown, row), _look(shown, "latency, ms"), note)
+    return draw_rows(name, _title("Latency", shown), alt, _groups(shown, row), _axis(shown, "latency, ms"), note)
 
 
 def _title(what: str, shown: ChartedJobs) -> str:
@@ -126,8 +126,8 @@ def speedup(of: tuple[ChartedJobs, str], name: str = "speedup") -> Picture:
 
     note = f"Median latency of {baseline} over that of the job; whiskers: from the ends of both intervals, too wide."
     alt = f"How many times as fast as {baseline} each delegate is"
-    look = _look(shown, f"times as fast as {baseline} (logarithmic)", origin=1.0, log=True)
-    return draw_rows(name, _title(f"Speed-up over {baseline}", shown), alt, _groups(shown, row), look, note)
+    axis = _axis(shown, f"times as fast as {baseline} (logarithmic)", origin=1.0, log=True)
+    return draw_rows(name, _title(f"Speed-up over {baseline}", shown), alt, _groups(shown, row), axis, note)
 
 
 def startup(shown: ChartedJobs, name: str = "startup") -> Picture:
@@ -145,8 +145,8 @@ def startup(shown: ChartedJobs, name: str = "startup") -> Picture:
     cold = any(job.cold for job in shown.jobs)
     legend = _STARTS if cold else _STARTS[1:]
     alt = "Start-up of each job: " + ", ".join(word for _, word in legend) + ", in ms"
-    look = _look(shown, "ms", legend)
-    return draw_rows(name, _title("Start-up", shown), alt, _groups(shown, row), look)
+    axis = _axis(shown, "ms", legend)
+    return draw_rows(name, _title("Start-up", shown), alt, _groups(shown, row), axis)
 
 
 def _bar(found: Estimate, colour: str, what: str, hatch: bool) -> Bar:
@@ -168,7 +168,7 @@ def memory(shown: ChartedJobs, name: str = "memory") -> Picture:
         return Row(clean(job.title, 60), tuple(bars), "not measured")
 
     alt = "Peak memory of each job's process, in MB"
-    return draw_rows(name, _title("Memory", shown), alt, _groups(shown, row), _look(shown, "MB", _MEMORIES))
+    return draw_rows(name, _title("Memory", shown), alt, _groups(shown, row), _axis(shown, "MB", _MEMORIES))
 
 
 def operators(shown: ChartedJobs, name: str = "operators") -> Picture:
@@ -195,5 +195,5 @@ def operators(shown: ChartedJobs, name: str = "operators") -> Picture:
 
     legend = [*((paint[kind], clean(kind, 40)) for kind in top), *([("rest", f"{rest} more types")] if rest else [])]
     alt = "Where the time of an inference goes, by operator type, for each delegate"
-    look = _look(shown, "ms an inference, profiled processes", legend)
-    return draw_rows(name, _title("Where the time goes", shown), alt, _groups(shown, row), look)
+    axis = _axis(shown, "ms an inference, profiled processes", legend)
+    return draw_rows(name, _title("Where the time goes", shown), alt, _groups(shown, row), axis)

@@ -57,7 +57,7 @@ class Rect:
 
 
 @dataclass(frozen=True, slots=True)
-class Path:
+class Polyline:
     """A line through points, or the area within them where `fill`."""
 
     points: tuple[tuple[float, float], ...]
@@ -82,7 +82,7 @@ class Mark:
 
 
 @dataclass(frozen=True, slots=True)
-class Text:
+class Label:
     """One line of text; `y` is its base line."""
 
     x: float
@@ -96,7 +96,7 @@ class Text:
     turn: float = 0.0
 
 
-Part: TypeAlias = Rect | Path | Mark | Text
+Shape: TypeAlias = Rect | Polyline | Mark | Label
 _Paint = Callable[[str], str]
 
 
@@ -116,7 +116,7 @@ class Picture:
     alt: str
     width: float
     height: float
-    parts: tuple[Part, ...]
+    parts: tuple[Shape, ...]
     note: str = ""
     virtual: bool = False
 
@@ -125,7 +125,7 @@ class Picture:
 class Canvas:
     """Collects the shapes of a picture."""
 
-    parts: list[Part] = field(default_factory=list)
+    parts: list[Shape] = field(default_factory=list)
 
     def rect(self, x: float, y: float, width: float, height: float, fill: str, **how: object) -> None:
         self.parts.append(Rect(x, y, max(width, 0.0), max(height, 0.0), fill, **how))  # type: ignore[arg-type]
@@ -133,13 +133,13 @@ class Canvas:
     def line(self, points: Iterable[tuple[float, float]], colour: str, **how: object) -> None:
         known = tuple(points)
         if known:
-            self.parts.append(Path(known, colour, **how))  # type: ignore[arg-type]
+            self.parts.append(Polyline(known, colour, **how))  # type: ignore[arg-type]
 
     def mark(self, x: float, y: float, size: float, form: MarkForm, colour: str, **how: object) -> None:
         self.parts.append(Mark(x, y, size, form, colour, **how))  # type: ignore[arg-type]
 
     def text(self, x: float, y: float, text: str, **how: object) -> None:
-        self.parts.append(Text(x, y, text, **how))  # type: ignore[arg-type]
+        self.parts.append(Label(x, y, text, **how))  # type: ignore[arg-type]
 
     def watermark(self, width: float, height: float, *, every: bool, some: bool) -> None:
         """Across the chart where all of it is virtual; where a part is, a line says what the hatched bars are."""
@@ -186,8 +186,8 @@ def with_heading(picture: Picture, note: str = "") -> Picture:
     )
 
 
-def _moved(part: Part, right: float, down: float) -> Part:
-    if isinstance(part, Path):
+def _moved(part: Shape, right: float, down: float) -> Shape:
+    if isinstance(part, Polyline):
         return replace(part, points=tuple((x + right, y + down) for x, y in part.points))
     return replace(part, x=part.x + right, y=part.y + down)
 
@@ -225,10 +225,10 @@ def _svg(picture: Picture, paint: _Paint, attributes: str, first: str) -> str:
     )
 
 
-def _shape(part: Part, paint: _Paint, hatch: str) -> str:
+def _shape(part: Shape, paint: _Paint, hatch: str) -> str:
     if isinstance(part, Rect):
         return _rect(part, paint, hatch)
-    if isinstance(part, Path):
+    if isinstance(part, Polyline):
         return _path(part, paint)
     if isinstance(part, Mark):
         return _mark(part, paint)
@@ -249,7 +249,7 @@ def _rect(part: Rect, paint: _Paint, hatch: str) -> str:
     return drawn + (f'<rect {place} fill="url(#{_safe(hatch)})" pointer-events="none"/>' if part.hatch else "")
 
 
-def _path(part: Path, paint: _Paint) -> str:
+def _path(part: Polyline, paint: _Paint) -> str:
     steps = "L".join(f"{_n(x)} {_n(y)}" for x, y in part.points)
     if part.fill:
         return f'<path d="M{steps}Z" fill="{paint(part.colour)}"{_opacity(part.opacity)}/>'

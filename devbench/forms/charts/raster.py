@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from devbench.forms.charts.picture import FORMS, THEMES, Mark, Part, Path, Picture, Rect, Text, Theme
+from devbench.forms.charts.picture import FORMS, THEMES, Label, Mark, Picture, Polyline, Rect, Shape, Theme
 from devbench.text import clean
 
 # A pixel of a picture is that of CSS.
@@ -98,7 +98,7 @@ class _Pen:
         self._points = self._unit * _PT_PER_INCH / dpi
         self._place = Affine2D().scale(self._unit, -self._unit).translate(0, height)
 
-    def draw(self, part: Part) -> None:
+    def draw(self, part: Shape) -> None:
         if isinstance(part, Rect):
             x, y, right, bottom = part.x, part.y, part.x + part.width, part.y + part.height
             corners = [(x, y), (right, y), (right, bottom), (x, bottom)]
@@ -106,7 +106,7 @@ class _Pen:
             self._lines(corners, fill=part.fill, edge=edge, opacity=part.opacity, closed=True, dash=part.dash)
             if part.hatch:
                 self._hatch(corners)
-        elif isinstance(part, Path):
+        elif isinstance(part, Polyline):
             fill, edge = (part.colour, None) if part.fill else ("", (part.colour, part.width))
             self._lines(part.points, fill=fill, edge=edge, opacity=part.opacity, closed=part.fill, dash=part.dash)
         elif isinstance(part, Mark):
@@ -180,7 +180,7 @@ class _Pen:
             edge = (part.colour, 1.5) if cross else None
             self._lines(points, fill="" if cross else part.colour, edge=edge, opacity=part.opacity, closed=not cross)
 
-    def _text(self, part: Text) -> None:
+    def _text(self, part: Label) -> None:
         import math
 
         from matplotlib.font_manager import FontProperties

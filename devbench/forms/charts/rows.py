@@ -79,7 +79,7 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Axis:
     """What a chart of rows says beside its bars.
 
     Attributes:
@@ -98,7 +98,7 @@ class Look:
     some: bool = False
 
 
-def draw_rows(name: str, title: str, alt: str, groups: Sequence[Group], look: Look, note: str = "") -> Picture:
+def draw_rows(name: str, title: str, alt: str, groups: Sequence[Group], axis: Axis, note: str = "") -> Picture:
     """The picture; as high as its rows need."""
     canvas = Canvas()
     rows = [row for group in groups for row in group.rows]
@@ -106,10 +106,10 @@ def draw_rows(name: str, title: str, alt: str, groups: Sequence[Group], look: Lo
     left = min(max((text_width(row.label, 12) for row in rows), default=0.0) + 12, _LABELS_MOST)
     left = max(left, _LABELS_LEAST)
     behind = max((text_width(bar.label, 11) for bar in bars), default=0.0) + 14
-    top = 18.0 if look.some and not look.every else 4.0
+    top = 18.0 if axis.some and not axis.every else 4.0
     height = top + sum(_HEAD * bool(g.head) + _GROUP_GAP + sum(_row_height(r) for r in g.rows) for g in groups)
-    scale = _scale(bars, look, left, WIDTH - behind)
-    marks = log_ticks(scale.low, scale.high) if look.log else ticks(scale.low, scale.high)
+    scale = _scale(bars, axis, left, WIDTH - behind)
+    marks = log_ticks(scale.low, scale.high) if axis.log else ticks(scale.low, scale.high)
     for value in marks:
         canvas.text(scale(value), height + 13, tick_text(value), size=11, anchor="middle", colour="soft")
     y = top
@@ -121,14 +121,14 @@ def draw_rows(name: str, title: str, alt: str, groups: Sequence[Group], look: Lo
         for value in marks:
             canvas.line([(scale(value), begin), (scale(value), end)], "line")
         for row in group.rows:
-            _row(canvas, row, y, left, scale, look)
+            _row(canvas, row, y, left, scale, axis)
             y += _row_height(row)
-        canvas.line([(scale(look.origin), begin), (scale(look.origin), end)], "soft")
+        canvas.line([(scale(axis.origin), begin), (scale(axis.origin), end)], "soft")
         y += _GROUP_GAP
-    canvas.text(left, height + 29, look.unit, size=11, colour="soft")
-    bottom = _legend(canvas, look.legend, height + _AXIS)
-    canvas.watermark(WIDTH, bottom, every=look.every, some=look.some)
-    return Picture(name, title, alt, WIDTH, bottom, tuple(canvas.parts), note, look.every or look.some)
+    canvas.text(left, height + 29, axis.unit, size=11, colour="soft")
+    bottom = _legend(canvas, axis.legend, height + _AXIS)
+    canvas.watermark(WIDTH, bottom, every=axis.every, some=axis.some)
+    return Picture(name, title, alt, WIDTH, bottom, tuple(canvas.parts), note, axis.every or axis.some)
 
 
 def _row_height(row: Row) -> float:
@@ -140,18 +140,18 @@ def _thickness(row: Row) -> float:
     return 15.0 if len(row.bars) <= 1 else 10.0
 
 
-def _scale(bars: Sequence[Bar], look: Look, start: float, end: float) -> Scale:
+def _scale(bars: Sequence[Bar], axis: Axis, start: float, end: float) -> Scale:
     reached = [v for bar in bars for v in (bar.value, bar.low, bar.high, *(dot.value for dot in bar.dots))]
     known = [value for value in reached if value is not None and math.isfinite(value)]
-    low, high = min([look.origin, *known]), max([look.origin, *known])
-    if look.log:
-        return Scale(min(low, 0.8 * look.origin) / 1.05, max(high, 1.25 * look.origin) * 1.05, start, end, True)
+    low, high = min([axis.origin, *known]), max([axis.origin, *known])
+    if axis.log:
+        return Scale(min(low, 0.8 * axis.origin) / 1.05, max(high, 1.25 * axis.origin) * 1.05, start, end, True)
     if low == high:
         high = low + 1.0
-    return Scale(low if low == look.origin else low - 0.03 * (high - low), high, start, end)
+    return Scale(low if low == axis.origin else low - 0.03 * (high - low), high, start, end)
 
 
-def _row(canvas: Canvas, row: Row, y: float, left: float, scale: Scale, look: Look) -> None:
+def _row(canvas: Canvas, row: Row, y: float, left: float, scale: Scale, axis: Axis) -> None:
     thick = _thickness(row)
     middle = y + thick * max(len(row.bars), 1) / 2
     canvas.text(left - 8, middle + 4, fitted(row.label, 12, left - 8), anchor="end")
@@ -159,17 +159,17 @@ def _row(canvas: Canvas, row: Row, y: float, left: float, scale: Scale, look: Lo
         canvas.text(left + 6, middle + 4, row.missing, size=11, colour="bad")
     for number, bar in enumerate(row.bars):
         top = y + number * thick
-        _bar(canvas, bar, top, thick - (1.0 if len(row.bars) > 1 else 0.0), scale, look)
+        _bar(canvas, bar, top, thick - (1.0 if len(row.bars) > 1 else 0.0), scale, axis)
         if bar.dots:
             at = y + len(row.bars) * thick + _STRIP / 2 + 0.5
             for dot in bar.dots:
                 canvas.mark(scale(dot.value), at, 2.9, dot.form, bar.colour, opacity=0.75, tip=dot.tip)
 
 
-def _bar(canvas: Canvas, bar: Bar, top: float, thick: float, scale: Scale, look: Look) -> None:
-    origin, end = scale(look.origin), scale(bar.value)
+def _bar(canvas: Canvas, bar: Bar, top: float, thick: float, scale: Scale, axis: Axis) -> None:
+    origin, end = scale(axis.origin), scale(bar.value)
     if bar.pieces:
-        at = look.origin
+        at = axis.origin
         for piece in bar.pieces:
             x = scale(at)
             canvas.rect(x, top, scale(at + piece.value) - x, thick, piece.colour, hatch=bar.hatch, tip=piece.tip)

@@ -2,23 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
-from devbench.findings.ablation import AblationRow, share_words
+from devbench.findings.ablation import Ablation, AblationRow
 from devbench.forms.charts.picture import Picture
-from devbench.forms.charts.rows import Bar, Group, Look, Row, draw_rows
+from devbench.forms.charts.rows import Axis, Bar, Group, Row, draw_rows
+from devbench.sections.ablation import share_words
 
 
-def draw_ablation(found: Sequence[AblationRow], title: str, *, virtual: bool) -> Picture:
+def ablation(of: Ablation, name: str) -> Picture:
     """Bars from the baseline down; a row without a latency says so."""
-    rows = tuple(_row(row) for row in found)
-    alt = "; ".join(_words(row) for row in found)
+    rows = tuple(_row(row) for row in of.rows)
+    alt = "; ".join(_words(row) for row in of.rows)
     note = (
         "Each row is the pipeline with one more rewrite: its stages' latencies, times their runs, and how much of "
         "their operators the delegate took. A stage that failed has no latency."
     )
-    look = Look("stages' latencies times their runs, s", every=virtual)
-    return draw_rows("ablation", title, alt, (Group("", rows),), look, note)
+    axis = Axis("stages' latencies times their runs, s", every=bool(of.virtual_note))
+    return draw_rows(name, of.title, alt, (Group("", rows),), axis, note)
 
 
 def _words(row: AblationRow) -> str:
