@@ -108,22 +108,11 @@ def _common_options(options: ToolOptions) -> list[tuple[str, str]]:
 
 
 def _tflite_options(options: ToolOptions) -> list[tuple[str, str]]:
-    flags = _common_options(options)
-    if options.profile:
-        flags.append(("enable_op_profiling", "true"))
-    if options.input_layer is not None:
-        flags.append(("input_layer", options.input_layer))
-    if options.input_layer_shape is not None:
-        flags.append(("input_layer_shape", options.input_layer_shape))
-    if options.input_layer_value_files is not None:
-        flags.append(("input_layer_value_files", options.input_layer_value_files))
-    if options.output_filepath is not None:
-        flags.append(("output_filepath", options.output_filepath))
-    return flags
+    profile = [("enable_op_profiling", "true")] if options.profile else []
+    names = ("input_layer", "input_layer_shape", "input_layer_value_files", "output_filepath")
+    given = [(name, value) for name in names if (value := getattr(options, name)) is not None]
+    return [*_common_options(options), *profile, *given]
 
 
 def _litert_options(options: ToolOptions) -> list[tuple[str, str]]:
-    flags = _common_options(options)
-    if options.profile:
-        flags.append(("use_profiler", "true"))
-    return flags
+    return [*_common_options(options), *([("use_profiler", "true")] if options.profile else [])]

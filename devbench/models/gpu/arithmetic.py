@@ -6,7 +6,7 @@ read at the place of the result; a batch that only it has does not build ("use o
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from devbench.models.gpu.constants import unreadable
 from devbench.models.gpu.context import Context, Violation
@@ -27,7 +27,7 @@ _MAX_FUSED = 50
 _SUMS = frozenset({"ADD", "ADD_N"})
 
 
-def build(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def build(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """Why the delegate cannot build it."""
     runtime, constants = context.runtime(operator), context.constants(operator)
     if len(runtime) == 2:
@@ -55,7 +55,7 @@ def build(operator: OperatorView, context: Context) -> Iterator[Violation]:
                 yield Violation("constant-batch", f"a constant of {shown(tensor)}")
 
 
-def after_broadcast(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def after_broadcast(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """A comparison or a cast right after arithmetic that broadcasts: both become one program of types that differ."""
     runtime = context.runtime(operator)
     readers = context.reading(operator.outputs[0])
@@ -100,7 +100,7 @@ def ordered(operator: OperatorView, runtime: list[TensorView]) -> tuple[GpuLayou
     return first, second
 
 
-def _batches(operator: OperatorView, runtime: list[TensorView]) -> Iterator[Violation]:
+def _batches(operator: OperatorView, runtime: list[TensorView]) -> Iterable[Violation]:
     pair, out = ordered(operator, runtime), layout(operator.outputs[0])
     if pair is None or out is None or out.b != 1:
         return

@@ -6,11 +6,11 @@ constant must have the rank and type in which it is read. Slices are in `slices`
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from devbench.models.gpu import arithmetic, slices
 from devbench.models.gpu.constants import unreadable
-from devbench.models.gpu.context import Check, Context, Violation, with_inputs
+from devbench.models.gpu.context import Check, Context, Violation, broken, with_inputs
 from devbench.models.gpu.cpu_rules import SIGN_BIT
 from devbench.models.gpu.layout import axis_name, is_row, layout, shown
 from devbench.models.graph.view import OperatorView, TensorView
@@ -24,7 +24,7 @@ _DATA: dict[str, tuple[int, ...]] = {
 }  # fmt: skip
 
 
-def violations(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def violations(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """Everything that ends the delegate while it builds this operator."""
     if operator.type in _NO_KERNEL:
         yield Violation("no-kernel", "it is accepted, and then has no OpenCL kernel")
@@ -37,16 +37,15 @@ def violations(operator: OperatorView, context: Context) -> Iterator[Violation]:
         yield Violation("add-activation", "a fused SIGN_BIT")
 
 
-def _data(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _data(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """Data that is a constant, if the delegate can only read data of the run."""
     rule = "matmul-constant" if operator.type == "BATCH_MATMUL" else "constant-data"
-    for number in _DATA.get(operator.type, (0,)):
-        tensor = operator.input(number)
-        if tensor is not None and context.is_constant(tensor):
-            yield Violation(rule, f"its data is a constant of {shown(tensor)}")
+    tensors = (operator.input(number) for number in _DATA.get(operator.type, (0,)))
+    constants = (one for one in tensors if one is not None and context.is_constant(one))
+    return [Violation(rule, f"its data is a constant of {shown(one)}") for one in constants]
 
 
-def _tensors(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _tensors(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """Tensors of the run that have no place on the delegate."""
     read = _read_at_run(operator, context)
     if operator.type not in _MAY_REPEAT and len({tensor.index for tensor in read}) < len(read):
@@ -73,10 +72,9 @@ def _read_at_run(operator: OperatorView, context: Context) -> list[TensorView]:
     return runtime
 
 
-def _bias(operator: OperatorView, context: Context, place: int = 2) -> Iterator[Violation]:
+def _bias(operator: OperatorView, context: Context, place: int = 2) -> Iterable[Violation]:
     bias = operator.input(place)
-    if bias is not None and not context.is_constant(bias):
-        yield Violation("runtime-bias", "its bias comes at run time")
+    return broken((bias is not None and not context.is_constant(bias), "runtime-bias", "its bias comes at run time"))
 
 
 def _strides(operator: OperatorView) -> tuple[object, object]:
@@ -86,7 +84,7 @@ def _strides(operator: OperatorView) -> tuple[object, object]:
 @with_inputs(2)
 def _convolution(
     operator: OperatorView, context: Context, source: TensorView, weights: TensorView
-) -> Iterator[Violation]:
+) -> Iterable[Violation]:
     yield from _bias(operator, context)
     yield from unreadable(weights, context, 4)
     if context.is_constant(weights):
@@ -100,7 +98,7 @@ def _convolution(
 @with_inputs(2)
 def _depthwise(
     operator: OperatorView, context: Context, source: TensorView, weights: TensorView
-) -> Iterator[Violation]:
+) -> Iterable[Violation]:
     yield from _bias(operator, context)
     yield from unreadable(weights, context, 4)
     if context.is_constant(weights):
@@ -121,17 +119,19 @@ def _is_densified(tensor: TensorView, context: Context) -> bool:
 @with_inputs(2)
 def _transposed(
     operator: OperatorView, context: Context, shape: TensorView, weights: TensorView
-) -> Iterator[Violation]:
-    yield from unreadable(weights, context, 4)
-    if _strides(operator) != (2, 2) or weights.shape[1:3] not in ((3, 3), (4, 4)):
-        yield Violation("program", "a transposed convolution other than 3×3 and 4×4 with a stride of 2")
-    yield from _bias(operator, context, 3)
+) -> Iterable[Violation]:
+    other = _strides(operator) != (2, 2) or weights.shape[1:3] not in ((3, 3), (4, 4))
+    return (
+        *unreadable(weights, context, 4),
+        *broken((other, "program", "a transposed convolution other than 3×3 and 4×4 with a stride of 2")),
+        *_bias(operator, context, 3),
+    )
 
 
 @with_inputs(2)
 def _fully_connected(
     operator: OperatorView, context: Context, source: TensorView, weights: TensorView
-) -> Iterator[Violation]:
+) -> Iterable[Violation]:
     yield from _bias(operator, context)
     yield from unreadable(weights, context, 2)
     out = operator.outputs[0]
@@ -147,47 +147,43 @@ def _fully_connected(
 
 
 @with_inputs(2)
-def _matmul(operator: OperatorView, context: Context, first: TensorView, second: TensorView) -> Iterator[Violation]:
+def _matmul(operator: OperatorView, context: Context, first: TensorView, second: TensorView) -> Iterable[Violation]:
     if not context.is_constant(second):
-        return
+        return ()
     if second.rank != 2:
-        yield Violation("matmul-constant", f"a constant second input of {shown(second)}")
-        return
-    yield from unreadable(second, context, 2)
-    if is_row(first):
-        yield Violation("program", "a single row")
+        return [Violation("matmul-constant", f"a constant second input of {shown(second)}")]
+    return (*unreadable(second, context, 2), *broken((is_row(first), "program", "a single row")))
 
 
 @with_inputs(2)
-def _transpose(operator: OperatorView, context: Context, source: TensorView, order: TensorView) -> Iterator[Violation]:
-    if not 2 <= order.elements <= 4:
-        yield Violation("transpose-rank", f"{order.elements} axes")
-    if not context.is_constant(order):
-        yield Violation("runtime-sizes", "its order of axes is no constant of the model")
+def _transpose(operator: OperatorView, context: Context, source: TensorView, order: TensorView) -> Iterable[Violation]:
+    return broken(
+        (not 2 <= order.elements <= 4, "transpose-rank", f"{order.elements} axes"),
+        (not context.is_constant(order), "runtime-sizes", "its order of axes is no constant of the model"),
+    )
 
 
-def _concatenation(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    if len(operator.inputs) == 1 and operator.type == "CONCATENATION":
-        yield Violation("single-concat", "it has one input")
-    if len(operator.inputs) == 1 and operator.type == "PACK" and context.constants(operator):
-        yield Violation("constant-data", "its only input is a constant")
+def _concatenation(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    alone, constants = len(operator.inputs) == 1, context.constants(operator)
     if operator.type == "PACK":
-        yield from _packed_twice(operator, context)
-    for tensor in context.constants(operator):
-        yield from unreadable(tensor, context, 4)
+        detail = "its only input is a constant"
+        found = (*broken((alone and constants, "constant-data", detail)), *_packed_twice(operator, context))
+    else:
+        found = (*broken((alone, "single-concat", "it has one input")),)
+    return (*found, *(one for tensor in constants for one in unreadable(tensor, context, 4)))
 
 
-def _packed_twice(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _packed_twice(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """A tensor that is packed with itself, and that the delegate need not reshape first."""
     out, read = operator.outputs[0], context.runtime(operator)
     made, axis = layout(out), axis_name(out, int(operator.options.get("axis", 0)))
     if made is None or axis is None or len({tensor.index for tensor in read}) == len(read):
-        return
-    if any(layout(tensor) == made._replace(**{axis: 1}) for tensor in read):
-        yield Violation("same-inputs", "two inputs are the same tensor")
+        return ()
+    whole = any(layout(tensor) == made._replace(**{axis: 1}) for tensor in read)
+    return broken((whole, "same-inputs", "two inputs are the same tensor"))
 
 
-def _select(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _select(operator: OperatorView, context: Context) -> Iterable[Violation]:
     condition, out = operator.input(0), operator.outputs[0]
     given, made = layout(condition), layout(out)
     if condition is not None and condition.elements != 1 and given and made and given.b != 1 == made.b:
@@ -204,7 +200,7 @@ def _select(operator: OperatorView, context: Context) -> Iterator[Violation]:
 
 
 @with_inputs(1)
-def _densify(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
+def _densify(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
     if source.sparse:
         yield from unreadable(source, context, 4)
     else:
@@ -223,28 +219,31 @@ def _densify(operator: OperatorView, context: Context, source: TensorView) -> It
 
 
 @with_inputs(1)
-def _dequantise(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
-    yield from unreadable(source, context, 4)
-    is_wide = context.is_constant(source) or source.dtype != "float16"
-    if not is_wide and not _is_densified(operator.outputs[0], context):
-        yield Violation("fp16-input", "it widens a float16 tensor of the run")
+def _dequantise(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
+    is_half = not context.is_constant(source) and source.dtype == "float16"
+    widens = is_half and not _is_densified(operator.outputs[0], context)
+    return (
+        *unreadable(source, context, 4),
+        *broken((widens, "fp16-input", "it widens a float16 tensor of the run")),
+    )
 
 
-def _quantise(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    if operator.outputs[0].dtype not in ("int8", "uint8") or not operator.outputs[0].quantised:
-        yield Violation("not-quantised", "its output has no scale")
+def _quantise(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    out = operator.outputs[0]
+    scaled = out.dtype in ("int8", "uint8") and out.quantised
+    return broken((not scaled, "not-quantised", "its output has no scale"))
 
 
 @with_inputs(2)
-def _prelu(operator: OperatorView, context: Context, source: TensorView, alpha: TensorView) -> Iterator[Violation]:
+def _prelu(operator: OperatorView, context: Context, source: TensorView, alpha: TensorView) -> Iterable[Violation]:
     given = layout(source)
     if given is None:
         return
     if not context.is_constant(alpha):
         yield Violation("prelu-alpha", "its slopes come at run time")
     elif is_row(alpha) and alpha.rank:
-        if alpha.shape[-1] != given.c:
-            yield Violation("prelu-alpha", f"{alpha.shape[-1]} slopes for {given.c} channels")
+        slopes = alpha.shape[-1]
+        yield from broken((slopes != given.c, "prelu-alpha", f"{slopes} slopes for {given.c} channels"))
     else:
         yield from unreadable(alpha, context, 3, 4)
         if alpha.shape[-3:] != given[1:]:
@@ -254,33 +253,37 @@ def _prelu(operator: OperatorView, context: Context, source: TensorView, alpha: 
 
 
 @with_inputs(1)
-def _gather(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
+def _gather(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
     number = int(operator.options.get("axis", 0))
     axis = axis_name(source, number)
-    if axis is None:
-        yield Violation("axis", f"axis {number} of {shown(source)}")
     tensors = [layout(tensor) for tensor in (*context.runtime(operator), operator.outputs[0])]
-    if axis == "b" and all(one is not None and one.b == 1 for one in tensors):
-        yield Violation("gather-batch", "it takes one row of the first axis, which has one")
+    one_row = axis == "b" and all(one is not None and one.b == 1 for one in tensors)
+    return broken(
+        (axis is None, "axis", f"axis {number} of {shown(source)}"),
+        (one_row, "gather-batch", "it takes one row of the first axis, which has one"),
+    )
 
 
-def _pad(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _pad(operator: OperatorView, context: Context) -> Iterable[Violation]:
     widths, made = operator.input(1), layout(operator.outputs[0])
-    if widths is not None and widths.dtype == "int64":
-        yield Violation("index-type-part", "its widths are int64")
-    if operator.type == "MIRROR_PAD" and made is not None and made.b != 1:
-        yield Violation("mirror-batch", f"a batch of {made.b}")
+    batch = made.b if operator.type == "MIRROR_PAD" and made is not None else 1
+    return broken(
+        (widths is not None and widths.dtype == "int64", "index-type-part", "its widths are int64"),
+        (batch != 1, "mirror-batch", f"a batch of {batch}"),
+    )
 
 
 @with_inputs(2)
-def _cumsum(operator: OperatorView, context: Context, source: TensorView, axis: TensorView) -> Iterator[Violation]:
-    place = axis.values[0] + 4 - source.rank if axis.values else 1
-    if axis.values and (place < 0 or (place == 0 and source.shape[0] == 1)):
-        yield Violation("cumsum-sign", f"axis {axis.values[0]} of {source.rank}")
+def _cumsum(operator: OperatorView, context: Context, source: TensorView, axis: TensorView) -> Iterable[Violation]:
+    if not axis.values:
+        return ()
+    place = axis.values[0] + 4 - source.rank
+    outside = place < 0 or (place == 0 and source.shape[0] == 1)
+    return broken((outside, "cumsum-sign", f"axis {axis.values[0]} of {source.rank}"))
 
 
-def _lstm(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    yield Violation("program", "an LSTM cell")
+def _lstm(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    return [Violation("program", "an LSTM cell")]
 
 
 _CHECKS: dict[str, Check] = {

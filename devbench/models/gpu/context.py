@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
 
@@ -75,18 +75,22 @@ class Context:
         return maker is not None and self.is_free(maker)
 
 
-Check = Callable[[OperatorView, Context], Iterator[Violation]]
+Check = Callable[[OperatorView, Context], Iterable[Violation]]
 
 
-def with_inputs(count: int) -> Callable[[Callable[..., Iterator[Violation]]], Check]:
+def broken(*rows: tuple[object, str, str]) -> list[Violation]:
+    """The violations of a table: of each row whether the rule is broken, its name, and the detail."""
+    return [Violation(rule, detail) for is_broken, rule, detail in rows if is_broken]
+
+
+def with_inputs(count: int) -> Callable[[Callable[..., Iterable[Violation]]], Check]:
     """A check that also gets the operator's first `count` inputs; it finds nothing if one of them is missing."""
 
-    def decorate(check: Callable[..., Iterator[Violation]]) -> Check:
+    def decorate(check: Callable[..., Iterable[Violation]]) -> Check:
         @wraps(check)
-        def checked(operator: OperatorView, context: Context) -> Iterator[Violation]:
+        def checked(operator: OperatorView, context: Context) -> Iterable[Violation]:
             inputs = [operator.input(number) for number in range(count)]
-            if not any(tensor is None for tensor in inputs):
-                yield from check(operator, context, *inputs)
+            return () if any(tensor is None for tensor in inputs) else check(operator, context, *inputs)
 
         return checked
 

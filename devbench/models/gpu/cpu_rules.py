@@ -6,10 +6,10 @@ types and ranks. The first violation is the reason that the tool prints.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from devbench.models.gpu.arithmetic import COMPARED
-from devbench.models.gpu.context import Check, Context, Violation, with_inputs
+from devbench.models.gpu.context import Check, Context, Violation, broken, with_inputs
 from devbench.models.gpu.layout import shown
 from devbench.models.gpu.rules import KNOWN
 from devbench.models.graph.view import OperatorView, TensorView
@@ -28,7 +28,7 @@ SIGN_BIT = 5
 _TANH = 4
 
 
-def violations(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def violations(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """Everything that keeps an operator on the CPU, the reason that the tool prints first."""
     highest = KNOWN.get(operator.type)
     if highest is None or operator.custom:
@@ -47,7 +47,7 @@ def violations(operator: OperatorView, context: Context) -> Iterator[Violation]:
     yield from _ranks_and_types(operator, context)
 
 
-def _ranks_and_types(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _ranks_and_types(operator: OperatorView, context: Context) -> Iterable[Violation]:
     rank = max((one.rank for one in (*operator.inputs, *operator.outputs) if one is not None), default=0)
     if rank > MAX_RANK:
         yield Violation("rank", f"a tensor of rank {rank}, at most {MAX_RANK} is taken")
@@ -62,64 +62,63 @@ def _ranks_and_types(operator: OperatorView, context: Context) -> Iterator[Viola
             yield Violation("type", f"{tensor.dtype} at run time")
 
 
-def _one_input(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    count = len(context.runtime(operator))
-    if not count:
-        yield Violation("constant-input", "its only input is a constant")
-    elif count != 1:
-        yield Violation("inputs", f"{count} inputs come at run time")
-    elif len(operator.outputs) != 1:
-        yield Violation("inputs", f"{len(operator.outputs)} outputs")
+def _one_input(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    count, outputs = len(context.runtime(operator)), len(operator.outputs)
+    return broken(
+        (not count, "constant-input", "its only input is a constant"),
+        (count > 1, "inputs", f"{count} inputs come at run time"),
+        (outputs != 1, "inputs", f"{outputs} outputs"),
+    )
 
 
-def _two_inputs(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    counts = len(context.runtime(operator)), len(context.constants(operator))
-    if counts not in ((2, 0), (1, 1)) or len(operator.outputs) != 1:
-        yield Violation("constant-input", "both inputs are constants")
+def _two_inputs(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    counts = len(context.runtime(operator)), len(context.constants(operator)), len(operator.outputs)
+    return broken((counts not in ((2, 0, 1), (1, 1, 1)), "constant-input", "both inputs are constants"))
 
 
-def _unary(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    yield from _one_input(operator, context)
-    if context.constants(operator):
-        yield Violation("constant-input", "its only input is a constant")
+def _unary(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    constants = context.constants(operator)
+    return (
+        *_one_input(operator, context),
+        *broken((constants, "constant-input", "its only input is a constant")),
+    )
 
 
-def _binary(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    yield from _two_inputs(operator, context)
-    yield from _activation(operator)
+def _binary(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    return (*_two_inputs(operator, context), *_activation(operator))
 
 
-def _activation(operator: OperatorView) -> Iterator[Violation]:
-    if operator.options.get("fusedActivationFunction") == SIGN_BIT:
-        yield Violation("activation", "a fused SIGN_BIT")
+def _activation(operator: OperatorView) -> Iterable[Violation]:
+    return broken((operator.options.get("fusedActivationFunction") == SIGN_BIT, "activation", "a fused SIGN_BIT"))
 
 
-def _positive(operator: OperatorView, *options: str) -> Iterator[Violation]:
-    for name in options:
-        if operator.options.get(name, 1) <= 0:
-            yield Violation("strides", f"{name} is {operator.options[name]}")
+def _positive(operator: OperatorView, *options: str) -> Iterable[Violation]:
+    values = ((name, operator.options.get(name, 1)) for name in options)
+    return broken(*((value <= 0, "strides", f"{name} is {value}") for name, value in values))
 
 
-def _comparison(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _comparison(operator: OperatorView, context: Context) -> Iterable[Violation]:
     readers = context.reading(operator.outputs[0])
     takes = len(readers) == 1 and readers[0].type in ("SELECT", "SELECT_V2", "CAST")
-    if not takes or readers[0].outputs[0].dtype not in _FLOATS:
-        yield Violation("bool-result", "its result must go to one SELECT or one CAST to float, and nowhere else")
+    to_float = takes and readers[0].outputs[0].dtype in _FLOATS
+    return broken(
+        (not to_float, "bool-result", "its result must go to one SELECT or one CAST to float, and nowhere else")
+    )
 
 
-def _convolution(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _convolution(operator: OperatorView, context: Context) -> Iterable[Violation]:
     count = len(context.runtime(operator))
-    if count > 2:
-        yield Violation("inputs", f"{count} inputs at run time, at most 2 are taken")
-    yield from _positive(operator, "strideH", "strideW", "dilationHFactor", "dilationWFactor")
-    if operator.type != "TRANSPOSE_CONV":
-        yield from _activation(operator)
+    return (
+        *broken((count > 2, "inputs", f"{count} inputs at run time, at most 2 are taken")),
+        *_positive(operator, "strideH", "strideW", "dilationHFactor", "dilationWFactor"),
+        *(_activation(operator) if operator.type != "TRANSPOSE_CONV" else ()),
+    )
 
 
 @with_inputs(2)
 def _depthwise(
     operator: OperatorView, context: Context, source: TensorView, weights: TensorView
-) -> Iterator[Violation]:
+) -> Iterable[Violation]:
     yield from _convolution(operator, context)
     bias, out, multiplier = operator.input(2), operator.outputs[0], operator.options.get("depthMultiplier", 1)
     if any(tensor.rank != 4 for tensor in (source, weights, out)):
@@ -134,73 +133,78 @@ def _depthwise(
         yield Violation("depth-multiplier", f"depth multiplier {multiplier} on {source.shape[-1]} channels")
 
 
-def _fully_connected(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    source = operator.input(0)
-    if operator.options.get("weightsFormat", 0):
-        yield Violation("weights-format", "its weights are shuffled")
-    if len(context.runtime(operator)) > 2:
-        yield Violation("inputs", "weights and bias both come at run time")
-    if context.is_constant(source):
-        yield Violation("inputs", "its input is a constant")
-    if operator.flag("keepNumDims") and source is not None and source.rank != operator.outputs[0].rank:
-        yield Violation("keep-dims", f"{shown(source)} becomes {shown(operator.outputs[0])}")
-
-
-def _pool(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    yield from _one_input(operator, context)
-    yield from _positive(operator, "filterHeight", "filterWidth", "strideH", "strideW")
-    yield from _activation(operator)
-
-
-def _mul(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    first, second = operator.input(0), operator.input(1)
-    if first is not None and second is not None and first.rank == second.rank:
-        pairs = list(zip(first.shape, second.shape, strict=True))
-        if any(a < b for a, b in pairs) and any(a > b for a, b in pairs):
-            yield Violation("broadcast-cross", f"{shown(first)} and {shown(second)}, each larger in one axis")
-    yield from _activation(operator)
-
-
-def _softmax(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    if operator.options.get("beta", 1.0) != 1.0:
-        yield Violation("softmax-beta", f"beta is {operator.options['beta']:g}, only 1 is taken")
-
-
-def _pad(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    if operator.type == "MIRROR_PAD" and operator.options.get("mode", 0) != 0:
-        yield Violation("pad-mode", "symmetric padding")
-    yield from _one_input(operator, context)
-    paddings = operator.input(1)
-    if paddings is not None and paddings.shape not in ((3, 2), (4, 2)):
-        yield Violation("pad-rank", f"paddings of {shown(paddings)}, only 3×2 and 4×2 are taken")
-
-
 @with_inputs(1)
-def _slice(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
-    for name in ("ellipsisMask", "newAxisMask", "shrinkAxisMask"):
-        if operator.options.get(name, 0):
-            yield Violation("slice-mask", f"{name[:-4].lower().replace('axis', ' axis')} mask")
-    if source.rank not in (3, 4):
-        yield Violation("slice-rank", f"a slice of rank {source.rank}, only 3 and 4 are taken")
+def _fully_connected(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
+    out = operator.outputs[0]
+    return broken(
+        (operator.options.get("weightsFormat", 0), "weights-format", "its weights are shuffled"),
+        (len(context.runtime(operator)) > 2, "inputs", "weights and bias both come at run time"),
+        (context.is_constant(source), "inputs", "its input is a constant"),
+        (
+            operator.flag("keepNumDims") and source.rank != out.rank,
+            "keep-dims",
+            f"{shown(source)} becomes {shown(out)}",
+        ),
+    )
 
 
-def _gather(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    yield from _two_inputs(operator, context)
-    yield from _gathered(operator, context)
+def _pool(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    strides = _positive(operator, "filterHeight", "filterWidth", "strideH", "strideW")
+    return (*_one_input(operator, context), *strides, *_activation(operator))
 
 
 @with_inputs(2)
-def _gathered(operator: OperatorView, context: Context, source: TensorView, indices: TensorView) -> Iterator[Violation]:
-    if source.dtype == "int32":
-        yield Violation("gather-type", "it gathers int32")
-    if indices.rank != 1:
-        yield Violation("gather-indices", f"indices of rank {indices.rank}, only 1 is taken")
-    if indices.dtype != "int32":
-        yield Violation("gather-type", f"indices are {indices.dtype}, only int32 is taken")
+def _mul(operator: OperatorView, context: Context, first: TensorView, second: TensorView) -> Iterable[Violation]:
+    pairs = list(zip(first.shape, second.shape, strict=True)) if first.rank == second.rank else []
+    crossed = any(a < b for a, b in pairs) and any(a > b for a, b in pairs)
+    detail = f"{shown(first)} and {shown(second)}, each larger in one axis"
+    return (*broken((crossed, "broadcast-cross", detail)), *_activation(operator))
+
+
+def _softmax(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    beta = operator.options.get("beta", 1.0)
+    return broken((beta != 1.0, "softmax-beta", f"beta is {beta:g}, only 1 is taken"))
+
+
+def _pad(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    mode = operator.type == "MIRROR_PAD" and operator.options.get("mode", 0) != 0
+    return (
+        *broken((mode, "pad-mode", "symmetric padding")),
+        *_one_input(operator, context),
+        *_padded(operator, context),
+    )
+
+
+@with_inputs(2)
+def _padded(operator: OperatorView, context: Context, source: TensorView, paddings: TensorView) -> Iterable[Violation]:
+    detail = f"paddings of {shown(paddings)}, only 3×2 and 4×2 are taken"
+    return broken((paddings.shape not in ((3, 2), (4, 2)), "pad-rank", detail))
 
 
 @with_inputs(1)
-def _cast(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
+def _slice(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
+    masks = (("ellipsisMask", "ellipsis"), ("newAxisMask", "new axis"), ("shrinkAxisMask", "shrink axis"))
+    return broken(
+        *((operator.options.get(name, 0), "slice-mask", f"{text} mask") for name, text in masks),
+        (source.rank not in (3, 4), "slice-rank", f"a slice of rank {source.rank}, only 3 and 4 are taken"),
+    )
+
+
+def _gather(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    return (*_two_inputs(operator, context), *_gathered(operator, context))
+
+
+@with_inputs(2)
+def _gathered(operator: OperatorView, context: Context, source: TensorView, indices: TensorView) -> Iterable[Violation]:
+    return broken(
+        (source.dtype == "int32", "gather-type", "it gathers int32"),
+        (indices.rank != 1, "gather-indices", f"indices of rank {indices.rank}, only 1 is taken"),
+        (indices.dtype != "int32", "gather-type", f"indices are {indices.dtype}, only int32 is taken"),
+    )
+
+
+@with_inputs(1)
+def _cast(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
     target = operator.outputs[0]
     made, wanted = source.dtype, target.dtype
     if made == "bool" and wanted in _FLOATS:
@@ -217,7 +221,7 @@ def _cast(operator: OperatorView, context: Context, source: TensorView) -> Itera
         yield Violation("cast-types", f"from {made} to {wanted}")
 
 
-def _select(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _select(operator: OperatorView, context: Context) -> Iterable[Violation]:
     condition = operator.input(0)
     if condition is not None and condition.dtype != "bool" and condition.dtype not in _FLOATS:
         yield Violation("select-shapes", f"its condition is {condition.dtype}")
@@ -232,79 +236,79 @@ def _select(operator: OperatorView, context: Context) -> Iterator[Violation]:
 
 
 @with_inputs(1)
-def _one_hot(operator: OperatorView, context: Context, indices: TensorView) -> Iterator[Violation]:
+def _one_hot(operator: OperatorView, context: Context, indices: TensorView) -> Iterable[Violation]:
     axis, values = operator.options.get("axis", -1), [operator.input(number) for number in (2, 3)]
-    if indices.dtype != "int32":
-        yield Violation("one-hot", f"indices are {indices.dtype}, only int32 is taken")
-    if axis != -1 and (not indices.rank or axis != indices.shape[-1]):
-        yield Violation("one-hot", f"its axis is {axis}")
-    if any(extent != 1 for extent in indices.shape[1 if indices.rank > 3 else 0 : -1]):
-        yield Violation("one-hot", f"indices of {shown(indices)}: all but the last axis must be 1")
-    if any(
-        one is None or one.dtype != "float32" or not context.is_constant(one) or one.elements != 1 for one in values
-    ):
-        yield Violation("one-hot", "its on and off values must be single float32 constants")
+    singles = [
+        one is not None and one.dtype == "float32" and context.is_constant(one) and one.elements == 1 for one in values
+    ]
+    spread = any(extent != 1 for extent in indices.shape[1 if indices.rank > 3 else 0 : -1])
+    return broken(
+        (indices.dtype != "int32", "one-hot", f"indices are {indices.dtype}, only int32 is taken"),
+        (axis != -1 and indices.shape[-1:] != (axis,), "one-hot", f"its axis is {axis}"),
+        (spread, "one-hot", f"indices of {shown(indices)}: all but the last axis must be 1"),
+        (not all(singles), "one-hot", "its on and off values must be single float32 constants"),
+    )
 
 
-def _axes(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    yield from _one_input(operator, context)
-    axes = operator.input(1)
-    if axes is not None and axes.dtype != "int32":
-        yield Violation("axes-type", f"its axes are {axes.dtype}, only int32 is taken")
+def _axes(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    return (*_one_input(operator, context), *_reduced_axes(operator, context))
 
 
-@with_inputs(1)
-def _cumsum(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
-    axis = operator.input(1)
-    if source.dtype not in _FLOATS or operator.outputs[0].dtype != source.dtype:
-        yield Violation("cumsum-axis", f"its input is {source.dtype}")
-    if axis is None or axis.dtype != "int32" or not context.is_constant(axis):
-        yield Violation("cumsum-axis", "its axis is no int32 constant")
-
-
-def _block(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    yield from _one_input(operator, context)
-    if operator.options.get("blockSize", 0) <= 1:
-        yield Violation("block-size", "a block of one changes nothing")
-
-
-def _two(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    if len(operator.inputs) != 2:
-        yield Violation("add-n", f"{len(operator.inputs)} inputs, only 2 are taken")
+@with_inputs(2)
+def _reduced_axes(
+    operator: OperatorView, context: Context, source: TensorView, axes: TensorView
+) -> Iterable[Violation]:
+    return broken((axes.dtype != "int32", "axes-type", f"its axes are {axes.dtype}, only int32 is taken"))
 
 
 @with_inputs(1)
-def _dequantise(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
-    if source.dtype == "int16":
-        yield Violation("dequantise-type", "from int16")
+def _cumsum(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
+    axis, out = operator.input(1), operator.outputs[0]
+    fixed = axis is not None and axis.dtype == "int32" and context.is_constant(axis)
+    return broken(
+        (source.dtype not in _FLOATS or out.dtype != source.dtype, "cumsum-axis", f"its input is {source.dtype}"),
+        (not fixed, "cumsum-axis", "its axis is no int32 constant"),
+    )
 
 
-def _densify(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    if context.runtime(operator):
-        yield Violation("inputs", "its input comes at run time")
+def _block(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    one = operator.options.get("blockSize", 0) <= 1
+    return (*_one_input(operator, context), *broken((one, "block-size", "a block of one changes nothing")))
 
 
-def _resize(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    if len(context.runtime(operator)) > 1:
-        yield Violation("sized-by-shape", "its size comes from a SHAPE operator")
-    yield from _one_input(operator, context)
-    if operator.type == "RESIZE_BILINEAR" and operator.flag("alignCorners") and operator.flag("halfPixelCenters"):
-        yield Violation("resize-centres", "aligned corners and half pixel centres together")
+def _two(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    count = len(operator.inputs)
+    return broken((count != 2, "add-n", f"{count} inputs, only 2 are taken"))
 
 
-def _lstm(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    options, outputs = operator.options, len(operator.outputs)
+@with_inputs(1)
+def _dequantise(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
+    return broken((source.dtype == "int16", "dequantise-type", "from int16"))
+
+
+def _densify(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    return broken((context.runtime(operator), "inputs", "its input comes at run time"))
+
+
+def _resize(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    both = operator.type == "RESIZE_BILINEAR" and operator.flag("alignCorners") and operator.flag("halfPixelCenters")
+    return (
+        *broken((len(context.runtime(operator)) > 1, "sized-by-shape", "its size comes from a SHAPE operator")),
+        *_one_input(operator, context),
+        *broken((both, "resize-centres", "aligned corners and half pixel centres together")),
+    )
+
+
+def _lstm(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    options, inputs, outputs = operator.options, len(operator.inputs), len(operator.outputs)
+    not_tanh = options.get("fusedActivationFunction") != _TANH
+    wrong_count = f"{inputs} inputs and {outputs} outputs"
     if options.get("kernelType", 0) == 0:
-        takes = len(operator.inputs) in (20, 24) and outputs == 1
-        clips, other = False, "its activation is not TANH"
-    else:
-        takes = len(context.runtime(operator)) == 3 and len(context.constants(operator)) == 2 and outputs == 4
-        clips = bool(options.get("cellClip") or options.get("projClip"))
-        other = "its activation is not TANH, or it clips"
-    if not takes:
-        yield Violation("lstm", f"{len(operator.inputs)} inputs and {outputs} outputs")
-    elif clips or options.get("fusedActivationFunction") != _TANH:
-        yield Violation("lstm", other)
+        taken = inputs in (20, 24) and outputs == 1
+        return broken((not taken, "lstm", wrong_count), (not_tanh, "lstm", "its activation is not TANH"))
+    clips = not_tanh or options.get("cellClip") or options.get("projClip")
+    taken = len(context.runtime(operator)) == 3 and len(context.constants(operator)) == 2 and outputs == 4
+    return broken((not taken, "lstm", wrong_count), (clips, "lstm", "its activation is not TANH, or it clips"))
 
 
 _UNARY = (

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Sequence
 
 from devbench.models.gpu.context import Context, Violation, with_inputs
 from devbench.models.gpu.layout import AXES, GpuLayout, layout, shown
@@ -13,11 +13,11 @@ _Values = Sequence[tuple[int, ...]]
 
 
 @with_inputs(1)
-def build_slice(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
+def build_slice(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
     """Why the delegate cannot build a SLICE or a STRIDED_SLICE."""
     given, made = layout(source), layout(operator.outputs[0])
     if given is None or made is None:
-        return
+        return ()
     is_strided = operator.type == "STRIDED_SLICE"
     read = _read(operator, context, 3 if is_strided else 2)
     if isinstance(read, Violation):
@@ -26,8 +26,7 @@ def build_slice(operator: OperatorView, context: Context, source: TensorView) ->
         found = _strided(operator, source, given, made, read)
     else:
         found = _slice(operator, source, given, made, read)
-    if found is not None:
-        yield found
+    return [] if found is None else [found]
 
 
 def _read(operator: OperatorView, context: Context, count: int) -> list[tuple[int, ...]] | Violation:

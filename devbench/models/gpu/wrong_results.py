@@ -6,10 +6,10 @@ Each was seen by comparing the delegate's outputs with those of LiteRT's CPU ker
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 from devbench.models.gpu import arithmetic
-from devbench.models.gpu.context import Check, Context, Violation, with_inputs
+from devbench.models.gpu.context import Check, Context, Violation, broken, with_inputs
 from devbench.models.gpu.layout import AXES, GpuLayout, axis_name, is_row, layout, shown
 from devbench.models.graph.view import OperatorView, TensorView
 
@@ -17,20 +17,20 @@ _ROWS = 16
 _LANES = 4
 
 
-def violations(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def violations(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """Why an operator that is taken was seen to give wrong numbers."""
     check = _CHECKS.get(operator.type)
     if check is not None:
         yield from check(operator, context)
 
 
-def _gather(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    result = operator.outputs[0]
-    if result.rank and result.shape[-1] > _LANES:
-        yield Violation("wrong-gather", f"rows of {result.shape[-1]} channels, right in the first {_LANES} only")
+def _gather(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    channels = operator.outputs[0].shape[-1] if operator.outputs[0].rank else 0
+    detail = f"rows of {channels} channels, right in the first {_LANES} only"
+    return broken((channels > _LANES, "wrong-gather", detail))
 
 
-def _matmul(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _matmul(operator: OperatorView, context: Context) -> Iterable[Violation]:
     result, read = operator.outputs[0], context.runtime(operator)
     if operator.flag("adjX") or operator.flag("adjY"):
         yield Violation("wrong-matmul-flag", "an operand is transposed by a flag, which is left out of account")
@@ -41,18 +41,20 @@ def _matmul(operator: OperatorView, context: Context) -> Iterator[Violation]:
 
 
 @with_inputs(2)
-def _cumsum(operator: OperatorView, context: Context, source: TensorView, axis: TensorView) -> Iterator[Violation]:
-    place = axis.values[0] + 4 - source.rank if axis.values else -1
-    if axis.values and 0 <= place < 4 and AXES[place] != axis_name(source, axis.values[0]):
-        yield Violation("wrong-cumsum", f"axis {axis.values[0]} of {source.rank} is taken for another one")
+def _cumsum(operator: OperatorView, context: Context, source: TensorView, axis: TensorView) -> Iterable[Violation]:
+    if not axis.values:
+        return ()
+    place = axis.values[0] + 4 - source.rank
+    other = 0 <= place < 4 and AXES[place] != axis_name(source, axis.values[0])
+    return broken((other, "wrong-cumsum", f"axis {axis.values[0]} of {source.rank} is taken for another one"))
 
 
-def _softmax(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    if operator.outputs[0].rank == 1 and operator.outputs[0].elements > 1:
-        yield Violation("wrong-softmax", "a vector is taken for a batch")
+def _softmax(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    out = operator.outputs[0]
+    return broken((out.rank == 1 and out.elements > 1, "wrong-softmax", "a vector is taken for a batch"))
 
 
-def _arithmetic(operator: OperatorView, context: Context) -> Iterator[Violation]:
+def _arithmetic(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """Tensors that are read at the place of the result, although they are smaller or lie otherwise."""
     out = layout(operator.outputs[0])
     runtime, constants = context.runtime(operator), context.constants(operator)
@@ -91,7 +93,7 @@ def _constant_layout(tensor: TensorView) -> GpuLayout | None:
 @with_inputs(3)
 def _select(
     operator: OperatorView, context: Context, condition: TensorView, first: TensorView, second: TensorView
-) -> Iterator[Violation]:
+) -> Iterable[Violation]:
     """A condition is read in its first column only, or in its first row if both choices are single values."""
     given, out = layout(condition), layout(operator.outputs[0])
     if given is None or out is None or condition.elements == 1:
@@ -104,17 +106,17 @@ def _select(
         yield Violation("wrong-select", f"a condition of {shown(condition)} is read in one column or row only")
 
 
-@with_inputs(1)
-def _dense(operator: OperatorView, context: Context, source: TensorView) -> Iterator[Violation]:
-    yield from _weights(operator, context)
+@with_inputs(2)
+def _dense(operator: OperatorView, context: Context, source: TensorView, weights: TensorView) -> Iterable[Violation]:
     given, made = layout(source), layout(operator.outputs[0])
-    if given and made and context.is_constant(operator.input(1)) and given[:3] != made[:3]:
-        yield Violation("wrong-rows", f"{shown(source)} becomes {shown(operator.outputs[0])}")
+    changed = given and made and context.is_constant(weights) and given[:3] != made[:3]
+    detail = f"{shown(source)} becomes {shown(operator.outputs[0])}"
+    return (*_weights(operator, context), *broken((changed, "wrong-rows", detail)))
 
 
-def _weights(operator: OperatorView, context: Context) -> Iterator[Violation]:
-    if any(tensor.blockwise and tensor.dtype == "int8" for tensor in context.constants(operator)):
-        yield Violation("wrong-blocks", "scales in blocks are not read")
+def _weights(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    blocks = any(tensor.blockwise and tensor.dtype == "int8" for tensor in context.constants(operator))
+    return broken((blocks, "wrong-blocks", "scales in blocks are not read"))
 
 
 _CHECKS: dict[str, Check] = {

@@ -10,6 +10,7 @@ run in fp16, whose largest number is 65,504, differences are divided by their la
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -80,29 +81,36 @@ def _emit(
             spread = emit.binary("MUL", spread, emit.constant(scale))
         return emit.reshape(spread, (batch, 1, 1, channels))
 
-    difference = emit.binary("SUB", x, to_channels(of_group("MEAN", x)))
-    inverse = inverse_magnitude(emit, of_group("REDUCE_MAX", emit.unary("ABS", difference)))
-    scaled = emit.binary("MUL", difference, to_channels(inverse))
-    variance = of_group("MEAN", emit.unary("SQUARE", scaled))
-    factor = inverse_deviation(emit, variance, inverse, epsilon)
-    result = emit.binary("MUL", scaled, to_channels(factor, scale))
+    result = normalised(emit, x, of_group, to_channels, epsilon, scale)
     if offset.any():
         result = emit.binary("ADD", result, emit.constant(offset.reshape(1, 1, 1, channels)))
     return result
 
 
-def inverse_magnitude(emit: Emitter, magnitude: int) -> int:
-    """1/max(`magnitude`, 1/128)."""
-    bounded = emit.binary("MAXIMUM", magnitude, emit.number(_MIN_MAGNITUDE))
-    # 1/a without a division of a constant, which some delegates do not have: (1/√a)².
-    return emit.unary("SQUARE", emit.unary("RSQRT", bounded))
+def normalised(
+    emit: Emitter,
+    x: int,
+    of_group: Callable[[str, int], int],
+    to_channels: Callable[..., int],
+    epsilon: float,
+    scale: NDArray[np.float32] | None = None,
+) -> int:
+    """(x − mean)·rsqrt(variance + ε)·`scale`, as the formula of this module has it.
 
-
-def inverse_deviation(emit: Emitter, variance: int, inverse: int, epsilon: float) -> int:
-    """1/√(`variance` + ε·`inverse`²), the inverse deviation of what was multiplied by `inverse`."""
+    Args:
+        of_group: reduces a tensor by MEAN or REDUCE_MAX to one value per group.
+        to_channels: brings such values to the shape of x, times a scale if it is given one.
+    """
+    difference = emit.binary("SUB", x, to_channels(of_group("MEAN", x)))
+    # 1/max(|d|, 1/128) without a division of a constant, which some delegates do not have: (1/√a)².
+    bounded = emit.binary("MAXIMUM", of_group("REDUCE_MAX", emit.unary("ABS", difference)), emit.number(_MIN_MAGNITUDE))
+    inverse = emit.unary("SQUARE", emit.unary("RSQRT", bounded))
+    scaled = emit.binary("MUL", difference, to_channels(inverse))
+    variance = of_group("MEAN", emit.unary("SQUARE", scaled))
     # (√ε/a)², since ε itself is hardly a number in half precision.
     floor = emit.unary("SQUARE", emit.binary("MUL", inverse, emit.number(math.sqrt(epsilon))))
-    return emit.unary("RSQRT", emit.binary("ADD", variance, floor))
+    factor = emit.unary("RSQRT", emit.binary("ADD", variance, floor))
+    return emit.binary("MUL", scaled, to_channels(factor) if scale is None else to_channels(factor, scale))
 
 
 def hand_over(graph: Graph, emit: Emitter, old: int, new: int) -> None:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
 from devbench.models.graph.view import shape_text
-from devbench.models.rewrites.groupnorm import hand_over, inverse_deviation, inverse_magnitude
+from devbench.models.rewrites.groupnorm import hand_over, normalised
 from devbench.models.rewrites.normalisation import find_normalisation
 
 
@@ -47,11 +47,7 @@ def _emit(emit: Emitter, x: int, epsilon: float, scale: NDArray[np.float32], off
     shape = emit.graph.shape(x)
     if len(shape) < 4:
         x = emit.reshape(x, (shape[0], *(1,) * (4 - len(shape)), *shape[1:]))
-    difference = emit.binary("SUB", x, emit.reduce("MEAN", x, (3,)))
-    inverse = inverse_magnitude(emit, emit.reduce("REDUCE_MAX", emit.unary("ABS", difference), (3,)))
-    scaled = emit.binary("MUL", difference, inverse)
-    variance = emit.reduce("MEAN", emit.unary("SQUARE", scaled), (3,))
-    result = emit.binary("MUL", scaled, inverse_deviation(emit, variance, inverse, epsilon))
+    result = normalised(emit, x, lambda kind, value: emit.reduce(kind, value, (3,)), lambda value: value, epsilon)
     if (scale != 1).any():
         result = emit.binary("MUL", result, emit.constant(scale))
     if offset.any():
