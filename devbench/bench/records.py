@@ -32,10 +32,8 @@ from devbench.results.records import (
     RepetitionRecord,
 )
 from devbench.tool.binaries import Binary
-from devbench.tool.failures import find_use
 from devbench.tool.libraries import delegate_files
 from devbench.tool.measurement import Failure, Measurement, Profile
-from devbench.tool.parse import to_json
 
 if TYPE_CHECKING:
     from devbench.bench.outputs import Expected
@@ -179,6 +177,10 @@ def repetition_record(
     carries memory and operators but no latency, since profiling costs time; a cold one carries its start-up alone.
     """
     ok = ran.failure is None
+    # Where the parser has been imported already: it takes a while.
+    from devbench.tool.failures import find_use
+    from devbench.tool.parse import to_json
+
     use = find_use(measured.delegates, case.delegate)
     operators = operator_records(measured) if ok else ()
     return RepetitionRecord(

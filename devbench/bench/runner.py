@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
+from devbench.bench.ahead import ImportAhead
 from devbench.bench.events import DeviceFinished, Listener, NoticeGiven
 from devbench.bench.job_program import JobProgram
 from devbench.bench.outputs import Expected, expect
@@ -43,6 +44,8 @@ if TYPE_CHECKING:
     from devbench.bench.program import Program
     from devbench.results.store import RunView, Store
 
+# What is needed when the first process has ended.
+_AHEAD = ("devbench.tool.parse", "devbench.tool.failures")
 _POLL_S = 0.2
 # Commands that check whether the run is still being measured hold its lock for a moment.
 _LOCK_WAIT_S = 0.5
@@ -74,6 +77,7 @@ def run(
     program: Program | None = None,
     resume: bool = False,
     wait_s: float = 0.0,
+    ahead: Sequence[str] = (),
 ) -> RunOutcome:
     """Run the plan on all devices at once and store every repetition as it ends.
 
@@ -88,6 +92,7 @@ def run(
         program: what runs on each device; by default the jobs.
         resume: resume the stored run of that id: what it has stored is not made again. Labels and options stay.
         wait_s: how long to wait for a device that another run uses.
+        ahead: modules that the caller needs afterwards; they are imported while devices are prepared.
 
     Raises:
         InputError: the run to resume had another plan.
@@ -116,7 +121,7 @@ def run(
         if view is not None:
             check_same_plan(view, plan)
         try:
-            return _run(plan, devices, store, run_id, expected, listener, program or JobProgram(), view, wait_s)
+            return _run(plan, devices, store, run_id, expected, listener, program or JobProgram(), view, wait_s, ahead)
         except (DevbenchError, OSError) as error:
             store.finish_run(run_id, "failed", datetime.now(timezone.utc), str(error))
             raise
@@ -132,6 +137,7 @@ def _run(
     program: Program,
     view: RunView | None,
     wait_s: float,
+    ahead: Sequence[str],
 ) -> RunOutcome:
     incoming = cache_dir() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
@@ -141,6 +147,7 @@ def _run(
         reopen_run(store, run_id)
         drop_unfinished(store, run_id)
     profiles = load_profiles()
+    imports = ImportAhead((*_AHEAD, *ahead))
     sessions = [
         DeviceSession(
             device,
@@ -154,6 +161,7 @@ def _run(
             expected=expected,
             listener=listener,
             incoming=incoming,
+            ahead=imports,
             wait_s=wait_s,
         )
         for position, device in enumerate(devices)

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.reliability import Around, Fitness, Reliability, judge
 from devbench.bench import apk, file_notices
+from devbench.bench.ahead import ImportAhead
 from devbench.bench.command import Command, Commands
 from devbench.bench.cooling import cool_down, limits_passed
 from devbench.bench.describe import describe
@@ -52,8 +53,6 @@ from devbench.errors import InputError
 from devbench.hashing import sha256_of
 from devbench.results.pipelines import add_pipeline_session
 from devbench.tool.binaries import Binary, choose
-from devbench.tool.failures import classify
-from devbench.tool.parse import parse_file
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -86,6 +85,7 @@ class DeviceSession:
         expected: inputs and right outputs by what is computed (`Case.called`), where outputs are checked.
         listener: gets every event, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
+        ahead: what is imported while the device is prepared.
         wait_s: how long to wait for the device if another run uses it.
     """
 
@@ -103,6 +103,7 @@ class DeviceSession:
         expected: Mapping[Called, Expected],
         listener: Listener,
         incoming: Path,
+        ahead: ImportAhead,
         wait_s: float = 0.0,
     ) -> None:
         self.serial = device.serial
@@ -117,6 +118,7 @@ class DeviceSession:
         self._device = device
         self._store = store
         self._position = position
+        self._ahead = ahead
         self._earlier = earlier
         self._profiles = profiles
         self._expected = expected
@@ -143,8 +145,10 @@ class DeviceSession:
             DevbenchError: the device cannot be prepared, or went away; what was measured until then is stored.
         """
         try:
+            self._ahead.start()
             with explaining(self._device):
                 self._prepare()
+            self._ahead.finish()
             self._program.run(self)
             self._check_depot()
         except LeaseLost as error:
@@ -327,6 +331,9 @@ class DeviceSession:
     def store_repetition(
         self, job: JobProgress, purpose: Purpose, index: int, ran: ProcessResult, out: str = ""
     ) -> RepetitionRecord:
+        from devbench.tool.failures import classify
+        from devbench.tool.parse import parse_file
+
         measured = parse_file(ran.raw_file)
         case, failure = job.case, ran.failure
         if failure is None:

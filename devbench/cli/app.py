@@ -8,6 +8,7 @@ imported: putting all of them together takes longer than many a command.
 from __future__ import annotations
 
 import errno
+import gc
 import importlib
 import io
 import os
@@ -45,6 +46,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 }
 
 # Commands that change nothing in a store, and may be called twice.
+_OBJECTS_BETWEEN_COLLECTIONS = 20_000
 _OF_OUTPUT = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT})
 READING = frozenset({"runs", "show", "report", "chart", "compare", "detect", "export", "devices"})
 
@@ -88,6 +90,8 @@ def main() -> None:
     if sys.stdout is None:  # closed by the caller: `>&-`
         sys.stdout = io.StringIO()
     write_in_any_encoding()
+    # Imports make many objects and hardly any garbage: it is looked for less often.
+    gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
     # The shell asks for completions with the words in its environment.
     completing = "_DEVBENCH_COMPLETE" in os.environ
     command = None if completing else next(iter(sys.argv[1:]), None)

@@ -17,6 +17,12 @@ if TYPE_CHECKING:
     from devbench.results.store import RunView, Store
 
 
+# What shows a run.
+_AFTERWARDS = (
+    "devbench.findings.run_build", "devbench.sections.run", "devbench.forms.terminal", "devbench.results.run_export",
+)  # fmt: skip
+
+
 def fitted(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:
     """The plan as these devices can run it, as they were asked for; says what is left out.
 
@@ -64,7 +70,7 @@ def measure(
     with RunDisplay(console(stderr=True), [device.serial for device in devices], quiet=quiet) as display:
         return runner.run(
             plan, devices, store, run_id=run_id, listener=display, labels=labels, options=options,
-            program=program, resume=resume is not None, wait_s=wait_s,
+            program=program, resume=resume is not None, wait_s=wait_s, ahead=_AFTERWARDS,
         )  # fmt: skip
 
 

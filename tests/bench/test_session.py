@@ -14,6 +14,7 @@ import pytest
 from devbench.adb.errors import DeviceLost
 from devbench.analysis.reliability import Around, Fitness
 from devbench.bench import session as module
+from devbench.bench.ahead import ImportAhead
 from devbench.bench.events import DeviceReady, Event, NoticeGiven, RepetitionDone
 from devbench.bench.job_program import JobProgram
 from devbench.bench.plan import Case, Plan
@@ -190,7 +191,7 @@ def make(
     device: Any = parts
     session = DeviceSession(
         device, given, store, RUN, program=program or Idle(), position=0, earlier=earlier or Earlier(len(given.cases)),
-        profiles=(), expected={}, listener=events.append, incoming=parts.root,
+        profiles=(), expected={}, listener=events.append, ahead=ImportAhead(()), incoming=parts.root,
     )  # fmt: skip
     return session, events
 

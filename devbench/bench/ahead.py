@@ -1,0 +1,47 @@
+"""Modules that are needed later are imported while a device is prepared, which is mostly waiting; knows no module.
+
+Nothing is imported while a process is timed: whoever starts one waits for the end of the imports.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import sys
+import threading
+from collections.abc import Sequence
+
+# A thread that imports gives way to a device's thread this often, in seconds; Python's default is 5 ms.
+_SWITCH_S = 0.0002
+
+
+class ImportAhead:
+    """Imports modules in a thread of its own, once, from the first `start` on."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._names = names
+        self._lock = threading.Lock()
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        """Begin, if nobody has begun yet."""
+        with self._lock:
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._import, daemon=True)
+                self._thread.start()
+
+    def finish(self) -> None:
+        """Wait until all is imported."""
+        if self._thread is not None:
+            self._thread.join()
+
+    def _import(self) -> None:
+        before = sys.getswitchinterval()
+        sys.setswitchinterval(_SWITCH_S)
+        try:
+            for name in self._names:
+                # Who needs the module gets the error.
+                with contextlib.suppress(Exception):
+                    importlib.import_module(name)
+        finally:
+            sys.setswitchinterval(before)
