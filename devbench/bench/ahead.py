@@ -9,7 +9,7 @@ import contextlib
 import importlib
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 # A thread that imports gives way to a device's thread this often, in seconds; Python's default is 5 ms.
 _SWITCH_S = 0.0002
@@ -36,12 +36,19 @@ class ImportAhead:
             self._thread.join()
 
     def _import(self) -> None:
-        before = sys.getswitchinterval()
-        sys.setswitchinterval(_SWITCH_S)
-        try:
+        with giving_way():
             for name in self._names:
                 # Who needs the module gets the error.
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
-        finally:
-            sys.setswitchinterval(before)
+
+
+@contextlib.contextmanager
+def giving_way() -> Iterator[None]:
+    """Python switches between threads often: one that computes holds up those that talk to devices no longer."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)

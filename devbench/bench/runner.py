@@ -16,17 +16,18 @@ import threading
 import time
 import traceback
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
-from devbench.bench.ahead import ImportAhead
+from devbench.bench.ahead import ImportAhead, giving_way
 from devbench.bench.events import DeviceFinished, Listener, NoticeGiven
 from devbench.bench.job_program import JobProgram
-from devbench.bench.outputs import Expected, expect
-from devbench.bench.plan import Called, Plan
+from devbench.bench.outputs import expect
+from devbench.bench.plan import Plan
 from devbench.bench.plan_notices import plan_notices
 from devbench.bench.resume import PLAN, Earlier, check_same_plan, fingerprint
 from devbench.bench.session import DeviceSession
@@ -35,7 +36,6 @@ from devbench.errors import DevbenchError
 from devbench.locks import hold, is_held
 from devbench.masking import mask_words
 from devbench.paths import cache_dir
-from devbench.results.progress import drop_unfinished, lock_of, reopen_run
 from devbench.results.records import RunRecord, RunStatus
 from devbench.text import clean
 
@@ -102,106 +102,127 @@ def run(
     # Before anything is stored: a device cannot be checked against what this machine cannot compute.
     called = {case.called: case for case in plan.cases} if check is not None else {}
     expected = {key: expect(case, check) for key, case in called.items()} if check is not None else {}
-    if not resume:
-        # The run is stored before it is locked: resuming then always finds the lock that a killed process left.
-        store.create_run(
-            RunRecord(
-                run_id=run_id,
-                started_utc=datetime.now(timezone.utc),
-                command=_command_line(),
-                devbench_version=__version__,
-                host=socket.gethostname(),
-                options={**(options or {}), PLAN: fingerprint(plan)},
-                labels=dict(labels or {}),
-            )
-        )
-    held = f"run {run_id} is still being measured"
-    with hold(lock_of(run_id), held=held, hint="wait for that process to end", wait_s=_LOCK_WAIT_S):
-        view = store.run(run_id) if resume else None
-        if view is not None:
-            check_same_plan(view, plan)
-        try:
-            return _run(plan, devices, store, run_id, expected, listener, program or JobProgram(), view, wait_s, ahead)
-        except (DevbenchError, OSError) as error:
-            store.finish_run(run_id, "failed", datetime.now(timezone.utc), str(error))
-            raise
-
-
-def _run(
-    plan: Plan,
-    devices: Sequence[Device],
-    store: Store,
-    run_id: str,
-    expected: Mapping[Called, Expected],
-    listener: Listener,
-    program: Program,
-    view: RunView | None,
-    wait_s: float,
-    ahead: Sequence[str],
-) -> RunOutcome:
     incoming = cache_dir() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
-    _clear(incoming)
-    earlier = Earlier(len(plan.cases), view)
-    if view is not None:
-        reopen_run(store, run_id)
-        drop_unfinished(store, run_id)
-    profiles = load_profiles()
     imports = ImportAhead((*_AHEAD, *ahead))
-    sessions = [
-        DeviceSession(
-            device,
-            plan,
-            store,
-            run_id,
-            program=program,
-            position=position,
-            earlier=earlier,
-            profiles=profiles,
-            expected=expected,
-            listener=listener,
-            incoming=incoming,
-            ahead=imports,
-            wait_s=wait_s,
-        )
-        for position, device in enumerate(devices)
-    ]
-    notices = plan_notices(plan, expected)
-    store.add_notices(run_id, notices)
-    for notice in notices:
-        listener(NoticeGiven(devices[0].serial, notice))
-    errors: dict[str, DevbenchError] = {}
+    stored: Future[bool] = Future()
 
-    def work(session: DeviceSession) -> None:
+    def begin(view: RunView | None) -> _Team:
+        earlier, profiles = Earlier(len(plan.cases), view), load_profiles()
+        sessions = [
+            DeviceSession(
+                device,
+                plan,
+                store,
+                run_id,
+                program=program or JobProgram(),
+                position=position,
+                earlier=earlier,
+                profiles=profiles,
+                expected=expected,
+                listener=listener,
+                incoming=incoming,
+                ahead=imports,
+                stored=stored,
+                wait_s=wait_s,
+            )
+            for position, device in enumerate(devices)
+        ]
+        return _Team(sessions, stored, listener)
+
+    # The devices of a new run are entered while the run is stored.
+    team = None if resume else begin(None)
+    try:
+        with giving_way():
+            if not resume:
+                # The run is stored before it is locked: resuming then always finds the lock that a killed process left.
+                store.create_run(
+                    RunRecord(
+                        run_id=run_id,
+                        started_utc=datetime.now(timezone.utc),
+                        command=_command_line(),
+                        devbench_version=__version__,
+                        host=socket.gethostname(),
+                        options={**(options or {}), PLAN: fingerprint(plan)},
+                        labels=dict(labels or {}),
+                    )
+                )
+            from devbench.results.progress import drop_unfinished, lock_of, reopen_run
+        held = f"run {run_id} is still being measured"
+        with hold(lock_of(run_id), held=held, hint="wait for that process to end", wait_s=_LOCK_WAIT_S):
+            view = store.run(run_id) if resume else None
+            if view is not None:
+                check_same_plan(view, plan)
+            try:
+                _clear(incoming)
+                if view is not None:
+                    reopen_run(store, run_id)
+                    drop_unfinished(store, run_id)
+                if team is None:
+                    team = begin(view)
+                notices = plan_notices(plan, expected)
+                store.add_notices(run_id, notices)
+                for notice in notices:
+                    listener(NoticeGiven(devices[0].serial, notice))
+                status = team.measure()
+                reason = _end_reason(status, team.errors, len(devices))
+                store.finish_run(run_id, status, datetime.now(timezone.utc), reason)
+                return RunOutcome(run_id, status, dict(team.errors))
+            except (DevbenchError, OSError) as error:
+                store.finish_run(run_id, "failed", datetime.now(timezone.utc), str(error))
+                raise
+    finally:
+        if team is not None and not stored.done():
+            team.abandon()
+
+
+class _Team:
+    """The devices of a run, each in a thread of its own, which starts at once and waits until the run is stored.
+
+    Attributes:
+        errors: what ended a device early, by serial.
+    """
+
+    def __init__(self, sessions: Sequence[DeviceSession], stored: Future[bool], listener: Listener) -> None:
+        self.errors: dict[str, DevbenchError] = {}
+        self._sessions, self._stored, self._listener = sessions, stored, listener
+        self._threads = [threading.Thread(target=self._work, args=(session,), daemon=True) for session in sessions]
+        for thread in self._threads:
+            thread.start()
+
+    def measure(self) -> RunStatus:
+        """Let the devices measure until all have ended, or Ctrl-C ends them."""
+        self._stored.set_result(True)
+        try:
+            for thread in self._threads:
+                while thread.is_alive():
+                    thread.join(_POLL_S)
+        except KeyboardInterrupt:
+            _stop(self._sessions, self._threads)
+            return "interrupted"
+        return "failed" if self.errors and len(self.errors) == len(self._sessions) else "done"
+
+    def abandon(self) -> None:
+        """Leave the devices as they were: the run could not be stored."""
+        self._stored.set_result(False)
+        _stop(self._sessions, self._threads)
+
+    def _work(self, session: DeviceSession) -> None:
         problem: DevbenchError | None = None
         try:
             session.run()
         except DevbenchError as error:
-            problem = errors[session.serial] = error
+            problem = self.errors[session.serial] = error
         except Exception as error:
             # An unexpected error on one device ends its own jobs only.
-            problem = errors[session.serial] = _crash(session.serial, error)
-        listener(DeviceFinished(session.serial, str(problem) if problem else ""))
-
-    threads = [threading.Thread(target=work, args=(session,), daemon=True) for session in sessions]
-    status: RunStatus = "done"
-    try:
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            while thread.is_alive():
-                thread.join(_POLL_S)
-    except KeyboardInterrupt:
-        status = "interrupted"
-        _stop(sessions, threads)
-    if status == "done" and errors and len(errors) == len(sessions):
-        status = "failed"
-    store.finish_run(run_id, status, datetime.now(timezone.utc), _end_reason(status, errors, len(sessions)))
-    return RunOutcome(run_id, status, dict(errors))
+            problem = self.errors[session.serial] = _crash(session.serial, error)
+        self._listener(DeviceFinished(session.serial, str(problem) if problem else ""))
 
 
 def _clear(incoming: Path) -> None:
     """Delete incoming output of runs that are not being measured any more: their processes died."""
+    from devbench.results.progress import lock_of
+
     for left in list(incoming.iterdir()):
         with contextlib.suppress(OSError):
             found = _RUN_ID.match(left.name)

@@ -10,6 +10,7 @@ import shlex
 import threading
 import time
 from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
@@ -51,7 +52,6 @@ from devbench.device.limits import ThermalLimits, over_limits
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.errors import InputError
 from devbench.hashing import sha256_of
-from devbench.results.pipelines import add_pipeline_session
 from devbench.tool.binaries import Binary, choose
 
 if TYPE_CHECKING:
@@ -86,6 +86,7 @@ class DeviceSession:
         listener: gets every event, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
         ahead: what is imported while the device is prepared.
+        stored: tells when the run is stored, before which nothing of it is; false if it could not be.
         wait_s: how long to wait for the device if another run uses it.
     """
 
@@ -104,6 +105,7 @@ class DeviceSession:
         listener: Listener,
         incoming: Path,
         ahead: ImportAhead,
+        stored: Future[bool],
         wait_s: float = 0.0,
     ) -> None:
         self.serial = device.serial
@@ -119,6 +121,7 @@ class DeviceSession:
         self._store = store
         self._position = position
         self._ahead = ahead
+        self._stored = stored
         self._earlier = earlier
         self._profiles = profiles
         self._expected = expected
@@ -145,9 +148,13 @@ class DeviceSession:
             DevbenchError: the device cannot be prepared, or went away; what was measured until then is stored.
         """
         try:
-            self._ahead.start()
             with explaining(self._device):
-                self._prepare()
+                self._enter()
+                facts = read_facts(self._device)
+                if not self._stored.result():
+                    return
+                self._ahead.start()
+                self._prepare(facts)
             self._ahead.finish()
             self._program.run(self)
             self._check_depot()
@@ -173,9 +180,8 @@ class DeviceSession:
 
     # -- preparing ----------------------------------------------------------------------------------------------
 
-    def _prepare(self) -> None:
-        self._enter()
-        facts = self._reconnector.facts = read_facts(self._device)
+    def _prepare(self, facts: DeviceFacts) -> None:
+        self._reconnector.facts = facts
         profile = match_profile(facts, self._profiles)
         record = describe(facts, profile, self._store, self._notice)
         self._limits = profile.limits
@@ -357,4 +363,6 @@ class DeviceSession:
         return path, self._store.artifacts.root / path
 
     def store_pipeline_session(self, record: PipelineSessionRecord) -> None:
+        from devbench.results.pipelines import add_pipeline_session
+
         add_pipeline_session(self._store, record)

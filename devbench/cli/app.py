@@ -7,6 +7,7 @@ imported: putting all of them together takes longer than many a command.
 
 from __future__ import annotations
 
+import atexit
 import errno
 import gc
 import importlib
@@ -92,6 +93,8 @@ def main() -> None:
     write_in_any_encoding()
     # Imports make many objects and hardly any garbage: it is looked for less often.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
+    # What is there at the end of the process is not garbage, and need not be searched for any.
+    atexit.register(gc.freeze)
     # The shell asks for completions with the words in its environment.
     completing = "_DEVBENCH_COMPLETE" in os.environ
     command = None if completing else next(iter(sys.argv[1:]), None)

@@ -63,7 +63,7 @@ def measure(
     from devbench.cli.live import RunDisplay
     from devbench.cli.output import console
     from devbench.results.ci_labels import ci_labels
-    from devbench.results.store import new_run_id
+    from devbench.results.records import new_run_id
 
     labels = {**ci_labels(os.environ), **labels}
     run_id = new_run_id(datetime.now(timezone.utc)) if resume is None else _to_resume(store, resume)

@@ -37,9 +37,9 @@ def run(context: typer.Context, options: RunOptions) -> None:
     from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.planning import make_plan, parse_labels
     from devbench.bench.targets import open_targets
+    from devbench.cli.later import StoreLater
     from devbench.cli.outcome import check_writable, fitted, measure, show_outcome
     from devbench.errors import InputError
-    from devbench.results.store import Store
 
     typed = {one.name for one in options_of(type(options)) if is_typed(context, one.name)}
     labels = parse_labels(options.label)
@@ -72,7 +72,7 @@ def run(context: typer.Context, options: RunOptions) -> None:
     else:
         plan, chosen = make_plan(options), bool(options.delegate)
     check_writable(options.json_file, options.csv_file)
-    with Store(options.store_url) as store, open_targets(devices, options.fault) as opened:
+    with StoreLater(options.store_url) as store, open_targets(devices, options.fault) as opened:
         plan = fitted(plan, devices, chosen=chosen)
         outcome = measure(plan, opened, store, labels, quiet=options.quiet, resume=options.resume, wait_s=wait_s)
         show_outcome(outcome, store, options.json_file, options.csv_file, options.report, options.out)

@@ -36,7 +36,7 @@ from devbench.nightly.webhook import message, post
 from devbench.paths import data_dir
 from devbench.results.progress import note_option, runs_with_option
 from devbench.results.prune import prune
-from devbench.results.store import new_run_id
+from devbench.results.records import new_run_id
 from devbench.sections.subjects import RunSubject
 from devbench.whole_files import write_whole
 

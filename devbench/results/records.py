@@ -6,9 +6,10 @@ except that a run and a job get their end.
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
-from datetime import datetime
+from datetime import datetime, timezone
 from typing import Any, Literal
 
 from devbench.analysis.operators import delegated_node_share
@@ -321,3 +322,8 @@ class PipelineSessionRecord:
     verdict_reasons: tuple[str, ...] = ()
     stages: tuple[PipelineStageRecord, ...] = ()
     samples: tuple[PipelineSampleRecord, ...] = ()
+
+
+def new_run_id(now: datetime) -> str:
+    """An id that sorts by time and that two machines do not share: `20261123-211503-4f2a`."""
+    return f"{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

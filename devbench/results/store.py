@@ -6,10 +6,9 @@ one store by several processes.
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from datetime import datetime, timezone
+from datetime import datetime
 from pathlib import Path
 from types import TracebackType
 
@@ -24,14 +23,9 @@ from devbench.results.records import JobRecord, RepetitionRecord, RunRecord, Run
 from devbench.results.views import LATEST, JobView, RunSummary, RunView
 from devbench.text import clean
 
-__all__ = ["LATEST", "JobView", "RunSummary", "RunView", "Store", "StoreProblem", "new_run_id"]
+__all__ = ["LATEST", "JobView", "RunSummary", "RunView", "Store", "StoreProblem"]
 
 _MAX_REASON = 1000
-
-
-def new_run_id(now: datetime) -> str:
-    """An id that sorts by time and that two machines do not share: `20261123-211503-4f2a`."""
-    return f"{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"
 
 
 class Store:

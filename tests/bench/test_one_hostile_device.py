@@ -29,8 +29,8 @@ def test_an_unexpected_error_on_one_device_leaves_the_other_its_table_report_and
 
     prepare = DeviceSession._prepare
 
-    def fail(self: DeviceSession) -> None:
-        prepare(self)
+    def fail(self: DeviceSession, facts: Any) -> None:
+        prepare(self, facts)
         if self._position == 0:
             raise KeyError("what no one\nexpected")
 

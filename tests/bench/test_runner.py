@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -175,14 +176,50 @@ def test_a_run_that_another_process_measures_is_left_alone(
     assert len(sessions.made) == 1
 
 
-def test_a_run_that_cannot_begin_is_closed_as_failed(
+def test_a_run_that_cannot_begin_is_closed_as_failed_and_its_devices_are_left(
     store: Store, sessions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "load_profiles", fail(InputError("profiles.toml:3: no such key")))
+    seen: list[bool] = []
+    sessions.does = {"A": lambda: seen.append(sessions.made[0].options["stored"].result())}
+    monkeypatch.setattr(runner, "plan_notices", lambda *_: fail(InputError("no notices"))())
     with pytest.raises(InputError):
         run(store)
     view = store.run(RUN)
-    assert (view.status, view.end_reason) == ("failed", "profiles.toml:3: no such key")
+    assert (view.status, view.end_reason) == ("failed", "no notices")
+    assert seen == [False]
+    assert sessions.made[0].interrupted
+
+
+def test_with_a_wrong_profile_nothing_is_stored(store: Store, sessions: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runner, "load_profiles", fail(InputError("profiles.toml:3: no such key")))
+    with pytest.raises(InputError, match="no such key"):
+        run(store)
+    assert store.runs(10) == []
+    assert sessions.made == []
+
+
+def test_a_device_is_entered_while_the_run_is_stored_and_measured_after_that(
+    store: Store, sessions: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    entered, stored = threading.Event(), []
+
+    def enter() -> None:
+        entered.set()
+        stored.append(sessions.made[0].options["stored"].result(timeout=10))
+
+    create = store.create_run
+
+    def create_run(record: Any) -> None:
+        # The device is there before the run is.
+        assert entered.wait(10)
+        assert stored == []
+        create(record)
+
+    sessions.does = {"A": enter}
+    monkeypatch.setattr(store, "create_run", create_run)
+    outcome, _ = run(store)
+    assert outcome.status == "done"
+    assert stored == [True]
 
 
 @pytest.mark.parametrize(

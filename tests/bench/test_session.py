@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +43,11 @@ OUTPUT = (
 AT = "2026-11-23T12:00:00+00:00"
 FACTS = DeviceFacts("KEY", "SERIAL", model="Phone", abis=("arm64-v8a",), cpu_count=8, root=True)
 ONCE = {"profile_repetitions": 0, "cold_starts": 0, "unreliable_retries": 0, "cool_down_s": 0.0}
+
+
+# The run is stored.
+STORED: Future[bool] = Future()
+STORED.set_result(True)
 
 
 @dataclass
@@ -191,7 +197,7 @@ def make(
     device: Any = parts
     session = DeviceSession(
         device, given, store, RUN, program=program or Idle(), position=0, earlier=earlier or Earlier(len(given.cases)),
-        profiles=(), expected={}, listener=events.append, ahead=ImportAhead(()), incoming=parts.root,
+        profiles=(), expected={}, listener=events.append, ahead=ImportAhead(()), stored=STORED, incoming=parts.root,
     )  # fmt: skip
     return session, events
 
@@ -206,6 +212,18 @@ def test_a_device_is_prepared_before_the_program_and_left_as_it_was(parts: Parts
     (ready,) = of_type(events, DeviceReady)
     assert (ready.device.key, ready.steps) == ("KEY", 5)
     assert session.jobs[0].graph == "/d/a.tflite"
+
+
+def test_a_device_of_a_run_that_could_not_be_stored_is_left_as_it_was(
+    parts: Parts, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stored: Future[bool] = Future()
+    stored.set_result(False)
+    session, events = make(parts, store, case("a"), program=Idle(lambda session: parts.log.append("program")))
+    monkeypatch.setattr(session, "_stored", stored)
+    session.run()
+    assert parts.log == ["take lease", "folders", "undo of a dead run", "give up", "undo", "leave lease"]
+    assert of_type(events, DeviceReady) == []
 
 
 def test_a_device_is_left_as_it_was_after_an_error_too(parts: Parts, store: Store) -> None:
