@@ -1,7 +1,12 @@
-"""A results store that is opened when it is first used: until then, its import does not hold up what comes before."""
+"""A results store that is opened when it is first used: until then, its import does not hold up what comes before.
+
+A store that is not a file is opened at once: a wrong address or a silent server is told before a device is
+used.
+"""
 
 from __future__ import annotations
 
+import os
 import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -19,6 +24,9 @@ class StoreLater:
         self._opened: Store | None = None
 
     def __enter__(self) -> Store:
+        given = self._url or os.environ.get("DEVBENCH_STORE") or ""
+        if "://" in given and not given.startswith("sqlite:///"):
+            self._open()
         return cast("Store", self)
 
     def __exit__(
@@ -28,9 +36,12 @@ class StoreLater:
             self._opened.__exit__(kind, error, trace)
 
     def __getattr__(self, name: str) -> Any:
+        return getattr(self._open(), name)
+
+    def _open(self) -> Store:
         with self._lock:
             if self._opened is None:
                 from devbench.results.store import Store
 
                 self._opened = Store(self._url).__enter__()
-        return getattr(self._opened, name)
+            return self._opened

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 # What shows a run.
 _AFTERWARDS = (
-    "devbench.findings.run_build", "devbench.sections.run", "devbench.forms.terminal", "devbench.results.run_export",
+    "devbench.findings.run_build", "devbench.sections.run", "devbench.sections.subjects", "devbench.forms.terminal",
+    "devbench.results.run_export",
 )  # fmt: skip
 
 

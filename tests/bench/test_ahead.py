@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
 import threading
 from pathlib import Path
@@ -38,3 +39,11 @@ def test_all_modules_are_imported_once_in_another_thread(modules: Path) -> None:
 
 def test_what_was_never_begun_needs_no_end() -> None:
     ImportAhead(("ahead_gone",)).finish()
+
+
+def test_what_is_imported_ahead_is_there() -> None:
+    from devbench.bench import runner
+    from devbench.cli import outcome
+
+    for name in (*runner._AHEAD, *outcome._AFTERWARDS):
+        importlib.import_module(name)
