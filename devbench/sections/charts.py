@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from devbench.findings.changes import ChangesReport, MeasuredSeries
-from devbench.findings.comparison import ComparedRow, ComparisonReport
-from devbench.findings.pipeline import PipelineReport
 from devbench.findings.run import JobReport, ReportData
 from devbench.metrics import shown_in
 from devbench.sections.document import Chart
 from devbench.text import clean
+
+if TYPE_CHECKING:
+    from devbench.findings.changes import ChangesReport, MeasuredSeries
+    from devbench.findings.comparison import ComparedRow, ComparisonReport
+    from devbench.findings.pipeline import PipelineReport
 
 # A chart with more rows is no overview.
 _MAX_ROWS = 60

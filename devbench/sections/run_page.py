@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from devbench.findings.run import MEMORY_NOTE, ReportData
-from devbench.sections import changes, comparison, pipeline, run_tables
+from devbench.sections import run_tables
 from devbench.sections.charts import condition_charts, job_charts
 from devbench.sections.document import (
     Charts,
@@ -35,6 +35,8 @@ def _overview(subject: RunSubject) -> Iterator[Section]:
     report = subject.report
     parts: list[Part] = []
     if subject.comparison is not None:
+        from devbench.sections import comparison
+
         parts.append(Line(comparison.verdict_words(subject.comparison), "verdict"))
         unfit = sum(job.all_unreliable for job in report.jobs)
         if unfit:
@@ -52,8 +54,16 @@ def _overview(subject: RunSubject) -> Iterator[Section]:
 
 def _tiles(subject: RunSubject) -> tuple[tuple[Tile, ...], ...]:
     """A row of what is found against other runs, and one of the run itself."""
-    found = comparison.comparison_tiles(subject.comparison) if subject.comparison else []
-    found += changes.changes_tiles(subject.changes) if subject.changes else []
+    # A run that is shown alone does without the modules of comparisons and histories.
+    found: list[Tile] = []
+    if subject.comparison:
+        from devbench.sections import comparison
+
+        found += comparison.comparison_tiles(subject.comparison)
+    if subject.changes:
+        from devbench.sections import changes
+
+        found += changes.changes_tiles(subject.changes)
     jobs = subject.report.jobs
     failed = sum(job.status in ("failed", "partly failed") for job in jobs)
     unfit = sum(job.all_unreliable for job in jobs)
@@ -70,6 +80,8 @@ def _tiles(subject: RunSubject) -> tuple[tuple[Tile, ...], ...]:
 
 def _comparison(subject: RunSubject) -> Iterator[Section]:
     if subject.comparison is not None:
+        from devbench.sections import comparison
+
         yield from comparison.page_section(comparison.Shown(subject.comparison))
 
 
@@ -108,6 +120,8 @@ def _memory(subject: RunSubject) -> Iterator[Section]:
 
 def _pipelines(subject: RunSubject) -> Iterator[Section]:
     if subject.pipelines is not None:
+        from devbench.sections import pipeline
+
         yield Section("pipelines", "Pipelines", tuple(pipeline.page_parts(subject.pipelines)))
 
 
@@ -118,6 +132,8 @@ def _conditions(subject: RunSubject) -> Iterator[Section]:
 
 def _history(subject: RunSubject) -> Iterator[Section]:
     if subject.changes is not None:
+        from devbench.sections import changes
+
         yield from changes.page_section(subject.changes)
 
 

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from devbench.findings.changes import ChangesReport
-from devbench.findings.comparison import ComparisonReport
-from devbench.findings.pipeline import PipelineReport
-from devbench.findings.run import ReportData
+# A run alone is shown without the import of what it could be compared with.
+if TYPE_CHECKING:
+    from devbench.findings.changes import ChangesReport
+    from devbench.findings.comparison import ComparisonReport
+    from devbench.findings.pipeline import PipelineReport
+    from devbench.findings.run import ReportData
 
 
 @dataclass(frozen=True, slots=True)
