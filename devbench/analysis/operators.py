@@ -2,8 +2,8 @@
 
 A profile lists a delegate's partition as one row, the operators inside it as rows of their own, or both; what was
 counted in the partition must not be counted again. What another delegate leaves is taken by XNNPACK where the runtime
-applies it by default, and the profile does not say whose kernels are whose: XNNPACK's are told by their names, which
-end in a layout, such as `Convolution (NHWC, F32) IGEMM` (`xnn_operator_type_to_string` in XNNPACK).
+applies it by default, and the profile does not tell their kernels apart: those of XNNPACK are known by their names,
+which end in a layout, such as `Convolution (NHWC, F32) IGEMM` (`xnn_operator_type_to_string` in XNNPACK).
 """
 
 from __future__ import annotations
@@ -42,9 +42,9 @@ Row = TypeVar("Row", bound=ProfiledRow)
 def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> list[tuple[Row, float, Place]]:
     """The rows that count, each with its milliseconds in one inference and where it ran.
 
-    "delegate" is the one that was asked for; "xnnpack" is XNNPACK beside it, which is the CPU.
+    "delegate" is the one that was asked for; "xnnpack" is XNNPACK next to it, which is the CPU.
 
-    Where a partition has a row of its own, the rows inside are left out; where it has none, they stand for it.
+    If a partition has a row of its own, the rows inside it are left out; if it has none, they count.
 
     Args:
         rows: of one phase.
@@ -72,7 +72,7 @@ def delegate_time_share(rows: Sequence[ProfiledRow], *, xnnpack: bool, calls_of_
 
 
 def delegated_node_share(applied: str | None, delegated: int | None, total: int | None) -> float | None:
-    """The share of the graph's nodes that the delegate took, 0 to 1; `None` for the plain CPU and where nobody said."""
+    """The share of the graph's nodes that the delegate took, 0 to 1; `None` for the plain CPU or if it is unknown."""
     if applied is None or applied == "none":
         return None if applied is None else 0.0
     if delegated is not None and total:
@@ -90,9 +90,9 @@ def _place(kind: str, inside_delegate: bool, is_partition: bool, xnnpack: bool) 
     return "xnnpack" if is_xnnpack and not xnnpack else "delegate"
 
 
-def _is_partition(kind: str, told: bool) -> bool:
+def _is_partition(kind: str, named: bool) -> bool:
     """Whether a row is a delegate's partition, whose time contains that of the rows inside it.
 
-    Either the tool told so, by the name under which the delegate took its nodes, or the row is called a delegate.
+    Either the tool gave it the name under which the delegate took its nodes, or the row is called a delegate.
     """
-    return told or "delegate" in kind.casefold()
+    return named or "delegate" in kind.casefold()

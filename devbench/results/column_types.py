@@ -1,7 +1,7 @@
 """Types of columns, each with what its values may be: times, JSON, words, numbers; knows no table.
 
-A type is the declaration that a run, an import and every reader hold a value against: a value that does not fit is
-neither stored nor taken over nor shown.
+A type declares the values of a column for runs, imports and readers alike: a value outside it is neither stored nor
+imported nor shown.
 """
 
 from __future__ import annotations

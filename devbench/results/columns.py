@@ -2,8 +2,8 @@
 
 Pandas is imported for frames alone.
 
-Who a row is about (run, device, case) is read once a job and laid beside its rows afterwards: as text in every row it
-would take longer than everything else. Times are numpy's `datetime64[us]` in UTC.
+Run, device and case are read once per job and joined to its rows afterwards: as text in every row they would take
+longer than everything else. Times are numpy's `datetime64[us]` in UTC.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import NDArray
 
-# What says of each row whose it is.
+# Run, device and case of a row.
 JOB_COLUMNS = (
     "run_id",
     "started_utc",
@@ -49,7 +49,7 @@ class Coded:
         return len(self.codes)
 
     def take(self, rows: NDArray[np.intp]) -> Coded:
-        """These rows of it."""
+        """Some of its rows."""
         return Coded(self.values, self.codes[rows])
 
     def at(self, row: int) -> Any:
@@ -66,7 +66,7 @@ Columns: TypeAlias = Mapping[str, Column]
 
 @dataclass(frozen=True, slots=True)
 class Rows:
-    """Rows of jobs: whose each is (`jobs.id`), and the values by name."""
+    """Rows of jobs: the job of each (`jobs.id`), and the values by name."""
 
     owners: NDArray[np.int64]
     columns: Columns
@@ -86,7 +86,7 @@ def read_rows(
         connection: of the store.
         selection: which jobs.
         source: the table with what is joined to it.
-        job_id: the column that says whose a row is.
+        job_id: the column with the job of a row.
         columns: by their names; those that end in `_utc` are times.
         where: further conditions.
     """
@@ -136,7 +136,7 @@ def _columns_of_jobs(connection: sa.Connection, selection: Selection) -> tuple[N
     runs, jobs, devices, cases = schema.runs, schema.jobs, schema.devices, schema.cases
     names = ("id", "run_id", "number", "device_key", "case_id")
     found = fetch(connection, selection.select_jobs(*(jobs.c[name] for name in names)).order_by(jobs.c.id))
-    # What many jobs share is read once, and laid beside each of them by its place.
+    # What many jobs share is read once, and joined to each of them by its place.
     started = fetch(connection, sa.select(runs.c.run_id, runs.c.started_utc))
     of_cases = fetch(connection, sa.select(cases.c.id, *(cases.c[n] for n in ("text", "model", "delegate", "threads"))))
     of_devices = fetch(connection, sa.select(*(devices.c[n] for n in ("run_id", "key", "title", "virtual"))))

@@ -1,8 +1,8 @@
 """Which repetitions of a job count, and what they come to; knows no database and no report.
 
-A failed repetition counts for nothing, and nothing counts of a job whose outputs were wrong. An unreliable one
-(measured while the device was throttled or busy) counts only if the job has no better one. Latency comes from processes
-that nothing watched, start-up from processes that found the same state of the caches.
+A failed repetition does not count; if the outputs of a job were wrong, none does. An unreliable repetition (measured
+while the device was throttled or busy) counts only if the job has no reliable one. Latency comes from processes that
+were not profiled, start-up from processes that found the same state of the caches.
 """
 
 from __future__ import annotations
@@ -49,9 +49,9 @@ class StartState(Generic[R]):
     """The processes of a job that found the caches in one state.
 
     Attributes:
-        file_cache, kernel_cache: what they found; `None` where it is not known or there is no such cache.
+        file_cache, kernel_cache: what they found; `None` if it is not known or there is no such cache.
         cold: they were started with an emptied cache, or found one empty.
-        repetitions: those that count, unreliable ones only where the state has no others.
+        repetitions: those that count, unreliable ones only if the state has no others.
     """
 
     file_cache: CacheState | None
@@ -61,7 +61,7 @@ class StartState(Generic[R]):
 
 
 def measured(repetitions: Sequence[R]) -> list[R]:
-    """Those that were timed, the unreliable ones included; none where the outputs were wrong."""
+    """Those that were timed, the unreliable ones included; none if the outputs were wrong."""
     if any(r.failure_kind == _WRONG_OUTPUTS for r in repetitions):
         return []
     return [r for r in repetitions if r.purpose == "latency" and r.status == "ok"]
@@ -73,7 +73,7 @@ def timed(repetitions: Sequence[R]) -> list[R]:
 
 
 def start_states(repetitions: Sequence[R]) -> list[StartState[R]]:
-    """One for each state of the caches, the warmest first; of several warm ones that which most processes found."""
+    """One for each state of the caches, the warmest first; of several warm ones, the one that most processes found."""
     by_state: dict[tuple[CacheState | None, CacheState | None, bool], list[R]] = {}
     for r in repetitions:
         if r.purpose in ("latency", "cold") and r.status == "ok":
@@ -84,7 +84,7 @@ def start_states(repetitions: Sequence[R]) -> list[StartState[R]]:
 
 
 def started(repetitions: Sequence[R]) -> list[R]:
-    """Those whose init and first inference stand for the job: warm ones in the state that most of them found."""
+    """Those whose init and first inference count: warm ones, in the state that most of them found."""
     warm = next((state for state in start_states(repetitions) if not state.cold), None)
     return list(warm.repetitions) if warm and measured(repetitions) else []
 
@@ -93,7 +93,7 @@ def _fit(repetitions: Sequence[R]) -> list[R]:
     return [r for r in repetitions if r.verdict != "unreliable"] or list(repetitions)
 
 
-# -- what they come to -------------------------------------------------------------------------------------------------
+# -- metrics and times of a job ---------------------------------------------------------------------------------------
 
 
 class Measured(Counted, Protocol):
@@ -110,7 +110,7 @@ class JobMetric:
     Attributes:
         metric: its name; values are in its unit.
         value: median.
-        low, high: its interval, `None` where one value has none.
+        low, high: its interval; `None` for a single value.
         n: how many repetitions.
         unreliable: all of them are.
     """
@@ -125,7 +125,7 @@ class JobMetric:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """What a job comes to: its metrics, and the ids of the repetitions whose latency and whose start count."""
+    """The metrics of a job, and the ids of the repetitions whose latency and whose start count."""
 
     metrics: tuple[JobMetric, ...]
     latency: frozenset[int]
@@ -134,7 +134,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class TypeTotal:
-    """Operators of one type in a profile, once each: how many, ms an inference, share of the profiled time."""
+    """Operators of one type in a profile, once each: how many, ms per inference, share of the profiled time."""
 
     type: str
     place: Place
@@ -144,7 +144,7 @@ class TypeTotal:
 
 
 def total(repetitions: Sequence[Measured]) -> Totals:
-    """What the repetitions of one job come to."""
+    """The metrics of one job over its repetitions."""
     timed_ones, started_ones = timed(repetitions), started(repetitions)
     counting = {"latency": timed_ones, "start": started_ones, "ok": [r for r in repetitions if r.status == "ok"]}
     metrics = []

@@ -237,7 +237,7 @@ class History:
         """One row a job and type of operator, from the job's last profile, most expensive first within a job.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
-        type, place ("delegate", "xnnpack" beside another delegate, "cpu"), count, total_ms (in one inference as
+        type, place ("delegate", "xnnpack" next to another delegate, "cpu"), count, total_ms (in one inference as
         profiled), share (of the profiled time, 0 to 1).
         """
         table = schema.job_operator_types
@@ -265,7 +265,7 @@ class History:
         return frame.sort_values(keys, ignore_index=True)
 
     def delegation(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a job that ran under a delegate, of its last repetition that says what the delegate took.
+        """One row a job that ran under a delegate, of its last repetition for which that is known.
 
         Columns: run_id, job, device_key, case, nodes_delegated, nodes_total, partitions, delegated_node_share (0 to 1).
         """

@@ -1,7 +1,7 @@
 """Whole pipelines over runs, as comparisons and the history know them; without pandas.
 
-A pipeline in one residency, with its steps under one delegate, is a case like that of a model: its name stands for the
-model, and what it says are end-to-end latency and peak memory. Its stages alone are jobs, with cases of their own.
+A pipeline in one residency, with its steps under one delegate, is a case like that of a model: its name is that of the
+model, its metrics are end-to-end latency and peak memory. Its stages alone are jobs, with cases of their own.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ def pipeline_case(
 def session_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
     """One row a session, in the order of their runs; stages alone are left out.
 
-    `counts` says whose latency and memory stand for the run: sessions that ended well, unreliable ones only if a
-    case has no others. `peak_memory_mb` is NaN where it is none of PSS: RSS counts what stages share once for each.
+    `counts`: the latency and memory of the session count: it ended well, and is reliable or its case has no reliable
+    one. `peak_memory_mb` is NaN if PSS was not measured: RSS counts what stages share once for each.
     """
     sessions, runs, devices = pipeline_sessions, schema.runs, schema.devices
     names = (
@@ -69,7 +69,7 @@ def session_columns(connection: sa.Connection, selection: Selection) -> dict[str
     pss = np.asarray([kb if kind == "pss" else None for kind, kb in kinds], dtype=float)
     latencies = np.asarray(found["latency_ms"], dtype=float)
     ended_well = np.asarray([status == "ok" for status in found["status"]], dtype=bool) & ~np.isnan(latencies)
-    fit = np.asarray([verdict != "unreliable" for verdict in found["verdict"]], dtype=bool)
+    reliable = np.asarray([verdict != "unreliable" for verdict in found["verdict"]], dtype=bool)
     columns: dict[str, Column] = {
         "session": np.asarray(found["id"], dtype="int64"),
         "run_id": coded(found["run_id"]),
@@ -88,21 +88,21 @@ def session_columns(connection: sa.Connection, selection: Selection) -> dict[str
         "failure_message": coded(found["failure_message"]),
         "latency_ms": latencies,
         "peak_memory_mb": pss / _KB_PER_MB,
-        "unreliable": ~fit,
+        "unreliable": ~reliable,
     }
-    columns["counts"] = _counting(columns, ended_well, fit)
+    columns["counts"] = _counting(columns, ended_well, reliable)
     return _asked_for(columns, selection)
 
 
-def _counting(columns: Columns, ended_well: Flags, fit: Flags) -> Flags:
-    """Those that ended well, of each case in a run the fit ones where there are any."""
-    whose = _whose(columns)
-    with_fit = {one for one, well, good in zip(whose, ended_well, fit, strict=True) if well and good}
-    rows = zip(whose, ended_well.tolist(), fit.tolist(), strict=True)
-    return np.asarray([well and (good or one not in with_fit) for one, well, good in rows], dtype=bool)
+def _counting(columns: Columns, ended_well: Flags, reliable: Flags) -> Flags:
+    """Those that ended well; of each case in a run only the reliable ones, if there are any."""
+    keys = _keys(columns)
+    with_reliable = {one for one, well, good in zip(keys, ended_well, reliable, strict=True) if well and good}
+    rows = zip(keys, ended_well.tolist(), reliable.tolist(), strict=True)
+    return np.asarray([well and (good or one not in with_reliable) for one, well, good in rows], dtype=bool)
 
 
-def _whose(columns: Columns) -> list[tuple[int, ...]]:
+def _keys(columns: Columns) -> list[tuple[int, ...]]:
     """Run, device and case of each row, as codes."""
     codes = (coded_of(columns, name).codes.tolist() for name in ("run_id", "device_key", "case"))
     return list(zip(*codes, strict=True))
@@ -146,13 +146,13 @@ def stage_columns(connection: sa.Connection, selection: Selection) -> dict[str, 
 def series_of(sessions: Columns, metrics: Sequence[str]) -> list[dict[str, Column]]:
     """As `History.series_columns`, a part for each metric that sessions have: the median of those that count."""
     parts = []
-    counts, whose = array_of(sessions, "counts"), _whose(sessions)
+    counts, keys = array_of(sessions, "counts"), _keys(sessions)
     for metric in metrics:
         if not METRICS[metric].session_column:
             continue
         values = array_of(sessions, METRICS[metric].session_column)
         by_case: dict[tuple[int, ...], list[int]] = {}
-        for row, case in enumerate(whose):
+        for row, case in enumerate(keys):
             if counts[row] and not np.isnan(values[row]):
                 by_case.setdefault(case, []).append(row)
         if by_case:

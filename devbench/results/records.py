@@ -167,17 +167,18 @@ class OperatorRecord:
 
 @dataclass(frozen=True, slots=True)
 class RepetitionRecord:
-    """One process of the tool. Its values are `None` wherever nothing trustworthy was measured.
+    """One process of the tool. Its values are `None` if nothing reliable was measured.
 
     Each value is declared here alone: the store's columns, tables of a run, JSON and CSV are made from these fields.
 
-    `measurement` is the whole parsed measurement as a JSON-ready mapping; `raw_path` is relative to the artifact root.
-    A failed repetition carries no latency. `verdict` is "valid" or "unreliable" (with reasons: the device was in no fit
-    state, or nothing is known of it). `outputs` are comparisons of the model's outputs, each a JSON-ready mapping.
-    `conditions_during` is the time series of the conditions while the tool ran, each a JSON-ready mapping whose `t_s`
-    is in seconds from the start. `file_cache` says whether the model's and the tool's files were in the device's memory
-    before, `kernel_cache` whether the delegate found compiled kernels or packed weights; `None` where it is not known,
-    or the delegate keeps none. `delegate_time_share` is the share of the profiled time spent on the delegate, 0 to 1.
+    `measurement` is the whole parsed measurement as a JSON-ready mapping; `raw_path` is relative to the artifact
+    root. A failed repetition carries no latency. `verdict` is "valid" or "unreliable" (with reasons: the device was
+    throttled or busy, or its state is unknown). `outputs` are comparisons of the model's outputs, each a JSON-ready
+    mapping. `conditions_during` is the time series of the conditions while the tool ran, each a JSON-ready mapping
+    whose `t_s` is in seconds from the start. `file_cache`: the model's and the tool's files were in the device's
+    memory before ("warm"); `kernel_cache`: the delegate found compiled kernels or packed weights; `None` if it is
+    not known, or the delegate keeps none. `delegate_time_share` is the share of the profiled time spent on the
+    delegate, 0 to 1.
     """
 
     run_id: str
@@ -291,7 +292,7 @@ class PipelineSampleRecord:
 class PipelineSessionRecord:
     """A session of a pipeline, or one of its stages alone (residency "alone"); a failed one carries no latency.
 
-    `delegate` and `threads` are those that the run asked for; a stage of its own mind has its own in its job.
+    `delegate` and `threads` are those that the run asked for; a stage may override them in its job.
     `memory_kind` says whether `peak_kb`, the largest sum over the live stages, is of PSS or of RSS.
     """
 

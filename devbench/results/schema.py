@@ -322,7 +322,7 @@ open_totals = Table(
     ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
 )
 
-# Of the last profile of a job, ms an inference.
+# Of the last profile of a job, ms per inference.
 job_operator_types = Table(
     "job_operator_types",
     metadata,

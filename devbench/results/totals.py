@@ -1,4 +1,4 @@
-"""What jobs come to, kept beside them: which repetitions count, metrics, time by type of operator; knows no record.
+"""Stored totals of jobs: which repetitions count, metrics, time by type of operator; knows no record.
 
 It is written in the transaction that changes a job, by whatever changes it: a run, an import, a merge. A job with many
 repetitions is an exception: its totals follow a sixteenth behind, since each computation looks at all of them, and are
@@ -21,9 +21,9 @@ from devbench.results.bulk import fetch, insert_rows
 from devbench.results.counting import JobMetric, TypeTotal, operator_place_is_xnnpack, total, type_times
 
 _DECIDE = ("id", "job_id", "purpose", "status", "failure_kind", "verdict", "file_cache", "kernel_cache")
-# A statement names at most so many jobs; SQLite takes some 32,000 parameters.
+# Jobs in one statement; SQLite takes some 32,000 parameters.
 _AT_ONCE = 1_000
-# A job of up to so many repetitions has its totals with each; a larger one when this share of them is new.
+# Up to this many repetitions, totals are computed with each; beyond, when this share of them is new.
 _FEW = 64
 _NEW_SHARE = 1 / 16
 
@@ -40,19 +40,19 @@ class _Operator(NamedTuple):
 
 
 def total_up(connection: sa.Connection, job_ids: Sequence[int]) -> None:
-    """Say anew which repetitions of these jobs count, and what they come to."""
+    """Compute again which repetitions of these jobs count, and their metrics."""
     for some in _chunks(job_ids):
         _metrics(connection, some)
 
 
 def total_types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
-    """Say anew where the time of these jobs goes, by the last profile of each."""
+    """Compute again the time by type of operator of these jobs, from the last profile of each."""
     for some in _chunks(job_ids):
         _types(connection, some)
 
 
 def count_in(connection: sa.Connection, job_id: int, *, profiled: bool) -> None:
-    """Say what a job comes to with the repetition that was just added, or note that it has more than is counted."""
+    """Bring the totals of a job up to date with the repetition that was just added, or note that they are behind."""
     table, repetitions = schema.open_totals, schema.repetitions
     found = connection.execute(
         sa.select(table.c.counted, table.c.waiting).where(table.c.job_id == job_id)
@@ -175,7 +175,7 @@ def _cut(times: Sequence[TypeTotal]) -> dict[tuple[str, str], tuple[int, float, 
 
 
 def _profilers(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, tuple[str, str, Any]]:
-    """What tells whose the operators of a job's profile are: delegate, tool and options."""
+    """What decides where the operators of a job's profile ran: delegate, tool and options."""
     jobs, cases, binaries, documents = schema.jobs, schema.cases, schema.binaries, schema.documents
     query = (
         sa.select(jobs.c.id, cases.c.delegate, binaries.c.tool, documents.c.body)

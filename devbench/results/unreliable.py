@@ -1,4 +1,4 @@
-"""Which repetitions are unreliable, and why; knows no frame."""
+"""The unreliable repetitions with their reasons; knows no frame."""
 
 from __future__ import annotations
 
@@ -18,10 +18,9 @@ class Unreliable:
     """A repetition that ended well, measured while the device was throttled or busy.
 
     Attributes:
-        run_id, job: whose it is; `job` is 0 for a session of a pipeline.
-        device_key, case: whose as well.
+        run_id, job, device_key, case: what it is a repetition of; `job` is 0 for a session of a pipeline.
         purpose: as in `RepetitionRecord`; "session" for one of a pipeline.
-        reasons: in words.
+        reasons: as text.
     """
 
     run_id: str
@@ -57,7 +56,7 @@ def _sessions(connection: sa.Connection, selection: Selection) -> list[Unreliabl
     columns = session_columns(connection, selection)
     run, device, case = (coded_of(columns, name) for name in ("run_id", "device_key", "case"))
     unreliable = array_of(columns, "unreliable")
-    whose = {
+    found = {
         number: (run.at(row), 0, device.at(row), case.at(row), "session")
         for row, number in enumerate(array_of(columns, "session").tolist())
         if unreliable[row]
@@ -65,5 +64,5 @@ def _sessions(connection: sa.Connection, selection: Selection) -> list[Unreliabl
     table = pipeline_sessions
     query = sa.select(table.c.id, table.c.verdict_reasons).where(table.c.verdict == "unreliable")
     query = query.join(schema.runs, schema.runs.c.run_id == table.c.run_id).where(*selection.of_runs())
-    reasons = {row.id: tuple(map(str, row.verdict_reasons)) for row in connection.execute(query)} if whose else {}
-    return [Unreliable(*key, reasons.get(number, ())) for number, key in whose.items()]
+    reasons = {row.id: tuple(map(str, row.verdict_reasons)) for row in connection.execute(query)} if found else {}
+    return [Unreliable(*key, reasons.get(number, ())) for number, key in found.items()]
