@@ -10,9 +10,10 @@ import base64
 import gzip
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -130,6 +131,7 @@ def environment() -> Environment:
         clean=clean,
         shown=shown,
         packed=packed_rows,
+        cells=cells,
         choices=choices,
         svg=lambda picture: _trusted(inline_svg(picture)),
         kind=lambda part: type(part).__name__,
@@ -171,6 +173,25 @@ def chart_set(charts: Charts) -> ChartSet:
 def shown(text: str) -> str:
     """A cell's text as a page has it: harmless, on one line."""
     return clean(text, _MOST_TEXT)
+
+
+def cells(row: Sequence[Cell], kinds: Sequence[str], packed: str) -> Markup:
+    """A row of a table, its texts escaped; `kinds` are the classes of its columns. No macro: there are very many."""
+    return _trusted(f"<tr>{''.join(_cell(cell, kind, packed) for cell, kind in zip(row, kinds, strict=True))}</tr>")
+
+
+def _cell(cell: Cell, kind: str, packed: str) -> str:
+    mark = "warn" if cell.kind == "unreliable" else cell.kind
+    text = escape(shown(cell.text))
+    if cell.link:
+        text = f'<a href="{escape(cell.link)}">{text}</a>'
+    elif cell.kind == "unreliable":
+        text = f"⚠ {text}"
+    aside = f' <span class="soft">{escape(shown(cell.aside))}</span>' if cell.aside else ""
+    named = f' class="{f"{kind} {mark}".strip()}"' if kind or mark else ""
+    data = f' data-kind="{mark}"' if mark else ""
+    sort = "" if cell.sort is None or packed else f' data-sort="{cell.sort:.6g}"'
+    return f"<td{named}{data}{sort}>{text}{aside}</td>"
 
 
 def packed_rows(table: Table) -> str:
