@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devbench.findings.run import JobReport, ReportData
 from devbench.metrics import shown_in
@@ -158,17 +158,17 @@ def pipeline_charts(report: PipelineReport) -> tuple[Chart, ...]:
     )
 
 
-def charts_of(
-    kind: str, subject: ReportData | PipelineReport | ComparisonReport | ChangesReport | None, over: str
-) -> tuple[Chart, ...]:
-    """The charts of a kind; `over` is the delegate that a speed-up is compared with."""
-    if isinstance(subject, ComparisonReport):
-        return comparison_charts(subject)
-    if isinstance(subject, ChangesReport):
-        return history_charts(subject)
-    if isinstance(subject, PipelineReport):
-        return pipeline_charts(subject)
-    if subject is None or kind == "conditions":
-        return condition_charts(subject) if subject else ()
+def charts_of(kind: str, subject: Any, over: str) -> tuple[Chart, ...]:
+    """The charts of a kind; `over` is the delegate that a speed-up is compared with.
+
+    Args:
+        subject: a comparison for "comparison", changes for "history", pipelines for "pipeline", else a run; `None` has
+            no charts.
+    """
+    whole = {"comparison": comparison_charts, "history": history_charts, "pipeline": pipeline_charts}
+    if subject is None or kind in whole:
+        return whole[kind](subject) if subject is not None else ()  # type: ignore[operator]
+    if kind == "conditions":
+        return condition_charts(subject)
     shown = all_jobs(subject, WANTED[kind])
     return (Chart(kind, (shown, over) if kind == "speedup" else shown, kind),) if shown.jobs else ()
