@@ -11,8 +11,6 @@ from dataclasses import asdict, dataclass
 from devbench.findings.run import JobReport, ReportData
 from devbench.results.records import RepetitionRecord
 
-FORMAT = 2
-
 
 @dataclass(frozen=True, slots=True)
 class Published:

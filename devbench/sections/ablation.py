@@ -10,7 +10,7 @@ from devbench.findings.ablation import PUBLISHED, Ablation, AblationRow, Publish
 from devbench.sections.document import Document, Line, Section, SectionOf, sections_for
 from devbench.sections.tables import Cell, Column, Form, table
 
-FORMAT = 1
+FORMAT = 2
 # Of the largest value; a delegate in fp16 is within it.
 _MAX_ERROR = 0.02
 _EXPLANATION = (
