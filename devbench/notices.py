@@ -1,14 +1,16 @@
 """The catalogue of notices: everything that limits what a number may be used for; knows nothing else of devbench.
 
-A notice is created where its fact is found, stored with the run, and shown by whatever shows the number.
+A notice is created where its fact is found, and shown by whatever shows the number. Those that tell of the device and
+of the plan are stored with the run; those that follow from what is stored (`DERIVED`) are found again by each reader.
 """
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from enum import Enum
 
-VIRTUAL_NOTE = "virtual: measured on a computer, says nothing about a phone"
+VIRTUAL_NOTE = "virtual: measured on a computer; not representative of any phone"
 
 
 class Effect(str, Enum):
@@ -22,20 +24,70 @@ class Effect(str, Enum):
 
 
 class NoticeKind(str, Enum):
-    """Every kind of notice, by the name that JSON and the store have for it."""
+    """Every kind of notice, by the name that JSON and the store have for it; in the order in which they are shown."""
 
-    OPEN_SHAPES = "open_shapes"
-    FIRST_OF_SEVERAL_SIGNATURES = "first_of_several_signatures"
-    NOT_DETERMINISTIC = "not_deterministic"
-    STEP_NOT_APPLIED = "step_not_applied"
-    LIBRARY_CHANGED = "library_changed"
     ALL_UNRELIABLE = "all_unreliable"
     DEPOT_FILE_CHANGED = "depot_file_changed"
+    LIBRARY_CHANGED = "library_changed"
+    TOO_FEW_PROCESSES = "too_few_processes"
+    OPEN_SHAPES = "open_shapes"
+    VIRTUAL_DEVICE = "virtual_device"
+    SOME_UNRELIABLE = "some_unreliable"
+    PARTLY_DELEGATED = "partly_delegated"
+    FIRST_OF_SEVERAL_SIGNATURES = "first_of_several_signatures"
+    OUTPUTS_NOT_CHECKED = "outputs_not_checked"
+    NOT_DETERMINISTIC = "not_deterministic"
+    STEP_NOT_APPLIED = "step_not_applied"
+    DRIFT_REMOVED = "drift_removed"
+    REFERENCE_NOT_USED = "reference_not_used"
     DEVICE_IDENTITY = "device_identity"
     THERMAL_STATUS = "thermal_status"
     BATTERY_OVERRIDDEN = "battery_overridden"
     LEASE_LOST = "lease_lost"
     STORE_DAMAGED = "store_damaged"
+
+
+DERIVED = frozenset(
+    {
+        NoticeKind.ALL_UNRELIABLE,
+        NoticeKind.SOME_UNRELIABLE,
+        NoticeKind.TOO_FEW_PROCESSES,
+        NoticeKind.VIRTUAL_DEVICE,
+        NoticeKind.PARTLY_DELEGATED,
+        NoticeKind.OUTPUTS_NOT_CHECKED,
+        NoticeKind.LIBRARY_CHANGED,
+        NoticeKind.DRIFT_REMOVED,
+        NoticeKind.REFERENCE_NOT_USED,
+    }
+)
+"""Kinds that follow from what is stored: never stored themselves."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tally:
+    """How many of how many are concerned: `7 of 8 repetitions are unreliable (throttled)`.
+
+    Attributes:
+        concerned, total: how many, `total` at least 1.
+        what: one of them, such as `repetition of the candidate`.
+        state: what they are.
+    """
+
+    concerned: int
+    total: int
+    what: str
+    state: str
+
+    @property
+    def text(self) -> str:
+        """The sentence, without a full stop."""
+        noun, space, rest = self.what.partition(" ")
+        many = f"{noun}s{space}{rest}"
+        if self.total == 1:
+            return f"the only {self.what} is {self.state}"
+        if self.concerned == self.total:
+            return f"all {self.total} {many} are {self.state}"
+        return f"{self.concerned} of {self.total} {many} {'is' if self.concerned == 1 else 'are'} {self.state}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,12 +96,13 @@ class Notice:
 
     Attributes:
         kind: which of the catalogue.
-        subject: what it is about, as people know it: a model's key, a device's title, a case.
+        subject: what it is about, as people know it: a model's key, a device's title, a case, a file.
         text: what is the matter, one sentence without a full stop.
         next_step: what the reader can do about it; empty if nothing can be done.
         effect: what it does to the numbers of the subject.
         device_key: the device in the store that it is about; empty for a notice about all of them.
         job_number: the job of the run that it is about; `None` for a notice about all jobs of the subject.
+        tally: the numbers of `text`, if it counts: notices of one cause are added up. Not stored.
     """
 
     kind: NoticeKind
@@ -59,3 +112,27 @@ class Notice:
     effect: Effect = Effect.INFORMATION
     device_key: str = ""
     job_number: int | None = None
+    tally: Tally | None = None
+
+    def concerns(self, device_key: str, job_number: int, names: Collection[str]) -> bool:
+        """Whether it is about a job of its run.
+
+        Args:
+            device_key: the job's device.
+            job_number: the job's number.
+            names: what the job's model, case and device are called.
+        """
+        if self.device_key not in ("", device_key):
+            return False
+        return self.subject in names if self.job_number is None else self.job_number == job_number
+
+
+def merged(*sources: Iterable[Notice]) -> tuple[Notice, ...]:
+    """Notices of several findings about the same runs; what an earlier source tells of a subject counts."""
+    found: list[Notice] = []
+    told: set[tuple[NoticeKind, str, str]] = set()
+    for source in sources:
+        new = [one for one in source if (one.kind, one.device_key, one.subject) not in told]
+        found += new
+        told |= {(one.kind, one.device_key, one.subject) for one in new}
+    return tuple(found)

@@ -13,6 +13,7 @@ from devbench.analysis.changes import ChangePoint, ChangeSettings, Direction
 from devbench.analysis.device_events import EventSettings, MetricEffect
 from devbench.findings.comparison import CaseOnDevice
 from devbench.metrics import stored
+from devbench.notices import Notice
 
 # Times by type of operator are many series of little use alone; they are looked at where they are asked for.
 
@@ -200,6 +201,7 @@ class ChangesReport:
         runs: how many runs were looked at.
         first_utc, last_utc: starts of the first and the last; `None` without any.
         virtual: whether any of the devices is virtual.
+        notices: what limits them: drift that was removed, virtual devices, notices of the runs next to a change.
     """
 
     series: tuple[MeasuredSeries, ...]
@@ -210,6 +212,12 @@ class ChangesReport:
     first_utc: datetime | None
     last_utc: datetime | None
     virtual: bool
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def device_titles(self) -> Mapping[str, str]:
+        """What the devices are called, by their keys."""
+        return {one.device_key: one.device for one in self.series}
 
     def fails(self, what: str) -> bool:
         """Whether there is a change that is "worse", "up", "down" or "any"."""

@@ -21,6 +21,7 @@ from devbench.findings.changes import (
 )
 from devbench.findings.changes_drift import without_drift
 from devbench.findings.changes_models import model_changes, worse_way
+from devbench.findings.changes_notices import change_notices
 from devbench.findings.grouping import coded_groups
 from devbench.results.columns import Columns, array_of, coded_of
 
@@ -56,15 +57,17 @@ def find_changes(history: History, settings: ChangesSettings | None = None) -> C
         events += _of_device(device, numbers, series, found, runs, settings)
     events.sort(key=lambda event: (event.sides.at_utc, event.device))
     times = sorted(runs.times.values())
+    models = model_changes(series, times, settings.events.tolerance)
     return ChangesReport(
         series=tuple(series),
         events=tuple(events),
-        models=model_changes(series, times, settings.events.tolerance),
+        models=models,
         drifts=drifts,
         runs=len(times),
         first_utc=times[0] if times else None,
         last_utc=times[-1] if times else None,
         virtual=any(one.virtual for one in series),
+        notices=change_notices(history, series, drifts, [*events, *models]),
     )
 
 

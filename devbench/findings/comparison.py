@@ -149,9 +149,8 @@ class ComparisonReport:
         one_sided: what only one side has measured.
         drifts: how the devices drifted, by their reference cases.
         medians: the observations are medians of runs, not repetitions: a side has many runs.
-        notes: what else a reader has to know, in words; not made harmless.
-        notices: files that were exchanged between the sides, then cases on which there is no verdict because a side was
-            measured while the device was throttled or busy.
+        notices: what limits the verdicts: of the runs on both sides, files that were exchanged between them, unreliable
+            repetitions, drift, virtual devices.
         virtual: whether any of the devices is virtual.
     """
 
@@ -163,9 +162,13 @@ class ComparisonReport:
     one_sided: tuple[OneSided, ...]
     drifts: tuple[DriftCorrection, ...]
     medians: bool
-    notes: tuple[str, ...]
     virtual: bool
     notices: tuple[Notice, ...] = ()
+
+    @property
+    def device_titles(self) -> Mapping[str, str]:
+        """What the devices are called, by their keys."""
+        return {one.device_key: one.device for one in (*self.rows, *self.failures, *self.fixed, *self.one_sided)}
 
     @property
     def counts(self) -> Mapping[Verdict, int]:

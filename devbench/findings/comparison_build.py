@@ -18,6 +18,7 @@ from devbench.findings.comparison import (
 from devbench.findings.comparison_drift import Corrections, corrections
 from devbench.findings.comparison_failures import failures
 from devbench.findings.comparison_files import changed_files
+from devbench.findings.comparison_notices import drift_notices, left_out, stored_notices, virtual_notices
 from devbench.findings.comparison_pipelines import stage_times
 from devbench.findings.comparison_sides import SideData, filters_of, load_side
 from devbench.findings.comparison_unreliable import no_verdicts
@@ -79,13 +80,15 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
     drift = corrections(before, after, subjects, settings.reference)
     series = [one for one in before.values if one in after.values and one not in drift.references]
     series = _each_file_once(series, subjects)
-    why, notices = no_verdicts(before, after, series, subjects, medians=medians)
+    what = "run" if medians else "repetition"
+    why, no_verdict = no_verdicts(before, after, series, subjects, what)
     compared = _judged(before, after, series, drift, why, settings, medians=medians)
     rows = [
         ComparedRow(*subjects[one[:2]].whose, one[2], METRICS[one[2]].unit, one[3], comparison)
         for one, comparison in zip(series, compared, strict=True)
     ]
     failed, fixed = failures(before.jobs, after.jobs, subjects, settings.compare.alpha)
+    drifts = drift.told(dict(zip(series, compared, strict=True)), subjects)
     return ComparisonReport(
         baseline=before.runs,
         candidate=after.runs,
@@ -93,10 +96,17 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
         failures=failed,
         fixed=fixed,
         one_sided=_one_sided(before, after, subjects),
-        drifts=drift.told(dict(zip(series, compared, strict=True)), subjects),
+        drifts=drifts,
         medians=medians,
-        notes=drift.notes,
-        notices=(*_files_changed(before, after, settings), *notices),
+        notices=(
+            *no_verdict,
+            *_files_changed(before, after, settings),
+            *stored_notices(before, after, settings),
+            *left_out(before, after, subjects, what),
+            *drift_notices(drifts),
+            *drift.notices,
+            *virtual_notices(subjects.values()),
+        ),
         virtual=any(subject.virtual for subject in subjects.values()),
     )
 

@@ -11,9 +11,11 @@ from dataclasses import dataclass
 
 from devbench.analysis.compare import Comparison
 from devbench.findings.comparison import CaseOnDevice, DriftCorrection
+from devbench.findings.comparison_notices import reference_not_used
 from devbench.findings.comparison_sides import SideData
 from devbench.findings.comparison_values import Key, Series
 from devbench.metrics import METRICS
+from devbench.notices import Notice
 from devbench.results.cases import without_inputs
 
 LABEL = "reference"
@@ -29,13 +31,13 @@ class Corrections:
         by: of each series the series of its reference case.
         references: the series of the reference cases; they are not judged themselves.
         samples: of the references, baseline and candidate.
-        notes: why a reference was not used, in words.
+        notices: why a reference was not used.
     """
 
     by: Mapping[Series, Series]
     references: frozenset[Series]
     samples: Mapping[Series, tuple[Sequence[float], Sequence[float]]]
-    notes: tuple[str, ...]
+    notices: tuple[Notice, ...]
 
     def of(self, series: Series) -> tuple[Sequence[float], Sequence[float]] | None:
         """The reference's samples for a series, `None` where nothing corrects it."""
@@ -73,8 +75,8 @@ def corrections(
         return Corrections({}, frozenset(), {}, ())
     cases = [key for key, subject in subjects.items() if name in (subject.case, subject.model)]
     if not cases:
-        return Corrections({}, frozenset(), {}, (f"reference {name}: not measured on either side",))
-    notes = []
+        return Corrections({}, frozenset(), {}, (reference_not_used(name, "not measured on either side"),))
+    notices = []
     of_speed = [name for name, metric in METRICS.items() if metric.of_speed]
     samples: dict[Series, tuple[Sequence[float], Sequence[float]]] = {}
     for key in cases:
@@ -93,7 +95,7 @@ def corrections(
             few = "too few repetitions"
         why = _unfit(before, after, key) or ("" if latency in samples else few)
         if why:
-            notes.append(f"reference {key[1]} on {subjects[key].device} corrects nothing: {why}")
+            notices.append(reference_not_used(key[1], why, key[0]))
             for metric in of_speed:
                 samples.pop((*key, metric, ""), None)
     by = {}
@@ -103,7 +105,7 @@ def corrections(
             series = (*key, metric, kind)
             if series in samples and key[0] == device and key[1] != case and _alike(subject, subjects[key], name):
                 by[device, case, metric, kind] = series
-    return Corrections(by, frozenset(samples), samples, tuple(notes))
+    return Corrections(by, frozenset(samples), samples, tuple(notices))
 
 
 def _alike(subject: CaseOnDevice, reference: CaseOnDevice, name: str) -> bool:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from devbench.errors import InputError
 from devbench.findings.comparison import ComparedRuns, ComparisonSettings
 from devbench.findings.comparison_pipelines import pipeline_values, with_pipelines
-from devbench.findings.comparison_values import Series, Values, reliable_values
+from devbench.findings.comparison_values import Key, Series, Values, reliable_values
 from devbench.findings.grouping import groups
 from devbench.metrics import OPERATOR_TIME
+from devbench.notices import Effect, Notice
+from devbench.results.cases import subject_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -34,6 +36,10 @@ class SideData:
         jobs: of `History.jobs`.
         values: of each series one per repetition that counts, or one per job if they are medians and for operators.
         unreliable: the series all of whose values are unreliable.
+        left_out: of each case how many unreliable values were left out of how many, and why.
+        undecided: of each case the texts of the stored notices that allow no verdict.
+        notices: stored with the runs, by their ids.
+        names: of each job by run and number, what its model, its case and its device are called.
     """
 
     runs: ComparedRuns
@@ -41,6 +47,10 @@ class SideData:
     jobs: pd.DataFrame
     values: Mapping[Series, Values]
     unreliable: frozenset[Series]
+    left_out: Mapping[Key, tuple[int, int, str]]
+    undecided: Mapping[Key, Sequence[str]]
+    notices: Mapping[str, tuple[Notice, ...]]
+    names: Mapping[tuple[str, int], frozenset[str]]
 
 
 def load_side(
@@ -79,10 +89,54 @@ def load_side(
     for metric, observed in pipeline_values(sessions, metrics, medians=medians):
         keys = ["device_key", "case"]
         values |= {(key[0], key[1], metric, ""): of for key, of in _by(observed, keys, "value")}
+    jobs, notices = history.jobs(**filters), history.store.notices(runs.run_ids)
     unreliable: frozenset[Series] = frozenset()
+    left_out: dict[Key, tuple[int, int, str]] = {}
+    undecided: dict[Key, list[str]] = {}
+    names = _names(jobs)
     if settings.unreliable == "undecided":
-        values, unreliable = reliable_values(values)
-    return SideData(runs, history, with_pipelines(history.jobs(**filters), sessions), values, unreliable)
+        values, undecided = _without_verdict(values, notices, jobs, names)
+        values, unreliable, left_out = reliable_values(values)
+    jobs = with_pipelines(jobs, sessions)
+    return SideData(runs, history, jobs, values, unreliable, left_out, undecided, notices, names)
+
+
+def _names(jobs: pd.DataFrame) -> dict[tuple[str, int], frozenset[str]]:
+    rows = jobs[["run_id", "job", "model", "case", "device"]].itertuples(index=False, name=None)
+    return {
+        (run_id, job): frozenset((model, case, device, subject_of(model, case)))
+        for run_id, job, model, case, device in rows
+    }
+
+
+def _without_verdict(
+    values: dict[Series, Values],
+    notices: Mapping[str, Sequence[Notice]],
+    jobs: pd.DataFrame,
+    names: Mapping[tuple[str, int], frozenset[str]],
+) -> tuple[dict[Series, Values], dict[Key, list[str]]]:
+    """The values, unreliable where a notice allows no verdict; and the texts of these notices by case."""
+    undecided = {run_id: [n for n in found if n.effect is Effect.UNDECIDED] for run_id, found in notices.items()}
+    bad: set[tuple[str, str, str]] = set()
+    texts: dict[Key, list[str]] = {}
+    for run_id, job, device, case in jobs[["run_id", "job", "device_key", "case"]].itertuples(index=False, name=None):
+        found = [n.text for n in undecided.get(run_id, ()) if n.concerns(device, job, names[run_id, job])]
+        if found:
+            bad.add((run_id, device, case))
+            texts.setdefault((device, case), []).extend(found)
+    if not bad:
+        return values, texts
+    marked = {
+        series: replace(
+            of,
+            unreliable=[
+                unreliable or (run_id, *series[:2]) in bad
+                for unreliable, run_id in zip(of.unreliable, of.runs, strict=True)
+            ],
+        )
+        for series, of in values.items()
+    }
+    return marked, texts
 
 
 def _by(frame: pd.DataFrame, keys: list[str], column: str) -> Iterator[tuple[tuple[str, ...], Values]]:

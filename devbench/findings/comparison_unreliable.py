@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+from devbench.analysis.reasons import reasons_words
 from devbench.findings.comparison import CaseOnDevice
 from devbench.findings.comparison_sides import SideData
 from devbench.findings.comparison_values import Key, Series
-from devbench.findings.reasons import reasons_words
-from devbench.notices import Effect, Notice, NoticeKind
+from devbench.notices import Effect, Notice, NoticeKind, Tally
 
 # The reasons of this number of runs are read, the newest.
 _MOST_RUNS = 10
@@ -17,38 +17,34 @@ _NEXT_STEP = "measure again on an idle, cool device, or use --unreliable count"
 
 
 def no_verdicts(
-    before: SideData, after: SideData, series: Iterable[Series], subjects: Mapping[Key, CaseOnDevice], *, medians: bool
-) -> tuple[dict[Series, str], tuple[Notice, ...]]:
-    """Why there is no verdict on a series, and a notice for each case and side that this is about."""
+    before: SideData, after: SideData, series: Iterable[Series], subjects: Mapping[Key, CaseOnDevice], what: str
+) -> tuple[dict[Series, str], list[Notice]]:
+    """Why there is no verdict on a series, and a notice for each case and side that this is about.
+
+    `what` is one observation: a repetition or a run.
+    """
     both = list(series)
     why: dict[Series, list[str]] = {}
-    texts: dict[tuple[Key, str], tuple[int, str]] = {}
+    notices: dict[tuple[Key, str], Notice] = {}
     for name, side in (("baseline", before), ("candidate", after)):
         concerned = [one for one in both if one in side.unreliable]
         reasons = _reasons(side, {one[:2] for one in concerned})
         for one in concerned:
+            if stored := side.undecided.get(one[:2]):
+                # It is a notice already.
+                why.setdefault(one, []).append(f"{'; '.join(dict.fromkeys(stored))} (in the {name})")
+                continue
             n = len(side.values[one].values)
-            words = _words(n, name, reasons.get(one[:2], ""), "runs" if medians else "repetitions")
-            why.setdefault(one, []).append(words)
-            texts[one[:2], name] = max(texts.get((one[:2], name), (0, "")), (n, words))
-    notices = [
-        Notice(
-            NoticeKind.ALL_UNRELIABLE,
-            f"{subjects[key].case} on {subjects[key].device}",
-            f"no verdict: {words}",
-            _NEXT_STEP,
-            Effect.UNDECIDED,
-            key[0],
-        )
-        for (key, _), (_, words) in sorted(texts.items())
-    ]
-    return {one: "; ".join(words) for one, words in why.items()}, tuple(notices)
-
-
-def _words(n: int, side: str, reasons: str, what: str) -> str:
-    """`all 8 repetitions of the candidate are unreliable (other load: 4.0 on 2 CPUs)`."""
-    subject = f"the only {what[:-1]} of the {side} is" if n == 1 else f"all {n} {what} of the {side} are"
-    return f"{subject} unreliable" + (f" ({reasons})" if reasons else "")
+            because = f" ({reasons[one[:2]]})" if reasons.get(one[:2]) else ""
+            tally = Tally(n, n, f"{what} of the {name}", f"unreliable{because}")
+            why.setdefault(one, []).append(tally.text)
+            known = notices.get((one[:2], name))
+            if known is None or known.tally is None or known.tally.total < n:
+                notices[one[:2], name] = Notice(
+                    NoticeKind.ALL_UNRELIABLE, subjects[one[:2]].case, tally.text, _NEXT_STEP, Effect.UNDECIDED, one[0],
+                    tally=tally,
+                )  # fmt: skip
+    return {one: "; ".join(words) for one, words in why.items()}, [notices[key] for key in sorted(notices)]
 
 
 def _reasons(side: SideData, keys: set[Key]) -> dict[Key, str]:

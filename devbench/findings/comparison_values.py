@@ -22,10 +22,16 @@ class Values:
     unreliable: Sequence[bool]
 
 
-def reliable_values(values: Mapping[Series, Values]) -> tuple[dict[Series, Values], frozenset[Series]]:
-    """The reliable values of each series, all of them if none is reliable, and the series of which none is."""
+def reliable_values(
+    values: Mapping[Series, Values],
+) -> tuple[dict[Series, Values], frozenset[Series], dict[Key, tuple[int, int, str]]]:
+    """The reliable values of each series, all of them if none is reliable; the series of which none is.
+
+    And of each case how many values at most were left out of how many.
+    """
     found = dict(values)
     unreliable = set()
+    left_out: dict[Key, tuple[int, int, str]] = {}
     for series, of in values.items():
         if METRICS[series[2]].exact or not any(of.unreliable):
             continue
@@ -33,10 +39,12 @@ def reliable_values(values: Mapping[Series, Values]) -> tuple[dict[Series, Value
             unreliable.add(series)
             continue
         kept = [k for k, bad in enumerate(of.unreliable) if not bad]
+        counts = (len(of.values) - len(kept), len(of.values), "")
+        left_out[series[:2]] = max(left_out.get(series[:2], counts), counts)
         found[series] = replace(
             of,
             values=[of.values[k] for k in kept],
             runs=[of.runs[k] for k in kept],
             unreliable=[False] * len(kept),
         )
-    return found, frozenset(unreliable)
+    return found, frozenset(unreliable), left_out

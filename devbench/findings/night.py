@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from devbench.errors import EXIT_ENVIRONMENT, EXIT_FAILED, EXIT_OK, DevbenchError, DeviceBusy
 from devbench.findings.changes import ChangesReport
 from devbench.findings.comparison import ComparedRow, ComparisonReport
 from devbench.findings.run import JobReport, ReportData
+from devbench.notices import Effect, Notice, NoticeKind, merged
 from devbench.results.cases import case_text
 
 # The kind of failure as it is stored (`tool.measurement.FailureKind`).
@@ -55,12 +56,48 @@ class NightResult:
         return self.comparison.of("regressed") if self.comparison is not None else ()
 
     @property
+    def device_titles(self) -> Mapping[str, str]:
+        """What the devices are called, by their keys."""
+        found = (self.comparison, self.report, self.changes)
+        return {key: title for one in found if one is not None for key, title in one.device_titles.items()}
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """What limits the night: of the comparison, the run and the changes, each told once.
+
+        If the comparison counts unreliable repetitions of a case, they are no reason to have no verdict.
+        """
+        own = [
+            replace(one, effect=Effect.INFORMATION)
+            if one.kind is NoticeKind.ALL_UNRELIABLE and (one.device_key, one.subject) in self._compared
+            else one
+            for one in (self.report.notices if self.report is not None else ())
+        ]
+        compared = self.comparison.notices if self.comparison is not None else ()
+        return merged(compared, own, self.changes.notices if self.changes is not None else ())
+
+    @property
     def unjudged(self) -> tuple[JobReport, ...]:
-        """Jobs that are compared with nothing and whose latency repetitions are all unreliable."""
+        """Jobs that are compared with nothing and on which a notice allows no verdict."""
         jobs = self.report.jobs if self.report is not None else ()
+        new = [job for job in jobs if job_key(job) not in self._compared]
+        return tuple(job for job in new if any(one.effect is Effect.UNDECIDED for one in job.notices))
+
+    @property
+    def without_verdict(self) -> frozenset[tuple[str, str]]:
+        """Devices and cases on which no verdict is possible."""
+        rows = self.comparison.without_verdict if self.comparison is not None else ()
+        return frozenset([*((row.device_key, row.case) for row in rows), *map(job_key, self.unjudged)])
+
+    @property
+    def undecided(self) -> frozenset[NoticeKind]:
+        """The kinds of the notices that allow no verdict."""
+        return frozenset(one.kind for one in self.notices if one.effect is Effect.UNDECIDED)
+
+    @property
+    def _compared(self) -> frozenset[tuple[str, str]]:
         rows = self.comparison.rows if self.comparison is not None else ()
-        compared = {(row.device_key, row.case) for row in rows}
-        return tuple(job for job in jobs if job.all_unreliable and job_key(job) not in compared)
+        return frozenset((row.device_key, row.case) for row in rows)
 
     @property
     def exit_code(self) -> int:
@@ -85,11 +122,11 @@ class NightResult:
             parts.append(f"{_count(len(self.absent) - len(self.busy), 'device')} missing")
         if self.busy:
             parts.append(f"{_count(len(self.busy), 'device')} busy")
-        unknown = {job_key(job) for job in self.unjudged}
-        if self.comparison is not None:
-            unknown |= {(row.device_key, row.case) for row in self.comparison.without_verdict}
-        if unknown:
-            parts.append(f"no verdict on {_count(len(unknown), 'case')} (unreliable)")
+        if self.without_verdict:
+            why = " (unreliable)" if self.undecided == {NoticeKind.ALL_UNRELIABLE} else ""
+            parts.append(f"no verdict on {_count(len(self.without_verdict), 'case')}{why}")
+        elif self.undecided:
+            parts.append("no verdict, see the notices")
         if not parts:
             parts.append("all well")
         if self.report is not None and self.comparison is None:

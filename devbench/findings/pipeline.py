@@ -6,7 +6,7 @@ to it exactly. Where a residency has several sessions, the one in the middle by 
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from statistics import median
 from typing import Any
@@ -23,10 +23,12 @@ from devbench.analysis.pipeline import (
     shares,
     total_ms,
 )
+from devbench.analysis.reasons import reasons_words
 from devbench.analysis.stats import Estimate, estimate
-from devbench.notices import VIRTUAL_NOTE
+from devbench.notices import VIRTUAL_NOTE, Notice
 from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.run_export import run_end
+from devbench.results.run_notices import unreliable
 from devbench.results.store import RunView
 
 DRIVER_NOTE = (
@@ -156,6 +158,16 @@ class PipelineReport:
         """The run, JSON-ready, with how and why it ended."""
         return run_end(self.view)
 
+    @property
+    def device_titles(self) -> Mapping[str, str]:
+        """What the devices are called, by their keys."""
+        return {variant.device.key: variant.device.title for variant in self.variants}
+
+    @property
+    def notices(self) -> tuple[Notice, ...]:
+        """Those of the run, and unreliable sessions."""
+        return (*self.view.all_notices, *(one for variant in self.variants for one in _unreliable(variant)))
+
 
 def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecord]) -> PipelineReport:
     """The aggregate of a run's sessions; those of which a damaged store has no stages are left out."""
@@ -167,6 +179,20 @@ def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecor
         groups.setdefault(key, []).append(session)
     variants = [_variant(group, jobs) for group in groups.values()]
     return PipelineReport(view, tuple(known), tuple(variants))
+
+
+def _unreliable(variant: Variant) -> Iterator[Notice]:
+    from devbench.results.pipeline_history import pipeline_case
+
+    for whole in variant.wholes:
+        bad = [one for one in whole.sessions if one.verdict == "unreliable"]
+        if bad:
+            why = reasons_words([reason for one in bad for reason in one.verdict_reasons], counted=False)
+            case = pipeline_case(
+                variant.pipeline, whole.residency, variant.steps, guidance=variant.guidance,
+                delegate=variant.delegate, threads=variant.threads,
+            )  # fmt: skip
+            yield unreliable(case, len(bad), len(whole.sessions), "session", why, variant.device.key)
 
 
 def _variant(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord]) -> Variant:

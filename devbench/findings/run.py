@@ -13,7 +13,7 @@ from typing import Any
 
 from devbench.analysis.stats import Estimate
 from devbench.findings.timeline import Timeline
-from devbench.notices import VIRTUAL_NOTE, Notice
+from devbench.notices import VIRTUAL_NOTE, Effect, Notice
 from devbench.results.cases import subject_text
 from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
 
@@ -140,7 +140,6 @@ class JobReport:
         startups: one for each state of the caches, the warmest first.
         processes: all that were timed, in the order in which they ran.
         all_unreliable: the latency is that of unreliable processes, because there are no others.
-        unreliable: in words, which repetitions were measured in no fit state and whether they count.
         figures: of each metric of the table of jobs that was measured, in its unit; by name.
         vm_hwm_mb, pss_mb: from the device's /proc, MiB.
         delegation: in words: "full", "9 of 180 nodes, 1 partition", "not applied".
@@ -150,7 +149,7 @@ class JobReport:
         operators: dearest first; `by_type` sums over all of them.
         failures: each kind with the tool's own line, and how often.
         conditions: how the device was, in words.
-        excluded: a notice excludes it from being the fastest.
+        notices: those about it, of the run's.
     """
 
     job: JobRecord
@@ -162,7 +161,6 @@ class JobReport:
     processes: tuple[Process, ...]
     inferences: int
     all_unreliable: bool
-    unreliable: str
     figures: Mapping[str, float]
     init_memory_mb: float | None
     overall_memory_mb: float | None
@@ -177,7 +175,12 @@ class JobReport:
     failures: tuple[tuple[str, str, int], ...]
     conditions: str
     repetitions: tuple[RepetitionRecord, ...]
-    excluded: bool = False
+    notices: tuple[Notice, ...] = ()
+
+    @property
+    def excluded(self) -> bool:
+        """Whether a notice excludes it from being the fastest."""
+        return any(notice.effect is not Effect.INFORMATION for notice in self.notices)
 
     @property
     def subject(self) -> str:
@@ -262,6 +265,11 @@ class ReportData:
     notices: tuple[Notice, ...] = ()
 
     @property
+    def device_titles(self) -> Mapping[str, str]:
+        """What the devices are called, by their keys."""
+        return {device.key: device.title for device in self.devices}
+
+    @property
     def virtual(self) -> bool:
         """Whether any of the devices is virtual."""
         return any(device.virtual for device in self.devices)
@@ -300,8 +308,6 @@ class ReportData:
 
 def fastest(jobs: Sequence[JobReport]) -> JobReport | None:
     """The job with the lowest latency among several; never one whose latency or outputs nobody can rely on."""
-    known = [
-        job for job in jobs if job.latency and not (job.all_unreliable or job.excluded or job.output_verdict == "wrong")
-    ]
+    known = [job for job in jobs if job.latency and not (job.excluded or job.output_verdict == "wrong")]
     best = min(known, key=lambda job: job.latency.median if job.latency else 0.0, default=None)
     return best if len(jobs) > 1 else None

@@ -11,7 +11,6 @@ from statistics import median
 from devbench.analysis.operators import counted
 from devbench.analysis.stats import Estimate, Inferences, estimate, outliers, spread
 from devbench.findings.readings import condition_words
-from devbench.findings.reasons import reasons_words
 from devbench.findings.run import (
     FallenBack,
     JobReport,
@@ -24,9 +23,9 @@ from devbench.findings.run import (
 )
 from devbench.findings.timeline_build import build_timelines
 from devbench.metrics import METRICS, shown_in
-from devbench.notices import Effect, Notice
+from devbench.notices import Notice
 from devbench.results import counting
-from devbench.results.cases import subject_text
+from devbench.results.cases import case_text, subject_text
 from devbench.results.counting import operator_place_is_xnnpack, operator_type
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord
 from devbench.results.store import JobView, RunView
@@ -37,7 +36,8 @@ _KB = 1024
 def build_report(view: RunView) -> ReportData:
     """Everything that is shown of a run."""
     devices = {item.job.device.key: item.job.device for item in view.jobs}
-    jobs = tuple(_job(item, view.notices) for item in view.jobs)
+    notices = view.all_notices
+    jobs = tuple(_job(item, notices) for item in view.jobs)
     return ReportData(
         run_id=view.run.run_id,
         status=view.status,
@@ -50,20 +50,15 @@ def build_report(view: RunView) -> ReportData:
         devices=tuple(devices.values()),
         jobs=jobs,
         timelines=build_timelines(jobs, view.run.started_utc),
-        notices=view.notices,
+        notices=notices,
     )
 
 
-def _excluded(job: JobRecord, notices: Sequence[Notice]) -> bool:
-    """Whether a notice keeps the job from being the fastest."""
-    subjects = {job.model.name, subject_text(job.model.name, job.options)}
-    return any(
-        notice.effect is not Effect.INFORMATION
-        and notice.subject in subjects
-        and notice.job_number in (None, job.number)
-        and notice.device_key in ("", job.device.key)
-        for notice in notices
-    )
+def _about(job: JobRecord, notices: Sequence[Notice]) -> tuple[Notice, ...]:
+    """The notices that are about the job."""
+    case = case_text(job.model.name, job.delegate, job.threads, job.options)
+    names = {job.model.name, subject_text(job.model.name, job.options), case, job.device.title}
+    return tuple(one for one in notices if one.concerns(job.device.key, job.number, names))
 
 
 def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
@@ -88,7 +83,6 @@ def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
         processes=processes,
         inferences=sum(r.inferences or 0 for r in timed),
         all_unreliable=bool(measured) and not fit,
-        unreliable=_unreliable(measured, fit),
         figures=_figures(repetitions, timed, profiles[-1:]),
         init_memory_mb=_highest([r.init_memory_mb for r in profiles or timed]),
         overall_memory_mb=_highest([r.overall_memory_mb for r in profiles or timed]),
@@ -103,7 +97,7 @@ def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
         failures=_failures(repetitions),
         conditions=condition_words(repetitions),
         repetitions=repetitions,
-        excluded=_excluded(job, notices),
+        notices=_about(job, notices),
     )
 
 
@@ -170,18 +164,6 @@ def _startups(repetitions: Sequence[RepetitionRecord]) -> tuple[StartUp, ...]:
         if init or first or warmup:
             found.append(StartUp(state.file_cache, state.kernel_cache, state.cold, len(used), init, first, warmup))
     return tuple(found)
-
-
-def _unreliable(measured: Sequence[RepetitionRecord], fit: Sequence[RepetitionRecord]) -> str:
-    """What is wrong with the repetitions that were measured in no fit state; empty where all were fit."""
-    bad = [r for r in measured if r not in fit]
-    if not bad:
-        return ""
-    reasons = reasons_words([reason for r in bad for reason in r.verdict_reasons])
-    if fit:
-        return f"{len(bad)} of {len(measured)} repetitions unreliable, left out: {reasons}"
-    all_of_them = f"all {len(bad)} repetitions are" if len(bad) > 1 else "the only repetition is"
-    return f"{all_of_them} unreliable, shown because there are no better ones: {reasons}"
 
 
 def _status(repetitions: Sequence[RepetitionRecord]) -> str:

@@ -12,7 +12,10 @@ from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 from devbench.findings.night import has_failed, job_key
+from devbench.forms.notices import line_notices
+from devbench.notices import Effect
 from devbench.sections.comparison_words import explanation_words, failure_words, open_words, row_words, small_words
+from devbench.sections.notices import notice_lines
 from devbench.sections.words import interval, ms
 from devbench.text import clean
 from devbench.whole_files import write_whole
@@ -75,6 +78,8 @@ def render_junit(result: NightResult) -> str:
         for name, value in known.items():
             ElementTree.SubElement(properties, "property", name=_line(name), value=_line(value))
     suite.extend(cases)
+    if notices := line_notices(notice_lines(result)):
+        ElementTree.SubElement(suite, "system-out").text = _text(notices)
     ElementTree.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, "unicode") + "\n"
 
@@ -103,15 +108,15 @@ def _job(
         found = [line for row in regressed for line in (row_words(row), *explanation_words(row))]
         _fail(case, "failure", "regression", found)
     unknown = [row.comparison.reason for row in rows if row.comparison.reason and row.metric == "latency"]
-    if job.all_unreliable and not rows:
-        unknown.append(job.unreliable)
+    if not rows:
+        unknown += [one.text for one in job.notices if one.effect is Effect.UNDECIDED]
     if unknown and case.find("failure") is None:
         ElementTree.SubElement(case, "skipped", message=_line(f"no verdict: {unknown[0]}"))
     said = []
     if job.latency is not None:
         between = f" ({interval(job.latency)})" if interval(job.latency) else ""
         said.append(f"latency {ms(job.latency.median)} ms{between} of {job.latency.n} processes")
-    said += [f"unreliable: {job.unreliable}"] if job.unreliable else []
+    said += [one.text for one in job.notices if one.job_number is not None]
     said += [] if has_failed(job) else failures
     report = result.comparison
     said += [small_words(row) for row in rows if row.comparison.small]

@@ -64,15 +64,13 @@ def _parts(parts: Sequence[Part]) -> Iterator[str]:
 
 def _line(line: Line) -> str:
     text = _text(line.text)
-    if line.kind == "virtual":
-        return f"**{text[:1].upper()}{text[1:]}.**"
     if line.kind == "below":
         return f"  - {text}"
     subject = _text(line.subject)
     if line.kind == "bad" and subject:
         subject = f"**{subject}**"
     listed = f"{subject}: {text}" if subject else text
-    return f"- {_SIGNS.get(line.kind, '')}{listed}" if subject or line.kind in (*_SIGNS, "note") else listed
+    return f"- {_SIGNS.get(line.kind, '')}{listed}" if subject or line.kind in _SIGNS else listed
 
 
 def _table(table: Table) -> Iterator[str]:

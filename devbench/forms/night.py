@@ -8,15 +8,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from devbench.notices import NoticeKind
+from devbench.forms.notices import chat_notices, line_notices, summary_notices
 from devbench.sections.changes_words import changes_lines
 from devbench.sections.comparison_words import (
     explanation_words,
     failure_words,
-    notice_words,
     row_words,
     summary_words,
 )
+from devbench.sections.notices import notice_lines
 from devbench.text import clean, for_chat, for_markdown
 
 if TYPE_CHECKING:
@@ -33,12 +33,10 @@ def render_summary(result: NightResult) -> str:
     report = result.report
     if report is not None:
         lines += [f"Run `{report.run_id}` on {for_markdown(', '.join(device.title for device in report.devices))}.", ""]
-        if report.virtual:
-            lines += [f"**{report.virtual_note.capitalize()}.**", ""]
     if result.comparison is not None:
         baseline = for_markdown(result.comparison.baseline.title)
         lines += [f"Compared with {baseline}: {summary_words(result.comparison)}.", ""]
-        lines += [line for note in result.comparison.notes for line in (for_markdown(note), "")]
+    lines += summary_notices(notice_lines(result))
     for title, found in _sections(result, for_markdown):
         lines += [f"### {title}", "", *(f"- {line}" for line in found[:_MOST_ROWS])]
         if len(found) > _MOST_ROWS:
@@ -49,10 +47,9 @@ def render_summary(result: NightResult) -> str:
 
 def render_message(result: NightResult, where: str = "") -> str:
     """The night as a chat shows it; `where` is a link to the report, as a CI knows it."""
-    sign = "✅" if result.exit_code == 0 else "❌"
+    sign = "❌" if result.exit_code else "⚠️" if result.undecided else "✅"
     lines = [f"{sign} *devbench nightly* {for_chat(result.suite)} {result.night}: {result.headline}"]
-    if result.report is not None and result.report.virtual:
-        lines.append(f"_{result.report.virtual_note}_")
+    lines += chat_notices(notice_lines(result))
     for title, found in _sections(result, for_chat):
         lines += [f"*{title}*", *(f"• {line}" for line in found[:_MOST_IN_CHAT])]
         if len(found) > _MOST_IN_CHAT:
@@ -65,8 +62,7 @@ def render_message(result: NightResult, where: str = "") -> str:
 def render_lines(result: NightResult) -> list[str]:
     """The night as lines of a terminal, the verdict first."""
     lines = [f"{clean(result.suite)} · {result.night}: {result.headline}"]
-    if result.report is not None and result.report.virtual:
-        lines.append(result.report.virtual_note)
+    lines += line_notices(notice_lines(result))
     for title, found in _sections(result, clean):
         lines += [title, *(f"  {line}" for line in found)]
     return lines
@@ -91,22 +87,11 @@ def _sections(result: NightResult, harmless: Callable[[str], str]) -> list[tuple
     busy = [line for name, line in absent.items() if name in result.busy]
     sections = [("Regressions", regressed), ("Failed jobs", failed), ("Missing devices", missing)]
     sections.append(("Busy devices", busy))
-    unknown = [
-        f"{harmless(f'{job.job.device.title} · {job.subject} · {job.title}')}: {harmless(job.unreliable)}"
-        for job in result.unjudged
-    ]
-    if result.comparison is None:
-        sections.append(("No verdict", unknown))
-    else:
+    if result.comparison is not None:
         broken = [f"{where(one)}: {harmless(failure_words(one))}" for one in result.comparison.failures]
         improved = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.of("improved")]
-        notices = result.comparison.notices
-        files = [harmless(notice_words(one)) for one in notices if one.kind is NoticeKind.LIBRARY_CHANGED]
-        unknown += [harmless(notice_words(one)) for one in notices if one.kind is not NoticeKind.LIBRARY_CHANGED]
         small = [f"{where(row)}: {harmless(row_words(row))}" for row in result.comparison.small]
-        sections += [("Worked before", broken), ("Changed files", files), ("No verdict", unknown)]
-        sections.append(("Improved", improved))
-        sections.append(("Changed by less than the threshold", small))
+        sections += [("Worked before", broken), ("Improved", improved), ("Changed by less than the threshold", small)]
     if result.changes is not None:
         sections.append(("Changes over the nights", [harmless(line) for line in changes_lines(result.changes)]))
     return [(title, lines) for title, lines in sections if lines]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from devbench.jsonready import plain
 from devbench.results.cases import case_text
 from devbench.sections.changes import changes_data
 from devbench.sections.comparison import comparison_data
@@ -24,6 +26,7 @@ def result_to_json(result: NightResult) -> dict[str, Any]:
         "run_id": None if report is None else report.run_id,
         "virtual": report is not None and report.virtual,
         "report": None if result.folder is None else str(result.folder / "report.html"),
+        "notices": [plain(asdict(notice)) for notice in result.notices],
         "missing": {name: str(error) for name, error in result.absent.items()},
         "failed": [
             {

@@ -16,10 +16,10 @@ from devbench.text import clean
 
 _STYLES: Mapping[str, str] = {
     "good": "green", "best": "bold green", "bad": "red", "warn": "yellow", "soft": "dim", "below": "dim",
-    "note": "cyan", "virtual": "magenta", "strong": "bold",
+    "information": "dim", "strong": "bold",
     "unreliable": "yellow",
 }  # fmt: skip
-_SIGNS: Mapping[str, str] = {"bad": "✗ ", "good": "✓ ", "warn": "! "}
+_SIGNS: Mapping[str, str] = {"bad": "✗ ", "good": "✓ ", "warn": "! ", "information": "i "}
 _MAX_ROWS = 20
 _MAX_TEXT = 600
 _MIN_WIDTH = 60

@@ -59,9 +59,17 @@ def subject_text(model: str, options: Mapping[str, Any]) -> str:
     return " · ".join([model, *input_words(options)])
 
 
+_INPUTS = ("signature ", "shape ", "shapes ")
+
+
 def without_inputs(case: str) -> str:
     """The text of a case without the words of `input_words`: how a model ran, whatever it was called with."""
-    return " · ".join(part for part in case.split(" · ") if not part.startswith(("signature ", "shape ", "shapes ")))
+    return " · ".join(part for part in case.split(" · ") if not part.startswith(_INPUTS))
+
+
+def subject_of(model: str, case: str) -> str:
+    """What `subject_text` gives, from the text of a case."""
+    return " · ".join([model, *(part for part in case.split(" · ") if part.startswith(_INPUTS))])
 
 
 def _plain(text: str) -> str:

@@ -34,7 +34,7 @@ def run_to_json(view: RunView) -> dict[str, Any]:
         "virtual": virtual,
         **({"note": VIRTUAL_NOTE} if virtual else {}),
         "run": run_end(view),
-        "notices": [plain(asdict(notice)) for notice in view.notices],
+        "notices": [plain(asdict(notice)) for notice in view.all_notices],
         "devices": [plain(asdict(device)) for device in devices.values()],
         "jobs": [_job(item) for item in view.jobs],
     }

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
-from devbench.notices import Notice
+from devbench.notices import DERIVED, Notice
 from devbench.regular import other_than_file
 from devbench.results import writing
 from devbench.results.records import (
@@ -98,7 +98,7 @@ def _run(values: Mapping[str, Any]) -> RunView:
         jobs.append(JobView(job, tuple(repetitions)))
     finished = values["run"].get("finished_utc")
     status = str(values["run"].get("status", "done"))
-    notices = tuple(_notice(one) for one in values.get("notices", ()))
+    notices = tuple(one for one in map(_notice, values.get("notices", ())) if one.kind not in DERIVED)
     reason = _value("str", values["run"].get("end_reason", ""), "end_reason")
     return RunView(run, status, None if finished is None else _time(finished), tuple(jobs), notices, reason)
 

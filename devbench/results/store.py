@@ -6,7 +6,7 @@ one store by several processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
@@ -166,6 +166,11 @@ class Store:
         """The newest runs, newest first."""
         with self.database.reading() as connection:
             return views.summaries(connection, limit)
+
+    def notices(self, run_ids: Sequence[str]) -> dict[str, tuple[Notice, ...]]:
+        """The notices that were stored with each of these runs."""
+        with self.database.reading() as connection:
+            return views.stored_notices(connection, run_ids)
 
     def model_names(self) -> list[str]:
         """The keys of all models and the names of all pipelines."""

@@ -5,7 +5,7 @@ For numbers over many runs there is `history.py`: this reads whole runs, with al
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from statistics import median
@@ -27,6 +27,7 @@ from devbench.results.records import (
     RepetitionRecord,
     RunRecord,
 )
+from devbench.results.run_notices import job_notices, virtual_devices
 from devbench.results.writing import CONDITIONS, DETAILS, NUMBERS
 
 _MIN_PREFIX = 4
@@ -65,7 +66,12 @@ class JobView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run with everything that was measured in it. `end_reason`: why it ended; empty where all was done."""
+    """A run with everything that was measured in it.
+
+    Attributes:
+        notices: stored with it.
+        end_reason: why it ended; empty if all was done.
+    """
 
     run: RunRecord
     status: str
@@ -73,6 +79,12 @@ class RunView:
     jobs: tuple[JobView, ...]
     notices: tuple[Notice, ...] = ()
     end_reason: str = ""
+
+    @property
+    def all_notices(self) -> tuple[Notice, ...]:
+        """Those stored with it, and those that follow from what it measured."""
+        derived = [one for item in self.jobs for one in job_notices(item.job, item.repetitions)]
+        return (*self.notices, *virtual_devices(item.job.device for item in self.jobs), *derived)
 
 
 def labels_of(connection: sa.Connection, run_ids: Iterable[str] | None = None) -> dict[str, dict[str, str]]:
@@ -145,16 +157,20 @@ def run_view(connection: sa.Connection, name: str) -> RunView:
         row["status"],
         row["finished_utc"],
         jobs,
-        _notices(connection, run_id),
+        stored_notices(connection, [run_id])[run_id],
         row["end_reason"],
     )
 
 
-def _notices(connection: sa.Connection, run_id: str) -> tuple[Notice, ...]:
+def stored_notices(connection: sa.Connection, run_ids: Sequence[str]) -> dict[str, tuple[Notice, ...]]:
+    """The notices that were stored with each of these runs."""
     table = schema.notices
-    query = sa.select(table).where(table.c.run_id == run_id)
+    query = sa.select(table).where(table.c.run_id.in_(run_ids))
     order = (table.c.device_key, table.c.kind, table.c.subject, table.c.job_number, table.c.text)
-    return tuple(read_notice(row) for row in connection.execute(query.order_by(*order)).mappings())
+    found: dict[str, list[Notice]] = {run_id: [] for run_id in run_ids}
+    for row in connection.execute(query.order_by(*order)).mappings():
+        found[row["run_id"]].append(read_notice(row))
+    return {run_id: tuple(notices) for run_id, notices in found.items()}
 
 
 def read_notice(row: Mapping[Any, Any]) -> Notice:
@@ -163,7 +179,7 @@ def read_notice(row: Mapping[Any, Any]) -> Notice:
     Raises:
         ValueError: its kind or its effect is unknown.
     """
-    values = {field.name: row[field.name] for field in fields(Notice)}
+    values = {field.name: row[field.name] for field in fields(Notice) if field.name != "tally"}
     return Notice(**{**values, "kind": NoticeKind(values["kind"]), "effect": Effect(values["effect"])})
 
 

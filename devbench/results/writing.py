@@ -36,9 +36,10 @@ def insert_run(connection: sa.Connection, run: RunRecord) -> None:
 def insert_notices(connection: sa.Connection, run_id: str, notices: Iterable[Notice]) -> None:
     """Notices of a run, each once."""
     rows = [{**asdict(notice), "run_id": run_id, "id": notice_id(notice)} for notice in notices]
-    insert_new(
-        connection, schema.notices, [{**row, "effect": row["effect"].value, "kind": row["kind"].value} for row in rows]
-    )
+    for row in rows:
+        row |= {"effect": row["effect"].value, "kind": row["kind"].value}
+        del row["tally"]
+    insert_new(connection, schema.notices, rows)
 
 
 def notice_id(notice: Notice) -> int:

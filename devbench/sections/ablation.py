@@ -43,7 +43,7 @@ def _rows(found: Ablation) -> Iterator[Section]:
     )
     failures = dict.fromkeys(failure for row in found.rows for failure in row.failures)
     lines = [Line(failure, "bad") for failure in failures]
-    lines += [Line(_EXPLANATION)] + ([Line(found.virtual_note, "virtual")] if found.virtual_note else [])
+    lines += [Line(_EXPLANATION)] + ([Line(found.virtual_note, "information")] if found.virtual_note else [])
     yield Section("rows", "", (table("rows", found.title, columns, found.rows), *lines))
 
 

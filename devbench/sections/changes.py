@@ -10,7 +10,6 @@ from devbench.findings.changes import Change, ChangesReport, DeviceChange, Measu
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.changes_words import (
-    drift_words,
     event_words,
     model_words,
     sides_words,
@@ -20,7 +19,8 @@ from devbench.sections.changes_words import (
 from devbench.sections.charts import history_charts
 from devbench.sections.comparison import case_data
 from devbench.sections.comparison_words import metric_words, quantity, signed
-from devbench.sections.document import Charts, Document, Line, Part, Section, SectionOf, sections_for
+from devbench.sections.document import Charts, Document, Line, Section, SectionOf, sections_for
+from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.tables import MARKDOWN, PAGE, TEXT, Cell, Column, Form, Table, Tile, table
 
 FORMAT = "devbench-watch-2"
@@ -34,12 +34,10 @@ def changes_document(
     report: ChangesReport, form: Form, kinds: Sequence[SectionOf[ChangesReport]] | None = None
 ) -> Document:
     """The changes as a form shows them."""
-    lines: list[Part] = [Line(VIRTUAL_NOTE, "virtual")] if report.virtual else []
-    lines += [Line(drift_words(drift), "note") for drift in report.drifts]
     return Document(
         title="",
         headline=summary_words(report),
-        notices=() if form == "html" else tuple(lines),
+        notices=notice_parts(form, report),
         sections=sections_for(form, report, SECTIONS if kinds is None else kinds),
         data=changes_data(report) if form == "json" else {},
     )
@@ -150,8 +148,7 @@ def page_section(report: ChangesReport) -> Iterator[Section]:
     if not report.own and not report.events:
         words += " No change was found."
     tables = (event_table(report), model_table(report), change_table(report))
-    drifts = (Line(f"{drift_words(drift)}.", "warn") for drift in report.drifts)
-    yield Section("history", "History", (Line(words, "soft"), *drifts, *tables, Charts(history_charts(report))))
+    yield Section("history", "History", (Line(words, "soft"), *tables, Charts(history_charts(report))))
 
 
 SECTIONS: tuple[SectionOf[ChangesReport], ...] = (SectionOf(_told, TEXT), SectionOf(page_section, PAGE))
@@ -174,6 +171,7 @@ def changes_data(report: ChangesReport) -> dict[str, Any]:
         "first_utc": plain(report.first_utc),
         "last_utc": plain(report.last_utc),
         "drifts": [plain(asdict(drift)) for drift in report.drifts],
+        "notices": notice_data(report.notices),
         "events": [
             {
                 **{name: getattr(event, name) for name in ("device_key", "device", "virtual", "worse")},

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from devbench.analysis.device_events import MetricEffect
-from devbench.findings.changes import ChangesReport, DeviceChange, DeviceDrift, ModelChange, Shift, Sides
+from devbench.findings.changes import ChangesReport, DeviceChange, ModelChange, Shift, Sides
 from devbench.sections.comparison_words import metric_words, signed
 
 _MOST_NAMED = 3
@@ -33,13 +33,6 @@ def _effect(effect: MetricEffect) -> str:
     metric, _, operator_type = effect.metric.partition(" ")
     size = signed(effect.size) if effect.size is not None else effect.direction
     return f"{metric_words(metric, operator_type)} {size} ({effect.models} of {effect.of} models)"
-
-
-def drift_words(drift: DeviceDrift) -> str:
-    """`DEVICE drifted: latency +8.0 % from 2026-04-21 to 2026-06-25, taken off before changes were looked for`."""
-    span = f"from {drift.from_utc:%Y-%m-%d} to {drift.to_utc:%Y-%m-%d}"
-    what = f"{metric_words(drift.metric)} {signed(drift.size)}"
-    return f"{drift.device} drifted: {what} {span}, taken off before changes were looked for"
 
 
 def model_words(change: ModelChange) -> str:

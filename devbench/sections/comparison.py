@@ -9,12 +9,11 @@ from typing import Any
 from devbench.analysis.compare import Sample, Verdict
 from devbench.findings.comparison import CaseOnDevice, ComparedRow, ComparisonReport, Failure
 from devbench.jsonready import plain
-from devbench.notices import VIRTUAL_NOTE
+from devbench.notices import VIRTUAL_NOTE, NoticeKind
 from devbench.sections.charts import comparison_charts
 from devbench.sections.comparison_words import (
     certainty_words,
     change_words,
-    drift_words,
     explanation_words,
     failure_words,
     interval_words,
@@ -39,6 +38,7 @@ from devbench.sections.document import (
     SectionOf,
     sections_for,
 )
+from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.tables import (
     EVERY_FORM,
     LONG,
@@ -85,21 +85,16 @@ def comparison_document(
         headline=summary_words(report),
         kind="bad" if report.regressed else "good",
         head=() if form == "html" else _head(report),
-        notices=()
-        if form == "html"
-        else (_failures(report), Lines(_notices(report), "notices", limited=not everything)),
+        notices=(*(() if form == "html" else (_failures(report),)), *notice_parts(form, report)),
         sections=sections_for(form, Shown(report, everything), SECTIONS if kinds is None else kinds),
         data=comparison_data(report) if form == "json" else {},
     )
 
 
 def _head(report: ComparisonReport) -> tuple[Part, ...]:
-    lines = [Line(VIRTUAL_NOTE, "virtual")] if report.virtual else []
-    if report.medians:
-        lines.append(Line("a side has many runs: what is compared are the medians of runs", "soft"))
-    lines += [Line(text, "note") for text in (*map(drift_words, report.drifts), *report.notes)]
+    medians = Line("a side has many runs: what is compared are the medians of runs", "soft")
     sides = (("baseline", runs_words(report.baseline)), ("candidate", runs_words(report.candidate)))
-    return (Facts(sides), *lines)
+    return (Facts(sides), *([medians] if report.medians else []))
 
 
 def _failures(report: ComparisonReport) -> Lines:
@@ -107,13 +102,6 @@ def _failures(report: ComparisonReport) -> Lines:
         Line(failure_words(one), "bad", f"{one.case} on {one.device} now fails") for one in report.failures
     ] + [Line(f"{one.case} on {one.device} works again", "good") for one in report.fixed]  # fmt: skip
     return Lines(tuple(found), "failures", limited=False, forms=TEXT)
-
-
-def _notices(report: ComparisonReport) -> tuple[Line, ...]:
-    return tuple(
-        Line(notice.text + (f" ({notice.next_step})" if notice.next_step else ""), "warn", notice.subject)
-        for notice in report.notices
-    )
 
 
 # -- text -------------------------------------------------------------------------------------------------------------
@@ -284,7 +272,7 @@ def page_section(shown: Shown) -> Iterator[Section]:
     """All of a comparison under one heading."""
     report = shown.report
     charts = Charts(comparison_charts(report))
-    parts: list[Part] = [*_head(report), Lines(_notices(report), "notices"), failure_table(report), charts]
+    parts: list[Part] = [*_head(report), failure_table(report), charts]
     parts.append(compared(report))
     if report.one_sided:
         parts.append(Line(f"{len(report.one_sided)} cases were measured on one side only.", "soft"))
@@ -328,8 +316,8 @@ def comparison_data(report: ComparisonReport) -> dict[str, Any]:
             name: [plain(asdict(one)) for one in getattr(report, name)]
             for name in ("failures", "fixed", "one_sided", "drifts")
         },
-        "notes": list(report.notes),
-        "notices": [plain(asdict(notice)) for notice in report.notices],
+        "notes": [f"{n.subject} {n.text}" for n in report.notices if n.kind is NoticeKind.REFERENCE_NOT_USED],
+        "notices": notice_data(report.notices),
     }
 
 

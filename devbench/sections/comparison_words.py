@@ -10,12 +10,10 @@ from devbench.findings.comparison import (
     ComparedRow,
     ComparedRuns,
     ComparisonReport,
-    DriftCorrection,
     Failure,
     OneSided,
 )
 from devbench.metrics import METRICS
-from devbench.notices import Notice
 from devbench.sections.words import ms
 
 _BEYOND: Mapping[bool | None, str] = {True: "certain", False: "certainly not", None: "not certain"}
@@ -157,19 +155,6 @@ def failure_words(failure: Failure) -> str:
     """`crash (5 of 5 repetitions): message`."""
     times = f" ({failure.failed} of {failure.of} repetitions)"
     return f"{failure.kind or 'failed'}{times}" + (f": {failure.message}" if failure.message else "")
-
-
-def notice_words(notice: Notice) -> str:
-    """`unet · gpu on Pixel 8: no verdict: all 8 repetitions … (measure again …)`."""
-    return f"{notice.subject}: {notice.text}" + (f" ({notice.next_step})" if notice.next_step else "")
-
-
-def drift_words(drift: DriftCorrection) -> str:
-    what = "speed" if drift.metric == "latency" else metric_words(drift.metric)
-    return (
-        f"{drift.device}: {what} drifted by {signed(drift.change)} by the reference {drift.reference}, "
-        f"taken off {drift.cases} case{'' if drift.cases == 1 else 's'}"
-    )
 
 
 def one_sided_words(report: ComparisonReport, *, everything: bool = False) -> list[str]:

@@ -12,7 +12,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from devbench.sections.tables import EVERY_FORM, MARKDOWN, PAGE, Form, Table, Tile
 
-Kind = Literal["", "good", "bad", "warn", "soft", "small", "note", "verdict", "virtual", "below"]
+Kind = Literal["", "good", "bad", "warn", "soft", "small", "information", "verdict", "below"]
 
 Subject = TypeVar("Subject")
 
@@ -23,7 +23,7 @@ class Line:
 
     Attributes:
         text: the sentence.
-        kind: "virtual" is the note on virtual devices, "below" a detail of the line above.
+        kind: "below" is a detail of the line above.
         subject: what it is about.
     """
 

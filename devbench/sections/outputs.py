@@ -6,15 +6,16 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from devbench.findings.run import JobReport, ReportData
-from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.document import Document, Line, Section, SectionOf, sections_for
+from devbench.sections.notices import notice_parts
 from devbench.sections.tables import Cell, Column, Form, table
 from devbench.sections.words import limits_words
 
 
 def outputs_document(report: ReportData, form: Form) -> Document:
     """How far each delegate's outputs are from this machine's CPU and from the device's own."""
-    return Document("Outputs", sections=sections_for(form, report, (SectionOf(_outputs),)))
+    sections = sections_for(form, report, (SectionOf(_outputs),))
+    return Document("Outputs", notices=notice_parts(form, report), sections=sections)
 
 
 def _outputs(report: ReportData) -> Iterator[Section]:
@@ -25,7 +26,6 @@ def _outputs(report: ReportData) -> Iterator[Section]:
             *(_of_output(column) for column in OUTPUT_COLUMNS),
         )
         lines = [Line(f"{kind}: {message}", "bad", job.title) for job in jobs for kind, message, _ in job.failures]
-        lines += [Line(VIRTUAL_NOTE, "virtual")] if device.virtual else []
         yield Section(f"outputs-{number}", f"{model} on {device.title}", (table("outputs", "", columns, rows), *lines))
 
 

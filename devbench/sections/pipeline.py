@@ -13,6 +13,7 @@ from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.charts import pipeline_charts
 from devbench.sections.document import Charts, Document, Heading, Line, Part, Section, SectionOf, sections_for
 from devbench.sections.heads import run_head
+from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.pipeline_words import (
     contention,
     difference_rows,
@@ -42,6 +43,7 @@ def pipeline_document(
     return Document(
         f"Pipelines of run {view.run.run_id}",
         head=head,
+        notices=notice_parts(form, report),
         sections=sections,
         data=pipeline_data(report) if form == "json" else {},
     )
@@ -49,13 +51,12 @@ def pipeline_document(
 
 def _variants(report: PipelineReport) -> Iterator[Section]:
     for number, variant in enumerate(report.variants, start=1):
-        title = f"{variant.pipeline} · {variant.title} on {variant.device.title} · {variant.parameters}"
+        device = f"{variant.device.title}{' (virtual)' if variant.device.virtual else ''}"
+        title = f"{variant.pipeline} · {variant.title} on {device} · {variant.parameters}"
         yield Section(f"pipeline-{number}", title, tuple(_variant(variant)))
 
 
 def _variant(variant: Variant) -> Iterator[Part]:
-    if variant.device.virtual:
-        yield Line(VIRTUAL_NOTE, "virtual", forms=TEXT)
     if variant.wholes:
         yield _wholes(variant)
     for whole in variant.wholes:
@@ -222,6 +223,7 @@ def pipeline_data(report: PipelineReport) -> dict[str, Any]:
         **({"note": VIRTUAL_NOTE} if report.virtual else {}),
         "memory_note": DRIVER_NOTE,
         "run": report.run_data,
+        "notices": notice_data(report.notices),
         "pipelines": [_variant_data(variant) for variant in report.variants],
         "sessions": [plain(asdict(session)) for session in report.sessions],
     }

@@ -113,8 +113,4 @@ def notes(variant: Variant) -> list[str]:
     held = {stage.held_by for whole in variant.wholes if whole.shown is not None for stage in whole.shown.stages}
     if "stop" in held:
         found.append("This benchmark_model cannot be held by its output: stages that stay were stopped (SIGSTOP).")
-    for whole in variant.wholes:
-        if whole.all_unreliable:
-            why = "; ".join(dict.fromkeys(r for one in whole.sessions for r in one.verdict_reasons))
-            found.append(f"{whole.residency}: every session is unreliable ({clean(why, 200)})")
     return found

@@ -6,9 +6,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from devbench.findings.run import MEMORY_NOTE, JobReport, OperatorType, fastest
-from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.document import Document, Facts, Image, Kind, Line, Part, Section, SectionOf, sections_for
 from devbench.sections.heads import run_head
+from devbench.sections.notices import notice_parts
 from devbench.sections.run_page import PAGE_SECTIONS
 from devbench.sections.run_tables import figure_columns, median
 from devbench.sections.subjects import RunSubject
@@ -36,25 +36,26 @@ def run_document(
     """The run as a form shows it; `images` are charts by title, file and note."""
     report = subject.report
     ended = report.status + (f" ({report.end_reason})" if report.end_reason else "")
+    notices = notice_parts(form, subject.comparison, report, subject.changes, subject.pipelines)
     if form == "html":
         finished = f" to {report.finished_utc:%H:%M:%S}" if report.finished_utc else ""
         page_head = run_head(report, report.status, report.end_reason, report.devbench_version, finished)
         sections = sections_for(form, subject, SECTIONS if kinds is None else kinds)
-        return Document(f"Run {report.run_id}", head=page_head, sections=sections)
+        return Document(f"Run {report.run_id}", head=page_head, notices=notices, sections=sections)
     head: list[Part] = [
         Line(f"{report.started_utc:%Y-%m-%d %H:%M} UTC · {ended} · devbench {report.devbench_version}", forms=MARKDOWN)
     ]
-    head += [Line(report.virtual_note, "virtual", forms=MARKDOWN)] if report.virtual else []
     head += [Facts(tuple(report.labels.items()), forms=MARKDOWN)] if report.labels else []
     head += [Image(*image) for image in images]
     sections = sections_for(form, subject, SECTIONS if kinds is None else kinds)
-    return Document(f"devbench run {report.run_id}", head=tuple(head), sections=sections)
+    return Document(f"devbench run {report.run_id}", head=tuple(head), notices=notices, sections=sections)
 
 
 def _groups(subject: RunSubject) -> Iterator[Section]:
     """Jobs of one model on one device, which are compared with each other."""
     for number, (model, device, jobs) in enumerate(subject.report.groups, start=1):
-        yield Section(f"group-{number}", f"{model} on {device.title}", tuple(_group(jobs)))
+        title = f"{model} on {device.title}{' (virtual)' if device.virtual else ''}"
+        yield Section(f"group-{number}", title, tuple(_group(jobs)))
 
 
 def _group(jobs: Sequence[JobReport]) -> Iterator[Part]:
@@ -65,8 +66,6 @@ def _group(jobs: Sequence[JobReport]) -> Iterator[Part]:
     yield from (Line(note, "soft") for note in startup_words(jobs))
     for job in jobs:
         yield from _job(job)
-    if device.virtual:
-        yield Line(VIRTUAL_NOTE, "virtual", forms=TERMINAL)
     yield from (Line(note, "soft", forms=TERMINAL) for note in notes)
     profiled = [job for job in jobs if job.by_type]
     if profiled:
@@ -77,8 +76,6 @@ def _group(jobs: Sequence[JobReport]) -> Iterator[Part]:
 def _job(job: JobReport) -> Iterator[Line]:
     for kind, message, count in job.failures:
         yield Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad", job.title)
-    if job.unreliable:
-        yield Line(job.unreliable, "warn", job.title)
     yield from (Line(words, "soft", job.title) for words in (spread_words(job), fallback_words(job)) if words)
     reasons = dict.fromkeys(f"{op.type}: {why}" for op in job.fallback for why in op.reasons if why)
     yield from (Line(reason, "below", forms=MARKDOWN) for reason in list(reasons)[:_MAX_REASONS])
@@ -193,14 +190,9 @@ def _operators_of(job: JobReport) -> Table:
 
 def _notes(subject: RunSubject) -> Iterator[Section]:
     report = subject.report
-    lines = [
-        Line(notice.text + (f" ({notice.next_step})" if notice.next_step else ""), "warn", notice.subject)
-        for notice in report.notices
-    ]
     if report.jobs:
         note = f"{coverage_note([job.latency for job in report.jobs])} {MEMORY_NOTE}"
-        lines.append(Line(note, "soft"))
-    yield Section("notes", "", tuple(lines))
+        yield Section("notes", "", (Line(note, "soft"),))
 
 
 SECTIONS: tuple[SectionOf[RunSubject], ...] = (SectionOf(_groups, TEXT), *PAGE_SECTIONS, SectionOf(_notes, TEXT))

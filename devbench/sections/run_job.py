@@ -8,6 +8,7 @@ from typing import Any
 from devbench.findings.readings import hottest, reading
 from devbench.findings.run import FallenBack, JobReport, OperatorRow, Process
 from devbench.sections.document import Fold, Heading, Line, Part, Raw
+from devbench.sections.notices import KINDS
 from devbench.sections.outputs import OUTPUT_COLUMNS
 from devbench.sections.tables import Cell, Column, Table, table
 from devbench.sections.words import interval, ms, operator_name, percent, rough_percent, spread_words
@@ -46,8 +47,9 @@ def _parts(job: JobReport) -> Iterator[Part]:
         yield Line(_latency(job), "warn" if job.all_unreliable else "")
     for kind, message, count in job.failures:
         yield Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad")
-    if job.unreliable:
-        yield Line(("not to be compared with the others: " if job.all_unreliable else "") + job.unreliable, "warn")
+    for notice in job.notices:
+        step = f" ({notice.next_step})" if notice.next_step else ""
+        yield Line(notice.text + step, KINDS[notice.effect])
     if job.delegation:
         yield Line(_delegation(job))
     if job.fallback:

@@ -38,10 +38,6 @@ def _overview(subject: RunSubject) -> Iterator[Section]:
         from devbench.sections import comparison
 
         parts.append(Line(comparison.verdict_words(subject.comparison), "verdict"))
-        unfit = sum(job.all_unreliable for job in report.jobs)
-        if unfit:
-            words = "jobs of this run were measured on a device in no fit state: do not rely on verdicts about them."
-            parts.append(Line(f"{unfit} of {len(report.jobs)} {words}", "warn"))
     decisions = run_tables.decisions(report)
     parts += [Tiles(_tiles(subject)), decisions]
     if decisions.rows:
@@ -71,7 +67,7 @@ def _tiles(subject: RunSubject) -> tuple[tuple[Tile, ...], ...]:
     run = [
         Tile(f"{sum(job.latency is not None for job in jobs):,}", f"of {len(jobs):,} jobs measured"),
         Tile(f"{failed:,}", "failed", "bad" if failed else ""),
-        Tile(f"{unfit:,}", "unreliable, on a device in no fit state", "warn" if unfit else ""),
+        Tile(f"{unfit:,}", "unreliable", "warn" if unfit else ""),
         Tile(f"{models:,}", f"model{'' if models == 1 else 's'}"),
         Tile(f"{devices:,}", f"device{'' if devices == 1 else 's'}"),
     ]

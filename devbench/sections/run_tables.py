@@ -9,6 +9,7 @@ from typing import Any
 from devbench.analysis.stats import Estimate
 from devbench.findings.run import FallenBack, JobReport, OperatorType, ReportData, StartUp, fastest
 from devbench.metrics import METRICS
+from devbench.notices import Effect
 from devbench.sections.tables import LONG, Cell, Column, Table, number, table
 from devbench.sections.words import figure, interval, job_figures, mb, ms, percent, rough_percent, spread_percent
 from devbench.text import clean
@@ -90,7 +91,7 @@ def decisions(report: ReportData) -> Table:
     rows = []
     for model, device, jobs in report.groups:
         known = [job for job in jobs if job.latency and job.output_verdict != "wrong"]
-        fit = [job for job in known if not (job.all_unreliable or job.excluded)]
+        fit = [job for job in known if not job.excluded]
         ordered = sorted(fit or known, key=lambda job: job.latency.median if job.latency else 0.0)
         rows.append(_Decision(model, device.title, jobs, ordered, bool(fit)))
     return table("decisions", "the fastest delegate of each model on each device", columns, rows)
@@ -127,11 +128,9 @@ def overlap(one: Estimate, other: Estimate) -> bool:
 
 def _warnings(one: _Decision) -> Cell:
     failed = sum(job.status == "failed" for job in one.jobs)
-    unfit = sum(job.all_unreliable for job in one.jobs)
+    excluded = sum(job.excluded for job in one.jobs)
     words = [f"{failed} of {len(one.jobs)} failed"] if failed else []
-    words += [f"{unfit} of {len(one.jobs)} unreliable"] if unfit else []
-    words += ["excluded, see the warnings"] if any(job.excluded for job in one.jobs) else []
-    words += [] if one.fit else ["nothing here can be relied on"]
+    words += [f"{excluded} of {len(one.jobs)} excluded, see the notices"] if excluded else []
     return Cell("; ".join(words), kind="bad" if failed else "warn")
 
 
@@ -168,8 +167,7 @@ def _count(value: int) -> Cell:
 
 def _beware(job: JobReport) -> str:
     words = [f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}" for kind, message, count in job.failures]
-    if job.unreliable:
-        words.append(("not to be compared with the others: " if job.all_unreliable else "") + job.unreliable)
+    words += [one.text for one in job.notices if one.effect is not Effect.INFORMATION or one.tally]
     return "; ".join(words)
 
 

@@ -19,7 +19,7 @@ from devbench.cli.app import application
 from devbench.errors import DevbenchError, InputError
 from devbench.results.run_export import write_json
 from devbench.results.store import Store
-from tests.made.json_schemas import NULL_NUMBER, WHOSE, several, strict
+from tests.made.json_schemas import NOTICE, NULL_NUMBER, WHOSE, several, strict
 from tests.made.nights import Made, night, noisy
 
 SAMPLE = {
@@ -118,17 +118,7 @@ SCHEMA: dict[str, Any] = strict(
             }
         ),
         "notes": {"type": "array", "items": {"type": "string"}},
-        "notices": several(
-            {
-                "kind": {"const": "all_unreliable"},
-                "subject": {"type": "string"},
-                "text": {"type": "string"},
-                "next_step": {"type": "string"},
-                "effect": {"const": "undecided"},
-                "device_key": {"type": "string"},
-                "job_number": {"type": "null"},
-            }
-        ),
+        "notices": several(NOTICE),
     }
 )  # fmt: skip
 

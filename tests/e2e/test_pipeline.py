@@ -96,7 +96,7 @@ def test_a_pipeline_in_all_residencies_on_a_virtual_device(tmp_path: Path, file:
     }
     html = (folder / "pipeline.html").read_text()
     assert "small &lt;b&gt;" in html and "small <b>" not in html
-    assert "says nothing about a phone" in html
+    assert "not representative of any phone" in html
     with Store() as store:
         view = store.run("latest")
         sessions = pipeline_sessions(store, view.run.run_id)

@@ -34,7 +34,7 @@ def test_a_run_ends_with_table_report_store_and_files(tmp_path: Path, adb_server
     assert "virtual: measured on a computer" in done.stdout
     assert "Operators by time" in done.stdout
     html = next((tmp_path / "reports").glob("*/report.html")).read_text()
-    assert "says nothing about a phone" in html
+    assert "not representative of any phone" in html
     values = json.loads((tmp_path / "r.json").read_text())
     assert values["virtual"] is True
     assert values["run"]["labels"] == {"build": "7"}

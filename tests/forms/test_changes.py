@@ -26,7 +26,7 @@ from devbench.notices import VIRTUAL_NOTE
 from devbench.results.store import Store
 from devbench.sections.changes import changes_document
 from tests.forms.compared import EVIL
-from tests.made.json_schemas import NULL_NUMBER, WHOSE, several, strict
+from tests.made.json_schemas import NOTICE, NULL_NUMBER, WHOSE, several, strict
 from tests.made.nights import START, Made, night
 
 NIGHTS, UPDATE, SLOWER, GROWN = 40, 15, 27, 33
@@ -91,6 +91,7 @@ SCHEMA: dict[str, Any] = strict(
                 "to_utc": {"type": "string"},
             }
         ),
+        "notices": several(NOTICE),
         "events": several(
             {
                 "device_key": {"type": "string"},
@@ -226,7 +227,7 @@ def test_drift_that_all_models_of_a_device_share_is_taken_off_and_told(tmp_path:
     assert drift_found.size == pytest.approx(0.08, abs=0.015)
     assert [event.sides.at_utc for event in report.events] == [START + timedelta(days=48)]
     assert [(one.model, one.sides.at_utc) for one in report.models] == [("m2", START + timedelta(days=30))]
-    assert "Phone (KEY) drifted: latency +" in terminal(report)
+    assert "Phone (KEY): latency drifted by +" in terminal(report)
     assert "drifted" in markdown(changes_document(report, "markdown"))
 
 

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 
 from devbench.forms.markdown import markdown
-from devbench.notices import VIRTUAL_NOTE
+from devbench.notices import VIRTUAL_NOTE, NoticeKind
 from devbench.results.store import Store
-from devbench.sections.comparison import comparison_document
+from devbench.sections.comparison import comparison_data, comparison_document
 from tests.forms.compared import EVIL, compared, row, terminal
 from tests.made.nights import Made, night, noisy
 
@@ -140,9 +140,10 @@ def test_a_reference_that_changed_itself_corrects_nothing(store: Store) -> None:
     b = night(store, 1, [Made(noisy(11, seed=3)), Made(noisy(3.3, seed=4), model="ref", binary="e")])
     report = compared(store, a, b, reference="ref")
     assert report.drifts == ()
-    assert report.notes == (
-        "reference ref · gpu on Phone (KEY) corrects nothing: its binary is not the same everywhere",
-    )
+    (unused,) = (one for one in report.notices if one.kind is NoticeKind.REFERENCE_NOT_USED)
+    assert (unused.subject, unused.device_key) == ("reference ref · gpu", "KEY")
+    assert unused.text == "corrects nothing: its binary is not the same everywhere"
+    assert comparison_data(report)["notes"] == [f"{unused.subject} {unused.text}"]
     assert row(report, "latency").comparison.verdict == "regressed"
 
 
@@ -161,4 +162,4 @@ def test_text_from_outside_is_text_and_virtual_devices_say_so(store: Store, widt
     inert = markdown(comparison_document(report, "markdown", everything=True))
     assert "<script>" not in inert
     assert "\u202e" not in inert
-    assert VIRTUAL_NOTE.capitalize() in inert
+    assert VIRTUAL_NOTE in inert

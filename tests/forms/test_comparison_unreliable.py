@@ -44,7 +44,7 @@ def test_no_verdict_and_the_reason(store: Store) -> None:
     assert row(report, "peak_memory").comparison.reason.startswith("the only repetition of the candidate is unreliable")
     (notice,) = report.notices
     assert (notice.kind, notice.effect, notice.device_key) == (NoticeKind.ALL_UNRELIABLE, Effect.UNDECIDED, "KEY")
-    assert notice.subject == "unet · gpu on Phone (KEY)"
+    assert notice.subject == "unet · gpu"
     assert "--unreliable count" in notice.next_step
 
 
@@ -76,7 +76,7 @@ def test_a_side_with_reliable_repetitions_is_judged_by_those(store: Store) -> No
     report = compared(store, night(store, 0, [Made(noisy(10, sigma=0.002))]), night(store, 1, [mixed]))
     found = row(report, "latency").comparison
     assert (found.verdict, found.candidate.n) == ("unchanged", 6)
-    assert report.notices == ()
+    assert [one.kind for one in report.notices] == [NoticeKind.SOME_UNRELIABLE]
 
 
 def test_of_several_runs_the_reliable_ones_are_compared(store: Store) -> None:
@@ -124,7 +124,8 @@ def test_a_reference_that_is_unreliable_corrects_nothing(store: Store) -> None:
     b = night(store, 1, [Made(noisy(11, seed=2)), busy(3.3, model="ref", sha="d")])
     report = compared(store, a, b, reference="ref")
     assert report.drifts == ()
-    assert "all repetitions of a side are unreliable" in report.notes[0]
+    (unused,) = (one.text for one in report.notices if one.kind is NoticeKind.REFERENCE_NOT_USED)
+    assert "all repetitions of a side are unreliable" in unused
     assert row(report, "latency").comparison.verdict == "regressed"
 
 

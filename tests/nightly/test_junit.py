@@ -18,6 +18,7 @@ from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
 from devbench.forms.junit import render_junit, write_junit
 from devbench.forms.night import render_lines, render_message, render_summary
+from devbench.notices import Notice, NoticeKind
 from devbench.results.records import BinaryRecord, DeviceRecord, JobRecord, ModelRecord, RepetitionRecord, RunRecord
 from devbench.results.store import JobView, RunView
 
@@ -75,7 +76,7 @@ def night(
     runs = ComparedRuns(name, ("q",), NOW, NOW, {})
     comparison = ComparisonReport(
         baseline=runs, candidate=replace(runs, title="tonight"), rows=(row,), failures=(), fixed=(), one_sided=(),
-        drifts=(), notes=(name,), medians=False, virtual=False,
+        drifts=(), notices=(Notice(NoticeKind.OPEN_SHAPES, name, name),), medians=False, virtual=False,
     )  # fmt: skip
     return NightResult(name, "2026-11-25", build_report(view), comparison, **changes)
 

@@ -1,0 +1,122 @@
+"""Notices as they are shown: once for each device or model and cause, what limits most first; knows no form."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Protocol
+
+from devbench.jsonready import plain
+from devbench.notices import Effect, Notice, NoticeKind, merged
+from devbench.sections.document import Fold, Kind, Line, Lines, Part
+from devbench.sections.tables import Form
+
+MAX_SHORT = 5
+_MAX_NAMED = 3
+# In the order in which they are shown.
+KINDS: Mapping[Effect, Kind] = {Effect.UNDECIDED: "warn", Effect.EXCLUDED: "warn", Effect.INFORMATION: "information"}
+_EFFECTS = tuple(KINDS)
+_ORDER = tuple(NoticeKind)
+# Notices that differ in these only have one cause. Not single digits: of a thermal status each is a state of its own.
+_FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
+
+
+@dataclass(frozen=True, slots=True)
+class NoticeLine:
+    """A notice, or several of one cause; nothing in it is made harmless.
+
+    Attributes:
+        subject: what it is about; several are joined, many are counted.
+        text, next_step: as in `Notice`; counts are added up.
+    """
+
+    kind: NoticeKind
+    effect: Effect
+    subject: str
+    text: str
+    next_step: str
+
+    @property
+    def words(self) -> str:
+        """`unet · gpu on Pixel 8: all 8 repetitions are unreliable (…) (measure again …)`."""
+        return f"{self.subject}: {self.text_and_step}"
+
+    @property
+    def text_and_step(self) -> str:
+        """The text, the next step in brackets."""
+        return f"{self.text} ({self.next_step})" if self.next_step else self.text
+
+
+class Noticed(Protocol):
+    """A finding with notices: a run, a comparison, changes, pipelines, a night."""
+
+    @property
+    def notices(self) -> tuple[Notice, ...]: ...
+    @property
+    def device_titles(self) -> Mapping[str, str]: ...
+
+
+def notice_lines(*findings: Noticed | None) -> tuple[NoticeLine, ...]:
+    """The notices of findings that are shown together: grouped, what several of them tell once.
+
+    In the order of their effects: no verdict possible, excluded from choosing a winner, information.
+    """
+    known = [one for one in findings if one is not None]
+    titles = {key: title for one in known for key, title in one.device_titles.items()}
+    return grouped(merged(*(one.notices for one in known)), titles)
+
+
+def notice_parts(form: Form, *findings: Noticed | None) -> tuple[Part, ...]:
+    """`notice_lines` as parts of a document; a page shows the first of them, the others when they are asked for."""
+    lines = tuple(Line(one.text_and_step, KINDS[one.effect], one.subject) for one in notice_lines(*findings))
+    if form != "html" or len(lines) <= MAX_SHORT:
+        return (Lines(lines, "notices", limited=False),) if lines else ()
+    rest = lines[MAX_SHORT:]
+    more = Fold(f"{len(rest)} more notice{'' if len(rest) == 1 else 's'}", lambda: rest)
+    return (Lines(lines[:MAX_SHORT], "notices", limited=False), more)
+
+
+def notice_data(notices: Iterable[Notice]) -> list[dict[str, Any]]:
+    """Notices for other programs, each on its own."""
+    return [plain(asdict(notice)) for notice in notices]
+
+
+def grouped(notices: Iterable[Notice], titles: Mapping[str, str]) -> tuple[NoticeLine, ...]:
+    """As `notice_lines`, of notices; `titles` are those of the devices by their keys."""
+    found: dict[tuple[object, ...], list[Notice]] = {}
+    for notice in notices:
+        cause = (notice.tally.what, notice.tally.state) if notice.tally else ("", notice.text)
+        key = (notice.kind, notice.effect, notice.device_key, *(_FIGURE.sub("", text) for text in cause))
+        found.setdefault(key, []).append(notice)
+    lines = [_line(those, titles.get(those[0].device_key, "")) for those in found.values()]
+    return tuple(sorted(lines, key=lambda line: (_EFFECTS.index(line.effect), _ORDER.index(line.kind), line.subject)))
+
+
+def short_lines(lines: Sequence[NoticeLine]) -> tuple[tuple[NoticeLine, ...], str]:
+    """The first of them for a form that has little room, and `3 more notices` or nothing."""
+    more = len(lines) - MAX_SHORT
+    rest = f"{more} more notice{'' if more == 1 else 's'}" if more > 0 else ""
+    return tuple(lines[:MAX_SHORT]), rest
+
+
+def _line(notices: Sequence[Notice], title: str) -> NoticeLine:
+    first = notices[0]
+    text = first.text
+    distinct = {(one.subject, one.job_number, one.tally): one for one in notices}.values()
+    tallies = [one.tally for one in distinct if one.tally]
+    if tallies:
+        counts = (sum(one.concerned for one in tallies), sum(one.total for one in tallies))
+        text = replace(tallies[0], concerned=counts[0], total=counts[1]).text
+    if first.effect is Effect.UNDECIDED:
+        text = f"no verdict: {text}"
+    return NoticeLine(first.kind, first.effect, _subject(notices, title), text, first.next_step)
+
+
+def _subject(notices: Sequence[Notice], title: str) -> str:
+    names = list(dict.fromkeys(one.subject for one in notices if one.subject != title))
+    if not names:
+        return title or notices[0].subject
+    more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
+    on = f" on {title}" if title else ""
+    return ", ".join(names[:_MAX_NAMED]) + more + on

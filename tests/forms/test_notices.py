@@ -1,0 +1,172 @@
+"""Every kind of notice, in every form of everything that shows it; a new kind is tested by itself.
+
+The kinds are those of the catalogue. Of each one a notice is given to every finding, and its text is looked for in every
+form of that finding. That the findings make these notices is tested in `tests/findings/test_notices.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from html import unescape
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import devbench.results
+from devbench.findings.changes import ChangesSettings
+from devbench.findings.changes_build import find_changes
+from devbench.findings.comparison_build import build_comparison
+from devbench.findings.night import NightResult
+from devbench.findings.pipeline import PipelineReport, build_pipeline_report
+from devbench.findings.run import ReportData
+from devbench.findings.run_build import build_report
+from devbench.forms.html import html
+from devbench.forms.json import json_text
+from devbench.forms.junit import render_junit
+from devbench.forms.markdown import markdown
+from devbench.forms.night import render_lines, render_message, render_summary
+from devbench.forms.night_export import result_to_json
+from devbench.forms.terminal import terminal_text
+from devbench.notices import Effect, Notice, NoticeKind
+from devbench.results.pipelines import pipeline_sessions
+from devbench.results.run_export import run_to_json
+from devbench.results.store import RunView, Store
+from devbench.sections.changes import changes_document
+from devbench.sections.comparison import comparison_document
+from devbench.sections.document import Document
+from devbench.sections.pipeline import pipeline_document
+from devbench.sections.run import run_document
+from devbench.sections.subjects import RunSubject
+from tests.made.store import PIXEL, make
+
+TEXT = "the <moon> of {} was in the *way*"
+STEP = "wait for another moon"
+
+
+class Shown:
+    """The made store's findings, each with one notice."""
+
+    def __init__(self, url: str) -> None:
+        with Store(url) as store, devbench.results.open_history(url) as history:
+            ids = make(store)
+            self.view = store.run(ids.candidate)
+            self.comparison = build_comparison(history, [ids.baseline], [ids.candidate])
+            self.changes = find_changes(history, ChangesSettings(metrics=("latency",)))
+            view = store.run(ids.pipeline)
+            self.pipeline = build_pipeline_report(view, pipeline_sessions(store, ids.pipeline))
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> Shown:
+    return Shown(str(tmp_path_factory.mktemp("notices") / "results.db"))
+
+
+def page(report: ReportData, **beside: Any) -> str:
+    return html(run_document(RunSubject(report, **beside), "html"))
+
+
+def with_notice(one: Any, notice: Notice) -> Any:
+    if isinstance(one, PipelineReport):
+        return replace(one, view=with_notice(one.view, notice))
+    return replace(one, notices=(notice,))
+
+
+def texts(document: Callable[[Any, Any], Document], one: Any) -> dict[str, str]:
+    """The forms that a document has by itself."""
+    return {
+        "terminal": terminal_text(document(one, "terminal"), 400),
+        "markdown": markdown(document(one, "markdown")),
+        "page": html(document(one, "html")),
+        **({"json": json_text(found)} if (found := document(one, "json")).data else {}),
+    }
+
+
+def run_forms(view: RunView) -> dict[str, str]:
+    report = build_report(view)
+    return {**texts(run_document, RunSubject(report)), "json of the run": json.dumps(run_to_json(view))}
+
+
+def beside_forms(name: str, document: Callable[[Any, Any], Document], one: Any, run: ReportData) -> dict[str, str]:
+    return {**texts(document, one), "page of a run": page(run, **{name: one})}
+
+
+def night_forms(result: NightResult) -> dict[str, str]:
+    return {
+        "terminal": "\n".join(render_lines(result)),
+        "summary": render_summary(result),
+        "message": render_message(result),
+        "junit": render_junit(result),
+        "json": json.dumps(result_to_json(result)),
+    }
+
+
+def plain(text: str) -> str:
+    """A form's text without its way of making text harmless."""
+    text = text if text.startswith("{") else text.replace("\\", "")
+    return unescape(unescape(text.replace("\u2060", "")))
+
+
+def every_form(shown: Shown, notice: Notice) -> dict[str, str]:
+    bare = replace(build_report(shown.view), notices=())
+    view = with_notice(shown.view, notice)
+    comparison, changes = with_notice(shown.comparison, notice), with_notice(shown.changes, notice)
+    pipeline = with_notice(shown.pipeline, notice)
+    found = {
+        "run": run_forms(view),
+        "comparison": beside_forms("comparison", comparison_document, comparison, bare),
+        "changes": beside_forms("changes", changes_document, changes, bare),
+        "pipeline": beside_forms("pipelines", pipeline_document, pipeline, bare),
+        "night of a run": night_forms(NightResult("s", "2026-09-12", with_notice(bare, notice))),
+        "night of a comparison": night_forms(NightResult("s", "2026-09-12", bare, comparison)),
+        "night of changes": night_forms(NightResult("s", "2026-09-12", bare, None, changes)),
+    }
+    return {f"{subject}: {form}": text for subject, forms in found.items() for form, text in forms.items()}
+
+
+@pytest.mark.parametrize("kind", list(NoticeKind))
+def test_each_kind_is_in_every_form_of_everything(kind: NoticeKind, shown: Shown) -> None:
+    text = TEXT.format(kind.value)
+    notice = Notice(kind, "Pixel 8 (37021FDJE)", text, STEP, Effect.INFORMATION, PIXEL)
+    missing = [name for name, form in every_form(shown, notice).items() if text not in plain(form) or STEP not in form]
+    assert missing == []
+
+
+@pytest.mark.parametrize("kind", list(NoticeKind))
+def test_no_night_is_all_well_if_no_verdict_is_possible(kind: NoticeKind, shown: Shown) -> None:
+    failed = [item for item in shown.view.jobs if item.job.number in (1, 2)]
+    view = replace(shown.view, jobs=tuple(failed))
+    quiet = NightResult("s", "2026-09-12", build_report(replace(view, notices=())))
+    assert quiet.headline == "all well, nothing to compare with yet"
+    assert render_message(quiet).startswith("✅")
+    for subject in ("Pixel 8 (37021FDJE)", "portrait_unet", "results store"):
+        notice = Notice(kind, subject, TEXT, STEP, Effect.UNDECIDED, "" if subject == "results store" else PIXEL)
+        night = NightResult("s", "2026-09-12", build_report(replace(view, notices=(notice,))))
+        assert "no verdict" in night.headline
+        assert "all well" not in night.headline
+        assert render_message(night).startswith("⚠️")
+        assert night.exit_code == 0
+
+
+def test_markup_of_a_notice_is_text(shown: Shown) -> None:
+    notice = Notice(NoticeKind.LEASE_LOST, "[red]<b>x</b>*y*", "<script>[bold]\x1b[31m`z`", "<!channel>", device_key="")
+    for name, text in every_form(shown, notice).items():
+        assert "\x1b" not in text, name
+        if "json" not in name and "terminal" not in name:
+            assert "<script>" not in text.replace("\\<script\\>", "").split("</style>")[-1].split("<script>", 1)[0], (
+                name
+            )
+            assert "<!channel>" not in text.replace("\\<\\!channel\\>", ""), name
+
+
+def test_five_notices_are_shown_in_a_short_form_and_the_others_counted(shown: Shown, tmp_path: Path) -> None:
+    notices = tuple(Notice(NoticeKind.STEP_NOT_APPLIED, f"device {n}", f"step {n} failed", "") for n in range(8))
+    report = replace(build_report(shown.view), notices=notices)
+    night = NightResult("s", "2026-09-12", report)
+    for text in (render_message(night), render_summary(night)):
+        assert "3 more notices" in text
+        assert sum(f"step {n} failed" in text for n in range(8)) == 5
+    for text in (*run_forms(replace(shown.view, notices=notices)).values(), render_junit(night)):
+        assert all(f"step {n} failed" in text for n in range(8))
