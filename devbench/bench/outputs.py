@@ -18,7 +18,6 @@ from devbench.analysis.accuracy import NO_LIMITS, compare, limit_to_json, violat
 from devbench.errors import InputError
 from devbench.models.case_inputs import called_tensors
 from devbench.models.inputs import make_inputs
-from devbench.models.reference import SignatureCall, run_on_host
 from devbench.models.tensors import ModelTensors
 from devbench.tool.measurement import Failure, FailureKind
 
@@ -55,6 +54,8 @@ def expect(case: Case, check: OutputCheck) -> Expected:
         InputError: the model's tensors or the user's inputs make no sense.
         ReferenceFailed: LiteRT on this machine does not run the model.
     """
+    from devbench.models.reference import SignatureCall, run_on_host
+
     model, options = case.model, case.options
     tensors, inputs = checked_inputs(case, check)
     call = None

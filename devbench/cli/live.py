@@ -8,12 +8,6 @@ from dataclasses import dataclass, field
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rich.console import Console, Group, RenderableType
-from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
-from rich.text import Text
-
 from devbench.bench.events import (
     ConnectionLost,
     CoolingDown,
@@ -32,6 +26,9 @@ from devbench.cli.output import plain
 from devbench.results.cases import case_text
 
 if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+
     from devbench.results.records import JobRecord
 
 _REFRESH_PER_S = 4
@@ -67,6 +64,8 @@ class RunDisplay:
 
     def __enter__(self) -> RunDisplay:
         if not self._quiet and self._console.is_terminal:
+            from rich.live import Live
+
             self._live = Live(
                 get_renderable=self._render, console=self._console, refresh_per_second=_REFRESH_PER_S, transient=True
             )
@@ -158,6 +157,11 @@ class RunDisplay:
         return f"{sign} {plain(row.title or row.serial)} · {plain(event.title, 120)} · {plain(event.words, 300)}"
 
     def _render(self) -> RenderableType:
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
         table = Table.grid(padding=(0, 2))
         table.add_column(no_wrap=True)
         table.add_column(width=24)

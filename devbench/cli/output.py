@@ -14,11 +14,14 @@ if TYPE_CHECKING:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """A Rich console that honours NO_COLOR and is wide enough for tables when its output is a file."""
+    """A Rich console that honours NO_COLOR and is wide enough for tables when its output is a file.
+
+    Words between colons are names of devices and models, not of pictures.
+    """
     from rich.console import Console
 
     stream = sys.stderr if stderr else sys.stdout
-    return Console(stderr=stderr, highlight=False, width=None if stream.isatty() else 140)
+    return Console(stderr=stderr, highlight=False, emoji=False, width=None if stream.isatty() else 140)
 
 
 def plain(text: object, most: int = 400) -> str:

@@ -9,7 +9,6 @@ import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
-from html import unescape
 
 from devbench.tool.parse.source import RawLine
 
@@ -203,6 +202,9 @@ def _pieces(text: str) -> list[str]:
     if "<" not in text and "&" not in text:
         return [text]
     text = _CELLS.sub("\t", text)
+    # A log within HTML is rare, and its names of characters take a while to import.
+    from html import unescape
+
     return [unescape(_TAG.sub("", piece)) for piece in _LINE_TAG.split(text)]
 
 
