@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
-from dataclasses import replace
+from dataclasses import fields, replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -16,8 +16,10 @@ from devbench.cli.app import application
 from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
 from devbench.forms.charts import draw
-from devbench.metrics import METRICS, Metric, shown_in
+from devbench.metrics import METRICS, Metric, shown_in, stored
+from devbench.results import schema
 from devbench.results.records import VALUES, RepetitionRecord
+from devbench.results.run_export import REPETITION_COLUMNS
 from devbench.results.run_json import add_run
 from devbench.results.store import RunView, Store
 from devbench.sections.charts import history_charts
@@ -115,6 +117,20 @@ def test_a_metric_is_where_its_record_and_the_store_have_it() -> None:
         assert bool(metric.heading) == ("jobs" in metric.shown), metric.name
     assert set(shown_in("comparison")) == set(shown_in("history")), "one word for a metric on the command line"
     assert all(of.purposes for of in VALUES.values() if of.measured)
+
+
+def test_each_metric_is_documented() -> None:
+    docs = Path(__file__).parents[1] / "docs"
+    for name in shown_in("comparison"):
+        assert f"`{name}`" in _read(docs / "compare.md"), name
+    for name in (*stored(), *VALUES):
+        assert f"`{name}`" in _read(docs / "results.md"), name
+
+
+def test_each_value_of_a_repetition_is_in_the_store_in_csv_and_in_json() -> None:
+    values = set(VALUES)
+    assert values < set(schema.repetitions.c.keys()) and values < set(REPETITION_COLUMNS)
+    assert values < {one.name for one in fields(RepetitionRecord)}
 
 
 def _read(path: Path) -> str:
