@@ -109,20 +109,23 @@ def _show(outcome: RunOutcome, store: Store, options: RunOptions) -> None:
     from devbench.cli.outcome import finish
     from devbench.cli.output import console
     from devbench.findings.pipeline import build_pipeline_report
+    from devbench.findings.run_build import build_report
     from devbench.forms.files import write_pipeline_json, write_pipelines
     from devbench.forms.terminal import print_document
     from devbench.results.pipelines import pipeline_sessions
     from devbench.sections.pipeline import pipeline_document
+    from devbench.sections.subjects import RunSubject
 
     view = store.run(outcome.run_id)
     sessions = pipeline_sessions(store, outcome.run_id)
     built = build_pipeline_report(view, sessions)
+    subject = RunSubject(build_report(view), pipelines=built)
     screen = console()
     # Files first: standard output may be a pipe that is closed.
     if options.json_file is not None:
-        write_pipeline_json(built, options.json_file)
+        write_pipeline_json(subject, options.json_file)
     print_document(pipeline_document(built, "terminal"), screen)
     if options.report and sessions:
         folder = options.out or Path("reports") / outcome.run_id
-        screen.print(f"Report: {write_pipelines(built, folder)}", soft_wrap=True)
+        screen.print(f"Report: {write_pipelines(subject, folder)}", soft_wrap=True)
     finish(outcome, view, also_failed=any(one.status == "failed" for one in sessions))

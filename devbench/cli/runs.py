@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from devbench.results.store import RunSummary
 
 _StoreOption = Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")]
 
@@ -66,41 +63,12 @@ def runs(
     if not found:
         console().print("No run is stored yet. Try `devbench run demo --device virtual`.")
         return
-    _print_runs(found)
-
-
-def _print_runs(found: list[RunSummary]) -> None:
-    from rich.table import Table
-
-    from devbench.cli.output import console, plain
+    from devbench.forms.terminal import print_document
     from devbench.results.progress import end_words
+    from devbench.sections.runs import runs_document
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
     ends = [end_words(run.run_id, run.status, run.end_reason, run.host) for run in found]
-    table.add_column("run", no_wrap=True)
-    table.add_column("started (UTC)", no_wrap=True)
-    for column in ("status", "jobs", "repetitions", "models", "devices"):
-        table.add_column(column, justify="right" if column in ("jobs", "repetitions") else "left")
-    labelled = any(run.labels for run in found)
-    if labelled:
-        table.add_column("labels", overflow="fold")
-    for run in found:
-        failed = f" [red]({run.failed} failed)[/red]" if run.failed else ""
-        table.add_row(
-            run.run_id,
-            f"{run.started_utc:%Y-%m-%d %H:%M:%S}",
-            run.status,
-            str(run.jobs),
-            f"{run.repetitions}{failed}",
-            plain(", ".join(run.models), 60),
-            plain(", ".join(run.devices), 80),
-            *([plain(", ".join(f"{key}={value}" for key, value in run.labels.items()), 200)] if labelled else []),
-        )
-    screen = console()
-    screen.print(table)
-    for run, words in zip(found, ends, strict=True):
-        if words != run.status:
-            screen.print(f"[dim]{run.run_id} {plain(words, 300)}[/dim]", soft_wrap=True)
+    print_document(runs_document(list(zip(found, ends, strict=True)), "terminal"), console())
 
 
 def show(

@@ -6,7 +6,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from devbench.findings.pipeline import PipelineReport
 from devbench.forms.charts import draw
 from devbench.forms.charts.files import CHART_FORMS, chart_file
 from devbench.forms.job_details import ReadRaw
@@ -47,7 +46,7 @@ def write_files(
     pictures = [draw(chart) for chart in run_charts(subject.report)] if {"md", *CHART_FORMS} & set(forms) else []
     written = []
     if subject.pipelines is not None and "html" in forms:
-        written.append(write_pipelines(subject.pipelines, folder))
+        written.append(write_pipelines(subject, folder))
     if "html" in forms:
         note = subject.report.virtual_note
         page = html(run_document(subject, "html"), read_raw, virtual_note=note)
@@ -66,24 +65,26 @@ def write_files(
     return tuple(written)
 
 
-def write_pipelines(report: PipelineReport, folder: Path) -> Path:
+def write_pipelines(subject: RunSubject, folder: Path) -> Path:
     """Write `pipeline.html`, `pipeline.json` and the charts of pipelines as PNG; gives the page's path."""
     from devbench.forms.html import html
 
+    assert subject.pipelines is not None
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for chart in pipeline_charts(report):
+    for chart in pipeline_charts(subject.pipelines):
         write_whole_bytes(folder / f"{chart.name}.png", chart_file(draw(chart), "png"))
-    write_pipeline_json(report, folder / "pipeline.json")
-    document = pipeline_document(report, "html")
-    return _text(folder / "pipeline.html", html(document, virtual_note=report.virtual_note))
+    write_pipeline_json(subject, folder / "pipeline.json")
+    document = pipeline_document(subject.pipelines, "html")
+    return _text(folder / "pipeline.html", html(document, virtual_note=subject.pipelines.virtual_note))
 
 
-def write_pipeline_json(report: PipelineReport, path: Path) -> None:
+def write_pipeline_json(subject: RunSubject, path: Path) -> None:
     """Write the pipelines of a run for other programs."""
     from devbench.forms.json import json_text
 
-    _text(path, json_text(pipeline_document(report, "json")))
+    assert subject.pipelines is not None
+    _text(path, json_text(pipeline_document(subject.pipelines, "json")))
 
 
 def _text(path: Path, text: str) -> Path:

@@ -23,6 +23,8 @@ _SIGNS: Mapping[str, str] = {"bad": "✗ ", "good": "✓ ", "warn": "! ", "infor
 _MAX_ROWS = 20
 _MAX_TEXT = 600
 _MIN_WIDTH = 60
+# Columns of text may become this narrow before others are hidden.
+_FOLDED = 16
 _GAP = "  "
 # A blank line, unless there is one.
 _BLANK = ""
@@ -132,6 +134,7 @@ def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
         k: max([len(clean(table.columns[k].title, 40)), *(Text.from_markup(text).cell_len for text in texts)])
         for k, texts in cells.items()
     }
+    widths = {k: size if _on_one_line(table.columns[k]) else min(size, _FOLDED) for k, size in widths.items()}
     shown = list(cells)
     for k in sorted(
         (k for k in cells if table.columns[k].hidden is not None), key=lambda k: table.columns[k].hidden or 0
@@ -142,7 +145,7 @@ def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
     grid = Grid(box=None, pad_edge=False, header_style="bold")
     for k in shown:
         column = table.columns[k]
-        if column.numeric or column.hidden is not None:
+        if _on_one_line(column):
             grid.add_column(_text(column.title, 40), justify="right" if column.numeric else "left", no_wrap=True)
         else:
             grid.add_column(_text(column.title, 40), overflow="fold")
@@ -154,8 +157,12 @@ def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
         yield f"[dim]hidden (terminal too narrow): {_text(', '.join(hidden))}[/dim]"
 
 
+def _on_one_line(column: Column[object]) -> bool:
+    return column.numeric or column.hidden is not None or column.role == "name"
+
+
 def _markup(cell: Cell) -> str:
-    text = ("! " if cell.kind == "unreliable" else "") + _text(cell.text, 80)
+    text = ("! " if cell.kind == "unreliable" else "") + _text(cell.text, 200)
     aside = f" [dim]{_text(cell.aside, 60)}[/dim]" if cell.aside else ""
     return (f"[{_STYLES[cell.kind]}]{text}[/]" if cell.kind in _STYLES and text else text) + aside
 
