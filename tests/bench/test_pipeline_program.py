@@ -139,6 +139,44 @@ def test_the_overlap_is_chosen_once_by_what_the_stages_took_alone(tmp_path: Path
     assert [one.overlap_runs for one in session.sessions if one.residency == "pipelined"] == [4, 4]
 
 
+@pytest.mark.parametrize(
+    ("changes", "overlap"),
+    [
+        ({"overlap_steps": 3}, 3),
+        ({"overlap_steps": 3, "guidance": True}, 6),
+        ({"overlap_steps": 100}, 4),
+        ({"overlap_steps": 2, "keep": 0}, 1),
+        ({"keep": 2}, 0),
+    ],
+)
+def test_an_overlap_that_is_asked_for_counts_steps_of_the_stage_that_stays(
+    tmp_path: Path, changes: dict[str, Any], overlap: int
+) -> None:
+    changes = dict(changes)
+    kept = changes.pop("keep", 1)
+    stages = tuple(replace(stage, keep=number == kept) for number, stage in enumerate(PIPELINE.stages))
+    pipeline = replace(PIPELINE, stages=stages, residencies=("pipelined",), **changes)
+    session, program = make(tmp_path, repetitions=1)
+    PipelineProgram((replace(program.pipelines[0], pipeline=pipeline),)).run(session)
+    assert [one.overlap_runs for one in session.sessions if one.residency == "pipelined"] == [overlap]
+
+
+def test_each_step_is_told_when_it_begins_and_when_it_ends(tmp_path: Path) -> None:
+    session, program = make(tmp_path, repetitions=1)
+    session.verdict = lambda name: "unreliable" if "sequential" in name else "valid"
+    program.run(session)
+    told = of_type(session.events, PipelineStep)
+    assert [one.title for one in told[::2]] == [one.title for one in told[1::2]]
+    assert [one.done for one in told] == [False, True] * 9
+    assert (told[1].title, told[1].words) == ("sd · d0 · text · once, untimed", "not measured")
+    assert (told[7].title, told[7].words) == (
+        "sd · d0 · text alone · 1/1", "load 100 ms, first 9.0 ms, steady 5.00 ms",
+    )  # fmt: skip
+    resident, sequential = told[13], told[15]
+    assert (resident.words, resident.unreliable, resident.failed) == ("920 ms, peak 1 MB", False, False)
+    assert (sequential.words, sequential.unreliable) == ("920 ms, peak 1 MB; unreliable: busy", True)
+
+
 def failing(start: str, kind: FailureKind = FailureKind.TIMEOUT) -> Callable[[str], ProcessResult]:
     return lambda name: ran(Failure(kind, "failed")) if start in name else ran()
 

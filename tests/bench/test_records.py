@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from devbench.analysis.operators import delegate_time_share
 from devbench.analysis.reliability import Reliability
-from devbench.bench.records import operator_records, refused_record, repetition_record
+from devbench.bench import records
+from devbench.bench.records import device_record, file_records, operator_records, refused_record, repetition_record
+from devbench.bench.records import job_record as make_job
+from devbench.device.facts import DeviceFacts
+from devbench.device.profiles import DeviceProfile
 from devbench.results.records import RepetitionRecord
-from devbench.tool.measurement import Failure, FailureKind, Memory
+from devbench.tool.measurement import DelegateUse, Failure, FailureKind, Memory
 from devbench.tool.parse import parse_text
-from tests.made.bench import case, measured, ran
-from tests.made.samples import NOW, job_record
+from tests.conftest import DATA
+from tests.made.bench import BINARY, GPU, case, measured, ran
+from tests.made.samples import NOW, RUN, job_record
 
 PROFILE = (
     "Operator-wise Profiling Info for Regular Benchmark Runs:\n============ Run Order ============\n"
@@ -91,6 +98,51 @@ def test_a_repetition_has_its_conditions_its_verdict_and_its_caches() -> None:
     assert (one.conditions_before["load_1min"], one.conditions_after["load_1min"]) == (0.1, 0.2)
     assert (one.verdict, one.verdict_reasons) == ("unreliable", ("other load: 9.0 on 2 CPUs",))
     assert (one.file_cache, one.kernel_cache, one.host_overhead_ms) == ("cold", "warm", 1.0)
+
+
+def test_a_job_has_what_was_asked_for_and_what_it_is_made_of() -> None:
+    delegate = replace(GPU, litert_flags=(("use_gpu", "yes"),))
+    one = case(delegate=delegate, operators=77, num_threads=4)
+    device = job_record().device
+    job = make_job(RUN, 3, one, device, BINARY, "f" * 64)
+    assert (job.number, job.delegate, job.delegate_title, job.threads, job.require) == (3, "gpu", "GPU", 4, "any")
+    assert (job.binary.sha256, job.binary.name, job.model.operators) == ("f" * 64, BINARY.name, 77)
+    assert job.options["delegate_flags"] == {"use_gpu": "true"}
+    assert job.options["reported_as"] == ["GPU"] and "via" not in job.options and "compiled" not in job.options
+    litert = make_job(RUN, 3, one, device, replace(BINARY, tool="litert"), "f" * 64)
+    assert litert.options["delegate_flags"] == {"use_gpu": "yes"}
+    app = make_job(RUN, 3, one, device, replace(BINARY, flavour="apk"), "f" * 64)
+    assert (app.delegate_title, app.options["via"]) == ("GPU · APK", "apk")
+
+
+def test_a_device_is_virtual_if_it_or_its_profile_is() -> None:
+    phone, virtual = DeviceProfile("p", "P"), DeviceProfile("v", "V", virtual=True)
+    facts = DeviceFacts("KEY", "SERIAL", model="Phone")
+    assert not device_record(facts, phone).virtual
+    assert device_record(facts, virtual).virtual
+    assert device_record(replace(facts, virtual=True), phone).virtual
+    assert device_record(facts, replace(phone, masks={"big": "f0"})).facts["masks"] == {"big": "f0"}
+
+
+def test_libraries_of_a_delegate_are_files_of_its_jobs_with_version_and_hash(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(DATA)
+    found = [
+        SimpleNamespace(name="libA.so", path=folder / "tiny_groupnorm.tflite", product="QNN", version="2.44"),
+        SimpleNamespace(name="libB.so", path=folder / "tiny_groupnorm.tflite", product="QNN", version=""),
+    ]
+    monkeypatch.setattr(records, "delegate_files", lambda delegate: found)
+    first, second = file_records(case())
+    assert (first.name, first.role, first.version, second.version) == ("libA.so", "delegate", "QNN 2.44", "")
+    assert first.size_bytes == (folder / "tiny_groupnorm.tflite").stat().st_size and len(first.sha256) == 64
+
+
+def test_a_profile_has_the_share_of_the_delegate_and_its_nodes() -> None:
+    use = DelegateUse("gpu", "partial", nodes_delegated=9, nodes_total=10, kernels=2)
+    found = replace(measured(), delegates=(use,))
+    one = repetition_record(job_record(), case(delegate=GPU), 0, "profile", ran(), found, VALID)
+    assert (one.delegate_applied, one.nodes_delegated, one.nodes_total, one.partitions) == ("partial", 9, 10, 2)
+    other = repetition_record(job_record(), case(), 0, "profile", ran(), found, VALID)
+    assert (other.delegate_applied, other.nodes_delegated) == (None, None)
 
 
 def test_a_refused_job_is_a_failure_without_a_process() -> None:

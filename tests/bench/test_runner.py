@@ -112,6 +112,18 @@ def test_an_error_that_nobody_expected_is_one_line_and_keeps_the_other_device(st
     assert "DEVBENCH_DEBUG=1" in error.hint
 
 
+def test_the_traceback_is_shown_only_if_it_is_asked_for(
+    store: Store, sessions: Any, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sessions.does = {"A": fail(KeyError("x"))}
+    run(store)
+    assert "Traceback" not in capsys.readouterr().err
+    assert store.run(RUN).end_reason.startswith("devbench failed on A: KeyError"), "it names the device itself"
+    monkeypatch.setenv("DEVBENCH_DEBUG", "1")
+    run(store, resume=True)
+    assert "Traceback" in capsys.readouterr().err
+
+
 def test_ctrl_c_ends_every_device_and_closes_the_run_as_interrupted(
     store: Store, sessions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -322,6 +322,47 @@ def test_a_delegate_that_was_not_applied_gives_no_latency(parts: Parts, store: S
     assert (failed.status, failed.failure_kind, failed.latency_avg_us) == ("failed", "delegate_not_applied", None)
 
 
+class Checked:
+    """A check of outputs whose answer is given."""
+
+    def __init__(self, failure: Failure | None = None) -> None:
+        self.failure = failure
+        self.judged: list[str] = []
+
+    def options(self, one: Case) -> Any:
+        return one.options, "/d/out"
+
+    def judge(self, one: Case, out: str) -> Any:
+        self.judged.append(out)
+        return [{"name": "y", "against": "host", "wrong": self.failure is not None}], self.failure
+
+
+@pytest.mark.parametrize("failure", [None, Failure(FailureKind.OUTPUT_MISMATCH, "output y: wrong")])
+def test_outputs_are_judged_once_and_a_job_with_wrong_ones_is_not_timed(
+    parts: Parts, store: Store, monkeypatch: pytest.MonkeyPatch, failure: Failure | None
+) -> None:
+    check = Checked(failure)
+    session, _ = make(parts, store, case("a"), program=JobProgram(), output_repetitions=1, repetitions=2)
+    monkeypatch.setattr(session, "outputs", check)
+    session.run()
+    assert check.judged == ["/d/out"]
+    stored = store.run(RUN).jobs[0].repetitions
+    assert [one.purpose for one in stored] == (["outputs", "latency", "latency"] if failure is None else ["outputs"])
+    assert (stored[0].failure_kind, stored[0].latency_avg_us) == (failure and "output_mismatch", None)
+    assert stored[0].outputs[0]["against"] == "host"
+
+
+def test_a_process_that_failed_has_no_outputs_to_judge(
+    parts: Parts, store: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    parts.results = [ran(Failure(FailureKind.TIMEOUT, "x"))]
+    check = Checked()
+    session, _ = make(parts, store, case("a"), program=JobProgram(), output_repetitions=1, repetitions=1)
+    monkeypatch.setattr(session, "outputs", check)
+    session.run()
+    assert check.judged == []
+
+
 @pytest.mark.parametrize(
     ("ending", "stored"), [(ran(exit_code=130), 0), (ran(Failure(FailureKind.TIMEOUT, "x")), 0), (ran(), 1)]
 )
