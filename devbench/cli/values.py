@@ -10,8 +10,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-from typer import core
-
 _WHOLE = re.compile(r"-?[0-9]{1,18}")
 _REAL = re.compile(r"-?[0-9]{1,18}(\.[0-9]{1,18})?")
 _LEFT = object()
@@ -30,8 +28,17 @@ def read_plainly(command: Any) -> Any:
 
 
 def _made_plain(parameter: Any) -> Any:
-    if type(parameter) in _PLAIN:
-        parameter.__class__ = _PLAIN[type(parameter)]
+    if parameter is None or "process_value" in vars(parameter):
+        return parameter
+    usual = parameter.process_value
+
+    def process_value(context: Any, value: Any) -> Any:
+        found = _read(parameter, value)
+        if found is _LEFT or (parameter.required and parameter.value_is_missing(found)):
+            return usual(context, value)
+        return found if parameter.callback is None else parameter.callback(context, parameter, found)
+
+    parameter.process_value = process_value
     return parameter
 
 
@@ -80,22 +87,3 @@ def _path(value: Any, info: Any) -> Any:
     if checked or not info.file_okay or not info.dir_okay or not isinstance(value, str):
         return _LEFT
     return Path(value) if os.access(value, os.R_OK) or not os.path.lexists(value) else _LEFT
-
-
-class _Option(core.TyperOption):
-    def process_value(self, ctx: Any, value: Any) -> Any:
-        found = _read(self, value)
-        if found is _LEFT or (self.required and self.value_is_missing(found)):
-            return super().process_value(ctx, value)
-        return found if self.callback is None else self.callback(ctx, self, found)
-
-
-class _Argument(core.TyperArgument):
-    def process_value(self, ctx: Any, value: Any) -> Any:
-        found = _read(self, value)
-        if found is _LEFT or (self.required and self.value_is_missing(found)):
-            return super().process_value(ctx, value)
-        return found if self.callback is None else self.callback(ctx, self, found)
-
-
-_PLAIN: dict[Any, Any] = {core.TyperOption: _Option, core.TyperArgument: _Argument}
