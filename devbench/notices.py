@@ -86,7 +86,7 @@ class Tally:
         if self.total == 1:
             return f"the only {self.what} is {self.state}"
         if self.concerned == self.total:
-            return f"all {self.total} {many} are {self.state}"
+            return f"{'both' if self.total == 2 else f'all {self.total}'} {many} are {self.state}"
         return f"{self.concerned} of {self.total} {many} {'is' if self.concerned == 1 else 'are'} {self.state}"
 
 

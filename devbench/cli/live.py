@@ -23,6 +23,7 @@ from devbench.bench.events import (
     WaitingForDevice,
 )
 from devbench.cli.output import plain
+from devbench.notices import Effect
 from devbench.results.cases import case_text
 
 if TYPE_CHECKING:
@@ -90,7 +91,8 @@ class RunDisplay:
             row.title, row.steps, row.began = event.device.title, event.steps, time.monotonic()
         elif isinstance(event, NoticeGiven):
             notice = event.notice
-            return f"[yellow]![/yellow] {plain(notice.subject, 120)}: {plain(notice.text, 300)}"
+            sign = "[dim]i[/dim]" if notice.effect is Effect.INFORMATION else "[yellow]![/yellow]"
+            return f"{sign} {plain(notice.subject, 120)}: {plain(notice.text, 300)}"
         elif isinstance(event, FilePushed):
             share = 100 * event.done_bytes / max(1, event.total_bytes)
             row.doing = f"pushing {event.name} {share:.0f} %"

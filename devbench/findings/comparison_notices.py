@@ -30,7 +30,7 @@ def stored_notices(before: SideData, after: SideData, settings: ComparisonSettin
     """Those of the runs that are about the compared cases; what only one side has says so."""
     found: dict[Notice, set[str]] = {}
     for name, side in (("baseline", before), ("candidate", after)):
-        devices = {"", *side.jobs["device_key"]}
+        devices = {"", *side.jobs["device_key"].unique()}
         names = {name for about in side.names.values() for name in about}
         narrow = bool(settings.models or settings.delegates or settings.cases)
         for run_id, notices in side.notices.items():

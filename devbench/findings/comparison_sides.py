@@ -39,7 +39,7 @@ class SideData:
         left_out: of each case how many unreliable values were left out of how many, and why.
         undecided: of each case the texts of the stored notices that allow no verdict.
         notices: stored with the runs, by their ids.
-        names: of each job by run and number, what its model, its case and its device are called.
+        names: of each job of a run with notices by run and number, what its model, its case and its device are called.
     """
 
     runs: ComparedRuns
@@ -93,9 +93,10 @@ def load_side(
     unreliable: frozenset[Series] = frozenset()
     left_out: dict[Key, tuple[int, int, str]] = {}
     undecided: dict[Key, list[str]] = {}
-    names = _names(jobs)
+    noticed = jobs[jobs["run_id"].isin([run_id for run_id, found in notices.items() if found])]
+    names = _names(noticed)
     if settings.unreliable == "undecided":
-        values, undecided = _without_verdict(values, notices, jobs, names)
+        values, undecided = _without_verdict(values, notices, noticed, names)
         values, unreliable, left_out = reliable_values(values)
     jobs = with_pipelines(jobs, sessions)
     return SideData(runs, history, jobs, values, unreliable, left_out, undecided, notices, names)

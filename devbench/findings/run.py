@@ -73,7 +73,7 @@ class Process:
 
     Attributes:
         latency_ms: its average inference.
-        unreliable: the device was in no fit state.
+        unreliable: it was measured while the device was throttled or busy.
         counts: it is among those that the job's latency is the median of.
         outlier: far from the others that count; it counts all the same.
     """

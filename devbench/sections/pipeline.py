@@ -51,8 +51,7 @@ def pipeline_document(
 
 def _variants(report: PipelineReport) -> Iterator[Section]:
     for number, variant in enumerate(report.variants, start=1):
-        device = f"{variant.device.title}{' (virtual)' if variant.device.virtual else ''}"
-        title = f"{variant.pipeline} · {variant.title} on {device} · {variant.parameters}"
+        title = f"{variant.pipeline} · {variant.title} on {variant.device.title} · {variant.parameters}"
         yield Section(f"pipeline-{number}", title, tuple(_variant(variant)))
 
 

@@ -54,8 +54,7 @@ def run_document(
 def _groups(subject: RunSubject) -> Iterator[Section]:
     """Jobs of one model on one device, which are compared with each other."""
     for number, (model, device, jobs) in enumerate(subject.report.groups, start=1):
-        title = f"{model} on {device.title}{' (virtual)' if device.virtual else ''}"
-        yield Section(f"group-{number}", title, tuple(_group(jobs)))
+        yield Section(f"group-{number}", f"{model} on {device.title}", tuple(_group(jobs)))
 
 
 def _group(jobs: Sequence[JobReport]) -> Iterator[Part]:

@@ -150,6 +150,7 @@ def test_what_allows_no_verdict_comes_first() -> None:
     ("concerned", "total", "text"),
     [
         (1, 1, "the only run of the candidate is slow"),
+        (2, 2, "both runs of the candidate are slow"),
         (3, 3, "all 3 runs of the candidate are slow"),
         (1, 3, "1 of 3 runs of the candidate is slow"),
         (2, 3, "2 of 3 runs of the candidate are slow"),
