@@ -120,10 +120,8 @@ def open_inputs(path: Path, shapes: Shapes, graph: int = 0) -> tuple[TensorSpec,
 
 
 def _asked(spec: TensorSpec, shapes: Shapes) -> tuple[int, ...] | None:
-    for name in (spec.name, spec.alias):
-        if name and name in shapes:
-            return shapes[name]
-    return shapes.get("")
+    named = (shapes[name] for name in (spec.name, spec.alias) if name and name in shapes)
+    return next(named, shapes.get(""))
 
 
 def _chosen(
@@ -209,10 +207,8 @@ def _known_signatures(models: Sequence[ModelFile]) -> str:
 
 
 def _known_inputs(models: Sequence[ModelFile]) -> str:
-    lines = []
-    for model in models[:3]:
-        inputs = read_tensors(model.path).inputs
-        lines.append(
-            f"{model.name} has {', '.join(f'{s.shown}={shape_words(s.open_shape or s.shape)}' for s in inputs)}"
-        )
-    return "; ".join(lines)
+    inputs = {model.name: read_tensors(model.path).inputs for model in models[:3]}
+    return "; ".join(
+        f"{name} has {', '.join(f'{one.shown}={shape_words(one.open_shape or one.shape)}' for one in specs)}"
+        for name, specs in inputs.items()
+    )

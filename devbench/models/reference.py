@@ -57,15 +57,6 @@ class SignatureCall:
     outputs: tuple[str, ...]
 
 
-def reference_outputs(model: Path, inputs: Sequence[NDArray[np.generic]]) -> bytes:
-    """The outputs for these inputs one after the other, by LiteRT's built-in kernels without any delegate.
-
-    Raises:
-        ReferenceFailed: LiteRT refuses the model, or does not end in time.
-    """
-    return run_on_host(model, [inputs]).outputs[0]
-
-
 def run_on_host(
     model: Path,
     sets: Sequence[Sequence[NDArray[np.generic]]],

@@ -9,7 +9,7 @@ import pytest
 
 from devbench.errors import InputError
 from devbench.models.inputs import make_inputs
-from devbench.models.reference import ReferenceFailed, reference_outputs
+from devbench.models.reference import ReferenceFailed, run_on_host
 from devbench.models.tensors import TensorSpec, read_tensors
 from tests.conftest import DATA
 
@@ -77,13 +77,13 @@ def test_pickles_are_never_loaded(tmp_path: Path) -> None:
 
 def test_the_reference_is_computed_in_a_process_of_its_own(tmp_path: Path) -> None:
     inputs = make_inputs(read_tensors(CNN).inputs, {})
-    found = np.frombuffer(reference_outputs(CNN, inputs), np.float32)
+    found = np.frombuffer(run_on_host(CNN, [inputs]).outputs[0], np.float32)
     assert found.shape == (10,)
     assert found.sum() == pytest.approx(1.0, abs=1e-5), "a softmax"
     broken = tmp_path / "broken.tflite"
     broken.write_bytes(CNN.read_bytes()[:9000])
     with pytest.raises(ReferenceFailed, match="does not run it"):
-        reference_outputs(broken, inputs)
+        run_on_host(broken, [inputs])
 
 
 def test_an_input_goes_by_the_tensor_s_name_and_by_the_signature_s(tmp_path: Path) -> None:

@@ -45,9 +45,6 @@ class Graph:
         self._removed: set[int] = set()
         self._end = object()
         self._constants: dict[tuple[str, Shape, bytes], int] = {}
-        self._map()
-
-    def _map(self) -> None:
         self._producers: dict[int, Any] = {}
         self._consumers: dict[int, list[Any]] = {}
         for operator in self._graph.operators:

@@ -17,7 +17,7 @@ from devbench.models.rewrites.fixed_shapes import fixed_shapes, sized_operators
 from devbench.models.rewrites.gelu import stable_gelu
 from devbench.models.rewrites.groupnorm import groupnorm_4d
 from devbench.models.rewrites.half import half_weights
-from devbench.models.rewrites.int8 import dynamic_int8, weight_only_int8
+from devbench.models.rewrites.int8 import int8_weights
 from devbench.models.rewrites.layernorm import layernorm_4d
 from devbench.models.rewrites.lookup import gather_1d, gather_to_conv
 from devbench.models.rewrites.prune import prune
@@ -124,11 +124,12 @@ REWRITES: Sequence[Rewrite] = (
     Rewrite("downgrade-versions", "the lowest version that says what an operator does", _whole(downgrade_versions)),
     Rewrite("fp16", "large weights in float16, half the size", _whole(half_weights), by_default=False, lossy=True),
     Rewrite(
-        "w8", "int8 weights, float activations", None, by_default=False, lossy=True, apply_to_file=weight_only_int8
+        "w8", "int8 weights, float activations", None, by_default=False, lossy=True,
+        apply_to_file=partial(int8_weights, dynamic=False),
     ),
     Rewrite(
         "dynamic-int8", "int8 weights, activations quantised at each run (CPU)", None, by_default=False, lossy=True,
-        apply_to_file=dynamic_int8,
+        apply_to_file=partial(int8_weights, dynamic=True),
     ),
 )  # fmt: skip
 

@@ -32,17 +32,12 @@ class QuantiserFailed(DevbenchError):
     """The quantiser does not take the model."""
 
 
-def weight_only_int8(source: Path, out: Path) -> list[str]:
-    """Write `source` with int8 weights behind DEQUANTIZE to `out`; gives a line for each tensor that became int8."""
-    return _quantise(source, out, dynamic=False)
+def int8_weights(source: Path, out: Path, *, dynamic: bool) -> list[str]:
+    """Write `source` with int8 weights to `out`; gives a line for each tensor that became int8.
 
-
-def dynamic_int8(source: Path, out: Path) -> list[str]:
-    """Write `source` with int8 weights that its operators take as they are to `out`; gives a line for each."""
-    return _quantise(source, out, dynamic=True)
-
-
-def _quantise(source: Path, out: Path, dynamic: bool) -> list[str]:
+    Args:
+        dynamic: operators take the weights as they are, not behind a DEQUANTIZE.
+    """
     large = _large_convolutions(source)
     try:
         from litert_quantizer import quantizer, recipe

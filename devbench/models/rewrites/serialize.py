@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
@@ -93,7 +94,11 @@ def serialize_conv(graph: Graph, operator: Any, allow: Allow, along: Along = "au
     extra = {side: extra_bytes(conv, side, factor) for side, factor in choices.items()}
     side = min(choices, key=lambda side: extra[side])
     split = _split_inputs if side == "input" else _split_outputs
-    split(graph, operator, conv, choices[side])
+    kernel = graph.constant(operator.inputs[1])
+    assert kernel is not None
+    emit = Emitter(graph, operator, f"{graph.name(operator.outputs[0])}/serialize_conv")
+    split(emit, operator, conv, choices[side], kernel)
+    graph.remove(operator)
     costs = ", ".join(f"{name} {factor} moves {extra[name] / 1e6:.1f} MB more" for name, factor in choices.items())
     return f"{conv}: {side} split in {choices[side]} ({costs})"
 
@@ -135,43 +140,36 @@ def extra_bytes(conv: Conv, side: str, factor: int) -> int:
     return 2 * given + 3 * (factor - 1) * made if side == "input" else (factor - 1) * given + 2 * made
 
 
-def _split_inputs(graph: Graph, operator: Any, conv: Conv, factor: int) -> None:
-    x, weights = operator.inputs[:2]
+def _split_inputs(emit: Emitter, operator: Any, conv: Conv, factor: int, kernel: NDArray[Any]) -> None:
     out, options = operator.outputs[0], operator.builtinOptions
-    kernel = graph.constant(weights)
-    assert kernel is not None
-    emit = Emitter(graph, operator, f"{graph.name(out)}/serialize_conv")
     zeros = emit.constant(np.zeros(conv.outputs, np.float32))
-    parts = emit.split(x, 3, factor)
+    parts = emit.split(operator.inputs[0], 3, factor)
     activation, options.fusedActivationFunction = options.fusedActivationFunction, 0
     total = -1
     for number, (part, values) in enumerate(zip(parts, np.split(kernel, factor, axis=3), strict=True)):
         bias = operator.inputs[2] if number == 0 and len(operator.inputs) > 2 else zeros
-        made = emit.conv(part, emit.constant(values), bias, graph.shape(out), options=_copied(options))
+        made = emit.conv(part, emit.constant(values), bias, emit.graph.shape(out), options=_copied(options))
         last = number == factor - 1
         total = (
             made
             if number == 0
             else emit.binary("ADD", total, made, out=out if last else None, activation=activation if last else 0)
         )
-    graph.remove(operator)
 
 
-def _split_outputs(graph: Graph, operator: Any, conv: Conv, factor: int) -> None:
-    x, weights = operator.inputs[:2]
+def _split_outputs(emit: Emitter, operator: Any, conv: Conv, factor: int, kernel: NDArray[Any]) -> None:
     out = operator.outputs[0]
-    kernel, bias = graph.constant(weights), graph.constant(operator.inputs[2]) if len(operator.inputs) > 2 else None
-    assert kernel is not None
-    if bias is None:
-        bias = np.zeros(conv.outputs, np.float32)
-    emit = Emitter(graph, operator, f"{graph.name(out)}/serialize_conv")
-    shape = (*graph.shape(out)[:3], conv.outputs // factor)
+    bias = emit.graph.constant(operator.inputs[2]) if len(operator.inputs) > 2 else None
+    offsets = np.zeros(conv.outputs, np.float32) if bias is None else bias
+    shape = (*emit.graph.shape(out)[:3], conv.outputs // factor)
     parts = [
-        emit.conv(x, emit.constant(values), emit.constant(offsets), shape, options=_copied(operator.builtinOptions))
-        for values, offsets in zip(np.split(kernel, factor), np.split(bias, factor), strict=True)
-    ]
+        emit.conv(
+            operator.inputs[0], emit.constant(values), emit.constant(some), shape,
+            options=_copied(operator.builtinOptions),
+        )
+        for values, some in zip(np.split(kernel, factor), np.split(offsets, factor), strict=True)
+    ]  # fmt: skip
     emit.concat(parts, 3, out=out)
-    graph.remove(operator)
 
 
 def _copied(options: Any) -> Any:

@@ -104,10 +104,8 @@ class Model:
         self.api = load_library()
         self._libc = ctypes.CDLL(None)
         self._libc.strdup.restype = ctypes.c_void_p
-        self.environment = ctypes.c_void_p()
-        self.handle = ctypes.c_void_p()
-        self.call("LiteRtCreateEnvironment", 0, None, ctypes.byref(self.environment))
-        self.call("LiteRtCreateModelFromFile", self.environment, path.encode(), ctypes.byref(self.handle))
+        self.environment = self.get("LiteRtCreateEnvironment", 0, None)
+        self.handle = self.get("LiteRtCreateModelFromFile", self.environment, path.encode())
 
     def call(self, name: str, *arguments: Any) -> None:
         """One call of the C API."""
@@ -115,32 +113,36 @@ class Model:
         if status != _STATUS_OK:
             raise LiteRtError(name, status)
 
+    def get(self, name: str, *arguments: Any, kind: Any = ctypes.c_void_p) -> Any:
+        """What a call of the C API writes to its last argument, a pointer to a `kind`; by default a handle."""
+        out = kind()
+        self.call(name, *arguments, ctypes.byref(out))
+        return out
+
     def options_text(self, identifier: str, text: str, into: ctypes.c_void_p) -> None:
         """Add a component's options, which are TOML text owned by the runtime."""
-        opaque = ctypes.c_void_p()
         payload = ctypes.c_void_p(self._libc.strdup(text.encode()))
         free = ctypes.cast(self._libc.free, ctypes.c_void_p)
-        self.call("LiteRtCreateOpaqueOptions", identifier.encode(), payload, free, ctypes.byref(opaque))
+        opaque = self.get("LiteRtCreateOpaqueOptions", identifier.encode(), payload, free)
         self.call("LiteRtAddOpaqueOptions", into, opaque)
+
+    def main_graph(self) -> Any:
+        """The handle of the main graph."""
+        return self.get("LiteRtGetModelSubgraph", self.handle, ctypes.c_size_t(0))
 
     @property
     def operator_count(self) -> int:
         """Operators of the main graph."""
-        graph, count = ctypes.c_void_p(), ctypes.c_size_t()
-        self.call("LiteRtGetModelSubgraph", self.handle, ctypes.c_size_t(0), ctypes.byref(graph))
-        self.call("LiteRtGetNumSubgraphOps", graph, ctypes.byref(count))
-        return int(count.value)
+        return int(self.get("LiteRtGetNumSubgraphOps", self.main_graph(), kind=ctypes.c_size_t).value)
 
     def signature_number(self, name: str) -> int | None:
         """The number of the signature of that name, of the main graph's where it is empty; `None` for none."""
-        count, main = ctypes.c_size_t(), ctypes.c_void_p()
-        self.call("LiteRtGetNumModelSignatures", self.handle, ctypes.byref(count))
-        self.call("LiteRtGetModelSubgraph", self.handle, ctypes.c_size_t(0), ctypes.byref(main))
-        for number in range(count.value):
-            signature, key, graph = ctypes.c_void_p(), ctypes.c_char_p(), ctypes.c_void_p()
-            self.call("LiteRtGetModelSignature", self.handle, ctypes.c_size_t(number), ctypes.byref(signature))
-            self.call("LiteRtGetSignatureKey", signature, ctypes.byref(key))
-            self.call("LiteRtGetSignatureSubgraph", signature, ctypes.byref(graph))
+        count = self.get("LiteRtGetNumModelSignatures", self.handle, kind=ctypes.c_size_t).value
+        main = self.main_graph()
+        for number in range(count):
+            signature = self.get("LiteRtGetModelSignature", self.handle, ctypes.c_size_t(number))
+            key = self.get("LiteRtGetSignatureKey", signature, kind=ctypes.c_char_p)
+            graph = self.get("LiteRtGetSignatureSubgraph", signature)
             if (key.value or b"").decode("utf-8", "replace") == name if name else graph.value == main.value:
                 return number
         return None if name else 0
@@ -170,8 +172,7 @@ class CompiledModel:
         self._call = model.call
         self._signature = ctypes.c_size_t(signature)
         self._shapes = self._resized(shapes)
-        options = ctypes.c_void_p()
-        self._call("LiteRtCreateOptions", ctypes.byref(options))
+        options = model.get("LiteRtCreateOptions")
         self._call("LiteRtSetOptionsHardwareAccelerators", options, _CPU | (_GPU if backend.gpu else 0))
         cpu = f'num_threads = {backend.num_threads}\nkernel_mode = "{backend.kernel_mode.value}"\n'
         model.options_text(_CPU_OPTIONS, cpu, options)
@@ -180,8 +181,7 @@ class CompiledModel:
             model.options_text(_GPU_OPTIONS, "benchmark_mode = true\n", options)
         if profiling:
             model.options_text(_RUNTIME_OPTIONS, "enable_profiling = true\n", options)
-        self._handle = ctypes.c_void_p()
-        self._call("LiteRtCreateCompiledModel", model.environment, model.handle, options, ctypes.byref(self._handle))
+        self._handle = model.get("LiteRtCreateCompiledModel", model.environment, model.handle, options)
         self._gpu = backend.gpu
         self.profiling = profiling
         for number, shape in self._shapes.items():
@@ -204,32 +204,24 @@ class CompiledModel:
         layouts = self._layouts(side, len(kinds))
         for number, kind in enumerate(kinds):
             index = ctypes.c_size_t(number)
-            requirements, buffer = ctypes.c_void_p(), ctypes.c_void_p()
             if layouts is not None:
                 # The type of the file has no sizes for open dimensions.
                 kind.layout = layouts[number]
             ask = f"LiteRtGetCompiledModel{side}BufferRequirements"
-            self._call(ask, self._handle, self._signature, index, ctypes.byref(requirements))
+            requirements = self.model.get(ask, self._handle, self._signature, index)
             create = "LiteRtCreateManagedTensorBufferFromRequirements"
-            self._call(create, self.model.environment, ctypes.byref(kind), requirements, ctypes.byref(buffer))
-            buffers[number] = buffer
+            buffers[number] = self.model.get(create, self.model.environment, ctypes.byref(kind), requirements)
             if side == "Input":
                 self._types.append(kind.element)
         return buffers
 
     def _kinds(self, side: str) -> list[_TensorType]:
         """The types of that side's tensors, as the file has them."""
-        signature, count = ctypes.c_void_p(), ctypes.c_size_t()
-        self._call("LiteRtGetModelSignature", self.model.handle, self._signature, ctypes.byref(signature))
-        self._call(f"LiteRtGetNumSignature{side}s", signature, ctypes.byref(count))
-        kinds = []
-        for number in range(count.value):
-            tensor, kind = ctypes.c_void_p(), _TensorType()
-            get = f"LiteRtGetSignature{side}TensorByIndex"
-            self._call(get, signature, ctypes.c_size_t(number), ctypes.byref(tensor))
-            self._call("LiteRtGetRankedTensorType", tensor, ctypes.byref(kind))
-            kinds.append(kind)
-        return kinds
+        get, by_index = self.model.get, f"LiteRtGetSignature{side}TensorByIndex"
+        signature = get("LiteRtGetModelSignature", self.model.handle, self._signature)
+        count = get(f"LiteRtGetNumSignature{side}s", signature, kind=ctypes.c_size_t).value
+        tensors = [get(by_index, signature, ctypes.c_size_t(number)) for number in range(count)]
+        return [get("LiteRtGetRankedTensorType", tensor, kind=_TensorType) for tensor in tensors]
 
     def _resized(self, shapes: Sequence[Sequence[int]]) -> dict[int, tuple[int, ...]]:
         """The inputs whose shape is not that of the file, which has 1 for each open dimension in the stock tool."""
@@ -291,9 +283,8 @@ class CompiledModel:
         return b"".join(parts)
 
     def _size(self, buffer: int) -> int:
-        size = ctypes.c_size_t()
-        self._call("LiteRtGetTensorBufferPackedSize", ctypes.c_void_p(buffer), ctypes.byref(size))
-        return int(size.value)
+        name = "LiteRtGetTensorBufferPackedSize"
+        return int(self.model.get(name, ctypes.c_void_p(buffer), kind=ctypes.c_size_t).value)
 
     def _locked(self, buffer: int, mode: int, use: Callable[[int], object]) -> None:
         address = ctypes.c_void_p()
@@ -316,13 +307,12 @@ class CompiledModel:
 
     def profiled_run(self) -> list[Event]:
         """One inference with every operator recorded, in the order of execution."""
-        profiler, count = ctypes.c_void_p(), ctypes.c_int()
-        self._call("LiteRtCompiledModelGetProfiler", self._handle, ctypes.byref(profiler))
+        profiler = self.model.get("LiteRtCompiledModelGetProfiler", self._handle)
         self._call("LiteRtResetProfiler", profiler)
         self._call("LiteRtStartProfiler", profiler)
         self.run()
         self._call("LiteRtStopProfiler", profiler)
-        self._call("LiteRtGetNumProfilerEvents", profiler, ctypes.byref(count))
+        count = self.model.get("LiteRtGetNumProfilerEvents", profiler, kind=ctypes.c_int)
         records = (ProfilerEvent * count.value)()
         self._call("LiteRtGetProfilerEvents", profiler, count, records)
         return events_of(records)
@@ -330,9 +320,8 @@ class CompiledModel:
     @property
     def gpu_takes_all(self) -> bool:
         """Whether an accelerator other than the CPU runs the whole graph."""
-        answer = ctypes.c_bool()
-        self._call("LiteRtCompiledModelIsNonCpuFullyAccelerated", self._handle, ctypes.byref(answer))
-        return bool(answer.value)
+        name = "LiteRtCompiledModelIsNonCpuFullyAccelerated"
+        return bool(self.model.get(name, self._handle, kind=ctypes.c_bool).value)
 
     def close(self) -> None:
         """Give the compiled model back."""
