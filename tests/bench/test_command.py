@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from devbench.bench import apk
 from devbench.bench.command import Command, Commands
 from devbench.results.records import FileRecord
 from devbench.tool.measurement import FailureKind
@@ -133,3 +134,11 @@ def test_flags_that_the_binary_would_ignore_are_refused() -> None:
     litert = commands(binary=replace(BINARY, tool="litert"))
     failure = litert.refusal(case(delegate=GPU), ["latency"], ())
     assert failure is not None and "has no flags for the delegate gpu" in failure.message
+
+
+def test_an_app_is_started_with_the_flags_alone_and_ended_by_its_name() -> None:
+    command = commands(binary=replace(BINARY, flavour="apk")).build(case(extra_flags=MINE), "latency", "/d/m")
+    assert "--allow_fp16=true" in command.shell and "--graph=/d/m" in command.shell
+    assert "/d/b" not in command.shell, "no shell can run it"
+    assert command.stop == apk.STOP
+    assert commands().build(case(), "latency", "/d/m").shell == ""

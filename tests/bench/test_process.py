@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,7 +16,7 @@ import pytest
 from devbench.adb.errors import DeviceLost, OutputTooLong, ShellTimeout
 from devbench.bench import process
 from devbench.bench.command import Command
-from devbench.bench.process import Processes, ProcessSpec
+from devbench.bench.process import Processes, ProcessSpec, joined_streams
 from devbench.device.lease import LeaseLost
 from devbench.results.store import Store
 from devbench.tool.measurement import FailureKind
@@ -228,3 +229,30 @@ def test_the_highest_clocks_that_were_seen_are_what_later_processes_are_judged_b
     made.run(COMMAND, spec())
     made._remember(SimpleNamespace(after=None, known=[{"cpu_cap_khz": [100, 300]}, {"cpu_cap_khz": [200, 100]}]))  # type: ignore[arg-type]
     assert made.fitness.cpu_cap_khz == (200, 300)
+
+
+@pytest.mark.parametrize(
+    ("stdout", "stderr", "whole"),
+    [
+        (b"out\n", b"", b"out\n"),
+        (b"out\n", b"err\n", b"out\n==> standard error <==\nerr\n"),
+        (b"avg=12", b"err\n", b"==> standard error <==\nerr\n==> standard output <==\navg=12"),
+        (b"avg=12", b"err", b"==> standard error <==\nerr\n==> standard output <==\navg=12"),
+        (b"", b"err\n", b"==> standard error <==\nerr\n"),
+    ],
+    ids=["no error", "whole lines", "cut", "both cut", "no output"],
+)
+def test_a_stream_that_was_cut_in_a_line_comes_last(stdout: bytes, stderr: bytes, whole: bytes) -> None:
+    stream = io.BytesIO(b"marker\n" + stdout + b"\nmarker")
+    part = (7, 7 + len(stdout))
+    assert b"".join(joined_streams(stream, part, io.BytesIO(stderr))) == whole
+
+
+def test_of_an_output_that_is_too_long_only_the_start_is_kept(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(process, "_KEPT_OF_TOO_LONG_BYTES", 10)
+    ran = processes(store, tmp_path, FakeDevice(too_long, said="0123456789abcdef\n")).run(COMMAND, spec())
+    assert store.read_raw(ran.raw_path) == b"0123456789\n==> the rest was left out by devbench <==\n"
+    whole = processes(store, tmp_path, FakeDevice(timeout, said="0123456789abcdef\n")).run(COMMAND, spec("1"))
+    assert b"abcdef" in store.read_raw(whole.raw_path), "of one that took too long all is kept"
