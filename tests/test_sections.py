@@ -4,21 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from html import unescape
 from typing import Any
 
 import pytest
 
 from devbench.findings.changes_build import find_changes
 from devbench.findings.comparison_build import build_comparison
+from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
 from devbench.findings.subject import pipelines_of
 from devbench.forms.html import html
 from devbench.forms.json import json_text
+from devbench.forms.junit import junit
+from devbench.forms.lines import lines
 from devbench.forms.markdown import markdown
+from devbench.forms.message import message
+from devbench.forms.summary import summary
 from devbench.forms.terminal import terminal_text
 from devbench.results.history import History
 from devbench.results.store import Store
-from devbench.sections import changes, comparison, pipeline, run
+from devbench.sections import changes, comparison, night, pipeline, run
 from devbench.sections.document import Document, Facts, Line, Lines, Section, SectionOf
 from devbench.sections.subjects import RunSubject
 from devbench.sections.tables import Cell, Column, Form, table
@@ -53,6 +59,7 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Make, 
         compared = build_comparison(history, [ids.baseline], [ids.candidate])
         changed, pipelines = find_changes(history), pipelines_of(history.store, view)
     assert pipelines is not None
+    result = NightResult("nightly", "2026-09-12", runs.report, compared, changed)
     return {
         "run": (lambda form, kinds: run.run_document(runs, form, kinds), run.SECTIONS),
         "comparison": (
@@ -60,6 +67,7 @@ def subjects(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[Make, 
             comparison.SECTIONS,
         ),
         "changes": (lambda form, kinds: changes.changes_document(changed, form, kinds), changes.SECTIONS),
+        "night": (lambda form, kinds: night.night_document(result, form, kinds), night.SECTIONS),
         "pipeline": (lambda form, kinds: pipeline.pipeline_document(pipelines, form, kinds), pipeline.SECTIONS),
     }
 
@@ -81,6 +89,22 @@ def test_a_new_section_is_in_every_form(subjects: dict[str, tuple[Make, Any]], n
         assert part in text, part
     assert "Scores" in text or form == "json"
     assert "nobody" not in SPELT[form](make_document(form, kinds))
+
+
+@pytest.mark.parametrize("form", ["terminal", "markdown", "message", "junit", "json"])
+def test_a_new_section_is_in_every_form_of_a_night(subjects: dict[str, tuple[Make, Any]], form: Form) -> None:
+    make_document, kinds = subjects["night"]
+    spell: dict[str, Callable[[Document], str]] = {
+        "terminal": lambda document: "\n".join(lines(document)),
+        "markdown": lambda document: summary(document).replace("\\", ""),
+        "message": lambda document: message(document).replace("\u2060", ""),
+        "junit": lambda document: unescape(junit(document)),
+        "json": json_text,
+    }
+    text = spell[form](make_document(form, (*kinds, NEW)))
+    for part in ("nobody", "Acme", "41.5", "Umbrella", "17.2", "higher scores are better", "it leaks"):
+        assert part in text, part
+    assert "nobody" not in spell[form](make_document(form, kinds))
 
 
 def test_a_section_that_one_form_shows_is_in_no_other(subjects: dict[str, tuple[Make, Any]]) -> None:

@@ -80,9 +80,10 @@ def nightly(
     if as_json:
         import json
 
-        from devbench.forms.night_export import result_to_json
+        from devbench.forms.json import json_ready
+        from devbench.sections.night import night_document
 
-        typer.echo(json.dumps([result_to_json(result) for result in results], indent=2))
+        typer.echo(json.dumps([json_ready(night_document(result, "json")) for result in results], indent=2))
     # A regression counts for more than a device that is missing.
     code = EXIT_FAILED if EXIT_FAILED in codes else max(codes)
     if code:
@@ -134,7 +135,8 @@ def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> Ni
 
 def _show(result: NightResult) -> None:
     from devbench.cli.output import console, plain
-    from devbench.forms.night import render_lines
+    from devbench.forms.lines import lines
+    from devbench.sections.night import night_document
 
     screen = console()
     if not result.due:
@@ -142,10 +144,10 @@ def _show(result: NightResult) -> None:
         screen.print(f"{plain(result.suite)}: nothing is due, {words} in the night of {result.night}")
         if not result.absent:
             return
-    verdict, *lines = render_lines(result)
+    verdict, *rest = lines(night_document(result, "terminal"))
     colour = "green" if result.exit_code == 0 else "red"
     screen.print(f"[bold {colour}]{plain(verdict, 1000)}[/bold {colour}]", soft_wrap=True)
-    for line in lines:
+    for line in rest:
         screen.print(line, soft_wrap=True, markup=False)
     if result.folder is not None:
         screen.print(f"Report: {result.folder / 'report.html'}", soft_wrap=True, markup=False)

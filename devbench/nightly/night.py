@@ -27,8 +27,9 @@ from devbench.findings.night import NightResult
 from devbench.findings.raw import readable
 from devbench.findings.run_build import build_report
 from devbench.forms.files import write_files
-from devbench.forms.junit import write_junit
-from devbench.forms.night import render_message, render_summary
+from devbench.forms.junit import junit
+from devbench.forms.message import message as message_text
+from devbench.forms.summary import summary as summary_text
 from devbench.locks import hold
 from devbench.nightly.due import OPTION, Due, Night, decide, nights_of
 from devbench.nightly.settings import NightlySettings
@@ -37,6 +38,7 @@ from devbench.paths import data_dir
 from devbench.results.progress import note_option, runs_with_option
 from devbench.results.prune import prune
 from devbench.results.records import new_run_id
+from devbench.sections.night import night_document
 from devbench.sections.subjects import RunSubject
 from devbench.whole_files import write_whole
 
@@ -232,7 +234,8 @@ def _compare(
 
 def _publish(asked: Asked, result: NightResult, screen: Screen) -> None:
     """JUnit, summary and message. A message that does not get through is no reason to lose the rest."""
-    summary = render_summary(result)
+    summary = summary_text(night_document(result, "markdown"))
+    cases = junit(night_document(result, "junit"))
     folder = result.folder or asked.settings.reports
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -248,11 +251,11 @@ def _publish(asked: Asked, result: NightResult, screen: Screen) -> None:
         ) from None
     for path in (folder / "junit.xml", asked.settings.junit):
         if path is not None:
-            write_junit(result, path)
+            write_whole(path, lambda file: file.write(cases))
     write_whole(folder / "summary.md", lambda file: file.write(f"{summary}\n"))
     if asked.webhook:
         screen.tell("posting")
-        problem = post(asked.webhook, message(render_message(result, _where(result))))
+        problem = post(asked.webhook, message(message_text(night_document(result, "message"), _where(result))))
         if problem:
             screen.tell(f"the webhook did not take the message: {problem}")
 

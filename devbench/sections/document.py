@@ -14,6 +14,10 @@ from devbench.sections.tables import EVERY_FORM, MARKDOWN, PAGE, Form, Table, Ti
 
 Kind = Literal["", "good", "bad", "warn", "soft", "small", "information", "verdict", "below"]
 
+JUNIT: frozenset[str] = frozenset(["junit"])
+# The short forms of a night.
+NIGHT: frozenset[str] = frozenset(["terminal", "markdown", "message"])
+
 Subject = TypeVar("Subject")
 
 
@@ -135,7 +139,29 @@ class Folds:
     forms: frozenset[str] = PAGE
 
 
-Part = Line | Lines | Facts | Heading | Image | Tiles | Charts | Fold | Folds | Table
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """Why a case did not pass; `kind` is one word."""
+
+    tag: Literal["failure", "error"]
+    kind: str
+    lines: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Case:
+    """A job as the case of a test; `of` says what it belongs to, `skipped` why there is no verdict."""
+
+    name: str
+    of: str
+    seconds: float = 0.0
+    faults: tuple[Fault, ...] = ()
+    skipped: str = ""
+    output: tuple[str, ...] = ()
+    forms: frozenset[str] = JUNIT
+
+
+Part = Case | Line | Lines | Facts | Heading | Image | Tiles | Charts | Fold | Folds | Table
 
 
 @dataclass(frozen=True, slots=True)

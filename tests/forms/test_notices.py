@@ -25,10 +25,7 @@ from devbench.findings.run import ReportData
 from devbench.findings.run_build import build_report
 from devbench.forms.html import html
 from devbench.forms.json import json_text
-from devbench.forms.junit import render_junit
 from devbench.forms.markdown import markdown
-from devbench.forms.night import render_lines, render_message, render_summary
-from devbench.forms.night_export import result_to_json
 from devbench.forms.terminal import terminal_text
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results.pipelines import pipeline_sessions
@@ -40,6 +37,7 @@ from devbench.sections.document import Document
 from devbench.sections.pipeline import pipeline_document
 from devbench.sections.run import run_document
 from devbench.sections.subjects import RunSubject
+from tests.made.night_forms import night_json, night_junit, night_lines, night_message, night_summary
 from tests.made.store import PIXEL, make
 
 TEXT = "the <moon> of {} was in the *way*"
@@ -95,11 +93,11 @@ def beside_forms(name: str, document: Callable[[Any, Any], Document], one: Any, 
 
 def night_forms(result: NightResult) -> dict[str, str]:
     return {
-        "terminal": "\n".join(render_lines(result)),
-        "summary": render_summary(result),
-        "message": render_message(result),
-        "junit": render_junit(result),
-        "json": json.dumps(result_to_json(result)),
+        "terminal": "\n".join(night_lines(result)),
+        "summary": night_summary(result),
+        "message": night_message(result),
+        "junit": night_junit(result),
+        "json": json.dumps(night_json(result)),
     }
 
 
@@ -140,13 +138,13 @@ def test_no_night_is_all_well_if_no_verdict_is_possible(kind: NoticeKind, shown:
     view = replace(shown.view, jobs=tuple(failed))
     quiet = NightResult("s", "2026-09-12", build_report(replace(view, notices=())))
     assert quiet.headline == "all well, nothing to compare with yet"
-    assert render_message(quiet).startswith("✅")
+    assert night_message(quiet).startswith("✅")
     for subject in ("Pixel 8 (37021FDJE)", "portrait_unet", "results store"):
         notice = Notice(kind, subject, TEXT, STEP, Effect.UNDECIDED, "" if subject == "results store" else PIXEL)
         night = NightResult("s", "2026-09-12", build_report(replace(view, notices=(notice,))))
         assert "no verdict" in night.headline
         assert "all well" not in night.headline
-        assert render_message(night).startswith("⚠️")
+        assert night_message(night).startswith("⚠️")
         assert night.exit_code == 0
 
 
@@ -165,8 +163,8 @@ def test_five_notices_are_shown_in_a_short_form_and_the_others_counted(shown: Sh
     notices = tuple(Notice(NoticeKind.STEP_NOT_APPLIED, f"device {n}", f"step {n} failed", "") for n in range(8))
     report = replace(build_report(shown.view), notices=notices)
     night = NightResult("s", "2026-09-12", report)
-    for text in (render_message(night), render_summary(night)):
+    for text in (night_message(night), night_summary(night)):
         assert "3 more notices" in text
         assert sum(f"step {n} failed" in text for n in range(8)) == 5
-    for text in (*run_forms(replace(shown.view, notices=notices)).values(), render_junit(night)):
+    for text in (*run_forms(replace(shown.view, notices=notices)).values(), night_junit(night)):
         assert all(f"step {n} failed" in text for n in range(8))

@@ -97,10 +97,8 @@ def _night(ids: Ids, url: str, folder: Path) -> dict[str, str]:
     from devbench.findings.raw import readable
     from devbench.findings.run_build import build_report
     from devbench.forms.files import write_files
-    from devbench.forms.junit import render_junit
-    from devbench.forms.night import render_lines, render_message, render_summary
-    from devbench.forms.night_export import result_to_json
     from devbench.sections.subjects import RunSubject
+    from tests.made.night_forms import night_json, night_junit, night_lines, night_message, night_summary
 
     with Store(url) as store, devbench.results.open_history(url) as history:
         report = build_report(store.run(ids.candidate))
@@ -110,20 +108,20 @@ def _night(ids: Ids, url: str, folder: Path) -> dict[str, str]:
         first = build_report(store.run(ids.baseline))
     absent = {"A54": EnvironmentProblem("A54 is not connected"), "S23": DeviceBusy("S23 is in use by run x")}
     night = NightResult("nightly", "2026-09-12", report, comparison, changes, absent, Path("reports", ids.candidate))
-    values = result_to_json(night)
+    values = night_json(night)
     # They are golden files of their own.
     for name, rows in (("comparison", "rows"), ("changes", "models")):
         values[name] = {"as in the golden file of its own, with": len(values[name][rows])}
     quiet = NightResult("nightly", "2026-09-11", replace(first, jobs=first.jobs[:2]))
     return {
-        "night/terminal.txt": "\n".join(render_lines(night)) + "\n",
-        "night/summary.md": render_summary(night),
-        "night/message.txt": render_message(night, "https://ci.example/1") + "\n",
-        "night/junit.xml": render_junit(night),
+        "night/terminal.txt": "\n".join(night_lines(night)) + "\n",
+        "night/summary.md": night_summary(night),
+        "night/message.txt": night_message(night, "https://ci.example/1") + "\n",
+        "night/junit.xml": night_junit(night),
         "night/night.json": _json(json.dumps(values)),
         "night/page.txt": page_text((folder / "report.html").read_text("utf-8")),
-        "night/first-summary.md": render_summary(quiet),
-        "night/first-message.txt": render_message(quiet) + "\n",
+        "night/first-summary.md": night_summary(quiet),
+        "night/first-message.txt": night_message(quiet) + "\n",
     }
 
 

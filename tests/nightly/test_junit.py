@@ -16,11 +16,10 @@ from devbench.errors import EnvironmentProblem, InputError
 from devbench.findings.comparison import ComparedRow, ComparedRuns, ComparisonReport
 from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
-from devbench.forms.junit import render_junit, write_junit
-from devbench.forms.night import render_lines, render_message, render_summary
 from devbench.notices import Notice, NoticeKind
 from devbench.results.records import BinaryRecord, DeviceRecord, JobRecord, ModelRecord, RepetitionRecord, RunRecord
 from devbench.results.store import JobView, RunView
+from tests.made.night_forms import night_junit, night_lines, night_message, night_summary
 
 NOW = datetime(2026, 11, 26, 2, tzinfo=timezone.utc)
 HOSTILE = "<script>&\"'\x00\x1b[31m\u202e]]>\ufffe\ud800*_`|<!channel>"
@@ -82,7 +81,7 @@ def night(
 
 
 def _checked(result: NightResult) -> ElementTree.Element:
-    root = ElementTree.fromstring(render_junit(result))
+    root = ElementTree.fromstring(night_junit(result))
     for element in root.iter():
         assert {child.tag for child in element} <= CHILDREN.get(element.tag, set())
         assert NEEDS.get(element.tag, set()) <= set(element.attrib) <= MAY.get(element.tag, set())
@@ -140,10 +139,10 @@ def test_a_missing_device_is_an_error_and_a_failed_job_counts_for_more() -> None
 def test_hostile_text_is_text(changes: dict[str, Any], tmp_path: Path) -> None:
     result = night(HOSTILE, **changes)
     _checked(result)
-    write_junit(result, tmp_path / "junit.xml")
+    (tmp_path / "junit.xml").write_text(night_junit(result), "utf-8")
     ElementTree.parse(tmp_path / "junit.xml")
-    markdown, chat = render_summary(result), render_message(result)
-    for text in (markdown, chat, "\n".join(render_lines(result))):
+    markdown, chat = night_summary(result), night_message(result)
+    for text in (markdown, chat, "\n".join(night_lines(result))):
         assert not set(text) & {"\x00", "\x1b", "\u202e"}
     assert "<script>" not in markdown.replace("\\<script\\>", "")
     assert "<" not in chat
@@ -152,6 +151,6 @@ def test_hostile_text_is_text(changes: dict[str, Any], tmp_path: Path) -> None:
 
 
 def test_the_message_is_short_and_says_where_the_report_is() -> None:
-    text = render_message(night(change=1.1), "https://ci/1")
-    assert text.splitlines()[0] == "❌ *devbench nightly* unet 2026-11-25: 1 regression"
+    text = night_message(night(change=1.1), "https://ci/1")
+    assert text.splitlines()[0] == "❌ *devbench nightly* unet · 2026-11-25: 1 regression"
     assert text.splitlines()[-1] == "Report: https://ci/1"

@@ -17,12 +17,10 @@ from devbench.findings.comparison import ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
-from devbench.forms.junit import render_junit
-from devbench.forms.night import render_lines, render_message, render_summary
-from devbench.forms.night_export import result_to_json
 from devbench.nightly import night as nightly
 from devbench.nightly.settings import NightlySettings
 from devbench.results.store import Store
+from tests.made.night_forms import night_json, night_junit, night_lines, night_message, night_summary
 from tests.made.nights import Made, night, noisy
 
 WHY = "all 8 repetitions of the candidate are unreliable (other load: 4.0 on 2 CPUs)"
@@ -43,7 +41,7 @@ def result(store: Store, candidate: list[Made], unreliable: str = "undecided") -
 
 
 def texts(of: NightResult) -> dict[str, str]:
-    plain = {"summary": render_summary(of), "message": render_message(of), "lines": "\n".join(render_lines(of))}
+    plain = {"summary": night_summary(of), "message": night_message(of), "lines": "\n".join(night_lines(of))}
     return {name: text.replace("\\", "").replace("\u2060", "") for name, text in plain.items()}
 
 
@@ -54,7 +52,7 @@ def test_no_verdict_fails_nothing_and_every_form_has_the_reason(store: Store) ->
         assert WHY in text, name
         assert "no verdict on 1 case (unreliable)" in text
         assert "Regressions" not in text
-    root = ElementTree.fromstring(render_junit(of))
+    root = ElementTree.fromstring(night_junit(of))
     bad, good = root.iter("testcase")
     skipped = bad.find("skipped")
     assert skipped is not None
@@ -64,7 +62,7 @@ def test_no_verdict_fails_nothing_and_every_form_has_the_reason(store: Store) ->
     suite = root.find("testsuite")
     assert suite is not None
     assert (suite.get("failures"), suite.get("skipped")) == ("0", "1")
-    found = result_to_json(of)
+    found = night_json(of)
     assert (found["exit_code"], found["comparison"]["regressed"]) == (0, False)
     assert WHY in found["comparison"]["notices"][0]["text"]
 
@@ -76,7 +74,7 @@ def test_a_first_night_on_a_busy_device_is_not_all_well(store: Store) -> None:
     why = "all 8 repetitions are unreliable"
     for name, text in texts(of).items():
         assert why in text, name
-    bad, good = ElementTree.fromstring(render_junit(of)).iter("testcase")
+    bad, good = ElementTree.fromstring(night_junit(of)).iter("testcase")
     skipped = bad.find("skipped")
     assert skipped is not None
     assert str(skipped.get("message")).startswith(f"no verdict: {why}")
@@ -95,7 +93,7 @@ def test_counted_it_is_a_regression_in_every_form(store: Store) -> None:
     for text in texts(of).values():
         assert "Regressions" in text
         assert "No verdict" not in text
-    root = ElementTree.fromstring(render_junit(of))
+    root = ElementTree.fromstring(night_junit(of))
     (failure,) = root.iter("failure")
     assert failure.get("type") == "regression"
     assert list(root.iter("skipped")) == []
@@ -113,7 +111,7 @@ def test_a_change_smaller_than_the_threshold_is_shown_and_fails_nothing(store: S
         comparison = build_comparison(history, (before,), (after,), ComparisonSettings(metrics=("latency",)))
     of = NightResult("suite", "2026-11-25", build_report(store.run(after)), comparison)
     assert (of.exit_code, of.headline) == (0, "all well")
-    for text in (*texts(of).values(), render_junit(of)):
+    for text in (*texts(of).values(), night_junit(of)):
         assert "slower: certain; by more than 1 %: certainly not" in text
         assert "hanged by less than the threshold" in text
 

@@ -1,0 +1,55 @@
+"""Spells a document in lines of plain text, for a log; knows no subject."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+from devbench.sections.document import Document, Facts, Line, Lines
+from devbench.sections.tables import Table
+from devbench.text import clean
+
+_MAX_TEXT = 2000
+
+
+def lines(document: Document) -> list[str]:
+    """The headline, the notices, then the lines of each section under its title."""
+    found = [f"{clean(document.title)}: {document.headline}", *notice_texts(document)]
+    for title, items in listed(document):
+        found += [title, *(f"  {spelt(item, _clean)}" for item in items)]
+    return found
+
+
+def notice_texts(document: Document) -> list[str]:
+    """One line each, with `!` if it limits a verdict or a winner and `i` for information."""
+    return [f"{'i' if one.kind == 'information' else '!'} {spelt(one, _clean)}" for one in notices(document)]
+
+
+def notices(document: Document) -> tuple[Line, ...]:
+    """The lines of a document's notices."""
+    return tuple(line for part in document.notices if isinstance(part, Lines) for line in part.lines)
+
+
+def listed(document: Document) -> Iterator[tuple[str, tuple[Line, ...]]]:
+    """The lines of each section, with its title; facts and rows of tables are lines, too."""
+    for section in document.sections:
+        found: list[Line] = []
+        for part in section.parts:
+            if isinstance(part, Lines):
+                found += part.lines
+            elif isinstance(part, Facts):
+                found += [Line(value, subject=name) for name, value in part.pairs]
+            elif isinstance(part, Table):
+                found += [Line(" · ".join(cell.text for cell in row if cell.text)) for row in part.rows]
+            elif isinstance(part, Line):
+                found.append(part)
+        if found:
+            yield section.title, tuple(found)
+
+
+def spelt(line: Line, harmless: Callable[[str], str]) -> str:
+    """The line with what it is about."""
+    return f"{harmless(line.subject)}: {harmless(line.text)}" if line.subject else harmless(line.text)
+
+
+def _clean(text: str) -> str:
+    return clean(text, _MAX_TEXT)
