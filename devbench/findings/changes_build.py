@@ -92,8 +92,8 @@ def _series_of(columns: Columns) -> Iterator[MeasuredSeries]:
     whens = [start.replace(tzinfo=timezone.utc) for start in starts.tolist()]
     for key, whole in coded_groups(keys):
         # A case that a run measured twice is one point, the later one.
-        whose = runs.codes[whole]
-        rows = whole[[*(whose[1:] != whose[:-1]), True]]
+        codes = runs.codes[whole]
+        rows = whole[[*(codes[1:] != codes[:-1]), True]]
         last = rows[-1]
         at = runs.codes[rows].tolist()
         lows, highs = (tuple(end[rows].tolist()) for end in ends) if ends else ((), ())
@@ -213,15 +213,15 @@ def _event(
     """The event with its members; `None` where all of it was before what is asked for."""
     members = []
     for one, point in event.members:
-        whose = series[place[id(one)]]
-        change = next((change for change in whose.changes if change.point.index == point.index), None)
+        changed = series[place[id(one)]]
+        change = next((change for change in changed.changes if change.point.index == point.index), None)
         if change is not None:
-            members.append((whose, change))
+            members.append((changed, change))
     if not members:
         return None
     # The member whose change lies where the event does says what stood on both sides.
-    whose, change = min(members, key=lambda one: abs(one[1].sides.at_utc.timestamp() - event.time))
+    changed, change = min(members, key=lambda one: abs(one[1].sides.at_utc.timestamp() - event.time))
     worse = any(worse_way(effect.metric.split(" ")[0], effect.direction) for effect in event.effects)
     return DeviceChange(
-        whose.device_key, whose.device, whose.virtual, change.sides, event.effects, worse, tuple(members)
+        changed.device_key, changed.device, changed.virtual, change.sides, event.effects, worse, tuple(members)
     )

@@ -74,7 +74,7 @@ class CaseOnDevice:
     threads: int | None
 
     @property
-    def whose(self) -> tuple[str, str, bool, str, str, str, int | None]:
+    def case_fields(self) -> tuple[str, str, bool, str, str, str, int | None]:
         """All fields of this class, in their order: what a row begins with."""
         return self.device_key, self.device, self.virtual, self.case, self.model, self.delegate, self.threads
 
@@ -98,7 +98,7 @@ class ComparedRow(CaseOnDevice):
 
 
 @dataclass(frozen=True, slots=True)
-class Failure(CaseOnDevice):
+class CaseFailure(CaseOnDevice):
     """A case that works on one side and fails on the other.
 
     Attributes:
@@ -157,8 +157,8 @@ class ComparisonReport:
     baseline: ComparedRuns
     candidate: ComparedRuns
     rows: tuple[ComparedRow, ...]
-    failures: tuple[Failure, ...]
-    fixed: tuple[Failure, ...]
+    failures: tuple[CaseFailure, ...]
+    fixed: tuple[CaseFailure, ...]
     one_sided: tuple[OneSided, ...]
     drifts: tuple[DriftCorrection, ...]
     medians: bool

@@ -84,7 +84,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
     why, no_verdict = no_verdicts(before, after, series, subjects, what)
     compared = _judged(before, after, series, drift, why, settings, medians=medians)
     rows = [
-        ComparedRow(*subjects[one[:2]].whose, one[2], METRICS[one[2]].unit, one[3], comparison)
+        ComparedRow(*subjects[one[:2]].case_fields, one[2], METRICS[one[2]].unit, one[3], comparison)
         for one, comparison in zip(series, compared, strict=True)
     ]
     failed, fixed = failures(before.jobs, after.jobs, subjects, settings.compare.alpha)
@@ -187,8 +187,8 @@ def _one_sided(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnD
     for side in (before, after):
         jobs = side.jobs[side.jobs["ok"] + side.jobs["failed"] > 0][["device_key", "case"]].drop_duplicates()
         ran.append(set(jobs.itertuples(index=False, name=None)))
-    found = [OneSided(*subjects[key].whose, "baseline") for key in ran[0] - ran[1]]
-    found += [OneSided(*subjects[key].whose, "candidate") for key in ran[1] - ran[0]]
+    found = [OneSided(*subjects[key].case_fields, "baseline") for key in ran[0] - ran[1]]
+    found += [OneSided(*subjects[key].case_fields, "candidate") for key in ran[1] - ran[0]]
     return tuple(sorted(found, key=lambda one: (one.side, one.device, one.case)))
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from devbench.findings.comparison import CaseOnDevice, Failure
+from devbench.findings.comparison import CaseFailure, CaseOnDevice
 from devbench.findings.grouping import groups
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ class _Outcome:
 
 def failures(
     before: pd.DataFrame, after: pd.DataFrame, subjects: Mapping[tuple[str, str], CaseOnDevice], alpha: float
-) -> tuple[tuple[Failure, ...], tuple[Failure, ...]]:
+) -> tuple[tuple[CaseFailure, ...], tuple[CaseFailure, ...]]:
     """What fails in the candidate but worked in the baseline, and what works again.
 
     A case fails where no repetition of it ended well, or so many failed that it is no accident beside the other side
@@ -69,5 +69,5 @@ def _fails(one: _Outcome, other: _Outcome, alpha: float) -> bool:
     return bool(fisher_exact(table, alternative="greater").pvalue <= alpha)
 
 
-def _failure(subject: CaseOnDevice, outcome: _Outcome) -> Failure:
-    return Failure(*subject.whose, outcome.kind, outcome.message, outcome.failed, outcome.ok + outcome.failed)
+def _failure(subject: CaseOnDevice, outcome: _Outcome) -> CaseFailure:
+    return CaseFailure(*subject.case_fields, outcome.kind, outcome.message, outcome.failed, outcome.ok + outcome.failed)

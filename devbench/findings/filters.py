@@ -14,7 +14,7 @@ _MAX_SHOWN = 10
 
 
 def device_keys(histories: Sequence[History], texts: Sequence[str]) -> tuple[str, ...]:
-    """The keys of the devices whose key is one of the texts, or whose title holds it.
+    """The keys of the devices whose key is one of the texts, or whose title contains it.
 
     Raises:
         InputError: there is no such device in the store.

@@ -9,7 +9,7 @@ from typing import Any
 from devbench.findings.changes import Change, ChangesReport, DeviceChange, MeasuredSeries, ModelChange, Sides
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
-from devbench.sections.changes_words import (
+from devbench.sections.changes_cells import (
     event_words,
     model_words,
     sides_words,
@@ -18,7 +18,7 @@ from devbench.sections.changes_words import (
 )
 from devbench.sections.charts import history_charts
 from devbench.sections.comparison import case_data
-from devbench.sections.comparison_words import metric_words, quantity, signed
+from devbench.sections.comparison_cells import metric_words, quantity, signed
 from devbench.sections.document import Charts, Document, Line, Section, SectionOf, sections_for
 from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.tables import MARKDOWN, PAGE, TEXT, Cell, Column, Form, Table, Tile, table

@@ -1,4 +1,4 @@
-"""What is shown of a comparison, and in which order; knows no form. The figures of a row are in `comparison_words`."""
+"""What is shown of a comparison, and in which order; knows no form. Texts of cells are in `comparison_cells`."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from devbench.analysis.compare import Sample, Verdict
-from devbench.findings.comparison import CaseOnDevice, ComparedRow, ComparisonReport, Failure
+from devbench.findings.comparison import CaseFailure, CaseOnDevice, ComparedRow, ComparisonReport
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE, NoticeKind
 from devbench.sections.charts import comparison_charts
-from devbench.sections.comparison_words import (
+from devbench.sections.comparison_cells import (
     certainty_words,
     change_words,
     explanation_words,
@@ -254,10 +254,10 @@ def failure_table(report: ComparisonReport) -> Table:
     """What worked and now fails, and the other way round."""
     fixed = {id(one) for one in report.fixed}
 
-    def what(one: Failure) -> Cell:
+    def what(one: CaseFailure) -> Cell:
         return Cell("now works", kind="good") if id(one) in fixed else Cell("now fails", kind="bad")
 
-    columns: tuple[Column[Failure], ...] = (
+    columns: tuple[Column[CaseFailure], ...] = (
         *CASE,
         Column("what", what, choose=True),
         Column("failure", lambda one: one.kind, choose=True),

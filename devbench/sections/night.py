@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from devbench.findings.comparison import CaseOnDevice, ComparedRow, Failure
+from devbench.findings.comparison import CaseFailure, CaseOnDevice, ComparedRow
 from devbench.findings.night import NightResult, has_failed, job_key
 from devbench.findings.run import JobReport
 from devbench.notices import Effect
 from devbench.sections.changes import changes_data
-from devbench.sections.changes_words import changes_lines
+from devbench.sections.changes_cells import changes_lines
 from devbench.sections.comparison import comparison_data
-from devbench.sections.comparison_words import (
+from devbench.sections.comparison_cells import (
     explanation_words,
     failure_words,
     open_words,
@@ -36,9 +36,9 @@ from devbench.sections.document import (
     SectionOf,
     sections_for,
 )
+from devbench.sections.figures import interval, ms
 from devbench.sections.notices import KINDS, notice_data, notice_lines
 from devbench.sections.tables import Form
-from devbench.sections.words import interval, ms
 
 # Of what is undecided, so many lines a job.
 _MAX_UNDECIDED = 20
@@ -112,7 +112,7 @@ def _properties(result: NightResult) -> tuple[Part, ...]:
 def _cases(result: NightResult) -> Iterator[Section]:
     """Failed and regressed jobs are failures, missing devices errors; jobs without a verdict are skipped."""
     rows: dict[tuple[str, str], list[ComparedRow]] = defaultdict(list)
-    newly: dict[tuple[str, str], list[Failure]] = defaultdict(list)
+    newly: dict[tuple[str, str], list[CaseFailure]] = defaultdict(list)
     for row in result.comparison.rows if result.comparison is not None else ():
         rows[row.device_key, row.case].append(row)
     for failure in result.comparison.failures if result.comparison is not None else ():
@@ -125,7 +125,7 @@ def _cases(result: NightResult) -> Iterator[Section]:
     yield Section("cases", result.suite, tuple(cases))
 
 
-def _case(job: JobReport, rows: Sequence[ComparedRow], newly: Sequence[Failure], result: NightResult) -> Case:
+def _case(job: JobReport, rows: Sequence[ComparedRow], newly: Sequence[CaseFailure], result: NightResult) -> Case:
     failures = [f"{kind} ({count}×): {message}" for kind, message, count in job.failures]
     faults = []
     if has_failed(job) or newly:

@@ -7,9 +7,9 @@ from typing import Any
 
 from devbench.findings.run import JobReport, ReportData
 from devbench.sections.document import Document, Line, Section, SectionOf, sections_for
+from devbench.sections.figures import limits_words
 from devbench.sections.notices import notice_parts
 from devbench.sections.tables import Cell, Column, Form, table
-from devbench.sections.words import limits_words
 
 
 def outputs_document(report: ReportData, form: Form) -> Document:

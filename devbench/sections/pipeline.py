@@ -12,9 +12,10 @@ from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.charts import pipeline_charts
 from devbench.sections.document import Charts, Document, Heading, Line, Part, Section, SectionOf, sections_for
+from devbench.sections.figures import ms, rough_percent
 from devbench.sections.heads import run_head
 from devbench.sections.notices import notice_data, notice_parts
-from devbench.sections.pipeline_words import (
+from devbench.sections.pipeline_cells import (
     contention,
     difference_rows,
     explanation,
@@ -26,7 +27,6 @@ from devbench.sections.pipeline_words import (
     spread,
 )
 from devbench.sections.tables import EVERY_FORM, PAGE, TEXT, Cell, Column, Form, Table, table
-from devbench.sections.words import ms, rough_percent
 
 FORMAT = "devbench-pipeline-2"
 # A number, and how many steps, with guidance or without, it is for.

@@ -7,13 +7,7 @@ from dataclasses import dataclass
 
 from devbench.findings.run import MEMORY_NOTE, JobReport, OperatorType, fastest
 from devbench.sections.document import Document, Facts, Image, Kind, Line, Part, Section, SectionOf, sections_for
-from devbench.sections.heads import run_head
-from devbench.sections.notices import notice_parts
-from devbench.sections.run_page import PAGE_SECTIONS
-from devbench.sections.run_tables import figure_columns, median
-from devbench.sections.subjects import RunSubject
-from devbench.sections.tables import MARKDOWN, TERMINAL, TEXT, Cell, Column, Form, Table, table
-from devbench.sections.words import (
+from devbench.sections.figures import (
     coverage_note,
     fallback_words,
     interval,
@@ -22,6 +16,12 @@ from devbench.sections.words import (
     spread_words,
     startup_words,
 )
+from devbench.sections.heads import run_head
+from devbench.sections.notices import notice_parts
+from devbench.sections.run_page import PAGE_SECTIONS
+from devbench.sections.run_tables import figure_columns, median
+from devbench.sections.subjects import RunSubject
+from devbench.sections.tables import MARKDOWN, TERMINAL, TEXT, Cell, Column, Form, Table, table
 
 _MAX_TYPES = 10
 _MAX_REASONS = 20

@@ -8,10 +8,10 @@ from typing import Any
 from devbench.findings.readings import hottest, reading
 from devbench.findings.run import FallenBack, JobReport, OperatorRow, Process
 from devbench.sections.document import Fold, Heading, Line, Part, Raw
+from devbench.sections.figures import interval, ms, operator_name, percent, rough_percent, spread_words
 from devbench.sections.notices import KINDS
 from devbench.sections.outputs import OUTPUT_COLUMNS
 from devbench.sections.tables import Cell, Column, Table, table
-from devbench.sections.words import interval, ms, operator_name, percent, rough_percent, spread_words
 
 _MAX_OPERATORS = 25
 _MAX_REASONS = 8

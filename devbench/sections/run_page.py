@@ -20,10 +20,10 @@ from devbench.sections.document import (
     SectionOf,
     Tiles,
 )
+from devbench.sections.figures import coverage_note
 from devbench.sections.run_job import job_fold
 from devbench.sections.subjects import RunSubject
 from devbench.sections.tables import PAGE, Column, Table, Tile, table
-from devbench.sections.words import coverage_note
 
 _FACTS = (
     "soc", "gpu", "gles", "vulkan", "vulkan_driver", "nnapi_devices", "quirks", "android", "build_id", "fingerprint",

@@ -10,8 +10,8 @@ from devbench.analysis.stats import Estimate
 from devbench.findings.run import FallenBack, JobReport, OperatorType, ReportData, StartUp, fastest
 from devbench.metrics import METRICS
 from devbench.notices import Effect
+from devbench.sections.figures import figure, interval, job_figures, mb, ms, percent, rough_percent, spread_percent
 from devbench.sections.tables import LONG, Cell, Column, Table, number, table
-from devbench.sections.words import figure, interval, job_figures, mb, ms, percent, rough_percent, spread_percent
 from devbench.text import clean
 
 _MAX_TYPES = 12

@@ -7,7 +7,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
-from devbench.sections.comparison_words import quantity
+from devbench.sections.comparison_cells import quantity
 from devbench.sections.tables import LONG, Cell, Column, Table, number, table
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devbench.analysis.stats import estimate
-from devbench.sections.words import coverage_note
+from devbench.sections.figures import coverage_note
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ from devbench.forms.terminal import print_document
 from devbench.results.records import RepetitionRecord
 from devbench.results.run_export import write_csv
 from devbench.results.store import JobView, RunView
+from devbench.sections.figures import limits_words, rough_percent
 from devbench.sections.outputs import outputs_document
-from devbench.sections.words import limits_words, rough_percent
 from tests.made.phones import phone_view
 from tests.made.shown import run_markdown, run_page, run_pictures, run_terminal
 

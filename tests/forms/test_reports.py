@@ -19,8 +19,8 @@ from devbench.forms.charts.picture import svg_file
 from devbench.forms.files import write_files
 from devbench.results.run_export import write_csv, write_json
 from devbench.results.store import JobView, Store
+from devbench.sections.figures import ms, operator_name
 from devbench.sections.subjects import RunSubject
-from devbench.sections.words import ms, operator_name
 from tests.made.shown import run_markdown, run_page, run_pictures, run_terminal
 from tests.made.views import EVIL, op, view
 

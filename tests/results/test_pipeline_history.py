@@ -22,7 +22,7 @@ from devbench.results.pipeline_history import pipeline_case
 from devbench.results.pipelines import add_pipeline_session
 from devbench.results.records import PipelineSessionRecord, PipelineStageRecord
 from devbench.results.store import Store
-from devbench.sections.comparison_words import needs_words
+from devbench.sections.comparison_cells import needs_words
 from tests.made.samples import NOW, add_run
 
 CASE = "sd · gpu · 4 threads · pipelined · 20 steps"

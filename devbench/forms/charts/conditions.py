@@ -12,7 +12,7 @@ from devbench.forms.charts.jobs import colours
 from devbench.forms.charts.panels import LEFT, RIGHT, Panel, draw_panels
 from devbench.forms.charts.picture import SERIES, Canvas, MarkForm, Picture
 from devbench.forms.charts.scale import LOG_FROM, Scale, padded, tick_text, ticks
-from devbench.sections.words import ms, thermal_words
+from devbench.sections.figures import ms, thermal_words
 from devbench.text import clean
 
 _WIDTH = 860.0

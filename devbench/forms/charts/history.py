@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 from devbench.forms.charts.picture import Canvas, Picture, fitted, text_width
 from devbench.forms.charts.scale import Scale, day_ticks, padded, tick_text, ticks
-from devbench.sections.comparison_words import metric_words
+from devbench.sections.comparison_cells import metric_words
 from devbench.text import clean
 
 if TYPE_CHECKING:

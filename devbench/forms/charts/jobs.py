@@ -10,7 +10,7 @@ from devbench.forms.charts.picture import SERIES, Picture
 from devbench.forms.charts.rows import Axis, Bar, Dot, Group, Piece, Row, draw_rows
 from devbench.metrics import METRICS
 from devbench.sections.charts import ChartedJobs
-from devbench.sections.words import interval, mb, ms, percent
+from devbench.sections.figures import interval, mb, ms, percent
 from devbench.text import clean
 
 _MOST_TYPES = 7

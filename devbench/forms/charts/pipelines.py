@@ -10,7 +10,7 @@ from devbench.findings.pipeline import Variant, Whole
 from devbench.forms.charts.picture import SERIES, Canvas, Picture, fitted
 from devbench.forms.charts.scale import Scale, tick_text, ticks
 from devbench.results.records import PipelineSessionRecord, PipelineStageRecord
-from devbench.sections.pipeline_words import megabytes, seconds
+from devbench.sections.pipeline_cells import megabytes, seconds
 from devbench.text import clean
 
 _WIDTH = 860.0

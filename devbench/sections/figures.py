@@ -1,4 +1,4 @@
-"""Numbers and names as people read them, the same in every form of a report; knows no form."""
+"""Numbers and names as people read them, the same in every form; knows no form."""
 
 from __future__ import annotations
 

@@ -1,10 +1,10 @@
-"""What changed over the history in words, the same in every form; knows no form. Not made harmless."""
+"""The texts of what changed over a history, the same in every form; knows no form. A form makes them harmless."""
 
 from __future__ import annotations
 
 from devbench.analysis.device_events import MetricEffect
 from devbench.findings.changes import ChangesReport, DeviceChange, ModelChange, Shift, Sides
-from devbench.sections.comparison_words import metric_words, signed
+from devbench.sections.comparison_cells import metric_words, signed
 
 _MOST_NAMED = 3
 _MOST_FACTS = 6

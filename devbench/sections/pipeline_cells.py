@@ -1,4 +1,4 @@
-"""A pipeline's results in words, the same in the terminal and on the page; knows no form."""
+"""The texts of a pipeline's results, the same in every form; knows no form."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A comparison in words and numbers as people read them, the same in every form; knows no form. Not made harmless."""
+"""The texts of a comparison, the same in every form; knows no form. A form makes them harmless."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from collections.abc import Mapping
 from devbench.analysis.compare import Verdict
 from devbench.analysis.explain import Cause, DelegatedNodes, Explanation
 from devbench.findings.comparison import (
+    CaseFailure,
     ComparedRow,
     ComparedRuns,
     ComparisonReport,
-    Failure,
     OneSided,
 )
 from devbench.metrics import METRICS
-from devbench.sections.words import ms
+from devbench.sections.figures import ms
 
 _BEYOND: Mapping[bool | None, str] = {True: "certain", False: "certainly not", None: "not certain"}
 _MOST_CAUSES = 5
@@ -151,7 +151,7 @@ def runs_words(runs: ComparedRuns) -> str:
     return f"{title}{which}, {when} UTC{labels}"
 
 
-def failure_words(failure: Failure) -> str:
+def failure_words(failure: CaseFailure) -> str:
     """`crash (5 of 5 repetitions): message`."""
     times = f" ({failure.failed} of {failure.of} repetitions)"
     return f"{failure.kind or 'failed'}{times}" + (f": {failure.message}" if failure.message else "")
