@@ -80,7 +80,7 @@ def compare(
     out: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
     store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
 ) -> None:
-    """Compare a baseline with a candidate: what improved, what regressed and why, what cannot be told yet.
+    """Compare a baseline with a candidate: what improved, what regressed and why, what is not decided yet.
 
     The same cases on the same device are compared. Exit code 1 if something regressed or now fails (--fail-on), 0
     otherwise, 2 if a side names no run or an option is wrong.

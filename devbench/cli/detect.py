@@ -78,7 +78,7 @@ def detect(
     index: Annotated[
         str | None,
         typer.Option(
-            "--index", help="Column to be shown beside each change, such as a date or a commit.", rich_help_panel=_FILE
+            "--index", help="Column to show next to each change, such as a date or a commit.", rich_help_panel=_FILE
         ),
     ] = None,
     smallest: Annotated[

@@ -63,7 +63,7 @@ def ablation(
 
     Each row says how much of the graph the delegate takes, in how many partitions, the latency of all stages times
     their runs, peak memory, model size, and how far the outputs are: of the rewrite on this machine, and of the device
-    beside this machine. Failures stand there with the tool's own line.
+    compared with this machine. Failures are shown with the tool's own line.
     """
     from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.pipeline_file import read_pipeline

@@ -1,4 +1,4 @@
-"""`devbench report`: a run as a page, Markdown, charts and files, beside its baseline and within its history."""
+"""`devbench report`: a run as a page, Markdown, charts and files, compared with its baseline and within its history."""
 
 from __future__ import annotations
 

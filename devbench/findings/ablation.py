@@ -35,11 +35,11 @@ class StageStep:
 
     Attributes:
         nodes: operators of the model.
-        relative_error: on the host, beside the step before; `None` where not compared.
+        relative_error: on the host, compared with the step before; `None` where not compared.
         delegated, partitions: as the tool said; `None` where it did not.
         latency_ms: median over processes; `None` where the job failed.
         peak_memory_mb: of the tool's process, MB.
-        device_error: of the device's outputs, beside the host's for the same file, relative to its largest value.
+        device_error: of the device's outputs compared with the host's for the same file, relative to its largest value.
         failure: why it did not run, or ran without the delegate, in the tool's words; empty where it did.
     """
 
@@ -69,7 +69,7 @@ class AblationRow:
         composed_ms: Σ runs × latency; `None` where a stage was not measured.
         peak_memory_mb: the largest of the stages'.
         error: the largest of the stages' that changed, on the host.
-        device_error: the largest of the stages', the device beside the host.
+        device_error: the largest of the stages', the device compared with the host.
         failures: stages that did not run as asked, each with the reason.
     """
 

@@ -1,4 +1,4 @@
-"""Changes of single series told by model: a new model is one piece of news, on however many devices. Knows no form."""
+"""Changes of single series by model: a new model is one change, on any number of devices. Knows no form."""
 
 from __future__ import annotations
 

@@ -112,7 +112,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
 
 
 def _each_file_once(series: Sequence[Series], subjects: Mapping[Key, CaseOnDevice]) -> list[Series]:
-    """A model's size is the same under every delegate: it is told with the first of its cases."""
+    """A model's size is the same under every delegate: it is shown with the first of its cases."""
     seen: set[tuple[str, str]] = set()
     found = []
     for one in series:

@@ -26,7 +26,7 @@ def failures(
 ) -> tuple[tuple[CaseFailure, ...], tuple[CaseFailure, ...]]:
     """What fails in the candidate but worked in the baseline, and what works again.
 
-    A case fails where no repetition of it ended well, or so many failed that it is no accident beside the other side
+    A case fails if no repetition of it ended well, or more failed than chance explains, compared with the other side
     (Fisher's exact test, one-sided, p ≤ alpha; R. A. Fisher, Statistical Methods for Research Workers, 21.02).
 
     Args:

@@ -1,4 +1,4 @@
-"""Whole pipelines beside the cases of single models, for a comparison; knows no form."""
+"""Whole pipelines next to the cases of single models, for a comparison; knows no form."""
 
 from __future__ import annotations
 

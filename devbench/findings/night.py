@@ -63,7 +63,7 @@ class NightResult:
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What limits the night: of the comparison, the run and the changes, each told once.
+        """What limits the night: of the comparison, the run and the changes, each once.
 
         If the comparison counts unreliable repetitions of a case, they are no reason to have no verdict.
         """

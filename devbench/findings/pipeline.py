@@ -1,6 +1,6 @@
 """What a run of pipelines measured, as one aggregate that table, page, chart and JSON show; knows no form.
 
-Stages alone give the composed estimate; sessions give what was measured; their difference is told in parts that add up
+Stages alone give the composed estimate; sessions give what was measured; their difference is given in parts that add up
 to it exactly. Where a residency has several sessions, the one in the middle by its latency is shown in detail.
 """
 
@@ -35,7 +35,7 @@ DRIVER_NOTE = (
     "Memory is that of the stages' processes, summed at each moment; what GPU and NPU drivers allocate (dmabuf, KGSL) "
     "is in none of these figures."
 )
-# Steps to which the estimate is carried over, beside the run's own.
+# Steps to which the estimate is carried over, besides the run's own.
 _OTHER_STEPS = (50, 20, 10, 8, 4)
 
 
@@ -88,7 +88,7 @@ class Whole:
 
     @property
     def contention_ms(self) -> float | None:
-        """What the next stage's load cost the one beside which it ran."""
+        """What the next stage's load cost the one during which it ran."""
         parts = [part.ms for part in self.difference if part.what.startswith("contention")]
         return sum(parts) if parts else None
 

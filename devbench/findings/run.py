@@ -26,7 +26,7 @@ MEMORY_NOTE = (
 class OperatorType:
     """Operators of one type in the runs' profile. `share` is of the profiled time, 0 to 1.
 
-    `where` is "delegate" for a partition and rows within one, "xnnpack" for those of XNNPACK beside another delegate,
+    `where` is "delegate" for a partition and rows within one, "xnnpack" for those of XNNPACK next to another delegate,
     else "cpu".
     """
 
@@ -144,9 +144,10 @@ class JobReport:
         vm_hwm_mb, pss_mb: from the device's /proc, MiB.
         delegation: in words: "full", "9 of 180 nodes, 1 partition", "not applied".
         nodes: the same, short: "9/180, 1 part".
-        fallback: what ran on the CPU where the delegate took a part of the graph, and what it refused; dearest first.
+        fallback: what ran on the CPU if the delegate took a part of the graph, and what it refused; most expensive
+            first.
         outputs: comparisons of the model's outputs with this machine's and with the device's own CPU's.
-        operators: dearest first; `by_type` sums over all of them.
+        operators: most expensive first; `by_type` sums over all of them.
         failures: each kind with the tool's own line, and how often.
         conditions: how the device was, in words.
         notices: those about it, of the run's.
@@ -226,7 +227,7 @@ class JobReport:
 
     @property
     def partitions_ms(self) -> float:
-        """Profiled time on the delegate, ms an inference."""
+        """Profiled time on the delegate, ms per inference."""
         return sum(row.total_ms for row in self.operators if row.where == "delegate")
 
     @property
@@ -307,7 +308,7 @@ class ReportData:
 
 
 def fastest(jobs: Sequence[JobReport]) -> JobReport | None:
-    """The job with the lowest latency among several; never one whose latency or outputs nobody can rely on."""
+    """The job with the lowest latency among several; never one whose latency or outputs are unreliable."""
     known = [job for job in jobs if job.latency and not (job.excluded or job.output_verdict == "wrong")]
     best = min(known, key=lambda job: job.latency.median if job.latency else 0.0, default=None)
     return best if len(jobs) > 1 else None

@@ -211,7 +211,7 @@ def _nodes(repetition: RepetitionRecord | None) -> str:
 
 
 def _fallback(repetition: RepetitionRecord | None, by_type: Sequence[OperatorType]) -> tuple[FallenBack, ...]:
-    """What stayed on the CPU beside a partition, with the delegate's reasons, and what it refused."""
+    """What stayed on the CPU next to a partition, with the delegate's reasons, and what it refused."""
     if repetition is None or repetition.delegate_applied is None:
         return ()
     reasons: dict[str, dict[str, None]] = {}

@@ -20,7 +20,7 @@ from devbench.findings.timeline import Clock, TimedProcess, Timeline, Trace
 from devbench.results.records import RepetitionRecord
 from devbench.text import clean
 
-# Between two processes this far apart nobody knows how the device was: a line has a gap there.
+# Between two processes this far apart the state of the device is not known: a line has a gap there.
 _LONGEST_PAUSE_S = 3.0
 _MOST_SENSORS = 6
 # A line of a chart needs no more points; the lowest and the highest of each stretch are kept.

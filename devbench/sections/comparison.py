@@ -221,7 +221,7 @@ def compared(report: ComparisonReport) -> Table:
         Column("q", lambda row: number(row.comparison.q, f"{row.comparison.q or 0:.2g}"), numeric=True),
         Column("why, or what it would take", lambda row: _why(row, report), wide=True),
     )
-    caption = "each metric of each case on each device, beside the baseline"
+    caption = "each metric of each case on each device, compared with the baseline"
     return table("compared", caption, columns, report.rows, LONG)
 
 

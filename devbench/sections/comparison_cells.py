@@ -174,7 +174,7 @@ def one_sided_words(report: ComparisonReport, *, everything: bool = False) -> li
 
 
 def explanation_words(row: ComparedRow) -> list[str]:
-    """What explains a regression, a line a cause; nothing where nobody knows."""
+    """What explains a regression, one line per cause; nothing if it is not known."""
     explanation = row.explanation
     if explanation is None:
         return []

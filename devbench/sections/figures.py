@@ -140,7 +140,7 @@ def spread_words(job: JobReport) -> str:
 
 
 def fallback_words(job: JobReport) -> str:
-    """What a delegate left to the CPU, with its time beside the partitions', and what it refused. Not made harmless."""
+    """What a delegate left to the CPU, its time next to the partitions', and what it refused. Not made harmless."""
     ran = [op for op in job.fallback if op.total_ms is not None]
     words = []
     if ran:

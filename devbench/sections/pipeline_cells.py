@@ -5,7 +5,7 @@ from __future__ import annotations
 from devbench.findings.pipeline import Variant, Whole
 from devbench.text import clean
 
-# Parts of a difference smaller than this share of the latency are told together.
+# Parts of a difference smaller than this share of the latency are shown together.
 _LEAST_SHARE = 0.005
 _FEW_SAMPLES = 10
 _MEMORY = {
@@ -93,7 +93,7 @@ def contention(variant: Variant, whole: Whole) -> str:
         waited = f"; waited {seconds(following.wait_ms)} more for it" if following.wait_ms >= 1 else ""
         return (
             f"{clean(following.name, 40)} loaded during the last {runs} of {clean(stage.name, 40)} in "
-            f"{seconds(following.load_ms)}: {seconds(stage.overlapped_ms)} a run beside it, "
+            f"{seconds(following.load_ms)}: {seconds(stage.overlapped_ms)} per run during it, "
             f"{seconds(stage.steady_ms)} before: contention {signed(cost)}{waited}"
         )
     return ""

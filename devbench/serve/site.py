@@ -53,7 +53,7 @@ class Site:
     def __init__(self, url: str | None) -> None:
         self._url = url
         self._kept: OrderedDict[tuple[str, tuple[tuple[str, str], ...]], tuple[float, bytes]] = OrderedDict()
-        # A store that cannot be read is told before anything is served.
+        # A store that cannot be read is an error before anything is served.
         with devbench.results.open_history(url):
             pass
 

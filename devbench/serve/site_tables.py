@@ -1,4 +1,4 @@
-"""The tables and choices of the pages that `devbench serve` has beside those of runs; knows no HTTP."""
+"""The tables and choices of the pages that `devbench serve` has besides those of runs; knows no HTTP."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _LOOKED_AT = 20
 def run_table(frame: pd.DataFrame) -> Table:
     """The runs, newest first, each with its page and its comparison with the one before."""
     found = list(frame.itertuples(index=False))
-    # A run that measured nothing is nobody's baseline.
+    # A run that measured nothing is no baseline.
     measured = [run for run in found if run.jobs > run.failed_jobs]
     before = {str(run.run_id): str(previous.run_id) for previous, run in pairwise(measured)}
 

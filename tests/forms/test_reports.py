@@ -17,6 +17,7 @@ from devbench.findings.run_build import build_report
 from devbench.forms.charts.files import chart_file
 from devbench.forms.charts.picture import svg_file
 from devbench.forms.files import write_files
+from devbench.notices import VIRTUAL_NOTE
 from devbench.results.run_export import write_csv, write_json
 from devbench.results.store import JobView, Store
 from devbench.sections.figures import ms, operator_name
@@ -87,7 +88,7 @@ def test_exports_say_that_a_device_is_virtual(tmp_path: Path) -> None:
 
 def test_a_phone_is_not_marked() -> None:
     assert "VIRTUAL" not in svg_file(run_pictures(build_report(view()))[0])
-    assert "says nothing about a phone" not in html_of(build_report(view()))
+    assert VIRTUAL_NOTE not in html_of(build_report(view()))
 
 
 class Tags(HTMLParser):

@@ -22,7 +22,7 @@ class Panel:
         height: of its area, in pixels.
         low, high: its values.
         fill: draws into it, given the canvas, the scale across and the scale upwards.
-        legend: colour and word, beside it.
+        legend: colour and word, next to it.
         log: a logarithmic scale.
         whole: only whole numbers are marked.
     """

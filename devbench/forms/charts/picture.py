@@ -42,7 +42,7 @@ _NARROW, _WIDE = frozenset("iljtfrI.,:;'|!()[] ·-/"), frozenset("mwMW@%—…")
 
 @dataclass(frozen=True, slots=True)
 class Rect:
-    """A bar. `hatch` draws lines across it; `tip` is what a pointer over it is told."""
+    """A bar. `hatch` draws lines across it; `tip` is shown under the pointer."""
 
     x: float
     y: float

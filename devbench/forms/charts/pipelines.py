@@ -18,7 +18,7 @@ _NAMES = 110.0
 _BAR, _MEMORY, _TITLE = 22.0, 84.0, 22.0
 _NOTE = (
     "Solid: inferences; outlined: loading, from the start of the process; pale: loaded, waiting or staying; hatched: "
-    "inferences beside another stage's load. Time 0 is the start of the end-to-end clock, the dashed line its end. "
+    "inferences during another stage's load. Time 0 is the start of the end-to-end clock, the dashed line its end. "
     "Below: memory of the stages, one upon the other."
 )
 

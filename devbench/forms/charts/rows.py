@@ -45,7 +45,7 @@ class Bar:
         value: its end; where there are `pieces`, the sum of them.
         low, high: its interval; `None` for none.
         label: printed behind it.
-        pale: nobody can rely on it.
+        pale: it is unreliable.
         hatch: of a virtual device among others that are not.
     """
 
@@ -80,7 +80,7 @@ class Group:
 
 @dataclass(frozen=True, slots=True)
 class Axis:
-    """What a chart of rows says beside its bars.
+    """What a chart of rows has besides its bars.
 
     Attributes:
         unit: of the axis, in words.
