@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from xml.etree import ElementTree
 
 from devbench.forms.lines import listed, notice_texts, spelt
-from devbench.sections.document import Case, Document, Facts
+from devbench.sections.document import CheckedJob, Document, Facts
 from devbench.text import clean
 
 # What XML 1.0 has no way to write (its production 2, Char); lone surrogates are no text at all.
@@ -20,7 +20,7 @@ _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 def junit(document: Document) -> str:
     """The XML; facts at the document's head are properties, its notices and other sections the suite's output."""
-    cases = [part for section in document.sections for part in section.parts if isinstance(part, Case)]
+    cases = [part for section in document.sections for part in section.parts if isinstance(part, CheckedJob)]
     faults = [fault.tag for case in cases for fault in case.faults[:1]]
     counts = {"tests": str(len(cases)), "failures": str(faults.count("failure")), "errors": str(faults.count("error"))}
     counts["time"] = f"{sum(case.seconds for case in cases):.3f}"
@@ -42,7 +42,7 @@ def junit(document: Document) -> str:
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, "unicode") + "\n"
 
 
-def _case(case: Case) -> ElementTree.Element:
+def _case(case: CheckedJob) -> ElementTree.Element:
     named = {"name": _line(case.name), "classname": _line(case.of), "time": f"{case.seconds:.3f}"}
     made = ElementTree.Element("testcase", named)
     for fault in case.faults:

@@ -141,7 +141,7 @@ class Folds:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """Why a case did not pass; `kind` is one word."""
+    """Why a job did not pass; `kind` is one word."""
 
     tag: Literal["failure", "error"]
     kind: str
@@ -149,7 +149,7 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
-class Case:
+class CheckedJob:
     """A job as the case of a test; `of` says what it belongs to, `skipped` why there is no verdict."""
 
     name: str
@@ -161,7 +161,7 @@ class Case:
     forms: frozenset[str] = JUNIT
 
 
-Part = Case | Line | Lines | Facts | Heading | Image | Tiles | Charts | Fold | Folds | Table
+Part = CheckedJob | Line | Lines | Facts | Heading | Image | Tiles | Charts | Fold | Folds | Table
 
 
 @dataclass(frozen=True, slots=True)

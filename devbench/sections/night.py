@@ -24,7 +24,7 @@ from devbench.sections.comparison_cells import (
 from devbench.sections.document import (
     JUNIT,
     NIGHT,
-    Case,
+    CheckedJob,
     Document,
     Facts,
     Fault,
@@ -121,11 +121,11 @@ def _cases(result: NightResult) -> Iterator[Section]:
     cases = [_case(job, rows[job_key(job)], newly[job_key(job)], result) for job in jobs]
     for name, error in result.absent.items():
         kind = "device_busy" if name in result.busy else "device_missing"
-        cases.append(Case("device", f"{result.suite}.{name}", faults=(Fault("error", kind, (str(error),)),)))
+        cases.append(CheckedJob("device", f"{result.suite}.{name}", faults=(Fault("error", kind, (str(error),)),)))
     yield Section("cases", result.suite, tuple(cases))
 
 
-def _case(job: JobReport, rows: Sequence[ComparedRow], newly: Sequence[CaseFailure], result: NightResult) -> Case:
+def _case(job: JobReport, rows: Sequence[ComparedRow], newly: Sequence[CaseFailure], result: NightResult) -> CheckedJob:
     failures = [f"{kind} ({count}×): {message}" for kind, message, count in job.failures]
     faults = []
     if has_failed(job) or newly:
@@ -139,7 +139,7 @@ def _case(job: JobReport, rows: Sequence[ComparedRow], newly: Sequence[CaseFailu
     unknown = [row.comparison.reason for row in rows if row.comparison.reason and row.metric == "latency"]
     if not rows:
         unknown += [one.text for one in job.notices if one.effect is Effect.UNDECIDED]
-    return Case(
+    return CheckedJob(
         f"{job.subject} · {job.title}",
         f"{result.suite}.{job.job.device.title}",
         sum(repetition.duration_s for repetition in job.repetitions),

@@ -93,13 +93,6 @@ def grouped(notices: Iterable[Notice], titles: Mapping[str, str]) -> tuple[Notic
     return tuple(sorted(lines, key=lambda line: (_EFFECTS.index(line.effect), _ORDER.index(line.kind), line.subject)))
 
 
-def short_lines(lines: Sequence[NoticeLine]) -> tuple[tuple[NoticeLine, ...], str]:
-    """The first of them for a form that has little room, and `3 more notices` or nothing."""
-    more = len(lines) - MAX_SHORT
-    rest = f"{more} more notice{'' if more == 1 else 's'}" if more > 0 else ""
-    return tuple(lines[:MAX_SHORT]), rest
-
-
 def _line(notices: Sequence[Notice], title: str) -> NoticeLine:
     first = notices[0]
     text = first.text
