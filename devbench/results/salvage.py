@@ -107,6 +107,14 @@ def salvage(file: Path, *, other_tables: bool = False) -> Salvaged:
     """
     folder = Path(tempfile.mkdtemp(prefix="devbench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    try:
+        return _salvage_into(folder, file, other_tables=other_tables)
+    finally:
+        # The databases made here are no stores that somebody opened: nothing looks for damage in them.
+        engine.opened.difference_update([path for path in engine.opened if path.parent == folder])
+
+
+def _salvage_into(folder: Path, file: Path, *, other_tables: bool) -> Salvaged:
     if not other_tables:
         with suppress(sqlite3.Error, UnicodeDecodeError, engine.StoreProblem):
             return _salvaged(file, folder / "results.db")

@@ -14,6 +14,7 @@ import pytest
 
 from benchmarks import damaged_stores, hostile_imports
 from devbench.errors import InputError
+from devbench.results import engine
 from devbench.results.engine import DamagedStore
 from devbench.results.exchange.load import import_folder, merge_store, open_folder
 from devbench.results.salvage import salvage, shown_without_damage
@@ -138,6 +139,11 @@ def test_a_damaged_row_costs_its_own_place(base: Path) -> None:
         assert (second.status, second.latency_avg_us, second.measurement) == ("ok", 1100.0, {})
         assert [r.latency_avg_us for r in others][:1] == [1200.0]
         assert any(notice.kind.value == "store_damaged" for notice in view.notices)
+
+
+def test_what_is_made_of_a_damaged_store_is_not_searched_for_damage(base: Path) -> None:
+    salvage(base / "good" / "results.db")
+    assert all("devbench-" not in path.parent.name for path in engine.opened)
 
 
 @pytest.mark.skipif(sys.version_info < (3, 11), reason="texts of errors differ")
