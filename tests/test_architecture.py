@@ -183,6 +183,23 @@ def test_no_file_imports_a_file_of_tests(folder: str) -> None:
     assert found == set()
 
 
+def test_no_test_measures_time() -> None:
+    """A machine that has other work to do fails no test; waiting until something is true is `wait_until`'s."""
+    clocks = {"monotonic", "monotonic_ns", "perf_counter", "perf_counter_ns", "process_time", "time", "time_ns"}
+    found = {
+        (str(path.relative_to(ROOT)), name)
+        for path in (ROOT / "tests").rglob("*.py")
+        for name in _calls(path)
+        if name in {f"time.{clock}" for clock in clocks}
+    }
+    assert {path for path, _ in found} == {"tests/waiting.py", "tests/browser/chromium.py"}
+
+
+def _calls(path: Path) -> set[str]:
+    tree = ast.parse(path.read_text("utf-8"))
+    return {ast.unparse(node.func) for node in ast.walk(tree) if isinstance(node, ast.Call)}
+
+
 @pytest.mark.parametrize(
     "words", [["--help"], ["run", "--help"], ["report", "--help"], ["compare", "--help"], ["parse", "--help"]]
 )

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import threading
-import time
 from pathlib import Path
 from stat import S_ISREG
 
@@ -13,6 +12,7 @@ import pytest
 from devbench.adb.device import Device
 from devbench.adb.errors import CommandFailed, OutputTooLong, ShellTimeout, SyncFailed
 from devbench.errors import InputError
+from tests.waiting import wait_until
 
 TMP = "/data/local/tmp"
 
@@ -65,58 +65,44 @@ def test_a_signal_is_an_exit_code_above_128(device: Device) -> None:
 
 
 def test_a_timeout_ends_the_process_on_the_device(device: Device) -> None:
-    began = time.monotonic()
     with pytest.raises(ShellTimeout) as caught:
-        device.shell(f"echo $$ > {TMP}/pid; echo begun; sleep 60; echo never > {TMP}/never", timeout_s=1.0)
-    assert time.monotonic() - began < 4
-    assert caught.value.stdout == b"begun\n"
-    time.sleep(0.3)
-    assert sh(device, f"read p < {TMP}/pid; [ -d /proc/$p ] && echo alive; rm -f {TMP}/pid")[0] == b""
+        device.shell(f"echo $$ > {TMP}/pid; echo begun; sleep 100; echo never > {TMP}/never", timeout_s=3.0)
+    assert (caught.value.stdout, caught.value.timeout_s) == (b"begun\n", 3.0)
+    wait_until(lambda: sh(device, f"read p < {TMP}/pid; [ -d /proc/$p ] || echo gone")[0] == b"gone\n", seconds=30)
+    sh(device, f"rm -f {TMP}/pid")
     assert device.stat(f"{TMP}/never") is None
 
 
+@pytest.mark.timeout(60)
 def test_output_that_trickles_does_not_put_the_deadline_off(device: Device) -> None:
-    began = time.monotonic()
-    with pytest.raises(ShellTimeout):
+    with pytest.raises(ShellTimeout, match="no end after 1 s"):
         device.shell("while true; do echo tick; sleep 0.1; done", timeout_s=1.0)
-    assert time.monotonic() - began < 4
 
 
 def test_output_is_on_disk_while_the_command_runs(device: Device, tmp_path: Path) -> None:
     out, err = tmp_path / "out", tmp_path / "err"
-    sizes: list[int] = []
 
-    def look() -> None:
-        deadline = time.monotonic() + 5
-        while time.monotonic() < deadline and not sizes:
-            if out.exists() and out.stat().st_size:
-                sizes.append(out.stat().st_size)
-            time.sleep(0.02)
+    def let_it_go_on() -> None:
+        wait_until(lambda: out.exists() and out.read_bytes() == b"first\n")
+        sh(device, f"echo > {TMP}/go")
 
-    watcher = threading.Thread(target=look)
+    watcher = threading.Thread(target=let_it_go_on)
     watcher.start()
-    began = time.monotonic()
+    waits = f"until [ -e {TMP}/go ]; do sleep 0.1; done; rm {TMP}/go"
     with out.open("wb", buffering=0) as stdout, err.open("wb", buffering=0) as stderr:
-        device.shell_to_file(
-            "echo first; sleep 1.5; echo last; echo e >&2", stdout, stderr, timeout_s=20, max_bytes=100
-        )
-    took = time.monotonic() - began
+        device.shell_to_file(f"echo first; {waits}; echo last; echo e >&2", stdout, stderr, timeout_s=60, max_bytes=100)
     watcher.join()
-    assert sizes == [6]
-    assert took >= 1.5
     assert (out.read_bytes(), err.read_bytes()) == (b"first\nlast\n", b"e\n")
 
 
 def test_output_without_end_is_ended_on_the_device_and_its_start_is_kept(device: Device, tmp_path: Path) -> None:
     out = tmp_path / "out"
-    began = time.monotonic()
     with (
         out.open("wb") as stdout,
         (tmp_path / "err").open("wb") as stderr,
         pytest.raises(OutputTooLong, match=r"0\.5 MiB"),
     ):
         device.shell_to_file("echo $$; while :; do echo again; done", stdout, stderr, timeout_s=60, max_bytes=1 << 19)
-    assert time.monotonic() - began < 30
     assert out.stat().st_size == 1 << 19
     group = out.read_bytes().split()[0].decode()
     # A busy device takes a moment to end it.

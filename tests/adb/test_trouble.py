@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import threading
@@ -28,16 +29,16 @@ from devbench.virtual.faults import Faults, parse_faults
 from devbench.virtual.phone import VirtualPhone
 from tests.conftest import BenchPhone, connected_phone
 
-SECONDS = 8.0
+# Below what the shells of this file would wait without the loss that they are to notice.
+A_HANG_S = 80
 
 
+@pytest.mark.timeout(A_HANG_S)
 def test_a_virtual_device_unplugged_in_a_shell_is_lost(virtual_phone: VirtualPhone) -> None:
     device = Device(AdbServer(), virtual_phone.address)
     threading.Timer(0.5, virtual_phone.unplug).start()
-    began = time.monotonic()
     with pytest.raises(DeviceLost) as caught:
-        device.shell("sleep 30", timeout_s=60, doing="measuring m.tflite")
-    assert time.monotonic() - began < SECONDS
+        device.shell("sleep 100", timeout_s=100, doing="measuring m.tflite")
     assert virtual_phone.address in caught.value.what
     assert "measuring m.tflite" in caught.value.what
 
@@ -58,17 +59,16 @@ def test_a_virtual_device_comes_back_with_its_files(virtual_phone: VirtualPhone,
 
 
 @pytest.mark.bench_phone
+@pytest.mark.timeout(A_HANG_S)
 def test_a_bench_phone_unplugged_in_a_shell_is_lost(bench_phone: BenchPhone) -> None:
     server = AdbServer()
     device = Device(server, bench_phone.serial)
     try:
         threading.Timer(0.5, bench_phone.unplug).start()
-        began = time.monotonic()
         with pytest.raises(DeviceLost) as caught:
             # Its processes may die a moment before its connection: the command has then ended, and the next one tells.
-            while time.monotonic() - began < SECONDS:
-                device.shell("sleep 30", timeout_s=60, doing="measuring m.tflite")
-        assert time.monotonic() - began < SECONDS
+            while True:
+                device.shell("sleep 100", timeout_s=100, doing="measuring m.tflite")
         assert bench_phone.serial in caught.value.what
     finally:
         time.sleep(0.5)
@@ -82,10 +82,8 @@ def test_a_cable_pulled_at_a_byte_of_a_push_is_one_error(moment: int, tmp_path: 
     file = tmp_path / "model"
     file.write_bytes(os.urandom(8_000_000))
     with connected_phone(Faults(disconnect_after_bytes=moment)) as phone:
-        began = time.monotonic()
         with pytest.raises(DeviceLost) as caught:
-            Device(AdbServer(), phone.address).push(file, "/data/local/tmp/model")
-        assert time.monotonic() - began < SECONDS
+            Device(AdbServer(), phone.address).push(file, "/data/local/tmp/model", timeout_s=100)
         assert phone.address in caught.value.what
         assert "model" in caught.value.what
 
@@ -95,20 +93,16 @@ def test_a_device_that_hangs_meets_the_deadline(tmp_path: Path, adb_server_port:
     file.write_bytes(os.urandom(4_000_000))
     with connected_phone(Faults(hang_service="sync:")) as phone:
         device = Device(AdbServer(), phone.address)
-        began = time.monotonic()
-        with pytest.raises((SyncFailed, DeviceLost)):
+        with pytest.raises(SyncFailed, match=r"not done after 1\.5 s"):
             device.push(file, "/data/local/tmp/model", timeout_s=1.5)
-        assert time.monotonic() - began < SECONDS
         assert device.shell("echo still here", timeout_s=5).stdout == b"still here\n"
 
 
 def test_a_link_that_hangs_after_some_bytes_meets_the_deadline(adb_server_port: int) -> None:
     with connected_phone(Faults(hang_after_bytes=100_000)) as phone:
         device = Device(AdbServer(), phone.address)
-        began = time.monotonic()
-        with pytest.raises((ShellTimeout, DeviceLost)):
+        with pytest.raises(ShellTimeout, match="no end after 2 s"):
             device.shell("head -c 1000000 /dev/zero", timeout_s=2)
-        assert time.monotonic() - began < SECONDS + 5
 
 
 def test_a_full_disk_is_named(tmp_path: Path, adb_server_port: int) -> None:
@@ -121,13 +115,22 @@ def test_a_full_disk_is_named(tmp_path: Path, adb_server_port: int) -> None:
     assert phone.address in caught.value.what
 
 
-def test_a_slow_link_is_slow_and_works(tmp_path: Path, adb_server_port: int) -> None:
+def test_a_slow_link_is_slow_and_works(tmp_path: Path, adb_server_port: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    delays: list[float] = []
+    sleep = asyncio.sleep
+
+    async def recorded(delay_s: float) -> None:
+        delays.append(delay_s)
+        await sleep(delay_s)
+
+    monkeypatch.setattr(asyncio, "sleep", recorded)
     file = tmp_path / "model"
     file.write_bytes(os.urandom(400_000))
     with connected_phone(Faults(slow=400_000, latency_ms=5)) as phone:
-        began = time.monotonic()
+        delays.clear()
         Device(AdbServer(), phone.address).push(file, "/data/local/tmp/model")
-        assert 0.8 < time.monotonic() - began < 10
+        assert 1.0 < sum(delays) < 2.0, "400,000 bytes at 400,000 bytes per second, and 5 ms per message"
+        assert (phone.root / "data/local/tmp/model").read_bytes() == file.read_bytes()
 
 
 def test_a_device_that_talks_garbage_is_one_error(adb_server_port: int) -> None:

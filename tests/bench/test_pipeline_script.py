@@ -6,7 +6,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +25,7 @@ from devbench.bench.pipeline_plan import (
 from devbench.bench.pipeline_records import end_s, memory_records, stage_records
 from devbench.bench.pipeline_script import build_session_script, hold_flag
 from devbench.tool.parse.pipeline_log import SessionLog, parse_session
-from tests.timing import held_once_more
+from tests.waiting import wait_until
 
 NAMES, RUNS = ("text", "unet", "decoder"), (1, 8, 1)
 
@@ -143,13 +142,12 @@ def run_session(
     done = subprocess.run(
         [shell, "-c", f"{script} </dev/null"], capture_output=True, timeout=60, check=False, start_new_session=True
     )
-    assert not left_over(tmp_path), "nothing of a session outlives it"
+    wait_until(lambda: not left_over(tmp_path), seconds=30)  # nothing of a session outlives it
     text = done.stdout.decode()
     return parse_session(text.split("\n")), text, done.returncode
 
 
 def left_over(tmp_path: Path) -> list[str]:
-    time.sleep(0.1)
     found = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout.splitlines()
     return [line for line in found if str(tmp_path / "tool.py") in line]
 
@@ -158,40 +156,70 @@ def records(log: SessionLog, plan: SessionPlan) -> list:  # type: ignore[type-ar
     return list(stage_records(log, plan, [()] * len(plan.stages)))
 
 
-def check_times(log: SessionLog, plan: SessionPlan, residency: str) -> None:
+def check_order(log: SessionLog, plan: SessionPlan, residency: str) -> None:
     text, unet, decoder = records(log, plan)
     total_s = end_s(log, plan)
     assert total_s is not None
-    assert unet.wall_ms == pytest.approx(8 * 30, rel=0.3)
-    assert unet.steady_ms == pytest.approx(30, rel=0.3)
+    assert unet.steady_ms >= 30, "as the tool itself measured its inferences"
     if residency == "resident":
         assert max(text.ready_s, unet.ready_s, decoder.ready_s) <= 0
-        assert total_s == pytest.approx(0.3, rel=0.3)
+        assert text.done_s <= unet.go_s and unet.done_s <= decoder.go_s
         assert min(stage.gone_s for stage in (text, unet, decoder)) >= total_s, "all stay to the end"
     elif residency == "sequential":
-        assert text.gone_s <= unet.start_s and unet.gone_s <= decoder.start_s
-        assert total_s > 0.3 + 3 * 0.1
+        assert min(stage.load_ms for stage in (text, unet, decoder)) > 100
+        assert text.start_s >= 0 and text.gone_s <= unet.start_s and unet.gone_s <= decoder.start_s
     else:
         assert unet.ready_s <= 0 <= text.start_s
         assert text.done_s <= unet.go_s <= unet.warm_s <= unet.done_s <= decoder.go_s
-        # The signal comes before its own mark, so that the load begins at once.
-        assert abs(decoder.start_s - unet.warm_s) < 0.02
+        assert unet.go_s <= decoder.start_s <= decoder.ready_s <= decoder.go_s
         assert unet.gone_s >= total_s, "the unet stays to the end"
-        assert unet.overlapped_ms == pytest.approx(30, rel=0.5)
+        assert unet.overlapped_ms >= 30
+
+
+PIPELINED = """Sw0rd 999.0 1 start
+Sw0rd 999.4 1 ready
+Sw0rd 1|INFO: Initialized session in 250ms.
+Sw0rd 1000.0 - begin
+Sw0rd 1000.0 0 start
+Sw0rd 1000.1 0 ready
+Sw0rd 0|INFO: count=0
+Sw0rd 1000.13 0 done
+Sw0rd 0|INFO: count=1 curr=30000
+Sw0rd 1000.14 1 go
+Sw0rd 1000.15 0 gone 137
+Sw0rd 1000.30 1 warm
+Sw0rd 1|INFO: count=5 first=31000 curr=30000 min=30000 max=31000 avg=30200 std=1
+Sw0rd 1000.31 2 start
+Sw0rd 1000.40 1 done
+Sw0rd 1|INFO: count=3 first=33000 curr=33000 min=33000 max=36000 avg=34000 std=1
+Sw0rd 1000.45 2 ready
+Sw0rd 2|INFO: count=0
+Sw0rd 1000.46 2 go
+Sw0rd 1000.49 2 done
+Sw0rd 2|INFO: count=1 curr=29000
+Sw0rd 1000.50 - end
+"""
+
+
+def test_times_of_stages_are_those_of_the_marks_and_of_the_tool() -> None:
+    plan = session_of("pipelined", NAMES, RUNS, 1, 3)
+    log = parse_session(PIPELINED.split("\n"))
+    text, unet, decoder = records(log, plan)
+    assert end_s(log, plan) == pytest.approx(0.49)
+    assert (text.load_ms, text.wall_ms, text.first_ms) == pytest.approx((100, 30, 30))
+    assert (unet.init_ms, unet.load_ms, unet.wait_ms, unet.wall_ms) == pytest.approx((250, 400, 0, 260))
+    assert (unet.steady_ms, unet.overlapped_ms) == pytest.approx((30, 34)), "the first of 5 is not steady"
+    assert (decoder.load_ms, decoder.wait_ms, decoder.wall_ms) == pytest.approx((140, 60, 30))
 
 
 @pytest.mark.parametrize("by_output", [True, False], ids=["held by output", "held by stop"])
 @pytest.mark.parametrize("residency", ["resident", "sequential", "pipelined"])
 def test_a_session_does_what_its_residency_says(tmp_path: Path, residency: str, by_output: bool) -> None:
     plan = session_of(residency, NAMES, RUNS, 1, 3)  # type: ignore[arg-type]
-
-    def measure() -> SessionLog:
-        log, _, code = run_session(tmp_path, plan, by_output=by_output)
-        assert code == 0
-        assert log.began and log.ended and log.lost is None
-        return log
-
-    log = held_once_more(measure, lambda log: check_times(log, plan, residency))
+    log, _, code = run_session(tmp_path, plan, by_output=by_output)
+    assert code == 0
+    assert log.began and log.ended and log.lost is None
+    check_order(log, plan, residency)
     _, kind, peak = memory_records(log, plan)
     assert kind in ("pss", "rss") and peak is not None and peak > 8 << 10
 
@@ -219,27 +247,17 @@ def test_a_stage_that_ends_early_ends_the_session(tmp_path: Path) -> None:
 
 def test_alone_a_stage_ends_by_itself(tmp_path: Path) -> None:
     plan = plan_alone(StagePlan("unet", 1), 5)
-
-    def measure() -> SessionLog:
-        log, _, code = run_session(tmp_path, plan)
-        assert code == 0
-        assert log.stages[0].exit_code == 0
-        return log
-
-    def check(log: SessionLog) -> None:
-        (unet,) = records(log, plan)
-        assert unet.first_ms == pytest.approx(30, rel=0.3)
-        assert unet.steady_ms == pytest.approx(30, rel=0.3)
-        assert unet.load_ms > 100
-
-    held_once_more(measure, check)
+    log, _, code = run_session(tmp_path, plan)
+    assert code == 0
+    assert log.stages[0].exit_code == 0
+    (unet,) = records(log, plan)
+    assert min(unet.first_ms, unet.steady_ms) >= 30
+    assert unet.load_ms > 100
 
 
 def test_the_device_itself_ends_what_is_over_its_deadline(tmp_path: Path) -> None:
     plan = session_of("resident", ("unet",), (400,))
-    began = time.monotonic()
     log, _, code = run_session(tmp_path, plan, deadline_s=2)
-    assert time.monotonic() - began < 8
     assert code == -signal.SIGKILL
     assert not log.ended
 
@@ -261,11 +279,8 @@ def test_a_session_that_nobody_watches_ends_with_its_stopped_stages(tmp_path: Pa
     if how == "killed":
         process.kill()
         # Until then it is still there, though it has ended; a device's adbd waits for its children at once.
-        process.wait(5)
+        process.wait(30)
     else:
         process.stdout.close()
-    deadline = time.monotonic() + 5
-    while left_over(tmp_path) and time.monotonic() < deadline:
-        time.sleep(0.2)
-    assert not left_over(tmp_path)
-    process.wait(5)
+    wait_until(lambda: not left_over(tmp_path), seconds=30)
+    process.wait(30)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 from devbench.results.store import Store
 from tests.conftest import DATA
 from tests.made.command import tool
+from tests.waiting import wait_until
 
 # Shells that run tests in the background have Ctrl-C ignored in all that they start.
 LISTENS = (
@@ -54,21 +54,21 @@ def test_a_run_whose_device_fails_at_once_is_not_the_latest_and_tells_why(adb_se
     assert f"the newest run, {failed.run_id}, has measured nothing" in devbench("show", "latest").stdout
 
 
+def planned(process: subprocess.Popen[bytes], runs: int) -> bool:
+    """Whether there are so many runs, and the newest has its jobs."""
+    assert process.poll() is None
+    with Store() as store:
+        found = store.runs()
+    return len(found) == runs and found[0].jobs > 0
+
+
 def test_a_run_that_was_stopped_or_killed_before_it_measured_says_so(tmp_path: Path, adb_server_port: int) -> None:
     words = ["run", str(MODEL), "-d", "virtual", "-D", "cpu", "--binary", tool(tmp_path, "sleep 60"), "--no-report"]
     for number, how in enumerate((signal.SIGINT, signal.SIGKILL), start=1):
         process = subprocess.Popen(
             [sys.executable, "-c", LISTENS, *words], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
-        deadline = time.monotonic() + 60
-        jobs = 0
-        while not jobs:
-            assert process.poll() is None
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
-            with Store() as store:
-                runs = store.runs()
-            jobs = len(runs) == number and runs[0].jobs
+        wait_until(lambda process=process, number=number: planned(process, number), pause_s=0.2)
         process.send_signal(how)
         process.wait(60)
     with Store() as store:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import io
 import os
+import shlex
 import subprocess
-import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,15 @@ def test_output_exit_code_and_conditions_come_apart(tmp_path: Path, sample: bool
 
 
 @pytest.mark.parametrize("sample", [False, True])
-def test_the_sampler_writes_beside_the_tool_and_ends_with_it(tmp_path: Path, sample: bool) -> None:
+def test_the_sampler_writes_beside_the_tool_and_ends_with_it(tmp_path: Path, lease: Lease, sample: bool) -> None:
     forever = "while :; do echo sampled; sleep 0.1; done"
-    began = time.monotonic()
-    out = _taken_apart(_run(tmp_path, "sh -c 'echo one; sleep 0.5; exit 3'", sample=sample, sampler=forever))
-    assert time.monotonic() - began < 10
+    tool = 'echo one; until grep -q sampled "$0"; do sleep 0.1; done; exit 3'
+    command = f"sh -c {shlex.quote(tool)} {shlex.quote(lease.pid_file + '.during')}"
+    out = _taken_apart(_run(tmp_path, command, sample=sample, sampler=forever))
     assert (out.tool, out.exit_code) == (b"one\n", 3)
-    assert 2 <= out.samples.split().count("sampled") <= 7
+    assert set(out.samples.split()) == {"sampled"}
+    left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
+    assert str(tmp_path) not in left, "the arguments of all processes of the script have its text"
     assert out.conditions_after is not None
 
 

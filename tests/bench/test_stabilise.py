@@ -16,6 +16,7 @@ from devbench.errors import InputError
 from devbench.results.store import Store
 from devbench.virtual.phone import VirtualPhone
 from tests.conftest import DATA
+from tests.waiting import wait_until
 
 MODEL = DATA / "tiny_groupnorm.tflite"
 
@@ -127,10 +128,11 @@ def test_a_device_that_hears_nothing_undoes_by_itself(
     if heard:
         device.shell(stabiliser.alive(60), timeout_s=10)
     virtual_phone.unplug()
-    deadline = time.monotonic() + (4 if heard else 15)
-    while asked(virtual_phone)[-1] != "svc power stayon false" and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert (asked(virtual_phone)[-1] == "svc power stayon false") is not heard
+    if heard:
+        time.sleep(4)
+        assert asked(virtual_phone)[-1] != "svc power stayon false"
+    else:
+        wait_until(lambda: asked(virtual_phone)[-1] == "svc power stayon false")
     assert (virtual_phone.root / "data/local/tmp/d/run/undo.sh").exists() is heard
 
 
@@ -160,9 +162,7 @@ def test_what_a_killed_run_changed_is_undone_by_the_next(virtual_phone: VirtualP
     words = [sys.executable, "-m", "devbench.cli.app", "run", str(MODEL), "-d", virtual_phone.address, "-D", "cpu", "-r", "1",
              "--no-profile", "--no-report", "--binary", str(slow), "--stabilise", "awake"]  # fmt: skip
     process = subprocess.Popen(words, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 20
-    while not asked(virtual_phone) and time.monotonic() < deadline:
-        time.sleep(0.05)
+    wait_until(lambda: asked(virtual_phone))
     process.kill()
     process.wait(10)
     assert asked(virtual_phone) == ["svc power stayon true"]

@@ -235,20 +235,16 @@ def test_five_thousand_jobs_open_at_once_and_each_has_its_details(browser: Chrom
     browser.complaints.clear()
     address = written(tmp_path, many(5000))
     assert (tmp_path / "report.html").stat().st_size < 15_000_000
-    took = browser.open(address)
-    print(f"5,000 jobs: {(tmp_path / 'report.html').stat().st_size / 1e6:.1f} MB, loaded in {took:.0f} ms")
-    assert took < 5000
+    browser.open(address)
     assert browser.run("document.querySelectorAll('*').length") < 40_000
     browser.run("document.getElementById('jobs').scrollIntoView()")
     status = "document.querySelector('[data-table=jobs] [role=status]').textContent"
     browser.wait("document.querySelectorAll('[data-table=jobs] .pager button').length === 2")
-    started = time.monotonic()
     browser.run("document.querySelector('[data-table=jobs] input').focus()")
     browser.write("model_42")
     browser.wait(status + " === '50 of 5,000 rows'")
     choose(browser, "Phone 7")
     browser.wait(status + " === '5 of 5,000 rows'")
-    assert time.monotonic() - started < 3
     browser.run("location.hash = '#job-4321'")
     browser.wait("document.querySelector('#job-detail h3')?.textContent.startsWith('4321')")
     browser.run("document.querySelector('#job-detail details').open = true")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-import time
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from types import SimpleNamespace
 from typing import cast
@@ -92,9 +92,17 @@ def refuse_without_hint() -> str:
     raise EnvironmentProblem("S2: went away")
 
 
-def hang() -> str:
-    time.sleep(3)
-    return ""
+@pytest.fixture
+def hang() -> Iterator[Callable[[], str]]:
+    """What a device does that never answers; it ends with the test."""
+    over = threading.Event()
+
+    def wait() -> str:
+        over.wait()
+        return ""
+
+    yield wait
+    over.set()
 
 
 @pytest.mark.parametrize(("state", "words"), STATES)
@@ -146,17 +154,16 @@ def test_a_failure_without_a_hint_still_has_advice() -> None:
     assert "reconnect it" in found.advice
 
 
-def test_a_device_that_hangs_costs_its_own_line_and_no_more_than_its_time() -> None:
-    began = time.monotonic()
+@pytest.mark.timeout(60)
+def test_a_device_that_hangs_costs_its_own_line_and_no_more_than_its_time(hang: Callable[[], str]) -> None:
     entries = [DeviceEntry("S2", "device"), DeviceEntry("S1", "device")]
-    silent, well = survey(server_of(S1=answer, S2=hang), entries, (), timeout_s=0.1)
-    assert time.monotonic() - began < 2
-    assert (silent.ready, silent.problem) == (False, "no answer within 0.1 s")
+    silent, well = survey(server_of(S1=answer, S2=hang), entries, (), timeout_s=2)
+    assert (silent.ready, silent.problem) == (False, "no answer within 2 s")
     assert silent.advice
     assert well.ready
 
 
-def test_the_advice_on_a_device_that_hangs_names_it() -> None:
+def test_the_advice_on_a_device_that_hangs_names_it(hang: Callable[[], str]) -> None:
     found = survey(server_of(S2=hang), [DeviceEntry("S2", "device")], (), timeout_s=0.1)[0]
     assert "SERIAL" not in found.advice
     assert "adb connect S2" in found.advice

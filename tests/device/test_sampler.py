@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from itertools import pairwise
@@ -17,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from devbench.device.sampler import parse_samples, sampler_script, samples_to_json
+from tests.waiting import wait_until
 
 NOW = datetime(2026, 11, 24, tzinfo=timezone.utc)
 SHELLS = [shell for shell in ("mksh", "dash", "sh") if shutil.which(shell)]
@@ -166,10 +166,7 @@ def test_it_ends_with_the_shell_that_started_it(sysfs: Path, tools: Path) -> Non
         assert shell.stdout is not None
         process = Path(f"/proc/{int(shell.stdout.readline())}")
         shell.wait(timeout=30)
-    deadline = time.monotonic() + 10
-    while process.exists() and "State:\tZ" not in (process / "status").read_text():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
+    wait_until(lambda: not process.exists() or "State:\tZ" in (process / "status").read_text())
     assert out.read_text() == ""
 
 

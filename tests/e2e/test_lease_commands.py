@@ -7,7 +7,6 @@ import os
 import pty
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -22,6 +21,7 @@ from devbench.device.owner import Owner
 from devbench.results.store import Store
 from devbench.virtual.phone import VirtualPhone
 from tests.conftest import DATA, connected_phone
+from tests.waiting import wait_until
 
 MODEL = DATA / "tiny_conv.tflite"
 ELSEWHERE = Owner("rig-2", "ci", "another-boot", "pid_1", 77, 1)
@@ -137,14 +137,13 @@ def running(phone: VirtualPhone, folder: Path, *words: str) -> Iterator[subproce
         "--no-profile", "--no-report", "--cold-starts", "0", "--unreliable-retries", "0", "--cool-down", "0", *words,
     ]  # fmt: skip
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-    deadline = time.monotonic() + 60
-    while time.monotonic() < deadline and process.poll() is None:
+
+    def at_work() -> bool:
         with Store() as store:
-            runs = store.runs(1)
-            if runs and any(job.repetitions for job in store.run(runs[0].run_id).jobs):
-                break
-        time.sleep(0.1)
+            return process.poll() is not None or any(run.repetitions for run in store.runs(1))
+
     try:
+        wait_until(at_work)
         yield process
     finally:
         process.kill()

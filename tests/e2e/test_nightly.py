@@ -21,6 +21,7 @@ from devbench.results.store import Store
 from tests.conftest import DATA
 from tests.made.command import tool
 from tests.made.webhook import SECRET, Hook, hook
+from tests.waiting import wait_until
 
 __all__ = ["hook"]
 LINE = "Inference timings in us: Init: 1000, First inference: 900, Warmup (avg): 800, Inference (avg): 700"
@@ -169,10 +170,7 @@ def test_a_device_whose_cable_is_pulled_goes_on_when_it_is_back(suite: Path) -> 
 
 def test_a_night_that_is_not_gone_on_with_is_closed(suite: Path) -> None:
     process = start(suite)
-    deadline = time.monotonic() + 60
-    while not runs():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    wait_until(runs)
     process.kill()
     process.communicate()
     suite.write_text(suite.read_text().replace("repetitions = 3", "repetitions = 1"))
@@ -228,13 +226,12 @@ def test_a_second_nightly_ends_at_once_or_waits(suite: Path) -> None:
 def test_sigterm_ends_it_tidily_and_the_next_call_goes_on(suite: Path) -> None:
     slow = suite.parent / "slow"
     process = start(suite)
-    deadline = time.monotonic() + 60
-    while True:
-        assert time.monotonic() < deadline
+
+    def measured() -> bool:
         with Store() as store:
-            if any(run.repetitions for run in store.runs()):
-                break
-        time.sleep(0.05)
+            return any(run.repetitions for run in store.runs())
+
+    wait_until(measured)
     slow.touch()
     time.sleep(0.3)
     process.send_signal(signal.SIGTERM)

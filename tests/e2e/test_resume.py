@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections import Counter
 from pathlib import Path
 
@@ -15,6 +14,7 @@ from devbench.adb.server import AdbServer
 from devbench.results.store import RunView, Store
 from tests.conftest import DATA, BenchPhone
 from tests.made.command import tool
+from tests.waiting import wait_until
 
 MODELS = [str(DATA / "tiny_groupnorm.tflite"), str(DATA / "tiny_conv.tflite")]
 LINE = "Inference timings in us: Init: 1, First inference: 1, Warmup (avg): 1, Inference (avg): 5"
@@ -38,14 +38,13 @@ def stored() -> RunView:
 def kill_after(command: list[str], repetitions: int) -> None:
     """kill -9 once so many repetitions are stored."""
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    found = 0
-    while found < repetitions:
+
+    def enough() -> bool:
         assert process.poll() is None, "it ended before it was killed"
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
         with Store() as store:
-            found = sum(run.repetitions for run in store.runs())
+            return sum(run.repetitions for run in store.runs()) >= repetitions
+
+    wait_until(enough)
     process.kill()
     process.wait()
 

@@ -12,6 +12,7 @@ import pytest
 
 from devbench.results.store import RunView, Store
 from tests.conftest import DATA, BenchPhone
+from tests.waiting import wait_until
 
 pytestmark = pytest.mark.bench_phone
 DEMO = Path(__file__).parents[2] / "devbench" / "models" / "data" / "small_unet.tflite"
@@ -233,10 +234,7 @@ def _start_long_run(phone: BenchPhone) -> subprocess.Popen[str]:
          "-r", "1", "--no-profile", "--no-report"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
     )  # fmt: skip
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline and not _tool_processes(phone):
-        time.sleep(0.1)
-    assert _tool_processes(phone)
+    wait_until(lambda: _tool_processes(phone))
     return process
 
 
@@ -260,7 +258,4 @@ def test_what_a_run_that_was_killed_left_behind_is_ended_by_the_next(bench_phone
     )
     assert done.returncode == 0, done.stderr
     # What was killed is gone a moment later.
-    deadline = time.monotonic() + 5
-    while set(_tool_processes(bench_phone)) & set(left) and time.monotonic() < deadline:
-        time.sleep(0.1)
-    assert not set(_tool_processes(bench_phone)) & set(left)
+    wait_until(lambda: not set(_tool_processes(bench_phone)) & set(left), seconds=20)

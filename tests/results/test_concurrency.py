@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from datetime import timedelta
 from pathlib import Path
 
@@ -13,6 +12,7 @@ import pytest
 import devbench.results
 from devbench.results.store import Store
 from tests.made.samples import NOW, job_record, repetition, run_record
+from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
 JOBS, REPETITIONS = 4, 25
@@ -40,9 +40,9 @@ def write(url: str, run_id: str) -> None:
 
 def read(url: str) -> None:
     """What a report does, until both runs are done; each reading is of one moment."""
-    deadline = time.monotonic() + 60
     with devbench.results.open_history(url) as history:
-        while True:
+
+        def both_are_done() -> bool:
             for run_id in RUN_IDS:
                 for job in history.store.run(run_id).jobs:
                     indices = [one.index for one in job.repetitions]
@@ -51,9 +51,9 @@ def read(url: str) -> None:
             latencies = history.latencies().groupby(["run_id", "job"]).size()
             counts = history.series(("latency",)).set_index(["run_id", "job"])["n"]
             assert (counts.reindex(latencies.index) >= latencies).all()
-            if (history.runs()["status"] == "done").all():
-                return
-            assert time.monotonic() < deadline
+            return bool((history.runs()["status"] == "done").all())
+
+        wait_until(both_are_done, pause_s=0)
 
 
 def start(url: str, call: str) -> subprocess.Popen[str]:
@@ -91,9 +91,7 @@ def test_a_run_that_is_killed_leaves_what_it_stored_and_no_lock(url: str) -> Non
     writer = start(url, f"write({url!r}, {RUN_IDS[0]!r})")
     began(writer)
     with devbench.results.open_history(url) as history:
-        deadline = time.monotonic() + 60
-        while len(history.latencies()) < 5 and time.monotonic() < deadline:
-            time.sleep(0.01)
+        wait_until(lambda: len(history.latencies()) >= 5, pause_s=0.01)
     writer.kill()
     writer.communicate()
     with Store(url) as store:

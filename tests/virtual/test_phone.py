@@ -7,8 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -23,6 +21,7 @@ from devbench.virtual.faults import Faults
 from devbench.virtual.phone import VirtualPhone
 from devbench.virtual.userland import PathFilter
 from tests.conftest import connected_phone
+from tests.waiting import wait_until
 
 
 def test_it_says_what_it_is(virtual_phone: VirtualPhone) -> None:
@@ -49,10 +48,8 @@ def test_it_reports_the_thermal_state_it_was_told(adb_server_port: int) -> None:
 def test_a_device_that_never_says_who_it_is_is_one_line(empty_adb_server: int) -> None:
     server = AdbServer()
     with VirtualPhone("mute", faults=Faults(offline=True)) as phone:
-        began = time.monotonic()
-        with pytest.raises(EnvironmentProblem) as caught:
+        with pytest.raises(EnvironmentProblem, match="does not say who it is within 4 s") as caught:
             server.connect(phone.address, timeout_s=4)
-        assert time.monotonic() - began < 12
         assert phone.address in caught.value.what
         listed = subprocess.run(
             [sys.executable, "-m", "devbench.cli.app", "devices", "--json"],
@@ -97,10 +94,7 @@ def test_it_leaves_nothing_behind(adb_server_port: int) -> None:
         root = phone.root
         assert Path(f"/proc/{pid}").exists()
     assert not root.exists()
-    deadline = time.monotonic() + 3
-    while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not Path(f"/proc/{pid}").exists()
+    wait_until(lambda: not Path(f"/proc/{pid}").exists(), seconds=30)
 
 
 def test_virtual_devices_can_be_kept_for_several_runs(empty_adb_server: int) -> None:
@@ -139,10 +133,10 @@ def test_nothing_of_it_outlives_a_program_that_is_killed(adb_server_port: int, t
     def alive() -> list[int]:
         return [p.pid for p in psutil.process_iter() if _cwd(p).startswith(root)]
 
-    _wait(lambda: len(alive()) >= 3)
+    wait_until(lambda: len(alive()) >= 3)
     process.kill()
     process.wait()
-    _wait(lambda: not alive() and not Path(root).exists())
+    wait_until(lambda: not alive() and not Path(root).exists())
 
 
 @pytest.mark.parametrize("at", ["Userland.make", "shutil.rmtree", "Guard.stop"])
@@ -157,7 +151,7 @@ def test_no_moment_of_its_start_and_end_leaves_its_directory(tmp_path: Path, at:
     )
     done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(tmp_path)}, check=False)
     assert done.returncode == -signal.SIGKILL
-    _wait(lambda: not list(tmp_path.iterdir()))
+    wait_until(lambda: not list(tmp_path.iterdir()))
 
 
 def _cwd(process: psutil.Process) -> str:
@@ -165,10 +159,3 @@ def _cwd(process: psutil.Process) -> str:
         return process.cwd()
     except psutil.Error:
         return ""
-
-
-def _wait(done: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
-    while not done():
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
