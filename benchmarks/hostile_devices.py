@@ -27,10 +27,11 @@ from pathlib import Path
 from queue import Queue
 
 from benchmarks.hostile_adbd import MODES, HostilePhone, Mode
-from devbench.adb.server import AdbServer, Endpoint, find_adb
+from devbench.adb.server import AdbServer, Endpoint
 from devbench.errors import DevbenchError
 from devbench.results.store import Store
 from devbench.virtual.phone import VirtualPhone
+from tests.made.adb_servers import adb_server
 
 MODEL = Path(__file__).parents[1] / "tests" / "data" / "tiny_groupnorm.tflite"
 MOST_MEMORY_MB, MOST_DISK_MB, MOST_S = 300.0, 200.0, 240.0
@@ -186,23 +187,18 @@ def _forget(server: AdbServer, address: str) -> None:
 
 
 @contextlib.contextmanager
-def adb_servers(count: int, first_port: int) -> Iterator[Queue[int]]:
+def adb_servers(count: int) -> Iterator[Queue[int]]:
     """Adb servers of our own: devices of one trial are not asked by another."""
-    adb = str(find_adb())
     ports: Queue[int] = Queue()
-    try:
-        for port in range(first_port, first_port + count):
-            subprocess.run([adb, "-P", str(port), "start-server"], check=True, timeout=30, capture_output=True)
-            ports.put(port)
+    with contextlib.ExitStack() as stack:
+        for _ in range(count):
+            ports.put(stack.enter_context(adb_server()))
         yield ports
-    finally:
-        for port in range(first_port, first_port + count):
-            subprocess.run([adb, "-P", str(port), "kill-server"], check=False, timeout=30, capture_output=True)
 
 
-def run(modes: list[Mode], workers: int, first_port: int, *, verbose: bool = False) -> list[Cost]:
+def run(modes: list[Mode], workers: int, *, verbose: bool = False) -> list[Cost]:
     """All trials of these modes, alone and together."""
-    with adb_servers(workers, first_port) as ports, ThreadPoolExecutor(workers) as pool:
+    with adb_servers(workers) as ports, ThreadPoolExecutor(workers) as pool:
 
         def one(asked: tuple[Mode, bool]) -> Cost:
             port = ports.get()
@@ -225,14 +221,13 @@ def run(modes: list[Mode], workers: int, first_port: int, *, verbose: bool = Fal
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--first-port", type=int, default=15570)
     parser.add_argument("--only", default="", help="only modes whose name has this text")
     parser.add_argument("--every", type=int, default=1, help="only every n-th mode")
     parser.add_argument("--verbose", action="store_true")
     given = parser.parse_args()
     modes = [mode for mode in MODES if given.only in mode.name][:: given.every]
     began = time.monotonic()
-    costs = run(modes, given.workers, given.first_port, verbose=given.verbose)
+    costs = run(modes, given.workers, verbose=given.verbose)
     good = [cost for cost in costs if not cost.wrong]
     alone = [cost for cost in costs if not cost.together]
     print(f"modes                        {len(modes):7d}     {time.monotonic() - began:.0f} s in all")

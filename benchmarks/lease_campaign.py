@@ -41,6 +41,7 @@ from devbench.bench.script import build_script, split_output
 from devbench.device.lease import ROOT, LeaseLost, look, new_request, revoke
 from devbench.errors import DevbenchError
 from devbench.virtual.phone import VirtualPhone
+from tests.made.adb_servers import free_port
 
 MODEL = Path(__file__).parents[1] / "tests" / "data" / "tiny_conv.tflite"
 LEASE_S = 3
@@ -498,7 +499,7 @@ def reach(server: AdbServer, address: str) -> None:
 
 
 @contextlib.contextmanager
-def lanes(count: int, first_port: int, bench: bool, seed: int) -> Iterator[list[Lane]]:
+def lanes(count: int, bench: bool, seed: int) -> Iterator[list[Lane]]:
     """Devices, each with two adb servers, in a folder of their own."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lease-campaign-")))
@@ -507,8 +508,8 @@ def lanes(count: int, first_port: int, bench: bool, seed: int) -> Iterator[list[
             phone: Phone = Bench(int(os.environ["DEVBENCH_PHONE_PORT"])) if bench else Virtual(f"campaign-{number}")
             stack.enter_context(phone)
             servers = []
-            for port in (first_port + 2 * number, first_port + 2 * number + 1):
-                server = AdbServer(Endpoint(port=port))
+            for _ in range(2):
+                server = AdbServer(Endpoint(port=free_port()))
                 stack.callback(stop_server, server)
                 reach(server, phone.address)
                 servers.append(server)
@@ -532,7 +533,6 @@ def main(words: Sequence[str] | None = None) -> int:
     parser.add_argument("--tries", type=int, default=200)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--lanes", type=int, default=4, help="devices on which tries run side by side")
-    parser.add_argument("--first-port", type=int, default=15541, help="of the adb servers, two for each lane")
     parser.add_argument("--kinds", default=",".join(KINDS))
     parser.add_argument("--whole-every", type=int, default=5, help="every so many tries a whole `devbench run`")
     parser.add_argument("--bench-phone", action="store_true")
@@ -571,7 +571,7 @@ def main(words: Sequence[str] | None = None) -> int:
                     print(f"  {number} {kind}: {problem}", flush=True)
             lane.clean()
 
-    with lanes(1 if given.bench_phone else given.lanes, given.first_port, given.bench_phone, given.seed) as made:
+    with lanes(1 if given.bench_phone else given.lanes, given.bench_phone, given.seed) as made:
         threads = [threading.Thread(target=work, args=(lane,), daemon=True) for lane in made]
         for thread in threads:
             thread.start()

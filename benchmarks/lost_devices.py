@@ -185,13 +185,13 @@ def _forget(server: AdbServer, address: str) -> None:
         server.disconnect(address)
 
 
-def run(disconnects: int, kills: int, seed: int, workers: int, first_port: int) -> list[Trial]:
+def run(disconnects: int, kills: int, seed: int, workers: int) -> list[Trial]:
     """All trials: one in six is disturbed while the run starts, the others while it prepares and measures."""
     draw = random.Random(seed)
     hows = [("back", "away", "one of two")[number % 3] for number in range(disconnects)]
     trials = [Trial(how, draw.random(), early=n % 6 == n // 6 % 6) for n, how in enumerate(hows)]
     trials += [Trial("kill", (number + draw.random()) / kills, early=number % 6 == 0) for number in range(kills)]
-    with adb_servers(workers, first_port) as ports, ThreadPoolExecutor(workers) as pool:
+    with adb_servers(workers) as ports, ThreadPoolExecutor(workers) as pool:
 
         def one(trial: Trial) -> Trial:
             port = ports.get()
@@ -215,10 +215,9 @@ def main() -> None:
     parser.add_argument("--kills", type=int, default=35)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--workers", type=int, default=4)
-    parser.add_argument("--first-port", type=int, default=15580)
     given = parser.parse_args()
     began = time.monotonic()
-    trials = run(given.disconnects, given.kills, given.seed, given.workers, given.first_port)
+    trials = run(given.disconnects, given.kills, given.seed, given.workers)
     for title, some in (
         ("disconnects", [trial for trial in trials if trial.how != "kill"]),
         ("kills", [trial for trial in trials if trial.how == "kill"]),

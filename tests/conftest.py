@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,6 +18,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+from tests.made.adb_servers import adb_server
 
 # CI looks at the same examples every time; whoever works on the code at new ones.
 settings.register_profile("ci", derandomize=True)
@@ -60,21 +61,11 @@ def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
         monkeypatch.delenv(name, raising=False)
 
 
-def _free_port() -> int:
-    """A free loopback port outside 5555-5585, where an adb server looks for emulators by itself."""
-    while True:
-        with socket.socket() as probe:
-            probe.bind(("127.0.0.1", 0))
-            port = int(probe.getsockname()[1])
-        if not 5554 <= port <= 5586:
-            return port
-
-
 @pytest.fixture(scope="session")
 def adb_server_port() -> Iterator[int]:
     """Port of an adb server that belongs to this test session; also in ANDROID_ADB_SERVER_PORT."""
     before = {name: os.environ.get(name) for name in ("ANDROID_ADB_SERVER_PORT", "ANDROID_ADB_SERVER_HOST")}
-    with _own_server() as port:
+    with adb_server() as port:
         os.environ["ANDROID_ADB_SERVER_PORT"] = str(port)
         os.environ.pop("ANDROID_ADB_SERVER_HOST", None)
         yield port
@@ -87,7 +78,7 @@ def adb_server_port() -> Iterator[int]:
 
 @pytest.fixture(scope="session")
 def _second_server() -> Iterator[int]:
-    with _own_server() as port:
+    with adb_server() as port:
         yield port
 
 
@@ -97,19 +88,6 @@ def empty_adb_server(_second_server: int, monkeypatch: pytest.MonkeyPatch) -> in
     monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(_second_server))
     monkeypatch.delenv("ANDROID_ADB_SERVER_HOST", raising=False)
     return _second_server
-
-
-@contextlib.contextmanager
-def _own_server() -> Iterator[int]:
-    from devbench.adb.server import find_adb
-
-    port = _free_port()
-    adb = str(find_adb())
-    subprocess.run([adb, "-P", str(port), "start-server"], check=True, timeout=30, capture_output=True)
-    try:
-        yield port
-    finally:
-        subprocess.run([adb, "-P", str(port), "kill-server"], check=False, timeout=30, capture_output=True)
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -13,22 +12,10 @@ import pytest
 CAMPAIGN = Path(__file__).parents[2] / "benchmarks" / "lease_campaign.py"
 
 
-def free_ports(count: int) -> int:
-    """The first of so many free ports in a row, outside those where an adb server looks for emulators."""
-    for first in range(15600 + os.getpid() % 300 * 8, 25000, 8):
-        with_room = []
-        for port in range(first, first + count):
-            with socket.socket() as probe:
-                with_room.append(probe.connect_ex(("127.0.0.1", port)) != 0)
-        if all(with_room):
-            return first
-    raise AssertionError("no free ports")
-
-
 @pytest.mark.campaign
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="freezes and restarts processes as Linux has them")
 def test_one_phone_has_one_tool_whatever_happens_to_its_hosts() -> None:
-    command = [sys.executable, str(CAMPAIGN), "--tries", "13", "--lanes", "4", "--first-port", str(free_ports(8))]
+    command = [sys.executable, str(CAMPAIGN), "--tries", "13", "--lanes", "4"]
     env = {**os.environ, "PYTHONPATH": str(CAMPAIGN.parents[1])}
     done = subprocess.run(command, capture_output=True, text=True, timeout=110, check=False, env=env)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -17,6 +17,7 @@ from devbench.adb.server import AdbServer, find_adb
 from devbench.errors import DevbenchError
 from devbench.results.store import Store
 from tests.conftest import DATA, BenchPhone, connected_phone
+from tests.made.adb_servers import adb_server
 from tests.waiting import wait_until
 
 MODEL = DATA / "small_cnn.tflite"
@@ -38,9 +39,7 @@ SLOW = (
 @pytest.fixture
 def own_server(monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """Port of a server of this test alone, which it may end."""
-    from tests.conftest import _own_server
-
-    with _own_server() as port:
+    with adb_server() as port:
         monkeypatch.setenv("ANDROID_ADB_SERVER_PORT", str(port))
         monkeypatch.delenv("ANDROID_ADB_SERVER_HOST", raising=False)
         yield port

@@ -6,13 +6,14 @@ import contextlib
 import os
 import pwd
 import shutil
-import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+
+from tests.made.adb_servers import free_port
 
 _START_S = 60
 # The server refuses to run as root; these accounts come with PostgreSQL's package and with any Linux.
@@ -35,7 +36,7 @@ def server() -> Iterator[str]:
     try:
         if account is not None:
             os.chown(folder, account.pw_uid, account.pw_gid)
-        port = _free_port()
+        port = free_port()
         data = folder / "data"
         _run(account, programs / "initdb", "-D", data, "-U", "devbench", "-A", "trust", "-E", "UTF8", "--no-sync")
         options = f"-p {port} -k {folder} -c listen_addresses=127.0.0.1 -c fsync=off"
@@ -92,9 +93,3 @@ def _run(account: pwd.struct_passwd | None, *words: object) -> None:
         timeout=2 * _START_S, **who,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr.decode()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
