@@ -38,7 +38,7 @@ from devbench.adb.device import Device
 from devbench.adb.server import AdbServer, Endpoint, find_adb
 from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.script import build_script, split_output
-from devbench.device.lease import ROOT, LeaseLost, look, new_request, revoke
+from devbench.device.lease import ROOT, LeaseLost, new_request, read_holder, revoke
 from devbench.errors import DevbenchError
 from devbench.virtual.phone import VirtualPhone
 from tests.made.adb_servers import free_port
@@ -422,7 +422,7 @@ def released(lane: Lane, whole: bool) -> Happened:
     lane.until_taken()
     lane.moment()
     device = Device(lane.servers[1], lane.phone.address)
-    holder = look(device, ROOT)
+    holder = read_holder(device, ROOT)
     if holder is not None:
         revoke(device, ROOT, holder)
     return Happened(lane.start(1), uptime_s())
