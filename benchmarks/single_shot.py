@@ -89,10 +89,11 @@ def main() -> None:
     given = parser.parse_args()
     tool = given.tool
     if tool is None:
+        from devbench.adb.device import Device
         from devbench.adb.server import AdbServer
         from devbench.tool.binaries import choose
 
-        abi = AdbServer().device(given.device).shell("getprop ro.product.cpu.abi", timeout_s=10).text.strip()
+        abi = Device(AdbServer(), given.device).shell("getprop ro.product.cpu.abi", timeout_s=10).text.strip()
         tool = choose([abi]).path
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NO_COLOR": "1"}

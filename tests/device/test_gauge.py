@@ -96,7 +96,7 @@ def test_a_profile_decides(tmp_path: Path) -> None:
     gauge = recall(DeviceFacts("k", "s"), read_profile(file))
     assert currents(gauge, read(412), read(-50_000)) == [-412.0, 50_000.0]
     file.write_text('current_unit = "A"\n')
-    with pytest.raises(InputError, match="current_unit is 'A'"):
+    with pytest.raises(InputError, match="current_unit 'A' is unknown"):
         read_profile(file)
 
 

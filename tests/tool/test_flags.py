@@ -85,7 +85,7 @@ def test_a_user_s_file_adds_and_replaces(tmp_path: Path) -> None:
     [
         ("[gpu", "not TOML"),
         ("gpu = 1", "not a table"),
-        ('[gpu]\nflag = { a = "b" }', "unknown key flag"),
+        ('[gpu]\nflag = { a = "b" }', r"gpu\.flag is not a key of gpu \(did you mean flags\?\)"),
         ('[gpu]\nrequire = "most"', "require"),
         ('[gpu]\nflags = { "--a" = "b" }', "not a flag's name"),
         ("[gpu]\nflags = { a = [1] }", "neither text nor number"),
@@ -100,7 +100,10 @@ def test_a_bad_file_is_one_clear_line(tmp_path: Path, text: str, words: str) -> 
     assert str(file) in caught.value.what
 
 
-def test_an_unknown_delegate_names_the_known_ones() -> None:
+def test_an_unknown_delegate_names_one_that_is_similar_or_all_known_ones() -> None:
     with pytest.raises(InputError) as caught:
         find_delegate("hexagn", DELEGATES)
+    assert caught.value.hint == "did you mean hexagon?"
+    with pytest.raises(InputError) as caught:
+        find_delegate("zzz", DELEGATES)
     assert "cpu, xnnpack, " in caught.value.hint
