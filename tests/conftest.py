@@ -39,14 +39,6 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Tests on bench phones share two of them, so one worker runs them all, one after the other."""
-    for item in items:
-        if item.get_closest_marker("bench_phone"):
-            item.add_marker(pytest.mark.xdist_group("bench phones"))
-
-
 @pytest.fixture(autouse=True)
 def _own_home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """No test reads or writes the user's store, binaries or reports."""
@@ -147,7 +139,9 @@ def _phone_kit() -> tuple[Path, Path]:
 def bench_phones(adb_server_port: int) -> Iterator[tuple[BenchPhone, BenchPhone]]:
     """Two running bench phones, connected to this session's adb server."""
     kit, folder = _phone_kit()
-    first = int(os.environ.get("DEVBENCH_PHONE_PORT", "16601"))
+    # Each worker of pytest-xdist has two phones of its own.
+    worker = int(os.environ.get("PYTEST_XDIST_WORKER", "gw0").removeprefix("gw"))
+    first = int(os.environ.get("DEVBENCH_PHONE_PORT", "16601")) + 2 * worker
     phones = (BenchPhone(kit, folder, first), BenchPhone(kit, folder, first + 1))
     try:
         for phone in phones:

@@ -69,7 +69,7 @@ class Cause:
         kind: "delegation" is the delegate as a whole; the others are one type of operator.
         name: the type; empty for the delegation.
         baseline_ms, candidate_ms: time in one inference, `None` where it was not there or is not known.
-        change_ms: how much longer an inference takes for it.
+        change_ms: how much longer each inference takes because of it.
         share: of the change of all operators together; `None` where those did not change. Shares of causes that
             overlap (a delegation and the types that it moved) do not add up.
         baseline, candidate: the delegation of both sides, for that kind.

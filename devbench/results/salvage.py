@@ -212,6 +212,7 @@ class _Salvage:
                 continue
             if key[0] == "documents":
                 row[places[0]] = _EMPTY
+                self.lost["documents"] += 1
             elif key[0] not in _NAMING or not self._stand_in(schema.metadata.tables[key[0]], key, wanted):
                 return False
         return True

@@ -16,6 +16,7 @@ import sqlalchemy as sa
 from devbench.errors import InputError
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results import schema
+from devbench.results.column_types import DamagedValue
 from devbench.results.pipeline_schema import pipeline_sessions
 from devbench.results.records import (
     BinaryRecord,
@@ -198,6 +199,10 @@ def _jobs(connection: sa.Connection, run_id: str) -> tuple[JobView, ...]:
     )  # fmt: skip
     rows = connection.execute(query).mappings().all()
     devices = _devices(connection, run_id)
+    for table, found in ((jobs, rows), (schema.devices, devices)):
+        count = connection.execute(sa.select(sa.func.count()).where(table.c.run_id == run_id)).scalar_one()
+        if count != len(found):
+            raise DamagedValue(f"{table.name} refers to rows that are not there")
     used = sa.select(jobs.c.binary_sha256).where(jobs.c.run_id == run_id)
     binary_rows = connection.execute(sa.select(schema.binaries).where(schema.binaries.c.sha256.in_(used))).mappings()
     binaries = {row["sha256"]: _record(BinaryRecord, row) for row in binary_rows}

@@ -156,7 +156,7 @@ def jobs(report: ReportData) -> Table:
         Column("delegation", lambda job: job.delegation),
         Column("outputs", lambda job: Cell(job.output_verdict, kind="bad" if job.output_verdict == "wrong" else "")),
         Column("status", lambda job: Cell(job.status, kind=_STATUS.get(job.status, "warn")), choose=True),
-        Column("warnings", lambda job: Cell(_beware(job), kind="bad" if job.failures else "warn"), wide=True),
+        Column("warnings", lambda job: Cell(_warning_text(job), kind="bad" if job.failures else "warn"), wide=True),
     )
     return table("jobs", "all jobs; follow a job to its details and raw outputs", columns, report.jobs, LONG)
 
@@ -165,7 +165,7 @@ def _count(value: int) -> Cell:
     return Cell(str(value), value)
 
 
-def _beware(job: JobReport) -> str:
+def _warning_text(job: JobReport) -> str:
     words = [f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}" for kind, message, count in job.failures]
     words += [one.text for one in job.notices if one.effect is not Effect.INFORMATION or one.tally]
     return "; ".join(words)

@@ -204,6 +204,18 @@ def test_a_changed_name_in_the_list_of_tables_is_told_from_another_state(tmp_pat
     assert str(tmp_path / "results.db") not in shown_without_damage(caught.value)
 
 
+def test_a_lost_document_is_damage_and_not_a_run_without_jobs(base: Path) -> None:
+    file = base / "good" / "results.db"
+    with closing(sqlite3.connect(file)) as connection, connection:
+        connection.execute("UPDATE documents SET id = id + 1")
+    with Store(str(file)) as store, pytest.raises(DamagedStore, match="refers to rows that are not there"):
+        store.run(RUN)
+    found = salvage(file)
+    assert found.lost["documents"] > 0
+    with Store(str(found.path)) as rest:
+        assert [r.latency_avg_us for r in rest.run(RUN).jobs[0].repetitions][:3] == [1000.0, 1100.0, 1200.0]
+
+
 @pytest.mark.parametrize("table", ["cases", "binaries", "devices", "operator_names", "runs"])
 def test_a_lost_name_does_not_take_the_numbers_with_it(base: Path, table: str) -> None:
     file = base / "good" / "results.db"

@@ -194,6 +194,6 @@ def operators(shown: ChartedJobs, name: str = "operators") -> Picture:
         return Row(clean(job.title, 60), (Bar(whole, "rest", ms(whole), hatch=shown.hatch(job), pieces=pieces),))
 
     legend = [*((paint[kind], clean(kind, 40)) for kind in top), *([("rest", f"{rest} more types")] if rest else [])]
-    alt = "Where the time of an inference goes, by operator type, for each delegate"
+    alt = "Time per inference by operator type, for each delegate"
     axis = _axis(shown, "ms per inference, profiled processes", legend)
     return draw_rows(name, _title("Where the time goes", shown), alt, _groups(shown, row), axis)
