@@ -180,7 +180,7 @@ def as_times(values: Sequence[Any]) -> NDArray[np.datetime64]:
 
 
 def column_of(values: Sequence[Any]) -> Column:
-    """A column as its values are: numbers with NaN where there is none, text, whole numbers, packed JSON."""
+    """A column of the kind of its values: numbers (NaN for a missing one), text, whole numbers or packed JSON."""
     first = next((value for value in values if value is not None), None)
     if isinstance(first, str):
         return coded(values)

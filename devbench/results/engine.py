@@ -74,13 +74,16 @@ class Database:
         url: SQLAlchemy URL or path of an SQLite file; `None` means DEVBENCH_STORE or the user's own store.
         create: make an SQLite file that is not there.
         foreign: it is somebody else's: only read, and with limits.
+        rebuilt: it is made from a damaged store, and not searched for damage itself.
 
     Raises:
         InputError: the URL makes no sense, or there is no such file and none is to be made.
         StoreProblem: the database cannot be opened, or a newer devbench wrote it.
     """
 
-    def __init__(self, url: str | None = None, *, create: bool = True, foreign: bool = False) -> None:
+    def __init__(
+        self, url: str | None = None, *, create: bool = True, foreign: bool = False, rebuilt: bool = False
+    ) -> None:
         given = url or os.environ.get("DEVBENCH_STORE") or str(data_dir() / "results.db")
         if not is_clear(given):
             raise InputError(
@@ -103,6 +106,7 @@ class Database:
         database = self.url.database
         self.file = Path(str(database)).absolute() if self._is_file(database) else None
         self._foreign = foreign
+        self._rebuilt = rebuilt
         self.read_only = foreign
         try:
             if self.file is not None:
@@ -130,7 +134,7 @@ class Database:
     def _connect(self) -> sa.Engine:
         file = self.file
         if file is not None:
-            if not self._foreign:
+            if not self._foreign and not self._rebuilt:
                 opened.add(file)
             file = replacement(file) or file
         if file is not None and self.read_only:

@@ -107,22 +107,14 @@ def salvage(file: Path, *, other_tables: bool = False) -> Salvaged:
     """
     folder = Path(tempfile.mkdtemp(prefix="devbench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    try:
-        return _salvage_into(folder, file, other_tables=other_tables)
-    finally:
-        # The databases made here are no stores that somebody opened: nothing looks for damage in them.
-        engine.opened.difference_update([path for path in engine.opened if path.parent == folder])
-
-
-def _salvage_into(folder: Path, file: Path, *, other_tables: bool) -> Salvaged:
     if not other_tables:
         with suppress(sqlite3.Error, UnicodeDecodeError, engine.StoreProblem):
             return _salvaged(file, folder / "results.db")
     fresh, copy = folder / "fresh.db", folder / "copy.db"
-    engine.Database(str(fresh)).close()
+    engine.Database(str(fresh), rebuilt=True).close()
     with_list_of_tables(file, fresh, copy)
     found = _salvaged(copy, folder / "rebuilt.db")
-    with closing(engine.Database(str(found.path))) as rebuilt, rebuilt.reading() as connection:
+    with closing(engine.Database(str(found.path), rebuilt=True)) as rebuilt, rebuilt.reading() as connection:
         is_store = connection.execute(sa.select(schema.runs.c.run_id).limit(1)).first() is not None
     # A store of another state of devbench has other rows where the tables of this one begin.
     if not is_store or (other_tables and found.lost):
@@ -133,7 +125,10 @@ def _salvage_into(folder: Path, file: Path, *, other_tables: bool) -> Salvaged:
 
 def _salvaged(file: Path, path: Path) -> Salvaged:
     found = Salvaged(path)
-    with closing(connect_to_read(file, limited=True)) as source, closing(engine.Database(str(path))) as target:
+    with (
+        closing(connect_to_read(file, limited=True)) as source,
+        closing(engine.Database(str(path), rebuilt=True)) as target,
+    ):
         source.text_factory = _text
         with target.writing() as connection:
             _Salvage(source, connection, found.lost).run()
