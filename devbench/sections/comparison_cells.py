@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from devbench.analysis.compare import Verdict
 from devbench.analysis.explain import Cause, DelegatedNodes, Explanation
 from devbench.findings.comparison import (
     CaseFailure,
@@ -238,22 +237,3 @@ def _taken(delegation: DelegatedNodes) -> str:
 
 def _change_ms(value: float) -> str:
     return f"{'−' if value < 0 else '+'}{ms(abs(value))} ms"
-
-
-# -- what is listed ---------------------------------------------------------------------------------------------------
-
-
-def sections(
-    report: ComparisonReport, *, everything: bool = False
-) -> list[tuple[str, Verdict, tuple[ComparedRow, ...]]]:
-    """What is listed, in order: a name, the verdict and the rows; what did not change only with `everything`."""
-    found: list[tuple[str, Verdict, tuple[ComparedRow, ...]]] = [
-        ("regressed", "regressed", report.of("regressed")),
-        ("improved", "improved", report.of("improved")),
-        ("undecided", "undecided", report.of("undecided")),
-        ("changed by less than the threshold", "unchanged", report.small),
-    ]
-    if everything:
-        rest = tuple(row for row in report.of("unchanged") if not row.comparison.small)
-        found.append(("unchanged", "unchanged", rest))
-    return [one for one in found if one[2]]
