@@ -1,6 +1,6 @@
 """Modules that are needed later are imported while a device is prepared, which is mostly waiting; knows no module.
 
-Nothing is imported while a process is timed: whoever starts one waits for the end of the imports.
+Nothing is imported while a process is timed: a session waits for the end of the imports before it starts one.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class ImportAhead:
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
-        """Begin, if nobody has begun yet."""
+        """Begin; a further call does nothing."""
         with self._lock:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._import, daemon=True)
@@ -38,14 +38,14 @@ class ImportAhead:
     def _import(self) -> None:
         with giving_way():
             for name in self._names:
-                # Who needs the module gets the error.
+                # The error is raised again where the module is needed.
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
 
 
 @contextlib.contextmanager
 def giving_way() -> Iterator[None]:
-    """Python switches between threads often: one that computes holds up those that talk to devices no longer."""
+    """Python switches between threads often, so that one that computes does not delay those with devices."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_S)
     try:

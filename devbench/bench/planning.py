@@ -205,7 +205,7 @@ def _input(text: str) -> tuple[str, Path]:
 
 
 def without_gpu(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:
-    """The plan without `gpu` where only virtual devices run, none can do it, and nobody asked for it by name."""
+    """The plan without `gpu` if all devices are virtual, this computer cannot run it, and it was not requested."""
     words = split_words(devices)
     if chosen or not words or not all(word.startswith("virtual") for word in words):
         return plan

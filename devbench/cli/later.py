@@ -1,7 +1,6 @@
 """A results store that is opened when it is first used: until then, its import does not hold up what comes before.
 
-A store that is not a file is opened at once: a wrong address or a silent server is told before a device is
-used.
+A store that is not a file is opened at once: an error of its address or its server is shown before a device is used.
 """
 
 from __future__ import annotations

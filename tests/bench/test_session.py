@@ -173,7 +173,7 @@ def around(**conditions: Any) -> Around:
 
 
 class Idle:
-    """A program that does what it is told and nothing more."""
+    """A program that runs a given function."""
 
     def __init__(self, do: Any = None) -> None:
         self.do = do

@@ -1,4 +1,4 @@
-"""What is shown of a run, as tests look at it."""
+"""What the forms show of a run, for tests."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A webhook on loopback: an HTTP server that keeps what it gets and answers as it is told."""
+"""A webhook on loopback: an HTTP server that stores the requests and gives the answers that a test sets."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ IDENTIFIER = b"TFL3"
 _MAX_TABLES = 300_000
 
 # The schema's fields in their order. A number has the letter of `struct` for its type. A table, and a vector of tables
-# in brackets, has the kind of table. "*" is a vector of numbers, of bytes or a text, "" is a field that nobody reads.
+# in brackets, has the kind of table. "*" is a vector of numbers, of bytes or a text, "" is a field that is not used.
 _SCHEMA: Mapping[str, Mapping[str, str]] = {
     "Model": {
         "version": "I", "codes": "[OperatorCode]", "graphs": "[SubGraph]", "description": "*", "buffers": "[Buffer]",
