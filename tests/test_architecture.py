@@ -1,4 +1,4 @@
-"""The rooms of the house: no module reaches up, and heavy packages are imported by the commands that need them."""
+"""The architecture: no module imports one above it, and heavy packages are imported by the commands that need them."""
 
 from __future__ import annotations
 
@@ -15,28 +15,18 @@ PACKAGE = ROOT / "devbench"
 SHARED = {
     "declare",
     "errors",
-    "masking",
     "metrics",
     "notices",
     "numbers",
     "options",
-    "paths",
-    "regular",
-    "hashing",
-    "garbage",
     "jsonready",
-    "whole_files",
-    "toml_lines",
-    "toml_types",
-    "tomlfile",
-    "download",
     "text",
-    "locks",
     "__init__",
     "_data",
 }
-# What each room may know, besides itself and the shared modules; the same table is in docs/architecture.md.
-MAY_KNOW = {
+# What each package may import, besides itself, the shared modules and host/; docs/architecture.md has the same table.
+MAY_IMPORT = {
+    "host": set(),
     "adb": set(),
     "tool": set(),
     "models": set(),
@@ -96,15 +86,15 @@ def _imports(path: Path) -> set[str]:
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_room_imports_only_the_rooms_it_may_know(path: Path) -> None:
-    room = path.relative_to(PACKAGE).parts[0]
-    if room.removesuffix(".py") in SHARED:
+def test_a_package_imports_only_what_it_may(path: Path) -> None:
+    package = path.relative_to(PACKAGE).parts[0]
+    if package.removesuffix(".py") in SHARED:
         allowed: set[str] = set()
-    elif room == "__main__.py":
+    elif package == "__main__.py":
         allowed = {"cli"}
     else:
         folder = "/".join(path.relative_to(PACKAGE).parts[:2])
-        allowed = MAY_KNOW.get(folder, MAY_KNOW[room]) | {room}
+        allowed = MAY_IMPORT.get(folder, MAY_IMPORT[package]) | {package, "host"}
     known = {name.split(".")[1] for name in _imports(path) if name.startswith("devbench.") and "." in name}
     assert known - SHARED - allowed - {"__version__"} == set()
 
@@ -160,8 +150,8 @@ def _reached(module: str, imports: Mapping[str, set[str]]) -> set[str]:
 
 
 def test_every_room_is_in_the_table() -> None:
-    rooms = {path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith("_")}
-    assert rooms == {name for name in MAY_KNOW if "/" not in name}
+    packages = {path.name for path in PACKAGE.iterdir() if path.is_dir() and not path.name.startswith("_")}
+    assert packages == {name for name in MAY_IMPORT if "/" not in name}
 
 
 @pytest.mark.parametrize("path", MODULES, ids=lambda path: str(path.relative_to(PACKAGE)))

@@ -85,5 +85,9 @@ def test_python_s_own_readers_are_not_used_for_words_of_a_device() -> None:
     """`isdigit` takes `²`, on which `int` then fails."""
     package = Path(numbers.__file__).parent
     rooms = [path for room in ("adb", "device", "nightly") for path in (package / room).rglob("*.py")]
-    rooms += [package / "bench" / "script.py", package / "download.py", *(package / "tool" / "parse").rglob("*.py")]
+    rooms += [
+        package / "bench" / "script.py",
+        package / "host" / "download.py",
+        *(package / "tool" / "parse").rglob("*.py"),
+    ]
     assert [path.name for path in rooms if "isdigit()" in path.read_text("utf-8")] == []

@@ -13,8 +13,8 @@ from typing import Any
 
 from devbench.bench.pipeline_plan import RESIDENCIES, Residency
 from devbench.errors import InputError
+from devbench.host.tomlfile import check, read_toml, wrong
 from devbench.text import clean, near
-from devbench.tomlfile import check, read_toml, wrong
 
 KIND = "pipeline"
 

@@ -8,9 +8,9 @@ from pydantic import BeforeValidator, Field
 
 from devbench.bench.pipeline_plan import RESIDENCIES
 from devbench.declare import options_of
+from devbench.host.toml_types import Checked, Table, Truth, number, refuse, shown
 from devbench.options import RunOptions
 from devbench.text import near
-from devbench.toml_types import Checked, Table, Truth, number, refuse, shown
 
 _MAX_NAME, _MAX_PATH, _MAX_THREADS, _MAX_STAGES = 60, 4096, 256, 32
 # What the command line may say in place of the file.

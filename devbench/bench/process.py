@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from devbench.adb.errors import LOST, OutputTooLong, ShellTimeout
+from devbench.adb.errors import LOST, DeviceLost, OutputTooLong, ShellTimeout
 from devbench.analysis.reliability import Around, Fitness
 from devbench.bench import apk
 from devbench.bench.command import CACHED, DROPPED, Command
@@ -40,6 +40,8 @@ _RAW_SPLIT = b"==> standard error <==\n"
 _BLOCK_BYTES = 1 << 18
 # What is kept of an output that was too long: its start shows what it was.
 _KEPT_OF_TOO_LONG_BYTES = 4 << 20
+# A device that restarts ends its processes first, and its connection within this time.
+_RESTART_S = 1.0
 _SAMPLER = sampler_script()
 
 
@@ -154,8 +156,14 @@ class Processes:
             raw_path = self.store.write_raw(self.run_id, spec.name, blocks)
         around = self._around(before, output, started_utc, finished_utc)
         self._remember(around)
-        if output.lease_lost or (output.exit_code is None and lost is None):
-            self.keeper.check(certainly_lost=output.lease_lost)
+        if output.lease_lost:
+            self.keeper.check(certainly_lost=True)
+        elif output.exit_code is None and lost is None:
+            if failure is None:
+                time.sleep(_RESTART_S)
+            lost = self._lost_meanwhile(f"running {spec.title}")
+            if lost is not None and failure is None:
+                failure = Failure(FailureKind.DEVICE_LOST, lost.what)
         ran = ProcessResult(
             failure=failure,
             lost=lost,
@@ -172,6 +180,18 @@ class Processes:
             host_overhead_ms=(time.monotonic() - began - duration_s) * 1000,
         )
         return apk.interpret(ran) if command.stop else ran
+
+    def _lost_meanwhile(self, doing: str) -> EnvironmentProblem | None:
+        """Why the device is away after a script that did not end by itself; `None` if it is there.
+
+        Raises:
+            LeaseLost: another run took the device.
+        """
+        try:
+            self.keeper.check()
+        except LOST:
+            return DeviceLost(self.device.serial, doing)
+        return None
 
     def _around(
         self, before: Mapping[str, Any] | None, output: ScriptOutput, started_utc: datetime, finished_utc: datetime

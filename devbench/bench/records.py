@@ -18,7 +18,7 @@ from devbench.device.facts import DeviceFacts
 from devbench.device.facts import to_json as facts_to_json
 from devbench.device.limits import to_json as limits_to_json
 from devbench.device.profiles import DeviceProfile
-from devbench.hashing import sha256_of
+from devbench.host.hashing import sha256_of
 from devbench.results.records import (
     VALUES,
     BinaryRecord,

@@ -33,9 +33,9 @@ from devbench.bench.resume import PLAN, Earlier, check_same_plan, fingerprint
 from devbench.bench.session import DeviceSession
 from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
-from devbench.locks import hold, is_held
-from devbench.masking import mask_words
-from devbench.paths import cache_dir
+from devbench.host.locks import hold, is_held
+from devbench.host.masking import mask_words
+from devbench.host.paths import cache_dir
 from devbench.results.records import RunRecord, RunStatus
 from devbench.text import clean
 

@@ -51,7 +51,7 @@ from devbench.device.lease import ROOT, LeaseLost, new_request
 from devbench.device.limits import ThermalLimits, over_limits
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.errors import InputError
-from devbench.hashing import sha256_of
+from devbench.host.hashing import sha256_of
 from devbench.tool.binaries import Binary, choose
 
 if TYPE_CHECKING:

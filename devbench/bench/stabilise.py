@@ -223,7 +223,9 @@ class Stabiliser:
         found = [STEPS[name].undo for name in reversed(wanted.steps) if STEPS[name].undo]
         lines += [f"{{ {text}\n}} 2>/dev/null >> {undo}" for text in found]
         lines += [self._remember_clocks(), self.alive(silence_s)]
-        lines += [f"setsid sh -c {shlex.quote(self._watch_script())} >/dev/null 2>&1 </dev/null &"]
+        # The inner shell is in its own session before it leaves the watch behind: adbd may end this one at any time.
+        watch = f"( {self._watch_script()} ) >/dev/null 2>&1 </dev/null &"
+        lines += [f"setsid sh -c {shlex.quote(watch)}"]
         lines += [f"{STEPS[name].do} >/dev/null 2>&1; echo {name} $?" for name in wanted.steps]
         lines += self._set_clocks()
         done = self._device.shell("\n".join(lines), timeout_s=_TIMEOUT_S, check=True, doing="making it steady")

@@ -16,12 +16,12 @@ from urllib.parse import urlsplit
 from devbench.analysis.accuracy import Thresholds
 from devbench.declare import Option, options_of
 from devbench.errors import InputError, OptionError
-from devbench.masking import mask_url
+from devbench.host.masking import mask_url
+from devbench.host.tomlfile import At, check, read_toml, wrong
 from devbench.models.case_inputs import parse_shapes
 from devbench.models.keys import GivenModel, check_name
 from devbench.options import NightlyOptions, RunOptions
 from devbench.text import near
-from devbench.tomlfile import At, check, read_toml, wrong
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODEL_KEYS = ("path", "url", "sha256", "name")

@@ -10,9 +10,21 @@ from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from devbench.analysis.accuracy import FLOATS, INTEGERS
 from devbench.bench.planning import MAX_LABEL
 from devbench.declare import Option, options_of
+from devbench.host.toml_types import (
+    AnyText,
+    Checked,
+    Table,
+    Text,
+    Texts,
+    TextTable,
+    Truth,
+    choice,
+    number,
+    refuse,
+    words,
+)
 from devbench.models.keys import MAX_KEY
 from devbench.options import NightlyOptions, RunOptions
-from devbench.toml_types import AnyText, Checked, Table, Text, Texts, TextTable, Truth, choice, number, refuse, words
 
 _SHAPE: dict[str, Any] = {"type": "string", "pattern": r"^([^\n]+=)?\s*[0-9]+([xX×][0-9]+)*\s*$"}
 _SHAPES = {"type": "array", "items": {"anyOf": [_SHAPE, {"type": "array", "minItems": 1, "items": _SHAPE}]}}

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from devbench.adb.errors import ShellTimeout
 from devbench.device.depot import Depot
 from devbench.device.health import explaining
-from devbench.paths import cache_dir
+from devbench.host.paths import cache_dir
 from devbench.tool.help import flags_of_help
 from devbench.tool.manifest import VIRTUAL_ABI
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbench.cli.choices import complete_metrics, complete_models, complete_runs
-from devbench.garbage import no_cycle_search
+from devbench.host.garbage import no_cycle_search
 
 if TYPE_CHECKING:
     from devbench.forms.charts.files import ChartForm
@@ -77,9 +77,9 @@ def chart(
     from devbench.findings.subject import charted
     from devbench.forms.charts import draw
     from devbench.forms.charts.files import chart_file
+    from devbench.host.whole_files import writing_to
     from devbench.sections.charts import charts_of
     from devbench.text import parts_of
-    from devbench.whole_files import writing_to
 
     if kind not in _KINDS:
         raise InputError(f"there is no chart {kind!r}", hint=f"give one of {', '.join(_KINDS)}")

@@ -90,7 +90,7 @@ def compare(
     from devbench.errors import EXIT_FAILED, InputError
     from devbench.findings import sides
     from devbench.findings.comparison import UNRELIABLE, ComparisonSettings
-    from devbench.garbage import no_cycle_search
+    from devbench.host.garbage import no_cycle_search
     from devbench.sections.comparison import comparison_document
     from devbench.text import parts_of
 

@@ -135,7 +135,7 @@ def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str) -> C
     from devbench.cli.output import console
     from devbench.findings.changes import ChangesSettings
     from devbench.findings.subject import changes_in
-    from devbench.garbage import no_cycle_search
+    from devbench.host.garbage import no_cycle_search
     from devbench.sections.changes import changes_document
     from devbench.text import parts_of
 

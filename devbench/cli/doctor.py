@@ -185,7 +185,7 @@ def _host() -> list[Finding]:
     import shutil
 
     from devbench.errors import DevbenchError
-    from devbench.paths import data_dir
+    from devbench.host.paths import data_dir
     from devbench.results.store import Store
     from devbench.tool.binaries import installed, verify
 

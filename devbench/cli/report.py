@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbench.cli.choices import complete_metrics, complete_runs
-from devbench.garbage import no_cycle_search
+from devbench.host.garbage import no_cycle_search
 
 if TYPE_CHECKING:
     from devbench.forms.files import FileForm

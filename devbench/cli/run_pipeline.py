@@ -12,10 +12,10 @@ from devbench.bench.plan import Case, Plan
 from devbench.bench.planning import make_plan, split_words
 from devbench.declare import options_of
 from devbench.errors import InputError
+from devbench.host.tomlfile import wrong
 from devbench.models.keys import GivenModel, open_models
 from devbench.models.tflite_file import model_path
 from devbench.options import RunOptions
-from devbench.tomlfile import wrong
 
 if TYPE_CHECKING:
     from devbench.bench.pipeline_program import PipelineCase

@@ -34,7 +34,7 @@ def show(make: Callable[[Form], Document], form: str, out: Path | None = None) -
     if out is None:
         sys.stdout.write(text)
         return
-    from devbench.whole_files import write_whole
+    from devbench.host.whole_files import write_whole
 
     write_whole(out, lambda file: file.write(text))
     console(stderr=True).print(f"Written to {out}", soft_wrap=True, markup=False)

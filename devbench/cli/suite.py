@@ -61,8 +61,8 @@ def night_settings(suite: Suite) -> NightlySettings:
         InputError: names the file, the line and the key of a value that makes no sense.
     """
     from devbench.errors import InputError
+    from devbench.host.tomlfile import wrong
     from devbench.nightly.settings import NightlySettings
-    from devbench.tomlfile import wrong
 
     settings = NightlySettings()
     for key, value in suite.nightly.items():

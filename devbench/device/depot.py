@@ -26,7 +26,7 @@ from devbench.adb.errors import CommandFailed, DeviceFull, LocalFileChanged, Syn
 from devbench.device.depot_scripts import DepotLayout, stamps_of
 from devbench.device.sections import free_bytes
 from devbench.errors import DevbenchError
-from devbench.hashing import hash_file, sha256_of
+from devbench.host.hashing import hash_file, sha256_of
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device

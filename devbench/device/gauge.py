@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.device.battery import CHARGING, DISCHARGING
-from devbench.paths import data_dir
+from devbench.host.paths import data_dir
 
 if TYPE_CHECKING:
     from devbench.device.conditions import Conditions

@@ -6,7 +6,7 @@ import re
 from typing import Annotated, Any
 
 from devbench.device.facts import READ_PROPERTIES
-from devbench.toml_types import (
+from devbench.host.toml_types import (
     AnyText,
     Checked,
     Pattern,

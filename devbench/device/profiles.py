@@ -18,9 +18,9 @@ from devbench.device.cores import cluster_masks
 from devbench.device.facts import DeviceFacts
 from devbench.device.limits import ThermalLimits
 from devbench.errors import InputError
-from devbench.paths import data_dir, shipped
+from devbench.host.paths import data_dir, shipped
+from devbench.host.tomlfile import check, read_toml, wrong
 from devbench.text import near
-from devbench.tomlfile import check, read_toml, wrong
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 

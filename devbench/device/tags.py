@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from devbench.adb.listing import READY
 from devbench.errors import InputError
-from devbench.paths import data_dir
+from devbench.host.paths import data_dir
 
 if TYPE_CHECKING:
     from devbench.device.boards import Board

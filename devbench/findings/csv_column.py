@@ -71,7 +71,7 @@ def _text(file: Path, shown: str) -> str:
     import sys
 
     from devbench.errors import InputError
-    from devbench.regular import other_than_file
+    from devbench.host.regular import other_than_file
 
     try:
         if str(file) == "-":

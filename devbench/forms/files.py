@@ -9,11 +9,11 @@ from typing import Literal, get_args
 from devbench.forms.charts import draw
 from devbench.forms.charts.files import CHART_FORMS, chart_file
 from devbench.forms.job_details import ReadRaw
+from devbench.host.whole_files import write_whole, write_whole_bytes, writing_to
 from devbench.sections.charts import pipeline_charts, run_charts
 from devbench.sections.pipeline import pipeline_document
 from devbench.sections.run import run_document
 from devbench.sections.subjects import RunSubject
-from devbench.whole_files import write_whole, write_whole_bytes, writing_to
 
 FileForm = Literal["html", "md", "csv", "json", "png", "svg", "pdf"]
 FILE_FORMS: tuple[FileForm, ...] = get_args(FileForm)

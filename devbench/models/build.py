@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
+from devbench.host.regular import writing
 from devbench.models.converter import silent, tensorflow
-from devbench.regular import writing
 
 _SEED = 1
 _GROUPS = 8

@@ -6,11 +6,11 @@ from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from devbench.download import download, forget
 from devbench.errors import EnvironmentProblem
-from devbench.hashing import hash_file
-from devbench.masking import mask_url
-from devbench.paths import cache_dir
+from devbench.host.download import download, forget
+from devbench.host.hashing import hash_file
+from devbench.host.masking import mask_url
+from devbench.host.paths import cache_dir
 
 # The largest models that a phone can hold.
 _MAX_BYTES = 32 << 30

@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbench.errors import InputError
+from devbench.host.regular import other_than_file
 from devbench.models.tensors import TensorSpec
-from devbench.regular import other_than_file
 
 if TYPE_CHECKING:
     import numpy as np

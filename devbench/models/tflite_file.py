@@ -6,10 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devbench.errors import InputError
-from devbench.hashing import sha256_of
+from devbench.host.hashing import sha256_of
+from devbench.host.regular import other_than_file
 from devbench.models.compiled import Compiled, compiled_model
 from devbench.models.graph.tables import IDENTIFIER, count_operators
-from devbench.regular import other_than_file
 
 _SHIPPED = {"demo": "small_unet.tflite"}
 

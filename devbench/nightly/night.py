@@ -30,17 +30,17 @@ from devbench.forms.files import write_files
 from devbench.forms.junit import junit
 from devbench.forms.message import message as message_text
 from devbench.forms.summary import summary as summary_text
-from devbench.locks import hold
+from devbench.host.locks import hold
+from devbench.host.paths import data_dir
+from devbench.host.whole_files import write_whole
 from devbench.nightly.due import OPTION, Due, Night, decide, nights_of
 from devbench.nightly.settings import NightlySettings
 from devbench.nightly.webhook import message, post
-from devbench.paths import data_dir
 from devbench.results.progress import note_option, runs_with_option
 from devbench.results.prune import prune
 from devbench.results.records import new_run_id
 from devbench.sections.night import night_document
 from devbench.sections.subjects import RunSubject
-from devbench.whole_files import write_whole
 
 if TYPE_CHECKING:
     from devbench.bench.events import Listener

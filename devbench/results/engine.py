@@ -18,8 +18,8 @@ from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
 from devbench.errors import EnvironmentProblem, InputError
-from devbench.masking import is_clear, mask_url, scrub, secrets_of
-from devbench.paths import data_dir
+from devbench.host.masking import is_clear, mask_url, scrub, secrets_of
+from devbench.host.paths import data_dir
 from devbench.results import schema
 from devbench.results import sqlite as files
 from devbench.results.column_types import DamagedValue

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import sqlalchemy as sa
 
-from devbench.locks import is_held
-from devbench.paths import data_dir
+from devbench.host.locks import is_held
+from devbench.host.paths import data_dir
 from devbench.results import schema
 
 if TYPE_CHECKING:

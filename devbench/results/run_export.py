@@ -10,13 +10,13 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
+from devbench.host.whole_files import write_whole
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.results.cases import case_text
 from devbench.results.records import VALUES
 from devbench.results.run_json import FORMAT
 from devbench.results.store import RunView
-from devbench.whole_files import write_whole
 
 REPETITION_COLUMNS = (
     "run_id", "job", "device", "device_key", "virtual", "model", "model_sha256", "case", "delegate", "via", "threads",

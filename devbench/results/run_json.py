@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
+from devbench.host.regular import other_than_file
 from devbench.notices import DERIVED, Notice
-from devbench.regular import other_than_file
 from devbench.results import writing
 from devbench.results.records import (
     BinaryRecord,

@@ -14,8 +14,8 @@ from types import TracebackType
 
 import sqlalchemy as sa
 
+from devbench.host.paths import data_dir
 from devbench.notices import Notice
-from devbench.paths import data_dir
 from devbench.results import ending, schema, totals, views, writing
 from devbench.results.artifacts import Artifacts
 from devbench.results.engine import Database, StoreProblem

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from devbench.errors import EnvironmentProblem, InputError
-from devbench.hashing import hash_file, sha256_of
-from devbench.paths import cache_dir, shipped
+from devbench.host.hashing import hash_file, sha256_of
+from devbench.host.paths import cache_dir, shipped
 from devbench.tool.manifest import APK, VIRTUAL_ABI, is_apk, offers, read_kind
 from devbench.tool.measurement import ToolName
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from devbench.toml_types import AnyText, Checked, Pattern, Table, Texts, Truth, choice, number, refuse
+from devbench.host.toml_types import AnyText, Checked, Pattern, Table, Texts, Truth, choice, number, refuse
 from devbench.tool.flags import FLAG_NAME
 
 

@@ -10,8 +10,8 @@ from types import MappingProxyType
 from typing import Any
 
 from devbench.errors import InputError
+from devbench.host.tomlfile import check, read_toml, wrong
 from devbench.text import near
-from devbench.tomlfile import check, read_toml, wrong
 from devbench.tool.case import Delegate, Requirements
 from devbench.tool.measurement import ToolName
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from devbench.download import FetchFailed, download, forget
 from devbench.errors import EnvironmentProblem
-from devbench.hashing import hash_file
+from devbench.host.download import FetchFailed, download, forget
+from devbench.host.hashing import hash_file
 from devbench.tool.binaries import Binary, add, pin, pinned
 from devbench.tool.manifest import Offer
 

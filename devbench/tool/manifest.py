@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devbench.errors import InputError
-from devbench.paths import data_dir, shipped
-from devbench.tomlfile import check, read_toml
+from devbench.host.paths import data_dir, shipped
+from devbench.host.tomlfile import check, read_toml
 from devbench.tool.measurement import ToolName
 
 VIRTUAL_ABI = "virtual"

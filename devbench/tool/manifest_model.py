@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from devbench.toml_types import AnyText, Checked, Table, Text, choice, refuse
+from devbench.host.toml_types import AnyText, Checked, Table, Text, choice, refuse
 
 
 def _sha256(value: Any) -> Any:

@@ -12,8 +12,8 @@ import pytest
 from devbench.bench import runner
 from devbench.bench.session import DeviceSession
 from devbench.cli.outcome import _job_failed
-from devbench.locks import hold
-from devbench.paths import cache_dir
+from devbench.host.locks import hold
+from devbench.host.paths import cache_dir
 from devbench.results.progress import lock_of
 from devbench.results.store import Store
 from tests.conftest import DATA

@@ -168,6 +168,34 @@ def test_a_device_that_stays_away_is_a_failure_and_its_output_is_kept(store: Sto
     assert b"hello" in store.read_raw(ran.raw_path)
 
 
+class Restarting(FakeDevice):
+    """Ends its shells in the middle of their output, as a device does that restarts."""
+
+    def shell_to_file(self, script: str, out: BinaryIO, err: BinaryIO, **_: Any) -> int:
+        found = re.search(r"@@[0-9a-f]{16}", script)
+        assert found is not None
+        out.write(f"{found[0]}:tool\n{self.said}".encode())
+        return 137
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_device_that_ends_its_shells_and_then_its_connection_is_lost(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+) -> None:
+    monkeypatch.setattr(process, "_RESTART_S", 0)
+    made = processes(store, tmp_path, Restarting())
+    if not there:
+        made.keeper.check = lost  # type: ignore[method-assign]
+    ran = made.run(COMMAND, spec())
+    assert b"hello" in store.read_raw(ran.raw_path)
+    assert (ran.failure is None, ran.lost is None) == (there, there)
+    if ran.failure is not None:
+        assert (ran.failure.kind, ran.failure.message) == (
+            FailureKind.DEVICE_LOST,
+            "SERIAL went away while running model · cpu",
+        )
+
+
 def timeout() -> None:
     raise ShellTimeout("SERIAL", "b", 30.0)
 

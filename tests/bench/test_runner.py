@@ -16,7 +16,7 @@ from devbench.bench.plan import Plan
 from devbench.bench.resume import PLAN, fingerprint
 from devbench.bench.runner import RunOutcome
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
-from devbench.locks import Held, hold
+from devbench.host.locks import Held, hold
 from devbench.notices import Notice, NoticeKind
 from devbench.results.progress import lock_of
 from devbench.results.store import Store

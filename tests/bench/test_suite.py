@@ -11,9 +11,9 @@ from devbench.bench.suite import RemoteModel, read_suite
 from devbench.bench.suite_model import json_schema, suite_model
 from devbench.declare import options_of
 from devbench.errors import InputError
+from devbench.host.tomlfile import tomllib
 from devbench.models.keys import GivenModel
 from devbench.options import RunOptions
-from devbench.tomlfile import tomllib
 from tests.conftest import DATA
 
 

@@ -11,7 +11,7 @@ from devbench.device.facts import DeviceFacts
 from devbench.device.overview import advice, to_json
 from devbench.device.profiles import DeviceProfile, load_profiles, match_profile, read_profile
 from devbench.errors import InputError
-from devbench.paths import data_dir, shipped
+from devbench.host.paths import data_dir, shipped
 
 
 def facts(**values: object) -> DeviceFacts:

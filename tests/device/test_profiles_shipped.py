@@ -9,7 +9,7 @@ import pytest
 from devbench.device.facts import DeviceFacts, parse_facts
 from devbench.device.profiles import GENERIC, DeviceProfile, load_profiles, match_profile, read_profile
 from devbench.errors import InputError
-from devbench.paths import data_dir, shipped
+from devbench.host.paths import data_dir, shipped
 from tests.device.transcripts import BENCH_PHONE, PIXEL, SAMSUNG
 
 

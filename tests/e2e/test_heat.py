@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from devbench.paths import data_dir
+from devbench.host.paths import data_dir
 from devbench.results.store import Store
 from devbench.virtual.faults import Faults
 from devbench.virtual.phone import VirtualPhone

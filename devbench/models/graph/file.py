@@ -18,8 +18,8 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from devbench.errors import InputError
+from devbench.host.regular import other_than_file, writing
 from devbench.models.graph.tables import DamagedModel, damage_told, root_table
-from devbench.regular import other_than_file, writing
 
 # Offsets in a flatbuffer are signed 32-bit numbers; what surrounds the buffers needs some room too.
 MAX_INLINE_BYTES = 1_900_000_000

@@ -19,10 +19,10 @@ from pathlib import Path
 import psutil
 
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+from devbench.host.regular import writing
 from devbench.models.mobile_sd.convert import SUBMODELS, convert
 from devbench.models.mobile_sd.sizes import SCALES
 from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, WeightSource
-from devbench.regular import writing
 
 _LOSSY = {"fp32": (), "fp16": ("fp16",), "w8": ("w8",)}
 _FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "image_decoder": "vae"}

@@ -19,13 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devbench.errors import DevbenchError
+from devbench.host.regular import writing
 from devbench.models.converter import silent, tensorflow
 from devbench.models.graph.read import read_model
 from devbench.models.mobile_sd import networks
 from devbench.models.mobile_sd.layers import Layers, Tensor
 from devbench.models.mobile_sd.sizes import ModelScale
 from devbench.models.mobile_sd.weights import WeightSource, WeightSpec
-from devbench.regular import writing
 
 SUBMODELS = ("text_encoder", "unet", "image_decoder")
 # What is smaller stays a constant while tracing, so that the converter folds it as it folds any.

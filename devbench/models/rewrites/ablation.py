@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devbench.host.regular import writing
 from devbench.models.graph.file import load_model
 from devbench.models.rewrites.apply import rewrite_file
 from devbench.models.rewrites.catalogue import Rewrite, RewriteOptions
-from devbench.regular import writing
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,11 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
+from devbench.host.regular import writing
 from devbench.models.equality import TOLERANCE, ModelComparison, OutputsDiffer, compare_models, require_equal
 from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.file import load_model, save_model
 from devbench.models.rewrites.catalogue import Rewrite, RewriteOptions
-from devbench.regular import writing
 
 Tell = Callable[[str], None]
 

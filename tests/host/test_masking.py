@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from devbench.errors import DevbenchError
-from devbench.masking import mask_url, mask_words, scrub, secrets_of
+from devbench.host.masking import mask_url, mask_words, scrub, secrets_of
 from devbench.results.engine import Database
 from devbench.results.store import Store
 

@@ -10,8 +10,8 @@ from urllib.parse import urlsplit
 
 from devbench import numbers
 from devbench.errors import EnvironmentProblem, InputError
-from devbench.masking import mask_url, scrub, secrets_of
-from devbench.paths import cache_dir
+from devbench.host.masking import mask_url, scrub, secrets_of
+from devbench.host.paths import cache_dir
 
 Progress = Callable[[int, int], None]
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from devbench.toml_lines import key_lines
-from devbench.tomlfile import tomllib
+from devbench.host.toml_lines import key_lines
+from devbench.host.tomlfile import tomllib
 
 TEXT = '''# threads = [1]
 name = "a # b"  # threads = 2

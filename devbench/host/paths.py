@@ -13,7 +13,7 @@ from platformdirs import PlatformDirs
 from devbench.errors import EnvironmentProblem
 
 _DIRS = PlatformDirs("devbench", appauthor=False)
-_PACKAGE = Path(__file__).resolve().parent
+_PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def data_dir() -> Path:

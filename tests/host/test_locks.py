@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from devbench.locks import Held, hold
+from devbench.host.locks import Held, hold
 
 HOLDER = (
-    "import sys, time; from pathlib import Path; from devbench.locks import hold\n"
+    "import sys, time; from pathlib import Path; from devbench.host.locks import hold\n"
     "with hold(Path(sys.argv[1]), held='taken'): print('held', flush=True); time.sleep(float(sys.argv[2]))"
 )
 

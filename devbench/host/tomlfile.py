@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from devbench.errors import InputError
-from devbench.regular import other_than_file
+from devbench.host.regular import other_than_file
 from devbench.text import clean, near
 
 if sys.version_info >= (3, 11):
@@ -24,7 +24,7 @@ else:
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from devbench.toml_types import Table
+    from devbench.host.toml_types import Table
 
 At = tuple[str | int, ...]
 _MAX_BYTES = 1 << 20
@@ -67,7 +67,7 @@ def wrong(kind: str, path: Path, at: At, what: str, hint: str) -> InputError:
         what: what is wrong there: the sentence's end, or after a colon a sentence of its own.
         hint: what to do.
     """
-    from devbench.toml_lines import key_lines
+    from devbench.host.toml_lines import key_lines
 
     try:
         lines = key_lines(path.read_text("utf-8", "replace"))

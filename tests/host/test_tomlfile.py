@@ -12,7 +12,7 @@ from devbench.bench.suite import read_suite
 from devbench.cli.suite import check, night_settings, suite_plan
 from devbench.device import profiles
 from devbench.errors import InputError
-from devbench.paths import shipped
+from devbench.host.paths import shipped
 from devbench.text import near
 from devbench.tool import delegates, manifest
 

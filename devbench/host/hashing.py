@@ -15,7 +15,7 @@ import threading
 import time
 from pathlib import Path
 
-from devbench.paths import cache_dir
+from devbench.host.paths import cache_dir
 
 _BLOCK_BYTES = 1 << 20
 _MOST_ENTRIES = 2000
