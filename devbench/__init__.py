@@ -1,3 +1,3 @@
 """devbench measures TensorFlow Lite / LiteRT models on Android devices over ADB."""
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"

@@ -7,6 +7,9 @@ nightly` alone), 130 interrupted.
 
 from __future__ import annotations
 
+# The name on PyPI. The package and the command are called devbench; on PyPI that name is another project's.
+DISTRIBUTION = "litert-devbench"
+
 EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_BAD_INPUT = 2
@@ -69,3 +72,8 @@ class DeviceBusy(EnvironmentProblem):
     """The device is there, and another run measures on it."""
 
     transient = True
+
+
+def install_hint(extra: str) -> str:
+    """The command that installs devbench with one of its extras (pyproject.toml)."""
+    return f"pip install '{DISTRIBUTION}[{extra}]'"

@@ -1,6 +1,6 @@
 """Models that devbench builds itself, with TensorFlow; knows no device and no tool.
 
-TensorFlow is an extra (`pip install devbench[models]`), imported only here and only when a model is built. Weights are
+TensorFlow comes with the extra `models`. It is imported only here and only when a model is built. Weights are
 random from a fixed seed: latency does not depend on them.
 """
 

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from devbench.errors import EnvironmentProblem
+from devbench.errors import EnvironmentProblem, install_hint
 
 
 def tensorflow() -> Any:
@@ -22,7 +22,7 @@ def tensorflow() -> Any:
         with silent():
             import tensorflow as tf
     except ImportError:
-        raise EnvironmentProblem("building a model needs TensorFlow", hint="pip install 'devbench[models]'") from None
+        raise EnvironmentProblem("building a model needs TensorFlow", hint=install_hint("models")) from None
     return tf
 
 

@@ -17,7 +17,7 @@ import sqlalchemy as sa
 from sqlalchemy.engine import make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 
-from devbench.errors import EnvironmentProblem, InputError
+from devbench.errors import EnvironmentProblem, InputError, install_hint
 from devbench.host.masking import is_clear, mask_url, scrub, secrets_of
 from devbench.host.paths import data_dir
 from devbench.results import schema
@@ -128,7 +128,7 @@ class Database:
         return self.url.get_backend_name() == "sqlite" and database not in (None, "", ":memory:")
 
     def _driver_missing(self, error: ModuleNotFoundError) -> InputError:
-        hint = "pip install 'devbench[postgres]'" if error.name in ("psycopg", "psycopg2") else "install it"
+        hint = install_hint("postgres") if error.name in ("psycopg", "psycopg2") else "install it"
         return InputError(f"--store {self.shown}: needs the Python package {error.name}", hint=hint)
 
     def _connect(self) -> sa.Engine:

@@ -27,7 +27,7 @@ def server() -> Iterator[str]:
     try:
         import psycopg  # noqa: F401
     except ModuleNotFoundError:
-        _missing("no psycopg: pip install 'devbench[postgres]'")
+        _missing("psycopg is not installed")
     if programs is None:
         _missing("no PostgreSQL server on this machine (Debian: apt-get install postgresql)")
     assert programs is not None

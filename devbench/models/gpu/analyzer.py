@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from devbench.errors import install_hint
 from devbench.text import clean
 
 DEADLINE_S = 120.0
@@ -47,7 +48,7 @@ class AnalyzerAnswer:
 def run_analyzer(path: Path, deadline_s: float = DEADLINE_S) -> AnalyzerAnswer:
     """The analyzer's answer for a model. Never raises: without TensorFlow or an answer in time it is a note."""
     if importlib.util.find_spec("tensorflow") is None:
-        return AnalyzerAnswer(None, note="TensorFlow is not installed (pip install 'devbench[models]')")
+        return AnalyzerAnswer(None, note=f"TensorFlow is not installed ({install_hint('models')})")
     command = [sys.executable, "-m", "devbench.models.gpu.analyzer", str(path.resolve())]
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     with tempfile.TemporaryFile() as output:

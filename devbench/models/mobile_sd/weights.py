@@ -16,7 +16,7 @@ from typing import Any, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from devbench.errors import EnvironmentProblem, InputError
+from devbench.errors import EnvironmentProblem, InputError, install_hint
 
 _SEED = 1
 _TABLES = ("token_embedding.weight", "position_embedding.weight")
@@ -88,9 +88,7 @@ class Checkpoint:
         try:
             from safetensors import safe_open
         except ImportError:
-            raise EnvironmentProblem(
-                "reading a checkpoint needs safetensors", hint="pip install 'devbench[models]'"
-            ) from None
+            raise EnvironmentProblem("reading a checkpoint needs safetensors", hint=install_hint("models")) from None
         files = sorted(folder.glob("*.safetensors"))
         if not files:
             raise InputError(

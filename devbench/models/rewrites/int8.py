@@ -17,7 +17,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from devbench.errors import DevbenchError, EnvironmentProblem
+from devbench.errors import DevbenchError, EnvironmentProblem, install_hint
 from devbench.models.converter import silent
 from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.emit import Emitter
@@ -42,7 +42,7 @@ def int8_weights(source: Path, out: Path, *, dynamic: bool) -> list[str]:
     try:
         from litert_quantizer import quantizer, recipe
     except ImportError:
-        raise EnvironmentProblem("int8 weights need litert-quantizer", hint="pip install 'devbench[models]'") from None
+        raise EnvironmentProblem("int8 weights need litert-quantizer", hint=install_hint("models")) from None
     rules = recipe.dynamic_wi8_afp32() if dynamic else recipe.weight_only_wi8_afp32()
     left_out = [re.escape(name) for name in large] + [f".*{re.escape(EXACT)}.*"]
     rules.append({"regex": "|".join(left_out), "operation": "*", "algorithm_key": "no_quantize", "op_config": {}})

@@ -14,7 +14,7 @@ from typing import IO, Any, Literal, Protocol
 
 import sqlalchemy as sa
 
-from devbench.errors import InputError
+from devbench.errors import InputError, install_hint
 from devbench.results.column_types import unpack_text
 from devbench.results.exchange.source import Columns, refused
 from devbench.results.exchange.tables import columns_of
@@ -146,7 +146,7 @@ def _pyarrow() -> Any:
         import pyarrow
         import pyarrow.parquet
     except ModuleNotFoundError:
-        hint = "pip install 'devbench[parquet]', or --format jsonl"
+        hint = f"{install_hint('parquet')}, or --format jsonl"
         raise InputError("Parquet files need the Python package pyarrow", hint=hint) from None
     return pyarrow
 
