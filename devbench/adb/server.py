@@ -23,6 +23,7 @@ from devbench.adb.errors import AdbNotFound, DeviceOffline, DeviceUnauthorized, 
 from devbench.adb.listing import READY, DeviceEntry, parse_device_list
 from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout, length_of
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.text import clean
 
 _DEFAULT_PORT = 5037
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
@@ -148,9 +149,10 @@ class AdbServer:
                 hint="unlock it and accept its question about USB debugging, or restart it",
             ) from None
         if not answer.startswith(("connected to", "already connected to")):
-            raise EnvironmentProblem(
-                f"{address}: {' '.join(answer.split())}", hint="is it on, and reachable from here?"
-            )
+            # As in: failed to connect to '127.0.0.1:9999': Connection refused
+            reason = clean(answer.removeprefix(f"failed to connect to '{address}': "), 200)
+            hint = "check that the device is on, that it accepts adb over the network, and its address and port"
+            raise EnvironmentProblem(f"{address}: {reason[:1].lower()}{reason[1:]}", hint=hint)
 
     def disconnect(self, address: str, timeout_s: float = 5.0) -> None:
         """Forget a device that was connected over TCP."""

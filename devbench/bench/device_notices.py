@@ -86,5 +86,7 @@ def invalid_readings(around: Around, device: DeviceRecord) -> Sequence[Notice]:
 def lease_lost(error: LeaseLost, device: DeviceRecord) -> Notice:
     """The notice of a run that lost its device before it had measured everything there."""
     text = "the lease on the device was lost to another run or revoked: only earlier results are stored"
-    next_step = "`devbench devices` shows who uses the device; `devbench run --resume` measures the rest"
+    next_step = (
+        "`devbench devices` shows who uses the device; `devbench run --resume` measures the rest, except of pipelines"
+    )
     return Notice(NoticeKind.LEASE_LOST, device.title or error.serial, text, next_step, device_key=device.key)

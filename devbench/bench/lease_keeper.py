@@ -82,7 +82,7 @@ class LeaseKeeper:
             try:
                 self.take()
                 return
-            except (lease.LeaseHeld, lease.ProcessStays) as error:
+            except lease.REFUSALS as error:
                 left_s = deadline - time.monotonic()
                 if left_s <= 0:
                     raise

@@ -31,6 +31,7 @@ from devbench.bench.plan import Plan
 from devbench.bench.plan_notices import plan_notices
 from devbench.bench.resume import PLAN, Earlier, check_same_plan, fingerprint
 from devbench.bench.session import DeviceSession
+from devbench.device.lease import REFUSALS
 from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
 from devbench.host.locks import hold, is_held
@@ -63,6 +64,11 @@ class RunOutcome:
     run_id: str
     status: RunStatus
     errors: Mapping[str, DevbenchError]
+
+    @property
+    def nothing_ran(self) -> bool:
+        """Whether every device was refused, because others use it, before anything of the run was done there."""
+        return self.status == "failed" and all(isinstance(error, REFUSALS) for error in self.errors.values())
 
 
 def run(

@@ -270,10 +270,13 @@ def _find_one(connected: _Connected, name: str) -> Board:
     """The board that a word means, ready; connected first if the word is a network address."""
     server = connected.server
     listed = [entry for entry in connected.entries if entry.serial == name]
+    problem: DevbenchError | None = None
     if _ADDRESS.fullmatch(name) and not any(entry.state == READY for entry in listed):
-        with contextlib.suppress(DevbenchError):
+        try:
             server.connect(name, timeout_s=_CONNECT_TIMEOUT_S)
             server.wait_for(name, timeout_s=_CONNECT_TIMEOUT_S)
+        except DevbenchError as error:
+            problem = error
         connected.list_again()
         listed = [entry for entry in connected.entries if entry.serial == name]
     if len(listed) == 1 and not listed[0].by_id:
@@ -284,7 +287,7 @@ def _find_one(connected: _Connected, name: str) -> Board:
     if board is None:
         from devbench.adb.errors import NoSuchDevice
 
-        raise NoSuchDevice(name, [board.name for board in boards])
+        raise problem or NoSuchDevice(name, [board.name for board in boards])
     return _ready(board)
 
 

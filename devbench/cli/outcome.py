@@ -56,6 +56,9 @@ def measure(
 
     `labels` override those of a CI system. `program` is what runs on each device, by default the plan's jobs. `resume`
     names a run to continue; `wait_s` is how long to wait for a device that another run has.
+
+    Raises:
+        DeviceBusy: all devices are in use, so that nothing is stored.
     """
     import os
     from datetime import datetime, timezone
@@ -64,15 +67,22 @@ def measure(
     from devbench.cli.live import RunDisplay
     from devbench.cli.output import console
     from devbench.results.ci_labels import ci_labels
+    from devbench.results.progress import drop_run
     from devbench.results.records import new_run_id
 
     labels = {**ci_labels(os.environ), **labels}
     run_id = new_run_id(datetime.now(timezone.utc)) if resume is None else _to_resume(store, resume)
     with RunDisplay(console(stderr=True), [device.serial for device in devices], quiet=quiet) as display:
-        return runner.run(
+        outcome = runner.run(
             plan, devices, store, run_id=run_id, listener=display, labels=labels, options=options,
             program=program, resume=resume is not None, wait_s=wait_s, ahead=_AFTERWARDS,
         )  # fmt: skip
+    if outcome.nothing_ran and resume is None:
+        drop_run(store, run_id)
+        first, *others = outcome.errors.values()
+        first.more = tuple(others)
+        raise first
+    return outcome
 
 
 def _to_resume(store: Store, name: str) -> str:
@@ -128,9 +138,11 @@ def finish(outcome: RunOutcome, view: RunView, *, also_failed: bool = False) -> 
     for error in outcome.errors.values():
         print_error(error)
     if outcome.status == "interrupted":
+        rest = f"The same command with `--resume {outcome.run_id}` measures the rest."
+        if "pipeline" in view.run.options:
+            rest = "Runs of pipelines cannot be resumed."
         screen.print(
-            "[yellow]Interrupted: what was measured until then is stored.[/yellow] "
-            f"The same command with `--resume {outcome.run_id}` measures the rest.",
+            "[yellow]Interrupted: what was measured until then is stored.[/yellow] " + rest,
             soft_wrap=True,
         )
         raise typer.Exit(EXIT_INTERRUPTED)

@@ -67,7 +67,7 @@ def runs(
     from devbench.results.progress import end_words
     from devbench.sections.runs import runs_document
 
-    ends = [end_words(run.run_id, run.status, run.end_reason, run.host) for run in found]
+    ends = [end_words(run.run_id, run.status, run.end_reason, run.host, pipeline=run.pipeline) for run in found]
     print_document(runs_document(list(zip(found, ends, strict=True)), "terminal"), console())
 
 
@@ -105,9 +105,11 @@ def show(
     if newest not in (None, view.run.run_id):
         words = f"the newest run, {newest}, has measured nothing: devbench show {newest}"
         screen.print(f"[dim]{words}[/dim]", soft_wrap=True)
-    ended = plain(end_words(view.run.run_id, view.status, view.end_reason, view.run.host), 600)
+    of_pipelines = pipelines is not None
+    ended = end_words(view.run.run_id, view.status, view.end_reason, view.run.host, pipeline=of_pipelines)
     screen.print(
-        f"[bold]{view.run.run_id}[/bold] · {view.run.started_utc:%Y-%m-%d %H:%M:%S} UTC · {ended}", soft_wrap=True
+        f"[bold]{view.run.run_id}[/bold] · {view.run.started_utc:%Y-%m-%d %H:%M:%S} UTC · {plain(ended, 600)}",
+        soft_wrap=True,
     )
     screen.print(f"[dim]{plain(view.run.command, 1000)}[/dim]\n", soft_wrap=True)
     if pipelines is not None:

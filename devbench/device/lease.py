@@ -120,6 +120,10 @@ class ProcessStays(DeviceBusy):
         self.serial = serial
 
 
+# The errors of a device that cannot be taken.
+REFUSALS = (LeaseHeld, ProcessStays)
+
+
 class LeaseLost(DeviceBusy):
     """Another run has taken the device; what was measured before is stored."""
 

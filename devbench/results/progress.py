@@ -34,11 +34,18 @@ def lock_of(run_id: str) -> Path:
     return data_dir() / "locks" / f"run-{run_id}.lock"
 
 
-def end_words(run_id: str, status: str, end_reason: str, host: str) -> str:
+def end_words(run_id: str, status: str, end_reason: str, host: str, *, pipeline: bool) -> str:
     """How a run ended and why, for people; a run whose process died says so, which no process could store."""
     if status == "running" and host == socket.gethostname() and not is_held(lock_of(run_id)):
-        return f"running: its process ended without closing it; `devbench run --resume {run_id}` goes on"
+        step = "measure it again" if pipeline else f"`devbench run --resume {run_id}` measures the rest"
+        return f"running: its process ended without closing it; {step}"
     return f"{status}: {end_reason}" if end_reason else status
+
+
+def drop_run(store: Store, run_id: str) -> None:
+    """Remove a run in which nothing ran."""
+    with store.transaction() as connection:
+        connection.execute(schema.runs.delete().where(schema.runs.c.run_id == run_id))
 
 
 def reopen_run(store: Store, run_id: str) -> None:

@@ -55,6 +55,7 @@ class RunSummary:
     models: tuple[str, ...]
     virtual: bool
     labels: Mapping[str, str]
+    pipeline: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -326,6 +327,7 @@ def _summary(connection: sa.Connection, run: Any, labels: Mapping[str, str]) -> 
         models=tuple(sorted(connection.execute(names).scalars())),
         virtual=any(row.virtual for row in device_rows),
         labels=labels,
+        pipeline="pipeline" in run["options"],
     )
 
 

@@ -213,6 +213,8 @@ def test_two_runs_never_share_a_device(tmp_path: Path, adb_server_port: int) -> 
         second = devbench(*words[3:])
         assert second.returncode == 3
         assert re.search(r"is busy: in use by \S+@\S+, process [0-9]+ for [0-9]+ s", second.stderr)
+        with Store() as store:
+            assert len(store.runs()) == 1, "a refused run is not stored"
         waiting = subprocess.Popen(
             [*words, "--wait", "1m"], stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True
         )

@@ -1,4 +1,4 @@
-"""`python -m devbench.adb.stop_server`: stop the adb server that the environment names; for CI, after its last test.
+"""`python -m tests.made.stop_adb_server`: stop the adb server that the environment names; for CI, after its last test.
 
 Never the default server: somebody else may be using it.
 """
