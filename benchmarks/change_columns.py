@@ -21,14 +21,11 @@ from numpy.typing import NDArray
 
 from benchmarks.e_divisive import e_divisive
 from devbench.analysis.changes import change_points
-from devbench.analysis.following import Follower
 from tests.analysis.labelled import Labelled, matched
 from tests.analysis.labelled_ci import CI_KINDS, CI_SCENES, make_ci
 
 Floats = NDArray[np.float64]
 MARGIN = 5
-# A follower begins with so many points of a series.
-_BEGIN = 60
 
 
 @dataclass(frozen=True)
@@ -122,30 +119,15 @@ def print_columns(title: str, series: Sequence[Annotated], *, e_divisive_too: bo
 
 
 def print_speed(each: int) -> None:
-    """Processor time of a whole evaluation, and of a further point (bars: 20 ms, 0.5 ms), on series as in CI."""
+    """Processor time of a whole evaluation (bar: 20 ms), on series as in CI."""
     made = of_labelled(ci_series(each, 5))
     # What is imported at the first call is not the time of a series.
     ours(made[0].values)
     whole: list[float] = []
-    further, points, evaluations = 0.0, 0, 0
-    followed: list[list[int]] = []
     for one in made:
         began = time.process_time()
         ours(one.values)
         whole.append(1000 * (time.process_time() - began))
-        follower = Follower(one.values[:_BEGIN].tolist())
-        rest = one.values[_BEGIN:].tolist()
-        began = time.process_time()
-        for value in rest:
-            follower.add(value)
-        further += 1000 * (time.process_time() - began)
-        points += len(rest)
-        evaluations += follower.evaluations
-        followed.append([change.index for change in follower.changes])
-    got = columns(made, followed)
-    print(f"\n{len(made)} series of {points // len(made) + _BEGIN} points on average")
+    points = sum(len(one.values) for one in made) // len(made)
+    print(f"\n{len(made)} series of {points} points on average")
     print(f"a whole series: {fmean(whole):.1f} ms on average, {max(whole):.1f} ms at most (bar: 20 ms)")
-    print(
-        f"a further point: {further / points:.3f} ms on average (bar: 0.5 ms), {evaluations / points:.3f} evaluations"
-    )
-    print(f"followed: F1 {got.f1:.3f}, majority F1 {got.majority_f1:.3f}, false per 1,000 {got.false_per_1000:.1f}")

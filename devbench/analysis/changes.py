@@ -13,11 +13,15 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING, Literal
 
-from devbench.analysis.confirmation import MIN_NOISE, ConfirmedStep, Tests, bounded, confirmed
+import numpy as np
+from numpy.typing import NDArray
+
+from devbench.analysis.confirmation import MIN_NOISE, ChangeSettings, ConfirmedStep, bounded, confirmed
+from devbench.analysis.distributions import distribution_cuts, soft_histogram
+from devbench.analysis.drift import drift_under
 from devbench.analysis.segments import cuts, median_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -34,28 +38,6 @@ _LARGEST = 1e9
 _SAME = 3
 # Units change the logarithms by rounding; to so many decimals around their median they are the same numbers.
 _DECIMALS = 10
-
-
-@dataclass(frozen=True, slots=True)
-class ChangeSettings:
-    """What counts as a change.
-
-    Attributes:
-        alpha: the largest p that counts; p is that of one series, over all places where it might have changed.
-        smallest: the smallest relative change that counts, such as 0.01.
-        min_points: so many points at least stand on each side of a change.
-        penalty, bound: of the cuts of the level that are looked at (`segments.cuts`).
-        distribution_penalty: of the cuts of the distribution (`distributions.distribution_cuts`).
-        wander: the standard deviation of a level that did not change, in noises; the tests allow for it.
-    """
-
-    alpha: float = 0.001
-    smallest: float = 0.005
-    min_points: int = 3
-    penalty: float = 3.5
-    bound: float = 2.5
-    distribution_penalty: float = 0.35
-    wander: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,11 +63,6 @@ class ChangePoint:
     points_before: int
     points_after: int
 
-    @property
-    def confidence(self) -> float:
-        """1 − p."""
-        return 1 - self.p
-
 
 def change_points(values: Sequence[float] | Floats, settings: ChangeSettings | None = None) -> tuple[ChangePoint, ...]:
     """The changes of one series, in order; see `change_points_of_many`."""
@@ -106,11 +83,6 @@ def change_points_of_many(
         many: of each series its values in the order of time; what is not finite is a gap.
         settings: the defaults where `None`.
     """
-    import numpy as np
-
-    from devbench.analysis.distributions import distribution_cuts, soft_histogram
-    from devbench.analysis.drift import drift_under
-
     rules = settings or ChangeSettings()
     all_values = [np.asarray(values, dtype=np.float64) for values in many]
     places = [np.flatnonzero(np.abs(values) < NO_NUMBER) for values in all_values]
@@ -132,13 +104,12 @@ def change_points_of_many(
     for i, places_of_cuts in zip(again, cut_again, strict=True):
         candidates[i] = places_of_cuts
     found = []
-    tests = Tests(rules.alpha, rules.smallest, rules.min_points, rules.bound, rules.wander)
     for i, values in enumerate(known):
         steps: list[ConfirmedStep] = []
         if len(values) >= 2 * rules.min_points:
             histogram = soft_histogram(scaled[i], noises[i])
             more = distribution_cuts(histogram, candidates[i], rules.distribution_penalty)
-            steps = confirmed(scaled[i], noises[i], histogram, _together(candidates[i], more), tests)
+            steps = confirmed(scaled[i], noises[i], histogram, _together(candidates[i], more), rules)
         found.append(_described(values, places[i], steps))
     return found
 
@@ -150,8 +121,6 @@ def _together(levels: Sequence[int], distributions: Sequence[int]) -> list[int]:
 
 def scaled_values(values: Floats) -> Floats:
     """Logarithms, or shares of the typical size where a value is zero or less: differences are relative either way."""
-    import numpy as np
-
     if len(values) and values.min() > 0:
         logs = np.log(values)
         return np.asarray(np.round(logs - median_of(logs), _DECIMALS))
@@ -161,8 +130,6 @@ def scaled_values(values: Floats) -> Floats:
 
 def _without(values: Floats, curve: Floats) -> Floats:
     """The values with a curve on the scale of `scaled_values` taken off."""
-    import numpy as np
-
     if values.min() > 0:
         # No drift is as steep, and nothing overflows.
         return np.asarray(values * np.exp(-np.clip(curve, -100, 100)))
@@ -171,8 +138,6 @@ def _without(values: Floats, curve: Floats) -> Floats:
 
 def _typical(values: Floats) -> float:
     """The median size, or the largest where that is zero, or one."""
-    import numpy as np
-
     sizes = np.abs(values)
     return float(np.median(sizes)) or float(np.max(sizes)) if len(sizes) and sizes.any() else 1.0
 
@@ -183,8 +148,6 @@ def noise_of(values: Floats) -> float:
     The larger of what the middle and what the 80th percentile of the differences say: equal for normal noise; the
     first alone would miss a device that switches between two speeds, a higher one would be moved by outliers.
     """
-    import numpy as np
-
     if len(values) < 2:
         return MIN_NOISE
     steps = np.abs(np.diff(values))

@@ -13,11 +13,13 @@ from dataclasses import dataclass
 from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
+import numpy as np
+from numpy.typing import NDArray
+
 from devbench.analysis.differences import Difference, differences
 from devbench.analysis.pairs import CompareSettings, Pair, Sample
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -104,8 +106,6 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
         pairs: all of one metric that a report judges; each further pair makes the verdicts a little more careful.
         settings: the defaults if `None`.
     """
-    import numpy as np
-
     rules = settings or CompareSettings()
     found = differences(pairs, rules)
     tested = [one for one in found if one.known]
@@ -127,7 +127,6 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
 
 def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floats, Floats]:
     """p of no difference, and the ends of the interval."""
-    import numpy as np
     from scipy.special import stdtr, stdtrit
 
     names = ("size", "trimmed", "error", "free", "min_error")
@@ -156,8 +155,6 @@ def _false_discoveries(p: Floats, *, any_dependence: bool) -> Floats:
 
     As `scipy.stats.false_discovery_control`, whose import takes longer than a comparison.
     """
-    import numpy as np
-
     order = np.argsort(p)
     ranks = np.arange(1, len(p) + 1)
     factor = float((1 / ranks).sum()) if any_dependence else 1.0

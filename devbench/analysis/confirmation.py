@@ -13,13 +13,14 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from devbench.analysis.distributions import SoftHistogram, Stretches, largest_tail, moved, stretches_of
 from devbench.analysis.drift import line_does_as_well
 from devbench.analysis.segments import median_of
-from devbench.analysis.student import tail
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -33,19 +34,30 @@ _MIN_OF_DISTRIBUTION = 8
 
 
 @dataclass(frozen=True, slots=True)
-class Tests:
-    """Attributes are those of `changes.ChangeSettings` by the same names."""
+class ChangeSettings:
+    """What counts as a change.
 
-    alpha: float
-    smallest: float
-    min_points: int
-    bound: float
-    wander: float
+    Attributes:
+        alpha: the largest p that counts; p is that of one series, over all places where it might have changed.
+        smallest: the smallest relative change that counts, such as 0.01.
+        min_points: so many points at least stand on each side of a change.
+        penalty, bound: of the cuts of the level that are looked at (`segments.cuts`).
+        distribution_penalty: of the cuts of the distribution (`distributions.distribution_cuts`).
+        wander: the standard deviation of a level that did not change, in noises; the tests allow for it.
+    """
+
+    alpha: float = 0.001
+    smallest: float = 0.005
+    min_points: int = 3
+    penalty: float = 3.5
+    bound: float = 2.5
+    distribution_penalty: float = 0.35
+    wander: float = 0.1
 
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedStep:
-    """A cut that stands the tests.
+    """A cut that stands the rules.
 
     Attributes:
         index: of the first point after it.
@@ -59,26 +71,24 @@ class ConfirmedStep:
 
 
 def confirmed(
-    values: Floats, noise: float, histogram: SoftHistogram, candidates: Sequence[int], tests: Tests
+    values: Floats, noise: float, histogram: SoftHistogram, candidates: Sequence[int], rules: ChangeSettings
 ) -> list[ConfirmedStep]:
     """The candidates that stand all tests, each at its best place, in order."""
-    steps = _standing(values, noise, histogram, candidates, tests)
+    steps = _standing(values, noise, histogram, candidates, rules)
     places = [step.index for step in steps]
-    better = moved(histogram, places, tests.min_points)
-    return steps if better == places else _standing(values, noise, histogram, better, tests)
+    better = moved(histogram, places, rules.min_points)
+    return steps if better == places else _standing(values, noise, histogram, better, rules)
 
 
 def _standing(
-    values: Floats, noise: float, histogram: SoftHistogram, candidates: Sequence[int], tests: Tests
+    values: Floats, noise: float, histogram: SoftHistogram, candidates: Sequence[int], rules: ChangeSettings
 ) -> list[ConfirmedStep]:
-    import numpy as np
-
     places = list(candidates)
-    smallest = math.log1p(tests.smallest)
+    smallest = math.log1p(rules.smallest)
     while places:
         ends = [0, *places, len(values)]
         parts = [values[a:b] for a, b in pairwise(ends)]
-        short = [k for k, part in enumerate(parts) if len(part) < tests.min_points]
+        short = [k for k, part in enumerate(parts) if len(part) < rules.min_points]
         if short:
             # A stretch that is too short is outliers: it joins the neighbour whose level is nearer.
             k = min(short, key=lambda i: len(parts[i]))
@@ -87,29 +97,29 @@ def _standing(
             near = min(sides, key=lambda i: abs(levels[i] - levels[k]))
             del places[min(near, k)]
             continue
-        without_outliers = bounded(parts, noise, tests.bound)
+        without_outliers = bounded(parts, noise, rules.bound)
         share = _independent_share(without_outliers)
         stretches: Stretches | None = None
         middles = [median_of(part) for part in parts]
         steps = []
         for k, place in enumerate(places):
             left, right = without_outliers[k], without_outliers[k + 1]
-            p = len(values) * _p_of_level(left, right, noise, share, tests.wander)
-            if p <= tests.alpha:
+            p = len(values) * _p_of_level(left, right, noise, share, rules.wander)
+            if p <= rules.alpha:
                 # Of two modes in turns, the medians may be in different ones; bounds around both levels tell.
-                reach = tests.bound * noise
+                reach = rules.bound * noise
                 low, high = min(middles[k : k + 2]) - reach, max(middles[k : k + 2]) + reach
                 common = np.clip(parts[k], low, high), np.clip(parts[k + 1], low, high)
-                p = max(p, _p_of_level(*common, noise, share, tests.wander))
-            if p <= tests.alpha and line_does_as_well(values[ends[k] : ends[k + 2]], len(left), noise):
+                p = max(p, _p_of_level(*common, noise, share, rules.wander))
+            if p <= rules.alpha and line_does_as_well(values[ends[k] : ends[k + 2]], len(left), noise):
                 p = 1.0
-            if p > tests.alpha:
+            if p > rules.alpha:
                 stretches = stretches or stretches_of(histogram, ends)
-                other = _p_of_distribution(stretches, k, len(left), len(right), share, tests.wander)
+                other = _p_of_distribution(stretches, k, len(left), len(right), share, rules.wander)
                 p = min(1.0, p, len(values) * other)
             steps.append(ConfirmedStep(place, p, middles[k + 1] - middles[k]))
         weakest = max(range(len(steps)), key=lambda k: (steps[k].p, -abs(steps[k].size)))
-        if steps[weakest].p <= tests.alpha:
+        if steps[weakest].p <= rules.alpha:
             weakest = min(range(len(steps)), key=lambda k: abs(steps[k].size))
             if abs(steps[weakest].size) >= smallest:
                 return steps
@@ -119,8 +129,6 @@ def _standing(
 
 def bounded(parts: Sequence[Floats], noise: float, bound: float) -> list[Floats]:
     """The stretches with their outliers moved to the bound around the median."""
-    import numpy as np
-
     middles = [median_of(part) for part in parts]
     return [np.clip(part, m - bound * noise, m + bound * noise) for part, m in zip(parts, middles, strict=True)]
 
@@ -147,7 +155,9 @@ def _p_of_level(left: Floats, right: Floats, noise: float, share: float, wander:
     spread2 = float(((left - left.mean()) ** 2).sum() + ((right - right.mean()) ** 2).sum()) / free
     spread2 = max(spread2, (noise / 2) ** 2)
     t = abs(float(right.mean() - left.mean())) / math.sqrt(spread2 * (1 / n + 1 / m + 2 * wander**2))
-    return 2 * tail(t, max(n + m - 2, 1.0))
+    from scipy.special import stdtr
+
+    return 2 * float(stdtr(max(n + m - 2, 1.0), -t))
 
 
 def _p_of_distribution(stretches: Stretches, k: int, left: int, right: int, share: float, wander: float) -> float:

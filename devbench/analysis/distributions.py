@@ -14,8 +14,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -57,8 +59,6 @@ def soft_histogram(values: Floats, noise: float) -> SoftHistogram:
     values: at least one finite number.
     noise: standard deviation of points around their level, above zero.
     """
-    import numpy as np
-
     ordered, last = np.sort(values), len(values) - 1
     low, high = (ordered[round(share * last)] / noise for share in _OUTER)
     low, high = low - _MARGIN, high + _MARGIN
@@ -84,8 +84,6 @@ def distribution_cuts(histogram: SoftHistogram, others: Iterable[int], penalty: 
     Least Σ |row − mean row of its stretch|² + penalty · log(n) · number of cuts, over places where neighbouring windows
     differ most, and `others`.
     """
-    import numpy as np
-
     n = len(histogram.rows)
     ends = np.array(sorted({0, n, *others, *_candidates(histogram.sums)}))
     sums, squares = histogram.sums[ends], histogram.squares[ends]
@@ -109,8 +107,6 @@ def distribution_cuts(histogram: SoftHistogram, others: Iterable[int], penalty: 
 
 def _candidates(sums: Floats) -> set[int]:
     """Places where neighbouring windows differ most."""
-    import numpy as np
-
     n = len(sums) - 1
     found: dict[int, float] = {}
     for window in _WINDOWS:
@@ -131,8 +127,6 @@ def _candidates(sums: Floats) -> set[int]:
 
 def moved(histogram: SoftHistogram, places: Sequence[int], min_points: int) -> list[int]:
     """Each cut where it divides what is between its neighbours best, if that is clearly better than where it was."""
-    import numpy as np
-
     sums = histogram.sums
     ends = [0, *places, len(histogram.rows)]
     for _ in range(_ROUNDS):
@@ -164,8 +158,6 @@ def stretches_of(histogram: SoftHistogram, ends: Sequence[int]) -> Stretches:
     """Args:
     ends: 0, the cuts and the number of points.
     """
-    import numpy as np
-
     lengths = np.diff(ends)
     means = np.diff(histogram.sums[list(ends)], axis=0) / lengths[:, None]
     off = histogram.rows - np.repeat(means, lengths, axis=0)
@@ -178,8 +170,6 @@ def largest_tail(value: float, weights: Floats) -> float:
 
     Chernoff's bound, min over s of e^(−s · value) Π (1 − 2 s weightᵢ)^(−½).
     """
-    import numpy as np
-
     weights = np.maximum(weights, _MIN_WEIGHT)
     if value <= weights.sum():
         return 1.0

@@ -58,7 +58,7 @@ class Pair:
         reference: the same metric of a reference case that is the same on both sides, measured together with each;
             what changed in it is the device's drift and is taken off.
         runs: of each value of the baseline and of the candidate the run that measured it; of several runs each is one
-            observation (`between.between_runs`).
+            observation (`differences.between_runs`).
         medians: values are medians over the repetitions of a run, one a run; a side with too few of them gets the
             scatter of the other.
         no_verdict: why no verdict is possible, such as a device that was throttled; empty if one is.

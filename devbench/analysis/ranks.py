@@ -12,8 +12,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -56,8 +58,6 @@ def rank_shifts(samples: Sequence[tuple[Sequence[float], Sequence[float]]], conf
     the other, the variance is at least that of E. Brunner and U. Munzel (Biometrical Journal 42, 2000), so that a noisy
     side is no shift. Samples of equal sizes are worked on together.
     """
-    import numpy as np
-
     places: dict[tuple[int, int], list[int]] = defaultdict(list)
     for place, (a, b) in enumerate(samples):
         places[len(a), len(b)].append(place)
@@ -75,8 +75,6 @@ def rank_shifts(samples: Sequence[tuple[Sequence[float], Sequence[float]]], conf
 
 def _shifts(a: Floats, b: Floats, confidence: float) -> tuple[NDArray[Any], ...]:
     """The fields of `RankShift`, for each row of two arrays."""
-    import numpy as np
-
     n, m = a.shape[1], b.shape[1]
     middle = n * m / 2
     differences = b[:, :, None] - a[:, None, :]
@@ -113,8 +111,6 @@ def _kth(rows: Floats, places: NDArray[np.int64]) -> Floats:
 
     With one place at a time this is quicker than to sort.
     """
-    import numpy as np
-
     found = np.empty(len(rows))
     different = np.unique(places).tolist()
     for place in different:
@@ -127,8 +123,6 @@ def _kth(rows: Floats, places: NDArray[np.int64]) -> Floats:
 
 def _squares_of_ties(a: Floats, b: Floats) -> Floats:
     """Σ(t³ − t) over the groups of t equal values of both samples."""
-    import numpy as np
-
     both = np.sort(np.concatenate([a, b], axis=1), axis=1)
     found = np.zeros(len(a))
     tied = np.flatnonzero((np.diff(both, axis=1) == 0).any(axis=1))
@@ -140,8 +134,6 @@ def _squares_of_ties(a: Floats, b: Floats) -> Floats:
 
 def _scale(a: Floats, b: Floats, above: Floats, below: Floats, ties: Floats) -> Floats:
     """By what factor the standard deviation of U differs from that of like samples without ties."""
-    import numpy as np
-
     n, m = a.shape[1], b.shape[1]
     size = n + m
     found = 1 - ties / (size**3 - size)
@@ -156,8 +148,6 @@ def _scale(a: Floats, b: Floats, above: Floats, below: Floats, ties: Floats) -> 
 @lru_cache(maxsize=256)
 def _probabilities(n: int, m: int) -> Floats:
     """P(U ≤ u) of two samples of one distribution, for u = 0 … n·m."""
-    import numpy as np
-
     if n * m > _MAX_EXACT:
         from scipy.special import ndtr
 

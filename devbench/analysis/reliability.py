@@ -6,6 +6,7 @@ those of that state, not of the model. It is kept and marked, and estimates leav
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -137,3 +138,24 @@ def _last(known: Sequence[Reading], key: str) -> Any:
 
 def _higher(a: int | None, b: int | None) -> int | None:
     return max((value for value in (a, b) if value is not None), default=None)
+
+
+# Not single digits: of a thermal status each is a state of its own.
+_FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
+
+
+def reasons_words(reasons: Sequence[str], *, counted: bool = True) -> str:
+    """Reasons, those that differ in their figures only once: `other load: 4.0 on 2 CPUs (3 times alike)`.
+
+    How often is left out unless `counted`.
+    """
+    alike: dict[str, list[str]] = {}
+    for reason in reasons:
+        alike.setdefault(_FIGURE.sub("", reason), []).append(reason)
+    return ", ".join(_once(those) if counted else those[0] for those in alike.values())
+
+
+def _once(reasons: Sequence[str]) -> str:
+    """The first of reasons that are alike, and how many there are."""
+    alike = "" if len(set(reasons)) == 1 else " alike"
+    return reasons[0] + (f" ({len(reasons)} times{alike})" if len(reasons) > 1 else "")

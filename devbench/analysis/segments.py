@@ -11,8 +11,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
@@ -53,8 +55,6 @@ def cuts(series: Sequence[Floats], noises: Sequence[float], penalty: float, boun
 
 def _levels(values: Floats, noise: float) -> Floats:
     """A grid around the median, so that it moves with the values; only where the running median of five points was."""
-    import numpy as np
-
     step, middle = _GRID * noise, median_of(values)
     near = np.unique(np.round((running_median(values, 2) - middle) / step))
     near = np.unique(np.concatenate([near - 1, near, near + 1]))
@@ -65,8 +65,6 @@ def _levels(values: Floats, noise: float) -> Floats:
 
 def running_median(values: Floats, reach: int) -> Floats:
     """The median of each point and up to `reach` on both sides; fewer at the ends, the same number on both sides."""
-    import numpy as np
-
     n = len(values)
     reach = min(reach, (n - 1) // 2)
     if reach < 1:
@@ -80,8 +78,6 @@ def running_median(values: Floats, reach: int) -> Floats:
 
 def median_of(values: Floats) -> float:
     """The median of at least one number: that of NumPy, in a tenth of its time for short arrays."""
-    import numpy as np
-
     low, high = (len(values) - 1) // 2, len(values) // 2
     parted = np.partition(values, (low, high))
     return float(parted[low] + parted[high]) / 2
@@ -96,8 +92,6 @@ def _cut_batch(
     bound: float,
     found: list[list[int]],
 ) -> None:
-    import numpy as np
-
     lengths = [len(series[i]) for i in batch]
     longest, widest = max(lengths), max(len(levels[i]) for i in batch)
     # Behind the end of a shorter series every level costs nothing, so that nothing is cut there; levels that a series

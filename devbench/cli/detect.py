@@ -13,7 +13,7 @@ from devbench.cli.show import show
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from devbench.analysis.changes import ChangeSettings
+    from devbench.analysis.confirmation import ChangeSettings
     from devbench.findings.changes import ChangesReport
     from devbench.findings.column_changes import ColumnChanges
 
@@ -168,7 +168,7 @@ def _of_file(csv: Path, column: str | None, index: str | None, rules: ChangeSett
 
 def _rules(smallest: str, alpha: float) -> ChangeSettings:
     from devbench import numbers
-    from devbench.analysis.changes import ChangeSettings
+    from devbench.analysis.confirmation import ChangeSettings
     from devbench.errors import InputError
 
     percent = numbers.real(smallest.strip().removesuffix("%"), minimum=0, maximum=1000)

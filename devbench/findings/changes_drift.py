@@ -6,7 +6,7 @@ import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from devbench.analysis.common_drift import common_drift
+from devbench.analysis.drift import common_drift
 from devbench.findings.changes import DeviceDrift, MeasuredSeries
 
 if TYPE_CHECKING:

@@ -5,7 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from devbench.analysis.changes import ChangePoint, ChangeSettings, change_points
+from devbench.analysis.changes import ChangePoint, change_points
+from devbench.analysis.confirmation import ChangeSettings
 from devbench.findings.csv_column import NumberColumn, read_column
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbench.analysis.reasons import reasons_words
+from devbench.analysis.reliability import reasons_words
 from devbench.findings.comparison import CaseOnDevice, DriftCorrection
 from devbench.findings.comparison_sides import SideData
 from devbench.findings.comparison_values import Key

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from devbench.analysis.reasons import reasons_words
+from devbench.analysis.reliability import reasons_words
 from devbench.findings.comparison import CaseOnDevice
 from devbench.findings.comparison_sides import SideData
 from devbench.findings.comparison_values import Key, Series

@@ -23,7 +23,7 @@ from devbench.analysis.pipeline import (
     shares,
     total_ms,
 )
-from devbench.analysis.reasons import reasons_words
+from devbench.analysis.reliability import reasons_words
 from devbench.analysis.stats import Estimate, estimate
 from devbench.notices import VIRTUAL_NOTE, Notice
 from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord

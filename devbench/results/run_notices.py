@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from devbench.analysis.reasons import reasons_words
+from devbench.analysis.reliability import reasons_words
 from devbench.notices import VIRTUAL_NOTE, Effect, Notice, NoticeKind, Tally
 from devbench.results import counting
 from devbench.results.cases import case_text, subject_text

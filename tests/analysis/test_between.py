@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from devbench.analysis.between import between_runs
-from devbench.analysis.common_drift import common_drift
 from devbench.analysis.compare import Pair, compare_all
+from devbench.analysis.differences import between_runs
+from devbench.analysis.drift import common_drift
 from tests.analysis.labelled import traces
 
 RNG = np.random.default_rng
