@@ -21,9 +21,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from big_changes import BigCase, effect, make_cases, make_changes
-from record_noise import CASES
 
+sys.path.insert(0, str(Path(__file__).parents[1]))
+from benchmarks.big_changes import BigCase, effect, make_cases, make_changes
+from benchmarks.record_noise import CASES
 from devbench.analysis.operators import delegated_node_share
 from devbench.results import schema
 from devbench.results.bulk import insert_rows
@@ -180,7 +181,7 @@ class Nights:
             if use is None or use.nodes_delegated is None
             else int(use.nodes_delegated * changed("delegated_node_share"))
         )
-        taken = (None,) * 4 if use is None else (use.applied, nodes, use.nodes_total, use.kernels)
+        taken: tuple[Any, ...] = (None,) * 4 if use is None else (use.applied, nodes, use.nodes_total, use.kernels)
         taken += (delegated_node_share(*taken[:3]), "warm", "valid", False, False)
         first = int(self.rng.integers(len(case.noise["latency_us"]) - self.repetitions))
         noise = {metric: of[first : first + self.repetitions].tolist() for metric, of in case.noise.items()}

@@ -46,8 +46,12 @@ def halves(metrics: tuple[str, ...], n: int, count: int, how: str, seed: int = 4
     return found
 
 
+def pair(key: str, a: Floats, b: Floats) -> Pair:
+    return Pair(key, "latency", a.tolist(), b.tolist())
+
+
 def ours(pairs: Halves) -> list[str]:
-    return [one.verdict for one in compare_all([Pair(str(k), "latency", a, b) for k, (a, b) in enumerate(pairs)])]
+    return [one.verdict for one in compare_all([pair(str(k), a, b) for k, (a, b) in enumerate(pairs)])]
 
 
 def by(test: Callable[[Floats, Floats], Floats], typical: Callable[..., Floats]) -> Callable[[Halves], list[str]]:
@@ -102,7 +106,7 @@ def slower(pairs: Halves, pct: float, every: int = 1) -> Halves:
 
 def alone(pairs: Halves) -> list[Comparison]:
     """Each pair judged as the only one of its comparison."""
-    return [compare_all([Pair("", "latency", a, b)])[0] for a, b in pairs]
+    return [compare_all([pair("", a, b)])[0] for a, b in pairs]
 
 
 def theirs(pairs: Halves) -> Floats:
@@ -190,7 +194,7 @@ def main() -> None:
         print(f"| {names[k].removesuffix(' latency_us')} | {100 * noise_of(traces()[names[k]]):.2f} % | "
               f"{share(equal[own], 'unchanged')} | {share(equal[own], 'undecided')} | "
               f"{share(three[own], 'regressed')} |")  # fmt: skip
-    many = [Pair(str(k), "latency", a, b) for k, (a, b) in enumerate(halves(("us",), 10, 5000, "drawn"))]
+    many = [pair(str(k), a, b) for k, (a, b) in enumerate(halves(("us",), 10, 5000, "drawn"))]
     began = time.perf_counter()
     compare_all(many)
     print(f"\n{len(many)} pairs in {time.perf_counter() - began:.2f} s")

@@ -24,8 +24,9 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--only", default="", help="names that match this pattern")
     given = parser.parse_args()
-    from gpu_corpus import elementwise, layers, logic, lookups, networks, programs, shaping
-    from gpu_corpus.converting import convert
+    sys.path.insert(0, str(Path(__file__).parents[1]))
+    from benchmarks.gpu_corpus import elementwise, layers, logic, lookups, networks, programs, shaping
+    from benchmarks.gpu_corpus.converting import convert
 
     made = left = 0
     for kind in (

@@ -183,7 +183,7 @@ def a_link(folder: Path, words: random.Random) -> None:
     if words.random() < 0.3 and place.suffix != "":
         os.mkfifo(place)
     else:
-        place.symlink_to(words.choice([target, "/dev/zero", "/dev/stdin"]) if place.suffix else target)
+        place.symlink_to(words.choice([str(target), "/dev/zero", "/dev/stdin"]) if place.suffix else target)
 
 
 def a_raw_path(folder: Path, words: random.Random) -> None:

@@ -46,7 +46,7 @@ def on_gpu(folder: Path, serial: str, dry: bool) -> bool:
                 folder / variant / f"{submodel}.tflite", serial, dry, check=variant == "mobile" and not dry
             )
             measurement = found["measurement"]
-            gpu = next((one for one in measurement.get("delegates", []) if one["name"] == "GPU"), {})
+            gpu: dict[str, object] = next((one for one in measurement.get("delegates", []) if one["name"] == "GPU"), {})
             refused = {f"{one['op']}: {one['reason']}" for one in measurement.get("unsupported_ops", [])}
             errors = [row["max_rel"] for row in found["outputs"] if row.get("against") == "host"]
             whole = gpu.get("applied") == "full"

@@ -31,7 +31,8 @@ def main() -> None:
     given = parser.parse_args()
     device = Device(AdbServer(), given.device)
     adb = [str(find_adb()), "-P", str(endpoint_from_env().port), "-s", given.device]
-    ours, theirs = [], []
+    ours: list[float] = []
+    theirs: list[float] = []
     with tempfile.TemporaryDirectory() as folder:
         model = Path(folder, "model.bin")
         with model.open("wb") as file:

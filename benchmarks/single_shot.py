@@ -93,7 +93,9 @@ def main() -> None:
         from devbench.adb.server import AdbServer
         from devbench.tool.binaries import choose
 
-        abi = Device(AdbServer(), given.device).shell("getprop ro.product.cpu.abi", timeout_s=10).text.strip()
+        abi = (
+            Device(AdbServer(), given.device).shell("getprop ro.product.cpu.abi", timeout_s=10).stdout.decode().strip()
+        )
         tool = choose([abi]).path
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "NO_COLOR": "1"}

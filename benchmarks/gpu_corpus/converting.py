@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from gpu_corpus.common import RNG
-from gpu_corpus.programs import stateful
+from benchmarks.gpu_corpus.common import RNG
+from benchmarks.gpu_corpus.programs import stateful
 
 
 def convert(op: Callable[..., Any], inputs: Sequence[Any], how: dict[str, Any]) -> bytes:

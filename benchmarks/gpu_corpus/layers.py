@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from gpu_corpus.common import X3, X4, Case, const, spec
+from benchmarks.gpu_corpus.common import X3, X4, Case, const, spec
 
 
 def layers() -> Iterator[Case]:
@@ -161,11 +161,11 @@ def layers() -> Iterator[Case]:
     attention = tf.keras.layers.MultiHeadAttention(2, 8)
     attention.build((1, 6, 8), (1, 6, 8))
     yield "layer_attention", lambda x: attention(x, x), [X3], {}
-    for name, layer, shape in (
+    for name, layer, image in (
         ("conv3d", tf.keras.layers.Conv3D(4, 3), (1, 5, 5, 5, 2)),
         ("conv3dt", tf.keras.layers.Conv3DTranspose(4, 3), (1, 4, 4, 4, 2)),
         ("pool3d", tf.keras.layers.MaxPooling3D(2), (1, 4, 4, 4, 2)),
         ("convlstm", tf.keras.layers.ConvLSTM2D(3, 3), (1, 3, 6, 6, 2)),
     ):
-        layer.build(shape)
-        yield f"layer_{name}", lambda x, layer=layer: layer(x), [spec(*shape)], {}
+        layer.build(image)
+        yield f"layer_{name}", lambda x, layer=layer: layer(x), [spec(*image)], {}

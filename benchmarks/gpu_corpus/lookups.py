@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from gpu_corpus.common import I32, X2, X3, X4, Case, const, spec
+from benchmarks.gpu_corpus.common import I32, X2, X3, X4, Case, const, spec
 
 
 def lookups() -> Iterator[Case]:

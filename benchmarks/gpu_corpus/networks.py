@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gpu_corpus.common import I32, Case
+from benchmarks.gpu_corpus.common import I32, Case
 
 
 def networks() -> Iterator[Case]:

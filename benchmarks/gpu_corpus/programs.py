@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from gpu_corpus.common import I32, X2, X3, X4, Case, const, spec
+from benchmarks.gpu_corpus.common import I32, X2, X3, X4, Case, const, spec
 
 
 def programs() -> Iterator[Case]:
