@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from devbench.declare import File, option
 
@@ -17,6 +18,8 @@ _HOW_OFTEN, _STATE, _CHECKS, _MODEL = "How often", "The device's state", "Checks
 _TOOL, _PIPELINES, _RESULTS = "The tool", "Pipelines", "Results"
 _BOTH: tuple[File, ...] = ("suite", "pipeline")
 _AGAIN = "may be given again"
+Residency = Literal["resident", "sequential", "pipelined"]
+RESIDENCIES: tuple[Residency, ...] = ("resident", "sequential", "pipelined")
 
 
 @dataclass(frozen=True, slots=True)

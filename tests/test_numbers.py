@@ -73,7 +73,7 @@ def test_an_exit_code_and_times_are_taken_where_they_can_be() -> None:
 
 
 def test_a_size_that_no_file_has_is_refused() -> None:
-    from devbench.adb.sync import _size
+    from devbench.adb.services import _size
     from devbench.adb.wire import WireClosed
 
     assert _size(1 << 40) == 1 << 40

@@ -9,8 +9,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from devbench.bench.file_models import json_schema
 from devbench.bench.suite import read_suite
-from devbench.bench.suite_model import json_schema
 from devbench.cli import nightly, run
 from devbench.cli.run_pipeline import for_pipeline
 from devbench.declare import option, options_of

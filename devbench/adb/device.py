@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Concatenate, ParamSpec, TypeVar
 
-from devbench.adb import sync
 from devbench.adb.errors import (
     LOST,
     CommandFailed,
@@ -30,15 +29,24 @@ from devbench.adb.errors import (
     SyncFailed,
     running,
 )
-from devbench.adb.route import Route
-from devbench.adb.shell import ShellReader, ShellResult, Stream, start_stdin, with_group_line
-from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout
+from devbench.adb.services import (
+    FileStat,
+    ShellReader,
+    ShellResult,
+    Stream,
+    SyncRefused,
+    receive_file,
+    send_file,
+    start_stdin,
+    stat_file,
+    with_group_line,
+)
+from devbench.adb.wire import Deadline, Route, Wire, WireClosed, WireRefused, WireTimeout
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.text import clean
 
 if TYPE_CHECKING:
-    from devbench.adb.listing import DeviceEntry
-    from devbench.adb.server import AdbServer
+    from devbench.adb.server import AdbServer, DeviceEntry
 
 # The longest answer that devbench asks for is a device's list of properties, some 60 KB.
 _MAX_ANSWER_BYTES = 8 << 20
@@ -260,7 +268,7 @@ class Device:
             info = os.fstat(source.fileno())
             deadline = timeout_s if timeout_s is not None else _file_timeout_s(info.st_size)
             with self._sync(remote, deadline, f"receiving {local.name}") as wire:
-                sync.send_file(
+                send_file(
                     wire, source, info.st_size, remote, mode, int(info.st_mtime), progress or (lambda done, total: None)
                 )
 
@@ -283,7 +291,7 @@ class Device:
         part = Path(name)
         try:
             with os.fdopen(handle, "wb") as target, self._sync(remote, deadline, f"sending {remote}") as wire:
-                size = sync.receive_file(wire, remote, target.write, max_bytes)
+                size = receive_file(wire, remote, target.write, max_bytes)
             part.replace(local)
         except BaseException:
             part.unlink(missing_ok=True)
@@ -291,7 +299,7 @@ class Device:
         return size
 
     @_retried
-    def stat(self, remote: str, *, timeout_s: float = 5.0) -> sync.FileStat | None:
+    def stat(self, remote: str, *, timeout_s: float = 5.0) -> FileStat | None:
         """What is at `remote`, or `None`; sizes have 64 bits where the device can say them.
 
         Raises:
@@ -299,9 +307,9 @@ class Device:
         """
         return self._stat(remote, timeout_s, v2="stat_v2" in self.features)
 
-    def _stat(self, remote: str, timeout_s: float, *, v2: bool) -> sync.FileStat | None:
+    def _stat(self, remote: str, timeout_s: float, *, v2: bool) -> FileStat | None:
         with self._sync(remote, timeout_s, f"looking at {remote}") as wire:
-            return sync.stat_file(wire, remote, v2=v2)
+            return stat_file(wire, remote, v2=v2)
 
     # -- state --------------------------------------------------------------------------------------------------
 
@@ -351,7 +359,7 @@ class Device:
         try:
             with self._open("sync:", Deadline(timeout_s), doing) as wire:
                 yield wire
-        except sync.SyncRefused as error:
+        except SyncRefused as error:
             if any(words in str(error).lower() for words in _NO_SPACE):
                 raise DeviceFull(self.serial, remote) from None
             raise SyncFailed(self.serial, remote, str(error)) from None

@@ -1,8 +1,8 @@
-"""A connection to the adb server with a wall-clock deadline over everything it does; knows no service.
+"""A connection to the adb server with a wall-clock deadline over everything it does, and how a device is named there.
 
 The protocol is that of adb's OVERVIEW.TXT and SERVICES.TXT: a request is four hexadecimal digits of length and the
-text; the answer OKAY, or FAIL with a text of the same form. adbutils' own connection has deadlines only per receive,
-which output that trickles in never meets, and sleeps 10 ms at each close; hence plain sockets here.
+text; the answer OKAY, or FAIL with a text of the same form. Knows no service of a device. Why this is not adbutils:
+docs/decisions/0003-own-adb-client.md.
 """
 
 from __future__ import annotations
@@ -158,3 +158,59 @@ class Wire:
         if not data:
             raise WireClosed("closed the connection")
         return data
+
+
+_TIMEOUT_S = 8.0
+
+
+class Route:
+    """A device's address at a server.
+
+    Attributes:
+        serial: the serial by which the server knows it.
+        transport_id: the server's number of the connection, if the serial does not tell the device apart.
+    """
+
+    def __init__(self, host: str, port: int, serial: str, transport_id: int | None = None) -> None:
+        self.serial = serial
+        self.transport_id = transport_id
+        self._host, self._port = host, port
+        self._watch: Wire | None = None
+
+    @property
+    def transport(self) -> str:
+        """The service that connects to the device."""
+        return (
+            f"host:transport:{self.serial}" if self.transport_id is None else f"host:transport-id:{self.transport_id}"
+        )
+
+    @property
+    def features(self) -> str:
+        """The service that tells the device's features."""
+        device = f"serial:{self.serial}" if self.transport_id is None else f"transport-id:{self.transport_id}"
+        return f"host-{device}:features"
+
+    def still_valid(self) -> bool:
+        """Whether a transport id still means the same device: the next server gives its numbers out anew.
+
+        A connection that stays open all the time tells whether it is still the same server.
+
+        Raises:
+            WireClosed, WireTimeout, WireRefused: the server is not there.
+        """
+        if self.transport_id is None:
+            return True
+        if self._watch is None:
+            watch = Wire(self._host, self._port, Deadline(_TIMEOUT_S))
+            try:
+                watch.request("host:track-devices")
+            except BaseException:
+                watch.close()
+                raise
+            self._watch = watch
+        return not self._watch.ended()
+
+    def close(self) -> None:
+        """Stop watching the server."""
+        if self._watch is not None:
+            self._watch.close()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from devbench.bench.device_notices import shared_serial
+from devbench.bench.notices import shared_serial
 from devbench.bench.records import device_record
 
 if TYPE_CHECKING:

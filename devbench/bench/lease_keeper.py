@@ -18,7 +18,7 @@ from devbench.errors import DevbenchError, InputError
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.adb.shell import ShellResult
+    from devbench.adb.services import ShellResult
     from devbench.device.lease import Lease, Request
 
 # How often to try again to take a device that another run uses.

@@ -17,20 +17,25 @@ from typing import TYPE_CHECKING
 from devbench.analysis.pipeline import Alone, compose, overlap_runs, total_ms
 from devbench.bench.command import Command
 from devbench.bench.events import PipelineStep
-from devbench.bench.pipeline_file import Pipeline
-from devbench.bench.pipeline_plan import RESIDENCIES, SessionPlan, StagePlan, plan_alone, plan_session
-from devbench.bench.pipeline_records import end_s, memory_records, session_failure, stage_records
-from devbench.bench.pipeline_script import build_session_script, hold_flag
-from devbench.bench.program import in_turn
+from devbench.bench.jobs import in_turn
+from devbench.bench.pipeline import Pipeline, SessionPlan, StagePlan, plan_alone, plan_session
+from devbench.bench.pipeline_session import (
+    build_session_script,
+    end_s,
+    hold_flag,
+    memory_records,
+    session_failure,
+    stage_records,
+)
 from devbench.bench.records import measured_when
+from devbench.options import RESIDENCIES
 from devbench.results.records import PipelineSessionRecord
 from devbench.tool.flags import command_line
 from devbench.tool.manifest import VIRTUAL_ABI
 from devbench.tool.parse.pipeline_log import SessionLog, lines_of_session, parse_session
 
 if TYPE_CHECKING:
-    from devbench.bench.job_progress import JobProgress
-    from devbench.bench.program import Session
+    from devbench.bench.jobs import JobProgress, Session
     from devbench.bench.records import ProcessResult
 
 # Loading gigabytes from flash and building GPU kernels for them can take minutes.

@@ -18,9 +18,9 @@ from devbench.analysis.reliability import Around, Fitness
 from devbench.bench import apk
 from devbench.bench.command import CACHED, DROPPED, Command
 from devbench.bench.lease_keeper import LeaseKeeper
-from devbench.bench.reconnect import Reconnector
 from devbench.bench.records import ProcessResult
 from devbench.bench.script import ScriptOutput, build_script, split_output
+from devbench.bench.waiting import Reconnector
 from devbench.device import conditions as device_conditions
 from devbench.device.gauge import Gauge
 from devbench.device.sampler import ConditionSample, parse_samples, sampler_script, samples_to_json

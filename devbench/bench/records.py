@@ -13,10 +13,10 @@ from devbench.analysis.operators import delegate_time_share
 from devbench.analysis.reliability import Around, Reliability
 from devbench.bench.plan import Case
 from devbench.bench.script import ScriptOutput
+from devbench.device.conditions import limits_to_json
 from devbench.device.cores import cluster_masks
 from devbench.device.facts import DeviceFacts
 from devbench.device.facts import to_json as facts_to_json
-from devbench.device.limits import to_json as limits_to_json
 from devbench.device.profiles import DeviceProfile
 from devbench.host.hashing import sha256_of
 from devbench.results.records import (

@@ -1,7 +1,7 @@
 """A whole run: devices in parallel, each in a thread of its own; stores everything, prints nothing.
 
 Ctrl-C ends the processes on the devices, keeps what was measured and closes the run as interrupted. A run whose process
-died can be resumed (`bench/resume.py`).
+died can be resumed (`bench/plan.py`).
 """
 
 from __future__ import annotations
@@ -25,11 +25,10 @@ from typing import TYPE_CHECKING, Any
 from devbench import __version__
 from devbench.bench.ahead import ImportAhead, giving_way
 from devbench.bench.events import DeviceFinished, Listener, NoticeGiven
-from devbench.bench.job_program import JobProgram
+from devbench.bench.jobs import JobProgram
+from devbench.bench.notices import plan_notices
 from devbench.bench.outputs import expect
-from devbench.bench.plan import Plan
-from devbench.bench.plan_notices import plan_notices
-from devbench.bench.resume import PLAN, Earlier, check_same_plan, fingerprint
+from devbench.bench.plan import PLAN, Earlier, Plan, check_same_plan, fingerprint
 from devbench.bench.session import DeviceSession
 from devbench.device.lease import REFUSALS
 from devbench.device.profiles import load_profiles
@@ -42,7 +41,7 @@ from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.bench.program import Program
+    from devbench.bench.jobs import Program
     from devbench.results.store import RunView, Store
 
 # What is needed when the first process has ended.

@@ -17,12 +17,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.reliability import Around, Fitness, Reliability, judge
-from devbench.bench import apk, file_notices
+from devbench.bench import apk
 from devbench.bench.ahead import ImportAhead
 from devbench.bench.command import Command, Commands
-from devbench.bench.cooling import cool_down, limits_passed
 from devbench.bench.describe import describe
-from devbench.bench.device_notices import invalid_readings, lease_lost, steps_not_applied
 from devbench.bench.events import (
     DeviceReady,
     FilePushed,
@@ -32,23 +30,22 @@ from devbench.bench.events import (
     RepetitionStarted,
     WaitingForDevice,
 )
-from devbench.bench.job_progress import JobProgress
+from devbench.bench.jobs import JobProgress
 from devbench.bench.lease_keeper import LeaseKeeper
+from devbench.bench.notices import changed_files, invalid_readings, lease_lost, replaced_files, steps_not_applied
 from devbench.bench.outputs import DeviceOutputs, Expected
-from devbench.bench.plan import Called, Plan
+from devbench.bench.plan import Called, Earlier, Plan
 from devbench.bench.process import Processes, ProcessSpec
-from devbench.bench.reconnect import Reconnector
 from devbench.bench.records import ProcessResult, file_records, job_record, refused_record, repetition_record
 from devbench.bench.refusals import known_flags, purposes_of, refusals
-from devbench.bench.resume import Earlier
 from devbench.bench.stabilise import Stabiliser
+from devbench.bench.waiting import Reconnector, cool_down, limits_passed
 from devbench.device import gauge
-from devbench.device.conditions import from_json, to_json
+from devbench.device.conditions import ThermalLimits, from_json, over_limits, to_json
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
 from devbench.device.health import explaining
 from devbench.device.lease import ROOT, LeaseLost, new_request
-from devbench.device.limits import ThermalLimits, over_limits
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.errors import InputError
 from devbench.host.hashing import sha256_of
@@ -56,7 +53,7 @@ from devbench.tool.binaries import Binary, choose
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.bench.program import Program
+    from devbench.bench.jobs import Program
     from devbench.device.facts import DeviceFacts
     from devbench.notices import Notice
     from devbench.results.records import DeviceRecord, PipelineSessionRecord, Purpose, RepetitionRecord
@@ -208,7 +205,7 @@ class DeviceSession:
         self._notice(*steps_not_applied(steadied, self.plan.stabilising, record, via=self.plan.via))
         self._refuse(binary, facts)
         self._push_models()
-        self._notice(*file_notices.replaced(depot.replaced, record.key))
+        self._notice(*replaced_files(depot.replaced, record.key))
 
     def _enter(self) -> None:
         """Take the device, make the folders there, and undo what a run that died has left changed."""
@@ -286,7 +283,7 @@ class DeviceSession:
     def _check_depot(self) -> None:
         """Give a notice for each file that was changed on the device while it was measured."""
         changed = [] if self.stopped else self._depot.changed_in_use()
-        self._notice(*file_notices.changed(changed, [job.record for job in self.jobs]))
+        self._notice(*changed_files(changed, [job.record for job in self.jobs]))
 
     def _leave(self) -> None:
         if self._entered:

@@ -65,7 +65,7 @@ def read_suite(path: Path, catalogue: type = RunOptions) -> Suite:
     Raises:
         InputError: names the file, the line, the key and what to do.
     """
-    from devbench.bench.suite_model import suite_model
+    from devbench.bench.file_models import suite_model
 
     values = read_toml(path)
     check("suite", path, values, suite_model(catalogue))

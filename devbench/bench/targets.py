@@ -10,14 +10,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbench.adb.device import Device
-from devbench.adb.listing import READY
-from devbench.adb.server import AdbServer
-from devbench.device.boards import Board, find_board, identify_boards
-from devbench.device.tags import PREFIX, load_tags, sort_by_tag
+from devbench.adb.server import READY, AdbServer
+from devbench.device.boards import PREFIX, Board, find_board, identify_boards, load_tags, sort_by_tag
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
-    from devbench.adb.listing import DeviceEntry
+    from devbench.adb.server import DeviceEntry
 
 _VIRTUAL = re.compile(r"virtual(?::([0-9]{1,4}))?")
 _VIRTUAL_NAME = re.compile(r"virtual-\d+")

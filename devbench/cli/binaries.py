@@ -159,8 +159,8 @@ def flags(
 ) -> None:
     """List the flags that a binary takes, from its own --help on a device; remembered by its hash."""
     from devbench.bench.lease_keeper import holding, parse_wait
+    from devbench.bench.refusals import read_flags, remembered_flags
     from devbench.bench.targets import open_targets
-    from devbench.bench.tool_help import read_flags, remembered_flags
     from devbench.cli.output import console, plain
     from devbench.device.facts import read_facts
     from devbench.errors import InputError

@@ -52,8 +52,7 @@ def delegates(
 
 def _verdicts(device: Device, known: dict[str, Delegate]) -> dict[str, list[str]]:
     """Why each delegate cannot run on the device; empty where nothing speaks against it."""
-    from devbench.bench.delegate_check import cannot_run
-    from devbench.bench.tool_help import read_flags
+    from devbench.bench.refusals import cannot_run, read_flags
     from devbench.device.facts import read_facts
     from devbench.device.profiles import load_profiles, match_profile
     from devbench.tool.binaries import choose

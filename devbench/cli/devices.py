@@ -15,8 +15,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from devbench.adb.listing import DeviceEntry
-    from devbench.adb.server import AdbServer
+    from devbench.adb.server import AdbServer, DeviceEntry
     from devbench.device.overview import DeviceOverview
     from devbench.device.profiles import DeviceProfile
 
@@ -217,7 +216,7 @@ def _user(overview: DeviceOverview, plain: _Plain) -> str:
 
 
 def _tags(overview: DeviceOverview) -> list[str]:
-    from devbench.device.tags import load_tags
+    from devbench.device.boards import load_tags
 
     book = load_tags()
     names = (overview.facts.key if overview.facts else "", overview.entry.name)

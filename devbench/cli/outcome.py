@@ -10,8 +10,8 @@ import typer
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
+    from devbench.bench.jobs import Program
     from devbench.bench.plan import Plan
-    from devbench.bench.program import Program
     from devbench.bench.runner import RunOutcome
     from devbench.results.records import RepetitionRecord
     from devbench.results.store import RunView, Store

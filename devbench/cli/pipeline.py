@@ -11,7 +11,7 @@ import typer
 from devbench.cli.waiting import WaitOption
 
 if TYPE_CHECKING:
-    from devbench.bench.pipeline_file import Pipeline
+    from devbench.bench.pipeline import Pipeline
     from devbench.bench.runner import RunOutcome
     from devbench.models.rewrites.ablation import AblationStep
     from devbench.models.rewrites.catalogue import Rewrite
@@ -66,7 +66,7 @@ def ablation(
     compared with this machine. Failures are shown with the tool's own line.
     """
     from devbench.bench.lease_keeper import parse_wait
-    from devbench.bench.pipeline_file import read_pipeline
+    from devbench.bench.pipeline import read_pipeline
     from devbench.cli.models_rewrite import split_names
     from devbench.cli.outcome import check_writable, finish
     from devbench.cli.output import console, plain

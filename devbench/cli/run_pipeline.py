@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from devbench.bench.pipeline_file import KIND, Pipeline, read_pipeline
+from devbench.bench.pipeline import KIND, Pipeline, read_pipeline
 from devbench.bench.plan import Case, Plan
 from devbench.bench.planning import make_plan, split_words
 from devbench.declare import options_of

@@ -132,7 +132,7 @@ def check(
     for case in plan.cases:
         if refusal := unfit_model(case):
             screen.print(f"[yellow]! {plain(case.title, 100)} will be refused: {plain(refusal, 300)}[/yellow]")
-    from devbench.device.tags import PREFIX, all_tags, load_tags
+    from devbench.device.boards import PREFIX, all_tags, load_tags
 
     tags = {word.removeprefix(PREFIX) for word in suite.devices if word.startswith(PREFIX)}
     for tag in sorted(tags - set(all_tags(load_tags()))):
@@ -166,6 +166,6 @@ def schema() -> None:
     """Print the JSON Schema of a suite's file, for editors."""
     import json
 
-    from devbench.bench.suite_model import json_schema
+    from devbench.bench.file_models import json_schema
 
     typer.echo(json.dumps(json_schema(), indent=2))

@@ -21,7 +21,7 @@ def tag(
     serial: _SerialArgument, tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="One or more words.")]
 ) -> None:
     """Give a device tags, so that `--device tag:NAME` and suites find it."""
-    from devbench.device.tags import add_tags
+    from devbench.device.boards import add_tags
 
     key = _key(serial)
     _print(key, add_tags(key, tags))
@@ -32,7 +32,7 @@ def untag(
     tags: Annotated[list[str] | None, typer.Argument(metavar="[TAG...]", help="Default: all that it has.")] = None,
 ) -> None:
     """Take tags from a device."""
-    from devbench.device.tags import remove_tags
+    from devbench.device.boards import remove_tags
 
     key = _key(serial)
     _print(key, remove_tags(key, tags or []))
@@ -40,7 +40,7 @@ def untag(
 
 def complete(incomplete: str) -> list[str]:
     """`tag:NAME` for the shell's completion."""
-    from devbench.device.tags import PREFIX, all_tags, load_tags
+    from devbench.device.boards import PREFIX, all_tags, load_tags
     from devbench.errors import DevbenchError
 
     try:
@@ -53,8 +53,7 @@ def _key(word: str) -> str:
     """The device's key: of a connected device by any of its names; of others as typed, where it has tags already."""
     from devbench.adb.errors import NoSuchDevice
     from devbench.adb.server import AdbServer
-    from devbench.device.boards import find_board, identify_boards
-    from devbench.device.tags import load_tags
+    from devbench.device.boards import find_board, identify_boards, load_tags
 
     server = AdbServer()
     server.ensure_running()

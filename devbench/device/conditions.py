@@ -1,28 +1,29 @@
-"""The state of a device that affects its latency: heat, clocks, battery, load, free memory. Knows no model and no run.
+"""The state of a device that affects its latency: heat, clocks, battery, load, free memory; and its limits.
 
 `CONDITIONS_COMMAND` runs between repetitions: it reads /proc and /sys with shell built-ins and forks only for two
 `dumpsys` and one `cmd`. Every part is optional: what a device does not have or does not allow to be read is `None` or
-empty.
+empty. Knows no model and no run.
 
-Sources of the formats: those of `device/battery.py` and `device/thermal.py`; `cmd deviceidle get screen` is
-DeviceIdleController's shell command (true or false); cpufreq, devfreq and power_supply as in the kernel's
-documentation, KGSL's gpuclk and max_gpuclk as Qualcomm's driver has them, gpu_clock and clock as Samsung's and Arm's.
+Sources of the formats: those of `device/readings.py`; `cmd deviceidle get screen` is DeviceIdleController's shell
+command (true or false); cpufreq, devfreq and power_supply as in the kernel's documentation, KGSL's gpuclk and
+max_gpuclk as Qualcomm's driver has them, gpu_clock and clock as Samsung's and Arm's.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from devbench import numbers
-from devbench.device.battery import CHARGING, parse_battery
+from devbench.device.readings import CHARGING, THERMAL_STATUS_NAMES, parse_battery, parse_thermal
 from devbench.device.sections import open_script, section_script, split_sections
-from devbench.device.thermal import THERMAL_STATUS_NAMES, parse_thermal
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
+
 
 _MAX_CPUS = 256
 # Said only where it is so: there are many samples.
@@ -293,3 +294,43 @@ def _gpu_khz(text: str) -> int | None:
         if value is not None and 5_000 <= value * factor <= 4_000_000:
             return round(value * factor)
     return None
+
+
+@dataclass(frozen=True, slots=True)
+class ThermalLimits:
+    """The highest readings at which a device may measure.
+
+    Attributes:
+        thermal_status: Android's throttling status, 0 none to 6 shutdown.
+        battery_c: the battery's temperature in °C; None for no limit.
+        sensors_c: pairs of a pattern, searched for in sensor names, and °C.
+    """
+
+    thermal_status: int = 0
+    battery_c: float | None = None
+    sensors_c: tuple[tuple[re.Pattern[str], float], ...] = ()
+
+
+def limits_to_json(limits: ThermalLimits) -> dict[str, Any]:
+    """A JSON-ready mapping with the field names as keys; sensors by the text of their pattern."""
+    return {
+        "thermal_status": limits.thermal_status,
+        "battery_c": limits.battery_c,
+        "sensors_c": {pattern.pattern: degrees for pattern, degrees in limits.sensors_c},
+    }
+
+
+def over_limits(conditions: Conditions, limits: ThermalLimits) -> tuple[str, ...]:
+    """What is over its limit, in words; empty if the device is fit. An unknown reading is ignored."""
+    over: list[str] = []
+    status = conditions.thermal_status
+    if status is not None and status > limits.thermal_status:
+        over.append(f"thermal status {conditions.thermal_status_name}")
+    battery = conditions.battery_temperature_c
+    if battery is not None and limits.battery_c is not None and battery > limits.battery_c:
+        over.append(f"battery {battery:.1f} °C above {limits.battery_c:g} °C")
+    for name, degrees in conditions.temperatures_c.items():
+        highest = min((limit for pattern, limit in limits.sensors_c if pattern.search(name)), default=None)
+        if highest is not None and degrees > highest:
+            over.append(f"{name} {degrees:.1f} °C above {highest:g} °C")
+    return tuple(over)

@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench import numbers
 from devbench.device.cores import MAX_CPUS, Cluster, Core, clusters, complete, cpu_list, parse_cpuinfo
-from devbench.device.emulation import EMULATION_PROPERTIES, emulation
-from devbench.device.graphics import GRAPHICS_SCRIPT, Graphics, parse_graphics
+from devbench.device.graphics import EMULATION_PROPERTIES, GRAPHICS_SCRIPT, Graphics, emulation, parse_graphics
 from devbench.device.identity import IDENTITY_SCRIPT, Identity, parse_identity, short_hash
 from devbench.device.sections import clean, free_bytes, open_script, section_script, split_sections
 

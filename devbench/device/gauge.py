@@ -22,7 +22,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.device.battery import CHARGING, DISCHARGING
+from devbench.device.readings import CHARGING, DISCHARGING
 from devbench.host.paths import data_dir
 
 if TYPE_CHECKING:

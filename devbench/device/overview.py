@@ -13,7 +13,7 @@ from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from devbench.adb.device import Device
-from devbench.adb.listing import READY
+from devbench.adb.server import READY
 from devbench.device import conditions as device_conditions
 from devbench.device import facts as device_facts
 from devbench.device import lease as device_lease
@@ -27,8 +27,7 @@ from devbench.device.sections import clean
 from devbench.errors import DevbenchError
 
 if TYPE_CHECKING:
-    from devbench.adb.listing import DeviceEntry
-    from devbench.adb.server import AdbServer
+    from devbench.adb.server import AdbServer, DeviceEntry
 
 _ADVICE = {
     "unauthorized": "unlock it and accept its question about USB debugging; if it asks nothing, revoke USB debugging "

@@ -14,9 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from devbench.device.conditions import ThermalLimits
 from devbench.device.cores import cluster_masks
 from devbench.device.facts import DeviceFacts
-from devbench.device.limits import ThermalLimits
 from devbench.errors import InputError
 from devbench.host.paths import data_dir, shipped
 from devbench.host.tomlfile import check, read_toml, wrong

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
-from devbench.bench.resume import PLAN
+from devbench.bench.plan import PLAN
 
 if TYPE_CHECKING:
     from devbench.nightly.settings import Period

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbench.bench import runner
-from devbench.bench.resume import fingerprint
+from devbench.bench.plan import fingerprint
 from devbench.bench.targets import find_present, open_names
 from devbench.errors import EXIT_BUSY, DevbenchError, EnvironmentProblem, InputError
 from devbench.findings.changes import ChangesSettings

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from devbench.adb import listing
-from devbench.adb.listing import parse_device_list
+from devbench.adb import server
+from devbench.adb.server import parse_device_list
 
 STATES = [
     "device", "offline", "bootloader", "host", "recovery", "rescue", "sideload", "unauthorized", "authorizing",
@@ -88,7 +88,7 @@ def test_lines_that_are_none_are_skipped(text: str) -> None:
 @pytest.mark.timeout(30)
 def test_of_a_hostile_line_only_the_start_is_looked_at(text: str, monkeypatch: pytest.MonkeyPatch) -> None:
     lengths: list[int] = []
-    entry = listing._entry
-    monkeypatch.setattr(listing, "_entry", lambda line: lengths.append(len(line)) or entry(line))
+    entry = server._entry
+    monkeypatch.setattr(server, "_entry", lambda line: lengths.append(len(line)) or entry(line))
     parse_device_list(text)
     assert lengths and max(lengths) <= 1000

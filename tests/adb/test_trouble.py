@@ -22,8 +22,7 @@ from devbench.adb.errors import (
     ShellTimeout,
     SyncFailed,
 )
-from devbench.adb.listing import parse_device_list
-from devbench.adb.server import AdbServer, Endpoint, endpoint_from_env
+from devbench.adb.server import AdbServer, Endpoint, endpoint_from_env, parse_device_list
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.virtual.faults import Faults, parse_faults
 from devbench.virtual.phone import VirtualPhone

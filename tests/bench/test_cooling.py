@@ -11,11 +11,10 @@ from typing import Any
 import pytest
 
 from devbench.analysis.reliability import Around
-from devbench.bench import cooling
-from devbench.bench.cooling import cool_down, limits_passed
+from devbench.bench import waiting
 from devbench.bench.events import CoolingDown
-from devbench.device.conditions import Conditions
-from devbench.device.limits import ThermalLimits
+from devbench.bench.waiting import cool_down, limits_passed
+from devbench.device.conditions import Conditions, ThermalLimits
 
 NOW = datetime(2026, 11, 23, tzinfo=timezone.utc)
 LIMITS = ThermalLimits(thermal_status=1, battery_c=40.0, sensors_c=((re.compile("skin"), 45.0),))
@@ -42,8 +41,8 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> Any:
         left, told, stop = list(states), [], Stop()
         if stopped:
             stop.set()
-        monkeypatch.setattr(cooling, "time", SimpleNamespace(monotonic=lambda: clock.now))
-        monkeypatch.setattr(cooling, "read_conditions", lambda device: left.pop(0) if len(left) > 1 else left[0])
+        monkeypatch.setattr(waiting, "time", SimpleNamespace(monotonic=lambda: clock.now))
+        monkeypatch.setattr(waiting, "read_conditions", lambda device: left.pop(0) if len(left) > 1 else left[0])
         device: Any = SimpleNamespace(serial="SERIAL")
         return cool_down(device, LIMITS, deadline_s, stop, told.append), told
 

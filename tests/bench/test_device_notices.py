@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from devbench.analysis.reliability import Around
-from devbench.bench.device_notices import invalid_readings, steps_not_applied
+from devbench.bench.notices import invalid_readings, steps_not_applied
 from devbench.bench.stabilise import parse_stabilising
 from devbench.notices import NoticeKind
 from devbench.results.records import DeviceRecord

@@ -10,9 +10,8 @@ from typing import Any
 import pytest
 
 from devbench.analysis.stats import estimate
-from devbench.bench.job_progress import JobProgress
-from devbench.bench.plan import Limits
-from devbench.bench.resume import Earlier
+from devbench.bench.jobs import JobProgress
+from devbench.bench.plan import Earlier, Limits
 from devbench.errors import EnvironmentProblem
 from devbench.results.records import RepetitionRecord
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devbench.bench.pipeline_file import read_pipeline
+from devbench.bench.pipeline import read_pipeline
 from devbench.errors import InputError
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "mobile-sd.toml"

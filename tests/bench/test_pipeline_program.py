@@ -13,7 +13,7 @@ import pytest
 from devbench.adb.errors import DeviceLost
 from devbench.bench import pipeline_program
 from devbench.bench.events import PipelineStep
-from devbench.bench.pipeline_file import Pipeline, Stage
+from devbench.bench.pipeline import Pipeline, Stage
 from devbench.bench.pipeline_program import PipelineCase, PipelineProgram
 from devbench.bench.records import ProcessResult
 from devbench.tool.measurement import Failure, FailureKind

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from devbench.bench.pipeline_plan import Residency, SessionPlan, StagePlan, plan_alone, plan_session
-from devbench.bench.pipeline_records import end_s, memory_records, session_failure, stage_records
+from devbench.bench.pipeline import Residency, SessionPlan, StagePlan, plan_alone, plan_session
+from devbench.bench.pipeline_session import end_s, memory_records, session_failure, stage_records
 from devbench.results.records import PipelineStageRecord
 from devbench.tool.measurement import FailureKind
 from devbench.tool.parse.pipeline_log import MemorySample, SessionLog, StageLog

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from devbench.bench.pipeline_plan import (
+from devbench.bench.pipeline import (
     BEGIN,
     Mark,
     Residency,
@@ -22,8 +22,7 @@ from devbench.bench.pipeline_plan import (
     plan_alone,
     plan_session,
 )
-from devbench.bench.pipeline_records import end_s, memory_records, stage_records
-from devbench.bench.pipeline_script import build_session_script, hold_flag
+from devbench.bench.pipeline_session import build_session_script, end_s, hold_flag, memory_records, stage_records
 from devbench.tool.parse.pipeline_log import SessionLog, parse_session
 from tests.waiting import wait_until
 

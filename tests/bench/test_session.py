@@ -17,17 +17,15 @@ from devbench.analysis.reliability import Around, Fitness
 from devbench.bench import session as module
 from devbench.bench.ahead import ImportAhead
 from devbench.bench.events import DeviceReady, Event, NoticeGiven, RepetitionDone
-from devbench.bench.job_program import JobProgram
-from devbench.bench.plan import Case, Plan
+from devbench.bench.jobs import JobProgram, Session
+from devbench.bench.plan import Case, Earlier, Plan
 from devbench.bench.process import ProcessSpec
-from devbench.bench.program import Session
 from devbench.bench.records import ProcessResult
-from devbench.bench.resume import Earlier
 from devbench.bench.session import DeviceSession
+from devbench.device.conditions import ThermalLimits
 from devbench.device.facts import DeviceFacts
 from devbench.device.gauge import Gauge
 from devbench.device.lease import LeaseLost
-from devbench.device.limits import ThermalLimits
 from devbench.device.profiles import DeviceProfile
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.notices import NoticeKind

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from devbench.analysis.accuracy import Limit
+from devbench.bench.file_models import json_schema, suite_model
 from devbench.bench.suite import RemoteModel, read_suite
-from devbench.bench.suite_model import json_schema, suite_model
 from devbench.declare import options_of
 from devbench.errors import InputError
 from devbench.host.tomlfile import tomllib

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from devbench.adb.shell import ShellResult
-from devbench.bench import tool_help
+from devbench.adb.services import ShellResult
+from devbench.bench import refusals
 
 
 @dataclass
@@ -31,11 +31,11 @@ def test_a_device_that_lies_about_a_binary_is_not_believed_for_another(
         name="tool", sha256="a" * 64, abi="arm64-v8a", is_apk=False, path=tmp_path / "tool", added_utc=""
     )
     monkeypatch.setattr(
-        tool_help, "Depot", lambda device: SimpleNamespace(ensure=lambda *a, **k: SimpleNamespace(remote="/tool"))
+        refusals, "Depot", lambda device: SimpleNamespace(ensure=lambda *a, **k: SimpleNamespace(remote="/tool"))
     )
     honest: Any = SayingDevice("honest", "Flags:\n\t--use_gpu=false\tbool\toptional\tuse gpu\n")
     liar: Any = SayingDevice("liar", "Flags:\n\t--nothing=false\tbool\toptional\tnothing\n")
-    assert tool_help.read_flags(liar, binary) == {"nothing"}
-    assert tool_help.read_flags(honest, binary) == {"use_gpu"}
-    assert tool_help.remembered_flags(binary, "honest") == {"use_gpu"}
-    assert tool_help.remembered_flags(binary) in ({"use_gpu"}, {"nothing"})
+    assert refusals.read_flags(liar, binary) == {"nothing"}
+    assert refusals.read_flags(honest, binary) == {"use_gpu"}
+    assert refusals.remembered_flags(binary, "honest") == {"use_gpu"}
+    assert refusals.remembered_flags(binary) in ({"use_gpu"}, {"nothing"})

@@ -7,7 +7,7 @@ import subprocess
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from devbench.adb.shell import ShellResult
+from devbench.adb.services import ShellResult
 from devbench.device.lease import Request
 from devbench.device.owner import Owner
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from devbench.device.battery import Battery, parse_battery
+from devbench.device.readings import Battery, parse_battery
 
 PIXEL = """Current Battery Service state:
   AC powered: false

@@ -9,8 +9,7 @@ from typing import cast
 import pytest
 
 from devbench.adb.device import Device
-from devbench.adb.listing import DeviceEntry, parse_device_list
-from devbench.adb.server import AdbServer
+from devbench.adb.server import AdbServer, DeviceEntry, parse_device_list
 from devbench.device.boards import Board, find_board, identify_boards
 from devbench.device.facts import parse_facts
 from devbench.errors import InputError

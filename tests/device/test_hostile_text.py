@@ -13,8 +13,8 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from devbench.adb.listing import parse_device_list
-from devbench.adb.shell import ShellResult
+from devbench.adb.server import parse_device_list
+from devbench.adb.services import ShellResult
 from devbench.bench.script import split_output
 from devbench.device import conditions as conditions_
 from devbench.device import facts as facts_

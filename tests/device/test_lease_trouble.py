@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from devbench.adb.device import Device
-from devbench.adb.shell import ShellResult
+from devbench.adb.services import ShellResult
 from devbench.device import lease, owner
 from devbench.device.lease import LeaseHeld, ProcessStays
 from devbench.device.owner import is_dead, this_process

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import re
 
-from devbench.device.conditions import Conditions
-from devbench.device.limits import ThermalLimits, over_limits
+from devbench.device.conditions import Conditions, ThermalLimits, over_limits
 from tests.device.transcripts import NOW
 
 WARM = Conditions(NOW, battery_temperature_c=45.5, thermal_status=2, temperatures_c={"skin": 44.1, "CPU0": 70.0})

@@ -13,8 +13,7 @@ from typing import cast
 import pytest
 
 from devbench.adb.device import Device
-from devbench.adb.listing import DeviceEntry, parse_device_list
-from devbench.adb.server import AdbServer
+from devbench.adb.server import AdbServer, DeviceEntry, parse_device_list
 from devbench.device.overview import DeviceOverview, advice, survey, to_json
 from devbench.device.profiles import DeviceProfile, load_profiles
 from devbench.errors import EnvironmentProblem

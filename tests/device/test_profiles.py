@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from devbench.adb.listing import DeviceEntry
+from devbench.adb.server import DeviceEntry
 from devbench.device.facts import DeviceFacts
 from devbench.device.overview import advice, to_json
 from devbench.device.profiles import DeviceProfile, load_profiles, match_profile, read_profile

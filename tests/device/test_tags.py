@@ -13,8 +13,8 @@ import pytest
 from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
 from devbench.bench.targets import find_present, open_targets
+from devbench.device.boards import add_tags, all_tags, load_tags, remove_tags, tags_file
 from devbench.device.facts import read_facts
-from devbench.device.tags import add_tags, all_tags, load_tags, remove_tags, tags_file
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.virtual.phone import VirtualPhone
 from tests.conftest import connected_phone

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from devbench.analysis.reliability import STATUS_PROBLEMS
-from devbench.device.thermal import is_temperature, parse_thermal
+from devbench.device.readings import is_temperature, parse_thermal
 
 READY = """IsStatusOverride: false
 Thermal Status: 2

@@ -14,8 +14,8 @@ import pytest
 from devbench.adb.errors import DeviceLost
 from devbench.adb.server import AdbServer
 from devbench.bench.targets import find_present, open_names, open_targets, typed_names
+from devbench.device.boards import add_tags
 from devbench.device.identity import IDENTITY_FILE
-from devbench.device.tags import add_tags
 from devbench.errors import InputError
 from devbench.results.store import Store
 from devbench.virtual.phone import VirtualPhone

@@ -118,9 +118,9 @@ def test_a_nightly_does_not_call_the_device_missing(own_server: int, tmp_path: P
 def test_a_device_that_stays_away_is_given_up_after_its_time(own_server: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from devbench.adb.errors import DeviceLost
     from devbench.bench.events import ConnectionLost
-    from devbench.bench.reconnect import Reconnector
+    from devbench.bench.waiting import Reconnector
 
-    monkeypatch.setattr("devbench.bench.reconnect._DEVICE_BACK_S", 1.0)
+    monkeypatch.setattr("devbench.bench.waiting._DEVICE_BACK_S", 1.0)
     told: list[ConnectionLost] = []
     with connected_phone(name="goner") as phone:
         device = Device(AdbServer(), phone.address)
@@ -135,7 +135,7 @@ def test_a_device_that_stays_away_is_given_up_after_its_time(own_server: int, mo
 
 
 def test_a_device_that_comes_back_answers_the_same_call(own_server: int) -> None:
-    from devbench.bench.reconnect import Reconnector
+    from devbench.bench.waiting import Reconnector
 
     with connected_phone(name="back") as phone:
         device = Device(AdbServer(), phone.address)
@@ -148,10 +148,10 @@ def test_a_device_that_comes_back_answers_the_same_call(own_server: int) -> None
 
 def test_another_board_in_its_place_is_not_taken_for_it(own_server: int, monkeypatch: pytest.MonkeyPatch) -> None:
     from devbench.adb.errors import DeviceLost
-    from devbench.bench.reconnect import Reconnector
+    from devbench.bench.waiting import Reconnector
     from devbench.device.facts import read_facts
 
-    monkeypatch.setattr("devbench.bench.reconnect._DEVICE_BACK_S", 2.0)
+    monkeypatch.setattr("devbench.bench.waiting._DEVICE_BACK_S", 2.0)
     with connected_phone(name="first") as phone:
         device = Device(AdbServer(), phone.address)
         device.recover = reconnector = Reconnector(device, threading.Event(), lambda event: None)

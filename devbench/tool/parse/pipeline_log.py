@@ -1,6 +1,6 @@
 """The log of a pipeline's session on a device as data: when each stage did what, what its tool said, memory over time.
 
-Written by `devbench/bench/pipeline_script.py`. Never raises, whatever the text is and wherever it ends: what it does
+Written by `devbench/bench/pipeline_session.py`. Never raises, whatever the text is and wherever it ends: what it does
 not say is `None`. Knows no device and no plan.
 """
 

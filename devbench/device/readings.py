@@ -1,15 +1,18 @@
-"""Heat as a device reports it: Android's throttling status and the temperatures, and what is no temperature.
+"""Heat and battery as a device reports them, and what is no reading; knows no connection and decides no unit.
 
-Knows no connection. Sources of the formats: `dumpsys thermalservice` is ThermalManagerService.dump (Android 10 and
-newer, degrees; types as in android.hardware.thermal TemperatureType), zones are /sys/class/thermal as in the kernel's
-documentation. A zone may be anything that a driver wants thermal governors to act on: Qualcomm's battery current
-limiter registers volts, amperes and the battery's level, Google's counts of brown-outs, cooling devices their steps.
+Sources of the formats: `dumpsys thermalservice` is ThermalManagerService.dump (Android 10 and newer, degrees; types as
+in android.hardware.thermal TemperatureType), zones are /sys/class/thermal as in the kernel's documentation. A zone may
+be anything that a driver wants thermal governors to act on: Qualcomm's battery current limiter registers volts, amperes
+and the battery's level, Google's counts of brown-outs, cooling devices their steps. `dumpsys battery` is
+BatteryService.dump (temperature in tenths of a degree, status as in BatteryManager, charge counter in µAh); Samsung
+adds lines of its own, among them the current in mA. The kernel's files are /sys/class/power_supply as in its
+documentation: µA and µAh, which not every maker follows (`device/gauge.py`).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -103,3 +106,77 @@ def _add(sensors: dict[str, float], name: str, degrees: float | None) -> None:
     name = clean(name, 60)
     if degrees and name and (name in sensors or len(sensors) < _MAX_SENSORS):
         sensors[name] = round(max(degrees, sensors.get(name, degrees)), 2)
+
+
+CHARGING = 2
+DISCHARGING = 3
+_STATUSES = frozenset({2, 3, 4, 5})
+# Lines that only Samsung's service prints; its `current now` is in mA.
+_SAMSUNG = re.compile(r"msec\w+|batterymiscevent|batterycurrentevent|led charging|llb \w+|msaved\w+|use_fake_battery")
+
+
+@dataclass(frozen=True, slots=True)
+class Battery:
+    """`None` where it is not known.
+
+    Attributes:
+        level: percent, 0 to 100.
+        status: as BatteryManager has it: 2 charging, 3 discharging, 4 not charging, 5 full.
+        current_raw: the current in a unit that the maker chose; current_ma where the source's unit is known.
+        charge_raw: the charge counter, usually in µAh.
+        plugged: whether any source of power is connected.
+        overridden: a command set the values; they are no readings.
+    """
+
+    level: int | None = None
+    temperature_c: float | None = None
+    status: int | None = None
+    current_raw: int | None = None
+    current_ma: float | None = None
+    charge_raw: int | None = None
+    plugged: bool | None = None
+    overridden: bool = False
+
+
+def parse_battery(lines: Iterable[str]) -> Battery:
+    """What `dumpsys battery` reports; never raises."""
+    values: dict[str, str] = {}
+    samsung = overridden = False
+    for line in lines:
+        overridden = overridden or "UPDATES STOPPED" in line[:200]
+        key, colon, value = (part.strip() for part in line[:200].partition(":"))
+        samsung = samsung or bool(_SAMSUNG.fullmatch(key.lower()))
+        if colon:
+            # Vendors append lines of their own, so the first of each key counts.
+            values.setdefault(key.lower(), value)
+    if overridden:
+        return Battery(overridden=True)
+    if values.get("present") == "false":
+        return Battery()
+    powered = [value for key, value in values.items() if key.endswith(" powered")]
+    plugged = "true" in powered if powered else None
+    # No battery that is in use has 0 V: the service prints its defaults then.
+    no_volts = numbers.whole(values.get("voltage", "")) == 0
+    if no_volts and values.get("health") == "1":
+        return Battery(plugged=plugged)
+    tenths = numbers.whole(values.get("temperature", ""), minimum=int(COLDEST_C * 10), maximum=int(HOTTEST_C * 10))
+    status = numbers.whole(values.get("status", ""), maximum=9)
+    current = numbers.whole(values.get("current now", ""), minimum=-(10**8), maximum=10**8)
+    return Battery(
+        level=_percent(values),
+        temperature_c=None if tenths is None or (no_volts and not tenths) else tenths / 10,
+        status=status if status in _STATUSES else None,
+        current_raw=None if samsung else current,
+        current_ma=float(current) if samsung and current is not None else None,
+        charge_raw=numbers.whole(values.get("charge counter", ""), minimum=1, maximum=10**9),
+        plugged=plugged,
+    )
+
+
+def _percent(values: Mapping[str, str]) -> int | None:
+    level, scale = (
+        numbers.whole(values.get("level", ""), maximum=10**6),
+        numbers.whole(values.get("scale", "100"), minimum=1),
+    )
+    percent = None if level is None or scale is None else round(100 * level / scale)
+    return percent if percent is not None and percent <= 100 else None

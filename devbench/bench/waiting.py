@@ -1,7 +1,7 @@
-"""Waits for a device whose connection was lost in the middle of a run, and connects to it again; judges no result.
+"""Waiting for a device in the middle of a run: one that is too hot, or whose connection was lost.
 
-The reason is often not the device: another tool may have ended the adb server (`adb kill-server`), or somebody moved a
-cable. What was cut off is then done again.
+The reason for a lost connection is often not the device: another tool may have ended the adb server
+(`adb kill-server`), or somebody moved a cable. What was cut off is then done again. Judges no result.
 """
 
 from __future__ import annotations
@@ -10,19 +10,60 @@ import re
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbench.adb.errors import ServerUnavailable
-from devbench.adb.listing import READY
-from devbench.bench.events import ConnectionLost
+from devbench.adb.server import READY
+from devbench.analysis.reliability import Around
+from devbench.bench.events import ConnectionLost, CoolingDown
 from devbench.device.boards import identify_boards
+from devbench.device.conditions import ThermalLimits, from_json, over_limits, read_conditions
 from devbench.errors import DevbenchError
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.adb.listing import DeviceEntry
+    from devbench.adb.server import DeviceEntry
+    from devbench.device.conditions import Conditions
     from devbench.device.facts import DeviceFacts
     from devbench.errors import EnvironmentProblem
+
+
+_COOL_POLL_S = 2.0
+
+
+def limits_passed(around: Around, limits: ThermalLimits) -> list[str]:
+    """Limits that were exceeded before or after a process, as text, without the thermal status."""
+    read = [from_json(sample) for sample in (around.before, around.after) if sample is not None]
+    return list(
+        dict.fromkeys(words for one in read for words in over_limits(replace(one, thermal_status=None), limits))
+    )
+
+
+def cool_down(
+    device: Device,
+    limits: ThermalLimits,
+    deadline_s: float,
+    stop: threading.Event,
+    tell: Callable[[CoolingDown], None],
+) -> Conditions:
+    """Wait while the device is over its limits, until the deadline or `stop`; gives the last conditions.
+
+    Raises:
+        DeviceLost, ShellTimeout: the device does not answer any more.
+    """
+    end = time.monotonic() + deadline_s
+    while True:
+        now = read_conditions(device)
+        left_s = end - time.monotonic()
+        over = over_limits(now, limits)
+        if not over or left_s <= 0 or stop.is_set():
+            return now
+        heat = f" (hottest {now.hottest_c:.1f} °C)" if now.hottest_c is not None else ""
+        tell(CoolingDown(device.serial, clean(", ".join(over)) + heat, left_s))
+        stop.wait(min(_COOL_POLL_S, left_s))
+
 
 # A server has to start, find its devices and be allowed by them; a device alone has only to come back to its cable.
 _SERVER_BACK_S = 60.0

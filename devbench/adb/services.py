@@ -1,0 +1,294 @@
+"""The two services of a device over one connection: shell and files; knows no caller and no reason why a file moves.
+
+The shell protocol v2 (`shell,v2,raw:`) is that of adb's shell_protocol.h: a packet is one byte of id, four bytes of
+length (little-endian) and the data; ids: 0 stdin, 1 stdout, 2 stderr, 3 exit code (one byte), 4 close stdin, 5 window
+size. The sync protocol (push, pull, stat) is that of adb's SYNC.TXT and file_sync_protocol.h: four letters and four
+bytes (little-endian). Sizes are read with the second version of STAT, since the first has 32 bits for them. Files are
+sent uncompressed in large writes of many 64 KiB blocks: devices on USB 3 and TCP take them faster than a phone
+decompresses.
+"""
+
+from __future__ import annotations
+
+import select
+import stat as stat_bits
+import struct
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import BinaryIO, Literal
+
+from devbench import numbers
+from devbench.adb.wire import Wire, WireClosed, WireTimeout
+
+Stream = Literal["stdout", "stderr"]
+Sink = Callable[[Stream, bytes], None]
+
+_STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = 0, 1, 2, 3, 4
+_HEADER = struct.Struct("<BI")
+_STDIN_BLOCK_BYTES = 64 * 1024
+_MAX_PACKET_BYTES = 16 << 20
+# The first line on standard error tells the process group of the command, for ending it; nothing else may look like it.
+_GROUP_PREFIX = b"@@devbench-group:"
+_GROUP_LINE_BYTES = 64
+
+
+@dataclass(frozen=True, slots=True)
+class ShellResult:
+    """What a command on a device gave."""
+
+    stdout: bytes
+    stderr: bytes
+    exit_code: int
+    duration_s: float
+
+
+def with_group_line(command: str) -> str:
+    """The command, preceded by a line that tells its process group.
+
+    adbd makes each shell the leader of a new session and process group, so that its `$$` is the group's id. The line is
+    run before the shell reads on: it is printed even if the command has a syntax error.
+    """
+    return f"echo {_GROUP_PREFIX.decode()}$$ >&2\n{command}"
+
+
+class ShellReader:
+    """Takes the packets of one command apart, in pieces of any size."""
+
+    def __init__(self, sink: Sink) -> None:
+        self._sink = sink
+        self._buffer = bytearray()
+        self._head = bytearray()
+        self._head_done = False
+        self.group: int | None = None
+        self.exit_code: int | None = None
+
+    def feed(self, data: bytes) -> bool:
+        """Take bytes in; true once the exit code has come.
+
+        Raises:
+            WireClosed: the bytes are no packets.
+        """
+        self._buffer += data
+        at = 0
+        while len(self._buffer) - at >= _HEADER.size:
+            kind, size = _HEADER.unpack_from(self._buffer, at)
+            if size > _MAX_PACKET_BYTES:
+                raise WireClosed(f"sent a packet of {size} bytes")
+            if len(self._buffer) - at < _HEADER.size + size:
+                break
+            start = at + _HEADER.size
+            self._packet(kind, bytes(self._buffer[start : start + size]))
+            at = start + size
+            if self.exit_code is not None:
+                break
+        del self._buffer[:at]
+        return self.exit_code is not None
+
+    def _packet(self, kind: int, data: bytes) -> None:
+        if kind == _STDOUT:
+            self._sink("stdout", data)
+        elif kind == _STDERR:
+            self._stderr(data)
+        elif kind == _EXIT:
+            self.flush()
+            self.exit_code = data[0] if data else 0
+
+    def _stderr(self, data: bytes) -> None:
+        if self._head_done:
+            self._sink("stderr", data)
+            return
+        self._head += data
+        if b"\n" in self._head:
+            line, _, rest = bytes(self._head).partition(b"\n")
+            word = line.strip().removeprefix(_GROUP_PREFIX)
+            # A process group of 1 is everybody's; no kernel has more than 2^22 of them.
+            group = numbers.whole(word, minimum=2, maximum=1 << 22) if line.startswith(_GROUP_PREFIX) else None
+            if group is not None:
+                self.group = group
+                self._head = bytearray(rest)
+            self.flush()
+        elif len(self._head) > _GROUP_LINE_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Give on what was held back while looking for the group's line."""
+        if not self._head_done:
+            self._head_done = True
+            if self._head:
+                self._sink("stderr", bytes(self._head))
+            self._head.clear()
+
+
+def start_stdin(wire: Wire, data: bytes) -> None:
+    """Send all of standard input and close it; more than a buffer is sent while output is read.
+
+    A command that writes while it is still being fed would otherwise wait for us as we wait for it.
+    """
+    if len(data) <= _STDIN_BLOCK_BYTES:
+        _send_stdin(wire, data)
+    else:
+        threading.Thread(target=_send_stdin, args=(wire, data), daemon=True).start()
+
+
+def _send_stdin(wire: Wire, data: bytes) -> None:
+    try:
+        for at in range(0, len(data), _STDIN_BLOCK_BYTES):
+            block = data[at : at + _STDIN_BLOCK_BYTES]
+            wire.send(_HEADER.pack(_STDIN, len(block)) + block)
+        wire.send(_HEADER.pack(_CLOSE_STDIN, 0))
+    except (WireClosed, WireTimeout):
+        return  # a command may end without reading all of it; a deadline is the reader's to report
+
+
+Progress = Callable[[int, int], None]
+
+BLOCK_BYTES = 64 * 1024
+_BLOCKS_A_WRITE = 16
+_SYNC_HEADER = struct.Struct("<4sI")
+_STAT_V2 = struct.Struct("<IQQIIIIQqqq")
+_MAX_REASON_BYTES = 64 * 1024
+_MAX_FILE_BYTES = 1 << 60
+_ENOENT = 2
+
+
+class SyncRefused(Exception):
+    """The device answered FAIL; the text is its reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class FileStat:
+    """A file on the device. `mode` has type and permission bits as in `os.stat_result.st_mode`."""
+
+    name: str
+    mode: int
+    size_bytes: int
+    mtime_s: int
+
+
+def send_file(
+    wire: Wire, source: BinaryIO, size: int, remote: str, mode: int, mtime_s: int, progress: Progress
+) -> None:
+    """Send `source` to `remote`, whole; of a file that grows meanwhile not much more than `size` bytes.
+
+    Raises:
+        SyncRefused: the device's own reason, also where it comes in the middle.
+        WireClosed, WireTimeout: the connection.
+    """
+    target = f"{remote},{stat_bits.S_IFREG | mode}".encode()
+    wire.send(_SYNC_HEADER.pack(b"SEND", len(target)) + target)
+    # One write for many blocks: the headers lie between the data in a buffer that is used again and again.
+    room = bytearray(_BLOCKS_A_WRITE * (_SYNC_HEADER.size + BLOCK_BYTES))
+    view = memoryview(room)
+    done = 0
+    while done <= size:
+        filled = 0
+        for _ in range(_BLOCKS_A_WRITE):
+            start = filled + _SYNC_HEADER.size
+            got = source.readinto(view[start : start + BLOCK_BYTES])  # type: ignore[attr-defined]
+            if not got:
+                break
+            _SYNC_HEADER.pack_into(room, filled, b"DATA", got)
+            filled = start + got
+            done += got
+        if not filled:
+            break
+        _send_or_reason(wire, view[:filled])
+        progress(done, size)
+        _raise_early_failure(wire)
+    _send_or_reason(wire, _SYNC_HEADER.pack(b"DONE", mtime_s & 0xFFFFFFFF))
+    _take_okay(wire)
+
+
+def _send_or_reason(wire: Wire, data: bytes | memoryview) -> None:
+    """Send; where the device has hung up, its reason for it counts for more than the broken connection."""
+    try:
+        wire.send(data)
+    except WireClosed:
+        _raise_early_failure(wire)
+        raise
+
+
+def _raise_early_failure(wire: Wire) -> None:
+    """Notice a FAIL that comes while data is still being sent, for instance of a full disk."""
+    if select.select([wire.socket], [], [], 0)[0]:
+        _take_okay(wire)
+        raise WireClosed("answered before the file was complete")
+
+
+def _take_okay(wire: Wire) -> None:
+    kind, size = _SYNC_HEADER.unpack(wire.receive(_SYNC_HEADER.size))
+    if kind == b"FAIL":
+        raise SyncRefused(_reason(wire, size))
+    if kind != b"OKAY":
+        raise WireClosed(f"answered {kind!r} to a file")
+
+
+def _reason(wire: Wire, size: int) -> str:
+    return wire.receive(min(size, _MAX_REASON_BYTES)).decode("utf-8", "replace")
+
+
+def receive_file(wire: Wire, remote: str, sink: Callable[[bytes], object], max_bytes: int) -> int:
+    """Receive `remote`, `max_bytes` of it at most; gives its size in bytes.
+
+    Raises:
+        SyncRefused: the device's own reason, or it sends more than that.
+        WireClosed, WireTimeout.
+    """
+    name = remote.encode()
+    wire.send(_SYNC_HEADER.pack(b"RECV", len(name)) + name)
+    done = 0
+    while True:
+        kind, size = _SYNC_HEADER.unpack(wire.receive(_SYNC_HEADER.size))
+        if kind == b"DONE":
+            return done
+        if kind == b"FAIL":
+            raise SyncRefused(_reason(wire, size))
+        if kind != b"DATA" or size > BLOCK_BYTES:
+            raise WireClosed(f"sent {kind!r} of {size} bytes in a file")
+        if done + size > max_bytes:
+            raise SyncRefused(f"the device sends more than the {max_bytes:,} bytes that the file may have")
+        left = size
+        while left:
+            data = wire.receive_some(left)
+            left -= len(data)
+            sink(data)
+        done += size
+
+
+def stat_file(wire: Wire, remote: str, *, v2: bool) -> FileStat | None:
+    """What is at `remote`, links followed where the device has version 2; `None` where nothing is.
+
+    Raises:
+        SyncRefused: it cannot be looked at, for a reason other than its absence.
+    """
+    name = remote.encode()
+    if not v2:
+        wire.send(_SYNC_HEADER.pack(b"STAT", len(name)) + name)
+        kind, mode, size, mtime = struct.unpack("<4sIII", wire.receive(16))
+        if kind != b"STAT":
+            raise WireClosed(f"answered {kind!r} to STAT")
+        return FileStat(remote, mode, size, mtime) if mode else None
+    wire.send(_SYNC_HEADER.pack(b"STA2", len(name)) + name)
+    kind = wire.receive(4)
+    if kind != b"STA2":
+        raise WireClosed(f"answered {kind!r} to STA2")
+    error, _dev, _ino, mode, _links, _uid, _gid, size, _atime, mtime, _ctime = _STAT_V2.unpack(
+        wire.receive(_STAT_V2.size)
+    )
+    if error == _ENOENT or (not error and not mode):
+        return None
+    if error:
+        raise SyncRefused(f"cannot be looked at (errno {error})")
+    return FileStat(remote, mode, _size(size), mtime)
+
+
+def _size(size: int) -> int:
+    """A size as the device reports it; none has an exabyte.
+
+    Raises:
+        WireClosed: it is no size of a file.
+    """
+    if size > _MAX_FILE_BYTES:
+        raise WireClosed(f"said that a file has {size} bytes")
+    return size
