@@ -253,8 +253,8 @@ def _tensors(title: str, tensors: tuple[TensorView, ...]) -> Table:
 
 def _print_check(report: GpuReport, path: Path, screen: Console) -> None:
     from devbench.cli.output import plain
-    from devbench.models.gpu.refusals import SEEN_ON
     from devbench.models.gpu.report import verdict
+    from devbench.models.gpu.rules import SEEN_ON
     from devbench.models.rewrites.catalogue import rewrite_names
 
     good = report.estimate.complete

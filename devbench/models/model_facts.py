@@ -216,10 +216,11 @@ def _quantisation(graph: GraphView, constants: list[TensorView]) -> Quantisation
     kinds = set()
     for operator in graph.operators:
         source = operator.input(2 if operator.type == "TRANSPOSE_CONV" else 0)
+        constants_of = [tensor for tensor in operator.given if tensor.constant]
         if operator.type == "DEQUANTIZE" and source is not None and source.constant:
             kinds.add("fp16 weights" if source.dtype == "float16" else "weight-only int8")
-        elif source is not None and not source.constant and any(map(is_weight, operator.constant_inputs)):
-            small = any(tensor.dtype in _EIGHT_BITS_OR_LESS for tensor in operator.constant_inputs)
+        elif source is not None and not source.constant and any(map(is_weight, constants_of)):
+            small = any(tensor.dtype in _EIGHT_BITS_OR_LESS for tensor in constants_of)
             if source.quantised:
                 kinds.add("full int")
             elif small and source.dtype in FLOATS:

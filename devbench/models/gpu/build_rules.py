@@ -1,23 +1,37 @@
 """What ends the delegate when it builds the part that it took: the operator was accepted, and cannot be built.
 
 Each check follows what the delegate reads of an operator: data must be no constant and must have dimensions, and a
-constant must have the rank and type in which it is read. Slices are in `slices`, arithmetic in `arithmetic`.
+constant must have the rank and type in which it is read. Slices and arithmetic are in `extents`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 
-from devbench.models.gpu import arithmetic, slices
-from devbench.models.gpu.constants import unreadable
-from devbench.models.gpu.context import Check, Context, Violation, broken, with_inputs
+from devbench.models.gpu.context import (
+    Check,
+    Checks,
+    Context,
+    Violation,
+    always,
+    axis_name,
+    broken,
+    is_row,
+    layout,
+    on_input,
+    readable,
+    run_checks,
+    shown,
+    unreadable,
+    with_inputs,
+)
 from devbench.models.gpu.cpu_rules import SIGN_BIT
-from devbench.models.gpu.layout import axis_name, is_row, layout, shown
+from devbench.models.gpu.extents import TWO_INPUTS, after_broadcast, build_arithmetic, build_slice
 from devbench.models.graph.view import OperatorView, TensorView
 
 _ACTIVATED = frozenset({"ADD", "CONCATENATION", "FULLY_CONNECTED"})
 _NO_KERNEL = frozenset({"FLOOR", "FLOOR_DIV", "FLOOR_MOD"})
-_MAY_REPEAT = frozenset({*arithmetic.TWO_INPUTS, "CONCATENATION", "PACK"})
+_MAY_REPEAT = frozenset({*TWO_INPUTS, "CONCATENATION", "PACK"})
 # Which inputs are data; of all others the first one is.
 _DATA: dict[str, tuple[int, ...]] = {
     "SPLIT": (1,), "TRANSPOSE_CONV": (2,), "DENSIFY": (), "DEQUANTIZE": (), **dict.fromkeys(_MAY_REPEAT, ()),
@@ -30,9 +44,7 @@ def violations(operator: OperatorView, context: Context) -> Iterable[Violation]:
         yield Violation("no-kernel", "it is accepted, and then has no OpenCL kernel")
     yield from _data(operator, context)
     yield from _tensors(operator, context)
-    check = _CHECKS.get(operator.type)
-    if check is not None:
-        yield from check(operator, context)
+    yield from run_checks(_CHECKS, operator, context)
     if operator.options.get("fusedActivationFunction") == SIGN_BIT and operator.type in _ACTIVATED:
         yield Violation("add-activation", "a fused SIGN_BIT")
 
@@ -72,11 +84,6 @@ def _read_at_run(operator: OperatorView, context: Context) -> list[TensorView]:
     return runtime
 
 
-def _bias(operator: OperatorView, context: Context, place: int = 2) -> Iterable[Violation]:
-    bias = operator.input(place)
-    return broken((bias is not None and not context.is_constant(bias), "runtime-bias", "its bias comes at run time"))
-
-
 def _strides(operator: OperatorView) -> tuple[object, object]:
     return operator.options.get("strideH"), operator.options.get("strideW")
 
@@ -85,8 +92,6 @@ def _strides(operator: OperatorView) -> tuple[object, object]:
 def _convolution(
     operator: OperatorView, context: Context, source: TensorView, weights: TensorView
 ) -> Iterable[Violation]:
-    yield from _bias(operator, context)
-    yield from unreadable(weights, context, 4)
     if context.is_constant(weights):
         one = all(extent == 1 for tensor in (source, operator.outputs[0]) for extent in tensor.shape[:3])
         if one and weights.shape[1:3] == (1, 1) and _strides(operator) == (1, 1):
@@ -99,8 +104,6 @@ def _convolution(
 def _depthwise(
     operator: OperatorView, context: Context, source: TensorView, weights: TensorView
 ) -> Iterable[Violation]:
-    yield from _bias(operator, context)
-    yield from unreadable(weights, context, 4)
     if context.is_constant(weights):
         return
     if operator.options.get("depthMultiplier", 1) != 1:
@@ -110,9 +113,9 @@ def _depthwise(
 
 
 def _is_densified(tensor: TensorView, context: Context) -> bool:
-    maker = context.makers.get(tensor.index)
-    if maker is not None and maker.type == "DEQUANTIZE" and maker.inputs[0] is not None:
-        maker = context.makers.get(maker.inputs[0].index)
+    maker = context.maker(tensor)
+    if maker is not None and maker.type == "DEQUANTIZE":
+        maker = context.maker(maker.input(0))
     return maker is not None and maker.type == "DENSIFY"
 
 
@@ -121,19 +124,13 @@ def _transposed(
     operator: OperatorView, context: Context, shape: TensorView, weights: TensorView
 ) -> Iterable[Violation]:
     other = _strides(operator) != (2, 2) or weights.shape[1:3] not in ((3, 3), (4, 4))
-    return (
-        *unreadable(weights, context, 4),
-        *broken((other, "program", "a transposed convolution other than 3×3 and 4×4 with a stride of 2")),
-        *_bias(operator, context, 3),
-    )
+    return broken((other, "program", "a transposed convolution other than 3×3 and 4×4 with a stride of 2"))
 
 
 @with_inputs(2)
 def _fully_connected(
     operator: OperatorView, context: Context, source: TensorView, weights: TensorView
 ) -> Iterable[Violation]:
-    yield from _bias(operator, context)
-    yield from unreadable(weights, context, 2)
     out = operator.outputs[0]
     given, made = layout(source), layout(out)
     if not context.is_constant(weights) or given is None or made is None or weights.rank != 2:
@@ -155,22 +152,17 @@ def _matmul(operator: OperatorView, context: Context, first: TensorView, second:
     return (*unreadable(second, context, 2), *broken((is_row(first), "program", "a single row")))
 
 
-@with_inputs(2)
-def _transpose(operator: OperatorView, context: Context, source: TensorView, order: TensorView) -> Iterable[Violation]:
-    return broken(
-        (not 2 <= order.elements <= 4, "transpose-rank", f"{order.elements} axes"),
-        (not context.is_constant(order), "runtime-sizes", "its order of axes is no constant of the model"),
-    )
+def _single(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    return broken((len(operator.inputs) == 1, "single-concat", "it has one input"))
 
 
-def _concatenation(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    alone, constants = len(operator.inputs) == 1, context.constants(operator)
-    if operator.type == "PACK":
-        detail = "its only input is a constant"
-        found = (*broken((alone and constants, "constant-data", detail)), *_packed_twice(operator, context))
-    else:
-        found = (*broken((alone, "single-concat", "it has one input")),)
-    return (*found, *(one for tensor in constants for one in unreadable(tensor, context, 4)))
+def _single_constant(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    alone = len(operator.inputs) == 1 and context.constants(operator)
+    return broken((alone, "constant-data", "its only input is a constant"))
+
+
+def _readable_parts(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    return (one for tensor in context.constants(operator) for one in unreadable(tensor, context, 4))
 
 
 def _packed_twice(operator: OperatorView, context: Context) -> Iterable[Violation]:
@@ -222,10 +214,7 @@ def _densify(operator: OperatorView, context: Context, source: TensorView) -> It
 def _dequantise(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
     is_half = not context.is_constant(source) and source.dtype == "float16"
     widens = is_half and not _is_densified(operator.outputs[0], context)
-    return (
-        *unreadable(source, context, 4),
-        *broken((widens, "fp16-input", "it widens a float16 tensor of the run")),
-    )
+    return broken((widens, "fp16-input", "it widens a float16 tensor of the run"))
 
 
 def _quantise(operator: OperatorView, context: Context) -> Iterable[Violation]:
@@ -264,13 +253,10 @@ def _gather(operator: OperatorView, context: Context, source: TensorView) -> Ite
     )
 
 
-def _pad(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    widths, made = operator.input(1), layout(operator.outputs[0])
-    batch = made.b if operator.type == "MIRROR_PAD" and made is not None else 1
-    return broken(
-        (widths is not None and widths.dtype == "int64", "index-type-part", "its widths are int64"),
-        (batch != 1, "mirror-batch", f"a batch of {batch}"),
-    )
+def _mirrored(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    made = layout(operator.outputs[0])
+    batch = 1 if made is None else made.b
+    return broken((batch != 1, "mirror-batch", f"a batch of {batch}"))
 
 
 @with_inputs(2)
@@ -282,15 +268,37 @@ def _cumsum(operator: OperatorView, context: Context, source: TensorView, axis: 
     return broken((outside, "cumsum-sign", f"axis {axis.values[0]} of {source.rank}"))
 
 
-def _lstm(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    return [Violation("program", "an LSTM cell")]
+def _not_constant(place: int, rule: str, detail: str) -> Check:
+    return on_input(place, lambda one, context: not context.is_constant(one), rule, detail)
 
 
-_CHECKS: dict[str, Check] = {
-    **dict.fromkeys(arithmetic.TWO_INPUTS, arithmetic.build), "CONV_2D": _convolution, "DEPTHWISE_CONV_2D": _depthwise,
-    "TRANSPOSE_CONV": _transposed, "FULLY_CONNECTED": _fully_connected, "BATCH_MATMUL": _matmul,
-    "TRANSPOSE": _transpose, "CONCATENATION": _concatenation, "PACK": _concatenation, "SELECT": _select,
-    "SELECT_V2": _select, "DENSIFY": _densify, "DEQUANTIZE": _dequantise, "QUANTIZE": _quantise, "PRELU": _prelu,
-    "GATHER": _gather, "PAD": _pad, "PADV2": _pad, "MIRROR_PAD": _pad, "CUMSUM": _cumsum, "LSTM": _lstm,
-    "CAST": arithmetic.after_broadcast, "SLICE": slices.build_slice, "STRIDED_SLICE": slices.build_slice,
+_BIAS = _not_constant(2, "runtime-bias", "its bias comes at run time")
+_WIDTHS = on_input(1, lambda one, context: one.dtype == "int64", "index-type-part", "its widths are int64")
+_CHECKS: Checks = {
+    **dict.fromkeys(TWO_INPUTS, (build_arithmetic,)),
+    **dict.fromkeys(("SELECT", "SELECT_V2"), (_select,)),
+    **dict.fromkeys(("SLICE", "STRIDED_SLICE"), (build_slice,)),
+    **dict.fromkeys(("PAD", "PADV2"), (_WIDTHS,)),
+    "MIRROR_PAD": (_WIDTHS, _mirrored),
+    "CONV_2D": (_BIAS, readable(1, 4), _convolution),
+    "DEPTHWISE_CONV_2D": (_BIAS, readable(1, 4), _depthwise),
+    "TRANSPOSE_CONV": (
+        readable(1, 4), _transposed, _not_constant(3, "runtime-bias", "its bias comes at run time"),
+    ),
+    "FULLY_CONNECTED": (_BIAS, readable(1, 2), _fully_connected),
+    "BATCH_MATMUL": (_matmul,),
+    "TRANSPOSE": (
+        on_input(1, lambda one, context: not 2 <= one.elements <= 4, "transpose-rank", "{0.elements} axes"),
+        _not_constant(1, "runtime-sizes", "its order of axes is no constant of the model"),
+    ),
+    "CONCATENATION": (_single, _readable_parts),
+    "PACK": (_single_constant, _packed_twice, _readable_parts),
+    "DENSIFY": (_densify,),
+    "DEQUANTIZE": (readable(0, 4), _dequantise),
+    "QUANTIZE": (_quantise,),
+    "PRELU": (_prelu,),
+    "GATHER": (_gather,),
+    "CUMSUM": (_cumsum,),
+    "LSTM": (always("program", "an LSTM cell"),),
+    "CAST": (after_broadcast,),
 }  # fmt: skip

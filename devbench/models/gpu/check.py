@@ -1,24 +1,33 @@
-"""Checks a model against the rules: `check(model)` gives every operator that the stock GPU delegate refuses.
+"""What the stock GPU delegate refuses of a model, and which operators would run on the GPU.
 
-The order is the tool's own: it loads the model and prepares each graph, then the delegate checks the graph and builds
-the part that it takes. The first violation of an operator is the reason that the tool would print. The delegate gets
-every graph of a model, also those of loops, branches and further signatures.
+`check(model)` gives for each graph the operators that the delegate refuses, each with the reason. The order is the
+tool's own: it loads the model and prepares each graph, then the delegate checks the graph and builds the part that it
+takes. The first violation of an operator is the reason that the tool would print. The delegate gets every graph of a
+model, also those of loops, branches and further signatures.
+
+`estimate_model(checked)` gives the parts that the runtime cuts a graph into, and the largest of them. The runtime
+gathers operators that are ready, as long as there is one of the same kind (GPU or CPU), then those of the other kind,
+in turns; the first operator that is ready decides which kind begins. Operators with effects other than their outputs
+(variables, tables, loops, branches) stay in their order. The delegate takes only the largest part
+(`--max_delegated_partitions=1`). This is an estimate: what a driver cannot build is known only on the device.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 
-from devbench.models.gpu import build_rules, cpu_rules, load_rules, wrong_results
-from devbench.models.gpu.context import Context, Violation
-from devbench.models.gpu.prepare_rules import Prepared, called_graphs, prepare
-from devbench.models.gpu.refusals import GpuEffect, Refusal
-from devbench.models.gpu.rules import RULES
+from devbench.models.gpu import build_rules, cpu_rules, wrong_results
+from devbench.models.gpu.context import Context, Violation, run_checks
+from devbench.models.gpu.rules import HARMLESS, RULES, GpuEffect, Refusal
+from devbench.models.gpu.runtime_rules import Prepared, called_graphs, load_violations, prepare, unused_codes
 from devbench.models.graph.view import ModelView, OperatorView
 
 _VALIDATION = "VALIDATION:"
 _MAX_DEPTH = 20
+_WITH_EFFECTS = frozenset({"IF", "WHILE", "CALL_ONCE"})
+_RESOURCES = frozenset({"resource", "variant"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +41,9 @@ class Checked:
 def check(model: ModelView) -> tuple[Checked, ...]:
     """Each graph of a model with the operators that the delegate was seen to refuse, one reason each."""
     prepared = _prepare_all(model)
-    handed_over = set(_handed_over(model))
+    # The graphs whose inputs come from a loop or a branch; the condition of a loop is not looked at.
+    operators = [operator for graph in model.graphs for operator in graph.operators]
+    handed_over = {number for one in operators for number in called_graphs(one)[one.type == "WHILE" :]}
     checked = []
     for number, graph in enumerate(model.graphs):
         context = Context.of(graph, prepared[number].known, is_handed_over=number in handed_over)
@@ -49,7 +60,7 @@ def check(model: ModelView) -> tuple[Checked, ...]:
 
 def _violations(operator: OperatorView, context: Context, prepared: Prepared) -> Iterator[Violation]:
     """Every rule that an operator breaks, the one that counts first."""
-    yield from load_rules.violations(operator)
+    yield from load_violations(operator)
     if operator.index in prepared.violations:
         yield prepared.violations[operator.index]
     if context.is_free(operator):
@@ -58,22 +69,14 @@ def _violations(operator: OperatorView, context: Context, prepared: Prepared) ->
     # What stops the delegate is fatal, what only a driver refuses is not.
     stopping = build_rules.violations(operator, context)
     yield from sorted(stopping, key=lambda violation: RULES[violation.rule].effect is GpuEffect.DRIVER)
-    yield from wrong_results.violations(operator, context)
+    yield from run_checks(wrong_results.CHECKS, operator, context)
 
 
 def _unused(model: ModelView) -> Iterator[Refusal]:
-    for operator in load_rules.unused_codes(model.codes, model.graphs):
-        if any(load_rules.violations(operator)) and not operator.custom:
+    for operator in unused_codes(model):
+        if any(load_violations(operator)) and not operator.custom:
             detail = f"no operator uses it, and the tool does not know version {operator.version} of it"
             yield Refusal(operator, RULES["unused-code"], detail)
-
-
-def _handed_over(model: ModelView) -> Iterator[int]:
-    """The graphs whose inputs come from a loop or a branch."""
-    for graph in model.graphs:
-        for operator in graph.operators:
-            called = called_graphs(operator)
-            yield from called[1:] if operator.type == "WHILE" else called
 
 
 def _prepare_all(model: ModelView) -> dict[int, Prepared]:
@@ -95,10 +98,96 @@ def _prepare_all(model: ModelView) -> dict[int, Prepared]:
     return done
 
 
-def worst(refusals: tuple[Refusal, ...]) -> Refusal | None:
-    """The refusal that ends the whole model, wherever it is; `STOPS` counts only in the delegated part."""
-    for effect in (GpuEffect.UNLOADABLE, GpuEffect.STOPS_ALWAYS):
-        for refusal in refusals:
-            if refusal.effect is effect:
-                return refusal
-    return None
+@dataclass(frozen=True, slots=True)
+class GpuEstimate:
+    """What the delegate would take.
+
+    Attributes:
+        operators: of the graph.
+        accepted: operators that the delegate would take.
+        parts: the parts that these make, as numbers of operators, the largest first.
+        delegated: the operators that would run on the GPU.
+        blocked_by: the refusal that keeps the whole model off the GPU, `None` without one.
+    """
+
+    operators: int
+    accepted: int
+    parts: tuple[int, ...]
+    delegated: int
+    blocked_by: Refusal | None = None
+
+    @property
+    def complete(self) -> bool:
+        """Whether the whole graph would run on the GPU."""
+        return self.blocked_by is None and 0 < self.operators == self.delegated
+
+
+def estimate_model(graphs: tuple[Checked, ...], max_parts: int = 1) -> GpuEstimate:
+    """What the delegate would take of a model's main graph; a failure in any graph is one of the model."""
+    first, *others = (estimate(graph, max_parts) for graph in graphs)
+    unloadable = (one for graph in graphs for one in graph.refusals if one.effect is GpuEffect.UNLOADABLE)
+    blocked = next(unloadable, None) or next((one.blocked_by for one in (first, *others) if one.blocked_by), None)
+    delegated = 0 if blocked else first.delegated
+    return GpuEstimate(first.operators, first.accepted, first.parts, delegated, blocked)
+
+
+def estimate(checked: Checked, max_parts: int = 1) -> GpuEstimate:
+    """What the delegate would take of one graph, `max_parts` being the tool's `max_delegated_partitions`."""
+    context, refusals = checked.context, checked.refusals
+    graph = context.graph
+    stopping = {refusal.operator.index: refusal for refusal in refusals if refusal.effect is GpuEffect.STOPS}
+    cpu = {refusal.operator.index for refusal in refusals if refusal.effect not in (*HARMLESS, GpuEffect.STOPS)}
+    free = {operator.index for operator in graph.operators if context.is_free(operator)}
+    # A constant that is widened from fp16 counts as delegated only where nothing at all is refused.
+    cpu = cpu | free if cpu - free else cpu
+    parts = sorted(_parts(context, cpu), key=len, reverse=True) if cpu else [[one.index for one in graph.operators]]
+    taken = {index for part in parts[:max_parts] for index in part}
+    # `STOPS` counts only in the delegated part, the others wherever they are.
+    fatal = [one for one in refusals if one.effect in (GpuEffect.UNLOADABLE, GpuEffect.STOPS_ALWAYS)]
+    fatal.sort(key=lambda one: one.effect is GpuEffect.STOPS_ALWAYS)
+    blocked = next(iter([*fatal, *(stopping[index] for index in sorted(taken) if index in stopping)]), None)
+    return GpuEstimate(
+        operators=len(graph.operators),
+        accepted=sum(map(len, parts)),
+        parts=tuple(map(len, parts)) if graph.operators else (),
+        delegated=0 if blocked else len(taken),
+        blocked_by=blocked,
+    )
+
+
+def _has_effects(operator: OperatorView) -> bool:
+    return operator.type in _WITH_EFFECTS or any(tensor.dtype in _RESOURCES for tensor in operator.tensors)
+
+
+def _parts(context: Context, outside: Collection[int]) -> list[list[int]]:
+    """The parts of the operators that are not `outside`."""
+    waiting_for: dict[int, int] = {}
+    readers: dict[int, list[int]] = defaultdict(list)
+    before: int | None = None
+    for operator in context.graph.operators:
+        sources = {maker.index for maker in map(context.maker, operator.given) if maker is not None}
+        if _has_effects(operator):
+            sources |= set() if before is None else {before}
+            before = operator.index
+        waiting_for[operator.index] = len(sources)
+        for source in sources:
+            readers[source].append(operator.index)
+    ready: tuple[list[int], list[int]] = ([], [])  # for the CPU, for the GPU
+    order = [index for index, count in waiting_for.items() if not count]
+    for index in order:
+        ready[index not in outside].append(index)
+    turn = bool(order) and order[0] not in outside
+    parts: list[list[int]] = []
+    while any(ready):
+        part: list[int] = []
+        while ready[turn]:
+            index = ready[turn].pop()
+            part.append(index)
+            for reader in readers[index]:
+                waiting_for[reader] -= 1
+                if not waiting_for[reader]:
+                    ready[reader not in outside].append(reader)
+        if turn and part:
+            parts.append(part)
+        turn = not turn
+    return parts

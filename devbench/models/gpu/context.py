@@ -1,13 +1,24 @@
-"""What a rule may look at: an operator, who makes and reads its tensors, which of them are constants."""
+"""What a rule may look at: an operator, who makes and reads its tensors, which are constants, and shapes as the
+delegate sees them; and how checks are put together.
+
+To the delegate every tensor has batch, height, width and channels, whatever its rank. One dimension is the batch, two
+are batch and channels, three are batch, width and channels.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import wraps
+from typing import NamedTuple
 
-from devbench.models.graph.view import GraphView, OperatorView, TensorView
+from devbench.models.graph.view import GraphView, OperatorView, TensorView, shape_text
+
+AXES = "bhwc"
+_AXES: dict[int, str] = {1: "b", 2: "bc", 3: "bwc", 4: AXES}
+_READABLE = frozenset({"float32", "float16", "int8", "uint8", "int32"})
+_SPARSE = frozenset({"float32", "float16"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +34,7 @@ class Context:
     """The graph around an operator.
 
     Attributes:
+        makers: the operator that makes a tensor, by the tensor's number.
         readers: the operators that read a tensor, once for each input that is this tensor.
         known: tensors whose values the runtime knows when it prepares the model; constants are among them.
         handed_over: inputs of a loop's body or of a branch, whose type the delegate does not look at.
@@ -39,43 +51,79 @@ class Context:
         makers = {tensor.index: operator for operator in graph.operators for tensor in operator.outputs}
         readers: dict[int, list[OperatorView]] = defaultdict(list)
         for operator in graph.operators:
-            for tensor in operator.inputs:
-                if tensor is not None:
-                    readers[tensor.index].append(operator)
+            for tensor in operator.given:
+                readers[tensor.index].append(operator)
         return cls(graph, makers, dict(readers), known, frozenset(graph.inputs if is_handed_over else ()))
+
+    def maker(self, tensor: TensorView | None) -> OperatorView | None:
+        """The operator that makes a tensor, `None` for an input or a constant of the model."""
+        return None if tensor is None else self.makers.get(tensor.index)
 
     def reading(self, tensor: TensorView) -> Sequence[OperatorView]:
         """The operators that read a tensor."""
         return self.readers.get(tensor.index, ())
 
-    def is_free(self, operator: OperatorView) -> bool:
+    def is_free(self, operator: OperatorView | None) -> bool:
         """Whether it only widens a constant of fp16: the delegate takes the constant itself and drops the operator."""
-        if operator.type != "DEQUANTIZE" or len(operator.inputs) != 1:
+        if operator is None or operator.type != "DEQUANTIZE" or len(operator.inputs) != 1:
             return False
         source = operator.inputs[0]
         return source is not None and source.constant and source.dtype == "float16"
 
     def is_constant(self, tensor: TensorView | None) -> bool:
         """Whether the delegate sees a constant: one of the model's, or one that is only widened from fp16."""
-        return tensor is not None and (tensor.constant or self._is_widened(tensor))
+        return tensor is not None and (tensor.constant or self.is_free(self.maker(tensor)))
 
     def runtime(self, operator: OperatorView) -> list[TensorView]:
         """The inputs that are there and are no constants to the delegate."""
-        return [tensor for tensor in operator.inputs if tensor is not None and not self.is_constant(tensor)]
+        return [tensor for tensor in operator.given if not self.is_constant(tensor)]
 
     def constants(self, operator: OperatorView) -> list[TensorView]:
-        return [tensor for tensor in operator.inputs if tensor is not None and self.is_constant(tensor)]
+        return [tensor for tensor in operator.given if self.is_constant(tensor)]
 
-    def stored_type(self, tensor: TensorView) -> str:
-        """The type of a constant as the delegate reads it: float16 if the model only widens it."""
-        return "float16" if self._is_widened(tensor) else tensor.dtype
 
-    def _is_widened(self, tensor: TensorView) -> bool:
-        maker = self.makers.get(tensor.index)
-        return maker is not None and self.is_free(maker)
+class GpuLayout(NamedTuple):
+    """The extents of a tensor on the delegate."""
+
+    b: int
+    h: int
+    w: int
+    c: int
+
+
+def layout(tensor: TensorView | None) -> GpuLayout | None:
+    """A tensor's layout, `None` without a tensor, for a scalar and for more than four dimensions."""
+    names = _AXES.get(tensor.rank) if tensor is not None else None
+    if tensor is None or names is None:
+        return None
+    return GpuLayout(1, 1, 1, 1)._replace(**dict(zip(names, tensor.shape, strict=True)))
+
+
+def axis_name(tensor: TensorView, axis: int) -> str | None:
+    """The delegate's name of an axis, `None` if there is no such axis."""
+    names = _AXES.get(tensor.rank, "")
+    place = axis + len(names) if axis < 0 else axis
+    return names[place] if 0 <= place < len(names) else None
+
+
+def is_row(tensor: TensorView) -> bool:
+    """Whether a tensor has extents along its last axis only."""
+    return all(extent == 1 for extent in tensor.shape[:-1])
+
+
+def shown(tensor: TensorView) -> str:
+    """`1×32×32×4`, or `scalar`."""
+    return shape_text(tensor.shape) or "scalar"
 
 
 Check = Callable[[OperatorView, Context], Iterable[Violation]]
+Checks = Mapping[str, Sequence[Check]]
+
+
+def run_checks(checks: Checks, operator: OperatorView, context: Context) -> Iterator[Violation]:
+    """What the checks of an operator's type find, in their order."""
+    for check in checks.get(operator.type, ()):
+        yield from check(operator, context)
 
 
 def broken(*rows: tuple[object, str, str]) -> list[Violation]:
@@ -95,3 +143,53 @@ def with_inputs(count: int) -> Callable[[Callable[..., Iterable[Violation]]], Ch
         return checked
 
     return decorate
+
+
+def always(rule: str, detail: str) -> Check:
+    """A check that every operator of a type breaks."""
+    return lambda operator, context: [Violation(rule, detail)]
+
+
+def on_option(name: str, is_broken: Callable[[float], bool], rule: str, detail: str, default: float = 0) -> Check:
+    """A check of one option; `detail` has `{}` for its value."""
+
+    def check(operator: OperatorView, context: Context) -> list[Violation]:
+        value = operator.options.get(name, default)
+        return broken((is_broken(value), rule, detail.format(value)))
+
+    return check
+
+
+def on_input(place: int, is_broken: Callable[[TensorView, Context], bool], rule: str, detail: str) -> Check:
+    """A check of the input at `place`, if there is one; `detail` has `{0.dtype}` for a field, `{1}` for its shape."""
+
+    def check(operator: OperatorView, context: Context) -> list[Violation]:
+        one = operator.input(place)
+        return [] if one is None else broken((is_broken(one, context), rule, detail.format(one, shown(one))))
+
+    return check
+
+
+def readable(place: int, *ranks: int) -> Check:
+    """A check that the input at `place`, if it is a constant, is one that `unreadable` accepts."""
+    return lambda operator, context: unreadable(operator.input(place), context, *ranks)
+
+
+def unreadable(tensor: TensorView | None, context: Context, *ranks: int) -> Iterator[Violation]:
+    """Why a constant cannot be read as float32 of one of these ranks; with three and four the batch must be 1.
+
+    Nothing for a tensor that is not constant.
+    """
+    if tensor is None or not context.is_constant(tensor):
+        return
+    # If the model only widens a constant from float16, the delegate reads float16.
+    dtype = "float16" if context.is_free(context.maker(tensor)) else tensor.dtype
+    if dtype not in (_SPARSE if tensor.sparse else _READABLE):
+        yield Violation("constant-type", f"a constant of {dtype}{', sparse' if tensor.sparse else ''}")
+    elif dtype in ("int8", "uint8") and not tensor.quantised:
+        yield Violation("constant-type", f"a constant of {dtype} without a scale")
+    if tensor.rank not in ranks:
+        wanted = " or ".join(map(str, ranks))
+        yield Violation("constant-4d", f"a constant of {shown(tensor)}, where {wanted} dimensions are read")
+    elif ranks == (3, 4) and tensor.rank == 4 and tensor.shape[0] != 1:
+        yield Violation("constant-batch", f"a constant of {shown(tensor)}")

@@ -8,9 +8,19 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from devbench.models.gpu.arithmetic import COMPARED
-from devbench.models.gpu.context import Check, Context, Violation, broken, with_inputs
-from devbench.models.gpu.layout import shown
+from devbench.models.gpu.context import (
+    Check,
+    Checks,
+    Context,
+    Violation,
+    broken,
+    on_input,
+    on_option,
+    run_checks,
+    shown,
+    with_inputs,
+)
+from devbench.models.gpu.extents import COMPARED
 from devbench.models.gpu.rules import KNOWN
 from devbench.models.graph.view import OperatorView, TensorView
 
@@ -41,22 +51,18 @@ def violations(operator: OperatorView, context: Context) -> Iterable[Violation]:
         # A damaged model; the checks below and those of the build rely on an output.
         yield Violation("inputs", "0 outputs")
         return
-    check = _CHECKS.get(operator.type)
-    if check is not None:
-        yield from check(operator, context)
+    yield from run_checks(_CHECKS, operator, context)
     yield from _ranks_and_types(operator, context)
 
 
 def _ranks_and_types(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    rank = max((one.rank for one in (*operator.inputs, *operator.outputs) if one is not None), default=0)
+    rank = max((one.rank for one in operator.tensors), default=0)
     if rank > MAX_RANK:
         yield Violation("rank", f"a tensor of rank {rank}, at most {MAX_RANK} is taken")
     inputs, outputs = _OTHER_TYPES.get(operator.type, (_NONE, _NONE))
-    typed = [(tensor, inputs) for tensor in operator.inputs] + [(tensor, outputs) for tensor in operator.outputs]
+    typed = [(tensor, inputs) for tensor in operator.given] + [(tensor, outputs) for tensor in operator.outputs]
     for tensor, others in typed:
-        if tensor is None or context.is_constant(tensor) or tensor.variable:
-            continue
-        if tensor.index in context.known or tensor.index in context.handed_over:
+        if context.is_constant(tensor) or tensor.variable or tensor.index in context.known | context.handed_over:
             continue
         if tensor.dtype not in _ALLOWED_TYPES and tensor.dtype not in others:
             yield Violation("type", f"{tensor.dtype} at run time")
@@ -76,25 +82,32 @@ def _two_inputs(operator: OperatorView, context: Context) -> Iterable[Violation]
     return broken((counts not in ((2, 0, 1), (1, 1, 1)), "constant-input", "both inputs are constants"))
 
 
-def _unary(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    constants = context.constants(operator)
-    return (
-        *_one_input(operator, context),
-        *broken((constants, "constant-input", "its only input is a constant")),
-    )
+def _no_constant(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    return broken((context.constants(operator), "constant-input", "its only input is a constant"))
 
 
-def _binary(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    return (*_two_inputs(operator, context), *_activation(operator))
+def _add(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    count = len(operator.inputs)
+    return broken((count != 2, "add-n", f"{count} inputs, only 2 are taken"))
 
 
-def _activation(operator: OperatorView) -> Iterable[Violation]:
-    return broken((operator.options.get("fusedActivationFunction") == SIGN_BIT, "activation", "a fused SIGN_BIT"))
+def _at_most(most: int, rule: str, detail: str) -> Check:
+    """A check that no more than `most` inputs come at run time; `detail` has `{}` for their number."""
+
+    def check(operator: OperatorView, context: Context) -> Iterable[Violation]:
+        count = len(context.runtime(operator))
+        return broken((count > most, rule, detail.format(count)))
+
+    return check
 
 
-def _positive(operator: OperatorView, *options: str) -> Iterable[Violation]:
-    values = ((name, operator.options.get(name, 1)) for name in options)
-    return broken(*((value <= 0, "strides", f"{name} is {value}") for name, value in values))
+def _positive(*options: str) -> list[Check]:
+    return [on_option(name, lambda value: value <= 0, "strides", f"{name} is {{}}", 1) for name in options]
+
+
+def _int32(place: int, rule: str, what: str) -> Check:
+    detail = what + " {0.dtype}, only int32 is taken"
+    return on_input(place, lambda one, context: one.dtype != "int32", rule, detail)
 
 
 def _comparison(operator: OperatorView, context: Context) -> Iterable[Violation]:
@@ -106,20 +119,10 @@ def _comparison(operator: OperatorView, context: Context) -> Iterable[Violation]
     )
 
 
-def _convolution(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    count = len(context.runtime(operator))
-    return (
-        *broken((count > 2, "inputs", f"{count} inputs at run time, at most 2 are taken")),
-        *_positive(operator, "strideH", "strideW", "dilationHFactor", "dilationWFactor"),
-        *(_activation(operator) if operator.type != "TRANSPOSE_CONV" else ()),
-    )
-
-
 @with_inputs(2)
 def _depthwise(
     operator: OperatorView, context: Context, source: TensorView, weights: TensorView
 ) -> Iterable[Violation]:
-    yield from _convolution(operator, context)
     bias, out, multiplier = operator.input(2), operator.outputs[0], operator.options.get("depthMultiplier", 1)
     if any(tensor.rank != 4 for tensor in (source, weights, out)):
         yield Violation("depthwise-shapes", "its input, weights and output must have four dimensions")
@@ -134,73 +137,17 @@ def _depthwise(
 
 
 @with_inputs(1)
-def _fully_connected(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
+def _keeps_dims(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
     out = operator.outputs[0]
-    return broken(
-        (operator.options.get("weightsFormat", 0), "weights-format", "its weights are shuffled"),
-        (len(context.runtime(operator)) > 2, "inputs", "weights and bias both come at run time"),
-        (context.is_constant(source), "inputs", "its input is a constant"),
-        (
-            operator.flag("keepNumDims") and source.rank != out.rank,
-            "keep-dims",
-            f"{shown(source)} becomes {shown(out)}",
-        ),
-    )
-
-
-def _pool(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    strides = _positive(operator, "filterHeight", "filterWidth", "strideH", "strideW")
-    return (*_one_input(operator, context), *strides, *_activation(operator))
+    changed = operator.flag("keepNumDims") and source.rank != out.rank
+    return broken((changed, "keep-dims", f"{shown(source)} becomes {shown(out)}"))
 
 
 @with_inputs(2)
-def _mul(operator: OperatorView, context: Context, first: TensorView, second: TensorView) -> Iterable[Violation]:
+def _crossed(operator: OperatorView, context: Context, first: TensorView, second: TensorView) -> Iterable[Violation]:
     pairs = list(zip(first.shape, second.shape, strict=True)) if first.rank == second.rank else []
     crossed = any(a < b for a, b in pairs) and any(a > b for a, b in pairs)
-    detail = f"{shown(first)} and {shown(second)}, each larger in one axis"
-    return (*broken((crossed, "broadcast-cross", detail)), *_activation(operator))
-
-
-def _softmax(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    beta = operator.options.get("beta", 1.0)
-    return broken((beta != 1.0, "softmax-beta", f"beta is {beta:g}, only 1 is taken"))
-
-
-def _pad(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    mode = operator.type == "MIRROR_PAD" and operator.options.get("mode", 0) != 0
-    return (
-        *broken((mode, "pad-mode", "symmetric padding")),
-        *_one_input(operator, context),
-        *_padded(operator, context),
-    )
-
-
-@with_inputs(2)
-def _padded(operator: OperatorView, context: Context, source: TensorView, paddings: TensorView) -> Iterable[Violation]:
-    detail = f"paddings of {shown(paddings)}, only 3×2 and 4×2 are taken"
-    return broken((paddings.shape not in ((3, 2), (4, 2)), "pad-rank", detail))
-
-
-@with_inputs(1)
-def _slice(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
-    masks = (("ellipsisMask", "ellipsis"), ("newAxisMask", "new axis"), ("shrinkAxisMask", "shrink axis"))
-    return broken(
-        *((operator.options.get(name, 0), "slice-mask", f"{text} mask") for name, text in masks),
-        (source.rank not in (3, 4), "slice-rank", f"a slice of rank {source.rank}, only 3 and 4 are taken"),
-    )
-
-
-def _gather(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    return (*_two_inputs(operator, context), *_gathered(operator, context))
-
-
-@with_inputs(2)
-def _gathered(operator: OperatorView, context: Context, source: TensorView, indices: TensorView) -> Iterable[Violation]:
-    return broken(
-        (source.dtype == "int32", "gather-type", "it gathers int32"),
-        (indices.rank != 1, "gather-indices", f"indices of rank {indices.rank}, only 1 is taken"),
-        (indices.dtype != "int32", "gather-type", f"indices are {indices.dtype}, only int32 is taken"),
-    )
+    return broken((crossed, "broadcast-cross", f"{shown(first)} and {shown(second)}, each larger in one axis"))
 
 
 @with_inputs(1)
@@ -208,7 +155,7 @@ def _cast(operator: OperatorView, context: Context, source: TensorView) -> Itera
     target = operator.outputs[0]
     made, wanted = source.dtype, target.dtype
     if made == "bool" and wanted in _FLOATS:
-        maker = context.makers.get(source.index)
+        maker = context.maker(source)
         if maker is None or len(context.reading(source)) != 1:
             yield Violation("bool-cast", "a bool is cast only where an operator makes it and nothing else reads it")
         elif len(context.reading(target)) != 1:
@@ -221,12 +168,8 @@ def _cast(operator: OperatorView, context: Context, source: TensorView) -> Itera
         yield Violation("cast-types", f"from {made} to {wanted}")
 
 
-def _select(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    condition = operator.input(0)
-    if condition is not None and condition.dtype != "bool" and condition.dtype not in _FLOATS:
-        yield Violation("select-shapes", f"its condition is {condition.dtype}")
-    for number in (1, 2):
-        tensor = operator.input(number)
+def _choices(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    for number, tensor in ((number, operator.input(number)) for number in (1, 2)):
         if tensor is None:
             continue
         small = tensor.rank == 0 or (tensor.rank == 1 and tensor.shape[0] <= 1)
@@ -243,22 +186,10 @@ def _one_hot(operator: OperatorView, context: Context, indices: TensorView) -> I
     ]
     spread = any(extent != 1 for extent in indices.shape[1 if indices.rank > 3 else 0 : -1])
     return broken(
-        (indices.dtype != "int32", "one-hot", f"indices are {indices.dtype}, only int32 is taken"),
         (axis != -1 and indices.shape[-1:] != (axis,), "one-hot", f"its axis is {axis}"),
         (spread, "one-hot", f"indices of {shown(indices)}: all but the last axis must be 1"),
         (not all(singles), "one-hot", "its on and off values must be single float32 constants"),
     )
-
-
-def _axes(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    return (*_one_input(operator, context), *_reduced_axes(operator, context))
-
-
-@with_inputs(2)
-def _reduced_axes(
-    operator: OperatorView, context: Context, source: TensorView, axes: TensorView
-) -> Iterable[Violation]:
-    return broken((axes.dtype != "int32", "axes-type", f"its axes are {axes.dtype}, only int32 is taken"))
 
 
 @with_inputs(1)
@@ -271,32 +202,9 @@ def _cumsum(operator: OperatorView, context: Context, source: TensorView) -> Ite
     )
 
 
-def _block(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    one = operator.options.get("blockSize", 0) <= 1
-    return (*_one_input(operator, context), *broken((one, "block-size", "a block of one changes nothing")))
-
-
-def _two(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    count = len(operator.inputs)
-    return broken((count != 2, "add-n", f"{count} inputs, only 2 are taken"))
-
-
-@with_inputs(1)
-def _dequantise(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
-    return broken((source.dtype == "int16", "dequantise-type", "from int16"))
-
-
-def _densify(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    return broken((context.runtime(operator), "inputs", "its input comes at run time"))
-
-
-def _resize(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    both = operator.type == "RESIZE_BILINEAR" and operator.flag("alignCorners") and operator.flag("halfPixelCenters")
-    return (
-        *broken((len(context.runtime(operator)) > 1, "sized-by-shape", "its size comes from a SHAPE operator")),
-        *_one_input(operator, context),
-        *broken((both, "resize-centres", "aligned corners and half pixel centres together")),
-    )
+def _centres(operator: OperatorView, context: Context) -> Iterable[Violation]:
+    both = operator.flag("alignCorners") and operator.flag("halfPixelCenters")
+    return broken((both, "resize-centres", "aligned corners and half pixel centres together"))
 
 
 def _lstm(operator: OperatorView, context: Context) -> Iterable[Violation]:
@@ -311,20 +219,82 @@ def _lstm(operator: OperatorView, context: Context) -> Iterable[Violation]:
     return broken((not taken, "lstm", wrong_count), (clips, "lstm", "its activation is not TANH, or it clips"))
 
 
+_ACTIVATION = on_option("fusedActivationFunction", lambda value: value == SIGN_BIT, "activation", "a fused SIGN_BIT")
+_CONVOLUTION = (
+    _at_most(2, "inputs", "{} inputs at run time, at most 2 are taken"),
+    *_positive("strideH", "strideW", "dilationHFactor", "dilationWFactor"),
+)
+_POOL = (_one_input, *_positive("filterHeight", "filterWidth", "strideH", "strideW"), _ACTIVATION)
+_RESIZE = (_at_most(1, "sized-by-shape", "its size comes from a SHAPE operator"), _one_input)
+_PAD = (
+    _one_input,
+    on_input(
+        1, lambda one, context: one.shape not in ((3, 2), (4, 2)), "pad-rank",
+        "paddings of {1}, only 3×2 and 4×2 are taken",
+    ),
+)  # fmt: skip
+_SLICE = (
+    *(
+        on_option(f"{name}Mask", bool, "slice-mask", f"{text} mask")
+        for name, text in (("ellipsis", "ellipsis"), ("newAxis", "new axis"), ("shrinkAxis", "shrink axis"))
+    ),
+    on_input(
+        0, lambda one, context: one.rank not in (3, 4), "slice-rank", "a slice of rank {0.rank}, only 3 and 4 are taken"
+    ),
+)
+_SELECT = (
+    on_input(
+        0, lambda one, context: one.dtype not in _FLOATS | _BOOL, "select-shapes", "its condition is {0.dtype}"
+    ),
+    _choices,
+)  # fmt: skip
+_BLOCK = (_one_input, on_option("blockSize", lambda value: value <= 1, "block-size", "a block of one changes nothing"))
 _UNARY = (
     "ABS", "COS", "ELU", "EXP", "FLOOR", "GELU", "LOG", "LOGISTIC", "NEG", "RSQRT", "SIGN", "SIN", "SQRT", "SQUARE",
     "TANH",
 )  # fmt: skip
 _BINARY = ("DIV", "FLOOR_DIV", "FLOOR_MOD", "LOGICAL_AND", "MAXIMUM", "MINIMUM", "POW", "SQUARED_DIFFERENCE", "SUB")
 _REDUCED = ("MEAN", "SUM", "REDUCE_MAX", "REDUCE_MIN", "REDUCE_PROD")
-_CHECKS: dict[str, Check] = {
-    **dict.fromkeys(_UNARY, _unary), **dict.fromkeys(_BINARY, _binary), **dict.fromkeys(COMPARED, _comparison),
-    **dict.fromkeys(_REDUCED, _axes), **dict.fromkeys(("HARD_SWISH", "QUANTIZE", "TILE", "TRANSPOSE"), _one_input),
-    **dict.fromkeys(("RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR"), _resize),
-    "CONV_2D": _convolution, "TRANSPOSE_CONV": _convolution, "DEPTHWISE_CONV_2D": _depthwise,
-    "FULLY_CONNECTED": _fully_connected, "MUL": _mul, "SOFTMAX": _softmax, "PAD": _pad, "PADV2": _pad,
-    "MIRROR_PAD": _pad, "SLICE": _slice, "STRIDED_SLICE": _slice, "GATHER": _gather, "CAST": _cast, "SELECT": _select,
-    "SELECT_V2": _select, "ONE_HOT": _one_hot, "CUMSUM": _cumsum, "DEPTH_TO_SPACE": _block, "SPACE_TO_DEPTH": _block,
-    "ADD_N": _two, "ADD": _two, "BATCH_MATMUL": _two, "DEQUANTIZE": _dequantise, "DENSIFY": _densify,
-    "AVERAGE_POOL_2D": _pool, "MAX_POOL_2D": _pool, "LSTM": _lstm,
+_CHECKS: Checks = {
+    **dict.fromkeys(_UNARY, (_one_input, _no_constant)),
+    **dict.fromkeys(_BINARY, (_two_inputs, _ACTIVATION)),
+    **dict.fromkeys(COMPARED, (_comparison,)),
+    **dict.fromkeys(_REDUCED, (_one_input, _int32(1, "axes-type", "its axes are"))),
+    **dict.fromkeys(("HARD_SWISH", "QUANTIZE", "TILE", "TRANSPOSE"), (_one_input,)),
+    **dict.fromkeys(("RESHAPE", "RESIZE_NEAREST_NEIGHBOR"), _RESIZE),
+    **dict.fromkeys(("AVERAGE_POOL_2D", "MAX_POOL_2D"), _POOL),
+    **dict.fromkeys(("PAD", "PADV2"), _PAD),
+    **dict.fromkeys(("SLICE", "STRIDED_SLICE"), _SLICE),
+    **dict.fromkeys(("SELECT", "SELECT_V2"), _SELECT),
+    **dict.fromkeys(("DEPTH_TO_SPACE", "SPACE_TO_DEPTH"), _BLOCK),
+    **dict.fromkeys(("ADD_N", "ADD", "BATCH_MATMUL"), (_add,)),
+    "RESIZE_BILINEAR": (*_RESIZE, _centres),
+    "CONV_2D": (*_CONVOLUTION, _ACTIVATION),
+    "TRANSPOSE_CONV": _CONVOLUTION,
+    "DEPTHWISE_CONV_2D": (*_CONVOLUTION, _ACTIVATION, _depthwise),
+    "FULLY_CONNECTED": (
+        on_option("weightsFormat", bool, "weights-format", "its weights are shuffled"),
+        _at_most(2, "inputs", "weights and bias both come at run time"),
+        on_input(0, lambda one, context: context.is_constant(one), "inputs", "its input is a constant"),
+        _keeps_dims,
+    ),
+    "MUL": (_crossed, _ACTIVATION),
+    "SOFTMAX": (
+        on_option("beta", lambda value: value != 1.0, "softmax-beta", "beta is {:g}, only 1 is taken", 1.0),
+    ),
+    "MIRROR_PAD": (on_option("mode", bool, "pad-mode", "symmetric padding"), *_PAD),
+    "GATHER": (
+        _two_inputs,
+        on_input(0, lambda one, context: one.dtype == "int32", "gather-type", "it gathers int32"),
+        on_input(
+            1, lambda one, context: one.rank != 1, "gather-indices", "indices of rank {0.rank}, only 1 is taken"
+        ),
+        _int32(1, "gather-type", "indices are"),
+    ),
+    "CAST": (_cast,),
+    "ONE_HOT": (_int32(0, "one-hot", "indices are"), _one_hot),
+    "CUMSUM": (_cumsum,),
+    "DEQUANTIZE": (on_input(0, lambda one, context: one.dtype == "int16", "dequantise-type", "from int16"),),
+    "DENSIFY": (_at_most(0, "inputs", "its input comes at run time"),),
+    "LSTM": (_lstm,),
 }  # fmt: skip

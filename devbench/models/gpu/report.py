@@ -1,28 +1,33 @@
-"""The answers of the rules and the analyzer as one object, and as JSON (docs/models.md has its keys)."""
+"""The answers of the rules and the analyzer as one object, and as JSON (docs/models.md has its keys).
+
+A refusal gets the rewrite of devbench that fixes it: the rewrites are tried on the model in memory. A rewrite fixes an
+operator if it removes the operator from the graph (and puts others in its place), or lowers its version or its rank to
+one that the delegate takes. A rewrite that changes nothing in a model is never named.
+"""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from devbench.errors import DevbenchError
 from devbench.models.gpu.analyzer import AnalyzerAnswer
-from devbench.models.gpu.check import check
-from devbench.models.gpu.fixes import find_fixes
-from devbench.models.gpu.partition import GpuEstimate, estimate_model
-from devbench.models.gpu.refusals import HARMLESS, SEEN_ON, GpuEffect, Refusal, Rule
+from devbench.models.gpu.check import GpuEstimate, check, estimate_model
+from devbench.models.gpu.context import shown
+from devbench.models.gpu.cpu_rules import MAX_RANK
+from devbench.models.gpu.rules import HARMLESS, KNOWN, SEEN_ON, GpuEffect, Refusal, Rule
+from devbench.models.graph.edit import Graph
+from devbench.models.graph.file import load_model
 from devbench.models.graph.view import ModelView, OperatorView
+from devbench.models.rewrites.apply import apply_rewrites
+from devbench.models.rewrites.catalogue import REWRITES, Rewrite, RewriteOptions
 
+_Place = tuple[int, int]
 _SCHEMA = "devbench.gpu-check/2"
-_ORDER = (
-    GpuEffect.UNLOADABLE,
-    GpuEffect.STOPS_ALWAYS,
-    GpuEffect.STOPS,
-    GpuEffect.CPU,
-    GpuEffect.WRONG,
-    GpuEffect.DRIVER,
-)
+_ORDER = list(reversed(GpuEffect))
 _MAX_PLACES = 3
 
 
@@ -64,7 +69,7 @@ def make_report(
     last = found.blocked_by.graph if found.blocked_by else len(checked)
     refusals = tuple(refusal for graph in checked[: last + 1] for refusal in graph.refusals)
     if path is not None:
-        fixes = find_fixes(path, refusals)
+        fixes = _find_fixes(path, refusals)
         refusals = tuple(replace(one, fix=fixes.get((one.graph, one.operator.index), "")) for one in refusals)
     return GpuReport(found, refusals, _groups(refusals), analyzer, len(model.graphs))
 
@@ -160,13 +165,62 @@ def _groups(refusals: tuple[Refusal, ...]) -> tuple[RefusalGroup, ...]:
     return tuple(sorted(made, key=lambda group: (_ORDER.index(group.rule.effect), -len(group.operators), group.type)))
 
 
+def _find_fixes(path: Path, refusals: tuple[Refusal, ...]) -> dict[_Place, str]:
+    """The rewrite for each refused operator that has one, by the numbers of its graph and of itself."""
+    found: dict[_Place, str] = {}
+    for rewrite in REWRITES:
+        places = {(one.graph, one.operator.index) for one in refusals if rewrite.name in one.rule.fixes} - found.keys()
+        # A damaged model, or one that LiteRT does not run, has no fix.
+        with suppress(DevbenchError):
+            if places:
+                found |= dict.fromkeys(places & _fixed(load_model(path), rewrite), rewrite.name)
+    return found
+
+
+def _fixed(model: Any, rewrite: Rewrite) -> set[_Place]:
+    """The operators that the rewrite fixes."""
+    if rewrite.matches is not None:
+        graphs = enumerate(Graph(model, number) for number in range(len(model.subgraphs)))
+        return {(number, place) for number, graph in graphs for place in rewrite.matches(graph)}
+    before = _operators(model)
+    apply_rewrites(model, [rewrite], RewriteOptions())
+    after = {id(one.operator): one for one in _operators(model)}
+    return {one.place for one in before if _is_fixed(one, after.get(id(one.operator)))}
+
+
+class _Operator(NamedTuple):
+    """An operator of a model in memory, and what the delegate may refuse of it."""
+
+    operator: Any
+    place: _Place
+    highest: int
+    version: int
+    rank: int
+
+
+def _operators(model: Any) -> list[_Operator]:
+    found = []
+    for number in range(len(model.subgraphs)):
+        graph = Graph(model, number)
+        for place, one in enumerate(graph.operators()):
+            rank = max((len(graph.shape(tensor)) for tensor in (*one.inputs, *one.outputs) if tensor >= 0), default=0)
+            highest = KNOWN.get(graph.kind(one), 0)
+            found.append(_Operator(one, (number, place), highest, graph.version(one), rank))
+    return found
+
+
+def _is_fixed(before: _Operator, after: _Operator | None) -> bool:
+    """Whether the operator is gone, or its version or rank is now one that the delegate takes."""
+    return after is None or after.highest >= after.version < before.version or before.rank > MAX_RANK >= after.rank
+
+
 def places(group: RefusalGroup) -> str:
     """The first few places of a group: `#12 1×32×32×8×4, #30 …`, by the operator's number and its largest tensor."""
-    shown = []
+    named = []
     for operator in group.operators[:_MAX_PLACES]:
-        tensors = [one for one in (*operator.inputs, *operator.outputs) if one is not None and not one.constant]
-        largest = max(tensors, key=lambda one: (one.rank, one.elements), default=None)
+        tensors = [tensor for tensor in operator.tensors if not tensor.constant]
+        largest = max(tensors, key=lambda tensor: (tensor.rank, tensor.elements), default=None)
         place = f"#{operator.index}" if operator.index >= 0 else "an operator code"
-        shown.append(place + ("" if largest is None else f" {'×'.join(map(str, largest.shape)) or 'scalar'}"))
+        named.append(place if largest is None else f"{place} {shown(largest)}")
     where = f"graph {group.graph}: " if group.graph else ""
-    return where + ", ".join(shown) + (", …" if len(group.operators) > _MAX_PLACES else "")
+    return where + ", ".join(named) + (", …" if len(group.operators) > _MAX_PLACES else "")

@@ -8,20 +8,24 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from devbench.models.gpu import arithmetic
-from devbench.models.gpu.context import Check, Context, Violation, broken, with_inputs
-from devbench.models.gpu.layout import AXES, GpuLayout, axis_name, is_row, layout, shown
+from devbench.models.gpu.context import (
+    AXES,
+    Checks,
+    Context,
+    GpuLayout,
+    Violation,
+    axis_name,
+    broken,
+    is_row,
+    layout,
+    shown,
+    with_inputs,
+)
+from devbench.models.gpu.extents import TWO_INPUTS, ordered
 from devbench.models.graph.view import OperatorView, TensorView
 
 _ROWS = 16
 _LANES = 4
-
-
-def violations(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    """Why an operator that is taken was seen to give wrong numbers."""
-    check = _CHECKS.get(operator.type)
-    if check is not None:
-        yield from check(operator, context)
 
 
 def _gather(operator: OperatorView, context: Context) -> Iterable[Violation]:
@@ -61,7 +65,7 @@ def _arithmetic(operator: OperatorView, context: Context) -> Iterable[Violation]
     if out is None or not runtime or operator.outputs[0].dtype not in ("float32", "float16", "bool"):
         return
     if len(runtime) == 2:
-        pair = arithmetic.ordered(operator, runtime)
+        pair = ordered(operator, runtime)
         right = pair is None or _are_read_rightly(operator, *pair, out)
     else:
         given = layout(runtime[0])
@@ -110,8 +114,7 @@ def _select(
 def _dense(operator: OperatorView, context: Context, source: TensorView, weights: TensorView) -> Iterable[Violation]:
     given, made = layout(source), layout(operator.outputs[0])
     changed = given and made and context.is_constant(weights) and given[:3] != made[:3]
-    detail = f"{shown(source)} becomes {shown(operator.outputs[0])}"
-    return (*_weights(operator, context), *broken((changed, "wrong-rows", detail)))
+    return broken((changed, "wrong-rows", f"{shown(source)} becomes {shown(operator.outputs[0])}"))
 
 
 def _weights(operator: OperatorView, context: Context) -> Iterable[Violation]:
@@ -119,8 +122,14 @@ def _weights(operator: OperatorView, context: Context) -> Iterable[Violation]:
     return broken((blocks, "wrong-blocks", "scales in blocks are not read"))
 
 
-_CHECKS: dict[str, Check] = {
-    **dict.fromkeys(arithmetic.TWO_INPUTS, _arithmetic),
-    "CONV_2D": _weights, "DEPTHWISE_CONV_2D": _weights, "FULLY_CONNECTED": _dense, "CUMSUM": _cumsum,
-    "SOFTMAX": _softmax, "GATHER": _gather, "BATCH_MATMUL": _matmul, "SELECT": _select, "SELECT_V2": _select,
-}  # fmt: skip
+CHECKS: Checks = {
+    **dict.fromkeys(TWO_INPUTS, (_arithmetic,)),
+    **dict.fromkeys(("CONV_2D", "DEPTHWISE_CONV_2D"), (_weights,)),
+    **dict.fromkeys(("SELECT", "SELECT_V2"), (_select,)),
+    "FULLY_CONNECTED": (_weights, _dense),
+    "CUMSUM": (_cumsum,),
+    "SOFTMAX": (_softmax,),
+    "GATHER": (_gather,),
+    "BATCH_MATMUL": (_matmul,),
+}
+"""Of each type of operator, the checks that find wrong numbers."""

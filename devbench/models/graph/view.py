@@ -102,8 +102,14 @@ class OperatorView:
         return bool(self.options.get(name, False))
 
     @property
-    def constant_inputs(self) -> tuple[TensorView, ...]:
-        return tuple(tensor for tensor in self.inputs if tensor is not None and tensor.constant)
+    def given(self) -> list[TensorView]:
+        """The inputs that are there."""
+        return [tensor for tensor in self.inputs if tensor is not None]
+
+    @property
+    def tensors(self) -> list[TensorView]:
+        """The inputs that are there, then the outputs."""
+        return [*self.given, *self.outputs]
 
 
 @dataclass(frozen=True, slots=True)
