@@ -15,8 +15,7 @@ from devbench.adb.errors import ShellTimeout
 from devbench.device.depot import Depot
 from devbench.device.facts import read_facts
 from devbench.errors import EnvironmentProblem, InputError
-from devbench.models.probe_conv import write_conv_model
-from devbench.models.rewrites.serialize import Conv
+from devbench.models.rewrites.serialize import Conv, write_conv_model
 from devbench.tool.binaries import choose
 from devbench.tool.case import ToolCase, ToolOptions
 from devbench.tool.delegates import load_delegates

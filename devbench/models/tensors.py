@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from devbench.errors import InputError
-from devbench.models.graph.names import type_name
 from devbench.models.graph.tables import Table, open_tables
+from devbench.models.graph.view import type_name
 
 # Types that can be given as raw bytes; NumPy calls them as the schema does.
 _RAW_TYPES = frozenset({

@@ -10,9 +10,9 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 
 from devbench.errors import InputError
-from devbench.models.graph.names import TYPES, numbered_names
 from devbench.models.graph.read import read_model
 from devbench.models.graph.tables import count_operators, open_tables
+from devbench.models.graph.view import TYPES, numbered_names
 from tests.conftest import DATA
 from tests.models.probe import Op, Tensor, build_graphs
 

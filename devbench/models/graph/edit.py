@@ -1,14 +1,13 @@
 """One subgraph of a .tflite that can be edited: operators by kind, tensors by number, their producers and consumers.
 
 Operators are the schema's `OperatorT`; a tensor is its number in the subgraph. New operators are put before an existing
-operator, so that the order of execution stays right; what is no longer used goes when the edit is done.
+operator, so that the order of execution stays right. `compact` drops what is no longer used when all edits are done.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from functools import cache
 from typing import Any
 
 import numpy as np
@@ -16,8 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from devbench.models.graph.file import int_list
-from devbench.models.graph.names import TYPES, operator_names, type_name
-from devbench.models.graph.view import shape_text
+from devbench.models.graph.view import TYPES, operator_names, shape_text, type_name
 
 Shape = tuple[int, ...]
 # Operators with an effect other than their outputs: they stay even if the outputs are not used.
@@ -29,21 +27,16 @@ _LASTING = {
 _PLACEHOLDER = 127
 
 
-@cache
-def _number(kind: str) -> int:
-    return next(number for number, name in operator_names().items() if name == kind)
-
-
 class Graph:
     """A subgraph of `model` that is being edited."""
 
     def __init__(self, model: Any, index: int = 0) -> None:
         self.model = model
         self._graph = model.subgraphs[index]
-        self._index = index
-        self._before: dict[int, list[Any]] = {}
-        self._removed: set[int] = set()
-        self._end = object()
+        # Whether it is the graph that a run of the model executes.
+        self.is_main = index == 0
+        # By their ids; a removed operator is kept, so that no new one gets its id.
+        self._removed: dict[int, Any] = {}
         self._constants: dict[tuple[str, Shape, bytes], int] = {}
         self._producers: dict[int, Any] = {}
         self._consumers: dict[int, list[Any]] = {}
@@ -55,22 +48,11 @@ class Graph:
         for tensor in set(operator.inputs):
             self._consumers.setdefault(tensor, []).append(operator)
 
-    # What is there.
-
     def operators(self, *wanted: str) -> Iterator[Any]:
         """Those of the kinds `wanted`, or all, in the order of execution; it is safe to edit meanwhile."""
         for operator in tuple(self._graph.operators):
             if id(operator) not in self._removed and (not wanted or self.kind(operator) in wanted):
                 yield operator
-
-    @property
-    def is_main(self) -> bool:
-        """Whether it is the graph that a run of the model executes."""
-        return self._index == 0
-
-    @property
-    def tensor_count(self) -> int:
-        return len(self._graph.tensors)
 
     @property
     def inputs(self) -> tuple[int, ...]:
@@ -101,11 +83,11 @@ class Graph:
         """The shape for people: `1×32×32×4`."""
         return shape_text(self.shape(number))
 
-    def is_fixed(self, number: int) -> bool:
-        """Whether the shape is the same in every run."""
-        tensor = self.tensor(number)
-        signature = tensor.shapeSignature
-        return (signature is None or all(size >= 0 for size in signature)) and math.prod(self.shape(number)) > 0
+    def is_fixed(self, *numbers: int) -> bool:
+        """Whether the shapes are the same in every run."""
+        signatures = [self.tensor(number).shapeSignature for number in numbers]
+        is_open = any(size < 0 for signature in signatures if signature is not None for size in signature)
+        return not is_open and all(math.prod(self.shape(number)) > 0 for number in numbers)
 
     def name(self, number: int) -> str:
         name = self.tensor(number).name
@@ -147,8 +129,6 @@ class Graph:
         values = self.constant(tensor)
         return float(values.reshape(())) if values is not None and values.size == 1 else None
 
-    # What is made.
-
     def add_tensor(self, name: str, shape: Sequence[int], dtype: str = "float32", like: int | None = None) -> int:
         """A new tensor without data; `like` gives type and quantisation."""
         tensor = schema.TensorT(shape=[int(size) for size in shape], name=name.encode(), hasRank=True)
@@ -187,19 +167,16 @@ class Graph:
         options: Any = None,
         version: int = 1,
     ) -> Any:
-        """A new operator, executed just before the operator `before`."""
+        """A new operator, executed just before the operator `before`, or last without one."""
         operator = schema.OperatorT(
             opcodeIndex=self._opcode(kind, version), inputs=list(inputs), outputs=list(outputs), builtinOptions=options
         )
         if options is not None:
             operator.builtinOptionsType = getattr(schema.BuiltinOptions, type(options).__name__.removesuffix("T"))
-        self._before.setdefault(id(before), []).append(operator)
+        there = self._graph.operators
+        there.insert(len(there) if before is None else there.index(before), operator)
         self._enter(operator)
         return operator
-
-    def end(self) -> Any:
-        """What to give as `before` for operators behind all that are there."""
-        return self._end
 
     def set_version(self, operator: Any, version: int) -> None:
         operator.opcodeIndex = self._opcode(self.kind(operator), version)
@@ -214,7 +191,8 @@ class Graph:
 
     def remove(self, operator: Any) -> None:
         """Take `operator` out, and what only it used."""
-        self._removed.add(id(operator))
+        self._removed[id(operator)] = operator
+        self._graph.operators.remove(operator)
         for tensor in operator.outputs:
             if self._producers.get(tensor) is operator:
                 del self._producers[tensor]
@@ -225,7 +203,9 @@ class Graph:
     def sweep(self, tensor: int) -> None:
         """Take out what makes `tensor` if it is no longer used."""
         maker = self._producers.get(tensor)
-        if maker is not None and self._is_unused(maker):
+        if maker is None or self.kind(maker) in _LASTING:
+            return
+        if not any(self._consumers.get(made) or made in self._graph.outputs for made in maker.outputs):
             self.remove(maker)
 
     def redirect(self, old: int, new: int) -> None:
@@ -234,32 +214,10 @@ class Graph:
             self.set_inputs(operator, [new if tensor == old else tensor for tensor in operator.inputs])
         self.sweep(old)
 
-    def _is_unused(self, operator: Any) -> bool:
-        if self.kind(operator) in _LASTING:
-            return False
-        return not any(self._consumers.get(tensor) or tensor in self._graph.outputs for tensor in operator.outputs)
-
-    def finish(self) -> None:
-        """Put the new operators into their places and drop the old ones."""
-        ordered: list[Any] = []
-        for operator in self._graph.operators:
-            self._place(operator, ordered)
-        for new in self._before.get(id(self._end), ()):
-            self._place(new, ordered)
-        self._graph.operators = ordered
-        self._before.clear()
-        self._removed.clear()
-
-    def _place(self, operator: Any, ordered: list[Any]) -> None:
-        for new in self._before.get(id(operator), ()):
-            self._place(new, ordered)
-        if id(operator) not in self._removed:
-            ordered.append(operator)
-
     def _opcode(self, kind: str, version: int) -> int:
-        number = _number(kind)
+        number = next(number for number, name in operator_names().items() if name == kind)
         for index, code in enumerate(self.model.operatorCodes):
-            if max(code.builtinCode, code.deprecatedBuiltinCode) == number and code.version == version:
+            if kind_of(code) == kind and code.version == version:
                 return index
         self.model.operatorCodes.append(
             schema.OperatorCodeT(deprecatedBuiltinCode=min(number, _PLACEHOLDER), builtinCode=number, version=version)

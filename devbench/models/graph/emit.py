@@ -13,7 +13,7 @@ from devbench.models.graph.edit import Graph
 
 
 class Emitter:
-    """Puts operators before the operator `before` of a graph; every call gives the tensor that it makes.
+    """Puts operators before the operator `before` of a graph, or last; every call gives the tensor that it makes.
 
     Args:
         name: what the new tensors are called, with a number behind.
@@ -31,6 +31,10 @@ class Emitter:
     def number(self, value: float) -> int:
         """A constant of one float32."""
         return self.constant(np.array(value, np.float32))
+
+    def ints(self, values: Any) -> int:
+        """A constant of int32: sizes, axes, bounds."""
+        return self.constant(np.array(values, np.int32))
 
     def make(
         self,
@@ -51,19 +55,17 @@ class Emitter:
         return out
 
     def reshape(self, x: int, shape: Sequence[int], out: int | None = None) -> int:
-        target = self.constant(np.array(shape, np.int32))
         options = schema.ReshapeOptionsT(newShape=[int(size) for size in shape])
-        return self.make("RESHAPE", [x, target], shape, options=options, out=out)
+        return self.make("RESHAPE", [x, self.ints(shape)], shape, options=options, out=out)
 
     def transpose(self, x: int, order: Sequence[int]) -> int:
         shape = [self.graph.shape(x)[axis] for axis in order]
-        made = schema.TransposeOptionsT()
-        return self.make("TRANSPOSE", [x, self.constant(np.array(order, np.int32))], shape, options=made)
+        return self.make("TRANSPOSE", [x, self.ints(order)], shape, options=schema.TransposeOptionsT())
 
     def unary(self, kind: str, x: int, out: int | None = None) -> int:
-        options = {"ABS": "AbsOptionsT", "SQUARE": "SquareOptionsT", "NEG": "NegOptionsT"}.get(kind)
-        made = getattr(schema, options)() if options else None
-        return self.make(kind, [x], self.graph.shape(x), options=made, out=out)
+        """ABS, NEG, RSQRT, SQUARE or TANH."""
+        options = getattr(schema, f"{kind.capitalize()}OptionsT", None)
+        return self.make(kind, [x], self.graph.shape(x), options=options and options(), out=out)
 
     def binary(self, kind: str, a: int, b: int, out: int | None = None, activation: int = 0) -> int:
         """ADD, SUB, MUL, MAXIMUM or MINIMUM, with broadcasting."""
@@ -71,21 +73,21 @@ class Emitter:
         options = getattr(schema, f"{name}OptionsT")()
         if activation:
             options.fusedActivationFunction = activation
-        return self.make(kind, [a, b], _broadcast(self.graph.shape(a), self.graph.shape(b)), options=options, out=out)
+        shape = np.broadcast_shapes(self.graph.shape(a), self.graph.shape(b))
+        return self.make(kind, [a, b], shape, options=options, out=out)
 
     def reduce(self, kind: str, x: int, axes: Sequence[int]) -> int:
         """MEAN, SUM or REDUCE_MAX over `axes`, which stay with the size 1."""
         shape = [1 if axis in axes else size for axis, size in enumerate(self.graph.shape(x))]
         options = schema.ReducerOptionsT(keepDims=True)
-        return self.make(kind, [x, self.constant(np.array(axes, np.int32))], shape, options=options)
+        return self.make(kind, [x, self.ints(axes)], shape, options=options)
 
     def conv(
-        self, x: int, weights: int, bias: int | None, shape: Sequence[int], out: int | None = None, options: Any = None
+        self, x: int, weights: int, bias: int, shape: Sequence[int], out: int | None = None, options: Any = None
     ) -> int:
         """CONV_2D; by default SAME, stride 1 and nothing fused. `options` are the schema's Conv2DOptionsT."""
         options = options or schema.Conv2DOptionsT(strideW=1, strideH=1)
-        inputs = [x, weights] if bias is None else [x, weights, bias]
-        return self.make("CONV_2D", inputs, shape, options=options, out=out)
+        return self.make("CONV_2D", [x, weights, bias], shape, options=options, out=out)
 
     def spread(self, x: int, channels: int) -> int:
         """N×H×W×1 → N×H×W×channels, each channel a copy.
@@ -104,16 +106,16 @@ class Emitter:
         shape[axis] //= count
         outs = [self.graph.add_tensor(self._next_name(), shape, like=x) for _ in range(count)]
         options = schema.SplitOptionsT(numSplits=count)
-        self.graph.add_operator(self._before, "SPLIT", [self.constant(np.array(axis, np.int32)), x], outs, options)
+        self.graph.add_operator(self._before, "SPLIT", [self.ints(axis), x], outs, options)
         return outs
 
     def pad(self, x: int, widths: Sequence[tuple[int, int]]) -> int:
         """With zeros: so many before and behind each axis."""
         shape = [before + size + behind for size, (before, behind) in zip(self.graph.shape(x), widths, strict=True)]
-        return self.make("PAD", [x, self.constant(np.array(widths, np.int32))], shape, options=schema.PadOptionsT())
+        return self.make("PAD", [x, self.ints(widths)], shape, options=schema.PadOptionsT())
 
     def slice(self, x: int, begin: Sequence[int], size: Sequence[int], out: int | None = None) -> int:
-        bounds = [self.constant(np.array(numbers, np.int32)) for numbers in (begin, size)]
+        bounds = [self.ints(numbers) for numbers in (begin, size)]
         return self.make("SLICE", [x, *bounds], size, options=schema.SliceOptionsT(), out=out)
 
     def concat(self, parts: Sequence[int], axis: int, out: int | None = None) -> int:
@@ -125,7 +127,3 @@ class Emitter:
     def _next_name(self) -> str:
         self._count += 1
         return f"{self._name}/{self._count}"
-
-
-def _broadcast(a: Sequence[int], b: Sequence[int]) -> tuple[int, ...]:
-    return tuple(np.broadcast_shapes(tuple(a), tuple(b)))

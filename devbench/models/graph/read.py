@@ -12,7 +12,6 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from devbench.models.graph.names import numbered_names, operator_names, type_name
 from devbench.models.graph.tables import DamagedModel, Table, open_tables
 from devbench.models.graph.view import (
     GraphView,
@@ -22,6 +21,9 @@ from devbench.models.graph.view import (
     SignatureView,
     StoredBuffer,
     TensorView,
+    numbered_names,
+    operator_names,
+    type_name,
 )
 
 _MAX_RANK = 32

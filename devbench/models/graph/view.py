@@ -1,6 +1,7 @@
-"""A model to be judged or counted: operators, tensors, options; knows no file format and no delegate.
+"""A model to be judged or counted: operators, tensors, options; and the schema's names of operators and types.
 
-The views are small frozen dataclasses. `graph.read.read_model` makes them of a file.
+The views are small frozen dataclasses. `graph.read.read_model` makes them of a file; knows no file format and no
+delegate.
 """
 
 from __future__ import annotations
@@ -8,6 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cache
 
 # Bits of one element; types that are missing here (strings, resources) have no size of their own.
 _BITS = {
@@ -16,6 +18,30 @@ _BITS = {
     "int64": 64, "uint64": 64, "bool": 8, "complex64": 64, "complex128": 128,
 }  # fmt: skip
 FLOATS = frozenset({"float32", "float16", "bfloat16", "float64"})
+# Element types in the schema's order, as NumPy writes those that it has.
+TYPES = (
+    "float32", "float16", "int32", "uint8", "int64", "string", "bool", "int16", "complex64", "int8", "float64",
+    "complex128", "uint64", "resource", "variant", "uint32", "uint16", "int4", "bfloat16", "int2", "uint4",
+    "float8_e4m3fn", "float8_e5m2",
+)  # fmt: skip
+
+
+def type_name(number: int) -> str:
+    """`float32`; `unknown` for a number that the schema does not have."""
+    return TYPES[number] if 0 <= number < len(TYPES) else "unknown"
+
+
+@cache
+def operator_names() -> Mapping[int, str]:
+    """The names of the built-in operators."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    return numbered_names(schema.BuiltinOperator)
+
+
+def numbered_names(enum: type) -> dict[int, str]:
+    """The names of a generated enumeration by their numbers."""
+    return {number: name for name, number in vars(enum).items() if isinstance(number, int)}
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -113,7 +113,6 @@ def apply_rewrites(
             graph = Graph(model, index)
             try:
                 lines += rewrite.apply(graph, options)
-                graph.finish()
             except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
                 # A damaged file may contradict itself anywhere.
                 raise InputError(

@@ -10,22 +10,16 @@ from typing import Any
 
 from devbench.errors import InputError
 from devbench.models.graph.edit import Graph
-from devbench.models.rewrites.attention import attention_4d
-from devbench.models.rewrites.broadcast import drop_broadcast_to
-from devbench.models.rewrites.dense import fc_one_row, fc_to_conv
+from devbench.models.graph.emit import Emitter
+from devbench.models.rewrites.codes import downgrade_versions, drop_unused_codes, unused_code_match
 from devbench.models.rewrites.fixed_shapes import fixed_shapes, sized_operators
 from devbench.models.rewrites.gelu import stable_gelu
-from devbench.models.rewrites.groupnorm import groupnorm_4d
-from devbench.models.rewrites.half import half_weights
-from devbench.models.rewrites.int8 import int8_weights
-from devbench.models.rewrites.layernorm import layernorm_4d
-from devbench.models.rewrites.lookup import gather_1d, gather_to_conv
+from devbench.models.rewrites.normalise import groupnorm_4d, layernorm_4d
+from devbench.models.rewrites.products import attention_4d, fc_one_row, fc_to_conv, gather_1d, gather_to_conv
 from devbench.models.rewrites.prune import prune
-from devbench.models.rewrites.reshapes import merge_reshapes
 from devbench.models.rewrites.serialize import Along, Conv, ConvLimits, serialize_conv
-from devbench.models.rewrites.unused import drop_unused_codes, unused_code_match
-from devbench.models.rewrites.upsample import resize_upsample
-from devbench.models.rewrites.versions import downgrade_versions
+from devbench.models.rewrites.shapes import drop_broadcast_to, merge_reshapes, resize_upsample
+from devbench.models.rewrites.weights import half_weights, int8_weights
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +69,23 @@ def _whole(rewrite: Callable[[Graph], list[str]]) -> Apply:
     return lambda graph, options: rewrite(graph)
 
 
-def _each(rewrite: Callable[[Graph, Any], str | None], *kinds: str) -> Apply:
-    """A rewrite of one operator at a time, of the first of `kinds` before the next; it gives a line if it applies."""
-    return lambda graph, options: [
-        line for kind in kinds for operator in graph.operators(kind) if (line := rewrite(graph, operator))
-    ]
+def _each(rewrite: Callable[[Emitter, Any], str | None], *kinds: str) -> Apply:
+    """A rewrite of one operator of `kinds` at a time, which it may replace; it gives a line if it applies."""
+    return lambda graph, options: _on_operators(graph, rewrite, kinds)
+
+
+def _on_operators(graph: Graph, rewrite: Any, kinds: Sequence[str]) -> list[str]:
+    lines = []
+    # A partial function has the name of the function.
+    name = getattr(rewrite, "func", rewrite).__name__
+    for operator in graph.operators(*kinds):
+        out = operator.outputs[0]
+        line = rewrite(Emitter(graph, operator, f"{graph.name(out)}/{name}"), operator)
+        if line:
+            lines.append(line)
+        if graph.producer(out) not in (operator, None):
+            graph.remove(operator)
+    return lines
 
 
 REWRITES: Sequence[Rewrite] = (
@@ -116,9 +122,9 @@ REWRITES: Sequence[Rewrite] = (
     Rewrite("fc-to-conv", "FULLY_CONNECTED of many rows as a 1×1 convolution", _each(fc_to_conv, "FULLY_CONNECTED")),
     Rewrite(
         "serialize-conv", "a convolution beyond the delegate's limits as several",
-        lambda graph, options: _each(
-            partial(serialize_conv, allow=options.allow, along=options.along), "CONV_2D"
-        )(graph, options),
+        lambda graph, options: _on_operators(
+            graph, partial(serialize_conv, allow=options.allow, along=options.along), ["CONV_2D"]
+        ),
     ),
     Rewrite("merge-reshapes", "chains of RESHAPE as one", _whole(merge_reshapes)),
     Rewrite("downgrade-versions", "the lowest version that says what an operator does", _whole(downgrade_versions)),

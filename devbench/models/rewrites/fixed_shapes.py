@@ -46,7 +46,7 @@ def fixed_shapes(graph: Graph) -> list[str]:
     lines = lines or ["sizes that are computed from known shapes made constants"]
     shapes, values = _ask(graph.model, derived)
     # Behind the graph's own tensors the interpreter has temporary ones.
-    for number, shape in enumerate(shapes[: graph.tensor_count]):
+    for number, shape in enumerate(shapes[: len(graph.model.subgraphs[0].tensors)]):
         tensor = graph.tensor(number)
         if shape is not None and not graph.is_constant(number):
             tensor.shape = shape

@@ -19,7 +19,7 @@ import numpy as np
 
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
-from devbench.models.rewrites.elementwise import ARITHMETIC, evaluate, is_plain
+from devbench.models.rewrites.patterns import ARITHMETIC, evaluate, is_plain
 
 _TANH = (math.sqrt(2 / math.pi), 0.044715 * math.sqrt(2 / math.pi))
 _TANH_CLIP = 10.0
@@ -31,26 +31,22 @@ _PROBES = (-3.1, -0.7, 0.4, 2.2, 5.0)
 _CLOSE = 1e-4
 
 
-def stable_gelu(graph: Graph, operator: Any) -> str | None:
+def stable_gelu(emit: Emitter, operator: Any) -> str | None:
     """Rewrite a GELU, or the argument of a TANH in a tanh form that is not clipped yet."""
-    rewrite = _gelu if graph.kind(operator) == "GELU" else _tanh
-    return rewrite(graph, operator, Emitter(graph, operator, f"{graph.name(operator.outputs[0])}/stable_gelu"))
-
-
-def _gelu(graph: Graph, operator: Any, emit: Emitter) -> str | None:
-    x = operator.inputs[0]
+    graph, x = emit.graph, operator.inputs[0]
+    if graph.kind(operator) == "TANH":
+        return _tanh(emit, operator)
     if graph.dtype(x) != "float32":
         return None
     tanh = bool(operator.builtinOptions is not None and operator.builtinOptions.approximate)
     argument = _polynomial(emit, x, *((_TANH, _TANH_CLIP) if tanh else (_ERF, _ERF_CLIP)))
     half = emit.binary("MUL", emit.unary("TANH", argument), emit.number(0.5))
     emit.binary("MUL", emit.binary("ADD", half, emit.number(0.5)), x, out=operator.outputs[0])
-    graph.remove(operator)
     return f"{graph.size_text(x)}, {'tanh' if tanh else 'erf'} form"
 
 
-def _tanh(graph: Graph, operator: Any, emit: Emitter) -> str | None:
-    old = operator.inputs[0]
+def _tanh(emit: Emitter, operator: Any) -> str | None:
+    graph, old = emit.graph, operator.inputs[0]
     found = _unclipped_source(graph, old)
     if found is None or graph.dtype(found) != "float32":
         return None

@@ -10,13 +10,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
+from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
-from devbench.models.graph.edit import Graph
+from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.emit import Emitter
+from devbench.models.graph.file import save_model
 
 Along = Literal["auto", "input", "output"]
 _LANES = 4
@@ -79,9 +82,9 @@ class ConvLimits:
 Allow = Callable[[Conv], bool]
 
 
-def serialize_conv(graph: Graph, operator: Any, allow: Allow, along: Along = "auto") -> str | None:
+def serialize_conv(emit: Emitter, operator: Any, allow: Allow, along: Along = "auto") -> str | None:
     """Split a CONV_2D that `allow` refuses; a line also if no split fits."""
-    conv = conv_of(graph, operator)
+    conv = conv_of(emit.graph, operator)
     if conv is None or allow(conv):
         return None
     choices = {
@@ -94,11 +97,9 @@ def serialize_conv(graph: Graph, operator: Any, allow: Allow, along: Along = "au
     extra = {side: extra_bytes(conv, side, factor) for side, factor in choices.items()}
     side = min(choices, key=lambda side: extra[side])
     split = _split_inputs if side == "input" else _split_outputs
-    kernel = graph.constant(operator.inputs[1])
+    kernel = emit.graph.constant(operator.inputs[1])
     assert kernel is not None
-    emit = Emitter(graph, operator, f"{graph.name(operator.outputs[0])}/serialize_conv")
     split(emit, operator, conv, choices[side], kernel)
-    graph.remove(operator)
     costs = ", ".join(f"{name} {factor} moves {extra[name] / 1e6:.1f} MB more" for name, factor in choices.items())
     return f"{conv}: {side} split in {choices[side]} ({costs})"
 
@@ -107,9 +108,7 @@ def conv_of(graph: Graph, operator: Any) -> Conv | None:
     """The sizes of a float CONV_2D with constant weights and a fixed shape; `None` for others."""
     x, weights = operator.inputs[:2]
     out = operator.outputs[0]
-    if graph.constant(weights) is None or {graph.dtype(x), graph.dtype(weights)} != {"float32"}:
-        return None
-    if not (graph.is_fixed(x) and graph.is_fixed(out)):
+    if graph.constant(weights, "float32") is None or graph.dtype(x) != "float32" or not graph.is_fixed(x, out):
         return None
     given, kernel, made = graph.shape(x), graph.shape(weights), graph.shape(out)
     if len(given) != 4 or kernel[3] != given[3]:
@@ -174,3 +173,26 @@ def _split_outputs(emit: Emitter, operator: Any, conv: Conv, factor: int, kernel
 
 def _copied(options: Any) -> Any:
     return type(options)(**vars(options))
+
+
+def write_conv_model(conv: Conv, path: Path) -> None:
+    """Write a .tflite whose only operator is `conv`, of stride 1, with weights of small numbers."""
+    model = schema.ModelT(
+        version=3, subgraphs=[schema.SubGraphT(tensors=[], operators=[], inputs=[], outputs=[])],
+        buffers=[schema.BufferT()], operatorCodes=[], signatureDefs=[], metadata=[],
+    )  # fmt: skip
+    graph = Graph(model)
+    x = graph.add_tensor("input", (conv.batch, conv.height, conv.width, conv.inputs))
+    out = graph.add_tensor("output", (conv.batch, conv.out_height, conv.out_width, conv.outputs))
+    emit = Emitter(graph, None, "conv")
+    shape = (conv.outputs, conv.rows, conv.columns, conv.inputs)
+    weights = emit.constant(np.full(shape, 1e-3, np.float32))
+    bias = emit.constant(np.zeros(conv.outputs, np.float32))
+    # The strides that lead from one size to the other under SAME padding.
+    options = schema.Conv2DOptionsT(
+        strideH=-(-conv.height // conv.out_height), strideW=-(-conv.width // conv.out_width)
+    )
+    emit.conv(x, weights, bias, graph.shape(out), out=out, options=options)
+    model.subgraphs[0].inputs, model.subgraphs[0].outputs = [x], [out]
+    compact(model)
+    save_model(model, path)

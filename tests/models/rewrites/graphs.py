@@ -31,10 +31,9 @@ def make(inputs: Mapping[str, Sequence[int]], body: Body, dtypes: Mapping[str, s
     )
     graph = Graph(model)
     numbers = [graph.add_tensor(name, shape, (dtypes or {}).get(name, "float32")) for name, shape in inputs.items()]
-    emit = Emitter(graph, graph.end(), "made")
+    emit = Emitter(graph, None, "made")
     out = body(emit, *numbers)
     model.subgraphs[0].inputs, model.subgraphs[0].outputs = numbers, [out]
-    graph.finish()
     compact(model)
     return model
 

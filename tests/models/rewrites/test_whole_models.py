@@ -104,7 +104,7 @@ def test_large_convolutions_become_int8_here(
     models: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytest.importorskip("litert_quantizer", reason="int8 weights need the extra `models`")
-    monkeypatch.setattr("devbench.models.rewrites.int8._MAX_CONV_BYTES", 20_000)
+    monkeypatch.setattr("devbench.models.rewrites.weights._MAX_CONV_BYTES", 20_000)
     sizes, snrs = [], []
     for name in ("w8", "dynamic-int8"):
         out = tmp_path / f"{name}.tflite"

@@ -1,14 +1,16 @@
-"""`downgrade-versions`: the lowest version that describes an operator, for delegates that know no later ones.
+"""Operator codes, which say what a runtime must know to load a model: `unused-codes` and `downgrade-versions`.
 
-Converters raise the version of an operator for a rank or type; after a rewrite the reason may be gone.
-Source: `lite/tools/versioning/op_version.cc` of TensorFlow.
+The runtime looks at every operator code of a model when it loads it. One that it does not know keeps the model from
+loading, whether or not an operator uses it: `unused-codes` leaves those out that no operator uses. Converters raise the
+version of an operator for a rank or type; after a rewrite the reason may be gone: `downgrade-versions` sets the lowest
+version that describes an operator. Source: `lite/tools/versioning/op_version.cc` of TensorFlow.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from devbench.models.graph.edit import Graph
+from devbench.models.graph.edit import Graph, drop_codes, kind_of, unused_codes
 
 # Version 1 is float32 in at most four dimensions; of these kinds nothing else counts.
 _PLAIN = {
@@ -17,6 +19,20 @@ _PLAIN = {
     "POW", "AVERAGE_POOL_2D", "MAX_POOL_2D",
 }  # fmt: skip
 _MAX_RANK = 4
+
+
+def drop_unused_codes(graph: Graph) -> list[str]:
+    """Leave out every operator code that no graph of the model uses; a line for each."""
+    if not graph.is_main:
+        return []
+    codes = [graph.model.operatorCodes[index] for index in unused_codes(graph.model)]
+    drop_codes(graph.model)
+    return [f"{kind_of(code)} version {code.version}" for code in codes]
+
+
+def unused_code_match(graph: Graph) -> list[int]:
+    """[-1] if there is such a code."""
+    return [-1] if graph.is_main and unused_codes(graph.model) else []
 
 
 def downgrade_versions(graph: Graph) -> list[str]:

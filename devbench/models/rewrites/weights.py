@@ -1,10 +1,14 @@
-"""`w8` and `dynamic-int8`: weights as int8, symmetric, with a scale for each output channel.
+"""Smaller weights: `fp16`, `w8` and `dynamic-int8`.
 
-`w8` puts a DEQUANTIZE behind the weights: activations stay as they are (W8A32 on CPUs, W8A16 where a GPU delegate
-computes in fp16). LiteRT's CPU kernels dequantise at the start, so that the memory is that of float32 and more: the
-file is small, the process is not. `dynamic-int8` leaves the DEQUANTIZE out; CPU kernels then quantise activations
-too, at each run. The quantiser is the field's (litert-quantizer); convolutions beyond its 32 MiB are quantised here
-in the same form.
+`fp16`: large float32 constants as float16 behind a DEQUANTIZE, which delegates fold back into the weights. XNNPACK and
+the GPU delegate take float16 weights as such; LiteRT's own kernels turn them into float32 at the start. A constant that
+fp16 cannot represent (beyond 65,504, not finite, or whole numbers that it would round) stays as it is.
+
+`w8` and `dynamic-int8`: weights as int8, symmetric, with a scale for each output channel. `w8` puts a DEQUANTIZE behind
+the weights: activations stay as they are (W8A32 on CPUs, W8A16 where a GPU delegate computes in fp16). LiteRT's CPU
+kernels dequantise at the start, so that the memory is that of float32 and more: the file is small, the process is not.
+`dynamic-int8` leaves the DEQUANTIZE out; CPU kernels then quantise activations too, at each run. The quantiser is
+litert-quantizer; convolutions beyond its 32 MiB are quantised here in the same form.
 """
 
 from __future__ import annotations
@@ -22,10 +26,53 @@ from devbench.models.converter import silent
 from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.emit import Emitter
 from devbench.models.graph.file import load_model, save_model
-from devbench.models.rewrites.lookup import EXACT
+from devbench.models.graph.view import shape_text
+from devbench.models.rewrites.products import EXACT
 
+MIN_VALUES = 256
+_MAX_HALF = 65504.0
+# float16 represents every whole number up to this one.
+_EXACT = 2048.0
+# Where DEQUANTIZE in between keeps a runtime from taking the operator.
+_EXCLUDED = {"GATHER", "EMBEDDING_LOOKUP", "RESHAPE"}
 # Beyond it litert-quantizer 0.11 ends with "more dimensions than allowed by the axis remapping".
 _MAX_CONV_BYTES = 32 << 20
+
+
+def half_weights(graph: Graph, min_values: int = MIN_VALUES) -> list[str]:
+    """Store every constant of at least `min_values` values in float16; gives a line for each."""
+    made: dict[int, int] = {}
+    changes = []
+    for operator in graph.operators():
+        if graph.kind(operator) in _EXCLUDED:
+            continue
+        inputs = list(operator.inputs)
+        for place, tensor in enumerate(inputs):
+            values = graph.constant(tensor, "float32")
+            if values is None or values.size < min_values:
+                continue
+            if tensor not in made:
+                if not _fits(values):
+                    continue
+                emit = Emitter(graph, operator, f"{graph.name(tensor)}/fp16")
+                halves = graph.add_constant(graph.name(tensor), values.astype(np.float16))
+                made[tensor] = emit.make(
+                    "DEQUANTIZE", [halves], values.shape, options=schema.DequantizeOptionsT(), like=tensor, version=3
+                )
+                changes.append(shape_text(values.shape))
+            inputs[place] = made[tensor]
+        if inputs != list(operator.inputs):
+            graph.set_inputs(operator, inputs)
+    return changes
+
+
+def _fits(values: NDArray[Any]) -> bool:
+    largest = max(float(values.max()), -float(values.min()))
+    if not largest <= _MAX_HALF:
+        return False
+    if largest <= _EXACT or not (values == np.rint(values)).all():
+        return True
+    return bool((values.astype(np.float16).astype(np.float32) == values).all())
 
 
 class QuantiserFailed(DevbenchError):
@@ -59,7 +106,6 @@ def int8_weights(source: Path, out: Path, *, dynamic: bool) -> list[str]:
         for operator in graph.operators("CONV_2D"):
             if graph.name(operator.outputs[0]) in large:
                 _quantise_convolution(graph, operator, dynamic)
-        graph.finish()
         compact(model)
         save_model(model, out)
     return [f"{name} {shape}" for name, shape in _int8_tensors(out).items() if name not in before]

@@ -1,11 +1,13 @@
-"""Finds normalisations in a graph: y = (x − mean)·rsqrt(variance + ε)·γ + β, in any form that a framework writes.
+"""Finds what a part of a graph computes, in any form that a framework writes: arithmetic, and normalisations.
 
-The reductions are found by their structure: MEAN, then the mean of squares around it or E[x²] − E[x]², then RSQRT. What
-follows is found by what it computes: frameworks, and converters after them, order that arithmetic in many ways.
+Arithmetic is run on a few numbers. A normalisation is y = (x − mean)·rsqrt(variance + ε)·γ + β. Its reductions are
+found by their structure: MEAN, then the mean of squares around it or E[x²] − E[x]², then RSQRT. What follows is found
+by what it computes: frameworks, and converters after them, order that arithmetic in many ways.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,10 +15,64 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devbench.models.graph.edit import Graph
-from devbench.models.rewrites.elementwise import evaluate, grow
 
+_UNARY: Mapping[str, Callable[[Any], Any]] = {"NEG": lambda a: -a, "SQUARE": lambda a: a * a}
+_BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
+    "ADD": lambda a, b: a + b,
+    "SUB": lambda a, b: a - b,
+    "MUL": lambda a, b: a * b,
+    "DIV": lambda a, b: a / b,
+    "POW": lambda a, b: a**b,
+}
+ARITHMETIC = frozenset({*_UNARY, *_BINARY})
+_MAX_PATH = 1000
+AFFINE = frozenset({"NEG", "ADD", "SUB", "MUL", "DIV"})
 _PROBES = ((0.7, -0.4, 1.3), (-1.9, 0.8, 0.6), (2.3, 1.1, 2.2))
 _CLOSE = 1e-5
+
+
+def is_plain(operator: Any) -> bool:
+    """Whether nothing is fused behind it."""
+    return not getattr(operator.builtinOptions, "fusedActivationFunction", 0)
+
+
+def grow(graph: Graph, seeds: set[int]) -> list[int]:
+    """Every tensor that follows from `seeds` and constants by plain arithmetic, in an order in which it can be had."""
+    known, order = set(seeds), []
+    waiting = [operator for tensor in seeds for operator in graph.consumers(tensor)]
+    while waiting:
+        operator = waiting.pop()
+        if graph.kind(operator) not in AFFINE or not is_plain(operator) or operator.outputs[0] in known:
+            continue
+        if all(tensor in known or graph.is_constant(tensor) for tensor in operator.inputs):
+            known.add(operator.outputs[0])
+            order.append(operator.outputs[0])
+            waiting += graph.consumers(operator.outputs[0])
+    return order
+
+
+def evaluate(graph: Graph, tensor: int, known: Mapping[int, NDArray[Any]]) -> NDArray[np.float64]:
+    """The value of `tensor`, which `grow` found, where the seeds have the values `known`; in double precision."""
+    values: dict[int, Any] = dict(known)
+    path = [tensor]
+    while path:
+        at = path[-1]
+        if at in values:
+            path.pop()
+            continue
+        constant = graph.constant(at)
+        if constant is not None:
+            values[at] = constant.astype(np.float64)
+            continue
+        operator = graph.producer(at)
+        if operator is None or graph.kind(operator) not in ARITHMETIC or len(path) > _MAX_PATH:
+            raise ValueError(f"tensor {at} does not follow from the seeds")
+        missing = [source for source in operator.inputs if source not in values]
+        path += missing
+        if not missing:
+            kind, taken = graph.kind(operator), [values[source] for source in operator.inputs]
+            values[at] = _UNARY[kind](*taken) if kind in _UNARY else _BINARY[kind](*taken)
+    return np.asarray(values[tensor], np.float64)
 
 
 @dataclass(frozen=True, slots=True)

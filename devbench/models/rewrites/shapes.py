@@ -1,7 +1,12 @@
-"""`resize-upsample`: repeats along height and width, which are a TILE in five or six dimensions, as a resize.
+"""Operators that only move or repeat elements: `drop-broadcast-to`, `resize-upsample` and `merge-reshapes`.
 
-Converters write an upsampling as one TILE or BROADCAST_TO between two RESHAPEs, or as one for the rows and one for the
-columns with RESHAPEs around. What such a chain does is found by running it on the numbers of its elements.
+`drop-broadcast-to`: BROADCAST_TO and TILE before arithmetic that broadcasts by itself are left out.
+
+`resize-upsample`: repeats along height and width, which are a TILE in five or six dimensions, as a resize. Converters
+write an upsampling as one TILE or BROADCAST_TO between two RESHAPEs, or as one for the rows and one for the columns
+with RESHAPEs around. What such a chain does is found by running it on the numbers of its elements.
+
+`merge-reshapes`: a RESHAPE of a RESHAPE as one, and none if the shape stays; other rewrites leave them behind.
 """
 
 from __future__ import annotations
@@ -17,11 +22,39 @@ from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
 from devbench.models.graph.view import shape_text
 
+_BROADCASTS = {"ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE"}
 _MOVES = ("RESHAPE", "TILE", "BROADCAST_TO", "EXPAND_DIMS", "SQUEEZE")
 _REPEATS = ("TILE", "BROADCAST_TO")
 # More elements than any activation that fits on a phone.
 _MAX_ELEMENTS = 1 << 26
 _MAX_LENGTH = 16
+
+
+def drop_broadcast_to(emit: Emitter, operator: Any) -> str | None:
+    """Leave out a BROADCAST_TO or TILE whose users all give the same without it."""
+    graph, small, large = emit.graph, operator.inputs[0], operator.outputs[0]
+    users = graph.consumers(large)
+    if large in graph.outputs or not users or not graph.is_fixed(small, large):
+        return None
+    if not _only_stretched(graph, small, large) or not all(_is_full(graph, user, large) for user in users):
+        return None
+    graph.redirect(large, small)
+    return f"{graph.size_text(small)} for {graph.size_text(large)}"
+
+
+def _only_stretched(graph: Graph, small: int, large: int) -> bool:
+    """Whether sizes grew from 1 alone; a TILE may repeat others too."""
+    before, after = graph.shape(small), graph.shape(large)
+    before = (1,) * (len(after) - len(before)) + before
+    return all(old in (1, new) for old, new in zip(before, after, strict=True))
+
+
+def _is_full(graph: Graph, user: Any, large: int) -> bool:
+    """Whether the other operand alone gives the result its shape."""
+    if graph.kind(user) not in _BROADCASTS or user.inputs[0] == user.inputs[1]:
+        return False
+    other = user.inputs[1] if user.inputs[0] == large else user.inputs[0]
+    return graph.shape(other) == graph.shape(user.outputs[0])
 
 
 def resize_upsample(graph: Graph) -> list[str]:
@@ -35,7 +68,7 @@ def resize_upsample(graph: Graph) -> list[str]:
         x, out = chain[0].inputs[0], last.outputs[0]
         source, result = graph.shape(x), graph.shape(out)
         emit = Emitter(graph, last, f"{graph.name(out)}/resize_upsample")
-        size = emit.constant(np.array(result[1:3], np.int32))
+        size = emit.ints(result[1:3])
         emit.make("RESIZE_NEAREST_NEIGHBOR", [x, size], result, options=schema.ResizeNearestNeighborOptionsT(), out=out)
         graph.remove(last)
         changes.append(f"{shape_text(source)} → {shape_text(result)}")
@@ -89,3 +122,21 @@ def _moved(graph: Graph, operator: Any, values: NDArray[np.int32]) -> NDArray[np
     times = graph.constant(operator.inputs[1])
     made = np.tile(values, times.tolist()) if times is not None and times.size == values.ndim else None
     return made if made is not None and made.shape == shape else None
+
+
+def merge_reshapes(graph: Graph) -> list[str]:
+    """Rewrite every pair; gives a line for each."""
+    changes = []
+    for operator in graph.operators("RESHAPE"):
+        out, first = operator.outputs[0], graph.producer(operator.inputs[0], "RESHAPE")
+        if not graph.is_fixed(out):
+            continue
+        if first is not None:
+            middle = operator.inputs[0]
+            graph.set_inputs(operator, [first.inputs[0], *operator.inputs[1:]])
+            changes.append(graph.size_text(middle))
+            graph.sweep(middle)
+        if graph.shape(operator.inputs[0]) == graph.shape(out) and out not in graph.outputs:
+            graph.redirect(out, operator.inputs[0])
+            changes.append(f"{graph.size_text(out)} unchanged")
+    return changes

@@ -1,8 +1,11 @@
-"""`groupnorm-4d`: group normalisation with tensors of at most four dimensions, and right in half precision.
+"""`groupnorm-4d` and `layernorm-4d`: normalisations as delegates compute them rightly, and right in half precision.
 
 Frameworks group the channels in a fifth dimension, which delegates refuse. Here every large tensor keeps the shape
-N×H×W×C: means are taken over height and width first, and only what is left, N×1×1×C, is grouped. As it can be
-run in fp16, whose largest number is 65,504, differences are divided by their largest magnitude before they are squared:
+N×H×W×C: means are taken over height and width first, and only what is left, N×1×1×C, is grouped. In a layer
+normalisation TensorFlow folds γ into the inverse deviation first: a product of a tensor of one channel with a constant
+of many. The stock GPU delegate takes that and gives wrong numbers. Here γ and β come last, where they have the shape of
+the channels. In fp16 the largest number is 65,504: differences are divided by their largest magnitude before they are
+squared:
 
     d = x − mean,  a = max(|d|, 1/128) of the group,  y = (d/a)·rsqrt(mean((d/a)²) + ε/a²)·γ + β
 """
@@ -16,18 +19,18 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from devbench.models.graph.edit import Graph, Shape
+from devbench.models.graph.edit import Shape
 from devbench.models.graph.emit import Emitter
 from devbench.models.graph.view import shape_text
-from devbench.models.rewrites.normalisation import find_normalisation
+from devbench.models.rewrites.patterns import find_normalisation
 
 # Below it, differences are small enough to be squared as they are; a floor keeps 1/a² in range for constant inputs.
 _MIN_MAGNITUDE = 1 / 128
 
 
-def groupnorm_4d(graph: Graph, rsqrt: Any) -> str | None:
+def groupnorm_4d(emit: Emitter, rsqrt: Any) -> str | None:
     """Rewrite the group normalisation of this RSQRT, in four dimensions or more."""
-    found = find_normalisation(graph, rsqrt)
+    graph, found = emit.graph, find_normalisation(emit.graph, rsqrt)
     if found is None:
         return None
     shape = graph.shape(found.source)
@@ -47,8 +50,7 @@ def groupnorm_4d(graph: Graph, rsqrt: Any) -> str | None:
     if scale is None or offset is None:
         return None
     emit = Emitter(graph, graph.producer(found.result), f"{graph.name(found.result)}/groupnorm_4d")
-    result = _emit(emit, source, groups, found.epsilon, scale, offset)
-    hand_over(graph, emit, found.result, result)
+    _hand_over(emit, found.result, _groups(emit, source, groups, found.epsilon, scale, offset))
     return f"{shape_text(shape)} → {shape_text(natural)}, {groups} groups"
 
 
@@ -60,7 +62,7 @@ def _per_channel(values: NDArray[np.float32], groups: int, size: int, rank: int)
     return np.ascontiguousarray(np.broadcast_to(values.reshape(1, 1, *values.shape[-2:]), (1, 1, groups, size)))
 
 
-def _emit(
+def _groups(
     emit: Emitter, x: int, groups: int, epsilon: float, scale: NDArray[np.float32], offset: NDArray[np.float32]
 ) -> int:
     """The operators; gives y in the shape N×H×W×C, H being 1 where x has three dimensions."""
@@ -81,13 +83,13 @@ def _emit(
             spread = emit.binary("MUL", spread, emit.constant(scale))
         return emit.reshape(spread, (batch, 1, 1, channels))
 
-    result = normalised(emit, x, of_group, to_channels, epsilon, scale)
+    result = _normalised(emit, x, of_group, to_channels, epsilon, scale)
     if offset.any():
         result = emit.binary("ADD", result, emit.constant(offset.reshape(1, 1, 1, channels)))
     return result
 
 
-def normalised(
+def _normalised(
     emit: Emitter,
     x: int,
     of_group: Callable[[str, int], int],
@@ -113,8 +115,9 @@ def normalised(
     return emit.binary("MUL", scaled, to_channels(factor) if scale is None else to_channels(factor, scale))
 
 
-def hand_over(graph: Graph, emit: Emitter, old: int, new: int) -> None:
+def _hand_over(emit: Emitter, old: int, new: int) -> None:
     """Replace `old` by `new` in its consumers, without the grouped shape if it was only reshaped."""
+    graph, maker = emit.graph, emit.graph.producer(old)
     for user in graph.consumers(old):
         if graph.kind(user) != "RESHAPE":
             continue
@@ -122,7 +125,41 @@ def hand_over(graph: Graph, emit: Emitter, old: int, new: int) -> None:
         graph.set_inputs(user, [new, *user.inputs[1:]])
         if graph.shape(out) == graph.shape(new) and out not in graph.outputs:
             graph.redirect(out, new)
-    maker: Any = graph.producer(old)
     if graph.consumers(old) or old in graph.outputs:
         emit.reshape(new, graph.shape(old), out=old)
     graph.remove(maker)
+
+
+def layernorm_4d(emit: Emitter, rsqrt: Any) -> str | None:
+    """Rewrite the normalisation over the last axis of this RSQRT."""
+    graph, found = emit.graph, find_normalisation(emit.graph, rsqrt)
+    if found is None or not graph.is_fixed(found.source):
+        return None
+    shape = graph.shape(found.source)
+    if found.axes != (len(shape) - 1,) or not 2 <= len(shape) <= 4:
+        return None
+    scale, offset = _last(found.scale, shape[-1]), _last(found.offset, shape[-1])
+    if scale is None or offset is None:
+        return None
+    emit = Emitter(graph, graph.producer(found.result), f"{graph.name(found.result)}/layernorm_4d")
+    _hand_over(emit, found.result, _layer(emit, found.source, found.epsilon, scale, offset))
+    return shape_text(shape)
+
+
+def _last(values: NDArray[np.float32], channels: int) -> NDArray[np.float32] | None:
+    """γ or β as one number per channel; `None` if it differs along another axis."""
+    if math.prod(values.shape[:-1]) != 1:
+        return None
+    return np.ascontiguousarray(np.broadcast_to(values.reshape(-1), (channels,)))
+
+
+def _layer(emit: Emitter, x: int, epsilon: float, scale: NDArray[np.float32], offset: NDArray[np.float32]) -> int:
+    shape = emit.graph.shape(x)
+    if len(shape) < 4:
+        x = emit.reshape(x, (shape[0], *(1,) * (4 - len(shape)), *shape[1:]))
+    result = _normalised(emit, x, lambda kind, value: emit.reduce(kind, value, (3,)), lambda value: value, epsilon)
+    if (scale != 1).any():
+        result = emit.binary("MUL", result, emit.constant(scale))
+    if offset.any():
+        result = emit.binary("ADD", result, emit.constant(offset))
+    return result
