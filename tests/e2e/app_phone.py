@@ -56,7 +56,8 @@ echo "Starting: Intent { cmp=org.tensorflow.lite.benchmark/.BenchmarkModelActivi
 setsid sh "$here/app.sh" "$here" "$name" </dev/null >/dev/null 2>&1 &
 echo "Status: ok"
 """
-_APP = """echo $$ > "$1/app.pid"
+# The file appears with its text in it: a reader never finds it empty.
+_APP = """echo $$ > "$1/app.new" && mv "$1/app.new" "$1/app.pid"
 while IFS= read -r line; do
   case $line in
   "@sleep "*) sleep ${line#@sleep };;
