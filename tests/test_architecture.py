@@ -37,8 +37,6 @@ MAY_IMPORT = {
     "findings": {"results", "analysis"},
     "sections": {"findings", "analysis"},
     "forms": {"sections"},
-    # Charts draw findings as they are.
-    "forms/charts": {"sections", "findings", "results", "analysis"},
     "serve": {"forms", "sections", "findings", "results", "analysis"},
     "bench": {"adb", "device", "tool", "models", "results", "analysis", "virtual"},
     "nightly": {"bench", "results", "analysis", "findings", "sections", "forms"},

@@ -15,14 +15,13 @@ import devbench.results
 from devbench.cli.app import application
 from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
-from devbench.forms.charts import draw
 from devbench.metrics import METRICS, Metric, shown_in, stored
 from devbench.results import schema
 from devbench.results.records import VALUES, RepetitionRecord
 from devbench.results.run_export import REPETITION_COLUMNS
 from devbench.results.run_json import add_run
 from devbench.results.store import RunView, Store
-from devbench.sections.charts import history_charts
+from devbench.sections.time_charts import history_charts
 from tests.golden.page_text import page_text
 from tests.made.nights import START, Made, job_view, noisy
 from tests.made.samples import run_record
@@ -104,7 +103,7 @@ def test_it_is_in_the_queries_and_charts_of_the_history(url: str) -> None:
         assert series["unit"].unique().tolist() == ["MB"] and len(series) == NIGHTS
         assert len(history.samples((NEW.name,))) == NIGHTS * 8
         assert NEW.name in set(history.series()["metric"])
-        charts = [draw(chart) for chart in history_charts(find_changes(history, ChangesSettings()))]
+        charts = history_charts(find_changes(history, ChangesSettings()))
     assert [chart.title for chart in charts if chart.title.startswith("Memory growth")] == [
         "Memory growth: unet · gpu on Phone (KEY)"
     ]

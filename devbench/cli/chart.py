@@ -11,10 +11,9 @@ from devbench.cli.choices import complete_metrics, complete_models, complete_run
 from devbench.host.garbage import no_cycle_search
 
 if TYPE_CHECKING:
-    from devbench.forms.charts.files import ChartForm
+    from devbench.forms.charts import ChartForm
 
-_OF_JOBS = ("latency", "speedup", "operators", "startup", "memory", "conditions")
-_KINDS = (*_OF_JOBS, "pipeline", "comparison", "history")
+_KINDS = ("latency", "speedup", "operators", "startup", "memory", "conditions", "pipeline", "comparison", "history")
 _EPILOG = (
     "Examples:\n\n"
     "  devbench chart latency --out latency.pdf\n\n"
@@ -39,46 +38,60 @@ def complete_kinds(incomplete: str) -> list[str]:
 def chart(
     kind: Annotated[str, typer.Argument(metavar="|".join(_KINDS), help="Which chart.", autocompletion=complete_kinds)],
     run: Annotated[
-        str, typer.Argument(help="A run's id, its start, or `latest`; not for history.", autocompletion=complete_runs)
+        str,
+        typer.Argument(
+            help="A run's id, the beginning of it, or `latest`; not used for history.", autocompletion=complete_runs
+        ),
     ] = "latest",
     out: Annotated[
         Path | None, typer.Option(help="File to write; its ending is the format: .png, .svg, .pdf. Default: KIND.png.")
     ] = None,
-    device: Annotated[list[str] | None, typer.Option(help="Key or part of the title.")] = None,
+    device: Annotated[list[str] | None, typer.Option(help="A device: its key or a part of its name.")] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A model as results show it, or the end of it.", autocompletion=complete_models),
+        typer.Option(help="A model as results show it, or the end of its name.", autocompletion=complete_models),
     ] = None,
     delegate: Annotated[list[str] | None, typer.Option(help="A delegate's name.")] = None,
-    case: Annotated[list[str] | None, typer.Option(help="For history: as `devbench compare` prints it.")] = None,
+    case: Annotated[list[str] | None, typer.Option(help="For history: a case as `devbench compare` prints it.")] = None,
     metric: Annotated[
-        str, typer.Option(help="For history and comparison.", autocompletion=complete_metrics)
+        str, typer.Option(help="For history and comparison: the metric.", autocompletion=complete_metrics)
     ] = "latency",
-    over: Annotated[str, typer.Option(metavar="DELEGATE", help="For speedup: the one to be compared with.")] = "cpu",
+    over: Annotated[str, typer.Option(metavar="DELEGATE", help="For speedup: the delegate to compare with.")] = "cpu",
     baseline: Annotated[
-        str, typer.Option(metavar="RUN", help="For comparison: as of `compare`.", autocompletion=complete_runs)
+        str,
+        typer.Option(
+            metavar="RUN", help="For comparison: the baseline, as for `devbench compare`.", autocompletion=complete_runs
+        ),
     ] = "previous",
-    since: Annotated[str | None, typer.Option(help="For history: a date, or how long ago, such as 30d.")] = None,
-    until: Annotated[str | None, typer.Option(help="For history: the same.")] = None,
-    width: Annotated[float | None, typer.Option(min=1.0, max=40.0, help="Inches wide (PNG and PDF).")] = None,
-    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Dots an inch of a PNG.")] = 160,
+    since: Annotated[
+        str | None, typer.Option(help="For history: runs since a date, or for how long, such as 30d.")
+    ] = None,
+    until: Annotated[str | None, typer.Option(help="For history: runs until then, in the same form.")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Title of the chart. Default: what it shows, with the model.")
+    ] = None,
+    width: Annotated[
+        float, typer.Option(min=2.0, max=40.0, help="Width in inches. The chart is laid out for it; text stays 9 pt.")
+    ] = 8.0,
+    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Pixels per inch of a PNG.")] = 160,
     theme: Annotated[str, typer.Option(metavar="light|dark", help="Colours.")] = "light",
-    as_json: Annotated[bool, typer.Option("--json", help="Print what was drawn as JSON.")] = False,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print the file, the title and a description as JSON.")
+    ] = False,
     store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
 ) -> None:
     """Draw one chart into a file. Numbers of a virtual device are marked in the chart itself.
 
-    Exit code 2 where the run or the filters leave nothing to draw.
+    Exit code 2 if the run or the filters leave nothing to draw.
     """
     from devbench.cli.choices import metrics, moment
     from devbench.cli.outcome import check_writable
     from devbench.errors import InputError
     from devbench.findings.changes import ChangesSettings
     from devbench.findings.subject import charted
-    from devbench.forms.charts import draw
     from devbench.forms.charts.files import chart_file
     from devbench.host.whole_files import writing_to
-    from devbench.sections.charts import charts_of
+    from devbench.sections.chart_kinds import charts_of
     from devbench.text import parts_of
 
     if kind not in _KINDS:
@@ -97,15 +110,15 @@ def chart(
     if not charts:
         raise InputError(f"there is nothing to draw for {kind}", hint="check the filters, see `devbench show`")
     if len(charts) > 1:
-        typer.echo(f"the first of {len(charts)} charts; choose another with --device, --model, --delegate", err=True)
-    picture = draw(charts[0])
-    data = chart_file(picture, form, dpi=dpi, width_in=width, theme="dark" if theme == "dark" else "light")
+        typer.echo(f"first of {len(charts)} charts; choose another with --device, --model or --delegate", err=True)
+    first = charts[0]
+    data = chart_file(first, form, dpi=dpi, width_in=width, theme="dark" if theme == "dark" else "light", title=title)
     with writing_to(path):
         path.write_bytes(data)
     if as_json:
         import json
 
-        shown = {"file": str(path), "title": picture.title, "alt": picture.alt, "virtual": picture.virtual}
+        shown = {"file": str(path), "title": title or first.title, "alt": first.alt, "virtual": bool(first.virtual)}
         typer.echo(json.dumps(shown))
         return
     typer.echo(path)
@@ -113,7 +126,7 @@ def chart(
 
 def _form(path: Path) -> ChartForm:
     from devbench.errors import InputError
-    from devbench.forms.charts.files import CHART_FORMS
+    from devbench.forms.charts import CHART_FORMS
 
     for form in CHART_FORMS:
         if path.suffix.casefold() == f".{form}":

@@ -160,12 +160,11 @@ def _show(
     from devbench.cli.output import console, plain
     from devbench.findings.ablation import StageStep, ablation_of
     from devbench.findings.run_build import build_report
-    from devbench.forms.charts import draw
     from devbench.forms.charts.files import chart_file
     from devbench.forms.json import json_text
     from devbench.forms.terminal import print_document
     from devbench.sections.ablation import ablation_document
-    from devbench.sections.document import Chart
+    from devbench.sections.row_charts import ablation_chart
 
     runs = {stage.name: count for stage, count in zip(pipeline.stages, pipeline.runs, strict=True)}
 
@@ -179,8 +178,8 @@ def _show(
         file.write_text(json_text(ablation_document(found, "json")), "utf-8")
     screen = console()
     print_document(ablation_document(found, "terminal"), screen)
-    picture = draw(Chart("ablation", found, "ablation"))
+    chart = ablation_chart(found)
     for form in ("png", "svg"):
-        (out / f"ablation.{form}").write_bytes(chart_file(picture, form))
+        (out / f"ablation.{form}").write_bytes(chart_file(chart, form))
     run_id = view.run.run_id
     screen.print(f"Chart: {plain(out / 'ablation.png')}; run {run_id}, `devbench show {run_id}`", soft_wrap=True)

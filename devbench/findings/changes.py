@@ -203,6 +203,7 @@ class ChangesReport:
         first_utc, last_utc: starts of the first and the last; `None` without any.
         virtual: whether any of the devices is virtual.
         notices: what limits them: drift that was removed, virtual devices, notices of the runs next to a change.
+        run_labels: of each run by its id.
     """
 
     series: tuple[MeasuredSeries, ...]
@@ -214,6 +215,7 @@ class ChangesReport:
     last_utc: datetime | None
     virtual: bool
     notices: tuple[Notice, ...] = ()
+    run_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
     @property
     def device_titles(self) -> Mapping[str, str]:

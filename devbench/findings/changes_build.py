@@ -68,6 +68,7 @@ def find_changes(history: History, settings: ChangesSettings | None = None) -> C
         last_utc=times[-1] if times else None,
         virtual=any(one.virtual for one in series),
         notices=change_notices(history, series, drifts, [*events, *models]),
+        run_labels=runs.labels,
     )
 
 

@@ -20,6 +20,7 @@ from devbench.analysis.pipeline import (
     compose,
     explain,
     fewer_steps,
+    memory_over_time,
     shares,
     total_ms,
 )
@@ -309,3 +310,17 @@ def timed(stage: PipelineStageRecord) -> Timed:
         overlapped_runs=stage.overlapped_runs,
         release_ms=stage.release_ms,
     )
+
+
+def memory_series(session: PipelineSessionRecord) -> tuple[list[float], dict[int, list[int]]]:
+    """Times in seconds and, for each stage by its position, as many values in kB."""
+    pairs: dict[int, tuple[dict[int, int], dict[int, int]]] = {}
+    times: dict[int, float] = {}
+    for sample in sorted(session.samples, key=lambda sample: sample.number):
+        times[sample.number] = sample.t_s
+        for into, kb in zip(pairs.setdefault(sample.number, ({}, {})), (sample.pss_kb, sample.rss_kb), strict=True):
+            if kb is not None:
+                into[sample.position] = kb
+    moments = memory_over_time(list(pairs.values()))
+    series = {s.position: [moment.get(s.position, 0) for moment in moments] for s in session.stages}
+    return list(times.values()), series

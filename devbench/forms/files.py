@@ -6,14 +6,15 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal, get_args
 
-from devbench.forms.charts import draw
-from devbench.forms.charts.files import CHART_FORMS, chart_file
+from devbench.forms.charts import CHART_FORMS
+from devbench.forms.charts.files import chart_file
 from devbench.forms.job_details import ReadRaw
 from devbench.host.whole_files import write_whole, write_whole_bytes, writing_to
-from devbench.sections.charts import pipeline_charts, run_charts
+from devbench.sections.chart_kinds import run_charts
 from devbench.sections.pipeline import pipeline_document
 from devbench.sections.run import run_document
 from devbench.sections.subjects import RunSubject
+from devbench.sections.time_charts import pipeline_charts
 
 FileForm = Literal["html", "md", "csv", "json", "png", "svg", "pdf"]
 FILE_FORMS: tuple[FileForm, ...] = get_args(FileForm)
@@ -43,7 +44,7 @@ def write_files(
 
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    pictures = [draw(chart) for chart in run_charts(subject.report)] if {"md", *CHART_FORMS} & set(forms) else []
+    charts = run_charts(subject.report) if {"md", *CHART_FORMS} & set(forms) else ()
     written = []
     if subject.pipelines is not None and "html" in forms:
         written.append(write_pipelines(subject, folder))
@@ -52,16 +53,16 @@ def write_files(
         page = html(run_document(subject, "html"), read_raw, virtual_note=note)
         written.append(_text(folder / "report.html", page))
     if "md" in forms:
-        images = [(picture.title, f"{picture.name}.png", picture.note) for picture in pictures if "png" in forms]
+        images = [(chart.title, f"{chart.name}.png", chart.note) for chart in charts if "png" in forms]
         written.append(_text(folder / "report.md", markdown(run_document(subject, "markdown", images=images))))
     for form, write in (records or {}).items():
         if form in forms:
             write(folder / f"report.{form}")
             written.append(folder / f"report.{form}")
     for chart_form in CHART_FORMS:
-        for picture in pictures if chart_form in forms else ():
-            written.append(folder / f"{picture.name}.{chart_form}")
-            write_whole_bytes(written[-1], chart_file(picture, chart_form))
+        for chart in charts if chart_form in forms else ():
+            written.append(folder / f"{chart.name}.{chart_form}")
+            write_whole_bytes(written[-1], chart_file(chart, chart_form))
     return tuple(written)
 
 
@@ -72,8 +73,8 @@ def write_pipelines(subject: RunSubject, folder: Path) -> Path:
     assert subject.pipelines is not None
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
-    for chart in pipeline_charts(subject.pipelines):
-        write_whole_bytes(folder / f"{chart.name}.png", chart_file(draw(chart), "png"))
+    for chart in pipeline_charts(subject.pipelines).values():
+        write_whole_bytes(folder / f"{chart.name}.png", chart_file(chart, "png"))
     write_pipeline_json(subject, folder / "pipeline.json")
     document = pipeline_document(subject.pipelines, "html")
     return _text(folder / "pipeline.html", html(document, virtual_note=subject.pipelines.virtual_note))

@@ -18,8 +18,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
-from devbench.forms.charts import draw
-from devbench.forms.charts.picture import THEMES, Picture, inline_svg
+from devbench.forms.colours import TOKENS
+from devbench.forms.page_charts import MOST_PICTURES, chart_html
 from devbench.sections.document import Charts, Section
 from devbench.sections.tables import Cell, Table
 from devbench.text import clean
@@ -29,8 +29,6 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 _TEMPLATES = Path(__file__).with_name("templates")
-# So many charts of a kind stand in the page; the others are packed, and one of them is shown at a time.
-_MOST_CHARTS = 240
 # With more values than this, only the text filter is offered.
 _MOST_CHOICES = 200
 _MOST_TEXT = 400
@@ -42,16 +40,6 @@ class Link:
 
     href: str
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class ChartSet:
-    """Charts of one kind: the first ones, the others packed, the titles of all."""
-
-    first: tuple[Picture, ...] = ()
-    rest: str = ""
-    titles: tuple[str, ...] = ()
-    left_out: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +91,7 @@ def _sha256(text: str) -> str:
 @lru_cache(maxsize=1)
 def _assets() -> tuple[str, str]:
     """The style and the script, as they stand in the page."""
-    light, dark = THEMES["light"], THEMES["dark"]
-    colours = "".join(f"  --{name}: light-dark({light[name]}, {dark[name]});\n" for name in light)
+    colours = "".join(f"  --{name}: light-dark({light}, {dark});\n" for name, (light, dark) in TOKENS.items())
     style = (_TEMPLATES / "style.css").read_text("utf-8").replace("{{ theme_colours }}\n", colours)
     return style, (_TEMPLATES / "page.js").read_text("utf-8")
 
@@ -133,9 +120,8 @@ def environment() -> Environment:
         packed=packed_rows,
         cells=cells,
         choices=choices,
-        svg=lambda picture: _trusted(inline_svg(picture)),
         kind=lambda part: type(part).__name__,
-        drawn=chart_set,
+        drawn=charts_html,
     )
     return made
 
@@ -145,25 +131,9 @@ def render(template: str, frame: Frame, **values: Any) -> str:
     return environment().get_template(template).render(page=frame, **values)
 
 
-def chart_set(charts: Charts) -> ChartSet:
-    """Charts for a page, the most important first; only those that it has room for are drawn."""
-    figure: Any = environment().get_template("parts.html").module.figure  # type: ignore[attr-defined]
-    kept: list[Picture] = []
-    rest: list[str] = []
-    titles: list[str] = []
-    for chart in charts.charts[:_MOST_CHARTS]:
-        picture = draw(chart)
-        titles.append(picture.title)
-        if len(kept) < charts.first:
-            kept.append(picture)
-        else:
-            rest.append(str(figure(picture)).strip())
-    return ChartSet(
-        tuple(kept),
-        pack(json.dumps(rest, ensure_ascii=False)) if rest else "",
-        tuple(titles),
-        len(charts.charts) - len(titles),
-    )
+def charts_html(charts: Charts) -> Markup:
+    """The first charts of a kind, the most important first."""
+    return _trusted("\n".join(map(chart_html, charts.charts[: min(charts.first, MOST_PICTURES)])))
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------

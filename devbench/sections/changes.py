@@ -16,12 +16,12 @@ from devbench.sections.changes_cells import (
     summary_words,
     where_words,
 )
-from devbench.sections.charts import history_charts
 from devbench.sections.comparison import case_data
 from devbench.sections.comparison_cells import metric_words, quantity, signed
 from devbench.sections.document import Charts, Document, Line, Section, SectionOf, sections_for
 from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.tables import MARKDOWN, PAGE, TEXT, Cell, Column, Form, Table, Tile, table
+from devbench.sections.time_charts import history_charts
 
 FORMAT = "devbench-watch-2"
 

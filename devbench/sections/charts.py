@@ -1,174 +1,260 @@
-"""Which charts are shown of what, as data; knows no drawing."""
+"""Charts as plain data: bars in rows, and panels over time; knows no subject and no way of drawing.
+
+Numbers have the unit that is shown. A colour is the name of a token of `forms/colours.py`. Texts are as the store has
+them; a form makes them harmless.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+import re
+from collections.abc import Iterable
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, Literal
 
-from devbench.findings.run import JobReport, ReportData
-from devbench.metrics import shown_in
-from devbench.sections.document import Chart
-from devbench.text import clean
+Virtual = Literal["", "some", "every"]
+# Values this many times apart need a logarithmic axis: on a linear one, the short bars cannot be told apart.
+DECADES = 30.0
 
-if TYPE_CHECKING:
-    from devbench.findings.changes import ChangesReport, MeasuredSeries
-    from devbench.findings.comparison import ComparedRow, ComparisonReport
-    from devbench.findings.pipeline import PipelineReport
-
-# A chart with more rows is no overview.
-_MAX_ROWS = 60
-_MAX_CHANGES = 24
-_MAX_DEVICES, _MAX_DEVICES_IN_FOLDER = 12, 6
-_MAX_PIPELINES = 24
-Wanted = Callable[[JobReport], bool]
-
-
-@dataclass(frozen=True, slots=True)
-class ChartedJobs:
-    """Some jobs of a run, for one chart; `title` says which."""
-
-    report: ReportData
-    jobs: tuple[JobReport, ...]
-    title: str = ""
-
-    @property
-    def every(self) -> bool:
-        return all(job.virtual for job in self.jobs)
-
-    @property
-    def some(self) -> bool:
-        return any(job.virtual for job in self.jobs) and not self.every
-
-    def hatch(self, job: JobReport) -> bool:
-        return self.some and job.virtual
-
-
-def by_model(report: ReportData, wanted: Wanted) -> Iterator[ChartedJobs]:
-    """The jobs that are wanted, a model after the other, in portions that one chart holds."""
-    models: dict[str, list[JobReport]] = {}
-    for job in report.jobs:
-        if wanted(job):
-            models.setdefault(job.subject, []).append(job)
-    for model, jobs in models.items():
-        portions: list[list[JobReport]] = [[]]
-        devices: dict[str, list[JobReport]] = {}
-        for job in jobs:
-            devices.setdefault(job.job.device.key, []).append(job)
-        for those in devices.values():
-            if portions[-1] and len(portions[-1]) + len(those) > _MAX_ROWS:
-                portions.append([])
-            portions[-1] += those[:_MAX_ROWS]
-        for number, portion in enumerate(portions, start=1):
-            part = f" ({number} of {len(portions)})" if len(portions) > 1 else ""
-            yield ChartedJobs(report, tuple(portion), f"{clean(model, 90)}{part}")
-
-
-def all_jobs(report: ReportData, wanted: Wanted) -> ChartedJobs:
-    """The first jobs that are wanted, all models together."""
-    return ChartedJobs(report, tuple(job for job in report.jobs if wanted(job))[:_MAX_ROWS])
-
-
-def _timed(job: JobReport) -> bool:
-    return job.latency is not None
-
-
-def _started(job: JobReport) -> bool:
-    return any(start.init or start.first_inference for start in job.startups)
-
-
-def _sized(job: JobReport) -> bool:
-    return any(value is not None for value in (job.peak_memory_mb, job.vm_hwm_mb, job.pss_mb))
-
-
-def _profiled(job: JobReport) -> bool:
-    return bool(job.by_type)
-
-
-# Which jobs have something to show, by the kind of the chart.
-WANTED: Mapping[str, Wanted] = {
-    "latency": _timed, "speedup": _timed, "operators": _profiled, "startup": _started, "memory": _sized,
-}  # fmt: skip
-
-
-def job_charts(report: ReportData, kind: str) -> tuple[Chart, ...]:
-    """Charts of one kind, a model after the other."""
-    shown = by_model(report, WANTED[kind])
-    return tuple(Chart(kind, jobs, f"{kind}-{number}") for number, jobs in enumerate(shown, start=1))
-
-
-def condition_charts(report: ReportData) -> tuple[Chart, ...]:
-    """A chart for each device that said anything of itself."""
-    told = [timeline for timeline in report.timelines if timeline.has_conditions][:_MAX_DEVICES]
-    titles = tuple(dict.fromkeys(job.title for job in report.jobs))
-    return tuple(
-        Chart("conditions", (timeline, titles), "conditions" if number == 1 else f"conditions-{number}")
-        for number, timeline in enumerate(told, start=1)
-    )
-
-
-def run_charts(report: ReportData) -> tuple[Chart, ...]:
-    """The charts of a run for which it has numbers, as a folder has them: latency, operators, conditions."""
-    kinds = {kind: all_jobs(report, WANTED[kind]) for kind in ("latency", "operators")}
-    drawn = tuple(Chart(kind, jobs, kind) for kind, jobs in kinds.items() if jobs.jobs)
-    return drawn + condition_charts(report)[:_MAX_DEVICES_IN_FOLDER]
+_DELEGATES = ("cpu", "xnnpack", "gpu", "npu")
+# Families of operators in the order of their colours, and what their names contain. Delegates call one operator by
+# different names: CONV_2D, `Convolution (NHWC, F32) IGEMM`, convolution_2d. The first family that matches counts.
+_FAMILIES = (
+    ("delegate partition", "bar", r"delegate|partition"),
+    ("resize, transposed convolution", "f3", r"resize|deconv|transpose_?conv|convolution_?transpose|upsampl"),
+    ("depthwise convolution", "f1", r"depthwise|dwconv"),
+    ("convolution", "f0", r"conv(?!ert)"),
+    ("matrix multiply", "f2", r"mat_?mul|matrix|fully_?connected|gemm|einsum|dense"),
+    ("normalisation, reduction", "f5", r"norm|softmax|mean|sum$|reduce|variance|pool"),
+    (
+        "data movement",
+        "f6",
+        r"copy|reshape|transpose|concat|pad|slice|gather|split|pack|cast|quantize|convert|tile|broadcast|space|squeeze"
+        r"|expand|scatter|reverse|embedding|fill|shape",
+    ),
+    (
+        "element-wise",
+        "f4",
+        r"add|mul|sub|div|relu|tanh|logistic|sigmoid|gelu|swish|exp|log|sqrt|pow|abs|neg|max|min|square|elementwise"
+        r"|clamp|binary|unary|prelu|elu|sin|cos|erf|select|floor|round|equal|less|greater|not",
+    ),
+    ("other", "f7", r""),
+)
 
 
 @dataclass(frozen=True, slots=True)
-class ChartedMetric:
-    """The largest changes of a metric, out of `of` comparisons with `baseline`."""
+class Series:
+    """What bars of one colour are, for the legend."""
 
-    metric: str
-    rows: tuple[ComparedRow, ...]
-    of: int
-    baseline: str
+    name: str
+    colour: str
 
 
-def comparison_charts(report: ComparisonReport) -> tuple[Chart, ...]:
-    """A chart for each metric that changed anywhere, or could not be decided."""
-    found = []
-    for metric in shown_in("comparison"):
-        rows = [row for row in report.rows if row.metric == metric and row.comparison.change is not None]
-        rows = [row for row in rows if not row.comparison.reason]
-        told = [row for row in rows if row.comparison.verdict != "unchanged"]
-        if told:
-            largest = sorted(told, key=lambda row: -abs(row.comparison.change or 0.0))[:_MAX_CHANGES]
-            data = ChartedMetric(metric, tuple(largest), len(rows), report.baseline.title)
-            found.append(Chart("comparison", data, f"changes-{metric}"))
-    return tuple(found)
+@dataclass(frozen=True, slots=True)
+class Point:
+    """A single process under its bar; "outlier" counts, "unreliable" does not."""
+
+    value: float
+    kind: Literal["counted", "outlier", "unreliable"]
 
 
-def history_charts(report: ChangesReport) -> tuple[Chart, ...]:
-    """A chart for each series: those that changed first, then latencies, then the rest."""
+@dataclass(frozen=True, slots=True)
+class Bar:
+    """One bar, or a piece of a stacked one.
 
-    def rank(series: MeasuredSeries) -> tuple[bool, float, bool]:
-        own = [abs(change.point.size or 0.0) for change in series.changes if change.own]
-        return (not own, -max(own, default=0.0), series.metric != "latency")
-
-    ranked = enumerate(sorted(report.series, key=rank), start=1)
-    return tuple(Chart("history", one, f"history-{number}") for number, one in ranked if len(one.values) > 1)
-
-
-def pipeline_charts(report: PipelineReport) -> tuple[Chart, ...]:
-    """A chart for each variant that has a session."""
-    shown = [variant for variant in report.variants if any(whole.shown for whole in variant.wholes)][:_MAX_PIPELINES]
-    return tuple(
-        Chart("pipeline", variant, "pipeline" if number == 1 else f"pipeline-{number}")
-        for number, variant in enumerate(shown, start=1)
-    )
-
-
-def charts_of(kind: str, subject: Any, over: str) -> tuple[Chart, ...]:
-    """The charts of a kind; `over` is the delegate that a speed-up is compared with.
-
-    Args:
-        subject: a comparison for "comparison", changes for "history", pipelines for "pipeline", else a run; `None` has
-            no charts.
+    Attributes:
+        series: its number among those of the chart.
+        text: at its end.
+        words: what it is, in a sentence, for the pointer and a screen reader.
+        low, high: its interval; `None` for none.
+        colour: instead of that of the series.
     """
-    whole = {"comparison": comparison_charts, "history": history_charts, "pipeline": pipeline_charts}
-    if subject is None or kind in whole:
-        return whole[kind](subject) if subject is not None else ()  # type: ignore[operator]
-    if kind == "conditions":
-        return condition_charts(subject)
-    shown = all_jobs(subject, WANTED[kind])
-    return (Chart(kind, (shown, over) if kind == "speedup" else shown, kind),) if shown.jobs else ()
+
+    value: float
+    series: int = 0
+    text: str = ""
+    words: str = ""
+    low: float | None = None
+    high: float | None = None
+    colour: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Bars of one label.
+
+    Attributes:
+        text: at the end of a stacked bar; in place of bars if there are none.
+        unreliable, virtual: how its numbers were measured.
+        facets: what filters of tables choose by: names of columns and their values.
+    """
+
+    label: str
+    bars: tuple[Bar, ...] = ()
+    text: str = ""
+    points: tuple[Point, ...] = ()
+    unreliable: bool = False
+    virtual: bool = False
+    facets: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Rows under a heading."""
+
+    head: str
+    rows: tuple[Row, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RowChart:
+    """Horizontal bars.
+
+    Attributes:
+        name: of its file.
+        title, alt, note: what it is, what it shows in words, how to read it.
+        unit: of the axis, in words.
+        stacked: the bars of a row are pieces, one after the other.
+        origin: where bars start on a linear axis.
+        log: the axis is logarithmic.
+        virtual: whether some or all numbers are of virtual devices.
+    """
+
+    name: str
+    title: str
+    alt: str
+    unit: str
+    series: tuple[Series, ...]
+    groups: tuple[Group, ...]
+    note: str = ""
+    stacked: bool = False
+    origin: float = 0.0
+    log: bool = False
+    virtual: Virtual = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """Values over time; `None` is a gap.
+
+    Attributes:
+        form: "level" is the level between two changes; "cap" a limit, in steps; "area" lies on the areas before it.
+        lows, highs: the interval of each value; empty for none.
+        words: what each value is besides its number; empty for nothing.
+        hidden: it is not shown until a reader asks for it.
+        facets: as of a row.
+    """
+
+    name: str
+    colour: str
+    at: tuple[float, ...]
+    values: tuple[float | None, ...]
+    form: Literal["line", "dots", "crosses", "level", "cap", "area"] = "line"
+    lows: tuple[float | None, ...] = ()
+    highs: tuple[float | None, ...] = ()
+    words: tuple[str, ...] = ()
+    hidden: bool = False
+    facets: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """A moment with a text, such as a change: a dashed vertical line."""
+
+    at: float
+    text: str
+    colour: str
+    words: str = ""
+    line: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A stretch of time, over the height of a panel or in one of its rows; `form` says how strong it is."""
+
+    start: float
+    end: float
+    colour: str
+    form: Literal["faint", "pale", "outline", "solid", "hatched"] = "faint"
+    row: int | None = None
+    words: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Panel:
+    """Lines, or rows of spans, over the time of the chart.
+
+    Attributes:
+        title: what is shown, with its unit.
+        rows: names of rows of spans; a panel with rows has no lines.
+        height: in lines of text.
+        low, high: the axis; `None` follows the values.
+    """
+
+    title: str
+    lines: tuple[Line, ...] = ()
+    marks: tuple[Mark, ...] = ()
+    spans: tuple[Span, ...] = ()
+    rows: tuple[str, ...] = ()
+    height: float = 8.0
+    low: float | None = None
+    high: float | None = None
+    log: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PanelChart:
+    """Panels below each other over one axis of time.
+
+    Attributes:
+        x_title: of the axis of time.
+        dates: times are seconds since 1970 (UTC); else they are in the unit of `x_title`.
+        behind: spans behind all panels.
+        moments: what a moment of a chart with dates was, such as a run and its commit: time and words.
+    """
+
+    name: str
+    title: str
+    alt: str
+    panels: tuple[Panel, ...]
+    x_title: str = ""
+    note: str = ""
+    dates: bool = False
+    behind: tuple[Span, ...] = ()
+    moments: tuple[tuple[float, str], ...] = ()
+    virtual: Virtual = ""
+
+
+Chart = RowChart | PanelChart
+
+
+def plain(one: Any) -> dict[str, Any]:
+    """The fields of a chart or a part of it that differ from their defaults; `default` of `json.dumps`."""
+    return {
+        of.name: value for of in fields(one) if (value := getattr(one, of.name)) != of.default or of.default is MISSING
+    }
+
+
+def needs_log(values: Iterable[float]) -> bool:
+    """Whether values are so far apart that only a logarithmic axis shows them all."""
+    known = list(values)
+    return bool(known) and min(known) > 0 and max(known) / min(known) > DECADES
+
+
+def family(operator: str) -> Series:
+    """The family of an operator, whatever a delegate calls it."""
+    name = operator.casefold().replace(" ", "_")
+    return next(Series(title, colour) for title, colour, pattern in _FAMILIES if re.search(pattern, name))
+
+
+def delegate_colours(titles: Iterable[str]) -> dict[str, str]:
+    """The colour of each delegate with its options: its own for a well-known one, the next free one for others."""
+    found: dict[str, str] = {}
+    free = [f"d{number}" for number in range(len(_DELEGATES), 8)]
+    for title in dict.fromkeys(titles):
+        known = next((n for n, name in enumerate(_DELEGATES) if title.casefold().startswith(name)), None)
+        colour = None if known is None else f"d{known}"
+        if colour is None or colour in found.values():
+            colour = free.pop(0) if free else f"d{len(found) % 8}"
+        found[title] = colour
+    return found

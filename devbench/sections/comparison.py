@@ -10,7 +10,6 @@ from devbench.analysis.compare import Sample, Verdict
 from devbench.findings.comparison import CaseFailure, CaseOnDevice, ComparedRow, ComparisonReport
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE, NoticeKind
-from devbench.sections.charts import comparison_charts
 from devbench.sections.comparison_cells import (
     certainty_words,
     change_words,
@@ -39,6 +38,7 @@ from devbench.sections.document import (
     sections_for,
 )
 from devbench.sections.notices import notice_data, notice_parts
+from devbench.sections.row_charts import comparison_charts
 from devbench.sections.tables import (
     EVERY_FORM,
     LONG,

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
+from devbench.sections.charts import Chart
 from devbench.sections.tables import EVERY_FORM, MARKDOWN, PAGE, Form, Table, Tile
 
 Kind = Literal["", "good", "bad", "warn", "soft", "small", "information", "verdict", "below"]
@@ -80,15 +81,6 @@ class Tiles:
 
     rows: tuple[tuple[Tile, ...], ...]
     forms: frozenset[str] = PAGE
-
-
-@dataclass(frozen=True, slots=True)
-class Chart:
-    """What a chart shows, as data; `kind` says how it is drawn, `name` is that of its file."""
-
-    kind: str
-    data: Any
-    name: str
 
 
 @dataclass(frozen=True, slots=True)

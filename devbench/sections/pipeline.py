@@ -10,7 +10,6 @@ from devbench.analysis.pipeline import Fewer
 from devbench.findings.pipeline import DRIVER_NOTE, MeasuredStage, PipelineReport, Variant, Whole
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
-from devbench.sections.charts import pipeline_charts
 from devbench.sections.document import Charts, Document, Heading, Line, Part, Section, SectionOf, sections_for
 from devbench.sections.figures import ms, rough_percent
 from devbench.sections.heads import run_head
@@ -27,6 +26,7 @@ from devbench.sections.pipeline_cells import (
     spread,
 )
 from devbench.sections.tables import EVERY_FORM, PAGE, TEXT, Cell, Column, Form, Table, table
+from devbench.sections.time_charts import pipeline_charts
 
 FORMAT = "devbench-pipeline-2"
 # A number, and how many steps, with guidance or without, it is for.
@@ -181,16 +181,16 @@ def _own(variant: Variant, one: Fewer) -> str:
 
 def page_parts(report: PipelineReport) -> Iterator[Part]:
     """All pipelines of a run, one after the other, with their charts."""
-    charts = {id(chart.data): chart for chart in pipeline_charts(report)}
-    for variant in report.variants:
+    charts = pipeline_charts(report)
+    for number, variant in enumerate(report.variants):
         virtual = " virtual" if variant.device.virtual else ""
         yield Heading(f"{variant.pipeline} · {variant.title} on {variant.device.title}{virtual}")
         keep = ""
         if variant.keep is not None and variant.stages:
             keep = f"; {variant.stages[variant.keep].alone.name} stays in memory in “pipelined”"
         yield Line(variant.parameters + keep, "soft")
-        if id(variant) in charts:
-            yield Charts((charts[id(variant)],))
+        if number in charts:
+            yield Charts((charts[number],))
         yield from _variant(variant)
         yield from (Line(str(note), "soft") for note in variant.device.facts.get("notes") or [])
     yield Line(DRIVER_NOTE, "soft")

@@ -7,7 +7,6 @@ from typing import Any
 
 from devbench.findings.run import MEMORY_NOTE, ReportData
 from devbench.sections import run_tables
-from devbench.sections.charts import condition_charts, job_charts
 from devbench.sections.document import (
     Charts,
     Facts,
@@ -21,9 +20,11 @@ from devbench.sections.document import (
     Tiles,
 )
 from devbench.sections.figures import coverage_note
+from devbench.sections.row_charts import job_charts
 from devbench.sections.run_job import job_fold
 from devbench.sections.subjects import RunSubject
 from devbench.sections.tables import PAGE, Column, Table, Tile, table
+from devbench.sections.time_charts import condition_charts
 
 _FACTS = (
     "soc", "gpu", "gles", "vulkan", "vulkan_driver", "nnapi_devices", "quirks", "android", "build_id", "fingerprint",

@@ -5,12 +5,11 @@ from __future__ import annotations
 import pytest
 
 from devbench.findings.ablation import Ablation, StageStep, rows
-from devbench.forms.charts import draw
 from devbench.forms.json import json_ready
 from devbench.forms.terminal import terminal_text
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.ablation import ablation_document, share_words
-from devbench.sections.document import Chart
+from devbench.sections.row_charts import ablation_chart
 
 
 def step(stage: str, rewrite: str, latency_ms: float | None, delegated: int, **more: object) -> StageStep:
@@ -47,7 +46,7 @@ def test_it_is_shown_in_terminal_json_and_chart(found: Ablation) -> None:
     data = json_ready(ablation_document(found, "json"))
     assert [row["rewrite"] for row in data["rows"]] == ["", "fc-to-conv"]
     assert data["published_not_measured_here"][0]["source"] == "press"
-    picture = draw(Chart("ablation", found, "ablation"))
+    picture = ablation_chart(found)
     assert picture.virtual
     assert "fc-to-conv 0.24 s, 95.0 % delegated, 2 parts" in picture.alt
 

@@ -9,13 +9,13 @@ import pytest
 
 from devbench.findings.run_build import build_report
 from devbench.findings.timeline import Timeline, Trace
-from devbench.forms.charts import draw
 from devbench.forms.charts.files import chart_file
-from devbench.forms.charts.picture import Picture, svg_file
 from devbench.results.records import RepetitionRecord
 from devbench.results.store import JobView, RunView
-from devbench.sections.charts import condition_charts
+from devbench.sections.charts import PanelChart
+from devbench.sections.time_charts import condition_charts
 from tests.made.phones import START, phone_view
+from tests.made.shown import svg_file
 
 
 def timeline_of(view: RunView) -> Timeline:
@@ -23,8 +23,8 @@ def timeline_of(view: RunView) -> Timeline:
     return timeline
 
 
-def conditions_chart(view: RunView) -> Picture | None:
-    return next(map(draw, condition_charts(build_report(view))), None)
+def conditions_chart(view: RunView) -> PanelChart | None:
+    return next(iter(condition_charts(build_report(view))), None)
 
 
 def with_conditions(view: RunView, **changes: object) -> RunView:
@@ -107,7 +107,7 @@ def test_the_chart_says_what_it_shows_and_has_a_panel_for_what_is_known(view: Ru
     for title in (
         "latency of each process",
         "temperature",
-        "CPU clocks",
+        "CPU clock by cluster",
         "GPU clock",
         "battery, %",
         "load",
@@ -115,7 +115,7 @@ def test_the_chart_says_what_it_shows_and_has_a_panel_for_what_is_known(view: Ru
     ):
         assert title in svg_file(chart)
         assert title in svg_file(chart, "dark")
-    assert "#e8edf2" not in svg_file(chart)
+    assert "#e8ebef" not in svg_file(chart)
     assert chart_file(chart, "png").startswith(b"\x89PNG")
     only_load = with_conditions(view, before={"load_1min": 1.0}, after={"load_1min": 2.0}, during=())
     fewer = conditions_chart(only_load)
@@ -192,7 +192,7 @@ def test_two_devices_have_a_chart_each(view: RunView) -> None:
     jobs = (view.jobs[0], replace(view.jobs[1], job=replace(view.jobs[1].job, device=other)))
     charts = [
         chart
-        for chart in map(draw, condition_charts(build_report(replace(view, jobs=jobs))))
+        for chart in condition_charts(build_report(replace(view, jobs=jobs)))
         if chart.name.startswith("conditions")
     ]
     assert [(chart.name, chart.title) for chart in charts] == [

@@ -14,15 +14,15 @@ from rich.console import Console
 
 from devbench.findings.run import JobReport, ReportData, fastest
 from devbench.findings.run_build import build_report
-from devbench.forms.charts.picture import Mark, svg_file
 from devbench.forms.terminal import print_document
 from devbench.results.records import RepetitionRecord
 from devbench.results.run_export import write_csv
 from devbench.results.store import JobView, RunView
+from devbench.sections.charts import RowChart
 from devbench.sections.figures import limits_words, rough_percent
 from devbench.sections.outputs import outputs_document
 from tests.made.phones import phone_view
-from tests.made.shown import run_markdown, run_page, run_pictures, run_terminal
+from tests.made.shown import run_markdown, run_page, run_pictures, run_terminal, svg_file
 
 
 def job_of(view: RunView, delegate: str) -> JobReport:
@@ -151,7 +151,8 @@ def test_an_outlier_is_marked_and_still_counts(view: RunView) -> None:
     assert "1 of 9 processes far from the others" in terminal(build_report(slow))
     chart = run_pictures(build_report(slow))[0]
     assert "hollow dots" in chart.note
-    assert any(isinstance(part, Mark) and part.form == "ring" for part in chart.parts)
+    assert isinstance(chart, RowChart)
+    assert "outlier" in {point.kind for group in chart.groups for row in group.rows for point in row.points}
 
 
 def test_percentiles_are_shown_only_where_the_tool_printed_them(view: RunView) -> None:
@@ -196,8 +197,8 @@ def test_a_job_of_unreliable_processes_only_is_marked_and_never_the_fastest(tmp_
     assert "no verdict: all 9 repetitions are unreliable (battery low: 9 %)" in shown
     assert shown.count("unreliable: battery low: 9 %") == 9
     chart = run_pictures(report)[0]
-    assert "! unreliable" in svg_file(chart)
-    assert "pale bars" in chart.note
+    assert f"{latency}, unreliable" in svg_file(chart)
+    assert "dashed outline" in chart.note
     write_csv(view, tmp_path / "r.csv")
     rows = [row for row in csv.DictReader((tmp_path / "r.csv").open()) if row["delegate"] == "gpu"]
     timed = {(row["verdict"], row["verdict_reasons"]) for row in rows if row["purpose"] == "latency"}

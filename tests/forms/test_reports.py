@@ -15,14 +15,13 @@ from devbench.findings.raw import readable
 from devbench.findings.run import ReportData
 from devbench.findings.run_build import build_report
 from devbench.forms.charts.files import chart_file
-from devbench.forms.charts.picture import svg_file
 from devbench.forms.files import write_files
 from devbench.notices import VIRTUAL_NOTE
 from devbench.results.run_export import write_csv, write_json
 from devbench.results.store import JobView, Store
 from devbench.sections.figures import ms, operator_name
 from devbench.sections.subjects import RunSubject
-from tests.made.shown import run_markdown, run_page, run_pictures, run_terminal
+from tests.made.shown import run_markdown, run_page, run_pictures, run_terminal, svg_file
 from tests.made.views import EVIL, op, view
 
 
@@ -103,7 +102,7 @@ class Tags(HTMLParser):
             self.seen.append(tag)
         for name, value in attrs:
             assert not name.startswith("on")
-            assert name not in ("href", "src", "action") or (value or "").startswith("#")
+            assert name not in ("href", "src", "action") or (value or "").startswith(("#", "data:image/"))
 
     def handle_data(self, data: str) -> None:
         self.text += data

@@ -41,6 +41,7 @@ def all_forms(folder: Path) -> dict[str, str]:
             **_changes(),
             **_pipeline(ids, folder / "pipeline"),
             **_night(ids, url, folder / "night"),
+            **_charts(ids, url),
         }
     return {name: _normal(text, folder) for name, text in found.items()}
 
@@ -122,6 +123,27 @@ def _night(ids: Ids, url: str, folder: Path) -> dict[str, str]:
         "night/page.txt": page_text((folder / "report.html").read_text("utf-8")),
         "night/first-summary.md": night_summary(quiet),
         "night/first-message.txt": night_message(quiet) + "\n",
+    }
+
+
+def _charts(ids: Ids, url: str) -> dict[str, str]:
+    """The charts of each kind as data: the first of those that may be many."""
+    from devbench.findings.changes import ChangesSettings
+    from devbench.findings.subject import charted
+    from devbench.sections.chart_kinds import CHART_KINDS, charts_of
+    from devbench.sections.charts import plain
+
+    settings = ChangesSettings(metrics=("latency", "peak_memory"), labels={"suite": "nightly"})
+
+    def run(kind: str) -> str:
+        return ids.pipeline if kind == "pipeline" else ids.candidate
+
+    found = {
+        kind: charts_of(kind, charted(kind, run(kind), ids.baseline, url, settings), "cpu") for kind in CHART_KINDS
+    }
+    return {
+        f"charts/{kind}.json": _json(json.dumps(charts[:3], default=plain, ensure_ascii=False))
+        for kind, charts in found.items()
     }
 
 

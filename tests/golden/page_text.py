@@ -30,7 +30,6 @@ class _Reader(HTMLParser):
         super().__init__(convert_charrefs=True)
         self.lines: list[str] = []
         self._now = ""
-        self._svg = 0
         self._in = ""
         self._script = ""
 
@@ -42,12 +41,12 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         known = dict(attrs)
-        if tag == "svg":
+        if "data-chart" in known:
             self.end()
-            self._svg += 1
-            self.lines.append(f"chart: {known.get('aria-label')}")
-        if tag in ("script", "style") or self._svg:
-            self._in, self._script = tag, known.get("type") or ""
+            self.lines.append(f"chart: {known.get('alt') or known.get('aria-label')}")
+        if tag in ("script", "style"):
+            # The data of charts are golden files of their own.
+            self._in, self._script = tag, "" if "data-charts" in known else known.get("type") or ""
             return
         if tag in _BREAKS:
             self.end()
@@ -66,11 +65,9 @@ class _Reader(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         self._in = ""
-        if tag == "svg":
-            self._svg -= 1
-        elif tag in ("td", "th"):
+        if tag in ("td", "th"):
             self._now += " "
-        elif tag in _BREAKS and not self._svg:
+        elif tag in _BREAKS:
             self.end()
 
     def handle_data(self, data: str) -> None:
@@ -78,15 +75,8 @@ class _Reader(HTMLParser):
             self._packed(data)
         elif self._in in ("script", "style"):
             return
-        elif self._svg:
-            self._chart(data)
         else:
             self._now += data
-
-    def _chart(self, data: str) -> None:
-        """The values of the marks; no labels, which are a matter of drawing."""
-        if data.strip() and self._in == "title":
-            self.lines.append(f"  {data.strip()}")
 
     def _packed(self, data: str) -> None:
         self.end()

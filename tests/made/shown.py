@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from devbench.findings.run import ReportData
-from devbench.forms.charts import draw
-from devbench.forms.charts.picture import Picture
+from devbench.forms.charts.files import chart_file
+from devbench.forms.colours import Theme
 from devbench.forms.html import html
 from devbench.forms.markdown import markdown
 from devbench.forms.terminal import terminal_text
-from devbench.sections.charts import run_charts
+from devbench.sections.chart_kinds import run_charts
+from devbench.sections.charts import Chart
 from devbench.sections.run import run_document
 from devbench.sections.subjects import RunSubject
 
@@ -28,6 +29,11 @@ def run_terminal(report: ReportData, width: int = 160) -> str:
     return terminal_text(run_document(RunSubject(report), "terminal"), width)
 
 
-def run_pictures(report: ReportData) -> list[Picture]:
+def run_pictures(report: ReportData) -> list[Chart]:
     """The charts of a run, as a folder has them."""
-    return [draw(chart) for chart in run_charts(report)]
+    return list(run_charts(report))
+
+
+def svg_file(chart: Chart, theme: Theme = "light") -> str:
+    """A chart as the text of its SVG."""
+    return chart_file(chart, "svg", theme=theme).decode()

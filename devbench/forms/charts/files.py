@@ -1,24 +1,57 @@
-"""A picture as the bytes of a file: SVG, PNG or PDF, with its title and what is to be known of virtual devices."""
+"""A chart as the bytes of a file; equal data make equal files."""
 
 from __future__ import annotations
 
-from typing import Literal
+import io
+import logging
+import warnings
 
-from devbench.forms.charts.picture import Picture, Theme, svg_file, with_heading
-from devbench.notices import VIRTUAL_NOTE
+from devbench.forms.charts import DPI, WIDTH_IN, ChartForm
+from devbench.forms.colours import Theme
+from devbench.sections.charts import Chart, RowChart
 
-ChartForm = Literal["png", "svg", "pdf"]
-CHART_FORMS: tuple[ChartForm, ...] = ("png", "svg", "pdf")
-DPI = 160
+# Nothing of the time or the version goes into a file.
+_METADATA = {
+    "png": {"Software": None},
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+}
 
 
 def chart_file(
-    picture: Picture, form: ChartForm, *, dpi: int = DPI, width_in: float | None = None, theme: Theme = "light"
+    chart: Chart,
+    form: ChartForm,
+    *,
+    dpi: int = DPI,
+    width_in: float = WIDTH_IN,
+    theme: Theme = "light",
+    title: str | None = None,
 ) -> bytes:
-    """The file; `width_in` is its width in inches (PNG and PDF), the picture's own where `None`."""
-    whole = with_heading(picture, VIRTUAL_NOTE)
-    if form == "svg":
-        return svg_file(whole, theme).encode()
-    from devbench.forms.charts.raster import rendered
+    """Draw a chart.
 
-    return rendered(whole, form, dpi=dpi, theme=theme, width_in=width_in)
+    Args:
+        chart: what is drawn.
+        form: of the file.
+        dpi: pixels per inch of a PNG.
+        width_in: inches; the chart is laid out for it, texts keep their size.
+        theme: of the colours.
+        title: instead of the chart's own.
+    """
+    # The terminal does not need to know which fonts are missing, or that the list of fonts is made.
+    logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
+    import matplotlib
+
+    from devbench.forms.charts.panels import draw_panels
+    from devbench.forms.charts.rows import draw_rows
+    from devbench.forms.charts.style import RC, Sheet, families
+
+    file = io.BytesIO()
+    with warnings.catch_warnings(), matplotlib.rc_context({**RC, "font.family": families()}):
+        warnings.filterwarnings("ignore", message="Glyph ")
+        sheet = Sheet(width_in, theme)
+        if isinstance(chart, RowChart):
+            draw_rows(sheet, chart, title or chart.title)
+        else:
+            draw_panels(sheet, chart, title or chart.title)
+        sheet.figure.savefig(file, format=form, dpi=dpi, metadata=_METADATA[form])
+    return file.getvalue()

@@ -1,203 +1,186 @@
-"""Bars in rows under headings, with intervals, single values and stacked parts; knows no run.
-
-All charts that compare jobs are made of it: latency, speed-up, start-up, memory, operators, differences.
-"""
+"""Draws a chart of bars in rows: headings, bars with their values, intervals and single processes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from devbench.forms.charts.picture import Canvas, MarkForm, Picture, fitted, text_width
-from devbench.forms.charts.scale import Scale, log_ticks, tick_text, ticks
+from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 
-WIDTH = 760.0
-_LABELS_MOST, _LABELS_LEAST = 250.0, 70.0
-_HEAD, _ROW_GAP, _GROUP_GAP = 22.0, 7.0, 8.0
-_AXIS, _LEGEND_ROW = 38.0, 19.0
-_STRIP = 11.0
+from devbench.forms.charts.style import LINE, MARGIN, NUMBERS, Sheet, fitted, log_axis, width_of
+from devbench.sections.charts import Bar, Row, RowChart
 
-
-@dataclass(frozen=True, slots=True)
-class Dot:
-    """A single process under its bar."""
-
-    value: float
-    form: MarkForm
-    tip: str
+_BAR, _SEVERAL, _GAP, _POINTS, _HEAD = 9.0, 11.0, 5.0, 5.0, 16.0
+# The last mark of the axis may be half beyond its end.
+_RIGHT = 18.0
+_MARKS = {"counted": ("o", "dot"), "outlier": ("o", "none"), "unreliable": ("x", "dot")}
 
 
 @dataclass(frozen=True, slots=True)
-class Piece:
-    """A part of a stacked bar."""
+class _Placed:
+    """A bar in its place: its middle from the top, its height, from where to where."""
 
-    value: float
-    colour: str
-    tip: str
-
-
-@dataclass(frozen=True, slots=True)
-class Bar:
-    """One bar.
-
-    Attributes:
-        value: its end; where there are `pieces`, the sum of them.
-        low, high: its interval; `None` for none.
-        label: printed behind it.
-        pale: it is unreliable.
-        hatch: of a virtual device among others that are not.
-    """
-
-    value: float
-    colour: str
-    label: str
-    tip: str = ""
-    low: float | None = None
-    high: float | None = None
-    pale: bool = False
-    hatch: bool = False
-    dots: tuple[Dot, ...] = ()
-    pieces: tuple[Piece, ...] = ()
+    bar: Bar
+    row: Row
+    y: float
+    height: float
+    start: float
+    end: float
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """Bars of one label; several are thinner. A row without a bar says `missing` in its place."""
-
-    label: str
-    bars: tuple[Bar, ...]
-    missing: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Group:
-    """Rows under a heading."""
-
-    head: str
-    rows: tuple[Row, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Axis:
-    """What a chart of rows has besides its bars.
-
-    Attributes:
-        unit: of the axis, in words.
-        legend: colour and word.
-        origin: where bars start (1 for a speed-up, 0 else).
-        log: a logarithmic axis, for ratios.
-        every, some: all numbers, or some of them, are of virtual devices.
-    """
-
-    unit: str
-    legend: tuple[tuple[str, str], ...] = ()
-    origin: float = 0.0
-    log: bool = False
-    every: bool = False
-    some: bool = False
-
-
-def draw_rows(name: str, title: str, alt: str, groups: Sequence[Group], axis: Axis, note: str = "") -> Picture:
-    """The picture; as high as its rows need."""
-    canvas = Canvas()
-    rows = [row for group in groups for row in group.rows]
-    bars = [bar for row in rows for bar in row.bars]
-    left = min(max((text_width(row.label, 12) for row in rows), default=0.0) + 12, _LABELS_MOST)
-    left = max(left, _LABELS_LEAST)
-    behind = max((text_width(bar.label, 11) for bar in bars), default=0.0) + 14
-    top = 18.0 if axis.some and not axis.every else 4.0
-    height = top + sum(_HEAD * bool(g.head) + _GROUP_GAP + sum(_row_height(r) for r in g.rows) for g in groups)
-    scale = _scale(bars, axis, left, WIDTH - behind)
-    marks = log_ticks(scale.low, scale.high) if axis.log else ticks(scale.low, scale.high)
-    for value in marks:
-        canvas.text(scale(value), height + 13, tick_text(value), size=11, anchor="middle", colour="soft")
-    y = top
-    for group in groups:
-        if group.head:
-            canvas.text(0, y + 15, fitted(group.head, 12, WIDTH - 140), bold=True)
-            y += _HEAD
-        begin, end = y - 2, y + sum(map(_row_height, group.rows))
-        for value in marks:
-            canvas.line([(scale(value), begin), (scale(value), end)], "line")
-        for row in group.rows:
-            _row(canvas, row, y, left, scale, axis)
-            y += _row_height(row)
-        canvas.line([(scale(axis.origin), begin), (scale(axis.origin), end)], "soft")
-        y += _GROUP_GAP
-    canvas.text(left, height + 29, axis.unit, size=11, colour="soft")
-    bottom = _legend(canvas, axis.legend, height + _AXIS)
-    canvas.watermark(WIDTH, bottom, every=axis.every, some=axis.some)
-    return Picture(name, title, alt, WIDTH, bottom, tuple(canvas.parts), note, axis.every or axis.some)
-
-
-def _row_height(row: Row) -> float:
-    dots = any(bar.dots for bar in row.bars)
-    return _thickness(row) * max(len(row.bars), 1) + (_STRIP if dots else 0.0) + _ROW_GAP
-
-
-def _thickness(row: Row) -> float:
-    return 15.0 if len(row.bars) <= 1 else 10.0
-
-
-def _scale(bars: Sequence[Bar], axis: Axis, start: float, end: float) -> Scale:
-    reached = [v for bar in bars for v in (bar.value, bar.low, bar.high, *(dot.value for dot in bar.dots))]
-    known = [value for value in reached if value is not None and math.isfinite(value)]
-    low, high = min([axis.origin, *known]), max([axis.origin, *known])
-    if axis.log:
-        return Scale(min(low, 0.8 * axis.origin) / 1.05, max(high, 1.25 * axis.origin) * 1.05, start, end, True)
-    if low == high:
-        high = low + 1.0
-    return Scale(low if low == axis.origin else low - 0.03 * (high - low), high, start, end)
-
-
-def _row(canvas: Canvas, row: Row, y: float, left: float, scale: Scale, axis: Axis) -> None:
-    thick = _thickness(row)
-    middle = y + thick * max(len(row.bars), 1) / 2
-    canvas.text(left - 8, middle + 4, fitted(row.label, 12, left - 8), anchor="end")
-    if not row.bars:
-        canvas.text(left + 6, middle + 4, row.missing, size=11, colour="bad")
-    for number, bar in enumerate(row.bars):
-        top = y + number * thick
-        _bar(canvas, bar, top, thick - (1.0 if len(row.bars) > 1 else 0.0), scale, axis)
-        if bar.dots:
-            at = y + len(row.bars) * thick + _STRIP / 2 + 0.5
-            for dot in bar.dots:
-                canvas.mark(scale(dot.value), at, 2.9, dot.form, bar.colour, opacity=0.75, tip=dot.tip)
-
-
-def _bar(canvas: Canvas, bar: Bar, top: float, thick: float, scale: Scale, axis: Axis) -> None:
-    origin, end = scale(axis.origin), scale(bar.value)
-    if bar.pieces:
-        at = axis.origin
-        for piece in bar.pieces:
-            x = scale(at)
-            canvas.rect(x, top, scale(at + piece.value) - x, thick, piece.colour, hatch=bar.hatch, tip=piece.tip)
-            at += piece.value
-    else:
-        canvas.rect(
-            min(origin, end), top, abs(end - origin), thick, bar.colour, opacity=0.35 if bar.pale else 0.92,
-            stroke=bar.colour if bar.pale else "", dash=bar.pale, hatch=bar.hatch, tip=bar.tip,
+def draw_rows(sheet: Sheet, chart: RowChart, title: str) -> None:
+    """Draw the chart; its height follows the number of rows."""
+    sheet.heading(title, chart.virtual)
+    rows = [row for group in chart.groups for row in group.rows]
+    values = [
+        value for row in rows for bar in row.bars for value in (bar.value, bar.low, bar.high) if value is not None
+    ]
+    positive = [value for value in values if value > 0]
+    origin = min(positive) / 2 if chart.log and positive else chart.origin
+    labels = {row.label: fitted(row.label, 0.42 * sheet.width) for row in rows}
+    left = MARGIN + max((width_of(label) for label in labels.values()), default=0) + 6
+    placed, heads, ticks, height = _place(chart, origin)
+    if any(bar.value < 0 or (bar.low or 0) < 0 for row in rows for bar in row.bars):
+        # Values stand on both sides, so the labels need room on the left, too.
+        left += 6
+    axes = sheet.axes(left, height, _RIGHT)
+    axes.set_ylim(height, 0)
+    axes.set_yticks([y for y, _ in ticks], [labels[row.label] for _, row in ticks])
+    for y, head in heads:
+        # A heading begins at the left margin of the sheet, not of the axes.
+        axes.annotate(
+            fitted(head, sheet.inner, "bold"), (0, y), xycoords=("axes fraction", "data"), xytext=(MARGIN - left, 0),
+            textcoords="offset points", va="center", weight="bold", color=sheet.colours["ink"],
         )  # fmt: skip
-    reach = max(origin, end)
-    if bar.low is not None and bar.high is not None:
-        low, high, middle = scale(bar.low), scale(bar.high), top + thick / 2
-        reach = max(reach, high)
-        canvas.line([(low, middle), (high, middle)], "ink", width=1.4)
-        for x in (low, high):
-            canvas.line([(x, middle - 3.5), (x, middle + 3.5)], "ink", width=1.4)
-    canvas.text(reach + 7, top + thick / 2 + 4, bar.label, size=11)
+    _limits(axes, chart, placed, origin, sheet.width - _RIGHT - left)
+    if chart.log:
+        log_axis(axes, "x", origin, max(values), int((sheet.width - left) / 40))
+    else:
+        axes.xaxis.set_major_locator(MaxNLocator(max(2, int((sheet.width - left) / 48)), steps=[1, 2, 5, 10]))
+        axes.xaxis.set_major_formatter(NUMBERS)
+    axes.grid(axis="x", color=sheet.colours["line"], linewidth=0.6)
+    if axes.get_xlim()[0] <= origin:
+        axes.axvline(origin, color=sheet.colours["rule"], linewidth=0.8, zorder=1)
+    _bars(axes, chart, placed, sheet)
+    for y, row in ticks:
+        if not row.bars:
+            axes.annotate(row.text, (origin, y), xytext=(4, 0), textcoords="offset points", va="center",
+                          color=sheet.colours["soft"])  # fmt: skip
+    sheet.y += LINE + 3
+    unit = chart.unit + (" (logarithmic)" if chart.log else "")
+    beside = width_of(unit) <= sheet.width - MARGIN - left
+    sheet.text(fitted(unit, sheet.inner), left if beside else MARGIN, sheet.y + LINE / 2, "soft")
+    sheet.y += LINE + 4
+    used = sorted({bar.series for row in rows for bar in row.bars})
+    if len(chart.series) > 1:
+        sheet.legend([(chart.series[number].name, chart.series[number].colour, "bar") for number in used])
+    sheet.end(chart.note)
 
 
-def _legend(canvas: Canvas, legend: Sequence[tuple[str, str]], top: float) -> float:
-    """The words of the colours, as many a line as there is room for; gives where they end."""
-    x, y = 0.0, top + 12
-    for colour, word in legend:
-        shown = fitted(word, 11, 260)
-        width = 18 + text_width(shown, 11) + 14
-        if x and x + width > WIDTH:
-            x, y = 0.0, y + _LEGEND_ROW
-        canvas.rect(x, y - 9, 11, 11, colour)
-        canvas.text(x + 17, y + 0.5, shown, size=11)
-        x += width
-    return y + 10 if legend else top
+def _place(
+    chart: RowChart, origin: float
+) -> tuple[list[_Placed], list[tuple[float, str]], list[tuple[float, Row]], float]:
+    """Bars, headings and rows with their places from the top, and the height of all."""
+    placed: list[_Placed] = []
+    heads: list[tuple[float, str]] = []
+    ticks: list[tuple[float, Row]] = []
+    dots = any(row.points for group in chart.groups for row in group.rows)
+    y = 0.0
+    for group in chart.groups:
+        if group.head:
+            heads.append((y + _HEAD / 2, group.head))
+            y += _HEAD
+        for row in group.rows:
+            several = len(row.bars) > 1 and not chart.stacked
+            tall = _SEVERAL if several else _BAR
+            begin, whole = y, tall * len(row.bars) if several else tall
+            start = 0.0
+            for number, bar in enumerate(row.bars):
+                middle = y + tall * (number + 0.5 if several else 0.5) + _GAP / 2
+                end = start + bar.value if chart.stacked else bar.value
+                placed.append(_Placed(bar, row, middle, tall, start if chart.stacked else origin, end))
+                start = end
+            ticks.append((begin + _GAP / 2 + whole / 2, row))
+            y += whole + _GAP + (_POINTS if dots else 0)
+        y += 3
+    return placed, heads, ticks, y
+
+
+def _limits(axes: Axes, chart: RowChart, placed: list[_Placed], origin: float, width: float) -> None:
+    """An axis that has room for each bar with its text: both count, and texts do not grow with the axis."""
+    points = [(one, end) for one in placed for end in _ends(one)]
+    points += [(one, point.value) for one in placed for point in one.row.points]
+    at: Any = (lambda value: math.log10(max(value, origin))) if chart.log else float
+    low, high = min([at(origin), *(at(end) for _, end in points)]), max([at(origin), *(at(end) for _, end in points)])
+    span = (high - low) or abs(high) or 1.0
+    low, high = (low - 0.0 if low == at(origin) else low - 0.02 * span), high + 0.02 * span
+    for _ in range(4):
+        # A text beyond the edge moves the edge, which moves all texts; this comes to rest after a few rounds.
+        scale = (high - low) / width
+        for one in placed:
+            text = _text(chart, one)
+            room = (width_of(text) + 8) * scale if text else 0.0
+            ends = [at(end) for end in _ends(one)]
+            if one.end >= origin:
+                high = max(high, max(ends) + room)
+            else:
+                low = min(low, min(ends) - room)
+    axes.set_xlim(*(10**low, 10**high) if chart.log else (low, high))
+
+
+def _ends(one: _Placed) -> Iterator[float]:
+    yield one.end
+    yield from (end for end in (one.bar.low, one.bar.high) if end is not None)
+
+
+def _text(chart: RowChart, one: _Placed) -> str:
+    """What is at the end of a bar; of a stacked one, at the end of the last piece."""
+    if not chart.stacked:
+        return one.bar.text
+    return one.row.text if one.bar is one.row.bars[-1] else ""
+
+
+def _bars(axes: Axes, chart: RowChart, placed: list[_Placed], sheet: Sheet) -> None:
+    colours = sheet.colours
+    paint = [colours[one.bar.colour or chart.series[one.bar.series].colour] for one in placed]
+    drawn = axes.barh(
+        [one.y for one in placed], [one.end - one.start for one in placed], [one.height - 1 for one in placed],
+        [one.start for one in placed], color=paint, linewidth=0,
+    )  # fmt: skip
+    for patch, one in zip(drawn, placed, strict=True):
+        if one.row.unreliable:
+            patch.set(facecolor="none", edgecolor=colours["soft"], linewidth=0.8, linestyle=(0, (3, 2)), hatch="////")
+        elif one.row.virtual and chart.virtual == "some":
+            patch.set(edgecolor=colours["paper"], hatch="////")
+        elif chart.stacked:
+            patch.set(edgecolor=colours["paper"], linewidth=0.6)
+    ranged = [
+        (one, one.bar.low, one.bar.high) for one in placed if one.bar.low is not None and one.bar.high is not None
+    ]
+    if ranged:
+        # An interval may lie beside its value.
+        middle = [(low + high) / 2 for _, low, high in ranged]
+        half = [(high - low) / 2 for _, low, high in ranged]
+        axes.errorbar(middle, [one.y for one, _, _ in ranged], xerr=half, fmt="none", ecolor=colours["ink"],
+                      elinewidth=1.0, capsize=2.0, capthick=1.0)  # fmt: skip
+    for kind, (marker, face) in _MARKS.items():
+        dots = [(p.value, one.y + one.height / 2 + 2.5) for one in placed for p in one.row.points if p.kind == kind]
+        if dots:
+            filled: dict[str, Any] = (
+                {"color": colours["dot"]} if face == "dot" else {"facecolors": "none", "edgecolors": colours["dot"]}
+            )
+            axes.scatter(
+                [x for x, _ in dots], [y for _, y in dots], s=5, marker=marker, linewidths=0.6, zorder=3, **filled
+            )
+    for one in placed:
+        text = _text(chart, one)
+        right = one.end >= one.start
+        if text:
+            end = max(_ends(one)) if right else min(_ends(one))
+            axes.annotate(
+                fitted(text, 0.5 * sheet.width), (end, one.y), xytext=(4 if right else -4, 0),
+                textcoords="offset points", ha="left" if right else "right", va="center", color=colours["ink"],
+            )  # fmt: skip

@@ -142,32 +142,6 @@
   };
   all(".table").forEach(startTable);
 
-  // -- charts: one at a time where there are many --------------------------------------------------------------------
-  all(".charts").forEach((box) => {
-    const select = box.querySelector("select");
-    if (!select) return;
-    const figures = all("figure", box), packed = box.querySelector("script"), tools = box.querySelector(".tools");
-    let rest = null;
-    const show = async () => {
-      const n = Number(select.value);
-      if (n >= figures.length && !rest) {
-        try { rest = JSON.parse(await unpack(packed)); } catch (error) { select.title = error.message; return; }
-        for (const html of rest) {
-          const holder = document.createElement("template");
-          holder.innerHTML = html;
-          const figure = holder.content.firstElementChild;
-          figures.push(figure);
-          tools.parentNode.append(figure);
-        }
-      }
-      figures.forEach((figure, k) => figure.classList.toggle("hide", k !== n));
-    };
-    tools.hidden = false;
-    box.querySelector(".more")?.remove();
-    select.addEventListener("change", show);
-    show();
-  });
-
   // -- a job's details and its raw outputs -----------------------------------------------------------------------------
   const details = document.getElementById("job-detail"), chunks = new Map();
   const showJob = async () => {

@@ -1,0 +1,41 @@
+"""The charts of a subject by their kinds, as `devbench chart` and folders of a report have them; knows no drawing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from devbench.findings.run import ReportData
+from devbench.sections.charts import Chart
+from devbench.sections.row_charts import comparison_charts, whole_chart
+from devbench.sections.time_charts import condition_charts, history_charts, pipeline_charts
+
+CHART_KINDS = (
+    "latency", "speedup", "operators", "startup", "memory", "conditions", "pipeline", "comparison", "history",
+)  # fmt: skip
+_MAX_CONDITIONS = 6
+
+
+def charts_of(kind: str, subject: Any, over: str) -> tuple[Chart, ...]:
+    """The charts of a kind, the most important first.
+
+    Args:
+        kind: of `CHART_KINDS`.
+        subject: a comparison for "comparison", changes for "history", pipelines for "pipeline", else a run; `None` has
+            no charts.
+        over: the delegate that a speed-up is compared with.
+    """
+    if subject is None:
+        return ()
+    if kind == "pipeline":
+        return tuple(pipeline_charts(subject).values())
+    several: Any = {"comparison": comparison_charts, "history": history_charts, "conditions": condition_charts}
+    if kind in several:
+        return tuple(several[kind](subject))
+    chart = whole_chart(subject, kind, over)
+    return (chart,) if chart else ()
+
+
+def run_charts(report: ReportData) -> tuple[Chart, ...]:
+    """The charts of a run for which it has numbers: latency, operators, conditions."""
+    found = [chart for kind in ("latency", "operators") for chart in charts_of(kind, report, "cpu")]
+    return (*found, *condition_charts(report)[:_MAX_CONDITIONS])

@@ -1,0 +1,340 @@
+"""Which bars are shown of a run, a comparison and an ablation: latency, speed-up, start-up, memory, operators, changes.
+
+Charts are made as data (`charts.py`); this file knows no way of drawing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from devbench.analysis.stats import Estimate
+from devbench.findings.run import JobReport, Process, ReportData, fastest
+from devbench.metrics import METRICS, shown_in
+from devbench.sections.charts import Bar, Group, Point, Row, RowChart, Series, Virtual, family, needs_log
+from devbench.sections.figures import interval, mb, ms, percent
+from devbench.text import clean
+
+if TYPE_CHECKING:
+    from devbench.findings.ablation import Ablation, AblationRow
+    from devbench.findings.comparison import ComparedRow, ComparisonReport
+
+# A chart with more rows is no overview.
+_MAX_ROWS = 60
+_MAX_CHANGES = 24
+_STARTS = (Series("cold init", "s1"), Series("init", "s0"), Series("first inference", "s2"))
+_MEMORIES = (Series("peak (tool)", "s0"), Series("VmHWM (/proc)", "s1"), Series("PSS (/proc)", "s2"))
+_VERDICTS = (
+    Series("regressed", "worse"), Series("improved", "better"), Series("too noisy to call", "warn"),
+    Series("unchanged", "bar"),
+)  # fmt: skip
+_VERDICT = {"regressed": 0, "improved": 1, "undecided": 2, "unchanged": 3}
+_Jobs = Sequence[JobReport]
+_RowOf = Callable[[JobReport], Row]
+
+
+def plus_minus(found: Estimate) -> str:
+    """`61.3 ± 0.7`: the median and half of its interval, with the same digits; the median alone without an interval."""
+    text = ms(found.median)
+    if found.coverage is None:
+        return text
+    half, digits = (found.high - found.low) / 2, len(text.partition(".")[2])
+    if half and round(half, digits) == 0:
+        digits += 1
+    return f"{text} ± {half:,.{digits}f}"
+
+
+def _virtual(virtual: Iterable[bool]) -> Virtual:
+    known = set(virtual)
+    return "every" if known == {True} else "some" if True in known else ""
+
+
+def _title(what: str, jobs: _Jobs, part: str = "") -> str:
+    """What it is, with the model and the device if there is one of them only: `Latency: small_unet on Pixel 8`."""
+    models, devices = dict.fromkeys(job.subject for job in jobs), dict.fromkeys(job.job.device.title for job in jobs)
+    model = clean(next(iter(models)), 90) if len(models) == 1 else f"{len(models)} models"
+    device = clean(next(iter(devices)), 60) if len(devices) == 1 else f"{len(devices)} devices"
+    return f"{what}: {model} on {device}{part}"
+
+
+def _row(job: JobReport, bars: Iterable[Bar], text: str = "", points: Iterable[Point] = ()) -> Row:
+    facets = (("device", job.job.device.title), ("model", job.subject), ("delegate", job.title))
+    return Row(job.title, tuple(bars), text, tuple(points), job.all_unreliable, job.virtual, facets)
+
+
+def _groups(jobs: _Jobs, row: _RowOf) -> tuple[Group, ...]:
+    """Rows by model and device; headings name what the title does not."""
+    models, devices = {job.subject for job in jobs}, {job.job.device.key for job in jobs}
+    found: dict[tuple[str, str], list[JobReport]] = {}
+    for job in jobs:
+        found.setdefault((job.subject, job.job.device.key), []).append(job)
+
+    def head(job: JobReport) -> str:
+        parts = [clean(job.subject, 80)] if len(models) > 1 else []
+        return " · ".join([*parts, clean(job.job.device.title, 70)] if len(devices) > 1 else parts)
+
+    return tuple(Group(head(of[0]), tuple(map(row, of))) for of in found.values())
+
+
+# -- kinds ------------------------------------------------------------------------------------------------------------
+
+
+def _latency(name: str, jobs: _Jobs, part: str) -> RowChart:
+    """A bar for each job with its interval, and under it every process."""
+    groups: dict[tuple[str, str], list[JobReport]] = {}
+    for job in jobs:
+        groups.setdefault((job.subject, job.job.device.key), []).append(job)
+    best = {id(one) for of in groups.values() if (one := fastest(of))}
+
+    def row(job: JobReport) -> Row:
+        found = job.latency
+        assert found is not None
+        low, high = (found.low, found.high) if found.coverage is not None else (None, None)
+        text = f"{ms(found.median)}, unreliable" if job.all_unreliable else plus_minus(found)
+        between = f" ({interval(found)})" if low is not None else ""
+        words = f"{job.title}: {ms(found.median)} ms{between}, {found.n} process{'' if found.n == 1 else 'es'}"
+        colour = "bar-win" if id(job) in best else ""
+        return _row(job, [Bar(found.median, 0, text, words, low, high, colour)], points=map(_point, job.processes))
+
+    processes = [process for job in jobs for process in job.processes]
+    parts = ["Bars: median over processes; lines: interval; dots: processes"]
+    parts += ["strong bar: fastest"] if best else []
+    parts += ["hollow dots: outliers, included in the median"] if any(one.outlier for one in processes) else []
+    if any(one.unreliable and not one.counts for one in processes):
+        parts.append("crosses: unreliable processes, not counted")
+    if any(job.all_unreliable for job in jobs):
+        parts.append("dashed outline: all processes unreliable, not to be compared")
+    alt = "Latency by device and delegate, with intervals: " + "; ".join(
+        f"{clean(job.subject, 60)} {clean(job.title, 40)} {ms(job.latency.median)} ms"
+        for job in jobs[:20]
+        if job.latency
+    )
+    log = needs_log(job.latency.median for job in jobs if job.latency)
+    return RowChart(
+        name, _title("Latency", jobs, part), alt, "ms per inference", (Series("median", "bar"),), _groups(jobs, row),
+        "; ".join(parts) + ".", log=log, virtual=_virtual(job.virtual for job in jobs),
+    )  # fmt: skip
+
+
+def _point(process: Process) -> Point:
+    return Point(
+        process.latency_ms, "unreliable" if not process.counts else "outlier" if process.outlier else "counted"
+    )
+
+
+def speedup(name: str, jobs: _Jobs, baseline: str) -> RowChart:
+    """How many times as fast as the baseline delegate each job is, on its device and with its model.
+
+    Args:
+        name: of the file.
+        jobs: measured ones.
+        baseline: the name of a delegate; if a device and model has several jobs of it, the fastest is meant.
+    """
+    bases: dict[tuple[str, str], Estimate] = {}
+    for job in jobs:
+        key = (job.subject, job.job.device.key)
+        if job.job.delegate == baseline and job.latency:
+            bases[key] = min(bases.get(key, job.latency), job.latency, key=lambda one: one.median)
+
+    def row(job: JobReport) -> Row:
+        base = bases.get((job.subject, job.job.device.key))
+        if job.latency is None or base is None or not job.latency.median:
+            return _row(job, (), f"no {baseline} to compare with" if base is None else "not measured")
+        found, ratio = job.latency, base.median / job.latency.median
+        known = found is not base and found.coverage is not None and base.coverage is not None and found.low > 0
+        low, high = (base.low / found.high, base.high / found.low) if known else (None, None)
+        text = f"{ratio:.2f}×" + (", unreliable" if job.all_unreliable else "")
+        return _row(job, [Bar(ratio, 0, text, f"{job.title}: {ratio:.2f} times as fast as {baseline}", low, high)])
+
+    note = f"Median latency of {baseline} divided by that of the job; lines: from the ends of both intervals."
+    ratios = [base.median / job.latency.median for job in jobs if job.latency and job.latency.median
+              and (base := bases.get((job.subject, job.job.device.key)))]  # fmt: skip
+    return RowChart(
+        name, _title(f"Speed-up over {baseline}", jobs), f"How many times as fast as {baseline} each delegate is",
+        f"times as fast as {baseline}", (Series("speed-up", "bar"),), _groups(jobs, row), note,
+        log=needs_log(ratios), virtual=_virtual(job.virtual for job in jobs),
+    )  # fmt: skip
+
+
+def _startup(name: str, jobs: _Jobs, part: str) -> RowChart:
+    def row(job: JobReport) -> Row:
+        starts = (job.cold.init if job.cold else None, job.init, job.first_inference)
+        bars = []
+        for number, (found, series) in enumerate(zip(starts, _STARTS, strict=True)):
+            if found:
+                low, high = (found.low, found.high) if found.coverage is not None else (None, None)
+                words = f"{job.title}, {series.name}: {ms(found.median)} ms"
+                bars.append(Bar(found.median, number, ms(found.median), words, low, high))
+        return _row(job, bars, "" if bars else "not measured")
+
+    alt = "Start-up of each job: " + ", ".join(one.name for one in _STARTS) + ", in ms"
+    return _bars(name, _title("Start-up", jobs, part), alt, "ms", _STARTS, jobs, row)
+
+
+def _memory(name: str, jobs: _Jobs, part: str) -> RowChart:
+    def row(job: JobReport) -> Row:
+        values = zip((job.peak_memory_mb, job.vm_hwm_mb, job.pss_mb), _MEMORIES, strict=True)
+        bars = [
+            Bar(value, number, mb(value), f"{job.title}, {series.name}: {mb(value)} MB")
+            for number, (value, series) in enumerate(values)
+            if value is not None
+        ]
+        return _row(job, bars, "" if bars else "not measured")
+
+    alt = "Peak memory of each job's process, in MB"
+    return _bars(name, _title("Peak memory", jobs, part), alt, "MB", _MEMORIES, jobs, row)
+
+
+def _bars(name: str, title: str, alt: str, unit: str, series: Sequence[Series], jobs: _Jobs, row: _RowOf) -> RowChart:
+    groups = _groups(jobs, row)
+    values = [bar.value for group in groups for row in group.rows for bar in row.bars]
+    virtual = _virtual(job.virtual for job in jobs)
+    return RowChart(name, title, alt, unit, tuple(series), groups, log=needs_log(values), virtual=virtual)
+
+
+def _operators(name: str, jobs: _Jobs, part: str) -> RowChart:
+    """A bar for each profiled job, in pieces by family of operators."""
+    weights: dict[Series, float] = {}
+    for job in jobs:
+        for one in job.by_type:
+            of = family(one.type)
+            weights[of] = weights.get(of, 0.0) + one.share
+    series = sorted(weights, key=lambda one: (one.name == "other", -weights[one]))
+
+    def row(job: JobReport) -> Row:
+        whole = sum(one.total_ms for one in job.by_type) or 1.0
+        bars = []
+        for number, of in enumerate(series):
+            types = sorted((o for o in job.by_type if family(o.type) == of), key=lambda one: -one.total_ms)
+            total = sum(one.total_ms for one in types)
+            if total:
+                named = ", ".join(f"{one.type} {ms(one.total_ms)}" for one in types[:4])
+                more = f", {len(types) - 4} more types" if len(types) > 4 else ""
+                words = f"{job.title}, {of.name}: {ms(total)} ms, {percent(total / whole)} ({named}{more})"
+                bars.append(Bar(total, number, ms(total), words))
+        return _row(job, bars, ms(whole))
+
+    return RowChart(
+        name, _title("Where the time goes", jobs, part), "Time per inference by family of operators, for each delegate",
+        "ms per inference, profiled processes", tuple(series), _groups(jobs, row), stacked=True,
+        virtual=_virtual(job.virtual for job in jobs),
+    )  # fmt: skip
+
+
+_Make = Callable[[str, _Jobs, str], RowChart]
+# How each kind is made, and which jobs have something to show.
+KINDS: Mapping[str, tuple[_Make, Callable[[JobReport], bool]]] = {
+    "latency": (_latency, lambda job: job.latency is not None),
+    "operators": (_operators, lambda job: bool(job.by_type)),
+    "startup": (_startup, lambda job: any(start.init or start.first_inference for start in job.startups)),
+    "memory": (_memory, lambda job: any(v is not None for v in (job.peak_memory_mb, job.vm_hwm_mb, job.pss_mb))),
+}
+
+
+def job_charts(report: ReportData, kind: str) -> tuple[RowChart, ...]:
+    """Charts of one kind, a model after the other; phones and virtual devices have charts of their own.
+
+    A model with more jobs than one chart has room for has several.
+    """
+    make, wanted = KINDS[kind]
+    models: dict[tuple[str, bool], dict[str, list[JobReport]]] = {}
+    for job in filter(wanted, report.jobs):
+        models.setdefault((job.subject, job.virtual), {}).setdefault(job.job.device.key, []).append(job)
+    shown: list[tuple[list[JobReport], str]] = []
+    for devices in models.values():
+        portions: list[list[JobReport]] = [[]]
+        for jobs in devices.values():
+            if portions[-1] and len(portions[-1]) + len(jobs) > _MAX_ROWS:
+                portions.append([])
+            portions[-1] += jobs[:_MAX_ROWS]
+        of = len(portions)
+        shown += [(one, f" ({at} of {of})" if of > 1 else "") for at, one in enumerate(portions, start=1)]
+    return tuple(make(f"{kind}-{number}", jobs, part) for number, (jobs, part) in enumerate(shown, start=1))
+
+
+def whole_chart(report: ReportData, kind: str, over: str = "cpu") -> RowChart | None:
+    """One chart of all jobs, the first ones if there are many; `over` is what a speed-up is compared with."""
+    make, wanted = KINDS["latency" if kind == "speedup" else kind]
+    jobs = list(filter(wanted, report.jobs))
+    rest = f" (first {_MAX_ROWS} of {len(jobs)} jobs)" if len(jobs) > _MAX_ROWS else ""
+    if not jobs:
+        return None
+    return speedup(kind, jobs[:_MAX_ROWS], over) if kind == "speedup" else make(kind, jobs[:_MAX_ROWS], rest)
+
+
+# -- comparison and ablation ------------------------------------------------------------------------------------------
+
+
+def comparison_charts(report: ComparisonReport) -> tuple[RowChart, ...]:
+    """The largest changes of each metric that changed anywhere, or could not be decided."""
+    found = []
+    for metric in shown_in("comparison"):
+        rows = [row for row in report.rows if row.metric == metric and row.comparison.change is not None]
+        rows = [row for row in rows if not row.comparison.reason]
+        told = [row for row in rows if row.comparison.verdict != "unchanged"]
+        if told:
+            largest = sorted(told, key=lambda row: -abs(row.comparison.change or 0.0))[:_MAX_CHANGES]
+            found.append(_changes(metric, largest, len(rows), report.baseline.title))
+    return tuple(found)
+
+
+def _changes(metric: str, rows: Sequence[ComparedRow], of: int, baseline: str) -> RowChart:
+    devices: dict[str, list[Row]] = {}
+    for row in sorted(rows, key=lambda row: -(row.comparison.change or 0.0)):
+        devices.setdefault(row.device, []).append(_changed(row))
+    unit = f"change from the baseline, {'percentage points' if METRICS[metric].absolute else '%'}"
+    title = f"Changes of {METRICS[metric].title} from {clean(baseline, 60)}"
+    named = ", ".join(f"{clean(row.case, 60)} {100 * (row.comparison.change or 0.0):+.1f} %" for row in rows[:8])
+    note = f"The {len(rows)} largest changes of {of} checks; lines: 95 % interval."
+    groups = tuple(Group(clean(device, 70), tuple(those)) for device, those in devices.items())
+    virtual = _virtual(row.virtual for row in rows)
+    return RowChart(f"changes-{metric}", title, f"{title}: {named}", unit, _VERDICTS, groups, note, virtual=virtual)
+
+
+def _changed(row: ComparedRow) -> Row:
+    found = row.comparison
+    change = 100 * (found.change or 0.0)
+    low, high = (100 * end for end in found.interval) if found.interval else (None, None)
+    name = row.case + (f" · {row.operator_type}" if row.operator_type else "")
+    number = _VERDICT[found.verdict]
+    bar = Bar(
+        change,
+        number,
+        f"{change:+.1f}".replace("-", "−"),
+        f"{name}: {change:+.1f} %, {_VERDICTS[number].name}",
+        low,
+        high,
+    )
+    facets = (("device", row.device), ("model", row.model))
+    return Row(name, (bar,), virtual=row.virtual, facets=facets)
+
+
+def ablation_chart(of: Ablation) -> RowChart:
+    """The latency of a pipeline's stages after each rewrite, from the baseline down."""
+    from devbench.sections.ablation import share_words
+
+    def text(row: AblationRow) -> str:
+        parts = ["a stage failed" if row.composed_ms is None else f"{row.composed_ms / 1000:.3g} s"]
+        if row.delegated_node_share is not None:
+            parts.append(f"{share_words(row.delegated_node_share)} delegated")
+        if row.partitions is not None:
+            parts.append(f"{row.partitions} part{'' if row.partitions == 1 else 's'}")
+        return ", ".join(parts)
+
+    def made(row: AblationRow) -> Row:
+        name = f"+ {row.rewrite}" if row.rewrite else "baseline"
+        if row.composed_ms is None:
+            return Row(name, (), text(row))
+        return Row(
+            name, (Bar(row.composed_ms / 1000, 0, text(row), f"{name}: {text(row)}"),), virtual=bool(of.virtual_note)
+        )
+
+    note = (
+        "Each row is the pipeline with one more rewrite: the latencies of its stages, times their runs, and the share "
+        "of their operators that the delegate took. A stage that failed has no latency."
+    )
+    alt = "; ".join(f"{row.rewrite or 'baseline'} {text(row)}" for row in of.rows)
+    return RowChart(
+        "ablation", of.title, alt, "latency of the stages times their runs, s", (Series("latency", "bar"),),
+        (Group("", tuple(map(made, of.rows))),), note, virtual="every" if of.virtual_note else "",
+    )  # fmt: skip
