@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from devbench.models.precisions import precisions
+from devbench.models.rewrites.steps import precisions
 
 
 def main() -> int:

@@ -27,7 +27,7 @@ from devbench.host.toml_types import (
     shown,
     words,
 )
-from devbench.models.keys import MAX_KEY
+from devbench.models.files import MAX_KEY
 from devbench.options import RESIDENCIES, NightlyOptions, RunOptions
 from devbench.text import near
 

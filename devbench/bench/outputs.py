@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 from devbench.analysis.accuracy import NO_LIMITS, compare, limit_to_json, violation
 from devbench.errors import InputError
 from devbench.models.case_inputs import called_tensors
-from devbench.models.inputs import make_inputs
-from devbench.models.tensors import ModelTensors
+from devbench.models.tensors import ModelTensors, make_inputs
 from devbench.tool.measurement import Failure, FailureKind
 
 if TYPE_CHECKING:

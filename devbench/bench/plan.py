@@ -19,7 +19,7 @@ from devbench.analysis.accuracy import Thresholds
 from devbench.bench.stabilise import Stabilising
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.models.case_inputs import CaseInputs
-from devbench.models.tflite_file import ModelFile
+from devbench.models.files import ModelFile
 from devbench.results.cases import case_text, subject_text
 from devbench.tool.binaries import Via
 from devbench.tool.case import Delegate, Require, ToolOptions

@@ -20,7 +20,7 @@ from devbench.bench.stabilise import parse_stabilising
 from devbench.declare import options_of
 from devbench.errors import InputError, OptionError
 from devbench.models.case_inputs import parse_shapes, plan_inputs
-from devbench.models.keys import GivenModel, open_models
+from devbench.models.files import GivenModel, open_models
 from devbench.options import RunOptions
 from devbench.text import near
 from devbench.tool.case import Delegate, ToolOptions

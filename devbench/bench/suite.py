@@ -19,7 +19,7 @@ from devbench.errors import InputError, OptionError
 from devbench.host.masking import mask_url
 from devbench.host.tomlfile import At, check, read_toml, wrong
 from devbench.models.case_inputs import parse_shapes
-from devbench.models.keys import GivenModel, check_name
+from devbench.models.files import GivenModel, check_name
 from devbench.options import NightlyOptions, RunOptions
 from devbench.text import near
 

@@ -58,15 +58,15 @@ def inspect(
     Exit code 2 where the file is no model or is damaged.
     """
     from devbench.models.compiled import compiled_model
+    from devbench.models.files import model_path
     from devbench.models.graph.read import read_model
     from devbench.models.model_facts import facts_of
-    from devbench.models.tflite_file import model_path
 
     path = model_path(file)
     model = read_model(path)
     facts = facts_of(model, top=top)
     if as_json:
-        from devbench.models.model_json import to_json
+        from devbench.models.model_facts import to_json
 
         _print_json(to_json(model, facts, path.name, compiled_model(path)))
         return
@@ -97,10 +97,10 @@ def gpu_check(
     Exit code 0 when the file could be judged, whatever the verdict; with --strict 1 when an operator is refused.
     """
     from devbench.errors import EXIT_FAILED
+    from devbench.models.files import model_path
     from devbench.models.gpu.analyzer import run_analyzer
     from devbench.models.gpu.report import make_report, to_json
     from devbench.models.graph.read import read_model
-    from devbench.models.tflite_file import model_path
 
     path = model_path(file)
     model = read_model(path)

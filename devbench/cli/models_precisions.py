@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 if TYPE_CHECKING:
-    from devbench.models.precisions import Precision
+    from devbench.models.rewrites.steps import Precision
 
 EPILOG = (
     "Examples:\n\n  devbench models precisions model.tflite\n\n"
@@ -29,8 +29,8 @@ def precisions(
     may be the largest. Needs the extra `models` for int8.
     """
     from devbench.cli.output import console, plain
-    from devbench.models.precisions import precisions as rows_of
-    from devbench.models.tflite_file import model_path
+    from devbench.models.files import model_path
+    from devbench.models.rewrites.steps import precisions as rows_of
 
     found: list[tuple[str, list[Precision]]] = []
     for given in models:

@@ -92,8 +92,8 @@ def rewrite(
         return
     if given is None or out is None:
         raise InputError("two files are needed: IN and OUT", hint="devbench models rewrite --help")
+    from devbench.models.files import model_path
     from devbench.models.rewrites.apply import rewrite_file
-    from devbench.models.tflite_file import model_path
 
     model = model_path(given)
     rewrites = chosen_rewrites(split_names(only), split_names(skip), split_names(also))

@@ -13,8 +13,8 @@ from devbench.cli.waiting import WaitOption
 if TYPE_CHECKING:
     from devbench.bench.pipeline import Pipeline
     from devbench.bench.runner import RunOutcome
-    from devbench.models.rewrites.ablation import AblationStep
     from devbench.models.rewrites.catalogue import Rewrite
+    from devbench.models.rewrites.steps import AblationStep
     from devbench.results.store import RunView
 
 _EPILOG = (
@@ -102,8 +102,8 @@ def _build(
     inputs: int,
     tell: Callable[[str], None],
 ) -> dict[str, list[AblationStep]]:
-    from devbench.models.rewrites.ablation import ablate
     from devbench.models.rewrites.catalogue import RewriteOptions
+    from devbench.models.rewrites.steps import ablate
 
     sources = [Path(stage.model) for stage in pipeline.stages]
     stems = [source.stem for source in dict.fromkeys(sources)]

@@ -34,8 +34,8 @@ def complete_signatures(context: typer.Context, incomplete: str) -> list[str]:
     from contextlib import suppress
 
     from devbench.errors import DevbenchError
+    from devbench.models.files import model_path
     from devbench.models.tensors import read_signatures
-    from devbench.models.tflite_file import model_path
 
     names = {"all": None}
     # While an option waits for its value, what was typed before it is not parsed yet.

@@ -13,8 +13,7 @@ from devbench.bench.planning import make_plan, split_words
 from devbench.declare import options_of
 from devbench.errors import InputError
 from devbench.host.tomlfile import wrong
-from devbench.models.keys import GivenModel, open_models
-from devbench.models.tflite_file import model_path
+from devbench.models.files import GivenModel, model_path, open_models
 from devbench.options import RunOptions
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
     from devbench.bench.plan import Plan
     from devbench.bench.suite import Suite
-    from devbench.models.keys import GivenModel
+    from devbench.models.files import GivenModel
     from devbench.nightly.settings import NightlySettings
 
 _EPILOG = "Examples:\n\n  devbench suite check nightly.toml\n\n  devbench suite schema > suite.schema.json"
@@ -37,8 +37,7 @@ def suite_plan(suite: Suite) -> Plan:
     from devbench.bench.planning import make_plan
     from devbench.bench.suite import RemoteModel, located
     from devbench.errors import InputError
-    from devbench.models.fetched import fetch_model
-    from devbench.models.keys import GivenModel
+    from devbench.models.files import GivenModel, fetch_model
     from devbench.options import RunOptions
 
     models = tuple(
@@ -83,7 +82,7 @@ def _source(url: str) -> str:
 def _check_reference(suite: Suite, models: Sequence[GivenModel]) -> None:
     """A reference that nothing measures would correct nothing, and nobody would know."""
     from devbench.errors import InputError
-    from devbench.models.keys import open_models
+    from devbench.models.files import open_models
 
     reference = suite.labels.get("reference")
     if reference is None:

@@ -1,4 +1,4 @@
-"""Models that devbench builds itself, with TensorFlow; knows no device and no tool.
+"""TensorFlow and its converter, imported late and quiet, and models that devbench builds with them; knows no device.
 
 TensorFlow comes with the extra `models`. It is imported only here and only when a model is built. Weights are
 random from a fixed seed: latency does not depend on them.
@@ -6,16 +6,47 @@ random from a fixed seed: latency does not depend on them.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+import os
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from devbench.errors import InputError
+from devbench.errors import EnvironmentProblem, InputError, install_hint
 from devbench.host.regular import writing
-from devbench.models.converter import silent, tensorflow
 
 _SEED = 1
 _GROUPS = 8
+
+
+def tensorflow() -> Any:
+    """The module, imported now.
+
+    Raises:
+        EnvironmentProblem: it is not installed.
+    """
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        with silent():
+            import tensorflow as tf
+    except ImportError:
+        raise EnvironmentProblem("building a model needs TensorFlow", hint=install_hint("models")) from None
+    return tf
+
+
+@contextlib.contextmanager
+def silent() -> Iterator[None]:
+    """TensorFlow writes to the process's own standard output and error, below Python; this keeps them quiet."""
+    saved = os.dup(1), os.dup(2)
+    with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+        os.dup2(nowhere.fileno(), 2)
+        try:
+            yield
+        finally:
+            for target, copy in zip((1, 2), saved, strict=True):
+                os.dup2(copy, target)
+                os.close(copy)
 
 
 def build(name: str, out: Path) -> int:

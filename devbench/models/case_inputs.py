@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import TypeAlias
 
 from devbench.errors import InputError
+from devbench.models.files import ModelFile
 from devbench.models.tensors import ModelTensors, Signature, TensorSpec, read_signatures, read_tensors
-from devbench.models.tflite_file import ModelFile
 
 ALL = "all"
 # Shapes by the names of inputs; the empty name is that of a model's only input.

@@ -15,9 +15,8 @@ from numpy.typing import NDArray
 from devbench.errors import DevbenchError
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.file import load_model
-from devbench.models.inputs import make_inputs
 from devbench.models.reference import HostRun, Kernels, run_on_host
-from devbench.models.tensors import TensorSpec, read_tensors
+from devbench.models.tensors import TensorSpec, make_inputs, read_tensors
 
 TOLERANCE = 1e-3
 

@@ -1,4 +1,5 @@
-"""What is in a model, in figures: operators, parameters, multiply-accumulates, bytes, quantisation.
+"""What is in a model, in figures: operators, parameters, multiply-accumulates, bytes, quantisation; and as the JSON
+object that `devbench models inspect --json` prints (docs/models.md).
 
 Pure functions over a `ModelView`. The figures are of the main graph with the shapes that the file states; an extent
 that only the run decides counts as one.
@@ -9,11 +10,23 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import Any
 
+from devbench.models.compiled import Compiled
 from devbench.models.graph.view import FLOATS, GraphView, ModelView, OperatorView, TensorView
+from devbench.text import clean
 
+_SCHEMA = "devbench.inspect/1"
+_MAX_NAME = 200
 _EIGHT_BITS_OR_LESS = frozenset({"int8", "uint8", "int4", "uint4", "int2"})
+# Of operators with multiply-accumulates, which ranks their second input may have, and by which of its extents the
+# elements of the output (of the input of a TRANSPOSE_CONV) are multiplied.
+_MACS: dict[str, tuple[range, int, int | None]] = {
+    "CONV_2D": (range(4, 5), 1, None), "CONV_3D": (range(5, 6), 0, 4), "DEPTHWISE_CONV_2D": (range(4, 5), 1, 3),
+    "TRANSPOSE_CONV": (range(4, 5), 0, 3), "FULLY_CONNECTED": (range(1, 33), -1, None),
+    "BATCH_MATMUL": (range(2, 33), -2, -1),
+}  # fmt: skip
 # Operators with weights of their own whose work is not counted here.
 UNCOUNTED = frozenset({
     "LSTM", "UNIDIRECTIONAL_SEQUENCE_LSTM", "BIDIRECTIONAL_SEQUENCE_LSTM", "RNN", "UNIDIRECTIONAL_SEQUENCE_RNN",
@@ -121,24 +134,14 @@ def macs_of(operator: OperatorView) -> int:
     TRANSPOSE_CONV in·K·(output channels), FULLY_CONNECTED out·(weights' last extent), BATCH_MATMUL out·(the shared
     extent). Biases and activations are not counted.
     """
+    ranks, first, end = _MACS.get(operator.type, (range(0), 0, 0))
     weights = operator.input(1)
-    if weights is None or not operator.outputs:
+    counted = operator.input(2) if operator.type == "TRANSPOSE_CONV" else next(iter(operator.outputs), None)
+    if weights is None or counted is None or weights.rank not in ranks:
         return 0
-    out, shape = operator.outputs[0].elements, tuple(max(extent, 1) for extent in weights.shape)
-    if operator.type == "CONV_2D" and len(shape) == 4:
-        return out * math.prod(shape[1:])
-    if operator.type == "CONV_3D" and len(shape) == 5:
-        return out * math.prod(shape[:4])
-    if operator.type == "DEPTHWISE_CONV_2D" and len(shape) == 4:
-        return out * shape[1] * shape[2]
-    if operator.type == "TRANSPOSE_CONV" and len(shape) == 4:
-        source = operator.input(2)
-        return source.elements * math.prod(shape[:3]) if source is not None else 0
-    if operator.type == "FULLY_CONNECTED" and shape:
-        return out * shape[-1]
-    if operator.type == "BATCH_MATMUL" and len(shape) > 1:
-        return out * shape[-1 if operator.flag("adjY") else -2]
-    return 0
+    if operator.flag("adjY"):
+        first, end = -1, None
+    return counted.elements * math.prod(max(extent, 1) for extent in weights.shape[first:end])
 
 
 def _histogram(operators: Iterable[OperatorView]) -> tuple[OperatorCount, ...]:
@@ -235,3 +238,83 @@ def _quantisation(graph: GraphView, constants: list[TensorView]) -> Quantisation
         blockwise=sum(tensor.blockwise for tensor in weights),
         activations=sum(tensor.quantised and not tensor.constant for tensor in graph.tensors),
     )
+
+
+def to_json(model: ModelView, facts: ModelFacts, name: str, compiled: Compiled | None = None) -> dict[str, Any]:
+    """A model for programs. Keys stay; new ones may come."""
+    graph, quantisation = model.main, facts.quantisation
+    return {
+        "schema": _SCHEMA,
+        "model": name,
+        "file_bytes": model.size_bytes,
+        "schema_version": model.schema_version,
+        "description": clean(model.description, _MAX_NAME),
+        "buffers": {
+            "count": len(model.buffers),
+            "outside_flatbuffer": len(model.outside),
+            "outside_flatbuffer_bytes": sum(model.outside),
+        },
+        "compiled": None if compiled is None else asdict(compiled),
+        "metadata": [{"name": clean(one, _MAX_NAME), "bytes": size} for one, size in model.metadata],
+        "signatures": [
+            {
+                "key": clean(one.key, _MAX_NAME),
+                "subgraph": one.graph,
+                "inputs": {clean(label, _MAX_NAME): number for label, number in one.inputs},
+                "outputs": {clean(label, _MAX_NAME): number for label, number in one.outputs},
+            }
+            for one in model.signatures
+        ],
+        "subgraphs": [
+            {
+                "name": clean(one.name, _MAX_NAME),
+                "operators": len(one.operators),
+                "tensors": len(one.tensors),
+                "inputs": len(one.inputs),
+                "outputs": len(one.outputs),
+            }
+            for one in model.graphs
+        ],
+        "inputs": [_tensor(graph.tensors[number]) for number in graph.inputs],
+        "outputs": [_tensor(graph.tensors[number]) for number in graph.outputs],
+        "operators": [
+            {
+                "type": clean(row.type, _MAX_NAME),
+                "version": row.version,
+                "count": row.count,
+                "largest_rank": row.largest_rank,
+                "macs": row.macs,
+                "custom": row.custom,
+            }
+            for row in facts.operators
+        ],
+        "operator_count": len(graph.operators),
+        "parameters": facts.parameters,
+        "integer_constants_left_out": facts.left_out,
+        "macs": facts.macs,
+        "macs_leave_out": list(facts.uncounted),
+        "weight_bytes": facts.weight_bytes,
+        "activation_bytes": facts.activation_bytes,
+        "peak_activation_bytes": facts.peak_bytes,
+        "peak_operator": facts.peak_operator,
+        "quantisation": {
+            "kind": quantisation.kind,
+            "per_tensor": quantisation.per_tensor,
+            "per_channel": quantisation.per_channel,
+            "blockwise": quantisation.blockwise,
+            "quantised_activations": quantisation.activations,
+        },
+        "largest_weights": [_tensor(tensor) for tensor in facts.largest_weights],
+        "largest_activations": [_tensor(tensor) for tensor in facts.largest_activations],
+    }
+
+
+def _tensor(tensor: TensorView) -> dict[str, Any]:
+    return {
+        "tensor": tensor.index,
+        "name": clean(tensor.name, _MAX_NAME),
+        "type": tensor.dtype,
+        "shape": list(tensor.shape),
+        "dynamic": tensor.dynamic,
+        "bytes": tensor.stored_bytes or tensor.size_bytes,
+    }

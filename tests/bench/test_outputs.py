@@ -10,8 +10,8 @@ from devbench.bench import outputs
 from devbench.bench.outputs import Expected
 from devbench.bench.plan import Case, OutputCheck
 from devbench.errors import InputError
+from devbench.models.files import model_path, open_model
 from devbench.models.tensors import ModelTensors, TensorSpec, read_tensors
-from devbench.models.tflite_file import open_model
 from devbench.tool.case import Delegate, ToolOptions
 from tests.conftest import DATA
 from tests.made.models import random_model, two_signatures
@@ -21,7 +21,7 @@ EDGES = DATA / "many_edges.tflite"
 
 
 def expect(path: Path, **options: object) -> Expected:
-    case = Case(open_model(str(path)), Delegate("cpu", "CPU"), ToolOptions(**options), "any")  # type: ignore[arg-type]
+    case = Case(open_model(model_path(str(path))), Delegate("cpu", "CPU"), ToolOptions(**options), "any")  # type: ignore[arg-type]
     return outputs.expect(case, OutputCheck({}))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from devbench.bench.plan import Limits, make_cases, repetition_deadline_s
-from devbench.models.tflite_file import ModelFile
+from devbench.models.files import ModelFile
 from devbench.tool.case import Delegate, ToolOptions
 
 MODEL = ModelFile(Path("m.tflite"), "m", "0" * 64, 100, 3)

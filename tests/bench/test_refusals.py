@@ -10,7 +10,7 @@ from devbench.bench.plan import Case
 from devbench.bench.refusals import check_compiled, unfit_model
 from devbench.errors import InputError
 from devbench.models.compiled import Compiled
-from devbench.models.tflite_file import ModelFile
+from devbench.models.files import ModelFile
 from devbench.tool.case import Delegate, ToolOptions
 
 CPU = Delegate("cpu", "CPU", flags=(("use_xnnpack", "false"),))

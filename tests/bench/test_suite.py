@@ -12,7 +12,7 @@ from devbench.bench.suite import RemoteModel, read_suite
 from devbench.declare import options_of
 from devbench.errors import InputError
 from devbench.host.tomlfile import tomllib
-from devbench.models.keys import GivenModel
+from devbench.models.files import GivenModel
 from devbench.options import RunOptions
 from tests.conftest import DATA
 
@@ -270,7 +270,7 @@ def test_the_schema_takes_and_refuses_what_the_reader_does(folder: Path, change:
 
 
 def test_a_model_that_is_deleted_after_its_pattern_matched_is_left_out(folder: Path) -> None:
-    from devbench.models.keys import open_models
+    from devbench.models.files import open_models
 
     models = folder / "many"
     (models / "below").mkdir(parents=True)

@@ -10,9 +10,8 @@ import numpy as np
 import pytest
 
 from devbench.bench.outputs import split_outputs
-from devbench.models.inputs import make_inputs
 from devbench.models.reference import run_on_host
-from devbench.models.tensors import read_tensors
+from devbench.models.tensors import make_inputs, read_tensors
 from devbench.results.store import Store
 from tests.conftest import DATA, BenchPhone
 

@@ -15,7 +15,7 @@ from devbench.bench.jobs import JobProgress
 from devbench.bench.plan import Case, Limits, Plan
 from devbench.bench.records import ProcessResult, repetition_record
 from devbench.bench.script import ScriptOutput
-from devbench.models.tflite_file import ModelFile
+from devbench.models.files import ModelFile
 from devbench.results.records import PipelineSessionRecord, Purpose, RepetitionRecord
 from devbench.tool.binaries import Binary
 from devbench.tool.case import Delegate, ToolOptions

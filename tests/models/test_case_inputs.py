@@ -8,8 +8,7 @@ import pytest
 
 from devbench.errors import InputError
 from devbench.models.case_inputs import CaseInputs, open_inputs, parse_shapes, plan_inputs
-from devbench.models.keys import GivenModel, open_models
-from devbench.models.tflite_file import ModelFile
+from devbench.models.files import GivenModel, ModelFile, open_models
 from tests.models.probe import Op, Part, Tensor, build, build_graphs
 
 

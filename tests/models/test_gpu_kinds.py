@@ -200,9 +200,9 @@ def test_a_fix_is_named_only_where_the_rewrite_has_a_place(tmp_path: Path) -> No
 
 
 def test_the_advice_for_the_shipped_model_delegates_it_completely(tmp_path: Path) -> None:
+    from devbench.models.files import model_path
     from devbench.models.rewrites.apply import rewrite_file
     from devbench.models.rewrites.catalogue import RewriteOptions, chosen_rewrites
-    from devbench.models.tflite_file import model_path
 
     demo, out = model_path("demo"), tmp_path / "demo.tflite"
     report = make_report(read_model(demo), None, path=demo)

@@ -8,9 +8,8 @@ import numpy as np
 import pytest
 
 from devbench.errors import InputError
-from devbench.models.inputs import make_inputs
 from devbench.models.reference import ReferenceFailed, run_on_host
-from devbench.models.tensors import TensorSpec, read_tensors
+from devbench.models.tensors import TensorSpec, make_inputs, read_tensors
 from tests.conftest import DATA
 
 CNN = DATA / "small_cnn.tflite"

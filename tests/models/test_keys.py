@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 import pytest
 
 from devbench.errors import InputError
-from devbench.models.keys import GivenModel, check_name, model_keys, open_models
+from devbench.models.files import GivenModel, check_name, model_keys, open_models
 
 
 def keys(*paths: str) -> list[str]:

@@ -46,9 +46,9 @@ def test_the_walk_finds_what_the_generated_classes_find() -> None:
 def test_counting_imports_neither_numpy_nor_the_schema() -> None:
     code = (
         "import sys; from pathlib import Path\n"
-        "from devbench.models.tflite_file import open_model\n"
+        "from devbench.models.files import model_path, open_model\n"
         "from devbench.models.tensors import read_signatures, read_tensors\n"
-        f"path = Path({str(CNN)!r}); model = open_model(str(path)); read_tensors(path); read_signatures(path)\n"
+        f"path = Path({str(CNN)!r}); model = open_model(model_path(str(path))); read_tensors(path); read_signatures(path)\n"
         "print(model.operator_count, {'numpy', 'ai_edge_litert', 'flatbuffers'} & set(sys.modules))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)

@@ -7,14 +7,14 @@ from pathlib import Path
 import pytest
 
 from devbench.errors import InputError
+from devbench.models.files import model_path, open_model
 from devbench.models.graph.tables import count_operators
-from devbench.models.tflite_file import open_model
 
 DATA = Path(__file__).parents[1] / "data"
 
 
 def test_the_shipped_model_is_found_by_name() -> None:
-    model = open_model("demo")
+    model = open_model(model_path("demo"))
     assert (model.name, model.operator_count) == ("small_unet", 180)
     assert model.size_bytes == model.path.stat().st_size > 1_000_000
 
@@ -22,7 +22,7 @@ def test_the_shipped_model_is_found_by_name() -> None:
 def test_a_file_called_demo_comes_before_the_shipped_model(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("demo").write_bytes((DATA / "tiny_conv.tflite").read_bytes())
-    assert open_model("demo").name == "demo"
+    assert open_model(model_path("demo")).name == "demo"
 
 
 @pytest.mark.parametrize(
@@ -33,15 +33,15 @@ def test_what_is_no_model_is_refused_in_one_line(tmp_path: Path, content: bytes,
     path = tmp_path / "x.tflite"
     path.write_bytes(content)
     with pytest.raises(InputError, match=says) as caught:
-        open_model(str(path))
+        open_model(model_path(str(path)))
     assert caught.value.exit_code == 2 and "\n" not in str(caught.value)
 
 
 def test_a_missing_file_and_a_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="does not exist"):
-        open_model(str(tmp_path / "no.tflite"))
+        open_model(model_path(str(tmp_path / "no.tflite")))
     with pytest.raises(InputError, match="is a folder"):
-        open_model(str(tmp_path))
+        open_model(model_path(str(tmp_path)))
 
 
 @pytest.mark.parametrize("cut", [8, 20, 100, 1000, 3000])
@@ -59,4 +59,4 @@ def test_the_shipped_model_is_what_the_builder_builds(tmp_path: Path) -> None:
     built = tmp_path / "small_unet.tflite"
     size = build("small-unet", built)
     assert size == built.stat().st_size
-    assert count_operators(built) == open_model("demo").operator_count
+    assert count_operators(built) == open_model(model_path("demo")).operator_count

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from devbench.errors import DevbenchError
 from devbench.host.regular import writing
-from devbench.models.converter import silent, tensorflow
+from devbench.models.build import silent, tensorflow
 from devbench.models.graph.read import read_model
 from devbench.models.mobile_sd import networks
 from devbench.models.mobile_sd.layers import Layers, Tensor

@@ -22,7 +22,7 @@ from ai_edge_litert import schema_py_generated as schema
 from numpy.typing import NDArray
 
 from devbench.errors import DevbenchError, EnvironmentProblem, install_hint
-from devbench.models.converter import silent
+from devbench.models.build import silent
 from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.emit import Emitter
 from devbench.models.graph.file import load_model, save_model
