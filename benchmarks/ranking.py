@@ -27,7 +27,7 @@ from pathlib import Path
 from devbench.analysis.stats import Estimate, Inferences, outliers, spread
 from devbench.findings.run_build import build_report
 from devbench.results.store import Store
-from devbench.virtual.noise import RECORD_VARIABLE, read_noise
+from devbench.virtual.faults import RECORD_VARIABLE, read_noise
 
 DEMO = Path(__file__).parents[1] / "devbench" / "models" / "data" / "small_unet.tflite"
 SLOWER_PCT = 5

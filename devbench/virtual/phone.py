@@ -13,6 +13,7 @@ import contextlib
 import secrets
 import shutil
 import socket
+import subprocess
 import tempfile
 import threading
 from collections.abc import Coroutine
@@ -21,7 +22,6 @@ from types import TracebackType
 from typing import Any
 
 from devbench.virtual.faults import Faults
-from devbench.virtual.guard import Guard
 from devbench.virtual.services import Services
 from devbench.virtual.transport import FEATURES, Transport
 from devbench.virtual.userland import Userland
@@ -30,6 +30,20 @@ _HOST = "127.0.0.1"
 # An adb server looks for emulators on these ports by itself.
 _EMULATOR_PORTS = range(5554, 5587)
 _START_TIMEOUT_S = 10.0
+# Ends what a device runs and removes its directory if the program dies without a word (kill -9, out of memory): the
+# pipe that it waits at ends with the program. Signals to the program's group do not reach it. A process may start
+# another while the list is read, hence the rounds.
+_GUARD = r"""
+trap '' HUP INT TERM
+read -r word
+[ "$word" = stopped ] && exit
+for round in 1 2 3; do
+  for process in /proc/[0-9]*; do
+    case $(readlink "$process/cwd" 2>/dev/null) in "$1"*) kill -9 "${process#/proc/}" 2>/dev/null;; esac
+  done
+done
+rm -rf "$1"
+"""
 
 
 class VirtualPhone:
@@ -61,9 +75,9 @@ class VirtualPhone:
         return self._userland.root
 
     def __enter__(self) -> VirtualPhone:
-        # The guard comes before the directory, and goes after it: at no moment is there one that nobody would remove.
+        # The guard starts before the directory exists and ends after it is gone, so that something always removes it.
         root = Path(tempfile.gettempdir()).resolve() / f"devbench-virtual-{secrets.token_hex(8)}"
-        self._guard = Guard(root)
+        self._guard = _guard(root)
         root.mkdir(mode=0o700)
         self._userland = Userland(root, self.name, self.faults)
         self._userland.make()
@@ -80,7 +94,8 @@ class VirtualPhone:
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(_START_TIMEOUT_S)
         shutil.rmtree(self.root, ignore_errors=True)
-        self._guard.stop()
+        with contextlib.suppress(BrokenPipeError):
+            self._guard.communicate(b"stopped\n")
 
     def plug_in(self) -> None:
         """Listen; at the same port as before, where there was one."""
@@ -141,6 +156,18 @@ class VirtualPhone:
         names = ("ro.product.name", "ro.product.model", "ro.product.device")
         properties = self._userland.properties()
         return "device::" + "".join(f"{name}={properties[name]};" for name in names) + f"features={FEATURES}"
+
+
+def _guard(root: Path) -> subprocess.Popen[bytes]:
+    """A shell that removes the device if this program dies; "stopped" on its standard input ends it."""
+    return subprocess.Popen(
+        ["/bin/sh", "-c", _GUARD, "sh", str(root)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        cwd="/",
+    )
 
 
 def _listening_socket(port: int) -> socket.socket:

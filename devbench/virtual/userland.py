@@ -17,8 +17,7 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-from devbench.virtual.faults import Faults
-from devbench.virtual.noise import NOISE_VARIABLE, SEED_VARIABLE, SLOWER_VARIABLE
+from devbench.virtual.faults import NOISE_VARIABLE, SEED_VARIABLE, SLOWER_VARIABLE, Faults
 
 _TOP = "data|sdcard|system|vendor|product|odm|storage"
 # A path of the device in a command line: not a part of a longer path or word.

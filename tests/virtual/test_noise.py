@@ -20,16 +20,16 @@ from devbench.device.conditions import read_conditions
 from devbench.errors import InputError
 from devbench.tool.measurement import Measurement
 from devbench.tool.parse import parse_bytes
-from devbench.virtual.faults import Faults, parse_faults
-from devbench.virtual.noise import (
+from devbench.virtual.faults import (
     NOISE_VARIABLE,
     RECORD_VARIABLE,
     SEED_VARIABLE,
     SLOWER_VARIABLE,
+    Faults,
     NoiseError,
     Replay,
-    Slower,
     draw,
+    parse_faults,
     parse_slower,
     read_noise,
 )
@@ -163,7 +163,7 @@ def test_processes_are_drawn_with_replacement_and_the_same_with_a_seed(tmp_path:
 
 @given(st.lists(st.floats(1, 1e6), min_size=1, max_size=30), st.floats(0, 100), st.integers(1, 100))
 def test_nothing_is_lost_to_whole_microseconds(latencies: list[float], pct: float, runs: int) -> None:
-    recorded = Replay(latencies, Slower("gpu", pct).factor("gpu"))
+    recorded = Replay(latencies, 1 + pct / 100)
     times = []
     for _ in range(runs):
         start_us = recorded.clock_ns() // 1000

@@ -139,11 +139,10 @@ def test_nothing_of_it_outlives_a_program_that_is_killed(adb_server_port: int, t
     wait_until(lambda: not alive() and not Path(root).exists())
 
 
-@pytest.mark.parametrize("at", ["Userland.make", "shutil.rmtree", "Guard.stop"])
+@pytest.mark.parametrize("at", ["Userland.make", "shutil.rmtree", "subprocess.Popen.communicate"])
 def test_no_moment_of_its_start_and_end_leaves_its_directory(tmp_path: Path, at: str) -> None:
     code = (
-        "import os, shutil, signal\n"
-        "from devbench.virtual.guard import Guard\n"
+        "import os, shutil, signal, subprocess\n"
         "from devbench.virtual.phone import VirtualPhone\n"
         "from devbench.virtual.userland import Userland\n"
         f"{at} = lambda *a, **k: os.kill(os.getpid(), signal.SIGKILL)\n"

@@ -14,10 +14,15 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from devbench.virtual.benchmark_model.call import Call, call_of
-from devbench.virtual.benchmark_model.choice import Choice, check_graph, choose, graph_of
-from devbench.virtual.benchmark_model.events import Event, operator_names
-from devbench.virtual.benchmark_model.extent import xnnpack_extent
+from devbench.virtual.benchmark_model.choice import (
+    Call,
+    Choice,
+    call_of,
+    check_graph,
+    choose,
+    graph_of,
+    xnnpack_extent,
+)
 from devbench.virtual.benchmark_model.flags import FlagError, Flags, parse_flags, usage
 from devbench.virtual.benchmark_model.litert import (
     Backend,
@@ -27,24 +32,22 @@ from devbench.virtual.benchmark_model.litert import (
     load_gpu_accelerator,
     load_library,
 )
-from devbench.virtual.benchmark_model.memory import MemoryMeter
-from devbench.virtual.benchmark_model.phases import lengthened, phases, run_phase, slower_of
-from devbench.virtual.benchmark_model.replay import replay
-from devbench.virtual.benchmark_model.report import Operator, aggregate, profile_csv, profile_text
-from devbench.virtual.benchmark_model.streams import heard_stderr
+from devbench.virtual.benchmark_model.phases import lengthened, replay, run_phases, slowdown_of
+from devbench.virtual.benchmark_model.report import Event, Operator, aggregate, operator_names, profile
 from devbench.virtual.benchmark_model.talk import (
     Failed,
+    MemoryMeter,
     error,
     explicitly_applied,
+    heard_stderr,
     info,
     log_flags,
     print_summary,
     warn,
 )
-from devbench.virtual.noise import NOISE_VARIABLE, RECORD_VARIABLE
+from devbench.virtual.faults import NOISE_VARIABLE, RECORD_VARIABLE
 from devbench.virtual.vulkan import vulkan_available
 
-_FAILED = 1
 # The runtime keeps every event of a profile in memory; more inferences than these add no precision to an average.
 _MAX_PROFILED_RUNS = 200
 _INIT_TITLE = "Profiling Info for Benchmark Initialization"
@@ -53,29 +56,21 @@ _RUNS_TITLE = "Operator-wise Profiling Info for Regular Benchmark Runs"
 
 def main(argv: Sequence[str]) -> int:
     info("STARTING!")
-    # A replay needs no driver to say what a gpu's latencies would be.
-    gpu = bool(os.environ.get(NOISE_VARIABLE)) or vulkan_available()
+    # A replay needs no driver.
+    replays = bool(os.environ.get(NOISE_VARIABLE))
+    gpu = replays or vulkan_available()
     try:
         flags = parse_flags(argv[1:], gpu=gpu)
-    except FlagError as problem:
-        error(str(problem))
-        error(usage(argv[0], gpu=gpu))
-        error("Benchmarking failed.")
-        return _FAILED
-    if flags.yes("help"):
-        error(usage(argv[0], gpu=gpu))
-        error("Benchmarking failed.")
-        return _FAILED
-    if flags.unconsumed:
-        warn(f"Unconsumed cmdline flags: {' '.join(flags.unconsumed)}")
-    try:
-        if os.environ.get(NOISE_VARIABLE):
-            replay(flags)
-        else:
-            _benchmark(flags)
-    except Failed:
-        error("Benchmarking failed.")
-        return _FAILED
+        if flags.yes("help"):
+            raise Failed(usage(argv[0], gpu=gpu))
+        if flags.unconsumed:
+            warn(f"Unconsumed cmdline flags: {' '.join(flags.unconsumed)}")
+        (replay if replays else _benchmark)(flags)
+    except (Failed, FlagError) as problem:
+        lines = problem.args if isinstance(problem, Failed) else (str(problem), usage(argv[0], gpu=gpu))
+        for line in (*lines, "Benchmarking failed."):
+            error(line)
+        return 1
     return 0
 
 
@@ -98,37 +93,27 @@ def _benchmark(flags: Flags) -> None:
     info(f"The input model file size (MB): {Path(graph).stat().st_size / 1e6:g}")
     info(f"Initialized session in {init_us / 1000:g}ms.")
     _fill_inputs(flags, compiled)
-    warm, regular = phases(flags)
-    wait = slower_of(choice.name).factor(choice.name) - 1
+    slowdown = slowdown_of(choice.name)
+    recorded: list[list[Event]] = []
+
+    def profiled() -> None:
+        if len(recorded) < _MAX_PROFILED_RUNS:
+            recorded.append(compiled.profiled_run())
+        else:
+            compiled.run()
+
+    once = profiled if profiling and compiled.profiling else compiled.run
     try:
-        warmup_us = run_phase(warm, flags, lengthened(compiled.run, wait))
-        recorded: list[list[Event]] = []
-
-        def profiled() -> None:
-            if len(recorded) < _MAX_PROFILED_RUNS:
-                recorded.append(compiled.profiled_run())
-            else:
-                compiled.run()
-
-        once = profiled if profiling and compiled.profiling else compiled.run
-        runs_us = run_phase(regular, flags, lengthened(once, wait))
+        warmup_us, runs_us = run_phases(flags, lengthened(compiled.run, slowdown), lengthened(once, slowdown))
     except LiteRtError as problem:
-        error(f"Failed to invoke: {problem}")
-        raise Failed from None
+        raise Failed(f"Failed to invoke: {problem}") from None
     print_summary(init_us, warmup_us, runs_us, memory, init_mb)
-    _record(runs_us)
+    if path := os.environ.get(RECORD_VARIABLE):
+        # For a noise file.
+        Path(path).write_text(json.dumps(runs_us), "utf-8")
     _write_outputs(flags, compiled)
     if recorded:
-        _print_profile(
-            flags, init_us, aggregate(recorded, operator_names(graph, flags.text("signature_to_run_for"))), runs_us
-        )
-
-
-def _record(runs_us: Sequence[int]) -> None:
-    """Write the single inferences of the main phase for a noise file, where that was asked for."""
-    path = os.environ.get(RECORD_VARIABLE)
-    if path:
-        Path(path).write_text(json.dumps(list(runs_us)), "utf-8")
+        _print_profile(flags, init_us, aggregate(recorded, operator_names(graph, flags.text("signature_to_run_for"))))
 
 
 def _fill_inputs(flags: Flags, compiled: CompiledModel) -> None:
@@ -137,18 +122,15 @@ def _fill_inputs(flags: Flags, compiled: CompiledModel) -> None:
     names = [name for name in flags.text("input_layer").split(",") if name]
     given = dict(part.rsplit(":", 1) for part in flags.text("input_layer_value_files").split(",") if ":" in part)
     if names and len(names) != compiled.input_count:
-        error(f"The model has {compiled.input_count} inputs but {len(names)} are given in --input_layer")
-        raise Failed
+        raise Failed(f"The model has {compiled.input_count} inputs but {len(names)} are given in --input_layer")
     for number, name in enumerate(names):
         if name in given:
             try:
                 data = Path(given[name]).read_bytes()
             except OSError as problem:
-                error(f"Failed to read the input file {given[name]}: {problem.strerror}")
-                raise Failed from None
+                raise Failed(f"Failed to read the input file {given[name]}: {problem.strerror}") from None
             if not compiled.set_input(number, data):
-                error(f"The size of {given[name]} is not that of input {number}")
-                raise Failed
+                raise Failed(f"The size of {given[name]} is not that of input {number}")
 
 
 def _load(graph: str) -> Model:
@@ -156,9 +138,7 @@ def _load(graph: str) -> Model:
     try:
         model = Model(graph)
     except LiteRtError:
-        error("The model is not a valid Flatbuffer buffer")
-        error(f"Failed to load model {graph}")
-        raise Failed from None
+        raise Failed("The model is not a valid Flatbuffer buffer", f"Failed to load model {graph}") from None
     info(f"Loaded model {graph}")
     return model
 
@@ -173,14 +153,12 @@ def _compile(model: Model, choice: Choice, call: Call, *, profiling: bool) -> Co
         return call.compiled(model, choice.backend, profiling=profiling)
     except (LiteRtError, OSError) as problem:
         if choice.delegate:
-            error(f"Failed to apply {choice.delegate} delegate.")
-        else:
-            error(f"Failed to prepare the model: {problem}")
-        raise Failed from None
+            raise Failed(f"Failed to apply {choice.delegate} delegate.") from None
+        raise Failed(f"Failed to prepare the model: {problem}") from None
 
 
 def _compile_for_gpu(model: Model, backend: Backend, call: Call) -> CompiledModel:
-    """A model on the accelerator; one that the runtime put on the CPU instead without a word is refused.
+    """A model on the accelerator; refused if the runtime silently put it on the CPU.
 
     Only the accelerator's own count of operators shows that it took any.
     """
@@ -214,8 +192,7 @@ def _say_how_applied(
             info("Though XNNPACK delegate is explicitly applied, the model graph will not be executed by the delegate.")
             return
     if not full and flags.yes("require_full_delegation"):
-        error("Disallowed CPU fallback detected.")
-        raise Failed
+        raise Failed("Disallowed CPU fallback detected.")
     how = "completely executed by the delegate" if full else f"partially executed by the delegate{kernels}"
     info(explicitly_applied(choice.delegate, how))
 
@@ -229,24 +206,23 @@ def _write_outputs(flags: Flags, compiled: CompiledModel) -> None:
             error(f"Failed to write outputs to {path}: {problem.strerror}")
 
 
-def _print_profile(flags: Flags, init_us: int, operators: Sequence[Operator], runs_us: Sequence[int]) -> None:
-    """The profiles of both phases, to standard output or to a CSV file."""
+def _print_profile(flags: Flags, init_us: int, operators: Sequence[Operator]) -> None:
+    """Print the profiles of both phases, or write them to a CSV file."""
     # What the runtime does before the first inference is one call here.
-    init = [Operator("CompileModel", "CompileModel/0", init_us / 1000, init_us / 1000, 1, None)]
-    csv = flags.text("profiling_output_csv_file")
+    init = [Operator("CompileModel", "CompileModel/0", init_us / 1000, init_us / 1000)]
+    path = flags.text("profiling_output_csv_file")
     if flags.text("op_profiling_output_mode") == "csv":
-        csv = csv or flags.text("op_profiling_output_file")
-    render = profile_csv if csv else profile_text
+        path = path or flags.text("op_profiling_output_file")
     total_us = round(sum(op.avg_ms for op in operators) * 1000)
-    tables = (render(_INIT_TITLE, init, init_us), render(_RUNS_TITLE, operators, total_us))
-    if csv:
-        try:
-            Path(csv).write_text("".join(tables), "utf-8")
-        except OSError as problem:
-            error(f"Failed to write {csv}: {problem.strerror}")
-    else:
-        for table in tables:
-            info(table)
+    phases = ((_INIT_TITLE, init, init_us), (_RUNS_TITLE, operators, total_us))
+    if not path:
+        for phase in phases:
+            info(profile(*phase))
+        return
+    try:
+        Path(path).write_text("".join(profile(*phase, csv=True) for phase in phases), "utf-8")
+    except OSError as problem:
+        error(f"Failed to write {path}: {problem.strerror}")
 
 
 if __name__ == "__main__":

@@ -7,18 +7,18 @@ opaque pointers.
 
 from __future__ import annotations
 
+import array
 import contextlib
 import ctypes
 import functools
 import importlib.util
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from enum import Enum
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-from devbench.virtual.benchmark_model.events import Event, ProfilerEvent, events_of
+from devbench.virtual.benchmark_model.report import Event, ProfilerEvent, events_of
 
 _STATUS_OK = 0
 _CPU, _GPU = 1, 2
@@ -28,13 +28,6 @@ _RANK = 0x7F
 _FLOAT32 = 1
 # The names under which the runtime looks for each component's options.
 _CPU_OPTIONS, _RUNTIME_OPTIONS, _GPU_OPTIONS = "xnnpack", "runtime_options_string", "gpu_options"
-
-
-class KernelMode(Enum):
-    """Whose kernels the CPU uses, in the words of the runtime's CPU options."""
-
-    XNNPACK = "delegate"
-    BUILTIN = "builtin"
 
 
 class _Layout(ctypes.Structure):
@@ -54,16 +47,14 @@ class LiteRtError(Exception):
 
     def __init__(self, call: str, status: int) -> None:
         super().__init__(f"{call} returned status {status}")
-        self.call = call
-        self.status = status
 
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What runs the model."""
+    """What runs the model. `kernels`: whose the CPU uses, in the words of the runtime; "delegate" is XNNPACK."""
 
     gpu: bool = False
-    kernel_mode: KernelMode = KernelMode.XNNPACK
+    kernels: Literal["delegate", "builtin"] = "delegate"
     num_threads: int = 0
 
 
@@ -174,7 +165,7 @@ class CompiledModel:
         self._shapes = self._resized(shapes)
         options = model.get("LiteRtCreateOptions")
         self._call("LiteRtSetOptionsHardwareAccelerators", options, _CPU | (_GPU if backend.gpu else 0))
-        cpu = f'num_threads = {backend.num_threads}\nkernel_mode = "{backend.kernel_mode.value}"\n'
+        cpu = f'num_threads = {backend.num_threads}\nkernel_mode = "{backend.kernels}"\n'
         model.options_text(_CPU_OPTIONS, cpu, options)
         if backend.gpu:
             # Without it a run returns before the GPU is done; and software GPUs do not have fp16.
@@ -225,10 +216,9 @@ class CompiledModel:
 
     def _resized(self, shapes: Sequence[Sequence[int]]) -> dict[int, tuple[int, ...]]:
         """The inputs whose shape is not that of the file, which has 1 for each open dimension in the stock tool."""
-        layouts = [kind.layout for kind in self._kinds("Input")]
         found = {}
-        for number, layout in enumerate(layouts):
-            of_file = tuple(layout.sizes[: layout.rank & _RANK])
+        for number, kind in enumerate(self._kinds("Input")):
+            of_file = tuple(kind.layout.sizes[: kind.layout.rank & _RANK])
             closed = tuple(1 if size < 0 else size for size in of_file)
             shape = tuple(shapes[number]) if number < len(shapes) else closed
             if shape != of_file:
@@ -243,10 +233,10 @@ class CompiledModel:
         if side == "Output":
             name, number = "LiteRtGetCompiledModelOutputTensorLayouts", ctypes.c_size_t(count)
             self._call(name, self._handle, self._signature, number, layouts, ctypes.c_bool(True))
-            return layouts
-        for place in range(count):
-            name, index = "LiteRtGetCompiledModelInputTensorLayout", ctypes.c_size_t(place)
-            self._call(name, self._handle, self._signature, index, ctypes.byref(layouts[place]))
+        else:
+            for place in range(count):
+                name, index = "LiteRtGetCompiledModelInputTensorLayout", ctypes.c_size_t(place)
+                self._call(name, self._handle, self._signature, index, ctypes.byref(layouts[place]))
         return layouts
 
     def fill_inputs(self, seed: int = 1) -> None:
@@ -255,12 +245,10 @@ class CompiledModel:
         for buffer, kind in zip(self._inputs, self._types, strict=True):
             size = self._size(buffer)
             if kind == _FLOAT32:
-                import array
-
                 data = array.array("f", (words.random() - 0.5 for _ in range(size // 4))).tobytes()
             else:
                 data = bytes(size)
-            self._locked(buffer, _LOCK_WRITE, functools.partial(_write, data=data))
+            self._write(buffer, data)
 
     @property
     def input_count(self) -> int:
@@ -271,27 +259,32 @@ class CompiledModel:
         buffer = self._inputs[number]
         if len(data) != self._size(buffer):
             return False
-        self._locked(buffer, _LOCK_WRITE, functools.partial(_write, data=data))
+        self._write(buffer, data)
         return True
 
     def output_bytes(self) -> bytes:
         """The outputs one after the other; reading waits until they are there."""
         parts: list[bytes] = []
         for buffer in self._outputs:
-            size = self._size(buffer)
-            self._locked(buffer, _LOCK_READ, functools.partial(_read, size=size, into=parts))
+            with self._locked(buffer, _LOCK_READ) as address:
+                parts.append(ctypes.string_at(address, self._size(buffer)))
         return b"".join(parts)
 
     def _size(self, buffer: int) -> int:
         name = "LiteRtGetTensorBufferPackedSize"
         return int(self.model.get(name, ctypes.c_void_p(buffer), kind=ctypes.c_size_t).value)
 
-    def _locked(self, buffer: int, mode: int, use: Callable[[int], object]) -> None:
+    def _write(self, buffer: int, data: bytes) -> None:
+        with self._locked(buffer, _LOCK_WRITE) as address:
+            ctypes.memmove(address, data, len(data))
+
+    @contextlib.contextmanager
+    def _locked(self, buffer: int, mode: int) -> Iterator[int]:
         address = ctypes.c_void_p()
         handle = ctypes.c_void_p(buffer)
         self._call("LiteRtLockTensorBuffer", handle, ctypes.byref(address), mode)
         try:
-            use(address.value or 0)
+            yield address.value or 0
         finally:
             self._call("LiteRtUnlockTensorBuffer", handle)
 
@@ -303,7 +296,8 @@ class CompiledModel:
         if self._gpu:
             # An accelerator's call may return before it is done.
             for buffer in self._outputs:
-                self._locked(buffer, _LOCK_READ, lambda address: None)
+                with self._locked(buffer, _LOCK_READ):
+                    pass
 
     def profiled_run(self) -> list[Event]:
         """One inference with every operator recorded, in the order of execution."""
@@ -326,11 +320,3 @@ class CompiledModel:
     def close(self) -> None:
         """Give the compiled model back."""
         self.model.api.LiteRtDestroyCompiledModel(self._handle)
-
-
-def _write(address: int, data: bytes) -> None:
-    ctypes.memmove(address, data, len(data))
-
-
-def _read(address: int, size: int, into: list[bytes]) -> None:
-    into.append(ctypes.string_at(address, size))

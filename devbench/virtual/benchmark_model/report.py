@@ -1,14 +1,20 @@
-"""What the virtual tool prints about its runs, in the stock tool's words: statistics and profiles, text and CSV."""
+"""What the virtual tool prints about its runs, in the stock tool's words: statistics and profiles, text and CSV.
+
+Operators come from the events that LiteRT's profiler records. Knows no flags.
+"""
 
 from __future__ import annotations
 
+import ctypes
 import math
-from collections.abc import Callable, Sequence
+import mmap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-
-from devbench.virtual.benchmark_model.events import Event
+from pathlib import Path
 
 _TOP = 10
+# Kinds of profiler events that are operators (tflite::Profiler::EventType).
+_CPU_OPERATOR, _DELEGATE_OPERATOR = 2, 8
 
 
 def stat_line(times_us: Sequence[int]) -> str:
@@ -30,16 +36,75 @@ def stat_line(times_us: Sequence[int]) -> str:
     )
 
 
+class ProfilerEvent(ctypes.Structure):
+    """LiteRtProfilerEvent (litert/c/internal/litert_profiler.h)."""
+
+    _fields_ = (
+        ("tag", ctypes.c_char_p),
+        ("type", ctypes.c_int32),
+        ("start_us", ctypes.c_uint64),
+        ("elapsed_us", ctypes.c_uint64),
+        ("memory_begin", ctypes.c_uint64 * 3),
+        ("memory_end", ctypes.c_uint64 * 3),
+        ("index", ctypes.c_int64),
+        ("graph", ctypes.c_int64),
+        ("source", ctypes.c_int32),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """An operator of one inference: `index` is the node on the CPU, else its place in the delegate's `partition`."""
+
+    tag: str
+    elapsed_us: int
+    index: int
+    partition: int | None
+
+
+def events_of(records: Iterable[ProfilerEvent]) -> list[Event]:
+    """The operators among the records; a partition ends where the CPU or another partition goes on."""
+    events: list[Event] = []
+    partition, last = -1, -1
+    for record in records:
+        tag = (record.tag or b"").decode("utf-8", "replace")
+        if record.type == _CPU_OPERATOR:
+            events.append(Event(tag, record.elapsed_us, record.index, None))
+            last = -1
+        elif record.type == _DELEGATE_OPERATOR:
+            if last < 0 or record.index <= last:
+                partition += 1
+            last = record.index
+            events.append(Event(tag, record.elapsed_us, record.index, partition))
+    return events
+
+
+def operator_names(path: str, signature: str = "") -> list[str]:
+    """For each operator of a signature's graph (of the main one without) its outputs, as the stock tool shows them."""
+    from ai_edge_litert import schema_py_generated as schema
+
+    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+        model = schema.Model.GetRootAs(data)
+        defined = [model.SignatureDefs(number) for number in range(model.SignatureDefsLength())]
+        called = [one.SubgraphIndex() for one in defined if signature and one.SignatureKey() == signature.encode()]
+        graph = model.Subgraphs(called[0] if called else 0)
+        names = []
+        for number in range(graph.OperatorsLength()):
+            operator = graph.Operators(number)
+            outputs = [graph.Tensors(operator.Outputs(k)).Name() or b"" for k in range(operator.OutputsLength())]
+            names.append(", ".join(name.decode("utf-8", "replace") for name in outputs))
+        del graph, model, defined
+        return names
+
+
 @dataclass(frozen=True, slots=True)
 class Operator:
-    """One operator of the profile, per inference; `partition` numbers delegate partitions from 0, `None` on the CPU."""
+    """One operator of the profile, per inference."""
 
     type: str
     name: str
     first_ms: float
     avg_ms: float
-    calls: int
-    partition: int | None
 
 
 def aggregate(recorded: Sequence[Sequence[Event]], names: Sequence[str]) -> list[Operator]:
@@ -57,76 +122,51 @@ def aggregate(recorded: Sequence[Sequence[Event]], names: Sequence[str]) -> list
         else:
             name = f"[{names[event.index] if 0 <= event.index < len(names) else ''}]:{event.index}"
         average = sum(one.elapsed_us for one in same) / len(same) / 1000
-        operators.append(Operator(event.tag, name, event.elapsed_us / 1000, average, 1, event.partition))
+        operators.append(Operator(event.tag, name, event.elapsed_us / 1000, average))
     return operators
 
 
-def profile_text(title: str, operators: Sequence[Operator], total_us: int) -> str:
-    """The three tables of a phase as the stock tool prints them."""
-    return _tables(title, operators, total_us, _text_head, _text_row, _text_type_head, _text_type_row)
+# Heads and rows of the tables of operators and of the table by type, as text and as CSV.
+_TEXT = (
+    "\t                             [node type]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]",
+    "\t{:>40}\t{:9.3f}\t{:9.3f}\t{:7.3f}%\t{:7.3f}%\t     0.000\t        1\t{}",
+    "\t                             [Node type]\t  [count]\t  [avg ms]\t    [avg %]\t    [cdf %]\t  [mem KB]\t[times called]",
+    "\t{:>40}\t{:9d}\t{:10.3f}\t{:10.3f}%\t{:10.3f}%\t     0.000\t{:9d}",
+)
+_CSV = (
+    "node type, first, avg_ms, %, cdf%, mem KB, times called, name",
+    "{}, {:g}, {:g}, {:g}%, {:g}%, 0, 1, {}",
+    "node type, count, avg_ms, avg %, cdf %, mem KB, times called",
+    "{}, {}, {:g}, {:g}%, {:g}%, 0, {}",
+)
 
 
-def profile_csv(title: str, operators: Sequence[Operator], total_us: int) -> str:
-    """The three tables of a phase as the stock tool writes them into a CSV file."""
-    return _tables(title, operators, total_us, _csv_head, _csv_row, _csv_type_head, _csv_type_row)
-
-
-def _tables(
-    title: str,
-    operators: Sequence[Operator],
-    total_us: int,
-    head: str,
-    row: Callable[[Operator, float, float], str],
-    type_head: str,
-    type_row: Callable[[str, int, float, float, float, int], str],
-) -> str:
-    whole = sum(op.avg_ms * op.calls for op in operators) or 1.0
+def profile(title: str, operators: Sequence[Operator], total_us: int, *, csv: bool = False) -> str:
+    """The three tables of a phase as the stock tool prints them, or as it writes them into a CSV file."""
+    head, row, type_head, type_row = _CSV if csv else _TEXT
+    whole = sum(op.avg_ms for op in operators) or 1.0
 
     def rows(ops: Sequence[Operator]) -> list[str]:
         lines, reached = [head], 0.0
         for op in ops:
-            share = 100 * op.avg_ms * op.calls / whole
-            reached += share
-            lines.append(row(op, share, reached))
+            reached += 100 * op.avg_ms / whole
+            lines.append(row.format(op.type, op.first_ms, op.avg_ms, 100 * op.avg_ms / whole, reached, op.name))
         return [*lines, ""]
 
-    dearest = sorted(operators, key=lambda op: -op.avg_ms)[:_TOP]
-    lines = [f"{title}:", f"{'=' * 30} Run Order {'=' * 30}", *rows(operators)]
-    lines += [f"{'=' * 30} Top by Computation Time {'=' * 30}", *rows(dearest)]
-    lines += [f"Number of nodes executed: {len(operators)}", f"{'=' * 30} Summary by node type {'=' * 30}", type_head]
-    sums: dict[str, tuple[int, float, int]] = {}
+    lines = [f"{title}:", _heading("Run Order"), *rows(operators), _heading("Top by Computation Time")]
+    lines += rows(sorted(operators, key=lambda op: -op.avg_ms)[:_TOP])
+    lines += [f"Number of nodes executed: {len(operators)}", _heading("Summary by node type"), type_head]
+    sums: dict[str, tuple[int, float]] = {}
     for op in operators:
-        count, ms, calls = sums.get(op.type, (0, 0.0, 0))
-        sums[op.type] = (count + 1, ms + op.avg_ms * op.calls, calls + op.calls)
+        count, ms = sums.get(op.type, (0, 0.0))
+        sums[op.type] = (count + 1, ms + op.avg_ms)
     reached = 0.0
-    for kind, (count, ms, calls) in sorted(sums.items(), key=lambda item: -item[1][1]):
-        share = 100 * ms / whole
-        reached += share
-        lines.append(type_row(kind, count, ms, share, reached, calls))
+    for kind, (count, ms) in sorted(sums.items(), key=lambda item: -item[1][1]):
+        reached += 100 * ms / whole
+        lines.append(type_row.format(kind, count, ms, 100 * ms / whole, reached, count))
     lines += ["", f"Timings (microseconds): count=1 curr={total_us}", "Memory (bytes): count=0"]
     return "\n".join([*lines, f"{len(operators)} nodes observed", "", "", ""])
 
 
-_text_head = "\t                             [node type]\t  [first]\t [avg ms]\t     [%]\t  [cdf%]\t  [mem KB]\t[times called]\t[Name]"
-_text_type_head = "\t                             [Node type]\t  [count]\t  [avg ms]\t    [avg %]\t    [cdf %]\t  [mem KB]\t[times called]"
-_csv_head = "node type, first, avg_ms, %, cdf%, mem KB, times called, name"
-_csv_type_head = "node type, count, avg_ms, avg %, cdf %, mem KB, times called"
-
-
-def _text_row(op: Operator, share: float, reached: float) -> str:
-    return (
-        f"\t{op.type:>40}\t{op.first_ms:9.3f}\t{op.avg_ms:9.3f}\t{share:7.3f}%\t{reached:7.3f}%\t{0.0:10.3f}\t"
-        f"{op.calls:9d}\t{op.name}"
-    )
-
-
-def _text_type_row(kind: str, count: int, ms: float, share: float, reached: float, calls: int) -> str:
-    return f"\t{kind:>40}\t{count:9d}\t{ms:10.3f}\t{share:10.3f}%\t{reached:10.3f}%\t{0.0:10.3f}\t{calls:9d}"
-
-
-def _csv_row(op: Operator, share: float, reached: float) -> str:
-    return f"{op.type}, {op.first_ms:g}, {op.avg_ms:g}, {share:g}%, {reached:g}%, 0, {op.calls}, {op.name}"
-
-
-def _csv_type_row(kind: str, count: int, ms: float, share: float, reached: float, calls: int) -> str:
-    return f"{kind}, {count}, {ms:g}, {share:g}%, {reached:g}%, 0, {calls}"
+def _heading(words: str) -> str:
+    return f"{'=' * 30} {words} {'=' * 30}"
