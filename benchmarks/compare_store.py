@@ -35,7 +35,7 @@ from devbench.results.records import (
     RepetitionRecord,
     RunRecord,
 )
-from devbench.results.run_json import add_run
+from devbench.results.run_files import add_run
 from devbench.results.store import JobView, RunView, Store
 from tests.analysis.labelled import traces
 

@@ -30,7 +30,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
-from devbench.results.exchange.tables import TABLES
+from devbench.results.exchange.rows import TABLES
 from devbench.results.store import Store
 from tests.made.samples import FILES, RUN, SESSION, add_run, repetition
 

@@ -34,9 +34,9 @@ from typer.testing import CliRunner
 
 from devbench.cli.app import application
 from devbench.errors import DevbenchError
-from devbench.results.exchange.export import export_store
-from devbench.results.exchange.tables import TABLES, columns_of
-from devbench.results.exchange.values import kind_of
+from devbench.results.column_types import Packed
+from devbench.results.exchange.folder import export_store
+from devbench.results.exchange.rows import TABLES, columns_of
 from devbench.results.pipelines import add_pipeline_session
 from devbench.results.selection import Selection
 from devbench.results.store import Store
@@ -116,7 +116,7 @@ def a_value(folder: Path, words: random.Random) -> None:
 
 
 def a_value_within_json(folder: Path, words: random.Random) -> None:
-    names = [(t, c.name) for t in TABLES for c in columns_of(t) if kind_of(c) == "packed"]
+    names = [(t, c.name) for t in TABLES for c in columns_of(t) if isinstance(c.type, Packed)]
     table, name = words.choice([(t, n) for t, n in names if rows_of(folder, t.name)])
     rows = rows_of(folder, table.name)
     row = words.choice(rows)

@@ -18,8 +18,7 @@ from devbench.findings.changes_build import find_changes
 from devbench.metrics import METRICS, Metric, shown_in, stored
 from devbench.results import schema
 from devbench.results.records import VALUES, RepetitionRecord
-from devbench.results.run_export import REPETITION_COLUMNS
-from devbench.results.run_json import add_run
+from devbench.results.run_files import REPETITION_COLUMNS, add_run
 from devbench.results.store import RunView, Store
 from devbench.sections.time_charts import history_charts
 from tests.golden.page_text import page_text

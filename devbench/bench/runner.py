@@ -152,7 +152,7 @@ def run(
                         labels=dict(labels or {}),
                     )
                 )
-            from devbench.results.progress import drop_unfinished, lock_of, reopen_run
+            from devbench.results.ending import lock_of
         held = f"run {run_id} is still being measured"
         with hold(lock_of(run_id), held=held, hint="wait for that process to end", wait_s=_LOCK_WAIT_S):
             view = store.run(run_id) if resume else None
@@ -161,8 +161,7 @@ def run(
             try:
                 _clear(incoming)
                 if view is not None:
-                    reopen_run(store, run_id)
-                    drop_unfinished(store, run_id)
+                    store.reopen_run(run_id)
                 if team is None:
                     team = begin(view)
                 notices = plan_notices(plan, expected)
@@ -226,7 +225,7 @@ class _Team:
 
 def _clear(incoming: Path) -> None:
     """Delete incoming output of runs that are not being measured any more: their processes died."""
-    from devbench.results.progress import lock_of
+    from devbench.results.ending import lock_of
 
     for left in list(incoming.iterdir()):
         with contextlib.suppress(OSError):

@@ -42,7 +42,7 @@ def accuracy(options: RunOptions) -> None:
     from devbench.cli.output import console
     from devbench.findings.run_build import build_report
     from devbench.forms.terminal import print_document
-    from devbench.results.run_export import write_json
+    from devbench.results.run_files import write_json
     from devbench.results.store import Store
     from devbench.sections.outputs import outputs_document
 

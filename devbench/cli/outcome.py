@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 # What shows a run.
 _AFTERWARDS = (
     "devbench.findings.run_build", "devbench.sections.run", "devbench.sections.subjects", "devbench.forms.terminal",
-    "devbench.results.run_export",
+    "devbench.results.run_files",
 )  # fmt: skip
 
 
@@ -67,7 +67,6 @@ def measure(
     from devbench.cli.live import RunDisplay
     from devbench.cli.output import console
     from devbench.results.ci_labels import ci_labels
-    from devbench.results.progress import drop_run
     from devbench.results.records import new_run_id
 
     labels = {**ci_labels(os.environ), **labels}
@@ -78,7 +77,7 @@ def measure(
             program=program, resume=resume is not None, wait_s=wait_s, ahead=_AFTERWARDS,
         )  # fmt: skip
     if outcome.nothing_ran and resume is None:
-        drop_run(store, run_id)
+        store.drop_run(run_id)
         first, *others = outcome.errors.values()
         first.more = tuple(others)
         raise first
@@ -100,7 +99,7 @@ def show_outcome(
     from devbench.cli.output import console
     from devbench.findings.run_build import build_report
     from devbench.forms.terminal import print_document
-    from devbench.results.run_export import write_csv, write_json
+    from devbench.results.run_files import write_csv, write_json
     from devbench.sections.run import run_document
     from devbench.sections.subjects import RunSubject
 

@@ -77,7 +77,7 @@ def report(
     from devbench.findings.subject import history_of, pipelines_of
     from devbench.forms.files import write_files
     from devbench.results.history import History
-    from devbench.results.run_export import record_writers
+    from devbench.results.run_files import record_writers
     from devbench.sections.subjects import RunSubject
 
     forms = _forms(form)

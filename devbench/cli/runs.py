@@ -64,7 +64,7 @@ def runs(
         console().print("No run is stored yet. Try `devbench run demo --device virtual`.")
         return
     from devbench.forms.terminal import print_document
-    from devbench.results.progress import end_words
+    from devbench.results.ending import end_words
     from devbench.sections.runs import runs_document
 
     ends = [end_words(run.run_id, run.status, run.end_reason, run.host, pipeline=run.pipeline) for run in found]
@@ -88,7 +88,7 @@ def show(
     if as_json:
         import json
 
-        from devbench.results.run_export import run_to_json
+        from devbench.results.run_files import run_to_json
         from devbench.sections.pipeline import pipeline_data
 
         values = run_to_json(view) if pipelines is None else pipeline_data(pipelines)
@@ -96,7 +96,7 @@ def show(
         return
     from devbench.findings.run_build import build_report
     from devbench.forms.terminal import print_document
-    from devbench.results.progress import end_words
+    from devbench.results.ending import end_words
     from devbench.sections.pipeline import pipeline_document
     from devbench.sections.run import run_document
     from devbench.sections.subjects import RunSubject

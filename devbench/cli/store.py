@@ -12,8 +12,7 @@ import typer
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from devbench.results.exchange.load import Loaded
-    from devbench.results.exchange.merge import Progress
+    from devbench.results.exchange.merge import Merged, Progress
 
 _PANEL = "Results"
 _StoreOption = Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")]
@@ -78,8 +77,8 @@ def export(
     from devbench.bench.planning import parse_labels
     from devbench.cli.output import console
     from devbench.errors import InputError
-    from devbench.results.exchange.export import export_store
     from devbench.results.exchange.files import FORMATS
+    from devbench.results.exchange.folder import export_store
     from devbench.results.selection import Selection
     from devbench.results.store import Store
 
@@ -125,13 +124,13 @@ def import_(
     store_url: _StoreOption = None,
 ) -> None:
     """Add an export to the store; what is there already stays as it is, so that it may be done twice."""
-    from devbench.results.exchange.load import import_folder, open_folder
+    from devbench.results.exchange.folder import import_folder, open_folder
     from devbench.results.store import Store
 
     opened = open_folder(folder)
     with Store(store_url) as store, _progress(opened.rows) as progress:
         loaded = import_folder(store, opened, progress)
-    _print_loaded(loaded, as_json)
+    _print_merged(loaded, as_json)
 
 
 def merge(
@@ -140,28 +139,27 @@ def merge(
     store_url: _StoreOption = None,
 ) -> None:
     """Add all runs of another store, with their raw outputs; what is there already stays as it is."""
-    from devbench.results.exchange.load import merge_store
+    from devbench.results.exchange.folder import merge_store
     from devbench.results.store import Store
 
     with Store(other, create=False, foreign=True) as source, Store(store_url) as store, _progress() as progress:
         loaded = merge_store(store, source, progress)
-    _print_loaded(loaded, as_json)
+    _print_merged(loaded, as_json)
 
 
-def _print_loaded(loaded: Loaded, as_json: bool) -> None:
+def _print_merged(merged: Merged, as_json: bool) -> None:
     from devbench.cli.output import console, plain
     from devbench.errors import EXIT_FAILED
 
-    merged = loaded.merged
     if as_json:
         values = {"added": merged.added, "runs": sorted(merged.runs), "conflicts": merged.conflicts}
-        _print_json({**values, "raw_outputs": loaded.raw})
+        _print_json({**values, "raw_outputs": merged.raw})
     else:
         added = merged.added
         screen = console()
         screen.print(
             f"New: {added['runs']} runs, {added['jobs']} jobs, {added['repetitions']} repetitions, "
-            f"{added['operators']} operators, {loaded.raw} raw outputs.",
+            f"{added['operators']} operators, {merged.raw} raw outputs.",
             soft_wrap=True,
         )
         for conflict in merged.conflicts:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from devbench.notices import Notice, NoticeKind
-from devbench.results.used_files import UsedFile
+from devbench.results.queries import UsedFile
 
 # A file as (role, name), and what it was, as (hash, version).
 File = tuple[str, str]

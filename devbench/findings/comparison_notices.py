@@ -15,7 +15,7 @@ from devbench.findings.comparison_sides import SideData
 from devbench.findings.comparison_values import Key
 from devbench.metrics import METRICS
 from devbench.notices import Effect, Notice, NoticeKind
-from devbench.results.run_notices import unreliable, virtual_device
+from devbench.results.counting import unreliable, virtual_device
 
 if TYPE_CHECKING:
     from devbench.findings.comparison import ComparisonSettings

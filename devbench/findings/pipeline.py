@@ -27,9 +27,9 @@ from devbench.analysis.pipeline import (
 from devbench.analysis.reliability import reasons_words
 from devbench.analysis.stats import Estimate, estimate
 from devbench.notices import VIRTUAL_NOTE, Notice
+from devbench.results.counting import unreliable
 from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord
-from devbench.results.run_export import run_end
-from devbench.results.run_notices import unreliable
+from devbench.results.run_files import run_end
 from devbench.results.store import RunView
 
 DRIVER_NOTE = (

@@ -13,7 +13,7 @@ from devbench.findings.comparison import ComparisonReport, ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.filters import device_keys, model_names
 from devbench.results.history import History
-from devbench.results.run_json import add_run, read_run
+from devbench.results.run_files import add_run, read_run
 from devbench.results.store import Store
 
 PREVIOUS = "previous"
@@ -105,7 +105,7 @@ def _chosen(text: str, stack: ExitStack, store_url: str | None) -> RunsOfSide:
 
 def _of_file(path: Path, stack: ExitStack) -> RunsOfSide:
     """A run's JSON file, or a folder of `devbench export` with all its runs."""
-    from devbench.results.exchange.load import import_folder, open_folder
+    from devbench.results.exchange.folder import import_folder, open_folder
 
     folder = open_folder(path) if path.is_dir() else None
     view = None if folder is not None else read_run(path)

@@ -14,7 +14,7 @@ from devbench.bench.plan import PLAN
 
 if TYPE_CHECKING:
     from devbench.nightly.settings import Period
-    from devbench.results.progress import OptionedRun
+    from devbench.results.store import OptionedRun
 
 OPTION = "nightly"
 # A night that was cut off is gone on with for so long, also where another period has begun.

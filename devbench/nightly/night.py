@@ -36,7 +36,6 @@ from devbench.host.whole_files import write_whole
 from devbench.nightly.due import OPTION, Due, Night, decide, nights_of
 from devbench.nightly.settings import NightlySettings
 from devbench.nightly.webhook import message, post
-from devbench.results.progress import note_option, runs_with_option
 from devbench.results.prune import prune
 from devbench.results.records import new_run_id
 from devbench.sections.night import night_document
@@ -107,7 +106,7 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
     """
     now = datetime.now().astimezone()
     name = f"{asked.settings.period.began(now):%Y-%m-%d}"
-    nights = nights_of(runs_with_option(store, OPTION), asked.suite)
+    nights = nights_of(store.runs_with_option(OPTION), asked.suite)
     present = find_present(asked.devices)
     # Another machine may have the same suite and the same store: its nights are for comparing alone.
     own = [one for one in nights if one.host == socket.gethostname()]
@@ -129,7 +128,7 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
     if due.to_report or (night is None and present.absent):
         _publish(asked, result, screen)
     if night is not None and due.to_report:
-        note_option(store, night.run_id, OPTION, replace(night, reported=True).option())
+        store.note_option(night.run_id, OPTION, replace(night, reported=True).option())
     if asked.settings.keep_raw_days is not None:
         _drop_old(store, timedelta(days=asked.settings.keep_raw_days), screen)
     return result
@@ -147,7 +146,7 @@ def _measure(
     else:
         screen.tell(f"going on with run {night.run_id}")
         night = replace(night, reported=False)
-        note_option(store, night.run_id, OPTION, night.option())
+        store.note_option(night.run_id, OPTION, night.option())
     with open_names(due.names, asked.fault) as devices:
         serials = {device.serial: known for known, device in devices.items()}
         with screen.display(list(serials)) as listener:
@@ -167,7 +166,7 @@ def _measure(
     failed = {serials[serial]: error for serial, error in outcome.errors.items()}
     finished = dict.fromkeys([*night.finished, *(known for known in devices if known not in failed)])
     night = replace(night, finished=tuple(finished))
-    note_option(store, night.run_id, OPTION, night.option())
+    store.note_option(night.run_id, OPTION, night.option())
     return night, failed
 
 
@@ -176,7 +175,7 @@ def _give_up(store: Store, nights: Sequence[Night], now: datetime) -> None:
     for night in nights:
         if not night.reported:
             store.finish_run(night.run_id, "interrupted", now, "it was cut off, and another night began")
-            note_option(store, night.run_id, OPTION, replace(night, reported=True).option())
+            store.note_option(night.run_id, OPTION, replace(night, reported=True).option())
 
 
 def _analyse(

@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta, timezone
-from typing import Any
+from typing import Any, Literal
 
-from sqlalchemy import BigInteger, Float, Integer, LargeBinary, String, Text
+from sqlalchemy import BigInteger, Boolean, Column, Float, Integer, LargeBinary, String, Text
 from sqlalchemy.types import TypeDecorator
-
-from devbench.results.json_fields import fields_fit
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
@@ -31,10 +28,58 @@ _MAX_JSON_BYTES = 64 * 1024 * 1024
 TIMES_US = (-62_135_596_800_000_000, 253_402_300_799_999_999)
 MAX_REAL = 1e18
 LONGEST_TEXT = 1024 * 1024
+Kind = Literal["time", "packed", "bool", "float", "int", "text"]
 
 
 class DamagedValue(ValueError):
-    """A value in the database is none that its column may hold."""
+    """A value in the database does not fit its column."""
+
+
+# Within packed JSON: the keys that are read, and the types of their values. Keys that are not named may have any value;
+# a key may be missing, and any value may be `None`.
+Fits = Callable[[Any], bool]
+
+
+def _is(*types: type) -> Fits:
+    return lambda value: value is None or type(value) in types
+
+
+def _list_of(fits: Fits) -> Fits:
+    return lambda value: value is None or (isinstance(value, list) and all(map(fits, value)))
+
+
+def _table_of(fits: Fits) -> Fits:
+    return lambda value: value is None or (isinstance(value, dict) and all(map(fits, value.values())))
+
+
+_TEXT, _NUMBER, _FLAG = _is(str), _is(int, float), _is(bool)
+
+
+def _object(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _input_shape(value: Any) -> bool:
+    """A name and its sizes."""
+    return isinstance(value, list) and len(value) == 2 and isinstance(value[1], list)
+
+
+FIELDS: Mapping[str, Mapping[str, Fits]] = {
+    # Facts of a device, and options of a job.
+    "document": {
+        "key": _TEXT, "notes": _list_of(_TEXT), "sensors": _list_of(lambda value: isinstance(value, (str, dict, list))),
+        "abis": _list_of(_TEXT), "reported_as": _list_of(_TEXT), "via": _TEXT, "signature": _TEXT,
+        "input_shapes": _list_of(_input_shape),
+        "extra_flags": _is(list),
+    },
+    "conditions": {"temperatures_c": _table_of(_NUMBER), "taken_utc": _TEXT},
+    "measurement": {"unsupported_ops": _list_of(_object)},
+    "output": {
+        "name": _TEXT, "against": _TEXT, "dtype": _TEXT, "max_abs": _NUMBER, "max_rel": _NUMBER, "cosine": _NUMBER,
+        "snr_db": _NUMBER, "nan": _NUMBER, "inf": _NUMBER, "all_zero": _FLAG, "wrong_size": _FLAG, "wrong": _FLAG,
+        "limits": _is(dict),
+    },
+}  # fmt: skip
 
 
 def to_us(value: datetime) -> int:
@@ -46,56 +91,82 @@ def from_us(value: int) -> datetime:
     return _EPOCH + timedelta(microseconds=value)
 
 
-class Utc(TypeDecorator[datetime]):
+class Kept(TypeDecorator[Any]):
+    """A column's type: a value that does not fit is neither stored, nor imported, nor shown.
+
+    Attributes:
+        kind: of all values of such a column, `None` left out.
+        words: what a value has to be, for messages.
+    """
+
+    kind: Kind = "text"
+    words = "text"
+
+    def __init_subclass__(cls) -> None:
+        super().__init_subclass__()
+        # SQLAlchemy looks for it in each class itself: statements with such a type may be cached.
+        cls.cache_ok = True
+
+    def fits(self, value: Any) -> bool:
+        """Whether a value, as the database has it, may be in the column."""
+        raise NotImplementedError
+
+    def process_result_value(self, value: Any | None, dialect: Any) -> Any:
+        if value is not None and not self.fits(value):
+            raise DamagedValue(f"{str(value)[:40]!r} is not {self.words}")
+        return value
+
+
+class Utc(Kept):
     """A time with its zone in Python, whole microseconds since 1970 in the database: years are read at once."""
 
     impl = BigInteger
-    cache_ok = True
+    kind, words = "time", "a time with a zone"
+
+    def fits(self, value: Any) -> bool:
+        return type(value) is int and TIMES_US[0] <= value <= TIMES_US[1]
 
     def process_bind_param(self, value: datetime | None, dialect: Any) -> int | None:
         return None if value is None else to_us(value)
 
     def process_result_value(self, value: Any | None, dialect: Any) -> datetime | None:
-        if value is None:
-            return None
-        if type(value) is not int or not TIMES_US[0] <= value <= TIMES_US[1]:
-            raise DamagedValue(f"{str(value)[:40]!r} is no time")
-        return from_us(value)
+        return None if value is None else from_us(super().process_result_value(value, dialect))
 
 
-class Packed(TypeDecorator[Any]):
+class Packed(Kept):
     """JSON, compressed: what devices and tools say is long, much alike, and never compared by the database.
 
     Args:
         shape: what the JSON is: `dict`, or `str` for a list of texts, `Mapping` for a list of objects.
-        fields: of the objects, by their name in `json_fields.py`.
+        fields: of the objects, by their name in `FIELDS`.
     """
 
     impl = LargeBinary
-    cache_ok = True
+    kind = "packed"
 
     def __init__(self, shape: type, fields: str = "") -> None:
         super().__init__()
         self.shape, self.fields = shape, fields
+        what = "object" if shape is dict else "array of texts" if shape is str else "array of objects"
+        self.words = f"a JSON {what}" + (f" of the kind {fields}" if fields else "")
 
-    def fits(self, value: Any) -> bool:
+    def has_shape(self, value: Any) -> bool:
         """Whether JSON has the shape."""
         if self.shape is dict:
-            return isinstance(value, dict) and self._fields_fit(value)
-        if not isinstance(value, (list, tuple)):
+            return self._is_object(value)
+        of_member = self._is_object if self.shape is Mapping else lambda member: isinstance(member, str)
+        return isinstance(value, (list, tuple)) and all(map(of_member, value))
+
+    def _is_object(self, value: Any) -> bool:
+        known = FIELDS[self.fields] if self.fields else {}
+        return isinstance(value, dict) and all(fits(value[key]) for key, fits in known.items() if key in value)
+
+    def fits(self, value: Any) -> bool:
+        try:
+            self.process_result_value(value, None)
+        except DamagedValue:
             return False
-        if self.shape is str:
-            return all(isinstance(member, str) for member in value)
-        return all(isinstance(member, dict) and self._fields_fit(member) for member in value)
-
-    def _fields_fit(self, value: Mapping[str, Any]) -> bool:
-        return not self.fields or fields_fit(self.fields, value)
-
-    @property
-    def words(self) -> str:
-        """The shape in words."""
-        what = "object" if self.shape is dict else "array of texts" if self.shape is str else "array of objects"
-        return f"JSON {what}" + (f" of the kind {self.fields}" if self.fields else "")
+        return True
 
     def process_bind_param(self, value: Any | None, dialect: Any) -> bytes | None:
         return None if value is None else pack(value)
@@ -106,75 +177,68 @@ class Packed(TypeDecorator[Any]):
         try:
             found = unpack(value)
         except (ValueError, TypeError, RecursionError) as error:
-            raise DamagedValue(f"no packed JSON: {str(error)[:100]}") from None
-        if not self.fits(found):
-            raise DamagedValue(f"no {self.words}")
+            raise DamagedValue(f"not packed JSON: {str(error)[:100]}") from None
+        if not self.has_shape(found):
+            raise DamagedValue(f"not {self.words}")
         return found
 
 
-class Words(TypeDecorator[str]):
+class Words(Kept):
     """Text from outside: PostgreSQL takes no zero character, and neither database half a surrogate pair."""
 
-    impl = Text
-    cache_ok = True
+    impl: Any = Text
+    length = LONGEST_TEXT
+    among: tuple[str, ...] = ()
+
+    def fits(self, value: Any) -> bool:
+        return type(value) is str and len(value) <= self.length and (not self.among or value in self.among)
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
         return None if value is None else plain_words(value)
 
-    def process_result_value(self, value: Any | None, dialect: Any) -> str | None:
-        return _text(value, LONGEST_TEXT)
 
-
-class Name(TypeDecorator[str]):
+class Name(Words):
     """A short text; `among`: the only ones that have a meaning."""
 
     impl = String
-    cache_ok = True
 
     def __init__(self, length: int, among: tuple[str, ...] = ()) -> None:
         super().__init__(length)
         self.length, self.among = length, among
-
-    def process_result_value(self, value: Any | None, dialect: Any) -> str | None:
-        found = _text(value, self.length)
-        if found is not None and self.among and found not in self.among:
-            raise DamagedValue(f"{found!r} is none of {', '.join(self.among)}")
-        return found
+        self.words = f"one of {', '.join(among)}" if among else f"text of at most {length} characters"
 
 
-class Real(TypeDecorator[float]):
-    """A finite number from `minimum` to `maximum`; above zero if `positive`, as a duration that cannot be zero."""
-
-    impl = Float
-    cache_ok = True
-
-    def __init__(self, minimum: float = -MAX_REAL, maximum: float = MAX_REAL, *, positive: bool = False) -> None:
-        super().__init__()
-        self.minimum, self.maximum, self.positive = minimum, maximum, positive
-
-    def fits(self, value: float) -> bool:
-        """Whether a number may be in the column."""
-        return bool(math.isfinite(value) and self.minimum <= value <= self.maximum and (value > 0 or not self.positive))
-
+class _Number(Kept):
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
         return self.impl_instance.coerce_compared_value(op, value)
 
     def process_bind_param(self, value: float | None, dialect: Any) -> float | None:
         if value is not None and not self.fits(value):
-            raise ValueError(f"the number {value!r} is not finite or out of range")
-        return value
-
-    def process_result_value(self, value: Any | None, dialect: Any) -> float | None:
-        if value is not None and (type(value) not in (float, int) or not self.fits(value)):
-            raise DamagedValue(f"{str(value)[:40]!r} is no number in the range of its column")
+            raise ValueError(f"{value!r:.40} is not {self.words}")
         return value
 
 
-class WholeNumber(TypeDecorator[int]):
+class Real(_Number):
+    """A finite number from `minimum` to `maximum`; above zero if `positive`, as a duration that cannot be zero."""
+
+    impl = Float
+    kind, words = "float", "a finite number in the range of its column"
+
+    def __init__(self, minimum: float = -MAX_REAL, maximum: float = MAX_REAL, *, positive: bool = False) -> None:
+        super().__init__()
+        self.minimum, self.maximum, self.positive = minimum, maximum, positive
+
+    def fits(self, value: Any) -> bool:
+        return (
+            type(value) in (float, int) and self.minimum <= value <= self.maximum and (value > 0 or not self.positive)
+        )
+
+
+class WholeNumber(_Number):
     """A whole number of 32 bits from `minimum` on; of 64 bits if `big`."""
 
     impl = Integer
-    cache_ok = True
+    kind, words = "int", "a whole number in the range of its column"
 
     def __init__(self, minimum: int = 0, *, big: bool = False) -> None:
         super().__init__()
@@ -183,28 +247,28 @@ class WholeNumber(TypeDecorator[int]):
     def load_dialect_impl(self, dialect: Any) -> Any:
         return dialect.type_descriptor(BigInteger() if self.big else Integer())
 
-    def fits(self, value: int) -> bool:
-        """Whether a number may be in the column."""
-        return bool(self.minimum <= value < 2 ** (63 if self.big else 31))
-
-    def coerce_compared_value(self, op: Any, value: Any) -> Any:
-        return self.impl_instance.coerce_compared_value(op, value)
-
-    def process_bind_param(self, value: int | None, dialect: Any) -> int | None:
-        if value is not None and not self.fits(value):
-            raise ValueError(f"the number {value!r} is out of range")
-        return value
-
-    def process_result_value(self, value: Any | None, dialect: Any) -> int | None:
-        if value is not None and (type(value) is not int or not self.fits(value)):
-            raise DamagedValue(f"{str(value)[:40]!r} is no whole number in the range of its column")
-        return value
+    def fits(self, value: Any) -> bool:
+        return type(value) is int and self.minimum <= value < 2 ** (63 if self.big else 31)
 
 
-def _text(value: Any | None, longest: int) -> str | None:
-    if value is not None and (type(value) is not str or len(value) > longest):
-        raise DamagedValue(f"{str(value)[:40]!r} is no text of at most {longest} characters")
-    return value
+class Flag(Kept):
+    """A truth value."""
+
+    impl = Boolean
+    kind, words = "bool", "a truth value"
+
+    def fits(self, value: Any) -> bool:
+        return type(value) is bool
+
+
+def type_of(column: Column[Any]) -> Kept:
+    """The type of a column, with what its values may be; numbers of rows have any sign."""
+    if isinstance(column.type, Kept):
+        return column.type
+    if isinstance(column.type, Boolean):
+        return Flag()
+    big = isinstance(column.type, BigInteger)
+    return WholeNumber(-(2 ** (63 if big else 31)), big=big)
 
 
 def plain_words(value: str) -> str:

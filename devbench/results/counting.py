@@ -1,4 +1,4 @@
-"""Which repetitions of a job count, and what they come to; knows no database and no report.
+"""Which repetitions of a job count, what they come to, and notices about them; knows no database and no report.
 
 A failed repetition does not count; if the outputs of a job were wrong, none does. An unreliable repetition (measured
 while the device was throttled or busy) counts only if the job has no reliable one. Latency comes from processes that
@@ -8,15 +8,18 @@ were not profiled, start-up from processes that found the same state of the cach
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any
 
 from devbench.analysis.operators import Place, ProfiledRow, counted
+from devbench.analysis.reliability import reasons_words
 from devbench.analysis.stats import estimate
 from devbench.metrics import of_repetitions
-from devbench.results.records import CacheState
+from devbench.notices import VIRTUAL_NOTE, Effect, Notice, NoticeKind, Tally
+from devbench.results.cases import case_text, subject_text
+from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
 
 _KERNEL_NUMBER = re.compile(r" \d+\b")
 _LONGEST_TYPE = 200
@@ -24,28 +27,8 @@ _LONGEST_TYPE = 200
 _WRONG_OUTPUTS = "output_mismatch"
 
 
-class Counted(Protocol):
-    """What of a repetition decides whether it counts; as in `RepetitionRecord`."""
-
-    @property
-    def purpose(self) -> str: ...
-    @property
-    def status(self) -> str: ...
-    @property
-    def failure_kind(self) -> str | None: ...
-    @property
-    def verdict(self) -> str: ...
-    @property
-    def file_cache(self) -> CacheState | None: ...
-    @property
-    def kernel_cache(self) -> CacheState | None: ...
-
-
-R = TypeVar("R", bound=Counted)
-
-
 @dataclass(frozen=True, slots=True)
-class StartState(Generic[R]):
+class StartState:
     """The processes of a job that found the caches in one state.
 
     Attributes:
@@ -57,24 +40,24 @@ class StartState(Generic[R]):
     file_cache: CacheState | None
     kernel_cache: CacheState | None
     cold: bool
-    repetitions: tuple[R, ...]
+    repetitions: tuple[RepetitionRecord, ...]
 
 
-def measured(repetitions: Sequence[R]) -> list[R]:
+def measured(repetitions: Sequence[RepetitionRecord]) -> list[RepetitionRecord]:
     """Those that were timed, the unreliable ones included; none if the outputs were wrong."""
     if any(r.failure_kind == _WRONG_OUTPUTS for r in repetitions):
         return []
     return [r for r in repetitions if r.purpose == "latency" and r.status == "ok"]
 
 
-def timed(repetitions: Sequence[R]) -> list[R]:
+def timed(repetitions: Sequence[RepetitionRecord]) -> list[RepetitionRecord]:
     """Those whose latency counts."""
     return _fit(measured(repetitions))
 
 
-def start_states(repetitions: Sequence[R]) -> list[StartState[R]]:
+def start_states(repetitions: Sequence[RepetitionRecord]) -> list[StartState]:
     """One for each state of the caches, the warmest first; of several warm ones, the one that most processes found."""
-    by_state: dict[tuple[CacheState | None, CacheState | None, bool], list[R]] = {}
+    by_state: dict[tuple[CacheState | None, CacheState | None, bool], list[RepetitionRecord]] = {}
     for r in repetitions:
         if r.purpose in ("latency", "cold") and r.status == "ok":
             cold = r.purpose == "cold" or "cold" in (r.file_cache, r.kernel_cache)
@@ -83,24 +66,17 @@ def start_states(repetitions: Sequence[R]) -> list[StartState[R]]:
     return sorted(found, key=lambda s: (s.cold, (s.file_cache, s.kernel_cache).count("cold"), -len(s.repetitions)))
 
 
-def started(repetitions: Sequence[R]) -> list[R]:
+def started(repetitions: Sequence[RepetitionRecord]) -> list[RepetitionRecord]:
     """Those whose init and first inference count: warm ones, in the state that most of them found."""
     warm = next((state for state in start_states(repetitions) if not state.cold), None)
     return list(warm.repetitions) if warm and measured(repetitions) else []
 
 
-def _fit(repetitions: Sequence[R]) -> list[R]:
+def _fit(repetitions: Sequence[RepetitionRecord]) -> list[RepetitionRecord]:
     return [r for r in repetitions if r.verdict != "unreliable"] or list(repetitions)
 
 
 # -- metrics and times of a job ---------------------------------------------------------------------------------------
-
-
-class Measured(Counted, Protocol):
-    """A repetition with the columns of the metrics of repetitions."""
-
-    @property
-    def id(self) -> int: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,9 +119,10 @@ class TypeTotal:
     share: float
 
 
-def total(repetitions: Sequence[Measured]) -> Totals:
-    """The metrics of one job over its repetitions."""
-    timed_ones, started_ones = timed(repetitions), started(repetitions)
+def total(repetitions: Sequence[Any]) -> Totals:
+    """The metrics of one job over its repetitions: rows of the table of repetitions."""
+    timed_ones: Sequence[Any] = timed(repetitions)
+    started_ones: Sequence[Any] = started(repetitions)
     counting = {"latency": timed_ones, "start": started_ones, "ok": [r for r in repetitions if r.status == "ok"]}
     metrics = []
     for name, metric in of_repetitions().items():
@@ -188,3 +165,61 @@ def operator_type(text: str, place: str) -> str:
     """The type without what the tool adds: the GPU delegate numbers its kernels (`softmax 3`)."""
     kind = text.removeprefix("Delegate/")
     return (kind if place == "cpu" else _KERNEL_NUMBER.sub("", kind))[:_LONGEST_TYPE]
+
+
+MEASURE_AGAIN = "measure again on an idle, cool device"
+
+
+def job_notices(job: JobRecord, repetitions: Sequence[RepetitionRecord]) -> Iterator[Notice]:
+    """What limits the numbers of a job, by its repetitions."""
+    well, counts = measured(repetitions), timed(repetitions)
+    case = case_text(job.model.name, job.delegate, job.threads, job.options)
+    about = (job.device.key, job.number)
+    bad = [r for r in well if r.verdict == "unreliable"]
+    if bad:
+        why = reasons_words([reason for r in bad for reason in r.verdict_reasons], counted=False)
+        yield unreliable(case, len(bad), len(well), "repetition", why, *about)
+    if len(counts) == 1 and counts[0] not in bad:
+        text = "measured once: too few processes to choose a winner"
+        step = "give --repetitions 5 or more"
+        yield Notice(NoticeKind.TOO_FEW_PROCESSES, case, text, step, Effect.EXCLUDED, *about)
+    if any(r.delegate_applied == "partial" for r in repetitions if r.status == "ok"):
+        text = "partly delegated: the rest of the graph runs on the CPU"
+        yield Notice(
+            NoticeKind.PARTLY_DELEGATED, case, text, "the report lists what fell back", Effect.INFORMATION, *about
+        )
+    if counts and job.delegate != "cpu" and not any(r.outputs for r in repetitions):
+        text, step = "outputs not checked against this computer's", "add --check-outputs"
+        yield Notice(
+            NoticeKind.OUTPUTS_NOT_CHECKED, subject_text(job.model.name, job.options), text, step,
+            job_number=job.number,
+        )  # fmt: skip
+
+
+def unreliable(
+    subject: str, concerned: int, total: int, what: str, why: str, device_key: str, job_number: int | None = None
+) -> Notice:
+    """The notice of unreliable repetitions; of no verdict if all of them are.
+
+    Args:
+        what: one of them, such as `repetition` or `run of the candidate`.
+        why: the reasons, in words; may be empty.
+    """
+    whole = concerned == total
+    because = f" ({why})" if why else ""
+    end = "; shown because there are no better ones" if whole else " and left out"
+    tally = Tally(concerned, total, what, f"unreliable{because}{end}")
+    kind = NoticeKind.ALL_UNRELIABLE if whole else NoticeKind.SOME_UNRELIABLE
+    effect = Effect.UNDECIDED if whole else Effect.INFORMATION
+    return Notice(kind, subject, tally.text, MEASURE_AGAIN, effect, device_key, job_number, tally)
+
+
+def virtual_devices(devices: Iterable[DeviceRecord]) -> Iterator[Notice]:
+    """One for each virtual device."""
+    for device in {one.key: one for one in devices if one.virtual}.values():
+        yield virtual_device(device.key, device.title)
+
+
+def virtual_device(key: str, title: str) -> Notice:
+    """That the numbers of a device are those of a computer."""
+    return Notice(NoticeKind.VIRTUAL_DEVICE, title, VIRTUAL_NOTE, device_key=key)

@@ -1,18 +1,22 @@
-"""The end of a run on a disk that is full: room is kept for it from the start of the run; knows no table.
+"""How a run ends: on a full disk, with a process that dies, or later, when it is resumed. Knows no device and no plan.
 
-Two small files per run are kept next to the raw outputs. The first is removed if the database cannot take the end of
-the run, to make room for it. If that does not suffice, the end is written into the second one, in place, which needs no
-further room; the next process that opens the store applies it.
+For a full disk, two small files per run are kept next to the raw outputs from its start. The first is removed if the
+database cannot take the end of the run, to make room for it. If that is not enough, the end is written into the second
+one, in place, which needs no more room. The next process that opens the store applies it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from pathlib import Path
+
+from devbench.host.locks import is_held
+from devbench.host.paths import data_dir
 
 _FOLDER = ".ends"
 _ROOM_BYTES = 256 * 1024
@@ -71,3 +75,16 @@ def noted_ends(root: Path) -> Iterator[tuple[str, dict[str, str]]]:
             continue
         if isinstance(values, dict) and all(isinstance(value, str) for value in values.values()):
             yield file.stem, values
+
+
+def lock_of(run_id: str) -> Path:
+    """The lock that the process which measures a run holds, on its machine."""
+    return data_dir() / "locks" / f"run-{run_id}.lock"
+
+
+def end_words(run_id: str, status: str, end_reason: str, host: str, *, pipeline: bool) -> str:
+    """How a run ended and why, for people; a run whose process died says so, which no process could store."""
+    if status == "running" and host == socket.gethostname() and not is_held(lock_of(run_id)):
+        step = "measure it again" if pipeline else f"`devbench run --resume {run_id}` measures the rest"
+        return f"running: its process ended without closing it; {step}"
+    return f"{status}: {end_reason}" if end_reason else status

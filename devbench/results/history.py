@@ -17,11 +17,10 @@ import sqlalchemy as sa
 from devbench.results import schema
 from devbench.results.columns import JOB_COLUMNS, Column, frame_of, read_rows, with_jobs
 from devbench.results.pipeline_history import session_columns, stage_columns
+from devbench.results.queries import Read, UsedFile, by_metric, sample_rows, series, series_rows, sources, used_files
 from devbench.results.records import OperatorRecord
 from devbench.results.selection import Selection, find_runs
-from devbench.results.series import Read, by_metric, sample_rows, series, series_rows
 from devbench.results.store import Store
-from devbench.results.used_files import UsedFile, sources, used_files
 from devbench.results.views import labels_of
 
 if TYPE_CHECKING:
@@ -29,8 +28,8 @@ if TYPE_CHECKING:
     from typing_extensions import Unpack
 
     from devbench.results.device_state import ChangedFact
+    from devbench.results.queries import Unreliable
     from devbench.results.selection import Filters
-    from devbench.results.unreliable import Unreliable
 
 _SERIES = (*JOB_COLUMNS, "metric", "unit", "value", "low", "high", "n", "unreliable")
 _SAMPLES = (*JOB_COLUMNS, "metric", "unit", "repetition", "value", "unreliable")
@@ -194,7 +193,7 @@ class History:
         return frame_of(self._by_metric(metrics, series_rows, filters), _SERIES)
 
     def series_columns(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> list[dict[str, Column]]:
-        """All series without pandas, as `series.series` gives them; that of jobs is the first, of `series`' columns."""
+        """All series without pandas, as `queries.series` returns them; the first has the columns of `series`."""
         with self._database.reading() as connection:
             return series(connection, metrics, Selection(**filters))
 
@@ -296,7 +295,7 @@ class History:
 
     def unreliable(self, **filters: Unpack[Filters]) -> list[Unreliable]:
         """The unreliable repetitions that ended well, and sessions of pipelines likewise, with the reasons."""
-        from devbench.results.unreliable import unreliable_repetitions
+        from devbench.results.queries import unreliable_repetitions
 
         with self._database.reading() as connection:
             return unreliable_repetitions(connection, Selection(**filters))

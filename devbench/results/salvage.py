@@ -1,9 +1,13 @@
-"""A damaged store without its damaged places: whatever can be read, held against the declaration of its columns.
+"""A damaged store without its damaged places: everything that can be read and fits its column. Knows no command.
 
-Rows are read in ranges of their numbers, which are halved where the file cannot be read. A damaged text or document is
-replaced by an empty one, a repetition with a damaged number is shown as failed, rows that only name things are replaced
-by others of the name "damaged", and a row that says nothing without the damaged value is left out with the rows that
-refer to it. The store itself is not changed. Knows no command.
+Rows are read in the order of their numbers; a part of the file that cannot be read is skipped. A damaged text or
+document is replaced by an empty one, a repetition with a damaged number is shown as failed, lost rows that only name
+things are replaced by others of the name "damaged". Other rows with damaged values are left out, with the rows that
+refer to them. The store itself is not changed.
+
+If the list of tables is damaged, the list of a new store takes its place: a store's tables are all made at once, so the
+list and the pages at which tables begin are the same in each store of one devbench. The format of the file:
+https://www.sqlite.org/fileformat2.html, sections 1.3 and 1.6.
 """
 
 from __future__ import annotations
@@ -13,7 +17,7 @@ import shutil
 import sqlite3
 import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -23,21 +27,26 @@ from typing import Any
 import sqlalchemy as sa
 
 from devbench.errors import DevbenchError
-from devbench.notices import Effect, Notice, NoticeKind
+from devbench.notices import Notice, NoticeKind
 from devbench.results import engine, schema, totals, writing
 from devbench.results.bulk import insert_rows
-from devbench.results.column_types import Name, Packed, Words, content_id, pack, to_us
-from devbench.results.exchange.tables import TABLES
-from devbench.results.exchange.values import BadValue, check, from_driver, kind_of
-from devbench.results.rebuild import with_list_of_tables
+from devbench.results.column_types import Packed, Words, content_id, pack, to_us, type_of
+from devbench.results.exchange.rows import TABLES, bad_values, from_driver
 from devbench.results.sqlite import connect_to_read, differing
 
 _AT_ONCE = 5_000
-# A part of the file that cannot be read may stand for any number of rows; each is looked for once.
-_MAX_LOOKS = 200_000
-_ENDS = (-(2**62), 2**62)
+_LARGEST_NUMBER = 2**62
 _DAMAGED = "damaged"
 _EMPTY = content_id({})
+# Tables whose rows say nothing that is measured.
+_NAMING = ("runs", "cases", "binaries", "devices", "operator_names")
+_UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
+
+_HEADER_BYTES = 100
+_MAGIC = b"SQLite format 3\0"
+_INTERIOR = 5
+# Of the header: the size of a page, and how many there are.
+_PAGE_SIZE, _PAGE_COUNT = slice(16, 18), slice(28, 32)
 
 
 @dataclass(slots=True)
@@ -52,21 +61,15 @@ class Salvaged:
     path: Path
     lost: Counter[str] = field(default_factory=Counter)
 
-    @property
-    def words(self) -> str:
-        """What is lost, in words; empty if nothing is."""
-        return ", ".join(f"{count} in {name}" for name, count in self.lost.items())
-
 
 def shown_without_damage(error: BaseException) -> str:
-    """Make all later reading of the damaged stores that were opened go without their damaged places.
+    """Make all later reading of the damaged stores that were opened skip their damaged places.
 
     Args:
         error: what reading a store ended with.
 
     Returns:
-        A warning for people; empty if no store that was opened is damaged, or the error says that it is of another
-        kind.
+        A warning for people; empty if no store that was opened is damaged, or the error is of another kind.
     """
     if isinstance(error, DevbenchError) and not isinstance(error, (engine.DamagedStore, engine.OtherTables)):
         return ""
@@ -76,21 +79,20 @@ def shown_without_damage(error: BaseException) -> str:
             continue
         try:
             found = salvage(file, other_tables=_has_other_tables(file))
-        except (sqlite3.Error, UnicodeDecodeError, OSError, DevbenchError):
+        except (*_UNREADABLE, OSError, DevbenchError):
             continue
         if found.lost:
             engine.replace(file, found.path)
-            warnings.append(f"the results store {file} is damaged ({found.words}); shown is what can be read")
+            lost = ", ".join(f"{count} in {name}" for name, count in found.lost.items())
+            warnings.append(f"the results store {file} is damaged ({lost}); what can be read is shown")
     return "; ".join(warnings)
 
 
 def _has_other_tables(file: Path) -> bool:
     try:
         engine.Database(str(file), create=False).close()
-    except engine.OtherTables:
-        return True
-    except DevbenchError:
-        pass
+    except DevbenchError as error:
+        return isinstance(error, engine.OtherTables)
     return False
 
 
@@ -108,17 +110,16 @@ def salvage(file: Path, *, other_tables: bool = False) -> Salvaged:
     folder = Path(tempfile.mkdtemp(prefix="devbench-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
     if not other_tables:
-        with suppress(sqlite3.Error, UnicodeDecodeError, engine.StoreProblem):
+        with suppress(*_UNREADABLE, engine.StoreProblem):
             return _salvaged(file, folder / "results.db")
-    fresh, copy = folder / "fresh.db", folder / "copy.db"
-    engine.Database(str(fresh), rebuilt=True).close()
-    with_list_of_tables(file, fresh, copy)
+    copy = folder / "copy.db"
+    _copy_with_new_list(file, folder / "fresh.db", copy)
     found = _salvaged(copy, folder / "rebuilt.db")
     with closing(engine.Database(str(found.path), rebuilt=True)) as rebuilt, rebuilt.reading() as connection:
         is_store = connection.execute(sa.select(schema.runs.c.run_id).limit(1)).first() is not None
     # A store of another state of devbench has other rows where the tables of this one begin.
     if not is_store or (other_tables and found.lost):
-        raise engine.StoreProblem(f"{file} is no store of this devbench")
+        raise engine.StoreProblem(f"{file} is not a store of this devbench")
     found.lost["the list of tables"] += 1
     return found
 
@@ -140,234 +141,166 @@ def _salvaged(file: Path, path: Path) -> Salvaged:
 class _Salvage:
     def __init__(self, source: sqlite3.Connection, target: sa.Connection, lost: Counter[str]) -> None:
         self.source, self.target, self.lost = source, target, lost
-        # What rows may refer to, by table and columns.
-        self.keys: dict[tuple[str, ...], set[tuple[Any, ...]]] = {}
-        self.run_of_job: dict[int, str] = {}
-        self.job_of_repetition: dict[int, int] = {}
-        self.of_runs: Counter[tuple[str, str]] = Counter()
-        self.looks = 0
+        # How many rows of a table are damaged, by the column and the number of what they belong to.
+        self.damaged: Counter[tuple[str, str, Any]] = Counter()
 
     def run(self) -> None:
         tables = {row[0] for row in self.source.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
         known = [*TABLES, schema.device_aliases]
         alien = differing({table.name: set() for table in known}, {name: set() for name in tables})
         if alien:
-            raise engine.StoreProblem(f"it is no results store: {alien}")
+            raise engine.StoreProblem(f"it is not a results store: {alien}")
+        self.target.exec_driver_sql("PRAGMA defer_foreign_keys=ON")
+        insert_rows(self.target, schema.documents, ("id", "body"), [(_EMPTY, pack({}))])
         for table in known:
-            self._table(table)
-        jobs = list(self.target.execute(sa.select(schema.jobs.c.id)).scalars())
-        totals.total_up(self.target, jobs)
-        totals.total_types(self.target, jobs)
-        for (run_id, name), count in self.of_runs.items():
-            text = f"{count} damaged rows of {name} in the results store are left out or shown as failed"
-            notice = Notice(
-                NoticeKind.STORE_DAMAGED, "results store", text, "restore it from a copy", Effect.INFORMATION
-            )
-            if (run_id,) in self.keys[("runs", "run_id")]:
-                writing.insert_notices(self.target, run_id, [notice])
+            for rows in self._read(table):
+                insert_rows(self.target, table, list(table.c.keys()), self._repaired(table, rows))
+        for table in known:
+            self._drop_dangling(table)
+        jobs = dict(tuple(row) for row in self.target.execute(sa.select(schema.jobs.c.id, schema.jobs.c.run_id)))
+        totals.total_up(self.target, list(jobs))
+        totals.total_types(self.target, list(jobs))
+        self._add_notices(jobs)
 
-    def _table(self, table: sa.Table) -> None:
-        columns = list(table.columns)
-        names = [column.name for column in columns]
-        referred = self._referred(table)
-        if table is schema.documents:
-            insert_rows(self.target, table, names, [(_EMPTY, pack({}))])
-            self.keys["documents", "id"] = {(_EMPTY,)}
-        wanted = [key for key in _REFERRED if key[0] == table.name]
-        for key in wanted:
-            self.keys.setdefault(key, set())
-        for rows in self._read(table):
-            kept = []
-            for row in self._repaired(columns, rows):
-                if not self._refers(names, row, referred):
-                    self._note(table, row)
-                    continue
-                kept.append(row)
-                for key in wanted:
-                    self.keys[key].add(tuple(row[names.index(name)] for name in key[1:]))
-                if table is schema.jobs:
-                    self.run_of_job[row[0]] = row[1]
-                if table is schema.repetitions:
-                    self.job_of_repetition[row[0]] = row[1]
-            insert_rows(self.target, table, names, kept)
-
-    def _referred(self, table: sa.Table) -> list[tuple[list[str], tuple[str, ...]]]:
-        """For each reference of a table: its columns, and the key of the set that it must be in."""
-        found = []
-        for constraint in table.foreign_key_constraints:
-            names = tuple(element.column.name for element in constraint.elements)
-            found.append((list(constraint.column_keys), (constraint.referred_table.name, *names)))
-        return found
-
-    def _refers(self, names: list[str], row: list[Any], referred: list[tuple[list[str], tuple[str, ...]]]) -> bool:
-        for columns, key in referred:
-            places = [names.index(name) for name in columns]
-            wanted = tuple(row[place] for place in places)
-            if wanted in self.keys[key]:
-                continue
-            if key[0] == "documents":
-                row[places[0]] = _EMPTY
-                self.lost["documents"] += 1
-            elif key[0] not in _NAMING or not self._stand_in(schema.metadata.tables[key[0]], key, wanted):
-                return False
-        return True
-
-    def _stand_in(self, table: sa.Table, key: tuple[str, ...], wanted: tuple[Any, ...]) -> bool:
-        """A row in place of one that is lost, of which nothing is known but its key."""
-        known = dict(zip(key[1:], wanted, strict=True))
-        started = _time_of(wanted[0])
-        if (table is schema.devices and (wanted[0],) not in self.keys["runs", "run_id"]) or (
-            table is schema.runs and started is None
-        ):
-            return False
-        # A device that nothing is known of must not pass for a phone.
-        other = {
-            "threads": None, "virtual": True, "facts_id": _EMPTY, "text": f"{_DAMAGED} {wanted[0]}",
-            "options": pack({}), "status": "failed", "started_utc": started, "finished_utc": None,
-        }  # fmt: skip
-        row = [known.get(c.name, other.get(c.name, _DAMAGED)) for c in table.columns]
-        insert_rows(self.target, table, [column.name for column in table.columns], [row])
-        self.keys[key].add(wanted)
-        self.lost[table.name] += 1
-        return True
-
-    def _note(self, table: sa.Table, row: Sequence[Any]) -> None:
-        self.lost[table.name] += 1
-        run_id = row[0]
-        if "repetition_id" in table.c:
-            run_id = self.run_of_job.get(self.job_of_repetition.get(row[0], -1))
-        elif "job_id" in table.c:
-            run_id = self.run_of_job.get(row[list(table.c.keys()).index("job_id")])
-        elif "run_id" in table.c:
-            run_id = row[list(table.c.keys()).index("run_id")]
-        else:
-            return
-        if isinstance(run_id, str):
-            self.of_runs[run_id, table.name] += 1
-
-    def _repaired(self, columns: list[sa.Column[Any]], rows: list[list[Any]]) -> Iterator[list[Any]]:
-        """The rows that fit their columns, with what may be replaced replaced."""
-        table = columns[0].table
-        turned = [list(from_driver(kind_of(c), of)) for c, of in zip(columns, zip(*rows, strict=True), strict=True)]
-        bad: dict[int, list[sa.Column[Any]]] = {}
-        for column, values in zip(columns, turned, strict=True):
-            for index in _bad_places(column, values):
-                bad.setdefault(index, []).append(column)
-        for index, row in enumerate(map(list, zip(*turned, strict=True))):
-            if index not in bad:
-                yield row
-                continue
-            self._note(table, row)
-            places = {column.name: place for place, column in enumerate(columns)}
-            fits = all(_replace(column, row, places) for column in bad[index])
-            if table is schema.repetitions and fits and any(_is_number(column) for column in bad[index]):
-                _fail(row, places)
-            if fits:
-                yield row
-
-    def _read(self, table: sa.Table) -> Iterator[list[list[Any]]]:
+    def _read(self, table: sa.Table) -> Iterator[list[Any]]:
         """The rows of a table, some at a time."""
         number = "repetition_id" if table is schema.operators else "rowid"
-        names = ", ".join(f'"{column.name}"' for column in table.columns)
-        query = f'SELECT {number}, {names} FROM "{table.name}" WHERE {number} BETWEEN ? AND ? ORDER BY {number}'
-        ranges = [self._ends(table, number)]
-        while ranges and self.looks < _MAX_LOOKS:
-            low, high = ranges.pop()
-            rows: list[list[Any]] = []
-            last, whole = low - 1, True
-            self.looks += 1
+        names = ", ".join(f'"{name}"' for name in table.c.keys())  # noqa: SIM118
+        query = f'SELECT {number}, {names} FROM "{table.name}" WHERE {number} >= ? ORDER BY {number}'
+        start, rest = -_LARGEST_NUMBER, True
+        while rest:
+            rows: list[Any] = []
             try:
-                for found in self.source.execute(query, (low, high)):
-                    if len(rows) >= _AT_ONCE and found[0] != last:
-                        whole = False
-                        break
-                    last = found[0]
-                    rows.append(list(found[1:]))
-            except (sqlite3.Error, UnicodeDecodeError):
-                low = max(low, last + 1)
-                if low >= high:
-                    self.lost[table.name] += 1
-                else:
-                    middle = (low + high) // 2
-                    ranges += [(middle + 1, high), (low, middle)]
-            else:
-                if not whole:
-                    ranges.append((last + 1, high))
+                for found in self.source.execute(query, (start,)):
+                    start = int(found[0]) + 1
+                    rows.append(found[1:])
+                    if len(rows) >= _AT_ONCE:
+                        yield rows
+                        rows = []
+                rest = False
+            except _UNREADABLE:
+                self.lost[table.name] += 1
+                found = self._next_readable(query, start)
+                start, rest = found or start, found is not None
             if rows:
                 yield rows
 
-    def _ends(self, table: sa.Table, number: str) -> tuple[int, int]:
+    def _next_readable(self, query: str, bad: int) -> int | None:
+        """The first number after `bad` from which rows can be read; `None` if there is none."""
+        step = 1
+        while not self._is_readable(query, bad + step):
+            step *= 2
+            if step > _LARGEST_NUMBER:
+                return None
+        low = step // 2
+        while step - low > 1:
+            middle = (low + step) // 2
+            low, step = (low, middle) if self._is_readable(query, bad + middle) else (middle, step)
+        return bad + step
+
+    def _is_readable(self, query: str, number: int) -> bool:
         try:
-            low = self.source.execute(f'SELECT min({number}) FROM "{table.name}"').fetchone()[0]
-            high = self.source.execute(f'SELECT max({number}) FROM "{table.name}"').fetchone()[0]
-        except sqlite3.Error:
-            self.lost[table.name] += 1
-            return _ENDS
-        return (low, high) if type(low) is int and type(high) is int else (0, 0) if low is None else _ENDS
-
-
-# Tables whose rows say nothing that is measured.
-_NAMING = ("runs", "cases", "binaries", "devices", "operator_names")
-_REFERRED = {
-    (constraint.referred_table.name, *(element.column.name for element in constraint.elements))
-    for table in TABLES
-    for constraint in table.foreign_key_constraints
-} | {("runs", "run_id")}
-
-
-def _bad_places(column: sa.Column[Any], values: list[Any]) -> list[int]:
-    kind, found = kind_of(column), []
-    start = 0
-    while True:
-        try:
-            check(column, kind, values[start:], unpacked=True)
-        except BadValue as error:
-            if error.index >= len(values) - start:
-                raise  # it never was a store
-            found.append(start + error.index)
-            # What was before it is good for one reason only; another one may come earlier.
-            found += [
-                start + place
-                for place, value in enumerate(values[start : start + error.index])
-                if _is_bad(column, value)
-            ]
-            start = start + error.index + 1
-        else:
-            return found
-
-
-def _is_bad(column: sa.Column[Any], value: Any) -> bool:
-    try:
-        check(column, kind_of(column), [value], unpacked=True)
-    except BadValue:
+            self.source.execute(f"{query} LIMIT 1", (number,)).fetchone()
+        except (*_UNREADABLE, OverflowError):
+            return False
         return True
-    return False
+
+    def _repaired(self, table: sa.Table, rows: list[Any]) -> Iterator[tuple[Any, ...]]:
+        """The rows that fit their columns, with what may be replaced replaced."""
+        columns = list(table.columns)
+        turned = [from_driver(column, of) for column, of in zip(columns, zip(*rows, strict=True), strict=True)]
+        bad: dict[int, list[sa.Column[Any]]] = {}
+        for column, values in zip(columns, turned, strict=True):
+            for error in bad_values(column, values, unpacked=True):
+                bad.setdefault(error.index, []).append(column)
+        for index, row in enumerate(zip(*turned, strict=True)):
+            found = dict(zip(table.c.keys(), row, strict=True))
+            if index in bad:
+                self._note(table, found)
+                if not all(_replace(column, found) for column in bad[index]):
+                    continue
+                if table is schema.repetitions and any(_is_number(column) for column in bad[index]):
+                    _fail(found)
+            yield tuple(found.values())
+
+    def _note(self, table: sa.Table, row: Mapping[Any, Any]) -> None:
+        self.lost[table.name] += 1
+        owner = next((name for name in ("repetition_id", "job_id", "run_id") if name in row), None)
+        if owner:
+            self.damaged[table.name, owner, row[owner]] += 1
+
+    def _drop_dangling(self, table: sa.Table) -> None:
+        """Replace what rows refer to if it is lost and only names things; delete rows that still refer to nothing."""
+        for constraint in table.foreign_key_constraints:
+            parent, pairs = constraint.referred_table, [(one.parent, one.column) for one in constraint.elements]
+            lost = ~sa.select(parent).where(*(child == key for child, key in pairs)).correlate(table).exists()
+            if parent is schema.documents:
+                empty = table.update().where(lost).values({pairs[0][0].name: _EMPTY})
+                self.lost["documents"] += self.target.execute(empty).rowcount
+            elif parent.name in _NAMING:
+                for wanted in self.target.execute(sa.select(*constraint.columns).where(lost).distinct()).all():
+                    self._stand_in(parent, {key.name: value for (_, key), value in zip(pairs, wanted, strict=True)})
+            for row in self.target.execute(sa.select(*table.c).where(lost)).mappings().all():
+                self._note(table, row)
+            self.target.execute(table.delete().where(lost))
+        self.lost += Counter()
+
+    def _stand_in(self, table: sa.Table, known: Mapping[str, Any]) -> None:
+        """A row in place of one that is lost, of which nothing is known but its key; none if its run is not known."""
+        started = _time_of(known.get("run_id"))
+        runs = sa.select(schema.runs.c.run_id).where(schema.runs.c.run_id == known.get("run_id"))
+        if (table is schema.runs and started is None) or (
+            table is schema.devices and self.target.execute(runs).first() is None
+        ):
+            return
+        # A device that nothing is known of must not pass for a phone.
+        other = {
+            "threads": None, "virtual": True, "facts_id": _EMPTY, "text": f"{_DAMAGED} {next(iter(known.values()))}",
+            "options": pack({}), "status": "failed", "started_utc": started, "finished_utc": None,
+        }  # fmt: skip
+        row = dict.fromkeys(table.c.keys(), _DAMAGED) | other | dict(known)
+        insert_rows(self.target, table, list(table.c.keys()), [[row[name] for name in table.c.keys()]])  # noqa: SIM118
+        self.lost[table.name] += 1
+
+    def _add_notices(self, jobs: Mapping[int, str]) -> None:
+        """Tell for each run how many of its rows are damaged."""
+        repetitions = schema.repetitions
+        found = self.target.execute(sa.select(repetitions.c.id, repetitions.c.job_id))
+        of_repetitions = {number: jobs[job] for number, job in found}
+        runs = {run_id: run_id for run_id in self.target.execute(sa.select(schema.runs.c.run_id)).scalars()}
+        run_of: dict[str, Mapping[Any, str]] = {"repetition_id": of_repetitions, "job_id": jobs, "run_id": runs}
+        of_runs: Counter[tuple[str, str]] = Counter()
+        for (table, owner, number), count in self.damaged.items():
+            if number in run_of[owner]:
+                of_runs[run_of[owner][number], table] += count
+        for (run_id, table), count in of_runs.items():
+            text = f"{count} damaged rows of {table} in the results store are left out or shown as failed"
+            notice = Notice(NoticeKind.STORE_DAMAGED, "results store", text, "restore it from a copy")
+            writing.insert_notices(self.target, run_id, [notice])
 
 
 def _is_number(column: sa.Column[Any]) -> bool:
-    return kind_of(column) in ("float", "int", "time")
+    return type_of(column).kind in ("float", "int", "time")
 
 
-def _replace(column: sa.Column[Any], row: list[Any], places: dict[str, int]) -> bool:
-    """Put a value without content in place of a damaged one; not where the row says nothing without it."""
-    place = places[column.name]
+def _replace(column: sa.Column[Any], row: dict[str, Any]) -> bool:
+    """Put a value without content in place of a damaged one; not if the row says nothing without it."""
     if column.primary_key or column.foreign_keys:
         return False
     if column.nullable:
-        row[place] = None
+        row[column.name] = None
     elif isinstance(column.type, Packed):
-        row[place] = pack({} if column.type.shape is dict else [])
-    elif isinstance(column.type, Words) or (isinstance(column.type, Name) and not column.type.among):
-        row[place] = _DAMAGED
-    elif column is schema.runs.c.status:
-        row[place] = "failed"
+        row[column.name] = pack({} if column.type.shape is dict else [])
+    elif isinstance(column.type, Words) and not column.type.among:
+        row[column.name] = _DAMAGED
     elif column is schema.runs.c.started_utc:
-        row[place] = _time_of(row[0])
-    elif column.name in ("counts_latency", "counts_start"):
-        row[place] = False
+        row[column.name] = _time_of(row["run_id"])
+        return row[column.name] is not None
+    elif column in (schema.runs.c.status, schema.repetitions.c.counts_latency, schema.repetitions.c.counts_start):
+        row[column.name] = "failed" if column.name == "status" else False
     else:
         return False
-    return row[place] is not None or bool(column.nullable)
+    return True
 
 
 def _time_of(run_id: Any) -> int | None:
@@ -378,14 +311,16 @@ def _time_of(run_id: Any) -> int | None:
         return None
 
 
-def _fail(row: list[Any], places: dict[str, int]) -> None:
-    """A repetition that lost a number is none to be counted."""
+def _fail(row: dict[str, Any]) -> None:
+    """A repetition that lost a number does not count."""
     for column in schema.repetitions.columns:
         if column.nullable and _is_number(column):
-            row[places[column.name]] = None
-    row[places["status"]] = "failed"
-    row[places["failure_kind"]] = "damaged"
-    row[places["failure_message"]] = "its row in the results store is damaged"
+            row[column.name] = None
+    row |= {
+        "status": "failed",
+        "failure_kind": _DAMAGED,
+        "failure_message": "its row in the results store is damaged",
+    }
 
 
 def _text(data: bytes) -> Any:
@@ -393,3 +328,37 @@ def _text(data: bytes) -> Any:
         return data.decode("utf-8")
     except UnicodeDecodeError:
         return data
+
+
+def _copy_with_new_list(file: Path, fresh: Path, copy: Path) -> None:
+    """Make a copy of a store's file, and of its write-ahead log, with the list of tables of a new store."""
+    engine.Database(str(fresh), rebuilt=True).close()
+    shutil.copyfile(file, copy)
+    log = file.with_name(f"{file.name}-wal")
+    if log.exists():
+        shutil.copyfile(log, copy.with_name(f"{copy.name}-wal"))
+    good = fresh.read_bytes()
+    size = int.from_bytes(good[_PAGE_SIZE], "big")
+    with copy.open("r+b") as out:
+        header = bytearray(out.read(_HEADER_BYTES))
+        if header[: len(_MAGIC)] != _MAGIC or header[_PAGE_SIZE] != good[_PAGE_SIZE]:
+            header = bytearray(good[:_HEADER_BYTES])
+            header[_PAGE_COUNT] = (file.stat().st_size // size).to_bytes(4, "big")
+        out.seek(0)
+        out.write(header + good[_HEADER_BYTES:size])
+        for number in _pages_below(good, 1, size):
+            out.seek((number - 1) * size)
+            out.write(good[(number - 1) * size : number * size])
+
+
+def _pages_below(data: bytes, number: int, size: int) -> list[int]:
+    """The pages of a table's tree below a page."""
+    page = data[(number - 1) * size : number * size]
+    start = _HEADER_BYTES if number == 1 else 0
+    if page[start] != _INTERIOR:
+        return []
+    cells = int.from_bytes(page[start + 3 : start + 5], "big")
+    places = [int.from_bytes(page[start + 12 + 2 * cell : start + 14 + 2 * cell], "big") for cell in range(cells)]
+    below = [int.from_bytes(page[place : place + 4], "big") for place in places]
+    below.append(int.from_bytes(page[start + 8 : start + 12], "big"))
+    return [*below, *(page for child in below for page in _pages_below(data, child, size))]

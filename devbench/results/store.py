@@ -6,11 +6,13 @@ one store by several processes.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -26,6 +28,16 @@ from devbench.text import clean
 __all__ = ["LATEST", "JobView", "RunSummary", "RunView", "Store", "StoreProblem"]
 
 _MAX_REASON = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class OptionedRun:
+    """A run by what is noted of it; `host` is the machine that made it."""
+
+    run_id: str
+    started_utc: datetime
+    host: str
+    options: Mapping[str, Any]
 
 
 class Store:
@@ -81,6 +93,28 @@ class Store:
     def keep_room(self, run_id: str) -> None:
         """Keep room on the disk for the end of a run that begins or goes on."""
         ending.keep_room(self.artifacts.root, run_id)
+
+    def drop_run(self, run_id: str) -> None:
+        """Remove a run in which nothing ran."""
+        with self.transaction() as connection:
+            connection.execute(schema.runs.delete().where(schema.runs.c.run_id == run_id))
+
+    def reopen_run(self, run_id: str) -> None:
+        """The run is running again: it has no end until `finish_run`; what a dead process had not written is removed."""
+        end = {"status": "running", "end_reason": "", "finished_utc": None}
+        with self.transaction() as connection:
+            connection.execute(schema.runs.update().where(schema.runs.c.run_id == run_id).values(**end))
+        self.keep_room(run_id)
+        for part in (self.artifacts.root / run_id).glob(".*"):
+            part.unlink(missing_ok=True)
+
+    def note_option(self, run_id: str, name: str, value: Mapping[str, Any]) -> None:
+        """Keep a JSON-ready table with the run's options, in place of the one of that name."""
+        with self.transaction() as connection:
+            where = schema.runs.c.run_id == run_id
+            options = connection.execute(sa.select(schema.runs.c.options).where(where)).scalar_one()
+            changed = {**options, name: dict(value)}
+            connection.execute(schema.runs.update().where(where).values(options=changed))
 
     def finish_run(self, run_id: str, status: RunStatus, finished_utc: datetime, end_reason: str = "") -> None:
         """Give a run its end. `end_reason`: why it ended, in a line; empty if all was done.
@@ -166,6 +200,14 @@ class Store:
         """The newest runs, newest first."""
         with self.database.reading() as connection:
             return views.summaries(connection, limit)
+
+    def runs_with_option(self, name: str) -> list[OptionedRun]:
+        """The runs that have an option of that name, the newest first."""
+        runs = schema.runs
+        query = sa.select(runs.c.run_id, runs.c.started_utc, runs.c.host, runs.c.options)
+        with self.database.reading() as connection:
+            rows = connection.execute(query.order_by(sa.desc(runs.c.started_utc))).all()
+        return [OptionedRun(*row) for row in rows if name in row.options]
 
     def notices(self, run_ids: Sequence[str]) -> dict[str, tuple[Notice, ...]]:
         """The notices that were stored with each of these runs."""

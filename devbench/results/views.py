@@ -17,6 +17,7 @@ from devbench.errors import InputError
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results import schema
 from devbench.results.column_types import DamagedValue
+from devbench.results.counting import job_notices, virtual_devices
 from devbench.results.pipeline_schema import pipeline_sessions
 from devbench.results.records import (
     BinaryRecord,
@@ -28,7 +29,6 @@ from devbench.results.records import (
     RepetitionRecord,
     RunRecord,
 )
-from devbench.results.run_notices import job_notices, virtual_devices
 from devbench.results.writing import CONDITIONS, DETAILS, NUMBERS
 
 _MIN_PREFIX = 4

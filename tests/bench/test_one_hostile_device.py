@@ -14,7 +14,7 @@ from devbench.bench.session import DeviceSession
 from devbench.cli.outcome import _job_failed
 from devbench.host.locks import hold
 from devbench.host.paths import cache_dir
-from devbench.results.progress import lock_of
+from devbench.results.ending import lock_of
 from devbench.results.store import Store
 from tests.conftest import DATA
 from tests.made.command import devbench, tool

@@ -17,7 +17,7 @@ from devbench.bench.runner import RunOutcome
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.host.locks import Held, hold
 from devbench.notices import Notice, NoticeKind
-from devbench.results.progress import lock_of
+from devbench.results.ending import lock_of
 from devbench.results.store import Store
 from tests.made.bench import case, of_type, plan
 from tests.made.samples import RUN, job_record

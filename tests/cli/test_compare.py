@@ -17,7 +17,7 @@ from typer.testing import CliRunner, Result
 
 from devbench.cli.app import application
 from devbench.errors import DevbenchError, InputError
-from devbench.results.run_export import write_json
+from devbench.results.run_files import write_json
 from devbench.results.store import Store
 from tests.made.json_schemas import NOTICE, NULL_NUMBER, WHOSE, several, strict
 from tests.made.nights import Made, night, noisy

@@ -14,7 +14,7 @@ import pytest
 
 from devbench.findings.run_build import build_report
 from devbench.results.records import RepetitionRecord
-from devbench.results.run_export import repetition_rows
+from devbench.results.run_files import repetition_rows
 from devbench.results.store import RunView, Store
 from devbench.tool import binaries
 from devbench.tool.parse import parse_bytes, to_json

@@ -17,8 +17,7 @@ from devbench.findings.comparison_build import build_comparison
 from devbench.findings.run import fastest
 from devbench.findings.run_build import build_report
 from devbench.notices import DERIVED, Effect, Notice, NoticeKind, Tally, merged
-from devbench.results.run_export import write_json
-from devbench.results.run_json import read_run
+from devbench.results.run_files import read_run, write_json
 from devbench.results.store import Store
 from devbench.sections.notices import grouped
 from tests.made.nights import Made, night, noisy

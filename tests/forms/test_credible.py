@@ -16,7 +16,7 @@ from devbench.findings.run import JobReport, ReportData, fastest
 from devbench.findings.run_build import build_report
 from devbench.forms.terminal import print_document
 from devbench.results.records import RepetitionRecord
-from devbench.results.run_export import write_csv
+from devbench.results.run_files import write_csv
 from devbench.results.store import JobView, RunView
 from devbench.sections.charts import RowChart
 from devbench.sections.figures import limits_words, rough_percent

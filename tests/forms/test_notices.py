@@ -29,7 +29,7 @@ from devbench.forms.markdown import markdown
 from devbench.forms.terminal import terminal_text
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results.pipelines import pipeline_sessions
-from devbench.results.run_export import run_to_json
+from devbench.results.run_files import run_to_json
 from devbench.results.store import RunView, Store
 from devbench.sections.changes import changes_document
 from devbench.sections.comparison import comparison_document

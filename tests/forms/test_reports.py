@@ -17,7 +17,7 @@ from devbench.findings.run_build import build_report
 from devbench.forms.charts.files import chart_file
 from devbench.forms.files import write_files
 from devbench.notices import VIRTUAL_NOTE
-from devbench.results.run_export import write_csv, write_json
+from devbench.results.run_files import write_csv, write_json
 from devbench.results.store import JobView, Store
 from devbench.sections.figures import ms, operator_name
 from devbench.sections.subjects import RunSubject

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from devbench.results.records import DeviceRecord, ModelRecord, OperatorRecord
-from devbench.results.run_json import add_run
+from devbench.results.run_files import add_run
 from devbench.results.store import JobView, RunView, Store
 from tests.made.samples import job_record, repetition, run_record
 

@@ -20,7 +20,7 @@ from devbench.results.records import (
     RepetitionRecord,
     RunRecord,
 )
-from devbench.results.run_json import add_run
+from devbench.results.run_files import add_run
 from devbench.results.store import JobView, RunView, Store
 
 START = datetime(2026, 11, 23, 21, 15, 3, tzinfo=timezone.utc)

@@ -21,7 +21,7 @@ from devbench.results.records import (
     PipelineStageRecord,
     RepetitionRecord,
 )
-from devbench.results.run_json import add_run
+from devbench.results.run_files import add_run
 from devbench.results.store import JobView, RunView, Store
 from tests.made.nights import START, Made, job_view
 from tests.made.samples import run_record

@@ -9,7 +9,7 @@ import pytest
 from devbench.errors import InputError
 from devbench.nightly.due import Due, Night, decide, nights_of
 from devbench.nightly.settings import NightlySettings, Period, parse_period
-from devbench.results.progress import OptionedRun
+from devbench.results.store import OptionedRun
 
 ZONE = timezone(timedelta(hours=2))
 NOW = datetime(2026, 11, 26, 2, 30, tzinfo=ZONE)

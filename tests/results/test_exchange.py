@@ -16,10 +16,9 @@ from devbench.bench.records import refused_record
 from devbench.errors import InputError
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results.column_types import content_id
-from devbench.results.exchange import reader
-from devbench.results.exchange.export import MANIFEST, export_store
+from devbench.results.exchange import files
 from devbench.results.exchange.files import FORMATS, Format
-from devbench.results.exchange.load import import_folder, merge_store, open_folder
+from devbench.results.exchange.folder import MANIFEST, export_store, import_folder, merge_store, open_folder
 from devbench.results.pipelines import add_pipeline_session, pipeline_sessions
 from devbench.results.prune import parse_age, prune
 from devbench.results.selection import Selection
@@ -78,14 +77,14 @@ def test_what_is_exported_arrives_the_same_and_once(
     done = export_store(store, tmp_path / "out", Selection(), file_format=file_format, raw=True)
     assert (done.rows["runs"], done.rows["repetitions"], done.raw) == (2, 8, 1)
     first = import_folder(other, open_folder(tmp_path / "out"))
-    assert first.merged.added == dict(done.rows)
-    assert (first.merged.runs, first.raw) == ({RUN, SECOND}, 1)
+    assert first.added == dict(done.rows)
+    assert (first.runs, first.raw) == ({RUN, SECOND}, 1)
     assert views(other) == views(store)
     assert str(series(other)) == str(series(store))
     assert other.read_raw(f"{RUN}/job0001-0.txt.gz") == b"what the device said"
     second = import_folder(other, open_folder(tmp_path / "out"))
-    assert set(second.merged.added.values()) == {0}
-    assert (second.merged.runs, second.merged.conflicts, second.raw) == (set(), [], 0)
+    assert set(second.added.values()) == {0}
+    assert (second.runs, second.conflicts, second.raw) == (set(), [], 0)
     assert views(other) == views(store)
     # New rows get numbers of their own, also after rows that came with some.
     other.add_repetition(repetition(index=10, started_utc=NOW + timedelta(hours=1)))
@@ -108,7 +107,7 @@ def test_a_job_that_was_refused_is_stored_and_travels(make: Callable[[], Store],
 def test_large_files_are_read_by_another_process(
     tmp_path: Path, file_format: Format, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(reader, "_LARGE_BYTES", -1)
+    monkeypatch.setattr(files, "_LARGE_BYTES", -1)
     with Store(str(tmp_path / "a.db")) as store, Store(str(tmp_path / "b.db")) as other:
         export_store(filled(store), tmp_path / "out", Selection(), file_format=file_format)
         folder = open_folder(tmp_path / "out")
@@ -120,7 +119,7 @@ def test_large_files_are_read_by_another_process(
             with pytest.raises(InputError, match=words):
                 import_folder(other, folder)
         # A reader that dies says nothing.
-        monkeypatch.setattr(reader, "__name__", "devbench.no_such_module")
+        monkeypatch.setattr(files, "__name__", "devbench.no_such_module")
         with pytest.raises(InputError, match="cannot be read"):
             import_folder(other, folder)
 
@@ -157,7 +156,7 @@ def test_a_run_that_went_on_is_completed(make: Callable[[], Store], tmp_path: Pa
     store.finish_run(RUN, "done", NOW + timedelta(minutes=1))
     export_store(store, tmp_path / "late", Selection())
     loaded = import_folder(other, open_folder(tmp_path / "late"))
-    assert (loaded.merged.added["jobs"], loaded.merged.added["repetitions"]) == (1, 1)
+    assert (loaded.added["jobs"], loaded.added["repetitions"]) == (1, 1)
     assert other.run() == store.run()
     assert str(series(other)) == str(series(store))
 
@@ -167,11 +166,11 @@ def test_two_stores_become_one(make: Callable[[], Store]) -> None:
     add_run(two, 2)
     merge_store(three, one)
     loaded = merge_store(three, two)
-    assert loaded.merged.added["runs"] == 1
+    assert loaded.added["runs"] == 1
     assert len(three.runs()) == 3
     assert views(three) == views(one)
     assert three.read_raw(f"{RUN}/job0001-0.txt.gz") == b"what the device said"
-    assert set(merge_store(three, one).merged.added.values()) == {0}
+    assert set(merge_store(three, one).added.values()) == {0}
     with pytest.raises(InputError, match="with itself"):
         merge_store(one, one)
 
@@ -182,8 +181,8 @@ def test_another_run_of_the_same_id_is_left_out_and_said(make: Callable[[], Stor
     add_run(two, 1, (1500.0, 1600.0), delegate="npu")
     before = [two.run(RUN), two.run(SECOND)]
     loaded = merge_store(two, one)
-    assert loaded.merged.conflicts == [f"{RUN} is another run here", f"{SECOND} has another job 1 here"]
-    assert loaded.merged.added["repetitions"] == 0
+    assert loaded.conflicts == [f"{RUN} is another run here", f"{SECOND} has another job 1 here"]
+    assert loaded.added["repetitions"] == 0
     assert [two.run(RUN), two.run(SECOND)] == before
 
 
@@ -203,25 +202,25 @@ def change(folder: Path, table: str, edit: Callable[[list[dict[str, Any]]], Any]
 @pytest.mark.parametrize(
     ("table", "values", "words"),
     [
-        ("runs", {"run_id": "../../etc"}, "no id of a run"),
-        ("runs", {"started_utc": "yesterday"}, "no time"),
-        ("runs", {"started_utc": "2026-11-23T12:00:00"}, "no time"),
-        ("runs", {"status": "paused"}, "none of"),
-        ("runs", {"options": [1]}, "no JSON object"),
+        ("runs", {"run_id": "../../etc"}, "not the id of a run"),
+        ("runs", {"started_utc": "yesterday"}, "not a time"),
+        ("runs", {"started_utc": "2026-11-23T12:00:00"}, "not a time"),
+        ("runs", {"status": "paused"}, "not one of"),
+        ("runs", {"options": [1]}, "not a JSON object"),
         ("devices", {"virtual": "no"}, "truth value"),
-        ("devices", {"key": "x" * 81}, "longer than 80"),
-        ("jobs", {"number": 2**40}, "out of range"),
+        ("devices", {"key": "x" * 81}, "not text of at most 80"),
+        ("jobs", {"number": 2**40}, "not a whole number in the range"),
         ("jobs", {"case_id": 5}, "not there"),
         ("jobs", {"binary_sha256": "c" * 64}, "not there"),
-        ("repetitions", {"latency_avg_us": "fast"}, "no number"),
-        ("repetitions", {"latency_avg_us": float("inf")}, "not finite"),
+        ("repetitions", {"latency_avg_us": "fast"}, "not a finite number"),
+        ("repetitions", {"latency_avg_us": float("inf")}, "not a finite number"),
         ("repetitions", {"job_id": 77}, "not there"),
         ("repetitions", {"index": None}, "missing"),
         ("repetitions", {"index": True}, "whole number"),
-        ("details", {"argv": "rm -rf"}, "no JSON array"),
+        ("details", {"argv": "rm -rf"}, "not a JSON array"),
         ("details", {"repetition_id": 10**9}, "not there"),
         ("operators", {"name_id": 1}, "not there"),
-        ("operators", {"phase": "later"}, "none of"),
+        ("operators", {"phase": "later"}, "not one of"),
     ],
 )
 def test_hostile_values_are_one_clear_line_and_change_nothing(

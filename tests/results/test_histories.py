@@ -18,8 +18,7 @@ import devbench.results
 from devbench.errors import InputError
 from devbench.notices import Notice, NoticeKind
 from devbench.results import histories, schema
-from devbench.results.exchange.export import export_store
-from devbench.results.exchange.load import import_folder, merge_store, open_folder
+from devbench.results.exchange.folder import export_store, import_folder, merge_store, open_folder
 from devbench.results.pipeline_schema import pipeline_sessions
 from devbench.results.pipelines import add_pipeline_session
 from devbench.results.records import DeviceRecord
@@ -171,7 +170,7 @@ def test_an_export_from_before_a_merge_can_be_read_again(two: Store, tmp_path: P
     merge(two, A, B)
     rows = everything(two)
     loaded = import_folder(two, open_folder(tmp_path / "before"))
-    assert loaded.merged.conflicts == []
+    assert loaded.conflicts == []
     assert everything(two) == rows
 
 
@@ -179,7 +178,7 @@ def test_another_store_s_runs_join_the_merged_history(two: Store, new_url: Calla
     merge(two, A, B)
     with Store(new_url(), tmp_path / "other") as other:
         fill(other, {"20261105-000000-0005": [B], "20261106-000000-0006": [A, B]})
-        assert merge_store(two, other).merged.conflicts == []
+        assert merge_store(two, other).conflicts == []
     assert two.run("20261105-000000-0005").jobs[0].job.device.key == A
     both = {job.job.device.key for job in two.run("20261106-000000-0006").jobs}
     assert both == {A, B}, "a run that measured both measured two devices"
@@ -195,7 +194,7 @@ def test_a_merged_history_travels_and_can_be_split_where_it_arrives(
         assert keys(other)["jobs"] == {A}
         split(other, A)
         assert everything(other)["devices"] == before["devices"]
-        assert merge_store(other, two).merged.conflicts == [], "the same runs, whatever was decided about them"
+        assert merge_store(other, two).conflicts == [], "the same runs, whatever was decided about them"
 
 
 def test_a_word_of_the_store_means_one_device_or_is_an_error_that_lists_them(two: Store) -> None:

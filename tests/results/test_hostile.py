@@ -16,7 +16,7 @@ from benchmarks import damaged_stores, hostile_imports
 from devbench.errors import InputError
 from devbench.results import engine
 from devbench.results.engine import DamagedStore
-from devbench.results.exchange.load import import_folder, merge_store, open_folder
+from devbench.results.exchange.folder import import_folder, merge_store, open_folder
 from devbench.results.salvage import salvage, shown_without_damage
 from devbench.results.store import Store, StoreProblem
 from tests.made.samples import NOW, RUN, add_run, repetition
@@ -63,7 +63,7 @@ def test_a_row_that_its_column_refuses_is_named_with_file_and_line(
 def test_a_run_is_held_to_the_same_declaration_as_an_import(tmp_path: Path) -> None:
     with Store(str(tmp_path / "a.db")) as store:
         add_run(store)
-        with pytest.raises(StoreProblem, match=r"-22.8 is not finite or out of range"):
+        with pytest.raises(StoreProblem, match=r"-22.8 is not a finite number in the range"):
             store.add_repetition(repetition(index=9, latency_avg_us=-22.8))
 
 

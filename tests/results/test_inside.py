@@ -10,10 +10,8 @@ from pathlib import Path
 import pytest
 
 from devbench.errors import InputError
-from devbench.results.artifacts import Artifacts, DamagedRaw
-from devbench.results.exchange.export import export_store
-from devbench.results.exchange.load import import_folder, merge_store, open_folder
-from devbench.results.inside import open_inside
+from devbench.results.artifacts import Artifacts, DamagedRaw, open_inside
+from devbench.results.exchange.folder import export_store, import_folder, merge_store, open_folder
 from devbench.results.selection import Selection
 from devbench.results.store import Store
 from tests.made.samples import RUN, add_run, repetition

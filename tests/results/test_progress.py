@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from devbench.results.progress import drop_unfinished, note_option, reopen_run, runs_with_option
 from devbench.results.store import Store
 from tests.made.samples import NOW, run_record
 
@@ -13,7 +12,7 @@ def test_a_run_is_opened_again(store: Store) -> None:
     run = run_record()
     store.create_run(run)
     store.finish_run(run.run_id, "interrupted", NOW)
-    reopen_run(store, run.run_id)
+    store.reopen_run(run.run_id)
     view = store.run(run.run_id)
     assert (view.status, view.finished_utc) == ("running", None)
 
@@ -23,19 +22,21 @@ def test_an_option_is_noted_beside_the_others(store: Store) -> None:
         store.create_run(run_record(f"20261123-12000{number}-aaaa", NOW + timedelta(seconds=number)))
     ids = ["20261123-120000-aaaa", "20261123-120002-aaaa"]
     for run_id in ids:
-        note_option(store, run_id, "nightly", {"reported": False})
-    note_option(store, ids[0], "nightly", {"reported": True})
-    found = runs_with_option(store, "nightly")
+        store.note_option(run_id, "nightly", {"reported": False})
+    store.note_option(ids[0], "nightly", {"reported": True})
+    found = store.runs_with_option("nightly")
     assert [run.run_id for run in found] == ids[::-1], "the newest first"
     assert found[1].options == {**run_record().options, "nightly": {"reported": True}}
     assert (found[1].started_utc, found[1].host) == (NOW, run_record().host)
 
 
 def test_what_a_dead_process_was_writing_is_dropped(store: Store) -> None:
-    kept = store.write_raw("run", "job", b"whole")
-    part = store.artifacts.root / "run" / ".job.txt.gz.x1"
+    run = run_record()
+    store.create_run(run)
+    store.reopen_run(run.run_id)
+    kept = store.write_raw(run.run_id, "job", b"whole")
+    part = store.artifacts.root / run.run_id / ".job.txt.gz.x1"
     part.write_bytes(b"half")
-    drop_unfinished(store, "run")
-    drop_unfinished(store, "no-such-run")
+    store.reopen_run(run.run_id)
     assert not part.exists()
     assert store.read_raw(kept) == b"whole"

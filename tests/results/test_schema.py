@@ -13,8 +13,7 @@ import sqlalchemy as sa
 
 import devbench.results
 from devbench.notices import Effect, Notice, NoticeKind
-from devbench.results.run_export import write_json
-from devbench.results.run_json import read_run
+from devbench.results.run_files import read_run, write_json
 from devbench.results.store import Store, StoreProblem
 from tests.made.samples import FILES, RUN, job_record, repetition, run_record
 

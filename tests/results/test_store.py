@@ -12,9 +12,8 @@ import pytest
 
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.results.records import OperatorRecord, new_run_id
-from devbench.results.run_export import REPETITION_COLUMNS, repetition_rows, write_json
-from devbench.results.run_json import add_run as keep_run
-from devbench.results.run_json import read_run
+from devbench.results.run_files import REPETITION_COLUMNS, read_run, repetition_rows, write_json
+from devbench.results.run_files import add_run as keep_run
 from devbench.results.store import Store, StoreProblem
 from tests.made.samples import NOW, add_run, job_record, repetition, run_record
 

@@ -7,7 +7,10 @@ everything that reads tables. Times are ISO 8601 in UTC there and timestamps her
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+import marshal
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Sequence
 from operator import itemgetter
 from pathlib import Path
 from typing import IO, Any, Literal, Protocol
@@ -15,11 +18,18 @@ from typing import IO, Any, Literal, Protocol
 import sqlalchemy as sa
 
 from devbench.errors import InputError, install_hint
-from devbench.results.column_types import unpack_text
-from devbench.results.exchange.source import Columns, refused
-from devbench.results.exchange.tables import columns_of
-from devbench.results.exchange.values import BadValue, Kind, check, from_json, kind_of, to_json
-from devbench.results.inside import open_inside
+from devbench.results.artifacts import open_inside
+from devbench.results.column_types import type_of, unpack_text
+from devbench.results.exchange.rows import (
+    TABLES,
+    BadValue,
+    Columns,
+    check,
+    columns_of,
+    from_json,
+    refused,
+    to_json,
+)
 
 Format = Literal["jsonl", "parquet"]
 FORMATS: tuple[Format, ...] = ("jsonl", "parquet")
@@ -29,6 +39,10 @@ _LONGEST_LINE = 64 * 1024 * 1024
 _MAX_AT_ONCE = 8 * 1024 * 1024
 # Before it is unpacked; devbench writes groups of 20,000 rows.
 _LARGEST_GROUP = 2 * 1024**3
+# A process takes half a second to start; smaller files are read in less.
+_LARGE_BYTES = 4 * 1024 * 1024
+_LENGTH_BYTES = 8
+Turn = Callable[[sa.Column[Any], Sequence[Any]], Sequence[Any]]
 
 
 class Writer(Protocol):
@@ -44,7 +58,7 @@ def open_writer(path: Path, table: sa.Table, file_format: Format) -> Writer:
 
 
 def read_file(path: Path, table: sa.Table, file_format: Format) -> Iterator[Columns]:
-    """The rows of a file, some at a time, as `exchange/values.py` has them.
+    """The rows of a file, some at a time, as `rows.py` has them.
 
     Raises:
         InputError: it is no such file, or its values are not what the columns hold.
@@ -62,16 +76,13 @@ def read_file(path: Path, table: sa.Table, file_format: Format) -> Iterator[Colu
 
 class _LinesWriter:
     def __init__(self, path: Path, table: sa.Table) -> None:
-        self._columns = [(column.name, kind_of(column)) for column in columns_of(table)]
+        self._columns = columns_of(table)
         self._file: IO[str] = path.open("w", encoding="utf-8")
 
     def write(self, columns: Columns) -> None:
-        for row in zip(*columns, strict=True):
-            values = {
-                name: value if kind in ("int", "float", "text", "bool") else to_json(kind, value)
-                for (name, kind), value in zip(self._columns, row, strict=True)
-            }
-            self._file.write(json.dumps(values, ensure_ascii=False) + "\n")
+        names = [column.name for column in self._columns]
+        for row in zip(*map(to_json, self._columns, columns), strict=True):
+            self._file.write(json.dumps(dict(zip(names, row, strict=True)), ensure_ascii=False) + "\n")
 
     def close(self) -> None:
         self._file.close()
@@ -80,7 +91,6 @@ class _LinesWriter:
 def _read_lines(path: Path, table: sa.Table) -> Iterator[Columns]:
     columns = columns_of(table)
     names = [column.name for column in columns]
-    kinds = [kind_of(column) for column in columns]
     done = 0
     with open_inside(path.parent, path.name) as file:
         while lines := _some_lines(file):
@@ -89,26 +99,22 @@ def _read_lines(path: Path, table: sa.Table) -> Iterator[Columns]:
                 found = list(zip(*map(itemgetter(*names), rows), strict=True))
             except KeyError:
                 found = [tuple(row.get(name) for row in rows) for name in names]
-            yield _checked(path, done, columns, kinds, found)
+            yield [_fitting(path, done, *one) for one in zip(columns, found, strict=True)]
             done += len(lines)
 
 
-def _checked(
-    path: Path, before: int, columns: Sequence[sa.Column[Any]], kinds: Sequence[Kind], found: Sequence[Sequence[Any]]
-) -> Columns:
-    """The rows as the database keeps them."""
+def _fitting(
+    path: Path, before: int, column: sa.Column[Any], values: Sequence[Any], turn: Turn = from_json
+) -> Sequence[Any]:
+    """A column of a file's values as the database keeps them."""
     try:
-        values = [from_json(column, kind, of) for column, kind, of in zip(columns, kinds, found, strict=True)]
-        for column, kind, of in zip(columns, kinds, values, strict=True):
-            check(column, kind, of)
+        found = turn(column, values)
+        check(column, found)
     except BadValue as error:
-        raise refused(place(path, before + error.index + 1), error) from None
-    return values
-
-
-def place(path: Path, row: int) -> str:
-    """Where a row of a file is: lines of JSON lines, rows of Parquet."""
-    return f"{path}:{row}" if path.suffix == ".jsonl" else f"{path}: row {row}"
+        row = before + error.index + 1
+        place = f"{path}:{row}" if path.suffix == ".jsonl" else f"{path}: row {row}"
+        raise refused(place, error) from None
+    return found
 
 
 def _some_lines(file: IO[bytes]) -> list[bytes]:
@@ -151,37 +157,28 @@ def _pyarrow() -> Any:
     return pyarrow
 
 
-def _types(pa: Any) -> dict[Kind, Any]:
-    return {
+def _parquet_schema(pa: Any, table: sa.Table) -> Any:
+    types = {
         "time": pa.timestamp("us", "UTC"), "packed": pa.string(), "bool": pa.bool_(),
         "float": pa.float64(), "int": pa.int64(), "text": pa.string(),
     }  # fmt: skip
+    return pa.schema([pa.field(c.name, types[type_of(c).kind], nullable=bool(c.nullable)) for c in columns_of(table)])
 
 
 class _ParquetWriter:
     def __init__(self, path: Path, table: sa.Table) -> None:
         self._pa = _pyarrow()
-        types = _types(self._pa)
-        self._kinds = [kind_of(column) for column in columns_of(table)]
-        columns = [
-            self._pa.field(column.name, types[kind], nullable=bool(column.nullable))
-            for column, kind in zip(columns_of(table), self._kinds, strict=True)
-        ]
-        self._schema = self._pa.schema(columns)
+        self._kinds = [type_of(column).kind for column in columns_of(table)]
+        self._schema = _parquet_schema(self._pa, table)
         self._file = self._pa.parquet.ParquetWriter(path, self._schema, compression="zstd")
 
     def write(self, columns: Columns) -> None:
-        pa = self._pa
         arrays: list[Any] = []
         for kind, field, values in zip(self._kinds, self._schema, columns, strict=True):
-            if kind == "time":
-                arrays.append(pa.array(values, pa.int64()).cast(field.type))
-            elif kind == "packed":
-                texts = [None if value is None else unpack_text(value) for value in values]
-                arrays.append(pa.array(texts, field.type))
-            else:
-                arrays.append(pa.array(values, field.type))
-        self._file.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
+            if kind == "packed":
+                values = [None if value is None else unpack_text(value) for value in values]
+            arrays.append(self._pa.array(values, self._pa.int64() if kind == "time" else field.type).cast(field.type))
+        self._file.write_table(self._pa.Table.from_arrays(arrays, schema=self._schema))
 
     def close(self) -> None:
         self._file.close()
@@ -189,25 +186,23 @@ class _ParquetWriter:
 
 def _read_parquet(path: Path, table: sa.Table) -> Iterator[Columns]:
     pa = _pyarrow()
-    types = _types(pa)
-    columns = columns_of(table)
-    kinds = [kind_of(column) for column in columns]
-    names = [column.name for column in columns]
+    columns, fields = columns_of(table), _parquet_schema(pa, table)
     try:
         with open_inside(path.parent, path.name) as stream, pa.parquet.ParquetFile(stream) as file:
-            missing = set(names) - set(file.schema_arrow.names)
+            missing = set(fields.names) - set(file.schema_arrow.names)
             if missing:
                 raise InputError(f"{path}: no column {min(missing)}", hint="the file is not devbench's")
             groups = [file.metadata.row_group(number) for number in range(file.metadata.num_row_groups)]
             if any(group.total_byte_size > _LARGEST_GROUP for group in groups):
                 raise InputError(f"{path}: a group of rows is larger than 2 GiB", hint="the file is not devbench's")
             done = 0
-            for batch in file.iter_batches(batch_size=_AT_ONCE, columns=names):
+            for batch in file.iter_batches(batch_size=_AT_ONCE, columns=fields.names):
                 read: Columns = []
-                for column, kind in zip(columns, kinds, strict=True):
-                    values = batch.column(column.name).cast(types[kind])
-                    listed = (values.cast(pa.int64()) if kind == "time" else values).to_pylist()
-                    read.append(_values(path, done, column, kind, listed))
+                for column, field in zip(columns, fields, strict=True):
+                    values = batch.column(field.name).cast(field.type)
+                    if type_of(column).kind == "time":
+                        values = values.cast(pa.int64())
+                    read.append(_fitting(path, done, column, values.to_pylist(), _from_parquet))
                 done += batch.num_rows
                 yield read
     except (pa.ArrowException, UnicodeDecodeError) as error:
@@ -215,28 +210,82 @@ def _read_parquet(path: Path, table: sa.Table) -> Iterator[Columns]:
         raise InputError(f"{path}: {words}", hint="the file is damaged or not devbench's") from None
 
 
-def _values(path: Path, before: int, column: sa.Column[Any], kind: Kind, values: Sequence[Any]) -> Sequence[Any]:
+def _from_parquet(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
+    kind = type_of(column).kind
+    if kind == "packed":
+        # Most of what processes say of a device is alike.
+        packed: dict[Any, Any] = {None: None}
+        for index, text in enumerate(values):
+            if text not in packed:
+                try:
+                    packed[text] = from_json(column, [json.loads(text)])[0]
+                except (ValueError, RecursionError) as error:
+                    raise BadValue(column, getattr(error, "what", "not JSON"), index) from None
+        return [packed[text] for text in values]
+    # A time is a number already.
+    return values if kind == "time" else from_json(column, values)
+
+
+# -- large files ------------------------------------------------------------------------------------------------------
+
+
+def read_large(path: Path, table: sa.Table, file_format: Format) -> Iterator[Columns]:
+    """As `read_file`, for a large file in a process of its own while this one fills the database.
+
+    Reading costs about as much as adding the rows, so two cores halve the time. A file that makes the reader of Parquet
+    crash ends only that process.
+
+    Raises:
+        InputError: as `read_file`.
+    """
     try:
-        if kind == "packed":
-            read = _packed(column, values)
-        else:
-            # A time is a number already.
-            read = values if kind == "time" else from_json(column, kind, values)
-        check(column, kind, read)
-    except BadValue as error:
-        raise refused(place(path, before + error.index + 1), error) from None
-    return read
+        large = path.stat().st_size > _LARGE_BYTES
+    except OSError as error:
+        raise InputError(f"cannot read {path}: {error.strerror or error}") from None
+    if not large:
+        yield from read_file(path, table, file_format)
+        return
+    command = [sys.executable, "-m", __name__, table.name, file_format, str(path)]
+    nothing = subprocess.DEVNULL
+    with subprocess.Popen(command, stdin=nothing, stdout=subprocess.PIPE, stderr=nothing) as process:
+        try:
+            while batch := _receive(process, path):
+                yield batch
+        finally:
+            process.kill()
 
 
-def _packed(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
-    # Most of what processes say of a device is alike.
-    packed: dict[Any, Any] = {None: None}
-    for index, text in enumerate(values):
-        if text not in packed:
-            try:
-                packed[text] = from_json(column, "packed", [json.loads(text)])[0]
-            except BadValue as error:
-                raise BadValue(column, error.what, index) from None
-            except (ValueError, RecursionError):
-                raise BadValue(column, "no JSON", index) from None
-    return [packed[text] for text in values]
+def _receive(process: subprocess.Popen[bytes], path: Path) -> Columns:
+    """The next rows; nothing at the end."""
+    assert process.stdout is not None
+    length = int.from_bytes(process.stdout.read(_LENGTH_BYTES), "big")
+    data = process.stdout.read(length)
+    if not length or len(data) < length:
+        raise InputError(f"{path} cannot be read", hint="the file is damaged or not devbench's")
+    columns, problem = marshal.loads(data)
+    if problem is not None:
+        raise InputError(problem[0], hint=problem[1])
+    return list(columns)
+
+
+def _send(columns: Columns, problem: tuple[str, str] | None = None) -> None:
+    data = marshal.dumps((columns, problem))
+    sys.stdout.buffer.write(len(data).to_bytes(_LENGTH_BYTES, "big"))
+    sys.stdout.buffer.write(data)
+
+
+def main(arguments: list[str]) -> None:
+    """Read a file and send its rows to standard output, for `read_large`."""
+    name, file_format, path = arguments
+    table: Any = next(table for table in TABLES if table.name == name)
+    try:
+        for batch in read_file(Path(path), table, next(known for known in FORMATS if known == file_format)):
+            _send(batch)
+        _send([])
+    except InputError as error:
+        _send([], (error.what, error.hint))
+    sys.stdout.buffer.flush()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,12 +1,14 @@
-"""Metrics over runs: samples, one a repetition, and series, one value a job or session; without pandas.
+"""Queries over many runs without pandas: samples and series of metrics, files that were used, unreliable repetitions.
 
-The metrics and where each is come from the catalogue (`devbench/metrics.py`).
+A sample is of one repetition, a value of a series of one job or session. The metrics and where each is come from the
+catalogue (`devbench/metrics.py`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeAlias
 
 import numpy as np
 import sqlalchemy as sa
@@ -16,6 +18,7 @@ from devbench.metrics import METRICS, OPERATOR_TIME, stored
 from devbench.results import schema
 from devbench.results.columns import Coded, Column, Rows, array_of, coded_of, in_order, read_rows, with_jobs
 from devbench.results.pipeline_history import series_of, session_columns
+from devbench.results.pipeline_schema import pipeline_sessions
 from devbench.results.selection import Selection
 
 Read: TypeAlias = Callable[[sa.Connection, str, Selection], Rows]
@@ -117,3 +120,99 @@ def _together(parts: Sequence[Rows]) -> Rows:
     """Rows with the same columns of numbers, one part after the other."""
     columns = {name: np.concatenate([array_of(part.columns, name) for part in parts]) for name in parts[0].columns}
     return Rows(np.concatenate([part.owners for part in parts]), columns)
+
+
+@dataclass(frozen=True, slots=True)
+class UsedFile:
+    """A file that cases on a device were measured with. `version` is as the file states it, empty if it does not."""
+
+    device_key: str
+    case: str
+    role: str
+    name: str
+    sha256: str
+    version: str
+
+
+# The table that says which jobs used a file, its column with the job, and the file's columns.
+Source = tuple[sa.FromClause, "sa.ColumnElement[int]", dict[str, Any]]
+
+
+def sources() -> tuple[Source, Source]:
+    """Where the tool of each job is, and where its other files are."""
+    jobs, binaries, used, files = schema.jobs, schema.binaries, schema.job_files, schema.files
+    tool = {"role": sa.literal("tool"), **{name: binaries.c[name] for name in ("name", "sha256", "version")}}
+    other = {**{name: used.c[name] for name in ("role", "name", "sha256")}, "version": files.c.version}
+    return (
+        (jobs.join(binaries, binaries.c.sha256 == jobs.c.binary_sha256), jobs.c.id, tool),
+        (used.join(files, files.c.sha256 == used.c.sha256).join(jobs, jobs.c.id == used.c.job_id), jobs.c.id, other),
+    )
+
+
+def used_files(connection: sa.Connection, selection: Selection) -> list[UsedFile]:
+    """Each file once for each case on a device that used it, however many jobs there were."""
+    jobs, cases = schema.jobs, schema.cases
+    found = []
+    for source, job_id, columns in sources():
+        query = sa.select(jobs.c.device_key, jobs.c.case_id, *(value.label(name) for name, value in columns.items()))
+        found.append(query.select_from(source).where(*selection.of_job_ids(job_id)).distinct())
+    rows = sa.union_all(*found).subquery()
+    named = sa.select(
+        rows.c.device_key, cases.c.text, *(rows.c[name] for name in ("role", "name", "sha256", "version"))
+    )
+    return [UsedFile(*row) for row in connection.execute(named.join(cases, cases.c.id == rows.c.case_id))]
+
+
+@dataclass(frozen=True, slots=True)
+class Unreliable:
+    """A repetition that ended well, measured while the device was throttled or busy.
+
+    Attributes:
+        run_id, job, device_key, case: what it is a repetition of; `job` is 0 for a session of a pipeline.
+        purpose: as in `RepetitionRecord`; "session" for one of a pipeline.
+        reasons: as text.
+    """
+
+    run_id: str
+    job: int
+    device_key: str
+    case: str
+    purpose: str
+    reasons: tuple[str, ...]
+
+
+def unreliable_repetitions(connection: sa.Connection, selection: Selection) -> list[Unreliable]:
+    """Those of the selected jobs in the order in which they were stored, then those of pipelines."""
+    runs, jobs, cases = schema.runs, schema.jobs, schema.cases
+    repetitions, details = schema.repetitions, schema.details
+    query = (
+        sa.select(
+            runs.c.run_id, jobs.c.number, jobs.c.device_key, cases.c.text, repetitions.c.purpose,
+            details.c.verdict_reasons,
+        )
+        .select_from(repetitions)
+        .join(jobs, jobs.c.id == repetitions.c.job_id)
+        .join(runs, runs.c.run_id == jobs.c.run_id)
+        .join(cases, cases.c.id == jobs.c.case_id)
+        .join(details, details.c.repetition_id == repetitions.c.id)
+        .where(repetitions.c.verdict == "unreliable", repetitions.c.status == "ok", *selection.of_jobs())
+        .order_by(repetitions.c.id)
+    )  # fmt: skip
+    found = [Unreliable(*row[:5], tuple(map(str, row[5]))) for row in connection.execute(query)]
+    return found + _sessions(connection, selection)
+
+
+def _sessions(connection: sa.Connection, selection: Selection) -> list[Unreliable]:
+    columns = session_columns(connection, selection)
+    run, device, case = (coded_of(columns, name) for name in ("run_id", "device_key", "case"))
+    unreliable = array_of(columns, "unreliable")
+    found = {
+        number: (run.at(row), 0, device.at(row), case.at(row), "session")
+        for row, number in enumerate(array_of(columns, "session").tolist())
+        if unreliable[row]
+    }
+    table = pipeline_sessions
+    query = sa.select(table.c.id, table.c.verdict_reasons).where(table.c.verdict == "unreliable")
+    query = query.join(schema.runs, schema.runs.c.run_id == table.c.run_id).where(*selection.of_runs())
+    reasons = {row.id: tuple(map(str, row.verdict_reasons)) for row in connection.execute(query)} if found else {}
+    return [Unreliable(*key, reasons.get(number, ())) for number, key in found.items()]

@@ -1,4 +1,7 @@
-"""A folder with runs of a store: a file a table, a manifest that says what they are, raw outputs where asked for."""
+"""A folder with runs of a store, written and read again: a file per table, a manifest, raw outputs if asked for.
+
+What is read, from a folder or from another store, is added to a store in one transaction, each row once.
+"""
 
 from __future__ import annotations
 
@@ -7,10 +10,11 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Container, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timezone
+from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -19,19 +23,108 @@ import sqlalchemy as sa
 from devbench import __version__
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.results import schema
-from devbench.results.artifacts import MAX_RAW_BYTES
-from devbench.results.exchange.files import Format, open_writer
-from devbench.results.exchange.source import StoreSource, damaged
-from devbench.results.exchange.tables import TABLES, columns_of
-from devbench.results.inside import open_inside, parts_of
+from devbench.results.artifacts import MAX_RAW_BYTES, open_inside, parts_of
+from devbench.results.exchange.files import FORMATS, Format, open_writer, read_large
+from devbench.results.exchange.merge import Merged, Progress, merge
+from devbench.results.exchange.rows import TABLES, Columns, columns_of, damaged, refused, store_rows
 
 if TYPE_CHECKING:
     from devbench.results.selection import Selection
     from devbench.results.store import Store
 
+
 FORMAT = "devbench-export-3"
 MANIFEST = "manifest.json"
 RAW = "artifacts"
+_LARGEST_MANIFEST = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Folder:
+    """An export's folder as a source of rows; every file is what the manifest says it is."""
+
+    path: Path
+    file_format: Format
+    rows: dict[str, int]
+
+    def batches(self, table: sa.Table) -> Iterator[Columns]:
+        """The rows of a table, some at a time."""
+        return read_large(self.path / f"{table.name}.{self.file_format}", table, self.file_format)
+
+
+def open_folder(path: Path) -> Folder:
+    """The export in a folder.
+
+    Raises:
+        InputError: there is none, a newer devbench wrote it, or a file was changed, cut or is missing.
+    """
+    manifest = _manifest(path)
+    tables = manifest["tables"]
+    folder = Folder(path, manifest["files"], {name: tables[name]["rows"] for name in tables})
+    for table in TABLES:
+        file = path / f"{table.name}.{folder.file_format}"
+        try:
+            with open_inside(path, file.name) as stream:
+                same = sha256_of_stream(stream) == tables[table.name]["sha256"]
+        except OSError as error:
+            raise InputError(f"cannot read {file}: {error.strerror or error}") from None
+        if not same:
+            raise InputError(f"{file} is not what {MANIFEST} says", hint="it was changed or cut: copy it once more")
+    return folder
+
+
+def _manifest(path: Path) -> dict[str, Any]:
+    file = path / MANIFEST
+    try:
+        with open_inside(path, MANIFEST) as stream:
+            text = stream.read(_LARGEST_MANIFEST + 1)
+        if len(text) > _LARGEST_MANIFEST:
+            raise InputError(f"{file} is no manifest of an export")
+        found = json.loads(text.decode("utf-8"))
+    except (FileNotFoundError, NotADirectoryError):
+        raise InputError(f"there is no export in {path}", hint=f"{MANIFEST} is missing") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise InputError(f"cannot read {file}: {error}") from None
+    if not isinstance(found, dict) or found.get("format") != FORMAT:
+        raise InputError(f"{file} is no manifest of an export")
+    if found.get("schema") != schema.HEAD:
+        hint = "import it with the devbench that wrote it"
+        raise InputError(f"{path} has schema {found.get('schema')!s:.20}, this devbench knows {schema.HEAD}", hint=hint)
+    tables = found.get("tables")
+    entries = [tables.get(table.name) for table in TABLES] if isinstance(tables, dict) else []
+    whole = entries and all(isinstance(e, dict) and isinstance(e.get("rows"), int) and "sha256" in e for e in entries)
+    if not whole or found.get("files") not in FORMATS:
+        raise InputError(f"{file} is no manifest of an export")
+    return found
+
+
+def import_folder(store: Store, folder: Folder, progress: Progress = lambda table, rows: None) -> Merged:
+    """Add an export to a store; what is there already is left as it is.
+
+    Raises:
+        InputError: its rows are not what a store can hold.
+    """
+    with store.transaction() as connection:
+        merged = merge(connection, folder.batches, progress)
+        merged.raw = copy_raw(merged.raw_paths, folder.path, RAW, store.artifacts.root, merged.runs)
+    return merged
+
+
+def merge_store(store: Store, other: Store, progress: Progress = lambda table, rows: None) -> Merged:
+    """Add all runs of another store, with their raw outputs; what is there already is left as it is.
+
+    Raises:
+        InputError: its rows are not what a store can hold, or it is the same store.
+    """
+    if store.database.url == other.database.url:
+        raise InputError("a store cannot be merged with itself")
+    there = other.artifacts.root
+    with other.database.reading() as reading, store.transaction() as connection:
+        runs = sa.select(schema.runs.c.run_id)
+        source = partial(store_rows, reading, runs, other.database.shown, refused)
+        merged = merge(connection, source, progress)
+        merged.raw = copy_raw(merged.raw_paths, there.parent, there.name, store.artifacts.root, merged.runs)
+    return merged
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,14 +164,13 @@ def export_store(
             chosen = set(connection.execute(runs).scalars())
             if not chosen:
                 raise InputError("there is no such run to export", hint="see `devbench runs`")
-            source = StoreSource(connection, runs, store.database.shown, damaged)
             for table in TABLES:
                 names = [column.name for column in columns_of(table)]
                 place = names.index("raw_path") if "raw_path" in names else None
                 rows[table.name] = 0
                 writer = open_writer(folder / f"{table.name}.{file_format}", table, file_format)
                 try:
-                    for batch in source.batches(table):
+                    for batch in store_rows(connection, runs, store.database.shown, damaged, table):
                         writer.write(batch)
                         rows[table.name] += len(batch[0])
                         progress(table.name, rows[table.name])
