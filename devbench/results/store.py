@@ -100,7 +100,7 @@ class Store:
             connection.execute(schema.runs.delete().where(schema.runs.c.run_id == run_id))
 
     def reopen_run(self, run_id: str) -> None:
-        """The run is running again: it has no end until `finish_run`; what a dead process had not written is removed."""
+        """The run is running again: it has no end until `finish_run`. Half-written raw outputs are removed."""
         end = {"status": "running", "end_reason": "", "finished_utc": None}
         with self.transaction() as connection:
             connection.execute(schema.runs.update().where(schema.runs.c.run_id == run_id).values(**end))
