@@ -1,10 +1,10 @@
-"""Sessions of pipelines in the results store: written whole, read with their stages and memory, and as frames."""
+"""Sessions of pipelines in the results store: written whole, read with their stages and memory."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, fields
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,12 +12,8 @@ from devbench.results import pipeline_schema as schema
 from devbench.results.records import PipelineSampleRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.store import Store
 
-if TYPE_CHECKING:
-    import pandas as pd
-
 _OWN = tuple(f.name for f in fields(PipelineSessionRecord) if f.name not in ("stages", "samples"))
 _LISTS = ("conditions_during", "verdict_reasons")
-_JSON = ("conditions_before", "conditions_after", *_LISTS)
 
 
 def add_pipeline_session(store: Store, session: PipelineSessionRecord) -> None:
@@ -75,34 +71,3 @@ def _session(row: Any, stages: list[Mapping[str, Any]], samples: list[Mapping[st
 
 def _made(kind: Any, row: Mapping[str, Any]) -> Any:
     return kind(**{field.name: row[field.name] for field in fields(kind)})
-
-
-def session_frame(store: Store, run_id: str) -> pd.DataFrame:
-    """One row per session; columns are those of `PipelineSessionRecord` without conditions."""
-    import pandas as pd
-
-    names = [name for name in _OWN if name not in _JSON]
-    sessions = pipeline_sessions(store, run_id)
-    return pd.DataFrame([{name: getattr(s, name) for name in names} for s in sessions], columns=names)
-
-
-def stage_frame(store: Store, run_id: str) -> pd.DataFrame:
-    """One row per stage of every session: which session (`delegate`, `residency`, `index`), then the stage's own."""
-    return _frame(store, run_id, "stages", [f.name for f in fields(PipelineStageRecord) if f.name != "argv"])
-
-
-def sample_frame(store: Store, run_id: str) -> pd.DataFrame:
-    """One row per stage and sample of every session, in kB."""
-    return _frame(store, run_id, "samples", [f.name for f in fields(PipelineSampleRecord)])
-
-
-def _frame(store: Store, run_id: str, part: str, names: list[str]) -> pd.DataFrame:
-    import pandas as pd
-
-    keys = ["device_key", "delegate", "threads", "residency", "index", "status"]
-    rows = [
-        {**{key: getattr(session, key) for key in keys}, **{name: getattr(one, name) for name in names}}
-        for session in pipeline_sessions(store, run_id)
-        for one in getattr(session, part)
-    ]
-    return pd.DataFrame(rows, columns=[*keys, *names])
