@@ -30,15 +30,13 @@ from devbench.adb.errors import (
     running,
 )
 from devbench.adb.services import (
-    FileStat,
+    CLOSE_STDIN,
     ShellReader,
     ShellResult,
     Stream,
     SyncRefused,
     receive_file,
     send_file,
-    start_stdin,
-    stat_file,
     with_group_line,
 )
 from devbench.adb.wire import Deadline, Route, Wire, WireClosed, WireRefused, WireTimeout
@@ -54,7 +52,7 @@ _KILL_TIMEOUT_S = 5.0
 # After this long without output, the device is asked for something cheap: a device may be gone without any error.
 _SILENCE_S = 10.0
 _PROBE_TIMEOUT_S = 8.0
-# A file's deadline where none is given: the slowest USB 2 phones take some 2 MB/s.
+# A file's deadline: the slowest USB 2 phones take some 2 MB/s.
 _SLOWEST_BYTES_PER_S = 1_000_000
 _FILE_TIMEOUT_S = 60.0
 _NO_SPACE = ("no space left", "enospc", "disk quota")
@@ -117,15 +115,12 @@ class Device:
     # -- commands -----------------------------------------------------------------------------------------------
 
     @_retried
-    def shell(
-        self, command: str, *, timeout_s: float, stdin: bytes | None = None, check: bool = False, doing: str = ""
-    ) -> ShellResult:
+    def shell(self, command: str, *, timeout_s: float, check: bool = False, doing: str = "") -> ShellResult:
         """Run a command line of the device's `sh`; its output is kept in memory, 8 MiB at most.
 
         Args:
             command: text for the shell; quote what comes from elsewhere.
             timeout_s: wall-clock deadline; at it the command's process group is ended on the device.
-            stdin: standard input; without it the command sees an empty one.
             check: raise for an exit code other than 0.
             doing: what this is for, in the error for a lost device ("reading facts").
 
@@ -141,11 +136,7 @@ class Device:
                 raise OutputTooLong(self.serial, doing, _MAX_ANSWER_BYTES)
 
         began = time.monotonic()
-        try:
-            code = self._execute(command, keep, timeout_s, stdin, doing)
-        except ShellTimeout as error:
-            error.stdout, error.stderr = bytes(kept["stdout"]), bytes(kept["stderr"])
-            raise
+        code = self._execute(command, keep, timeout_s, doing)
         stdout, stderr = bytes(kept["stdout"]), bytes(kept["stderr"])
         if check and code != 0:
             raise CommandFailed(self.serial, command, code, stdout, stderr)
@@ -178,17 +169,15 @@ class Device:
             if left < 0:
                 raise OutputTooLong(self.serial, doing or running(command), max_bytes)
 
-        return self._execute(command, keep, timeout_s, None, doing)
+        return self._execute(command, keep, timeout_s, doing)
 
-    def _execute(
-        self, command: str, sink: Callable[[Stream, bytes], None], timeout_s: float, stdin: bytes | None, doing: str
-    ) -> int:
-        """The command's exit code; its process group is ended where it does not end by itself."""
+    def _execute(self, command: str, sink: Callable[[Stream, bytes], None], timeout_s: float, doing: str) -> int:
+        """The command's exit code; its process group is ended if it does not end by itself."""
         doing = doing or running(command)
         reader = ShellReader(sink)
         try:
             with self._open(f"shell,v2,raw:{with_group_line(command)}", Deadline(timeout_s), doing) as wire:
-                start_stdin(wire, stdin or b"")
+                wire.send(CLOSE_STDIN)
                 while not reader.feed(self._receive_some(wire)):
                     pass
         except WireTimeout:
@@ -215,13 +204,13 @@ class Device:
                     raise WireClosed("no answer") from None
 
     def _answers(self) -> bool:
-        try:
-            self._stat("/", _PROBE_TIMEOUT_S, v2=False)
-        except SyncFailed:
+        # The device itself opens the service.
+        with (
+            contextlib.suppress(DevbenchError, WireTimeout),
+            self._open("sync:", Deadline(_PROBE_TIMEOUT_S), "being asked"),
+        ):
             return True
-        except DevbenchError:
-            return False
-        return True
+        return False
 
     def _end_group(self, group: int | None) -> None:
         """End a process group on the device, if the device is still there."""
@@ -244,7 +233,6 @@ class Device:
         remote: str,
         *,
         mode: int = 0o644,
-        timeout_s: float | None = None,
         progress: Callable[[int, int], None] | None = None,
     ) -> None:
         """Copy a file of this machine to the device.
@@ -253,7 +241,6 @@ class Device:
             local: the file.
             remote: its path on the device; an existing file is replaced.
             mode: permission bits.
-            timeout_s: wall-clock deadline; without it one that fits the size.
             progress: told bytes done and bytes in all.
 
         Raises:
@@ -266,66 +253,37 @@ class Device:
             raise InputError(f"cannot read {local}: {error.strerror or error}") from None
         with source:
             info = os.fstat(source.fileno())
-            deadline = timeout_s if timeout_s is not None else _file_timeout_s(info.st_size)
-            with self._sync(remote, deadline, f"receiving {local.name}") as wire:
+            with self._sync(remote, _file_timeout_s(info.st_size), f"receiving {local.name}") as wire:
                 send_file(
                     wire, source, info.st_size, remote, mode, int(info.st_mtime), progress or (lambda done, total: None)
                 )
 
     @_retried
-    def pull(self, remote: str, local: Path, *, max_bytes: int, timeout_s: float | None = None) -> int:
+    def pull(self, remote: str, local: Path, *, max_bytes: int) -> int:
         """Copy a file of the device to this machine; `local` appears only when it is complete. Gives its size.
 
         Args:
             remote: its path on the device.
             local: its path here.
             max_bytes: its size at most; of a larger file nothing is kept, whatever size the device reports.
-            timeout_s: wall-clock deadline; without it one that fits `max_bytes`.
 
         Raises:
             SyncFailed: it is not there, cannot be read or is larger.
             DeviceLost and the errors of an unfit device.
         """
-        deadline = timeout_s if timeout_s is not None else _file_timeout_s(max_bytes)
         handle, name = tempfile.mkstemp(dir=local.parent, prefix=f".{local.name}.", suffix=".part")
         part = Path(name)
         try:
-            with os.fdopen(handle, "wb") as target, self._sync(remote, deadline, f"sending {remote}") as wire:
+            with (
+                os.fdopen(handle, "wb") as target,
+                self._sync(remote, _file_timeout_s(max_bytes), f"sending {remote}") as wire,
+            ):
                 size = receive_file(wire, remote, target.write, max_bytes)
             part.replace(local)
         except BaseException:
             part.unlink(missing_ok=True)
             raise
         return size
-
-    @_retried
-    def stat(self, remote: str, *, timeout_s: float = 5.0) -> FileStat | None:
-        """What is at `remote`, or `None`; sizes have 64 bits where the device can say them.
-
-        Raises:
-            SyncFailed: it cannot be looked at.
-        """
-        return self._stat(remote, timeout_s, v2="stat_v2" in self.features)
-
-    def _stat(self, remote: str, timeout_s: float, *, v2: bool) -> FileStat | None:
-        with self._sync(remote, timeout_s, f"looking at {remote}") as wire:
-            return stat_file(wire, remote, v2=v2)
-
-    # -- state --------------------------------------------------------------------------------------------------
-
-    @functools.cached_property
-    @_retried
-    def features(self) -> frozenset[str]:
-        """The protocol features that device and server share, such as `shell_v2`; asked once."""
-        deadline = Deadline(5.0)
-        try:
-            with Wire(self.server.endpoint.host, self.server.endpoint.port, deadline) as wire:
-                wire.request(self._route.features)
-                return frozenset(wire.text().split(","))
-        except WireRefused as error:
-            raise self._refusal_error(str(error)) from None
-        except (WireClosed, WireTimeout):
-            raise self._lost_error("telling its features") from None
 
     # -- connections --------------------------------------------------------------------------------------------
 

@@ -85,10 +85,9 @@ class ShellTimeout(EnvironmentProblem):
 
     transient = True
 
-    def __init__(self, serial: str, command: str, timeout_s: float, stdout: bytes = b"", stderr: bytes = b"") -> None:
+    def __init__(self, serial: str, command: str, timeout_s: float) -> None:
         super().__init__(f"{serial}: no end after {timeout_s:g} s of: {clean(command, 80)}")
         self.serial, self.command, self.timeout_s = serial, command, timeout_s
-        self.stdout, self.stderr = stdout, stderr
 
 
 class OutputTooLong(EnvironmentProblem):
@@ -109,7 +108,6 @@ class CommandFailed(EnvironmentProblem):
         said = (stderr.strip() or stdout.strip())[:_MAX_REASON_BYTES].decode("utf-8", "replace")
         super().__init__(f"{serial}: exit code {exit_code} of {clean(command, 80)}: {clean(said, 200)}")
         self.serial, self.command, self.exit_code = serial, command, exit_code
-        self.stdout, self.stderr = stdout, stderr
 
 
 class SyncFailed(EnvironmentProblem):
@@ -146,7 +144,6 @@ class DeviceFull(EnvironmentProblem):
             f"{serial} has no room for {remote}{room}", hint="free space on the device (/data) and run again"
         )
         self.serial, self.remote = serial, remote
-        self.needed_bytes, self.free_bytes = needed_bytes, free_bytes
 
 
 def running(command: str) -> str:

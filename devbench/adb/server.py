@@ -12,13 +12,11 @@ explanation behind it.
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import re
 import shutil
 import subprocess
 import sys
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -64,9 +62,7 @@ class DeviceEntry:
 
     serial: str
     state: str
-    product: str = ""
     model: str = ""
-    device: str = ""
     usb: str = ""
     transport_id: int | None = None
     detail: str = ""
@@ -99,9 +95,7 @@ def _entry(line: str) -> DeviceEntry | None:
     return DeviceEntry(
         serial=found["serial"],
         state=found["state"],
-        product=pairs.get("product", ""),
         model=pairs.get("model", "").replace("_", " "),
-        device=pairs.get("device", ""),
         usb=pairs.get("usb", ""),
         transport_id=numbers.whole(number),
         detail=found.groupdict().get("detail", "").strip(),
@@ -155,13 +149,12 @@ def find_adb() -> Path:
         sdk = os.environ.get(variable)
         if sdk and (Path(sdk) / "platform-tools" / name).is_file():
             return Path(sdk) / "platform-tools" / name
-    # Found without importing adbutils, which takes longer than `devbench devices` should.
-    spec = importlib.util.find_spec("adbutils")
-    for folder in (spec.submodule_search_locations or []) if spec else []:
-        binary = Path(folder) / "binaries" / name
-        if binary.is_file():
-            return binary
-    raise AdbNotFound
+    from adbutils import AdbError, adb_path
+
+    try:
+        return Path(adb_path())
+    except AdbError:
+        raise AdbNotFound from None
 
 
 class AdbServer:
@@ -259,25 +252,19 @@ class AdbServer:
                 raise DeviceUnauthorized(serial) if entry.state == "unauthorized" else DeviceOffline(serial)
             time.sleep(_POLL_S)
 
-    def track(self, stop: threading.Event) -> Iterator[list[DeviceEntry]]:
-        """The list of devices each time it changes, until `stop` is set.
+    def track(self) -> Iterator[list[DeviceEntry]]:
+        """The list of devices, now and after each change.
 
         Raises:
             ServerUnavailable: the server went away.
         """
+        from adbutils import AdbClient, AdbError
+
+        yield self.list_devices()
         try:
-            with Wire(self.endpoint.host, self.endpoint.port, Deadline(None)) as wire:
-                wire.request("host:track-devices-l")
-                head = b""
-                while not stop.is_set():
-                    try:
-                        head += wire.receive_some(4 - len(head), within_s=0.2)
-                    except WireTimeout:
-                        continue
-                    if len(head) == 4:
-                        yield parse_device_list(wire.receive(length_of(head)).decode("utf-8", "replace"))
-                        head = b""
-        except (WireClosed, WireRefused) as error:
+            for _ in AdbClient(self.endpoint.host, self.endpoint.port).track_devices():
+                yield self.list_devices()
+        except (AdbError, OSError) as error:
             raise ServerUnavailable(self.endpoint.host, self.endpoint.port, str(error)) from None
 
     def _ask(self, service: str, timeout_s: float) -> str:

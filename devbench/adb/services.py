@@ -2,10 +2,9 @@
 
 The shell protocol v2 (`shell,v2,raw:`) is that of adb's shell_protocol.h: a packet is one byte of id, four bytes of
 length (little-endian) and the data; ids: 0 stdin, 1 stdout, 2 stderr, 3 exit code (one byte), 4 close stdin, 5 window
-size. The sync protocol (push, pull, stat) is that of adb's SYNC.TXT and file_sync_protocol.h: four letters and four
-bytes (little-endian). Sizes are read with the second version of STAT, since the first has 32 bits for them. Files are
-sent uncompressed in large writes of many 64 KiB blocks: devices on USB 3 and TCP take them faster than a phone
-decompresses.
+size. The sync protocol (push, pull) is that of adb's SYNC.TXT and file_sync_protocol.h: four letters and four bytes
+(little-endian). Files are sent uncompressed in large writes of many 64 KiB blocks: devices on USB 3 and TCP take them
+faster than a phone decompresses.
 """
 
 from __future__ import annotations
@@ -13,20 +12,20 @@ from __future__ import annotations
 import select
 import stat as stat_bits
 import struct
-import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from devbench import numbers
-from devbench.adb.wire import Wire, WireClosed, WireTimeout
+from devbench.adb.wire import Wire, WireClosed
 
 Stream = Literal["stdout", "stderr"]
 Sink = Callable[[Stream, bytes], None]
 
-_STDIN, _STDOUT, _STDERR, _EXIT, _CLOSE_STDIN = 0, 1, 2, 3, 4
+_STDOUT, _STDERR, _EXIT = 1, 2, 3
 _HEADER = struct.Struct("<BI")
-_STDIN_BLOCK_BYTES = 64 * 1024
+# Ends the standard input of a command, which is always empty.
+CLOSE_STDIN = _HEADER.pack(4, 0)
 _MAX_PACKET_BYTES = 16 << 20
 # The first line on standard error tells the process group of the command, for ending it; nothing else may look like it.
 _GROUP_PREFIX = b"@@devbench-group:"
@@ -120,54 +119,18 @@ class ShellReader:
             self._head.clear()
 
 
-def start_stdin(wire: Wire, data: bytes) -> None:
-    """Send all of standard input and close it; more than a buffer is sent while output is read.
-
-    A command that writes while it is still being fed would otherwise wait for us as we wait for it.
-    """
-    if len(data) <= _STDIN_BLOCK_BYTES:
-        _send_stdin(wire, data)
-    else:
-        threading.Thread(target=_send_stdin, args=(wire, data), daemon=True).start()
-
-
-def _send_stdin(wire: Wire, data: bytes) -> None:
-    try:
-        for at in range(0, len(data), _STDIN_BLOCK_BYTES):
-            block = data[at : at + _STDIN_BLOCK_BYTES]
-            wire.send(_HEADER.pack(_STDIN, len(block)) + block)
-        wire.send(_HEADER.pack(_CLOSE_STDIN, 0))
-    except (WireClosed, WireTimeout):
-        return  # a command may end without reading all of it; a deadline is the reader's to report
-
-
-Progress = Callable[[int, int], None]
-
 BLOCK_BYTES = 64 * 1024
 _BLOCKS_A_WRITE = 16
 _SYNC_HEADER = struct.Struct("<4sI")
-_STAT_V2 = struct.Struct("<IQQIIIIQqqq")
 _MAX_REASON_BYTES = 64 * 1024
-_MAX_FILE_BYTES = 1 << 60
-_ENOENT = 2
 
 
 class SyncRefused(Exception):
     """The device answered FAIL; the text is its reason."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileStat:
-    """A file on the device. `mode` has type and permission bits as in `os.stat_result.st_mode`."""
-
-    name: str
-    mode: int
-    size_bytes: int
-    mtime_s: int
-
-
 def send_file(
-    wire: Wire, source: BinaryIO, size: int, remote: str, mode: int, mtime_s: int, progress: Progress
+    wire: Wire, source: BinaryIO, size: int, remote: str, mode: int, mtime_s: int, progress: Callable[[int, int], None]
 ) -> None:
     """Send `source` to `remote`, whole; of a file that grows meanwhile not much more than `size` bytes.
 
@@ -254,41 +217,3 @@ def receive_file(wire: Wire, remote: str, sink: Callable[[bytes], object], max_b
             left -= len(data)
             sink(data)
         done += size
-
-
-def stat_file(wire: Wire, remote: str, *, v2: bool) -> FileStat | None:
-    """What is at `remote`, links followed where the device has version 2; `None` where nothing is.
-
-    Raises:
-        SyncRefused: it cannot be looked at, for a reason other than its absence.
-    """
-    name = remote.encode()
-    if not v2:
-        wire.send(_SYNC_HEADER.pack(b"STAT", len(name)) + name)
-        kind, mode, size, mtime = struct.unpack("<4sIII", wire.receive(16))
-        if kind != b"STAT":
-            raise WireClosed(f"answered {kind!r} to STAT")
-        return FileStat(remote, mode, size, mtime) if mode else None
-    wire.send(_SYNC_HEADER.pack(b"STA2", len(name)) + name)
-    kind = wire.receive(4)
-    if kind != b"STA2":
-        raise WireClosed(f"answered {kind!r} to STA2")
-    error, _dev, _ino, mode, _links, _uid, _gid, size, _atime, mtime, _ctime = _STAT_V2.unpack(
-        wire.receive(_STAT_V2.size)
-    )
-    if error == _ENOENT or (not error and not mode):
-        return None
-    if error:
-        raise SyncRefused(f"cannot be looked at (errno {error})")
-    return FileStat(remote, mode, _size(size), mtime)
-
-
-def _size(size: int) -> int:
-    """A size as the device reports it; none has an exabyte.
-
-    Raises:
-        WireClosed: it is no size of a file.
-    """
-    if size > _MAX_FILE_BYTES:
-        raise WireClosed(f"said that a file has {size} bytes")
-    return size

@@ -184,12 +184,6 @@ class Route:
             f"host:transport:{self.serial}" if self.transport_id is None else f"host:transport-id:{self.transport_id}"
         )
 
-    @property
-    def features(self) -> str:
-        """The service that tells the device's features."""
-        device = f"serial:{self.serial}" if self.transport_id is None else f"transport-id:{self.transport_id}"
-        return f"host-{device}:features"
-
     def still_valid(self) -> bool:
         """Whether a transport id still means the same device: the next server gives its numbers out anew.
 

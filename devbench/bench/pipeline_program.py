@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING
 from devbench.analysis.pipeline import Alone, compose, overlap_runs, total_ms
 from devbench.bench.command import Command
 from devbench.bench.events import PipelineStep
-from devbench.bench.jobs import in_turn
 from devbench.bench.pipeline import Pipeline, SessionPlan, StagePlan, plan_alone, plan_session
 from devbench.bench.pipeline_session import (
     build_session_script,
@@ -27,6 +26,7 @@ from devbench.bench.pipeline_session import (
     session_failure,
     stage_records,
 )
+from devbench.bench.plan import in_turn
 from devbench.bench.records import measured_when
 from devbench.options import RESIDENCIES
 from devbench.results.records import PipelineSessionRecord
@@ -35,8 +35,9 @@ from devbench.tool.manifest import VIRTUAL_ABI
 from devbench.tool.parse.pipeline_log import SessionLog, lines_of_session, parse_session
 
 if TYPE_CHECKING:
-    from devbench.bench.jobs import JobProgress, Session
+    from devbench.bench.plan import JobProgress
     from devbench.bench.records import ProcessResult
+    from devbench.bench.session import DeviceSession
 
 # Loading gigabytes from flash and building GPU kernels for them can take minutes.
 _LOAD_BUDGET_S = 600.0
@@ -73,13 +74,13 @@ class PipelineProgram:
 
     pipelines: tuple[PipelineCase, ...]
 
-    def steps(self, session: Session) -> int:
+    def steps(self, session: DeviceSession) -> int:
         return sum(one.steps(session.plan.limits.repetitions) for one in self.pipelines)
 
-    def steps_of(self, session: Session, job: JobProgress) -> int:
+    def steps_of(self, session: DeviceSession, job: JobProgress) -> int:
         return 1
 
-    def run(self, session: Session) -> None:
+    def run(self, session: DeviceSession) -> None:
         """First every file is read and every kernel built once, untimed; then rounds, the pipelines taking turns."""
         runs = [_PipelineRun(session, case, number) for number, case in enumerate(self.pipelines, 1)]
         for run in runs:
@@ -94,7 +95,7 @@ class PipelineProgram:
 class _PipelineRun:
     """A pipeline under a delegate on one device: how far it is, and what each stage alone took in each round."""
 
-    def __init__(self, session: Session, case: PipelineCase, number: int) -> None:
+    def __init__(self, session: DeviceSession, case: PipelineCase, number: int) -> None:
         self._session = session
         self._case = case
         self._pipeline = case.pipeline

@@ -13,9 +13,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from devbench.analysis.accuracy import Thresholds
+from devbench.analysis.stats import estimate
 from devbench.bench.stabilise import Stabilising
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.models.case_inputs import CaseInputs
@@ -23,11 +24,13 @@ from devbench.models.files import ModelFile
 from devbench.results.cases import case_text, subject_text
 from devbench.tool.binaries import Via
 from devbench.tool.case import Delegate, Require, ToolOptions
+from devbench.tool.measurement import FailureKind
 
 if TYPE_CHECKING:
+    from devbench.results.records import JobRecord, RepetitionRecord
     from devbench.results.store import JobView, RunView
 
-
+T = TypeVar("T")
 Called: TypeAlias = tuple[str, tuple[tuple[str, tuple[int, ...]], ...], int]
 
 
@@ -237,3 +240,83 @@ class Earlier:
 
     def _first_of(self, number: int) -> int:
         return number - (number - 1) % self._cases
+
+
+# Failures that chance, load or memory pressure can cause; every other kind would only come again.
+_MAY_PASS_NEXT_TIME = frozenset({FailureKind.CRASH, FailureKind.KILLED, FailureKind.OUTPUT_INCOMPLETE})
+_MAX_FAILURES_IN_A_JOB = 2
+_CONFIDENCE = 0.95
+
+
+@dataclass(slots=True)
+class JobProgress:
+    """A job on its device.
+
+    Attributes:
+        record: the job as the store keeps it.
+        asked: latency repetitions that were asked for; those beyond are for unreliable ones or for the precision.
+        graph: the model's path on the device.
+        stopped: no repetition of it runs any more.
+        retried: latency repetitions beyond those asked for.
+        valid_us: the latencies that count.
+        done: stored repetitions by purpose; their indices count from 0 without a gap.
+        lost: of these, those in which the device was lost before the run was resumed; each is replaced.
+    """
+
+    record: JobRecord
+    case: Case
+    asked: int
+    graph: str = ""
+    failures: int = 0
+    stopped: bool = False
+    retried: int = 0
+    valid_us: list[float] = field(default_factory=list)
+    done: dict[str, int] = field(default_factory=dict)
+    lost: dict[str, int] = field(default_factory=dict)
+
+    def wants(self, purpose: str, index: int, asked: int) -> bool:
+        """Whether the repetition of that index is still to be made, of `asked` in all."""
+        return self.done.get(purpose, 0) <= index < asked + self.lost.get(purpose, 0)
+
+    def needs_more(self, limits: Limits) -> bool:
+        """Whether another latency repetition is needed: for an unreliable one, or for the requested precision."""
+        if self.stopped or not limits.repetitions:
+            return False
+        if len(self.valid_us) < limits.repetitions and self.retried < limits.unreliable_retries:
+            return True
+        if limits.precision_pct is None or self.done.get("latency", 0) >= limits.max_repetitions:
+            return False
+        found = estimate(self.valid_us)
+        if found is None or found.half_width_pct is None or (found.coverage or 0.0) < _CONFIDENCE:
+            return True
+        return found.half_width_pct > limits.precision_pct
+
+    def left(self, planned: int) -> int:
+        """How many of the planned repetitions have not run; of a stopped job they never will."""
+        return max(0, planned + sum(self.lost.values()) - sum(self.done.values()))
+
+    def count(self, record: RepetitionRecord, *, earlier: bool = False) -> None:
+        """Take a stored repetition into account, and decide whether the job continues.
+
+        `earlier`: it was stored before the run was resumed. That the device was lost then is no fault of the job.
+        """
+        self.done[record.purpose] = self.done.get(record.purpose, 0) + 1
+        if record.latency_avg_us is not None:
+            if record.verdict != "unreliable":
+                self.valid_us.append(record.latency_avg_us)
+            # It replaces an unreliable one, whether it is reliable itself or not.
+            self.retried += record.index >= self.asked + self.lost.get("latency", 0)
+        if record.failure_kind is None:
+            return
+        kind = FailureKind(record.failure_kind)
+        if earlier and kind is FailureKind.DEVICE_LOST:
+            self.lost[record.purpose] = self.lost.get(record.purpose, 0) + 1
+            return
+        self.failures += 1
+        self.stopped |= kind not in _MAY_PASS_NEXT_TIME or self.failures >= _MAX_FAILURES_IN_A_JOB
+
+
+def in_turn(items: Sequence[T], number: int) -> list[T]:
+    """The items of a round: each round starts with the next one, since the first finds the device as others left it."""
+    start = number % max(1, len(items))
+    return [*items[start:], *items[:start]]

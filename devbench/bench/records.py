@@ -1,9 +1,9 @@
-"""From what the parser and the device layer found to what the store keeps; does no input or output."""
+"""From what the parser and the device layer found to what the store keeps; shows nothing."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.operators import delegate_time_share
 from devbench.analysis.reliability import Around, Reliability
+from devbench.bench.notices import shared_serial
 from devbench.bench.plan import Case
 from devbench.bench.script import ScriptOutput
 from devbench.device.conditions import limits_to_json
@@ -38,6 +39,8 @@ from devbench.tool.measurement import Failure, Measurement, Profile
 if TYPE_CHECKING:
     from devbench.bench.outputs import Expected
     from devbench.errors import EnvironmentProblem
+    from devbench.notices import Notice
+    from devbench.results.store import Store
 
 # A hostile profile must not fill the store; the largest known model has some 2,300 operators.
 _MAX_OPERATORS = 20_000
@@ -85,6 +88,17 @@ def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
             "sensors": [pattern.pattern for pattern in profile.sensors],
         },
     )
+
+
+def describe(
+    facts: DeviceFacts, profile: DeviceProfile, store: Store, notice: Callable[[Notice], None]
+) -> DeviceRecord:
+    """The device under the key of its history in the store; gives a notice if its serial number is not unique."""
+    key, others = store.identify(facts.key, facts.hardware_serial)
+    device = replace(device_record(facts, profile), key=key)
+    for found in shared_serial(device, others):
+        notice(found)
+    return device
 
 
 def file_records(case: Case, expected: Expected | None = None) -> tuple[FileRecord, ...]:

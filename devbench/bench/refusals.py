@@ -32,8 +32,7 @@ if TYPE_CHECKING:
 
     from devbench.adb.device import Device
     from devbench.bench.command import Commands
-    from devbench.bench.jobs import JobProgress
-    from devbench.bench.plan import Case, Limits
+    from devbench.bench.plan import Case, JobProgress, Limits
     from devbench.device.facts import DeviceFacts
     from devbench.results.records import Purpose
     from devbench.tool.binaries import Binary

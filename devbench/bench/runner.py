@@ -24,24 +24,31 @@ from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
 from devbench.bench.ahead import ImportAhead, giving_way
-from devbench.bench.events import DeviceFinished, Listener, NoticeGiven
-from devbench.bench.jobs import JobProgram
+from devbench.bench.events import DeviceFinished, Listener, MoreSteps, NoticeGiven, RepetitionDone, RepetitionStarted
 from devbench.bench.notices import plan_notices
 from devbench.bench.outputs import expect
-from devbench.bench.plan import PLAN, Earlier, Plan, check_same_plan, fingerprint
-from devbench.bench.session import DeviceSession
+from devbench.bench.plan import (
+    PLAN,
+    Earlier,
+    JobProgress,
+    Plan,
+    check_same_plan,
+    fingerprint,
+    in_turn,
+    repetition_deadline_s,
+)
+from devbench.bench.session import DeviceSession, Program
 from devbench.device.lease import REFUSALS
 from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
 from devbench.host.locks import hold, is_held
 from devbench.host.masking import mask_words
 from devbench.host.paths import cache_dir
-from devbench.results.records import RunRecord, RunStatus
+from devbench.results.records import Purpose, RunRecord, RunStatus
 from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.bench.jobs import Program
     from devbench.results.store import RunView, Store
 
 # What is needed when the first process has ended.
@@ -267,3 +274,75 @@ def _stop(sessions: Sequence[DeviceSession], threads: Sequence[threading.Thread]
 def _command_line() -> str:
     """How devbench was called, as it is kept: without secrets."""
     return shlex.join(["devbench", *mask_words(sys.argv[1:])])
+
+
+@dataclass(frozen=True, slots=True)
+class JobProgram:
+    """Runs every job of a device; see `Program`.
+
+    Outputs come first: a number of a delegate that computes wrong values is not worth its time. Profiles come after the
+    latencies: they cost time, and their heat would be in the latencies after them. Cold starts come last: all processes
+    use the file cache that they empty.
+    """
+
+    def steps(self, session: DeviceSession) -> int:
+        return sum(job.left(self.steps_of(session, job)) for job in session.jobs if not job.stopped)
+
+    def steps_of(self, session: DeviceSession, job: JobProgress) -> int:
+        return session.plan.limits.steps + _cold_starts(session, job)
+
+    def run(self, session: DeviceSession) -> None:
+        limits = session.plan.limits
+        self._rounds(session, "outputs", limits.output_repetitions)
+        self._rounds(session, "latency", limits.repetitions)
+        self._until_enough(session)
+        self._rounds(session, "profile", limits.profile_repetitions)
+        self._rounds(session, "cold", limits.cold_starts)
+
+    def _rounds(self, session: DeviceSession, purpose: Purpose, count: int) -> None:
+        lost = max((job.lost.get(purpose, 0) for job in session.jobs), default=0)
+        for index in range(count + lost):
+            for job in in_turn(session.jobs, index):
+                if session.stopped:
+                    return
+                possible = purpose != "cold" or _cold_starts(session, job)
+                if possible and not job.stopped and job.wants(purpose, index, count):
+                    self._repeat(session, job, purpose, index, count)
+
+    def _until_enough(self, session: DeviceSession) -> None:
+        """More latency repetitions for jobs with unreliable ones, or with a confidence interval that is too wide."""
+        limits = session.plan.limits
+        number = limits.repetitions
+        while any(job.needs_more(limits) for job in session.jobs):
+            for job in in_turn(session.jobs, number):
+                if session.stopped:
+                    return
+                if job.needs_more(limits):
+                    session.tell(MoreSteps(session.serial))
+                    done = job.done.get("latency", 0)
+                    self._repeat(session, job, "latency", done, done + 1)
+            number += 1
+
+    def _repeat(self, session: DeviceSession, job: JobProgress, purpose: Purpose, index: int, of: int) -> None:
+        session.wait_until_fit()
+        session.tell(RepetitionStarted(session.serial, job.record, purpose, index, of))
+        command = session.commands.build(job.case, purpose, job.graph, session.outputs)
+        ran = session.process(
+            job,
+            command,
+            title=job.case.title,
+            name=f"job{job.record.number:04d}-{purpose}-{index:03d}",
+            deadline_s=repetition_deadline_s(job.case.options, session.plan.limits),
+            memory=purpose == "profile" and not command.shell,
+        )
+        if ran is None:
+            return
+        repetition = session.store_repetition(job, purpose, index, ran, command.out)
+        skipped = job.left(self.steps_of(session, job)) if job.stopped else 0
+        session.tell(RepetitionDone(session.serial, job.record, repetition, skipped))
+        if ran.lost is not None:
+            raise ran.lost
+
+
+def _cold_starts(session: DeviceSession, job: JobProgress) -> int:
+    return session.plan.limits.cold_starts if session.commands.can_be_cold(job.case) else 0

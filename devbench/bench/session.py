@@ -1,7 +1,8 @@
 """One device from facts to its last process: prepares it, runs a program there, stores what comes of it, tidies up.
 
-A session is used by one thread; only `interrupt` may be called from another. Raw output is on this machine's disk
-before it is parsed. Knows nothing of the order in which a program (`program.py`) runs its processes.
+A session prepares the device and owns lease, conditions and storing. A program decides what runs, and in which order;
+it has no device and no store. A session is used by one thread; only `interrupt` may be called from another. Raw
+output is on this machine's disk before it is parsed.
 """
 
 from __future__ import annotations
@@ -14,13 +15,12 @@ from concurrent.futures import Future
 from dataclasses import replace
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from devbench.analysis.reliability import Around, Fitness, Reliability, judge
 from devbench.bench import apk
 from devbench.bench.ahead import ImportAhead
 from devbench.bench.command import Command, Commands
-from devbench.bench.describe import describe
 from devbench.bench.events import (
     DeviceReady,
     FilePushed,
@@ -30,13 +30,12 @@ from devbench.bench.events import (
     RepetitionStarted,
     WaitingForDevice,
 )
-from devbench.bench.jobs import JobProgress
 from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.notices import changed_files, invalid_readings, lease_lost, replaced_files, steps_not_applied
 from devbench.bench.outputs import DeviceOutputs, Expected
-from devbench.bench.plan import Called, Earlier, Plan
+from devbench.bench.plan import Called, Earlier, JobProgress, Plan
 from devbench.bench.process import Processes, ProcessSpec
-from devbench.bench.records import ProcessResult, file_records, job_record, refused_record, repetition_record
+from devbench.bench.records import ProcessResult, describe, file_records, job_record, refused_record, repetition_record
 from devbench.bench.refusals import known_flags, purposes_of, refusals
 from devbench.bench.stabilise import Stabiliser
 from devbench.bench.waiting import Reconnector, cool_down, limits_passed
@@ -53,7 +52,6 @@ from devbench.tool.binaries import Binary, choose
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.bench.jobs import Program
     from devbench.device.facts import DeviceFacts
     from devbench.notices import Notice
     from devbench.results.records import DeviceRecord, PipelineSessionRecord, Purpose, RepetitionRecord
@@ -67,8 +65,33 @@ _MAX_PUSH_S = 3600.0
 _ENTER_S = 15.0
 
 
+class Program(Protocol):
+    """What runs on a prepared device. One program serves all devices of a run, each in a thread of its own."""
+
+    def steps(self, session: DeviceSession) -> int:
+        """How many processes are planned on the device."""
+
+    def steps_of(self, session: DeviceSession, job: JobProgress) -> int:
+        """How many of them belong to a job."""
+
+    def run(self, session: DeviceSession) -> None:
+        """Run everything.
+
+        Raises:
+            DevbenchError: the device went away, or the lease was lost; what was measured until then is stored.
+        """
+
+
 class DeviceSession:
-    """Everything that a run does with one device; for its public attributes and methods see `program.Session`.
+    """Everything that a run does with one device.
+
+    Attributes:
+        serial, plan: the device and what is to be measured there.
+        jobs: the device's jobs, one per case of the plan and in that order.
+        commands: makes the command lines.
+        outputs: the check of outputs, if one was requested.
+        known_flags: the flags that the tool takes; empty if they are not known.
+        tell: is called with every event.
 
     Args:
         device: an adb connection; nothing is sent before `prepare`.
@@ -301,13 +324,21 @@ class DeviceSession:
 
     @property
     def stopped(self) -> bool:
+        """Whether the user has ended the run: nothing more is started."""
         return self._stop.is_set()
 
     @property
     def pid_file(self) -> str:
+        """The file on the device that names the running process; others may be put next to it."""
         return self._keeper.lease.pid_file
 
     def wait_until_fit(self) -> None:
+        """Wait until the device is within its limits, for a while.
+
+        Raises:
+            LeaseLost: another run took the device.
+            DeviceLost, ShellTimeout: the device does not answer any more.
+        """
         last = self._processes.last_conditions
         deadline_s = self.plan.limits.cool_down_s
         if deadline_s > 0 and (last is None or over_limits(from_json(last[1]), self._limits)):
@@ -319,6 +350,17 @@ class DeviceSession:
     def process(
         self, job: JobProgress, command: Command, *, title: str, name: str, deadline_s: float, memory: bool = False
     ) -> ProcessResult | None:
+        """Run one process; `None` if the user ended it, which is neither a measurement nor a failure.
+
+        Args:
+            job: whose process it is.
+            title, name: for messages, and for its raw output.
+            deadline_s: it is ended after this time.
+            memory: whether to sample the memory of the process while it runs.
+
+        Raises:
+            LeaseLost: another run took the device.
+        """
         alive = self._stabiliser.alive(deadline_s + self.plan.limits.cool_down_s)
         command = replace(command, prelude="\n".join(filter(None, (alive, command.prelude))))
         ran = self._processes.run(command, ProcessSpec(title, name, job.case.model.sha256, memory, deadline_s))
@@ -326,6 +368,7 @@ class DeviceSession:
         return None if ended_by_user else ran
 
     def judge(self, around: Around) -> Reliability:
+        """Whether the device was fit for a measurement, by the conditions around it."""
         new = [notice for notice in invalid_readings(around, self._described) if notice not in self._noted]
         self._noted += new
         self._notice(*new)
@@ -334,6 +377,7 @@ class DeviceSession:
     def store_repetition(
         self, job: JobProgress, purpose: Purpose, index: int, ran: ProcessResult, out: str = ""
     ) -> RepetitionRecord:
+        """Parse, classify, judge and store what a process printed; `out` is the device's file of its outputs."""
         from devbench.tool.failures import classify
         from devbench.tool.parse import parse_file
 
@@ -356,6 +400,7 @@ class DeviceSession:
         return record
 
     def write_raw(self, name: str, data: bytes) -> tuple[str, Path]:
+        """Keep raw output; gives its name in the store, and the file."""
         path = self._store.write_raw(self.run_id, name, data)
         return path, self._store.artifacts.root / path
 

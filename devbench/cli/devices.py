@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
-import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -74,13 +74,10 @@ def devices(
     if not watch:
         _print(server, server.list_devices(), profiles, timeout, as_json, console())
         return
-    stop = threading.Event()
-    try:
-        for entries in server.track(stop):
+    # Ctrl-C is the only way to end it, so it is no interruption.
+    with contextlib.suppress(KeyboardInterrupt):
+        for entries in server.track():
             _print(server, entries, profiles, timeout, as_json, console())
-    except KeyboardInterrupt:
-        # The only way to end it, so it is no interruption.
-        stop.set()
 
 
 @profiles_app.command("list")

@@ -10,9 +10,9 @@ import typer
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.bench.jobs import Program
     from devbench.bench.plan import Plan
     from devbench.bench.runner import RunOutcome
+    from devbench.bench.session import Program
     from devbench.results.records import RepetitionRecord
     from devbench.results.store import RunView, Store
 

@@ -3,11 +3,9 @@
 The kernel documents µA. Makers give µA or mA, and either sign, so a single reading tells nothing: 976 is 976 mA on one
 phone and 0.976 mA on another. What does tell:
 
-- a reading that no phone can have in mA: 30 A at all, 10 A while it is not charging, or three times its capacity an
-  hour; then the unit is µA;
+- a reading that no phone can have in mA: 30 A at all, or 10 A while it is not charging; then the unit is µA;
 - a charge in mAh where the kernel documents µAh: the driver counts in thousandths, and gives mA;
 - the same current from a source whose unit is known;
-- the charge counter, against the current summed over the same time; it gives the sign too;
 - three different readings below 10,000 while no power is connected: an awake phone takes more than 10 mA;
 - the device's profile (`current_unit`, `current_positive`).
 
@@ -36,15 +34,11 @@ POSITIVE = {"charging": 1, "discharging": -1}
 
 # In the gauge's own unit, if that were mA.
 _IMPOSSIBLE_MA = 30_000
-_IMPOSSIBLE_UNPLUGGED_MA = 10_000
-_MAX_PER_HOUR = 3.0
+_IMPOSSIBLE_NOT_CHARGING_MA = 10_000
 _AWAKE_MA = 50
 _MIN_READINGS = 3
 # Capacities of phones and tablets; a charge above is in µAh.
 _MIN_MAH, _MAX_MAH = 1_500, 40_000
-# A step of the charge counter that is worth comparing, and the longest pause between two readings in its sum.
-_MIN_STEP_MAH = 5.0
-_LONGEST_PAUSE_S = 20.0
 _MIN_SIGNED_MA = 20.0
 _MAX_BYTES = 1 << 20
 _LOCK_TIMEOUT_S = 2.0
@@ -62,15 +56,10 @@ class Gauge:
     unit_ma: float | None = None
     sign: int | None = None
     _from_profile: bool = False
-    _capacity_mah: float | None = None
     _status: int | None = None
     _plugged: bool | None = None
     _unplugged: set[int] = field(default_factory=set)
     _out: list[int] = field(default_factory=lambda: [0, 0])
-    _last: Conditions | None = None
-    _counter: int | None = None
-    _counting: bool = False
-    _sum: float = 0.0
 
     def settle(self, conditions: Iterable[Conditions]) -> list[Conditions]:
         """Learn from readings in order of time, then give all of them with their current in mA, if it is known."""
@@ -90,7 +79,6 @@ class Gauge:
         if one.battery_status is not None:
             # Android's services are asked more seldom than the kernel.
             self._status, self._plugged = one.battery_status, one.battery_plugged
-        self._learn_capacity(one)
         if raw is not None:
             if self.unit_ma is None:
                 self.unit_ma = self._unit(one, raw)
@@ -98,15 +86,6 @@ class Gauge:
                 self.unit_ma = MICRO
             if self._status == DISCHARGING and not self._from_profile:
                 self._learn_sign(raw)
-        self._learn_from_counter(one)
-
-    def _learn_capacity(self, one: Conditions) -> None:
-        full, counter, level = one.battery_full_raw, one.battery_charge_raw, one.battery_level
-        if full is None and counter is not None and level is not None and level >= 20:
-            full = counter * 100 // level
-        if full is not None and self._capacity_mah is None:
-            mah = full / 1000 if full > _MAX_MAH else float(full)
-            self._capacity_mah = mah if _MIN_MAH <= mah <= _MAX_MAH else None
 
     def _unit(self, one: Conditions, raw: int) -> float | None:
         if self._impossible(raw):
@@ -125,10 +104,8 @@ class Gauge:
 
     def _impossible(self, raw: int) -> bool:
         """Whether no phone has that many mA."""
-        if self._status is None or self._status == CHARGING:
-            return abs(raw) >= _IMPOSSIBLE_MA
-        by_capacity = _MAX_PER_HOUR * self._capacity_mah if self._capacity_mah else _IMPOSSIBLE_UNPLUGGED_MA
-        return abs(raw) >= min(by_capacity, _IMPOSSIBLE_UNPLUGGED_MA)
+        may_charge = self._status is None or self._status == CHARGING
+        return abs(raw) >= (_IMPOSSIBLE_MA if may_charge else _IMPOSSIBLE_NOT_CHARGING_MA)
 
     def _learn_sign(self, raw: int) -> None:
         if self.unit_ma is None or abs(raw) * self.unit_ma < _MIN_SIGNED_MA:
@@ -139,33 +116,6 @@ class Gauge:
             self.sign = -1 if positive > negative else 1
         else:
             self.sign = None
-
-    def _learn_from_counter(self, one: Conditions) -> None:
-        """Sum the current from one step of the charge counter to another, then compare."""
-        raw, counter, last = one.battery_current_raw, one.battery_charge_raw, self._last
-        if raw is None:
-            return
-        pause_s = -1.0 if last is None else (one.taken_utc - last.taken_utc).total_seconds()
-        if last is None or last.battery_current_raw is None or not 0 <= pause_s <= _LONGEST_PAUSE_S:
-            self._counter, self._counting = None, False
-        else:
-            self._sum += (raw + last.battery_current_raw) / 2 * pause_s / 3600
-        self._last = one
-        if counter is None or counter == self._counter:
-            return
-        before, self._counter = self._counter, self._counter if self._counting else counter
-        if not self._counting:
-            # Steps may be a hundredth of the battery: the sum begins with one, not somewhere between two.
-            self._counting, self._sum = before is not None, 0.0
-            return
-        step_mah = (counter - (before or 0)) * (MICRO if counter > _MAX_MAH else MILLI)
-        if abs(step_mah) < _MIN_STEP_MAH:
-            return
-        share = step_mah / self._sum if self._sum else 0.0
-        unit = MILLI if 0.3 < abs(share) < 3 else MICRO if 0.0003 < abs(share) < 0.003 else None
-        if unit is not None and not self._from_profile:
-            self.unit_ma, self.sign = unit, 1 if share > 0 else -1
-        self._counter, self._sum = counter, 0.0
 
 
 def recall(facts: DeviceFacts, profile: DeviceProfile | None = None) -> Gauge:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import threading
 from pathlib import Path
-from stat import S_ISREG
 
 import pytest
 
@@ -46,9 +45,7 @@ def test_a_megabyte_of_output_comes_whole_and_in_order(device: Device) -> None:
     assert lines[19999].endswith(b"-19999")
 
 
-def test_standard_input_is_given_and_then_closed(device: Device) -> None:
-    data = os.urandom(200_000)
-    assert sh(device, "wc -c", stdin=data)[0].split()[0] == b"200000"
+def test_standard_input_is_empty(device: Device) -> None:
     assert sh(device, "cat")[0] == b""
 
 
@@ -64,13 +61,17 @@ def test_a_signal_is_an_exit_code_above_128(device: Device) -> None:
     assert sh(device, "sh -c 'kill -9 $$'")[2] == 137
 
 
+def missing(device: Device, path: str) -> bool:
+    return sh(device, f"[ -e {path} ]")[2] == 1
+
+
 def test_a_timeout_ends_the_process_on_the_device(device: Device) -> None:
     with pytest.raises(ShellTimeout) as caught:
         device.shell(f"echo $$ > {TMP}/pid; echo begun; sleep 100; echo never > {TMP}/never", timeout_s=3.0)
-    assert (caught.value.stdout, caught.value.timeout_s) == (b"begun\n", 3.0)
+    assert caught.value.timeout_s == 3.0
     wait_until(lambda: sh(device, f"read p < {TMP}/pid; [ -d /proc/$p ] || echo gone")[0] == b"gone\n", seconds=30)
     sh(device, f"rm -f {TMP}/pid")
-    assert device.stat(f"{TMP}/never") is None
+    assert missing(device, f"{TMP}/never")
 
 
 @pytest.mark.timeout(60)
@@ -131,9 +132,7 @@ def test_files_go_and_come_back_the_same(device: Device, tmp_path: Path, size: i
     there.write_bytes(os.urandom(size))
     told: list[tuple[int, int]] = []
     device.push(there, f"{TMP}/file", progress=lambda done, total: told.append((done, total)))
-    found = device.stat(f"{TMP}/file")
-    assert found is not None
-    assert (found.size_bytes, S_ISREG(found.mode)) == (size, True)
+    assert sh(device, f"stat -c '%s %F' {TMP}/file")[0].decode().startswith(f"{size} regular")
     assert device.pull(f"{TMP}/file", back, max_bytes=size) == size
     assert back.read_bytes() == there.read_bytes()
     if size:
@@ -146,10 +145,8 @@ def test_a_pushed_file_has_its_mode_and_time(device: Device, tmp_path: Path) -> 
     file.write_bytes(b"#!/bin/sh\necho ran\n")
     os.utime(file, (1_700_000_000, 1_700_000_000))
     device.push(file, f"{TMP}/tool", mode=0o755)
-    found = device.stat(f"{TMP}/tool")
-    assert found is not None
     # adbd gives the owner's permissions to everybody.
-    assert (found.mode & 0o777, found.mtime_s) == (0o777, 1_700_000_000)
+    assert sh(device, f"stat -c '%a %Y' {TMP}/tool")[0] == b"777 1700000000\n"
     assert sh(device, f"{TMP}/tool; rm -f {TMP}/tool")[0] == b"ran\n"
 
 
@@ -157,13 +154,11 @@ def test_folders_are_made_on_the_way(device: Device, tmp_path: Path) -> None:
     file = tmp_path / "x"
     file.write_bytes(b"abc")
     device.push(file, f"{TMP}/deep/er/name with space")
-    found = device.stat(f"{TMP}/deep/er/name with space")
-    assert found is not None and found.size_bytes == 3
+    assert sh(device, f"cat '{TMP}/deep/er/name with space'")[0] == b"abc"
     sh(device, f"rm -rf {TMP}/deep")
 
 
 def test_what_is_not_there_is_none_or_one_clear_error(device: Device, tmp_path: Path) -> None:
-    assert device.stat(f"{TMP}/nothing") is None
     with pytest.raises(SyncFailed, match="nothing"):
         device.pull(f"{TMP}/nothing", tmp_path / "nothing", max_bytes=1000)
     assert not (tmp_path / "nothing").exists()
@@ -192,7 +187,3 @@ def test_many_shells_at_once(device: Device) -> None:
     for thread in threads:
         thread.join(30)
     assert answers == {n: b"%d\n" % n for n in range(12)}
-
-
-def test_the_device_offers_the_second_versions(device: Device) -> None:
-    assert {"shell_v2", "stat_v2", "ls_v2"} <= device.features

@@ -82,18 +82,21 @@ def test_a_cable_pulled_at_a_byte_of_a_push_is_one_error(moment: int, tmp_path: 
     file.write_bytes(os.urandom(8_000_000))
     with connected_phone(Faults(disconnect_after_bytes=moment)) as phone:
         with pytest.raises(DeviceLost) as caught:
-            Device(AdbServer(), phone.address).push(file, "/data/local/tmp/model", timeout_s=100)
+            Device(AdbServer(), phone.address).push(file, "/data/local/tmp/model")
         assert phone.address in caught.value.what
         assert "model" in caught.value.what
 
 
-def test_a_device_that_hangs_meets_the_deadline(tmp_path: Path, adb_server_port: int) -> None:
+def test_a_device_that_hangs_meets_the_deadline(
+    tmp_path: Path, adb_server_port: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("devbench.adb.device._file_timeout_s", lambda size: 1.5)
     file = tmp_path / "model"
     file.write_bytes(os.urandom(4_000_000))
     with connected_phone(Faults(hang_service="sync:")) as phone:
         device = Device(AdbServer(), phone.address)
         with pytest.raises(SyncFailed, match=r"not done after 1\.5 s"):
-            device.push(file, "/data/local/tmp/model", timeout_s=1.5)
+            device.push(file, "/data/local/tmp/model")
         assert device.shell("echo still here", timeout_s=5).stdout == b"still here\n"
 
 

@@ -9,8 +9,8 @@ import pytest
 
 from devbench.adb.errors import DeviceLost
 from devbench.bench.events import MoreSteps, RepetitionDone, RepetitionStarted
-from devbench.bench.jobs import JobProgram
 from devbench.bench.records import ProcessResult
+from devbench.bench.runner import JobProgram
 from devbench.tool.measurement import Failure, FailureKind
 from tests.made.bench import FakeSession, case, names, of_type, plan, ran
 

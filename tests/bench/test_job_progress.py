@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from devbench.analysis.stats import estimate
-from devbench.bench.jobs import JobProgress
-from devbench.bench.plan import Earlier, Limits
+from devbench.bench.plan import Earlier, JobProgress, Limits
 from devbench.errors import EnvironmentProblem
 from devbench.results.records import RepetitionRecord
 

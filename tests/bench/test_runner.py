@@ -11,9 +11,8 @@ import pytest
 
 from devbench.bench import runner
 from devbench.bench.events import DeviceFinished, Event, NoticeGiven
-from devbench.bench.jobs import JobProgram
 from devbench.bench.plan import PLAN, Plan, fingerprint
-from devbench.bench.runner import RunOutcome
+from devbench.bench.runner import JobProgram, RunOutcome
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.host.locks import Held, hold
 from devbench.notices import Notice, NoticeKind

@@ -17,10 +17,10 @@ from devbench.analysis.reliability import Around, Fitness
 from devbench.bench import session as module
 from devbench.bench.ahead import ImportAhead
 from devbench.bench.events import DeviceReady, Event, NoticeGiven, RepetitionDone
-from devbench.bench.jobs import JobProgram, Session
 from devbench.bench.plan import Case, Earlier, Plan
 from devbench.bench.process import ProcessSpec
 from devbench.bench.records import ProcessResult
+from devbench.bench.runner import JobProgram
 from devbench.bench.session import DeviceSession
 from devbench.device.conditions import ThermalLimits
 from devbench.device.facts import DeviceFacts
@@ -176,13 +176,13 @@ class Idle:
     def __init__(self, do: Any = None) -> None:
         self.do = do
 
-    def steps(self, session: Session) -> int:
+    def steps(self, session: DeviceSession) -> int:
         return 5
 
-    def steps_of(self, session: Session, job: Any) -> int:
+    def steps_of(self, session: DeviceSession, job: Any) -> int:
         return 3
 
-    def run(self, session: Session) -> None:
+    def run(self, session: DeviceSession) -> None:
         if self.do is not None:
             self.do(session)
 
@@ -225,7 +225,7 @@ def test_a_device_of_a_run_that_could_not_be_stored_is_left_as_it_was(
 
 
 def test_a_device_is_left_as_it_was_after_an_error_too(parts: Parts, store: Store) -> None:
-    def fail(session: Session) -> None:
+    def fail(session: DeviceSession) -> None:
         raise KeyError("unexpected")
 
     session, _ = make(parts, store, program=Idle(fail))
@@ -287,7 +287,7 @@ def test_a_file_that_was_changed_while_it_was_measured_is_a_notice(parts: Parts,
 
 
 def test_a_lost_lease_is_a_notice_of_the_run_and_ends_the_device(parts: Parts, store: Store) -> None:
-    def lose(session: Session) -> None:
+    def lose(session: DeviceSession) -> None:
         parts.lease_lost = True
         session.wait_until_fit()
 

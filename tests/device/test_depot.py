@@ -25,7 +25,7 @@ ROOT = "/data/local/tmp/depot test"
 def depot(device: Device) -> Iterator[Depot]:
     found = Depot(device, root=ROOT)
     yield found
-    found.clear()
+    device.shell(f"rm -rf '{ROOT}'", timeout_s=20, check=True)
 
 
 def make(path: Path, size: int) -> Path:

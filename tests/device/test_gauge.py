@@ -43,11 +43,6 @@ def test_a_fast_charger_s_twelve_amperes_are_no_proof() -> None:
     assert currents(Gauge(), read(-10316, status=3)) == [-10.316]
 
 
-def test_the_battery_s_capacity_bounds_what_it_can_give() -> None:
-    assert currents(Gauge(), read(-8613, battery_full_raw=2_700_000)) == [-8.613]
-    assert currents(Gauge(), read(-8613, battery_full_raw=4_000_000)) == [None]
-
-
 def test_a_driver_that_counts_charge_in_thousandths_gives_milliamperes() -> None:
     assert currents(Gauge(), read(-412, battery_full_raw=2900)) == [-412.0]
 
@@ -65,17 +60,6 @@ def test_three_readings_without_any_power_decide_and_a_repeated_one_does_not() -
     unplugged = {"battery_plugged": False}
     assert Gauge().settle([read(-412, **unplugged)] * 9)[-1].battery_current_ma is None
     assert currents(Gauge(), *(read(raw, **unplugged) for raw in (-412, -430, -405)))[-1] == -405.0
-
-
-@pytest.mark.parametrize(("share", "unit"), [(1000, MICRO), (1, MILLI)])
-@pytest.mark.parametrize("sign", [1, -1])
-def test_the_charge_counter_s_slope_decides_unit_and_sign(share: int, unit: float, sign: int) -> None:
-    gauge = Gauge()
-    # 360 mA out of the battery: 0.1 mAh a second; the counter moves in steps of 10 mAh, the first of them early.
-    for second in range(260):
-        counter = 2_000_000 - 10_000 * ((second + 70) // 100)
-        gauge.settle([read(-360 * share * sign, 2, second, battery_charge_raw=counter)])
-    assert (gauge.unit_ma, gauge.sign) == (unit, sign)
 
 
 def test_the_sign_is_that_of_discharging() -> None:

@@ -11,8 +11,7 @@ from typing import Any
 from devbench.analysis.reliability import Around, Reliability
 from devbench.bench.command import Command, Commands
 from devbench.bench.events import Event
-from devbench.bench.jobs import JobProgress
-from devbench.bench.plan import Case, Limits, Plan
+from devbench.bench.plan import Case, JobProgress, Limits, Plan
 from devbench.bench.records import ProcessResult, repetition_record
 from devbench.bench.script import ScriptOutput
 from devbench.models.files import ModelFile

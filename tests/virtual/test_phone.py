@@ -13,6 +13,7 @@ import psutil
 import pytest
 
 from devbench.adb.device import Device
+from devbench.adb.errors import SyncFailed
 from devbench.adb.server import AdbServer
 from devbench.device.conditions import read_conditions
 from devbench.device.facts import read_facts
@@ -65,14 +66,15 @@ def test_a_device_that_never_says_who_it_is_is_one_line(empty_adb_server: int) -
         server.disconnect(phone.address)
 
 
-def test_its_paths_lie_in_a_directory_of_its_own(virtual_phone: VirtualPhone) -> None:
+def test_its_paths_lie_in_a_directory_of_its_own(virtual_phone: VirtualPhone, tmp_path: Path) -> None:
     device = Device(AdbServer(), virtual_phone.address)
     done = device.shell(
         "cd /data/local/tmp && pwd && echo hello > /data/local/tmp/f && ls -d /data/local/tmp/f", timeout_s=10
     )
     assert done.stdout == b"/data/local/tmp\n/data/local/tmp/f\n"
     assert (virtual_phone.root / "data/local/tmp/f").read_bytes() == b"hello\n"
-    assert device.stat("/data/../../../etc/passwd") is None
+    with pytest.raises(SyncFailed):
+        device.pull("/data/../../../etc/passwd", tmp_path / "passwd", max_bytes=1 << 20)
     assert (
         str(virtual_phone.root).encode()
         not in device.shell("env; pwd; mount 2>/dev/null | head -0", timeout_s=10).stdout
