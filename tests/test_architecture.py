@@ -33,7 +33,7 @@ MAY_IMPORT = {
     "results": {"analysis"},
     "analysis": set(),
     "device": {"adb"},
-    "virtual": {"tool"},
+    "virtual": {"tool", "models"},
     "findings": {"results", "analysis"},
     "sections": {"findings", "analysis"},
     "forms": {"sections"},

@@ -103,6 +103,19 @@ def read_tensors(path: Path, graph_number: int = 0) -> ModelTensors:
         return ModelTensors(_edge(graph, "inputs", signature), _edge(graph, "outputs", signature))
 
 
+def operator_names(path: Path, signature: str = "") -> list[str]:
+    """For each operator of a signature's graph (of the main one without) its outputs, as the stock tool shows them.
+
+    Raises:
+        InputError: the file cannot be followed.
+    """
+    with open_tables(path) as model:
+        graphs = (one.number("graph") for one in model.each("signatures") if signature and one.text("key") == signature)
+        graph = model.item("graphs", next(graphs, 0))
+        names = [tensor.text("name") for tensor in graph.each("tensors")]
+        return [", ".join(names[number] for number in one.numbers("outputs")) for one in graph.each("operators")]
+
+
 def _edge(graph: Table, side: str, signature: Table | None) -> tuple[TensorSpec, ...]:
     """The tensors of one side, with their names in the signature."""
     entries = signature.each(side) if signature is not None else ()

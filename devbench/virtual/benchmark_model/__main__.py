@@ -14,6 +14,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
+from devbench.models.tensors import operator_names
 from devbench.virtual.benchmark_model.choice import (
     Call,
     Choice,
@@ -33,7 +34,7 @@ from devbench.virtual.benchmark_model.litert import (
     load_library,
 )
 from devbench.virtual.benchmark_model.phases import lengthened, replay, run_phases, slowdown_of
-from devbench.virtual.benchmark_model.report import Event, Operator, aggregate, operator_names, profile
+from devbench.virtual.benchmark_model.report import Event, Operator, aggregate, profile
 from devbench.virtual.benchmark_model.talk import (
     Failed,
     MemoryMeter,
@@ -113,7 +114,9 @@ def _benchmark(flags: Flags) -> None:
         Path(path).write_text(json.dumps(runs_us), "utf-8")
     _write_outputs(flags, compiled)
     if recorded:
-        _print_profile(flags, init_us, aggregate(recorded, operator_names(graph, flags.text("signature_to_run_for"))))
+        _print_profile(
+            flags, init_us, aggregate(recorded, operator_names(Path(graph), flags.text("signature_to_run_for")))
+        )
 
 
 def _fill_inputs(flags: Flags, compiled: CompiledModel) -> None:

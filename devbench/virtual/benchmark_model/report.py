@@ -7,10 +7,8 @@ from __future__ import annotations
 
 import ctypes
 import math
-import mmap
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 _TOP = 10
 # Kinds of profiler events that are operators (tflite::Profiler::EventType).
@@ -77,24 +75,6 @@ def events_of(records: Iterable[ProfilerEvent]) -> list[Event]:
             last = record.index
             events.append(Event(tag, record.elapsed_us, record.index, partition))
     return events
-
-
-def operator_names(path: str, signature: str = "") -> list[str]:
-    """For each operator of a signature's graph (of the main one without) its outputs, as the stock tool shows them."""
-    from ai_edge_litert import schema_py_generated as schema
-
-    with Path(path).open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-        model = schema.Model.GetRootAs(data)
-        defined = [model.SignatureDefs(number) for number in range(model.SignatureDefsLength())]
-        called = [one.SubgraphIndex() for one in defined if signature and one.SignatureKey() == signature.encode()]
-        graph = model.Subgraphs(called[0] if called else 0)
-        names = []
-        for number in range(graph.OperatorsLength()):
-            operator = graph.Operators(number)
-            outputs = [graph.Tensors(operator.Outputs(k)).Name() or b"" for k in range(operator.OutputsLength())]
-            names.append(", ".join(name.decode("utf-8", "replace") for name in outputs))
-        del graph, model, defined
-        return names
 
 
 @dataclass(frozen=True, slots=True)
