@@ -160,7 +160,7 @@ class Processes:
             self.keeper.check(certainly_lost=True)
         elif output.exit_code is None and lost is None:
             if failure is None:
-                time.sleep(_RESTART_S)
+                self.reconnector.pause(_RESTART_S)
             lost = self._lost_meanwhile(f"running {spec.title}")
             if lost is not None and failure is None:
                 failure = Failure(FailureKind.DEVICE_LOST, lost.what)

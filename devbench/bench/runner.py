@@ -197,28 +197,29 @@ class _Team:
     def __init__(self, sessions: Sequence[DeviceSession], stored: Future[bool], listener: Listener) -> None:
         self.errors: dict[str, DevbenchError] = {}
         self._sessions, self._stored, self._listener = sessions, stored, listener
-        self._threads = [threading.Thread(target=self._work, args=(session,), daemon=True) for session in sessions]
-        for thread in self._threads:
-            thread.start()
+        # Not `Thread.join`: if Ctrl-C interrupts it, Python 3.11 and older take the thread for ended (bpo-45274).
+        self._ended = [threading.Event() for _ in sessions]
+        for session, ended in zip(sessions, self._ended, strict=True):
+            threading.Thread(target=self._work, args=(session, ended), daemon=True).start()
 
     def measure(self) -> RunStatus:
         """Let the devices measure until all have ended, or Ctrl-C ends them."""
         self._stored.set_result(True)
         try:
-            for thread in self._threads:
-                while thread.is_alive():
-                    thread.join(_POLL_S)
+            for ended in self._ended:
+                while not ended.wait(_POLL_S):
+                    pass
         except KeyboardInterrupt:
-            _stop(self._sessions, self._threads)
+            _stop(self._sessions, self._ended)
             return "interrupted"
         return "failed" if self.errors and len(self.errors) == len(self._sessions) else "done"
 
     def abandon(self) -> None:
         """Leave the devices as they were: the run could not be stored."""
         self._stored.set_result(False)
-        _stop(self._sessions, self._threads)
+        _stop(self._sessions, self._ended)
 
-    def _work(self, session: DeviceSession) -> None:
+    def _work(self, session: DeviceSession, ended: threading.Event) -> None:
         problem: DevbenchError | None = None
         try:
             session.run()
@@ -227,7 +228,10 @@ class _Team:
         except Exception as error:
             # An unexpected error on one device ends its own jobs only.
             problem = self.errors[session.serial] = _crash(session.serial, error)
-        self._listener(DeviceFinished(session.serial, str(problem) if problem else ""))
+        try:
+            self._listener(DeviceFinished(session.serial, str(problem) if problem else ""))
+        finally:
+            ended.set()
 
 
 def _clear(incoming: Path) -> None:
@@ -259,14 +263,16 @@ def _end_reason(status: RunStatus, errors: Mapping[str, DevbenchError], devices:
     return "; ".join(reasons)
 
 
-def _stop(sessions: Sequence[DeviceSession], threads: Sequence[threading.Thread]) -> None:
+def _stop(sessions: Sequence[DeviceSession], ended: Sequence[threading.Event]) -> None:
     """End the work on all devices at once; a second Ctrl-C stops the waiting."""
     stoppers = [threading.Thread(target=session.interrupt, daemon=True) for session in sessions]
     try:
         for stopper in stoppers:
             stopper.start()
-        for thread in (*stoppers, *threads):
-            thread.join(_LEAVE_BEHIND_S)
+        for stopper in stoppers:
+            stopper.join(_LEAVE_BEHIND_S)
+        for one in ended:
+            one.wait(_LEAVE_BEHIND_S)
     except KeyboardInterrupt:
         return
 

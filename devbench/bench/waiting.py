@@ -110,6 +110,10 @@ class Reconnector:
                 self._tell(ConnectionLost(self._device.serial, error.what, back=True))
             return not self._over
 
+    def pause(self, seconds: float) -> None:
+        """Wait so long, or until the run is to end."""
+        self._stop.wait(seconds)
+
     def progress(self) -> None:
         """A result has come in since the last loss."""
         self._losses = 0

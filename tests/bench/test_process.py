@@ -91,6 +91,9 @@ class Connection:
     def progress(self) -> None:
         self.results += 1
 
+    def pause(self, seconds: float) -> None:
+        assert seconds == 1.0
+
 
 @pytest.fixture
 def store() -> Iterator[Store]:
@@ -180,9 +183,8 @@ class Restarting(FakeDevice):
 
 @pytest.mark.parametrize("there", [True, False])
 def test_a_device_that_ends_its_shells_and_then_its_connection_is_lost(
-    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: bool
+    store: Store, tmp_path: Path, there: bool
 ) -> None:
-    monkeypatch.setattr(process, "_RESTART_S", 0)
     made = processes(store, tmp_path, Restarting())
     if not there:
         made.keeper.check = lost  # type: ignore[method-assign]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import _thread
+import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -122,26 +125,28 @@ def test_the_traceback_is_shown_only_if_it_is_asked_for(
     assert "Traceback" in capsys.readouterr().err
 
 
-def test_ctrl_c_ends_every_device_and_closes_the_run_as_interrupted(
+def test_ctrl_c_ends_every_device_waits_until_it_is_tidied_up_and_closes_the_run_as_interrupted(
     store: Store, sessions: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(runner, "_POLL_S", 0.001)
-    threads: list[Any] = []
+    released = threading.Event()
+    tidied: list[str] = []
 
-    class Thread(runner.threading.Thread):
-        def join(self, timeout: float | None = None) -> None:
-            threads.append(self)
-            if len(threads) == 1:
-                raise KeyboardInterrupt
-            super().join(timeout)
+    def measure() -> None:
+        assert released.wait(30)
+        time.sleep(0.3)
+        tidied.append("a device")
 
-    monkeypatch.setattr(runner.threading, "Thread", Thread)
-    released = runner.threading.Event()
-    sessions.does = {name: lambda: released.wait(30) and None for name in "AB"}
+    sessions.does = dict.fromkeys("AB", measure)
     monkeypatch.setattr(FakeSession, "interrupt", lambda self: (setattr(self, "interrupted", True), released.set()))
-    outcome, _ = run(store, "A", "B")
+    # It may be ignored where the tests were started in the background.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        outcome, _ = run(store, "A", "B")
+    finally:
+        signal.signal(signal.SIGINT, before)
     assert outcome.status == "interrupted"
     assert [one.interrupted for one in sessions.made] == [True, True]
+    assert tidied == ["a device"] * 2
     assert store.run(RUN).end_reason == "stopped by Ctrl-C or a signal"
 
 
