@@ -204,8 +204,8 @@ class _Team:
 
     def measure(self) -> RunStatus:
         """Let the devices measure until all have ended, or Ctrl-C ends them."""
-        self._stored.set_result(True)
         try:
+            self._stored.set_result(True)
             for ended in self._ended:
                 while not ended.wait(_POLL_S):
                     pass
