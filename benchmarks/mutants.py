@@ -367,14 +367,13 @@ def _pytest(tests: Sequence[str], plugin: object) -> int:
 
 
 def _fork(work: Callable[[], int], log: str = os.devnull) -> int:
-    """The number of a process that does the work; it has no terminal, little priority and bounded memory."""
+    """The number of a process that does the work; it has no terminal and bounded memory."""
     pid = os.fork()
     if pid:
         return pid
     code = 70
     try:
         os.setpgid(0, 0)
-        os.nice(10)
         resource.setrlimit(resource.RLIMIT_AS, (_MEMORY_BYTES, _MEMORY_BYTES))
         with Path(log).open("ab") as file, Path(os.devnull).open("rb") as nothing:
             os.dup2(nothing.fileno(), 0)
@@ -487,6 +486,7 @@ def main() -> int:
     options.add_argument("--again", type=Path, help="only the mutants of this file that were not killed")
     given = options.parse_args()
     os.chdir(ROOT)
+    os.nice(max(0, 4 - os.nice(0)))
     sys.path.insert(0, str(ROOT))
     patterns, test_patterns = SUITES[given.suite]
     files = sorted({path for pattern in patterns for path in ROOT.glob(pattern)})
