@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING
 from devbench.bench import apk
 from devbench.errors import InputError
 from devbench.tool.case import ToolCase
-from devbench.tool.flags import build_argv, placed
-from devbench.tool.help import OUTPUT_FLAGS, refused
+from devbench.tool.flags import OUTPUT_FLAGS, build_argv, placed, refused
 from devbench.tool.measurement import Failure, FailureKind
 
 if TYPE_CHECKING:

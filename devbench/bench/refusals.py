@@ -22,7 +22,7 @@ from devbench.errors import InputError
 from devbench.host.paths import cache_dir
 from devbench.models.compiled import fits_soc
 from devbench.tool.delegates import bare, unmet
-from devbench.tool.help import flags_of_help, missing_flags
+from devbench.tool.flags import flags_of_help, missing_flags
 from devbench.tool.libraries import DelegateFile, asked_of_device, check_delegate, not_for
 from devbench.tool.manifest import VIRTUAL_ABI
 from devbench.tool.measurement import Failure, FailureKind

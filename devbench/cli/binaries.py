@@ -104,7 +104,7 @@ def fetch(
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
     from devbench.cli.output import console, plain
-    from devbench.tool.fetch import fetch as fetch_binary
+    from devbench.tool.binaries import fetch as fetch_binary
 
     offer = _offer(name, abi)
     columns = (

@@ -9,16 +9,16 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
-import tempfile
 import threading
 import time
 from pathlib import Path
 
+from devbench.errors import EnvironmentProblem
 from devbench.host.paths import cache_dir
+from devbench.host.whole_files import write_whole_bytes
 
 _BLOCK_BYTES = 1 << 20
-_MOST_ENTRIES = 2000
+_MAX_ENTRIES = 2000
 # A file changed within this time of being hashed may change again without its mtime moving (coarse file clocks).
 _SETTLED_NS = 2_000_000_000
 _lock = threading.Lock()
@@ -46,9 +46,7 @@ def sha256_of(path: Path) -> str:
             entries = _load()
             entries.pop(key, None)
             entries[key] = [*stamp, digest]
-            while len(entries) > _MOST_ENTRIES:
-                del entries[next(iter(entries))]
-            _save(entries)
+            _save(dict(list(entries.items())[-_MAX_ENTRIES:]))
     return digest
 
 
@@ -77,9 +75,5 @@ def _load() -> dict[str, list[int | str]]:
 
 def _save(entries: dict[str, list[int | str]]) -> None:
     # The memory is a convenience: a full disk or a second devbench must not stop a measurement.
-    with contextlib.suppress(OSError):
-        target = _memory()
-        handle, name = tempfile.mkstemp(dir=target.parent, prefix="hashes.")
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            json.dump(entries, file)
-        Path(name).replace(target)
+    with contextlib.suppress(EnvironmentProblem):
+        write_whole_bytes(_memory(), json.dumps(entries).encode())

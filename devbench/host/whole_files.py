@@ -34,13 +34,13 @@ def write_whole(path: Path, write: Callable[[IO[str]], object], newline: str | N
     Raises:
         EnvironmentProblem: it cannot be written.
     """
-    with _aside(path) as part, part.open("w", encoding="utf-8", newline=newline) as file:
+    with aside(path) as part, part.open("w", encoding="utf-8", newline=newline) as file:
         write(file)
 
 
 def write_whole_bytes(path: Path, data: bytes) -> None:
     """As `write_whole`, of bytes that are there already."""
-    with _aside(path) as part:
+    with aside(path) as part:
         part.write_bytes(data)
 
 
@@ -55,8 +55,12 @@ def _mode(path: Path) -> int:
 
 
 @contextmanager
-def _aside(path: Path) -> Iterator[Path]:
-    """A file in the folder of `path` that takes its place if the block ends well."""
+def aside(path: Path) -> Iterator[Path]:
+    """A file in the folder of `path` that takes its place if the block ends without an error.
+
+    Raises:
+        EnvironmentProblem: it cannot be written.
+    """
     try:
         handle, name = tempfile.mkstemp(dir=path.absolute().parent, prefix=f".{path.name}.")
         os.close(handle)

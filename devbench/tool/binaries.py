@@ -11,26 +11,28 @@ from __future__ import annotations
 
 import functools
 import json
-import os
 import shutil
-import tempfile
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.host.download import download, forget
 from devbench.host.hashing import hash_file, sha256_of
+from devbench.host.locks import hold
 from devbench.host.paths import cache_dir, shipped
-from devbench.tool.manifest import APK, VIRTUAL_ABI, is_apk, offers, read_kind
+from devbench.host.whole_files import aside, write_whole_bytes
+from devbench.tool.manifest import APK, VIRTUAL_ABI, Offer, is_apk, offers, read_kind
 from devbench.tool.measurement import ToolName
 
 Via = Literal["shell", "apk"]
 
 _LOCK_TIMEOUT_S = 30.0
 _MIN_HASH_DIGITS = 6
+_MAX_BYTES = 2 << 30
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,14 +99,19 @@ class NoApk(EnvironmentProblem):
         )
 
 
+class WrongHash(EnvironmentProblem):
+    """What arrived is not what was expected."""
+
+    def __init__(self, offer: Offer, expected: str, found: str, since: str) -> None:
+        hint = "the address moves: take the new binary with --repin" if since else "the download is not used"
+        where = f"the one pinned on {since}" if since else "the manifest's"
+        super().__init__(f"{offer.name}: SHA-256 {found[:16]}… is not {where}, {expected[:16]}…", hint=hint)
+        self.expected, self.found = expected, found
+
+
 def installed() -> list[Binary]:
     """Every binary on this machine, the newest first, the shipped tool of the virtual device last."""
-    folder = _folder()
-    found = []
-    for sha256, entry in _load(folder / "index.json").items():
-        binary = _from_entry(folder, sha256, entry)
-        if binary is not None:
-            found.append(binary)
+    found = [binary for entry in _load("index.json").items() if (binary := _from_entry(*entry)) is not None]
     return [*sorted(found, key=lambda binary: binary.added_utc, reverse=True), _shipped_virtual()]
 
 
@@ -130,12 +137,13 @@ def add(
         raise InputError(f"{path} is no APK", hint=f"leave the flavour {flavour} out")
     suffix = "" if flavour == "default" else f"-{flavour}"
     sha256 = hash_file(path)
-    folder = _folder()
-    with _locked(folder):
-        target = folder / sha256
+    with _locked():
+        target = _folder() / sha256
         if not target.is_file() or target.stat().st_size != path.stat().st_size:
-            _copy(path, target)
-        index = _load(folder / "index.json")
+            with aside(target) as part:
+                shutil.copyfile(path, part)
+            target.chmod(0o755)
+        index = _load("index.json")
         index[sha256] = {
             "name": name or f"{tool}-{version or sha256[:8]}-{kind.abi.replace(',', '-')}{suffix}",
             "tool": tool,
@@ -146,7 +154,7 @@ def add(
             "added_utc": datetime.now(timezone.utc).isoformat(timespec="microseconds"),
             "by_name_only": by_name_only,
         }
-        _save(folder / "index.json", index)
+        _save("index.json", index)
     return next(binary for binary in installed() if binary.sha256 == sha256)
 
 
@@ -159,11 +167,10 @@ def remove(name: str) -> Binary:
     binary = find(name)
     if binary.abi == VIRTUAL_ABI and not binary.added_utc:
         raise InputError(f"{binary.name} comes with devbench", hint="it cannot be removed")
-    folder = _folder()
-    with _locked(folder):
-        index = _load(folder / "index.json")
+    with _locked():
+        index = _load("index.json")
         index.pop(binary.sha256, None)
-        _save(folder / "index.json", index)
+        _save("index.json", index)
         binary.path.unlink(missing_ok=True)
     return binary
 
@@ -228,22 +235,44 @@ def find(name: str) -> Binary:
     return named[0]
 
 
-# -- what is known of addresses that move ---------------------------------------------------------------------------
+def fetch(offer: Offer, *, repin: bool = False, progress: Callable[[int, int], None] | None = None) -> Binary:
+    """Download a binary of the manifest, check its hash and keep it.
+
+    Args:
+        offer: the entry.
+        repin: accept other bytes than those of an earlier fetch from an address that moves.
+        progress: told bytes done and bytes in all (0 where the server does not say).
+
+    Raises:
+        InputError: the address is not HTTPS.
+        FetchFailed, WrongHash.
+    """
+    part = download(offer.url, _MAX_BYTES, progress)
+    found = hash_file(part)
+    expected, since = (offer.sha256, "") if offer.sha256 else _pinned(offer.name)
+    if expected and found != expected and not (since and repin):
+        forget(part)
+        raise WrongHash(offer, expected, found, since)
+    try:
+        binary = add(part, name=offer.name, version=offer.version, flavour=offer.flavour, source=offer.url)
+    finally:
+        forget(part)
+    if not offer.sha256:
+        _pin(offer.name, found)
+    return binary
 
 
-def pinned(name: str) -> tuple[str, str] | None:
-    """Hash and date (ISO 8601) of what an offer of that name gave first, or `None`."""
-    entry = _load(_folder() / "pins.json").get(name)
-    return (str(entry.get("sha256", "")), str(entry.get("date", ""))) if isinstance(entry, dict) else None
+def _pinned(name: str) -> tuple[str, str]:
+    """Hash and date (ISO 8601) of the first fetch of an offer whose address moves; empty before it."""
+    entry = _load("pins.json").get(name)
+    entry = entry if isinstance(entry, dict) else {}
+    return str(entry.get("sha256", "")), str(entry.get("date", ""))
 
 
-def pin(name: str, sha256: str) -> None:
-    """Remember what an offer gave."""
-    folder = _folder()
-    with _locked(folder):
-        pins = _load(folder / "pins.json")
-        pins[name] = {"sha256": sha256, "date": datetime.now(timezone.utc).date().isoformat()}
-        _save(folder / "pins.json", pins)
+def _pin(name: str, sha256: str) -> None:
+    with _locked():
+        date = datetime.now(timezone.utc).date().isoformat()
+        _save("pins.json", {**_load("pins.json"), name: {"sha256": sha256, "date": date}})
 
 
 def to_json(binary: Binary) -> dict[str, Any]:
@@ -260,49 +289,27 @@ def _folder() -> Path:
     return folder
 
 
-@contextmanager
-def _locked(folder: Path) -> Iterator[None]:
+def _locked() -> AbstractContextManager[None]:
     """Two commands at once must not lose each other's entry."""
-    from filelock import FileLock, Timeout
+    return hold(
+        _folder() / "lock", held="another devbench changes the binaries", hint="try again", wait_s=_LOCK_TIMEOUT_S
+    )
 
+
+def _load(name: str) -> dict[str, Any]:
     try:
-        with FileLock(folder / "lock", timeout=_LOCK_TIMEOUT_S):
-            yield
-    except Timeout:
-        raise EnvironmentProblem(
-            f"another devbench holds {folder / 'lock'} for more than {_LOCK_TIMEOUT_S:g} s", hint="try again"
-        ) from None
-
-
-def _load(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text("utf-8"))
+        values = json.loads((_folder() / name).read_text("utf-8"))
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}
 
 
-def _save(path: Path, values: dict[str, Any]) -> None:
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        json.dump(values, file, indent=1)
-    Path(name).replace(path)
+def _save(name: str, values: dict[str, Any]) -> None:
+    write_whole_bytes(_folder() / name, json.dumps(values, indent=1).encode())
 
 
-def _copy(source: Path, target: Path) -> None:
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix="incoming.")
-    os.close(handle)
-    try:
-        shutil.copyfile(source, name)
-        Path(name).chmod(0o755)
-        Path(name).replace(target)
-    except OSError as error:
-        Path(name).unlink(missing_ok=True)
-        raise EnvironmentProblem(f"cannot keep {source}: {error.strerror or error}", hint="is the disk full?") from None
-
-
-def _from_entry(folder: Path, sha256: str, entry: Any) -> Binary | None:
-    path = folder / sha256
+def _from_entry(sha256: str, entry: Any) -> Binary | None:
+    path = _folder() / sha256
     if not isinstance(entry, dict) or not path.is_file():
         return None
     tool: ToolName = "litert" if entry.get("tool") == "litert" else "tflite"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
@@ -15,6 +15,7 @@ from devbench.text import near
 from devbench.tool.case import Delegate, Requirements
 from devbench.tool.measurement import ToolName
 
+Pair = tuple[str, str]
 _SHIPPED = Path(__file__).with_name("delegates.toml")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}")
 _ACCELERATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
@@ -29,11 +30,14 @@ def load_delegates(extra: Path | None = None) -> dict[str, Delegate]:
     Raises:
         InputError: a file cannot be read, or is not a file of delegates; names the entry and the key.
     """
-    delegates = _read(_SHIPPED)
     if extra is not None:
         check_file(extra)
-        delegates |= _read(extra)
-    return delegates
+    return {
+        name: _delegate(path, name, table)
+        for path in (_SHIPPED, extra)
+        if path is not None
+        for name, table in read_toml(path).items()
+    }
 
 
 def find_delegate(name: str, known: Mapping[str, Delegate]) -> Delegate:
@@ -69,37 +73,24 @@ def _with_parameter(delegate: Delegate, parameter: str) -> Delegate:
     else:
         requires = replace(requires, min_sdk=max(requires.min_sdk or 0, _ACCELERATOR_SDK))
 
-    def filled(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-        return tuple((key, value.replace("{parameter}", word)) for key, value in pairs)
-
-    return replace(
-        delegate,
-        name=name,
-        title=f"{delegate.title} {word}"[:80],
-        flags=filled(delegate.flags),
-        litert_flags=filled(delegate.litert_flags),
-        env=filled(delegate.env),
-        files=files,
-        requires=requires,
-        parameter="",
-    )
+    found = _with_pairs(delegate, lambda pair: (pair[0], pair[1].replace("{parameter}", word)))
+    return replace(found, name=name, title=f"{delegate.title} {word}"[:80], files=files, requires=requires)
 
 
 def bare(delegate: Delegate) -> Delegate:
     """The delegate by its bare name: flags for an accelerator's name are left to the tool's defaults."""
     if delegate.parameter != "accelerator":
         return delegate
+    return _with_pairs(delegate, lambda pair: None if "{parameter}" in pair[1] else pair)
 
-    def kept(pairs: tuple[tuple[str, str], ...]) -> tuple[tuple[str, str], ...]:
-        return tuple((key, value) for key, value in pairs if "{parameter}" not in value)
 
-    return replace(
-        delegate,
-        flags=kept(delegate.flags),
-        litert_flags=kept(delegate.litert_flags),
-        env=kept(delegate.env),
-        parameter="",
+def _with_pairs(delegate: Delegate, change: Callable[[Pair], Pair | None]) -> Delegate:
+    """A delegate without a parameter, its flags and environment changed; `None` leaves a pair out."""
+    flags, litert_flags, env = (
+        tuple(new for pair in pairs if (new := change(pair)) is not None)
+        for pairs in (delegate.flags, delegate.litert_flags, delegate.env)
     )
+    return replace(delegate, flags=flags, litert_flags=litert_flags, env=env, parameter="")
 
 
 def check_file(path: Path) -> None:
@@ -108,7 +99,7 @@ def check_file(path: Path) -> None:
     Raises:
         InputError: names the file, the line, the entry and the key.
     """
-    from devbench.tool.delegate_model import DelegateTable
+    from devbench.tool.toml_model import DelegateTable
 
     for name, table in read_toml(path).items():
         if not _NAME.fullmatch(name):
@@ -118,13 +109,9 @@ def check_file(path: Path) -> None:
         check("delegates", path, table, DelegateTable, hint="docs/delegates.md has every key", below=(name,))
 
 
-def _read(path: Path) -> dict[str, Delegate]:
-    """The delegates of a file that was checked."""
-    return {name: _delegate(path, name, table) for name, table in read_toml(path).items()}
-
-
 def _delegate(path: Path, name: str, table: dict[str, Any]) -> Delegate:
     lists = ("reported_as", "files", "flags", "litert_flags", "env", "requires", "title", "note")
+    requires = table.get("requires", {})
     return Delegate(
         name=name,
         title=table.get("title", name)[:80],
@@ -134,13 +121,9 @@ def _delegate(path: Path, name: str, table: dict[str, Any]) -> Delegate:
         files=tuple(str((path.parent / file).resolve()) for file in table.get("files", ())),
         env=_flags(table.get("env", {})),
         note=table.get("note", "")[:300],
-        requires=_requires(table.get("requires", {})),
+        requires=Requirements(**{**requires, "library": tuple(requires.get("library", ()))}),
         **{key: value for key, value in table.items() if key not in lists},
     )
-
-
-def _requires(table: dict[str, Any]) -> Requirements:
-    return Requirements(**{**table, "library": tuple(table.get("library", ()))})
 
 
 def _flags(table: dict[str, Any]) -> tuple[tuple[str, str], ...]:

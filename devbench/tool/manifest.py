@@ -12,12 +12,11 @@ from pathlib import Path
 from devbench.errors import InputError
 from devbench.host.paths import data_dir, shipped
 from devbench.host.tomlfile import check, read_toml
+from devbench.tool.elf import HEXAGON, MACHINES
 from devbench.tool.measurement import ToolName
 
 VIRTUAL_ABI = "virtual"
 _VIRTUAL_MARK = b"devbench-virtual"
-# e_machine of the ELF header to Android's name of the ABI.
-_MACHINES = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86", 243: "riscv64"}
 _ELF = b"\x7fELF"
 _ZIP = b"PK\x03\x04"
 _LIBRARY = re.compile(r"lib/([a-z0-9_-]{1,20})/[^/]{1,200}\.so")
@@ -98,7 +97,7 @@ def read_kind(path: Path) -> BinaryKind:
                 return BinaryKind(_known(path, ""), None)
             order = ">" if head[5] == 2 else "<"
             machine = struct.unpack_from(f"{order}H", head, 18)[0]
-            abi = _known(path, _MACHINES.get(machine, ""))
+            abi = _known(path, MACHINES.get(machine, "").replace(HEXAGON, ""))
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
                 litert, tflite = data.find(_LITERT_MARK) >= 0, data.find(_TFLITE_MARK) >= 0
     except OSError as error:
@@ -131,7 +130,7 @@ def _apk_abis(path: Path) -> str:
     if "AndroidManifest.xml" not in names:
         return ""
     found = {match.group(1) for name in names if (match := _LIBRARY.fullmatch(name))}
-    return ",".join(abi for abi in _MACHINES.values() if abi in found)
+    return ",".join(abi for abi in MACHINES.values() if abi in found)
 
 
 def check_file(path: Path) -> None:
@@ -140,7 +139,7 @@ def check_file(path: Path) -> None:
     Raises:
         InputError: names the file, the line and the key.
     """
-    from devbench.tool.manifest_model import ManifestTable
+    from devbench.tool.toml_model import ManifestTable
 
     check("manifest", path, read_toml(path), ManifestTable, hint="write [[binary]] above each entry")
 

@@ -126,7 +126,7 @@ def test_outputs_that_are_not_deterministic_are_said_and_are_not_wrong(folder: P
 
 
 def test_a_tool_that_cannot_choose_a_signature_is_refused_before_anything_is_timed(folder: Path) -> None:
-    from devbench.tool.help import refused
+    from devbench.tool.flags import refused
 
     failure = refused(["benchmark_model", "--signature_to_run_for=negated"], {"graph", "num_runs"}, "old")
     assert failure is not None

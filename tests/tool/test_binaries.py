@@ -14,8 +14,9 @@ from pathlib import Path
 import pytest
 
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.host.download import FetchFailed
 from devbench.tool import binaries
-from devbench.tool.fetch import FetchFailed, WrongHash, fetch
+from devbench.tool.binaries import WrongHash, fetch
 from devbench.tool.manifest import Offer, offers, read_kind
 
 ARM64, X86_64 = 183, 62

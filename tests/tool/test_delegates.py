@@ -9,8 +9,7 @@ import pytest
 from devbench.errors import InputError
 from devbench.tool.case import Delegate, Requirements, ToolCase
 from devbench.tool.delegates import find_delegate, load_delegates, unmet
-from devbench.tool.flags import build_argv, command_line, placed
-from devbench.tool.help import flags_of_help, missing_flags, refused
+from devbench.tool.flags import build_argv, command_line, flags_of_help, missing_flags, placed, refused
 
 KNOWN = load_delegates()
 HELP = (Path(__file__).parent / "logs" / "2.14-badbool.txt").read_text()

@@ -1,11 +1,11 @@
-"""What a delegate's table in a TOML file may contain (docs/delegates.md); knows no file and no device."""
+"""What files of delegates (docs/delegates.md) and manifests of binaries (docs/binaries.md) may contain."""
 
 from __future__ import annotations
 
 import re
 from typing import Annotated, Any
 
-from devbench.host.toml_types import AnyText, Checked, Pattern, Table, Texts, Truth, choice, number, refuse
+from devbench.host.toml_types import AnyText, Checked, Pattern, Table, Text, Texts, Truth, choice, number, refuse
 from devbench.tool.flags import FLAG_NAME
 
 
@@ -48,3 +48,27 @@ class DelegateTable(Table):
     expect: Annotated[str, choice(("full", "partial", ""))] = ""
     cache: Annotated[str, choice(("kept", "fresh"))] = "kept"
     parameter: Annotated[str, choice(("accelerator", "library", ""))] = ""
+
+
+def _sha256(value: Any) -> Any:
+    if not isinstance(value, str) or (value and not re.fullmatch(r"[0-9a-fA-F]{64}", value)):
+        raise refuse("is not 64 hex digits", "sha256sum FILE prints them; or leave it empty")
+    return value
+
+
+class OfferTable(Table):
+    """A binary that can be fetched."""
+
+    name: Text
+    tool: Annotated[str, choice(("tflite", "litert"))]
+    version: Text
+    abi: Text
+    url: Text
+    flavour: AnyText = "default"
+    sha256: Annotated[str, Checked(_sha256)] = ""
+
+
+class ManifestTable(Table):
+    """The whole file."""
+
+    binary: list[OfferTable] = []
