@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
 import threading
 import time
@@ -135,7 +136,12 @@ def test_ctrl_c_ends_every_device_waits_until_it_is_tidied_up_and_closes_the_run
         time.sleep(0.3)
         tidied.append("a device")
 
-    sessions.does = dict.fromkeys("AB", measure)
+    def interrupt_and_measure() -> None:
+        sessions.made[0].options["stored"].result(30)
+        _thread.interrupt_main()
+        measure()
+
+    sessions.does = {"A": interrupt_and_measure, "B": measure}
     monkeypatch.setattr(FakeSession, "interrupt", lambda self: (setattr(self, "interrupted", True), released.set()))
     # It may be ignored where the tests were started in the background.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
