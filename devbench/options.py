@@ -336,6 +336,7 @@ class RunOptions:
     )
     report: bool = option(True, text="Write the HTML and Markdown report.", panel=_RESULTS, beside=_BOTH)
     out: Path | None = option(None, text="Folder of the report. Default: reports/RUN.", panel=_RESULTS, beside=_BOTH)
+    open_page: bool = option(False, "--open", text="Open the report in your browser.", panel=_RESULTS, beside=_BOTH)
     store_url: str | None = option(None, "--store", text="URL of the results store.", panel=_RESULTS, beside=_BOTH)
     fault: str = option("", text="How virtual devices misbehave, for tests.", hidden=True, beside=_BOTH)
     quiet: bool = option(False, "--quiet", "-q", text="No progress, only the result.", panel=_RESULTS, beside=_BOTH)

@@ -11,6 +11,7 @@ _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|"
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
+_MIN_PREFIX = 2
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
 
 
@@ -41,12 +42,17 @@ def for_chat(text: object, most: int = 300) -> str:
     return found
 
 
-def near(word: str, known: Iterable[str], otherwise: str) -> str:
-    """The hint for a word that is not known: the one that was probably meant, if there is one."""
+def near(word: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
+    """The hint for a word that is not known: the one that was probably meant, if there is one.
+
+    `cutoff`: how alike words must be, 0 to 1; names of files share their endings.
+    """
     import difflib
 
     by_case = {name.lower(): name for name in known}
-    found = difflib.get_close_matches(word.lower(), by_case, n=1)
+    found = difflib.get_close_matches(word.lower(), by_case, n=1, cutoff=cutoff)
+    if len(word) > _MIN_PREFIX:
+        found += [name for name in by_case if word.lower() in name]
     return f"did you mean {by_case[found[0]]}?" if found else otherwise
 
 

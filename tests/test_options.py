@@ -10,9 +10,9 @@ import typer
 from typer.testing import CliRunner
 
 from devbench.bench.file_models import json_schema
+from devbench.bench.pipeline_cases import for_pipeline
 from devbench.bench.suite import read_suite
 from devbench.cli import nightly, run
-from devbench.cli.run_pipeline import for_pipeline
 from devbench.declare import option, options_of
 from devbench.errors import InputError
 from devbench.options import NightlyOptions, RunOptions
@@ -76,7 +76,7 @@ def test_a_declared_option_is_one_of_pipelines_with_its_default_there() -> None:
     assert for_pipeline(Extended(), ()).brightness == 20  # type: ignore[attr-defined]
     assert for_pipeline(Extended(brightness=70), {"brightness"}).brightness == 70  # type: ignore[attr-defined]
     run.refuse_beside("pipeline", Extended, {"brightness"}, {}, "")
-    with pytest.raises(InputError, match="--brightness beside --suite"):
+    with pytest.raises(InputError, match="--brightness with --suite"):
         run.refuse_beside("suite", Extended, {"brightness"}, {}, "leave it out")
 
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from devbench.errors import EnvironmentProblem, InputError
-from devbench.text import clean
+from devbench.text import clean, near
 
 # Of a device's error message.
 _MAX_REASON_BYTES = 2000
@@ -42,7 +42,8 @@ class NoSuchDevice(EnvironmentProblem):
 
     def __init__(self, serial: str, known: Sequence[str] = ()) -> None:
         listed = ", ".join(known[:8]) if known else "none"
-        super().__init__(f"no device {serial!r} is connected (connected: {listed})", hint="see `devbench devices`")
+        hint = near(serial, [*known, "virtual", "all"], "see `devbench devices`")
+        super().__init__(f"no device {serial!r} is connected (connected: {listed})", hint=hint)
         self.serial, self.known = serial, tuple(known)
 
 

@@ -23,6 +23,7 @@ from devbench.models.case_inputs import parse_shapes, plan_inputs
 from devbench.models.files import GivenModel, open_models
 from devbench.options import RunOptions
 from devbench.text import near
+from devbench.tool.binaries import find
 from devbench.tool.case import Delegate, ToolOptions
 from devbench.tool.delegates import find_delegate, load_delegates
 from devbench.tool.flags import parse_extra_flag
@@ -84,6 +85,9 @@ def make_plan(
         unreliable_retries=options.unreliable_retries,
         max_output_bytes=options.max_output << 20,
     )
+    if options.binary is not None:
+        with about("binary"):
+            find(options.binary)
     with about("stabilise"):
         stabilising = parse_stabilising(options.stabilise)
     plan = Plan(
@@ -102,7 +106,7 @@ def make_plan(
 
 
 def check_here(plan: Plan, devices: Sequence[str]) -> None:
-    """Refuse what a run would refuse later, before it stores anything: the binary, inputs, numbers of virtual devices.
+    """Refuse what a run would refuse later, before it stores anything: inputs, numbers of virtual devices.
 
     Raises:
         OptionError: names the option.
@@ -110,11 +114,7 @@ def check_here(plan: Plan, devices: Sequence[str]) -> None:
     """
     from devbench.bench.outputs import checked_inputs
     from devbench.bench.targets import virtual_count
-    from devbench.tool.binaries import find
 
-    if plan.binary_name is not None:
-        with about("binary"):
-            find(plan.binary_name)
     for word in devices:
         with about("device", word):
             virtual_count(word)

@@ -1,19 +1,19 @@
-"""`devbench accuracy`: are a model's outputs right under each delegate; nothing is timed."""
+"""`devbench accuracy`: whether a model's outputs are right under each delegate; nothing is timed."""
 
 from __future__ import annotations
 
 import typer
 
-from devbench.cli.run_completion import RUN_COMPLETION
+from devbench.cli.choices import RUN_COMPLETION
+from devbench.cli.output import check_writable, print_document
 from devbench.cli.takes import Taken, takes
 from devbench.options import RunOptions
 
 _EPILOG = (
     "Examples:\n\n  devbench accuracy model.tflite --device R5CT1234ABC\n\n"
-    "  devbench accuracy model.tflite -d virtual -D xnnpack,gpu --input image=cat.npy --min-snr 30"
+    "  devbench accuracy model.tflite -d virtual -D xnnpack,gpu --input image=cat.npy --min-snr 30\n\n"
+    "Exit codes: 0 all outputs are right; 1 an output is wrong or a job failed; 2 wrong input; 3 no device."
 )
-
-
 # The options of `devbench run` that say what is computed, and where.
 _TAKEN = (
     "models", "device", "delegate", "inputs", "input_shape", "signature", "min_snr", "max_steps", "binary",
@@ -29,30 +29,29 @@ def register(app: typer.Typer) -> None:
 
 
 def accuracy(options: RunOptions) -> None:
-    """Compare each delegate's outputs with this machine's CPU and with the device's own.
+    """Check that each delegate computes the right outputs.
 
-    The same inputs run once on the device under each delegate and once here, by LiteRT's built-in kernels.
-
-    Exit code 1 where an output is wrong: NaN, Inf, all zero, of another size, or too far away for its type.
+    The same inputs run once on the device under each delegate, once on the device's own CPU, and once on this computer
+    with LiteRT's built-in kernels. An output is wrong if it has NaN, Inf or only zeros, another size, or differs by
+    more than its type allows.
     """
     from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.planning import make_plan
     from devbench.bench.targets import open_targets
     from devbench.cli.outcome import finish, fitted, measure
-    from devbench.cli.output import console
     from devbench.findings.run_build import build_report
-    from devbench.forms.terminal import print_document
     from devbench.results.run_files import write_json
     from devbench.results.store import Store
     from devbench.sections.outputs import outputs_document
 
+    check_writable(options.json_file)
     wait_s = parse_wait(options.wait)
     plan = make_plan(options)
     with Store(options.store_url) as store, open_targets(options.device) as devices:
         plan = fitted(plan, options.device, chosen=bool(options.delegate))
         outcome = measure(plan, devices, store, {}, quiet=options.quiet, wait_s=wait_s)
         view = store.run(outcome.run_id)
-    print_document(outputs_document(build_report(view), "terminal"), console())
+    print_document(outputs_document(build_report(view), "terminal"))
     if options.json_file is not None:
         write_json(view, options.json_file)
     finish(outcome, view)

@@ -1,8 +1,8 @@
 """The `devbench` command: puts the command groups together and turns errors into one line and an exit code.
 
-Command modules import only Typer and the standard library at their top; everything heavy is imported inside the
-command that needs it, so that `--help` and tab completion are instant. Where a command is named, only its module is
-imported: putting all of them together takes longer than many a command.
+Command modules import only Typer, small modules and the standard library at their top; everything heavy is imported in
+the command that needs it, so that `--help` and tab completion are fast. If a command is named, only its module is
+imported.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ import typer
 
 from devbench import __version__
 from devbench.cli.encoding import write_in_any_encoding
-from devbench.errors import EXIT_INTERRUPTED, EXIT_OK, DevbenchError, EnvironmentProblem
+from devbench.cli.output import print_error, print_warning
+from devbench.cli.usage import UsageError, explained, read_plainly
+from devbench.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, DevbenchError, EnvironmentProblem
 
 # The modules in the order in which the help shows their commands, each with what it registers.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -31,29 +33,35 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "nightly": ("nightly",),
     "pipeline": ("pipeline",),
     "runs": ("runs", "show"),
-    "report": ("report",),
+    "report": ("report", "serve"),
     "chart": ("chart",),
-    "serve": ("serve",),
     "compare": ("compare",),
-    "store": ("export", "import", "merge", "prune"),
     "detect": ("detect",),
+    "store": ("export", "import", "merge", "prune"),
     "parse": ("parse",),
-    "devices": ("devices", "profiles"),
+    "devices": ("virtual", "devices"),
+    "profiles": ("profiles",),
     "doctor": ("doctor",),
     "delegates": ("delegates",),
     "binaries": ("binaries",),
     "models": ("models",),
-    "virtual": ("virtual",),
 }
 
-# Commands that change nothing in a store, and may be called twice.
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
 _OF_OUTPUT = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT})
+# Commands that change nothing in a store, and may be called twice.
 READING = frozenset({"runs", "show", "report", "chart", "compare", "detect", "export", "devices"})
+_EPILOG = (
+    "Examples:\n\n  devbench run model.tflite\n\n  devbench run demo --device virtual\n\n"
+    "  devbench compare previous latest\n\n"
+    "Exit codes: 0 everything was measured, or the check passed; 1 a job failed, or a check did not pass; 2 wrong "
+    "input; 3 a device or this computer cannot be used; 4 another `devbench nightly` is running; 130 interrupted. "
+    "NO_COLOR=1 switches colours off."
+)
 
 
 def application(command: str | None = None) -> typer.Typer:
-    """The command line: all of it, or what is needed for one command, where there is one of that name."""
+    """The command line: all of it, or only the module of one command if there is one of that name."""
     app = typer.Typer(
         name="devbench",
         no_args_is_help=True,
@@ -61,9 +69,7 @@ def application(command: str | None = None) -> typer.Typer:
         rich_markup_mode="rich",
         pretty_exceptions_enable=False,
         context_settings={"help_option_names": ["-h", "--help"]},
-        help="Measure TensorFlow Lite / LiteRT models on Android devices over ADB.",
-        epilog="Exit codes: 0 measured, 1 a job failed or a check did not pass, 2 wrong input, "
-        "3 no fit device or environment, 130 interrupted. Colours go off with NO_COLOR=1.",
+        epilog=_EPILOG,
     )
     app.callback()(_root)
     needed = [module for module, names in COMMANDS.items() if command in names]
@@ -80,10 +86,10 @@ def _version(value: bool) -> None:
 
 def _root(
     version: bool = typer.Option(
-        False, "--version", callback=_version, is_eager=True, help="Print the version and exit."
+        False, "--version", "-V", callback=_version, is_eager=True, help="Print the version and exit."
     ),
 ) -> None:
-    """Measure TensorFlow Lite / LiteRT models on Android devices over ADB."""
+    """Measure TensorFlow Lite / LiteRT models on Android devices over ADB: latency, operators, memory, accuracy."""
 
 
 def main() -> None:
@@ -91,32 +97,29 @@ def main() -> None:
     if sys.stdout is None:  # closed by the caller: `>&-`
         sys.stdout = io.StringIO()
     write_in_any_encoding()
-    # Imports make many objects and hardly any garbage: it is looked for less often.
+    # Imports make many objects and hardly any garbage, so Python searches for it less often.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    # What is there at the end of the process is not garbage, and need not be searched for any.
+    # The last search, at the end of the process, would find nothing.
     atexit.register(gc.freeze)
     # The shell asks for completions with the words in its environment.
     completing = "_DEVBENCH_COMPLETE" in os.environ
-    command = None if completing else next(iter(sys.argv[1:]), None)
     try:
-        _run(command)
+        sys.exit(_run(None if completing else next(iter(sys.argv[1:]), None)))
     except DevbenchError as error:
         if os.environ.get("DEVBENCH_DEBUG"):
             raise
-        from devbench.cli.output import print_error
-
         print_error(error)
         sys.exit(error.exit_code)
-    except KeyboardInterrupt:
+    except (KeyboardInterrupt, typer.Abort):
         sys.exit(EXIT_INTERRUPTED)
     except OSError as error:
         _end_of_output(error)
 
 
-def _run(command: str | None) -> None:
+def _run(command: str | None) -> int:
     """Run the command; one that only reads does it once more without the damaged places of a store."""
     try:
-        _called(command)
+        return _called(command)
     except Exception as error:
         if command not in READING or isinstance(error, OSError):
             raise
@@ -125,27 +128,28 @@ def _run(command: str | None) -> None:
         warning = shown_without_damage(error)
         if not warning:
             raise
-        from devbench.cli.output import console, plain
-
-        console(stderr=True).print(f"[yellow]warning:[/yellow] {plain(warning, 1000)}", soft_wrap=True)
-        _called(command)
+        print_warning(warning)
+        return _called(command)
 
 
-def _called(command: str | None) -> None:
+def _called(command: str | None) -> int:
     """Run the command and write out what it printed, so that an error of the output is one of the command."""
     from typer.main import get_command
 
-    from devbench.cli.values import read_plainly
-
+    root = read_plainly(get_command(application(command)))
     try:
-        read_plainly(get_command(application(command)))()
+        return root.main(prog_name="devbench", standalone_mode=False) or EXIT_OK
+    except UsageError as error:
+        if type(error).__name__ != "NoArgsIsHelpError":
+            raise explained(error, root, sys.argv[1:]) from None
+        return EXIT_BAD_INPUT
     finally:
         if not isinstance(sys.exc_info()[1], OSError):
             sys.stdout.flush()
 
 
 def _end_of_output(error: OSError) -> None:
-    """The error line where standard output takes nothing more; nothing where its reader (`| head`) has seen enough.
+    """The error line if standard output takes nothing more; nothing if its reader (`| head`) has seen enough.
 
     Raises:
         OSError: it is no error of standard output.
@@ -156,8 +160,6 @@ def _end_of_output(error: OSError) -> None:
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if isinstance(error, BrokenPipeError):
         sys.exit(EXIT_OK)
-    from devbench.cli.output import print_error
-
     problem = EnvironmentProblem(f"cannot write the output: {error.strerror or error}", hint="is the disk full?")
     with suppress(OSError):
         print_error(problem)

@@ -1,169 +1,169 @@
-"""`devbench binaries`: the benchmark_model binaries on this machine."""
+"""`devbench binaries`: the benchmark_model binaries on this computer."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.waiting import WaitOption
+from devbench.cli.choices import complete_binaries, complete_offers, complete_serials
+from devbench.cli.output import console, plain, print_json, print_table, say
+from devbench.cli.takes import JsonOption, WaitOption
+from devbench.errors import EXIT_FAILED, InputError
+from devbench.text import near
 
 if TYPE_CHECKING:
+    from devbench.tool.binaries import Binary
     from devbench.tool.manifest import Offer
 
-_ADD_EPILOG = (
+_ADD = (
     "Examples:\n\n  devbench binaries add bazel-bin/benchmark_model --version 2.20-mine\n\n"
     "  devbench binaries add android_aarch64_benchmark_model.apk"
 )
-_FLAGS_EPILOG = "Example:\n\n  devbench binaries flags tflite-android-arm64 --device R5CT1234ABC"
-_FETCH_EPILOG = (
+_FETCH = (
     "Examples:\n\n  devbench binaries fetch --abi arm64-v8a\n\n  devbench binaries fetch litert-2.2.0-android-arm64\n\n"
     "  devbench binaries fetch tflite-android-arm64 --repin"
 )
-
-
-def _offer_names(incomplete: str) -> list[str]:
-    from devbench.tool.manifest import offers
-
-    return [offer.name for offer in offers() if offer.name.startswith(incomplete)]
-
-
-def _names(incomplete: str) -> list[str]:
-    from devbench.tool.binaries import installed
-
-    return [binary.name for binary in installed() if binary.name.startswith(incomplete)]
+_FLAGS = "Example:\n\n  devbench binaries flags tflite-android-arm64 --device R5CT1234ABC"
+_NameArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="NAME", help="A name from `devbench binaries list`, or a hash.", autocompletion=complete_binaries
+    ),
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group to the application."""
-    group = typer.Typer(no_args_is_help=True, help="Fetch, add and check benchmark_model binaries.")
-    group.command("list")(list_binaries)
-    group.command("fetch", epilog=_FETCH_EPILOG)(fetch)
-    group.command("add", epilog=_ADD_EPILOG)(add)
-    group.command("flags", epilog=_FLAGS_EPILOG)(flags)
-    group.command("verify")(verify)
-    group.command("remove")(remove)
+    group = typer.Typer(help="Fetch, add and check benchmark_model binaries.")
+    group.command("list", epilog="Example:\n\n  devbench binaries list")(list_binaries)
+    group.command("fetch", epilog=_FETCH)(fetch)
+    group.command("add", epilog=_ADD)(add)
+    group.command("flags", epilog=_FLAGS)(flags)
+    group.command("verify", epilog="Example:\n\n  devbench binaries verify")(verify)
+    group.command("remove", epilog="Example:\n\n  devbench binaries remove 2.20-mine")(remove)
     app.add_typer(group, name="binaries", rich_help_panel="Prepare")
 
 
 def list_binaries(
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: what is here and what can be fetched.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: `installed` and `offers`.")] = False,
 ) -> None:
-    """List the binaries on this machine, then those that can be fetched."""
-    from dataclasses import asdict
-
+    """List the binaries on this computer, then those that can be fetched."""
+    from devbench.sections.tables import Column
     from devbench.tool.binaries import installed, to_json
     from devbench.tool.manifest import offers
 
     here, on_offer = installed(), offers()
     if as_json:
-        import json
-
-        values = {"installed": [to_json(binary) for binary in here], "offers": [asdict(offer) for offer in on_offer]}
-        typer.echo(json.dumps(values, indent=2))
+        print_json({"installed": [to_json(one) for one in here], "offers": [asdict(offer) for offer in on_offer]})
         return
-    from rich.table import Table
-
-    from devbench.cli.output import console, plain
-
-    columns = ("name", "tool", "version", "ABI", "flavour")
-    table = Table(
-        *columns,
-        "size",
-        "SHA-256",
-        box=None,
-        pad_edge=False,
-        header_style="bold",
-        title="On this machine",
-        title_justify="left",
+    columns: tuple[Column[Binary | Offer], ...] = (
+        Column("name", lambda one: one.name, role="name"),
+        Column("tool", lambda one: one.tool, hidden=3),
+        Column("version", lambda one: one.version, hidden=4),
+        Column("ABI", lambda one: one.abi, role="name"),
+        Column("flavour", lambda one: one.flavour, hidden=5),
     )
-    for binary in here:
-        size = f"{binary.size_bytes / 1e6:.1f} MB" if binary.size_bytes >= 1e5 else f"{binary.size_bytes} B"
-        words = (binary.name, binary.tool, binary.version, binary.abi, binary.flavour, size, f"{binary.sha256[:12]}…")
-        table.add_row(*(plain(word, 80) for word in words))
-    screen = console()
-    screen.print(table)
-    names = {binary.name for binary in here}
-    table = Table(
-        *columns, box=None, pad_edge=False, header_style="bold", title="\nTo be fetched", title_justify="left"
+    more: tuple[Column[Binary], ...] = (
+        Column("size", _size, numeric=True, hidden=2),
+        Column("SHA-256", lambda one: f"{one.sha256[:12]}…", hidden=1),
     )
-    for offer in on_offer:
-        if offer.name not in names:
-            shown = (offer.name, offer.tool, offer.version, offer.abi, offer.flavour)
-            table.add_row(*(plain(word, 80) for word in shown))
-    screen.print(table)
+    print_table((*columns, *more), here, "On this computer")
+    names = {one.name for one in here}
+    print_table(columns, [offer for offer in on_offer if offer.name not in names], "Can be fetched")
+
+
+def _size(one: Binary) -> str:
+    return f"{one.size_bytes / 1e6:.1f} MB" if one.size_bytes >= 1e5 else f"{one.size_bytes} B"
 
 
 def fetch(
-    name: Annotated[str | None, typer.Argument(autocompletion=_offer_names, help="A name of `binaries list`.")] = None,
-    abi: Annotated[str | None, typer.Option(help="The default binary for this ABI instead, such as arm64-v8a.")] = None,
-    repin: Annotated[bool, typer.Option(help="Accept new bytes from an address that moves.")] = False,
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="NAME", autocompletion=complete_offers, help="A name from `devbench binaries list`."),
+    ] = None,
+    abi: Annotated[
+        str | None, typer.Option(help="Instead of a name: the default binary for this ABI, such as arm64-v8a.")
+    ] = None,
+    repin: Annotated[
+        bool, typer.Option(help="Accept a file that has changed since it was first fetched from a moving address.")
+    ] = False,
 ) -> None:
     """Download a binary of the manifest, check its SHA-256 and keep it."""
     from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeRemainingColumn, TransferSpeedColumn
 
-    from devbench.cli.output import console, plain
     from devbench.tool.binaries import fetch as fetch_binary
 
     offer = _offer(name, abi)
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        DownloadColumn(),
-        TransferSpeedColumn(),
-        TimeRemainingColumn(),
-    )
+        TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn(), TimeRemainingColumn()
+    )  # fmt: skip
     with Progress(*columns, console=console(stderr=True), transient=True) as bar:
         task = bar.add_task(plain(offer.name), total=None)
         binary = fetch_binary(
             offer, repin=repin, progress=lambda done, total: bar.update(task, completed=done, total=total or None)
         )
     pinned = "" if offer.sha256 else " (pinned from now on)"
-    console().print(f"{plain(binary.name)}: SHA-256 {binary.sha256}{pinned}", soft_wrap=True)
+    say(f"{plain(binary.name)}: SHA-256 {binary.sha256}{pinned}")
 
 
 def _offer(name: str | None, abi: str | None) -> Offer:
-    from devbench.errors import InputError
     from devbench.tool.manifest import offers
 
     known = offers()
     if (name is None) == (abi is None):
-        raise InputError("binaries fetch needs a name or --abi", hint="see `devbench binaries list`")
+        raise InputError(
+            "devbench binaries fetch needs a name or --abi", hint="for example --abi arm64-v8a; devbench binaries list"
+        )
     for offer in known:
         if offer.name == name or (abi is not None and offer.abi == abi and offer.flavour == "default"):
             return offer
-    what = f"no binary {name!r} in the manifest" if name else f"no binary for the ABI {abi!r} in the manifest"
-    raise InputError(what, hint="see `devbench binaries list`; `devbench binaries add FILE` takes one that you have")
+    otherwise = "see `devbench binaries list`; `devbench binaries add FILE` takes a binary that you have"
+    if name is not None:
+        raise InputError(
+            f"no binary {name!r} in the manifest", hint=near(name, [offer.name for offer in known], otherwise)
+        )
+    abis = [offer.abi for offer in known]
+    raise InputError(f"no binary for the ABI {abi!r} in the manifest", hint=near(str(abi), abis, otherwise))
 
 
 def add(
-    file: Annotated[Path, typer.Argument(help="A benchmark_model for a device, or its APK.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="A benchmark_model for a device, or its APK.")],
     name: Annotated[str, typer.Option(help="What to call it. Default: from tool, version and ABI.")] = "",
     version: Annotated[str, typer.Option(help="Its version. Default: the start of its hash.")] = "",
     flavour: Annotated[str, typer.Option(help="default, flex, or a word of yours; an APK is apk.")] = "default",
 ) -> None:
-    """Take a binary that you have (built, downloaded) for use on devices of its ABI."""
-    from devbench.cli.output import console, plain
+    """Add a binary that you built or downloaded, for devices of its ABI."""
     from devbench.tool.binaries import add as add_binary
 
     binary = add_binary(file, name=name, version=version, flavour=flavour)
-    console().print(f"{plain(binary.name)}: {binary.abi}, {binary.tool}, SHA-256 {binary.sha256}", soft_wrap=True)
+    say(f"{plain(binary.name)}: {binary.abi}, {binary.tool}, SHA-256 {binary.sha256}")
 
 
 def flags(
-    name: Annotated[str, typer.Argument(autocompletion=_names, help="Name or hash.")],
-    device: Annotated[list[str] | None, typer.Option("--device", "-d", help="Where to ask it, the first time.")] = None,
+    name: _NameArgument,
+    device: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--device",
+            "-d",
+            help="The device to run `benchmark_model --help` on, the first time.",
+            autocompletion=complete_serials,
+        ),
+    ] = None,
     wait: WaitOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
-    """List the flags that a binary takes, from its own --help on a device; remembered by its hash."""
+    """List the flags that a binary takes.
+
+    They come from the binary's own --help on a device, and are remembered by the binary's hash.
+    """
     from devbench.bench.lease_keeper import holding, parse_wait
     from devbench.bench.refusals import read_flags, remembered_flags
     from devbench.bench.targets import open_targets
-    from devbench.cli.output import console, plain
     from devbench.device.facts import read_facts
-    from devbench.errors import InputError
     from devbench.tool.binaries import choose, find
 
     binary = find(name)
@@ -176,29 +176,24 @@ def flags(
             binary = choose(read_facts(devices[0]).abis, name=binary.sha256)
             known = read_flags(devices[0], binary)
     if as_json:
-        import json
-
-        typer.echo(json.dumps({"name": binary.name, "sha256": binary.sha256, "flags": sorted(known)}, indent=2))
+        print_json({"name": binary.name, "sha256": binary.sha256, "flags": sorted(known)})
         return
     if not known:
         raise InputError(
-            f"{binary.name} does not say which flags it takes", hint="nothing is refused before a run then"
+            f"the help of {binary.name} lists no flags", hint="its flags are not checked before a run; no action needed"
         )
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False, header_style="bold", title=plain(binary.name, 80), title_justify="left")
-    table.add_column("flag", no_wrap=True)
+    say(f"[bold]{plain(binary.name, 80)}[/bold]")
     for flag in sorted(known):
-        table.add_row(plain(f"--{flag}"))
-    console().print(table)
+        say(plain(f"--{flag}"))
 
 
 def verify(
-    names: Annotated[list[str] | None, typer.Argument(autocompletion=_names, help="Default: all.")] = None,
+    names: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[NAME...]", autocompletion=complete_binaries, help="Which binaries. Default: all."),
+    ] = None,
 ) -> None:
-    """Read binaries in full and compare their hashes. Exit code 1 where one is damaged."""
-    from devbench.cli.output import console, plain
-    from devbench.errors import EXIT_FAILED
+    """Read binaries in full and compare their hashes; exit code 1 if one is damaged."""
     from devbench.tool.binaries import find, installed
     from devbench.tool.binaries import verify as verify_binary
 
@@ -207,14 +202,13 @@ def verify(
         right = verify_binary(binary)
         bad += not right
         mark = "[green]✓[/green]" if right else "[red]✗ damaged: remove it and fetch it again[/red]"
-        console().print(f"{plain(binary.name)} {binary.sha256[:16]}… {mark}", soft_wrap=True)
+        say(f"{plain(binary.name)} {binary.sha256[:16]}… {mark}")
     if bad:
         raise typer.Exit(EXIT_FAILED)
 
 
-def remove(name: Annotated[str, typer.Argument(autocompletion=_names, help="Name or hash.")]) -> None:
-    """Delete a binary from this machine."""
-    from devbench.cli.output import console, plain
+def remove(name: _NameArgument) -> None:
+    """Delete a binary from this computer."""
     from devbench.tool.binaries import remove as remove_binary
 
-    console().print(f"removed {plain(remove_binary(name).name)}", soft_wrap=True)
+    say(f"removed {plain(remove_binary(name).name)}")

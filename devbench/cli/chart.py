@@ -85,7 +85,7 @@ def chart(
     Exit code 2 if the run or the filters leave nothing to draw.
     """
     from devbench.cli.choices import metrics, moment
-    from devbench.cli.outcome import check_writable
+    from devbench.cli.output import check_writable
     from devbench.errors import InputError
     from devbench.findings.changes import ChangesSettings
     from devbench.findings.subject import charted

@@ -1,86 +1,170 @@
-"""Words of options over the history: times and metrics, and what a shell offers for them; one clear error each."""
+"""What a shell offers for arguments and options, and the values of options about the history: times and metrics.
+
+The store, devices and models are loaded when a shell asks.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 
-from devbench.text import parts_of
+import typer
+
+from devbench import numbers
+from devbench.cli.usage import several_of
+from devbench.errors import DevbenchError, InputError
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
+_NEWEST = 50
+
+Complete = Callable[[str], list[str]]
 
 
-def moment(text: str | None, option: str) -> datetime | None:
-    """A date, a time (`2026-11-20T21:00`, UTC without a zone), or how long ago: `12h`, `30d`, `8w`.
+def moment(text: str | None, option: str, *, end: bool = False) -> datetime | None:
+    """A month, a day, a time (`2026-11-20T21:00`, UTC without a zone), or how long ago: `12h`, `30d`, `8w`.
+
+    `end`: the end of the month, day or minute, not its start.
 
     Raises:
         InputError: it is none of these.
     """
-    from devbench import numbers
-    from devbench.errors import InputError
-
     if text is None:
         return None
     count, unit = numbers.whole(text[:-1], maximum=99_999), text[-1:]
     if count is not None and unit in _UNITS:
         return datetime.now(timezone.utc) - count * _UNITS[unit]
+    from devbench.results.selection import moment as span_of
+
     try:
-        found = datetime.fromisoformat(text.replace("Z", "+00:00"))
-    except ValueError:
+        return span_of(text.strip().replace(" ", "T"))[end]
+    except InputError:
         raise InputError(f"{option} {text!r} is no date", hint="for example 2026-11-20, or 30d for 30 days") from None
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
 def metrics(texts: Sequence[str] | None, default: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of metrics.
+    """Names of metrics, `default` if none is given.
 
     Raises:
         InputError: there is no such metric.
     """
-    import difflib
-
-    from devbench.errors import InputError
     from devbench.metrics import shown_in
 
-    chosen, known = parts_of(texts), shown_in("comparison")
-    for name in chosen:
-        if name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            hint = f"did you mean {near[0]}?" if near else f"metrics are {', '.join(known)}"
-            raise InputError(f"--metric {name!r} is unknown", hint=hint)
-    return chosen or default
+    return several_of("--metric", texts, shown_in("comparison")) or default
 
 
-def complete_runs(incomplete: str) -> list[str]:
-    """Ids of runs and labels in the user's store, for tab completion."""
-    from devbench.errors import DevbenchError
+# -- completion -------------------------------------------------------------------------------------------------------
+
+
+def complete(known: Callable[[], Iterable[str]]) -> Complete:
+    """A shell's completion from what is known, as far as it can be read."""
+
+    def offered(incomplete: str) -> list[str]:
+        found: dict[str, None] = {}
+        with contextlib.suppress(DevbenchError):
+            for name in known():
+                found[name] = None
+        return [name for name in found if name.startswith(incomplete)]
+
+    return offered
+
+
+def _run_ids() -> Iterator[str]:
     from devbench.results.store import Store
 
-    try:
-        with Store(create=False) as store:
-            known = store.runs(50)
-    except DevbenchError:
-        known = []
-    labels = [f"{key}={value}" for run in known for key, value in run.labels.items()]
-    names = dict.fromkeys(["latest", "previous", *(run.run_id for run in known), *labels])
+    yield "latest"
+    with Store(create=False) as store:
+        yield from (run.run_id for run in store.runs(_NEWEST))
+
+
+def _runs() -> Iterator[str]:
+    """Also words that mean several runs, for a comparison."""
+    from devbench.results.store import Store
+
+    yield from _run_ids()
+    yield "previous"
+    with Store(create=False) as store:
+        yield from (f"{key}={value}" for run in store.runs(_NEWEST) for key, value in run.labels.items())
+
+
+def _models() -> list[str]:
+    from devbench.results.store import Store
+
+    with Store(create=False) as store:
+        return store.model_names()
+
+
+def _metrics() -> Iterable[str]:
+    from devbench.metrics import shown_in
+
+    return shown_in("comparison")
+
+
+def _delegates() -> Iterable[str]:
+    from devbench.tool.delegates import load_delegates
+
+    return load_delegates()
+
+
+def _devices() -> Iterator[str]:
+    """Connected devices, virtual ones, tags."""
+    from devbench.adb.server import AdbServer
+    from devbench.bench.targets import typed_names
+    from devbench.device.boards import PREFIX, all_tags, load_tags
+
+    with contextlib.suppress(DevbenchError):
+        yield from typed_names(AdbServer(), timeout_s=1.0)
+    yield from ("virtual", "all")
+    yield from (PREFIX + tag for tag in all_tags(load_tags()))
+
+
+def _profiles() -> Iterator[str]:
+    from devbench.device.profiles import load_profiles
+
+    return (profile.name for profile in load_profiles())
+
+
+def _binaries() -> Iterator[str]:
+    from devbench.tool.binaries import installed
+
+    return (binary.name for binary in installed())
+
+
+def _offers() -> Iterator[str]:
+    from devbench.tool.manifest import offers
+
+    return (offer.name for offer in offers())
+
+
+complete_run_ids = complete(_run_ids)
+complete_runs, complete_models, complete_metrics = complete(_runs), complete(_models), complete(_metrics)
+complete_delegates, complete_serials, complete_profiles = complete(_delegates), complete(_devices), complete(_profiles)
+complete_binaries, complete_offers = complete(_binaries), complete(_offers)
+
+
+def complete_rewrites(incomplete: str) -> list[str]:
+    """Names of rewrites, also behind a comma."""
+    from devbench.models.rewrites.catalogue import rewrite_names
+
+    before, comma, last = incomplete.rpartition(",")
+    return [f"{before}{comma}{name}" for name in rewrite_names() if name.startswith(last)]
+
+
+def complete_signatures(context: typer.Context, incomplete: str) -> list[str]:
+    """`all`, and the signatures of the models that were typed."""
+    from devbench.models.files import model_path
+    from devbench.models.tensors import read_signatures
+
+    names = {"all": None}
+    # While an option waits for its value, what was typed before it is not parsed yet.
+    for model in context.params.get("models") or context.args:
+        with contextlib.suppress(DevbenchError):
+            names |= dict.fromkeys(one.name for one in read_signatures(model_path(model)))
     return [name for name in names if name.startswith(incomplete)]
 
 
-def complete_models(incomplete: str) -> list[str]:
-    """Keys of models in the user's store, for tab completion."""
-    from devbench.errors import DevbenchError
-    from devbench.results.store import Store
-
-    try:
-        with Store(create=False) as store:
-            known = store.model_names()
-    except DevbenchError:
-        known = []
-    return [name for name in known if name.startswith(incomplete)]
-
-
-def complete_metrics(incomplete: str) -> list[str]:
-    """Names of metrics, for tab completion."""
-    from devbench.metrics import shown_in
-
-    return [name for name in shown_in("comparison") if name.startswith(incomplete)]
+# By the name of the option in the catalogue.
+RUN_COMPLETION: Mapping[str, Callable[..., list[str]]] = {
+    "device": complete_serials, "delegate": complete_delegates, "signature": complete_signatures,
+    "resume": complete_run_ids,
+}  # fmt: skip

@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.choices import complete_metrics, complete_models, complete_runs
-from devbench.cli.show import show
+from devbench import numbers
+from devbench.cli.choices import complete_delegates, complete_metrics, complete_models, complete_runs, metrics
+from devbench.cli.output import check_writable, open_page, show
+from devbench.cli.takes import OpenOption, StoreOption
+from devbench.cli.usage import one_of, several_of
+from devbench.errors import EXIT_FAILED, InputError
+from devbench.text import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,13 +25,14 @@ if TYPE_CHECKING:
 _EPILOG = (
     "Examples:\n\n"
     "  devbench compare                                   # the latest run with the one before\n\n"
-    "  devbench compare 20261120-2115 latest\n\n"
+    "  devbench compare 20261120-2115 latest --open\n\n"
     "  devbench compare branch=main commit=4f2a91b --metric latency,peak_memory --threshold latency=2%\n\n"
     "  devbench compare 2026-11-01..2026-11-14 2026-11-20 --device 'Pixel 8' --format md --out comparison.md\n\n"
-    "  devbench compare baseline.json latest --fail-on regressed,undecided --json | jq '.counts'"
+    "  devbench compare baseline.json latest --fail-on regressed,undecided --json | jq '.counts'\n\n"
+    "Exit codes: 0 nothing of --fail-on was found; 1 something regressed or now fails; 2 wrong input."
 )
 _FAIL_ON = ("regressed", "improved", "undecided", "missing", "never")
-_FORMATS = ("text", "md", "json")
+_FORMATS = ("text", "md", "json", "html")
 
 
 def register(app: typer.Typer) -> None:
@@ -37,15 +44,20 @@ def compare(
     baseline: Annotated[
         str,
         typer.Argument(
+            metavar="BASELINE",
             help="A run's id or its start, `latest`, `previous`, a label key=value, a date or FROM..TO, a file "
             "of `devbench run --json`, or a folder of `devbench export`.",
             autocompletion=complete_runs,
         ),
     ] = "previous",
-    candidate: Annotated[str, typer.Argument(help="The same.", autocompletion=complete_runs)] = "latest",
+    candidate: Annotated[
+        str, typer.Argument(metavar="CANDIDATE", help="The same.", autocompletion=complete_runs)
+    ] = "latest",
     metric: Annotated[
         list[str] | None,
-        typer.Option(help="With commas or given again. Default: all.", autocompletion=complete_metrics),
+        typer.Option(
+            help="Metrics to compare, with commas or given again. Default: all.", autocompletion=complete_metrics
+        ),
     ] = None,
     threshold: Annotated[
         list[str] | None,
@@ -63,44 +75,48 @@ def compare(
     ] = "undecided",
     reference: Annotated[
         str | None,
-        typer.Option(help="Model or case whose change is the device's drift, or `none`. Default: the suite's."),
+        typer.Option(
+            metavar="MODEL|none",
+            help="Model or case that never changes: its change is the device's drift. Default: the suite's.",
+        ),
     ] = None,
-    device: Annotated[list[str] | None, typer.Option(help="Key or part of the title.")] = None,
+    device: Annotated[
+        list[str] | None, typer.Option(help="Only devices with this key or part of the title; may be given again.")
+    ] = None,
     model: Annotated[
         list[str] | None,
-        typer.Option(help="A model as results show it, or the end of it.", autocompletion=complete_models),
+        typer.Option(
+            help="Only this model, as results show it, or the end of its name.", autocompletion=complete_models
+        ),
     ] = None,
-    delegate: Annotated[list[str] | None, typer.Option(help="A delegate's name.")] = None,
+    delegate: Annotated[
+        list[str] | None, typer.Option(help="Only this delegate.", autocompletion=complete_delegates)
+    ] = None,
     fail_on: Annotated[
         str, typer.Option(metavar="|".join(_FAIL_ON), help="What ends with exit code 1; several with commas.")
     ] = "regressed",
-    everything: Annotated[bool, typer.Option("--all", help="List what is unchanged or undecided, too.")] = False,
+    everything: Annotated[bool, typer.Option("--all", help="Also list what is unchanged or undecided.")] = False,
     form: Annotated[str, typer.Option("--format", metavar="|".join(_FORMATS), help="How to show it.")] = "text",
     as_json: Annotated[bool, typer.Option("--json", help="As --format json (docs/compare.md has its keys).")] = False,
-    out: Annotated[Path | None, typer.Option(help="Write to this file instead.")] = None,
-    store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Write to this file instead of the terminal.")] = None,
+    open_it: OpenOption = False,
+    store_url: StoreOption = None,
 ) -> None:
-    """Compare a baseline with a candidate: what improved, what regressed and why, what is not decided yet.
+    """Compare a baseline with a candidate: what regressed and why, what improved, what cannot be decided.
 
-    The same cases on the same device are compared. Exit code 1 if something regressed or now fails (--fail-on), 0
-    otherwise, 2 if a side names no run or an option is wrong.
+    The same cases on the same device are compared.
     """
-    from devbench.cli.choices import metrics
-    from devbench.cli.outcome import check_writable
-    from devbench.errors import EXIT_FAILED, InputError
     from devbench.findings import sides
     from devbench.findings.comparison import UNRELIABLE, ComparisonSettings
     from devbench.host.garbage import no_cycle_search
     from devbench.sections.comparison import comparison_document
-    from devbench.text import parts_of
 
-    reasons = _reasons(fail_on)
-    form = "json" if as_json else form
-    if form not in _FORMATS:
-        raise InputError(f"--format {form!r} is unknown", hint=f"give {', '.join(_FORMATS)}")
+    reasons = frozenset(several_of("--fail-on", [fail_on], _FAIL_ON))
+    if not reasons or ("never" in reasons and len(reasons) > 1):
+        raise InputError(f"--fail-on {fail_on!r} makes no sense", hint=f"use some of {', '.join(_FAIL_ON)}")
+    form = "html" if open_it else "json" if as_json else one_of("--format", form, _FORMATS)
+    out = out or (Path("comparison.html") if open_it else None)
     check_writable(out)
-    if unreliable not in UNRELIABLE:
-        raise InputError(f"--unreliable {unreliable!r} is unknown", hint=f"give {' or '.join(UNRELIABLE)}")
     settings = ComparisonSettings(
         compare=_rules(alpha, threshold),
         metrics=metrics(metric, ComparisonSettings().metrics),
@@ -108,29 +124,18 @@ def compare(
         models=tuple(model or ()),
         delegates=parts_of(delegate),
         reference=reference,
-        unreliable=unreliable,
+        unreliable=one_of("--unreliable", unreliable, UNRELIABLE),
     )
     with no_cycle_search():
         report = sides.compare(baseline, candidate, store_url, settings)
     show(lambda shown: comparison_document(report, shown, everything=everything), form, out)
+    open_page(out or "", open_it)
     if report.fails(reasons):
         raise typer.Exit(EXIT_FAILED)
 
 
-def _reasons(text: str) -> frozenset[str]:
-    from devbench.errors import InputError
-    from devbench.text import parts_of
-
-    found = parts_of([text])
-    unknown = [word for word in found if word not in _FAIL_ON]
-    if unknown or not found or ("never" in found and len(found) > 1):
-        raise InputError(f"--fail-on {text!r} makes no sense", hint=f"give some of {', '.join(_FAIL_ON)}")
-    return frozenset(found)
-
-
 def _rules(alpha: float, thresholds: Sequence[str] | None) -> CompareSettings:
     from devbench.analysis.compare import CompareSettings
-    from devbench.errors import InputError
     from devbench.metrics import METRICS
 
     if not 0 < alpha < 1:
@@ -139,12 +144,6 @@ def _rules(alpha: float, thresholds: Sequence[str] | None) -> CompareSettings:
 
 
 def _thresholds(known: Mapping[str, Metric], texts: Sequence[str]) -> Mapping[str, Metric]:
-    from dataclasses import replace
-
-    from devbench import numbers
-    from devbench.cli.choices import metrics
-    from devbench.errors import InputError
-
     found = dict(known)
     for text in texts:
         name, equals, value = text.partition("=")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.waiting import WaitOption
+from devbench.cli.choices import complete_serials
+from devbench.cli.output import print_json, print_table
+from devbench.cli.takes import JsonOption, WaitOption, typer_option
+from devbench.options import RunOptions
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -17,6 +21,7 @@ _EPILOG = (
     "Examples:\n\n  devbench delegates\n\n  devbench delegates --device R5CT1234ABC\n\n"
     "  devbench delegates --delegates-file mine.toml --json"
 )
+_FORMS = {"accelerator": "[:ACCELERATOR]", "library": ":PATH.so", "": ""}
 
 
 def register(app: typer.Typer) -> None:
@@ -26,11 +31,14 @@ def register(app: typer.Typer) -> None:
 
 def delegates(
     device: Annotated[
-        list[str] | None, typer.Option("--device", "-d", help="Say which of them this device can run.")
+        list[str] | None,
+        typer.Option(
+            "--device", "-d", help="Show which delegates this device can run.", autocompletion=complete_serials
+        ),
     ] = None,
-    delegates_file: Annotated[Path | None, typer.Option(help="A TOML file with delegates of your own.")] = None,
+    delegates_file: Annotated[Path | None, typer_option(RunOptions, "delegates_file")] = None,
     wait: WaitOption = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the delegates, and with --device which of them can run there and, if not, why."""
     from devbench.bench.lease_keeper import holding, parse_wait
@@ -46,19 +54,18 @@ def delegates(
         for found in devices:
             # The tool is asked for its flags there.
             with holding(found, wait_s):
-                reasons = _verdicts(found, known)
+                reasons = _reasons(found, known)
             _show(known, reasons, as_json, found.serial)
 
 
-def _verdicts(device: Device, known: dict[str, Delegate]) -> dict[str, list[str]]:
-    """Why each delegate cannot run on the device; empty where nothing speaks against it."""
+def _reasons(device: Device, known: dict[str, Delegate]) -> dict[str, list[str]]:
+    """Why each delegate cannot run on the device; empty if it can."""
     from devbench.bench.refusals import cannot_run, read_flags
     from devbench.device.facts import read_facts
     from devbench.device.profiles import load_profiles, match_profile
     from devbench.tool.binaries import choose
 
     facts = read_facts(device)
-    profile = match_profile(facts, load_profiles())
     binary = choose(facts.abis)
     return cannot_run(
         device,
@@ -66,38 +73,37 @@ def _verdicts(device: Device, known: dict[str, Delegate]) -> dict[str, list[str]
         facts=facts,
         binary=binary,
         flags=read_flags(device, binary),
-        known_failures=profile.fails,
+        known_failures=match_profile(facts, load_profiles()).fails,
     )
 
 
 def _show(known: dict[str, Delegate], reasons: dict[str, list[str]] | None, as_json: bool, serial: str = "") -> None:
     if as_json:
-        import json
-        from dataclasses import asdict
-
         rows = [
             {**asdict(delegate), "reasons": None if reasons is None else reasons[name]}
             for name, delegate in known.items()
         ]
-        typer.echo(json.dumps({"serial": serial or None, "delegates": rows}, indent=2))
+        print_json({"serial": serial or None, "delegates": rows})
         return
-    from rich.table import Table
+    from devbench.sections.tables import Cell, Column
 
-    from devbench.cli.output import console, plain
+    def why_not(name: str) -> str:
+        return "; ".join((reasons or {}).get(name, ()))
 
-    table = Table(box=None, pad_edge=False, header_style="bold", title=plain(serial) or None, title_justify="left")
-    table.add_column("delegate", no_wrap=True)
-    table.add_column("title")
-    table.add_column("expect", no_wrap=True)
-    if reasons is not None:
-        table.add_column("here", no_wrap=True)
-    table.add_column("note" if reasons is None else "why not, or what to know", overflow="fold")
-    for name, delegate in known.items():
-        form = {"accelerator": "[:ACCELERATOR]", "library": ":PATH.so", "": ""}[delegate.parameter]
-        word = plain(name + form) + (" [dim](default)[/dim]" if delegate.default else "")
-        cells = [word, plain(delegate.title), delegate.expect]
-        if reasons is not None:
-            cells.append("[red]no[/red]" if reasons[name] else "[green]yes[/green]")
-        why = "; ".join(reasons[name]) if reasons is not None else ""
-        table.add_row(*cells, plain(why or delegate.note, 300))
-    console().print(table)
+    columns: tuple[Column[str], ...] = (
+        Column(
+            "delegate",
+            lambda name: Cell(name + _FORMS[known[name].parameter], aside="(default)" if known[name].default else ""),
+            role="name",
+        ),
+        Column("title", lambda name: known[name].title),
+        Column("expect", lambda name: known[name].expect, hidden=1),
+        Column(
+            "can run",
+            lambda name: Cell("no", kind="bad") if why_not(name) else Cell("yes", kind="good"),
+            role="name",
+            only_if=lambda _: reasons is not None,
+        ),
+        Column("note", lambda name: why_not(name) or known[name].note),
+    )
+    print_table(columns, known, serial)

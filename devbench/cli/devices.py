@@ -1,69 +1,90 @@
-"""`devbench devices` and `devbench profiles`: what is connected, and what is known about kinds of devices."""
+"""`devbench devices` and `devbench virtual`: connected devices, their tags, who uses them; virtual devices."""
 
 from __future__ import annotations
 
 import contextlib
-import json
-from pathlib import Path
+import re
+import time
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devbench.cli import device_histories
+from devbench.cli.choices import complete_serials
+from devbench.cli.output import agreed, console, plain, print_json, print_table, say
+from devbench.cli.takes import JsonOption, YesOption
+from devbench.errors import EnvironmentProblem, InputError
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.console import Console
-    from rich.table import Table
 
     from devbench.adb.server import AdbServer, DeviceEntry
     from devbench.device.overview import DeviceOverview
     from devbench.device.profiles import DeviceProfile
+    from devbench.sections.tables import Cell
 
 _NO_DEVICE = (
-    "No device is connected. Connect a phone by USB and allow USB debugging in its developer options, or "
-    "`adb connect HOST:PORT`; without a phone, try `devbench run MODEL.tflite --device virtual`."
+    "No device is connected. Connect a phone by USB and allow USB debugging in its developer options, or use "
+    "`devbench devices connect HOST:PORT`. Without a phone: `devbench run demo --device virtual`."
 )
-
-profiles_app = typer.Typer(no_args_is_help=True, help="Show what is known about kinds of devices.")
+_ADDRESS = re.compile(r"([A-Za-z0-9._-]+|\[[0-9A-Fa-f:]+\]):[0-9]{1,5}")
+_CONNECT_S = 10.0
+_MAX_VIRTUAL = 64
+_LIST = (
+    "Examples:\n\n  devbench devices\n\n  devbench devices connect 192.168.1.20:5555\n\n"
+    "  devbench devices tag R5CT1234ABC nightly\n\n  devbench devices release R5CT1234ABC\n\n"
+    "  devbench devices --json | jq -r '.[] | select(.ready) | .name'\n\n"
+    "  ANDROID_ADB_SERVER_PORT=5038 devbench devices"
+)
+_RELEASE = (
+    'Examples:\n\n  devbench devices release R5CT1234ABC\n\n  devbench devices release "Pixel 8" --yes\n\n'
+    "Exit codes: 0 released, or not in use; 2 no terminal to ask at and no --yes; 3 the device does not answer, or a "
+    "process on it cannot be ended."
+)
+_VIRTUAL = (
+    "Examples:\n\n  devbench virtual\n\n  devbench virtual --count 4 --fault slow=1000000\n\n"
+    "then, in another terminal:\n\n  devbench run demo --device 127.0.0.1:PORT"
+)
+_DeviceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DEVICE", help="A name from `devbench devices`: serial, key, tag or part of the title.",
+        autocompletion=complete_serials,
+    ),
+]  # fmt: skip
+_AddressArgument = Annotated[
+    str, typer.Argument(metavar="HOST:PORT", help="The address that the device shows under wireless debugging.")
+]
 
 
 def register(app: typer.Typer) -> None:
     """Add the commands of this file to the application."""
-    from devbench.cli import device_histories, release, tags
-
     group = typer.Typer(invoke_without_command=True)
-    group.callback()(devices)
-    tags.register(group)
-    release.register(group)
+    group.callback(epilog=_LIST)(devices)
+    group.command("connect", epilog="Example:\n\n  devbench devices connect 192.168.1.20:5555")(connect)
+    group.command("disconnect", epilog="Example:\n\n  devbench devices disconnect 192.168.1.20:5555")(disconnect)
+    group.command("tag", epilog="Example:\n\n  devbench devices tag R5CT1234ABC nightly s23")(tag)
+    group.command("untag", epilog="Example:\n\n  devbench devices untag R5CT1234ABC nightly")(untag)
+    group.command("release", epilog=_RELEASE)(release)
     device_histories.register(group)
     app.add_typer(group, name="devices", rich_help_panel="Prepare")
-    app.add_typer(profiles_app, name="profiles", rich_help_panel="Prepare")
+    app.command("virtual", epilog=_VIRTUAL, rich_help_panel="Prepare")(virtual)
 
 
 def devices(
     context: typer.Context,
-    as_json: bool = typer.Option(False, "--json", help="Print JSON: a list, empty where nothing is connected."),
-    watch: bool = typer.Option(False, "--watch", help="Print again whenever a device comes or goes, until Ctrl-C."),
-    timeout: float = typer.Option(5.0, "--timeout", min=0.1, max=600, help="Seconds that each device has to answer."),
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list, one entry per device.")] = False,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Print again whenever a device comes or goes, until Ctrl-C.")
+    ] = False,
+    timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds that each device has to answer.")] = 5.0,
 ) -> None:
-    """List connected devices: state, model, SoC, Android, ABI, battery, temperature, profile, current user.
+    """List connected devices, and what to do about those that cannot be used.
 
-    Devices that cannot be used are listed with what to do about them.
-
-    [bold]Examples[/bold]
-
-      devbench devices
-
-      devbench devices tag R5CT1234ABC nightly
-
-      devbench devices release R5CT1234ABC
-
-      devbench devices --json | jq -r '.[] | select(.ready) | .name'
-
-      ANDROID_ADB_SERVER_PORT=5038 devbench devices
+    Shows state, model, SoC, Android version, ABI, battery, temperature, device profile, and who uses a device. The
+    commands below connect, tag and release devices.
     """
     from devbench.adb.server import AdbServer
-    from devbench.cli.output import console
     from devbench.device.profiles import load_profiles
 
     if context.invoked_subcommand is not None:
@@ -72,92 +93,12 @@ def devices(
     server = AdbServer()
     server.ensure_running()
     if not watch:
-        _print(server, server.list_devices(), profiles, timeout, as_json, console())
+        _print(server, server.list_devices(), profiles, timeout, as_json)
         return
-    # Ctrl-C is the only way to end it, so it is no interruption.
+    # The usual way to end it, so the exit code is 0.
     with contextlib.suppress(KeyboardInterrupt):
         for entries in server.track():
-            _print(server, entries, profiles, timeout, as_json, console())
-
-
-@profiles_app.command("list")
-def profiles_list() -> None:
-    """List the device profiles, shipped ones and your own.
-
-    [bold]Example[/bold]
-
-      devbench profiles list
-    """
-    from rich.table import Table
-
-    from devbench.cli.output import console, plain
-    from devbench.device.profiles import load_profiles
-
-    table = Table("profile", "devices", "SoC", "matches", box=None, pad_edge=False, header_style="bold")
-    for profile in sorted(load_profiles(), key=lambda profile: profile.name):
-        matches = ", ".join(f"{key}={pattern.pattern}" for key, pattern in profile.match.items())
-        title = profile.title + (" (virtual)" if profile.virtual else "")
-        table.add_row(plain(profile.name), plain(title), plain(profile.soc), plain(matches or "any device"))
-    console().print(table)
-
-
-@profiles_app.command("new")
-def profiles_new(
-    serial: Annotated[
-        str, typer.Argument(help="The device: a name that `devbench devices` shows, host:port, or virtual.")
-    ],
-    out: Annotated[Path | None, typer.Option(help="The .toml file to write. Default: print it.")] = None,
-) -> None:
-    """Draft a profile from a live device.
-
-    [bold]Example[/bold]
-
-      devbench profiles new R5CT1234ABC --out ~/.local/share/devbench/device_profiles/rig-7.toml
-    """
-    from devbench.bench.targets import open_targets
-    from devbench.device.facts import read_facts
-    from devbench.device.profiles import draft
-    from devbench.errors import InputError
-
-    with open_targets([serial]) as devices:
-        text = draft(read_facts(devices[0]))
-    if out is None:
-        typer.echo(text, nl=False)
-        return
-    try:
-        # "x": a profile that somebody wrote is not overwritten.
-        with out.expanduser().open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}", hint="choose another file") from None
-    typer.echo(str(out))
-
-
-@profiles_app.command("show")
-def profiles_show(name: str = typer.Argument(..., help="A name from `devbench profiles list`.")) -> None:
-    """Show one device profile.
-
-    [bold]Example[/bold]
-
-      devbench profiles show galaxy-s23
-    """
-    from devbench.cli.output import console, plain
-    from devbench.device.profiles import load_profiles
-    from devbench.errors import InputError
-
-    found = {profile.name: profile for profile in load_profiles()}
-    if name not in found:
-        raise InputError(f"no device profile {name!r}", hint=f"there are {', '.join(sorted(found))}")
-    profile = found[name]
-    rows = [("name", profile.name), ("devices", profile.title), ("virtual", "yes" if profile.virtual else "no")]
-    rows += [(f"match {key}", pattern.pattern) for key, pattern in profile.match.items()]
-    rows += [("SoC", profile.soc), ("GPU", profile.gpu)]
-    rows += [("cores", " + ".join(f"{cluster.count}x {cluster.core}" for cluster in profile.clusters))]
-    rows += [("note", note) for note in profile.notes] + [("source", source) for source in profile.sources]
-    rows += [("file", str(profile.origin))]
-    for key, value in rows:
-        if value:
-            console().print(f"[bold]{plain(key):<24}[/bold] {plain(value, 1000)}", soft_wrap=True)
+            _print(server, entries, profiles, timeout, as_json)
 
 
 def _print(
@@ -166,110 +107,239 @@ def _print(
     profiles: Sequence[DeviceProfile],
     timeout_s: float,
     as_json: bool,
-    out: Console,
 ) -> None:
     from devbench.device.overview import survey, to_json
 
     found = survey(server, entries, profiles, timeout_s=timeout_s)
     if as_json:
-        typer.echo(json.dumps([{**to_json(overview), "tags": _tags(overview)} for overview in found], indent=2))
+        print_json([{**to_json(overview), "tags": _tags(overview)} for overview in found])
     elif not found:
-        out.print(_NO_DEVICE, soft_wrap=True)
+        say(_NO_DEVICE)
     else:
-        out.print(_table(found))
-        _print_advice(found, out)
+        _print_table(found)
+    for overview in [] if as_json else found:
+        name = plain(overview.name, 100)
+        if overview.problem:
+            subject = "" if overview.name in overview.problem else f"{name}: "
+            advice = plain(overview.advice, 400)
+            say(f"[yellow]![/yellow] {subject}{plain(overview.problem, 300)} [dim]→[/dim] {advice}")
+        if overview.note:
+            say(f"[yellow]![/yellow] {name}: {plain(overview.note, 400)}")
 
 
-def _table(found: Sequence[DeviceOverview]) -> Table:
-    from rich.table import Table
+def _print_table(found: Sequence[DeviceOverview]) -> None:
+    from devbench.sections.tables import Column
 
-    from devbench.cli.output import plain
-
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("serial", "state"):
-        table.add_column(column, no_wrap=True, overflow="fold")
-    for column in ("device", "SoC", "Android", "ABI", "battery", "temperature", "profile"):
-        table.add_column(column, overflow="fold")
-    more = {
-        "in use by": [_user(overview, plain) for overview in found],
-        "tags": [plain(", ".join(_tags(overview)), 200) for overview in found],
-    }
-    more = {heading: cells for heading, cells in more.items() if any(cells)}
-    for heading in more:
-        table.add_column(heading, overflow="fold")
-    for number, overview in enumerate(found):
-        table.add_row(*_cells(overview, plain), *(cells[number] for cells in more.values()))
-    return table
+    columns: tuple[Column[DeviceOverview], ...] = (
+        Column("device", lambda one: one.name, role="name"),
+        Column("state", _state, role="name"),
+        Column("model", _title),
+        Column("SoC", lambda one: one.facts.soc if one.facts else "", hidden=2),
+        Column("Android", _android, hidden=5),
+        Column("ABI", lambda one: one.facts.abis[0] if one.facts and one.facts.abis else "", hidden=3),
+        Column("battery", _battery, hidden=6),
+        Column("temperature", _temperature, hidden=4),
+        Column("profile", lambda one: one.profile.name if one.facts and one.profile else "", hidden=1),
+        Column("in use by", _user, only_if=lambda one: one.lease),
+        Column("tags", lambda one: ", ".join(_tags(one)), only_if=_tags),
+    )
+    print_table(columns, found)
 
 
-def _user(overview: DeviceOverview, plain: _Plain) -> str:
-    """Who has the device and since when, as Rich markup; an expired lease does not block others."""
-    lease = overview.lease
-    if lease is None:
+def _state(one: DeviceOverview) -> Cell:
+    from devbench.sections.tables import Cell
+
+    if one.facts is None:
+        return Cell(one.entry.state if one.entry.state != "device" else "no answer", kind="bad")
+    return Cell(f"same board as {one.same_as}", kind="soft") if one.same_as else Cell("ready", kind="good")
+
+
+def _title(one: DeviceOverview) -> str:
+    facts = one.facts
+    if facts is None:
+        return one.entry.model
+    title = facts.name if one.name == facts.key else facts.title.removesuffix(" (virtual)")
+    kind = f"{facts.emulation}, virtual" if facts.emulation else "virtual"
+    return f"{title} ({kind})" if one.virtual else title
+
+
+def _android(one: DeviceOverview) -> str:
+    if one.facts is None:
         return ""
-    if not lease.active:
-        return f"[dim]{plain(lease.who, 160)} (expired)[/dim]"
-    return f"[yellow]{plain(lease.who, 160)}, for {lease.since}[/yellow]"
+    return one.facts.android + (f" (API {one.facts.sdk})" if one.facts.sdk else "")
 
 
-def _tags(overview: DeviceOverview) -> list[str]:
+def _battery(one: DeviceOverview) -> str:
+    now = one.conditions
+    level = "" if now is None or now.battery_level is None else f"{now.battery_level} %"
+    return f"{level} charging" if now is not None and now.battery_charging else level
+
+
+def _temperature(one: DeviceOverview) -> Cell:
+    from devbench.sections.tables import Cell
+
+    now = one.conditions
+    if now is None:
+        return Cell("")
+    parts = [] if now.battery_temperature_c is None else [f"{now.battery_temperature_c:.1f} °C battery"]
+    if now.temperatures_c:
+        sensor = max(now.temperatures_c, key=lambda sensor: now.temperatures_c[sensor])
+        parts.append(f"{now.temperatures_c[sensor]:.1f} °C {sensor}")
+    if now.thermal_status_problem:
+        parts.append("thermal status unknown")
+    if now.throttled:
+        parts.append(f"throttled: {now.thermal_status_name}")
+    return Cell(", ".join(parts), kind="bad" if now.throttled else "warn" if now.thermal_status_problem else "")
+
+
+def _user(one: DeviceOverview) -> Cell:
+    """Who has the device and since when; an expired lease does not block others."""
+    from devbench.sections.tables import Cell
+
+    lease = one.lease
+    if lease is None:
+        return Cell("")
+    return (
+        Cell(f"{lease.who}, for {lease.since}", kind="warn")
+        if lease.active
+        else Cell(f"{lease.who} (expired)", kind="soft")
+    )
+
+
+def _tags(one: DeviceOverview) -> list[str]:
     from devbench.device.boards import load_tags
 
     book = load_tags()
-    names = (overview.facts.key if overview.facts else "", overview.entry.name)
+    names = (one.facts.key if one.facts else "", one.entry.name)
     return sorted({tag for name in names for tag in book.get(name, ())})
 
 
-def _cells(overview: DeviceOverview, plain: _Plain) -> list[str]:
-    """The cells of a device's row as Rich markup."""
-    entry, facts, now = overview.entry, overview.facts, overview.conditions
-    if facts is None or now is None:
-        state = entry.state if entry.state != "device" else "no answer"
-        return [plain(overview.name, 100), f"[red]{plain(state, 40)}[/red]", plain(entry.model, 80), *[""] * 6]
-    state = f"[dim]same board as {plain(overview.same_as, 100)}[/dim]" if overview.same_as else "[green]ready[/green]"
-    title = facts.name if overview.name == facts.key else facts.title.removesuffix(" (virtual)")
-    kind = f"{plain(facts.emulation, 40)}, virtual" if facts.emulation else "virtual"
-    name = plain(title, 160) + (f" [magenta]({kind})[/magenta]" if overview.virtual else "")
-    battery = "" if now.battery_level is None else f"{now.battery_level} %"
-    if now.battery_charging:
-        battery += " charging"
-    temperature = "" if now.battery_temperature_c is None else f"{now.battery_temperature_c:.1f} °C battery"
-    if now.temperatures_c:
-        sensor = max(now.temperatures_c, key=lambda sensor: now.temperatures_c[sensor])
-        temperature += f"{', ' if temperature else ''}{now.temperatures_c[sensor]:.1f} °C {plain(sensor, 30)}"
-    if now.thermal_status_problem:
-        temperature += f"{', ' if temperature else ''}[yellow]thermal status unknown[/yellow]"
-    if now.throttled:
-        temperature += f" [red]throttled: {now.thermal_status_name}[/red]"
-    android = facts.android + (f" (API {facts.sdk})" if facts.sdk else "")
-    profile = overview.profile.name if overview.profile else ""
-    return [
-        plain(overview.name, 100),
-        state,
-        name,
-        plain(facts.soc, 60),
-        plain(android, 40),
-        plain(facts.abis[0] if facts.abis else "", 40),
-        battery,
-        temperature,
-        plain(profile, 40),
-    ]
+# -- connecting, tags, releasing -------------------------------------------------------------------------------------
 
 
-def _print_advice(found: Sequence[DeviceOverview], out: Console) -> None:
-    from devbench.cli.output import plain
+def connect(address: _AddressArgument) -> None:
+    """Connect to a device over the network.
 
-    for overview in found:
-        if overview.problem:
-            what, then = plain(overview.problem, 300), plain(overview.advice, 400)
-            serial = "" if overview.name in overview.problem else f"{plain(overview.name, 100)}: "
-            out.print(f"[yellow]![/yellow] {serial}{what} [dim]→[/dim] {then}", soft_wrap=True)
-        if overview.note:
-            out.print(f"[yellow]![/yellow] {plain(overview.name, 100)}: {plain(overview.note, 400)}", soft_wrap=True)
+    The device must have wireless debugging switched on. `devbench run --device HOST:PORT` connects by itself.
+    """
+    server = _server(address)
+    server.connect(address, timeout_s=_CONNECT_S)
+    server.wait_for(address, timeout_s=_CONNECT_S)
+    say(f"{address}: connected")
 
 
-if TYPE_CHECKING:
-    from typing import Protocol
+def disconnect(address: _AddressArgument) -> None:
+    """End the connection to a device over the network."""
+    _server(address).disconnect(address)
+    say(f"{address}: disconnected")
 
-    class _Plain(Protocol):
-        def __call__(self, text: object, most: int = 400) -> str: ...
+
+def _server(address: str) -> AdbServer:
+    from devbench.adb.server import AdbServer
+
+    if not _ADDRESS.fullmatch(address):
+        raise InputError(f"{address!r} is not HOST:PORT", hint="for example 192.168.1.20:5555")
+    server = AdbServer()
+    server.ensure_running()
+    return server
+
+
+def tag(
+    device: _DeviceArgument,
+    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="One or more words.")],
+) -> None:
+    """Give a device tags, for `--device tag:NAME` and suites."""
+    from devbench.device.boards import add_tags
+
+    key = _key(device)
+    _print_tags(key, add_tags(key, tags))
+
+
+def untag(
+    device: _DeviceArgument,
+    tags: Annotated[
+        list[str] | None, typer.Argument(metavar="[TAG...]", help="The tags to remove. Default: all.")
+    ] = None,
+) -> None:
+    """Remove tags from a device."""
+    from devbench.device.boards import remove_tags
+
+    key = _key(device)
+    _print_tags(key, remove_tags(key, tags or []))
+
+
+def _key(word: str) -> str:
+    """The device's key: of a connected device by any of its names; of others as typed, if they have tags."""
+    from devbench.adb.errors import NoSuchDevice
+    from devbench.adb.server import AdbServer
+    from devbench.device.boards import find_board, identify_boards, load_tags
+
+    server = AdbServer()
+    server.ensure_running()
+    boards = identify_boards(server, server.list_devices())
+    book = load_tags()
+    if word in book:
+        return word
+    board = find_board(word, boards, [key for key, tags in book.items() if word in tags])
+    if board is None:
+        raise NoSuchDevice(word, [board.name for board in boards])
+    # A device that did not answer when it was tagged keeps these tags.
+    return board.entry.name if board.entry.name in book else board.key
+
+
+def _print_tags(key: str, tags: tuple[str, ...]) -> None:
+    say(f"{plain(key, 80)}: {plain(', '.join(tags) or 'no tags', 1000)}")
+
+
+def release(device: _DeviceArgument, yes: YesOption = False, as_json: JsonOption = False) -> None:
+    """Release a device from the run that uses it, and end the processes of that run on the device.
+
+    That run stops on the device with exit code 3, or 1 if other devices continue. Its earlier results stay stored;
+    a repetition in progress does not count.
+    """
+    from devbench.bench.targets import open_targets
+    from devbench.device.lease import ROOT, read_holder, revoke, to_json
+
+    with open_targets([device]) as opened:
+        if len(opened) != 1:
+            raise InputError(f"{device!r} means {len(opened)} devices", hint="release them one by one, by serial")
+        serial = opened[0].serial
+        holder = read_holder(opened[0], ROOT)
+        if holder is None:
+            say(f"{plain(serial)}: the device is not in use.", stderr=as_json)
+        else:
+            state = f"has used it for {holder.since}" if holder.active else "used it; the lease is expired"
+            if not yes:
+                say(f"{plain(serial)}: {plain(holder.who)} {state}.", stderr=True)
+            question = "End its processes on the device and release it?"
+            if not agreed(question, yes=yes, otherwise=f"{serial} was not released: {holder.who} {state}"):
+                say("Nothing was changed.", stderr=as_json)
+                return
+            if not revoke(opened[0], ROOT, holder):
+                what = f"{serial}: {holder.who} released the device, and another run uses it now"
+                raise EnvironmentProblem(what, hint="`devbench devices` shows which")
+            say(f"{plain(serial)}: released from {plain(holder.who)}.", stderr=as_json)
+    if as_json:
+        print_json({"serial": serial, "released": to_json(holder) if holder else None})
+
+
+def virtual(
+    count: Annotated[int, typer.Option("--count", "-n", min=1, max=_MAX_VIRTUAL, help="How many devices.")] = 1,
+    fault: Annotated[
+        str,
+        typer.Option(metavar="NAME=VALUE", help="How they misbehave, separated by commas (docs/virtual.md lists all)."),
+    ] = "",
+) -> None:
+    """Start virtual devices and keep them until Ctrl-C, for other programs and for several runs.
+
+    A virtual device runs models on this computer's CPU. `devbench run --device virtual` starts one by itself.
+    """
+    from devbench.bench.targets import open_targets
+
+    # The only way to end it, so the exit code is 0.
+    with contextlib.suppress(KeyboardInterrupt), open_targets([f"virtual:{count}"], fault) as opened:
+        for device in opened:
+            console().print(device.serial, markup=False)
+        say("[dim]Ctrl-C ends them[/dim]", stderr=True)
+        while True:
+            time.sleep(3600)

@@ -1,16 +1,19 @@
-"""`devbench nightly`: what is due tonight, for cron, systemd or CI; ends with the exit code that the night deserves."""
+"""`devbench nightly`: what is due tonight, for cron, systemd or CI; ends with the exit code of the night."""
 
 from __future__ import annotations
 
+import os
+import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.choices import complete_runs
-from devbench.cli.run_completion import RUN_COMPLETION
+from devbench.cli.choices import RUN_COMPLETION, complete_runs
+from devbench.cli.output import console, plain, print_error, print_json, say, say_path
 from devbench.cli.takes import Taken, takes
 from devbench.declare import options_of
+from devbench.errors import EXIT_FAILED, DevbenchError, InputError
 from devbench.options import NightlyOptions, RunOptions
 
 if TYPE_CHECKING:
@@ -21,47 +24,47 @@ if TYPE_CHECKING:
 _EPILOG = (
     "Examples:\n\n"
     "  devbench nightly nightly.toml\n\n"
-    "  devbench nightly camera.toml audio.toml --device tag:lab --junit junit.xml\n\n"
+    "  devbench nightly camera.toml audio.toml --device tag:lab\n\n"
+    "  devbench nightly nightly.toml --junit junit.xml --webhook https://hooks.slack.com/services/...\n\n"
     "  devbench nightly nightly.toml --force --baseline branch=main\n\n"
-    "Exit codes: 0 all well, or nothing was due; 1 a regression or a failed job; 2 wrong input; 3 a device that is "
-    "missing, or no fit environment; 4 another nightly is at it; 130 stopped, the next call goes on."
+    "Exit codes: 0 nothing got worse, or nothing was due; 1 a regression or a failed job; 2 wrong input; 3 a device is "
+    "missing, or this computer cannot measure; 4 another `devbench nightly` is running; 130 interrupted: the next call "
+    "resumes."
 )
-
 _OF_RUN = ("device", "label", "store_url", "fault", "quiet")
 
 
 def register(app: typer.Typer) -> None:
     """Add the command to the application."""
-    texts = {"device": "As of `devbench run`, in place of the suites'. Missing devices do not stop the run."}
+    texts = {"device": "As for `devbench run`, in place of the suites'. Missing devices do not stop the run."}
     run = Taken(RunOptions, _OF_RUN, complete=RUN_COMPLETION, texts=texts)
     night = Taken(NightlyOptions, complete={"baseline": complete_runs})
     app.command("nightly", epilog=_EPILOG, rich_help_panel="Measure")(takes(nightly, night=night, run=run))
 
 
 def nightly(
-    suites: Annotated[list[Path], typer.Argument(help="TOML files that say what to measure (docs/suites.md).")],
+    suites: Annotated[
+        list[Path], typer.Argument(metavar="SUITE...", help="TOML files that say what to measure (docs/suites.md).")
+    ],
     run: RunOptions,
     night: NightlyOptions,
     as_json: Annotated[bool, typer.Option("--json", help="Print the result as JSON (docs/nightly.md).")] = False,
 ) -> None:
-    """Measure what is due on the devices that are there, compare, detect, report.
+    """Measure suites once a night, compare with earlier nights, and report.
 
-    Takes a lock, goes on where an earlier call was stopped or killed, and leaves out what was measured tonight.
+    Only what is due is measured: devices that were measured tonight are skipped, and a night that was interrupted is
+    resumed. Two calls never run at the same time.
     """
-    import signal
-
-    from devbench.cli.output import print_error
-    from devbench.errors import EXIT_FAILED, DevbenchError, InputError
     from devbench.nightly.night import only_nightly
     from devbench.nightly.webhook import check_url
     from devbench.results.store import Store
 
-    # systemd and CI stop a service with SIGTERM: the same tidy end as Ctrl-C.
+    # systemd and CI stop a service with SIGTERM: it ends as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     if night.webhook:
         check_url(night.webhook)
     if night.junit is not None and len(suites) > 1:
-        raise InputError("--junit is one file, for one suite", hint="name it in each suite's [nightly]")
+        raise InputError("--junit is one file, for one suite", hint="set junit in each suite's [nightly]")
     asked = [_asked(file, run, night) for file in suites]
     codes, results = [], []
     with only_nightly(night.wait), Store(run.store_url) as store:
@@ -69,7 +72,7 @@ def nightly(
             try:
                 result = _night(one, store, run.store_url, run.quiet)
             except DevbenchError as error:
-                # What keeps one suite from being measured is no reason to leave out the next.
+                # The other suites are measured all the same.
                 print_error(error)
                 codes.append(error.exit_code)
                 continue
@@ -78,27 +81,24 @@ def nightly(
             if not as_json:
                 _show(result)
     if as_json:
-        import json
-
         from devbench.forms.json import json_ready
         from devbench.sections.night import night_document
 
-        typer.echo(json.dumps([json_ready(night_document(result, "json")) for result in results], indent=2))
-    # A regression counts for more than a device that is missing.
+        print_json([json_ready(night_document(result, "json")) for result in results])
+    # A regression is more important than a missing device.
     code = EXIT_FAILED if EXIT_FAILED in codes else max(codes)
     if code:
         raise typer.Exit(code)
 
 
 def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
-    """What a suite's night is to be: all that can be wrong is found before anything is measured."""
-    import os
-
+    """What a suite's night is to be; wrong input is found before anything is measured."""
     from devbench.bench.planning import parse_labels
     from devbench.bench.suite import read_suite
+    from devbench.bench.suite_plan import suite_plan
     from devbench.cli.outcome import fitted
-    from devbench.cli.suite import night_settings, suite_plan
     from devbench.nightly.night import Asked
+    from devbench.nightly.settings import night_settings
     from devbench.results.ci_labels import ci_labels
 
     suite = read_suite(file)
@@ -118,36 +118,31 @@ def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
 
 def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> NightResult:
     """Do one suite's night under the live display."""
-    import devbench.results as results
+    from devbench import results
     from devbench.cli.live import RunDisplay
-    from devbench.cli.output import console, plain
     from devbench.nightly.night import Screen, run_night
-
-    aside = console(stderr=True)
 
     def tell(line: str) -> None:
         if not quiet:
-            aside.print(f"[dim]{plain(asked.suite)}: {plain(line)}[/dim]", soft_wrap=True)
+            say(f"[dim]{plain(asked.suite)}: {plain(line)}[/dim]", stderr=True)
 
-    screen = Screen(lambda serials: RunDisplay(aside, serials, quiet=quiet), tell)
+    screen = Screen(lambda serials: RunDisplay(console(stderr=True), serials, quiet=quiet), tell)
     return run_night(asked, store, lambda: results.open_history(store_url), screen)
 
 
 def _show(result: NightResult) -> None:
-    from devbench.cli.output import console, plain
     from devbench.forms.lines import lines
     from devbench.sections.night import night_document
 
-    screen = console()
     if not result.due:
-        words = "all was measured" if not result.absent else "what is there was measured"
-        screen.print(f"{plain(result.suite)}: nothing is due, {words} in the night of {result.night}")
+        words = "already measured" if not result.absent else "connected devices are already measured"
+        say(f"{plain(result.suite)}: nothing is due; {words} for the night of {result.night}")
         if not result.absent:
             return
     verdict, *rest = lines(night_document(result, "terminal"))
     colour = "green" if result.exit_code == 0 else "red"
-    screen.print(f"[bold {colour}]{plain(verdict, 1000)}[/bold {colour}]", soft_wrap=True)
+    say(f"[bold {colour}]{plain(verdict, 1000)}[/bold {colour}]")
     for line in rest:
-        screen.print(line, soft_wrap=True, markup=False)
+        say(line, markup=False)
     if result.folder is not None:
-        screen.print(f"Report: {result.folder / 'report.html'}", soft_wrap=True, markup=False)
+        say_path("Report: ", result.folder / "report.html")

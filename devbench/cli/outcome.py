@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import typer
+
+from devbench.cli.output import console, open_page, print_document, print_error, say, say_path
+from devbench.errors import EXIT_FAILED, EXIT_INTERRUPTED
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.bench.plan import Plan
     from devbench.bench.runner import RunOutcome
     from devbench.bench.session import Program
-    from devbench.results.records import RepetitionRecord
+    from devbench.options import RunOptions
     from devbench.results.store import RunView, Store
 
 
-# What shows a run.
+# What shows a run; imported while devices are prepared.
 _AFTERWARDS = (
     "devbench.findings.run_build", "devbench.sections.run", "devbench.sections.subjects", "devbench.forms.terminal",
     "devbench.results.run_files",
@@ -25,18 +30,12 @@ _AFTERWARDS = (
 
 
 def fitted(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:
-    """The plan as these devices can run it, as they were asked for; says what is left out.
-
-    `chosen`: the delegates were named.
-    """
+    """The plan as these devices can run it; says what is left out. `chosen`: the delegates were named."""
     from devbench.bench.planning import without_gpu
-    from devbench.cli.output import console
 
     fit = without_gpu(plan, devices, chosen=chosen)
     if fit is not plan:
-        console(stderr=True).print(
-            "[dim]gpu is left out: a virtual device needs software Vulkan for it (docs/virtual.md)[/dim]"
-        )
+        say("[dim]gpu is left out: a virtual device needs software Vulkan for it (docs/virtual.md)[/dim]", stderr=True)
     return fit
 
 
@@ -60,12 +59,8 @@ def measure(
     Raises:
         DeviceBusy: all devices are in use, so that nothing is stored.
     """
-    import os
-    from datetime import datetime, timezone
-
     from devbench.bench import runner
     from devbench.cli.live import RunDisplay
-    from devbench.cli.output import console
     from devbench.results.ci_labels import ci_labels
     from devbench.results.records import new_run_id
 
@@ -85,98 +80,84 @@ def measure(
 
 
 def _to_resume(store: Store, name: str) -> str:
-    """The run to go on with; `latest` is also one that was stopped before it measured anything."""
+    """The run to resume; `latest` is also one that was stopped before it measured anything."""
     from devbench.results.store import LATEST
 
     newest = store.newest_run_id() if name == LATEST else None
     return newest or store.run(name).run.run_id
 
 
-def show_outcome(
-    outcome: RunOutcome, store: Store, json_file: Path | None, csv_file: Path | None, report: bool, out: Path | None
-) -> None:
-    """Print and write what was measured, then end with the exit code that it deserves."""
-    from devbench.cli.output import console
+def show_outcome(outcome: RunOutcome, store: Store, options: RunOptions) -> None:
+    """Print and write what was measured, then end with the run's exit code."""
     from devbench.findings.run_build import build_report
-    from devbench.forms.terminal import print_document
     from devbench.results.run_files import write_csv, write_json
     from devbench.sections.run import run_document
     from devbench.sections.subjects import RunSubject
 
     view = store.run(outcome.run_id)
-    screen = console()
     measured = any(job.repetitions for job in view.jobs)
-    built = build_report(view)
+    subject = RunSubject(build_report(view))
     # Files first: standard output may be a pipe that is closed.
-    if json_file is not None:
-        write_json(view, json_file)
-    if csv_file is not None:
-        write_csv(view, csv_file)
+    if options.json_file is not None:
+        write_json(view, options.json_file)
+    if options.csv_file is not None:
+        write_csv(view, options.csv_file)
     if measured:
-        print_document(run_document(RunSubject(built), "terminal"), screen)
-    if report and measured:
+        print_document(run_document(subject, "terminal"))
+    if options.report and measured:
         from devbench.findings.raw import readable
         from devbench.forms.files import write_files
 
-        folder = out or Path("reports") / outcome.run_id
-        page, *_ = write_files(RunSubject(built), folder, ("html", "md", "png"), readable(store.read_raw))
-        screen.print(f"Report: {page}", soft_wrap=True)
+        folder = options.out or Path("reports") / outcome.run_id
+        page, *_ = write_files(subject, folder, ("html", "md", "png"), readable(store.read_raw))
+        say_path("Report: ", page)
+        open_page(page, options.open_page)
     finish(outcome, view)
 
 
+def show_pipelines(outcome: RunOutcome, store: Store, options: RunOptions) -> None:
+    """Print and write what was measured of pipelines, then end with the run's exit code."""
+    from devbench.findings.pipeline import build_pipeline_report
+    from devbench.findings.run_build import build_report
+    from devbench.forms.files import write_pipeline_json, write_pipelines
+    from devbench.results.pipelines import pipeline_sessions
+    from devbench.sections.pipeline import pipeline_document
+    from devbench.sections.subjects import RunSubject
+
+    view = store.run(outcome.run_id)
+    sessions = pipeline_sessions(store, outcome.run_id)
+    built = build_pipeline_report(view, sessions)
+    subject = RunSubject(build_report(view), pipelines=built)
+    # Files first: standard output may be a pipe that is closed.
+    if options.json_file is not None:
+        write_pipeline_json(subject, options.json_file)
+    print_document(pipeline_document(built, "terminal"))
+    if options.report and sessions:
+        page = write_pipelines(subject, options.out or Path("reports") / outcome.run_id)
+        say_path("Report: ", page)
+        open_page(page, options.open_page)
+    finish(outcome, view, also_failed=any(one.status == "failed" for one in sessions))
+
+
 def finish(outcome: RunOutcome, view: RunView, *, also_failed: bool = False) -> None:
-    """Say where the run is stored and what ended early, then end with the exit code that it deserves.
+    """Say where the run is stored and what ended early, then end with the run's exit code.
 
     `also_failed`: something failed that is no job of its own.
     """
-    from devbench.cli.output import console, print_error
-    from devbench.errors import EXIT_FAILED, EXIT_INTERRUPTED
+    from devbench.results.counting import job_failed
 
-    screen = console()
-    screen.print(f"Stored as run {outcome.run_id} (devbench show {outcome.run_id})", soft_wrap=True)
+    say(f"Stored as run {outcome.run_id} (devbench show {outcome.run_id})")
     for error in outcome.errors.values():
         print_error(error)
     if outcome.status == "interrupted":
         rest = f"The same command with `--resume {outcome.run_id}` measures the rest."
         if "pipeline" in view.run.options:
             rest = "Runs of pipelines cannot be resumed."
-        screen.print(
-            "[yellow]Interrupted: what was measured until then is stored.[/yellow] " + rest,
-            soft_wrap=True,
-        )
+        say(f"[yellow]Interrupted: what was measured until then is stored.[/yellow] {rest}")
         raise typer.Exit(EXIT_INTERRUPTED)
     if outcome.errors:
         codes = {error.exit_code for error in outcome.errors.values()}
         raise typer.Exit(codes.pop() if len(codes) == 1 and outcome.status == "failed" else EXIT_FAILED)
-    if (
-        also_failed
-        or not any(job.repetitions for job in view.jobs)
-        or any(_job_failed(job.repetitions) for job in view.jobs)
-    ):
+    measured = any(job.repetitions for job in view.jobs)
+    if also_failed or not measured or any(job_failed(job.repetitions) for job in view.jobs):
         raise typer.Exit(EXIT_FAILED)
-
-
-def _job_failed(repetitions: Sequence[RepetitionRecord]) -> bool:
-    """Whether a repetition failed, or none was measured.
-
-    One in which the device was lost counts no more when a later one of its kind was made: the run was resumed.
-    """
-    last: dict[str, int] = {}
-    for repetition in repetitions:
-        last[repetition.purpose] = max(repetition.index, last.get(repetition.purpose, 0))
-    failed = [
-        repetition
-        for repetition in repetitions
-        if repetition.status == "failed"
-        and not (repetition.failure_kind == "device_lost" and repetition.index < last[repetition.purpose])
-    ]
-    return bool(failed) or not any(repetition.status == "ok" for repetition in repetitions)
-
-
-def check_writable(*files: Path | None) -> None:
-    """Refuse a result file that cannot be written now, not after an hour of measuring."""
-    from devbench.errors import InputError
-
-    for file in files:
-        if file is not None and not file.absolute().parent.is_dir():
-            raise InputError(f"cannot write {file}: its folder does not exist", hint="make the folder first")

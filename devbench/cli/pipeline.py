@@ -3,12 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.waiting import WaitOption
+from devbench.cli.choices import RUN_COMPLETION, complete_rewrites
+from devbench.cli.output import check_writable, plain, print_document, say, status
+from devbench.cli.takes import Taken, takes
+from devbench.cli.usage import several_of
+from devbench.errors import InputError
+from devbench.options import RunOptions
+from devbench.text import parts_of
 
 if TYPE_CHECKING:
     from devbench.bench.pipeline import Pipeline
@@ -18,85 +25,86 @@ if TYPE_CHECKING:
     from devbench.results.store import RunView
 
 _EPILOG = (
-    "Examples:\n\n  devbench models build mobile-sd --scale tiny --out sd/\n\n"
-    "  devbench pipeline ablation sd/mobile-sd.toml --device R5CT1234ABC --delegate gpu\n\n"
-    "  devbench pipeline ablation sd/mobile-sd.toml -d virtual -D xnnpack --only groupnorm-4d,fc-to-conv --also w8"
+    "Examples:\n\n  devbench pipeline ablation sd/mobile-sd.toml --device R5CT1234ABC --delegate gpu\n\n"
+    "  devbench pipeline ablation sd/mobile-sd.toml -d virtual -D xnnpack --only groupnorm-4d,fc-to-conv --also w8\n\n"
+    "The pipeline's file comes from `devbench models build mobile-sd --out sd/`, or is written by hand "
+    "(docs/pipelines.md)."
 )
+_TAKEN = ("device", "delegate", "threads", "repetitions", "check_outputs", "json_file", "store_url", "wait", "quiet")
+_DEFAULTS = {
+    "delegate": ("gpu",), "repetitions": 3, "check_outputs": True, "cold_starts": 0, "num_runs": 3, "min_secs": 0.0,
+    "warmup_min_secs": 0.0,
+}  # fmt: skip
+_TEXTS = {
+    "device": "One device, named as for `devbench run`. Default: the only device.",
+    "delegate": "The delegate; one.",
+    "repetitions": "Processes per model that measure latency.",
+    "check_outputs": "Compare the device's outputs with this computer's.",
+    "json_file": "Also write the rows to this file.",
+}
 
 
 def register(app: typer.Typer) -> None:
     """Add the command group to the application."""
-    group = typer.Typer(
-        no_args_is_help=True, help="What makes up a pipeline's latency (see `devbench run --pipeline`)."
-    )
+    group = typer.Typer(help="Find out what makes up a pipeline's latency; to measure one: `devbench run --pipeline`.")
     # A group of one command would otherwise be that command.
-    group.callback()(_keep_group)
-    group.command("ablation", epilog=_EPILOG)(ablation)
+    group.callback()(lambda: None)
+    taken = Taken(RunOptions, _TAKEN, defaults=_DEFAULTS, complete=RUN_COMPLETION, texts=_TEXTS)
+    group.command("ablation", epilog=_EPILOG)(takes(ablation, run=taken))
     app.add_typer(group, name="pipeline", rich_help_panel="Measure")
 
 
-def _keep_group() -> None:
-    """What makes up a pipeline's latency (see `devbench run --pipeline`)."""
-
-
 def ablation(
-    file: Annotated[Path, typer.Argument(help="The pipeline's TOML; its models are the baseline.")],
-    device: Annotated[str | None, typer.Option("--device", "-d", help="One device, as for `devbench run`.")] = None,
-    delegate: Annotated[str, typer.Option("--delegate", "-D", help="The delegate.")] = "gpu",
-    only: Annotated[list[str] | None, typer.Option(help="Only these rewrites, as `devbench models rewrite`.")] = None,
-    skip: Annotated[list[str] | None, typer.Option(help="Not these.")] = None,
-    also: Annotated[list[str] | None, typer.Option(help="These besides the default ones: w8, fp16, prune…")] = None,
-    stage: Annotated[list[str] | None, typer.Option(help="Only these stages; may be given again.")] = None,
-    repetitions: Annotated[int, typer.Option("--repetitions", "-r", min=1, help="Processes of each model.")] = 3,
-    threads: Annotated[str | None, typer.Option("--threads", "-t", help="CPU threads.")] = None,
+    file: Annotated[
+        Path, typer.Argument(metavar="FILE", help="The pipeline, a TOML file; its models are the baseline.")
+    ],
+    run: RunOptions,
+    only: Annotated[
+        list[str] | None,
+        typer.Option(help="Only these rewrites, as for `devbench models rewrite`.", autocompletion=complete_rewrites),
+    ] = None,
+    skip: Annotated[
+        list[str] | None, typer.Option(help="Without these rewrites.", autocompletion=complete_rewrites)
+    ] = None,
+    also: Annotated[
+        list[str] | None,
+        typer.Option(help="These in addition to the default ones: w8, fp16, prune…", autocompletion=complete_rewrites),
+    ] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="Only this stage; may be given again.")] = None,
     inputs: Annotated[int, typer.Option(min=0, help="Sets of inputs compared after each rewrite.")] = 1,
-    check_outputs: Annotated[
-        bool, typer.Option("--check-outputs/--no-check-outputs", help="Compare the device's outputs with the host's.")
-    ] = True,
     out: Annotated[Path, typer.Option(help="Folder for models, chart and table.")] = Path("ablation"),
-    json_file: Annotated[Path | None, typer.Option("--json", help="Write the rows to this file too.")] = None,
-    store_url: Annotated[str | None, typer.Option("--store", help="URL of the results store.")] = None,
-    wait: WaitOption = None,
-    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="No progress, only the result.")] = False,
 ) -> None:
     """Measure a pipeline's stages as they are, then with one rewrite after another.
 
-    Each row says how much of the graph the delegate takes, in how many partitions, the latency of all stages times
-    their runs, peak memory, model size, and how far the outputs are: of the rewrite on this machine, and of the device
-    compared with this machine. Failures are shown with the tool's own line.
+    Each row has how much of the graph the delegate takes, in how many partitions, the latency of all stages times
+    their runs, peak memory, model size, and how far the outputs are off: of the rewrite on this computer, and of the
+    device compared with this computer. Failures are shown with the tool's own line.
     """
     from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.pipeline import read_pipeline
-    from devbench.cli.models_rewrite import split_names
-    from devbench.cli.outcome import check_writable, finish
-    from devbench.cli.output import console, plain
-    from devbench.errors import InputError
+    from devbench.cli.outcome import finish
     from devbench.models.rewrites.catalogue import chosen_rewrites
 
-    check_writable(json_file)
-    wait_s = parse_wait(wait)
+    check_writable(run.json_file)
+    if len(parts_of(run.delegate)) != 1:
+        raise InputError(f"--delegate {','.join(run.delegate)}: an ablation has one delegate", hint="give one")
+    wait_s = parse_wait(run.wait)
     pipeline = read_pipeline(file)
     names = [one.name for one in pipeline.stages]
-    for name in stage or ():
-        if name not in names:
-            raise InputError(f"--stage {name}: {file} has no such stage", hint=", ".join(names))
-    rewrites = chosen_rewrites(split_names(only), split_names(skip), split_names(also))
-    with console(stderr=True).status(plain(pipeline.name)) as status:
-        steps = _build(
-            pipeline, set(stage or names), rewrites, out / "models", inputs, lambda what: status.update(plain(what))
-        )
-    outcome, view = _measure(
-        [str(step.path) for several in steps.values() for step in several],
-        device, delegate, repetitions, threads, check_outputs, store_url, quiet, wait_s,
-    )  # fmt: skip
-    _show(pipeline, steps, view, [rewrite.name for rewrite in rewrites], out, json_file)
+    wanted = several_of("--stage", stage, names) or names
+    rewrites = chosen_rewrites(*(list(parts_of(given)) for given in (only, skip, also)))
+    with status(pipeline.name) as tell:
+        steps = _build(pipeline, wanted, rewrites, out / "models", inputs, tell)
+    models = tuple(str(step.path) for several in steps.values() for step in several)
+    outcome, view = _measure(replace(run, models=models), wait_s)
+    _show(pipeline, steps, view, [rewrite.name for rewrite in rewrites], out, run.json_file)
     if outcome.errors or outcome.status == "interrupted":
         finish(outcome, view)
 
 
 def _build(
     pipeline: Pipeline,
-    wanted: set[str],
+    wanted: Sequence[str],
     rewrites: Sequence[Rewrite],
     folder: Path,
     inputs: int,
@@ -116,36 +124,20 @@ def _build(
     return found
 
 
-def _measure(
-    models: list[str],
-    device: str | None,
-    delegate: str,
-    repetitions: int,
-    threads: str | None,
-    check_outputs: bool,
-    store_url: str | None,
-    quiet: bool,
-    wait_s: float,
-) -> tuple[RunOutcome, RunView]:
+def _measure(options: RunOptions, wait_s: float) -> tuple[RunOutcome, RunView]:
     from devbench.analysis.accuracy import FLOATS, Thresholds
     from devbench.bench.planning import make_plan
     from devbench.bench.targets import open_targets
     from devbench.cli.outcome import measure
-    from devbench.errors import InputError
-    from devbench.options import RunOptions
     from devbench.results.store import Store
 
-    given = RunOptions(
-        models=tuple(models), delegate=(delegate,), threads=threads, repetitions=repetitions, profile=True,
-        cold_starts=0, num_runs=3, min_secs=0.0, warmup_min_secs=0.0, check_outputs=check_outputs,
-    )  # fmt: skip
     # Wrong outputs are part of the result: they are shown with the latency.
     lenient = Thresholds().changed(FLOATS, least_snr_db=-1000.0, least_cosine=-2.0)
-    plan = make_plan(given, thresholds=lenient if check_outputs else None)
-    with Store(store_url) as store, open_targets([device] if device else []) as devices:
+    plan = make_plan(options, thresholds=lenient if options.check_outputs else None)
+    with Store(options.store_url) as store, open_targets(options.device) as devices:
         if len(devices) != 1:
-            raise InputError(f"{len(devices)} devices", hint="an ablation is of one device: --device SERIAL")
-        outcome = measure(plan, devices, store, {}, quiet=quiet, options={"ablation": True}, wait_s=wait_s)
+            raise InputError(f"{len(devices)} devices, but an ablation has one", hint="choose with --device SERIAL")
+        outcome = measure(plan, devices, store, {}, quiet=options.quiet, options={"ablation": True}, wait_s=wait_s)
         return outcome, store.run(outcome.run_id)
 
 
@@ -157,12 +149,10 @@ def _show(
     out: Path,
     json_file: Path | None,
 ) -> None:
-    from devbench.cli.output import console, plain
     from devbench.findings.ablation import StageStep, ablation_of
     from devbench.findings.run_build import build_report
     from devbench.forms.charts.files import chart_file
     from devbench.forms.json import json_text
-    from devbench.forms.terminal import print_document
     from devbench.sections.ablation import ablation_document
     from devbench.sections.row_charts import ablation_chart
 
@@ -176,10 +166,9 @@ def _show(
     found = ablation_of(pipeline.name, build_report(view), order, stages)
     for file in {out / "ablation.json", json_file or out / "ablation.json"}:
         file.write_text(json_text(ablation_document(found, "json")), "utf-8")
-    screen = console()
-    print_document(ablation_document(found, "terminal"), screen)
+    print_document(ablation_document(found, "terminal"))
     chart = ablation_chart(found)
     for form in ("png", "svg"):
         (out / f"ablation.{form}").write_bytes(chart_file(chart, form))
     run_id = view.run.run_id
-    screen.print(f"Chart: {plain(out / 'ablation.png')}; run {run_id}, `devbench show {run_id}`", soft_wrap=True)
+    say(f"Chart: {plain(out / 'ablation.png')}; run {run_id}, `devbench show {run_id}`")

@@ -1,13 +1,18 @@
-"""`devbench report`: a run as a page, Markdown, charts and files, compared with its baseline and within its history."""
+"""`devbench report` and `serve`: results as pages, Markdown, charts and files, and in a browser."""
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.choices import complete_metrics, complete_runs
+from devbench.cli.choices import complete_metrics, complete_run_ids, complete_runs, metrics
+from devbench.cli.output import open_page, say_path
+from devbench.cli.takes import OpenOption, StoreOption
+from devbench.cli.usage import several_of
+from devbench.errors import InputError
 from devbench.host.garbage import no_cycle_search
 
 if TYPE_CHECKING:
@@ -15,20 +20,22 @@ if TYPE_CHECKING:
 
 _FORMATS = ("html", "md", "csv", "json", "png", "svg", "pdf")
 _DEFAULT = ("html", "md", "png")
-# `devbench detect` looks at everything.
+# Of a history; `devbench detect` looks at all metrics.
 _HISTORY = ("latency",)
-_EPILOG = (
+_REPORT = (
     "Examples:\n\n"
-    "  devbench report                                    # report.html, report.md and charts of the latest run\n\n"
+    "  devbench report --open                             # report.html, report.md and charts of the latest run\n\n"
     "  devbench report latest --baseline previous --history --out /tmp/report\n\n"
     "  devbench report latest --history --metric latency,peak_memory\n\n"
     "  devbench report 20261123-2115 --format html,pdf,csv"
 )
+_SERVE = "Examples:\n\n  devbench serve --open\n\n  devbench serve --port 8123 --store /srv/results.db"
 
 
 def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("report", epilog=_EPILOG, rich_help_panel="Results")(report)
+    """Add the commands to the application."""
+    app.command("report", epilog=_REPORT, rich_help_panel="Results")(report)
+    app.command("serve", epilog=_SERVE, rich_help_panel="Results")(serve)
 
 
 def complete_formats(incomplete: str) -> list[str]:
@@ -39,38 +46,43 @@ def complete_formats(incomplete: str) -> list[str]:
 @no_cycle_search()
 def report(
     run: Annotated[
-        str, typer.Argument(help="A run's id, its start, or `latest`.", autocompletion=complete_runs)
+        str,
+        typer.Argument(
+            metavar="RUN",
+            help="An id from `devbench runs`, the start of one, or `latest`.",
+            autocompletion=complete_run_ids,
+        ),
     ] = "latest",
     form: Annotated[
         list[str] | None,
         typer.Option(
             "--format",
             metavar="|".join(_FORMATS),
-            help="With commas or given again. Default: html, md and png.",
+            help="Formats, with commas or given again. Default: html, md and png.",
             autocompletion=complete_formats,
         ),
     ] = None,
     baseline: Annotated[
         str | None,
         typer.Option(
-            metavar="RUN", help="Compare with it, on top of the page: as of `compare`.", autocompletion=complete_runs
+            metavar="RUN", help="Compare with this run, named as for `devbench compare`.", autocompletion=complete_runs
         ),
     ] = None,
     history: Annotated[
-        bool, typer.Option("--history", help="Show the history of its models on its devices, with changes.")
+        bool, typer.Option("--history", help="Add the history of its models on its devices, with change points.")
     ] = False,
     metric: Annotated[
         list[str] | None,
         typer.Option(
-            help="Of the history: with commas or given again. Default: latency.", autocompletion=complete_metrics
+            help="Metrics of the history, with commas or given again. Default: latency.",
+            autocompletion=complete_metrics,
         ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: reports/RUN.")] = None,
-    store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
+    open_it: OpenOption = False,
+    store_url: StoreOption = None,
 ) -> None:
-    """Write a run's report: one self-contained HTML page, Markdown, charts, CSV, JSON."""
-    from devbench.cli.choices import metrics
-    from devbench.cli.output import console
+    """Write the report of a run: one self-contained HTML page, Markdown, charts, CSV, JSON."""
     from devbench.findings import sides
     from devbench.findings.raw import readable
     from devbench.findings.run_build import build_report
@@ -80,7 +92,7 @@ def report(
     from devbench.results.run_files import record_writers
     from devbench.sections.subjects import RunSubject
 
-    forms = _forms(form)
+    forms = _forms(form, open_it)
     followed = metrics(metric, _HISTORY)
     with History(store_url) as kept:
         view = kept.store.run(run)
@@ -90,18 +102,33 @@ def report(
         subject = RunSubject(built, compared, changes, pipelines)
         folder = out or Path("reports") / view.run.run_id
         paths = write_files(subject, folder, forms, readable(kept.store.read_raw), record_writers(view))
-    screen = console()
     for path in paths:
-        screen.print(str(path), soft_wrap=True, markup=False)
+        say_path("", path)
+    open_page(next((path for path in paths if path.suffix == ".html"), ""), open_it)
 
 
-def _forms(texts: list[str] | None) -> tuple[FileForm, ...]:
-    from devbench.errors import InputError
+def _forms(texts: list[str] | None, open_it: bool) -> tuple[FileForm, ...]:
     from devbench.forms.files import FILE_FORMS
-    from devbench.text import parts_of
 
-    chosen = parts_of(texts) or _DEFAULT
-    unknown = [name for name in chosen if name not in FILE_FORMS]
-    if unknown:
-        raise InputError(f"--format {unknown[0]!r} is unknown", hint=f"give {', '.join(FILE_FORMS)}")
+    chosen = several_of("--format", texts, FILE_FORMS) or _DEFAULT
+    if open_it and "html" not in chosen:
+        raise InputError("--open needs the format html", hint=f"--format html,{','.join(chosen)}")
     return tuple(form for form in FILE_FORMS if form in chosen)
+
+
+def serve(
+    port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")] = 8765,
+    open_it: OpenOption = False,
+    store_url: StoreOption = None,
+) -> None:
+    """Show the results store in a browser: runs, comparisons, the history.
+
+    Read-only, on this computer alone (127.0.0.1), until Ctrl-C.
+    """
+    from devbench.serve.server import Server
+
+    with Server(store_url, port) as server, contextlib.suppress(KeyboardInterrupt):
+        typer.echo(f"{server.url}  (Ctrl-C ends it)")
+        open_page(server.url, open_it)
+        server.run()
+    typer.echo("ended")

@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import typer
 
-from devbench.cli.run_completion import RUN_COMPLETION
+from devbench.cli.choices import RUN_COMPLETION
+from devbench.cli.output import check_writable
 from devbench.cli.takes import Taken, is_typed, takes
 from devbench.declare import File, options_of
+from devbench.errors import InputError
 from devbench.options import RunOptions
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _EPILOG = (
     "Examples:\n\n"
     "  devbench run model.tflite --device virtual\n\n"
-    "  devbench run *.tflite -d R5CT1234ABC -D xnnpack,gpu -t 1,4 -r 10\n\n"
+    "  devbench run model.tflite -D xnnpack,gpu -r 10 --open\n\n"
+    "  devbench run *.tflite -d R5CT1234ABC -D xnnpack,gpu -t 1,4\n\n"
     "  devbench run model.tflite -d all --require full --json results.json --label build=1234\n\n"
     "  devbench run model.tflite -d R5CT1234ABC --resume latest\n\n"
-    "  devbench run --pipeline mobile-sd.toml -D gpu --steps 20 --residency resident,pipelined"
+    "  devbench run --suite nightly.toml\n\n"
+    "  devbench run --pipeline mobile-sd.toml -D gpu --steps 20 --residency resident,pipelined\n\n"
+    "Exit codes: 0 all jobs were measured; 1 a job failed; 2 wrong input; 3 a device cannot be used; 130 interrupted."
 )
 
 
@@ -28,74 +38,94 @@ def register(app: typer.Typer, catalogue: type[RunOptions] = RunOptions) -> None
 
 
 def run(context: typer.Context, options: RunOptions) -> None:
-    """Measure models on devices under each delegate.
+    """Measure models on devices under each delegate, and say which delegate is the fastest.
 
-    Latency, start-up, operators and memory of every model under every delegate on every device.
-
-    Each repetition is a process of its own; the results are stored, printed as a table and written as a report.
+    A case is a model under a delegate with its options; a job is a case on a device. Each job is measured by several
+    processes (repetitions) of benchmark_model. Results are stored, printed as a table and written as a report.
     """
     from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.planning import make_plan, parse_labels
     from devbench.bench.targets import open_targets
-    from devbench.cli.later import StoreLater
-    from devbench.cli.outcome import check_writable, fitted, measure, show_outcome
-    from devbench.errors import InputError
+    from devbench.cli.outcome import fitted, measure, show_outcome
+    from devbench.results.later import StoreLater
 
     typed = {one.name for one in options_of(type(options)) if is_typed(context, one.name)}
     labels = parse_labels(options.label)
     wait_s = parse_wait(options.wait)
     if options.resume is not None and options.pipeline is not None:
-        raise InputError(
-            "a run of pipelines cannot be resumed", hint="leave --resume out to measure it again as a new run"
-        )
+        raise InputError("--resume with --pipeline", hint="leave --resume out: the pipeline is measured as a new run")
     if options.resume is not None and labels:
-        raise InputError("--label with --resume", hint="a resumed run keeps its labels")
+        raise InputError("--label with --resume", hint="leave --label out: a resumed run keeps its labels")
+    check_writable(options.json_file, options.csv_file)
     if options.pipeline is not None:
-        from devbench.cli.run_pipeline import run_pipeline
-
-        hint = "the stages and their models stand in the file"
+        hint = "leave it out: the file names the models of its stages"
         refuse_beside("pipeline", type(options), typed, {"models": hint, "suite": hint}, "leave it out")
-        run_pipeline(options, typed, labels, wait_s)
+        _run_pipeline(options, options.pipeline, typed, labels, wait_s)
         return
-    refuse_only_pipeline(options)
+    _refuse_only_pipeline(options)
     devices = options.device
     if options.suite is not None:
         from devbench.bench.suite import read_suite
-        from devbench.cli.suite import suite_plan
+        from devbench.bench.suite_plan import suite_plan
 
-        refuse_beside("suite", type(options), typed, {}, "a suite says what to measure: write it there")
+        refuse_beside("suite", type(options), typed, {}, "write it in the suite instead")
         suite = read_suite(options.suite)
         plan, chosen = suite_plan(suite), bool(suite.options.get("delegate"))
         labels, devices = {**suite.labels, **labels}, devices or suite.devices
     elif not options.models:
-        raise InputError("no model to measure", hint="devbench run MODEL.tflite, or --suite FILE")
+        raise InputError(
+            "devbench run needs a model", hint="for example: devbench run model.tflite, or devbench run --suite FILE"
+        )
     else:
         plan, chosen = make_plan(options), bool(options.delegate)
-    check_writable(options.json_file, options.csv_file)
     with StoreLater(options.store_url) as store, open_targets(devices, options.fault) as opened:
         plan = fitted(plan, devices, chosen=chosen)
         outcome = measure(plan, opened, store, labels, quiet=options.quiet, resume=options.resume, wait_s=wait_s)
-        show_outcome(outcome, store, options.json_file, options.csv_file, options.report, options.out)
+        show_outcome(outcome, store, options)
+
+
+def _run_pipeline(
+    options: RunOptions, file: Path, typed: Collection[str], labels: dict[str, str], wait_s: float
+) -> None:
+    """Measure a pipeline's stages alone and as a whole, print and write; ends with the run's exit code."""
+    from devbench.bench.pipeline import read_pipeline
+    from devbench.bench.pipeline_cases import for_pipeline, plan_pipeline
+    from devbench.bench.pipeline_program import PipelineProgram
+    from devbench.bench.planning import make_plan, split_words
+    from devbench.bench.targets import open_targets
+    from devbench.cli.outcome import fitted, measure, show_pipelines
+    from devbench.results.store import Store
+
+    given = for_pipeline(options, typed)
+    pipeline = read_pipeline(file).changed(
+        steps=given.steps, guidance=given.guidance, residency=split_words(given.residency)
+    )
+    first = make_plan(replace(given, models=(pipeline.stages[0].model,)))
+    plan, cases = plan_pipeline(pipeline, given, fitted(first, given.device, chosen=bool(given.delegate)))
+    kept = {
+        "pipeline": pipeline.name, "steps": pipeline.steps, "guidance": pipeline.guidance,
+        "residency": list(pipeline.residencies),
+    }  # fmt: skip
+    with Store(given.store_url) as store, open_targets(given.device, given.fault) as devices:
+        outcome = measure(
+            plan, devices, store, labels, quiet=given.quiet, program=PipelineProgram(cases), options=kept, wait_s=wait_s
+        )
+        show_pipelines(outcome, store, given)
 
 
 def refuse_beside(file: File, catalogue: type, typed: Collection[str], hints: dict[str, str], otherwise: str) -> None:
-    """Refuse what cannot be said on the command line beside such a file.
+    """Refuse options that cannot be given together with such a file.
 
     Raises:
         InputError: names the first such option.
     """
-    from devbench.errors import InputError
-
     for one in options_of(catalogue):
         if one.name in typed and file not in one.beside:
-            raise InputError(f"{one.shown} beside --{file}", hint=hints.get(one.name, otherwise))
+            raise InputError(f"{one.shown} with --{file}", hint=hints.get(one.name, otherwise))
 
 
-def refuse_only_pipeline(options: RunOptions) -> None:
-    """Refuse what makes no sense without a pipeline's file."""
-    from devbench.errors import InputError
-
-    known = [one for one in options_of(type(options)) if one.only_pipeline]
-    if any(getattr(options, one.name) not in (None, ()) for one in known):
-        *others, last = (one.shown for one in known)
-        raise InputError(f"{', '.join(others)} and {last} are a pipeline's", hint="add --pipeline FILE")
+def _refuse_only_pipeline(options: RunOptions) -> None:
+    """Refuse options that need a pipeline's file."""
+    for one in options_of(type(options)):
+        if one.only_pipeline and getattr(options, one.name) not in (None, ()):
+            raise InputError(f"{one.shown} is for pipelines", hint="add --pipeline FILE, or leave it out")

@@ -1,6 +1,6 @@
-"""Commands that take options of the catalogue: Typer sees a signature made of the declarations, the command one object.
+"""How commands take options of the catalogue: Typer gets a signature made of the declarations, commands one object.
 
-Knows no option by its name; what a shell completes for an option is said by the command.
+Also the few options that many commands share. A command says what a shell completes for an option.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from devbench.declare import Option, options_of
+from devbench.options import RunOptions
 
 Complete = Mapping[str, Callable[..., list[str]]]
 
@@ -80,6 +81,15 @@ def typer_option(catalogue: type, name: str) -> Any:
     return _info(next(one for one in options_of(catalogue) if one.name == name), Taken(catalogue))
 
 
+StoreOption = Annotated[
+    str | None,
+    typer.Option("--store", metavar="URL|FILE", help="The results store to use. Default: DEVBENCH_STORE, or your own."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
+OpenOption = Annotated[bool, typer.Option("--open", help="Open the page in your browser.")]
+
+
 def _parameter(one: Option, taken: Taken) -> inspect.Parameter:
     default = (taken.defaults or {}).get(one.name, one.default)
     kind: Any = one.type
@@ -101,8 +111,11 @@ def _info(one: Option, taken: Taken) -> Any:
     if one.argument:
         return typer.Argument(help=text, autocompletion=complete)
     number = one.kind in ("number", "real")
+    spellings = one.spellings
+    if one.type is bool and (taken.defaults or {}).get(one.name) and len(spellings) == 1:
+        spellings = (f"{spellings[0]}/--no-{spellings[0].removeprefix('--')}",)
     return typer.Option(
-        *one.spellings,
+        *spellings,
         help=text,
         rich_help_panel=one.panel if taken.panels else None,
         metavar=one.metavar,
@@ -121,3 +134,7 @@ def _stored(one: Option, value: Any) -> Any:
     words = tuple(value or ())
     # The command line gives the shapes of one call.
     return ((words,) if words else ()) if one.kind == "shapes" else words
+
+
+# For commands that take no more of the catalogue.
+WaitOption = Annotated[str | None, typer_option(RunOptions, "wait")]

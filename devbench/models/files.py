@@ -12,7 +12,7 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from itertools import chain, count, takewhile
+from itertools import chain, count, islice, takewhile
 from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
@@ -24,7 +24,7 @@ from devbench.host.paths import cache_dir
 from devbench.host.regular import other_than_file
 from devbench.models.compiled import Compiled, compiled_model
 from devbench.models.graph.tables import IDENTIFIER, count_operators
-from devbench.text import without_control
+from devbench.text import near, without_control
 
 MAX_KEY = 200
 # Between the parts of a case's text: in a key it would make one case look like another.
@@ -32,6 +32,8 @@ _SEPARATOR = " · "
 _SHIPPED = {"demo": "small_unet.tflite"}
 # The largest models that a phone has room for.
 _MAX_BYTES = 32 << 30
+# Files next to one that does not exist, to find the one that was meant.
+_MAX_NEAR = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,8 @@ def model_path(given: str) -> Path:
         with path.open("rb") as file:
             head = file.read(8)
     except FileNotFoundError:
-        hint = "check the path; `demo` is the model that devbench ships"
+        near_by = (str(path.with_name(other.name)) for other in islice(path.parent.glob("*.tflite"), _MAX_NEAR))
+        hint = near(given, [*near_by, *_SHIPPED], "check the path; `demo` is the model that devbench ships", 0.85)
         raise InputError(f"model {given} does not exist", hint=hint) from None
     except OSError as error:
         raise InputError(f"model {given} cannot be read: {error.strerror or error}") from None

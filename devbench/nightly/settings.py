@@ -10,8 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from devbench.bench.lease_keeper import parse_wait
+from devbench.bench.suite import Suite
 from devbench.errors import InputError
 from devbench.findings.comparison import UNRELIABLE
+from devbench.host.tomlfile import wrong
 
 _UNITS = {"m": "minutes", "h": "hours", "d": "days"}
 _SPAN = re.compile(r"([1-9]\d{0,3})([mhd])")
@@ -88,3 +90,18 @@ def parse_period(text: str) -> Period:
     if match is None:
         raise InputError(f"period {text!r} is not known", hint="night, or a time such as 30m, 12h or 7d")
     return Period(timedelta(**{_UNITS[match[2]]: int(match[1])}))
+
+
+def night_settings(suite: Suite) -> NightlySettings:
+    """How the suite's nightly is to be done.
+
+    Raises:
+        InputError: names the file, the line and the key of a wrong value.
+    """
+    settings = NightlySettings()
+    for key, value in suite.nightly.items():
+        try:
+            settings = settings.changed({key: value})
+        except InputError as error:
+            raise wrong("suite", suite.path, ("nightly", key), f": {error.what}", error.hint) from None
+    return settings

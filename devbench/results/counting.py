@@ -223,3 +223,18 @@ def virtual_devices(devices: Iterable[DeviceRecord]) -> Iterator[Notice]:
 def virtual_device(key: str, title: str) -> Notice:
     """That the numbers of a device are those of a computer."""
     return Notice(NoticeKind.VIRTUAL_DEVICE, title, VIRTUAL_NOTE, device_key=key)
+
+
+def job_failed(repetitions: Sequence[RepetitionRecord]) -> bool:
+    """Whether a repetition of a job failed, or none was measured.
+
+    A repetition in which the device was lost does not count if a later one of its purpose exists: the run was resumed.
+    """
+    last: dict[str, int] = {}
+    for one in repetitions:
+        last[one.purpose] = max(one.index, last.get(one.purpose, 0))
+    failed = any(
+        one.status == "failed" and not (one.failure_kind == "device_lost" and one.index < last[one.purpose])
+        for one in repetitions
+    )
+    return failed or not any(one.status == "ok" for one in repetitions)

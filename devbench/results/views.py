@@ -30,8 +30,11 @@ from devbench.results.records import (
     RunRecord,
 )
 from devbench.results.writing import CONDITIONS, DETAILS, NUMBERS
+from devbench.text import near
 
 _MIN_PREFIX = 4
+# Runs that a mistyped name is compared with.
+_MAX_SUGGESTED = 1000
 LATEST = "latest"
 # A process is expected to take as long as so many of its kind took in the middle.
 _TYPICAL = 100
@@ -125,7 +128,9 @@ def find_run(connection: sa.Connection, name: str) -> str:
             if newest_run_id(connection) is not None:
                 raise InputError("no run in the store has measured anything yet", hint="`devbench runs` says why")
             raise InputError("there is no run in the store yet", hint="devbench run demo --device virtual")
-        raise InputError(f"no run {name!r} in the store", hint="see `devbench runs`")
+        newest = sa.select(table.c.run_id).order_by(sa.desc(table.c.started_utc)).limit(_MAX_SUGGESTED)
+        known = [LATEST, *connection.execute(newest).scalars()]
+        raise InputError(f"no run {name!r} in the store", hint=near(name, known, "see `devbench runs`"))
     return str(found[0])
 
 

@@ -25,6 +25,7 @@ from devbench.host.hashing import hash_file, sha256_of
 from devbench.host.locks import hold
 from devbench.host.paths import cache_dir, shipped
 from devbench.host.whole_files import aside, write_whole_bytes
+from devbench.text import near
 from devbench.tool.manifest import APK, VIRTUAL_ABI, Offer, is_apk, offers, read_kind
 from devbench.tool.measurement import ToolName
 
@@ -230,8 +231,8 @@ def find(name: str) -> Binary:
         sha256 = sha256_of(Path(name))
         return next((binary for binary in here if binary.sha256 == sha256), None) or add(Path(name), by_name_only=True)
     if not named:
-        known = ", ".join(binary.name for binary in here)
-        raise InputError(f"no binary {name!r}", hint=f"here are {known}; or give a file")
+        hint = near(name, [binary.name for binary in here], "give a file, or a name from `devbench binaries list`")
+        raise InputError(f"no binary {name!r}", hint=hint)
     return named[0]
 
 

@@ -49,8 +49,7 @@ def find_delegate(name: str, known: Mapping[str, Delegate]) -> Delegate:
     word, colon, parameter = name.partition(":")
     found = known.get(word) or known.get(word.lower())
     if found is None:
-        known_hint = f"known: {', '.join(known)}; or add yours with --delegates-file"
-        raise InputError(f"unknown delegate {name!r}", hint=near(word, known, known_hint))
+        raise InputError(f"unknown delegate {name!r}", hint=near(word, known, "all delegates: devbench delegates"))
     if colon:
         return _with_parameter(found, parameter)
     if found.parameter == "library":

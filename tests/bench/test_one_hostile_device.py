@@ -11,9 +11,9 @@ import pytest
 
 from devbench.bench import runner
 from devbench.bench.session import DeviceSession
-from devbench.cli.outcome import _job_failed
 from devbench.host.locks import hold
 from devbench.host.paths import cache_dir
+from devbench.results.counting import job_failed
 from devbench.results.ending import lock_of
 from devbench.results.store import Store
 from tests.conftest import DATA
@@ -95,4 +95,4 @@ def test_a_repetition_that_was_lost_and_made_again_is_no_failure(made: list[Any]
         SimpleNamespace(purpose=purpose, index=index, status=status, failure_kind=kind)
         for purpose, index, status, kind in made
     ]
-    assert _job_failed(repetitions) is failed
+    assert job_failed(repetitions) is failed

@@ -74,7 +74,7 @@ def test_what_does_not_compute_the_same_is_not_written(dense: Path, tmp_path: Pa
     ("words", "says"),
     [
         (["--only", "groupnorm"], "no rewrite 'groupnorm'"),
-        (["--along", "sideways"], "--along sideways"),
+        (["--along", "sideways"], "--along 'sideways'"),
         (["--device-profile", "galaxy-s32"], "no device profile 'galaxy-s32'"),
         (["--device-profile", "pixel-6"], "has no [gpu_limits]"),
         (["--device-profile", "galaxy-s23", "--texture-side", "8192"], "limits come from one place"),

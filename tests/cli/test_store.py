@@ -61,7 +61,7 @@ def test_export_takes_what_is_asked_for(store: str, tmp_path: Path, options: lis
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["export", "OUT", "--format", "xml"], "--format xml"),
+        (["export", "OUT", "--format", "xml"], "--format 'xml'"),
         (["export", "OUT", "--run", "none"], "no run"),
         (["export", "OUT", "--since", "yesterday"], "no date"),
         (["export", "OUT", "--label", "build"], "not key=value"),

@@ -90,7 +90,7 @@ def test_a_tag_that_fits_nothing_is_said_clearly(empty_adb_server: int) -> None:
 
 
 def test_the_shell_completes_tags(empty_adb_server: int) -> None:
-    from devbench.cli.run_completion import complete_serials
+    from devbench.cli.choices import complete_serials
 
     add_tags("KEY1", ["weekly"])
     assert complete_serials("tag:w") == ["tag:weekly"]

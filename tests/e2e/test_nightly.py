@@ -66,7 +66,7 @@ def test_a_night_is_measured_once_and_again_with_force(suite: Path, hook: Hook) 
     first = nightly(suite, *quiet, DEVBENCH_WEBHOOK=hook.url, GITHUB_STEP_SUMMARY=str(step))
     assert first[0] == 0, first
     assert "nothing to compare with yet" in first[1]
-    assert nightly(suite, DEVBENCH_WEBHOOK=hook.url)[:2] == (0, f"nights: nothing is due, all was measured in the night of {_night()}\n")  # fmt: skip
+    assert nightly(suite, DEVBENCH_WEBHOOK=hook.url)[:2] == (0, f"nights: nothing is due; already measured for the night of {_night()}\n")  # fmt: skip
     assert len(runs()) == len(hook.got) == 1
     again = nightly(suite, *quiet, "--force", "--label", "why=again", DEVBENCH_WEBHOOK=hook.url)
     assert again[0] == 0, again
@@ -98,7 +98,7 @@ def test_a_device_that_is_missing_is_named_and_the_others_are_measured(suite: Pa
     errors = ElementTree.parse(suite.parent / "ci" / "junit.xml").getroot().findall(".//error")
     assert [error.get("type") for error in errors] == ["device_missing"]
     code, out, _ = nightly(suite, "-d", "virtual,R5CT-AWAY")
-    assert (code, out.count("nothing is due, what is there was measured")) == (3, 1)
+    assert (code, out.count("nothing is due; connected devices are already measured")) == (3, 1)
     # It comes later the same night, and goes into the same run.
     code, out, _ = nightly(suite, "-d", "virtual:2")
     assert code == 0, out

@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-from rich.console import Console
 from typer.testing import CliRunner
 
 import devbench
@@ -151,11 +150,8 @@ def _charts(ids: Ids, url: str) -> dict[str, str]:
 
 
 def _command(*words: str, width: int = 140) -> str:
-    def console(*, stderr: bool = False) -> Console:
-        return Console(stderr=stderr, highlight=False, width=width, color_system=None)
-
-    with mock.patch("devbench.cli.output.console", console):
-        done = CliRunner().invoke(application(), list(words))
+    env = {"COLUMNS": str(width), "NO_COLOR": "1", "TERM": "dumb"}
+    done = CliRunner().invoke(application(), list(words), env=env)
     assert done.exit_code == 0, f"{words}: {done.output} {done.exception!r}"
     return done.stdout
 

@@ -9,10 +9,12 @@ from pathlib import Path
 import pytest
 
 from devbench.bench.suite import read_suite
-from devbench.cli.suite import check, night_settings, suite_plan
+from devbench.bench.suite_plan import suite_plan
+from devbench.cli.suite import check
 from devbench.device import profiles
 from devbench.errors import InputError
 from devbench.host.paths import shipped
+from devbench.nightly.settings import night_settings
 from devbench.text import near
 from devbench.tool import delegates, manifest
 
@@ -71,10 +73,10 @@ def test_all_errors_of_a_file_are_found_at_once_in_its_order(tmp_path: Path) -> 
         ('[nightly]\nperiod = "x"\n', "3: nightly.period: period 'x' is not known", "night"),
         ('[nightly]\ndevice_wait = "x"\n', "3: nightly.device_wait", "90s"),
         ('[nightly]\nunreliable = "counts"\n', "3: nightly.unreliable 'counts' is unknown", "did you mean count?"),
-        ('binary = "nope"\n', "2: binary: no binary 'nope'", "here are"),
+        ('binary = "nope"\n', "2: binary: no binary 'nope'", "devbench binaries list"),
         ('devices = ["virtual:1000"]\n', "2: devices virtual:1000: 1000 virtual devices", "1 to 64"),
         ('[inputs]\nx = "gone.npy"\n', "2: inputs x: the model has no such input", ""),
-        ('reference = "x"\n', "reference 'x' is none of its models", "small_unet"),
+        ('reference = "x"\n', "reference 'x' is not one of its models", "small_unet"),
         (f'[labels]\n{"k" * 201} = "x"\n', "3: labels.k", "shorten it"),
     ],
 )

@@ -106,4 +106,4 @@ def test_an_unknown_delegate_names_one_that_is_similar_or_all_known_ones() -> No
     assert caught.value.hint == "did you mean hexagon?"
     with pytest.raises(InputError) as caught:
         find_delegate("zzz", DELEGATES)
-    assert "cpu, xnnpack, " in caught.value.hint
+    assert "devbench delegates" in caught.value.hint

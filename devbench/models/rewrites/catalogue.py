@@ -20,6 +20,7 @@ from devbench.models.rewrites.prune import prune
 from devbench.models.rewrites.serialize import Along, Conv, ConvLimits, serialize_conv
 from devbench.models.rewrites.shapes import drop_broadcast_to, merge_reshapes, resize_upsample
 from devbench.models.rewrites.weights import half_weights, int8_weights
+from devbench.text import near
 
 
 @dataclass(frozen=True, slots=True)
@@ -154,6 +155,6 @@ def chosen_rewrites(only: Sequence[str], skip: Sequence[str], also: Sequence[str
     known = rewrite_names()
     for name in (*only, *skip, *also):
         if name not in known:
-            raise InputError(f"no rewrite {name!r}", hint=f"there are {', '.join(known)}")
+            raise InputError(f"no rewrite {name!r}", hint=near(name, known, "see `devbench models rewrite --list`"))
     wanted = set(only) if only else {rewrite.name for rewrite in REWRITES if rewrite.by_default}
     return [rewrite for rewrite in REWRITES if rewrite.name in (wanted | set(also)) - set(skip)]

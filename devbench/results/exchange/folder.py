@@ -82,7 +82,8 @@ def _manifest(path: Path) -> dict[str, Any]:
             raise InputError(f"{file} is no manifest of an export")
         found = json.loads(text.decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
-        raise InputError(f"there is no export in {path}", hint=f"{MANIFEST} is missing") from None
+        hint = f"{MANIFEST} is missing: give a folder that `devbench export` wrote"
+        raise InputError(f"there is no export in {path}", hint=hint) from None
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {file}: {error}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:

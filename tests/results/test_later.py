@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from devbench.cli.later import StoreLater
 from devbench.errors import InputError
 from devbench.results import store as stores
+from devbench.results.later import StoreLater
 
 
 def test_a_store_is_opened_once_by_whoever_uses_it_first_and_closed_at_the_end(
@@ -56,7 +56,7 @@ def test_an_address_that_makes_no_sense_is_told_at_once(monkeypatch: pytest.Monk
 def test_until_its_first_use_nothing_of_it_is_imported() -> None:
     code = (
         "import sys\n"
-        "from devbench.cli.later import StoreLater\n"
+        "from devbench.results.later import StoreLater\n"
         "import devbench.bench.runner, devbench.bench.session, devbench.bench.planning, devbench.bench.targets\n"
         "import devbench.cli.live\n"
         "with StoreLater(None): pass\n"
