@@ -96,6 +96,14 @@ def golden(session: nox.Session) -> None:
 
 
 @nox.session
+def echarts(session: nox.Session) -> None:
+    """Build the library of charts in pages (Apache ECharts) with Node.js; `-- --check` only compares its hash."""
+    with session.chdir("tools/echarts"):
+        session.run("npm", "ci", external=True)
+        session.run("node", "build.mjs", *session.posargs, external=True)
+
+
+@nox.session
 def build(session: nox.Session) -> None:
     """The wheel and the source archive, written to dist/."""
     _python(session, "-m", "build")

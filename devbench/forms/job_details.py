@@ -13,7 +13,8 @@ from typing import Any
 
 from markupsafe import Markup
 
-from devbench.forms.page import environment, pack
+from devbench.forms.page import environment
+from devbench.forms.page_charts import pack
 from devbench.sections.document import Fold, Folds
 from devbench.text import clean
 

@@ -7,7 +7,6 @@ its Content-Security-Policy names by their hashes: nothing else runs, whatever t
 from __future__ import annotations
 
 import base64
-import gzip
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
@@ -19,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
 from devbench.forms.colours import TOKENS
-from devbench.forms.page_charts import MOST_PICTURES, chart_html
+from devbench.forms.page_charts import ChartAssets, chart_assets, charts_html, pack, pictured
 from devbench.sections.document import Charts, Section
 from devbench.sections.tables import Cell, Table
 from devbench.text import clean
@@ -70,16 +69,27 @@ class Frame:
         return _trusted(_assets()[1])
 
     @property
+    def charts(self) -> ChartAssets | None:
+        """What draws the charts; `None` without any."""
+        shown = any(isinstance(part, Charts) for section in self.sections for part in section.parts)
+        return chart_assets() if shown else None
+
+    @property
+    def pictured(self) -> frozenset[int]:
+        """The charts that are pictures, too; none in the pages of a server, which are made again and again."""
+        return frozenset() if self.links else pictured(self.sections)
+
+    @property
     def policy(self) -> str:
         return policy(forms=self.forms)
 
 
 def policy(*, forms: bool = False) -> str:
     """The Content-Security-Policy of a page."""
-    style, script = (f"'sha256-{_sha256(text)}'" for text in _assets())
+    style, *scripts = (f"'sha256-{_sha256(text)}'" for text in _assets())
     target = "'self'" if forms else "'none'"
     return (
-        f"default-src 'none'; style-src {style}; script-src {script}; img-src data:; base-uri 'none'; "
+        f"default-src 'none'; style-src {style}; script-src {' '.join(scripts)}; img-src data:; base-uri 'none'; "
         f"form-action {target}"
     )
 
@@ -89,11 +99,12 @@ def _sha256(text: str) -> str:
 
 
 @lru_cache(maxsize=1)
-def _assets() -> tuple[str, str]:
-    """The style and the script, as they stand in the page."""
+def _assets() -> tuple[str, str, str, str]:
+    """The style and the script as they are in the page, the script of charts and their library."""
+    charts = chart_assets()
     colours = "".join(f"  --{name}: light-dark({light}, {dark});\n" for name, (light, dark) in TOKENS.items())
     style = (_TEMPLATES / "style.css").read_text("utf-8").replace("{{ theme_colours }}\n", colours)
-    return style, (_TEMPLATES / "page.js").read_text("utf-8")
+    return style + charts.style, (_TEMPLATES / "page.js").read_text("utf-8"), charts.script, charts.library
 
 
 def _trusted(text: str) -> Markup:
@@ -121,7 +132,7 @@ def environment() -> Environment:
         cells=cells,
         choices=choices,
         kind=lambda part: type(part).__name__,
-        drawn=charts_html,
+        drawn=lambda part, pictures: _trusted(charts_html(part, pictures)),
     )
     return made
 
@@ -129,11 +140,6 @@ def environment() -> Environment:
 def render(template: str, frame: Frame, **values: Any) -> str:
     """A page."""
     return environment().get_template(template).render(page=frame, **values)
-
-
-def charts_html(charts: Charts) -> Markup:
-    """The first charts of a kind, the most important first."""
-    return _trusted("\n".join(map(chart_html, charts.charts[: min(charts.first, MOST_PICTURES)])))
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------
@@ -189,8 +195,3 @@ def _short(cell: Cell) -> Any:
     while len(parts) > 1 and parts[-1] in (None, ""):
         parts.pop()
     return parts[0] if len(parts) == 1 else parts
-
-
-def pack(text: str) -> str:
-    """A text, compressed (gzip) and in letters (base64), as `unpack` of the page's script reads it."""
-    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")

@@ -1,22 +1,95 @@
-"""Charts in a page: the figures of the first ones; knows no subject."""
+"""Charts in a page: figures, their data for the script, and the library that draws them; knows no subject.
+
+The library is Apache ECharts (`echarts/`, built by `tools/echarts/`). A page carries it compressed; `charts.js` puts it
+into a script whose hash is in the page's policy. Without scripts, the first charts of a page are pictures.
+"""
 
 from __future__ import annotations
 
 import base64
+import gzip
+import json
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from functools import lru_cache
 from html import escape
+from pathlib import Path
 
-from devbench.forms.charts.files import chart_file
-from devbench.sections.charts import Chart
+from devbench.sections.charts import Chart, RowChart, plain
+from devbench.sections.document import Charts, Section
 from devbench.text import clean
 
-# A page of files has this many pictures, for readers whose browser runs no scripts.
-MOST_PICTURES = 3
+_FOLDER = Path(__file__).parent
+# A page has data of this many charts of a kind, and this many pictures.
+_MOST_CHARTS, _MOST_PICTURES = 240, 3
 
 
-def chart_html(chart: Chart) -> str:
-    """The figure of a chart: its title, its picture, how to read it."""
-    picture = base64.b64encode(chart_file(chart, "svg")).decode("ascii")
+@dataclass(frozen=True, slots=True)
+class ChartAssets:
+    """What a page with charts needs: its style and script; the library as text and as the page carries it."""
+
+    style: str
+    script: str
+    library: str
+    packed: str
+
+
+@lru_cache(maxsize=1)
+def chart_assets() -> ChartAssets:
+    """The assets of charts, the same for each page."""
+    templates, packed = _FOLDER / "templates", (_FOLDER / "echarts" / "echarts.js.gz").read_bytes()
+    style, script = ((templates / name).read_text("utf-8") for name in ("charts.css", "charts.js"))
+    library = gzip.decompress(packed).decode()
+    return ChartAssets(style, script, library, base64.b64encode(packed).decode("ascii"))
+
+
+def pictured(sections: Iterable[Section]) -> frozenset[int]:
+    """The ids of the charts that are pictures, too: the first ones of the page."""
+    parts = [part for section in sections for part in section.parts if isinstance(part, Charts)]
+    return frozenset([id(part.charts[0]) for part in parts if part.charts][:_MOST_PICTURES])
+
+
+def charts_html(part: Charts, pictures: Collection[int] = ()) -> str:
+    """The charts of one kind: figures of the first ones, data of all."""
+    charts = part.charts[:_MOST_CHARTS]
+    if not charts:
+        return ""
+    figures = "\n".join(_figure(chart, number, pictures) for number, chart in enumerate(charts[: part.first]))
+    options = "".join(f'<option value="{n}">{escape(clean(one.title, 120))}</option>' for n, one in enumerate(charts))
+    choice = f'<option value="">first {part.first} of {len(charts)}</option>{options}'
+    tools = f'<div class="tools" hidden><label>Charts <select>{choice}</select></label></div>\n'
+    left = len(part.charts) - len(charts)
+    more = f'\n<p class="soft">{left} more charts are not in this page.</p>' if left else ""
     return (
-        f'<figure class="chart"><figcaption>{escape(clean(chart.title, 160))}</figcaption>'
-        f'<img data-chart alt="{escape(clean(chart.alt, 2000))}" src="data:image/svg+xml;base64,{picture}"></figure>'
+        f'<div class="charts" data-first="{part.first}">\n{tools if len(charts) > part.first else ""}{figures}\n'
+        f'<script type="application/gzip" data-charts>{pack(_data(charts))}</script>\n</div>{more}'
     )
+
+
+def _figure(chart: Chart, number: int, pictures: Collection[int]) -> str:
+    alt = escape(clean(chart.alt, 2000))
+    picture = f"<noscript>{_picture(chart, alt)}</noscript>" if id(chart) in pictures else ""
+    return (
+        f'<figure class="chart" data-chart="{number}"><figcaption>{escape(clean(chart.title, 160))}</figcaption>'
+        f'<div class="plot" role="img" aria-label="{alt}"></div>{picture}'
+        f'<p class="note soft">{escape(clean(chart.note, 600))}</p>'
+        '<details><summary>As a table</summary><div class="rows"></div></details></figure>'
+    )
+
+
+def _picture(chart: Chart, alt: str) -> str:
+    from devbench.forms.charts.files import chart_file
+
+    data = base64.b64encode(chart_file(chart, "svg")).decode("ascii")
+    return f'<img alt="{alt}" src="data:image/svg+xml;base64,{data}">'
+
+
+def _data(charts: Iterable[Chart]) -> str:
+    """The charts as JSON, each with its kind."""
+    kinds = [{"kind": "rows" if isinstance(chart, RowChart) else "panels", **plain(chart)} for chart in charts]
+    return json.dumps(kinds, default=plain, ensure_ascii=False, separators=(",", ":"))
+
+
+def pack(text: str) -> str:
+    """A text, compressed (gzip) and in letters (base64), as `unpack` of the page's scripts reads it."""
+    return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")

@@ -285,7 +285,7 @@ def _changes(metric: str, rows: Sequence[ComparedRow], of: int, baseline: str) -
     unit = f"change from the baseline, {'percentage points' if METRICS[metric].absolute else '%'}"
     title = f"Changes of {METRICS[metric].title} from {clean(baseline, 60)}"
     named = ", ".join(f"{clean(row.case, 60)} {100 * (row.comparison.change or 0.0):+.1f} %" for row in rows[:8])
-    note = f"The {len(rows)} largest changes of {of} checks; lines: 95 % interval."
+    note = f"The largest changes, {len(rows)} of {of} checks; lines: 95 % interval."
     groups = tuple(Group(clean(device, 70), tuple(those)) for device, those in devices.items())
     virtual = _virtual(row.virtual for row in rows)
     return RowChart(f"changes-{metric}", title, f"{title}: {named}", unit, _VERDICTS, groups, note, virtual=virtual)

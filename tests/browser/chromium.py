@@ -23,7 +23,7 @@ _FLAGS = (
     "--disable-component-update", "--disable-sync", "--hide-scrollbars", "--remote-debugging-pipe",
 )  # fmt: skip
 _DEADLINE_S = 60.0
-_KEYS = {"Tab": 9, "Enter": 13, " ": 32, "ArrowDown": 40}
+_KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "ArrowLeft": 37, "ArrowDown": 40}
 
 
 def find_chromium() -> str:
@@ -167,6 +167,22 @@ class Chromium:
         keys = {"key": key, "windowsVirtualKeyCode": _KEYS[key], "modifiers": 8 if shift else 0}
         self._call("Input.dispatchKeyEvent", type="keyDown", text=text, **keys)
         self._call("Input.dispatchKeyEvent", type="keyUp", **keys)
+
+    def move(self, x: float, y: float) -> None:
+        """Move the pointer to a place in the window."""
+        self._call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+
+    def click(self, x: float, y: float) -> None:
+        """Click on a place in the window."""
+        self.move(x, y)
+        for kind in ("mousePressed", "mouseReleased"):
+            self._call("Input.dispatchMouseEvent", type=kind, x=x, y=y, button="left", clickCount=1)
+
+    def images(self) -> list[float]:
+        """The widths of all images that are shown; needs no script."""
+        root = self._call("DOM.getDocument", depth=0)["root"]["nodeId"]
+        nodes = self._call("DOM.querySelectorAll", nodeId=root, selector="img")["nodeIds"]
+        return [self._call("DOM.getBoxModel", nodeId=node)["model"]["width"] for node in nodes]
 
     def write(self, text: str) -> None:
         """Type into what has the focus."""

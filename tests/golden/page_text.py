@@ -41,9 +41,9 @@ class _Reader(HTMLParser):
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         known = dict(attrs)
-        if "data-chart" in known:
+        if known.get("role") == "img":
             self.end()
-            self.lines.append(f"chart: {known.get('alt') or known.get('aria-label')}")
+            self.lines.append(f"chart: {known.get('aria-label')}")
         if tag in ("script", "style"):
             # The data of charts are golden files of their own.
             self._in, self._script = tag, "" if "data-charts" in known else known.get("type") or ""
