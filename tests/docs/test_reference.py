@@ -37,10 +37,13 @@ def test_every_command_and_every_option_has_help_in_the_reference() -> None:
     assert set(by_path) == set(commands())
     for path, command in commands().items():
         assert (command.help or "").strip(), f"{path} has no help"
+        rows = [row for row in by_path[path].splitlines() if row.startswith("|")]
         for parameter in command.params:
             if not getattr(parameter, "hidden", False):
-                rows = [row for row in by_path[path].splitlines() if row.startswith("|") and parameter.opts[0] in row]
-                assert rows and rows[0].split("|")[2].strip(), f"{path}: {parameter.opts[0]} has no help"
+                name = parameter.opts[0] if parameter.opts[0].startswith("-") else parameter.metavar or parameter.name
+                found = [row for row in rows if name.replace("|", "\\|") in row]
+                assert found, f"{path}: {name} is not in the reference"
+                assert re.split(r"(?<!\\)\|", found[0])[2].strip(), f"{path}: {name} has no help"
 
 
 def test_every_command_is_named_on_a_page_that_is_written_by_hand() -> None:
@@ -113,3 +116,14 @@ def test_the_distribution_has_one_name() -> None:
     for path in texts:
         text = path.read_text("utf-8")
         assert not re.search(r"pip install[^\n]*[ '\"]devbench\b", text), f"{path} installs somebody else's package"
+
+
+def test_files_that_the_docs_name_exist() -> None:
+    missing = []
+    for page in pages():
+        for path in re.findall(
+            r"`((?:devbench|benchmarks|tests|docs)/[\w/.-]+\.(?:py|toml|md|gz))`", page.read_text("utf-8")
+        ):
+            if not (ROOT / path).exists():
+                missing.append(f"{page.relative_to(ROOT)}: {path}")
+    assert missing == []
