@@ -67,11 +67,8 @@ def compiled_model(path: Path) -> Compiled | None:
 
 
 def _compiled(model: Table) -> Compiled | None:
-    codes = {
-        number: need
-        for number in range(min(model.count("codes"), _MAX_CODES))
-        if (need := _NEEDS.get(model.item("codes", number).text("custom_code"))) is not None
-    }
+    names = (model.item("codes", number).text("custom_code") for number in range(min(model.count("codes"), _MAX_CODES)))
+    codes = {number: _NEEDS[name] for number, name in enumerate(names) if name in _NEEDS}
     maker, soc, stamped = _stamp(model)
     if not codes and not stamped:
         return None
@@ -81,24 +78,21 @@ def _compiled(model: Table) -> Compiled | None:
     compiled = [operator for operator in operators if operator.number("code") in codes]
     needs: Needs = next(iter(codes.values()), "npu")
     name = next((text for word, text in _COMPILERS.items() if word in maker.lower()), _OTHERS[needs])
-    version = _version(model.data, compiled[0] if compiled else None)
+    version = _version(model.data, *_bytecode(compiled[0] if compiled else None))
     return Compiled(needs, maker, soc, f"{name} {version}".strip(), len(compiled), total)
 
 
 def _stamp(model: Table) -> tuple[str, str, bool]:
     """Maker and model of the SoC, and whether there is a sign of a compiler."""
     maker, soc, stamped = "", "", False
-    for number in range(min(model.count("metadata"), _MAX_METADATA)):
-        entry = model.item("metadata", number)
+    for entry in (model.item("metadata", number) for number in range(min(model.count("metadata"), _MAX_METADATA))):
         name = entry.text("name")
-        if name.startswith(_MANIFEST):
-            stamped = True
+        stamped = stamped or name == _STAMP or name.startswith(_MANIFEST)
         if name == _STAMP:
             start, length = model.item("buffers", entry.number("buffer")).span("data")
             # One of an older form has a byte more, or fields of other sizes behind the first zero.
             text = model.data[start : start + min(length, 2 * _FIELD_BYTES)]
             maker, soc = (_shown(field) for field in (text[:_FIELD_BYTES], text[_FIELD_BYTES:]))
-            stamped = True
     return maker, soc, stamped
 
 
@@ -107,22 +101,18 @@ def _shown(field: bytes) -> str:
     return "".join(letter for letter in text if letter.isprintable())[:80]
 
 
-def _version(data: mmap.mmap, operator: Table | None) -> str:
+def _version(data: mmap.mmap, start: int, size: int) -> str:
     """The version of the compiler as the machine code states it; empty if it does not."""
-    start, size = _bytecode(operator)
     if not size or start + size > len(data):
         start, size = max(0, len(data) - 2 * _SEARCHED_BYTES), min(len(data), 2 * _SEARCHED_BYTES)
     head = data[start : start + min(size, _SEARCHED_BYTES)]
     tail = data[max(start, start + size - _SEARCHED_BYTES) : start + size]
-    for pattern in (_QNN, _NEURON):
-        found = pattern.search(head) or pattern.search(tail)
-        if found:
-            return found[1].decode()
-    return ""
+    found = (pattern.search(part) for pattern in (_QNN, _NEURON) for part in (head, tail))
+    return next((match[1].decode() for match in found if match), "")
 
 
 def _bytecode(operator: Table | None) -> tuple[int, int]:
-    """Where the operator's machine code lies in the file, as its options say; a size of 0 if they do not."""
+    """Where the operator's machine code is in the file, as its options say; a size of 0 if they do not."""
     start, size = operator.span("custom_options") if operator is not None else (0, 0)
     if operator is None or not 8 <= size <= 4096:
         return 0, 0
@@ -146,7 +136,6 @@ def fits_soc(compiled: Compiled, soc_model: str) -> bool:
     wanted, here = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (compiled.soc, soc_model))
     if not wanted or not here or here.startswith(wanted):
         return True
-    if "samsung" in compiled.maker.lower() or here.startswith("s5e"):
-        numbers = [re.search(r"\d{4}", text) for text in (wanted, here)]
-        return numbers[0] is not None and numbers[1] is not None and numbers[0][0] == numbers[1][0]
-    return False
+    numbers = [re.findall(r"\d{4}", text)[:1] for text in (wanted, here)]
+    is_samsung = "samsung" in compiled.maker.lower() or here.startswith("s5e")
+    return is_samsung and numbers[0] == numbers[1] != []

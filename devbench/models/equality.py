@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from devbench.errors import DevbenchError
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.file import load_model
 from devbench.models.reference import HostRun, Kernels, run_on_host
-from devbench.models.tensors import TensorSpec, make_inputs, read_tensors
+from devbench.models.tensors import make_inputs, read_tensors
 
 TOLERANCE = 1e-3
 
@@ -76,12 +76,16 @@ def compare_models(
             raise OutputsDiffer(f"{after.name} has other {side} than {before.name}")
     bounds = _index_limits(before)
     sets = [make_inputs(tensors.inputs, {}, seed, bounds) for seed in range(inputs)]
-    threads = os.cpu_count() or 1
-    tell(f"running {before.name}")
-    first = run_on_host(before, sets, threads=threads, kernels=kernels)
-    tell(f"running {after.name}")
-    second = run_on_host(after, sets, threads=threads, kernels=kernels)
-    return ModelComparison(_errors(tensors.outputs, first.outputs, second.outputs), inputs, first, second)
+    runs = []
+    for path in (before, after):
+        tell(f"running {path.name}")
+        runs.append(run_on_host(path, sets, threads=os.cpu_count() or 1, kernels=kernels))
+    errors, at = [], 0
+    for spec in tensors.outputs:
+        span = slice(at, at := at + spec.size_bytes)
+        pair = (b"".join(outputs[span] for outputs in run.outputs) for run in runs)
+        errors.append(output_error(spec.shown, *(np.frombuffer(data, spec.dtype) for data in pair)))
+    return ModelComparison(tuple(errors), inputs, *runs)
 
 
 def require_equal(comparison: ModelComparison, tolerance: float = TOLERANCE) -> None:
@@ -92,19 +96,6 @@ def require_equal(comparison: ModelComparison, tolerance: float = TOLERANCE) -> 
             f"output {worst.output} differs by {worst.largest:.3g}, {worst.relative:.2g} of its largest value",
             hint=f"no more than {tolerance:g} is allowed; leave rewrites out with --skip to find which it is",
         )
-
-
-def _errors(
-    specs: Sequence[TensorSpec], before: Sequence[bytes], after: Sequence[bytes]
-) -> tuple[OutputDifference, ...]:
-    errors, at = [], 0
-    for spec in specs:
-        kind = np.dtype(spec.dtype)
-        span = slice(at, at + spec.size_bytes)
-        pair = [np.concatenate([np.frombuffer(data[span], kind) for data in sets]) for sets in (before, after)]
-        errors.append(output_error(spec.alias or spec.name, pair[0], pair[1]))
-        at += spec.size_bytes
-    return tuple(errors)
 
 
 def output_error(name: str, a: NDArray[Any], b: NDArray[Any]) -> OutputDifference:

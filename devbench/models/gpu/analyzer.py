@@ -24,6 +24,7 @@ from devbench.text import clean
 DEADLINE_S = 120.0
 _MAX_BYTES = 4_000_000
 _MAX_WARNINGS = 50
+_COMPATIBLE = "looks compatible with GPU delegate"
 _WARNING = re.compile(r"GPU COMPATIBILITY WARNING:\s*(.*)")
 _VERSION = re.compile(r"TFLite runtime version (\S+?)\.?$", re.MULTILINE)
 
@@ -49,36 +50,25 @@ def run_analyzer(path: Path, deadline_s: float = DEADLINE_S) -> AnalyzerAnswer:
     """The analyzer's answer for a model. Never raises: without TensorFlow or an answer in time it is a note."""
     if importlib.util.find_spec("tensorflow") is None:
         return AnalyzerAnswer(None, note=f"TensorFlow is not installed ({install_hint('models')})")
-    command = [sys.executable, "-m", "devbench.models.gpu.analyzer", str(path.resolve())]
+    command = [sys.executable, "-m", __name__, str(path.resolve())]
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     with tempfile.TemporaryFile() as output:
         try:
-            # Its listing of a large model is long: to a file, of which only the beginning and the end are read.
-            done = subprocess.run(
-                command, stdout=output, stderr=subprocess.DEVNULL, timeout=deadline_s, check=False, env=quiet
-            )
+            # Its listing of a large model is long: to a file, of which only the end is read.
+            subprocess.run(command, stdout=output, stderr=subprocess.DEVNULL, timeout=deadline_s, check=True, env=quiet)
         except subprocess.TimeoutExpired:
             return AnalyzerAnswer(None, note=f"not done after {deadline_s:g} s")
+        except subprocess.CalledProcessError as error:
+            return AnalyzerAnswer(None, note=f"failed on this model (exit code {error.returncode})")
         except OSError as error:
             return AnalyzerAnswer(None, note=f"cannot be started: {error.strerror or error}")
-        size = output.seek(0, os.SEEK_END)
-        output.seek(max(0, size - _MAX_BYTES))
+        output.seek(max(0, output.seek(0, os.SEEK_END) - _MAX_BYTES))
         said = output.read(_MAX_BYTES).decode("utf-8", "replace")
-    if done.returncode:
-        return AnalyzerAnswer(None, note=f"failed on this model (exit code {done.returncode})")
-    return parse_answer(said)
-
-
-def parse_answer(said: str) -> AnalyzerAnswer:
-    """The answer in what the analyzer printed."""
     warnings = tuple(clean(line, 160) for line in _WARNING.findall(said)[:_MAX_WARNINGS])
     version = _VERSION.search(said)
-    known = clean(version.group(1), 20) if version else ""
-    if warnings:
-        return AnalyzerAnswer(False, warnings, known)
-    if "looks compatible with GPU delegate" in said:
-        return AnalyzerAnswer(True, (), known)
-    return AnalyzerAnswer(None, note="it said nothing of the GPU delegate")
+    if not warnings and _COMPATIBLE not in said:
+        return AnalyzerAnswer(None, note="its output does not mention the GPU delegate")
+    return AnalyzerAnswer(not warnings, warnings, clean(version.group(1), 20) if version else "")
 
 
 def main(argv: Sequence[str]) -> int:

@@ -76,40 +76,40 @@ def _tensors(operator: OperatorView, context: Context) -> Iterable[Violation]:
 
 def _read_at_run(operator: OperatorView, context: Context) -> list[TensorView]:
     """The inputs that the delegate copies to the GPU, without sizes and axes, which it may ignore."""
-    runtime = context.runtime(operator)
-    if operator.type in ("RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TILE"):
-        return runtime[:1]
-    if operator.type in ("SPLIT", "SPLIT_V", "TRANSPOSE_CONV"):
-        return [tensor for tensor in runtime if tensor.dtype != "int32"]
-    return runtime
+    count = 1 if operator.type in ("RESHAPE", "RESIZE_BILINEAR", "RESIZE_NEAREST_NEIGHBOR", "TILE") else None
+    ignored = "int32" if operator.type in ("SPLIT", "SPLIT_V", "TRANSPOSE_CONV") else ""
+    return [tensor for tensor in context.runtime(operator)[:count] if tensor.dtype != ignored]
 
 
-def _strides(operator: OperatorView) -> tuple[object, object]:
-    return operator.options.get("strideH"), operator.options.get("strideW")
+def _has_strides(operator: OperatorView, size: int) -> bool:
+    return operator.options.get("strideH") == size == operator.options.get("strideW")
 
 
 @with_inputs(2)
 def _convolution(
     operator: OperatorView, context: Context, source: TensorView, weights: TensorView
 ) -> Iterable[Violation]:
-    if context.is_constant(weights):
-        one = all(extent == 1 for tensor in (source, operator.outputs[0]) for extent in tensor.shape[:3])
-        if one and weights.shape[1:3] == (1, 1) and _strides(operator) == (1, 1):
-            yield Violation("program", "a 1×1 convolution of a single pixel")
-    elif source.shape[-1:] != weights.shape[-1:]:
-        yield Violation("grouped-weights", f"weights of {shown(weights)} come at run time")
+    constant = context.is_constant(weights)
+    one = all(extent == 1 for tensor in (source, operator.outputs[0]) for extent in tensor.shape[:3])
+    single = constant and one and weights.shape[1:3] == (1, 1) and _has_strides(operator, 1)
+    grouped = not constant and source.shape[-1:] != weights.shape[-1:]
+    return broken(
+        (single, "program", "a 1×1 convolution of a single pixel"),
+        (grouped, "grouped-weights", f"weights of {shown(weights)} come at run time"),
+    )
 
 
 @with_inputs(2)
 def _depthwise(
     operator: OperatorView, context: Context, source: TensorView, weights: TensorView
 ) -> Iterable[Violation]:
-    if context.is_constant(weights):
-        return
-    if operator.options.get("depthMultiplier", 1) != 1:
-        yield Violation("depthwise-run", f"weights of {shown(weights)} come at run time")
-    elif operator.input(2) is None and not _is_densified(weights, context):
-        yield Violation("depthwise-bias", "weights at run time without a bias")
+    runtime = not context.is_constant(weights)
+    several = runtime and operator.options.get("depthMultiplier", 1) != 1
+    bare = runtime and operator.input(2) is None and not _is_densified(weights, context)
+    return broken(
+        (several, "depthwise-run", f"weights of {shown(weights)} come at run time"),
+        (bare, "depthwise-bias", "weights at run time without a bias"),
+    )
 
 
 def _is_densified(tensor: TensorView, context: Context) -> bool:
@@ -123,7 +123,7 @@ def _is_densified(tensor: TensorView, context: Context) -> bool:
 def _transposed(
     operator: OperatorView, context: Context, shape: TensorView, weights: TensorView
 ) -> Iterable[Violation]:
-    other = _strides(operator) != (2, 2) or weights.shape[1:3] not in ((3, 3), (4, 4))
+    other = not _has_strides(operator, 2) or weights.shape[1:3] not in ((3, 3), (4, 4))
     return broken((other, "program", "a transposed convolution other than 3×3 and 4×4 with a stride of 2"))
 
 
@@ -133,23 +133,24 @@ def _fully_connected(
 ) -> Iterable[Violation]:
     out = operator.outputs[0]
     given, made = layout(source), layout(out)
-    if not context.is_constant(weights) or given is None or made is None or weights.rank != 2:
-        return
-    if given.c != weights.shape[1]:
-        yield Violation("fc-channels", f"an input of {shown(source)} on weights of {shown(weights)}")
-    elif (given.b == 1) != (made.b == 1):
-        yield Violation("fc-rows", f"{shown(source)} becomes {shown(out)}: the first axis changes")
-    elif is_row(source):
-        yield Violation("program", "a single row")
+    if not context.is_constant(weights) or weights.rank != 2:
+        return ()
+    return broken(
+        (given.c != weights.shape[1], "fc-channels", f"an input of {shown(source)} on weights of {shown(weights)}"),
+        ((given.b == 1) != (made.b == 1), "fc-rows", f"{shown(source)} becomes {shown(out)}: the first axis changes"),
+        (is_row(source), "program", "a single row"),
+    )
 
 
 @with_inputs(2)
 def _matmul(operator: OperatorView, context: Context, first: TensorView, second: TensorView) -> Iterable[Violation]:
-    if not context.is_constant(second):
-        return ()
-    if second.rank != 2:
-        return [Violation("matmul-constant", f"a constant second input of {shown(second)}")]
-    return (*unreadable(second, context, 2), *broken((is_row(first), "program", "a single row")))
+    constant = context.is_constant(second)
+    wrong = constant and second.rank != 2
+    return (
+        *broken((wrong, "matmul-constant", f"a constant second input of {shown(second)}")),
+        *unreadable(second, context, 2),
+        *broken((constant and is_row(first), "program", "a single row")),
+    )
 
 
 def _single(operator: OperatorView, context: Context) -> Iterable[Violation]:
@@ -168,21 +169,17 @@ def _readable_parts(operator: OperatorView, context: Context) -> Iterable[Violat
 def _packed_twice(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """A tensor that is packed with itself, and that the delegate need not reshape first."""
     out, read = operator.outputs[0], context.runtime(operator)
-    made, axis = layout(out), axis_name(out, int(operator.options.get("axis", 0)))
-    if made is None or axis is None or len({tensor.index for tensor in read}) == len(read):
-        return ()
-    whole = any(layout(tensor) == made._replace(**{axis: 1}) for tensor in read)
-    return broken((whole, "same-inputs", "two inputs are the same tensor"))
+    axis = axis_name(out, int(operator.options.get("axis", 0)))
+    whole = axis and any(layout(tensor) == layout(out)._replace(**{axis: 1}) for tensor in read)
+    twice = len({tensor.index for tensor in read}) < len(read)
+    return broken((whole and twice, "same-inputs", "two inputs are the same tensor"))
 
 
 def _select(operator: OperatorView, context: Context) -> Iterable[Violation]:
     condition, out = operator.input(0), operator.outputs[0]
-    given, made = layout(condition), layout(out)
-    if condition is not None and condition.elements != 1 and given and made and given.b != 1 == made.b:
-        yield Violation(
-            "broadcast-batch",
-            f"a condition of {shown(condition)} for {shown(out)}: its first axis is taken for a batch",
-        )
+    if condition is not None and condition.elements != 1 and layout(condition).b != 1 == layout(out).b:
+        detail = f"a condition of {shown(condition)} for {shown(out)}: its first axis is taken for a batch"
+        yield Violation("broadcast-batch", detail)
     for number, ranks in ((1, (4,)), (2, (3, 4))):
         tensor = operator.input(number)
         if tensor is None or tensor.elements != 1:
@@ -193,21 +190,16 @@ def _select(operator: OperatorView, context: Context) -> Iterable[Violation]:
 
 @with_inputs(1)
 def _densify(operator: OperatorView, context: Context, source: TensorView) -> Iterable[Violation]:
-    if source.sparse:
-        yield from unreadable(source, context, 4)
-    else:
-        yield Violation("densify", "its input is not sparse")
+    yield from unreadable(source, context, 4) if source.sparse else [Violation("densify", "its input is not sparse")]
     out = operator.outputs[0]
     readers = context.reading(out)
     if len(readers) == 1 and readers[0].type == "DEQUANTIZE":
         out = readers[0].outputs[0]
         readers = context.reading(out)
-    for reader in readers or [operator]:
-        weights = reader.input(1)
-        is_weight = weights is not None and weights.index == out.index
-        if reader.type not in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED") or not is_weight:
-            yield Violation("densify", "only weights of a convolution may be made dense")
-            return
+    layers = [one for one in readers if one.type in ("CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED")]
+    weights = [one for one in (reader.input(1) for reader in layers) if one is not None and one.index == out.index]
+    other = not readers or len(weights) < len(readers)
+    yield from broken((other, "densify", "only weights of a convolution may be made dense"))
 
 
 @with_inputs(1)
@@ -225,20 +217,17 @@ def _quantise(operator: OperatorView, context: Context) -> Iterable[Violation]:
 
 @with_inputs(2)
 def _prelu(operator: OperatorView, context: Context, source: TensorView, alpha: TensorView) -> Iterable[Violation]:
-    given = layout(source)
-    if given is None:
-        return
+    given, slopes = layout(source), alpha.shape[-1] if alpha.rank else 0
     if not context.is_constant(alpha):
         yield Violation("prelu-alpha", "its slopes come at run time")
     elif is_row(alpha) and alpha.rank:
-        slopes = alpha.shape[-1]
         yield from broken((slopes != given.c, "prelu-alpha", f"{slopes} slopes for {given.c} channels"))
     else:
         yield from unreadable(alpha, context, 3, 4)
-        if alpha.shape[-3:] != given[1:]:
-            yield Violation("prelu-alpha", f"slopes of {shown(alpha)} for {shown(source)}")
-        elif given.b != 1:
-            yield Violation("prelu-alpha", f"slopes of {shown(alpha)} for a batch of {given.b}")
+        yield from broken(
+            (alpha.shape[-3:] != given[1:], "prelu-alpha", f"slopes of {shown(alpha)} for {shown(source)}"),
+            (given.b != 1, "prelu-alpha", f"slopes of {shown(alpha)} for a batch of {given.b}"),
+        )
 
 
 @with_inputs(1)
@@ -246,7 +235,7 @@ def _gather(operator: OperatorView, context: Context, source: TensorView) -> Ite
     number = int(operator.options.get("axis", 0))
     axis = axis_name(source, number)
     tensors = [layout(tensor) for tensor in (*context.runtime(operator), operator.outputs[0])]
-    one_row = axis == "b" and all(one is not None and one.b == 1 for one in tensors)
+    one_row = axis == "b" and all(one.b == 1 for one in tensors)
     return broken(
         (axis is None, "axis", f"axis {number} of {shown(source)}"),
         (one_row, "gather-batch", "it takes one row of the first axis, which has one"),
@@ -254,8 +243,7 @@ def _gather(operator: OperatorView, context: Context, source: TensorView) -> Ite
 
 
 def _mirrored(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    made = layout(operator.outputs[0])
-    batch = 1 if made is None else made.b
+    batch = layout(operator.outputs[0]).b
     return broken((batch != 1, "mirror-batch", f"a batch of {batch}"))
 
 

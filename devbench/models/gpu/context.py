@@ -91,12 +91,9 @@ class GpuLayout(NamedTuple):
     c: int
 
 
-def layout(tensor: TensorView | None) -> GpuLayout | None:
-    """A tensor's layout, `None` without a tensor, for a scalar and for more than four dimensions."""
-    names = _AXES.get(tensor.rank) if tensor is not None else None
-    if tensor is None or names is None:
-        return None
-    return GpuLayout(1, 1, 1, 1)._replace(**dict(zip(names, tensor.shape, strict=True)))
+def layout(tensor: TensorView) -> GpuLayout:
+    """A tensor's layout; 1×1×1×1 for a scalar and for more than four dimensions, which are refused for that."""
+    return GpuLayout(1, 1, 1, 1)._replace(**dict(zip(_AXES.get(tensor.rank, ""), tensor.shape, strict=False)))
 
 
 def axis_name(tensor: TensorView, axis: int) -> str | None:

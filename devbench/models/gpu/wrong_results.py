@@ -37,7 +37,7 @@ def _gather(operator: OperatorView, context: Context) -> Iterable[Violation]:
 def _matmul(operator: OperatorView, context: Context) -> Iterable[Violation]:
     result, read = operator.outputs[0], context.runtime(operator)
     if operator.flag("adjX") or operator.flag("adjY"):
-        yield Violation("wrong-matmul-flag", "an operand is transposed by a flag, which is left out of account")
+        yield Violation("wrong-matmul-flag", "an operand is transposed by a flag, which is ignored")
     elif len(read) == 2 and (read[0].rank == 2 or read[1].shape[:-2] != result.shape[:-2]):
         yield Violation("wrong-matmul-batch", f"{shown(read[0])} and {shown(read[1])}")
     elif len(read) == 2 and result.rank >= 2 and result.shape[-2] % _ROWS and result.shape[-1] > _LANES:
@@ -60,25 +60,19 @@ def _softmax(operator: OperatorView, context: Context) -> Iterable[Violation]:
 
 def _arithmetic(operator: OperatorView, context: Context) -> Iterable[Violation]:
     """Tensors that are read at the place of the result, although they are smaller or lie otherwise."""
-    out = layout(operator.outputs[0])
-    runtime, constants = context.runtime(operator), context.constants(operator)
-    if out is None or not runtime or operator.outputs[0].dtype not in ("float32", "float16", "bool"):
-        return
+    runtime, constants, out = context.runtime(operator), context.constants(operator), layout(operator.outputs[0])
     if len(runtime) == 2:
-        pair = ordered(operator, runtime)
-        right = pair is None or _are_read_rightly(operator, *pair, out)
+        first, second = ordered(operator, runtime)
+        right = _fits(first, out) and _fits(second, out)
+        if operator.type in ("ADD", "ADD_N"):
+            right = right and first._replace(b=out.b) == out and second.c in (1, first.c)
     else:
-        given = layout(runtime[0])
-        right = given is None or (given == out and all(_fits(_constant_layout(one), out) for one in constants))
-    if not right:
-        tensors = runtime if len(runtime) == 2 else [*runtime, *constants]
-        yield Violation("wrong-widening", " and ".join(map(shown, tensors)))
-
-
-def _are_read_rightly(operator: OperatorView, first: GpuLayout, second: GpuLayout, out: GpuLayout) -> bool:
-    if operator.type in ("ADD", "ADD_N"):
-        return first._replace(b=out.b) == out and _fits(first, out) and _fits(second, out) and second.c in (1, first.c)
-    return _fits(first, out) and _fits(second, out)
+        right = not runtime or (
+            layout(runtime[0]) == out and all(_fits(_constant_layout(one), out) for one in constants)
+        )
+    is_read = operator.outputs[0].dtype in ("float32", "float16", "bool")
+    tensors = runtime if len(runtime) == 2 else [*runtime, *constants]
+    return broken((is_read and not right, "wrong-widening", " and ".join(map(shown, tensors))))
 
 
 def _fits(given: GpuLayout | None, out: GpuLayout) -> bool:
@@ -100,20 +94,18 @@ def _select(
 ) -> Iterable[Violation]:
     """A condition is read in its first column only, or in its first row if both choices are single values."""
     given, out = layout(condition), layout(operator.outputs[0])
-    if given is None or out is None or condition.elements == 1:
-        return
     if first.elements == second.elements == 1 or -(-out.c // _LANES) != -(-given.c // _LANES):
         right = given.h == 1 and given.c == 1 and given.w == out.w
     else:
         right = given.w == 1 and (given.h, given.c) == (out.h, out.c)
-    if not right:
-        yield Violation("wrong-select", f"a condition of {shown(condition)} is read in one column or row only")
+    detail = f"a condition of {shown(condition)} is read in one column or row only"
+    return broken((condition.elements != 1 and not right, "wrong-select", detail))
 
 
 @with_inputs(2)
 def _dense(operator: OperatorView, context: Context, source: TensorView, weights: TensorView) -> Iterable[Violation]:
     given, made = layout(source), layout(operator.outputs[0])
-    changed = given and made and context.is_constant(weights) and given[:3] != made[:3]
+    changed = context.is_constant(weights) and given[:3] != made[:3]
     return broken((changed, "wrong-rows", f"{shown(source)} becomes {shown(operator.outputs[0])}"))
 
 

@@ -15,6 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import psutil
 
@@ -22,7 +23,7 @@ from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.host.regular import writing
 from devbench.models.mobile_sd.convert import SUBMODELS, convert
 from devbench.models.mobile_sd.sizes import SCALES
-from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, WeightSource
+from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights
 
 _LOSSY = {"fp32": (), "fp16": ("fp16",), "w8": ("w8",)}
 _FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "image_decoder": "vae"}
@@ -102,22 +103,20 @@ def build_mobile_sd(
 
 def _in_process(submodel: str, wanted: BuildRequest, out: Path, tell: Tell) -> Built:
     started = time.monotonic()
-    task = {**asdict(wanted), "weights": str(wanted.weights) if wanted.weights else None}
-    command = [sys.executable, "-m", __name__, json.dumps({"submodel": submodel, "out": str(out), **task})]
+    task = {**asdict(wanted), "submodel": submodel, "out": out}
+    command = [sys.executable, "-m", __name__, json.dumps(task, default=str)]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
     meter = _PeakMemory(process.pid)
     deadline = threading.Timer(_DEADLINE_S, process.kill)
     deadline.start()
-    last: dict[str, object] = {}
+    last: dict[str, Any] = {}
     try:
         assert process.stdout is not None
         for line in process.stdout:
-            try:
+            with contextlib.suppress(ValueError):
                 last = json.loads(line[:_MAX_LINE])
-            except ValueError:
-                continue
-            if "what" in last:
-                tell(submodel, str(last["what"]), float(str(last["part"])))
+                if "what" in last:
+                    tell(submodel, last["what"], last["part"])
         process.wait()
     finally:
         deadline.cancel()
@@ -126,22 +125,14 @@ def _in_process(submodel: str, wanted: BuildRequest, out: Path, tell: Tell) -> B
             meter.kill()
             process.wait()
     if "error" in last:
-        raise _KINDS.get(str(last["kind"]), DevbenchError)(str(last["error"]), hint=str(last["hint"]))
+        raise _KINDS.get(last["kind"], DevbenchError)(last["error"], hint=last["hint"])
     if process.returncode or "relative_error" not in last:
         raise DevbenchError(
             f"building {submodel} ended with code {process.returncode} after {time.monotonic() - started:.0f} s",
             hint=f"it had {meter.peak_bytes / 1e9:.1f} GB at most: is there memory enough?",
         )
-    relative, snr = (None if last[key] is None else float(str(last[key])) for key in ("relative_error", "snr_db"))
-    return Built(
-        submodel,
-        out,
-        out.stat().st_size,
-        relative,
-        snr,
-        time.monotonic() - started,
-        meter.peak_bytes,
-    )
+    relative, snr, took_s = last["relative_error"], last["snr_db"], time.monotonic() - started
+    return Built(submodel, out, out.stat().st_size, relative, snr, took_s, meter.peak_bytes)
 
 
 class _PeakMemory:
@@ -239,9 +230,8 @@ def _build(task: dict[str, str], tell: Callable[[str, float], None]) -> tuple[fl
     from devbench.models.rewrites.catalogue import RewriteOptions, chosen_rewrites
 
     submodel, out = task["submodel"], Path(task["out"])
-    source: WeightSource = RandomWeights()
-    if task["weights"]:
-        source = Checkpoint(Path(task["weights"]) / _FOLDERS[submodel])
+    folder = task["weights"]
+    source = Checkpoint(Path(folder) / _FOLDERS[submodel]) if folder else RandomWeights()
     lossy = _LOSSY[task["precision"]]
     if task["variant"] == "baseline" and not lossy:
         convert(submodel, SCALES[task["scale"]], source, out, tell)
@@ -256,9 +246,7 @@ def _build(task: dict[str, str], tell: Callable[[str, float], None]) -> tuple[fl
     finally:
         plain.unlink(missing_ok=True)
     compared = made.lossy or made.exact
-    if compared is None:
-        return None, None
-    return compared.worst.relative, min(compared.worst.snr_db, 300.0)
+    return (None, None) if compared is None else (compared.worst.relative, min(compared.worst.snr_db, 300.0))
 
 
 if __name__ == "__main__":

@@ -174,14 +174,12 @@ def _filled_buffers(
     """For each fill: its number, the factor folded in, where its bytes start, its tensor's shape, the type of the
     operator that reads it."""
     model = read_model(path)
-    consumers = {one.index: operator.type for operator in model.main.operators for one in operator.inputs if one}
-    seen: set[int] = set()
-    for tensor in model.main.tensors:
-        if tensor.buffer in seen or tensor.dtype != "float32" or tensor.elements < _MIN_FILLED:
+    consumers = {one.index: operator.type for operator in model.main.operators for one in operator.given}
+    # Of the tensors that share a buffer, the first.
+    tensors = {one.buffer: one for one in reversed(model.main.tensors) if one.constant and one.stored_bytes}
+    for tensor in reversed(tensors.values()):
+        if tensor.dtype != "float32" or tensor.elements < _MIN_FILLED:
             continue
-        if not tensor.constant or not tensor.stored_bytes:
-            continue
-        seen.add(tensor.buffer)
         start = model.buffers[tensor.buffer].start
         values = np.frombuffer(data, np.float32, tensor.elements, start)
         found = _which(float(values[0]), traced) if values[0] == values[-1] and (values == values[0]).all() else None

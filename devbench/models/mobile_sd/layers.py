@@ -7,20 +7,16 @@ checkpoints.
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any
 
 Tensor = Any
+Weights = Callable[..., Tensor]
+"""Gives the weight of a name: called with the name, its shape as TensorFlow's operators take it, and a gain.
 
-
-class Weights(Protocol):
-    """Where a layer's weights come from."""
-
-    def __call__(self, name: str, shape: tuple[int, ...], gain: float = 1.0) -> Tensor:
-        """The weight called `name`, a tensor of `shape` as TensorFlow's operators take it.
-
-        Convolutions are height×width×in×out, Dense layers in×out, embeddings entries×width. `gain` is how large random
-        weights are, relative to those that keep the variance of their input.
-        """
+Convolutions are height×width×in×out, Dense layers in×out, embeddings entries×width. The gain (1 without one) is how
+large random weights are, relative to those that keep the variance of their input.
+"""
 
 
 class Layers:

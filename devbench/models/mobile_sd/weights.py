@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +21,7 @@ from devbench.errors import EnvironmentProblem, InputError, install_hint
 _SEED = 1
 _TABLES = ("token_embedding.weight", "position_embedding.weight")
 _NAMES_SHOWN = 3
+_OLD_NAMES = ((".to_q.", ".query."), (".to_k.", ".key."), (".to_v.", ".value."), (".to_out.0.", ".proj_attn."))
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,24 +40,16 @@ class WeightSpec:
         return math.prod(self.shape)
 
     @property
+    def stored_axes(self) -> tuple[int, ...]:
+        """The axes of `shape` in a checkpoint's order: PyTorch has convolutions as out×in×height×width, Dense layers as
+        out×in."""
+        is_dense = len(self.shape) == 2 and not self.name.endswith(_TABLES)
+        return {4: (3, 2, 0, 1), 2: (1, 0) if is_dense else (0, 1)}.get(len(self.shape), (0,))
+
+    @property
     def stored_shape(self) -> tuple[int, ...]:
-        """The shape in a checkpoint: PyTorch keeps convolutions as out×in×height×width and Dense layers as out×in."""
-        if len(self.shape) == 4:
-            height, width, inputs, outputs = self.shape
-            return (outputs, inputs, height, width)
-        if len(self.shape) == 2 and not self.name.endswith(_TABLES):
-            return (self.shape[1], self.shape[0])
-        return self.shape
-
-
-class WeightSource(Protocol):
-    """Gives weights by what is asked for."""
-
-    def array(self, spec: WeightSpec) -> NDArray[np.float32]:
-        """The weight as float32, in the shape of `spec`."""
-
-    def check(self, specs: Sequence[WeightSpec]) -> None:
-        """Raise InputError unless every one of `specs` can be given."""
+        """The shape in a checkpoint."""
+        return tuple(self.shape[axis] for axis in self.stored_axes)
 
 
 class RandomWeights:
@@ -66,19 +59,17 @@ class RandomWeights:
         digest = hashlib.sha256(f"{_SEED} {spec.name}".encode()).digest()
         words = np.random.default_rng(int.from_bytes(digest[:8], "little"))
         values: NDArray[np.float32] = words.random(spec.shape, dtype=np.float32)
-        # Uniform on ±√3·σ has the standard deviation σ.
-        if len(spec.shape) == 1:
-            middle, width = (1.0, 0.1) if spec.name.endswith("weight") else (0.0, 0.05)
-        else:
-            middle = 0.0
+        middle, width = (1.0, 0.1) if spec.name.endswith("weight") else (0.0, 0.05)
+        if len(spec.shape) > 1:
+            # Uniform on ±√3·σ has the standard deviation σ.
             inputs = 4.0 if spec.name.endswith(_TABLES) else float(math.prod(spec.shape[:-1]))
-            width = spec.gain * math.sqrt(3.0 / inputs)
+            middle, width = 0.0, spec.gain * math.sqrt(3.0 / inputs)
         values *= 2 * width
         values += middle - width
         return values
 
     def check(self, specs: Sequence[WeightSpec]) -> None:
-        """There is a random weight for every name."""
+        """There is a random weight for every name, so that nothing can be missing."""
 
 
 class Checkpoint:
@@ -94,11 +85,10 @@ class Checkpoint:
             raise InputError(
                 f"--weights: no .safetensors file in {folder}", hint="give the folder of a diffusers checkpoint"
             )
-        # Half-precision variants are in the same folder as the full ones under the same names.
-        plain = [file for file in files if ".fp16." not in file.name] or files
         self._folder = folder
         self._files: dict[str, Any] = {}
-        for file in plain:
+        # Half-precision variants are in the same folder as the full ones under the same names.
+        for file in [file for file in files if ".fp16." not in file.name] or files:
             try:
                 opened: Any = safe_open(file, framework="numpy")
                 self._files |= dict.fromkeys(opened.keys(), opened)
@@ -130,32 +120,17 @@ class Checkpoint:
             raise InputError(
                 f"--weights: {name} in {self._folder}: {error}", hint="is it float16 or float32?"
             ) from None
-        if len(spec.shape) == 4:
-            return np.ascontiguousarray(stored.transpose(2, 3, 1, 0))
-        return np.ascontiguousarray(stored.T) if _is_dense(spec) else stored
+        return np.ascontiguousarray(stored.transpose(np.argsort(spec.stored_axes)))
 
     def _name(self, spec: WeightSpec) -> str:
-        if spec.name in self._files:
-            return spec.name
-        # Older releases of the autoencoder call its attention's layers otherwise.
-        for new, old in _OLD_NAMES.items():
-            if new in spec.name and ".attentions." in spec.name:
-                return spec.name.replace(new, old)
-        return spec.name
-
-
-_OLD_NAMES: Mapping[str, str] = {
-    ".to_q.": ".query.",
-    ".to_k.": ".key.",
-    ".to_v.": ".value.",
-    ".to_out.0.": ".proj_attn.",
-}
-
-
-def _is_dense(spec: WeightSpec) -> bool:
-    return len(spec.shape) == 2 and not spec.name.endswith(_TABLES)
+        # Older releases of the autoencoder have other names for the layers of its attention.
+        old = (spec.name.replace(*pair) for pair in _OLD_NAMES if ".attentions." in spec.name and pair[0] in spec.name)
+        return spec.name if spec.name in self._files else next(old, spec.name)
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
     """A Dense layer may be kept as a 1×1 convolution."""
     return tuple(size for size in shape if size != 1)
+
+
+WeightSource = RandomWeights | Checkpoint

@@ -76,16 +76,14 @@ def rewrite_file(
     """
     with writing(out):
         folder = tempfile.TemporaryDirectory(prefix=".rewrite-", dir=out.parent)
+    lossy = [rewrite for rewrite in rewrites if rewrite.lossy]
     with folder as name:
         work = _RewrittenFile(source, Path(name), inputs, tell)
         changes = work.on_graph([rewrite for rewrite in rewrites if not rewrite.lossy], options)
         exact = work.compare() if changes else None
         if exact is not None:
             require_equal(exact, tolerance)
-        lossy = [rewrite for rewrite in rewrites if rewrite.lossy]
-        after = work.on_graph([rewrite for rewrite in lossy if rewrite.apply], options)
-        for rewrite in lossy:
-            after += work.on_file(rewrite)
+        after = work.on_graph(lossy, options) + [change for rewrite in lossy for change in work.on_file(rewrite)]
         loss = work.compare() if after else None
         if loss is not None and not all(error.relative < float("inf") for error in loss.errors):
             raise OutputsDiffer(
@@ -94,8 +92,9 @@ def rewrite_file(
             )
         with writing(out):
             if work.at == source:
-                shutil.copyfile(source, work.next())
-            work.at.replace(out)
+                shutil.copyfile(source, out)
+            else:
+                work.at.replace(out)
     return Rewritten(tuple(changes + after), exact, loss, out.stat().st_size)
 
 
@@ -108,19 +107,17 @@ def apply_rewrites(
         if rewrite.apply is None:
             continue
         tell(rewrite.name)
-        lines: list[str] = []
-        for index in range(len(model.subgraphs)):
-            graph = Graph(model, index)
-            try:
-                lines += rewrite.apply(graph, options)
-            except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
-                # A damaged file may contradict itself anywhere.
-                raise InputError(
-                    f"{rewrite.name} cannot follow the model: {type(error).__name__}: {error}",
-                    hint=f"is it whole? --skip {rewrite.name} leaves the rewrite out",
-                ) from error
+        try:
+            graphs = (Graph(model, index) for index in range(len(model.subgraphs)))
+            lines = tuple(line for graph in graphs for line in rewrite.apply(graph, options))
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
+            # A damaged file may contradict itself anywhere.
+            raise InputError(
+                f"{rewrite.name} cannot follow the model: {type(error).__name__}: {error}",
+                hint=f"is it whole? --skip {rewrite.name} leaves the rewrite out",
+            ) from error
         if lines:
-            changes.append(RewriteChange(rewrite.name, rewrite.lossy, tuple(lines)))
+            changes.append(RewriteChange(rewrite.name, rewrite.lossy, lines))
     if changes:
         compact(model)
     return changes
@@ -132,45 +129,35 @@ class _RewrittenFile:
     def __init__(self, source: Path, folder: Path, inputs: int, tell: Tell) -> None:
         self.at = self._source = source
         self._folder, self._inputs, self._tell = folder, inputs, tell
-        self._count = 0
-
-    def next(self) -> Path:
-        """A path for the next state, which it is then at."""
-        self._count += 1
-        self._stale = self.at
-        self.at = self._folder / f"{self._count}.tflite"
-        return self.at
 
     def on_graph(self, rewrites: Sequence[Rewrite], options: RewriteOptions) -> list[RewriteChange]:
-        if not rewrites:
+        if all(rewrite.apply is None for rewrite in rewrites):
             return []
         model = load_model(self.at)
         changes = apply_rewrites(model, rewrites, options, self._tell)
         if changes:
             self._tell("writing")
-            save_model(model, self.next())
-            self._drop_stale()
+            after = self._folder / f"{rewrites[0].name}.graph.tflite"
+            save_model(model, after)
+            self._move_on(after)
         return changes
 
     def on_file(self, rewrite: Rewrite) -> list[RewriteChange]:
         if rewrite.apply_to_file is None:
             return []
         self._tell(rewrite.name)
-        before, after = self.at, self._folder / f"{rewrite.name}.tflite"
-        lines = rewrite.apply_to_file(before, after)
+        after = self._folder / f"{rewrite.name}.tflite"
+        lines = rewrite.apply_to_file(self.at, after)
         if not lines:
-            after.unlink(missing_ok=True)
             return []
-        after.replace(self.next())
-        self._drop_stale()
+        self._move_on(after)
         return [RewriteChange(rewrite.name, rewrite.lossy, tuple(lines))]
 
     def compare(self) -> ModelComparison | None:
-        if not self._inputs:
-            return None
-        return compare_models(self._source, self.at, self._inputs, tell=self._tell)
+        return compare_models(self._source, self.at, self._inputs, tell=self._tell) if self._inputs else None
 
-    def _drop_stale(self) -> None:
+    def _move_on(self, after: Path) -> None:
         # A model of gigabytes is not kept in two states.
-        if self._stale != self._source:
-            self._stale.unlink(missing_ok=True)
+        if self.at != self._source:
+            self.at.unlink(missing_ok=True)
+        self.at = after

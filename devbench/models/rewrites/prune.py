@@ -49,29 +49,22 @@ def prune(graph: Graph, share: float) -> list[str]:
     """Take out `share` of the channels wherever they can go; gives a line for each place."""
     changes = []
     for operator in graph.operators(*_SUMS):
-        region = _region(graph, operator)
-        if region is None:
-            continue
-        outputs = graph.shape(operator.outputs[0])[-1]
-        parts = region.tensors[operator.outputs[0]]
+        region, outputs = _region(graph, operator), graph.shape(operator.outputs[0])[-1]
+        parts = region.tensors[operator.outputs[0]] if region is not None else 1
         units = outputs // parts
         kept = max(_LANES, round(units * (1 - share) / _LANES) * _LANES)
-        if kept >= units:
-            continue
-        _cut(graph, region, units, _largest(graph, operator, parts, kept))
-        changes.append(f"{graph.kind(operator)} {outputs} → {kept * parts} channels")
+        if region is not None and kept < units:
+            _cut(graph, region, units, _largest(graph, operator, parts, kept))
+            changes.append(f"{graph.kind(operator)} {outputs} → {kept * parts} channels")
     return changes
 
 
 def _region(graph: Graph, maker: Any) -> _Region | None:
-    weights, out = graph.constant(maker.inputs[1], "float32"), maker.outputs[0]
-    if weights is None or not graph.is_fixed(out) or len(graph.consumers(maker.inputs[1])) > 1:
-        return None
-    if weights.shape[0] != graph.shape(out)[-1]:
+    out, shape = maker.outputs[0], _own_weights(graph, maker)
+    if shape is None or not graph.is_fixed(out) or shape[0] != graph.shape(out)[-1]:
         return None
     region = _Region(maker, {out: 1})
-    waiting = [out]
-    operators: list[Any] = []
+    waiting, operators = [out], list[Any]()
     while waiting:
         tensor = waiting.pop()
         if tensor in graph.outputs or not graph.consumers(tensor):
@@ -87,6 +80,12 @@ def _region(graph: Graph, maker: Any) -> _Region | None:
     return region if region.sums and _is_closed(graph, region, operators) else None
 
 
+def _own_weights(graph: Graph, operator: Any) -> tuple[int, ...] | None:
+    """The shape of float weights that no other operator reads."""
+    weights = graph.constant(operator.inputs[1], "float32")
+    return None if weights is None or len(graph.consumers(operator.inputs[1])) > 1 else weights.shape
+
+
 def _is_closed(graph: Graph, region: _Region, operators: list[Any]) -> bool:
     """Whether no operator mixes the channels with those of tensors from elsewhere, and parts agree."""
     for operator in operators:
@@ -94,12 +93,9 @@ def _is_closed(graph: Graph, region: _Region, operators: list[Any]) -> bool:
             outside = tensor >= 0 and tensor not in region.tensors and not graph.is_constant(tensor)
             if outside and graph.shape(tensor)[-1:] not in ((), (1,)):
                 return False
-        if graph.kind(operator) in _BINARY:
-            parts = {
-                region.tensors[tensor] for tensor in (*operator.inputs, *operator.outputs) if tensor in region.tensors
-            }
-            if len(parts) > 1:
-                return False
+        inside = region.tensors.keys() & {*operator.inputs, *operator.outputs}
+        if graph.kind(operator) in _BINARY and len({region.tensors[tensor] for tensor in inside}) > 1:
+            return False
     return True
 
 
@@ -134,8 +130,7 @@ def _follow(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
 
 
 def _split(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
-    axis, count = graph.scalar(user.inputs[0]), len(user.outputs)
-    rank = len(graph.shape(tensor))
+    axis, count, rank = graph.scalar(user.inputs[0]), len(user.outputs), len(graph.shape(tensor))
     if axis is None or int(axis) % rank != rank - 1 or region.tensors[tensor] != 1 or region.has_split:
         return False
     # What came before has the parts that it is split into here.
@@ -146,10 +141,8 @@ def _split(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
 
 
 def _sum(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
-    weights = graph.constant(user.inputs[1], "float32")
-    if weights is None or user.inputs[0] != tensor or region.tensors[tensor] != 1:
-        return False
-    if weights.shape[-1] != graph.shape(tensor)[-1] or len(graph.consumers(user.inputs[1])) > 1:
+    shape = _own_weights(graph, user)
+    if shape is None or user.inputs[0] != tensor or (region.tensors[tensor], shape[-1]) != (1, graph.shape(tensor)[-1]):
         return False
     region.sums.append(user)
     return True
@@ -157,10 +150,16 @@ def _sum(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
 
 def _largest(graph: Graph, maker: Any, parts: int, kept: int) -> NDArray[np.intp]:
     """Which units have the largest weights, in their order."""
-    weights = graph.constant(maker.inputs[1])
-    assert weights is not None
+    weights = _values(graph, maker.inputs[1])
     norms = np.square(weights.reshape(parts, weights.shape[0] // parts, -1)).sum((0, 2))
     return np.sort(np.argsort(-norms, kind="stable")[:kept])
+
+
+def _values(graph: Graph, tensor: int) -> NDArray[Any]:
+    """The values of a tensor that is known to be a constant."""
+    values = graph.constant(tensor)
+    assert values is not None
+    return values
 
 
 def _cut(graph: Graph, region: _Region, units: int, kept: NDArray[np.intp]) -> None:
@@ -173,18 +172,13 @@ def _cut(graph: Graph, region: _Region, units: int, kept: NDArray[np.intp]) -> N
         graph.set_inputs(operator, inputs)
 
     maker, parts = region.maker, region.tensors[region.maker.outputs[0]]
-    for place in (1, 2):
-        values = graph.constant(maker.inputs[place]) if place < len(maker.inputs) else None
-        if values is not None:
-            replace(maker, place, values[channels(parts)])
+    for place, tensor in enumerate(maker.inputs[1:3], 1):
+        if graph.constant(tensor) is not None:
+            replace(maker, place, _values(graph, tensor)[channels(parts)])
     for operator, place, of_parts in region.constants:
-        values = graph.constant(operator.inputs[place])
-        assert values is not None
-        replace(operator, place, values[..., channels(of_parts)])
+        replace(operator, place, _values(graph, operator.inputs[place])[..., channels(of_parts)])
     for operator in region.sums:
-        values = graph.constant(operator.inputs[1])
-        assert values is not None
-        replace(operator, 1, values[..., kept])
+        replace(operator, 1, _values(graph, operator.inputs[1])[..., kept])
     for tensor, of_parts in region.tensors.items():
         graph.tensor(tensor).shape = [*graph.shape(tensor)[:-1], kept.size * of_parts]
     for operator in region.reshapes:
