@@ -39,7 +39,9 @@ def main() -> None:
         # A file that has just been written is hashed again each time: its time stamp may not tell of a change yet.
         time.sleep(2.1)
         try:
-            first = Depot(device, root=ROOT).ensure(model)
+            began = time.perf_counter()
+            Depot(device, root=ROOT).ensure(model)
+            first_ms = (time.perf_counter() - began) * 1000
             times_ms = []
             for _ in range(given.rounds):
                 began = time.perf_counter()
@@ -49,7 +51,7 @@ def main() -> None:
         finally:
             device.shell(f"rm -rf {ROOT}", timeout_s=20, check=True)
     worst = max(times_ms)
-    print(f"{given.mib} MiB, first time             {first.duration_s * 1000:9.1f} ms  (hashed, pushed, checked)")
+    print(f"{given.mib} MiB, first time             {first_ms:9.1f} ms  (hashed, pushed, checked)")
     print(f"already there, median of {given.rounds:3}     {statistics.median(times_ms):9.1f} ms")
     print(f"already there, worst               {worst:9.1f} ms  (bar: {BAR_MS:g} ms)")
     sys.exit(0 if worst < BAR_MS else 1)

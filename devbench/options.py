@@ -13,7 +13,7 @@ from typing import Literal
 from devbench.declare import File, option
 
 _DAY_S = 86_400.0
-_MOST_THREADS = 256
+MAX_THREADS = 256
 _HOW_OFTEN, _STATE, _CHECKS, _MODEL = "How often", "The device's state", "Checks", "The model"
 _TOOL, _PIPELINES, _RESULTS = "The tool", "Pipelines", "Results"
 _BOTH: tuple[File, ...] = ("suite", "pipeline")
@@ -63,7 +63,7 @@ class RunOptions:
         kind="numbers",
         file_text="numbers of CPU threads",
         minimum=1,
-        maximum=_MOST_THREADS,
+        maximum=MAX_THREADS,
         beside=("pipeline",),
     )
     repetitions: int = option(
@@ -303,6 +303,7 @@ class RunOptions:
     )  # fmt: skip
     residency: tuple[str, ...] = option(
         (), text="resident, sequential, pipelined; with commas or given again. Default: the file's.",
+        choices=RESIDENCIES,
         panel=_PIPELINES, only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     wait: str | None = option(

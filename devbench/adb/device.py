@@ -10,7 +10,6 @@ import contextlib
 import functools
 import os
 import tempfile
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, Concatenate, ParamSpec, TypeVar
@@ -135,12 +134,11 @@ class Device:
             if sum(map(len, kept.values())) > _MAX_ANSWER_BYTES:
                 raise OutputTooLong(self.serial, doing, _MAX_ANSWER_BYTES)
 
-        began = time.monotonic()
         code = self._execute(command, keep, timeout_s, doing)
         stdout, stderr = bytes(kept["stdout"]), bytes(kept["stderr"])
         if check and code != 0:
             raise CommandFailed(self.serial, command, code, stdout, stderr)
-        return ShellResult(stdout, stderr, code, time.monotonic() - began)
+        return ShellResult(stdout, stderr, code)
 
     def shell_to_file(
         self, command: str, stdout: BinaryIO, stderr: BinaryIO, *, timeout_s: float, max_bytes: int, doing: str = ""

@@ -30,6 +30,8 @@ from devbench.errors import EnvironmentProblem, InputError
 from devbench.text import clean
 
 READY = "device"
+# Where adb connects to over the network.
+ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 _MAX_LINE = 1000
 # What adb prints in place of a serial: no service of its server finds a device by it.
 _NO_SERIAL = frozenset({"(no serial number)", "????????????"})

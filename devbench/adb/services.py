@@ -39,7 +39,6 @@ class ShellResult:
     stdout: bytes
     stderr: bytes
     exit_code: int
-    duration_s: float
 
 
 def with_group_line(command: str) -> str:

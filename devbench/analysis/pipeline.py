@@ -10,9 +10,9 @@ import bisect
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
 
-Residency = Literal["resident", "sequential", "pipelined"]
+from devbench.options import Residency
+
 # The next stage's load takes longer beside a running one than alone, and a wait for it is dearer than a little memory.
 _LOAD_MARGIN = 1.25
 

@@ -28,8 +28,7 @@ from devbench.host.toml_types import (
     words,
 )
 from devbench.models.files import MAX_KEY
-from devbench.options import RESIDENCIES, NightlyOptions, RunOptions
-from devbench.text import near
+from devbench.options import MAX_THREADS, RESIDENCIES, NightlyOptions, RunOptions
 
 _SHAPE: dict[str, Any] = {"type": "string", "pattern": r"^([^\n]+=)?\s*[0-9]+([xX×][0-9]+)*\s*$"}
 _SHAPES = {"type": "array", "items": {"anyOf": [_SHAPE, {"type": "array", "minItems": 1, "items": _SHAPE}]}}
@@ -194,7 +193,7 @@ def json_schema(catalogue: type = RunOptions) -> dict[str, Any]:
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "devbench suite"}
 
 
-_MAX_NAME, _MAX_PATH, _MAX_THREADS, _MAX_STAGES = 60, 4096, 256, 32
+_MAX_NAME, _MAX_PATH, _MAX_STAGES = 60, 4096, 32
 # What the command line may say in place of the file.
 _OPTIONS = {one.name: one for one in options_of(RunOptions) if one.only_pipeline}
 _STEPS = number(_OPTIONS["steps"].minimum, _OPTIONS["steps"].maximum, whole=True)
@@ -224,11 +223,10 @@ def _count(word: str) -> Checked:
 
 def _residency(value: Any) -> Any:
     words = [value] if isinstance(value, str) else value
-    if not isinstance(words, list) or not words or not all(isinstance(word, str) for word in words):
+    if not isinstance(words, list) or not words:
         raise refuse("is not a text or a list of texts")
     for word in words:
-        if word not in RESIDENCIES:
-            raise refuse(f"{shown(word)} is unknown", near(word, RESIDENCIES, f"use {', '.join(RESIDENCIES)}"))
+        choice(RESIDENCIES).validate(word)
     return value
 
 
@@ -248,8 +246,8 @@ class StageTable(Table):
     runs: Annotated[Any, _count("steps")] = Field(1, description='how often it runs: a number, or "steps"')
     keep: Truth = Field(False, description="true for the stage that stays in memory in `pipelined`")
     delegate: Annotated[str, _text(_MAX_NAME)] = Field("", description="its own delegate in place of the run's")
-    threads: Annotated[int, number(1, _MAX_THREADS, whole=True)] = Field(
-        1, description=f"its own number of threads, 1 to {_MAX_THREADS}"
+    threads: Annotated[int, number(1, MAX_THREADS, whole=True)] = Field(
+        1, description=f"its own number of threads, 1 to {MAX_THREADS}"
     )
 
 

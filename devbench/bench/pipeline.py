@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from devbench.bench.planning import check_choices
 from devbench.errors import InputError
 from devbench.host.tomlfile import check, read_toml, wrong
-from devbench.options import RESIDENCIES, Residency
-from devbench.text import clean, near
+from devbench.options import RESIDENCIES, Residency, RunOptions
+from devbench.text import clean
 
 KIND = "pipeline"
 
@@ -62,35 +63,25 @@ class Pipeline:
         chosen = kept or repeated
         return chosen[0] if len(chosen) == 1 else None
 
-    def changed(
-        self, *, steps: int | None = None, guidance: bool | None = None, residency: Sequence[str] = ()
-    ) -> Pipeline:
+    def changed(self, given: RunOptions) -> Pipeline:
         """The pipeline with what a command line says in place of what the file says.
 
         Raises:
             InputError: a residency that is not known, or that the stages do not allow.
         """
-        given = self
-        if steps is not None:
-            given = replace(given, steps=steps)
-        if guidance is not None:
-            given = replace(given, guidance=guidance)
-        if residency:
-            given = replace(given, residencies=tuple(dict.fromkeys(_residency(word) for word in residency)))
-        if "pipelined" in given.residencies and given.keep is None:
+        check_choices(given)
+        changes: dict[str, Any] = {
+            "steps": given.steps,
+            "guidance": given.guidance,
+            "residencies": given.residency or None,
+        }
+        changed = replace(self, **{name: value for name, value in changes.items() if value is not None})
+        if "pipelined" in changed.residencies and changed.keep is None:
             raise InputError(
-                f"pipeline {clean(given.name, 80)}: pipelined needs one stage that stays in memory",
+                f"pipeline {clean(self.name, 80)}: pipelined needs one stage that stays in memory",
                 hint="set keep = true at that stage, or choose another residency",
             )
-        return given
-
-
-def _residency(word: str) -> Residency:
-    for known in RESIDENCIES:
-        if word == known:
-            return known
-    hint = near(word, RESIDENCIES, f"use {', '.join(RESIDENCIES)}")
-    raise InputError(f"residency {clean(word, 40)!r} is unknown", hint=hint)
+        return changed
 
 
 def read_pipeline(path: Path) -> Pipeline:
@@ -111,8 +102,8 @@ def read_pipeline(path: Path) -> Pipeline:
     kept = [number for number, stage in enumerate(stages) if stage.keep]
     if len(kept) > 1:
         raise wrong(KIND, path, ("stage", kept[1], "keep"), "stands at a second stage", "one stage stays in memory")
-    words = values.get("residency", list(RESIDENCIES))
-    residencies = tuple(dict.fromkeys(map(_residency, [words] if isinstance(words, str) else words)))
+    words = values.get("residency", RESIDENCIES)
+    residencies = tuple(dict.fromkeys([words] if isinstance(words, str) else words))
     overlap = values.get("overlap_steps", "auto")
     pipeline = Pipeline(
         name=values.get("name", path.stem),

@@ -14,6 +14,7 @@ from devbench.errors import InputError
 from devbench.host.tomlfile import wrong
 from devbench.models.files import GivenModel, model_path, open_models
 from devbench.options import RunOptions
+from devbench.text import parts_of
 from devbench.tool.delegates import find_delegate, load_delegates
 from devbench.tool.libraries import check_delegate
 
@@ -21,9 +22,8 @@ from devbench.tool.libraries import check_delegate
 def for_pipeline(options: RunOptions, typed: Collection[str]) -> RunOptions:
     """The options with a pipeline's own defaults for those whose names are not in `typed`."""
     known = options_of(type(options))
-    return replace(
-        options, **{one.name: one.pipeline for one in known if one.pipeline is not None and one.name not in typed}
-    )
+    own = {one.name: one.pipeline for one in known if one.pipeline is not None and one.name not in typed}
+    return replace(options, residency=parts_of(options.residency), **own)
 
 
 def plan_pipeline(pipeline: Pipeline, given: RunOptions, first: Plan) -> tuple[Plan, tuple[PipelineCase, ...]]:

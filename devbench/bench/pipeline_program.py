@@ -28,7 +28,7 @@ from devbench.bench.pipeline_session import (
 )
 from devbench.bench.plan import in_turn
 from devbench.bench.records import measured_when
-from devbench.options import RESIDENCIES
+from devbench.options import Residency
 from devbench.results.records import PipelineSessionRecord
 from devbench.tool.flags import command_line
 from devbench.tool.manifest import VIRTUAL_ABI
@@ -155,42 +155,22 @@ class _PipelineRun:
     def _measure_alone(self, stage: StagePlan, index: int) -> None:
         """A stage in a process of its own: what the estimate is composed of."""
         plan = plan_alone(stage, self._jobs[stage.position].case.options.num_runs)
-        title = f"{self._case.title} · {stage.name} alone · {index + 1}/{self._rounds}"
-        record = self._measure(plan, index, title, self._load_s)
-        if record is None:
-            return
-        if record.status == "failed":
-            self._tell(title, _failure_words(record), done=True, failed=True)
+        record = self._measure(plan, index, f"{stage.name} alone", self._load_s)
+        if record is not None and record.status == "failed":
             self._give_up("a stage failed")
-            return
-        seen = record.stages[0]
-        assert seen.load_ms is not None and seen.first_ms is not None and seen.steady_ms is not None
-        alone = Alone(stage.name, stage.runs, seen.load_ms, seen.first_ms, seen.steady_ms, seen.init_ms)
-        self._alone[stage.position].append(alone)
-        words = f"load {alone.load_ms:,.0f} ms, first {alone.first_ms:,.1f} ms, steady {alone.steady_ms:,.2f} ms"
-        self._tell(title, words, done=True, unreliable=record.verdict == "unreliable")
+        elif record is not None:
+            seen = record.stages[0]
+            assert seen.load_ms is not None and seen.first_ms is not None and seen.steady_ms is not None
+            alone = Alone(stage.name, stage.runs, seen.load_ms, seen.first_ms, seen.steady_ms, seen.init_ms)
+            self._alone[stage.position].append(alone)
 
-    def _measure_whole(self, residency: str, index: int) -> None:
+    def _measure_whole(self, residency: Residency, index: int) -> None:
         """The pipeline from its first stage to its last as one session on the device."""
-        chosen = next(one for one in RESIDENCIES if one == residency)
-        overlap = self._overlap() if chosen == "pipelined" else 0
-        plan = plan_session(chosen, self._stages, self._pipeline.keep, overlap)
-        title = f"{self._case.title} · {residency} · {index + 1}/{self._rounds}"
+        overlap = self._overlap() if residency == "pipelined" else 0
+        plan = plan_session(residency, self._stages, self._pipeline.keep, overlap)
         estimate_s = total_ms(compose("sequential", [_middle(found) for found in self._alone])) / 1000
         deadline_s = self._session.plan.limits.repetition_timeout_s or _LOAD_BUDGET_S + _SLOWER * estimate_s
-        record = self._measure(plan, index, title, deadline_s)
-        if record is None:
-            return
-        if record.status == "failed":
-            self._failed.add(residency)
-            skipped = self._rounds - index - 1
-            self._left -= skipped
-            self._tell(title, _failure_words(record), done=True, failed=True, skipped=skipped)
-            return
-        peak = "" if record.peak_kb is None else f", peak {record.peak_kb / 1024:,.0f} MB"
-        unreliable = record.verdict == "unreliable"
-        why = f"; unreliable: {'; '.join(record.verdict_reasons)}" if unreliable else ""
-        self._tell(title, f"{record.latency_ms or 0:,.0f} ms{peak}{why}", done=True, unreliable=unreliable)
+        self._measure(plan, index, residency, deadline_s)
 
     def _overlap(self) -> int:
         """During how many runs the next stage loads: fixed for all rounds, so that sessions can be compared."""
@@ -206,8 +186,9 @@ class _PipelineRun:
                 self._overlap_runs = overlap_runs(following.load_ms, kept.steady_ms, kept.runs)
         return self._overlap_runs
 
-    def _measure(self, plan: SessionPlan, index: int, title: str, deadline_s: float) -> PipelineSessionRecord | None:
-        """Run a session and store it; `None` if the user ended it."""
+    def _measure(self, plan: SessionPlan, index: int, what: str, deadline_s: float) -> PipelineSessionRecord | None:
+        """Run a session, store it and tell it; `None` if the user ended it."""
+        title = f"{self._case.title} · {what} · {index + 1}/{self._rounds}"
         session = self._session
         plan = replace(plan, held_by="output" if self._by_output else "stop")
         jobs = [self._jobs[stage.position] for stage in plan.stages]
@@ -237,11 +218,17 @@ class _PipelineRun:
         ran = replace(ran, failure=failure)
         record = self._record(plan, index, ran, log, argvs)
         session.store_pipeline_session(record)
-        self._left -= 1
         if plan.residency == "alone":
             self._store_alone(jobs[0], plan.stages[0], index, ran, log, argvs[0])
         if ran.lost is not None:
             raise ran.lost
+        failed, skipped = failure is not None, 0
+        if failed and plan.residency != "alone":
+            self._failed.add(plan.residency)
+            skipped = self._rounds - index - 1
+        self._left -= 1 + skipped
+        unreliable = not failed and record.verdict == "unreliable"
+        self._tell(title, _words(record), done=True, failed=failed, unreliable=unreliable, skipped=skipped)
         return record
 
     def _record(
@@ -325,5 +312,14 @@ def _middle(found: Sequence[Alone]) -> Alone:
     )
 
 
-def _failure_words(record: PipelineSessionRecord) -> str:
-    return f"{record.failure_kind}: {record.failure_message}"
+def _words(record: PipelineSessionRecord) -> str:
+    """What a session measured, or why it failed."""
+    if record.status == "failed":
+        return f"{record.failure_kind}: {record.failure_message}"
+    if record.residency == "alone":
+        seen = record.stages[0]
+        words = f"load {seen.load_ms:,.0f} ms, first {seen.first_ms:,.1f} ms, steady {seen.steady_ms:,.2f} ms"
+    else:
+        peak = "" if record.peak_kb is None else f", peak {record.peak_kb / 1024:,.0f} MB"
+        words = f"{record.latency_ms or 0:,.0f} ms{peak}"
+    return f"{words}; unreliable: {'; '.join(record.verdict_reasons)}" if record.verdict == "unreliable" else words

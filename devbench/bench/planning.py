@@ -21,8 +21,8 @@ from devbench.declare import options_of
 from devbench.errors import InputError, OptionError
 from devbench.models.case_inputs import parse_shapes, plan_inputs
 from devbench.models.files import GivenModel, open_models
-from devbench.options import RunOptions
-from devbench.text import near
+from devbench.options import MAX_THREADS, RunOptions
+from devbench.text import near, parts_of
 from devbench.tool.binaries import find
 from devbench.tool.case import Delegate, ToolOptions
 from devbench.tool.delegates import find_delegate, load_delegates
@@ -31,7 +31,6 @@ from devbench.tool.libraries import check_delegate
 
 Given = TypeVar("Given", str, tuple[str, ...])
 Parsed = TypeVar("Parsed")
-_MOST_THREADS = 256
 
 
 def make_plan(
@@ -161,7 +160,7 @@ def check_choices(options: object) -> None:
 def _delegates(options: RunOptions) -> list[Delegate]:
     with about("delegates_file"):
         known = load_delegates(options.delegates_file)
-    names = split_words(options.delegate)
+    names = parts_of(options.delegate)
     if not names:
         return [delegate for delegate in known.values() if delegate.default]
     found = []
@@ -206,7 +205,7 @@ def _input(text: str) -> tuple[str, Path]:
 
 def without_gpu(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:
     """The plan without `gpu` if all devices are virtual, this computer cannot run it, and it was not requested."""
-    words = split_words(devices)
+    words = parts_of(devices)
     if chosen or not words or not all(word.startswith("virtual") for word in words):
         return plan
     from devbench.virtual.vulkan import vulkan_available
@@ -236,17 +235,12 @@ def parse_labels(texts: Sequence[str]) -> dict[str, str]:
     return labels
 
 
-def split_words(texts: Sequence[str]) -> list[str]:
-    """The words of texts that may be lists with commas, each once."""
-    return list(dict.fromkeys(part.strip() for text in texts for part in text.split(",") if part.strip()))
-
-
 def _threads(text: str | None) -> list[int | None]:
     if text is None:
         return [None]
     counts: list[int | None] = []
-    for word in split_words((text,)):
-        count = numbers.whole(word, minimum=1, maximum=_MOST_THREADS)
+    for word in parts_of((text,)):
+        count = numbers.whole(word, minimum=1, maximum=MAX_THREADS)
         if count is None:
             raise InputError(f"--threads {text}: {word!r} is not a number of threads", hint="for example --threads 1,4")
         counts.append(count)

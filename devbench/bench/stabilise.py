@@ -19,9 +19,16 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
 
 _TIMEOUT_S = 30.0
-_MASK = re.compile(r"(?:0x)?([0-9a-f]{1,16})", re.IGNORECASE)
-_CLUSTER = re.compile(r"[a-z][a-z0-9_+-]{0,30}")
-_GOVERNOR = re.compile(r"[a-z][a-z_]{0,30}")
+# What the steps with a value take, what is wrong with anything else, and a hint.
+_VALUES = {
+    "affinity": (
+        r"(0x)?0*[1-9a-f][0-9a-f]{0,15}|[a-z][a-z0-9_+-]{0,30}",
+        "not CPUs",
+        "a mask such as f0, or a name such as big",
+    ),
+    "governor": (r"[a-z][a-z_]{0,30}", "not a governor", "for example governor=performance"),
+    "clock": (r"(100|[1-9][0-9]?)%?", "not a share of the highest clock", "for example clock=70"),
+}
 _NETWORK_SERIAL = re.compile(r"(?!127\.|localhost|\[::1\]).*:\d{1,5}")
 _CPUFREQ = "/sys/devices/system/cpu/cpufreq"
 # A host counts as gone this long after the time for which it announced to be silent.
@@ -108,7 +115,7 @@ class Stabilising:
         """
         if not self.affinity or self.affinity in masks:
             return masks.get(self.affinity, "")
-        if _is_mask(self.affinity):
+        if re.fullmatch("[0-9a-f]+", self.affinity):
             return self.affinity
         hint = f"its profile has {', '.join(masks)}" if masks else "its profile has none: give a mask such as f0"
         raise InputError(f"--stabilise affinity={self.affinity}: the device has no CPUs of that name", hint=hint)
@@ -125,7 +132,10 @@ def parse_stabilising(texts: Sequence[str]) -> Stabilising:
     for word in (part.strip() for text in texts for part in text.split(",") if part.strip()):
         name, equals, value = word.partition("=")
         if equals and name in VALUED_STEPS:
+            pattern, what, hint = _VALUES[name]
             values[name] = value.strip().lower()
+            if not re.fullmatch(pattern, values[name]):
+                raise InputError(f"--stabilise {name}={values[name]}: {what}", hint=hint)
         elif word in STEPS:
             steps[word] = None
         else:
@@ -133,42 +143,9 @@ def parse_stabilising(texts: Sequence[str]) -> Stabilising:
             raise InputError(f"--stabilise {word!r} is unknown", hint=f"known: {', '.join(known)}")
     if {"screen-off", "screen-on"} <= set(steps):
         raise InputError("--stabilise screen-on and screen-off", hint="choose one")
-    return Stabilising(
-        tuple(steps),
-        _affinity(values.get("affinity")),
-        _governor(values.get("governor")),
-        _percent(values.get("clock")),
-    )
-
-
-def _affinity(text: str | None) -> str:
-    if text is None:
-        return ""
-    if _is_mask(text):
-        return text.removeprefix("0x")
-    if not _CLUSTER.fullmatch(text):
-        raise InputError(f"--stabilise affinity={text}: not CPUs", hint="a mask such as f0, or a name such as big")
-    return text
-
-
-def _is_mask(text: str) -> bool:
-    found = _MASK.fullmatch(text)
-    return found is not None and int(found.group(1), 16) != 0
-
-
-def _governor(text: str | None) -> str:
-    if text is not None and not _GOVERNOR.fullmatch(text):
-        raise InputError(f"--stabilise governor={text}: not a governor", hint="for example governor=performance")
-    return text or ""
-
-
-def _percent(text: str | None) -> int | None:
-    if text is None:
-        return None
-    word = text.removesuffix("%")
-    if not re.fullmatch(r"[0-9]{1,3}", word) or not 1 <= int(word) <= 100:
-        raise InputError(f"--stabilise clock={text}: not a share of the highest clock", hint="for example clock=70")
-    return int(word)
+    clock = values.get("clock", "").removesuffix("%")
+    affinity = values.get("affinity", "").removeprefix("0x")
+    return Stabilising(tuple(steps), affinity, values.get("governor", ""), int(clock) if clock else None)
 
 
 class Stabiliser:
@@ -179,6 +156,9 @@ class Stabiliser:
         root: the folder of everything on the device.
         wanted: what to do.
         cpufreq: where the kernel's files of CPU clocks are.
+
+    Attributes:
+        started: whether there is anything to undo.
     """
 
     def __init__(self, device: Device, root: str, wanted: Stabilising, *, cpufreq: str = _CPUFREQ) -> None:
@@ -187,12 +167,7 @@ class Stabiliser:
         self._until = f"{root}/run/until"
         self._wanted = wanted
         self._cpufreq = cpufreq
-        self._started = False
-
-    @property
-    def started(self) -> bool:
-        """Whether there is anything to undo."""
-        return self._started
+        self.started = False
 
     def recover(self) -> None:
         """Undo the steps of a run that ended without undoing them."""
@@ -216,7 +191,7 @@ class Stabiliser:
             )
         if not wanted.steps and not wanted.governor and wanted.clock_pct is None:
             return {}
-        self._started = True
+        self.started = True
         undo = shlex.quote(self._undo)
         # A start that was cut off and is repeated must not take its own changes for the state to restore.
         lines = [f"[ -f {undo} ] && {{ {_undo_script(self._undo)}; }}", f": > {undo} || exit 1"]
@@ -237,15 +212,15 @@ class Stabiliser:
 
         It runs with the next command anyway, since a round trip of its own would cost time.
         """
-        if not self._started:
+        if not self.started:
             return ""
         later = f"$((${{_db_now%.*}} + {round(silence_s) + _GRACE_S}))"
         return f"read -r _db_now _db_rest < /proc/uptime && echo {later} > {shlex.quote(self._until)}"
 
     def stop(self) -> None:
         """Undo the steps, if the device is still there; if not, the device does it by itself, or the next run does."""
-        if self._started:
-            self._started = False
+        if self.started:
+            self.started = False
             try:
                 self.recover()
             except DevbenchError:

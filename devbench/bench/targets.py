@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbench.adb.device import Device
-from devbench.adb.server import READY, AdbServer
+from devbench.adb.server import ADDRESS, READY, AdbServer
 from devbench.device.boards import PREFIX, Board, find_board, identify_boards, load_tags, sort_by_tag
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 _VIRTUAL = re.compile(r"virtual(?::([0-9]{1,4}))?")
 _VIRTUAL_NAME = re.compile(r"virtual-\d+")
-_ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 # Characters at which a shell or a list with commas would split.
 _UNTYPED = re.compile(r"[^A-Za-z0-9._:@%+#/\[\]-]")
 _MAX_VIRTUAL = 64
@@ -55,10 +54,9 @@ def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Devic
             makes no sense.
         EnvironmentProblem: no device, an unknown serial, none with a tag, a device that is offline or unauthorized.
     """
-    connected, words, virtual = _wanted_devices(wanted)
-    real = _distinct(connected, [board for word in words for board in _boards(connected, word)])
+    connected, boards, virtual = _find(wanted, None)
     with open_names(virtual, faults) as started:
-        yield [*(Device.of(connected.server, board.entry, board.name) for board in real), *started.values()]
+        yield [*(Device.of(connected.server, board.entry, board.name) for board in boards), *started.values()]
 
 
 def find_present(wanted: Sequence[str]) -> Present:
@@ -68,21 +66,9 @@ def find_present(wanted: Sequence[str]) -> Present:
         InputError: two devices and no choice, a tag that no device was ever given, too many virtual devices.
         EnvironmentProblem: there is no adb server.
     """
-    connected, words, virtual = _wanted_devices(wanted)
-    found: list[Board] = []
     absent: dict[str, DevbenchError] = {}
-    for name in words:
-        try:
-            if name.startswith(PREFIX):
-                boards, away = sort_by_tag(connected.boards(), name.removeprefix(PREFIX))
-                found += boards
-                absent |= {key: EnvironmentProblem(f"{key}, which has {name}, is not connected") for key in away}
-            else:
-                found += _boards(connected, name)
-        except EnvironmentProblem as problem:
-            absent[name or "the only device"] = problem
-    names = [board.name for board in _distinct(connected, found)]
-    return Present(tuple(dict.fromkeys([*names, *virtual])), absent)
+    _, boards, virtual = _find(wanted, absent)
+    return Present(tuple(dict.fromkeys([*(board.name for board in boards), *virtual])), absent)
 
 
 @contextlib.contextmanager
@@ -136,16 +122,31 @@ class _Connected:
     def list_again(self) -> None:
         self.entries, self._boards = self.server.list_devices(), None
 
+    def ready(self) -> list[Board]:
+        """Those that can be used, each once."""
+        return [board for board in self.boards() if board.entry.state == READY and not board.same_as]
 
-def _wanted_devices(wanted: Sequence[str]) -> tuple[_Connected, list[str], list[str]]:
-    """What is connected, the words for it (one empty word for the only device), and names of virtual devices."""
+
+def _find(wanted: Sequence[str], absent: dict[str, DevbenchError] | None) -> tuple[_Connected, list[Board], list[str]]:
+    """The connected devices, the boards of them that are wanted, each once, and names of virtual devices.
+
+    `absent` gets the reason for each device that is not there; without it, the first reason is raised.
+    """
     server = AdbServer()
     server.ensure_running()
     connected = _Connected(server, server.list_devices())
-    words = [part for word in map(str.strip, wanted) for part in _parts(connected, word) if part]
-    count = sum(map(virtual_count, dict.fromkeys(words)))
-    real = [word for word in dict.fromkeys(words) if not virtual_count(word)]
-    return connected, real if words else [""], [f"virtual-{n + 1}" for n in range(count)]
+    words = dict.fromkeys(part for word in map(str.strip, wanted) for part in _parts(connected, word) if part)
+    count = sum(map(virtual_count, words))
+    found: list[Board] = []
+    # One empty word is for the only device.
+    for word in [word for word in words if not virtual_count(word)] if words else [""]:
+        try:
+            found += _boards(connected, word, absent)
+        except EnvironmentProblem as problem:
+            if absent is None:
+                raise
+            absent[word or "the only device"] = problem
+    return connected, _distinct(connected, found), [f"virtual-{n + 1}" for n in range(count)]
 
 
 def _parts(connected: _Connected, word: str) -> list[str]:
@@ -215,26 +216,25 @@ def _disconnect(server: AdbServer, address: str) -> None:
         server.disconnect(address)
 
 
-def _boards(connected: _Connected, name: str) -> list[Board]:
-    """The ready boards that a word means."""
-    known = connected.entries
+def _boards(connected: _Connected, name: str, absent: dict[str, DevbenchError] | None) -> list[Board]:
+    """The ready boards that a word means; `absent` gets those with a tag that are away."""
     if not name:
         return [_only_one(connected)]
     if name == "all":
-        ready = [board for board in connected.boards() if board.entry.state == READY and not board.same_as]
-        if not ready:
-            raise _no_device(known)
-        return ready
-    if name.startswith(PREFIX):
-        tag = name.removeprefix(PREFIX)
-        found, away = sort_by_tag(connected.boards(), tag)
-        if not found:
-            raise EnvironmentProblem(
-                f"no device with the tag {tag!r} is connected and ready",
-                hint=f"{', '.join(away[:8])} {'has' if len(away) == 1 else 'have'} it; see `devbench devices`",
-            )
-        return found
-    return [_find_one(connected, name)]
+        if not connected.ready():
+            raise _no_device(connected.entries)
+        return connected.ready()
+    if not name.startswith(PREFIX):
+        return [_find_one(connected, name)]
+    found, away = sort_by_tag(connected.boards(), name.removeprefix(PREFIX))
+    if absent is not None:
+        absent |= {key: EnvironmentProblem(f"{key}, which has {name}, is not connected") for key in away}
+    elif not found:
+        raise EnvironmentProblem(
+            f"no device with the tag {name.removeprefix(PREFIX)!r} is connected and ready",
+            hint=f"{', '.join(away[:8])} {'has' if len(away) == 1 else 'have'} it; see `devbench devices`",
+        )
+    return found
 
 
 def _only_one(connected: _Connected) -> Board:
@@ -246,7 +246,7 @@ def _only_one(connected: _Connected) -> Board:
         raise _no_device(connected.entries)
     if len(ready) == 1:
         return Board(ready[0], name=ready[0].name)
-    boards = [board for board in connected.boards() if board.entry.state == READY and not board.same_as]
+    boards = connected.ready()
     if len(boards) > 1:
         raise InputError(
             f"{len(boards)} devices are connected ({', '.join(board.name for board in boards[:8])})",
@@ -269,7 +269,7 @@ def _find_one(connected: _Connected, name: str) -> Board:
     server = connected.server
     listed = [entry for entry in connected.entries if entry.serial == name]
     problem: DevbenchError | None = None
-    if _ADDRESS.fullmatch(name) and not any(entry.state == READY for entry in listed):
+    if ADDRESS.fullmatch(name) and not any(entry.state == READY for entry in listed):
         try:
             server.connect(name, timeout_s=_CONNECT_TIMEOUT_S)
             server.wait_for(name, timeout_s=_CONNECT_TIMEOUT_S)

@@ -6,7 +6,6 @@ The reason for a lost connection is often not the device: another tool may have 
 
 from __future__ import annotations
 
-import re
 import threading
 import time
 from collections.abc import Callable
@@ -14,7 +13,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbench.adb.errors import ServerUnavailable
-from devbench.adb.server import READY
+from devbench.adb.server import ADDRESS, READY
 from devbench.analysis.reliability import Around
 from devbench.bench.events import ConnectionLost, CoolingDown
 from devbench.device.boards import identify_boards
@@ -70,7 +69,6 @@ _SERVER_BACK_S = 60.0
 _DEVICE_BACK_S = 20.0
 _POLL_S = 0.5
 _CONNECT_TIMEOUT_S = 5.0
-_ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
 # Wireless debugging may give a device another name after each connection.
 _WIRELESS = "._adb-tls-connect."
 # After this many losses without a result in between, the device counts as lost.
@@ -145,7 +143,7 @@ class Reconnector:
         device = self._device
         entries = [entry for entry in device.server.list_devices() if entry.state == READY]
         found = [entry for entry in entries if entry.serial == device.adb_serial]
-        if not found and _ADDRESS.fullmatch(device.adb_serial):
+        if not found and ADDRESS.fullmatch(device.adb_serial):
             # A new server does not know what was connected over TCP.
             device.server.connect(device.adb_serial, timeout_s=_CONNECT_TIMEOUT_S)
             return None

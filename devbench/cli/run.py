@@ -91,15 +91,13 @@ def _run_pipeline(
     from devbench.bench.pipeline import read_pipeline
     from devbench.bench.pipeline_cases import for_pipeline, plan_pipeline
     from devbench.bench.pipeline_program import PipelineProgram
-    from devbench.bench.planning import make_plan, split_words
+    from devbench.bench.planning import make_plan
     from devbench.bench.targets import open_targets
     from devbench.cli.outcome import fitted, measure, show_pipelines
     from devbench.results.store import Store
 
     given = for_pipeline(options, typed)
-    pipeline = read_pipeline(file).changed(
-        steps=given.steps, guidance=given.guidance, residency=split_words(given.residency)
-    )
+    pipeline = read_pipeline(file).changed(given)
     first = make_plan(replace(given, models=(pipeline.stages[0].model,)))
     plan, cases = plan_pipeline(pipeline, given, fitted(first, given.device, chosen=bool(given.delegate)))
     kept = {

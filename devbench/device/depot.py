@@ -15,7 +15,6 @@ from __future__ import annotations
 import contextlib
 import secrets
 import shlex
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -49,18 +48,12 @@ class DepotEntry:
     Attributes:
         remote: its path there.
         pushed: whether it had to be pushed.
-        hash_checked: whether the device could hash it; devices without `sha256sum` are trusted by size.
-        changed: its copy in the depot was no longer what had been pushed, and was replaced.
-        duration_s: what it took, the host's hash included.
     """
 
     remote: str
     sha256: str
     size_bytes: int
     pushed: bool
-    hash_checked: bool
-    changed: bool
-    duration_s: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +102,6 @@ class Depot:
             CommandFailed: the depot's folders cannot be made.
             DeviceLost and the errors of an unfit device.
         """
-        began = time.monotonic()
         digest = sha256 or sha256_of(local)
         size = local.stat().st_size
         remote = f"{self._at.files}/{digest}"
@@ -117,13 +109,12 @@ class Depot:
         if word == "unsure":
             word, free = self._verify(digest, size, mode, local.name)
         pushed = word != "there"
-        checked = True
         if pushed:
             self._make_room(local.name, size, free)
-            checked = self._bring(local, digest, size, mode, progress)
+            self._bring(local, digest, size, mode, progress)
         if word == "changed":
             self.replaced.append(local.name)
-        entry = DepotEntry(remote, digest, size, pushed, checked, word == "changed", time.monotonic() - began)
+        entry = DepotEntry(remote, digest, size, pushed)
         self._in_use[remote] = entry
         return entry
 
@@ -170,8 +161,8 @@ class Depot:
 
     def _bring(
         self, local: Path, digest: str, size: int, mode: int, progress: Callable[[int, int], None] | None
-    ) -> bool:
-        """Push, check, move into place; gives whether the hash could be checked."""
+    ) -> None:
+        """Push, check, move into place."""
         aside = f"{self._at.incoming}/{digest}.{secrets.token_hex(4)}"
         before = _state(local)
         try:
@@ -187,7 +178,6 @@ class Depot:
             checked = self._check_and_move(aside, digest, size, local.name)
             if not checked and _state(local) != before and _is_other(local, digest):
                 raise LocalFileChanged(self._device.serial, local)
-            return checked
         except SyncFailed:
             self._remove(aside)
             while_sent = _state(local) != before

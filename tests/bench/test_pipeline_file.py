@@ -8,6 +8,7 @@ import pytest
 
 from devbench.bench.pipeline import read_pipeline
 from devbench.errors import InputError
+from devbench.options import RunOptions
 
 EXAMPLE = Path(__file__).parents[2] / "docs" / "examples" / "mobile-sd.toml"
 STAGES = """
@@ -50,10 +51,10 @@ def test_guidance_doubles_the_passes_and_options_count_for_more(folder: Path) ->
     found = read_pipeline(write(folder, "steps = 8\nguidance = true\n" + STAGES))
     assert found.runs == (1, 16, 1)
     assert found.keep == 1, "the repeated stage stays where none says so"
-    assert found.changed(steps=20, guidance=False).runs == (1, 20, 1)
-    assert found.changed(residency=["sequential"]).residencies == ("sequential",)
+    assert found.changed(RunOptions(steps=20, guidance=False)).runs == (1, 20, 1)
+    assert found.changed(RunOptions(residency=("sequential",))).residencies == ("sequential",)
     with pytest.raises(InputError, match="unknown") as error:
-        found.changed(residency=["pipeline"])
+        found.changed(RunOptions(residency=("pipeline",)))
     assert "did you mean pipelined?" in error.value.hint
 
 
@@ -62,7 +63,7 @@ def test_without_a_stage_to_keep_pipelined_is_left_out_or_refused(folder: Path) 
     found = read_pipeline(write(folder, text))
     assert found.residencies == ("resident", "sequential")
     with pytest.raises(InputError, match="stays in memory"):
-        found.changed(residency=["pipelined"])
+        found.changed(RunOptions(residency=("pipelined",)))
     with pytest.raises(InputError, match=r"p\.toml:1: residency asks for pipelined"):
         read_pipeline(write(folder, 'residency = "pipelined"\n' + text))
 

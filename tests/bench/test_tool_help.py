@@ -21,7 +21,7 @@ class SayingDevice:
     text: str
 
     def shell(self, command: str, **more: Any) -> ShellResult:
-        return ShellResult(self.text.encode(), b"", 0, 0.0)
+        return ShellResult(self.text.encode(), b"", 0)
 
 
 def test_a_device_that_lies_about_a_binary_is_not_believed_for_another(

@@ -26,7 +26,7 @@ class HereDevice:
         done = subprocess.run(
             [self.name, "-c", command], capture_output=True, timeout=timeout_s, check=check, start_new_session=True
         )
-        return ShellResult(done.stdout, done.stderr, done.returncode, 0.0)
+        return ShellResult(done.stdout, done.stderr, done.returncode)
 
 
 def ask(token: str, owner: Owner = ELSEWHERE, **more: object) -> Request:

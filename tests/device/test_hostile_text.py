@@ -63,9 +63,7 @@ class Says:
     serial = adb_serial = "hostile"
 
     def __init__(self, text: str, exit_code: int = 0) -> None:
-        self._result = ShellResult(
-            text.encode("utf-8", "replace"), text[:50].encode("utf-8", "replace"), exit_code, 0.0
-        )
+        self._result = ShellResult(text.encode("utf-8", "replace"), text[:50].encode("utf-8", "replace"), exit_code)
 
     def shell(self, command: str, **options: Any) -> ShellResult:
         return self._result
