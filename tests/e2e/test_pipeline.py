@@ -131,10 +131,10 @@ def test_options_count_for_more_than_the_file(tmp_path: Path, file: Path, adb_se
 
 def test_what_makes_no_sense_beside_a_pipeline_is_refused(tmp_path: Path, file: Path, empty_adb_server: int) -> None:
     for words, said in (
-        (["demo", "--pipeline", file], "models beside --pipeline"),
-        (["--pipeline", file, "--via", "apk"], "--via beside --pipeline"),
+        (["demo", "--pipeline", file], "models with --pipeline"),
+        (["--pipeline", file, "--via", "apk"], "--via with --pipeline"),
         (["--pipeline", file, "--residency", "pipelind"], "'pipelind' is unknown"),
-        (["demo", "--steps", "3"], "are a pipeline's"),
+        (["demo", "--steps", "3"], "--steps is for pipelines"),
         (["--pipeline", tmp_path / "none.toml"], "none.toml"),
     ):
         done = devbench("run", *words, cwd=tmp_path)
