@@ -151,13 +151,12 @@ def prune(
     store_url: StoreOption = None,
 ) -> None:
     """Delete the raw outputs of old runs; all measured values stay."""
-    from devbench.results.prune import parse_age
-    from devbench.results.prune import prune as prune_runs
+    from devbench.results.selection import parse_age
     from devbench.results.store import Store
 
     age = parse_age(older_than)
     with Store(store_url, create=False) as store:
-        pruned = prune_runs(store, age, datetime.now(timezone.utc), dry_run=dry_run)
+        pruned = store.prune(age, datetime.now(timezone.utc), dry_run=dry_run)
     if as_json:
         values = {"runs": pruned.runs, "files": pruned.files, "size_bytes": pruned.size_bytes, "dry_run": dry_run}
         print_json(values)

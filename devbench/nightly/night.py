@@ -36,7 +36,6 @@ from devbench.host.whole_files import write_whole
 from devbench.nightly.due import OPTION, Due, Night, decide, nights_of
 from devbench.nightly.settings import NightlySettings
 from devbench.nightly.webhook import message, post
-from devbench.results.prune import prune
 from devbench.results.records import new_run_id
 from devbench.sections.night import night_document
 from devbench.sections.subjects import RunSubject
@@ -262,7 +261,7 @@ def _publish(asked: Asked, result: NightResult, screen: Screen) -> None:
 def _drop_old(store: Store, older_than: timedelta, screen: Screen) -> None:
     """Drop old raw outputs. That they stay is no reason to call the night a bad one."""
     try:
-        dropped = prune(store, older_than, datetime.now(timezone.utc))
+        dropped = store.prune(older_than, datetime.now(timezone.utc))
     except EnvironmentProblem as problem:
         screen.tell(f"raw outputs stay: {problem}")
         return

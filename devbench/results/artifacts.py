@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import gzip
 import os
+import shutil
 import stat
 import tempfile
 import zlib
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
@@ -25,6 +27,15 @@ MAX_RAW_BYTES = 256 << 20
 
 class DamagedRaw(InputError):
     """A raw output is in the store, but cannot be unpacked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pruned:
+    """What was removed, or would be: raw outputs of these runs, oldest first."""
+
+    runs: tuple[str, ...]
+    files: int
+    size_bytes: int
 
 
 class Artifacts:
@@ -54,6 +65,29 @@ class Artifacts:
             ) from None
         return relative
 
+    def prune(self, run_ids: Iterable[str], *, dry_run: bool = False) -> Pruned:
+        """Remove the raw outputs of runs.
+
+        Raises:
+            EnvironmentProblem: a file cannot be removed.
+        """
+        dropped, files, size_bytes = [], 0, 0
+        for run_id in run_ids:
+            folder = self.root / run_id
+            # A store from elsewhere may call its runs what it likes.
+            if folder.parent != self.root or folder.is_symlink() or not folder.is_dir():
+                continue
+            dropped.append(run_id)
+            try:
+                sizes = [path.lstat().st_size for path in folder.rglob("*") if path.is_symlink() or not path.is_dir()]
+                if not dry_run:
+                    shutil.rmtree(folder)
+            except OSError as error:
+                raise EnvironmentProblem(f"cannot remove {folder}: {error.strerror or error}") from None
+            files += len(sizes)
+            size_bytes += sum(sizes)
+        return Pruned(tuple(dropped), files, size_bytes)
+
     def read(self, relative: str) -> bytes:
         """The raw output at a path that `write` gave.
 
@@ -79,34 +113,38 @@ class Artifacts:
         return data
 
 
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_CLOEXEC", 0)
+_NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
 # A FIFO would be waited for.
-_READ = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0) | _NO_LINK
-_WALK = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | _NO_LINK
-_BY_FOLDER = os.open in os.supports_dir_fd
+_READ = os.O_RDONLY | os.O_NONBLOCK | _NO_LINK
+_WALK = os.O_RDONLY | os.O_DIRECTORY | _NO_LINK
 
 
 def open_inside(root: Path, relative: str) -> IO[bytes]:
     """The regular file at `relative` below `root`, for reading. `root` itself may be a link.
 
     Raises:
-        InputError: `relative` leads outside or over a link, or there is no regular file.
+        InputError: `relative` leads outside or over a link, or there is not a regular file.
         FileNotFoundError: there is nothing.
         OSError: it cannot be read.
     """
     parts = parts_of(relative)
-    if not _BY_FOLDER:
-        return _open_by_path(root, parts, relative)
-    folder = os.open(root, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0))
+    number = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        for part in parts[:-1]:
-            # Also where a file or a link stands in place of a folder.
-            inner = _opened(part, _WALK, folder, root, relative)
-            os.close(folder)
-            folder = inner
-        return _regular(_opened(parts[-1], _READ, folder, root, relative), root, relative)
-    finally:
-        os.close(folder)
+        for place, part in enumerate(parts, 1):
+            try:
+                inner = os.open(part, _READ if place == len(parts) else _WALK, dir_fd=number)
+            except OSError:
+                if root.joinpath(*parts[:place]).is_symlink():
+                    raise InputError(f"{root / relative}: {part} is a link; links are not followed") from None
+                raise
+            os.close(number)
+            number = inner
+        if not stat.S_ISREG(os.fstat(number).st_mode):
+            raise InputError(f"{root / relative} is not a regular file")
+    except BaseException:
+        os.close(number)
+        raise
+    return os.fdopen(number, "rb")
 
 
 def parts_of(relative: str) -> list[str]:
@@ -117,38 +155,5 @@ def parts_of(relative: str) -> list[str]:
     """
     parts = relative.split("/")
     if any(part in ("", ".", "..") or "\0" in part or os.sep in part or len(part) > 255 for part in parts):
-        raise InputError(f"{relative[:200]!r} is no path within a folder")
-    if os.name == "nt" and ":" in relative:
-        raise InputError(f"{relative[:200]!r} is no path within a folder")
+        raise InputError(f"{relative[:200]!r} is not a path within a folder")
     return parts
-
-
-def _opened(part: str, flags: int, folder: int, root: Path, relative: str) -> int:
-    try:
-        return os.open(part, flags, dir_fd=folder)
-    except FileNotFoundError:
-        raise
-    except OSError as error:
-        try:
-            is_link = stat.S_ISLNK(os.lstat(part, dir_fd=folder).st_mode)
-        except (OSError, ValueError):
-            is_link = False
-        if is_link:
-            raise InputError(f"{root / relative}: {part} is a link; links are not followed") from None
-        raise OSError(error.errno, error.strerror, str(root / relative)) from None
-
-
-def _open_by_path(root: Path, parts: list[str], relative: str) -> IO[bytes]:
-    path = root
-    for part in parts:
-        path /= part
-        if stat.S_ISLNK(path.lstat().st_mode):
-            raise InputError(f"{root / relative}: {part} is a link; links are not followed")
-    return _regular(os.open(path, _READ), root, relative)
-
-
-def _regular(number: int, root: Path, relative: str) -> IO[bytes]:
-    if not stat.S_ISREG(os.fstat(number).st_mode):
-        os.close(number)
-        raise InputError(f"{root / relative} is no regular file")
-    return os.fdopen(number, "rb")

@@ -239,7 +239,7 @@ repetitions = Table(
     # Of the graph's nodes, not of the time (`analysis.operators`).
     Column("delegated_node_share", Real(minimum=0, maximum=1)),
     Column("verdict", Name(10), nullable=False),
-    # Which figures of it count, by `counting.py`; kept right with every repetition that joins the job.
+    # Which figures of it count, by `counting.py`; computed with the totals of its job.
     Column("counts_latency", Boolean, nullable=False),
     Column("counts_start", Boolean, nullable=False),
     # What makes it the same repetition in another store; two stages of a pipeline may share a job and an index.
@@ -312,7 +312,7 @@ job_metrics = Table(
     sqlite_with_rowid=False,
 )
 
-# Jobs of runs that go on: how many repetitions are in the totals above, and how many came since (`totals.py`).
+# Jobs with repetitions that are not in the totals above (`totals.py`); the other columns have no meaning any more.
 open_totals = Table(
     "open_totals",
     metadata,

@@ -1,4 +1,4 @@
-"""Which runs are meant: filters of queries, and the words that name runs on a command line; knows no frame."""
+"""Which runs are meant: filters of queries, and texts of a command line that name runs, moments or ages."""
 
 from __future__ import annotations
 
@@ -134,12 +134,12 @@ def _ids(connection: sa.Connection, selection: Selection, words: str) -> tuple[s
 def moment(text: str) -> tuple[datetime, datetime]:
     """The beginning and the end of a month, a day, a minute or a second."""
     if not _MOMENT.fullmatch(text):
-        raise InputError(f"{text!r} is no date", hint="for example 2026-11-20 or 2026-11-20T21:00")
+        raise InputError(f"{text!r} is not a date", hint="for example 2026-11-20 or 2026-11-20T21:00")
     month_only = len(text) == len("2026-11")
     try:
         start = datetime.fromisoformat((text + "-01" if month_only else text).replace("Z", "+00:00"))
     except ValueError as error:
-        raise InputError(f"{text!r} is no date: {error}") from None
+        raise InputError(f"{text!r} is not a date: {error}") from None
     if start.tzinfo is None:
         start = start.replace(tzinfo=timezone.utc)
     if month_only:
@@ -147,3 +147,19 @@ def moment(text: str) -> tuple[datetime, datetime]:
     if "T" not in text:
         return start, start + timedelta(days=1)
     return start, start + timedelta(seconds=1 if re.search(r"T\d{2}:\d{2}:", text) else 60)
+
+
+_AGE = re.compile(r"(\d{1,5})\s*([hdwmy])")
+_HOURS = {"h": 1, "d": 24, "w": 7 * 24, "m": 30 * 24, "y": 365 * 24}
+
+
+def parse_age(text: str) -> timedelta:
+    """`90d`, `12w`, `6m` (of 30 days), `1y` (of 365), `36h`.
+
+    Raises:
+        InputError: it has another form.
+    """
+    found = _AGE.fullmatch(text.strip())
+    if not found:
+        raise InputError(f"invalid age {text!r}", hint="use for example 90d, 12w, 6m or 1y")
+    return timedelta(hours=int(found[1]) * _HOURS[found[2]])

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from devbench.host.paths import data_dir
 from devbench.notices import Notice
 from devbench.results import ending, schema, totals, views, writing
-from devbench.results.artifacts import Artifacts
+from devbench.results.artifacts import Artifacts, Pruned
 from devbench.results.engine import Database, StoreProblem
 from devbench.results.records import JobRecord, RepetitionRecord, RunRecord, RunStatus
 from devbench.results.views import LATEST, JobView, RunSummary, RunView
@@ -115,6 +115,18 @@ class Store:
             options = connection.execute(sa.select(schema.runs.c.options).where(where)).scalar_one()
             changed = {**options, name: dict(value)}
             connection.execute(schema.runs.update().where(where).values(options=changed))
+
+    def prune(self, older_than: timedelta, now: datetime, *, dry_run: bool = False) -> Pruned:
+        """Remove the raw outputs of runs that started longer ago than that; the database does not change.
+
+        Raises:
+            EnvironmentProblem: a file cannot be removed.
+        """
+        runs = schema.runs
+        query = sa.select(runs.c.run_id).where(runs.c.started_utc < now - older_than).order_by(runs.c.started_utc)
+        with self.database.reading() as connection:
+            old = list(connection.execute(query).scalars())
+        return self.artifacts.prune(old, dry_run=dry_run)
 
     def finish_run(self, run_id: str, status: RunStatus, finished_utc: datetime, end_reason: str = "") -> None:
         """Give a run its end. `end_reason`: why it ended, in a line; empty if all was done.

@@ -1,8 +1,8 @@
 """Stored totals of jobs: which repetitions count, metrics, time by type of operator; knows no record.
 
-It is written in the transaction that changes a job, by whatever changes it: a run, an import, a merge. A job with many
-repetitions is an exception: its totals follow a sixteenth behind, since each computation looks at all of them, and are
-completed at the end of the run or before a history is read.
+An import and a merge compute them in their own transaction. A run only notes which of its jobs have new repetitions,
+since each computation reads all repetitions of a job: the totals are computed at the end of the run, or before a
+history is read.
 """
 
 from __future__ import annotations
@@ -19,13 +19,11 @@ from devbench.metrics import MODEL_SIZE, of_repetitions
 from devbench.results import schema
 from devbench.results.bulk import fetch, insert_rows
 from devbench.results.counting import JobMetric, TypeTotal, operator_place_is_xnnpack, total, type_times
+from devbench.results.engine import insert_new
 
 _DECIDE = ("id", "job_id", "purpose", "status", "failure_kind", "verdict", "file_cache", "kernel_cache")
 # Jobs in one statement; SQLite takes some 32,000 parameters.
 _AT_ONCE = 1_000
-# Up to this many repetitions, totals are computed with each; beyond, when this share of them is new.
-_FEW = 64
-_NEW_SHARE = 1 / 16
 
 
 class _Operator(NamedTuple):
@@ -51,47 +49,24 @@ def total_types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
         _types(connection, some)
 
 
-def count_in(connection: sa.Connection, job_id: int, *, profiled: bool) -> None:
-    """Bring the totals of a job up to date with the repetition that was just added, or note that they are behind."""
-    table, repetitions = schema.open_totals, schema.repetitions
-    found = connection.execute(
-        sa.select(table.c.counted, table.c.waiting).where(table.c.job_id == job_id)
-    ).one_or_none()
-    if found is None:
-        of_job = sa.select(sa.func.count()).where(repetitions.c.job_id == job_id)
-        counted, waiting = connection.execute(of_job).scalar_one() - 1, 0
-        connection.execute(table.insert().values(job_id=job_id, counted=counted, waiting=waiting))
-    else:
-        counted, waiting = found
-    waiting += 1
-    if counted + waiting <= _FEW or waiting >= counted * _NEW_SHARE:
-        total_up(connection, [job_id])
-        if profiled or waiting > 1:
-            total_types(connection, [job_id])
-        counted, waiting = counted + waiting, 0
-    connection.execute(table.update().where(table.c.job_id == job_id).values(counted=counted, waiting=waiting))
+def note_change(connection: sa.Connection, job_id: int) -> None:
+    """Note that a job has repetitions that are not in its totals."""
+    insert_new(connection, schema.open_totals, [{"job_id": job_id, "counted": 0, "waiting": 1}])
 
 
 def are_open(connection: sa.Connection) -> bool:
     """Whether any job has repetitions that are not in its totals."""
-    return connection.execute(sa.select(schema.open_totals.c.job_id).where(_WAITING).limit(1)).first() is not None
+    return connection.execute(sa.select(schema.open_totals.c.job_id).limit(1)).first() is not None
 
 
 def complete(connection: sa.Connection, run_id: str | None = None) -> None:
-    """Bring the totals of all jobs up to date; with `run_id` those of a run that ended."""
+    """Compute the totals of the jobs of a run that ended, or of all jobs with noted changes."""
     table, jobs = schema.open_totals, schema.jobs
-    of_run = table.c.job_id.in_(sa.select(jobs.c.id).where(jobs.c.run_id == run_id)) if run_id else sa.true()
-    late = list(connection.execute(sa.select(table.c.job_id).where(_WAITING, of_run)).scalars())
+    of_run = sa.select(jobs.c.id).where(jobs.c.run_id == run_id)
+    late = list(connection.execute(of_run if run_id else sa.select(table.c.job_id)).scalars())
     total_up(connection, late)
     total_types(connection, late)
-    if run_id:
-        connection.execute(table.delete().where(of_run))
-    else:
-        values = {"counted": table.c.counted + table.c.waiting, "waiting": 0}
-        connection.execute(table.update().where(_WAITING).values(**values))
-
-
-_WAITING = schema.open_totals.c.waiting > 0
+    connection.execute(table.delete().where(table.c.job_id.in_(of_run)) if run_id else table.delete())
 
 
 def _chunks(job_ids: Sequence[int]) -> Iterator[Sequence[int]]:

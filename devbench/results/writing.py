@@ -1,4 +1,4 @@
-"""Records into rows, within a transaction of the caller; the sums of a job are kept right with each repetition."""
+"""Records into rows, within a transaction of the caller."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from devbench.results.cases import case_text
 from devbench.results.column_types import content_id, plain_words
 from devbench.results.engine import insert_new
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord, RunRecord
-from devbench.results.totals import count_in
+from devbench.results.totals import note_change
 
 DETAILS = ("argv", "measurement", "outputs", "verdict_reasons")
 CONDITIONS = {"before": "conditions_before", "after": "conditions_after", "during": "conditions_during"}
@@ -97,7 +97,7 @@ def _inserted(connection: sa.Connection, table: sa.Table, values: Mapping[str, A
 
 
 def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord, *, totals: bool = True) -> None:
-    """A repetition with its operators, and what its job comes to with it; without `totals` the caller sees to that."""
+    """A repetition with its operators; with `totals`, the totals of its job are computed later."""
     jobs = schema.jobs
     query = sa.select(jobs.c.id).where(jobs.c.run_id == repetition.run_id, jobs.c.number == repetition.job_number)
     job_id = connection.execute(query).scalar_one()
@@ -111,7 +111,7 @@ def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord, *
     if repetition.operators:
         _insert_operators(connection, number, repetition.operators)
     if totals:
-        count_in(connection, job_id, profiled=repetition.purpose == "profile")
+        note_change(connection, job_id)
 
 
 def _insert_operators(connection: sa.Connection, number: int, operators: tuple[OperatorRecord, ...]) -> None:

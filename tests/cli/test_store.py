@@ -63,11 +63,11 @@ def test_export_takes_what_is_asked_for(store: str, tmp_path: Path, options: lis
     [
         (["export", "OUT", "--format", "xml"], "--format 'xml'"),
         (["export", "OUT", "--run", "none"], "no run"),
-        (["export", "OUT", "--since", "yesterday"], "no date"),
+        (["export", "OUT", "--since", "yesterday"], "not a date"),
         (["export", "OUT", "--label", "build"], "not key=value"),
         (["import", "OUT"], "no export"),
         (["merge", "OUT/none.db"], "no results store"),
-        (["prune", "--older-than", "old"], "no age"),
+        (["prune", "--older-than", "old"], "invalid age"),
     ],
 )
 def test_wrong_input_is_one_clear_line(store: str, tmp_path: Path, words: list[str], message: str) -> None:

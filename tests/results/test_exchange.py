@@ -20,8 +20,7 @@ from devbench.results.exchange import files
 from devbench.results.exchange.files import FORMATS, Format
 from devbench.results.exchange.folder import MANIFEST, export_store, import_folder, merge_store, open_folder
 from devbench.results.pipelines import add_pipeline_session, pipeline_sessions
-from devbench.results.prune import parse_age, prune
-from devbench.results.selection import Selection
+from devbench.results.selection import Selection, parse_age
 from devbench.results.store import Store
 from devbench.tool.measurement import Failure, FailureKind
 from tests.made.samples import FILES, NOW, RUN, SESSION, add_run, job_record, repetition, run_record
@@ -309,18 +308,18 @@ def test_prune_drops_raw_outputs_by_age_and_no_measurement(make: Callable[[], St
     store = filled(make())
     store.write_raw(SECOND, "job0001-0", b"newer")
     before, now = views(store), NOW + timedelta(days=91)
-    wanted = prune(store, parse_age("90d"), now, dry_run=True)
+    wanted = store.prune(parse_age("90d"), now, dry_run=True)
     assert (wanted.runs, wanted.files) == ((RUN,), 1)
     assert store.read_raw(f"{RUN}/job0001-0.txt.gz")
-    assert prune(store, parse_age("90d"), now) == wanted
+    assert store.prune(parse_age("90d"), now) == wanted
     assert views(store) == before
     with pytest.raises(InputError):
         store.read_raw(f"{RUN}/job0001-0.txt.gz")
     assert store.read_raw(f"{SECOND}/job0001-0.txt.gz") == b"newer"
-    assert prune(store, parse_age("90d"), now).runs == ()
+    assert store.prune(parse_age("90d"), now).runs == ()
 
 
 @pytest.mark.parametrize("text", ["", "90", "d", "-3d", "3 days", "1e9d", "999999d"])
-def test_what_is_no_age_is_said(text: str) -> None:
-    with pytest.raises(InputError, match="no age"):
+def test_an_invalid_age_is_rejected(text: str) -> None:
+    with pytest.raises(InputError, match="invalid age"):
         parse_age(text)

