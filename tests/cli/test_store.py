@@ -63,7 +63,7 @@ def test_export_takes_what_is_asked_for(store: str, tmp_path: Path, options: lis
     [
         (["export", "OUT", "--format", "xml"], "--format 'xml'"),
         (["export", "OUT", "--run", "none"], "no run"),
-        (["export", "OUT", "--since", "yesterday"], "not a date"),
+        (["export", "OUT", "--since", "yesterday"], "date"),
         (["export", "OUT", "--label", "build"], "not key=value"),
         (["import", "OUT"], "no export"),
         (["merge", "OUT/none.db"], "no results store"),
