@@ -1,8 +1,8 @@
-"""The errors a person may see, shared by every room; knows nothing of what raises them.
+"""The errors that a person sees; every package may raise them.
 
 Exit codes are part of the interface (README, "Exit codes"): 0 all jobs measured, 1 a job failed or a check did
-not pass, 2 the input is wrong, 3 the device, adb or the environment is not fit, 4 another nightly is at it (`devbench
-nightly` alone), 130 interrupted.
+not pass, 2 the input is wrong, 3 a device, adb or this computer cannot be used, 4 another `devbench nightly` is
+running, 130 interrupted.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class DevbenchError(Exception):
 
 
 class InputError(DevbenchError):
-    """What the user gave is wrong: a missing file, an unknown delegate, a bad option."""
+    """The input is wrong: a missing file, an unknown delegate, a bad option."""
 
     exit_code = EXIT_BAD_INPUT
 
@@ -63,13 +63,13 @@ class OptionError(InputError):
 
 
 class EnvironmentProblem(DevbenchError):
-    """adb, a device or this machine is not fit for the job."""
+    """adb, a device or this computer cannot be used."""
 
     exit_code = EXIT_ENVIRONMENT
 
 
 class DeviceBusy(EnvironmentProblem):
-    """The device is there, and another run measures on it."""
+    """Another run uses the device."""
 
     transient = True
 

@@ -27,20 +27,22 @@ class RunOptions:
     """The options of `devbench run`; other commands take some of them."""
 
     models: tuple[str, ...] = option(
-        (), argument=True, text="The .tflite files; `demo` is the small U-Net devbench ships."
+        (), argument=True, metavar="MODEL", text="The .tflite files; `demo` is the small U-Net that devbench ships."
     )
     suite: Path | None = option(
-        None, "--suite", text="A TOML file that says what to measure (docs/suites.md).", beside=("suite",)
+        None, "--suite", text="Measure what this TOML file says (docs/suites.md).", beside=("suite",)
     )
     pipeline: Path | None = option(
-        None, "--pipeline", text="A TOML file with stages to run as one (docs/pipelines.md).", beside=("pipeline",)
-    )
+        None, "--pipeline", text="Run the stages in this TOML file as one pipeline (docs/pipelines.md).",
+        beside=("pipeline",),
+    )  # fmt: skip
     device: tuple[str, ...] = option(
         (),
         "--device",
         "-d",
-        text="Serial, hardware serial, tag, or part of the title; host:port; tag:NAME for all devices "
-        f"with that tag; `virtual`, `virtual:N` or `all`; {_AGAIN}. Default: the only device.",
+        metavar="DEVICE",
+        text="A name from `devbench devices`: serial, tag or part of the title; HOST:PORT; tag:NAME for all devices "
+        f"with a tag; `virtual` or `virtual:N`; `all`; {_AGAIN}. Default: the only device.",
         key="devices",
         file_text="serials, host:port, tag:NAME, all, virtual, virtual:N",
         beside=_BOTH,
@@ -49,7 +51,8 @@ class RunOptions:
         (),
         "--delegate",
         "-D",
-        text="Delegates, with commas or given again. Default: cpu, xnnpack, gpu; `devbench delegates` lists all.",
+        metavar="DELEGATE",
+        text="Delegates from `devbench delegates`, with commas or given again. Default: cpu, xnnpack, gpu.",
         key="delegates",
         file_text="names from `devbench delegates`",
         beside=("pipeline",),
@@ -58,7 +61,8 @@ class RunOptions:
         None,
         "--threads",
         "-t",
-        text="CPU threads, several as 1,2,4. Default: the tool's own.",
+        metavar="NUMBERS",
+        text="Numbers of CPU threads, such as 1,2,4; each is measured. Default: the tool's own.",
         key="threads",
         kind="numbers",
         file_text="numbers of CPU threads",
@@ -80,22 +84,18 @@ class RunOptions:
     )
     precision: str | None = option(
         None,
-        text="Add processes until half the interval of the median is within this, such as 2%.",
+        metavar="PERCENT",
+        text="Add processes until the median is known within this share, such as 2%.",
         panel=_HOW_OFTEN,
         key="precision",
     )
     max_repetitions: int = option(
-        30,
-        text="Most repetitions per job with --precision.",
-        panel=_HOW_OFTEN,
-        minimum=1,
-        maximum=1000,
-        key="max_repetitions",
-        file_text="most repetitions per job with precision",
-    )
+        30, text="With --precision: the most repetitions per job.", panel=_HOW_OFTEN, minimum=1, maximum=1000,
+        key="max_repetitions", file_text="with precision: the most repetitions per job",
+    )  # fmt: skip
     cool_down: float = option(
         120.0,
-        text="Seconds to wait at most for a device that throttles; 0 does not wait.",
+        text="The most seconds to wait for a throttled device to cool down; 0 does not wait.",
         panel=_STATE,
         minimum=0.0,
         maximum=_DAY_S,
@@ -115,8 +115,8 @@ class RunOptions:
     )
     stabilise: tuple[str, ...] = option(
         (),
-        text="Steps undone afterwards: awake, screen-off, screen-on, airplane, performance, background, "
-        "affinity=CPUS, governor=NAME, clock=PERCENT.",
+        text="Steps that make a device steadier, undone afterwards: awake, screen-off, screen-on, airplane, "
+        "performance, background, affinity=CPUS, governor=NAME, clock=PERCENT.",
         panel=_STATE,
         key="stabilise",
         table="conditions",
@@ -124,7 +124,7 @@ class RunOptions:
     )
     num_runs: int = option(
         50,
-        text="Inferences per process, at least.",
+        text="Minimum number of inferences per process.",
         panel=_HOW_OFTEN,
         minimum=1,
         maximum=1_000_000,
@@ -134,7 +134,7 @@ class RunOptions:
     )
     min_secs: float = option(
         1.0,
-        text="Seconds of inferences per process, at least.",
+        text="Minimum time of inferences per process, in seconds.",
         panel=_HOW_OFTEN,
         minimum=0.0,
         maximum=_DAY_S,
@@ -143,7 +143,7 @@ class RunOptions:
     )
     max_secs: float = option(
         150.0,
-        text="Seconds after which a phase starts no inference.",
+        text="Maximum time of the warm-up and of the inferences of a process, in seconds each.",
         panel=_HOW_OFTEN,
         minimum=0.001,
         maximum=_DAY_S,
@@ -153,7 +153,7 @@ class RunOptions:
     )
     warmup_runs: int = option(
         1,
-        text="Warm-up inferences per process, at least.",
+        text="Minimum number of warm-up inferences per process.",
         panel=_HOW_OFTEN,
         minimum=0,
         maximum=1_000_000,
@@ -162,7 +162,7 @@ class RunOptions:
     )
     warmup_min_secs: float = option(
         0.5,
-        text="Seconds of warm-up per process, at least.",
+        text="Minimum time of the warm-up per process, in seconds.",
         panel=_HOW_OFTEN,
         minimum=0.0,
         maximum=_DAY_S,
@@ -171,14 +171,14 @@ class RunOptions:
     )
     profile: bool = option(
         True,
-        text="One more process per job for operators and memory; its latency is not used.",
+        text="Run one more process per job that measures operators and memory; its latency is not used.",
         panel=_HOW_OFTEN,
         key="profile",
         pipeline=False,
     )
     cold_starts: int = option(
         1,
-        text="Processes per job that start with empty caches, if root or the delegate allows it.",
+        text="Processes per job that start with empty caches, if the device (root) or the delegate allows it.",
         panel=_HOW_OFTEN,
         minimum=0,
         maximum=100,
@@ -188,14 +188,15 @@ class RunOptions:
     check_outputs: bool = option(
         False,
         "--check-outputs",
-        text="First compare each delegate's outputs with this machine's CPU.",
+        text="First compare each delegate's outputs with those of this computer's CPU.",
         panel=_CHECKS,
         key="check_outputs",
     )
     inputs: tuple[str, ...] = option(
         (),
         "--input",
-        text=f"An input for that check, as NAME=FILE.npy; {_AGAIN}. Default: generated.",
+        text=f"An input for --check-outputs; {_AGAIN}. Default: generated inputs.",
+        metavar="NAME=FILE.npy",
         panel=_CHECKS,
         key="inputs",
         kind="files",
@@ -221,7 +222,7 @@ class RunOptions:
     )
     min_snr: float | None = option(
         None,
-        text="Least signal to noise ratio of float outputs in dB. Default: 20.",
+        text="With --check-outputs: the lowest signal-to-noise ratio of float outputs, in dB. Default: 20.",
         panel=_CHECKS,
         minimum=-1000.0,
         maximum=1000.0,
@@ -229,7 +230,7 @@ class RunOptions:
     )
     max_steps: int | None = option(
         None,
-        text="Largest difference of integer outputs. Default: 3 for 8 bits, else 0.",
+        text="With --check-outputs: the largest difference of integer outputs. Default: 3 for 8 bits, else 0.",
         panel=_CHECKS,
         minimum=0,
         maximum=2**32,
@@ -237,15 +238,17 @@ class RunOptions:
     )
     require: str | None = option(
         None,
-        text="`full` fails a job whose graph is only partly on the delegate, `any` does not.",
+        text="full: a job fails if the delegate takes only a part of the graph; any: it does not.",
         panel=_CHECKS,
         choices=("full", "any"),
+        metavar="full|any",
         key="require",
         beside=("pipeline",),
     )
     binary: str | None = option(
         None,
-        text="Name, file or hash of the benchmark_model to use. Default: by the device's ABI.",
+        metavar="BINARY",
+        text="The benchmark_model to use: name, file or hash (`devbench binaries list`). Default: by the device's ABI.",
         panel=_TOOL,
         key="binary",
         file_text="name, hash or file (also relative to the suite) of the benchmark_model",
@@ -253,14 +256,16 @@ class RunOptions:
     )
     via: str = option(
         "shell",
-        text="`shell` runs the binary; `apk` Google's benchmark app, as an app would run the model (docs/apk.md).",
+        text="shell: run the binary; apk: run Google's benchmark app, as an app runs the model (docs/apk.md).",
         panel=_TOOL,
         choices=("shell", "apk"),
+        metavar="shell|apk",
         key="via",
     )
     tool_flag: tuple[str, ...] = option(
         (),
-        text=f"A further flag for the tool, as name=value; {_AGAIN}.",
+        text=f"A further flag for the tool; {_AGAIN}.",
+        metavar="NAME=VALUE",
         panel=_TOOL,
         key="tool_flags",
         file_text="further flags for the tool, name=value",
@@ -268,7 +273,7 @@ class RunOptions:
     )
     delegates_file: Path | None = option(
         None,
-        text="A TOML file with delegates of your own.",
+        text="A TOML file with your own delegates (docs/delegates.md).",
         panel=_TOOL,
         key="delegates_file",
         file_text="a file with delegates of your own, relative to the suite",
@@ -276,7 +281,7 @@ class RunOptions:
     )
     timeout: float | None = option(
         None,
-        text="Deadline of one process in seconds. Default: from --max-secs.",
+        text="Seconds after which a process is ended. Default: computed from --max-secs.",
         panel=_HOW_OFTEN,
         minimum=1.0,
         maximum=7 * _DAY_S,
@@ -286,7 +291,7 @@ class RunOptions:
     # `devbench parse` reads no more either.
     max_output: int = option(
         64,
-        text="MiB of output after which a process of the tool is ended.",
+        text="A process of the tool is ended when it has printed this many MiB.",
         panel=_HOW_OFTEN,
         minimum=1,
         maximum=256,
@@ -294,11 +299,11 @@ class RunOptions:
         beside=("pipeline",),
     )
     steps: int | None = option(
-        None, text="Steps, in place of the file's.", panel=_PIPELINES, minimum=1, maximum=10_000, only_pipeline=True,
-        beside=("pipeline",),
+        None, text="Number of steps. Default: the file's.", panel=_PIPELINES, minimum=1, maximum=10_000,
+        only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     guidance: bool | None = option(
-        None, "--guidance/--no-guidance", text="Two passes a step or one, in place of the file's.", panel=_PIPELINES,
+        None, "--guidance/--no-guidance", text="Two passes per step, or one. Default: the file's.", panel=_PIPELINES,
         only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     residency: tuple[str, ...] = option(
@@ -308,21 +313,22 @@ class RunOptions:
     )  # fmt: skip
     wait: str | None = option(
         None,
-        text="Wait up to this long for a device that another run has, such as 90s, 10m or 2h. Default: do not.",
+        text="Wait up to this long for a device that another run uses: 90s, 10m or 2h. Default: do not wait.",
         panel=_STATE,
         metavar="TIME",
         beside=_BOTH,
     )
     resume: str | None = option(
         None,
-        text="Go on with a run that was interrupted or died, with the same options: what it has is not measured again.",
+        text="Measure the rest of a run that was interrupted. Give the same options as then.",
         panel=_HOW_OFTEN,
         metavar="RUN",
         beside=("suite",),
     )
     label: tuple[str, ...] = option(
         (),
-        text=f"Kept with the run, as key=value; {_AGAIN}. CI systems' branch, commit and build are, too.",
+        text=f"Store this label with the run; {_AGAIN}. In CI, branch, commit and build are stored by themselves.",
+        metavar="KEY=VALUE",
         panel=_RESULTS,
         key="labels",
         kind="table",
@@ -338,7 +344,10 @@ class RunOptions:
     report: bool = option(True, text="Write the HTML and Markdown report.", panel=_RESULTS, beside=_BOTH)
     out: Path | None = option(None, text="Folder of the report. Default: reports/RUN.", panel=_RESULTS, beside=_BOTH)
     open_page: bool = option(False, "--open", text="Open the report in your browser.", panel=_RESULTS, beside=_BOTH)
-    store_url: str | None = option(None, "--store", text="URL of the results store.", panel=_RESULTS, beside=_BOTH)
+    store_url: str | None = option(
+        None, "--store", text="The results store to use. Default: DEVBENCH_STORE, or your own.", panel=_RESULTS,
+        metavar="URL|FILE", beside=_BOTH,
+    )  # fmt: skip
     fault: str = option("", text="How virtual devices misbehave, for tests.", hidden=True, beside=_BOTH)
     quiet: bool = option(False, "--quiet", "-q", text="No progress, only the result.", panel=_RESULTS, beside=_BOTH)
 
@@ -347,16 +356,22 @@ class RunOptions:
 class NightlyOptions:
     """What `devbench nightly` takes besides options of `devbench run`; those with a key are keys of `[nightly]`."""
 
-    force: bool = option(False, "--force", text="Measure also what was measured tonight, as a further night.")
+    force: bool = option(False, "--force", text="Measure again what was already measured tonight, as a further night.")
     wait: float = option(
-        0.0, text="Wait up to this long for another nightly to end.", minimum=0.0, maximum=7 * _DAY_S, metavar="SECONDS"
+        0.0,
+        text="Wait up to this many seconds for another `devbench nightly` to end.",
+        minimum=0.0,
+        maximum=7 * _DAY_S,
+        metavar="SECONDS",
     )
     period: str | None = option(
-        None, text="How often it is due: night (noon to noon), or a time such as 12h or 7d.", key="period"
+        None,
+        text="How often a device is due: night (from noon to noon), or a time such as 12h or 7d. Default: night.",
+        key="period",
     )
     baseline_nights: int | None = option(
         None,
-        text="Number of latest nightly runs to compare with. Default: 7.",
+        text="Compare with this number of earlier nights. Default: 7.",
         minimum=0,
         maximum=1000,
         key="baseline_nights",
@@ -372,29 +387,29 @@ class NightlyOptions:
         key="unreliable",
     )
     reports: Path | None = option(
-        None, text="Folder of the reports. Default: reports.", key="reports",
+        None, text="Folder for the reports. Default: reports.", key="reports",
         file_text="folder of the reports, relative to the suite",
     )  # fmt: skip
     junit: Path | None = option(
-        None, text="A further copy of the JUnit XML.", key="junit",
+        None, text="Also write the JUnit XML to this file.", key="junit",
         file_text="a further copy of the JUnit XML, relative to the suite",
     )  # fmt: skip
     device_wait: str | None = option(
         None,
-        text="Wait up to this long for a device that another run has. Default: 10m.",
+        text="Wait up to this long for a device that another run uses. Default: 10m.",
         metavar="TIME",
         key="device_wait",
     )
     keep_raw_days: int | None = option(
         None,
-        text="At the end, delete raw outputs that are older than this number of days.",
+        text="At the end, delete raw outputs that are older than this many days.",
         minimum=0,
         maximum=36_500,
         key="keep_raw_days",
     )
     webhook: str = option(
         "",
-        text="Post the result there, as Slack takes it. A secret: better in the environment.",
+        text="Post the result to this address, in the format of Slack. It is a secret: better set the variable.",
         envvar="DEVBENCH_WEBHOOK",
         metavar="URL",
     )

@@ -1,12 +1,12 @@
-"""Text from outside made fit for a reader's screen: one line, nothing in it that is not to be seen. Knows no room."""
+"""Text from outside made safe to show: one line, without control characters. Every package may use it."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
 
-# Control, ANSI and direction characters: nothing that a device or a model is called may steer a reader's screen. And
-# lone surrogates, which a file name that is no UTF-8 has in Python, and which no file of text can hold.
+# Control, ANSI and direction characters: names of devices and models must not control the reader's terminal. Also lone
+# surrogates: Python has them in file names that are not UTF-8, and no text file can contain them.
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|"
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
@@ -21,7 +21,7 @@ def without_control(text: str, instead: str = "") -> str:
 
 
 def clean(text: object, most: int = 300) -> str:
-    """`text` on one line of at most `most` characters, without anything that is not to be seen."""
+    """`text` on one line of at most `most` characters, without invisible characters."""
     line = without_control(str(text)[: 8 * most], " ")
     return line if len(line) <= most else line[: most - 1] + "…"
 
@@ -36,7 +36,7 @@ def for_chat(text: object, most: int = 300) -> str:
     found = clean(text, most)
     for letter, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         found = found.replace(letter, code)
-    # A word joiner between: the signs stay readable and mean nothing.
+    # A word joiner behind each sign: it stays readable and has no meaning in a chat.
     for letter in "*_~`@#":
         found = found.replace(letter, f"{letter}\u2060")
     return found
@@ -57,5 +57,5 @@ def near(word: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -
 
 
 def parts_of(texts: Sequence[str] | None) -> tuple[str, ...]:
-    """The parts of options that may be given again and may hold commas."""
+    """The words of options that may be given again and with commas, each once."""
     return tuple(dict.fromkeys(part.strip() for text in texts or () for part in text.split(",") if part.strip()))

@@ -10,8 +10,9 @@ import typer
 
 from devbench.cli.choices import complete_binaries, complete_offers, complete_serials
 from devbench.cli.output import console, plain, print_json, print_table, say
-from devbench.cli.takes import JsonOption, WaitOption
+from devbench.cli.takes import JsonOption, typer_option
 from devbench.errors import EXIT_FAILED, InputError
+from devbench.options import RunOptions
 from devbench.text import near
 
 if TYPE_CHECKING:
@@ -153,7 +154,7 @@ def flags(
             autocompletion=complete_serials,
         ),
     ] = None,
-    wait: WaitOption = None,
+    wait: Annotated[str | None, typer_option(RunOptions, "wait")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the flags that a binary takes.
@@ -190,7 +191,7 @@ def flags(
 def verify(
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME...]", autocompletion=complete_binaries, help="Which binaries. Default: all."),
+        typer.Argument(metavar="NAME", autocompletion=complete_binaries, help="Which binaries. Default: all."),
     ] = None,
 ) -> None:
     """Read binaries in full and compare their hashes; exit code 1 if one is damaged."""

@@ -10,7 +10,7 @@ import typer
 
 from devbench.cli.choices import complete_serials
 from devbench.cli.output import print_json, print_table
-from devbench.cli.takes import JsonOption, WaitOption, typer_option
+from devbench.cli.takes import JsonOption, typer_option
 from devbench.options import RunOptions
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def delegates(
         ),
     ] = None,
     delegates_file: Annotated[Path | None, typer_option(RunOptions, "delegates_file")] = None,
-    wait: WaitOption = None,
+    wait: Annotated[str | None, typer_option(RunOptions, "wait")] = None,
     as_json: JsonOption = False,
 ) -> None:
     """List the delegates, and with --device which of them can run there and, if not, why."""

@@ -58,7 +58,7 @@ def merge(
 def split(
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="The device whose history is split: key or title.")],
     other: Annotated[
-        str | None, typer.Argument(metavar="[OTHER]", help="The key of the other device. Default: as measured, or new.")
+        str | None, typer.Argument(metavar="OTHER", help="The key of the other device. Default: as measured, or new.")
     ] = None,
     run: Annotated[
         list[str] | None,

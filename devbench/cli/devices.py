@@ -246,7 +246,7 @@ def _server(address: str) -> AdbServer:
 
 def tag(
     device: _DeviceArgument,
-    tags: Annotated[list[str], typer.Argument(metavar="TAG...", help="One or more words.")],
+    tags: Annotated[list[str], typer.Argument(metavar="TAG", help="One or more words.")],
 ) -> None:
     """Give a device tags, for `--device tag:NAME` and suites."""
     from devbench.device.boards import add_tags
@@ -257,9 +257,7 @@ def tag(
 
 def untag(
     device: _DeviceArgument,
-    tags: Annotated[
-        list[str] | None, typer.Argument(metavar="[TAG...]", help="The tags to remove. Default: all.")
-    ] = None,
+    tags: Annotated[list[str] | None, typer.Argument(metavar="TAG", help="The tags to remove. Default: all.")] = None,
 ) -> None:
     """Remove tags from a device."""
     from devbench.device.boards import remove_tags

@@ -129,7 +129,7 @@ class RunDisplay:
             return _step(row, event)
         elif isinstance(event, DeviceFinished):
             row.finished = True
-            row.doing = event.error or "done"
+            row.doing = event.error
         return ""
 
     def render(self) -> RenderableType:

@@ -133,7 +133,7 @@ def _build_mobile_sd(wanted: BuildRequest, out: Path) -> None:
 
 
 def precisions(
-    models: Annotated[list[str], typer.Argument(metavar="MODEL...", help="The .tflite files, with float32 weights.")],
+    models: Annotated[list[str], typer.Argument(metavar="MODEL", help="The .tflite files, with float32 weights.")],
     inputs: Annotated[int, typer.Option(min=1, max=100, help="Sets of generated inputs to compare.")] = 1,
     as_json: JsonOption = False,
 ) -> None:

@@ -12,9 +12,10 @@ import typer
 
 from devbench.cli.choices import complete_delegates, complete_profiles, complete_rewrites, complete_serials
 from devbench.cli.output import plain, print_json, print_table, say, status
-from devbench.cli.takes import JsonOption, WaitOption
+from devbench.cli.takes import JsonOption, typer_option
 from devbench.cli.usage import one_of
 from devbench.errors import InputError
+from devbench.options import RunOptions
 from devbench.text import parts_of
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def rewrite(
         str,
         typer.Option("--delegate", "-D", help="The delegate to try on --device.", autocompletion=complete_delegates),
     ] = "gpu",
-    wait: WaitOption = None,
+    wait: Annotated[str | None, typer_option(RunOptions, "wait")] = None,
     along: Annotated[
         str, typer.Option(metavar="input|output|auto", help="For serialize-conv: which channels to split.")
     ] = "auto",

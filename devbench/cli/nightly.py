@@ -44,7 +44,7 @@ def register(app: typer.Typer) -> None:
 
 def nightly(
     suites: Annotated[
-        list[Path], typer.Argument(metavar="SUITE...", help="TOML files that say what to measure (docs/suites.md).")
+        list[Path], typer.Argument(metavar="SUITE", help="TOML files that say what to measure (docs/suites.md).")
     ],
     run: RunOptions,
     night: NightlyOptions,

@@ -6,7 +6,6 @@ Rich and the forms are imported when something is printed.
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -71,6 +70,8 @@ def print_warning(text: str) -> None:
 
 def print_json(values: object) -> None:
     """Print JSON; dates are ISO 8601."""
+    import json
+
     typer.echo(json.dumps(values, indent=2, default=lambda value: value.isoformat()))
 
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from devbench.cli.output import plain, print_table, say
+from devbench.cli.output import plain, print_json, print_table, say
 from devbench.cli.takes import StoreOption
 from devbench.errors import InputError
 
@@ -79,4 +78,4 @@ def schema() -> None:
     """Print the JSON Schema of suites, for editors that check and complete TOML files."""
     from devbench.bench.file_models import json_schema
 
-    typer.echo(json.dumps(json_schema(), indent=2))
+    print_json(json_schema())

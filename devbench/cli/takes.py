@@ -14,7 +14,6 @@ from typing import Annotated, Any
 import typer
 
 from devbench.declare import Option, options_of
-from devbench.options import RunOptions
 
 Complete = Mapping[str, Callable[..., list[str]]]
 
@@ -109,7 +108,7 @@ def _info(one: Option, taken: Taken) -> Any:
     complete = (taken.complete or {}).get(one.name)
     text = (taken.texts or {}).get(one.name, one.text)
     if one.argument:
-        return typer.Argument(help=text, autocompletion=complete)
+        return typer.Argument(help=text, metavar=one.metavar, autocompletion=complete)
     number = one.kind in ("number", "real")
     spellings = one.spellings
     if one.type is bool and (taken.defaults or {}).get(one.name) and len(spellings) == 1:
@@ -134,7 +133,3 @@ def _stored(one: Option, value: Any) -> Any:
     words = tuple(value or ())
     # The command line gives the shapes of one call.
     return ((words,) if words else ()) if one.kind == "shapes" else words
-
-
-# For commands that take no more of the catalogue.
-WaitOption = Annotated[str | None, typer_option(RunOptions, "wait")]

@@ -20,6 +20,7 @@ from devbench.text import near
 # Typer's errors of usage; it exports only one of their subclasses.
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _LEFT = object()
+_WORDS = {bool: "", int: "NUMBER", float: "NUMBER", Path: "PATH", list[Path]: "PATH"}
 # Words that other tools use, with what does that here.
 _ELSEWHERE = {
     "help": "--help", "version": "--version", "benchmark": "run", "bench": "run", "measure": "run", "test": "run",
@@ -34,7 +35,9 @@ _ELSEWHERE = {
 
 
 def read_plainly(command: Any) -> Any:
-    """The command, and all below it, with parameters that read plain values themselves."""
+    """The command, and all below it, with parameters that read plain values themselves and a help in plain words."""
+    # Typer keeps the line breaks of docstrings.
+    command.help = re.sub(r"(?<!\n)\n(?!\n)", " ", command.help or "")
     for one in command.params:
         _made_plain(one)
     help_option = command.get_help_option
@@ -49,6 +52,7 @@ def _made_plain(parameter: Any) -> Any:
     if parameter is None or "process_value" in vars(parameter):
         return parameter
     usual = parameter.process_value
+    _show_words(parameter)
 
     def process_value(context: Any, value: Any) -> Any:
         found = _read(parameter, value)
@@ -58,6 +62,20 @@ def _made_plain(parameter: Any) -> Any:
 
     parameter.process_value = process_value
     return parameter
+
+
+def _show_words(parameter: Any) -> None:
+    """`NUMBER [1 to 1000]` in the help, in place of Python's types."""
+    declared = getattr(parameter, "type_descriptor", None)
+    if declared is not None:
+        argument = parameter.param_type_name == "argument"
+        word = "" if argument else parameter.metavar or _WORDS.get(declared.annotation, "TEXT")
+        parameter.display_type_rich = lambda ctx: word
+        parameter._get_number_range_help_str = lambda: " ".join(_bounds(declared.parameter_info)).removeprefix("from ")
+
+
+def _bounds(info: Any) -> list[str]:
+    return [f"{word} {limit:.15g}" for word, limit in (("from", info.min), ("to", info.max)) if limit is not None]
 
 
 def _read(parameter: Any, value: Any) -> Any:
@@ -79,8 +97,7 @@ def _read(parameter: Any, value: Any) -> Any:
 
 def _number(name: str, text: str, kind: Any, info: Any) -> Any:
     value = numbers.whole(text, minimum=-numbers.MAX_WHOLE) if kind is int else numbers.real(text)
-    bounds = [f"{word} {limit:g}" for word, limit in (("from", info.min), ("to", info.max)) if limit is not None]
-    hint = f"give a number {' '.join(bounds)}".strip()
+    hint = f"give a number {' '.join(_bounds(info))}".strip()
     if value is None:
         raise InputError(f"{name} {text!r} is not a {'whole ' * (kind is int)}number", hint=hint)
     if (info.min is not None and value < info.min) or (info.max is not None and value > info.max):

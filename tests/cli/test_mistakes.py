@@ -44,7 +44,7 @@ MISTAKES: list[tuple[str, int, list[str]]] = [
     (f"run {MODEL} --delgate gpu", 2, ["devbench run", "--delgate", "did you mean --delegate?"]),
     (f"run {MODEL} --reps 3", 2, ["devbench run", "--reps", "did you mean"]),
     (f"run {MODEL} -Z", 2, ["devbench run", "-Z", "devbench run --help"]),
-    (f"run {MODEL} --device", 2, ["--device needs a value", "Serial"]),
+    (f"run {MODEL} --device", 2, ["--device needs a value", "devbench devices"]),
     (f"run {MODEL} --quiet=yes", 2, ["--quiet", "takes no value", "--help"]),
     ("report latest previous", 2, ["devbench report", "'previous'", "devbench report --help"]),
     ("chart", 2, ["devbench chart needs KIND", "devbench chart latency"]),
