@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 VIRTUAL_NOTE = "virtual: measured on a computer; not representative of any phone"
+LEAST_PROCESSES = 3
+"""From fewer counted processes no winner is chosen."""
 
 
 class Effect(str, Enum):

@@ -341,6 +341,9 @@ class RunOptions:
     csv_file: Path | None = option(
         None, "--csv", text="Write one row per repetition to this file.", panel=_RESULTS, beside=("suite",)
     )
+    operators: bool = option(
+        False, "--operators", text="Show every case with its operators.", panel=_RESULTS, beside=("suite",)
+    )
     report: bool = option(True, text="Write the HTML and Markdown report.", panel=_RESULTS, beside=_BOTH)
     out: Path | None = option(None, text="Folder of the report. Default: reports/RUN.", panel=_RESULTS, beside=_BOTH)
     open_page: bool = option(False, "--open", text="Open the report in your browser.", panel=_RESULTS, beside=_BOTH)

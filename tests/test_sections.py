@@ -17,7 +17,6 @@ from devbench.findings.subject import pipelines_of
 from devbench.forms.html import html
 from devbench.forms.json import json_text
 from devbench.forms.junit import junit
-from devbench.forms.lines import lines
 from devbench.forms.markdown import markdown
 from devbench.forms.message import message
 from devbench.forms.summary import summary
@@ -95,7 +94,7 @@ def test_a_new_section_is_in_every_form(subjects: dict[str, tuple[Make, Any]], n
 def test_a_new_section_is_in_every_form_of_a_night(subjects: dict[str, tuple[Make, Any]], form: Form) -> None:
     make_document, kinds = subjects["night"]
     spell: dict[str, Callable[[Document], str]] = {
-        "terminal": lambda document: "\n".join(lines(document)),
+        "terminal": terminal_text,
         "markdown": lambda document: summary(document).replace("\\", ""),
         "message": lambda document: message(document).replace("\u2060", ""),
         "junit": lambda document: unescape(junit(document)),

@@ -131,7 +131,7 @@ def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> Ni
 
 
 def _show(result: NightResult) -> None:
-    from devbench.forms.lines import lines
+    from devbench.cli.output import print_document
     from devbench.sections.night import night_document
 
     if not result.due:
@@ -139,10 +139,6 @@ def _show(result: NightResult) -> None:
         say(f"{plain(result.suite)}: nothing is due; {words} for the night of {result.night}")
         if not result.absent:
             return
-    verdict, *rest = lines(night_document(result, "terminal"))
-    colour = "green" if result.exit_code == 0 else "red"
-    say(f"[bold {colour}]{plain(verdict, 1000)}[/bold {colour}]")
-    for line in rest:
-        say(line, markup=False)
+    print_document(night_document(result, "terminal"))
     if result.folder is not None:
         say_path("Report: ", result.folder / "report.html")

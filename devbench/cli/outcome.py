@@ -96,7 +96,7 @@ def show_outcome(outcome: RunOutcome, store: Store, options: RunOptions) -> None
 
     view = store.run(outcome.run_id)
     measured = any(job.repetitions for job in view.jobs)
-    subject = RunSubject(build_report(view))
+    subject = RunSubject(build_report(view), operators=options.operators)
     # Files first: standard output may be a pipe that is closed.
     if options.json_file is not None:
         write_json(view, options.json_file)

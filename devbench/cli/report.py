@@ -78,6 +78,7 @@ def report(
             autocompletion=complete_metrics,
         ),
     ] = None,
+    operators: Annotated[bool, typer.Option("--operators", help="Show operators in the Markdown, too.")] = False,
     out: Annotated[Path | None, typer.Option(help="Folder to write to. Default: reports/RUN.")] = None,
     open_it: OpenOption = False,
     store_url: StoreOption = None,
@@ -99,7 +100,7 @@ def report(
         built, pipelines = build_report(view), pipelines_of(kept.store, view)
         compared = sides.compare(baseline, view.run.run_id, store_url) if baseline is not None else None
         changes = history_of(kept, built, pipelines, followed) if history or metric else None
-        subject = RunSubject(built, compared, changes, pipelines)
+        subject = RunSubject(built, compared, changes, pipelines, operators)
         folder = out or Path("reports") / view.run.run_id
         paths = write_files(subject, folder, forms, readable(kept.store.read_raw), record_writers(view))
     for path in paths:

@@ -53,10 +53,11 @@ def show(
             autocompletion=complete_run_ids,
         ),
     ] = "latest",
+    operators: Annotated[bool, typer.Option("--operators", help="Show every case with its operators.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything that is stored of it as JSON.")] = False,
     store_url: StoreOption = None,
 ) -> None:
-    """Show a run again: the fastest delegate, latencies, failures."""
+    """Show a run again: the best delegate, latencies, failures."""
     from devbench.findings.subject import pipelines_of
     from devbench.results.store import LATEST, Store
 
@@ -76,14 +77,14 @@ def show(
     from devbench.sections.run import run_document
     from devbench.sections.subjects import RunSubject
 
+    if pipelines is not None:
+        print_document(pipeline_document(pipelines, "terminal"))
+    else:
+        print_document(run_document(RunSubject(build_report(view), operators=operators), "terminal"))
     if newest not in (None, view.run.run_id):
         say(f"[dim]the newest run, {newest}, has no results: devbench show {newest}[/dim]")
     ended = plain(
         end_words(view.run.run_id, view.status, view.end_reason, view.run.host, pipeline=pipelines is not None), 600
     )
-    say(f"[bold]{view.run.run_id}[/bold] · {view.run.started_utc:%Y-%m-%d %H:%M:%S} UTC · {plain(ended, 600)}")
-    say(f"[dim]{plain(view.run.command, 1000)}[/dim]\n")
-    if pipelines is not None:
-        print_document(pipeline_document(pipelines, "terminal"))
-    else:
-        print_document(run_document(RunSubject(build_report(view)), "terminal"))
+    say(f"\n[bold]{view.run.run_id}[/bold] · {view.run.started_utc:%Y-%m-%d %H:%M:%S} UTC · {ended}")
+    say(f"[dim]{plain(view.run.command, 1000)}[/dim]")

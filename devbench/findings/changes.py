@@ -98,7 +98,8 @@ class MeasuredSeries(CaseOnDevice):
     Attributes:
         metric, unit: as in comparisons.
         operator_type: of `operator_time`; empty for all other metrics.
-        times_utc, run_ids, values: one a run that measured it, oldest first; values are medians in `unit`.
+        times_utc, run_ids, values: one for each run with reliable repetitions, oldest first; values are medians in
+            `unit`.
         changes: in the order of time.
         lows, highs: the interval of each value, NaN where it has none; empty where none has.
     """
@@ -204,6 +205,7 @@ class ChangesReport:
         virtual: whether any of the devices is virtual.
         notices: what limits them: drift that was removed, virtual devices, notices of the runs next to a change.
         run_labels: of each run by its id.
+        least: a series with fewer values is too short to be judged.
     """
 
     series: tuple[MeasuredSeries, ...]
@@ -216,6 +218,12 @@ class ChangesReport:
     virtual: bool
     notices: tuple[Notice, ...] = ()
     run_labels: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    least: int = 6
+
+    @property
+    def too_short(self) -> tuple[MeasuredSeries, ...]:
+        """The series with too few reliable values for any change to be found."""
+        return tuple(one for one in self.series if len(one.values) < self.least)
 
     @property
     def device_titles(self) -> Mapping[str, str]:

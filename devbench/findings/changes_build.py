@@ -23,6 +23,7 @@ from devbench.findings.changes_drift import without_drift
 from devbench.findings.changes_models import model_changes, worse_way
 from devbench.findings.changes_notices import change_notices
 from devbench.findings.grouping import coded_groups
+from devbench.metrics import METRICS
 from devbench.results.columns import Columns, array_of, coded_of
 
 if TYPE_CHECKING:
@@ -69,6 +70,7 @@ def find_changes(history: History, settings: ChangesSettings | None = None) -> C
         virtual=any(one.virtual for one in series),
         notices=change_notices(history, series, drifts, [*events, *models]),
         run_labels=runs.labels,
+        least=2 * settings.changes.min_points,
     )
 
 
@@ -87,6 +89,7 @@ def _series_of(columns: Columns) -> Iterator[MeasuredSeries]:
     keys = [coded_of(columns, name) for name in names]
     runs, values = coded_of(columns, "run_id"), array_of(columns, "value")
     virtual = array_of(columns, "virtual")
+    unreliable = array_of(columns, "unreliable").astype(bool) if "unreliable" in columns else None
     ends = [array_of(columns, name) for name in ("low", "high") if name in columns]
     starts = np.zeros(len(runs.values), dtype="datetime64[us]")
     starts[runs.codes] = array_of(columns, "started_utc")
@@ -96,6 +99,8 @@ def _series_of(columns: Columns) -> Iterator[MeasuredSeries]:
         codes = runs.codes[whole]
         rows = whole[[*(codes[1:] != codes[:-1]), True]]
         last = rows[-1]
+        if unreliable is not None and not METRICS[key[2]].exact:
+            rows = rows[~unreliable[rows]]
         at = runs.codes[rows].tolist()
         lows, highs = (tuple(end[rows].tolist()) for end in ends) if ends else ((), ())
         device, model, delegate, threads, unit = (

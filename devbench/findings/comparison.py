@@ -5,18 +5,20 @@ Types only: `findings/comparison_build.py` computes them. `docs/compare.md` says
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Literal
+from typing import Literal, get_args
 
 from devbench.analysis.compare import CompareSettings, Comparison, Verdict
 from devbench.analysis.explain import Explanation
 from devbench.metrics import shown_in
-from devbench.notices import Notice
+from devbench.notices import LEAST_PROCESSES, Notice
 
 # What to do with a side whose repetitions are all unreliable; the first is the default.
 UNRELIABLE = ("undecided", "count")
+Outcome = Literal["regressed", "improved", "unchanged", "too noisy to call", "not judged"]
+OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 VERDICTS: tuple[Verdict, ...] = ("regressed", "improved", "undecided", "unchanged")
 
 
@@ -180,6 +182,27 @@ class ComparisonReport:
         """Whether anything became worse, a new failure included."""
         return bool(self.failures) or any(row.comparison.verdict == "regressed" for row in self.rows)
 
+    @property
+    def cases(self) -> Mapping[tuple[str, str], Outcome]:
+        """What became of each case, by device and case.
+
+        A check that was decided counts for its case, a regression more than an improvement; if there is none, what is
+        known of the latency counts. A new failure is a regression, its end an improvement.
+        """
+        rows: dict[tuple[str, str], list[ComparedRow]] = {}
+        for row in self.rows:
+            rows.setdefault((row.device_key, row.case), []).append(row)
+        found = {key: _outcome(those) for key, those in rows.items()}
+        for outcome, ones in (("improved", self.fixed), ("regressed", self.failures)):
+            found |= {(one.device_key, one.case): outcome for one in ones}  # type: ignore[misc]
+        return found
+
+    @property
+    def outcomes(self) -> Mapping[Outcome, int]:
+        """Cases by what became of them, in the order of `OUTCOMES`."""
+        known = list(self.cases.values())
+        return {outcome: known.count(outcome) for outcome in OUTCOMES}
+
     def fails(self, reasons: Collection[str]) -> bool:
         """Whether there is any of the reasons: "regressed", "missing" cases, or another verdict."""
         if "regressed" in reasons and self.regressed:
@@ -201,3 +224,16 @@ class ComparisonReport:
     def of(self, verdict: Verdict) -> tuple[ComparedRow, ...]:
         """The rows with that verdict."""
         return tuple(row for row in self.rows if row.comparison.verdict == verdict)
+
+
+def _outcome(rows: Sequence[ComparedRow]) -> Outcome:
+    verdicts = {row.comparison.verdict for row in rows}
+    if "regressed" in verdicts:
+        return "regressed"
+    if "improved" in verdicts:
+        return "improved"
+    telling = next((row.comparison for row in rows if row.metric == "latency"), rows[0].comparison)
+    if telling.verdict == "unchanged":
+        return "unchanged"
+    few = min(telling.baseline.n, telling.candidate.n) < LEAST_PROCESSES
+    return "not judged" if telling.reason or few else "too noisy to call"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.compare import Comparison, Pair, compare_all
@@ -24,6 +25,7 @@ from devbench.findings.comparison_sides import SideData, filters_of, load_side
 from devbench.findings.comparison_unreliable import no_verdicts
 from devbench.findings.comparison_values import Key, Series
 from devbench.metrics import METRICS, OPERATOR_TIME
+from devbench.notices import LEAST_PROCESSES
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -83,6 +85,8 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
     what = "run" if medians else "repetition"
     why, no_verdict = no_verdicts(before, after, series, subjects, what)
     compared = _judged(before, after, series, drift, why, settings, medians=medians)
+    if not medians:
+        compared = [_enough(one, found, before, after) for one, found in zip(series, compared, strict=True)]
     rows = [
         ComparedRow(*subjects[one[:2]].case_fields, one[2], METRICS[one[2]].unit, one[3], comparison)
         for one, comparison in zip(series, compared, strict=True)
@@ -174,6 +178,16 @@ def _judged(
     return [found[one] for one in series]
 
 
+def _enough(series: Series, found: Comparison, before: SideData, after: SideData) -> Comparison:
+    """The verdict; none on a case of fewer than three timed processes per side, whatever else they measured."""
+    latency = (*series[:2], "latency", "")
+    counts = [len(side.values[latency].values) for side in (before, after) if latency in side.values]
+    few = LEAST_PROCESSES - min(counts, default=LEAST_PROCESSES)
+    if few <= 0 or METRICS[series[2]].exact or found.verdict == "undecided":
+        return found
+    return replace(found, verdict="undecided", direction=None, beyond=None, more_repetitions=few)
+
+
 def _order(row: ComparedRow) -> tuple[Any, ...]:
     found = row.comparison
     # Of what is undecided the likeliest first.
@@ -197,8 +211,6 @@ def _one_sided(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnD
 
 def _explained(rows: Sequence[ComparedRow], before: SideData, after: SideData) -> list[ComparedRow]:
     """The rows, those that regressed with what explains them."""
-    from dataclasses import replace
-
     wanted = [row for row in rows if row.comparison.verdict == "regressed" and METRICS[row.metric].explained]
     if not wanted:
         return list(rows)

@@ -109,35 +109,6 @@ class NightResult:
         codes = {error.exit_code for error in self.absent.values()}
         return codes.pop() if len(codes) == 1 else EXIT_ENVIRONMENT
 
-    @property
-    def headline(self) -> str:
-        """The verdict in a few words."""
-        parts = []
-        if self.comparison is not None and self.comparison.regressed:
-            cases = {(row.device_key, row.case) for row in (*self.regressed, *self.comparison.failures)}
-            parts.append(_count(len(cases), "regression"))
-        if self.failed:
-            parts.append(_count(len(self.failed), "failed job"))
-        if len(self.absent) > len(self.busy):
-            parts.append(f"{_count(len(self.absent) - len(self.busy), 'device')} missing")
-        if self.busy:
-            parts.append(f"{_count(len(self.busy), 'device')} busy")
-        if self.without_verdict:
-            why = " (unreliable)" if self.undecided == {NoticeKind.ALL_UNRELIABLE} else ""
-            parts.append(f"no verdict on {_count(len(self.without_verdict), 'case')}{why}")
-        elif self.undecided:
-            parts.append("no verdict, see the notices")
-        if not parts:
-            parts.append("all well")
-        if self.report is not None and self.comparison is None:
-            parts.append("nothing to compare with yet")
-        worse = 0
-        if self.changes is not None:
-            worse = sum(one.worse for one in self.changes.events) + sum(one.worse for one in self.changes.models)
-        if worse:
-            parts.append(f"{_count(worse, 'change')} for the worse over the nights")
-        return ", ".join(parts)
-
 
 def job_key(job: JobReport) -> tuple[str, str]:
     """Device and case of a job, as a comparison names them."""
@@ -156,7 +127,3 @@ def has_failed(job: JobReport) -> bool:
     if job.repetitions[-1].status == "ok":
         kinds.discard(_DEVICE_LOST)
     return bool(kinds)
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"

@@ -6,7 +6,7 @@ stored run.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -305,10 +305,3 @@ class ReportData:
         for job in self.jobs:
             found.setdefault((job.subject, job.job.device.key), []).append(job)
         return [(jobs[0].subject, jobs[0].job.device, jobs) for jobs in found.values()]
-
-
-def fastest(jobs: Sequence[JobReport]) -> JobReport | None:
-    """The job with the lowest latency among several; never one whose latency or outputs are unreliable."""
-    known = [job for job in jobs if job.latency and not (job.excluded or job.output_verdict == "wrong")]
-    best = min(known, key=lambda job: job.latency.median if job.latency else 0.0, default=None)
-    return best if len(jobs) > 1 else None

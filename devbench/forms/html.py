@@ -34,6 +34,6 @@ def html(
         forms: whether the page may send forms to where it came from.
         template: a page with more than the document, which takes the other values.
     """
-    frame = Frame(document.title, document.sections, tuple(links), virtual_note, forms)
+    frame = Frame(document.headline or document.title, document.sections, tuple(links), virtual_note, forms)
     details = partial(job_details, read_raw=read_raw)
     return render(template, frame, document=document, details=details, **values)

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable
 from xml.etree import ElementTree
 
-from devbench.forms.lines import listed, notice_texts, spelt
+from devbench.forms.lines import counted, listed, notice_texts, spelt
 from devbench.sections.document import CheckedJob, Document, Facts
 from devbench.text import clean
 
@@ -34,10 +34,9 @@ def junit(document: Document) -> str:
         for name, value in facts.items():
             ElementTree.SubElement(properties, "property", name=_line(name), value=_line(value))
     suite.extend(map(_case, cases))
-    said = notice_texts(document)
+    said = [document.headline, *counted(document), *notice_texts(document)]
     said += [f"{title}: {spelt(line, str)}" for title, lines in listed(document) for line in lines]
-    if said:
-        ElementTree.SubElement(suite, "system-out").text = _text(said)
+    ElementTree.SubElement(suite, "system-out").text = _text(said)
     ElementTree.indent(suites)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(suites, "unicode") + "\n"
 

@@ -1,22 +1,14 @@
-"""Spells a document in lines of plain text, for a log; knows no subject."""
+"""Plain lines of a document, for the short forms: message, summary, JUnit; knows no subject."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
-from devbench.sections.document import Document, Facts, Line, Lines
+from devbench.sections.document import Counts, Document, Facts, Line, Lines, counts_words
 from devbench.sections.tables import Table
 from devbench.text import clean
 
 _MAX_TEXT = 2000
-
-
-def lines(document: Document) -> list[str]:
-    """The headline, the notices, then the lines of each section under its title."""
-    found = [f"{clean(document.title)}: {document.headline}", *notice_texts(document)]
-    for title, items in listed(document):
-        found += [title, *(f"  {spelt(item, _clean)}" for item in items)]
-    return found
 
 
 def notice_texts(document: Document) -> list[str]:
@@ -27,6 +19,17 @@ def notice_texts(document: Document) -> list[str]:
 def notices(document: Document) -> tuple[Line, ...]:
     """The lines of a document's notices."""
     return tuple(line for part in document.notices if isinstance(part, Lines) for line in part.lines)
+
+
+def counted(document: Document) -> list[str]:
+    """The counts next to the headline."""
+    return [counts_words(part) for part in document.lead if isinstance(part, Counts)]
+
+
+def shortened(texts: Sequence[str], most: int, what: str) -> list[str]:
+    """The first texts, and how many more there are."""
+    more = len(texts) - most
+    return [*texts[:most], *([f"{more} more {what}"] if more > 0 else [])]
 
 
 def listed(document: Document) -> Iterator[tuple[str, tuple[Line, ...]]]:

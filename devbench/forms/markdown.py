@@ -3,9 +3,21 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-from devbench.sections.document import Document, Facts, Image, Line, Lines, Part, Section, parts_for
+from devbench.sections.document import (
+    Counts,
+    Document,
+    Facts,
+    Fold,
+    Image,
+    Line,
+    Lines,
+    Part,
+    Section,
+    counts_words,
+    parts_for,
+)  # fmt: skip
 from devbench.sections.tables import Cell, Column, Table
 from devbench.text import for_markdown
 
@@ -18,9 +30,12 @@ _FIGURE = re.compile(r"[+−]?[\d.,]+ ?[%×\w]{0,6}( to [+−]?[\d.,]+ ?%?)?")
 
 def markdown(document: Document) -> str:
     """The document, its headline as the title."""
-    title = ": ".join(part for part in (document.title, document.headline) if part)
-    lines = [f"# {_text(title)}"]
-    for line in _document(document):
+    return spelt([f"# {_text(document.headline or document.title)}"], _document(document))
+
+
+def spelt(lines: list[str], added: Iterable[str]) -> str:
+    """The lines with blank ones where Markdown needs them."""
+    for line in added:
         # Items of a list and rows of a table stand together; all else has a blank line before it.
         if not (_sort(line) and _sort(line) == _sort(lines[-1])):
             lines.append("")
@@ -33,18 +48,19 @@ def _sort(line: str) -> str:
 
 
 def _document(document: Document) -> Iterator[str]:
-    yield from _parts((*document.head, *document.notices))
+    yield from parts_of((*document.head, *document.lead, *document.notices))
     for section in document.sections:
-        yield from _section(section)
+        yield from section_of(section)
 
 
-def _section(section: Section) -> Iterator[str]:
+def section_of(section: Section, level: int = 2) -> Iterator[str]:
+    """A section under its title."""
     if section.title:
-        yield f"## {_text(section.title)}"
-    yield from _parts(section.parts)
+        yield f"{'#' * level} {_text(section.title)}"
+    yield from parts_of(section.parts)
 
 
-def _parts(parts: Sequence[Part]) -> Iterator[str]:
+def parts_of(parts: Sequence[Part]) -> Iterator[str]:
     for part in parts_for("markdown", parts):
         if isinstance(part, Line):
             yield _line(part)
@@ -60,6 +76,12 @@ def _parts(parts: Sequence[Part]) -> Iterator[str]:
             yield from [_text(part.note)] if part.note else []
         elif isinstance(part, Table):
             yield from _table(part)
+        elif isinstance(part, Counts):
+            yield _text(counts_words(part))
+        elif isinstance(part, Fold):
+            yield f"<details><summary>{_text(part.summary)}</summary>"
+            yield from parts_of(tuple(part.parts()))
+            yield "</details>"
 
 
 def _line(line: Line) -> str:
@@ -84,9 +106,7 @@ def _table(table: Table) -> Iterator[str]:
         yield f"| {' | '.join(cells)} |"
     if len(table.rows) > len(shown):
         yield f"… and {len(table.rows) - len(shown)} more."
-    for name, lines in table.details.values():
-        yield f"{_text(name)}:"
-        yield from (f"- {_text(line)}" for line in lines)
+    yield from map(_text, table.notes)
 
 
 def _cell(cell: Cell, column: Column[object]) -> str:

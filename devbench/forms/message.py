@@ -2,28 +2,35 @@
 
 from __future__ import annotations
 
-from devbench.forms.lines import listed, notices, spelt
+import re
+
+from devbench.forms.lines import counted, listed, notices, shortened, spelt
 from devbench.sections.document import Document
 from devbench.sections.notices import MAX_SHORT
 from devbench.text import for_chat
 
-_MAX_ROWS = 8
-_MAX_TEXT = 2000
+_MAX_ROWS = 5
+_MAX_TEXT = 300
 _SIGNS = {"bad": "❌", "warn": "⚠️", "good": "✅"}
+# An address that can be a link without any escaping.
+_ADDRESS = re.compile(r"https?://[^\s<>|]+")
 
 
 def message(document: Document, where: str = "") -> str:
-    """The headline, the most important notices, the first lines of each section; `where` is a link to the report."""
-    found = [f"{_SIGNS[document.kind]} *devbench nightly* {_text(document.title)}: {document.headline}"]
-    known = notices(document)
-    for one in known[:MAX_SHORT]:
-        found.append(f"{'ℹ️' if one.kind == 'information' else '⚠️'} {spelt(one, _text)}")
-    more = len(known) - MAX_SHORT
-    found += [f"{more} more notice{'' if more == 1 else 's'}"] if more > 0 else []
+    """The headline, the counts, the most important notices, the first lines of each section.
+
+    Args:
+        document: made for "message".
+        where: the address of the report; no link if it is none that others can open.
+    """
+    found = [f"{_SIGNS[document.kind]} *{_text(document.headline)}*"]
+    found += map(_text, counted(document))
     for title, lines in listed(document):
-        found += [f"*{title}*", *(f"• {spelt(line, _text)}" for line in lines[:_MAX_ROWS])]
-        found += [f"• {len(lines) - _MAX_ROWS} more in the report"] if len(lines) > _MAX_ROWS else []
-    return "\n".join([*found, *([f"Report: {_text(where)}"] if where else [])])
+        texts = [f"• {spelt(line, _text)}" for line in lines]
+        found += [f"*{title}*", *shortened(texts, _MAX_ROWS, "in the report")]
+    texts = [f"{'ℹ️' if one.kind == 'information' else '⚠️'} {spelt(one, _text)}" for one in notices(document)]
+    found += shortened(texts, MAX_SHORT, "notices")
+    return "\n".join([*found, *([f"<{where}|Report>"] if _ADDRESS.fullmatch(where) else [])])
 
 
 def _text(text: str) -> str:

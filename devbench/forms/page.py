@@ -31,6 +31,8 @@ _TEMPLATES = Path(__file__).with_name("templates")
 # With more values than this, only the text filter is offered.
 _MOST_CHOICES = 200
 _MOST_TEXT = 400
+# Small bars of a cell; more delegates are in the charts below.
+_MAX_BARS = 6
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,6 +135,7 @@ def environment() -> Environment:
         choices=choices,
         kind=lambda part: type(part).__name__,
         drawn=lambda part, pictures: _trusted(charts_html(part, pictures)),
+        minibars=mini_bars,
     )
     return made
 
@@ -140,6 +143,19 @@ def environment() -> Environment:
 def render(template: str, frame: Frame, **values: Any) -> str:
     """A page."""
     return environment().get_template(template).render(page=frame, **values)
+
+
+def mini_bars(bars: Sequence[tuple[str, float | None, str]]) -> Markup:
+    """The delegates of a cell of a matrix as small bars; sizes are attributes, since a style would not be allowed."""
+    parts = []
+    for number, (name, share, mark) in enumerate(bars[:_MAX_BARS]):
+        y = 13.5 * number
+        parts.append(f'<text x="0" y="{y + 9.5}">{escape(clean(name, 12))}</text>')
+        size = 'width="0"' if share is None else f'width="{max(1, 62 * share):.1f}"'
+        parts.append(f'<rect class="{mark or "bar"}" x="62" y="{y + 2}" {size} height="8"/>')
+    height = 13.5 * min(len(bars), _MAX_BARS)
+    size = f'viewBox="0 0 126 {height}" height="{height}"'
+    return _trusted(f'<svg class="mini" {size} aria-hidden="true">{"".join(parts)}</svg>')
 
 
 # -- tables -----------------------------------------------------------------------------------------------------------

@@ -2,31 +2,33 @@
 
 from __future__ import annotations
 
-from devbench.forms.lines import listed, notices, spelt
-from devbench.sections.document import Document, Line
+from collections.abc import Iterator
+
+from devbench.forms.lines import notices, shortened, spelt
+from devbench.forms.markdown import parts_of, section_of
+from devbench.forms.markdown import spelt as spaced
+from devbench.sections.document import Document
 from devbench.sections.notices import MAX_SHORT
 from devbench.text import for_markdown
 
-_MAX_ROWS = 50
 _MAX_TEXT = 2000
+_SIGNS = {"bad": "❌ ", "warn": "⚠️ ", "good": "✅ "}
 
 
 def summary(document: Document) -> str:
-    """The headline, the most important notices as an alert of GitHub's Markdown, and the lines of each section."""
-    found = [f"## devbench nightly · {_text(document.title)}: {document.headline}", ""]
-    found += [line for part in document.head if isinstance(part, Line) for line in (_text(part.text), "")]
+    """The headline, the most important notices as an alert of GitHub's Markdown, and the sections."""
+    return spaced([f"## {_SIGNS.get(document.kind, '')}{_text(document.headline)}"], _body(document))
+
+
+def _body(document: Document) -> Iterator[str]:
+    yield from parts_of((*document.head, *document.lead))
     known = notices(document)
     if known:
-        kind = "NOTE" if known[0].kind == "information" else "WARNING"
-        texts = [("" if one.kind == "information" else "⚠ ") + spelt(one, _text) for one in known[:MAX_SHORT]]
-        more = len(known) - MAX_SHORT
-        texts += [f"{more} more notice{'' if more == 1 else 's'}"] if more > 0 else []
-        found += [f"> [!{kind}]", *(f"> - {text}" for text in texts), ""]
-    for title, lines in listed(document):
-        found += [f"### {title}", "", *(f"- {spelt(line, _text)}" for line in lines[:_MAX_ROWS])]
-        found += [f"- {len(lines) - _MAX_ROWS} more in the report"] if len(lines) > _MAX_ROWS else []
-        found.append("")
-    return "\n".join(found)
+        texts = [("" if one.kind == "information" else "⚠ ") + spelt(one, _text) for one in known]
+        alert = [f"[!{'NOTE' if known[0].kind == 'information' else 'WARNING'}]"]
+        yield "\n".join(f"> {line}" for line in (*alert, *(f"- {x}" for x in shortened(texts, MAX_SHORT, "notices"))))
+    for section in document.sections:
+        yield from section_of(section, 3)
 
 
 def _text(text: str) -> str:

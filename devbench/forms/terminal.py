@@ -10,7 +10,7 @@ from rich.markup import escape
 from rich.table import Table as Grid
 from rich.text import Text
 
-from devbench.sections.document import Document, Facts, Line, Lines, Part, Section, parts_for
+from devbench.sections.document import Counts, Document, Facts, Line, Lines, Part, Section, counts_words, parts_for
 from devbench.sections.tables import Cell, Column, Table
 from devbench.text import clean
 
@@ -19,7 +19,7 @@ _STYLES: Mapping[str, str] = {
     "information": "dim", "strong": "bold",
     "unreliable": "yellow",
 }  # fmt: skip
-_SIGNS: Mapping[str, str] = {"bad": "✗ ", "good": "✓ ", "warn": "! ", "information": "i "}
+_SIGNS: Mapping[str, str] = {"bad": "✗ ", "good": "✓ ", "warn": "! ", "information": "· "}
 _MAX_ROWS = 20
 _MAX_TEXT = 600
 _MIN_WIDTH = 60
@@ -33,11 +33,12 @@ Output = Iterator[RenderableType]
 
 
 def print_document(document: Document, console: Console) -> None:
-    """Print what was looked at, the headline, what limits it, and the sections."""
+    """Print the headline, what belongs to it, what limits it, the sections, and what was looked at."""
     last: RenderableType = _BLANK
     for shown in _document(document, max(console.width, _MIN_WIDTH)):
         if shown != _BLANK or last != _BLANK:
-            console.print(shown, soft_wrap=not isinstance(shown, Grid))
+            # A pipe gets each sentence on a line of its own.
+            console.print(shown, soft_wrap=not isinstance(shown, Grid) and not console.is_terminal)
         last = shown
 
 
@@ -49,24 +50,25 @@ def terminal_text(document: Document, width: int = 100) -> str:
 
 
 def _document(document: Document, width: int) -> Output:
-    yield from _parts(document.head, width)
-    yield _BLANK
     if document.headline:
         yield f"[bold {_STYLES.get(document.kind, '')}]{_text(document.headline)}[/]"
-    yield from _parts(document.notices, width)
+    for parts in (document.lead, document.notices):
+        yield _BLANK
+        yield from _parts(parts, width)
     for section in document.sections:
         yield _BLANK
         yield from _section(section, width)
+    yield _BLANK
+    yield from _parts(document.head, width)
 
 
 def _section(section: Section, width: int) -> Output:
-    grouped = any(isinstance(part, Table) and _group(part) is not None for part in section.parts)
-    if section.title and not grouped:
+    if section.title:
         yield f"[bold]{_text(section.title)}[/bold]"
-    yield from _parts(section.parts, width, section.title)
+    yield from _parts(section.parts, width)
 
 
-def _parts(parts: Sequence[Part], width: int, title: str = "") -> Output:
+def _parts(parts: Sequence[Part], width: int) -> Output:
     for part in parts_for("terminal", parts):
         if isinstance(part, Line):
             yield _line(part)
@@ -78,7 +80,9 @@ def _parts(parts: Sequence[Part], width: int, title: str = "") -> Output:
             longest = max(len(name) for name, _ in part.pairs)
             yield from (f"{_text(name):{longest}} {_text(value)}" for name, value in part.pairs)
         elif isinstance(part, Table):
-            yield from _table(part, width, title)
+            yield from _table(part, width)
+        elif isinstance(part, Counts):
+            yield f"[dim]{_text(counts_words(part))}[/dim]"
 
 
 def _line(line: Line) -> str:
@@ -97,39 +101,19 @@ def _rest(count: int, what: str = "") -> Output:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _table(table: Table, width: int, title: str) -> Output:
+def _table(table: Table, width: int) -> Output:
     if table.title:
         yield _BLANK
         yield f"[bold]{_text(table.title)}[/bold]"
     numbers = range(len(table.rows))[: _MAX_ROWS if table.limited else None]
-    group = _group(table)
-    if group is None:
-        yield from _rows(table, numbers, width)
-    else:
-        values = sorted({table.rows[number][group].text for number in numbers})
-        for value in values:
-            yield _BLANK
-            yield f"[bold]{_text(f'{title[:1].lower()}{title[1:]} on {value}')}[/bold]"
-            yield from _rows(table, [number for number in numbers if table.rows[number][group].text == value], width)
+    yield from (_entries if table.layout == "entries" else _grid)(table, numbers, width)
+    yield from (f"[dim]{_text(note)}[/dim]" for note in table.notes)
     yield from _rest(len(table.rows) - len(numbers))
-
-
-def _group(table: Table) -> int | None:
-    return next((number for number, column in enumerate(table.columns) if column.role == "group"), None)
-
-
-def _rows(table: Table, numbers: Sequence[int], width: int) -> Output:
-    spell = {"grid": _grid, "stacked": _stacked, "entries": _entries}[table.layout]
-    yield from spell(table, numbers, width)
 
 
 def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
     """Columns side by side, those that give way hidden if the terminal is too narrow."""
-    cells = {
-        k: [_markup(table.rows[number][k]) for number in numbers]
-        for k, column in enumerate(table.columns)
-        if column.role != "group"
-    }
+    cells = {k: [_markup(table.rows[number][k]) for number in numbers] for k in range(len(table.columns))}
     widths = {
         k: max([len(clean(table.columns[k].title, 40)), *(Text.from_markup(text).cell_len for text in texts)])
         for k, texts in cells.items()
@@ -165,34 +149,6 @@ def _markup(cell: Cell) -> str:
     text = ("! " if cell.kind == "unreliable" else "") + _text(cell.text, 200)
     aside = f" [dim]{_text(cell.aside, 60)}[/dim]" if cell.aside else ""
     return (f"[{_STYLES[cell.kind]}]{text}[/]" if cell.kind in _STYLES and text else text) + aside
-
-
-def _stacked(table: Table, numbers: Sequence[int], width: int) -> Output:
-    """Each row's numbers under each other; its name next to them if there is room, else above."""
-    by_role: dict[str, list[int]] = {}
-    for k, column in enumerate(table.columns):
-        by_role.setdefault(column.role, []).append(k)
-    values, below = by_role.get("", []), by_role.get("below", [])
-    names = [clean(" · ".join(table.rows[n][k].text for k in by_role["name"]), 300) for n in numbers]
-    widths = [max(len(clean(table.rows[n][k].text)) for n in numbers) for k in values]
-    room = min(width - sum(widths) - len(_GAP) * (len(values) + 1), max(map(len, names)))
-    for n, name in zip(numbers, names, strict=True):
-        if len(name) > room:
-            yield Text(f"{_GAP}{name}")
-            name = ""
-        line = Text(_GAP + name.ljust(max(room, 0)))
-        for k, size in zip(values, widths, strict=True):
-            cell = table.rows[n][k]
-            text = clean(cell.text)
-            line.append(_GAP).append(_aligned(text, size, table.columns[k]), _STYLES.get(cell.kind))
-        line.rstrip()
-        yield line
-        details = [table.rows[n][k].text for k in below if table.rows[n][k].text]
-        yield from (_line(Line(text, "below")) for text in (*details, *table.details.get(n, ("", ()))[1]))
-
-
-def _aligned(text: str, size: int, column: Column[object]) -> str:
-    return text.rjust(size) if column.numeric else text.ljust(size)
 
 
 def _entries(table: Table, numbers: Sequence[int], width: int) -> Output:

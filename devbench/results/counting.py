@@ -17,7 +17,7 @@ from devbench.analysis.operators import Place, ProfiledRow, counted
 from devbench.analysis.reliability import reasons_words
 from devbench.analysis.stats import estimate
 from devbench.metrics import of_repetitions
-from devbench.notices import VIRTUAL_NOTE, Effect, Notice, NoticeKind, Tally
+from devbench.notices import LEAST_PROCESSES, VIRTUAL_NOTE, Effect, Notice, NoticeKind, Tally
 from devbench.results.cases import case_text, subject_text
 from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
 
@@ -179,8 +179,8 @@ def job_notices(job: JobRecord, repetitions: Sequence[RepetitionRecord]) -> Iter
     if bad:
         why = reasons_words([reason for r in bad for reason in r.verdict_reasons], counted=False)
         yield unreliable(case, len(bad), len(well), "repetition", why, *about)
-    if len(counts) == 1 and counts[0] not in bad:
-        text = "measured once: too few processes to choose a winner"
+    if 0 < len(counts) < LEAST_PROCESSES and counts[0] not in bad:
+        text = f"measured {'once' if len(counts) == 1 else 'twice'}: not enough to choose"
         step = "give --repetitions 5 or more"
         yield Notice(NoticeKind.TOO_FEW_PROCESSES, case, text, step, Effect.EXCLUDED, *about)
     if any(r.delegate_applied == "partial" for r in repetitions if r.status == "ok"):

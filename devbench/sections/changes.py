@@ -10,8 +10,7 @@ from devbench.findings.changes import Change, ChangesReport, DeviceChange, Measu
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.changes_cells import (
-    event_words,
-    model_words,
+    directions,
     sides_words,
     summary_words,
     where_words,
@@ -20,7 +19,7 @@ from devbench.sections.comparison import case_data
 from devbench.sections.comparison_cells import metric_words, quantity, signed
 from devbench.sections.document import Charts, Document, Line, Section, SectionOf, sections_for
 from devbench.sections.notices import notice_data, notice_parts
-from devbench.sections.tables import MARKDOWN, PAGE, TEXT, Cell, Column, Form, Table, Tile, table
+from devbench.sections.tables import PAGE, TEXT, Cell, Column, Form, Table, table
 from devbench.sections.time_charts import history_charts
 
 FORMAT = "devbench-watch-2"
@@ -43,26 +42,8 @@ def changes_document(
     )
 
 
-def changes_tiles(report: ChangesReport) -> list[Tile]:
-    """How many changes, and events of devices."""
-    own = report.own
-    worse = sum(change.worse for _, change in own)
-    words = f"change{'' if len(own) == 1 else 's'} in {report.runs:,} runs" + (
-        f", {worse:,} to the worse" if worse else ""
-    )
-    tiles = [Tile(f"{len(own):,}", words, "warn" if worse else "")]
-    if report.events:
-        many = len(report.events)
-        tiles.append(Tile(f"{many:,}", f"event{'' if many == 1 else 's'} of whole devices", "warn"))
-    return tiles
-
-
 def _what(one: Told) -> str:
     return f"the whole device {one.device}" if isinstance(one, DeviceChange) else f"{one.model} {where_words(one)}"
-
-
-def _words(one: Told) -> str:
-    return event_words(one) if isinstance(one, DeviceChange) else model_words(one)
 
 
 def _told(report: ChangesReport) -> Iterator[Section]:
@@ -70,8 +51,7 @@ def _told(report: ChangesReport) -> Iterator[Section]:
     columns: tuple[Column[Told], ...] = (
         Column("date", lambda one: Cell(f"{one.sides.at_utc:%Y-%m-%d}", kind=_kind(one))),
         Column("what", _what),
-        Column("change", lambda one: Cell(_words(one), kind=_kind(one))),
-        Column("", lambda one: "worse" if one.worse else "better", forms=MARKDOWN),
+        Column("change", lambda one: Cell("\n".join(directions(one)), kind=_kind(one))),
         Column("what else changed", lambda one: Cell("\n".join(sides_words(one.sides)), kind="soft")),
     )
     told: tuple[Told, ...] = (*report.events, *report.models)
@@ -108,7 +88,9 @@ def _size(one: Member) -> Cell:
 
 
 def _kind(what: Change | Told) -> str:
-    return "bad" if what.worse else "good"
+    """Changes in both directions are neither good nor bad."""
+    both = not isinstance(what, Change) and len(directions(what)) > 1
+    return "" if both else "bad" if what.worse else "good"
 
 
 def _when(sides: Sides) -> Cell:
@@ -121,7 +103,7 @@ def model_table(report: ChangesReport) -> Table:
         _WHEN,
         Column("model", lambda one: one.model, choose=True),
         Column("where", where_words),
-        Column("change", lambda one: Cell(model_words(one), kind=_kind(one)), wide=True),
+        Column("change", lambda one: Cell("; ".join(directions(one)), kind=_kind(one)), wide=True),
         _WITH_IT,
     )
     caption = "changes of models, those of the same nights together"
@@ -133,7 +115,7 @@ def event_table(report: ChangesReport) -> Table:
     columns: tuple[Column[DeviceChange], ...] = (
         _WHEN,
         Column("device", lambda one: one.device, choose=True),
-        Column("what it did", lambda one: Cell(event_words(one), kind=_kind(one)), wide=True),
+        Column("what it did", lambda one: Cell("; ".join(directions(one)), kind=_kind(one)), wide=True),
         _WITH_IT,
     )
     caption = "events of whole devices, such as an update of the system"
@@ -146,7 +128,7 @@ def page_section(report: ChangesReport) -> Iterator[Section]:
     span = f", {report.first_utc:%Y-%m-%d} to {report.last_utc:%Y-%m-%d}" if known else ""
     words = f"{len(report.series):,} series over {report.runs:,} runs{span}."
     if not report.own and not report.events:
-        words += " No change was found."
+        words += f" {summary_words(report)[:1].upper()}{summary_words(report)[1:]}."
     tables = (event_table(report), model_table(report), change_table(report))
     yield Section("history", "History", (Line(words, "soft"), *tables, Charts(history_charts(report))))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from devbench.analysis.device_events import MetricEffect
 from devbench.findings.changes import ChangesReport, DeviceChange, ModelChange, Shift, Sides
+from devbench.findings.changes_models import worse_way
 from devbench.sections.comparison_cells import metric_words, signed
 
 _MOST_NAMED = 3
@@ -21,23 +22,28 @@ def summary_words(report: ChangesReport) -> str:
     parts = [f"{count} {word}{several if count != 1 else one}" for count, word, several, one in found if count]
     runs = f"{report.runs} run{'' if report.runs == 1 else 's'}"
     span = f"{report.first_utc:%Y-%m-%d} to {report.last_utc:%Y-%m-%d}"
-    return f"{', '.join(parts) or 'no change'} in {runs}, {span} ({len(report.series):,} series)"
+    judged = len(report.series) - len(report.too_short)
+    none = "no change" if judged else "no verdict: too few reliable runs to find a change"
+    short = f", {len(report.too_short):,} of them too short to judge" if judged and report.too_short else ""
+    return f"{', '.join(parts) or none} in {runs}, {span} ({len(report.series):,} series{short})"
 
 
-def event_words(event: DeviceChange) -> str:
-    """`latency +12.0 % (20 of 20 models), init …`."""
-    return ", ".join(map(_effect, event.effects))
+def directions(change: DeviceChange | ModelChange) -> list[str]:
+    """What got worse, then what got better: `▲ latency +20.8 to +43.0 %, init …`; a line each."""
+    parts: dict[bool, list[str]] = {True: [], False: []}
+    if isinstance(change, DeviceChange):
+        for effect in change.effects:
+            parts[worse_way(effect.metric.split(" ")[0], effect.direction)].append(_effect(effect))
+    else:
+        for shift in change.shifts:
+            parts[worse_way(shift.metric, shift.direction)].append(_shift(shift))
+    return [f"{'▲' if worse else '▼'} {', '.join(words)}" for worse, words in parts.items() if words]
 
 
 def _effect(effect: MetricEffect) -> str:
     metric, _, operator_type = effect.metric.partition(" ")
     size = signed(effect.size) if effect.size is not None else effect.direction
     return f"{metric_words(metric, operator_type)} {size} ({effect.models} of {effect.of} models)"
-
-
-def model_words(change: ModelChange) -> str:
-    """`latency +20.8 to +43.0 % on 10 devices (3 cases), …`."""
-    return ", ".join(map(_shift, change.shifts))
 
 
 def _shift(shift: Shift) -> str:
@@ -70,8 +76,8 @@ def sides_words(sides: Sides) -> list[str]:
 
 def changes_lines(report: ChangesReport) -> list[str]:
     """What changed over the nights: `2026-11-20 unet on Pixel 8: 3 cases: latency +9.1 %; commit 4f2a → 91bc`."""
-    found = [(one.sides, f"the whole device {one.device}", event_words(one)) for one in report.events]
-    found += [(one.sides, f"{one.model} {where_words(one)}", model_words(one)) for one in report.models]
+    found = [(one.sides, f"the whole device {one.device}", "; ".join(directions(one))) for one in report.events]
+    found += [(one.sides, f"{one.model} {where_words(one)}", "; ".join(directions(one))) for one in report.models]
     found.sort(key=lambda one: one[0].at_utc)
     return [_line(sides, f"{what}: {words}") for sides, what, words in found]
 

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 from devbench.analysis.compare import Sample, Verdict
-from devbench.findings.comparison import CaseFailure, CaseOnDevice, ComparedRow, ComparisonReport
+from devbench.findings.comparison import CaseFailure, CaseOnDevice, ComparedRow, ComparisonReport, Outcome
 from devbench.jsonready import plain
+from devbench.metrics import METRICS
 from devbench.notices import VIRTUAL_NOTE, NoticeKind
+from devbench.sections.answer import short_titles
 from devbench.sections.comparison_cells import (
-    certainty_words,
-    change_words,
+    case_words,
     explanation_words,
     failure_words,
     interval_words,
@@ -21,14 +23,16 @@ from devbench.sections.comparison_cells import (
     one_sided_words,
     quantity,
     runs_words,
+    sentence,
     signed,
-    summary_words,
-    undecided_words,
-)
+)  # fmt: skip
 from devbench.sections.document import (
     Charts,
+    Counts,
     Document,
     Facts,
+    Fold,
+    Heading,
     Kind,
     Line,
     Lines,
@@ -36,7 +40,7 @@ from devbench.sections.document import (
     Section,
     SectionOf,
     sections_for,
-)
+)  # fmt: skip
 from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.row_charts import comparison_charts
 from devbench.sections.tables import (
@@ -50,17 +54,21 @@ from devbench.sections.tables import (
     Column,
     Form,
     Table,
-    Tile,
     number,
     table,
 )
 
 FORMAT = "devbench-comparison-3"
+# More checks than these are not even folded into Markdown.
+_MAX_FOLDED = 500
+_OPEN: Mapping[Verdict, str] = {"undecided": "No verdict", "unchanged": "Unchanged"}
 _KINDS: Mapping[Verdict, Kind] = {"regressed": "bad", "improved": "good", "undecided": "warn", "unchanged": ""}
+_SIGNS: Mapping[Verdict, str] = {"regressed": "▲ ", "improved": "▼ ", "undecided": "", "unchanged": ""}
 _EXPLANATION = (
-    "Regressed and improved: the direction is certain over all comparisons together (q), and the interval reaches "
-    "beyond the smallest change that matters. Unchanged: the interval is within that change on both sides of zero. "
-    "Undecided: neither can be shown."
+    "Regressed and improved: the direction is certain over all checks together (q), and the interval reaches beyond "
+    "the smallest change that matters. Unchanged: the interval is within that change on both sides of zero. "
+    "Too noisy to call: neither can be shown. Not judged: unreliable, or fewer than three processes. "
+    "A check is one metric of a case."
 )
 
 
@@ -80,15 +88,34 @@ def comparison_document(
     kinds: Sequence[SectionOf[Shown]] | None = None,
 ) -> Document:
     """The comparison as a form shows it; of undecided and unchanged rows all are listed with `everything` only."""
+    found = Shown(report, everything)
     return Document(
-        title="Regressed" if report.regressed else "No verdict" if report.without_verdict else "No regression",
-        headline=summary_words(report),
-        kind="bad" if report.regressed else "good",
+        title="Comparison",
+        headline=sentence(report),
+        kind=sentence_kind(report),
         head=() if form == "html" else _head(report),
+        lead=(counts(report),),
         notices=(*(() if form == "html" else (_failures(report),)), *notice_parts(form, report)),
-        sections=sections_for(form, Shown(report, everything), SECTIONS if kinds is None else kinds),
+        sections=sections_for(form, found, SECTIONS if kinds is None else kinds),
         data=comparison_data(report) if form == "json" else {},
     )
+
+
+def sentence_kind(report: ComparisonReport) -> Kind:
+    """Bad for a regression, good only if something was judged, and nothing was left without a verdict."""
+    if report.regressed:
+        return "bad"
+    known = report.outcomes
+    return "warn" if known["not judged"] or not (known["unchanged"] or known["improved"]) else "good"
+
+
+def counts(report: ComparisonReport) -> Counts:
+    """How many cases became what."""
+    kinds: dict[Outcome, Kind] = {"regressed": "bad", "improved": "good", "not judged": "warn"}
+    found = tuple((count, name, kinds.get(name, "")) for name, count in report.outcomes.items() if count)
+    cases, checks = sum(report.outcomes.values()), len(report.rows)
+    units = f"{cases:,} case{'' if cases == 1 else 's'}, {checks:,} check{'' if checks == 1 else 's'}"
+    return Counts(found, units)
 
 
 def _head(report: ComparisonReport) -> tuple[Part, ...]:
@@ -104,51 +131,66 @@ def _failures(report: ComparisonReport) -> Lines:
     return Lines(tuple(found), "failures", limited=False, forms=TEXT)
 
 
-# -- text -------------------------------------------------------------------------------------------------------------
+# -- tables -----------------------------------------------------------------------------------------------------------
+
+
+def changed(
+    report: ComparisonReport,
+    verdicts: Sequence[Verdict] = ("regressed", "improved"),
+    key: str = "changed",
+    title: str = "",
+) -> Table:
+    """The rows with these verdicts; what regressed first."""
+    titles = short_titles(dict.fromkeys(report.device_titles.values()))
+    rows = [row for verdict in verdicts for row in report.of(verdict)]
+    columns: tuple[Column[ComparedRow], ...] = (
+        Column("case", lambda row: Cell(_SIGNS[row.comparison.verdict] + case_words(row, titles),
+               kind=_KINDS[row.comparison.verdict])),
+        Column("metric", lambda row: metric_words(row.metric, row.operator_type)),
+        Column("before", lambda row: _value(row.comparison.baseline, row.metric), numeric=True, hidden=2),
+        Column("now", lambda row: _value(row.comparison.candidate, row.metric), numeric=True),
+        Column("change", _change, numeric=True),
+        Column("95 % interval", _interval, numeric=True, hidden=1),
+        Column("why", lambda row: needs_words(row, report) if row.comparison.verdict == "undecided" else "", wide=True,
+               only_if=lambda row: row.comparison.verdict == "undecided"),
+    )  # fmt: skip
+    return table(key, "what changed", columns, rows, seen=0, title=title)
+
+
+def decided(report: ComparisonReport) -> Iterator[Section]:
+    """What was decided, and what explains it."""
+    found = changed(report)
+    yield Section("changed", "What changed", (found,) if found.rows else ())
+    yield from _explanations(report)
 
 
 def _verdicts(shown: Shown) -> Iterator[Section]:
-    """A table for each verdict, worst first; what did not change only if everything is asked for."""
-    report, everything = shown.report, shown.everything
-    listed: list[tuple[str, Verdict, tuple[ComparedRow, ...]]] = [
-        ("regressed", "regressed", report.of("regressed")),
-        ("improved", "improved", report.of("improved")),
-        ("undecided", "undecided", report.of("undecided")),
-        ("changed by less than the threshold", "unchanged", report.small),
-    ]
-    if everything:
-        rest = tuple(row for row in report.of("unchanged") if not row.comparison.small)
-        listed.append(("unchanged", "unchanged", rest))
-    for name, verdict, rows in listed:
-        details = {
-            k: (f"{row.case} on {row.device}, {metric_words(row.metric)}", tuple(words))
-            for k, row in enumerate(rows)
-            if (words := explanation_words(row))
-        }
-        limited = not everything and verdict != "regressed"
-        columns = _columns(report, verdict)
-        found = table(verdict, name, columns, rows, layout="stacked", details=details, limited=limited)
-        yield Section(name.replace(" ", "-"), name.capitalize(), (found,) if rows else ())
+    """What was decided; the rest folded, or only if everything is asked for."""
+    report = shown.report
+    yield from decided(report)
+    left = sum(len(report.of(verdict)) for verdict in _OPEN)
+    if left and not shown.everything:
+        words = f"{left:,} check{'' if left == 1 else 's'} without a verdict or unchanged: --all lists them"
+        yield Section("left", "", (Line(words, "soft", forms=TERMINAL),))
+    for verdict, title in _OPEN.items():
+        rest = changed(report, verdicts=(verdict,), key=verdict, title=title)
+        if rest.rows and shown.everything:
+            yield Section(verdict, "", (rest,))
+        elif rest.rows and left <= _MAX_FOLDED:
+            fold = Fold(f"{title}: {len(rest.rows):,} checks", partial(tuple, (rest,)), forms=MARKDOWN)
+            yield Section(verdict, "", (fold,))
 
 
-def _columns(report: ComparisonReport, verdict: Verdict) -> tuple[Column[ComparedRow], ...]:
-    open_ = verdict == "undecided"
-    return (
-        Column("device", lambda row: row.device, role="group"),
-        Column("case", lambda row: row.case, role="name"),
-        Column("metric", lambda row: metric_words(row.metric, row.operator_type), role="name"),
-        Column("baseline", lambda row: quantity(row.comparison.baseline.median, row.metric), numeric=True),
-        Column("→", lambda row: "→", forms=TERMINAL),
-        Column("candidate", lambda row: quantity(row.comparison.candidate.median, row.metric), numeric=True),
-        Column("change", lambda row: Cell(change_words(row), kind=_KINDS[verdict]), numeric=True),
-        Column(
-            "would decide, or why nothing does" if open_ else "interval",
-            lambda row: Cell(needs_words(row, report) if open_ else interval_words(row), kind=_KINDS[verdict]),
-        ),
-        Column("certain", certainty_words, forms=MARKDOWN),
-        Column("certain", lambda row: certainty_words(row) if row.comparison.direction else "", role="below",
-               forms=TERMINAL),
-    )  # fmt: skip
+def _explanations(report: ComparisonReport) -> Iterator[Section]:
+    """What explains the regressions, once a case: that of its latency, if that regressed."""
+    titles = short_titles(dict.fromkeys(report.device_titles.values()))
+    rows: dict[tuple[str, str], ComparedRow] = {}
+    for row in report.of("regressed"):
+        if explanation_words(row) and (row.metric == "latency" or (row.device_key, row.case) not in rows):
+            rows[row.device_key, row.case] = row
+    for place, row in enumerate(rows.values()):
+        lines = tuple(Line(text, "below") for text in explanation_words(row))
+        yield Section(f"why-{place}", f"Why {case_words(row, titles)} is {METRICS[row.metric].worse_word}", lines)
 
 
 def _one_sided(shown: Shown) -> Iterator[Section]:
@@ -157,45 +199,6 @@ def _one_sided(shown: Shown) -> Iterator[Section]:
 
 
 # -- page -------------------------------------------------------------------------------------------------------------
-
-
-def comparison_tiles(report: ComparisonReport) -> list[Tile]:
-    """How many of each verdict."""
-    counts = report.counts
-    worse = counts["regressed"] + len(report.failures)
-    words = "regressed" + (", failures included" if report.failures else "")
-    unreliable = len(report.without_verdict)
-    undecided = "undecided" + (f", {unreliable:,} of them unreliable" if unreliable else "")
-    small = len(report.small)
-    return [
-        Tile(f"{worse:,}", words, "bad" if worse else ""),
-        Tile(f"{counts['improved']:,}", "improved", "good" if counts["improved"] else ""),
-        Tile(f"{counts['undecided']:,}", undecided, "warn" if counts["undecided"] else ""),
-        *([Tile(f"{small:,}", "changed by less than the threshold")] if small else []),
-        Tile(f"{counts['unchanged'] - small:,}", "unchanged"),
-    ]
-
-
-def verdict_words(report: ComparisonReport) -> str:
-    """The comparison in one sentence; not made harmless."""
-    known = len(report.rows)
-    rows = report.of("regressed")
-    against = f"against {report.baseline.title}"
-    if report.failures:
-        first = report.failures[0]
-        words = f"{len(report.failures)} case{'' if len(report.failures) == 1 else 's'} that worked now fail {against}"
-        return f"{words}, first {first.case} on {first.device}: {first.kind}."
-    if rows:
-        # What people ask for first is the latency.
-        worst = max(rows, key=lambda row: (row.metric == "latency", abs(row.comparison.change or 0.0)))
-        what = f"{metric_words(worst.metric, worst.operator_type)} of {worst.case} on {worst.device}"
-        return f"{len(rows):,} of {known:,} comparisons regressed {against}; worst: {what}, {change_words(worst)}."
-    unreliable = len(report.without_verdict)
-    noisy = report.counts["undecided"] - unreliable
-    parts = [f"{known:,} checks"]
-    parts += [f"{noisy:,} too noisy or too few to call"] if noisy else []
-    parts += [f"{unreliable:,} without a verdict: unreliable"] if unreliable else []
-    return f"No regressions {against} ({', '.join(parts)})."
 
 
 CASE: tuple[Column[CaseOnDevice], ...] = (
@@ -214,12 +217,11 @@ def compared(report: ComparisonReport) -> Table:
         Column("verdict", lambda row: Cell(row.comparison.verdict, kind=_KINDS[row.comparison.verdict]), choose=True),
         Column("change", _change, numeric=True),
         Column("interval", _interval, numeric=True),
-        Column("certain", certainty_words),
         Column("baseline", lambda row: _value(row.comparison.baseline, row.metric), numeric=True),
         Column("candidate", lambda row: _value(row.comparison.candidate, row.metric), numeric=True),
         Column("n", lambda row: _counts(row.comparison.baseline.n, row.comparison.candidate.n), numeric=True),
         Column("q", lambda row: number(row.comparison.q, f"{row.comparison.q or 0:.2g}"), numeric=True),
-        Column("why, or what it would take", lambda row: _why(row, report), wide=True),
+        Column("why", lambda row: _why(row, report), wide=True),
     )
     caption = "each metric of each case on each device, compared with the baseline"
     return table("compared", caption, columns, report.rows, LONG)
@@ -241,7 +243,7 @@ def _counts(before: int, after: int) -> Cell:
 
 def _why(row: ComparedRow, report: ComparisonReport) -> str:
     found = row.comparison
-    more = undecided_words(row, report) if found.verdict == "undecided" else ""
+    more = needs_words(row, report) if found.verdict == "undecided" else ""
     drift = f"drift of {signed(found.drift)} taken off" if found.drift else ""
     return "; ".join(part for part in (*explanation_words(row), more, drift) if part)
 
@@ -269,15 +271,21 @@ def failure_table(report: ComparisonReport) -> Table:
 
 
 def page_section(shown: Shown) -> Iterator[Section]:
-    """All of a comparison under one heading."""
+    """All of a comparison under one heading; what did not change is folded."""
     report = shown.report
-    charts = Charts(comparison_charts(report))
-    parts: list[Part] = [*_head(report), failure_table(report), charts]
-    parts.append(compared(report))
+    parts: list[Part] = [*_head(report), failure_table(report)]
+    found = changed(report)
+    parts += [found] if found.rows else [Line("No check changed.", "soft")]
+    for one in _explanations(report):
+        parts += [Heading(one.title, 4), *one.parts]
+    left = {name: count for name, count in report.outcomes.items() if count and name not in ("regressed", "improved")}
+    words = ", ".join(f"{count:,} {name}" for name, count in left.items())
+    parts.append(Fold(f"All {len(report.rows):,} checks{f'; cases: {words}' if words else ''}",
+                      lambda: (compared(report), Line(_EXPLANATION, "small"))))  # fmt: skip
+    parts.append(Charts(comparison_charts(report), first=1))
     if report.one_sided:
         parts.append(Line(f"{len(report.one_sided)} cases were measured on one side only.", "soft"))
-    title = "Comparison with the baseline"
-    yield Section("comparison", title, (*parts, Line(_EXPLANATION, "small")), "Comparison")
+    yield Section("comparison", "What changed", tuple(parts))
 
 
 SECTIONS: tuple[SectionOf[Shown], ...] = (

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from devbench.analysis.explain import Cause, DelegatedNodes, Explanation
+from devbench.findings.choice import MOST_MORE
 from devbench.findings.comparison import (
     CaseFailure,
+    CaseOnDevice,
     ComparedRow,
     ComparedRuns,
     ComparisonReport,
     OneSided,
 )
 from devbench.metrics import METRICS
+from devbench.sections.answer import short_titles
 from devbench.sections.figures import ms
 
-_BEYOND: Mapping[bool | None, str] = {True: "certain", False: "certainly not", None: "not certain"}
 _MOST_CAUSES = 5
 _MOST_NAMED = 4
 # Of the latency's change: less is not worth a line.
@@ -48,31 +50,6 @@ def signed(change: float | None, unit: str = "ms") -> str:
     return f"{sign}{size:.{digits}f} {'%' if unit else 'points'}"
 
 
-def change_words(row: ComparedRow) -> str:
-    """The change; if it is undecided its interval, since the number alone would say more than is known."""
-    if row.comparison.reason:
-        return "–"
-    if row.comparison.verdict == "undecided" and row.comparison.interval is not None:
-        return interval_words(row)
-    return signed(row.comparison.change, row.unit)
-
-
-def certainty_words(row: ComparedRow) -> str:
-    """Both answers: `slower: certain; by more than 1 %: not certain`; empty if there is none or the metric is exact."""
-    found = row.comparison
-    if found.interval is None or found.interval[0] == found.interval[1]:
-        return ""
-    worse, better = METRICS[row.metric].worse_word, METRICS[row.metric].better_word
-    more_than = f"by more than {_threshold(row)}: {_BEYOND[found.beyond]}"
-    if found.direction is None:
-        return f"changed {more_than}" if found.beyond is False else f"{worse} or {better}: not certain"
-    return f"{worse if found.direction == 'worse' else better}: certain; {more_than}"
-
-
-def _threshold(row: ComparedRow) -> str:
-    return f"{100 * row.comparison.smallest_effect:g} {'%' if row.unit else 'points'}"
-
-
 def interval_words(row: ComparedRow) -> str:
     """`+4.1 to +6.3 %`; nothing where there is none, or the metric is exact."""
     interval = row.comparison.interval
@@ -85,57 +62,88 @@ def interval_words(row: ComparedRow) -> str:
 def needs_words(row: ComparedRow, report: ComparisonReport) -> str:
     """What would decide an undecided row: `about 12 more repetitions per side`; runs, if each run has one value.
 
-    If nothing would, the reason why there is no verdict.
+    If no small number of them would, the reason why there is no verdict.
     """
     found = row.comparison
     if found.reason:
         return found.reason
-    more = found.more_repetitions
+    if found.more_repetitions is None or found.more_repetitions > MOST_MORE:
+        return "too noisy for so small a change"
     of_runs = found.baseline.n <= len(report.baseline.run_ids) and found.candidate.n <= len(report.candidate.run_ids)
-    what = "runs" if report.medians or (of_runs and METRICS[row.metric].once_a_run) else "repetitions"
-    if more is None:
-        return f"over 1,000 more {what} per side"
-    return f"about {more} more {what[:-1] if more == 1 else what} per side"
+    what = "run" if report.medians or (of_runs and METRICS[row.metric].once_a_run) else "repetition"
+    return f"about {found.more_repetitions} more {what}{'' if found.more_repetitions == 1 else 's'} per side"
 
 
-def undecided_words(row: ComparedRow, report: ComparisonReport) -> str:
-    """What would decide an undecided row, or why nothing does, as a statement."""
-    words = needs_words(row, report)
-    return words if row.comparison.reason else f"{words} would decide"
+def case_words(one: CaseOnDevice, titles: Mapping[str, str]) -> str:
+    """`portrait_unet with gpu on Pixel 8`."""
+    return f"{one.model} with {one.case.removeprefix(one.model).removeprefix(' · ')} on {titles[one.device]}"
 
 
 def row_words(row: ComparedRow) -> str:
-    """`latency 2.77 ms → 3.05 ms (+10.1 %, +9.2 to +11.0 %; slower: certain; by more than 1 %: certain)`."""
+    """`latency 2.77 ms → 3.05 ms, +10.1 % (+9.2 to +11.0 %)`."""
     found = row.comparison
     before, after = (quantity(side.median, row.metric) for side in (found.baseline, found.candidate))
-    sizes = "" if found.reason else ", ".join(filter(None, (signed(found.change, row.unit), interval_words(row))))
-    evidence = "; ".join(filter(None, (sizes, certainty_words(row) if found.direction else "")))
     words = f"{metric_words(row.metric, row.operator_type)} {before} → {after}"
-    return f"{words} ({evidence})" if evidence else words
+    between = f" ({interval_words(row)})" if interval_words(row) else ""
+    return words if found.reason else f"{words}, {signed(found.change, row.unit)}{between}"
 
 
 def open_words(row: ComparedRow, report: ComparisonReport) -> str:
-    """What is not known of a row of the comparison, and what would tell."""
-    return f"undecided: {row_words(row)}; {undecided_words(row, report)}"
+    """What is not known of a row of the comparison, and why, or what would tell."""
+    return f"no verdict: {row_words(row)}; {needs_words(row, report)}"
 
 
-def small_words(row: ComparedRow) -> str:
-    """A change that is certain, and certainly smaller than matters."""
-    return f"changed by less than the threshold: {row_words(row)}"
+def sentence(report: ComparisonReport) -> str:
+    """The comparison in one sentence, with which every form begins; not made harmless."""
+    counts, titles = report.outcomes, short_titles(dict.fromkeys(report.device_titles.values()))
+    known = sum(counts.values())
+    if not known:
+        return "Nothing to compare"
+    left = f"; {_cases(counts['not judged'])} not judged" if counts["not judged"] else ""
+    if counts["regressed"]:
+        number, failing = counts["regressed"], len(report.failures)
+        also = f" ({failing} now failing)" if failing and number > failing else ""
+        noun = f"{number:,} regression{'' if number == 1 else 's'}{also}"
+        return _first(noun, number, report.of("regressed"), report.failures, "now fails", titles) + left
+    if counts["improved"]:
+        number = counts["improved"]
+        noun = f"{number:,} improvement{'' if number == 1 else 's'}"
+        return _first(noun, number, report.of("improved"), report.fixed, "works again", titles) + left
+    if not counts["unchanged"]:
+        reasons = [row.comparison.reason for row in report.without_verdict]
+        why = reasons[0] if reasons else "too few processes" if counts["not judged"] else "too noisy to call"
+        return f"No verdict on {'the only case' if known == 1 else f'any of {known:,} cases'}: {why}"
+    noisy = f", {counts['too noisy to call']:,} too noisy to call" if counts["too noisy to call"] else ""
+    if left:
+        return f"No regressions in {known - counts['not judged']:,} of {_cases(known)}{noisy}{left}"
+    return f"No regressions against {report.baseline.title} ({_cases(known)}{noisy})"
 
 
-def summary_words(report: ComparisonReport) -> str:
-    """`2 regressed, 1 now failing, 3 undecided (1 unreliable), 2 changed by less than the threshold, 38 unchanged`."""
-    counts = report.counts
-    parts = [(counts["regressed"], "regressed"), (len(report.failures), "now failing"), (len(report.fixed), "fixed")]
-    unreliable, small = len(report.without_verdict), len(report.small)
-    parts += [
-        (counts["improved"], "improved"),
-        (counts["undecided"], "undecided" + (f" ({unreliable} unreliable)" if unreliable else "")),
-        (small, "changed by less than the threshold"),
-        (counts["unchanged"] - small, "unchanged"),
-    ]
-    return ", ".join(f"{count} {what}" for count, what in parts if count) or "nothing to compare"
+def _cases(number: int) -> str:
+    return f"{number:,} case{'' if number == 1 else 's'}"
+
+
+def _first(noun: str, number: int, rows: Sequence[ComparedRow], failures: Sequence[CaseFailure], what: str,
+           titles: Mapping[str, str]) -> str:  # fmt: skip
+    """The number of changes, and the largest one in words; what people ask for first is the latency."""
+    if rows:
+        worst = max(rows, key=lambda row: (row.metric == "latency", abs(row.comparison.change or 0.0)))
+        return f"{noun}{', the largest' if number > 1 else ''}: {_changed(worst, titles)}"
+    kind = f": {failures[0].kind or 'failed'}" if what == "now fails" else ""
+    return f"{noun}{', the first' if number > 1 else ''}: {case_words(failures[0], titles)} {what}{kind}"
+
+
+def _changed(row: ComparedRow, titles: Mapping[str, str]) -> str:
+    """`portrait_unet with gpu on Pixel 8 takes 11.9 ms instead of 8.12 ms (+47 %)`."""
+    was, now = (quantity(side.median, row.metric) for side in (row.comparison.baseline, row.comparison.candidate))
+    case, change = case_words(row, titles), row.comparison.change
+    what = f"{case} takes" if row.metric == "latency" else f"{metric_words(row.metric, row.operator_type)} of {case} is"
+    size = ""
+    if change is not None:
+        whole = abs(100 * change) >= 0.95
+        size = f" ({'+' if change > 0 else '−'}{abs(100 * change):.0f} {'%' if row.unit else 'points'})" if whole else (
+            f" ({signed(change, row.unit)})")  # fmt: skip
+    return f"{what} {now} instead of {was}{size}"
 
 
 def runs_words(runs: ComparedRuns) -> str:
@@ -192,6 +200,7 @@ def explanation_words(row: ComparedRow) -> list[str]:
 
 
 def _unexplained(row: ComparedRow, explanation: Explanation) -> list[str]:
+    """How much of the latency's change the profile does not explain, or explains too much of."""
     was, now = row.comparison.baseline.median, row.comparison.candidate.median
     left = explanation.unexplained_ms
     if was is None or now is None:
@@ -200,7 +209,9 @@ def _unexplained(row: ComparedRow, explanation: Explanation) -> list[str]:
         return ["no operator profile on both sides"] if not explanation.causes else []
     if abs(left) < _LEAST_UNEXPLAINED * abs(now - was):
         return []
-    return [f"not seen in the profile: {_change_ms(left)} of {_change_ms(now - was)}"]
+    if (left < 0) == (now > was):
+        return [f"the profile over-explains the change by {ms(abs(left))} ms"]
+    return [f"not explained by the profile: {_change_ms(left)} of {_change_ms(now - was)}"]
 
 
 def cause_words(cause: Cause) -> str:

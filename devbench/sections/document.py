@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Literal, TypeVar
 
 from devbench.sections.charts import Chart
-from devbench.sections.tables import EVERY_FORM, MARKDOWN, PAGE, Form, Table, Tile
+from devbench.sections.tables import EVERY_FORM, MARKDOWN, PAGE, Form, Table
 
 Kind = Literal["", "good", "bad", "warn", "soft", "small", "information", "verdict", "below"]
 
@@ -76,11 +76,41 @@ class Heading:
 
 
 @dataclass(frozen=True, slots=True)
-class Tiles:
-    """Rows of figures at the top of a page."""
+class MatrixCell:
+    """What is known of one pair.
 
-    rows: tuple[tuple[Tile, ...], ...]
+    Attributes:
+        head, value: the result in bold, and its figure.
+        lines: more about it.
+        kind: "good" for a winner, "warn" if there is no verdict.
+        bars: a small bar for each delegate: name, share of the longest (`None` without a value), and "win",
+            "unreliable" or nothing.
+    """
+
+    head: str
+    value: str = ""
+    lines: tuple[str, ...] = ()
+    kind: Kind = ""
+    bars: tuple[tuple[str, float | None, str], ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """Pairs as a table of two dimensions; each row has its name, more about it, and a cell for each column."""
+
+    corner: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[str, ...], tuple[MatrixCell, ...]], ...]
     forms: frozenset[str] = PAGE
+
+
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Results by number, number first; `rest` says what they are parts of, `9 cases, 31 checks`."""
+
+    counts: tuple[tuple[int, str, Kind], ...]
+    rest: str
+    forms: frozenset[str] = EVERY_FORM
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,7 +183,7 @@ class CheckedJob:
     forms: frozenset[str] = JUNIT
 
 
-Part = CheckedJob | Line | Lines | Facts | Heading | Image | Tiles | Charts | Fold | Folds | Table
+Part = CheckedJob | Line | Lines | Facts | Heading | Image | Matrix | Counts | Charts | Fold | Folds | Table
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,11 +218,12 @@ class Document:
     """A subject as one form shows it.
 
     Attributes:
-        title: what it is; a form with a headline puts it in front of that.
-        headline: the result in one sentence.
+        title: what it is.
+        headline: the result in one sentence, with which every form begins.
         kind: whether the headline is good or bad.
-        head: what comes before the headline on a screen: what was looked at.
-        notices: what limits the results, directly below the headline.
+        head: what was looked at.
+        lead: what belongs to the headline, directly below it.
+        notices: what limits the results, below that.
         sections: everything else.
         data: the subject for other programs; sections that it does not cover are added to it.
     """
@@ -201,9 +232,15 @@ class Document:
     headline: str = ""
     kind: Kind = ""
     head: tuple[Part, ...] = ()
+    lead: tuple[Part, ...] = ()
     notices: tuple[Part, ...] = ()
     sections: tuple[Section, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)
+
+
+def counts_words(part: Counts) -> str:
+    """`9 cases, 31 checks: 3 regressed, 1 improved, 5 unchanged`."""
+    return f"{part.rest}: {', '.join(f'{count:,} {what}' for count, what, _ in part.counts) or 'nothing to compare'}"
 
 
 def sections_for(form: Form, subject: Subject, kinds: Sequence[SectionOf[Subject]]) -> tuple[Section, ...]:

@@ -6,20 +6,24 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from devbench.findings.comparison import CaseFailure, CaseOnDevice, ComparedRow
+from devbench.findings.choice import choices
+from devbench.findings.comparison import CaseFailure, ComparedRow
 from devbench.findings.night import NightResult, has_failed, job_key
 from devbench.findings.run import JobReport
 from devbench.notices import Effect
+from devbench.sections.answer import answer, latency_table, matrix, short_titles
 from devbench.sections.changes import changes_data
 from devbench.sections.changes_cells import changes_lines
-from devbench.sections.comparison import comparison_data
+from devbench.sections.comparison import comparison_data, counts, decided, sentence_kind
 from devbench.sections.comparison_cells import (
+    case_words,
     explanation_words,
     failure_words,
+    metric_words,
     open_words,
     row_words,
-    small_words,
-    summary_words,
+    sentence,
+    signed,
 )
 from devbench.sections.document import (
     JUNIT,
@@ -28,6 +32,7 @@ from devbench.sections.document import (
     Document,
     Facts,
     Fault,
+    Fold,
     Kind,
     Line,
     Lines,
@@ -38,21 +43,66 @@ from devbench.sections.document import (
 )
 from devbench.sections.figures import interval, ms
 from devbench.sections.notices import KINDS, notice_data, notice_lines
-from devbench.sections.tables import Form
+from devbench.sections.tables import MARKDOWN, TEXT, Form
 
 # Of what is undecided, so many lines a job.
 _MAX_UNDECIDED = 20
+_MAX_CAUSES = 2
+
+
+def night_sentence(result: NightResult) -> str:
+    """The night in one sentence: what changed, or the best delegate; what failed, is missing or has no verdict."""
+    failed = len([job for job in result.failed if job_key(job) not in _newly(result)])
+    parts = [f"{failed} job{'' if failed == 1 else 's'} failed"] if failed else []
+    if result.comparison is not None:
+        parts.append(sentence(result.comparison))
+    elif result.report is not None:
+        parts.append(answer(choices(result.report)))
+    new = len(result.unjudged)
+    worse = 0
+    if result.changes is not None:
+        worse = sum(one.worse for one in result.changes.events) + sum(one.worse for one in result.changes.models)
+    counted = (
+        (len(result.absent) - len(result.busy), "device", " missing"),
+        (len(result.busy), "device", " busy"),
+        (new if result.comparison is not None else 0, "new case", " not judged"),
+        (worse, "change", " for the worse over the nights"),
+    )
+    parts += [f"{count} {what}{'' if count == 1 else 's'}{state}" for count, what, state in counted if count]
+    if result.undecided and not result.without_verdict:
+        parts.append("no verdict, see the notices")
+    if result.report is not None and result.comparison is None:
+        parts.append("nothing to compare with yet")
+    return "; ".join(parts) or "Nothing was measured"
+
+
+def _newly(result: NightResult) -> dict[tuple[str, str], CaseFailure]:
+    """The cases that worked and now fail, by device and case."""
+    failures = result.comparison.failures if result.comparison is not None else ()
+    return {(one.device_key, one.case): one for one in failures}
+
+
+def night_kind(result: NightResult) -> Kind:
+    """Good only if everything was judged."""
+    if result.exit_code:
+        return "bad"
+    if result.undecided or result.unjudged or result.report is None:
+        return "warn"
+    if result.comparison is not None:
+        return sentence_kind(result.comparison)
+    poor = {one.reason for one in choices(result.report)} & {"few", "unreliable", "failed", "rival"}
+    return "warn" if poor else "good"
 
 
 def night_document(result: NightResult, form: Form, kinds: Sequence[SectionOf[NightResult]] | None = None) -> Document:
     """The night as a form shows it."""
-    kind: Kind = "bad" if result.exit_code else "warn" if result.undecided else "good"
     lines = tuple(Line(one.text_and_step, KINDS[one.effect], one.subject) for one in notice_lines(result))
     return Document(
         f"{result.suite} · {result.night}",
-        result.headline,
-        kind,
+        night_sentence(result),
+        night_kind(result),
         head=_properties(result) if form == "junit" else _head(result),
+        lead=() if result.comparison is None else (counts(result.comparison),),
         notices=(Lines(lines, "notices"),) if lines else (),
         sections=sections_for(form, result, SECTIONS if kinds is None else kinds),
         data=_data(result) if form == "json" else {},
@@ -60,41 +110,65 @@ def night_document(result: NightResult, form: Form, kinds: Sequence[SectionOf[Ni
 
 
 def _head(result: NightResult) -> tuple[Part, ...]:
-    lines = []
-    if result.report is not None:
-        devices = ", ".join(device.title for device in result.report.devices)
-        lines.append(Line(f"Run {result.report.run_id} on {devices}."))
+    words = f"Nightly “{result.suite}”, {result.night}"
     if result.comparison is not None:
-        lines.append(Line(f"Compared with {result.comparison.baseline.title}: {summary_words(result.comparison)}."))
-    return tuple(lines)
+        words += f", compared with {result.comparison.baseline.title}"
+    if result.report is not None:
+        words += f" · run {result.report.run_id}"
+    return (Line(words, "soft"),)
+
+
+def _changed(result: NightResult) -> Iterator[Section]:
+    if result.comparison is not None:
+        yield from decided(result.comparison)
+
+
+def _regressions(result: NightResult) -> Iterator[Section]:
+    """The cases that regressed, a line each: the latency if it did, what else, and the first causes."""
+    rows: dict[tuple[str, str], list[ComparedRow]] = defaultdict(list)
+    for row in result.regressed:
+        rows[row.device_key, row.case].append(row)
+    titles = short_titles(dict.fromkeys(result.device_titles.values()))
+    lines = []
+    for those in rows.values():
+        first, *others = sorted(those, key=lambda row: row.metric != "latency")
+        words = [row_words(first), *explanation_words(first)[:_MAX_CAUSES]]
+        words += [
+            f"also {metric_words(row.metric, row.operator_type)} {signed(row.comparison.change, row.unit)}"
+            for row in others
+        ]
+        lines.append(Line("; ".join(words), subject=case_words(first, titles)))
+    yield Section("regressions", "Regressions", (Lines(tuple(lines), "in the report"),) if lines else ())
 
 
 def _findings(result: NightResult) -> Iterator[Section]:
-    """What a reader has to know, each with its lines."""
-
-    def on_case(case: CaseOnDevice, *words: str) -> Line:
-        return Line("; ".join(words), subject=f"{case.device} · {case.case}")
-
-    failed = []
+    """What a reader has to know besides, each with its lines."""
+    failed, newly = [], _newly(result)
     for job in result.failed:
+        worked = "; it worked before" if newly.pop(job_key(job), None) else ""
         why = "; ".join(f"{kind} ({count}×): {message}" for kind, message, count in job.failures) or "not run"
-        failed.append(Line(why, subject=f"{job.job.device.title} · {job.subject} · {job.title}"))
+        failed.append(Line(why + worked, subject=f"{job.job.device.title} · {job.subject} · {job.title}"))
     absent = {name: Line(str(error), subject=name) for name, error in result.absent.items()}
-    compared, changes = result.comparison, result.changes
     found = {
-        "Regressions": [on_case(row, row_words(row), *explanation_words(row)) for row in result.regressed],
         "Failed jobs": failed,
         "Missing devices": [line for name, line in absent.items() if name not in result.busy],
         "Busy devices": [line for name, line in absent.items() if name in result.busy],
-        "Worked before": [on_case(one, failure_words(one)) for one in (compared.failures if compared else ())],
-        "Improved": [on_case(row, row_words(row)) for row in (compared.of("improved") if compared else ())],
-        "Changed by less than the threshold": [
-            on_case(row, row_words(row)) for row in (compared.small if compared else ())
-        ],
-        "Changes over the nights": [Line(words) for words in (changes_lines(changes) if changes else ())],
+        "Worked before": [Line(failure_words(one), subject=f"{one.device} · {one.case}") for one in newly.values()],
+        "Changes over the nights": [Line(words) for words in (changes_lines(result.changes) if result.changes else ())],
     }
     for title, lines in found.items():
         yield Section(title.lower().replace(" ", "-"), title, (Lines(tuple(lines), "in the report"),) if lines else ())
+
+
+def _best(result: NightResult) -> Iterator[Section]:
+    """The best delegates, and below them all latencies, folded."""
+    found = choices(result.report) if result.report is not None else ()
+    if not found:
+        return
+    yield Section("best", "Best delegate", (matrix(found),))
+    latencies = latency_table(found)
+    fold = Fold(f"{latencies.caption}", lambda: (latencies,), forms=MARKDOWN)
+    yield Section("latencies", "", (fold,))
 
 
 # -- cases of a test --------------------------------------------------------------------------------------------------
@@ -104,7 +178,7 @@ def _properties(result: NightResult) -> tuple[Part, ...]:
     report = result.report
     if report is None:
         return ()
-    known = {"run": report.run_id, "night": result.night, **report.labels}
+    known = {"result": night_sentence(result), "run": report.run_id, "night": result.night, **report.labels}
     known |= {"virtual": report.virtual_note} if report.virtual else {}
     return (Facts((("timestamp", f"{report.started_utc:%Y-%m-%dT%H:%M:%S}"), *known.items())),)
 
@@ -112,24 +186,26 @@ def _properties(result: NightResult) -> tuple[Part, ...]:
 def _cases(result: NightResult) -> Iterator[Section]:
     """Failed and regressed jobs are failures, missing devices errors; jobs without a verdict are skipped."""
     rows: dict[tuple[str, str], list[ComparedRow]] = defaultdict(list)
-    newly: dict[tuple[str, str], list[CaseFailure]] = defaultdict(list)
     for row in result.comparison.rows if result.comparison is not None else ():
         rows[row.device_key, row.case].append(row)
-    for failure in result.comparison.failures if result.comparison is not None else ():
-        newly[failure.device_key, failure.case].append(failure)
+    newly, outcomes = _newly(result), result.comparison.cases if result.comparison is not None else {}
     jobs = result.report.jobs if result.report is not None else ()
-    cases = [_case(job, rows[job_key(job)], newly[job_key(job)], result) for job in jobs]
+    cases = [
+        _case(job, rows[key], newly.get(key), outcomes.get(key, ""), result) for job in jobs for key in [job_key(job)]
+    ]
     for name, error in result.absent.items():
         kind = "device_busy" if name in result.busy else "device_missing"
         cases.append(CheckedJob("device", f"{result.suite}.{name}", faults=(Fault("error", kind, (str(error),)),)))
     yield Section("cases", result.suite, tuple(cases))
 
 
-def _case(job: JobReport, rows: Sequence[ComparedRow], newly: Sequence[CaseFailure], result: NightResult) -> CheckedJob:
+def _case(
+    job: JobReport, rows: Sequence[ComparedRow], newly: CaseFailure | None, outcome: str, result: NightResult
+) -> CheckedJob:
     failures = [f"{kind} ({count}×): {message}" for kind, message, count in job.failures]
     faults = []
     if has_failed(job) or newly:
-        lines = failures + [f"worked in the baseline: {failure_words(failure)}" for failure in newly]
+        lines = failures + ([f"worked in the baseline: {failure_words(newly)}"] if newly else [])
         kind = job.failures[0][0] if job.failures else "not_run"
         faults.append(Fault("failure", kind, tuple(lines or ["no repetition was made"])))
     regressed = [row for row in rows if row.comparison.verdict == "regressed"]
@@ -137,8 +213,9 @@ def _case(job: JobReport, rows: Sequence[ComparedRow], newly: Sequence[CaseFailu
         found = tuple(line for row in regressed for line in (row_words(row), *explanation_words(row)))
         faults.append(Fault("failure", "regression", found))
     unknown = [row.comparison.reason for row in rows if row.comparison.reason and row.metric == "latency"]
-    if not rows:
-        unknown += [one.text for one in job.notices if one.effect is Effect.UNDECIDED]
+    if not unknown and (not rows or outcome == "not judged"):
+        unknown += [one.text for one in job.notices if one.effect is not Effect.INFORMATION]
+        unknown += ["too few processes on one of the sides"] if rows else []
     return CheckedJob(
         f"{job.subject} · {job.title}",
         f"{result.suite}.{job.job.device.title}",
@@ -155,7 +232,6 @@ def _output(job: JobReport, rows: Sequence[ComparedRow], failures: Sequence[str]
         yield f"latency {ms(job.latency.median)} ms{between} of {job.latency.n} processes"
     yield from (one.text for one in job.notices if one.job_number is not None)
     yield from failures
-    yield from (small_words(row) for row in rows if row.comparison.small)
     report = result.comparison
     undecided = [open_words(row, report) for row in rows if report and row.comparison.verdict == "undecided"]
     yield from undecided[:_MAX_UNDECIDED]
@@ -163,7 +239,10 @@ def _output(job: JobReport, rows: Sequence[ComparedRow], failures: Sequence[str]
         yield f"{len(undecided) - _MAX_UNDECIDED} more undecided"
 
 
-SECTIONS: tuple[SectionOf[NightResult], ...] = (SectionOf(_findings, NIGHT), SectionOf(_cases, JUNIT))
+SECTIONS: tuple[SectionOf[NightResult], ...] = (
+    SectionOf(_changed, TEXT), SectionOf(_regressions, frozenset(["message"])), SectionOf(_findings, NIGHT),
+    SectionOf(_best, TEXT), SectionOf(_cases, JUNIT),
+)  # fmt: skip
 
 
 # -- JSON -------------------------------------------------------------------------------------------------------------
@@ -173,7 +252,8 @@ def _data(result: NightResult) -> dict[str, Any]:
     """The night by the keys of docs/nightly.md; what was measured is in the store by `run_id`."""
     report = result.report
     return {
-        **{name: getattr(result, name) for name in ("suite", "night", "due", "exit_code", "headline")},
+        **{name: getattr(result, name) for name in ("suite", "night", "due", "exit_code")},
+        "headline": night_sentence(result),
         "run_id": None if report is None else report.run_id,
         "virtual": report is not None and report.virtual,
         "report": None if result.folder is None else str(result.folder / "report.html"),

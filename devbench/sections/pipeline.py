@@ -42,11 +42,22 @@ def pipeline_document(
     head = run_head(view.run, view.status, view.end_reason, view.run.devbench_version) if form == "html" else ()
     return Document(
         f"Pipelines of run {view.run.run_id}",
+        _sentence(report),
         head=head,
         notices=notice_parts(form, report),
         sections=sections,
         data=pipeline_data(report) if form == "json" else {},
     )
+
+
+def _sentence(report: PipelineReport) -> str:
+    """The first pipeline's end-to-end latencies; how many others there are."""
+    if not report.variants:
+        return "No pipeline was measured"
+    one, more = report.variants[0], len(report.variants) - 1
+    times = [f"{seconds(whole.latency.median)} {whole.residency}" for whole in one.wholes if whole.latency]
+    found = f"end to end {', '.join(times)}" if times else "no session ended well"
+    return f"{one.pipeline} with {one.title} on {one.device.title}: {found}" + (f"; {more} more below" if more else "")
 
 
 def _variants(report: PipelineReport) -> Iterator[Section]:

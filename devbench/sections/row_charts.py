@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from devbench.analysis.stats import Estimate
-from devbench.findings.run import JobReport, Process, ReportData, fastest
+from devbench.findings.choice import winner_of
+from devbench.findings.run import JobReport, Process, ReportData
 from devbench.metrics import METRICS, shown_in
 from devbench.sections.charts import Bar, Group, Point, Row, RowChart, Series, Virtual, family, needs_log
 from devbench.sections.figures import interval, mb, ms, percent
@@ -84,7 +85,7 @@ def _latency(name: str, jobs: _Jobs, part: str) -> RowChart:
     groups: dict[tuple[str, str], list[JobReport]] = {}
     for job in jobs:
         groups.setdefault((job.subject, job.job.device.key), []).append(job)
-    best = {id(one) for of in groups.values() if (one := fastest(of))}
+    best = {id(one) for of in groups.values() if (one := winner_of(of))}
 
     def row(job: JobReport) -> Row:
         found = job.latency
@@ -98,7 +99,7 @@ def _latency(name: str, jobs: _Jobs, part: str) -> RowChart:
 
     processes = [process for job in jobs for process in job.processes]
     parts = ["Bars: median over processes; lines: interval; dots: processes"]
-    parts += ["strong bar: fastest"] if best else []
+    parts += ["strong bar: best delegate"] if best else []
     parts += ["hollow dots: outliers, included in the median"] if any(one.outlier for one in processes) else []
     if any(one.unreliable and not one.counts for one in processes):
         parts.append("crosses: unreliable processes, not counted")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from devbench.findings.run import MEMORY_NOTE, JobReport, OperatorType, fastest
-from devbench.sections.document import Document, Facts, Image, Kind, Line, Part, Section, SectionOf, sections_for
+from devbench.findings.choice import choices, winner_of
+from devbench.findings.run import MEMORY_NOTE, JobReport, OperatorType
+from devbench.sections.answer import answer, matrix
+from devbench.sections.document import Document, Facts, Image, Kind, Line, Lines, Part, Section, SectionOf, sections_for
 from devbench.sections.figures import (
     coverage_note,
     fallback_words,
@@ -16,12 +18,11 @@ from devbench.sections.figures import (
     spread_words,
     startup_words,
 )
-from devbench.sections.heads import run_head
 from devbench.sections.notices import notice_parts
 from devbench.sections.run_page import PAGE_SECTIONS
 from devbench.sections.run_tables import figure_columns, median
 from devbench.sections.subjects import RunSubject
-from devbench.sections.tables import MARKDOWN, TERMINAL, TEXT, Cell, Column, Form, Table, table
+from devbench.sections.tables import MARKDOWN, PAGE, TERMINAL, TEXT, Cell, Column, Form, Table, table
 
 _MAX_TYPES = 10
 _MAX_REASONS = 20
@@ -35,60 +36,82 @@ def run_document(
 ) -> Document:
     """The run as a form shows it; `images` are charts by title, file and note."""
     report = subject.report
+    found = choices(report)
     ended = report.status + (f" ({report.end_reason})" if report.end_reason else "")
-    notices = notice_parts(form, subject.comparison, report, subject.changes, subject.pipelines)
-    if form == "html":
-        finished = f" to {report.finished_utc:%H:%M:%S}" if report.finished_utc else ""
-        page_head = run_head(report, report.status, report.end_reason, report.devbench_version, finished)
-        sections = sections_for(form, subject, SECTIONS if kinds is None else kinds)
-        return Document(f"Run {report.run_id}", head=page_head, notices=notices, sections=sections)
-    head: list[Part] = [
-        Line(f"{report.started_utc:%Y-%m-%d %H:%M} UTC · {ended} · devbench {report.devbench_version}", forms=MARKDOWN)
-    ]
+    end = f" to {report.finished_utc:%H:%M:%S}" if report.finished_utc else ""
+    when = f"Run {report.run_id} · {report.started_utc:%Y-%m-%d %H:%M:%S}{end} UTC · {ended}"
+    head: list[Part] = [Line(f"{when} · devbench {report.devbench_version}", "soft", forms=PAGE | MARKDOWN)]
     head += [Facts(tuple(report.labels.items()), forms=MARKDOWN)] if report.labels else []
     head += [Image(*image) for image in images]
-    sections = sections_for(form, subject, SECTIONS if kinds is None else kinds)
-    return Document(f"devbench run {report.run_id}", head=tuple(head), notices=notices, sections=sections)
+    headline, kind, lead = answer(found), "", list[Part]()
+    if subject.comparison is not None:
+        from devbench.sections import comparison
+        from devbench.sections.comparison_cells import sentence
+
+        lead.append(Line(headline))
+        headline, kind = sentence(subject.comparison), comparison.sentence_kind(subject.comparison)
+        lead.append(comparison.counts(subject.comparison))
+    if len(found) > 1:
+        lead.append(matrix(found, TEXT))
+    return Document(
+        f"Run {report.run_id}",
+        headline,
+        kind,  # type: ignore[arg-type]
+        tuple(head),
+        tuple(lead),
+        notice_parts(form, subject.comparison, report, subject.changes, subject.pipelines),
+        sections_for(form, subject, SECTIONS if kinds is None else kinds),
+    )
 
 
 def _groups(subject: RunSubject) -> Iterator[Section]:
-    """Jobs of one model on one device, which are compared with each other."""
-    for number, (model, device, jobs) in enumerate(subject.report.groups, start=1):
-        yield Section(f"group-{number}", f"{model} on {device.title}", tuple(_group(jobs)))
+    """Jobs of one model on one device, which are compared with each other; of several all are in the table above."""
+    groups = subject.report.groups
+    listed = TEXT if len(groups) == 1 or subject.operators else MARKDOWN
+    for number, (model, device, jobs) in enumerate(groups, start=1):
+        parts: list[Part] = [replace(_latencies(jobs), forms=listed)]
+        parts += [replace(line, forms=line.forms & listed) for job in jobs for line in _job(job, subject.operators)]
+        profiled = [job for job in jobs if job.by_type and subject.operators]
+        parts += [_operators(profiled), *map(_operators_of, profiled)] if profiled else []
+        yield Section(f"group-{number}", f"{model} on {device.title}", tuple(parts))
 
 
-def _group(jobs: Sequence[JobReport]) -> Iterator[Part]:
-    device = jobs[0].job.device
-    notes = [str(note) for note in device.facts.get("notes") or []]
-    yield from (Line(note, forms=MARKDOWN) for note in notes)
-    yield _latencies(jobs)
-    yield from (Line(note, "soft") for note in startup_words(jobs))
-    for job in jobs:
-        yield from _job(job)
-    yield from (Line(note, "soft", forms=TERMINAL) for note in notes)
-    profiled = [job for job in jobs if job.by_type]
-    if profiled:
-        yield _operators(profiled)
-    yield from map(_operators_of, profiled)
-
-
-def _job(job: JobReport) -> Iterator[Line]:
+def _job(job: JobReport, details: bool) -> Iterator[Line]:
     for kind, message, count in job.failures:
         yield Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad", job.title)
-    yield from (Line(words, "soft", job.title) for words in (spread_words(job), fallback_words(job)) if words)
+    if details and spread_words(job):
+        yield Line(spread_words(job), "soft", job.title)
+    if words := fallback_words(job):
+        yield Line(words, "soft", job.title)
     reasons = dict.fromkeys(f"{op.type}: {why}" for op in job.fallback for why in op.reasons if why)
     yield from (Line(reason, "below", forms=MARKDOWN) for reason in list(reasons)[:_MAX_REASONS])
 
 
+def _failures(subject: RunSubject) -> Iterator[Section]:
+    """What failed, if the cases are not listed one by one."""
+    groups = subject.report.groups
+    if len(groups) > 1 and not subject.operators:
+        lines = [
+            Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad",
+                 f"{model} with {job.title} on {device.title}")
+            for model, device, jobs in groups for job in jobs for kind, message, count in job.failures
+        ]  # fmt: skip
+        yield Section("failures", "", (Lines(tuple(lines), "failures", limited=False),) if lines else ())
+
+
 def _latencies(jobs: Sequence[JobReport]) -> Table:
-    best = fastest(jobs)
+    best = winner_of(jobs)
+    plain = [job.latency.median for job in jobs if job.job.delegate == "cpu" and job.latency and not job.excluded]
 
     def latency(job: JobReport) -> Cell:
         """The median; marked if it rests on unreliable processes only."""
         if job.latency is None:
             return Cell("–")
-        text = ms(job.latency.median)
-        return Cell(text, kind="unreliable" if job.all_unreliable else _best(job is best))
+        return Cell(ms(job.latency.median), kind="unreliable" if job.all_unreliable else "best" if job is best else "")
+
+    def gain(job: JobReport) -> str:
+        known = plain and job.latency and job.latency.median and not job.excluded
+        return f"{min(plain) / job.latency.median:.2f}" if known and job.latency else ""
 
     columns: tuple[Column[JobReport], ...] = (
         Column("delegate", lambda job: job.job.delegate_title, forms=TERMINAL),
@@ -96,22 +119,19 @@ def _latencies(jobs: Sequence[JobReport]) -> Table:
         Column("threads", lambda job: job.threads or "default", True, only_if=lambda job: job.threads, forms=TERMINAL),
         Column("latency ms", latency, numeric=True),
         Column("interval", lambda job: interval(job.latency), numeric=True, hidden=5),
+        Column("× CPU", gain, numeric=True, hidden=7, only_if=lambda job: len(jobs) > 1 and gain(job)),
         Column("cold init ms", lambda job: median(job.cold.init if job.cold else None), numeric=True, hidden=4,
                only_if=lambda job: job.cold),
         *figure_columns(only_known=True),
         Column("warm-up ms", lambda job: median(job.warm.warmup if job.warm else None), numeric=True, forms=MARKDOWN),
         Column("nodes", lambda job: job.nodes, hidden=3, only_if=lambda job: job.nodes, forms=TERMINAL),
-        Column("delegation", lambda job: job.delegation, forms=MARKDOWN),
+        Column("delegation", lambda job: job.delegation, only_if=lambda job: job.delegation, forms=MARKDOWN),
         Column("outputs", lambda job: Cell(job.output_verdict, kind=_wrong(job.output_verdict == "wrong")),
                only_if=lambda job: job.output_verdict),
         Column("conditions", lambda job: job.conditions, forms=MARKDOWN),
-        Column("status", _status),
+        Column("status", _status, only_if=lambda job: job.status != "ok"),
     )  # fmt: skip
-    return table("latencies", "latencies", columns, jobs)
-
-
-def _best(best: bool) -> str:
-    return "best" if best else ""
+    return table("latencies", "latencies", columns, jobs, notes=tuple(startup_words(jobs)))
 
 
 def _wrong(wrong: bool) -> Kind:
@@ -188,10 +208,20 @@ def _operators_of(job: JobReport) -> Table:
 
 
 def _notes(subject: RunSubject) -> Iterator[Section]:
+    """What holds for all cases: notes of the devices, what the intervals are, where more is to be found."""
     report = subject.report
+    lines = [
+        Line(str(note), "soft", device.title)
+        for device in report.devices if not device.virtual for note in device.facts.get("notes") or []
+    ]  # fmt: skip
     if report.jobs:
-        note = f"{coverage_note([job.latency for job in report.jobs])} {MEMORY_NOTE}"
-        yield Section("notes", "", (Line(note, "soft"),))
+        lines.append(Line(f"{coverage_note([job.latency for job in report.jobs])} {MEMORY_NOTE}", "soft"))
+    if any(job.by_type for job in report.jobs) and not subject.operators:
+        words = f"Every case with its operators: devbench show {report.run_id} --operators"
+        lines.append(Line(words, "soft", forms=TERMINAL))
+    yield Section("notes", "", tuple(lines))
 
 
-SECTIONS: tuple[SectionOf[RunSubject], ...] = (SectionOf(_groups, TEXT), *PAGE_SECTIONS, SectionOf(_notes, TEXT))
+SECTIONS: tuple[SectionOf[RunSubject], ...] = (
+    SectionOf(_failures, TERMINAL), SectionOf(_groups, TEXT), *PAGE_SECTIONS, SectionOf(_notes, TEXT),
+)  # fmt: skip

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from devbench.findings.choice import choices
 from devbench.findings.run import MEMORY_NOTE, ReportData
 from devbench.sections import run_tables
+from devbench.sections.answer import page_matrix, processes_words
 from devbench.sections.document import (
     Charts,
     Facts,
@@ -17,62 +19,36 @@ from devbench.sections.document import (
     Part,
     Section,
     SectionOf,
-    Tiles,
 )
 from devbench.sections.figures import coverage_note
 from devbench.sections.row_charts import job_charts
 from devbench.sections.run_job import job_fold
 from devbench.sections.subjects import RunSubject
-from devbench.sections.tables import PAGE, Column, Table, Tile, table
+from devbench.sections.tables import PAGE, Column, Table, table
 from devbench.sections.time_charts import condition_charts
 
+# More jobs than these are listed when they are asked for.
+_MAX_JOBS = 40
+_METHOD = (
+    "Process: one start of the benchmark tool; its latency is the average of its inferences. Median: over the "
+    "processes that count; outliers are included.",
+    "Winner: at least three reliable processes, and an interval that overlaps with no other delegate's. "
+    "Unreliable: measured while the device was throttled or busy; never used for a verdict.",
+)
 _FACTS = (
     "soc", "gpu", "gles", "vulkan", "vulkan_driver", "nnapi_devices", "quirks", "android", "build_id", "fingerprint",
     "kernel", "abis", "cpu_count", "memory_total_bytes", "storage_free_bytes", "root",
 )  # fmt: skip
 
 
-def _overview(subject: RunSubject) -> Iterator[Section]:
-    report = subject.report
-    parts: list[Part] = []
-    if subject.comparison is not None:
-        from devbench.sections import comparison
-
-        parts.append(Line(comparison.verdict_words(subject.comparison), "verdict"))
-    decisions = run_tables.decisions(report)
-    parts += [Tiles(_tiles(subject)), decisions]
-    if decisions.rows:
-        words = (
-            "Green: the fastest that can be relied on. Where intervals overlap, more repetitions may change the order."
-        )
-        parts.append(Line(words, "small"))
-    yield Section("overview", "Overview", tuple(parts))
+def _best(subject: RunSubject) -> Iterator[Section]:
+    found = choices(subject.report)
+    if found:
+        yield Section("best", "Best delegate", (_about(subject.report), page_matrix(found)), "Best delegate")
 
 
-def _tiles(subject: RunSubject) -> tuple[tuple[Tile, ...], ...]:
-    """A row of what is found against other runs, and one of the run itself."""
-    # A run that is shown alone does without the modules of comparisons and histories.
-    found: list[Tile] = []
-    if subject.comparison:
-        from devbench.sections import comparison
-
-        found += comparison.comparison_tiles(subject.comparison)
-    if subject.changes:
-        from devbench.sections import changes
-
-        found += changes.changes_tiles(subject.changes)
-    jobs = subject.report.jobs
-    failed = sum(job.status in ("failed", "partly failed") for job in jobs)
-    unfit = sum(job.all_unreliable for job in jobs)
-    models, devices = len({job.job.model.name for job in jobs}), len(subject.report.devices)
-    run = [
-        Tile(f"{sum(job.latency is not None for job in jobs):,}", f"of {len(jobs):,} jobs measured"),
-        Tile(f"{failed:,}", "failed", "bad" if failed else ""),
-        Tile(f"{unfit:,}", "unreliable", "warn" if unfit else ""),
-        Tile(f"{models:,}", f"model{'' if models == 1 else 's'}"),
-        Tile(f"{devices:,}", f"device{'' if devices == 1 else 's'}"),
-    ]
-    return tuple(tuple(tiles) for tiles in (found, run) if tiles)
+def _about(report: ReportData) -> Line:
+    return Line(f"median latency per inference; {processes_words(report)}", "soft")
 
 
 def _comparison(subject: RunSubject) -> Iterator[Section]:
@@ -86,8 +62,8 @@ def _latency(subject: RunSubject) -> Iterator[Section]:
     report = subject.report
     charts = job_charts(report, "latency")
     if charts:
-        note = Line(coverage_note([job.latency for job in report.jobs]), "soft")
-        spread = Fold("Spread", lambda: (run_tables.spread(report),))
+        note = Line(f"ms per inference. {coverage_note([job.latency for job in report.jobs])}", "soft")
+        spread = Fold("Spread between and within processes", lambda: (run_tables.spread(report),))
         yield Section("latency", "Latency", (note, Charts(charts), spread))
 
 
@@ -97,22 +73,23 @@ def _operators(subject: RunSubject) -> Iterator[Section]:
     if not fallback.rows and not operators.rows:
         return
     parts: list[Part] = [Charts(job_charts(report, "operators"))]
-    parts += [Heading("What fell back, and why"), fallback] if fallback.rows else []
-    parts += [Heading("Operator types"), operators] if operators.rows else []
-    yield Section("operators", "Where the time goes", tuple(parts), "Operators")
-
-
-def _startup(subject: RunSubject) -> Iterator[Section]:
-    found = run_tables.startup(subject.report)
-    if found.rows:
-        yield Section("startup", "Start-up", (Charts(job_charts(subject.report, "startup")), found))
+    parts += [Heading("What fell back to the CPU, and why"), fallback] if fallback.rows else []
+    parts += [Fold("Operator types as a table", lambda: (operators,))] if operators.rows else []
+    yield Section("operators", "Where the time goes", tuple(parts))
 
 
 def _memory(subject: RunSubject) -> Iterator[Section]:
-    found = run_tables.memory(subject.report)
-    if found.rows:
-        charts = Charts(job_charts(subject.report, "memory"))
-        yield Section("memory", "Memory", (charts, found, Line(MEMORY_NOTE, "small")))
+    """Memory and start-up, their tables folded."""
+    report = subject.report
+    memory, startup = run_tables.memory(report), run_tables.startup(report)
+    parts: list[Part] = []
+    if memory.rows:
+        parts += [Charts(job_charts(report, "memory")), Fold("Memory as a table", lambda: (memory,)),
+                  Line(MEMORY_NOTE, "small")]  # fmt: skip
+    if startup.rows:
+        parts += [Charts(job_charts(report, "startup")), Fold("Start-up as a table", lambda: (startup,))]
+    if parts:
+        yield Section("memory", "Memory and start-up", tuple(parts))
 
 
 def _pipelines(subject: RunSubject) -> Iterator[Section]:
@@ -124,7 +101,7 @@ def _pipelines(subject: RunSubject) -> Iterator[Section]:
 
 def _conditions(subject: RunSubject) -> Iterator[Section]:
     charts = condition_charts(subject.report)
-    yield Section("conditions", "Conditions under the latencies", (Charts(charts, first=2),), "Conditions")
+    yield Section("conditions", "Conditions", (Charts(charts, first=2),))
 
 
 def _history(subject: RunSubject) -> Iterator[Section]:
@@ -135,8 +112,14 @@ def _history(subject: RunSubject) -> Iterator[Section]:
 
 
 def _jobs(subject: RunSubject) -> Iterator[Section]:
-    folds = Folds(subject.report.run_id, tuple(map(job_fold, subject.report.jobs)))
-    yield Section("jobs", "Jobs", (run_tables.jobs(subject.report), folds))
+    report = subject.report
+    folds = Folds(report.run_id, tuple(map(job_fold, report.jobs)))
+    jobs = run_tables.jobs(report)
+    counts = {name: sum(job.status == name for job in report.jobs) for name in ("ok", "partly failed", "failed")}
+    counts["unreliable"] = sum(job.all_unreliable for job in report.jobs)
+    words = ", ".join(f"{count} {name}" for name, count in counts.items() if count)
+    parts = (Fold("All jobs as a table", lambda: (jobs,)),) if len(report.jobs) > _MAX_JOBS else (jobs,)
+    yield Section("jobs", "Jobs", (Line(f"{len(report.jobs):,} jobs: {words}", "soft"), *parts, folds))
 
 
 def _devices(subject: RunSubject) -> Iterator[Section]:
@@ -145,7 +128,13 @@ def _devices(subject: RunSubject) -> Iterator[Section]:
         Fold(device.title + (" virtual" if device.virtual else ""), lambda device=device: _device(device))  # type: ignore[misc]
         for device in report.devices
     ]
-    yield Section("devices", "Devices, models, tools", (*folds, *_files(report)), "Devices")
+    files = Fold("Models, tools and other files", lambda: tuple(_files(report)))
+    facts = Facts((("command", report.command), *report.labels.items()))
+    yield Section("devices", "Devices and method", (*folds, files, facts, *map(_line, _METHOD)))
+
+
+def _line(words: str) -> Line:
+    return Line(words, "small")
 
 
 def _device(device: Any) -> Iterator[Part]:
@@ -187,7 +176,6 @@ def _files(report: ReportData) -> Iterator[Table]:
 PAGE_SECTIONS: tuple[SectionOf[RunSubject], ...] = tuple(
     SectionOf(make, PAGE)
     for make in (
-        _overview, _comparison, _latency, _operators, _startup, _memory, _pipelines, _conditions, _history, _jobs,
-        _devices,
+        _best, _comparison, _latency, _operators, _memory, _pipelines, _history, _conditions, _jobs, _devices
     )
 )  # fmt: skip

@@ -1,13 +1,12 @@
-"""The tables of a run's page: the fastest delegates, all jobs, start-up, memory, operators, fallback; knows no form."""
+"""The tables of a run's page: all jobs, start-up, memory, operators, fallback; knows no form."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from devbench.analysis.stats import Estimate
-from devbench.findings.run import FallenBack, JobReport, OperatorType, ReportData, StartUp, fastest
+from devbench.findings.choice import winner_of
+from devbench.findings.run import FallenBack, JobReport, OperatorType, ReportData, StartUp
 from devbench.metrics import METRICS
 from devbench.notices import Effect
 from devbench.sections.figures import figure, interval, job_figures, mb, ms, percent, rough_percent, spread_percent
@@ -53,93 +52,12 @@ def figure_columns(*, only_known: bool = False) -> tuple[Column[JobReport], ...]
     return tuple(map(column, job_figures()))
 
 
-# -- the fastest ------------------------------------------------------------------------------------------------------
-
-
-@dataclass(frozen=True, slots=True)
-class _Decision:
-    """The jobs of a model on a device, the measured ones by their latency; `fit` if any of these is reliable."""
-
-    model: str
-    device: str
-    jobs: Sequence[JobReport]
-    ordered: Sequence[JobReport]
-    fit: bool
-
-    @property
-    def best(self) -> JobReport | None:
-        return self.ordered[0] if self.ordered else None
-
-    @property
-    def latency(self) -> Estimate | None:
-        return self.best.latency if self.best else None
-
-
-def decisions(report: ReportData) -> Table:
-    """For each model and device the fastest delegate, next to the second and to the plain CPU."""
-    columns: tuple[Column[_Decision], ...] = (
-        Column("device", lambda one: one.device, choose=True),
-        Column("model", lambda one: one.model, choose=True),
-        Column("fastest", _fastest, choose=True),
-        Column("latency ms", lambda one: median(one.latency), numeric=True),
-        Column("interval", lambda one: low(one.latency), numeric=True),
-        Column("× plain CPU", _gain, numeric=True),
-        Column("next", _next),
-        Column("on delegate", lambda one: share(one.best.on_delegate if one.best else None), numeric=True),
-        Column("warnings", _warnings, wide=True),
-    )
-    rows = []
-    for model, device, jobs in report.groups:
-        known = [job for job in jobs if job.latency and job.output_verdict != "wrong"]
-        fit = [job for job in known if not job.excluded]
-        ordered = sorted(fit or known, key=lambda job: job.latency.median if job.latency else 0.0)
-        rows.append(_Decision(model, device.title, jobs, ordered, bool(fit)))
-    return table("decisions", "the fastest delegate of each model on each device", columns, rows)
-
-
-def _fastest(one: _Decision) -> Cell:
-    if one.best is None:
-        return Cell("none measured", kind="bad")
-    kind, mark = ("best", "") if one.fit else ("warn", " ⚠")
-    return Cell(one.best.title + mark, kind=kind, link=f"#job-{one.best.job.number}")
-
-
-def _gain(one: _Decision) -> Cell:
-    plain = [job.latency.median for job in one.ordered if job.job.delegate == "cpu" and job.latency and one.fit]
-    if not plain or one.best is None or one.best.job.delegate == "cpu" or not one.latency or not one.latency.median:
-        return Cell("")
-    gain = min(plain) / one.latency.median
-    return Cell(f"{gain:.1f}×", gain)
-
-
-def _next(one: _Decision) -> str:
-    """The next one, and how far behind it is."""
-    found = next((job for job in one.ordered[1:2] if job.latency), None)
-    if found is None or found.latency is None or one.latency is None or not one.latency.median:
-        return ""
-    behind = f"{found.title}, {100 * (found.latency.median / one.latency.median - 1):+.0f} %"
-    return behind + (" (intervals overlap)" if overlap(one.latency, found.latency) else "")
-
-
-def overlap(one: Estimate, other: Estimate) -> bool:
-    """Whether the intervals of two estimates have a value in common."""
-    return one.low <= other.high and other.low <= one.high
-
-
-def _warnings(one: _Decision) -> Cell:
-    failed = sum(job.status == "failed" for job in one.jobs)
-    excluded = sum(job.excluded for job in one.jobs)
-    words = [f"{failed} of {len(one.jobs)} failed"] if failed else []
-    words += [f"{excluded} of {len(one.jobs)} excluded, see the notices"] if excluded else []
-    return Cell("; ".join(words), kind="bad" if failed else "warn")
-
-
 # -- jobs -------------------------------------------------------------------------------------------------------------
 
 
 def jobs(report: ReportData) -> Table:
     """A row for each job."""
-    best = {id(job) for _, _, those in report.groups if (job := fastest(those))}
+    best = {id(winner_of(those)) for _, _, those in report.groups}
 
     def latency(job: JobReport) -> Cell:
         kind = "best" if id(job) in best else "warn" if job.all_unreliable else ""

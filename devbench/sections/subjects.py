@@ -21,9 +21,11 @@ class RunSubject:
         comparison: the run against a baseline.
         changes: the history that it is a part of.
         pipelines: what it measured of pipelines.
+        operators: text shows each case with its operators, too.
     """
 
     report: ReportData
     comparison: ComparisonReport | None = None
     changes: ChangesReport | None = None
     pipelines: PipelineReport | None = None
+    operators: bool = False

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any, Generic, Literal, TypeVar, get_args
 
 from devbench.text import clean
@@ -50,7 +50,7 @@ class Column(Generic[Row_contra]):
         cell: the value of a row.
         choose: a page offers its values as a filter.
         wide: it has room for sentences.
-        role: in a terminal a "group" is a table of its own, a "name" names the row, "below" is printed under it.
+        role: a "name" stays on one line in a terminal.
         hidden: its place in the order in which columns are hidden if a terminal is too narrow; `None` is never.
         only_if: the column is shown if this holds for any row.
     """
@@ -60,19 +60,10 @@ class Column(Generic[Row_contra]):
     numeric: bool = False
     choose: bool = False
     wide: bool = False
-    role: Literal["", "group", "name", "below"] = ""
+    role: Literal["", "name"] = ""
     hidden: int | None = None
     only_if: Callable[[Row_contra], object] | None = None
     forms: frozenset[str] = EVERY_FORM
-
-
-@dataclass(frozen=True, slots=True)
-class Tile:
-    """A figure of the overview; `kind` is "good", "bad", "warn" or nothing."""
-
-    value: str
-    words: str
-    kind: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,10 +75,9 @@ class Table:
         caption: what it has, for a page.
         seen: how many rows a page shows at once, with a way to search and sort them; 0 shows all as they are.
         title: a heading for text.
-        layout: in a terminal, "stacked" has the name of a row above its numbers if both do not fit, "entries" has all
-            but the first two columns below them.
-        details: lines on single rows, by the number of the row, with what they are about.
+        layout: in a terminal, "entries" has all but the first two columns below them.
         limited: text shows the first rows only.
+        notes: sentences below it.
     """
 
     key: str
@@ -96,9 +86,9 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     seen: int = SHORT
     title: str = ""
-    layout: Literal["grid", "stacked", "entries"] = "grid"
-    details: Mapping[int, tuple[str, tuple[str, ...]]] = field(default_factory=dict)
+    layout: Literal["grid", "entries"] = "grid"
     limited: bool = False
+    notes: tuple[str, ...] = ()
     forms: frozenset[str] = EVERY_FORM
 
     def for_form(self, form: str) -> Table:

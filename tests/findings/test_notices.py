@@ -12,9 +12,9 @@ import pytest
 import devbench.results
 from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
+from devbench.findings.choice import choices
 from devbench.findings.comparison import ComparisonReport, ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
-from devbench.findings.run import fastest
 from devbench.findings.run_build import build_report
 from devbench.notices import DERIVED, Effect, Notice, NoticeKind, Tally, merged
 from devbench.results.run_files import read_run, write_json
@@ -77,9 +77,8 @@ def test_what_follows_from_what_is_stored_is_not_read_from_a_file(store: Store, 
 
 def test_a_job_that_was_measured_once_is_never_the_winner(store: Store) -> None:
     run = night(store, 0, [Made((10.0,)), Made(noisy(20), delegate="xnnpack")])
-    best = fastest(build_report(store.run(run)).jobs)
-    assert best is not None
-    assert best.job.delegate == "xnnpack"
+    (found,) = choices(build_report(store.run(run)))
+    assert (found.winner, found.reason) == (None, "rival")
 
 
 def test_a_stored_notice_that_allows_no_verdict_keeps_a_comparison_from_one(store: Store) -> None:

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from devbench.findings.run import JobReport, ReportData, fastest
+from devbench.findings.choice import choices, winner_of
+from devbench.findings.run import JobReport, ReportData
 from devbench.findings.run_build import build_report
 from devbench.forms.terminal import print_document
 from devbench.results.records import RepetitionRecord
@@ -30,7 +31,7 @@ def job_of(view: RunView, delegate: str) -> JobReport:
 
 
 def terminal(report: ReportData, width: int = 140) -> str:
-    return run_terminal(report, width)
+    return run_terminal(report, width, operators=True)
 
 
 def no_raw(path: str) -> bytes:
@@ -63,7 +64,7 @@ def test_a_cold_start_is_told_from_a_warm_one_and_says_what_was_cold(view: RunVi
     assert "cold init" in text
     assert "file cache and kernel cache cold (GPU)" in text
     shown = page(view)
-    assert ">Start-up</h2>" in shown
+    assert ">Memory and start-up</h2>" in shown
     assert re.search(
         r'class="cold"[^>]*>file cache and kernel cache cold</td><td[^>]*>3</td><td[^>]*>2,350</td>', shown
     )
@@ -167,7 +168,7 @@ def test_percentiles_are_shown_only_where_the_tool_printed_them(view: RunView) -
 @pytest.mark.parametrize("width", [60, 80, 100, 140])
 def test_a_table_fits_the_terminal_and_says_what_it_leaves_out(view: RunView, width: int) -> None:
     text = terminal(build_report(view), width)
-    table = text[text.index("mobile_unet_128 on") : text.index("XNNPACK · 4 threads: ")].splitlines()
+    table = text[text.index("\nmobile_unet_128 on") + 1 : text.index("XNNPACK · 4 threads: ")].splitlines()
     header, rows = table[1], [line for line in table[2:] if line.startswith(("XNNPACK ", "GPU ", "CPU "))]
     assert len(rows) == 3, "a row is one line"
     assert all(len(line) <= width for line in [header, *rows])
@@ -186,9 +187,8 @@ def test_a_job_of_unreliable_processes_only_is_marked_and_never_the_fastest(tmp_
     assert gpu.all_unreliable
     assert gpu.latency is not None
     assert all(gpu.latency.median < job.latency.median for job in report.jobs if job.latency and job.title != "GPU")
-    best = fastest(report.jobs)
-    assert best is not None
-    assert best.title == "XNNPACK · 4 threads"
+    assert winner_of(report.jobs) is None
+    assert choices(report)[0].reason == "rival"
     latency = f"{gpu.latency.median:.1f}"
     assert f"! {latency}" in terminal(report)
     assert f"{latency} ⚠ unreliable" in run_markdown(report)
@@ -207,7 +207,7 @@ def test_a_job_of_unreliable_processes_only_is_marked_and_never_the_fastest(tmp_
 
 def test_where_all_jobs_are_unreliable_none_is_the_fastest(view: RunView) -> None:
     all_bad = changed(view, lambda r: replace(r, verdict="unreliable", verdict_reasons=("hot",)))
-    assert fastest(build_report(all_bad).jobs) is None
+    assert winner_of(build_report(all_bad).jobs) is None
     assert 'class="n best"' not in page(all_bad)
 
 

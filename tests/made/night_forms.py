@@ -7,9 +7,9 @@ from typing import Any
 from devbench.findings.night import NightResult
 from devbench.forms.json import json_ready
 from devbench.forms.junit import junit
-from devbench.forms.lines import lines
 from devbench.forms.message import message
 from devbench.forms.summary import summary
+from devbench.forms.terminal import terminal_text
 from devbench.sections.night import night_document
 
 
@@ -22,7 +22,7 @@ def night_message(result: NightResult, where: str = "") -> str:
 
 
 def night_lines(result: NightResult) -> list[str]:
-    return lines(night_document(result, "terminal"))
+    return terminal_text(night_document(result, "terminal"), 200).splitlines()
 
 
 def night_junit(result: NightResult) -> str:

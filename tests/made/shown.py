@@ -25,8 +25,8 @@ def run_markdown(report: ReportData) -> str:
     return markdown(run_document(RunSubject(report), "markdown"))
 
 
-def run_terminal(report: ReportData, width: int = 160) -> str:
-    return terminal_text(run_document(RunSubject(report), "terminal"), width)
+def run_terminal(report: ReportData, width: int = 160, *, operators: bool = False) -> str:
+    return terminal_text(run_document(RunSubject(report, operators=operators), "terminal"), width)
 
 
 def run_pictures(report: ReportData) -> list[Chart]:

@@ -19,8 +19,10 @@ from devbench.findings.run_build import build_report
 from devbench.notices import Notice, NoticeKind
 from devbench.results.records import BinaryRecord, DeviceRecord, JobRecord, ModelRecord, RepetitionRecord, RunRecord
 from devbench.results.store import JobView, RunView
+from devbench.sections.night import night_sentence
 from tests.made.night_forms import night_junit, night_lines, night_message, night_summary
 
+_REGRESSED = "1 regression: unet with gpu on unet takes 1.10 ms instead of 1.00 ms (+10 %)"
 NOW = datetime(2026, 11, 26, 2, tzinfo=timezone.utc)
 HOSTILE = "<script>&\"'\x00\x1b[31m\u202e]]>\ufffe\ud800*_`|<!channel>"
 # What Jenkins' junit-10.xsd allows below what, and the attributes that it requires.
@@ -103,24 +105,24 @@ def test_a_failed_job_fails_with_the_tool_s_own_line() -> None:
     result = night(failed=True)
     (failure,) = _checked(result).iter("failure")
     assert (failure.get("type"), failure.get("message")) == ("crash", "crash (1×): unet")
-    assert (result.exit_code, result.headline) == (1, "1 failed job")
+    assert (result.exit_code, night_sentence(result)) == (1, "1 job failed; No regressions against unet (1 case)")
 
 
 def test_a_regression_fails_with_its_explanation() -> None:
     result = night(change=1.1)
     (failure,) = _checked(result).iter("failure")
     assert failure.get("type") == "regression"
-    assert str(failure.get("message")).startswith("latency 1.00 ms → 1.10 ms (+10.0 %")
+    assert str(failure.get("message")).startswith("latency 1.00 ms → 1.10 ms, +10.0 % (")
     assert "unet slower: 1.00 → 1.50 ms (+0.500 ms)" in str(failure.text)
-    assert "not seen in the profile: +0.100 ms" in str(failure.text)
-    assert (result.exit_code, result.headline) == (1, "1 regression")
+    assert "not explained by the profile: +0.100 ms" in str(failure.text)
+    assert (result.exit_code, night_sentence(result)) == (1, _REGRESSED)
 
 
 def test_what_is_undecided_is_said_and_fails_nothing() -> None:
     result = night(change=1.008, noise=0.02)
     root = _checked(result)
     assert root.get("failures") == "0"
-    assert "undecided: latency" in str(root.findtext(".//system-out"))
+    assert "no verdict: latency" in str(root.findtext(".//system-out"))
     assert result.exit_code == 0
 
 
@@ -129,7 +131,7 @@ def test_a_missing_device_is_an_error_and_a_failed_job_counts_for_more() -> None
     result = night(absent=absent)
     (error,) = _checked(result).iter("error")
     assert error.get("message") == "R5 is not connected"
-    assert (result.exit_code, result.headline) == (3, "1 device missing")
+    assert (result.exit_code, night_sentence(result)) == (3, "No regressions against unet (1 case); 1 device missing")
     assert night(absent=absent, failed=True).exit_code == 1
     assert night(absent={"R5": InputError("no such binary")}).exit_code == 2
     assert _checked(NightResult("s", "2026-11-25", absent=absent)).get("errors") == "1"
@@ -152,5 +154,5 @@ def test_hostile_text_is_text(changes: dict[str, Any], tmp_path: Path) -> None:
 
 def test_the_message_is_short_and_says_where_the_report_is() -> None:
     text = night_message(night(change=1.1), "https://ci/1")
-    assert text.splitlines()[0] == "❌ *devbench nightly* unet · 2026-11-25: 1 regression"
-    assert text.splitlines()[-1] == "Report: https://ci/1"
+    assert text.splitlines()[0] == f"❌ *{_REGRESSED}*"
+    assert text.splitlines()[-1] == "<https://ci/1|Report>"

@@ -49,7 +49,7 @@ def test_the_pages_of_a_store(port: int) -> None:
     assert 'href="/"' in run
     status, compared, _ = ask(port, f"/compare?baseline={RUN_ID}&candidate={OTHER}")
     assert status == 200
-    assert "Comparison with the baseline" in compared
+    assert "What changed" in compared
     status, history, _ = ask(port, "/history?device=37021JE&metric=latency")
     assert status == 200
     assert "Pixel 8 Pro" in history

@@ -1,0 +1,122 @@
+"""Which delegate is the best for a model on a device, or why none can be chosen; knows no form.
+
+A winner needs at least three counted processes, reliable ones, and an interval that overlaps with no other delegate's.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from devbench.analysis.stats import Estimate
+from devbench.findings.run import JobReport, ReportData
+from devbench.notices import LEAST_PROCESSES, Effect, NoticeKind
+from devbench.results.records import DeviceRecord
+
+MOST_MORE = 30
+"""With more further processes than these, the difference is too small for the noise."""
+
+Reason = Literal["", "only", "alone", "few", "excluded", "unreliable", "overlap", "rival", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """The jobs of a model on a device, and what follows for the choice of a delegate.
+
+    Attributes:
+        model: with the inputs that it was called with.
+        jobs: all of them, in the order of the plan.
+        measured: those with a latency and right outputs, the fastest first.
+        winner: the best delegate; `None` if none can be chosen.
+        rival: the next delegate, or the one that stands against a winner.
+        ratio: how many times as fast the winner is as the next one, with half the width of its interval; `None` if
+            nothing can be compared.
+        reason: why there is no winner: processes are too "few" or "unreliable", a notice has "excluded" all delegates,
+            intervals "overlap", a "rival" cannot be compared, one delegate was measured "alone", all "failed". "only"
+            is a winner because all others failed.
+        more: about this many further processes of each would separate overlapping intervals; `None` if more than 30.
+        text: of the notice that allows no choice.
+    """
+
+    model: str
+    device: DeviceRecord
+    jobs: tuple[JobReport, ...]
+    measured: tuple[JobReport, ...]
+    winner: JobReport | None = None
+    rival: JobReport | None = None
+    ratio: tuple[float, float] | None = None
+    reason: Reason = ""
+    more: int | None = None
+    text: str = ""
+
+    @property
+    def best(self) -> JobReport | None:
+        """The winner, else the lowest latency that was seen."""
+        return self.winner or (self.measured[0] if self.measured else None)
+
+
+def choices(report: ReportData) -> tuple[Choice, ...]:
+    """A choice for each model on each device."""
+    return tuple(choice(*group) for group in report.groups)
+
+
+def winner_of(jobs: Sequence[JobReport]) -> JobReport | None:
+    """The best of the jobs of one model on one device; `None` if none can be chosen."""
+    return choice(jobs[0].subject, jobs[0].job.device, jobs).winner if jobs else None
+
+
+def choice(model: str, device: DeviceRecord, jobs: Sequence[JobReport]) -> Choice:
+    """Choose among the jobs of one model on one device."""
+    known = [(job, job.latency) for job in jobs if job.latency and job.output_verdict != "wrong"]
+    known.sort(key=lambda one: one[1].median)
+    fit = [one for one in known if not one[0].excluded and one[1].n >= LEAST_PROCESSES]
+    measured = tuple(job for job, _ in known)
+
+    def made(reason: Reason, winner: JobReport | None = None, rival: JobReport | None = None, text: str = "",
+             ratio: tuple[float, float] | None = None, more: int | None = None) -> Choice:  # fmt: skip
+        return Choice(model, device, tuple(jobs), measured, winner, rival, ratio, reason, more, text)
+
+    if not known:
+        return made("failed", text=", ".join(dict.fromkeys(kind for job in jobs for kind, _, _ in job.failures)))
+    if not fit:
+        limits = [one for job in measured for one in job.notices if one.effect is not Effect.INFORMATION]
+        limits.sort(key=lambda one: one.effect is not Effect.UNDECIDED)
+        reason: Reason = "unreliable" if limits and limits[0].effect is Effect.UNDECIDED else "excluded"
+        if not limits or (reason == "excluded" and limits[0].kind is NoticeKind.TOO_FEW_PROCESSES):
+            reason = "few"
+        return made(reason, text=limits[0].text if limits else "too few processes")
+    best, latency = fit[0]
+    if len(known) == 1:
+        return made("alone") if len(jobs) == 1 else made("only", best)
+    overlapping = next((one for one in fit[1:] if one[1].low <= latency.high), None)
+    if overlapping is not None:
+        return made("overlap", rival=overlapping[0], more=_more(latency, overlapping[1]))
+    against = next((job for job, of in known if job.excluded and (of.low <= latency.high or len(fit) == 1)), None)
+    if against is not None:
+        return made("rival", rival=against, text=_limit(against))
+    following = fit[1]
+    return made("", best, following[0], ratio=_ratio(latency, following[1]))
+
+
+def _limit(job: JobReport) -> str:
+    return next((one.text for one in job.notices if one.effect is not Effect.INFORMATION), "")
+
+
+def _ratio(winner: Estimate, other: Estimate) -> tuple[float, float] | None:
+    """Of the medians; the relative half-widths of both intervals are added as independent errors are."""
+    if not winner.median:
+        return None
+    ratio = other.median / winner.median
+    return ratio, ratio * math.hypot(winner.half_width_pct or 0.0, other.half_width_pct or 0.0) / 100
+
+
+def _more(one: Estimate, other: Estimate) -> int | None:
+    """How many further processes of each separate two intervals, whose widths fall with the root of the number."""
+    gap = other.median - one.median
+    widths = (one.high - one.low + other.high - other.low) / 2
+    n = min(one.n, other.n)
+    if gap <= 0 or n * (widths / gap) ** 2 - n > MOST_MORE:
+        return None
+    return max(1, math.ceil(n * (widths / gap) ** 2 - n))
