@@ -79,9 +79,9 @@ def job_view(run_id: str, number: int, made: Made, at: datetime) -> JobView:
             run_id,
             number,
             k,
-            latency_avg_us=1000 * ms,
-            init_us=5000 * ms / made.latencies[0],
-            first_inference_us=2000 * ms,
+            latency_avg_us=float(1000 * ms),
+            init_us=float(5000 * ms / made.latencies[0]),
+            first_inference_us=float(2000 * ms),
             **(_BUSY if k < made.unreliable else {}),
             **common,
         )
