@@ -10,7 +10,7 @@ import typer
 from typer.testing import CliRunner
 
 from devbench.bench.file_models import json_schema
-from devbench.bench.pipeline_cases import for_pipeline
+from devbench.bench.pipeline_program import for_pipeline
 from devbench.bench.suite import read_suite
 from devbench.cli import nightly, run
 from devbench.declare import option, options_of

@@ -42,19 +42,17 @@ def length_of(digits: bytes) -> int:
 
 
 class Deadline:
-    """A moment on the monotonic clock; `None` seconds means never."""
+    """A moment on the monotonic clock."""
 
-    def __init__(self, timeout_s: float | None) -> None:
-        self._end = None if timeout_s is None else time.monotonic() + timeout_s
+    def __init__(self, timeout_s: float) -> None:
+        self._end = time.monotonic() + timeout_s
 
-    def left_s(self) -> float | None:
-        """Seconds that are left, `None` for no deadline.
+    def left_s(self) -> float:
+        """Seconds that are left.
 
         Raises:
             WireTimeout: none are left.
         """
-        if self._end is None:
-            return None
         left = self._end - time.monotonic()
         if left <= 0:
             raise WireTimeout
@@ -65,10 +63,8 @@ class Wire:
     """One TCP connection to the adb server."""
 
     def __init__(self, host: str, port: int, deadline: Deadline) -> None:
-        left = deadline.left_s()
-        timeout_s = _CONNECT_TIMEOUT_S if left is None else min(left, _CONNECT_TIMEOUT_S)
         try:
-            self.socket = socket.create_connection((host, port), timeout=timeout_s)
+            self.socket = socket.create_connection((host, port), timeout=min(deadline.left_s(), _CONNECT_TIMEOUT_S))
         except OSError as error:
             raise WireClosed(str(error)) from None
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -146,10 +142,8 @@ class Wire:
             WireClosed: the other end closed the connection.
         """
         left = self.deadline.left_s()
-        if within_s is not None and (left is None or within_s < left):
-            left = within_s
         try:
-            self.socket.settimeout(left)
+            self.socket.settimeout(left if within_s is None else min(left, within_s))
             data = self.socket.recv(max_bytes)
         except TimeoutError:
             raise WireTimeout from None

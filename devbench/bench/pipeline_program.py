@@ -1,7 +1,7 @@
-"""The program of a run of pipelines: each stage alone, then the whole in each residency, in turns.
+"""The program of a run of pipelines: each stage alone, then the whole in each residency, in turns; and its plan.
 
 A pipeline under a delegate is measured like a job: a stage alone is a repetition of the stage's job, and the whole has
-one session per round and residency. `pipeline_plan.py` and `pipeline_script.py` have what a session is on the device.
+one session per round and residency. `pipeline.py` and `pipeline_session.py` have what a session is on the device.
 Facts, files, conditions, deadlines and storing are the device session's.
 """
 
@@ -9,15 +9,16 @@ from __future__ import annotations
 
 import gzip
 import secrets
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
 from devbench.analysis.pipeline import Alone, compose, overlap_runs, total_ms
 from devbench.bench.command import Command
 from devbench.bench.events import PipelineStep
-from devbench.bench.pipeline import Pipeline, SessionPlan, StagePlan, plan_alone, plan_session
+from devbench.bench.pipeline import KIND, Pipeline, SessionPlan, StagePlan, plan_alone, plan_session
 from devbench.bench.pipeline_session import (
     build_session_script,
     end_s,
@@ -26,11 +27,18 @@ from devbench.bench.pipeline_session import (
     session_failure,
     stage_records,
 )
-from devbench.bench.plan import in_turn
+from devbench.bench.plan import Case, Plan, in_turn
 from devbench.bench.records import measured_when
-from devbench.options import Residency
+from devbench.declare import options_of
+from devbench.errors import InputError
+from devbench.host.tomlfile import wrong
+from devbench.models.files import GivenModel, model_path, open_models
+from devbench.options import Residency, RunOptions
 from devbench.results.records import PipelineSessionRecord
+from devbench.text import parts_of
+from devbench.tool.delegates import find_delegate, load_delegates
 from devbench.tool.flags import command_line
+from devbench.tool.libraries import check_delegate
 from devbench.tool.manifest import VIRTUAL_ABI
 from devbench.tool.parse.pipeline_log import SessionLog, lines_of_session, parse_session
 
@@ -38,6 +46,7 @@ if TYPE_CHECKING:
     from devbench.bench.plan import JobProgress
     from devbench.bench.records import ProcessResult
     from devbench.bench.session import DeviceSession
+
 
 # Loading gigabytes from flash and building GPU kernels for them can take minutes.
 _LOAD_BUDGET_S = 600.0
@@ -323,3 +332,47 @@ def _words(record: PipelineSessionRecord) -> str:
         peak = "" if record.peak_kb is None else f", peak {record.peak_kb / 1024:,.0f} MB"
         words = f"{record.latency_ms or 0:,.0f} ms{peak}"
     return f"{words}; unreliable: {'; '.join(record.verdict_reasons)}" if record.verdict == "unreliable" else words
+
+
+def for_pipeline(options: RunOptions, typed: Collection[str]) -> RunOptions:
+    """The options with a pipeline's own defaults for those whose names are not in `typed`."""
+    known = options_of(type(options))
+    own = {one.name: one.pipeline for one in known if one.pipeline is not None and one.name not in typed}
+    return replace(options, residency=parts_of(options.residency), **own)
+
+
+def plan_pipeline(pipeline: Pipeline, given: RunOptions, first: Plan) -> tuple[Plan, tuple[PipelineCase, ...]]:
+    """The cases of all stages under all delegates, and which of them make up which pipeline.
+
+    `first` is the plan for the first stage's model alone: it has the delegates, threads and limits.
+
+    Raises:
+        InputError: a model, delegate or number of threads is wrong.
+    """
+    known = load_delegates(given.delegates_file)
+    files = list(dict.fromkeys(stage.model for stage in pipeline.stages))
+    base = pipeline.path.parent if pipeline.path is not None else Path()
+    opened = {
+        model.path.resolve(): model for model in open_models([GivenModel(file) for file in files], base.resolve())
+    }
+    models = {file: opened[model_path(file).resolve()] for file in files}
+    template = first.cases[0]
+    cases: dict[Case, int] = {}
+    pipelines = []
+    for delegate, threads in dict.fromkeys((case.delegate, case.options.num_threads) for case in first.cases):
+        numbers = []
+        for number, stage in enumerate(pipeline.stages):
+            own = delegate
+            if stage.delegate is not None:
+                try:
+                    own = find_delegate(stage.delegate, known)
+                    check_delegate(own)
+                except InputError as error:
+                    at = ("stage", number, "delegate")
+                    raise wrong(KIND, pipeline.path or Path(), at, f": {error.what}", error.hint) from None
+            count = threads if stage.threads is None else stage.threads
+            require = template.require if given.require else own.require
+            case = Case(models[stage.model], own, replace(template.options, num_threads=count), require)
+            numbers.append(cases.setdefault(case, len(cases)))
+        pipelines.append(PipelineCase(pipeline, delegate.name, threads, tuple(numbers)))
+    return replace(first, cases=tuple(cases)), tuple(pipelines)

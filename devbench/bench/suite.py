@@ -1,6 +1,7 @@
-"""Suites: what to measure, as a TOML file that a team keeps with its models; knows no command line and no device.
+"""Suites: what to measure, as a TOML file that a team keeps with its models; and the plan that a suite asks for.
 
-Every complaint names the file, the line and the key; a key that is not known comes with the one that was meant.
+Every error names the file, the line and the key, and for an unknown key the one that was probably meant. Knows no
+command line and no device.
 """
 
 from __future__ import annotations
@@ -10,18 +11,24 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlsplit
 
 from devbench.analysis.accuracy import Thresholds
+from devbench.bench.planning import make_plan
 from devbench.declare import Option, options_of
 from devbench.errors import InputError, OptionError
 from devbench.host.masking import mask_url
 from devbench.host.tomlfile import At, check, read_toml, wrong
 from devbench.models.case_inputs import parse_shapes
-from devbench.models.files import GivenModel, check_name
+from devbench.models.files import GivenModel, check_name, fetch_model, open_models
 from devbench.options import NightlyOptions, RunOptions
 from devbench.text import near
+
+if TYPE_CHECKING:
+    from devbench.bench.plan import Plan
+    from devbench.results.store import Store
+
 
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _MODEL_KEYS = ("path", "url", "sha256", "name")
@@ -255,3 +262,58 @@ def located(suite: Suite, error: InputError) -> InputError:
 
 def _is_pattern(text: str) -> bool:
     return text != "demo" and any(letter in text for letter in "*?[")
+
+
+# What a process takes in addition to its inferences, if no earlier run of the case is stored.
+_START_S = 1.5
+
+
+def suite_plan(suite: Suite) -> Plan:
+    """What the suite asks for; models that are to be fetched are fetched.
+
+    Raises:
+        InputError: names the file, the line and the key of what a run would refuse.
+    """
+    models = tuple(
+        GivenModel(str(fetch_model(m.url, m.sha256)), m.name, _source(m.url)) if isinstance(m, RemoteModel) else m
+        for m in suite.models
+    )
+    try:
+        _check_reference(suite, models)
+        return make_plan(
+            RunOptions(**suite.options), models=models, base=suite.path.parent, thresholds=suite.thresholds
+        )
+    except InputError as error:
+        raise located(suite, error) from None
+
+
+def expected_durations(store: Store, plan: Plan) -> list[tuple[float, bool]]:
+    """For each case the seconds that it takes on a device, and whether they are from earlier runs (else guessed)."""
+    found = []
+    for case in plan.cases:
+        # Most of a process is what --min-secs asks for, so other threads or shapes are a good guess.
+        known = [
+            store.typical_duration_s(case.model.name, case.delegate.name, via=plan.via, case=text)
+            for text in (case.text(plan.via), None)
+        ]
+        guess = _START_S + case.options.warmup_min_secs + case.options.min_secs
+        each = next((one for one in known if one is not None), guess)
+        found.append((each * plan.limits.steps, any(one is not None for one in known)))
+    return found
+
+
+def _source(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.hostname or ''}{unquote(parts.path)}"
+
+
+def _check_reference(suite: Suite, models: Sequence[GivenModel]) -> None:
+    """A reference that nothing measures would correct nothing."""
+    reference = suite.labels.get("reference")
+    if reference is None:
+        return
+    names = [model.name for model in open_models(models, suite.path.parent)]
+    if reference not in names:
+        raise InputError(
+            f"suite {suite.path}: reference {reference!r} is not one of its models", hint=f"use {', '.join(names)}"
+        )

@@ -94,8 +94,7 @@ def nightly(
 def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
     """What a suite's night is to be; wrong input is found before anything is measured."""
     from devbench.bench.planning import parse_labels
-    from devbench.bench.suite import read_suite
-    from devbench.bench.suite_plan import suite_plan
+    from devbench.bench.suite import read_suite, suite_plan
     from devbench.cli.outcome import fitted
     from devbench.nightly.night import Asked
     from devbench.nightly.settings import night_settings

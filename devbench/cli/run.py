@@ -65,8 +65,7 @@ def run(context: typer.Context, options: RunOptions) -> None:
     _refuse_only_pipeline(options)
     devices = options.device
     if options.suite is not None:
-        from devbench.bench.suite import read_suite
-        from devbench.bench.suite_plan import suite_plan
+        from devbench.bench.suite import read_suite, suite_plan
 
         refuse_beside("suite", type(options), typed, {}, "write it in the suite instead")
         suite = read_suite(options.suite)
@@ -89,8 +88,7 @@ def _run_pipeline(
 ) -> None:
     """Measure a pipeline's stages alone and as a whole, print and write; ends with the run's exit code."""
     from devbench.bench.pipeline import read_pipeline
-    from devbench.bench.pipeline_cases import for_pipeline, plan_pipeline
-    from devbench.bench.pipeline_program import PipelineProgram
+    from devbench.bench.pipeline_program import PipelineProgram, for_pipeline, plan_pipeline
     from devbench.bench.planning import make_plan
     from devbench.bench.targets import open_targets
     from devbench.cli.outcome import fitted, measure, show_pipelines

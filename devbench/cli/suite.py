@@ -34,8 +34,7 @@ def check(
     """
     from devbench.bench.planning import check_here
     from devbench.bench.refusals import unfit_model
-    from devbench.bench.suite import located, read_suite
-    from devbench.bench.suite_plan import expected_durations, suite_plan
+    from devbench.bench.suite import expected_durations, located, read_suite, suite_plan
     from devbench.device.boards import PREFIX, all_tags, load_tags
     from devbench.nightly.settings import night_settings
     from devbench.results.store import Store

@@ -17,14 +17,15 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from devbench.adb.device import Device
 from devbench.adb.server import READY
 from devbench.device.facts import NAME_COMMAND, DeviceFacts, parse_facts
 from devbench.device.identity import renew, same_board
-from devbench.errors import DevbenchError, InputError
+from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.host.paths import data_dir
+from devbench.host.whole_files import write_whole
 
 if TYPE_CHECKING:
     from devbench.adb.server import AdbServer, DeviceEntry
@@ -37,6 +38,8 @@ _MAX_BYTES = 1 << 20
 _LOCK_TIMEOUT_S = 10.0
 
 Tags = Mapping[str, tuple[str, ...]]
+T = TypeVar("T")
+AnyBoard = TypeVar("AnyBoard", bound="Board")
 
 
 def tags_file() -> Path:
@@ -70,7 +73,7 @@ def add_tags(key: str, tags: Sequence[str]) -> tuple[str, ...]:
         InputError: a tag has other letters than tags may have, or the file cannot be written.
     """
     checked = [_checked(tag) for tag in tags]
-    with _changing() as book:
+    with changing(tags_file(), load_tags) as book:
         book[key] = tuple(sorted({*book.get(key, ()), *checked}))
         return book[key]
 
@@ -81,7 +84,7 @@ def remove_tags(key: str, tags: Sequence[str]) -> tuple[str, ...]:
     Raises:
         InputError: it has no such tag, or the file cannot be written.
     """
-    with _changing() as book:
+    with changing(tags_file(), load_tags) as book:
         has = book.get(key, ())
         for tag in tags:
             if tag not in has:
@@ -138,20 +141,20 @@ def _checked(tag: object) -> str:
 
 
 @contextmanager
-def _changing() -> Iterator[dict[str, tuple[str, ...]]]:
-    """The tags, written back where the block ends well; one process at a time."""
+def changing(file: Path, read: Callable[[], Mapping[str, T]]) -> Iterator[dict[str, T]]:
+    """The table of a JSON file, written back if the block ends without an error; one process at a time.
+
+    Raises:
+        InputError: the file cannot be written.
+    """
     from filelock import FileLock, Timeout
 
-    file = tags_file()
-    fresh = file.with_suffix(".new")
     try:
         with FileLock(str(file) + ".lock", timeout=_LOCK_TIMEOUT_S):
-            book = dict(load_tags())
+            book = dict(read())
             yield book
-            fresh.write_text(json.dumps(book, indent=1, sort_keys=True) + "\n", "utf-8")
-            # In one step: a reader sees the old tags or the new ones.
-            fresh.replace(file)
-    except (OSError, Timeout) as error:
+            write_whole(file, lambda part: part.write(json.dumps(book, indent=1, sort_keys=True) + "\n"))
+    except (OSError, Timeout, EnvironmentProblem) as error:
         raise InputError(f"{file}: cannot be written: {error}", hint="make it writable, or set DEVBENCH_HOME") from None
 
 
@@ -217,12 +220,14 @@ def ask_each(ask: Callable[[DeviceEntry], None], entries: Sequence[DeviceEntry],
         thread.join(max(0.0, deadline - time.monotonic()))
 
 
-def resolve_boards(server: AdbServer, boards: Sequence[Board], timeout_s: float = ANSWER_TIMEOUT_S) -> list[Board]:
+def resolve_boards(
+    server: AdbServer, boards: Sequence[AnyBoard], timeout_s: float = ANSWER_TIMEOUT_S
+) -> list[AnyBoard]:
     """Tell boards apart: names, connections to one board, and a new id for the second of two boards with one id.
 
     Of two connections to one board that by USB is the first.
     """
-    settled: list[Board] = []
+    settled: list[AnyBoard] = []
     for board in sorted(boards, key=lambda board: not board.entry.usb):
         twin = next((other for other in settled if not other.same_as and _one_board(board, other)), None)
         if twin is None and any(other.key == board.key for other in settled):
@@ -247,7 +252,7 @@ def _ask(server: AdbServer, entry: DeviceEntry, timeout_s: float) -> DeviceFacts
     return parse_facts(result.stdout.decode("utf-8", "replace"), entry.serial)
 
 
-def _with_new_id(server: AdbServer, board: Board, timeout_s: float) -> Board:
+def _with_new_id(server: AdbServer, board: AnyBoard, timeout_s: float) -> AnyBoard:
     """The board with a new id, if it can be given one."""
     entry, facts = board.entry, board.facts
     if facts is None or not facts.identity.digits or not facts.key.endswith(facts.identity.digits):

@@ -16,11 +16,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbench.device.boards import changing
 from devbench.device.readings import CHARGING, DISCHARGING
+from devbench.errors import InputError
 from devbench.host.paths import data_dir
 
 if TYPE_CHECKING:
@@ -41,7 +44,6 @@ _MIN_READINGS = 3
 _MIN_MAH, _MAX_MAH = 1_500, 40_000
 _MIN_SIGNED_MA = 20.0
 _MAX_BYTES = 1 << 20
-_LOCK_TIMEOUT_S = 2.0
 
 
 @dataclass(slots=True)
@@ -129,22 +131,11 @@ def recall(facts: DeviceFacts, profile: DeviceProfile | None = None) -> Gauge:
 
 def remember(facts: DeviceFacts, gauge: Gauge) -> None:
     """Keep what was decided for later runs. A folder that cannot be written costs nothing but the memory."""
-    from filelock import FileLock, Timeout
-
-    decided = {"unit_ma": gauge.unit_ma, "sign": gauge.sign}
-    if gauge.unit_ma is None or gauge._from_profile:
+    key, decided = _key(facts), {"unit_ma": gauge.unit_ma, "sign": gauge.sign}
+    if gauge.unit_ma is None or gauge._from_profile or _read(_file()).get(key) == decided:
         return
-    file = _file()
-    try:
-        with FileLock(str(file) + ".lock", timeout=_LOCK_TIMEOUT_S):
-            book = _read(file)
-            if book.get(_key(facts)) == decided:
-                return
-            fresh = file.with_suffix(".new")
-            fresh.write_text(json.dumps({**book, _key(facts): decided}, indent=1, sort_keys=True) + "\n", "utf-8")
-            fresh.replace(file)
-    except (OSError, Timeout):
-        return
+    with suppress(InputError), changing(_file(), lambda: _read(_file())) as book:
+        book[key] = decided
 
 
 def _file() -> Path:

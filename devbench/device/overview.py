@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +19,7 @@ from devbench.device import facts as device_facts
 from devbench.device import lease as device_lease
 from devbench.device.boards import Board, ask_each, resolve_boards
 from devbench.device.conditions import CONDITIONS_COMMAND, Conditions, parse_conditions
-from devbench.device.facts import FACTS_COMMAND, DeviceFacts, parse_facts
+from devbench.device.facts import FACTS_COMMAND, parse_facts
 from devbench.device.gauge import recall
 from devbench.device.lease import Holder
 from devbench.device.profiles import DeviceProfile, match_profile
@@ -48,27 +48,19 @@ _ADVICE_OTHERWISE = "reconnect it, or restart adb with `adb kill-server`"
 
 
 @dataclass(frozen=True, slots=True)
-class DeviceOverview:
-    """A device as adb lists it and, where it answers, as it is.
+class DeviceOverview(Board):
+    """A device as adb lists it and, if it answers, its state; `name` is what `--device` takes for it.
 
     Attributes:
         problem: why there are no facts, for a person; empty where there are.
         advice: what to do about the problem.
-        name: what `--device` takes for it: the adb serial, or the device's key if others have that serial.
-        same_as: the name of an earlier connection to the same board; empty for the first.
-        note: what was done about its identity.
         lease: who uses the device, or used it and did not give it back; `None` if there is no lease.
     """
 
-    entry: DeviceEntry
-    facts: DeviceFacts | None = None
     conditions: Conditions | None = None
     profile: DeviceProfile | None = None
     problem: str = ""
     advice: str = ""
-    name: str = ""
-    same_as: str = ""
-    note: str = ""
     lease: Holder | None = None
 
     @property
@@ -96,11 +88,7 @@ def survey(
 
     ask_each(ask, entries, timeout_s)
     found = [answers.get(entry.name) or _silent(entry, timeout_s) for entry in entries]
-    boards = resolve_boards(server, [Board(overview.entry, overview.facts) for overview in found], timeout_s)
-    return [
-        replace(overview, facts=board.facts, name=board.name, same_as=board.same_as, note=board.note)
-        for overview, board in zip(found, boards, strict=True)
-    ]
+    return resolve_boards(server, found, timeout_s)
 
 
 def to_json(overview: DeviceOverview) -> dict[str, Any]:
@@ -141,7 +129,7 @@ def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile
     facts = parse_facts(first, entry.serial)
     profile = match_profile(facts, profiles)
     (conditions,) = recall(facts, profile).settle([parse_conditions(second, taken_utc)])
-    return DeviceOverview(entry, facts, conditions, profile, lease=device_lease.parse_lease(third))
+    return DeviceOverview(entry, facts, conditions=conditions, profile=profile, lease=device_lease.parse_lease(third))
 
 
 def _halves(text: str) -> tuple[str, str]:

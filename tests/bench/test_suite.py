@@ -221,14 +221,14 @@ def documented(folder: Path) -> Path:
     (folder / "models" / "one.tflite").write_bytes(b"x")
     (folder / "encoder").mkdir()
     (folder / "encoder" / "model.tflite").write_bytes(b"x")
-    return suite(folder, text.split("```toml\n")[1].split("```")[0])
+    return suite(folder, text.split("```toml\n")[2].split("```")[0])
 
 
 def test_the_documented_example_is_a_suite(folder: Path) -> None:
     found = read_suite(documented(folder))
     assert found.models[0] == GivenModel(str(folder / "models" / "one.tflite"))
     assert found.devices == ("tag:nightly",)
-    assert found.labels == {"suite": "nightly", "tags": "camera,release", "team": "camera"}
+    assert found.labels == {"suite": "release", "tags": "camera,release", "team": "camera"}
     assert found.options["cool_down"] == 300
     assert found.thresholds is not None and found.thresholds.of("float32") == Limit(
         least_snr_db=30, least_cosine=0.99, most_abs=0.01

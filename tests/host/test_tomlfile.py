@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from devbench.bench.suite import read_suite
-from devbench.bench.suite_plan import suite_plan
+from devbench.bench.suite import read_suite, suite_plan
 from devbench.cli.suite import check
 from devbench.device import profiles
 from devbench.errors import InputError
