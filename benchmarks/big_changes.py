@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from devbench.analysis.segments import running_median
+from devbench.analysis.cuts import running_median
 from devbench.bench.records import operator_records
 from devbench.results.cases import case_text
 from devbench.results.column_types import content_id

@@ -30,7 +30,7 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.change_columns import annotated_folder, ci_series, of_labelled, print_columns, print_speed
 from devbench.analysis.changes import change_points_of_many
 from devbench.analysis.confirmation import ChangeSettings
-from devbench.analysis.segments import running_median
+from devbench.analysis.cuts import running_median
 from tests.analysis.labelled import KINDS, SCENES, Labelled, make, matched, traces
 
 Floats = NDArray[np.float64]

@@ -1,8 +1,8 @@
 """Change points: where a series of measurements took another level, and by how much. Pure functions; knows no store.
 
-A series is what one metric of one case on one device was, night after night. What is to be found is a lasting change;
-outliers, gaps, a device that switches between two speeds, and slow drift are none. `docs/detection.md` has what this
-finds and misses beside other methods, and how the constants were chosen.
+A series has the values of one metric of one case on one device, night after night. What is to be found is a lasting
+change. Outliers, gaps, a device that switches between two speeds, and slow drift are not changes. `docs/detection.md`
+compares what is found and missed with other methods, and says how the constants were chosen.
 """
 
 from __future__ import annotations
@@ -17,9 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devbench.analysis.confirmation import MIN_NOISE, ChangeSettings, ConfirmedStep, bounded, confirmed
-from devbench.analysis.distributions import distribution_cuts, soft_histogram
+from devbench.analysis.cuts import cuts, distribution_cuts, median_of, soft_histogram
 from devbench.analysis.drift import drift_under
-from devbench.analysis.segments import cuts, median_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -28,15 +27,15 @@ if TYPE_CHECKING:
 
 Direction = Literal["up", "down"]
 
-# Of a normal distribution, the share of it that lies within 0.6745 and 1.2816 standard deviations: 50 and 80 %.
+# Shares of a normal distribution within 0.6745 and 1.2816 standard deviations.
 _QUANTILES = ((0.5, 0.6745), (0.8, 1.2816))
-# Nothing that is measured is as large; such a value is a gap, like one that is not finite.
+# Larger values count as gaps, like those that are not finite.
 NO_NUMBER = 1e150
-# Beyond so many times the typical value numbers are no measurements; their squares stay far from overflowing.
+# Limit of values, in typical values: their squares must not overflow.
 _LARGEST = 1e9
-# Cuts so many points apart are the same.
+# Cuts at most this many points apart are the same.
 _SAME = 3
-# Units change the logarithms by rounding; to so many decimals around their median they are the same numbers.
+# Another unit changes logarithms by rounding; rounded to this many decimals they are the same.
 _DECIMALS = 10
 
 
@@ -46,12 +45,12 @@ class ChangePoint:
 
     Attributes:
         index: of the first point after the change, in the series as given, gaps included.
-        before, after: the medians of the stretches on both sides, as far as the next change, in the series' unit; with
-            the drift taken off where there was any.
-        size: after / before − 1; `None` where `before` is zero.
-        direction: "up" where the values grew.
-        p: probability that so clear a difference stands anywhere in a series of that length without a change.
-        points_before, points_after: how many points the two stretches have.
+        before, after: the medians of the stretches on both sides, up to the next change, in the series' unit, without
+            the drift.
+        size: after / before − 1; `None` if `before` is zero.
+        direction: "up" if the values grew.
+        p: probability of such a difference anywhere in a series of that length without a change.
+        points_before, points_after: numbers of points of the two stretches.
     """
 
     index: int
@@ -74,14 +73,14 @@ def change_points_of_many(
 ) -> list[tuple[ChangePoint, ...]]:
     """The changes of each series.
 
-    Series are cut into levels where that pays (`segments.cuts`), on the logarithm where all values are above zero;
-    where drift explains them better, it is taken off and they are cut again (`drift`). They are also cut where the
-    distribution changes (`distributions`). The cuts of both are then tested together (`confirmation`). The noise is
-    that of neighbouring points; where it is correlated from point to point, a stretch counts as fewer points.
+    Series are cut into levels (`cuts.cuts`), of logarithms if all values are above zero. If drift explains them better,
+    it is subtracted and they are cut again (`drift.drift_under`). They are also cut where the distribution changes
+    (`cuts.distribution_cuts`). All cuts are then tested together (`confirmation`). The noise is that of neighbouring
+    points; if it is correlated from point to point, a stretch counts as fewer points.
 
     Args:
-        many: of each series its values in the order of time; what is not finite is a gap.
-        settings: the defaults where `None`.
+        many: the values of each series in the order of time; a value that is not finite is a gap.
+        settings: the defaults if `None`.
     """
     rules = settings or ChangeSettings()
     all_values = [np.asarray(values, dtype=np.float64) for values in many]
@@ -99,7 +98,7 @@ def change_points_of_many(
                 again.append(i)
                 known[i] = _without(known[i], curve)
                 scaled[i] = scaled[i] - curve
-    # Of drift the first cuts were stairs; without it they are looked for again.
+    # Drift gave stairs: without the drift, cuts are looked for again.
     cut_again = cuts([scaled[i] for i in again], [noises[i] for i in again], rules.penalty, rules.bound)
     for i, places_of_cuts in zip(again, cut_again, strict=True):
         candidates[i] = places_of_cuts
@@ -115,12 +114,12 @@ def change_points_of_many(
 
 
 def _together(levels: Sequence[int], distributions: Sequence[int]) -> list[int]:
-    """The cuts of the level, and those of the distribution that are at none of them."""
+    """The cuts of the level, and those of the distribution that are not next to one."""
     return sorted([*levels, *(at for at in distributions if all(abs(at - one) > _SAME for one in levels))])
 
 
 def scaled_values(values: Floats) -> Floats:
-    """Logarithms, or shares of the typical size where a value is zero or less: differences are relative either way."""
+    """Logarithms, or shares of the typical size if a value is zero or less: differences are relative in both cases."""
     if len(values) and values.min() > 0:
         logs = np.log(values)
         return np.asarray(np.round(logs - median_of(logs), _DECIMALS))
@@ -129,24 +128,25 @@ def scaled_values(values: Floats) -> Floats:
 
 
 def _without(values: Floats, curve: Floats) -> Floats:
-    """The values with a curve on the scale of `scaled_values` taken off."""
+    """The values less a curve on the scale of `scaled_values`."""
     if values.min() > 0:
-        # No drift is as steep, and nothing overflows.
+        # Limited so that nothing overflows.
         return np.asarray(values * np.exp(-np.clip(curve, -100, 100)))
     return values - curve * _typical(values)
 
 
 def _typical(values: Floats) -> float:
-    """The median size, or the largest where that is zero, or one."""
+    """The median size; the largest if that is zero, or 1."""
     sizes = np.abs(values)
     return float(np.median(sizes)) or float(np.max(sizes)) if len(sizes) and sizes.any() else 1.0
 
 
 def noise_of(values: Floats) -> float:
-    """Standard deviation of points around their level, from the differences of neighbours, which a change hardly moves.
+    """Standard deviation of points around their level, from the differences of neighbours.
 
-    The larger of what the middle and what the 80th percentile of the differences say: equal for normal noise; the
-    first alone would miss a device that switches between two speeds, a higher one would be moved by outliers.
+    A change hardly affects it. It is the larger of the estimates from the median and from the 80th percentile of the
+    differences. They are equal for normal noise. The median alone would miss a device that switches between two speeds;
+    outliers would change a higher percentile.
     """
     if len(values) < 2:
         return MIN_NOISE
@@ -157,7 +157,6 @@ def noise_of(values: Floats) -> float:
 
 
 def _described(values: Floats, at: NDArray[np.int_], steps: Sequence[ConfirmedStep]) -> tuple[ChangePoint, ...]:
-
     ends = [0, *(step.index for step in steps), len(values)]
     levels = [median_of(values[a:b]) for a, b in pairwise(ends) if b > a]
     return tuple(

@@ -1,8 +1,8 @@
-"""Baseline against candidate: what improved, what regressed, what did not change, and what cannot be told yet.
+"""Baseline and candidate compared: what improved, regressed, did not change, or cannot be decided yet.
 
 Pure functions over numbers; knows no store. An observation is one process of the tool (`analysis/stats.py`). Two
-questions have an answer each: is the candidate slower or faster at all, and is it by more than the smallest change that
-matters? `docs/compare.md` has how often the answers are wrong on recorded noise, next to other tests.
+questions are answered: is the candidate slower or faster at all, and is it by more than the smallest change that
+matters? `docs/compare.md` shows how often the answers are wrong on recorded noise, compared with other tests.
 """
 
 from __future__ import annotations
@@ -16,8 +16,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from devbench.analysis.differences import Difference, differences
-from devbench.analysis.pairs import CompareSettings, Pair, Sample
+from devbench.analysis.differences import CompareSettings, Difference, Pair, Sample, differences
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -29,7 +28,7 @@ __all__ = ["CompareSettings", "Comparison", "Pair", "Sample", "Verdict", "compar
 Verdict = Literal["improved", "regressed", "unchanged", "undecided"]
 Direction = Literal["worse", "better"]
 
-# The number of repetitions that is named if there are too few for any test: enough for one that can find something.
+# The number of repetitions that is suggested if there are too few for any test.
 _USUAL_REPETITIONS = 5
 _MAX_REPETITIONS = 1000
 _POWER = 0.8
@@ -42,20 +41,20 @@ class Comparison:
     Attributes:
         key, metric, baseline, candidate: what was compared.
         change: candidate / baseline − 1 (a difference if the metric is absolute): the median of the ratios of a value
-            of the candidate to one of the baseline, or the ratio of trimmed means of logarithms, with the drift taken
-            off; `None` if a side has no value or the baseline is zero.
-        interval: of `change`; `None` if there is no scatter to tell one from.
-        p: of the pair alone, of no change; `None` if there are too few repetitions.
+            of the candidate to one of the baseline, or the ratio of trimmed means of logarithms, without the
+            drift; `None` if a side has no value or the baseline is zero.
+        interval: of `change`; `None` if the scatter is not known.
+        p: of no change, for the pair alone; `None` if there are too few repetitions.
         q: over all pairs (false discovery rate).
         verdict: of both questions together (`compare_all`).
         more_repetitions: about this many more per side would decide, if the scatter and the difference stay as they
             are, in four of five cases; `None` if it is decided, would take more than 1,000, or `reason` is given.
         drift: of the reference case, as a relative change; `None` without one.
         smallest_effect: the smallest change that matters, as in the catalogue of metrics.
-        direction: what is certain of the direction (q ≤ alpha); `None` if nothing is.
+        direction: if it is certain (q ≤ alpha), else `None`.
         beyond: whether the change in that direction is larger than the smallest that matters: `True` if the whole
             interval is beyond it, `False` if the whole interval is within it on both sides of zero, else `None`.
-        reason: why no verdict is possible whatever the numbers are; empty if one is.
+        reason: why no verdict is possible, whatever the numbers are; else empty.
     """
 
     key: str
@@ -76,7 +75,7 @@ class Comparison:
 
     @property
     def small(self) -> bool:
-        """Whether something changed for certain, by less than the threshold for certain."""
+        """Whether there is certainly a change, and it is certainly smaller than the threshold."""
         return self.verdict == "unchanged" and self.direction is not None
 
 
@@ -103,7 +102,7 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
     - undecided: anything else, also fewer than three repetitions per side, except for metrics whose scatter is known.
 
     Args:
-        pairs: all of one metric that a report judges; each further pair makes the verdicts a little more careful.
+        pairs: all of one metric in a report; each further pair makes the verdicts a little more cautious.
         settings: the defaults if `None`.
     """
     rules = settings or CompareSettings()
@@ -114,11 +113,11 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
     p, low, high = _test(tested, rules.confidence)
     exact = np.array([one.rules.exact for one in tested])
     q = p.copy()
-    # What has no noise is no test, and does not make the verdicts on the others more or less careful.
+    # Metrics without noise are not tested, so they do not influence the verdicts on the others.
     if (~exact).any():
         q[~exact] = _false_discoveries(p[~exact], any_dependence=rules.any_dependence)
     passed = p[(q <= rules.alpha) & ~exact]
-    # If nothing was found yet, the first finding has to pass against all.
+    # If nothing was found yet, the smallest p must pass the test against all pairs.
     needed = max(float(passed.max(initial=0.0)), rules.alpha / max(1, int((~exact).sum())))
     results = map(_Tested, p.tolist(), q.tolist(), low.tolist(), high.tolist())
     by_pair = {id(one): result for one, result in zip(tested, results, strict=True)}
@@ -135,7 +134,7 @@ def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floa
     t = stdtrit(free, (1 + confidence) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.where(trimmed == 0, 1.0, 2 * stdtr(free, -np.abs(trimmed) / error))
-        # Timers are no finer than that, so that nothing closer to zero is certain.
+        # Nothing closer to zero than the resolution of timers is certain.
         min_p = np.where(size == 0, 1.0, 2 * stdtr(free, -np.abs(size) / least))
     low, high = size - t * error, size + t * error
     at = np.array([k for k, one in enumerate(tested) if one.ranks is not None], dtype=int)
@@ -153,7 +152,7 @@ def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floa
 def _false_discoveries(p: Floats, *, any_dependence: bool) -> Floats:
     """q of each p: the smallest p·n/rank of those that are no smaller, times Σ 1/i for any dependence.
 
-    As `scipy.stats.false_discovery_control`, whose import takes longer than a comparison.
+    As `scipy.stats.false_discovery_control`; its import takes longer than a comparison.
     """
     order = np.argsort(p)
     ranks = np.arange(1, len(p) + 1)

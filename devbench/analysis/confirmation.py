@@ -1,8 +1,8 @@
-"""Which of the cuts of a series are changes: tests with their evidence. Pure functions over arrays; knows no store.
+"""Tests which cuts of a series are changes. Pure functions over arrays; knows no store.
 
-A cut is one of the level or of the distribution: Student's t of the two stretches, or the distance of their soft
-histograms. Both allow for a level that wanders a little: without that, any two stretches differ if they are long
-enough. The weakest cut is taken back until all that are left are significant and large enough.
+A cut of the level is tested by Student's t of the two stretches, a cut of the distribution by the distance of their
+soft histograms. Both tests allow for a level that wanders a little: otherwise any two stretches would differ if they
+are long enough. The weakest cut is removed until all others are significant and large enough.
 """
 
 from __future__ import annotations
@@ -16,20 +16,19 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from devbench.analysis.distributions import SoftHistogram, Stretches, largest_tail, moved, stretches_of
+from devbench.analysis.cuts import SoftHistogram, Stretches, largest_tail, median_of, moved, stretches_of
 from devbench.analysis.drift import line_does_as_well
-from devbench.analysis.segments import median_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     Floats = NDArray[np.float64]
 
-# Timers and clocks are no finer than this share of a value; a series that is all but constant has at least this noise.
+# Smallest noise of a series, as a share of its value: the resolution of timers and clocks.
 MIN_NOISE = 5e-4
-# Correlation from point to point above this is a level that wanders; no number of points would be enough.
+# A higher correlation from point to point is a level that wanders: any number of points would be too few.
 _MAX_CORRELATION = 0.9
-# Both stretches need as many points before their distributions are compared.
+# Both stretches need this many points for a comparison of their distributions.
 _MIN_OF_DISTRIBUTION = 8
 
 
@@ -38,11 +37,11 @@ class ChangeSettings:
     """What counts as a change.
 
     Attributes:
-        alpha: the largest p that counts; p is that of one series, over all places where it might have changed.
+        alpha: the largest p that counts, for one series and all places where it might have changed.
         smallest: the smallest relative change that counts, such as 0.01.
-        min_points: so many points at least stand on each side of a change.
-        penalty, bound: of the cuts of the level that are looked at (`segments.cuts`).
-        distribution_penalty: of the cuts of the distribution (`distributions.distribution_cuts`).
+        min_points: the smallest number of points on each side of a change.
+        penalty, bound: of cuts of the level (`cuts.cuts`).
+        distribution_penalty: of cuts of the distribution (`cuts.distribution_cuts`).
         wander: the standard deviation of a level that did not change, in noises; the tests allow for it.
     """
 
@@ -61,7 +60,7 @@ class ConfirmedStep:
 
     Attributes:
         index: of the first point after it.
-        p: of the level, or of the distribution if the level alone is not clear; times the number of points.
+        p: of the level, or of the distribution if the level is not significant; times the number of points.
         size: difference of the medians.
     """
 
@@ -73,7 +72,7 @@ class ConfirmedStep:
 def confirmed(
     values: Floats, noise: float, histogram: SoftHistogram, candidates: Sequence[int], rules: ChangeSettings
 ) -> list[ConfirmedStep]:
-    """The candidates that stand all tests, each at its best place, in order."""
+    """The candidates that pass all tests, each at its best place, in order."""
     steps = _standing(values, noise, histogram, candidates, rules)
     places = [step.index for step in steps]
     better = moved(histogram, places, rules.min_points)
@@ -90,7 +89,7 @@ def _standing(
         parts = [values[a:b] for a, b in pairwise(ends)]
         short = [k for k, part in enumerate(parts) if len(part) < rules.min_points]
         if short:
-            # A stretch that is too short is outliers: it joins the neighbour whose level is nearer.
+            # A stretch that is too short has only outliers: it joins the neighbour with the nearer level.
             k = min(short, key=lambda i: len(parts[i]))
             levels = [median_of(part) for part in parts]
             sides = [i for i in (k - 1, k + 1) if 0 <= i < len(parts)]
@@ -106,7 +105,8 @@ def _standing(
             left, right = without_outliers[k], without_outliers[k + 1]
             p = len(values) * _p_of_level(left, right, noise, share, rules.wander)
             if p <= rules.alpha:
-                # Of two modes in turns, the medians may be in different ones; bounds around both levels tell.
+                # A device may switch between two modes, and the medians be in different ones: test both stretches again
+                # with common bounds.
                 reach = rules.bound * noise
                 low, high = min(middles[k : k + 2]) - reach, max(middles[k : k + 2]) + reach
                 common = np.clip(parts[k], low, high), np.clip(parts[k + 1], low, high)
@@ -128,20 +128,20 @@ def _standing(
 
 
 def bounded(parts: Sequence[Floats], noise: float, bound: float) -> list[Floats]:
-    """The stretches with their outliers moved to the bound around the median."""
+    """The stretches with outliers limited to the bound around the median."""
     middles = [median_of(part) for part in parts]
     return [np.clip(part, m - bound * noise, m + bound * noise) for part, m in zip(parts, middles, strict=True)]
 
 
 def _independent_share(parts: Sequence[Floats]) -> float:
-    """So many independent points each point is worth: (1 − r) / (1 + r) for noise with the correlation r to the next.
+    """The number of independent points that a point is worth: (1 − r) / (1 + r), r the correlation to the next point.
 
     The size of a sample with first-order correlation (G. Box, G. Jenkins and G. Reinsel, Time Series Analysis, 2.1.5).
     """
     off = [part - part.mean() for part in parts]
     whole = sum(float(one @ one) for one in off)
     if whole <= sum(map(len, parts)) * (MIN_NOISE / 10) ** 2:
-        # Equal numbers: what is left is rounding.
+        # Equal numbers: only rounding errors are left.
         return 1.0
     r = sum(float(one[1:] @ one[:-1]) for one in off) / whole
     r = min(max(r, 0.0), _MAX_CORRELATION)
@@ -149,7 +149,7 @@ def _independent_share(parts: Sequence[Floats]) -> float:
 
 
 def _p_of_level(left: Floats, right: Floats, noise: float, share: float, wander: float) -> float:
-    """Student's t of two stretches with the pooled variance, each mean uncertain by `wander` noises besides."""
+    """p of Student's t with the pooled variance, each mean with a further uncertainty of `wander` noises."""
     n, m = len(left) * share, len(right) * share
     free = max(len(left) + len(right) - 2, 1)
     spread2 = float(((left - left.mean()) ** 2).sum() + ((right - right.mean()) ** 2).sum()) / free
@@ -161,7 +161,7 @@ def _p_of_level(left: Floats, right: Floats, noise: float, share: float, wander:
 
 
 def _p_of_distribution(stretches: Stretches, k: int, left: int, right: int, share: float, wander: float) -> float:
-    """Of the distance between the mean rows, which without a change is a sum of chi-squared variables."""
+    """p of the distance between the mean rows, which without a change is a sum of chi-squared variables."""
     if min(left, right) < _MIN_OF_DISTRIBUTION:
         return 1.0
     apart = stretches.means[k + 1] - stretches.means[k]

@@ -1,30 +1,94 @@
 """Differences of samples with their intervals, on the scale of the test: pure functions over numbers; knows no verdict.
 
-Ranks of logarithms; trimmed means of them if there are too few values for ranks, a reference case whose drift is taken
-off, or several runs whose scatter is added.
+Ranks of logarithms; or trimmed means of logarithms if there are too few values for ranks, if the drift of a reference
+case is subtracted, or if there are several runs. Contains also what is compared: samples and pairs of them.
 """
 
 from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Hashable, Sequence
-from dataclasses import dataclass, replace
-from statistics import NormalDist, median
+from collections.abc import Hashable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from statistics import median
 
 import numpy as np
 
-from devbench.analysis.pairs import CompareSettings, Pair, Sample
-from devbench.analysis.ranks import MIN_FOR_RANKS, RankShift, rank_shifts
-from devbench.metrics import Metric
+from devbench.analysis.ranks import MIN_FOR_RANKS, Between, RankShift, between_runs, errors_of, rank_shifts
+from devbench.metrics import METRICS, Metric
 
-# So large a share is cut off at each end of a sample: one process of ten may be slow for reasons of its own.
+# Share that is cut off at each end of a sample: one process of ten may be slow for another reason.
 _TRIM = 0.1
 MIN_REPETITIONS = 3
-# Degrees of freedom of a scatter that is taken for granted.
+# Degrees of freedom of a scatter that is assumed.
 _FREE_OF_KNOWN = 30.0
 # Timers and clocks are no finer than this share of a value.
 _MIN_SCATTER = 1e-3
+
+
+@dataclass(frozen=True, slots=True)
+class CompareSettings:
+    """How sure a verdict is to be.
+
+    Attributes:
+        alpha: for one pair, the probability to find a change if there is none; for several, the largest share of false
+            changes among those found (q).
+        confidence: of the intervals.
+        metrics: by name, with what matters in each.
+        any_dependence: keep the false discovery rate under any dependence between the pairs (Benjamini and Yekutieli);
+            finds less.
+    """
+
+    alpha: float = 0.05
+    confidence: float = 0.95
+    metrics: Mapping[str, Metric] = field(default_factory=lambda: METRICS)
+    any_dependence: bool = False
+
+    def of(self, metric: str) -> Metric:
+        """What matters in a metric; the defaults for one that is in no catalogue."""
+        return self.metrics.get(metric) or Metric(metric, metric)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One side: the finite values, one a repetition, in the metric's unit."""
+
+    values: tuple[float, ...]
+
+    @property
+    def n(self) -> int:
+        return len(self.values)
+
+    @property
+    def median(self) -> float | None:
+        return median(self.values) if self.values else None
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """The same case on the same device, twice.
+
+    Attributes:
+        key: for the caller, such as device and case.
+        metric: name, as in `CompareSettings.metrics`.
+        baseline, candidate: values, one a repetition; those that are not finite are left out.
+        reference: the same metric of a reference case that is the same on both sides, measured together with each;
+            its change is the device's drift and is subtracted.
+        runs: for each value of the baseline and of the candidate, the run that measured it; each of several runs is one
+            observation (`ranks.between_runs`).
+        medians: values are medians over the repetitions of a run, one a run; a side with too few of them gets the
+            scatter of the other.
+        no_verdict: why no verdict is possible, such as a device that was throttled; empty if one is.
+    """
+
+    key: str
+    metric: str
+    baseline: Sequence[float]
+    candidate: Sequence[float]
+    reference: tuple[Sequence[float], Sequence[float]] | None = None
+    runs: tuple[Sequence[Hashable], Sequence[Hashable]] | None = None
+    medians: bool = False
+    no_verdict: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +108,13 @@ class Difference:
         pair, rules: what was compared, and what matters in it.
         sides: the finite values.
         logs: the scale is logarithmic.
-        known: there is something to test; else what follows says nothing.
+        known: there is something to test; otherwise the attributes below have no meaning.
         size: of the difference.
         error, free: its standard error and the degrees of freedom of that.
-        min_error: what the resolution of timers and clocks lets expect at least.
-        ranks: the difference by ranks if they are what is tested; `size` is then theirs, and `error` still that of
-            trimmed means, of `trimmed`.
+        min_error: the smallest error, from the resolution of timers and clocks.
+        ranks: the difference by ranks if ranks are tested; then `size` is by ranks, and `error` is that of `trimmed`.
         trimmed: the difference of trimmed means.
-        drift: of the reference case, which was taken off.
+        drift: of the reference case; it was subtracted.
     """
 
     pair: Pair
@@ -129,7 +192,7 @@ def _by_runs(
     prepared: Sequence[tuple[Pair, Metric, Sequence[tuple[float, ...]]]],
     scaled: Sequence[tuple[bool, list[tuple[float, ...]]] | None],
 ) -> dict[int, Between]:
-    """Of each pair with several runs, by its place, these as observations."""
+    """For each pair with several runs, by its place: the runs as observations."""
     found = {}
     for place, ((pair, of, _), one) in enumerate(zip(prepared, scaled, strict=True)):
         if one is not None and pair.runs is not None and not of.exact:
@@ -149,7 +212,7 @@ def _testable(pair: Pair, of: Metric, sides: Sequence[tuple[float, ...]]) -> boo
 
 
 def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: Metric) -> list[_Moments]:
-    """Moments where a side of too few values has the scatter of the other, or both have that of the metric."""
+    """The moments; a side with too few values gets the scatter of the other side, or both get that of the metric."""
     found = []
     for k in (0, 1):
         own, other = sides[k].n, sides[1 - k].n
@@ -170,7 +233,7 @@ def _of_finite(pair: Pair) -> list[list[Hashable]]:
 
 
 def _on_scale(sides: Sequence[tuple[float, ...]], of: Metric) -> tuple[bool, list[tuple[float, ...]]]:
-    """Logarithms where that is possible, else shares of the baseline; plain numbers for an absolute metric."""
+    """Logarithms if possible, else shares of the baseline; plain numbers for an absolute metric."""
     if of.absolute:
         return False, list(sides)
     if all(value > 0 for side in sides for value in side):
@@ -197,100 +260,3 @@ def _moments(samples: Sequence[tuple[float, ...]]) -> list[_Moments]:
         for i, mean, error2 in zip(places, means.tolist(), errors2.tolist(), strict=True):
             found[i] = _Moments(mean, error2, free)
     return [one for one in found if one is not None]
-
-
-# Fewer degrees of freedom say next to nothing of a scatter.
-_MIN_FREE = 3
-# The variance of a median divided by that of a mean, for normal noise: π/2.
-_OF_MEDIANS = 1.5708
-_MAD_OF_NORMAL = NormalDist().inv_cdf(0.75)
-# From so many cases on there is something typical.
-_MIN_CASES = 8
-# What is typical of many cases is known that well.
-_MAX_FREE = 15.0
-
-
-@dataclass(frozen=True, slots=True)
-class Between:
-    """The runs of a baseline and a candidate.
-
-    Attributes:
-        size: mean of the medians of the candidate's runs minus that of the baseline's.
-        variance: of the medians of runs within their side; `free` its degrees of freedom.
-        within: what of that variance the scatter of repetitions lets expect.
-        share: squared standard error of `size` = variance · share: the sum of 1 / number of runs over the sides.
-    """
-
-    size: float
-    variance: float
-    free: float
-    within: float
-    share: float
-
-
-def between_runs(sides: Sequence[Sequence[float]], runs: Sequence[Sequence[Hashable]]) -> Between | None:
-    """The runs of two sides as observations.
-
-    Args:
-        sides: values of the baseline and the candidate on the scale of the test.
-        runs: of each value the run that measured it.
-
-    Returns:
-        `None` if there are too few runs, or each has one value: then the values' own scatter is that of the runs.
-    """
-    squares, free, share, expected, count = 0.0, 0, 0.0, 0.0, 0
-    means: list[float] = []
-    residuals: list[float] = []
-    for values, whose in zip(sides, runs, strict=True):
-        by_run: dict[Hashable, list[float]] = {}
-        for value, run in zip(values, whose, strict=True):
-            by_run.setdefault(run, []).append(value)
-        groups = list(by_run.values())
-        medians = [median(group) for group in groups]
-        middle = sum(medians) / len(medians)
-        means.append(middle)
-        squares += sum((one - middle) ** 2 for one in medians)
-        free += len(groups) - 1
-        share += 1 / len(groups)
-        count += len(groups)
-        for group, of in zip(groups, medians, strict=True):
-            n = len(group)
-            expected += 1 / n if n < 3 else _OF_MEDIANS / n
-            # A median has the distance zero to itself.
-            residuals += sorted(abs(value - of) for value in group)[n % 2 :]
-    if free < _MIN_FREE or not residuals:
-        return None
-    scatter = median(residuals) / _MAD_OF_NORMAL
-    return Between(means[1] - means[0], squares / free, free, scatter**2 * expected / count, share)
-
-
-def errors_of(found: Sequence[Between]) -> list[tuple[float, float]]:
-    """Squared standard error of each size, and its degrees of freedom.
-
-    The variance of a case's runs is its own, or the typical one if that is larger: what the repetitions let expect, and
-    the scatter of runs at which half of the cases have less than the median of a χ² distribution.
-    """
-    if len(found) < _MIN_CASES:
-        return [(max(one.variance, one.within) * one.share, one.free) for one in found]
-    typical = _typical(found)
-    errors = []
-    for one in found:
-        usual = typical + one.within
-        free = one.free if one.variance > usual else max(one.free, _MAX_FREE)
-        errors.append((max(one.variance, usual) * one.share, free))
-    return errors
-
-
-def _typical(found: Sequence[Between]) -> float:
-    """The variance of runs beyond what repetitions explain, the same for all cases, by bisection."""
-    # The median of χ²/f is (1 − 2/(9·f))³ (E. B. Wilson and M. M. Hilferty, PNAS 17, 1931).
-    middles = [(1 - 2 / (9 * one.free)) ** 3 for one in found]
-    low, high = 0.0, max(one.variance for one in found)
-    for _ in range(40):
-        guess = (low + high) / 2
-        ratios = [
-            one.variance / (middle * (guess + one.within)) if guess + one.within else 0.0
-            for one, middle in zip(found, middles, strict=True)
-        ]
-        low, high = (guess, high) if median(ratios) > 1 else (low, guess)
-    return high

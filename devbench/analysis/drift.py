@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from devbench.analysis.segments import median_of
+from devbench.analysis.cuts import median_of
 
 Floats = NDArray[np.float64]
 

@@ -1,15 +1,20 @@
-"""By how much one sample is above another, by ranks: shift, interval, p. Pure functions over numbers; knows no verdict.
+"""By how much one sample is above another: by ranks, or by runs. Pure functions over numbers; knows no verdict.
 
-One slow process of ten shifts a mean and hardly a rank. On recorded noise of real processes ranks therefore find more
+One slow process of ten shifts a mean, but hardly a rank. On recorded noise of real processes, ranks therefore find more
 than means, trimmed or not (docs/compare.md).
+
+A device is warmer in one night than in another, and so are all repetitions of that night. If a side of a comparison has
+several runs, each run is therefore one observation: its median. Seven nights are too few to estimate the scatter of
+nights, so the scatter of a case is at least what is typical of all cases that are compared.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
+from statistics import NormalDist, median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,13 +25,13 @@ if TYPE_CHECKING:
 
     Floats = NDArray[np.float64]
 
-# Below this number of values per side not even samples that do not overlap are significant at 5 %.
+# With fewer values per side, even samples that do not overlap are not significant at 5 %.
 MIN_FOR_RANKS = 5
-# From this ratio of the ranges of the middle halves on the samples do not scatter alike.
+# If the ranges of the middle halves have at least this ratio, the samples scatter differently.
 _UNLIKE = 1.5
-# Exact probabilities up to this number of pairs of values, then the normal distribution.
+# Up to this number of pairs of values probabilities are exact, above it from the normal distribution.
 _MAX_EXACT = 10_000
-# Pairs of values that are in memory at a time: 2 MB, which is in the processor's cache.
+# Pairs of values in memory at a time: 2 MB fit into the processor's cache.
 _AT_ONCE = 250_000
 
 
@@ -93,7 +98,7 @@ def _shifts(a: Floats, b: Floats, confidence: float) -> tuple[NDArray[Any], ...]
     p = np.minimum(1.0, 2 * np.interp(middle - far, np.arange(len(p_of_u)), p_of_u))
     rejected = np.searchsorted(2 * p_of_u, 1 - confidence, side="right")
     least = (middle - rejected + 0.5) * scale + 0.5
-    # So many differences may be on the wrong side of a shift that is rejected.
+    # The number of differences on the wrong side of a shift that is just rejected.
     cut = np.floor(middle - least).astype(int).clip(0, (n * m - 1) // 2)
     flat = differences.reshape(len(a), -1)
     lower, upper = (_kth(flat, np.full(len(a), k)) for k in ((n * m - 1) // 2, n * m // 2))
@@ -109,7 +114,7 @@ def _shifts(a: Floats, b: Floats, confidence: float) -> tuple[NDArray[Any], ...]
 def _kth(rows: Floats, places: NDArray[np.int64]) -> Floats:
     """The value of each row that is at its place in the order of size; the rows are left in another order.
 
-    With one place at a time this is quicker than to sort.
+    With one place at a time this is faster than sorting.
     """
     found = np.empty(len(rows))
     different = np.unique(places).tolist()
@@ -133,7 +138,7 @@ def _squares_of_ties(a: Floats, b: Floats) -> Floats:
 
 
 def _scale(a: Floats, b: Floats, above: Floats, below: Floats, ties: Floats) -> Floats:
-    """By what factor the standard deviation of U differs from that of like samples without ties."""
+    """The standard deviation of U divided by that of samples with equal scatter and without ties."""
     n, m = a.shape[1], b.shape[1]
     size = n + m
     found = 1 - ties / (size**3 - size)
@@ -165,3 +170,101 @@ def _probabilities(n: int, m: int) -> Floats:
         shares *= i / (m + i)
     exact: Floats = np.minimum(np.cumsum(np.maximum(shares, 0.0)), 1.0)
     return exact
+
+
+# Fewer degrees of freedom are not enough to estimate a scatter.
+_MIN_FREE = 3
+# The variance of a median divided by that of a mean, for normal noise: π/2.
+_OF_MEDIANS = 1.5708
+_MAD_OF_NORMAL = NormalDist().inv_cdf(0.75)
+# With fewer cases nothing is typical.
+_MIN_CASES = 8
+# Degrees of freedom of what is typical of many cases.
+_MAX_FREE = 15.0
+
+
+@dataclass(frozen=True, slots=True)
+class Between:
+    """The runs of a baseline and a candidate.
+
+    Attributes:
+        size: mean of the medians of the candidate's runs minus that of the baseline's.
+        variance: of the medians of runs within their side; `free` its degrees of freedom.
+        within: the part of that variance that follows from the scatter of repetitions.
+        share: squared standard error of `size` = variance · share: the sum of 1 / number of runs over the sides.
+    """
+
+    size: float
+    variance: float
+    free: float
+    within: float
+    share: float
+
+
+def between_runs(sides: Sequence[Sequence[float]], runs: Sequence[Sequence[Hashable]]) -> Between | None:
+    """The runs of two sides as observations.
+
+    Args:
+        sides: values of the baseline and the candidate on the scale of the test.
+        runs: for each value, the run that measured it.
+
+    Returns:
+        `None` if there are too few runs, or each has one value: then the scatter of the values is that of the runs.
+    """
+    squares, free, share, expected, count = 0.0, 0, 0.0, 0.0, 0
+    means: list[float] = []
+    residuals: list[float] = []
+    for values, whose in zip(sides, runs, strict=True):
+        by_run: dict[Hashable, list[float]] = {}
+        for value, run in zip(values, whose, strict=True):
+            by_run.setdefault(run, []).append(value)
+        groups = list(by_run.values())
+        medians = [median(group) for group in groups]
+        middle = sum(medians) / len(medians)
+        means.append(middle)
+        squares += sum((one - middle) ** 2 for one in medians)
+        free += len(groups) - 1
+        share += 1 / len(groups)
+        count += len(groups)
+        for group, of in zip(groups, medians, strict=True):
+            n = len(group)
+            expected += 1 / n if n < 3 else _OF_MEDIANS / n
+            # A median has the distance zero to itself.
+            residuals += sorted(abs(value - of) for value in group)[n % 2 :]
+    if free < _MIN_FREE or not residuals:
+        return None
+    scatter = median(residuals) / _MAD_OF_NORMAL
+    return Between(means[1] - means[0], squares / free, free, scatter**2 * expected / count, share)
+
+
+def errors_of(found: Sequence[Between]) -> list[tuple[float, float]]:
+    """Squared standard error of each size, and its degrees of freedom.
+
+    The variance of a case's runs is its own, or the typical one if that is larger. The typical one is the part that
+    follows from the repetitions, plus the scatter of runs for which half of the cases are below the median of a χ²
+    distribution.
+    """
+    if len(found) < _MIN_CASES:
+        return [(max(one.variance, one.within) * one.share, one.free) for one in found]
+    typical = _typical(found)
+    errors = []
+    for one in found:
+        usual = typical + one.within
+        free = one.free if one.variance > usual else max(one.free, _MAX_FREE)
+        errors.append((max(one.variance, usual) * one.share, free))
+    return errors
+
+
+def _typical(found: Sequence[Between]) -> float:
+    """The variance of runs beyond what repetitions explain, the same for all cases, by bisection."""
+    # The median of χ²/f is (1 − 2/(9·f))³ (E. B. Wilson and M. M. Hilferty, PNAS 17, 1931).
+    middles = [(1 - 2 / (9 * one.free)) ** 3 for one in found]
+    low, high = 0.0, max(one.variance for one in found)
+    for _ in range(40):
+        guess = (low + high) / 2
+        ratios = [
+            one.variance / (middle * (guess + one.within)) if guess + one.within else 0.0
+            for one, middle in zip(found, middles, strict=True)
+        ]
+        low, high = (guess, high) if median(ratios) > 1 else (low, guess)
+    return high

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from devbench.analysis.compare import Pair, compare_all
-from devbench.analysis.differences import between_runs
 from devbench.analysis.drift import common_drift
+from devbench.analysis.ranks import between_runs
 from tests.analysis.labelled import traces
 
 RNG = np.random.default_rng

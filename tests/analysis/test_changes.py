@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from devbench.analysis.changes import change_points, change_points_of_many
 from devbench.analysis.confirmation import ChangeSettings
-from devbench.analysis.segments import cuts, running_median
+from devbench.analysis.cuts import cuts, running_median
 from tests.analysis.labelled import KINDS, SCENES, make, matched, noise_of, traces
 from tests.calls import calls_of
 

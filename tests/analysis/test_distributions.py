@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from devbench.analysis.distributions import distribution_cuts, largest_tail, moved, soft_histogram, stretches_of
+from devbench.analysis.cuts import distribution_cuts, largest_tail, moved, soft_histogram, stretches_of
 
 RNG = np.random.default_rng
 
