@@ -14,7 +14,7 @@ import os
 import sys
 from pathlib import Path
 
-from devbench.models.rewrites.steps import precisions
+from devbench.models.rewrites.apply import precisions
 
 
 def main() -> int:

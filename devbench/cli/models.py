@@ -17,7 +17,7 @@ from devbench.cli.usage import one_of, several_of
 
 if TYPE_CHECKING:
     from devbench.models.mobile_sd.build import BuildRequest
-    from devbench.models.rewrites.steps import Precision
+    from devbench.models.rewrites.apply import Precision
 
 _BUILD = (
     "Examples:\n\n  devbench models build small-unet --out small_unet.tflite\n\n"
@@ -143,7 +143,7 @@ def precisions(
     use the most memory. int8 needs the extra `models`.
     """
     from devbench.models.files import model_path
-    from devbench.models.rewrites.steps import precisions as rows_of
+    from devbench.models.rewrites.apply import precisions as rows_of
 
     found: list[tuple[str, list[Precision]]] = []
     for given in models:

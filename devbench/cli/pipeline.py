@@ -20,8 +20,8 @@ from devbench.text import parts_of
 if TYPE_CHECKING:
     from devbench.bench.pipeline import Pipeline
     from devbench.bench.runner import RunOutcome
+    from devbench.models.rewrites.apply import AblationStep
     from devbench.models.rewrites.catalogue import Rewrite
-    from devbench.models.rewrites.steps import AblationStep
     from devbench.results.store import RunView
 
 _EPILOG = (
@@ -110,8 +110,8 @@ def _build(
     inputs: int,
     tell: Callable[[str], None],
 ) -> dict[str, list[AblationStep]]:
+    from devbench.models.rewrites.apply import ablate
     from devbench.models.rewrites.catalogue import RewriteOptions
-    from devbench.models.rewrites.steps import ablate
 
     sources = [Path(stage.model) for stage in pipeline.stages]
     stems = [source.stem for source in dict.fromkeys(sources)]

@@ -11,6 +11,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
+from itertools import accumulate
 from typing import Any
 
 from devbench.models.compiled import Compiled
@@ -96,9 +97,9 @@ class ModelFacts:
 def facts_of(model: ModelView, top: int = 5) -> ModelFacts:
     """The figures of the model's main graph, with the `top` largest tensors of each kind."""
     graph = model.main
-    constants = _once_a_buffer(tensor for tensor in graph.tensors if tensor.constant)
-    used = {tensor.index for operator in graph.operators for tensor in (*operator.inputs, *operator.outputs) if tensor}
-    used |= {*graph.inputs, *graph.outputs}
+    # One tensor of each buffer.
+    constants = list({tensor.buffer: tensor for tensor in graph.tensors if tensor.constant}.values())
+    used = {*graph.inputs, *graph.outputs, *(one.index for operator in graph.operators for one in operator.tensors)}
     runtime = [tensor for tensor in graph.tensors if not tensor.constant and tensor.index in used]
     by_type: dict[str, int] = defaultdict(int)
     for tensor in constants:
@@ -154,18 +155,13 @@ def _histogram(operators: Iterable[OperatorView]) -> tuple[OperatorCount, ...]:
             type=name,
             version=version,
             count=len(several),
-            largest_rank=max((t.rank for one in several for t in (*one.inputs, *one.outputs) if t), default=0),
+            largest_rank=max((tensor.rank for one in several for tensor in one.tensors), default=0),
             macs=sum(map(macs_of, several)),
             custom=custom,
         )
         for (name, version, custom), several in rows.items()
     ]
     return tuple(sorted(counted, key=lambda row: (-row.macs, -row.count, row.type, row.version)))
-
-
-def _once_a_buffer(tensors: Iterable[TensorView]) -> list[TensorView]:
-    """One tensor of each buffer."""
-    return list({tensor.buffer: tensor for tensor in tensors}.values())
 
 
 def _largest(tensors: Iterable[TensorView], top: int) -> tuple[TensorView, ...]:
@@ -182,32 +178,21 @@ def _peak(graph: GraphView) -> tuple[int, int | None]:
     A tensor lives from the operator that makes it, an input of the model from the first operator, to the last
     operator that reads it; outputs and variables to the end. Memory shared in place is not considered.
     """
-    last = len(graph.operators) - 1
-    first_use: dict[int, int] = dict.fromkeys(graph.inputs, 0)
-    last_use: dict[int, int] = dict.fromkeys(graph.inputs, 0)
-    for place, operator in enumerate(graph.operators):
-        for tensor in operator.outputs:
-            first_use.setdefault(tensor.index, place)
-            last_use[tensor.index] = max(last_use.get(tensor.index, place), place)
-        for source in operator.inputs:
-            if source is not None:
-                first_use.setdefault(source.index, 0)
-                last_use[source.index] = place
-    for index in graph.outputs:
-        if index in first_use:
-            last_use[index] = last
+    places, last = list(enumerate(graph.operators)), len(graph.operators) - 1
+    made = {tensor.index: place for place, operator in reversed(places) for tensor in operator.outputs}
+    made |= dict.fromkeys(graph.inputs, 0)
+    used = dict.fromkeys(graph.inputs, 0)
+    used |= {tensor.index: place for place, operator in places for tensor in operator.tensors}
+    used |= dict.fromkeys(used.keys() & {*graph.outputs}, last)
     changes = [0] * (last + 2)
-    for index, place in first_use.items():
+    for index, end in used.items():
         tensor = graph.tensors[index]
-        if not tensor.constant and last >= 0:
-            changes[0 if tensor.variable else place] += tensor.size_bytes
-            changes[(last if tensor.variable else last_use[index]) + 1] -= tensor.size_bytes
-    living, peak, where = 0, 0, None
-    for place in range(last + 1):
-        living += changes[place]
-        if living > peak:
-            peak, where = living, place
-    return peak, where
+        if not tensor.constant and places:
+            changes[0 if tensor.variable else made.get(index, 0)] += tensor.size_bytes
+            changes[(last if tensor.variable else end) + 1] -= tensor.size_bytes
+    living = list(accumulate(changes[:-1]))
+    peak = max(living, default=0)
+    return peak, living.index(peak) if peak else None
 
 
 def _quantisation(graph: GraphView, constants: list[TensorView]) -> Quantisation:

@@ -15,8 +15,7 @@ from devbench.errors import InputError
 from devbench.models.graph.file import load_model
 from devbench.models.mobile_sd import networks
 from devbench.models.mobile_sd.convert import SUBMODELS, convert, weight_specs
-from devbench.models.mobile_sd.layers import Layers
-from devbench.models.mobile_sd.sizes import SCALES
+from devbench.models.mobile_sd.networks import SCALES, Layers
 from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, WeightSpec
 
 pytest.importorskip("tensorflow", reason="building models needs the extra `models`")

@@ -14,9 +14,10 @@ in turns; the first operator that is ready decides which kind begins. Operators 
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Collection, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
 
 from devbench.models.gpu import build_rules, cpu_rules, wrong_results
 from devbench.models.gpu.context import Context, Violation, run_checks
@@ -84,14 +85,11 @@ def _prepare_all(model: ModelView) -> dict[int, Prepared]:
     done: dict[int, Prepared] = {}
 
     def visit(number: int, depth: int) -> None:
-        if number in done or not 0 <= number < len(model.graphs) or depth > _MAX_DEPTH:
-            return
-        graph = model.graphs[number]
-        done[number] = Prepared(frozenset(), {})
-        for operator in graph.operators:
-            for called in called_graphs(operator):
+        if number not in done and 0 <= number < len(model.graphs) and depth <= _MAX_DEPTH:
+            done[number] = Prepared(frozenset(), {})
+            for called in (called for operator in model.graphs[number].operators for called in called_graphs(operator)):
                 visit(called, depth + 1)
-        done[number] = prepare(graph, done, model.graphs)
+            done[number] = prepare(model.graphs[number], done, model.graphs)
 
     for number in range(len(model.graphs)):
         visit(number, 0)
@@ -155,39 +153,28 @@ def estimate(checked: Checked, max_parts: int = 1) -> GpuEstimate:
     )
 
 
-def _has_effects(operator: OperatorView) -> bool:
-    return operator.type in _WITH_EFFECTS or any(tensor.dtype in _RESOURCES for tensor in operator.tensors)
-
-
 def _parts(context: Context, outside: Collection[int]) -> list[list[int]]:
     """The parts of the operators that are not `outside`."""
-    waiting_for: dict[int, int] = {}
-    readers: dict[int, list[int]] = defaultdict(list)
-    before: int | None = None
+    sorter: TopologicalSorter[int] = TopologicalSorter()
+    before: tuple[int, ...] = ()
     for operator in context.graph.operators:
-        sources = {maker.index for maker in map(context.maker, operator.given) if maker is not None}
-        if _has_effects(operator):
-            sources |= set() if before is None else {before}
-            before = operator.index
-        waiting_for[operator.index] = len(sources)
-        for source in sources:
-            readers[source].append(operator.index)
-    ready: tuple[list[int], list[int]] = ([], [])  # for the CPU, for the GPU
-    order = [index for index, count in waiting_for.items() if not count]
-    for index in order:
-        ready[index not in outside].append(index)
-    turn = bool(order) and order[0] not in outside
+        makers = [maker.index for maker in map(context.maker, operator.given) if maker is not None]
+        has_effects = operator.type in _WITH_EFFECTS or any(one.dtype in _RESOURCES for one in operator.tensors)
+        sorter.add(operator.index, *makers, *(before if has_effects else ()))
+        before = (operator.index,) if has_effects else before
+    # Operators of a damaged model that wait for each other are never ready.
+    with suppress(CycleError):
+        sorter.prepare()
+    ready = [*sorter.get_ready()]
+    on_gpu = bool(ready) and ready[0] not in outside
     parts: list[list[int]] = []
-    while any(ready):
+    while ready:
         part: list[int] = []
-        while ready[turn]:
-            index = ready[turn].pop()
-            part.append(index)
-            for reader in readers[index]:
-                waiting_for[reader] -= 1
-                if not waiting_for[reader]:
-                    ready[reader not in outside].append(reader)
-        if turn and part:
+        while taken := {index for index in ready if (index not in outside) is on_gpu}:
+            part += taken
+            sorter.done(*taken)
+            ready = [*(index for index in ready if index not in taken), *sorter.get_ready()]
+        if on_gpu and part:
             parts.append(part)
-        turn = not turn
+        on_gpu = not on_gpu
     return parts

@@ -7,7 +7,7 @@ one that the delegate takes. A rewrite that changes nothing in a model is never 
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -76,19 +76,16 @@ def make_report(
 
 def verdict(report: GpuReport) -> str:
     """The answer in one line."""
-    found = report.estimate
-    doubt = sum(refusal.effect is GpuEffect.DRIVER for refusal in report.refusals)
+    found, effects = report.estimate, Counter(refusal.effect for refusal in report.refusals)
+    doubt, wrong = effects[GpuEffect.DRIVER], effects[GpuEffect.WRONG]
     tail = f"; {doubt} of them do not build with every OpenCL driver" if doubt else ""
-    wrong = sum(refusal.effect is GpuEffect.WRONG for refusal in report.refusals)
     tail += f"; {wrong} gave wrong numbers there" if wrong else ""
     if found.operators == 0:
         return "the model has no operators"
     if found.blocked_by is not None:
         return _blocked(found.blocked_by)
-    if found.complete:
-        return f"all {found.operators} operators{tail}"
-    if not found.parts:
-        return f"none of {found.operators} operators{tail}"
+    if found.complete or not found.parts:
+        return f"{'all' if found.complete else 'none of'} {found.operators} operators{tail}"
     if len(found.parts) == 1:
         return f"{found.delegated} of {found.operators} operators, in one part{tail}"
     largest = f"the largest, {found.parts[0]}," if found.delegated == found.parts[0] else f"{found.delegated} of them"

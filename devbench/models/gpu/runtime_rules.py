@@ -8,7 +8,7 @@ anything else is dynamic, and the stock GPU delegate refuses a graph with one.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from devbench.models.gpu.context import Violation, broken
@@ -57,7 +57,7 @@ _SIZE_INPUTS: dict[str, tuple[int, ...]] = {
     "UNSORTED_SEGMENT_PROD": (1, 2), "UNSORTED_SEGMENT_SUM": (1, 2), "SPARSE_TO_DENSE": (1,), "SPLIT": (0,),
     "SPLIT_V": (1, 2), "STRIDED_SLICE": (1, 2, 3), "TILE": (1,), "TOPK_V2": (1,), "TRANSPOSE": (1,),
     "TRANSPOSE_CONV": (0,), "CONV_3D_TRANSPOSE": (0,), "NON_MAX_SUPPRESSION_V4": (2,),
-    "NON_MAX_SUPPRESSION_V5": (2,),
+    "NON_MAX_SUPPRESSION_V5": (2,), "WHERE": (0,),
 }  # fmt: skip
 # The options that name a graph.
 _CALLED = {"WHILE": ("condSubgraphIndex", "bodySubgraphIndex"), "IF": ("thenSubgraphIndex", "elseSubgraphIndex")}
@@ -138,25 +138,22 @@ def _unprepared(operator: OperatorView) -> list[Violation]:
 
 def _why_dynamic(operator: OperatorView, known: set[int]) -> str:
     """Why an output has no size yet, empty where all have one."""
-    where = operator.type == "WHERE" and any(tensor.index not in known for tensor in operator.given)
-    if operator.type == "UNIQUE" or where:
-        return "its output is as long as the data says"
-    if any(tensor.dtype == "string" for tensor in operator.outputs):
-        return "its output is text"
-    out, source = operator.outputs[0] if operator.outputs else None, operator.input(0)
-    if operator.type == "READ_VARIABLE" and out is not None and not out.rank:
-        return "a variable without dimensions"
-    if operator.type == "TOPK_V2" and source is not None and source.dynamic:
-        return "its input has open sizes"
-    if operator.type == "SLICE" and out is not None and (out.dynamic or not out.rank):
-        sizes = [operator.input(number) for number in (1, 2)]
-        if (source is not None and source.dynamic) or any(one is None or one.index not in known for one in sizes):
-            return "its sizes come at run time"
-    for number in _SIZE_INPUTS.get(operator.type, ()):
-        tensor = operator.input(number)
-        if tensor is not None and tensor.index not in known:
-            return f"input {number} sets the output's shape at run time"
-    return ""
+    kind, source = operator.type, operator.input(0)
+    is_open = source is not None and source.dynamic
+    inputs = ((number, operator.input(number)) for number in _SIZE_INPUTS.get(kind, ()))
+    unknown = [number for number, one in inputs if one is not None and one.index not in known]
+    scalars = any(not one.rank for one in operator.outputs[:1])
+    unsized = any(one is None or one.index not in known for one in map(operator.input, (1, 2)))
+    cut = kind == "SLICE" and (scalars or any(one.dynamic for one in operator.outputs[:1])) and (is_open or unsized)
+    reasons = (
+        (kind == "UNIQUE" or (kind == "WHERE" and unknown), "its output is as long as the data says"),
+        (any(one.dtype == "string" for one in operator.outputs), "its output is text"),
+        (kind == "READ_VARIABLE" and scalars, "a variable without dimensions"),
+        (kind == "TOPK_V2" and is_open, "its input has open sizes"),
+        (cut, "its sizes come at run time"),
+        (unknown, f"input {min(unknown, default=0)} sets the output's shape at run time"),
+    )
+    return next((reason for applies, reason in reasons if applies), "")
 
 
 def called_graphs(operator: OperatorView) -> tuple[int, ...]:
@@ -165,22 +162,21 @@ def called_graphs(operator: OperatorView) -> tuple[int, ...]:
 
 
 def _control_flow(operator: OperatorView, others: Mapping[int, Prepared], graphs: tuple[GraphView, ...]) -> str:
+    """Why a loop or a branch has outputs without a size, empty for others."""
     called = [number for number in called_graphs(operator) if number in others]
-    if not called:
-        return ""
-    looked_at = called[1:] if operator.type == "WHILE" else called
-    for number in looked_at:
+    for number in called[operator.type == "WHILE" :]:
         if any(one.rule == "dynamic" for one in others[number].violations.values()):
             return f"graph {number}, which it runs, has outputs without a size"
-    if operator.type == "WHILE" and len(called) == 2:
-        body = graphs[called[1]]
-        for before, after in zip(body.inputs, body.outputs, strict=False):
-            sizes = body.tensors[before], body.tensors[after]
-            if sizes[0].shape != sizes[1].shape and sum(one.shape[0] if one.rank else 0 for one in sizes) != 1:
-                return "its body changes the size of what it hands on"
-    if operator.type == "IF" and len(called) == 2:
-        first, second = (graphs[number] for number in called)
-        for one, other in zip(first.outputs, second.outputs, strict=False):
-            if first.tensors[one].shape != second.tensors[other].shape:
-                return "its branches give different shapes"
-    return ""
+    if len(called) < 2:
+        return ""
+    first, second = (graphs[number] for number in called)
+    if operator.type == "IF":
+        pairs = zip(_shapes(first, first.outputs), _shapes(second, second.outputs), strict=False)
+        return "its branches give different shapes" if any(one != other for one, other in pairs) else ""
+    pairs = zip(_shapes(second, second.inputs), _shapes(second, second.outputs), strict=False)
+    changed = any(one != other and sum((*one[:1], *other[:1])) != 1 for one, other in pairs)
+    return "its body changes the size of what it hands on" if changed else ""
+
+
+def _shapes(graph: GraphView, numbers: Sequence[int]) -> list[tuple[int, ...]]:
+    return [graph.tensors[number].shape for number in numbers]

@@ -35,6 +35,8 @@ class Graph:
         self._graph = model.subgraphs[index]
         # Whether it is the graph that a run of the model executes.
         self.is_main = index == 0
+        self.inputs: tuple[int, ...] = tuple(self._graph.inputs)
+        self.outputs: tuple[int, ...] = tuple(self._graph.outputs)
         # By their ids; a removed operator is kept, so that no new one gets its id.
         self._removed: dict[int, Any] = {}
         self._constants: dict[tuple[str, Shape, bytes], int] = {}
@@ -54,14 +56,6 @@ class Graph:
             if id(operator) not in self._removed and (not wanted or self.kind(operator) in wanted):
                 yield operator
 
-    @property
-    def inputs(self) -> tuple[int, ...]:
-        return tuple(self._graph.inputs)
-
-    @property
-    def outputs(self) -> tuple[int, ...]:
-        return tuple(self._graph.outputs)
-
     def kind(self, operator: Any) -> str:
         return kind_of(self.model.operatorCodes[operator.opcodeIndex])
 
@@ -73,8 +67,7 @@ class Graph:
         return self._graph.tensors[number]
 
     def shape(self, number: int) -> Shape:
-        shape = self.tensor(number).shape
-        return () if shape is None else tuple(int(size) for size in shape)
+        return tuple(int_list(self.tensor(number).shape))
 
     def dtype(self, number: int) -> str:
         return type_name(self.tensor(number).type)
@@ -101,28 +94,21 @@ class Graph:
     def consumers(self, tensor: int) -> tuple[Any, ...]:
         return tuple(self._consumers.get(tensor, ()))
 
-    def only_consumer(self, tensor: int) -> Any | None:
-        """The only operator that uses it; `None` if there are several, or if it is an output of the graph."""
-        users = self._consumers.get(tensor, ())
-        return users[0] if len(users) == 1 and tensor not in self._graph.outputs else None
-
     def is_constant(self, tensor: int) -> bool:
         return tensor >= 0 and self.model.buffers[self.tensor(tensor).buffer].data is not None
 
     def constant(self, tensor: int, dtype: str = "") -> NDArray[Any] | None:
         """The values of a constant of a plain type, or of `dtype` alone, over the file; `None` for all else."""
-        if tensor < 0 or self.tensor(tensor).sparsity is not None or not self.is_constant(tensor):
+        if not self.is_constant(tensor) or self.tensor(tensor).sparsity is not None:
             return None
         if dtype not in ("", self.dtype(tensor)):
             return None
         try:
             kind = np.dtype(self.dtype(tensor))
-        except TypeError:
+            data = np.ascontiguousarray(self.model.buffers[self.tensor(tensor).buffer].data)
+            return data.view(kind).reshape(self.shape(tensor))
+        except (TypeError, ValueError):
             return None
-        data, shape = self.model.buffers[self.tensor(tensor).buffer].data, self.shape(tensor)
-        if kind.itemsize * math.prod(shape) != data.size:
-            return None
-        return np.ascontiguousarray(data).view(kind).reshape(shape)
 
     def scalar(self, tensor: int) -> float | None:
         """The one value of a constant that has one."""
@@ -205,7 +191,7 @@ class Graph:
         maker = self._producers.get(tensor)
         if maker is None or self.kind(maker) in _LASTING:
             return
-        if not any(self._consumers.get(made) or made in self._graph.outputs for made in maker.outputs):
+        if not any(self._consumers.get(made) or made in self.outputs for made in maker.outputs):
             self.remove(maker)
 
     def redirect(self, old: int, new: int) -> None:
@@ -237,13 +223,11 @@ def unused_codes(model: Any) -> list[int]:
 
 
 def drop_codes(model: Any) -> None:
-    """Drop operator codes that no operator has: a runtime that does not know one of them loads the model no more."""
-    unused = set(unused_codes(model))
-    kept = [index for index in range(len(model.operatorCodes)) if index not in unused]
-    places = {old: new for new, old in enumerate(kept)}
+    """Drop operator codes that no operator has: a runtime that does not know one of them does not load the model."""
+    kept = sorted({*range(len(model.operatorCodes))} - {*unused_codes(model)})
     for graph in model.subgraphs:
         for operator in graph.operators:
-            operator.opcodeIndex = places[operator.opcodeIndex]
+            operator.opcodeIndex = kept.index(operator.opcodeIndex)
     model.operatorCodes = [model.operatorCodes[index] for index in kept]
 
 
@@ -258,13 +242,12 @@ def compact(model: Any) -> None:
         signatures = [one for one in model.signatureDefs or () if one.subgraphIndex == index]
         entries = [entry for one in signatures for entry in (*(one.inputs or ()), *(one.outputs or ()))]
         used.update(entry.tensorIndex for entry in entries)
-        order = [number for number in range(len(graph.tensors)) if number in used]
+        order = sorted(used - {-1})
         places = {old: new for new, old in enumerate(order)} | {-1: -1}
         graph.tensors = [graph.tensors[number] for number in order]
-        graph.inputs, graph.outputs = ([places[number] for number in side] for side in (graph.inputs, graph.outputs))
+        for one in (graph, *graph.operators):
+            one.inputs, one.outputs = ([places[number] for number in side] for side in (one.inputs, one.outputs))
         for operator in graph.operators:
-            operator.inputs = [places[number] for number in operator.inputs]
-            operator.outputs = [places[number] for number in operator.outputs]
             if operator.intermediates is not None:
                 operator.intermediates = [places[number] for number in int_list(operator.intermediates)]
         for entry in entries:

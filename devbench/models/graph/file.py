@@ -15,7 +15,6 @@ from typing import Any
 import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
-from numpy.typing import NDArray
 
 from devbench.errors import InputError
 from devbench.host.regular import other_than_file, writing
@@ -83,14 +82,14 @@ def _to_lists(graph: Any) -> None:
 def _check_numbers(model: Any, graph: Any) -> None:
     """Raises DamagedModel if a number refers to nothing: the rest of devbench relies on them."""
     tensors, codes, buffers = len(graph.tensors), len(model.operatorCodes), len(model.buffers)
-    numbers = [*graph.inputs, *graph.outputs]
-    for operator in graph.operators:
-        numbers += [*(number for number in operator.inputs if number != -1), *operator.outputs]
-        if not 0 <= operator.opcodeIndex < codes:
-            raise DamagedModel(f"it has an operator of kind {operator.opcodeIndex} of {codes}")
-    for number in numbers:
-        if not 0 <= number < tensors:
-            raise DamagedModel(f"it names tensor {number} of {tensors}")
+    given = [number for operator in graph.operators for number in operator.inputs if number != -1]
+    made = [number for operator in graph.operators for number in operator.outputs]
+    numbers = [*graph.inputs, *graph.outputs, *given, *made]
+    for kind in (operator.opcodeIndex for operator in graph.operators):
+        if not 0 <= kind < codes:
+            raise DamagedModel(f"it has an operator of kind {kind} of {codes}")
+    if wrong := [number for number in numbers if not 0 <= number < tensors]:
+        raise DamagedModel(f"it names tensor {wrong[0]} of {tensors}")
     for tensor in graph.tensors:
         if not 0 <= tensor.buffer < buffers:
             raise DamagedModel(f"it names buffer {tensor.buffer} of {buffers}")
@@ -114,8 +113,7 @@ def _pieces(model: Any) -> list[Any]:
     pieces: list[Any] = []
     at = length
     for number in outside:
-        data = model.buffers[number].data
-        gap = -at % _ALIGNMENT
+        data, gap = model.buffers[number].data, -at % _ALIGNMENT
         pieces += [b"\0" * gap, data]
         outside[number] = (at + gap, data.size)
         at += gap + data.size
@@ -126,7 +124,7 @@ def _packed(model: Any, inline_bytes: int, outside: dict[int, tuple[int, int]]) 
     buffers = model.buffers
     try:
         model.buffers = [
-            _AlignedBuffer(None, *outside[number]) if number in outside else _AlignedBuffer(buffer.data)
+            _AlignedBuffer(None, *outside[number]) if number in outside else _AlignedBuffer(buffer.data, 0, 0)
             for number, buffer in enumerate(buffers)
         ]
         builder = flatbuffers.Builder(inline_bytes + 64 * len(buffers) + (1 << 20))
@@ -136,11 +134,8 @@ def _packed(model: Any, inline_bytes: int, outside: dict[int, tuple[int, int]]) 
     return memoryview(builder.Bytes)[builder.Head() :]
 
 
-class _AlignedBuffer:
+class _AlignedBuffer(schema.BufferT):  # type: ignore[misc]
     """Packs a buffer as the schema asks for, aligned to 16 bytes, which the generated code does not do."""
-
-    def __init__(self, data: NDArray[np.uint8] | None, offset: int = 0, size: int = 0) -> None:
-        self.data, self.offset, self.size = data, offset, size
 
     def Pack(self, builder: Any) -> int:
         place = None

@@ -22,7 +22,7 @@ import psutil
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.host.regular import writing
 from devbench.models.mobile_sd.convert import SUBMODELS, convert
-from devbench.models.mobile_sd.sizes import SCALES
+from devbench.models.mobile_sd.networks import SCALES
 from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights
 
 _LOSSY = {"fp32": (), "fp16": ("fp16",), "w8": ("w8",)}

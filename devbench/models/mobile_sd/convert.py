@@ -23,8 +23,7 @@ from devbench.host.regular import writing
 from devbench.models.build import silent, tensorflow
 from devbench.models.graph.read import read_model
 from devbench.models.mobile_sd import networks
-from devbench.models.mobile_sd.layers import Layers, Tensor
-from devbench.models.mobile_sd.sizes import ModelScale
+from devbench.models.mobile_sd.networks import Layers, ModelScale, Tensor
 from devbench.models.mobile_sd.weights import WeightSource, WeightSpec
 
 SUBMODELS = ("text_encoder", "unet", "image_decoder")

@@ -89,7 +89,7 @@ def _chain(graph: Graph, last: Any) -> list[Any]:
         if has_repeat and len(chain) > 1 and len(graph.shape(x)) == 4 and _is_upsampling(graph, chain):
             best = list(chain)
         operator = graph.producer(x)
-        if operator is not None and graph.only_consumer(x) is None:
+        if len(graph.consumers(x)) != 1 or x in graph.outputs:
             break
     return best
 

@@ -44,16 +44,12 @@ def half_weights(graph: Graph, min_values: int = MIN_VALUES) -> list[str]:
     made: dict[int, int] = {}
     changes = []
     for operator in graph.operators():
-        if graph.kind(operator) in _EXCLUDED:
-            continue
-        inputs = list(operator.inputs)
+        inputs = [] if graph.kind(operator) in _EXCLUDED else list(operator.inputs)
         for place, tensor in enumerate(inputs):
             values = graph.constant(tensor, "float32")
-            if values is None or values.size < min_values:
+            if values is None or values.size < min_values or (tensor not in made and not _fits(values)):
                 continue
             if tensor not in made:
-                if not _fits(values):
-                    continue
                 emit = Emitter(graph, operator, f"{graph.name(tensor)}/fp16")
                 halves = graph.add_constant(graph.name(tensor), values.astype(np.float16))
                 made[tensor] = emit.make(
@@ -61,17 +57,15 @@ def half_weights(graph: Graph, min_values: int = MIN_VALUES) -> list[str]:
                 )
                 changes.append(shape_text(values.shape))
             inputs[place] = made[tensor]
-        if inputs != list(operator.inputs):
+        if inputs and inputs != list(operator.inputs):
             graph.set_inputs(operator, inputs)
     return changes
 
 
 def _fits(values: NDArray[Any]) -> bool:
     largest = max(float(values.max()), -float(values.min()))
-    if not largest <= _MAX_HALF:
-        return False
-    if largest <= _EXACT or not (values == np.rint(values)).all():
-        return True
+    if not _EXACT < largest <= _MAX_HALF or not (values == np.rint(values)).all():
+        return largest <= _MAX_HALF
     return bool((values.astype(np.float16).astype(np.float32) == values).all())
 
 
@@ -114,12 +108,8 @@ def int8_weights(source: Path, out: Path, *, dynamic: bool) -> list[str]:
 def _large_convolutions(path: Path) -> set[str]:
     """The names of what convolutions make whose weights the quantiser does not take."""
     graph = Graph(load_model(path))
-    found = set()
-    for operator in graph.operators("CONV_2D"):
-        weights = graph.constant(operator.inputs[1], "float32")
-        if weights is not None and weights.nbytes > _MAX_CONV_BYTES:
-            found.add(graph.name(operator.outputs[0]))
-    return found
+    weights = {one.outputs[0]: graph.constant(one.inputs[1], "float32") for one in graph.operators("CONV_2D")}
+    return {graph.name(out) for out, one in weights.items() if one is not None and one.nbytes > _MAX_CONV_BYTES}
 
 
 def _quantise_convolution(graph: Graph, operator: Any, dynamic: bool) -> None:
@@ -152,9 +142,6 @@ def symmetric_int8(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDAr
 def _int8_tensors(path: Path) -> dict[str, str]:
     """Constant int8 tensors of the main graph by name, with their shapes."""
     model = load_model(path)
-    graph = Graph(model)
-    found = {}
-    for number in range(len(model.subgraphs[0].tensors)):
-        if graph.dtype(number) == "int8" and graph.is_constant(number):
-            found[graph.name(number)] = "×".join(map(str, graph.shape(number)))
-    return found
+    graph, numbers = Graph(model), range(len(model.subgraphs[0].tensors))
+    found = [number for number in numbers if graph.dtype(number) == "int8" and graph.is_constant(number)]
+    return {graph.name(number): graph.size_text(number) for number in found}

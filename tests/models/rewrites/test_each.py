@@ -17,7 +17,7 @@ from devbench.models.graph.emit import Emitter
 from devbench.models.graph.file import load_model
 from devbench.models.rewrites.apply import apply_rewrites
 from devbench.models.rewrites.catalogue import REWRITES, RewriteOptions, chosen_rewrites
-from devbench.models.rewrites.gelu import ERF_BOUND
+from devbench.models.rewrites.half_precision import ERF_BOUND
 from devbench.models.rewrites.serialize import ConvLimits
 from tests.models.rewrites.graphs import largest_rank, make, operators, relative_error, run, run_in_half, saved
 

@@ -9,7 +9,7 @@ import pytest
 
 from devbench.models.graph.file import load_model
 from devbench.models.mobile_sd.convert import SUBMODELS, convert
-from devbench.models.mobile_sd.sizes import SCALES
+from devbench.models.mobile_sd.networks import SCALES
 from devbench.models.mobile_sd.weights import RandomWeights
 from devbench.models.rewrites.apply import apply_rewrites, rewrite_file
 from devbench.models.rewrites.catalogue import REWRITES, RewriteOptions, chosen_rewrites
