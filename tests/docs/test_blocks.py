@@ -1,7 +1,7 @@
 """Every code block of README and docs runs, but for those that are marked: shell, Python, TOML, JSON.
 
 One virtual device is connected, as a reader's only phone would be, and two runs are in the store. `SERIAL` in a block is
-that device. Processes of the tool are short, so that it takes a minute: `devbench` is a script that asks for it.
+that device. `devbench` is a script that asks for few and short processes of the tool.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from tests.conftest import connected_phone
 from tests.docs.blocks import ROOT, Block, blocks_of, commands_of, pages
 from tests.made.adb_servers import adb_server
 
-pytestmark = [pytest.mark.campaign, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(600)]
 
 DATA = ROOT / "tests" / "data"
 MODELS = {
@@ -35,18 +35,10 @@ MODELS = {
     "image_decoder.tflite": "tiny_conv",
 }
 SHORT = (
-    "--num-runs",
-    "2",
-    "--min-secs",
-    "0",
-    "--warmup-min-secs",
-    "0",
-    "--cool-down",
-    "0",
-    "--unreliable-retries",
-    "0",
-)
-# `devbench` of the blocks: the program, with short processes where measuring ones are asked for by options.
+    "--num-runs", "2", "--min-secs", "0", "--warmup-min-secs", "0", "--cool-down", "0", "--unreliable-retries", "0",
+    "-r", "2",
+)  # fmt: skip
+# `devbench` of the blocks: the program, with few and short processes.
 SCRIPT = f"""#!{sys.executable}
 import sys
 from devbench.cli.app import main
