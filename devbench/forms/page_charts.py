@@ -69,9 +69,12 @@ def charts_html(part: Charts, pictures: Collection[int] = ()) -> str:
 def _figure(chart: Chart, number: int, pictures: Collection[int]) -> str:
     alt = escape(clean(chart.alt, 2000))
     picture = f"<noscript>{_picture(chart, alt)}</noscript>" if id(chart) in pictures else ""
+    groups = len(chart.groups) if isinstance(chart, RowChart) else 0
+    kind = "chart narrow" if groups == 1 else "chart"
     return (
-        f'<figure class="chart" data-chart="{number}"><figcaption>{escape(clean(chart.title, 160))}</figcaption>'
-        f'<div class="plot" role="img" aria-label="{alt}"></div>{picture}'
+        f'<figure class="{kind}" data-chart="{number}"><figcaption>{escape(clean(chart.title, 160))}</figcaption>'
+        f'<div class="plots{"" if groups > 1 else " one"}"><div class="panel">'
+        f'<div class="plot" role="img" aria-label="{alt}"></div></div></div>{picture}'
         f'<p class="note soft">{escape(clean(chart.note, 600))}</p>'
         '<details><summary>As a table</summary><div class="rows"></div></details></figure>'
     )

@@ -5,7 +5,8 @@ Charts are made as data (`charts.py`); this file knows no way of drawing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from devbench.analysis.stats import Estimate
@@ -23,15 +24,15 @@ if TYPE_CHECKING:
 # A chart with more rows is no overview.
 _MAX_ROWS = 60
 _MAX_CHANGES = 24
-_STARTS = (Series("cold init", "s1"), Series("init", "s0"), Series("first inference", "s2"))
-_MEMORIES = (Series("peak (tool)", "s0"), Series("VmHWM (/proc)", "s1"), Series("PSS (/proc)", "s2"))
+_STARTS = (Series("init", "s0"), Series("first inference", "s2"))
+_MEMORIES = {"peak_memory_mb": "peak reported by the tool", "vm_hwm_mb": "VmHWM", "pss_mb": "PSS"}
 _VERDICTS = (
     Series("regressed", "worse"), Series("improved", "better"), Series("too noisy to call", "warn"),
     Series("unchanged", "bar"),
 )  # fmt: skip
 _VERDICT = {"regressed": 0, "improved": 1, "undecided": 2, "unchanged": 3}
 _Jobs = Sequence[JobReport]
-_RowOf = Callable[[JobReport], Row]
+_RowsOf = Callable[[JobReport], Iterable[Row]]
 
 
 def plus_minus(found: Estimate) -> str:
@@ -63,7 +64,7 @@ def _row(job: JobReport, bars: Iterable[Bar], text: str = "", points: Iterable[P
     return Row(job.title, tuple(bars), text, tuple(points), job.all_unreliable, job.virtual, facets)
 
 
-def _groups(jobs: _Jobs, row: _RowOf) -> tuple[Group, ...]:
+def _groups(jobs: _Jobs, rows: _RowsOf) -> tuple[Group, ...]:
     """Rows by model and device; headings name what the title does not."""
     models, devices = {job.subject for job in jobs}, {job.job.device.key for job in jobs}
     found: dict[tuple[str, str], list[JobReport]] = {}
@@ -74,7 +75,7 @@ def _groups(jobs: _Jobs, row: _RowOf) -> tuple[Group, ...]:
         parts = [clean(job.subject, 80)] if len(models) > 1 else []
         return " · ".join([*parts, clean(job.job.device.title, 70)] if len(devices) > 1 else parts)
 
-    return tuple(Group(head(of[0]), tuple(map(row, of))) for of in found.values())
+    return tuple(Group(head(of[0]), tuple(row for job in of for row in rows(job))) for of in found.values())
 
 
 # -- kinds ------------------------------------------------------------------------------------------------------------
@@ -112,8 +113,9 @@ def _latency(name: str, jobs: _Jobs, part: str) -> RowChart:
     )
     log = needs_log(job.latency.median for job in jobs if job.latency)
     return RowChart(
-        name, _title("Latency", jobs, part), alt, "ms per inference", (Series("median", "bar"),), _groups(jobs, row),
-        "; ".join(parts) + ".", log=log, virtual=_virtual(job.virtual for job in jobs),
+        name, _title("Latency", jobs, part), alt, "ms per inference", (Series("median", "bar"),),
+        _groups(jobs, lambda job: [row(job)]), "; ".join(parts) + ".", log=log,
+        virtual=_virtual(job.virtual for job in jobs),
     )  # fmt: skip
 
 
@@ -152,45 +154,49 @@ def speedup(name: str, jobs: _Jobs, baseline: str) -> RowChart:
               and (base := bases.get((job.subject, job.job.device.key)))]  # fmt: skip
     return RowChart(
         name, _title(f"Speed-up over {baseline}", jobs), f"How many times as fast as {baseline} each delegate is",
-        f"times as fast as {baseline}", (Series("speed-up", "bar"),), _groups(jobs, row), note,
+        f"times as fast as {baseline}", (Series("speed-up", "bar"),), _groups(jobs, lambda job: [row(job)]), note,
         log=needs_log(ratios), virtual=_virtual(job.virtual for job in jobs),
     )  # fmt: skip
 
 
 def _startup(name: str, jobs: _Jobs, part: str) -> RowChart:
-    def row(job: JobReport) -> Row:
-        starts = (job.cold.init if job.cold else None, job.init, job.first_inference)
-        bars = []
-        for number, (found, series) in enumerate(zip(starts, _STARTS, strict=True)):
-            if found:
-                low, high = (found.low, found.high) if found.coverage is not None else (None, None)
-                words = f"{job.title}, {series.name}: {ms(found.median)} ms"
-                bars.append(Bar(found.median, number, ms(found.median), words, low, high))
-        return _row(job, bars, "" if bars else "not measured")
+    """Init and first inference, one after the other; a cold start has a row of its own."""
 
-    alt = "Start-up of each job: " + ", ".join(one.name for one in _STARTS) + ", in ms"
-    return _bars(name, _title("Start-up", jobs, part), alt, "ms", _STARTS, jobs, row)
+    def rows(job: JobReport) -> Iterator[Row]:
+        for start, kind in ((job.warm, ""), (job.cold, ", cold")):
+            values = ((start.init, start.first_inference), _STARTS) if start else ((), ())
+            known = [(n, found) for n, (found, _) in enumerate(zip(*values, strict=True)) if found]
+            if known:
+                bars = [
+                    Bar(one.median, n, ms(one.median), f"{job.title}{kind}, {_STARTS[n].name}: {ms(one.median)} ms")
+                    for n, one in known
+                ]
+                row = _row(job, bars, ms(sum(bar.value for bar in bars)))
+                yield replace(row, label=f"{job.title}{kind}")
+
+    alt = "Start-up of each job: init and first inference, in ms"
+    return RowChart(
+        name, _title("Start-up to the first result", jobs, part), alt, "ms", _STARTS, _groups(jobs, rows),
+        stacked=True, virtual=_virtual(job.virtual for job in jobs),
+    )  # fmt: skip
 
 
 def _memory(name: str, jobs: _Jobs, part: str) -> RowChart:
+    """The first of the tool's peak, VmHWM and PSS that any job has."""
+    attribute, what = next(
+        (one for one in _MEMORIES.items() if any(getattr(job, one[0]) is not None for job in jobs)), ("pss_mb", "PSS")
+    )
+
     def row(job: JobReport) -> Row:
-        values = zip((job.peak_memory_mb, job.vm_hwm_mb, job.pss_mb), _MEMORIES, strict=True)
-        bars = [
-            Bar(value, number, mb(value), f"{job.title}, {series.name}: {mb(value)} MB")
-            for number, (value, series) in enumerate(values)
-            if value is not None
-        ]
-        return _row(job, bars, "" if bars else "not measured")
+        value = getattr(job, attribute)
+        words = f"{job.title}: {mb(value)} MB"
+        return _row(job, (), "not measured") if value is None else _row(job, [Bar(value, 0, mb(value), words)])
 
-    alt = "Peak memory of each job's process, in MB"
-    return _bars(name, _title("Peak memory", jobs, part), alt, "MB", _MEMORIES, jobs, row)
-
-
-def _bars(name: str, title: str, alt: str, unit: str, series: Sequence[Series], jobs: _Jobs, row: _RowOf) -> RowChart:
-    groups = _groups(jobs, row)
-    values = [bar.value for group in groups for row in group.rows for bar in row.bars]
-    virtual = _virtual(job.virtual for job in jobs)
-    return RowChart(name, title, alt, unit, tuple(series), groups, log=needs_log(values), virtual=virtual)
+    alt = f"Peak memory of each job's process: {what}, in MB"
+    return RowChart(
+        name, _title("Peak memory", jobs, part), alt, f"MB, {what}", (Series(what, "bar"),),
+        _groups(jobs, lambda job: [row(job)]), virtual=_virtual(job.virtual for job in jobs),
+    )  # fmt: skip
 
 
 def _operators(name: str, jobs: _Jobs, part: str) -> RowChart:
@@ -217,7 +223,7 @@ def _operators(name: str, jobs: _Jobs, part: str) -> RowChart:
 
     return RowChart(
         name, _title("Where the time goes", jobs, part), "Time per inference by family of operators, for each delegate",
-        "ms per inference, profiled processes", tuple(series), _groups(jobs, row), stacked=True,
+        "ms per inference, profiled processes", tuple(series), _groups(jobs, lambda job: [row(job)]), stacked=True,
         virtual=_virtual(job.virtual for job in jobs),
     )  # fmt: skip
 

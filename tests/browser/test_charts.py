@@ -125,27 +125,22 @@ def test_a_series_is_hidden_and_shown_and_the_slow_cpu_is_hidden_at_first(browse
     )
     browser.wait(ends + ".length === 2")
     assert [text.split()[0] for text in browser.run(ends)] == ["gpu", "xnnpack"]
-    box = json.loads(
-        browser.run(
-            "(b => JSON.stringify([b.left + 5, b.top + 5]))([...document.querySelectorAll('.plot svg text')]"
-            ".find(t => t.textContent === 'cpu').getBoundingClientRect())"
-        )
-    )
-    browser.click(*box)
+    browser.run("[...document.querySelectorAll('.key button')].find(b => b.textContent === 'cpu').focus()")
+    browser.press("Enter")
     browser.wait(ends + ".length === 3")
     assert browser.complaints == []
 
 
 def test_filters_of_a_table_choose_the_rows_of_charts(browser: Chromium, tmp_path: Path) -> None:
     shown(browser, run_page(build_report(two_devices())), tmp_path, "latency")
-    labels = "[...document.querySelectorAll('#latency .plot svg text')].map(t => t.textContent)"
-    browser.wait(labels + ".includes('Galaxy S24')")
+    labels = "[...document.querySelectorAll('#latency .panel:not([hidden]) h4')].map(t => t.textContent)"
+    browser.wait(labels + ".length === 2")
     browser.run(
         "(s => { s.value = 'Galaxy S24'; s.dispatchEvent(new Event('change', {bubbles: true})); })"
         "([...document.querySelectorAll('[data-table=jobs] label')].find(l => /^device/i.test(l.textContent)).querySelector('select'))"
     )
     browser.wait("!" + labels + ".some(t => t.startsWith('Pixel'))")
-    assert "Galaxy S24" in browser.run(labels)
+    assert browser.run(labels) == ["Galaxy S24"]
     assert browser.complaints == []
 
 
@@ -208,7 +203,7 @@ def test_dark_charts_are_printed_on_light_paper(browser: Chromium, tmp_path: Pat
         dark = browser.run(fill)
         browser.run("dispatchEvent(new Event('beforeprint'))")
         assert browser.run(fill) != dark
-        assert browser.run("document.querySelector('#latency .plot svg').clientWidth") == 680
+        assert browser.run("document.querySelector('#latency .plot svg').clientWidth") <= 680
         browser.run("dispatchEvent(new Event('afterprint'))")
         browser.wait(f"{fill} === '{dark}'")
     finally:

@@ -5,7 +5,6 @@ import {
   DataZoomSliderComponent,
   GraphicComponent,
   GridComponent,
-  LegendPlainComponent,
   TooltipComponent,
 } from "echarts/components";
 import { init, use } from "echarts/core";
@@ -14,6 +13,6 @@ import { SVGRenderer } from "echarts/renderers";
 
 use([
   AriaComponent, BarChart, CustomChart, DataZoomSliderComponent, GraphicComponent, GridComponent, LabelLayout,
-  LegendPlainComponent, LineChart, SVGRenderer, ScatterChart, TooltipComponent,
+  LineChart, SVGRenderer, ScatterChart, TooltipComponent,
 ]);
 globalThis.echarts = { init };

@@ -62,42 +62,29 @@
     for (const text of words) box.append(make("p", clean(text)));
     return box;
   };
-  const legend = (names, selected) => ({
-    top: 0, left: 0, itemWidth: 12, itemHeight: 10, itemGap: 14, icon: "rect", inactiveColor: css("rule"), data: names, selected,
-    formatter: (name) => cut(clean(name), 300), textStyle: { color: css("ink"), fontSize: 12, fontFamily: FONT },
-  });
-  const legendLines = (names, width) => {
-    let lines = 1, x = 0;
-    for (const name of names) {
-      const needs = Math.min(wide(clean(name)), 300) + 30;
-      if (x && x + needs > width) { lines += 1; x = 0; }
-      x += needs;
-    }
-    return lines;
-  };
+  const shown = (state) => (name) => state.selected[name] !== false;
+  // A round number that is no less than a value, for an axis that several plots share.
+  const round = (value) => { const power = 10 ** Math.floor(Math.log10(Math.abs(value) || 1)) / 2; return Math.sign(value) * Math.ceil(Math.abs(value) / power - 1e-9) * power; };
 
-  // -- bars in rows: each heading and each bar has a line ----------------------------------------------------------------
-  const rowsChart = (chart, width, state) => {
-    const stacked = Boolean(chart.stacked), lines = [], hidden = (name) => state.selected[name] === false;
-    for (const group of chart.groups) {
-      const rows = group.rows.filter(state.wanted);
-      if (!rows.length) continue;
-      if (group.head) lines.push({ head: clean(group.head) });
-      for (const row of rows) {
-        const bars = row.bars || [], shown = bars.filter((bar) => !hidden(chart.series[bar.series || 0].name));
-        if (stacked || bars.length < 2) lines.push({ row, label: clean(row.label), bars, text: stacked || !bars.length ? row.text || "" : bars[0].text || "" });
-        else shown.forEach((bar, n) => lines.push({ row, label: n ? "" : clean(row.label), bars: [bar], text: bar.text || "" }));
-      }
+  // -- bars in rows: the rows of one group; all groups of a chart share their axis ---------------------------------------
+  const rowsChart = (chart, width, state, group) => {
+    const stacked = Boolean(chart.stacked), on = shown(state), several = chart.series.length > 1, lines = [];
+    const nameOf = (bar) => chart.series[bar.series || 0].name, rowsOf = (one) => one.rows.filter(state.wanted), visible = (row) => (row.bars || []).filter((bar) => on(nameOf(bar)));
+    for (const row of rowsOf(group)) {
+      const bars = visible(row);
+      if (stacked || bars.length < 2) lines.push({ row, label: clean(row.label), bars, text: stacked || !bars.length ? row.text || "" : bars[0].text || "" });
+      else bars.forEach((bar, n) => lines.push({ row, label: n ? "" : clean(row.label), bars: [bar], text: bar.text || "" }));
     }
-    const several = chart.series.length > 1, names = several ? chart.series.filter((_, n) => chart.groups.some((g) => g.rows.some((r) => (r.bars || []).some((b) => (b.series || 0) === n)))).map((one) => one.name) : [];
-    const left = Math.min(widest(lines.map((line) => line.label || "")), 0.42 * width) + 10, right = Math.min(widest(lines.map((line) => clean(line.text || ""))) + 12, 0.4 * width);
-    const dots = lines.some((line) => line.row?.points?.length), step = dots ? 26 : 21, top = several ? 26 * legendLines(names, width) + 2 : 2;
-    const values = lines.flatMap((line) => (line.bars || []).map((bar) => bar.value)), log = Boolean(chart.log) && values.every((value) => value > 0);
-    const labels = (of, more) => ({ type: "category", inverse: true, data: lines.map((line, n) => (line.head ? { value: n, textStyle: { fontWeight: 600 } } : n)), axisTick: { show: false }, axisLabel: { interval: 0, margin: 0, fontSize: 12, fontFamily: FONT, formatter: (n) => of(lines[n]), ...more } });
+    const all = chart.groups.flatMap(rowsOf), ends = all.flatMap((row) => [...(stacked ? [visible(row).reduce((sum, bar) => sum + bar.value, 0)] : visible(row).map((bar) => bar.value)), ...visible(row).flatMap((bar) => [bar.low, bar.high]), ...(row.points || []).map((p) => p.value)]).filter((value) => value != null);
+    // Equal for all groups, so that their axes can be compared.
+    const left = Math.min(widest(all.map((row) => clean(row.label))), 0.42 * width) + 10, right = Math.min(widest(all.flatMap((row) => [clean(row.text || ""), ...(stacked ? [] : (row.bars || []).map((bar) => clean(bar.text || "")))])) + 12, 0.4 * width);
+    const dots = all.some((row) => row.points?.length), step = dots ? 26 : 21, top = 2;
+    const log = Boolean(chart.log) && ends.every((value) => value > 0), least = ends.reduce((a, b) => Math.min(a, b), log ? Infinity : 0), most = ends.reduce((a, b) => Math.max(a, b), log ? 0 : least < 0 ? 0 : 1e-9);
+    const labels = (of, more) => ({ type: "category", inverse: true, data: lines.map((_, n) => n), axisTick: { show: false }, axisLabel: { interval: 0, margin: 0, fontSize: 12, fontFamily: FONT, formatter: (n) => of(lines[n]), ...more } });
     const series = chart.series.map((one, number) => ({
       type: "bar", name: one.name, stack: stacked ? "all" : undefined, barGap: "-100%", barWidth: 11, color: css(one.colour), itemStyle: stacked ? { borderColor: css("paper"), borderWidth: 0.6 } : {},
       data: lines.map((line) => {
-        const bar = (line.bars || []).find((b) => (b.series || 0) === number);
+        const bar = line.bars.find((b) => (b.series || 0) === number);
         if (!bar) return "-";
         const style = { color: css(bar.colour || one.colour) };
         if (line.row.unreliable) Object.assign(style, { color: "transparent", borderColor: css("soft"), borderType: "dashed", borderWidth: 1, decal: { ...hatch(), color: css("rule") } });
@@ -105,7 +92,7 @@
         return { value: bar.value, itemStyle: style };
       }),
     }));
-    const ranged = lines.flatMap((line, n) => (line.bars || []).filter((bar) => bar.low != null && bar.high != null).map((bar) => [bar.low, bar.high, n]));
+    const ranged = lines.flatMap((line, n) => line.bars.filter((bar) => bar.low != null && bar.high != null).map((bar) => [bar.low, bar.high, n]));
     if (ranged.length) series.push({
       type: "custom", silent: true, z: 5, data: ranged, encode: { x: [0, 1], y: 2 }, renderItem: (_, api) => {
         const [a, y] = api.coord([api.value(0), api.value(2)]), b = api.coord([api.value(1), api.value(2)])[0], style = { stroke: css("ink"), lineWidth: 1 };
@@ -115,45 +102,44 @@
     });
     const marks = { counted: ["circle", 4], outlier: ["emptyCircle", 5], unreliable: ["path://M-4,-3 L-3,-4 L0,-1 L3,-4 L4,-3 L1,0 L4,3 L3,4 L0,1 L-3,4 L-4,3 L-1,0 Z", 5] };
     for (const [kind, [symbol, symbolSize]] of Object.entries(marks)) {
-      const data = lines.flatMap((line, n) => (line.row?.points || []).filter((p) => p.kind === kind).map((p) => [p.value, n]));
+      const data = lines.flatMap((line, n) => (line.row.points || []).filter((p) => p.kind === kind).map((p) => [p.value, n]));
       if (data.length) series.push({ type: "scatter", silent: true, z: 4, symbol, symbolSize, symbolOffset: [0, 10], color: css("dot"), data });
     }
     const words = (n) => {
       const line = lines[n];
-      if (!line || line.head) return [];
+      if (!line) return [];
       const told = line.bars.filter((bar) => bar.value).map((bar) => bar.words || `${line.row.label}: ${bar.text}`), points = (line.row.points || []).map((p) => number(p.value) + (p.kind === "counted" ? "" : ` (${p.kind})`));
       return [...(told.length ? told : [`${line.row.label}: ${line.text}`]), ...(points.length ? [`processes: ${points.slice(0, 12).join(", ")}${points.length > 12 ? " …" : ""}`] : [])];
     };
     const bottom = 40, height = top + lines.length * step + bottom;
     return {
-      height, count: lines.length, skip: (n) => Boolean(lines[n].head), say: (n) => words(n).join(". "),
-      show: (plot, n) => ({ type: "showTip", x: plot.convertToPixel({ yAxisIndex: 0, xAxisIndex: 0 }, [values[0] || 1, n])[0], y: top + (n + 0.5) * step }),
+      height, count: lines.length, say: (n) => words(n).join(". "),
+      show: (plot, n) => ({ type: "showTip", x: plot.convertToPixel({ yAxisIndex: 0, xAxisIndex: 0 }, [most, n])[0] - 8, y: top + (n + 0.5) * step }),
       option: {
         animation: false, aria: { enabled: true, label: { enabled: false }, decal: { show: false } }, grid: { left, right: right + 4, top, bottom, outerBoundsMode: "none" },
-        legend: several ? legend(names, state.selected) : undefined,
-        xAxis: { type: log ? "log" : "value", name: chart.unit + (log ? " (logarithmic)" : ""), nameLocation: "middle", nameGap: 24, nameTextStyle: { color: css("soft"), fontSize: SMALL, fontFamily: FONT }, ...(log ? { min: Math.min(...values) / 2 } : {}), splitNumber: Math.max(2, Math.min(6, Math.round((width - left - right) / 90))), splitLine: { lineStyle: { color: css("line") } }, axisLabel: axisText({ formatter: number }) },
-        yAxis: [{ ...labels((line) => line.head || cut(line.label, left - 8), { align: "left", margin: left - 2, color: css("ink") }), axisLine: { lineStyle: { color: css("rule") }, onZero: true } },
+        xAxis: { type: log ? "log" : "value", name: chart.unit + (log ? " (logarithmic)" : ""), nameLocation: "middle", nameGap: 24, nameTextStyle: { color: css("soft"), fontSize: SMALL, fontFamily: FONT }, min: log ? least / 2 : round(least), max: log ? most * 1.1 : round(most), splitNumber: Math.max(2, Math.min(6, Math.round((width - left - right) / 90))), splitLine: { lineStyle: { color: css("line") } }, axisLabel: axisText({ formatter: number }) },
+        yAxis: [{ ...labels((line) => cut(line.label, left - 8), { align: "left", margin: left - 2, color: css("ink") }), axisLine: { lineStyle: { color: css("rule") }, onZero: true } },
           { ...labels((line) => cut(clean(line.text || ""), right - 6), { align: "left", margin: 6, color: css("ink") }), position: "right", axisLine: { show: false } }],
         tooltip: { ...tooltip((p) => { const n = (Array.isArray(p) ? p[0] : p).dataIndex, said = words(n); return said.length ? tip(lines[n].row.label, [], said) : ""; }), axisPointer: { type: "shadow", shadowStyle: { color: css("ink"), opacity: 0.05 } } },
         series,
       },
-      table: () => [["", ...(several ? ["what"] : []), chart.unit, "interval"], lines.flatMap((line) => line.head ? [[line.head]] : (line.bars.length ? line.bars : [null]).map((bar) => [line.row.label, ...(several ? [bar ? chart.series[bar.series || 0].name : ""] : []), bar ? bar.text || number(bar.value) : line.text, bar && bar.low != null ? `${number(bar.low)} to ${number(bar.high)}` : ""]))],
+      table: () => [["", ...(several ? ["what"] : []), chart.unit, "interval"], chart.groups.flatMap((one) => rowsOf(one).flatMap((row) => (row.bars?.length ? row.bars : [null]).map((bar) => [[one.head, row.label].filter(Boolean).join(" · "), ...(several ? [bar ? nameOf(bar) : ""] : []), bar ? bar.text || number(bar.value) : row.text, bar && bar.low != null ? `${number(bar.low)} to ${number(bar.high)}` : ""])))],
     };
   };
 
   // -- panels over time --------------------------------------------------------------------------------------------------
   const panelsChart = (chart, width, state) => {
-    const dates = Boolean(chart.dates), panels = chart.panels.map((panel) => ({ ...panel, lines: (panel.lines || []).filter(state.wanted), spans: panel.spans || [], marks: panel.marks || [], rows: panel.rows || [] }));
+    const on = shown(state);
+    const dates = Boolean(chart.dates), panels = chart.panels.map((panel) => ({ ...panel, lines: (panel.lines || []).filter((line) => state.wanted(line) && on(line.name)), spans: panel.spans || [], marks: (panel.marks || []).filter((mark) => on(mark.line)), rows: panel.rows || [] }));
     const lines = panels.flatMap((panel) => panel.lines), when = (at) => (dates ? at * 1000 : at), written = (at) => (dates ? day(at) : number(at));
     const spans = [...(chart.behind || []), ...panels.flatMap((panel) => panel.spans)];
     const times = [...new Set([...lines.flatMap((line) => line.form === "level" ? [] : line.at), ...(lines.length ? [] : spans.flatMap((span) => [span.start, span.end]))])].sort((a, b) => a - b);
     const ends = [...times, ...spans.flatMap((span) => [span.start, span.end]), ...panels.flatMap((panel) => panel.marks.map((mark) => mark.at))];
     const from = ends.reduce((a, b) => Math.min(a, b), Infinity), to = ends.reduce((a, b) => Math.max(a, b), -Infinity), margin = 0.01 * (to - from || 1);
-    const names = [...new Set(panels.flatMap((panel) => panel.lines.filter((line) => dates || panel.lines[0].form === "area" || ["dots", "crosses"].includes(line.form)).map((line) => line.name)))], toggled = names.length > 1;
     const labelled = !dates && lines.some((line) => (line.form || "line") === "line"), narrow = width < 520;
     const left = Math.max(52, Math.min(widest(panels.flatMap((panel) => panel.rows.map(clean))), 0.3 * width) + 10), right = labelled || dates ? (narrow ? 74 : 150) : 16;
     const grid = [], xAxis = [], yAxis = [], titles = [], series = [];
-    let top = toggled ? 26 * legendLines(names, width) + 4 : 4;
+    let top = 4;
     panels.forEach((panel, n) => {
       const tall = Math.round(panel.height ? 15 * panel.height : 120), last = n === panels.length - 1, where = { xAxisIndex: n, yAxisIndex: n };
       titles.push({ type: "text", left: 0, top, style: { text: clean(panel.title), fill: css("ink"), font: `600 12px ${FONT}` } });
@@ -176,7 +162,7 @@
       });
       for (const line of panel.lines) {
         const colour = css(line.colour), form = line.form || "line", at = line.at, data = at.map((t, k) => [when(t), line.values[k]]), lows = line.lows || [], highs = line.highs || [], known = line.values.findIndex((v) => v != null);
-        const last = [...line.values].reverse().find((v) => v != null), label = dates ? `${clean(line.name)}  ${last == null ? "" : number(last)}` : clean(line.name);
+        const end = [...line.values].reverse().find((v) => v != null), label = dates ? `${clean(line.name)}  ${end == null ? "" : number(end)}` : clean(line.name);
         if (lows.length && highs.length && known >= 0) series.push({
           type: "custom", name: line.name, ...where, silent: true, clip: true, z: 1, color: colour, encode: { x: 0, y: 1, tooltip: [] }, data: [data[known]], renderItem: (_, api) => {
             const runs = [];
@@ -213,7 +199,7 @@
     const told = (at) => {
       const rows = [], words = [];
       for (const line of lines) {
-        if (line.form === "level" || !line.at.length || state.selected[line.name] === false) continue;
+        if (line.form === "level" || !line.at.length) continue;
         const k = near(line.at, at);
         if (Math.abs(line.at[k] - at) > (dates ? 0 : Math.max((to - from) / 60, 1e-9))) { if (dates) rows.push([css(line.colour), line.name, "no result", ""]); continue; }
         const v = line.values[k];
@@ -225,17 +211,21 @@
     };
     const zoomed = times.length > 2, end = top + 14 + (chart.x_title ? 16 : 0);
     return {
-      height: end + (zoomed ? 34 : 6), count: times.length, skip: () => false,
+      height: end + (zoomed ? 34 : 6), count: times.length,
       say: (n) => { const [title, rows, words] = told(times[n]); return [title, ...rows.map(([, ...cells]) => cells.filter(Boolean).join(" ")), ...words].join(", "); },
       show: (plot, n) => ({ type: "showTip", x: plot.convertToPixel({ xAxisIndex: 0 }, when(times[n])), y: grid[0].top + grid[0].height / 2 }),
       option: {
-        animation: false, grid, xAxis, yAxis, series, legend: toggled ? legend(names, state.selected) : undefined,
+        animation: false, grid, xAxis, yAxis, series,
         graphic: [...titles, ...(chart.x_title ? [{ type: "text", left, top: top + 10, style: { text: chart.x_title, fill: css("soft"), font: `${SMALL}px ${FONT}` } }] : [])],
         axisPointer: { link: [{ xAxisIndex: "all" }], lineStyle: { color: css("rule") } },
         tooltip: { ...tooltip((p) => { if (!times.length) return ""; const value = (Array.isArray(p) ? p[0] : p).axisValue, at = dates ? value / 1000 : value; return tip(...told(times[near(times, at)])); }), axisPointer: { type: "line" } },
         dataZoom: zoomed ? [{ type: "slider", xAxisIndex: panels.map((_, n) => n), filterMode: "none", left, right, top: end + 4, height: 18, start: state.zoom[0], end: state.zoom[1], borderColor: css("line"), fillerColor: css("line"), handleStyle: { color: css("soft") }, moveHandleSize: 0, showDataShadow: false, brushSelect: false, textStyle: { color: css("soft"), fontSize: 11, fontFamily: FONT }, labelFormatter: (value) => written(dates ? value / 1000 : value).slice(0, 10) }] : undefined,
       },
-      table: () => [[dates ? "time (UTC)" : chart.x_title || "", ...(dates ? ["run"] : []), ...lines.filter((line) => line.form !== "level").map((line) => line.name)], times.map((at) => [written(at), ...(dates ? [moments.get(at) || ""] : []), ...lines.filter((line) => line.form !== "level").map((line) => { const k = line.at.indexOf(at); return k < 0 || line.values[k] == null ? "" : number(line.values[k]); })])],
+      table: () => {
+        const every = chart.panels.flatMap((panel) => panel.lines || []).filter((line) => line.form !== "level" && state.wanted(line)), moment = [...new Set(every.flatMap((line) => line.at))].sort((a, b) => a - b);
+        const value = (line, at) => { const k = line.at.indexOf(at); return k < 0 || line.values[k] == null ? "" : number(line.values[k]); };
+        return [[dates ? "time (UTC)" : chart.x_title || "", ...(dates ? ["run"] : []), ...every.map((line) => line.name)], moment.map((at) => [written(at), ...(dates ? [moments.get(at) || ""] : []), ...every.map((line) => value(line, at))])];
+      },
     };
   };
 
@@ -258,50 +248,85 @@
     scroll.append(table);
     holder.replaceChildren(scroll, ...(rows.length > MOST_ROWS ? [make("p", `The first ${MOST_ROWS} of ${rows.length} rows.`, "soft")] : []));
   };
+  // What a reader can hide: name and colour.
+  const namesOf = (chart) => {
+    if (chart.kind === "rows") return chart.series.length < 2 ? [] : chart.series.filter((_, n) => chart.groups.some((g) => g.rows.some((r) => (r.bars || []).some((b) => (b.series || 0) === n))));
+    const lines = chart.panels.flatMap((panel) => (panel.lines || []).filter((line) => chart.dates || panel.lines[0].form === "area" || ["dots", "crosses"].includes(line.form)));
+    const found = [...new Map(lines.map((line) => [line.name, line])).values()];
+    return found.length > 1 ? found : [];
+  };
   const figures = new Set();
   const start = (figure, chart) => {
-    const plot = figure.querySelector(".plot"), details = figure.querySelector("details"), state = { selected: {}, zoom: [0, 100], wanted: () => true, at: -1 };
+    const place = figure.querySelector(".plots"), details = figure.querySelector("details"), key = make("div", undefined, "key");
+    const state = { selected: {}, zoom: [0, 100], wanted: () => true }, names = namesOf(chart);
     for (const panel of chart.panels || []) for (const line of panel.lines || []) if (line.hidden) state.selected[line.name] = false;
-    let drawn = null, made = null, width = 0;
-    const table = () => { if (details.open) { made ??= build(plot.clientWidth); fillTable(details.querySelector(".rows"), made.table(), chart.title); } };
-    const build = (wide) => (chart.kind === "rows" ? rowsChart : panelsChart)(chart, wide, state);
+    const buttons = names.map(({ name, colour }) => {
+      const button = make("button"), mark = make("i");
+      button.type = "button";
+      button.title = "Hide or show";
+      button.append(mark, clean(name));
+      button.addEventListener("click", () => { state.selected[name] = state.selected[name] === false; one.draw(); });
+      return { name, colour, button, mark };
+    });
+    key.append(...buttons.map(({ button }) => button));
+    if (names.length) place.before(key);
+    // A plot for each group of rows, one for panels.
+    const plots = (chart.kind === "rows" ? chart.groups : [null]).map((group, n) => {
+      const box = n ? make("div", undefined, "panel") : place.firstElementChild, head = box.querySelector("h4") || make("h4"), plot = box.querySelector(".plot") || make("div", undefined, "plot"), mine = { group, box, plot, drawn: null, made: null, at: -1 };
+      head.textContent = clean(group?.head || "");
+      head.hidden = !head.textContent;
+      box.replaceChildren(head, plot);
+      if (n) place.append(box);
+      plot.tabIndex = 0;
+      plot.setAttribute("role", "img");
+      plot.setAttribute("aria-roledescription", "chart");
+      const values = group ? `${chart.title}${group.head ? ", " + group.head : ""}: ${group.rows.map((row) => `${row.label} ${(row.bars || []).length === 1 ? row.bars[0].text || "" : row.text || ""}`).join("; ")}` : chart.alt;
+      plot.setAttribute("aria-label", clean(`${values}. Arrow keys read the values.`));
+      plot.addEventListener("keydown", (event) => {
+        if (!mine.drawn || !mine.made.count) return;
+        if (event.key === "Escape") { mine.drawn.dispatchAction({ type: "hideTip" }); mine.at = -1; return; }
+        const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
+        if (!step) return;
+        event.preventDefault();
+        // A history is read from its end.
+        mine.at = mine.at < 0 ? (chart.dates ? mine.made.count - 1 : 0) : Math.max(0, Math.min(mine.made.count - 1, mine.at + step));
+        mine.drawn.dispatchAction(mine.made.show(mine.drawn, mine.at));
+        live.textContent = mine.made.say(mine.at);
+      });
+      return mine;
+    });
+    let width = 0;
+    const build = (mine, wide) => (chart.kind === "rows" ? rowsChart : panelsChart)(chart, wide, state, mine.group);
+    const table = () => { if (details.open) fillTable(details.querySelector(".rows"), build(plots[0], 800).table(), chart.title); };
     const one = {
-      figure, chart, seen: false,
+      figure, seen: false,
       draw(asked) {
-        if (!window.echarts || figure.hidden) return;
-        width = asked || plot.clientWidth;
-        if (!width) return;
-        made = build(width);
-        plot.style.height = made.height + "px";
-        plot.style.minHeight = 0;
-        if (drawn) drawn.dispose();
-        drawn = window.echarts.init(plot, null, { renderer: "svg", width, height: made.height });
-        drawn.setOption(made.option);
-        drawn.on("legendselectchanged", (event) => { state.selected = event.selected; requestAnimationFrame(() => one.draw()); });
-        drawn.on("datazoom", () => { const zoom = drawn.getOption().dataZoom[0]; state.zoom = [zoom.start, zoom.end]; });
-        plot.dataset.drawn = "yes";
+        width = place.clientWidth;
+        if (!window.echarts || figure.hidden || !width) return;
+        for (const { name, colour, button, mark } of buttons) {
+          button.setAttribute("aria-pressed", String(state.selected[name] !== false));
+          mark.style.background = css(colour);
+        }
+        for (const mine of plots) {
+          mine.drawn?.dispose();
+          mine.drawn = null;
+          mine.box.hidden = Boolean(mine.group) && !mine.group.rows.some(state.wanted);
+          if (mine.box.hidden) continue;
+          const wide = Math.min(asked || Infinity, mine.plot.clientWidth);
+          mine.made = build(mine, wide);
+          mine.plot.style.height = mine.made.height + "px";
+          mine.plot.style.minHeight = 0;
+          mine.drawn = window.echarts.init(mine.plot, null, { renderer: "svg", width: wide, height: mine.made.height });
+          mine.drawn.setOption(mine.made.option);
+          mine.drawn.on("datazoom", () => { const zoom = mine.drawn.getOption().dataZoom[0]; state.zoom = [zoom.start, zoom.end]; });
+          mine.plot.dataset.drawn = "yes";
+        }
         table();
       },
-      filter(wanted) { state.wanted = wanted; made = null; if (one.seen) one.draw(); },
+      filter(wanted) { state.wanted = wanted; if (one.seen) one.draw(); },
     };
-    plot.tabIndex = 0;
-    plot.setAttribute("aria-roledescription", "chart");
-    plot.setAttribute("aria-label", plot.getAttribute("aria-label") + ". Arrow keys read the values.");
-    plot.addEventListener("keydown", (event) => {
-      if (!drawn || !made.count) return;
-      if (event.key === "Escape") { drawn.dispatchAction({ type: "hideTip" }); state.at = -1; return; }
-      const step = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 }[event.key];
-      if (!step) return;
-      event.preventDefault();
-      // A history is read from its end.
-      let n = state.at < 0 && chart.dates ? made.count - 1 : state.at < 0 ? 0 : state.at + step;
-      while (made.skip(n) && n + step >= 0 && n + step < made.count) n += step < 0 ? -1 : 1;
-      state.at = Math.max(0, Math.min(made.count - 1, n));
-      drawn.dispatchAction(made.show(drawn, state.at));
-      live.textContent = made.say(state.at);
-    });
     details.addEventListener("toggle", table);
-    new ResizeObserver(() => { if (one.seen && plot.clientWidth && Math.abs(plot.clientWidth - width) > 1 && !printing) one.draw(); }).observe(figure);
+    new ResizeObserver(() => { if (one.seen && Math.abs(place.clientWidth - width) > 1 && !printing) one.draw(); }).observe(figure);
     figures.add(one);
     return one;
   };
@@ -325,9 +350,11 @@
         const figure = made.get(0).figure.cloneNode(true), chart = charts[n];
         figure.dataset.chart = n;
         figure.querySelector("figcaption").textContent = clean(chart.title);
-        figure.querySelector(".plot").replaceWith(Object.assign(make("div", undefined, "plot")));
-        figure.querySelector(".plot").setAttribute("role", "img");
-        figure.querySelector(".plot").setAttribute("aria-label", clean(chart.alt));
+        figure.querySelector(".key")?.remove();
+        figure.classList.toggle("narrow", chart.kind === "rows" && chart.groups.length === 1);
+        const panel = make("div", undefined, "panel");
+        panel.append(make("div", undefined, "plot"));
+        figure.querySelector(".plots").replaceChildren(panel);
         figure.querySelector(".note").textContent = clean(chart.note || "");
         figure.querySelector("details").open = false;
         figure.querySelector(".rows").replaceChildren();
