@@ -53,7 +53,10 @@ class DeviceOffline(EnvironmentProblem):
     transient = True
 
     def __init__(self, serial: str) -> None:
-        super().__init__(f"{serial} is offline", hint="reconnect its cable, or reboot it; for TCP: `adb connect` again")
+        super().__init__(
+            f"{serial} is offline",
+            hint="reconnect its cable, or reboot it; over the network: `devbench devices connect HOST:PORT`",
+        )
         self.serial = serial
 
 

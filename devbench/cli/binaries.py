@@ -73,6 +73,7 @@ def list_binaries(
     )
     print_table((*columns, *more), here, "On this computer")
     names = {one.name for one in here}
+    say("")
     print_table(columns, [offer for offer in on_offer if offer.name not in names], "Can be fetched")
 
 

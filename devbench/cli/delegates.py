@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 
 _EPILOG = (
     "Examples:\n\n  devbench delegates\n\n  devbench delegates --device R5CT1234ABC\n\n"
-    "  devbench delegates --delegates-file mine.toml --json"
+    "  devbench delegates --delegates-file mine.toml --json\n\n"
+    "A library of your own (docs/delegates.md):\n\n  devbench run model.tflite -D external:libs/libmine.so"
 )
 _FORMS = {"accelerator": "[:ACCELERATOR]", "library": ":PATH.so", "": ""}
 
@@ -106,4 +107,5 @@ def _show(known: dict[str, Delegate], reasons: dict[str, list[str]] | None, as_j
         ),
         Column("note", lambda name: why_not(name) or known[name].note),
     )
-    print_table(columns, known, serial)
+    # Those that can run there come first.
+    print_table(columns, sorted(known, key=lambda name: bool(why_not(name))), serial)

@@ -146,7 +146,9 @@ def finish(outcome: RunOutcome, view: RunView, *, also_failed: bool = False) -> 
     """
     from devbench.results.counting import job_failed
 
-    say(f"Stored as run {outcome.run_id} (devbench show {outcome.run_id})")
+    measured = any(job.repetitions for job in view.jobs)
+    if measured:
+        say(f"Stored as run {outcome.run_id} (devbench show {outcome.run_id})")
     for error in outcome.errors.values():
         print_error(error)
     if outcome.status == "interrupted":
@@ -158,6 +160,5 @@ def finish(outcome: RunOutcome, view: RunView, *, also_failed: bool = False) -> 
     if outcome.errors:
         codes = {error.exit_code for error in outcome.errors.values()}
         raise typer.Exit(codes.pop() if len(codes) == 1 and outcome.status == "failed" else EXIT_FAILED)
-    measured = any(job.repetitions for job in view.jobs)
     if also_failed or not measured or any(job_failed(job.repetitions) for job in view.jobs):
         raise typer.Exit(EXIT_FAILED)

@@ -33,7 +33,8 @@ _ADVICE = {
     "unauthorized": "unlock it and accept its question about USB debugging; if it asks nothing, revoke USB debugging "
     "authorisations in its developer options and reconnect it",
     "authorizing": "unlock it and accept its question about USB debugging",
-    "offline": "reconnect its cable or reboot it; over the network: `adb disconnect SERIAL`, then `adb connect SERIAL`",
+    "offline": "reconnect its cable or reboot it; over the network: `devbench devices "
+    "disconnect SERIAL`, then `devbench devices connect SERIAL`",
     "connecting": "wait a moment; if it stays so, reconnect its cable",
     "no permissions": "let your user open its USB device: install Android's udev rules (Debian: `android-sdk-platform-"
     "tools-common`), join the group plugdev, reconnect it",
