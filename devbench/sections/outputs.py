@@ -22,7 +22,7 @@ def _outputs(report: ReportData) -> Iterator[Section]:
     for number, (model, device, jobs) in enumerate(report.groups, start=1):
         rows = [(job, output) for job in jobs for output in job.outputs]
         columns: tuple[Column[tuple[JobReport, Mapping[str, Any]]], ...] = (
-            Column("delegate", lambda row: row[0].title),
+            Column("delegate", lambda row: row[0].title, role="name"),
             *(_of_output(column) for column in OUTPUT_COLUMNS),
         )
         lines = [Line(f"{kind}: {message}", "bad", job.title) for job in jobs for kind, message, _ in job.failures]
@@ -30,7 +30,9 @@ def _outputs(report: ReportData) -> Iterator[Section]:
 
 
 def _of_output(column: Column[Mapping[str, Any]]) -> Column[tuple[JobReport, Mapping[str, Any]]]:
-    return Column(column.title, lambda row: column.cell(row[1]), numeric=column.numeric)
+    return Column(
+        column.title, lambda row: column.cell(row[1]), numeric=column.numeric, role=column.role, hidden=column.hidden
+    )
 
 
 def _figure(key: str, form: str) -> Any:
@@ -51,12 +53,12 @@ def _verdict(output: Mapping[str, Any]) -> Cell:
 
 OUTPUT_COLUMNS: tuple[Column[Mapping[str, Any]], ...] = (
     Column("output", lambda output: str(output.get("name"))),
-    Column("against", lambda output: str(output.get("against"))),
-    Column("largest difference", _figure("max_abs", ".3g"), numeric=True),
-    Column("relative", _figure("max_rel", ".2g"), numeric=True),
-    Column("cosine", _figure("cosine", ".6f"), numeric=True),
+    Column("against", lambda output: str(output.get("against")), role="name"),
+    Column("largest difference", _figure("max_abs", ".3g"), numeric=True, hidden=3),
+    Column("relative", _figure("max_rel", ".2g"), numeric=True, hidden=2),
+    Column("cosine", _figure("cosine", ".6f"), numeric=True, hidden=1),
     Column("SNR dB", lambda output: _figure("snr_db", ".1f")(output) or ("equal" if output.get("max_abs") == 0 else ""),
-           numeric=True),
-    Column("verdict", _verdict),
+           numeric=True, hidden=4),
+    Column("verdict", _verdict, role="name"),
 )  # fmt: skip
 """What is shown of a comparison of one output of a job."""
