@@ -68,7 +68,11 @@ _OPERATORS = (
     "ZeroIterationForLoop",
 )
 _MEMORY_BYTES = 6 << 30
+# Longer tests are left out: each mutant that survives costs the time of all tests that reach it.
+_LONGEST_TEST_S = 0.4
 _NOT_REPLACED = 71
+# Standard error of the program, which its forks do not have.
+_SCREEN = os.dup(2)
 _OUTCOMES = {0: "survived", _NOT_REPLACED: "again"}
 _REMOVABLE = (ast.Assign, ast.AugAssign, ast.Expr, ast.Return, ast.Raise)
 
@@ -220,10 +224,17 @@ def edited(text: str, mutant: Mutant) -> str:
 
 
 class _Recorder:
-    """A plugin of pytest: which lines of the files each test reaches, and how long it takes."""
+    """A plugin of pytest: which lines of the files each test reaches, and how much CPU time it takes.
 
-    def __init__(self, files: Sequence[str]) -> None:
+    Args:
+        files: relative to the repository; empty for times only.
+        short: the tests to run; empty for all.
+    """
+
+    def __init__(self, files: Sequence[str], short: Sequence[str]) -> None:
         self.reached = Reached()
+        self._short = set(short)
+        self._began = 0.0
         self._files = {str(ROOT / file): file for file in files}
         self._lines: set[tuple[str, int]] = set()
 
@@ -241,7 +252,15 @@ class _Recorder:
         return each(frame, event, value)
 
     def pytest_sessionstart(self) -> None:
-        sys.settrace(self._call)
+        self._watch()
+
+    def pytest_collection_modifyitems(self, items: list[Any]) -> None:
+        if self._short:
+            items[:] = [item for item in items if item.nodeid in self._short]
+
+    def _watch(self) -> None:
+        if self._files:
+            sys.settrace(self._call)
 
     def pytest_runtestloop(self) -> None:
         sys.settrace(None)
@@ -249,14 +268,13 @@ class _Recorder:
 
     def pytest_runtest_logstart(self, nodeid: str) -> None:
         self._lines = set()
-        sys.settrace(self._call)
+        self._began = time.process_time()
+        self._watch()
 
     def pytest_runtest_logfinish(self, nodeid: str) -> None:
         sys.settrace(None)
         self.reached.lines[nodeid] = sorted(self._lines)
-
-    def pytest_runtest_logreport(self, report: Any) -> None:
-        self.reached.seconds[report.nodeid] = self.reached.seconds.get(report.nodeid, 0.0) + report.duration
+        self.reached.seconds[nodeid] = time.process_time() - self._began
 
 
 class _Chosen:
@@ -384,25 +402,24 @@ def _fork(work: Callable[[], int], log: str = os.devnull) -> int:
         os._exit(code)
 
 
-def reached_by(files: Sequence[str], tests: Sequence[str]) -> Reached:
+def reached_by(files: Sequence[str], tests: Sequence[str], short: Sequence[str] = ()) -> Reached:
     """Run the unchanged tests once.
 
     Raises:
         SystemExit: they do not pass.
     """
     with tempfile.TemporaryDirectory() as folder:
-        found = Path(folder, "reached.json")
+        found, log = Path(folder, "reached.json"), Path(folder, "log")
 
         def work() -> int:
-            recorder = _Recorder(files)
+            recorder = _Recorder(files, short)
             code = _pytest(tests, recorder)
             recorder.reached.modules = [name for name in sys.modules if not re.match(r"devbench|tests|__main__", name)]
             found.write_text(json.dumps(asdict(recorder.reached)), "utf-8")
             return code
 
-        log = str(Path(folder, "log"))
-        if os.waitpid(_fork(work, log), 0)[1]:
-            raise SystemExit(f"the tests do not pass without any mutant:\n{Path(log).read_text('utf-8')[-3000:]}")
+        if os.waitpid(_fork(work, str(log)), 0)[1]:
+            raise SystemExit(f"the tests do not pass without any mutant:\n{log.read_text('utf-8')[-3000:]}")
         values = json.loads(found.read_text("utf-8"))
     lines = {test: [(file, line) for file, line in places] for test, places in values["lines"].items()}
     return Reached(values["seconds"], lines, values["modules"])
@@ -436,7 +453,7 @@ def run(
                 continue
             seconds = sum(reached.seconds[test] for test in tests)
             work = functools.partial(attempt, mutant, tests)
-            running[_fork(work)] = number, time.monotonic() + 60 + 5 * seconds
+            running[_fork(work)] = number, time.monotonic() + 60 + 20 * seconds
         for pid, (number, deadline) in list(running.items()):
             done, status = os.waitpid(pid, os.WNOHANG)
             if done:
@@ -448,6 +465,7 @@ def run(
             else:
                 continue
             del running[pid]
+            os.write(_SCREEN, f"{len(outcome)} of {len(mutants)}: {outcome[number]}\n".encode())
         time.sleep(0.01)
     return outcome
 
@@ -499,8 +517,12 @@ def main() -> int:
             if one["outcome"] not in ("killed", "timeout")
         }
         mutants = [mutant for mutant in mutants if (mutant.file, mutant.start, mutant.new) in known]
-    reached = reached_by([str(path.relative_to(ROOT)) for path in files], tests)
     began = time.monotonic()
+    seconds = reached_by((), tests).seconds
+    short = [test for test, taken in seconds.items() if taken <= _LONGEST_TEST_S]
+    reached = reached_by([str(path.relative_to(ROOT)) for path in files], tests, short)
+    reached.seconds = seconds
+    os.write(_SCREEN, f"{len(short)} of {len(seconds)} tests take at most {_LONGEST_TEST_S:g} s\n".encode())
     outcome = outcomes(mutants, reached, given.jobs, tests)
     for number, mutant in enumerate(mutants):
         if outcome[number] in ("survived", "not reached"):

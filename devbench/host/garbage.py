@@ -1,4 +1,4 @@
-"""Python's search for reference cycles, switched off while many rows are handled; knows nothing of them."""
+"""Python's search for reference cycles, switched off while many rows are handled."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from contextlib import contextmanager
 
 @contextmanager
 def no_cycle_search() -> Iterator[None]:
-    """Among millions of rows of numbers the search takes a third of the time and finds nothing."""
+    """No search for cycles within the block: with millions of rows it takes a third of the time and finds nothing."""
     was = gc.isenabled()
     gc.disable()
     try:
         yield
     finally:
         if was:
-            # Objects of now are not searched any more: a search at the end would find nothing either.
+            # Leave out the objects that exist now: a search at the end would find nothing either.
             gc.freeze()
             gc.enable()

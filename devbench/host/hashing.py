@@ -1,7 +1,7 @@
-"""SHA-256 of host files, remembered while a file is unchanged; knows nothing of what the files are.
+"""SHA-256 of files on this machine, remembered while a file is unchanged.
 
-Hashing a 1 GiB model takes about a second, and a run that finds it in place on the device must not pay that each
-time. A remembered hash is taken only when path, size, inode and modification time (ns) are all the same.
+Hashing a 1 GiB model takes about a second; a run whose model is already on the device should not need that second. A
+remembered hash is used only if path, size, inode and modification time (ns) are all the same.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _lock = threading.Lock()
 
 
 def sha256_of(path: Path) -> str:
-    """SHA-256 of `path` as 64 hex digits, from the memory if the file has not changed since.
+    """SHA-256 of `path` as 64 hex digits, remembered if the file is unchanged.
 
     Raises:
         OSError: the file cannot be read.
@@ -74,6 +74,6 @@ def _load() -> dict[str, list[int | str]]:
 
 
 def _save(entries: dict[str, list[int | str]]) -> None:
-    # The memory is a convenience: a full disk or a second devbench must not stop a measurement.
+    # Only a cache: a full disk must not stop a measurement.
     with contextlib.suppress(EnvironmentProblem):
         write_whole_bytes(_memory(), json.dumps(entries).encode())

@@ -1,6 +1,6 @@
-"""One process at a time: a lock that the system lets go of with its process, and a file that says who holds it.
+"""Locks for one process at a time. The system releases a lock when its process ends; the lock's file names the process.
 
-Knows nothing of what is locked. A file that a dead process left behind locks nothing.
+A file that is left from a process that has ended locks nothing.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ from pathlib import Path
 from devbench.errors import EXIT_ENVIRONMENT, EnvironmentProblem
 from devbench.text import clean
 
-_MOST_HOLDER_BYTES = 400
+_MAX_HOLDER_BYTES = 400
 
 
 class Held(EnvironmentProblem):
-    """Another process holds the lock; `holder` is what it says of itself."""
+    """Another process holds the lock; `holder` describes that process."""
 
     transient = True
 
@@ -33,15 +33,15 @@ class Held(EnvironmentProblem):
 def hold(
     path: Path, *, held: str, hint: str = "", wait_s: float = 0.0, exit_code: int = EXIT_ENVIRONMENT
 ) -> Iterator[None]:
-    """Hold the lock of that file while the block runs; the file is gone afterwards.
+    """Hold the lock of that file while the block runs; the file is removed afterwards.
 
     Args:
-        path: the lock's file, on a disk of this machine; made where it is missing.
-        held, hint, exit_code: the error where another process holds it.
+        path: the lock's file, on a disk of this machine; made if it is missing.
+        held, hint, exit_code: the error if another process holds it.
         wait_s: how long to wait for that process.
 
     Raises:
-        Held: another process holds it, and still does after `wait_s` seconds.
+        Held: another process holds it for more than `wait_s` seconds.
         EnvironmentProblem: the file cannot be made.
     """
     from filelock import FileLock, Timeout
@@ -59,13 +59,13 @@ def hold(
         path.write_text(f"process {os.getpid()} on {socket.gethostname()} since {now:%Y-%m-%d %H:%M:%S} UTC\n", "utf-8")
         yield
     finally:
-        # While it is held: who waits for it sees that its file is another one now.
+        # Removed while it is held, so that a waiting process notices that the file is another one.
         path.unlink(missing_ok=True)
         lock.release()
 
 
 def is_held(path: Path) -> bool:
-    """Whether a process holds the lock of that file; asking takes it for a moment where none does."""
+    """Whether a process holds the lock of that file. The check takes a free lock for a moment."""
     from filelock import FileLock, Timeout
 
     if not path.is_file():
@@ -80,6 +80,6 @@ def is_held(path: Path) -> bool:
 def _holder(path: Path) -> str:
     try:
         with path.open("rb") as file:
-            return clean(file.read(_MOST_HOLDER_BYTES).decode("utf-8", "replace"))
+            return clean(file.read(_MAX_HOLDER_BYTES).decode("utf-8", "replace"))
     except OSError:
         return ""

@@ -1,7 +1,7 @@
-"""Addresses without their secrets, for everything that is shown, stored or sent on; knows no caller.
+"""Addresses without their secrets, for everything that is shown, stored or sent.
 
-An address is taken apart by the parser of those who use it (SQLAlchemy for databases, `urllib` for the rest), not by a
-pattern. What does not come apart cleanly is hidden as a whole.
+An address is parsed by the library that uses it (SQLAlchemy for databases, `urllib` for the rest), not with a pattern.
+An address that cannot be parsed without doubt is hidden completely.
 """
 
 from __future__ import annotations
@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 
 HIDDEN = "***"
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
-# Parameters of a database's address that are no secret; every other value is hidden.
+# Parameters of a database's address that are not secret; all other values are hidden.
 _HARMLESS = frozenset({"host", "port", "user", "dbname", "service", "sslmode", "connect_timeout", "application_name"})
-# What a user, a host and a database may look like; anything else may be a piece of a password that was not quoted.
+# The characters of a user, a host and a database; anything else may be part of an unquoted password.
 _PLAIN = re.compile(r"[\w.,:%+~/\[\] -]*")
 _WORDS_OF_LIBPQ = re.compile(r"((?:^|.*\s)pass\w*\s*=\s*)('(?:[^'\\]|\\.)*'|\S+)", re.IGNORECASE)
 # Options whose whole value is a secret.
@@ -28,10 +28,10 @@ _SHORTEST_SECRET = 3
 
 
 def mask_url(url: str) -> str:
-    """`url` without passwords, tokens and what may be some.
+    """`url` without passwords, tokens and values that may be secret.
 
-    Of an address on the web the parameters' values go, since signed addresses have their secret there. Text that is no
-    address comes back without the value of a `password=`.
+    The values of a web address's parameters are hidden, since signed addresses have their secret there. In text that is
+    not an address only the value of a `password=` is hidden.
     """
     scheme = _SCHEME.match(url)
     if scheme is None:
@@ -43,7 +43,7 @@ def mask_url(url: str) -> str:
 
 
 def mask_words(words: Sequence[str]) -> list[str]:
-    """A command line as it may be kept: its words without secrets."""
+    """The words of a command line without secrets."""
     found = []
     hide_next = False
     for word in words:
@@ -59,9 +59,9 @@ def mask_words(words: Sequence[str]) -> list[str]:
 
 
 def is_clear(url: str) -> bool:
-    """Whether the address of a database says without doubt which part of it is the password.
+    """Whether it is certain which part of a database's address is the password.
 
-    An `@` or a `?` in a password has to be quoted (`%40`, `%3F`); otherwise a parser takes a piece of it for the host.
+    An `@` or a `?` in a password has to be quoted (`%40`, `%3F`); otherwise a parser reads part of it as the host.
     """
     rest = _SCHEME.sub("", url, count=1)
     before, at, _ = rest.rpartition("@")
@@ -69,7 +69,7 @@ def is_clear(url: str) -> bool:
 
 
 def secrets_of(url: str) -> tuple[str, ...]:
-    """Every secret in an address, as it is and as it is quoted; what others say of it may contain it."""
+    """Every secret in an address, plain and quoted, to remove them from messages about it."""
     parts = urlsplit(url) if _is_web(url) else None
     found: set[str] = set()
     if parts is not None:
@@ -96,7 +96,7 @@ def _mask_within(word: str) -> str:
 
 
 def _is_web(url: str) -> bool:
-    """Whether `url` is an address that `urllib` takes apart."""
+    """Whether `url` is an address that `urllib` can parse."""
     scheme = _SCHEME.match(url)
     try:
         return scheme is not None and not _is_database(scheme.group()) and bool(urlsplit(url))
@@ -109,7 +109,7 @@ def _is_database(scheme: str) -> bool:
 
 
 def _parsed(url: str) -> URL | None:
-    """SQLAlchemy's URL; `None` for what is none."""
+    """SQLAlchemy's URL; `None` if it cannot be parsed."""
     from sqlalchemy.engine import make_url
     from sqlalchemy.exc import ArgumentError
 

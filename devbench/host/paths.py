@@ -1,6 +1,6 @@
-"""Where devbench keeps its things on this machine; knows nothing of what is in them.
+"""The folders of devbench on this machine.
 
-`DEVBENCH_HOME` moves everything that devbench writes for itself (store, raw artifacts, binaries) below one folder.
+`DEVBENCH_HOME` moves everything that devbench keeps for itself (store, raw artifacts, binaries) into one folder.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 
 
 def data_dir() -> Path:
-    """Folder of the store and the raw artifacts; made on first use."""
+    """The folder of the store and the raw artifacts; made on first use."""
     home = os.environ.get("DEVBENCH_HOME")
     path = Path(home).expanduser() if home else Path(_DIRS.user_data_dir)
     return _made(path)
 
 
 def cache_dir() -> Path:
-    """Folder of what can be made or fetched again (binaries, file hashes); made on first use."""
+    """The folder of files that can be made or downloaded again (binaries, file hashes); made on first use."""
     home = os.environ.get("DEVBENCH_HOME")
     path = Path(home).expanduser() / "cache" if home else Path(_DIRS.user_cache_dir)
     return _made(path)
@@ -44,7 +44,7 @@ def _made(path: Path) -> Path:
 def shipped(folder: str) -> Path:
     """Path of a data folder that comes with devbench (`bench_bin`, `device_profiles`).
 
-    In a wheel it lies inside the package, in a checkout at the top of the repository.
+    It is inside the package in a wheel, and at the top of the repository in a checkout.
     """
     packed = _PACKAGE / "_data" / folder
     return packed if packed.is_dir() else _PACKAGE.parent / folder

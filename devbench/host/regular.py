@@ -1,6 +1,6 @@
-"""Files of this machine that a user names: only regular ones are read; knows nothing of what is in them.
+"""Files of this machine that a user names: only regular files are read.
 
-Opening a pipe waits for its other end for ever, and a device such as /dev/zero has no end.
+Opening a pipe waits for its other end, perhaps forever, and a device such as /dev/zero has no end.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _KINDS = (
 
 
 def other_than_file(path: Path) -> str:
-    """What is at `path` in place of a file, such as "a folder"; empty for a file, and where nothing is.
+    """What is at `path` instead of a file, such as "a folder"; empty for a file, and if nothing is there.
 
     Raises:
-        OSError: it cannot be looked at, for a reason other than its absence.
+        OSError: it cannot be read, for a reason other than its absence.
     """
     try:
         mode = path.stat().st_mode

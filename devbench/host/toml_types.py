@@ -1,6 +1,6 @@
-"""Types for the models of TOML files: each refuses a value in the words that a person reads.
+"""Types for the models of TOML files, with error messages for people.
 
-Imported only where a file is checked, since pydantic takes longer to import than many a command runs.
+Imported only when a file is checked, since importing pydantic takes longer than many commands run.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ _MAX_SHOWN = 60
 
 
 class Table(BaseModel):
-    """A table with known keys. `unknown` says what is wrong with another key, if that needs words of its own."""
+    """A table with known keys. `unknown` is the message for any other key, if the usual one does not fit."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
 
@@ -37,7 +37,7 @@ def shown(value: object) -> str:
 
 
 def words(what: str, hint: str = "") -> Any:
-    """Whatever is wrong with a value, or within it, is said in these words."""
+    """One message for every error in a value or within it."""
 
     def validate(value: Any, inner: Callable[[Any], Any]) -> Any:
         try:
@@ -57,7 +57,7 @@ TextTable = dict[str, AnyText]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """For `Annotated`: the value is what a function makes of it; `schema` describes it for editors."""
+    """For `Annotated`: a function checks and converts the value; `schema` describes it for editors."""
 
     validate: Callable[[Any], Any]
     schema: Mapping[str, Any] = field(default_factory=lambda: {"type": "string"})
@@ -70,7 +70,7 @@ class Checked:
 
 
 def number(minimum: float | None, maximum: float | None, *, whole: bool) -> Checked:
-    """A number within bounds, both included."""
+    """A number within bounds, both inclusive."""
     kind = "a whole number" if whole else "a number"
 
     def validate(value: Any) -> Any:

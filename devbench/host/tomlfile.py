@@ -1,8 +1,7 @@
 """The TOML files that people write: read within bounds, checked against a model of the file.
 
-Every complaint is one line that names the file, the line, the key and what to do. Knows no file's meaning: models are
-made of the types in `toml_types`. pydantic, which takes longer to import than many a command runs, is imported only
-where a file is checked.
+Every error is one line that names the file, the line, the key and the next step. The models are made of the types in
+`toml_types`. pydantic is imported only when a file is checked, since that takes longer than many commands run.
 """
 
 from __future__ import annotations
@@ -37,7 +36,7 @@ def read_toml(path: Path, title: str = "", hint: str = "fix the file") -> dict[s
 
     Args:
         path: the file.
-        title: what to call it in an error; its path where nothing is given.
+        title: its name in an error; its path by default.
         hint: the next step in an error.
 
     Raises:
@@ -53,19 +52,19 @@ def read_toml(path: Path, title: str = "", hint: str = "fix the file") -> dict[s
     except OSError as error:
         raise InputError(f"{name}: cannot be read: {error.strerror or error}", hint="check the path") from None
     except (ValueError, RecursionError) as error:
-        # Also what Python's own limits refuse, such as a number of thousands of digits.
+        # Python's own limits, too: a number of thousands of digits is a ValueError.
         raise InputError(f"{name}: not TOML: {error}", hint=hint) from None
 
 
 def wrong(kind: str, path: Path, at: At, what: str, hint: str) -> InputError:
-    """A complaint about what is at a place of a file, with its line.
+    """An error about a place in a file, with its line.
 
     Args:
         kind: what the file is, such as `suite`.
         path: the file.
         at: the keys and the positions in lists that lead to the place.
-        what: what is wrong there: the sentence's end, or after a colon a sentence of its own.
-        hint: what to do.
+        what: what is wrong there: the end of the sentence, or a colon and a sentence.
+        hint: the next step.
     """
     from devbench.host.toml_lines import key_lines
 
@@ -86,14 +85,14 @@ def wrong(kind: str, path: Path, at: At, what: str, hint: str) -> InputError:
 def check(
     kind: str, path: Path, values: Mapping[str, Any], model: type[Table], *, hint: str = "", below: At = ()
 ) -> None:
-    """Refuse what the model of a file does not take.
+    """Refuse a file that does not fit its model.
 
     Args:
         kind: what the file is, such as `suite`.
         path: the file.
         values: its tables, as `read_toml` gives them, or one of them.
-        model: what it may contain.
-        hint: what to do, if the model does not say it.
+        model: the keys and values that it may contain.
+        hint: the next step, if the model has none.
         below: the keys that lead to `values`.
 
     Raises:
@@ -117,7 +116,7 @@ def _line(error: InputError) -> int:
 
 def _explained(kind: str, path: Path, error: Any, model: type[Table], hint: str, below: At) -> InputError:
     """An error of pydantic as a person reads it."""
-    # pydantic marks what is wrong with a key, not its value.
+    # pydantic's mark for an error in a key, not in its value.
     at: At = tuple(part for part in error["loc"] if part != "[key]")
     field = _walk(model, at)[1]
     described = (field.description if field is not None else None) or hint
@@ -153,7 +152,7 @@ def _table_of(annotation: Any) -> type[Table] | None:
 
 
 def _unknown(kind: str, name: str, at: At, model: type[Table], table: type[Table]) -> tuple[str, str]:
-    """What is wrong with a key that is not known, and the key that was probably meant, here or in another table."""
+    """The error for an unknown key, and the key that was probably meant, here or in another table."""
     known = list(table.model_fields)
     where = ".".join(str(part) for part in at if isinstance(part, str))
     what = table.unknown or f"is not a key of {where or f'a {kind}'}"

@@ -1,4 +1,4 @@
-"""Files that are written aside and moved into place, so that one that exists is whole; knows no content."""
+"""Files that are written next to their place and then moved there, so that a file that exists is complete."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from devbench.errors import EnvironmentProblem
 
 @contextmanager
 def writing_to(folder: Path) -> Iterator[None]:
-    """Errors within, as one line with the next step.
+    """Turns errors of writing a report into one line with the next step.
 
     Raises:
         EnvironmentProblem: the folder cannot be written to.
@@ -29,7 +29,7 @@ def writing_to(folder: Path) -> Iterator[None]:
 
 
 def write_whole(path: Path, write: Callable[[IO[str]], object], newline: str | None = None) -> None:
-    """Write a text file aside and move it into place, so that one that exists is whole.
+    """Write a text file next to its place and move it there, so that a file that exists is complete.
 
     Raises:
         EnvironmentProblem: it cannot be written.
@@ -39,13 +39,13 @@ def write_whole(path: Path, write: Callable[[IO[str]], object], newline: str | N
 
 
 def write_whole_bytes(path: Path, data: bytes) -> None:
-    """As `write_whole`, of bytes that are there already."""
+    """Like `write_whole`, for bytes."""
     with aside(path) as part:
         part.write_bytes(data)
 
 
 def _mode(path: Path) -> int:
-    """The rights of a file that takes the place of `path`: those that it has, else what the user's umask leaves."""
+    """The permissions for a file that replaces `path`: those of `path`, else those that the user's umask allows."""
     try:
         return stat.S_IMODE(path.stat().st_mode)
     except OSError:

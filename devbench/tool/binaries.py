@@ -1,10 +1,10 @@
-"""The benchmark_model binaries on this machine: added or fetched, kept under their SHA-256, chosen by a device's ABI.
+"""The benchmark_model binaries on this machine: added or downloaded, stored by SHA-256, chosen by a device's ABI.
 
-Layout below devbench's cache folder:
+Layout in devbench's cache folder:
 
-    binaries/index.json         what is known of each, by hash
+    binaries/index.json         name, version, ABI and so on, by hash
     binaries/<sha256>           the files
-    binaries/pins.json          hash and date of what moving addresses gave at their first fetch
+    binaries/pins.json          hash and date of the first download from addresses that may change
 """
 
 from __future__ import annotations
@@ -38,15 +38,15 @@ _MAX_BYTES = 2 << 30
 
 @dataclass(frozen=True, slots=True)
 class Binary:
-    """A binary that lies on this machine.
+    """A binary on this machine.
 
     Attributes:
         abi: Android's name of the ABI, several with commas for an APK; `virtual` for the tool of the virtual device.
-        flavour: `default`, `flex` (Select TensorFlow ops), `performance_options`, or a word of the user's; `apk` or
+        flavour: `default`, `flex` (Select TensorFlow ops), `performance_options`, or any word of the user; `apk` or
             `apk-…` for the tool as an app.
-        source: where it came from: an address or a path.
-        added_utc: ISO 8601; empty for the shipped one.
-        by_name_only: it was given for a single run, and is never chosen for another one that does not name it.
+        source: the address or path that it came from.
+        added_utc: ISO 8601; empty for the one that comes with devbench.
+        by_name_only: it was given for a single run; other runs use it only if they name it.
     """
 
     name: str
@@ -63,7 +63,7 @@ class Binary:
 
     @property
     def is_apk(self) -> bool:
-        """Whether it is the tool as an app, which no shell can run."""
+        """Whether it is the tool as an app, which a shell cannot run."""
         return is_apk(self.flavour)
 
     @property
@@ -72,7 +72,7 @@ class Binary:
 
 
 class NoBinary(EnvironmentProblem):
-    """There is no benchmark_model here that the device can run."""
+    """No benchmark_model on this machine runs on the device."""
 
     def __init__(self, abis: Sequence[str]) -> None:
         names = ", ".join(abis) or "an unknown ABI"
@@ -85,33 +85,33 @@ class NoBinary(EnvironmentProblem):
 
 
 class NoApk(EnvironmentProblem):
-    """There is no benchmark APK here that the device can install."""
+    """No benchmark APK on this machine can be installed on the device."""
 
     def __init__(self, abis: Sequence[str]) -> None:
         if VIRTUAL_ABI in abis:
-            super().__init__("a virtual device runs no apps", hint="measure on it with --via shell")
+            super().__init__("a virtual device cannot run apps", hint="use --via shell")
             return
         names = ", ".join(abis) or "an unknown ABI"
         offered = next((offer.name for offer in offers() if offer.flavour == APK and offer.abi in abis), "")
         fetch = f"`devbench binaries fetch {offered}`, or " if offered else ""
         super().__init__(
             f"no benchmark APK for {names} on this machine",
-            hint=f"{fetch}`devbench binaries add FILE.apk` for one you have; or measure with --via shell",
+            hint=f"{fetch}`devbench binaries add FILE.apk` for one you have; or use --via shell",
         )
 
 
 class WrongHash(EnvironmentProblem):
-    """What arrived is not what was expected."""
+    """A downloaded file does not have the expected hash."""
 
     def __init__(self, offer: Offer, expected: str, found: str, since: str) -> None:
-        hint = "the address moves: take the new binary with --repin" if since else "the download is not used"
+        hint = "the file at this address has changed: accept it with --repin" if since else "the download is not used"
         where = f"the one pinned on {since}" if since else "the manifest's"
         super().__init__(f"{offer.name}: SHA-256 {found[:16]}… is not {where}, {expected[:16]}…", hint=hint)
         self.expected, self.found = expected, found
 
 
 def installed() -> list[Binary]:
-    """Every binary on this machine, the newest first, the shipped tool of the virtual device last."""
+    """All binaries on this machine, newest first; the last one is the virtual device's, which comes with devbench."""
     found = [binary for entry in _load("index.json").items() if (binary := _from_entry(*entry)) is not None]
     return [*sorted(found, key=lambda binary: binary.added_utc, reverse=True), _shipped_virtual()]
 
@@ -125,17 +125,17 @@ def add(
     source: str = "",
     by_name_only: bool = False,
 ) -> Binary:
-    """Keep a copy of a binary, or of one that is here already its new name and version.
+    """Keep a copy of a binary; if it is here already, its name and version change.
 
     Raises:
-        InputError: it cannot be read, or is no binary for a device.
+        InputError: it cannot be read, or is not a binary for a device.
     """
     kind = read_kind(path)
     tool: ToolName = kind.tool or "tflite"
     if kind.is_apk and not is_apk(flavour):
         flavour = APK if flavour == "default" else f"{APK}-{flavour}"
     elif is_apk(flavour) and not kind.is_apk:
-        raise InputError(f"{path} is no APK", hint=f"leave the flavour {flavour} out")
+        raise InputError(f"{path} is not an APK", hint=f"leave the flavour {flavour} out")
     suffix = "" if flavour == "default" else f"-{flavour}"
     sha256 = hash_file(path)
     with _locked():
@@ -160,10 +160,10 @@ def add(
 
 
 def remove(name: str) -> Binary:
-    """Forget a binary and delete its file.
+    """Remove a binary and its file.
 
     Raises:
-        InputError: there is none of that name or hash, or it is the shipped one.
+        InputError: there is none with that name or hash, or it comes with devbench.
     """
     binary = find(name)
     if binary.abi == VIRTUAL_ABI and not binary.added_utc:
@@ -177,7 +177,7 @@ def remove(name: str) -> Binary:
 
 
 def verify(binary: Binary) -> bool:
-    """Whether the file still has the hash under which it is kept; read in full."""
+    """Whether the file still has the hash of its name; the file is read completely."""
     try:
         return hash_file(binary.path) == binary.sha256
     except OSError:
@@ -189,24 +189,24 @@ def choose(abis: Sequence[str], *, name: str | None = None, via: Via = "shell") 
 
     Args:
         abis: the device's ABIs, best first.
-        name: name, hash or file that the user wants; a file is kept first, as `add` does.
-        via: how it is to be run; an APK is never chosen for the shell, and nothing else for "apk".
+        name: name, hash or file that the user gave; a file is added first.
+        via: "apk" chooses among APKs only, "shell" among the others.
 
     Raises:
         NoBinary, NoApk: none fits the device.
-        InputError: the named one does not exist, is not for the device's ABI, or cannot be run that way.
+        InputError: the named one does not exist, is not for the device's ABI, or does not fit `via`.
     """
     wants_apk = via == "apk"
     if name is not None:
         binary = find(name)
         if binary.is_apk != wants_apk:
-            is_what = "an APK, which no shell can run" if binary.is_apk else "no APK"
-            hint = "measure it with --via apk" if binary.is_apk else "leave --binary or --via apk out"
+            is_what = "an APK, which a shell cannot run" if binary.is_apk else "not an APK"
+            hint = "use --via apk" if binary.is_apk else "leave --binary or --via apk out"
             raise InputError(f"{binary.name} is {is_what}", hint=hint)
         if not set(binary.abis) & set(abis):
             raise InputError(
                 f"{binary.name} is for {binary.abi}, the device runs {', '.join(abis) or 'an unknown ABI'}",
-                hint="leave --binary out to have one chosen, or see `devbench binaries list`",
+                hint="leave --binary out to choose automatically, or see `devbench binaries list`",
             )
         return binary
     here = installed()
@@ -218,10 +218,10 @@ def choose(abis: Sequence[str], *, name: str | None = None, via: Via = "shell") 
 
 
 def find(name: str) -> Binary:
-    """The binary of that name, hash, start of a hash, or file.
+    """The binary with that name, hash or start of a hash, or in that file.
 
     Raises:
-        InputError: there is none, or more than one.
+        InputError: there is none.
     """
     here = installed()
     named = [binary for binary in here if binary.name == name]
@@ -237,12 +237,12 @@ def find(name: str) -> Binary:
 
 
 def fetch(offer: Offer, *, repin: bool = False, progress: Callable[[int, int], None] | None = None) -> Binary:
-    """Download a binary of the manifest, check its hash and keep it.
+    """Download a binary of the manifest, check its hash and add it.
 
     Args:
         offer: the entry.
-        repin: accept other bytes than those of an earlier fetch from an address that moves.
-        progress: told bytes done and bytes in all (0 where the server does not say).
+        repin: accept a file that differs from the first download; for entries without a hash.
+        progress: called with bytes done and bytes in all (0 if the server does not say).
 
     Raises:
         InputError: the address is not HTTPS.
@@ -264,7 +264,7 @@ def fetch(offer: Offer, *, repin: bool = False, progress: Callable[[int, int], N
 
 
 def _pinned(name: str) -> tuple[str, str]:
-    """Hash and date (ISO 8601) of the first fetch of an offer whose address moves; empty before it."""
+    """Hash and date (ISO 8601) of an offer's first download; empty before that."""
     entry = _load("pins.json").get(name)
     entry = entry if isinstance(entry, dict) else {}
     return str(entry.get("sha256", "")), str(entry.get("date", ""))
@@ -291,7 +291,7 @@ def _folder() -> Path:
 
 
 def _locked() -> AbstractContextManager[None]:
-    """Two commands at once must not lose each other's entry."""
+    """A lock, so that two commands do not lose each other's entry."""
     return hold(
         _folder() / "lock", held="another devbench changes the binaries", hint="try again", wait_s=_LOCK_TIMEOUT_S
     )
@@ -321,7 +321,7 @@ def _from_entry(sha256: str, entry: Any) -> Binary | None:
 
 @functools.lru_cache(maxsize=1)
 def _runtime() -> str:
-    """Of this machine; looked up once, since every device asks."""
+    """The runtime on this machine; looked up once, since it is needed for every device."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:

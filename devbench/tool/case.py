@@ -1,4 +1,4 @@
-"""A case as the stock tool sees it: a model under a delegate with options; knows no device and no store."""
+"""A case for the stock tool: a delegate with options; knows no device and no store."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ Parameter = Literal["accelerator", "library", ""]
 
 @dataclass(frozen=True, slots=True)
 class ToolOptions:
-    """Options of the stock tool, in its own words; `None` leaves the tool's default.
+    """Options of the stock tool, with the tool's names; `None` leaves the tool's default.
 
-    num_runs is a minimum: `min_secs` adds runs, `max_secs` cuts them (separately for warm-up and main phase).
-    input_shapes are those that somebody asked for, by input; the tool is told all of them by input_layer and
-    input_layer_shape. signature is named where a model has several; the tool is told it where signature_graph, the
-    subgraph that it runs, is not the main one, 0.
+    num_runs is a minimum: `min_secs` adds runs, `max_secs` limits them (separately for warm-up and main phase).
+    input_shapes are the requested shapes by input; input_layer and input_layer_shape pass all shapes to the tool.
+    signature is set if a model has several. It is passed to the tool if its subgraph, signature_graph, is not the main
+    one, 0.
     """
 
     num_threads: int | None = None
@@ -43,12 +43,12 @@ class ToolOptions:
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What a device must have for a delegate; empty fields ask for nothing.
+    """What a device must have for a delegate; empty fields require nothing.
 
     Attributes:
-        abi, soc: regular expressions on the whole of the device's best ABI and of its SoC's name, case ignored.
+        abi, soc: regular expressions that match the device's whole best ABI and whole SoC name, case ignored.
         min_sdk: Android's API level.
-        library: paths on the device of which one must exist.
+        library: paths on the device; one of them must exist.
     """
 
     abi: str = ""
@@ -62,21 +62,21 @@ class Delegate:
     """A delegate as data (a table of `delegates.toml`).
 
     Attributes:
-        name: the user's word for it (`gpu`).
+        name: its name in commands (`gpu`).
         title: for charts and tables ("GPU").
         flags: flag name to value, as given to the TensorFlow Lite tool.
-        litert_flags: the same for LiteRT 2's tool; empty where that tool cannot do it.
-        reported_as: names under which the tool reports it (`GPU`, `XNNPACK`); empty for the plain CPU, which needs no
-            evidence. Compared without regard to case.
-        default: a run that names no delegate takes it.
-        files: files of this machine that it needs beside it on the device.
+        litert_flags: the same for LiteRT 2's tool; empty if that tool does not have the delegate.
+        reported_as: its names in the tool's output (`GPU`, `XNNPACK`), case ignored; empty for the plain CPU, which
+            needs no evidence.
+        default: a run that names no delegate uses it.
+        files: files of this machine that it needs on the device.
         env: environment of the tool's process. Values of flags and environment may hold {cache}, {files} and {model}.
         note: a sentence for people.
         requires: what the device must have.
-        expect: what it takes of a usual graph, as far as that can be said beforehand.
-        cache: "fresh" where {cache} is emptied before every process, "kept" where the first process fills it.
-        parameter: what may stand behind the name and a colon (`nnapi:google-edgetpu`), for {parameter} in the flags.
-        require: "full" fails a job whose graph was only partly taken, "any" accepts a part.
+        expect: how much of a usual graph it runs, if that is known.
+        cache: "fresh" if {cache} is emptied before every process, "kept" if the first process fills it.
+        parameter: what may follow the name and a colon (`nnapi:google-edgetpu`); it replaces {parameter} in the flags.
+        require: "full" fails a job if the delegate runs only part of the graph, "any" accepts a part.
     """
 
     name: str
@@ -96,20 +96,20 @@ class Delegate:
 
     @property
     def folder(self) -> str:
-        """A name for its folders on the device; a colon there would split LD_LIBRARY_PATH."""
+        """The name of its folders on the device, without a colon, which would split LD_LIBRARY_PATH."""
         if re.fullmatch(r"[a-z0-9][a-z0-9._+-]*", self.name):
             return self.name
         return f"{re.sub(r'[^A-Za-z0-9._+-]', '-', self.name)[-60:]}-{sha256(self.name.encode()).hexdigest()[:8]}"
 
     @property
     def uses_cache(self) -> bool:
-        """Whether it keeps something (compiled kernels, packed weights) in a folder of its own."""
+        """Whether it keeps files (compiled kernels, packed weights) in a cache folder."""
         return any("{cache}" in value for _, value in (*self.flags, *self.litert_flags, *self.env))
 
 
 @dataclass(frozen=True, slots=True)
 class ToolCase:
-    """What is asked of one process of the tool."""
+    """A delegate and options for one process of the tool."""
 
     delegate: Delegate
     options: ToolOptions = field(default_factory=ToolOptions)

@@ -1,4 +1,4 @@
-"""Delegates from data files: the shipped `delegates.toml` and a user's own; knows no device."""
+"""Delegates from data files: `delegates.toml`, which comes with devbench, and the user's; knows no device."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ _SHIPPED = Path(__file__).with_name("delegates.toml")
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}")
 _ACCELERATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LIBRARY = re.compile(r"(?:[A-Za-z0-9._+/-]{0,160}/)?[A-Za-z0-9_][A-Za-z0-9._+-]{0,60}\.so(?:\.\d{1,3}){0,3}")
-# NNAPI chooses among named devices only since then.
+# NNAPI has named devices since this API level.
 _ACCELERATOR_SDK = 29
 
 
 def load_delegates(extra: Path | None = None) -> dict[str, Delegate]:
-    """All delegates by name, the shipped ones first; an entry of `extra` replaces a shipped one of its name.
+    """All delegates by name. Those of devbench come first; an entry of `extra` replaces one with the same name.
 
     Raises:
-        InputError: a file cannot be read, or is not a file of delegates; names the entry and the key.
+        InputError: a file cannot be read, or is not a file of delegates; the message has the entry and the key.
     """
     if extra is not None:
         check_file(extra)
@@ -41,10 +41,10 @@ def load_delegates(extra: Path | None = None) -> dict[str, Delegate]:
 
 
 def find_delegate(name: str, known: Mapping[str, Delegate]) -> Delegate:
-    """The delegate of that name, whatever the case of its letters; a parameter stands behind a colon.
+    """The delegate with that name, case ignored; a parameter follows a colon.
 
     Raises:
-        InputError: there is none, it takes no parameter, or lacks one; names those that there are.
+        InputError: there is none, it takes no parameter, or it needs one; the hint has the known ones.
     """
     word, colon, parameter = name.partition(":")
     found = known.get(word) or known.get(word.lower())
@@ -77,7 +77,7 @@ def _with_parameter(delegate: Delegate, parameter: str) -> Delegate:
 
 
 def bare(delegate: Delegate) -> Delegate:
-    """The delegate by its bare name: flags for an accelerator's name are left to the tool's defaults."""
+    """The delegate without a parameter: flags that need an accelerator's name are left out."""
     if delegate.parameter != "accelerator":
         return delegate
     return _with_pairs(delegate, lambda pair: None if "{parameter}" in pair[1] else pair)
@@ -93,10 +93,10 @@ def _with_pairs(delegate: Delegate, change: Callable[[Pair], Pair | None]) -> De
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file that is not one of delegates.
+    """Refuse a file that does not contain delegates.
 
     Raises:
-        InputError: names the file, the line, the entry and the key.
+        InputError: with the file, the line, the entry and the key.
     """
     from devbench.tool.toml_model import DelegateTable
 
@@ -139,13 +139,13 @@ def unmet(
     present: Collection[str] | None = None,
     known_failures: Mapping[str, str] = MappingProxyType({}),
 ) -> list[str]:
-    """Why the delegate cannot run on a device, in words; empty where nothing is known against it.
+    """Reasons why the delegate cannot run on a device; empty if none is known.
 
     Args:
-        tool: which of the two tools the device would run.
-        abi, soc, sdk: of the device; unknown ones are not held against it.
-        present: those of the required libraries that the device has; `None` where it was not asked.
-        known_failures: delegate's name to why it is known to fail on this kind of device.
+        tool: which of the two tools would run.
+        abi, soc, sdk: of the device; unknown ones are no reason.
+        present: the required libraries that the device has; `None` if that is unknown.
+        known_failures: by the delegate's name, why it fails on this kind of device.
     """
     needs = delegate.requires
     reasons = []

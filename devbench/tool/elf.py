@@ -1,8 +1,8 @@
-"""A shared library as its ELF file describes it: machine, names, what it needs; knows no device and no delegate.
+"""Shared libraries (ELF files): machine, names, needed libraries, symbols; knows no device and no delegate.
 
-Format: System V ABI, "Object Files" (ELF header, program headers, dynamic section, symbol table). Only what a loader
-reads is read, never section headers, which a stripped library may lack. The file is mapped. It may be hostile: every
-offset is held against the file's size and every table against a bound, so that the work stays small.
+Format: System V ABI, "Object Files" (ELF header, program headers, dynamic section, symbol table). Section headers are
+not used, since a stripped library may have none. The file is mapped. It may be hostile: every offset is checked
+against the file's size and every table has a limit, so that the work stays small.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from pathlib import Path
 from devbench.errors import InputError
 
 HEXAGON = "hexagon"
-# e_machine to Android's name of the ABI; a Hexagon library runs on the DSP, whatever the ABI of the CPU is.
+# e_machine to Android's name of the ABI; a Hexagon library runs on the DSP of any device.
 MACHINES = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86", 243: "riscv64", 164: HEXAGON}
 _SHARED = 3
 _LOAD, _DYNAMIC = 1, 2
@@ -27,12 +27,12 @@ _MAX_STRINGS = 64 << 20
 @dataclass(frozen=True, slots=True)
 class Library:
     """Attributes:
-    abi: Android's name of the ABI, "hexagon" for the DSP's, empty if the machine is another one.
+    abi: Android's name of the ABI, "hexagon" for the DSP, empty for another machine.
     bits: 32 or 64.
     soname: its own name; empty if it has none.
     needed: names of the libraries that are loaded with it.
-    run_paths: folders that it names to look for them.
-    exports, imports: names of the dynamic symbols that it defines and that it asks for.
+    run_paths: folders in which it looks for them.
+    exports, imports: names of the dynamic symbols that it defines and that it needs.
     """
 
     abi: str
@@ -45,14 +45,14 @@ class Library:
 
 
 class _DamagedLibrary(Exception):
-    """What the file says cannot be."""
+    """The file's content is impossible."""
 
 
 def read_library(path: Path) -> Library:
     """The shared library in a file.
 
     Raises:
-        InputError: it cannot be read, or is no shared library; one line that names the file.
+        InputError: it cannot be read, or is not a shared library.
     """
     try:
         with path.open("rb") as file:
@@ -67,7 +67,7 @@ def read_library(path: Path) -> Library:
     except (_DamagedLibrary, struct.error, IndexError) as error:
         said = str(error) if isinstance(error, _DamagedLibrary) else "it ends too early"
         hint = "give the .so file itself, built for Android"
-        raise InputError(f"{path} is no shared library: {said}", hint=hint) from None
+        raise InputError(f"{path} is not a shared library: {said}", hint=hint) from None
 
 
 class _ElfReader:
@@ -87,7 +87,7 @@ class _ElfReader:
 
     def _at(self, form: str, offset: int) -> tuple[int, ...]:
         if not 0 <= offset <= len(self._data):
-            raise _DamagedLibrary("it names places that are not there")
+            raise _DamagedLibrary("an address or offset is outside of the file")
         return struct.unpack_from(self._order + form, self._data, offset)
 
     def _headers(self) -> tuple[list[tuple[int, int, int]], tuple[int, int]]:
@@ -112,11 +112,11 @@ class _ElfReader:
         return loads, dynamic
 
     def _offset(self, address: int) -> int:
-        """Where an address of memory lies in the file."""
+        """The offset in the file of an address in memory."""
         for start, size, offset in self._loads:
             if start <= address < start + size:
                 return offset + address - start
-        raise _DamagedLibrary("it names places that are not there")
+        raise _DamagedLibrary("an address or offset is outside of the file")
 
     def library(self) -> Library:
         tags = self._tags()
@@ -151,7 +151,7 @@ class _ElfReader:
             raise _DamagedLibrary("it has no names")
         start, size = self._offset(tags[_STRTAB][0]), tags[_STRSZ][0]
         if size > _MAX_STRINGS or start + size > len(self._data):
-            raise _DamagedLibrary("its names lie beyond its end")
+            raise _DamagedLibrary("its names are beyond its end")
         return self._data[start : start + size]
 
     def _symbols(self, tags: dict[int, list[int]], strings: bytes) -> tuple[frozenset[str], frozenset[str]]:
@@ -171,7 +171,7 @@ class _ElfReader:
         return frozenset(exports), frozenset(imports)
 
     def _symbol_count(self, tags: dict[int, list[int]]) -> int:
-        """How many symbols there are: nothing says so but the tables by which a loader finds them."""
+        """The number of symbols, which only the hash tables for looking them up contain."""
         if _HASH in tags:
             return self._at("II", self._offset(tags[_HASH][0]))[1]
         if _GNU_HASH not in tags:
@@ -183,7 +183,7 @@ class _ElfReader:
         at = start + 16 + words * (8 if self._wide else 4)
         last = max(self._at(f"{buckets}I", at), default=0)
         if last < first:
-            # Only what it asks for, and none by which it could be found.
+            # It only imports symbols.
             return first
         chain = at + 4 * buckets
         while last - first < _MAX_SYMBOLS and not self._at("I", chain + 4 * (last - first))[0] & 1:
@@ -193,6 +193,6 @@ class _ElfReader:
 
 def _name(strings: bytes, start: int) -> str:
     if start >= len(strings):
-        raise _DamagedLibrary("a name lies beyond its end")
+        raise _DamagedLibrary("a name is beyond its end")
     end = strings.find(b"\0", start, start + _MAX_NAME)
     return strings[start : end if end >= 0 else start + _MAX_NAME].decode("utf-8", "replace")

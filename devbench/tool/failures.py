@@ -1,6 +1,6 @@
-"""Whether a repetition counts: the parsed text, the exit code and what was asked for, as one verdict.
+"""Whether a repetition counts: from the parsed text, the exit code and the requested delegate.
 
-The order is fixed, the most basic first, so that a result names the cause and not a consequence.
+The checks have a fixed order, the most basic first, so that the failure is the cause and not a consequence.
 """
 
 from __future__ import annotations
@@ -37,14 +37,14 @@ def classify(
     argv: Sequence[str] = (),
     latency_needed: bool = True,
 ) -> Failure | None:
-    """Why the repetition gives no latency, or `None` where it gives one.
+    """Why the repetition has no latency, or `None` if it has one.
 
     Args:
-        measured: what the parser made of the output.
-        delegate: the delegate that was asked for.
-        require: "full" where a part of the graph is not enough.
-        exit_code: of the tool; `None` where the output ends before it.
-        argv: the command line, to tell a flag of ours from one of a user's.
+        measured: the parsed output.
+        delegate: the requested delegate.
+        require: "full" if the delegate must run the whole graph.
+        exit_code: of the tool; `None` if the output ends before it.
+        argv: the command line; only flags in it are named as unknown.
         latency_needed: whether inferences that are too short for the tool's clock are a failure.
     """
     said = measured.failure
@@ -63,7 +63,7 @@ def classify(
             if measured.runs is None or not measured.runs.count:
                 return Failure(_K.OUTPUT_INCOMPLETE, "the tool printed no latency (a dry run, or no inference was run)")
             if latency_needed:
-                return Failure(_K.OUTPUT_INCOMPLETE, "every inference took less than the 1 µs that the tool can tell")
+                return Failure(_K.OUTPUT_INCOMPLETE, "every inference took less than 1 µs, the tool's resolution")
             return _delegation(measured, delegate, require)
         how = "the connection ended first" if exit_code is None else f"exit code {exit_code}"
         return Failure(_K.OUTPUT_INCOMPLETE, f"the output ends before the tool's summary ({how})")
@@ -91,13 +91,13 @@ def _told(measured: Measurement) -> str:
 
 
 def _delegation(measured: Measurement, delegate: Delegate, require: Require) -> Failure | None:
-    """A delegate that was asked for must be shown by the tool's own words to have run."""
+    """The tool's output must show that the requested delegate ran."""
     if not delegate.reported_as:
         return None
     use = find_use(measured.delegates, delegate)
     if use is None:
         if measured.tool == "litert" and not measured.delegates:
-            # LiteRT's tool says nothing about its CPU path, which is XNNPACK.
+            # LiteRT's tool does not report its CPU path, which is XNNPACK.
             return None if delegate.name == "xnnpack" else _not_applied(measured, delegate)
         return _not_applied(measured, delegate)
     if use.applied == "none":
@@ -108,25 +108,25 @@ def _delegation(measured: Measurement, delegate: Delegate, require: Require) -> 
 
 
 def find_use(uses: Sequence[DelegateUse], delegate: Delegate) -> DelegateUse | None:
-    """What the tool said about the delegate, under whichever of its names."""
+    """What the tool reported about the delegate, by any of its names."""
     wanted = {name.casefold() for name in delegate.reported_as}
     return next((use for use in uses if use.name.casefold() in wanted), None)
 
 
 def _not_applied(measured: Measurement, delegate: Delegate) -> Failure:
-    """The most telling line: one that names an operator and its trouble, else one that names the delegate."""
+    """The failure with the most specific line: one with an operator and a reason, else one with the delegate."""
     names = [name.casefold() for name in delegate.reported_as]
     named = [line for line in measured.warnings if any(name in line.casefold() for name in names)]
     telling = best_reason([line for line in measured.warnings if names_reason(line)]) or best_reason(named)
-    said = telling or next(iter(named), "the tool says nowhere that it was applied")
+    said = telling or next(iter(named), "the tool's output does not say that it was applied")
     return Failure(
-        _K.DELEGATE_NOT_APPLIED, f"{delegate.title} was asked for and not applied: {said}{_refused(measured)}"
+        _K.DELEGATE_NOT_APPLIED, f"{delegate.title} was requested and not applied: {said}{_refused(measured)}"
     )
 
 
 def _partly(use: DelegateUse, measured: Measurement) -> str:
     counts = f"{use.nodes_delegated} of {use.nodes_total} nodes" if use.nodes_delegated is not None else "a part"
-    return f"{use.name} took {counts} of the graph{_refused(measured)}"
+    return f"{use.name} runs {counts} of the graph{_refused(measured)}"
 
 
 def _refused(measured: Measurement) -> str:

@@ -19,11 +19,11 @@ _INPUT_SHAPE_HINT = "measure them with TensorFlow Lite's benchmark_model, or lea
 _LITERT_FLAGS_HINT = "use TensorFlow Lite's benchmark_model, or add litert_flags to the delegate's entry"
 FLAG_NAME = r"[A-Za-z][A-Za-z0-9_-]{0,80}"
 _EXTRA = re.compile(rf"(?:--)?({FLAG_NAME})=(.*)", re.DOTALL)
-# These are devbench's to set; a second word for one of them would make the result lie about itself.
+# devbench sets these; a second value would make the result wrong about its own flags.
 _OURS = frozenset({"graph", "help"})
 # "\t--num_runs=50      \tint32\toptional\texpected number of runs"
 _HELP_LINE = re.compile(r"^\s+--([A-Za-z][\w-]{0,80})=", re.MULTILINE)
-# Without one of these the tool writes no outputs, or not those of the inputs that are known.
+# Without one of these the tool writes no outputs, or outputs for unknown inputs.
 OUTPUT_FLAGS = ("output_filepath", "input_layer", "input_layer_shape", "input_layer_value_files")
 
 
@@ -32,14 +32,14 @@ def build_argv(
 ) -> tuple[str, ...]:
     """The command line of one process, unquoted.
 
-    A delegate's flags come after the options and a user's further flags last: where a flag stands twice, the tool takes
-    the last.
+    The delegate's flags come after the options, the user's further flags come last: the tool uses the last value of a
+    flag.
 
     Args:
         case: delegate and options.
         binary, graph: paths on the device.
-        tool: whose flags to use.
-        places: what {cache}, {files} and {model} stand for in the delegate's flags.
+        tool: which tool's flags to use.
+        places: values for {cache}, {files} and {model} in the delegate's flags.
 
     Raises:
         InputError: LiteRT's tool has no flags for the delegate.
@@ -61,7 +61,7 @@ def build_argv(
 
 
 def command_line(argv: Sequence[str], env: Sequence[tuple[str, str]] = ()) -> str:
-    """The words quoted for a POSIX shell, so that none of them means anything to it, behind their environment."""
+    """The environment and the words, quoted for a POSIX shell."""
     return " ".join([*(f"{name}={shlex.quote(value)}" for name, value in env), shlex.join(argv)])
 
 
@@ -76,10 +76,10 @@ def placed(pairs: Sequence[tuple[str, str]], places: Mapping[str, str] | None) -
 
 
 def parse_extra_flag(text: str) -> tuple[str, str]:
-    """A flag as a user types it, `name=value`, with or without dashes.
+    """A flag of the user, `name=value`, with or without dashes.
 
     Raises:
-        InputError: it has no value, or it is one that devbench sets itself.
+        InputError: it has no value, or devbench sets it itself.
     """
     match = _EXTRA.fullmatch(text.strip())
     if match is None or "\x00" in text or "\n" in text:
@@ -115,25 +115,25 @@ def _tflite_options(options: ToolOptions) -> list[tuple[str, str]]:
 
 
 def flags_of_help(text: str) -> frozenset[str]:
-    """The names of the flags that a help text lists; empty where it is none."""
+    """The names of the flags in a help text; empty for other text."""
     return frozenset(_HELP_LINE.findall(text[: 1 << 20]))
 
 
 def missing_flags(delegate: Delegate, tool: ToolName, known: Collection[str]) -> list[str]:
-    """The delegate's flags that the binary does not take: it would warn, go on on the CPU, and exit 0.
+    """The delegate's flags that the binary does not have: it would print a warning, run on the CPU, and exit with 0.
 
-    Empty where nothing is known of the binary's flags.
+    Empty if the binary's flags are unknown.
     """
     wanted = delegate.litert_flags if tool == "litert" else delegate.flags
     return [name for name, _ in wanted if known and name not in known]
 
 
 def refused(argv: Sequence[str], known: Collection[str], name: str) -> Failure | None:
-    """Why a binary cannot do what a command line asks: flags that it does not take, which it would ignore.
+    """Why a binary cannot run a command line: it would ignore flags that it does not have.
 
     Args:
-        argv: words of one process; those that are `--name=value` are looked at.
-        known: the binary's flags; where empty, nothing is known and nothing is refused.
+        argv: words of one process; those of the form `--name=value` are checked.
+        known: the binary's flags; if empty, they are unknown and nothing is refused.
         name: the binary's name.
     """
     wanted = dict.fromkeys(word[2:].partition("=")[0] for word in argv if word.startswith("--"))
@@ -141,14 +141,14 @@ def refused(argv: Sequence[str], known: Collection[str], name: str) -> Failure |
     if not missing:
         return None
     if "signature_to_run_for" in missing:
-        said = f"{name} has no --signature_to_run_for: it cannot choose a signature; take another binary"
+        said = f"{name} has no --signature_to_run_for: it cannot choose a signature; use another binary"
     elif missing[0] in OUTPUT_FLAGS and "output_filepath" not in wanted:
-        said = f"{name} has no --{missing[0]}: it cannot set the shapes of inputs; take another binary"
+        said = f"{name} has no --{missing[0]}: it cannot set the shapes of inputs; use another binary"
     elif missing[0] in OUTPUT_FLAGS:
-        said = f"{name} has no --{missing[0]}: outputs cannot be compared; leave the check of outputs out"
+        said = f"{name} has no --{missing[0]}: outputs cannot be compared; leave out the check of outputs"
     else:
         flags = ", ".join(f"--{flag}" for flag in missing[:10])
-        said = f"{name} has no {flags}: it would be ignored; take another binary, or leave it out"
+        said = f"{name} has no {flags}: it would be ignored; use another binary, or leave it out"
         if missing == ["enable_op_profiling"] or missing == ["max_profiling_buffer_entries"]:
             said += " with --no-profile"
     return Failure(FailureKind.UNKNOWN_FLAG, f"{said} (`devbench binaries flags {name}` lists its flags)")

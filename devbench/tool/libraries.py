@@ -1,7 +1,8 @@
-"""What a delegate's files are, before they are sent: libraries for which machine, with which symbols, of one release.
+"""A delegate's files, checked before they are sent: the machine, the symbols and the release of each library.
 
-Knows no device. LiteRT's libraries do not contain the version of their release: where nothing states one, the C
-functions that they offer and ask of each other tell two releases apart. QNN's libraries state theirs (`AISW_VERSION`).
+Knows no device. LiteRT's libraries do not contain the version of their release. Without a version, the C functions
+that they export and import show whether two are of different releases. QNN's libraries have a version
+(`AISW_VERSION`).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from devbench.tool.case import Delegate
 from devbench.tool.elf import HEXAGON, Library, read_library
 
 CREATE = "tflite_plugin_create_delegate"
-# By the flag that names it: how the library in the folder is called, a function that it must have, whether it must be.
+# By flag: the start of the library's name in the folder, a function that it must have, whether it is required.
 _IN_FOLDERS = {
     "dispatch_library_path": ("libLiteRtDispatch", "LiteRtDispatchGetApi", True),
     "compiler_plugin_library_path": ("libLiteRtCompilerPlugin", "LiteRtCreateCompilerPlugin", False),
@@ -28,7 +29,7 @@ _VERSION = r"\d{1,3}\.\d{1,3}\.\d{1,3}(?:[.+_-]?(?:dev|rc|nightly|alpha|beta)[.\
 _IN_NAME = re.compile(rf"(?:\.so\.|-v?)({_VERSION})(?:\.so)?$")
 _LITERT = re.compile(rb"(?i)litert[\w .:=/()-]{0,40}?[ :=_/v-](%s)(?!\w|\.\d)" % _VERSION.encode())
 _VERSION_ALONE = re.compile(rb"(?<=\0)v?(%s)(?=\0)" % _VERSION.encode())
-# A symbol of that name has a text with the version; the functions of LiteRT's interface give numbers of that interface.
+# A symbol with such a name is a text with the version; LiteRT's functions with such names give interface versions.
 _VERSION_SYMBOL = re.compile(r"(?i)k?litert\w*version(?:_?str(?:ing)?)?")
 _INTERFACE = re.compile(r"LiteRt(?:GetCompilerPlugin|GetAccelerator|SetAccelerator|DispatchGet|GetSHLO)\w*")
 _QNN = re.compile(rb"AISW_VERSION: {0,2}(\d{1,3}\.\d{1,3}\.\d{1,3})")
@@ -44,8 +45,8 @@ class DelegateFile:
     """A file that goes to the device with a delegate.
 
     Attributes:
-        library: what it is, `None` if it is no library.
-        product, version: the release that it states to be of, such as "QNN" and "2.44.0"; empty if it states none.
+        library: its content, `None` if it is not a library.
+        product, version: of its release, such as "QNN" and "2.44.0"; empty if unknown.
     """
 
     path: Path
@@ -59,10 +60,10 @@ class DelegateFile:
 
 
 def delegate_files(delegate: Delegate) -> tuple[DelegateFile, ...]:
-    """The delegate's files, looked at.
+    """The delegate's files.
 
     Raises:
-        InputError: one is missing, cannot be read, or is called a library and is none.
+        InputError: one is missing, cannot be read, or has the name of a library and is not one.
     """
     found = []
     for path in map(Path, delegate.files):
@@ -79,16 +80,16 @@ def delegate_files(delegate: Delegate) -> tuple[DelegateFile, ...]:
 
 
 def check_delegate(delegate: Delegate) -> tuple[DelegateFile, ...]:
-    """Refuse a delegate whose files cannot work together; gives them as they were looked at.
+    """The delegate's files, if they can work together.
 
     Raises:
-        InputError: a file is missing or no library, lacks the function by which it is used, or is of another release.
+        InputError: a file is missing or not a library, lacks a required function, or is of another release.
     """
     files = delegate_files(delegate)
     names = [file.name for file in files]
     twice = next((name for name in names if names.count(name) > 1), "")
     if twice:
-        raise _wrong(delegate, f"two of its files are called {twice}", "on the device they lie in one folder")
+        raise _wrong(delegate, f"two of its files are called {twice}", "on the device they are in one folder")
     used = dict((*delegate.flags, *delegate.litert_flags))
     if not files and delegate.parameter != "library" and any("{files}" in value for value in used.values()):
         raise _wrong(delegate, "it needs files", "copy its entry into a file of your own and add them")
@@ -98,7 +99,7 @@ def check_delegate(delegate: Delegate) -> tuple[DelegateFile, ...]:
 
 
 def not_for(files: Iterable[DelegateFile], abi: str) -> list[str]:
-    """Why libraries cannot be loaded by a program of that ABI, in words; those for the DSP fit every one."""
+    """Why a program with that ABI cannot load the libraries; those for the DSP fit every ABI."""
     return [
         f"{file.name} is built for {file.library.abi or 'an unknown machine'}, the device runs {abi}"
         for file in files
@@ -107,9 +108,9 @@ def not_for(files: Iterable[DelegateFile], abi: str) -> list[str]:
 
 
 def asked_of_device(files: Iterable[DelegateFile]) -> dict[str, str]:
-    """Libraries that the device has to bring, each with the file that needs it.
+    """Libraries that must be on the device, each with the file that needs it.
 
-    A linker looks for a file of that name: one that has the name only within itself (`libarmnn.so.33` in a file
+    A linker looks for a file with that name: a file whose soname has the name (`libarmnn.so.33` in a file
     libarmnn.so.33.0) is not found.
     """
     files = list(files)
@@ -123,7 +124,7 @@ def asked_of_device(files: Iterable[DelegateFile]) -> dict[str, str]:
     }
 
 
-# Android's public libraries, which every device has for programs of its ABI (the NDK's list of stable APIs).
+# Android's public libraries, which every device has (the NDK's list of stable APIs).
 _OF_ANDROID = frozenset({
     "libc.so", "libm.so", "libdl.so", "liblog.so", "libz.so", "libandroid.so", "libEGL.so", "libGLESv1_CM.so",
     "libGLESv2.so", "libGLESv3.so", "libvulkan.so", "libjnigraphics.so", "libmediandk.so", "libOpenSLES.so",
@@ -156,14 +157,14 @@ def _check_functions(delegate: Delegate, files: tuple[DelegateFile, ...], used: 
 
 def _need(delegate: Delegate, file: DelegateFile, function: str, what: str) -> None:
     if file.library is None or function not in file.library.exports:
-        raise _wrong(delegate, f"{file.name} {what}: it has no {function}", "is it the right file?")
+        raise _wrong(delegate, f"{file.name} {what}: it has no {function}", "check that it is the right file")
 
 
 # -- releases -------------------------------------------------------------------------------------------------------
 
 
 def _check_releases(delegate: Delegate, files: tuple[DelegateFile, ...]) -> None:
-    hint = "take all of them from one release"
+    hint = "use files of one release"
     for product in dict.fromkeys(file.product for file in files if file.version):
         stated: dict[str, DelegateFile] = {}
         for file in files:
@@ -186,10 +187,10 @@ def _with_version(file: DelegateFile) -> str:
 
 
 def _unlike(file: DelegateFile, runtime: DelegateFile) -> str:
-    """Why a dispatch library or compiler plug-in is of another release than the runtime; empty if nothing says so.
+    """Why a dispatch library or compiler plug-in is not of the runtime's release; empty if there is no evidence.
 
-    A function that the runtime looks for may be optional in the plug-in, so only these two say something: functions
-    that the library asks of the runtime, and functions offered to the runtime that it does not know.
+    A function that the runtime looks for may be optional in the plug-in. Evidence is a function that the library
+    imports and the runtime lacks, or one that it exports and the runtime does not mention.
     """
     if file.library is None or runtime.library is None:
         return ""
@@ -200,21 +201,21 @@ def _unlike(file: DelegateFile, runtime: DelegateFile) -> str:
     state = runtime.path.stat()
     texts = _texts(runtime.path, (state.st_size, state.st_ino, state.st_mtime_ns))
     known = [name for name in offered if name in texts or name in runtime.library.exports]
-    # A runtime that knows none of them does not load such libraries by name, and says nothing about their release.
+    # A runtime that mentions none of them does not load such libraries by name: no evidence.
     unknown = next((name for name in offered if known and name not in known), "")
     return f"{runtime.name} does not know {unknown}, which {file.name} offers" if unknown else ""
 
 
 @lru_cache(maxsize=8)
 def _texts(path: Path, _state: tuple[int, ...]) -> frozenset[str]:
-    """The names of LiteRT's functions that a library mentions."""
+    """The names of LiteRT's functions in a library's texts."""
     with _mapped(path) as data:
         return frozenset(found.decode() for found in re.findall(rb"\0(LiteRt\w{1,100})(?=\0)", data))
 
 
 @lru_cache(maxsize=256)
 def _look(path: Path, _state: tuple[int, ...]) -> DelegateFile:
-    """A file as it was in that state."""
+    """The content of a file; the state (size, inode, time) is the key of the cache."""
     with path.open("rb") as file:
         is_elf = file.read(4) == b"\x7fELF"
     if not is_elf and not _LIBRARY.search(path.name):
@@ -225,10 +226,10 @@ def _look(path: Path, _state: tuple[int, ...]) -> DelegateFile:
 
 
 def _stated(path: Path, library: Library) -> tuple[str, str]:
-    """Product and version of the release that a library states; a version is empty if it states none or several."""
+    """Product and version of a library's release; the version is empty if there is none or several."""
     product = next((p for p, start in (("LiteRT", _OF_LITERT), ("QNN", _OF_QNN)) if path.name.startswith(start)), "")
     with _mapped(path) as data:
-        # A plain search is fast; most files have no such text.
+        # A plain search is fast, and most files do not contain the text.
         qnn = _only(_QNN, data) if data.find(b"AISW_VERSION") >= 0 else ""
         if not qnn and product == "QNN" and len(data) <= _MAX_SEARCHED_BYTES:
             qnn = _only(_QNN_BUILD, data)
@@ -255,7 +256,7 @@ def _some(pattern: re.Pattern[bytes], data: mmap.mmap) -> Iterator[bytes]:
 
 
 def _wheel_version(path: Path) -> str:
-    """The version of LiteRT's Python package that a library lies in."""
+    """The version of LiteRT's Python package that contains a library."""
     for folder in list(path.resolve().parents)[:5]:
         if folder.name.startswith("ai_edge_litert"):
             try:

@@ -1,4 +1,4 @@
-"""The manifest of prebuilt binaries, and what a binary's own bytes say about it; knows no store and no network."""
+"""The manifest of prebuilt binaries, and what kind of binary a file is; knows no store and no network."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ _VIRTUAL_MARK = b"devbench-virtual"
 _ELF = b"\x7fELF"
 _ZIP = b"PK\x03\x04"
 _LIBRARY = re.compile(r"lib/([a-z0-9_-]{1,20})/[^/]{1,200}\.so")
-# An APK has some hundred entries; their list alone is read, where it is no larger than this.
+# An APK has some hundred entries; a larger list of them is not read.
 _MAX_LIST_BYTES = 8 << 20
 # The end record of a ZIP file: four bytes, three numbers of 8 bytes in all, then the size of the list.
 _ZIP_END, _ZIP_END_BYTES, _MAX_COMMENT_BYTES = b"PK\x05\x06", 22, 0xFFFF
 APK = "apk"
-# A flag that only one of the two tools has, as the text that its help prints.
+# Flags that only one of the two tools has.
 _TFLITE_MARK, _LITERT_MARK = b"enable_op_profiling", b"compiler_plugin_library_path"
 
 
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An entry of the manifest: a binary that can be fetched. `sha256` is empty if unknown."""
+    """An entry of the manifest: a binary that can be downloaded. `sha256` is empty if unknown."""
 
     name: str
     tool: ToolName
@@ -48,10 +48,7 @@ class Offer:
 
 @dataclass(frozen=True, slots=True)
 class BinaryKind:
-    """What a file is by its bytes. `tool` is `None` if they do not tell.
-
-    `abi` has several, with commas between them, for an APK with libraries of several.
-    """
+    """The kind of a file, from its content. `tool` is `None` if unknown; an APK may have several ABIs."""
 
     abi: str
     tool: ToolName | None
@@ -64,10 +61,10 @@ def is_apk(flavour: str) -> bool:
 
 
 def offers() -> tuple[Offer, ...]:
-    """Everything that can be fetched: the shipped manifest's entries, then those of the user's own.
+    """The binaries that can be downloaded: those of devbench's manifest, then those of the user's.
 
     Raises:
-        InputError: a manifest is damaged; names file and entry.
+        InputError: a manifest is damaged; the message has file and entry.
     """
     found: dict[str, Offer] = {}
     own = data_dir() / "manifest.toml"
@@ -80,10 +77,10 @@ def offers() -> tuple[Offer, ...]:
 
 
 def read_kind(path: Path) -> BinaryKind:
-    """What kind of binary a file is.
+    """The kind of a binary.
 
     Raises:
-        InputError: it cannot be read, or it is no executable for a device that devbench knows.
+        InputError: it cannot be read, or is not an executable with a known ABI.
     """
     try:
         with path.open("rb") as file:
@@ -115,7 +112,7 @@ def _known(path: Path, abi: str) -> str:
 
 
 def _apk_abis(path: Path) -> str:
-    """The ABIs of an APK's libraries, the widest first; empty where the file is no APK with libraries."""
+    """The ABIs of an APK's libraries, the widest first; empty if the file is not an APK with libraries."""
     with path.open("rb") as file:
         file.seek(max(0, path.stat().st_size - _ZIP_END_BYTES - _MAX_COMMENT_BYTES))
         tail = file.read()
@@ -134,10 +131,10 @@ def _apk_abis(path: Path) -> str:
 
 
 def check_file(path: Path) -> None:
-    """Refuse a file that is no manifest.
+    """Refuse a file that is not a manifest.
 
     Raises:
-        InputError: names the file, the line and the key.
+        InputError: with the file, the line and the key.
     """
     from devbench.tool.toml_model import ManifestTable
 

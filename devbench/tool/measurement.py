@@ -1,8 +1,8 @@
-"""What one process of the stock tool said about itself, as data; knows no device, no case and no store.
+"""The output of one process of the stock tool as data; knows no device, no case and no store.
 
-Times carry their unit in the name (`_us`, `_ms`), memory too (`_mb` as the tool prints it, `_kb`). `None` always means
-"the text does not say"; zero means that the tool printed zero. `devbench parse --json` prints these objects with the
-`None`s left out.
+Names have units: `_us` and `_ms` for times, `_mb` and `_kb` for memory, as the tool prints them. `None` means that the
+text does not contain the value; zero means that the tool printed zero. `devbench parse --json` prints these objects
+without the `None`s.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Applied = Literal["full", "partial", "none"]
 
 
 class FailureKind(str, Enum):
-    """Why a repetition gives no latency. The values are stable: they are stored and printed as JSON."""
+    """Why a repetition has no latency. The values are stable: they are stored and printed as JSON."""
 
     NO_MODEL = "no_model"
     INVALID_MODEL = "invalid_model"
@@ -28,20 +28,20 @@ class FailureKind(str, Enum):
     DELEGATE_PARTLY_APPLIED = "delegate_partly_applied"
     UNKNOWN_FLAG = "unknown_flag"
     BINARY_NOT_FOR_DEVICE = "binary_not_for_device"
-    REFUSED = "refused"  # devbench knew beforehand that it cannot run there, and did not try
+    REFUSED = "refused"  # devbench knew before that it cannot run there, and did not try
     CRASH = "crash"
     KILLED = "killed"
     TIMEOUT = "timeout"
     DEVICE_LOST = "device_lost"
     OUTPUT_INCOMPLETE = "output_incomplete"
-    OUTPUT_TOO_LONG = "output_too_long"  # more than --max-output allows; the process was ended
-    OUTPUT_MISMATCH = "output_mismatch"  # the model's outputs are not those of this machine's CPU
-    TOOL_ERROR = "tool_error"  # the tool said that it failed, in words that name none of the above
+    OUTPUT_TOO_LONG = "output_too_long"  # more than --max-output; the process was ended
+    OUTPUT_MISMATCH = "output_mismatch"  # the outputs differ from those of this machine's CPU
+    TOOL_ERROR = "tool_error"  # the tool reported another failure
 
 
 @dataclass(frozen=True, slots=True)
 class Failure:
-    """A named failure with the tool's own line as evidence."""
+    """A kind of failure with the tool's line as evidence."""
 
     kind: FailureKind
     message: str
@@ -65,7 +65,7 @@ class RunStats:
 
 @dataclass(frozen=True, slots=True)
 class Memory:
-    """Memory in MB as printed. `init` and `overall` are growths of the high-water mark, `peak` is absolute."""
+    """Memory in MB as printed. `init` and `overall` are increases of the high-water mark, `peak` is absolute."""
 
     init_mb: float | None = None
     overall_mb: float | None = None
@@ -74,7 +74,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class DelegateUse:
-    """What the text says about one delegate: how much of the graph it took, as far as it says that."""
+    """How much of the graph a delegate runs, as far as the text contains that."""
 
     name: str
     applied: Applied | None
@@ -93,7 +93,7 @@ class UnsupportedOp:
 
 @dataclass(frozen=True, slots=True)
 class OpRow:
-    """One row of a profile table (run order). `node` is the number behind the name, where printed."""
+    """One row of a profile table (run order). `node` is the number after the name, if there is one."""
 
     type: str
     name: str = ""
@@ -122,7 +122,7 @@ class OpTypeRow:
 
 @dataclass(frozen=True, slots=True)
 class Profile:
-    """The profile of one phase. `delegate_ops` are rows inside a delegate's partition, counted once more there."""
+    """The profile of one phase. `delegate_ops` are the rows within a delegate's partitions; `ops` has their time."""
 
     ops: tuple[OpRow, ...] = ()
     by_type: tuple[OpTypeRow, ...] = ()
@@ -132,7 +132,7 @@ class Profile:
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What the parser made of one output of the tool. `recognised` is false where no line of it was the tool's."""
+    """One parsed output of the tool. `recognised` is false if it contains no line of the tool."""
 
     status: Status
     failure: Failure | None = None

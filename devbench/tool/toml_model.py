@@ -52,7 +52,7 @@ class DelegateTable(Table):
 
 def _sha256(value: Any) -> Any:
     if not isinstance(value, str) or (value and not re.fullmatch(r"[0-9a-fA-F]{64}", value)):
-        raise refuse("is not 64 hex digits", "sha256sum FILE prints them; or leave it empty")
+        raise refuse("is not 64 hex digits", "use the output of sha256sum FILE, or leave it empty")
     return value
 
 

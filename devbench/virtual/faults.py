@@ -1,9 +1,9 @@
-"""How a virtual device misbehaves when it is told to; knows no protocol and no tool.
+"""How a virtual device misbehaves on request; knows no protocol and no tool.
 
-Tests of rankings need true noise and a true difference. The noise is recorded from real processes of the virtual tool
-(`DEVBENCH_VIRTUAL_RECORD=FILE` makes it write the latencies of its main phase) and replayed under the fault `noise`.
-The fault `slower` adds the difference. A noise file is JSON: a list of processes, each a list of single inferences in
-microseconds, above zero.
+Tests of rankings need realistic noise and a known difference. The noise is recorded from real processes of the
+virtual tool (`DEVBENCH_VIRTUAL_RECORD=FILE` makes it write the latencies of its main phase) and replayed under the
+fault `noise`. The fault `slower` adds the difference. A noise file is JSON: a list of processes, each a list of single
+inferences in microseconds, above zero.
 """
 
 from __future__ import annotations
@@ -29,25 +29,25 @@ _MAX_PCT = 1000.0
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """Each field is one kind of trouble; the defaults are none.
+    """Each field is one kind of fault; by default there is none.
 
     Attributes:
-        slow: the link carries so many bytes per second.
-        latency_ms: the device answers each message that much later.
-        disconnect_after_bytes: the cable is pulled once so many bytes have crossed the link.
-        disconnect_after_s: the cable is pulled that long after the first connection.
-        reconnect_after_s: a pulled cable is back after that time; without it, it stays out.
-        hang_after_bytes: the device says nothing more once so many bytes have crossed the link.
+        slow: the link's bytes per second.
+        latency_ms: the delay of each message.
+        disconnect_after_bytes: the cable is pulled after this number of bytes on the link.
+        disconnect_after_s: the cable is pulled this time after the first connection.
+        reconnect_after_s: a pulled cable is plugged in again after this time; never without it.
+        hang_after_bytes: the device stops answering after this number of bytes on the link.
         hang_service: the device never answers services that begin with this (`sync:`, `shell`).
-        offline: the device takes connections and never says who it is.
+        offline: the device accepts connections and never sends its banner.
         unauthorized: the device waits for its user to allow USB debugging.
-        free_bytes: room on the device; more is refused as a full disk.
-        garbage: the device answers with bytes that are no protocol.
+        free_bytes: room on the device; beyond it the disk is full.
+        garbage: the device answers with bytes that do not follow the protocol.
         thermal: the thermal status that it reports, 0 to 6.
-        quiet: the device shows no load, whatever else this machine does.
-        noise: a file of recorded latencies; the tool replays a process of it, drawn at random, and runs nothing.
-        slower: `NAME:PCT`, the delegate whose inferences take so many percent longer.
-        seed: what `noise` draws is the same in every run on this device.
+        quiet: the device shows no load, whatever this machine does.
+        noise: a file of recorded latencies; the tool replays a random process of it and runs nothing.
+        slower: `NAME:PCT`: inferences under this delegate take PCT percent longer.
+        seed: makes `noise` replay the same processes in every run on this device.
     """
 
     slow: int | None = None
@@ -69,10 +69,10 @@ class Faults:
 
 
 def parse_faults(text: str) -> Faults:
-    """Faults as typed: `slow=1000000,thermal=3,offline`; names may be written with dashes.
+    """Faults from text: `slow=1000000,thermal=3,offline`; names may have dashes.
 
     Raises:
-        InputError: there is no such fault, or its value makes no sense.
+        InputError: an unknown fault, or an invalid value.
     """
     kinds = get_type_hints(Faults)
     known = {field.name: kinds[field.name] for field in fields(Faults)}
@@ -93,13 +93,13 @@ def parse_faults(text: str) -> Faults:
             else:
                 values[name] = float(value)
         except (ValueError, KeyError):
-            raise InputError(f"--fault {part!r}: {value!r} makes no sense there", hint="give a number") from None
+            raise InputError(f"--fault {part!r}: invalid value {value!r}", hint="give a number") from None
     faults = Faults(**values)  # type: ignore[arg-type]
     return replace(faults, noise=_checked(faults))
 
 
 def _checked(faults: Faults) -> str:
-    """The absolute path of the noise, refused here where it or the slow-down makes no sense."""
+    """The absolute path of the noise file, after the file and `slower` were checked."""
     path = Path(faults.noise).expanduser().absolute() if faults.noise else None
     name = "slower"
     try:
@@ -114,7 +114,7 @@ def _checked(faults: Faults) -> str:
 
 
 class NoiseError(ValueError):
-    """A noise file or a slow-down that makes no sense; the text says why."""
+    """An invalid noise file or slow-down; the text is the reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,7 +129,7 @@ def parse_slower(text: str) -> Slower:
     """`NAME:PCT`, such as `gpu:5`.
 
     Raises:
-        NoiseError: it is something else.
+        NoiseError: the text has another form.
     """
     name, _, value = text.partition(":")
     try:
@@ -145,7 +145,7 @@ def read_noise(path: Path) -> tuple[tuple[float, ...], ...]:
     """The processes of a noise file, each with its single inferences in microseconds.
 
     Raises:
-        NoiseError: the file is not there, too large, or no such list.
+        NoiseError: the file is missing, too large, or does not contain such a list.
     """
     try:
         if path.stat().st_size > _MAX_BYTES:
@@ -154,7 +154,7 @@ def read_noise(path: Path) -> tuple[tuple[float, ...], ...]:
     except OSError as problem:
         raise NoiseError(f"{path}: {problem.strerror}") from None
     except (ValueError, RecursionError) as problem:
-        raise problem if isinstance(problem, NoiseError) else NoiseError(f"{path} is no JSON") from None
+        raise problem if isinstance(problem, NoiseError) else NoiseError(f"{path} is not JSON") from None
     if not isinstance(found, list) or not found:
         raise NoiseError(f"{path} is not a list of processes")
     for process in found:
@@ -168,11 +168,11 @@ def _is_latency(value: object) -> bool:
 
 
 class Replay:
-    """One recorded process in place of inferences: it has a clock of its own, which each inference moves on.
+    """One recorded process instead of inferences; each inference advances its clock.
 
     Args:
-        latencies_us: of single inferences; after the last comes the first again.
-        factor: by what they are multiplied.
+        latencies_us: of single inferences; after the last the first follows again.
+        factor: latencies are multiplied by it.
     """
 
     def __init__(self, latencies_us: Sequence[float], factor: float = 1.0) -> None:
@@ -186,7 +186,7 @@ class Replay:
         return int(self._now_ns)
 
     def run(self) -> None:
-        """One inference, which takes no time of this machine's."""
+        """One inference, which only advances the clock."""
         self._now_ns += 1000 * self._factor * self._latencies_us[self._next]
         self._next = (self._next + 1) % len(self._latencies_us)
 
@@ -195,9 +195,9 @@ def draw(processes: int, seed: int | None, counter: Path | None) -> int:
     """The number of the recorded process to replay, drawn at random with replacement.
 
     Args:
-        processes: how many there are.
-        seed: makes the device's processes draw the same sequence in every run; `None` draws anew.
-        counter: a file of the device that grows by a byte with each process; `None` outside of a device.
+        processes: their number.
+        seed: makes the device's processes draw the same sequence in every run; `None` for a new sequence.
+        counter: a file of the device that grows by one byte per process; `None` outside of a device.
     """
     if seed is None:
         return random.randrange(processes)

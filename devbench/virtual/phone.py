@@ -1,9 +1,9 @@
-"""A virtual device from the outside: started, unplugged, plugged in again, gone without a trace.
+"""A virtual device: started, unplugged, plugged in again, and removed at the end.
 
     with VirtualPhone("virtual-1") as phone:
         server.connect(phone.address)
 
-It is an adbd on loopback in a thread of its own; a real adb server connects to it as to any device over TCP.
+It is an adbd on loopback in its own thread; an adb server connects to it as to any device over TCP.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from devbench.virtual.transport import FEATURES, Transport
 from devbench.virtual.userland import Userland
 
 _HOST = "127.0.0.1"
-# An adb server looks for emulators on these ports by itself.
+# An adb server looks for emulators on these ports.
 _EMULATOR_PORTS = range(5554, 5587)
 _START_TIMEOUT_S = 10.0
 # Ends what a device runs and removes its directory if the program dies without a word (kill -9, out of memory): the
@@ -50,7 +50,7 @@ class VirtualPhone:
     """One virtual device, for use as a context.
 
     Args:
-        name: its serial number as the device itself says it.
+        name: its serial number as the device reports it.
         faults: how it misbehaves.
     """
 
@@ -98,11 +98,11 @@ class VirtualPhone:
             self._guard.communicate(b"stopped\n")
 
     def plug_in(self) -> None:
-        """Listen; at the same port as before, where there was one."""
+        """Listen; at the same port as before, if there was one."""
         self._wait(self._listen())
 
     def unplug(self) -> None:
-        """Pull the cable: links end, processes on the device die, its files stay."""
+        """Pull the cable: links end, processes on the device are killed, its files stay."""
         self._wait(self._cut())
 
     # -- in the device's thread ---------------------------------------------------------------------------------
@@ -113,7 +113,7 @@ class VirtualPhone:
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
-        # The processes were killed; their ends and their pipes are taken in before the loop goes.
+        # The processes were killed; their exits and pipes are handled before the loop closes.
         self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
         self._loop.run_until_complete(self._services.gone())
         self._loop.close()
@@ -171,7 +171,7 @@ def _guard(root: Path) -> subprocess.Popen[bytes]:
 
 
 def _listening_socket(port: int) -> socket.socket:
-    """A loopback socket at `port`, or at any free port that no adb server takes for an emulator's."""
+    """A loopback socket at `port`, or at a free port on which an adb server does not look for emulators."""
     while True:
         listener = socket.socket()
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

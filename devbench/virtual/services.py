@@ -1,4 +1,4 @@
-"""What a virtual device does on request: `shell:`, `shell,v2:`, `exec:`; knows no message of the transport.
+"""The services of a virtual device: `shell:`, `shell,v2:`, `exec:`; knows no message of the transport.
 
 The shell protocol v2 is that of AOSP packages/modules/adb/shell_protocol.h: packets of an id, a length (32 bits,
 little-endian) and data; ids 0 stdin, 1 stdout, 2 stderr, 3 exit code, 4 close stdin, 5 window size.
@@ -32,7 +32,7 @@ class Services:
         self._running: set[asyncio.subprocess.Process] = set()
 
     async def serve(self, name: str, stream: Stream) -> bool:
-        """Run the service of that name; gives False where there is none."""
+        """Run the service with that name; False if there is none."""
         kind, _, rest = name.partition(":")
         words = kind.split(",")
         if words[0] == "shell" and "v2" in words:
@@ -48,12 +48,12 @@ class Services:
         return True
 
     def kill_all(self) -> None:
-        """End every process, as a device does that loses its power."""
+        """Kill every process, as if the device lost its power."""
         for group in list(self._groups):
             _kill(group)
 
     async def gone(self) -> None:
-        """Wait until the processes that were killed are gone, for a short while, and close what reads from them."""
+        """Wait a short time for killed processes to end, and close their pipes."""
         with contextlib.suppress(asyncio.TimeoutError):
             waiting = [process.wait() for process in self._running]
             await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), _GONE_TIMEOUT_S)
@@ -103,7 +103,7 @@ class Services:
             self._forget(process)
 
     async def _raw(self, command: str, stream: Stream) -> None:
-        """One stream for everything and no exit code, as before the shell protocol."""
+        """Output and errors in one stream, without an exit code, as before the shell protocol."""
         process = await self._start(command, merged=True)
         feeding = asyncio.create_task(_feed_raw(stream, process))
         assert process.stdout
@@ -124,10 +124,9 @@ class Services:
             await sink(rest)
 
     def _forget(self, process: asyncio.subprocess.Process) -> None:
-        """A process whose reader is gone is hung up on, as adbd does it; what it started may go on."""
+        """Hang up a process without a reader, as adbd does; its children may continue."""
         if process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                process.send_signal(signal.SIGHUP)
+            _hang_up(process)
         elif not _has_members(process.pid):
             self._groups.discard(process.pid)
 
@@ -158,14 +157,14 @@ async def _feed_raw(stream: Stream, process: asyncio.subprocess.Process) -> None
 
 
 def _hang_up(process: asyncio.subprocess.Process) -> None:
-    """The other side has closed the stream: nobody reads what the process says any more."""
+    """Tell a process that its output is not read any more."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGHUP)
 
 
 def _has_members(group: int) -> bool:
-    """Whether something that the process started still runs."""
+    """Whether processes of the group still run."""
     try:
         os.killpg(group, 0)
     except (ProcessLookupError, PermissionError):

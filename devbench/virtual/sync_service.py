@@ -28,7 +28,7 @@ _PERMISSIONS = 0o777
 
 
 class _Refused(Exception):
-    """The device says FAIL."""
+    """A request that is answered with FAIL."""
 
 
 async def serve_sync(stream: Stream, userland: Userland) -> None:
@@ -131,7 +131,7 @@ async def _give(path: Path, stream: Stream) -> None:
 
 
 async def _take(name: str, mode: int, stream: Stream, userland: Userland) -> None:
-    """Receive a file. After an error the rest is still read, since the sender may not look before it is done."""
+    """Receive a file. After an error the rest is still read, since the sender may read the answer only at the end."""
     path = userland.host_path(name)
     room = userland.free_bytes()
     problem = ""
@@ -170,7 +170,7 @@ async def _take(name: str, mode: int, stream: Stream, userland: Userland) -> Non
         with contextlib.suppress(OSError):
             path.unlink(missing_ok=True)
         raise _Refused(problem)
-    # As adbd does it: what the owner may, the group and others may too.
+    # As in adbd: group and others get the owner's permissions.
     mode |= (mode >> 3) & 0o070
     mode |= (mode >> 3) & 0o007
     path.chmod(mode & _PERMISSIONS)

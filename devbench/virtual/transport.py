@@ -1,4 +1,4 @@
-"""adb's transport as a device speaks it: messages, streams with their windows, the banner; knows no service.
+"""The device's side of adb's transport: messages, streams with their windows, the banner; knows no service.
 
 Format: AOSP packages/modules/adb/protocol.txt. A message is six little-endian words (command, two arguments, length,
 checksum, the command's complement) and its payload. Without the feature `delayed_ack`, which is not offered, a stream
@@ -32,7 +32,7 @@ CNXN, OPEN, OKAY, WRTE, CLSE, AUTH = (_word(name) for name in (b"CNXN", b"OPEN",
 
 
 class Unplugged(Exception):
-    """The link is gone."""
+    """The link has ended."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Message:
 
 
 class Stream:
-    """One open service, as the service sees it."""
+    """The stream of one open service, for the service."""
 
     def __init__(self, transport: Transport, local: int, remote: int) -> None:
         self._transport = transport
@@ -71,7 +71,7 @@ class Stream:
         """Exactly that many bytes.
 
         Raises:
-            EOFError: the stream ends before.
+            EOFError: the stream ends earlier.
         """
         parts: list[bytes] = []
         have = 0
@@ -86,7 +86,7 @@ class Stream:
         return whole[:size]
 
     async def write(self, data: bytes) -> None:
-        """Send data, waiting for the peer to have consumed what was sent before.
+        """Send data after the peer has consumed the data before.
 
         Raises:
             EOFError: the peer has closed the stream.
@@ -102,7 +102,7 @@ class Stream:
             )
 
     async def close(self) -> None:
-        """End the stream from this side, after the peer has consumed everything."""
+        """Close the stream after the peer has consumed everything."""
         if not self.closed:
             await self._writable.wait()
         if not self.closed:
@@ -131,8 +131,8 @@ class Transport:
 
     Args:
         reader, writer: the socket.
-        banner: what the device says about itself.
-        serve: runs a service on a stream; gives False where there is no such service.
+        banner: the device's description of itself.
+        serve: runs a service on a stream; False if there is no such service.
         faults: how to misbehave.
     """
 
@@ -189,7 +189,7 @@ class Transport:
         return Message(command, first, second, data)
 
     async def _cross(self, size: int) -> None:
-        """Bytes cross the link, at its speed, as far as it goes."""
+        """Apply the faults of the link to a number of bytes."""
         faults = self._faults
         self._crossed += size
         if faults.disconnect_after_bytes is not None and self._crossed > faults.disconnect_after_bytes:
@@ -206,7 +206,7 @@ class Transport:
         if message.command == CNXN:
             await self._greet(message)
         elif message.command == AUTH and message.first == _AUTH_SIGNATURE:
-            # A signature that this device does not know: the server goes on with the next key, then waits for the user.
+            # The device knows no key: the server tries its next key, then waits for the user.
             await self.send(AUTH, _AUTH_TOKEN, 0, _TOKEN)
         elif message.command == OPEN:
             await self._open(message)

@@ -1,8 +1,8 @@
-"""The directory in which a virtual device lives: its folders, its few Android commands, its paths; knows no protocol.
+"""The directory of a virtual device: its folders, its few Android commands, its paths; knows no protocol.
 
-The device's shell is this machine's, without root, so that `/data/…` in a command line is made to point into the
-device's directory, and the directory's name is taken out of everything that comes back. Nothing is imitated that would
-look like a measurement: there is no battery, and temperatures, clocks and load are those of this machine.
+The device's shell is this machine's, without root: `/data/…` in a command line is changed into a path in the device's
+directory, and the directory's name is removed from the output. Nothing that could look like a measurement is imitated:
+there is no battery, and temperatures, clocks and load are those of this machine.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _TOP = "data|sdcard|system|vendor|product|odm|storage"
 # A path of the device in a command line: not a part of a longer path or word.
 _DEVICE_PATH = re.compile(rf"(?<![\w./~-])/(?={_TOP})(?=(?:{_TOP})(?:/|\b))")
 _LOAD = "/proc/loadavg"
-# mksh is what Android has; the others are chosen for their start, of which a run has many.
+# mksh is Android's shell; the others start fast, which matters since a run starts many.
 _SHELLS = ("mksh", "dash", "sh")
 
 _GETPROP = """#!/bin/sh
@@ -53,7 +53,7 @@ free=$((DEVBENCH_VIRTUAL_FREE / 1024 - used)); [ $free -lt 0 ] && free=0
 echo "Filesystem     1K-blocks    Used Available Use% Mounted on"
 echo "/dev/virtual   $((DEVBENCH_VIRTUAL_FREE / 1024)) $used $free 50% /data"
 """
-# They do nothing but write down what they were asked to change.
+# These commands only log their arguments.
 _NOTHING = '#!/bin/sh\necho "${0##*/} $*" >> "$DEVBENCH_VIRTUAL_ROOT/data/local/commands.log"\n'
 _CMD = _NOTHING.replace("\n", '\ncase "$1 $2" in "deviceidle get" | "gpu vkjson") exit 1;; esac\n', 1)
 _SETTINGS = _NOTHING.replace("\n", '\n[ "$1" = get ] && { echo null; exit; }\n', 1)
@@ -63,7 +63,7 @@ _SILENT = ("svc", "am", "wm", "input", "setprop", "stop", "start")
 
 @functools.lru_cache(maxsize=4)
 def _shell(path: str | None) -> str:
-    """Looked for once for each PATH: a device starts some ten shells."""
+    """The shell of a PATH; found once, since a device starts some ten shells."""
     return next((found for name in _SHELLS if (found := shutil.which(name, path=path))), "/bin/sh")
 
 
@@ -73,7 +73,7 @@ class Userland:
     Args:
         root: an empty directory that belongs to the device.
         name: its serial number.
-        faults: what it was told to pretend.
+        faults: how it misbehaves.
     """
 
     def __init__(self, root: Path, name: str, faults: Faults) -> None:
@@ -97,12 +97,12 @@ class Userland:
         (self.root / "system" / "loadavg").write_text("0.00 0.00 0.00 1/1 1\n", "ascii")
         lines = [f"{key}={value}\n" for key, value in self.properties().items()]
         (self.root / "system" / "build.prop").write_text("".join(lines), "utf-8")
-        # As `getprop` lists them all, so that listing them costs the device one process.
+        # The output of `getprop` without arguments, so that it needs one process only.
         listed = [f"[{key}]: [{value}]\n" for key, value in self.properties().items()]
         (self.root / "system" / "properties").write_text("".join(listed), "utf-8")
 
     def properties(self) -> Mapping[str, str]:
-        """What the device says about itself."""
+        """The device's properties."""
         return {
             "ro.product.manufacturer": "devbench",
             "ro.product.brand": "devbench",
@@ -119,7 +119,7 @@ class Userland:
     # -- paths --------------------------------------------------------------------------------------------------
 
     def host_path(self, device_path: str) -> Path:
-        """Where a path of the device lies on this machine; always within the device's directory."""
+        """The path on this machine of a path on the device; always in the device's directory."""
         return self.root / posixpath.normpath("/" + device_path).lstrip("/")
 
     def host_command(self, command: str) -> str:
@@ -137,11 +137,11 @@ class Userland:
     # -- processes ----------------------------------------------------------------------------------------------
 
     def shell(self) -> str:
-        """The shell of this machine that comes nearest to Android's."""
+        """The shell of this machine that is most like Android's."""
         return _shell(os.environ.get("PATH"))
 
     def environment(self) -> dict[str, str]:
-        """The environment of the device's processes: nothing of the user's own but what programs need to run."""
+        """The environment of the device's processes: from the user's only the variables that programs need to run."""
         path = os.environ.get("PATH", "/usr/bin:/bin")
         kept = {
             name: os.environ[name]
@@ -165,7 +165,7 @@ class Userland:
         }
 
     def free_bytes(self) -> int | None:
-        """Room that is left where the device was told how much it has."""
+        """The room that is left, if the fault `free_bytes` limits it."""
         if self.faults.free_bytes is None:
             return None
         used = 0
@@ -177,20 +177,20 @@ class Userland:
 
 
 class PathFilter:
-    """Takes the directory's name out of a stream that comes in pieces."""
+    """Removes the directory's name from a stream in pieces."""
 
     def __init__(self, mark: bytes) -> None:
         self._mark = mark
         self._kept = b""
 
     def feed(self, data: bytes) -> bytes:
-        """What can be passed on; the start of a mark at the end waits for its rest."""
+        """The text without the name; what may be the start of the name at the end is kept for the next call."""
         text = (self._kept + data).replace(self._mark, b"")
         keep = next((n for n in range(min(len(self._mark) - 1, len(text)), 0, -1) if text.endswith(self._mark[:n])), 0)
         self._kept = text[len(text) - keep :]
         return text[: len(text) - keep]
 
     def end(self) -> bytes:
-        """What waited in vain."""
+        """The text that was kept."""
         kept, self._kept = self._kept, b""
         return kept

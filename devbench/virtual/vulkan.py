@@ -1,7 +1,7 @@
 """Whether this machine has a Vulkan driver for the virtual device's `gpu`; knows no model.
 
-The wheel `ai_edge_litert` carries a GPU accelerator that runs on any Vulkan, a software one included. SwiftShader comes
-with Chromium; it is used where it lies, without being installed for the whole machine.
+The wheel `ai_edge_litert` has a GPU accelerator that runs on any Vulkan, including software. SwiftShader comes with
+Chromium; it is used from Chromium's folder, without an installation for the whole machine.
 """
 
 from __future__ import annotations
@@ -25,12 +25,12 @@ OFF_VARIABLE = "DEVBENCH_VIRTUAL_GPU"
 
 @functools.lru_cache(maxsize=1)
 def vulkan_available() -> bool:
-    """Whether a Vulkan loader, a driver and the accelerator are here; `DEVBENCH_VIRTUAL_GPU=0` says no."""
+    """Whether a Vulkan loader, a driver and the accelerator are installed; `DEVBENCH_VIRTUAL_GPU=0` turns it off."""
     return os.environ.get(OFF_VARIABLE) != "0" and _accelerator() and load_vulkan() and driver_files() is not None
 
 
 def driver_files() -> dict[str, str] | None:
-    """Environment with which a driver is found: empty where the loader finds one itself, `None` where there is none."""
+    """Environment variables for finding a driver: none if the loader finds one itself, `None` if there is no driver."""
     if any(os.environ.get(name) for name in _ICD_VARIABLES):
         return {}
     if any(list(Path(folder).glob("*.json")) for folder in _ICD_FOLDERS if Path(folder).is_dir()):
@@ -40,7 +40,7 @@ def driver_files() -> dict[str, str] | None:
 
 
 def load_vulkan() -> bool:
-    """Load the Vulkan loader into this process: the machine's own, or the one that lies beside SwiftShader."""
+    """Load the Vulkan loader into this process: the machine's, or the one next to SwiftShader."""
     beside = [str(Path(path).with_name("libvulkan.so.1")) for path in _SWIFTSHADER]
     for name in ("libvulkan.so.1", *beside):
         try:

@@ -241,11 +241,11 @@ def test_the_shell_never_gets_an_apk_nor_the_app_a_binary(tmp_path: Path) -> Non
     plain = binaries.add(elf(tmp_path / "bm", ARM64), name="plain")
     assert binaries.choose(["arm64-v8a"]) == plain
     assert binaries.choose(["arm64-v8a"], via="apk") == app
-    with pytest.raises(InputError, match="app is an APK, which no shell can run"):
+    with pytest.raises(InputError, match="app is an APK, which a shell cannot run"):
         binaries.choose(["arm64-v8a"], name="app")
-    with pytest.raises(InputError, match="plain is no APK"):
+    with pytest.raises(InputError, match="plain is not an APK"):
         binaries.choose(["arm64-v8a"], name="plain", via="apk")
-    with pytest.raises(InputError, match=r"bm is no APK"):
+    with pytest.raises(InputError, match=r"bm is not an APK"):
         binaries.add(tmp_path / "bm", flavour="apk")
 
 

@@ -161,4 +161,4 @@ def test_flags_that_a_binary_does_not_take_are_refused_by_name() -> None:
     shapes = refused(("/b", "--input_layer=x", "--input_layer_shape=1,8"), frozenset({"graph"}), "old")
     assert shapes is not None and "old has no --input_layer: it cannot set the shapes of inputs" in shapes.message
     signature = refused(("/b", "--signature_to_run_for=decode"), frozenset({"graph"}), "old")
-    assert signature is not None and "it cannot choose a signature; take another binary" in signature.message
+    assert signature is not None and "it cannot choose a signature; use another binary" in signature.message

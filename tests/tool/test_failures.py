@@ -104,7 +104,7 @@ def test_inferences_too_short_for_the_tools_clock_fail_only_where_their_latency_
     cpu = DELEGATES["cpu"]
     failure = classify(measured, delegate=cpu, require="any", exit_code=0)
     assert failure == Failure(
-        FailureKind.OUTPUT_INCOMPLETE, "every inference took less than the 1 µs that the tool can tell"
+        FailureKind.OUTPUT_INCOMPLETE, "every inference took less than 1 µs, the tool's resolution"
     )
     assert classify(measured, delegate=cpu, require="any", exit_code=0, latency_needed=False) is None
     assert (measured.init_us, measured.first_inference_us) == (443, 14)

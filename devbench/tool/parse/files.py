@@ -103,12 +103,12 @@ def _with_head(blocks: Iterable[bytes]) -> tuple[bytes, Iterator[bytes]]:
     return head[:_LOOK_BYTES], chain([head], blocks)
 
 
-def _whole(blocks: Iterator[bytes], most: int) -> bytes:
-    """At most `most` bytes of the blocks; what is behind them in the last block is lost."""
+def _whole(blocks: Iterator[bytes], limit: int) -> bytes:
+    """At most `limit` bytes of the blocks; the rest of the last block is lost."""
     found = bytearray()
-    while len(found) < most and (block := next(blocks, b"")):
+    while len(found) < limit and (block := next(blocks, b"")):
         found += block
-    return bytes(found[:most])
+    return bytes(found[:limit])
 
 
 def _limited(blocks: Iterable[bytes]) -> Iterator[bytes]:

@@ -49,7 +49,7 @@ from devbench.virtual.benchmark_model.talk import (
 from devbench.virtual.faults import NOISE_VARIABLE, RECORD_VARIABLE
 from devbench.virtual.vulkan import vulkan_available
 
-# The runtime keeps every event of a profile in memory; more inferences than these add no precision to an average.
+# The runtime keeps every event of a profile in memory; more inferences do not make an average more precise.
 _MAX_PROFILED_RUNS = 200
 _INIT_TITLE = "Profiling Info for Benchmark Initialization"
 _RUNS_TITLE = "Operator-wise Profiling Info for Regular Benchmark Runs"
@@ -120,7 +120,7 @@ def _benchmark(flags: Flags) -> None:
 
 
 def _fill_inputs(flags: Flags, compiled: CompiledModel) -> None:
-    """Values from files where they are given, bound by the order of the input layers as in the stock tool."""
+    """Fill the inputs, from files if there are any; they belong to inputs by the order of --input_layer."""
     compiled.fill_inputs()
     names = [name for name in flags.text("input_layer").split(",") if name]
     given = dict(part.rsplit(":", 1) for part in flags.text("input_layer_value_files").split(",") if ":" in part)
@@ -176,12 +176,12 @@ def _compile_for_gpu(model: Model, backend: Backend, call: Call) -> CompiledMode
 def _say_how_applied(
     flags: Flags, graph: str, model: Model, choice: Choice, call: Call, compiled: CompiledModel
 ) -> None:
-    """How much of the graph the delegate took, in the stock tool's words."""
+    """Print how much of the graph the delegate runs, in the stock tool's words."""
     if not choice.delegate:
         return
     kernels = ""
     if choice.backend.gpu:
-        # The accelerator itself prints how many operators it takes; the rest runs with XNNPACK.
+        # The accelerator itself prints how many operators it runs; XNNPACK runs the rest.
         full = compiled.gpu_takes_all
     else:
         partitions, taken, all_partitions = xnnpack_extent(graph, model, choice.backend, call)
@@ -211,7 +211,7 @@ def _write_outputs(flags: Flags, compiled: CompiledModel) -> None:
 
 def _print_profile(flags: Flags, init_us: int, operators: Sequence[Operator]) -> None:
     """Print the profiles of both phases, or write them to a CSV file."""
-    # What the runtime does before the first inference is one call here.
+    # One operator stands for everything before the first inference.
     init = [Operator("CompileModel", "CompileModel/0", init_us / 1000, init_us / 1000)]
     path = flags.text("profiling_output_csv_file")
     if flags.text("op_profiling_output_mode") == "csv":

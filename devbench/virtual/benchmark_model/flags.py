@@ -1,7 +1,7 @@
 """The virtual tool's command line: the stock tool's flags, types and messages; knows no model.
 
-As in the stock tool only `--name=value` is a flag; anything else is left over and warned about. Delegates that this
-build lacks (NNAPI, Hexagon, a GPU where there is no Vulkan) have no flags.
+As in the stock tool only `--name=value` is a flag; there is a warning about any other word. Delegates that this build
+lacks (NNAPI, Hexagon, a GPU without Vulkan) have no flags.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _GPU_FLAGS: dict[str, _Flag] = {
 
 @dataclass(frozen=True, slots=True)
 class Flags:
-    """Parsed flags: values with their defaults, which of them were named, and what was left over."""
+    """Parsed flags: values or defaults, the flags that were given, and the words that are not flags."""
 
     values: dict[str, bool | int | float | str]
     named: frozenset[str]
@@ -80,7 +80,7 @@ class Flags:
 
 
 def known_flags(*, gpu: bool) -> dict[str, _Flag]:
-    """All flags of a build, with those of the GPU delegate where it has one."""
+    """All flags of a build, with those of the GPU delegate if it has one."""
     return {**_FLAGS, **_GPU_FLAGS} if gpu else _FLAGS
 
 
@@ -96,7 +96,7 @@ def parse_flags(argv: Sequence[str], *, gpu: bool) -> Flags:
     left = []
     for word in argv:
         if word == "--help":
-            # The one flag that the stock tool takes without a value.
+            # The only flag of the stock tool that needs no value.
             values["help"] = True
             continue
         name, equals, text = word.removeprefix("--").partition("=")

@@ -79,7 +79,7 @@ def load_library() -> ctypes.CDLL:
 
 
 def load_gpu_accelerator() -> None:
-    """Load the GPU accelerator, so that the runtime finds it by its name; without it the runtime says so."""
+    """Load the GPU accelerator, so that the runtime finds it by name; if it is missing, the runtime reports that."""
     with contextlib.suppress(OSError):
         ctypes.CDLL(str(library_path().with_name("libLiteRtWebGpuAccelerator.so")), mode=ctypes.RTLD_GLOBAL)
 
@@ -88,7 +88,7 @@ class Model:
     """A model file in memory.
 
     Raises:
-        LiteRtError: the runtime does not take it.
+        LiteRtError: the runtime cannot load it.
     """
 
     def __init__(self, path: str) -> None:
@@ -105,7 +105,7 @@ class Model:
             raise LiteRtError(name, status)
 
     def get(self, name: str, *arguments: Any, kind: Any = ctypes.c_void_p) -> Any:
-        """What a call of the C API writes to its last argument, a pointer to a `kind`; by default a handle."""
+        """What a call of the C API writes to its last argument, a pointer to a `kind`; a handle by default."""
         out = kind()
         self.call(name, *arguments, ctypes.byref(out))
         return out
@@ -127,7 +127,7 @@ class Model:
         return int(self.get("LiteRtGetNumSubgraphOps", self.main_graph(), kind=ctypes.c_size_t).value)
 
     def signature_number(self, name: str) -> int | None:
-        """The number of the signature of that name, of the main graph's where it is empty; `None` for none."""
+        """The number of the signature with that name, or of the main graph's for an empty name; `None` if missing."""
         count = self.get("LiteRtGetNumModelSignatures", self.handle, kind=ctypes.c_size_t).value
         main = self.main_graph()
         for number in range(count):
@@ -147,7 +147,7 @@ class CompiledModel:
         shapes: of its inputs in their order; empty for those of the file.
 
     Raises:
-        LiteRtError: the backend does not take the model, or an input not its shape.
+        LiteRtError: the backend refuses the model or a shape.
     """
 
     def __init__(
@@ -168,7 +168,7 @@ class CompiledModel:
         cpu = f'num_threads = {backend.num_threads}\nkernel_mode = "{backend.kernels}"\n'
         model.options_text(_CPU_OPTIONS, cpu, options)
         if backend.gpu:
-            # Without it a run returns before the GPU is done; and software GPUs do not have fp16.
+            # Without it a run returns before the GPU has finished.
             model.options_text(_GPU_OPTIONS, "benchmark_mode = true\n", options)
         if profiling:
             model.options_text(_RUNTIME_OPTIONS, "enable_profiling = true\n", options)
@@ -182,7 +182,7 @@ class CompiledModel:
         self._types: list[int] = []
         self._inputs = self._buffers("Input")
         self._outputs = self._buffers("Output")
-        # Looked up once: what Python adds to an inference is in its time.
+        # Prepared once, since Python's work is part of an inference's time.
         self._invoke = functools.partial(
             model.api.LiteRtRunCompiledModel, self._handle, self._signature,
             ctypes.c_size_t(len(self._inputs)), self._inputs, ctypes.c_size_t(len(self._outputs)), self._outputs,
@@ -196,7 +196,7 @@ class CompiledModel:
         for number, kind in enumerate(kinds):
             index = ctypes.c_size_t(number)
             if layouts is not None:
-                # The type of the file has no sizes for open dimensions.
+                # The type in the file has no sizes for open dimensions.
                 kind.layout = layouts[number]
             ask = f"LiteRtGetCompiledModel{side}BufferRequirements"
             requirements = self.model.get(ask, self._handle, self._signature, index)
@@ -215,7 +215,7 @@ class CompiledModel:
         return [get("LiteRtGetRankedTensorType", tensor, kind=_TensorType) for tensor in tensors]
 
     def _resized(self, shapes: Sequence[Sequence[int]]) -> dict[int, tuple[int, ...]]:
-        """The inputs whose shape is not that of the file, which has 1 for each open dimension in the stock tool."""
+        """The inputs whose shape differs from the file's; an open dimension is 1, as in the stock tool."""
         found = {}
         for number, kind in enumerate(self._kinds("Input")):
             of_file = tuple(kind.layout.sizes[: kind.layout.rank & _RANK])
@@ -226,7 +226,7 @@ class CompiledModel:
         return found
 
     def _layouts(self, side: str, count: int) -> Any:
-        """The layouts of that side's tensors where inputs were resized; `None` where none were."""
+        """The layouts of that side's tensors if inputs were resized, else `None`."""
         if not self._shapes:
             return None
         layouts = (_Layout * count)()
@@ -255,7 +255,7 @@ class CompiledModel:
         return len(self._inputs)
 
     def set_input(self, number: int, data: bytes) -> bool:
-        """Give an input its raw values; False where their size is another."""
+        """Give an input its raw values; False if their size does not fit."""
         buffer = self._inputs[number]
         if len(data) != self._size(buffer):
             return False
@@ -294,7 +294,7 @@ class CompiledModel:
         if status != _STATUS_OK:
             raise LiteRtError("LiteRtRunCompiledModel", status)
         if self._gpu:
-            # An accelerator's call may return before it is done.
+            # An accelerator's call may return before the inference ends.
             for buffer in self._outputs:
                 with self._locked(buffer, _LOCK_READ):
                     pass
@@ -318,5 +318,5 @@ class CompiledModel:
         return bool(self.model.get(name, self._handle, kind=ctypes.c_bool).value)
 
     def close(self) -> None:
-        """Give the compiled model back."""
+        """Free the compiled model."""
         self.model.api.LiteRtDestroyCompiledModel(self._handle)
