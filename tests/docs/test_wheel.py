@@ -42,7 +42,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_the_wheel_has_its_name_version_licence_types_and_data(wheel: Path) -> None:
     assert wheel.name.startswith(f"{DISTRIBUTION.replace('-', '_')}-{__version__}-")
     names = zipfile.ZipFile(wheel).namelist()
-    for part in ("LICENSE", "NOTICE", "devbench/py.typed", "_data/bench_bin/virtual/benchmark_model", "delegates.toml",
+    for part in ("licenses/LICENSE", "licenses/NOTICE", "echarts/LICENSE", "echarts/LICENSE-zrender", "devbench/py.typed", "_data/bench_bin/virtual/benchmark_model", "delegates.toml",
                  "_data/device_profiles/virtual.toml", "models/data/small_unet.tflite"):  # fmt: skip
         assert any(name.endswith(part) for name in names), part
     assert not any(name.startswith(("tests/", "benchmarks/")) for name in names)
