@@ -49,17 +49,15 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """
     found: dict[str, tuple[int, ...]] = {}
     for text in texts:
-        name, _, shape = text.rpartition("=")
-        name, shape = name.strip(), shape.strip().lower()
-        if not _SHAPE.fullmatch(shape):
+        name, _, shape = (part.strip() for part in text.rpartition("="))
+        if not _SHAPE.fullmatch(shape.lower()):
             raise InputError(f"--input-shape {text!r} is not NAME=SHAPE", hint="for example image=1x224x224x3")
-        sizes = tuple(map(int, re.split("[x×]", shape)))
+        sizes = tuple(map(int, re.split("[x×]", shape.lower())))
         if 0 in sizes:
             raise InputError(f"--input-shape {text!r} has a dimension of 0", hint="each is 1 or more")
-        if name in found:
+        if found.setdefault(name, sizes) is not sizes:
             which = name or "the input"
             raise InputError(f"--input-shape {text!r}: {which} has a shape already", hint="leave one out")
-        found[name] = sizes
     return found
 
 
@@ -82,15 +80,15 @@ def plan_inputs(
         several = len({one.graph for one in known}) > 1
         calls = [
             call
-            for signature in _chosen(model, known, signatures, used)
+            for signature in _chosen(model, known, signatures)
             for call in _with_shapes(model, signature, several, shapes, used, refused)
         ]
         found[model.name] = tuple(dict.fromkeys(calls))
-    missing = [name for name in signatures if f"signature {name}" not in used and name != ALL]
-    if missing:
-        raise InputError(f"--signature {missing[0]}: no model has it", hint=_known_signatures(models))
-    unused = [name for one in shapes for name in one if f"input {name}" not in used]
-    if unused:
+    names = dict.fromkeys(one.name for model in models for one in read_signatures(model.path))
+    if missing := [name for name in signatures if name not in names and name != ALL]:
+        hint = f"there are {', '.join(names)}" if names else "the models have no signatures"
+        raise InputError(f"--signature {missing[0]}: no model has it", hint=hint)
+    if unused := [name for one in shapes for name in one if name not in used]:
         if refused:
             raise refused[0]
         what = f"{unused[0]}: no model has such an input" if unused[0] else "needs a name: no model has one input only"
@@ -124,23 +122,19 @@ def _asked(spec: TensorSpec, shapes: Shapes) -> tuple[int, ...] | None:
     return next(named, shapes.get(""))
 
 
-def _chosen(
-    model: ModelFile, known: Sequence[Signature], wanted: Sequence[str], used: set[str]
-) -> list[Signature | None]:
+def _chosen(model: ModelFile, known: Sequence[Signature], wanted: Sequence[str]) -> Sequence[Signature | None]:
     """The signatures of a model that are measured; `None` for its main graph where that has none."""
     names = {one.name: one for one in known}
     hits = [names[name] for name in wanted if name in names]
-    used |= {f"signature {one.name}" for one in hits}
-    main = next((one for one in known if one.graph == 0), None)
+    graphs = {one.graph: one for one in reversed(known)}
     if ALL in wanted:
         # Two names of one subgraph are one thing to measure.
-        once = {one.graph: one for one in reversed(known)}
-        return [*list(once.values())[::-1]] or [None]
-    if wanted and len({one.graph for one in known}) > 1 and not hits:
+        return [*graphs.values()][::-1] or [None]
+    if wanted and len(graphs) > 1 and not hits:
         raise InputError(
             f"model {model.name} has no signature {wanted[0]!r}", hint=f"it has {', '.join(names)}, or use all"
         )
-    return [*hits] if hits else [main]
+    return hits or [graphs.get(0)]
 
 
 def _with_shapes(
@@ -151,16 +145,13 @@ def _with_shapes(
     used: set[str],
     refused: list[InputError],
 ) -> list[CaseInputs]:
+    """A graph with every set of shapes that counts for it, or as it is; notes the names that are `used`."""
     graph = signature.graph if signature is not None else 0
     plain = CaseInputs(signature=signature.name if signature is not None and several else None, graph=graph)
-    if not shapes:
-        return [plain]
-    inputs = read_tensors(model.path, graph).inputs
+    inputs = read_tensors(model.path, graph).inputs if shapes else ()
     found = []
     for one in shapes:
-        if "" in one and len(inputs) != 1:
-            continue
-        asked = [(spec, _asked(spec, one)) for spec in inputs]
+        asked = [(spec, None if "" in one and len(inputs) > 1 else _asked(spec, one)) for spec in inputs]
         given = [(spec, shape) for spec, shape in asked if shape is not None]
         try:
             for spec, shape in given:
@@ -170,10 +161,9 @@ def _with_shapes(
                 raise
             refused.append(error)
             continue
-        for spec, _ in given:
-            used |= {f"input {name}" for name in ("", spec.name, spec.alias) if name in one}
         if given:
-            everything = tuple(shape if shape is not None else spec.shape for spec, shape in asked)
+            used |= {name for spec, _ in given for name in ("", spec.name, spec.alias) if name in one}
+            everything = tuple(spec.shape if shape is None else shape for spec, shape in asked)
             found.append(replace(plain, shapes=tuple((s.shown, shape) for s, shape in given), all_shapes=everything))
     return found or [plain]
 
@@ -199,11 +189,6 @@ def _check(model: ModelFile, spec: TensorSpec, shape: tuple[int, ...]) -> None:
 def shape_words(shape: Sequence[int]) -> str:
     """`1x?x?x3`: a shape for people, with a question mark for each open dimension."""
     return "x".join("?" if size < 0 else str(size) for size in shape) or "a single value"
-
-
-def _known_signatures(models: Sequence[ModelFile]) -> str:
-    names = dict.fromkeys(one.name for model in models for one in read_signatures(model.path))
-    return f"there are {', '.join(names)}" if names else "the models have no signatures"
 
 
 def _known_inputs(models: Sequence[ModelFile]) -> str:

@@ -155,8 +155,8 @@ def make_inputs(
     files: dict[str, Path] = {}
     for name, path in given.items():
         if name not in by_name:
-            known = ", ".join(spec.shown for spec in specs)
-            raise InputError(f"--input {name}: the model has no such input", hint=f"it has {known}")
+            hint = f"it has {', '.join(spec.shown for spec in specs)}"
+            raise InputError(f"--input {name}: the model has no such input", hint=hint)
         if files.setdefault(by_name[name].name, path) != path:
             raise InputError(f"--input {name}: given twice, by both of its names", hint="leave one out")
     needed = sum(spec.size_bytes for spec in specs if spec.dtype and spec.name not in files)
@@ -190,12 +190,10 @@ def _generate(spec: TensorSpec, seed: int, index_limit: int) -> NDArray[np.gener
     kind = np.dtype(spec.dtype)
     if kind.kind == "f":
         return words.uniform(-1.0, 1.0, spec.shape).astype(kind)
-    if kind.kind == "b":
-        return words.integers(0, 2, spec.shape).astype(kind)
-    if kind.itemsize == 1:
-        limits = np.iinfo(kind)
-        return words.integers(limits.min, limits.max, spec.shape, endpoint=True).astype(kind)
-    return words.integers(0, index_limit, spec.shape).astype(kind)
+    low, high = (0, 2 if kind.kind == "b" else index_limit)
+    if kind.itemsize == 1 and kind.kind != "b":
+        low, high = np.iinfo(kind).min, np.iinfo(kind).max + 1
+    return words.integers(low, high, spec.shape).astype(kind)
 
 
 def _load(spec: TensorSpec, path: Path) -> NDArray[np.generic]:

@@ -20,6 +20,7 @@ the coefficients are those of `_ERF`, fitted here: |y − GELU(x)| stays below `
 
 from __future__ import annotations
 
+import contextlib
 import math
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -47,45 +48,36 @@ _CLOSE = 1e-4
 def groupnorm_4d(emit: Emitter, rsqrt: Any) -> str | None:
     """Rewrite the group normalisation of this RSQRT, in four dimensions or more."""
     graph, found = emit.graph, find_normalisation(emit.graph, rsqrt)
-    if found is None:
-        return None
-    shape = graph.shape(found.source)
-    grouping = graph.producer(found.source, "RESHAPE")
-    if grouping is None or not graph.is_fixed(found.source):
+    grouping = graph.producer(found.source, "RESHAPE") if found is not None else None
+    if found is None or grouping is None or not graph.is_fixed(found.source):
         return None
     # N×…×groups×channels of a group, normalised over all but N and the groups.
-    rank = len(shape)
-    if rank < 4 or found.axes != (*range(1, rank - 2), rank - 1):
+    source, shape = grouping.inputs[0], graph.shape(found.source)
+    rank, natural, groups = len(shape), graph.shape(source), shape[-2]
+    if rank < 4 or found.axes != (*range(1, rank - 2), rank - 1) or len(natural) not in (3, 4):
         return None
-    source = grouping.inputs[0]
-    natural = graph.shape(source)
-    groups, size = shape[-2:]
-    if len(natural) not in (3, 4) or natural[0] != shape[0] or natural[-1] != groups * size:
-        return None
-    scale, offset = (_per_channel(values, groups, size, rank) for values in (found.scale, found.offset))
-    if scale is None or offset is None:
+    scale, offset = (_inner(values, shape[-2:], rank) for values in (found.scale, found.offset))
+    if (natural[0], natural[-1]) != (shape[0], groups * shape[-1]) or scale is None or offset is None:
         return None
     emit = Emitter(graph, graph.producer(found.result), f"{graph.name(found.result)}/groupnorm_4d")
     _hand_over(emit, found.result, _groups(emit, source, groups, found.epsilon, scale, offset))
     return f"{shape_text(shape)} → {shape_text(natural)}, {groups} groups"
 
 
-def _per_channel(values: NDArray[np.float32], groups: int, size: int, rank: int) -> NDArray[np.float32] | None:
-    """γ or β as 1×1×groups×size; `None` if it differs from place to place."""
+def _inner(values: NDArray[np.float32], shape: Shape, rank: int) -> NDArray[np.float32] | None:
+    """γ or β in the last axes of a tensor of this rank, as `shape`; `None` if it differs along another axis."""
     values = values.reshape((1,) * (rank - values.ndim) + values.shape)
-    if math.prod(values.shape[:-2]) != 1:
-        return None
-    return np.ascontiguousarray(np.broadcast_to(values.reshape(1, 1, *values.shape[-2:]), (1, 1, groups, size)))
+    outer, inner = values.shape[: -len(shape)], values.shape[-len(shape) :]
+    return np.ascontiguousarray(np.broadcast_to(values.reshape(inner), shape)) if math.prod(outer) == 1 else None
 
 
 def _groups(
     emit: Emitter, x: int, groups: int, epsilon: float, scale: NDArray[np.float32], offset: NDArray[np.float32]
 ) -> int:
     """The operators; gives y in the shape N×H×W×C, H being 1 where x has three dimensions."""
-    natural = emit.graph.shape(x)
-    batch, channels = natural[0], natural[-1]
-    if len(natural) == 3:
-        x = emit.reshape(x, (batch, 1, natural[1], channels))
+    batch, *inner, channels = emit.graph.shape(x)
+    if len(inner) == 1:
+        x = emit.reshape(x, (batch, 1, *inner, channels))
     grouped: Shape = (batch, 1, groups, channels // groups)
 
     def of_group(kind: str, value: int) -> int:
@@ -94,15 +86,19 @@ def _groups(
 
     def to_channels(value: int, scale: NDArray[np.float32] | None = None) -> int:
         """N×1×groups×1 → N×1×1×C, times `scale` of 1×1×groups×size."""
-        spread = emit.spread(value, channels // groups)
-        if scale is not None and (scale != 1).any():
-            spread = emit.binary("MUL", spread, emit.constant(scale))
-        return emit.reshape(spread, (batch, 1, 1, channels))
+        return emit.reshape(_affine(emit, emit.spread(value, channels // groups), scale), (batch, 1, 1, channels))
 
-    result = _normalised(emit, x, of_group, to_channels, epsilon, scale)
-    if offset.any():
-        result = emit.binary("ADD", result, emit.constant(offset.reshape(1, 1, 1, channels)))
-    return result
+    result = _normalised(emit, x, of_group, to_channels, epsilon, scale.reshape(1, 1, groups, -1))
+    return _affine(emit, result, offset=offset.reshape(1, 1, 1, channels))
+
+
+def _affine(
+    emit: Emitter, x: int, scale: NDArray[np.float32] | None = None, offset: NDArray[np.float32] | None = None
+) -> int:
+    """x·`scale` + `offset`, without what changes nothing."""
+    if scale is not None and (scale != 1).any():
+        x = emit.binary("MUL", x, emit.constant(scale))
+    return emit.binary("ADD", x, emit.constant(offset)) if offset is not None and offset.any() else x
 
 
 def _normalised(
@@ -128,7 +124,7 @@ def _normalised(
     # (√ε/a)², since ε itself is hardly a number in half precision.
     floor = emit.unary("SQUARE", emit.binary("MUL", inverse, emit.number(math.sqrt(epsilon))))
     factor = emit.unary("RSQRT", emit.binary("ADD", variance, floor))
-    return emit.binary("MUL", scaled, to_channels(factor) if scale is None else to_channels(factor, scale))
+    return emit.binary("MUL", scaled, to_channels(factor, scale))
 
 
 def _hand_over(emit: Emitter, old: int, new: int) -> None:
@@ -149,36 +145,21 @@ def _hand_over(emit: Emitter, old: int, new: int) -> None:
 def layernorm_4d(emit: Emitter, rsqrt: Any) -> str | None:
     """Rewrite the normalisation over the last axis of this RSQRT."""
     graph, found = emit.graph, find_normalisation(emit.graph, rsqrt)
-    if found is None or not graph.is_fixed(found.source):
+    shape = graph.shape(found.source) if found is not None else ()
+    if found is None or not graph.is_fixed(found.source) or found.axes != (len(shape) - 1,) or not 2 <= len(shape) <= 4:
         return None
-    shape = graph.shape(found.source)
-    if found.axes != (len(shape) - 1,) or not 2 <= len(shape) <= 4:
-        return None
-    scale, offset = _last(found.scale, shape[-1]), _last(found.offset, shape[-1])
+    scale, offset = (_inner(values, shape[-1:], len(shape)) for values in (found.scale, found.offset))
     if scale is None or offset is None:
         return None
     emit = Emitter(graph, graph.producer(found.result), f"{graph.name(found.result)}/layernorm_4d")
-    _hand_over(emit, found.result, _layer(emit, found.source, found.epsilon, scale, offset))
-    return shape_text(shape)
-
-
-def _last(values: NDArray[np.float32], channels: int) -> NDArray[np.float32] | None:
-    """γ or β as one number per channel; `None` if it differs along another axis."""
-    if math.prod(values.shape[:-1]) != 1:
-        return None
-    return np.ascontiguousarray(np.broadcast_to(values.reshape(-1), (channels,)))
-
-
-def _layer(emit: Emitter, x: int, epsilon: float, scale: NDArray[np.float32], offset: NDArray[np.float32]) -> int:
-    shape = emit.graph.shape(x)
+    x = found.source
     if len(shape) < 4:
         x = emit.reshape(x, (shape[0], *(1,) * (4 - len(shape)), *shape[1:]))
-    result = _normalised(emit, x, lambda kind, value: emit.reduce(kind, value, (3,)), lambda value: value, epsilon)
-    if (scale != 1).any():
-        result = emit.binary("MUL", result, emit.constant(scale))
-    if offset.any():
-        result = emit.binary("ADD", result, emit.constant(offset))
-    return result
+    result = _normalised(
+        emit, x, lambda kind, value: emit.reduce(kind, value, (3,)), lambda value, scale=None: value, found.epsilon
+    )
+    _hand_over(emit, found.result, _affine(emit, result, scale, offset))
+    return shape_text(shape)
 
 
 def stable_gelu(emit: Emitter, operator: Any) -> str | None:
@@ -232,10 +213,8 @@ def _unclipped_source(graph: Graph, argument: int) -> int | None:
         candidates += dict.fromkeys(level)
     wanted = [_TANH[0] * x + _TANH[1] * x**3 for x in _PROBES]
     for candidate in candidates:
-        try:
+        with contextlib.suppress(ValueError):
             values = [evaluate(graph, argument, {candidate: np.array(x)}) for x in _PROBES]
-        except ValueError:
-            continue
-        if all(value.size == 1 for value in values) and np.allclose(np.ravel(values), wanted, rtol=_CLOSE):
-            return int(candidate)
+            if all(value.size == 1 for value in values) and np.allclose(np.ravel(values), wanted, rtol=_CLOSE):
+                return int(candidate)
     return None

@@ -16,16 +16,16 @@ from numpy.typing import NDArray
 
 from devbench.models.graph.edit import Graph
 
-_UNARY: Mapping[str, Callable[[Any], Any]] = {"NEG": lambda a: -a, "SQUARE": lambda a: a * a}
-_BINARY: Mapping[str, Callable[[Any, Any], Any]] = {
+ARITHMETIC: Mapping[str, Callable[..., Any]] = {
+    "NEG": lambda a: -a,
+    "SQUARE": lambda a: a * a,
     "ADD": lambda a, b: a + b,
     "SUB": lambda a, b: a - b,
     "MUL": lambda a, b: a * b,
     "DIV": lambda a, b: a / b,
     "POW": lambda a, b: a**b,
 }
-ARITHMETIC = frozenset({*_UNARY, *_BINARY})
-_MAX_PATH = 1000
+_MAX_DEPTH = 200
 AFFINE = frozenset({"NEG", "ADD", "SUB", "MUL", "DIV"})
 _PROBES = ((0.7, -0.4, 1.3), (-1.9, 0.8, 0.6), (2.3, 1.1, 2.2))
 _CLOSE = 1e-5
@@ -54,25 +54,20 @@ def grow(graph: Graph, seeds: set[int]) -> list[int]:
 def evaluate(graph: Graph, tensor: int, known: Mapping[int, NDArray[Any]]) -> NDArray[np.float64]:
     """The value of `tensor`, which `grow` found, where the seeds have the values `known`; in double precision."""
     values: dict[int, Any] = dict(known)
-    path = [tensor]
-    while path:
-        at = path[-1]
-        if at in values:
-            path.pop()
-            continue
-        constant = graph.constant(at)
-        if constant is not None:
-            values[at] = constant.astype(np.float64)
-            continue
-        operator = graph.producer(at)
-        if operator is None or graph.kind(operator) not in ARITHMETIC or len(path) > _MAX_PATH:
-            raise ValueError(f"tensor {at} does not follow from the seeds")
-        missing = [source for source in operator.inputs if source not in values]
-        path += missing
-        if not missing:
-            kind, taken = graph.kind(operator), [values[source] for source in operator.inputs]
-            values[at] = _UNARY[kind](*taken) if kind in _UNARY else _BINARY[kind](*taken)
-    return np.asarray(values[tensor], np.float64)
+
+    def value(at: int, depth: int) -> Any:
+        if at not in values:
+            constant, operator = graph.constant(at), graph.producer(at, *ARITHMETIC)
+            if constant is not None:
+                values[at] = constant.astype(np.float64)
+            elif operator is not None and depth < _MAX_DEPTH:
+                taken = [value(source, depth + 1) for source in operator.inputs]
+                values[at] = ARITHMETIC[graph.kind(operator)](*taken)
+            else:
+                raise ValueError(f"tensor {at} does not follow from the seeds")
+        return values[at]
+
+    return np.asarray(value(tensor, 0), np.float64)
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,51 +104,41 @@ def find_normalisation(graph: Graph, rsqrt: Any) -> Normalisation | None:
 def _reductions(graph: Graph, variance: int) -> tuple[int, int, tuple[int, ...]] | None:
     """What `variance` is the variance of, its mean, and over which axes."""
     averaging, difference = graph.producer(variance, "MEAN"), graph.producer(variance, "SUB")
+    pair = (-1, -1)
     if averaging is not None:
         pair = _difference(graph, averaging.inputs[0])
     elif difference is not None:
         # E[x²] − E[x]²
         averaging = graph.producer(difference.inputs[0], "MEAN")
         squares = averaging.inputs[0] if averaging is not None else -1
-        source, mean = (_squared(graph, tensor) for tensor in (squares, difference.inputs[1]))
-        pair = (source, mean) if source is not None and mean is not None else None
-    else:
-        return None
-    axes = _axes(graph, averaging) if averaging is not None else None
-    if pair is None or axes is None:
-        return None
+        pair = (_squared(graph, squares), _squared(graph, difference.inputs[1]))
+    axes = _axes(graph, averaging)
     for source, mean in (pair, pair[::-1]):
-        averaging = graph.producer(mean, "MEAN")
-        if averaging is not None and averaging.inputs[0] == source and _axes(graph, averaging) == axes:
+        taken = graph.producer(mean, "MEAN")
+        if axes is not None and taken is not None and taken.inputs[0] == source and _axes(graph, taken) == axes:
             return source, mean, axes
     return None
 
 
-def _difference(graph: Graph, tensor: int) -> tuple[int, int] | None:
-    """The two tensors whose difference was squared to give `tensor`."""
-    maker = graph.producer(tensor, "SQUARED_DIFFERENCE")
-    if maker is None:
-        inner = _squared(graph, tensor)
-        maker = graph.producer(inner, "SUB") if inner is not None else None
-    return (maker.inputs[0], maker.inputs[1]) if maker is not None else None
+def _difference(graph: Graph, tensor: int) -> tuple[int, int]:
+    """The two tensors whose difference was squared to give `tensor`; -1 and -1 if there are none."""
+    maker = graph.producer(tensor, "SQUARED_DIFFERENCE") or graph.producer(_squared(graph, tensor), "SUB")
+    return (-1, -1) if maker is None else (maker.inputs[0], maker.inputs[1])
 
 
-def _squared(graph: Graph, tensor: int) -> int | None:
-    """The tensor whose square is `tensor`."""
+def _squared(graph: Graph, tensor: int) -> int:
+    """The tensor whose square is `tensor`; -1 if there is none."""
     maker = graph.producer(tensor, "SQUARE", "MUL", "POW")
-    if maker is None:
-        return None
-    kind = graph.kind(maker)
-    is_square = kind == "SQUARE" or (
-        maker.inputs[0] == maker.inputs[1] if kind == "MUL" else graph.scalar(maker.inputs[1]) == 2
-    )
-    return int(maker.inputs[0]) if is_square else None
+    kind, given = ("", [-1]) if maker is None else (graph.kind(maker), maker.inputs)
+    is_product = kind == "MUL" and given[0] == given[1]
+    is_power = kind == "POW" and graph.scalar(given[1]) == 2
+    return int(given[0]) if kind == "SQUARE" or is_product or is_power else -1
 
 
 def _axes(graph: Graph, mean: Any) -> tuple[int, ...] | None:
     """The axes of a MEAN that keeps them."""
-    axes = graph.constant(mean.inputs[1])
-    if axes is None or not mean.builtinOptions.keepDims:
+    axes = graph.constant(mean.inputs[1]) if mean is not None and mean.builtinOptions.keepDims else None
+    if axes is None:
         return None
     rank = len(graph.shape(mean.inputs[0]))
     return tuple(sorted({int(axis) % rank for axis in axes.reshape(-1)}))

@@ -39,6 +39,12 @@ from devbench.models.graph.view import shape_text
 ROWS = 16
 """What the rows of a product's first operand are made a multiple of."""
 
+# Of a dense layer's input and weights, the types that are rewritten, with the version of CONV_2D for them: int8
+# activations came with 3, float ones on int8 weights by channel with 5.
+_DENSE_TYPES = {
+    ("float32", "float32"): 1, ("float32", "float16"): 1, ("float32", "int8"): 5,
+    ("int8", "float32"): 3, ("int8", "float16"): 3, ("int8", "int8"): 3,
+}  # fmt: skip
 EXACT = "/exact"
 """In the names of tensors that hold row numbers, which quantisation must leave alone."""
 
@@ -51,10 +57,9 @@ def attention_4d(emit: Emitter, operator: Any) -> str | None:
     graph, (a, b) = emit.graph, operator.inputs
     out, options = operator.outputs[0], operator.builtinOptions
     flags = (options.adjX, options.adjY) if options is not None else (False, False)
-    ranks = {len(graph.shape(tensor)) for tensor in (a, b, out)}
+    ranks, shape = {len(graph.shape(tensor)) for tensor in (a, b, out)}, graph.shape(out)
     if ranks not in ({3}, {4}) or {graph.dtype(a), graph.dtype(b)} != {"float32"} or not graph.is_fixed(a, b, out):
         return None
-    shape = graph.shape(out)
     surplus = -shape[-2] % ROWS
     if not any(flags) and ranks == {4} and not surplus:
         return None
@@ -99,9 +104,8 @@ def _twice(emit: Emitter, operator: Any) -> str | None:
     """A 1×1 convolution of one pixel on that pixel twice."""
     graph, (x, weights), out = emit.graph, operator.inputs[:2], operator.outputs[0]
     given, made = graph.shape(x), graph.shape(out)
-    if not graph.is_constant(weights) or not graph.is_fixed(x) or graph.dtype(x) != "float32":
-        return None
-    if given[:3] != (1, 1, 1) or made[:3] != (1, 1, 1) or graph.shape(weights)[1:3] != (1, 1):
+    single = given[:3] == made[:3] == (1, 1, 1) and graph.shape(weights)[1:3] == (1, 1)
+    if not single or not graph.is_constant(weights) or not graph.is_fixed(x) or graph.dtype(x) != "float32":
         return None
     twice = emit.make(
         "CONV_2D",
@@ -118,12 +122,10 @@ def _twice(emit: Emitter, operator: Any) -> str | None:
 def _as_conv(emit: Emitter, operator: Any, one_row: bool) -> str | None:
     graph, (x, weights, bias) = emit.graph, (*operator.inputs, -1)[:3]
     out, options = operator.outputs[0], operator.builtinOptions
+    types, shape = (graph.dtype(x), graph.dtype(weights)), graph.shape(weights)
     if not graph.is_constant(weights) or graph.tensor(weights).sparsity is not None or options.weightsFormat:
         return None
-    shape = graph.shape(weights)
-    if len(shape) != 2 or len(operator.outputs) > 1 or not graph.is_fixed(x, out):
-        return None
-    if graph.dtype(weights) not in ("float32", "float16", "int8") or graph.dtype(x) not in ("float32", "int8"):
+    if types not in _DENSE_TYPES or len(shape) != 2 or len(operator.outputs) > 1 or not graph.is_fixed(x, out):
         return None
     outputs, inputs = shape
     rows = math.prod(graph.shape(x)) // inputs
@@ -137,15 +139,13 @@ def _as_conv(emit: Emitter, operator: Any, one_row: bool) -> str | None:
         # Some delegates do not take a convolution without a bias.
         bias = _no_bias(emit, x, weights, outputs)
     made = schema.Conv2DOptionsT(strideW=1, strideH=1, fusedActivationFunction=options.fusedActivationFunction)
-    # Float is version 1; int8 activations came with 3, float ones on int8 weights by channel with 5.
-    version = 3 if graph.dtype(x) == "int8" else 5 if graph.dtype(weights) == "int8" else 1
     result = emit.make(
         "CONV_2D",
         [row, kernel, bias],
         (1, 1, rows + one_row, outputs),
         options=made,
         like=out,
-        version=version,
+        version=_DENSE_TYPES[types],
     )
     if one_row:
         result = emit.slice(result, (0, 0, 0, 0), (1, 1, 1, outputs))
@@ -183,12 +183,12 @@ def gather_to_conv(emit: Emitter, operator: Any) -> str | None:
     """Rewrite a GATHER of rows of a constant float table by int32 indices of the run."""
     graph, (number, indices) = emit.graph, operator.inputs
     table = graph.constant(number, "float32") if _takes_rows(graph, operator) else None
-    if table is None or table.ndim != 2 or graph.dtype(indices) != "int32":
+    if table is None or table.ndim != 2 or len(table) > EXACT_ROWS:
+        return None
+    if graph.dtype(indices) != "int32" or graph.is_constant(indices):
         return None
     out, (rows, width) = operator.outputs[0], table.shape
     shape, count = graph.shape(indices), math.prod(graph.shape(indices))
-    if rows > EXACT_ROWS or graph.is_constant(indices):
-        return None
     exact = Emitter(graph, operator, f"{graph.name(out)}/gather_to_conv{EXACT}")
     cast = schema.CastOptionsT(inDataType=schema.TensorType.INT32, outDataType=schema.TensorType.FLOAT32)
     floats = exact.reshape(exact.make("CAST", [indices], shape, options=cast, like=out), (1, 1, count, 1))

@@ -104,12 +104,9 @@ def _follow(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
     kind, parts = graph.kind(user), region.tensors[tensor]
     if kind in _SUMS or kind == "SPLIT":
         return (_sum if kind in _SUMS else _split)(graph, region, user, tensor)
-    if kind not in _CHANNEL_BY_CHANNEL:
+    out, channels, constants = user.outputs[0], graph.shape(tensor)[-1:], list[int]()
+    if kind not in _CHANNEL_BY_CHANNEL or graph.shape(out)[-1:] != channels:
         return False
-    out, channels = user.outputs[0], graph.shape(tensor)[-1:]
-    if graph.shape(out)[-1:] != channels:
-        return False
-    constants: list[int] = []
     if kind == "RESHAPE" and graph.is_fixed(out):
         region.reshapes.append(user)
     elif kind in _BINARY:

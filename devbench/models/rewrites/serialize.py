@@ -106,26 +106,18 @@ def serialize_conv(emit: Emitter, operator: Any, allow: Allow, along: Along = "a
 
 def conv_of(graph: Graph, operator: Any) -> Conv | None:
     """The sizes of a float CONV_2D with constant weights and a fixed shape; `None` for others."""
-    x, weights = operator.inputs[:2]
-    out = operator.outputs[0]
+    (x, weights), out = operator.inputs[:2], operator.outputs[0]
     if graph.constant(weights, "float32") is None or graph.dtype(x) != "float32" or not graph.is_fixed(x, out):
         return None
     given, kernel, made = graph.shape(x), graph.shape(weights), graph.shape(out)
-    if len(given) != 4 or kernel[3] != given[3]:
-        return None
-    return Conv(given[0], given[1], given[2], given[3], kernel[0], kernel[1], kernel[2], made[1], made[2])
+    return Conv(*given, *kernel[:3], *made[1:3]) if len(given) == 4 and kernel[3] == given[3] else None
 
 
 def smallest_factor(conv: Conv, side: str, allow: Allow) -> int | None:
     """Into how many equal parts of whole texels the channels of `side` must go for each part to fit."""
     channels = conv.inputs if side == "input" else conv.outputs
-    for factor in range(2, channels // _LANES + 1):
-        if channels % factor or (channels // factor) % _LANES:
-            continue
-        part = replace(conv, **{f"{side}s": channels // factor})
-        if allow(part):
-            return factor
-    return None
+    factors = (factor for factor in range(2, channels // _LANES + 1) if channels % (factor * _LANES) == 0)
+    return next((factor for factor in factors if allow(replace(conv, **{f"{side}s": channels // factor}))), None)
 
 
 def extra_bytes(conv: Conv, side: str, factor: int) -> int:
@@ -148,12 +140,8 @@ def _split_inputs(emit: Emitter, operator: Any, conv: Conv, factor: int, kernel:
     for number, (part, values) in enumerate(zip(parts, np.split(kernel, factor, axis=3), strict=True)):
         bias = operator.inputs[2] if number == 0 and len(operator.inputs) > 2 else zeros
         made = emit.conv(part, emit.constant(values), bias, emit.graph.shape(out), options=_copied(options))
-        last = number == factor - 1
-        total = (
-            made
-            if number == 0
-            else emit.binary("ADD", total, made, out=out if last else None, activation=activation if last else 0)
-        )
+        end = {"out": out, "activation": activation} if number == factor - 1 else {}
+        total = emit.binary("ADD", total, made, **end) if number else made
 
 
 def _split_outputs(emit: Emitter, operator: Any, conv: Conv, factor: int, kernel: NDArray[Any]) -> None:

@@ -59,7 +59,7 @@ def _is_full(graph: Graph, user: Any, large: int) -> bool:
 
 def resize_upsample(graph: Graph) -> list[str]:
     """Rewrite every chain of RESHAPE, TILE and BROADCAST_TO that repeats rows and columns; a line for each."""
-    changes = []
+    changes: list[str] = []
     for last in reversed(tuple(graph.operators(*_MOVES))):
         # One that is gone with a chain makes nothing any more.
         chain = _chain(graph, last) if graph.producer(last.outputs[0]) is last else []
@@ -97,18 +97,16 @@ def _chain(graph: Graph, last: Any) -> list[Any]:
 def _is_upsampling(graph: Graph, chain: list[Any]) -> bool:
     """Whether every element comes out as a block of whole rows and columns, in its place."""
     x, out = chain[0].inputs[0], chain[-1].outputs[0]
-    if not graph.is_fixed(x) or graph.dtype(x) != "float32":
+    (batch, rows, columns, channels), (images, height, width, depth) = graph.shape(x), graph.shape(out)
+    if not graph.is_fixed(x) or graph.dtype(x) != "float32" or (images, depth) != (batch, channels):
         return False
-    source, result = graph.shape(x), graph.shape(out)
-    if (result[0], result[3]) != (source[0], source[3]) or result[1] % source[1] or result[2] % source[2]:
+    if height % rows or width % columns or math.prod(graph.shape(out)) > _MAX_ELEMENTS:
         return False
-    if math.prod(result) > _MAX_ELEMENTS:
-        return False
-    numbers = np.arange(math.prod(source), dtype=np.int32).reshape(source)
+    numbers = np.arange(math.prod(graph.shape(x)), dtype=np.int32).reshape(graph.shape(x))
     moved: NDArray[np.int32] | None = numbers
     for operator in chain:
         moved = None if moved is None else _moved(graph, operator, moved)
-    wanted = numbers.repeat(result[1] // source[1], 1).repeat(result[2] // source[2], 2)
+    wanted = numbers.repeat(height // rows, 1).repeat(width // columns, 2)
     return moved is not None and np.array_equal(moved, wanted)
 
 
