@@ -1,4 +1,4 @@
-"""One device: run a command, move a file, look at a file; each with a deadline, each ending in one clear error.
+"""One device: run a command, move a file, look at a file; each with a deadline and one clear error.
 
 Each call opens a connection to the adb server, so that several threads may use one `Device`. Knows no tool, no
 model and no store.
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 # The longest answer that devbench asks for is a device's list of properties, some 60 KB.
 _MAX_ANSWER_BYTES = 8 << 20
 _KILL_TIMEOUT_S = 5.0
-# After this long without output, the device is asked for something cheap: a device may be gone without any error.
+# After this time without output, the device is asked for an answer: a device can disappear without an error.
 _SILENCE_S = 10.0
 _PROBE_TIMEOUT_S = 8.0
 # A file's deadline: the slowest USB 2 phones take some 2 MB/s.
@@ -119,7 +119,7 @@ class Device:
 
         Args:
             command: text for the shell; quote what comes from elsewhere.
-            timeout_s: wall-clock deadline; at it the command's process group is ended on the device.
+            timeout_s: wall-clock deadline; after it, the command's process group on the device is ended.
             check: raise for an exit code other than 0.
             doing: what this is for, in the error for a lost device ("reading facts").
 
@@ -145,11 +145,11 @@ class Device:
     ) -> int:
         """Run a command whose output goes to files as it comes, so that nothing is lost with the connection.
 
-        What arrived before a deadline or a lost device is in the files, `max_bytes` in both together at most. Gives
+        What arrived before a deadline or a lost device is in the files, at most `max_bytes` in both together. Returns
         the exit code.
 
         Raises:
-            EnvironmentProblem: this machine's disk does not take the output.
+            EnvironmentProblem: the output cannot be written on this machine.
             OutputTooLong: there was more than `max_bytes`; the command has been ended.
             As `shell`.
         """
@@ -192,7 +192,7 @@ class Device:
         return reader.exit_code
 
     def _receive_some(self, wire: Wire) -> bytes:
-        """The next bytes; a silent device is asked whether it is still there."""
+        """The next bytes; if the device sends nothing for a while, it is asked whether it is still there."""
         while True:
             try:
                 return wire.receive_some(within_s=_SILENCE_S)
@@ -239,7 +239,7 @@ class Device:
             local: the file.
             remote: its path on the device; an existing file is replaced.
             mode: permission bits.
-            progress: told bytes done and bytes in all.
+            progress: is called with the bytes done and the bytes in all.
 
         Raises:
             InputError: `local` cannot be read.
@@ -258,7 +258,7 @@ class Device:
 
     @_retried
     def pull(self, remote: str, local: Path, *, max_bytes: int) -> int:
-        """Copy a file of the device to this machine; `local` appears only when it is complete. Gives its size.
+        """Copy a file of the device to this machine; `local` appears only when it is complete. Returns its size.
 
         Args:
             remote: its path on the device.
@@ -311,7 +311,7 @@ class Device:
 
     @contextlib.contextmanager
     def _sync(self, remote: str, timeout_s: float, doing: str) -> Iterator[Wire]:
-        """A sync session whose errors are ours."""
+        """A sync session; its errors are those of `adb/errors.py`."""
         try:
             with self._open("sync:", Deadline(timeout_s), doing) as wire:
                 yield wire

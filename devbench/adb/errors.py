@@ -1,6 +1,6 @@
 """What can go wrong between this machine and a device, each with its fields and one readable line.
 
-`transient` tells a fault that trying again may mend (a lost connection) from one that stays (no such device).
+`transient` tells a fault that trying again may fix (a lost connection) from one that stays (no such device).
 """
 
 from __future__ import annotations

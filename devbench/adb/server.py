@@ -77,7 +77,7 @@ class DeviceEntry:
 
 
 def parse_device_list(text: str) -> list[DeviceEntry]:
-    """The entries of the server's list, long or short; lines that are none are skipped."""
+    """The entries of the server's list, long or short; other lines are skipped."""
     entries = [entry for line in text.splitlines() if (entry := _entry(line[:_MAX_LINE].rstrip())) is not None]
     counts = Counter(entry.serial for entry in entries)
     return [
@@ -141,7 +141,7 @@ def find_adb() -> Path:
     """The adb binary: on PATH, in the Android SDK, or the one that adbutils' wheel carries.
 
     Raises:
-        AdbNotFound: there is none.
+        AdbNotFound: no adb was found.
     """
     name = "adb.exe" if sys.platform == "win32" else "adb"
     on_path = shutil.which("adb")
@@ -167,7 +167,7 @@ class AdbServer:
         self._adb = adb
 
     def ensure_running(self, deadline_s: float = 20.0) -> int:
-        """The server's version, after starting it if need be (only where it is on this machine).
+        """The server's version, after starting it if need be (only on this machine).
 
         Raises:
             ServerUnavailable, AdbNotFound.
@@ -212,7 +212,7 @@ class AdbServer:
         return parse_device_list(self._ask("host:devices-l", timeout_s))
 
     def connect(self, address: str, timeout_s: float = 10.0) -> None:
-        """Connect to a device over TCP; nothing happens where it is connected already.
+        """Connect to a device over TCP; nothing happens if it is connected already.
 
         Raises:
             EnvironmentProblem: the server's own words on why not.

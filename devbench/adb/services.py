@@ -51,7 +51,7 @@ def with_group_line(command: str) -> str:
 
 
 class ShellReader:
-    """Takes the packets of one command apart, in pieces of any size."""
+    """Splits the output of one command into its packets; the input may come in pieces of any size."""
 
     def __init__(self, sink: Sink) -> None:
         self._sink = sink
@@ -62,10 +62,10 @@ class ShellReader:
         self.exit_code: int | None = None
 
     def feed(self, data: bytes) -> bool:
-        """Take bytes in; true once the exit code has come.
+        """Read more bytes; true once the exit code has come.
 
         Raises:
-            WireClosed: the bytes are no packets.
+            WireClosed: the bytes are not packets.
         """
         self._buffer += data
         at = 0
@@ -110,7 +110,7 @@ class ShellReader:
             self.flush()
 
     def flush(self) -> None:
-        """Give on what was held back while looking for the group's line."""
+        """Pass on what was kept back while looking for the group's line."""
         if not self._head_done:
             self._head_done = True
             if self._head:
@@ -131,15 +131,15 @@ class SyncRefused(Exception):
 def send_file(
     wire: Wire, source: BinaryIO, size: int, remote: str, mode: int, mtime_s: int, progress: Callable[[int, int], None]
 ) -> None:
-    """Send `source` to `remote`, whole; of a file that grows meanwhile not much more than `size` bytes.
+    """Send all of `source` to `remote`; if the file grows meanwhile, not much more than `size` bytes.
 
     Raises:
-        SyncRefused: the device's own reason, also where it comes in the middle.
+        SyncRefused: the device's own reason, also if it comes in the middle of the file.
         WireClosed, WireTimeout: the connection.
     """
     target = f"{remote},{stat_bits.S_IFREG | mode}".encode()
     wire.send(_SYNC_HEADER.pack(b"SEND", len(target)) + target)
-    # One write for many blocks: the headers lie between the data in a buffer that is used again and again.
+    # One write for many blocks: headers and data share a buffer that is reused.
     room = bytearray(_BLOCKS_A_WRITE * (_SYNC_HEADER.size + BLOCK_BYTES))
     view = memoryview(room)
     done = 0
@@ -163,7 +163,7 @@ def send_file(
 
 
 def _send_or_reason(wire: Wire, data: bytes | memoryview) -> None:
-    """Send; where the device has hung up, its reason for it counts for more than the broken connection."""
+    """Send; if the device closed the connection, raise the reason that it gave."""
     try:
         wire.send(data)
     except WireClosed:

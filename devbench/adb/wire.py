@@ -82,7 +82,7 @@ class Wire:
         self.socket.close()
 
     def ended(self) -> bool:
-        """Whether the other end has closed the connection; what it has sent is dropped. Does not wait."""
+        """Whether the other end has closed the connection; drops what it has sent. Does not wait."""
         self.socket.setblocking(False)
         try:
             while self.socket.recv(_BUFFER_BYTES):
@@ -131,7 +131,7 @@ class Wire:
         return bytes(data)
 
     def receive_some(self, max_bytes: int = _BUFFER_BYTES, within_s: float | None = None) -> bytes:
-        """What is there, at least one byte.
+        """The bytes that have arrived, at least one.
 
         Args:
             max_bytes: how much to take at most.
@@ -179,7 +179,7 @@ class Route:
         )
 
     def still_valid(self) -> bool:
-        """Whether a transport id still means the same device: the next server gives its numbers out anew.
+        """Whether a transport id still means the same device: a restarted server assigns the numbers anew.
 
         A connection that stays open all the time tells whether it is still the same server.
 

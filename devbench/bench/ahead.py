@@ -1,4 +1,4 @@
-"""Modules that are needed later are imported while a device is prepared, which is mostly waiting; knows no module.
+"""Imports modules that are needed later while a device is prepared, which is mostly waiting; knows no module.
 
 Nothing is imported while a process is timed: a session waits for the end of the imports before it starts one.
 """
@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
-# A thread that imports gives way to a device's thread this often, in seconds; Python's default is 5 ms.
+# How often a thread that imports lets a device's thread run, in seconds; Python's default is 5 ms.
 _SWITCH_S = 0.0002
 
 
@@ -38,14 +38,14 @@ class ImportAhead:
     def _import(self) -> None:
         with giving_way():
             for name in self._names:
-                # The error is raised again where the module is needed.
+                # The error is raised again by the import that needs the module.
                 with contextlib.suppress(Exception):
                     importlib.import_module(name)
 
 
 @contextlib.contextmanager
 def giving_way() -> Iterator[None]:
-    """Python switches between threads often, so that one that computes does not delay those with devices."""
+    """Makes Python switch between threads often, so that a computing thread does not delay those with devices."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_S)
     try:

@@ -1,8 +1,8 @@
-"""The tool as an app: installed where it is not, started, followed in the device's log, ended; knows no store.
+"""The tool as an app: installed if needed, started, followed in the device's log, ended; knows no store.
 
 A repetition is the same one script as from the shell (`bench/script.py`), whose command is the text made here. It
-prints the raw lines of the log, so that they are on this machine's disk before anybody parses them; what they say is
-for `tool/apk.py`. No phone has been seen: the formats are those of AOSP and of Google's description (docs/apk.md).
+prints the raw lines of the log, so that they are on this machine's disk before they are parsed by `tool/apk.py`. It
+was not tried on a phone: the formats are those of AOSP and of Google's description (docs/apk.md).
 """
 
 from __future__ import annotations
@@ -80,10 +80,9 @@ def check_plan(plan: Plan) -> None:
 
 
 def install(device: Device, depot: Depot, root: str, binary: Binary) -> str:
-    """Have the APK installed; gives the name of its activity. Installs only what is not there already.
+    """Have the APK installed; returns the name of its activity. Installs only what is not there already.
 
-    What was installed is noted in a file together with the place that Android gave it, which is another one as soon as
-    somebody else installs it.
+    A file notes what was installed, with the path that Android gave it; the path changes with every installation.
 
     Raises:
         InstallFailed: with the package manager's own reason.
@@ -119,9 +118,9 @@ def stop(device: Device) -> None:
         device.shell(STOP, timeout_s=_STOP_TIMEOUT_S, doing="ending the benchmark APK")
 
 
-# Ticks in the log itself tell what a clock would: that the log is followed (the app is started at the first one), and
-# that a second went by without a line. `read` has no timeout in every shell. The shell's own words are used wherever
-# there are some, since each process costs the device time that the app would have.
+# Ticks in the log serve as a clock, since `read` has no timeout in every shell: the first tick shows that the log is
+# followed, and the app is started; two ticks without a line between them show a second of silence. Shell built-ins are
+# preferred, since each process takes device time from the app.
 _SCRIPT = """(
 chmod a+r @GRAPH@; chmod a+x @FOLDERS@; rm -f apk.am apk.logcat
 ( sleep 0.3; while :; do log -t devbench '@MARK@ tick'; sleep 1; done ) >/dev/null 2>&1 </dev/null &
@@ -179,7 +178,7 @@ def build_shell(flags: Sequence[str], graph: str, folders: Sequence[str]) -> str
         folders: those above it that are ours.
 
     Raises:
-        InputError: a flag holds a blank or a quote, which the app cannot take.
+        InputError: a flag contains a blank or a quote, which the app cannot take.
     """
     values = {
         "START": start_line(flags),
@@ -195,10 +194,10 @@ def build_shell(flags: Sequence[str], graph: str, folders: Sequence[str]) -> str
 
 
 def interpret(ran: ProcessResult) -> ProcessResult:
-    """A repetition as the log tells it: the exit code that the app does not have, from how it ended.
+    """A repetition as the log shows it. An app has no exit code; it is derived from how the app ended.
 
-    The times of the script hold the start of the app and the wait for silence after it, so that none of them is the
-    tool's. The app's memory is not this process's.
+    The script's times include the start of the app and the wait for silence after it, so they are not the tool's
+    times. The app's memory is not that of the script's process.
     """
     with gzip.open(ran.raw_file) as file:
         raw = file.read(MAX_BYTES)

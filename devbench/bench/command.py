@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from devbench.results.records import FileRecord, Purpose
     from devbench.tool.binaries import Binary
 
-# The tool's profiling buffer holds 1,024 events unless told otherwise; a graph with more operators would lose some.
+# The tool's profiling buffer has room for 1,024 events by default; a graph with more operators would lose some.
 _PROFILING_BUFFER_DEFAULT = 1024
 _TIMEOUT_S = 15.0
 # Words of a prelude.
@@ -37,8 +37,8 @@ class Command:
 
     Attributes:
         argv, env: its words and its environment.
-        out: the device's file for the model's outputs, where they are asked for.
-        prelude: shell text that runs before it; prints DROPPED where the file cache was emptied and CACHED where the
+        out: the device's file for the model's outputs, if requested.
+        prelude: shell text that runs before it; prints DROPPED if the file cache was emptied and CACHED if the
             delegate's cache is not empty.
         has_cache: whether the delegate keeps compiled kernels or packed weights between processes.
         shell: shell text that is run instead of the words: the tool as an app, or the session of a pipeline.
@@ -60,7 +60,7 @@ class Commands:
     Args:
         device, depot: where files go.
         root: the folder of everything on the device.
-        binary: the tool; `binary_path` is where it lies there, or the name of the app's activity.
+        binary: the tool; `binary_path` is its path there, or the name of the app's activity.
         cpu_mask: CPUs that the tool may use, hexadecimal as `taskset` takes it; empty for all.
         can_drop: whether the device's file cache may be emptied for a cold start, which takes root.
     """
@@ -110,8 +110,8 @@ class Commands:
     def build(self, case: Case, purpose: Purpose, graph: str, outputs: DeviceOutputs | None = None) -> Command:
         """The command of a repetition.
 
-        What watches the process costs time: the operator profile and the tool's memory thread run only where latency
-        is not measured.
+        Observing the process takes time: the operator profile and the tool's memory thread run only if latency is not
+        measured.
         """
         profiling = purpose == "profile"
         options = replace(case.options, profile=profiling, report_peak_memory=profiling)
@@ -157,7 +157,7 @@ class Commands:
 
         Args:
             purposes: of the processes that the case is to have.
-            known: the binary's flags; where empty, only what the kind of tool cannot do is refused.
+            known: the binary's flags; if empty, only what the kind of tool cannot do is refused.
         """
         for purpose in purposes:
             try:

@@ -1,4 +1,4 @@
-"""Asks a delegate on a device which convolutions it takes: each is a model of one operator, prepared but not run."""
+"""Asks a delegate on a device which convolutions it accepts: models of one operator are prepared but not run."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def conv_probe(device: Device, keeper: LeaseKeeper, delegate: str) -> Callable[[
 
     Raises:
         InputError: there is no such delegate.
-        EnvironmentProblem: it does not even take the smallest, so that its answers say nothing.
+        EnvironmentProblem: it does not even take the smallest, so that its answers mean nothing.
     """
     known = load_delegates(None)
     if delegate not in known:

@@ -90,7 +90,7 @@ class WaitingForDevice:
 
 @dataclass(frozen=True, slots=True)
 class PipelineStep:
-    """A stage alone or a session of a pipeline begins, or has ended; `words`: the result, or why there is none.
+    """A stage alone or a session of a pipeline begins, or has ended; `words`: the result, or the reason for a failure.
 
     `skipped` further steps will not run.
     """

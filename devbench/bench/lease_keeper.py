@@ -1,4 +1,4 @@
-"""Keeps the lease on a device alive while a run works there: in waits, cool-downs, pushes and read-outs.
+"""Renews the lease on a device while a run works there: in waits, cool-downs, pushes and reads.
 
 While the tool runs, the repetition's own script has extended the lease to its deadline, and nothing else is sent to the
 device.
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 # How often to try again to take a device that another run uses.
 _ASK_AGAIN_S = 2.0
-# A renewal that hangs on a lost connection does not keep a run from ending.
+# A renewal that hangs on a lost connection must not keep a run from ending.
 _MAX_QUIET_S = 5.0
 _LOST = "@@devbench-lease-lost"
 _WAIT = re.compile(r"([0-9]{1,6})(s|m|h)")
@@ -92,7 +92,7 @@ class LeaseKeeper:
 
     @contextlib.contextmanager
     def left_to_the_script(self) -> Iterator[None]:
-        """The lease is not renewed from here within the block: a script does that, and a process is measured."""
+        """Within the block the lease is not renewed from here: the script does that while a process is measured."""
         with self._quiet:
             yield
 
@@ -100,7 +100,7 @@ class LeaseKeeper:
         """Run a command that starts the tool; it starts only if the lease is held, and ends with the lease.
 
         Raises:
-            LeaseLost: another run took the device, or somebody released it.
+            LeaseLost: another run took the device, or it was released.
             ShellTimeout, DeviceLost and the errors of an unfit device.
         """
         seconds = round(timeout_s) + lease.lease_s()
@@ -126,7 +126,7 @@ class LeaseKeeper:
         """Make sure that the lease is still held.
 
         Raises:
-            LeaseLost: another run took the device, or somebody released it.
+            LeaseLost: another run took the device, or it was released.
         """
         self._lost = self._lost or certainly_lost or not lease.renew(self._device, self.lease)
         self.raise_if_lost()
@@ -135,22 +135,22 @@ class LeaseKeeper:
         """Raise if the lease is known to be lost; sends nothing to the device.
 
         Raises:
-            LeaseLost: another run took the device, or somebody released it.
+            LeaseLost: another run took the device, or it was released.
         """
         if self._lost:
             raise lease.LeaseLost(self._device.serial)
 
     def end_process(self) -> None:
-        """End what runs under the lease, if the device is still there."""
+        """End what runs under the lease, if the device can be reached."""
         if self._lease is not None:
             lease.end_process(self._device, self._lease)
 
     def leave(self) -> None:
-        """Give the lease back, if the device is still there."""
+        """Give the lease back, if the device can be reached."""
         self._over.set()
         if self._lease is None:
             return
-        # A renewal that is on its way must not come after this.
+        # A renewal that has begun must not end after this.
         mine = self._quiet.acquire(timeout=_MAX_QUIET_S)
         try:
             lease.leave(self._device, self._lease)
@@ -186,7 +186,7 @@ def parse_wait(text: str | None, name: str = "--wait") -> float:
     """Seconds of `90s`, `10m` or `2h`; 0 for nothing.
 
     Raises:
-        InputError: it is none of these; `name` is what was given so.
+        InputError: the text is not a time; `name` is the option or key for the message.
     """
     if text is None:
         return 0.0

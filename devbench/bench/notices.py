@@ -63,7 +63,7 @@ def _why(name: str, root: object) -> str:
 
 
 def shared_serial(device: DeviceRecord, others: Sequence[str]) -> Sequence[Notice]:
-    """A notice if the store has other devices with the factory serial number of this one."""
+    """A notice if other devices in the store have the same factory serial number."""
     if not others:
         return []
     listed = ", ".join(others[:_MAX_LISTED])
@@ -114,7 +114,7 @@ def replaced_files(names: Iterable[str], device_key: str) -> list[Notice]:
 
 
 def changed_files(sha256s: Sequence[str], jobs: Sequence[JobRecord]) -> list[Notice]:
-    """Files that were changed on the device while these jobs were measured with them: their numbers prove nothing."""
+    """Files that were changed on the device while these jobs used them: the jobs' numbers cannot be trusted."""
     return [
         Notice(
             NoticeKind.DEPOT_FILE_CHANGED,
@@ -143,7 +143,7 @@ _MAX_NAMES = 8
 
 
 def plan_notices(plan: Plan, expected: Mapping[Called, Expected]) -> list[Notice]:
-    """The notices of a plan's cases, each once; `expected` are outputs on this machine, where they are checked."""
+    """The notices of a plan's cases, each once; `expected` are outputs on this machine, if they are checked."""
     found: dict[Notice, None] = {}
     for case in {(one.subject, one.called): one for one in plan.cases}.values():
         flags = {name for name, _ in case.options.extra_flags}

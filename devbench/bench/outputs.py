@@ -1,7 +1,7 @@
 """Checks a delegate's outputs: the same inputs on the device and on this machine, compared.
 
-It takes one process of the tool per job, before anything is timed: the latency of a delegate with wrong outputs is
-useless.
+The check takes one process of the tool per job, before anything is timed, since the latency of a delegate with wrong
+outputs is useless.
 """
 
 from __future__ import annotations
@@ -171,7 +171,7 @@ class DeviceOutputs:
         """Fetch the outputs and compare each with this machine's and with the device's own CPU's.
 
         Gives rows for the store (each `against` "host", with the `limits` it was judged by, or "device cpu") and a
-        failure where an output is wrong. An output that is not deterministic is wrong only by NaN, Inf, zeros or size.
+        failure if an output is wrong. An output that is not deterministic is wrong only by NaN, Inf, zeros or size.
         """
         expected, is_cpu = self._expected[case.called], not case.delegate.reported_as
         found = self._fetch(out, expected.tensors)

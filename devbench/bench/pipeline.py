@@ -2,7 +2,7 @@
 
 docs/pipelines.md describes the file. Every error names the file, the line and the key, as in suites. A session is a
 list of steps that one script on the device takes: start a stage, wait for one of its marks, let a held one continue,
-drop one. A stage is one process of the stock tool, and its output gives the marks. Knows no shell and no device.
+drop one. A stage is one process of the stock tool, and its output has the marks. Knows no shell and no device.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ KIND = "pipeline"
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage. `runs` is `None` where it runs once or twice a step."""
+    """A stage. `runs` is `None` if it runs once or twice a step."""
 
     name: str
     model: str
@@ -101,7 +101,7 @@ def read_pipeline(path: Path) -> Pipeline:
             raise wrong(KIND, path, ("stage", number, "name"), f"{name!r} is there twice", "give each its own name")
     kept = [number for number, stage in enumerate(stages) if stage.keep]
     if len(kept) > 1:
-        raise wrong(KIND, path, ("stage", kept[1], "keep"), "stands at a second stage", "one stage stays in memory")
+        raise wrong(KIND, path, ("stage", kept[1], "keep"), "is set at a second stage", "one stage stays in memory")
     words = values.get("residency", RESIDENCIES)
     residencies = tuple(dict.fromkeys([words] if isinstance(words, str) else words))
     overlap = values.get("overlap_steps", "auto")
@@ -118,7 +118,7 @@ def read_pipeline(path: Path) -> Pipeline:
         return pipeline
     if "residency" in values:
         what = "asks for pipelined, which needs one stage that stays"
-        raise wrong(KIND, path, ("residency",), what, "keep = true at it")
+        raise wrong(KIND, path, ("residency",), what, "set keep = true at that stage")
     return replace(pipeline, residencies=tuple(one for one in residencies if one != "pipelined"))
 
 
@@ -246,14 +246,14 @@ def _come_and_go(number: int) -> list[SessionStep]:
 def _ended(
     residency: Residency, stages: Sequence[StagePlan], steps: list[SessionStep], overlap_runs: int = 0
 ) -> SessionPlan:
-    """The plan without the last stage's end: it must still be there when the memory is read for the last time."""
+    """The plan without the last stage's end, since it must still be there when the memory is read for the last time."""
     while steps[-1].verb == "drop" or steps[-1].mark == "gone":
         steps.pop()
     return SessionPlan(residency, (*stages[:-1], replace(stages[-1], kept=True)), tuple(steps), overlap_runs)
 
 
 def _resident(stages: Sequence[StagePlan]) -> SessionPlan:
-    """All are loaded, one after the other, before the clock starts; all stay."""
+    """All stages are loaded, one after the other, before the clock starts, and stay."""
     steps: list[SessionStep] = []
     for number in range(len(stages)):
         steps += [SessionStep("start", number), SessionStep("await", number, "ready")]

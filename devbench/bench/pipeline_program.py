@@ -79,7 +79,7 @@ class PipelineCase:
 
 @dataclass(frozen=True, slots=True)
 class PipelineProgram:
-    """Measures pipelines; see `Program`. The cases are the plan's."""
+    """Measures pipelines; see `Program`."""
 
     pipelines: tuple[PipelineCase, ...]
 
@@ -90,7 +90,7 @@ class PipelineProgram:
         return 1
 
     def run(self, session: DeviceSession) -> None:
-        """First every file is read and every kernel built once, untimed; then rounds, the pipelines taking turns."""
+        """First each file is read and each kernel built once, untimed; then come rounds, with the pipelines in turn."""
         runs = [_PipelineRun(session, case, number) for number, case in enumerate(self.pipelines, 1)]
         for run in runs:
             run.check_refused()

@@ -205,7 +205,7 @@ _TIMES = ("start_s", "ready_s", "go_s", "warm_s", "done_s", "gone_s")
 def session_failure(
     log: SessionLog, plan: SessionPlan, cases: Sequence[Case], argvs: Sequence[Sequence[str]]
 ) -> Failure | None:
-    """Why a session gives no latency, or `None` where it gives one: the first stage that failed, with its name."""
+    """Why a session gives no latency, or `None` if it gives one: the first stage that failed, with its name."""
     for number, (stage, case, argv) in enumerate(zip(plan.stages, cases, argvs, strict=True)):
         seen = log.stage(number)
         if seen.start_s is None and log.lost is not None:
@@ -221,7 +221,7 @@ def session_failure(
 
 
 def stage_failure(seen: StageLog, case: Case, argv: Sequence[str]) -> Failure | None:
-    """Why a stage did not do its part; the session itself ends processes that have done it, before their summary."""
+    """Why a stage failed. The session ends processes whose inferences are done, before they print their summary."""
     measured = parse_text(seen.text)
     exit_code = seen.exit_code
     if seen.done_s is not None:
@@ -235,7 +235,7 @@ def stage_failure(seen: StageLog, case: Case, argv: Sequence[str]) -> Failure | 
 
 
 def end_s(log: SessionLog, plan: SessionPlan) -> float | None:
-    """The end of the last stage; `None` where it was not reached.
+    """The end of the last stage; `None` if it was not reached.
 
     A stage of less than a millisecond can be through before it could be stopped: it ends at its turn then.
     """

@@ -45,7 +45,7 @@ class Case:
 
     @property
     def subject(self) -> str:
-        """The model with what it is called with: what its delegates are compared on."""
+        """The model with its input shapes and signature: delegates are compared on the same subject."""
         return subject_text(self.model.name, asdict(self.options))
 
     @property
@@ -58,7 +58,7 @@ class Case:
         return self.text("shell")
 
     def text(self, via: Via) -> str:
-        """The case as the store has it, by which it is paired from run to run."""
+        """The case as the store has it; runs are compared by this text."""
         options = {**asdict(self.options), "via": via}
         return case_text(self.model.name, self.delegate.name, self.options.num_threads, options)
 
@@ -85,7 +85,7 @@ class Limits:
         cool_down_s: how long to wait for a device that throttles, before each process; 0: do not wait.
         output_repetitions: processes per job, before all others, whose outputs are compared with this machine's.
         max_output_bytes: of one process of the tool, or of one session of a pipeline; it is ended beyond that.
-        cold_starts: processes per job, after all others, that start with empty caches, where any can be emptied.
+        cold_starts: processes per job, after all others, that start with empty caches, if a cache can be emptied.
     """
 
     repetitions: int = 5
@@ -145,7 +145,7 @@ def make_cases(
 
 
 def called(options: ToolOptions, call: CaseInputs) -> ToolOptions:
-    """The options with what the tool must be told to call a model so; it binds inputs by their order."""
+    """The options with the flags for these shapes and this signature; the tool binds inputs by their order."""
     if call.all_shapes:
         layers = ",".join(f"i{number}" for number in range(len(call.all_shapes)))
         shapes = ":".join(",".join(map(str, shape)) for shape in call.all_shapes)
@@ -160,8 +160,8 @@ _START_BUDGET_S = 120.0
 def repetition_deadline_s(options: ToolOptions, limits: Limits) -> float:
     """Deadline of one process in seconds.
 
-    `max_secs` bounds warm-up and main phase separately and neither cuts a run short, so that the tool may rightly
-    take its start, twice `max_secs` and one overshooting run in each phase (reckoned within the start's budget).
+    `max_secs` limits warm-up and main phase separately, and neither ends an inference early. So the tool may take its
+    start, twice `max_secs`, and one more inference in each phase (which the start's budget includes).
     """
     if limits.repetition_timeout_s is not None:
         return limits.repetition_timeout_s
@@ -219,7 +219,7 @@ class Earlier:
         Args:
             key: the device's hardware key.
             serial: its address, for the error.
-            position: its place among the run's devices, from 0: where it is new, its place among the jobs if free.
+            position: its place among the run's devices, from 0; a new device gets that place in the jobs if free.
 
         Raises:
             EnvironmentProblem: the device is in the run already, over another connection.
@@ -242,7 +242,7 @@ class Earlier:
         return number - (number - 1) % self._cases
 
 
-# Failures that chance, load or memory pressure can cause; every other kind would only come again.
+# Failures that chance, load or memory pressure can cause; every other kind would happen again.
 _MAY_PASS_NEXT_TIME = frozenset({FailureKind.CRASH, FailureKind.KILLED, FailureKind.OUTPUT_INCOMPLETE})
 _MAX_FAILURES_IN_A_JOB = 2
 _CONFIDENCE = 0.95
@@ -275,7 +275,7 @@ class JobProgress:
     lost: dict[str, int] = field(default_factory=dict)
 
     def wants(self, purpose: str, index: int, asked: int) -> bool:
-        """Whether the repetition of that index is still to be made, of `asked` in all."""
+        """Whether the repetition with that index is still to be made, of `asked` in all."""
         return self.done.get(purpose, 0) <= index < asked + self.lost.get(purpose, 0)
 
     def needs_more(self, limits: Limits) -> bool:
@@ -317,6 +317,6 @@ class JobProgress:
 
 
 def in_turn(items: Sequence[T], number: int) -> list[T]:
-    """The items of a round: each round starts with the next one, since the first finds the device as others left it."""
+    """The items of a round; each round starts with the next item, since the first one runs under other conditions."""
     start = number % max(1, len(items))
     return [*items[start:], *items[:start]]

@@ -1,4 +1,4 @@
-"""From the options of a run to its plan, with one clear line for each thing that can be wrong with them.
+"""From the options of a run to its plan, with one clear line for each possible error.
 
 Knows no command line and no file that they are from.
 """
@@ -40,16 +40,16 @@ def make_plan(
     base: Path = Path(),
     thresholds: Thresholds | None = None,
 ) -> Plan:
-    """The plan that the options ask for.
+    """The plan for the options.
 
     Args:
         options: what was asked for.
         models: in place of the options' own.
-        base: the folder that paths of models start from, where it is not the current one.
+        base: the folder that paths of models start from, if it is not the current one.
         thresholds: how far outputs may be off, before `min_snr` and `max_steps`.
 
     Raises:
-        OptionError: a delegate, thread count, flag, shape or requirement makes no sense; names the option.
+        OptionError: a delegate, thread count, flag, shape or requirement is wrong; names the option.
         InputError: a model cannot be read, or the options do not fit each other.
     """
     check_choices(options)
@@ -125,7 +125,7 @@ def check_here(plan: Plan, devices: Sequence[str]) -> None:
 
 @contextmanager
 def about(option: str, value: str = "") -> Iterator[None]:
-    """Errors are about that option, and about that part of its value."""
+    """Errors within the block name that option, and that part of its value."""
     try:
         yield
     except OptionError:
@@ -144,7 +144,7 @@ def _each(option: str, given: Sequence[Given], parse: Callable[[Given], Parsed])
 
 
 def check_choices(options: object) -> None:
-    """Refuse words that an option does not take.
+    """Refuse values that are not among an option's choices.
 
     Raises:
         OptionError: names the option, the word, and the one that was probably meant.

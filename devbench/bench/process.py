@@ -143,7 +143,7 @@ class Processes:
             except LOST as error:
                 failure, lost = Failure(FailureKind.DEVICE_LOST, error.what), error
             if failure is not None and lost is None:
-                # The shell was ended, perhaps in vain. Only with the lease is what runs there ours to end.
+                # Ending the shell may not have ended the tool. Only the holder of the lease may end what runs there.
                 self.keeper.end_process()
                 if command.stop and self.keeper.is_held():
                     apk.stop(self.device)
@@ -216,7 +216,7 @@ class Processes:
         )
 
     def _fresh_conditions(self, now: float) -> Mapping[str, Any] | None:
-        """The conditions after the last process, where they still hold: reading them twice costs the device time."""
+        """The conditions after the last process, if they are recent: reading them again takes device time."""
         if self.last_conditions is None or now - self.last_conditions[0] > _CONDITIONS_FRESH_S:
             return None
         return self.last_conditions[1]

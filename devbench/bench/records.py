@@ -93,7 +93,7 @@ def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
 def describe(
     facts: DeviceFacts, profile: DeviceProfile, store: Store, notice: Callable[[Notice], None]
 ) -> DeviceRecord:
-    """The device under the key of its history in the store; gives a notice if its serial number is not unique."""
+    """The device under the key of its history in the store; returns a notice if its serial number is not unique."""
     key, others = store.identify(facts.key, facts.hardware_serial)
     device = replace(device_record(facts, profile), key=key)
     for found in shared_serial(device, others):

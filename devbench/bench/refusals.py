@@ -44,7 +44,7 @@ _TIMEOUT_S = 20.0
 
 def _memory(binary: Binary, serial: str) -> Path | None:
     """Where a device's answer is kept: one file per device, since devices may differ."""
-    # The virtual device's tool has flags by what the machine can do, not by its bytes; an app has no help.
+    # The flags of the virtual device's tool depend on this machine, not on its file; an app has no help.
     if binary.abi == VIRTUAL_ABI or binary.is_apk:
         return None
     return cache_dir() / f"flags-{binary.sha256[:32]}-{sha256(serial.encode()).hexdigest()[:12]}.json"
@@ -62,7 +62,7 @@ def remembered_flags(binary: Binary, serial: str = "") -> frozenset[str] | None:
 
 
 def read_flags(device: Device, binary: Binary) -> frozenset[str]:
-    """The flags that the binary takes; empty where its help does not say.
+    """The flags that the binary takes; empty if its help does not list them.
 
     Raises:
         DeviceLost and the errors of an unfit device.
@@ -109,7 +109,7 @@ def cannot_run(
     flags: Collection[str],
     known_failures: Mapping[str, str] = MappingProxyType({}),
 ) -> dict[str, list[str]]:
-    """Why each delegate cannot run on the device, in words; nothing is known against one whose list is empty.
+    """Why each delegate cannot run on the device, in words; an empty list if no reason is known.
 
     Args:
         flags: those that the binary takes; empty if that is not known.
@@ -159,7 +159,7 @@ def cannot_run(
 
 
 def _rename(files: Sequence[DelegateFile], name: str) -> str:
-    """What to do about a library that has the wanted name only within itself."""
+    """What to do about a library whose file name differs from the name inside it."""
     found = next((file.name for file in files if file.library is not None and file.library.soname == name), "")
     return f"; rename {found} to that" if found else ""
 
@@ -205,7 +205,7 @@ def purposes_of(limits: Limits) -> list[Purpose]:
 
 
 def unfit_model(case: Case, soc_model: str = "") -> str:
-    """Why a compiled model cannot run under the case's delegate, or on that SoC; empty if nothing is against it."""
+    """Why a compiled model cannot run under the case's delegate, or on that SoC; empty if it can."""
     compiled = case.model.compiled
     if compiled is None:
         return ""
@@ -218,7 +218,7 @@ def unfit_model(case: Case, soc_model: str = "") -> str:
 
 
 def check_compiled(cases: Sequence[Case]) -> None:
-    """Refuse a model that was compiled for an accelerator and is to run under none that could take it.
+    """Refuse a model that was compiled for an accelerator if none of its delegates can use it.
 
     Raises:
         InputError: names the model, what it was compiled for, and the delegates that were asked for.

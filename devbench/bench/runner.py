@@ -56,7 +56,7 @@ _AHEAD = ("devbench.tool.parse", "devbench.tool.failures")
 _POLL_S = 0.2
 # Commands that check whether the run is still being measured hold its lock for a moment.
 _LOCK_WAIT_S = 0.5
-# After Ctrl-C a device that does not answer is left after this time; the next run on it tidies up.
+# After Ctrl-C, a device that does not answer is given up after this time; the next run on it tidies up.
 _LEAVE_BEHIND_S = 10.0
 # Incoming output whose name has no run id is from a dead process once it is this old.
 _SURELY_LEFT_S = 86_400.0
@@ -255,7 +255,7 @@ def _crash(serial: str, error: Exception) -> DevbenchError:
 
 
 def _end_reason(status: RunStatus, errors: Mapping[str, DevbenchError], devices: int) -> str:
-    """Why the run ended, in a line; empty where all was done."""
+    """Why the run ended, in one line; empty if everything was done."""
     reasons = ["stopped by Ctrl-C or a signal"] if status == "interrupted" else []
     if errors and devices > 1:
         reasons.append(f"{len(errors)} of {devices} devices failed")
@@ -286,9 +286,8 @@ def _command_line() -> str:
 class JobProgram:
     """Runs every job of a device; see `Program`.
 
-    Outputs come first: a number of a delegate that computes wrong values is not worth its time. Profiles come after the
-    latencies: they cost time, and their heat would be in the latencies after them. Cold starts come last: all processes
-    use the file cache that they empty.
+    Outputs come first, since latencies of a delegate with wrong outputs are useless. Profiles come after the latencies,
+    which their heat would affect. Cold starts come last, since they empty the file cache that all processes use.
     """
 
     def steps(self, session: DeviceSession) -> int:

@@ -1,4 +1,4 @@
-"""The one shell script that a repetition is on the device, and taking its output apart again; runs nothing.
+"""The shell script of a repetition on the device, and splitting its output into parts; runs nothing.
 
 A repetition is a single shell session, since each session costs a round trip and a process on the device. Around the
 tool's own output the script prints sections of its own (conditions before, during and after, samples of /proc, exit
@@ -28,7 +28,7 @@ _MAX_MARKS = 1000
 _MAX_MARK_BYTES = 300
 _BLOCK_BYTES = 1 << 20
 # Reads VmHWM and PSS of a process with shell built-ins alone, since a fork costs more than the reading. The peak of PSS
-# is the largest sample, VmHWM the last one. Only sampled where latency is not measured.
+# is the largest sample, VmHWM the last one. Only sampled if latency is not measured.
 _MEMORY_SAMPLER = r"""
 _db_hwm= _db_pss=0
 while [ -d /proc/$_db_tool ]; do
@@ -50,12 +50,12 @@ class ScriptOutput:
 
     Attributes:
         tool: the first and the last place of what the tool printed, and nothing else.
-        exit_code: of the tool; `None` where the script did not get that far.
+        exit_code: of the tool; `None` if the script did not get that far.
         prelude: words of what ran before the tool.
-        conditions_before, conditions_after: text for the conditions parser; `None` where not asked or not reached.
+        conditions_before, conditions_after: text for the conditions parser; `None` if not asked or not reached.
         samples: what the conditions' sampler wrote while the tool ran.
-        on_device_ms: time of the tool's process by the device's clock, where its shell has one.
-        vm_hwm_kb, pss_peak_kb: from /proc, where sampled and allowed.
+        on_device_ms: time of the tool's process by the device's clock, if its shell has one.
+        vm_hwm_kb, pss_peak_kb: from /proc, if sampled and allowed.
         lease_lost: another run had taken the device before the tool started or before the script ended.
     """
 
@@ -132,7 +132,7 @@ def build_script(
             'echo; echo "' + marker + ':exit $_db_code $_db_start $EPOCHREALTIME"',
         ]
     if sampler:
-        # A process of a second or less has no sample, and the device is spared a process that prints nothing.
+        # A process of a second or less has no sample; then no process is started to print nothing.
         ended = "kill -9 $_db_during 2>/dev/null; wait $_db_during 2>/dev/null"
         lines += [ended, f"[ -s {during} ] && {{ echo {marker}:during; cat {during}; echo; }}"]
     lines += [f"echo {marker}:after", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null"]
@@ -167,8 +167,8 @@ def split_output(stream: BinaryIO, marker: str) -> ScriptOutput:
     exit_code, on_device_ms = None, None
     if "exit" in sections:
         exit_code, on_device_ms = _exit(sections["exit"][0].line)
-        # The line end that the script put before its marker is not the tool's: with it, text that the tool left cut
-        # in the middle of a number would look whole.
+        # The line end before the marker is the script's, not the tool's: with it, a number that the tool did not
+        # finish would look complete.
         end -= last.endswith(b"\n")
     elif (cut := re.search(rb"\n?" + _any_start_of(marker.encode()) + rb"\Z", last)) is not None:
         end -= len(last) - cut.start()
@@ -232,7 +232,7 @@ def _any_start_of(marker: bytes) -> bytes:
 
 
 def _exit(line: bytes) -> tuple[int | None, float | None]:
-    """The exit code and the milliseconds on the device of an `exit` line; a clock that was set back tells nothing."""
+    """The exit code and the milliseconds on the device from an `exit` line; no time if the clock was set back."""
     words = line.decode("ascii", "replace").split()
     code = numbers.whole(words[1], maximum=_MAX_EXIT_CODE) if len(words) > 1 else None
     start, end = (

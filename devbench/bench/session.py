@@ -102,7 +102,7 @@ class DeviceSession:
         position: this device's place among those of the run, from 0.
         earlier: what the run has stored already; those repetitions are not made again.
         profiles: the device profiles that are known.
-        expected: inputs and right outputs by what is computed (`Case.called`), where outputs are checked.
+        expected: inputs and right outputs by what is computed (`Case.called`), if outputs are checked.
         listener: gets every event, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
         ahead: what is imported while the device is prepared.

@@ -1,7 +1,7 @@
-"""Steps that keep a device steady while it is measured, each undone afterwards; knows no tool and no store.
+"""Steps that stabilise a device while it is measured, each undone afterwards; knows no tool and no store.
 
-A script that undoes them is on the device before anything is changed, with a process that runs it if the host is
-silent for too long. After Ctrl-C, a crash or a pulled cable the device is as before within minutes, or when the next
+Before anything is changed, a script that undoes the steps is put on the device, with a process that runs it if the host
+is silent for too long. After Ctrl-C, a crash or a pulled cable, the device is restored within minutes, or when the next
 run begins.
 """
 
@@ -175,7 +175,7 @@ class Stabiliser:
         self._device.shell(script, timeout_s=_TIMEOUT_S, doing="undoing what an earlier run changed")
 
     def start(self, silence_s: float) -> dict[str, bool]:
-        """Do the steps; gives for each whether the device took it.
+        """Do the steps; returns for each whether the device took it.
 
         Args:
             silence_s: how long the host may be silent before its first `alive`.

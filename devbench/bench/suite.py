@@ -96,7 +96,7 @@ class _Reader:
     def __init__(self, path: Path, values: Mapping[str, Any], catalogue: type) -> None:
         self._path = path
         self._values = values
-        # What the command line may say besides is no option of the suite's plan.
+        # Options that the command line may also give are not part of the suite's plan.
         self._options = {one.key: one for one in options_of(catalogue) if one.key and "suite" not in one.beside}
 
     def options(self) -> dict[str, Any]:
@@ -104,7 +104,7 @@ class _Reader:
         conditions = self._values.get("conditions", {})
         for name in conditions:
             if name in self._values:
-                raise self.wrong((name,), "stands also in [conditions]", "keep one of the two")
+                raise self.wrong((name,), "is also in [conditions]", "keep one of the two")
         found = {
             self._options[name].name: self._option(self._options[name], value)
             for name, value in {**self._values, **conditions}.items()
@@ -149,7 +149,7 @@ class _Reader:
         return texts
 
     def _need_check(self, options: dict[str, Any]) -> None:
-        """What is about the check of outputs asks for it; beside an explicit no it makes no sense."""
+        """Options of the check of outputs turn it on; with an explicit `check_outputs = false` they are refused."""
         for name in ("accuracy", "inputs", "min_snr", "max_steps"):
             if name in self._values and not options.setdefault("check_outputs", True):
                 raise self.wrong((name,), "is for the check of outputs", "set check_outputs = true, or leave it out")
@@ -159,10 +159,10 @@ class _Reader:
         own = dict(self._values.get("labels", {}))
         tags = ",".join(dict.fromkeys(tag.strip() for tag in self._values.get("tags", ())))
         if tags and "tags" in own:
-            raise self.wrong(("labels", "tags"), "stands beside tags", 'keep one of the two: tags = ["…"]')
+            raise self.wrong(("labels", "tags"), "is given together with tags", 'keep one of the two: tags = ["…"]')
         reference = self._values.get("reference")
         if reference and "reference" in own:
-            raise self.wrong(("labels", "reference"), "stands beside reference", "keep one of the two")
+            raise self.wrong(("labels", "reference"), "is given together with reference", "keep one of the two")
         found = {"suite": name, "tags": tags, "reference": reference}
         return {**{key: value for key, value in found.items() if value}, **own}
 
@@ -211,7 +211,7 @@ class _Reader:
         root = Path(base.anchor) if base.is_absolute() else self._path.parent
         pattern = str(base.relative_to(base.anchor) if base.is_absolute() else base)
         try:
-            # Unlike pathlib's, this one goes on where a folder is deleted while it is read.
+            # Unlike pathlib's, this one continues if a folder is deleted while it is read.
             matches = sorted(str(root / found) for found in glob.glob(pattern, root_dir=root, recursive=True))  # noqa: PTH207
         except (ValueError, OSError, re.error) as error:
             raise self.wrong(at, f"{text!r} is no pattern: {error}", "for example models/*.tflite") from None

@@ -1,4 +1,4 @@
-"""Which devices a run is for: from what the user typed to connected devices, virtual ones started on the way."""
+"""Which devices a run is for: from what the user typed to connected devices; virtual devices are started."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Present:
     """The requested devices: those that are there, and those that are not.
 
     Attributes:
-        names: of connected boards (the adb serial, or the key where a serial is not unique), and `virtual-1`, … for
+        names: of connected boards (the adb serial, or the key if a serial is not unique), and `virtual-1`, … for
             virtual devices, which are started when they are opened.
         absent: the reason for each device that is not there, by its name.
     """
@@ -47,11 +47,11 @@ def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Devic
         wanted: adb serials, hardware serials, tags or unique parts of a title; `host:port` addresses (connected if need
             be), `tag:NAME` for every connected device with that tag, `virtual`, `virtual:N` or `all`; empty means
             ANDROID_SERIAL or the only device there is. A board that is named or connected twice is given once.
-        faults: how virtual devices shall misbehave, for trying things out; see `devbench.virtual.faults`.
+        faults: how virtual devices misbehave, for tests; see `devbench.virtual.faults`.
 
     Raises:
-        InputError: two devices and no choice, a word that means several devices, or a number of virtual devices that
-            makes no sense.
+        InputError: two devices and no choice, a word that means several devices, or an invalid number of virtual
+            devices.
         EnvironmentProblem: no device, an unknown serial, none with a tag, a device that is offline or unauthorized.
     """
     connected, boards, virtual = _find(wanted, None)
@@ -86,7 +86,7 @@ def open_names(names: Sequence[str], faults: str = "") -> Iterator[dict[str, Dev
 
 
 def _device(connected: _Connected, name: str) -> Device:
-    """The device of a name that was there a moment ago; if it has gone since, using it raises an error."""
+    """The device of a name that `find_present` gave; if it is gone since, using it raises an error."""
     try:
         board = _find_one(connected, name)
     except EnvironmentProblem:
@@ -108,7 +108,7 @@ def typed_names(server: AdbServer, timeout_s: float) -> list[str]:
 
 
 class _Connected:
-    """The devices that adb lists; their identities are read only if they matter, and at most once."""
+    """The devices that adb lists; their identities are read only if needed, and at most once."""
 
     def __init__(self, server: AdbServer, entries: Sequence[DeviceEntry]) -> None:
         self.server, self.entries = server, entries
@@ -176,7 +176,7 @@ def virtual_count(name: str) -> int:
     """How many virtual devices a word means, 0 if it means others.
 
     Raises:
-        InputError: a number of devices that makes no sense.
+        InputError: an invalid number of devices.
     """
     match = _VIRTUAL.fullmatch(name)
     if match is None:

@@ -1,7 +1,7 @@
 """Waiting for a device in the middle of a run: one that is too hot, or whose connection was lost.
 
 The reason for a lost connection is often not the device: another tool may have ended the adb server
-(`adb kill-server`), or somebody moved a cable. What was cut off is then done again. Judges no result.
+(`adb kill-server`), or a cable was moved. What was cut off is then repeated. Judges no result.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def cool_down(
     stop: threading.Event,
     tell: Callable[[CoolingDown], None],
 ) -> Conditions:
-    """Wait while the device is over its limits, until the deadline or `stop`; gives the last conditions.
+    """Wait while the device is over its limits, until the deadline or `stop`; returns the last conditions.
 
     Raises:
         DeviceLost, ShellTimeout: the device does not answer any more.
@@ -97,7 +97,7 @@ class Reconnector:
         self._lock = threading.Lock()
 
     def __call__(self, error: EnvironmentProblem) -> bool:
-        """Wait until the device is back; gives whether it is."""
+        """Wait until the device is back; returns whether it is."""
         with self._lock:
             self._losses += 1
             if self._over or self._stop.is_set() or self._losses > _MAX_LOSSES:
@@ -124,7 +124,7 @@ class Reconnector:
         began = time.monotonic()
         while not self._stop.is_set():
             try:
-                # Started again where it is on this machine.
+                # It is started again if it is on this machine.
                 self._device.server.ensure_running()
                 back = self._find()
                 if back is not None:

@@ -47,7 +47,7 @@ def tags_file() -> Path:
 
 
 def load_tags() -> Tags:
-    """The tags of each device by its key, sorted; empty where nothing was ever tagged.
+    """The tags of each device by its key, sorted; empty if nothing was ever tagged.
 
     Raises:
         InputError: the file is damaged.
@@ -58,16 +58,16 @@ def load_tags() -> Tags:
             raise ValueError("it is too large")
         read = json.loads(file.read_text("utf-8"))
         if not isinstance(read, dict):
-            raise ValueError("it is no table")
+            raise ValueError("it is not a table")
         return {str(key): tuple(sorted({_checked(tag) for tag in tags})) for key, tags in read.items()}
     except FileNotFoundError:
         return {}
     except (OSError, ValueError, TypeError, RecursionError, InputError) as error:
-        raise InputError(f"{file}: cannot be used: {error}", hint="mend it, or delete it and tag again") from None
+        raise InputError(f"{file}: cannot be used: {error}", hint="fix it, or delete it and tag again") from None
 
 
 def add_tags(key: str, tags: Sequence[str]) -> tuple[str, ...]:
-    """Give a device tags; gives all that it has then.
+    """Add tags to a device; returns all that it has then.
 
     Raises:
         InputError: a tag has other letters than tags may have, or the file cannot be written.
@@ -79,7 +79,7 @@ def add_tags(key: str, tags: Sequence[str]) -> tuple[str, ...]:
 
 
 def remove_tags(key: str, tags: Sequence[str]) -> tuple[str, ...]:
-    """Take tags from a device, all where none are named; gives those that stay.
+    """Remove tags from a device, all of them if none is named; returns those that are left.
 
     Raises:
         InputError: it has no such tag, or the file cannot be written.
@@ -102,7 +102,7 @@ def all_tags(book: Tags) -> list[str]:
 
 
 def keys_with_tag(tag: str) -> set[str]:
-    """Keys of the devices that have a tag; what is kept under another name that adb has for a device counts too.
+    """Keys of the devices that have a tag, including tags that are kept under another name of a device in adb.
 
     Raises:
         InputError: no device has ever been given that tag.
@@ -191,7 +191,7 @@ class Board:
 
     @property
     def words(self) -> tuple[str, ...]:
-        """All by which people know it."""
+        """All the names that people use for it."""
         facts = (self.facts.title, self.facts.hardware_serial) if self.facts is not None else ()
         return (self.name, self.key, self.entry.name, self.entry.serial, *facts)
 
@@ -211,7 +211,7 @@ def identify_boards(
 
 
 def ask_each(ask: Callable[[DeviceEntry], None], entries: Sequence[DeviceEntry], timeout_s: float) -> None:
-    """Call `ask` for each that is ready, each in a thread; those that take longer are left out."""
+    """Call `ask` for each device that is ready, each in a thread; those that take too long are left out."""
     deadline = time.monotonic() + timeout_s + 0.5
     threads = [threading.Thread(target=ask, args=(entry,), daemon=True) for entry in entries if entry.state == READY]
     for thread in threads:
@@ -267,7 +267,7 @@ def _with_new_id(server: AdbServer, board: AnyBoard, timeout_s: float) -> AnyBoa
 
 
 def _name(board: Board, boards: Sequence[Board]) -> str:
-    """What tells a connection apart: its adb serial; if others have it too, the board's key; else the transport id."""
+    """The unique name of a connection: its adb serial; if others have it too, the board's key, or the transport id."""
     if not board.entry.by_id:
         return board.entry.serial
     keys = Counter(other.key for other in boards if not other.same_as)
@@ -290,7 +290,7 @@ def find_board(word: str, boards: Sequence[Board], tagged: Collection[str] = ())
     firsts = [board for board in boards if not board.same_as]
     part = word.casefold()
     for found in (
-        # The one connection of that name counts, also if it is the second one to its board.
+        # A connection with exactly that name is meant, even if it is the second one to its board.
         [board for board in boards if word in (board.name, board.entry.name)],
         [board for board in firsts if word in board.words],
         [board for board in firsts if board.key in tagged],

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 _MAX_CPUS = 256
-# Said only where it is so: there are many samples.
+# Written only if true, since there are many samples.
 _RARE = ("battery_overridden", "battery_current_signed", "thermal_status_problem")
 
 # Chosen once, since devices differ: cpufreq's groups (missing before Linux 4.3), the GPU's clock with its upper limit,
@@ -84,7 +84,7 @@ def find_clocks_script(*, each_cpu: bool, sysfs: str = "/sys") -> str:
 
 CLOCKS_SCRIPT = _CLOCKS_SCRIPT.strip()
 
-# The thermal zones of the kernel are read only where the thermal service names no temperature of now (before Android
+# The thermal zones of the kernel are read only if the thermal service has no current temperature (before Android
 # 10, or without its hardware): there can be a hundred of them, some behind a slow bus.
 CONDITIONS_COMMAND = f"""{{
 {open_script("_dbc_word")}
@@ -122,14 +122,14 @@ class Conditions:
         battery_status: as BatteryManager has it: 2 charging, 3 discharging, 4 not charging, 5 full.
         battery_plugged: whether any source of power is connected.
         battery_overridden: a command set the battery's values, so that none of them is a reading.
-        battery_current_ma: the current where its unit is known. Positive is into the battery if
+        battery_current_ma: the current, if its unit is known. Positive is into the battery if
             `battery_current_signed`; else the sign is the maker's own.
         battery_current_raw, battery_charge_raw, battery_full_raw: the fuel gauge's current, its charge counter and its
             charge when full, in units that makers choose (`device/gauge.py`).
         thermal_status: Android's throttling status, 0 none to 6 shutdown.
-        thermal_status_problem: `not_ready` or `overridden` where the service's status is no reading.
+        thermal_status_problem: `not_ready` or `overridden` if the service's status is not a reading.
         temperatures_c: degrees by the sensor's name.
-        cpu_khz: current clock by CPU number; `None` for a CPU that is offline or not readable; empty where none is.
+        cpu_khz: current clock by CPU number; `None` for a CPU that is offline or not readable; empty if no CPU is.
         cpu_cap_khz: the highest clock that each CPU is allowed now, in the same form.
         gpu_khz, gpu_cap_khz: the GPU's clock, and the highest that it is allowed now.
         screen_on: whether the screen is on.
@@ -167,7 +167,7 @@ class Conditions:
 
     @property
     def thermal_status_name(self) -> str:
-        """The name of the thermal status; empty where it is not known."""
+        """The name of the thermal status; empty if it is not known."""
         return "" if self.thermal_status is None else THERMAL_STATUS_NAMES[self.thermal_status]
 
     @property

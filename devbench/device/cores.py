@@ -106,7 +106,7 @@ _NO_NAME = re.compile(r"(ARMv\d|AArch64|ARM64)\b.*", re.IGNORECASE)
 
 @dataclass(frozen=True, slots=True)
 class Core:
-    """One CPU as it describes itself; fields are `None` or empty where it does not."""
+    """One CPU as it describes itself; fields are `None` or empty if it does not."""
 
     implementer: int | None = None
     part: int | None = None
@@ -116,7 +116,7 @@ class Core:
 
     @property
     def name(self) -> str:
-        """The core's name, its numbers where the name is not known, or nothing."""
+        """The core's name, its numbers if the name is not known, or nothing."""
         said = "" if _NO_NAME.fullmatch(self.model_name) else self.model_name
         if self.implementer is None or self.part is None:
             return said
@@ -148,7 +148,7 @@ def complete(
     Args:
         cores: the description of each CPU.
         common: what /proc/cpuinfo has once for all CPUs (arm64 kernels before 4.4, arm32 kernels before 3.8). It
-            describes the CPU that happened to read the file, so it counts only where all CPUs are of one clock.
+            describes the CPU that happened to read the file, so it counts only if all CPUs have one clock.
         groups: CPUs that share a clock, and so are of one kind; a CPU that is offline is known by its group alone.
         possible: all CPUs that the kernel knows.
     """
@@ -219,7 +219,7 @@ def cpu_list(text: str) -> tuple[int, ...]:
 
 
 def clusters(cores: Mapping[int, Core]) -> tuple[Cluster, ...]:
-    """CPUs of the same kind together, fastest first; where no clock is known, the last CPUs first, as they are faster.
+    """CPUs of the same kind together, fastest first; without clocks the last CPUs first, which are faster.
 
     Two clusters of the same kind and clock cannot be told apart and become one.
     """

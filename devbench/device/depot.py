@@ -1,4 +1,4 @@
-"""The file depot on a device: every file under its SHA-256, pushed once, evicted when space is short; knows no model.
+"""The file depot on a device: every file under its SHA-256, pushed once, removed if space is short; knows no model.
 
 A file is pushed under a temporary name next to the depot, its size and hash are checked there, and only then it is
 moved into place, so that a file in the depot is whole. A file that was changed later is found by its stamp
@@ -87,13 +87,13 @@ class Depot:
         mode: int = 0o644,
         progress: Callable[[int, int], None] | None = None,
     ) -> DepotEntry:
-        """Have `local` on the device; pushes it only if it is not there in full and unchanged.
+        """Make sure that `local` is on the device; pushes it only if it is not there, complete and unchanged.
 
         Args:
             local: a file on this machine.
             sha256: its hash, if the caller knows it.
             mode: permission bits; a file that must be executable is made so even if it is there already.
-            progress: told bytes done and bytes in all while pushing.
+            progress: is called with the bytes done and the bytes in all while pushing.
 
         Raises:
             DeviceFull: there is not enough space, even after eviction.
@@ -219,7 +219,7 @@ class Depot:
                 raise DeviceFull(self._device.serial, title, size, free)
 
     def free_bytes(self) -> int | None:
-        """What is free where the depot lies; `None` where the device does not say it in a known form."""
+        """Free bytes where the depot is; `None` if the device does not report them in a known form."""
         answer = self._device.shell(
             f"df -k {shlex.quote(self._at.files)}", timeout_s=_TIMEOUT_S, doing="telling its free space"
         )
@@ -252,7 +252,7 @@ class Depot:
         return sorted(files, key=lambda file: file.used_s)
 
     def evict(self, bytes_needed: int) -> int:
-        """Remove files, the longest unused first, until that much is freed; gives the bytes freed.
+        """Remove files, the longest unused first, until that much is freed; returns the bytes freed.
 
         Files that this session uses stay.
         """
@@ -274,7 +274,7 @@ def _hash_timeout_s(size: int) -> float:
 
 
 def _state(local: Path) -> tuple[int, ...] | None:
-    """What changes when a file of this machine is written; `None` if it is gone."""
+    """Values that change when a file of this machine is written; `None` if it is gone."""
     try:
         found = local.stat()
     except OSError:

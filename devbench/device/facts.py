@@ -100,7 +100,7 @@ _SOC_MAKERS = {"QTI": "Qualcomm", "Qualcomm Technologies, Inc": "Qualcomm", "Med
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """What a device is. Text fields are empty, other fields `None` or empty, where the device did not say.
+    """What a device is. Text fields are empty, other fields `None` or empty if the device did not say.
 
     Attributes:
         key: names the board, the same over USB and network: its hardware serial and the digits of its id; without a
@@ -112,8 +112,8 @@ class DeviceFacts:
         cpu_steps_khz: the clocks that CPUs sharing one can have, ascending, by the first CPU's number.
         governors: who chooses among them, by the same number.
         graphics: the GPU's drivers, and NNAPI devices.
-        storage_free_bytes: free for the shell user where /data/local/tmp lies.
-        root: whether the shell runs as root; `None` where it cannot be told.
+        storage_free_bytes: free for the shell user in the file system of /data/local/tmp.
+        root: whether the shell runs as root; `None` if it cannot be told.
         virtual: not a phone: devbench's own virtual device, an emulator, or Android in a container.
         emulation: which emulator or container, such as `Waydroid`.
         props: the properties that were read, bounded.
@@ -165,7 +165,7 @@ class DeviceFacts:
 
     @property
     def soc(self) -> str:
-        """The SoC in one string, or the board's platform where the SoC is not named."""
+        """The SoC in one string, or the board's platform if the SoC is not named."""
         maker = _SOC_MAKERS.get(self.soc_manufacturer, self.soc_manufacturer)
         if not self.soc_model:
             return self.board

@@ -4,7 +4,7 @@ The kernel documents µA. Makers give µA or mA, and either sign, so a single re
 phone and 0.976 mA on another. What does tell:
 
 - a reading that no phone can have in mA: 30 A at all, or 10 A while it is not charging; then the unit is µA;
-- a charge in mAh where the kernel documents µAh: the driver counts in thousandths, and gives mA;
+- a charge in mAh although the kernel documents µAh: the driver counts in thousandths, so its current is in mA;
 - the same current from a source whose unit is known;
 - three different readings below 10,000 while no power is connected: an awake phone takes more than 10 mA;
 - the device's profile (`current_unit`, `current_positive`).
@@ -48,11 +48,11 @@ _MAX_BYTES = 1 << 20
 
 @dataclass(slots=True)
 class Gauge:
-    """What is known of one device's gauge.
+    """What is known about one device's gauge.
 
     Attributes:
-        unit_ma: mA per unit of its readings; `None` where it is not known.
-        sign: 1 if positive is into the battery, -1 if it is out of it; `None` where it is not known.
+        unit_ma: mA per unit of its readings; `None` if it is not known.
+        sign: 1 if positive is into the battery, -1 if it is out of it; `None` if it is not known.
     """
 
     unit_ma: float | None = None
@@ -64,7 +64,7 @@ class Gauge:
     _out: list[int] = field(default_factory=lambda: [0, 0])
 
     def settle(self, conditions: Iterable[Conditions]) -> list[Conditions]:
-        """Learn from readings in order of time, then give all of them with their current in mA, if it is known."""
+        """Learn from readings in order of time, then return all of them with their current in mA, if it is known."""
         read = list(conditions)
         for one in read:
             self._learn(one)
@@ -79,7 +79,7 @@ class Gauge:
     def _learn(self, one: Conditions) -> None:
         raw = one.battery_current_raw
         if one.battery_status is not None:
-            # Android's services are asked more seldom than the kernel.
+            # Android's services are asked less often than the kernel.
             self._status, self._plugged = one.battery_status, one.battery_plugged
         if raw is not None:
             if self.unit_ma is None:
@@ -130,7 +130,7 @@ def recall(facts: DeviceFacts, profile: DeviceProfile | None = None) -> Gauge:
 
 
 def remember(facts: DeviceFacts, gauge: Gauge) -> None:
-    """Keep what was decided for later runs. A folder that cannot be written costs nothing but the memory."""
+    """Keep what was decided for later runs; if the folder cannot be written to, nothing is kept."""
     key, decided = _key(facts), {"unit_ma": gauge.unit_ma, "sign": gauge.sign}
     if gauge.unit_ma is None or gauge._from_profile or _read(_file()).get(key) == decided:
         return

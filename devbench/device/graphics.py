@@ -27,7 +27,7 @@ _IDENTITY = re.compile(
     r"ro\.product(\.(vendor|system|odm|product))?\.(name|device|model|brand|manufacturer|board)"
     r"|ro\.(boot\.)?hardware|ro\.build\.fingerprint"
 )
-# The more special one first: each is searched for in the properties that name the device.
+# The most specific one first; each is searched for in the properties that name the device.
 _BY_IDENTITY = (
     ("Waydroid", r"waydroid"),
     ("redroid", r"redroid"),
@@ -53,7 +53,7 @@ def emulation(props: Mapping[str, str], renderer: str = "") -> str:
 
     Args:
         props: its properties.
-        renderer: the renderer of its OpenGL ES, in the driver's words.
+        renderer: the renderer of its OpenGL ES, as the driver reports it.
     """
     named = "\n".join(value for name, value in props.items() if _IDENTITY.fullmatch(name))
     marks = "\n".join(name for name in props if re.match(r"ro\.(boot\.)?(genymotion|waydroid|anbox|redroid|bst)", name))
@@ -67,7 +67,7 @@ def emulation(props: Mapping[str, str], renderer: str = "") -> str:
 
 _MAX_NNAPI = 16
 _SERVICE = r"[A-Za-z0-9_.-]{1,64}"
-# Each service has three seconds: one that hangs costs its own fact. A tool that is not there costs nothing.
+# Each service has three seconds: if one hangs, only its own fact is missing. A missing tool takes no time.
 GRAPHICS_SCRIPT = f"""
 timeout 3 dumpsys SurfaceFlinger | grep -m 1 -E '^ *GLES: '
 timeout 3 cmd gpu vkjson | grep -m 3 -oE '"(deviceName|apiVersion|driverVersion)" ?: ?("[^"]{{1,100}}"|[0-9]+)'
@@ -85,15 +85,15 @@ _VULKAN = re.compile(r'"(deviceName|apiVersion|driverVersion)" ?: ?"?([^"]{1,100
 
 @dataclass(frozen=True, slots=True)
 class Graphics:
-    """Empty where the device does not say it.
+    """Empty if the device does not say it.
 
     Attributes:
         gpu: the GPU's own name.
-        gles: version and driver of OpenGL ES in the driver's words.
+        gles: version and driver of OpenGL ES, as the driver reports them.
         vulkan: version of Vulkan that the driver offers, as 1.3.128.
         vulkan_driver: the driver's version, read as Vulkan packs its own; makers may pack theirs otherwise.
         nnapi_devices: names for `--delegate nnapi:NAME`.
-        renderer: the renderer of OpenGL ES in the driver's words.
+        renderer: the renderer of OpenGL ES, as the driver reports it.
     """
 
     gpu: str = ""
@@ -133,7 +133,7 @@ def split_gles(line: str) -> tuple[str, str, str]:
 
     The version begins with "OpenGL ES" outside of parentheses: ANGLE has its driver's version inside. Of what is
     before it, a company's ending (Ltd., Inc.) belongs to the vendor and everything else to the renderer. Renderer and
-    version are empty where the line is no list.
+    version are empty if the line is no list.
     """
     parts = _outer_parts(line)
     starts = [n for n, part in enumerate(parts) if n and part.startswith("OpenGL ES")]
@@ -151,7 +151,7 @@ def _vendor_parts(parts: Sequence[str]) -> int:
 
 
 def gpu_name(renderer: str) -> str:
-    """The GPU behind a renderer: what ANGLE and the emulator's translator stand in front of."""
+    """The GPU that a renderer uses: ANGLE and the emulator's translator have its name inside theirs."""
     if match := _TRANSLATOR.fullmatch(renderer):
         return f"{gpu_name(match.group(1))} (Android Emulator)"
     if not (match := _ANGLE.match(renderer)):
@@ -166,7 +166,7 @@ def gpu_name(renderer: str) -> str:
 
 
 def _outer_parts(text: str) -> list[str]:
-    """The parts between ", " that are outside of parentheses; all of them where parentheses do not close."""
+    """The parts between ", " that are outside of parentheses; all of them if parentheses do not close."""
     found, start, depth = [], 0, 0
     for at, sign in enumerate(text):
         depth += (sign == "(") - (sign == ")")

@@ -62,7 +62,7 @@ class Health:
     writable, executable: of /data/local/tmp, for the shell user.
     hashes: `sha256sum` is there and right.
     said: why it is not writable, as the device reports it.
-    locked: folders of devbench's that the shell user may not write to, each with the device's words.
+    locked: folders of devbench's that the shell user may not write to, each with the device's message.
     """
 
     writable: bool

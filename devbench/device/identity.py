@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
 
 IDENTITY_FILE = "/data/local/tmp/devbench/identity"
-# 24 bits: among a hundred boards of one serial, two have the same digits with a probability of 0.03 %.
+# 24 bits: the probability that two of a hundred boards with one serial have the same digits is 0.03 %.
 _DIGITS = 6
 _TIMEOUT_S = 10.0
 _BOOT = re.compile(r"[0-9a-f-]{8,64}")
@@ -65,7 +65,7 @@ def parse_identity(lines: Sequence[str]) -> Identity:
 
 
 def same_board(one: Identity, other: Identity) -> bool:
-    """Whether two connections, asked at about the same time, lead to one board."""
+    """Whether two connections, asked at about the same time, are to one board."""
     if not one.boot or one.boot != other.boot or one.written != other.written:
         return False
     return not (one.file and other.file) or one.file == other.file
@@ -77,7 +77,7 @@ def short_hash(text: str) -> str:
 
 
 def renew(device: Device, old: Identity) -> None:
-    """Give a board a new id in place of one that another board has too; nothing if somebody else did so already.
+    """Give a board a new id in place of one that another board has too, unless another process already did.
 
     Raises:
         DeviceLost, ShellTimeout: the connection ended, or there was no answer in time.

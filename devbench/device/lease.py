@@ -52,7 +52,7 @@ class Request:
 
     Attributes:
         token: a random word; a process with the same token takes over the lease at once.
-        owner: the process that will hold it.
+        owner: the process that will have it.
         job, attempt: for a farm; a higher attempt of a job takes over the lease of a lower one at once.
     """
 
@@ -281,7 +281,7 @@ def _try_to_take(
 
 
 def renew(device: Device, lease: Lease) -> bool:
-    """Extend a lease to `lease_s` from now; gives whether it is still held."""
+    """Extend a lease to `lease_s` from now; returns whether it is still held."""
     script = f"{lease.shell_functions()}\n_db_lease {lease_s()} && echo held"
     done = device.shell(script, timeout_s=_SHELL_TIMEOUT_S, doing="renewing the lease")
     return done.stdout.strip() == b"held"
@@ -311,13 +311,13 @@ def holder_command(root: str) -> str:
 
 
 def parse_lease(text: str) -> Holder | None:
-    """What `holder_command` printed: the lease, active or over; `None` if there is none. Never raises."""
+    """The lease that `holder_command` printed, active or over; `None` for no lease. Never raises."""
     holder = parse_holder(text)
     return None if holder is None or holder.left_s is None else holder
 
 
 def revoke(device: Device, root: str, holder: Holder) -> bool:
-    """End a lease and what runs under it; gives whether it was still that one.
+    """End a lease and what runs under it; returns whether it was still that one.
 
     Raises:
         ProcessStays: what runs there cannot be ended.

@@ -9,7 +9,7 @@ it is computed with, since a shell evaluates what it compares. Files of a lease,
     N.app.TOKEN       the package of an app that its owner runs
 
 Every program that runs under a lease has DEVBENCH_LEASE=FOLDER/N.TOKEN in its environment. By that it is found also
-after the shell that started it has ended, or after somebody removed the folder.
+after the shell that started it has ended, or after the folder was removed.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from __future__ import annotations
 import shlex
 
 FORMAT = "devbench-lease-1"
-# An end further away than this is none: no process of the tool has a longer deadline.
+# A later end than this is ignored: no process of the tool has a longer deadline.
 MAX_S = 8 * 86_400
 MARK_VARIABLE = "DEVBENCH_LEASE"
 # A killed process is gone within milliseconds; for one that the kernel keeps, this many waits of 50 ms.
@@ -137,7 +137,7 @@ def take(folder: str, token: str, target: str, *, over: int, lasts_s: int) -> st
 
     What runs under lower numbers has ended before it prints `taken NUMBER`; if it cannot be ended, the number is given
     back and the process is named: `stays PID`. The first number of a folder is the uptime, so that numbers grow also
-    after somebody removed the folder.
+    after the folder was removed.
 
     Args:
         target: the link's text; the uptime is added to it.

@@ -1,7 +1,7 @@
-"""All connected devices at a glance: facts, conditions and profile of each, asked at the same time, each by a deadline.
+"""All connected devices at once: facts, conditions and profile of each, asked at the same time, each by a deadline.
 
-A device that hangs costs its own line, not the others'. Says for every state in which adb can list a device what to do
-about it. Knows no model and no run.
+A device that hangs does not affect the others. For every state in which adb can list a device there is advice. Knows
+no model and no run.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class DeviceOverview(Board):
     """A device as adb lists it and, if it answers, its state; `name` is what `--device` takes for it.
 
     Attributes:
-        problem: why there are no facts, for a person; empty where there are.
+        problem: why there are no facts, for a person; empty if there are.
         advice: what to do about the problem.
         lease: who uses the device, or used it and did not give it back; `None` if there is no lease.
     """
@@ -134,7 +134,7 @@ def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile
 
 
 def _halves(text: str) -> tuple[str, str]:
-    """The first answer and the others, cut where it ends by its own word, which nothing on the device knows before."""
+    """The first answer and the others. The first one ends with its own random word."""
     opening = re.search(r"^@@devbench:([0-9A-Za-z-]{1,64})[ \t\r]*$", text, re.MULTILINE)
     end = text.find(f"\n@@{opening.group(1)}:end", opening.end()) if opening else -1
     return (text, "") if end < 0 else (text[:end], text[end:])

@@ -25,7 +25,7 @@ _MAX_GPU_LIMIT = 1_000_000
 _MASK = re.compile(r"[0-9a-f]{1,32}", re.IGNORECASE)
 _MASK_HINT = 'a name, and CPUs in hexadecimal, as big = "80"'
 _MASK_NAME = re.compile(r"[a-z][a-z0-9_+-]{0,30}")
-# Names of facts that a profile may match, besides properties.
+# Names of facts that a profile may match, in addition to properties.
 FACTS = (
     "manufacturer", "model", "device", "soc_manufacturer", "soc_model", "board", "android", "fingerprint", "key",
     "hardware_serial",

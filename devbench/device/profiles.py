@@ -35,7 +35,7 @@ class ProfileCluster:
 
 @dataclass(frozen=True, slots=True)
 class GpuLimits:
-    """What a device's GPU delegate takes at most; `None` where it is not known.
+    """What a device's GPU delegate takes at most; `None` if it is not known.
 
     Attributes:
         texture_side: the largest width and height of a 2-D texture, in texels.
@@ -60,8 +60,8 @@ class DeviceProfile:
         masks: CPUs by name, hexadecimal as `taskset` takes them; in addition to those of the live clusters.
         limits: the highest readings at which it may measure.
         gpu_limits: what its GPU delegate takes, for rewriting models.
-        current_unit: the unit of its fuel gauge's current, `uA` or `mA`; empty where it is to be found out.
-        current_positive: what a positive current means, `charging` or `discharging`; empty where it is not known.
+        current_unit: the unit of its fuel gauge's current, `uA` or `mA`; empty if it is to be found out.
+        current_positive: what a positive current means, `charging` or `discharging`; empty if it is not known.
         sensors: patterns of the temperature sensors that mean something; empty for all.
         fails: delegates that are known to fail there, each with the reason.
         quirks: what differs from other devices, a sentence each.
@@ -102,9 +102,9 @@ def load_profiles(extra_dirs: Sequence[Path] = ()) -> tuple[DeviceProfile, ...]:
     profiles: dict[str, DeviceProfile] = {}
     for folder in (shipped("device_profiles"), data_dir() / "device_profiles", *extra_dirs):
         for path in sorted(folder.glob("*.toml")):
-            # What is shipped is checked by a test: checking takes longer than reading.
+            # Shipped files are checked by a test, since checking takes longer than reading.
             profile = _profile(path, read_toml(path)) if folder == shipped("device_profiles") else read_profile(path)
-            # Taken out first, so that the order is that of being known and ties go to the user's.
+            # Removed first, so that of two equally specific profiles the user's is the later one.
             profiles.pop(profile.name, None)
             profiles[profile.name] = profile
     return tuple(profiles.values())
@@ -114,7 +114,7 @@ def find_profile(name: str) -> DeviceProfile:
     """The profile of a name.
 
     Raises:
-        InputError: there is none.
+        InputError: there is no such profile.
     """
     known = {profile.name: profile for profile in load_profiles()}
     if name not in known:

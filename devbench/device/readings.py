@@ -46,7 +46,7 @@ _NO_ZONE = re.compile(
 @dataclass(frozen=True, slots=True)
 class Thermal:
     """Attributes:
-    status: Android's throttling status, 0 none to 6 shutdown; `None` where it is not known.
+    status: Android's throttling status, 0 none to 6 shutdown; `None` if it is not known.
     problem: why a status that the service prints is no reading: it has heard of no hardware yet, or a command set it.
     temperatures_c: degrees by the sensor's name.
     """
@@ -117,12 +117,12 @@ _SAMSUNG = re.compile(r"msec\w+|batterymiscevent|batterycurrentevent|led chargin
 
 @dataclass(frozen=True, slots=True)
 class Battery:
-    """`None` where it is not known.
+    """`None` if it is not known.
 
     Attributes:
         level: percent, 0 to 100.
         status: as BatteryManager has it: 2 charging, 3 discharging, 4 not charging, 5 full.
-        current_raw: the current in a unit that the maker chose; current_ma where the source's unit is known.
+        current_raw: the current in a unit that the maker chose; `current_ma` if the source's unit is known.
         charge_raw: the charge counter, usually in µAh.
         plugged: whether any source of power is connected.
         overridden: a command set the values; they are no readings.

@@ -1,8 +1,8 @@
 """Conditions while something runs, about once a second, by one background process on the device; knows no run.
 
-What it costs must not be seen in what is measured: it reads /proc and /sys with shell built-ins, which is some tenths
-of a millisecond, and asks Android's services, each of which is a process and a call into the system server, so seldom
-that it stays under half a percent of the time. `benchmarks/sampler_cost.py` shows what it costs.
+It must not slow down what is measured: it reads /proc and /sys with shell built-ins, which takes some tenths
+of a millisecond. It asks Android's services, each of which is a process and a call into the system server, so rarely
+that it stays under half a percent of the time. `benchmarks/sampler_cost.py` measures this.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ done
 
 @dataclass(frozen=True, slots=True)
 class ConditionSample:
-    """Conditions `t_s` seconds after the sampler's start; those from services only where they were just asked."""
+    """Conditions `t_s` seconds after the sampler's start; those from services only if they were just asked."""
 
     t_s: float
     conditions: Conditions
@@ -104,7 +104,7 @@ def sampler_script(sysfs: str = "/sys") -> str:
 
 
 def parse_samples(text: str, started_utc: datetime) -> tuple[ConditionSample, ...]:
-    """What the sampler printed; never raises. Of very many samples evenly spread ones are kept.
+    """The samples that the sampler printed; never raises. Of very many samples, evenly spaced ones are kept.
 
     Args:
         text: the file's content, cut anywhere.

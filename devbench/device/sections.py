@@ -1,7 +1,7 @@
 """Text from several sources through one shell: sections behind marker lines that nothing on the device can imitate.
 
 The script opens with a line that names a word which the device's kernel has just drawn at random; every section starts
-with a line of that word. Neither a property nor a sensor's name can hold it. Knows nothing of what is in the sections.
+with a line of that word. Neither a property nor a sensor's name can contain it. Knows nothing of the sections' content.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def section_script(variable: str, name: str) -> str:
 def split_sections(text: str) -> Mapping[str, list[str]]:
     """The lines of each section by its name; what comes before the first named section is under the empty name.
 
-    Empty where the opening line is missing. A section that comes twice is kept as it came first.
+    Empty if the opening line is missing. A section that comes twice is kept as it came first.
     """
     text = text[:MAX_CHARACTERS]
     opening = _OPEN.search(text)

@@ -94,7 +94,7 @@ WRONG = [
     ),
     (
         STAGES.replace('"text.tflite"', '"text.tflite"\nkeep = true') + "keep = true\n",
-        "stands at a second stage",
+        "is set at a second stage",
         "one stage",
     ),
 ]

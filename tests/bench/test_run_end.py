@@ -51,7 +51,7 @@ def test_a_run_whose_device_fails_at_once_is_not_the_latest_and_tells_why(adb_se
     assert "failed: " in shown.stdout
     assert failed.end_reason[:60] in shown.stdout.replace("\n", " ")
     assert failed.end_reason[:60] in devbench("runs").stdout
-    assert f"the newest run, {failed.run_id}, has measured nothing" in devbench("show", "latest").stdout
+    assert f"the newest run, {failed.run_id}, has no results" in devbench("show", "latest").stdout
 
 
 def planned(process: subprocess.Popen[bytes], runs: int) -> bool:
