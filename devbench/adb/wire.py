@@ -2,7 +2,7 @@
 
 The protocol is that of adb's OVERVIEW.TXT and SERVICES.TXT: a request is four hexadecimal digits of length and the
 text; the answer OKAY, or FAIL with a text of the same form. Knows no service of a device. Why this is not adbutils:
-docs/decisions/0003-own-adb-client.md.
+docs/decisions/adb-client.md.
 """
 
 from __future__ import annotations
