@@ -154,7 +154,7 @@ def changed(
         Column("why", lambda row: needs_words(row, report) if row.comparison.verdict == "undecided" else "", wide=True,
                only_if=lambda row: row.comparison.verdict == "undecided"),
     )  # fmt: skip
-    return table(key, "what changed", columns, rows, seen=0, title=title)
+    return table(key, "95 % intervals", columns, rows, seen=0, title=title)
 
 
 def decided(report: ComparisonReport) -> Iterator[Section]:

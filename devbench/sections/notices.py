@@ -110,6 +110,7 @@ def _subject(notices: Sequence[Notice], title: str) -> str:
     names = list(dict.fromkeys(one.subject for one in notices if one.subject != title))
     if not names:
         return title or notices[0].subject
+    if title and len(names) > _MAX_NAMED:
+        return f"{title}, {len(names)} cases"
     more = f" and {len(names) - _MAX_NAMED} more" if len(names) > _MAX_NAMED else ""
-    on = f" on {title}" if title else ""
-    return ", ".join(names[:_MAX_NAMED]) + more + on
+    return ", ".join(names[:_MAX_NAMED]) + more + (f" on {title}" if title else "")

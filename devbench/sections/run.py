@@ -8,7 +8,19 @@ from dataclasses import dataclass, replace
 from devbench.findings.choice import choices, winner_of
 from devbench.findings.run import MEMORY_NOTE, JobReport, OperatorType
 from devbench.sections.answer import answer, matrix
-from devbench.sections.document import Document, Facts, Image, Kind, Line, Lines, Part, Section, SectionOf, sections_for
+from devbench.sections.document import (
+    Document,
+    Facts,
+    Image,
+    Kind,
+    Line,
+    Lines,
+    Part,
+    Section,
+    SectionOf,
+    parts_for,
+    sections_for,
+)
 from devbench.sections.figures import (
     coverage_note,
     fallback_words,
@@ -57,8 +69,8 @@ def run_document(
         f"Run {report.run_id}",
         headline,
         kind,  # type: ignore[arg-type]
-        tuple(head),
-        tuple(lead),
+        parts_for(form, head),
+        parts_for(form, lead),
         notice_parts(form, subject.comparison, report, subject.changes, subject.pipelines),
         sections_for(form, subject, SECTIONS if kinds is None else kinds),
     )

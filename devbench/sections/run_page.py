@@ -27,8 +27,8 @@ from devbench.sections.subjects import RunSubject
 from devbench.sections.tables import PAGE, Column, Table, table
 from devbench.sections.time_charts import condition_charts
 
-# More jobs than these are listed when they are asked for.
-_MAX_JOBS = 40
+# Of more jobs or devices than these, what a reader does not need first is folded.
+_MAX_JOBS, _MAX_DEVICES = 40, 4
 _METHOD = (
     "Process: one start of the benchmark tool; its latency is the average of its inferences. Median: over the "
     "processes that count; outliers are included.",
@@ -72,7 +72,7 @@ def _operators(subject: RunSubject) -> Iterator[Section]:
     fallback, operators = run_tables.fallback(report), run_tables.operators(report)
     if not fallback.rows and not operators.rows:
         return
-    parts: list[Part] = [Charts(job_charts(report, "operators"))]
+    parts: list[Part] = [_charts(report, "operators", "Operators of each case as charts")]
     parts += [Heading("What fell back to the CPU, and why"), fallback] if fallback.rows else []
     parts += [Fold("Operator types as a table", lambda: (operators,))] if operators.rows else []
     yield Section("operators", "Where the time goes", tuple(parts))
@@ -84,12 +84,18 @@ def _memory(subject: RunSubject) -> Iterator[Section]:
     memory, startup = run_tables.memory(report), run_tables.startup(report)
     parts: list[Part] = []
     if memory.rows:
-        parts += [Charts(job_charts(report, "memory")), Fold("Memory as a table", lambda: (memory,)),
+        parts += [_charts(report, "memory", "Memory as charts"), Fold("Memory as a table", lambda: (memory,)),
                   Line(MEMORY_NOTE, "small")]  # fmt: skip
     if startup.rows:
-        parts += [Charts(job_charts(report, "startup")), Fold("Start-up as a table", lambda: (startup,))]
+        parts += [_charts(report, "startup", "Start-up as charts"), Fold("Start-up as a table", lambda: (startup,))]
     if parts:
         yield Section("memory", "Memory and start-up", tuple(parts))
+
+
+def _charts(report: ReportData, kind: str, words: str) -> Part:
+    """Charts of the jobs; of many jobs they are folded."""
+    charts = Charts(job_charts(report, kind))
+    return Fold(words, lambda: (charts,)) if len(report.jobs) > _MAX_JOBS and charts.charts else charts
 
 
 def _pipelines(subject: RunSubject) -> Iterator[Section]:
@@ -101,7 +107,10 @@ def _pipelines(subject: RunSubject) -> Iterator[Section]:
 
 def _conditions(subject: RunSubject) -> Iterator[Section]:
     charts = condition_charts(subject.report)
-    yield Section("conditions", "Conditions", (Charts(charts, first=2),))
+    shown = Charts(charts, first=2)
+    folded = len(subject.report.devices) > _MAX_DEVICES
+    part = Fold(f"Conditions of {len(charts)} devices as charts", lambda: (shown,)) if folded else shown
+    yield Section("conditions", "Conditions", (part,) if charts else ())
 
 
 def _history(subject: RunSubject) -> Iterator[Section]:

@@ -130,10 +130,7 @@ def busy(subject: str, number: int, concerned: int, load: float) -> Notice:
 def test_notices_of_one_device_and_cause_are_one_line() -> None:
     several = [busy(f"m{n} · gpu", n, n, 4.0 + n / 10) for n in range(1, 6)]
     (line,) = grouped(several, {"KEY": "Phone"})
-    assert line.words == (
-        "m1 · gpu, m2 · gpu, m3 · gpu and 2 more on Phone: "
-        "15 of 40 repetitions are unreliable (other load: 4.1 on 2 CPUs)"
-    )
+    assert line.words == ("Phone, 5 cases: 15 of 40 repetitions are unreliable (other load: 4.1 on 2 CPUs)")
     elsewhere = replace(several[0], device_key="OTHER")
     assert len(grouped([*several, elsewhere], {"KEY": "Phone", "OTHER": "Tablet"})) == 2
 
