@@ -149,11 +149,11 @@ def mini_bars(bars: Sequence[tuple[str, float | None, str]]) -> Markup:
     """The delegates of a cell of a matrix as small bars; sizes are attributes, since a style would not be allowed."""
     parts = []
     for number, (name, share, mark) in enumerate(bars[:_MAX_BARS]):
-        y = 13.5 * number
-        parts.append(f'<text x="0" y="{y + 9.5}">{escape(clean(name, 12))}</text>')
+        y = 11 * number
+        parts.append(f'<text x="0" y="{y + 8.5}">{escape(clean(name, 12))}</text>')
         size = 'width="0"' if share is None else f'width="{max(1, 62 * share):.1f}"'
-        parts.append(f'<rect class="{mark or "bar"}" x="62" y="{y + 2}" {size} height="8"/>')
-    height = 13.5 * min(len(bars), _MAX_BARS)
+        parts.append(f'<rect class="{mark or "bar"}" x="62" y="{y + 2}" {size} height="7"/>')
+    height = 11 * min(len(bars), _MAX_BARS)
     size = f'viewBox="0 0 126 {height}" height="{height}"'
     return _trusted(f'<svg class="mini" {size} aria-hidden="true">{"".join(parts)}</svg>')
 

@@ -130,7 +130,7 @@ def page_section(report: ChangesReport) -> Iterator[Section]:
     if not report.own and not report.events:
         words += f" {summary_words(report)[:1].upper()}{summary_words(report)[1:]}."
     tables = (event_table(report), model_table(report), change_table(report))
-    yield Section("history", "History", (Line(words, "soft"), *tables, Charts(history_charts(report))))
+    yield Section("history", "History", (Line(words, "soft"), *tables, Charts(history_charts(report), first=2)))
 
 
 SECTIONS: tuple[SectionOf[ChangesReport], ...] = (SectionOf(_told, TEXT), SectionOf(page_section, PAGE))

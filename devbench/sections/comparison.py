@@ -282,7 +282,8 @@ def page_section(shown: Shown) -> Iterator[Section]:
     words = ", ".join(f"{count:,} {name}" for name, count in left.items())
     parts.append(Fold(f"All {len(report.rows):,} checks{f'; cases: {words}' if words else ''}",
                       lambda: (compared(report), Line(_EXPLANATION, "small"))))  # fmt: skip
-    parts.append(Charts(comparison_charts(report), first=1))
+    if charts := comparison_charts(report):
+        parts.append(Fold("Changes as charts", lambda: (Charts(charts, first=2),)))
     if report.one_sided:
         parts.append(Line(f"{len(report.one_sided)} cases were measured on one side only.", "soft"))
     yield Section("comparison", "What changed", tuple(parts))

@@ -61,6 +61,10 @@ def _comparison(subject: RunSubject) -> Iterator[Section]:
 def _latency(subject: RunSubject) -> Iterator[Section]:
     report = subject.report
     charts = job_charts(report, "latency")
+    if len(report.jobs) > _MAX_JOBS:
+        charts = (
+            job_charts(report.only([one.key for one in report.devices if not one.virtual], (), ()), "latency") or charts
+        )
     if charts:
         note = Line(f"ms per inference. {coverage_note([job.latency for job in report.jobs])}", "soft")
         spread = Fold("Spread between and within processes", lambda: (run_tables.spread(report),))

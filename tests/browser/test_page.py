@@ -64,6 +64,11 @@ def choose(browser: Chromium, device: str) -> None:
     )
 
 
+def unfold(browser: Chromium) -> None:
+    """The table of many jobs is folded."""
+    browser.run("document.querySelectorAll('#jobs > details').forEach(d => d.open = true)")
+
+
 def head(table: str, title: str) -> str:
     return f"[...document.querySelectorAll('[data-table={table}] th button')].find(b => b.textContent === '{title}')"
 
@@ -109,6 +114,7 @@ def test_a_table_sorts_both_ways_by_its_numbers_and_says_so(browser: Chromium, t
 def test_filters_hide_rows_and_tell_how_many_are_left(browser: Chromium, tmp_path: Path) -> None:
     browser.open(written(tmp_path, many(100)))
     status = "document.querySelector('[data-table=jobs] [role=status]').textContent"
+    unfold(browser)
     browser.run("document.querySelector('[data-table=jobs] input').focus()")
     browser.write("model_1")
     browser.wait(status + " === '50 of 100 rows'")
@@ -210,6 +216,7 @@ def test_it_prints_as_light_text_on_pages(browser: Chromium, tmp_path: Path) -> 
 def test_paper_has_all_rows_that_the_filters_leave(browser: Chromium, tmp_path: Path) -> None:
     browser.open(written(tmp_path, many(100)))
     rows = "document.querySelectorAll('[data-table=jobs] tbody tr').length"
+    unfold(browser)
     browser.run("document.querySelector('[data-table=jobs] input').focus()")
     browser.write("model_1")
     browser.wait("document.querySelector('[data-table=jobs] [role=status]').textContent === '50 of 100 rows'")
@@ -226,6 +233,7 @@ def test_paper_has_all_rows_that_the_filters_leave(browser: Chromium, tmp_path: 
 def test_paper_has_no_more_than_a_reader_would_turn(browser: Chromium, tmp_path: Path) -> None:
     browser.open(written(tmp_path, many(2500)))
     rows = "document.querySelectorAll('[data-table=jobs] tbody tr').length"
+    unfold(browser)
     browser.wait(f"dispatchEvent(new Event('beforeprint')) && {rows} === 2000")
     note = "document.querySelector('[data-table=jobs]').lastChild.textContent"
     assert browser.run(note) == "The first 2,000 of 2,500 rows; a filter makes them fewer."
@@ -240,6 +248,7 @@ def test_five_thousand_jobs_open_at_once_and_each_has_its_details(browser: Chrom
     assert (tmp_path / "report.html").stat().st_size < 15_000_000
     browser.open(address)
     assert browser.run("document.querySelectorAll('*').length") < 40_000
+    unfold(browser)
     browser.run("document.getElementById('jobs').scrollIntoView()")
     status = "document.querySelector('[data-table=jobs] [role=status]').textContent"
     browser.wait("document.querySelectorAll('[data-table=jobs] .pager button').length === 2")
