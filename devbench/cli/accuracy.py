@@ -6,7 +6,7 @@ import typer
 
 from devbench.cli.choices import RUN_COMPLETION
 from devbench.cli.output import check_writable, print_document
-from devbench.cli.takes import Taken, takes
+from devbench.cli.takes import Taken, open_devices, open_store, takes
 from devbench.options import RunOptions
 
 _EPILOG = (
@@ -37,17 +37,15 @@ def accuracy(options: RunOptions) -> None:
     """
     from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.planning import make_plan
-    from devbench.bench.targets import open_targets
     from devbench.cli.outcome import finish, fitted, measure
     from devbench.findings.run_build import build_report
     from devbench.results.run_files import write_json
-    from devbench.results.store import Store
     from devbench.sections.outputs import outputs_document
 
     check_writable(options.json_file)
     wait_s = parse_wait(options.wait)
     plan = make_plan(options)
-    with Store(options.store_url) as store, open_targets(options.device) as devices:
+    with open_store(options.store_url) as store, open_devices(options.device) as devices:
         plan = fitted(plan, options.device, chosen=bool(options.delegate))
         outcome = measure(plan, devices, store, {}, quiet=options.quiet, wait_s=wait_s)
         view = store.run(outcome.run_id)

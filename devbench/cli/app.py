@@ -21,7 +21,7 @@ import typer
 
 from devbench import __version__
 from devbench.cli.encoding import write_in_any_encoding
-from devbench.cli.output import print_error, print_warning
+from devbench.cli.output import plain, print_error, say
 from devbench.cli.usage import UsageError, explained, read_plainly
 from devbench.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, DevbenchError, EnvironmentProblem
 
@@ -128,7 +128,7 @@ def _run(command: str | None) -> int:
         warning = shown_without_damage(error)
         if not warning:
             raise
-        print_warning(warning)
+        say(f"[yellow]warning:[/yellow] {plain(warning, 1000)}", stderr=True)
         return _called(command)
 
 

@@ -10,9 +10,10 @@ import typer
 
 from devbench.cli.choices import complete_binaries, complete_offers, complete_serials
 from devbench.cli.output import console, plain, print_json, print_table, say
-from devbench.cli.takes import JsonOption, typer_option
+from devbench.cli.takes import JsonOption, open_devices, typer_option
 from devbench.errors import EXIT_FAILED, InputError
 from devbench.options import RunOptions
+from devbench.sections.tables import Column
 from devbench.text import near
 
 if TYPE_CHECKING:
@@ -52,7 +53,6 @@ def list_binaries(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: `installed` and `offers`.")] = False,
 ) -> None:
     """List the binaries on this computer, then those that can be fetched."""
-    from devbench.sections.tables import Column
     from devbench.tool.binaries import installed, to_json
     from devbench.tool.manifest import offers
 
@@ -164,7 +164,6 @@ def flags(
     """
     from devbench.bench.lease_keeper import holding, parse_wait
     from devbench.bench.refusals import read_flags, remembered_flags
-    from devbench.bench.targets import open_targets
     from devbench.device.facts import read_facts
     from devbench.tool.binaries import choose, find
 
@@ -174,7 +173,7 @@ def flags(
     known = remembered_flags(binary)
     wait_s = parse_wait(wait)
     if known is None:
-        with open_targets(device or []) as devices, holding(devices[0], wait_s):
+        with open_devices(device or []) as devices, holding(devices[0], wait_s):
             binary = choose(read_facts(devices[0]).abis, name=binary.sha256)
             known = read_flags(devices[0], binary)
     if as_json:

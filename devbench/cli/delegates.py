@@ -10,8 +10,9 @@ import typer
 
 from devbench.cli.choices import complete_serials
 from devbench.cli.output import print_json, print_table
-from devbench.cli.takes import JsonOption, typer_option
+from devbench.cli.takes import JsonOption, open_devices, typer_option
 from devbench.options import RunOptions
+from devbench.sections.tables import Cell, Column
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -43,7 +44,6 @@ def delegates(
 ) -> None:
     """List the delegates, and with --device which of them can run there and, if not, why."""
     from devbench.bench.lease_keeper import holding, parse_wait
-    from devbench.bench.targets import open_targets
     from devbench.tool.delegates import load_delegates
 
     known = load_delegates(delegates_file)
@@ -51,7 +51,7 @@ def delegates(
     if not device:
         _show(known, None, as_json)
         return
-    with open_targets(device) as devices:
+    with open_devices(device) as devices:
         for found in devices:
             # The tool is asked for its flags there.
             with holding(found, wait_s):
@@ -86,7 +86,6 @@ def _show(known: dict[str, Delegate], reasons: dict[str, list[str]] | None, as_j
         ]
         print_json({"serial": serial or None, "delegates": rows})
         return
-    from devbench.sections.tables import Cell, Column
 
     def why_not(name: str) -> str:
         return "; ".join((reasons or {}).get(name, ()))

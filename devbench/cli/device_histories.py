@@ -9,7 +9,7 @@ import typer
 
 from devbench.cli.choices import moment
 from devbench.cli.output import agreed, plain, print_json, say
-from devbench.cli.takes import JsonOption, StoreOption, YesOption
+from devbench.cli.takes import JsonOption, StoreOption, YesOption, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -43,9 +43,8 @@ def merge(
     Later runs of OTHER belong to DEVICE too. No measurement is lost; `devbench devices split` undoes the merge.
     """
     from devbench.results import histories
-    from devbench.results.store import Store
 
-    with Store(store_url, create=False) as store:
+    with open_store(store_url, create=False) as store:
         with store.database.reading() as connection:
             keys = [histories.find_device(connection, word) for word in (into, other)]
             move = histories.plan_merge(connection, keys[0], keys[1])
@@ -80,10 +79,9 @@ def split(
     """
     from devbench.results import histories
     from devbench.results.selection import Selection, find_runs
-    from devbench.results.store import Store
 
     chosen = bool(run) or since is not None or until is not None
-    with Store(store_url, create=False) as store:
+    with open_store(store_url, create=False) as store:
         with store.database.reading() as connection:
             key = histories.find_device(connection, device)
             runs = [run_id for text in run or [] for run_id in find_runs(connection, text)]

@@ -12,8 +12,10 @@ import typer
 from devbench.cli import device_histories
 from devbench.cli.choices import complete_serials
 from devbench.cli.output import agreed, console, plain, print_json, print_table, say
-from devbench.cli.takes import JsonOption, YesOption
+from devbench.cli.takes import JsonOption, YesOption, open_devices
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.sections.tables import Cell, Column
+from devbench.text import clean
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -21,8 +23,6 @@ if TYPE_CHECKING:
     from devbench.adb.server import AdbServer, DeviceEntry
     from devbench.device.overview import DeviceOverview
     from devbench.device.profiles import DeviceProfile
-    from devbench.sections.tables import Cell
-
 _NO_DEVICE = (
     "No device is connected. Connect a phone by USB and allow USB debugging in its developer options, or use "
     "`devbench devices connect HOST:PORT`. Without a phone: `devbench run demo --device virtual`."
@@ -84,14 +84,12 @@ def devices(
     Shows state, model, SoC, Android version, ABI, battery, temperature, device profile, and who uses a device. The
     commands below connect, tag and release devices.
     """
-    from devbench.adb.server import AdbServer
     from devbench.device.profiles import load_profiles
 
     if context.invoked_subcommand is not None:
         return
     profiles = load_profiles()
-    server = AdbServer()
-    server.ensure_running()
+    server = _ready_server()
     if not watch:
         _print(server, server.list_devices(), profiles, timeout, as_json)
         return
@@ -128,8 +126,6 @@ def _print(
 
 
 def _print_table(found: Sequence[DeviceOverview]) -> None:
-    from devbench.sections.tables import Column
-
     columns: tuple[Column[DeviceOverview], ...] = (
         Column("device", lambda one: one.name, role="name"),
         Column("state", _state, role="name"),
@@ -147,8 +143,6 @@ def _print_table(found: Sequence[DeviceOverview]) -> None:
 
 
 def _state(one: DeviceOverview) -> Cell:
-    from devbench.sections.tables import Cell
-
     if one.facts is None:
         return Cell(one.entry.state if one.entry.state != "device" else "no answer", kind="bad")
     return Cell(f"same board as {one.same_as}", kind="soft") if one.same_as else Cell("ready", kind="good")
@@ -176,8 +170,6 @@ def _battery(one: DeviceOverview) -> str:
 
 
 def _temperature(one: DeviceOverview) -> Cell:
-    from devbench.sections.tables import Cell
-
     now = one.conditions
     if now is None:
         return Cell("")
@@ -194,8 +186,6 @@ def _temperature(one: DeviceOverview) -> Cell:
 
 def _user(one: DeviceOverview) -> Cell:
     """Who has the device and since when; an expired lease does not block others."""
-    from devbench.sections.tables import Cell
-
     lease = one.lease
     if lease is None:
         return Cell("")
@@ -222,23 +212,27 @@ def connect(address: _AddressArgument) -> None:
 
     The device must have wireless debugging switched on. `devbench run --device HOST:PORT` connects by itself.
     """
-    server = _server(address)
-    server.connect(address, timeout_s=_CONNECT_S)
+    server = _ready_server()
+    server.connect(_checked(address), timeout_s=_CONNECT_S)
     server.wait_for(address, timeout_s=_CONNECT_S)
     say(f"{address}: connected")
 
 
 def disconnect(address: _AddressArgument) -> None:
     """End the connection to a device over the network."""
-    _server(address).disconnect(address)
+    _ready_server().disconnect(_checked(address))
     say(f"{address}: disconnected")
 
 
-def _server(address: str) -> AdbServer:
-    from devbench.adb.server import AdbServer
-
+def _checked(address: str) -> str:
     if not _ADDRESS.fullmatch(address):
         raise InputError(f"{address!r} is not HOST:PORT", hint="for example 192.168.1.20:5555")
+    return address
+
+
+def _ready_server() -> AdbServer:
+    from devbench.adb.server import AdbServer
+
     server = AdbServer()
     server.ensure_running()
     return server
@@ -249,9 +243,9 @@ def tag(
     tags: Annotated[list[str], typer.Argument(metavar="TAG", help="One or more words.")],
 ) -> None:
     """Give a device tags, for `--device tag:NAME` and suites."""
-    from devbench.device.boards import add_tags
+    from devbench.device.boards import add_tags, key_of_word
 
-    key = _key(device)
+    key = key_of_word(_ready_server(), device)
     _print_tags(key, add_tags(key, tags))
 
 
@@ -260,29 +254,10 @@ def untag(
     tags: Annotated[list[str] | None, typer.Argument(metavar="TAG", help="The tags to remove. Default: all.")] = None,
 ) -> None:
     """Remove tags from a device."""
-    from devbench.device.boards import remove_tags
+    from devbench.device.boards import key_of_word, remove_tags
 
-    key = _key(device)
+    key = key_of_word(_ready_server(), device)
     _print_tags(key, remove_tags(key, tags or []))
-
-
-def _key(word: str) -> str:
-    """The device's key: of a connected device by any of its names; of others as typed, if they have tags."""
-    from devbench.adb.errors import NoSuchDevice
-    from devbench.adb.server import AdbServer
-    from devbench.device.boards import find_board, identify_boards, load_tags
-
-    server = AdbServer()
-    server.ensure_running()
-    boards = identify_boards(server, server.list_devices())
-    book = load_tags()
-    if word in book:
-        return word
-    board = find_board(word, boards, [key for key, tags in book.items() if word in tags])
-    if board is None:
-        raise NoSuchDevice(word, [board.name for board in boards])
-    # A device that did not answer when it was tagged keeps these tags.
-    return board.entry.name if board.entry.name in book else board.key
 
 
 def _print_tags(key: str, tags: tuple[str, ...]) -> None:
@@ -295,10 +270,9 @@ def release(device: _DeviceArgument, yes: YesOption = False, as_json: JsonOption
     That run stops on the device with exit code 3, or 1 if other devices continue. Its earlier results stay stored;
     a repetition in progress does not count.
     """
-    from devbench.bench.targets import open_targets
     from devbench.device.lease import ROOT, read_holder, revoke, to_json
 
-    with open_targets([device]) as opened:
+    with open_devices([device]) as opened:
         if len(opened) != 1:
             raise InputError(f"{device!r} means {len(opened)} devices", hint="release them one by one, by serial")
         serial = opened[0].serial
@@ -307,10 +281,9 @@ def release(device: _DeviceArgument, yes: YesOption = False, as_json: JsonOption
             say(f"{plain(serial)}: the device is not in use.", stderr=as_json)
         else:
             state = f"has used it for {holder.since}" if holder.active else "used it; the lease is expired"
-            if not yes:
-                say(f"{plain(serial)}: {plain(holder.who)} {state}.", stderr=True)
-            question = "End its processes on the device and release it?"
-            if not agreed(question, yes=yes, otherwise=f"{serial} was not released: {holder.who} {state}"):
+            user = f"{clean(holder.who)} {state}"
+            question = f"{clean(serial)}: {user}. End its processes on the device and release it?"
+            if not agreed(question, yes=yes, otherwise=f"{serial} was not released: {user}"):
                 say("Nothing was changed.", stderr=as_json)
                 return
             if not revoke(opened[0], ROOT, holder):
@@ -332,10 +305,9 @@ def virtual(
 
     A virtual device runs models on this computer's CPU. `devbench run --device virtual` starts one by itself.
     """
-    from devbench.bench.targets import open_targets
 
     # The only way to end it, so the exit code is 0.
-    with contextlib.suppress(KeyboardInterrupt), open_targets([f"virtual:{count}"], fault) as opened:
+    with contextlib.suppress(KeyboardInterrupt), open_devices([f"virtual:{count}"], fault) as opened:
         for device in opened:
             console().print(device.serial, markup=False)
         say("[dim]Ctrl-C ends them[/dim]", stderr=True)

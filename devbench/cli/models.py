@@ -14,6 +14,7 @@ from devbench.cli import models_inspect, models_rewrite
 from devbench.cli.output import console, plain, print_json, print_table, say, status
 from devbench.cli.takes import JsonOption
 from devbench.cli.usage import one_of, several_of
+from devbench.sections.tables import Cell, Column
 
 if TYPE_CHECKING:
     from devbench.models.mobile_sd.build import BuildRequest
@@ -162,8 +163,6 @@ def _as_json(name: str, rows: Sequence[Precision]) -> dict[str, Any]:
 
 
 def _print_precisions(found: Sequence[tuple[str, Sequence[Precision]]]) -> None:
-    from devbench.sections.tables import Cell, Column
-
     half = {name: next(row for row in rows if row.weights == "fp16") for name, rows in found}
 
     def larger(row: tuple[str, Precision]) -> bool:

@@ -10,6 +10,7 @@ import typer
 
 from devbench.cli.output import plain, print_facts, print_json, print_table, say
 from devbench.errors import EXIT_FAILED
+from devbench.sections.tables import Cell, Column
 
 if TYPE_CHECKING:
     from devbench.models.compiled import Compiled
@@ -183,8 +184,6 @@ def _model_facts(
 
 
 def _print_operators(facts: ModelFacts) -> None:
-    from devbench.sections.tables import Cell, Column
-
     columns: tuple[Column[OperatorCount], ...] = (
         Column("type", lambda row: f"{row.type}{' (custom)' if row.custom else ''}"),
         Column("version", lambda row: str(row.version), numeric=True, hidden=1),
@@ -205,8 +204,6 @@ def _print_rest(count: int) -> None:
 
 
 def _print_tensors(title: str, tensors: tuple[TensorView, ...]) -> None:
-    from devbench.sections.tables import Column
-
     columns: tuple[Column[TensorView], ...] = (
         Column("bytes", lambda tensor: _bytes(tensor.stored_bytes or tensor.size_bytes), numeric=True),
         Column("type", lambda tensor: tensor.dtype, role="name"),
@@ -256,7 +253,6 @@ def _check_facts(report: GpuReport, path: Path) -> Iterator[tuple[str, str]]:
 
 def _print_groups(groups: tuple[RefusalGroup, ...]) -> None:
     from devbench.models.gpu.report import places
-    from devbench.sections.tables import Cell, Column
 
     columns: tuple[Column[RefusalGroup], ...] = (
         Column("operator", lambda group: group.type, role="name"),

@@ -12,10 +12,11 @@ import typer
 
 from devbench.cli.choices import complete_delegates, complete_profiles, complete_rewrites, complete_serials
 from devbench.cli.output import plain, print_json, print_table, say, status
-from devbench.cli.takes import JsonOption, typer_option
+from devbench.cli.takes import JsonOption, open_devices, typer_option
 from devbench.cli.usage import one_of
 from devbench.errors import InputError
 from devbench.options import RunOptions
+from devbench.sections.tables import Column
 from devbench.text import parts_of
 
 if TYPE_CHECKING:
@@ -141,10 +142,9 @@ def _limits(
     if device:
         from devbench.bench.conv_probe import conv_probe
         from devbench.bench.lease_keeper import holding, parse_wait
-        from devbench.bench.targets import open_targets
 
         wait_s = parse_wait(wait)
-        found = stack.enter_context(open_targets([device]))[0]
+        found = stack.enter_context(open_devices([device]))[0]
         return conv_probe(found, stack.enter_context(holding(found, wait_s)), delegate)
     if device_profile:
         from devbench.device.profiles import find_profile
@@ -161,7 +161,6 @@ def _limits(
 
 def _print_list(as_json: bool) -> None:
     from devbench.models.rewrites.catalogue import REWRITES
-    from devbench.sections.tables import Column
 
     if as_json:
         names = ("name", "about", "by_default", "lossy")
@@ -177,8 +176,6 @@ def _print_list(as_json: bool) -> None:
 
 
 def _print(model: Path, out: Path, made: Rewritten, verbose: bool) -> None:
-    from devbench.sections.tables import Column
-
     if not made.changes:
         say(f"{plain(out)}: no applicable rewrites; {plain(model.name)} copied unchanged")
         return

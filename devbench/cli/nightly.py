@@ -11,7 +11,7 @@ import typer
 
 from devbench.cli.choices import RUN_COMPLETION, complete_runs
 from devbench.cli.output import console, plain, print_error, print_json, say, say_path
-from devbench.cli.takes import Taken, takes
+from devbench.cli.takes import Taken, open_store, takes
 from devbench.declare import options_of
 from devbench.errors import EXIT_FAILED, DevbenchError, InputError
 from devbench.options import NightlyOptions, RunOptions
@@ -57,7 +57,6 @@ def nightly(
     """
     from devbench.nightly.night import only_nightly
     from devbench.nightly.webhook import check_url
-    from devbench.results.store import Store
 
     # systemd and CI stop a service with SIGTERM: it ends as with Ctrl-C.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -67,7 +66,7 @@ def nightly(
         raise InputError("--junit is one file, for one suite", hint="set junit in each suite's [nightly]")
     asked = [_asked(file, run, night) for file in suites]
     codes, results = [], []
-    with only_nightly(night.wait), Store(run.store_url) as store:
+    with only_nightly(night.wait), open_store(run.store_url) as store:
         for one in asked:
             try:
                 result = _night(one, store, run.store_url, run.quiet)

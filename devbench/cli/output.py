@@ -64,10 +64,6 @@ def print_error(error: DevbenchError) -> None:
         say(f"[bold red]error:[/bold red] {plain(one.what, 1000)}{hint}", stderr=True)
 
 
-def print_warning(text: str) -> None:
-    say(f"[yellow]warning:[/yellow] {plain(text, 1000)}", stderr=True)
-
-
 def print_json(values: object) -> None:
     """Print JSON; dates are ISO 8601."""
     import json

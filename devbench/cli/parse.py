@@ -11,6 +11,7 @@ import typer
 
 from devbench.cli.output import plain, print_facts, print_json, print_table
 from devbench.errors import EXIT_FAILED, DevbenchError
+from devbench.sections.tables import Column
 
 if TYPE_CHECKING:
     from devbench.tool.measurement import Measurement, OpTypeRow
@@ -99,8 +100,6 @@ def _ms(value_us: float | None) -> str:
 
 
 def _print_operators(title: str, rows: tuple[OpTypeRow, ...]) -> None:
-    from devbench.sections.tables import Column
-
     columns: tuple[Column[OpTypeRow], ...] = (
         Column("type", lambda row: row.type),
         Column("count", lambda row: str(row.count), numeric=True),

@@ -11,7 +11,7 @@ import typer
 
 from devbench.cli.choices import RUN_COMPLETION, complete_rewrites
 from devbench.cli.output import check_writable, plain, print_document, say, status
-from devbench.cli.takes import Taken, takes
+from devbench.cli.takes import Taken, open_devices, open_store, takes
 from devbench.cli.usage import several_of
 from devbench.errors import InputError
 from devbench.options import RunOptions
@@ -127,14 +127,12 @@ def _build(
 def _measure(options: RunOptions, wait_s: float) -> tuple[RunOutcome, RunView]:
     from devbench.analysis.accuracy import FLOATS, Thresholds
     from devbench.bench.planning import make_plan
-    from devbench.bench.targets import open_targets
     from devbench.cli.outcome import measure
-    from devbench.results.store import Store
 
     # Wrong outputs are part of the result: they are shown with the latency.
     lenient = Thresholds().changed(FLOATS, least_snr_db=-1000.0, least_cosine=-2.0)
     plan = make_plan(options, thresholds=lenient if options.check_outputs else None)
-    with Store(options.store_url) as store, open_targets(options.device) as devices:
+    with open_store(options.store_url) as store, open_devices(options.device) as devices:
         if len(devices) != 1:
             raise InputError(f"{len(devices)} devices, but an ablation has one", hint="choose with --device SERIAL")
         outcome = measure(plan, devices, store, {}, quiet=options.quiet, options={"ablation": True}, wait_s=wait_s)

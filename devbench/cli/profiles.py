@@ -9,7 +9,9 @@ import typer
 
 from devbench.cli.choices import complete_profiles, complete_serials
 from devbench.cli.output import plain, print_facts, print_table
+from devbench.cli.takes import open_devices
 from devbench.errors import InputError
+from devbench.sections.tables import Column
 
 if TYPE_CHECKING:
     from devbench.device.profiles import DeviceProfile
@@ -29,7 +31,6 @@ def register(app: typer.Typer) -> None:
 def list_profiles() -> None:
     """List the device profiles: those that devbench ships and your own."""
     from devbench.device.profiles import load_profiles
-    from devbench.sections.tables import Column
 
     def matches(profile: DeviceProfile) -> str:
         return ", ".join(f"{key}={pattern.pattern}" for key, pattern in profile.match.items()) or "any device"
@@ -74,11 +75,10 @@ def new(
     out: Annotated[Path | None, typer.Option(help="The .toml file to write. Default: print it.")] = None,
 ) -> None:
     """Draft a device profile from a connected device."""
-    from devbench.bench.targets import open_targets
     from devbench.device.facts import read_facts
     from devbench.device.profiles import draft
 
-    with open_targets([device]) as devices:
+    with open_devices([device]) as devices:
         text = draft(read_facts(devices[0]))
     if out is None:
         typer.echo(text, nl=False)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.choices import complete_metrics, complete_run_ids, complete_runs, metrics
+from devbench.cli.choices import complete, complete_metrics, complete_run_ids, complete_runs, metrics
 from devbench.cli.output import open_page, say_path
 from devbench.cli.takes import OpenOption, StoreOption
 from devbench.cli.usage import several_of
@@ -38,11 +38,6 @@ def register(app: typer.Typer) -> None:
     app.command("serve", epilog=_SERVE, rich_help_panel="Results")(serve)
 
 
-def complete_formats(incomplete: str) -> list[str]:
-    """Names of formats, for tab completion."""
-    return [name for name in _FORMATS if name.startswith(incomplete)]
-
-
 @no_cycle_search()
 def report(
     run: Annotated[
@@ -59,7 +54,7 @@ def report(
             "--format",
             metavar="|".join(_FORMATS),
             help="Formats, with commas or given again. Default: html, md and png.",
-            autocompletion=complete_formats,
+            autocompletion=complete(lambda: _FORMATS),
         ),
     ] = None,
     baseline: Annotated[

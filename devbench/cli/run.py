@@ -10,7 +10,7 @@ import typer
 
 from devbench.cli.choices import RUN_COMPLETION
 from devbench.cli.output import check_writable
-from devbench.cli.takes import Taken, is_typed, takes
+from devbench.cli.takes import Taken, is_typed, open_devices, open_store, takes
 from devbench.declare import File, options_of
 from devbench.errors import InputError
 from devbench.options import RunOptions
@@ -45,7 +45,6 @@ def run(context: typer.Context, options: RunOptions) -> None:
     """
     from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.planning import make_plan, parse_labels
-    from devbench.bench.targets import open_targets
     from devbench.cli.outcome import fitted, measure, show_outcome
     from devbench.results.later import StoreLater
 
@@ -77,7 +76,7 @@ def run(context: typer.Context, options: RunOptions) -> None:
         )
     else:
         plan, chosen = make_plan(options), bool(options.delegate)
-    with StoreLater(options.store_url) as store, open_targets(devices, options.fault) as opened:
+    with StoreLater(options.store_url) as store, open_devices(devices, options.fault) as opened:
         plan = fitted(plan, devices, chosen=chosen)
         outcome = measure(plan, opened, store, labels, quiet=options.quiet, resume=options.resume, wait_s=wait_s)
         show_outcome(outcome, store, options)
@@ -90,9 +89,7 @@ def _run_pipeline(
     from devbench.bench.pipeline import read_pipeline
     from devbench.bench.pipeline_program import PipelineProgram, for_pipeline, plan_pipeline
     from devbench.bench.planning import make_plan
-    from devbench.bench.targets import open_targets
     from devbench.cli.outcome import fitted, measure, show_pipelines
-    from devbench.results.store import Store
 
     given = for_pipeline(options, typed)
     pipeline = read_pipeline(file).changed(given)
@@ -102,7 +99,7 @@ def _run_pipeline(
         "pipeline": pipeline.name, "steps": pipeline.steps, "guidance": pipeline.guidance,
         "residency": list(pipeline.residencies),
     }  # fmt: skip
-    with Store(given.store_url) as store, open_targets(given.device, given.fault) as devices:
+    with open_store(given.store_url) as store, open_devices(given.device, given.fault) as devices:
         outcome = measure(
             plan, devices, store, labels, quiet=given.quiet, program=PipelineProgram(cases), options=kept, wait_s=wait_s
         )

@@ -9,7 +9,7 @@ import typer
 
 from devbench.cli.choices import complete_run_ids
 from devbench.cli.output import plain, print_document, print_json, say
-from devbench.cli.takes import JsonOption, StoreOption
+from devbench.cli.takes import JsonOption, StoreOption, open_store
 
 _RUNS = "Examples:\n\n  devbench runs\n\n  devbench runs --limit 50 --json"
 _SHOW = "Examples:\n\n  devbench show latest\n\n  devbench show 20261123-2115 --json"
@@ -27,9 +27,8 @@ def runs(
     store_url: StoreOption = None,
 ) -> None:
     """List the runs in the results store, the newest first."""
-    from devbench.results.store import Store
 
-    with Store(store_url) as store:
+    with open_store(store_url) as store:
         found = store.runs(limit)
     if as_json:
         print_json([asdict(run) for run in found])
@@ -59,9 +58,9 @@ def show(
 ) -> None:
     """Show a run again: the best delegate, latencies, failures."""
     from devbench.findings.subject import pipelines_of
-    from devbench.results.store import LATEST, Store
+    from devbench.results.store import LATEST
 
-    with Store(store_url) as store:
+    with open_store(store_url) as store:
         view = store.run(run)
         pipelines = pipelines_of(store, view)
         newest = store.newest_run_id() if run == LATEST else None

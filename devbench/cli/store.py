@@ -12,7 +12,7 @@ import typer
 
 from devbench.cli.choices import complete_runs, moment
 from devbench.cli.output import console, plain, print_json, say
-from devbench.cli.takes import JsonOption, StoreOption
+from devbench.cli.takes import JsonOption, StoreOption, open_store
 from devbench.cli.usage import one_of
 from devbench.errors import EXIT_FAILED
 
@@ -78,11 +78,10 @@ def export(
     from devbench.bench.planning import parse_labels
     from devbench.results.exchange.folder import export_store
     from devbench.results.selection import Selection, find_runs
-    from devbench.results.store import Store
 
     chosen = cast("Format", one_of("--format", file_format, _FORMATS))
     labels, times = parse_labels(label or []), (moment(since, "--since"), moment(until, "--until", end=True))
-    with Store(store_url, create=False) as store, _progress() as progress:
+    with open_store(store_url, create=False) as store, _progress() as progress:
         with store.database.reading() as connection:
             runs = tuple(dict.fromkeys(one for text in run or () for one in find_runs(connection, text)))
         selection = Selection(runs=runs, since=times[0], until=times[1], labels=labels)
@@ -104,10 +103,9 @@ def import_(
     Runs that the store has already stay as they are, so the same folder can be imported twice.
     """
     from devbench.results.exchange.folder import import_folder, open_folder
-    from devbench.results.store import Store
 
     opened = open_folder(folder)
-    with Store(store_url) as store, _progress(opened.rows) as progress:
+    with open_store(store_url) as store, _progress(opened.rows) as progress:
         loaded = import_folder(store, opened, progress)
     _print_merged(loaded, as_json)
 
@@ -122,9 +120,12 @@ def merge(
     Runs that the store has already stay as they are.
     """
     from devbench.results.exchange.folder import merge_store
-    from devbench.results.store import Store
 
-    with Store(other, create=False, foreign=True) as source, Store(store_url) as store, _progress() as progress:
+    with (
+        open_store(other, create=False, foreign=True) as source,
+        open_store(store_url) as store,
+        _progress() as progress,
+    ):
         loaded = merge_store(store, source, progress)
     _print_merged(loaded, as_json)
 
@@ -153,10 +154,9 @@ def prune(
 ) -> None:
     """Delete the raw outputs of old runs; all measured values stay."""
     from devbench.results.selection import parse_age
-    from devbench.results.store import Store
 
     age = parse_age(older_than)
-    with Store(store_url, create=False) as store:
+    with open_store(store_url, create=False) as store:
         pruned = store.prune(age, datetime.now(timezone.utc), dry_run=dry_run)
     if as_json:
         values = {"runs": pruned.runs, "files": pruned.files, "size_bytes": pruned.size_bytes, "dry_run": dry_run}

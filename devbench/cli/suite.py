@@ -8,8 +8,9 @@ from typing import Annotated, Any
 import typer
 
 from devbench.cli.output import plain, print_json, print_table, say
-from devbench.cli.takes import StoreOption
+from devbench.cli.takes import StoreOption, open_store
 from devbench.errors import InputError
+from devbench.sections.tables import Column
 
 _CHECK = "Example:\n\n  devbench suite check nightly.toml"
 _SCHEMA = "Example:\n\n  devbench suite schema > suite.schema.json"
@@ -37,8 +38,6 @@ def check(
     from devbench.bench.suite import expected_durations, located, read_suite, suite_plan
     from devbench.device.boards import PREFIX, all_tags, load_tags
     from devbench.nightly.settings import night_settings
-    from devbench.results.store import Store
-    from devbench.sections.tables import Column
 
     suite = read_suite(file)
     night_settings(suite)
@@ -47,7 +46,7 @@ def check(
         check_here(plan, suite.devices)
     except InputError as error:
         raise located(suite, error) from None
-    with Store(store_url) as store:
+    with open_store(store_url) as store:
         expected = expected_durations(store, plan)
     columns: tuple[Column[Any], ...] = (
         Column("model", lambda row: row[0].subject, role="name"),

@@ -7,13 +7,18 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from devbench.declare import Option, options_of
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.results.store import Store
 
 Complete = Mapping[str, Callable[..., list[str]]]
 
@@ -87,6 +92,20 @@ StoreOption = Annotated[
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")]
 OpenOption = Annotated[bool, typer.Option("--open", help="Open the page in your browser.")]
+
+
+def open_store(url: str | None, *, create: bool = True, foreign: bool = False) -> Store:
+    """The store of `--store`, imported now; for arguments and errors see `Store`."""
+    from devbench.results.store import Store
+
+    return Store(url, create=create, foreign=foreign)
+
+
+def open_devices(words: Sequence[str], faults: str = "") -> AbstractContextManager[list[Device]]:
+    """The devices of `--device`, imported now; for arguments and errors see `open_targets`."""
+    from devbench.bench.targets import open_targets
+
+    return open_targets(words, faults)
 
 
 def _parameter(one: Option, taken: Taken) -> inspect.Parameter:

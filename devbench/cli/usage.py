@@ -120,7 +120,7 @@ def explained(error: Exception, root: Any, words: Sequence[str]) -> InputError:
         words: what was typed behind `devbench`.
     """
     command, path, unknown = _called(root, words)
-    message = clean_sentence(str(getattr(error, "message", error)))
+    message = " ".join(str(getattr(error, "message", error)).split()).rstrip(".")
     name = getattr(error, "option_name", "")
     parameter = getattr(error, "param", None)
     see = f"{path} --help"
@@ -174,11 +174,6 @@ def _example(command: Any) -> str:
     """The first example of a command's help."""
     found = re.search(r"^ *(devbench .*)$", command.epilog or "", re.MULTILINE)
     return f"for example: {found.group(1).partition(' #')[0].strip()}" if found else ""
-
-
-def clean_sentence(text: str) -> str:
-    """A sentence of Typer's for the end of a line: without its full stop and line breaks."""
-    return " ".join(text.split()).rstrip(".")
 
 
 def one_of(option: str, word: str, known: Iterable[str]) -> str:

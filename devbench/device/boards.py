@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
 from devbench.adb.device import Device
+from devbench.adb.errors import NoSuchDevice
 from devbench.adb.server import READY
 from devbench.device.facts import NAME_COMMAND, DeviceFacts, parse_facts
 from devbench.device.identity import renew, same_board
@@ -304,3 +305,20 @@ def find_board(word: str, boards: Sequence[Board], tagged: Collection[str] = ())
         if found:
             return found[0]
     return None
+
+
+def key_of_word(server: AdbServer, word: str) -> str:
+    """The key of a connected device by any of its names; of others the word itself, if it has tags.
+
+    Raises:
+        NoSuchDevice: there is neither.
+    """
+    boards = identify_boards(server, server.list_devices())
+    book = load_tags()
+    if word in book:
+        return word
+    board = find_board(word, boards, [key for key, tags in book.items() if word in tags])
+    if board is None:
+        raise NoSuchDevice(word, [board.name for board in boards])
+    # A device that did not answer when it was tagged keeps these tags.
+    return board.entry.name if board.entry.name in book else board.key

@@ -101,7 +101,7 @@ def test_release_asks_at_the_terminal_and_needs_yes_without_one(phone: VirtualPh
     done = devbench("devices", "release", phone.address)
     assert done.returncode == 2
     (line,) = done.stderr.strip().splitlines()
-    assert "no terminal for the question" in line and "--yes" in line and "ci@rig-2, process 77" in line
+    assert "no terminal to ask at" in line and "--yes" in line and "ci@rig-2, process 77" in line
     assert lease.renew(device_of(phone), held)
     main, sub = pty.openpty()
     os.write(main, b"n\n")
