@@ -1,10 +1,10 @@
-"""What the stock tool printed, read: text of every age, CSV profiles, protobuf profiles; knows no device and no store.
+"""The parser of the stock tool's output: text of all versions, CSV and protobuf profiles; knows no device and no store.
 
     parse_text(text), parse_bytes(data), parse_file(path), parse_stream(stream) → Measurement
     to_json(measurement) → the object that `devbench parse --json` prints
 
-Nothing here raises for what an output holds: the parser takes what it understands and leaves the rest. Text that was
-cut in the middle is never taken for a number.
+The content of an output never raises an error: the parser reads the lines that it knows and ignores the rest. A number
+that was cut in the middle is never used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the text says about delegates: how much each took, what it refused and why; one object per run of the tool."""
+"""What a text contains about delegates: how much each runs, what it refuses and why; one object per run of the tool."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ _REPLACING = re.compile(
     rf"Replacing ({COUNT})(?: out of ({COUNT}))? node\(s\) with delegate \(([^)]{{1,80}})\)"
     r"(?: node, yielding \d+ partitions)?(?: for subgraph (\d{1,6}))?"
 )
-# The runtime takes a delegate back that could not be prepared, also one whose kernel could not be made.
+# The runtime removes a delegate that could not be prepared or whose kernel could not be created.
 _TAKEN_BACK = re.compile(
     r"Restored (?:original|previous) execution plan|Failed to create .{0,80}(?:delegate kernel|DelegateKernel)"
 )
-# Flex, Hexagon, CoreML and external delegates count for themselves. A name may hold spaces ("Vx Delegate delegate: "), and
+# Flex, Hexagon, CoreML and external delegates print their own counts. A name may contain spaces ("Vx Delegate delegate: "), and
 # some are called a delegate only once ("NeutronDelegate: ").
 _COUNTED = re.compile(
     r"(?:^|[\]:] )\s*([^\s:\[\]][^:\[\]]{0,79}?)(?: delegate|(?<=Delegate)): "
@@ -62,17 +62,17 @@ _NAMES = {
 _MAX_DELEGATES = 64
 _MAX_REFUSED = 2000
 _MAX_GRAPHS = 10_000
-# A list ends where so many lines in a row are no rows of it.
+# A list ends after this number of lines that are not rows of it.
 _MAX_OTHERS = 100
 
 
 @dataclass(slots=True)
 class DelegateReader:
-    """What the lines of one run of the tool said about delegates; takes lines one by one."""
+    """The delegates in one run of the tool, read line by line."""
 
     uses: dict[str, DelegateUse] = field(default_factory=dict)
     refused: dict[UnsupportedOp, None] = field(default_factory=dict)
-    # By delegate: nodes taken and nodes in all (where said) of each subgraph; the delegate's own count beside it.
+    # By delegate: delegated nodes and all nodes (if known) of each subgraph; and the delegate's own counts.
     _replaced: dict[str, dict[str, tuple[int, int | None]]] = field(default_factory=dict)
     _counted: dict[str, tuple[int, int]] = field(default_factory=dict)
     _last: str = ""
@@ -80,7 +80,7 @@ class DelegateReader:
     _others: int = 0
 
     def take(self, line: LogLine) -> bool:
-        """Take a line in; whether it was about delegates and is wholly understood."""
+        """Read a line; whether it was about delegates and completely understood."""
         told = "elegate" in line.text or "will run on" in line.text
         if not told and not self.in_list:
             return False
@@ -88,7 +88,7 @@ class DelegateReader:
 
     @property
     def delegates(self) -> tuple[DelegateUse, ...]:
-        """Every delegate of which something was said, in the order of appearance."""
+        """Every delegate in the text, in the order of appearance."""
         return tuple(self._with_counts(key, use) for key, use in self.uses.items())
 
     @property
@@ -96,7 +96,7 @@ class DelegateReader:
         return tuple(self.refused)
 
     def _list(self, line: LogLine) -> bool:
-        """The operators that a delegate refuses: a heading, then a line each until the counts."""
+        """The operators that a delegate refuses: a heading, then one line each until the counts."""
         if heading := _REFUSED_LIST.search(line.text):
             self.in_list, self._others = True, 0
             self._know(heading.group(1))
@@ -129,7 +129,7 @@ class DelegateReader:
         return bool(row or bare)
 
     def other(self) -> None:
-        """A line that is no row of the list, which ends after many of them."""
+        """Count a line that is not a row of the list; the list ends after many of them."""
         self._others += 1
         self.in_list = self.in_list and self._others < _MAX_OTHERS
 
@@ -148,7 +148,7 @@ class DelegateReader:
         if match := _NOT_EXECUTED.search(text) or _NOT_APPLIED.search(text):
             key = self._know(match.group(1))
             self.uses[key] = replace(self.uses[key], applied="none")
-            # Not understood in full: where the run goes on it is a warning, too.
+            # Not completely understood: if the run continues, it is a warning, too.
         elif self._last and _TAKEN_BACK.search(text) and self.uses[self._last].applied is None:
             self.uses[self._last] = replace(self.uses[self._last], applied="none")
         return False
@@ -170,7 +170,7 @@ class DelegateReader:
         return True
 
     def _know(self, name: str) -> str:
-        """The key of a delegate, which is added where it is new."""
+        """The key of a delegate, which is added if it is new."""
         title = _NAMES.get(name.casefold(), name)
         key = title.casefold()
         if key not in self.uses and len(self.uses) >= _MAX_DELEGATES:
@@ -180,7 +180,7 @@ class DelegateReader:
 
     def _with_counts(self, key: str, use: DelegateUse) -> DelegateUse:
         if use.applied == "none":
-            # What it was given was taken back.
+            # Its nodes were given back.
             return use
         graphs = self._replaced.get(key)
         taken, of = self._counted.get(key, (None, None)) if graphs is None else _summed(graphs.values())
@@ -193,7 +193,7 @@ class DelegateReader:
 
 
 def _summed(graphs: Iterable[tuple[int, int | None]]) -> tuple[int, int | None]:
-    """The nodes of all subgraphs; how many there are in all only where every line says it."""
+    """The delegated nodes of all subgraphs, and all nodes if every line has that number."""
     pairs = list(graphs)
     totals = [of for _, of in pairs if of is not None]
     return sum(taken for taken, _ in pairs), sum(totals) if len(totals) == len(pairs) else None

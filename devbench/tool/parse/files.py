@@ -1,7 +1,7 @@
-"""Files of the stock tool, whatever their form: text in any encoding, gzip, CSV and protobuf; knows no command line.
+"""Files of the stock tool in any form: text in any encoding, gzip, CSV and protobuf; knows no command line.
 
 Text is read in blocks, in bounded memory. Only the tool's protobuf files and the records of the benchmark APK are read
-whole, up to limits of their own.
+completely, up to their own limits.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from devbench.tool.measurement import Measurement
 from devbench.tool.parse.log import parse_blocks
 from devbench.tool.parse.source import BLOCK_BYTES
 
-# The longest honest outputs (verbose, thousands of operators) have some 10 MB.
+# The longest real outputs (verbose, thousands of operators) have about 10 MB.
 MAX_BYTES = 256 << 20
 _MAX_PROTO_BYTES = 32 << 20
 _GZIP = b"\x1f\x8b"
@@ -33,25 +33,27 @@ _TEXT_CONTROLS = frozenset(b"\t\n\r\x0b\x0c\x1b\x07\x08")
 
 
 def parse_file(path: Path) -> Measurement:
-    """What the file holds; `-` is not a file name here.
+    """The measurement in a file; `-` is not standard input here.
 
     Raises:
-        InputError: it cannot be read, or it is larger than any output of the tool.
+        InputError: it cannot be read, or is larger than any output of the tool.
     """
     try:
         if other := other_than_file(path):
             raise InputError(f"{path} is {other}", hint="give a log, or - for standard input")
         size = path.stat().st_size
         if size > MAX_BYTES:
-            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB", hint="is it an output of the tool?")
+            raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB", hint="give an output of the tool")
         with path.open("rb") as file:
             return parse_stream(file)
     except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}", hint="give a log that you have") from None
+        raise InputError(
+            f"cannot read {path}: {error.strerror or error}", hint="give a log that you can read"
+        ) from None
 
 
 def parse_stream(stream: BinaryIO) -> Measurement:
-    """What a stream holds, at most 256 MiB of it.
+    """The measurement in a stream, of which at most 256 MiB are read.
 
     Raises:
         OSError: it cannot be read.
@@ -60,7 +62,7 @@ def parse_stream(stream: BinaryIO) -> Measurement:
 
 
 def parse_bytes(data: bytes) -> Measurement:
-    """What the bytes say: text, gzip of it, or one of the tool's protobuf files; never raises."""
+    """The measurement in bytes: text, gzip of text, or one of the tool's protobuf files; never raises."""
     view = memoryview(data)
     return _parse(bytes(view[at : at + BLOCK_BYTES]) for at in range(0, len(data), BLOCK_BYTES))
 
@@ -79,7 +81,7 @@ def _parse(blocks: Iterable[bytes]) -> Measurement:
             return measured
         blocks = chain([start], blocks)
     elif head[:1] in (b"\n", b"\x12"):
-        # Text, or a protobuf whose first bytes are all printable.
+        # Text, or a protobuf file whose first bytes are printable.
         start = _whole(blocks, _MAX_PROTO_BYTES)
         measured = parse_blocks(_utf8(chain([start], blocks), head))
         if measured.recognised or len(start) == _MAX_PROTO_BYTES:
@@ -123,8 +125,8 @@ def _limited(blocks: Iterable[bytes]) -> Iterator[bytes]:
 def _whole_profiles(measured: Measurement) -> Measurement:
     """Without operator profiles that the log cut.
 
-    An app's message is cut at 1,023 bytes (bionic's buffer of `__android_log_print`), and a table is one message: what
-    is left of it would look like a model of a few operators. The number of nodes stands behind the tables.
+    An app's message is cut at 1,023 bytes (bionic's buffer of `__android_log_print`), and a table is one message: the
+    rest would look like a model with a few operators. The number of nodes follows the tables.
     """
     profiles = {"profile_init": measured.profile_init, "profile_runs": measured.profile_runs}
     cut = [name for name, profile in profiles.items() if profile is not None and profile.nodes_executed is None]
@@ -136,10 +138,10 @@ def _whole_profiles(measured: Measurement) -> Measurement:
 
 
 def _unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
-    """What can be unpacked, also of an archive that was cut or damaged; members one after the other."""
+    """The unpacked data, up to the place where an archive was cut or damaged; all members."""
     unpacker = zlib.decompressobj(wbits=31)
     for block in blocks:
-        # In pieces, so that what stands before a damaged block is not lost with it.
+        # In pieces, so that the data before a damaged block is not lost.
         for at in range(0, len(block), _PIECE_BYTES):
             piece = block[at : at + _PIECE_BYTES]
             while piece:
@@ -156,13 +158,13 @@ def _unpacked(blocks: Iterable[bytes]) -> Iterator[bytes]:
 
 
 def _utf8(blocks: Iterable[bytes], head: bytes) -> Iterator[bytes]:
-    """The text in UTF-8, from whatever its mark says; without one, UTF-16 is told by its zeros."""
+    """The text in UTF-8; the encoding is that of the byte order mark, or UTF-16 if there are many zeros."""
     encoding = next((encoding for mark, encoding in _BOMS if head.startswith(mark)), "")
     # PowerShell's redirection writes UTF-16; without a mark, ASCII text has a zero at every second place.
     if not encoding and len(head) >= 16 and head[1::2].count(0) > 0.9 * len(head[1::2]):
         encoding = "utf-16-le"
     if encoding in ("", "utf-8-sig"):
-        # The mark is taken off with the other marks of a line.
+        # The mark is removed with a line's other marks.
         yield from blocks
         return
     decoder = codecs.getincrementaldecoder(encoding)("replace")

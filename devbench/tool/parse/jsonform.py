@@ -1,4 +1,4 @@
-"""A measurement as the JSON object of `devbench parse --json`: what the text does not hold is left out."""
+"""A measurement as the JSON object of `devbench parse --json`: without values that the text does not contain."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def to_json(measurement: Measurement) -> dict[str, Any]:
 
 
 def _said(value: Any) -> Any:
-    """`value` without what is `None`, and without lists and objects that are empty."""
+    """`value` without `None`, empty texts, lists and objects."""
     if isinstance(value, dict):
         pairs = ((key, _said(item)) for key, item in value.items())
         return {key: item for key, item in pairs if item is not None and item != [] and item != {} and item != ""}

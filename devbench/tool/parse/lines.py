@@ -1,6 +1,6 @@
 """From raw text to the tool's own lines: without colours, carriage returns, logcat tags, timestamps and prompts.
 
-Knows the shapes in which people keep logs and nothing of what the tool says.
+Knows the forms in which people store logs, and nothing of the lines' meaning.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from dataclasses import dataclass
 
 from devbench.tool.parse.source import RawLine
 
-# Stands at the end of a line that the text leaves open. No number pattern matches before it, since the rest of the
-# number may be missing.
+# The end of a line without a line end. No number pattern matches before it, since the rest of the number may be
+# missing.
 CUT = "\x00"
 
 _ANSI = re.compile(
     r"(?:\x1b\[|\x9b)[0-9;?]*[ -/]*[@-~]|\x1b[\]_][^\x07\x1b]{0,2000}(?:\x07|\x1b\\)|\x1b[@-Z\\-_]?|\ufeff"
 )
 _ANSI_BEGINS = re.compile("[\x1b\x9b\ufeff]")
-# A file that was not written to its end is filled up with zeros; what stands before them is cut.
+# The end of a file that was not written completely may be zeros; the line before them is cut.
 _ZEROS = re.compile("\x00+")
-# Two streams into one terminal: the second starts on the line that the first has not ended.
+# Two streams in one terminal: the second starts on the line that the first has not ended.
 _MERGED = re.compile(r"(?<=[^\s\[(\"'`>|$#])(?=(?:INFO|WARN|WARNING|ERROR|FATAL|VERBOSE): )")
 _MERGED_WORDS = re.compile(r"INFO: |WARN: |WARNING: |ERROR: |FATAL: |VERBOSE: ")
 
@@ -39,8 +39,8 @@ _WORDS = {
     "debug": "VERBOSE",
 }
 
-# What may stand before a line's own text; each is taken off, in any order, several times over. Each is tried only for a
-# line that begins with one of its characters.
+# Prefixes of a line's own text. They are removed in any order and repeatedly; each is tried only if the line begins with
+# one of its characters.
 _PREFIXES: tuple[tuple[str, str], ...] = (
     # Python's logging, pytest's and loguru's forms of it: INFO:root:, INFO bench:, INFO     | bench.run:main:31 -
     (
@@ -120,14 +120,14 @@ _BY_FIRST = {
     for first in map(chr, range(128))
 }
 _MAX_PREFIXES = 8
-# What pages and Markdown put around a line, or between two of them.
+# HTML and Markdown around a line or between two.
 _TAG = re.compile(
     r"</?(?:a|b|br|center|code|details|div|em|font|h[1-6]|hr|i|kbd|li|ol|p|pre|samp|small|span|strong|sub|summary|sup|table"
     r"|tbody|td|th|thead|tr|tt|u|ul)(?:\s[^<>]{0,300})?/?>",
     re.IGNORECASE,
 )
 _CELLS = re.compile(r"</t[dh]>\s{0,20}(?=<t[dh]\b)", re.IGNORECASE)
-# Output within a text of a program: one line for all, with the ends of its lines and its tabs spelt out.
+# Output in a string of a program: one line with escaped line ends and tabs.
 _INLINE = re.compile(
     r"(?<!\\)\\n(?:\\t|INFO: |count=|Graph: |Loaded model|Inference timings|Running benchmark|Number of|=====)"
 )
@@ -136,10 +136,10 @@ _LIST, _LIST_ITEM = re.compile(r"\s*\['"), re.compile(r"', '|'\]\s*$")
 _MIN_TABS = 5
 _LINE_TAG = re.compile(r"<(?:br|/p|/li|/div|/pre|/tr|/h[1-6]|hr)\b[^<>]{0,300}>", re.IGNORECASE)
 _TRAILING = re.compile(r"(?:`+|\*\*|\\(?:r\\)?n\"?,?|\\|\",|(?<=\s)\|)$")
-# Keys under which containers and log collectors keep a line in JSON.
+# The keys for a line in JSON from containers and log collectors.
 _JSON_KEYS = ("log", "message", "msg", "textPayload")
 _ESCAPED = re.compile(r"\\([\[\]_*`#~<>|()!.+-])")
-# Output of another program as Python shows bytes: one line for all.
+# Output as Python prints bytes: one line.
 _BYTES = re.compile(r"^\s*b(['\"])(?=.*\\n)")
 _TRAILING_ENDS = ("`", "*", "n", '"', ",", "\\", "|")
 _MAX_TRAILING = 6
@@ -151,11 +151,11 @@ class LogLine:
     """One line of the tool.
 
     Attributes:
-        text: its own words; ends with `CUT` where the text stops in the middle of it.
-        level: `INFO`, `WARN`, `ERROR`, `FATAL`, `VERBOSE`, or nothing where none was printed.
-        named_level: the level stood in the tool's own words, not only in a log system's tag.
-        whole: the line was ended.
-        tag, pid: whose line it is in a logcat, as far as it says that.
+        text: its own words; ends with `CUT` if the line was cut.
+        level: `INFO`, `WARN`, `ERROR`, `FATAL`, `VERBOSE`, or empty if none was printed.
+        named_level: the tool itself printed the level; it is not only a log system's.
+        whole: the line has a line end.
+        tag, pid: of a logcat, if known.
     """
 
     text: str
@@ -172,7 +172,7 @@ class LogLine:
 
 
 def lines_of(raw: RawLine) -> Iterator[LogLine]:
-    """The lines in one raw line, cleaned: pages and merged streams put several into one; empty ones are left out."""
+    """The cleaned lines in one raw line, which may be several in pages and merged streams; without empty lines."""
     text = raw.data.decode("utf-8", "replace")
     if _ANSI_BEGINS.search(text):
         text = _ANSI.sub("", text)
@@ -185,7 +185,7 @@ def lines_of(raw: RawLine) -> Iterator[LogLine]:
 
 
 def _pieces(text: str) -> list[str]:
-    """The lines that a page, a program or a log collector put into one."""
+    """The lines that a page, a program or a log collector joined."""
     if text.startswith('{"'):
         text = _from_json(text)
         if "\n" in text:
@@ -202,14 +202,14 @@ def _pieces(text: str) -> list[str]:
     if "<" not in text and "&" not in text:
         return [text]
     text = _CELLS.sub("\t", text)
-    # A log within HTML is rare, and its names of characters take a while to import.
+    # Imported here, since logs in HTML are rare and the table of characters is large.
     from html import unescape
 
     return [unescape(_TAG.sub("", piece)) for piece in _LINE_TAG.split(text)]
 
 
 def _from_json(text: str) -> str:
-    """The message of a line that a log collector keeps as a JSON object; `text` itself where it is none."""
+    """The message in a log collector's JSON object; other text unchanged."""
     try:
         found = json.loads(text)
     except (ValueError, RecursionError):
@@ -223,7 +223,7 @@ def _cleaned(raw: str, *, cut: bool) -> Iterator[LogLine]:
         raw = _ESCAPED.sub(r"\1", raw)
     pieces = _MERGED.split(raw) if _MERGED_WORDS.search(raw, 1) else [raw]
     for position, piece in enumerate(pieces):
-        # A piece that was interrupted by another stream's line has lost its end as well.
+        # A piece that another stream's line interrupted has lost its end, too.
         open_end = cut if position == len(pieces) - 1 else True
         line = _without_prefix(piece, open_end)
         if line is not None:
@@ -255,7 +255,7 @@ def _without_prefix(text: str, cut: bool) -> LogLine | None:
 
 
 def _without_rest(text: str) -> str:
-    """`text` without what pages, quotes and log systems put behind a line."""
+    """`text` without the marks of pages, quotes and log systems at the end of a line."""
     text = text.rstrip(" ")
     for _ in range(_MAX_TRAILING if text[-1:] in _TRAILING_ENDS else 0):
         shorter = _TRAILING.sub("", text).rstrip(" ")

@@ -17,37 +17,37 @@ from devbench.tool.parse.profile import ProfileReader
 from devbench.tool.parse.source import BLOCK_BYTES, candidates
 from devbench.tool.parse.summary import Summary
 
-# A terminal's line may stand in front of it, where nobody ended the command.
+# A terminal's command may be in front of it, without a line end.
 _START = re.compile(r"^STARTING!|\SSTARTING!\s*\x00?$")
-# What stands at the head of a run where its first line is lost.
+# The first lines of a run, if "STARTING!" is lost.
 _HEAD = re.compile(r"^(?:Log parameter values verbosely: \[|Min num runs: \[|Num runs: \[|Graph: \[|Loaded model )")
 _RUNNING = re.compile(r"^(?:Running benchmark for|Initialized session in)")
-# What only another run says when one has ended; its head may be lost.
+# After the end of a run, these lines belong to another run, whose head may be lost.
 _GOES_ON = re.compile(
     r"^(?:Explicitly applied |The input model file size|Initialized session in|Running benchmark for)"
 )
 _UNCONSUMED = re.compile(r"Unconsumed cmdline flags: (.*)$")
-# Stands between the streams or files that somebody put into one text.
+# A separator between streams or files in one text.
 _DIVIDER = re.compile(r"^==> .* <==$")
 _FLAG_HELP = re.compile(r"^\s*--[\w-]+=.*\t")
 _MAX_WARNINGS = 200
 _MAX_MESSAGE = 1000
 _MAX_FLAGS = 200
-# So many lines that only look like an error are read without any line of the tool between them. Foreign logs have more.
+# The limit for lines that only look like an error without any line of the tool between them; foreign logs have more.
 _MAX_SOFT = 1000
 
 
 def parse_text(text: str) -> Measurement:
-    """What `text` says, of whatever age and in whatever state; never raises.
+    """The measurement in a text of any version and in any state; never raises.
 
-    Text that was cut in the middle gives `incomplete` and only the values that stand in it whole.
+    A text that was cut gives `incomplete` and only the values that are complete.
     """
     pieces = (text[at : at + BLOCK_BYTES] for at in range(0, len(text), BLOCK_BYTES))
     return parse_blocks(piece.encode("utf-8", "replace") for piece in pieces)
 
 
 def parse_blocks(blocks: Iterable[bytes]) -> Measurement:
-    """As `parse_text`, of UTF-8 text in blocks of any size, in bounded memory."""
+    """Like `parse_text`, for UTF-8 text in blocks of any size, in bounded memory."""
     reader = _LogReader()
     for raw in candidates(blocks, reader):
         reader.soft += raw.soft
@@ -106,8 +106,8 @@ class _LogReader:
 
 
 def _is_new(run: _Run, line: LogLine) -> bool:
-    """Whether a line begins another run: its first words after something was said, a head line for the second time, or a
-    second summary with other values, where people kept nothing else."""
+    """Whether a line begins another run: a first line after others, a head line for the second time, or a second summary
+    with other values, if a text contains summaries only."""
     text = line.text.lstrip()
     if "STARTING!" in text and _START.search(text):
         return run.started or run.told or run.summary.counted > 0
@@ -119,7 +119,7 @@ def _is_new(run: _Run, line: LogLine) -> bool:
     if head is None:
         return False
     before = run.heads.get(head.group(0))
-    # The same line twice in a row is one run whose output was kept twice, on a terminal and in a log.
+    # The same line twice is one run whose output was stored twice, from a terminal and from a log.
     return run.told or (before is not None and (before != text or run.summary.counted > 0))
 
 
@@ -146,11 +146,11 @@ class _Run:
 
     @property
     def told(self) -> bool:
-        """Whether the text says already how this run went."""
+        """Whether the outcome of this run is known."""
         return self.summary.finished or self.over or self.dead is not None
 
     def take(self, line: LogLine) -> bool:
-        """Take a line in; whether it was one of the tool's, or told how the tool ended."""
+        """Read a line; whether it was the tool's or showed how the tool ended."""
         text = line.text.lstrip()
         if "STARTING!" in text and _START.search(text):
             self.started, self.empty, self.summary.has_head = True, False, True
@@ -181,10 +181,10 @@ class _Run:
         return taken
 
     def _goes_on(self) -> None:
-        """The run said something after what looked like its end: that was none, or another process's.
+        """The run continues after a line that looked like its end, which becomes a warning.
 
         An operator that could not be prepared or invoked while the model ran stays a failure: tools before 2.4 ignore
-        it, and print the time that it took to fail.
+        it and print the time until it failed.
         """
         for failure in (self.said, self.dead, self.unprepared):
             if failure is not None and failure.message not in self.warnings:
@@ -198,7 +198,7 @@ class _Run:
         message = line.words[:_MAX_MESSAGE]
         kind = problems.deadly(line)
         if kind is FailureKind.BINARY_NOT_FOR_DEVICE and self.summary.finished:
-            kind = None  # a later command's, since this one has run
+            kind = None  # of a later command, since this one has run
         if kind is not None:
             self.empty = False
             self.dead = self.dead or Failure(kind, message)
@@ -208,7 +208,7 @@ class _Run:
             self.empty = False
             self._stopped(Failure(kind, message))
         if problems.is_restored(line):
-            # It was a delegate that could not be prepared, and the graph is as it was before.
+            # A delegate could not be prepared, and the graph is restored.
             self.unprepared = None
             if self.broken is not None and self.broken.kind is FailureKind.FAILED_TO_PREPARE:
                 self.broken = None
@@ -222,7 +222,7 @@ class _Run:
         return kind is not None
 
     def _stopped(self, failure: Failure) -> None:
-        """What the tool names first is the cause; what follows are its consequences."""
+        """Keep the first failure of each kind: it is the cause, later ones are consequences."""
         if failure.kind is FailureKind.FAILED_TO_INVOKE or (
             failure.kind is FailureKind.FAILED_TO_PREPARE and self.running
         ):
@@ -270,7 +270,7 @@ class _Run:
             return "ok", None
         if cause is not None:
             return "failed", cause
-        # A file that holds only a profile has no outcome of its own; the tool writes it when the runs are done.
+        # A file with nothing but a profile is a success: the tool writes it after the runs.
         only_profile = self.profile.ended and not self.started and not self.summary.has_head
         return ("ok", None) if only_profile else ("incomplete", None)
 
@@ -282,7 +282,7 @@ class _Run:
 
 
 def _flags(text: str, *, whole: bool) -> list[str]:
-    """The flags of a line; a value may hold spaces. The last flag of a line that was cut may have lost its end."""
+    """The flags in a line; values may contain spaces. The last flag of a line that was cut is left out."""
     flags: list[str] = []
     for word in text.removesuffix("\x00").split():
         if word.startswith("--") or not flags:

@@ -33,12 +33,12 @@ class StageLog:
     Attributes:
         start_s: its process was started.
         ready_s: loaded and initialised; a held stage was stopped here.
-        go_s: a held stage went on.
+        go_s: a held stage continued.
         warm_s: the end of the tool's first phase, where it has two.
         done_s: its last inference ended.
-        drop_s, gone_s: it was told to end, and had ended.
-        exit_code: of its process; 137 where the session ended it.
-        text: what the tool said, both streams.
+        drop_s, gone_s: the session ended it; it had ended.
+        exit_code: of its process; 137 if the session ended it.
+        text: the tool's output, both streams.
     """
 
     number: int
@@ -64,7 +64,7 @@ class MemorySample:
 
 @dataclass(frozen=True, slots=True)
 class SessionLog:
-    """A session. `lost` names stage and mark where a stage ended before a mark that the session waited for."""
+    """A session. `lost` has stage and mark if a stage ended before a mark that the session waited for."""
 
     stages: tuple[StageLog, ...] = ()
     samples: tuple[MemorySample, ...] = ()
@@ -74,24 +74,24 @@ class SessionLog:
     lost: tuple[int, str] | None = None
 
     def stage(self, number: int) -> StageLog:
-        """A stage by its number; without any times if it never began."""
+        """A stage by its number; without times if it never began."""
         return next((stage for stage in self.stages if stage.number == number), StageLog(number))
 
 
 def lines_of_session(stream: BinaryIO | gzip.GzipFile) -> Iterator[str]:
-    """The lines of a log, in bounded memory: the rest of a line that is too long comes as lines of its own."""
+    """The lines of a log, in bounded memory: a line that is too long is split."""
     while line := stream.readline(_MAX_LINE):
         yield line.rstrip(b"\n").decode("utf-8", "replace")
 
 
 def parse_session(lines: Iterable[str], word: str = "") -> SessionLog:
-    """What a session's log says.
+    """The session in a log.
 
     Args:
         lines: the log, cut anywhere.
-        word: the random word that begins each of its lines; where it is not known, that of the first line.
+        word: the random word that begins each line; by default that of the first line.
     """
-    # Times of the device's clock are made relative after all of them are known.
+    # The times become relative after all of them are known.
     marks: dict[int, dict[str, float]] = {}
     exits: dict[int, int] = {}
     texts: dict[int, io.StringIO] = {}
@@ -150,7 +150,7 @@ def _stage(word: str) -> int | None:
 
 
 def _samples(found: list[tuple[float, str]], zero: float) -> tuple[tuple[MemorySample, ...], dict[int, int]]:
-    """The samples in the order of time, and the high-water mark of each stage."""
+    """The samples ordered by time, and the high-water mark of each stage."""
     read: list[MemorySample] = []
     peaks: dict[int, int] = {}
     for at, text in sorted(found):

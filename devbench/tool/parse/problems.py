@@ -1,4 +1,4 @@
-"""Lines that tell of a failure, by kind, and lines that look like one and are not; knows no run and no exit code."""
+"""Lines that show a failure, by kind, and lines that only look like one; knows no run and no exit code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from devbench.tool.parse.lines import LogLine
 
 _K = FailureKind
 
-# What a shell prints before the fate of a process: its own name, the script's line, the job's number, the process id.
+# What a shell prints before a process's end: its own name, the script's line, the job's number, the process id.
 _SHELL = r"^(?:[\w./-]*sh: )?(?:[\w./ -]{1,80}: line \d+: +)?(?:line \d+: +)?(?:\[\d+\] {0,3}[+-]? *)?(?:\d+ +)?"
 # Alone on its line, or with the command behind it.
 _FATE_ENDS = r"(?:\s*\(core dumped\))?\s*(?:$|(?<=\s\s)\S|\./)"
@@ -40,7 +40,7 @@ _DEADLY: tuple[tuple[FailureKind, str], ...] = (
         r"|(?:^|[\s/])benchmark_\w{1,60}: (?:not found|No such file or directory|[Pp]ermission denied|can't execute)",
     ),
 )
-# These end a run wherever they stand, unless its summary says that it went on.
+# These end a run wherever they are, unless a summary follows.
 _STABLE: tuple[tuple[FailureKind, str], ...] = (
     (
         _K.NO_MODEL,
@@ -71,16 +71,16 @@ _STABLE: tuple[tuple[FailureKind, str], ...] = (
     ),
     (
         _K.DELEGATE_NOT_APPLIED,
-        # The default delegate's failure is not that of one that was asked for: the tool goes on.
+        # Not the default delegate: the tool continues without it.
         r"^Failed to apply (?!the default\b)(?:the )?(?:\S+ )?delegate|^Can't (?:create|load) .{0,60}delegate"
         r"|[Ff]ailed to (?:register|create) .{0,40}[Aa]ccelerator"
         r"|[Ff]ailed to create .{0,60}(?:delegate kernel|DelegateKernel)",
     ),
 )
-# Tags under which the tool, its runtime and the system's crash reports of it stand in a logcat.
+# The tags of the tool, its runtime and the system's crash reports in a logcat.
 _TOOL_TAGS = frozenset({"tflite", "litert", "libc", "debug", "native", "crash_dump", "tflite_benchmarkmodelactivity"})
 _RESTORED = re.compile(r"Restored (?:original|previous) execution plan")
-# How much a line tells of why a delegate was not applied, the most telling first; 0 for what only tells that it was not.
+# How specific a line is about why a delegate was not applied: 0 if it only shows that it was not.
 _TELLING = tuple(
     (score, re.compile(pattern))
     for score, pattern in (
@@ -94,12 +94,12 @@ _TELLING = tuple(
             1,
             r"delegate is not initialized|OpenGL-based API disabled|kernel was not initialized|Failed to initialize Dispatch API: ERROR: \[",
         ),
-        # The operator is named: "TfLiteGpuDelegate Init: BATCH_MATMUL: Not supported batched mat mul case".
+        # With the operator: "TfLiteGpuDelegate Init: BATCH_MATMUL: Not supported batched mat mul case".
         (4, r"(?:^|(?:Init|Prepare|Invoke): )(?!ERROR|WARNING|INFO|FATAL)[A-Z][A-Z0-9_]{2,60}(?: \([^)]{1,60}\))?: \S"),
         (3, r"No selector for|\b[Uu]nsupported\b|[Nn]ot supported|\b(?:INVALID_ARGUMENT|UNIMPLEMENTED|INTERNAL): "),
     )
 )
-# A vendor's library prints its trouble without a level. NNAPI's is printed in every run of the first tools.
+# A vendor's library prints errors without a level. NNAPI's error is in every run of the first tools.
 _LIBRARY_ERROR = re.compile(r"^(?!nnapi error)\w{1,40} error: \S", re.IGNORECASE)
 _OVER = re.compile(r"^Benchmarking failed")
 _COMPILED = tuple((kind, re.compile(pattern)) for kind, pattern in _DEADLY)
@@ -112,7 +112,7 @@ _SUSPICIOUS = re.compile(
 
 
 def deadly(line: LogLine) -> FailureKind | None:
-    """The kind of a line that says that the process died or never began."""
+    """The kind of a line that shows that the process died or never started."""
     return _first(_COMPILED, line)
 
 
@@ -122,33 +122,33 @@ def stable(line: LogLine) -> FailureKind | None:
 
 
 def is_restored(line: LogLine) -> bool:
-    """Whether the runtime took a delegate back that could not be prepared."""
+    """Whether the runtime removed a delegate that could not be prepared."""
     return _RESTORED.search(line.text) is not None
 
 
 def telling(message: str) -> int:
-    """How much a line tells of a failure's reason: 0 (that there was one) to 4 (the operator and what is wrong)."""
+    """How specific a line is about a failure: 0 (only that there was one) to 4 (the operator and the reason)."""
     return next((score for score, pattern in _TELLING if pattern.search(message)), 2)
 
 
 def names_reason(message: str) -> bool:
-    """Whether a line says what a delegate cannot do, not only that something failed."""
+    """Whether a line has a reason, not only the news that something failed."""
     return telling(message) >= 3
 
 
 def best_reason(messages: Iterable[str]) -> str:
-    """The line that tells most, the first one of several; empty without any that tells more than the failure."""
+    """The most specific line, the first of several; empty if all lines only show that something failed."""
     best = max(messages, key=telling, default="")
     return best if telling(best) else ""
 
 
 @dataclass(slots=True)
 class Causes:
-    """Of all lines of a run that look bad, those that tell most of why it failed.
+    """The most specific of a run's lines that look like an error.
 
     Attributes:
-        first: the most telling one, the first of several: why a delegate was not applied.
-        last: the last error that is more than the news of the failure, else the last one: why the tool ended.
+        first: the most specific one, the first of several: why a delegate was not applied.
+        last: the last error with a reason, else the last error: why the tool ended.
     """
 
     first: str = ""
@@ -160,25 +160,25 @@ class Causes:
         is_error = is_error or _LIBRARY_ERROR.match(message) is not None
         if score > self._best and (is_error or names_reason(message)):
             self.first, self._best = message, score
-        # The help text after a flag that could not be read is no cause.
+        # The help text after an invalid flag is not a cause.
         if is_error and not message.startswith("usage:") and (score or not self.last or not telling(self.last)):
             self.last = message
 
 
 def is_foreign(line: LogLine, tool_pid: str) -> bool:
-    """Whether a line of a logcat is another program's: by its process id, where the tool's is known, else by its tag."""
+    """Whether a line of a logcat is another program's: by its process id if the tool's is known, else by its tag."""
     if line.pid and tool_pid:
         return line.pid != tool_pid
     return bool(line.tag) and line.tag.casefold() not in _TOOL_TAGS
 
 
 def is_over(line: LogLine) -> bool:
-    """Whether the tool says in general words that it failed."""
+    """Whether the tool reports in general that it failed."""
     return _OVER.match(line.text.strip()) is not None
 
 
 def looks_bad(line: LogLine) -> bool:
-    """Whether a reader would take the line for an error."""
+    """Whether the line looks like an error."""
     return line.level in ("ERROR", "FATAL") or _SUSPICIOUS.search(line.text) is not None
 
 

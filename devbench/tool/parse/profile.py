@@ -3,7 +3,7 @@
 The tables are those of `tensorflow/core/util/stats_calculator.cc` (text) and `tensorflow/lite/profiling/
 profile_summary_formatter.cc` (CSV). Sections stand under a heading for initialisation or for the runs; the oldest tools
 and LiteRT 2 print the runs' without one. Newer tools print a delegate's own operators in a section of their own, others
-within the main table as `Delegate/…`.
+in the main table as `Delegate/…`.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ _CSV_COLUMNS = re.compile(r"^\s*node type, ", re.IGNORECASE)
 _N = rf"(?:{NUMBER}|[+-]?(?:nan|inf))"
 _NUMBER = re.compile(_N)
 _PERCENT = re.compile(rf"({_N}) ?%")
-# Types may hold spaces and commas, so that columns are found from the numbers. Lines beyond this length are no rows.
+# Types may contain spaces and commas, so columns are found by their numbers. Longer lines are not rows.
 _MAX_ROW_CHARACTERS = 4000
 
 
@@ -64,7 +64,7 @@ _ROWS = {
 _TYPE_ROWS = {csv: _type_row(_COMMA if csv else _SPACES) for csv in (True, False)}
 _COLUMN_NAMES = ("first", "avg", "pct", "cdf", "mem", "times")
 _NODE = re.compile(r"^(.*):([0-9]{1,9})$", re.DOTALL)
-# Rows of a delegate's own operators within the main table.
+# Rows of a delegate's own operators in the main table.
 _INSIDE = ("Delegate/", "[Delegate]")
 _INIT_TYPES = ("AllocateTensors", "ModifyGraphWithDelegate")
 _MAX_ROWS = 50_000
@@ -82,7 +82,7 @@ class _Part:
     characters: int = 0
 
     def has_room(self, text: str) -> bool:
-        """Whether one more row is kept; a hostile table must not fill the memory."""
+        """Whether one more row is kept: a hostile table must not fill the memory."""
         self.characters += len(text)
         rows = len(self.ops) + len(self.delegate_ops) + len(self.by_type)
         return rows < _MAX_ROWS and self.characters < _MAX_CHARACTERS
@@ -95,7 +95,7 @@ class _Part:
 
 @dataclass(slots=True)
 class ProfileReader:
-    """Takes the lines of one run of the tool one by one; knows in which table it is."""
+    """The profiles in one run of the tool, read line by line."""
 
     ended: bool = False
     _headed: bool = False
@@ -105,14 +105,14 @@ class ProfileReader:
     _delegate: bool = False
     _csv: bool = False
     _start: bool = False
-    # The last heading's columns are still to come; the sum of shares at the last row.
+    # The last heading's columns follow; the sum of shares at the last row.
     _fresh: bool = False
     _reached: float = 0.0
     # The table has neither heading nor columns.
     _bare: bool = False
 
     def take(self, line: LogLine) -> bool:
-        """Take a line in; whether it belonged to a profile."""
+        """Read a line; whether it belonged to a profile."""
         text = line.text
         if self._heading(text):
             return True
@@ -130,18 +130,18 @@ class ProfileReader:
         return self._table(line)
 
     def is_another(self, line: LogLine) -> bool:
-        """Whether a line opens the profile of another run: initialisation, after the runs' was complete."""
+        """Whether a line begins another run's profile: initialisation after complete profiles of the runs."""
         done = self.ended and self._phase == "runs" and self._headed and "rofiling" in line.text
         return done and _PHASE_INIT.search(line.text) is not None
 
     @property
     def init(self) -> Profile | None:
-        """The profile of initialisation, where there is one."""
+        """The profile of initialisation, if there is one."""
         return self._parts["init"].profile()
 
     @property
     def runs(self) -> Profile | None:
-        """The profile of the regular runs, where there is one."""
+        """The profile of the regular runs, if there is one."""
         return self._parts["runs"].profile()
 
     def _heading(self, text: str) -> bool:
@@ -150,7 +150,7 @@ class ProfileReader:
         phase: Phase | None = "init" if _PHASE_INIT.search(text) else "runs" if _PHASE_RUNS.search(text) else None
         if phase is not None:
             if phase == "runs" and not self._headed and self._parts["init"].profile() is None:
-                # The text begins behind the first heading: what came until now was initialisation's.
+                # The text begins after the first heading: the rows so far belong to initialisation.
                 self._parts["init"], self._parts["runs"] = self._parts["runs"], _Part()
             self._phase, self._section, self._delegate = phase, "", False
             self._headed, self.ended = True, False
@@ -175,12 +175,12 @@ class ProfileReader:
         return False
 
     def _next_section(self) -> str:
-        """What a table of operators without a heading is: the tool prints them in order, then again by time."""
+        """The section of a table without a heading: operators are printed in order, then again by time."""
         part = self._parts[self._phase]
         return "Top by Computation Time" if part.ops or part.delegate_ops else "Run Order"
 
     def _begins_without_heading(self, text: str) -> bool:
-        """Whether a line is the first row of a table that has lost its heading and columns: its shares are equal."""
+        """Whether a line is the first row of a table without heading and columns: its two shares are equal."""
         if "%" not in text or len(text) > _MAX_ROW_CHARACTERS:
             return False
         for self._csv, self._start in _ROWS if "\t" not in text else ((False, False),):
@@ -197,7 +197,7 @@ class ProfileReader:
         return share is not None and reached is not None and abs(share - reached) <= _SAME_SHARE
 
     def _table(self, line: LogLine) -> bool:
-        """A row; one that is cut may have lost the end of its name, and is left out whole."""
+        """Read a row; a row that was cut is left out, since its name may be incomplete."""
         if len(line.text) > _MAX_ROW_CHARACTERS or self._section == "Delegate Statistics":
             return False
         part = self._parts[self._phase]
@@ -212,7 +212,7 @@ class ProfileReader:
             return values is not None
         reached, self._reached = self._reached, number(values["cdf"]) or 0.0
         if self._bare and reached >= 100 - _SAME_SHARE and self._is_first(values):
-            # The same operators again by time.
+            # The same operators again, by time.
             self._section = self._next_section()
             return True
         part = self._part(values["type"])
@@ -226,7 +226,7 @@ class ProfileReader:
         return True
 
     def _part(self, kind: str) -> _Part:
-        """The current phase's rows; without any heading, the rows of initialisation are told by their names."""
+        """The current phase's rows; without a heading, rows of initialisation are recognised by their names."""
         if not self._headed:
             self._phase = "init" if kind.strip() in _INIT_TYPES else "runs"
         return self._parts[self._phase]
@@ -236,7 +236,7 @@ class ProfileReader:
         if "\t" in text and not self._csv:
             fields = _fields(text)
             share = next((n for n, field in enumerate(fields) if _PERCENT.fullmatch(field)), 0)
-            # Behind the type stand start (not in newer tools), first and average.
+            # After the type: start (not in newer tools), first and average.
             if share not in (3, 4) or len(fields) < share + 5:
                 return None
             names = (("start",) if share == 4 else ()) + _COLUMN_NAMES
@@ -263,7 +263,7 @@ def _fields(text: str) -> list[str]:
 
 
 def _named(names: tuple[str, ...], fields: list[str]) -> dict[str, str] | None:
-    """Numbers by their column, without the signs of percentages; `None` where one is no number."""
+    """Numbers by column, without percent signs; `None` if one is not a number."""
     values = {}
     for name, cell in zip(names, fields, strict=False):
         number_text = cell.removesuffix("%").strip() if name in ("pct", "cdf") else cell

@@ -20,7 +20,7 @@ _LATENCY = ("avg", "min", "max", "stddev", "median", "p5", "p95", "init", "first
 
 
 def parse_proto(data: bytes) -> Measurement | None:
-    """The measurement in one of the three messages, or `None` where the bytes are none of them."""
+    """The measurement in one of the three messages, or `None` for other bytes."""
     for read in (_result, _profiling, _runtime):
         measurement = read(data)
         if measurement is not None:
@@ -79,12 +79,12 @@ def _rows(profiles: Iterable[Any]) -> list[OpRow]:
 
 
 def _total_us(op: Any) -> float:
-    """An average is of one call; a node of a partition that is invoked often is called as often in each run."""
+    """The time of all calls in a run: the average is that of one call."""
     return finite(float(op.inference_microseconds.avg) * max(1, op.times_called)) or 0.0
 
 
 def _by_type(rows: list[OpRow]) -> tuple[OpTypeRow, ...]:
-    """What the text's summary by type would say, dearest first."""
+    """The summary by type, as in text, most expensive first."""
     totals: dict[str, list[float]] = {}
     for row in rows:
         calls = max(1.0, row.times_called or 1)
@@ -106,7 +106,7 @@ def _by_type(rows: list[OpRow]) -> tuple[OpTypeRow, ...]:
 
 
 def _runtime(data: bytes) -> Measurement | None:
-    """The graph after delegation: which delegate's node replaced which of the model's nodes."""
+    """The graph after delegation: the delegates' nodes and the nodes that they replaced."""
     kind = _message_class("model_runtime_info_pb2", "ModelRuntimeDetails")
     message = _parsed(kind, data) if kind is not None else None
     if message is None or not message.subgraphs:
@@ -208,10 +208,10 @@ def _result_class() -> Any:
 
 @functools.lru_cache(maxsize=8)
 def _message_class(module: str, name: str) -> Any | None:
-    """A class of `tflite.profiling`; `None` where it cannot be had.
+    """A class of `tflite.profiling`; `None` if it is not installed.
 
-    TensorFlow registers the same messages under other files: where it was imported first, the wheel's modules refuse to
-    load, and TensorFlow's are taken.
+    TensorFlow registers the same messages for other files: if it was imported first, the wheel's modules cannot be
+    loaded, and TensorFlow's classes are used.
     """
     try:
         return getattr(importlib.import_module(f"ai_edge_litert.{module}"), name)
@@ -226,7 +226,7 @@ def _message_class(module: str, name: str) -> Any | None:
 
 
 def _parsed(kind: Any, data: bytes) -> Any | None:
-    """The message in `data`, or `None` where the bytes are none or hold fields that the message does not have."""
+    """The message in `data`, or `None` for other bytes, such as fields that the message does not have."""
     from google.protobuf.message import DecodeError
 
     message = kind()

@@ -1,7 +1,7 @@
-"""From blocks of bytes to the lines that may be the tool's, in bounded memory; knows needles and no meaning of a line.
+"""From blocks of bytes to the lines that may be the tool's, in bounded memory; knows words, not the meaning of lines.
 
-Most of a foreign text is skipped without being looked at line by line: one search finds the next word that any line of
-the tool has. Only lists of operators have lines without such a word; the reader says when it is in one.
+Most of a foreign text is skipped quickly: one search finds the next word of the tool's lines. Only lists of operators
+have lines without such words; the reader tells when it is in a list.
 """
 
 from __future__ import annotations
@@ -15,10 +15,10 @@ from typing import Protocol
 BLOCK_BYTES = 1 << 18
 MAX_LINE_BYTES = 20_000
 _LAST_ERRORS = 50
-# Pages put blanks that do not break between words.
+# Pages have non-breaking spaces between words.
 _BLANK = "\u00a0".encode()
 
-# Words of which each line of the tool, of its runtime or of a shell that tells its end has one, in lower case.
+# Each line of the tool, of its runtime or of a shell about its end contains one of these words, in lower case.
 _OWN = (
     "starting!", "graph: ", "loaded model", "loading model", "num runs: ", "log parameter", "initialized session",
     "running benchmark", "tensorflow", "benchmarking failed", "benchmark_", "benchmark results", "count=",
@@ -34,28 +34,28 @@ _OWN = (
     "cannot execute", "inaccessible", "e_machine", "position independent", ") instead", "killed", "aborted", "lmkd",
     "memorykiller", "zsh: ", "tf lite", "fully accelerated",
 )  # fmt: skip
-# Words of lines that look like an error. Foreign logs are full of them.
+# Words of lines that look like an error. Foreign logs have many of them.
 _LOOKS_BAD = (
     "error", "fail", "fatal", "unsupported", "not supported", "fall", "fell back", "not be executed", "could", "can't",
     "unable to", "cannot", "allowed", "not found", ".cc:",
 )  # fmt: skip
 
 
-# Most letters of any text are these: a search for words that begin with them stops too often.
+# The most frequent letters of texts: a search for words that begin with them stops too often.
 _COMMON_LETTERS = "etaoinsrhl "
 # A row of a table: its share of the time, and the sum of the shares up to it.
 _ROW = r"%(?:[\t ,]|\\t){1,40}[-+.0-9a-z]{1,16} ?%"
 
 
 def _rare_end(word: str) -> str:
-    """The end of `word` from its first letter that is not common; empty where that is too short to tell anything."""
+    """The end of `word` from its first letter that is not common; empty if that is too short."""
     start = next((at for at, letter in enumerate(word) if letter not in _COMMON_LETTERS), len(word))
     end = word[start:]
     return end if len(end) >= 3 or end.endswith(("!", "=", ":")) else ""
 
 
 def _any_of(words: Iterable[str]) -> str:
-    """A pattern for any of the words, in which each letter is looked at once."""
+    """A pattern for any of the words, in which each letter is compared once."""
     by_first: dict[str, set[str]] = {}
     for word in words:
         by_first.setdefault(word[:1], set()).add(word[1:])
@@ -71,7 +71,7 @@ _SOFT = re.compile(_any_of(_LOOKS_BAD).encode())
 
 
 class _Words:
-    """How to find the next of some words."""
+    """Patterns for finding the next of some words."""
 
     def __init__(self, words: Iterable[str]) -> None:
         ends = {word: _rare_end(word) for word in words}
@@ -83,16 +83,16 @@ _OWN_WORDS, _ALL_WORDS = _Words(_OWN), _Words((*_OWN, *_LOOKS_BAD))
 
 
 class Listening(Protocol):
-    """What the reader of the lines wants at the moment."""
+    """Which lines the reader wants at the moment."""
 
     @property
     def wants_errors(self) -> bool:
-        """Lines that only look like an error are wanted; else only the last ones before a line of the tool."""
+        """Whether lines that only look like an error are wanted; else only the last ones before a line of the tool."""
         ...
 
     @property
     def wants_all(self) -> bool:
-        """Every line is wanted: a list of names without any word to find them by."""
+        """Whether every line is wanted: in a list of names that contain no known word."""
         ...
 
 
@@ -103,7 +103,7 @@ class RawLine:
     Attributes:
         data: its bytes, without the line's end.
         cut: the text ends, or the line was shortened, in the middle of it.
-        soft: it has only words that foreign logs are full of.
+        soft: it contains only words that are frequent in foreign logs.
     """
 
     data: bytes
@@ -134,14 +134,14 @@ def candidates(blocks: Iterable[bytes], listening: Listening) -> Iterator[RawLin
 
 
 class _LineScanner:
-    """Finds the lines of one text; `waiting` are the last ones that looked like an error and were not wanted."""
+    """Finds the lines of one text; `waiting` are the last ones that look like an error and were not wanted."""
 
     def __init__(self, listening: Listening) -> None:
         self.listening = listening
         self.waiting: deque[RawLine] = deque(maxlen=_LAST_ERRORS)
 
     def lines(self, data: bytes, end: int) -> Iterator[RawLine]:
-        """The lines in `data[:end]`, which is whole lines, or one that is cut."""
+        """The lines in `data[:end]`, which are complete lines or one that is cut."""
         listening, words, at = self.listening, data.lower(), 0
         nearest = _Nearest(words, end)
         while at < end:
@@ -192,7 +192,7 @@ def _raw(data: bytes, start: int, stop: int, *, cut: bool, soft: bool) -> RawLin
 
 
 class _Nearest:
-    """Where the next of some words may stand, from any place on; places are asked for in ascending order."""
+    """The next place of one of some words, from a place on; the places must ascend."""
 
     def __init__(self, text: bytes, end: int) -> None:
         self._text, self._end = text, end
@@ -200,7 +200,7 @@ class _Nearest:
         self._places: list[int] = []
 
     def after(self, at: int, words: _Words) -> int:
-        """The first place from `at` on; the text's end where there is none."""
+        """The first place from `at` on; the text's end if there is none."""
         if words is not self._words:
             self._words, self._places = words, [-1] * (len(words.whole) + 1)
         places = self._places

@@ -23,15 +23,15 @@ from devbench.tool.parse.numbers import (
     whole,
 )
 
-# At the start of its line: tables of other runs and foreign logs have such words in the middle.
+# At the start of a line: tables of other runs and foreign logs have such words in the middle.
 _STATS = re.compile(rf"\s*count=({NUMBER}){END}")
 _PAIR = re.compile(rf"\b(first|curr|min|max|avg|std|p5|median|p95)=({NUMBER}){END}")
-# The same words stand under a profile, for its operators together.
+# The same words follow a profile, for all of its operators.
 _NOT_STATS = ("Timings (microseconds)", "Memory (bytes)")
 
 _SUMMARY = re.compile(r"(?:Inference|Average inference) timings in us:")
-# The benchmark APK of 1.13 and 1.14 puts "Overall max resident set size = …" right behind the last number, and the first
-# tools of all put the latency right behind the heading.
+# The benchmark APK of 1.13 and 1.14 prints "Overall max resident set size = …" directly after the last number, and the
+# first tools print the latency directly after the heading.
 _SUMMARY_VALUE = re.compile(
     rf"(Init|First inference|Warmup(?: \(avg\))?|Inference(?: \(avg\))?|no stats): ({NUMBER})(?:{END}|(?=Overall ))",
     re.IGNORECASE,
@@ -69,7 +69,7 @@ _PEAK = re.compile(rf"peak memory footprint \(MB\) via periodic monitoring: ({NU
 
 _GRAPH = re.compile(r"Graph: \[(.*)\](?:[\s\"',;\\]|<br>)*$")
 _LOADED = re.compile(r"(?:Loaded model|Loading model from:) (\S.*)$")
-# The tool with performance options sums up all its runs, the fastest first.
+# The tool with performance options lists all its runs, fastest first.
 _OPTIONS = re.compile(r"Summary of All Runs w/ Different Performance Options")
 _OPTION = re.compile(rf"\s*(\S.{{0,200}}?): count=({NUMBER}){END}")
 _HEAD = re.compile(r"^(?:STARTING!|Running benchmark for|Initialized session in|Loaded model )")
@@ -77,7 +77,7 @@ _HEAD = re.compile(r"^(?:STARTING!|Running benchmark for|Initialized session in|
 
 @dataclass(slots=True)
 class Summary:
-    """What the timings and memory lines of one run of the tool said; takes lines one by one."""
+    """The timings and memory of one run of the tool, read line by line."""
 
     tool: ToolName = "tflite"
     graph: str | None = None
@@ -93,12 +93,12 @@ class Summary:
     memory: Memory = field(default_factory=Memory)
     impossible: str = ""
     notes: tuple[str, ...] = ()
-    # So many lines of a summary that somebody broke into several are still to come.
+    # How many more lines may belong to a summary with line breaks.
     open_lines: int = 0
     _of_options: bool = False
 
     def take(self, line: LogLine) -> bool:
-        """Take a line in; whether it was one of these."""
+        """Read a line; whether it was about timings or memory."""
         text = line.text
         if _HEAD.match(text.lstrip()):
             self.has_head = True
@@ -112,7 +112,7 @@ class Summary:
         )
 
     def is_another(self, text: str) -> bool:
-        """Whether a line has another value for what the summary of this run, which is complete, has said already."""
+        """Whether this run's summary is complete and a line has another value for part of it."""
         if not self.finished:
             return False
         if "timings in us" in text:
@@ -125,7 +125,7 @@ class Summary:
 
     @property
     def inference_avg_us(self) -> float | None:
-        """From the summary; LiteRT's may have cut it to 0.00 ms, where its `count=` line has more digits."""
+        """From the summary; if LiteRT rounded it to 0.00 ms, from its `count=` line, which has more digits."""
         value = self.values.get("inference_avg_us")
         if value is None and self.finished and not self.impossible and self.runs is not None:
             return self.runs.avg_us or None
@@ -133,7 +133,7 @@ class Summary:
 
     @property
     def warmup(self) -> RunStats | None:
-        """The first of two `count=` lines; a single one before the summary is the runs', where the head is lost."""
+        """The first of two `count=` lines; a single one is the runs' if the head is lost or the summary follows."""
         if self.counted >= 2:
             return self._with_litert(self.first_stats, self.litert_warmup)
         alone = self.first_stats if self.has_head and not self.finished else None
@@ -141,14 +141,14 @@ class Summary:
 
     @property
     def runs(self) -> RunStats | None:
-        """The last `count=` line of at least two, or the only one where it cannot be the warm-up's."""
+        """The last of several `count=` lines, or the only one if it cannot be the warm-up's."""
         if self.counted >= 2:
             return self._with_litert(self.last_stats, self.litert_runs)
         alone = self.first_stats if self.finished or not self.has_head else None
         return self._with_litert(alone, self.litert_runs)
 
     def _names(self, line: LogLine) -> bool:
-        """Paths: whatever they hold is theirs."""
+        """Whether a line is a path, whatever words it contains."""
         graph = _GRAPH.match(line.text.lstrip())
         loaded = None if graph else _LOADED.match(line.text.lstrip())
         if graph and line.whole and self.graph is None:
@@ -213,7 +213,7 @@ class Summary:
                 self._end(token, text)
 
     def _end(self, token: str, text: str) -> None:
-        """The latency stands in the summary: the run is over, and no measurement where it cannot be a duration."""
+        """The summary has the latency: the run has ended. An impossible duration is no measurement."""
         self.finished = True
         if is_impossible(token):
             self.impossible = self.impossible or text.strip()
@@ -224,7 +224,7 @@ class Summary:
 
     def _litert(self, text: str) -> bool:
         time, size = _LITERT_TIME.match(text), _LITERT_MEMORY.match(text)
-        # Only the deviation stands without its unit; anything else without one is another tool's.
+        # Only the deviation has no unit; other times without a unit are another tool's.
         if time and "ms" not in time.group(0) and not time.group(1).endswith("(std)"):
             time = None
         if time or size or ("BENCH" in text.upper() and _LITERT_SOURCE.search(text)):
@@ -278,7 +278,7 @@ class Summary:
 
     @staticmethod
     def _with_litert(stats: RunStats | None, values: dict[str, float]) -> RunStats | None:
-        """LiteRT's summary repeats what its `count=` lines say with fewer digits: it fills only what those lack."""
+        """`stats` and, for missing values, LiteRT's summary, which has fewer digits than its `count=` lines."""
         if not values:
             return stats
         have = stats or RunStats()
