@@ -201,18 +201,7 @@ def _quantisation(graph: GraphView, constants: list[TensorView]) -> Quantisation
     Full: operators with weights take whole numbers. Dynamic: they take fractions and weights of eight bits or less.
     Weight-only: such weights go through a DEQUANTIZE first.
     """
-    kinds = set()
-    for operator in graph.operators:
-        source = operator.input(2 if operator.type == "TRANSPOSE_CONV" else 0)
-        constants_of = [tensor for tensor in operator.given if tensor.constant]
-        if operator.type == "DEQUANTIZE" and source is not None and source.constant:
-            kinds.add("fp16 weights" if source.dtype == "float16" else "weight-only int8")
-        elif source is not None and not source.constant and any(map(is_weight, constants_of)):
-            small = any(tensor.dtype in _EIGHT_BITS_OR_LESS for tensor in constants_of)
-            if source.quantised:
-                kinds.add("full int")
-            elif small and source.dtype in FLOATS:
-                kinds.add("dynamic int8")
+    kinds = {kind for kind in map(_quantised_by, graph.operators) if kind}
     if not kinds and any(tensor.dtype == "float16" for tensor in constants):
         kinds.add("fp16 weights")
     weights = [tensor for tensor in constants if tensor.quantised]
@@ -223,6 +212,18 @@ def _quantisation(graph: GraphView, constants: list[TensorView]) -> Quantisation
         blockwise=sum(tensor.blockwise for tensor in weights),
         activations=sum(tensor.quantised and not tensor.constant for tensor in graph.tensors),
     )
+
+
+def _quantised_by(operator: OperatorView) -> str:
+    """The kind of quantisation that an operator shows; empty for none."""
+    source = operator.input(2 if operator.type == "TRANSPOSE_CONV" else 0)
+    constants = [tensor for tensor in operator.given if tensor.constant]
+    if source is None or source.constant:
+        widened = source is not None and operator.type == "DEQUANTIZE" and source.dtype
+        return {"float16": "fp16 weights"}.get(widened, "weight-only int8") if widened else ""
+    is_dynamic = source.dtype in FLOATS and any(one.dtype in _EIGHT_BITS_OR_LESS for one in constants)
+    kind = "full int" if source.quantised else "dynamic int8" if is_dynamic else ""
+    return kind if any(map(is_weight, constants)) else ""
 
 
 def to_json(model: ModelView, facts: ModelFacts, name: str, compiled: Compiled | None = None) -> dict[str, Any]:

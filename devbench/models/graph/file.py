@@ -17,7 +17,8 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from devbench.errors import InputError
-from devbench.host.regular import other_than_file, writing
+from devbench.host.regular import other_than_file
+from devbench.host.whole_files import aside
 from devbench.models.graph.tables import DamagedModel, damage_told, root_table
 
 # Offsets in a flatbuffer are signed 32-bit numbers; what surrounds the buffers needs some room too.
@@ -55,16 +56,10 @@ def save_model(model: Any, path: Path) -> int:
     """Write the model; gives its size in bytes. Nothing is left at `path` if writing fails.
 
     Raises:
-        InputError: it cannot be written.
+        EnvironmentProblem: it cannot be written.
     """
-    part = path.with_name(path.name + ".part")
-    try:
-        with writing(path):
-            with part.open("wb") as file:
-                file.writelines(_pieces(model))
-            part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
+    with aside(path) as part, part.open("wb") as file:
+        file.writelines(_pieces(model))
     return path.stat().st_size
 
 
@@ -81,20 +76,20 @@ def _to_lists(graph: Any) -> None:
 
 def _check_numbers(model: Any, graph: Any) -> None:
     """Raises DamagedModel if a number refers to nothing: the rest of devbench relies on them."""
-    tensors, codes, buffers = len(graph.tensors), len(model.operatorCodes), len(model.buffers)
-    given = [number for operator in graph.operators for number in operator.inputs if number != -1]
-    made = [number for operator in graph.operators for number in operator.outputs]
-    numbers = [*graph.inputs, *graph.outputs, *given, *made]
-    for kind in (operator.opcodeIndex for operator in graph.operators):
-        if not 0 <= kind < codes:
-            raise DamagedModel(f"it has an operator of kind {kind} of {codes}")
-    if wrong := [number for number in numbers if not 0 <= number < tensors]:
-        raise DamagedModel(f"it names tensor {wrong[0]} of {tensors}")
-    for tensor in graph.tensors:
-        if not 0 <= tensor.buffer < buffers:
-            raise DamagedModel(f"it names buffer {tensor.buffer} of {buffers}")
-        if tensor.shape is not None and any(int(size) < 0 for size in tensor.shape):
-            raise DamagedModel("it has a tensor of negative size")
+    numbers = {
+        "operator code": (len(model.operatorCodes), [one.opcodeIndex for one in graph.operators]),
+        "tensor": (
+            len(graph.tensors),
+            [*graph.inputs, *graph.outputs]
+            + [number for one in graph.operators for number in (*one.inputs, *one.outputs) if number != -1],
+        ),
+        "buffer": (len(model.buffers), [tensor.buffer for tensor in graph.tensors]),
+    }
+    for what, (count, named) in numbers.items():
+        if wrong := [number for number in named if not 0 <= number < count]:
+            raise DamagedModel(f"it names {what} {wrong[0]} of {count}")
+    if any(size < 0 for tensor in graph.tensors for size in int_list(tensor.shape)):
+        raise DamagedModel("it has a tensor of negative size")
 
 
 def int_list(numbers: Iterable[int] | None) -> list[int]:

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import mmap
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from devbench.errors import DevbenchError
-from devbench.host.regular import writing
+from devbench.host.whole_files import aside
 from devbench.models.build import silent, tensorflow
 from devbench.models.graph.read import read_model
 from devbench.models.mobile_sd import networks
@@ -39,23 +38,22 @@ class UnexpectedConversion(DevbenchError):
     """The converter made something of a weight that devbench does not know how to fill."""
 
 
-@dataclass(frozen=True, slots=True)
-class Traced:
-    """A submodel as a TensorFlow function, and the weights that its fills replace."""
+class _Traced:
+    """A submodel as a TensorFlow function, with fills for its large weights and constants for small ones.
 
-    function: Any
-    specs: tuple[WeightSpec, ...]
-    fills: dict[int, WeightSpec]
-    factors: frozenset[float]
+    Attributes:
+        specs: of all weights, in the order in which they are used.
+        fills: the weights that fills replace, by the number of the fill.
+        factors: that the converter may fold into a weight.
+    """
 
-
-class _Tracing:
-    """Gives fills for large weights and constants for small ones."""
-
-    def __init__(self, source: WeightSource | None) -> None:
+    def __init__(self, submodel: str, scale: ModelScale, source: WeightSource | None) -> None:
         self.source = source
         self.specs: list[WeightSpec] = []
         self.fills: dict[int, WeightSpec] = {}
+        layers = Layers(self)
+        self.function = _function(submodel, scale, layers)
+        self.factors = {1.0, *layers.scales}
 
     def __call__(self, name: str, shape: tuple[int, ...], gain: float = 1.0) -> Tensor:
         import tensorflow as tf
@@ -75,7 +73,7 @@ class _Tracing:
 
 def weight_specs(submodel: str, scale: ModelScale) -> tuple[WeightSpec, ...]:
     """Every weight of `submodel`, in the order in which it is used."""
-    return _trace(submodel, scale, None).specs
+    return tuple(_Traced(submodel, scale, None).specs)
 
 
 def convert(
@@ -91,33 +89,26 @@ def convert(
         tell: called with what is being done and how much of it is done, 0 to 1.
 
     Raises:
-        InputError: the weights are not those needed, or `out` cannot be written.
-        EnvironmentProblem: TensorFlow is not installed.
+        InputError: the weights are not those needed.
+        EnvironmentProblem: TensorFlow is not installed, or `out` cannot be written.
     """
     tf = tensorflow()
     source.check(weight_specs(submodel, scale))
     tell("converting", 0.0)
-    traced = _trace(submodel, scale, source)
+    traced = _Traced(submodel, scale, source)
     with silent():
         # The module makes the converter keep the names of inputs and outputs, as a signature.
         data = tf.lite.TFLiteConverter.from_concrete_functions([traced.function], tf.Module()).convert()
-    part = out.with_name(out.name + ".part")
-    try:
-        with writing(out):
-            part.write_bytes(data)
-            del data
-            _fill(part, traced, source, tell)
-            part.replace(out)
-    finally:
-        part.unlink(missing_ok=True)
+    with aside(out) as part:
+        part.write_bytes(data)
+        del data
+        _fill(part, traced, source, tell)
     return out.stat().st_size
 
 
-def _trace(submodel: str, scale: ModelScale, source: WeightSource | None) -> Traced:
-    import tensorflow as tf
-
-    weights = _Tracing(source)
-    layers = Layers(weights)
+def _function(submodel: str, scale: ModelScale, layers: Layers) -> Any:
+    """The submodel as a concrete function of TensorFlow."""
+    tf = layers.tf
 
     def spec(name: str, *shape: int, kind: Any = tf.float32) -> Any:
         return tf.TensorSpec((1, *shape), kind, name=name)
@@ -144,11 +135,10 @@ def _trace(submodel: str, scale: ModelScale, source: WeightSource | None) -> Tra
         ),
     }
     network, signature = functions[submodel]
-    function = tf.function(network, input_signature=signature, autograph=False).get_concrete_function()
-    return Traced(function, tuple(weights.specs), weights.fills, frozenset({1.0, *layers.scales}))
+    return tf.function(network, input_signature=signature, autograph=False).get_concrete_function()
 
 
-def _fill(path: Path, traced: Traced, source: WeightSource, tell: Callable[[str, float], None]) -> None:
+def _fill(path: Path, traced: _Traced, source: WeightSource, tell: Callable[[str, float], None]) -> None:
     """Write the weights over the fills of the file at `path`."""
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
         places = list(_filled_buffers(path, data, traced))
@@ -168,7 +158,7 @@ def _fill(path: Path, traced: Traced, source: WeightSource, tell: Callable[[str,
 
 
 def _filled_buffers(
-    path: Path, data: mmap.mmap, traced: Traced
+    path: Path, data: mmap.mmap, traced: _Traced
 ) -> Iterator[tuple[int, float, int, tuple[int, ...], str]]:
     """For each fill: its number, the factor folded in, where its bytes start, its tensor's shape, the type of the
     operator that reads it."""
@@ -187,13 +177,11 @@ def _filled_buffers(
             yield (*found, start, tensor.shape, consumers.get(tensor.index, "none"))
 
 
-def _which(value: float, traced: Traced) -> tuple[int, float] | None:
+def _which(value: float, traced: _Traced) -> tuple[int, float] | None:
     """The number of the fill that became `value`, and the factor that it was multiplied with."""
-    for factor in traced.factors:
-        number = (value / factor - 1) * _STEP
-        if round(number) in traced.fills and abs(number - round(number)) < _TOLERANCE * _STEP:
-            return round(number), factor
-    return None
+    numbers = ((factor, (value / factor - 1) * _STEP) for factor in traced.factors)
+    close = ((round(number), factor) for factor, number in numbers if abs(number - round(number)) < _TOLERANCE * _STEP)
+    return next((found for found in close if found[0] in traced.fills), None)
 
 
 def _laid_out(

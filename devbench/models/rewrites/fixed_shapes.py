@@ -15,6 +15,7 @@ import numpy as np
 
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.file import save_model
+from devbench.models.graph.view import shape_text
 from devbench.models.reference import HostRun, run_on_host
 
 # Where shapes follow from data, or hide in another graph, they cannot be fixed.
@@ -38,8 +39,10 @@ def fixed_shapes(graph: Graph) -> list[str]:
     derived = _derived(graph)
     if not opened and not sized_operators(graph):
         return []
-    lines = [f"{graph.name(tensor)} {_words(graph.tensor(tensor).shapeSignature)}" for tensor in opened]
-    lines = lines or ["sizes that are computed from known shapes made constants"]
+    lines = [
+        f"{graph.name(tensor)} {shape_text(graph.tensor(tensor).shapeSignature).replace('-1', '?')} → ? is 1"
+        for tensor in opened
+    ] or ["sizes that are computed from known shapes made constants"]
     run = _run(graph, derived)
     # The interpreter has temporary tensors in addition to the graph's own.
     for number, tensor in enumerate(graph.model.subgraphs[0].tensors):
@@ -65,10 +68,6 @@ def sized_operators(graph: Graph) -> list[int]:
 
 def _is_left_alone(graph: Graph) -> bool:
     return not graph.is_main or any(graph.kind(operator) in _OPEN for operator in graph.operators())
-
-
-def _words(signature: Sequence[int]) -> str:
-    return "×".join("?" if size < 0 else str(size) for size in signature) + " → ? is 1"
 
 
 def _derived(graph: Graph) -> list[int]:
