@@ -137,7 +137,7 @@ def test_shipped_profiles_can_be_found() -> None:
     [
         ("device", ""),
         ("unauthorized", "USB debugging"),
-        ("offline", "adb disconnect S1"),
+        ("offline", "devbench devices connect S1"),
         ("no permissions", "udev"),
         ("bootloader", "fastboot reboot"),
         ("odd", "reconnect"),
