@@ -42,7 +42,12 @@ ROOT = Path(__file__).parents[1]
 SUITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "parser": (
         ("devbench/tool/parse/*.py",),
-        ("tests/tool/test_parse*.py", "tests/tool/test_pipeline_log.py", "tests/tool/test_failures.py"),
+        (
+            "tests/tool/test_parse*.py",
+            "tests/tool/test_pipeline_log.py",
+            "tests/tool/test_apk.py",
+            "tests/tool/test_failures.py",
+        ),
     ),
     "analysis": (("devbench/analysis/*.py",), ("tests/analysis",)),
     "findings": (("devbench/findings/*.py",), ("tests/findings",)),
@@ -69,7 +74,7 @@ _OPERATORS = (
 )
 _MEMORY_BYTES = 6 << 30
 # Longer tests are left out: each mutant that survives costs the time of all tests that reach it.
-_LONGEST_TEST_S = 0.4
+_LONGEST_TEST_S = 1.0
 _NOT_REPLACED = 71
 # Standard error of the program, which its forks do not have.
 _SCREEN = os.dup(2)
