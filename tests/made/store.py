@@ -250,11 +250,17 @@ def _session(run_id: str, residency: str, index: int, places: Sequence[int], **c
             PipelineStageRecord(
                 place, name, place + 1, name == "portrait_unet", runs, 0, ("/b", f"--graph={name}"), "", resident,
                 init_ms=load - 5, load_ms=load, wall_ms=wall, first_ms=first, steady_ms=steady, release_ms=2.0,
-                start_s=clock / 1000, done_s=(clock + wall) / 1000, hwm_kb=60_000 + 10_000 * place,
+                start_s=-load / 1000 if resident else (clock - load) / 1000,
+                ready_s=0.0 if resident else clock / 1000, go_s=clock / 1000 if resident else None,
+                done_s=(clock + wall) / 1000, hwm_kb=60_000 + 10_000 * place,
             )
         )  # fmt: skip
         clock += wall + (0.0 if resident else load) + 2.0
-    samples = tuple(PipelineSampleRecord(0, place, 0.01, 50_000 + 5_000 * place, 70_000) for place in places)
+    samples = tuple(
+        PipelineSampleRecord(number, place, 0.01 + 0.05 * number, 50_000 + 5_000 * place + 2_000 * number, 70_000)
+        for number in range(3)
+        for place in places
+    )
     session = PipelineSessionRecord(
         run_id, VIRTUAL, "sd", "xnnpack", 4, residency, index, 4, False, None, 0, at, at + timedelta(seconds=2), "ok",
         None, None, f"{run_id}/{residency}{index}", clock, "pss", 150_000 if resident else 90_000, verdict="valid",

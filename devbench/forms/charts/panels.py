@@ -30,6 +30,10 @@ def draw_panels(sheet: Sheet, chart: PanelChart, title: str) -> None:
     margin = 0.015 * ((high - low) or 1.0)
     names = [name for panel in chart.panels for name in panel.rows]
     left = MARGIN + max([34.0, *(width_of(fitted(name, 0.3 * sheet.width)) + 6 for name in names)])
+    width = sheet.width - left - MARGIN
+    for span in (span for panel in chart.panels for span in panel.spans if span.text):
+        # Its text has room behind it.
+        high = max(high, low + (span.end - low) / max(1 - (width_of(span.text) + 8) / width, 0.2))
     for panel in chart.panels:
         sheet.text(fitted(panel.title, sheet.inner, "bold"), MARGIN, sheet.y + LINE / 2, weight="bold")
         sheet.y += LINE + 1
@@ -37,7 +41,7 @@ def draw_panels(sheet: Sheet, chart: PanelChart, title: str) -> None:
         entries = {(one.name, one.colour): (one.name, one.colour, _style(one)) for one in named}
         if len(entries) > 1:
             sheet.legend(list(reversed(entries.values())))
-        marks = _rows_of_marks(panel.marks, low, high, sheet.width - left - MARGIN)
+        marks = _rows_of_marks(panel.marks, low, high, width)
         sheet.y += 3 + LINE * (max(marks, default=-1) + 1)
         axes = sheet.axes(left, panel.height * LINE)
         axes.set_xlim((low - margin) * scale, (high + margin) * scale)

@@ -63,8 +63,8 @@
     return box;
   };
   const shown = (state) => (name) => state.selected[name] !== false;
-  // A round number that is no less than a value, for an axis that several plots share.
-  const round = (value) => { const power = 10 ** Math.floor(Math.log10(Math.abs(value) || 1)) / 2; return Math.sign(value) * Math.ceil(Math.abs(value) / power - 1e-9) * power; };
+  // The distance between about n marks of an axis: 1, 2, 2.5 or 5 times a power of ten.
+  const stepOf = (span, n) => { const raw = span / n, power = 10 ** Math.floor(Math.log10(raw)); return power * [1, 2, 2.5, 5, 10].find((m) => m * power >= raw * 0.999); };
 
   // -- bars in rows: the rows of one group; all groups of a chart share their axis ---------------------------------------
   const rowsChart = (chart, width, state, group) => {
@@ -80,6 +80,7 @@
     const left = Math.min(widest(all.map((row) => clean(row.label))), 0.42 * width) + 10, right = Math.min(widest(all.flatMap((row) => [clean(row.text || ""), ...(stacked ? [] : (row.bars || []).map((bar) => clean(bar.text || "")))])) + 12, 0.4 * width);
     const dots = all.some((row) => row.points?.length), step = dots ? 26 : 21, top = 2;
     const log = Boolean(chart.log) && ends.every((value) => value > 0), least = ends.reduce((a, b) => Math.min(a, b), log ? Infinity : 0), most = ends.reduce((a, b) => Math.max(a, b), log ? 0 : least < 0 ? 0 : 1e-9);
+    const gap = log ? 1 : stepOf(most - least, Math.max(2, Math.min(6, Math.round((width - left - right) / 90))));
     const labels = (of, more) => ({ type: "category", inverse: true, data: lines.map((_, n) => n), axisTick: { show: false }, axisLabel: { interval: 0, margin: 0, fontSize: 12, fontFamily: FONT, formatter: (n) => of(lines[n]), ...more } });
     const series = chart.series.map((one, number) => ({
       type: "bar", name: one.name, stack: stacked ? "all" : undefined, barGap: "-100%", barWidth: 11, color: css(one.colour), itemStyle: stacked ? { borderColor: css("paper"), borderWidth: 0.6 } : {},
@@ -111,13 +112,13 @@
       const told = line.bars.filter((bar) => bar.value).map((bar) => bar.words || `${line.row.label}: ${bar.text}`), points = (line.row.points || []).map((p) => number(p.value) + (p.kind === "counted" ? "" : ` (${p.kind})`));
       return [...(told.length ? told : [`${line.row.label}: ${line.text}`]), ...(points.length ? [`processes: ${points.slice(0, 12).join(", ")}${points.length > 12 ? " …" : ""}`] : [])];
     };
-    const bottom = 40, height = top + lines.length * step + bottom;
+    const bottom = group === chart.groups.find((one) => rowsOf(one).length) ? 40 : 22, height = top + lines.length * step + bottom;
     return {
       height, count: lines.length, say: (n) => words(n).join(". "),
       show: (plot, n) => ({ type: "showTip", x: plot.convertToPixel({ yAxisIndex: 0, xAxisIndex: 0 }, [most, n])[0] - 8, y: top + (n + 0.5) * step }),
       option: {
         animation: false, aria: { enabled: true, label: { enabled: false }, decal: { show: false } }, grid: { left, right: right + 4, top, bottom, outerBoundsMode: "none" },
-        xAxis: { type: log ? "log" : "value", name: chart.unit + (log ? " (logarithmic)" : ""), nameLocation: "middle", nameGap: 24, nameTextStyle: { color: css("soft"), fontSize: SMALL, fontFamily: FONT }, min: log ? least / 2 : round(least), max: log ? most * 1.1 : round(most), splitNumber: Math.max(2, Math.min(6, Math.round((width - left - right) / 90))), splitLine: { lineStyle: { color: css("line") } }, axisLabel: axisText({ formatter: number }) },
+        xAxis: { type: log ? "log" : "value", name: group === chart.groups.find((one) => rowsOf(one).length) ? chart.unit + (log ? " (logarithmic)" : "") : "", nameLocation: "middle", nameGap: 24, nameTextStyle: { color: css("soft"), fontSize: SMALL, fontFamily: FONT }, ...(log ? { min: least / 2, max: most * 1.1 } : { min: Math.floor(least / gap) * gap, max: Math.ceil(most / gap) * gap, interval: gap }), splitLine: { lineStyle: { color: css("line") } }, axisLabel: axisText({ formatter: number }) },
         yAxis: [{ ...labels((line) => cut(line.label, left - 8), { align: "left", margin: left - 2, color: css("ink") }), axisLine: { lineStyle: { color: css("rule") }, onZero: true } },
           { ...labels((line) => cut(clean(line.text || ""), right - 6), { align: "left", margin: 6, color: css("ink") }), position: "right", axisLine: { show: false } }],
         tooltip: { ...tooltip((p) => { const n = (Array.isArray(p) ? p[0] : p).dataIndex, said = words(n); return said.length ? tip(lines[n].row.label, [], said) : ""; }), axisPointer: { type: "shadow", shadowStyle: { color: css("ink"), opacity: 0.05 } } },
@@ -135,7 +136,7 @@
     const spans = [...(chart.behind || []), ...panels.flatMap((panel) => panel.spans)];
     const times = [...new Set([...lines.flatMap((line) => line.form === "level" ? [] : line.at), ...(lines.length ? [] : spans.flatMap((span) => [span.start, span.end]))])].sort((a, b) => a - b);
     const ends = [...times, ...spans.flatMap((span) => [span.start, span.end]), ...panels.flatMap((panel) => panel.marks.map((mark) => mark.at))];
-    const from = ends.reduce((a, b) => Math.min(a, b), Infinity), to = ends.reduce((a, b) => Math.max(a, b), -Infinity), margin = 0.01 * (to - from || 1);
+    const from = ends.reduce((a, b) => Math.min(a, b), Infinity), room = (span) => from + (span.end - from) / Math.max(1 - (wide(span.text) + 10) / (width * 0.7), 0.2), to = [...ends, ...spans.filter((span) => span.text).map(room)].reduce((a, b) => Math.max(a, b), -Infinity), margin = 0.01 * (to - from || 1);
     const labelled = !dates && lines.some((line) => (line.form || "line") === "line"), narrow = width < 520;
     const left = Math.max(52, Math.min(widest(panels.flatMap((panel) => panel.rows.map(clean))), 0.3 * width) + 10), right = labelled || dates ? (narrow ? 74 : 150) : 16;
     const grid = [], xAxis = [], yAxis = [], titles = [], series = [];
@@ -146,9 +147,9 @@
       const marked = panel.marks.some((mark) => mark.text);
       top += marked ? 34 : 20;
       grid.push({ left, right, top, height: tall, outerBoundsMode: "none" });
-      xAxis.push({ type: dates ? "time" : "value", gridIndex: n, min: when(from - margin), max: when(to + margin), axisTick: { show: false }, axisLine: { onZero: false, lineStyle: { color: css("rule") } }, splitLine: { show: false }, splitNumber: narrow ? 3 : 7, axisLabel: axisText({ show: last, formatter: (value) => (dates ? day(value / 1000).slice(0, to - from > 3 * 86400 ? 10 : 16) : value < from - margin || value > to + margin ? "" : number(value)) }), axisPointer: { label: { show: false } } });
+      xAxis.push({ type: dates ? "time" : "value", gridIndex: n, min: when(from - margin), max: when(to + margin), axisTick: { show: false }, axisLine: { onZero: false, lineStyle: { color: css("rule") } }, splitLine: { show: false }, splitNumber: narrow ? 3 : 7, axisLabel: axisText({ show: last, ...(dates ? {} : { showMinLabel: false, showMaxLabel: false }), formatter: (value) => (dates ? day(value / 1000).slice(0, to - from > 3 * 86400 ? 10 : 16) : number(value)) }), axisPointer: { label: { show: false } } });
       if (panel.rows.length) yAxis.push({ type: "category", gridIndex: n, inverse: true, data: panel.rows.map((_, k) => k), axisTick: { show: false }, axisLine: { show: false }, axisLabel: { interval: 0, color: css("ink"), fontSize: 12, fontFamily: FONT, formatter: (k) => cut(clean(panel.rows[k]), left - 8) } });
-      else yAxis.push({ type: panel.log ? "log" : "value", gridIndex: n, scale: panel.low == null, min: panel.low ?? undefined, max: panel.high ?? undefined, axisTick: { show: false }, splitNumber: Math.max(2, Math.round(tall / 50)), axisLine: { show: false }, splitLine: { lineStyle: { color: css("line") } }, axisLabel: axisText({ formatter: number }) });
+      else yAxis.push({ type: panel.log ? "log" : "value", gridIndex: n, scale: panel.low == null, min: panel.low ?? undefined, max: panel.high ?? undefined, axisTick: { show: false }, splitNumber: Math.max(2, Math.round(tall / 50)), axisLine: { show: false }, splitLine: { lineStyle: { color: css("line") } }, axisLabel: axisText({ ...(panel.high == null ? {} : { showMaxLabel: false }), formatter: number }) });
       const stretches = [...(chart.behind || []).map((span) => ({ ...span, row: null })), ...panel.spans];
       if (stretches.length) series.push({
         type: "custom", ...where, silent: true, z: 0, clip: true, data: stretches.map((_, k) => [when(from), panel.rows.length ? 0 : null, k]), encode: { x: 0, y: 1, tooltip: [] }, renderItem: (params, api) => {
