@@ -195,5 +195,5 @@ def of_repetitions() -> dict[str, Metric]:
 
 
 def stored() -> tuple[str, ...]:
-    """Names of the metrics of the history that have one value a repetition or job: all but times of operators."""
+    """Names of the metrics of the history that have one value per repetition or job: all but times of operators."""
     return tuple(name for name in shown_in("history") if METRICS[name].source != "profile")

@@ -1,4 +1,4 @@
-"""How far outputs are from a reference: pure functions over arrays; knows no device and no model file."""
+"""The difference of outputs from a reference: pure functions over arrays; knows no device and no model file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uin
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How far outputs of one type may be off. A figure that is `None` is not judged.
+    """How much outputs of one type may differ. A figure that is `None` is not checked.
 
     Attributes:
         least_snr_db: signal to noise ratio in dB; floats.
@@ -63,7 +63,7 @@ class Thresholds:
         return Thresholds({**self.limits, **new})
 
 
-# For outputs that nothing can be expected of but a size and sane numbers.
+# For outputs of which only the size and finite numbers are checked.
 NO_LIMITS = Thresholds(dict.fromkeys((*FLOATS, "complex64", *INTEGERS, "bool"), Limit()))
 
 
@@ -76,7 +76,7 @@ class Deviation:
         max_rel: the same over the largest absolute value of the reference.
         cosine: cosine of the angle between the two as vectors; 1 is the same direction.
         snr_db: 10·log10(Σ reference² / Σ difference²); infinite for equal arrays.
-        nan, inf: how many values are none where the reference's are finite.
+        nan, inf: the number of values that are not finite although the reference's are.
         all_zero: every value is zero, the reference's are not.
         wrong_size: there are more or fewer bytes than the reference has; nothing else is known then.
     """
@@ -108,7 +108,7 @@ class Deviation:
 
 
 def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.generic]) -> Deviation:
-    """How far `found` is from `reference`; `None` stands for an array of another size."""
+    """The difference of `found` from `reference`; `None` is an array of another size."""
     import numpy as np
 
     dtype = str(reference.dtype)
@@ -149,9 +149,9 @@ def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.
 
 
 def violation(error: Deviation, thresholds: Thresholds | None = None) -> str:
-    """What is wrong with an output, in words with the limit that it breaks, or nothing where it is within its type's.
+    """What is wrong with an output, with the limit that it breaks; empty if it is within the limit of its type.
 
-    NaN, Inf, all zero and another size are wrong whatever the limits.
+    NaN, Inf, all zero and another size are wrong, whatever the limits.
     """
     if error.wrong_size or error.nan or error.inf or error.all_zero:
         return error.words
@@ -160,21 +160,21 @@ def violation(error: Deviation, thresholds: Thresholds | None = None) -> str:
     limit = (thresholds or Thresholds()).of(error.dtype)
     broken = []
     if limit.least_snr_db is not None and error.snr_db < limit.least_snr_db:
-        broken.append(f"SNR of {limit.least_snr_db:g} dB at least")
+        broken.append(f"SNR of at least {limit.least_snr_db:g} dB")
     # Two zero vectors have no angle between them.
     if limit.least_cosine is not None and error.cosine is not None and error.cosine < limit.least_cosine:
-        broken.append(f"cosine of {limit.least_cosine:g} at least, it is {error.cosine:.4g}")
+        broken.append(f"cosine of at least {limit.least_cosine:g}, it is {error.cosine:.4g}")
     if limit.most_abs is not None and (error.max_abs is None or error.max_abs > limit.most_abs):
-        broken.append(f"difference of {limit.most_abs:g} at most")
+        broken.append(f"difference of at most {limit.most_abs:g}")
     if limit.most_rel is not None and (
         error.max_abs != 0 and (error.max_rel is None or error.max_rel > limit.most_rel)
     ):
-        broken.append(f"relative difference of {limit.most_rel:g} at most")
+        broken.append(f"relative difference of at most {limit.most_rel:g}")
     if limit.most_steps is not None and (error.max_abs is None or error.max_abs > limit.most_steps):
-        broken.append(f"{limit.most_steps} steps at most" if limit.most_steps else "must be equal")
+        broken.append(f"at most {limit.most_steps} steps" if limit.most_steps else "must be equal")
     return f"{error.words} (limit: {'; '.join(broken)})" if broken else ""
 
 
 def limit_to_json(limit: Limit) -> dict[str, float | int]:
-    """The figures that are judged, by their name."""
+    """The figures that are checked, by name."""
     return {name: value for name, value in asdict(limit).items() if value is not None}

@@ -56,7 +56,7 @@ class ChangeSettings:
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedStep:
-    """A cut that stands the rules.
+    """A cut that passes the tests.
 
     Attributes:
         index: of the first point after it.

@@ -1,7 +1,7 @@
-"""Changes of a device told from changes of its models: pure functions over change points; knows no store.
+"""Separates changes of a device from changes of its models: pure functions over change points; knows no store.
 
-A system update, a new driver or a new case around the phone shifts most models in the same night. That is one event of
-the device, to be reported once, and not one regression for each model.
+A system update, a new driver or a new case around the phone changes most models in the same night. That is one event of
+the device, reported once, and not one regression per model.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ class SeriesChanges:
     """The changes of one series of a device.
 
     Attributes:
-        model, case, metric: whose; cases of one model are counted as one model.
+        model, case, metric: of the series; cases of one model count as one model.
         times: of every row of the series, gaps included, ascending; any unit that all series of the device share, such
             as the number of the night.
         changes: what `change_points` found.
@@ -42,9 +42,9 @@ class EventSettings:
     """What counts as an event of the device.
 
     Attributes:
-        min_models: so many models at least changed.
-        min_share: and so large a share of those that were measured before and after.
-        tolerance: so many nights the changes may lie apart, since noise moves them.
+        min_models: the smallest number of models that changed.
+        min_share: their smallest share of the models that were measured before and after.
+        tolerance: in nights, the largest distance of the changes, since noise moves them.
         alpha: the largest p that counts.
         apart: a model whose change is further from the typical one than this (logarithm, 0.02 is 2 %) and than the
             scatter among the models is also reported on its own.
@@ -62,11 +62,11 @@ class MetricEffect:
     """What the event did to one metric.
 
     Attributes:
-        metric, direction: which, and where it went.
-        size: the median relative change of the series that changed; `None` where none has one.
-        models: how many models changed.
-        of: how many models were measured before and after.
-        p: probability that so many models change within the same nights by chance.
+        metric, direction: which metric, and the direction of its change.
+        size: the median relative change of the series that changed; `None` if none has one.
+        models: the number of models that changed.
+        of: the number of models that were measured before and after.
+        p: probability that this many models change in the same nights by chance.
     """
 
     metric: str
@@ -83,7 +83,7 @@ class DeviceEvent:
 
     Attributes:
         time: of the first measurement after it, in the unit of the series' times; the most frequent of its members.
-        effects: one a metric, the one with the most models first.
+        effects: one per metric, the one with the most models first.
         members: the series that changed with it, each with its change.
     """
 
@@ -94,7 +94,7 @@ class DeviceEvent:
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """All changes of a device, each in one event or on its own; those far from their event's size are in both."""
+    """All changes of a device, each in one event or on its own; in both if its size is far from that of its event."""
 
     events: tuple[DeviceEvent, ...]
     own: tuple[tuple[SeriesChanges, ChangePoint], ...]
@@ -108,16 +108,16 @@ class _Change:
 
 
 def group(series: Sequence[SeriesChanges], settings: EventSettings | None = None) -> Grouped:
-    """Tell the events of a device from the changes of single models.
+    """Separate the events of a device from the changes of single models.
 
-    For each metric and direction the night around which most models changed is looked for; a model has changed where
-    half of its series did. It is an event where enough models changed, most of those that were measured, and where as
-    many would not meet by chance: by the binomial distribution, each model with the rate at which the models change in
-    other nights, times the nights in which it might have happened. Then the next night, until none is left. Events of
-    several metrics in the same nights are one.
+    For each metric and direction, the night around which most models changed is looked for. A model has changed if half
+    of its series did. It is an event if enough models changed, if they are most of those that were measured, and if
+    that many would not change together by chance: by the binomial distribution, with the rate at which the models
+    change in other nights, times the number of nights. Then follows the next night, until no change is left. Events of
+    several metrics in the same nights are one event.
 
     Args:
-        series: of one device, all metrics; those without a change count as not hit, so they are needed as well.
+        series: of one device, all metrics; series without a change are needed too.
         settings: the defaults where `None`.
     """
     rules = settings or EventSettings()
@@ -178,7 +178,7 @@ def _events(
 
 
 def _near(changes: Iterable[_Change], night: int, tolerance: int) -> list[_Change]:
-    """Of each series the nearest change within the tolerance."""
+    """The nearest change of each series within the tolerance."""
     best: dict[int, _Change] = {}
     for one in changes:
         if abs(one.night - night) <= tolerance:
@@ -205,11 +205,11 @@ def _models(
 
 
 def _chance(hit: int, of: int, changes_elsewhere: float, nights: int, tolerance: int) -> float:
-    """P(B ≥ hit), B binomial, times the number of nights; a series changes elsewhere so many times on average."""
+    """P(B ≥ hit), B binomial, times the number of nights; `changes_elsewhere` is the average per series."""
     from scipy.special import bdtrc
 
     width = 2 * tolerance + 1
-    # Half a change is added, so that what was never seen is not taken for impossible.
+    # Half a change is added: what was never seen is not impossible.
     rate = min(1.0, (changes_elsewhere + 0.5 / max(of, 1)) * width / max(nights, width))
     return min(1.0, float(bdtrc(hit - 1, of, rate)) * max(1.0, nights / width)) if hit else 1.0
 
@@ -217,7 +217,7 @@ def _chance(hit: int, of: int, changes_elsewhere: float, nights: int, tolerance:
 def _merged(
     found: Sequence[tuple[int, MetricEffect, list[_Change]]], tolerance: int
 ) -> list[list[tuple[int, MetricEffect, list[_Change]]]]:
-    """Those of the same nights together, in the order of time; a metric is in an event once."""
+    """Events of the same nights as one, in the order of time; each metric once per event."""
     merged: list[list[tuple[int, MetricEffect, list[_Change]]]] = []
     for one in sorted(found, key=lambda part: part[0]):
         last = merged[-1] if merged else []
@@ -237,7 +237,7 @@ def _event(parts: Sequence[tuple[int, MetricEffect, list[_Change]]], times: Sequ
 
 
 def _apart(members: Sequence[_Change], least: float) -> list[_Change]:
-    """The members whose size is not that of the others."""
+    """The members whose size differs from that of the others."""
     logs = [_log(one.point) for one in members]
     known = [value for value in logs if value is not None]
     if not known:

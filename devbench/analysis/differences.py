@@ -51,7 +51,7 @@ class CompareSettings:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One side: the finite values, one a repetition, in the metric's unit."""
+    """One side: the finite values, one per repetition, in the metric's unit."""
 
     values: tuple[float, ...]
 
@@ -71,7 +71,7 @@ class Pair:
     Attributes:
         key: for the caller, such as device and case.
         metric: name, as in `CompareSettings.metrics`.
-        baseline, candidate: values, one a repetition; those that are not finite are left out.
+        baseline, candidate: values, one per repetition; those that are not finite are left out.
         reference: the same metric of a reference case that is the same on both sides, measured together with each;
             its change is the device's drift and is subtracted.
         runs: for each value of the baseline and of the candidate, the run that measured it; each of several runs is one

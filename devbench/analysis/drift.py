@@ -126,7 +126,7 @@ def common_drift(values: Floats) -> Floats | None:
     are not removed from the series. The rest is smoothed by a running median and a running mean.
 
     Args:
-        values: series × nights, above zero; NaN where a series has no value.
+        values: series × nights, above zero; NaN if a series has no value.
 
     Returns:
         `None` if it spans less than 2 %.

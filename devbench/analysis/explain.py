@@ -1,7 +1,7 @@
 """What explains a regression: the operators that take longer, and what a delegate no longer takes.
 
-Pure functions over numbers; knows no store. The times are those of profile repetitions, whose sum is not the latency
-that was compared: what the operators do not explain is said as well.
+Pure functions over numbers; knows no store. The times are those of profile repetitions. Their sum is not the latency
+that was compared, so the part that the operators do not explain is reported too.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from devbench.analysis.operators import Place
 
 Kind = Literal["slower", "faster", "new", "gone", "moved to cpu", "moved to delegate", "delegation"]
 
-# Of the whole time: less is no cause.
+# Smallest share of the whole time that is a cause.
 _MIN_SHARE = 0.01
 _MAX_CAUSES = 50
 
@@ -28,7 +28,7 @@ class TypeTime:
         type: as the profile names it.
         place: where they ran (`operators.counted`).
         ms: their time in one inference.
-        count: how many they are; `None` where it is not known.
+        count: their number; `None` if it is not known.
     """
 
     type: str
@@ -39,7 +39,7 @@ class TypeTime:
 
 @dataclass(frozen=True, slots=True)
 class DelegatedNodes:
-    """What the delegate took; `None` where the tool did not say.
+    """The nodes that the delegate took; `None` if the tool did not report it.
 
     Attributes:
         nodes_delegated, nodes_total: operators of the graph.
@@ -68,12 +68,12 @@ class Cause:
     Attributes:
         kind: "delegation" is the delegate as a whole; the others are one type of operator.
         name: the type; empty for the delegation.
-        baseline_ms, candidate_ms: time in one inference, `None` where it was not there or is not known.
+        baseline_ms, candidate_ms: time in one inference, `None` if it was not there or is not known.
         change_ms: how much longer each inference takes because of it.
-        share: of the change of all operators together; `None` where those did not change. Shares of causes that
+        share: of the change of all operators together; `None` if those did not change. Shares of causes that
             overlap (a delegation and the types that it moved) do not add up.
         baseline, candidate: the delegation of both sides, for that kind.
-        counts: of operators of the type, baseline and candidate; `None` where it is not known.
+        counts: of operators of the type, baseline and candidate; `None` if it is not known.
     """
 
     kind: Kind
@@ -93,7 +93,7 @@ class Explanation:
 
     Attributes:
         change_ms: of all operators together.
-        unexplained_ms: of the latency's change what the operators do not show; `None` where either is not known.
+        unexplained_ms: of the latency's change what the operators do not show; `None` if either is not known.
     """
 
     causes: tuple[Cause, ...]
@@ -104,14 +104,14 @@ class Explanation:
 def explain(baseline: Side, candidate: Side, *, latency_change_ms: float | None = None) -> Explanation:
     """Rank what explains that the candidate takes longer than the baseline.
 
-    Times of one type are compared over all places. A type that ran on the delegate and now runs on the CPU has moved,
-    also where its name is not the same in both, if the delegation says that nodes moved: the time that the delegate's
-    partitions gained or lost then belongs to the delegation, together with the types that are new on or gone from the
-    CPU. Types that changed by less than a hundredth of the baseline's time are left out.
+    Times of one type are compared over all places. A type that ran on the delegate and now runs on the CPU has moved.
+    Its name may differ on both; if the delegation shows that nodes moved, the time that the delegate's partitions
+    gained or lost belongs to the delegation, together with the types that are new on the CPU or gone from it. Types
+    that changed by less than a hundredth of the baseline's time are left out.
 
     Args:
         baseline, candidate: of the same case; times that are not finite count as none.
-        latency_change_ms: candidate minus baseline, where it is known.
+        latency_change_ms: candidate minus baseline, if it is known.
     """
     before, after = _by_type(baseline.operators), _by_type(candidate.operators)
     whole_before = sum(sum(places.values()) for places in before.values())
@@ -122,7 +122,7 @@ def explain(baseline: Side, candidate: Side, *, latency_change_ms: float | None 
     delegation = _delegation(baseline.delegation, candidate.delegation, before, after, change if known else None)
     least = _MIN_SHARE * max(whole_before, whole_after)
     causes = [one for one in causes if abs(one.change_ms) >= least and one.change_ms]
-    # Of equal costs the delegation is the cause and the types are what it did.
+    # If costs are equal, the delegation is the cause and the types are its effect.
     ranked = sorted([*delegation, *causes], key=lambda one: (-one.change_ms, one.kind != "delegation", one.name))
     unexplained = latency_change_ms - change if latency_change_ms is not None and known else None
     return Explanation(tuple(ranked[:_MAX_CAUSES]), change, unexplained)
@@ -138,7 +138,7 @@ def _by_type(rows: Sequence[TypeTime]) -> dict[str, dict[Place, float]]:
 
 
 def _counts(baseline: Side, candidate: Side) -> dict[str, tuple[int, int]]:
-    """How many operators of each type there are on both sides; a type without a number is left out."""
+    """The number of operators of each type on both sides; a type without a number is left out."""
     found: dict[str, list[int]] = {}
     unknown = set()
     for k, side in enumerate((baseline, candidate)):
@@ -172,7 +172,7 @@ def _kind(was: dict[Place, float] | None, now: dict[Place, float] | None, differ
         return "new"
     if now is None:
         return "gone"
-    # XNNPACK beside the delegate that was asked for is the CPU.
+    # XNNPACK next to the delegate that was asked for is the CPU.
     moved = now.get("delegate", 0.0) / (sum(now.values()) or 1.0) - was.get("delegate", 0.0) / (
         sum(was.values()) or 1.0
     )
@@ -188,7 +188,7 @@ def _delegation(
     after: dict[str, dict[Place, float]],
     change: float | None,
 ) -> list[Cause]:
-    """One cause, where the delegate took other nodes or cut the graph into another number of partitions.
+    """One cause, if the delegate took other nodes or split the graph into another number of partitions.
 
     Its cost is that of all that ran on the delegate on either side, and of the types that are on the CPU on one only.
     """
@@ -215,7 +215,7 @@ def _delegation(
 
 
 def _differs(was: DelegatedNodes, now: DelegatedNodes) -> bool:
-    """Whether a number that both sides know is another one."""
+    """Whether a number that is known on both sides differs."""
     pairs = (
         (was.nodes_delegated, now.nodes_delegated),
         (was.nodes_total, now.nodes_total),

@@ -1,9 +1,9 @@
-"""Which rows of an operator profile count, and where they ran: pure functions; knows no store and no tool's text.
+"""Which rows of an operator profile count, and where they ran: pure functions; knows no store and no output of a tool.
 
-A profile lists a delegate's partition as one row, the operators inside it as rows of their own, or both; what was
-counted in the partition must not be counted again. What another delegate leaves is taken by XNNPACK where the runtime
-applies it by default, and the profile does not tell their kernels apart: those of XNNPACK are known by their names,
-which end in a layout, such as `Convolution (NHWC, F32) IGEMM` (`xnn_operator_type_to_string` in XNNPACK).
+A profile lists a delegate's partition as one row, the operators inside it as separate rows, or both; nothing may be
+counted twice. If the runtime applies XNNPACK by default, it takes the operators that another delegate leaves. The
+profile does not separate their kernels: those of XNNPACK are known by their names, which end in a layout, such as
+`Convolution (NHWC, F32) IGEMM` (`xnn_operator_type_to_string` in XNNPACK).
 """
 
 from __future__ import annotations

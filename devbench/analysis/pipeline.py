@@ -1,4 +1,4 @@
-"""Arithmetic of pipelines: the estimate composed of single stages, what a session took, why the two differ; pure.
+"""Arithmetic of pipelines: the estimate composed of single stages, the parts of a session, why the two differ; pure.
 
 All times are milliseconds. A stage that runs n times takes its first inference and n - 1 steady ones; what the
 estimate leaves out (contention, waiting, the time between stages) is what a measured session shows.
@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 
 from devbench.options import Residency
 
-# The next stage's load takes longer beside a running one than alone, and a wait for it is dearer than a little memory.
+# A load takes longer while another stage runs, and waiting for it costs more than a little memory.
 _LOAD_MARGIN = 1.25
 
 
@@ -22,9 +22,9 @@ class Alone:
     """A stage measured by itself.
 
     Attributes:
-        runs: inferences that the pipeline asks of it.
+        runs: its inferences in the pipeline.
         load_ms: from the start of its process until it is loaded and initialised.
-        init_ms: initialisation as the tool says it, a part of the load.
+        init_ms: initialisation as the tool reports it, a part of the load.
         first_ms, steady_ms: the first inference, and the average of those after it.
     """
 
@@ -52,16 +52,16 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A stage as a session showed it; `None` where it did not get so far.
+    """A stage in a session; `None` if it did not reach that point.
 
     Attributes:
         load_ms: process start until loaded.
         loaded_before: it was loaded before the clock started, or while another stage ran.
         wait_ms: between the end of the stage before and its own turn, waiting for its load.
         wall_ms: from its turn to the end of its last inference.
-        steady_ms: average of its inferences without the first, and without those beside the next stage's load.
-        overlapped_ms, overlapped_runs: average and number of those beside the next stage's load.
-        release_ms: until its memory was given back, where the session waited for that.
+        steady_ms: average of its inferences without the first, and without those during the next stage's load.
+        overlapped_ms, overlapped_runs: average and number of those during the next stage's load.
+        release_ms: until its memory was released, if the session waited for that.
     """
 
     name: str
@@ -77,17 +77,17 @@ class Timed:
 
     @property
     def on_path_ms(self) -> float:
-        """What the session waited for its load: all of it, or what was left where it was loaded before its turn."""
+        """The time that the session waited for its load: all of it, or the rest if it began before its turn."""
         return self.wait_ms if self.loaded_before else self.load_ms or 0.0
 
     @property
     def taken_ms(self) -> float:
-        """Of the end-to-end latency: its inferences, waiting for its load, giving its memory back."""
+        """Its part of the end-to-end latency: inferences, waiting for its load, releasing its memory."""
         return (self.wall_ms or 0.0) + self.on_path_ms + self.release_ms
 
     @property
     def contention_ms(self) -> float | None:
-        """What the load of the next stage cost this one; `None` where nothing was loaded beside it."""
+        """The time that it lost during the load of the next stage; `None` if nothing was loaded meanwhile."""
         if self.overlapped_ms is None or self.steady_ms is None:
             return None
         return self.overlapped_runs * (self.overlapped_ms - self.steady_ms)
@@ -138,7 +138,7 @@ def explain(
     keep: int | None = None,
     overlap: int = 0,
 ) -> list[Part]:
-    """Why a measured end-to-end latency is not the composed estimate: parts that add up to the difference exactly."""
+    """Why a measured end-to-end latency differs from the composed estimate: parts that add up to the difference."""
     estimated = compose(residency, stages, keep, overlap)
     parts: list[Part] = []
     accounted = 0.0
@@ -147,10 +147,12 @@ def explain(
         wall = stage.wall_ms or 0.0
         accounted += stage.taken_ms
         if not stage.loaded_before:
-            parts.append(Part(number, "load, other than alone", stage.on_path_ms - expected.get("load", 0.0)))
+            parts.append(
+                Part(number, "load, compared with the stage alone", stage.on_path_ms - expected.get("load", 0.0))
+            )
         elif stage.wait_ms or expected.get("load beyond the overlap"):
             late = stage.wait_ms - expected.get("load beyond the overlap", 0.0)
-            parts.append(Part(number, "waiting for its load, other than estimated", late))
+            parts.append(Part(number, "waiting for its load, compared with the estimate", late))
         rest = wall - alone.compute_ms
         contention = stage.contention_ms
         if contention is not None:
@@ -158,20 +160,20 @@ def explain(
             rest -= contention
         if stage.steady_ms is not None and alone.runs > 1:
             slower = (alone.runs - 1) * (stage.steady_ms - alone.steady_ms)
-            beside = residency == "pipelined" and number == keep and overlap >= alone.runs
-            with_load = " (all beside the next stage's load)" if beside else ""
-            parts.append(Part(number, f"steady inferences, other than alone{with_load}", slower))
+            during = residency == "pipelined" and number == keep and overlap >= alone.runs
+            with_load = " (all during the next stage's load)" if during else ""
+            parts.append(Part(number, f"steady inferences, compared with the stage alone{with_load}", slower))
             rest -= slower
-        parts.append(Part(number, "first inference and inputs, other than alone", rest))
+        parts.append(Part(number, "first inference and inputs, compared with the stage alone", rest))
         if stage.release_ms:
-            parts.append(Part(number, "giving its memory back", stage.release_ms))
-    parts.append(Part(None, "between stages: the script, starting processes, signals", measured_ms - accounted))
+            parts.append(Part(number, "releasing its memory", stage.release_ms))
+    parts.append(Part(None, "between stages: script, process starts, signals", measured_ms - accounted))
     return parts
 
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """What a stage takes of the end-to-end latency, its load where that is waited for included."""
+    """The share of a stage in the end-to-end latency, with the load that was waited for."""
 
     stage: int
     ms: float
@@ -180,7 +182,7 @@ class Share:
 
 
 def shares(measured_ms: float, timed: Sequence[Timed]) -> list[Share]:
-    """The shares of all stages; what lacks to 1 is the time between them."""
+    """The shares of all stages; the rest up to 1 is the time between them."""
     found = []
     for number, stage in enumerate(timed):
         taken, wall = stage.taken_ms, stage.wall_ms or 0.0
@@ -206,12 +208,12 @@ def fewer_steps(
     overlap: int | None,
     choices: Sequence[tuple[int, bool]],
 ) -> list[Fewer]:
-    """What the composed estimate becomes with other steps, with and without guidance.
+    """The composed estimate for other numbers of steps, with and without guidance.
 
     Args:
         residency, stages, keep: as for `compose`.
         repeated: for each stage whether it runs once or twice a step.
-        overlap: a fixed number of overlapped runs; `None` chooses it anew each time.
+        overlap: a fixed number of overlapped runs; `None` to choose it for each.
         choices: steps and whether with guidance.
     """
     found = []
@@ -234,9 +236,9 @@ def fewer_steps(
 def memory_over_time(samples: Sequence[tuple[Mapping[int, int], Mapping[int, int]]]) -> list[dict[int, int]]:
     """Memory of each stage at each time in kB, as PSS as far as that is known.
 
-    PSS takes a device so long to read where processes have gigabytes that it is read less often than RSS. In between, a
-    stage's PSS is its RSS less what it shared with others at the reading where its RSS was nearest: at its start it
-    shares less than later. Where PSS is never read it is its RSS, which is no less.
+    Reading PSS of processes with gigabytes takes long, so it is read less often than RSS. In between, PSS of a stage is
+    its RSS less what it shared with others at the reading with the nearest RSS: at its start it shares less than
+    later. If PSS is never read, RSS is used, which is at least as large.
 
     Args:
         samples: PSS and RSS by stage, in the order of time.
@@ -249,12 +251,12 @@ def memory_over_time(samples: Sequence[tuple[Mapping[int, int], Mapping[int, int
     def shared_kb(stage: int, rss_kb: int) -> int:
         readings = shared.get(stage, [])
         at = bisect.bisect(readings, (rss_kb,))
-        beside = readings[max(0, at - 1) : at + 1]
-        return min(beside, key=lambda reading: abs(reading[0] - rss_kb), default=(0, 0))[1]
+        nearest = readings[max(0, at - 1) : at + 1]
+        return min(nearest, key=lambda reading: abs(reading[0] - rss_kb), default=(0, 0))[1]
 
     return [{**{stage: max(kb - shared_kb(stage, kb), 0) for stage, kb in rss.items()}, **pss} for pss, rss in samples]
 
 
 def peak_kb(samples: Sequence[Mapping[int, int]]) -> int | None:
-    """The largest sum over stages of any sample; `None` where nothing was sampled."""
+    """The largest sum over stages of any sample; `None` if nothing was sampled."""
     return max((sum(sample.values()) for sample in samples if sample), default=None)

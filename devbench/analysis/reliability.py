@@ -1,7 +1,7 @@
-"""Whether a repetition is reliable, by the conditions around it; knows no device.
+"""Whether a repetition is reliable, by the conditions around it, and its reasons as text; knows no device.
 
-A repetition is unreliable if the device was throttled, busy or nearly out of battery while it ran: its numbers are
-those of that state, not of the model. It is kept and marked, and estimates leave it out.
+A repetition is unreliable if the device was throttled, busy or nearly out of battery while it ran: its numbers describe
+that state, not the model. It is kept and marked, and estimates leave it out.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ class Fitness:
     gpu_cap_khz: int | None = None
 
     def raised(self, sample: Reading | None) -> Fitness:
-        """The same with the clocks that `sample` shows to be allowed, where they are higher."""
+        """The same with the clocks that are allowed in `sample`, if they are higher."""
         if sample is None:
             return self
         ours, theirs = list(self.cpu_cap_khz), list(sample.get("cpu_cap_khz") or ())
@@ -145,9 +145,9 @@ _FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
 
 
 def reasons_words(reasons: Sequence[str], *, counted: bool = True) -> str:
-    """Reasons, those that differ in their figures only once: `other load: 4.0 on 2 CPUs (3 times alike)`.
+    """Reasons; those that differ only in their figures are shown once: `other load: 4.0 on 2 CPUs (3 times alike)`.
 
-    How often is left out unless `counted`.
+    The number of times is shown only if `counted`.
     """
     alike: dict[str, list[str]] = {}
     for reason in reasons:

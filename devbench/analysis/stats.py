@@ -30,11 +30,11 @@ _DRAWN_AT_ONCE = 100
 # B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers, 1993.
 _OUTLIER_SCORE = 3.5
 _MIN_FOR_OUTLIERS = 5
-# Where more than half of the values are equal there is no scatter to judge by; timers are no finer than this share.
+# The smallest scatter, as a share of the value: the resolution of timers. If most values are equal they show none.
 _MIN_SCATTER = 1e-3
-# Far above what a quantile of doubles is off by, far below what any clock tells apart.
+# Far above the rounding errors of quantiles, far below the resolution of any clock.
 _ROUNDING = 1e-12
-# Half of a normal distribution lies within so many standard deviations of its middle.
+# Half of a normal distribution lies within this many standard deviations of its middle.
 _MAD_OF_NORMAL = NormalDist().inv_cdf(0.75)
 
 
@@ -208,7 +208,7 @@ class Inferences:
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpread:
-    """How far values are from each other, in percent; `None` where there is too little to say.
+    """The scatter of values, in percent; `None` if there are too few values.
 
     Attributes:
         between_mad_pct: between processes, robust: median absolute deviation from the median, scaled by 1.4826 so that
@@ -249,12 +249,12 @@ def spread(values: Sequence[float], within: Sequence[Inferences] = ()) -> Proces
 
 
 def outliers(values: Sequence[float]) -> tuple[bool, ...]:
-    """Which values lie far from the others: to be marked, never to be removed.
+    """Which values are outliers: they are marked, never removed.
 
-    The modified z-score 0.6745·|x − median| / MAD is above 3.5 (B. Iglewicz and D. Hoaglin, How to Detect and Handle
-    Outliers, 1993). With fewer than five finite values nothing is an outlier. Where more than half of the values are
-    equal the MAD is zero; a thousandth of the median stands for it, which marks what is off by more than half a
-    percent. A value that is not finite is none: it is no measurement.
+    A value is one if its modified z-score 0.6745·|x − median| / MAD is above 3.5 (B. Iglewicz and D. Hoaglin, How to
+    Detect and Handle Outliers, 1993). Fewer than five finite values have no outliers. If more than half of the values
+    are equal, the MAD is zero and a thousandth of the median is used instead, which marks values that differ by more
+    than half a percent. A value that is not finite is not a measurement and not an outlier.
     """
     known = [float(value) for value in values if math.isfinite(value)]
     if len(known) < _MIN_FOR_OUTLIERS:

@@ -18,7 +18,7 @@ def open_history(url: str | None = None) -> History:
         url: a file or a URL, as of `--store`; `None` means DEVBENCH_STORE or the user's own store.
 
     Raises:
-        InputError: there is no such store.
+        InputError: the store does not exist.
         EnvironmentProblem: it cannot be read.
     """
     from devbench.results.history import History

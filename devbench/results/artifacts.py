@@ -19,7 +19,7 @@ from typing import IO
 
 from devbench.errors import EnvironmentProblem, InputError
 
-# Raw text shrinks to a tenth at any level, and a job must not wait for the last percent.
+# At any level, raw text shrinks to a tenth; a low level is fast.
 _LEVEL = 3
 # Of a file from elsewhere a kilobyte may unpack to a megabyte.
 MAX_RAW_BYTES = 256 << 20
@@ -45,10 +45,10 @@ class Artifacts:
         self.root = root
 
     def write(self, run_id: str, name: str, blocks: Iterable[bytes]) -> str:
-        """Keep a raw output that comes in blocks; gives its path relative to the root.
+        """Keep a raw output that comes in blocks; returns its path relative to the root.
 
         Raises:
-            EnvironmentProblem: the disk does not take it.
+            EnvironmentProblem: it cannot be written.
         """
         relative = f"{run_id}/{name}.txt.gz"
         target = self.root / relative
@@ -74,7 +74,7 @@ class Artifacts:
         dropped, files, size_bytes = [], 0, 0
         for run_id in run_ids:
             folder = self.root / run_id
-            # A store from elsewhere may call its runs what it likes.
+            # In a store from elsewhere, ids of runs may be any text.
             if folder.parent != self.root or folder.is_symlink() or not folder.is_dir():
                 continue
             dropped.append(run_id)
@@ -92,8 +92,8 @@ class Artifacts:
         """The raw output at a path that `write` gave.
 
         Raises:
-            DamagedRaw: it is there, but no whole gzip file, or larger than 256 MiB.
-            InputError: it is not there any more, or is no file of this store.
+            DamagedRaw: it exists, but is not a complete gzip file, or is larger than 256 MiB.
+            InputError: it does not exist any more, or is not in this store.
         """
         try:
             parts_of(relative)
@@ -114,7 +114,7 @@ class Artifacts:
 
 
 _NO_LINK = os.O_NOFOLLOW | os.O_CLOEXEC
-# A FIFO would be waited for.
+# Opening a FIFO would wait.
 _READ = os.O_RDONLY | os.O_NONBLOCK | _NO_LINK
 _WALK = os.O_RDONLY | os.O_DIRECTORY | _NO_LINK
 
@@ -151,7 +151,7 @@ def parts_of(relative: str) -> list[str]:
     """The names that a relative path consists of.
 
     Raises:
-        InputError: it leads outside, or is none.
+        InputError: it leads outside, or is not a path.
     """
     parts = relative.split("/")
     if any(part in ("", ".", "..") or "\0" in part or os.sep in part or len(part) > 255 for part in parts):

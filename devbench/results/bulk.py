@@ -1,4 +1,4 @@
-"""Very many rows at once, as the database keeps them, out of it and into it; knows no record and no file."""
+"""Reads and adds very many rows at once, as the database keeps them; knows no record and no file."""
 
 from __future__ import annotations
 
@@ -23,10 +23,10 @@ def fetch(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, Sequenc
 def insert_rows(
     connection: sa.Connection, table: sa.TableClause, columns: Sequence[str], rows: Iterable[Sequence[Any]]
 ) -> int:
-    """Add rows in the order of `columns`; those whose key, or other unique columns, are there already are left out.
+    """Add rows in the order of `columns`; rows with an existing key or other existing unique columns are left out.
 
-    Values are as the database keeps them (`column_types.py`): microseconds, packed bytes. No type converts them, which
-    at millions of rows takes longer than the database.
+    Values are as the database keeps them (`column_types.py`): microseconds, packed bytes. No type converts them: for
+    millions of rows that would take longer than the database.
 
     Returns:
         How many were added.
@@ -45,7 +45,7 @@ def insert_rows(
 
 
 def new_ids(connection: sa.Connection, table: sa.Table, count: int) -> Sequence[int]:
-    """So many numbers for rows of a table with an `id`, that nobody else takes; in a transaction that writes."""
+    """New numbers for `count` rows of a table with an `id`; in a transaction that writes."""
     if connection.dialect.name == "postgresql":
         numbers = f"SELECT nextval(pg_get_serial_sequence('{table.name}', 'id')) FROM generate_series(1, {count})"
         return [row[0] for row in connection.exec_driver_sql(numbers)]
@@ -59,7 +59,7 @@ def _changes(connection: sa.Connection) -> int:
 
 
 def _copy(connection: sa.Connection, table: str, names: str, rows: Iterable[Sequence[Any]]) -> int:
-    """COPY cannot leave rows out: it fills a table of the transaction, from which the new ones are taken."""
+    """COPY cannot skip rows: it fills a temporary table, from which the new rows are taken."""
     from psycopg import Error
 
     connection.exec_driver_sql(f"CREATE TEMPORARY TABLE incoming ON COMMIT DROP AS SELECT {names} FROM {table} LIMIT 0")

@@ -1,7 +1,7 @@
-"""What is the same from run to run: a case as a text; knows no database.
+"""A case as a text, which is the same in each run; knows no database.
 
 A case is a model by its key under a delegate, with the threads and the options that make it another task for the
-device. The model's bytes, the binary and the device are no part of it: they are what changes.
+device. The model's bytes, the binary and the device are not part of it: they may change.
 """
 
 from __future__ import annotations
@@ -34,12 +34,12 @@ def case_text(model: str, delegate: str, threads: int | None, options: Mapping[s
     text = " · ".join(words)
     if len(text) <= _LONGEST:
         return text
-    # What is cut off must not make two cases one.
+    # Two cases must not become one because their texts are cut.
     return f"{text[: _LONGEST - 12]}… {sha256(text.encode('utf-8', 'replace')).hexdigest()[:10]}"
 
 
 def input_words(options: Mapping[str, Any]) -> list[str]:
-    """How a model is called, where that is said: its signature, and the shapes of its inputs.
+    """How a model is called, if options say so: its signature, and the shapes of its inputs.
 
     Args:
         options: of the job, also as they come out of a file.

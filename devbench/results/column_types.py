@@ -1,7 +1,6 @@
-"""Types of columns, each with what its values may be: times, JSON, words, numbers; knows no table.
+"""Types of columns, each with its values: times, JSON, texts, numbers; knows no table.
 
-A type declares the values of a column for runs, imports and readers alike: a value outside it is neither stored nor
-imported nor shown.
+A type declares the values of a column for runs, imports and readers: other values are not stored, imported or shown.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ from sqlalchemy.types import TypeDecorator
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=timezone.utc)
 _MICROSECOND = timedelta(microseconds=1)
-# JSON of devices and tools shrinks to a fifth at any level, and a job must not wait for the last percent.
+# At any level, JSON of devices and tools shrinks to a fifth; a low level is fast.
 _LEVEL = 3
-# One for all: making it takes as long as a small document.
+# Made once: that takes as long as encoding a small document.
 _ENCODER = json.JSONEncoder(separators=(",", ":"), default=list)
 # A hostile or damaged document must not fill the memory; the largest known measurement has some 3 MB.
 _MAX_JSON_BYTES = 64 * 1024 * 1024
@@ -134,7 +133,7 @@ class Utc(Kept):
 
 
 class Packed(Kept):
-    """JSON, compressed: what devices and tools say is long, much alike, and never compared by the database.
+    """JSON, compressed: outputs of devices and tools are long, similar, and never compared by the database.
 
     Args:
         shape: what the JSON is: `dict`, or `str` for a list of texts, `Mapping` for a list of objects.
@@ -292,7 +291,7 @@ def unpack(data: bytes) -> Any:
     """The value again.
 
     Raises:
-        ValueError: it is no packed JSON, or unpacks to more than 64 MiB.
+        ValueError: it is not packed JSON, or unpacks to more than 64 MiB.
     """
     text = unpack_text(data)
     found = json.loads(text)
@@ -319,9 +318,9 @@ def unpack_text(data: bytes) -> str:
 
 
 def content_id(*content: Any) -> int:
-    """A number that says what is in a row, the same in every store, so that rows that repeat are kept once.
+    """A number made of the content of a row, the same in every store, so that equal rows are stored once.
 
-    Of 63 bits: among a million different rows two are alike with a probability of 5·10⁻⁸.
+    It has 63 bits: among a million different rows two have the same number with a probability of 5·10⁻⁸.
     """
     digest = hashlib.blake2b(compact(content).encode("ascii"), digest_size=8).digest()
     return int.from_bytes(digest, "big") >> 1

@@ -2,8 +2,8 @@
 
 Pandas is imported for frames alone.
 
-Run, device and case are read once per job and joined to its rows afterwards: as text in every row they would take
-longer than everything else. Times are numpy's `datetime64[us]` in UTC.
+Run, device and case are read once per job and joined to its rows afterwards: reading them as text in every row would
+take longer than everything else. Times are numpy's `datetime64[us]` in UTC.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ class Coded:
 
 # Of whole numbers, the columns that may have none.
 _WHOLE = frozenset({"threads"})
-# Numbers, times, or truth values stand one a row.
+# Other columns have one number, time or truth value per row.
 Column: TypeAlias = "Coded | NDArray[Any]"
 Columns: TypeAlias = Mapping[str, Column]
 

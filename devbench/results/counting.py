@@ -1,4 +1,4 @@
-"""Which repetitions of a job count, what they come to, and notices about them; knows no database and no report.
+"""Which repetitions of a job count, their metrics, and notices about them; knows no database and no report.
 
 A failed repetition does not count; if the outputs of a job were wrong, none does. An unreliable repetition (measured
 while the device was throttled or busy) counts only if the job has no reliable one. Latency comes from processes that
@@ -32,7 +32,7 @@ class StartState:
     """The processes of a job that found the caches in one state.
 
     Attributes:
-        file_cache, kernel_cache: what they found; `None` if it is not known or there is no such cache.
+        file_cache, kernel_cache: their state before; `None` if it is not known or there is no such cache.
         cold: they were started with an emptied cache, or found one empty.
         repetitions: those that count, unreliable ones only if the state has no others.
     """
@@ -171,7 +171,7 @@ MEASURE_AGAIN = "measure again on an idle, cool device"
 
 
 def job_notices(job: JobRecord, repetitions: Sequence[RepetitionRecord]) -> Iterator[Notice]:
-    """What limits the numbers of a job, by its repetitions."""
+    """Notices about a job that follow from its repetitions."""
     well, counts = measured(repetitions), timed(repetitions)
     case = case_text(job.model.name, job.delegate, job.threads, job.options)
     about = (job.device.key, job.number)
@@ -221,7 +221,7 @@ def virtual_devices(devices: Iterable[DeviceRecord]) -> Iterator[Notice]:
 
 
 def virtual_device(key: str, title: str) -> Notice:
-    """That the numbers of a device are those of a computer."""
+    """The notice that the numbers of a device are those of a computer."""
     return Notice(NoticeKind.VIRTUAL_DEVICE, title, VIRTUAL_NOTE, device_key=key)
 
 

@@ -1,4 +1,4 @@
-"""Devices over time as frames: how they were around each process, and which of their facts changed; knows no query."""
+"""Devices over time as frames: their state around each process, and which facts changed; knows no query."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ READINGS = (
     "memory_available_bytes", "gpu_khz", "gpu_cap_khz",
 )  # fmt: skip
 _MOMENTS = ("before", "during", "after")
-# What is another one in every run, or follows from what is reported anyway.
+# Facts that change in every run, or that are reported elsewhere.
 _RESTLESS = frozenset(
     {"key", "serial", "title", "storage_free_bytes", "memory_total_bytes", "masks", "limits", "sensors"}
 )
 
 
 def reading_frame(packed: pd.DataFrame) -> pd.DataFrame:
-    """One row a reading, of a frame with the packed conditions in the columns `before`, `during` and `after`."""
+    """One row per reading, of a frame with the packed conditions in the columns `before`, `during` and `after`."""
     import pandas as pd
 
-    whose = packed.drop(columns=list(_MOMENTS))
+    others = packed.drop(columns=list(_MOMENTS))
     positions, rows = [], []
     for position, parts in enumerate(zip(*(packed[name] for name in _MOMENTS), strict=True)):
         for moment, part in zip(_MOMENTS, parts, strict=True):
@@ -40,38 +40,26 @@ def reading_frame(packed: pd.DataFrame) -> pd.DataFrame:
                 positions.append(position)
     readings = pd.DataFrame(rows, columns=["moment", "taken_utc", *READINGS, "hottest_c"])
     readings["taken_utc"] = pd.to_datetime(readings["taken_utc"], utc=True, format="ISO8601")
-    return pd.concat([whose.iloc[positions].reset_index(drop=True), readings], axis=1)
+    return pd.concat([others.iloc[positions].reset_index(drop=True), readings], axis=1)
 
 
 def device_frame(rows: Sequence[Any]) -> pd.DataFrame:
-    """One row a device; `rows` are devices in runs, in order of time."""
+    """One row per device; `rows` are devices in runs, in order of time."""
     import pandas as pd
 
-    by_key: dict[str, list[Any]] = {}
-    for row in rows:
-        by_key.setdefault(row.key, []).append(row)
-    found = [
-        (
-            key,
-            of[-1].title,
-            of[-1].virtual,
-            of[-1].profile,
-            of[0].started_utc,
-            of[-1].started_utc,
-            len(of),
-            of[-1].facts,
-        )
-        for key, of in by_key.items()
-    ]
-    names = ["device_key", "device", "virtual", "profile", "first_utc", "last_utc", "runs", "facts"]
-    frame = pd.DataFrame(found, columns=names)
-    for name in ("first_utc", "last_utc"):
-        frame[name] = pd.to_datetime(frame[name], utc=True)
-    return frame
+    names = ["key", "title", "virtual", "profile", "run_id", "started_utc", "facts"]
+    frame = pd.DataFrame([[getattr(row, name) for name in names] for row in rows], columns=names)
+    frame["started_utc"] = pd.to_datetime(frame["started_utc"], utc=True)
+    of_devices = frame.groupby("key", sort=False).agg(
+        device=("title", "last"), virtual=("virtual", "last"), profile=("profile", "last"),
+        first_utc=("started_utc", "first"), last_utc=("started_utc", "last"), runs=("run_id", "count"),
+        facts=("facts", "last"),
+    )  # fmt: skip
+    return of_devices.rename_axis("device_key").reset_index()
 
 
 class ChangedFact(NamedTuple):
-    """A fact of a device that was another one in its run before; `None` where there was or is none."""
+    """A fact of a device that differs from the device's previous run; `None` if there was or is none."""
 
     device_key: str
     started_utc: datetime
@@ -96,7 +84,7 @@ def fact_changes(rows: Iterable[Any]) -> Iterator[ChangedFact]:
 
 
 def change_frame(changes: Sequence[ChangedFact]) -> pd.DataFrame:
-    """One row a changed fact."""
+    """One row per changed fact."""
     import pandas as pd
 
     frame = pd.DataFrame(changes, columns=list(ChangedFact._fields))

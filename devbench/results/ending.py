@@ -21,12 +21,12 @@ from devbench.host.paths import data_dir
 _FOLDER = ".ends"
 _ROOM_BYTES = 256 * 1024
 _END_BYTES = 4096
-# Files of runs that were killed and never taken up again.
+# Age at which files of killed runs that were not resumed are removed.
 _OLD_S = 7 * 24 * 3600.0
 
 
 def keep_room(root: Path, run_id: str) -> None:
-    """Keep room for the end of a run that begins; where none can be kept, its end may be lost."""
+    """Keep room for the end of a run that begins; if there is none, the end may be lost."""
     with suppress(OSError):
         (root / _FOLDER).mkdir(mode=0o700, parents=True, exist_ok=True)
         for name, data in ((f"{run_id}.room", os.urandom(_ROOM_BYTES)), (f"{run_id}.end", b" " * _END_BYTES)):
@@ -37,7 +37,7 @@ def keep_room(root: Path, run_id: str) -> None:
 
 
 def make_room(root: Path, run_id: str) -> bool:
-    """Give up the room for a run's end; gives whether there was any."""
+    """Give up the room for a run's end; returns whether there was any."""
     try:
         (root / _FOLDER / f"{run_id}.room").unlink()
     except OSError:
@@ -64,7 +64,7 @@ def forget(root: Path, run_id: str) -> None:
 
 
 def noted_ends(root: Path) -> Iterator[tuple[str, dict[str, str]]]:
-    """The runs whose end could not be stored, with what `note_end` was given."""
+    """The runs whose end could not be stored, with the values that `note_end` was given."""
     for file in sorted((root / _FOLDER).glob("*.end")):
         try:
             data = file.read_bytes()[:_END_BYTES].strip()
@@ -83,7 +83,7 @@ def lock_of(run_id: str) -> Path:
 
 
 def end_words(run_id: str, status: str, end_reason: str, host: str, *, pipeline: bool) -> str:
-    """How a run ended and why, for people; a run whose process died says so, which no process could store."""
+    """How a run ended and why, for people; also that its process died, which could not be stored."""
     if status == "running" and host == socket.gethostname() and not is_held(lock_of(run_id)):
         step = "measure it again" if pipeline else f"`devbench run --resume {run_id}` measures the rest"
         return f"running: its process ended without closing it; {step}"

@@ -25,7 +25,7 @@ from devbench.results import sqlite as files
 from devbench.results.column_types import DamagedValue
 from devbench.results.pipeline_schema import pipeline_sessions
 
-# Any number that nothing else uses: who makes or changes the tables holds PostgreSQL's lock of it.
+# Number of PostgreSQL's lock that a process holds while it makes the tables; nothing else uses it.
 _PREPARE_LOCK = 7_381_024_517
 _BUG = "devbench gave the database a value that it cannot hold: please report this as a bug"
 _RESTORE = "`devbench export FOLDER` saves what can be read; import that into another --store"
@@ -39,7 +39,7 @@ class StoreProblem(EnvironmentProblem):
     """The database cannot be opened, read or written."""
 
 
-# SQLite files that were opened, and those in place of damaged ones, with the time and size of the file then.
+# SQLite files that were opened, and the replacements of damaged ones, with the time and size of the damaged file.
 opened: set[Path] = set()
 _replaced: dict[Path, tuple[Path, tuple[int, int]]] = {}
 
@@ -51,7 +51,7 @@ def replace(file: Path, by: Path) -> None:
 
 
 def replacement(file: Path) -> Path | None:
-    """What is read in place of a file; `None` for the file itself."""
+    """The file that is read instead of a file; `None` for the file itself."""
     by, known = _replaced.get(file, (None, None))
     if by is None or not by.is_file() or not file.is_file():
         return None
@@ -73,11 +73,11 @@ class Database:
     Args:
         url: SQLAlchemy URL or path of an SQLite file; `None` means DEVBENCH_STORE or the user's own store.
         create: make an SQLite file that is not there.
-        foreign: it is somebody else's: only read, and with limits.
+        foreign: it is from elsewhere: read-only, and with limits.
         rebuilt: it is made from a damaged store, and not searched for damage itself.
 
     Raises:
-        InputError: the URL makes no sense, or there is no such file and none is to be made.
+        InputError: the URL is invalid, or the file does not exist and is not to be made.
         StoreProblem: the database cannot be opened, or a newer devbench wrote it.
     """
 
@@ -115,7 +115,7 @@ class Database:
                     raise InputError(f"there is no results store {self.file}", hint="`devbench run` makes one")
                 if not self.file.exists():
                     self.file.parent.mkdir(parents=True, exist_ok=True)
-                    # Commands and labels are its owner's business; SQLite gives its log files the same rights.
+                    # Private: it has commands and labels. SQLite gives its log files the same rights.
                     self.file.touch(mode=0o600)
             self._engine = self._connect()
             self._open()
@@ -164,7 +164,7 @@ class Database:
             if self._has_tables(connection):
                 return
         if self._foreign:
-            raise InputError(f"{self.shown} is no results store", hint="its tables are missing")
+            raise InputError(f"{self.shown} is not a results store", hint="its tables are missing")
         with self.writing() as connection:
             if connection.dialect.name == "postgresql":
                 connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_PREPARE_LOCK)))
@@ -210,13 +210,13 @@ class Database:
 
     @contextmanager
     def reading(self) -> Iterator[sa.Connection]:
-        """A connection that sees the store as it is now, whatever others write meanwhile."""
+        """A connection that sees the store at one moment, whatever others write meanwhile."""
         with self._transaction(writes=False) as connection:
             yield connection
 
     @contextmanager
     def writing(self) -> Iterator[sa.Connection]:
-        """A connection whose changes are kept together or not at all."""
+        """A connection whose changes are stored together or not at all."""
         with self._transaction(writes=True) as connection:
             yield connection
 
@@ -257,12 +257,12 @@ class Database:
 
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Add the rows whose key is not there yet; two writers may add the same ones at once."""
+    """Add the rows with new keys; two writers may add the same ones at once."""
     # Of the server's dialect alone: another one takes a while to import.
     dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     insert = dialect.insert
     if rows:
-        # In one order always: two writers that waited for each other would wait for ever.
+        # Always in the same order, so that two writers never wait for each other.
         key = [column.name for column in table.primary_key]
         ordered = sorted(rows, key=lambda row: [row[name] for name in key])
         connection.execute(insert(table).on_conflict_do_nothing(), ordered)

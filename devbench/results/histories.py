@@ -1,7 +1,8 @@
-"""Histories of devices, joined and parted by hand; nothing that was measured is changed or lost.
+"""Histories of devices, merged and split by hand; no measurement is changed or lost.
 
-A device has its key from its own identity. Where that is mistaken (its id was lost with its storage, two boards passed
-for one), the store keeps for each run under which key a device was measured and to which history it belongs.
+The key of a device follows from its identity. That may be wrong: its id was lost with its storage, or two boards have
+the same one. So the store has for each run the key under which a device was measured, and the history to which it
+belongs.
 """
 
 from __future__ import annotations
@@ -79,7 +80,7 @@ def keys_of_serial(connection: sa.Connection, hardware_serial: str) -> list[str]
     return sorted(connection.execute(sa.select(devices.c.key).where(of_serial).distinct()).scalars())
 
 
-# -- what would be done ---------------------------------------------------------------------------------------------
+# -- plans ---------------------------------------------------------------------------------------------
 
 
 def plan_merge(connection: sa.Connection, into: str, other: str) -> Move:
@@ -105,7 +106,7 @@ def plan_merge(connection: sa.Connection, into: str, other: str) -> Move:
 
 
 def plan_split(connection: sa.Connection, key: str, original: str = "") -> list[Move]:
-    """What goes back from a history to those under whose keys it was measured; only to `original` where it is given.
+    """What goes back from a history to the keys under which it was measured; only to `original` if it is given.
 
     Raises:
         InputError: nothing of the history was measured under another key.
@@ -138,7 +139,7 @@ def plan_part(connection: sa.Connection, key: str, selection: Selection, target:
         stem = key[: _MAX_KEY - 4]
         target = next(name for number in range(2, 1000) if (name := f"{stem}.{number}") not in keys)
     if target == key or not 0 < len(target) <= _MAX_KEY:
-        raise InputError(f"{target!r} is no other device", hint=f"a name of at most {_MAX_KEY} characters")
+        raise InputError(f"{target!r} is not another device", hint=f"a name of at most {_MAX_KEY} characters")
     chosen = sa.select(runs.c.run_id).where(*selection.of_runs())
     move = _move(connection, key, target, (devices.c.key == key) & devices.c.run_id.in_(chosen))
     if len(move.runs) == len(_runs(connection, devices.c.key == key)):
@@ -170,7 +171,7 @@ def _move(connection: sa.Connection, source: str, target: str, where: sa.ColumnE
     return Move(source, target, ids, count, found[0][1], found[-1][1])
 
 
-# -- doing it -------------------------------------------------------------------------------------------------------
+# -- changes -------------------------------------------------------------------------------------------------------
 
 
 def merge(connection: sa.Connection, move: Move) -> None:
@@ -202,7 +203,7 @@ def apply(connection: sa.Connection, move: Move) -> None:
         origins = {row.run_id: row.measured_as for row in connection.execute(sa.select(moves).where(was))}
         there = devices.c.run_id.in_(runs) & (devices.c.key == move.source)
         rows = connection.execute(sa.select(devices).where(there)).mappings().all()
-        # The device has to be there before what refers to it.
+        # The device must exist before rows refer to it.
         insert_new(connection, devices, [{name: row[name] for name in names} | _renamed(row, move) for row in rows])
         for table in owners:
             mine = table.c.run_id.in_(runs) & (table.c.device_key == move.source)

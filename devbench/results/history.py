@@ -1,4 +1,4 @@
-"""What was measured over all runs, as pandas frames with documented columns and units; knows no report.
+"""The measurements of all runs as pandas frames with documented columns and units; knows no report.
 
 Every query takes the same filters (`selection.Selection`) as keywords: `runs` (ids), `devices` (keys), `models`,
 `delegates`, `cases` (texts), `since`, `until` (start of the run, with a zone), `labels`. Times in frames are UTC.
@@ -49,13 +49,13 @@ class RunStart:
 
 
 class History:
-    """The results in a store, for reading.
+    """The results in a store, read-only.
 
     Args:
         url: as of `devbench.results.open_history`.
 
     Raises:
-        InputError: there is no such store.
+        InputError: the store does not exist.
         EnvironmentProblem: it cannot be read.
     """
 
@@ -82,7 +82,7 @@ class History:
             return find_runs(connection, text)
 
     def runs(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a run, oldest first.
+        """One row per run, oldest first.
 
         Columns: run_id, started_utc, finished_utc, status, end_reason (empty where all was done), command, virtual
         (whether any device is), labels (a dict), jobs, failed_jobs (in which no repetition ended well).
@@ -116,9 +116,9 @@ class History:
         return frame
 
     def starts(self, **filters: Unpack[Filters]) -> list[RunStart]:
-        """The runs, oldest first; over years much quicker than `runs`, which counts jobs.
+        """The runs, oldest first; for years of runs much faster than `runs`, which counts jobs.
 
-        Filters of jobs restrict nothing here.
+        Filters of jobs have no effect here.
         """
         runs = schema.runs
         query = sa.select(runs.c.run_id, runs.c.started_utc).where(*Selection(**filters).of_runs())
@@ -128,11 +128,11 @@ class History:
         return [RunStart(row.run_id, row.started_utc, labels.get(row.run_id, {})) for row in rows]
 
     def jobs(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a job, oldest first.
+        """One row per job, oldest first.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         model_sha256, binary_sha256, measured (repetitions for latency that ended well), ok (all that did), failed,
-        failure_kind, failure_message (of the last that failed; `None` where none did).
+        failure_kind, failure_message (of the last that failed; `None` if none did).
         """
         jobs, repetitions = schema.jobs, schema.repetitions
         selection = Selection(**filters)
@@ -159,7 +159,7 @@ class History:
         return frame.sort_values(["started_utc", "run_id", "job"], ignore_index=True)
 
     def latencies(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a repetition whose latency counts.
+        """One row per repetition whose latency counts.
 
         Columns: run_id, started_utc (of the repetition), job, device_key, device, virtual, case, model, delegate,
         threads, repetition, latency_ms.
@@ -175,7 +175,7 @@ class History:
         return frame.sort_values("started_utc", kind="stable", ignore_index=True)
 
     def samples(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a repetition that counts and metric.
+        """One row per repetition that counts and metric.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         metric, unit, repetition, value (in the unit), unreliable (measured while the device was throttled or busy). The
@@ -184,10 +184,10 @@ class History:
         return frame_of(self._by_metric(metrics, sample_rows, filters), _SAMPLES)
 
     def series(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a job and metric, ordered by time.
+        """One row per job and metric, ordered by time.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
-        metric, unit, value (median over the repetitions that count), low, high (its interval; NaN where there is
+        metric, unit, value (median over the repetitions that count), low, high (its interval; NaN if there is
         none), n (how many repetitions), unreliable (all of them are).
         """
         return frame_of(self._by_metric(metrics, series_rows, filters), _SERIES)
@@ -214,18 +214,18 @@ class History:
             return by_metric(connection, metrics, Selection(**filters), read)
 
     def pipelines(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a session of a whole pipeline, in the order of their runs; `models` are names of pipelines.
+        """One row per session of a whole pipeline, in the order of their runs; `models` are names of pipelines.
 
         Columns: session, run_id, started_utc (of the run), device_key, device, virtual, case, model (the pipeline's
         name), delegate, threads, residency, repetition, status, failure_kind, failure_message, latency_ms (end to end),
-        peak_memory_mb (PSS, NaN where it is not known), unreliable (measured while the device was throttled or busy),
+        peak_memory_mb (PSS, NaN if it is not known), unreliable (measured while the device was throttled or busy),
         counts (its numbers are those of the run).
         """
         with self._database.reading() as connection:
             return frame_of(session_columns(connection, Selection(**filters)))
 
     def pipeline_stages(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a stage of each session of `pipelines`, with its columns.
+        """One row per stage of each session of `pipelines`, with its columns.
 
         Further columns: stage, taken_ms (of the end-to-end latency: inferences, waiting for its load, giving back).
         """
@@ -233,7 +233,7 @@ class History:
             return frame_of(stage_columns(connection, Selection(**filters)))
 
     def operator_types(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a job and type of operator, from the job's last profile, most expensive first within a job.
+        """One row per job and type of operator, from the job's last profile, most expensive first within a job.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         type, place ("delegate", "xnnpack" next to another delegate, "cpu"), count, total_ms (in one inference as
@@ -264,7 +264,7 @@ class History:
         return frame.sort_values(keys, ignore_index=True)
 
     def delegation(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a job that ran under a delegate, of its last repetition for which that is known.
+        """One row per job that ran under a delegate, of its last repetition for which that is known.
 
         Columns: run_id, job, device_key, case, nodes_delegated, nodes_total, partitions, delegated_node_share (0 to 1).
         """
@@ -276,7 +276,7 @@ class History:
         return last[list(_DELEGATION)].reset_index(drop=True)
 
     def files(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a job and file that took part in it, the model left out.
+        """One row per job and file that took part in it, the model left out.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
         role ("tool", "delegate", "input"), name, sha256, version (as the file states it; empty if it does not).
@@ -289,7 +289,7 @@ class History:
         return pd.concat(frames, ignore_index=True) if frames else found[0]
 
     def used_files(self, **filters: Unpack[Filters]) -> list[UsedFile]:
-        """Each file once for each case on a device that used it: what `files` has, without the jobs."""
+        """Each file once for each case on a device that used it: as `files`, without the jobs."""
         with self._database.reading() as connection:
             return used_files(connection, Selection(**filters))
 
@@ -305,7 +305,7 @@ class History:
 
         Columns: run_id, started_utc (of the repetition), job, device_key, device, virtual, case, model, delegate,
         threads, purpose, repetition, verdict, moment ("before", "during", "after"), taken_utc, and the readings of
-        `device_state.READINGS`, NaN or `None` where the device did not say.
+        `device_state.READINGS`, NaN or `None` if the device did not report them.
         """
         from devbench.results.device_state import reading_frame
 
@@ -322,7 +322,7 @@ class History:
         return reading_frame(frame.sort_values("started_utc", kind="stable", ignore_index=True))
 
     def devices(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a device, as it was in the last of the runs.
+        """One row per device, as it was in the last of the runs.
 
         Columns: device_key, device (its title), virtual, profile, first_utc, last_utc (start of the first and of the
         last run), runs (how many), facts (a dict).
@@ -332,10 +332,10 @@ class History:
         return device_frame(self._device_rows(Selection(**filters)))
 
     def device_changes(self, **filters: Unpack[Filters]) -> pd.DataFrame:
-        """One row a fact that was another one in the device's run before, in order of time.
+        """One row per fact that differs from the device's previous run, in order of time.
 
         Columns: device_key, started_utc, run_id (of the run that saw the new one), fact (nested ones with dots, such as
-        `props.ro.build.id`), before, after (as text; `None` where there was or is none).
+        `props.ro.build.id`), before, after (as text; `None` if there was or is none).
         """
         from devbench.results.device_state import change_frame
 

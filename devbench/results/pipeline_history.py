@@ -1,4 +1,4 @@
-"""Whole pipelines over runs, as comparisons and the history know them; without pandas.
+"""Whole pipelines over runs, for comparisons and the history; without pandas.
 
 A pipeline in one residency, with its steps under one delegate, is a case like that of a model: its name is that of the
 model, its metrics are end-to-end latency and peak memory. Its stages alone are jobs, with cases of their own.
@@ -34,13 +34,13 @@ _KB_PER_MB = 1024
 def pipeline_case(
     pipeline: str, residency: str, steps: int, *, guidance: bool, delegate: str, threads: int | None
 ) -> str:
-    """`mobile-sd · gpu · 4 threads · pipelined · 20 steps`, and `guidance` where there is any."""
+    """`mobile-sd · gpu · 4 threads · pipelined · 20 steps`, and `guidance` if there is any."""
     words = [residency, f"{steps} step{'' if steps == 1 else 's'}", *(["guidance"] if guidance else [])]
     return " · ".join([case_text(pipeline, delegate, threads, {}), *words])
 
 
 def session_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
-    """One row a session, in the order of their runs; stages alone are left out.
+    """One row per session, in the order of their runs; stages alone are left out.
 
     `counts`: the latency and memory of the session count: it ended well, and is reliable or its case has no reliable
     one. `peak_memory_mb` is NaN if PSS was not measured: RSS counts what stages share once for each.
@@ -120,7 +120,7 @@ def _asked_for(columns: Columns, selection: Selection) -> dict[str, Column]:
 
 
 def stage_columns(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
-    """One row a stage of each session: the session's columns, `stage`, and `taken_ms` of the end-to-end latency.
+    """One row per stage of each session: the session's columns, `stage`, and `taken_ms` of the end-to-end latency.
 
     That is as of `analysis.pipeline.Timed`.
     """

@@ -33,7 +33,7 @@ def add_pipeline_session(store: Store, session: PipelineSessionRecord) -> None:
 
 
 def pipeline_sessions(store: Store, run_id: str) -> tuple[PipelineSessionRecord, ...]:
-    """The sessions of a run, in the order in which they ran; none where it measured no pipeline."""
+    """The sessions of a run, in the order in which they ran; empty if it measured no pipeline."""
     table = schema.pipeline_sessions
     with store.database.reading() as connection:
         query = sa.select(table).where(table.c.run_id == run_id).order_by(table.c.id)

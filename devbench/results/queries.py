@@ -25,7 +25,7 @@ Read: TypeAlias = Callable[[sa.Connection, str, Selection], Rows]
 
 
 def series(connection: sa.Connection, metrics: Sequence[str], selection: Selection) -> list[dict[str, Column]]:
-    """All series of some metrics (of all that are stored if none is named), in the order of time, by what they are of.
+    """All series of some metrics (of all that are stored if no metric is named), in the order of time.
 
     Returns:
         Columns of jobs, with the median over the repetitions that count; of types of operators, with `operator_type`
@@ -33,7 +33,7 @@ def series(connection: sa.Connection, metrics: Sequence[str], selection: Selecti
         that they have.
 
     Raises:
-        InputError: there is no such metric.
+        InputError: a metric is not known.
     """
     of_jobs = [name for name in metrics if name != OPERATOR_TIME] if metrics else list(stored())
     parts = [by_metric(connection, of_jobs, selection, series_rows)] if of_jobs else []
@@ -46,7 +46,7 @@ def by_metric(connection: sa.Connection, metrics: Sequence[str], selection: Sele
     """The rows that `read` gives for each of the metrics, with their jobs, in the order of time.
 
     Raises:
-        InputError: there is no such metric.
+        InputError: a metric is not known.
     """
     known = stored()
     asked = [metrics] if isinstance(metrics, str) else list(metrics or known)
@@ -108,7 +108,7 @@ def _with_truth(rows: Rows) -> Rows:
 
 
 def _summed(rows: Rows, key: str, number: str) -> Rows:
-    """One row a job and value of the column `key`, with the sum of the column `number`."""
+    """One row per job and value of the column `key`, with the sum of the column `number`."""
     keys = coded_of(rows.columns, key)
     each = rows.owners * max(len(keys.values), 1) + keys.codes
     _, first, which = np.unique(each, return_index=True, return_inverse=True)
@@ -139,7 +139,7 @@ Source = tuple[sa.FromClause, "sa.ColumnElement[int]", dict[str, Any]]
 
 
 def sources() -> tuple[Source, Source]:
-    """Where the tool of each job is, and where its other files are."""
+    """The tables with the tool of each job and with its other files."""
     jobs, binaries, used, files = schema.jobs, schema.binaries, schema.job_files, schema.files
     tool = {"role": sa.literal("tool"), **{name: binaries.c[name] for name in ("name", "sha256", "version")}}
     other = {**{name: used.c[name] for name in ("role", "name", "sha256")}, "version": files.c.version}

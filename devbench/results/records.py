@@ -1,4 +1,4 @@
-"""What the store is given: plain frozen records; knows no parser, no device layer and no command line.
+"""What is stored, as plain frozen records; knows no parser, no device layer and no command line.
 
 Times are UTC (`datetime` with `timezone.utc`); units are in the names. A record is written once and never changed,
 except that a run and a job get their end.
@@ -93,7 +93,7 @@ class DeviceRecord:
 class ModelRecord:
     """A model by its bytes. `name` is its key, by which it is called everywhere and which is unique in its run.
 
-    `operators` is the number of those of its main graph, `None` where it is not known.
+    `operators` is the number of operators of its main graph, `None` if it is not known.
     """
 
     sha256: str
@@ -247,7 +247,7 @@ class PipelineStageRecord:
     `position` is that in the pipeline. `repeated`: it runs once or twice a step. `held_by` says what kept it in memory
     after its work: "output" (it waits to write its output), "stop" (it was stopped) or nothing. `loaded_before`: its
     load was no part of the latency, but for `wait_ms`. `steady_ms` is the average inference without the first and
-    without those beside the next stage's load, whose average is `overlapped_ms`. `first_ms` is `None` for a stage that
+    without those during the next stage's load, whose average is `overlapped_ms`. `first_ms` is `None` for a stage that
     was held before it: the tool's own figure would hold the wait.
     """
 

@@ -45,7 +45,7 @@ def read_run(path: Path) -> RunView:
     """The run in a file.
 
     Raises:
-        InputError: it cannot be read, or is no such file.
+        InputError: it cannot be read, or is another kind of file.
     """
     try:
         if other := other_than_file(path):
@@ -56,9 +56,9 @@ def read_run(path: Path) -> RunView:
     except OSError as error:
         raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
     except (ValueError, RecursionError):
-        raise InputError(f"{path} is no JSON", hint="give what `devbench run --json` wrote") from None
+        raise InputError(f"{path} is not JSON", hint="give what `devbench run --json` wrote") from None
     if not isinstance(values, dict) or values.get("format") != FORMAT:
-        raise InputError(f"{path} is no run of devbench", hint="give what `devbench run --json` wrote")
+        raise InputError(f"{path} is not a run of devbench", hint="give what `devbench run --json` wrote")
     try:
         return _run(values)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
@@ -99,8 +99,8 @@ def _run(values: Mapping[str, Any]) -> RunView:
         repetitions = []
         for row in item["repetitions"]:
             operators = tuple(_record(OperatorRecord, op) for op in row.get("operators", ()))
-            whose = {"run_id": run.run_id, "job_number": job.number, "operators": operators}
-            repetitions.append(_record(RepetitionRecord, {**row, **whose}))
+            of_job = {"run_id": run.run_id, "job_number": job.number, "operators": operators}
+            repetitions.append(_record(RepetitionRecord, {**row, **of_job}))
         jobs.append(JobView(job, tuple(repetitions)))
     finished = values["run"].get("finished_utc")
     status = str(values["run"].get("status", "done"))
@@ -116,7 +116,7 @@ def _notice(values: Mapping[str, Any]) -> Notice:
 
 
 def _record(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """A record of its fields; what a file lacks is the field's default, what it has besides is left."""
+    """A record; a missing value is the field's default, further values are ignored."""
     found = {}
     for field in fields(kind):
         if field.name in values:
@@ -127,7 +127,7 @@ def _record(kind: type[Any], values: Mapping[str, Any]) -> Any:
 
 
 def _value(kind: str, value: Any, name: str) -> Any:
-    """`value` as what the annotation of a record's field says."""
+    """`value` as the annotation of a record's field requires."""
     if value is None and kind.endswith("| None"):
         return None
     base = kind.removesuffix(" | None")
@@ -176,7 +176,7 @@ def run_to_json(view: RunView) -> dict[str, Any]:
 
 
 def run_end(view: RunView) -> dict[str, Any]:
-    """A run without its jobs, JSON-ready, with how and why it ended."""
+    """A run without its jobs, JSON-ready, with its status and the reason of its end."""
     end = {"status": view.status, "end_reason": view.end_reason, "finished_utc": plain(view.finished_utc)}
     return {**plain(asdict(view.run)), **end}
 
@@ -205,7 +205,7 @@ def write_json(view: RunView, path: Path) -> None:
 
 
 def repetition_rows(view: RunView) -> list[dict[str, Any]]:
-    """One mapping per repetition with the keys of `REPETITION_COLUMNS`; `None` where nothing was measured."""
+    """One mapping per repetition with the keys of `REPETITION_COLUMNS`; `None` if nothing was measured."""
     rows = []
     for item in view.jobs:
         job = item.job
@@ -257,5 +257,5 @@ def _harmless(value: Any) -> Any:
 
 
 def record_writers(view: RunView) -> dict[str, Callable[[Path], None]]:
-    """What writes the run to a file, by the name of the format."""
+    """Functions that write the run to a file, by the name of the format."""
     return {"csv": partial(write_csv, view), "json": partial(write_json, view)}

@@ -38,7 +38,7 @@ _AT_ONCE = 5_000
 _LARGEST_NUMBER = 2**62
 _DAMAGED = "damaged"
 _EMPTY = content_id({})
-# Tables whose rows say nothing that is measured.
+# Tables whose rows have no measurements.
 _NAMING = ("runs", "cases", "binaries", "devices", "operator_names")
 _UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 
@@ -263,7 +263,7 @@ class _Salvage:
         self.lost[table.name] += 1
 
     def _add_notices(self, jobs: Mapping[int, str]) -> None:
-        """Tell for each run how many of its rows are damaged."""
+        """Add to each run how many of its rows are damaged."""
         repetitions = schema.repetitions
         found = self.target.execute(sa.select(repetitions.c.id, repetitions.c.job_id))
         of_repetitions = {number: jobs[job] for number, job in found}
@@ -284,7 +284,7 @@ def _is_number(column: sa.Column[Any]) -> bool:
 
 
 def _replace(column: sa.Column[Any], row: dict[str, Any]) -> bool:
-    """Put a value without content in place of a damaged one; not if the row says nothing without it."""
+    """Put a value without content in place of a damaged one; not if the row has no meaning without it."""
     if column.primary_key or column.foreign_keys:
         return False
     if column.nullable:

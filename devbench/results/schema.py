@@ -1,7 +1,7 @@
 """The tables of the results store, as SQLAlchemy Core; knows no query.
 
-Everything that is compared is a column of its own with its unit in the name. What devices and tools say at length
-stands aside, in tables that a scan of the numbers never touches; what repeats from run to run is kept once, under a
+Each value that is compared has its own column, with the unit in its name. Long outputs of devices and tools are in
+separate tables, so that queries of numbers do not read them. What repeats from run to run is stored once, under a
 number made of its content.
 """
 
@@ -47,7 +47,7 @@ runs = Table(
     Column("started_utc", Utc, nullable=False, index=True),
     Column("finished_utc", Utc),
     Column("status", Name(20, ("running", "done", "interrupted", "failed")), nullable=False),
-    # Why it ended, where that was not because all was done.
+    # Why it ended; empty if all was done.
     Column("end_reason", Words, nullable=False),
     Column("command", Words, nullable=False),
     Column("devbench_version", Name(40), nullable=False),

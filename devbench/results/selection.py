@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a query is about; empty is everything.
+    """What a query is about; an empty one selects everything.
 
     Attributes:
         runs: ids.
@@ -78,7 +78,7 @@ class Selection:
         return [*self.of_runs(), *(column.in_(_several(wanted)) for column, wanted in columns if wanted)]
 
     def of_job_ids(self, job_id: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
-        """Conditions on a column with the numbers of jobs; none where all are meant."""
+        """Conditions on a column with the numbers of jobs; empty if all are selected."""
         return [job_id.in_(self.select_jobs(schema.jobs.c.id))] if self.of_jobs() else []
 
     def select_jobs(self, *columns: Any) -> sa.Select[Any]:
@@ -109,7 +109,7 @@ def find_runs(connection: sa.Connection, text: str) -> tuple[str, ...]:
             `2026-11-01..2026-11-20`, the last day included, one end of which may be left out.
 
     Raises:
-        InputError: there is no such run, or `text` says nothing that could name one.
+        InputError: no run matches, or `text` is not the name of a run.
     """
     key, equals, value = text.partition("=")
     if equals:

@@ -1,4 +1,4 @@
-"""SQLite files: opened with the rights that there are, checked before anything is read, their errors in words.
+"""SQLite files: opened with the available rights, checked before anything is read, their errors as text.
 
 A file from elsewhere may hold more than rows: triggers, views in place of tables, computed columns, damaged pages. It
 is opened for reading only, with limits, and refused if its tables are not those of devbench. Knows no query.
@@ -20,7 +20,7 @@ import sqlalchemy as sa
 
 BUSY_TIMEOUT_S = 60
 _CACHE_KB = 64 * 1024
-# Of a file from elsewhere: reading all of it takes at most so long, and a value is at most so large.
+# Limits for a file from elsewhere: the time to read all of it, and the size of a value.
 _LONGEST_READ_S = 3600.0
 _LARGEST_VALUE_BYTES = 128 << 20
 _STEPS_BETWEEN_LOOKS = 100_000
@@ -49,7 +49,7 @@ def connect_to_read(file: Path, *, limited: bool) -> sqlite3.Connection:
     if os.access(file.parent, os.W_OK):
         connection = _connect(f"{address}?mode=ro")
     elif not log.exists() or not log.stat().st_size:
-        # Nothing changes where nothing can be written; SQLite would want to make files there.
+        # Without `immutable`, SQLite would make files in a folder that cannot be written.
         connection = _connect(f"{address}?mode=ro&immutable=1")
     else:
         connection = _copied(file, log)
@@ -68,7 +68,7 @@ def _connect(address: str) -> sqlite3.Connection:
 
 
 def _copied(file: Path, log: Path) -> sqlite3.Connection:
-    """The database with the changes of its log, which cannot be read where nothing can be written."""
+    """The database with the changes of its log, which SQLite cannot read in a folder that cannot be written."""
     with tempfile.TemporaryDirectory(prefix="devbench-") as folder:
         copy = Path(folder) / file.name
         shutil.copyfile(file, copy)
@@ -107,14 +107,14 @@ def _write_ahead(connection: Any) -> None:
 
 
 def alien_parts(connection: sa.Connection, tables: Iterable[sa.Table]) -> str:
-    """What of a database is not as devbench made it, in words; empty if nothing is."""
+    """What in a database is not as devbench made it, as text; otherwise empty."""
     known = {table.name: {column.name for column in table.columns} for table in tables}
     found: dict[str, set[str]] = {}
     for kind, name, text in connection.exec_driver_sql("SELECT type, name, substr(sql, 1, 40) FROM sqlite_master"):
         if kind == "trigger":
             return f"it has the trigger {name!s:.60}"
         if name in known and (kind != "table" or str(text).upper().startswith("CREATE VIRTUAL")):
-            return f"{name} is no table"
+            return f"{name} is not a table"
         if name in known and kind == "table":
             columns = connection.exec_driver_sql(f'PRAGMA table_xinfo("{name}")').all()
             if any(column[6] for column in columns):
@@ -124,7 +124,7 @@ def alien_parts(connection: sa.Connection, tables: Iterable[sa.Table]) -> str:
 
 
 def differing(known: Mapping[str, set[str]], found: Mapping[str, set[str]]) -> str:
-    """Which table or column is missing or unknown, in words; empty if none is."""
+    """Which table or column is missing or unknown, as text; otherwise empty."""
     for name, columns in known.items():
         if name not in found:
             return f"it has no table {name}"
@@ -141,14 +141,14 @@ def is_damage(error: BaseException) -> bool:
 
 
 def words_of(error: BaseException) -> tuple[str, str]:
-    """What is wrong, and what to do, by the error of the driver; empty if it says enough itself."""
+    """What is wrong and what to do, by the error of the driver; empty if its text is enough."""
     text = str(error)
     kinds = (
         (_FULL, "the disk is full", "make room, then run again"),
         (("disk I/O error",), "the disk cannot be read or written", "check the disk: is it full, or failing?"),
-        (("not a database",), "the file is no SQLite database", "name another --store, or restore it from a copy"),
+        (("not a database",), "the file is not an SQLite database", "name another --store, or restore it from a copy"),
         (("malformed", "disk image"), "the file is damaged", "restore it from a copy, or name another --store"),
-        (("Could not decode",), "it has text that is none", "restore it from a copy, or name another --store"),
+        (("Could not decode",), "it has invalid text", "restore it from a copy, or name another --store"),
         (("readonly", "unable to open"), "no right to write to it", "give write access to the file and its folder"),
         (("locked", "busy"), "another process has it locked", "wait for that process to end, then try again"),
         (("interrupted",), "reading it takes too long", "it is damaged or not devbench's"),

@@ -45,12 +45,12 @@ class Store:
 
     Args:
         url: SQLAlchemy URL or path of an SQLite file; `None` means DEVBENCH_STORE or the user's own store.
-        artifacts: folder of the raw outputs; `None` means `artifacts` beside an SQLite file, else in the data folder.
+        artifacts: folder of the raw outputs; `None` means `artifacts` next to an SQLite file, else in the data folder.
         create: make an SQLite file that is not there.
-        foreign: it is somebody else's: only read, and with limits.
+        foreign: it is from elsewhere: read-only, and with limits.
 
     Raises:
-        InputError: the URL makes no sense, or there is no such file and none is to be made.
+        InputError: the URL is invalid, or the file does not exist and is not to be made.
         StoreProblem: the database cannot be opened, or a newer devbench wrote it.
     """
 
@@ -59,8 +59,8 @@ class Store:
     ) -> None:
         self.database = Database(url, create=create, foreign=foreign)
         file = self.database.file
-        beside = file.parent if file is not None else data_dir()
-        self.artifacts = Artifacts(artifacts or beside / "artifacts")
+        folder = file.parent if file is not None else data_dir()
+        self.artifacts = Artifacts(artifacts or folder / "artifacts")
         if not self.database.read_only:
             self._apply_ends()
 
@@ -78,7 +78,7 @@ class Store:
 
     @contextmanager
     def transaction(self) -> Iterator[sa.Connection]:
-        """A connection whose changes are kept together or not at all."""
+        """A connection whose changes are stored together or not at all."""
         with self.database.writing() as connection:
             yield connection
 
@@ -91,7 +91,7 @@ class Store:
         self.keep_room(run.run_id)
 
     def keep_room(self, run_id: str) -> None:
-        """Keep room on the disk for the end of a run that begins or goes on."""
+        """Keep room on the disk for the end of a run that begins or is resumed."""
         ending.keep_room(self.artifacts.root, run_id)
 
     def drop_run(self, run_id: str) -> None:
@@ -132,8 +132,8 @@ class Store:
         """Give a run its end. `end_reason`: why it ended, in a line; empty if all was done.
 
         Raises:
-            StoreProblem: it cannot be stored, also with the room that was kept for it. If that is for want of space,
-                the next process that opens the store does it.
+            StoreProblem: it cannot be stored, even with the room that was kept for it. The next process that opens
+                the store tries again.
         """
         root, reason = self.artifacts.root, clean(end_reason, _MAX_REASON)
         try:
@@ -157,7 +157,7 @@ class Store:
             totals.complete(connection, run_id)
 
     def _apply_ends(self) -> None:
-        """Store the ends of runs that a full disk did not take; nothing if it does not take them now either."""
+        """Store the ends of runs that did not fit on a full disk, if they fit now."""
         for run_id, values in ending.noted_ends(self.artifacts.root):
             try:
                 finished_utc = datetime.fromisoformat(values["finished_utc"])
@@ -175,12 +175,12 @@ class Store:
                 totals.complete(connection)
 
     def add_job(self, job: JobRecord) -> None:
-        """Add a job, and its device, model, binary and case where they are new."""
+        """Add a job, and its device, model, binary and case if they are new."""
         with self.transaction() as connection:
             writing.insert_job(connection, job)
 
     def add_repetition(self, repetition: RepetitionRecord) -> None:
-        """Add a repetition with its operators and what its job then comes to, all or nothing."""
+        """Add a repetition with its operators, all or nothing."""
         with self.transaction() as connection:
             writing.insert_repetition(connection, repetition)
 
@@ -190,7 +190,7 @@ class Store:
             writing.insert_notices(connection, run_id, notices)
 
     def write_raw(self, run_id: str, name: str, data: bytes | Iterable[bytes]) -> str:
-        """Keep a raw output, or its blocks, before it is parsed; gives its path relative to the artifacts' folder."""
+        """Keep a raw output, or its blocks, before it is parsed; returns its path relative to the artifacts' folder."""
         return self.artifacts.write(run_id, name, [data] if isinstance(data, bytes) else data)
 
     def read_raw(self, raw_path: str) -> bytes:
@@ -248,7 +248,7 @@ class Store:
     def typical_duration_s(
         self, model: str, delegate: str, *, via: str = "shell", case: str | None = None
     ) -> float | None:
-        """What a process of that model under that delegate took, in the middle of the last hundred; `None` for none.
+        """The median time of the last hundred processes of that model under that delegate; `None` if there is none.
 
         `model` is its key. `case` restricts it to the case of that text (`cases.case_text`). `via` is "shell" or "apk":
         starting an app takes longer.

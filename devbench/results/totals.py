@@ -27,7 +27,7 @@ _AT_ONCE = 1_000
 
 
 class _Operator(NamedTuple):
-    """A row of a profile; of years of nights there are millions, which is no place for anything slower."""
+    """A row of a profile; years of nights have millions of them, so it is a plain tuple."""
 
     job_id: int
     type: str
@@ -140,7 +140,7 @@ def _types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
 
 
 def _cut(times: Sequence[TypeTotal]) -> dict[tuple[str, str], tuple[int, float, float]]:
-    """Number, time and share by type and place; names that are alike as far as the column takes them are one type."""
+    """Number, time and share by type and place; names that are equal up to the length of the column are one type."""
     found: dict[tuple[str, str], tuple[int, float, float]] = {}
     for one in times:
         key = (one.type[: schema.LONGEST_TYPE], one.place)
@@ -150,7 +150,7 @@ def _cut(times: Sequence[TypeTotal]) -> dict[tuple[str, str], tuple[int, float, 
 
 
 def _profilers(connection: sa.Connection, job_ids: Sequence[int]) -> dict[int, tuple[str, str, Any]]:
-    """What decides where the operators of a job's profile ran: delegate, tool and options."""
+    """Delegate, tool and options of jobs, which decide where the operators of a profile ran."""
     jobs, cases, binaries, documents = schema.jobs, schema.cases, schema.binaries, schema.documents
     query = (
         sa.select(jobs.c.id, cases.c.delegate, binaries.c.tool, documents.c.body)

@@ -1,6 +1,6 @@
 """A stored run as records again, and runs as a list; knows nothing of writing.
 
-For numbers over many runs there is `history.py`: this reads whole runs, with all that their processes said.
+Numbers over many runs are in `history.py`; this reads whole runs, with all outputs of their processes.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ _MIN_PREFIX = 4
 # Runs that a mistyped name is compared with.
 _MAX_SUGGESTED = 1000
 LATEST = "latest"
-# A process is expected to take as long as so many of its kind took in the middle.
+# The expected time of a process is the median of this many others.
 _TYPICAL = 100
 _TUPLES = ("argv", "outputs", "verdict_reasons")
 
@@ -141,7 +141,7 @@ def newest_run_id(connection: sa.Connection) -> str | None:
 
 
 def _measured(run_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
-    """Whether a run came to a result: a process of the tool that ended, well or not, or a job that was refused."""
+    """Whether a run has a result: a process of the tool that ended, well or not, or a job that was refused."""
     jobs, repetitions = schema.jobs, schema.repetitions
     of_jobs = sa.select(jobs.c.id).join(repetitions, repetitions.c.job_id == jobs.c.id).where(jobs.c.run_id == run_id)
     of_sessions = sa.select(pipeline_sessions.c.id).where(pipeline_sessions.c.run_id == run_id)
@@ -242,10 +242,7 @@ def _files(connection: sa.Connection, run_id: str) -> dict[int, list[FileRecord]
         .where(jobs.c.run_id == run_id)
         .order_by(used.c.job_id, used.c.role, used.c.name)
     )
-    found: dict[int, list[FileRecord]] = {}
-    for row in connection.execute(query).mappings():
-        found.setdefault(row["job_id"], []).append(_record(FileRecord, row))
-    return found
+    return _by_owner(connection, query, "job_id", FileRecord)
 
 
 def _devices(connection: sa.Connection, run_id: str) -> dict[str, DeviceRecord]:
@@ -289,9 +286,14 @@ def _operators(connection: sa.Connection, run_id: str) -> dict[int, list[Operato
         .where(jobs.c.run_id == run_id)
         .order_by(ops.c.repetition_id, ops.c.phase, ops.c.position)
     )
-    found: dict[int, list[OperatorRecord]] = {}
-    for op in connection.execute(query).mappings():
-        found.setdefault(op["repetition_id"], []).append(_record(OperatorRecord, op))
+    return _by_owner(connection, query, "repetition_id", OperatorRecord)
+
+
+def _by_owner(connection: sa.Connection, query: sa.Select[Any], owner: str, kind: Any) -> dict[int, list[Any]]:
+    """Records by the number of what they belong to."""
+    found: dict[int, list[Any]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row[owner], []).append(_record(kind, row))
     return found
 
 

@@ -48,19 +48,19 @@ def notice_id(notice: Notice) -> int:
 
 
 def insert_job(connection: sa.Connection, job: JobRecord) -> int:
-    """A job, and its device, model, binary and case where they are new; gives its number in the table."""
+    """A job, and its device, model, binary and case if they are new; returns its number in the table."""
     options_id = _document(connection, job.options)
     device = {name: value for name, value in asdict(job.device).items() if name != "facts"}
     device |= {"run_id": job.run_id, "facts_id": _document(connection, job.device.facts)}
     text = plain_words(case_text(job.model.name, job.delegate, job.threads, job.options))
     case = {"id": content_id(text), "text": text, "model": job.model.name}
     insert_new(connection, schema.devices, [device])
-    # What the device calls itself is another key if its history was joined with another one.
+    # The key in the device's facts differs if its history was merged with another one.
     measured_as = job.device.facts.get("key") or job.device.key
     if measured_as != job.device.key:
         move = {"run_id": job.run_id, "key": job.device.key, "measured_as": str(measured_as)[:80]}
         insert_new(connection, schema.device_moves, [move])
-    # What the model is called is in the case: one file may have several names.
+    # The name of the model is in the case: one file may have several names.
     insert_new(connection, schema.models, [{k: v for k, v in asdict(job.model).items() if k != "name"}])
     insert_new(connection, schema.binaries, [asdict(job.binary)])
     insert_new(connection, schema.cases, [{**case, "delegate": job.delegate, "threads": job.threads}])

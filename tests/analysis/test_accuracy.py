@@ -70,11 +70,11 @@ def test_integers_have_limits_of_their_own(dtype: str, off: int, right: bool) ->
     ("figures", "said"),
     [
         ({"least_snr_db": 20.0}, ""),
-        ({"least_snr_db": 30.0}, "SNR 26.0 dB (limit: SNR of 30 dB at least)"),
+        ({"least_snr_db": 30.0}, "SNR 26.0 dB (limit: SNR of at least 30 dB)"),
         ({"most_abs": 0.3}, ""),
-        ({"most_abs": 0.1}, "difference of 0.1 at most"),
+        ({"most_abs": 0.1}, "difference of at most 0.1"),
         ({"most_rel": 0.06}, ""),
-        ({"most_rel": 0.01}, "relative difference of 0.01 at most"),
+        ({"most_rel": 0.01}, "relative difference of at most 0.01"),
         ({"least_cosine": 0.99}, ""),
     ],
 )
@@ -93,7 +93,7 @@ def test_a_limit_is_its_type_s_alone_and_keeps_its_other_figures() -> None:
     assert limit_to_json(limits.of("float16")) == {"least_snr_db": 0.0, "least_cosine": 0.99}
     words = np.array([100, 200], np.int16)
     assert violation(compare("y", words + np.int16(9), words), limits) == ""
-    assert "9 steps at most" in violation(compare("y", words + np.int16(10), words), limits)
+    assert "at most 9 steps" in violation(compare("y", words + np.int16(10), words), limits)
     assert "must be equal" in violation(compare("y", words + np.int16(1), words))
 
 

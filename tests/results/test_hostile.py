@@ -100,7 +100,7 @@ def test_another_state_of_the_tables_is_said_as_such(base: Path) -> None:
 
 def test_a_file_that_is_no_database_is_said_as_such(tmp_path: Path) -> None:
     (tmp_path / "a.db").write_bytes(b"not a database at all" * 400)
-    with pytest.raises(StoreProblem, match="is no SQLite database") as caught:
+    with pytest.raises(StoreProblem, match="is not an SQLite database") as caught:
         Store(str(tmp_path / "a.db"))
     assert "a.db" not in shown_without_damage(caught.value)
 

@@ -1,7 +1,7 @@
 """Files of rows: a table as JSON lines or as Parquet, written and read some rows at a time; knows no store.
 
-JSON lines need nothing beside Python; Parquet needs pyarrow (extra `parquet`), is a tenth of the size, and is read by
-everything that reads tables. Times are ISO 8601 in UTC there and timestamps here, JSON is JSON there and text here.
+JSON lines need only Python; Parquet needs pyarrow (extra `parquet`), is a tenth of the size, and is read by
+many programs. In JSON lines, times are ISO 8601 in UTC and JSON is JSON; in Parquet they are timestamps and text.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ def read_file(path: Path, table: sa.Table, file_format: Format) -> Iterator[Colu
     """The rows of a file, some at a time, as `rows.py` has them.
 
     Raises:
-        InputError: it is no such file, or its values are not what the columns hold.
+        InputError: it is another kind of file, or its values do not fit the columns.
     """
     try:
         yield from _read_parquet(path, table) if file_format == "parquet" else _read_lines(path, table)
@@ -140,7 +140,7 @@ def _objects(path: Path, before: int, lines: Sequence[bytes]) -> list[dict[str, 
                 continue
         except ValueError:
             pass
-        raise InputError(f"{path}:{number}: no JSON object", hint="the file is damaged or not devbench's")
+        raise InputError(f"{path}:{number}: not a JSON object", hint="the file is damaged or not devbench's")
     raise InputError(f"{path}: no lines of JSON objects", hint="the file is damaged or not devbench's")
 
 
@@ -213,7 +213,7 @@ def _read_parquet(path: Path, table: sa.Table) -> Iterator[Columns]:
 def _from_parquet(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
     kind = type_of(column).kind
     if kind == "packed":
-        # Most of what processes say of a device is alike.
+        # Many values are equal.
         packed: dict[Any, Any] = {None: None}
         for index, text in enumerate(values):
             if text not in packed:

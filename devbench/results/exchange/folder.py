@@ -79,7 +79,7 @@ def _manifest(path: Path) -> dict[str, Any]:
         with open_inside(path, MANIFEST) as stream:
             text = stream.read(_LARGEST_MANIFEST + 1)
         if len(text) > _LARGEST_MANIFEST:
-            raise InputError(f"{file} is no manifest of an export")
+            raise InputError(f"{file} is not the manifest of an export")
         found = json.loads(text.decode("utf-8"))
     except (FileNotFoundError, NotADirectoryError):
         hint = f"{MANIFEST} is missing: give a folder that `devbench export` wrote"
@@ -87,7 +87,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     except (OSError, ValueError, RecursionError) as error:
         raise InputError(f"cannot read {file}: {error}") from None
     if not isinstance(found, dict) or found.get("format") != FORMAT:
-        raise InputError(f"{file} is no manifest of an export")
+        raise InputError(f"{file} is not the manifest of an export")
     if found.get("schema") != schema.HEAD:
         hint = "import it with the devbench that wrote it"
         raise InputError(f"{path} has schema {found.get('schema')!s:.20}, this devbench knows {schema.HEAD}", hint=hint)
@@ -95,7 +95,7 @@ def _manifest(path: Path) -> dict[str, Any]:
     entries = [tables.get(table.name) for table in TABLES] if isinstance(tables, dict) else []
     whole = entries and all(isinstance(e, dict) and isinstance(e.get("rows"), int) and "sha256" in e for e in entries)
     if not whole or found.get("files") not in FORMATS:
-        raise InputError(f"{file} is no manifest of an export")
+        raise InputError(f"{file} is not the manifest of an export")
     return found
 
 
@@ -148,10 +148,10 @@ def export_store(
 ) -> Exported:
     """Write the runs of `selection` to a new or empty folder.
 
-    The manifest comes last: a folder without one is not whole.
+    The manifest is written last: a folder without it is incomplete.
 
     Raises:
-        InputError: the folder holds something, or there is no such run.
+        InputError: the folder is not empty, or no run matches.
         EnvironmentProblem: it cannot be written.
     """
     runs = sa.select(schema.runs.c.run_id).where(*selection.of_runs())
@@ -164,7 +164,7 @@ def export_store(
         with store.database.reading() as connection:
             chosen = set(connection.execute(runs).scalars())
             if not chosen:
-                raise InputError("there is no such run to export", hint="see `devbench runs`")
+                raise InputError("no run to export", hint="see `devbench runs`")
             for table in TABLES:
                 names = [column.name for column in columns_of(table)]
                 place = names.index("raw_path") if "raw_path" in names else None
@@ -191,7 +191,7 @@ def export_store(
 
 
 def _remove_tables(folder: Path, file_format: Format) -> None:
-    """Remove what an export that did not end well has written, so that it can be done again."""
+    """Remove the files of an export that failed, so that it can be done again."""
     for table in TABLES:
         with suppress(OSError):
             (folder / f"{table.name}.{file_format}").unlink(missing_ok=True)
@@ -221,7 +221,7 @@ def sha256_of_stream(file: Any) -> str:
 
 
 def copy_raw(raw_paths: Iterable[str], root: Path, below: str, target: Path, runs: Container[str]) -> int:
-    """Copy raw outputs that are there and not yet in `target`; gives how many. Paths and files may come from anywhere.
+    """Copy raw outputs that exist and are not yet in `target`; returns how many. Paths and files may be hostile.
 
     Args:
         raw_paths: relative, the first part is the id of the run.
@@ -230,7 +230,7 @@ def copy_raw(raw_paths: Iterable[str], root: Path, below: str, target: Path, run
         runs: ids; raw outputs of other runs are not copied.
 
     Raises:
-        EnvironmentProblem: the disk does not take them.
+        EnvironmentProblem: they cannot be written.
     """
     copied = 0
     for raw_path in raw_paths:

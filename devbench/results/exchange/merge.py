@@ -1,4 +1,4 @@
-"""Rows of another store into this one, each once: what is there stays, what is new is added with what it needs.
+"""Adds rows of another store to this one, each once: existing rows stay, new ones are added with what they refer to.
 
 A run is the same by its id, a job by its number in the run, a repetition by its job, purpose, index and start. If a run
 of that id is another one here, all of it is left out, and that is reported. Numbers of rows are those of this store;
@@ -299,7 +299,7 @@ class DeviceKeys:
         if run_id in self._known:
             return str(self._here.get((run_id, was), was))
         joined = self._aliases.get(was, key)
-        # A run that measured both measured two devices, whatever was decided.
+        # If a run measured both, they are two devices, whatever was decided.
         return key if joined != key and (run_id, joined) in self._arriving else joined
 
 

@@ -1,7 +1,7 @@
 """Rows that travel between stores and files: which tables and columns, how values are written, and whether they fit.
 
 Rows are as the database keeps them (`column_types.py`), whatever the database: times are microseconds, JSON is packed.
-What a job comes to (`totals.py`) does not travel: it is computed where it arrives.
+Totals of jobs (`totals.py`) do not travel: they are computed where the rows arrive.
 """
 
 from __future__ import annotations
@@ -141,7 +141,7 @@ def from_json(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
     """A column of a file's JSON values; those that fit no column stay as they are.
 
     Raises:
-        BadValue: it is no time, or JSON of another shape.
+        BadValue: a value is not a time, or JSON of another shape.
     """
     kept = type_of(column)
     if kept.kind == "time":
@@ -150,7 +150,7 @@ def from_json(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
         for index, value in enumerate(values):
             if value is not None and not kept.has_shape(value):
                 raise BadValue(column, f"{str(value)[:40]!r} is not {kept.words}", index)
-        # Most of what processes say of a device is alike, and packed once.
+        # Many values are equal; each is packed once.
         texts = [None if value is None else compact(value) for value in values]
         packed = {text: None if text is None else pack_text(text) for text in set(texts)}
         return [packed[text] for text in texts]
