@@ -93,13 +93,12 @@ def _entry(line: str) -> DeviceEntry | None:
     if found is None:
         return None
     pairs = {key: value.strip() for key, value in _PAIR.findall(found["rest"])}
-    number = pairs.get("transport_id", "")
     return DeviceEntry(
         serial=found["serial"],
         state=found["state"],
         model=pairs.get("model", "").replace("_", " "),
         usb=pairs.get("usb", ""),
-        transport_id=numbers.whole(number),
+        transport_id=numbers.whole(pairs.get("transport_id", "")),
         detail=found.groupdict().get("detail", "").strip(),
     )
 

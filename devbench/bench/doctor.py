@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +22,7 @@ from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
 from devbench.host.paths import data_dir
 from devbench.results.store import Store
-from devbench.tool.binaries import NoBinary, choose, installed, verify
+from devbench.tool.binaries import choose, installed, verify
 from devbench.virtual.benchmark_model.litert import library_path
 from devbench.virtual.vulkan import vulkan_available
 
@@ -42,20 +44,25 @@ class Check:
 
 def examine(timeout_s: float) -> list[Check]:
     """All checks; each device has `timeout_s` to answer."""
-    checks = []
-    try:
+    checks: list[Check] = []
+    with _failing(checks, "adb"):
         checks.append(Check("adb", "ok", str(find_adb())))
-    except DevbenchError as error:
-        checks.append(Check("adb", "bad", error.what, error.hint))
-    try:
+    with _failing(checks, "adb server"):
         server = AdbServer()
         version = server.ensure_running()
         where = f"version {version} at {server.endpoint.host}:{server.endpoint.port}"
         checks.append(Check("adb server", "ok", where))
         checks += _devices(server, timeout_s)
-    except DevbenchError as error:
-        checks.append(Check("adb server", "bad", error.what, error.hint))
     return [*checks, *_host(), _virtual()]
+
+
+@contextmanager
+def _failing(checks: list[Check], subject: str) -> Iterator[None]:
+    """An error within the block is a failed check of that subject."""
+    try:
+        yield
+    except DevbenchError as error:
+        checks.append(Check(subject, "bad", error.what, error.hint))
 
 
 def _devices(server: AdbServer, timeout_s: float) -> list[Check]:
@@ -89,22 +96,21 @@ def _device(server: AdbServer, overview: DeviceOverview, timeout_s: float) -> li
     if now is not None and now.battery_overridden:
         fix = "`adb shell dumpsys battery reset`"
         checks.append(Check(f"{serial} battery", "warning", "unknown: its values were set by a command", fix))
-    try:
-        health = read_health(Device.of(server, overview.entry, serial), timeout_s)
-    except DevbenchError as error:
-        return [*checks, Check(serial, "bad", error.what, error.hint)]
-    problem = health.problem
-    if problem is not None:
-        checks.append(Check(f"{serial} {problem.kind}", "bad", problem.what, problem.hint))
-    else:
-        checks.append(_depot(Device.of(server, overview.entry, serial)))
-    if not health.hashes:
-        checks.append(Check(f"{serial} sha256sum", "warning", "missing: files are checked by size only"))
-    try:
-        binary = choose(facts.abis)
-        checks.append(Check(f"{serial} benchmark_model", "ok", f"{binary.name} ({binary.version})"))
-    except NoBinary as error:
-        checks.append(Check(f"{serial} benchmark_model", "bad", error.what, error.hint))
+    device = Device.of(server, overview.entry, serial)
+    with _failing(checks, serial):
+        health = read_health(device, timeout_s)
+        if health.problem is not None:
+            checks.append(Check(f"{serial} {health.problem.kind}", "bad", health.problem.what, health.problem.hint))
+        else:
+            with _failing(checks, f"{serial} depot"):
+                files = Depot(device).entries()
+                size = sum(file.size_bytes for file in files)
+                checks.append(Check(f"{serial} depot", "ok", f"{len(files)} files, {size / 1e9:.2f} GB"))
+        if not health.hashes:
+            checks.append(Check(f"{serial} sha256sum", "warning", "missing: files are checked by size only"))
+        with _failing(checks, f"{serial} benchmark_model"):
+            binary = choose(facts.abis)
+            checks.append(Check(f"{serial} benchmark_model", "ok", f"{binary.name} ({binary.version})"))
     return checks
 
 
@@ -123,28 +129,12 @@ def _lease(serial: str, overview: DeviceOverview) -> list[Check]:
     return [Check(subject, "warning", f"expired lease: {lease.who} did not release the device", fix)]
 
 
-def _depot(device: Device) -> Check:
-    """What devbench keeps on the device."""
-
-    subject = f"{device.serial} depot"
-    try:
-        files = Depot(device).entries()
-    except DevbenchError as error:
-        return Check(subject, "bad", error.what, error.hint)
-    size = sum(file.size_bytes for file in files)
-    return Check(subject, "ok", f"{len(files)} files, {size / 1e9:.2f} GB")
-
-
 def _host() -> list[Check]:
     """This machine: the store, the room for it, damaged binaries."""
-    checks = []
-    try:
-        with Store() as store:
-            count = len(store.runs(1))
-        checks.append(Check("results store", "ok", "opens" if count else "opens, has no run yet"))
-    except DevbenchError as error:
-        checks.append(Check("results store", "bad", error.what, error.hint))
-    try:
+    checks: list[Check] = []
+    with _failing(checks, "results store"), Store() as store:
+        checks.append(Check("results store", "ok", "opens" if store.runs(1) else "opens, has no run yet"))
+    with _failing(checks, "disk"):
         home = data_dir()
         free = shutil.disk_usage(home).free
         low = free < _MIN_HOST_BYTES
@@ -153,20 +143,17 @@ def _host() -> list[Check]:
         if not os.access(home, os.W_OK):
             fix = "give write access to it, or set DEVBENCH_HOME"
             checks.append(Check("disk", "bad", f"{home} cannot be written", fix))
-    except DevbenchError as error:
-        checks.append(Check("disk", "bad", error.what, error.hint))
-    try:
-        damaged = [binary for binary in installed() if not verify(binary)]
-    except DevbenchError as error:
-        return [*checks, Check("binaries", "bad", error.what, error.hint)]
-    for binary in damaged:
-        fix = f"`devbench binaries remove {binary.name}`, then fetch or add it again"
-        checks.append(Check(f"binary {binary.name}", "bad", "is damaged: its hash does not match its entry", fix))
+    with _failing(checks, "binaries"):
+        for binary in installed():
+            if not verify(binary):
+                fix = f"`devbench binaries remove {binary.name}`, then fetch or add it again"
+                checks.append(
+                    Check(f"binary {binary.name}", "bad", "is damaged: its hash is not that of its entry", fix)
+                )
     return checks
 
 
 def _virtual() -> Check:
-
     try:
         library_path()
     except FileNotFoundError:

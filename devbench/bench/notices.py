@@ -157,8 +157,7 @@ def plan_notices(plan: Plan, expected: Mapping[Called, Expected]) -> list[Notice
 
 
 def _open_shapes(case: Case) -> list[Notice]:
-    shapes = dict(case.options.input_shapes)
-    inputs = open_inputs(case.model.path, shapes, case.options.signature_graph)
+    inputs = open_inputs(case.model.path, dict(case.options.input_shapes), case.options.signature_graph)
     if not inputs:
         return []
     named = [f"{one.shown} ({shape_words(one.open_shape)}, measured as {shape_words(one.shape)})" for one in inputs]

@@ -123,8 +123,7 @@ def file_records(case: Case, expected: Expected | None = None) -> tuple[FileReco
     if expected is not None:
         for number, (spec, values) in enumerate(zip(expected.tensors.inputs, expected.inputs, strict=True)):
             data = values.tobytes()
-            name = f"{number} {spec.name}"[:200]
-            found.append(FileRecord(name, "input", sha256(data).hexdigest(), len(data)))
+            found.append(FileRecord(f"{number} {spec.name}"[:200], "input", sha256(data).hexdigest(), len(data)))
     return tuple(found)
 
 

@@ -62,14 +62,14 @@ def remembered_flags(binary: Binary, serial: str = "") -> frozenset[str] | None:
 
 
 def read_flags(device: Device, binary: Binary) -> frozenset[str]:
-    """The flags that the binary takes; empty if its help does not list them.
+    """The flags that the binary takes; empty if they are not known, such as those of an app or a user's virtual tool.
 
     Raises:
         DeviceLost and the errors of an unfit device.
     """
-    if binary.is_apk:
+    if binary.is_apk or (binary.abi == VIRTUAL_ABI and binary.added_utc):
         return frozenset()
-    if binary.abi == VIRTUAL_ABI and not binary.added_utc:
+    if binary.abi == VIRTUAL_ABI:
         from devbench.virtual.benchmark_model.flags import known_flags
         from devbench.virtual.vulkan import vulkan_available
 
@@ -187,13 +187,6 @@ def _present(device: Device, paths: Sequence[str], libraries: Sequence[str], *, 
     return found | {name for number, name in enumerate(names) if f"n{number}" in words or "unreadable" in words}
 
 
-def known_flags(device: Device, binary: Binary) -> frozenset[str]:
-    """The flags that the binary takes; empty if they are not known, as those of a user's tool for a virtual device."""
-    if binary.abi == VIRTUAL_ABI and binary.added_utc:
-        return frozenset()
-    return read_flags(device, binary)
-
-
 def purposes_of(limits: Limits) -> list[Purpose]:
     """What the processes of a job are for, in the order in which they run; cold starts are left out."""
     counts: list[tuple[Purpose, int]] = [
@@ -254,7 +247,7 @@ def refusals(
     """The jobs that cannot run on the device, each with the reason.
 
     Args:
-        flags: those of `known_flags`.
+        flags: those of `read_flags`.
 
     Raises:
         DeviceLost and the errors of an unfit device.

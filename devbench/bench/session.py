@@ -36,7 +36,7 @@ from devbench.bench.outputs import DeviceOutputs, Expected
 from devbench.bench.plan import Called, Earlier, JobProgress, Plan
 from devbench.bench.process import Processes, ProcessSpec
 from devbench.bench.records import ProcessResult, describe, file_records, job_record, refused_record, repetition_record
-from devbench.bench.refusals import known_flags, purposes_of, refusals
+from devbench.bench.refusals import purposes_of, read_flags, refusals
 from devbench.bench.stabilise import Stabiliser
 from devbench.bench.waiting import Reconnector, cool_down, limits_passed
 from devbench.device import gauge
@@ -272,7 +272,7 @@ class DeviceSession:
 
     def _refuse(self, binary: Binary, facts: DeviceFacts) -> None:
         """Jobs that are known not to run there are failures before anything is sent for them; the others continue."""
-        self.known_flags = known_flags(self._device, binary)
+        self.known_flags = read_flags(self._device, binary)
         purposes = purposes_of(self.plan.limits)
         for job, failure in refusals(
             self._device, self.commands, self.jobs, purposes, facts=facts, binary=binary, flags=self.known_flags
@@ -298,8 +298,7 @@ class DeviceSession:
                     self._keeper.raise_if_lost()
                     self.tell(FilePushed(self.serial, name, done, total))
 
-                pushed = self._depot.ensure(model.path, sha256=model.sha256, progress=progress)
-                remote[model.sha256] = pushed.remote
+                remote[model.sha256] = self._depot.ensure(model.path, sha256=model.sha256, progress=progress).remote
             job.graph = remote.get(model.sha256, "")
             self.commands.prepare(job.case, job.record.files)
 
@@ -391,9 +390,8 @@ class DeviceSession:
         outputs: list[dict[str, Any]] = []
         if purpose == "outputs" and failure is None and self.outputs is not None:
             outputs, failure = self.outputs.judge(case, out)
-        verdict = self.judge(ran.around)
         record = repetition_record(
-            job.record, case, index, purpose, replace(ran, failure=failure), measured, verdict, outputs
+            job.record, case, index, purpose, replace(ran, failure=failure), measured, self.judge(ran.around), outputs
         )
         self._store.add_repetition(record)
         job.count(record)

@@ -124,8 +124,7 @@ def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile
         result = Device.of(server, entry).shell(command, timeout_s=timeout_s, doing="telling its facts")
     except DevbenchError as error:
         return DeviceOverview(entry, problem=error.what, advice=error.hint or _ADVICE_OTHERWISE)
-    text = result.stdout.decode("utf-8", "replace")
-    first, rest = _halves(text)
+    first, rest = _halves(result.stdout.decode("utf-8", "replace"))
     second, third = _halves(rest)
     facts = parse_facts(first, entry.serial)
     profile = match_profile(facts, profiles)

@@ -154,7 +154,7 @@ def parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Parts:
     monkeypatch.setattr(module, "read_facts", lambda device: FACTS)
     monkeypatch.setattr(module, "match_profile", lambda facts, profiles: DeviceProfile("phone", "Phone"))
     monkeypatch.setattr(module, "choose", lambda *_, **__: replace(BINARY, path=binary))
-    monkeypatch.setattr(module, "known_flags", lambda *_: frozenset())
+    monkeypatch.setattr(module, "read_flags", lambda *_: frozenset())
     monkeypatch.setattr(module, "refusals", lambda *_, **__: [])
     return made
 
