@@ -72,7 +72,7 @@ def test_a_suite_is_run_whole_and_its_labels_are_kept(tmp_path: Path, address: s
     file.write_text(grown)
     partly = devbench("suite", "check", file).stdout
     assert partly.count("(guess)") == 2
-    assert "2 of 6 jobs have no history" in partly
+    assert "2 of 6 jobs have no earlier run" in partly
 
 
 def test_a_model_with_another_hash_is_not_used(tmp_path: Path, address: str, adb_server_port: int) -> None:
@@ -120,7 +120,7 @@ def test_history_is_that_of_the_same_threads_where_there_is_one(
 
 def test_what_is_measured_stands_in_one_place(tmp_path: Path, address: str, empty_adb_server: int) -> None:
     file = write(tmp_path / "s.toml", address)
-    for words, said in ((["-r", "3"], "--repetitions beside --suite"), (["x.tflite"], "models beside --suite")):
+    for words, said in ((["-r", "3"], "--repetitions with --suite"), (["x.tflite"], "models with --suite")):
         done = devbench("run", *words, "--suite", file)
         assert done.returncode == 2
         assert said in done.stderr
