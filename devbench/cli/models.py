@@ -89,7 +89,7 @@ def build(
     mobile-sd writes the text encoder, the U-Net and the image decoder of Stable Diffusion 2.1 into a folder, and a
     pipeline's file for `devbench run --pipeline`. At full scale that takes minutes and 5 GB of disk.
     """
-    if name != "mobile-sd":
+    if one_of("model", name, _CHOICES["name"]) != "mobile-sd":
         from devbench.models.build import build as build_model
 
         size_bytes = build_model(name, out)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 import typer
 
 from devbench.cli.choices import complete_delegates, complete_profiles, complete_rewrites, complete_serials
-from devbench.cli.output import plain, print_json, print_table, say, status
+from devbench.cli.output import check_writable, plain, print_json, print_table, say, status
 from devbench.cli.takes import JsonOption, open_devices, typer_option
 from devbench.cli.usage import one_of
 from devbench.errors import InputError
@@ -108,6 +108,7 @@ def rewrite(
     from devbench.models.files import model_path
     from devbench.models.rewrites.apply import rewrite_file
 
+    check_writable(out)
     model = model_path(given)
     rewrites = chosen_rewrites(*(list(parts_of(names)) for names in (only, skip, also)))
     side = cast("Along", one_of("--along", along, ("input", "output", "auto")))

@@ -153,8 +153,10 @@ def agreed(question: str, *, yes: bool, otherwise: str) -> bool:
     return typer.confirm(question, err=True)
 
 
-def check_writable(*files: Path | None) -> None:
-    """Refuse a result file that cannot be written, before anything is measured."""
+def check_writable(*files: Path | None, folder: Path | None = None) -> None:
+    """Refuse result files and a folder that cannot be written, before anything is measured."""
+    if folder is not None and folder.exists() and not folder.is_dir():
+        raise InputError(f"cannot write to {folder}: it is a file", hint="give the name of a folder")
     for file in files:
         if file is None:
             continue

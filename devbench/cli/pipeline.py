@@ -85,7 +85,7 @@ def ablation(
     from devbench.cli.outcome import finish
     from devbench.models.rewrites.catalogue import chosen_rewrites
 
-    check_writable(run.json_file)
+    check_writable(run.json_file, folder=out)
     if len(parts_of(run.delegate)) != 1:
         raise InputError(f"--delegate {','.join(run.delegate)}: an ablation has one delegate", hint="give one")
     wait_s = parse_wait(run.wait)

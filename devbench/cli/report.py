@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbench.cli.choices import complete, complete_metrics, complete_run_ids, complete_runs, metrics
-from devbench.cli.output import open_page, say_path
+from devbench.cli.output import check_writable, open_page, say_path
 from devbench.cli.takes import OpenOption, StoreOption
 from devbench.cli.usage import several_of
 from devbench.errors import InputError
@@ -88,6 +88,7 @@ def report(
     from devbench.results.run_files import record_writers
     from devbench.sections.subjects import RunSubject
 
+    check_writable(folder=out)
     forms = _forms(form, open_it)
     followed = metrics(metric, _HISTORY)
     with History(store_url) as kept:

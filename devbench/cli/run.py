@@ -55,7 +55,7 @@ def run(context: typer.Context, options: RunOptions) -> None:
         raise InputError("--resume with --pipeline", hint="leave --resume out: the pipeline is measured as a new run")
     if options.resume is not None and labels:
         raise InputError("--label with --resume", hint="leave --label out: a resumed run keeps its labels")
-    check_writable(options.json_file, options.csv_file)
+    check_writable(options.json_file, options.csv_file, folder=options.out)
     if options.pipeline is not None:
         hint = "leave it out: the file names the models of its stages"
         refuse_beside("pipeline", type(options), typed, {"models": hint, "suite": hint}, "leave it out")

@@ -28,7 +28,7 @@ def runs(
 ) -> None:
     """List the runs in the results store, the newest first."""
 
-    with open_store(store_url) as store:
+    with open_store(store_url, create=store_url is None) as store:
         found = store.runs(limit)
     if as_json:
         print_json([asdict(run) for run in found])
@@ -60,7 +60,7 @@ def show(
     from devbench.findings.subject import pipelines_of
     from devbench.results.store import LATEST
 
-    with open_store(store_url) as store:
+    with open_store(store_url, create=store_url is None) as store:
         view = store.run(run)
         pipelines = pipelines_of(store, view)
         newest = store.newest_run_id() if run == LATEST else None

@@ -150,7 +150,7 @@ def _called(root: Any, words: Sequence[str]) -> tuple[Any, str, str]:
     command, path = root, "devbench"
     for word in words:
         below = getattr(command, "commands", None)
-        if below is None:
+        if below is None or (command is root and word.startswith("-")):
             break
         if word in below:
             command, path = below[word], f"{path} {word}"

@@ -87,6 +87,9 @@ def model_path(given: str) -> Path:
         with path.open("rb") as file:
             head = file.read(8)
     except FileNotFoundError:
+        if "://" in given:
+            hint = "download it, or give it in a suite with url and sha256 (docs/suites.md)"
+            raise InputError(f"model {given} is not a file", hint=hint) from None
         near_by = (str(path.with_name(other.name)) for other in islice(path.parent.glob("*.tflite"), _MAX_NEAR))
         hint = near(given, [*near_by, *_SHIPPED], "check the path; `demo` is the model that devbench ships", 0.85)
         raise InputError(f"model {given} does not exist", hint=hint) from None

@@ -60,7 +60,7 @@ def one_line(done: subprocess.CompletedProcess[str], code: int, *words: str) -> 
         (["binaries", "add", __file__], "not a benchmark_model"),
         (["binaries", "remove", "nope"], "no binary 'nope'"),
         (["profiles", "show", "nope"], "no device profile 'nope'"),
-        (["models", "build", "nope", "--out", "x.tflite"], "unknown model 'nope'"),
+        (["models", "build", "nope", "--out", "x.tflite"], "model 'nope' is unknown"),
     ],
 )
 def test_wrong_input_is_one_line_and_exit_code_2(words: list[str], said: str, empty_adb_server: int) -> None:

@@ -84,6 +84,12 @@ MISTAKES: list[tuple[str, int, list[str]]] = [
     # Files.
     ("run gone.tflite", 2, ["gone.tflite does not exist", "demo"]),
     ("run modle.tflite", 2, ["modle.tflite does not exist", "did you mean model.tflite?"]),
+    ("run https://example.com/m.tflite", 2, ["https://example.com/m.tflite", "download it"]),
+    ("run model.tflite --out notes.md", 2, ["notes.md: it is a file", "name of a folder"]),
+    ("runs --store gone.db", 2, ["gone.db", "devbench run"]),
+    ("models rewrite demo /none/x.tflite", 2, ["/none/x.tflite", "make the folder"]),
+    ("models build mobile-sdd --out x", 2, ["'mobile-sdd'", "did you mean mobile-sd?"]),
+    ("-d virtual", 2, ["devbench: unknown option -d", "devbench --help"]),
     ("run folder", 2, ["folder", ".tflite"]),
     ("run weights.pt", 2, ["weights.pt", ".tflite"]),
     ("run empty.tflite", 2, ["empty.tflite is empty", ".tflite"]),

@@ -126,7 +126,7 @@ def test_what_is_measured_stands_in_one_place(tmp_path: Path, address: str, empt
         assert said in done.stderr
     nothing = devbench("run")
     assert nothing.returncode == 2
-    assert "no model to measure" in nothing.stderr
+    assert "devbench run needs a model" in nothing.stderr
 
 
 def test_the_schema_is_json() -> None:
