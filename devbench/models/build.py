@@ -36,7 +36,7 @@ def tensorflow() -> Any:
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """TensorFlow writes to the process's own standard output and error, below Python; this keeps them quiet."""
+    """Discards what TensorFlow writes to standard output and error, which it does below Python's level."""
     saved = os.dup(1), os.dup(2)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 1)
@@ -102,7 +102,7 @@ def _small_unet(keras: Any) -> Any:
 
 
 def _small_cnn(keras: Any) -> Any:
-    """A small classifier that every delegate takes whole: convolutions, pooling, softmax."""
+    """A small classifier of operators that every delegate supports: convolutions, pooling, softmax."""
     layers = keras.layers
     image = keras.Input((32, 32, 3), batch_size=1, name="image")
     x = layers.Conv2D(16, 3, padding="same", activation="relu")(image)

@@ -1,6 +1,6 @@
 """What a model is called with: the shapes of its open inputs and which of its signatures; knows no tool and no device.
 
-A dimension that the file leaves open has no size until somebody gives one: the tool then takes 1, whose latency says
+A dimension that the file leaves open has no size until a user gives one: the tool then uses 1, whose latency says
 nothing about a real input.
 """
 
@@ -29,9 +29,9 @@ class CaseInputs:
     """How a model is called.
 
     Attributes:
-        shapes: that were asked for, by the names of the inputs; empty if none was.
-        all_shapes: of every input in the graph's order, where any was asked for.
-        signature: where the model has several.
+        shapes: the requested shapes by the names of the inputs; empty without any.
+        all_shapes: of every input in the graph's order; empty unless a shape was requested.
+        signature: its name if the model has several.
         graph: the subgraph of that signature; the tool runs 0 by itself.
     """
 
@@ -45,7 +45,7 @@ def parse_shapes(texts: Sequence[str]) -> dict[str, tuple[int, ...]]:
     """Shapes as typed: `NAME=1x224x224x3`, or `1x224x224x3` for a model with one input.
 
     Raises:
-        InputError: one makes no sense, or an input has two.
+        InputError: one is not a shape, or an input has two.
     """
     found: dict[str, tuple[int, ...]] = {}
     for text in texts:
@@ -66,11 +66,11 @@ def plan_inputs(
 ) -> dict[str, tuple[CaseInputs, ...]]:
     """How each model is called, by its key: every signature with every set of shapes.
 
-    A set of shapes counts for the models that have such inputs, a signature for those that have it; each must count for
-    one model at least. A model without open inputs is called as it is.
+    A set of shapes applies to the models that have such inputs, a signature to those that have it; each must apply to
+    at least one model. A model without open inputs is called without shapes.
 
     Raises:
-        InputError: a shape contradicts a fixed dimension or is absurdly large; no model has such an input or signature.
+        InputError: a shape contradicts a fixed dimension or is too large; no model has such an input or signature.
     """
     found: dict[str, tuple[CaseInputs, ...]] = {}
     used: set[str] = set()
@@ -97,7 +97,7 @@ def plan_inputs(
 
 
 def called_tensors(path: Path, shapes: Shapes, graph: int = 0) -> ModelTensors:
-    """The tensors at the edge of a graph, its inputs with the shapes that were asked for.
+    """The tensors at the edge of a graph, its inputs with the requested shapes.
 
     Raises:
         InputError: as `read_tensors`.
@@ -109,7 +109,7 @@ def called_tensors(path: Path, shapes: Shapes, graph: int = 0) -> ModelTensors:
 
 
 def open_inputs(path: Path, shapes: Shapes, graph: int = 0) -> tuple[TensorSpec, ...]:
-    """The inputs with open dimensions for which no shape was asked; none where the file cannot be read."""
+    """The inputs with open dimensions and no requested shape; none if the file cannot be read."""
     try:
         tensors = read_tensors(path, graph)
     except InputError:
@@ -123,12 +123,12 @@ def _asked(spec: TensorSpec, shapes: Shapes) -> tuple[int, ...] | None:
 
 
 def _chosen(model: ModelFile, known: Sequence[Signature], wanted: Sequence[str]) -> Sequence[Signature | None]:
-    """The signatures of a model that are measured; `None` for its main graph where that has none."""
+    """The signatures of a model that are measured; `None` for its main graph if that has none."""
     names = {one.name: one for one in known}
     hits = [names[name] for name in wanted if name in names]
     graphs = {one.graph: one for one in reversed(known)}
     if ALL in wanted:
-        # Two names of one subgraph are one thing to measure.
+        # Two names of one subgraph are measured once.
         return [*graphs.values()][::-1] or [None]
     if wanted and len(graphs) > 1 and not hits:
         raise InputError(
@@ -145,7 +145,7 @@ def _with_shapes(
     used: set[str],
     refused: list[InputError],
 ) -> list[CaseInputs]:
-    """A graph with every set of shapes that counts for it, or as it is; notes the names that are `used`."""
+    """A graph with every set of shapes that applies to it, or without shapes; adds the names to `used`."""
     graph = signature.graph if signature is not None else 0
     plain = CaseInputs(signature=signature.name if signature is not None and several else None, graph=graph)
     inputs = read_tensors(model.path, graph).inputs if shapes else ()
@@ -169,7 +169,7 @@ def _with_shapes(
 
 
 def _check(model: ModelFile, spec: TensorSpec, shape: tuple[int, ...]) -> None:
-    """Refuse a shape that an input cannot have."""
+    """Raises InputError if an input cannot have this shape."""
     fixed = spec.open_shape or spec.shape
     words = "x".join(map(str, shape))
     takes = shape_words(fixed)
@@ -187,7 +187,7 @@ def _check(model: ModelFile, spec: TensorSpec, shape: tuple[int, ...]) -> None:
 
 
 def shape_words(shape: Sequence[int]) -> str:
-    """`1x?x?x3`: a shape for people, with a question mark for each open dimension."""
+    """`1x?x?x3`: a shape to show, with a question mark for each open dimension."""
     return "x".join("?" if size < 0 else str(size) for size in shape) or "a single value"
 
 

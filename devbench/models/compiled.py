@@ -37,10 +37,10 @@ class Compiled:
     """What is known of a compiled model.
 
     Attributes:
-        needs: the kind of accelerator without which it cannot run.
+        needs: the kind of accelerator that it requires.
         maker, soc: of the SoC, as the stamp has them; empty if there is none.
         compiler: name and, if known, version.
-        operators: how many of the main graph's operators are compiled, `of` how many.
+        operators: the number of compiled operators of the main graph; `of` is the number of all.
     """
 
     needs: Needs
@@ -58,7 +58,7 @@ class Compiled:
 
 
 def compiled_model(path: Path) -> Compiled | None:
-    """What the model was compiled for; `None` for one that any device can run, or that cannot be read."""
+    """What the model was compiled for; `None` for a model that is not compiled or cannot be read."""
     try:
         with open_tables(path) as model:
             return _compiled(model)
@@ -83,14 +83,14 @@ def _compiled(model: Table) -> Compiled | None:
 
 
 def _stamp(model: Table) -> tuple[str, str, bool]:
-    """Maker and model of the SoC, and whether there is a sign of a compiler."""
+    """Maker and model of the SoC, and whether a compiler left metadata."""
     maker, soc, stamped = "", "", False
     for entry in (model.item("metadata", number) for number in range(min(model.count("metadata"), _MAX_METADATA))):
         name = entry.text("name")
         stamped = stamped or name == _STAMP or name.startswith(_MANIFEST)
         if name == _STAMP:
             start, length = model.item("buffers", entry.number("buffer")).span("data")
-            # One of an older form has a byte more, or fields of other sizes behind the first zero.
+            # Older stamps have one byte more, or other data behind the first zero of a field.
             text = model.data[start : start + min(length, 2 * _FIELD_BYTES)]
             maker, soc = (_shown(field) for field in (text[:_FIELD_BYTES], text[_FIELD_BYTES:]))
     return maker, soc, stamped
@@ -102,7 +102,7 @@ def _shown(field: bytes) -> str:
 
 
 def _version(data: mmap.mmap, start: int, size: int) -> str:
-    """The version of the compiler as the machine code states it; empty if it does not."""
+    """The version of the compiler, as far as the machine code contains it."""
     if not size or start + size > len(data):
         start, size = max(0, len(data) - 2 * _SEARCHED_BYTES), min(len(data), 2 * _SEARCHED_BYTES)
     head = data[start : start + min(size, _SEARCHED_BYTES)]
@@ -112,7 +112,7 @@ def _version(data: mmap.mmap, start: int, size: int) -> str:
 
 
 def _bytecode(operator: Table | None) -> tuple[int, int]:
-    """Where the operator's machine code is in the file, as its options say; a size of 0 if they do not."""
+    """Offset and size of the operator's machine code, from its options; 0 and 0 if they have none."""
     start, size = operator.span("custom_options") if operator is not None else (0, 0)
     if operator is None or not 8 <= size <= 4096:
         return 0, 0
@@ -126,7 +126,7 @@ def _bytecode(operator: Table | None) -> tuple[int, int]:
 
 
 def fits_soc(compiled: Compiled, soc_model: str) -> bool:
-    """Whether a model that was compiled for one SoC is for a device with that one.
+    """Whether a compiled model can run on a device with this SoC.
 
     Args:
         soc_model: as Android has it (`ro.soc.model`: "SM8750", "MT6989", "Tensor G5", "s5e9955"). Letters and blanks do

@@ -22,7 +22,7 @@ TOLERANCE = 1e-3
 
 
 class OutputsDiffer(DevbenchError):
-    """A rewritten model does not compute what the original does."""
+    """A rewritten model has other outputs than the original."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,7 +31,7 @@ class OutputDifference:
 
     Attributes:
         output: its name.
-        largest: max |b − a|, in the output's unit; infinite where one is not finite and the other is, or another.
+        largest: max |b − a|, in the output's unit; infinite if one is not finite and the other differs.
         relative: `largest` by max |a|.
         snr_db: 10·log₁₀(Σa² / Σ(b − a)²); infinite where they are equal.
     """
@@ -68,7 +68,7 @@ def compare_models(
 
     Raises:
         ReferenceFailed: LiteRT does not run one of them.
-        OutputsDiffer: they have not the same inputs and outputs.
+        OutputsDiffer: their inputs or outputs have other types or shapes.
     """
     tensors, others = read_tensors(before), read_tensors(after)
     for side, mine, its in (("inputs", tensors.inputs, others.inputs), ("outputs", tensors.outputs, others.outputs)):
@@ -89,7 +89,7 @@ def compare_models(
 
 
 def require_equal(comparison: ModelComparison, tolerance: float = TOLERANCE) -> None:
-    """Raises OutputsDiffer where an output is further than `tolerance`, relative to its largest value."""
+    """Raises OutputsDiffer if an output differs by more than `tolerance`, relative to its largest value."""
     worst = comparison.worst
     if not worst.relative <= tolerance:
         raise OutputsDiffer(
@@ -99,7 +99,7 @@ def require_equal(comparison: ModelComparison, tolerance: float = TOLERANCE) -> 
 
 
 def output_error(name: str, a: NDArray[Any], b: NDArray[Any]) -> OutputDifference:
-    """How far `b` is from `a`, of one shape."""
+    """How far `b` is from `a`; both have one shape."""
     a, b = a.astype(np.float64).ravel(), b.astype(np.float64).ravel()
     finite = np.isfinite(a)
     if (finite != np.isfinite(b)).any() or not np.array_equal(a[~finite], b[~finite], equal_nan=True):
@@ -114,7 +114,7 @@ def output_error(name: str, a: NDArray[Any], b: NDArray[Any]) -> OutputDifferenc
 
 
 def _index_limits(path: Path) -> dict[str, int]:
-    """For inputs that number the rows of a constant table, how many rows there are."""
+    """For inputs that are row numbers of a constant table, how many rows the table has."""
     graph = Graph(load_model(path))
     found: dict[str, int] = {}
     for operator in graph.operators("GATHER", "EMBEDDING_LOOKUP"):

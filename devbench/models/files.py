@@ -27,7 +27,7 @@ from devbench.models.graph.tables import IDENTIFIER, count_operators
 from devbench.text import near, without_control
 
 MAX_KEY = 200
-# Between the parts of a case's text: in a key it would make one case look like another.
+# The separator within a case's text; in a key it would make two cases look alike.
 _SEPARATOR = " · "
 _SHIPPED = {"demo": "small_unet.tflite"}
 # The largest models that a phone has room for.
@@ -56,14 +56,14 @@ class ModelFile:
 
 @dataclass(frozen=True, slots=True)
 class GivenModel:
-    """A model as somebody gave it.
+    """A model as a user gave it.
 
     Attributes:
         file: a path, or `demo`.
         name: its key; empty for one made of the path.
         source: the host and path of its address, for a model that was fetched: its path here contains its hash, which
             changes with every version.
-        by_pattern: a pattern matched it; if it is gone when it is read, it is left out.
+        by_pattern: a pattern matched it; if the file is deleted before it is read, the model is left out.
     """
 
     file: str
@@ -111,7 +111,7 @@ def open_model(path: Path, name: str = "") -> ModelFile:
     """The model in a file of `model_path`, under `name` or the file's own name.
 
     Raises:
-        InputError: it is gone meanwhile, or cannot be read.
+        InputError: it was deleted meanwhile, or cannot be read.
     """
     try:
         size = path.stat().st_size
@@ -145,7 +145,7 @@ def fetch_model(url: str, sha256: str, progress: Callable[[int, int], None] | No
 
 
 def open_models(given: Sequence[GivenModel], base: Path) -> tuple[ModelFile, ...]:
-    """The models with their keys, in the order given; a file that is given twice is there once.
+    """The models with their keys, in the order given; a file that is given twice is one model.
 
     Two paths to the same bytes are two models. One folder reached by two paths is one.
 
@@ -165,7 +165,7 @@ def open_models(given: Sequence[GivenModel], base: Path) -> tuple[ModelFile, ...
         file = path.parent.resolve() / path.name
         unnamed = (file, "")
         if one.name and unnamed in found:
-            # The name counts for the place where the file was given without one.
+            # The name applies to the earlier entry without a name.
             found = {(file, one.name) if key == unnamed else key: value for key, value in found.items()}
             found[file, one.name] = (one, path)
         elif one.name or not any(known == file for known, _ in found):
@@ -188,7 +188,7 @@ def model_keys(models: Sequence[tuple[str, PurePath]]) -> list[str]:
     """A key for each model, all different.
 
     Args:
-        models: of each the name that was given to it, or nothing, and where it is from.
+        models: of each its given name, or an empty text, and its path or address.
 
     Raises:
         InputError: two models were given one name.
@@ -216,7 +216,7 @@ def check_name(name: str) -> str:
 
 
 def clean_key(text: str) -> str:
-    """`text` on one line, as every form can show it; of a long one the end, which tells paths apart."""
+    """`text` on one line without control characters; of a long one the end, where paths differ."""
     line = without_control(unicodedata.normalize("NFC", text), "?").replace(_SEPARATOR, " - ")
     return line[-MAX_KEY:].strip(" ·") or "model"
 
@@ -225,7 +225,7 @@ def _parts(paths: Sequence[PurePath]) -> list[tuple[str, ...]]:
     """The parts of each path, the last without its suffix unless the suffix alone tells two apart."""
     folders = [tuple(part.rstrip("/\\") for part in path.parent.parts) for path in paths]
     if len(paths) > 1 and all(path.anchor for path in paths):
-        # What they have in common tells nothing and may be a folder of one build alone.
+        # A common beginning distinguishes nothing and may be a folder of one build.
         common = sum(1 for _ in takewhile(lambda parts: len(set(parts)) == 1, zip(*folders, strict=False)))
         folders = [folder[common:] for folder in folders]
     stems = [(*folder, path.stem) for folder, path in zip(folders, paths, strict=True)]
@@ -234,7 +234,7 @@ def _parts(paths: Sequence[PurePath]) -> list[tuple[str, ...]]:
 
 
 def _shortest(parts: tuple[str, ...], ends: Counter[tuple[str, ...]], taken: set[str]) -> str:
-    """The shortest end that no other path has and no other model is called; the whole path without one."""
+    """The shortest end that no other path or model has; without one the whole path, with a number if needed."""
     keys = [(parts[-length:], clean_key("/".join(parts[-length:]))) for length in range(1, len(parts) + 1)]
     whole = keys[-1][1]
     numbered = (f"{whole[: MAX_KEY - 5]} ({number})" for number in count(2))
@@ -248,6 +248,6 @@ def _origin(one: GivenModel, path: Path, base: Path) -> PurePath:
         return PurePosixPath(one.source)
     if _is_shipped(one.file):
         return PurePosixPath(one.file, path.name)
-    # Links stay: the folder that `current` links to may be another one tomorrow.
+    # Links are not resolved: tomorrow `current` may link to another folder.
     absolute, start = (PurePath(os.path.normpath(one.absolute())) for one in (path, base))
     return absolute.relative_to(start) if absolute.is_relative_to(start) else absolute

@@ -54,7 +54,7 @@ class Quantisation:
     Attributes:
         kind: `none`, `fp16 weights`, `weight-only int8`, `dynamic int8`, `full int`, several joined by ` + `, where
             `int8` means eight bits or less.
-        per_tensor, per_channel, blockwise: constants by the grain of their scales.
+        per_tensor, per_channel, blockwise: how many constants have one scale, one per channel, one per block.
     """
 
     kind: str
@@ -75,9 +75,9 @@ class ModelFacts:
         macs: multiply-accumulates of one run, of the operators that `macs_of` knows.
         weight_bytes: bytes of constants by their type, each buffer counted once.
         activation_bytes: all tensors of the run together, as if none shared memory.
-        peak_bytes: the most that lives at once, in the file's order of execution.
-        peak_operator: where that is.
-        uncounted: types of operators that do work which `macs` leaves out.
+        peak_bytes: the largest amount in use at one time, in the file's order of execution.
+        peak_operator: the operator at which that is.
+        uncounted: types of operators whose work is not included in `macs`.
     """
 
     operators: tuple[OperatorCount, ...]
@@ -123,7 +123,7 @@ def facts_of(model: ModelView, top: int = 5) -> ModelFacts:
 
 
 def is_weight(tensor: TensorView) -> bool:
-    """Whether a constant is a weight: a number with a fraction or a scale. Shapes, axes and indices are none."""
+    """Whether a constant is a weight: a float or quantised. Shapes, axes and indices are not."""
     return tensor.constant and (tensor.dtype in FLOATS or tensor.quantised or tensor.dtype in _EIGHT_BITS_OR_LESS)
 
 
@@ -146,7 +146,7 @@ def macs_of(operator: OperatorView) -> int:
 
 
 def _histogram(operators: Iterable[OperatorView]) -> tuple[OperatorCount, ...]:
-    """The operators by type and version, the most work first, then the most operators."""
+    """The operators by type and version, sorted by work, then by count."""
     rows: dict[tuple[str, int, bool], list[OperatorView]] = defaultdict(list)
     for operator in operators:
         rows[operator.type, operator.version, operator.custom].append(operator)
@@ -173,7 +173,7 @@ def _bytes(tensor: TensorView) -> int:
 
 
 def _peak(graph: GraphView) -> tuple[int, int | None]:
-    """The most bytes of tensors that live at once, and during which operator.
+    """The largest number of bytes of tensors in use at one time, and the operator at which that is.
 
     A tensor lives from the operator that makes it, an input of the model from the first operator, to the last
     operator that reads it; outputs and variables to the end. Memory shared in place is not considered.
@@ -198,7 +198,7 @@ def _peak(graph: GraphView) -> tuple[int, int | None]:
 def _quantisation(graph: GraphView, constants: list[TensorView]) -> Quantisation:
     """What kind of quantisation a model has, by what its operators take.
 
-    Full: operators with weights take whole numbers. Dynamic: they take fractions and weights of eight bits or less.
+    Full: operators with weights take integers. Dynamic: they take floats, and weights of eight bits or less.
     Weight-only: such weights go through a DEQUANTIZE first.
     """
     kinds = {kind for kind in map(_quantised_by, graph.operators) if kind}
@@ -227,7 +227,7 @@ def _quantised_by(operator: OperatorView) -> str:
 
 
 def to_json(model: ModelView, facts: ModelFacts, name: str, compiled: Compiled | None = None) -> dict[str, Any]:
-    """A model for programs. Keys stay; new ones may come."""
+    """A model as JSON. Keys are stable; new ones may be added."""
     graph, quantisation = model.main, facts.quantisation
     return {
         "schema": _SCHEMA,

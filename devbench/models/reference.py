@@ -82,7 +82,7 @@ def run_on_host(
         hint: what to do if LiteRT does not run the model.
 
     Raises:
-        ReferenceFailed: LiteRT refuses the model, or does not end in time.
+        ReferenceFailed: LiteRT does not run the model, or does not end in time.
     """
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
@@ -111,7 +111,7 @@ def run_on_host(
         return HostRun(outputs, **{**took, "shapes": tuple(map(tuple, took["shapes"]))})
 
 
-# Runs the model on arrays; gives its outputs and the seconds that it took.
+# Runs the model on arrays; returns its outputs and the seconds that it took.
 Invoke = Callable[[Sequence[Any]], tuple[list[Any], float]]
 
 
@@ -168,7 +168,7 @@ def _main_graph(interpreter: Any, call: Mapping[str, Any]) -> tuple[list[Any], I
 
 
 def _signature(interpreter: Any, call: Mapping[str, Any]) -> tuple[list[Any], Invoke]:
-    """The same for a signature, whose inputs and outputs go by their names."""
+    """The same for a signature, whose inputs and outputs have names."""
     signature = call["signature"]
     runner = interpreter.get_signature_runner(signature["name"])
 
@@ -186,7 +186,7 @@ def _peak_bytes() -> int:
     import resource
 
     try:
-        # What getrusage says is the parent's peak too: Linux hands it down through fork and exec.
+        # getrusage would include the parent's peak, which Linux passes on through fork and exec.
         status = Path("/proc/self/status").read_text("ascii")
         return int(next(line for line in status.splitlines() if line.startswith("VmHWM:")).split()[1]) * 1024
     except (OSError, StopIteration):

@@ -22,13 +22,13 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-# Types that can be given as raw bytes; NumPy calls them as the schema does.
+# Types that can be given as raw bytes; NumPy has the same names as the schema.
 _RAW_TYPES = frozenset({
     "float32", "float16", "int32", "uint8", "int64", "bool", "int16", "complex64", "int8", "float64", "uint64",
     "uint32", "uint16",
 })  # fmt: skip
 _MAX_SIGNATURES = 1000
-# Whole numbers that are indices into a table (tokens, classes) must not lie beyond it.
+# Integers that are indices into a table (tokens, classes) must be within it.
 _MAX_INDEX = 10
 _MAX_NPY_BYTES = 1 << 30
 # Of all generated inputs of a model; a picture of 8K has 400 MB. NumPy's arrays have 32 dimensions at most.
@@ -43,7 +43,7 @@ class TensorSpec:
     Attributes:
         name: the tensor's.
         dtype: NumPy's name, empty for a type that has no raw form.
-        alias: its name in the signature, which is what the model's maker called it; empty without one.
+        alias: its name in the signature, which the model's author chose; empty without one.
         open_shape: the shape with -1 for each dimension that may have any size; empty if all are fixed.
     """
 
@@ -55,7 +55,7 @@ class TensorSpec:
 
     @property
     def shown(self) -> str:
-        """The name for people, which options take too."""
+        """The name to show, which options accept, too."""
         return self.alias or self.name
 
     @property
@@ -145,7 +145,7 @@ def make_inputs(
         specs: the model's inputs.
         given: .npy files by the name of the input that they are for: the tensor's, or that in the signature.
         seed: for other values than those of seed 0.
-        index_limits: by the name of an input of whole numbers, how many there are to draw from.
+        index_limits: by the name of an integer input, the first number that is too large.
 
     Raises:
         InputError: a file is for no input of the model, or its type or shape is not the input's; an input has a type
@@ -184,7 +184,7 @@ def _generate(spec: TensorSpec, seed: int, index_limit: int) -> NDArray[np.gener
     if not spec.dtype or spec.dtype == "complex64":
         raise InputError(f"input {spec.name}: its type cannot be generated", hint="leave --check-outputs out")
     if any(size < 0 for size in spec.shape) or len(spec.shape) > _MAX_DIMENSIONS:
-        raise InputError(f"input {spec.name}: {_type_text(spec)} is no shape", hint="is the model whole?")
+        raise InputError(f"input {spec.name}: {_type_text(spec)} is not a valid shape", hint="is the model whole?")
     # The name is the seed, so that an input has the same values in any order of the inputs.
     words = np.random.default_rng(int.from_bytes(hashlib.sha256(spec.name.encode()).digest()[:8], "little") + seed)
     kind = np.dtype(spec.dtype)
@@ -207,7 +207,7 @@ def _load(spec: TensorSpec, path: Path) -> NDArray[np.generic]:
             raise InputError(f"{what} is larger than {_MAX_NPY_BYTES >> 20} MiB", hint="is it an input?")
         array: NDArray[np.generic] = np.load(path, allow_pickle=False)
     except (OSError, ValueError, EOFError) as error:
-        raise InputError(f"{what} is no .npy file: {error}", hint="write it with numpy.save") from None
+        raise InputError(f"{what} is not a .npy file: {error}", hint="write it with numpy.save") from None
     if array.dtype != np.dtype(spec.dtype) or array.shape != spec.shape:
         hint = f"the model takes {spec.dtype}{list(spec.shape)}"
         raise InputError(f"{what} contains {array.dtype}{list(array.shape)}", hint=hint)

@@ -64,13 +64,13 @@ def test_a_user_s_file_is_bound_by_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="contains float64"):
         make_inputs(specs, {"b:0": tmp_path / "b.npy"})
     (tmp_path / "b.npy").write_text("no array")
-    with pytest.raises(InputError, match=r"no \.npy file"):
+    with pytest.raises(InputError, match=r"not a \.npy file"):
         make_inputs(specs, {"b:0": tmp_path / "b.npy"})
 
 
 def test_pickles_are_never_loaded(tmp_path: Path) -> None:
     np.save(tmp_path / "x.npy", np.array([{"a": 1}], dtype=object), allow_pickle=True)
-    with pytest.raises(InputError, match=r"no \.npy file"):
+    with pytest.raises(InputError, match=r"not a \.npy file"):
         make_inputs([TensorSpec("x", "float32", (1,))], {"x": tmp_path / "x.npy"})
 
 
@@ -101,8 +101,8 @@ def test_an_input_goes_by_the_tensor_s_name_and_by_the_signature_s(tmp_path: Pat
     ("shape", "words"),
     [
         ((1 << 20, 1 << 20), "too large"),
-        ((1, -1, 4), r"\[1, -1, 4\] is no shape"),
-        ((1,) * 500, "is no shape"),
+        ((1, -1, 4), r"\[1, -1, 4\] is not a valid shape"),
+        ((1,) * 500, "is not a valid shape"),
         ((2**31 - 1,) * 8, "too large"),
     ],
 )

@@ -54,7 +54,7 @@ def run_analyzer(path: Path, deadline_s: float = DEADLINE_S) -> AnalyzerAnswer:
     quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "3", "CUDA_VISIBLE_DEVICES": "-1"}
     with tempfile.TemporaryFile() as output:
         try:
-            # Its listing of a large model is long: to a file, of which only the end is read.
+            # Its output for a large model is long: it is written to a file, and only the end is read.
             subprocess.run(command, stdout=output, stderr=subprocess.DEVNULL, timeout=deadline_s, check=True, env=quiet)
         except subprocess.TimeoutExpired:
             return AnalyzerAnswer(None, note=f"not done after {deadline_s:g} s")

@@ -39,9 +39,9 @@ _DATA: dict[str, tuple[int, ...]] = {
 
 
 def violations(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    """Everything that ends the delegate while it builds this operator."""
+    """Every reason why the delegate fails while it builds this operator."""
     if operator.type in _NO_KERNEL:
-        yield Violation("no-kernel", "it is accepted, and then has no OpenCL kernel")
+        yield Violation("no-kernel", "it is accepted, but has no OpenCL kernel")
     yield from _data(operator, context)
     yield from _tensors(operator, context)
     yield from run_checks(_CHECKS, operator, context)
@@ -50,7 +50,7 @@ def violations(operator: OperatorView, context: Context) -> Iterable[Violation]:
 
 
 def _data(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    """Data that is a constant, if the delegate can only read data of the run."""
+    """Data that is a constant although the delegate can only read data of the run."""
     rule = "matmul-constant" if operator.type == "BATCH_MATMUL" else "constant-data"
     tensors = (operator.input(number) for number in _DATA.get(operator.type, (0,)))
     constants = (one for one in tensors if one is not None and context.is_constant(one))
@@ -58,7 +58,7 @@ def _data(operator: OperatorView, context: Context) -> Iterable[Violation]:
 
 
 def _tensors(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    """Tensors of the run that have no place on the delegate."""
+    """Tensors of the run that the delegate cannot represent."""
     read = _read_at_run(operator, context)
     if operator.type not in _MAY_REPEAT and len({tensor.index for tensor in read}) < len(read):
         yield Violation("same-inputs", "two inputs are the same tensor")
@@ -167,7 +167,7 @@ def _readable_parts(operator: OperatorView, context: Context) -> Iterable[Violat
 
 
 def _packed_twice(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    """A tensor that is packed with itself, and that the delegate need not reshape first."""
+    """A tensor that is packed with itself, and that the delegate does not reshape first."""
     out, read = operator.outputs[0], context.runtime(operator)
     axis = axis_name(out, int(operator.options.get("axis", 0)))
     whole = axis and any(layout(tensor) == layout(out)._replace(**{axis: 1}) for tensor in read)
@@ -178,7 +178,7 @@ def _packed_twice(operator: OperatorView, context: Context) -> Iterable[Violatio
 def _select(operator: OperatorView, context: Context) -> Iterable[Violation]:
     condition, out = operator.input(0), operator.outputs[0]
     if condition is not None and condition.elements != 1 and layout(condition).b != 1 == layout(out).b:
-        detail = f"a condition of {shown(condition)} for {shown(out)}: its first axis is taken for a batch"
+        detail = f"a condition of {shown(condition)} for {shown(out)}: its first axis is read as a batch"
         yield Violation("broadcast-batch", detail)
     for number, ranks in ((1, (4,)), (2, (3, 4))):
         tensor = operator.input(number)

@@ -40,9 +40,9 @@ class Checked:
 
 
 def check(model: ModelView) -> tuple[Checked, ...]:
-    """Each graph of a model with the operators that the delegate was seen to refuse, one reason each."""
+    """Each graph of a model with the operators that the delegate refuses, one reason each."""
     prepared = _prepare_all(model)
-    # The graphs whose inputs come from a loop or a branch; the condition of a loop is not looked at.
+    # The graphs whose inputs come from a loop or a branch; the condition of a loop does not count.
     operators = [operator for graph in model.graphs for operator in graph.operators]
     handed_over = {number for one in operators for number in called_graphs(one)[one.type == "WHILE" :]}
     checked = []
@@ -60,14 +60,14 @@ def check(model: ModelView) -> tuple[Checked, ...]:
 
 
 def _violations(operator: OperatorView, context: Context, prepared: Prepared) -> Iterator[Violation]:
-    """Every rule that an operator breaks, the one that counts first."""
+    """Every rule that an operator breaks, in the order in which the tool would find them."""
     yield from load_violations(operator)
     if operator.index in prepared.violations:
         yield prepared.violations[operator.index]
     if context.is_free(operator):
         return
     yield from cpu_rules.violations(operator, context)
-    # What stops the delegate is fatal, what only a driver refuses is not.
+    # A violation that stops the delegate comes before one of a driver.
     stopping = build_rules.violations(operator, context)
     yield from sorted(stopping, key=lambda violation: RULES[violation.rule].effect is GpuEffect.DRIVER)
     yield from run_checks(wrong_results.CHECKS, operator, context)
@@ -76,12 +76,12 @@ def _violations(operator: OperatorView, context: Context, prepared: Prepared) ->
 def _unused(model: ModelView) -> Iterator[Refusal]:
     for operator in unused_codes(model):
         if any(load_violations(operator)) and not operator.custom:
-            detail = f"no operator uses it, and the tool does not know version {operator.version} of it"
+            detail = f"no operator uses it, and the tool does not support its version {operator.version}"
             yield Refusal(operator, RULES["unused-code"], detail)
 
 
 def _prepare_all(model: ModelView) -> dict[int, Prepared]:
-    """Every graph as the runtime prepares it, called graphs before their callers; graphs may call in circles."""
+    """Every graph as the runtime prepares it, called graphs before their callers; graphs may call each other."""
     done: dict[int, Prepared] = {}
 
     def visit(number: int, depth: int) -> None:
@@ -121,7 +121,7 @@ class GpuEstimate:
 
 
 def estimate_model(graphs: tuple[Checked, ...], max_parts: int = 1) -> GpuEstimate:
-    """What the delegate would take of a model's main graph; a failure in any graph is one of the model."""
+    """What the delegate would take of a model's main graph; a failure in any graph is a failure of the model."""
     first, *others = (estimate(graph, max_parts) for graph in graphs)
     unloadable = (one for graph in graphs for one in graph.refusals if one.effect is GpuEffect.UNLOADABLE)
     blocked = next(unloadable, None) or next((one.blocked_by for one in (first, *others) if one.blocked_by), None)
@@ -136,11 +136,11 @@ def estimate(checked: Checked, max_parts: int = 1) -> GpuEstimate:
     stopping = {refusal.operator.index: refusal for refusal in refusals if refusal.effect is GpuEffect.STOPS}
     cpu = {refusal.operator.index for refusal in refusals if refusal.effect not in (*HARMLESS, GpuEffect.STOPS)}
     free = {operator.index for operator in graph.operators if context.is_free(operator)}
-    # A constant that is widened from fp16 counts as delegated only where nothing at all is refused.
+    # A constant that is widened from fp16 counts as delegated only if nothing is refused.
     cpu = cpu | free if cpu - free else cpu
     parts = sorted(_parts(context, cpu), key=len, reverse=True) if cpu else [[one.index for one in graph.operators]]
     taken = {index for part in parts[:max_parts] for index in part}
-    # `STOPS` counts only in the delegated part, the others wherever they are.
+    # `STOPS` counts only in the delegated part, the other two anywhere.
     fatal = [one for one in refusals if one.effect in (GpuEffect.UNLOADABLE, GpuEffect.STOPS_ALWAYS)]
     fatal.sort(key=lambda one: one.effect is GpuEffect.STOPS_ALWAYS)
     blocked = next(iter([*fatal, *(stopping[index] for index in sorted(taken) if index in stopping)]), None)
@@ -162,7 +162,7 @@ def _parts(context: Context, outside: Collection[int]) -> list[list[int]]:
         has_effects = operator.type in _WITH_EFFECTS or any(one.dtype in _RESOURCES for one in operator.tensors)
         sorter.add(operator.index, *makers, *(before if has_effects else ()))
         before = (operator.index,) if has_effects else before
-    # Operators of a damaged model that wait for each other are never ready.
+    # In a damaged model, operators may wait for each other; they are never ready.
     with suppress(CycleError):
         sorter.prepare()
     ready = [*sorter.get_ready()]

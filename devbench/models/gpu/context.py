@@ -23,7 +23,7 @@ _SPARSE = frozenset({"float32", "float16"})
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """The name of a rule that an operator breaks, and what of the operator breaks it."""
+    """The name of a rule that an operator breaks, and the detail that breaks it."""
 
     rule: str
     detail: str
@@ -37,7 +37,7 @@ class Context:
         makers: the operator that makes a tensor, by the tensor's number.
         readers: the operators that read a tensor, once for each input that is this tensor.
         known: tensors whose values the runtime knows when it prepares the model; constants are among them.
-        handed_over: inputs of a loop's body or of a branch, whose type the delegate does not look at.
+        handed_over: inputs of a loop's body or of a branch, whose type the delegate does not check.
     """
 
     graph: GraphView
@@ -75,7 +75,7 @@ class Context:
         return tensor is not None and (tensor.constant or self.is_free(self.maker(tensor)))
 
     def runtime(self, operator: OperatorView) -> list[TensorView]:
-        """The inputs that are there and are no constants to the delegate."""
+        """The inputs that are not constants for the delegate."""
         return [tensor for tensor in operator.given if not self.is_constant(tensor)]
 
     def constants(self, operator: OperatorView) -> list[TensorView]:
@@ -92,7 +92,7 @@ class GpuLayout(NamedTuple):
 
 
 def layout(tensor: TensorView) -> GpuLayout:
-    """A tensor's layout; 1×1×1×1 for a scalar and for more than four dimensions, which are refused for that."""
+    """A tensor's layout; 1×1×1×1 for a scalar or more than four dimensions, which other rules refuse."""
     return GpuLayout(1, 1, 1, 1)._replace(**dict(zip(_AXES.get(tensor.rank, ""), tensor.shape, strict=False)))
 
 
@@ -104,7 +104,7 @@ def axis_name(tensor: TensorView, axis: int) -> str | None:
 
 
 def is_row(tensor: TensorView) -> bool:
-    """Whether a tensor has extents along its last axis only."""
+    """Whether all extents but the last are 1."""
     return all(extent == 1 for extent in tensor.shape[:-1])
 
 
@@ -124,7 +124,7 @@ def run_checks(checks: Checks, operator: OperatorView, context: Context) -> Iter
 
 
 def broken(*rows: tuple[object, str, str]) -> list[Violation]:
-    """The violations of a table: of each row whether the rule is broken, its name, and the detail."""
+    """The violations of a table of rows: whether a rule is broken, its name, and the detail."""
     return [Violation(rule, detail) for is_broken, rule, detail in rows if is_broken]
 
 
@@ -143,7 +143,7 @@ def with_inputs(count: int) -> Callable[[Callable[..., Iterable[Violation]]], Ch
 
 
 def always(rule: str, detail: str) -> Check:
-    """A check that every operator of a type breaks."""
+    """A check that every operator fails."""
     return lambda operator, context: [Violation(rule, detail)]
 
 

@@ -39,16 +39,16 @@ _TANH = 4
 
 
 def violations(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    """Everything that keeps an operator on the CPU, the reason that the tool prints first."""
+    """Every reason that keeps an operator on the CPU; the tool prints the first."""
     highest = KNOWN.get(operator.type)
     if highest is None or operator.custom:
         rule = "broadcast-to" if operator.type == "BROADCAST_TO" else "unknown"
-        yield Violation(rule, "the delegate does not know it")
+        yield Violation(rule, "the delegate does not support it")
         return
     if operator.version > highest:
         yield Violation("version", f"version {operator.version}, at most {highest} is taken")
     if not operator.outputs:
-        # A damaged model; the checks below and those of the build rely on an output.
+        # The model is damaged; all further checks need an output.
         yield Violation("inputs", "0 outputs")
         return
     yield from run_checks(_CHECKS, operator, context)
@@ -114,9 +114,7 @@ def _comparison(operator: OperatorView, context: Context) -> Iterable[Violation]
     readers = context.reading(operator.outputs[0])
     takes = len(readers) == 1 and readers[0].type in ("SELECT", "SELECT_V2", "CAST")
     to_float = takes and readers[0].outputs[0].dtype in _FLOATS
-    return broken(
-        (not to_float, "bool-result", "its result must go to one SELECT or one CAST to float, and nowhere else")
-    )
+    return broken((not to_float, "bool-result", "its result must be read by one SELECT or one CAST to float only"))
 
 
 @with_inputs(2)
@@ -285,7 +283,7 @@ _CHECKS: Checks = {
     "MIRROR_PAD": (on_option("mode", bool, "pad-mode", "symmetric padding"), *_PAD),
     "GATHER": (
         _two_inputs,
-        on_input(0, lambda one, context: one.dtype == "int32", "gather-type", "it gathers int32"),
+        on_input(0, lambda one, context: one.dtype == "int32", "gather-type", "its data is int32"),
         on_input(
             1, lambda one, context: one.rank != 1, "gather-indices", "indices of rank {0.rank}, only 1 is taken"
         ),

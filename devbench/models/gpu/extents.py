@@ -28,14 +28,14 @@ TWO_INPUTS = frozenset({
     "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL", "LOGICAL_AND", "FLOOR_DIV", "FLOOR_MOD",
 })  # fmt: skip
 COMPARED = frozenset({"EQUAL", "NOT_EQUAL", "GREATER", "GREATER_EQUAL", "LESS", "LESS_EQUAL"})
-# Operators on each element, which become one program with what is before them.
+# Element-wise operators, which the delegate merges with the operators before them.
 _FUSED = TWO_INPUTS | {
     "ABS", "COS", "ELU", "EXP", "GELU", "HARD_SWISH", "LEAKY_RELU", "LOG", "LOGISTIC", "NEG", "RELU", "RELU6", "RSQRT",
     "SIGN", "SIN", "SQRT", "SQUARE", "TANH",
 }  # fmt: skip
 _MAX_FUSED = 50
 _SUMS = frozenset({"ADD", "ADD_N"})
-# Those that may read one tensor twice, and whose tensors the delegate may swap.
+# Operators that may read one tensor twice, and whose inputs the delegate may swap.
 _SWAPPED = _SUMS | {"MUL"}
 _Values = Sequence[tuple[int, ...]]
 
@@ -49,7 +49,7 @@ def build_arithmetic(operator: OperatorView, context: Context) -> Iterable[Viola
     elif len(runtime) == 2:
         yield from _batches(operator, runtime)
     elif runtime:
-        shapes = f"{shown(runtime[0])} becomes {shown(out)}: its first axis is taken for a batch"
+        shapes = f"{shown(runtime[0])} becomes {shown(out)}: its first axis is read as a batch"
         yield from broken((layout(runtime[0]).b != 1 == layout(out).b, "broadcast-batch", shapes))
     else:
         yield Violation("constant-data", "both inputs are constants")
@@ -64,7 +64,7 @@ def build_arithmetic(operator: OperatorView, context: Context) -> Iterable[Viola
 
 
 def after_broadcast(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    """A comparison or a cast right after arithmetic that broadcasts: both become one program of types that differ."""
+    """A comparison or a cast right after arithmetic that broadcasts: they become one program with different types."""
     out, read = operator.outputs[0], context.runtime(operator)
     to_float = [reader.type for reader in context.reading(out)[:1]] == ["CAST"]
     if out.dtype not in ("bool", "int32") or to_float or not read or _broadcasts(operator, read):
@@ -78,26 +78,26 @@ def after_broadcast(operator: OperatorView, context: Context) -> Iterable[Violat
         if not read or maker.type not in _FUSED:
             return
         if _broadcasts(maker, read):
-            detail = f"operator {maker.index} ({maker.type}) before it broadcasts"
+            detail = f"operator {maker.index} ({maker.type}), before it, broadcasts"
             yield from broken((maker.type not in _SUMS, "comparison-fused", detail))
             return
         tensor = _first_read(maker, read, context)
 
 
 def _broadcasts(operator: OperatorView, read: list[TensorView]) -> bool:
-    """Whether the result of two tensors of the run has other extents than the first of them."""
+    """Whether the result of two tensors of the run has other extents than the first."""
     return len(read) == 2 and ordered(operator, read)[0] != layout(operator.outputs[0])
 
 
 def _first_read(operator: OperatorView, read: list[TensorView], context: Context) -> TensorView:
-    """The tensor that continues the same program: of a sum or product of equal shapes the one that is made last."""
+    """The tensor that continues the same program: for a sum or product of equal shapes, the one that is made last."""
     if len(read) < 2 or operator.type not in _SWAPPED or read[0].shape != read[1].shape:
         return read[0]
     return max(read, key=lambda tensor: -1 if (maker := context.maker(tensor)) is None else maker.index)
 
 
 def ordered(operator: OperatorView, runtime: list[TensorView]) -> tuple[GpuLayout, GpuLayout]:
-    """The two tensors of the run in the order in which the delegate takes them."""
+    """The two tensors of the run in the order in which the delegate reads them."""
     first, second = layout(runtime[0]), layout(runtime[1])
     larger = first.h <= second.h and first.w <= second.w and first.c == second.c
     return (second, first) if larger and operator.type in _SWAPPED else (first, second)
@@ -106,10 +106,10 @@ def ordered(operator: OperatorView, runtime: list[TensorView]) -> tuple[GpuLayou
 def _batches(operator: OperatorView, runtime: list[TensorView]) -> Iterable[Violation]:
     (first, second), out = ordered(operator, runtime), layout(operator.outputs[0])
     is_sum = operator.type in _SUMS
-    # Sums of different channels have a program of their own.
+    # Sums of different channels have a separate program.
     apart = is_sum and first.c != second.c and second.c != 1
     taken = (second.b != 1 and (is_sum or first == out)) or (apart and first.b != 1)
-    detail = f"{shown(runtime[0])} and {shown(runtime[1])}: a first axis is taken for a batch"
+    detail = f"{shown(runtime[0])} and {shown(runtime[1])}: a first axis is read as a batch"
     return broken((out.b == 1 and taken, "broadcast-batch", detail))
 
 
@@ -161,7 +161,7 @@ def _strided(operator: OperatorView, source: TensorView, read: _Values) -> Itera
 
 
 def _other_extents(operator: OperatorView, found: Mapping[str, int]) -> list[Violation]:
-    """The extents that are not those of the output."""
+    """The extents that differ from those of the output."""
     out = operator.outputs[0]
     wanted = layout(out)._asdict()
     return [

@@ -45,7 +45,7 @@ class RefusalGroup:
 
 @dataclass(frozen=True, slots=True)
 class GpuReport:
-    """What is known of a model under the stock GPU delegate."""
+    """What gpu-check finds for a model."""
 
     estimate: GpuEstimate
     refusals: tuple[Refusal, ...]
@@ -55,7 +55,7 @@ class GpuReport:
 
     @property
     def refused(self) -> int:
-        """How many operators are refused, without those that are taken and fail later."""
+        """How many operators are refused; those that are taken and fail later do not count."""
         return sum(refusal.effect not in HARMLESS for refusal in self.refusals)
 
 
@@ -100,7 +100,7 @@ def _blocked(refusal: Refusal) -> str:
         name = f"operator code {refusal.operator.type} version {refusal.operator.version}, which no operator uses"
     if refusal.effect is GpuEffect.UNLOADABLE:
         return f"the tool cannot load the model: {name}"
-    return f"nothing: the delegate gives up at {name}"
+    return f"nothing: the delegate fails at {name}"
 
 
 def to_json(report: GpuReport, model: str) -> dict[str, Any]:
@@ -186,7 +186,7 @@ def _fixed(model: Any, rewrite: Rewrite) -> set[_Place]:
 
 
 class _Operator(NamedTuple):
-    """An operator of a model in memory, and what the delegate may refuse of it."""
+    """An operator of a model in memory, with its version and rank and the highest version that the delegate takes."""
 
     operator: Any
     place: _Place

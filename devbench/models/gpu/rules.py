@@ -10,7 +10,7 @@ from enum import Enum
 
 from devbench.models.graph.view import OperatorView
 
-# The tool on which every rule was seen.
+# The tool on which every rule was observed.
 SEEN_ON = "benchmark_model of TensorFlow 2.14.1, OpenCL on the bench phone"
 
 
@@ -31,11 +31,11 @@ HARMLESS = frozenset({GpuEffect.DRIVER, GpuEffect.WRONG})
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """Something that the delegate was seen to refuse.
+    """Something that the delegate refused when it was tried.
 
     Attributes:
         says: what the tool printed, shortened.
-        fixes: the rewrites of devbench that can remove the cause; `gpu.fixes` tries which of them applies.
+        fixes: the rewrites of devbench that can remove the cause; `gpu.report` tries which of them applies.
         hint: another way to fix it.
     """
 
@@ -51,7 +51,7 @@ class Refusal:
     """An operator that breaks a rule.
 
     Attributes:
-        detail: what of the operator breaks the rule, with its figures.
+        detail: what breaks the rule, with figures.
         graph: the number of its graph in the model, 0 for the main one.
         fix: the rewrite that changes this operator, empty without one.
     """

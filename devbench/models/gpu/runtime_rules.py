@@ -62,7 +62,7 @@ _SIZE_INPUTS: dict[str, tuple[int, ...]] = {
 # The options that name a graph.
 _CALLED = {"WHILE": ("condSubgraphIndex", "bodySubgraphIndex"), "IF": ("thenSubgraphIndex", "elseSubgraphIndex")}
 _ALWAYS_KNOWN = frozenset({"SHAPE", "RANK"})
-# Those that the runtime computes at once if all inputs are known.
+# The runtime computes these when it prepares the model, if all inputs are known.
 _FOLDED = frozenset({
     "BROADCAST_ARGS", "CONCATENATION", "GATHER", "MUL", "RANGE", "RESHAPE", "STRIDED_SLICE", "TILE", "REDUCE_PROD",
 })  # fmt: skip
@@ -99,14 +99,14 @@ def unused_codes(model: ModelView) -> list[OperatorView]:
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A graph as the runtime has prepared it; `violations` are by the number of the operator, the first is fatal."""
+    """A graph as the runtime has prepared it; `violations` are by the number of the operator."""
 
     known: frozenset[int]
     violations: Mapping[int, Violation]
 
 
 def prepare(graph: GraphView, others: Mapping[int, Prepared], graphs: tuple[GraphView, ...]) -> Prepared:
-    """Go over a graph as the runtime does; `others` are the graphs that its loops and branches run."""
+    """Prepare a graph as the runtime does; `others` are the graphs that its loops and branches run."""
     known = {tensor.index for tensor in graph.tensors if tensor.constant}
     violations = {}
     for operator in graph.operators:
@@ -137,7 +137,7 @@ def _unprepared(operator: OperatorView) -> list[Violation]:
 
 
 def _why_dynamic(operator: OperatorView, known: set[int]) -> str:
-    """Why an output has no size yet, empty where all have one."""
+    """Why an output has no size yet; empty if all have one."""
     kind, source = operator.type, operator.input(0)
     is_open = source is not None and source.dynamic
     inputs = ((number, operator.input(number)) for number in _SIZE_INPUTS.get(kind, ()))
@@ -146,7 +146,7 @@ def _why_dynamic(operator: OperatorView, known: set[int]) -> str:
     unsized = any(one is None or one.index not in known for one in map(operator.input, (1, 2)))
     cut = kind == "SLICE" and (scalars or any(one.dynamic for one in operator.outputs[:1])) and (is_open or unsized)
     reasons = (
-        (kind == "UNIQUE" or (kind == "WHERE" and unknown), "its output is as long as the data says"),
+        (kind == "UNIQUE" or (kind == "WHERE" and unknown), "the size of its output depends on the data"),
         (any(one.dtype == "string" for one in operator.outputs), "its output is text"),
         (kind == "READ_VARIABLE" and scalars, "a variable without dimensions"),
         (kind == "TOPK_V2" and is_open, "its input has open sizes"),
@@ -175,7 +175,7 @@ def _control_flow(operator: OperatorView, others: Mapping[int, Prepared], graphs
         return "its branches give different shapes" if any(one != other for one, other in pairs) else ""
     pairs = zip(_shapes(second, second.inputs), _shapes(second, second.outputs), strict=False)
     changed = any(one != other and sum((*one[:1], *other[:1])) != 1 for one, other in pairs)
-    return "its body changes the size of what it hands on" if changed else ""
+    return "its body changes the size of a variable" if changed else ""
 
 
 def _shapes(graph: GraphView, numbers: Sequence[int]) -> list[tuple[int, ...]]:

@@ -50,16 +50,16 @@ def _cumsum(operator: OperatorView, context: Context, source: TensorView, axis: 
         return ()
     place = axis.values[0] + 4 - source.rank
     other = 0 <= place < 4 and AXES[place] != axis_name(source, axis.values[0])
-    return broken((other, "wrong-cumsum", f"axis {axis.values[0]} of {source.rank} is taken for another one"))
+    return broken((other, "wrong-cumsum", f"axis {axis.values[0]} of {source.rank} is read as another axis"))
 
 
 def _softmax(operator: OperatorView, context: Context) -> Iterable[Violation]:
     out = operator.outputs[0]
-    return broken((out.rank == 1 and out.elements > 1, "wrong-softmax", "a vector is taken for a batch"))
+    return broken((out.rank == 1 and out.elements > 1, "wrong-softmax", "a vector is read as a batch"))
 
 
 def _arithmetic(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    """Tensors that are read at the place of the result, although they are smaller or lie otherwise."""
+    """Tensors that are read at the position of the result although they are smaller or have other axes."""
     runtime, constants, out = context.runtime(operator), context.constants(operator), layout(operator.outputs[0])
     if len(runtime) == 2:
         first, second = ordered(operator, runtime)
@@ -76,7 +76,7 @@ def _arithmetic(operator: OperatorView, context: Context) -> Iterable[Violation]
 
 
 def _fits(given: GpuLayout | None, out: GpuLayout) -> bool:
-    """Whether each extent is that of the result, or one that is repeated."""
+    """Whether each extent is that of the result, or 1 and repeated."""
     return given is None or all(extent in (1, wanted) for extent, wanted in zip(given, out, strict=True))
 
 

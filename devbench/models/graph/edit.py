@@ -51,7 +51,7 @@ class Graph:
             self._consumers.setdefault(tensor, []).append(operator)
 
     def operators(self, *wanted: str) -> Iterator[Any]:
-        """Those of the kinds `wanted`, or all, in the order of execution; it is safe to edit meanwhile."""
+        """The operators of the kinds `wanted`, or all, in the order of execution; the graph may be edited meanwhile."""
         for operator in tuple(self._graph.operators):
             if id(operator) not in self._removed and (not wanted or self.kind(operator) in wanted):
                 yield operator
@@ -73,7 +73,7 @@ class Graph:
         return type_name(self.tensor(number).type)
 
     def size_text(self, number: int) -> str:
-        """The shape for people: `1×32×32×4`."""
+        """The shape to show: `1×32×32×4`."""
         return shape_text(self.shape(number))
 
     def is_fixed(self, *numbers: int) -> bool:
@@ -87,7 +87,7 @@ class Graph:
         return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(name or "")
 
     def producer(self, tensor: int, *kinds: str) -> Any | None:
-        """The operator that makes it, if it is of one of `kinds` or these are left out."""
+        """The operator that makes it; `None` if it is not of one of `kinds`."""
         operator = self._producers.get(tensor)
         return operator if operator is not None and (not kinds or self.kind(operator) in kinds) else None
 
@@ -98,7 +98,7 @@ class Graph:
         return tensor >= 0 and self.model.buffers[self.tensor(tensor).buffer].data is not None
 
     def constant(self, tensor: int, dtype: str = "") -> NDArray[Any] | None:
-        """The values of a constant of a plain type, or of `dtype` alone, over the file; `None` for all else."""
+        """The values of a dense constant of a NumPy type (only `dtype` if given), mapped from the file; else `None`."""
         if not self.is_constant(tensor) or self.tensor(tensor).sparsity is not None:
             return None
         if dtype not in ("", self.dtype(tensor)):
@@ -111,7 +111,7 @@ class Graph:
             return None
 
     def scalar(self, tensor: int) -> float | None:
-        """The one value of a constant that has one."""
+        """The value of a constant of one element; `None` for others."""
         values = self.constant(tensor)
         return float(values.reshape(())) if values is not None and values.size == 1 else None
 
@@ -125,7 +125,7 @@ class Graph:
         return len(self._graph.tensors) - 1
 
     def add_constant(self, name: str, values: NDArray[Any], *, shared: bool = True) -> int:
-        """A new constant tensor, or where `shared` an equal small one that was made before."""
+        """A new constant tensor; if `shared`, an equal small one that was made before."""
         values = np.ascontiguousarray(values)
         data = np.frombuffer(values.tobytes(), np.uint8)
         key = (str(values.dtype), values.shape, data.tobytes()) if shared and data.size <= 4096 else None
@@ -139,7 +139,7 @@ class Graph:
         return number
 
     def add_view(self, constant: int, shape: Sequence[int]) -> int:
-        """The same constant, of the same bytes, under another shape."""
+        """A tensor of another shape that shares the buffer of a constant."""
         number = self.add_tensor(self.name(constant), shape, like=constant)
         self.tensor(number).buffer = self.tensor(constant).buffer
         return number
@@ -168,7 +168,7 @@ class Graph:
         operator.opcodeIndex = self._opcode(self.kind(operator), version)
 
     def set_inputs(self, operator: Any, inputs: Sequence[int]) -> None:
-        """What `operator` takes from now on."""
+        """Replaces the inputs of `operator`."""
         for tensor in set(operator.inputs):
             self._consumers[tensor].remove(operator)
         operator.inputs = list(inputs)
@@ -176,7 +176,7 @@ class Graph:
             self._consumers.setdefault(tensor, []).append(operator)
 
     def remove(self, operator: Any) -> None:
-        """Take `operator` out, and what only it used."""
+        """Removes `operator`, and the operators whose outputs only it used."""
         self._removed[id(operator)] = operator
         self._graph.operators.remove(operator)
         for tensor in operator.outputs:
@@ -187,7 +187,7 @@ class Graph:
             self.sweep(tensor)
 
     def sweep(self, tensor: int) -> None:
-        """Take out what makes `tensor` if it is no longer used."""
+        """Removes the operator that makes `tensor` if its outputs are no longer used."""
         maker = self._producers.get(tensor)
         if maker is None or self.kind(maker) in _LASTING:
             return
@@ -195,7 +195,7 @@ class Graph:
             self.remove(maker)
 
     def redirect(self, old: int, new: int) -> None:
-        """Every operator that uses `old` uses `new` from now on; outputs of the graph stay."""
+        """Replaces `old` by `new` in every operator that uses it; outputs of the graph stay."""
         for operator in self.consumers(old):
             self.set_inputs(operator, [new if tensor == old else tensor for tensor in operator.inputs])
         self.sweep(old)
@@ -254,7 +254,7 @@ def compact(model: Any) -> None:
             entry.tensorIndex = places[entry.tensorIndex]
         for tensor in graph.tensors:
             tensor.buffer = kept.setdefault(tensor.buffer, len(kept))
-    # Orders of execution are written down by the numbers of operators, which are others now.
+    # This metadata refers to operators by their numbers, which have changed.
     model.metadata = [one for one in model.metadata or () if one.name != b"model_control_dependencies"]
     for one in model.metadata:
         one.buffer = kept.setdefault(one.buffer, len(kept))

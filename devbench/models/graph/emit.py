@@ -16,7 +16,7 @@ class Emitter:
     """Puts operators before the operator `before` of a graph, or last; every call gives the tensor that it makes.
 
     Args:
-        name: what the new tensors are called, with a number behind.
+        name: of the new tensors, followed by a number.
     """
 
     def __init__(self, graph: Graph, before: Any, name: str) -> None:
@@ -77,7 +77,7 @@ class Emitter:
         return self.make(kind, [a, b], shape, options=options, out=out)
 
     def reduce(self, kind: str, x: int, axes: Sequence[int]) -> int:
-        """MEAN, SUM or REDUCE_MAX over `axes`, which stay with the size 1."""
+        """MEAN, SUM or REDUCE_MAX over `axes`, which are kept with size 1."""
         shape = [1 if axis in axes else size for axis, size in enumerate(self.graph.shape(x))]
         options = schema.ReducerOptionsT(keepDims=True)
         return self.make(kind, [x, self.ints(axes)], shape, options=options)
@@ -110,7 +110,7 @@ class Emitter:
         return outs
 
     def pad(self, x: int, widths: Sequence[tuple[int, int]]) -> int:
-        """With zeros: so many before and behind each axis."""
+        """Pads with zeros; `widths` are the numbers before and after, of each axis."""
         shape = [before + size + behind for size, (before, behind) in zip(self.graph.shape(x), widths, strict=True)]
         return self.make("PAD", [x, self.ints(widths)], shape, options=schema.PadOptionsT())
 

@@ -19,9 +19,9 @@ from ai_edge_litert import schema_py_generated as schema
 from devbench.errors import InputError
 from devbench.host.regular import other_than_file
 from devbench.host.whole_files import aside
-from devbench.models.graph.tables import DamagedModel, damage_told, root_table
+from devbench.models.graph.tables import DamagedModel, as_input_error, root_table
 
-# Offsets in a flatbuffer are signed 32-bit numbers; what surrounds the buffers needs some room too.
+# Offsets in a flatbuffer are signed 32-bit numbers; the rest of the file needs some room, too.
 MAX_INLINE_BYTES = 1_900_000_000
 _ALIGNMENT = 64
 
@@ -32,7 +32,7 @@ def load_model(path: Path) -> Any:
     Raises:
         InputError: there is no such file, or it cannot be followed.
     """
-    with damage_told(path):
+    with as_input_error(path):
         if other := other_than_file(path):
             raise InputError(f"model {path} is {other}", hint="give the .tflite file itself")
         with path.open("rb") as file:
@@ -64,7 +64,7 @@ def save_model(model: Any, path: Path) -> int:
 
 
 def _to_lists(graph: Any) -> None:
-    """The generated reader gives arrays over the file where lists are wanted."""
+    """Turns arrays of the generated reader into lists, which can be edited."""
     graph.inputs, graph.outputs = int_list(graph.inputs), int_list(graph.outputs)
     graph.operators = graph.operators or []
     graph.tensors = graph.tensors or []
@@ -75,7 +75,7 @@ def _to_lists(graph: Any) -> None:
 
 
 def _check_numbers(model: Any, graph: Any) -> None:
-    """Raises DamagedModel if a number refers to nothing: the rest of devbench relies on them."""
+    """Raises DamagedModel if a number is out of range, since the rest of devbench relies on them."""
     numbers = {
         "operator code": (len(model.operatorCodes), [one.opcodeIndex for one in graph.operators]),
         "tensor": (
@@ -102,7 +102,7 @@ def _pieces(model: Any) -> list[Any]:
     inline = sum(buffer.data.size for buffer in model.buffers if buffer.data is not None)
     if inline <= MAX_INLINE_BYTES:
         return [_packed(model, inline, {})]
-    # Fields that are zero are left out: the places must be something for the flatbuffer to have its final length.
+    # Zero fields are not written: offsets and sizes must not be zero for the flatbuffer to have its final length.
     outside = {number: (1, 1) for number, buffer in enumerate(model.buffers) if buffer.data is not None}
     length = len(_packed(model, 0, outside))
     pieces: list[Any] = []

@@ -28,7 +28,7 @@ from devbench.models.graph.view import (
 
 _MAX_RANK = 32
 _MAX_TEXT_BYTES = 300
-# Larger whole-number constants are data; axes, paddings, permutations and sizes are smaller.
+# Axes, paddings, permutations and sizes have fewer values; larger integer constants are data.
 _MAX_VALUES = 64
 _WHOLE_NUMBERS = {"int32": "i", "int64": "q"}
 
@@ -75,7 +75,7 @@ def _code(code: Table) -> OperatorCode:
 
 def _buffer(buffer: Table, file_bytes: int) -> StoredBuffer:
     start, size = buffer.number("offset"), buffer.number("size")
-    outside = start > 1  # 0 and 1 mean that it is not outside
+    outside = start > 1  # 0 and 1 mean: inside the flatbuffer
     if not outside:
         start, size = buffer.span("data")
     if start + size > file_bytes:
@@ -123,7 +123,7 @@ def _tensor(tensor: Table, index: int, buffers: Sequence[StoredBuffer]) -> Tenso
 
 
 def _values(data: Any, dtype: str, stored: StoredBuffer) -> tuple[int, ...] | None:
-    """The values of a small whole-number constant."""
+    """The values of a small integer constant."""
     form = _WHOLE_NUMBERS.get(dtype)
     count, rest = divmod(stored.size, struct.calcsize(f"<{form}")) if form else (0, 1)
     return None if rest or count > _MAX_VALUES else struct.unpack_from(f"<{count}{form}", data, stored.start)

@@ -53,7 +53,7 @@ _SLOTS = {
 
 
 class DamagedModel(Exception):
-    """What is wrong with a model's file, as the end of a sentence about the file."""
+    """What is wrong with a model's file: the text completes "model PATH is damaged: …"."""
 
 
 @contextmanager
@@ -63,13 +63,13 @@ def open_tables(path: Path) -> Iterator[Table]:
     Raises:
         InputError: the file cannot be opened; or what the caller reads of it cannot be followed.
     """
-    with damage_told(path), path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+    with as_input_error(path), path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
         yield root_table(data)
 
 
 @contextmanager
-def damage_told(path: Path) -> Iterator[None]:
-    """Turns whatever fails while the model at `path` is read into one InputError."""
+def as_input_error(path: Path) -> Iterator[None]:
+    """Turns any error while the model at `path` is read into an InputError."""
     try:
         yield
     except DevbenchError:
@@ -79,7 +79,7 @@ def damage_told(path: Path) -> Iterator[None]:
     except OSError as error:
         raise InputError(f"model {path} cannot be read: {error.strerror or error}", hint="check the path") from None
     except Exception as error:
-        # A damaged file can send its reader anywhere, the schema's generated classes in particular.
+        # With a damaged file, the schema's generated classes can raise anything.
         said = str(error) if isinstance(error, DamagedModel) else "its flatbuffer cannot be followed"
         raise InputError(f"model {path} is damaged: {said}", hint="is the file whole? copy it again") from None
 
@@ -136,12 +136,12 @@ class Table:
         return self._of.data
 
     def number(self, field: str, default: int = 0) -> int:
-        """A number, or a truth value as 0 or 1."""
+        """A number; a Boolean as 0 or 1."""
         at, form = self._place(field)
         return int(self._of.number(form, at)) if at else default
 
     def numbers(self, field: str) -> tuple[int, ...]:
-        """A vector of whole numbers of 32 bits."""
+        """A vector of 32-bit integers."""
         start, length = self.span(field)
         self._of.allow(length, length // 64)
         return struct.unpack_from(f"<{length}i", self.data, start) if length else ()

@@ -59,11 +59,11 @@ class TensorView:
         dtype: the schema's name in small letters (`float32`, `int4`, `string`).
         constant: its values are in the model.
         scales: how many quantisation scales it has: 0 is not quantised, 1 per tensor, more per channel.
-        blockwise: quantised in blocks, whose scales are a tensor of their own.
+        blockwise: quantised in blocks, whose scales are a separate tensor.
         sparse: a constant of which only the blocks that are not zero are stored.
-        values: those of a small whole-number constant (axes, paddings, permutations), `None` of any other.
-        buffer: which buffer of the model holds a constant; several tensors may share one.
-        stored_bytes: the size of that buffer, 0 of a tensor that is not constant.
+        values: those of a small whole-number constant (axes, paddings, permutations), `None` for others.
+        buffer: the number of the buffer with a constant's values; several tensors may share one.
+        stored_bytes: the size of that buffer, 0 for a tensor that is not constant.
     """
 
     index: int
@@ -86,12 +86,12 @@ class TensorView:
 
     @property
     def elements(self) -> int:
-        """How many elements it has; 1 of a scalar. Unknown extents count as one."""
+        """How many elements it has; 1 for a scalar. Unknown extents count as 1."""
         return math.prod(extent if extent >= 0 else 1 for extent in self.shape)
 
     @property
     def size_bytes(self) -> int:
-        """What its values take in memory, 0 for a type without a size."""
+        """The size of its values in memory, 0 for a type without a size."""
         return (self.elements * _BITS.get(self.dtype, 0) + 7) // 8
 
     @property
@@ -129,12 +129,12 @@ class OperatorView:
 
     @property
     def given(self) -> list[TensorView]:
-        """The inputs that are there."""
+        """The inputs that are not left out."""
         return [tensor for tensor in self.inputs if tensor is not None]
 
     @property
     def tensors(self) -> list[TensorView]:
-        """The inputs that are there, then the outputs."""
+        """The inputs that are not left out, then the outputs."""
         return [*self.given, *self.outputs]
 
 
@@ -173,9 +173,9 @@ class StoredBuffer:
     """Where the bytes of a buffer are in the file.
 
     Attributes:
-        start: 0 without any; a constant without elements has a place and no bytes.
+        start: 0 without bytes; a constant without elements has a start and a size of 0.
         size: in bytes.
-        outside: it lies behind the flatbuffer, as in files over 2 GB.
+        outside: it is behind the flatbuffer, as in files over 2 GB.
     """
 
     start: int

@@ -28,10 +28,10 @@ from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights
 _LOSSY = {"fp32": (), "fp16": ("fp16",), "w8": ("w8",)}
 _FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "image_decoder": "vae"}
 _SAMPLE_S = 0.2
-# A full U-Net took 66 s to convert and 40 s to rewrite; a laptop of ten years ago must come through too.
+# A full U-Net took 66 s to convert and 40 s to rewrite; a laptop that is ten years old needs longer.
 _DEADLINE_S = 3600.0
 _MAX_LINE = 4000
-# Errors that keep their kind, and so their exit code, across the process.
+# Kinds of errors that the process passes on, so that exit codes are kept.
 _KINDS: dict[str, type[DevbenchError]] = {"input": InputError, "environment": EnvironmentProblem}
 
 
@@ -64,7 +64,7 @@ class Built:
         relative_error, snr_db: of its outputs, compared with the converter's float32 model; `None` if nothing was
             changed or compared.
         took_s: seconds.
-        peak_bytes: the largest resident memory of the processes that built it, all at once.
+        peak_bytes: the largest resident memory of all processes that built it together.
     """
 
     submodel: str
@@ -85,7 +85,7 @@ def build_mobile_sd(
     """Build the submodels one after the other into `folder`, as SUBMODEL.tflite.
 
     Args:
-        tell: called with the submodel, what is being done, and how much of that is done, 0 to 1.
+        tell: called with the submodel, the step, and its progress from 0 to 1.
 
     Raises:
         InputError: there is no such submodel, the weights are not those needed, the folder cannot be written.
@@ -136,7 +136,7 @@ def _in_process(submodel: str, wanted: BuildRequest, out: Path, tell: Tell) -> B
 
 
 class _PeakMemory:
-    """Samples what a process and its children have resident, together."""
+    """Samples the resident memory of a process and its children together."""
 
     def __init__(self, pid: int) -> None:
         self.peak_bytes = 0
@@ -170,7 +170,7 @@ def write_pipeline(folder: Path, wanted: BuildRequest, steps: int, guidance: boo
     """Write mobile-sd.toml next to the models: the three stages, `steps` U-Net steps, the paper's residencies.
 
     Args:
-        guidance: classifier-free guidance, two U-Net runs a step; without it one, as after distillation.
+        guidance: classifier-free guidance, two U-Net runs per step; without it one, as after distillation.
     """
     path = folder / "mobile-sd.toml"
     text = _PIPELINE.format(

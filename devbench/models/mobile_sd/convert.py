@@ -26,16 +26,16 @@ from devbench.models.mobile_sd.networks import Layers, ModelScale, Tensor
 from devbench.models.mobile_sd.weights import WeightSource, WeightSpec
 
 SUBMODELS = ("text_encoder", "unet", "image_decoder")
-# What is smaller stays a constant while tracing, so that the converter folds it as it folds any.
+# Smaller weights are constants while tracing, so that the converter can fold them.
 _MIN_FILLED = 4096
-# 1 + n/1024 is exact in half precision too, and below 1.5, so that no factor brings one near another.
+# 1 + n/1024 is exact in half precision, too, and below 1.5, so that no factor turns one into another.
 _STEP = 1024
 _MAX_FILLED = 512
 _TOLERANCE = 1e-4
 
 
 class UnexpectedConversion(DevbenchError):
-    """The converter made something of a weight that devbench does not know how to fill."""
+    """The converter transformed a weight in a way that devbench cannot fill."""
 
 
 class _Traced:
@@ -86,7 +86,7 @@ def convert(
     """Write `submodel` as a .tflite of float32 to `out`; gives its size in bytes.
 
     Args:
-        tell: called with what is being done and how much of it is done, 0 to 1.
+        tell: called with the step and its progress from 0 to 1.
 
     Raises:
         InputError: the weights are not those needed.

@@ -21,8 +21,7 @@ Convolutions are height×width×in×out, Dense layers in×out, embeddings entrie
 large random weights are, relative to those that keep the variance of their input.
 """
 
-# Branches that are added to a trunk are damped, so that random weights give a network that is stable: noise at its
-# input stays noise, where undamped branches would make it chaotic.
+# Branches that are added to a trunk are damped, so that noise at the input stays small with random weights.
 _BRANCH = 0.3
 _LATENT_CHANNELS = 4
 
@@ -118,7 +117,7 @@ class Layers:
         """A square convolution with PyTorch's padding of size//2 on every side."""
         kernel = self.weights(f"{name}.weight", (size, size, x.shape[-1], channels), gain)
         if stride > 1:
-            # PyTorch pads both sides alike; SAME with a stride would pad the far side alone.
+            # PyTorch pads both sides equally; SAME with a stride would pad only the end.
             x = self.tf.pad(x, [[0, 0], [size // 2] * 2, [size // 2] * 2, [0, 0]])
         y = self.tf.nn.conv2d(x, kernel, stride, "VALID" if stride > 1 else "SAME")
         return y + self.weights(f"{name}.bias", (channels,))
@@ -245,7 +244,7 @@ def _transformer(layers: Layers, x: Tensor, context: Tensor, name: str, size: Un
 def unet(layers: Layers, size: UnetSize, latent: Tensor, time_embedding: Tensor, context: Tensor) -> Tensor:
     """One denoising step: latent 1×S×S×4, sinusoids of the time step 1×channels[0], text states → noise 1×S×S×4.
 
-    The sinusoids come from outside: their argument, up to 1000, is more than fp16 can take a sine of.
+    The sinusoids are an input: in fp16, the sine of an argument up to 1000 is not accurate.
     """
     tf, groups, levels = layers.tf, size.groups, len(size.channels)
     time = layers.dense(time_embedding, "time_embedding.linear_1", 4 * size.channels[0])

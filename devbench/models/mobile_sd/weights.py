@@ -53,7 +53,7 @@ class WeightSpec:
 
 
 class RandomWeights:
-    """Uniform random weights, the same for a name every time."""
+    """Uniform random weights, always the same for a name."""
 
     def array(self, spec: WeightSpec) -> NDArray[np.float32]:
         digest = hashlib.sha256(f"{_SEED} {spec.name}".encode()).digest()
@@ -87,7 +87,7 @@ class Checkpoint:
             )
         self._folder = folder
         self._files: dict[str, Any] = {}
-        # Half-precision variants are in the same folder as the full ones under the same names.
+        # Half-precision files are in the same folder, with weights of the same names.
         for file in [file for file in files if ".fp16." not in file.name] or files:
             try:
                 opened: Any = safe_open(file, framework="numpy")
@@ -129,7 +129,7 @@ class Checkpoint:
 
 
 def _squeezed(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """A Dense layer may be kept as a 1×1 convolution."""
+    """The shape without extents of 1: a Dense layer may be stored as a 1×1 convolution."""
     return tuple(size for size in shape if size != 1)
 
 

@@ -44,7 +44,7 @@ class Rewritten:
 
     Attributes:
         changes: of the rewrites that had something to change.
-        exact: the original compared with the model after the rewrites that compute the same; `None` if none changed
+        exact: the original compared with the model after the rewrites that are not lossy; `None` if none changed
             anything, or nothing was compared.
         lossy: the original compared with what was written, if a lossy rewrite changed something.
         size_bytes: of what was written.
@@ -93,7 +93,7 @@ def rewrite_file(
         loss = work.compare() if after else None
         if loss is not None and not all(error.relative < float("inf") for error in loss.errors):
             raise OutputsDiffer(
-                f"{source.name}: {', '.join(change.rewrite for change in after)} makes outputs that are no numbers",
+                f"{source.name}: {', '.join(change.rewrite for change in after)} makes outputs that are not finite",
                 hint="leave it out",
             )
         with writing(out):
@@ -117,7 +117,7 @@ def apply_rewrites(
             graphs = (Graph(model, index) for index in range(len(model.subgraphs)))
             lines = tuple(line for graph in graphs for line in rewrite.apply(graph, options))
         except (AttributeError, IndexError, KeyError, TypeError, ValueError, OverflowError) as error:
-            # A damaged file may contradict itself anywhere.
+            # A damaged file may be inconsistent anywhere.
             raise InputError(
                 f"{rewrite.name} cannot follow the model: {type(error).__name__}: {error}",
                 hint=f"is it whole? --skip {rewrite.name} leaves the rewrite out",
@@ -130,7 +130,7 @@ def apply_rewrites(
 
 
 class _RewrittenFile:
-    """The model as far as it is rewritten, as a file: `at` is the original's path until something changed."""
+    """A model while it is rewritten: `at` is the current file, the original until something changes."""
 
     def __init__(self, source: Path, folder: Path, inputs: int, tell: Tell) -> None:
         self.at = self._source = source
@@ -163,7 +163,7 @@ class _RewrittenFile:
         return compare_models(self._source, self.at, self._inputs, tell=self._tell) if self._inputs else None
 
     def _move_on(self, after: Path) -> None:
-        # A model of gigabytes is not kept in two states.
+        # Only one state of a large model is kept on disk.
         if self.at != self._source:
             self.at.unlink(missing_ok=True)
         self.at = after

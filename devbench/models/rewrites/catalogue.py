@@ -24,7 +24,7 @@ from devbench.text import near
 
 @dataclass(frozen=True, slots=True)
 class RewriteOptions:
-    """What rewrites may be told.
+    """Options of rewrites.
 
     Attributes:
         allow: whether a delegate takes a convolution, for `serialize-conv`; without it nothing is split.
@@ -47,11 +47,11 @@ class Rewrite:
     Attributes:
         name: as a user selects it.
         about: what it does, in one line.
-        by_default: whether it is applied where nothing is selected.
+        by_default: whether it is applied if nothing is selected.
         apply: changes the graph and gives a line for each place; `None` for those that work on files.
-        lossy: whether outputs become others, so that their error is shown and not judged.
+        lossy: whether it changes outputs; their error is then shown and not checked.
         apply_to_file: reads one file and writes another, after all rewrites of the graph.
-        matches: the operators of a graph that it fixes, by their numbers; for a rewrite that cannot be tried quickly.
+        matches: the operators of a graph that it fixes, by their numbers; given for a rewrite that is slow to try.
             -1 stands for an operator code that no operator uses.
     """
 
@@ -65,12 +65,12 @@ class Rewrite:
 
 
 def _whole(rewrite: Callable[[Graph], list[str]]) -> Apply:
-    """A rewrite that goes over a graph itself."""
+    """A rewrite of a whole graph."""
     return lambda graph, options: rewrite(graph)
 
 
 def _each(rewrite: Callable[[Emitter, Any], str | None], *kinds: str) -> Apply:
-    """A rewrite of one operator of `kinds` at a time, which it may replace; it gives a line if it applies."""
+    """A rewrite of single operators of `kinds`, which it may replace; it returns a line if it applies."""
     return lambda graph, options: _on_operators(graph, rewrite, kinds)
 
 
@@ -90,28 +90,31 @@ def _on_operators(graph: Graph, rewrite: Any, kinds: Sequence[str]) -> list[str]
 
 REWRITES: Sequence[Rewrite] = (
     Rewrite(
-        "unused-codes", "no operator codes that no operator uses", _whole(drop_unused_codes), matches=unused_code_match,
+        "unused-codes", "removes operator codes that no operator uses",
+        _whole(drop_unused_codes), matches=unused_code_match,
     ),
     Rewrite(
-        "fixed-shapes", "open sizes (the batch) set to 1, shapes made constants", _whole(fixed_shapes),
+        "fixed-shapes", "open dimensions (the batch) become 1, shapes constants", _whole(fixed_shapes),
         matches=sized_operators,
     ),
     Rewrite(
-        "prune", "channels of the smallest weights taken out", lambda graph, options: prune(graph, options.prune_share),
+        "prune", "removes the channels with the smallest weights",
+        lambda graph, options: prune(graph, options.prune_share),
         by_default=False, lossy=True,
     ),
     Rewrite(
-        "fc-one-row", "dense layers of one row or pixel on that twice", _each(fc_one_row, "FULLY_CONNECTED", "CONV_2D"),
+        "fc-one-row", "dense layers of one row or pixel, on two copies of it",
+        _each(fc_one_row, "FULLY_CONNECTED", "CONV_2D"),
     ),
-    Rewrite("groupnorm-4d", "group normalisation in four dimensions, right in fp16", _each(groupnorm_4d, "RSQRT")),
+    Rewrite("groupnorm-4d", "group normalisation in four dimensions, correct in fp16", _each(groupnorm_4d, "RSQRT")),
     Rewrite(
-        "layernorm-4d", "layer normalisation as delegates compute it rightly, right in fp16",
+        "layernorm-4d", "layer normalisation that delegates compute correctly, also in fp16",
         _each(layernorm_4d, "RSQRT"),
     ),
-    Rewrite("attention-4d", "BATCH_MATMUL without flags, of whole blocks of rows", _each(attention_4d, "BATCH_MATMUL")),
-    Rewrite("resize-upsample", "repeats through 6-D tensors as RESIZE_NEAREST_NEIGHBOR", _whole(resize_upsample)),
+    Rewrite("attention-4d", "BATCH_MATMUL without flags, in whole blocks of rows", _each(attention_4d, "BATCH_MATMUL")),
+    Rewrite("resize-upsample", "repetition in 6-D tensors as RESIZE_NEAREST_NEIGHBOR", _whole(resize_upsample)),
     Rewrite(
-        "drop-broadcast-to", "no BROADCAST_TO before arithmetic that broadcasts",
+        "drop-broadcast-to", "removes BROADCAST_TO before arithmetic that broadcasts",
         _each(drop_broadcast_to, "BROADCAST_TO", "TILE"),
     ),
     Rewrite("stable-gelu", "GELU that cannot overflow in fp16", _each(stable_gelu, "GELU", "TANH")),
@@ -121,13 +124,13 @@ REWRITES: Sequence[Rewrite] = (
     Rewrite("gather-to-conv", "GATHER from a constant table as two 1×1 convolutions", _each(gather_to_conv, "GATHER")),
     Rewrite("fc-to-conv", "FULLY_CONNECTED of many rows as a 1×1 convolution", _each(fc_to_conv, "FULLY_CONNECTED")),
     Rewrite(
-        "serialize-conv", "a convolution beyond the delegate's limits as several",
+        "serialize-conv", "divides a convolution beyond the delegate's limits",
         lambda graph, options: _on_operators(
             graph, partial(serialize_conv, allow=options.allow, along=options.along), ["CONV_2D"]
         ),
     ),
-    Rewrite("merge-reshapes", "chains of RESHAPE as one", _whole(merge_reshapes)),
-    Rewrite("downgrade-versions", "the lowest version that says what an operator does", _whole(downgrade_versions)),
+    Rewrite("merge-reshapes", "one RESHAPE in place of several", _whole(merge_reshapes)),
+    Rewrite("downgrade-versions", "the lowest operator version that is sufficient", _whole(downgrade_versions)),
     Rewrite("fp16", "large weights in float16, half the size", _whole(half_weights), by_default=False, lossy=True),
     Rewrite(
         "w8", "int8 weights, float activations", None, by_default=False, lossy=True,

@@ -12,7 +12,7 @@ from typing import Any
 
 from devbench.models.graph.edit import Graph, drop_codes, kind_of, unused_codes
 
-# Version 1 is float32 in at most four dimensions; of these kinds nothing else counts.
+# For these kinds, version 1 is enough for float32 in at most four dimensions.
 _PLAIN = {
     "ADD", "SUB", "MUL", "DIV", "MAXIMUM", "MINIMUM", "SQUARED_DIFFERENCE", "MEAN", "SUM", "REDUCE_MAX", "TRANSPOSE",
     "SOFTMAX", "LOGISTIC", "TANH", "PAD", "CONCATENATION", "RESHAPE", "ABS", "NEG", "SQUARE", "SQRT", "RSQRT", "EXP",
@@ -36,7 +36,7 @@ def unused_code_match(graph: Graph) -> list[int]:
 
 
 def downgrade_versions(graph: Graph) -> list[str]:
-    """Set every version that is higher than it need be; a line for each kind."""
+    """Lower every version that is higher than necessary; a line for each kind."""
     lowered: dict[str, int] = {}
     for operator in graph.operators(*_PLAIN):
         if graph.version(operator) > 1 and _is_plain(graph, operator):

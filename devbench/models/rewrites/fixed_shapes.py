@@ -18,7 +18,7 @@ from devbench.models.graph.file import save_model
 from devbench.models.graph.view import shape_text
 from devbench.models.reference import HostRun, run_on_host
 
-# Where shapes follow from data, or hide in another graph, they cannot be fixed.
+# With one of these, shapes depend on data or on another graph, and cannot be fixed.
 _OPEN = {
     "WHERE", "UNIQUE", "NON_MAX_SUPPRESSION_V4", "NON_MAX_SUPPRESSION_V5", "WHILE", "IF", "CALL", "CUSTOM", "RANGE",
     "STABLEHLO_COMPOSITE", "DYNAMIC_UPDATE_SLICE",
@@ -98,7 +98,7 @@ def _fold(graph: Graph, number: int, value: Sequence[Any]) -> None:
 
 
 def _run(graph: Graph, wanted: Sequence[int]) -> HostRun:
-    """The model run once with every open size 1, on zeros."""
+    """Runs the model once on zeros, with every open size 1."""
     zeros = []
     for number in graph.inputs:
         signature = graph.tensor(number).shapeSignature

@@ -33,7 +33,7 @@ from devbench.models.graph.emit import Emitter
 from devbench.models.graph.view import shape_text
 from devbench.models.rewrites.patterns import ARITHMETIC, evaluate, find_normalisation, is_plain
 
-# Below it, differences are small enough to be squared as they are; a floor keeps 1/a² in range for constant inputs.
+# Smaller differences can be squared without scaling; the limit keeps 1/a² in range for constant inputs.
 _MIN_MAGNITUDE = 1 / 128
 _TANH = (math.sqrt(2 / math.pi), 0.044715 * math.sqrt(2 / math.pi))
 _TANH_CLIP = 10.0
@@ -95,7 +95,7 @@ def _groups(
 def _affine(
     emit: Emitter, x: int, scale: NDArray[np.float32] | None = None, offset: NDArray[np.float32] | None = None
 ) -> int:
-    """x·`scale` + `offset`, without what changes nothing."""
+    """x·`scale` + `offset`; a factor of 1 and an offset of 0 are left out."""
     if scale is not None and (scale != 1).any():
         x = emit.binary("MUL", x, emit.constant(scale))
     return emit.binary("ADD", x, emit.constant(offset)) if offset is not None and offset.any() else x
@@ -121,7 +121,7 @@ def _normalised(
     inverse = emit.unary("SQUARE", emit.unary("RSQRT", bounded))
     scaled = emit.binary("MUL", difference, to_channels(inverse))
     variance = of_group("MEAN", emit.unary("SQUARE", scaled))
-    # (√ε/a)², since ε itself is hardly a number in half precision.
+    # (√ε/a)², since ε itself is close to 0 in half precision.
     floor = emit.unary("SQUARE", emit.binary("MUL", inverse, emit.number(math.sqrt(epsilon))))
     factor = emit.unary("RSQRT", emit.binary("ADD", variance, floor))
     return emit.binary("MUL", scaled, to_channels(factor, scale))

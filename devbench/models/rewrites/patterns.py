@@ -32,12 +32,12 @@ _CLOSE = 1e-5
 
 
 def is_plain(operator: Any) -> bool:
-    """Whether nothing is fused behind it."""
+    """Whether it has no fused activation."""
     return not getattr(operator.builtinOptions, "fusedActivationFunction", 0)
 
 
 def grow(graph: Graph, seeds: set[int]) -> list[int]:
-    """Every tensor that follows from `seeds` and constants by plain arithmetic, in an order in which it can be had."""
+    """Every tensor that plain arithmetic makes of `seeds` and constants, in an order in which it can be computed."""
     known, order = set(seeds), []
     waiting = [operator for tensor in seeds for operator in graph.consumers(tensor)]
     while waiting:
@@ -52,7 +52,7 @@ def grow(graph: Graph, seeds: set[int]) -> list[int]:
 
 
 def evaluate(graph: Graph, tensor: int, known: Mapping[int, NDArray[Any]]) -> NDArray[np.float64]:
-    """The value of `tensor`, which `grow` found, where the seeds have the values `known`; in double precision."""
+    """The value of `tensor` if the seeds have the values `known`, in double precision."""
     values: dict[int, Any] = dict(known)
 
     def value(at: int, depth: int) -> Any:
@@ -90,7 +90,7 @@ class Normalisation:
 
 
 def find_normalisation(graph: Graph, rsqrt: Any) -> Normalisation | None:
-    """The normalisation that the RSQRT operator `rsqrt` belongs to, if it does to one."""
+    """The normalisation that the RSQRT operator `rsqrt` is part of; `None` if there is none."""
     added = graph.producer(rsqrt.inputs[0], "ADD")
     for variance, constant in (added.inputs, added.inputs[::-1]) if added is not None else ():
         epsilon = graph.scalar(constant)

@@ -46,14 +46,14 @@ _DENSE_TYPES = {
     ("int8", "float32"): 3, ("int8", "float16"): 3, ("int8", "int8"): 3,
 }  # fmt: skip
 EXACT = "/exact"
-"""In the names of tensors that hold row numbers, which quantisation must leave alone."""
+"""In the names of tensors with row numbers, which must not be quantised."""
 
 EXACT_ROWS = 1 << 24
 """float32 represents every whole number up to this one."""
 
 
 def attention_4d(emit: Emitter, operator: Any) -> str | None:
-    """Rewrite a float BATCH_MATMUL with a flag or of three dimensions, or whose rows are no whole blocks."""
+    """Rewrite a float BATCH_MATMUL with a flag or of three dimensions, or with an incomplete block of rows."""
     graph, (a, b) = emit.graph, operator.inputs
     out, options = operator.outputs[0], operator.builtinOptions
     flags = (options.adjX, options.adjY) if options is not None else (False, False)
@@ -154,7 +154,7 @@ def _as_conv(emit: Emitter, operator: Any, one_row: bool) -> str | None:
 
 
 def _no_bias(emit: Emitter, x: int, weights: int, outputs: int) -> int:
-    """A bias of zeros, in the type and scale in which LiteRT wants it."""
+    """A bias of zeros, with the type and scale that LiteRT expects."""
     graph = emit.graph
     if graph.dtype(x) == "float32":
         return emit.constant(np.zeros(outputs, np.float32))

@@ -46,7 +46,7 @@ class _Region:
 
 
 def prune(graph: Graph, share: float) -> list[str]:
-    """Take out `share` of the channels wherever they can go; gives a line for each place."""
+    """Remove `share` of the channels wherever that is possible; returns a line for each place."""
     changes = []
     for operator in graph.operators(*_SUMS):
         region, outputs = _region(graph, operator), graph.shape(operator.outputs[0])[-1]
@@ -87,7 +87,7 @@ def _own_weights(graph: Graph, operator: Any) -> tuple[int, ...] | None:
 
 
 def _is_closed(graph: Graph, region: _Region, operators: list[Any]) -> bool:
-    """Whether no operator mixes the channels with those of tensors from elsewhere, and parts agree."""
+    """Whether no operator combines the channels with other tensors', and the parts are the same everywhere."""
     for operator in operators:
         for tensor in operator.inputs:
             outside = tensor >= 0 and tensor not in region.tensors and not graph.is_constant(tensor)
@@ -100,7 +100,7 @@ def _is_closed(graph: Graph, region: _Region, operators: list[Any]) -> bool:
 
 
 def _follow(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
-    """Enter `user`, which takes `tensor`, into the region; False if it does not work channel by channel."""
+    """Add `user`, which reads `tensor`, to the region; False if it does not work channel by channel."""
     kind, parts = graph.kind(user), region.tensors[tensor]
     if kind in _SUMS or kind == "SPLIT":
         return (_sum if kind in _SUMS else _split)(graph, region, user, tensor)
@@ -130,7 +130,7 @@ def _split(graph: Graph, region: _Region, user: Any, tensor: int) -> bool:
     axis, count, rank = graph.scalar(user.inputs[0]), len(user.outputs), len(graph.shape(tensor))
     if axis is None or int(axis) % rank != rank - 1 or region.tensors[tensor] != 1 or region.has_split:
         return False
-    # What came before has the parts that it is split into here.
+    # Everything before the split has as many parts as it makes.
     region.tensors = dict.fromkeys(region.tensors, count) | dict.fromkeys(user.outputs, 1)
     region.constants = [(operator, place, count) for operator, place, _ in region.constants]
     region.has_split = True

@@ -47,7 +47,7 @@ class Conv:
 
 @dataclass(frozen=True, slots=True)
 class ConvLimits:
-    """What a delegate can take on a device; `None` is no limit.
+    """What a delegate supports on a device; `None` is no limit.
 
     GPU delegates keep four channels in a texel. An activation is a texture of width × height·⌈channels/4⌉; weights
     are one of ⌈outputs/4⌉ × inputs·rows·columns, as LiteRT's GPU accelerator reports where it fails.
@@ -62,7 +62,7 @@ class ConvLimits:
     weight_bytes: int | None = None
 
     def allow(self, conv: Conv) -> bool:
-        """Whether `conv` fits."""
+        """Whether `conv` is within the limits."""
         if self.texture_side is not None:
             slices = [math.ceil(channels / _LANES) for channels in (conv.inputs, conv.outputs)]
             sides = (
@@ -114,7 +114,7 @@ def conv_of(graph: Graph, operator: Any) -> Conv | None:
 
 
 def smallest_factor(conv: Conv, side: str, allow: Allow) -> int | None:
-    """Into how many equal parts of whole texels the channels of `side` must go for each part to fit."""
+    """The smallest number of equal parts of whole texels of the channels of `side` for which each part is allowed."""
     channels = conv.inputs if side == "input" else conv.outputs
     factors = (factor for factor in range(2, channels // _LANES + 1) if channels % (factor * _LANES) == 0)
     return next((factor for factor in factors if allow(replace(conv, **{f"{side}s": channels // factor}))), None)

@@ -31,7 +31,7 @@ _MAX_LENGTH = 16
 
 
 def drop_broadcast_to(emit: Emitter, operator: Any) -> str | None:
-    """Leave out a BROADCAST_TO or TILE whose users all give the same without it."""
+    """Remove a BROADCAST_TO or TILE if all its users have the same result without it."""
     graph, small, large = emit.graph, operator.inputs[0], operator.outputs[0]
     users = graph.consumers(large)
     if large in graph.outputs or not users or not graph.is_fixed(small, large):
@@ -43,14 +43,14 @@ def drop_broadcast_to(emit: Emitter, operator: Any) -> str | None:
 
 
 def _only_stretched(graph: Graph, small: int, large: int) -> bool:
-    """Whether sizes grew from 1 alone; a TILE may repeat others too."""
+    """Whether only sizes of 1 grew; a TILE may repeat others, too."""
     before, after = graph.shape(small), graph.shape(large)
     before = (1,) * (len(after) - len(before)) + before
     return all(old in (1, new) for old, new in zip(before, after, strict=True))
 
 
 def _is_full(graph: Graph, user: Any, large: int) -> bool:
-    """Whether the other operand alone gives the result its shape."""
+    """Whether the other operand has the shape of the result."""
     if graph.kind(user) not in _BROADCASTS or user.inputs[0] == user.inputs[1]:
         return False
     other = user.inputs[1] if user.inputs[0] == large else user.inputs[0]
@@ -61,7 +61,7 @@ def resize_upsample(graph: Graph) -> list[str]:
     """Rewrite every chain of RESHAPE, TILE and BROADCAST_TO that repeats rows and columns; a line for each."""
     changes: list[str] = []
     for last in reversed(tuple(graph.operators(*_MOVES))):
-        # One that is gone with a chain makes nothing any more.
+        # An operator that was removed with a chain is no longer a producer.
         chain = _chain(graph, last) if graph.producer(last.outputs[0]) is last else []
         if not chain:
             continue
@@ -95,7 +95,7 @@ def _chain(graph: Graph, last: Any) -> list[Any]:
 
 
 def _is_upsampling(graph: Graph, chain: list[Any]) -> bool:
-    """Whether every element comes out as a block of whole rows and columns, in its place."""
+    """Whether the chain repeats each row and each column in place."""
     x, out = chain[0].inputs[0], chain[-1].outputs[0]
     (batch, rows, columns, channels), (images, height, width, depth) = graph.shape(x), graph.shape(out)
     if not graph.is_fixed(x) or graph.dtype(x) != "float32" or (images, depth) != (batch, channels):

@@ -33,7 +33,7 @@ MIN_VALUES = 256
 _MAX_HALF = 65504.0
 # float16 represents every whole number up to this one.
 _EXACT = 2048.0
-# Where DEQUANTIZE in between keeps a runtime from taking the operator.
+# Runtimes do not support a DEQUANTIZE before these operators.
 _EXCLUDED = {"GATHER", "EMBEDDING_LOOKUP", "RESHAPE"}
 # Beyond it litert-quantizer 0.11 ends with "more dimensions than allowed by the axis remapping".
 _MAX_CONV_BYTES = 32 << 20
@@ -70,7 +70,7 @@ def _fits(values: NDArray[Any]) -> bool:
 
 
 class QuantiserFailed(DevbenchError):
-    """The quantiser does not take the model."""
+    """The quantiser does not support the model."""
 
 
 def int8_weights(source: Path, out: Path, *, dynamic: bool) -> list[str]:
@@ -106,7 +106,7 @@ def int8_weights(source: Path, out: Path, *, dynamic: bool) -> list[str]:
 
 
 def _large_convolutions(path: Path) -> set[str]:
-    """The names of what convolutions make whose weights the quantiser does not take."""
+    """The names of the outputs of convolutions whose weights are too large for the quantiser."""
     graph = Graph(load_model(path))
     weights = {one.outputs[0]: graph.constant(one.inputs[1], "float32") for one in graph.operators("CONV_2D")}
     return {graph.name(out) for out, one in weights.items() if one is not None and one.nbytes > _MAX_CONV_BYTES}
