@@ -2,7 +2,7 @@
 
     python benchmarks/big_store.py BIG.db && python benchmarks/report_time.py --store BIG.db
 
-Bars: any report under 5 s, a history chart under 1 s, memory under 1 GiB; the median of three by the clock. Processor
+Bars: any report under 5 s, a history chart under 2 s, memory under 1 GiB; the median of three by the clock. Processor
 time stands beside it, since on a computer that others use the time by the clock is not the program's own.
 """
 
@@ -18,8 +18,8 @@ from pathlib import Path
 
 _SERIES = ("--device", "BIG0003", "--model", "small_unet", "--delegate", "cpu")
 _CASES = (
-    ("history chart, SVG", 1.0, ("chart", "history", *_SERIES, "--out", "h.svg")),
-    ("history chart, PNG", 1.0, ("chart", "history", *_SERIES, "--out", "h.png")),
+    ("history chart, SVG", 2.0, ("chart", "history", *_SERIES, "--out", "h.svg")),
+    ("history chart, PNG", 2.0, ("chart", "history", *_SERIES, "--out", "h.png")),
     ("report: page", 5.0, ("report", "latest", "--format", "html", "--out", "a")),
     ("report: page, baseline", 5.0, ("report", "latest", "--format", "html", "--baseline", "previous", "--out", "b")),
     ("report: page, baseline, history", 5.0,

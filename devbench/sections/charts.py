@@ -137,7 +137,8 @@ class Line:
     """Values over time; `None` is a gap.
 
     Attributes:
-        form: "level" is the level between two changes; "cap" a limit, in steps; "area" lies on the areas before it.
+        form: "line", "dots" or "crosses"; "level" is the level between two changes, "cap" a limit in steps, "area" lies
+            on the areas before it.
         lows, highs: the interval of each value; empty for none.
         words: what each value is besides its number; empty for nothing.
         hidden: it is not shown until a reader asks for it.
@@ -148,7 +149,7 @@ class Line:
     colour: str
     at: tuple[float, ...]
     values: tuple[float | None, ...]
-    form: Literal["line", "dots", "crosses", "level", "cap", "area"] = "line"
+    form: str = "line"
     lows: tuple[float | None, ...] = ()
     highs: tuple[float | None, ...] = ()
     words: tuple[str, ...] = ()
@@ -169,12 +170,15 @@ class Mark:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """A stretch of time, over the height of a panel or in one of its rows; `form` says how strong it is."""
+    """A stretch of time, over the height of a panel or in one of its rows.
+
+    `form` is "faint", "pale", "outline", "solid" or "hatched".
+    """
 
     start: float
     end: float
     colour: str
-    form: Literal["faint", "pale", "outline", "solid", "hatched"] = "faint"
+    form: str = "faint"
     row: int | None = None
     words: str = ""
     text: str = ""

@@ -118,7 +118,7 @@ class Charts:
     """Charts of one kind, the most important first; a page draws the first ones in place."""
 
     charts: tuple[Chart, ...]
-    first: int = 4
+    first: int = 6
     forms: frozenset[str] = PAGE
 
 

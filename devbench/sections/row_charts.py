@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.stats import Estimate
 from devbench.findings.choice import winner_of
@@ -26,11 +26,10 @@ _MAX_ROWS = 60
 _MAX_CHANGES = 24
 _STARTS = (Series("init", "s0"), Series("first inference", "s2"))
 _MEMORIES = {"peak_memory_mb": "peak reported by the tool", "vm_hwm_mb": "VmHWM", "pss_mb": "PSS"}
-_VERDICTS = (
-    Series("regressed", "worse"), Series("improved", "better"), Series("too noisy to call", "warn"),
-    Series("unchanged", "bar"),
-)  # fmt: skip
-_VERDICT = {"regressed": 0, "improved": 1, "undecided": 2, "unchanged": 3}
+_VERDICTS = {
+    "regressed": Series("regressed", "worse"), "improved": Series("improved", "better"),
+    "undecided": Series("too noisy to call", "warn"), "unchanged": Series("unchanged", "bar"),
+}  # fmt: skip
 _Jobs = Sequence[JobReport]
 _RowsOf = Callable[[JobReport], Iterable[Row]]
 
@@ -64,18 +63,27 @@ def _row(job: JobReport, bars: Iterable[Bar], text: str = "", points: Iterable[P
     return Row(job.title, tuple(bars), text, tuple(points), job.all_unreliable, job.virtual, facets)
 
 
-def _groups(jobs: _Jobs, rows: _RowsOf) -> tuple[Group, ...]:
-    """Rows by model and device; headings name what the title does not."""
-    models, devices = {job.subject for job in jobs}, {job.job.device.key for job in jobs}
+def _by_device(jobs: _Jobs) -> list[list[JobReport]]:
+    """The jobs of each model on each device."""
     found: dict[tuple[str, str], list[JobReport]] = {}
     for job in jobs:
         found.setdefault((job.subject, job.job.device.key), []).append(job)
+    return list(found.values())
+
+
+def _chart(
+    name: str, title: str, alt: str, unit: str, series: Sequence[Series], jobs: _Jobs, rows: _RowsOf, **options: Any
+) -> RowChart:
+    """Rows by model and device; headings name what the title does not."""
+    models, devices = {job.subject for job in jobs}, {job.job.device.key for job in jobs}
 
     def head(job: JobReport) -> str:
         parts = [clean(job.subject, 80)] if len(models) > 1 else []
         return " · ".join([*parts, clean(job.job.device.title, 70)] if len(devices) > 1 else parts)
 
-    return tuple(Group(head(of[0]), tuple(row for job in of for row in rows(job))) for of in found.values())
+    groups = tuple(Group(head(of[0]), tuple(row for job in of for row in rows(job))) for of in _by_device(jobs))
+    virtual = _virtual(job.virtual for job in jobs)
+    return RowChart(name, title, alt, unit, tuple(series), groups, virtual=virtual, **options)
 
 
 # -- kinds ------------------------------------------------------------------------------------------------------------
@@ -83,12 +91,9 @@ def _groups(jobs: _Jobs, rows: _RowsOf) -> tuple[Group, ...]:
 
 def _latency(name: str, jobs: _Jobs, part: str) -> RowChart:
     """A bar for each job with its interval, and under it every process."""
-    groups: dict[tuple[str, str], list[JobReport]] = {}
-    for job in jobs:
-        groups.setdefault((job.subject, job.job.device.key), []).append(job)
-    best = {id(one) for of in groups.values() if (one := winner_of(of))}
+    best = {id(one) for of in _by_device(jobs) if (one := winner_of(of))}
 
-    def row(job: JobReport) -> Row:
+    def rows(job: JobReport) -> Iterator[Row]:
         found = job.latency
         assert found is not None
         low, high = (found.low, found.high) if found.coverage is not None else (None, None)
@@ -96,7 +101,7 @@ def _latency(name: str, jobs: _Jobs, part: str) -> RowChart:
         between = f" ({interval(found)})" if low is not None else ""
         words = f"{job.title}: {ms(found.median)} ms{between}, {found.n} process{'' if found.n == 1 else 'es'}"
         colour = "bar-win" if id(job) in best else ""
-        return _row(job, [Bar(found.median, 0, text, words, low, high, colour)], points=map(_point, job.processes))
+        yield _row(job, [Bar(found.median, 0, text, words, low, high, colour)], points=map(_point, job.processes))
 
     processes = [process for job in jobs for process in job.processes]
     parts = ["Bars: median over processes; lines: interval; dots: processes"]
@@ -112,10 +117,9 @@ def _latency(name: str, jobs: _Jobs, part: str) -> RowChart:
         if job.latency
     )
     log = needs_log(job.latency.median for job in jobs if job.latency)
-    return RowChart(
-        name, _title("Latency", jobs, part), alt, "ms per inference", (Series("median", "bar"),),
-        _groups(jobs, lambda job: [row(job)]), "; ".join(parts) + ".", log=log,
-        virtual=_virtual(job.virtual for job in jobs),
+    return _chart(
+        name, _title("Latency", jobs, part), alt, "ms per inference", [Series("median", "bar")], jobs, rows,
+        note="; ".join(parts) + ".", log=log,
     )  # fmt: skip
 
 
@@ -138,25 +142,26 @@ def speedup(name: str, jobs: _Jobs, baseline: str) -> RowChart:
         key = (job.subject, job.job.device.key)
         if job.job.delegate == baseline and job.latency:
             bases[key] = min(bases.get(key, job.latency), job.latency, key=lambda one: one.median)
+    ratios: list[float] = []
 
-    def row(job: JobReport) -> Row:
-        base = bases.get((job.subject, job.job.device.key))
-        if job.latency is None or base is None or not job.latency.median:
-            return _row(job, (), f"no {baseline} to compare with" if base is None else "not measured")
-        found, ratio = job.latency, base.median / job.latency.median
+    def rows(job: JobReport) -> Iterator[Row]:
+        base, found = bases.get((job.subject, job.job.device.key)), job.latency
+        if base is None or found is None or not found.median:
+            yield _row(job, (), "not measured" if base else f"no {baseline} to compare with")
+            return
+        ratios.append(base.median / found.median)
         known = found is not base and found.coverage is not None and base.coverage is not None and found.low > 0
-        low, high = (base.low / found.high, base.high / found.low) if known else (None, None)
-        text = f"{ratio:.2f}×" + (", unreliable" if job.all_unreliable else "")
-        return _row(job, [Bar(ratio, 0, text, f"{job.title}: {ratio:.2f} times as fast as {baseline}", low, high)])
+        ends = (base.low / found.high, base.high / found.low) if known else (None, None)
+        text = f"{ratios[-1]:.2f}×"
+        words = f"{job.title}: {ratios[-1]:.2f} times as fast as {baseline}"
+        yield _row(job, [Bar(ratios[-1], 0, text + (", unreliable" if job.all_unreliable else ""), words, *ends)])
 
     note = f"Median latency of {baseline} divided by that of the job; lines: from the ends of both intervals."
-    ratios = [base.median / job.latency.median for job in jobs if job.latency and job.latency.median
-              and (base := bases.get((job.subject, job.job.device.key)))]  # fmt: skip
-    return RowChart(
+    made = _chart(
         name, _title(f"Speed-up over {baseline}", jobs), f"How many times as fast as {baseline} each delegate is",
-        f"times as fast as {baseline}", (Series("speed-up", "bar"),), _groups(jobs, lambda job: [row(job)]), note,
-        log=needs_log(ratios), virtual=_virtual(job.virtual for job in jobs),
+        f"times as fast as {baseline}", [Series("speed-up", "bar")], jobs, rows, note=note,
     )  # fmt: skip
+    return replace(made, log=needs_log(ratios))
 
 
 def _startup(name: str, jobs: _Jobs, part: str) -> RowChart:
@@ -175,10 +180,8 @@ def _startup(name: str, jobs: _Jobs, part: str) -> RowChart:
                 yield replace(row, label=f"{job.title}{kind}")
 
     alt = "Start-up of each job: init and first inference, in ms"
-    return RowChart(
-        name, _title("Start-up to the first result", jobs, part), alt, "ms", _STARTS, _groups(jobs, rows),
-        stacked=True, virtual=_virtual(job.virtual for job in jobs),
-    )  # fmt: skip
+    title = _title("Start-up to the first result", jobs, part)
+    return _chart(name, title, alt, "ms", _STARTS, jobs, rows, stacked=True)
 
 
 def _memory(name: str, jobs: _Jobs, part: str) -> RowChart:
@@ -187,16 +190,14 @@ def _memory(name: str, jobs: _Jobs, part: str) -> RowChart:
         (one for one in _MEMORIES.items() if any(getattr(job, one[0]) is not None for job in jobs)), ("pss_mb", "PSS")
     )
 
-    def row(job: JobReport) -> Row:
+    def rows(job: JobReport) -> Iterator[Row]:
         value = getattr(job, attribute)
-        words = f"{job.title}: {mb(value)} MB"
-        return _row(job, (), "not measured") if value is None else _row(job, [Bar(value, 0, mb(value), words)])
+        bars = [] if value is None else [Bar(value, 0, mb(value), f"{job.title}: {mb(value)} MB")]
+        yield _row(job, bars, "" if bars else "not measured")
 
     alt = f"Peak memory of each job's process: {what}, in MB"
-    return RowChart(
-        name, _title("Peak memory", jobs, part), alt, f"MB, {what}", (Series(what, "bar"),),
-        _groups(jobs, lambda job: [row(job)]), virtual=_virtual(job.virtual for job in jobs),
-    )  # fmt: skip
+    title = _title("Peak memory", jobs, part)
+    return _chart(name, title, alt, f"MB, {what}", [Series(what, "bar")], jobs, rows)
 
 
 def _operators(name: str, jobs: _Jobs, part: str) -> RowChart:
@@ -208,7 +209,7 @@ def _operators(name: str, jobs: _Jobs, part: str) -> RowChart:
             weights[of] = weights.get(of, 0.0) + one.share
     series = sorted(weights, key=lambda one: (one.name == "other", -weights[one]))
 
-    def row(job: JobReport) -> Row:
+    def rows(job: JobReport) -> Iterator[Row]:
         whole = sum(one.total_ms for one in job.by_type) or 1.0
         bars = []
         for number, of in enumerate(series):
@@ -219,13 +220,13 @@ def _operators(name: str, jobs: _Jobs, part: str) -> RowChart:
                 more = f", {len(types) - 4} more types" if len(types) > 4 else ""
                 words = f"{job.title}, {of.name}: {ms(total)} ms, {percent(total / whole)} ({named}{more})"
                 bars.append(Bar(total, number, ms(total), words))
-        return _row(job, bars, ms(whole))
+        yield _row(job, bars, ms(whole))
 
-    return RowChart(
-        name, _title("Where the time goes", jobs, part), "Time per inference by family of operators, for each delegate",
-        "ms per inference, profiled processes", tuple(series), _groups(jobs, lambda job: [row(job)]), stacked=True,
-        virtual=_virtual(job.virtual for job in jobs),
-    )  # fmt: skip
+    title, alt = (
+        _title("Where the time goes", jobs, part),
+        "Time per inference by family of operators, for each delegate",
+    )
+    return _chart(name, title, alt, "ms per inference, profiled processes", series, jobs, rows, stacked=True)
 
 
 _Make = Callable[[str, _Jobs, str], RowChart]
@@ -295,7 +296,9 @@ def _changes(metric: str, rows: Sequence[ComparedRow], of: int, baseline: str) -
     note = f"The largest changes, {len(rows)} of {of} checks; lines: 95 % interval."
     groups = tuple(Group(clean(device, 70), tuple(those)) for device, those in devices.items())
     virtual = _virtual(row.virtual for row in rows)
-    return RowChart(f"changes-{metric}", title, f"{title}: {named}", unit, _VERDICTS, groups, note, virtual=virtual)
+    return RowChart(
+        f"changes-{metric}", title, f"{title}: {named}", unit, tuple(_VERDICTS.values()), groups, note, virtual=virtual
+    )
 
 
 def _changed(row: ComparedRow) -> Row:
@@ -303,15 +306,9 @@ def _changed(row: ComparedRow) -> Row:
     change = 100 * (found.change or 0.0)
     low, high = (100 * end for end in found.interval) if found.interval else (None, None)
     name = row.case + (f" · {row.operator_type}" if row.operator_type else "")
-    number = _VERDICT[found.verdict]
-    bar = Bar(
-        change,
-        number,
-        f"{change:+.1f}".replace("-", "−"),
-        f"{name}: {change:+.1f} %, {_VERDICTS[number].name}",
-        low,
-        high,
-    )
+    words = f"{name}: {change:+.1f} %, {_VERDICTS[found.verdict].name}"
+    number = list(_VERDICTS).index(found.verdict)
+    bar = Bar(change, number, f"{change:+.1f}".replace("-", "−"), words, low, high)
     facets = (("device", row.device), ("model", row.model))
     return Row(name, (bar,), virtual=row.virtual, facets=facets)
 

@@ -70,7 +70,7 @@ def _history(name: str, of: Sequence[MeasuredSeries], labels: Mapping[str, Mappi
         lows, highs = (
             tuple(factor * end if math.isfinite(end) else None for end in ends) for ends in (one.lows, one.highs)
         )
-        facets = (("device", one.device), ("model", one.model), ("delegate", one.delegate))
+        facets = (("device", one.device), ("model", one.model))
         lines.append(Line(title, colours[title], at, values, "line", lows, highs, hidden=slow, facets=facets))
         if one.changes:
             lines.append(_levels(one, title, colours[title], at, factor, slow))
@@ -171,7 +171,7 @@ def _panels(timeline: Timeline, colours: Mapping[str, str], divisor: float) -> I
     if timeline.temperatures:
         shown, sensors = len(timeline.temperatures), timeline.sensors
         title = "temperature, °C" + (f" ({shown} of {sensors} sensors)" if sensors > shown else "")
-        yield Panel(title, _lines(timeline.temperatures, divisor, 5), height=9.0)
+        yield Panel(title, tuple(_line(one, divisor, 5 + n) for n, one in enumerate(timeline.temperatures)), height=9.0)
     for title, clocks, first in (("CPU clock by cluster, GHz", timeline.cpu, 2), ("GPU clock, MHz", [timeline.gpu], 3)):
         lines = _clocks(clocks, divisor, first)
         if lines:
@@ -182,25 +182,20 @@ def _panels(timeline: Timeline, colours: Mapping[str, str], divisor: float) -> I
     )  # fmt: skip
     for number, (title, trace) in enumerate(single):
         if trace is not None:
-            yield Panel(title, _lines([trace], divisor, number), height=4.0)
+            yield Panel(title, (_line(trace, divisor, number),), height=4.0)
 
 
-def _lines(traces: Sequence[Trace], divisor: float, first: int) -> tuple[Line, ...]:
-    return tuple(
-        Line(one.label, f"d{(first + number) % 8}", tuple(at / divisor for at in one.times_s), one.values)
-        for number, one in enumerate(traces)
-    )
+def _line(trace: Trace, divisor: float, colour: int, form: str = "line") -> Line:
+    return Line(trace.label, f"d{colour % 8}", tuple(at / divisor for at in trace.times_s), trace.values, form)
 
 
 def _clocks(clocks: Sequence[Clock], divisor: float, first: int) -> tuple[Line, ...]:
-    found = []
-    for number, clock in enumerate(clocks):
-        for trace, form in ((clock.now, "line"), (clock.cap, "cap")):
-            if trace is not None:
-                at = tuple(at / divisor for at in trace.times_s)
-                form_: Any = form
-                found.append(Line(trace.label, f"d{(first + number) % 8}", at, trace.values, form_))
-    return tuple(found)
+    return tuple(
+        _line(trace, divisor, first + number, form)
+        for number, clock in enumerate(clocks)
+        for trace, form in ((clock.now, "line"), (clock.cap, "cap"))
+        if trace is not None
+    )
 
 
 def _latencies(timeline: Timeline, colours: Mapping[str, str], divisor: float) -> Panel:
@@ -212,8 +207,8 @@ def _latencies(timeline: Timeline, colours: Mapping[str, str], divisor: float) -
         at = tuple((dot.start_s + dot.end_s) / 2 / divisor for dot in dots)
         name = f"{clean(model, 26)} {title}" if several else title
         words = tuple(f"{dot.model} {dot.title}: {ms(dot.latency_ms)} ms" for dot in dots)
-        form: Any = "crosses" if unreliable else "dots"
-        lines.append(Line(name, colours[title], at, tuple(dot.latency_ms for dot in dots), form, words=words))
+        values, form = tuple(dot.latency_ms for dot in dots), "crosses" if unreliable else "dots"
+        lines.append(Line(name, colours[title], at, values, form, words=words))
     log = needs_log(dot.latency_ms for dot in timeline.dots)
     return Panel("latency of each process, ms", tuple(lines), height=11.0, low=None if log else 0.0, log=log)
 
@@ -279,8 +274,7 @@ def _spans(stage: Any, row: int, end: float) -> Iterator[Span]:
         if start is not None and stop is not None and stop > start:
             words = f"{stage.name} {what}: {seconds(1000 * (stop - start))}"
             text = seconds(stage.wall_ms) if form == "solid" and stage.wall_ms is not None else ""
-            form_: Any = form
-            yield Span(start, stop, f"d{stage.position % 8}", form_, row, words, text)
+            yield Span(start, stop, f"d{stage.position % 8}", form, row, words, text)
 
 
 def _memory(session: Any, tallest: float) -> Panel:

@@ -340,7 +340,6 @@
   }, { rootMargin: "300px" });
 
   // -- a box: the charts of one kind, of which the first ones that the filters leave are shown ----------------------------
-  const ALL = 6;
   const startBox = (box) => {
     const packed = box.querySelector("script"), tools = box.querySelector(".tools"), select = tools?.querySelector("select"), first = Number(box.dataset.first);
     const made = new Map([...box.querySelectorAll("figure")].map((figure) => [Number(figure.dataset.chart), { figure }]));
@@ -367,16 +366,16 @@
       return entry;
     };
     const show = () => {
-      const chosen = select && select.value !== "" ? [Number(select.value)] : charts.map((_, n) => n).filter((n) => has(charts[n])).slice(0, charts.length <= ALL ? ALL : first);
+      const chosen = select && select.value !== "" ? [Number(select.value)] : charts.map((_, n) => n).filter((n) => has(charts[n])).slice(0, first);
       for (const [n, { figure }] of made) figure.hidden = !chosen.includes(n);
       for (const n of chosen) { const entry = figureOf(n); entry.figure.hidden = false; entry.one.filter(wanted || (() => true)); }
     };
     let ready = null;
-    const load = () => ready ??= unpack(packed).then((text) => { charts = JSON.parse(text); if (tools) tools.hidden = charts.length <= ALL; show(); });
+    const load = () => ready ??= unpack(packed).then((text) => { charts = JSON.parse(text); if (tools) tools.hidden = false; show(); });
     if (select) select.addEventListener("change", () => load().then(show));
     const near = new IntersectionObserver((entries) => { if (entries.some((entry) => entry.isIntersecting)) { near.disconnect(); load().catch((error) => box.append(make("p", "The charts cannot be shown: " + error.message, "warn"))); } }, { rootMargin: "600px" });
     near.observe(box);
-    return { box, load, filter(facets) { wanted = facets.length ? (row) => !(row.facets || []).length || facets.every(([name, value]) => row.facets.some(([n, v]) => n === name && v === value) || !row.facets.some(([n]) => n === name)) : null; load().then(show); } };
+    return { box, load, filter(facets) { wanted = facets.length ? (row) => !(row.facets || []).length || facets.every(([name, value]) => row.facets.some(([n, v]) => n === name && (value === v || value.startsWith(v + " · "))) || !row.facets.some(([n]) => n === name)) : null; load().then(show); } };
   };
   const started = boxes.map(startBox);
   // The filters of a table choose the charts of its section; those of a section without charts choose all charts.
