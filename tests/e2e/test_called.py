@@ -72,7 +72,7 @@ def test_shapes_of_a_suite_are_cases_of_their_own_in_every_form(folder: Path) ->
     done = devbench("run", "--suite", suite, "-d", "virtual", "--json", files[0], "--csv", files[1], "--no-report")
     assert done.returncode == 0, done.stdout + done.stderr
     subjects = ["open · shape 1x8x8x3", "open · shape 1x16x16x3"]
-    assert all(f"{subject} on Virtual device" in done.stdout for subject in subjects)
+    assert all(subject in done.stdout for subject in subjects)
     stored = read(files[0])
     assert [job["options"]["input_shapes"] for job in stored["jobs"]] == [
         [["image", [1, 8, 8, 3]]], [["image", [1, 16, 16, 3]]],
