@@ -341,9 +341,7 @@ class RunOptions:
     csv_file: Path | None = option(
         None, "--csv", text="Write one row per repetition to this file.", panel=_RESULTS, beside=("suite",)
     )
-    operators: bool = option(
-        False, "--operators", text="Show every case with its operators.", panel=_RESULTS, beside=("suite",)
-    )
+    operators: bool = option(False, "--operators", text="Show operators, too.", panel=_RESULTS, beside=("suite",))
     report: bool = option(True, text="Write the HTML and Markdown report.", panel=_RESULTS, beside=_BOTH)
     out: Path | None = option(None, text="Folder of the report. Default: reports/RUN.", panel=_RESULTS, beside=_BOTH)
     open_page: bool = option(False, "--open", text="Open the report in your browser.", panel=_RESULTS, beside=_BOTH)
@@ -393,6 +391,9 @@ class NightlyOptions:
         None, text="Folder for the reports. Default: reports.", key="reports",
         file_text="folder of the reports, relative to the suite",
     )  # fmt: skip
+    report_url: str | None = option(
+        None, text="Address of the folder of reports, for links.", metavar="URL", key="report_url"
+    )
     junit: Path | None = option(
         None, text="Also write the JUnit XML to this file.", key="junit",
         file_text="a further copy of the JUnit XML, relative to the suite",

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from devbench.analysis.confirmation import ChangeSettings
     from devbench.findings.changes import ChangesReport
-    from devbench.findings.column_changes import ColumnChanges
+    from devbench.findings.csv_column import ColumnChanges
 
 _EPILOG = (
     "Examples:\n\n"
@@ -171,7 +171,7 @@ def _of_history(given: Mapping[str, Any], rules: ChangeSettings, form: str, out:
 def _of_file(
     csv: Path, column: str | None, index: str | None, rules: ChangeSettings, form: str, out: Path | None
 ) -> ColumnChanges:
-    from devbench.findings.column_changes import changes_of_column
+    from devbench.findings.csv_column import changes_of_column
     from devbench.sections.column_changes import column_document
 
     found = changes_of_column(csv, column, index, rules)

@@ -95,8 +95,8 @@ def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
     from devbench.bench.planning import parse_labels
     from devbench.bench.suite import read_suite, suite_plan
     from devbench.cli.outcome import fitted
+    from devbench.nightly.due import night_settings
     from devbench.nightly.night import Asked
-    from devbench.nightly.settings import night_settings
     from devbench.results.ci_labels import ci_labels
 
     suite = read_suite(file)

@@ -105,7 +105,7 @@ def show_outcome(outcome: RunOutcome, store: Store, options: RunOptions) -> None
     if measured:
         print_document(run_document(subject, "terminal"))
     if options.report and measured:
-        from devbench.findings.raw import readable
+        from devbench.findings.subject import readable
         from devbench.forms.files import write_files
 
         folder = options.out or Path("reports") / outcome.run_id

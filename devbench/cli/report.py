@@ -80,9 +80,8 @@ def report(
 ) -> None:
     """Write the report of a run: one self-contained HTML page, Markdown, charts, CSV, JSON."""
     from devbench.findings import sides
-    from devbench.findings.raw import readable
     from devbench.findings.run_build import build_report
-    from devbench.findings.subject import history_of, pipelines_of
+    from devbench.findings.subject import history_of, pipelines_of, readable
     from devbench.forms.files import write_files
     from devbench.results.history import History
     from devbench.results.run_files import record_writers

@@ -37,7 +37,7 @@ def check(
     from devbench.bench.refusals import unfit_model
     from devbench.bench.suite import expected_durations, located, read_suite, suite_plan
     from devbench.device.boards import PREFIX, all_tags, load_tags
-    from devbench.nightly.settings import night_settings
+    from devbench.nightly.due import night_settings
 
     suite = read_suite(file)
     night_settings(suite)

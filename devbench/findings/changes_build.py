@@ -3,31 +3,41 @@
 from __future__ import annotations
 
 import bisect
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.changes import ChangePoint, change_points_of_many
 from devbench.analysis.device_events import DeviceEvent, SeriesChanges, group
+from devbench.analysis.drift import common_drift
 from devbench.findings.changes import (
     Change,
     ChangesReport,
     ChangesSettings,
     DeviceChange,
+    DeviceDrift,
     FactChange,
     MeasuredSeries,
+    ModelChange,
     Sides,
 )
-from devbench.findings.changes_drift import without_drift
 from devbench.findings.changes_models import model_changes, worse_way
-from devbench.findings.changes_notices import change_notices
+from devbench.findings.comparison_notices import percent, virtual_notices
 from devbench.findings.grouping import coded_groups
 from devbench.metrics import METRICS
+from devbench.notices import Notice, NoticeKind
+from devbench.results.cases import subject_of
 from devbench.results.columns import Columns, array_of, coded_of
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from devbench.results.history import History
+
+    Floats = NDArray[np.float64]
 
 
 @dataclass(frozen=True, slots=True)
@@ -231,3 +241,69 @@ def _event(
     return DeviceChange(
         changed.device_key, changed.device, changed.virtual, change.sides, event.effects, worse, tuple(members)
     )
+
+
+# Fewer models may have changed together for reasons of their own.
+_LEAST_MODELS = 5
+
+
+def without_drift(series: Sequence[MeasuredSeries]) -> tuple[list[Floats], tuple[DeviceDrift, ...]]:
+    """The values of each series without the drift of its device, and that drift, where there is any.
+
+    Times alone are looked at: memory and sizes do not drift.
+    """
+    import numpy as np
+
+    values = [np.asarray(one.values, dtype=np.float64) for one in series]
+    by_device: dict[tuple[str, str], list[int]] = {}
+    for number, one in enumerate(series):
+        if one.unit == "ms" and len(one.values) and values[number].min() > 0:
+            by_device.setdefault((one.device_key, one.metric), []).append(number)
+    drifts = []
+    for numbers in by_device.values():
+        if len({series[number].model for number in numbers}) < _LEAST_MODELS:
+            continue
+        nights = sorted({time for number in numbers for time in series[number].times_utc})
+        place = {time: k for k, time in enumerate(nights)}
+        places = [[place[time] for time in series[number].times_utc] for number in numbers]
+        table = np.full((len(numbers), len(nights)), np.nan)
+        for row, at, number in zip(table, places, numbers, strict=True):
+            row[at] = values[number]
+        curve = common_drift(table)
+        if curve is None:
+            continue
+        for at, number in zip(places, numbers, strict=True):
+            values[number] = values[number] * np.exp(-curve[at])
+        ends = sorted((int(np.argmin(curve)), int(np.argmax(curve))))
+        one, size = series[numbers[0]], math.expm1(float(curve[ends[1]] - curve[ends[0]]))
+        drifts.append(
+            DeviceDrift(one.device_key, one.device, one.virtual, one.metric, size, nights[ends[0]], nights[ends[1]])
+        )
+    return values, tuple(sorted(drifts, key=lambda drift: (drift.device, drift.metric)))
+
+
+def change_notices(
+    history: History,
+    series: Sequence[MeasuredSeries],
+    drifts: Iterable[DeviceDrift],
+    changes: Sequence[DeviceChange | ModelChange],
+) -> tuple[Notice, ...]:
+    """All of them, each once."""
+    found = [_of_drift(drift) for drift in drifts] + virtual_notices(series)
+    members = [member for change in changes for member in change.members]
+    stored = history.store.notices(
+        sorted({run for _, change in members for run in (change.sides.run_before, change.sides.run_after)})
+    )
+    for one, change in members:
+        names = {one.model, one.case, one.device, subject_of(one.model, one.case)}
+        for run_id in (change.sides.run_before, change.sides.run_after):
+            for notice in stored.get(run_id, ()):
+                if notice.device_key in ("", one.device_key) and (notice.job_number is None or notice.subject in names):
+                    found.append(replace(notice, text=f"{notice.text} (run {run_id})", job_number=None))
+    return tuple(dict.fromkeys(found))
+
+
+def _of_drift(drift: DeviceDrift) -> Notice:
+    span = f"from {drift.from_utc:%Y-%m-%d} to {drift.to_utc:%Y-%m-%d}"
+    text = f"{METRICS[drift.metric].title} drifted by {percent(drift.size)} {span}, taken off before the search"
+    return Notice(NoticeKind.DRIFT_REMOVED, drift.device, text, device_key=drift.device_key)

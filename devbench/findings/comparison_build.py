@@ -17,13 +17,15 @@ from devbench.findings.comparison import (
     OneSided,
 )
 from devbench.findings.comparison_drift import Corrections, corrections
-from devbench.findings.comparison_failures import failures
-from devbench.findings.comparison_files import changed_files
-from devbench.findings.comparison_notices import drift_notices, left_out, stored_notices, virtual_notices
-from devbench.findings.comparison_pipelines import stage_times
-from devbench.findings.comparison_sides import SideData, filters_of, load_side
-from devbench.findings.comparison_unreliable import no_verdicts
-from devbench.findings.comparison_values import Key, Series
+from devbench.findings.comparison_notices import (
+    changed_files,
+    drift_notices,
+    failures,
+    left_out,
+    stored_notices,
+    virtual_notices,
+)
+from devbench.findings.comparison_sides import Key, Series, SideData, filters_of, load_side, no_verdicts, stage_times
 from devbench.metrics import METRICS, OPERATOR_TIME
 from devbench.notices import LEAST_PROCESSES
 

@@ -12,8 +12,7 @@ from dataclasses import dataclass
 from devbench.analysis.compare import Comparison
 from devbench.findings.comparison import CaseOnDevice, DriftCorrection
 from devbench.findings.comparison_notices import reference_not_used
-from devbench.findings.comparison_sides import SideData
-from devbench.findings.comparison_values import Key, Series
+from devbench.findings.comparison_sides import Key, Series, SideData
 from devbench.metrics import METRICS
 from devbench.notices import Notice
 from devbench.results.cases import without_inputs

@@ -1,4 +1,4 @@
-"""What limits a comparison: notices of the runs on both sides, files that were exchanged, drift, unreliable sides.
+"""What limits a comparison, as notices: of the runs on both sides, exchanged files, drift; and the cases that fail.
 
 Knows no form.
 """
@@ -6,18 +6,21 @@ Knows no form.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from devbench.analysis.reliability import reasons_words
-from devbench.findings.comparison import CaseOnDevice, DriftCorrection
-from devbench.findings.comparison_sides import SideData
-from devbench.findings.comparison_values import Key
+from devbench.findings.comparison import CaseFailure, CaseOnDevice, DriftCorrection
+from devbench.findings.comparison_sides import Key, SideData
+from devbench.findings.grouping import groups
 from devbench.metrics import METRICS
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results.counting import unreliable, virtual_device
+from devbench.results.queries import UsedFile
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from devbench.findings.comparison import ComparisonSettings
 
 
@@ -93,3 +96,129 @@ def reference_not_used(reference: str, why: str, device_key: str = "") -> Notice
 def percent(change: float) -> str:
     """`+8.0 %`, with a true minus."""
     return f"{100 * change:+.1f} %".replace("-", "−")
+
+
+# A file as (role, name), and what it was, as (hash, version).
+File = tuple[str, str]
+Seen = frozenset[tuple[str, str]]
+
+_ROLES = {"delegate": "the library", "input": "the input", "tool": "the tool"}
+_MOST_NAMED = 3
+_SHOWN_DIGITS = 8
+
+
+def changed_files(before: Iterable[UsedFile], after: Iterable[UsedFile]) -> tuple[Notice, ...]:
+    """A notice for each file that is not the same on both sides of a case that both have, in the order of names.
+
+    Args:
+        before, after: of `History.used_files`.
+    """
+    sides = [_by_case(before), _by_case(after)]
+    found: dict[tuple[File, Seen, Seen], list[str]] = {}
+    for case in sorted(sides[0].keys() & sides[1].keys()):
+        was, now = sides[0][case], sides[1][case]
+        for file in sorted(was.keys() | now.keys()):
+            then, since = was.get(file, frozenset()), now.get(file, frozenset())
+            if then != since:
+                found.setdefault((file, then, since), []).append(case[1])
+    return tuple(_notice(*key, cases) for key, cases in sorted(found.items(), key=lambda one: one[0][0]))
+
+
+def _by_case(rows: Iterable[UsedFile]) -> dict[tuple[str, str], Mapping[File, Seen]]:
+    """By device and case, what each file was; the tool goes by its role, since its name has its version."""
+    found: dict[tuple[str, str], dict[File, set[tuple[str, str]]]] = {}
+    for row in rows:
+        is_tool = row.role == "tool"
+        file = (row.role, "" if is_tool else row.name)
+        version = row.name if is_tool else row.version
+        found.setdefault((row.device_key, row.case), {}).setdefault(file, set()).add((row.sha256, version))
+    return {case: {file: frozenset(seen) for file, seen in files.items()} for case, files in found.items()}
+
+
+def _notice(file: File, was: Seen, now: Seen, cases: list[str]) -> Notice:
+    role, name = file
+    subject = name or "benchmark_model"
+    what = _ROLES.get(role, "the file")
+    if not was:
+        text = f"{what} is used by the candidate only: {_shown(now)}"
+    elif not now:
+        text = f"{what} is used by the baseline only: {_shown(was)}"
+    else:
+        text = f"{what} is not the same on both sides: {_shown(was)} → {_shown(now)}"
+    named = list(dict.fromkeys(cases))
+    rest = f" and {len(named) - _MOST_NAMED} more" if len(named) > _MOST_NAMED else ""
+    where = f"{', '.join(named[:_MOST_NAMED])}{rest}"
+    return Notice(
+        NoticeKind.LIBRARY_CHANGED,
+        subject=subject,
+        text=f"{text}; used by {where}",
+        next_step="measure both sides with the same file to compare anything else",
+    )
+
+
+def _shown(seen: Seen) -> str:
+    """`QNN 2.44.0 (1a2b3c4d)`; several of one side with commas."""
+    return ", ".join(
+        f"{version} ({sha256[:_SHOWN_DIGITS]})" if version else sha256[:_SHOWN_DIGITS]
+        for sha256, version in sorted(seen, key=lambda one: (one[1], one[0]))
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    ok: int
+    failed: int
+    kind: str
+    message: str
+
+
+def failures(
+    before: pd.DataFrame, after: pd.DataFrame, subjects: Mapping[tuple[str, str], CaseOnDevice], alpha: float
+) -> tuple[tuple[CaseFailure, ...], tuple[CaseFailure, ...]]:
+    """What fails in the candidate but worked in the baseline, and what works again.
+
+    A case fails if no repetition of it ended well, or more failed than chance explains, compared with the other side
+    (Fisher's exact test, one-sided, p ≤ alpha; R. A. Fisher, Statistical Methods for Research Workers, 21.02).
+
+    Args:
+        before, after: of `History.jobs`.
+        subjects: what is known of each case.
+        alpha: the largest p that counts.
+    """
+    timed = bool(before["measured"].any() or after["measured"].any())
+    was, now = (_outcomes(jobs, "measured" if timed else "ok") for jobs in (before, after))
+    both = sorted(was.keys() & now.keys())
+    new = [_failure(subjects[key], now[key]) for key in both if _fails(now[key], was[key], alpha)]
+    fixed = [_failure(subjects[key], was[key]) for key in both if _fails(was[key], now[key], alpha)]
+    return tuple(new), tuple(fixed)
+
+
+def _outcomes(jobs: pd.DataFrame, ok: str) -> dict[tuple[str, str], _Outcome]:
+    """Of each case; `ok` is the column that counts what ended well: that outputs were right is no latency."""
+    found = {}
+    good, failed = jobs[ok].to_numpy(), jobs["failed"].to_numpy()
+    for key, rows in groups(jobs, ["device_key", "case"]):
+        bad = rows[failed[rows] > 0]
+        last = jobs[["failure_kind", "failure_message"]].iloc[bad[-1]].tolist() if len(bad) else ["", ""]
+        found[key[0], key[1]] = _Outcome(int(good[rows].sum()), int(failed[rows].sum()), *map(_text, last))
+    return found
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _fails(one: _Outcome, other: _Outcome, alpha: float) -> bool:
+    """Whether `one` fails where `other` does not."""
+    if not one.failed or not other.ok:
+        return False
+    if not one.ok:
+        return True
+    from scipy.stats import fisher_exact
+
+    table = [[one.failed, one.ok], [other.failed, other.ok]]
+    return bool(fisher_exact(table, alternative="greater").pvalue <= alpha)
+
+
+def _failure(subject: CaseOnDevice, outcome: _Outcome) -> CaseFailure:
+    return CaseFailure(*subject.case_fields, outcome.kind, outcome.message, outcome.failed, outcome.ok + outcome.failed)

@@ -1,18 +1,18 @@
-"""One side of a comparison, read from the store: its runs, its jobs and the observations of each series."""
+"""The two sides of a comparison as numbers: the observations of each series, and which of them are reliable."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from devbench.analysis.explain import TypeTime
+from devbench.analysis.reliability import reasons_words
 from devbench.errors import InputError
-from devbench.findings.comparison import ComparedRuns, ComparisonSettings
-from devbench.findings.comparison_pipelines import pipeline_values, with_pipelines
-from devbench.findings.comparison_values import Key, Series, Values, reliable_values
+from devbench.findings.comparison import CaseOnDevice, ComparedRuns, ComparisonSettings
 from devbench.findings.grouping import groups
-from devbench.metrics import OPERATOR_TIME
-from devbench.notices import Effect, Notice
+from devbench.metrics import METRICS, OPERATOR_TIME
+from devbench.notices import Effect, Notice, NoticeKind, Tally
 from devbench.results.cases import subject_of
 
 if TYPE_CHECKING:
@@ -154,3 +154,137 @@ def filters_of(run_ids: Sequence[str], settings: ComparisonSettings) -> dict[str
         "delegates": settings.delegates,
         "cases": settings.cases,
     }
+
+
+# Device and case.
+Key = tuple[str, str]
+# Device, case, metric, type of operator.
+Series = tuple[str, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Values:
+    """Observations of a series, each with the run that made it and whether it is unreliable."""
+
+    values: Sequence[float]
+    runs: Sequence[str]
+    unreliable: Sequence[bool]
+
+
+def reliable_values(
+    values: Mapping[Series, Values],
+) -> tuple[dict[Series, Values], frozenset[Series], dict[Key, tuple[int, int, str]]]:
+    """The reliable values of each series, all of them if none is reliable; the series of which none is.
+
+    And of each case how many values at most were left out of how many.
+    """
+    found = dict(values)
+    unreliable = set()
+    left_out: dict[Key, tuple[int, int, str]] = {}
+    for series, of in values.items():
+        if METRICS[series[2]].exact or not any(of.unreliable):
+            continue
+        if all(of.unreliable):
+            unreliable.add(series)
+            continue
+        kept = [k for k, bad in enumerate(of.unreliable) if not bad]
+        counts = (len(of.values) - len(kept), len(of.values), "")
+        left_out[series[:2]] = max(left_out.get(series[:2], counts), counts)
+        found[series] = replace(
+            of,
+            values=[of.values[k] for k in kept],
+            runs=[of.runs[k] for k in kept],
+            unreliable=[False] * len(kept),
+        )
+    return found, frozenset(unreliable), left_out
+
+
+# The reasons of this number of runs are read, the newest.
+_MOST_RUNS = 10
+_MOST_REASONS_TEXT = 200
+_NEXT_STEP = "measure again on an idle, cool device, or use --unreliable count"
+
+
+def no_verdicts(
+    before: SideData, after: SideData, series: Iterable[Series], subjects: Mapping[Key, CaseOnDevice], what: str
+) -> tuple[dict[Series, str], list[Notice]]:
+    """Why there is no verdict on a series, and a notice for each case and side that this is about.
+
+    `what` is one observation: a repetition or a run.
+    """
+    both = list(series)
+    why: dict[Series, list[str]] = {}
+    notices: dict[tuple[Key, str], Notice] = {}
+    for name, side in (("baseline", before), ("candidate", after)):
+        concerned = [one for one in both if one in side.unreliable]
+        reasons = _reasons(side, {one[:2] for one in concerned})
+        for one in concerned:
+            if stored := side.undecided.get(one[:2]):
+                # It is a notice already.
+                why.setdefault(one, []).append(f"{'; '.join(dict.fromkeys(stored))} (in the {name})")
+                continue
+            n = len(side.values[one].values)
+            because = f" ({reasons[one[:2]]})" if reasons.get(one[:2]) else ""
+            tally = Tally(n, n, f"{what} of the {name}", f"unreliable{because}")
+            why.setdefault(one, []).append(tally.text)
+            known = notices.get((one[:2], name))
+            if known is None or known.tally is None or known.tally.total < n:
+                notices[one[:2], name] = Notice(
+                    NoticeKind.ALL_UNRELIABLE, subjects[one[:2]].case, tally.text, _NEXT_STEP, Effect.UNDECIDED, one[0],
+                    tally=tally,
+                )  # fmt: skip
+    return {one: "; ".join(words) for one, words in why.items()}, [notices[key] for key in sorted(notices)]
+
+
+def _reasons(side: SideData, keys: set[Key]) -> dict[Key, str]:
+    if not keys:
+        return {}
+    found: dict[Key, list[str]] = {}
+    for one in side.history.unreliable(
+        runs=side.runs.run_ids[-_MOST_RUNS:],
+        devices=tuple({device for device, _ in keys}),
+        cases=tuple({case for _, case in keys}),
+    ):
+        if (one.device_key, one.case) in keys:
+            found.setdefault((one.device_key, one.case), []).extend(one.reasons)
+    return {key: reasons_words(reasons, counted=False)[:_MOST_REASONS_TEXT] for key, reasons in found.items()}
+
+
+_RUN_AND_CASE = ["run_id", "device_key", "case"]
+# What a job says of itself, and how it failed last.
+_OF_A_JOB = ("device", "virtual", "model", "delegate", "threads", "failure_kind", "failure_message")
+
+
+def pipeline_values(
+    sessions: pd.DataFrame, metrics: Sequence[str], *, medians: bool
+) -> Iterator[tuple[str, pd.DataFrame]]:
+    """Of each of the metrics that sessions have, one `value` a session that counts, or their median a run."""
+    for metric in (one for one in metrics if METRICS[one].session_column):
+        column = METRICS[metric].session_column
+        known = sessions[sessions["counts"]].rename(columns={column: "value"}).dropna(subset=["value"])
+        if medians:
+            by_run = known.groupby(_RUN_AND_CASE, sort=False, observed=True)
+            known = by_run.agg({"value": "median", "unreliable": "all"}).reset_index()
+        yield metric, known
+
+
+def with_pipelines(jobs: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
+    """`History.jobs`, and whole pipelines as if they were some: what ran, how often it ended well, how it failed."""
+    import pandas as pd
+
+    if sessions.empty:
+        return jobs
+    ok, failed = sessions["status"].eq("ok"), sessions["status"].eq("failed")
+    whole = sessions.assign(measured=ok, ok=ok, failed=failed).groupby(_RUN_AND_CASE, sort=False, observed=True)
+    of_jobs = whole.agg({**dict.fromkeys(_OF_A_JOB, "last"), **dict.fromkeys(("measured", "ok", "failed"), "sum")})
+    return pd.concat([jobs, of_jobs.reset_index()], ignore_index=True)
+
+
+def stage_times(history: History, filters: Mapping[str, Any]) -> dict[tuple[str, str], list[TypeTime]]:
+    """Of each pipeline on each device the median time of each stage, as of the operators of a model."""
+    stages = history.pipeline_stages(**filters)
+    found: dict[tuple[str, str], list[TypeTime]] = {}
+    medians = stages[stages["counts"]].groupby(["device_key", "case", "stage"], sort=False, observed=True)["taken_ms"]
+    for (device, case, stage), taken_ms in medians.median().items():
+        found.setdefault((device, case), []).append(TypeTime(stage, "cpu", float(taken_ms)))
+    return found

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from devbench.analysis.changes import ChangePoint, change_points
+from devbench.analysis.confirmation import ChangeSettings
+
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
@@ -193,3 +196,25 @@ def _numbers(cells: list[str], name: str, shown: str) -> NDArray[np.float64]:
             )
         values[row] = value
     return values
+
+
+@dataclass(frozen=True, slots=True)
+class ColumnChanges:
+    """The column, and its change points in order."""
+
+    column: NumberColumn
+    changes: tuple[ChangePoint, ...]
+
+    def fails(self, what: str) -> bool:
+        """Whether there is a change that goes "up" or "down", or "any"."""
+        return any(what in ("any", one.direction) for one in self.changes)
+
+
+def changes_of_column(file: Path, column: str | None, label: str | None, settings: ChangeSettings) -> ColumnChanges:
+    """Read a column (`read_column`) and find what changed in it.
+
+    Raises:
+        InputError: the file or the column cannot be read.
+    """
+    read = read_column(file, column, label)
+    return ColumnChanges(read, tuple(change_points(read.values, settings)))

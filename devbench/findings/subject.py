@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from devbench.analysis.compare import CompareSettings
-from devbench.errors import InputError
+from devbench.errors import DevbenchError, InputError
 from devbench.findings.changes import ChangesReport, ChangesSettings
 from devbench.findings.changes_build import find_changes
 from devbench.findings.comparison import ComparisonReport, ComparisonSettings
-from devbench.findings.filters import device_keys, model_names
 from devbench.findings.pipeline import PipelineReport, build_pipeline_report
 from devbench.findings.run import ReportData
 from devbench.findings.run_build import build_report
-from devbench.findings.sides import compare
+from devbench.findings.sides import compare, device_keys, model_names
+from devbench.results.artifacts import DamagedRaw
 from devbench.results.history import History
 from devbench.results.pipelines import pipeline_sessions
 from devbench.results.store import RunView, Store
@@ -74,3 +74,17 @@ def charted(
             report = pipelines_of(history.store, view)
             return report and report.only(named.devices, named.delegates)
         return build_report(view).only(named.devices, named.models, named.delegates)
+
+
+def readable(read: Callable[[str], bytes]) -> Callable[[str], bytes | None]:
+    """`read`, which gives the raw output at a path of a store, without its errors."""
+
+    def shown(path: str) -> bytes | None:
+        try:
+            return read(path)
+        except DamagedRaw as error:
+            return error.what.encode("utf-8", "replace")
+        except DevbenchError:
+            return None
+
+    return shown

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from devbench.forms.charts import CHART_FORMS
 from devbench.forms.charts.files import chart_file
-from devbench.forms.job_details import ReadRaw
+from devbench.forms.html import ReadRaw
 from devbench.host.whole_files import write_whole, write_whole_bytes, writing_to
 from devbench.sections.chart_kinds import run_charts
 from devbench.sections.pipeline import pipeline_document

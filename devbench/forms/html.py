@@ -1,17 +1,24 @@
 """Spells a document as one self-contained HTML page: no network, light and dark; knows no subject.
 
-The templates escape every text.
+The templates escape every text. The details of jobs and their raw outputs are packed within a budget; the store is only
+a function that gives the raw output at a path.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-from devbench.forms.job_details import ReadRaw, job_details
-from devbench.forms.page import Frame, Link, render
-from devbench.sections.document import Document
+from markupsafe import Markup
+
+from devbench.forms.page import Frame, Link, environment, render
+from devbench.forms.page_charts import pack
+from devbench.sections.document import Document, Fold, Folds
+from devbench.text import clean
 
 
 def html(
@@ -37,3 +44,94 @@ def html(
     frame = Frame(document.headline or document.title, document.sections, tuple(links), virtual_note, forms)
     details = partial(job_details, read_raw=read_raw)
     return render(template, frame, document=document, details=details, **values)
+
+
+# Gives a raw output; `None` if it is gone.
+ReadRaw = Callable[[str], bytes | None]
+
+# More jobs than these are packed, so many together, and shown one at a time.
+MOST_OPEN = 60
+CHUNK = 25
+# A page must open at once: raw outputs beyond this (as packed) stay in the store, and the page says where.
+_MOST_RAW_BYTES = 4_000_000
+_MOST_RAW_EACH = 60_000
+# Control and direction characters but line ends and tabs: shown as signs, so that none steers a reader's screen.
+_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
+
+
+@dataclass(frozen=True, slots=True)
+class Details:
+    """The details of a run's jobs.
+
+    Attributes:
+        html: by the job's number; empty where they are packed.
+        chunks: packed pieces of HTML, by the number of the chunk.
+        raw: packed raw outputs, by the job's number.
+        raw_left_out: how many jobs' raw outputs found no room.
+    """
+
+    html: Mapping[int, Markup]
+    chunks: Mapping[int, str]
+    raw: Mapping[int, str]
+    raw_left_out: int
+    chunk_size: int = CHUNK
+
+
+def job_details(folds: Folds, read_raw: ReadRaw) -> Details:
+    """Render every job and pack what a page cannot hold open."""
+    raw, left_out = _raw(folds.folds, read_raw)
+    spell: Any = environment().get_template("parts.html").module.fold  # type: ignore[attr-defined]
+
+    def render(fold: Fold) -> Markup:
+        return Markup(str(spell(fold, fold.number in raw)))
+
+    if len(folds.folds) <= MOST_OPEN:
+        return Details({fold.number: render(fold) for fold in folds.folds}, {}, raw, left_out)
+    chunks: dict[int, dict[str, str]] = {}
+    for fold in folds.folds:
+        title = Markup("<h3>{}</h3>").format(clean(fold.heading, 160))
+        chunks.setdefault((fold.number - 1) // CHUNK, {})[str(fold.number)] = title + render(fold)
+    packed = {number: pack(json.dumps(pieces, ensure_ascii=False)) for number, pieces in chunks.items()}
+    return Details({}, packed, raw, left_out)
+
+
+def _raw(folds: Sequence[Fold], read_raw: ReadRaw) -> tuple[dict[int, str], int]:
+    found: dict[int, str] = {}
+    left, left_out = _MOST_RAW_BYTES, 0
+    for fold in folds:
+        if left <= 0:
+            left_out += 1
+            continue
+        texts = [_text(raw.path, read_raw) for raw in fold.raws]
+        if not any(texts):
+            continue
+        packed = pack(json.dumps(texts, ensure_ascii=False))
+        if len(packed) > left:
+            left = 0
+            left_out += 1
+            continue
+        left -= len(packed)
+        found[fold.number] = packed
+    return found, left_out
+
+
+def _text(path: str, read_raw: ReadRaw) -> str | None:
+    """A raw output as it may be shown; `None` if it is gone."""
+    data = read_raw(path)
+    if data is None:
+        return None
+    if len(data) > _MOST_RAW_EACH:
+        half = _MOST_RAW_EACH // 2
+        left_out = f"\n… {len(data) - 2 * half} bytes left out …\n"
+        data = data[:half] + left_out.encode() + data[-half:]
+    return visible(data.decode("utf-8", "replace"))
+
+
+def visible(text: str) -> str:
+    """`text` with its control and direction characters as signs: `␛[31m`, `⟨U+202E⟩`."""
+
+    def sign(match: re.Match[str]) -> str:
+        code = ord(match[0])
+        return chr(0x2400 + code) if code < 0x20 else "␡" if code == 0x7F else f"⟨U+{code:04X}⟩"
+
+    return _UNSEEN.sub(sign, text.replace("\r\n", "\n").replace("\r", "\n"))

@@ -24,8 +24,8 @@ from devbench.findings.changes_build import find_changes
 from devbench.findings.comparison import ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.night import NightResult
-from devbench.findings.raw import readable
 from devbench.findings.run_build import build_report
+from devbench.findings.subject import readable
 from devbench.forms.files import write_files
 from devbench.forms.junit import junit
 from devbench.forms.message import message as message_text
@@ -33,8 +33,7 @@ from devbench.forms.summary import summary as summary_text
 from devbench.host.locks import hold
 from devbench.host.paths import data_dir
 from devbench.host.whole_files import write_whole
-from devbench.nightly.due import OPTION, Due, Night, decide, nights_of
-from devbench.nightly.settings import NightlySettings
+from devbench.nightly.due import OPTION, Due, Night, NightlySettings, decide, nights_of
 from devbench.nightly.webhook import message, post
 from devbench.results.records import new_run_id
 from devbench.sections.night import night_document
@@ -253,7 +252,11 @@ def _publish(asked: Asked, result: NightResult, screen: Screen) -> None:
     write_whole(folder / "summary.md", lambda file: file.write(f"{summary}\n"))
     if asked.webhook:
         screen.tell("posting")
-        problem = post(asked.webhook, message(message_text(night_document(result, "message"), _where(result))))
+        where = _where(result, asked.settings.report_url)
+        problem = post(asked.webhook, message(message_text(night_document(result, "message"), where)))
+            asked.webhook,
+            message(message_text(night_document(result, "message"), _where(result, asked.settings.report_url))),
+        )
         if problem:
             screen.tell(f"the webhook did not take the message: {problem}")
 
@@ -270,10 +273,11 @@ def _drop_old(store: Store, older_than: timedelta, screen: Screen) -> None:
         screen.tell(f"dropped the raw outputs of {len(dropped.runs)} run{several}, {dropped.size_bytes / 1e6:,.1f} MB")
 
 
-def _where(result: NightResult) -> str:
-    """Where a reader of the message finds the report: the CI's page, or the folder on this machine."""
+def _where(result: NightResult, report_url: str) -> str:
+    """The address at which a reader of the message finds the report, or the CI's page; empty if there is none."""
+    if report_url and result.folder is not None:
+        return f"{report_url.rstrip('/')}/{result.folder.name}/report.html"
     github = [os.environ.get(f"GITHUB_{word}", "") for word in ("SERVER_URL", "REPOSITORY", "RUN_ID")]
     if all(github):
         return "{}/{}/actions/runs/{}".format(*github)
-    url = os.environ.get("CI_JOB_URL") or os.environ.get("BUILD_URL")
-    return url or (str(result.folder.absolute() / "report.html") if result.folder is not None else "")
+    return os.environ.get("CI_JOB_URL") or os.environ.get("BUILD_URL") or ""

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from devbench.analysis.changes import ChangePoint
-from devbench.findings.column_changes import ColumnChanges
+from devbench.findings.csv_column import ColumnChanges
 from devbench.sections.document import Document, Section, SectionOf, sections_for
 from devbench.sections.tables import Cell, Column, Form, table
 from devbench.text import clean

@@ -12,8 +12,7 @@ from devbench.findings.night import NightResult, has_failed, job_key
 from devbench.findings.run import JobReport
 from devbench.notices import Effect
 from devbench.sections.answer import answer, latency_table, matrix, short_titles
-from devbench.sections.changes import changes_data
-from devbench.sections.changes_cells import changes_lines
+from devbench.sections.changes import changes_data, changes_lines
 from devbench.sections.comparison import comparison_data, counts, decided, sentence_kind
 from devbench.sections.comparison_cells import (
     case_words,
@@ -53,7 +52,7 @@ _MAX_CAUSES = 2
 def night_sentence(result: NightResult) -> str:
     """The night in one sentence: what changed, or the best delegate; what failed, is missing or has no verdict."""
     failed = len([job for job in result.failed if job_key(job) not in _newly(result)])
-    parts = [f"{failed} job{'' if failed == 1 else 's'} failed"] if failed else []
+    parts = [f"{failed} failed job{'' if failed == 1 else 's'}"] if failed else []
     if result.comparison is not None:
         parts.append(sentence(result.comparison))
     elif result.report is not None:

@@ -10,9 +10,8 @@ from devbench.analysis.pipeline import Fewer
 from devbench.findings.pipeline import DRIVER_NOTE, MeasuredStage, PipelineReport, Variant, Whole
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
-from devbench.sections.document import Charts, Document, Heading, Line, Part, Section, SectionOf, sections_for
+from devbench.sections.document import Charts, Document, Facts, Heading, Line, Part, Section, SectionOf, sections_for
 from devbench.sections.figures import ms, rough_percent
-from devbench.sections.heads import run_head
 from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.pipeline_cells import (
     contention,
@@ -302,3 +301,13 @@ def _whole_data(variant: Variant, whole: Whole) -> dict[str, Any]:
         ],
         "fewer_steps_estimated": [asdict(one) for one in whole.fewer],
     }  # fmt: skip
+
+
+def run_head(run: Any, status: str, end_reason: str, version: str, finished: str = "") -> tuple[Part, ...]:
+    """When a run was and how it ended; its command and labels."""
+    when = f"{run.started_utc:%Y-%m-%d %H:%M:%S} UTC{finished}"
+    ended = status + (f" ({end_reason})" if end_reason else "")
+    return (
+        Line(f"{when} · {ended} · devbench {version}", "soft"),
+        Facts((("command", run.command), *run.labels.items())),
+    )

@@ -14,8 +14,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from devbench.nightly.due import Period
 from devbench.nightly.night import only_nightly
-from devbench.nightly.settings import Period
 from devbench.results import schema
 from devbench.results.store import Store
 from tests.conftest import DATA

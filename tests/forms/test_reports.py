@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from devbench.findings.raw import readable
 from devbench.findings.run import ReportData
 from devbench.findings.run_build import build_report
+from devbench.findings.subject import readable
 from devbench.forms.charts.files import chart_file
 from devbench.forms.files import write_files
 from devbench.notices import VIRTUAL_NOTE

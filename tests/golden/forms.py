@@ -94,8 +94,8 @@ def _night(ids: Ids, url: str, folder: Path) -> dict[str, str]:
     from devbench.findings.changes_build import find_changes
     from devbench.findings.comparison_build import build_comparison
     from devbench.findings.night import NightResult
-    from devbench.findings.raw import readable
     from devbench.findings.run_build import build_report
+    from devbench.findings.subject import readable
     from devbench.forms.files import write_files
     from devbench.sections.subjects import RunSubject
     from tests.made.night_forms import night_json, night_junit, night_lines, night_message, night_summary

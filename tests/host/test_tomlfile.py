@@ -13,7 +13,7 @@ from devbench.cli.suite import check
 from devbench.device import profiles
 from devbench.errors import InputError
 from devbench.host.paths import shipped
-from devbench.nightly.settings import night_settings
+from devbench.nightly.due import night_settings
 from devbench.text import near
 from devbench.tool import delegates, manifest
 

@@ -7,8 +7,7 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from devbench.errors import InputError
-from devbench.nightly.due import Due, Night, decide, nights_of
-from devbench.nightly.settings import NightlySettings, Period, parse_period
+from devbench.nightly.due import Due, Night, NightlySettings, Period, decide, nights_of, parse_period
 from devbench.results.store import OptionedRun
 
 ZONE = timezone(timedelta(hours=2))

@@ -105,7 +105,7 @@ def test_a_failed_job_fails_with_the_tool_s_own_line() -> None:
     result = night(failed=True)
     (failure,) = _checked(result).iter("failure")
     assert (failure.get("type"), failure.get("message")) == ("crash", "crash (1×): unet")
-    assert (result.exit_code, night_sentence(result)) == (1, "1 job failed; No regressions against unet (1 case)")
+    assert (result.exit_code, night_sentence(result)) == (1, "1 failed job; No regressions against unet (1 case)")
 
 
 def test_a_regression_fails_with_its_explanation() -> None:

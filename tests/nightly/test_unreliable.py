@@ -12,13 +12,12 @@ from xml.etree import ElementTree
 import pytest
 
 import devbench.results
-from devbench.errors import InputError
 from devbench.findings.comparison import ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
 from devbench.nightly import night as nightly
-from devbench.nightly.settings import NightlySettings
+from devbench.nightly.due import NightlySettings
 from devbench.results.store import Store
 from devbench.sections.night import night_sentence
 from tests.made.night_forms import night_json, night_junit, night_lines, night_message, night_summary
@@ -134,5 +133,3 @@ def test_the_suite_and_the_command_line_may_count_them(store: Store) -> None:
             found = nightly._compare(asked, history, night_of_it, (), screen)
             assert found is not None
             assert found.regressed == regressed
-    with pytest.raises(InputError, match="unreliable = 'ignore' is unknown"):
-        NightlySettings().changed({"unreliable": "ignore"})
