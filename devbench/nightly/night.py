@@ -254,9 +254,6 @@ def _publish(asked: Asked, result: NightResult, screen: Screen) -> None:
         screen.tell("posting")
         where = _where(result, asked.settings.report_url)
         problem = post(asked.webhook, message(message_text(night_document(result, "message"), where)))
-            asked.webhook,
-            message(message_text(night_document(result, "message"), _where(result, asked.settings.report_url))),
-        )
         if problem:
             screen.tell(f"the webhook did not take the message: {problem}")
 
