@@ -13,7 +13,12 @@ from typing import Any
 import pytest
 
 from devbench.errors import DISTRIBUTION
+from devbench.notices import NoticeKind
+from devbench.tool.measurement import FailureKind
 from tests.docs.blocks import LANGUAGES, REASONS, ROOT, all_blocks, commands_of, pages
+
+# A run sets them for its own processes: the mark of a lease, and what a virtual device tells its tool.
+INTERNAL = re.compile(r"DEVBENCH_LEASE|DEVBENCH_VIRTUAL_(FREE|NOISE|PYTHON|ROOT|SEED|SLOWER|THERMAL)")
 
 
 @cache
@@ -127,3 +132,18 @@ def test_files_that_the_docs_name_exist() -> None:
             if not (ROOT / path).exists():
                 missing.append(f"{page.relative_to(ROOT)}: {path}")
     assert missing == []
+
+
+def test_every_notice_and_every_failure_is_explained() -> None:
+    results = (ROOT / "docs" / "results.md").read_text("utf-8")
+    terms = (ROOT / "docs" / "concepts.md").read_text("utf-8")
+    assert [kind.value for kind in NoticeKind if f"`{kind.value}`" not in results] == []
+    assert [kind.value for kind in FailureKind if f"`{kind.value}`" not in terms] == []
+
+
+def test_variables_of_the_environment_are_documented() -> None:
+    """All that devbench reads, but for those that its own processes set for each other."""
+    page = (ROOT / "docs" / "environment.md").read_text("utf-8")
+    code = "\n".join(path.read_text("utf-8") for path in (ROOT / "devbench").rglob("*.py"))
+    used = set(re.findall(r"[\"'](DEVBENCH_[A-Z_]+)[\"']", code))
+    assert sorted(name for name in used if not INTERNAL.fullmatch(name) and f"`{name}`" not in page) == []
