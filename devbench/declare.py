@@ -1,6 +1,6 @@
-"""How an option is declared in the catalogue (`devbench/options.py`), and how its declarations are found.
+"""How an option is declared in the catalogue (`devbench/options.py`), and how the declarations are read.
 
-Knows no option, nothing of Typer and nothing of TOML.
+Typer's options, keys of TOML files and the JSON Schema are made from them elsewhere.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from typing import Any, Literal, TypeVar
 
 Value = TypeVar("Value")
 File = Literal["suite", "pipeline"]
-# What a value of a file is, where the type of the field does not say it.
+# The kind of a value in a file, if the type of the field is not enough.
 Kind = Literal["", "text", "path", "truth", "number", "real", "texts", "numbers", "shapes", "files", "table"]
 
 
@@ -22,17 +22,17 @@ class Option:
     """An option as it is declared.
 
     Attributes:
-        name: of the field; `type` and `default` are the field's.
-        spellings: on the command line, if they are not only made from the name.
-        argument: a word of the command line without a name.
-        text: what it is for; `file_text` is the same for a reader of a suite, if it differs.
+        name: the name of the field; `type` and `default` are the field's, too.
+        spellings: on the command line, if the spelling made from the name is not enough.
+        argument: it is an argument, not an option.
+        text: what it is for; `file_text` is the text for suites, if it differs.
         panel: the heading in the help under which it is shown.
         minimum, maximum: bounds of a number, both included.
         choices: the words that it takes.
         key: the suite's key that sets it, in the table `table`; empty for none. `kind` is the value's kind there.
-        beside: the files beside which the command line may have it.
-        pipeline: a default that counts in a pipeline instead of `default`; `None` for none.
-        only_pipeline: it makes no sense without a pipeline's file, whose key of the same name it replaces.
+        beside: the kinds of file with which the command line may give it.
+        pipeline: the default for pipelines, if it differs from `default`.
+        only_pipeline: it needs a pipeline's file, and replaces the key of the same name there.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Option:
 
 
 def option(default: Value, *spellings: str, text: str, **declared: Any) -> Value:
-    """The declaration of a field; for what can be declared see `Option`."""
+    """The declaration of a field; `declared` are attributes of `Option`."""
     given = {"spellings": spellings, "text": text, **declared}
     found: Any = field(default=default, metadata=given)
     return found  # type: ignore[no-any-return]

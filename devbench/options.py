@@ -355,7 +355,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class NightlyOptions:
-    """What `devbench nightly` takes besides options of `devbench run`; those with a key are keys of `[nightly]`."""
+    """Further options of `devbench nightly`; those with a key are keys of `[nightly]`."""
 
     force: bool = option(False, "--force", text="Measure again what was already measured tonight, as a further night.")
     wait: float = option(

@@ -75,9 +75,9 @@ def test_a_declared_option_is_in_the_schema_of_suites() -> None:
 def test_a_declared_option_is_one_of_pipelines_with_its_default_there() -> None:
     assert for_pipeline(Extended(), ()).brightness == 20  # type: ignore[attr-defined]
     assert for_pipeline(Extended(brightness=70), {"brightness"}).brightness == 70  # type: ignore[attr-defined]
-    run.refuse_beside("pipeline", Extended, {"brightness"}, {}, "")
+    run.refuse_with_file("pipeline", Extended, {"brightness"}, {}, "")
     with pytest.raises(InputError, match="--brightness with --suite"):
-        run.refuse_beside("suite", Extended, {"brightness"}, {}, "leave it out")
+        run.refuse_with_file("suite", Extended, {"brightness"}, {}, "leave it out")
 
 
 def test_each_option_of_a_number_has_bounds_and_each_key_belongs_to_one_option() -> None:

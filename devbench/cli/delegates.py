@@ -53,7 +53,7 @@ def delegates(
         return
     with open_devices(device) as devices:
         for found in devices:
-            # The tool is asked for its flags there.
+            # benchmark_model --help runs on the device.
             with holding(found, wait_s):
                 reasons = _reasons(found, known)
             _show(known, reasons, as_json, found.serial)

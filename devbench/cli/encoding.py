@@ -1,8 +1,7 @@
-"""Output in the encoding that the terminal or file has: readable text in any of them, never a UnicodeEncodeError.
+"""Readable output in the encoding of the terminal or file, never a UnicodeEncodeError.
 
-devbench's own texts have signs such as arrows, degrees and dashes, and names from devices and files may have any
-letter. What an encoding (cp1252 on Windows, latin-1, ASCII) cannot write becomes plain letters, else an escape. Knows
-nothing of what is written.
+devbench's texts have arrows, degree signs and dashes; names of devices and files may have any letter. A character that
+the encoding (cp1252 on Windows, latin-1, ASCII) does not have becomes plain letters, or an escape.
 """
 
 from __future__ import annotations
@@ -22,12 +21,12 @@ _PLAIN = {
     "\u2009": " ", "©": "(c)", "®": "(R)", "™": "(TM)", "ß": "ss", "æ": "ae", "ø": "o", "ł": "l",
 }  # fmt: skip
 _DEGREES = {"°C": "degC", "°F": "degF"}
-# Streams with these answers to a sign that they cannot write stop, or write what nobody can read.
+# Error handlers that stop at such a character, or write unreadable text; others are the user's choice.
 _UNREADABLE = ("strict", "surrogateescape", "backslashreplace")
 
 
 class _AsciiText(io.TextIOWrapper):
-    """A stream in ASCII under a name that no library takes for a mistake to be corrected by writing UTF-8."""
+    """An ASCII stream under a name that libraries do not replace by UTF-8."""
 
     @property
     def encoding(self) -> str:  # type: ignore[override]
@@ -35,7 +34,7 @@ class _AsciiText(io.TextIOWrapper):
 
 
 def write_in_any_encoding() -> None:
-    """Make standard output and error write readable text whatever their encoding is; what the user chose stays."""
+    """Make standard output and error write readable text in their encoding; a handler that the user chose stays."""
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if not isinstance(stream, io.TextIOWrapper) or stream.errors not in _UNREADABLE:
@@ -54,7 +53,7 @@ def _readable(error: UnicodeError) -> tuple[str, int]:
     text, at = error.object, error.start
     if text[at : at + 2] in _DEGREES:
         return _DEGREES[text[at : at + 2]], at + 2
-    # One sign at a time, so that a degree sign behind others is seen with its letter.
+    # One character at a time: a degree sign and its letter are handled together.
     return _letter(text[at]), at + 1
 
 

@@ -141,7 +141,7 @@ def status(name: object) -> Iterator[Callable[[str], None]]:
 
 
 def agreed(question: str, *, yes: bool, otherwise: str) -> bool:
-    """Ask at the terminal; `yes` answers in place of the person.
+    """Ask at the terminal; `yes`: do not ask.
 
     Raises:
         InputError: there is no terminal to ask at; says `otherwise`.

@@ -58,7 +58,7 @@ def run(context: typer.Context, options: RunOptions) -> None:
     check_writable(options.json_file, options.csv_file, folder=options.out)
     if options.pipeline is not None:
         hint = "leave it out: the file names the models of its stages"
-        refuse_beside("pipeline", type(options), typed, {"models": hint, "suite": hint}, "leave it out")
+        refuse_with_file("pipeline", type(options), typed, {"models": hint, "suite": hint}, "leave it out")
         _run_pipeline(options, options.pipeline, typed, labels, wait_s)
         return
     _refuse_only_pipeline(options)
@@ -66,7 +66,7 @@ def run(context: typer.Context, options: RunOptions) -> None:
     if options.suite is not None:
         from devbench.bench.suite import read_suite, suite_plan
 
-        refuse_beside("suite", type(options), typed, {}, "write it in the suite instead")
+        refuse_with_file("suite", type(options), typed, {}, "write it in the suite instead")
         suite = read_suite(options.suite)
         plan, chosen = suite_plan(suite), bool(suite.options.get("delegate"))
         labels, devices = {**suite.labels, **labels}, devices or suite.devices
@@ -106,7 +106,9 @@ def _run_pipeline(
         show_pipelines(outcome, store, given)
 
 
-def refuse_beside(file: File, catalogue: type, typed: Collection[str], hints: dict[str, str], otherwise: str) -> None:
+def refuse_with_file(
+    file: File, catalogue: type, typed: Collection[str], hints: dict[str, str], otherwise: str
+) -> None:
     """Refuse options that cannot be given together with such a file.
 
     Raises:

@@ -31,10 +31,10 @@ class Taken:
         catalogue: the class with the declarations, of which the command gets an object.
         only: the names of those that the command takes, `None` for all.
         panels: whether the help shows them below their headings.
-        defaults: by the option's name, what counts in place of the declared default.
+        defaults: by the option's name, a default that replaces the declared one.
         complete: by the option's name, what a shell offers for it.
         required: names of options that must be given.
-        texts: by the option's name, a help text in place of the declared one.
+        texts: by the option's name, a help text that replaces the declared one.
     """
 
     catalogue: type

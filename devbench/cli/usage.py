@@ -41,7 +41,7 @@ def read_plainly(command: Any) -> Any:
     for one in command.params:
         _made_plain(one)
     help_option = command.get_help_option
-    # Made when it is asked for, by the names in the context.
+    # Typer makes this option when the help is shown.
     command.get_help_option = lambda context: _made_plain(help_option(context))
     for below in getattr(command, "commands", {}).values():
         read_plainly(below)
@@ -65,7 +65,7 @@ def _made_plain(parameter: Any) -> Any:
 
 
 def _show_words(parameter: Any) -> None:
-    """`NUMBER [1 to 1000]` in the help, in place of Python's types."""
+    """`NUMBER [1 to 1000]` in the help, instead of Python's types."""
     declared = getattr(parameter, "type_descriptor", None)
     if declared is not None:
         argument = parameter.param_type_name == "argument"
