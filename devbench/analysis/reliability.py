@@ -144,7 +144,7 @@ def _higher(a: int | None, b: int | None) -> int | None:
 _FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
 
 
-def reasons_words(reasons: Sequence[str], *, counted: bool = True) -> str:
+def reasons_text(reasons: Sequence[str], *, counted: bool = True) -> str:
     """Reasons; those that differ only in their figures are shown once: `other load: 4.0 on 2 CPUs (3 times alike)`.
 
     The number of times is shown only if `counted`.

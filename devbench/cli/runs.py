@@ -36,10 +36,10 @@ def runs(
     if not found:
         say("No run is stored yet. Try: devbench run demo --device virtual")
         return
-    from devbench.results.ending import end_words
+    from devbench.results.ending import end_text
     from devbench.sections.runs import runs_document
 
-    ends = [end_words(run.run_id, run.status, run.end_reason, run.host, pipeline=run.pipeline) for run in found]
+    ends = [end_text(run.run_id, run.status, run.end_reason, run.host, pipeline=run.pipeline) for run in found]
     print_document(runs_document(list(zip(found, ends, strict=True)), "terminal"))
 
 
@@ -71,7 +71,7 @@ def show(
         print_json(run_to_json(view) if pipelines is None else pipeline_data(pipelines))
         return
     from devbench.findings.run_build import build_report
-    from devbench.results.ending import end_words
+    from devbench.results.ending import end_text
     from devbench.sections.pipeline import pipeline_document
     from devbench.sections.run import run_document
     from devbench.sections.subjects import RunSubject
@@ -83,7 +83,7 @@ def show(
     if newest not in (None, view.run.run_id):
         say(f"[dim]the newest run, {newest}, has no results: devbench show {newest}[/dim]")
     ended = plain(
-        end_words(view.run.run_id, view.status, view.end_reason, view.run.host, pipeline=pipelines is not None), 600
+        end_text(view.run.run_id, view.status, view.end_reason, view.run.host, pipeline=pipelines is not None), 600
     )
     say(f"\n[bold]{view.run.run_id}[/bold] · {view.run.started_utc:%Y-%m-%d %H:%M:%S} UTC · {ended}")
     say(f"[dim]{plain(view.run.command, 1000)}[/dim]")

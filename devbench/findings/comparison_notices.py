@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from devbench.analysis.reliability import reasons_words
+from devbench.analysis.reliability import reasons_text
 from devbench.findings.comparison import CaseFailure, CaseOnDevice, DriftCorrection
 from devbench.findings.comparison_sides import Key, SideData
 from devbench.findings.grouping import groups
@@ -70,7 +70,7 @@ def _repetitions_left_out(side: SideData) -> dict[Key, tuple[int, int, str]]:
         return {}
     measured = side.jobs.groupby(["device_key", "case"], observed=True)["measured"].sum()
     return {
-        key: (len(found), int(measured[key]), reasons_words([why for those in found for why in those], counted=False))
+        key: (len(found), int(measured[key]), reasons_text([why for those in found for why in those], counted=False))
         for key, found in reasons.items()
         if key in measured.index and len(found) < measured[key]
     }

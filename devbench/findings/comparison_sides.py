@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.explain import TypeTime
-from devbench.analysis.reliability import reasons_words
+from devbench.analysis.reliability import reasons_text
 from devbench.errors import InputError
 from devbench.findings.comparison import CaseOnDevice, ComparedRuns, ComparisonSettings
 from devbench.findings.grouping import groups
@@ -247,7 +247,7 @@ def _reasons(side: SideData, keys: set[Key]) -> dict[Key, str]:
     ):
         if (one.device_key, one.case) in keys:
             found.setdefault((one.device_key, one.case), []).extend(one.reasons)
-    return {key: reasons_words(reasons, counted=False)[:_MOST_REASONS_TEXT] for key, reasons in found.items()}
+    return {key: reasons_text(reasons, counted=False)[:_MOST_REASONS_TEXT] for key, reasons in found.items()}
 
 
 _RUN_AND_CASE = ["run_id", "device_key", "case"]

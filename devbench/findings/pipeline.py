@@ -24,7 +24,7 @@ from devbench.analysis.pipeline import (
     shares,
     total_ms,
 )
-from devbench.analysis.reliability import reasons_words
+from devbench.analysis.reliability import reasons_text
 from devbench.analysis.stats import Estimate, estimate
 from devbench.notices import VIRTUAL_NOTE, Notice
 from devbench.results.counting import unreliable
@@ -188,7 +188,7 @@ def _unreliable(variant: Variant) -> Iterator[Notice]:
     for whole in variant.wholes:
         bad = [one for one in whole.sessions if one.verdict == "unreliable"]
         if bad:
-            why = reasons_words([reason for one in bad for reason in one.verdict_reasons], counted=False)
+            why = reasons_text([reason for one in bad for reason in one.verdict_reasons], counted=False)
             case = pipeline_case(
                 variant.pipeline, whole.residency, variant.steps, guidance=variant.guidance,
                 delegate=variant.delegate, threads=variant.threads,

@@ -29,7 +29,7 @@ def case_text(model: str, delegate: str, threads: int | None, options: Mapping[s
         words.append(f"{threads} thread{'' if threads == 1 else 's'}")
     if options.get("via", "shell") != "shell":
         words.append(str(options["via"]))
-    words += input_words(options)
+    words += input_texts(options)
     words += [_flag(flag) for flag in options.get("extra_flags") or ()]
     text = " · ".join(words)
     if len(text) <= _LONGEST:
@@ -38,7 +38,7 @@ def case_text(model: str, delegate: str, threads: int | None, options: Mapping[s
     return f"{text[: _LONGEST - 12]}… {sha256(text.encode('utf-8', 'replace')).hexdigest()[:10]}"
 
 
-def input_words(options: Mapping[str, Any]) -> list[str]:
+def input_texts(options: Mapping[str, Any]) -> list[str]:
     """How a model is called, if options say so: its signature, and the shapes of its inputs.
 
     Args:
@@ -56,14 +56,14 @@ def input_words(options: Mapping[str, Any]) -> list[str]:
 
 def subject_text(model: str, options: Mapping[str, Any]) -> str:
     """A model with what it is called with, as text: only delegates on the same of these can be compared."""
-    return " · ".join([model, *input_words(options)])
+    return " · ".join([model, *input_texts(options)])
 
 
 _INPUTS = ("signature ", "shape ", "shapes ")
 
 
 def without_inputs(case: str) -> str:
-    """The text of a case without the words of `input_words`: how a model ran, whatever it was called with."""
+    """The text of a case without the words of `input_texts`: how a model ran, whatever it was called with."""
     return " · ".join(part for part in case.split(" · ") if not part.startswith(_INPUTS))
 
 

@@ -193,7 +193,7 @@ class Words(Kept):
         return type(value) is str and len(value) <= self.length and (not self.among or value in self.among)
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
-        return None if value is None else plain_words(value)
+        return None if value is None else storable_text(value)
 
 
 class Name(Words):
@@ -270,7 +270,7 @@ def type_of(column: Column[Any]) -> Kept:
     return WholeNumber(-(2 ** (63 if big else 31)), big=big)
 
 
-def plain_words(value: str) -> str:
+def storable_text(value: str) -> str:
     """`value` as any database takes it."""
     if value.isascii() and "\0" not in value:
         return value

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any
 
 from devbench.analysis.operators import Place, ProfiledRow, counted
-from devbench.analysis.reliability import reasons_words
+from devbench.analysis.reliability import reasons_text
 from devbench.analysis.stats import estimate
 from devbench.metrics import of_repetitions
 from devbench.notices import LEAST_PROCESSES, VIRTUAL_NOTE, Effect, Notice, NoticeKind, Tally
@@ -177,7 +177,7 @@ def job_notices(job: JobRecord, repetitions: Sequence[RepetitionRecord]) -> Iter
     about = (job.device.key, job.number)
     bad = [r for r in well if r.verdict == "unreliable"]
     if bad:
-        why = reasons_words([reason for r in bad for reason in r.verdict_reasons], counted=False)
+        why = reasons_text([reason for r in bad for reason in r.verdict_reasons], counted=False)
         yield unreliable(case, len(bad), len(well), "repetition", why, *about)
     if 0 < len(counts) < LEAST_PROCESSES and counts[0] not in bad:
         text = f"measured {'once' if len(counts) == 1 else 'twice'}: not enough to choose"

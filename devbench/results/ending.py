@@ -82,7 +82,7 @@ def lock_of(run_id: str) -> Path:
     return data_dir() / "locks" / f"run-{run_id}.lock"
 
 
-def end_words(run_id: str, status: str, end_reason: str, host: str, *, pipeline: bool) -> str:
+def end_text(run_id: str, status: str, end_reason: str, host: str, *, pipeline: bool) -> str:
     """How a run ended and why, for people; also that its process died, which could not be stored."""
     if status == "running" and host == socket.gethostname() and not is_held(lock_of(run_id)):
         step = "measure it again" if pipeline else f"`devbench run --resume {run_id}` measures the rest"

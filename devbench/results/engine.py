@@ -241,7 +241,7 @@ class Database:
             raise DamagedStore(f"results store {self.shown}: it has a damaged value: {error}", hint=_RESTORE) from error
         except SQLAlchemyError as error:
             cause = getattr(error, "orig", None) or error
-            what, hint = files.words_of(cause)
+            what, hint = files.explained(cause)
             if not what:
                 what, hint = (
                     scrub((str(cause).splitlines() or [""])[0], self._secrets),

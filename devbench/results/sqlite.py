@@ -140,7 +140,7 @@ def is_damage(error: BaseException) -> bool:
     return isinstance(error, sqlite3.Error) and any(words in str(error) for words in _DAMAGED)
 
 
-def words_of(error: BaseException) -> tuple[str, str]:
+def explained(error: BaseException) -> tuple[str, str]:
     """What is wrong and what to do, by the error of the driver; empty if its text is enough."""
     text = str(error)
     kinds = (

@@ -26,7 +26,7 @@ _DECIDE = ("id", "job_id", "purpose", "status", "failure_kind", "verdict", "file
 _AT_ONCE = 1_000
 
 
-class _Operator(NamedTuple):
+class _ProfileRow(NamedTuple):
     """A row of a profile; years of nights have millions of them, so it is a plain tuple."""
 
     job_id: int
@@ -128,7 +128,7 @@ def _types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
         .order_by(repetitions.c.job_id, operators.c.position)
     )
     columns = fetch(connection, query)
-    rows = map(_Operator, *columns.values())
+    rows = map(_ProfileRow, *columns.values())
     found = []
     how = _profilers(connection, job_ids) if columns["job_id"] else {}
     for job_id, those in groupby(rows, key=attrgetter("job_id")):

@@ -11,7 +11,7 @@ import sqlalchemy as sa
 from devbench.notices import Notice
 from devbench.results import schema
 from devbench.results.cases import case_text
-from devbench.results.column_types import content_id, plain_words
+from devbench.results.column_types import content_id, storable_text
 from devbench.results.engine import insert_new
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord, RunRecord
 from devbench.results.totals import note_change
@@ -52,7 +52,7 @@ def insert_job(connection: sa.Connection, job: JobRecord) -> int:
     options_id = _document(connection, job.options)
     device = {name: value for name, value in asdict(job.device).items() if name != "facts"}
     device |= {"run_id": job.run_id, "facts_id": _document(connection, job.device.facts)}
-    text = plain_words(case_text(job.model.name, job.delegate, job.threads, job.options))
+    text = storable_text(case_text(job.model.name, job.delegate, job.threads, job.options))
     case = {"id": content_id(text), "text": text, "model": job.model.name}
     insert_new(connection, schema.devices, [device])
     # The key in the device's facts differs if its history was merged with another one.
@@ -115,7 +115,7 @@ def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord, *
 
 
 def _insert_operators(connection: sa.Connection, number: int, operators: tuple[OperatorRecord, ...]) -> None:
-    ids = {(op.type, op.name): content_id(plain_words(op.type), plain_words(op.name)) for op in operators}
+    ids = {(op.type, op.name): content_id(storable_text(op.type), storable_text(op.name)) for op in operators}
     names = [{"id": number, "type": kind, "name": name} for (kind, name), number in ids.items()]
     insert_new(connection, schema.operator_names, names)
     rows = [{"repetition_id": number, "name_id": ids[op.type, op.name], **asdict(op)} for op in operators]

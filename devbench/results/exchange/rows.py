@@ -23,7 +23,7 @@ from devbench.results.column_types import (
     compact,
     from_us,
     pack_text,
-    plain_words,
+    storable_text,
     to_us,
     type_of,
     unpack,
@@ -155,7 +155,7 @@ def from_json(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
         packed = {text: None if text is None else pack_text(text) for text in set(texts)}
         return [packed[text] for text in texts]
     if kept.kind == "text":
-        return [plain_words(value) if type(value) is str else value for value in values]
+        return [storable_text(value) if type(value) is str else value for value in values]
     return values
 
 
