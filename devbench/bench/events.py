@@ -71,20 +71,11 @@ class MoreSteps:
 
 
 @dataclass(frozen=True, slots=True)
-class CoolingDown:
-    """The run waits for a device that throttles. `words`: how hot it is."""
+class Waiting:
+    """The run waits for a device, at most for `left_s`. `words`: for what."""
 
     serial: str
     words: str
-    left_s: float
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingForDevice:
-    """The run waits, for `left_s` at most, for a device that `holder` uses."""
-
-    serial: str
-    holder: str
     left_s: float
 
 
@@ -121,9 +112,8 @@ Event = (
     | RepetitionDone
     | DeviceFinished
     | MoreSteps
-    | CoolingDown
+    | Waiting
     | ConnectionLost
-    | WaitingForDevice
     | PipelineStep
 )
 Listener = Callable[[Event], None]

@@ -28,7 +28,7 @@ from devbench.bench.events import (
     NoticeGiven,
     RepetitionDone,
     RepetitionStarted,
-    WaitingForDevice,
+    Waiting,
 )
 from devbench.bench.lease_keeper import LeaseKeeper
 from devbench.bench.notices import changed_files, invalid_readings, lease_lost, replaced_files, steps_not_applied
@@ -234,7 +234,7 @@ class DeviceSession:
         """Take the device, make the folders there, and undo what a run that died has left changed."""
         serial = self.serial
         self._keeper.take_within(
-            self._wait_s, self._stop, lambda words, left_s: self.tell(WaitingForDevice(serial, words, left_s))
+            self._wait_s, self._stop, lambda words, left_s: self.tell(Waiting(serial, f"waiting for {words}", left_s))
         )
         self._entered = True
         script = (

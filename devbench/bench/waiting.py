@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from devbench.adb.errors import ServerUnavailable
 from devbench.adb.server import ADDRESS, READY
 from devbench.analysis.reliability import Around
-from devbench.bench.events import ConnectionLost, CoolingDown
+from devbench.bench.events import ConnectionLost, Waiting
 from devbench.device.boards import identify_boards
 from devbench.device.conditions import ThermalLimits, from_json, over_limits, read_conditions
 from devbench.errors import DevbenchError
@@ -45,7 +45,7 @@ def cool_down(
     limits: ThermalLimits,
     deadline_s: float,
     stop: threading.Event,
-    tell: Callable[[CoolingDown], None],
+    tell: Callable[[Waiting], None],
 ) -> Conditions:
     """Wait while the device is over its limits, until the deadline or `stop`; returns the last conditions.
 
@@ -60,7 +60,7 @@ def cool_down(
         if not over or left_s <= 0 or stop.is_set():
             return now
         heat = f" (hottest {now.hottest_c:.1f} °C)" if now.hottest_c is not None else ""
-        tell(CoolingDown(device.serial, clean(", ".join(over)) + heat, left_s))
+        tell(Waiting(device.serial, f"cooling down: {clean(', '.join(over))}{heat}", left_s))
         stop.wait(min(_COOL_POLL_S, left_s))
 
 

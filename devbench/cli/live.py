@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 from devbench.bench.events import (
     ConnectionLost,
-    CoolingDown,
     DeviceFinished,
     DeviceReady,
     Event,
@@ -20,7 +19,7 @@ from devbench.bench.events import (
     PipelineStep,
     RepetitionDone,
     RepetitionStarted,
-    WaitingForDevice,
+    Waiting,
 )
 from devbench.cli.output import plain
 from devbench.notices import Effect
@@ -118,10 +117,8 @@ class RunDisplay:
             return _repetition(row, event)
         elif isinstance(event, MoreSteps):
             row.steps += 1
-        elif isinstance(event, CoolingDown):
-            return _waits(row, f"cooling down: {event.words}, {event.left_s:.0f} s at most")
-        elif isinstance(event, WaitingForDevice):
-            return _waits(row, f"waiting for {event.holder}, {event.left_s:.0f} s at most")
+        elif isinstance(event, Waiting):
+            return _waits(row, f"{event.words}, {event.left_s:.0f} s at most")
         elif isinstance(event, ConnectionLost):
             row.doing = "connected again" if event.back else f"waiting for the connection: {event.words}"
             return f"[yellow]…[/yellow] {row.name} · {plain(row.doing)}"

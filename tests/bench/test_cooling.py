@@ -12,7 +12,7 @@ import pytest
 
 from devbench.analysis.reliability import Around
 from devbench.bench import waiting
-from devbench.bench.events import CoolingDown
+from devbench.bench.events import Waiting
 from devbench.bench.waiting import cool_down, limits_passed
 from devbench.device.conditions import Conditions, ThermalLimits
 
@@ -35,9 +35,7 @@ def wait(monkeypatch: pytest.MonkeyPatch) -> Any:
             clock.now += timeout or 0.0
             return False
 
-    def run(
-        *states: Conditions, deadline_s: float = 60.0, stopped: bool = False
-    ) -> tuple[Conditions, list[CoolingDown]]:
+    def run(*states: Conditions, deadline_s: float = 60.0, stopped: bool = False) -> tuple[Conditions, list[Waiting]]:
         left, told, stop = list(states), [], Stop()
         if stopped:
             stop.set()
@@ -59,7 +57,7 @@ def test_a_hot_device_is_waited_for_until_it_is_fit(wait: Any) -> None:
     now, told = wait(hot(thermal_status=3, temperatures_c={"soc": 81.25}), hot(battery_temperature_c=41.0), hot())
     assert now == hot()
     assert [one.left_s for one in told] == [60.0, 58.0]
-    assert (told[0].serial, told[0].words) == ("SERIAL", "thermal status severe (hottest 81.2 °C)")
+    assert (told[0].serial, told[0].words) == ("SERIAL", "cooling down: thermal status severe (hottest 81.2 °C)")
     assert told[1].words.startswith("battery 41.0 °C above 40 °C")
     assert wait.clock.waits == [2.0, 2.0]
 
