@@ -34,8 +34,9 @@ def commands() -> Iterator[tuple[str, Any]]:
     from typer.main import get_command
 
     from devbench.cli.app import application
+    from devbench.cli.usage import read_plainly
 
-    yield from _below("devbench", get_command(application()))
+    yield from _below("devbench", read_plainly(get_command(application())))
 
 
 def _below(path: str, command: Any) -> Iterator[tuple[str, Any]]:
@@ -66,7 +67,12 @@ def _record(parameter: Any, context: Any) -> tuple[str, str] | None:
     if getattr(parameter, "hidden", False):
         return None
     record = parameter.get_help_record(context)
-    return record and (str(record[0]), str(record[1]))
+    if not record:
+        return None
+    # The help shows `NUMBER` instead of Python's types.
+    name = re.sub(r" <[a-z]+( range|\[[a-z]+\])?>", "", str(record[0]))
+    word = parameter.display_type_rich(context) if hasattr(parameter, "type_descriptor") else ""
+    return f"{name} {word if word not in name else ''}".rstrip(), str(record[1])
 
 
 def _prose(text: str | None) -> str:
