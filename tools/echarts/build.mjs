@@ -34,7 +34,9 @@ if (process.argv.includes("--check")) {
 } else {
   mkdirSync(target, { recursive: true });
   writeFileSync(join(target, "echarts.js.gz"), gzipSync(text, { level: 9 }));
-  for (const name of ["LICENSE", "NOTICE"]) copyFileSync(join(library, name), join(target, name));
+  const licences = { LICENSE: library, NOTICE: library, "LICENSE-d3": join(library, "licenses") };
+  for (const [name, folder] of Object.entries(licences)) copyFileSync(join(folder, name), join(target, name));
+  copyFileSync(join(here, "node_modules", "zrender", "LICENSE"), join(target, "LICENSE-zrender"));
   writeFileSync(recorded, sha256 + "\n");
 }
 console.log(`${sha256}  ${text.length} bytes`);

@@ -80,7 +80,7 @@
     const left = Math.min(widest(all.map((row) => clean(row.label))), 0.42 * width) + 10, right = Math.min(widest(all.flatMap((row) => [clean(row.text || ""), ...(stacked ? [] : (row.bars || []).map((bar) => clean(bar.text || "")))])) + 12, 0.4 * width);
     const dots = all.some((row) => row.points?.length), step = dots ? 26 : 21, top = 2;
     const log = Boolean(chart.log) && ends.every((value) => value > 0), least = ends.reduce((a, b) => Math.min(a, b), log ? Infinity : 0), most = ends.reduce((a, b) => Math.max(a, b), log ? 0 : least < 0 ? 0 : 1e-9);
-    const gap = log ? 1 : stepOf(most - least, Math.max(2, Math.min(6, Math.round((width - left - right) / 90))));
+    const gap = log ? 1 : stepOf(most - least, Math.max(3, Math.min(6, Math.round((width - left - right) / 60))));
     const labels = (of, more) => ({ type: "category", inverse: true, data: lines.map((_, n) => n), axisTick: { show: false }, axisLabel: { interval: 0, margin: 0, fontSize: 12, fontFamily: FONT, formatter: (n) => of(lines[n]), ...more } });
     const series = chart.series.map((one, number) => ({
       type: "bar", name: one.name, stack: stacked ? "all" : undefined, barGap: "-100%", barWidth: 11, color: css(one.colour), itemStyle: stacked ? { borderColor: css("paper"), borderWidth: 0.6 } : {},
