@@ -92,7 +92,12 @@ def plan_inputs(
         if refused:
             raise refused[0]
         what = f"{unused[0]}: no model has such an input" if unused[0] else "needs a name: no model has one input only"
-        raise InputError(f"--input-shape {what}", hint=_known_inputs(models))
+        inputs = {model.name: read_tensors(model.path).inputs for model in models[:3]}
+        there = (
+            f"{name} has {', '.join(f'{one.shown}={shape_words(one.open_shape or one.shape)}' for one in specs)}"
+            for name, specs in inputs.items()
+        )
+        raise InputError(f"--input-shape {what}", hint="; ".join(there))
     return found
 
 
@@ -189,11 +194,3 @@ def _check(model: ModelFile, spec: TensorSpec, shape: tuple[int, ...]) -> None:
 def shape_words(shape: Sequence[int]) -> str:
     """`1x?x?x3`: a shape to show, with a question mark for each open dimension."""
     return "x".join("?" if size < 0 else str(size) for size in shape) or "a single value"
-
-
-def _known_inputs(models: Sequence[ModelFile]) -> str:
-    inputs = {model.name: read_tensors(model.path).inputs for model in models[:3]}
-    return "; ".join(
-        f"{name} has {', '.join(f'{one.shown}={shape_words(one.open_shape or one.shape)}' for one in specs)}"
-        for name, specs in inputs.items()
-    )

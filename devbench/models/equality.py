@@ -124,6 +124,5 @@ def _index_limits(path: Path) -> dict[str, int]:
             indices = maker.inputs[0]
         rows = graph.shape(table)[:1]
         if indices in graph.inputs and graph.is_constant(table) and rows:
-            name = graph.name(indices)
-            found[name] = min(rows[0], found.get(name, rows[0]))
+            found[graph.name(indices)] = min(rows[0], found.get(graph.name(indices), rows[0]))
     return found

@@ -165,11 +165,7 @@ def _histogram(operators: Iterable[OperatorView]) -> tuple[OperatorCount, ...]:
 
 
 def _largest(tensors: Iterable[TensorView], top: int) -> tuple[TensorView, ...]:
-    return tuple(sorted(tensors, key=lambda tensor: (-_bytes(tensor), tensor.index))[:top])
-
-
-def _bytes(tensor: TensorView) -> int:
-    return tensor.stored_bytes or tensor.size_bytes
+    return tuple(sorted(tensors, key=lambda one: (-(one.stored_bytes or one.size_bytes), one.index))[:top])
 
 
 def _peak(graph: GraphView) -> tuple[int, int | None]:

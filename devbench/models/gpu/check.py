@@ -27,6 +27,7 @@ from devbench.models.graph.view import ModelView, OperatorView
 
 _VALIDATION = "VALIDATION:"
 _MAX_DEPTH = 20
+_FATAL = (GpuEffect.UNLOADABLE, GpuEffect.STOPS_ALWAYS)
 _WITH_EFFECTS = frozenset({"IF", "WHILE", "CALL_ONCE"})
 _RESOURCES = frozenset({"resource", "variant"})
 
@@ -141,8 +142,7 @@ def estimate(checked: Checked, max_parts: int = 1) -> GpuEstimate:
     parts = sorted(_parts(context, cpu), key=len, reverse=True) if cpu else [[one.index for one in graph.operators]]
     taken = {index for part in parts[:max_parts] for index in part}
     # `STOPS` counts only in the delegated part, the other two anywhere.
-    fatal = [one for one in refusals if one.effect in (GpuEffect.UNLOADABLE, GpuEffect.STOPS_ALWAYS)]
-    fatal.sort(key=lambda one: one.effect is GpuEffect.STOPS_ALWAYS)
+    fatal = [one for effect in _FATAL for one in refusals if one.effect is effect]
     blocked = next(iter([*fatal, *(stopping[index] for index in sorted(taken) if index in stopping)]), None)
     return GpuEstimate(
         operators=len(graph.operators),

@@ -11,7 +11,7 @@ from collections import Counter, defaultdict
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from devbench.errors import DevbenchError
 from devbench.models.gpu.analyzer import AnalyzerAnswer
@@ -181,34 +181,26 @@ def _fixed(model: Any, rewrite: Rewrite) -> set[_Place]:
         return {(number, place) for number, graph in graphs for place in rewrite.matches(graph)}
     before = _operators(model)
     apply_rewrites(model, [rewrite], RewriteOptions())
-    after = {id(one.operator): one for one in _operators(model)}
-    return {one.place for one in before if _is_fixed(one, after.get(id(one.operator)))}
+    after = {id(operator): now for operator, _, *now in _operators(model)}
+    fixed = set()
+    for operator, place, _, version, rank in before:
+        highest, new_version, new_rank = after.get(id(operator), (0, 0, 0))
+        # It is gone, or its version or rank is now one that the delegate takes.
+        if highest >= new_version < version or rank > MAX_RANK >= new_rank:
+            fixed.add(place)
+    return fixed
 
 
-class _Operator(NamedTuple):
-    """An operator of a model in memory, with its version and rank and the highest version that the delegate takes."""
-
-    operator: Any
-    place: _Place
-    highest: int
-    version: int
-    rank: int
-
-
-def _operators(model: Any) -> list[_Operator]:
+def _operators(model: Any) -> list[tuple[Any, _Place, int, int, int]]:
+    """Each operator, its place, the highest version that the delegate takes, its version and its largest rank."""
     found = []
     for number in range(len(model.subgraphs)):
         graph = Graph(model, number)
         for place, one in enumerate(graph.operators()):
             rank = max((len(graph.shape(tensor)) for tensor in (*one.inputs, *one.outputs) if tensor >= 0), default=0)
             highest = KNOWN.get(graph.kind(one), 0)
-            found.append(_Operator(one, (number, place), highest, graph.version(one), rank))
+            found.append((one, (number, place), highest, graph.version(one), rank))
     return found
-
-
-def _is_fixed(before: _Operator, after: _Operator | None) -> bool:
-    """Whether the operator is gone, or its version or rank is now one that the delegate takes."""
-    return after is None or after.highest >= after.version < before.version or before.rank > MAX_RANK >= after.rank
 
 
 def places(group: RefusalGroup) -> str:

@@ -114,9 +114,8 @@ def prepare(graph: GraphView, others: Mapping[int, Prepared], graphs: tuple[Grap
         if dynamic:
             violations[operator.index] = Violation("dynamic", dynamic)
             continue
-        folded = operator.type in _FOLDED and all(tensor.index in known for tensor in operator.given)
-        if operator.type == "REDUCE_PROD" and operator.outputs and operator.outputs[0].elements > _MAX_FOLDED:
-            folded = False
+        too_large = operator.type == "REDUCE_PROD" and any(one.elements > _MAX_FOLDED for one in operator.outputs[:1])
+        folded = operator.type in _FOLDED and not too_large and all(one.index in known for one in operator.given)
         if operator.type in _ALWAYS_KNOWN or folded:
             known |= {tensor.index for tensor in operator.outputs}
         for violation in _unprepared(operator):

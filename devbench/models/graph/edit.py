@@ -138,12 +138,6 @@ class Graph:
             self._constants[key] = number
         return number
 
-    def add_view(self, constant: int, shape: Sequence[int]) -> int:
-        """A tensor of another shape that shares the buffer of a constant."""
-        number = self.add_tensor(self.name(constant), shape, like=constant)
-        self.tensor(number).buffer = self.tensor(constant).buffer
-        return number
-
     def add_operator(
         self,
         before: Any,

@@ -41,9 +41,9 @@ def load_model(path: Path) -> Any:
         model = schema.ModelT.InitFromObj(schema.Model.GetRootAs(data))
         whole = np.frombuffer(data, np.uint8)
         for buffer in model.buffers:
+            if buffer.offset + buffer.size > whole.size:
+                raise DamagedModel("a buffer lies beyond its end")
             if buffer.offset > 1:
-                if buffer.offset + buffer.size > whole.size:
-                    raise DamagedModel("a buffer lies beyond its end")
                 buffer.data = whole[buffer.offset : buffer.offset + buffer.size]
             buffer.offset = buffer.size = 0
         for graph in model.subgraphs:

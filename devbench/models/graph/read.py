@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import inspect
 import struct
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -151,20 +151,13 @@ def _operator(one: Table, index: int, codes: Sequence[OperatorCode], tensors: Se
 def _options(one: Table) -> dict[str, int | float | bool]:
     from ai_edge_litert import schema_py_generated as schema
 
-    kind = _option_kinds().get(one.number("options_type"), "NONE")
+    kind = numbered_names(schema.BuiltinOptions).get(one.number("options_type"), "NONE")
     table = one.table("options") if kind != "NONE" else None
     if table is None:
         return {}
     options = getattr(schema, kind)()
     options.Init(table.data, table.at)
     return {name: getattr(options, accessor)() for name, accessor in _single_values(getattr(schema, f"{kind}T"))}
-
-
-@cache
-def _option_kinds() -> Mapping[int, str]:
-    from ai_edge_litert import schema_py_generated as schema
-
-    return numbered_names(schema.BuiltinOptions)
 
 
 @cache

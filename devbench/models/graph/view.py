@@ -31,7 +31,6 @@ def type_name(number: int) -> str:
     return TYPES[number] if 0 <= number < len(TYPES) else "unknown"
 
 
-@cache
 def operator_names() -> Mapping[int, str]:
     """The names of the built-in operators."""
     from ai_edge_litert import schema_py_generated as schema
@@ -39,7 +38,8 @@ def operator_names() -> Mapping[int, str]:
     return numbered_names(schema.BuiltinOperator)
 
 
-def numbered_names(enum: type) -> dict[int, str]:
+@cache
+def numbered_names(enum: type) -> Mapping[int, str]:
     """The names of a generated enumeration by their numbers."""
     return {number: name for name, number in vars(enum).items() if isinstance(number, int)}
 

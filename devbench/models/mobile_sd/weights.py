@@ -96,12 +96,10 @@ class Checkpoint:
                 raise InputError(f"--weights: {file} cannot be read: {error}", hint="is it whole?") from None
 
     def check(self, specs: Sequence[WeightSpec]) -> None:
-        missing = [spec.name for spec in specs if self._name(spec) not in self._files]
-        if missing:
-            shown = ", ".join(missing[:_NAMES_SHOWN])
+        if missing := [spec.name for spec in specs if self._name(spec) not in self._files]:
+            shown = ", ".join([*missing[:_NAMES_SHOWN], *("…" for _ in missing[_NAMES_SHOWN : _NAMES_SHOWN + 1])])
             raise InputError(
-                f"--weights: {self._folder} lacks {len(missing)} of {len(specs)} weights: {shown}"
-                + (", …" if len(missing) > _NAMES_SHOWN else ""),
+                f"--weights: {self._folder} lacks {len(missing)} of {len(specs)} weights: {shown}",
                 hint="give a checkpoint of Stable Diffusion 2.x, in diffusers' layout, for the scale that is built",
             )
         for spec in specs:

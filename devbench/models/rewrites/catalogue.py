@@ -12,12 +12,17 @@ from devbench.errors import InputError
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
 from devbench.models.rewrites.codes import downgrade_versions, drop_unused_codes, unused_code_match
-from devbench.models.rewrites.fixed_shapes import fixed_shapes, sized_operators
 from devbench.models.rewrites.half_precision import groupnorm_4d, layernorm_4d, stable_gelu
 from devbench.models.rewrites.products import attention_4d, fc_one_row, fc_to_conv, gather_1d, gather_to_conv
 from devbench.models.rewrites.prune import prune
 from devbench.models.rewrites.serialize import Along, Conv, ConvLimits, serialize_conv
-from devbench.models.rewrites.shapes import drop_broadcast_to, merge_reshapes, resize_upsample
+from devbench.models.rewrites.shapes import (
+    drop_broadcast_to,
+    fixed_shapes,
+    merge_reshapes,
+    resize_upsample,
+    sized_operators,
+)
 from devbench.models.rewrites.weights import half_weights, int8_weights
 from devbench.text import near
 

@@ -47,14 +47,7 @@ def downgrade_versions(graph: Graph) -> list[str]:
 
 
 def _is_plain(graph: Graph, operator: Any) -> bool:
+    """Whether version 1 describes it: float32, but for axes and shapes, and no more than four dimensions."""
     tensors = [*(tensor for tensor in operator.inputs if tensor >= 0), *operator.outputs]
-    floats = all(
-        graph.dtype(tensor) == "float32"
-        for tensor in tensors
-        if not (graph.is_constant(tensor) and _is_shape(graph, tensor))
-    )
-    return floats and all(len(graph.shape(tensor)) <= _MAX_RANK for tensor in tensors)
-
-
-def _is_shape(graph: Graph, tensor: int) -> bool:
-    return graph.dtype(tensor) == "int32"
+    types = {graph.dtype(one) for one in tensors if not (graph.is_constant(one) and graph.dtype(one) == "int32")}
+    return types <= {"float32"} and all(len(graph.shape(tensor)) <= _MAX_RANK for tensor in tensors)

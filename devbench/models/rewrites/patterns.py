@@ -96,8 +96,7 @@ def find_normalisation(graph: Graph, rsqrt: Any) -> Normalisation | None:
         epsilon = graph.scalar(constant)
         found = _reductions(graph, variance) if epsilon is not None else None
         if found is not None and epsilon is not None:
-            source, mean, axes = found
-            return _affine(graph, source, mean, rsqrt.outputs[0], axes, epsilon)
+            return _affine(graph, *found, rsqrt.outputs[0], epsilon)
     return None
 
 
@@ -145,7 +144,7 @@ def _axes(graph: Graph, mean: Any) -> tuple[int, ...] | None:
 
 
 def _affine(
-    graph: Graph, source: int, mean: int, inverse: int, axes: tuple[int, ...], epsilon: float
+    graph: Graph, source: int, mean: int, axes: tuple[int, ...], inverse: int, epsilon: float
 ) -> Normalisation | None:
     """The last tensor that is (x − mean)·inverse·γ + β, with its γ and β."""
     shape = graph.shape(source)

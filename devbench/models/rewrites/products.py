@@ -134,7 +134,8 @@ def _as_conv(emit: Emitter, operator: Any, one_row: bool) -> str | None:
     row: int = x if graph.shape(x) == (1, 1, rows, inputs) else emit.reshape(x, (1, 1, rows, inputs))
     if one_row:
         row = emit.concat([row, row], 2)
-    kernel = graph.add_view(weights, (outputs, 1, 1, inputs))
+    kernel = graph.add_tensor(graph.name(weights), (outputs, 1, 1, inputs), like=weights)
+    graph.tensor(kernel).buffer = graph.tensor(weights).buffer
     if bias < 0:
         # Some delegates do not take a convolution without a bias.
         bias = _no_bias(emit, x, weights, outputs)

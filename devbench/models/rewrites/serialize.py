@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from copy import copy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
@@ -139,7 +140,7 @@ def _split_inputs(emit: Emitter, operator: Any, conv: Conv, factor: int, kernel:
     total = -1
     for number, (part, values) in enumerate(zip(parts, np.split(kernel, factor, axis=3), strict=True)):
         bias = operator.inputs[2] if number == 0 and len(operator.inputs) > 2 else zeros
-        made = emit.conv(part, emit.constant(values), bias, emit.graph.shape(out), options=_copied(options))
+        made = emit.conv(part, emit.constant(values), bias, emit.graph.shape(out), options=copy(options))
         end = {"out": out, "activation": activation} if number == factor - 1 else {}
         total = emit.binary("ADD", total, made, **end) if number else made
 
@@ -152,15 +153,11 @@ def _split_outputs(emit: Emitter, operator: Any, conv: Conv, factor: int, kernel
     parts = [
         emit.conv(
             operator.inputs[0], emit.constant(values), emit.constant(some), shape,
-            options=_copied(operator.builtinOptions),
+            options=copy(operator.builtinOptions),
         )
         for values, some in zip(np.split(kernel, factor), np.split(offsets, factor), strict=True)
     ]  # fmt: skip
     emit.concat(parts, 3, out=out)
-
-
-def _copied(options: Any) -> Any:
-    return type(options)(**vars(options))
 
 
 def write_conv_model(conv: Conv, path: Path) -> None:

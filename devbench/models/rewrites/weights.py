@@ -98,8 +98,9 @@ def int8_weights(source: Path, out: Path, *, dynamic: bool) -> list[str]:
         model = load_model(out)
         graph = Graph(model)
         for operator in graph.operators("CONV_2D"):
-            if graph.name(operator.outputs[0]) in large:
-                _quantise_convolution(graph, operator, dynamic)
+            values = graph.constant(operator.inputs[1], "float32")
+            if values is not None and graph.name(operator.outputs[0]) in large:
+                _quantise_convolution(graph, operator, values, dynamic)
         compact(model)
         save_model(model, out)
     return [f"{name} {shape}" for name, shape in _int8_tensors(out).items() if name not in before]
@@ -112,22 +113,17 @@ def _large_convolutions(path: Path) -> set[str]:
     return {graph.name(out) for out, one in weights.items() if one is not None and one.nbytes > _MAX_CONV_BYTES}
 
 
-def _quantise_convolution(graph: Graph, operator: Any, dynamic: bool) -> None:
-    values = graph.constant(operator.inputs[1], "float32")
-    if values is None:
-        return
+def _quantise_convolution(graph: Graph, operator: Any, values: NDArray[Any], dynamic: bool) -> None:
     quantised, scales = symmetric_int8(values)
-    name = graph.name(operator.inputs[1])
-    weights = graph.add_constant(f"{name}/int8", quantised, shared=False)
+    x, given, *rest = operator.inputs
+    weights = graph.add_constant(f"{graph.name(given)}/int8", quantised, shared=False)
     graph.tensor(weights).quantization = schema.QuantizationParametersT(
         scale=scales.tolist(), zeroPoint=[0] * scales.size, quantizedDimension=0
     )
     if not dynamic:
-        emit = Emitter(graph, operator, f"{name}/w8")
-        options = schema.DequantizeOptionsT()
-        like = operator.inputs[1]
-        weights = emit.make("DEQUANTIZE", [weights], values.shape, options=options, like=like)
-    graph.set_inputs(operator, [operator.inputs[0], weights, *operator.inputs[2:]])
+        emit = Emitter(graph, operator, f"{graph.name(given)}/w8")
+        weights = emit.make("DEQUANTIZE", [weights], values.shape, options=schema.DequantizeOptionsT(), like=given)
+    graph.set_inputs(operator, [x, weights, *rest])
 
 
 def symmetric_int8(weights: NDArray[np.float32]) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
