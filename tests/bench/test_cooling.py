@@ -58,7 +58,7 @@ def test_a_hot_device_is_waited_for_until_it_is_fit(wait: Any) -> None:
     assert now == hot()
     assert [one.left_s for one in told] == [60.0, 58.0]
     assert (told[0].serial, told[0].words) == ("SERIAL", "cooling down: thermal status severe (hottest 81.2 °C)")
-    assert told[1].words.startswith("battery 41.0 °C above 40 °C")
+    assert told[1].words.startswith("cooling down: battery 41.0 °C above 40 °C")
     assert wait.clock.waits == [2.0, 2.0]
 
 
