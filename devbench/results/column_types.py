@@ -208,11 +208,18 @@ class Name(Words):
 
 
 class _Number(Kept):
+    def in_range(self, value: Any) -> bool:
+        """Whether a number may be in the column, also one of another type, as NumPy has."""
+        raise NotImplementedError
+
+    def fits(self, value: Any) -> bool:
+        return type(value) in ((float, int) if self.kind == "float" else (int,)) and self.in_range(value)
+
     def coerce_compared_value(self, op: Any, value: Any) -> Any:
         return self.impl_instance.coerce_compared_value(op, value)
 
     def process_bind_param(self, value: float | None, dialect: Any) -> float | None:
-        if value is not None and not self.fits(value):
+        if value is not None and not self.in_range(value):
             raise ValueError(f"{value!r:.40} is not {self.words}")
         return value
 
@@ -227,10 +234,8 @@ class Real(_Number):
         super().__init__()
         self.minimum, self.maximum, self.positive = minimum, maximum, positive
 
-    def fits(self, value: Any) -> bool:
-        return (
-            type(value) in (float, int) and self.minimum <= value <= self.maximum and (value > 0 or not self.positive)
-        )
+    def in_range(self, value: Any) -> bool:
+        return bool(self.minimum <= value <= self.maximum and (value > 0 or not self.positive))
 
 
 class WholeNumber(_Number):
@@ -246,8 +251,8 @@ class WholeNumber(_Number):
     def load_dialect_impl(self, dialect: Any) -> Any:
         return dialect.type_descriptor(BigInteger() if self.big else Integer())
 
-    def fits(self, value: Any) -> bool:
-        return type(value) is int and self.minimum <= value < 2 ** (63 if self.big else 31)
+    def in_range(self, value: Any) -> bool:
+        return bool(self.minimum <= value < 2 ** (63 if self.big else 31))
 
 
 class Flag(Kept):
