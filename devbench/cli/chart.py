@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbench.cli.choices import complete_metrics, complete_models, complete_runs
+from devbench.cli.usage import one_of
 from devbench.host.garbage import no_cycle_search
 
 if TYPE_CHECKING:
@@ -36,11 +37,16 @@ def complete_kinds(incomplete: str) -> list[str]:
 
 @no_cycle_search()
 def chart(
-    kind: Annotated[str, typer.Argument(metavar="|".join(_KINDS), help="Which chart.", autocompletion=complete_kinds)],
+    kind: Annotated[
+        str,
+        typer.Argument(metavar="KIND", help=f"Which chart: {', '.join(_KINDS)}.", autocompletion=complete_kinds),
+    ],
     run: Annotated[
         str,
         typer.Argument(
-            help="A run's id, the beginning of it, or `latest`; not used for history.", autocompletion=complete_runs
+            metavar="RUN",
+            help="A run's id, the beginning of it, or `latest`; not used for history.",
+            autocompletion=complete_runs,
         ),
     ] = "latest",
     out: Annotated[
@@ -94,10 +100,8 @@ def chart(
     from devbench.sections.chart_kinds import charts_of
     from devbench.text import parts_of
 
-    if kind not in _KINDS:
-        raise InputError(f"there is no chart {kind!r}", hint=f"give one of {', '.join(_KINDS)}")
-    if theme not in ("light", "dark"):
-        raise InputError(f"--theme {theme!r} is unknown", hint="give light or dark")
+    one_of("chart", kind, _KINDS)
+    one_of("--theme", theme, ("light", "dark"))
     path = out or Path(f"{kind}.png")
     form = _form(path)
     check_writable(path)

@@ -81,11 +81,11 @@ def only_nightly(wait_s: float) -> Iterator[None]:
     """Be the only nightly of this machine's user: two would measure each other.
 
     Raises:
-        Held: another one is at it, and still is after `wait_s` seconds.
+        Held: another one is running, also after `wait_s` seconds.
     """
     hint = "it goes on by itself; --wait SECONDS waits for it"
     lock = data_dir() / "locks" / "nightly.lock"
-    with hold(lock, held="another nightly is at it", hint=hint, wait_s=wait_s, exit_code=EXIT_BUSY):
+    with hold(lock, held="another `devbench nightly` is running", hint=hint, wait_s=wait_s, exit_code=EXIT_BUSY):
         yield
 
 

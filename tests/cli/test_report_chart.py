@@ -112,7 +112,7 @@ def test_filters_choose(url: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (["chart", "pie"], "there is no chart 'pie'"),
+        (["chart", "pie"], "chart 'pie' is unknown"),
         (["chart", "latency", "--out", "c.gif"], "cannot tell the format"),
         (["chart", "latency", "--theme", "pink"], "unknown"),
         (["chart", "latency", "--delegate", "tpu"], "nothing to draw"),

@@ -214,7 +214,7 @@ def test_a_second_nightly_ends_at_once_or_waits(suite: Path) -> None:
     with only_nightly(0):
         code, _, err = nightly(suite)
         assert code == 4
-        assert "another nightly is at it" in err
+        assert "another `devbench nightly` is running" in err
         assert f"process {os.getpid()}" in err
         waiting = start(suite, "--wait", "60")
         time.sleep(2.5)
