@@ -65,6 +65,8 @@ def run_document(
         lead.append(comparison.counts(subject.comparison))
     if len(found) > 1:
         lead.append(matrix(found, TEXT))
+    elif found and not subject.operators:
+        lead.append(replace(_latencies(report.jobs), forms=TEXT))
     return Document(
         f"Run {report.run_id}",
         headline,
@@ -81,7 +83,8 @@ def _groups(subject: RunSubject) -> Iterator[Section]:
     groups = subject.report.groups
     listed = TEXT if len(groups) == 1 or subject.operators else MARKDOWN
     for number, (model, device, jobs) in enumerate(groups, start=1):
-        parts: list[Part] = [replace(_latencies(jobs), forms=listed)]
+        alone = len(groups) == 1 and not subject.operators
+        parts: list[Part] = [] if alone else [replace(_latencies(jobs), forms=listed)]
         parts += [replace(line, forms=line.forms & listed) for job in jobs for line in _job(job, subject.operators)]
         profiled = [job for job in jobs if job.by_type and subject.operators]
         parts += [_operators(profiled), *map(_operators_of, profiled)] if profiled else []
