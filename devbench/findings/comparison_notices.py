@@ -14,7 +14,7 @@ from devbench.findings.comparison import CaseFailure, CaseOnDevice, DriftCorrect
 from devbench.findings.comparison_sides import Key, SideData
 from devbench.findings.grouping import groups
 from devbench.metrics import METRICS
-from devbench.notices import Effect, Notice, NoticeKind
+from devbench.notices import LEAST_PROCESSES, Effect, Notice, NoticeKind
 from devbench.results.counting import unreliable, virtual_device
 from devbench.results.queries import UsedFile
 
@@ -74,6 +74,20 @@ def _repetitions_left_out(side: SideData) -> dict[Key, tuple[int, int, str]]:
         for key, found in reasons.items()
         if key in measured.index and len(found) < measured[key]
     }
+
+
+def few_processes(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice]) -> Iterator[Notice]:
+    """Cases that both sides have, and that one has timed too seldom to be judged."""
+    for name, side, other in (("baseline", before, after), ("candidate", after, before)):
+        for series, values in side.values.items():
+            n = len(values.values)
+            if series[2] == "latency" and series in other.values and n < LEAST_PROCESSES:
+                times = "once" if n == 1 else "twice"
+                yield Notice(
+                    NoticeKind.TOO_FEW_PROCESSES, subjects[series[:2]].case,
+                    f"measured {times} in the {name}: not enough to judge", "give --repetitions 5 or more",
+                    Effect.EXCLUDED, series[0],
+                )  # fmt: skip
 
 
 def drift_notices(drifts: Sequence[DriftCorrection]) -> list[Notice]:

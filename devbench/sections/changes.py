@@ -120,13 +120,13 @@ def event_table(report: ChangesReport) -> Table:
 
 def page_section(report: ChangesReport) -> Iterator[Section]:
     """All of a history under one heading."""
-    known = report.first_utc is not None and report.last_utc is not None
-    span = f", {report.first_utc:%Y-%m-%d} to {report.last_utc:%Y-%m-%d}" if known else ""
-    words = f"{len(report.series):,} series over {report.runs:,} runs{span}."
-    if not report.own and not report.events:
-        words += f" {summary_words(report)[:1].upper()}{summary_words(report)[1:]}."
+    words = summary_words(report)
     tables = (event_table(report), model_table(report), change_table(report))
-    yield Section("history", "History", (Line(words, "soft"), *tables, Charts(history_charts(report), first=2)))
+    yield Section(
+        "history",
+        "History",
+        (Line(f"{words[:1].upper()}{words[1:]}.", "soft"), *tables, Charts(history_charts(report), first=1)),
+    )
 
 
 SECTIONS: tuple[SectionOf[ChangesReport], ...] = (SectionOf(_told, TEXT), SectionOf(page_section, PAGE))
