@@ -23,7 +23,7 @@ CONDITIONS_WORD = "7b6a5948-3726-4514-8302-f1e0dccbba98"
 STATES = [
     ("unauthorized", "accept its question about USB debugging"),
     ("authorizing", "accept its question about USB debugging"),
-    ("offline", "`adb disconnect S1`, then `adb connect S1`"),
+    ("offline", "`devbench devices disconnect S1`, then `devbench devices connect S1`"),
     ("connecting", "wait a moment"),
     ("no permissions", "udev rules"),
     ("recovery", "`adb -s S1 reboot`"),
@@ -165,7 +165,7 @@ def test_a_device_that_hangs_costs_its_own_line_and_no_more_than_its_time(hang: 
 def test_the_advice_on_a_device_that_hangs_names_it(hang: Callable[[], str]) -> None:
     found = survey(server_of(S2=hang), [DeviceEntry("S2", "device")], (), timeout_s=0.1)[0]
     assert "SERIAL" not in found.advice
-    assert "adb connect S2" in found.advice
+    assert "devices connect S2" in found.advice
 
 
 def test_a_device_without_permissions_tells_adb_s_own_words() -> None:
