@@ -62,6 +62,11 @@ class ChangePoint:
     points_before: int
     points_after: int
 
+    @property
+    def confidence(self) -> float:
+        """1 − p."""
+        return 1 - self.p
+
 
 def change_points(values: Sequence[float] | Floats, settings: ChangeSettings | None = None) -> tuple[ChangePoint, ...]:
     """The changes of one series, in order; see `change_points_of_many`."""

@@ -135,7 +135,7 @@ def test_only_what_is_asked_for_is_exported(make: Callable[[], Store], tmp_path:
         import_folder(other, open_folder(folder))
         assert sorted(run.run_id for run in other.runs()) == runs
         assert other.run(runs[0]) == store.run(runs[0])
-    with pytest.raises(InputError, match="no such run"):
+    with pytest.raises(InputError, match="no run"):
         export_store(store, tmp_path / "none", Selection(labels={"build": "none"}))
     with pytest.raises(InputError, match="not empty"):
         export_store(store, tmp_path / "0", Selection())
@@ -279,9 +279,9 @@ def test_damaged_files_are_one_clear_line(tmp_path: Path, file_format: Format) -
 @pytest.mark.parametrize(
     ("manifest", "words"),
     [
-        (None, "no export"), ("[]", "no manifest"), ("{", "cannot read"), ('{"format": "other"}', "no manifest"),
+        (None, "no export"), ("[]", "not the manifest"), ("{", "cannot read"), ('{"format": "other"}', "not the manifest"),
         ('{"format": "devbench-export-3", "schema": "0099"}', "has schema 0099"),
-        ('{"format": "devbench-export-3", "schema": "baseline-2", "files": "../x", "tables": {}}', "no manifest"),
+        ('{"format": "devbench-export-3", "schema": "baseline-2", "files": "../x", "tables": {}}', "not the manifest"),
     ],
 )  # fmt: skip
 def test_what_is_no_export_is_said(tmp_path: Path, manifest: str | None, words: str) -> None:
