@@ -101,9 +101,8 @@ def facts_of(model: ModelView, top: int = 5) -> ModelFacts:
     constants = list({tensor.buffer: tensor for tensor in graph.tensors if tensor.constant}.values())
     used = {*graph.inputs, *graph.outputs, *(one.index for operator in graph.operators for one in operator.tensors)}
     runtime = [tensor for tensor in graph.tensors if not tensor.constant and tensor.index in used]
-    by_type: dict[str, int] = defaultdict(int)
-    for tensor in constants:
-        by_type[tensor.dtype] += tensor.stored_bytes
+    types = dict.fromkeys(tensor.dtype for tensor in constants)
+    by_type = {dtype: sum(one.stored_bytes for one in constants if one.dtype == dtype) for dtype in types}
     peak_bytes, peak_operator = _peak(graph)
     operators = _histogram(graph.operators)
     return ModelFacts(

@@ -105,10 +105,11 @@ def run_on_host(
             why = said[-1] if said else f"exit code {done.returncode}"
             raise ReferenceFailed(f"{model.name}: LiteRT on this machine does not run it: {why}", hint=hint)
         took = json.loads(answer.read_text("utf-8"))
-        for key in ("tensors", "values"):
-            took[key] = {int(number): one for number, one in took[key].items()}
+        shapes = tuple(map(tuple, took.pop("shapes")))
         outputs = tuple((folder / f"{number}.out").read_bytes() for number in range(len(sets)))
-        return HostRun(outputs, **{**took, "shapes": tuple(map(tuple, took["shapes"]))})
+        return HostRun(
+            outputs, shapes=shapes, tensors=dict(took.pop("tensors")), values=dict(took.pop("values")), **took
+        )
 
 
 # Runs the model on arrays; returns its outputs and the seconds that it took.
@@ -141,8 +142,8 @@ def main(argv: Sequence[str]) -> int:
     wanted, details = call["wanted"], [] if call["wanted"] is None else interpreter.get_tensor_details()
     took = {
         "init_s": init_s, "run_s": run_s, "peak_bytes": _peak_bytes(), "shapes": [array.shape for array in outputs],
-        "tensors": {one["index"]: one["shape"].tolist() for one in details},
-        "values": {number: interpreter.get_tensor(number).reshape(-1).tolist() for number in wanted or ()},
+        "tensors": [(int(one["index"]), one["shape"].tolist()) for one in details],
+        "values": [(number, interpreter.get_tensor(number).reshape(-1).tolist()) for number in wanted or ()],
     }  # fmt: skip
     (folder / "took.json").write_text(json.dumps(took), "utf-8")
     return 0
