@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from devbench.cli.choices import complete_metrics, complete_models, complete_runs
 from devbench.cli.usage import one_of
+from devbench.forms.charts import CHART_FORMS, DPI, WIDTH_IN
 from devbench.host.garbage import no_cycle_search
+from devbench.sections.charts import CHART_KINDS
 
-if TYPE_CHECKING:
-    from devbench.forms.charts import ChartForm
-
-_KINDS = ("latency", "speedup", "operators", "startup", "memory", "conditions", "pipeline", "comparison", "history")
 _EPILOG = (
     "Examples:\n\n"
     "  devbench chart latency --out latency.pdf\n\n"
@@ -32,14 +30,14 @@ def register(app: typer.Typer) -> None:
 
 def complete_kinds(incomplete: str) -> list[str]:
     """Names of charts, for tab completion."""
-    return [name for name in _KINDS if name.startswith(incomplete)]
+    return [name for name in CHART_KINDS if name.startswith(incomplete)]
 
 
 @no_cycle_search()
 def chart(
     kind: Annotated[
         str,
-        typer.Argument(metavar="KIND", help=f"Which chart: {', '.join(_KINDS)}.", autocompletion=complete_kinds),
+        typer.Argument(metavar="KIND", help=f"Which chart: {', '.join(CHART_KINDS)}.", autocompletion=complete_kinds),
     ],
     run: Annotated[
         str,
@@ -78,8 +76,8 @@ def chart(
     ] = None,
     width: Annotated[
         float, typer.Option(min=2.0, max=40.0, help="Width in inches. The chart is laid out for it; text stays 9 pt.")
-    ] = 8.0,
-    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Pixels per inch of a PNG.")] = 160,
+    ] = WIDTH_IN,
+    dpi: Annotated[int, typer.Option(min=30, max=1200, help="Pixels per inch of a PNG.")] = DPI,
     theme: Annotated[str, typer.Option(metavar="light|dark", help="Colours.")] = "light",
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the file, the title and a description as JSON.")
@@ -100,10 +98,12 @@ def chart(
     from devbench.sections.chart_kinds import charts_of
     from devbench.text import parts_of
 
-    one_of("chart", kind, _KINDS)
+    one_of("chart", kind, CHART_KINDS)
     one_of("--theme", theme, ("light", "dark"))
     path = out or Path(f"{kind}.png")
-    form = _form(path)
+    form = next((one for one in CHART_FORMS if path.suffix.casefold() == f".{one}"), None)
+    if form is None:
+        raise InputError(f"--out {path}: cannot tell the format", hint="end the name with .png, .svg or .pdf")
     check_writable(path)
     settings = ChangesSettings(
         metrics=metrics([metric], ()), devices=parts_of(device), models=tuple(model or ()),
@@ -126,13 +126,3 @@ def chart(
         typer.echo(json.dumps(shown))
         return
     typer.echo(path)
-
-
-def _form(path: Path) -> ChartForm:
-    from devbench.errors import InputError
-    from devbench.forms.charts import CHART_FORMS
-
-    for form in CHART_FORMS:
-        if path.suffix.casefold() == f".{form}":
-            return form
-    raise InputError(f"--out {path}: cannot tell the format", hint="end the name with .png, .svg or .pdf")

@@ -9,9 +9,6 @@ from devbench.sections.charts import Chart
 from devbench.sections.row_charts import comparison_charts, whole_chart
 from devbench.sections.time_charts import condition_charts, history_charts, pipeline_charts
 
-CHART_KINDS = (
-    "latency", "speedup", "operators", "startup", "memory", "conditions", "pipeline", "comparison", "history",
-)  # fmt: skip
 _MAX_CONDITIONS = 6
 
 
@@ -19,7 +16,7 @@ def charts_of(kind: str, subject: Any, over: str) -> tuple[Chart, ...]:
     """The charts of a kind, the most important first.
 
     Args:
-        kind: of `CHART_KINDS`.
+        kind: of `charts.CHART_KINDS`.
         subject: a comparison for "comparison", changes for "history", pipelines for "pipeline", else a run; `None` has
             no charts.
         over: the delegate that a speed-up is compared with.

@@ -117,7 +117,7 @@ def test_a_stroke_is_as_thick_as_asked_at_any_resolution(dpi: int, width: float)
 @pytest.mark.parametrize("width", [3.4, 8.0])
 def test_one_row_and_sixty_are_readable(count: int, width: float, monkeypatch: pytest.MonkeyPatch) -> None:
     figure = drawn(bars(count), width, monkeypatch)
-    axes = figure.axes[0]
+    axes = figure.axes[1]
     points = axes.get_position().height * 72 * figure.get_size_inches()[1]
     assert points / count >= 14, "a row has room for a line of text"
     labels = [text for text in texts(figure) if re.fullmatch(r"[0-9.]+", text.get_text()) and text.axes is axes]

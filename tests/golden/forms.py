@@ -129,8 +129,8 @@ def _charts(ids: Ids, url: str) -> dict[str, str]:
     """The charts of each kind as data: the first of those that may be many."""
     from devbench.findings.changes import ChangesSettings
     from devbench.findings.subject import charted
-    from devbench.sections.chart_kinds import CHART_KINDS, charts_of
-    from devbench.sections.charts import plain
+    from devbench.sections.chart_kinds import charts_of
+    from devbench.sections.charts import CHART_KINDS, plain
 
     settings = ChangesSettings(metrics=("latency", "peak_memory"), labels={"suite": "nightly"})
 

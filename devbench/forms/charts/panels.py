@@ -38,7 +38,9 @@ def draw_panels(sheet: Sheet, chart: PanelChart, title: str) -> None:
         sheet.text(fitted(panel.title, sheet.inner, "bold"), MARGIN, sheet.y + LINE / 2, weight="bold")
         sheet.y += LINE + 1
         named = [one for one in reversed(panel.lines) if one.form not in ("cap", "level")]
-        entries = {(one.name, one.colour): (one.name, one.colour, _style(one)) for one in named}
+        entries = {
+            (one.name, one.colour): (one.name, one.colour, "bar" if one.form == "area" else one.form) for one in named
+        }
         if len(entries) > 1:
             sheet.legend(list(reversed(entries.values())))
         marks = _rows_of_marks(panel.marks, low, high, width)
@@ -69,10 +71,6 @@ def _extent(chart: PanelChart) -> tuple[float, float]:
         times += [end for span in spans for end in (span.start, span.end)]
     times += [mark.at for panel in chart.panels for mark in panel.marks]
     return min(times, default=0.0), max(times, default=1.0)
-
-
-def _style(one: Line) -> str:
-    return one.form if one.form in ("dots", "crosses") else "bar" if one.form == "area" else "-"
 
 
 def _rows_of_marks(marks: Sequence[Mark], low: float, high: float, width: float) -> list[int]:

@@ -10,12 +10,9 @@ from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.font_manager import FontProperties, fontManager
-from matplotlib.lines import Line2D
-from matplotlib.patches import Rectangle
 from matplotlib.textpath import text_to_path
 from matplotlib.ticker import FuncFormatter
 
@@ -84,21 +81,23 @@ def wrapped(text: str, width: float, size: float = TEXT, weight: str = "normal")
 
 
 class Sheet:
-    """Paper that is filled from the top; `y` is how far it is filled, in points. Axes are placed when it ends."""
+    """Paper that is filled from the top; `y` is how far it is filled, in points. Its height is known when it ends."""
 
     def __init__(self, width_in: float, of: Theme) -> None:
         self.colours = theme(of)
-        self.figure = Figure(figsize=(width_in, 1.0), facecolor=self.colours["paper"])
         self.width = 72.0 * width_in
         self.inner = self.width - 2 * MARGIN
         self.y = MARGIN
-        self._placed: list[tuple[Any, float, float]] = []
+        self.figure = Figure(figsize=(width_in, 1.0), facecolor=self.colours["paper"])
+        # Text and legends are drawn on axes that cover the paper and count points.
+        self._paper = self.figure.add_axes((0, 0, 1, 1))
+        self._paper.set_axis_off()
+        self._paper.set_xlim(0, self.width)
         self._axes: list[tuple[Axes, tuple[float, float, float, float]]] = []
 
     def text(self, text: str, x: float, y: float, colour: str = "ink", **options: Any) -> None:
         """One line of text; `y` is its middle."""
-        drawn = self.figure.text(x / self.width, 0, text, color=self.colours[colour], va="center", **options)
-        self._placed.append((drawn, y, 0.0))
+        self._paper.text(x, y, text, color=self.colours[colour], va="center", **options)
 
     def lines(self, lines: Iterable[str], colour: str, size: float = TEXT, **options: Any) -> None:
         """Lines of text below each other, over the whole width."""
@@ -127,29 +126,19 @@ class Sheet:
         axes.set_axisbelow(True)
         return axes
 
-    def legend(self, entries: Sequence[tuple[str, str, str]], left: float = MARGIN) -> None:
-        """Names with their colours, in lines; the third of an entry is "bar" or the style of a line."""
-        x = left
+    def legend(self, entries: Sequence[tuple[str, str, str]]) -> None:
+        """Names with their colours, in lines; the third of an entry is the form of a line, or "bar"."""
+        x = MARGIN
         for name, colour, form in entries:
-            shown = fitted(name, self.width - MARGIN - left - 14)
+            shown = fitted(name, self.inner - 14)
             wide = width_of(shown) + 26
-            if x > left and x + wide - 12 > self.width - MARGIN:
-                x = left
+            if x > MARGIN and x + wide - 12 > self.width - MARGIN:
+                x = MARGIN
                 self.y += LINE
-            y = self.y + LINE / 2
-            if form == "bar":
-                mark: Any = Rectangle((x / self.width, 0), 8 / self.width, 0, color=self.colours[colour], lw=0)
-                self.figure.add_artist(mark)
-                self._placed.append((mark, y + 4, 8.0))
-            else:
-                style: dict[str, Any] = {"dots": {"marker": "o", "ls": ""}, "crosses": {"marker": "x", "ls": ""}}.get(
-                    form, {"ls": form}
-                )
-                ends = [x / self.width, (x + 9) / self.width] if style["ls"] else [(x + 5) / self.width]
-                mark = Line2D(ends, [0] * len(ends), color=self.colours[colour], lw=1.6, ms=4, **style)
-                self.figure.add_artist(mark)
-                self._placed.append((mark, y, 0.0))
-            self.text(shown, x + 13, y)
+            marker = {"dots": "o", "crosses": "x", "bar": "s"}.get(form, "_")
+            size = {"bar": 7.0, "_": 9.0}.get("bar" if form == "bar" else marker, 4.0)
+            self._paper.plot(x + 5, self.y + LINE / 2, marker, color=self.colours[colour], ms=size, mew=1.6)
+            self.text(shown, x + 13, self.y + LINE / 2)
             x += wide
         self.y += LINE + 2 if entries else 0
 
@@ -160,14 +149,7 @@ class Sheet:
             self.lines(wrapped(note, self.inner), "soft")
         height = self.y + MARGIN
         self.figure.set_size_inches(self.width / 72, height / 72)
-        for drawn, y, tall in self._placed:
-            at = 1 - y / height
-            if isinstance(drawn, Line2D):
-                drawn.set_ydata([at] * np.size(drawn.get_xdata()))
-            else:
-                drawn.set_y(at)
-                if tall:
-                    drawn.set_height(tall / height)
+        self._paper.set_ylim(height, 0)
         for axes, (left, top, wide, tall) in self._axes:
             axes.set_position((left / self.width, 1 - (top + tall) / height, wide / self.width, tall / height))
 
