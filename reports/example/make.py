@@ -43,7 +43,8 @@ def take(path: Path, size: tuple[int, int], profile: Path) -> None:
         print("no Chromium here: the pictures stay as they are", file=sys.stderr)
         return
     flags = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--hide-scrollbars",
-             "--disable-background-networking", "--disable-component-update", "--disable-sync"]  # fmt: skip
+             "--disable-background-networking", "--disable-component-update", "--disable-sync",
+             "--virtual-time-budget=8000"]  # fmt: skip
     subprocess.run(
         [browser, *flags, f"--user-data-dir={profile}", f"--window-size={size[0]},{size[1]}",
          f"--screenshot={path}", (HERE / "report.html").as_uri()],
