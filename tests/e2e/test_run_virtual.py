@@ -33,9 +33,8 @@ def test_a_run_ends_with_table_report_store_and_files(tmp_path: Path, adb_server
     assert done.returncode == 0, done.stderr
     assert "tiny_groupnorm on Virtual device" in done.stdout
     assert "virtual: measured on a computer" in done.stdout
-    assert done.stdout.startswith(
-        "tiny_groupnorm on Virtual device: no winner yet: measured twice: not enough to choose"
-    )
+    # Two processes are too few to choose, and a busy machine may make them unreliable.
+    assert re.match(r"tiny_groupnorm on Virtual device: no (winner yet|verdict): ", done.stdout), done.stdout
     assert "Operators by time" in devbench("show", "latest", "--operators", cwd=tmp_path).stdout
     html = next((tmp_path / "reports").glob("*/report.html")).read_text()
     assert "not representative of any phone" in html
@@ -270,7 +269,7 @@ def test_runs_show_and_report_tell_the_same_again(tmp_path: Path, adb_server_por
     assert whole["run"]["run_id"] == run_id
     written = devbench("report", run_id, "--out", str(tmp_path / "r"))
     assert written.returncode == 0
-    assert (tmp_path / "r" / "report.md").read_text().startswith("# devbench run")
+    assert (tmp_path / "r" / "report.md").read_text().startswith("# tiny\\_groupnorm on Virtual device: ")
     assert (tmp_path / "r" / "latency.png").read_bytes().startswith(b"\x89PNG")
 
 
