@@ -12,8 +12,9 @@ from devbench.findings.changes_models import worse_way
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.comparison import case_data
-from devbench.sections.comparison_cells import metric_words, quantity, signed
+from devbench.sections.comparison_cells import quantity, signed
 from devbench.sections.document import Charts, Document, Line, Section, SectionOf, sections_for
+from devbench.sections.figures import metric_words
 from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.tables import PAGE, TEXT, Cell, Column, Form, Table, table
 from devbench.sections.time_charts import history_charts

@@ -18,7 +18,6 @@ from devbench.sections.comparison_cells import (
     explanation_words,
     failure_words,
     interval_words,
-    metric_words,
     needs_words,
     one_sided_words,
     quantity,
@@ -41,6 +40,7 @@ from devbench.sections.document import (
     SectionOf,
     sections_for,
 )  # fmt: skip
+from devbench.sections.figures import metric_words
 from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.row_charts import comparison_charts
 from devbench.sections.tables import (

@@ -16,17 +16,12 @@ from devbench.findings.comparison import (
 )
 from devbench.metrics import METRICS
 from devbench.sections.answer import short_titles
-from devbench.sections.figures import ms
+from devbench.sections.figures import metric_words, ms
 
 _MOST_CAUSES = 5
 _MOST_NAMED = 4
 # Of the latency's change: less is not worth a line.
 _LEAST_UNEXPLAINED = 0.1
-
-
-def metric_words(metric: str, operator_type: str = "") -> str:
-    """`first inference`; `operator CONV_2D`."""
-    return f"operator {operator_type}" if operator_type else METRICS[metric].title
 
 
 def quantity(value: float | None, metric: str) -> str:

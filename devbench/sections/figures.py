@@ -165,3 +165,8 @@ def limits_words(limits: object) -> str:
             shown = f"{value:g}" if isinstance(value, float) else str(value)
             words.append(_LIMITS.get(str(name), f"{name} {{}}").replace("{}", shown))
     return clean(", ".join(words))
+
+
+def metric_words(metric: str, operator_type: str = "") -> str:
+    """`first inference`; `operator CONV_2D`."""
+    return f"operator {operator_type}" if operator_type else METRICS[metric].title

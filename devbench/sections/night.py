@@ -18,7 +18,6 @@ from devbench.sections.comparison_cells import (
     case_words,
     explanation_words,
     failure_words,
-    metric_words,
     open_words,
     row_words,
     sentence,
@@ -40,7 +39,7 @@ from devbench.sections.document import (
     SectionOf,
     sections_for,
 )
-from devbench.sections.figures import interval, ms
+from devbench.sections.figures import interval, metric_words, ms
 from devbench.sections.notices import KINDS, notice_data, notice_lines
 from devbench.sections.tables import MARKDOWN, TEXT, Form
 

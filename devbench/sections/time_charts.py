@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench.findings.pipeline import memory_series
 from devbench.sections.charts import Line, Mark, Panel, PanelChart, Span, delegate_colours, needs_log
-from devbench.sections.comparison_cells import metric_words
-from devbench.sections.figures import ms, thermal_words
+from devbench.sections.figures import metric_words, ms, thermal_words
 from devbench.sections.pipeline_cells import megabytes, seconds
 from devbench.text import clean
 
