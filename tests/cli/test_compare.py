@@ -291,7 +291,7 @@ def test_wrong_input_is_one_line_with_exit_code_2(url: str, runs: list[str], wor
 
 
 def test_markdown_and_text_go_to_a_file(url: str, runs: list[str], tmp_path: Path) -> None:
-    for form, first in (("md", "# Regressed: "), ("text", "baseline"), ("json", "{")):
+    for form, first in (("md", "# 1 regression: "), ("text", "1 regression: "), ("json", "{")):
         out = tmp_path / f"out.{form}"
         assert compare(url, runs[0], runs[2], "--format", form, "--out", str(out)).exit_code == 1
         assert out.read_text().startswith(first)
