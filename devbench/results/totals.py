@@ -89,7 +89,8 @@ def _metrics(connection: sa.Connection, job_ids: Sequence[int]) -> None:
             if now != (row.counts_latency, row.counts_start):
                 changed.append({"key": row.id, "counts_latency": now[0], "counts_start": now[1]})
         found += [(job_id, one.metric, one.value, one.low, one.high, one.n, one.unreliable) for one in totals.metrics]
-        if any(row.status == "ok" for row in of_job):
+        # In a damaged store, rows that jobs refer to may be missing.
+        if job_id in sizes and any(row.status == "ok" for row in of_job):
             found.append((job_id, MODEL_SIZE, float(sizes[job_id]), None, None, 1, False))
     if changed:
         values: dict[str, Any] = {name: sa.bindparam(name) for name in ("counts_latency", "counts_start")}
@@ -132,6 +133,8 @@ def _types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
     found = []
     how = _profilers(connection, job_ids) if columns["job_id"] else {}
     for job_id, those in groupby(rows, key=attrgetter("job_id")):
+        if job_id not in how:
+            continue
         delegate, tool, options = how[job_id]
         times = type_times(list(those), xnnpack=operator_place_is_xnnpack(delegate, options), tool=tool)
         found += [(job_id, *key, *values) for key, values in _cut(times).items()]
