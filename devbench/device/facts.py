@@ -160,8 +160,9 @@ class DeviceFacts:
 
     @property
     def title(self) -> str:
-        """Name and key, with a note at the end if the device is not a phone."""
-        return f"{self.name} ({self.key}){' (virtual)' if self.virtual else ''}"
+        """Name and key, with a note at the end if the device is not a phone and its name does not show it."""
+        note = " (virtual)" if self.virtual and "virtual" not in self.name.casefold() else ""
+        return f"{self.name} ({self.key}){note}"
 
     @property
     def soc(self) -> str:

@@ -28,7 +28,7 @@ from tests.waiting import wait_until
 def test_it_says_what_it_is(virtual_phone: VirtualPhone) -> None:
     facts = read_facts(Device(AdbServer(), virtual_phone.address))
     assert facts.virtual
-    assert facts.title == "Virtual device (virtual-test) (virtual)"
+    assert facts.title == "Virtual device (virtual-test)"
     assert facts.abis == ("virtual",)
 
 
