@@ -23,8 +23,11 @@ _EXTRA = re.compile(rf"(?:--)?({FLAG_NAME})=(.*)", re.DOTALL)
 _OURS = frozenset({"graph", "help"})
 # "\t--num_runs=50      \tint32\toptional\texpected number of runs"
 _HELP_LINE = re.compile(r"^\s+--([A-Za-z][\w-]{0,80})=", re.MULTILINE)
+# Options that are flags with the same name.
+_SAME_NAMES = ("num_runs", "min_secs", "max_secs", "warmup_runs", "warmup_min_secs", "num_threads")
 # Without one of these the tool writes no outputs, or outputs for unknown inputs.
-OUTPUT_FLAGS = ("output_filepath", "input_layer", "input_layer_shape", "input_layer_value_files")
+_INPUT_FLAGS = ("input_layer", "input_layer_shape", "input_layer_value_files")
+OUTPUT_FLAGS = ("output_filepath", *_INPUT_FLAGS)
 
 
 def build_argv(
@@ -53,11 +56,9 @@ def build_argv(
         ):
             if is_asked:
                 raise InputError(f"LiteRT's benchmark_model {what}", hint=hint)
-        flags = [*_common_options(options), *([("use_profiler", "true")] if options.profile else [])]
-    else:
-        flags = _tflite_options(options)
-    flags += placed(delegate.litert_flags if tool == "litert" else delegate.flags, places)
-    return (binary, *(f"--{name}={value}" for name, value in [("graph", graph), *flags, *options.extra_flags]))
+    own = placed(delegate.litert_flags if tool == "litert" else delegate.flags, places)
+    flags = [("graph", graph), *_option_flags(options, tool), *own, *options.extra_flags]
+    return (binary, *(f"--{name}={value}" for name, value in flags))
 
 
 def command_line(argv: Sequence[str], env: Sequence[tuple[str, str]] = ()) -> str:
@@ -90,28 +91,15 @@ def parse_extra_flag(text: str) -> tuple[str, str]:
     return name, value
 
 
-def _common_options(options: ToolOptions) -> list[tuple[str, str]]:
-    flags = [
-        ("num_runs", str(options.num_runs)),
-        ("min_secs", f"{options.min_secs:g}"),
-        ("max_secs", f"{options.max_secs:g}"),
-        ("warmup_runs", str(options.warmup_runs)),
-        ("warmup_min_secs", f"{options.warmup_min_secs:g}"),
-    ]
-    if options.num_threads is not None:
-        flags.append(("num_threads", str(options.num_threads)))
-    if options.report_peak_memory:
-        flags.append(("report_peak_memory_footprint", "true"))
-    if options.signature is not None and options.signature_graph:
-        flags.append(("signature_to_run_for", options.signature))
-    return flags
-
-
-def _tflite_options(options: ToolOptions) -> list[tuple[str, str]]:
-    profile = [("enable_op_profiling", "true")] if options.profile else []
-    names = ("input_layer", "input_layer_shape", "input_layer_value_files", "output_filepath")
-    given = [(name, value) for name in names if (value := getattr(options, name)) is not None]
-    return [*_common_options(options), *profile, *given]
+def _option_flags(options: ToolOptions, tool: ToolName) -> list[tuple[str, str]]:
+    values = {name: getattr(options, name) for name in _SAME_NAMES}
+    values["report_peak_memory_footprint"] = "true" if options.report_peak_memory else None
+    values["signature_to_run_for"] = options.signature if options.signature_graph else None
+    values["use_profiler" if tool == "litert" else "enable_op_profiling"] = "true" if options.profile else None
+    if tool == "tflite":
+        values |= {name: getattr(options, name) for name in (*_INPUT_FLAGS, "output_filepath")}
+    given = ((name, value) for name, value in values.items() if value is not None)
+    return [(name, f"{value:g}" if isinstance(value, float) else str(value)) for name, value in given]
 
 
 def flags_of_help(text: str) -> frozenset[str]:

@@ -30,6 +30,33 @@ def test_every_flag_has_the_form_that_the_tool_parses() -> None:
             assert "=" in word
 
 
+def test_each_option_of_a_process_is_the_flag_with_its_value() -> None:
+    options = {
+        "num_runs": 61, "min_secs": 1.5, "max_secs": 2.25, "warmup_runs": 3, "warmup_min_secs": 0.75, "num_threads": 4,
+        "input_layer": "in", "input_layer_shape": "1,2", "input_layer_value_files": "in:/f", "output_filepath": "/o",
+    }  # fmt: skip
+    more = {"report_peak_memory": False, "signature": "encode", "signature_graph": 2, "profile": True}
+    words = argv("cpu", **options, **more, extra_flags=(("mine", "1"),))
+    flags = dict(word.removeprefix("--").split("=", 1) for word in words[1:])
+    assert flags == {
+        **{name: str(value) for name, value in options.items()},
+        "graph": "/m.tflite",
+        "signature_to_run_for": "encode",
+        "enable_op_profiling": "true",
+        "use_xnnpack": "false",
+        "mine": "1",
+    }
+    assert words[-1] == "--mine=1"
+
+
+def test_options_that_are_not_set_are_no_flags() -> None:
+    words = argv("cpu", signature="main", report_peak_memory=True)
+    assert [word.partition("=")[0] for word in words[1:]] == [
+        "--graph", "--num_runs", "--min_secs", "--max_secs", "--warmup_runs", "--warmup_min_secs",
+        "--report_peak_memory_footprint", "--use_xnnpack",
+    ]  # fmt: skip
+
+
 def test_the_shipped_delegates_say_what_the_stock_tool_needs() -> None:
     assert "--use_xnnpack=false" in argv("cpu")
     assert "--use_xnnpack=true" in argv("xnnpack")
