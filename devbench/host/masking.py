@@ -90,9 +90,8 @@ def scrub(text: str, secrets: Iterable[str]) -> str:
 
 def _mask_within(word: str) -> str:
     scheme = _SCHEME.search(word)
-    if scheme is None:
-        return mask_url(word)
-    return word[: scheme.start()] + mask_url(word[scheme.start() :])
+    start = scheme.start() if scheme is not None else 0
+    return word[:start] + mask_url(word[start:])
 
 
 def _is_web(url: str) -> bool:

@@ -69,7 +69,7 @@ def start_line(flags: Sequence[str]) -> str:
     Quoted once, for the device's shell.
 
     Raises:
-        InputError: a flag holds a blank or a quote, which the app cannot take.
+        InputError: a flag contains a blank or a quote, which the app cannot read.
     """
     for flag in flags:
         if not _FLAG.fullmatch(flag):

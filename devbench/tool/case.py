@@ -70,7 +70,7 @@ class Delegate:
             needs no evidence.
         default: a run that names no delegate uses it.
         files: files of this machine that it needs on the device.
-        env: environment of the tool's process. Values of flags and environment may hold {cache}, {files} and {model}.
+        env: environment of the tool's process. Its values and those of flags may contain {cache}, {files}, {model}.
         note: a sentence for people.
         requires: what the device must have.
         expect: how much of a usual graph it runs, if that is known.

@@ -35,7 +35,7 @@ _DUMPSYS = """#!/bin/sh
 case $1 in
 battery) echo "Current Battery Service state:"; echo "  present: false";;
 thermalservice)
-  # What a test writes there while the device runs counts for more than what it was told at its start.
+  # A test may write a status while the device runs; it replaces the one of the start.
   status=$DEVBENCH_VIRTUAL_THERMAL
   [ -f "$DEVBENCH_VIRTUAL_ROOT/data/local/thermal" ] && read -r status < "$DEVBENCH_VIRTUAL_ROOT/data/local/thermal"
   [ -n "$status" ] && echo "Thermal Status: $status"
@@ -47,7 +47,7 @@ thermalservice)
 esac
 """
 _DF = """#!/bin/sh
-# Only on a device that was told how much room it has; without it, what is free is what this machine has.
+# Only on a device whose room is limited; without it, the room is that of this machine.
 used=$(du -sk "$DEVBENCH_VIRTUAL_ROOT/data" | { read -r kb rest; echo "$kb"; })
 free=$((DEVBENCH_VIRTUAL_FREE / 1024 - used)); [ $free -lt 0 ] && free=0
 echo "Filesystem     1K-blocks    Used Available Use% Mounted on"

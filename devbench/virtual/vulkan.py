@@ -41,8 +41,8 @@ def driver_files() -> dict[str, str] | None:
 
 def load_vulkan() -> bool:
     """Load the Vulkan loader into this process: the machine's, or the one next to SwiftShader."""
-    beside = [str(Path(path).with_name("libvulkan.so.1")) for path in _SWIFTSHADER]
-    for name in ("libvulkan.so.1", *beside):
+    others = [str(Path(path).with_name("libvulkan.so.1")) for path in _SWIFTSHADER]
+    for name in ("libvulkan.so.1", *others):
         try:
             ctypes.CDLL(name, mode=ctypes.RTLD_GLOBAL)
         except OSError:

@@ -81,8 +81,8 @@ class DelegateReader:
 
     def take(self, line: LogLine) -> bool:
         """Read a line; whether it was about delegates and completely understood."""
-        told = "elegate" in line.text or "will run on" in line.text
-        if not told and not self.in_list:
+        is_relevant = "elegate" in line.text or "will run on" in line.text
+        if not is_relevant and not self.in_list:
             return False
         return self._list(line) or self._use(line.text) or self._counts(line.text)
 

@@ -110,7 +110,7 @@ def _is_new(run: _Run, line: LogLine) -> bool:
     with other values, if a text contains summaries only."""
     text = line.text.lstrip()
     if "STARTING!" in text and _START.search(text):
-        return run.started or run.told or run.summary.counted > 0
+        return run.started or run.has_outcome or run.summary.counted > 0
     if run.profile.is_another(line) or run.summary.is_another(text):
         return True
     if (run.summary.finished or run.over) and _GOES_ON.match(text):
@@ -120,7 +120,7 @@ def _is_new(run: _Run, line: LogLine) -> bool:
         return False
     before = run.heads.get(head.group(0))
     # The same line twice is one run whose output was stored twice, from a terminal and from a log.
-    return run.told or (before is not None and (before != text or run.summary.counted > 0))
+    return run.has_outcome or (before is not None and (before != text or run.summary.counted > 0))
 
 
 @dataclass(slots=True)
@@ -145,7 +145,7 @@ class _Run:
     warnings: list[str] = field(default_factory=list)
 
     @property
-    def told(self) -> bool:
+    def has_outcome(self) -> bool:
         """Whether the outcome of this run is known."""
         return self.summary.finished or self.over or self.dead is not None
 

@@ -1,7 +1,7 @@
-"""The log of a pipeline's session on a device as data: when each stage did what, what its tool said, memory over time.
+"""The log of a pipeline's session on a device as data: times and output of each stage, memory over time.
 
-Written by `devbench/bench/pipeline_session.py`. Never raises, whatever the text is and wherever it ends: what it does
-not say is `None`. Knows no device and no plan.
+Written by `devbench/bench/pipeline_session.py`. Never raises, whatever the text is and wherever it ends: missing
+values are `None`. Knows no device and no plan.
 """
 
 from __future__ import annotations

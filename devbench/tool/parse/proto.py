@@ -32,8 +32,7 @@ def parse_proto(data: bytes) -> Measurement | None:
 
 
 def _profiling(data: bytes) -> Measurement | None:
-    kind = _message_class("profiling_info_pb2", "BenchmarkProfilingData")
-    message = _parsed(kind, data) if kind is not None else None
+    message = _parsed(_message_class("profiling_info_pb2", "BenchmarkProfilingData"), data)
     if message is None:
         return None
     init = _profile(message.init_profile) if message.HasField("init_profile") else None
@@ -107,8 +106,7 @@ def _by_type(rows: list[OpRow]) -> tuple[OpTypeRow, ...]:
 
 def _runtime(data: bytes) -> Measurement | None:
     """The graph after delegation: the delegates' nodes and the nodes that they replaced."""
-    kind = _message_class("model_runtime_info_pb2", "ModelRuntimeDetails")
-    message = _parsed(kind, data) if kind is not None else None
+    message = _parsed(_message_class("model_runtime_info_pb2", "ModelRuntimeDetails"), data)
     if message is None or not message.subgraphs:
         return None
     taken: dict[str, list[int]] = {}
@@ -229,6 +227,8 @@ def _parsed(kind: Any, data: bytes) -> Any | None:
     """The message in `data`, or `None` for other bytes, such as fields that the message does not have."""
     from google.protobuf.message import DecodeError
 
+    if kind is None:
+        return None
     message = kind()
     try:
         message.ParseFromString(data)

@@ -1,4 +1,4 @@
-"""What the flags ask for: the model file, what runs it, its signature and shapes, and how much of it XNNPACK takes."""
+"""What the flags select: the model file, its backend, signature and shapes, and how much of it XNNPACK runs."""
 
 from __future__ import annotations
 

@@ -61,7 +61,7 @@ class Event:
 
 
 def events_of(records: Iterable[ProfilerEvent]) -> list[Event]:
-    """The operators among the records; a partition ends where the CPU or another partition goes on."""
+    """The operators among the records; a partition ends where the CPU or another partition begins."""
     events: list[Event] = []
     partition, last = -1, -1
     for record in records:
