@@ -38,6 +38,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
+_PURE_OF_BENCH = ("command", "pipeline", "plan", "records", "refusals", "script", "suite")
 # By name: the files that are changed, and the tests that have to notice.
 SUITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "parser": (
@@ -50,7 +51,12 @@ SUITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "analysis": (("devbench/analysis/*.py",), ("tests/analysis",)),
-    "findings": (("devbench/findings/*.py",), ("tests/findings",)),
+    # The modules that need no device.
+    "bench": (
+        tuple(f"devbench/bench/{name}.py" for name in _PURE_OF_BENCH),
+        tuple(f"tests/bench/test_{name}*.py" for name in (*_PURE_OF_BENCH, "device_notices")),
+    ),
+    "findings": (("devbench/findings/*.py",), ("tests/findings", "tests/golden")),
 }
 _COMPARISONS = ("Eq_NotEq", "NotEq_Eq", "Lt_LtE", "Lt_GtE", "LtE_Lt", "LtE_Gt", "Gt_GtE", "Gt_LtE", "GtE_Gt", "GtE_Lt")
 _BINARY = (
@@ -470,7 +476,8 @@ def run(
             else:
                 continue
             del running[pid]
-            os.write(_SCREEN, f"{len(outcome)} of {len(mutants)}: {outcome[number]}\n".encode())
+            place = f"{mutants[number].file}:{mutants[number].start[0]} {mutants[number].kind}"
+            os.write(_SCREEN, f"{len(outcome)} of {len(mutants)}: {outcome[number]} {place}\n".encode())
         time.sleep(0.01)
     return outcome
 
