@@ -11,7 +11,7 @@ from devbench.tool.parse import parse_bytes, parse_text, to_json
 from devbench.tool.parse.log import parse_blocks
 from devbench.tool.parse.pipeline_log import StageLog, parse_session
 from devbench.tool.parse.problems import names_reason, telling
-from devbench.tool.parse.proto import _message_class
+from devbench.tool.parse.proto import _message_class, _result_class
 
 H = "STARTING!\nGraph: [m.tflite]\nLoaded model m.tflite\n"
 S = "Inference timings in us: Init: 11500, First inference: 35011, Warmup (avg): 31500.5, Inference (avg): 31100.2\n"
@@ -183,22 +183,44 @@ def test_a_row_by_type_has_seven_fields(row: str, types: list[str]) -> None:
 
 
 def test_shares_of_a_protobuf_profile_count_every_call() -> None:
-    message = profiling(
-        runtime_profile=[("ADD", "[a]:3", 100, 3), ("MUL", "[b]", 700, 1), ("ADD", "b:1000000001", 0, 0)]
-    )
-    runs = read_proto(message)["runs"]
+    operators = [
+        ("ADD", "[a]:3", 100, 3),
+        ("MUL", "[b]:500000000", 700, 1),
+        ("ADD", "b:1000000001", 0, 0),
+        ("SUB", "c", 0, 0),
+    ]
+    runs = read_proto(profiling(runtime_profile=operators))["runs"]
     assert [(op["name"], op.get("node"), op["pct"], op["cdf_pct"]) for op in runs["ops"]] == [
         ("[a]", 3, 30.0, 30.0),
-        ("[b]", None, 70.0, 100.0),
+        ("[b]", 500_000_000, 70.0, 100.0),
         ("b:1000000001", None, 0.0, 100.0),
+        ("c", None, 0.0, 100.0),
     ]
-    assert runs["by_type"] == [
-        {"type": "MUL", "count": 1, "avg_ms": 0.7, "pct": 70.0, "cdf_pct": 70.0, "mem_kb": 0.0, "times_called": 1.0},
-        {
-            "type": "ADD", "count": 2, "avg_ms": pytest.approx(0.3), "pct": pytest.approx(30.0), "cdf_pct": 100.0,
-            "mem_kb": 0.0, "times_called": 3.0,
-        },
-    ]  # fmt: skip
+    columns = ("type", "count", "avg_ms", "pct", "cdf_pct", "times_called")
+    assert [tuple(row[column] for column in columns) for row in runs["by_type"]] == [
+        ("MUL", 1, 0.7, 70.0, 70.0, 1),
+        ("ADD", 2, pytest.approx(0.3), pytest.approx(30.0), 100.0, 3),
+        ("SUB", 1, 0.0, 0.0, 100.0, 0),
+    ]
+
+
+def test_a_protobuf_profile_that_begins_like_text_is_read() -> None:
+    message = profiling(runtime_profile=[("ADD", "[a]:3", 5, 1)])
+    message.model_name = "m" * 4200
+    found = parse_bytes(message.SerializeToString())
+    assert found.graph == "m" * 4200
+    assert found.profile_runs is not None
+
+
+def test_a_result_file_may_have_times_below_a_millisecond_and_never_fewer_than_no_runs() -> None:
+    message = _result_class()()
+    message.latency.init, message.latency.avg, message.latency.first_inference = 0.5, 0.25, 0.75
+    message.misc.num_runs, message.misc.num_warmup_runs = -5, -3
+    found = parse_bytes(message.SerializeToString())
+    assert (found.init_us, found.inference_avg_us, found.first_inference_us) == (500, 250, 750)
+    assert found.runs is not None
+    assert found.warmup is not None
+    assert (found.runs.count, found.warmup.count) == (0, 0)
 
 
 def read_proto(message: Any) -> dict[str, Any]:
