@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import math
-import struct
 from pathlib import Path
 
 import pytest
@@ -70,15 +69,6 @@ def test_an_exit_code_and_times_are_taken_where_they_can_be() -> None:
     assert read("300 1 2") == (None, 1000.0)
     assert read("0 20 10") == (0, None), "the clock was set back"
     assert read("0 1e300 1e301") == (0, None)
-
-
-def test_a_size_that_no_file_has_is_refused() -> None:
-    from devbench.adb.services import _size
-    from devbench.adb.wire import WireClosed
-
-    assert _size(1 << 40) == 1 << 40
-    with pytest.raises(WireClosed):
-        _size(struct.unpack("<Q", b"\x00" * 7 + b"\x80")[0])
 
 
 def test_python_s_own_readers_are_not_used_for_words_of_a_device() -> None:

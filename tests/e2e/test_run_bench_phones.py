@@ -202,7 +202,7 @@ def test_devices_and_doctor_know_the_bench_phone(bench_phone: BenchPhone) -> Non
     _forget_lost_devices()
     listed = devbench("devices")
     assert bench_phone.serial in listed.stdout
-    assert "bench-phone" in listed.stdout
+    assert "Linux bench" in listed.stdout
     checked = devbench("doctor")
     assert checked.returncode == 0, checked.stdout
     assert "tflite-2.14.1-x86_64" in checked.stdout
