@@ -115,6 +115,8 @@ def _short(one: Choice) -> str:
         return f"{_timed(one.best)} ms, nothing to compare with"
     if one.reason == "unreliable":
         return "no verdict: unreliable"
+    if one.reason == "few" and len(one.measured) == 1:
+        return f"{_timed(one.measured[0])} ms, {one.text}"
     if one.reason == "rival" and one.rival:
         return f"no winner yet: {one.rival.title} cannot be compared"
     return f"{head(one)}: {clean(one.text, 60)}" if one.text else head(one)

@@ -175,7 +175,7 @@ FAILURES = {
         "delegate_not_applied",
         "",
     ),
-    "cpu instead of gpu": (result(3320), "delegate_not_applied", "nowhere"),
+    "cpu instead of gpu": (result(3320), "delegate_not_applied", "does not say that it was applied"),
     "ended early": ([started(), line("STARTING!")], "output_incomplete", ""),
 }
 

@@ -89,7 +89,7 @@ def test_the_reference_of_a_suite_takes_the_drift_of_a_device_off(tmp_path: Path
     suite.write_text(suite.read_text().replace('reference = "tiny_conv"', 'reference = "tiny_con"'))
     wrong = devbench("suite", "check", suite)
     assert wrong.returncode == 2
-    assert "reference 'tiny_con' is none of its models → they are small_cnn, tiny_conv" in wrong.stderr
+    assert "reference 'tiny_con' is not one of its models → use small_cnn, tiny_conv" in wrong.stderr
 
 
 @pytest.mark.bench_phone

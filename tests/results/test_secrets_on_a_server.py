@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -47,7 +48,9 @@ def test_nothing_that_is_written_has_the_password(
     devbench("export", "out", "--raw")
     for file in (path for path in tmp_path.rglob("*") if path.is_file()):
         data = file.read_bytes()
-        written += (gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8", "replace")
+        text = (gzip.decompress(data) if file.suffix == ".gz" else data).decode("utf-8", "replace")
+        # The page's charts library and pictures are long base64, in which any three letters may be.
+        written += re.sub(r"[A-Za-z0-9+/=]{500,}", "", text)
     engine = sa.create_engine(plain)
     with engine.connect() as connection:
         for table in ("runs", "labels", "documents"):
