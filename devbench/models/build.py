@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -36,7 +37,8 @@ def tensorflow() -> Any:
 
 @contextlib.contextmanager
 def silent() -> Iterator[None]:
-    """Discards what TensorFlow writes to standard output and error, which it does below Python's level."""
+    """Discards what libraries write to standard output and error, in Python or below it."""
+    _flush()
     saved = os.dup(1), os.dup(2)
     with Path(os.devnull).open("w", encoding="utf-8") as nowhere:
         os.dup2(nowhere.fileno(), 1)
@@ -44,9 +46,16 @@ def silent() -> Iterator[None]:
         try:
             yield
         finally:
+            # What Python has not written yet would follow after the block.
+            _flush()
             for target, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, target)
                 os.close(copy)
+
+
+def _flush() -> None:
+    sys.stdout.flush()
+    sys.stderr.flush()
 
 
 def build(name: str, out: Path) -> int:

@@ -58,8 +58,8 @@ def test_every_precision_is_built(tmp_path: Path, mobile: Path) -> None:
 
 def test_bad_wishes_are_one_clear_line(tmp_path: Path) -> None:
     for words, says in (
-        (["--scale", "huge"], "--scale huge"),
-        (["--scale", "tiny", "--submodel", "vae"], "no submodel 'vae'"),
+        (["--scale", "huge"], "--scale 'huge' is unknown"),
+        (["--scale", "tiny", "--submodel", "vae"], "--submodel 'vae' is unknown"),
         (["--scale", "tiny", "--weights", tmp_path / "nowhere"], "no .safetensors file"),
     ):
         done = devbench("models", "build", "mobile-sd", "--out", tmp_path / "out", *words)
