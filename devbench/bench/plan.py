@@ -160,8 +160,8 @@ _START_BUDGET_S = 120.0
 def repetition_deadline_s(options: ToolOptions, limits: Limits) -> float:
     """Deadline of one process in seconds.
 
-    `max_secs` limits warm-up and main phase separately, and neither ends an inference early. So the tool may take its
-    start, twice `max_secs`, and one more inference in each phase (which the start's budget includes).
+    `max_secs` limits warm-up and main phase separately, and an inference that has begun is finished. So the tool may
+    take its start, twice `max_secs`, and one more inference in each phase (which the start's budget includes).
     """
     if limits.repetition_timeout_s is not None:
         return limits.repetition_timeout_s

@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
+from typing import Annotated
 
 import typer
 
@@ -148,6 +149,9 @@ def complete_rewrites(incomplete: str) -> list[str]:
 
     before, comma, last = incomplete.rpartition(",")
     return [f"{before}{comma}{name}" for name in rewrite_names() if name.startswith(last)]
+
+
+SkipOption = Annotated[list[str] | None, typer.Option(help="Without these rewrites.", autocompletion=complete_rewrites)]
 
 
 def complete_signatures(context: typer.Context, incomplete: str) -> list[str]:

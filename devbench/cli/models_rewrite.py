@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 
 import typer
 
-from devbench.cli.choices import complete_delegates, complete_profiles, complete_rewrites, complete_serials
+from devbench.cli.choices import SkipOption, complete_delegates, complete_profiles, complete_rewrites, complete_serials
 from devbench.cli.output import check_writable, plain, print_json, print_table, say, status
 from devbench.cli.takes import JsonOption, open_devices, typer_option
 from devbench.cli.usage import one_of
@@ -44,9 +44,7 @@ def rewrite(
             help="Only these rewrites, with commas. Default: those marked in --list.", autocompletion=complete_rewrites
         ),
     ] = None,
-    skip: Annotated[
-        list[str] | None, typer.Option(help="Without these rewrites.", autocompletion=complete_rewrites)
-    ] = None,
+    skip: SkipOption = None,
     also: Annotated[
         list[str] | None,
         typer.Option(help="These in addition to the default ones: w8, prune…", autocompletion=complete_rewrites),

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli.choices import RUN_COMPLETION, complete_rewrites
+from devbench.cli.choices import RUN_COMPLETION, SkipOption, complete_rewrites
 from devbench.cli.output import check_writable, plain, print_document, say, status
 from devbench.cli.takes import Taken, open_devices, open_store, takes
 from devbench.cli.usage import several_of
@@ -63,9 +63,7 @@ def ablation(
         list[str] | None,
         typer.Option(help="Only these rewrites, as for `devbench models rewrite`.", autocompletion=complete_rewrites),
     ] = None,
-    skip: Annotated[
-        list[str] | None, typer.Option(help="Without these rewrites.", autocompletion=complete_rewrites)
-    ] = None,
+    skip: SkipOption = None,
     also: Annotated[
         list[str] | None,
         typer.Option(help="These in addition to the default ones: w8, fp16, prune…", autocompletion=complete_rewrites),

@@ -106,7 +106,9 @@ def _option(word: str) -> str:
 def test_blocks_have_a_language_and_marks_that_are_declared() -> None:
     for block in all_blocks():
         assert block.language in LANGUAGES, f"{block.where}: the language {block.language!r} is none of {LANGUAGES}"
-        assert block.mark != "not run" or block.value in REASONS, f"{block.where}: {block.value!r} is no reason"
+        assert block.mark != "not run" or block.value in REASONS, (
+            f"{block.where}: {block.value!r} is not a known reason"
+        )
 
 
 @pytest.mark.parametrize("page", ["README.md", "CONTRIBUTING.md", "SECURITY.md", "CHANGELOG.md"])

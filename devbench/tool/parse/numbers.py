@@ -32,7 +32,7 @@ def duration(token: str | None) -> float | None:
 
 
 def sample(token: str | None) -> float | None:
-    """The duration of an inference in microseconds, which the tool rounds down, so that it may be zero."""
+    """The duration of an inference in microseconds, rounded down by the tool: it can be zero."""
     return _printed(token, numbers.real(token, minimum=0, maximum=_MAX_US))
 
 

@@ -105,8 +105,8 @@ def call_of(flags: Flags, model: Model) -> Call:
 def xnnpack_extent(graph: str, model: Model, backend: Backend, call: Call) -> tuple[int, int, int]:
     """XNNPACK's partitions, the nodes in them, and the partitions of both kinds.
 
-    The stock tool knows them while it applies the delegate; here they take a second compilation and an inference. They
-    are kept on the device, so that later processes load as fast, and need as much memory, as a load does.
+    The stock tool knows them while it applies the delegate. Here they need a second compilation and an inference. The
+    result is kept on the device: later processes skip this work, so their load time and memory are those of a load.
 
     Raises:
         Failed: the model cannot be run.
