@@ -70,6 +70,7 @@ class Bar:
         words: what it is, in a sentence, for the pointer and a screen reader.
         low, high: its interval; `None` for none.
         colour: instead of that of the series.
+        start: where it begins, of a waterfall; at the origin without one.
     """
 
     value: float
@@ -79,6 +80,7 @@ class Bar:
     low: float | None = None
     high: float | None = None
     colour: str = ""
+    start: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,6 +16,9 @@ from devbench.findings.run_build import build_report
 from devbench.forms.html import html
 from devbench.results.store import JobView, RunView
 from devbench.sections.changes import changes_document
+from devbench.sections.document import Charts, Document, Section
+from devbench.sections.waterfall import Change as Step
+from devbench.sections.waterfall import waterfall
 from tests.browser.chromium import Chromium
 from tests.made.phones import phone_view
 from tests.made.shown import run_page
@@ -208,3 +211,22 @@ def test_dark_charts_are_printed_on_light_paper(browser: Chromium, tmp_path: Pat
         browser.wait(f"{fill} === '{dark}'")
     finally:
         browser.scheme("light")
+
+
+def test_a_bar_of_a_waterfall_begins_where_the_one_before_ended(browser: Chromium, tmp_path: Path) -> None:
+    changes = [Step("baseline", 3.0, "3 s"), Step("refused", None, "failed"), Step("slower", 4.0, "4 s"),
+               Step("faster", 1.0, "1 s")]  # fmt: skip
+    section = Section("levers", "Levers", (Charts((waterfall("levers", "Levers", "s", changes, last="in all"),)),))
+    shown(browser, html(Document("Levers", "", sections=(section,))), tmp_path, "levers")
+    boxes = browser.run(
+        "JSON.stringify([...document.querySelectorAll('#levers .plot svg path')]"
+        ".filter(p => !/none|transparent|,0\\)/.test(p.getAttribute('fill') || 'none')).map(p => p.getBBox())"
+        ".filter(b => Math.round(b.height) === 11).map(b => [b.y, b.x, b.x + b.width]))"
+    )
+    (baseline, slower, faster, last) = [bar[1:] for bar in sorted(json.loads(boxes))]
+    second = (baseline[1] - baseline[0]) / 3
+    assert [baseline[0], last[0]] == pytest.approx([baseline[0]] * 2)
+    assert slower == pytest.approx([baseline[1], baseline[1] + second], abs=1)
+    assert faster == pytest.approx([baseline[0] + second, slower[1]], abs=1)
+    assert last[1] == pytest.approx(baseline[0] + second, abs=1)
+    assert browser.complaints == []

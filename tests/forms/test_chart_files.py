@@ -35,6 +35,7 @@ from devbench.sections.charts import (
     family,
     needs_log,
 )
+from devbench.sections.waterfall import Change, waterfall
 from tests.made.phones import phone_view
 
 EVIL = "<script>alert(1)</script>\x1b[31m $x^2$ {b} 模型 \u202e"
@@ -194,3 +195,12 @@ def test_a_gap_stays_a_gap_and_an_empty_panel_is_drawn() -> None:
     assert "DejaVu Sans" in families() or families()
     assert RC["text.parse_math"] is False
     assert Sheet(3.4, "light").inner < 72 * 3.4
+
+
+def test_a_bar_of_a_waterfall_begins_where_the_one_before_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    changes = [Change("baseline", 3.0, "3 s"), Change("refused", None, "failed"), Change("slower", 4.0, "4 s"),
+               Change("faster", 1.0, "1 s")]  # fmt: skip
+    figure = drawn(waterfall("levers", "Levers", "s", changes, last="in all"), 8, monkeypatch)
+    bars = [(round(bar.get_x(), 6), round(bar.get_x() + bar.get_width(), 6)) for bar in figure.axes[1].patches]
+    assert bars == [(0, 3), (3, 4), (4, 1), (0, 1)]
+    assert {"failed", "4 s", "1 s"} <= {text.get_text() for text in figure.findobj(Text)}

@@ -101,7 +101,8 @@ def _place(
             for number, bar in enumerate(row.bars):
                 middle = y + tall * (number + 0.5 if several else 0.5) + _GAP / 2
                 end = start + bar.value if chart.stacked else bar.value
-                placed.append(_Placed(bar, row, middle, tall, start if chart.stacked else origin, end))
+                begin_at = bar.start if bar.start is not None else start if chart.stacked else origin
+                placed.append(_Placed(bar, row, middle, tall, begin_at, end))
                 start = end
             ticks.append((begin + _GAP / 2 + whole / 2, row))
             y += whole + _GAP + (_POINTS if dots else 0)
@@ -133,6 +134,8 @@ def _limits(axes: Axes, chart: RowChart, placed: list[_Placed], origin: float, w
 
 def _ends(one: _Placed) -> Iterator[float]:
     yield one.end
+    if one.bar.start is not None:
+        yield one.bar.start
     yield from (end for end in (one.bar.low, one.bar.high) if end is not None)
 
 
@@ -177,7 +180,7 @@ def _bars(axes: Axes, chart: RowChart, placed: list[_Placed], sheet: Sheet) -> N
             )
     for one in placed:
         text = _text(chart, one)
-        right = one.end >= one.start
+        right = one.end >= one.start or one.bar.start is not None
         if text:
             end = max(_ends(one)) if right else min(_ends(one))
             axes.annotate(

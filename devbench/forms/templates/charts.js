@@ -68,7 +68,7 @@
 
   // -- bars in rows: the rows of one group; all groups of a chart share their axis ---------------------------------------
   const rowsChart = (chart, width, state, group) => {
-    const stacked = Boolean(chart.stacked), on = shown(state), several = chart.series.length > 1, lines = [];
+    const stacked = Boolean(chart.stacked), falls = chart.groups.some((one) => one.rows.some((row) => (row.bars || []).some((bar) => bar.start != null))), on = shown(state), several = chart.series.length > 1, lines = [];
     const nameOf = (bar) => chart.series[bar.series || 0].name, rowsOf = (one) => one.rows.filter(state.wanted), visible = (row) => (row.bars || []).filter((bar) => on(nameOf(bar)));
     for (const row of rowsOf(group)) {
       const bars = visible(row);
@@ -82,17 +82,19 @@
     const log = Boolean(chart.log) && ends.every((value) => value > 0), least = ends.reduce((a, b) => Math.min(a, b), log ? Infinity : 0), most = ends.reduce((a, b) => Math.max(a, b), log ? 0 : least < 0 ? 0 : 1e-9);
     const gap = log ? 1 : stepOf(most - least, Math.max(3, Math.min(6, Math.round((width - left - right) / 60))));
     const labels = (of, more) => ({ type: "category", inverse: true, data: lines.map((_, n) => n), axisTick: { show: false }, axisLabel: { interval: 0, margin: 0, fontSize: 12, fontFamily: FONT, formatter: (n) => of(lines[n]), ...more } });
-    const series = chart.series.map((one, number) => ({
-      type: "bar", name: one.name, stack: stacked ? "all" : undefined, barGap: "-100%", barWidth: 11, color: css(one.colour), itemStyle: stacked ? { borderColor: css("paper"), borderWidth: 0.6 } : {},
+    // Bars of a waterfall lie on a bar that is not seen.
+    const base = falls ? [{ type: "bar", stack: "all", barGap: "-100%", barWidth: 11, silent: true, itemStyle: { color: "transparent" }, data: lines.map(({ bars: [bar] }) => bar ? Math.min(bar.start ?? 0, bar.value) : "-") }] : [];
+    const series = [...base, ...chart.series.map((one, number) => ({
+      type: "bar", name: one.name, stack: stacked || falls ? "all" : undefined, barGap: "-100%", barWidth: 11, color: css(one.colour), itemStyle: stacked ? { borderColor: css("paper"), borderWidth: 0.6 } : {},
       data: lines.map((line) => {
         const bar = line.bars.find((b) => (b.series || 0) === number);
         if (!bar) return "-";
         const style = { color: css(bar.colour || one.colour) };
         if (line.row.unreliable) Object.assign(style, { color: "transparent", borderColor: css("soft"), borderType: "dashed", borderWidth: 1, decal: { ...hatch(), color: css("rule") } });
         else if (line.row.virtual) style.decal = hatch();
-        return { value: bar.value, itemStyle: style };
+        return { value: falls ? Math.abs(bar.value - (bar.start ?? 0)) : bar.value, itemStyle: style };
       }),
-    }));
+    }))];
     const ranged = lines.flatMap((line, n) => line.bars.filter((bar) => bar.low != null && bar.high != null).map((bar) => [bar.low, bar.high, n]));
     if (ranged.length) series.push({
       type: "custom", silent: true, z: 5, data: ranged, encode: { x: [0, 1], y: 2 }, renderItem: (_, api) => {
