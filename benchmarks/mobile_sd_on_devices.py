@@ -22,7 +22,8 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-SUBMODELS = ("text_encoder", "unet", "image_decoder")
+from devbench.models.mobile_sd import SUBMODELS
+
 VARIANTS = ("baseline", "mobile")
 MOST_ERROR = 1e-3
 LEAST_SAVED = 0.10

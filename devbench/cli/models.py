@@ -14,6 +14,7 @@ from devbench.cli import models_inspect, models_rewrite
 from devbench.cli.output import console, plain, print_json, print_table, say, status
 from devbench.cli.takes import JsonOption
 from devbench.cli.usage import one_of, several_of
+from devbench.models.mobile_sd import SUBMODELS
 from devbench.sections.tables import Cell, Column
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ _PRECISIONS = (
 _CHOICES = {
     "name": ("small-unet", "small-cnn", "mobile-sd"), "--scale": ("full", "small", "tiny"),
     "--precision": ("fp32", "fp16", "w8"), "--variant": ("baseline", "mobile"),
-    "--submodel": ("text_encoder", "unet", "image_decoder"),
+    "--submodel": tuple(SUBMODELS),
 }  # fmt: skip
 
 
@@ -86,8 +87,9 @@ def build(
 ) -> None:
     """Build a model with TensorFlow and write it as .tflite (needs the extra `models`).
 
-    mobile-sd writes the text encoder, the U-Net and the image decoder of Stable Diffusion 2.1 into a folder, and a
-    pipeline's file for `devbench run --pipeline`. At full scale that takes minutes and 5 GB of disk.
+    mobile-sd writes the text encoder, the image encoder (for image to image), the U-Net and the image decoder of
+    Stable Diffusion 2.1 into a folder, and a pipeline's file for `devbench run --pipeline`. At full scale that takes
+    minutes and 5 GB of disk.
     """
     if one_of("model", name, _CHOICES["name"]) != "mobile-sd":
         from devbench.models.build import build as build_model

@@ -12,12 +12,12 @@ import pytest
 from devbench.bench.conv_probe import conv_probe
 from devbench.bench.lease_keeper import holding
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.models.mobile_sd import SUBMODELS
 from devbench.models.rewrites.serialize import Conv
 from tests.conftest import BenchPhone
 
 pytest.importorskip("tensorflow", reason="building models needs the extra `models`")
 pytestmark = [pytest.mark.converter, pytest.mark.timeout(600)]
-SUBMODELS = ("text_encoder", "unet", "image_decoder")
 
 
 def devbench(*words: object, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
@@ -89,7 +89,7 @@ def test_the_mobile_submodels_run_on_the_delegate_whole_and_rightly(
     assert done.returncode == 0, done.stdout + done.stderr
     text = result.read_text("utf-8")
     rows = _comparisons(json.loads(text))
-    assert len(rows) == 3 and max(row["max_rel"] for row in rows) < 1e-3
+    assert len(rows) == 4 and max(row["max_rel"] for row in rows) < 1e-3
     for name in SUBMODELS:
         checked = json.loads(
             devbench("models", "gpu-check", mobile / f"{name}.tflite", "--json", "--no-analyzer").stdout

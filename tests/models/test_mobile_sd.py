@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 
 from devbench.errors import InputError
 from devbench.models.graph.file import load_model
-from devbench.models.mobile_sd import networks
-from devbench.models.mobile_sd.convert import SUBMODELS, convert, weight_specs
+from devbench.models.mobile_sd import SUBMODELS, networks
+from devbench.models.mobile_sd.convert import convert, weight_specs
 from devbench.models.mobile_sd.networks import SCALES, Layers
 from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, WeightSpec
 
@@ -28,8 +28,10 @@ def inputs(submodel: str, noise: float = 0.0) -> list[NDArray[Any]]:
     words, others = np.random.default_rng(1), np.random.default_rng(2)
     if submodel == "text_encoder":
         return [words.integers(0, TINY.text.vocabulary, (1, TINY.text.tokens)).astype(np.int32)]
-    latent = (1, 16, 16, 4) if submodel == "unet" else (1, 8, 8, 4)
-    shapes = [latent, (1, 32), (1, 16, 64)] if submodel == "unet" else [latent]
+    shapes = {
+        "unet": [(1, 16, 16, 4), (1, 32), (1, 16, 64)], "image_encoder": [(1, 64, 64, 3)],
+        "image_decoder": [(1, 8, 8, 4)],
+    }[submodel]  # fmt: skip
     return [(words.standard_normal(s) + noise * others.standard_normal(s)).astype(np.float32) for s in shapes]
 
 
@@ -48,15 +50,24 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Run]:
 
 
 def run(built: dict[str, Run], submodel: str, noise: float = 0.0) -> NDArray[np.float32]:
-    names = {"text_encoder": ["tokens"], "unet": ["latent", "time_embedding", "context"], "image_decoder": ["latent"]}
-    result: Any = built[submodel](**dict(zip(names[submodel], inputs(submodel, noise), strict=True)))
+    names = {
+        "text_encoder": ["tokens"], "image_encoder": ["image"], "unet": ["latent", "time_embedding", "context"],
+        "image_decoder": ["latent"],
+    }[submodel]  # fmt: skip
+    result: Any = built[submodel](**dict(zip(names, inputs(submodel, noise), strict=True)))
     [output] = result.values()
     return np.asarray(output)
 
 
 @pytest.mark.parametrize(
     ("submodel", "parameters"),
-    [("text_encoder", 340_387_840), ("unet", 865_910_724), ("image_decoder", 49_490_199)],
+    # The autoencoder of diffusers has 83,653,863 together.
+    [
+        ("text_encoder", 340_387_840),
+        ("image_encoder", 34_163_664),
+        ("unet", 865_910_724),
+        ("image_decoder", 49_490_199),
+    ],
 )
 def test_full_scale_has_the_parameters_of_stable_diffusion_2_1(submodel: str, parameters: int) -> None:
     assert sum(spec.count for spec in weight_specs(submodel, SCALES["full"])) == parameters
@@ -71,7 +82,7 @@ def test_a_converted_submodel_computes_what_tensorflow_computes(built: dict[str,
         return tf.constant(RandomWeights().array(WeightSpec(name, shape, gain)))
 
     network: Any = getattr(networks, submodel)
-    size = {"text_encoder": TINY.text, "unet": TINY.unet, "image_decoder": TINY.decoder}[submodel]
+    size = {"text_encoder": TINY.text, "unet": TINY.unet}.get(submodel, TINY.autoencoder)
     expected = network(Layers(weights), size, *[tf.constant(array) for array in inputs(submodel)]).numpy()
     np.testing.assert_allclose(run(built, submodel), expected, atol=2e-5 * np.abs(expected).max())
 
@@ -117,7 +128,7 @@ def _as_named(interpreter: Any, submodel: str) -> list[NDArray[Any]]:
     return [by_shape[tuple(details["shape"])] for details in interpreter.get_input_details()]
 
 
-@pytest.mark.parametrize("submodel", ["unet", "image_decoder"])
+@pytest.mark.parametrize("submodel", ["unet", "image_encoder", "image_decoder"])
 def test_noise_at_the_input_comes_out_as_noise(built: dict[str, Run], submodel: str) -> None:
     clean, noisy = run(built, submodel), run(built, submodel, noise=1e-6)
     ratio_db = 10 * np.log10(np.square(clean).sum() / np.square(clean - noisy).sum())
@@ -140,10 +151,22 @@ def save(folder: Path, specs: tuple[WeightSpec, ...]) -> None:
     save_file(tensors, folder / "diffusion_pytorch_model.safetensors")
 
 
-def test_a_checkpoint_gives_the_same_model_as_the_weights_in_it(tmp_path: Path) -> None:
-    save(tmp_path / "vae", weight_specs("image_decoder", TINY))
-    convert("image_decoder", TINY, RandomWeights(), tmp_path / "random.tflite")
-    convert("image_decoder", TINY, Checkpoint(tmp_path / "vae"), tmp_path / "loaded.tflite")
+def test_diffusers_pads_the_encoders_downsampling_only_at_the_end() -> None:
+    """As torch.nn.functional.pad(x, (0, 1, 0, 1)) and a convolution without padding."""
+    import tensorflow as tf
+
+    def weights(name: str, shape: tuple[int, ...], gain: float = 1.0) -> Any:
+        return tf.ones(shape) if len(shape) > 1 else tf.zeros(shape)
+
+    made = Layers(weights).conv(tf.ones((1, 4, 4, 1)), "conv", 1, stride=2, pad_both=False)
+    assert made.numpy()[0, :, :, 0].tolist() == [[9, 6], [6, 4]]
+
+
+@pytest.mark.parametrize("submodel", ["image_encoder", "image_decoder"])
+def test_a_checkpoint_gives_the_same_model_as_the_weights_in_it(submodel: str, tmp_path: Path) -> None:
+    save(tmp_path / "vae", weight_specs(submodel, TINY))
+    convert(submodel, TINY, RandomWeights(), tmp_path / "random.tflite")
+    convert(submodel, TINY, Checkpoint(tmp_path / "vae"), tmp_path / "loaded.tflite")
     assert (tmp_path / "loaded.tflite").read_bytes() == (tmp_path / "random.tflite").read_bytes()
 
 

@@ -21,12 +21,12 @@ import psutil
 
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.host.regular import writing
-from devbench.models.mobile_sd.convert import SUBMODELS, convert
+from devbench.models.mobile_sd import SUBMODELS
+from devbench.models.mobile_sd.convert import convert
 from devbench.models.mobile_sd.networks import SCALES
 from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights
 
 _LOSSY = {"fp32": (), "fp16": ("fp16",), "w8": ("w8",)}
-_FOLDERS = {"text_encoder": "text_encoder", "unet": "unet", "image_decoder": "vae"}
 _SAMPLE_S = 0.2
 # A full U-Net took 66 s to convert and 40 s to rewrite; a laptop that is ten years old needs longer.
 _DEADLINE_S = 3600.0
@@ -44,7 +44,7 @@ class BuildRequest:
         precision: fp32, fp16 or w8.
         variant: baseline, as the converter makes it, or mobile, with every rewrite that is applied by default.
         weights: a checkpoint's folder in diffusers' layout; random weights without one.
-        submodels: which; empty for all three.
+        submodels: which; empty for all.
         inputs: sets of inputs that are compared after rewriting.
     """
 
@@ -231,7 +231,7 @@ def _build(task: dict[str, str], tell: Callable[[str, float], None]) -> tuple[fl
 
     submodel, out = task["submodel"], Path(task["out"])
     folder = task["weights"]
-    source = Checkpoint(Path(folder) / _FOLDERS[submodel]) if folder else RandomWeights()
+    source = Checkpoint(Path(folder) / SUBMODELS[submodel]) if folder else RandomWeights()
     lossy = _LOSSY[task["precision"]]
     if task["variant"] == "baseline" and not lossy:
         convert(submodel, SCALES[task["scale"]], source, out, tell)

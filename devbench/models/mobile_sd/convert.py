@@ -25,7 +25,6 @@ from devbench.models.mobile_sd import networks
 from devbench.models.mobile_sd.networks import Layers, ModelScale, Tensor
 from devbench.models.mobile_sd.weights import WeightSource, WeightSpec
 
-SUBMODELS = ("text_encoder", "unet", "image_decoder")
 # Smaller weights are constants while tracing, so that the converter can fold them.
 _MIN_FILLED = 4096
 # 1 + n/1024 is exact in half precision, too, and below 1.5, so that no factor turns one into another.
@@ -113,11 +112,15 @@ def _function(submodel: str, scale: ModelScale, layers: Layers) -> Any:
     def spec(name: str, *shape: int, kind: Any = tf.float32) -> Any:
         return tf.TensorSpec((1, *shape), kind, name=name)
 
-    text, unet, decoder = scale.text, scale.unet, scale.decoder
+    text, unet, autoencoder = scale.text, scale.unet, scale.autoencoder
     functions: dict[str, tuple[Callable[..., Tensor], Sequence[Any]]] = {
         "text_encoder": (
             lambda tokens: {"states": networks.text_encoder(layers, text, tokens)},
             [spec("tokens", text.tokens, kind=tf.int32)],
+        ),
+        "image_encoder": (
+            lambda image: {"moments": networks.image_encoder(layers, autoencoder, image)},
+            [spec("image", 8 * autoencoder.side, 8 * autoencoder.side, 3)],
         ),
         "unet": (
             lambda latent, time_embedding, context: {
@@ -130,8 +133,8 @@ def _function(submodel: str, scale: ModelScale, layers: Layers) -> Any:
             ],
         ),
         "image_decoder": (
-            lambda latent: {"image": networks.image_decoder(layers, decoder, latent)},
-            [spec("latent", decoder.side, decoder.side, 4)],
+            lambda latent: {"image": networks.image_decoder(layers, autoencoder, latent)},
+            [spec("latent", autoencoder.side, autoencoder.side, 4)],
         ),
     }
     network, signature = functions[submodel]

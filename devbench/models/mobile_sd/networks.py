@@ -1,4 +1,4 @@
-"""The three submodels of Stable Diffusion v2.1 as functions of tensors: sizes, layers, what they compute.
+"""The submodels of Stable Diffusion v2.1 as functions of tensors: sizes, layers, what they compute.
 
 Layers are those of a straightforward port to TensorFlow; nothing here is made for a delegate. Group normalisation is
 Keras's (5-D), up-sampling is `UpSampling2D`'s (a 6-D TILE), attention works on 4-D tensors with heads moved forward,
@@ -57,10 +57,10 @@ class UnetSize:
 
 
 @dataclass(frozen=True, slots=True)
-class DecoderSize:
-    """The decoder of the autoencoder: latent 1×side×side×4 → image 1×8·side×8·side×3, in −1 to 1.
+class AutoencoderSize:
+    """The autoencoder: latent 1×side×side×4, image 1×8·side×8·side×3, in −1 to 1.
 
-    `channels` are those of the levels from the image inwards, as diffusers writes them.
+    `channels` are those of the four levels from the image inwards, as diffusers writes them.
     """
 
     side: int
@@ -71,28 +71,28 @@ class DecoderSize:
 
 @dataclass(frozen=True, slots=True)
 class ModelScale:
-    """One size of all three."""
+    """One size of all submodels."""
 
     text: TextSize
     unet: UnetSize
-    decoder: DecoderSize
+    autoencoder: AutoencoderSize
 
 
 SCALES: Mapping[str, ModelScale] = {
     "full": ModelScale(
         TextSize(77, 49_408, 1024, 23, 16),
         UnetSize(64, (320, 640, 1280, 1280), 2, 64, 32, 77, 1024),
-        DecoderSize(64, (128, 256, 512, 512), 2, 32),
+        AutoencoderSize(64, (128, 256, 512, 512), 2, 32),
     ),
     "small": ModelScale(
         TextSize(77, 4096, 256, 6, 4),
         UnetSize(32, (64, 128, 256, 256), 2, 32, 32, 77, 256),
-        DecoderSize(32, (32, 64, 128, 128), 2, 32),
+        AutoencoderSize(32, (32, 64, 128, 128), 2, 32),
     ),
     "tiny": ModelScale(
         TextSize(16, 512, 64, 2, 2),
         UnetSize(16, (32, 64, 96, 96), 1, 16, 8, 16, 64),
-        DecoderSize(8, (16, 32, 64, 64), 1, 8),
+        AutoencoderSize(8, (16, 32, 64, 64), 1, 8),
     ),
 }
 
@@ -113,13 +113,28 @@ class Layers:
         y = self.tf.linalg.matmul(x, self.weights(f"{name}.weight", (x.shape[-1], units), gain))
         return y + self.weights(f"{name}.bias", (units,)) if bias else y
 
-    def conv(self, x: Tensor, name: str, channels: int, *, size: int = 3, stride: int = 1, gain: float = 1.0) -> Tensor:
-        """A square convolution with PyTorch's padding of size//2 on every side."""
+    def conv(
+        self,
+        x: Tensor,
+        name: str,
+        channels: int,
+        *,
+        size: int = 3,
+        stride: int = 1,
+        pad_both: bool = True,
+        gain: float = 1.0,
+    ) -> Tensor:
+        """A square convolution with PyTorch's padding of size//2 on every side.
+
+        Args:
+            pad_both: False for a padding of one below and to the right alone, with a stride of 2.
+        """
         kernel = self.weights(f"{name}.weight", (size, size, x.shape[-1], channels), gain)
-        if stride > 1:
-            # PyTorch pads both sides equally; SAME with a stride would pad only the end.
+        # SAME with a stride pads only the end.
+        padded = stride > 1 and pad_both
+        if padded:
             x = self.tf.pad(x, [[0, 0], [size // 2] * 2, [size // 2] * 2, [0, 0]])
-        y = self.tf.nn.conv2d(x, kernel, stride, "VALID" if stride > 1 else "SAME")
+        y = self.tf.nn.conv2d(x, kernel, stride, "VALID" if padded else "SAME")
         return y + self.weights(f"{name}.bias", (channels,))
 
     def group_norm(self, x: Tensor, name: str, groups: int, epsilon: float) -> Tensor:
@@ -279,24 +294,46 @@ def unet(layers: Layers, size: UnetSize, latent: Tensor, time_embedding: Tensor,
     return layers.conv(layers.silu(layers.group_norm(x, "conv_norm_out", groups, 1e-5)), "conv_out", _LATENT_CHANNELS)
 
 
-def image_decoder(layers: Layers, size: DecoderSize, latent: Tensor) -> Tensor:
-    """The autoencoder's decoder: latent 1×S×S×4 (already divided by its scale) → image 1×8S×8S×3, about −1 to 1."""
-    tf, top = layers.tf, size.channels[-1]
+def _middle(layers: Layers, size: AutoencoderSize, x: Tensor, name: str) -> Tensor:
+    """The autoencoder's innermost block: self-attention of one head between two residual blocks."""
+    tf = layers.tf
+    _, height, width, channels = x.shape
+    x = _resnet(layers, x, f"{name}.resnets.0", channels, size.groups, 1e-6)
+    attention = f"{name}.attentions.0"
+    y = layers.group_norm(x, f"{attention}.group_norm", size.groups, 1e-6)
+    y = tf.reshape(y, [1, height * width, channels])
+    y = layers.attention(y, y, attention, 1, projection="to_out.0", gain=_BRANCH, bias=True)
+    return _resnet(layers, x + tf.reshape(y, x.shape), f"{name}.resnets.1", channels, size.groups, 1e-6)
 
-    def resnet(x: Tensor, name: str, channels: int) -> Tensor:
-        return _resnet(layers, x, f"decoder.{name}", channels, size.groups, 1e-6)
 
-    x = layers.conv(latent, "post_quant_conv", _LATENT_CHANNELS, size=1)
-    x = resnet(layers.conv(x, "decoder.conv_in", top), "mid_block.resnets.0", top)
-    name = "decoder.mid_block.attentions.0"
-    _, height, width, _ = x.shape
-    y = tf.reshape(layers.group_norm(x, f"{name}.group_norm", size.groups, 1e-6), [1, height * width, top])
-    y = layers.attention(y, y, name, 1, projection="to_out.0", gain=_BRANCH, bias=True)
-    x = resnet(x + tf.reshape(y, x.shape), "mid_block.resnets.1", top)
-    for level, channels in enumerate(reversed(size.channels)):
-        for number in range(size.blocks + 1):
-            x = resnet(x, f"up_blocks.{level}.resnets.{number}", channels)
+def image_encoder(layers: Layers, size: AutoencoderSize, image: Tensor) -> Tensor:
+    """The autoencoder's encoder: image 1×8S×8S×3 in −1 to 1 → 1×S×S×8, the latent's mean and the logarithm of its
+    variance.
+
+    For image to image, the mean (the first four channels) times the autoencoder's scale, 0.18215, is the latent.
+    """
+    x = layers.conv(image, "encoder.conv_in", size.channels[0])
+    for level, channels in enumerate(size.channels):
+        name = f"encoder.down_blocks.{level}"
+        for number in range(size.blocks):
+            x = _resnet(layers, x, f"{name}.resnets.{number}", channels, size.groups, 1e-6)
         if level < len(size.channels) - 1:
-            x = layers.conv(layers.upsample(x), f"decoder.up_blocks.{level}.upsamplers.0.conv", channels)
+            x = layers.conv(x, f"{name}.downsamplers.0.conv", channels, stride=2, pad_both=False)
+    x = _middle(layers, size, x, "encoder.mid_block")
+    x = layers.silu(layers.group_norm(x, "encoder.conv_norm_out", size.groups, 1e-6))
+    x = layers.conv(x, "encoder.conv_out", 2 * _LATENT_CHANNELS)
+    return layers.conv(x, "quant_conv", 2 * _LATENT_CHANNELS, size=1)
+
+
+def image_decoder(layers: Layers, size: AutoencoderSize, latent: Tensor) -> Tensor:
+    """The autoencoder's decoder: latent 1×S×S×4 (already divided by its scale) → image 1×8S×8S×3, about −1 to 1."""
+    x = layers.conv(latent, "post_quant_conv", _LATENT_CHANNELS, size=1)
+    x = _middle(layers, size, layers.conv(x, "decoder.conv_in", size.channels[-1]), "decoder.mid_block")
+    for level, channels in enumerate(reversed(size.channels)):
+        name = f"decoder.up_blocks.{level}"
+        for number in range(size.blocks + 1):
+            x = _resnet(layers, x, f"{name}.resnets.{number}", channels, size.groups, 1e-6)
+        if level < len(size.channels) - 1:
+            x = layers.conv(layers.upsample(x), f"{name}.upsamplers.0.conv", channels)
     x = layers.silu(layers.group_norm(x, "decoder.conv_norm_out", size.groups, 1e-6))
     return layers.conv(x, "decoder.conv_out", 3, gain=0.5)

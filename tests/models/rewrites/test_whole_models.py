@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from devbench.models.graph.file import load_model
-from devbench.models.mobile_sd.convert import SUBMODELS, convert
+from devbench.models.mobile_sd import SUBMODELS
+from devbench.models.mobile_sd.convert import convert
 from devbench.models.mobile_sd.networks import SCALES
 from devbench.models.mobile_sd.weights import RandomWeights
 from devbench.models.rewrites.apply import apply_rewrites, rewrite_file
