@@ -39,6 +39,7 @@ MAY_IMPORT = {
     "forms": {"sections"},
     "serve": {"forms", "sections", "findings", "results", "analysis"},
     "bench": {"adb", "device", "tool", "models", "results", "analysis", "virtual"},
+    "farm": {"bench", "results", "analysis", "findings", "sections", "forms", "device", "adb", "nightly"},
     "nightly": {"bench", "results", "analysis", "findings", "sections", "forms"},
     "cli": {
         "adb",
