@@ -17,6 +17,7 @@ import argparse
 import ast
 import contextlib
 import functools
+import gc
 import importlib
 import importlib.util
 import inspect
@@ -277,7 +278,17 @@ class _Recorder:
         sys.settrace(None)
         self.reached.lines[""] = sorted(self._lines)
 
+    def _forget(self) -> None:
+        """Clear what the files' functions remember: else only the first test that needs a value reaches their lines."""
+        for one in gc.get_objects():
+            if isinstance(one, functools._lru_cache_wrapper):
+                code = getattr(one.__wrapped__, "__code__", None)
+                if code is not None and code.co_filename in self._files:
+                    one.cache_clear()
+
     def pytest_runtest_logstart(self, nodeid: str) -> None:
+        if self._files:
+            self._forget()
         self._lines = set()
         self._began = time.process_time()
         self._watch()

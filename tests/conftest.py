@@ -8,13 +8,14 @@ phone; without them the tests marked `bench_phone` skip with a reason, or fail w
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import settings
@@ -31,12 +32,30 @@ if TYPE_CHECKING:
     from devbench.virtual.phone import VirtualPhone
 
 DATA = Path(__file__).parent / "data"
+# TensorFlow takes seconds to import: a test imports it when it runs, not when it is collected.
+NEEDS_TENSORFLOW = pytest.mark.skipif(
+    importlib.util.find_spec("tensorflow") is None, reason="building models needs the extra `models`"
+)
 
 
 def pytest_configure() -> None:
     """Tests of Ctrl-C also work where the whole test run ignores it: under `nohup`, as a job in the background."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    # The tests start devbench some 400 times; without bytecode each process compiles it again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+    # The tests' adb servers leave USB alone. Where there is no USB, adb would wait three seconds for it.
+    os.environ.update(ADB_USB="0", ADB_LIBUSB="0")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """A worker without tests takes some from another one, so that all workers end at the same time."""
+    if config.getoption("dist") != "load":
+        return None
+    from xdist.scheduler import WorkStealingScheduling
+
+    return WorkStealingScheduling(config, log)
 
 
 @pytest.fixture(autouse=True)

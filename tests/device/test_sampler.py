@@ -6,6 +6,7 @@ KGSL driver; the services' answers are in AOSP's format.
 
 from __future__ import annotations
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -43,19 +44,26 @@ def sysfs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def sample(script: str, shell: str, seconds: float, tools: Path) -> str:
-    """Output of the sampler after so many seconds, started and ended as a repetition does it."""
-    out = tools / "samples"
-    text = f"( {script}\n) > {out} 2>/dev/null </dev/null &\nsampler=$!; sleep {seconds}; kill -9 $sampler"
+def sample(script: str, shell: str, samples: int, tools: Path) -> str:
+    """Output of the sampler until it has taken so many samples, by a clock that only `sleep` and `dumpsys` move."""
+    clock = tools / "uptime"
+    clock.write_text("5000.25 9000.00\n")
+    text, count = re.subn(r"-lt \d+ \]; do", f"-lt {samples} ]; do", script.replace("/proc/uptime", str(clock)))
+    assert count == 1, "the loop has one limit"
     path = f"{tools}:/usr/bin:/bin"
-    subprocess.run([shell, "-c", text], env={"PATH": path}, timeout=30, check=True)
-    return out.read_text()
+    done = subprocess.run([shell, "-c", text], env={"PATH": path}, timeout=60, check=False, stdout=subprocess.PIPE)
+    return done.stdout.decode()
+
+
+_SLEEP = """read -r up rest < {folder}/uptime
+echo "$((${{up%.*}} + {seconds})).${{up#*.}} $rest" > {folder}/uptime"""
 
 
 @pytest.fixture
 def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("bin")
     answers = {
+        "sleep": _SLEEP.format(folder=folder, seconds="$1"),
         "dumpsys": 'case $1 in battery) echo "  level: 81"; echo "  scale: 100"; echo "  temperature: 312";; '
         'thermalservice) echo "Thermal Status: 2"; echo "Current temperatures from HAL:"; '
         'echo "\tTemperature{mValue=41.5, mType=3, mName=skin, mStatus=2}";; esac',
@@ -69,9 +77,8 @@ def tools(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.mark.parametrize("shell", SHELLS)
 def test_it_reads_clocks_temperatures_load_and_memory_every_second(shell: str, sysfs: Path, tools: Path) -> None:
-    found = parse_samples(sample(sampler_script(str(sysfs)), shell, 2.7, tools), NOW)
-    assert len(found) == 2
-    assert [round(one.t_s) for one in found] == [1, 2]
+    found = parse_samples(sample(sampler_script(str(sysfs)), shell, 2, tools), NOW)
+    assert [one.t_s for one in found] == [1.0, 2.0]
     seen = found[0].conditions
     assert seen.cpu_khz == (1800000, None, None, None, 2000000, None, None, 1500000)
     assert seen.cpu_cap_khz[7] == 2850000
@@ -85,18 +92,25 @@ def test_it_reads_clocks_temperatures_load_and_memory_every_second(shell: str, s
 
 
 def test_the_services_are_asked_seldom(sysfs: Path, tools: Path) -> None:
-    script = sampler_script(str(sysfs)).replace("_dbs_now + 500", "_dbs_now + 100")
-    assert script != sampler_script(str(sysfs))
-    found = parse_samples(sample(script, SHELLS[0], 4.6, tools), NOW)
-    asked = [one.conditions for one in found if one.conditions.thermal_status is not None]
-    assert len(found) == 4 and len(asked) == 1
-    assert (asked[0].thermal_status, asked[0].screen_on, asked[0].battery_level) == (2, True, 81)
+    found = parse_samples(sample(sampler_script(str(sysfs)), SHELLS[0], 16, tools), NOW)
+    asked = [one for one in found if one.conditions.thermal_status is not None]
+    assert [one.t_s for one in asked] == [5.0, 15.0], "first after 5 s, then not before 10 s have passed"
+    seen = asked[0].conditions
+    assert (seen.thermal_status, seen.screen_on, seen.battery_level) == (2, True, 81)
     # The service's own sensors count for more than the kernel's.
-    assert asked[0].temperatures_c == {"skin": 41.5}
+    assert seen.temperatures_c == {"skin": 41.5}
+
+
+def test_slow_services_take_half_a_percent_of_the_time_at_most(sysfs: Path, tools: Path) -> None:
+    with (tools / "dumpsys").open("a") as file:
+        file.write(_SLEEP.format(folder=tools, seconds=1) + "\n")
+    found = parse_samples(sample(sampler_script(str(sysfs)), SHELLS[0], 420, tools), NOW)
+    # Two calls of a second each: 400 seconds of rest follow.
+    assert [one.t_s for one in found if one.conditions.thermal_status is not None] == [5.0, 407.0]
 
 
 def test_a_device_without_any_of_it_is_sampled_all_the_same(tmp_path: Path, tools: Path) -> None:
-    found = parse_samples(sample(sampler_script(str(tmp_path / "nothing")), SHELLS[0], 1.5, tools), NOW)
+    found = parse_samples(sample(sampler_script(str(tmp_path / "nothing")), SHELLS[0], 1, tools), NOW)
     assert len(found) == 1
     assert (found[0].conditions.cpu_khz, found[0].conditions.temperatures_c) == ((), {})
 
@@ -112,7 +126,7 @@ def test_zones_that_are_no_temperatures_take_no_place(shell: str, tmp_path: Path
         zone.mkdir(parents=True)
         (zone / "type").write_text(f"{kind}\n")
         (zone / "temp").write_text(f"{value}\n")
-    text = sample(sampler_script(str(tmp_path)), shell, 1.4, tools)
+    text = sample(sampler_script(str(tmp_path)), shell, 1, tools)
     assert [line.split()[2] for line in text.splitlines() if line.startswith("zone ")] == [
         "soc-thermal",
         "tsens_tz_sensor3",
@@ -145,7 +159,7 @@ def test_the_gpu_s_clock_is_the_gpu_s_and_never_a_bus_s(
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{value}\n")
     for shell in SHELLS:
-        (found,) = parse_samples(sample(sampler_script(str(tmp_path)), shell, 1.4, tools), NOW)
+        (found,) = parse_samples(sample(sampler_script(str(tmp_path)), shell, 1, tools), NOW)
         assert (found.conditions.gpu_khz, found.conditions.gpu_cap_khz) == (khz, cap)
 
 
@@ -154,7 +168,7 @@ def test_without_groups_of_cpus_every_cpu_is_read(tmp_path: Path, tools: Path) -
         path = tmp_path / f"devices/system/cpu/cpu{cpu}/cpufreq"
         path.mkdir(parents=True)
         (path / "scaling_cur_freq").write_text("384000\n")
-    (found,) = parse_samples(sample(sampler_script(str(tmp_path)), SHELLS[0], 1.4, tools), NOW)
+    (found,) = parse_samples(sample(sampler_script(str(tmp_path)), SHELLS[0], 1, tools), NOW)
     assert found.conditions.cpu_khz == (384000, 384000)
 
 

@@ -23,6 +23,11 @@ exec tail -n 1 -f "$DEVBENCH_VIRTUAL_ROOT/data/local/log"
 _PIDOF = """#!/bin/sh
 read -r pid < "$DEVBENCH_VIRTUAL_ROOT/data/local/app.pid" 2>/dev/null && [ -d /proc/$pid ] && echo $pid
 """
+# The app's script ticks once a second; a tick is shorter here.
+_SLEEP = """#!/bin/sh
+[ "$1" = 1 ] && set -- 0.3
+exec /bin/sleep "$@"
+"""
 _PM = """#!/bin/sh
 here="$DEVBENCH_VIRTUAL_ROOT/data/local"
 echo "$*" >> "$here/pm.asked"
@@ -79,7 +84,14 @@ class AppPhone:
         (self._here / "traffic").mkdir()
         (self._here / "log").write_text(line("an old line", tag="tflite", pid=77))
         (self._here / "app.sh").write_text(_APP)
-        for name, text in (("log", _LOG), ("logcat", _LOGCAT), ("pidof", _PIDOF), ("pm", _PM), ("am", _AM)):
+        for name, text in (
+            ("log", _LOG),
+            ("logcat", _LOGCAT),
+            ("pidof", _PIDOF),
+            ("sleep", _SLEEP),
+            ("pm", _PM),
+            ("am", _AM),
+        ):
             path = root / "system" / "bin" / name
             path.write_text(text)
             path.chmod(0o755)

@@ -222,7 +222,7 @@ def test_a_start_that_am_refuses_is_told_in_its_words(app: AppPhone, virtual_pho
 
 
 def test_a_process_that_the_system_does_not_name_is_found(app: AppPhone, virtual_phone: VirtualPhone) -> None:
-    app.plays("@sleep 2\n", *result(3320.4)[1:], "@sleep 1\n")
+    app.plays("@sleep 0.8\n", *result(3320.4)[1:], "@sleep 1\n")
     assert run(virtual_phone, "-D", "cpu", "--via", "apk").returncode == 0
     assert only().latency_avg_us == 3320.4
 

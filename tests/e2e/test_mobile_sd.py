@@ -14,10 +14,9 @@ from devbench.bench.lease_keeper import holding
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.models.mobile_sd import SUBMODELS
 from devbench.models.rewrites.serialize import Conv
-from tests.conftest import BenchPhone
+from tests.conftest import NEEDS_TENSORFLOW, BenchPhone
 
-pytest.importorskip("tensorflow", reason="building models needs the extra `models`")
-pytestmark = [pytest.mark.converter, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.converter, pytest.mark.timeout(600), NEEDS_TENSORFLOW]
 
 
 def devbench(*words: object, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:

@@ -17,9 +17,9 @@ from devbench.models.mobile_sd import SUBMODELS, networks
 from devbench.models.mobile_sd.convert import convert, weight_specs
 from devbench.models.mobile_sd.networks import SCALES, Layers
 from devbench.models.mobile_sd.weights import Checkpoint, RandomWeights, WeightSpec
+from tests.conftest import NEEDS_TENSORFLOW
 
-pytest.importorskip("tensorflow", reason="building models needs the extra `models`")
-pytestmark = [pytest.mark.converter, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.converter, pytest.mark.timeout(600), NEEDS_TENSORFLOW]
 TINY = SCALES["tiny"]
 Run = Callable[..., NDArray[np.float32]]
 

@@ -15,10 +15,10 @@ from devbench.models.mobile_sd.weights import RandomWeights
 from devbench.models.rewrites.apply import apply_rewrites, rewrite_file
 from devbench.models.rewrites.catalogue import REWRITES, RewriteOptions, chosen_rewrites
 from devbench.models.rewrites.serialize import ConvLimits
+from tests.conftest import NEEDS_TENSORFLOW
 from tests.models.rewrites.graphs import largest_rank, operators, relative_error, saved
 
-tensorflow = pytest.importorskip("tensorflow", reason="building models needs the extra `models`")
-pytestmark = [pytest.mark.converter, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.converter, pytest.mark.timeout(600), NEEDS_TENSORFLOW]
 
 BOUND = 1e-3
 EXACT = [rewrite.name for rewrite in REWRITES if not rewrite.lossy]
@@ -31,6 +31,8 @@ FOREIGN = ("MobileNetV2", "MobileNetV3Small", "ConvNeXtTiny", "ResNet50", "Effic
 
 @pytest.fixture(scope="session")
 def models(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    import tensorflow
+
     folder = tmp_path_factory.mktemp("models")
     paths = {}
     for submodel in SUBMODELS:
@@ -131,6 +133,8 @@ def test_row_numbers_are_never_quantised(models: dict[str, Path], tmp_path: Path
 
 
 def test_a_model_that_nothing_concerns_is_copied(tmp_path: Path) -> None:
+    import tensorflow
+
     source = tmp_path / "relu.tflite"
     network = tensorflow.keras.Sequential([tensorflow.keras.Input((4,), batch_size=1), tensorflow.keras.layers.ReLU()])
     source.write_bytes(tensorflow.lite.TFLiteConverter.from_keras_model(network).convert())
@@ -140,6 +144,8 @@ def test_a_model_that_nothing_concerns_is_copied(tmp_path: Path) -> None:
 
 
 def test_models_of_changing_shape_stay_as_they_are(tmp_path: Path) -> None:
+    import tensorflow
+
     network = tensorflow.keras.Sequential([tensorflow.keras.Input((None, 8)), tensorflow.keras.layers.Dense(4)])
     source = tmp_path / "any.tflite"
     source.write_bytes(tensorflow.lite.TFLiteConverter.from_keras_model(network).convert())
@@ -149,6 +155,8 @@ def test_models_of_changing_shape_stay_as_they_are(tmp_path: Path) -> None:
 
 
 def test_a_calibrated_int8_model_keeps_its_numbers(tmp_path: Path) -> None:
+    import tensorflow
+
     network = tensorflow.keras.Sequential(
         [tensorflow.keras.Input((6, 8)), tensorflow.keras.layers.Dense(12), tensorflow.keras.layers.ReLU()]
     )
@@ -168,6 +176,8 @@ def test_a_calibrated_int8_model_keeps_its_numbers(tmp_path: Path) -> None:
 
 
 def test_shapes_that_were_computed_are_constants_then(tmp_path: Path) -> None:
+    import tensorflow
+
     class Fold(tensorflow.Module):
         @tensorflow.function(input_signature=[tensorflow.TensorSpec((None, 6, 4), tensorflow.float32)])
         def call(self, x):  # type: ignore[no-untyped-def]
