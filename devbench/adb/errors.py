@@ -80,6 +80,18 @@ class DeviceLost(EnvironmentProblem):
         self.serial, self.doing = serial, doing
 
 
+class DeviceRestarted(DeviceLost):
+    """The device restarted in the middle of something; `uptime_s` is that at which it was found again."""
+
+    def __init__(self, serial: str, doing: str, uptime_s: float) -> None:
+        EnvironmentProblem.__init__(
+            self,
+            f"{serial}: the device restarted while {doing} (uptime {uptime_s:.0f} s)",
+            hint="run less at once there: too much memory in use can restart a phone",
+        )
+        self.serial, self.doing, self.uptime_s = serial, doing, uptime_s
+
+
 # The connection was lost: with the device, or with the server.
 LOST = (DeviceLost, DeviceOffline, ServerUnavailable)
 

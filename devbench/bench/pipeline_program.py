@@ -91,6 +91,8 @@ class PipelineProgram:
 
     def run(self, session: DeviceSession) -> None:
         """First each file is read and each kernel built once, untimed; then come rounds, with the pipelines in turn."""
+        # Stages that need more memory than a phone has can restart it.
+        session.expect_restart()
         runs = [_PipelineRun(session, case, number) for number, case in enumerate(self.pipelines, 1)]
         for run in runs:
             run.check_refused()

@@ -7,13 +7,13 @@ import secrets
 import shlex
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from tempfile import TemporaryFile
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from devbench.adb.errors import LOST, DeviceLost, OutputTooLong, ShellTimeout
+from devbench.adb.errors import LOST, DeviceLost, DeviceRestarted, OutputTooLong, ShellTimeout
 from devbench.analysis.reliability import Around, Fitness
 from devbench.bench import apk
 from devbench.bench.command import CACHED, DROPPED, Command
@@ -101,6 +101,10 @@ class Processes:
             elif self.reconnector(ran.lost):
                 self.keeper.end_process()
                 continue
+            elif self.reconnector.uptime_s is not None:
+                doing = f"running {spec.title}"
+                error = DeviceRestarted(self.device.serial, doing, self.reconnector.uptime_s)
+                ran = replace(ran, lost=error, failure=Failure(FailureKind.DEVICE_LOST, error.what))
             return ran
 
     def _run(self, command: Command, spec: ProcessSpec) -> ProcessResult:

@@ -331,6 +331,10 @@ class DeviceSession:
         """The file on the device that names the running process; others may be put next to it."""
         return self._keeper.lease.pid_file
 
+    def expect_restart(self) -> None:
+        """A lost device may have restarted: wait for it as long as that takes."""
+        self._reconnector.expect_restart()
+
     def wait_until_fit(self) -> None:
         """Wait until the device is within its limits, for a while.
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from devbench.adb.device import Device
 from devbench.adb.errors import ServerUnavailable
 from devbench.adb.server import ADDRESS, READY
 from devbench.analysis.reliability import Around
@@ -22,7 +23,6 @@ from devbench.errors import DevbenchError
 from devbench.text import clean
 
 if TYPE_CHECKING:
-    from devbench.adb.device import Device
     from devbench.adb.server import DeviceEntry
     from devbench.device.conditions import Conditions
     from devbench.device.facts import DeviceFacts
@@ -67,6 +67,8 @@ def cool_down(
 # A server has to start, find its devices and be allowed by them; a device alone has only to come back to its cable.
 _SERVER_BACK_S = 60.0
 _DEVICE_BACK_S = 20.0
+# A phone that restarts takes a minute.
+_RESTARTED_S = 120.0
 _POLL_S = 0.5
 _CONNECT_TIMEOUT_S = 5.0
 # Wireless debugging may give a device another name after each connection.
@@ -85,10 +87,14 @@ class Reconnector:
 
     Attributes:
         facts: what is known of the device: another board in its place is not taken for it.
+        back_s: how long to wait for it.
+        uptime_s: of a device that was found restarted; `None` if it was not.
     """
 
     def __init__(self, device: Device, stop: threading.Event, tell: Callable[[ConnectionLost], None]) -> None:
         self.facts: DeviceFacts | None = None
+        self.back_s = _DEVICE_BACK_S
+        self.uptime_s: float | None = None
         self._device = device
         self._stop = stop
         self._tell = tell
@@ -133,7 +139,7 @@ class Reconnector:
                 server_down = True
             except DevbenchError:
                 pass  # it does not answer yet
-            if time.monotonic() - began > (_SERVER_BACK_S if server_down else _DEVICE_BACK_S):
+            if time.monotonic() - began > (max(_SERVER_BACK_S, self.back_s) if server_down else self.back_s):
                 return False
             self._stop.wait(_POLL_S)
         return False
@@ -154,9 +160,16 @@ class Reconnector:
         for board in identify_boards(device.server, found):
             if board.facts is not None and board.key == self.facts.key:
                 was, now = self.facts.identity.boot, board.facts.identity.boot
+                if not was or not now or was == now:
+                    return self._use(board.entry)
                 # After a restart it is in another state than the one that was prepared.
-                return self._use(board.entry) if not was or not now or was == now else False
+                self.uptime_s = read_conditions(Device(device.server, board.entry.serial)).uptime_s or 0.0
+                return False
         return None
+
+    def expect_restart(self) -> None:
+        """Wait for the device as long as a restart takes."""
+        self.back_s = _RESTARTED_S
 
     def _use(self, entry: DeviceEntry) -> bool:
         self._device.reconnected(entry.serial, entry.transport_id if entry.by_id else None)

@@ -37,6 +37,7 @@ class Faults:
         disconnect_after_bytes: the cable is pulled after this number of bytes on the link.
         disconnect_after_s: the cable is pulled this time after the first connection.
         reconnect_after_s: a pulled cable is plugged in again after this time; never without it.
+        restart: a device whose cable is pulled restarts: it has another boot id and a small uptime afterwards.
         hang_after_bytes: the device stops answering after this number of bytes on the link.
         hang_service: the device never answers services that begin with this (`sync:`, `shell`).
         offline: the device accepts connections and never sends its banner.
@@ -55,6 +56,7 @@ class Faults:
     disconnect_after_bytes: int | None = None
     disconnect_after_s: float | None = None
     reconnect_after_s: float | None = None
+    restart: bool = False
     hang_after_bytes: int | None = None
     hang_service: str = ""
     offline: bool = False

@@ -148,6 +148,8 @@ class VirtualPhone:
             self._server.close()
             self._server = None
         self._services.kill_all()
+        if self.faults.restart:
+            self._userland.restart()
         for writer in list(self._links):
             writer.transport.abort()
         await asyncio.sleep(0)

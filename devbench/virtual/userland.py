@@ -14,15 +14,17 @@ import posixpath
 import re
 import shutil
 import sys
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from uuid import uuid4
 
 from devbench.virtual.faults import NOISE_VARIABLE, SEED_VARIABLE, SLOWER_VARIABLE, Faults
 
 _TOP = "data|sdcard|system|vendor|product|odm|storage"
 # A path of the device in a command line: not a part of a longer path or word.
 _DEVICE_PATH = re.compile(rf"(?<![\w./~-])/(?={_TOP})(?=(?:{_TOP})(?:/|\b))")
-_LOAD = "/proc/loadavg"
+_LOAD, _UPTIME, _BOOT = "/proc/loadavg", "/proc/uptime", "/proc/sys/kernel/random/boot_id"
 # mksh is Android's shell; the others start fast, which matters since a run starts many.
 _SHELLS = ("mksh", "dash", "sh")
 
@@ -81,6 +83,8 @@ class Userland:
         self.name = name
         self.faults = faults
         self._mark = str(root).encode()
+        # Of a device that was restarted: a time of this machine's clock.
+        self._booted_s: float | None = None
 
     def make(self) -> None:
         """Make folders, commands and properties."""
@@ -128,7 +132,16 @@ class Userland:
         if self.faults.noise or self.faults.quiet:
             # What is replayed does not feel this machine's load, which would make its processes unreliable.
             command = command.replace(_LOAD, f"{self.root}/system/loadavg")
+        if self._booted_s is not None:
+            (self.root / "system" / "uptime").write_text(f"{time.monotonic() - self._booted_s:.2f} 0.00\n", "ascii")
+            command = command.replace(_UPTIME, f"{self.root}/system/uptime")
+            command = command.replace(_BOOT, f"{self.root}/system/boot_id")
         return command
+
+    def restart(self) -> None:
+        """Another boot begins: another boot id, and an uptime that each command finds as it is at its start."""
+        self._booted_s = time.monotonic()
+        (self.root / "system" / "boot_id").write_text(f"{uuid4()}\n", "ascii")
 
     def device_text(self) -> PathFilter:
         """A filter for one stream of output."""

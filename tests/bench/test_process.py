@@ -80,6 +80,8 @@ class Keeper:
 class Connection:
     """A reconnector that brings the device back so often."""
 
+    uptime_s: float | None = None
+
     def __init__(self, comes_back: int = 0) -> None:
         self.comes_back = comes_back
         self.results = 0

@@ -15,7 +15,8 @@ import pytest
 
 from devbench.results.pipelines import pipeline_sessions
 from devbench.results.store import Store
-from tests.conftest import DATA, BenchPhone
+from devbench.virtual.faults import Faults
+from tests.conftest import DATA, BenchPhone, connected_phone
 from tests.made.command import tool
 
 # Stages of one size: what a residency saves must be seen in the peak, however short the session is.
@@ -189,3 +190,30 @@ def test_ctrl_c_ends_the_stages_on_the_device_and_keeps_what_was_measured(
     assert [one.residency for one in sessions] == ["alone"] * 3
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert "--warmup_runs=0 --num_runs=10000" not in left
+
+
+def test_a_session_that_restarts_the_device_says_so_with_its_uptime(
+    tmp_path: Path, file: Path, adb_server_port: int
+) -> None:
+    with connected_phone(Faults(restart=True)) as phone:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "devbench.cli.app", "run", "--pipeline", str(file), "-d", phone.address, "-D", "cpu",
+             "-r", "1", "--steps", "10000", "--residency", "resident", "--no-report"],
+            cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )  # fmt: skip
+        assert process.stderr is not None
+        while "decoder alone" not in process.stderr.readline():
+            pass
+        time.sleep(1.5)
+        phone.unplug()
+        time.sleep(1.0)
+        phone.plug_in()
+        _, err = process.communicate(timeout=60)
+    said = "the device restarted while running small <b> · cpu · resident · 1/1 (uptime "
+    assert process.returncode == 3 and said in err, err
+    with Store() as store:
+        *alone, whole = pipeline_sessions(store, store.run("latest").run.run_id)
+    assert [one.status for one in alone] == ["ok"] * 3
+    assert whole.failure_kind == "device_lost" and said in (whole.failure_message or "")
+    uptime_s = float((whole.failure_message or "").split("(uptime ")[1].split(" s")[0])
+    assert uptime_s < 60

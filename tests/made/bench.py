@@ -108,6 +108,9 @@ class FakeSession:
     def tell(self, event: Event) -> None:
         self.events.append(event)
 
+    def expect_restart(self) -> None:
+        pass
+
     def wait_until_fit(self) -> None:
         self.log.append("wait")
 
