@@ -26,7 +26,7 @@ else:
     import tomli as tomllib
 
 # Parts of a declared library that have a name of their own on PyPI.
-PARTS = {"markupsafe": "jinja2", "pydantic-core": "pydantic", "typing-extensions": "pydantic"}
+PARTS = {"aiohttp": "fsspec", "markupsafe": "jinja2", "pydantic-core": "pydantic", "typing-extensions": "pydantic"}
 
 
 @pytest.fixture(scope="module")
@@ -84,7 +84,10 @@ def test_what_is_imported_is_declared_and_what_is_declared_is_imported() -> None
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
     always = set(map(_name, project["dependencies"]))
     extras = set().union(
-        *(map(_name, project["optional-dependencies"][extra]) for extra in ("models", "parquet", "postgres"))
+        *(
+            map(_name, project["optional-dependencies"][extra])
+            for extra in ("farm", "metrics", "models", "parquet", "postgres")
+        )
     )
     owners = packages_distributions()
     used = {_normal(owner) for module in _imported() for owner in owners.get(module, [module])}
