@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 # The longest answer that devbench asks for is a device's list of properties, some 60 KB.
 _MAX_ANSWER_BYTES = 8 << 20
 _KILL_TIMEOUT_S = 5.0
+_REBOOT_TIMEOUT_S = 20.0
 # After this time without output, the device is asked for an answer: a device can disappear without an error.
 _SILENCE_S = 10.0
 _PROBE_TIMEOUT_S = 8.0
@@ -110,6 +111,20 @@ class Device:
         """Use another connection to the same device from now on."""
         self._route.close()
         self._route = Route(self.server.endpoint.host, self.server.endpoint.port, serial, transport_id)
+
+    def reboot(self) -> None:
+        """Ask the device to restart; `bench/restart.py` also waits for it.
+
+        Raises:
+            NoSuchDevice, DeviceOffline, DeviceUnauthorized: it cannot be asked.
+        """
+        # The connection ends while the device goes down, at any point of the answer.
+        with (
+            contextlib.suppress(DeviceLost, WireClosed, WireTimeout),
+            self._open("reboot:", Deadline(_REBOOT_TIMEOUT_S), "restarting") as wire,
+        ):
+            while True:
+                wire.receive_some()
 
     # -- commands -----------------------------------------------------------------------------------------------
 

@@ -32,7 +32,10 @@ from devbench.text import clean
 READY = "device"
 # Where adb connects to over the network.
 ADDRESS = re.compile(r"[A-Za-z0-9._-]+:\d{1,5}|\[[0-9A-Fa-f:]+\]:\d{1,5}")
+PAIRING, CONNECTING = "_adb-tls-pairing._tcp", "_adb-tls-connect._tcp"
 _MAX_LINE = 1000
+_MAX_SERVICES = 200
+_GUID = re.compile(r"\[guid=([A-Za-z0-9._-]{1,80})\]")
 # What adb prints in place of a serial: no service of its server finds a device by it.
 _NO_SERIAL = frozenset({"(no serial number)", "????????????"})
 _STATES = (
@@ -74,6 +77,18 @@ class DeviceEntry:
     def name(self) -> str:
         """The serial, with the transport id if the serial is not unique: `0123456789ABCDEF#7`."""
         return f"{self.serial}#{self.transport_id}" if self.by_id else self.serial
+
+
+@dataclass(frozen=True, slots=True)
+class MdnsService:
+    """What a device announces on the network: `PAIRING` while it shows a code, `CONNECTING` while debugging is on.
+
+    `name`: the device's, such as `adb-EXAMPLE-abc`. `address`: `host:port`.
+    """
+
+    name: str
+    kind: str
+    address: str
 
 
 def parse_device_list(text: str) -> list[DeviceEntry]:
@@ -231,6 +246,34 @@ class AdbServer:
             hint = "check that the device is on, that it accepts adb over the network, and its address and port"
             raise EnvironmentProblem(f"{address}: {reason[:1].lower()}{reason[1:]}", hint=hint)
 
+    def pair(self, address: str, code: str, timeout_s: float = 20.0) -> str:
+        """Pair with a device that shows a pairing code under wireless debugging; gives its name in mDNS, or nothing.
+
+        Raises:
+            EnvironmentProblem: the server's own words on why not.
+        """
+        try:
+            answer = self._ask(f"host:pair:{code}:{address}", timeout_s)
+        except ServerUnavailable:
+            raise
+        except EnvironmentProblem as refused:
+            answer = refused.what.removeprefix("adb server: ")
+        if not answer.startswith("Successfully paired"):
+            reason = clean(answer.removeprefix("Failed: "), 200)
+            hint = "read address and code from the dialogue `Pair device with pairing code`, which stays open meanwhile"
+            raise EnvironmentProblem(f"{address}: {reason[:1].lower()}{reason[1:]}", hint=hint)
+        found = _GUID.search(answer)
+        return found[1] if found else ""
+
+    def mdns_services(self, timeout_s: float = 5.0) -> list[MdnsService]:
+        """What devices on this network announce about wireless debugging.
+
+        Raises:
+            EnvironmentProblem: the server has no mDNS.
+        """
+        lines = [line.split() for line in self._ask("host:mdns:services", timeout_s).splitlines()[:_MAX_SERVICES]]
+        return [MdnsService(*words) for words in lines if len(words) == 3 and ADDRESS.fullmatch(words[2])]
+
     def disconnect(self, address: str, timeout_s: float = 5.0) -> None:
         """Forget a device that was connected over TCP."""
         self._ask(f"host:disconnect:{address}", timeout_s)
@@ -272,7 +315,7 @@ class AdbServer:
         try:
             with Wire(self.endpoint.host, self.endpoint.port, Deadline(timeout_s)) as wire:
                 wire.request(service)
-                return wire.text()
+                return wire.answer()
         except WireRefused as error:
             raise EnvironmentProblem(f"adb server: {error}") from None
         except WireTimeout:

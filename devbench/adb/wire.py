@@ -107,9 +107,23 @@ class Wire:
         if answer != b"OKAY":
             raise WireClosed(f"answered {answer!r} to {service.split(':')[0]}")
 
+    def answer(self) -> str:
+        """The text of a service of the server's own. A service that failed later than at once says so here.
+
+        Raises:
+            WireRefused, WireClosed, WireTimeout.
+        """
+        status = self.receive(4)
+        if status == b"FAIL":
+            raise WireRefused(self.text())
+        return self.text() if status == b"OKAY" else self._text(status)
+
     def text(self) -> str:
         """A text behind four hexadecimal digits of length."""
-        return self.receive(length_of(self.receive(4))).decode("utf-8", "replace")
+        return self._text(self.receive(4))
+
+    def _text(self, length: bytes) -> str:
+        return self.receive(length_of(length)).decode("utf-8", "replace")
 
     def send(self, data: bytes | memoryview | bytearray) -> None:
         """Send all of `data`."""

@@ -62,9 +62,11 @@ class LeaseKeeper:
             CommandFailed, ShellTimeout, DeviceLost and the errors of an unfit device.
         """
         self._lease = lease.take(self._device, self._root, self._request)
-        self._over.clear()
+        # The thread of an earlier lease, which ended with a restart of the device, ends too.
+        self._over.set()
+        self._over = threading.Event()
         self._lost = False
-        threading.Thread(target=self._keep, daemon=True).start()
+        threading.Thread(target=self._keep, args=(self._over,), daemon=True).start()
 
     def take_within(self, wait_s: float, stop: threading.Event, tell: Callable[[str, float], None]) -> None:
         """Take the lease; wait for a device that another run uses.
@@ -158,10 +160,10 @@ class LeaseKeeper:
             if mine:
                 self._quiet.release()
 
-    def _keep(self) -> None:
-        while not self._over.wait(lease.renew_every_s()):
+    def _keep(self, over: threading.Event) -> None:
+        while not over.wait(lease.renew_every_s()):
             with self._quiet, contextlib.suppress(DevbenchError):
-                if not self._over.is_set() and not lease.renew(self._device, self.lease):
+                if not over.is_set() and not lease.renew(self._device, self.lease):
                     self._lost = True
                     return
 

@@ -146,24 +146,16 @@ class Reconnector:
 
     def _find(self) -> bool | None:
         """Use the device's new connection; `None` while it is not there, false if it was restarted."""
-        device = self._device
-        entries = [entry for entry in device.server.list_devices() if entry.state == READY]
-        found = [entry for entry in entries if entry.serial == device.adb_serial]
-        if not found and ADDRESS.fullmatch(device.adb_serial):
-            # A new server does not know what was connected over TCP.
-            device.server.connect(device.adb_serial, timeout_s=_CONNECT_TIMEOUT_S)
-            return None
-        if not found and _WIRELESS in device.adb_serial:
-            found = [entry for entry in entries if _WIRELESS in entry.serial]
+        found = connections(self._device)
         if self.facts is None:
             return self._use(found[0]) if len(found) == 1 else None
-        for board in identify_boards(device.server, found):
+        for board in identify_boards(self._device.server, found):
             if board.facts is not None and board.key == self.facts.key:
                 was, now = self.facts.identity.boot, board.facts.identity.boot
                 if not was or not now or was == now:
                     return self._use(board.entry)
                 # After a restart it is in another state than the one that was prepared.
-                self.uptime_s = read_conditions(Device(device.server, board.entry.serial)).uptime_s or 0.0
+                self.uptime_s = read_conditions(Device.of(self._device.server, board.entry)).uptime_s or 0.0
                 return False
         return None
 
@@ -172,5 +164,26 @@ class Reconnector:
         self.back_s = _RESTARTED_S
 
     def _use(self, entry: DeviceEntry) -> bool:
-        self._device.reconnected(entry.serial, entry.transport_id if entry.by_id else None)
+        use(self._device, entry)
         return True
+
+
+def connections(device: Device) -> list[DeviceEntry]:
+    """The ready connections that may be a device's new one; a device over TCP is connected again first.
+
+    Raises:
+        DevbenchError: there is no adb server, or nothing listens at the device's address.
+    """
+    entries = [entry for entry in device.server.list_devices() if entry.state == READY]
+    found = [entry for entry in entries if entry.serial == device.adb_serial]
+    if not found and ADDRESS.fullmatch(device.adb_serial):
+        # A new server does not know what was connected over TCP.
+        device.server.connect(device.adb_serial, timeout_s=_CONNECT_TIMEOUT_S)
+    if not found and _WIRELESS in device.adb_serial:
+        return [entry for entry in entries if _WIRELESS in entry.serial]
+    return found
+
+
+def use(device: Device, entry: DeviceEntry) -> None:
+    """Use a connection of the server's list for the device from now on."""
+    device.reconnected(entry.serial, entry.transport_id if entry.by_id else None)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from devbench.cli import device_histories
+from devbench.cli import device_histories, device_life
 from devbench.cli.choices import complete_serials
 from devbench.cli.output import agreed, console, plain, print_json, print_table, say
 from devbench.cli.takes import JsonOption, YesOption, open_devices
@@ -66,6 +66,7 @@ def register(app: typer.Typer) -> None:
     group.command("tag", epilog="Example:\n\n  devbench devices tag R5CT1234ABC nightly s23")(tag)
     group.command("untag", epilog="Example:\n\n  devbench devices untag R5CT1234ABC nightly")(untag)
     group.command("release", epilog=_RELEASE)(release)
+    device_life.register(group)
     device_histories.register(group)
     app.add_typer(group, name="devices", rich_help_panel="Prepare")
     app.command("virtual", epilog=_VIRTUAL, rich_help_panel="Prepare")(virtual)

@@ -42,6 +42,7 @@ class Faults:
         hang_service: the device never answers services that begin with this (`sync:`, `shell`).
         offline: the device accepts connections and never sends its banner.
         unauthorized: the device waits for its user to allow USB debugging.
+        boot_s: a device that restarts is away for this long.
         free_bytes: room on the device; beyond it the disk is full.
         garbage: the device answers with bytes that do not follow the protocol.
         thermal: the thermal status that it reports, 0 to 6.
@@ -61,6 +62,7 @@ class Faults:
     hang_service: str = ""
     offline: bool = False
     unauthorized: bool = False
+    boot_s: float = 0.5
     free_bytes: int | None = None
     garbage: bool = False
     thermal: int | None = None

@@ -63,6 +63,7 @@ class VirtualPhone:
         self._server: asyncio.Server | None = None
         self._links: set[asyncio.StreamWriter] = set()
         self._clock: asyncio.Task[None] | None = None
+        self._restarting: asyncio.Task[None] | None = None
 
     @property
     def address(self) -> str:
@@ -81,7 +82,7 @@ class VirtualPhone:
         root.mkdir(mode=0o700)
         self._userland = Userland(root, self.name, self.faults)
         self._userland.make()
-        self._services = Services(self._userland)
+        self._services = Services(self._userland, self._restart)
         self._thread.start()
         self.plug_in()
         return self
@@ -142,6 +143,15 @@ class VirtualPhone:
         if self.faults.reconnect_after_s is not None:
             await asyncio.sleep(self.faults.reconnect_after_s)
             await self._listen()
+
+    def _restart(self) -> None:
+        self._restarting = asyncio.create_task(self._boot())
+
+    async def _boot(self) -> None:
+        await self._cut()
+        self._userland.restart()
+        await asyncio.sleep(self.faults.boot_s)
+        await self._listen()
 
     async def _cut(self) -> None:
         if self._server is not None:

@@ -24,10 +24,10 @@ _GONE_TIMEOUT_S = 2.0
 
 
 class Services:
-    """The services of one device and the processes that they started."""
+    """The services of one device and the processes that they started; `restart` is called to restart the device."""
 
-    def __init__(self, userland: Userland) -> None:
-        self._userland = userland
+    def __init__(self, userland: Userland, restart: Callable[[], None]) -> None:
+        self._userland, self._restart = userland, restart
         self._groups: set[int] = set()
         self._running: set[asyncio.subprocess.Process] = set()
 
@@ -41,7 +41,9 @@ class Services:
             await self._raw(rest, stream)
         elif kind == "sync":
             await serve_sync(stream, self._userland)
-        elif kind in ("reboot", "remount", "root", "unroot"):
+        elif kind == "reboot":
+            self._restart()
+        elif kind in ("remount", "root", "unroot"):
             await stream.write(b"not on a virtual device\n")
         else:
             return False

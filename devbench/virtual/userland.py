@@ -118,6 +118,7 @@ class Userland:
             "ro.build.type": "virtual",
             "ro.serialno": self.name,
             "ro.devbench.virtual": "1",
+            "sys.boot_completed": "1",
         }
 
     # -- paths --------------------------------------------------------------------------------------------------
