@@ -330,7 +330,7 @@ class _Ear:
 
 class _Services(Services):
     def __init__(self, userland: Userland, phone: HostilePhone) -> None:
-        super().__init__(userland)
+        super().__init__(userland, lambda: None)
         self._phone = phone
 
     async def serve(self, name: str, stream: Stream) -> bool:
