@@ -18,8 +18,9 @@ _HOW_OFTEN, _STATE, _CHECKS, _MODEL = "How often", "The device's state", "Checks
 _TOOL, _PIPELINES, _RESULTS = "The tool", "Pipelines", "Results"
 _BOTH: tuple[File, ...] = ("suite", "pipeline")
 _AGAIN = "may be given again"
-Residency = Literal["resident", "sequential", "pipelined"]
-RESIDENCIES: tuple[Residency, ...] = ("resident", "sequential", "pipelined")
+Residency = Literal["resident", "sequential", "pipelined", "pipelined-early"]
+MOST_IMAGES = 10
+RESIDENCIES: tuple[Residency, ...] = ("resident", "sequential", "pipelined", "pipelined-early")
 
 
 @dataclass(frozen=True, slots=True)
@@ -307,9 +308,13 @@ class RunOptions:
         only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     residency: tuple[str, ...] = option(
-        (), text="resident, sequential, pipelined; with commas or given again. Default: the file's.",
+        (), text=f"{', '.join(RESIDENCIES)}; with commas or given again. Default: the file's.",
         choices=RESIDENCIES,
         panel=_PIPELINES, only_pipeline=True, beside=("pipeline",),
+    )  # fmt: skip
+    images: int | None = option(
+        None, text="Images in a pipelined session, which keeps one stage in memory. Default: the file's.",
+        panel=_PIPELINES, minimum=1, maximum=MOST_IMAGES, only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     wait: str | None = option(
         None,

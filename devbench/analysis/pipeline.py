@@ -11,10 +11,22 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from devbench.options import Residency
+from devbench import numbers
+from devbench.options import RESIDENCIES, Residency
 
 # A load takes longer while another stage runs, and waiting for it costs more than a little memory.
 _LOAD_MARGIN = 1.25
+
+
+def is_pipelined(residency: str) -> bool:
+    """Whether one stage stays in memory and the next one loads while it runs, in either order."""
+    return residency.startswith("pipelined")
+
+
+def residency_of(text: str) -> tuple[Residency, int]:
+    """The residency and the number of images of a session's text, such as `pipelined x3`."""
+    name, _, images = text.partition(" x")
+    return next(one for one in RESIDENCIES if one == name), numbers.whole(images, minimum=1) or 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,21 +112,30 @@ def overlap_runs(next_load_ms: float, steady_ms: float, runs: int) -> int:
     return max(1, min(runs, math.ceil(_LOAD_MARGIN * next_load_ms / steady_ms)))
 
 
-def compose(residency: Residency, stages: Sequence[Alone], keep: int | None = None, overlap: int = 0) -> list[Part]:
+def processes_of(stages: Sequence[Alone], keep: int | None, images: int) -> list[tuple[int, Alone]]:
+    """The processes of a session of several images, each with its stage's number: the kept stage has one for all."""
+    first = [(at, replace(one, runs=images * one.runs) if at == keep else one) for at, one in enumerate(stages)]
+    return first + [(at, one) for at, one in enumerate(stages) if at != keep] * (images - 1)
+
+
+def compose(
+    residency: Residency, stages: Sequence[Alone], keep: int | None = None, overlap: int = 0, images: int = 1
+) -> list[Part]:
     """The parts of the estimated end-to-end latency, in their order.
 
     Args:
         residency: which stages are loaded when.
         stages: each measured alone.
-        keep: the stage that stays in memory in `pipelined`.
-        overlap: last runs of that stage during which the next one loads.
+        keep: the stage that stays in memory in a pipelined session.
+        overlap: last runs of that stage, for each image, during which the next one loads.
+        images: of a pipelined session; parts are numbered as `processes_of` gives them.
     """
     parts: list[Part] = []
-    for number, stage in enumerate(stages):
-        if residency == "pipelined" and keep is not None and number == keep + 1:
+    for number, (position, stage) in enumerate(processes_of(stages, keep, images)):
+        if is_pipelined(residency) and keep is not None and position == keep + 1:
             window = overlap_window_ms(stages[keep], overlap)
             parts.append(Part(number, "load beyond the overlap", max(0.0, stage.load_ms - window)))
-        elif residency == "sequential" or (residency == "pipelined" and number != keep):
+        elif residency == "sequential" or (is_pipelined(residency) and position != keep):
             parts.append(Part(number, "load", stage.load_ms))
         parts.append(Part(number, "inferences", stage.compute_ms))
     return parts
@@ -137,12 +158,14 @@ def explain(
     stages: Sequence[Alone],
     keep: int | None = None,
     overlap: int = 0,
+    images: int = 1,
 ) -> list[Part]:
     """Why a measured end-to-end latency differs from the composed estimate: parts that add up to the difference."""
-    estimated = compose(residency, stages, keep, overlap)
+    estimated = compose(residency, stages, keep, overlap, images)
+    whole_overlap = keep is not None and overlap >= stages[keep].runs
     parts: list[Part] = []
     accounted = 0.0
-    for number, (stage, alone) in enumerate(zip(timed, stages, strict=True)):
+    for number, (stage, (_, alone)) in enumerate(zip(timed, processes_of(stages, keep, images), strict=True)):
         expected = {part.what: part.ms for part in estimated if part.stage == number}
         wall = stage.wall_ms or 0.0
         accounted += stage.taken_ms
@@ -160,7 +183,7 @@ def explain(
             rest -= contention
         if stage.steady_ms is not None and alone.runs > 1:
             slower = (alone.runs - 1) * (stage.steady_ms - alone.steady_ms)
-            during = residency == "pipelined" and number == keep and overlap >= alone.runs
+            during = is_pipelined(residency) and number == keep and whole_overlap
             with_load = " (all during the next stage's load)" if during else ""
             parts.append(Part(number, f"steady inferences, compared with the stage alone{with_load}", slower))
             rest -= slower
@@ -221,8 +244,9 @@ def fewer_steps(
         runs = steps * (2 if guidance else 1)
         changed = [replace(s, runs=runs) if many else s for s, many in zip(stages, repeated, strict=True)]
         over = overlap
-        if residency == "pipelined" and keep is not None and keep + 1 < len(changed):
+        if is_pipelined(residency) and keep is not None and keep + 1 < len(changed):
             kept = changed[keep]
+            overlap = kept.runs if residency == "pipelined-early" else overlap
             over = min(overlap, kept.runs) if overlap is not None else None
             if over is None:
                 over = overlap_runs(changed[keep + 1].load_ms, kept.steady_ms, kept.runs)

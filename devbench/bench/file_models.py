@@ -28,7 +28,7 @@ from devbench.host.toml_types import (
     words,
 )
 from devbench.models.files import MAX_KEY
-from devbench.options import MAX_THREADS, RESIDENCIES, NightlyOptions, RunOptions
+from devbench.options import MAX_THREADS, MOST_IMAGES, RESIDENCIES, NightlyOptions, RunOptions
 
 _SHAPE: dict[str, Any] = {"type": "string", "pattern": r"^([^\n]+=)?\s*[0-9]+([xX×][0-9]+)*\s*$"}
 _SHAPES = {"type": "array", "items": {"anyOf": [_SHAPE, {"type": "array", "minItems": 1, "items": _SHAPE}]}}
@@ -244,7 +244,7 @@ class StageTable(Table):
     name: Annotated[str, _text(_MAX_NAME)] = Field(description="what the stage is called")
     model: Annotated[str, _text(_MAX_PATH)] = Field(description="the .tflite file, relative to this file")
     runs: Annotated[Any, _count("steps")] = Field(1, description='how often it runs: a number, or "steps"')
-    keep: Truth = Field(False, description="true for the stage that stays in memory in `pipelined`")
+    keep: Truth = Field(False, description="true for the stage that stays in memory in pipelined sessions")
     delegate: Annotated[str, _text(_MAX_NAME)] = Field("", description="its own delegate in place of the run's")
     threads: Annotated[int, number(1, MAX_THREADS, whole=True)] = Field(
         1, description=f"its own number of threads, 1 to {MAX_THREADS}"
@@ -261,6 +261,9 @@ class PipelineTable(Table):
     )
     residency: Annotated[Any, Checked(_residency, {})] = Field(
         None, description=f"{', '.join(RESIDENCIES)}, or a list of them"
+    )
+    images: Annotated[int, number(1, MOST_IMAGES, whole=True)] = Field(
+        1, description="images in a pipelined session, which keeps one stage in memory"
     )
     overlap_steps: Annotated[Any, _count("auto")] = Field(
         "auto", description='"auto", or during how many of the last steps the next stage loads'

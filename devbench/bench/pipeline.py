@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
+from devbench.analysis.pipeline import is_pipelined
 from devbench.bench.planning import check_choices
 from devbench.errors import InputError
 from devbench.host.tomlfile import check, read_toml, wrong
@@ -19,6 +20,7 @@ from devbench.options import RESIDENCIES, Residency, RunOptions
 from devbench.text import clean
 
 KIND = "pipeline"
+_DEFAULT = RESIDENCIES[:3]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,8 +43,9 @@ class Pipeline:
     stages: tuple[Stage, ...]
     steps: int = 20
     guidance: bool = False
-    residencies: tuple[Residency, ...] = RESIDENCIES
+    residencies: tuple[Residency, ...] = _DEFAULT
     overlap_steps: int | None = None
+    images: int = 1
     path: Path | None = None
 
     @property
@@ -57,7 +60,7 @@ class Pipeline:
 
     @property
     def keep(self) -> int | None:
-        """The number of the stage that stays in memory in `pipelined`: the one that says so, else the repeated one."""
+        """The stage that stays in memory in pipelined sessions, by number: it says so, or is the repeated one."""
         kept = [number for number, stage in enumerate(self.stages) if stage.keep]
         repeated = [number for number, stage in enumerate(self.stages) if stage.runs is None]
         chosen = kept or repeated
@@ -74,11 +77,13 @@ class Pipeline:
             "steps": given.steps,
             "guidance": given.guidance,
             "residencies": given.residency or None,
+            "images": given.images,
         }
         changed = replace(self, **{name: value for name, value in changes.items() if value is not None})
-        if "pipelined" in changed.residencies and changed.keep is None:
+        wanted = next(filter(is_pipelined, changed.residencies), None)
+        if wanted and changed.keep is None:
             raise InputError(
-                f"pipeline {clean(self.name, 80)}: pipelined needs one stage that stays in memory",
+                f"pipeline {clean(self.name, 80)}: {wanted} needs one stage that stays in memory",
                 hint="set keep = true at that stage, or choose another residency",
             )
         return changed
@@ -102,7 +107,7 @@ def read_pipeline(path: Path) -> Pipeline:
     kept = [number for number, stage in enumerate(stages) if stage.keep]
     if len(kept) > 1:
         raise wrong(KIND, path, ("stage", kept[1], "keep"), "is set at a second stage", "one stage stays in memory")
-    words = values.get("residency", RESIDENCIES)
+    words = values.get("residency", _DEFAULT)
     residencies = tuple(dict.fromkeys([words] if isinstance(words, str) else words))
     overlap = values.get("overlap_steps", "auto")
     pipeline = Pipeline(
@@ -112,14 +117,16 @@ def read_pipeline(path: Path) -> Pipeline:
         guidance=values.get("guidance", False),
         residencies=residencies,
         overlap_steps=None if overlap == "auto" else overlap,
+        images=values.get("images", 1),
         path=path,
     )
-    if "pipelined" not in residencies or pipeline.keep is not None:
+    wanted = next(filter(is_pipelined, residencies), None)
+    if wanted is None or pipeline.keep is not None:
         return pipeline
     if "residency" in values:
-        what = "asks for pipelined, which needs one stage that stays"
+        what = f"asks for {wanted}, which needs one stage that stays"
         raise wrong(KIND, path, ("residency",), what, "set keep = true at that stage")
-    return replace(pipeline, residencies=tuple(one for one in residencies if one != "pipelined"))
+    return replace(pipeline, residencies=tuple(one for one in residencies if not is_pipelined(one)))
 
 
 def _stage(path: Path, number: int, values: Mapping[str, Any]) -> Stage:
@@ -149,6 +156,7 @@ class StagePlan:
         overlapped: the last inferences, during which the next stage loads; they are the tool's second phase.
         held: it waits, loaded, for its turn.
         kept: it stays in memory after its work, to the end of the session.
+        images: its inferences are for this number of images; those of the first are the tool's first phase.
     """
 
     name: str
@@ -159,28 +167,34 @@ class StagePlan:
     overlapped: int = 0
     held: bool = False
     kept: bool = False
+    images: int = 1
 
     @property
     def warmup_runs(self) -> int:
         """Inferences of the tool's first phase; 0 if the second one has all of them."""
+        if self.images > 1:
+            return self.runs // self.images
         return self.runs - self.overlapped if self.overlapped else 0
 
     @property
     def num_runs(self) -> int:
         """Inferences of the tool's second phase."""
-        return self.overlapped or self.runs
+        return self.runs - self.warmup_runs
 
 
 class SessionStep(NamedTuple):
     """A step of a session.
 
     `start` begins the process of a stage, `await` waits for its mark, `go` lets a held stage run, `drop` ends the
-    process, which gives its memory back. `begin` starts the clock of the end-to-end latency.
+    process, which gives its memory back. `begin` starts the clock of the end-to-end latency. `hold` stops a stage
+    between two images, and `sleep` waits `seconds`. `turn` waits as long as the stage ran for the first image, less
+    `seconds`: the tool does not say after each inference how far it is.
     """
 
-    verb: Literal["start", "await", "go", "drop", "begin"]
+    verb: Literal["start", "await", "go", "drop", "begin", "hold", "sleep", "turn"]
     stage: int = 0
     mark: Mark | None = None
+    seconds: float = 0.0
 
 
 BEGIN = SessionStep("begin")
@@ -191,15 +205,24 @@ class SessionPlan:
     """The stages of a session and its steps; it ends with the last stage's `done`.
 
     Attributes:
-        overlap_runs: runs of the kept stage during which the next one loads.
+        keep: the stage that stays in memory in a pipelined session.
+        overlap_runs: runs of the kept stage, for each image, during which the next one loads.
+        images: how many images it makes.
         held_by: what keeps a stage in memory after its work: it waits to write its output, or it is stopped.
     """
 
     residency: Residency | Literal["alone"]
     stages: tuple[StagePlan, ...]
     steps: tuple[SessionStep, ...]
+    keep: int | None = None
     overlap_runs: int = 0
+    images: int = 1
     held_by: Literal["output", "stop"] = "output"
+
+    @property
+    def title(self) -> str:
+        """The residency as it is stored, with the number of images if there are several."""
+        return self.residency if self.images == 1 else f"{self.residency} x{self.images}"
 
 
 def plan_alone(stage: StagePlan, num_runs: int) -> SessionPlan:
@@ -213,18 +236,26 @@ def plan_alone(stage: StagePlan, num_runs: int) -> SessionPlan:
 
 
 def plan_session(
-    residency: Residency, stages: Sequence[StagePlan], keep: int | None = None, overlap_runs: int = 0
+    residency: Residency,
+    stages: Sequence[StagePlan],
+    keep: int | None = None,
+    overlap_runs: int = 0,
+    images: int = 1,
+    steady_s: float = 0.0,
 ) -> SessionPlan:
     """The plan of a session.
 
     Args:
         residency: which stages are in memory when.
         stages: in their order.
-        keep: the stage that stays in memory in `pipelined`, and during whose runs the next one loads.
+        keep: the stage that stays in memory in a pipelined session, and during whose runs the next one loads.
         overlap_runs: last runs of that stage during which the next one loads; all of them if it is as many or more.
+        images: of a pipelined session.
+        steady_s: an inference of the kept stage, for the moment from which the next one loads in sessions of several
+            images.
 
     Raises:
-        ValueError: `pipelined` without a stage to keep.
+        ValueError: a pipelined session without a stage to keep.
     """
     if residency == "resident":
         return _resident(stages)
@@ -235,7 +266,9 @@ def plan_session(
         return _ended(residency, stages, steps)
     if keep is None:
         raise ValueError("no stage to keep")
-    return _pipelined(stages, keep, overlap_runs)
+    if images > 1:
+        return _several_images(residency, stages, keep, overlap_runs, images, steady_s)
+    return _pipelined(residency, stages, keep, overlap_runs)
 
 
 def _come_and_go(number: int) -> list[SessionStep]:
@@ -243,13 +276,11 @@ def _come_and_go(number: int) -> list[SessionStep]:
     return [SessionStep("start", number), SessionStep("await", number, "done"), SessionStep("drop", number)]
 
 
-def _ended(
-    residency: Residency, stages: Sequence[StagePlan], steps: list[SessionStep], overlap_runs: int = 0
-) -> SessionPlan:
+def _ended(residency: Residency, stages: Sequence[StagePlan], steps: list[SessionStep], **more: Any) -> SessionPlan:
     """The plan without the last stage's end, since it must still be there when the memory is read for the last time."""
     while steps[-1].verb == "drop" or steps[-1].mark == "gone":
         steps.pop()
-    return SessionPlan(residency, (*stages[:-1], replace(stages[-1], kept=True)), tuple(steps), overlap_runs)
+    return SessionPlan(residency, (*stages[:-1], replace(stages[-1], kept=True)), tuple(steps), **more)
 
 
 def _resident(stages: Sequence[StagePlan]) -> SessionPlan:
@@ -263,7 +294,7 @@ def _resident(stages: Sequence[StagePlan]) -> SessionPlan:
     return _ended("resident", [replace(stage, held=True, kept=True) for stage in stages], steps)
 
 
-def _pipelined(stages: Sequence[StagePlan], keep: int, overlap_runs: int) -> SessionPlan:
+def _pipelined(residency: Residency, stages: Sequence[StagePlan], keep: int, overlap_runs: int) -> SessionPlan:
     """The kept stage is loaded before the clock starts; those before it come and go; the next loads while it runs."""
     changed = list(stages)
     following = keep + 1 if keep + 1 < len(stages) else None
@@ -285,4 +316,41 @@ def _pipelined(stages: Sequence[StagePlan], keep: int, overlap_runs: int) -> Ses
         steps += [SessionStep("await", following, "done"), SessionStep("drop", following)]
         for number in range(following + 1, len(stages)):
             steps += _come_and_go(number)
-    return _ended("pipelined", changed, steps, overlap_runs)
+    return _ended(residency, changed, steps, keep=keep, overlap_runs=overlap_runs)
+
+
+def _several_images(
+    residency: Residency, stages: Sequence[StagePlan], keep: int, overlap_runs: int, images: int, steady_s: float
+) -> SessionPlan:
+    """The kept stage stays for all images and is held between them; for each, the others are loaded and dropped.
+
+    The stages of the first image come first, then those of each further image without the kept one.
+    """
+    kept, others = stages[keep], [number for number in range(len(stages)) if number != keep]
+    following = keep + 1 if keep + 1 < len(stages) else None
+    changed = list(stages)
+    changed[keep] = replace(kept, runs=images * kept.runs, held=True, kept=True, images=images)
+    steps = [SessionStep("start", keep), SessionStep("await", keep, "ready"), BEGIN]
+    delay_s = 0.0 if following is None else max(0, kept.runs - overlap_runs) * steady_s
+    for image in range(images):
+        if image:
+            changed += [stages[number] for number in others]
+        at = {number: number if not image else len(changed) - len(others) + others.index(number) for number in others}
+        for number in range(keep):
+            steps += _come_and_go(at[number])
+        steps.append(SessionStep("go", keep))
+        if following is not None:
+            changed[at[following]] = replace(stages[following], held=True)
+            steps += [SessionStep("sleep", seconds=delay_s)] if delay_s else []
+            steps.append(SessionStep("start", at[following]))
+        if image == images - 1:
+            steps.append(SessionStep("await", keep, "done"))
+        else:
+            ended = SessionStep("turn", keep, seconds=delay_s) if image else SessionStep("await", keep, "warm")
+            steps += [ended, SessionStep("hold", keep)]
+        if following is not None:
+            steps += [SessionStep("await", at[following], "ready"), SessionStep("go", at[following])]
+            steps += [SessionStep("await", at[following], "done"), SessionStep("drop", at[following])]
+            for number in range(following + 1, len(stages)):
+                steps += _come_and_go(at[number])
+    return _ended(residency, changed, steps, keep=keep, overlap_runs=overlap_runs, images=images)

@@ -15,7 +15,7 @@ from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING
 
-from devbench.analysis.pipeline import Alone, compose, overlap_runs, total_ms
+from devbench.analysis.pipeline import Alone, compose, is_pipelined, overlap_runs, total_ms
 from devbench.bench.command import Command
 from devbench.bench.events import PipelineStep
 from devbench.bench.pipeline import KIND, Pipeline, SessionPlan, StagePlan, plan_alone, plan_session
@@ -177,11 +177,15 @@ class _PipelineRun:
 
     def _measure_whole(self, residency: Residency, index: int) -> None:
         """The pipeline from its first stage to its last as one session on the device."""
-        overlap = self._overlap() if residency == "pipelined" else 0
-        plan = plan_session(residency, self._stages, self._pipeline.keep, overlap)
-        estimate_s = total_ms(compose("sequential", [_middle(found) for found in self._alone])) / 1000
+        pipeline, alone = self._pipeline, [_middle(found) for found in self._alone]
+        keep, overlap, images, steady_s = pipeline.keep, 0, 1, 0.0
+        if is_pipelined(residency) and keep is not None:
+            overlap = self._overlap() if residency == "pipelined" else pipeline.runs[keep]
+            images, steady_s = pipeline.images, alone[keep].steady_ms / 1000
+        plan = plan_session(residency, self._stages, keep, overlap, images, steady_s)
+        estimate_s = images * total_ms(compose("sequential", alone)) / 1000
         deadline_s = self._session.plan.limits.repetition_timeout_s or _LOAD_BUDGET_S + _SLOWER * estimate_s
-        self._measure(plan, index, residency, deadline_s)
+        self._measure(plan, index, plan.title, deadline_s)
 
     def _overlap(self) -> int:
         """During how many runs the next stage loads: fixed for all rounds, so that sessions can be compared."""
@@ -254,7 +258,7 @@ class _PipelineRun:
             pipeline=pipeline.name,
             delegate=case.delegate,
             threads=case.threads,
-            residency=plan.residency,
+            residency=plan.title,
             index=index,
             steps=pipeline.steps,
             guidance=pipeline.guidance,

@@ -107,6 +107,15 @@ _dbp_sample() {
   _dbp_say "@WORD@ $_dbp_at - memory$_dbp_out"
 }
 _dbp_uptime() { read -r _dbp_up _dbp_rest < /proc/uptime; _dbp_up=${_dbp_up%.*}${_dbp_up#*.}; }
+_dbp_sleep() {
+  [ $1 -gt 0 ] || return 0
+  _dbp_c=$(($1 % 100)); [ ${#_dbp_c} = 1 ] && _dbp_c=0$_dbp_c
+  sleep $(($1 / 100)).$_dbp_c
+}
+_dbp_hold() {
+  _dbp_signal STOP $1; _dbp_mark "$1 hold"
+  _dbp_uptime; [ -n "$_dbp_turn" ] || _dbp_turn=$((_dbp_up - _dbp_since))
+}
 _dbp_end() {
   while read -r _dbp_k _dbp_v; do [ "$_dbp_v" != 0 ] && kill -9 "$_dbp_v"; done < @PIDS@
 }
@@ -186,12 +195,16 @@ def _starter(plan: SessionPlan, number: int, command: str, word: str) -> str:
 
 
 def _step(step: SessionStep) -> str:
+    hundredths = round(100 * step.seconds)
     lines = {
         "begin": "_dbp_mark '- begin'",
         "start": f"_dbp_start_{step.stage}",
         "await": f"_dbp_await {step.mark} {step.stage}",
         # The mark comes first: what a held process does in the time of writing it must not be missing.
-        "go": f"{{ _dbp_mark '{step.stage} go'; _dbp_signal CONT {step.stage}; }}",
+        "go": f"{{ _dbp_mark '{step.stage} go'; _dbp_uptime; _dbp_since=$_dbp_up; _dbp_signal CONT {step.stage}; }}",
+        "hold": f"_dbp_hold {step.stage}",
+        "sleep": f"_dbp_sleep {hundredths}",
+        "turn": f"_dbp_sleep $((_dbp_turn - {hundredths}))",
         "drop": f"{{ _dbp_mark '{step.stage} drop'; _dbp_signal KILL {step.stage}; true; }}",
     }
     return lines[step.verb]
@@ -265,19 +278,25 @@ def stage_records(
     """Each stage of a session as the store keeps it; `argvs` are the stages' command lines."""
     found: list[PipelineStageRecord] = []
     alone = plan.residency == "alone"
+    kept = log.stage(plan.keep) if plan.keep is not None else None
     for number, (stage, argv) in enumerate(zip(plan.stages, argvs, strict=True)):
         seen = log.stage(number)
         measured = parse_text(seen.text)
         runs = measured.runs
         warm = measured.warmup if stage.warmup_runs else None
         wait_ms = 0.0
-        # Of a pipelined session only the stage that stays and the one after it are held.
-        if plan.residency == "pipelined" and stage.held and number and plan.stages[number - 1].held:
-            wait_ms = max(0.0, _ms(found[-1].done_s, seen.go_s) or 0.0)
+        # Of a pipelined session only the stage that stays and those after it are held: they wait for its end.
+        if kept is not None and stage.held and number != plan.keep and seen.go_s is not None:
+            ends = [
+                at for at in (*(held for held, _ in kept.pauses), kept.done_s) if at is not None and at <= seen.go_s
+            ]
+            wait_ms = _ms(max(ends), seen.go_s) or 0.0 if ends else 0.0
+        paused_ms = sum(1000 * (until - held) for held, until in seen.pauses)
+        wall_ms = _wall_ms(seen, seen.go_s if stage.held else seen.ready_s, runs)
         releases = plan.residency == "sequential" and number < len(plan.stages) - 1
         found.append(
             PipelineStageRecord(
-                position=stage.position,
+                position=stage.position if plan.images == 1 else number,
                 name=stage.name,
                 job_number=stage.job_number,
                 repeated=stage.repeated,
@@ -289,9 +308,9 @@ def stage_records(
                 init_ms=_init_ms(measured, seen.text),
                 load_ms=_ms(seen.start_s, seen.ready_s),
                 wait_ms=wait_ms,
-                wall_ms=_wall_ms(seen, seen.go_s if stage.held else seen.ready_s, runs),
+                wall_ms=None if wall_ms is None else round(wall_ms - paused_ms, 3),
                 first_ms=None if stage.held else _phase_ms(warm or runs, "first_us"),
-                steady_ms=_phase_ms(runs, "avg_us") if alone else _steady_ms(warm if stage.overlapped else runs),
+                steady_ms=_phase_ms(runs, "avg_us") if alone else _steady_ms(warm if stage.warmup_runs else runs),
                 overlapped_ms=_phase_ms(runs, "avg_us") if stage.overlapped and not alone else None,
                 release_ms=(_ms(seen.done_s, seen.gone_s) or 0.0) if releases else 0.0,
                 hwm_kb=log.hwm_kb.get(number),
@@ -337,7 +356,11 @@ def memory_records(
     """The samples, whether PSS or RSS is summed, and the largest sum over the live stages."""
     records = (
         PipelineSampleRecord(
-            number, plan.stages[stage].position, sample.t_s, sample.pss_kb.get(stage), sample.rss_kb.get(stage)
+            number,
+            plan.stages[stage].position if plan.images == 1 else stage,
+            sample.t_s,
+            sample.pss_kb.get(stage),
+            sample.rss_kb.get(stage),
         )
         for number, sample in enumerate(log.samples)
         for stage in sorted({*sample.pss_kb, *sample.rss_kb})

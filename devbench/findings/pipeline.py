@@ -21,6 +21,8 @@ from devbench.analysis.pipeline import (
     explain,
     fewer_steps,
     memory_over_time,
+    processes_of,
+    residency_of,
     shares,
     total_ms,
 )
@@ -52,6 +54,19 @@ class MeasuredStage:
 
 
 @dataclass(frozen=True, slots=True)
+class Image:
+    """One of several images of a session: from the end of the one before to its own, and its peak memory.
+
+    `estimate_ms` is composed of the stages alone; `None` if they were not measured.
+    """
+
+    number: int
+    latency_ms: float
+    peak_kb: int | None
+    estimate_ms: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Whole:
     """A residency: all its sessions, and the one in the middle in detail.
 
@@ -62,6 +77,7 @@ class Whole:
         all_unreliable: none was measured in a fit state, and all count.
         shown: the session whose latency is in the middle.
         peak_kb: the middle one of the sessions' peaks.
+        images: of the shown session, if it made several.
         composed: the parts of the estimate.
         difference: why the shown session took another time than the estimate.
     """
@@ -73,6 +89,7 @@ class Whole:
     all_unreliable: bool = False
     shown: PipelineSessionRecord | None = None
     peak_kb: int | None = None
+    images: tuple[Image, ...] = ()
     composed: tuple[Part, ...] = ()
     difference: tuple[Part, ...] = ()
     shares: tuple[Share, ...] = ()
@@ -224,7 +241,12 @@ def _counted(sessions: Sequence[PipelineSessionRecord]) -> tuple[list[PipelineSe
 def _stages(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord]) -> tuple[MeasuredStage, ...]:
     """The stages that were measured alone, in the order of the pipeline."""
     found: dict[int, list[PipelineSessionRecord]] = {}
-    runs = {stage.position: stage.runs for one in group if one.residency != "alone" for stage in one.stages}
+    runs = {
+        stage.position: stage.runs // (residency_of(one.residency)[1] if stage.position == one.keep else 1)
+        for one in group
+        if one.residency != "alone"
+        for stage in one.stages
+    }
     for session in group:
         if session.residency == "alone" and session.status == "ok":
             found.setdefault(session.stages[0].position, []).append(session)
@@ -273,16 +295,40 @@ def _whole(residency: str, sessions: Sequence[PipelineSessionRecord], stages: Se
         shown=shown,
         peak_kb=round(median(peaks)) if (peaks := [o.peak_kb for o in counted if o.peak_kb is not None]) else None,
         shares=tuple(shares(shown.latency_ms or 0.0, [timed(stage) for stage in shown.stages])),
+        images=_images(shown, stages),
     )
-    if len(stages) != len(shown.stages):
+    if len(processes_of([stage.alone for stage in stages], shown.keep, residency_of(residency)[1])) != len(
+        shown.stages
+    ):
         return whole
     return replace(whole, **_against_estimate(residency, shown, stages))  # type: ignore[arg-type]
+
+
+def _images(shown: PipelineSessionRecord, stages: Sequence[MeasuredStage]) -> tuple[Image, ...]:
+    """Each image of a session of several; it ends with the last stage."""
+    name, count = residency_of(shown.residency)
+    ends = [stage.done_s for stage in shown.stages if stage.name == shown.stages[-1].name and stage.done_s is not None]
+    if count < 2 or len(ends) != count:
+        return ()
+    times, series = memory_series(shown)
+    found, start = [], 0.0
+    alone = [stage.alone for stage in stages]
+    for number, end in enumerate(ends, 1):
+        sums = [sum(values[n] for values in series.values()) for n, at in enumerate(times) if start <= at <= end]
+        if number == 2 and shown.keep is not None and alone:
+            # The kept stage has had its first inference.
+            kept = alone[shown.keep]
+            alone[shown.keep] = replace(kept, first_ms=kept.steady_ms)
+        estimate_ms = total_ms(compose(name, alone, shown.keep, shown.overlap_runs)) if alone else None
+        found.append(Image(number, 1000 * (end - start), max(sums, default=None), estimate_ms))
+        start = end
+    return tuple(found)
 
 
 def _against_estimate(
     residency: str, shown: PipelineSessionRecord, stages: Sequence[MeasuredStage]
 ) -> dict[str, object]:
-    name = next(one for one in ("resident", "sequential", "pipelined") if one == residency)
+    name, images = residency_of(residency)
     alone = [stage.alone for stage in stages]
     steps = sorted({*_OTHER_STEPS, shown.steps}, reverse=True)
     choices = [(count, guidance) for count in steps for guidance in (True, False)]
@@ -290,9 +336,11 @@ def _against_estimate(
     times = [timed(stage) for stage in shown.stages]
     known = shown.latency_ms or 0.0
     return {
-        "composed": tuple(compose(name, alone, shown.keep, shown.overlap_runs)),
-        "difference": tuple(explain(known, times, name, alone, shown.keep, shown.overlap_runs)),
-        "fewer": tuple(fewer_steps(name, alone, repeated, shown.keep, None, choices)) if any(repeated) else (),
+        "composed": tuple(compose(name, alone, shown.keep, shown.overlap_runs, images)),
+        "difference": tuple(explain(known, times, name, alone, shown.keep, shown.overlap_runs, images)),
+        "fewer": tuple(fewer_steps(name, alone, repeated, shown.keep, None, choices))
+        if any(repeated) and images == 1
+        else (),
     }
 
 

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from devbench.analysis.pipeline import Fewer
-from devbench.findings.pipeline import DRIVER_NOTE, MeasuredStage, PipelineReport, Variant, Whole
+from devbench.findings.pipeline import DRIVER_NOTE, Image, MeasuredStage, PipelineReport, Variant, Whole
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.document import Charts, Document, Facts, Heading, Line, Part, Section, SectionOf, sections_for
@@ -77,6 +77,8 @@ def _variant(variant: Variant) -> Iterator[Part]:
             yield Line(words, "soft")
         if whole.difference:
             yield _difference(variant, whole)
+        if whole.images:
+            yield _images(whole)
     yield _stages(variant)
     if any(whole.fewer for whole in variant.wholes):
         yield _fewer(variant)
@@ -106,6 +108,20 @@ def _wholes(variant: Variant) -> Table:
     return table("wholes", caption, columns, variant.wholes, seen=0, title=title)
 
 
+def _images(whole: Whole) -> Table:
+    """Each image of a session of several, the first one told apart from those after it."""
+    columns: tuple[Column[Image], ...] = (
+        Column("image", lambda one: str(one.number), numeric=True),
+        Column("took", lambda one: seconds(one.latency_ms), numeric=True),
+        Column("composed", lambda one: seconds(one.estimate_ms), numeric=True),
+        Column("peak MB", lambda one: megabytes(one.peak_kb), numeric=True),
+    )
+    later = [one.latency_ms for one in whole.images[1:]]
+    mean = seconds(sum(later) / len(later))
+    title = f"{whole.residency}: first image {seconds(whole.images[0].latency_ms)}, later ones {mean} on average"
+    return table("images", title, columns, whole.images, seen=0, title=title)
+
+
 def _difference(variant: Variant, whole: Whole) -> Table:
     """Why measured and estimate differ, in parts that add up to it."""
     columns: tuple[Column[tuple[str, str, float]], ...] = (
@@ -131,7 +147,7 @@ def _step(variant: Variant, whole: Whole) -> str:
     if whole.shown is None or not variant.steps or whole.latency is None:
         return ""
     walls = [stage.wall_ms for stage in whole.shown.stages if stage.repeated]
-    return seconds(sum(wall or 0.0 for wall in walls) / variant.steps) if walls else ""
+    return seconds(sum(wall or 0.0 for wall in walls) / variant.steps / (len(whole.images) or 1)) if walls else ""
 
 
 def _stages(variant: Variant) -> Table:
@@ -153,7 +169,7 @@ def _stages(variant: Variant) -> Table:
         Column("first ms", lambda row: ms(row[1].alone.first_ms), numeric=True, hidden=2),
         Column("steady ms", lambda row: ms(row[1].alone.steady_ms), numeric=True),
         Column("peak MB", lambda row: megabytes(row[1].peak_kb), numeric=True),
-        *(of_session(whole) for whole in variant.wholes if whole.shown is not None),
+        *(of_session(whole) for whole in variant.wholes if whole.shown is not None and not whole.images),
     )
     title = "Stages: alone, and their share of each session (their load where it is waited for)"
     caption = (
@@ -197,7 +213,7 @@ def page_parts(report: PipelineReport) -> Iterator[Part]:
         yield Heading(f"{variant.pipeline} · {variant.title} on {variant.device.title}{virtual}")
         keep = ""
         if variant.keep is not None and variant.stages:
-            keep = f"; {variant.stages[variant.keep].alone.name} stays in memory in “pipelined”"
+            keep = f"; {variant.stages[variant.keep].alone.name} stays in memory in pipelined sessions"
         yield Line(variant.parameters + keep, "soft")
         if number in charts:
             yield Charts((charts[number],))
@@ -270,7 +286,7 @@ def _stage_data(stage: MeasuredStage) -> dict[str, Any]:
 
 
 def _whole_data(variant: Variant, whole: Whole) -> dict[str, Any]:
-    names = [stage.alone.name for stage in variant.stages]
+    names = [stage.name for stage in whole.shown.stages] if whole.shown else []
 
     def parts(found: Any) -> list[dict[str, Any]]:
         return [
@@ -293,6 +309,7 @@ def _whole_data(variant: Variant, whole: Whole) -> dict[str, Any]:
         "peak_under_resident": variant.saved(whole),
         "overlap_runs": None if shown is None else shown.overlap_runs,
         "contention_ms": whole.contention_ms,
+        "images": [asdict(image) for image in whole.images],
         "composed": parts(whole.composed),
         "difference": parts(whole.difference),
         "shares": [

@@ -13,6 +13,7 @@ from devbench.analysis.pipeline import (
     memory_over_time,
     overlap_runs,
     peak_kb,
+    residency_of,
     shares,
     total_ms,
 )
@@ -28,6 +29,20 @@ def test_each_residency_is_composed_of_what_is_on_its_path() -> None:
     assert total_ms(compose("pipelined", STAGES, 1, 1)) == COMPUTE + 100 + 120 - 50
     four = [*STAGES, Alone("upscaler", 1, 30, 5, 5)]
     assert total_ms(compose("pipelined", four, 1, 3)) == COMPUTE + 100 + 30 + 5
+
+
+def test_later_images_load_all_but_the_kept_stage_again() -> None:
+    one = total_ms(compose("pipelined", STAGES, 1, 1))
+    later = 100 + 10 + 20 * 50 + (120 - 50) + 40
+    assert total_ms(compose("pipelined", STAGES, 1, 1, images=3)) == one + 2 * later
+    assert [part.stage for part in compose("pipelined", STAGES, 1, 1, images=2)] == [0, 0, 1, 2, 2, 3, 3, 4, 4]
+    early = total_ms(compose("pipelined-early", STAGES, 1, 20, images=3))
+    assert early == COMPUTE + 100 + 2 * (100 + 10 + 20 * 50 + 40), "the decoder's load is hidden"
+    assert [name for name, _ in map(residency_of, ("resident", "pipelined-early x3"))] == [
+        "resident",
+        "pipelined-early",
+    ]
+    assert residency_of("pipelined x10") == ("pipelined", 10)
 
 
 def test_the_overlap_is_as_long_as_the_load_and_a_margin() -> None:

@@ -96,6 +96,27 @@ def test_pipelined_whose_kept_stage_is_the_last_overlaps_nothing() -> None:
         session_of("pipelined", NAMES, RUNS)
 
 
+@pytest.mark.parametrize("residency", ["pipelined", "pipelined-early"])
+def test_three_images_hold_the_unet_between_them_and_load_the_others_again(residency: Residency) -> None:
+    stages = [StagePlan(name, runs, number) for number, (name, runs) in enumerate(zip(NAMES, RUNS, strict=True))]
+    early = residency == "pipelined-early"
+    plan = plan_session(residency, stages, 1, 8 if early else 3, images=3, steady_s=0.5)
+    assert plan.title == f"{residency} x3"
+    assert [stage.name for stage in plan.stages] == [*NAMES, "text", "decoder", "text", "decoder"]
+    unet = plan.stages[1]
+    assert (unet.runs, unet.warmup_runs, unet.num_runs, unet.held, unet.kept) == (24, 8, 16, True, True)
+    assert [stage.held for stage in plan.stages] == [False, True, True, False, True, False, True]
+    steps = [step for step in plan.steps if step.verb not in ("await", "drop") or step.stage == 1]
+    sleeps = [] if early else [SessionStep("sleep", seconds=2.5)]
+    begin, hold = [start(1), wait(1, "ready"), BEGIN], SessionStep("hold", 1)
+    assert steps == [
+        *begin, start(0), go(1), *sleeps, start(2), wait(1, "warm"), hold, go(2),
+        start(3), go(1), *sleeps, start(4), SessionStep("turn", 1, seconds=0.0 if early else 2.5), hold, go(4),
+        start(5), go(1), *sleeps, start(6), wait(1, "done"), go(6),
+    ]  # fmt: skip
+    assert drop(2) in plan.steps and drop(6) not in plan.steps, "the last decoder stays for a last look at the memory"
+
+
 TOOL = """
 import sys, time
 flags = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--"))
@@ -221,6 +242,26 @@ def test_a_session_does_what_its_residency_says(tmp_path: Path, residency: str, 
     check_order(log, plan, residency)
     _, kind, peak = memory_records(log, plan)
     assert kind in ("pss", "rss") and peak is not None and peak > 8 << 10
+
+
+@pytest.mark.parametrize("residency", ["pipelined", "pipelined-early"])
+def test_three_images_in_one_session_keep_the_unet(tmp_path: Path, residency: Residency) -> None:
+    stages = [StagePlan(name, runs, number) for number, (name, runs) in enumerate(zip(NAMES, RUNS, strict=True))]
+    plan = plan_session(residency, stages, 1, 8 if residency == "pipelined-early" else 3, images=3, steady_s=0.03)
+    log, _, code = run_session(tmp_path, plan)
+    assert (code, log.ended, log.lost) == (0, True, None)
+    _, unet, *others = records(log, plan)
+    ends = [one.done_s for one in others if one.name == "decoder"]
+    assert ends == sorted(ends) and len(ends) == 3 and ends[-1] == pytest.approx(end_s(log, plan), abs=0.05)
+    pauses = log.stage(1).pauses
+    assert len(pauses) == 2 and all(held < end < until for (held, until), end in zip(pauses, ends, strict=False))
+    assert unet.start_s < 0 < unet.go_s < unet.done_s < ends[-1] <= unet.gone_s, "loaded once, before the clock"
+    whole_ms = 1000 * (unet.done_s - unet.go_s)
+    assert unet.wall_ms == pytest.approx(whole_ms - sum(1000 * (b - a) for a, b in pauses), abs=1)
+    # The tool of this test sleeps, and its sleep ends although it is held.
+    assert unet.wall_ms >= 20 * 30 and unet.steady_ms >= 30
+    assert [one.wait_ms >= 0 for one in others] == [True] * 5
+    assert [row.position for row in records(log, plan)] == list(range(7))
 
 
 def test_the_peaks_are_those_of_what_is_in_memory_together(tmp_path: Path) -> None:

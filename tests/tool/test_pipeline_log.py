@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 
+import pytest
+
 from devbench.tool.parse.pipeline_log import parse_session
 
 LOG = """W1x 1795504314.177827 1 start
@@ -49,6 +51,13 @@ def test_a_log_cut_anywhere_or_made_of_anything_is_read_without_an_error() -> No
         for _ in range(20):
             words[chance.randrange(len(words))] = chance.choice("09: |.-W\n\x00é")
         parse_session("".join(words).split("\n"), "W1x")
+
+
+def test_a_stage_that_is_held_between_images_has_its_pauses() -> None:
+    marks = ["1000.0 - begin", "1000.1 1 go", "1001.0 1 hold", "1001.5 1 go", "1002.5 1 hold", "1003.0 1 done"]
+    stage = parse_session([f"W {mark}" for mark in marks]).stage(1)
+    assert stage.pauses == (pytest.approx((1.0, 1.5)),)
+    assert (stage.go_s, stage.done_s) == pytest.approx((0.1, 3.0))
 
 
 def test_the_tool_cannot_speak_for_the_script() -> None:

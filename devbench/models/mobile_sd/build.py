@@ -189,7 +189,7 @@ _PIPELINE = """\
 name = "mobile-sd"
 steps = {steps}
 guidance = {guidance}
-residency = ["resident", "sequential", "pipelined"]
+residency = ["resident", "sequential", "pipelined", "pipelined-early"]
 overlap_steps = "auto"
 
 [[stage]]

@@ -37,6 +37,7 @@ class StageLog:
         warm_s: the end of the tool's first phase, where it has two.
         done_s: its last inference ended.
         drop_s, gone_s: the session ended it; it had ended.
+        pauses: between images: when it was held, and when it continued.
         exit_code: of its process; 137 if the session ended it.
         text: the tool's output, both streams.
     """
@@ -49,6 +50,7 @@ class StageLog:
     done_s: float | None = None
     drop_s: float | None = None
     gone_s: float | None = None
+    pauses: tuple[tuple[float, float], ...] = ()
     exit_code: int | None = None
     text: str = ""
 
@@ -94,6 +96,7 @@ def parse_session(lines: Iterable[str], word: str = "") -> SessionLog:
     # The times become relative after all of them are known.
     marks: dict[int, dict[str, float]] = {}
     exits: dict[int, int] = {}
+    pauses: dict[int, list[list[float]]] = {}
     texts: dict[int, io.StringIO] = {}
     size = 0
     samples: list[tuple[float, str]] = []
@@ -125,6 +128,10 @@ def parse_session(lines: Iterable[str], word: str = "") -> SessionLog:
             number = int(who)
             if mark == "lost" and len(words) > 3 and lost is None:
                 lost = (number, words[3])
+            elif mark == "hold" and len(pauses.setdefault(number, [])) < _MAX_STAGES:
+                pauses[number].append([at])
+            elif mark == "go" and pauses.get(number) and len(pauses[number][-1]) == 1:
+                pauses[number][-1].append(at)
             elif mark in _MARKS:
                 marks.setdefault(number, {}).setdefault(f"{mark}_s", at)
                 code = numbers.whole(words[3]) if mark == "gone" and len(words) > 3 else None
@@ -136,6 +143,7 @@ def parse_session(lines: Iterable[str], word: str = "") -> SessionLog:
         StageLog(
             number=number,
             exit_code=exits.get(number),
+            pauses=tuple((held - zero, ends[0] - zero) for held, *ends in pauses.get(number, ()) if ends),
             text=texts[number].getvalue() if number in texts else "",
             **{name: round(at - zero, 6) for name, at in marks.get(number, {}).items()},
         )
