@@ -309,20 +309,16 @@ class RunOptions:
     )  # fmt: skip
     residency: tuple[str, ...] = option(
         (), text=f"{', '.join(RESIDENCIES)}; with commas or given again. Default: the file's.",
-        choices=RESIDENCIES,
-        panel=_PIPELINES, only_pipeline=True, beside=("pipeline",),
+        choices=RESIDENCIES, panel=_PIPELINES, only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     images: int | None = option(
         None, text="Images in a pipelined session, which keeps one stage in memory. Default: the file's.",
         panel=_PIPELINES, minimum=1, maximum=MOST_IMAGES, only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     wait: str | None = option(
-        None,
-        text="Wait up to this long for a device that another run uses: 90s, 10m or 2h. Default: do not wait.",
-        panel=_STATE,
-        metavar="TIME",
-        beside=_BOTH,
-    )
+        None, text="Wait up to this long for a device that another run uses: 90s, 10m or 2h. Default: do not wait.",
+        panel=_STATE, metavar="TIME", beside=_BOTH,
+    )  # fmt: skip
     resume: str | None = option(
         None,
         text="Measure the rest of a run that was interrupted. Give the same options as then.",
