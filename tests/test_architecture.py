@@ -39,8 +39,8 @@ MAY_IMPORT = {
     "forms": {"sections"},
     "serve": {"forms", "sections", "findings", "results", "analysis"},
     "bench": {"adb", "device", "tool", "models", "results", "analysis", "virtual"},
-    "farm": {"bench", "results", "analysis", "findings", "sections", "forms", "device", "adb", "nightly"},
     "nightly": {"bench", "results", "analysis", "findings", "sections", "forms"},
+    "farm": {"bench", "results", "analysis", "findings", "sections", "forms", "device", "adb", "nightly", "models"},
     "cli": {
         "adb",
         "device",
@@ -55,6 +55,7 @@ MAY_IMPORT = {
         "serve",
         "virtual",
         "nightly",
+        "farm",
     },
 }
 HEAVY = {
@@ -69,6 +70,9 @@ HEAVY = {
     "scipy",
     "pyarrow",
     "pydantic",
+    "psycopg",
+    "procrastinate",
+    "fsspec",
 }
 MODULES = sorted(PACKAGE.rglob("*.py"))
 

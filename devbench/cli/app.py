@@ -31,6 +31,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "accuracy": ("accuracy",),
     "suite": ("suite",),
     "nightly": ("nightly",),
+    "farm": ("farm",),
     "pipeline": ("pipeline",),
     "runs": ("runs", "show"),
     "report": ("report", "serve"),

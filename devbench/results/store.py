@@ -240,6 +240,12 @@ class Store:
         with self.database.reading() as connection:
             return views.run_view(connection, name)
 
+    def has_run(self, run_id: str) -> bool:
+        """Whether there is a run of exactly that id."""
+        with self.database.reading() as connection:
+            query = sa.select(schema.runs.c.run_id).where(schema.runs.c.run_id == run_id)
+            return connection.execute(query).scalar() is not None
+
     def newest_run_id(self) -> str | None:
         """The id of the newest run, also of one that has measured nothing."""
         with self.database.reading() as connection:

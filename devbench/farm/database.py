@@ -1,0 +1,253 @@
+"""A farm's database: a connection whose errors are one line, and its schema with its roles. Knows no job and no phone.
+
+The address is a URL as that of a results store on PostgreSQL; what follows `?` goes to libpq, such as `sslmode`.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, urlsplit, urlunsplit
+
+from devbench.errors import EnvironmentProblem, InputError, install_hint
+from devbench.host.masking import is_clear, mask_url, scrub, secrets_of
+
+URL_VARIABLE = "DEVBENCH_FARM"
+# Of the tables and functions; a worker that knows another one does not work with them.
+SCHEMA = 1
+_CONNECT_S = 5
+_STATEMENT_S = 30
+_EXAMPLE = "for example postgresql://lab1@db.example/devbench?sslmode=verify-full"
+ROLES = ("submitter", "host", "keeper", "admin")
+# Errors that the functions raise; see functions.sql.
+NOT_CURRENT, OTHER_SCHEMA, OTHER_WORKER = "DB001", "DB002", "DB003"
+
+
+class FarmProblem(EnvironmentProblem):
+    """The farm's database cannot be reached or refuses something.
+
+    Attributes:
+        sqlstate: PostgreSQL's code; empty if the server was not reached.
+    """
+
+    def __init__(self, what: str, *, hint: str = "", sqlstate: str = "", transient: bool = False) -> None:
+        super().__init__(what, hint=hint)
+        self.sqlstate = sqlstate
+        self.transient = transient
+
+
+def farm_url(given: str | None) -> str:
+    """The address: as given, or that of the environment.
+
+    Raises:
+        InputError: there is none, or it is not the URL of a PostgreSQL database.
+    """
+    url = given or os.environ.get(URL_VARIABLE, "")
+    if not url:
+        raise InputError("no farm is named", hint=f"give --url, or set {URL_VARIABLE}; {_EXAMPLE}")
+    scheme, _, rest = url.partition("://")
+    if scheme not in ("postgresql", "postgres", "postgresql+psycopg") or not rest or not is_clear(url):
+        raise InputError(f"{mask_url(url)!r} is not the URL of a farm", hint=f"a farm is in PostgreSQL; {_EXAMPLE}")
+    return f"postgresql://{rest}"
+
+
+def store_url(url: str) -> str:
+    """The address of the results store in the same database, for SQLAlchemy."""
+    return f"postgresql+psycopg://{url.partition('://')[2]}"
+
+
+class Farm:
+    """A connection to a farm, for use as a context; each statement is a transaction of its own.
+
+    Raises:
+        FarmProblem: the server cannot be reached, or the user cannot log in.
+    """
+
+    def __init__(self, url: str) -> None:
+        try:
+            import psycopg
+        except ModuleNotFoundError:
+            raise InputError("a farm needs the Python package psycopg", hint=install_hint("farm")) from None
+        self.url = url
+        self.shown = mask_url(url)
+        self._secrets = secrets_of(url)
+        self._errors = psycopg.Error
+        self._lost = (psycopg.OperationalError, psycopg.InterfaceError)
+        options = f"-c search_path=farm,public -c statement_timeout={_STATEMENT_S}s"
+        with self._explained():
+            self.connection: psycopg.Connection[tuple[Any, ...]] = psycopg.connect(
+                url, autocommit=True, connect_timeout=_CONNECT_S, options=options, application_name="devbench farm",
+                keepalives_idle=5, keepalives_interval=2, keepalives_count=3, tcp_user_timeout=10_000,
+            )  # fmt: skip
+
+    def __enter__(self) -> Farm:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Give the connection back."""
+        self.connection.close()
+
+    def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:
+        """The rows of a statement, by the names of their columns.
+
+        Raises:
+            FarmProblem: the server refuses it, or was lost.
+        """
+        with self._explained():
+            cursor = self.connection.execute(statement, values or None)
+            names = [one.name for one in cursor.description or ()]
+            return [dict(zip(names, row, strict=True)) for row in cursor] if names else []
+
+    def call(self, function: str, *values: Any) -> Any:
+        """What a function of the schema returns.
+
+        Raises:
+            FarmProblem: the server refuses it, or was lost.
+        """
+        marks = ", ".join(["%s"] * len(values))
+        return next(iter(self.rows(f"SELECT farm.{function}({marks}) AS value", *values)))["value"]
+
+    def wait(self, seconds: float) -> None:
+        """Wait for a notification of a channel that this connection listens to.
+
+        Raises:
+            FarmProblem: the server was lost.
+        """
+        with self._explained():
+            list(self.connection.notifies(timeout=seconds, stop_after=1))
+
+    def check_schema(self) -> None:
+        """Make sure that this is a farm that this devbench knows.
+
+        Raises:
+            FarmProblem: it is not; says the way out.
+        """
+        try:
+            found = self.rows("SELECT number FROM farm.version")[0]["number"]
+        except FarmProblem as error:
+            if error.sqlstate not in ("42P01", "3F000"):
+                raise
+            raise FarmProblem(f"{self.shown} is not a farm", hint="an admin prepares it: devbench farm init") from None
+        if found != SCHEMA:
+            raise other_schema(self.shown, found)
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        """Errors within the block as one line."""
+        try:
+            yield
+        except self._errors as error:
+            state = error.sqlstate or ""
+            first = (str(error).strip().splitlines() or ["no answer"])[0]
+            what = scrub(first, self._secrets)
+            lost = isinstance(error, self._lost) and state[:2] in ("", "08", "57", "53")
+            hint = "is it running and reachable?" if lost else "devbench farm doctor checks roles and versions"
+            raise FarmProblem(f"farm {self.shown}: {what}", hint=hint, sqlstate=state, transient=lost) from None
+
+
+def other_schema(shown: str, found: object) -> FarmProblem:
+    """The error of a worker or a command whose schema is not the farm's."""
+    newer = isinstance(found, int) and found > SCHEMA
+    hint = (
+        "update devbench on this host" if newer else "an admin updates the farm: devbench farm init with this devbench"
+    )
+    return FarmProblem(f"farm {shown} has schema {found}, this devbench knows {SCHEMA}", hint=hint)
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """A role that was made, with the address that it uses; its password is shown once."""
+
+    name: str
+    role: str
+    url: str
+
+
+def init(url: str, logins: Mapping[str, Sequence[str]], storage: str | None) -> list[Login]:
+    """Prepare a database: tables of procrastinate, the store and the farm; roles with their rights. Twice is harmless.
+
+    Args:
+        url: with a user who may create roles and schemas.
+        logins: names of users to make, by their role (`ROLES`).
+        storage: the address of the files of the farm; `None` leaves it.
+
+    Raises:
+        FarmProblem: a right is missing, or the database has a farm of another version.
+    """
+    from devbench.results.store import Store
+
+    with Store(store_url(url)):
+        pass  # its tables are made
+    with Farm(url) as farm:
+        made = bool(farm.rows("SELECT 1 AS found FROM pg_namespace WHERE nspname = 'farm'"))
+        if not made:
+            _make(farm)
+        farm.check_schema()
+        _grant_store(farm)
+        if storage is not None:
+            farm.rows(
+                "INSERT INTO farm.settings VALUES ('storage', %s) "
+                "ON CONFLICT (name) DO UPDATE SET value = excluded.value",
+                storage,
+            )
+        return [_add_login(farm, name, role) for role, names in logins.items() for name in names]
+
+
+def _make(farm: Farm) -> None:
+    from procrastinate.schema import SchemaManager
+
+    here = Path(__file__).parent
+    parts = [
+        SchemaManager.get_schema(),
+        *((here / f"{name}.sql").read_text("utf-8") for name in ("schema", "functions")),
+    ]
+    with farm._explained(), farm.connection.transaction():
+        farm.connection.execute("CREATE SCHEMA farm")
+        farm.connection.execute("SET LOCAL search_path = farm")
+        for part in parts:
+            farm.connection.execute(part.encode())
+        farm.connection.execute("INSERT INTO version VALUES (%s)", (SCHEMA,))
+
+
+# The store is in the schema `public`; hosts have no right there: a keeper stores what they deliver.
+_GRANT_STORE = """
+DO $$ BEGIN
+  EXECUTE format('REVOKE TEMPORARY ON DATABASE %I FROM PUBLIC', current_database());
+  EXECUTE format('GRANT TEMPORARY ON DATABASE %I TO devbench_submitter, devbench_keeper, devbench_admin',
+    current_database());
+  REVOKE CREATE ON SCHEMA public FROM PUBLIC;
+  GRANT USAGE ON SCHEMA public TO devbench_submitter, devbench_keeper, devbench_admin;
+  GRANT SELECT ON ALL TABLES IN SCHEMA public TO devbench_submitter, devbench_keeper, devbench_admin;
+  GRANT INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO devbench_keeper, devbench_admin;
+  GRANT USAGE ON ALL SEQUENCES IN SCHEMA public TO devbench_keeper, devbench_admin;
+END $$
+"""
+
+
+def _grant_store(farm: Farm) -> None:
+    farm.rows(_GRANT_STORE)
+
+
+def _add_login(farm: Farm, name: str, role: str) -> Login:
+    from psycopg import sql
+
+    password = secrets.token_urlsafe(18)
+    exists = bool(farm.rows("SELECT 1 AS found FROM pg_roles WHERE rolname = %s", name))
+    statement = "ALTER ROLE {} LOGIN PASSWORD {}" if exists else "CREATE ROLE {} LOGIN PASSWORD {}"
+    with farm._explained(), farm.connection.transaction():
+        execute = farm.connection.execute
+        execute(sql.SQL(statement).format(sql.Identifier(name), sql.Literal(password)))
+        execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(f"devbench_{role}"), sql.Identifier(name)))
+        if role == "host":
+            execute("INSERT INTO farm.hosts (name, role) VALUES (%s, %s) ON CONFLICT DO NOTHING", (name, name))
+    parts = urlsplit(farm.url)
+    place = f"{quote(name)}:{password}@{parts.netloc.rpartition('@')[2]}"
+    return Login(name, role, urlunsplit(parts._replace(netloc=place)))

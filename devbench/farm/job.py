@@ -1,0 +1,260 @@
+"""A farm's job as data: models by their hash, and the options of a suite. Knows no database, no host and no phone.
+
+A job is JSON that comes from elsewhere: `read` takes it apart within bounds and refuses everything else. Nothing in it
+is a path, an address, a command or code: files are named by their SHA-256, and come from the farm's storage alone.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from devbench.analysis.accuracy import Limit, Thresholds
+from devbench.declare import Option, options_of
+from devbench.errors import InputError
+from devbench.models.files import GivenModel, check_name
+from devbench.options import RunOptions
+from devbench.results.records import ModelRecord
+
+if TYPE_CHECKING:
+    from devbench.bench.plan import Plan
+    from devbench.bench.suite import Suite
+
+FORMAT = "devbench-farm-job-1"
+_MAX_MODELS, _MAX_TEXTS, _MAX_TEXT = 200, 200, 400
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+# No path, no word that a shell takes apart, nothing that hides.
+_WORD = re.compile(r"[^\x00-\x1f\x7f/\\;&|<>$`'\"]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
+_LABEL = re.compile(r"[^\x00-\x1f\x7f]{0,1000}")
+_DTYPE = re.compile(r"[a-z0-9]{1,20}")
+# The options of a suite that say what to measure. Others are of the host, or would name a file there.
+OPTIONS: Mapping[str, Option] = {
+    one.name: one
+    for one in options_of(RunOptions)
+    if one.key and one.kind not in ("path", "files", "table") and one.name not in ("device", "label")
+}
+
+
+class Files(Protocol):
+    """Where files are by their SHA-256 (`devbench.farm.storage`)."""
+
+    def put(self, file: Path) -> str:
+        """Keep a file; its SHA-256."""
+
+    def fetch(self, sha256: str) -> Path:
+        """The file of a hash on this host."""
+
+
+@dataclass(frozen=True, slots=True)
+class FarmJob:
+    """What is to be measured on a phone.
+
+    Attributes:
+        models: in the order of the suite; `name` is the model's key.
+        options: of a run, by their names in the catalogue (`OPTIONS`).
+        labels: kept with the run.
+        inputs: values for inputs of the check of outputs: name and SHA-256 of the file.
+        limits: of the check of outputs, by the type of the output; `None` for the usual ones.
+    """
+
+    suite: str
+    models: tuple[ModelRecord, ...]
+    options: Mapping[str, Any]
+    labels: Mapping[str, str]
+    inputs: tuple[tuple[str, str], ...] = ()
+    limits: Mapping[str, Mapping[str, float | None]] | None = None
+
+
+def from_suite(suite: Suite, plan: Plan, files: Files, labels: Mapping[str, str]) -> FarmJob:
+    """The job that a suite asks for; its files are put into the storage.
+
+    Args:
+        suite: as read.
+        plan: what it asks for; its models are opened.
+        files: the farm's storage.
+        labels: in addition to the suite's.
+
+    Raises:
+        InputError: the suite needs something that every host would have to have.
+    """
+    options = dict(suite.options)
+    if options.pop("delegates_file", None) is not None:
+        raise InputError(
+            f"suite {suite.path}: delegates_file names a file of this computer",
+            hint="on a farm, use delegates that every host has (`devbench delegates`)",
+        )
+    inputs = []
+    for text in options.pop("inputs", ()):
+        name, _, path = text.rpartition("=")
+        inputs.append((name, files.put(Path(path))))
+    models = {case.model.name: case.model for case in plan.cases}
+    job = FarmJob(
+        suite=suite.name,
+        models=tuple(
+            ModelRecord(files.put(one.path), name, one.size_bytes, one.operator_count) for name, one in models.items()
+        ),
+        options=options,
+        labels={**suite.labels, **labels},
+        inputs=tuple(inputs),
+        limits={k: asdict(v) for k, v in suite.thresholds.limits.items()} if suite.thresholds is not None else None,
+    )
+    return read(to_json(job))
+
+
+def to_json(job: FarmJob) -> dict[str, Any]:
+    """The job as JSON, for `read`."""
+    return {
+        "format": FORMAT,
+        "suite": job.suite,
+        "models": [asdict(one) for one in job.models],
+        "options": dict(job.options),
+        "labels": dict(job.labels),
+        "inputs": [{"name": name, "sha256": sha256} for name, sha256 in job.inputs],
+        "limits": job.limits,
+    }
+
+
+def read(values: Any) -> FarmJob:
+    """A job from JSON; never runs, opens or fetches anything.
+
+    Raises:
+        InputError: it is not a job, or has something that no job may have.
+    """
+    if not isinstance(values, dict) or values.get("format") != FORMAT:
+        raise _refused("it is not a job of this devbench's farm")
+    if len(values) != 7:
+        raise _refused("it has other fields than a job")
+    options, labels = _table(values, "options"), _table(values, "labels")
+    unknown = next((name for name in options if name not in OPTIONS), None)
+    if unknown is not None:
+        raise _refused(f"{unknown!r:.80} is not an option of a job")
+    if len(labels) > _MAX_TEXTS or not all(_is(_LABEL, text) for pair in labels.items() for text in pair):
+        raise _refused("a label is not a short text")
+    return FarmJob(
+        suite=_word(values["suite"], "suite", _LABEL),
+        models=_models(values["models"]),
+        options={name: _option(OPTIONS[name], value) for name, value in options.items()},
+        labels=labels,
+        inputs=_named(values["inputs"]),
+        limits=_limits(values["limits"]),
+    )
+
+
+def plan_of(job: FarmJob, files: Files) -> Plan:
+    """What to run for a job on this host; its files are fetched from the storage.
+
+    Raises:
+        InputError: names what a run would refuse.
+        EnvironmentProblem: a file cannot be fetched.
+    """
+    from devbench.bench.planning import make_plan
+
+    options: dict[str, Any] = dict(job.options)
+    if job.inputs:
+        options["inputs"] = tuple(f"{name}={files.fetch(sha256)}" for name, sha256 in job.inputs)
+    models = [GivenModel(str(files.fetch(one.sha256)), one.name) for one in job.models]
+    limits = None if job.limits is None else Thresholds({k: Limit(**v) for k, v in job.limits.items()})  # type: ignore[arg-type]
+    return make_plan(RunOptions(**options), models=models, thresholds=limits)
+
+
+def _option(one: Option, value: Any) -> Any:
+    """The value of an option, of its kind and within its bounds."""
+    if value is None:
+        return None
+    if one.kind == "truth" and isinstance(value, bool):
+        return value
+    if one.kind in ("number", "real") and type(value) in (int, float) and math.isfinite(value):
+        low, high = one.minimum, one.maximum
+        if (low is None or value >= low) and (high is None or value <= high):
+            return value if one.kind == "real" or isinstance(value, int) else _wrong(one)
+    if one.kind in ("text", "numbers") and isinstance(value, str):
+        return _word(value, one.key, _NAME if one.name == "binary" else _WORD)
+    if one.kind in ("texts", "shapes") and isinstance(value, (list, tuple)) and len(value) <= _MAX_TEXTS:
+        if one.kind == "shapes":
+            return tuple(_texts(one, item) for item in value)
+        return _texts(one, value)
+    return _wrong(one)
+
+
+def _texts(one: Option, value: Any) -> tuple[str, ...]:
+    if not isinstance(value, (list, tuple)) or len(value) > _MAX_TEXTS:
+        _wrong(one)
+    # `external:` would name a library of the host.
+    return tuple(_word(text, one.key, _NAME if one.name == "delegate" else _WORD) for text in value)
+
+
+def _wrong(one: Option) -> Any:
+    raise _refused(f"{one.key} has a value that it cannot have")
+
+
+def _models(value: Any) -> tuple[ModelRecord, ...]:
+    if not isinstance(value, list) or not value:
+        raise _refused("it has no models")
+    found = []
+    for (name, sha256), one in zip(
+        _named([{k: _part(one, k) for k in ("name", "sha256")} for one in value]), value, strict=True
+    ):
+        size, operators = _part(one, "size_bytes"), _part(one, "operators")
+        if len(one) != 4 or type(size) is not int or not (operators is None or type(operators) is int):
+            raise _refused("a model is not a name, a SHA-256, a size and a number of operators")
+        found.append(ModelRecord(sha256, name, size, operators))
+    return tuple(found)
+
+
+def _part(value: Any, name: str) -> Any:
+    return value.get(name) if isinstance(value, dict) else None
+
+
+def _named(value: Any) -> tuple[tuple[str, str], ...]:
+    """Names with hashes."""
+    if not isinstance(value, list) or len(value) > _MAX_MODELS:
+        raise _refused("its files are not a list")
+    found = []
+    for item in value:
+        if not isinstance(item, dict) or set(item) != {"name", "sha256"} or not _is(_SHA256, item["sha256"]):
+            raise _refused("a file is not a name and a SHA-256")
+        name = item["name"]
+        if not isinstance(name, str) or check_name(name):
+            raise _refused(f"{name!r:.80} is not the name of a file")
+        found.append((name, item["sha256"]))
+    return tuple(found)
+
+
+def _limits(value: Any) -> dict[str, dict[str, float | None]] | None:
+    if value is None:
+        return None
+    names = {one.name for one in fields(Limit)}
+    if not isinstance(value, dict) or len(value) > _MAX_TEXTS:
+        raise _refused("its limits are not a table")
+    for dtype, figures in value.items():
+        if not _is(_DTYPE, dtype) or not isinstance(figures, dict) or not set(figures) <= names:
+            raise _refused("its limits are not those of a check of outputs")
+        if not all(one is None or (type(one) in (int, float) and math.isfinite(one)) for one in figures.values()):
+            raise _refused("a limit is not a number")
+    return value
+
+
+def _table(values: Mapping[str, Any], name: str) -> dict[str, Any]:
+    found = values.get(name)
+    if not isinstance(found, dict):
+        raise _refused(f"its {name} are not a table")
+    return found
+
+
+def _word(value: Any, name: str, allowed: re.Pattern[str]) -> str:
+    if not _is(allowed, value):
+        raise _refused(f"{name} has {value!r:.80}, which no job may have")
+    return str(value)
+
+
+def _is(allowed: re.Pattern[str], value: Any) -> bool:
+    return isinstance(value, str) and len(value) <= _MAX_TEXT and allowed.fullmatch(value) is not None
+
+
+def _refused(what: str) -> InputError:
+    return InputError(f"the farm's job is refused: {what}", hint="submit it again with this devbench")

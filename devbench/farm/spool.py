@@ -1,0 +1,129 @@
+"""What a worker has measured and not delivered yet, as files of this host: a folder per attempt.
+
+A killed worker, a database that is away, a full disk of the store: what is here is delivered later. Files are written
+under another name and then renamed. Results that the farm refuses, since their attempt is over, are kept in another
+folder, `superseded`. Knows no device.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from devbench.farm.database import Farm, FarmProblem
+from devbench.host.paths import data_dir
+from devbench.host.whole_files import write_whole_bytes
+
+_RESULT = re.compile(r"([0-9]{1,6})-([a-z]+)-([0-9]{1,6})\.result")
+_END = "end.json"
+# SQL states of a result that no later try makes right: a value that the table refuses, no such attempt.
+_REFUSED = ("22", "23", "42", "54")
+
+
+@dataclass(frozen=True, slots=True)
+class End:
+    """How an attempt ended.
+
+    Attributes:
+        end: `done`, `failed` (the job has failed), `again` (try again), `back` (no fault of the job).
+        outcome: in a line.
+        delay_s: when the job may begin again.
+    """
+
+    end: str
+    outcome: str
+    delay_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The folder of one attempt; its name is job, attempt and token."""
+
+    folder: Path
+
+    @property
+    def token(self) -> str:
+        return self.folder.name.rpartition("-")[2]
+
+    def add(self, number: int, purpose: str, index: int, payload: bytes, raw_sha256: str = "") -> None:
+        """Keep a result. `number` is that of the case, `raw_sha256` that of its raw output in the storage."""
+        file = self.folder / f"{number:04d}-{purpose}-{index:04d}.result"
+        write_whole_bytes(file, raw_sha256.encode("ascii") + b"\n" + payload)
+
+    def finish(self, end: End) -> None:
+        """Keep the end of the attempt."""
+        write_whole_bytes(self.folder / _END, json.dumps(asdict(end)).encode("ascii"))
+
+    def end(self) -> End | None:
+        """The end; `None` if its process did not come to one."""
+        try:
+            return End(**json.loads((self.folder / _END).read_bytes()))
+        except (OSError, ValueError, TypeError):
+            return None
+
+    def results(self) -> Iterator[tuple[Path, int, str, int]]:
+        """The results that are not delivered, in the order in which they were made."""
+        for file in sorted(self.folder.glob("*.result"), key=lambda file: file.stat().st_mtime_ns):
+            if found := _RESULT.fullmatch(file.name):
+                yield file, int(found[1]), found[2], int(found[3])
+
+
+def spool_dir() -> Path:
+    return data_dir() / "farm" / "spool"
+
+
+def superseded_dir() -> Path:
+    return data_dir() / "farm" / "superseded"
+
+
+def new_attempt(job: int, number: int, token: str) -> Attempt:
+    """The folder of an attempt that begins."""
+    folder = spool_dir() / f"{job}-{number}-{token}"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    return Attempt(folder)
+
+
+def attempts() -> list[Attempt]:
+    """All that are on this host, the oldest first."""
+    return [Attempt(folder) for folder in sorted(spool_dir().glob("*-*-*"), key=lambda one: one.stat().st_mtime_ns)]
+
+
+def deliver(farm: Farm, attempt: Attempt, tell: Callable[[str], None]) -> None:
+    """Deliver what an attempt has; refused results are moved aside.
+
+    Raises:
+        FarmProblem: the database is away; what is not delivered stays.
+    """
+    for file, number, purpose, index in list(attempt.results()):
+        raw_sha256, _, payload = file.read_bytes().partition(b"\n")
+        try:
+            answer = farm.call("deliver", attempt.token, number, purpose, index, payload, raw_sha256.decode("ascii"))
+        except FarmProblem as error:
+            if error.sqlstate[:2] not in _REFUSED:
+                raise
+            answer = f"refused: {error.what}"
+        if answer == "stored":
+            file.unlink()
+            continue
+        tell(f"{attempt.folder.name}: {file.name} is {answer}; it is kept in {superseded_dir()}")
+        aside = superseded_dir() / attempt.folder.name
+        aside.mkdir(mode=0o700, parents=True, exist_ok=True)
+        file.rename(aside / file.name)
+
+
+def close(farm: Farm, attempt: Attempt, end: End) -> None:
+    """Report the end of an attempt whose results are delivered, and remove its folder.
+
+    Raises:
+        FarmProblem: the database is away.
+    """
+    try:
+        farm.call("finish", attempt.token, end.end, end.outcome, end.delay_s)
+    except FarmProblem as error:
+        if error.sqlstate[:2] not in _REFUSED:
+            raise
+    shutil.rmtree(attempt.folder, ignore_errors=True)

@@ -1,0 +1,290 @@
+"""The worker of a host: one process that offers the host's phones, takes jobs, has them measured and delivers.
+
+It has a loop in one thread, so that nothing of it needs a lock. Each job is measured in a process of its own
+(`measure.py`); what it measures comes back through files (`spool.py`). Without the database, what runs goes on, and is
+delivered when the database is back. A worker that was silent for too long has lost its attempts: it ends them.
+"""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import os
+import signal
+import socket
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import datetime, timezone
+from multiprocessing import connection
+from multiprocessing.process import BaseProcess
+from typing import Any
+
+from devbench import __version__
+from devbench.farm import spool
+from devbench.farm.database import NOT_CURRENT, OTHER_SCHEMA, OTHER_WORKER, SCHEMA, Farm, FarmProblem, other_schema
+from devbench.farm.order import Order
+from devbench.farm.phones import Phone, Phones, Waker
+from devbench.farm.spool import Attempt, End
+
+# The database is asked again after this time, the longer the more often it failed.
+_RECONNECT_S = (0.2, 1.0, 2.0, 5.0)
+# A process that was told to stop is ended after this time.
+_STOP_S = 20.0
+# Imported once, in the process from which those that measure are forked.
+_PRELOAD = (
+    "devbench.farm.measure", "devbench.tool.parse", "devbench.tool.failures", "devbench.results.store",
+    "devbench.bench.planning", "sqlalchemy.dialects.sqlite", "devbench.results.ending", "devbench.farm.storage",
+)  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """How a worker works.
+
+    Attributes:
+        beat_s: how often it says that it is alive.
+        phones: keys of the only phones that it offers; empty for all.
+        cache_bytes: of the files of the storage on this host.
+        storage: in place of the address that the farm has.
+    """
+
+    beat_s: float = 2.0
+    phones: tuple[str, ...] = ()
+    cache_bytes: int = 20 << 30
+    storage: str = ""
+
+
+@dataclass(slots=True)
+class _Running:
+    """A process that measures. `stop_by`: it is killed then."""
+
+    attempt: Attempt
+    job: int
+    process: BaseProcess
+    stop_by: float | None = None
+
+
+@dataclass(slots=True)
+class Worker:
+    """A worker, for `run`.
+
+    Args:
+        url: of the farm, as the host's role.
+        settings: how it works.
+        tell: is given each line for the log.
+    """
+
+    url: str
+    settings: Settings
+    tell: Callable[[str], None]
+    _waker: Waker = field(default_factory=Waker)
+    _farm: Farm | None = None
+    _worker: int = 0
+    _running: dict[str, _Running] = field(default_factory=dict)
+    _draining: bool = False
+    _offered: tuple[Phone, ...] | None = None
+    _assigned: frozenset[str] = frozenset()
+    _next_beat: float = 0.0
+    _failures: int = 0
+    _phones: Phones | None = None
+
+    def run(self) -> None:
+        """Work until SIGTERM or Ctrl-C; then repetitions that run are finished and the rest is given back.
+
+        Raises:
+            FarmProblem: the farm does not know this host, has another schema, or another worker serves the host.
+        """
+        multiprocessing.set_forkserver_preload(list(_PRELOAD))
+        context = multiprocessing.get_context("forkserver")
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._drain)
+        self._connect()
+        self._phones = Phones(self._waker.wake)
+        while not (self._draining and not self._running):
+            try:
+                self._serve(context)
+                self._failures = 0
+            except FarmProblem as error:
+                self._lost(error)
+            self._reap()
+            self._wait()
+        if self._farm is not None:
+            self._finish_all()
+            self._farm.close()
+        self.tell("stopped; what is left is given back")
+
+    def _drain(self, number: int, frame: object) -> None:
+        self._draining = True
+        self._waker.wake()
+
+    # -- the database -------------------------------------------------------------------------------------------
+
+    def _connect(self) -> None:
+        """Connect; deliver what an earlier worker left, while its attempts are valid; then begin anew.
+
+        Raises:
+            FarmProblem: also if the way out is another devbench or another role.
+        """
+        farm = Farm(self.url)
+        try:
+            farm.check_schema()
+            for attempt in spool.attempts():
+                spool.deliver(farm, attempt, self.tell)
+                if attempt.token not in self._tokens:
+                    spool.close(farm, attempt, attempt.end() or End("back", "the worker was restarted"))
+            if not self._worker or not self._is_current(farm):
+                self._worker = self._hello(farm)
+            farm.rows('LISTEN "procrastinate_any_queue_v1"')
+        except BaseException:
+            farm.close()
+            raise
+        self._farm, self._offered, self._next_beat = farm, None, 0.0
+
+    def _hello(self, farm: Farm) -> int:
+        self._stop(self._running.values(), "its attempt is over", kill=True)
+        try:
+            worker = int(farm.call("hello", SCHEMA, __version__, datetime.now(timezone.utc), self._worker))
+        except FarmProblem as error:
+            raise other_schema(farm.shown, "another") if error.sqlstate == OTHER_SCHEMA else error from None
+        self.tell(f"{socket.gethostname()} serves the farm {farm.shown}")
+        return worker
+
+    def _is_current(self, farm: Farm) -> bool:
+        try:
+            farm.call("beat", self._worker)
+        except FarmProblem as error:
+            if error.sqlstate != NOT_CURRENT:
+                raise
+            return False
+        return True
+
+    def _lost(self, error: FarmProblem) -> None:
+        """The database is away: go on without it. An error of another kind ends the worker, unless it has begun."""
+        if self._farm is not None:
+            self._farm.close()
+            self._farm = None
+        if not self._failures:
+            self.tell(f"{error.what}; what runs goes on, and is delivered later")
+        self._failures += 1
+        if error.sqlstate == OTHER_WORKER or (not error.transient and self._failures > len(_RECONNECT_S)):
+            raise error
+
+    @property
+    def _tokens(self) -> set[str]:
+        return {one.attempt.token for one in self._running.values()}
+
+    # -- one turn -----------------------------------------------------------------------------------------------
+
+    def _serve(self, context: Any) -> None:
+        if self._farm is None:
+            self._connect()
+        assert self._farm is not None and self._phones is not None
+        farm = self._farm
+        farm.wait(0)
+        for running in self._running.values():
+            spool.deliver(farm, running.attempt, self.tell)
+        self._finish_all()
+        if time.monotonic() >= self._next_beat:
+            self._beat(farm)
+        present = tuple(
+            one for one in self._phones.present if not self.settings.phones or one.device in self.settings.phones
+        )
+        if present != self._offered:
+            offered = json.dumps({one.device: dict(one.facts) for one in present})
+            self._assigned = frozenset(farm.call("offer", self._worker, offered))
+            self._offered = present
+        self._take(farm, context, present)
+
+    def _beat(self, farm: Farm) -> None:
+        state = farm.call("beat", self._worker)
+        self._next_beat = time.monotonic() + self.settings.beat_s
+        invalid = [one for one in self._running.values() if one.attempt.token not in state["valid"]]
+        self._stop(invalid, "its attempt is over", kill=True)
+        self._stop([one for one in self._running.values() if one.attempt.token in state["cancelled"]], "cancelled")
+
+    def _take(self, farm: Farm, context: Any, present: tuple[Phone, ...]) -> None:
+        free = {one.device: one for one in present if one.device in self._assigned and one.device not in self._running}
+        while free and not self._draining:
+            found = farm.rows("SELECT * FROM farm.take(%s, %s)", self._worker, list(free))
+            if not found:
+                return
+            self._start(farm, context, found[0], free.pop(found[0]["device"]))
+
+    def _start(self, farm: Farm, context: Any, job: dict[str, Any], phone: Phone) -> None:
+        accepted = ()
+        if job["attempt"] > 1:
+            accepted = tuple(row["payload"] for row in farm.rows("SELECT * FROM farm.accepted(%s)", job["token"]))
+        attempt = spool.new_attempt(job["job"], job["attempt"], job["token"])
+        order = Order(
+            job["job"], job["attempt"], job["token"], job["run_id"], phone.device, phone.name, job["body"], accepted,
+            attempt.folder, self.settings.storage or job["storage"] or "", self.settings.cache_bytes,
+        )  # fmt: skip
+        process = context.Process(target=_measure, args=(order,), daemon=True)
+        process.start()
+        self._running[phone.device] = _Running(attempt, job["job"], process)
+        self.tell(f"job {job['job']} ({job['suite']}) begins on {phone.device}, attempt {job['attempt']}")
+
+    # -- processes ----------------------------------------------------------------------------------------------
+
+    def _stop(self, some: Any, why: str, *, kill: bool = False) -> None:
+        """End processes: at once, or as Ctrl-C does."""
+        for one in list(some):
+            if one.stop_by is None:
+                self.tell(f"job {one.job} is stopped: {why}")
+                one.stop_by = time.monotonic() + (0 if kill else _STOP_S)
+                if one.process.pid is not None and not kill:
+                    _signal(one.process, signal.SIGINT)
+
+    def _reap(self) -> None:
+        """Take note of processes that have ended; end those that should have."""
+        for device, one in list(self._running.items()):
+            if one.stop_by is not None and time.monotonic() >= one.stop_by:
+                one.process.kill()
+            elif self._draining:
+                _signal(one.process, signal.SIGTERM)
+            if one.process.exitcode is None:
+                continue
+            if one.attempt.end() is None:
+                code = one.process.exitcode
+                end = "back" if one.stop_by is not None else "again"
+                one.attempt.finish(End(end, f"its process ended with {code}", 1.0))
+            one.process.join()
+            del self._running[device]
+            outcome = one.attempt.end()
+            self.tell(
+                f"job {one.job} on {device}: {outcome.end if outcome else ''} {outcome.outcome if outcome else ''}"
+            )
+
+    def _finish_all(self) -> None:
+        """Deliver and report the attempts whose processes have ended."""
+        assert self._farm is not None
+        for attempt in spool.attempts():
+            end = attempt.end()
+            if end is not None and attempt.token not in self._tokens:
+                spool.deliver(self._farm, attempt, self.tell)
+                spool.close(self._farm, attempt, end)
+
+    def _wait(self) -> None:
+        """Until something happens, at most until the next heartbeat."""
+        again = _RECONNECT_S[min(self._failures, len(_RECONNECT_S) - 1)]
+        left_s = max(0.0, self._next_beat - time.monotonic()) if self._farm is not None else again
+        if any(one.stop_by is not None for one in self._running.values()):
+            left_s = min(left_s, 0.2)
+        waited: list[Any] = [self._waker.reader, *(one.process.sentinel for one in self._running.values())]
+        if self._farm is not None:
+            waited.append(self._farm.connection.fileno())
+        connection.wait(waited, left_s)
+        self._waker.clear()
+
+
+def _measure(order: Order) -> None:
+    """The entry of a process that measures; the worker itself does not import what that needs."""
+    from devbench.farm.measure import main
+
+    main(order)
+
+
+def _signal(process: BaseProcess, number: int) -> None:
+    if process.pid is not None and process.exitcode is None:
+        os.kill(process.pid, number)
