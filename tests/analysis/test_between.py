@@ -133,3 +133,23 @@ def test_what_is_no_drift_is_left_alone() -> None:
     assert common_drift(shared(0.3 * (at == 60))) is None
     assert common_drift(shared(0.01 * at / 120)) is None
     assert common_drift(shared(0.1 * np.arange(20) / 20)) is None
+
+
+def test_drift_is_the_same_backwards() -> None:
+    """Nothing in it prefers the past to the future, but for a step, whose nights all move by its size."""
+    rng = RNG(11)
+    curve = 0.06 * np.sin(np.linspace(0, 3, 120))
+    values = np.exp(curve + rng.normal(0, 0.004, (5, 120)))
+    there, back = common_drift(values), common_drift(values[:, ::-1])
+    assert there is not None and back is not None
+    assert there == pytest.approx(back[::-1], abs=1e-9)
+    assert there == pytest.approx(curve - np.median(curve), abs=0.012)
+
+
+def test_a_step_in_common_drift_is_an_event_and_not_drift() -> None:
+    level = np.where(np.arange(120) < 70, 0.0, 0.2)
+    values = np.exp(level + RNG(12).normal(0, 0.003, (5, 120)))
+    assert common_drift(values) is None
+    found = common_drift(np.exp(level + 0.06 * np.linspace(-1, 1, 120) + RNG(12).normal(0, 0.003, (5, 120))))
+    assert found is not None
+    assert found[-1] - found[0] == pytest.approx(0.12, abs=0.02)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from devbench.analysis.changes import change_points, change_points_of_many
 from devbench.analysis.confirmation import ChangeSettings
-from devbench.analysis.cuts import cuts, running_median
+from devbench.analysis.cuts import _candidates, cuts, running_median
 from tests.analysis.labelled import KINDS, SCENES, make, matched, noise_of, traces
 from tests.calls import calls_of
 
@@ -236,3 +236,15 @@ def test_a_farm_s_history_takes_work_in_proportion_and_little_memory() -> None:
 def test_a_very_long_series_is_no_trouble() -> None:
     values = noisy(np.repeat([100.0, 103.0, 99.0], 10_000), 0.02)
     assert indices(values) == pytest.approx([10_000, 20_000], abs=5)
+
+
+def test_each_change_has_the_points_between_its_neighbours() -> None:
+    found = change_points(noisy([100.0] * 50 + [108.0] * 30 + [100.0] * 40 + [90.0] * 45))
+    assert [(one.points_before, one.points_after) for one in found] == [(50, 30), (30, 40), (40, 45)]
+    assert [one.size for one in found] == pytest.approx([0.08, -8 / 108, -0.1], abs=0.006)
+
+
+def test_the_place_of_a_step_is_a_candidate_for_a_cut() -> None:
+    for place in (9, 30, 57, 88):
+        level = np.where(np.arange(100) < place, 0.0, 1.0)[:, None]
+        assert place in _candidates(np.vstack([np.zeros((1, 1)), np.cumsum(level, axis=0)]))

@@ -325,3 +325,21 @@ def test_ten_times_the_pairs_take_no_more_than_ten_times_the_work() -> None:
     compare_all(pairs[:10])
     few, more = (calls_of(lambda count=count: compare_all(pairs[:count])) for count in (200, 2000))
     assert more < 11 * few
+
+
+def test_twice_the_scatter_needs_four_times_as_many_repetitions() -> None:
+    """The number per side to find a difference goes with the square of the scatter (R. V. Lenth, 2001)."""
+    steps = np.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5, -0.7, 0.7, 0])
+    needed = []
+    for sigma in (0.03, 0.06):
+        found = one(list(100 * np.exp(sigma * steps)), list(102 * np.exp(sigma * steps)))
+        assert found.verdict == "undecided" and found.more_repetitions is not None
+        needed.append(10 + found.more_repetitions)
+    assert needed[1] == pytest.approx(4 * needed[0], rel=0.05)
+
+
+def test_without_values_on_a_side_there_is_no_change() -> None:
+    assert one([], [1.0, 2.0, 3.0]).change is None
+    assert one([1.0, 2.0, 3.0], []).change is None
+    assert one([100.0, 100.0], [103.0, 103.0]).change == pytest.approx(0.03)
+    assert one([0.0, 0.0], [103.0, 103.0]).change is None, "there is no share of zero"

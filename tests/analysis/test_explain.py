@@ -117,3 +117,23 @@ def test_a_graph_that_was_taken_whole_without_a_count_and_is_no_longer_is_a_caus
         Side(delegation=DelegatedNodes(whole=True)), Side(delegation=DelegatedNodes(9, 180, 1, False))
     ).causes
     assert cause.kind == "delegation"
+
+
+def test_the_cost_of_a_delegation_is_known_on_both_sides() -> None:
+    found = explain(
+        side(DelegatedNodes(31, 31, 1), gpu_D=10, ADD=1), side(DelegatedNodes(29, 31, 3), gpu_D=9, SOFTMAX=4, ADD=1)
+    )
+    cause = found.causes[1]
+    assert (cause.kind, cause.baseline_ms, cause.candidate_ms, cause.change_ms) == ("delegation", 10, 13, 3)
+
+
+def test_a_cause_has_the_numbers_of_operators_if_all_of_them_are_known() -> None:
+    before = [TypeTime("CONV", "cpu", 5, 3), TypeTime("CONV", "delegate", 5, 2), TypeTime("ADD", "cpu", 4)]
+    after = [TypeTime("CONV", "cpu", 15, 4), TypeTime("ADD", "cpu", 6, 7), TypeTime("NEW", "cpu", 1, 1)]
+    causes = {one.name: one.counts for one in explain(Side(before), Side(after)).causes}
+    assert causes == {"CONV": (5, 4), "ADD": None, "NEW": (0, 1)}
+
+
+def test_changes_below_a_hundredth_of_all_are_left_out_and_one_of_a_hundredth_is_not() -> None:
+    assert said(explain(side(CONV=100, ADD=5), side(CONV=100, ADD=5.9))) == []
+    assert said(explain(side(CONV=95, ADD=5), side(CONV=94, ADD=6))) == [("slower", "ADD"), ("faster", "CONV")]

@@ -100,3 +100,18 @@ def test_memory_beside_a_reading_of_pss_is_rss_less_what_was_shared() -> None:
     assert found == [{0: 80}, {0: 180}, {0: 220, 1: 3000}, {0: 230}, {0: 240}]
     assert peak_kb(found) == 3220, "a short peak counts"
     assert memory_over_time([({0: 7}, {}), ({}, {})]) == [{0: 7}, {}]
+
+
+def test_each_part_of_the_difference_is_told_by_its_own_name() -> None:
+    timed = [
+        Timed("text", 1, 100, True, 0, 10, None),
+        Timed("unet", 20, 500, True, 0, 1090, 53, 60, 2),
+        Timed("decoder", 1, 120, True, 25, 40, None),
+    ]
+    parts = {
+        (part.stage, part.what.partition(",")[0]): part.ms for part in explain(2000, timed, "pipelined", STAGES, 1, 3)
+    }
+    assert parts[1, "contention with the next stage's load"] == 2 * (60 - 53)
+    assert parts[1, "steady inferences"] == 19 * (53 - 50)
+    assert parts[1, "first inference and inputs"] == 1090 - (60 + 19 * 50) - 14 - 57
+    assert parts[2, "waiting for its load"] == 25, "the estimate hides the load completely"

@@ -85,3 +85,20 @@ def test_samples_in_parts_are_those_at_once(monkeypatch: pytest.MonkeyPatch) -> 
     whole = rank_shifts(samples, 0.95)  # type: ignore[arg-type]
     monkeypatch.setattr(ranks, "_AT_ONCE", 100)
     assert rank_shifts(samples, 0.95) == whole  # type: ignore[arg-type]
+
+
+def test_the_interval_s_ends_are_those_of_the_published_tables() -> None:
+    """Two samples of 5: the critical U at 5 % is 2, at 1 % it is 0 (D. Auble, 1953)."""
+    a, b = [1.0, 2.1, 3.3, 4.6, 6.0], [4.05, 5.3, 6.75, 8.3, 10.1]
+    differences = sorted(y - x for x in a for y in b)
+    wide, narrow = one(a, b, 0.99), one(a, b, 0.95)
+    assert (wide.low, wide.high) == (differences[0], differences[-1])
+    assert (narrow.low, narrow.high) == (differences[2], differences[-3])
+    assert wide.shift == narrow.shift == differences[12]
+
+
+def test_samples_with_one_middle_are_no_shift_at_all() -> None:
+    found = one([1.0, 2.0, 4.0, 5.0, 6.0], [1.5, 2.5, 3.5, 4.5, 5.5, 6.5])
+    assert found.shift == pytest.approx(0.5)
+    even = one([1.0, 4.0, 5.0, 8.0, 9.0, 12.0], [2.0, 3.0, 6.0, 7.0, 10.0, 11.0])
+    assert (even.p, even.shift) == (1.0, 0.0)
