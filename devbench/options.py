@@ -239,7 +239,7 @@ class RunOptions:
     )
     require: str | None = option(
         None,
-        text="full: a job fails if the delegate takes only a part of the graph; any: it does not.",
+        text="full: a job fails if the delegate takes only a part of the graph; any: the job does not fail.",
         panel=_CHECKS,
         choices=("full", "any"),
         metavar="full|any",
@@ -304,7 +304,7 @@ class RunOptions:
         only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     guidance: bool | None = option(
-        None, "--guidance/--no-guidance", text="Two passes per step, or one. Default: the file's.", panel=_PIPELINES,
+        None, "--guidance/--no-guidance", text="Two U-Net passes per step, or one. Default: the file's.", panel=_PIPELINES,
         only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     residency: tuple[str, ...] = option(

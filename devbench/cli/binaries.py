@@ -90,7 +90,7 @@ def fetch(
         str | None, typer.Option(help="Instead of a name: the default binary for this ABI, such as arm64-v8a.")
     ] = None,
     repin: Annotated[
-        bool, typer.Option(help="Accept a file that has changed since it was first fetched from a moving address.")
+        bool, typer.Option(help="Accept a file that has changed since the first fetch from the same address.")
     ] = False,
 ) -> None:
     """Download a binary of the manifest, check its SHA-256 and keep it."""

@@ -64,7 +64,7 @@ def compare(
         typer.Option(metavar="METRIC=PCT", help="The smallest change that matters, such as latency=2%."),
     ] = None,
     alpha: Annotated[
-        float, typer.Option(help="Significance level: the accepted share of false changes (q for several pairs).")
+        float, typer.Option(help="Significance level: the expected share of false changes among those reported.")
     ] = 0.05,
     unreliable: Annotated[
         str,

@@ -68,7 +68,7 @@ def build(
     ],
     out: Annotated[Path, typer.Option(help="The .tflite file to write; for mobile-sd the folder.")],
     scale: Annotated[str, _option("--scale", "mobile-sd: the size of the submodels.")] = "full",
-    precision: Annotated[str, _option("--precision", "mobile-sd: of the weights; w8 is int8.")] = "fp32",
+    precision: Annotated[str, _option("--precision", "mobile-sd: precision of the weights; w8 is int8.")] = "fp32",
     variant: Annotated[
         str, _option("--variant", "mobile-sd: as converted, or rewritten for GPU delegates.")
     ] = "baseline",

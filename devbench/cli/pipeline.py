@@ -46,7 +46,9 @@ _TEXTS = {
 
 def register(app: typer.Typer) -> None:
     """Add the command group to the application."""
-    group = typer.Typer(help="Find out what makes up a pipeline's latency; to measure one: `devbench run --pipeline`.")
+    group = typer.Typer(
+        help="Find out what a pipeline's latency consists of. `devbench run --pipeline` measures a pipeline."
+    )
     # A group of one command would otherwise be that command.
     group.callback()(lambda: None)
     taken = Taken(RunOptions, _TAKEN, defaults=_DEFAULTS, complete=RUN_COMPLETION, texts=_TEXTS)
@@ -74,9 +76,9 @@ def ablation(
 ) -> None:
     """Measure a pipeline's stages as they are, then with one rewrite after another.
 
-    Each row has how much of the graph the delegate takes, in how many partitions, the latency of all stages times
-    their runs, peak memory, model size, and how far the outputs are off: of the rewrite on this computer, and of the
-    device compared with this computer. Failures are shown with the tool's own line.
+    Each row shows the delegated share of the graph, the number of partitions, the latency of all stages times their
+    runs, peak memory, model size, and two errors: that of the rewrite on this computer, and that of the device compared
+    with this computer. Failures are shown with the tool's own line.
     """
     from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.pipeline import read_pipeline

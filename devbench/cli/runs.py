@@ -53,7 +53,7 @@ def show(
         ),
     ] = "latest",
     operators: Annotated[bool, typer.Option("--operators", help="Show every case with its operators.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print everything that is stored of it as JSON.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything stored about the run as JSON.")] = False,
     store_url: StoreOption = None,
 ) -> None:
     """Show a run again: the best delegate, latencies, failures."""

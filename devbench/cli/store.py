@@ -24,7 +24,7 @@ _FORMATS = ("jsonl", "parquet")
 _EXPORT = (
     "Examples:\n\n  devbench export results/ --since 2026-11-01\n\n"
     "  devbench export results/ --label branch=main --format parquet\n\n  devbench export one/ --run latest --raw\n\n"
-    "In Python, devbench.results.open() gives pandas frames (docs/results.md)."
+    "In Python, devbench.results.open_history() gives pandas frames (docs/results.md)."
 )
 _MERGE = "Example:\n\n  devbench merge /mnt/lab2/results.db --store results.db"
 _PRUNE = "Examples:\n\n  devbench prune --older-than 90d --dry-run\n\n  devbench prune --older-than 1y"
