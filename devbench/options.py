@@ -304,8 +304,8 @@ class RunOptions:
         only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     guidance: bool | None = option(
-        None, "--guidance/--no-guidance", text="Two U-Net passes per step, or one. Default: the file's.", panel=_PIPELINES,
-        only_pipeline=True, beside=("pipeline",),
+        None, "--guidance/--no-guidance", text="Two passes of the U-Net per step, or one. Default: the file's.",
+        panel=_PIPELINES, only_pipeline=True, beside=("pipeline",),
     )  # fmt: skip
     residency: tuple[str, ...] = option(
         (), text=f"{', '.join(RESIDENCIES)}; with commas or given again. Default: the file's.",
