@@ -84,6 +84,12 @@ def build(
         bool, typer.Option("--guidance/--no-guidance", help="mobile-sd: two U-Net runs per step, or one (distilled).")
     ] = False,
     inputs: Annotated[int, typer.Option(min=0, help="mobile-sd: sets of inputs compared after rewriting.")] = 1,
+    prune_share: Annotated[
+        float,
+        typer.Option(
+            min=0.0, max=0.95, help="mobile-sd: the share of the U-Net's parameters to remove from its largest layers."
+        ),
+    ] = 0.0,
 ) -> None:
     """Build a model with TensorFlow and write it as .tflite (needs the extra `models`).
 
@@ -102,7 +108,7 @@ def build(
     from devbench.models.mobile_sd.build import BuildRequest, write_pipeline
 
     submodels = several_of("--submodel", submodel, _CHOICES["--submodel"])
-    wanted = BuildRequest(scale, precision, variant, weights, submodels, inputs)
+    wanted = BuildRequest(scale, precision, variant, weights, submodels, inputs, prune_share)
     _build_mobile_sd(wanted, out)
     if not submodels:
         typer.echo(f"{write_pipeline(out, wanted, steps, guidance)}: for `devbench run --pipeline`")

@@ -78,8 +78,8 @@ def rewrite(
         str, typer.Option(metavar="input|output|auto", help="For serialize-conv: which channels to split.")
     ] = "auto",
     prune_share: Annotated[
-        float, typer.Option(min=0.0, max=0.95, help="For prune: the share of channels to remove.")
-    ] = 0.25,
+        float, typer.Option(min=0.0, max=0.95, help="For prune and prune-largest: the share of parameters to remove.")
+    ] = 0.11,
     inputs: Annotated[int, typer.Option(min=0, help="Sets of generated inputs to compare; 0 for none.")] = 3,
     tolerance: Annotated[
         float, typer.Option(min=0.0, help="The most that an output may differ, relative to its largest value.")

@@ -43,16 +43,17 @@ def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_every_precision_is_built(tmp_path: Path, mobile: Path) -> None:
     sizes = {"fp32": (mobile / "unet.tflite").stat().st_size}
-    for precision in ("fp16", "w8"):
+    for precision in ("fp16", "w8", "pruned"):
         folder = tmp_path / precision
         done = devbench(
-            "models", "build", "mobile-sd", "--scale", "tiny", "--variant", "mobile", "--precision", precision,
-            "--submodel", "unet", "--out", folder,
+            "models", "build", "mobile-sd", "--scale", "tiny", "--variant", "mobile", "--submodel", "unet",
+            "--out", folder, *(["--prune-share", "0.3"] if precision == "pruned" else ["--precision", precision]),
         )  # fmt: skip
         assert done.returncode == 0 and "of float32's as converted" in done.stdout, done.stderr
         assert not (folder / "mobile-sd.toml").exists() and [path.name for path in folder.iterdir()] == ["unet.tflite"]
         sizes[precision] = (folder / "unet.tflite").stat().st_size
     assert sizes["w8"] < 0.6 * sizes["fp16"] < 0.36 * sizes["fp32"]
+    assert 0.65 < sizes["pruned"] / sizes["fp32"] < 0.75
 
 
 def test_bad_wishes_are_one_clear_line(tmp_path: Path) -> None:

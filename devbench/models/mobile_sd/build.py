@@ -46,6 +46,7 @@ class BuildRequest:
         weights: a checkpoint's folder in diffusers' layout; random weights without one.
         submodels: which; empty for all.
         inputs: sets of inputs that are compared after rewriting.
+        prune_share: the share of the U-Net's parameters that `prune-largest` removes.
     """
 
     scale: str
@@ -54,6 +55,7 @@ class BuildRequest:
     weights: Path | None = None
     submodels: tuple[str, ...] = ()
     inputs: int = 1
+    prune_share: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -225,14 +227,16 @@ def main(argv: Sequence[str]) -> int:
     return 0
 
 
-def _build(task: dict[str, str], tell: Callable[[str, float], None]) -> tuple[float | None, float | None]:
+def _build(task: dict[str, Any], tell: Callable[[str, float], None]) -> tuple[float | None, float | None]:
     from devbench.models.rewrites.apply import rewrite_file
     from devbench.models.rewrites.catalogue import RewriteOptions, chosen_rewrites
 
     submodel, out = task["submodel"], Path(task["out"])
     folder = task["weights"]
     source = Checkpoint(Path(folder) / SUBMODELS[submodel]) if folder else RandomWeights()
-    lossy = _LOSSY[task["precision"]]
+    lossy = list(_LOSSY[task["precision"]])
+    if submodel == "unet" and task["prune_share"]:
+        lossy.append("prune-largest")
     if task["variant"] == "baseline" and not lossy:
         convert(submodel, SCALES[task["scale"]], source, out, tell)
         return None, None
@@ -240,8 +244,9 @@ def _build(task: dict[str, str], tell: Callable[[str, float], None]) -> tuple[fl
     try:
         convert(submodel, SCALES[task["scale"]], source, plain, tell)
         rewrites = chosen_rewrites(lossy, []) if task["variant"] == "baseline" else chosen_rewrites([], [], lossy)
+        options = RewriteOptions(prune_share=task["prune_share"])
         made = rewrite_file(
-            plain, out, rewrites, RewriteOptions(), inputs=int(task["inputs"]), tell=lambda what: tell(what, 0.0)
+            plain, out, rewrites, options, inputs=int(task["inputs"]), tell=lambda what: tell(what, 0.0)
         )
     finally:
         plain.unlink(missing_ok=True)

@@ -14,7 +14,7 @@ from devbench.models.graph.emit import Emitter
 from devbench.models.rewrites.codes import downgrade_versions, drop_unused_codes, unused_code_match
 from devbench.models.rewrites.half_precision import groupnorm_4d, layernorm_4d, stable_gelu
 from devbench.models.rewrites.products import attention_4d, fc_one_row, fc_to_conv, gather_1d, gather_to_conv
-from devbench.models.rewrites.prune import prune
+from devbench.models.rewrites.prune import PRUNE_SHARE, prune
 from devbench.models.rewrites.serialize import Along, Conv, ConvLimits, serialize_conv
 from devbench.models.rewrites.shapes import (
     drop_broadcast_to,
@@ -34,12 +34,12 @@ class RewriteOptions:
     Attributes:
         allow: whether a delegate takes a convolution, for `serialize-conv`; without it nothing is split.
         along: which channels `serialize-conv` splits.
-        prune_share: the share of channels that `prune` takes out, 0 to 1.
+        prune_share: the share of parameters that `prune` and `prune-largest` remove, 0 to 1.
     """
 
     allow: Callable[[Conv], bool] = field(default=ConvLimits().allow)
     along: Along = "auto"
-    prune_share: float = 0.25
+    prune_share: float = PRUNE_SHARE
 
 
 Apply = Callable[[Graph, RewriteOptions], list[str]]
@@ -103,9 +103,12 @@ REWRITES: Sequence[Rewrite] = (
         matches=sized_operators,
     ),
     Rewrite(
-        "prune", "removes the channels with the smallest weights",
-        lambda graph, options: prune(graph, options.prune_share),
-        by_default=False, lossy=True,
+        "prune", "removes the channels with the smallest weights, of every layer the same share",
+        lambda graph, options: prune(graph, options.prune_share, largest=False), by_default=False, lossy=True,
+    ),
+    Rewrite(
+        "prune-largest", "removes channels of the largest layers, without looking at the weights",
+        lambda graph, options: prune(graph, options.prune_share, largest=True), by_default=False, lossy=True,
     ),
     Rewrite(
         "fc-one-row", "dense layers of one row or pixel, on two copies of it",

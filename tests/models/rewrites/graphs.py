@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
+from hypothesis import HealthCheck, settings
 from numpy.typing import NDArray
 
 from devbench.models.graph.edit import Graph, compact
@@ -17,6 +18,12 @@ from devbench.models.graph.file import load_model, save_model
 
 Array = NDArray[Any]
 Body = Callable[..., int]
+FUZZ = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+WORDS = np.random.default_rng(7)
+
+
+def floats(*shape: int) -> np.ndarray[Any, Any]:
+    return WORDS.standard_normal(shape).astype(np.float32)
 
 
 def make(inputs: Mapping[str, Sequence[int]], body: Body, dtypes: Mapping[str, str] | None = None) -> Any:

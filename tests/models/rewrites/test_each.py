@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from ai_edge_litert import schema_py_generated as schema
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from devbench.errors import InputError
@@ -19,15 +19,19 @@ from devbench.models.rewrites.apply import apply_rewrites
 from devbench.models.rewrites.catalogue import REWRITES, RewriteOptions, chosen_rewrites
 from devbench.models.rewrites.half_precision import ERF_BOUND
 from devbench.models.rewrites.serialize import ConvLimits
-from tests.models.rewrites.graphs import largest_rank, make, operators, relative_error, run, run_in_half, saved
+from tests.models.rewrites.graphs import (
+    FUZZ,
+    floats,
+    largest_rank,
+    make,
+    operators,
+    relative_error,
+    run,
+    run_in_half,
+    saved,
+)
 
-FUZZ = settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 CLOSE = 1e-4
-WORDS = np.random.default_rng(7)
-
-
-def floats(*shape: int) -> np.ndarray[Any, Any]:
-    return WORDS.standard_normal(shape).astype(np.float32)
 
 
 def rewritten(model: Any, path: Path, *names: str, options: RewriteOptions | None = None) -> tuple[Path, Path, int]:
@@ -299,36 +303,6 @@ def test_group_normalisation_is_right_in_half_precision(tmp_path: Path, deviatio
     assert np.abs(half - exact).max() < 0.02 * np.abs(exact).max()
     if deviation >= 100:
         assert not np.abs(plain - exact).max() < 0.1 * np.abs(exact).max()
-
-
-@FUZZ
-@given(channels=st.integers(3, 12), share=st.floats(0.1, 0.9), gated=st.booleans())
-def test_pruning_keeps_the_largest_channels(tmp_path: Path, channels: int, share: float, gated: bool) -> None:
-    hidden = 4 * channels
-    wide = hidden * 2 if gated else hidden
-    first = (
-        floats(wide, 1, 1, 5)
-        * np.repeat(np.linspace(0.001, 1, hidden), 1)[np.arange(wide) % hidden][:, None, None, None]
-    )
-
-    def body(emit: Emitter, x: int) -> int:
-        offsets = emit.constant(np.zeros(wide, np.float32))
-        h = emit.conv(x, emit.constant(first.astype(np.float32)), offsets, (1, 3, 3, wide))
-        if gated:
-            a, b = emit.split(h, 3, 2)
-            h = emit.binary("MUL", a, emit.unary("TANH", b))
-        else:
-            h = emit.unary("TANH", emit.binary("MUL", h, emit.constant(np.ones(wide, np.float32))))
-        return emit.conv(h, emit.constant(floats(7, 1, 1, hidden)), emit.constant(floats(7)), (1, 3, 3, 7))
-
-    model = make({"x": (1, 3, 3, 5)}, body)
-    _, after, places = rewritten(model, tmp_path, "prune", options=RewriteOptions(prune_share=share))
-    kept = max(4, round(hidden * (1 - share) / 4) * 4)
-    assert places == (1 if kept < hidden else 0)
-    pruned = load_model(after)
-    graph_shapes = [list(t.shape) for t in pruned.subgraphs[0].tensors if len(t.shape) == 4]
-    assert [7, 1, 1, min(kept, hidden)] in graph_shapes
-    run(after, [[floats(1, 3, 3, 5)]])
 
 
 def test_an_unknown_rewrite_is_named() -> None:
