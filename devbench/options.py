@@ -105,15 +105,9 @@ class RunOptions:
         beside=("pipeline",),
     )
     unreliable_retries: int = option(
-        3,
-        text="Extra attempts per job to replace unreliable repetitions.",
-        panel=_HOW_OFTEN,
-        minimum=0,
-        maximum=100,
-        key="unreliable_retries",
-        table="conditions",
-        pipeline=0,
-    )
+        3, text="Extra attempts per job to replace unreliable repetitions.", panel=_HOW_OFTEN, minimum=0, maximum=100,
+        key="unreliable_retries", table="conditions", pipeline=0,
+    )  # fmt: skip
     stabilise: tuple[str, ...] = option(
         (),
         text="Steps that make a device steadier, undone afterwards: awake, screen-off, screen-on, airplane, "
@@ -123,6 +117,18 @@ class RunOptions:
         table="conditions",
         beside=("pipeline",),
     )
+    reboot: str | None = option(
+        None, metavar="TIME", panel=_STATE, key="reboot", table="conditions", beside=("pipeline",),
+        text="First restart each device, and wait up to this long until it has booted: 5m. Default: do not restart.",
+    )  # fmt: skip
+    charge_to: int | None = option(
+        None, panel=_STATE, minimum=1, maximum=100, key="charge_to", table="conditions", beside=("pipeline",),
+        text="First wait until the battery has this level in percent, at most 4 hours.",
+    )  # fmt: skip
+    battery_stop: int | None = option(
+        None, panel=_STATE, minimum=1, maximum=99, key="battery_stop", table="conditions", beside=("pipeline",),
+        text="End the run on a device whose battery is at this level in percent or below.",
+    )  # fmt: skip
     num_runs: int = option(
         50,
         text="Minimum number of inferences per process.",
@@ -134,42 +140,21 @@ class RunOptions:
         pipeline=10,
     )
     min_secs: float = option(
-        1.0,
-        text="Minimum time of inferences per process, in seconds.",
-        panel=_HOW_OFTEN,
-        minimum=0.0,
-        maximum=_DAY_S,
-        key="min_secs",
-        pipeline=0.0,
-    )
+        1.0, text="Minimum time of inferences per process, in seconds.", panel=_HOW_OFTEN, minimum=0.0, maximum=_DAY_S,
+        key="min_secs", pipeline=0.0,
+    )  # fmt: skip
     max_secs: float = option(
-        150.0,
-        text="Maximum time of the warm-up and of the inferences of a process, in seconds each.",
-        panel=_HOW_OFTEN,
-        minimum=0.001,
-        maximum=_DAY_S,
-        key="max_secs",
-        beside=("pipeline",),
-        pipeline=15.0,
-    )
+        150.0, text="Maximum time of the warm-up and of the inferences of a process, in seconds each.",
+        panel=_HOW_OFTEN, minimum=0.001, maximum=_DAY_S, key="max_secs", beside=("pipeline",), pipeline=15.0,
+    )  # fmt: skip
     warmup_runs: int = option(
-        1,
-        text="Minimum number of warm-up inferences per process.",
-        panel=_HOW_OFTEN,
-        minimum=0,
-        maximum=1_000_000,
-        key="warmup_runs",
-        pipeline=1,
-    )
+        1, text="Minimum number of warm-up inferences per process.", panel=_HOW_OFTEN, minimum=0, maximum=1_000_000,
+        key="warmup_runs", pipeline=1,
+    )  # fmt: skip
     warmup_min_secs: float = option(
-        0.5,
-        text="Minimum time of the warm-up per process, in seconds.",
-        panel=_HOW_OFTEN,
-        minimum=0.0,
-        maximum=_DAY_S,
-        key="warmup_min_secs",
-        pipeline=0.0,
-    )
+        0.5, text="Minimum time of the warm-up per process, in seconds.", panel=_HOW_OFTEN, minimum=0.0, maximum=_DAY_S,
+        key="warmup_min_secs", pipeline=0.0,
+    )  # fmt: skip
     profile: bool = option(
         True,
         text="Run one more process per job that measures operators and memory; its latency is not used.",
@@ -178,14 +163,9 @@ class RunOptions:
         pipeline=False,
     )
     cold_starts: int = option(
-        1,
-        text="Processes per job that start with empty caches, if the device (root) or the delegate allows it.",
-        panel=_HOW_OFTEN,
-        minimum=0,
-        maximum=100,
-        key="cold_starts",
-        pipeline=0,
-    )
+        1, text="Processes per job that start with empty caches, if the device (root) or the delegate allows it.",
+        panel=_HOW_OFTEN, minimum=0, maximum=100, key="cold_starts", pipeline=0,
+    )  # fmt: skip
     check_outputs: bool = option(
         False,
         "--check-outputs",

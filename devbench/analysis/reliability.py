@@ -22,7 +22,7 @@ STATUS_PROBLEMS: Mapping[str, str] = {
 # Android's power saving begins at this level on most devices.
 _LOW_BATTERY_PCT = 15
 # Runnable processes per CPU, one minute's average: the tool itself is one or a few of them.
-_MAX_LOAD_PER_CPU = 1.5
+MAX_LOAD_PER_CPU = 1.5
 # Drivers round a limit to a step of their table; the steps of a phone's CPU are some 5 % apart.
 _SAME_CLOCK = 0.98
 
@@ -100,7 +100,7 @@ def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) 
     if level is not None and level < _LOW_BATTERY_PCT and not _last(known, "battery_charging"):
         reasons.append(f"battery low: {level} %")
     load = (around.before or {}).get("load_1min")
-    if load is not None and fitness.cpu_count and load > _MAX_LOAD_PER_CPU * fitness.cpu_count:
+    if load is not None and fitness.cpu_count and load > MAX_LOAD_PER_CPU * fitness.cpu_count:
         reasons.append(f"other load: {load:.1f} on {fitness.cpu_count} CPUs")
     reasons = list(dict.fromkeys(reasons))
     return Reliability("unreliable", tuple(reasons)) if reasons else Reliability("valid")

@@ -106,6 +106,21 @@ class Limits:
 
 
 @dataclass(frozen=True, slots=True)
+class Care:
+    """The care for each device, see `bench/care.py`.
+
+    Attributes:
+        reboot_s: the device is restarted first, and has so long to boot; 0: it is not restarted.
+        charge_to: its battery is charged to this level first, in percent; `None`: it is not waited for.
+        battery_stop: the work on it ends at this level, in percent; `None`: at none.
+    """
+
+    reboot_s: float = 0.0
+    charge_to: int | None = None
+    battery_stop: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """All cases of a run and how to run them; each device runs every case.
 
@@ -118,6 +133,7 @@ class Plan:
     binary_name: str | None = None
     output_check: OutputCheck | None = None
     stabilising: Stabilising = field(default_factory=Stabilising)
+    care: Care = field(default_factory=Care)
     via: Via = "shell"
     signatures_chosen: bool = False
 

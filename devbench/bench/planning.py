@@ -14,7 +14,8 @@ from typing import TypeVar
 from devbench import numbers
 from devbench.analysis.accuracy import FLOATS, INTEGERS, Thresholds
 from devbench.bench.apk import check_plan
-from devbench.bench.plan import Limits, OutputCheck, Plan, make_cases
+from devbench.bench.lease_keeper import parse_wait
+from devbench.bench.plan import Care, Limits, OutputCheck, Plan, make_cases
 from devbench.bench.refusals import check_compiled
 from devbench.bench.stabilise import parse_stabilising
 from devbench.declare import options_of
@@ -89,12 +90,15 @@ def make_plan(
             find(options.binary)
     with about("stabilise"):
         stabilising = parse_stabilising(options.stabilise)
+    with about("reboot"):
+        care = Care(parse_wait(options.reboot, "--reboot"), options.charge_to, options.battery_stop)
     plan = Plan(
         cases=cases,
         limits=limits,
         binary_name=options.binary,
         output_check=_output_check(options, thresholds),
         stabilising=stabilising,
+        care=care,
         via="apk" if options.via == "apk" else "shell",
         signatures_chosen=bool(options.signature),
     )

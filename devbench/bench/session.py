@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from devbench.analysis.reliability import Around, Fitness, Reliability, judge
 from devbench.bench import apk
 from devbench.bench.ahead import ImportAhead
+from devbench.bench.care import check_battery, prepare
 from devbench.bench.command import Command, Commands
 from devbench.bench.events import (
     DeviceReady,
@@ -148,6 +149,7 @@ class DeviceSession:
         self._stop = threading.Event()
         self._keeper = LeaseKeeper(device, DEPOT_ROOT, new_request())
         self._entered = False
+        self._cared: Mapping[str, Mapping[str, float]] = {}
         self._wait_s = wait_s
         self._stabiliser = Stabiliser(device, DEPOT_ROOT, plan.stabilising)
         self._facts: DeviceFacts | None = None
@@ -232,11 +234,9 @@ class DeviceSession:
 
     def _enter(self) -> None:
         """Take the device, make the folders there, and undo what a run that died has left changed."""
-        serial = self.serial
-        self._keeper.take_within(
-            self._wait_s, self._stop, lambda words, left_s: self.tell(Waiting(serial, f"waiting for {words}", left_s))
-        )
+        self._take()
         self._entered = True
+        self._cared = prepare(self._device, self.plan.care, self._stop, self.tell, self._take)
         script = (
             f"mkdir -p {shlex.quote(WORK_DIR)} {shlex.quote(f'{DEPOT_ROOT}/run')} || exit 1\n"
             # In a folder mounted noexec every job would fail, each with another message.
@@ -246,6 +246,13 @@ class DeviceSession:
         done = self._device.shell(script, timeout_s=_ENTER_S, check=True, doing="preparing its folders")
         if done.stdout.strip() == b"undo":
             self._stabiliser.recover()
+
+    def _take(self) -> None:
+        """Take the lease, and wait for it as long as is asked for."""
+        serial = self.serial
+        self._keeper.take_within(
+            self._wait_s, self._stop, lambda words, left_s: self.tell(Waiting(serial, f"waiting for {words}", left_s))
+        )
 
     def _make_jobs(
         self, record: DeviceRecord, binary: Binary, binary_sha256: str, steadied: Mapping[str, bool | str]
@@ -257,7 +264,7 @@ class DeviceSession:
         for number, case in enumerate(self.plan.cases, first):
             files = file_records(case, self._expected.get(case.called))
             job = job_record(self.run_id, number, case, record, binary, binary_sha256, files)
-            job = replace(job, options={**job.options, "stabilised": stabilised})
+            job = replace(job, options={**job.options, "stabilised": stabilised, **self._cared})
             before = stored.get(number)
             if before is None:
                 self._store.add_job(job)
@@ -348,6 +355,7 @@ class DeviceSession:
             now = cool_down(self._device, self._limits, deadline_s, self._stop, self.tell)
             (now,) = self._processes.gauge.settle([now])
             self._processes.last_conditions = (time.monotonic(), to_json(now))
+        check_battery(self._device, self.plan.care, last)
         self._keeper.raise_if_lost()
 
     def process(

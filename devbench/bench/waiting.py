@@ -52,15 +52,39 @@ def cool_down(
     Raises:
         DeviceLost, ShellTimeout: the device does not answer any more.
     """
+
+    def over(now: Conditions) -> str:
+        words = ", ".join(over_limits(now, limits))
+        heat = f" (hottest {now.hottest_c:.1f} °C)" if now.hottest_c is not None else ""
+        return f"cooling down: {clean(words)}{heat}" if words else ""
+
+    return wait_while(device, over, deadline_s, stop, tell)
+
+
+def wait_while(
+    device: Device,
+    why: Callable[[Conditions], str],
+    deadline_s: float,
+    stop: threading.Event,
+    tell: Callable[[Waiting], None],
+) -> Conditions:
+    """Wait while conditions have a reason to, until the deadline or `stop`; returns the last conditions.
+
+    Args:
+        why: gives the reason for waiting; empty to wait no longer.
+        tell: is told of the reason and the seconds that are left.
+
+    Raises:
+        DeviceLost, ShellTimeout: the device does not answer any more.
+    """
     end = time.monotonic() + deadline_s
     while True:
         now = read_conditions(device)
         left_s = end - time.monotonic()
-        over = over_limits(now, limits)
-        if not over or left_s <= 0 or stop.is_set():
+        reason = why(now)
+        if not reason or left_s <= 0 or stop.is_set():
             return now
-        heat = f" (hottest {now.hottest_c:.1f} °C)" if now.hottest_c is not None else ""
-        tell(Waiting(device.serial, f"cooling down: {clean(', '.join(over))}{heat}", left_s))
+        tell(Waiting(device.serial, reason, left_s))
         stop.wait(min(_COOL_POLL_S, left_s))
 
 

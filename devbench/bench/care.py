@@ -1,0 +1,99 @@
+"""The care for a device that a run asks for: it is restarted first, its battery is charged, and not run down.
+
+Knows no tool and no store. What was done is kept with each job.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from devbench.analysis.reliability import MAX_LOAD_PER_CPU
+from devbench.bench.events import Waiting
+from devbench.bench.restart import restart
+from devbench.bench.waiting import wait_while
+from devbench.device.facts import read_facts
+from devbench.errors import EnvironmentProblem
+
+if TYPE_CHECKING:
+    from devbench.adb.device import Device
+    from devbench.bench.plan import Care
+    from devbench.device.conditions import Conditions
+
+# The slowest phones take three hours for a charge; Android works on its own for some minutes after a start.
+_CHARGE_S, _CALM_S = 4 * 3600.0, 600.0
+
+
+class BatteryLow(EnvironmentProblem):
+    """The battery is below what was asked for; trying again later may help."""
+
+    transient = True
+
+
+def prepare(
+    device: Device, care: Care, stop: threading.Event, tell: Callable[[Waiting], None], take: Callable[[], None]
+) -> Mapping[str, Mapping[str, float]]:
+    """Restart and charge a device, as far as that is asked for; gives what was done, for the options of its jobs.
+
+    Args:
+        device: an adb connection; this process has the lease.
+        stop: ends the waiting.
+        tell: is told of each wait.
+        take: takes the lease again, which ends with a restart.
+
+    Raises:
+        NotRestarted, BatteryLow: it could not be done.
+        DeviceLost, ShellTimeout, LeaseHeld and the errors of an unfit device.
+    """
+    done: dict[str, float] = {}
+    if care.reboot_s:
+        facts = read_facts(device)
+        tell(Waiting(device.serial, "restarting", care.reboot_s))
+        done["rebooted_s"] = round(restart(device, facts, care.reboot_s, stop), 1)
+        take()
+        most = MAX_LOAD_PER_CPU * (facts.cpu_count or 1)
+        wait_while(device, lambda now: _busy(now, most), _CALM_S, stop, tell)
+    if care.charge_to is not None:
+        level = care.charge_to
+        first: list[int] = []
+
+        def charging(now: Conditions) -> str:
+            if now.battery_level is None or now.battery_overridden or now.battery_level >= level:
+                return ""
+            first.append(now.battery_level)
+            if now.battery_plugged is False:
+                raise BatteryLow(
+                    f"{device.serial}: battery at {now.battery_level} %, below {level} %, and not on a charger",
+                    hint="connect a charger, or lower --charge-to",
+                )
+            return f"charging: battery at {now.battery_level} % of {level} %"
+
+        words = charging(wait_while(device, charging, _CHARGE_S, stop, tell))
+        if words and not stop.is_set():
+            raise BatteryLow(f"{device.serial}: {words} after {_CHARGE_S / 3600:g} h", hint="check charger and cable")
+        done |= {"charged_from": first[0], "charged_to": level} if first else {}
+    return {"care": done} if done else {}
+
+
+def check_battery(device: Device, care: Care, last: tuple[float, Mapping[str, Any]] | None) -> None:
+    """End the work on a device whose battery is at the level of `--battery-stop`, or below.
+
+    Args:
+        last: when the conditions were read last, and these; `None` if they were not.
+
+    Raises:
+        BatteryLow: it is.
+    """
+    level = last[1].get("battery_level") if last is not None else None
+    if care.battery_stop is not None and level is not None and level <= care.battery_stop:
+        raise BatteryLow(
+            f"{device.serial}: battery at {level} %, stopped as --battery-stop {care.battery_stop} asks for",
+            hint="charge it, then measure the rest with `devbench run --resume`",
+        )
+
+
+def _busy(now: Conditions, most: float) -> str:
+    if now.load_1min is None or now.load_1min <= most:
+        return ""
+    return f"waiting until it is calm after the restart: load {now.load_1min:.1f}"
