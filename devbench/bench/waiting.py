@@ -19,6 +19,7 @@ from devbench.analysis.reliability import Around
 from devbench.bench.events import ConnectionLost, Waiting
 from devbench.device.boards import identify_boards
 from devbench.device.conditions import ThermalLimits, from_json, over_limits, read_conditions
+from devbench.device.hub import power_cycle
 from devbench.errors import DevbenchError
 from devbench.text import clean
 
@@ -151,7 +152,7 @@ class Reconnector:
         self._over = True
 
     def _wait(self, server_down: bool) -> bool:
-        began = time.monotonic()
+        began, switched = time.monotonic(), False
         while not self._stop.is_set():
             try:
                 # It is started again if it is on this machine.
@@ -164,9 +165,23 @@ class Reconnector:
             except DevbenchError:
                 pass  # it does not answer yet
             if time.monotonic() - began > (max(_SERVER_BACK_S, self.back_s) if server_down else self.back_s):
-                return False
+                if switched or not self._switch_power():
+                    return False
+                began, switched = time.monotonic(), True
             self._stop.wait(_POLL_S)
         return False
+
+    def _switch_power(self) -> bool:
+        """Switch the device's USB port off and on, if that is set up; returns whether it was done."""
+        words = ""
+        try:
+            port = power_cycle(self.facts.key) if self.facts is not None else ""
+            words = port and f"the power of its USB port {port} was switched off and on"
+        except DevbenchError as error:
+            port, words = "", str(error)
+        if words:
+            self._tell(ConnectionLost(self._device.serial, words))
+        return bool(port)
 
     def _find(self) -> bool | None:
         """Use the device's new connection; `None` while it is not there, false if it was restarted."""

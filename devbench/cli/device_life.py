@@ -1,9 +1,10 @@
-"""`devbench devices pair` and `reboot`: connect a device over Wi-Fi for the first time, restart a device."""
+"""`devbench devices pair`, `hub` and `reboot`: Wi-Fi for the first time, power of USB ports, restarts."""
 
 from __future__ import annotations
 
 import re
 import time
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,13 @@ from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 if TYPE_CHECKING:
     from devbench.adb.server import AdbServer, MdnsService
 
+_DeviceArgument = Annotated[
+    str,
+    typer.Argument(
+        metavar="DEVICE", help="A name from `devbench devices`: serial, key, tag or part of the title.",
+        autocompletion=complete_serials,
+    ),
+]  # fmt: skip
 _CODE = re.compile(r"[0-9]{6}")
 _CONNECT_S = 10.0
 _POLL_S = 0.5
@@ -23,12 +31,17 @@ _PAIR = (
     "Examples:\n\n  devbench devices pair --code 482913\n\n  devbench devices pair 192.168.1.20:37099 --code 482913\n\n"
     "On the phone: developer options, wireless debugging, `Pair device with pairing code`."
 )
+_HUB = (
+    "Examples:\n\n  devbench devices hub R5CT1234ABC\n\n  devbench devices hub R5CT1234ABC 1-4.2\n\n"
+    "  devbench devices hub R5CT1234ABC --forget"
+)
 _REBOOT = "Examples:\n\n  devbench devices reboot R5CT1234ABC\n\n  devbench devices reboot R5CT1234ABC --wait 10m"
 
 
 def register(group: typer.Typer) -> None:
     """Add the commands to `devbench devices`."""
     group.command("pair", epilog=_PAIR)(pair)
+    group.command("hub", epilog=_HUB)(hub)
     group.command("reboot", epilog=_REBOOT)(reboot)
 
 
@@ -95,24 +108,54 @@ def _connected(server: AdbServer, host: str, name: str) -> str:
     return ""
 
 
+def hub(
+    device: _DeviceArgument,
+    port: Annotated[
+        str, typer.Argument(metavar="[PORT]", help="Bus and ports, such as 1-4.2. Default: where it is connected now.")
+    ] = "",
+    forget: Annotated[bool, typer.Option("--forget", help="Do not switch the power of this device's port.")] = False,
+) -> None:
+    """Let devbench switch the power of a device's USB port, with uhubctl and a hub that can.
+
+    A run switches it off and on when the device is lost and does not come back; `devbench devices reboot --power` does
+    so by hand.
+    """
+    from devbench.adb.server import AdbServer
+    from devbench.device.boards import identify_boards, key_of_word
+    from devbench.device.hub import load_ports, set_port
+
+    server = AdbServer()
+    server.ensure_running()
+    key = device if device in load_ports() else key_of_word(server, device)
+    if not port and not forget:
+        boards = identify_boards(server, server.list_devices())
+        port = next((board.entry.usb for board in boards if board.key == key and board.entry.usb), "")
+        if not port:
+            raise InputError(f"{device} is not connected by USB", hint="give its port, such as 1-4.2")
+    set_port(key, "" if forget else port)
+    say(f"{plain(key)}: " + ("its USB port is not switched" if forget else f"USB port {plain(port)}"))
+
+
 def reboot(
-    device: Annotated[
-        str,
-        typer.Argument(
-            metavar="DEVICE",
-            help="A name from `devbench devices`: serial, key, tag or part of the title.",
-            autocompletion=complete_serials,
-        ),
-    ],
+    device: _DeviceArgument,
     wait: Annotated[str, typer.Option(metavar="TIME", help="Wait up to this long until it has booted.")] = "5m",
+    power: Annotated[
+        bool, typer.Option("--power", help="Switch its USB port off and on instead (see `devbench devices hub`).")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Restart a device and wait until it has booted. A device that a run uses is not restarted."""
+    """Restart a device and wait until it has booted. A device that a run uses is not restarted.
+
+    With --power, the device is back when it is connected again; a phone with a battery does not restart by that.
+    """
     from devbench.bench.lease_keeper import holding, parse_wait
     from devbench.bench.restart import restart
     from devbench.device.facts import read_facts
 
     deadline_s = parse_wait(wait)
+    if power:
+        _switch_power(device, deadline_s, as_json)
+        return
     with open_devices([device]) as opened:
         if len(opened) != 1:
             raise InputError(f"{device!r} means {len(opened)} devices", hint="restart them one by one, by serial")
@@ -123,3 +166,32 @@ def reboot(
     say(f"{plain(serial)}: restarted in {took_s:.0f} s", stderr=as_json)
     if as_json:
         print_json({"serial": serial, "took_s": round(took_s, 1)})
+
+
+def _switch_power(word: str, deadline_s: float, as_json: bool) -> None:
+    """Switch the power of a device's port, also of one that is not connected; wait until it is connected again."""
+    from devbench.adb.device import Device
+    from devbench.adb.server import READY, AdbServer
+    from devbench.bench.lease_keeper import holding
+    from devbench.device.boards import find_board, identify_boards
+    from devbench.device.hub import load_ports, power_cycle
+
+    server = AdbServer()
+    server.ensure_running()
+    board = find_board(word, identify_boards(server, server.list_devices()))
+    key = board.key if board is not None else word
+    if key not in load_ports():
+        raise InputError(f"the USB port of {key} is not known", hint=f"`devbench devices hub {word} PORT` sets it")
+    began = time.monotonic()
+    ready = board is not None and board.entry.state == READY
+    with holding(Device.of(server, board.entry)) if board is not None and ready else nullcontext():
+        port = power_cycle(key)
+        while not any(one.key == key and one.facts for one in identify_boards(server, server.list_devices())):
+            if time.monotonic() - began > deadline_s:
+                hint = "look at the device and its cable"
+                raise EnvironmentProblem(f"{key} is not back after {deadline_s:.0f} s on USB port {port}", hint=hint)
+            time.sleep(_POLL_S)
+    took_s = time.monotonic() - began
+    say(f"{plain(key)}: power of USB port {port} switched, back after {took_s:.0f} s", stderr=as_json)
+    if as_json:
+        print_json({"serial": key, "port": port, "took_s": round(took_s, 1)})

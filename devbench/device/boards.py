@@ -8,13 +8,11 @@ which is the same over USB and network. Knows no model and no run.
 from __future__ import annotations
 
 import contextlib
-import json
 import re
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
@@ -24,9 +22,9 @@ from devbench.adb.errors import NoSuchDevice
 from devbench.adb.server import READY
 from devbench.device.facts import NAME_COMMAND, DeviceFacts, parse_facts
 from devbench.device.identity import renew, same_board
-from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+from devbench.errors import DevbenchError, InputError
 from devbench.host.paths import data_dir
-from devbench.host.whole_files import write_whole
+from devbench.host.tables import changing, load
 
 if TYPE_CHECKING:
     from devbench.adb.server import AdbServer, DeviceEntry
@@ -35,11 +33,8 @@ if TYPE_CHECKING:
 PREFIX = "tag:"
 # No comma and no colon: tags stand in lists and behind `tag:`.
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
-_MAX_BYTES = 1 << 20
-_LOCK_TIMEOUT_S = 10.0
 
 Tags = Mapping[str, tuple[str, ...]]
-T = TypeVar("T")
 AnyBoard = TypeVar("AnyBoard", bound="Board")
 
 
@@ -53,18 +48,11 @@ def load_tags() -> Tags:
     Raises:
         InputError: the file is damaged.
     """
-    file = tags_file()
-    try:
-        if file.stat().st_size > _MAX_BYTES:
-            raise ValueError("it is too large")
-        read = json.loads(file.read_text("utf-8"))
-        if not isinstance(read, dict):
-            raise ValueError("it is not a table")
-        return {str(key): tuple(sorted({_checked(tag) for tag in tags})) for key, tags in read.items()}
-    except FileNotFoundError:
-        return {}
-    except (OSError, ValueError, TypeError, RecursionError, InputError) as error:
-        raise InputError(f"{file}: cannot be used: {error}", hint="fix it, or delete it and tag again") from None
+    return load(
+        tags_file(),
+        lambda tags: tuple(sorted({_checked(tag) for tag in tags})),
+        "fix it, or delete it and tag again",
+    )
 
 
 def add_tags(key: str, tags: Sequence[str]) -> tuple[str, ...]:
@@ -139,24 +127,6 @@ def _checked(tag: object) -> str:
     if not isinstance(tag, str) or not _TAG.fullmatch(tag):
         raise InputError(f"{tag!r} is not a tag", hint="letters, digits, '.', '_' and '-', at most 40")
     return tag
-
-
-@contextmanager
-def changing(file: Path, read: Callable[[], Mapping[str, T]]) -> Iterator[dict[str, T]]:
-    """The table of a JSON file, written back if the block ends without an error; one process at a time.
-
-    Raises:
-        InputError: the file cannot be written.
-    """
-    from filelock import FileLock, Timeout
-
-    try:
-        with FileLock(str(file) + ".lock", timeout=_LOCK_TIMEOUT_S):
-            book = dict(read())
-            yield book
-            write_whole(file, lambda part: part.write(json.dumps(book, indent=1, sort_keys=True) + "\n"))
-    except (OSError, Timeout, EnvironmentProblem) as error:
-        raise InputError(f"{file}: cannot be written: {error}", hint="make it writable, or set DEVBENCH_HOME") from None
 
 
 ANSWER_TIMEOUT_S = 5.0

@@ -21,10 +21,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.device.boards import changing
 from devbench.device.readings import CHARGING, DISCHARGING
 from devbench.errors import InputError
 from devbench.host.paths import data_dir
+from devbench.host.tables import changing
 
 if TYPE_CHECKING:
     from devbench.device.conditions import Conditions
