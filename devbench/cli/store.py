@@ -14,7 +14,7 @@ from devbench.cli.choices import complete_runs, moment
 from devbench.cli.output import console, plain, print_json, say
 from devbench.cli.takes import JsonOption, StoreOption, open_store
 from devbench.cli.usage import one_of
-from devbench.errors import EXIT_FAILED
+from devbench.errors import EXIT_FAILED, InputError
 
 if TYPE_CHECKING:
     from devbench.results.exchange.files import Format
@@ -27,7 +27,10 @@ _EXPORT = (
     "In Python, devbench.results.open_history() gives pandas frames (docs/results.md)."
 )
 _MERGE = "Example:\n\n  devbench merge /mnt/lab2/results.db --store results.db"
-_PRUNE = "Examples:\n\n  devbench prune --older-than 90d --dry-run\n\n  devbench prune --older-than 1y"
+_PRUNE = (
+    "Examples:\n\n  devbench prune --older-than 90d --dry-run\n\n  devbench prune --older-than 1y\n\n"
+    "  devbench prune --host lab3 --dry-run"
+)
 
 
 def register(app: typer.Typer) -> None:
@@ -147,23 +150,37 @@ def _print_merged(merged: Merged, as_json: bool) -> None:
 
 
 def prune(
-    older_than: Annotated[str, typer.Option(metavar="AGE", help="Age of the runs: 90d, 12w, 6m, 1y.")],
+    older_than: Annotated[str | None, typer.Option(metavar="AGE", help="Age of the runs: 90d, 12w, 6m, 1y.")] = None,
+    host: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Delete all results that this host measured, with their values.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
     as_json: JsonOption = False,
     store_url: StoreOption = None,
 ) -> None:
-    """Delete the raw outputs of old runs; all measured values stay."""
+    """Delete the raw outputs of old runs; all measured values stay. With --host: delete the runs of a host.
+
+    On a farm, a run to which the host delivered any result is one of its runs.
+    """
     from devbench.results.selection import parse_age
 
-    age = parse_age(older_than)
+    if (older_than is None) == (host is None):
+        problem = "has both --older-than and --host" if host is not None else "needs --older-than or --host"
+        raise InputError(f"devbench prune {problem}", hint="for example --older-than 90d, or --host lab3")
+    age = None if older_than is None else parse_age(older_than)
     with open_store(store_url, create=False) as store:
-        pruned = store.prune(age, datetime.now(timezone.utc), dry_run=dry_run)
+        if age is None:
+            pruned = store.drop_host(host or "", dry_run=dry_run)
+        else:
+            pruned = store.prune(age, datetime.now(timezone.utc), dry_run=dry_run)
     if as_json:
         values = {"runs": pruned.runs, "files": pruned.files, "size_bytes": pruned.size_bytes, "dry_run": dry_run}
         print_json(values)
         return
     would = "would free" if dry_run else "freed"
-    say(f"{len(pruned.runs)} runs, {pruned.files} raw outputs: {would} {pruned.size_bytes / 1e6:.1f} MB.")
+    deleted = "" if age is not None else " would be deleted" if dry_run else " deleted"
+    what = f"{len(pruned.runs)} runs{deleted}, {pruned.files} raw outputs"
+    say(f"{what}: {would} {pruned.size_bytes / 1e6:.1f} MB.")
 
 
 @contextmanager

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
@@ -127,6 +127,23 @@ class Store:
         with self.database.reading() as connection:
             old = list(connection.execute(query).scalars())
         return self.artifacts.prune(old, dry_run=dry_run)
+
+    def drop_host(self, host: str, *, dry_run: bool = False) -> Pruned:
+        """Remove all runs that a host measured, with their raw outputs; `runs` of the result are all of them.
+
+        Raises:
+            InputError: the store has no run of that host.
+        """
+        with self.database.reading() as connection:
+            found = views.runs_of_host(connection, host)
+        pruned = self.artifacts.prune(found, dry_run=True)
+        if not dry_run:
+            runs = schema.runs
+            with self.transaction() as connection:
+                for run_id in found:
+                    connection.execute(runs.delete().where(runs.c.run_id == run_id))
+            self.artifacts.prune(found)
+        return replace(pruned, runs=tuple(found))
 
     def finish_run(self, run_id: str, status: RunStatus, finished_utc: datetime, end_reason: str = "") -> None:
         """Give a run its end. `end_reason`: why it ended, in a line; empty if all was done.

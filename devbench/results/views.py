@@ -134,6 +134,31 @@ def find_run(connection: sa.Connection, name: str) -> str:
     return str(found[0])
 
 
+# On a farm, other hosts may have measured a part of a run.
+_DELIVERED = """
+SELECT DISTINCT j.run_id FROM farm.results r JOIN farm.jobs j ON j.id = r.job JOIN runs ON runs.run_id = j.run_id
+WHERE r.host = :host
+"""
+
+
+def runs_of_host(connection: sa.Connection, host: str) -> list[str]:
+    """The ids of all runs that a host measured, or a part of them.
+
+    Raises:
+        InputError: there is none.
+    """
+    runs = schema.runs
+    found = set(connection.execute(sa.select(runs.c.run_id).where(runs.c.host == host)).scalars())
+    if connection.dialect.name == "postgresql" and sa.inspect(connection).has_table("results", schema="farm"):
+        found |= set(connection.execute(sa.text(_DELIVERED), {"host": host}).scalars())
+    if not found:
+        hosts = sorted(connection.execute(sa.select(runs.c.host).distinct()).scalars())
+        raise InputError(
+            f"no run of a host {host!r} in the store", hint=near(host, hosts, "see `devbench runs --json`")
+        )
+    return sorted(found)
+
+
 def newest_run_id(connection: sa.Connection) -> str | None:
     """As `Store.newest_run_id`."""
     table = schema.runs

@@ -1,4 +1,4 @@
-"""`devbench serve`: the pages of a store over HTTP on 127.0.0.1; reads only.
+"""`devbench serve`: the pages of a store and its metrics over HTTP on 127.0.0.1; reads only.
 
 Only GET and HEAD are answered, and only where the Host header names this server: a page of somebody else's that makes
 its own name point here (DNS rebinding) gets nothing.
@@ -15,11 +15,13 @@ from devbench import __version__
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.forms.page import Frame, Link, policy, render
 from devbench.results.salvage import shown_without_damage
+from devbench.serve.metrics import CONTENT_TYPE
 from devbench.serve.site import NotFound, Site
 
 HOST = "127.0.0.1"
 _NAMES = (HOST, "localhost")
 _MOST_URL = 4000
+_HTML = "text/html; charset=utf-8"
 _SLOWEST_REQUEST_S = 30
 
 
@@ -48,7 +50,11 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _answer(self, *, body: bool) -> None:
         status, page = self._page()
-        self._send(status, page, body=body)
+        self._send(status, page, body=body, kind=CONTENT_TYPE if status == 200 and self._is_metrics else _HTML)
+
+    @property
+    def _is_metrics(self) -> bool:
+        return self.path == "/metrics"
 
     def _page(self) -> tuple[int, bytes]:
         if self.headers.get("Host", "") not in self.server.hosts:
@@ -59,13 +65,15 @@ class _Handler(BaseHTTPRequestHandler):
             parts = urlsplit(self.path)
             query = dict(parse_qsl(parts.query, max_num_fields=20))
             with self.server.at_work:
+                if self._is_metrics:
+                    return 200, self.server.site.metrics()
                 return 200, self._made(unquote(parts.path), query)
         except NotFound as error:
             return 404, _error(error.what)
         except (InputError, ValueError) as error:
             return 400, _error(error.what if isinstance(error, InputError) else "The address makes no sense.")
         except DevbenchError as error:
-            return 500, _error(error.what)
+            return 500, _error(f"{error.what} ({error.hint})" if error.hint else error.what)
         except Exception as error:
             return 500, _error(f"This page cannot be made ({type(error).__name__}).")
 
@@ -78,10 +86,12 @@ class _Handler(BaseHTTPRequestHandler):
                 raise
             return self.server.site.page(path, query)
 
-    def _send(self, status: int, page: bytes, *, body: bool, extra: tuple[str, str] | None = None) -> None:
+    def _send(
+        self, status: int, page: bytes, *, body: bool, extra: tuple[str, str] | None = None, kind: str = _HTML
+    ) -> None:
         self.send_response(status)
         headers = {
-            "Content-Type": "text/html; charset=utf-8",
+            "Content-Type": kind,
             "Content-Length": str(len(page)),
             "Content-Security-Policy": policy(forms=True) + "; frame-ancestors 'none'",
             "X-Content-Type-Options": "nosniff",

@@ -34,6 +34,7 @@ from devbench.sections.document import Document, Line, Part, Section
 from devbench.sections.run import run_document
 from devbench.sections.subjects import RunSubject
 from devbench.sections.tables import LONG, Cell, Column, Table, number, table
+from devbench.serve.metrics import exposition
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -86,6 +87,15 @@ class Site:
         ):
             self._kept.popitem(last=False)
         return made
+
+    def metrics(self) -> bytes:
+        """What Prometheus reads, as OpenMetrics text.
+
+        Raises:
+            EnvironmentProblem: prometheus-client is missing.
+        """
+        with devbench.results.open_history(self._url) as history:
+            return exposition(history)
 
     def _made(self, path: str, query: Mapping[str, str]) -> str:
         allowed = {"/": (), "/history": ("device", "model", "delegate", "metric", "since", "until", "case"),

@@ -50,7 +50,8 @@ MISTAKES: list[tuple[str, int, list[str]]] = [
     ("chart", 2, ["devbench chart needs KIND", "devbench chart latency"]),
     ("nightly", 2, ["devbench nightly needs SUITE", "devbench nightly nightly.toml"]),
     ("accuracy", 2, ["devbench accuracy needs", "devbench accuracy model.tflite"]),
-    ("prune", 2, ["devbench prune needs --older-than", "90d"]),
+    ("prune", 2, ["devbench prune needs --older-than or --host", "90d"]),
+    ("prune --older-than 90d --host lab3", 2, ["both --older-than and --host"]),
     # Numbers and words of options.
     (f"run {MODEL} -r three", 2, ["--repetitions 'three'", "from 1 to 1000"]),
     (f"run {MODEL} -r 0", 2, ["--repetitions 0", "from 1 to 1000"]),

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
+import sqlalchemy as sa
 from typer.testing import CliRunner, Result
 
 from devbench.cli.app import application
 from devbench.errors import DevbenchError, InputError
+from devbench.results import schema
 from devbench.results.store import Store
 from tests.made.samples import NOW, RUN, add_run, run_record
 
@@ -90,3 +93,21 @@ def test_prune_says_what_it_freed(store: str) -> None:
     assert wanted.output == "1 runs, 1 raw outputs: would free 0.0 MB.\n"
     done = json.loads(devbench("prune", "--older-than", "0h", "--store", store, "--json").output)
     assert (done["files"], done["dry_run"], done["runs"]) == (1, False, [RUN])
+
+
+def test_prune_deletes_the_runs_of_a_host_with_their_raw_outputs(store: str) -> None:
+    with Store(store) as opened:
+        opened.create_run(replace(run_record(at=NOW + timedelta(hours=9)), run_id="20991231-235959-aaaa", host="other"))
+        host = opened.run(RUN).run.host
+    wanted = devbench("prune", "--host", host, "--store", store, "--dry-run")
+    assert wanted.output == "2 runs would be deleted, 1 raw outputs: would free 0.0 MB.\n"
+    done = json.loads(devbench("prune", "--host", host, "--store", store, "--json").output)
+    assert (len(done["runs"]), done["files"], done["dry_run"]) == (2, 1, False)
+    with Store(store) as opened:
+        assert [run.host for run in opened.runs()] == ["other"]
+        assert not (opened.artifacts.root / RUN).exists()
+        with opened.database.reading() as connection:
+            for table in (schema.jobs, schema.repetitions, schema.details, schema.operators, schema.job_metrics):
+                assert connection.execute(sa.select(sa.func.count()).select_from(table)).scalar_one() == 0
+    with pytest.raises(InputError, match="no run of a host"):
+        devbench("prune", "--host", host, "--store", store)

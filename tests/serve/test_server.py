@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import http.client
 import os
 import signal
 import subprocess
@@ -16,27 +15,15 @@ import pytest
 from devbench.errors import InputError
 from devbench.serve.server import Server
 from tests.made.phones import OTHER, RUN_ID, later, phone_view, stored
+from tests.serve.asking import ask, served
 
 
 @pytest.fixture(scope="module")
 def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     view = phone_view()
     url = stored(tmp_path_factory.mktemp("store") / "results.db", view, later(view))
-    with Server(url, 0) as server:
-        thread = threading.Thread(target=server.run)
-        thread.start()
-        yield int(server.url.rsplit(":", 1)[1].strip("/"))
-        server.stop()
-        thread.join(10)
-
-
-def ask(port: int, path: str, *, method: str = "GET", host: str | None = None) -> tuple[int, str, dict[str, str]]:
-    connection = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
-    connection.request(method, path, headers={"Host": host if host is not None else f"127.0.0.1:{port}"})
-    answer = connection.getresponse()
-    text = answer.read().decode()
-    connection.close()
-    return answer.status, text, dict(answer.getheaders())
+    with served(url) as number:
+        yield number
 
 
 def test_the_pages_of_a_store(port: int) -> None:
