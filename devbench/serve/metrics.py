@@ -82,9 +82,8 @@ def exposition(history: History) -> bytes:
                         yield _gauge(name, words, labels, connection.execute(sa.text(query)))
 
     registry = CollectorRegistry()
-    # Asks for the names of all metrics at once.
-    registry.register(Collector())  # type: ignore[arg-type]
-    return generate_latest(registry)
+    registry.register(Collector())
+    return bytes(generate_latest(registry))  # type: ignore[no-untyped-call]
 
 
 def _gauge(name: str, words: str, labels: tuple[str, ...], rows: Any, unit: str = "") -> GaugeMetricFamily:
