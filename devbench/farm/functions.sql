@@ -77,20 +77,20 @@ BEGIN
   RETURN w;
 END $$;
 
--- The worker is alive. Returns what it has to know: whether to drain, its valid attempts, and those to be cancelled.
+-- The worker is alive. Returns its phones, its valid attempts, and those that are to be cancelled.
 CREATE FUNCTION beat(p_worker bigint) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = farm, pg_temp AS $$
 DECLARE h text := my_worker(p_worker);
 BEGIN
   PERFORM procrastinate_update_heartbeat_v1(p_worker);
   UPDATE hosts SET seen_utc = now() WHERE name = h;
   RETURN jsonb_build_object(
-    'draining', (SELECT draining FROM hosts WHERE name = h),
+    'assigned', (SELECT coalesce(jsonb_agg(device), '[]') FROM phones WHERE host = h),
     'valid', (SELECT coalesce(jsonb_agg(token), '[]') FROM attempts WHERE host = h AND ended_utc IS NULL),
     'cancelled', (SELECT coalesce(jsonb_agg(a.token), '[]') FROM attempts a JOIN procrastinate_jobs q ON q.id = a.job
                   WHERE a.host = h AND a.ended_utc IS NULL AND q.abort_requested));
 END $$;
 
--- The phones that are connected to the host, as `{device: facts}`. Returns those that are assigned to it.
+-- The phones that are connected to the host, as `{device: facts}`. Returns those of them that are assigned to it.
 CREATE FUNCTION offer(p_worker bigint, p_phones jsonb) RETURNS text[] LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = farm, pg_temp AS $$
 DECLARE h text := my_worker(p_worker);

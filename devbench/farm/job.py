@@ -195,19 +195,17 @@ def _wrong(one: Option) -> Any:
 def _models(value: Any) -> tuple[ModelRecord, ...]:
     if not isinstance(value, list) or not value:
         raise _refused("it has no models")
-    found = []
-    for (name, sha256), one in zip(
-        _named([{k: _part(one, k) for k in ("name", "sha256")} for one in value]), value, strict=True
-    ):
-        size, operators = _part(one, "size_bytes"), _part(one, "operators")
-        if len(one) != 4 or type(size) is not int or not (operators is None or type(operators) is int):
+    keys = {one.name for one in fields(ModelRecord)}
+    for one in value:
+        if not isinstance(one, dict) or set(one) != keys:
             raise _refused("a model is not a name, a SHA-256, a size and a number of operators")
-        found.append(ModelRecord(sha256, name, size, operators))
-    return tuple(found)
-
-
-def _part(value: Any, name: str) -> Any:
-    return value.get(name) if isinstance(value, dict) else None
+        if type(one["size_bytes"]) is not int or type(one["operators"]) not in (int, type(None)):
+            raise _refused("the size of a model is not a number")
+    named = _named([{"name": one["name"], "sha256": one["sha256"]} for one in value])
+    return tuple(
+        ModelRecord(sha256, name, one["size_bytes"], one["operators"])
+        for (name, sha256), one in zip(named, value, strict=True)
+    )
 
 
 def _named(value: Any) -> tuple[tuple[str, str], ...]:

@@ -99,7 +99,11 @@ class Worker:
         context = multiprocessing.get_context("forkserver")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._drain)
+        # The first process waits until everything is imported; later ones begin at once.
+        first = context.Process(target=_nothing)
+        first.start()
         self._connect()
+        first.join()
         self._phones = Phones(self._waker.wake)
         while not (self._draining and not self._running):
             try:
@@ -165,7 +169,7 @@ class Worker:
             self._farm.close()
             self._farm = None
         if not self._failures:
-            self.tell(f"{error.what}; what runs goes on, and is delivered later")
+            self.tell(f"{error.what}; what runs continues, and is delivered later" if error.transient else error.what)
         self._failures += 1
         if error.sqlstate == OTHER_WORKER or (not error.transient and self._failures > len(_RECONNECT_S)):
             raise error
@@ -192,13 +196,16 @@ class Worker:
         )
         if present != self._offered:
             offered = json.dumps({one.device: dict(one.facts) for one in present})
-            self._assigned = frozenset(farm.call("offer", self._worker, offered))
-            self._offered = present
+            mine = farm.call("offer", self._worker, offered)
+            self._assigned, self._offered = self._assigned | frozenset(mine), present
         self._take(farm, context, present)
 
     def _beat(self, farm: Farm) -> None:
         state = farm.call("beat", self._worker)
         self._next_beat = time.monotonic() + self.settings.beat_s
+        if frozenset(state["assigned"]) != self._assigned:
+            # An admin has moved a phone.
+            self._assigned, self._offered = frozenset(state["assigned"]), None
         invalid = [one for one in self._running.values() if one.attempt.token not in state["valid"]]
         self._stop(invalid, "its attempt is over", kill=True)
         self._stop([one for one in self._running.values() if one.attempt.token in state["cancelled"]], "cancelled")
@@ -276,6 +283,10 @@ class Worker:
             waited.append(self._farm.connection.fileno())
         connection.wait(waited, left_s)
         self._waker.clear()
+
+
+def _nothing() -> None:
+    """A process that only has to begin."""
 
 
 def _measure(order: Order) -> None:

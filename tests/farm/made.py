@@ -14,12 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from devbench.adb.server import AdbServer, Endpoint
-from devbench.farm.database import Farm, farm_url, init
+from devbench.farm.database import Farm, farm_url, init, store_url
 from devbench.virtual.phone import VirtualPhone
 from tests.made.adb_servers import adb_server
 from tests.waiting import wait_until
 
-HOSTS = ("lab1", "lab2")
+USERS = {"host": ("lab1", "lab2"), "submitter": ("ana", "bo"), "keeper": ("keep",), "admin": ("root",)}
 SUITE = """
 name = "{name}"
 models = ["demo"]
@@ -100,10 +100,20 @@ class MadeFarm:
     urls: Mapping[str, str]
     folder: Path
     stack: contextlib.ExitStack
+    phones: list[VirtualPhone] = field(default_factory=list)
 
     @property
     def storage(self) -> Path:
         return self.folder / "storage"
+
+    @property
+    def store(self) -> str:
+        """The URL of the results store, as the admin."""
+        return store_url(self.admin_url)
+
+    def store_of(self, name: str) -> str:
+        """The URL of the results store, as a user."""
+        return store_url(self.urls[name])
 
     def open(self, name: str = "") -> Farm:
         """A connection of a user, or of the admin; closed at the end of the test."""
@@ -118,7 +128,8 @@ class MadeFarm:
         return host
 
     def phone(self, name: str) -> VirtualPhone:
-        return self.stack.enter_context(VirtualPhone(name))
+        self.phones.append(self.stack.enter_context(VirtualPhone(name)))
+        return self.phones[-1]
 
     def keeper(self, silent_s: float = 2.0) -> None:
         """A keeper until the end of the test."""
@@ -137,22 +148,23 @@ class MadeFarm:
         return file
 
     def submit(self, *words: object, user: str = "ana") -> dict[str, Any]:
-        """`devbench farm submit … --json`, in this process; the first submission."""
+        """`devbench farm submit … --json`; the first submission."""
         found = self.command("submit", *words, "--json", user=user)
         return dict(json.loads(found)[0])
 
     def command(self, *words: object, user: str = "") -> str:
-        """The output of `devbench farm …`.
+        """The output of `devbench farm …`, in this process.
 
         Raises:
             AssertionError: it failed.
         """
+        from typer.testing import CliRunner
+
+        from devbench.cli.app import application
+
         url = self.urls[user] if user else self.admin_url
-        done = subprocess.run(
-            [sys.executable, "-m", "devbench", "farm", *map(str, words)],
-            env={**os.environ, "DEVBENCH_FARM": url}, capture_output=True, text=True, timeout=60, check=False,
-        )  # fmt: skip
-        assert done.returncode == 0, done.stderr + done.stdout
+        done = CliRunner().invoke(application("farm"), ["farm", *map(str, words)], env={"DEVBENCH_FARM": url})
+        assert done.exit_code == 0, (done.output, done.exception)
         return done.stdout
 
     def jobs(self) -> list[dict[str, Any]]:
@@ -170,10 +182,14 @@ class MadeFarm:
 
 @contextlib.contextmanager
 def made_farm(url: str, folder: Path) -> Iterator[MadeFarm]:
-    """A farm in an empty database."""
+    """A farm in an empty database, or in a copy of one that has a farm."""
     storage = folder / "storage"
     storage.mkdir()
-    names = {"host": HOSTS, "submitter": ("ana", "bo"), "keeper": ("keep",), "admin": ("root",)}
-    logins = init(farm_url(url), names, str(storage))
     with contextlib.ExitStack() as stack:
-        yield MadeFarm(farm_url(url), {one.name: one.url for one in logins}, folder, stack)
+        admin = stack.enter_context(Farm(farm_url(url)))
+        if not admin.rows("SELECT 1 AS found FROM pg_namespace WHERE nspname = 'farm'"):
+            init(farm_url(url), USERS, str(storage))
+        admin.rows("UPDATE farm.settings SET value = %s", str(storage))
+        # The tests' server asks for no passwords.
+        urls = {name: farm_url(url).replace("devbench@", f"{name}@") for names in USERS.values() for name in names}
+        yield MadeFarm(farm_url(url), urls, folder, stack)

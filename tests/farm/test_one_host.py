@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from devbench.farm.database import Farm, store_url
+from devbench.farm.database import Farm
 from devbench.results.store import Store
 from tests.farm.made import MadeFarm
 from tests.waiting import wait_until
@@ -24,7 +24,7 @@ def test_a_suite_is_measured_on_each_phone_and_stored_once(farm: MadeFarm) -> No
     made = farm.submit(farm.suite(), "--label", "branch=main")
     assert made["jobs"] == 2
     farm.wait(lambda job: job["stored"])
-    with Store(store_url(farm.admin_url)) as store:
+    with Store(farm.store) as store:
         views = [store.run(run.run_id) for run in store.runs()]
     assert {view.run.host for view in views} == {"lab1"}
     assert {view.run.labels["branch"] for view in views} == {"main"}

@@ -8,7 +8,8 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -23,6 +24,13 @@ _ACCOUNTS = ("postgres", "nobody")
 @contextlib.contextmanager
 def server() -> Iterator[str]:
     """The URL of a running server's database `postgres`; skips where there is no server, or fails if it must be there."""
+    with restartable() as (url, _):
+        yield url
+
+
+@contextlib.contextmanager
+def restartable() -> Iterator[tuple[str, Callable[[float], None]]]:
+    """As `server`, with a function that kills the server and starts it again after so many seconds."""
     programs = _programs()
     try:
         import psycopg  # noqa: F401
@@ -54,8 +62,14 @@ def server() -> Iterator[str]:
             options,
             "start",
         )
+
+        def restart(pause_s: float) -> None:
+            _run(account, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
+            time.sleep(pause_s)
+            _run(account, programs / "pg_ctl", "-D", data, "-l", folder / "log", "-w", "-o", options, "start")
+
         try:
-            yield f"postgresql+psycopg://devbench@127.0.0.1:{port}/postgres"
+            yield f"postgresql+psycopg://devbench@127.0.0.1:{port}/postgres", restart
         finally:
             _run(account, programs / "pg_ctl", "-D", data, "-m", "immediate", "-w", "stop")
     finally:
