@@ -346,6 +346,10 @@ class NightlyOptions:
         maximum=7 * _DAY_S,
         metavar="SECONDS",
     )
+    farm: bool = option(False, "--farm", text="Measure on all hosts of the farm in DEVBENCH_FARM (docs/farm.md).")
+    farm_wait: str | None = option(
+        None, text="With --farm: report after this long, even if phones are missing. Default: 8h.", metavar="TIME"
+    )
     period: str | None = option(
         None,
         text="How often a device is due: night (from noon to noon), or a time such as 12h or 7d. Default: night.",

@@ -27,6 +27,7 @@ _EPILOG = (
     "  devbench nightly camera.toml audio.toml --device tag:lab\n\n"
     "  devbench nightly nightly.toml --junit junit.xml --webhook https://hooks.slack.com/services/...\n\n"
     "  devbench nightly nightly.toml --force --baseline branch=main\n\n"
+    "  DEVBENCH_FARM=postgresql://ana:...@db/devbench devbench nightly nightly.toml --farm --device 'soc=SM8650*'\n\n"
     "Exit codes: 0 nothing got worse, or nothing was due; 1 a regression or a failed job; 2 wrong input; 3 a device is "
     "missing, or this computer cannot measure; 4 another `devbench nightly` is running; 130 interrupted: the next call "
     "resumes."
@@ -66,10 +67,15 @@ def nightly(
         raise InputError("--junit is one file, for one suite", hint="set junit in each suite's [nightly]")
     asked = [_asked(file, run, night) for file in suites]
     codes, results = [], []
-    with only_nightly(night.wait), open_store(run.store_url) as store:
-        for one in asked:
+    address = run.store_url
+    if night.farm:
+        from devbench.farm.database import farm_url, store_url
+
+        address = address or store_url(farm_url(None))
+    with only_nightly(night.wait), open_store(address) as store:
+        for one, file in zip(asked, suites, strict=True):
             try:
-                result = _night(one, store, run.store_url, run.quiet)
+                result = _night(one, store, address, run.quiet, file if night.farm else None, night.farm_wait)
             except DevbenchError as error:
                 # The other suites are measured all the same.
                 print_error(error)
@@ -100,7 +106,7 @@ def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
     from devbench.results.ci_labels import ci_labels
 
     suite = read_suite(file)
-    wanted = run.device or suite.devices
+    wanted = run.device or (() if night.farm else suite.devices)
     changes = {one.key: getattr(night, one.name) for one in options_of(NightlyOptions) if one.key}
     return Asked(
         suite=suite.name,
@@ -114,8 +120,10 @@ def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
     )
 
 
-def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> NightResult:
-    """Do one suite's night under the live display."""
+def _night(
+    asked: Asked, store: Store, store_url: str | None, quiet: bool, farm_suite: Path | None, farm_wait: str | None
+) -> NightResult:
+    """Do one suite's night under the live display, or that of the suite in a file on the farm."""
     from devbench import results
     from devbench.cli.live import RunDisplay
     from devbench.nightly.night import Screen, run_night
@@ -125,6 +133,18 @@ def _night(asked: Asked, store: Store, store_url: str | None, quiet: bool) -> Ni
             say(f"[dim]{plain(asked.suite)}: {plain(line)}[/dim]", stderr=True)
 
     screen = Screen(lambda serials: RunDisplay(console(stderr=True), serials, quiet=quiet), tell)
+    if farm_suite is not None:
+        from devbench.bench.lease_keeper import parse_wait
+        from devbench.bench.suite import read_suite
+        from devbench.farm.database import farm_url
+        from devbench.farm.night import run_farm_night
+        from devbench.farm.submit import wanted_of
+
+        wait_s = parse_wait(farm_wait or "8h", "--farm-wait")
+        suite, wanted = read_suite(farm_suite), wanted_of(asked.devices)
+        return run_farm_night(
+            asked, suite, wanted, farm_url(None), store, lambda: results.open_history(store_url), screen, wait_s
+        )
     return run_night(asked, store, lambda: results.open_history(store_url), screen)
 
 

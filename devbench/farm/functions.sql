@@ -285,7 +285,6 @@ END $$;
 CREATE FUNCTION set_reported(p_submission bigint) RETURNS void LANGUAGE plpgsql SECURITY DEFINER
 SET search_path = farm, pg_temp AS $$
 BEGIN
-  PERFORM check_mine(submitter) FROM submissions WHERE id = p_submission;
   UPDATE submissions SET reported_utc = now() WHERE id = p_submission;
 END $$;
 

@@ -144,7 +144,7 @@ def _view(store: Store, row: dict[str, Any]) -> RunView:
         raise InputError(f"is not packed JSON: {error}") from None
     job = read(row["job"])
     models = {one.name: one for one in job.models}
-    farm = {"submission": row["submission"], "night": row["night"], "submitter": row["submitter"]}
+    farm = {"submission": row["submission"], "night": row["night"], "suite": row["suite"]}
     run = replace(
         view.run,
         run_id=row["run_id"],

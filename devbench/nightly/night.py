@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from devbench.bench.plan import Plan
     from devbench.findings.comparison import ComparisonReport
     from devbench.results.history import History
-    from devbench.results.store import Store
+    from devbench.results.store import RunView, Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,9 +122,10 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
         night, failed = _measure(asked, store, due, own, screen)
         result = replace(result, absent={**present.absent, **failed})
     if night is not None and due.to_report:
-        result = _analyse(asked, store, history, night, nights, result, screen)
+        earlier = [[one.run_id] for one in nights if one.finished and one.started_utc < night.started_utc]
+        result = analyse(asked, store, history, store.run(night.run_id), [night.run_id], earlier, result, screen)
     if due.to_report or (night is None and present.absent):
-        _publish(asked, result, screen)
+        publish(asked, result, screen)
     if night is not None and due.to_report:
         store.note_option(night.run_id, OPTION, replace(night, reported=True).option())
     if asked.settings.keep_raw_days is not None:
@@ -176,28 +177,36 @@ def _give_up(store: Store, nights: Sequence[Night], now: datetime) -> None:
             store.note_option(night.run_id, OPTION, replace(night, reported=True).option())
 
 
-def _analyse(
+def analyse(
     asked: Asked,
     store: Store,
     history: Callable[[], History],
-    night: Night,
-    nights: Sequence[Night],
+    view: RunView,
+    runs: Sequence[str],
+    earlier: Sequence[Sequence[str]],
     result: NightResult,
     screen: Screen,
 ) -> NightResult:
-    """Compare with the baseline, look for changes, write the report of the run."""
-    view = store.run(night.run_id)
+    """Compare with the baseline, look for changes, write the report of the night.
+
+    Args:
+        asked, store, history, screen: as of `run_night`.
+        view: what was measured.
+        runs: ids of the runs that it is from.
+        earlier: ids of the runs of each earlier night, the newest night first.
+        result: the night so far.
+    """
     report = build_report(view)
     result = replace(result, report=report)
     if not any(job.repetitions for job in report.jobs):
         return result
     screen.tell("comparing")
     with history() as results:
-        comparison = _compare(asked, results, night, nights, screen)
+        comparison = _compare(asked, results, runs, earlier, screen)
         since = comparison.baseline.first_utc if comparison is not None else None
         changes = find_changes(results, ChangesSettings(labels={"suite": asked.suite}, changed_since=since))
     screen.tell("writing the report")
-    folder = asked.settings.reports / night.run_id
+    folder = asked.settings.reports / view.run.run_id
     for part in folder.glob(".*"):
         # What a killed process was in the middle of writing; nobody else writes here.
         part.unlink(missing_ok=True)
@@ -207,29 +216,29 @@ def _analyse(
 
 
 def _compare(
-    asked: Asked, history: History, night: Night, nights: Sequence[Night], screen: Screen
+    asked: Asked, history: History, runs: Sequence[str], earlier: Sequence[Sequence[str]], screen: Screen
 ) -> ComparisonReport | None:
     """The comparison with the baseline, where there is one yet."""
     settings = asked.settings
     try:
         if settings.baseline:
-            baseline = [run_id for run_id in history.find_runs(settings.baseline) if run_id != night.run_id]
+            baseline = [run_id for run_id in history.find_runs(settings.baseline) if run_id not in runs]
             title = settings.baseline
         else:
-            earlier = [one for one in nights if one.finished and one.started_utc < night.started_utc]
-            baseline = [one.run_id for one in earlier[: settings.baseline_nights]][::-1]
-            title = f"the last {len(baseline)} nights" if len(baseline) != 1 else "the night before"
+            nights = earlier[: settings.baseline_nights][::-1]
+            baseline = [run_id for night in nights for run_id in night]
+            title = f"the last {len(nights)} nights" if len(nights) != 1 else "the night before"
         if not baseline:
             return None
         rules = ComparisonSettings(unreliable=settings.unreliable)
-        return build_comparison(history, baseline, [night.run_id], rules, titles=(title, "tonight"))
+        return build_comparison(history, baseline, runs, rules, titles=(title, "tonight"))
     except InputError as problem:
         # A label that no run has yet, for one: the night is no less worth for it.
         screen.tell(f"not compared: {problem}")
         return None
 
 
-def _publish(asked: Asked, result: NightResult, screen: Screen) -> None:
+def publish(asked: Asked, result: NightResult, screen: Screen) -> None:
     """JUnit, summary and message. A message that does not get through is no reason to lose the rest."""
     summary = summary_text(night_document(result, "markdown"))
     cases = junit(night_document(result, "junit"))
