@@ -50,7 +50,7 @@ def test_a_slower_delegate_regresses_and_ends_with_exit_code_1(tmp_path: Path, a
         "-D",
         "cpu,xnnpack",
         "--repetitions",
-        "20",
+        "10",
         "--no-profile",
         *QUICK,
     )
