@@ -1,6 +1,6 @@
 """What each rewrite does to a pipeline: one row for each step, from the stages' jobs under one delegate.
 
-Knows no terminal and no template. A stage that a step leaves as it is counts with what it was measured with before.
+Knows no terminal and no template. If a step does not change a stage, the stage's earlier measurement is used.
 """
 
 from __future__ import annotations
@@ -65,12 +65,12 @@ class AblationRow:
 
     Attributes:
         delegated_node_share: operators on the delegate by all operators, over the stages, 0 to 1.
-        partitions: over the stages.
+        partitions: the sum over the stages.
         composed_ms: Σ runs × latency; `None` where a stage was not measured.
-        peak_memory_mb: the largest of the stages'.
-        error: the largest of the stages' that changed, on the host.
-        device_error: the largest of the stages', the device compared with the host.
-        failures: stages that did not run as asked, each with the reason.
+        peak_memory_mb: that of the stage with the highest peak.
+        error: the largest error of the changed stages, on the host.
+        device_error: the largest error of the stages, the device compared with the host.
+        failures: stages that failed, each with the reason.
     """
 
     rewrite: str

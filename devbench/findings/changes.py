@@ -16,19 +16,19 @@ from devbench.findings.comparison import CaseOnDevice
 from devbench.metrics import stored
 from devbench.notices import Notice
 
-# Times by type of operator are many series of little use alone; they are looked at where they are asked for.
+# Times by type of operator are many series; they are searched only on request.
 
 
 @dataclass(frozen=True, slots=True)
 class ChangesSettings:
-    """What is looked at, and what counts as a change.
+    """Which part of the history is searched, and what counts as a change.
 
     Attributes:
-        changes, events: of the detection.
+        changes, events: the settings of the detection.
         metrics: names.
         devices, models, delegates, cases, labels: filters as those of `History`; empty is everything.
-        since, until: of the runs that are looked at.
-        changed_since: changes before are left out, though the series are looked at as a whole.
+        since, until: only runs in this period are searched.
+        changed_since: earlier changes are not reported; the whole series is searched nevertheless.
     """
 
     changes: ChangeSettings = field(default_factory=ChangeSettings)
@@ -62,8 +62,8 @@ class Sides:
         at_utc: start of the first run after.
         before_utc: start of the last run before.
         run_before, run_after: their ids.
-        labels: of each label that differs what it was and became; `None` where the run has no such label.
-        facts: of the device, around that time.
+        labels: each label that differs, with its value before and after; `None` if the run does not have it.
+        facts: the device's facts that changed around that time.
     """
 
     at_utc: datetime
@@ -80,9 +80,10 @@ class Change:
 
     Attributes:
         point: the change with its evidence; its index counts the points of the series.
-        sides: when, and what changed with it.
-        worse: it went the way that the metric's users do not like.
-        own: it is to be reported on its own: part of no event of the device, or far from that event's size.
+        sides: when it happened, and what else changed then.
+        worse: the metric got worse.
+        own: it is reported separately: it is not part of an event of the device, or its size is far from that of the
+            event.
     """
 
     point: ChangePoint
@@ -140,9 +141,9 @@ class Shift:
     """What a change of a model did to one metric.
 
     Attributes:
-        metric, operator_type, direction: which, and where it went.
+        metric, operator_type, direction: what changed, and in which direction.
         sizes: the smallest and the largest relative change; `None` where none has one.
-        devices, cases: on how many, and how many cases of the model.
+        devices, cases: the number of devices, and of cases of the model.
     """
 
     metric: str
@@ -174,10 +175,10 @@ class ModelChange:
 
 @dataclass(frozen=True, slots=True)
 class DeviceDrift:
-    """Slow drift that the models of a device share; it was taken off their series before changes were looked for.
+    """Slow drift that the models of a device share. It was subtracted from their series before the search.
 
     Attributes:
-        metric: of which.
+        metric: the metric that drifts.
         size: from its lowest to its highest level, as a relative change; below zero where it fell.
         from_utc, to_utc: the runs of these levels, in the order of time.
     """
@@ -193,7 +194,7 @@ class DeviceDrift:
 
 @dataclass(frozen=True, slots=True)
 class ChangesReport:
-    """The history as it is shown.
+    """The result of a search for changes in the history.
 
     Attributes:
         series: all that were looked at, with and without changes.
@@ -227,7 +228,7 @@ class ChangesReport:
 
     @property
     def device_titles(self) -> Mapping[str, str]:
-        """What the devices are called, by their keys."""
+        """The titles of the devices by their keys."""
         return {one.device_key: one.device for one in self.series}
 
     def fails(self, what: str) -> bool:
@@ -239,6 +240,6 @@ class ChangesReport:
 
     @property
     def own(self) -> tuple[tuple[MeasuredSeries, Change], ...]:
-        """The changes that are to be reported on their own, in the order of time."""
+        """The changes that are reported separately, by time."""
         found = [(series, change) for series in self.series for change in series.changes if change.own]
         return tuple(sorted(found, key=lambda one: (one[1].sides.at_utc, one[0].device, one[0].case, one[0].metric)))

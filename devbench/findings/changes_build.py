@@ -186,7 +186,7 @@ def _of_device(
 
 
 def _metric(series: MeasuredSeries) -> str:
-    """Each type of operator is a metric of its own where events of the device are looked for."""
+    """When events of a device are searched, each type of operator is a metric of its own."""
     return f"{series.metric} {series.operator_type}".rstrip()
 
 
@@ -226,7 +226,7 @@ def _event(
     nights: Sequence[float],
     settings: ChangesSettings,
 ) -> DeviceChange | None:
-    """The event with its members; `None` where all of it was before what is asked for."""
+    """The event with its members; `None` if all of it is earlier than the requested period."""
     members = []
     for one, point in event.members:
         changed = series[place[id(one)]]
@@ -235,7 +235,7 @@ def _event(
             members.append((changed, change))
     if not members:
         return None
-    # The member whose change lies where the event does says what stood on both sides.
+    # A member whose change is at the time of the event shows the runs on both sides.
     changed, change = min(members, key=lambda one: abs(one[1].sides.at_utc.timestamp() - event.time))
     worse = any(worse_way(effect.metric.split(" ")[0], effect.direction) for effect in event.effects)
     return DeviceChange(
@@ -243,14 +243,14 @@ def _event(
     )
 
 
-# Fewer models may have changed together for reasons of their own.
+# If fewer models share a drift, it may come from the models and not from the device.
 _LEAST_MODELS = 5
 
 
 def without_drift(series: Sequence[MeasuredSeries]) -> tuple[list[Floats], tuple[DeviceDrift, ...]]:
-    """The values of each series without the drift of its device, and that drift, where there is any.
+    """The values of each series without the drift of its device, and the drifts that were found.
 
-    Times alone are looked at: memory and sizes do not drift.
+    Only times are corrected: memory and sizes do not drift.
     """
     import numpy as np
 

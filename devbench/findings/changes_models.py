@@ -21,12 +21,12 @@ def worse_way(metric: str, direction: Direction) -> bool:
 def model_changes(
     series: Sequence[MeasuredSeries], nights: Sequence[datetime], tolerance: int
 ) -> tuple[ModelChange, ...]:
-    """The changes that stand on their own, those of a model within so many nights together, in the order of time.
+    """Changes that belong to no event of a device. Those of one model in neighbouring nights are one entry; by time.
 
     Args:
         series: with their changes.
         nights: starts of all runs, ascending.
-        tolerance: so many nights the changes may lie apart, since noise moves them.
+        tolerance: the largest distance of such changes in nights; noise moves the place that is found.
     """
     by_model: dict[str, list[tuple[int, _Member]]] = {}
     for one in series:
@@ -47,7 +47,7 @@ def _parts(members: list[tuple[int, _Member]], tolerance: int) -> list[list[_Mem
     while left:
         nights = [night for night, _ in left]
         middle = max(set(nights), key=lambda at: (sum(abs(night - at) <= tolerance for night in nights), -at))
-        # Those of the night itself come first: they say when it was.
+        # A change in exactly that night comes first, because its time is the entry's time.
         near = sorted((one for one in left if abs(one[0] - middle) <= tolerance), key=lambda one: abs(one[0] - middle))
         parts.append([member for _, member in near])
         left = [one for one in left if abs(one[0] - middle) > tolerance]

@@ -1,6 +1,6 @@
 """Which delegate is the best for a model on a device, or why none can be chosen; knows no form.
 
-A winner needs at least three counted processes, reliable ones, and an interval that overlaps with no other delegate's.
+A winner needs at least three reliable processes, and an interval that does not overlap with that of another delegate.
 """
 
 from __future__ import annotations

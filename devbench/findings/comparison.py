@@ -1,4 +1,4 @@
-"""Baseline against candidate, as data: verdicts on all pairs, what explains them, what failed, what stands alone.
+"""A comparison of baseline and candidate as data: verdicts on all pairs, what explains them, failures, unpaired cases.
 
 Types only: `findings/comparison_build.py` computes them. `docs/compare.md` says what the verdicts mean.
 """
@@ -24,13 +24,13 @@ VERDICTS: tuple[Verdict, ...] = ("regressed", "improved", "undecided", "unchange
 
 @dataclass(frozen=True, slots=True)
 class ComparisonSettings:
-    """What is compared, and how sure a verdict is to be.
+    """What is compared, and how certain a verdict must be.
 
     Attributes:
-        compare: of the tests.
+        compare: settings of the statistical tests.
         metrics: names.
         devices, models, delegates, cases: filters as those of `History`; empty is everything.
-        reference: model or case whose change is the device's drift; `None` takes what the runs' label `reference` says.
+        reference: model or case whose change is the device's drift; `None` uses the runs' label `reference`.
         unreliable: "undecided" gives no verdict if all repetitions of a side are unreliable, and otherwise leaves out
             those that are; "count" takes them as if they were reliable.
     """
@@ -50,7 +50,7 @@ class ComparedRuns:
     """One side.
 
     Attributes:
-        title: as it was asked for, such as `latest` or `commit=4f2a`.
+        title: how the user named it, such as `latest` or `commit=4f2a`.
         run_ids: oldest first.
         first_utc, last_utc: starts of the first and the last run.
         labels: those that all its runs share.
@@ -105,7 +105,7 @@ class CaseFailure(CaseOnDevice):
 
     Attributes:
         kind, message: as the store has them, such as `crash` and the tool's own line.
-        failed, of: so many repetitions of so many, on the side that fails.
+        failed, of: the number of failed repetitions, and of all, on the side that fails.
     """
 
     kind: str
@@ -141,14 +141,14 @@ class DriftCorrection:
 
 @dataclass(frozen=True, slots=True)
 class ComparisonReport:
-    """A comparison as it is shown.
+    """The result of a comparison.
 
     Attributes:
         baseline, candidate: the sides.
-        rows: all that was judged; what regressed first, the largest change first.
+        rows: all verdicts; regressions first, then by the size of the change.
         failures: cases that worked and now fail; each is a regression of its own kind.
         fixed: cases that failed and now work.
-        one_sided: what only one side has measured.
+        one_sided: cases that only one side measured.
         drifts: how the devices drifted, by their reference cases.
         medians: the observations are medians of runs, not repetitions: a side has many runs.
         notices: what limits the verdicts: of the runs on both sides, files that were exchanged between them, unreliable
@@ -169,7 +169,7 @@ class ComparisonReport:
 
     @property
     def device_titles(self) -> Mapping[str, str]:
-        """What the devices are called, by their keys."""
+        """The titles of the devices by their keys."""
         return {one.device_key: one.device for one in (*self.rows, *self.failures, *self.fixed, *self.one_sided)}
 
     @property
@@ -184,10 +184,10 @@ class ComparisonReport:
 
     @property
     def cases(self) -> Mapping[tuple[str, str], Outcome]:
-        """What became of each case, by device and case.
+        """The result of each case, by device and case.
 
-        A check that was decided counts for its case, a regression more than an improvement; if there is none, what is
-        known of the latency counts. A new failure is a regression, its end an improvement.
+        A decided check decides its case; a regression overrides an improvement. If no check was decided, the verdict on
+        the latency is used. A new failure is a regression, a fixed one an improvement.
         """
         rows: dict[tuple[str, str], list[ComparedRow]] = {}
         for row in self.rows:
@@ -218,7 +218,7 @@ class ComparisonReport:
 
     @property
     def without_verdict(self) -> tuple[ComparedRow, ...]:
-        """The undecided rows on which no number of repetitions like these could give a verdict."""
+        """The undecided rows that further repetitions with the same noise could not decide."""
         return tuple(row for row in self.rows if row.comparison.reason)
 
     def of(self, verdict: Verdict) -> tuple[ComparedRow, ...]:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from devbench.notices import Notice
     from devbench.results.history import History
 
-# And more say no more about what takes the time.
+# More runs would not change what takes the time.
 _MOST_PROFILES = 10
 
 
@@ -59,8 +59,8 @@ def build_comparison(
         history: the store.
         baseline, candidate: ids of runs, as `history.find_runs` gives them.
         settings: the defaults where `None`.
-        titles: what to call the sides; their run ids where `None`.
-        candidate_history: where the candidate is kept, if not in `history`.
+        titles: names of the sides; `None` uses their run ids.
+        candidate_history: the store of the candidate, if it is not `history`.
 
     Raises:
         InputError: a side has no run.
@@ -80,7 +80,7 @@ def _title(run_ids: Sequence[str]) -> str:
 
 
 def build(before: SideData, after: SideData, settings: ComparisonSettings, *, medians: bool) -> ComparisonReport:
-    """Judge all pairs of two sides; `medians` as they were loaded."""
+    """Judge all pairs of two sides; `medians`: the sides were loaded as medians of runs."""
     subjects = {**_subjects(before.jobs), **_subjects(after.jobs)}
     drift = corrections(before, after, subjects, settings.reference)
     series = [one for one in before.values if one in after.values and one not in drift.references]
@@ -133,7 +133,7 @@ def _each_file_once(series: Sequence[Series], subjects: Mapping[Key, CaseOnDevic
 
 
 def _files_changed(before: SideData, after: SideData, settings: ComparisonSettings) -> tuple[Notice, ...]:
-    """Files that were exchanged between the sides, of the cases that both have."""
+    """Files that are not the same on both sides, for the cases that both sides have."""
     return changed_files(
         *(side.history.used_files(**filters_of(side.runs.run_ids, settings)) for side in (before, after)),
     )
@@ -194,7 +194,7 @@ def _enough(series: Series, found: Comparison, before: SideData, after: SideData
 
 def _order(row: ComparedRow) -> tuple[Any, ...]:
     found = row.comparison
-    # Of what is undecided the likeliest first.
+    # Undecided rows with the smallest q come first.
     size = -abs(found.change or 0.0) if found.verdict != "undecided" or found.p is None else found.p
     return (VERDICTS.index(found.verdict), not found.small, size, row.device, row.case, row.metric, row.operator_type)
 
@@ -232,9 +232,9 @@ def _explained(rows: Sequence[ComparedRow], before: SideData, after: SideData) -
 
 
 def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
-    """Of each case the median time of each type in each place over the last runs, and the delegation of the last.
+    """For each case, the median time of each operator type in each place, and the last delegation.
 
-    Of a pipeline they are the times of its stages.
+    The median is that over the last runs. For a pipeline, the times are those of its stages.
     """
     filters: dict[str, Any] = {
         "runs": side.runs.run_ids[-_MOST_PROFILES:],

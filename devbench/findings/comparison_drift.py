@@ -1,7 +1,7 @@
 """The drift of devices between the two sides of a comparison, by their reference cases; knows no form.
 
-A reference case is the same model with the same binary, measured on both sides among the others: what changed in it
-is the device. It corrects the cases that ran as it did (delegate, threads, further options) on the same device.
+A reference case is the same model with the same binary, measured on both sides together with the others. If it changed,
+the device changed. It corrects the cases with the same delegate, threads and further options on the same device.
 """
 
 from __future__ import annotations
@@ -24,12 +24,12 @@ _LEAST_REPETITIONS = 3
 
 @dataclass(frozen=True, slots=True)
 class Corrections:
-    """What corrects what.
+    """Which reference case corrects which series.
 
     Attributes:
-        by: of each series the series of its reference case.
-        references: the series of the reference cases; they are not judged themselves.
-        samples: of the references, baseline and candidate.
+        by: for each series, that of its reference case.
+        references: the series of the reference cases; they get no verdict.
+        samples: those of the references, baseline and candidate.
         notices: why a reference was not used.
     """
 

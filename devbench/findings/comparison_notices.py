@@ -1,4 +1,5 @@
-"""What limits a comparison, as notices: of the runs on both sides, exchanged files, drift; and the cases that fail.
+"""What limits a comparison, as notices: those of the runs on both sides, files that differ, drift. Also the failing
+cases.
 
 Knows no form.
 """
@@ -30,7 +31,7 @@ def virtual_notices(subjects: Iterable[CaseOnDevice]) -> list[Notice]:
 
 
 def stored_notices(before: SideData, after: SideData, settings: ComparisonSettings) -> list[Notice]:
-    """Those of the runs that are about the compared cases; what only one side has says so."""
+    """The runs' notices about the compared cases; if only one side has a notice, its text says which."""
     found: dict[Notice, set[str]] = {}
     for name, side in (("baseline", before), ("candidate", after)):
         devices = {"", *side.jobs["device_key"].unique()}
@@ -61,7 +62,7 @@ def left_out(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDev
 
 
 def _repetitions_left_out(side: SideData) -> dict[Key, tuple[int, int, str]]:
-    """The store leaves them out of the samples: of each case how many of how many, and why."""
+    """The excluded repetitions of each case: their number, the number of all, and the reasons."""
     reasons: dict[Key, list[Sequence[str]]] = {}
     for one in side.history.unreliable(runs=side.runs.run_ids):
         if one.purpose in ("latency", "session"):
@@ -112,7 +113,7 @@ def percent(change: float) -> str:
     return f"{100 * change:+.1f} %".replace("-", "−")
 
 
-# A file as (role, name), and what it was, as (hash, version).
+# A file as (role, name), and its content as (hash, version).
 File = tuple[str, str]
 Seen = frozenset[tuple[str, str]]
 
@@ -122,7 +123,7 @@ _SHOWN_DIGITS = 8
 
 
 def changed_files(before: Iterable[UsedFile], after: Iterable[UsedFile]) -> tuple[Notice, ...]:
-    """A notice for each file that is not the same on both sides of a case that both have, in the order of names.
+    """A notice for each file that differs between the sides, for cases that both sides have, sorted by name.
 
     Args:
         before, after: of `History.used_files`.

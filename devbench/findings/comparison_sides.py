@@ -20,9 +20,10 @@ if TYPE_CHECKING:
 
     from devbench.results.history import History
 
-# Below that no test says anything; each run has one profile of a case.
+# Fewer are not enough for a test; each run has one profile of a case.
 _LEAST_PROFILES = 3
-# There are a dozen types for each case: of many runs so many are enough for a verdict.
+# Each case has about a dozen operator types, so only this many of the latest runs are read; they are enough for a
+# verdict.
 _MOST_PROFILED = 30
 
 
@@ -174,9 +175,9 @@ class Values:
 def reliable_values(
     values: Mapping[Series, Values],
 ) -> tuple[dict[Series, Values], frozenset[Series], dict[Key, tuple[int, int, str]]]:
-    """The reliable values of each series, all of them if none is reliable; the series of which none is.
+    """The reliable values of each series, or all if none is reliable; the series without a reliable value.
 
-    And of each case how many values at most were left out of how many.
+    Also, for each case, the largest number of excluded values and the number of all.
     """
     found = dict(values)
     unreliable = set()
@@ -251,14 +252,14 @@ def _reasons(side: SideData, keys: set[Key]) -> dict[Key, str]:
 
 
 _RUN_AND_CASE = ["run_id", "device_key", "case"]
-# What a job says of itself, and how it failed last.
+# The columns of a job, with its last failure.
 _OF_A_JOB = ("device", "virtual", "model", "delegate", "threads", "failure_kind", "failure_message")
 
 
 def pipeline_values(
     sessions: pd.DataFrame, metrics: Sequence[str], *, medians: bool
 ) -> Iterator[tuple[str, pd.DataFrame]]:
-    """Of each of the metrics that sessions have, one `value` a session that counts, or their median a run."""
+    """For each metric of sessions: one `value` per session that counts, or their median per run."""
     for metric in (one for one in metrics if METRICS[one].session_column):
         column = METRICS[metric].session_column
         known = sessions[sessions["counts"]].rename(columns={column: "value"}).dropna(subset=["value"])
@@ -281,7 +282,7 @@ def with_pipelines(jobs: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
 
 
 def stage_times(history: History, filters: Mapping[str, Any]) -> dict[tuple[str, str], list[TypeTime]]:
-    """Of each pipeline on each device the median time of each stage, as of the operators of a model."""
+    """The median time of each stage, for each pipeline on each device; the counterpart of a model's operators."""
     stages = history.pipeline_stages(**filters)
     found: dict[tuple[str, str], list[TypeTime]] = {}
     medians = stages[stages["counts"]].groupby(["device_key", "case", "stage"], sort=False, observed=True)["taken_ms"]

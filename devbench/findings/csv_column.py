@@ -19,7 +19,7 @@ _MOST_HEAD = 1 << 20
 _MOST_LABEL = 100
 _MARKS = ",;\t"
 _MOST_NAMES_SHOWN = 8
-# Cells that say in words that there is no number; anything else that is none is a mistake worth a word.
+# Words for a missing number. Any other text that is not a number is reported as an error.
 _GAPS = frozenset({"", "na", "n/a", "nan", "null", "none", "-", "?", "inf", "-inf", "+inf", "infinity", "-infinity"})
 
 
@@ -28,9 +28,9 @@ class NumberColumn:
     """A series in the order of the file's rows.
 
     Attributes:
-        name: of the column, made fit for a screen.
-        values: one a row; NaN is a gap.
-        labels: of another column, one a row; empty where none was asked for.
+        name: of the column, without control characters.
+        values: one per row; NaN is a gap.
+        labels: the values of another column, one per row; empty if no column was requested.
     """
 
     name: str
@@ -130,7 +130,7 @@ def _read(text: str, shown: str, **more: Any) -> Any:
     separator = max(_MARKS, key=_head(text).count)
     try:
         with warnings.catch_warnings():
-            # A row with more cells than there are names: what is beyond them belongs to no column.
+            # A row may have more cells than there are names; the further cells belong to no column.
             warnings.simplefilter("ignore", pd.errors.ParserWarning)
             return pd.read_csv(
                 io.StringIO(text), sep=separator, dtype=str, keep_default_na=False, na_filter=False, index_col=False,

@@ -1,4 +1,4 @@
-"""Rows cut into groups, quickly: pandas' own groups cost a frame each, and there are thousands. Knows no form."""
+"""Groups of rows, quickly: pandas would create a frame for each of thousands of groups. Knows no form."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def groups(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], NDArray[np.intp]]]:
-    """The rows of each group by their positions, in the order of the frame; groups are in the order of their keys."""
+    """The positions of each group's rows, in the order of the frame; the groups are sorted by key."""
     if frame.empty:
         return
     parts = _cut(frame.groupby(list(keys), sort=True, observed=True).ngroup().to_numpy())

@@ -1,4 +1,4 @@
-"""What a night came to, as data: its JUnit, its summary, its message and its exit code all show this and no more."""
+"""The result of a night as data. Its JUnit file, summary, message and exit code are made from this alone."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class NightResult:
 
     @property
     def busy(self) -> Mapping[str, DevbenchError]:
-        """Those of `absent` that are there and that another run has."""
+        """The devices of `absent` that are connected and in use by another run."""
         return {name: error for name, error in self.absent.items() if isinstance(error, DeviceBusy)}
 
     @property
@@ -57,15 +57,15 @@ class NightResult:
 
     @property
     def device_titles(self) -> Mapping[str, str]:
-        """What the devices are called, by their keys."""
+        """The titles of the devices by their keys."""
         found = (self.comparison, self.report, self.changes)
         return {key: title for one in found if one is not None for key, title in one.device_titles.items()}
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """What limits the night: of the comparison, the run and the changes, each once.
+        """The notices of the comparison, the run and the changes, each once.
 
-        If the comparison counts unreliable repetitions of a case, they are no reason to have no verdict.
+        If the comparison counts the unreliable repetitions of a case, they do not prevent a verdict.
         """
         own = [
             replace(one, effect=Effect.INFORMATION)
@@ -101,7 +101,7 @@ class NightResult:
 
     @property
     def exit_code(self) -> int:
-        """1 for a regression or a failed job, else what the devices that are missing deserve, else 0."""
+        """1 for a regression or a failed job, else the code for missing devices if there are any, else 0."""
         if self.failed or (self.comparison is not None and self.comparison.regressed):
             return EXIT_FAILED
         if not self.absent:

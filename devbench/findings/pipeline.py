@@ -1,7 +1,8 @@
-"""What a run of pipelines measured, as one aggregate that table, page, chart and JSON show; knows no form.
+"""What a run of pipelines measured, as data for all forms; knows no form.
 
-Stages alone give the composed estimate; sessions give what was measured; their difference is given in parts that add up
-to it exactly. Where a residency has several sessions, the one in the middle by its latency is shown in detail.
+The estimate is composed of the stages measured alone. It is compared with the measured sessions; the parts of the
+difference add up to it exactly. If a residency has several sessions, the one with the median latency is shown in
+detail.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ DRIVER_NOTE = (
     "Memory is that of the stages' processes, summed at each moment; what GPU and NPU drivers allocate (dmabuf, KGSL) "
     "is in none of these figures."
 )
-# Steps to which the estimate is carried over, besides the run's own.
+# Numbers of steps for which the estimate is calculated, in addition to the run's own.
 _OTHER_STEPS = (50, 20, 10, 8, 4)
 
 
@@ -106,7 +107,7 @@ class Whole:
 
     @property
     def contention_ms(self) -> float | None:
-        """What the next stage's load cost the one during which it ran."""
+        """The time by which the next stage's load slowed the running stage down."""
         parts = [part.ms for part in self.difference if part.what.startswith("contention")]
         return sum(parts) if parts else None
 
@@ -159,7 +160,7 @@ class PipelineReport:
 
     @property
     def virtual_note(self) -> str:
-        """What is to be known of virtual devices; empty if there are none."""
+        """The note about virtual devices; empty if there are none."""
         return VIRTUAL_NOTE if self.virtual else ""
 
     def only(self, devices: Collection[str], delegates: Collection[str]) -> PipelineReport:
@@ -178,7 +179,7 @@ class PipelineReport:
 
     @property
     def device_titles(self) -> Mapping[str, str]:
-        """What the devices are called, by their keys."""
+        """The titles of the devices by their keys."""
         return {variant.device.key: variant.device.title for variant in self.variants}
 
     @property

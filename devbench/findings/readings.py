@@ -1,4 +1,4 @@
-"""What a device said of its state, read with care: a reading is a finite number or it is none. Knows no form.
+"""Readings of a device's state from stored conditions. A reading is a finite number or `None`. Knows no form.
 
 The store keeps conditions as mappings (the keys of `devbench.device.conditions.to_json`); any key may be missing.
 """
@@ -11,7 +11,7 @@ from typing import Any
 from devbench.analysis.reliability import STATUS_PROBLEMS
 from devbench.results.records import RepetitionRecord
 
-# No unit in which a device says something of itself needs more; not a number is not below it.
+# No reading needs a larger number. The comparison is false for NaN.
 _MOST = 1e15
 
 

@@ -1,4 +1,4 @@
-"""What is known of a run and its jobs: types only; every form shows these and no more.
+"""What a run and its jobs measured: types only; all forms are made from these.
 
 Times are milliseconds, memory is MB (10^6 bytes) unless named otherwise. `findings/run_build.py` computes them from a
 stored run.
@@ -54,9 +54,9 @@ class FallenBack:
     """An operator type that a delegate left to the CPU.
 
     Attributes:
-        where: what of the CPU it ran on, as in `OperatorType`; empty where the profile has no such operator.
+        where: the kernels that executed it on the CPU, as in `OperatorType`; empty if the profile has no such operator.
         count, total_ms, share: in one inference as profiled; `None` where the profile has no such operator.
-        reasons: why the delegate refused it, in its own words; empty where it did not say.
+        reasons: why the delegate refused it, as the delegate reports it; empty if it does not report it.
     """
 
     type: str
@@ -72,10 +72,10 @@ class Process:
     """A process that was timed.
 
     Attributes:
-        latency_ms: its average inference.
+        latency_ms: its average time per inference.
         unreliable: it was measured while the device was throttled or busy.
-        counts: it is among those that the job's latency is the median of.
-        outlier: far from the others that count; it counts all the same.
+        counts: it is one of the processes whose median is the job's latency.
+        outlier: far from the other processes that count; it is included in the median.
     """
 
     repetition: RepetitionRecord

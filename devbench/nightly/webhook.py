@@ -19,7 +19,7 @@ _ATTEMPTS = 4
 _FIRST_PAUSE_S = 1.0
 _MOST_PAUSE_S = 30.0
 _MOST_ASKED_S = 1e6
-# Slack cuts a message's text at 40,000 characters; nobody reads a tenth of that.
+# Slack cuts a message's text at 40,000 characters; a tenth of that is enough for a reader.
 _MOST_CHARACTERS = 4000
 
 
