@@ -34,7 +34,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
     "farm": ("farm",),
     "pipeline": ("pipeline",),
     "runs": ("runs", "show"),
-    "report": ("report", "serve"),
+    "report": ("report", "serve", "publish"),
     "chart": ("chart",),
     "compare": ("compare",),
     "detect": ("detect",),
@@ -51,7 +51,7 @@ COMMANDS: Mapping[str, tuple[str, ...]] = {
 _OBJECTS_BETWEEN_COLLECTIONS = 20_000
 _OF_OUTPUT = frozenset({errno.EPIPE, errno.ENOSPC, errno.EIO, errno.EFBIG, errno.EDQUOT})
 # Commands that change nothing in a store, and may be called twice.
-READING = frozenset({"runs", "show", "report", "chart", "compare", "detect", "export", "devices"})
+READING = frozenset({"runs", "show", "report", "chart", "compare", "detect", "export", "devices", "publish"})
 _EPILOG = (
     "Examples:\n\n  devbench run model.tflite\n\n  devbench run demo --device virtual\n\n"
     "  devbench compare previous latest\n\n"

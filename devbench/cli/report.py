@@ -1,16 +1,17 @@
-"""`devbench report` and `serve`: results as pages, Markdown, charts and files, and in a browser."""
+"""`devbench report`, `serve` and `publish`: results as pages, Markdown, charts and files, in a browser, as a site."""
 
 from __future__ import annotations
 
 import contextlib
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devbench.cli.choices import complete, complete_metrics, complete_run_ids, complete_runs, metrics
-from devbench.cli.output import check_writable, open_page, say_path
-from devbench.cli.takes import OpenOption, StoreOption
+from devbench.cli.output import check_writable, open_page, print_json, say_path
+from devbench.cli.takes import JsonOption, OpenOption, StoreOption
 from devbench.cli.usage import several_of
 from devbench.errors import InputError
 from devbench.host.garbage import no_cycle_search
@@ -31,11 +32,14 @@ _REPORT = (
 )
 _SERVE = "Examples:\n\n  devbench serve --open\n\n  devbench serve --port 8123 --store /srv/results.db"
 
+_PUBLISH = "Examples:\n\n  devbench publish site/\n\n  devbench publish site/ --metric latency --store /srv/results.db"
+
 
 def register(app: typer.Typer) -> None:
     """Add the commands to the application."""
     app.command("report", epilog=_REPORT, rich_help_panel="Results")(report)
     app.command("serve", epilog=_SERVE, rich_help_panel="Results")(serve)
+    app.command("publish", epilog=_PUBLISH, rich_help_panel="Results")(publish)
 
 
 @no_cycle_search()
@@ -128,3 +132,34 @@ def serve(
         open_page(server.url, open_it)
         server.run()
     typer.echo("ended")
+
+
+@no_cycle_search()
+def publish(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the site; made if it does not exist.")],
+    metric: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Only these metrics, with commas or given again. Default: all but times by type of operator.",
+            autocompletion=complete_metrics,
+        ),
+    ] = None,
+    as_json: JsonOption = False,
+    store_url: StoreOption = None,
+) -> None:
+    """Write the history of the store as a static site: an index, and pages of models, devices and changes.
+
+    Called again, it writes only the pages whose data changed. For GitHub Pages, a bucket, or a folder on disk.
+    """
+    from devbench.findings.changes import ChangesSettings
+    from devbench.findings.subject import changes_in
+    from devbench.metrics import stored
+    from devbench.serve.publish import publish as write
+
+    check_writable(folder=folder)
+    done = write(changes_in(store_url, ChangesSettings(metrics=metrics(metric, stored()))), folder)
+    if as_json:
+        print_json({"folder": str(folder), **asdict(done)})
+        return
+    removed = f", {done.removed} removed" if done.removed else ""
+    say_path(f"{done.written} pages written, {done.unchanged} unchanged{removed}: ", folder / "index.html")
