@@ -125,11 +125,10 @@ def test_the_suite_and_the_command_line_may_count_them(store: Store) -> None:
     before = night(store, 0, [Made(noisy(10))])
     after = night(store, 1, [Made(noisy(15, seed=2), unreliable=8)])
     screen = nightly.Screen(None, print)  # type: ignore[arg-type]
-    night_of_it: Any = SimpleNamespace(run_id=after)
     with devbench.results.open_history(store.database.shown) as history:
         for changes, regressed in (({}, False), ({"unreliable": "count"}, True)):
             settings = replace(NightlySettings(), baseline=before).changed(changes)
             asked: Any = SimpleNamespace(settings=settings)
-            found = nightly._compare(asked, history, night_of_it, (), screen)
+            found = nightly._compare(asked, history, [after], (), screen)
             assert found is not None
             assert found.regressed == regressed
