@@ -1,4 +1,4 @@
-"""Where a series is cut: stretches of one level, or of one distribution. Pure functions over arrays; knows no store.
+"""Divides a series into stretches of one level, or of one distribution. Pure functions over arrays; knows no store.
 
 Levels: points far from every level cost no more than a bounded loss, so that single outliers neither move a level nor
 cut a stretch (P. Fearnhead and G. Rigaill, Changepoint Detection in the Presence of Outliers, Journal of the American

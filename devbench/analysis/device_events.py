@@ -162,7 +162,7 @@ def _events(
         near = {night: _near(left, night, rules.tolerance) for night in {one.night for one in left} - tried}
         if not near:
             return found, left
-        # The night with the most series; of equals the one that its members lie nearest to.
+        # The night with the most series; of several, the one with the smallest distances of its members.
         night = max(near, key=lambda at: (len(near[at]), -sum(abs(one.night - at) for one in near[at]), -at))
         tried.add(night)
         hit, of = _models(series, near[night], night, nights)
@@ -209,7 +209,7 @@ def _chance(hit: int, of: int, changes_elsewhere: float, nights: int, tolerance:
     from scipy.special import bdtrc
 
     width = 2 * tolerance + 1
-    # Half a change is added: what was never seen is not impossible.
+    # Half a change is added, because a change that was never seen is still possible.
     rate = min(1.0, (changes_elsewhere + 0.5 / max(of, 1)) * width / max(nights, width))
     return min(1.0, float(bdtrc(hit - 1, of, rate)) * max(1.0, nights / width)) if hit else 1.0
 

@@ -192,7 +192,7 @@ def _by_runs(
     prepared: Sequence[tuple[Pair, Metric, Sequence[tuple[float, ...]]]],
     scaled: Sequence[tuple[bool, list[tuple[float, ...]]] | None],
 ) -> dict[int, Between]:
-    """For each pair with several runs, by its place: the runs as observations."""
+    """The runs as observations, for each pair with several runs, by the pair's index."""
     found = {}
     for place, ((pair, of, _), one) in enumerate(zip(prepared, scaled, strict=True)):
         if one is not None and pair.runs is not None and not of.exact:

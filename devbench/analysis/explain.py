@@ -172,7 +172,7 @@ def _kind(was: dict[Place, float] | None, now: dict[Place, float] | None, differ
         return "new"
     if now is None:
         return "gone"
-    # XNNPACK next to the delegate that was asked for is the CPU.
+    # If another delegate was requested, XNNPACK counts as the CPU.
     moved = now.get("delegate", 0.0) / (sum(now.values()) or 1.0) - was.get("delegate", 0.0) / (
         sum(was.values()) or 1.0
     )

@@ -80,7 +80,7 @@ def delegated_node_share(applied: str | None, delegated: int | None, total: int 
     return 1.0 if applied == "full" else None
 
 
-# A profile has many rows of few types, and years of nights have them all again.
+# A profile has many rows of few types, and every night has the same ones.
 @lru_cache(maxsize=4096)
 def _place(kind: str, inside_delegate: bool, is_partition: bool, xnnpack: bool) -> Place:
     name = kind.casefold()

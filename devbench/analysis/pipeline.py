@@ -261,8 +261,8 @@ def memory_over_time(samples: Sequence[tuple[Mapping[int, int], Mapping[int, int
     """Memory of each stage at each time in kB, as PSS as far as that is known.
 
     Reading PSS of processes with gigabytes takes long, so it is read less often than RSS. In between, PSS of a stage is
-    its RSS less what it shared with others at the reading with the nearest RSS: at its start it shares less than
-    later. If PSS is never read, RSS is used, which is at least as large.
+    its RSS minus the shared memory (RSS - PSS) at the reading with the nearest RSS, because a process shares less at
+    its start than later. If PSS is never read, RSS is used, which is at least as large.
 
     Args:
         samples: PSS and RSS by stage, in the order of time.

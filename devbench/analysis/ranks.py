@@ -83,7 +83,7 @@ def _shifts(a: Floats, b: Floats, confidence: float) -> tuple[NDArray[Any], ...]
     n, m = a.shape[1], b.shape[1]
     middle = n * m / 2
     differences = b[:, :, None] - a[:, None, :]
-    # Of each value of `b` above how many of `a` it is, and the other way round; an equal one is half above.
+    # For each value of `b`, the number of values of `a` below it, and vice versa; equal values count half.
     above, below = ((differences > 0).sum(axis=axis).astype(float) for axis in (2, 1))
     ties = _squares_of_ties(a, b)
     if ties.any():
@@ -112,9 +112,8 @@ def _shifts(a: Floats, b: Floats, confidence: float) -> tuple[NDArray[Any], ...]
 
 
 def _kth(rows: Floats, places: NDArray[np.int64]) -> Floats:
-    """The value of each row that is at its place in the order of size; the rows are left in another order.
-
-    With one place at a time this is faster than sorting.
+    """The k-th smallest value of each row, with a k for each row; the rows are reordered. For one k at a time, this is
+    faster than sorting.
     """
     found = np.empty(len(rows))
     different = np.unique(places).tolist()
@@ -179,7 +178,7 @@ _OF_MEDIANS = 1.5708
 _MAD_OF_NORMAL = NormalDist().inv_cdf(0.75)
 # With fewer cases nothing is typical.
 _MIN_CASES = 8
-# Degrees of freedom of what is typical of many cases.
+# Degrees of freedom of the typical variance of many cases.
 _MAX_FREE = 15.0
 
 

@@ -140,7 +140,7 @@ def _higher(a: int | None, b: int | None) -> int | None:
     return max((value for value in (a, b) if value is not None), default=None)
 
 
-# Not single digits: of a thermal status each is a state of its own.
+# Single digits are kept, because each thermal status is a different state.
 _FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
 
 

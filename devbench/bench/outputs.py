@@ -88,7 +88,7 @@ def checked_inputs(case: Case, check: OutputCheck) -> tuple[ModelTensors, list[N
             hint="leave --check-outputs out",
         )
     if [spec.shape for spec in tensors.inputs] == [()]:
-        # --input_layer_shape is split at colons, and an empty text has no parts.
+        # The tool splits --input_layer_shape at colons, so the shape of a scalar would disappear.
         raise InputError(
             f"model {model.name}: its only input is a scalar, which the tool cannot be given values for",
             hint="leave --check-outputs out",

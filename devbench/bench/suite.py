@@ -232,7 +232,7 @@ class _Reader:
         return RemoteModel(url, sha256, name)
 
     def wrong(self, at: At, what: str, hint: str) -> InputError:
-        """A complaint about what is at a place of the file."""
+        """An error about a place in the file."""
         return wrong("suite", self._path, at, what, hint)
 
 

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 
 PREFIX = "tag:"
-# No comma and no colon: tags stand in lists and behind `tag:`.
+# Commas and colons are not allowed, because tags are used in lists and after `tag:`.
 _TAG = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}")
 
 Tags = Mapping[str, tuple[str, ...]]
@@ -157,7 +157,7 @@ class Board:
 
     @property
     def label(self) -> str:
-        """Its name, and what it is."""
+        """The title of a device, preceded by its name."""
         return f"{self.name} ({self.facts.name if self.facts is not None else self.entry.state})"
 
     @property

@@ -143,7 +143,7 @@ class Cluster:
 def complete(
     cores: Mapping[int, Core], common: Core | None, groups: Iterable[Sequence[int]], possible: Iterable[int]
 ) -> dict[int, Core]:
-    """All CPUs that can be told, from those that describe themselves.
+    """All CPUs that can be identified.
 
     Args:
         cores: the description of each CPU.

@@ -303,7 +303,7 @@ def _first(props: Mapping[str, str], *names: str) -> str:
 
 
 def _market_name(props: Mapping[str, str]) -> str:
-    """The name that the maker sells it by. Makers have a property each; an English name counts before another one."""
+    """The name under which the maker sells it, from the maker's own property; an English name is preferred."""
     names = [name for name in props if re.search(r"(market(ing)?[_.]?(en)?name|mkt_?name)$", name)]
     names.sort(key=lambda name: not name.endswith("enname"))
     return _first(props, *names, *_OTHER_NAMES)

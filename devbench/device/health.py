@@ -61,7 +61,7 @@ class Health:
     """Attributes:
     writable, executable: of /data/local/tmp, for the shell user.
     hashes: `sha256sum` is there and right.
-    said: why it is not writable, as the device reports it.
+    said: the device's message, if the folder is not writable.
     locked: folders of devbench's that the shell user may not write to, each with the device's message.
     """
 

@@ -81,7 +81,7 @@ def advice(state: str, serial: str) -> str:
 def survey(
     server: AdbServer, entries: Sequence[DeviceEntry], profiles: Sequence[DeviceProfile], *, timeout_s: float = 5
 ) -> list[DeviceOverview]:
-    """Ask all devices that are ready at once; in the order of `entries`, `timeout_s` in all and for each."""
+    """Read all ready devices in parallel, with one deadline for all; in the order of `entries`."""
     answers: dict[str, DeviceOverview] = {}
 
     def ask(entry: DeviceEntry) -> None:

@@ -1,4 +1,4 @@
-"""Changes of single series by model: a new model is one change, on any number of devices. Knows no form."""
+"""Groups changes of series by model: a new version of a model is one change on all devices. Knows no form."""
 
 from __future__ import annotations
 

@@ -113,7 +113,7 @@ def _ratio(winner: Estimate, other: Estimate) -> tuple[float, float] | None:
 
 
 def _more(one: Estimate, other: Estimate) -> int | None:
-    """How many further processes of each separate two intervals, whose widths fall with the root of the number."""
+    """The further processes per delegate that separate two intervals: widths fall with the root of n."""
     gap = other.median - one.median
     widths = (one.high - one.low + other.high - other.low) / 2
     n = min(one.n, other.n)

@@ -106,7 +106,7 @@ def _names(text: str, shown: str) -> list[str]:
 
 
 def _cells(text: str, columns: list[int], shown: str) -> dict[int, list[str]]:
-    """The columns at these places; all cells as text, so that nothing is guessed. Others are not kept in memory."""
+    """The requested columns only, all cells as text, so that no types are guessed."""
     from devbench.errors import InputError
 
     # Where there is one column only, an empty line is a row without a number; else it is no row.
@@ -145,7 +145,7 @@ def _head(text: str) -> str:
 
 
 def _place(names: list[str], column: str | None, shown: str) -> int:
-    """The place of a column that is named exactly so, or but for capitals, or that has this number from 1."""
+    """The index of the column with this name, else with this name in other capitals, else with this number."""
     from devbench.errors import InputError
     from devbench.text import clean
 

@@ -87,7 +87,7 @@ class Process:
 
 @dataclass(frozen=True, slots=True)
 class StartUp:
-    """How processes started that found the caches in one state.
+    """The start-up of all processes that found the caches in the same state.
 
     Attributes:
         file_cache, kernel_cache: what they found; `None` where it is not known or there is no such cache.
@@ -185,7 +185,7 @@ class JobReport:
 
     @property
     def subject(self) -> str:
-        """The model with what it is called with: `unet · shape 1x64x64x4`."""
+        """The model with its shape and signature: `unet · shape 1x64x64x4`."""
         return subject_text(self.job.model.name, self.job.options)
 
     @property
@@ -267,7 +267,7 @@ class ReportData:
 
     @property
     def device_titles(self) -> Mapping[str, str]:
-        """What the devices are called, by their keys."""
+        """The titles of the devices by their keys."""
         return {device.key: device.title for device in self.devices}
 
     @property
@@ -281,7 +281,7 @@ class ReportData:
 
     @property
     def virtual_note(self) -> str:
-        """What a reader must know of virtual devices in this run; empty where there are none."""
+        """The note about virtual devices in this run; empty if there are none."""
         if not self.virtual:
             return ""
         return VIRTUAL_NOTE if self.all_virtual else f"some of these devices are {VIRTUAL_NOTE}"
@@ -300,7 +300,7 @@ class ReportData:
 
     @property
     def groups(self) -> list[tuple[str, DeviceRecord, list[JobReport]]]:
-        """Jobs of one model, called in one way, on one device together: what is compared with each other."""
+        """Jobs of one model with the same shape and signature on one device: they are compared with each other."""
         found: dict[tuple[str, str], list[JobReport]] = {}
         for job in self.jobs:
             found.setdefault((job.subject, job.job.device.key), []).append(job)

@@ -1,4 +1,4 @@
-"""A stored run made into what a report shows: which repetitions count, medians, operators, words; knows no form.
+"""Computes what a report shows from a stored run: which repetitions count, medians, operators; knows no form.
 
 Everything is computed here once, so that no two forms of a report can differ.
 """
@@ -64,11 +64,11 @@ def _about(job: JobRecord, notices: Sequence[Notice]) -> tuple[Notice, ...]:
 def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
     job, repetitions = item.job, item.repetitions
     measured, timed = counting.measured(repetitions), counting.timed(repetitions)
-    # Where no repetition was fit there is only what there is, and the report says so.
+    # If no repetition is reliable, all are shown, and the report has a notice.
     fit = [r for r in timed if r.verdict != "unreliable"]
     profiles = [r for r in repetitions if r.purpose == "profile" and r.status == "ok"]
     profile = profiles[-1] if profiles else None
-    # What says most of the delegate: the profile, else a process that was timed, else whatever ran last.
+    # The process that shows most about the delegate: the profile, else a timed process, else the last one.
     telling = next(iter([*profiles[-1:], *timed[-1:], *repetitions[-1:]]), None)
     operators = _operators(profile.operators, job) if profile else ()
     by_type = _by_type(operators)
@@ -124,7 +124,7 @@ def _figures(
         "latency": timed,
         "start": warm,
         "ok": [r for r in repetitions if r.status == "ok"],
-        # The share of the time on the delegate means nothing if none was asked for.
+        # Without a requested delegate, the share of the time on the delegate has no meaning.
         "profile": [r for r in profile if r.delegate_applied],
     }
     found = {}
@@ -155,7 +155,7 @@ def _spread(timed: Sequence[RepetitionRecord]) -> Spread:
 
 
 def _startups(repetitions: Sequence[RepetitionRecord]) -> tuple[StartUp, ...]:
-    """One for each state of the caches, the warmest first."""
+    """Start-up figures for each state of the caches, the warmest first."""
     found = []
     for state in counting.start_states(repetitions):
         used = state.repetitions
@@ -211,7 +211,7 @@ def _nodes(repetition: RepetitionRecord | None) -> str:
 
 
 def _fallback(repetition: RepetitionRecord | None, by_type: Sequence[OperatorType]) -> tuple[FallenBack, ...]:
-    """What stayed on the CPU next to a partition, with the delegate's reasons, and what it refused."""
+    """The operators that stayed on the CPU, and those that the delegate refused, with its reasons."""
     if repetition is None or repetition.delegate_applied is None:
         return ()
     reasons: dict[str, dict[str, None]] = {}

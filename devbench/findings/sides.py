@@ -18,7 +18,7 @@ from devbench.results.store import Store
 from devbench.text import parts_of
 
 PREVIOUS = "previous"
-# So many runs back the one before the candidate is looked for.
+# The number of earlier runs in which `previous` is searched.
 _MAX_LOOKED_BACK = 200
 
 
@@ -65,7 +65,7 @@ def _hint(report: ComparisonReport, settings: ComparisonSettings) -> str:
 
 @dataclass(frozen=True, slots=True)
 class RunsOfSide:
-    """The runs of a side, and where they are kept."""
+    """The runs of a side, and their store."""
 
     title: str
     history: History
@@ -74,7 +74,7 @@ class RunsOfSide:
 
 @contextmanager
 def choose_sides(baseline: str, candidate: str, store_url: str | None) -> Iterator[tuple[RunsOfSide, RunsOfSide]]:
-    """Both sides of a comparison; files are read into a store of their own, which is gone afterwards.
+    """Both sides of a comparison. A file is read into a temporary store, which is deleted afterwards.
 
     Raises:
         InputError: a side names no run, or both name the same one.
@@ -164,7 +164,7 @@ def device_keys(histories: Sequence[History], texts: Sequence[str]) -> tuple[str
 
 
 def model_names(histories: Sequence[History], texts: Sequence[str]) -> tuple[str, ...]:
-    """The keys of the models that are called one of the texts, or whose key ends in one: `model` takes `unet/model`.
+    """The keys of the models with one of these names, or with a key that ends in one: `model` selects `unet/model`.
 
     Raises:
         InputError: there is no such model in the store.

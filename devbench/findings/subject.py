@@ -21,7 +21,7 @@ from devbench.results.store import RunView, Store
 
 
 def pipelines_of(store: Store, view: RunView) -> PipelineReport | None:
-    """What the run measured of pipelines; `None` if it measured none."""
+    """The pipelines that the run measured; `None` if it measured none."""
     sessions = pipeline_sessions(store, view.run.run_id)
     return build_pipeline_report(view, sessions) if sessions else None
 
@@ -37,7 +37,7 @@ def history_of(
 
 
 def changes_in(store_url: str | None, settings: ChangesSettings) -> ChangesReport:
-    """What changed over the history of a store; devices and models as people name them.
+    """What changed over the history of a store. Devices and models are given as users name them.
 
     Raises:
         InputError: a filter names nothing, or no run measured what is asked for.
@@ -57,7 +57,7 @@ def _named(history: History, settings: ChangesSettings) -> ChangesSettings:
 def charted(
     kind: str, run: str, baseline: str, store_url: str | None, settings: ChangesSettings
 ) -> ReportData | PipelineReport | ComparisonReport | ChangesReport | None:
-    """What a chart is of, as far as the filters of the settings ask for it; `None` if there is nothing.
+    """The data of a chart, restricted by the filters of the settings; `None` if there is nothing.
 
     Raises:
         InputError: the run or a filter names nothing.
@@ -77,7 +77,7 @@ def charted(
 
 
 def readable(read: Callable[[str], bytes]) -> Callable[[str], bytes | None]:
-    """`read`, which gives the raw output at a path of a store, without its errors."""
+    """Like `read`, which returns the raw output at a path of a store, but with `None` instead of an error."""
 
     def shown(path: str) -> bytes | None:
         try:

@@ -68,6 +68,6 @@ class Timeline:
 
     @property
     def has_conditions(self) -> bool:
-        """Whether anything is known of the device besides its latencies."""
+        """Whether there are readings of the device, not only latencies."""
         lines = (self.gpu.now, self.gpu.cap, self.battery_level, self.battery_ma, self.load, self.memory_gb)
         return bool(self.temperatures or self.cpu or self.throttled or any(line is not None for line in lines))

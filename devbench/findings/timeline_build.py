@@ -1,7 +1,7 @@
 """Builds timelines of devices (`findings/timeline.py`) from a run.
 
 Computed from the conditions that are stored with each repetition (before, during, after); knows no chart. Times are
-seconds from the start of the run. What a device said of itself is taken only where it is a finite number.
+seconds from the start of the run. A reading is used only if it is a finite number.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from devbench.text import clean
 # Between two processes this far apart the state of the device is not known: a line has a gap there.
 _LONGEST_PAUSE_S = 3.0
 _MOST_SENSORS = 6
-# A line of a chart needs no more points; the lowest and the highest of each stretch are kept.
+# A line of a chart needs no more points. Of each further group of points, the lowest and the highest are kept.
 _MOST_POINTS = 400
 _ALWAYS_SHOWN = re.compile(r"batt|skin", re.IGNORECASE)
 _NUMBERED = re.compile(r"[ _-]*\d+")

@@ -46,10 +46,10 @@ def html(
     return render(template, frame, document=document, details=details, **values)
 
 
-# Gives a raw output; `None` if it is gone.
+# Returns a raw output; `None` if it was deleted.
 ReadRaw = Callable[[str], bytes | None]
 
-# More jobs than these are packed, so many together, and shown one at a time.
+# If there are more jobs than this, they are compressed in groups of this size and shown one at a time.
 MOST_OPEN = 60
 CHUNK = 25
 # A page must open at once: raw outputs beyond this (as packed) stay in the store, and the page says where.
@@ -67,7 +67,7 @@ class Details:
         html: by the job's number; empty where they are packed.
         chunks: packed pieces of HTML, by the number of the chunk.
         raw: packed raw outputs, by the job's number.
-        raw_left_out: how many jobs' raw outputs found no room.
+        raw_left_out: the number of jobs whose raw outputs are not in the page.
     """
 
     html: Mapping[int, Markup]
@@ -78,7 +78,7 @@ class Details:
 
 
 def job_details(folds: Folds, read_raw: ReadRaw) -> Details:
-    """Render every job and pack what a page cannot hold open."""
+    """Render every job, and compress the jobs beyond the page's limit."""
     raw, left_out = _raw(folds.folds, read_raw)
     spell: Any = environment().get_template("parts.html").module.fold  # type: ignore[attr-defined]
 

@@ -1,7 +1,7 @@
 """Spells the cases of a document as JUnit XML, which every CI shows; knows no subject.
 
-The form is that of Jenkins' schema (junit-10.xsd, which Gradle, GitLab and GitHub's viewers read too). XML cannot hold
-most control characters, not even escaped; what a device says may hold any.
+The form is that of Jenkins' schema (junit-10.xsd, which Gradle, GitLab and GitHub's viewers read too). XML cannot
+contain most control characters, not even escaped; text from a device may contain any.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from devbench.forms.lines import counted, listed, notice_texts, spelt
 from devbench.sections.document import CheckedJob, Document, Facts
 from devbench.text import clean
 
-# What XML 1.0 has no way to write (its production 2, Char); lone surrogates are no text at all.
+# Characters that XML 1.0 cannot contain (its production 2, Char), and lone surrogates.
 _NOT_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 

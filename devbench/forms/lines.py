@@ -50,7 +50,7 @@ def listed(document: Document) -> Iterator[tuple[str, tuple[Line, ...]]]:
 
 
 def spelt(line: Line, harmless: Callable[[str], str]) -> str:
-    """The line with what it is about."""
+    """The line, preceded by its subject."""
     return f"{harmless(line.subject)}: {harmless(line.text)}" if line.subject else harmless(line.text)
 
 

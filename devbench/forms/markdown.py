@@ -24,7 +24,7 @@ from devbench.text import for_markdown
 _SIGNS: Mapping[str, str] = {"bad": "✗ ", "good": "✓ ", "warn": "⚠ "}
 _MAX_ROWS = 50
 _MAX_TEXT = 600
-# A figure with its unit, which is readable as it is.
+# A number with its unit needs no escaping.
 _FIGURE = re.compile(r"[+−]?[\d.,]+ ?[%×\w]{0,6}( to [+−]?[\d.,]+ ?%?)?")
 
 

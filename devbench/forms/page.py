@@ -117,7 +117,7 @@ def _trusted(text: str) -> Markup:
 
 @lru_cache(maxsize=1)
 def environment() -> Environment:
-    """Jinja for this room's templates: everything is escaped, what is not defined is an error."""
+    """Jinja for the templates of this package: everything is escaped, an undefined name is an error."""
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     made = Environment(
@@ -187,7 +187,7 @@ def _cell(cell: Cell, kind: str, packed: str) -> str:
 
 
 def packed_rows(table: Table) -> str:
-    """All rows for the script; empty if the page itself has them all."""
+    """All rows for the script; empty if the page already shows all of them."""
     if not table.seen or len(table.rows) <= table.seen:
         return ""
     return pack(json.dumps([[_short(cell) for cell in row] for row in table.rows], ensure_ascii=False))

@@ -37,7 +37,7 @@ def print_document(document: Document, console: Console) -> None:
     last: RenderableType = _BLANK
     for shown in _document(document, max(console.width, _MIN_WIDTH)):
         if shown != _BLANK or last != _BLANK:
-            # A pipe gets each sentence on a line of its own.
+            # If the output is not a terminal, each sentence is on its own line.
             console.print(shown, soft_wrap=not isinstance(shown, Grid) and not console.is_terminal)
         last = shown
 
@@ -112,7 +112,7 @@ def _table(table: Table, width: int) -> Output:
 
 
 def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
-    """Columns side by side, those that give way hidden if the terminal is too narrow."""
+    """A table; the columns that may be hidden are, if the terminal is too narrow."""
     cells = {k: [_markup(table.rows[number][k]) for number in numbers] for k in range(len(table.columns))}
     widths = {
         k: max([len(clean(table.columns[k].title, 40)), *(Text.from_markup(text).cell_len for text in texts)])

@@ -248,6 +248,6 @@ def _origin(one: GivenModel, path: Path, base: Path) -> PurePath:
         return PurePosixPath(one.source)
     if _is_shipped(one.file):
         return PurePosixPath(one.file, path.name)
-    # Links are not resolved: tomorrow `current` may link to another folder.
+    # Links are not resolved, because a link such as `current` may lead to another folder in the next run.
     absolute, start = (PurePath(os.path.normpath(one.absolute())) for one in (path, base))
     return absolute.relative_to(start) if absolute.is_relative_to(start) else absolute

@@ -1,1 +1,1 @@
-"""One night on one host: what is due is measured on the devices that are there, compared and reported."""
+"""One night on one host: measure what is due on the connected devices, compare it, report it."""

@@ -1,6 +1,6 @@
-"""What is due: a new run, one to go on with, or nothing. Pure functions over what the store knows of earlier nights.
+"""What is due: a new run, a run to resume, or nothing. Pure functions over the earlier nights in the store.
 
-The state of a night is kept with its run, as the run's option `nightly`, so that there is one truth: the store.
+The state of a night is stored with its run, as the run's option `nightly`; it is stored nowhere else.
 """
 
 from __future__ import annotations
@@ -32,9 +32,9 @@ class Night:
     """A nightly run as stored.
 
     Attributes:
-        host: the machine that made it; another one does not go on with it.
-        plan: the fingerprint of what was asked for.
-        finished: names of the devices on which all of it was done.
+        host: the machine that made it; only this machine resumes it.
+        plan: the fingerprint of what was requested.
+        finished: names of the devices that were measured completely.
         reported: its comparison, report and message are done too.
     """
 
@@ -47,13 +47,13 @@ class Night:
     reported: bool = False
 
     def option(self) -> dict[str, Any]:
-        """What the run's option holds of it."""
+        """The night as it is stored in the run's option."""
         return {"suite": self.suite, "finished": list(self.finished), "reported": self.reported}
 
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """What is to be done. `night` is the one to go on with; `None` for a new one. No `names`: nothing to measure."""
+    """What to do. `night` is the night to resume, `None` for a new one. If `names` is empty, nothing is measured."""
 
     night: Night | None
     names: tuple[str, ...]
@@ -87,12 +87,12 @@ def nights_of(runs: Iterable[OptionedRun], suite: str) -> list[Night]:
 def decide(
     nights: Sequence[Night], present: Sequence[str], *, plan: str, period: Period, now: datetime, force: bool
 ) -> Due:
-    """What is due on the devices that are there.
+    """What is due on the connected devices.
 
     Args:
         nights: of this suite and this machine, the newest first.
-        present: names of the devices that are there.
-        plan: the fingerprint of what is asked for today; a night with another one is over.
+        present: names of the connected devices.
+        plan: the fingerprint of what is requested today; a night with another one is not resumed.
         period: how often a device is measured.
         now: with the time zone whose nights are meant.
         force: measure again what was measured already; a night that was cut off is still gone on with.
@@ -136,7 +136,7 @@ class NightlySettings:
 
     Attributes:
         period: how often a device is measured.
-        baseline_nights: compare with the last so many nightly runs of the suite.
+        baseline_nights: compare with this number of the latest nightly runs of the suite.
         baseline: compare with these runs instead: an id, `latest`, `key=value`, a date; empty for none.
         unreliable: what to do if all repetitions of a side are unreliable, as in `ComparisonSettings`.
         reports: folder of the reports, one below it for each run.

@@ -49,13 +49,13 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What a night is to be.
+    """How a night is measured and reported.
 
     Attributes:
         suite: its name, by which its nights are found again.
         devices: as the command line takes them.
         webhook: the address to post to; empty for none.
-        fault: how virtual devices shall misbehave.
+        fault: the faults of virtual devices.
     """
 
     suite: str
@@ -70,7 +70,7 @@ class Asked:
 
 @dataclass(frozen=True, slots=True)
 class Screen:
-    """Who is told: `display` shows a run on the devices of those serials, `tell` a line."""
+    """The output: `display` shows the progress of a run on these devices, `tell` prints a line."""
 
     display: Callable[[list[str]], AbstractContextManager[Listener]]
     tell: Callable[[str], None]
@@ -93,14 +93,14 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
     """Measure what is due, compare it, report it.
 
     Args:
-        asked: what the night is to be.
+        asked: how the night is measured and reported.
         store: where results go.
         history: opens the same store for reading.
-        screen: is told what happens.
+        screen: shows what happens.
 
     Raises:
-        InputError: what was asked for makes no sense.
-        KeyboardInterrupt: it was stopped; the next call goes on.
+        InputError: the settings contradict each other.
+        KeyboardInterrupt: it was stopped; the next call resumes.
     """
     now = datetime.now().astimezone()
     name = f"{asked.settings.period.began(now):%Y-%m-%d}"
@@ -136,7 +136,7 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
 def _measure(
     asked: Asked, store: Store, due: Due, nights: Sequence[Night], screen: Screen
 ) -> tuple[Night, dict[str, DevbenchError]]:
-    """Measure what is left; gives the night as it then is, and the devices on which it was not done."""
+    """Measure the rest; returns the night afterwards, and the devices that are still incomplete."""
     now = datetime.now(timezone.utc)
     night = due.night
     if night is None:
@@ -170,7 +170,7 @@ def _measure(
 
 
 def _give_up(store: Store, nights: Sequence[Night], now: datetime) -> None:
-    """Close the nights that were cut off and are not gone on with any more; what they measured stays."""
+    """Close the interrupted nights that are too old to resume; their results stay."""
     for night in nights:
         if not night.reported:
             store.finish_run(night.run_id, "interrupted", now, "it was cut off, and another night began")
@@ -208,7 +208,7 @@ def analyse(
     screen.tell("writing the report")
     folder = asked.settings.reports / view.run.run_id
     for part in folder.glob(".*"):
-        # What a killed process was in the middle of writing; nobody else writes here.
+        # Unfinished files of a killed process; no other process writes here.
         part.unlink(missing_ok=True)
     subject = RunSubject(report, comparison, changes)
     write_files(subject, folder, ("html", "md", "png"), readable(store.read_raw))

@@ -1,4 +1,4 @@
-"""A message to a chat: JSON as Slack's incoming webhooks take it, posted with patience. Knows no run.
+"""A message to a chat: the JSON of Slack's incoming webhooks, posted with retries. Knows no run.
 
 The address is a secret: who has it can post. It is in no text, no error and no log of ours, and neither is anything
 that an HTTP library says, since that names it.
@@ -24,7 +24,7 @@ _MOST_CHARACTERS = 4000
 
 
 def check_url(url: str) -> None:
-    """Refuse what is no address of a webhook, without naming it.
+    """Check the address of a webhook. The error does not contain the address.
 
     Raises:
         InputError: it is none.
@@ -44,9 +44,10 @@ def message(text: str) -> dict[str, Any]:
 
 
 def post(url: str, payload: dict[str, Any], *, sleep: Callable[[float], None] = time.sleep) -> str:
-    """Post, and again after a pause where that may help; gives what went wrong in the end, or nothing.
+    """Post, with retries after a pause if they may help; returns the last error, or nothing.
 
-    What may help again: no connection, no answer in time, 429 and 5xx. The pauses double; a `Retry-After` counts.
+    Retries may help if there is no connection or no answer in time, and for 429 and 5xx. The pauses double; a
+    `Retry-After` counts.
     """
     import requests
 

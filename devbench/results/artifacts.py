@@ -1,7 +1,7 @@
-"""Raw outputs on this machine's disk, compressed, and files of folders from outside; knows no database.
+"""Raw outputs on this machine's disk, compressed, and the files of imported folders; knows no database.
 
-A raw output is written under another name and then renamed, so a file that exists is whole. In a folder from outside no
-link is followed: a link would let its author read or write any file of this machine.
+A raw output is written under another name and then renamed, so a file that exists is complete. In an imported folder,
+no link is followed: a link would let its author read or write any file of this machine.
 """
 
 from __future__ import annotations

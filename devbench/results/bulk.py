@@ -12,7 +12,7 @@ _AT_ONCE = 20_000
 
 
 def fetch(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, Sequence[Any]]:
-    """The columns of a query by name, as the driver gives them: times are microseconds, JSON is packed."""
+    """The columns of a query by name, as the database driver returns them: times in microseconds, JSON compressed."""
     result = connection.execute(query)
     names = list(result.keys())
     assert result.cursor is not None

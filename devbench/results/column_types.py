@@ -59,7 +59,7 @@ def _object(value: Any) -> bool:
 
 
 def _input_shape(value: Any) -> bool:
-    """A name and its sizes."""
+    """The name of a column type, with its sizes."""
     return isinstance(value, list) and len(value) == 2 and isinstance(value[1], list)
 
 

@@ -175,7 +175,7 @@ def _move(connection: sa.Connection, source: str, target: str, where: sa.ColumnE
 
 
 def merge(connection: sa.Connection, move: Move) -> None:
-    """Join a history with another one; what is measured as it later joins it too."""
+    """Join a history with another one; later runs of the second device join it, too."""
     moves, aliases = schema.device_moves, schema.device_aliases
     moved = sa.select(moves.c.measured_as).where(moves.c.key == move.source)
     origins = {move.source, *connection.execute(moved.distinct()).scalars()} - {move.target}

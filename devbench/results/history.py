@@ -65,7 +65,7 @@ class History:
         self.store.complete_totals()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.store.close()
 
     def __enter__(self) -> History:

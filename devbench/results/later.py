@@ -1,4 +1,4 @@
-"""A results store that is opened when it is first used: until then, its import does not hold up what comes before.
+"""A results store that is opened when it is first used: until then, its modules need not be imported.
 
 A store that is not a file is opened at once: an error of its address or its server is shown before a device is used.
 """

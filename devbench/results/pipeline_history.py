@@ -1,7 +1,7 @@
 """Whole pipelines over runs, for comparisons and the history; without pandas.
 
-A pipeline in one residency, with its steps under one delegate, is a case like that of a model: its name is that of the
-model, its metrics are end-to-end latency and peak memory. Its stages alone are jobs, with cases of their own.
+A pipeline with one residency, number of steps and delegate is a case. The name of the pipeline is used as that of the
+model. The metrics are end-to-end latency and peak memory. The stages alone are jobs with separate cases.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def session_columns(connection: sa.Connection, selection: Selection) -> dict[str
 
 
 def _counting(columns: Columns, ended_well: Flags, reliable: Flags) -> Flags:
-    """Those that ended well; of each case in a run only the reliable ones, if there are any."""
+    """The successful sessions; for each case in a run only the reliable ones, if there are any."""
     keys = _keys(columns)
     with_reliable = {one for one, well, good in zip(keys, ended_well, reliable, strict=True) if well and good}
     rows = zip(keys, ended_well.tolist(), reliable.tolist(), strict=True)

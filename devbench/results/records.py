@@ -234,7 +234,7 @@ class RepetitionRecord:
         return delegated_node_share(self.delegate_applied, self.nodes_delegated, self.nodes_total)
 
 
-# The values of a repetition that have a column of their own, by name.
+# The values of a repetition that have a separate column, by name.
 VALUES: Mapping[str, Stored] = {
     one.name: one.metadata["stored"] for one in fields(RepetitionRecord) if "stored" in one.metadata
 }

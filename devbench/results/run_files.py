@@ -80,7 +80,7 @@ def read_values(values: Any) -> RunView:
 
 
 def add_run(store: Store, view: RunView) -> None:
-    """Keep a run in a store that does not have it, all or nothing."""
+    """Add a run to a store that does not have it, completely or not at all."""
     with store.transaction() as connection:
         writing.insert_run(connection, view.run)
         writing.insert_notices(connection, view.run.run_id, view.notices)
@@ -175,7 +175,7 @@ def _value(kind: str, value: Any, name: str) -> Any:
     elif base.endswith("Record"):
         return value
     else:
-        # What is left are the names of words, such as `Purpose`.
+        # The remaining types are enumerations of words, such as `Purpose`.
         wanted = {"int": int, "float": int | float, "bool": bool}.get(base, str)
     wrong = not isinstance(value, wanted) or (isinstance(value, bool) and base != "bool")
     if wrong or (isinstance(value, float) and not math.isfinite(value)):

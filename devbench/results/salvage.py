@@ -246,7 +246,7 @@ class _Salvage:
         self.lost += Counter()
 
     def _stand_in(self, table: sa.Table, known: Mapping[str, Any]) -> None:
-        """A row in place of one that is lost, of which nothing is known but its key; none if its run is not known."""
+        """A replacement for a lost row of which only the key is known; none if its run is not known."""
         started = _time_of(known.get("run_id"))
         runs = sa.select(schema.runs.c.run_id).where(schema.runs.c.run_id == known.get("run_id"))
         if (table is schema.runs and started is None) or (
@@ -284,7 +284,7 @@ def _is_number(column: sa.Column[Any]) -> bool:
 
 
 def _replace(column: sa.Column[Any], row: dict[str, Any]) -> bool:
-    """Put a value without content in place of a damaged one; not if the row has no meaning without it."""
+    """Replace a damaged value by an empty one, unless the row has no meaning without it."""
     if column.primary_key or column.foreign_keys:
         return False
     if column.nullable:

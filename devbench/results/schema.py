@@ -115,7 +115,7 @@ device_moves = Table(
     ForeignKeyConstraint(["run_id", "key"], ["devices.run_id", "devices.key"], ondelete="CASCADE"),
 )
 
-# What is measured as the one key from now on is part of the history of the other.
+# From now on, results under one key belong to the history of the other.
 device_aliases = Table(
     "device_aliases",
     metadata,
@@ -123,7 +123,7 @@ device_aliases = Table(
     Column("device_key", Name(80), nullable=False),
 )
 
-# By their bytes: what a model is called belongs to the case.
+# Models are identified by their bytes; the name of a model belongs to the case.
 models = Table(
     "models",
     metadata,

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """What a query is about; an empty one selects everything.
+    """Which results a query selects; an empty selection selects everything.
 
     Attributes:
         runs: ids.

@@ -32,7 +32,7 @@ _MAX_REASON = 1000
 
 @dataclass(frozen=True, slots=True)
 class OptionedRun:
-    """A run by what is noted of it; `host` is the machine that made it."""
+    """The list entry of a run; `host` is the machine that made it."""
 
     run_id: str
     started_utc: datetime
@@ -65,7 +65,7 @@ class Store:
             self._apply_ends()
 
     def close(self) -> None:
-        """Give the connections back."""
+        """Close the connections."""
         self.database.close()
 
     def __enter__(self) -> Store:
@@ -91,7 +91,7 @@ class Store:
         self.keep_room(run.run_id)
 
     def keep_room(self, run_id: str) -> None:
-        """Keep room on the disk for the end of a run that begins or is resumed."""
+        """Reserve disk space for the end of a run that begins or is resumed."""
         ending.keep_room(self.artifacts.root, run_id)
 
     def drop_run(self, run_id: str) -> None:
@@ -184,7 +184,7 @@ class Store:
             ending.forget(self.artifacts.root, run_id)
 
     def complete_totals(self) -> None:
-        """Bring the totals of jobs of runs that go on, or were killed, up to date, if it can be written."""
+        """Update the totals of jobs whose runs are active or were killed, if the store can be written."""
         with self.database.reading() as connection:
             late = totals.are_open(connection)
         if late:
@@ -202,7 +202,7 @@ class Store:
             writing.insert_repetition(connection, repetition)
 
     def add_notices(self, run_id: str, notices: Iterable[Notice]) -> None:
-        """Add notices to a run; one that it has already is kept once."""
+        """Add notices to a run, without duplicates."""
         with self.transaction() as connection:
             writing.insert_notices(connection, run_id, notices)
 

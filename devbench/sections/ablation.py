@@ -48,7 +48,7 @@ def _rows(found: Ablation) -> Iterator[Section]:
 
 
 def share_words(share: float | None) -> str:
-    """In percent; what is not all of it never reads as 100 %."""
+    """A share in percent. Only a complete share is shown as 100 %."""
     return "" if share is None else "100 %" if share == 1 else f"{min(100 * share, 99.9):.1f} %"
 
 

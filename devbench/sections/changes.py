@@ -62,7 +62,7 @@ _WITH_IT: Column[Told] = Column("what changed with it", lambda one: "; ".join(si
 
 
 def change_table(report: ChangesReport) -> Table:
-    """The changes that stand on their own, the newest first."""
+    """The changes that belong to no event of a device, the newest first."""
     columns: tuple[Column[Member], ...] = (
         Column("when (UTC)", lambda one: _when(one[1].sides), numeric=True),
         Column("device", lambda one: one[0].device, choose=True),

@@ -74,7 +74,7 @@ _EXPLANATION = (
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """A comparison, and whether all of its rows are asked for."""
+    """A comparison, and whether all of its rows are shown."""
 
     report: ComparisonReport
     everything: bool = False
@@ -253,7 +253,7 @@ def _value(sample: Sample, metric: str) -> Cell:
 
 
 def failure_table(report: ComparisonReport) -> Table:
-    """What worked and now fails, and the other way round."""
+    """Cases that worked and now fail, and cases that failed and now work."""
     fixed = {id(one) for one in report.fixed}
 
     def what(one: CaseFailure) -> Cell:
@@ -331,7 +331,7 @@ def comparison_data(report: ComparisonReport) -> dict[str, Any]:
 
 
 def case_data(row: CaseOnDevice) -> dict[str, Any]:
-    """What a row is about."""
+    """The case of a row, with its device."""
     return {
         name: getattr(row, name) for name in ("device_key", "device", "virtual", "case", "model", "delegate", "threads")
     }

@@ -84,7 +84,7 @@ def row_words(row: ComparedRow) -> str:
 
 
 def open_words(row: ComparedRow, report: ComparisonReport) -> str:
-    """What is not known of a row of the comparison, and why, or what would tell."""
+    """Why a row has no verdict, or how many further repetitions would decide."""
     return f"no verdict: {row_words(row)}; {needs_words(row, report)}"
 
 
@@ -160,7 +160,7 @@ def failure_words(failure: CaseFailure) -> str:
 
 
 def one_sided_words(report: ComparisonReport, *, everything: bool = False) -> list[str]:
-    """`only in the baseline, on DEVICE: CASE, CASE`, a line a side and device; many cases by their number."""
+    """One line per side and device, `only in the baseline, on DEVICE: CASE, CASE`; many cases are only counted."""
     found: dict[tuple[str, str], list[OneSided]] = {}
     for one in report.one_sided:
         found.setdefault((one.side, one.device), []).append(one)
@@ -182,7 +182,7 @@ def explanation_words(row: ComparedRow) -> list[str]:
         return []
     causes = explanation.causes
     if METRICS[row.metric].better == "higher":
-        # Not the time: what the delegate took, and what is on the CPU for it.
+        # The cause without times: what the delegate executes, and what runs on the CPU instead.
         causes = tuple(one for one in causes if one.kind in ("delegation", "moved to cpu", "new"))
         causes = tuple(sorted(causes, key=lambda one: one.kind != "delegation"))
     lines = [cause_words(cause) for cause in causes[:_MOST_CAUSES]]

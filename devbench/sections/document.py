@@ -24,7 +24,7 @@ Subject = TypeVar("Subject")
 
 @dataclass(frozen=True, slots=True)
 class Line:
-    """A sentence; not made harmless.
+    """A sentence; not escaped yet.
 
     Attributes:
         text: the sentence.
@@ -106,7 +106,7 @@ class Matrix:
 
 @dataclass(frozen=True, slots=True)
 class Counts:
-    """Results by number, number first; `rest` says what they are parts of, `9 cases, 31 checks`."""
+    """The number of each result; `rest` has the totals, `9 cases, 31 checks`."""
 
     counts: tuple[tuple[int, str, Kind], ...]
     rest: str
@@ -172,7 +172,7 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class CheckedJob:
-    """A job as the case of a test; `of` says what it belongs to, `skipped` why there is no verdict."""
+    """A job as a test case; `of` is the class it belongs to, `skipped` the reason for no verdict."""
 
     name: str
     of: str

@@ -73,7 +73,7 @@ def rough_percent(share: float | None) -> str:
 
 
 def spread_percent(value: float | None) -> str:
-    """A spread in percent: two digits, and no more than a tenth of a percent is ever worth."""
+    """A spread in percent, with two digits but no finer than 0.1 %."""
     return "" if value is None else f"{value:.0f} %" if value >= 10 else f"{value:.1f} %"
 
 
@@ -87,7 +87,7 @@ def coverage_note(values: list[Estimate | None]) -> str:
     known = [value for value in values if value is not None and value.coverage is not None]
     if not known:
         return "One process each: no interval."
-    # The one that is worth least stands for all.
+    # Use the interval with the lowest coverage for all.
     worst = min(known, key=lambda value: value.coverage or 0)
     count = f"{worst.n} process{'' if worst.n == 1 else 'es'}"
     if worst.bootstrap:
@@ -107,7 +107,7 @@ def operator_name(name: str, node: int | None) -> str:
 
 
 def startup_words(jobs: Sequence[JobReport]) -> list[str]:
-    """What was cold and what warm where a table says `cold init` and `init`; nothing without a cold start."""
+    """Which caches were cold in the columns `cold init` and `init`; empty without a cold start."""
     if not any(job.cold for job in jobs):
         return []
     lines = []
@@ -140,7 +140,7 @@ def spread_words(job: JobReport) -> str:
 
 
 def fallback_words(job: JobReport) -> str:
-    """What a delegate left to the CPU, its time next to the partitions', and what it refused. Not made harmless."""
+    """Operators that ran on the CPU, with their times and those of the partitions, and refused ones. Not escaped."""
     ran = [op for op in job.fallback if op.total_ms is not None]
     words = []
     if ran:

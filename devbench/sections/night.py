@@ -43,7 +43,7 @@ from devbench.sections.figures import interval, metric_words, ms
 from devbench.sections.notices import KINDS, notice_data, notice_lines
 from devbench.sections.tables import MARKDOWN, TEXT, Form
 
-# Of what is undecided, so many lines a job.
+# The largest number of lines about undecided checks per job.
 _MAX_UNDECIDED = 20
 _MAX_CAUSES = 2
 
@@ -140,7 +140,7 @@ def _regressions(result: NightResult) -> Iterator[Section]:
 
 
 def _findings(result: NightResult) -> Iterator[Section]:
-    """What a reader has to know besides, each with its lines."""
+    """Further information, each item with its lines."""
     failed, newly = [], _newly(result)
     for job in result.failed:
         worked = "; it worked before" if newly.pop(job_key(job), None) else ""

@@ -1,4 +1,4 @@
-"""Notices as they are shown: once for each device or model and cause, what limits most first; knows no form."""
+"""Notices as shown: grouped by cause and device or model, the most limiting first; knows no form."""
 
 from __future__ import annotations
 
@@ -18,7 +18,8 @@ _MAX_NAMED = 3
 KINDS: Mapping[Effect, Kind] = {Effect.UNDECIDED: "warn", Effect.EXCLUDED: "warn", Effect.INFORMATION: "information"}
 _EFFECTS = tuple(KINDS)
 _ORDER = tuple(NoticeKind)
-# Notices that differ in these only have one cause. Not single digits: of a thermal status each is a state of its own.
+# Notices that differ only in these numbers have the same cause. Single digits are kept, because each thermal status is
+# a different state.
 _FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
 
 
@@ -58,7 +59,7 @@ class Noticed(Protocol):
 
 
 def notice_lines(*findings: Noticed | None) -> tuple[NoticeLine, ...]:
-    """The notices of findings that are shown together: grouped, what several of them tell once.
+    """The notices of findings that are shown together, grouped; duplicates are shown once.
 
     In the order of their effects: no verdict possible, excluded from choosing a winner, information.
     """
@@ -78,7 +79,7 @@ def notice_parts(form: Form, *findings: Noticed | None) -> tuple[Part, ...]:
 
 
 def notice_data(notices: Iterable[Notice]) -> list[dict[str, Any]]:
-    """Notices for other programs, each on its own."""
+    """Notices for other programs, not grouped."""
     return [plain(asdict(notice)) for notice in notices]
 
 

@@ -109,7 +109,7 @@ def _wholes(variant: Variant) -> Table:
 
 
 def _images(whole: Whole) -> Table:
-    """Each image of a session of several, the first one told apart from those after it."""
+    """Each image of a session with several; the first one is separate from the others."""
     columns: tuple[Column[Image], ...] = (
         Column("image", lambda one: str(one.number), numeric=True),
         Column("took", lambda one: seconds(one.latency_ms), numeric=True),
@@ -143,7 +143,7 @@ def _latency(whole: Whole) -> Cell:
 
 
 def _step(variant: Variant, whole: Whole) -> str:
-    """What a step takes: all inferences of the stages that are repeated."""
+    """The time of a step: all inferences of the repeated stages."""
     if whole.shown is None or not variant.steps or whole.latency is None:
         return ""
     walls = [stage.wall_ms for stage in whole.shown.stages if stage.repeated]

@@ -100,7 +100,7 @@ def contention(variant: Variant, whole: Whole) -> str:
 
 
 def notes(variant: Variant) -> list[str]:
-    """What a reader must know of how it was measured."""
+    """Notes on how it was measured."""
     found = []
     kinds = {whole.shown.memory_kind for whole in variant.wholes if whole.shown is not None}
     for kind in sorted(kind for kind in kinds if kind):

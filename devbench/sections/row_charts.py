@@ -51,7 +51,7 @@ def _virtual(virtual: Iterable[bool]) -> Virtual:
 
 
 def _title(what: str, jobs: _Jobs, part: str = "") -> str:
-    """What it is, with the model and the device if there is one of them only: `Latency: small_unet on Pixel 8`."""
+    """The title; it has the model and the device if there is only one: `Latency: small_unet on Pixel 8`."""
     models, devices = dict.fromkeys(job.subject for job in jobs), dict.fromkeys(job.job.device.title for job in jobs)
     model = clean(next(iter(models)), 90) if len(models) == 1 else f"{len(models)} models"
     device = clean(next(iter(devices)), 60) if len(devices) == 1 else f"{len(devices)} devices"

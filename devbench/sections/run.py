@@ -79,7 +79,7 @@ def run_document(
 
 
 def _groups(subject: RunSubject) -> Iterator[Section]:
-    """Jobs of one model on one device, which are compared with each other; of several all are in the table above."""
+    """Jobs of one model on one device, compared with each other; with several models, the table above has all."""
     groups = subject.report.groups
     listed = TEXT if len(groups) == 1 or subject.operators else MARKDOWN
     for number, (model, device, jobs) in enumerate(groups, start=1):
@@ -223,7 +223,7 @@ def _operators_of(job: JobReport) -> Table:
 
 
 def _notes(subject: RunSubject) -> Iterator[Section]:
-    """What holds for all cases: notes of the devices, what the intervals are, where more is to be found."""
+    """Notes for all cases: about the devices, the intervals, and where to find more."""
     report = subject.report
     lines = [
         Line(str(note), "soft", device.title)

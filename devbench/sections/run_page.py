@@ -27,7 +27,7 @@ from devbench.sections.subjects import RunSubject
 from devbench.sections.tables import PAGE, Column, Table, table
 from devbench.sections.time_charts import condition_charts
 
-# Of more jobs or devices than these, what a reader does not need first is folded.
+# With more jobs or devices than this, secondary tables are folded.
 _MAX_JOBS, _MAX_DEVICES = 40, 4
 _METHOD = (
     "Process: one start of the benchmark tool; its latency is the average of its inferences. Median: over the "

@@ -191,6 +191,6 @@ def fallback(report: ReportData) -> Table:
 
 
 def _reasons(op: FallenBack) -> str:
-    """The first one; a job's details have them all."""
+    """Only the first is shown here; the details of a job have all."""
     more = len(op.reasons) - 1
     return "".join(clean(why, 120) for why in op.reasons[:1]) + (f" (and {more} more)" if more > 0 else "")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-# A run alone is shown without the import of what it could be compared with.
+# Without a comparison, its modules are not imported.
 if TYPE_CHECKING:
     from devbench.findings.changes import ChangesReport
     from devbench.findings.comparison import ComparisonReport

@@ -13,7 +13,7 @@ EVERY_FORM: frozenset[str] = frozenset(get_args(Form))
 TERMINAL: frozenset[str] = frozenset(["terminal"])
 MARKDOWN: frozenset[str] = frozenset(["markdown"])
 PAGE: frozenset[str] = frozenset(["html"])
-# Forms that are read from top to bottom, without a way to sort or to unfold.
+# Forms in which readers can neither sort nor unfold.
 TEXT: frozenset[str] = TERMINAL | MARKDOWN
 # This many rows of a page's table are seen at once.
 LONG, SHORT = 50, 15
@@ -92,7 +92,7 @@ class Table:
     forms: frozenset[str] = EVERY_FORM
 
     def for_form(self, form: str) -> Table:
-        """With the columns that a form shows."""
+        """The table with only the columns that a form shows."""
         if all(form in column.forms for column in self.columns):
             return self
         return self._only([number for number, column in enumerate(self.columns) if form in column.forms])
@@ -105,7 +105,7 @@ class Table:
 def table(
     key: str, caption: str, columns: Sequence[Column[Row]], rows: Iterable[Row], seen: int = SHORT, **options: Any
 ) -> Table:
-    """A table; of a column to choose by that has one value only, the value is said once, in the caption."""
+    """A table. If a filter column has only one value, the value moves to the caption."""
     items = list(rows)
     shown = [column for column in columns if column.only_if is None or any(map(column.only_if, items))]
     cells = tuple(tuple(_cell(column.cell(item)) for column in shown) for item in items)

@@ -97,7 +97,7 @@ def _history(name: str, of: Sequence[MeasuredSeries], labels: Mapping[str, Mappi
 
 
 def _levels(one: MeasuredSeries, title: str, colour: str, at: Sequence[float], factor: float, hidden: bool) -> Line:
-    """The level of each stretch between two changes, from its first run to its last."""
+    """The level between each two changes, from the first run to the last."""
     times: list[float] = []
     values: list[float | None] = []
     ends = [0, *(change.point.index for change in one.changes), len(at)]
@@ -259,7 +259,7 @@ def _stages(whole: Whole, session: Any) -> Panel:
 
 
 def _spans(stage: Any, row: int, end: float) -> Iterator[Span]:
-    """What a stage did when."""
+    """The times at which a stage loaded, waited and ran."""
     turn = stage.go_s if stage.loaded_before else stage.ready_s
     middle = stage.warm_s if stage.warm_s is not None else stage.done_s
     stretches = (

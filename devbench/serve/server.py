@@ -39,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._answer(body=False)
 
     def __getattr__(self, name: str) -> object:
-        # The library looks up `do_` and the method that was asked for.
+        # The library calls `do_` followed by the request's method.
         if name.startswith("do_"):
             return self._refuse
         raise AttributeError(name)
@@ -108,7 +108,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(page)
 
     def log_message(self, format: str, *args: object) -> None:
-        """Nothing is logged: a terminal must not show what a request brings."""
+        """Nothing is logged, because a request may contain control characters."""
 
 
 class _HttpServer(ThreadingHTTPServer):

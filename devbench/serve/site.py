@@ -1,6 +1,6 @@
 """The pages of `devbench serve`: runs, a run, a comparison, the history; knows no HTTP.
 
-Everything that a request names is checked before the store is asked. Pages are kept for a while, few of them.
+All names in a request are checked before the store is read. A few pages are cached.
 """
 
 from __future__ import annotations
@@ -180,7 +180,7 @@ def _moment(text: str) -> datetime | None:
     return found if found.tzinfo else found.replace(tzinfo=timezone.utc)
 
 
-# A choice holds what these many of the newest runs measured.
+# A filter offers what this number of the newest runs measured.
 _LOOKED_AT = 20
 
 
@@ -222,7 +222,7 @@ def _failed(run: Any) -> Cell:
 
 
 def history_choices(history: History) -> dict[str, Mapping[str, str]]:
-    """What a history can be restricted to, of the newest runs: by kind, value and words."""
+    """The filters for a history, from the newest runs: kind, value and label."""
     devices = history.devices()
     newest = tuple(history.runs()["run_id"])[-_LOOKED_AT:]
     cases = history.jobs(runs=newest)
@@ -234,7 +234,7 @@ def history_choices(history: History) -> dict[str, Mapping[str, str]]:
 
 
 def series_links(report: ChangesReport) -> Table:
-    """A row for each series: its last value, its changes, the way to it alone."""
+    """A row for each series: its last value, its changes, a link to its page."""
     columns: tuple[Column[MeasuredSeries], ...] = (
         Column("device", lambda one: one.device, choose=True),
         Column("model", lambda one: one.model, choose=True),

@@ -145,7 +145,7 @@ class Userland:
         (self.root / "system" / "boot_id").write_text(f"{uuid4()}\n", "ascii")
 
     def device_text(self) -> PathFilter:
-        """A filter for one stream of output."""
+        """A filter that removes the device's folder from one stream of output."""
         return PathFilter(self._mark)
 
     # -- processes ----------------------------------------------------------------------------------------------

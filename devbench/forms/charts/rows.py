@@ -21,7 +21,7 @@ _MARKS = {"counted": ("o", "dot"), "outlier": ("o", "none"), "unreliable": ("x",
 
 @dataclass(frozen=True, slots=True)
 class _Placed:
-    """A bar in its place: its middle from the top, its height, from where to where."""
+    """The position of a bar: its middle and height from the top, its start and its end."""
 
     bar: Bar
     row: Row
@@ -44,7 +44,7 @@ def draw_rows(sheet: Sheet, chart: RowChart, title: str) -> None:
     left = MARGIN + max((width_of(label) for label in labels.values()), default=0) + 6
     placed, heads, ticks, height = _place(chart, origin)
     if any(bar.value < 0 or (bar.low or 0) < 0 for row in rows for bar in row.bars):
-        # Values stand on both sides, so the labels need room on the left, too.
+        # There are values on both sides, so the labels need space on the left, too.
         left += 6
     axes = sheet.axes(left, height, _RIGHT)
     axes.set_ylim(height, 0)
@@ -83,7 +83,7 @@ def draw_rows(sheet: Sheet, chart: RowChart, title: str) -> None:
 def _place(
     chart: RowChart, origin: float
 ) -> tuple[list[_Placed], list[tuple[float, str]], list[tuple[float, Row]], float]:
-    """Bars, headings and rows with their places from the top, and the height of all."""
+    """Bars, headings and rows with their positions from the top, and the whole height."""
     placed: list[_Placed] = []
     heads: list[tuple[float, str]] = []
     ticks: list[tuple[float, Row]] = []
@@ -111,7 +111,7 @@ def _place(
 
 
 def _limits(axes: Axes, chart: RowChart, placed: list[_Placed], origin: float, width: float) -> None:
-    """An axis that has room for each bar with its text: both count, and texts do not grow with the axis."""
+    """An axis on which each bar fits together with its text, whose width does not depend on the axis."""
     points = [(one, end) for one in placed for end in _ends(one)]
     points += [(one, point.value) for one in placed for point in one.row.points]
     at: Any = (lambda value: math.log10(max(value, origin))) if chart.log else float
@@ -140,7 +140,7 @@ def _ends(one: _Placed) -> Iterator[float]:
 
 
 def _text(chart: RowChart, one: _Placed) -> str:
-    """What is at the end of a bar; of a stacked one, at the end of the last piece."""
+    """The text at the end of a bar, or of the last piece of a stacked one."""
     if not chart.stacked:
         return one.bar.text
     return one.row.text if one.bar is one.row.bars[-1] else ""
@@ -164,7 +164,7 @@ def _bars(axes: Axes, chart: RowChart, placed: list[_Placed], sheet: Sheet) -> N
         (one, one.bar.low, one.bar.high) for one in placed if one.bar.low is not None and one.bar.high is not None
     ]
     if ranged:
-        # An interval may lie beside its value.
+        # An interval may not contain its value.
         middle = [(low + high) / 2 for _, low, high in ranged]
         half = [(high - low) / 2 for _, low, high in ranged]
         axes.errorbar(middle, [one.y for one, _, _ in ranged], xerr=half, fmt="none", ecolor=colours["ink"],

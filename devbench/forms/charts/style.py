@@ -1,6 +1,7 @@
 """The style sheet of chart files, and a sheet of paper on which text and axes are placed in points from the top.
 
-A sheet is as wide as asked for and as high as what is on it. Nothing is scaled, so that text has its size at any width.
+A sheet has the requested width and the height of its content. Nothing is scaled, so text has the same size at any
+width.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ _FONTS = (
 
 @lru_cache(maxsize=1)
 def families() -> list[str]:
-    """The installed fonts of the list; a letter is taken from the first that has it."""
+    """The installed fonts of the list; each letter is drawn with the first font that has it."""
     installed = {font.name for font in fontManager.ttflist}
     return [name for name in _FONTS if name in installed] or ["sans-serif"]
 
@@ -106,7 +107,7 @@ class Sheet:
             self.text(line, MARGIN, self.y - LINE / 2, colour, size=size, **options)
 
     def heading(self, title: str, virtual: Virtual) -> None:
-        """The title, and what is to be known of virtual devices."""
+        """The title, and the note about virtual devices."""
         self.lines(wrapped(title, self.inner, TITLE, "bold"), "ink", TITLE, weight="bold")
         if virtual:
             words = VIRTUAL_NOTE.removeprefix("virtual: ")
@@ -143,7 +144,7 @@ class Sheet:
         self.y += LINE + 2 if entries else 0
 
     def end(self, note: str) -> None:
-        """The note at the bottom; then the height is known, and everything gets its place."""
+        """Add the note at the bottom. After that the height is known, and everything is placed."""
         if note:
             self.y += 3
             self.lines(wrapped(note, self.inner), "soft")

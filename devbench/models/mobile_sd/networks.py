@@ -130,7 +130,7 @@ class Layers:
             pad_both: False for a padding of one below and to the right alone, with a stride of 2.
         """
         kernel = self.weights(f"{name}.weight", (size, size, x.shape[-1], channels), gain)
-        # SAME with a stride pads only the end.
+        # With a stride, SAME pads only at the end.
         padded = stride > 1 and pad_both
         if padded:
             x = self.tf.pad(x, [[0, 0], [size // 2] * 2, [size // 2] * 2, [0, 0]])

@@ -58,7 +58,7 @@ def open_writer(path: Path, table: sa.Table, file_format: Format) -> Writer:
 
 
 def read_file(path: Path, table: sa.Table, file_format: Format) -> Iterator[Columns]:
-    """The rows of a file, some at a time, as `rows.py` has them.
+    """The rows of a file in batches, in the form of `rows.py`.
 
     Raises:
         InputError: it is another kind of file, or its values do not fit the columns.

@@ -1,4 +1,4 @@
-"""A folder with runs of a store, written and read again: a file per table, a manifest, raw outputs if asked for.
+"""Writes runs of a store to a folder and reads them: one file per table, a manifest, optionally raw outputs.
 
 What is read, from a folder or from another store, is added to a store in one transaction, each row once.
 """

@@ -32,7 +32,7 @@ _REFERENCES = {
     "run_id": "runs", "facts_id": "documents", "options_id": "documents", "case_id": "cases", "job_id": "jobs",
     "repetition_id": "repetitions", "name_id": "operator_names", "session_id": "pipeline_sessions",
 }  # fmt: skip
-# Tables whose numbers are made of these columns.
+# Tables whose row numbers are computed from these columns.
 _CONTENT = {
     "documents": ("body",), "cases": ("text",), "operator_names": ("type", "name"),
     "notices": ("kind", "subject", "text", "device_key", "job_number"),
@@ -66,7 +66,7 @@ class Merged:
 
 
 def merge(connection: sa.Connection, source: RowSource, progress: Progress = lambda table, rows: None) -> Merged:
-    """Add what `source` has and the store has not; in the caller's transaction.
+    """Add the rows of `source` that the store does not have, in the caller's transaction.
 
     Args:
         connection: of the store, for writing.
@@ -88,7 +88,7 @@ class _Merge:
         self.connection, self.source, self.progress = connection, source, progress
         self.merged = Merged({table.name: 0 for table in TABLES})
         self.keys = DeviceKeys(connection, source)
-        # By table: the number of a row there to its number here; `None` for rows whose parts are left out.
+        # By table: for each row number of the source, the row number here; `None` if the row is left out.
         self.numbers: dict[str, dict[Any, Any]] = {table.name: {} for table in TABLES}
         # The numbers of rows of `_SAME` that are here, `None` if nothing is to be added to them.
         self.known: dict[str, dict[tuple[Any, ...], Any]] = {name: {} for name in _SAME}
@@ -144,7 +144,7 @@ class _Merge:
             raise InputError(f"a row refers to {error} of {table}, which is not there", hint=_HINT) from None
 
     def _table(self, table: sa.Table) -> None:
-        """The rows of a table, with the numbers that they have here."""
+        """The rows of a table, with the row numbers of this store."""
         names = [column.name for column in columns_of(table)]
         if table is schema.repetitions:
             self.known[table.name] = dict.fromkeys(self._known_repetitions())

@@ -76,7 +76,7 @@ def rows_of(table: sa.Table, runs: sa.Select[Any]) -> sa.Select[Any]:
         table: one of `TABLES`.
         runs: selects the ids of the runs.
     """
-    # As the driver gives them.
+    # Values as the database driver returns them.
     columns: list[Any] = [sa.type_coerce(column, sa.types.NULLTYPE).label(column.name) for column in columns_of(table)]
     query = sa.select(*columns)
     devices, jobs, repetitions, operators = schema.devices, schema.jobs, schema.repetitions, schema.operators
@@ -120,7 +120,7 @@ class BadValue(ValueError):
 
 
 def from_driver(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
-    """A column as a driver gives it, made the same for all of them; what fits no column stays as it is."""
+    """A column in one form for all database drivers; values of a wrong type stay unchanged."""
     kind = type_of(column).kind
     if kind == "bool":
         # SQLite has numbers.
