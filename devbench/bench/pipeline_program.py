@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import gzip
 import secrets
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from statistics import median
@@ -60,12 +60,18 @@ _WATCHDOG_EXTRA_S = 20.0
 
 @dataclass(frozen=True, slots=True)
 class PipelineCase:
-    """A pipeline under a delegate. `cases` are the numbers of its stages' cases in the plan, in their order."""
+    """A pipeline under a delegate.
+
+    Attributes:
+        cases: the numbers of its stages' cases in the plan, in their order.
+        whole_only: no stage is measured alone, so that there is no estimate.
+    """
 
     pipeline: Pipeline
     delegate: str
     threads: int | None
     cases: tuple[int, ...]
+    whole_only: bool = False
 
     @property
     def title(self) -> str:
@@ -73,7 +79,7 @@ class PipelineCase:
 
     def steps(self, rounds: int) -> int:
         """Processes and sessions in all: each stage once untimed, then all stages and residencies in each round."""
-        stages = len(self.pipeline.stages)
+        stages = 0 if self.whole_only else len(self.pipeline.stages)
         return stages + rounds * (stages + len(self.pipeline.residencies))
 
 
@@ -97,7 +103,8 @@ class PipelineProgram:
         for run in runs:
             run.check_refused()
         for run in runs:
-            run.warm_up()
+            if not run.whole_only:
+                run.warm_up()
         for index in range(session.plan.limits.repetitions):
             for run in in_turn(runs, index):
                 run.round(index)
@@ -120,6 +127,7 @@ class _PipelineRun:
         ]
         self._rounds = session.plan.limits.repetitions
         self._alone: list[list[Alone]] = [[] for _ in self._jobs]
+        self.whole_only = case.whole_only
         self._overlap_runs: int | None = None
         self._failed: set[str] = set()
         self._left = case.steps(self._rounds)
@@ -157,7 +165,7 @@ class _PipelineRun:
     def round(self, index: int) -> None:
         """Each stage alone, then a session in each residency."""
         for stage in self._stages:
-            if not self._over:
+            if not self._over and not self.whole_only:
                 self._measure_alone(stage, index)
         for residency in self._pipeline.residencies:
             if not self._over and residency not in self._failed:
@@ -177,11 +185,12 @@ class _PipelineRun:
 
     def _measure_whole(self, residency: Residency, index: int) -> None:
         """The pipeline from its first stage to its last as one session on the device."""
-        pipeline, alone = self._pipeline, [_middle(found) for found in self._alone]
+        pipeline, alone = self._pipeline, [_middle(found) for found in self._alone if found]
         keep, overlap, images, steady_s = pipeline.keep, 0, 1, 0.0
         if is_pipelined(residency) and keep is not None:
             overlap = self._overlap() if residency == "pipelined" else pipeline.runs[keep]
-            images, steady_s = pipeline.images, alone[keep].steady_ms / 1000
+            if alone:
+                images, steady_s = pipeline.images, alone[keep].steady_ms / 1000
         plan = plan_session(residency, self._stages, keep, overlap, images, steady_s)
         estimate_s = images * total_ms(compose("sequential", alone)) / 1000
         deadline_s = self._session.plan.limits.repetition_timeout_s or _LOAD_BUDGET_S + _SLOWER * estimate_s
@@ -347,14 +356,25 @@ def for_pipeline(options: RunOptions, typed: Collection[str]) -> RunOptions:
     return replace(options, residency=parts_of(options.residency), **own)
 
 
-def plan_pipeline(pipeline: Pipeline, given: RunOptions, first: Plan) -> tuple[Plan, tuple[PipelineCase, ...]]:
+def plan_pipelines(
+    several: Sequence[Pipeline], given: RunOptions, first: Plan, *, whole_only: bool = False
+) -> tuple[Plan, tuple[PipelineCase, ...]]:
     """The cases of all stages under all delegates, and which of them make up which pipeline.
 
-    `first` is the plan for the first stage's model alone: it has the delegates, threads and limits.
+    `first` is the plan for one stage's model alone: it has the delegates, threads and limits.
 
     Raises:
         InputError: a model, delegate or number of threads is wrong.
     """
+    cases: dict[Case, int] = {}
+    pipelines = [one for pipeline in several for one in _cases_of(pipeline, given, first, cases, whole_only)]
+    return replace(first, cases=tuple(cases)), tuple(pipelines)
+
+
+def _cases_of(
+    pipeline: Pipeline, given: RunOptions, first: Plan, cases: dict[Case, int], whole_only: bool
+) -> Iterator[PipelineCase]:
+    """One pipeline under each delegate; its cases are added to `cases`."""
     known = load_delegates(given.delegates_file)
     files = list(dict.fromkeys(stage.model for stage in pipeline.stages))
     base = pipeline.path.parent if pipeline.path is not None else Path()
@@ -363,8 +383,6 @@ def plan_pipeline(pipeline: Pipeline, given: RunOptions, first: Plan) -> tuple[P
     }
     models = {file: opened[model_path(file).resolve()] for file in files}
     template = first.cases[0]
-    cases: dict[Case, int] = {}
-    pipelines = []
     for delegate, threads in dict.fromkeys((case.delegate, case.options.num_threads) for case in first.cases):
         numbers = []
         for number, stage in enumerate(pipeline.stages):
@@ -380,5 +398,4 @@ def plan_pipeline(pipeline: Pipeline, given: RunOptions, first: Plan) -> tuple[P
             require = template.require if given.require else own.require
             case = Case(models[stage.model], own, replace(template.options, num_threads=count), require)
             numbers.append(cases.setdefault(case, len(cases)))
-        pipelines.append(PipelineCase(pipeline, delegate.name, threads, tuple(numbers)))
-    return replace(first, cases=tuple(cases)), tuple(pipelines)
+        yield PipelineCase(pipeline, delegate.name, threads, tuple(numbers), whole_only)

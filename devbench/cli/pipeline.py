@@ -1,14 +1,15 @@
-"""`devbench pipeline ablation`: what each rewrite does to the stages of a pipeline on a device."""
+"""`devbench pipeline ablation`: what each lever brings to a pipeline on a device."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from devbench import numbers
 from devbench.cli.choices import RUN_COMPLETION, SkipOption, complete_rewrites
 from devbench.cli.output import check_writable, plain, print_document, say, status
 from devbench.cli.takes import Taken, open_devices, open_store, takes
@@ -18,6 +19,7 @@ from devbench.options import RunOptions
 from devbench.text import parts_of
 
 if TYPE_CHECKING:
+    from devbench.bench.levers import Lever
     from devbench.bench.pipeline import Pipeline
     from devbench.bench.runner import RunOutcome
     from devbench.models.rewrites.apply import AblationStep
@@ -26,20 +28,19 @@ if TYPE_CHECKING:
 
 _EPILOG = (
     "Examples:\n\n  devbench pipeline ablation sd/mobile-sd.toml --device R5CT1234ABC --delegate gpu\n\n"
-    "  devbench pipeline ablation sd/mobile-sd.toml -d virtual -D xnnpack --only groupnorm-4d,fc-to-conv --also w8\n\n"
+    "  devbench pipeline ablation sd/mobile-sd.toml -d virtual -D xnnpack --only groupnorm-4d --steps 20,8\n\n"
     "The pipeline's file comes from `devbench models build mobile-sd --out sd/`, or is written by hand "
     "(docs/pipelines.md)."
 )
-_TAKEN = ("device", "delegate", "threads", "repetitions", "check_outputs", "json_file", "store_url", "wait", "quiet")
+_TAKEN = ("device", "delegate", "threads", "repetitions", "json_file", "store_url", "wait", "timeout", "quiet", "fault")
 _DEFAULTS = {
-    "delegate": ("gpu",), "repetitions": 3, "check_outputs": True, "cold_starts": 0, "num_runs": 3, "min_secs": 0.0,
-    "warmup_min_secs": 0.0,
+    "delegate": ("gpu",), "repetitions": 3, "check_outputs": True, "cold_starts": 0, "num_runs": 1, "min_secs": 0.0,
+    "warmup_min_secs": 0.0, "warmup_runs": 0, "profile": False, "timeout": 3600.0,
 }  # fmt: skip
 _TEXTS = {
     "device": "One device, named as for `devbench run`. Default: the only device.",
     "delegate": "The delegate; one.",
-    "repetitions": "Processes per model that measure latency.",
-    "check_outputs": "Compare the device's outputs with this computer's.",
+    "repetitions": "Sessions per lever.",
     "json_file": "Also write the rows to this file.",
 }
 
@@ -68,19 +69,21 @@ def ablation(
     skip: SkipOption = None,
     also: Annotated[
         list[str] | None,
-        typer.Option(help="These in addition to the default ones: w8, fp16, prune…", autocompletion=complete_rewrites),
+        typer.Option(help="These rewrites in addition: fp16, dynamic-int8…", autocompletion=complete_rewrites),
     ] = None,
-    stage: Annotated[list[str] | None, typer.Option(help="Only this stage; may be given again.")] = None,
+    stage: Annotated[list[str] | None, typer.Option(help="Rewrite only this stage; may be given again.")] = None,
+    steps: Annotated[str, typer.Option(metavar="N,…", help="Steps of the baseline, then fewer.")] = "50,20,10,8,4",
     inputs: Annotated[int, typer.Option(min=0, help="Sets of inputs compared after each rewrite.")] = 1,
-    out: Annotated[Path, typer.Option(help="Folder for models, chart and table.")] = Path("ablation"),
+    out: Annotated[Path, typer.Option(help="Folder for models, charts and table.")] = Path("ablation"),
 ) -> None:
-    """Measure a pipeline's stages as they are, then with one rewrite after another.
+    """Measure what each lever brings: a pipeline as it is, then with one lever more at a time.
 
-    Each row shows the delegated share of the graph, the number of partitions, the latency of all stages times their
-    runs, peak memory, model size, and two errors: that of the rewrite on this computer, and that of the device compared
-    with this computer. Failures are shown with the tool's own line.
+    The levers, in their order: each rewrite that computes the same; no guidance; fewer steps; pruning of the repeated
+    stage (11 % of its parameters) and int8 weights; pipelined execution in both orders. Each row is measured as
+    sessions of the whole pipeline. The outputs of each model are compared on this computer and on the device.
     """
     from devbench.bench.lease_keeper import parse_wait
+    from devbench.bench.levers import LOSSY, levers_of
     from devbench.bench.pipeline import read_pipeline
     from devbench.cli.outcome import finish
     from devbench.models.rewrites.catalogue import chosen_rewrites
@@ -88,16 +91,22 @@ def ablation(
     check_writable(run.json_file, folder=out)
     if len(parts_of(run.delegate)) != 1:
         raise InputError(f"--delegate {','.join(run.delegate)}: an ablation has one delegate", hint="give one")
+    counts = [numbers.whole(one, minimum=1, maximum=10_000) for one in parts_of((steps,))]
+    if not counts or None in counts:
+        raise InputError(f"--steps {steps}: not a list of numbers", hint="for example 50,20,8")
     wait_s = parse_wait(run.wait)
     pipeline = read_pipeline(file)
     names = [one.name for one in pipeline.stages]
     wanted = several_of("--stage", stage, names) or names
-    rewrites = chosen_rewrites(*(list(parts_of(given)) for given in (only, skip, also)))
+    lossy = () if only else LOSSY
+    rewrites = chosen_rewrites(list(parts_of(only)), list(parts_of(skip)), [*parts_of(also), *lossy])
+    rewrites.sort(key=lambda one: one.lossy)
     with status(pipeline.name) as tell:
-        steps = _build(pipeline, wanted, rewrites, out / "models", inputs, tell)
-    models = tuple(str(step.path) for several in steps.values() for step in several)
-    outcome, view = _measure(replace(run, models=models), wait_s)
-    _show(pipeline, steps, view, [rewrite.name for rewrite in rewrites], out, run.json_file)
+        built = _build(pipeline, wanted, rewrites, out / "models", inputs, tell)
+    exact, lossy_names = ([one.name for one in rewrites if one.lossy is kind] for kind in (False, True))
+    levers = list(levers_of(pipeline, built, exact, lossy_names, [count for count in counts if count]))
+    outcome, view = _measure(run, pipeline, levers, wait_s)
+    _show(view, out, run)
     if outcome.errors or outcome.status == "interrupted":
         finish(outcome, view)
 
@@ -110,6 +119,7 @@ def _build(
     inputs: int,
     tell: Callable[[str], None],
 ) -> dict[str, list[AblationStep]]:
+    from devbench.bench.levers import PRUNE
     from devbench.models.rewrites.apply import ablate
     from devbench.models.rewrites.catalogue import RewriteOptions
 
@@ -119,54 +129,76 @@ def _build(
     for number, (stage, source) in enumerate(zip(pipeline.stages, sources, strict=True), start=1):
         # Models that share a file name are written side by side.
         stem = f"{number}-{source.stem}" if stems.count(source.stem) > 1 else ""
-        if stage.name in wanted:
-            found[stage.name] = ablate(source, folder, rewrites, RewriteOptions(), inputs=inputs, tell=tell, stem=stem)
+        chosen = [one for one in rewrites if stage.runs is None or one.name != PRUNE] if stage.name in wanted else []
+        found[stage.name] = ablate(source, folder, chosen, RewriteOptions(), inputs=inputs, tell=tell, stem=stem)
     return found
 
 
-def _measure(options: RunOptions, wait_s: float) -> tuple[RunOutcome, RunView]:
+def _measure(
+    options: RunOptions, pipeline: Pipeline, levers: Sequence[Lever], wait_s: float
+) -> tuple[RunOutcome, RunView]:
+    """Check each model in a process of its own, then measure the pipeline of each lever."""
     from devbench.analysis.accuracy import FLOATS, Thresholds
+    from devbench.bench.levers import pipeline_of
+    from devbench.bench.pipeline_program import PipelineProgram, plan_pipelines
     from devbench.bench.planning import make_plan
     from devbench.cli.outcome import measure
+    from devbench.findings.ablation import OPTION, LeverFacts, checks_of, with_checks
+    from devbench.findings.run_build import build_report
 
+    models = {one.path: one for lever in levers for one in lever.models.values()}
     # Wrong outputs are part of the result: they are shown with the latency.
     lenient = Thresholds().changed(FLOATS, least_snr_db=-1000.0, least_cosine=-2.0)
-    plan = make_plan(options, thresholds=lenient if options.check_outputs else None)
-    with open_store(options.store_url) as store, open_devices(options.device) as devices:
+    plan = make_plan(replace(options, models=tuple(map(str, models))), thresholds=lenient)
+    once = replace(plan, limits=replace(plan.limits, repetitions=0))
+    with open_store(options.store_url) as store, open_devices(options.device, options.fault) as devices:
         if len(devices) != 1:
             raise InputError(f"{len(devices)} devices, but an ablation has one", hint="choose with --device SERIAL")
-        outcome = measure(plan, devices, store, {}, quiet=options.quiet, options={"ablation": True}, wait_s=wait_s)
+        outcome = measure(once, devices, store, {}, quiet=options.quiet, wait_s=wait_s)
+        view = store.run(outcome.run_id)
+        if outcome.errors or outcome.status == "interrupted":
+            return outcome, view
+        checks = checks_of(build_report(view), {path.stem: one.operators for path, one in models.items()})
+        on_cpu = [path for path in models if not checks[path.stem].applied]
+        made = [pipeline_of(lever, number, on_cpu) for number, lever in enumerate(levers)]
+        rows = [
+            with_checks(
+                LeverFacts(
+                    lever.name, one.name, one.steps, one.guidance, one.residencies[0],
+                    sum(step.places for step in lever.changed), sum(step.size_bytes for step in lever.models.values()),
+                    error=max((e for step in lever.changed if (e := step.relative_error) is not None), default=None),
+                ),
+                {stage: checks[step.path.stem] for stage, step in lever.models.items()},
+            )
+            for lever, one in zip(levers, made, strict=True)
+        ]  # fmt: skip
+        sessions, cases = plan_pipelines(made, options, replace(plan, output_check=None), whole_only=True)
+        kept = {OPTION: {"pipeline": pipeline.name, "rows": [asdict(row) for row in rows]}, "pipeline": pipeline.name}
+        outcome = measure(
+            sessions, devices, store, {}, quiet=options.quiet, program=PipelineProgram(cases), options=kept,
+            wait_s=wait_s,
+        )  # fmt: skip
         return outcome, store.run(outcome.run_id)
 
 
-def _show(
-    pipeline: Pipeline,
-    steps: dict[str, list[AblationStep]],
-    view: RunView,
-    order: list[str],
-    out: Path,
-    json_file: Path | None,
-) -> None:
-    from devbench.findings.ablation import StageStep, ablation_of
-    from devbench.findings.run_build import build_report
+def _show(view: RunView, out: Path, options: RunOptions) -> None:
+    from devbench.findings.ablation import ablation_of
+    from devbench.findings.subject import pipelines_of
     from devbench.forms.charts.files import chart_file
     from devbench.forms.json import json_text
-    from devbench.sections.ablation import ablation_document
-    from devbench.sections.row_charts import ablation_chart
+    from devbench.sections.ablation import ablation_charts, ablation_document
 
-    runs = {stage.name: count for stage, count in zip(pipeline.stages, pipeline.runs, strict=True)}
-
-    def step(name: str, one: AblationStep) -> tuple[StageStep, str]:
-        sizes = (one.operators, one.places, one.size_bytes, one.relative_error, one.lossy)
-        return StageStep(name, one.rewrite, *sizes, runs[name]), one.path.stem
-
-    stages = {name: [step(name, one) for one in several] for name, several in steps.items()}
-    found = ablation_of(pipeline.name, build_report(view), order, stages)
-    for file in {out / "ablation.json", json_file or out / "ablation.json"}:
+    with open_store(options.store_url) as store:
+        report = pipelines_of(store, view)
+    found = ablation_of(report) if report else None
+    if found is None:
+        return
+    for file in {out / "ablation.json", options.json_file or out / "ablation.json"}:
         file.write_text(json_text(ablation_document(found, "json")), "utf-8")
     print_document(ablation_document(found, "terminal"))
-    chart = ablation_chart(found)
-    for form in ("png", "svg"):
-        (out / f"ablation.{form}").write_bytes(chart_file(chart, form))
+    for chart in ablation_charts(found):
+        for form in ("png", "svg"):
+            (out / f"{chart.name}.{form}").write_bytes(chart_file(chart, form))
     run_id = view.run.run_id
-    say(f"Chart: {plain(out / 'ablation.png')}; run {run_id}, `devbench show {run_id}`")
+    say(f"Charts: {plain(out / 'ablation.png')}, {plain(out / 'ablation-memory.png')}")
+    say(f"Stored as run {run_id} (devbench show {run_id}, devbench chart ablation {run_id})")

@@ -87,14 +87,14 @@ def _run_pipeline(
 ) -> None:
     """Measure a pipeline's stages alone and as a whole, print and write; ends with the run's exit code."""
     from devbench.bench.pipeline import read_pipeline
-    from devbench.bench.pipeline_program import PipelineProgram, for_pipeline, plan_pipeline
+    from devbench.bench.pipeline_program import PipelineProgram, for_pipeline, plan_pipelines
     from devbench.bench.planning import make_plan
     from devbench.cli.outcome import fitted, measure, show_pipelines
 
     given = for_pipeline(options, typed)
     pipeline = read_pipeline(file).changed(given)
     first = make_plan(replace(given, models=(pipeline.stages[0].model,)))
-    plan, cases = plan_pipeline(pipeline, given, fitted(first, given.device, chosen=bool(given.delegate)))
+    plan, cases = plan_pipelines([pipeline], given, fitted(first, given.device, chosen=bool(given.delegate)))
     kept = {
         "pipeline": pipeline.name, "steps": pipeline.steps, "guidance": pipeline.guidance,
         "residency": list(pipeline.residencies),

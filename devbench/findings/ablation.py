@@ -1,94 +1,77 @@
-"""What each rewrite does to a pipeline: one row for each step, from the stages' jobs under one delegate.
+"""What each lever does to a pipeline: one row for each, from the sessions of a run and what was known before it.
 
-Knows no terminal and no template. If a step does not change a stage, the stage's earlier measurement is used.
+A run of an ablation keeps with its options what its sessions do not say: what the levers are, how much of the graphs
+the delegate takes, and how far outputs are off. So the ablation can be made again from the store.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
+from devbench.findings.pipeline import PipelineReport, Variant
 from devbench.findings.run import JobReport, ReportData
-from devbench.results.records import RepetitionRecord
+from devbench.text import clean
+
+if TYPE_CHECKING:
+    from devbench.results.records import RepetitionRecord
+
+OPTION = "ablation"
+_MOST_ROWS = 64
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
-    """A published figure, never measured here."""
-
-    who: str
-    what: str
-    seconds: str
-    source: str
-
-
-PUBLISHED = (
-    Published("Qualcomm (Hou, Asghar), 2023", "SD v1.5 int8, Hexagon, Snapdragon 8 Gen 2, 20 steps", "< 15 s", "press"),
-    Published("Chen et al., 2023", "SD v1.4 fp16, GPU, Galaxy S23 Ultra, 20 steps", "11.5 s", "arXiv 2304.11267"),
-    Published("Choi et al., 2023", "SD v2.1 W8A16, GPU, Galaxy S23, 20 effective steps", "< 7 s", "arXiv 2307.01193"),
-)
-
-
-@dataclass(frozen=True, slots=True)
-class StageStep:
-    """A stage's model at one step, measured.
+class LeverFacts:
+    """What is known of a lever besides its session.
 
     Attributes:
-        nodes: operators of the model.
-        relative_error: on the host, compared with the step before; `None` where not compared.
-        delegated, partitions: as the tool said; `None` where it did not.
-        latency_ms: median over processes; `None` where the job failed.
-        peak_memory_mb: of the tool's process, MB.
-        device_error: of the device's outputs compared with the host's for the same file, relative to its largest value.
-        failure: why it did not run, or ran without the delegate, in the tool's words; empty where it did.
+        lever: what was changed; "baseline" for the first one.
+        pipeline: the name of its pipeline in the run.
+        places: where its rewrite changed something; 0 if it is no rewrite.
+        nodes, delegated, partitions: of all stages; `None` if the tool did not say.
+        error: of the outputs that a rewrite changed, on this machine.
+        device_error: the largest of the stages', the device compared with this machine.
+        checked: stages whose outputs were compared on the device.
+        failures: stages that do not run with the delegate, or whose outputs are wrong, each with the reason.
+        Errors are relative to the largest value of an output.
     """
 
-    stage: str
-    rewrite: str
-    nodes: int
-    places: int
-    size_bytes: int
-    relative_error: float | None
-    lossy: bool
-    runs: int
+    lever: str
+    pipeline: str
+    steps: int
+    guidance: bool
+    residency: str
+    places: int = 0
+    size_bytes: int = 0
+    nodes: int | None = None
     delegated: int | None = None
     partitions: int | None = None
-    latency_ms: float | None = None
-    peak_memory_mb: float | None = None
+    error: float | None = None
     device_error: float | None = None
-    failure: str = ""
+    checked: int = 0
+    failures: tuple[str, ...] = ()
+
+    @property
+    def delegated_node_share(self) -> float | None:
+        return self.delegated / self.nodes if self.delegated is not None and self.nodes else None
 
 
 @dataclass(frozen=True, slots=True)
 class AblationRow:
-    """The pipeline after one more rewrite.
+    """A lever, measured: end-to-end latency and peak memory are medians over sessions, `None` if none ended well."""
 
-    Attributes:
-        delegated_node_share: operators on the delegate by all operators, over the stages, 0 to 1.
-        partitions: the sum over the stages.
-        composed_ms: Σ runs × latency; `None` where a stage was not measured.
-        peak_memory_mb: that of the stage with the highest peak.
-        error: the largest error of the changed stages, on the host.
-        device_error: the largest error of the stages, the device compared with the host.
-        failures: stages that failed, each with the reason.
-    """
-
-    rewrite: str
-    places: int
-    delegated_node_share: float | None
-    partitions: int | None
-    composed_ms: float | None
-    peak_memory_mb: float | None
-    size_bytes: int
-    error: float | None
-    device_error: float | None
-    failures: tuple[str, ...]
-    stages: tuple[StageStep, ...]
+    facts: LeverFacts
+    sessions: int = 0
+    latency_ms: float | None = None
+    peak_kb: int | None = None
+    unreliable: bool = False
+    failure: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """A pipeline on a device under a delegate, one row more for each rewrite."""
+    """A pipeline on a device under a delegate, one row more for each lever."""
 
     pipeline: str
     device: str
@@ -101,23 +84,31 @@ class Ablation:
         return f"{self.pipeline} on {self.device}, {self.delegate}"
 
 
-def measured(step: StageStep, job: JobReport | None) -> StageStep:
-    """`step` with what its job measured."""
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """What one process under the delegate said of a model; see `LeverFacts`."""
+
+    nodes: int
+    delegated: int | None = None
+    partitions: int | None = None
+    device_error: float | None = None
+    checked: bool = False
+    applied: bool = True
+    failure: str = ""
+
+
+def model_check(nodes: int, job: JobReport | None) -> ModelCheck:
+    """What the job of a model measured; `nodes` are the model's operators."""
     if job is None:
-        return step
+        return ModelCheck(nodes)
     said = next((one for one in job.repetitions if one.delegate_applied is not None), None)
     errors = [row.get("max_rel") for row in job.outputs if row.get("against") == "host"]
     known = [float(error) for error in errors if error is not None]
     failure = "; ".join(f"{kind}: {message}" for kind, message, _ in job.failures)
-    values = asdict(step) | {
-        "delegated": _delegated(said, step.nodes),
-        "partitions": _partitions(said),
-        "latency_ms": job.latency.median if job.latency else None,
-        "peak_memory_mb": job.peak_memory_mb,
-        "device_error": max(known) if known and len(known) == len(errors) else None,
-        "failure": failure,
-    }
-    return StageStep(**values)
+    # Wrong outputs are shown, and the model is measured as it is.
+    applied = all(kind == "output_mismatch" for kind, _, _ in job.failures)
+    error = max(known) if known and len(known) == len(errors) else None
+    return ModelCheck(nodes, _delegated(said, nodes), _partitions(said), error, bool(errors), applied, failure)
 
 
 def _delegated(said: RepetitionRecord | None, nodes: int) -> int | None:
@@ -135,34 +126,21 @@ def _partitions(said: RepetitionRecord | None) -> int | None:
     return whole.get(said.delegate_applied or "", said.partitions)
 
 
-def rows(order: Sequence[str], stages: Mapping[str, Sequence[StageStep]]) -> list[AblationRow]:
-    """A row for the baseline and for each rewrite in `order` that changed a stage; `stages` by name, baseline first."""
-    now = {name: steps[0] for name, steps in stages.items()}
-    made = [_row("", tuple(now.values()), tuple(now.values()))]
-    for rewrite in order:
-        changed = {step.stage: step for steps in stages.values() for step in steps if step.rewrite == rewrite}
-        if changed:
-            now |= changed
-            made.append(_row(rewrite, tuple(now.values()), tuple(changed.values())))
-    return made
-
-
-def _row(rewrite: str, stages: tuple[StageStep, ...], changed: tuple[StageStep, ...]) -> AblationRow:
-    nodes = sum(stage.nodes for stage in stages)
-    delegated = _sum([stage.delegated for stage in stages])
-    latencies = [None if one.latency_ms is None else one.runs * one.latency_ms for one in stages]
-    return AblationRow(
-        rewrite,
-        sum(stage.places for stage in changed),
-        delegated / nodes if delegated is not None and nodes else None,
-        _sum([stage.partitions for stage in stages]),
-        None if None in latencies else sum(latency for latency in latencies if latency is not None),
-        max((one.peak_memory_mb for one in stages if one.peak_memory_mb is not None), default=None),
-        sum(stage.size_bytes for stage in stages),
-        max((one.relative_error for one in changed if one.relative_error is not None), default=None),
-        max((one.device_error for one in stages if one.device_error is not None), default=None),
-        tuple(f"{stage.stage}: {stage.failure}" for stage in stages if stage.failure),
-        stages,
+def with_checks(facts: LeverFacts, checks: Mapping[str, ModelCheck]) -> LeverFacts:
+    """The lever with the checks of its stages' models, by the stage."""
+    found = list(checks.values())
+    return replace(
+        facts,
+        nodes=sum(one.nodes for one in found),
+        delegated=_sum([one.delegated for one in found]),
+        partitions=_sum([one.partitions for one in found]),
+        device_error=max((one.device_error for one in found if one.device_error is not None), default=None),
+        checked=sum(one.checked for one in found),
+        failures=tuple(
+            f"{stage}: {one.failure}" + ("" if one.applied else "; this stage ran with XNNPACK")
+            for stage, one in checks.items()
+            if one.failure
+        ),
     )
 
 
@@ -170,19 +148,42 @@ def _sum(values: Sequence[int | None]) -> int | None:
     return None if None in values else sum(value for value in values if value is not None)
 
 
-def ablation_of(
-    pipeline: str, report: ReportData, order: Sequence[str], stages: Mapping[str, Sequence[tuple[StageStep, str]]]
-) -> Ablation:
-    """What a run measured of a pipeline's stages.
-
-    Args:
-        pipeline: its name.
-        report: the run.
-        order: the names of the rewrites.
-        stages: by name, the steps of each, the baseline first, each with the name of its model in the run.
-    """
+def checks_of(report: ReportData, models: Mapping[str, int]) -> dict[str, ModelCheck]:
+    """For each model of a run by its name, what its job said; `models` has the operators of each."""
     jobs = {job.job.model.name: job for job in report.jobs}
-    known = {name: [measured(step, jobs.get(model)) for step, model in steps] for name, steps in stages.items()}
-    device = report.devices[0].title if report.devices else ""
-    delegate = report.jobs[0].title if report.jobs else ""
-    return Ablation(pipeline, device, delegate, report.virtual_note, tuple(rows(order, known)))
+    return {name: model_check(nodes, jobs.get(name)) for name, nodes in models.items()}
+
+
+def ablation_of(report: PipelineReport) -> Ablation | None:
+    """The ablation that a run measured; `None` if it measured none."""
+    kept = report.view.run.options.get(OPTION)
+    if not isinstance(kept, Mapping) or not isinstance(kept.get("rows"), list) or not report.variants:
+        return None
+    variants = {variant.pipeline: variant for variant in report.variants}
+    rows = tuple(_row(one, variants) for one in kept["rows"][:_MOST_ROWS] if isinstance(one, Mapping))
+    first = report.variants[0]
+    return Ablation(clean(kept.get("pipeline", ""), 80), first.device.title, first.title, report.virtual_note, rows)
+
+
+def _row(values: Mapping[str, Any], variants: Mapping[str, Variant]) -> AblationRow:
+    def number(name: str) -> Any:
+        value = values.get(name)
+        return value if isinstance(value, int | float) and not isinstance(value, bool) else None
+
+    def text(name: str) -> str:
+        return clean(values.get(name, ""), 200)
+
+    failures = values["failures"] if isinstance(values.get("failures"), list) else []
+    facts = LeverFacts(
+        text("lever"), str(values.get("pipeline", "")), number("steps") or 0, values.get("guidance") is True,
+        text("residency"), number("places") or 0, number("size_bytes") or 0, number("nodes"), number("delegated"),
+        number("partitions"), number("error"), number("device_error"), number("checked") or 0,
+        tuple(clean(one, 400) for one in failures[:_MOST_ROWS]),
+    )  # fmt: skip
+    variant = variants.get(facts.pipeline)
+    whole = variant.of(facts.residency) if variant else None
+    if whole is None:
+        return AblationRow(facts, failure="not measured")
+    failure = "; ".join(f"{kind}: {message}" for kind, message, _ in whole.failures)
+    latency = whole.latency.median if whole.latency else None
+    return AblationRow(facts, len(whole.sessions), latency, whole.peak_kb, whole.all_unreliable, failure)

@@ -70,7 +70,7 @@ def charted(
         if kind == "history":
             return find_changes(history, named)
         view = history.store.run(run)
-        if kind == "pipeline":
+        if kind in ("pipeline", "ablation"):
             report = pipelines_of(history.store, view)
             return report and report.only(named.devices, named.delegates)
         return build_report(view).only(named.devices, named.models, named.delegates)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from devbench.findings.ablation import ablation_of
 from devbench.findings.run import ReportData
+from devbench.sections.ablation import ablation_charts
 from devbench.sections.charts import Chart
 from devbench.sections.row_charts import comparison_charts, whole_chart
 from devbench.sections.time_charts import condition_charts, history_charts, pipeline_charts
@@ -17,12 +19,15 @@ def charts_of(kind: str, subject: Any, over: str) -> tuple[Chart, ...]:
 
     Args:
         kind: of `charts.CHART_KINDS`.
-        subject: a comparison for "comparison", changes for "history", pipelines for "pipeline", else a run; `None` has
-            no charts.
+        subject: a comparison for "comparison", changes for "history", pipelines for "pipeline" and "ablation", else a
+            run; `None` has no charts.
         over: the delegate that a speed-up is compared with.
     """
     if subject is None:
         return ()
+    if kind == "ablation":
+        found = ablation_of(subject)
+        return ablation_charts(found) if found else ()
     if kind == "pipeline":
         return tuple(pipeline_charts(subject).values())
     several: Any = {"comparison": comparison_charts, "history": history_charts, "conditions": condition_charts}

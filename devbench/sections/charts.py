@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 Virtual = Literal["", "some", "every"]
 CHART_KINDS = (
-    "latency", "speedup", "operators", "startup", "memory", "conditions", "pipeline", "comparison", "history",
+    "latency", "speedup", "operators", "startup", "memory", "conditions", "pipeline", "ablation", "comparison",
+    "history",
 )  # fmt: skip
 # Values this many times apart need a logarithmic axis: on a linear one, the short bars cannot be told apart.
 DECADES = 30.0

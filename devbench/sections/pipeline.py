@@ -7,9 +7,11 @@ from dataclasses import asdict
 from typing import Any
 
 from devbench.analysis.pipeline import Fewer
+from devbench.findings.ablation import ablation_of
 from devbench.findings.pipeline import DRIVER_NOTE, Image, MeasuredStage, PipelineReport, Variant, Whole
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
+from devbench.sections.ablation import ablation_charts
 from devbench.sections.document import Charts, Document, Facts, Heading, Line, Part, Section, SectionOf, sections_for
 from devbench.sections.figures import ms, rough_percent
 from devbench.sections.notices import notice_data, notice_parts
@@ -208,6 +210,9 @@ def _own(variant: Variant, one: Fewer) -> str:
 def page_parts(report: PipelineReport) -> Iterator[Part]:
     """All pipelines of a run, one after the other, with their charts."""
     charts = pipeline_charts(report)
+    ablation = ablation_of(report)
+    if ablation is not None:
+        yield Charts(ablation_charts(ablation))
     for number, variant in enumerate(report.variants):
         virtual = " virtual" if variant.device.virtual else ""
         yield Heading(f"{variant.pipeline} · {variant.title} on {variant.device.title}{virtual}")

@@ -1,4 +1,4 @@
-"""Which bars are shown of a run, a comparison and an ablation: latency, speed-up, start-up, memory, operators, changes.
+"""Which bars are shown of a run and a comparison: latency, speed-up, start-up, memory, operators, changes.
 
 Charts are made as data (`charts.py`); this file knows no way of drawing.
 """
@@ -18,7 +18,6 @@ from devbench.sections.figures import interval, mb, ms, percent
 from devbench.text import clean
 
 if TYPE_CHECKING:
-    from devbench.findings.ablation import Ablation, AblationRow
     from devbench.findings.comparison import ComparedRow, ComparisonReport
 
 # A chart with more rows is no overview.
@@ -270,7 +269,7 @@ def whole_chart(report: ReportData, kind: str, over: str = "cpu") -> RowChart | 
     return speedup(kind, jobs[:_MAX_ROWS], over) if kind == "speedup" else make(kind, jobs[:_MAX_ROWS], rest)
 
 
-# -- comparison and ablation ------------------------------------------------------------------------------------------
+# -- comparison -------------------------------------------------------------------------------------------------------
 
 
 def comparison_charts(report: ComparisonReport) -> tuple[RowChart, ...]:
@@ -311,34 +310,3 @@ def _changed(row: ComparedRow) -> Row:
     bar = Bar(change, number, f"{change:+.1f}".replace("-", "−"), words, low, high)
     facets = (("device", row.device), ("model", row.model))
     return Row(name, (bar,), virtual=row.virtual, facets=facets)
-
-
-def ablation_chart(of: Ablation) -> RowChart:
-    """The latency of a pipeline's stages after each rewrite, from the baseline down."""
-    from devbench.sections.ablation import share_words
-
-    def text(row: AblationRow) -> str:
-        parts = ["a stage failed" if row.composed_ms is None else f"{row.composed_ms / 1000:.3g} s"]
-        if row.delegated_node_share is not None:
-            parts.append(f"{share_words(row.delegated_node_share)} delegated")
-        if row.partitions is not None:
-            parts.append(f"{row.partitions} part{'' if row.partitions == 1 else 's'}")
-        return ", ".join(parts)
-
-    def made(row: AblationRow) -> Row:
-        name = f"+ {row.rewrite}" if row.rewrite else "baseline"
-        if row.composed_ms is None:
-            return Row(name, (), text(row))
-        return Row(
-            name, (Bar(row.composed_ms / 1000, 0, text(row), f"{name}: {text(row)}"),), virtual=bool(of.virtual_note)
-        )
-
-    note = (
-        "Each row is the pipeline with one more rewrite: the latencies of its stages, times their runs, and the share "
-        "of their operators that the delegate took. A stage that failed has no latency."
-    )
-    alt = "; ".join(f"{row.rewrite or 'baseline'} {text(row)}" for row in of.rows)
-    return RowChart(
-        "ablation", of.title, alt, "latency of the stages times their runs, s", (Series("latency", "bar"),),
-        (Group("", tuple(map(made, of.rows))),), note, virtual="every" if of.virtual_note else "",
-    )  # fmt: skip

@@ -110,27 +110,42 @@ def _comparisons(data: object) -> list[dict[str, float]]:
 
 
 @pytest.mark.bench_phone
-def test_an_ablation_tells_the_story(baseline: Path, tmp_path: Path, bench_phone: BenchPhone) -> None:
+def test_an_ablation_measures_every_lever(baseline: Path, tmp_path: Path, bench_phone: BenchPhone) -> None:
     assert devbench("binaries", "add", bench_phone.binary, "--version", "2.14.1").returncode == 0
     out = tmp_path / "ablation"
     done = devbench(
         "pipeline", "ablation", baseline / "mobile-sd.toml", "-d", bench_phone.serial, "--stage", "text_encoder",
-        "--also", "w8", "-r", "1", "--out", out, "-q",
+        "-D", "gpu", "--steps", "4,2", "-r", "1", "--out", out, "-q",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     found = json.loads((out / "ablation.json").read_text("utf-8"))
-    rows = {row["rewrite"]: row for row in found["rows"]}
+    rows = {row["lever"]: row for row in found["rows"]}
     assert list(rows) == [
-        "", "layernorm-4d", "attention-4d", "stable-gelu", "gather-to-conv", "fc-to-conv", "merge-reshapes", "w8"
+        "baseline", "+ layernorm-4d", "+ attention-4d", "+ stable-gelu", "+ gather-to-conv", "+ fc-to-conv",
+        "+ merge-reshapes", "no guidance", "2 steps", "+ w8", "pipelined", "pipelined-early",
     ]  # fmt: skip
-    assert rows[""]["delegated_node_share"] < 1 and rows[""]["device_error"] > 0.02
-    last = rows["merge-reshapes"]
-    assert last["delegated_node_share"] == 1 and last["partitions"] == 1 and not last["failures"]
-    assert last["device_error"] < 1e-3 and last["composed_ms"] > 0 and last["peak_memory_mb"] > 0
-    assert rows["w8"]["size_bytes"] < 0.5 * last["size_bytes"] and rows["w8"]["error"] > 1e-4
+    assert all(row["latency_ms"] > 0 and row["peak_kb"] > 0 and row["sessions"] == 1 for row in found["rows"])
+    assert rows["baseline"]["delegated_node_share"] is None or rows["baseline"]["delegated_node_share"] < 1
+    assert rows["no guidance"]["latency_ms"] != rows["+ merge-reshapes"]["latency_ms"], "measured, not carried over"
+    assert rows["+ w8"]["size_bytes"] < rows["2 steps"]["size_bytes"] and rows["+ w8"]["error"] > 1e-4
     assert (out / "ablation.png").stat().st_size > 10_000 and "baseline" in done.stdout
     assert "Published, not measured here" in done.stdout and "2307.01193" in done.stdout
-    assert len(found["published_not_measured_here"]) == 3
+    assert devbench("chart", "ablation", "latest", "--out", tmp_path / "levers.svg").returncode == 0
+
+
+def test_an_ablation_at_small_scale_on_a_virtual_device(tmp_path: Path, adb_server_port: int) -> None:
+    folder = tmp_path / "small"
+    assert devbench("models", "build", "mobile-sd", "--scale", "small", "--out", folder).returncode == 0
+    done = devbench(
+        "pipeline", "ablation", folder / "mobile-sd.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps",
+        "20,10,8,4", "--out", tmp_path, "-q", timeout_s=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    rows = json.loads((tmp_path / "ablation.json").read_text("utf-8"))["rows"]
+    assert len(rows) >= 11 and all(row["latency_ms"] and row["peak_kb"] and not row["failure"] for row in rows)
+    assert all(row["checked"] == 3 and row["device_error"] < 0.02 and not row["failures"] for row in rows)
+    by_lever = {row["lever"]: row for row in rows}
+    assert 0.85 < by_lever["+ prune-largest"]["size_bytes"] / by_lever["4 steps"]["size_bytes"] < 0.93
 
 
 @pytest.mark.bench_phone

@@ -157,5 +157,7 @@ def _apply(graph: Graph, channels: Channels, is_removed: NDArray[np.bool_]) -> l
 
 def _replace(graph: Graph, operator: Any, place: int, values: NDArray[Any]) -> None:
     inputs = list(operator.inputs)
-    inputs[place] = graph.add_constant(graph.name(inputs[place]), values)
+    # Names stay unique, as the quantiser needs them: a constant of several operators is replaced by several.
+    name = f"{graph.name(operator.outputs[0])}/pruned_{place}"
+    inputs[place] = graph.add_constant(name, values)
     graph.set_inputs(operator, inputs)

@@ -136,6 +136,7 @@ def _memory(graph: str, backend: Backend, call: Call) -> Path | None:
 
 def _probe(model: Model, backend: Backend, call: Call) -> tuple[int, int, int]:
     probe = call.compiled(model, backend, profiling=True)
+    probe.fill_inputs()
     try:
         events = probe.profiled_run()
     except LiteRtError as problem:

@@ -1,0 +1,43 @@
+"""Published figures of Stable Diffusion on phones, as data: not measured here, never sorted among measured ones."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+TITLE = "Published, not measured here"
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A figure as its source has it.
+
+    Attributes:
+        year: `None` if the source has none.
+        steps: of denoising, as the source counts them.
+        seconds: one figure, or one for each device.
+        included: what was timed.
+        source: the exact place.
+        note: what a reader must know to compare it.
+    """
+
+    who: str
+    year: int | None
+    model: str
+    device: str
+    soc: str
+    processor: str
+    precision: str
+    steps: str
+    guidance: str
+    seconds: str
+    included: str
+    source: str
+    note: str
+
+
+def published() -> tuple[Published, ...]:
+    """All figures, in the order of the file."""
+    text = Path(__file__).with_suffix(".json").read_text("utf-8")
+    return tuple(Published(**one) for one in json.loads(text))
