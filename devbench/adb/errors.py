@@ -38,7 +38,7 @@ class ServerUnavailable(EnvironmentProblem):
 
 
 class NoSuchDevice(EnvironmentProblem):
-    """The adb server knows no device of that serial."""
+    """The adb server does not know a device with that serial."""
 
     def __init__(self, serial: str, known: Sequence[str] = ()) -> None:
         listed = ", ".join(known[:8]) if known else "none"

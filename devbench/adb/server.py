@@ -229,7 +229,7 @@ class AdbServer:
         """Connect to a device over TCP; nothing happens if it is connected already.
 
         Raises:
-            EnvironmentProblem: the server's own words on why not.
+            EnvironmentProblem: the server's message.
         """
         try:
             answer = self._ask(f"host:connect:{address}", timeout_s)

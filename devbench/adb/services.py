@@ -34,7 +34,7 @@ _GROUP_LINE_BYTES = 64
 
 @dataclass(frozen=True, slots=True)
 class ShellResult:
-    """What a command on a device gave."""
+    """The result of a command on a device."""
 
     stdout: bytes
     stderr: bytes
@@ -110,7 +110,7 @@ class ShellReader:
             self.flush()
 
     def flush(self) -> None:
-        """Pass on what was kept back while looking for the group's line."""
+        """Pass on the output that was kept back while the group's line was searched."""
         if not self._head_done:
             self._head_done = True
             if self._head:

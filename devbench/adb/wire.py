@@ -108,7 +108,7 @@ class Wire:
             raise WireClosed(f"answered {answer!r} to {service.split(':')[0]}")
 
     def answer(self) -> str:
-        """The text of a service of the server's own. A service that failed later than at once says so here.
+        """The answer of one of the server's own services. A service may still report a failure here.
 
         Raises:
             WireRefused, WireClosed, WireTimeout.

@@ -1,4 +1,4 @@
-"""Imports modules that are needed later while a device is prepared, which is mostly waiting; knows no module.
+"""Imports modules that are needed later, during the waits of a device's preparation; knows no module by name.
 
 Nothing is imported while a process is timed: a session waits for the end of the imports before it starts one.
 """
@@ -11,7 +11,7 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 
-# How often a thread that imports lets a device's thread run, in seconds; Python's default is 5 ms.
+# Python's switch interval between threads while modules are imported, in seconds; its default is 5 ms.
 _SWITCH_S = 0.0002
 
 

@@ -1,6 +1,6 @@
 """The tool as an app: installed if needed, started, followed in the device's log, ended; knows no store.
 
-A repetition is the same one script as from the shell (`bench/script.py`), whose command is the text made here. It
+A repetition is the same script as from the shell (`bench/script.py`), with the command that is made here. It
 prints the raw lines of the log, so that they are on this machine's disk before they are parsed by `tool/apk.py`. It
 was not tried on a phone: the formats are those of AOSP and of Google's description (docs/apk.md).
 """
@@ -37,7 +37,7 @@ _MAX_REASON = 300
 _MAX_TAIL_BYTES = 4096
 _SIGKILL = 9
 
-# What to do about pm's own reasons, by a part of each.
+# Hints for the reasons of pm, by a part of the reason.
 _HINTS = {
     "UPDATE_INCOMPATIBLE": f"it was installed with another signature: adb uninstall {PACKAGE}",
     "NO_MATCHING_ABIS": "take the APK for the device's ABI: `devbench binaries list`",
@@ -80,7 +80,7 @@ def check_plan(plan: Plan) -> None:
 
 
 def install(device: Device, depot: Depot, root: str, binary: Binary) -> str:
-    """Have the APK installed; returns the name of its activity. Installs only what is not there already.
+    """Install the APK if it is not there already; returns the name of its activity.
 
     A file notes what was installed, with the path that Android gave it; the path changes with every installation.
 
@@ -175,7 +175,7 @@ def build_shell(flags: Sequence[str], graph: str, folders: Sequence[str]) -> str
     Args:
         flags: of the tool, `--name=value` each.
         graph: the model on the device, which the app must be able to read.
-        folders: those above it that are ours.
+        folders: those above it that belong to devbench.
 
     Raises:
         InputError: a flag contains a blank or a quote, which the app cannot take.
@@ -189,7 +189,7 @@ def build_shell(flags: Sequence[str], graph: str, folders: Sequence[str]) -> str
         "PACKAGE": PACKAGE,
         "STOP": STOP,
     }
-    # In one pass: a value that looks like a place for another one stays as it is.
+    # In one pass, so that a value that looks like a placeholder is not replaced.
     return re.sub(r"@([A-Z]+)@", lambda match: values[match.group(1)], _SCRIPT)
 
 

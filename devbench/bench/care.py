@@ -1,4 +1,4 @@
-"""The care for a device that a run asks for: it is restarted first, its battery is charged, and not run down.
+"""Restarts and charges a device before a run and protects its battery, if the run requests it.
 
 Knows no tool and no store. What was done is kept with each job.
 """
@@ -34,7 +34,7 @@ class BatteryLow(EnvironmentProblem):
 def prepare(
     device: Device, care: Care, stop: threading.Event, tell: Callable[[Waiting], None], take: Callable[[], None]
 ) -> Mapping[str, Mapping[str, float]]:
-    """Restart and charge a device, as far as that is asked for; gives what was done, for the options of its jobs.
+    """Restart and charge a device if requested; returns what was done, for the options of its jobs.
 
     Args:
         device: an adb connection; this process has the lease.
@@ -80,7 +80,7 @@ def check_battery(device: Device, care: Care, last: tuple[float, Mapping[str, An
     """End the work on a device whose battery is at the level of `--battery-stop`, or below.
 
     Args:
-        last: when the conditions were read last, and these; `None` if they were not.
+        last: the latest conditions with their time; `None` if none were read.
 
     Raises:
         BatteryLow: it is.

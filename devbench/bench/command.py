@@ -153,11 +153,11 @@ class Commands:
         return "\n".join(lines)
 
     def refusal(self, case: Case, purposes: Sequence[Purpose], known: Collection[str]) -> Failure | None:
-        """Why the binary cannot do a case: flags that it does not take and would ignore.
+        """Why the binary cannot measure a case: flags that it does not have and would ignore.
 
         Args:
-            purposes: of the processes that the case is to have.
-            known: the binary's flags; if empty, only what the kind of tool cannot do is refused.
+            purposes: those of the planned processes of the case.
+            known: the binary's flags; if empty, only limits of this kind of tool are checked.
         """
         for purpose in purposes:
             try:

@@ -34,7 +34,7 @@ _MIN_HOST_BYTES = 1 << 30
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was checked: what was found and, if it is not well, how to fix it."""
+    """The result of one check and, if something is wrong, how to fix it."""
 
     subject: str
     grade: Grade

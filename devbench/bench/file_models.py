@@ -194,7 +194,7 @@ def json_schema(catalogue: type = RunOptions) -> dict[str, Any]:
 
 
 _MAX_NAME, _MAX_PATH, _MAX_STAGES = 60, 4096, 32
-# What the command line may say in place of the file.
+# The keys that the command line may override.
 _OPTIONS = {one.name: one for one in options_of(RunOptions) if one.only_pipeline}
 _STEPS = number(_OPTIONS["steps"].minimum, _OPTIONS["steps"].maximum, whole=True)
 

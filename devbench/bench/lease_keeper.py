@@ -148,7 +148,7 @@ class LeaseKeeper:
             lease.end_process(self._device, self._lease)
 
     def leave(self) -> None:
-        """Give the lease back, if the device can be reached."""
+        """Return the lease, if the device can be reached."""
         self._over.set()
         if self._lease is None:
             return

@@ -100,7 +100,7 @@ def lease_lost(error: LeaseLost, device: DeviceRecord) -> Notice:
 
 
 def replaced_files(names: Iterable[str], device_key: str) -> list[Notice]:
-    """Files whose copies on the device were no longer what had been pushed, found and replaced before anything ran."""
+    """Files whose copies on the device had changed since they were pushed. They were replaced before anything ran."""
     return [
         Notice(
             NoticeKind.DEPOT_FILE_CHANGED,
@@ -136,7 +136,7 @@ def _files_of(job: JobRecord) -> dict[str, str]:
     return {job.binary.sha256: job.binary.name, job.model.sha256: job.model.name, **others}
 
 
-# A user's own flags of the tool that say what the model is called with.
+# Flags of the user that set the shape or signature of the model.
 _SHAPE_FLAGS = frozenset({"input_layer_shape"})
 _SIGNATURE_FLAGS = frozenset({"signature_to_run_for"})
 _MAX_NAMES = 8

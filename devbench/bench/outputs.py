@@ -50,7 +50,7 @@ def expect(case: Case, check: OutputCheck) -> Expected:
     The model is run twice, in two processes: an output that differs between them cannot be checked on a device.
 
     Raises:
-        InputError: the model's tensors or the user's inputs make no sense.
+        InputError: the model's tensors or the user's inputs cannot be used.
         ReferenceFailed: LiteRT on this machine does not run the model.
     """
     from devbench.models.reference import SignatureCall, run_on_host
@@ -74,7 +74,7 @@ def expect(case: Case, check: OutputCheck) -> Expected:
 
 
 def checked_inputs(case: Case, check: OutputCheck) -> tuple[ModelTensors, list[NDArray[np.generic]]]:
-    """What a case's model takes and gives, and its inputs for the check.
+    """The input and output tensors of a case's model, and the inputs for the check.
 
     Raises:
         InputError: the model's tensors or the user's inputs make no sense.

@@ -37,7 +37,7 @@ class Stage:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A pipeline. `overlap_steps` is `None` for a number chosen by what was measured."""
+    """A pipeline. If `overlap_steps` is `None`, the number is calculated from measurements."""
 
     name: str
     stages: tuple[Stage, ...]
@@ -67,7 +67,7 @@ class Pipeline:
         return chosen[0] if len(chosen) == 1 else None
 
     def changed(self, given: RunOptions) -> Pipeline:
-        """The pipeline with what a command line says in place of what the file says.
+        """The pipeline with the values of the command line, which override those of the file.
 
         Raises:
             InputError: a residency that is not known, or that the stages do not allow.

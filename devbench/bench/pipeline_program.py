@@ -132,7 +132,7 @@ class _PipelineRun:
         self._failed: set[str] = set()
         self._left = case.steps(self._rounds)
         self._given_up = False
-        # A virtual device's tool is not asked for its flags, and can be held by its output.
+        # The flags of a virtual device's tool are known; its output can hold it.
         binary = self._jobs[0].record.binary
         writes = binary.tool == "tflite" and (binary.abi == VIRTUAL_ABI or "output_filepath" in session.known_flags)
         self._by_output = writes
@@ -172,7 +172,7 @@ class _PipelineRun:
                 self._measure_whole(residency, index)
 
     def _measure_alone(self, stage: StagePlan, index: int) -> None:
-        """A stage in a process of its own: what the estimate is composed of."""
+        """Measure a stage alone, in a separate process; the estimate is composed of these results."""
         plan = plan_alone(stage, self._jobs[stage.position].case.options.num_runs)
         record = self._measure(plan, index, f"{stage.name} alone", self._load_s)
         if record is not None and record.status == "failed":
@@ -211,7 +211,7 @@ class _PipelineRun:
         return self._overlap_runs
 
     def _measure(self, plan: SessionPlan, index: int, what: str, deadline_s: float) -> PipelineSessionRecord | None:
-        """Run a session, store it and tell it; `None` if the user ended it."""
+        """Run a session, store and report it; `None` if the user stopped it."""
         title = f"{self._case.title} · {what} · {index + 1}/{self._rounds}"
         session = self._session
         plan = replace(plan, held_by="output" if self._by_output else "stop")
@@ -337,7 +337,7 @@ def _middle(found: Sequence[Alone]) -> Alone:
 
 
 def _words(record: PipelineSessionRecord) -> str:
-    """What a session measured, or why it failed."""
+    """The results of a session, or why it failed."""
     if record.status == "failed":
         return f"{record.failure_kind}: {record.failure_message}"
     if record.residency == "alone":

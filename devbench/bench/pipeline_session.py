@@ -169,7 +169,7 @@ def build_session_script(
         *(f"  {_step(step)} || return 1" for step in plan.steps),
         "}",
         "_dbp_run; _dbp_c=$?",
-        # Once more while everything that stays is there: a short session may have no sample of its end.
+        # One more sample while all kept stages are in memory: a short session may have no other sample of its end.
         "_dbp_sample whole 2>/dev/null; _dbp_mark '- end'",
         "kill -9 $_dbp_w 2>/dev/null; _dbp_end 2>/dev/null",
         "wait 2>/dev/null",
@@ -200,7 +200,7 @@ def _step(step: SessionStep) -> str:
         "begin": "_dbp_mark '- begin'",
         "start": f"_dbp_start_{step.stage}",
         "await": f"_dbp_await {step.mark} {step.stage}",
-        # The mark comes first: what a held process does in the time of writing it must not be missing.
+        # Write the mark first, so that nothing is missed that a held process does meanwhile.
         "go": f"{{ _dbp_mark '{step.stage} go'; _dbp_uptime; _dbp_since=$_dbp_up; _dbp_signal CONT {step.stage}; }}",
         "hold": f"_dbp_hold {step.stage}",
         "sleep": f"_dbp_sleep {hundredths}",
@@ -218,7 +218,7 @@ _TIMES = ("start_s", "ready_s", "go_s", "warm_s", "done_s", "gone_s")
 def session_failure(
     log: SessionLog, plan: SessionPlan, cases: Sequence[Case], argvs: Sequence[Sequence[str]]
 ) -> Failure | None:
-    """Why a session gives no latency, or `None` if it gives one: the first stage that failed, with its name."""
+    """Why a session has no latency: the first stage that failed, with its name. `None` if it has one."""
     for number, (stage, case, argv) in enumerate(zip(plan.stages, cases, argvs, strict=True)):
         seen = log.stage(number)
         if seen.start_s is None and log.lost is not None:
@@ -333,7 +333,7 @@ def _init_ms(measured: Measurement, text: str) -> float | None:
 
 
 def _phase_ms(stats: RunStats | None, figure: Literal["first_us", "avg_us"]) -> float | None:
-    """A figure of a phase; of a phase of one inference the tool prints only that one's time."""
+    """A value of a phase. If the phase has one inference, the tool prints only the time of that inference."""
     if stats is None or not stats.count:
         return None
     us: float | None = getattr(stats, figure)

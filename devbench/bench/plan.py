@@ -1,4 +1,5 @@
-"""What is to be measured: models × delegates × threads on devices, as jobs; and what a resumed run has of it already.
+"""What is to be measured: models × delegates × threads on devices, as jobs; and which of them a resumed run already
+has.
 
 The plan of a resumed run must be the same; its jobs keep their numbers. What is stored is not made again. A repetition
 whose raw output was kept but that is not stored is made again, under the same name. Does no input or output.
@@ -50,7 +51,7 @@ class Case:
 
     @property
     def called(self) -> Called:
-        """What is computed: a model's bytes, the shapes of its inputs, the subgraph."""
+        """Identifies a computation: the model's bytes, the shapes of its inputs, the subgraph."""
         return self.model.sha256, self.options.input_shapes, self.options.signature_graph
 
     @property
@@ -189,7 +190,7 @@ PLAN = "plan"
 
 
 def fingerprint(plan: Plan) -> str:
-    """Equal for two equal plans; the places of the models' files do not matter."""
+    """The fingerprint of the plan. It does not depend on the folders of the models."""
     values = asdict(plan)
     for case in values["cases"]:
         del case["model"]["path"]
@@ -291,7 +292,7 @@ class JobProgress:
     lost: dict[str, int] = field(default_factory=dict)
 
     def wants(self, purpose: str, index: int, asked: int) -> bool:
-        """Whether the repetition with that index is still to be made, of `asked` in all."""
+        """Whether the repetition with this index, of `asked` in all, still has to run."""
         return self.done.get(purpose, 0) <= index < asked + self.lost.get(purpose, 0)
 
     def needs_more(self, limits: Limits) -> bool:
@@ -308,7 +309,7 @@ class JobProgress:
         return found.half_width_pct > limits.precision_pct
 
     def left(self, planned: int) -> int:
-        """How many of the planned repetitions have not run; of a stopped job they never will."""
+        """The number of planned repetitions that have not run; those of a stopped job will not run."""
         return max(0, planned + sum(self.lost.values()) - sum(self.done.values()))
 
     def count(self, record: RepetitionRecord, *, earlier: bool = False) -> None:

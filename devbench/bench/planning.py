@@ -109,7 +109,7 @@ def make_plan(
 
 
 def check_here(plan: Plan, devices: Sequence[str]) -> None:
-    """Refuse what a run would refuse later, before it stores anything: inputs, numbers of virtual devices.
+    """Check inputs and numbers of virtual devices before a run stores anything.
 
     Raises:
         OptionError: names the option.

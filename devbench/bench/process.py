@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 _CONDITIONS_FRESH_S = 2.0
 _RAW_SPLIT = b"==> standard error <==\n"
 _BLOCK_BYTES = 1 << 18
-# What is kept of an output that was too long: its start shows what it was.
+# The part of too long an output that is kept: its start.
 _KEPT_OF_TOO_LONG_BYTES = 4 << 20
 # A device that restarts ends its processes first, and its connection within this time.
 _RESTART_S = 1.0
@@ -47,7 +47,7 @@ _SAMPLER = sampler_script()
 
 @dataclass(frozen=True, slots=True)
 class ProcessSpec:
-    """What a process is for: a title for errors, a name for its raw output, the model whose files it reads."""
+    """The purpose of a process: its title in errors, the name of its raw output, the model that it reads."""
 
     title: str
     name: str
@@ -82,7 +82,7 @@ class Processes:
     fitness: Fitness = field(default_factory=Fitness)
     gauge: Gauge = field(default_factory=Gauge)
     last_conditions: tuple[float, Mapping[str, Any]] | None = None
-    # Models whose files a process has read since the device's file cache was last emptied.
+    # Models that a process has read since the device's file cache was last emptied.
     _read: set[str] = field(default_factory=set)
 
     def run(self, command: Command, spec: ProcessSpec) -> ProcessResult:
@@ -186,7 +186,7 @@ class Processes:
         return apk.interpret(ran) if command.stop else ran
 
     def _lost_meanwhile(self, doing: str) -> EnvironmentProblem | None:
-        """Why the device is away after a script that did not end by itself; `None` if it is there.
+        """Why the device is not connected after an interrupted script; `None` if it is connected.
 
         Raises:
             LeaseLost: another run took the device.

@@ -1,4 +1,4 @@
-"""From what the parser and the device layer found to what the store keeps; shows nothing."""
+"""Makes stored records from the results of the parser and the device layer."""
 
 from __future__ import annotations
 
@@ -228,7 +228,7 @@ def repetition_record(
 
 
 def measured_when(ran: ProcessResult, verdict: Reliability) -> dict[str, Any]:
-    """What a repetition and a session of a pipeline have in common: when it ran, how it ended, on what device state."""
+    """The fields that repetitions and pipeline sessions share: when it ran, how it ended, the state of the device."""
     failure = ran.failure
     return {
         "started_utc": ran.started_utc,
@@ -283,7 +283,7 @@ def operator_records(measured: Measurement) -> tuple[OperatorRecord, ...]:
             continue
         inside = set(map(id, profile.delegate_ops))
         listed = set(map(id, profile.ops))
-        # A delegate's own rows stand in the main table or in a section of their own.
+        # A delegate's own rows are in the main table or in a separate section.
         further = [op for op in profile.delegate_ops if id(op) not in listed]
         for position, op in enumerate([*profile.ops, *further]):
             rows.append(

@@ -43,7 +43,7 @@ _TIMEOUT_S = 20.0
 
 
 def _memory(binary: Binary, serial: str) -> Path | None:
-    """Where a device's answer is kept: one file per device, since devices may differ."""
+    """The file with a device's answer; there is one per device, because devices may differ."""
     # The flags of the virtual device's tool depend on this machine, not on its file; an app has no help.
     if binary.abi == VIRTUAL_ABI or binary.is_apk:
         return None
@@ -165,7 +165,7 @@ def _rename(files: Sequence[DelegateFile], name: str) -> str:
 
 
 def _present(device: Device, paths: Sequence[str], libraries: Sequence[str], *, wide: bool) -> set[str]:
-    """Those of the paths and libraries that are on the device; one round trip, none if there is nothing to ask.
+    """The paths and libraries that exist on the device; one round trip, none if the list is empty.
 
     If the device does not let the shell look into its folder of libraries, all of them count as present.
     """
@@ -188,7 +188,7 @@ def _present(device: Device, paths: Sequence[str], libraries: Sequence[str], *, 
 
 
 def purposes_of(limits: Limits) -> list[Purpose]:
-    """What the processes of a job are for, in the order in which they run; cold starts are left out."""
+    """The purposes of a job's processes in the order in which they run, without cold starts."""
     counts: list[tuple[Purpose, int]] = [
         ("outputs", limits.output_repetitions),
         ("latency", limits.repetitions),

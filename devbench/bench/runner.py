@@ -51,7 +51,7 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.results.store import RunView, Store
 
-# What is needed when the first process has ended.
+# Modules that are needed after the first process.
 _AHEAD = ("devbench.tool.parse", "devbench.tool.failures")
 _POLL_S = 0.2
 # Commands that check whether the run is still being measured hold its lock for a moment.
@@ -188,10 +188,10 @@ def run(
 
 
 class _Team:
-    """The devices of a run, each in a thread of its own, which starts at once and waits until the run is stored.
+    """The devices of a run, each in a separate thread. A thread starts at once and waits until the run is stored.
 
     Attributes:
-        errors: what ended a device early, by serial.
+        errors: why a device's part ended early, by serial.
     """
 
     def __init__(self, sessions: Sequence[DeviceSession], stored: Future[bool], listener: Listener) -> None:
@@ -278,7 +278,7 @@ def _stop(sessions: Sequence[DeviceSession], ended: Sequence[threading.Event]) -
 
 
 def _command_line() -> str:
-    """How devbench was called, as it is kept: without secrets."""
+    """The command line of the run, without secrets."""
     return shlex.join(["devbench", *mask_words(sys.argv[1:])])
 
 

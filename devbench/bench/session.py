@@ -335,7 +335,7 @@ class DeviceSession:
 
     @property
     def pid_file(self) -> str:
-        """The file on the device that names the running process; others may be put next to it."""
+        """The file on the device with the id of the running process; files with similar names may be next to it."""
         return self._keeper.lease.pid_file
 
     def expect_restart(self) -> None:

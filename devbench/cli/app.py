@@ -118,7 +118,7 @@ def main() -> None:
 
 
 def _run(command: str | None) -> int:
-    """Run the command; one that only reads does it once more without the damaged places of a store."""
+    """Run the command. If a store is damaged, a command that only reads is run again without the damaged places."""
     try:
         return _called(command)
     except Exception as error:
@@ -157,7 +157,7 @@ def _end_of_output(error: OSError) -> None:
     """
     if error.errno not in _OF_OUTPUT or error.filename is not None:
         raise error
-    # What is still in the buffer would be an error once more at the interpreter's end.
+    # Writing the rest of the buffer at the interpreter's end would fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if isinstance(error, BrokenPipeError):
         sys.exit(EXIT_OK)

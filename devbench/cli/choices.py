@@ -58,7 +58,7 @@ def metrics(texts: Sequence[str] | None, default: tuple[str, ...]) -> tuple[str,
 
 
 def complete(known: Callable[[], Iterable[str]]) -> Complete:
-    """A shell's completion from what is known, as far as it can be read."""
+    """A shell's completion from the data that can be read."""
 
     def offered(incomplete: str) -> list[str]:
         found: dict[str, None] = {}

@@ -106,5 +106,5 @@ def _show(known: dict[str, Delegate], reasons: dict[str, list[str]] | None, as_j
         ),
         Column("note", lambda name: why_not(name) or known[name].note),
     )
-    # Those that can run there come first.
+    # Delegates that can run on the device come first.
     print_table(columns, sorted(known, key=lambda name: bool(why_not(name))), serial)

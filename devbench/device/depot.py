@@ -228,12 +228,12 @@ class Depot:
     # -- what is there ------------------------------------------------------------------------------------------
 
     def _check(self, digest: str, mode: int) -> tuple[str, int | None]:
-        """`there`, `unsure` or `missing`, and what is free if it is missing."""
+        """`there`, `unsure` or `missing`, and the free space if it is missing."""
         script = self._at.check(digest, executable=bool(mode & 0o111))
         return self._answer(digest, script, _TIMEOUT_S, "checking its depot")
 
     def _verify(self, digest: str, size: int, mode: int, title: str) -> tuple[str, int | None]:
-        """`there`, or `changed` or `unknown` and what is free after it was removed."""
+        """`there`; or `changed` or `unknown`, with the free space after the file was removed."""
         script = self._at.verify(digest, executable=bool(mode & 0o111))
         return self._answer(digest, script, _hash_timeout_s(size), f"checking {title}")
 

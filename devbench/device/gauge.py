@@ -121,7 +121,7 @@ class Gauge:
 
 
 def recall(facts: DeviceFacts, profile: DeviceProfile | None = None) -> Gauge:
-    """What is known of a device's gauge: by its profile, else as earlier runs on this machine decided it."""
+    """The gauge of a device: from its profile, else from earlier runs on this machine."""
     if profile is not None and profile.current_unit:
         return Gauge(UNITS[profile.current_unit], POSITIVE.get(profile.current_positive), _from_profile=True)
     entry = _read(_file()).get(_key(facts))
@@ -130,7 +130,7 @@ def recall(facts: DeviceFacts, profile: DeviceProfile | None = None) -> Gauge:
 
 
 def remember(facts: DeviceFacts, gauge: Gauge) -> None:
-    """Keep what was decided for later runs; if the folder cannot be written to, nothing is kept."""
+    """Store the decision for later runs, if the folder can be written."""
     key, decided = _key(facts), {"unit_ma": gauge.unit_ma, "sign": gauge.sign}
     if gauge.unit_ma is None or gauge._from_profile or _read(_file()).get(key) == decided:
         return

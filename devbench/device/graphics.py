@@ -179,7 +179,7 @@ def _outer_parts(text: str) -> list[str]:
 
 
 def _inside(text: str) -> str:
-    """What is between the parenthesis that `text` begins with and the one that closes it."""
+    """The content of the parentheses at the start of `text`."""
     depth = 0
     for at, sign in enumerate(text):
         depth += (sign == "(") - (sign == ")")

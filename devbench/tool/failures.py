@@ -108,7 +108,7 @@ def _delegation(measured: Measurement, delegate: Delegate, require: Require) -> 
 
 
 def find_use(uses: Sequence[DelegateUse], delegate: Delegate) -> DelegateUse | None:
-    """What the tool reported about the delegate, by any of its names."""
+    """The tool's report about the delegate, under any of its names."""
     wanted = {name.casefold() for name in delegate.reported_as}
     return next((use for use in uses if use.name.casefold() in wanted), None)
 

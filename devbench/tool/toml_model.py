@@ -24,7 +24,7 @@ _Flags = Annotated[dict[str, Any], Checked(_flags, {"type": "object"})]
 
 
 class RequiresTable(Table):
-    """What the device must have."""
+    """The requirements of a delegate on the device."""
 
     abi: Pattern = ""
     soc: Pattern = ""

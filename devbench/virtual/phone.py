@@ -30,8 +30,8 @@ _HOST = "127.0.0.1"
 # An adb server looks for emulators on these ports.
 _EMULATOR_PORTS = range(5554, 5587)
 _START_TIMEOUT_S = 10.0
-# Ends what a device runs and removes its directory if the program dies without a word (kill -9, out of memory): the
-# pipe that it waits at ends with the program. Signals to the program's group do not reach it. A process may start
+# Ends the device's processes and removes its directory if the program is killed (kill -9, out of memory). It waits for
+# the end of a pipe that the program holds open. Signals to the program's group do not reach it. A process may start
 # another while the list is read, hence the rounds.
 _GUARD = r"""
 trap '' HUP INT TERM

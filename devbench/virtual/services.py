@@ -159,7 +159,7 @@ async def _feed_raw(stream: Stream, process: asyncio.subprocess.Process) -> None
 
 
 def _hang_up(process: asyncio.subprocess.Process) -> None:
-    """Tell a process that its output is not read any more."""
+    """Close the output of a process, so that it notices that nobody reads it."""
     if process.returncode is None:
         with contextlib.suppress(ProcessLookupError):
             process.send_signal(signal.SIGHUP)

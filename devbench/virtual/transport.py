@@ -206,7 +206,7 @@ class Transport:
         if message.command == CNXN:
             await self._greet(message)
         elif message.command == AUTH and message.first == _AUTH_SIGNATURE:
-            # The device knows no key: the server tries its next key, then waits for the user.
+            # The device accepts no key: the server tries its next key, then waits for the user.
             await self.send(AUTH, _AUTH_TOKEN, 0, _TOKEN)
         elif message.command == OPEN:
             await self._open(message)

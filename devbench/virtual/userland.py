@@ -131,7 +131,7 @@ class Userland:
         """A command line with the device's paths made to point into its directory."""
         command = _DEVICE_PATH.sub(f"{self.root}/", command)
         if self.faults.noise or self.faults.quiet:
-            # What is replayed does not feel this machine's load, which would make its processes unreliable.
+            # Replayed processes do not depend on this machine's load, so the load must not make them unreliable.
             command = command.replace(_LOAD, f"{self.root}/system/loadavg")
         if self._booted_s is not None:
             (self.root / "system" / "uptime").write_text(f"{time.monotonic() - self._booted_s:.2f} 0.00\n", "ascii")
@@ -140,7 +140,7 @@ class Userland:
         return command
 
     def restart(self) -> None:
-        """Another boot begins: another boot id, and an uptime that each command finds as it is at its start."""
+        """Simulate a restart: a new boot id, and a new uptime, which each command reads at its start."""
         self._booted_s = time.monotonic()
         (self.root / "system" / "boot_id").write_text(f"{uuid4()}\n", "ascii")
 
@@ -179,7 +179,7 @@ class Userland:
         }
 
     def free_bytes(self) -> int | None:
-        """The room that is left, if the fault `free_bytes` limits it."""
+        """The free space, if the fault `free_bytes` limits it."""
         if self.faults.free_bytes is None:
             return None
         used = 0
@@ -205,6 +205,6 @@ class PathFilter:
         return text[: len(text) - keep]
 
     def end(self) -> bytes:
-        """The text that was kept."""
+        """The rest of the text that was kept back."""
         kept, self._kept = self._kept, b""
         return kept

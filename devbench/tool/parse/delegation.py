@@ -72,7 +72,7 @@ class DelegateReader:
 
     uses: dict[str, DelegateUse] = field(default_factory=dict)
     refused: dict[UnsupportedOp, None] = field(default_factory=dict)
-    # By delegate: delegated nodes and all nodes (if known) of each subgraph; and the delegate's own counts.
+    # For each delegate: the delegated nodes and all nodes (if known) of each subgraph, and the delegate's own counts.
     _replaced: dict[str, dict[str, tuple[int, int | None]]] = field(default_factory=dict)
     _counted: dict[str, tuple[int, int]] = field(default_factory=dict)
     _last: str = ""

@@ -223,7 +223,7 @@ def _cleaned(raw: str, *, cut: bool) -> Iterator[LogLine]:
         raw = _ESCAPED.sub(r"\1", raw)
     pieces = _MERGED.split(raw) if _MERGED_WORDS.search(raw, 1) else [raw]
     for position, piece in enumerate(pieces):
-        # A piece that another stream's line interrupted has lost its end, too.
+        # If a line of the other stream interrupted a line, its end is lost, too.
         open_end = cut if position == len(pieces) - 1 else True
         line = _without_prefix(piece, open_end)
         if line is not None:

@@ -222,7 +222,7 @@ class _Run:
         return kind is not None
 
     def _stopped(self, failure: Failure) -> None:
-        """Keep the first failure of each kind: it is the cause, later ones are consequences."""
+        """Keep the first failure of each kind, because later ones are consequences of it."""
         if failure.kind is FailureKind.FAILED_TO_INVOKE or (
             failure.kind is FailureKind.FAILED_TO_PREPARE and self.running
         ):

@@ -82,7 +82,7 @@ class _Part:
     characters: int = 0
 
     def has_room(self, text: str) -> bool:
-        """Whether one more row is kept: a hostile table must not fill the memory."""
+        """Whether one more row is kept. The limit protects the memory from a hostile table."""
         self.characters += len(text)
         rows = len(self.ops) + len(self.delegate_ops) + len(self.by_type)
         return rows < _MAX_ROWS and self.characters < _MAX_CHARACTERS

@@ -192,7 +192,7 @@ def _raw(data: bytes, start: int, stop: int, *, cut: bool, soft: bool) -> RawLin
 
 
 class _Nearest:
-    """The next place of one of some words, from a place on; the places must ascend."""
+    """Finds the next of several words from a position on. Positions must ascend from call to call."""
 
     def __init__(self, text: bytes, end: int) -> None:
         self._text, self._end = text, end
@@ -200,7 +200,7 @@ class _Nearest:
         self._places: list[int] = []
 
     def after(self, at: int, words: _Words) -> int:
-        """The first place from `at` on; the text's end if there is none."""
+        """The first position from `at` on; the end of the text if there is none."""
         if words is not self._words:
             self._words, self._places = words, [-1] * (len(words.whole) + 1)
         places = self._places

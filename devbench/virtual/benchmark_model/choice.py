@@ -59,7 +59,7 @@ class Choice:
 
 
 def choose(flags: Flags) -> Choice:
-    """What the flags choose. A delegate's flag, true or false, turns the default XNNPACK off, as in the stock tool."""
+    """The choice made by the flags. As in the stock tool, any flag of a delegate turns the default XNNPACK off."""
     gpu, xnnpack = flags.yes("use_gpu"), flags.yes("use_xnnpack")
     off = "use_xnnpack" in flags.named and not xnnpack
     if gpu:

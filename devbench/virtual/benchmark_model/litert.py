@@ -51,7 +51,7 @@ class LiteRtError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Backend:
-    """What runs the model. `kernels`: whose the CPU uses, in the words of the runtime; "delegate" is XNNPACK."""
+    """How the model is executed. `kernels`: the runtime's name of the CPU kernels; "delegate" is XNNPACK."""
 
     gpu: bool = False
     kernels: Literal["delegate", "builtin"] = "delegate"
@@ -263,7 +263,7 @@ class CompiledModel:
         return True
 
     def output_bytes(self) -> bytes:
-        """The outputs one after the other; reading waits until they are there."""
+        """The outputs one after the other; reading waits until they are complete."""
         parts: list[bytes] = []
         for buffer in self._outputs:
             with self._locked(buffer, _LOCK_READ) as address:
@@ -289,7 +289,7 @@ class CompiledModel:
             self._call("LiteRtUnlockTensorBuffer", handle)
 
     def run(self) -> None:
-        """One inference; returns when its outputs are there."""
+        """One inference; returns when its outputs are complete."""
         status = self._invoke()
         if status != _STATUS_OK:
             raise LiteRtError("LiteRtRunCompiledModel", status)

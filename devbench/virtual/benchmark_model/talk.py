@@ -1,4 +1,4 @@
-"""What the virtual tool prints besides statistics, in the stock tool's words and on its streams; and its own memory."""
+"""The virtual tool's messages other than statistics, in the stock tool's words and on its streams; and its memory."""
 
 from __future__ import annotations
 
