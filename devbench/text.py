@@ -12,7 +12,8 @@ _CONTROL = re.compile(
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _MIN_PREFIX = 2
-_SPECIAL = re.compile(r"([\\`*_{}\[\]<>()#+!|~&])")
+# What Markdown takes for more than text: not an underscore within a word, nor a sign of lists that is not in front.
+_SPECIAL = re.compile(r"([\\`*\[\]<>#|~]|^[-+](?= )|(?<=^\d)[.)](?= )|(?<![^\W_])_|_(?![^\W_])|&(?=#|\w+;))")
 
 
 def without_control(text: str, instead: str = "") -> str:

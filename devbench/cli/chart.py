@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from devbench.cli.choices import complete_metrics, complete_models, complete_runs
+from devbench.cli.takes import StoreOption
 from devbench.cli.usage import one_of
 from devbench.forms.charts import CHART_FORMS, DPI, WIDTH_IN
 from devbench.host.garbage import no_cycle_search
@@ -19,7 +20,8 @@ _EPILOG = (
     "  devbench chart speedup latest --over cpu --model mobile_unet --width 3.4 --out speedup.pdf\n\n"
     "  devbench chart operators latest --device 'Pixel 8' --delegate gpu --dpi 300 --out operators.png\n\n"
     "  devbench chart history --device 'Pixel 8' --model mobile_unet --delegate gpu --metric latency --out h.svg\n\n"
-    "  devbench chart comparison latest --baseline previous --out changes.svg"
+    "  devbench chart comparison latest --baseline previous --out changes.svg\n\n"
+    "  devbench chart waterfall latest --baseline previous --out why.svg"
 )
 
 
@@ -64,7 +66,9 @@ def chart(
     baseline: Annotated[
         str,
         typer.Option(
-            metavar="RUN", help="For comparison: the baseline, as for `devbench compare`.", autocompletion=complete_runs
+            metavar="RUN",
+            help="For comparison and waterfall: the baseline, as for `devbench compare`.",
+            autocompletion=complete_runs,
         ),
     ] = "previous",
     since: Annotated[
@@ -82,7 +86,7 @@ def chart(
     as_json: Annotated[
         bool, typer.Option("--json", help="Print the file, the title and a description as JSON.")
     ] = False,
-    store_url: Annotated[str | None, typer.Option("--store", help="URL or file of the results store.")] = None,
+    store_url: StoreOption = None,
 ) -> None:
     """Draw one chart into a file. Numbers of a virtual device are marked in the chart itself.
 

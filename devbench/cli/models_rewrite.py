@@ -108,6 +108,8 @@ def rewrite(
 
     check_writable(out)
     model = model_path(given)
+    if out.exists() and out.samefile(model):
+        raise InputError(f"{out} is both IN and OUT", hint="write to another file: the original is needed to compare")
     rewrites = chosen_rewrites(*(list(parts_of(names)) for names in (only, skip, also)))
     side = cast("Along", one_of("--along", along, ("input", "output", "auto")))
     with contextlib.ExitStack() as stack:

@@ -48,7 +48,7 @@ _TEXTS = {
 def register(app: typer.Typer) -> None:
     """Add the command group to the application."""
     group = typer.Typer(
-        help="Find out what a pipeline's latency consists of. `devbench run --pipeline` measures a pipeline."
+        help="Measure how rewrites change a pipeline.\n\nTo measure one: `devbench run --pipeline FILE`."
     )
     # A group of one command would otherwise be that command.
     group.callback()(lambda: None)

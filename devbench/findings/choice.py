@@ -6,14 +6,18 @@ A winner needs at least three reliable processes, and an interval that does not 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Literal
 
-from devbench.analysis.stats import Estimate
+from devbench.analysis.stats import Estimate, estimate
 from devbench.findings.run import JobReport, ReportData
 from devbench.notices import LEAST_PROCESSES, Effect, NoticeKind
+from devbench.results.cases import subject_of
 from devbench.results.records import DeviceRecord
+
+if TYPE_CHECKING:
+    from devbench.findings.comparison import ComparedRow, ComparisonReport
 
 MOST_MORE = 30
 """With more further processes than these, the difference is too small for the noise."""
@@ -38,6 +42,7 @@ class Choice:
             is a winner because all others failed.
         more: about this many further processes of each would separate overlapping intervals; `None` if more than 30.
         text: of the notice that allows no choice.
+        before: the delegate that was the best in the baseline, if it is another one than the winner.
     """
 
     model: str
@@ -50,6 +55,7 @@ class Choice:
     reason: Reason = ""
     more: int | None = None
     text: str = ""
+    before: str = ""
 
     @property
     def best(self) -> JobReport | None:
@@ -57,9 +63,30 @@ class Choice:
         return self.winner or (self.measured[0] if self.measured else None)
 
 
-def choices(report: ReportData) -> tuple[Choice, ...]:
-    """A choice for each model on each device."""
-    return tuple(choice(*group) for group in report.groups)
+def choices(report: ReportData, comparison: ComparisonReport | None = None) -> tuple[Choice, ...]:
+    """A choice for each model on each device; with a comparison also what was the best in its baseline."""
+    known = {} if comparison is None else _winners_before(comparison)
+    found = []
+    for one in (choice(*group) for group in report.groups):
+        before = known.get((one.device.key, one.model))
+        changed = before is not None and one.winner is not None and before.case != one.winner.case
+        found.append(replace(one, before=before.delegate) if changed and before else one)
+    return tuple(found)
+
+
+def _winners_before(comparison: ComparisonReport) -> Mapping[tuple[str, str], ComparedRow]:
+    """By device and model, the best case in the baseline, chosen among those that were compared."""
+    timed: dict[tuple[str, str], list[tuple[Estimate, ComparedRow]]] = {}
+    for row in comparison.rows:
+        found = estimate(row.comparison.baseline.values) if row.metric == "latency" else None
+        if found is not None and found.n >= LEAST_PROCESSES and not row.comparison.reason:
+            timed.setdefault((row.device_key, subject_of(row.model, row.case)), []).append((found, row))
+    winners = {}
+    for key, rows in timed.items():
+        (best, row), *others = sorted(rows, key=lambda one: one[0].median)
+        if others and all(one.low > best.high for one, _ in others):
+            winners[key] = row
+    return winners
 
 
 def winner_of(jobs: Sequence[JobReport]) -> JobReport | None:
@@ -81,7 +108,7 @@ def choice(model: str, device: DeviceRecord, jobs: Sequence[JobReport]) -> Choic
     if not known:
         return made("failed", text=", ".join(dict.fromkeys(kind for job in jobs for kind, _, _ in job.failures)))
     if not fit:
-        limits = [one for job in measured for one in job.notices if one.effect is not Effect.INFORMATION]
+        limits = [one for job in measured for one in job.limits]
         limits.sort(key=lambda one: one.effect is not Effect.UNDECIDED)
         reason: Reason = "unreliable" if limits and limits[0].effect is Effect.UNDECIDED else "excluded"
         if not limits or (reason == "excluded" and limits[0].kind is NoticeKind.TOO_FEW_PROCESSES):
@@ -95,13 +122,9 @@ def choice(model: str, device: DeviceRecord, jobs: Sequence[JobReport]) -> Choic
         return made("overlap", rival=overlapping[0], more=_more(latency, overlapping[1]))
     against = next((job for job, of in known if job.excluded and (of.low <= latency.high or len(fit) == 1)), None)
     if against is not None:
-        return made("rival", rival=against, text=_limit(against))
+        return made("rival", rival=against, text=against.limits[0].text)
     following = fit[1]
     return made("", best, following[0], ratio=_ratio(latency, following[1]))
-
-
-def _limit(job: JobReport) -> str:
-    return next((one.text for one in job.notices if one.effect is not Effect.INFORMATION), "")
 
 
 def _ratio(winner: Estimate, other: Estimate) -> tuple[float, float] | None:

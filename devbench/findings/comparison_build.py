@@ -23,7 +23,7 @@ from devbench.findings.comparison_notices import (
     failures,
     few_processes,
     left_out,
-    stored_notices,
+    notices_of_runs,
     virtual_notices,
 )
 from devbench.findings.comparison_sides import Key, Series, SideData, filters_of, load_side, no_verdicts, stage_times
@@ -108,7 +108,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
         notices=(
             *no_verdict,
             *_files_changed(before, after, settings),
-            *stored_notices(before, after, settings),
+            *notices_of_runs(before, after, settings, subjects),
             *left_out(before, after, subjects, what),
             *(() if medians else few_processes(before, after, subjects)),
             *drift_notices(drifts),

@@ -12,11 +12,12 @@ from typing import TYPE_CHECKING
 
 from devbench.analysis.reliability import reasons_text
 from devbench.findings.comparison import CaseFailure, CaseOnDevice, DriftCorrection
-from devbench.findings.comparison_sides import Key, SideData
+from devbench.findings.comparison_sides import Key, SideData, filters_of
 from devbench.findings.grouping import groups
 from devbench.metrics import METRICS
 from devbench.notices import LEAST_PROCESSES, Effect, Notice, NoticeKind
-from devbench.results.counting import unreliable, virtual_device
+from devbench.results.cases import subject_of
+from devbench.results.counting import outputs_not_checked, partly_delegated, unreliable, virtual_device
 from devbench.results.queries import UsedFile
 
 if TYPE_CHECKING:
@@ -30,7 +31,9 @@ def virtual_notices(subjects: Iterable[CaseOnDevice]) -> list[Notice]:
     return [virtual_device(*one) for one in sorted({(s.device_key, s.device) for s in subjects if s.virtual})]
 
 
-def stored_notices(before: SideData, after: SideData, settings: ComparisonSettings) -> list[Notice]:
+def notices_of_runs(
+    before: SideData, after: SideData, settings: ComparisonSettings, subjects: Mapping[Key, CaseOnDevice]
+) -> list[Notice]:
     """The runs' notices about the compared cases; if only one side has a notice, its text says which."""
     found: dict[Notice, set[str]] = {}
     for name, side in (("baseline", before), ("candidate", after)):
@@ -43,6 +46,8 @@ def stored_notices(before: SideData, after: SideData, settings: ComparisonSettin
                 concerned = job in side.names if notice.job_number is not None else notice.subject in names
                 if notice.device_key in devices and (concerned or (notice.job_number is None and not narrow)):
                     found.setdefault(replace(notice, job_number=None), set()).add(name)
+        for notice in _of_cases(side, settings, subjects):
+            found.setdefault(notice, set()).add(name)
     told = [
         one if len(sides) == 2 else replace(one, text=f"{one.text} ({sides.pop()} only)")
         for one, sides in found.items()
@@ -50,6 +55,16 @@ def stored_notices(before: SideData, after: SideData, settings: ComparisonSettin
     if settings.unreliable == "count":
         return [replace(one, effect=Effect.INFORMATION) if one.effect is Effect.UNDECIDED else one for one in told]
     return told
+
+
+def _of_cases(side: SideData, settings: ComparisonSettings, subjects: Mapping[Key, CaseOnDevice]) -> Iterator[Notice]:
+    """Cases that a delegate took in part, or whose outputs were not compared with this computer's."""
+    for key, case, partly, compared in side.history.states_of_cases(**filters_of(side.runs.run_ids, settings)):
+        subject = subjects.get((key, case))
+        if subject is not None and partly:
+            yield partly_delegated(case, key)
+        if subject is not None and not compared and subject.delegate != "cpu":
+            yield outputs_not_checked(subject_of(subject.model, case))
 
 
 def left_out(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice], what: str) -> Iterator[Notice]:

@@ -11,7 +11,6 @@ from devbench.findings.changes import ChangesReport
 from devbench.findings.comparison import ComparedRow, ComparisonReport
 from devbench.findings.run import JobReport, ReportData
 from devbench.notices import Effect, Notice, NoticeKind, merged
-from devbench.results.cases import case_text
 
 # The kind of failure as it is stored (`tool.measurement.FailureKind`).
 _DEVICE_LOST = "device_lost"
@@ -112,8 +111,7 @@ class NightResult:
 
 def job_key(job: JobReport) -> tuple[str, str]:
     """Device and case of a job, as a comparison names them."""
-    of = job.job
-    return of.device.key, case_text(of.model.name, of.delegate, of.threads, of.options)
+    return job.job.device.key, job.case
 
 
 def has_failed(job: JobReport) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 from devbench.analysis.stats import Estimate
 from devbench.findings.timeline import Timeline
 from devbench.notices import VIRTUAL_NOTE, Effect, Notice
-from devbench.results.cases import subject_text
+from devbench.results.cases import case_text, subject_text
 from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
 
 MEMORY_NOTE = (
@@ -179,14 +179,25 @@ class JobReport:
     notices: tuple[Notice, ...] = ()
 
     @property
+    def limits(self) -> tuple[Notice, ...]:
+        """The notices that exclude it from being the fastest."""
+        return tuple(notice for notice in self.notices if notice.effect is not Effect.INFORMATION)
+
+    @property
     def excluded(self) -> bool:
         """Whether a notice excludes it from being the fastest."""
-        return any(notice.effect is not Effect.INFORMATION for notice in self.notices)
+        return bool(self.limits)
 
     @property
     def subject(self) -> str:
         """The model with its shape and signature: `unet · shape 1x64x64x4`."""
         return subject_text(self.job.model.name, self.job.options)
+
+    @property
+    def case(self) -> str:
+        """The job as a case, as a comparison names it: `unet · gpu · 4 threads`."""
+        of = self.job
+        return case_text(of.model.name, of.delegate, of.threads, of.options)
 
     @property
     def virtual(self) -> bool:

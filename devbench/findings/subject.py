@@ -62,7 +62,7 @@ def charted(
     Raises:
         InputError: the run or a filter names nothing.
     """
-    if kind == "comparison":
+    if kind in ("comparison", "waterfall"):
         filters = (settings.metrics, settings.devices, settings.models, settings.delegates)
         return compare(baseline, run, store_url, ComparisonSettings(CompareSettings(), *filters))
     with History(store_url) as history:

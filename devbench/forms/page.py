@@ -10,7 +10,7 @@ import base64
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from html import escape
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
 from devbench.forms.colours import TOKENS
-from devbench.forms.page_charts import ChartAssets, chart_assets, charts_html, pack, pictured
+from devbench.forms.page_charts import MAX_PICTURES, ChartAssets, chart_assets, charts_html, pack
 from devbench.sections.document import Charts, Section
 from devbench.sections.tables import Cell, Table
 from devbench.text import clean
@@ -50,6 +50,7 @@ class Frame:
     Attributes:
         links: to other pages, where a server shows them.
         forms: whether the page may send forms to where it came from.
+        drawn: the charts of the page so far, those in folds, too.
     """
 
     title: str
@@ -57,6 +58,7 @@ class Frame:
     links: tuple[Link, ...] = ()
     virtual_note: str = ""
     forms: bool = False
+    drawn: list[Charts] = field(default_factory=list)
 
     @property
     def version(self) -> str:
@@ -72,14 +74,14 @@ class Frame:
 
     @property
     def charts(self) -> ChartAssets | None:
-        """What draws the charts; `None` without any."""
-        shown = any(isinstance(part, Charts) for section in self.sections for part in section.parts)
-        return chart_assets() if shown else None
+        """What draws the charts, for the end of the page; `None` without any."""
+        return chart_assets() if self.drawn else None
 
-    @property
-    def pictured(self) -> frozenset[int]:
-        """The charts that are pictures, too; none in the pages of a server, which are made again and again."""
-        return frozenset() if self.links else pictured(self.sections)
+    def draw(self, part: Charts) -> Markup:
+        """Charts of one kind; the first is a picture, too, but not in a server's pages, which are often made again."""
+        self.drawn.append(part)
+        pictured = not self.links and len(self.drawn) <= MAX_PICTURES
+        return _trusted(charts_html(part, pictured=pictured))
 
     @property
     def policy(self) -> str:
@@ -134,7 +136,6 @@ def environment() -> Environment:
         cells=cells,
         choices=choices,
         kind=lambda part: type(part).__name__,
-        drawn=lambda part, pictures: _trusted(charts_html(part, pictures)),
         minibars=mini_bars,
     )
     return made

@@ -9,19 +9,19 @@ from __future__ import annotations
 import base64
 import gzip
 import json
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 from html import escape
 from pathlib import Path
 
 from devbench.sections.charts import Chart, RowChart, plain
-from devbench.sections.document import Charts, Section
+from devbench.sections.document import Charts
 from devbench.text import clean
 
 _FOLDER = Path(__file__).parent
 # A page has data of this many charts of a kind, and this many pictures.
-_MOST_CHARTS, _MOST_PICTURES = 240, 3
+_MAX_CHARTS, MAX_PICTURES = 240, 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,18 +43,12 @@ def chart_assets() -> ChartAssets:
     return ChartAssets(style, script, library, base64.b64encode(packed).decode("ascii"))
 
 
-def pictured(sections: Iterable[Section]) -> frozenset[int]:
-    """The ids of the charts that are pictures, too: the first ones of the page."""
-    parts = [part for section in sections for part in section.parts if isinstance(part, Charts)]
-    return frozenset([id(part.charts[0]) for part in parts if part.charts][:_MOST_PICTURES])
-
-
-def charts_html(part: Charts, pictures: Collection[int] = ()) -> str:
-    """The charts of one kind: figures of the first ones, data of all."""
-    charts = part.charts[:_MOST_CHARTS]
-    if not charts:
-        return ""
-    figures = "\n".join(_figure(chart, number, pictures) for number, chart in enumerate(charts[: part.first]))
+def charts_html(part: Charts, *, pictured: bool = False) -> str:
+    """The charts of one kind: figures of the first ones, data of all; `pictured`: the first is a picture, too."""
+    charts = part.charts[:_MAX_CHARTS]
+    figures = "\n".join(
+        _figure(chart, number, pictured and not number) for number, chart in enumerate(charts[: part.first])
+    )
     options = "".join(f'<option value="{n}">{escape(clean(one.title, 120))}</option>' for n, one in enumerate(charts))
     choice = f'<option value="">first {part.first} of {len(charts)}</option>{options}'
     tools = f'<div class="tools" hidden><label>Charts <select>{choice}</select></label></div>\n'
@@ -66,9 +60,9 @@ def charts_html(part: Charts, pictures: Collection[int] = ()) -> str:
     )
 
 
-def _figure(chart: Chart, number: int, pictures: Collection[int]) -> str:
+def _figure(chart: Chart, number: int, pictured: bool) -> str:
     alt = escape(clean(chart.alt, 2000))
-    picture = f"<noscript>{_picture(chart, alt)}</noscript>" if id(chart) in pictures else ""
+    picture = f"<noscript>{_picture(chart, alt)}</noscript>" if pictured else ""
     groups = len(chart.groups) if isinstance(chart, RowChart) else 0
     kind = "chart narrow" if groups == 1 else "chart"
     return (

@@ -118,6 +118,9 @@ def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
         k: max([len(clean(table.columns[k].title, 40)), *(Text.from_markup(text).cell_len for text in texts)])
         for k, texts in cells.items()
     }
+    if table.layout == "matrix" and sum(widths.values()) + len(_GAP) * (len(widths) - 1) > width:
+        yield from _pairs(table, cells)
+        return
     widths = {k: size if _on_one_line(table.columns[k]) else min(size, _FOLDED) for k, size in widths.items()}
     shown = list(cells)
     for k in sorted(
@@ -139,6 +142,15 @@ def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
     hidden = [table.columns[k].title for k in cells if k not in shown]
     if hidden:
         yield f"[dim]hidden (terminal too narrow): {_text(', '.join(hidden))}[/dim]"
+
+
+def _pairs(table: Table, cells: Mapping[int, Sequence[str]]) -> Output:
+    """The first cell of each row on a line, below it each other cell with the title of its column."""
+    for number, first in enumerate(cells[0]):
+        yield f"[bold]{first}[/bold]"
+        for k in range(1, len(cells)):
+            if table.rows[number][k].text != "–":
+                yield f"{_GAP}{_text(table.columns[k].title, 40)}: {cells[k][number]}"
 
 
 def _on_one_line(column: Column[object]) -> bool:

@@ -184,16 +184,21 @@ def job_notices(job: JobRecord, repetitions: Sequence[RepetitionRecord]) -> Iter
         step = "give --repetitions 5 or more"
         yield Notice(NoticeKind.TOO_FEW_PROCESSES, case, text, step, Effect.EXCLUDED, *about)
     if any(r.delegate_applied == "partial" for r in repetitions if r.status == "ok"):
-        text = "partly delegated: the rest of the graph runs on the CPU"
-        yield Notice(
-            NoticeKind.PARTLY_DELEGATED, case, text, "the report lists what fell back", Effect.INFORMATION, *about
-        )
+        yield partly_delegated(case, *about)
     if counts and job.delegate != "cpu" and not any(r.outputs for r in repetitions):
-        text, step = "outputs not checked against this computer's", "add --check-outputs"
-        yield Notice(
-            NoticeKind.OUTPUTS_NOT_CHECKED, subject_text(job.model.name, job.options), text, step,
-            job_number=job.number,
-        )  # fmt: skip
+        yield outputs_not_checked(subject_text(job.model.name, job.options), job.number)
+
+
+def partly_delegated(case: str, device_key: str, job_number: int | None = None) -> Notice:
+    """The notice that a delegate took a part of the graph."""
+    text, step = "partly delegated: the rest of the graph runs on the CPU", "the report lists what fell back"
+    return Notice(NoticeKind.PARTLY_DELEGATED, case, text, step, Effect.INFORMATION, device_key, job_number)
+
+
+def outputs_not_checked(subject: str, job_number: int | None = None) -> Notice:
+    """The notice that nobody knows whether the outputs of a delegate are right."""
+    text, step = "outputs not checked against this computer's", "add --check-outputs"
+    return Notice(NoticeKind.OUTPUTS_NOT_CHECKED, subject, text, step, job_number=job_number)
 
 
 def unreliable(

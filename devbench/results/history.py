@@ -293,6 +293,13 @@ class History:
         with self._database.reading() as connection:
             return used_files(connection, Selection(**filters))
 
+    def states_of_cases(self, **filters: Unpack[Filters]) -> list[tuple[str, str, bool, bool]]:
+        """As `queries.states_of_cases`."""
+        from devbench.results.queries import states_of_cases
+
+        with self._database.reading() as connection:
+            return states_of_cases(connection, Selection(**filters))
+
     def unreliable(self, **filters: Unpack[Filters]) -> list[Unreliable]:
         """The unreliable repetitions that ended well, and sessions of pipelines likewise, with the reasons."""
         from devbench.results.queries import unreliable_repetitions

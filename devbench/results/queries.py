@@ -163,6 +163,20 @@ def used_files(connection: sa.Connection, selection: Selection) -> list[UsedFile
     return [UsedFile(*row) for row in connection.execute(named.join(cases, cases.c.id == rows.c.case_id))]
 
 
+def states_of_cases(connection: sa.Connection, selection: Selection) -> list[tuple[str, str, bool, bool]]:
+    """Device key, case, whether a delegate took a part of the graph, whether outputs were compared.
+
+    One for each case that ran well on a device; failed repetitions are left out.
+    """
+    jobs, cases, repetitions = schema.jobs, schema.cases, schema.repetitions
+    marks = (repetitions.c.delegate_applied == "partial", repetitions.c.purpose == "outputs")
+    columns = (jobs.c.device_key, cases.c.text, *(sa.func.max(sa.case((mark, 1), else_=0)) for mark in marks))
+    source = repetitions.join(jobs, jobs.c.id == repetitions.c.job_id).join(cases, cases.c.id == jobs.c.case_id)
+    well = (repetitions.c.status == "ok", *selection.of_job_ids(repetitions.c.job_id))
+    query = sa.select(*columns).select_from(source).where(*well).group_by(jobs.c.device_key, cases.c.text)
+    return [(key, case, bool(partly), bool(compared)) for key, case, partly, compared in connection.execute(query)]
+
+
 @dataclass(frozen=True, slots=True)
 class Unreliable:
     """A repetition that ended well, measured while the device was throttled or busy.

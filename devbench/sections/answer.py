@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from devbench.findings.choice import Choice
 from devbench.sections.document import Kind, Matrix, MatrixCell
-from devbench.sections.figures import interval, ms
+from devbench.sections.figures import delegate_words, interval, ms
 from devbench.sections.tables import EVERY_FORM, Cell, Column, Table, table
 from devbench.text import clean
 
@@ -77,7 +77,8 @@ def _why(one: Choice) -> list[str]:
     if one.reason == "rival" and rival is not None:
         return [f"no winner yet: {rival.title} cannot be compared ({one.text})"]
     if one.reason == "unreliable":
-        return [f"no verdict: {one.text}"]
+        # Which of them are shown is of no interest here.
+        return [f"no verdict: {one.text.partition('; ')[0]}"]
     if one.reason == "failed":
         return [f"no delegate worked ({one.text})" if one.text else "nothing was measured"]
     words = {"only": "the only delegate that worked", "alone": "no other delegate was measured"}
@@ -101,20 +102,21 @@ def detail(one: Choice) -> tuple[str, ...]:
     why = tuple(words.removeprefix("no winner yet: ").removeprefix("no verdict: ") for words in _why(one))
     if one.reason == "unreliable" and lowest is not None:
         return (*why, f"lowest value seen: {_timed(lowest)} ms")
-    return why
+    return (*why, f"before: {delegate_words(one.before)}") if one.before else why
 
 
 def _short(one: Choice) -> str:
     """The cell of a text table."""
     if one.winner is not None and one.winner.latency:
         ratio = f", {one.ratio[0]:.2f} × {one.rival.title}" if one.ratio and one.rival else ""
-        return f"{one.winner.title} {ms(one.winner.latency.median)} ms{ratio}"
+        before = f" (before: {delegate_words(one.before)})" if one.before else ""
+        return f"{one.winner.title} {ms(one.winner.latency.median)} ms{ratio}{before}"
     if one.reason == "overlap" and one.best and one.rival:
         return f"no winner yet: {one.best.title} or {one.rival.title}"
     if one.reason == "alone" and one.best:
         return f"{_timed(one.best)} ms, nothing to compare with"
     if one.reason == "unreliable":
-        return "no verdict: unreliable"
+        return "no verdict: unreliable" + (f", lowest {_timed(one.measured[0])} ms" if one.measured else "")
     if one.reason == "few" and len(one.measured) == 1:
         return f"{_timed(one.measured[0])} ms, {one.text}"
     if one.reason == "rival" and one.rival:
@@ -150,7 +152,7 @@ def matrix(choices: Sequence[Choice], forms: frozenset[str] = EVERY_FORM) -> Tab
     ratio = "; “1.26 × NPU”: 1.26 times as fast as the next delegate, NPU" if any(one.ratio for one in choices) else ""
     notes = [f"Median latency per inference{ratio}"]
     notes += ["* virtual device: not representative of any phone"] if any(o.device.virtual for o in choices) else []
-    return table("best", "best delegate", columns, rows, seen=0, forms=forms, notes=tuple(notes))
+    return table("best", "best delegate", columns, rows, seen=0, forms=forms, notes=tuple(notes), layout="matrix")
 
 
 def processes_words(report: ReportData) -> str:

@@ -8,7 +8,7 @@ from devbench.findings.ablation import ablation_of
 from devbench.findings.run import ReportData
 from devbench.sections.ablation import ablation_charts
 from devbench.sections.charts import Chart
-from devbench.sections.row_charts import comparison_charts, whole_chart
+from devbench.sections.row_charts import comparison_charts, waterfalls, whole_chart
 from devbench.sections.time_charts import condition_charts, history_charts, pipeline_charts
 
 _MAX_CONDITIONS = 6
@@ -19,8 +19,8 @@ def charts_of(kind: str, subject: Any, over: str) -> tuple[Chart, ...]:
 
     Args:
         kind: of `charts.CHART_KINDS`.
-        subject: a comparison for "comparison", changes for "history", pipelines for "pipeline" and "ablation", else a
-            run; `None` has no charts.
+        subject: a comparison for "comparison" and "waterfall", changes for "history", pipelines for "pipeline" and
+            "ablation", else a run; `None` has no charts.
         over: the delegate that a speed-up is compared with.
     """
     if subject is None:
@@ -30,6 +30,8 @@ def charts_of(kind: str, subject: Any, over: str) -> tuple[Chart, ...]:
         return ablation_charts(found) if found else ()
     if kind == "pipeline":
         return tuple(pipeline_charts(subject).values())
+    if kind == "waterfall":
+        return waterfalls(subject.of("regressed"))
     several: Any = {"comparison": comparison_charts, "history": history_charts, "conditions": condition_charts}
     if kind in several:
         return tuple(several[kind](subject))

@@ -14,12 +14,13 @@ from typing import Any, Literal
 Virtual = Literal["", "some", "every"]
 CHART_KINDS = (
     "latency", "speedup", "operators", "startup", "memory", "conditions", "pipeline", "ablation", "comparison",
+    "waterfall",
     "history",
 )  # fmt: skip
 # Values this many times apart need a logarithmic axis: on a linear one, the short bars cannot be told apart.
 DECADES = 30.0
 
-_DELEGATES = ("cpu", "xnnpack", "gpu", "npu")
+DELEGATES = ("cpu", "xnnpack", "gpu", "npu")
 # Families of operators in the order of their colours, and what their names contain. Delegates call one operator by
 # different names: CONV_2D, `Convolution (NHWC, F32) IGEMM`, convolution_2d. The first family that matches counts.
 _FAMILIES = (
@@ -260,9 +261,9 @@ def family(operator: str) -> Series:
 def delegate_colours(titles: Iterable[str]) -> dict[str, str]:
     """The colour of each delegate with its options: its own for a well-known one, the next free one for others."""
     found: dict[str, str] = {}
-    free = [f"d{number}" for number in range(len(_DELEGATES), 8)]
+    free = [f"d{number}" for number in range(len(DELEGATES), 8)]
     for title in dict.fromkeys(titles):
-        known = next((n for n, name in enumerate(_DELEGATES) if title.casefold().startswith(name)), None)
+        known = next((n for n, name in enumerate(DELEGATES) if title.casefold().startswith(name)), None)
         colour = None if known is None else f"d{known}"
         if colour is None or colour in found.values():
             colour = free.pop(0) if free else f"d{len(found) % 8}"

@@ -8,7 +8,14 @@ from functools import partial
 from typing import Any
 
 from devbench.analysis.compare import Sample, Verdict
-from devbench.findings.comparison import CaseFailure, CaseOnDevice, ComparedRow, ComparisonReport, Outcome
+from devbench.findings.comparison import (
+    CaseFailure,
+    CaseOnDevice,
+    ComparedRow,
+    ComparedRuns,
+    ComparisonReport,
+    Outcome,
+)
 from devbench.jsonready import plain
 from devbench.metrics import METRICS
 from devbench.notices import VIRTUAL_NOTE, NoticeKind
@@ -42,7 +49,7 @@ from devbench.sections.document import (
 )  # fmt: skip
 from devbench.sections.figures import metric_words
 from devbench.sections.notices import notice_data, notice_parts
-from devbench.sections.row_charts import comparison_charts
+from devbench.sections.row_charts import comparison_charts, waterfalls
 from devbench.sections.tables import (
     EVERY_FORM,
     LONG,
@@ -190,7 +197,8 @@ def _explanations(report: ComparisonReport) -> Iterator[Section]:
             rows[row.device_key, row.case] = row
     for place, row in enumerate(rows.values()):
         lines = tuple(Line(text, "below") for text in explanation_words(row))
-        yield Section(f"why-{place}", f"Why {case_words(row, titles)} is {METRICS[row.metric].worse_word}", lines)
+        why = f"Why {case_words(row, titles)} is {METRICS[row.metric].worse_word}"
+        yield Section(f"why-{place}", why, (*lines, Charts(waterfalls([row]))))
 
 
 def _one_sided(shown: Shown) -> Iterator[Section]:
@@ -270,6 +278,23 @@ def failure_table(report: ComparisonReport) -> Table:
     return table("failures", "cases that fail on one side only", columns, rows)
 
 
+def _next(shown: Shown) -> Iterator[Section]:
+    """The commands that show more; none of a side that is not one run of the store."""
+    report = shown.report
+    if all(map(_is_stored, (report.baseline, report.candidate))):
+        runs = f"{report.candidate.run_ids[0]} --baseline {report.baseline.run_ids[0]}"
+        commands = [("report", f"devbench report {runs} --open")]
+        if waterfalls(report.of("regressed")):
+            commands.append(("chart", f"devbench chart waterfall {runs}"))
+        yield Section("next", "Next", (Facts(tuple(commands)),))
+
+
+def _is_stored(runs: ComparedRuns) -> bool:
+    """Whether it is one run of the store, not of a file."""
+    named = runs.title in ("latest", "previous", *runs.run_ids) or "=" in runs.title
+    return len(runs.run_ids) == 1 and (named or runs.run_ids[0].startswith(runs.title))
+
+
 def page_section(shown: Shown) -> Iterator[Section]:
     """All of a comparison under one heading; what did not change is folded."""
     report = shown.report
@@ -285,7 +310,8 @@ def page_section(shown: Shown) -> Iterator[Section]:
     if charts := comparison_charts(report):
         parts.append(Fold("Changes as charts", lambda: (Charts(charts, first=2),)))
     if report.one_sided:
-        parts.append(Line(f"{len(report.one_sided)} cases were measured on one side only.", "soft"))
+        count = len(report.one_sided)
+        parts.append(Line(f"{count} case{' was' if count == 1 else 's were'} measured on one side only.", "soft"))
     yield Section("comparison", "What changed", tuple(parts))
 
 
@@ -293,6 +319,7 @@ SECTIONS: tuple[SectionOf[Shown], ...] = (
     SectionOf(_verdicts, TEXT),
     SectionOf(page_section, PAGE),
     SectionOf(_one_sided, EVERY_FORM - PAGE, in_data=True),
+    SectionOf(_next, TERMINAL),
 )
 
 

@@ -16,7 +16,7 @@ from devbench.findings.comparison import (
 )
 from devbench.metrics import METRICS
 from devbench.sections.answer import short_titles
-from devbench.sections.figures import metric_words, ms
+from devbench.sections.figures import delegate_words, metric_words, ms
 
 _MOST_CAUSES = 5
 _MOST_NAMED = 4
@@ -70,8 +70,9 @@ def needs_words(row: ComparedRow, report: ComparisonReport) -> str:
 
 
 def case_words(one: CaseOnDevice, titles: Mapping[str, str]) -> str:
-    """`portrait_unet with gpu on Pixel 8`."""
-    return f"{one.model} with {one.case.removeprefix(one.model).removeprefix(' · ')} on {titles[one.device]}"
+    """`portrait_unet with GPU on Pixel 8`, `portrait_unet with CPU · 4 threads on Pixel 8`."""
+    case = one.case.removeprefix(f"{one.model} · ").removeprefix(one.delegate)
+    return f"{one.model} with {delegate_words(one.delegate)}{case} on {titles[one.device]}"
 
 
 def row_words(row: ComparedRow) -> str:
@@ -129,7 +130,7 @@ def _first(noun: str, number: int, rows: Sequence[ComparedRow], failures: Sequen
 
 
 def _changed(row: ComparedRow, titles: Mapping[str, str]) -> str:
-    """`portrait_unet with gpu on Pixel 8 takes 11.9 ms instead of 8.12 ms (+47 %)`."""
+    """`portrait_unet with GPU on Pixel 8 takes 11.9 ms instead of 8.12 ms (+47 %)`."""
     was, now = (quantity(side.median, row.metric) for side in (row.comparison.baseline, row.comparison.candidate))
     case, change = case_words(row, titles), row.comparison.change
     what = f"{case} takes" if row.metric == "latency" else f"{metric_words(row.metric, row.operator_type)} of {case} is"

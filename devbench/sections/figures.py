@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from devbench.analysis.stats import Estimate
 from devbench.metrics import METRICS, shown_in
+from devbench.sections.charts import DELEGATES
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -165,6 +166,11 @@ def limits_words(limits: object) -> str:
             shown = f"{value:g}" if isinstance(value, float) else str(value)
             words.append(_LIMITS.get(str(name), f"{name} {{}}").replace("{}", shown))
     return clean(", ".join(words))
+
+
+def delegate_words(name: str) -> str:
+    """`GPU`, `XNNPACK`, `NPU`; other delegates by the names that were given to them."""
+    return name.upper() if name in DELEGATES else name
 
 
 def metric_words(metric: str, operator_type: str = "") -> str:

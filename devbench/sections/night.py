@@ -10,7 +10,6 @@ from devbench.findings.choice import choices
 from devbench.findings.comparison import CaseFailure, ComparedRow
 from devbench.findings.night import NightResult, has_failed, job_key
 from devbench.findings.run import JobReport
-from devbench.notices import Effect
 from devbench.sections.answer import answer, latency_table, matrix, short_titles
 from devbench.sections.changes import changes_data, changes_lines
 from devbench.sections.comparison import comparison_data, counts, decided, sentence_kind
@@ -160,7 +159,7 @@ def _findings(result: NightResult) -> Iterator[Section]:
 
 def _best(result: NightResult) -> Iterator[Section]:
     """The best delegates, and below them all latencies, folded."""
-    found = choices(result.report) if result.report is not None else ()
+    found = choices(result.report, result.comparison) if result.report is not None else ()
     if not found:
         return
     yield Section("best", "Best delegate", (matrix(found),))
@@ -212,7 +211,7 @@ def _case(
         faults.append(Fault("failure", "regression", found))
     unknown = [row.comparison.reason for row in rows if row.comparison.reason and row.metric == "latency"]
     if not unknown and (not rows or outcome == "not judged"):
-        unknown += [one.text for one in job.notices if one.effect is not Effect.INFORMATION]
+        unknown += [one.text for one in job.limits]
         unknown += ["too few processes on one of the sides"] if rows else []
     return CheckedJob(
         f"{job.subject} · {job.title}",

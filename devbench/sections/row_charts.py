@@ -14,7 +14,9 @@ from devbench.findings.choice import winner_of
 from devbench.findings.run import JobReport, Process, ReportData
 from devbench.metrics import METRICS, shown_in
 from devbench.sections.charts import Bar, Group, Point, Row, RowChart, Series, Virtual, family, needs_log
+from devbench.sections.comparison_cells import case_words
 from devbench.sections.figures import interval, mb, ms, percent
+from devbench.sections.waterfall import Change, waterfall
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
 
 # A chart with more rows is no overview.
 _MAX_ROWS = 60
-_MAX_CHANGES = 24
+_MAX_CHANGES, _MAX_CAUSES = 24, 8
 _STARTS = (Series("init", "s0"), Series("first inference", "s2"))
 _MEMORIES = {"peak_memory_mb": "peak reported by the tool", "vm_hwm_mb": "VmHWM", "pss_mb": "PSS"}
 _VERDICTS = {
@@ -310,3 +312,26 @@ def _changed(row: ComparedRow) -> Row:
     bar = Bar(change, number, f"{change:+.1f}".replace("-", "−"), words, low, high)
     facets = (("device", row.device), ("model", row.model))
     return Row(name, (bar,), virtual=row.virtual, facets=facets)
+
+
+def waterfalls(rows: Iterable[ComparedRow]) -> tuple[RowChart, ...]:
+    """Of each latency that regressed and is explained: how the old one becomes the new one, by types of operators."""
+    wanted = [row for row in rows if row.metric == "latency" and row.explanation and row.explanation.causes]
+    return tuple(_waterfall(f"waterfall-{number}", row) for number, row in enumerate(wanted, start=1))
+
+
+def _waterfall(name: str, row: ComparedRow) -> RowChart:
+    was, now = row.comparison.baseline.median or 0.0, row.comparison.candidate.median or 0.0
+    # The delegation as a whole is the sum of the types that it moved.
+    causes = [one for one in row.explanation.causes if one.kind != "delegation"] if row.explanation else []
+    steps = [(f"{clean(one.name, 40)}, {one.kind}", one.change_ms) for one in causes[:_MAX_CAUSES]]
+    steps.append(("everything else", now - was - sum(change for _, change in steps)))
+    level, changes = was, [Change("before", was, f"{ms(was)} ms")]
+    for label, change in steps:
+        level += change
+        changes.append(Change(label, max(level, 0.0), f"{'−' if change < 0 else '+'}{ms(abs(change))}"))
+    title = f"{clean(case_words(row, {row.device: row.device}), 140)}: from {ms(was)} to {ms(now)} ms"
+    note = "Each bar begins where the one above ended. Types of operators are from processes that were profiled."
+    made = waterfall(name, title, "ms per inference", changes, note=note, virtual="every" if row.virtual else "")
+    end = Row("now", (Bar(now, 0, f"{ms(now)} ms", f"now: {ms(now)} ms"),), virtual=row.virtual)
+    return replace(made, groups=(replace(made.groups[0], rows=(*made.groups[0].rows, end)),))

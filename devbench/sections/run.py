@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -231,12 +232,27 @@ def _notes(subject: RunSubject) -> Iterator[Section]:
     ]  # fmt: skip
     if report.jobs:
         lines.append(Line(f"{coverage_note([job.latency for job in report.jobs])} {MEMORY_NOTE}", "soft"))
-    if any(job.by_type for job in report.jobs) and not subject.operators:
-        words = f"Every case with its operators: devbench show {report.run_id} --operators"
-        lines.append(Line(words, "soft", forms=TERMINAL))
     yield Section("notes", "", tuple(lines))
+
+
+def _next(subject: RunSubject) -> Iterator[Section]:
+    """The commands that would decide what is open, and that show more."""
+    report, found = subject.report, choices(subject.report)
+    commands = [("report", f"devbench report {report.run_id} --open")]
+    again = report.command.startswith("devbench run ") and not re.search(
+        r" --(suite|pipeline|resume)\b", report.command
+    )
+    more = [one.more + max(job.latency.n for job in one.measured if job.latency) for one in found if one.more]
+    if again and more:
+        commands.append(("decide", f"{report.command} --repetitions {max(more)}"))
+    elif again and any(job.all_unreliable for job in report.jobs):
+        commands.append(("repeat", report.command))
+    if any(job.by_type for job in report.jobs) and not subject.operators:
+        commands.append(("details", f"devbench show {report.run_id} --operators"))
+    yield Section("next", "Next", (Facts(tuple(commands)),))
 
 
 SECTIONS: tuple[SectionOf[RunSubject], ...] = (
     SectionOf(_failures, TERMINAL), SectionOf(_groups, TEXT), *PAGE_SECTIONS, SectionOf(_notes, TEXT),
+    SectionOf(_next, TERMINAL),
 )  # fmt: skip

@@ -42,7 +42,7 @@ _FACTS = (
 
 
 def _best(subject: RunSubject) -> Iterator[Section]:
-    found = choices(subject.report)
+    found = choices(subject.report, subject.comparison)
     if found:
         yield Section("best", "Best delegate", (_about(subject.report), page_matrix(found)), "Best delegate")
 

@@ -75,7 +75,8 @@ class Table:
         caption: what it has, for a page.
         seen: how many rows a page shows at once, with a way to search and sort them; 0 shows all as they are.
         title: a heading for text.
-        layout: in a terminal, "entries" has all but the first two columns below them.
+        layout: in a terminal, "entries" has all but the first two columns below them; "matrix" has all but the first
+            below it if the terminal is too narrow.
         limited: text shows the first rows only.
         notes: sentences below it.
     """
@@ -86,7 +87,7 @@ class Table:
     rows: tuple[tuple[Cell, ...], ...]
     seen: int = SHORT
     title: str = ""
-    layout: Literal["grid", "entries"] = "grid"
+    layout: Literal["grid", "entries", "matrix"] = "grid"
     limited: bool = False
     notes: tuple[str, ...] = ()
     forms: frozenset[str] = EVERY_FORM

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import get_type_hints
 
 from devbench.errors import InputError
+from devbench.text import near
 
 NOISE_VARIABLE = "DEVBENCH_VIRTUAL_NOISE"
 SLOWER_VARIABLE = "DEVBENCH_VIRTUAL_SLOWER"
@@ -86,7 +87,7 @@ def parse_faults(text: str) -> Faults:
         name = name.strip().replace("-", "_")
         kind = known.get(name)
         if kind is None:
-            raise InputError(f"--fault {part!r} is unknown", hint=f"known: {', '.join(sorted(known))}")
+            raise InputError(f"--fault {part!r} is unknown", hint=near(name, known, "docs/virtual.md lists all"))
         try:
             if kind is bool:
                 values[name] = not equals or {"true": True, "false": False, "1": True, "0": False}[value]

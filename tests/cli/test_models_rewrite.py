@@ -90,6 +90,13 @@ def test_one_file_is_too_few(dense: Path) -> None:
     assert isinstance(done.exception, InputError) and "IN and OUT" in done.exception.what
 
 
+def test_a_model_is_not_overwritten(dense: Path) -> None:
+    before = dense.read_bytes()
+    done = rewrite(dense, dense)
+    assert isinstance(done.exception, InputError) and "both IN and OUT" in done.exception.what
+    assert dense.read_bytes() == before
+
+
 @pytest.mark.campaign
 def test_damaged_files_end_in_one_line(tmp_path: Path) -> None:
     whole = CNN.read_bytes()

@@ -116,6 +116,7 @@ def test_filters_choose(url: str, tmp_path: Path) -> None:
         (["chart", "latency", "--out", "c.gif"], "cannot tell the format"),
         (["chart", "latency", "--theme", "pink"], "unknown"),
         (["chart", "latency", "--delegate", "tpu"], "nothing to draw"),
+        (["chart", "waterfall", "--baseline", RUN_ID], "nothing to draw"),
         (["chart", "latency", "--device", "Nokia"], "no device 'Nokia'"),
         (["chart", "history", "--metric", "speed"], "unknown"),
         (["report", "--format", "docx"], "unknown"),

@@ -16,10 +16,14 @@ from devbench.findings.choice import choices
 from devbench.findings.comparison import ComparisonReport, ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.run_build import build_report
+from devbench.forms.terminal import terminal_text
 from devbench.notices import DERIVED, Effect, Notice, NoticeKind, Tally, merged
 from devbench.results.run_files import read_run, write_json
 from devbench.results.store import Store
+from devbench.sections.answer import detail
 from devbench.sections.notices import grouped
+from devbench.sections.run import run_document
+from devbench.sections.subjects import RunSubject
 from tests.made.nights import Made, night, noisy
 
 
@@ -101,14 +105,15 @@ def test_a_comparison_says_which_side_a_notice_is_of(store: Store) -> None:
     for run in (before, after):
         store.add_notices(run, [Notice(NoticeKind.OPEN_SHAPES, "unet", "open", "", Effect.EXCLUDED)])
     texts = [one.text for one in compared(store, before, after).notices]
-    assert texts == ["open", "no clock (baseline only)"]
+    unchecked = "outputs not checked against this computer's"
+    assert sorted(texts) == ["no clock (baseline only)", "open", unchecked]
     assert [one.text for one in compared(store, before, after, models=("none",)).notices] == []
 
 
 def test_unreliable_repetitions_that_were_left_out_are_counted(store: Store) -> None:
     before = night(store, 0, [Made(noisy(10))])
     after = night(store, 1, [Made(noisy(10, seed=2), unreliable=3)])
-    (found,) = compared(store, before, after).notices
+    found = next(one for one in compared(store, before, after).notices if one.kind is NoticeKind.SOME_UNRELIABLE)
     assert found.text == ("3 of 8 repetitions of the candidate are unreliable (other load: 4.0 on 2 CPUs) and left out")
 
 
@@ -159,3 +164,19 @@ def test_what_one_finding_tells_of_a_subject_another_does_not_tell_again() -> No
     one, other = (Notice(NoticeKind.OPEN_SHAPES, "m", text) for text in "ab")
     assert merged([one], [other], [replace(other, subject="n")]) == (one, replace(other, subject="n"))
     assert merged([one, other]) == (one, other), "a finding may tell two things of a subject"
+
+
+def test_a_comparison_says_which_cases_are_partly_delegated(store: Store) -> None:
+    runs = [night(store, n, [Made(noisy(10, seed=n), nodes=(9, 10, 1))]) for n in range(2)]
+    found = [one for one in compared(store, *runs).notices if one.kind is NoticeKind.PARTLY_DELEGATED]
+    assert [(one.subject, one.device_key) for one in found] == [("unet · gpu", "KEY")]
+
+
+def test_another_delegate_was_the_best_before(store: Store) -> None:
+    jobs = [[Made(noisy(gpu)), Made(noisy(10, seed=2), delegate="xnnpack")] for gpu in (8, 12)]
+    before, after = (night(store, number, of) for number, of in enumerate(jobs))
+    report = build_report(store.run(after))
+    (changed,), (alone,) = choices(report, compared(store, before, after)), choices(report)
+    assert (changed.winner and changed.winner.job.delegate, changed.before, alone.before) == ("xnnpack", "gpu", "")
+    assert "before: GPU" in detail(changed)
+    assert terminal_text(run_document(RunSubject(report), "terminal"), 80).count("Next\n") == 1

@@ -6,6 +6,7 @@ import devbench.results
 from devbench.findings.comparison import ComparedRow, ComparisonReport, ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.forms.terminal import terminal_text
+from devbench.notices import Notice, NoticeKind
 from devbench.results.store import Store
 from devbench.sections.comparison import comparison_document
 
@@ -16,6 +17,11 @@ def compared(store: Store, before: str | tuple[str, ...], after: str, **settings
     baseline = (before,) if isinstance(before, str) else before
     with devbench.results.open_history(store.database.shown) as history:
         return build_comparison(history, baseline, (after,), ComparisonSettings(**settings))  # type: ignore[arg-type]
+
+
+def limits(report: ComparisonReport) -> list[Notice]:
+    """Its notices, without the one that no outputs were checked."""
+    return [one for one in report.notices if one.kind is not NoticeKind.OUTPUTS_NOT_CHECKED]
 
 
 def row(report: ComparisonReport, metric: str, case: str = "unet · gpu") -> ComparedRow:

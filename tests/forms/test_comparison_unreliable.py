@@ -15,7 +15,7 @@ from devbench.results.history import History
 from devbench.results.store import Store
 from devbench.sections.comparison import compared as compared_table
 from devbench.sections.comparison import comparison_data, comparison_document
-from tests.forms.compared import compared, row, terminal
+from tests.forms.compared import compared, limits, row, terminal
 from tests.made.nights import Made, night, noisy
 
 WHY = "all 8 repetitions of the candidate are unreliable (other load: 4.0 on 2 CPUs)"
@@ -42,7 +42,7 @@ def test_no_verdict_and_the_reason(store: Store) -> None:
         "all 8 repetitions of the candidate are unreliable (other"
     )
     assert row(report, "peak_memory").comparison.reason.startswith("the only repetition of the candidate is unreliable")
-    (notice,) = report.notices
+    (notice,) = limits(report)
     assert (notice.kind, notice.effect, notice.device_key) == (NoticeKind.ALL_UNRELIABLE, Effect.UNDECIDED, "KEY")
     assert notice.subject == "unet · gpu"
     assert "--unreliable count" in notice.next_step
@@ -60,7 +60,7 @@ def test_it_does_not_matter_which_side_it_is(store: Store, sides: tuple[int, int
     for one, other in ((a, b), (b, a)):
         report = compared(store, one, other)
         assert row(report, "latency").comparison.verdict == "undecided"
-        assert len(report.notices) == sum(map(bool, sides))
+        assert len(limits(report)) == sum(map(bool, sides))
 
 
 def test_unreliable_repetitions_count_if_that_is_asked_for(store: Store) -> None:
@@ -68,7 +68,7 @@ def test_unreliable_repetitions_count_if_that_is_asked_for(store: Store) -> None
     report = compared(store, a, b, unreliable="count")
     assert report.regressed
     assert row(report, "latency").comparison.verdict == "regressed"
-    assert report.notices == ()
+    assert limits(report) == []
 
 
 def test_a_side_with_reliable_repetitions_is_judged_by_those(store: Store) -> None:
@@ -76,7 +76,7 @@ def test_a_side_with_reliable_repetitions_is_judged_by_those(store: Store) -> No
     report = compared(store, night(store, 0, [Made(noisy(10, sigma=0.002))]), night(store, 1, [mixed]))
     found = row(report, "latency").comparison
     assert (found.verdict, found.candidate.n) == ("unchanged", 6)
-    assert [one.kind for one in report.notices] == [NoticeKind.SOME_UNRELIABLE]
+    assert [one.kind for one in limits(report)] == [NoticeKind.SOME_UNRELIABLE]
 
 
 def test_of_several_runs_the_reliable_ones_are_compared(store: Store) -> None:

@@ -21,6 +21,7 @@ from devbench.results.run_files import write_csv, write_json
 from devbench.results.store import JobView, Store
 from devbench.sections.figures import ms, operator_name
 from devbench.sections.subjects import RunSubject
+from devbench.text import for_markdown
 from tests.made.shown import run_markdown, run_page, run_pictures, run_terminal, svg_file
 from tests.made.views import EVIL, op, view
 
@@ -123,6 +124,13 @@ def test_hostile_text_in_charts_is_text() -> None:
     charts = run_pictures(build_report(view(name=EVIL, title=EVIL)))
     assert "<script" not in svg_file(charts[0])
     assert chart_file(charts[0], "png").startswith(b"\x89PNG")
+
+
+def test_markdown_escapes_only_what_would_be_more_than_text() -> None:
+    assert for_markdown("small_unet (8 of 9), +3 % & _more_ - x") == "small_unet (8 of 9), +3 % & \\_more\\_ - x"
+    assert for_markdown("- a [b](c) <i> &amp; *d* `e` a|b #1") == (
+        "\\- a \\[b\\](c) \\<i\\> \\&amp; \\*d\\* \\`e\\` a\\|b \\#1"
+    )
 
 
 def test_hostile_text_in_markdown_and_terminal_is_inert(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from devbench.results.store import JobView, RunView
 from devbench.sections.night import night_sentence
 from tests.made.night_forms import night_junit, night_lines, night_message, night_summary
 
-_REGRESSED = "1 regression: unet with gpu on unet takes 1.10 ms instead of 1.00 ms (+10 %)"
+_REGRESSED = "1 regression: unet with GPU on unet takes 1.10 ms instead of 1.00 ms (+10 %)"
 NOW = datetime(2026, 11, 26, 2, tzinfo=timezone.utc)
 HOSTILE = "<script>&\"'\x00\x1b[31m\u202e]]>\ufffe\ud800*_`|<!channel>"
 # What Jenkins' junit-10.xsd allows below what, and the attributes that it requires.

@@ -95,7 +95,7 @@ def test_counted_it_is_a_regression_in_every_form(store: Store) -> None:
     of = result(store, [Made(noisy(15, seed=2), unreliable=8)], "count")
     assert (of.exit_code, night_sentence(of)) == (
         1,
-        "1 regression: unet with gpu on Phone takes 15.0 ms instead of 10.0 ms (+50 %)",
+        "1 regression: unet with GPU on Phone takes 15.0 ms instead of 10.0 ms (+50 %)",
     )
     for text in texts(of).values():
         assert "+50" in text
@@ -108,7 +108,7 @@ def test_counted_it_is_a_regression_in_every_form(store: Store) -> None:
 def test_a_regression_elsewhere_still_fails_the_night(store: Store) -> None:
     of = result(store, [Made(noisy(15, seed=2), unreliable=8), Made(noisy(11, seed=4), model="other")])
     assert of.exit_code == 1
-    assert night_sentence(of).startswith("1 regression: other with gpu on Phone takes 11.0 ms")
+    assert night_sentence(of).startswith("1 regression: other with GPU on Phone takes 11.0 ms")
     assert night_sentence(of).endswith("; 1 case not judged")
 
 

@@ -200,6 +200,7 @@ def test_faults_are_checked_where_they_are_typed(tmp_path: Path, monkeypatch: py
         ("noise=none.json", "--fault noise: "),
         ("slower=gpu", "--fault slower: 'gpu' is not NAME:PCT"),
         ("seed=x", "--fault 'seed=x'"),
+        ("nope", "--fault 'nope' is unknown"),
     ):
         with pytest.raises(InputError, match=says):
             parse_faults(text)
