@@ -23,6 +23,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
+from devbench.adb.errors import DeviceLost, DeviceOffline, ShellTimeout
 from devbench.bench.ahead import ImportAhead, giving_way
 from devbench.bench.events import DeviceFinished, Listener, MoreSteps, NoticeGiven, RepetitionDone, RepetitionStarted
 from devbench.bench.notices import plan_notices
@@ -40,6 +41,7 @@ from devbench.bench.plan import (
 from devbench.bench.session import DeviceSession, Program
 from devbench.device.lease import REFUSALS
 from devbench.device.profiles import load_profiles
+from devbench.device.quarantine import note_fault
 from devbench.errors import DevbenchError
 from devbench.host.locks import hold, is_held
 from devbench.host.masking import mask_words
@@ -53,6 +55,7 @@ if TYPE_CHECKING:
 
 # Modules that are needed after the first process.
 _AHEAD = ("devbench.tool.parse", "devbench.tool.failures")
+_FAULTS = (DeviceLost, DeviceOffline, ShellTimeout)
 _POLL_S = 0.2
 # Commands that check whether the run is still being measured hold its lock for a moment.
 _LOCK_WAIT_S = 0.5
@@ -225,6 +228,7 @@ class _Team:
             session.run()
         except DevbenchError as error:
             problem = self.errors[session.serial] = error
+            _note_fault(session, error)
         except Exception as error:
             # An unexpected error on one device ends its own jobs only.
             problem = self.errors[session.serial] = _crash(session.serial, error)
@@ -232,6 +236,14 @@ class _Team:
             self._listener(DeviceFinished(session.serial, str(problem) if problem else ""))
         finally:
             ended.set()
+
+
+def _note_fault(session: DeviceSession, error: DevbenchError) -> None:
+    """A device that is lost or hangs again and again is left out for a while. A virtual device is never at fault."""
+    if isinstance(error, _FAULTS) and session.facts is not None and not session.facts.virtual:
+        # That it cannot be kept is no reason to lose the run.
+        with contextlib.suppress(DevbenchError):
+            note_fault(session.facts.key, error.what)
 
 
 def _clear(incoming: Path) -> None:

@@ -87,7 +87,7 @@ class DeviceSession:
     """Everything that a run does with one device.
 
     Attributes:
-        serial, plan: the device and what is to be measured there.
+        serial, plan, facts: the device, what is to be measured there, and what the device is, once it is prepared.
         jobs: the device's jobs, one per case of the plan and in that order.
         commands: makes the command lines.
         outputs: the check of outputs, if one was requested.
@@ -152,7 +152,7 @@ class DeviceSession:
         self._cared: Mapping[str, Mapping[str, float]] = {}
         self._wait_s = wait_s
         self._stabiliser = Stabiliser(device, DEPOT_ROOT, plan.stabilising)
-        self._facts: DeviceFacts | None = None
+        self.facts: DeviceFacts | None = None
         self._noted: list[Notice] = []
         self._limits = ThermalLimits()
         self._depot = Depot(device, root=DEPOT_ROOT)
@@ -209,7 +209,7 @@ class DeviceSession:
         self._limits = profile.limits
         self._processes.fitness = Fitness(cpu_count=facts.cpu_count, thermal_status=profile.limits.thermal_status)
         self._processes.gauge = gauge.recall(facts, profile)
-        self._facts, self._described = facts, record
+        self.facts, self._described = facts, record
         binary = choose(facts.abis, name=self.plan.binary_name, via=self.plan.via)
         assert binary.path is not None  # choose gives installed binaries only
         steadied = self._stabiliser.start(_MAX_PUSH_S)
@@ -323,8 +323,8 @@ class DeviceSession:
                     apk.stop(self._device)
                 self._stabiliser.stop()
             self._keeper.leave()
-            if self._facts is not None:
-                gauge.remember(self._facts, self._processes.gauge)
+            if self.facts is not None:
+                gauge.remember(self.facts, self._processes.gauge)
 
     # -- for the program ----------------------------------------------------------------------------------------
 

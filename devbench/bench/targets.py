@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from devbench.adb.device import Device
 from devbench.adb.server import ADDRESS, READY, AdbServer
 from devbench.device.boards import PREFIX, Board, find_board, identify_boards, load_tags, sort_by_tag
+from devbench.device.quarantine import Quarantine, Quarantined, in_quarantine
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
@@ -67,7 +68,14 @@ def find_present(wanted: Sequence[str]) -> Present:
         EnvironmentProblem: there is no adb server.
     """
     absent: dict[str, DevbenchError] = {}
-    _, boards, virtual = _find(wanted, absent)
+    connected, boards, virtual = _find(wanted, absent)
+    out = in_quarantine()
+    if out:
+        # Keys are not known of devices that are named by their serial.
+        keys = {board.entry.name: board.key for board in connected.boards()}
+        left_out = {board.name: found for board in boards if (found := out.get(keys.get(board.entry.name, board.key)))}
+        absent |= {name: Quarantined(name, found) for name, found in left_out.items()}
+        boards = [board for board in boards if board.name not in left_out]
     return Present(tuple(dict.fromkeys([*(board.name for board in boards), *virtual])), absent)
 
 
@@ -217,13 +225,18 @@ def _disconnect(server: AdbServer, address: str) -> None:
 
 
 def _boards(connected: _Connected, name: str, absent: dict[str, DevbenchError] | None) -> list[Board]:
-    """The ready boards that a word means; `absent` gets those with a tag that are away."""
+    """The ready boards that a word means; `absent` gets those with a tag that are away.
+
+    A word that means several leaves out those in quarantine; a run that names one of them measures on it.
+    """
+    out = in_quarantine()
     if not name:
         return [_only_one(connected)]
     if name == "all":
-        if not connected.ready():
+        ready = connected.ready()
+        if not ready:
             raise _no_device(connected.entries)
-        return connected.ready()
+        return _in_use(ready, out, absent)
     if not name.startswith(PREFIX):
         return [_find_one(connected, name)]
     found, away = sort_by_tag(connected.boards(), name.removeprefix(PREFIX))
@@ -234,7 +247,15 @@ def _boards(connected: _Connected, name: str, absent: dict[str, DevbenchError] |
             f"no device with the tag {name.removeprefix(PREFIX)!r} is connected and ready",
             hint=f"{', '.join(away[:8])} {'has' if len(away) == 1 else 'have'} it; see `devbench devices`",
         )
-    return found
+    return _in_use(found, out, absent)
+
+
+def _in_use(boards: list[Board], out: Mapping[str, Quarantine], absent: dict[str, DevbenchError] | None) -> list[Board]:
+    """The boards that are not in quarantine; all of them for `find_present`, which names those that are left out."""
+    left = [board for board in boards if absent is not None or board.key not in out]
+    if boards and not left:
+        raise Quarantined(boards[0].name, out[boards[0].key])
+    return left
 
 
 def _only_one(connected: _Connected) -> Board:

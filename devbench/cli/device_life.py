@@ -1,21 +1,28 @@
-"""`devbench devices pair`, `hub` and `reboot`: Wi-Fi for the first time, power of USB ports, restarts."""
+"""`devbench devices pair`, `quarantine`, `hub` and `reboot`; health and quarantine for the list of devices."""
 
 from __future__ import annotations
 
 import re
 import time
-from contextlib import nullcontext
-from typing import TYPE_CHECKING, Annotated
+from contextlib import nullcontext, suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from devbench.cli.choices import complete_serials
+from devbench.cli.choices import complete_serials, moment
 from devbench.cli.output import plain, print_json, say
-from devbench.cli.takes import JsonOption, open_devices
+from devbench.cli.takes import JsonOption, open_devices, open_store
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from devbench.adb.server import AdbServer, MdnsService
+    from devbench.device.boards import Board
+    from devbench.device.quarantine import Quarantine
+    from devbench.findings.device_health import DeviceHealth
 
 _DeviceArgument = Annotated[
     str,
@@ -31,6 +38,10 @@ _PAIR = (
     "Examples:\n\n  devbench devices pair --code 482913\n\n  devbench devices pair 192.168.1.20:37099 --code 482913\n\n"
     "On the phone: developer options, wireless debugging, `Pair device with pairing code`."
 )
+_QUARANTINE = (
+    "Examples:\n\n  devbench devices quarantine R5CT1234ABC --why 'cable loose'\n\n"
+    "  devbench devices quarantine R5CT1234ABC --end"
+)
 _HUB = (
     "Examples:\n\n  devbench devices hub R5CT1234ABC\n\n  devbench devices hub R5CT1234ABC 1-4.2\n\n"
     "  devbench devices hub R5CT1234ABC --forget"
@@ -38,9 +49,44 @@ _HUB = (
 _REBOOT = "Examples:\n\n  devbench devices reboot R5CT1234ABC\n\n  devbench devices reboot R5CT1234ABC --wait 10m"
 
 
+@dataclass(frozen=True, slots=True)
+class Life:
+    """What is known of devices beyond their present state, by their keys."""
+
+    health: Mapping[str, DeviceHealth]
+    quarantine: Mapping[str, Quarantine]
+
+    def score(self, key: str) -> str:
+        """The health for people; empty for a device that was not measured lately."""
+        return f"{self.health[key].score} %" if key in self.health else ""
+
+    def to_json(self, key: str) -> dict[str, Any]:
+        """A JSON-ready mapping of two keys, each `None` if there is nothing."""
+        from devbench.device import quarantine
+
+        health, out = self.health.get(key), self.quarantine.get(key)
+        return {
+            "health": {"score": health.score, **asdict(health)} if health else None,
+            "quarantine": quarantine.to_json(out) if out else None,
+        }
+
+
+def read_life(found: Sequence[Board]) -> Life:
+    """Health by the user's store, if there is one and it can be read, and who is in quarantine."""
+    from devbench.device.quarantine import in_quarantine
+    from devbench.findings.device_health import device_health
+
+    health: Mapping[str, DeviceHealth] = {}
+    if found:
+        with suppress(DevbenchError), open_store(None, create=False) as store:
+            health = device_health(store, datetime.now(timezone.utc))
+    return Life(health, in_quarantine())
+
+
 def register(group: typer.Typer) -> None:
     """Add the commands to `devbench devices`."""
     group.command("pair", epilog=_PAIR)(pair)
+    group.command("quarantine", epilog=_QUARANTINE)(quarantine)
     group.command("hub", epilog=_HUB)(hub)
     group.command("reboot", epilog=_REBOOT)(reboot)
 
@@ -106,6 +152,40 @@ def _connected(server: AdbServer, host: str, name: str) -> str:
             pass
         time.sleep(_POLL_S)
     return ""
+
+
+def quarantine(
+    device: _DeviceArgument,
+    why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for others.")] = "",
+    until: Annotated[
+        str | None, typer.Option(metavar="DATE", help="Until this day (included) or time (UTC). Default: until --end.")
+    ] = None,
+    end: Annotated[bool, typer.Option("--end", help="Use the device again.")] = False,
+) -> None:
+    """Leave a device out of nights, of `all` and of tags, on this host.
+
+    A device that is lost or hangs three times within a day is left out for a day by itself.
+    """
+    from devbench.adb.server import AdbServer
+    from devbench.device import quarantine as book
+    from devbench.device.boards import key_of_word
+
+    known = book.in_quarantine()
+    server = AdbServer()
+    if device not in known:
+        server.ensure_running()
+        device = key_of_word(server, device)
+    if end:
+        done = book.end(device)
+        say(f"{plain(device)}: " + ("used again" if done else "was not in quarantine"))
+        return
+    if not why:
+        raise InputError("--why is missing", hint="others need the reason: --why 'battery swollen'")
+    until_utc = moment(until, "--until", end=True)
+    if until_utc is not None and until_utc <= datetime.now(timezone.utc):
+        raise InputError(f"--until {until} is in the past", hint="give a later day")
+    book.put(device, why, until_utc)
+    say(f"{plain(device)}: {plain(book.in_quarantine()[device].words, 400)}")
 
 
 def hub(

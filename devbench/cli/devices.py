@@ -82,8 +82,8 @@ def devices(
 ) -> None:
     """List connected devices, and what to do about those that cannot be used.
 
-    Shows state, model, SoC, Android version, ABI, battery, temperature, device profile, and who uses a device. The
-    commands below connect, tag and release devices.
+    Shows state, model, SoC, Android version, ABI, battery, temperature, health (30 days of results), device profile,
+    and who uses a device. The commands below connect, tag and release devices.
     """
     from devbench.device.profiles import load_profiles
 
@@ -110,23 +110,31 @@ def _print(
     from devbench.device.overview import survey, to_json
 
     found = survey(server, entries, profiles, timeout_s=timeout_s)
+    life = device_life.read_life(found)
     if as_json:
-        print_json([{**to_json(overview), "tags": _tags(overview)} for overview in found])
+        print_json([{**to_json(one), "tags": _tags(one), **life.to_json(_key(one))} for one in found])
     elif not found:
         say(_NO_DEVICE)
     else:
-        _print_table(found)
+        _print_table(found, life)
     for overview in [] if as_json else found:
         name = plain(overview.name, 100)
         if overview.problem:
             subject = "" if overview.name in overview.problem else f"{name}: "
             advice = plain(overview.advice, 400)
             say(f"[yellow]![/yellow] {subject}{plain(overview.problem, 300)} [dim]→[/dim] {advice}")
+        if out := life.quarantine.get(_key(overview)):
+            hint = f"`devbench devices quarantine {plain(_key(overview), 100)} --end` ends it"
+            say(f"[yellow]![/yellow] {name}: {plain(out.words, 400)} [dim]→[/dim] {hint}")
         if overview.note:
             say(f"[yellow]![/yellow] {name}: {plain(overview.note, 400)}")
 
 
-def _print_table(found: Sequence[DeviceOverview]) -> None:
+def _key(one: DeviceOverview) -> str:
+    return one.facts.key if one.facts else one.entry.name
+
+
+def _print_table(found: Sequence[DeviceOverview], life: device_life.Life) -> None:
     columns: tuple[Column[DeviceOverview], ...] = (
         Column("device", lambda one: one.name, role="name"),
         Column("state", _state, role="name"),
@@ -136,6 +144,7 @@ def _print_table(found: Sequence[DeviceOverview]) -> None:
         Column("ABI", lambda one: one.facts.abis[0] if one.facts and one.facts.abis else "", hidden=3),
         Column("battery", _battery, hidden=6),
         Column("temperature", _temperature, hidden=4),
+        Column("health", lambda one: life.score(_key(one)), only_if=lambda one: life.score(_key(one))),
         Column("profile", lambda one: one.profile.name if one.facts and one.profile else "", hidden=1),
         Column("in use by", _user, only_if=lambda one: one.lease),
         Column("tags", lambda one: ", ".join(_tags(one)), only_if=_tags),

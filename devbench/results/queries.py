@@ -177,6 +177,18 @@ def states_of_cases(connection: sa.Connection, selection: Selection) -> list[tup
     return [(key, case, bool(partly), bool(compared)) for key, case, partly, compared in connection.execute(query)]
 
 
+def device_outcomes(connection: sa.Connection, selection: Selection) -> Sequence[Any]:
+    """How many repetitions of each device ended in which way: device_key, status, failure_kind, verdict, n."""
+    jobs, repetitions = schema.jobs, schema.repetitions
+    how = (jobs.c.device_key, repetitions.c.status, repetitions.c.failure_kind, repetitions.c.verdict)
+    query = (
+        selection.select_jobs(*how, sa.func.count().label("n"))
+        .join(repetitions, repetitions.c.job_id == jobs.c.id)
+        .group_by(*how)
+    )
+    return connection.execute(query).all()
+
+
 @dataclass(frozen=True, slots=True)
 class Unreliable:
     """A repetition that ended well, measured while the device was throttled or busy.
