@@ -50,7 +50,7 @@ def register(app: typer.Typer) -> None:
     group.command("keeper", epilog="Example:\n\n  devbench farm keeper --url postgresql://keep:...@db/devbench")(keeper)
     group.command("submit", epilog=_SUBMIT)(submit)
     group.command("status", epilog="Examples:\n\n  devbench farm status\n\n  devbench farm status --watch")(status)
-    group.command("logs", epilog="Example:\n\n  devbench farm logs 17")(logs)
+    group.command("logs", epilog="Examples:\n\n  devbench farm logs 17\n\n  devbench farm logs 17 --raw outputs/")(logs)
     group.command("retry", epilog="Example:\n\n  devbench farm retry 17")(retry)
     group.command("cancel", epilog="Examples:\n\n  devbench farm cancel 17\n\n  devbench farm cancel 4 --rounds")(
         cancel
@@ -262,12 +262,23 @@ _JOBS: tuple[Column[dict[str, Any]], ...] = (
 )
 
 
-def logs(job: _JobArgument, url: FarmOption = None, as_json: JsonOption = False) -> None:
+def logs(
+    job: _JobArgument,
+    raw: Annotated[
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Also copy the job's raw outputs from the storage to this folder."),
+    ] = None,
+    url: FarmOption = None,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show what happened to a job: events, attempts with their hosts, and results that were refused."""
-    from devbench.farm.status import read_log
+    from devbench.farm.status import copy_raw, read_log
 
     with _open(url) as opened:
         found = read_log(opened, job)
+        if raw is not None:
+            copy_raw(opened, job, raw, storage)
     if as_json:
         print_json(found)
         return

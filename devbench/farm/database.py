@@ -6,6 +6,7 @@ The address is a URL as that of a results store on PostgreSQL; what follows `?` 
 from __future__ import annotations
 
 import os
+import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ URL_VARIABLE = "DEVBENCH_FARM"
 SCHEMA = 1
 _CONNECT_S = 5
 _STATEMENT_S = 30
+_LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
 _EXAMPLE = "for example postgresql://lab1@db.example/devbench?sslmode=verify-full"
 ROLES = ("submitter", "host", "keeper", "admin")
 # Errors that the functions raise; see functions.sql.
@@ -240,7 +242,14 @@ def _add_login(farm: Farm, name: str, role: str) -> Login:
     from psycopg import sql
 
     password = secrets.token_urlsafe(18)
+    if not _LOGIN.fullmatch(name):
+        raise InputError(f"{name!r:.80} cannot be the name of a {role}", hint="use letters, digits, '.', '_' and '-'")
     exists = bool(farm.rows("SELECT 1 AS found FROM pg_roles WHERE rolname = %s", name))
+    of_farm = (
+        "SELECT 1 AS found FROM pg_roles r WHERE rolname = %s AND pg_has_role(r.oid, %s, 'member') AND NOT rolsuper"
+    )
+    if exists and not farm.rows(of_farm, name, f"devbench_{role}"):
+        raise InputError(f"the database has another user {name!r} already", hint="choose another name")
     statement = "ALTER ROLE {} LOGIN PASSWORD {}" if exists else "CREATE ROLE {} LOGIN PASSWORD {}"
     with farm._explained(), farm.connection.transaction():
         execute = farm.connection.execute

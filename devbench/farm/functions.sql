@@ -77,6 +77,16 @@ BEGIN
   RETURN w;
 END $$;
 
+-- The worker ends: its attempts are over, its phones are not offered any more.
+CREATE FUNCTION bye(p_worker bigint) RETURNS void LANGUAGE plpgsql SECURITY DEFINER SET search_path = farm, pg_temp AS $$
+DECLARE h text := my_worker(p_worker);
+BEGIN
+  PERFORM end_attempt(token, 'the worker was stopped', false, '0') FROM attempts WHERE host = h AND ended_utc IS NULL;
+  DELETE FROM procrastinate_workers WHERE id = p_worker;
+  UPDATE hosts SET worker = NULL WHERE name = h;
+  UPDATE phones SET present = false WHERE host = h;
+END $$;
+
 -- The worker is alive. Returns its phones, its valid attempts, and those that are to be cancelled.
 CREATE FUNCTION beat(p_worker bigint) RETURNS jsonb LANGUAGE plpgsql SECURITY DEFINER SET search_path = farm, pg_temp AS $$
 DECLARE h text := my_worker(p_worker);
@@ -159,6 +169,7 @@ BEGIN
   INSERT INTO results (job, number, purpose, index, token, host, payload, raw_sha256)
     VALUES (a.job, p_number, p_purpose, p_index, p_token, h, p_payload, p_raw) ON CONFLICT DO NOTHING;
   IF NOT FOUND THEN RETURN 'superseded'; END IF;
+  UPDATE jobs SET delivered_bytes = delivered_bytes + octet_length(p_payload) WHERE id = a.job;
   PERFORM pg_notify('farm_results', '');
   RETURN 'stored';
 END $$;
@@ -352,7 +363,7 @@ END $$;
 
 REVOKE ALL ON ALL FUNCTIONS IN SCHEMA farm FROM PUBLIC;
 GRANT USAGE ON SCHEMA farm TO devbench_submitter, devbench_host, devbench_keeper, devbench_admin;
-GRANT EXECUTE ON FUNCTION hello, beat, offer, take, accepted, deliver, finish, set_quarantine TO devbench_host;
+GRANT EXECUTE ON FUNCTION hello, bye, beat, offer, take, accepted, deliver, finish, set_quarantine TO devbench_host;
 GRANT EXECUTE ON FUNCTION submit, cancel, cancel_submission, retry, set_reported TO devbench_submitter, devbench_admin;
 GRANT EXECUTE ON FUNCTION requeue, queue_due TO devbench_keeper, devbench_admin;
 GRANT EXECUTE ON FUNCTION set_quarantine, end_quarantine, drain, assign TO devbench_admin;

@@ -6,6 +6,7 @@ takes what they deliver apart, gives each run the host that the database knows, 
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -13,7 +14,7 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any
 
-from devbench.errors import DevbenchError, InputError
+from devbench.errors import InputError
 from devbench.farm.database import Farm, FarmProblem, store_url
 from devbench.farm.job import read
 from devbench.host.paths import data_dir
@@ -38,6 +39,7 @@ SELECT n.id, n.run_id, n.state, n.ended_utc, n.end_reason FROM farm.jobs_now n
 WHERE NOT n.stored AND n.ended_utc IS NOT NULL AND NOT EXISTS (
   SELECT FROM farm.results r WHERE r.job = n.id AND NOT r.stored AND r.problem = '') LIMIT %s
 """
+_RAW_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}")
 _STATUS: dict[str, Any] = {"succeeded": "done", "aborted": "interrupted", "cancelled": "interrupted"}
 
 
@@ -115,8 +117,9 @@ class Keeper:
             if _is_lost(error):
                 raise
             problem = str(error)
-        except DevbenchError as error:
-            problem = str(error)
+        except Exception as error:
+            # Whatever a hostile result leads to, the keeper continues.
+            problem = str(error) or type(error).__name__
         if problem:
             self.tell(f"a result of {row['host']} is refused: {problem}")
         farm.rows(
@@ -175,7 +178,10 @@ def _view(store: Store, row: dict[str, Any]) -> RunView:
 
 
 def _raw_path(run_id: str, given: str) -> str:
-    return f"{run_id}/{given.rpartition('/')[2][:200]}"
+    name = given.rpartition("/")[2]
+    if not _RAW_NAME.fullmatch(name):
+        raise InputError("has a raw output with a name that cannot be used")
+    return f"{run_id}/{name}"
 
 
 def _is_lost(error: StoreProblem) -> bool:

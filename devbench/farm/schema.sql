@@ -74,6 +74,7 @@ CREATE TABLE jobs (
   created_utc timestamptz NOT NULL DEFAULT now(),
   ended_utc timestamptz,
   end_reason text NOT NULL DEFAULT '',
+  delivered_bytes bigint NOT NULL DEFAULT 0 CHECK (delivered_bytes <= 536870912),
   stored boolean NOT NULL DEFAULT false,   -- its end is in the results store
   UNIQUE (submission, round, device)
 );

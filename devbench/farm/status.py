@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
 
 from devbench import __version__
-from devbench.errors import DevbenchError, InputError
+from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.farm.database import Farm
+from devbench.host.paths import cache_dir
+
+if TYPE_CHECKING:
+    from devbench.farm.storage import Storage
 
 # A host is away after so many seconds of silence.
 AWAY_S = 30.0
 _MOST_CLOCK_S = 2.0
+_CACHE_BYTES = 1 << 30
 _HOSTS = """
 SELECT h.name, h.role, h.seen_utc, h.devbench, h.clock_offset_s, h.draining,
   coalesce(now() - h.seen_utc < make_interval(secs => %s), false) AS alive,
@@ -112,6 +119,42 @@ def read_log(farm: Farm, job: int) -> dict[str, Any]:
     }
 
 
+def open_storage(farm: Farm, given: str | None) -> Storage:
+    """The farm's storage of files, by the address given or the farm's.
+
+    Raises:
+        InputError: the farm has none.
+    """
+    from devbench.farm.storage import Storage
+
+    found = farm.rows("SELECT value FROM farm.settings WHERE name = 'storage'")
+    address = given or (found[0]["value"] if found else "")
+    if not address:
+        raise InputError("the farm has no storage of files", hint="an admin: devbench farm init --storage URL")
+    return Storage(address, cache_dir() / "farm", _CACHE_BYTES)
+
+
+def copy_raw(farm: Farm, job: int, folder: Path, storage: str | None) -> int:
+    """Copy the raw outputs of a job to a folder; returns how many there are.
+
+    Raises:
+        EnvironmentProblem: one cannot be fetched, or not be written.
+    """
+    files = open_storage(farm, storage)
+    rows = farm.rows(
+        "SELECT number, purpose, index, raw_sha256 FROM farm.results WHERE job = %s AND raw_sha256 <> '' ORDER BY id",
+        job,
+    )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for row in rows:
+            name = f"job{row['number']:04d}-{row['purpose']}-{row['index']:03d}.txt.gz"
+            shutil.copyfile(files.fetch(row["raw_sha256"]), folder / name)
+    except OSError as error:
+        raise EnvironmentProblem(f"cannot write to {folder}: {error.strerror or error}") from None
+    return len(rows)
+
+
 @dataclass(frozen=True, slots=True)
 class Check:
     """One thing that was checked, and what to do about it."""
@@ -163,8 +206,8 @@ def examine(farm: Farm, storage: str = "") -> Iterator[Check]:
             return
         yield from _hosts(farm)
         yield _keeper(farm)
-        found = farm.rows("SELECT value FROM farm.settings WHERE name = 'storage'")
-        yield _storage(storage or (found[0]["value"] if found else ""))
+        open_storage(farm, storage)
+        yield Check("storage", "ok", "it can be opened from here")
     except DevbenchError as error:
         yield Check("farm", "bad", error.what, error.hint)
 
@@ -206,17 +249,3 @@ def _keeper(farm: Farm) -> Check:
     if late:
         return Check("keeper", "bad", f"{late} results wait to be stored", "start one: devbench farm keeper")
     return Check("keeper", "ok", "no result waits to be stored")
-
-
-def _storage(url: str) -> Check:
-    from devbench.farm.storage import Storage
-    from devbench.host.masking import mask_url
-    from devbench.host.paths import cache_dir
-
-    if not url:
-        return Check("storage", "bad", "the farm has none", "devbench farm init --storage URL")
-    try:
-        Storage(url, cache_dir() / "farm", 1 << 30)
-    except DevbenchError as error:
-        return Check("storage", "bad", error.what, error.hint)
-    return Check("storage", "ok", mask_url(url))

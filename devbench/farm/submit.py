@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Any
 from devbench.errors import InputError
 from devbench.farm.database import Farm
 from devbench.farm.job import from_suite, to_json
-from devbench.host.paths import cache_dir
+from devbench.farm.status import open_storage
 
 if TYPE_CHECKING:
     from devbench.bench.plan import Plan
     from devbench.bench.suite import Suite
 
 _FACTS = ("soc", "model", "android", "sdk", "abi", "title", "host", "device")
-_CACHE_BYTES = 1 << 30
 
 
 def submit_suite(
@@ -50,14 +49,8 @@ def submit_suite(
 
 def make_job(farm: Farm, suite: Suite, plan: Plan, labels: Mapping[str, str], storage: str | None) -> dict[str, Any]:
     """The job of a suite, whose files are in the storage then."""
-    from devbench.farm.storage import Storage
-
     farm.check_schema()
-    found = farm.rows("SELECT value FROM farm.settings WHERE name = 'storage'")
-    address = storage or (found[0]["value"] if found else "")
-    if not address:
-        raise InputError("the farm has no storage of files", hint="an admin: devbench farm init --storage URL")
-    return to_json(from_suite(suite, plan, Storage(address, cache_dir() / "farm", _CACHE_BYTES), labels))
+    return to_json(from_suite(suite, plan, open_storage(farm, storage), labels))
 
 
 def submit_job(

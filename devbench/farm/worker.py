@@ -111,12 +111,16 @@ class Worker:
                 self._failures = 0
             except FarmProblem as error:
                 self._lost(error)
-            self._reap()
             self._wait()
-        if self._farm is not None:
-            self._finish_all()
-            self._farm.close()
-        self.tell("stopped; what is left is given back")
+            self._reap()
+        try:
+            if self._farm is not None:
+                self._finish_all()
+                self._farm.call("bye", self._worker)
+                self._farm.close()
+            self.tell("stopped; what was not finished is given back")
+        except FarmProblem as error:
+            self.tell(f"stopped; {error.what}; what is left here is delivered at the next start")
 
     def _drain(self, number: int, frame: object) -> None:
         self._draining = True

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -35,7 +37,16 @@ def test_a_suite_is_measured_on_each_phone_and_stored_once(farm: MadeFarm) -> No
     assert {phone["state"] for phone in found["phones"]} == {"idle"}
     assert found["jobs"][0]["expected_s"] > 0
     assert "attempt 1 on lab1 begins" in farm.command("logs", farm.jobs()[0]["id"], user="bo")
+    farm.command("logs", farm.jobs()[0]["id"], "--raw", farm.folder / "raw", user="bo")
+    assert sorted(file.name for file in (farm.folder / "raw").iterdir()) == [
+        "job0001-latency-000.txt.gz", "job0001-latency-001.txt.gz"
+    ]  # fmt: skip
+    assert host.worker is not None
+    peak_kb = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{host.worker.pid}/status").read_text())
+    assert peak_kb is not None
+    assert int(peak_kb[1]) < 120_000
     assert host.stop() == 0
+    assert {phone["state"] for phone in json.loads(farm.command("status", "--json", user="ana"))["phones"]} == {"away"}
     assert not list((host.home / "farm" / "spool").iterdir())
 
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import random
 from typing import Any
 
 import pytest
 
 from devbench.errors import InputError
 from devbench.farm import job as jobs
-from devbench.farm.database import SCHEMA, Farm, FarmProblem
+from devbench.farm.database import SCHEMA, Farm, FarmProblem, init
 from devbench.farm.keeper import Keeper
 from devbench.results.column_types import pack
 from devbench.results.run_files import run_to_json
@@ -204,6 +205,48 @@ def test_the_keeper_stores_what_the_farm_knows_instead_of_what_a_host_says(farm:
         view = store.run(taken["run_id"])
     assert (view.run.host, dict(view.run.labels), view.status) == ("lab1", {"branch": "main"}, "done")
     assert {item.job.model.sha256 for item in view.jobs} == {"a" * 64}
+
+
+_HOSTILE: tuple[Any, ...] = (
+    None, -1, 1e400, float("nan"), 2**80, "", "x" * 5000, "\x00", "\ud800", "../../etc/passwd", [], {}, [[]], True,
+    {"__class__": "x"}, "0001-01-01T00:00:00", "9999-12-31T23:59:59+00:00",
+)  # fmt: skip
+
+
+def test_no_changed_result_stops_the_keeper(farm: MadeFarm) -> None:
+    """A value of a good result is replaced by a hostile one, in sixty ways."""
+    rng = random.Random(7)
+    lab, worker = _begin(farm, "lab1", "37021JE")
+    _submit(farm)
+    token = _take(lab, worker, "37021JE")["token"]
+    good = json.dumps(run_to_json(phone_view(rounds=1)))
+    for number in range(60):
+        values = json.loads(good)
+        at: Any = values
+        while True:
+            key = rng.choice(list(at) if isinstance(at, dict) else range(len(at)))
+            if not isinstance(at[key], (dict, list)) or not at[key] or rng.random() < 0.15:
+                break
+            at = at[key]
+        at[key] = rng.choice(_HOSTILE)
+        lab.call("deliver", token, number, "latency", 0, pack(values), "")
+    lab.call("finish", token, "done", "", 0)
+    _keep(farm)
+    (counts,) = farm.open().rows(
+        "SELECT count(*) FILTER (WHERE stored) AS stored, count(*) FILTER (WHERE problem <> '') AS refused FROM farm.results"
+    )
+    assert counts["stored"] + counts["refused"] == 60
+    assert counts["refused"] > 10
+    with Store(farm.store) as store:
+        assert store.run(farm.jobs()[0]["run_id"]).run.host == "lab1"
+
+
+def test_a_user_of_the_database_is_never_taken_over(farm: MadeFarm) -> None:
+    for name in ("devbench", "ana", "a b", "x" * 50, '";--'):
+        with pytest.raises(InputError, match=r"another user|cannot be the name"):
+            init(farm.admin_url, {"host": [name]}, None)
+    (login,) = init(farm.admin_url, {"host": ["lab2"]}, None)
+    assert login.url.startswith("postgresql://lab2:")
 
 
 def test_a_result_of_another_phone_or_model_is_refused(farm: MadeFarm) -> None:
