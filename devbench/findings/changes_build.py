@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timezone
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.changes import ChangePoint, change_points_of_many
@@ -23,6 +24,7 @@ from devbench.findings.changes import (
     ModelChange,
     Sides,
 )
+from devbench.findings.changes_memory import follow_in
 from devbench.findings.changes_models import model_changes, worse_way
 from devbench.findings.comparison_notices import percent, virtual_notices
 from devbench.findings.grouping import coded_groups
@@ -49,8 +51,13 @@ class _Runs:
     facts: Mapping[str, Sequence[tuple[FactChange, float]]]
 
 
-def find_changes(history: History, settings: ChangesSettings | None = None) -> ChangesReport:
-    """Find what changed, and when, in all series that the settings ask for; the defaults if `None`."""
+def find_changes(
+    history: History, settings: ChangesSettings | None = None, memory: Path | None = None
+) -> ChangesReport:
+    """Find what changed, and when, in all series that the settings ask for; the defaults if `None`.
+
+    With a file `memory` from `changes_memory.memory_file`, series whose newest points do not differ are not evaluated.
+    """
     settings = settings or ChangesSettings()
     filters: dict[str, Any] = {
         name: getattr(settings, name)
@@ -59,7 +66,11 @@ def find_changes(history: History, settings: ChangesSettings | None = None) -> C
     series = _series(history, settings.metrics, filters)
     runs = _runs(history, filters, {run_id for one in series for run_id in one.run_ids})
     values, drifts = without_drift(series)
-    found = change_points_of_many(values, settings.changes)
+    found = (
+        change_points_of_many(values, settings.changes)
+        if memory is None
+        else follow_in(memory, series, values, settings.changes)
+    )
     by_device: dict[str, list[int]] = {}
     for number, one in enumerate(series):
         by_device.setdefault(one.device_key, []).append(number)

@@ -21,6 +21,7 @@ from devbench.bench.targets import find_present, open_names
 from devbench.errors import EXIT_BUSY, DevbenchError, EnvironmentProblem, InputError
 from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
+from devbench.findings.changes_memory import memory_file
 from devbench.findings.comparison import ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.night import NightResult
@@ -204,7 +205,8 @@ def analyse(
     with history() as results:
         comparison = _compare(asked, results, runs, earlier, screen)
         since = comparison.baseline.first_utc if comparison is not None else None
-        changes = find_changes(results, ChangesSettings(labels={"suite": asked.suite}, changed_since=since))
+        memory = memory_file(results.store.database.shown, asked.suite)
+        changes = find_changes(results, ChangesSettings(labels={"suite": asked.suite}, changed_since=since), memory)
     screen.tell("writing the report")
     folder = asked.settings.reports / view.run.run_id
     for part in folder.glob(".*"):

@@ -8,7 +8,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -181,15 +181,15 @@ class MadeFarm:
 
 
 @contextlib.contextmanager
-def made_farm(url: str, folder: Path) -> Iterator[MadeFarm]:
-    """A farm in an empty database, or in a copy of one that has a farm."""
+def made_farm(url: str, folder: Path, users: Mapping[str, Sequence[str]] = USERS) -> Iterator[MadeFarm]:
+    """A farm in an empty database, or in a copy of one that has a farm; `users` are names by role."""
     storage = folder / "storage"
     storage.mkdir()
     with contextlib.ExitStack() as stack:
         admin = stack.enter_context(Farm(farm_url(url)))
         if not admin.rows("SELECT 1 AS found FROM pg_namespace WHERE nspname = 'farm'"):
-            init(farm_url(url), USERS, str(storage))
+            init(farm_url(url), users, str(storage))
         admin.rows("UPDATE farm.settings SET value = %s", str(storage))
         # The tests' server asks for no passwords.
-        urls = {name: farm_url(url).replace("devbench@", f"{name}@") for names in USERS.values() for name in names}
+        urls = {name: farm_url(url).replace("devbench@", f"{name}@") for names in users.values() for name in names}
         yield MadeFarm(farm_url(url), urls, folder, stack)

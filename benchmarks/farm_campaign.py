@@ -1,0 +1,266 @@
+"""A farm of hosts whose workers, database and networks fail: does each repetition count exactly once?
+
+Hosts are network namespaces with adb servers of their own (as root on Linux, else adb servers alone), each with virtual
+devices. While jobs run, workers are killed, the database is killed and started again, and hosts are frozen for longer
+than the keeper waits for a sign of life. A killed worker is started again after a second, as by systemd. When all jobs
+are done, the script checks the results store, the farm's tables and the log that the tools wrote on each device.
+
+    python benchmarks/farm_campaign.py                                                     # takes hours
+    python benchmarks/farm_campaign.py --jobs 100 --kills 10 --databases 2 --freezes 5
+    python benchmarks/farm_campaign.py --jobs 160 --kills 0 --databases 0 --freezes 0 --tool-s 20 --repetitions 1
+
+Bars: each repetition counts exactly once, 0 instants with two tools on one device, at most 10 s lost per kill. Without
+failures it measures the utilisation: time of tools / time from the first to the last start, over all devices (bar with
+tools of 20 s: 95 %).
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import random
+import signal
+import sys
+import tempfile
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+
+from benchmarks.farm_places import (
+    MODEL,
+    Place,
+    Relay,
+    can_have_namespaces,
+    namespace,
+    overlaps,
+    phone,
+    tools_of,
+    write_tool,
+)
+from devbench.farm.database import Farm, FarmProblem
+from devbench.results.store import Store
+from tests.farm.made import MadeFarm, made_farm
+from tests.results import postgres
+
+BAR_S = 10.0
+SILENT_S, FROZEN_S, RESTART_S = 3.0, 5.0, 1.0
+SUITE = """
+name = "{name}"
+models = ["{model}"]
+delegates = ["cpu"]
+repetitions = {repetitions}
+profile = false
+cold_starts = 0
+[conditions]
+unreliable_retries = 0
+cool_down = 0
+"""
+
+
+def uptime_s() -> float:
+    return float(Path("/proc/uptime").read_text("ascii").split()[0])
+
+
+@dataclass
+class Campaign:
+    """A farm, its hosts, and what was done to them."""
+
+    farm: MadeFarm
+    places: list[Place]
+    restart_database: Callable[[float], None]
+    random: random.Random
+    kills: list[tuple[float, Place]] = field(default_factory=list)
+    threads: list[threading.Thread] = field(default_factory=list)
+
+    def kill(self) -> None:
+        place = self._free()
+        self.kills.append((uptime_s(), place))
+        place.kill()
+
+        def back() -> None:
+            time.sleep(RESTART_S)
+            place.start()
+
+        self._later(place, back)
+
+    def freeze(self) -> None:
+        place = self._free()
+        place.signal(signal.SIGSTOP)
+
+        def back() -> None:
+            time.sleep(FROZEN_S)
+            place.signal(signal.SIGCONT)
+
+        self._later(place, back)
+
+    def database(self) -> None:
+        self.restart_database(self.random.uniform(0.5, 2.0))
+
+    def _free(self) -> Place:
+        while not (free := [place for place in self.places if not place.busy]):
+            time.sleep(0.1)
+        return self.random.choice(free)
+
+    def _later(self, place: Place, what: Callable[[], None]) -> None:
+        place.busy = True
+
+        def run() -> None:
+            what()
+            place.busy = False
+
+        self.threads.append(threading.Thread(target=run))
+        self.threads[-1].start()
+
+    def numbers(self) -> tuple[int, int]:
+        """How many jobs are stored, and how many there are; (0, 1) while the database is away."""
+        try:
+            with Farm(self.farm.admin_url) as farm:
+                row = farm.rows("SELECT count(*) FILTER (WHERE stored) AS done, count(*) AS n FROM farm.jobs")[0]
+            return int(row["done"]), int(row["n"])
+        except FarmProblem:
+            return 0, 1
+
+    def run(self, events: Sequence[Callable[[], None]], jobs: int, limit_s: float) -> bool:
+        """Let each event happen at an equal share of the jobs; whether all jobs were done in time."""
+        left = list(events)
+        until = time.monotonic() + limit_s
+        while time.monotonic() < until:
+            done, count = self.numbers()
+            if done == count and not left:
+                break
+            while left and done >= (len(events) - len(left)) * jobs / (len(events) + 1):
+                left.pop(0)()
+                time.sleep(self.random.uniform(0.0, 0.5))
+            time.sleep(0.2)
+        for thread in self.threads:
+            thread.join(60)
+        return self.numbers()[0] == jobs and not left
+
+
+def check(campaign: Campaign, repetitions: int) -> tuple[int, int]:
+    """Print what the store and the devices say; jobs with a problem, and overlaps."""
+    farm = campaign.farm
+    jobs = farm.jobs()
+    wrong: list[str] = []
+    with Store(farm.store) as store:
+        for job in jobs:
+            if job["state"] != "succeeded":
+                wrong.append(f"job {job['id']}: {job['state']} {job['end_reason']}")
+                continue
+            rows = [one for item in store.run(job["run_id"]).jobs for one in item.repetitions]
+            got = Counter((one.purpose, one.index) for one in rows)
+            want = Counter({("latency", index): 1 for index in range(repetitions)})
+            if got != want or any(one.status != "ok" for one in rows):
+                wrong.append(f"job {job['id']}: repetitions {dict(got)}, {[one.failure_message for one in rows]}")
+    tools = {one.name: tools_of(one) for place in campaign.places for one in place.phones}
+    both = sum(map(overlaps, tools.values()))
+    ran, attempts = sum(map(len, tools.values())), Counter(job["attempts"] for job in jobs)
+    counted = repetitions * len(jobs)
+    print(f"{len(jobs)} jobs, {counted} repetitions; the tool ran {ran} times")
+    print(f"attempts per job: {dict(sorted(attempts.items()))}")
+    print(f"{len(wrong)} jobs with a wrong number of repetitions or another problem, {both} overlaps")
+    for line in wrong[:20]:
+        print(f"  {line}")
+    gaps = [gap for at, place in campaign.kills if (gap := gap_of(at, place, tools)) is not None]
+    if gaps:
+        late = sum(gap > BAR_S for gap in gaps)
+        words = f"{median(gaps):.1f} s until all its phones measure again (median), {max(gaps):.1f} s at most"
+        print(f"after a kill: {words}; {late} above {BAR_S:.0f} s")
+    starts = [[one[0] for one in of] for of in tools.values() if len(of) > 1]
+    spans = sum(of[-1] - of[0] for of in starts)
+    used = sum(sum(end - start for start, end in of[:-1]) for of in tools.values() if len(of) > 1)
+    print(f"utilisation: {100 * used / spans:.1f} % of {len(starts)} devices")
+    return len(wrong), both
+
+
+def gap_of(at: float, place: Place, tools: dict[str, list[tuple[float, float]]]) -> float | None:
+    """The longest time from a kill to the next start on a phone of the host; `None` if none has one."""
+    found = [min((start for start, _ in tools[one.name] if start > at), default=None) for one in place.phones]
+    later = [start - at for start in found if start is not None]
+    return max(later, default=None)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    for name, default in (
+        ("jobs", 2000),
+        ("kills", 100),
+        ("databases", 20),
+        ("freezes", 50),
+        ("hosts", 4),
+        ("phones", 8),
+    ):
+        parser.add_argument(f"--{name}", type=int, default=default)
+    parser.add_argument("--repetitions", type=int, default=2)
+    parser.add_argument("--tool-s", type=float, default=0.3)
+    parser.add_argument("--limit-s", type=float, default=6 * 3600)
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--no-namespaces", action="store_true")
+    given = parser.parse_args()
+    names = [f"lab{number}" for number in range(1, given.hosts + 1)]
+    users = {"host": names, "submitter": ("ana",), "keeper": ("keep",)}
+    own_networks = can_have_namespaces() and not given.no_namespaces
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="devbench-campaign-")))
+        os.environ["DEVBENCH_HOME"] = str(folder / "home")
+        url, restart = stack.enter_context(postgres.restartable())
+        farm = stack.enter_context(made_farm(url, folder, users))
+        tool, relay = write_tool(folder, given.tool_s), Relay()
+        stack.callback(relay.close)
+        places = []
+        for number, name in enumerate(names, 1):
+            phones = [stack.enter_context(phone(f"{name}-{k}", tool)) for k in range(1, given.phones + 1)]
+            place = Place(name, farm.urls[name], folder / name, phones)
+            place.home.mkdir()
+            if own_networks:
+                place.namespace, place.address = stack.enter_context(namespace(number))
+                place.url = place.url.replace("127.0.0.1", place.address)
+                for port in (int(url.rsplit(":", 1)[1].split("/")[0]), *(one.port for one in phones)):
+                    relay.open(place.address, port)
+            stack.callback(place.end)
+            place.begin()
+            places.append(place)
+        farm.keeper(SILENT_S)
+        campaign = Campaign(farm, places, restart, random.Random(given.seed))
+        for place in places:
+            place.start()
+        phones_there = given.hosts * given.phones
+        admin = farm.open()
+        until = time.monotonic() + 120
+        while admin.rows("SELECT count(*) AS n FROM farm.phones WHERE present")[0]["n"] < phones_there:
+            assert time.monotonic() < until, "the phones did not come"
+            time.sleep(0.2)
+        kind = "in network namespaces" if own_networks else "with adb servers"
+        print(f"{given.hosts} hosts {kind}, {phones_there} phones", flush=True)
+        left, number = given.jobs, 0
+        while left > 0:
+            number += 1
+            suite = folder / f"suite{number}.toml"
+            suite.write_text(SUITE.format(name=f"suite{number}", model=MODEL, repetitions=given.repetitions))
+            words = ["--any", min(left, phones_there)]
+            left -= farm.submit(suite, *words)["jobs"]
+        events = (
+            [campaign.kill] * given.kills + [campaign.database] * given.databases + [campaign.freeze] * given.freezes
+        )
+        campaign.random.shuffle(events)
+        began = time.monotonic()
+        finished = campaign.run(events, given.jobs, given.limit_s)
+        done = f"{len(campaign.kills)} kills, {given.databases} of the database, {given.freezes} freezes"
+        print(f"{done}, in {time.monotonic() - began:.0f} s")
+        print(f"largest worker: {max(place.memory_mb() for place in places):.0f} MB resident")
+        wrong, both = check(campaign, given.repetitions)
+        if not finished or wrong or both:
+            if not finished:
+                print("not all jobs were done in time")
+            for place in places:
+                print(place.name, (place.home / "worker.log").read_text()[-1500:])
+            sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,58 @@
+"""What is remembered of the series of a history from look to look, in a file that can be deleted at any time."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from devbench import __version__
+from devbench.analysis.changes import ChangePoint
+from devbench.analysis.confirmation import ChangeSettings
+from devbench.analysis.following import Remembered, follow, remembered
+from devbench.errors import EnvironmentProblem
+from devbench.host.paths import cache_dir
+from devbench.host.whole_files import write_whole
+
+if TYPE_CHECKING:
+    from devbench.analysis.following import Floats
+    from devbench.findings.changes import MeasuredSeries
+
+_MAX_BYTES = 1 << 30
+
+
+def memory_file(*of: str) -> Path:
+    """The file for a history, by what it is of: a store, a suite."""
+    folder = cache_dir() / "history"
+    folder.mkdir(exist_ok=True)
+    return folder / f"{hashlib.sha256(json.dumps(of).encode('utf-8', 'replace')).hexdigest()[:32]}.json"
+
+
+def follow_in(
+    file: Path, series: Sequence[MeasuredSeries], values: Sequence[Floats], settings: ChangeSettings
+) -> list[tuple[ChangePoint, ...]]:
+    """The changes of each series (`following.follow`), with what the file has of the last look.
+
+    A file that cannot be read, or is of other settings or another devbench, is as none.
+    """
+    head = f"{__version__} {settings!r}"
+    keys = ["\n".join((one.device_key, one.case, one.metric, one.operator_type)) for one in series]
+    known = _read(file, head)
+    followed = follow(values, [known.get(key) for key in keys], settings)
+    if followed.evaluated or len(known) != len(keys):
+        kept = {key: one.plain() for key, one in zip(keys, followed.memories, strict=True)}
+        with suppress(EnvironmentProblem):
+            write_whole(file, lambda part: json.dump({"of": head, "series": kept}, part, separators=(",", ":")))
+    return followed.changes
+
+
+def _read(file: Path, head: str) -> dict[str, Remembered]:
+    try:
+        with file.open("rb") as opened:
+            found = json.loads(opened.read(_MAX_BYTES))
+        return {key: remembered(one) for key, one in found["series"].items()} if found["of"] == head else {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return {}
