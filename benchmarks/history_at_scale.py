@@ -22,9 +22,10 @@ import numpy as np
 
 from devbench.analysis.changes import change_points_of_many
 from devbench.analysis.confirmation import ChangeSettings
-from devbench.findings.changes import MeasuredSeries
+from devbench.findings.changes import ChangesSettings, MeasuredSeries
 from devbench.findings.changes_build import find_changes
 from devbench.findings.changes_memory import follow_in
+from devbench.results import schema
 from devbench.results.bulk import insert_rows
 from devbench.results.history import History
 from devbench.results.run_files import add_run
@@ -89,7 +90,9 @@ def fill(store: Store, cases: int, nights: int) -> None:
         def rows(query: str) -> list[tuple[object, ...]]:
             return [tuple(row) for row in connection.exec_driver_sql(query)]
 
-        columns = {name: [row[1] for row in rows(f"PRAGMA table_info({name})")] for name in ("runs", "devices", "jobs")}
+        columns = {
+            name: [str(row[1]) for row in rows(f"PRAGMA table_info({name})")] for name in ("runs", "devices", "jobs")
+        }
         runs, devices, jobs = (rows(f"SELECT * FROM {name}") for name in ("runs", "devices", "jobs"))
         connection.exec_driver_sql("DELETE FROM job_metrics")
         micros = int(START.timestamp() * 1e6)
@@ -110,20 +113,16 @@ def fill(store: Store, cases: int, nights: int) -> None:
         for night in range(nights):
             if night:
                 for name, old in (("runs", runs), ("devices", devices), ("jobs", jobs)):
-                    insert_rows(connection, store_table(name), columns[name], later(old, columns[name], night))
+                    insert_rows(
+                        connection, schema.metadata.tables[name], columns[name], later(old, columns[name], night)
+                    )
             flat = values[..., night].reshape(-1, len(METRICS))
             ids = [int(str(row[columns["jobs"].index("id")])) + night * count for row in jobs]
             insert_rows(
-                connection, store_table("job_metrics"), ("job_id", "metric", "value", "low", "high", "n", "unreliable"),
+                connection, schema.job_metrics, ("job_id", "metric", "value", "low", "high", "n", "unreliable"),
                 ((job, name, scale * value / 10, None, None, 5, 0) for job, of in zip(ids, flat, strict=True)
                  for (name, scale), value in zip(METRICS.items(), of.tolist(), strict=True)),
             )  # fmt: skip
-
-
-def store_table(name: str):  # type: ignore[no-untyped-def]
-    from devbench.results import schema
-
-    return schema.metadata.tables[name]
 
 
 def of_store(series: int, nights: int) -> None:
@@ -138,8 +137,6 @@ def of_store(series: int, nights: int) -> None:
         )
         before = peak_mib()
         last = START + timedelta(days=nights - 1, hours=-1)
-        from devbench.findings.changes import ChangesSettings
-
         for what, until in (("first look", last), ("a further night", None), ("nothing new", None)):
             began, cpu = time.perf_counter(), time.process_time()
             with History(path) as history:
