@@ -1,4 +1,4 @@
-"""`devbench detect --csv`: what it prints, its JSON, its exit codes, and files that somebody made badly."""
+"""`devbench detect --csv`: what it prints, its JSON, its exit codes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from devbench.cli.app import application
-from devbench.errors import DevbenchError, InputError
-from devbench.findings import csv_column
-from devbench.findings.csv_column import read_column
+from devbench.errors import DevbenchError
 
 NUMBER = {"type": "number"}
 SCHEMA: dict[str, Any] = {
@@ -160,31 +158,6 @@ def test_hostile_names_and_labels_show_as_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("content", "column", "said"),
-    [
-        (b"", "x", "is empty"),
-        (b"\n\n  \n", "x", "is empty"),
-        (b"a,b\n1,2\n", "c", "has no column 'c'"),
-        (b"a,b\n1,2\n", "3", "has no column '3'"),
-        (b"a,b\n1,2\n", None, "has 2 columns"),
-        (b"a\n1\nfast\n", "a", "'fast' in row 2 of column 'a' is no number"),
-        (b"a;b\n1;2,5\n", "b", "'2,5' in row 1"),
-        (b"a\n1_000\n", "a", "is no number"),
-        (b"\x89PNG\r\n\x1a\n\x00\x00", "a", "is no text"),
-        (b'a,b\n"1,2\n', "a", "is no table"),
-        (b"a" * (2 << 20), "a", "first line"),
-    ],
-)
-def test_a_bad_file_is_one_clear_error(tmp_path: Path, content: bytes, column: str | None, said: str) -> None:
-    path = tmp_path / "x.csv"
-    path.write_bytes(content)
-    with pytest.raises(InputError) as caught:
-        read_column(path, column)
-    assert said in caught.value.what
-    assert caught.value.hint
-
-
-@pytest.mark.parametrize(
     "words",
     [
         [],
@@ -201,25 +174,6 @@ def test_wrong_options_are_wrong_input(tmp_path: Path, words: list[str]) -> None
     assert isinstance(done.exception, DevbenchError)
     assert done.exception.exit_code == 2
     assert done.exception.hint
-
-
-def test_size_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = write(tmp_path / "x.csv", history())
-    monkeypatch.setattr(csv_column, "MOST_ROWS", 79)
-    with pytest.raises(InputError, match="more than 79 rows"):
-        read_column(path, "latency_ms")
-    monkeypatch.setattr(csv_column, "MOST_BYTES", 100)
-    with pytest.raises(InputError, match="larger than"):
-        read_column(path, "latency_ms")
-
-
-def test_rows_of_other_lengths_do_no_harm(tmp_path: Path) -> None:
-    cells = history()
-    lines = ["date,lat", *(f"{i},{cell}{',more' if i == 30 else ''}" for i, cell in enumerate(cells)), "81"]
-    (tmp_path / "x.csv").write_text("\n".join(lines))
-    read = read_column(tmp_path / "x.csv", "lat")
-    assert (len(read.values), read.gaps) == (81, 1)
-    assert read.values[30] == float(cells[30])
 
 
 def test_the_command_itself_ends_with_one_line_and_code_2(tmp_path: Path) -> None:
