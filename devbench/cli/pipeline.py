@@ -11,6 +11,7 @@ import typer
 
 from devbench import numbers
 from devbench.cli.choices import RUN_COMPLETION, SkipOption, complete_rewrites
+from devbench.cli.claims import CLAIMS_EPILOG, claims
 from devbench.cli.output import check_writable, plain, print_document, say, status
 from devbench.cli.takes import Taken, open_devices, open_store, takes
 from devbench.cli.usage import several_of
@@ -50,10 +51,9 @@ def register(app: typer.Typer) -> None:
     group = typer.Typer(
         help="Measure how rewrites change a pipeline.\n\nTo measure one: `devbench run --pipeline FILE`."
     )
-    # A group of one command would otherwise be that command.
-    group.callback()(lambda: None)
     taken = Taken(RunOptions, _TAKEN, defaults=_DEFAULTS, complete=RUN_COMPLETION, texts=_TEXTS)
     group.command("ablation", epilog=_EPILOG)(takes(ablation, run=taken))
+    group.command("claims", epilog=CLAIMS_EPILOG)(takes(claims, run=taken))
     app.add_typer(group, name="pipeline", rich_help_panel="Measure")
 
 

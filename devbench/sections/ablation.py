@@ -112,7 +112,11 @@ def _data(found: Ablation) -> dict[str, Any]:
         "device": found.device,
         "delegate": found.delegate,
         "rows": [
-            {**asdict(row), **asdict(row.facts), "delegated_node_share": row.facts.delegated_node_share}
+            {
+                **asdict(row.facts),
+                "delegated_node_share": row.facts.delegated_node_share,
+                **{name: value for name, value in asdict(row).items() if name != "facts"},
+            }
             for row in found.rows
         ],
         "published_not_measured_here": [asdict(one) for one in published()],

@@ -37,6 +37,13 @@ def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("small")
+    assert devbench("models", "build", "mobile-sd", "--scale", "small", "--out", folder).returncode == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
 def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build(tmp_path_factory.mktemp("mobile"), "--variant", "mobile")
 
@@ -133,11 +140,9 @@ def test_an_ablation_measures_every_lever(baseline: Path, tmp_path: Path, bench_
     assert devbench("chart", "ablation", "latest", "--out", tmp_path / "levers.svg").returncode == 0
 
 
-def test_an_ablation_at_small_scale_on_a_virtual_device(tmp_path: Path, adb_server_port: int) -> None:
-    folder = tmp_path / "small"
-    assert devbench("models", "build", "mobile-sd", "--scale", "small", "--out", folder).returncode == 0
+def test_an_ablation_at_small_scale_on_a_virtual_device(small: Path, tmp_path: Path, adb_server_port: int) -> None:
     done = devbench(
-        "pipeline", "ablation", folder / "mobile-sd.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps",
+        "pipeline", "ablation", small / "mobile-sd.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps",
         "20,10,8,4", "--out", tmp_path, "-q", timeout_s=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
@@ -162,3 +167,22 @@ def test_the_delegate_itself_says_what_it_takes(bench_phone: BenchPhone, adb_ser
             conv_probe(device, keeper, "npu")
         with pytest.raises(EnvironmentProblem, match="does not even take"):
             conv_probe(device, keeper, "nnapi")
+
+
+def test_each_claim_of_the_paper_has_a_verdict_at_small_scale(
+    small: Path, tmp_path: Path, adb_server_port: int
+) -> None:
+    done = devbench(
+        "pipeline", "claims", small / "mobile-sd.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--out", tmp_path,
+        "-q", timeout_s=900,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    claims = json.loads((tmp_path / "claims.json").read_text("utf-8"))["claims"]
+    verdicts = {one["key"]: one["verdict"] for one in claims}
+    assert "not measured" not in verdicts.values() and all(one["figure"] for one in claims)
+    stay_open = {key for key, verdict in verdicts.items() if verdict.startswith("cannot be decided")}
+    assert stay_open == {"split-speed", "copies", "panic", "seconds"}
+    # Times depend on what else the machine does; these do not.
+    for key in ("delegation", "dense", "input-factor", "split", "groupnorm", "gelu-overflow", "gelu", "w8", "prune"):
+        assert verdicts[key] == "reproduced", key
+    assert verdicts["dense-refused"] == verdicts["output-factor"] == "refuted"

@@ -217,3 +217,20 @@ def test_a_session_that_restarts_the_device_says_so_with_its_uptime(
     assert whole.failure_kind == "device_lost" and said in (whole.failure_message or "")
     uptime_s = float((whole.failure_message or "").split("(uptime ")[1].split(" s")[0])
     assert uptime_s < 60
+
+
+def test_three_images_in_one_session_in_both_orders(tmp_path: Path, file: Path, adb_server_port: int) -> None:
+    done = devbench(
+        "run", "--pipeline", file, "-d", "virtual", "-D", "cpu", "-r", "1", "--images", "3", "--residency",
+        "pipelined,pipelined-early", "--json", tmp_path / "r.json", "--no-report", "-q", cwd=tmp_path,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    (one,) = json.loads((tmp_path / "r.json").read_text())["pipelines"]
+    assert [stage["runs"] for stage in one["stages"]] == [1, 12, 1]
+    for whole, name in zip(one["residencies"], ("pipelined x3", "pipelined-early x3"), strict=True):
+        assert whole["residency"] == name and f"{name}: first image" in done.stdout
+        images = whole["images"]
+        assert [image["number"] for image in images] == [1, 2, 3]
+        assert sum(image["latency_ms"] for image in images) == pytest.approx(whole["latency_ms"], rel=0.01)
+        assert sum(image["estimate_ms"] for image in images) == pytest.approx(whole["estimate_ms"], rel=0.01)
+        assert whole["peak_kb"] > 0
