@@ -27,10 +27,10 @@ from benchmarks.big_changes import BigCase, effect, make_cases, make_changes
 from benchmarks.record_noise import CASES
 from devbench.analysis.operators import delegated_node_share
 from devbench.results import schema
-from devbench.results.bulk import insert_rows
 from devbench.results.column_types import content_id, pack, to_us
+from devbench.results.engine import insert_rows
 from devbench.results.store import Store
-from devbench.results.totals import total_types, total_up
+from devbench.results.writing import total_types, total_up
 from devbench.tool.parse import to_json
 
 _START = datetime(2026, 4, 1, 21, 0, tzinfo=timezone.utc)

@@ -28,8 +28,7 @@ from numpy.typing import NDArray
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 from benchmarks.change_columns import annotated_folder, ci_series, of_labelled, print_columns, print_speed
-from devbench.analysis.changes import change_points_of_many
-from devbench.analysis.confirmation import ChangeSettings
+from devbench.analysis.changes import ChangeSettings, change_points_of_many
 from devbench.analysis.cuts import running_median
 from tests.analysis.labelled import KINDS, SCENES, Labelled, make, matched, traces
 

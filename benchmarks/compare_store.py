@@ -27,6 +27,7 @@ from typing import Any
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
+from devbench.results.counting import JobView, RunView
 from devbench.results.records import (
     BinaryRecord,
     DeviceRecord,
@@ -35,8 +36,7 @@ from devbench.results.records import (
     RepetitionRecord,
     RunRecord,
 )
-from devbench.results.run_files import add_run
-from devbench.results.store import JobView, RunView, Store
+from devbench.results.store import Store
 from tests.analysis.labelled import traces
 
 _START = datetime(2026, 11, 1, 21, 0, tzinfo=timezone.utc)
@@ -53,7 +53,7 @@ def write_run(store: Store, number: int, drawn: list[dict[str, np.ndarray]], fac
     run_id = f"{at:%Y%m%d-%H%M%S}-{number:04x}"
     run = RunRecord(run_id, at, "devbench run", "0", "host")
     jobs = [_job(run_id, k, at, of, factor * levels[k]) for k, of in enumerate(drawn)]
-    add_run(store, RunView(run, "done", at + timedelta(hours=1), tuple(jobs)))
+    store.add_run(RunView(run, "done", at + timedelta(hours=1), tuple(jobs)))
     return run_id
 
 

@@ -55,7 +55,6 @@ class Figures:
 
 
 def made(folder: Path) -> None:
-    from devbench.results.pipelines import add_pipeline_session
 
     with Store(str(folder / "results.db")) as store:
         for night in (0, 1):
@@ -63,7 +62,7 @@ def made(folder: Path) -> None:
             for index in range(10, 20):
                 raw = store.write_raw(run_id, f"job0001-{index}", b"what the device said\n" * 200)
                 store.add_repetition(repetition(run_id, index=index, raw_path=raw))
-        add_pipeline_session(store, SESSION)
+        store.add_pipeline_session(SESSION)
     with closing(sqlite3.connect(folder / "results.db")) as connection:
         connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
 

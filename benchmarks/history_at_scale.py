@@ -20,16 +20,15 @@ from pathlib import Path
 
 import numpy as np
 
-from devbench.analysis.changes import change_points_of_many
-from devbench.analysis.confirmation import ChangeSettings
+from devbench.analysis.changes import ChangeSettings, change_points_of_many
 from devbench.findings.changes import ChangesSettings, MeasuredSeries
 from devbench.findings.changes_build import find_changes
 from devbench.findings.changes_memory import follow_in
 from devbench.results import schema
-from devbench.results.bulk import insert_rows
+from devbench.results.counting import RunView
+from devbench.results.engine import insert_rows
 from devbench.results.history import History
-from devbench.results.run_files import add_run
-from devbench.results.store import RunView, Store
+from devbench.results.store import Store
 from tests.made.nights import Made, job_view
 from tests.made.samples import run_record
 
@@ -83,7 +82,7 @@ def fill(store: Store, cases: int, nights: int) -> None:
         run_id = f"20260101-000000-{device:04x}"
         made = [Made(device=f"D{device:03}", model=f"m{k:03}", delegate="cpu", latencies=(10.0,)) for k in range(cases)]
         views = tuple(job_view(run_id, k + 1, one, START) for k, one in enumerate(made))
-        add_run(store, RunView(run_record(run_id, START), "done", START, views))
+        store.add_run(RunView(run_record(run_id, START), "done", START, views))
     store.complete_totals()
     with store.transaction() as connection:
 

@@ -37,7 +37,6 @@ from devbench.errors import DevbenchError
 from devbench.results.column_types import Packed
 from devbench.results.exchange.folder import export_store
 from devbench.results.exchange.rows import TABLES, columns_of
-from devbench.results.pipelines import add_pipeline_session
 from devbench.results.selection import Selection
 from devbench.results.store import Store
 from tests.made.samples import FILES, RUN, SESSION, add_run, repetition
@@ -78,7 +77,7 @@ def made(folder: Path) -> None:
         store.add_repetition(repetition(index=8, outputs=({"against": "host", "max_rel": 0.1},)))
         raw = store.write_raw(RUN, "job0001-0", b"what the device said")
         store.add_repetition(repetition(index=9, raw_path=raw))
-        add_pipeline_session(store, SESSION)
+        store.add_pipeline_session(SESSION)
         store.add_notices(RUN, [Notice(NoticeKind.OPEN_SHAPES, "model", "measured at 1x1x1x3")])
         export_store(store, folder / "jsonl", Selection(), raw=True)
         export_store(store, folder / "parquet", Selection(), file_format="parquet", raw=True)

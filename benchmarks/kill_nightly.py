@@ -34,7 +34,8 @@ import psutil
 
 from devbench.nightly.due import OPTION
 from devbench.nightly.night import only_nightly
-from devbench.results.store import RunView, Store
+from devbench.results.counting import RunView
+from devbench.results.store import Store
 
 MODELS = Path(__file__).parents[1] / "tests" / "data"
 SUITE = """

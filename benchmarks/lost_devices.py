@@ -28,7 +28,8 @@ from pathlib import Path
 from benchmarks.hostile_devices import adb_servers
 from devbench.adb.server import AdbServer, Endpoint
 from devbench.errors import DevbenchError
-from devbench.results.store import RunView, Store
+from devbench.results.counting import RunView
+from devbench.results.store import Store
 from devbench.virtual.phone import VirtualPhone
 
 DATA = Path(__file__).parents[1] / "tests" / "data"

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import functools
 import typing
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from pathlib import Path
 from typing import Any, Literal, TypeVar
+
+from devbench.frozen import dataclass
 
 Value = TypeVar("Value")
 File = Literal["suite", "pipeline"]

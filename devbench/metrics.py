@@ -8,8 +8,9 @@ entry of `METRICS`. If its value is in no record yet, it also needs a field of `
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from devbench.frozen import dataclass
 
 Place = Literal["jobs", "comparison", "history"]
 Counts = Literal["latency", "start", "ok", "profile"]

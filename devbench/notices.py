@@ -7,8 +7,9 @@ of the plan are stored with the run; those that follow from what is stored (`DER
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from dataclasses import dataclass
 from enum import Enum
+
+from devbench.frozen import dataclass
 
 VIRTUAL_NOTE = "virtual: measured on a computer; not representative of any phone"
 LEAST_PROCESSES = 3

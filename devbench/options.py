@@ -6,11 +6,11 @@ Knows nothing of Typer, of TOML, and of what an option does.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from devbench.declare import File, option
+from devbench.frozen import dataclass
 
 _DAY_S = 86_400.0
 MAX_THREADS = 256

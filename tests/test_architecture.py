@@ -15,6 +15,7 @@ PACKAGE = ROOT / "devbench"
 SHARED = {
     "declare",
     "errors",
+    "frozen",
     "metrics",
     "notices",
     "numbers",

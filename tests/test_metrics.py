@@ -17,9 +17,10 @@ from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
 from devbench.metrics import METRICS, Metric, shown_in, stored
 from devbench.results import schema
+from devbench.results.counting import RunView
 from devbench.results.records import VALUES, RepetitionRecord
-from devbench.results.run_files import REPETITION_COLUMNS, add_run
-from devbench.results.store import RunView, Store
+from devbench.results.run_files import REPETITION_COLUMNS
+from devbench.results.store import Store
 from devbench.sections.time_charts import history_charts
 from tests.golden.page_text import page_text
 from tests.made.nights import START, Made, job_view, noisy
@@ -51,7 +52,7 @@ def url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
                 for one in view.repetitions
             ]
             view = replace(view, repetitions=tuple(grown))
-            add_run(store, RunView(run_record(run_id, at), "done", at + timedelta(minutes=5), (view,)))
+            store.add_run(RunView(run_record(run_id, at), "done", at + timedelta(minutes=5), (view,)))
     yield str(tmp_path / "results.db")
 
 

@@ -20,13 +20,14 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 from devbench import numbers
 from devbench.adb.errors import AdbNotFound, DeviceOffline, DeviceUnauthorized, NoSuchDevice, ServerUnavailable
 from devbench.adb.wire import Deadline, Wire, WireClosed, WireRefused, WireTimeout, length_of
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.frozen import dataclass
 from devbench.text import clean
 
 READY = "device"

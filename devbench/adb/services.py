@@ -13,11 +13,11 @@ import select
 import stat as stat_bits
 import struct
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import BinaryIO, Literal
 
 from devbench import numbers
 from devbench.adb.wire import Wire, WireClosed
+from devbench.frozen import dataclass
 
 Stream = Literal["stdout", "stderr"]
 Sink = Callable[[Stream, bytes], None]

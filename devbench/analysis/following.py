@@ -22,8 +22,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from devbench.analysis.changes import NO_NUMBER, ChangePoint, change_points_of_many, noise_of, scaled_values
-from devbench.analysis.confirmation import ChangeSettings
+from devbench.analysis.changes import (
+    NO_NUMBER,
+    ChangePoint,
+    ChangeSettings,
+    change_points_of_many,
+    noise_of,
+    scaled_values,
+)
 
 Floats = NDArray[np.float64]
 

@@ -9,9 +9,10 @@ from __future__ import annotations
 import bisect
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from devbench import numbers
+from devbench.frozen import dataclass
 from devbench.options import RESIDENCIES, Residency
 
 # A load takes longer while another stage runs, and waiting for it costs more than a little memory.

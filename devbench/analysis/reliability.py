@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
+
+from devbench.frozen import dataclass
 
 Word = Literal["valid", "unreliable"]
 Reading = Mapping[str, Any]

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from statistics import NormalDist, fmean, median, stdev
 from typing import TYPE_CHECKING
+
+from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
     import numpy as np

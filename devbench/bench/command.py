@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbench.bench import apk
 from devbench.errors import InputError
+from devbench.frozen import dataclass
 from devbench.tool.case import ToolCase
 from devbench.tool.flags import OUTPUT_FLAGS, build_argv, placed, refused
 from devbench.tool.measurement import Failure, FailureKind

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
+from devbench.frozen import dataclass
 from devbench.notices import Notice
 from devbench.results.records import DeviceRecord, JobRecord, RepetitionRecord
 

@@ -10,12 +10,13 @@ import secrets
 import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.accuracy import NO_LIMITS, compare, limit_to_json, violation
 from devbench.errors import InputError
+from devbench.frozen import dataclass
 from devbench.models.case_inputs import called_tensors
 from devbench.models.tensors import ModelTensors, make_inputs
 from devbench.tool.measurement import Failure, FailureKind

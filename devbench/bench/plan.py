@@ -28,8 +28,8 @@ from devbench.tool.case import Delegate, Require, ToolOptions
 from devbench.tool.measurement import FailureKind
 
 if TYPE_CHECKING:
+    from devbench.results.counting import JobView, RunView
     from devbench.results.records import JobRecord, RepetitionRecord
-    from devbench.results.store import JobView, RunView
 
 T = TypeVar("T")
 Called: TypeAlias = tuple[str, tuple[tuple[str, tuple[int, ...]], ...], int]

@@ -165,9 +165,11 @@ class Processes:
         elif output.exit_code is None and lost is None:
             if failure is None:
                 self.reconnector.pause(_RESTART_S)
-            lost = self._lost_meanwhile(f"running {spec.title}")
-            if lost is not None and failure is None:
-                failure = Failure(FailureKind.DEVICE_LOST, lost.what)
+            try:
+                self.keeper.check()
+            except LOST:
+                lost = DeviceLost(self.device.serial, f"running {spec.title}")
+                failure = failure or Failure(FailureKind.DEVICE_LOST, lost.what)
         ran = ProcessResult(
             failure=failure,
             lost=lost,
@@ -184,18 +186,6 @@ class Processes:
             host_overhead_ms=(time.monotonic() - began - duration_s) * 1000,
         )
         return apk.interpret(ran) if command.stop else ran
-
-    def _lost_meanwhile(self, doing: str) -> EnvironmentProblem | None:
-        """Why the device is not connected after an interrupted script; `None` if it is connected.
-
-        Raises:
-            LeaseLost: another run took the device.
-        """
-        try:
-            self.keeper.check()
-        except LOST:
-            return DeviceLost(self.device.serial, doing)
-        return None
 
     def _around(
         self, before: Mapping[str, Any] | None, output: ScriptOutput, started_utc: datetime, finished_utc: datetime

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
@@ -19,6 +19,7 @@ from devbench.device.cores import cluster_masks
 from devbench.device.facts import DeviceFacts
 from devbench.device.facts import to_json as facts_to_json
 from devbench.device.profiles import DeviceProfile
+from devbench.frozen import dataclass
 from devbench.host.hashing import sha256_of
 from devbench.results.records import (
     VALUES,

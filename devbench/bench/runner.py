@@ -7,6 +7,7 @@ died can be resumed (`bench/plan.py`).
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
 import re
 import shlex
@@ -17,14 +18,12 @@ import time
 import traceback
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
 from devbench.adb.errors import DeviceLost, DeviceOffline, ShellTimeout
-from devbench.bench.ahead import ImportAhead, giving_way
 from devbench.bench.events import DeviceFinished, Listener, MoreSteps, NoticeGiven, RepetitionDone, RepetitionStarted
 from devbench.bench.notices import plan_notices
 from devbench.bench.outputs import expect
@@ -43,20 +42,25 @@ from devbench.device.lease import REFUSALS
 from devbench.device.profiles import load_profiles
 from devbench.device.quarantine import note_fault
 from devbench.errors import DevbenchError
+from devbench.frozen import dataclass
 from devbench.host.locks import hold, is_held
 from devbench.host.masking import mask_words
 from devbench.host.paths import cache_dir
+from devbench.results.ending import lock_of
 from devbench.results.records import Purpose, RunRecord, RunStatus
 from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.results.store import RunView, Store
+    from devbench.results.counting import RunView
+    from devbench.results.store import Store
 
 # Modules that are needed after the first process.
 _AHEAD = ("devbench.tool.parse", "devbench.tool.failures")
 _FAULTS = (DeviceLost, DeviceOffline, ShellTimeout)
 _POLL_S = 0.2
+# How often the imports let a device's thread run; Python's default is 5 ms.
+_SWITCH_S = 0.0002
 # Commands that check whether the run is still being measured hold its lock for a moment.
 _LOCK_WAIT_S = 0.5
 # After Ctrl-C, a device that does not answer is given up after this time; the next run on it tidies up.
@@ -119,8 +123,8 @@ def run(
     expected = {key: expect(case, check) for key, case in called.items()} if check is not None else {}
     incoming = cache_dir() / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
-    imports = ImportAhead((*_AHEAD, *ahead))
     stored: Future[bool] = Future()
+    imported: Future[None] = Future()
 
     def begin(view: RunView | None) -> _Team:
         earlier, profiles = Earlier(len(plan.cases), view), load_profiles()
@@ -137,7 +141,7 @@ def run(
                 expected=expected,
                 listener=listener,
                 incoming=incoming,
-                ahead=imports,
+                imported=imported,
                 stored=stored,
                 wait_s=wait_s,
             )
@@ -148,21 +152,19 @@ def run(
     # The devices of a new run are entered while the run is stored.
     team = None if resume else begin(None)
     try:
-        with giving_way():
-            if not resume:
-                # The run is stored before it is locked: resuming then always finds the lock that a killed process left.
-                store.create_run(
-                    RunRecord(
-                        run_id=run_id,
-                        started_utc=datetime.now(timezone.utc),
-                        command=_command_line(),
-                        devbench_version=__version__,
-                        host=socket.gethostname(),
-                        options={**(options or {}), PLAN: fingerprint(plan)},
-                        labels=dict(labels or {}),
-                    )
+        if not resume:
+            # The run is stored before it is locked: resuming then always finds the lock that a killed process left.
+            store.create_run(
+                RunRecord(
+                    run_id=run_id,
+                    started_utc=datetime.now(timezone.utc),
+                    command=_command_line(),
+                    devbench_version=__version__,
+                    host=socket.gethostname(),
+                    options={**(options or {}), PLAN: fingerprint(plan)},
+                    labels=dict(labels or {}),
                 )
-            from devbench.results.ending import lock_of
+            )
         held = f"run {run_id} is still being measured"
         with hold(lock_of(run_id), held=held, hint="wait for that process to end", wait_s=_LOCK_WAIT_S):
             view = store.run(run_id) if resume else None
@@ -178,7 +180,7 @@ def run(
                 store.add_notices(run_id, notices)
                 for notice in notices:
                     listener(NoticeGiven(devices[0].serial, notice))
-                status = team.measure()
+                status = team.measure((*_AHEAD, *ahead), imported)
                 reason = _end_reason(status, team.errors, len(devices))
                 store.finish_run(run_id, status, datetime.now(timezone.utc), reason)
                 return RunOutcome(run_id, status, dict(team.errors))
@@ -188,6 +190,20 @@ def run(
     finally:
         if team is not None and not stored.done():
             team.abandon()
+
+
+def _import(names: Sequence[str], imported: Future[None]) -> None:
+    """Import modules while devices are prepared, which is mostly waiting; no process is timed before the end of it."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(_SWITCH_S)
+    try:
+        for name in names:
+            # The error is raised again by the import that needs the module.
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
+    finally:
+        sys.setswitchinterval(before)
+        imported.set_result(None)
 
 
 class _Team:
@@ -205,10 +221,11 @@ class _Team:
         for session, ended in zip(sessions, self._ended, strict=True):
             threading.Thread(target=self._work, args=(session, ended), daemon=True).start()
 
-    def measure(self) -> RunStatus:
-        """Let the devices measure until all have ended, or Ctrl-C ends them."""
+    def measure(self, ahead: Sequence[str], imported: Future[None]) -> RunStatus:
+        """Let the devices measure until all have ended, or Ctrl-C ends them; imports what is needed later."""
         try:
             self._stored.set_result(True)
+            _import(ahead, imported)
             for ended in self._ended:
                 while not ended.wait(_POLL_S):
                     pass
@@ -248,8 +265,6 @@ def _note_fault(session: DeviceSession, error: DevbenchError) -> None:
 
 def _clear(incoming: Path) -> None:
     """Delete incoming output of runs that are not being measured any more: their processes died."""
-    from devbench.results.ending import lock_of
-
     for left in list(incoming.iterdir()):
         with contextlib.suppress(OSError):
             found = _RUN_ID.match(left.name)

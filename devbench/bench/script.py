@@ -11,11 +11,11 @@ from __future__ import annotations
 import io
 import re
 import shlex
-from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
 from devbench import numbers
 from devbench.device.lease import Lease, lease_s
+from devbench.frozen import dataclass
 
 # A shell's exit codes end at 255. No process has a petabyte, no clock is beyond the year 5000, no process runs a year.
 _MAX_EXIT_CODE = 255

@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from devbench.analysis.reliability import Around, Fitness, Reliability, judge
 from devbench.bench import apk
-from devbench.bench.ahead import ImportAhead
 from devbench.bench.care import check_battery, prepare
 from devbench.bench.command import Command, Commands
 from devbench.bench.events import (
@@ -106,7 +105,7 @@ class DeviceSession:
         expected: inputs and right outputs by what is computed (`Case.called`), if outputs are checked.
         listener: gets every event, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
-        ahead: what is imported while the device is prepared.
+        imported: ends when what is needed later is imported; no process is started before.
         stored: tells when the run is stored, before which nothing of it is; false if it could not be.
         wait_s: how long to wait for the device if another run uses it.
     """
@@ -125,7 +124,7 @@ class DeviceSession:
         expected: Mapping[Called, Expected],
         listener: Listener,
         incoming: Path,
-        ahead: ImportAhead,
+        imported: Future[None],
         stored: Future[bool],
         wait_s: float = 0.0,
     ) -> None:
@@ -141,7 +140,7 @@ class DeviceSession:
         self._device = device
         self._store = store
         self._position = position
-        self._ahead = ahead
+        self._imported = imported
         self._stored = stored
         self._earlier = earlier
         self._profiles = profiles
@@ -175,9 +174,8 @@ class DeviceSession:
                 facts = read_facts(self._device)
                 if not self._stored.result():
                     return
-                self._ahead.start()
                 self._prepare(facts)
-            self._ahead.finish()
+            self._imported.result()
             self._program.run(self)
             self._check_depot()
         except LeaseLost as error:
@@ -415,6 +413,5 @@ class DeviceSession:
         return path, self._store.artifacts.root / path
 
     def store_pipeline_session(self, record: PipelineSessionRecord) -> None:
-        from devbench.results.pipelines import add_pipeline_session
 
-        add_pipeline_session(self._store, record)
+        self._store.add_pipeline_session(record)

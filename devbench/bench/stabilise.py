@@ -10,10 +10,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbench.errors import DevbenchError, InputError
+from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device

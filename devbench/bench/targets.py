@@ -6,7 +6,6 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from devbench.adb.device import Device
@@ -14,6 +13,7 @@ from devbench.adb.server import ADDRESS, READY, AdbServer
 from devbench.device.boards import PREFIX, Board, find_board, identify_boards, load_tags, sort_by_tag
 from devbench.device.quarantine import Quarantine, Quarantined, in_quarantine
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
     from devbench.adb.server import DeviceEntry

@@ -18,7 +18,7 @@ from devbench.text import parts_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from devbench.analysis.confirmation import ChangeSettings
+    from devbench.analysis.changes import ChangeSettings
     from devbench.findings.changes import ChangesReport
     from devbench.findings.csv_column import ColumnChanges
 
@@ -180,7 +180,7 @@ def _of_file(
 
 
 def _rules(smallest: str, alpha: float) -> ChangeSettings:
-    from devbench.analysis.confirmation import ChangeSettings
+    from devbench.analysis.changes import ChangeSettings
 
     percent = numbers.real(smallest.strip().removesuffix("%"), minimum=0, maximum=1000)
     if percent is None:

@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from devbench.bench.runner import RunOutcome
     from devbench.bench.session import Program
     from devbench.options import RunOptions
-    from devbench.results.store import RunView, Store
+    from devbench.results.counting import RunView
+    from devbench.results.store import Store
 
 
 # What shows a run; imported while devices are prepared.
@@ -81,7 +82,7 @@ def measure(
 
 def _to_resume(store: Store, name: str) -> str:
     """The run to resume; `latest` is also one that was stopped before it measured anything."""
-    from devbench.results.store import LATEST
+    from devbench.results.counting import LATEST
 
     newest = store.newest_run_id() if name == LATEST else None
     return newest or store.run(name).run.run_id
@@ -120,12 +121,11 @@ def show_pipelines(outcome: RunOutcome, store: Store, options: RunOptions) -> No
     from devbench.findings.pipeline import build_pipeline_report
     from devbench.findings.run_build import build_report
     from devbench.forms.files import write_pipeline_json, write_pipelines
-    from devbench.results.pipelines import pipeline_sessions
     from devbench.sections.pipeline import pipeline_document
     from devbench.sections.subjects import RunSubject
 
     view = store.run(outcome.run_id)
-    sessions = pipeline_sessions(store, outcome.run_id)
+    sessions = store.pipeline_sessions(outcome.run_id)
     built = build_pipeline_report(view, sessions)
     subject = RunSubject(build_report(view), pipelines=built)
     # Files first: standard output may be a pipe that is closed.

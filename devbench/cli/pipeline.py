@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from devbench.bench.runner import RunOutcome
     from devbench.models.rewrites.apply import AblationStep
     from devbench.models.rewrites.catalogue import Rewrite
-    from devbench.results.store import RunView
+    from devbench.results.counting import RunView
 
 _EPILOG = (
     "Examples:\n\n  devbench pipeline ablation sd/mobile-sd.toml --device R5CT1234ABC --delegate gpu\n\n"

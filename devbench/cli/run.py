@@ -14,9 +14,12 @@ from devbench.cli.takes import Taken, is_typed, open_devices, open_store, takes
 from devbench.declare import File, options_of
 from devbench.errors import InputError
 from devbench.options import RunOptions
+from devbench.results.store_process import StoreProcess
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from devbench.results.store import Store
 
 _EPILOG = (
     "Examples:\n\n"
@@ -43,26 +46,26 @@ def run(context: typer.Context, options: RunOptions) -> None:
     A case is a model under a delegate with its options; a job is a case on a device. Each job is measured by several
     processes (repetitions) of benchmark_model. Results are stored, printed as a table and written as a report.
     """
+    typed = {one.name for one in options_of(type(options)) if is_typed(context, one.name)}
+    if options.pipeline is not None:
+        _run_pipeline(options, options.pipeline, typed)
+        return
+    _refuse_only_pipeline(options)
+    # Before what a plan needs is imported: both take a while.
+    with StoreProcess(options.store_url) as store:
+        _run_models(options, typed, store)
+
+
+def _run_models(options: RunOptions, typed: Collection[str], store: Store) -> None:
+    """Measure, print and write; ends with the run's exit code."""
     from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.planning import make_plan, parse_labels
     from devbench.cli.outcome import fitted, measure, show_outcome
-    from devbench.results.later import StoreLater
 
-    typed = {one.name for one in options_of(type(options)) if is_typed(context, one.name)}
-    labels = parse_labels(options.label)
-    wait_s = parse_wait(options.wait)
-    if options.resume is not None and options.pipeline is not None:
-        raise InputError("--resume with --pipeline", hint="leave --resume out: the pipeline is measured as a new run")
+    labels, wait_s, devices = parse_labels(options.label), parse_wait(options.wait), options.device
     if options.resume is not None and labels:
         raise InputError("--label with --resume", hint="leave --label out: a resumed run keeps its labels")
     check_writable(options.json_file, options.csv_file, folder=options.out)
-    if options.pipeline is not None:
-        hint = "leave it out: the file names the models of its stages"
-        refuse_with_file("pipeline", type(options), typed, {"models": hint, "suite": hint}, "leave it out")
-        _run_pipeline(options, options.pipeline, typed, labels, wait_s)
-        return
-    _refuse_only_pipeline(options)
-    devices = options.device
     if options.suite is not None:
         from devbench.bench.suite import read_suite, suite_plan
 
@@ -76,21 +79,26 @@ def run(context: typer.Context, options: RunOptions) -> None:
         )
     else:
         plan, chosen = make_plan(options), bool(options.delegate)
-    with StoreLater(options.store_url) as store, open_devices(devices, options.fault) as opened:
+    with open_devices(devices, options.fault) as opened:
         plan = fitted(plan, devices, chosen=chosen)
         outcome = measure(plan, opened, store, labels, quiet=options.quiet, resume=options.resume, wait_s=wait_s)
         show_outcome(outcome, store, options)
 
 
-def _run_pipeline(
-    options: RunOptions, file: Path, typed: Collection[str], labels: dict[str, str], wait_s: float
-) -> None:
+def _run_pipeline(options: RunOptions, file: Path, typed: Collection[str]) -> None:
     """Measure a pipeline's stages alone and as a whole, print and write; ends with the run's exit code."""
+    from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.pipeline import read_pipeline
     from devbench.bench.pipeline_program import PipelineProgram, for_pipeline, plan_pipelines
-    from devbench.bench.planning import make_plan
+    from devbench.bench.planning import make_plan, parse_labels
     from devbench.cli.outcome import fitted, measure, show_pipelines
 
+    labels, wait_s = parse_labels(options.label), parse_wait(options.wait)
+    if options.resume is not None:
+        raise InputError("--resume with --pipeline", hint="leave --resume out: the pipeline is measured as a new run")
+    check_writable(options.json_file, options.csv_file, folder=options.out)
+    hint = "leave it out: the file names the models of its stages"
+    refuse_with_file("pipeline", type(options), typed, {"models": hint, "suite": hint}, "leave it out")
     given = for_pipeline(options, typed)
     pipeline = read_pipeline(file).changed(given)
     first = make_plan(replace(given, models=(pipeline.stages[0].model,)))

@@ -58,7 +58,7 @@ def show(
 ) -> None:
     """Show a run again: the best delegate, latencies, failures."""
     from devbench.findings.subject import pipelines_of
-    from devbench.results.store import LATEST
+    from devbench.results.counting import LATEST
 
     with open_store(store_url, create=store_url is None) as store:
         view = store.run(run)

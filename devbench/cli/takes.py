@@ -9,12 +9,12 @@ import functools
 import inspect
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from devbench.declare import Option, options_of
+from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device

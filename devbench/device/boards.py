@@ -13,7 +13,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -23,6 +23,7 @@ from devbench.adb.server import READY
 from devbench.device.facts import NAME_COMMAND, DeviceFacts, parse_facts
 from devbench.device.identity import renew, same_board
 from devbench.errors import DevbenchError, InputError
+from devbench.frozen import dataclass
 from devbench.host.paths import data_dir
 from devbench.host.tables import changing, load
 

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
 from devbench import numbers
 from devbench.device.readings import CHARGING, THERMAL_STATUS_NAMES, parse_battery, parse_thermal
 from devbench.device.sections import open_script, section_script, split_sections
+from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device

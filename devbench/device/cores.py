@@ -10,10 +10,11 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from devbench import numbers
 from devbench.device.sections import clean
+from devbench.frozen import dataclass
 
 MAX_CPUS = 256
 

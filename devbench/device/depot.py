@@ -19,7 +19,6 @@ import contextlib
 import secrets
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,6 +26,7 @@ from devbench import numbers
 from devbench.adb.errors import CommandFailed, DeviceFull, LocalFileChanged, SyncFailed
 from devbench.device.sections import free_bytes
 from devbench.errors import DevbenchError
+from devbench.frozen import dataclass
 from devbench.host.hashing import hash_file, sha256_of
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import TYPE_CHECKING, Any
 
 from devbench import numbers
@@ -20,6 +20,7 @@ from devbench.device.cores import MAX_CPUS, Cluster, Core, clusters, complete, c
 from devbench.device.graphics import EMULATION_PROPERTIES, GRAPHICS_SCRIPT, Graphics, emulation, parse_graphics
 from devbench.device.identity import IDENTITY_SCRIPT, Identity, parse_identity, short_hash
 from devbench.device.sections import clean, free_bytes, open_script, section_script, split_sections
+from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device

@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 
 from devbench import numbers
 from devbench.device.sections import clean
+from devbench.frozen import dataclass
 
 # Properties that only these have.
 EMULATION_PROPERTIES = (

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from devbench.adb.errors import CommandFailed, DeviceLost, ShellTimeout, SyncFailed
 from devbench.device.sections import clean, open_script, section_script, split_sections
 from devbench.errors import EnvironmentProblem
+from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import shlex
 from collections.abc import Sequence
-from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING
+
+from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device

@@ -15,7 +15,7 @@ import re
 import secrets
 import shlex
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from devbench import numbers
@@ -23,6 +23,7 @@ from devbench.adb.errors import CommandFailed
 from devbench.device import lease_script
 from devbench.device.owner import Owner, is_dead, this_process
 from devbench.errors import DevbenchError, DeviceBusy, EnvironmentProblem, InputError
+from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device

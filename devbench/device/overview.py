@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +24,7 @@ from devbench.device.lease import Holder
 from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.device.sections import clean
 from devbench.errors import DevbenchError
+from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
     from devbench.adb.server import AdbServer, DeviceEntry

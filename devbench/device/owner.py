@@ -12,11 +12,11 @@ import os
 import re
 import socket
 import sys
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from devbench import numbers
+from devbench.frozen import dataclass
 
 _LINUX = sys.platform.startswith("linux")
 _MAX_WORD = 64

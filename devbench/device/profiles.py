@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from devbench.device.conditions import ThermalLimits
 from devbench.device.cores import cluster_masks
 from devbench.device.facts import DeviceFacts
 from devbench.errors import InputError
+from devbench.frozen import dataclass
 from devbench.host.paths import data_dir, shipped
 from devbench.host.tomlfile import check, read_toml, wrong
 from devbench.text import near

@@ -8,13 +8,13 @@ that it stays under half a percent of the time. `benchmarks/sampler_cost.py` mea
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
 from devbench import numbers
 from devbench.device.conditions import CLOCKS_SCRIPT, Conditions, conditions_of, find_clocks_script, to_json
 from devbench.device.sections import MAX_CHARACTERS
+from devbench.frozen import dataclass
 
 _MAX_ON_DEVICE = 2000
 _MAX_KEPT = 600

@@ -19,10 +19,11 @@ from devbench.farm.database import Farm, FarmProblem, store_url
 from devbench.farm.job import read
 from devbench.host.paths import data_dir
 from devbench.results.column_types import unpack
+from devbench.results.counting import JobView, RunView
 from devbench.results.engine import StoreProblem
 from devbench.results.histories import current_key
-from devbench.results.run_files import add_part, read_values
-from devbench.results.store import JobView, RunView, Store
+from devbench.results.run_files import read_values
+from devbench.results.store import Store
 
 _BATCH = 100
 _LONGEST_PAUSE_S = 1.0
@@ -112,7 +113,7 @@ class Keeper:
     def _store(self, farm: Farm, store: Store, row: dict[str, Any]) -> None:
         problem = ""
         try:
-            add_part(store, _view(store, row))
+            store.add_part(_view(store, row))
         except StoreProblem as error:
             if _is_lost(error):
                 raise

@@ -29,9 +29,10 @@ from devbench.farm.storage import Storage
 from devbench.host.paths import cache_dir, data_dir
 from devbench.notices import Notice
 from devbench.results.column_types import pack, unpack
+from devbench.results.counting import JobView, RunView
 from devbench.results.records import RunRecord
-from devbench.results.run_files import add_part, read_values, run_to_json
-from devbench.results.store import JobView, RunView, Store
+from devbench.results.run_files import read_values, run_to_json
+from devbench.results.store import Store
 
 # A phone that another run has is tried again after this time.
 _BUSY_S = 15.0
@@ -95,7 +96,7 @@ def _measure(order: Order, attempt: Attempt, draining: threading.Event) -> End:
         store.drop_run(order.run_id)
         for payload in order.accepted:
             view = read_values(unpack(payload))
-            add_part(store, replace(view, run=run))
+            store.add_part(replace(view, run=run))
         spooler = _Spooler(order, attempt, draining, run, store, files, pool)
         outcome = _run(order, job, plan, store, spooler, run)
         status: Any = outcome.status

@@ -17,7 +17,7 @@ from devbench.farm.database import Farm, FarmProblem
 from devbench.farm.submit import make_job, submit_job
 from devbench.findings.night import NightResult
 from devbench.nightly.night import Asked, Screen, analyse, publish
-from devbench.results.store import JobView, RunView
+from devbench.results.counting import JobView, RunView
 
 if TYPE_CHECKING:
     from devbench.bench.suite import Suite

@@ -9,8 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 
-from devbench.analysis.changes import ChangePoint, Direction
-from devbench.analysis.confirmation import ChangeSettings
+from devbench.analysis.changes import ChangePoint, ChangeSettings, Direction
 from devbench.analysis.device_events import EventSettings, MetricEffect
 from devbench.findings.comparison import CaseOnDevice
 from devbench.metrics import stored

@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbench import __version__
-from devbench.analysis.changes import ChangePoint
-from devbench.analysis.confirmation import ChangeSettings
+from devbench.analysis.changes import ChangePoint, ChangeSettings
 from devbench.analysis.following import Remembered, follow, remembered
 from devbench.errors import EnvironmentProblem
 from devbench.host.paths import cache_dir

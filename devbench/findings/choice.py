@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Literal
 
 from devbench.analysis.stats import Estimate, estimate
 from devbench.findings.run import JobReport, ReportData
+from devbench.frozen import dataclass
 from devbench.notices import LEAST_PROCESSES, Effect, NoticeKind
 from devbench.results.cases import subject_of
 from devbench.results.records import DeviceRecord

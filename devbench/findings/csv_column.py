@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from devbench.analysis.changes import ChangePoint, change_points
-from devbench.analysis.confirmation import ChangeSettings
+from devbench.analysis.changes import ChangePoint, ChangeSettings, change_points
 
 if TYPE_CHECKING:
     import numpy as np
@@ -74,7 +73,7 @@ def _text(file: Path, shown: str) -> str:
     import sys
 
     from devbench.errors import InputError
-    from devbench.host.regular import other_than_file
+    from devbench.host.whole_files import other_than_file
 
     try:
         if str(file) == "-":

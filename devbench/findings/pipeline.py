@@ -8,7 +8,7 @@ detail.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from statistics import median
 from typing import Any
 
@@ -29,11 +29,11 @@ from devbench.analysis.pipeline import (
 )
 from devbench.analysis.reliability import reasons_text
 from devbench.analysis.stats import Estimate, estimate
+from devbench.frozen import dataclass
 from devbench.notices import VIRTUAL_NOTE, Notice
-from devbench.results.counting import unreliable
+from devbench.results.counting import RunView, unreliable
 from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.run_files import run_end
-from devbench.results.store import RunView
 
 DRIVER_NOTE = (
     "Memory is that of the stages' processes, summed at each moment; what GPU and NPU drivers allocate (dmabuf, KGSL) "
@@ -201,7 +201,7 @@ def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecor
 
 
 def _unreliable(variant: Variant) -> Iterator[Notice]:
-    from devbench.results.pipeline_history import pipeline_case
+    from devbench.results.queries import pipeline_case
 
     for whole in variant.wholes:
         bad = [one for one in whole.sessions if one.verdict == "unreliable"]

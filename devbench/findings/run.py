@@ -7,12 +7,13 @@ stored run.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from devbench.analysis.stats import Estimate
 from devbench.findings.timeline import Timeline
+from devbench.frozen import dataclass
 from devbench.notices import VIRTUAL_NOTE, Effect, Notice
 from devbench.results.cases import case_text, subject_text
 from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord

@@ -26,9 +26,8 @@ from devbench.metrics import METRICS, shown_in
 from devbench.notices import Notice
 from devbench.results import counting
 from devbench.results.cases import case_text, subject_text
-from devbench.results.counting import operator_place_is_xnnpack, operator_type
+from devbench.results.counting import JobView, RunView, operator_place_is_xnnpack, operator_type
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord
-from devbench.results.store import JobView, RunView
 
 _KB = 1024
 

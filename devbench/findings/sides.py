@@ -13,7 +13,7 @@ from devbench.errors import InputError
 from devbench.findings.comparison import ComparisonReport, ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.results.history import History
-from devbench.results.run_files import add_run, read_run
+from devbench.results.run_files import read_run
 from devbench.results.store import Store
 from devbench.text import parts_of
 
@@ -115,7 +115,7 @@ def _of_file(path: Path, stack: ExitStack) -> RunsOfSide:
         if folder is not None:
             import_folder(store, folder)
         elif view is not None:
-            add_run(store, view)
+            store.add_run(view)
     history = stack.enter_context(History(url))
     return RunsOfSide(path.name, history, tuple(history.runs()["run_id"]))
 

@@ -15,14 +15,14 @@ from devbench.findings.run import ReportData
 from devbench.findings.run_build import build_report
 from devbench.findings.sides import compare, device_keys, model_names
 from devbench.results.artifacts import DamagedRaw
+from devbench.results.counting import RunView
 from devbench.results.history import History
-from devbench.results.pipelines import pipeline_sessions
-from devbench.results.store import RunView, Store
+from devbench.results.store import Store
 
 
 def pipelines_of(store: Store, view: RunView) -> PipelineReport | None:
     """The pipelines that the run measured; `None` if it measured none."""
-    sessions = pipeline_sessions(store, view.run.run_id)
+    sessions = store.pipeline_sessions(view.run.run_id)
     return build_pipeline_report(view, sessions) if sessions else None
 
 

@@ -5,8 +5,7 @@ Times are seconds from the start of the run.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
+from devbench.frozen import dataclass
 from devbench.results.records import DeviceRecord
 
 

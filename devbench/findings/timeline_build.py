@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timezone
 from itertools import pairwise
 from typing import Any
@@ -17,6 +16,7 @@ from typing import Any
 from devbench.findings.readings import degrees, number, reading
 from devbench.findings.run import JobReport
 from devbench.findings.timeline import Clock, TimedProcess, Timeline, Trace
+from devbench.frozen import dataclass
 from devbench.results.records import RepetitionRecord
 from devbench.text import clean
 

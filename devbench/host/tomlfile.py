@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, get_args, get_origin
 
 from devbench.errors import InputError
-from devbench.host.regular import other_than_file
+from devbench.host.whole_files import other_than_file
 from devbench.text import clean, near
 
 if sys.version_info >= (3, 11):

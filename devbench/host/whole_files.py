@@ -1,4 +1,8 @@
-"""Files that are written next to their place and then moved there, so that a file that exists is complete."""
+"""Files of this machine: written next to their place and then moved there, so that a file that exists is complete; read
+only if they are regular files.
+
+Opening a pipe waits for its other end, perhaps forever, and a device such as /dev/zero has no end.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from devbench.errors import EnvironmentProblem
+from devbench.errors import EnvironmentProblem, InputError
 
 
 @contextmanager
@@ -74,3 +78,34 @@ def aside(path: Path) -> Iterator[Path]:
             raise
     except OSError as error:
         raise EnvironmentProblem(f"cannot write {path}: {error.strerror or error}", hint="is there room?") from None
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+)
+
+
+def other_than_file(path: Path) -> str:
+    """What is at `path` instead of a file, such as "a folder"; empty for a file, and if nothing is there.
+
+    Raises:
+        OSError: it cannot be read, for a reason other than its absence.
+    """
+    try:
+        mode = path.stat().st_mode
+    except (FileNotFoundError, NotADirectoryError):
+        return ""
+    return next((name for is_kind, name in _KINDS if is_kind(mode)), "")
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[None]:
+    """Turns a failure of the operating system to write `path` into an InputError."""
+    try:
+        yield
+    except OSError as error:
+        raise InputError(f"cannot write {path}: {error.strerror or error}") from None

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import EnvironmentProblem, InputError, install_hint
-from devbench.host.regular import writing
+from devbench.host.whole_files import writing
 
 _SEED = 1
 _GROUPS = 8

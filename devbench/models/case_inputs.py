@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TypeAlias
 
 from devbench.errors import InputError
+from devbench.frozen import dataclass
 from devbench.models.files import ModelFile
 from devbench.models.tensors import ModelTensors, Signature, TensorSpec, read_signatures, read_tensors
 

@@ -11,11 +11,11 @@ from __future__ import annotations
 
 import mmap
 import re
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from devbench.errors import InputError
+from devbench.frozen import dataclass
 from devbench.models.graph.tables import Table, open_tables
 
 Needs = Literal["npu", "edgetpu", "ethos-u"]

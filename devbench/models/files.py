@@ -11,17 +11,18 @@ import os
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from itertools import chain, count, islice, takewhile
 from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.frozen import dataclass
 from devbench.host.download import download, forget
 from devbench.host.hashing import hash_file, sha256_of
 from devbench.host.masking import mask_url
 from devbench.host.paths import cache_dir
-from devbench.host.regular import other_than_file
+from devbench.host.whole_files import other_than_file
 from devbench.models.compiled import Compiled, compiled_model
 from devbench.models.graph.tables import IDENTIFIER, count_operators
 from devbench.text import near, without_control

@@ -9,12 +9,12 @@ import contextlib
 import hashlib
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbench.errors import InputError
-from devbench.host.regular import other_than_file
+from devbench.frozen import dataclass
+from devbench.host.whole_files import other_than_file
 from devbench.models.graph.tables import Table, open_tables
 from devbench.models.graph.view import type_name
 

@@ -44,8 +44,9 @@ if TYPE_CHECKING:
     from devbench.bench.events import Listener
     from devbench.bench.plan import Plan
     from devbench.findings.comparison import ComparisonReport
+    from devbench.results.counting import RunView
     from devbench.results.history import History
-    from devbench.results.store import RunView, Store
+    from devbench.results.store import Store
 
 
 @dataclass(frozen=True, slots=True)

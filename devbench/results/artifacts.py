@@ -13,11 +13,11 @@ import stat
 import tempfile
 import zlib
 from collections.abc import Iterable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.frozen import dataclass
 
 # At any level, raw text shrinks to a tenth; a low level is fast.
 _LEVEL = 3

@@ -16,7 +16,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from devbench.results import schema
-from devbench.results.bulk import fetch
+from devbench.results.engine import fetch
 from devbench.results.selection import Selection
 
 if TYPE_CHECKING:

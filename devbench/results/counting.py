@@ -1,4 +1,4 @@
-"""Which repetitions of a job count, their metrics, and notices about them; knows no database and no report.
+"""A stored run: which repetitions of a job count, their metrics, and notices about them; knows no database, no report.
 
 A failed repetition does not count; if the outputs of a job were wrong, none does. An unreliable repetition (measured
 while the device was throttled or busy) counts only if the job has no reliable one. Latency comes from processes that
@@ -9,17 +9,19 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import fields
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 
 from devbench.analysis.operators import Place, ProfiledRow, counted
 from devbench.analysis.reliability import reasons_text
 from devbench.analysis.stats import estimate
+from devbench.frozen import dataclass
 from devbench.metrics import of_repetitions
 from devbench.notices import LEAST_PROCESSES, VIRTUAL_NOTE, Effect, Notice, NoticeKind, Tally
 from devbench.results.cases import case_text, subject_text
-from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
+from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord, RunRecord
 
 _KERNEL_NUMBER = re.compile(r" \d+\b")
 _LONGEST_TYPE = 200
@@ -243,3 +245,47 @@ def job_failed(repetitions: Sequence[RepetitionRecord]) -> bool:
         for one in repetitions
     )
     return failed or not any(one.status == "ok" for one in repetitions)
+
+
+LATEST = "latest"
+
+
+@dataclass(frozen=True, slots=True)
+class JobView:
+    """A job with its repetitions, in the order in which they ran."""
+
+    job: JobRecord
+    repetitions: tuple[RepetitionRecord, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RunView:
+    """A run with everything that was measured in it.
+
+    Attributes:
+        notices: stored with it.
+        end_reason: why it ended; empty if all was done.
+    """
+
+    run: RunRecord
+    status: str
+    finished_utc: datetime | None
+    jobs: tuple[JobView, ...]
+    notices: tuple[Notice, ...] = ()
+    end_reason: str = ""
+
+    @property
+    def all_notices(self) -> tuple[Notice, ...]:
+        """Those stored with it, and those that follow from what it measured."""
+        derived = [one for item in self.jobs for one in job_notices(item.job, item.repetitions)]
+        return (*self.notices, *virtual_devices(item.job.device for item in self.jobs), *derived)
+
+
+def read_notice(row: Mapping[Any, Any]) -> Notice:
+    """A notice of its values by name, as a row of the store or a file has them.
+
+    Raises:
+        ValueError: its kind or its effect is unknown.
+    """
+    values = {field.name: row[field.name] for field in fields(Notice) if field.name != "tally"}
+    return Notice(**{**values, "kind": NoticeKind(values["kind"]), "effect": Effect(values["effect"])})

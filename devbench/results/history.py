@@ -16,8 +16,18 @@ import sqlalchemy as sa
 
 from devbench.results import schema
 from devbench.results.columns import JOB_COLUMNS, Column, frame_of, read_rows, with_jobs
-from devbench.results.pipeline_history import session_columns, stage_columns
-from devbench.results.queries import Read, UsedFile, by_metric, sample_rows, series, series_rows, sources, used_files
+from devbench.results.queries import (
+    Read,
+    UsedFile,
+    by_metric,
+    sample_rows,
+    series,
+    series_rows,
+    session_columns,
+    sources,
+    stage_columns,
+    used_files,
+)
 from devbench.results.records import OperatorRecord
 from devbench.results.selection import Selection, find_runs
 from devbench.results.store import Store
@@ -25,11 +35,9 @@ from devbench.results.views import labels_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from typing_extensions import Unpack
 
     from devbench.results.device_state import ChangedFact
     from devbench.results.queries import Unreliable
-    from devbench.results.selection import Filters
 
 _SERIES = (*JOB_COLUMNS, "metric", "unit", "value", "low", "high", "n", "unreliable")
 _SAMPLES = (*JOB_COLUMNS, "metric", "unit", "repetition", "value", "unreliable")
@@ -81,7 +89,7 @@ class History:
         with self._database.reading() as connection:
             return find_runs(connection, text)
 
-    def runs(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def runs(self, **filters: Any) -> pd.DataFrame:
         """One row per run, oldest first.
 
         Columns: run_id, started_utc, finished_utc, status, end_reason (empty where all was done), command, virtual
@@ -115,7 +123,7 @@ class History:
         frame.insert(7, "labels", [labels.get(run_id, {}) for run_id in frame["run_id"]])
         return frame
 
-    def starts(self, **filters: Unpack[Filters]) -> list[RunStart]:
+    def starts(self, **filters: Any) -> list[RunStart]:
         """The runs, oldest first; for years of runs much faster than `runs`, which counts jobs.
 
         Filters of jobs have no effect here.
@@ -127,7 +135,7 @@ class History:
             labels = labels_of(connection)
         return [RunStart(row.run_id, row.started_utc, labels.get(row.run_id, {})) for row in rows]
 
-    def jobs(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def jobs(self, **filters: Any) -> pd.DataFrame:
         """One row per job, oldest first.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
@@ -158,7 +166,7 @@ class History:
         frame = self._read(selection, source, jobs.c.id, columns)
         return frame.sort_values(["started_utc", "run_id", "job"], ignore_index=True)
 
-    def latencies(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def latencies(self, **filters: Any) -> pd.DataFrame:
         """One row per repetition whose latency counts.
 
         Columns: run_id, started_utc (of the repetition), job, device_key, device, virtual, case, model, delegate,
@@ -174,7 +182,7 @@ class History:
         frame = self._read(Selection(**filters), repetitions, repetitions.c.job_id, columns, counts)
         return frame.sort_values("started_utc", kind="stable", ignore_index=True)
 
-    def samples(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> pd.DataFrame:
+    def samples(self, metrics: Sequence[str] = (), **filters: Any) -> pd.DataFrame:
         """One row per repetition that counts and metric.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
@@ -183,7 +191,7 @@ class History:
         """
         return frame_of(self._by_metric(metrics, sample_rows, filters), _SAMPLES)
 
-    def series(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> pd.DataFrame:
+    def series(self, metrics: Sequence[str] = (), **filters: Any) -> pd.DataFrame:
         """One row per job and metric, ordered by time.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
@@ -192,7 +200,7 @@ class History:
         """
         return frame_of(self._by_metric(metrics, series_rows, filters), _SERIES)
 
-    def series_columns(self, metrics: Sequence[str] = (), **filters: Unpack[Filters]) -> list[dict[str, Column]]:
+    def series_columns(self, metrics: Sequence[str] = (), **filters: Any) -> list[dict[str, Column]]:
         """All series without pandas, as `queries.series` returns them; the first has the columns of `series`."""
         with self._database.reading() as connection:
             return series(connection, metrics, Selection(**filters))
@@ -209,11 +217,11 @@ class History:
             rows = read_rows(connection, selection, source, job_id, columns, *where)
             return frame_of(with_jobs(connection, selection, rows))
 
-    def _by_metric(self, metrics: Sequence[str], read: Read, filters: Filters) -> dict[str, Column]:
+    def _by_metric(self, metrics: Sequence[str], read: Read, filters: Mapping[str, Any]) -> dict[str, Column]:
         with self._database.reading() as connection:
             return by_metric(connection, metrics, Selection(**filters), read)
 
-    def pipelines(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def pipelines(self, **filters: Any) -> pd.DataFrame:
         """One row per session of a whole pipeline, in the order of their runs; `models` are names of pipelines.
 
         Columns: session, run_id, started_utc (of the run), device_key, device, virtual, case, model (the pipeline's
@@ -224,7 +232,7 @@ class History:
         with self._database.reading() as connection:
             return frame_of(session_columns(connection, Selection(**filters)))
 
-    def pipeline_stages(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def pipeline_stages(self, **filters: Any) -> pd.DataFrame:
         """One row per stage of each session of `pipelines`, with its columns.
 
         Further columns: stage, taken_ms (of the end-to-end latency: inferences, waiting for its load, giving back).
@@ -232,7 +240,7 @@ class History:
         with self._database.reading() as connection:
             return frame_of(stage_columns(connection, Selection(**filters)))
 
-    def operator_types(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def operator_types(self, **filters: Any) -> pd.DataFrame:
         """One row per job and type of operator, from the job's last profile, most expensive first within a job.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
@@ -245,7 +253,7 @@ class History:
         ascending = {"started_utc": True, "run_id": True, "job": True, "total_ms": False}
         return frame.sort_values(list(ascending), ascending=list(ascending.values()), ignore_index=True)
 
-    def operators(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def operators(self, **filters: Any) -> pd.DataFrame:
         """One row an operator of a profile, as the tool printed it.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
@@ -263,7 +271,7 @@ class History:
         keys = ["started_utc", "run_id", "job", "repetition", "phase", "position"]
         return frame.sort_values(keys, ignore_index=True)
 
-    def delegation(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def delegation(self, **filters: Any) -> pd.DataFrame:
         """One row per job that ran under a delegate, of its last repetition for which that is known.
 
         Columns: run_id, job, device_key, case, nodes_delegated, nodes_total, partitions, delegated_node_share (0 to 1).
@@ -275,7 +283,7 @@ class History:
         last = frame.sort_values(["started_utc", "id"]).drop_duplicates(["run_id", "job"], keep="last")
         return last[list(_DELEGATION)].reset_index(drop=True)
 
-    def files(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def files(self, **filters: Any) -> pd.DataFrame:
         """One row per job and file that took part in it, the model left out.
 
         Columns: run_id, started_utc (of the run), job, device_key, device, virtual, case, model, delegate, threads,
@@ -288,26 +296,26 @@ class History:
         frames = [frame for frame in found if not frame.empty]
         return pd.concat(frames, ignore_index=True) if frames else found[0]
 
-    def used_files(self, **filters: Unpack[Filters]) -> list[UsedFile]:
+    def used_files(self, **filters: Any) -> list[UsedFile]:
         """Each file once for each case on a device that used it: as `files`, without the jobs."""
         with self._database.reading() as connection:
             return used_files(connection, Selection(**filters))
 
-    def states_of_cases(self, **filters: Unpack[Filters]) -> list[tuple[str, str, bool, bool]]:
+    def states_of_cases(self, **filters: Any) -> list[tuple[str, str, bool, bool]]:
         """As `queries.states_of_cases`."""
         from devbench.results.queries import states_of_cases
 
         with self._database.reading() as connection:
             return states_of_cases(connection, Selection(**filters))
 
-    def unreliable(self, **filters: Unpack[Filters]) -> list[Unreliable]:
+    def unreliable(self, **filters: Any) -> list[Unreliable]:
         """The unreliable repetitions that ended well, and sessions of pipelines likewise, with the reasons."""
         from devbench.results.queries import unreliable_repetitions
 
         with self._database.reading() as connection:
             return unreliable_repetitions(connection, Selection(**filters))
 
-    def conditions(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def conditions(self, **filters: Any) -> pd.DataFrame:
         """One row for each time at which the device's state was read around or during a repetition, in order of time.
 
         Columns: run_id, started_utc (of the repetition), job, device_key, device, virtual, case, model, delegate,
@@ -328,7 +336,7 @@ class History:
         frame = self._read(Selection(**filters), joined, repetitions.c.job_id, columns)
         return reading_frame(frame.sort_values("started_utc", kind="stable", ignore_index=True))
 
-    def devices(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def devices(self, **filters: Any) -> pd.DataFrame:
         """One row per device, as it was in the last of the runs.
 
         Columns: device_key, device (its title), virtual, profile, first_utc, last_utc (start of the first and of the
@@ -338,7 +346,7 @@ class History:
 
         return device_frame(self._device_rows(Selection(**filters)))
 
-    def device_changes(self, **filters: Unpack[Filters]) -> pd.DataFrame:
+    def device_changes(self, **filters: Any) -> pd.DataFrame:
         """One row per fact that differs from the device's previous run, in order of time.
 
         Columns: device_key, started_utc, run_id (of the run that saw the new one), fact (nested ones with dots, such as
@@ -348,7 +356,7 @@ class History:
 
         return change_frame(self.fact_changes(**filters))
 
-    def fact_changes(self, **filters: Unpack[Filters]) -> list[ChangedFact]:
+    def fact_changes(self, **filters: Any) -> list[ChangedFact]:
         """The rows of `device_changes`."""
         from devbench.results.device_state import fact_changes
 

@@ -1,12 +1,16 @@
-"""The tables of pipelines in the results store; they share the metadata of `schema.py` and know no record type."""
+"""The tables of pipelines in the results store (metadata of `schema.py`): written whole, read as records."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import asdict, fields
+from typing import Any
 
+import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table
 
 from devbench.results.column_types import Name, Packed, Real, Utc, WholeNumber, Words
+from devbench.results.records import PipelineSampleRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.schema import metadata
 
 # A session of a pipeline on a device, or one of its stages alone (residency "alone").
@@ -86,3 +90,60 @@ pipeline_samples = Table(
     Column("rss_kb", WholeNumber(big=True)),
     ForeignKeyConstraint(["session_id"], ["pipeline_sessions.id"], ondelete="CASCADE"),
 )
+
+
+_OWN = tuple(f.name for f in fields(PipelineSessionRecord) if f.name not in ("stages", "samples"))
+_LISTS = ("conditions_during", "verdict_reasons")
+
+
+def insert_session(connection: sa.Connection, session: PipelineSessionRecord) -> None:
+    """Add a session with its stages and samples, all or nothing."""
+    values = {name: getattr(session, name) for name in _OWN}
+    values |= {name: list(values[name]) for name in _LISTS}
+    inserted = connection.execute(pipeline_sessions.insert().values(**values)).inserted_primary_key
+    assert inserted is not None
+    stages = [{"session_id": inserted[0], **asdict(stage), "argv": list(stage.argv)} for stage in session.stages]
+    samples = [{"session_id": inserted[0], **asdict(sample)} for sample in session.samples]
+    if stages:
+        connection.execute(pipeline_stages.insert(), stages)
+    if samples:
+        connection.execute(pipeline_samples.insert(), samples)
+
+
+def read_sessions(connection: sa.Connection, run_id: str) -> tuple[PipelineSessionRecord, ...]:
+    """The sessions of a run, in the order in which they ran; empty if it measured no pipeline."""
+    table = pipeline_sessions
+    rows = connection.execute(sa.select(table).where(table.c.run_id == run_id).order_by(table.c.id)).mappings().all()
+    stages = _of_sessions(connection, pipeline_stages, run_id, "position")
+    samples = _of_sessions(connection, pipeline_samples, run_id, "number")
+    return tuple(_session(row, stages.get(row["id"], []), samples.get(row["id"], [])) for row in rows)
+
+
+def _of_sessions(
+    connection: sa.Connection, table: sa.Table, run_id: str, order: str
+) -> dict[int, list[Mapping[str, Any]]]:
+    sessions = pipeline_sessions
+    query = (
+        sa.select(table)
+        .join(sessions, sessions.c.id == table.c.session_id)
+        .where(sessions.c.run_id == run_id)
+        .order_by(table.c.session_id, table.c[order], table.c.position)
+    )
+    found: dict[int, list[Mapping[str, Any]]] = {}
+    for row in connection.execute(query).mappings():
+        found.setdefault(row["session_id"], []).append(dict(row))
+    return found
+
+
+def _session(row: Any, stages: list[Mapping[str, Any]], samples: list[Mapping[str, Any]]) -> PipelineSessionRecord:
+    values = {name: row[name] for name in _OWN}
+    values |= {name: tuple(values[name] or ()) for name in _LISTS}
+    return PipelineSessionRecord(
+        **values,
+        stages=tuple(_made(PipelineStageRecord, {**one, "argv": tuple(one["argv"])}) for one in stages),
+        samples=tuple(_made(PipelineSampleRecord, one) for one in samples),
+    )
+
+
+def _made(kind: Any, row: Mapping[str, Any]) -> Any:
+    return kind(**{field.name: row[field.name] for field in fields(kind)})

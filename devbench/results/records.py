@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields
+from dataclasses import field, fields
 from datetime import datetime, timezone
 from typing import Any, Literal
 
 from devbench.analysis.operators import delegated_node_share
+from devbench.frozen import dataclass
 
 RunStatus = Literal["running", "done", "interrupted", "failed"]
 Purpose = Literal["latency", "profile", "outputs", "cold"]

@@ -15,15 +15,12 @@ from functools import partial
 from pathlib import Path
 from typing import IO, Any
 
-import sqlalchemy as sa
-
 from devbench.errors import InputError
-from devbench.host.regular import other_than_file
-from devbench.host.whole_files import write_whole
+from devbench.host.whole_files import other_than_file, write_whole
 from devbench.jsonready import plain
 from devbench.notices import DERIVED, VIRTUAL_NOTE, Notice
-from devbench.results import schema, writing
 from devbench.results.cases import case_text
+from devbench.results.counting import JobView, RunView, read_notice
 from devbench.results.records import (
     VALUES,
     BinaryRecord,
@@ -35,9 +32,6 @@ from devbench.results.records import (
     RepetitionRecord,
     RunRecord,
 )
-from devbench.results.store import JobView, RunView, Store
-from devbench.results.totals import total_types, total_up
-from devbench.results.views import read_notice
 
 FORMAT = "devbench-run-3"
 _MAX_BYTES = 1 << 30
@@ -77,45 +71,6 @@ def read_values(values: Any) -> RunView:
         return _run(values)
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise InputError(f"is damaged: {str(error)[:200]}", hint="write it again with `devbench show --json`") from None
-
-
-def add_run(store: Store, view: RunView) -> None:
-    """Add a run to a store that does not have it, completely or not at all."""
-    with store.transaction() as connection:
-        writing.insert_run(connection, view.run)
-        writing.insert_notices(connection, view.run.run_id, view.notices)
-        jobs = []
-        for item in view.jobs:
-            jobs.append(writing.insert_job(connection, item.job))
-            for repetition in item.repetitions:
-                writing.insert_repetition(connection, repetition, totals=False)
-        total_up(connection, jobs)
-        total_types(connection, jobs)
-    finished_utc = view.finished_utc or view.run.started_utc
-    store.finish_run(view.run.run_id, view.status, finished_utc, view.end_reason)  # type: ignore[arg-type]
-
-
-def add_part(store: Store, view: RunView) -> None:
-    """Add a part of a run to what the store has of it; what it has already stays. All or nothing.
-
-    Raises:
-        StoreProblem: a value does not fit its column.
-    """
-    run_id, runs, jobs, repetitions = view.run.run_id, schema.runs, schema.jobs, schema.repetitions
-    with store.transaction() as connection:
-        if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run_id)).scalar() is None:
-            writing.insert_run(connection, view.run)
-        writing.insert_notices(connection, run_id, view.notices)
-        for item in view.jobs:
-            known = sa.select(jobs.c.id).where(jobs.c.run_id == run_id, jobs.c.number == item.job.number)
-            job_id = connection.execute(known).scalar()
-            if job_id is None:
-                job_id = writing.insert_job(connection, item.job)
-            for one in item.repetitions:
-                same = (repetitions.c.job_id == job_id, repetitions.c.purpose == one.purpose)
-                there = sa.select(repetitions.c.id).where(*same, repetitions.c.index == one.index)
-                if connection.execute(there).scalar() is None:
-                    writing.insert_repetition(connection, one)
 
 
 def _run(values: Mapping[str, Any]) -> RunView:

@@ -28,9 +28,9 @@ import sqlalchemy as sa
 
 from devbench.errors import DevbenchError
 from devbench.notices import Notice, NoticeKind
-from devbench.results import engine, schema, totals, writing
-from devbench.results.bulk import insert_rows
+from devbench.results import engine, schema, writing
 from devbench.results.column_types import Packed, Words, content_id, pack, to_us, type_of
+from devbench.results.engine import insert_rows
 from devbench.results.exchange.rows import TABLES, bad_values, from_driver
 from devbench.results.sqlite import connect_to_read, differing
 
@@ -158,8 +158,8 @@ class _Salvage:
         for table in known:
             self._drop_dangling(table)
         jobs = dict(tuple(row) for row in self.target.execute(sa.select(schema.jobs.c.id, schema.jobs.c.run_id)))
-        totals.total_up(self.target, list(jobs))
-        totals.total_types(self.target, list(jobs))
+        writing.total_up(self.target, list(jobs))
+        writing.total_types(self.target, list(jobs))
         self._add_notices(jobs)
 
     def _read(self, table: sa.Table) -> Iterator[list[Any]]:

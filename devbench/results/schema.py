@@ -312,7 +312,7 @@ job_metrics = Table(
     sqlite_with_rowid=False,
 )
 
-# Jobs with repetitions that are not in the totals above (`totals.py`); the other columns have no meaning any more.
+# Jobs with repetitions that are not in the totals above (`writing.py`); the other columns have no meaning any more.
 open_totals = Table(
     "open_totals",
     metadata,

@@ -6,27 +6,13 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta, timezone
-from typing import TYPE_CHECKING, Any, TypedDict
+from typing import Any
 
 import sqlalchemy as sa
 
 from devbench.errors import InputError
 from devbench.results import schema
 from devbench.results.views import find_run
-
-if TYPE_CHECKING:
-
-    class Filters(TypedDict, total=False):
-        """The keyword arguments of every query; what is left out or empty restricts nothing."""
-
-        runs: Sequence[str]
-        devices: Sequence[str]
-        models: Sequence[str]
-        delegates: Sequence[str]
-        cases: Sequence[str]
-        since: datetime | None
-        until: datetime | None
-        labels: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)

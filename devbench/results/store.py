@@ -18,14 +18,13 @@ import sqlalchemy as sa
 
 from devbench.host.paths import data_dir
 from devbench.notices import Notice
-from devbench.results import ending, schema, totals, views, writing
+from devbench.results import ending, pipeline_schema, schema, views, writing
 from devbench.results.artifacts import Artifacts, Pruned
+from devbench.results.counting import LATEST, RunView
 from devbench.results.engine import Database, StoreProblem
-from devbench.results.records import JobRecord, RepetitionRecord, RunRecord, RunStatus
-from devbench.results.views import LATEST, JobView, RunSummary, RunView
+from devbench.results.records import JobRecord, PipelineSessionRecord, RepetitionRecord, RunRecord, RunStatus
+from devbench.results.views import RunSummary
 from devbench.text import clean
-
-__all__ = ["LATEST", "JobView", "RunSummary", "RunView", "Store", "StoreProblem"]
 
 _MAX_REASON = 1000
 
@@ -171,7 +170,7 @@ class Store:
             where = schema.runs.c.run_id == run_id
             end = {"status": status, "finished_utc": finished_utc, "end_reason": end_reason}
             connection.execute(schema.runs.update().where(where).values(**end))
-            totals.complete(connection, run_id)
+            writing.complete(connection, run_id)
 
     def _apply_ends(self) -> None:
         """Store the ends of runs that did not fit on a full disk, if they fit now."""
@@ -186,10 +185,10 @@ class Store:
     def complete_totals(self) -> None:
         """Update the totals of jobs whose runs are active or were killed, if the store can be written."""
         with self.database.reading() as connection:
-            late = totals.are_open(connection)
+            late = writing.are_open(connection)
         if late:
             with suppress(StoreProblem), self.transaction() as connection:
-                totals.complete(connection)
+                writing.complete(connection)
 
     def add_job(self, job: JobRecord) -> None:
         """Add a job, and its device, model, binary and case if they are new."""
@@ -200,6 +199,11 @@ class Store:
         """Add a repetition with its operators, all or nothing."""
         with self.transaction() as connection:
             writing.insert_repetition(connection, repetition)
+
+    def add_pipeline_session(self, session: PipelineSessionRecord) -> None:
+        """Add a session with its stages and samples, all or nothing."""
+        with self.transaction() as connection:
+            pipeline_schema.insert_session(connection, session)
 
     def add_notices(self, run_id: str, notices: Iterable[Notice]) -> None:
         """Add notices to a run, without duplicates."""
@@ -222,6 +226,21 @@ class Store:
             current = histories.current_key(connection, key)
             others = histories.keys_of_serial(connection, hardware_serial) if hardware_serial else []
         return current, [other for other in others if other not in (key, current)]
+
+    def add_part(self, view: RunView) -> None:
+        """Add a part of a run to what the store has of it; what it has already stays. All or nothing.
+
+        Raises:
+            StoreProblem: a value does not fit its column.
+        """
+        with self.transaction() as connection:
+            writing.insert_part(connection, view)
+
+    def add_run(self, view: RunView) -> None:
+        """Add a whole run that has ended."""
+        self.add_part(view)
+        finished_utc = view.finished_utc or view.run.started_utc
+        self.finish_run(view.run.run_id, view.status, finished_utc, view.end_reason)  # type: ignore[arg-type]
 
     # -- reading ------------------------------------------------------------------------------------------------
 
@@ -262,6 +281,11 @@ class Store:
         with self.database.reading() as connection:
             query = sa.select(schema.runs.c.run_id).where(schema.runs.c.run_id == run_id)
             return connection.execute(query).scalar() is not None
+
+    def pipeline_sessions(self, run_id: str) -> tuple[PipelineSessionRecord, ...]:
+        """The sessions of a run, in the order in which they ran; empty if it measured no pipeline."""
+        with self.database.reading() as connection:
+            return pipeline_schema.read_sessions(connection, run_id)
 
     def newest_run_id(self) -> str | None:
         """The id of the newest run, also of one that has measured nothing."""

@@ -14,10 +14,10 @@ from typing import Any
 import sqlalchemy as sa
 
 from devbench.errors import InputError
-from devbench.notices import Effect, Notice, NoticeKind
+from devbench.notices import Notice
 from devbench.results import schema
 from devbench.results.column_types import DamagedValue
-from devbench.results.counting import job_notices, virtual_devices
+from devbench.results.counting import LATEST, JobView, RunView, read_notice
 from devbench.results.pipeline_schema import pipeline_sessions
 from devbench.results.records import (
     BinaryRecord,
@@ -35,7 +35,6 @@ from devbench.text import near
 _MIN_PREFIX = 4
 # Runs that a mistyped name is compared with.
 _MAX_SUGGESTED = 1000
-LATEST = "latest"
 # The expected time of a process is the median of this many others.
 _TYPICAL = 100
 _TUPLES = ("argv", "outputs", "verdict_reasons")
@@ -59,37 +58,6 @@ class RunSummary:
     virtual: bool
     labels: Mapping[str, str]
     pipeline: bool
-
-
-@dataclass(frozen=True, slots=True)
-class JobView:
-    """A job with its repetitions, in the order in which they ran."""
-
-    job: JobRecord
-    repetitions: tuple[RepetitionRecord, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class RunView:
-    """A run with everything that was measured in it.
-
-    Attributes:
-        notices: stored with it.
-        end_reason: why it ended; empty if all was done.
-    """
-
-    run: RunRecord
-    status: str
-    finished_utc: datetime | None
-    jobs: tuple[JobView, ...]
-    notices: tuple[Notice, ...] = ()
-    end_reason: str = ""
-
-    @property
-    def all_notices(self) -> tuple[Notice, ...]:
-        """Those stored with it, and those that follow from what it measured."""
-        derived = [one for item in self.jobs for one in job_notices(item.job, item.repetitions)]
-        return (*self.notices, *virtual_devices(item.job.device for item in self.jobs), *derived)
 
 
 def labels_of(connection: sa.Connection, run_ids: Iterable[str] | None = None) -> dict[str, dict[str, str]]:
@@ -203,16 +171,6 @@ def stored_notices(connection: sa.Connection, run_ids: Sequence[str]) -> dict[st
     for row in connection.execute(query.order_by(*order)).mappings():
         found[row["run_id"]].append(read_notice(row))
     return {run_id: tuple(notices) for run_id, notices in found.items()}
-
-
-def read_notice(row: Mapping[Any, Any]) -> Notice:
-    """A notice of its values by name, as a row of the store or a file has them.
-
-    Raises:
-        ValueError: its kind or its effect is unknown.
-    """
-    values = {field.name: row[field.name] for field in fields(Notice) if field.name != "tally"}
-    return Notice(**{**values, "kind": NoticeKind(values["kind"]), "effect": Effect(values["effect"])})
 
 
 def _jobs(connection: sa.Connection, run_id: str) -> tuple[JobView, ...]:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from dataclasses import MISSING, dataclass, fields
+from dataclasses import MISSING, fields
 from typing import Any, Literal
+
+from devbench.frozen import dataclass
 
 Virtual = Literal["", "some", "every"]
 CHART_KINDS = (

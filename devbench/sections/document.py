@@ -7,9 +7,10 @@ out before the form sees it.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from typing import Any, Generic, Literal, TypeVar
 
+from devbench.frozen import dataclass
 from devbench.sections.charts import Chart
 from devbench.sections.tables import EVERY_FORM, MARKDOWN, PAGE, Form, Table
 

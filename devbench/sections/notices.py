@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from typing import Any, Protocol
 
+from devbench.frozen import dataclass
 from devbench.jsonready import plain
 from devbench.notices import Effect, Notice, NoticeKind, merged
 from devbench.sections.document import Fold, Kind, Line, Lines, Part

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
+
+from devbench.frozen import dataclass
 
 # Without a comparison, its modules are not imported.
 if TYPE_CHECKING:

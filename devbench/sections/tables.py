@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Generic, Literal, TypeVar, get_args
 
+from devbench.frozen import dataclass
 from devbench.text import clean
 
 Form = Literal["terminal", "markdown", "html", "json", "junit", "message"]

@@ -14,12 +14,13 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
 
 from devbench.errors import EnvironmentProblem, InputError
+from devbench.frozen import dataclass
 from devbench.host.download import download, forget
 from devbench.host.hashing import hash_file, sha256_of
 from devbench.host.locks import hold

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import field
 from hashlib import sha256
 from typing import Literal
+
+from devbench.frozen import dataclass
 
 Require = Literal["full", "any"]
 Expect = Literal["full", "partial", ""]

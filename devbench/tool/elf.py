@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import mmap
 import struct
-from dataclasses import dataclass
 from pathlib import Path
 
 from devbench.errors import InputError
+from devbench.frozen import dataclass
 
 HEXAGON = "hexagon"
 # e_machine to Android's name of the ABI; a Hexagon library runs on the DSP of any device.

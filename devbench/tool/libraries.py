@@ -10,11 +10,11 @@ from __future__ import annotations
 import mmap
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from devbench.errors import InputError
+from devbench.frozen import dataclass
 from devbench.tool.case import Delegate
 from devbench.tool.elf import HEXAGON, Library, read_library
 

@@ -6,10 +6,10 @@ import mmap
 import re
 import struct
 import zipfile
-from dataclasses import dataclass
 from pathlib import Path
 
 from devbench.errors import InputError
+from devbench.frozen import dataclass
 from devbench.host.paths import data_dir, shipped
 from devbench.host.tomlfile import check, read_toml
 from devbench.tool.elf import HEXAGON, MACHINES

@@ -7,9 +7,11 @@ without the `None`s.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 from typing import Literal
+
+from devbench.frozen import dataclass
 
 ToolName = Literal["tflite", "litert"]
 Status = Literal["ok", "failed", "incomplete"]

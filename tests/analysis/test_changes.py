@@ -10,8 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devbench.analysis.changes import change_points, change_points_of_many
-from devbench.analysis.confirmation import ChangeSettings
+from devbench.analysis.changes import ChangeSettings, change_points, change_points_of_many
 from devbench.analysis.cuts import _candidates, cuts, running_median
 from tests.analysis.labelled import KINDS, SCENES, make, matched, noise_of, traces
 from tests.calls import calls_of

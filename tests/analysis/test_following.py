@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 
 from devbench.analysis import following
-from devbench.analysis.changes import ChangePoint, change_points, change_points_of_many
-from devbench.analysis.confirmation import ChangeSettings
+from devbench.analysis.changes import ChangePoint, ChangeSettings, change_points, change_points_of_many
 from devbench.analysis.following import Floats, Remembered, follow, remembered
 from tests.analysis.labelled import KINDS, SCENES, make, traces
 

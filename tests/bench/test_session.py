@@ -15,7 +15,6 @@ import pytest
 from devbench.adb.errors import DeviceLost
 from devbench.analysis.reliability import Around, Fitness
 from devbench.bench import session as module
-from devbench.bench.ahead import ImportAhead
 from devbench.bench.events import DeviceReady, Event, NoticeGiven, RepetitionDone
 from devbench.bench.plan import Case, Earlier, Plan
 from devbench.bench.process import ProcessSpec
@@ -46,6 +45,8 @@ ONCE = {"profile_repetitions": 0, "cold_starts": 0, "unreliable_retries": 0, "co
 # The run is stored.
 STORED: Future[bool] = Future()
 STORED.set_result(True)
+IMPORTED: Future[None] = Future()
+IMPORTED.set_result(None)
 
 
 @dataclass
@@ -195,7 +196,7 @@ def make(
     device: Any = parts
     session = DeviceSession(
         device, given, store, RUN, program=program or Idle(), position=0, earlier=earlier or Earlier(len(given.cases)),
-        profiles=(), expected={}, listener=events.append, ahead=ImportAhead(()), stored=STORED, incoming=parts.root,
+        profiles=(), expected={}, listener=events.append, imported=IMPORTED, stored=STORED, incoming=parts.root,
     )  # fmt: skip
     return session, events
 

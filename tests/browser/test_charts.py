@@ -14,7 +14,7 @@ from devbench.analysis.changes import ChangePoint
 from devbench.findings.changes import Change, ChangesReport, MeasuredSeries, Sides
 from devbench.findings.run_build import build_report
 from devbench.forms.html import html
-from devbench.results.store import JobView, RunView
+from devbench.results.counting import JobView, RunView
 from devbench.sections.changes import changes_document
 from devbench.sections.document import Charts, Document, Section
 from devbench.sections.waterfall import Change as Step

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from devbench.findings.run_build import build_report
+from devbench.results.counting import JobView, RunView
 from devbench.results.records import DeviceRecord, ModelRecord
-from devbench.results.store import JobView, RunView
 from tests.browser.chromium import Chromium
 from tests.made.phones import phone_view
 from tests.made.shown import run_page

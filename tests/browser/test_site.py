@@ -11,7 +11,6 @@ import pytest
 
 from devbench.findings.changes_build import find_changes
 from devbench.results.history import History
-from devbench.results.run_files import add_run
 from devbench.results.store import Store
 from devbench.serve.publish import publish
 from tests.browser.chromium import Chromium
@@ -33,7 +32,7 @@ def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     path = str(tmp_path_factory.mktemp("store") / "results.db")
     with Store(path) as store:
         made.make(store)
-        add_run(store, view(name=EVIL, title=EVIL))
+        store.add_run(view(name=EVIL, title=EVIL))
     with History(path) as history:
         publish(find_changes(history), folder / "team" / "devbench")
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(_Quiet, directory=str(folder)))

@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from devbench.findings.run_build import build_report
+from devbench.results.counting import RunView
 from devbench.results.records import RepetitionRecord
 from devbench.results.run_files import repetition_rows
-from devbench.results.store import RunView, Store
+from devbench.results.store import Store
 from devbench.tool import binaries
 from devbench.tool.parse import parse_bytes, to_json
 from devbench.virtual.phone import VirtualPhone

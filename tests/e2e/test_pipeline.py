@@ -13,7 +13,6 @@ from typing import Any
 
 import pytest
 
-from devbench.results.pipelines import pipeline_sessions
 from devbench.results.store import Store
 from devbench.virtual.faults import Faults
 from tests.conftest import DATA, BenchPhone, connected_phone
@@ -87,7 +86,7 @@ def test_a_pipeline_in_all_residencies_on_a_virtual_device(tmp_path: Path, file:
     assert "not representative of any phone" in html
     with Store() as store:
         view = store.run("latest")
-        sessions = pipeline_sessions(store, view.run.run_id)
+        sessions = store.pipeline_sessions(view.run.run_id)
         assert len(sessions) == 2 * 2 * (3 + 3)
         assert {stage.name for one in sessions for stage in one.stages} == {"text_encoder", "unet", "decoder"}
         assert max(sample.pss_kb or 0 for one in sessions for sample in one.samples) > 1000
@@ -163,7 +162,7 @@ def test_a_stage_that_fails_gives_no_latency(tmp_path: Path, file: Path, adb_ser
     assert done.returncode == 1
     assert "Traceback" not in done.stderr
     with Store() as store:
-        sessions = pipeline_sessions(store, store.run("latest").run.run_id)
+        sessions = store.pipeline_sessions(store.run("latest").run.run_id)
     assert [(one.status, one.latency_ms) for one in sessions] == [("failed", None)]
     assert "text_encoder" in (sessions[0].failure_message or "")
 
@@ -186,7 +185,7 @@ def test_ctrl_c_ends_the_stages_on_the_device_and_keeps_what_was_measured(
     assert process.returncode == 130, out
     assert "Interrupted" in out
     with Store() as store:
-        sessions = pipeline_sessions(store, store.run("latest").run.run_id)
+        sessions = store.pipeline_sessions(store.run("latest").run.run_id)
     assert [one.residency for one in sessions] == ["alone"] * 3
     left = subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True, check=True).stdout
     assert "--warmup_runs=0 --num_runs=10000" not in left
@@ -212,7 +211,7 @@ def test_a_session_that_restarts_the_device_says_so_with_its_uptime(
     said = "the device restarted while running small <b> · cpu · resident · 1/1 (uptime "
     assert process.returncode == 3 and said in err, err
     with Store() as store:
-        *alone, whole = pipeline_sessions(store, store.run("latest").run.run_id)
+        *alone, whole = store.pipeline_sessions(store.run("latest").run.run_id)
     assert [one.status for one in alone] == ["ok"] * 3
     assert whole.failure_kind == "device_lost" and said in (whole.failure_message or "")
     uptime_s = float((whole.failure_message or "").split("(uptime ")[1].split(" s")[0])

@@ -11,7 +11,8 @@ import pytest
 
 from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
-from devbench.results.store import RunView, Store
+from devbench.results.counting import RunView
+from devbench.results.store import Store
 from tests.conftest import DATA, BenchPhone
 from tests.made.command import tool
 from tests.waiting import wait_until

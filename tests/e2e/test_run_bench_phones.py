@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from devbench.results.store import RunView, Store
+from devbench.results.counting import RunView
+from devbench.results.store import Store
 from tests.conftest import DATA, BenchPhone
 from tests.waiting import wait_until
 

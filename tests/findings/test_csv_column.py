@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from devbench.analysis.confirmation import ChangeSettings
+from devbench.analysis.changes import ChangeSettings
 from devbench.errors import InputError
 from devbench.findings import csv_column
 from devbench.findings.csv_column import changes_of_column, read_column

@@ -10,8 +10,8 @@ import pytest
 from devbench.findings.run_build import build_report
 from devbench.findings.timeline import Timeline, Trace
 from devbench.forms.charts.files import chart_file
+from devbench.results.counting import JobView, RunView
 from devbench.results.records import RepetitionRecord
-from devbench.results.store import JobView, RunView
 from devbench.sections.charts import PanelChart
 from devbench.sections.time_charts import condition_charts
 from tests.made.phones import START, phone_view

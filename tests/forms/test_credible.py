@@ -16,9 +16,9 @@ from devbench.findings.choice import choices, winner_of
 from devbench.findings.run import JobReport, ReportData
 from devbench.findings.run_build import build_report
 from devbench.forms.terminal import print_document
+from devbench.results.counting import JobView, RunView
 from devbench.results.records import RepetitionRecord
 from devbench.results.run_files import write_csv
-from devbench.results.store import JobView, RunView
 from devbench.sections.charts import RowChart
 from devbench.sections.figures import limits_words, rough_percent
 from devbench.sections.outputs import outputs_document

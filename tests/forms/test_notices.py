@@ -28,9 +28,9 @@ from devbench.forms.json import json_text
 from devbench.forms.markdown import markdown
 from devbench.forms.terminal import terminal_text
 from devbench.notices import Effect, Notice, NoticeKind
-from devbench.results.pipelines import pipeline_sessions
+from devbench.results.counting import RunView
 from devbench.results.run_files import run_to_json
-from devbench.results.store import RunView, Store
+from devbench.results.store import Store
 from devbench.sections.changes import changes_document
 from devbench.sections.comparison import comparison_document
 from devbench.sections.document import Document
@@ -55,7 +55,7 @@ class Shown:
             self.comparison = build_comparison(history, [ids.baseline], [ids.candidate])
             self.changes = find_changes(history, ChangesSettings(metrics=("latency",)))
             view = store.run(ids.pipeline)
-            self.pipeline = build_pipeline_report(view, pipeline_sessions(store, ids.pipeline))
+            self.pipeline = build_pipeline_report(view, store.pipeline_sessions(ids.pipeline))
 
 
 @pytest.fixture(scope="module")

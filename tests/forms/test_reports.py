@@ -17,8 +17,9 @@ from devbench.findings.subject import readable
 from devbench.forms.charts.files import chart_file
 from devbench.forms.files import write_files
 from devbench.notices import VIRTUAL_NOTE
+from devbench.results.counting import JobView
 from devbench.results.run_files import write_csv, write_json
-from devbench.results.store import JobView, Store
+from devbench.results.store import Store
 from devbench.sections.figures import ms, operator_name
 from devbench.sections.subjects import RunSubject
 from devbench.text import for_markdown

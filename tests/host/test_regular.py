@@ -9,7 +9,7 @@ import pytest
 
 from devbench.cli.app import application
 from devbench.errors import DevbenchError
-from devbench.host.regular import other_than_file
+from devbench.host.whole_files import other_than_file
 from tests.conftest import DATA
 
 MODEL = DATA / "tiny_groupnorm.tflite"

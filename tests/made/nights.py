@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from devbench.results.counting import JobView, RunView
 from devbench.results.records import DeviceRecord, ModelRecord, OperatorRecord
-from devbench.results.run_files import add_run
-from devbench.results.store import JobView, RunView, Store
+from devbench.results.store import Store
 from tests.made.samples import job_record, repetition, run_record
 
 _BUSY: dict[str, Any] = {"verdict": "unreliable", "verdict_reasons": ("other load: 4.0 on 2 CPUs",)}
@@ -56,7 +56,7 @@ def night(store: Store, number: int, jobs: Sequence[Made], labels: Mapping[str, 
     run_id = f"{at:%Y%m%d-%H%M%S}-{number:04x}"
     run = replace(run_record(run_id, at), labels=dict(labels or {}))
     views = [job_view(run_id, k + 1, job, at) for k, job in enumerate(jobs)]
-    add_run(store, RunView(run, "done", at + timedelta(minutes=5), tuple(views)))
+    store.add_run(RunView(run, "done", at + timedelta(minutes=5), tuple(views)))
     return run_id
 
 

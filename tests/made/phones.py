@@ -11,6 +11,7 @@ from datetime import datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
+from devbench.results.counting import JobView, RunView
 from devbench.results.records import (
     BinaryRecord,
     DeviceRecord,
@@ -20,8 +21,7 @@ from devbench.results.records import (
     RepetitionRecord,
     RunRecord,
 )
-from devbench.results.run_files import add_run
-from devbench.results.store import JobView, RunView, Store
+from devbench.results.store import Store
 
 START = datetime(2026, 11, 23, 21, 15, 3, tzinfo=timezone.utc)
 RUN_ID = "20261123-211503-4f2a"
@@ -206,7 +206,7 @@ def stored(path: Path, *views: RunView) -> str:
     """A new store with these runs; its path."""
     with Store(str(path)) as store:
         for view in views:
-            add_run(store, view)
+            store.add_run(view)
     return str(path)
 
 

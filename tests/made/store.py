@@ -13,7 +13,7 @@ from datetime import timedelta
 from typing import Any
 
 from devbench.notices import Effect, Notice, NoticeKind
-from devbench.results.pipelines import add_pipeline_session
+from devbench.results.counting import JobView, RunView
 from devbench.results.records import (
     FileRecord,
     PipelineSampleRecord,
@@ -21,8 +21,7 @@ from devbench.results.records import (
     PipelineStageRecord,
     RepetitionRecord,
 )
-from devbench.results.run_files import add_run
-from devbench.results.store import JobView, RunView, Store
+from devbench.results.store import Store
 from tests.made.nights import START, Made, job_view
 from tests.made.samples import run_record
 
@@ -60,7 +59,7 @@ def _add(store: Store, number: int, jobs: Sequence[Made], notices: Sequence[Noti
     views = [job_view(run_id, k + 1, job, at) for k, job in enumerate(jobs)]
     if number >= _HISTORY:
         views = [_detailed(store, number, view) for view in views]
-    add_run(store, RunView(run, "done", at + timedelta(minutes=5), tuple(views), tuple(notices)))
+    store.add_run(RunView(run, "done", at + timedelta(minutes=5), tuple(views), tuple(notices)))
     return run_id
 
 
@@ -225,17 +224,17 @@ def _pipeline(store: Store, number: int) -> str:
         for k, (name, *_) in enumerate(_STAGES)
     ]
     run = replace(run_record(run_id, at), labels={}, command="devbench run --pipeline sd.toml -d virtual -D xnnpack")
-    add_run(store, RunView(run, "done", at + timedelta(minutes=5), tuple(jobs)))
+    store.add_run(RunView(run, "done", at + timedelta(minutes=5), tuple(jobs)))
     for place in range(len(_STAGES)):
-        add_pipeline_session(store, _session(run_id, "alone", place, (place,)))
+        store.add_pipeline_session(_session(run_id, "alone", place, (place,)))
     every = tuple(range(len(_STAGES)))
     for index in range(3):
-        add_pipeline_session(store, _session(run_id, "sequential", index, every))
+        store.add_pipeline_session(_session(run_id, "sequential", index, every))
         verdict = "unreliable" if index == 2 else "valid"
-        add_pipeline_session(store, _session(run_id, "resident", index, every, verdict=verdict))
+        store.add_pipeline_session(_session(run_id, "resident", index, every, verdict=verdict))
     failed = _session(run_id, "pipelined", 0, every)
     problem: dict[str, Any] = {"status": "failed", "failure_kind": "crash", "failure_message": "decoder: signal 11"}
-    add_pipeline_session(store, replace(failed, latency_ms=None, **problem))
+    store.add_pipeline_session(replace(failed, latency_ms=None, **problem))
     return run_id
 
 

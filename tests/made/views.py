@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from devbench.results.counting import JobView, RunView
 from devbench.results.records import DeviceRecord, ModelRecord, OperatorRecord
-from devbench.results.store import JobView, RunView
 from tests.made.samples import job_record, repetition, run_record
 
 EVIL = "<script>alert(1)</script>\x1b[31m$\\frac{1}{2}$ \u202e|`*[x](javascript:1) {{7*7}}"

@@ -17,8 +17,8 @@ from devbench.findings.comparison import ComparedRow, ComparedRuns, ComparisonRe
 from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
 from devbench.notices import Notice, NoticeKind
+from devbench.results.counting import JobView, RunView
 from devbench.results.records import BinaryRecord, DeviceRecord, JobRecord, ModelRecord, RepetitionRecord, RunRecord
-from devbench.results.store import JobView, RunView
 from devbench.sections.night import night_sentence
 from tests.made.night_forms import night_junit, night_lines, night_message, night_summary
 

@@ -19,7 +19,6 @@ from devbench.results.column_types import content_id
 from devbench.results.exchange import files
 from devbench.results.exchange.files import FORMATS, Format
 from devbench.results.exchange.folder import MANIFEST, export_store, import_folder, merge_store, open_folder
-from devbench.results.pipelines import add_pipeline_session, pipeline_sessions
 from devbench.results.selection import Selection, parse_age
 from devbench.results.store import Store
 from devbench.tool.measurement import Failure, FailureKind
@@ -51,7 +50,7 @@ def filled(store: Store) -> Store:
             index=9, status="failed", failure_kind="crash", failure_message="\0 \x1b[1m\ud800", latency_avg_us=None
         )
     )
-    add_pipeline_session(store, SESSION)
+    store.add_pipeline_session(SESSION)
     store.add_notices(RUN, [Notice(NoticeKind.OPEN_SHAPES, "model", "measured at 1x1x1x3", effect=Effect.EXCLUDED)])
     store.write_raw(RUN, "job0001-0", b"what the device said")
     return store
@@ -59,7 +58,7 @@ def filled(store: Store) -> Store:
 
 def views(store: Store) -> list[Any]:
     runs = [store.run(RUN), store.run(SECOND)]
-    return [*runs, pipeline_sessions(store, RUN)]
+    return [*runs, store.pipeline_sessions(RUN)]
 
 
 def series(store: Store) -> Any:

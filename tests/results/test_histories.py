@@ -20,7 +20,6 @@ from devbench.notices import Notice, NoticeKind
 from devbench.results import histories, schema
 from devbench.results.exchange.folder import export_store, import_folder, merge_store, open_folder
 from devbench.results.pipeline_schema import pipeline_sessions
-from devbench.results.pipelines import add_pipeline_session
 from devbench.results.records import DeviceRecord
 from devbench.results.selection import Selection
 from devbench.results.store import Store
@@ -42,7 +41,7 @@ def fill(store: Store, owners: dict[str, list[str]]) -> None:
             store.add_job(job_record(run_id, at, device=device(key)))
             store.add_repetition(repetition(run_id, at, started_utc=NOW + timedelta(days=number, hours=at)))
             store.add_notices(run_id, [Notice(NoticeKind.STEP_NOT_APPLIED, "Phone", "clock", device_key=key)])
-            add_pipeline_session(store, replace(SESSION, run_id=run_id, device_key=key, raw_path=f"raw{key}"))
+            store.add_pipeline_session(replace(SESSION, run_id=run_id, device_key=key, raw_path=f"raw{key}"))
 
 
 def keys(store: Store) -> dict[str, set[str]]:

@@ -18,8 +18,7 @@ from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
 from devbench.findings.comparison_build import build_comparison
 from devbench.results.history import History
-from devbench.results.pipeline_history import pipeline_case
-from devbench.results.pipelines import add_pipeline_session
+from devbench.results.queries import pipeline_case
 from devbench.results.records import PipelineSessionRecord, PipelineStageRecord
 from devbench.results.store import Store
 from devbench.sections.comparison_cells import needs_words
@@ -55,7 +54,7 @@ def session(run_id: str, index: int, latency_ms: float | None, **changes: Any) -
 def night(store: Store, number: int, latencies: Sequence[float], **changes: Any) -> str:
     run_id = add_run(store, number)
     for index, latency in enumerate(latencies):
-        add_pipeline_session(store, session(run_id, index, latency, **changes))
+        store.add_pipeline_session(session(run_id, index, latency, **changes))
     return run_id
 
 
@@ -72,7 +71,7 @@ def test_a_case_says_what_makes_it_another_task() -> None:
 
 def test_a_row_is_a_session_with_its_units(store: Store, history: History) -> None:
     run_id = night(store, 0, [950.0, 960.0])
-    add_pipeline_session(store, session(run_id, 0, 800.0, residency="alone"))
+    store.add_pipeline_session(session(run_id, 0, 800.0, residency="alone"))
     frame = history.pipelines()
     assert frame["latency_ms"].tolist() == [950.0, 960.0], "a stage alone is no pipeline"
     row = frame.iloc[0]
@@ -101,11 +100,11 @@ def test_unreliable_sessions_count_where_there_are_no_others_and_failed_ones_nev
     store: Store, history: History
 ) -> None:
     run_id = night(store, 0, [950.0])
-    add_pipeline_session(store, session(run_id, 1, 1500.0, verdict="unreliable"))
-    add_pipeline_session(store, session(run_id, 2, None, status="failed", failure_kind="crash"))
+    store.add_pipeline_session(session(run_id, 1, 1500.0, verdict="unreliable"))
+    store.add_pipeline_session(session(run_id, 2, None, status="failed", failure_kind="crash"))
     assert history.pipelines()["counts"].tolist() == [True, False, False]
     other = add_run(store, 1)
-    add_pipeline_session(store, session(other, 0, 1500.0, verdict="unreliable", memory_kind="rss"))
+    store.add_pipeline_session(session(other, 0, 1500.0, verdict="unreliable", memory_kind="rss"))
     frame = history.pipelines(runs=[other])
     assert frame["counts"].tolist() == [True]
     assert frame["peak_memory_mb"].isna().all(), "RSS counts twice what stages share"
@@ -135,7 +134,7 @@ def test_of_memory_each_session_is_a_repetition(store: Store, history: History) 
     runs = [add_run(store, n) for n in range(2)]
     for run_id, peaks in zip(runs, ((2000, 2100, 2200), (2050, 2150, 2270)), strict=True):
         for index, mb in enumerate(peaks):
-            add_pipeline_session(store, session(run_id, index, 950.0, peak_kb=1024 * mb))
+            store.add_pipeline_session(session(run_id, index, 950.0, peak_kb=1024 * mb))
     report = build_comparison(history, runs[:1], runs[1:])
     memory = next(row for row in report.rows if row.case == CASE and row.metric == "peak_memory")
     assert memory.comparison.verdict == "undecided"
@@ -146,7 +145,7 @@ def test_a_pipeline_that_fails_now_is_a_regression(store: Store, history: Histor
     before, after = night(store, 0, noisy(3)), add_run(store, 1)
     for index in range(3):
         failed = session(after, index, None, status="failed", failure_kind="crash", failure_message="Signal 9")
-        add_pipeline_session(store, failed)
+        store.add_pipeline_session(failed)
     report = build_comparison(history, (before,), (after,))
     (failure,) = report.failures
     assert (failure.case, failure.kind, failure.message, failure.failed) == (CASE, "crash", "Signal 9", 3)

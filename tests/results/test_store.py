@@ -13,7 +13,6 @@ import pytest
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.results.records import OperatorRecord, new_run_id
 from devbench.results.run_files import REPETITION_COLUMNS, read_run, repetition_rows, write_json
-from devbench.results.run_files import add_run as keep_run
 from devbench.results.store import Store, StoreProblem
 from tests.made.samples import NOW, add_run, job_record, repetition, run_record
 
@@ -156,5 +155,5 @@ def test_why_a_run_ended_travels_with_its_file(store: Store, tmp_path: Path) -> 
     write_json(store.run(run_id), tmp_path / "run.json")
     assert read_run(tmp_path / "run.json").end_reason == "stopped by Ctrl-C"
     with Store(str(tmp_path / "other.db")) as other:
-        keep_run(other, read_run(tmp_path / "run.json"))
+        other.add_run(read_run(tmp_path / "run.json"))
         assert other.run(run_id).end_reason == "stopped by Ctrl-C"

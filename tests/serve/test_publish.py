@@ -13,7 +13,6 @@ from devbench.errors import InputError
 from devbench.findings.changes import ChangesReport
 from devbench.findings.changes_build import find_changes
 from devbench.results.history import History
-from devbench.results.run_files import add_run
 from devbench.results.store import Store
 from devbench.serve.publish import MANIFEST, Published, publish, slug
 from tests.made import store as made
@@ -25,7 +24,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> ChangesReport:
     path = str(tmp_path_factory.mktemp("store") / "results.db")
     with Store(path) as store:
         made.make(store)
-        add_run(store, view(name=EVIL, title=EVIL))
+        store.add_run(view(name=EVIL, title=EVIL))
     with History(path) as history:
         return find_changes(history)
 

@@ -17,8 +17,7 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from devbench.errors import InputError
-from devbench.host.regular import other_than_file
-from devbench.host.whole_files import aside
+from devbench.host.whole_files import aside, other_than_file
 from devbench.models.graph.tables import DamagedModel, as_input_error, root_table
 
 # Offsets in a flatbuffer are signed 32-bit numbers; the rest of the file needs some room, too.

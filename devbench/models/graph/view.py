@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from functools import cache
+
+from devbench.frozen import dataclass
 
 # Bits of one element; types that are missing here (strings, resources) have no size of their own.
 _BITS = {

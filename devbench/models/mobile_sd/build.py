@@ -20,7 +20,7 @@ from typing import Any
 import psutil
 
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
-from devbench.host.regular import writing
+from devbench.host.whole_files import writing
 from devbench.models.mobile_sd import SUBMODELS
 from devbench.models.mobile_sd.convert import convert
 from devbench.models.mobile_sd.networks import SCALES

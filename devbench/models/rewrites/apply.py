@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from devbench.errors import InputError
-from devbench.host.regular import writing
+from devbench.host.whole_files import writing
 from devbench.models.equality import TOLERANCE, ModelComparison, OutputsDiffer, compare_models, require_equal
 from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.file import load_model, save_model

@@ -17,11 +17,11 @@ import sqlalchemy as sa
 from devbench.errors import InputError
 from devbench.host.garbage import no_cycle_search
 from devbench.results import schema
-from devbench.results.bulk import fetch, insert_rows, new_ids
 from devbench.results.column_types import content_id, from_us, unpack
+from devbench.results.engine import fetch, insert_rows, new_ids
 from devbench.results.exchange.rows import TABLES, Columns, RowSource, columns_of
 from devbench.results.pipeline_schema import pipeline_sessions
-from devbench.results.totals import total_types, total_up
+from devbench.results.writing import total_types, total_up
 
 _HINT = "the file is damaged or not devbench's"
 _AT_ONCE = 1_000

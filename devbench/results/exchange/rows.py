@@ -1,7 +1,7 @@
 """Rows that travel between stores and files: which tables and columns, how values are written, and whether they fit.
 
 Rows are as the database keeps them (`column_types.py`), whatever the database: times are microseconds, JSON is packed.
-Totals of jobs (`totals.py`) do not travel: they are computed where the rows arrive.
+Totals of jobs (`writing.py`) do not travel: they are computed where the rows arrive.
 """
 
 from __future__ import annotations

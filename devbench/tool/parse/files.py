@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from devbench.errors import InputError
-from devbench.host.regular import other_than_file
+from devbench.host.whole_files import other_than_file
 from devbench.tool.apk import MAX_BYTES as MAX_RECORD_BYTES
 from devbench.tool.apk import is_recorded, read_recorded
 from devbench.tool.measurement import Measurement

@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
+from devbench.frozen import dataclass
 from devbench.tool.parse.source import RawLine
 
 # The end of a line without a line end. No number pattern matches before it, since the rest of the number may be

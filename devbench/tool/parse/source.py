@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from collections import deque
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from typing import Protocol
+
+from devbench.frozen import dataclass
 
 BLOCK_BYTES = 1 << 18
 MAX_LINE_BYTES = 20_000

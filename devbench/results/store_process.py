@@ -1,0 +1,130 @@
+"""A results store in a process of its own, which imports what the database needs while a run is planned.
+
+Importing that takes as long as the rest of a short run. The two processes exchange pickled calls and answers over
+pipes. The store's process ends with the pipe: if the run is killed, it completes its transaction and ends.
+"""
+
+from __future__ import annotations
+
+import os
+import pickle
+import subprocess
+import sys
+import traceback
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import cached_property, partial
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, cast
+
+from devbench.errors import DevbenchError, EnvironmentProblem
+from devbench.text import clean
+
+if TYPE_CHECKING:
+    from devbench.results.artifacts import Artifacts
+    from devbench.results.store import Store
+
+
+class StoreProcess:
+    """For `with StoreProcess(url) as store`: a store like `Store(url)`, opened at its first use; for several threads.
+
+    A store on a server is opened at once: an error of its address is shown before a device is used.
+    """
+
+    def __init__(self, url: str | None) -> None:
+        self._url = url or os.environ.get("DEVBENCH_STORE")
+        # One call after another, each complete, even if Ctrl-C ends the waiting for it.
+        self._calls = ThreadPoolExecutor(1)
+
+    def __enter__(self) -> Store:
+        # Ctrl-C on a terminal goes to all processes of a session; the store's must take the end of the run.
+        self._process = subprocess.Popen(
+            [sys.executable, "-c", f"from {__name__} import serve; serve()"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+        )
+        self._used = False
+        if "://" in (self._url or "") and not str(self._url).startswith("sqlite:///"):
+            try:
+                self._call("newest_run_id")
+            except BaseException:
+                self.__exit__(None, None, None)
+                raise
+        return cast("Store", self)
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._calls.shutdown()
+        if not self._used:
+            self._process.kill()
+        with self._process:
+            pass
+
+    def __getattr__(self, name: str) -> Callable[..., Any]:
+        return partial(self._call, name)
+
+    @cached_property
+    def artifacts(self) -> Artifacts:
+        """The raw outputs, which this process writes itself."""
+        return cast("Artifacts", self._call("artifacts"))
+
+    def write_raw(self, run_id: str, name: str, data: bytes | Iterable[bytes]) -> str:
+        """As `Store.write_raw`."""
+        return self.artifacts.write(run_id, name, [data] if isinstance(data, bytes) else data)
+
+    def _call(self, name: str, *args: Any, **options: Any) -> Any:
+        return self._calls.submit(self._answer, name, args, options).result()
+
+    def _answer(self, name: str, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        incoming, outgoing = self._process.stdout, self._process.stdin
+        assert incoming is not None and outgoing is not None
+        try:
+            if not self._used:
+                pickle.dump(self._url, outgoing)
+                self._used = True
+            pickle.dump((name, args, options), outgoing)
+            outgoing.flush()
+            answer, problem = pickle.load(incoming)
+        except (OSError, EOFError):
+            code = self._process.wait()
+            raise EnvironmentProblem(f"the process of the results store ended (exit code {code})") from None
+        if problem is not None:
+            raise problem
+        return answer
+
+
+def serve() -> None:
+    """Answer calls of the process that started this one until it closes the pipe."""
+    from devbench.results.store import Store
+
+    incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # What a library prints must not get among the answers.
+    os.dup2(2, 1)
+    store: Store | None = None
+    problem: Exception | None
+    url = pickle.load(incoming)
+    with suppress(EOFError):
+        while True:
+            name, args, options = pickle.load(incoming)
+            answer, problem = None, None
+            try:
+                store = store or Store(url)
+                member = getattr(store, name)
+                answer = member(*args, **options) if callable(member) else member
+            except (DevbenchError, OSError) as error:
+                problem = error
+            except Exception as error:
+                if os.environ.get("DEVBENCH_DEBUG"):
+                    traceback.print_exception(error)
+                words = f"the results store failed: {type(error).__name__}: {clean(error)}"
+                problem = DevbenchError(words, hint="report this; DEVBENCH_DEBUG=1 shows where it happened")
+            pickle.dump((answer, problem), outgoing)
+            outgoing.flush()
+    if store is not None:
+        store.close()
+    # Python's own clean-up would take longer than the rest, and the run waits for it.
+    os._exit(0)
