@@ -44,7 +44,7 @@ BEGIN
   IF (SELECT abort_requested FROM procrastinate_jobs WHERE id = j) THEN
     PERFORM end_job(j, 'aborted', 'cancelled');
   ELSIF bad >= 3 OR every >= 100 THEN
-    PERFORM end_job(j, 'failed', format('%s attempts failed; the last: %s', bad, p_outcome));
+    PERFORM end_job(j, 'failed', format('%s of %s attempts failed; the last: %s', bad, every, p_outcome));
   ELSE
     PERFORM procrastinate_retry_job_v2(j, CASE WHEN p_delay > '0' THEN now() + p_delay END, NULL, NULL, NULL);
   END IF;

@@ -103,7 +103,11 @@ def from_suite(suite: Suite, plan: Plan, files: Files, labels: Mapping[str, str]
         inputs=tuple(inputs),
         limits={k: asdict(v) for k, v in suite.thresholds.limits.items()} if suite.thresholds is not None else None,
     )
-    return read(to_json(job))
+    try:
+        return read(to_json(job))
+    except InputError as error:
+        hint = "on a farm, name only what every host has: no paths"
+        raise InputError(f"suite {suite.path}: {error.what}", hint=hint) from None
 
 
 def to_json(job: FarmJob) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from typing import Any
 
 from devbench import __version__
 from devbench.bench import runner
-from devbench.bench.events import DeviceReady, Event, NoticeGiven, RepetitionDone, RepetitionStarted
+from devbench.bench.events import DeviceReady, Event, NoticeGiven, RepetitionDone, RepetitionStarted, Waiting
 from devbench.bench.plan import PLAN, Plan, fingerprint
 from devbench.bench.targets import open_names
 from devbench.device import lease
@@ -34,8 +34,8 @@ from devbench.results.records import RunRecord
 from devbench.results.run_files import read_values, run_to_json
 from devbench.results.store import Store
 
-# A phone that another run has is tried again after this time.
-_BUSY_S = 15.0
+# How long to wait for a phone that another run has; the job is tried again after the second time.
+_WAIT_S, _BUSY_S = 600.0, 15.0
 _AGAIN_S = 5.0
 
 
@@ -123,6 +123,7 @@ def _run(order: Order, job: FarmJob, plan: Plan, store: Store, spooler: _Spooler
             labels=job.labels,
             options=run.options,
             resume=bool(order.accepted),
+            wait_s=_WAIT_S,
         )
 
 
@@ -145,7 +146,7 @@ class _Spooler:
             self.notices.append(event.notice)
         if isinstance(event, RepetitionDone):
             self.pending.append(self._pool.submit(self._spool, event, tuple(self.notices)))
-        if isinstance(event, (RepetitionDone, RepetitionStarted)) and self._draining.is_set():
+        if isinstance(event, (RepetitionDone, RepetitionStarted, Waiting)) and self._draining.is_set():
             raise Drained("the worker is stopped")
 
     def _spool(self, event: RepetitionDone, notices: tuple[Notice, ...]) -> None:

@@ -28,7 +28,7 @@ from devbench.farm.phones import Phone, Phones, Waker
 from devbench.farm.spool import Attempt, End
 
 # The database is asked again after this time, the longer the more often it failed.
-_RECONNECT_S = (0.2, 1.0, 2.0, 5.0)
+_RECONNECT_S = (0.2, 0.5, 1.0, 2.0)
 # A process that was told to stop is ended after this time.
 _STOP_S = 20.0
 # Imported once, in the process from which those that measure are forked.
@@ -147,6 +147,8 @@ class Worker:
         except BaseException:
             farm.close()
             raise
+        if self._failures:
+            self.tell("the farm is reached again")
         self._farm, self._offered, self._next_beat = farm, None, 0.0
 
     def _hello(self, farm: Farm) -> int:
