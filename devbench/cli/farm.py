@@ -189,11 +189,12 @@ def status(
     as_json: JsonOption = False,
 ) -> None:
     """Show hosts, phones, running and waiting jobs, and the time left by earlier nights."""
-    from devbench.farm.status import read_status
+    from devbench.farm.status import add_health, read_status
 
     with _open(url) as opened, suppress(KeyboardInterrupt):
         while True:
             found = read_status(opened)
+            add_health(opened.url, found["phones"])
             if as_json:
                 print_json(found)
             else:
@@ -221,6 +222,10 @@ def _host_state(host: dict[str, Any]) -> str:
     )  # fmt: skip
 
 
+def _percent(health: dict[str, int] | None) -> str:
+    return f"{health['score']} %" if health else ""
+
+
 def _seconds(value: float | None) -> str:
     if value is None:
         return ""
@@ -241,6 +246,7 @@ _PHONES: tuple[Column[dict[str, Any]], ...] = (
     Column("job", lambda row: "" if row["job"] is None else str(row["job"]), numeric=True),
     Column("waiting", lambda row: str(row["waiting"]), numeric=True),
     Column("time left", lambda row: _seconds(row["left_s"]), numeric=True),
+    Column("health", lambda row: _percent(row["health"]), numeric=True, only_if=lambda row: row["health"]),
     Column("why", lambda row: str(row["quarantine"] or ""), wide=True, only_if=lambda row: row["quarantine"]),
 )
 _STATES = {"todo": "waiting", "doing": "measuring", "succeeded": "done", "aborted": "cancelled"}

@@ -1,4 +1,4 @@
-"""The commands of `devbench farm` for its admins: init, doctor, drain, quarantine, assign."""
+"""The commands of `devbench farm` for its admins: init, doctor, drain, quarantine, prune, assign."""
 
 from __future__ import annotations
 
@@ -72,6 +72,7 @@ def register(group: typer.Typer) -> None:
     group.command("doctor", epilog="Example:\n\n  devbench farm doctor")(doctor)
     group.command("drain", epilog="Examples:\n\n  devbench farm drain lab1\n\n  devbench farm drain lab1 --end")(drain)
     group.command("quarantine", epilog=_QUARANTINE)(quarantine)
+    group.command("prune", epilog="Example:\n\n  devbench farm prune --older-than 30d --dry-run")(prune)
     group.command("assign", epilog="Example:\n\n  devbench farm assign R5CT1234ABC-1f2e3d lab2")(assign)
 
 
@@ -156,6 +157,26 @@ def quarantine(
         raise InputError("--why is missing", hint="others need the reason: --why 'battery swollen'")
     _act(url, "set_quarantine", device, why, moment(until, "--until", end=True))
     say(f"{plain(device)} is in quarantine.")
+
+
+def prune(
+    older_than: Annotated[str, typer.Option(metavar="AGE", help="Age of the files, at least 2d: 30d, 12w, 6m, 1y.")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
+    url: FarmOption = None,
+    storage: StorageOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Delete old files of the farm's storage that no stored result and no queued job refers to."""
+    from devbench.farm.retention import prune_storage
+    from devbench.results.selection import parse_age
+
+    age = parse_age(older_than)
+    with _open(url) as farm:
+        removed = prune_storage(farm, age, storage=storage or "", dry_run=dry_run)
+    if as_json:
+        print_json({"files": removed.files, "size_bytes": removed.size_bytes, "dry_run": dry_run})
+        return
+    say(f"{removed.files} files: {'would free' if dry_run else 'freed'} {removed.size_bytes / 1e6:.1f} MB.")
 
 
 def assign(device: _PhoneArgument, host: _HostArgument, url: FarmOption = None) -> None:

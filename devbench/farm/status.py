@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from dataclasses import asdict, dataclass
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from devbench import __version__
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
-from devbench.farm.database import Farm
+from devbench.farm.database import Farm, store_url
 from devbench.host.paths import cache_dir
 
 if TYPE_CHECKING:
     from devbench.farm.storage import Storage
+    from devbench.findings.device_health import DeviceHealth
 
 # A host is away after so many seconds of silence.
 AWAY_S = 30.0
@@ -86,6 +89,19 @@ def read_status(farm: Farm, *, ended_s: float = 86_400.0, most: int = 1000) -> d
         phone["left_s"] = left.get(phone["device"])
         phone["state"] = _state(phone)
     return {"hosts": hosts, "phones": phones, "jobs": jobs, "later": farm.rows(_LATER)}
+
+
+def add_health(url: str, phones: list[dict[str, Any]]) -> None:
+    """Give each phone its `health` by the results of 30 days; `None` if there are none, or they cannot be read."""
+    from devbench.findings.device_health import device_health
+    from devbench.results.store import Store
+
+    found: Mapping[str, DeviceHealth] = {}
+    with suppress(DevbenchError), Store(store_url(url), create=False) as store:
+        found = device_health(store, datetime.now(timezone.utc))
+    for phone in phones:
+        health = found.get(phone["device"])
+        phone["health"] = {"score": health.score, **asdict(health)} if health else None
 
 
 def _state(phone: dict[str, Any]) -> str:

@@ -21,6 +21,8 @@ from multiprocessing.process import BaseProcess
 from typing import Any
 
 from devbench import __version__
+from devbench.device.quarantine import in_quarantine
+from devbench.errors import InputError
 from devbench.farm import spool
 from devbench.farm.database import NOT_CURRENT, OTHER_SCHEMA, OTHER_WORKER, SCHEMA, Farm, FarmProblem, other_schema
 from devbench.farm.order import Order
@@ -88,6 +90,8 @@ class Worker:
     _next_beat: float = 0.0
     _failures: int = 0
     _phones: Phones | None = None
+    _began: datetime = field(default_factory=lambda: datetime.now(timezone.utc))
+    _reported: dict[str, datetime] = field(default_factory=dict)
 
     def run(self) -> None:
         """Work until SIGTERM or Ctrl-C; then repetitions that run are finished and the rest is given back.
@@ -197,6 +201,7 @@ class Worker:
         self._finish_all()
         if time.monotonic() >= self._next_beat:
             self._beat(farm)
+            self._report_quarantine(farm)
         present = tuple(
             one for one in self._phones.present if not self.settings.phones or one.device in self.settings.phones
         )
@@ -205,6 +210,18 @@ class Worker:
             mine = farm.call("offer", self._worker, offered)
             self._assigned, self._offered = self._assigned | frozenset(mine), present
         self._take(farm, context, present)
+
+    def _report_quarantine(self, farm: Farm) -> None:
+        """Tell the farm of phones that were lost too often here since this worker began."""
+        try:
+            quarantined = in_quarantine()
+        except InputError:
+            return  # a damaged file, which `devbench devices` shows; phones that work are used meanwhile
+        for device, found in quarantined.items():
+            if device in self._assigned and found.since > max(self._began, self._reported.get(device, self._began)):
+                farm.call("set_quarantine", device, found.why, found.until)
+                self._reported[device] = found.since
+                self.tell(f"{device} is {found.words}")
 
     def _beat(self, farm: Farm) -> None:
         state = farm.call("beat", self._worker)

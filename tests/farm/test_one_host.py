@@ -36,6 +36,7 @@ def test_a_suite_is_measured_on_each_phone_and_stored_once(farm: MadeFarm) -> No
     found = json.loads(farm.command("status", "--json", user="ana"))
     assert {phone["state"] for phone in found["phones"]} == {"idle"}
     assert found["jobs"][0]["expected_s"] > 0
+    assert {phone["health"]["repetitions"] for phone in found["phones"]} == {2}
     assert "attempt 1 on lab1 begins" in farm.command("logs", farm.jobs()[0]["id"], user="bo")
     farm.command("logs", farm.jobs()[0]["id"], "--raw", farm.folder / "raw", user="bo")
     assert sorted(file.name for file in (farm.folder / "raw").iterdir()) == [

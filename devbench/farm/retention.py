@@ -1,0 +1,43 @@
+"""What of the farm's storage is still needed: by results, by the results store, by jobs that wait or run."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from devbench.errors import InputError
+from devbench.farm.storage import Removed, Storage
+from devbench.host.paths import cache_dir
+
+if TYPE_CHECKING:
+    from devbench.farm.database import Farm
+
+# Files of jobs that are over are named by the store as models, if anything of them is stored.
+_NEEDED = """
+SELECT raw_sha256 AS sha256 FROM farm.results WHERE raw_sha256 <> ''
+UNION SELECT sha256 FROM public.models UNION SELECT sha256 FROM public.binaries UNION SELECT sha256 FROM public.files
+UNION SELECT file #>> '{}' FROM farm.submissions s, jsonb_path_query(s.job, '$.*[*].sha256') AS file
+  WHERE s.due_utc IS NOT NULL
+    OR EXISTS (SELECT FROM farm.jobs_now j WHERE j.submission = s.id AND j.state IN ('todo', 'doing'))
+"""
+
+
+def prune_storage(farm: Farm, older_than: timedelta, *, storage: str = "", dry_run: bool = False) -> Removed:
+    """Remove files that were stored longer ago than that, and that nothing refers to.
+
+    Args:
+        farm: as an admin or a keeper.
+        older_than: the age, at least two days.
+        storage: the address of the files, if it is not that of the farm.
+
+    Raises:
+        InputError: the farm has no storage, the age is too short, or the storage cannot list its files.
+        FarmProblem, StorageFailed: one of them failed.
+    """
+    farm.check_schema()
+    found = farm.rows("SELECT value FROM farm.settings WHERE name = 'storage'")
+    url = storage or (found[0]["value"] if found else "")
+    if not url:
+        raise InputError("the farm has no storage", hint="devbench farm init --storage URL")
+    keep = {str(row["sha256"]) for row in farm.rows(_NEEDED)}
+    return Storage(url, cache_dir() / "farm", 1 << 30).prune(older_than, keep, dry_run=dry_run)
