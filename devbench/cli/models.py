@@ -105,13 +105,14 @@ def build(
         return
     for option, value in (("--scale", scale), ("--precision", precision), ("--variant", variant)):
         one_of(option, value, _CHOICES[option])
-    from devbench.models.mobile_sd.build import BuildRequest, write_pipeline
+    from devbench.models.mobile_sd.build import BuildRequest, write_pipelines
 
     submodels = several_of("--submodel", submodel, _CHOICES["--submodel"])
     wanted = BuildRequest(scale, precision, variant, weights, submodels, inputs, prune_share)
     _build_mobile_sd(wanted, out)
     if not submodels:
-        typer.echo(f"{write_pipeline(out, wanted, steps, guidance)}: for `devbench run --pipeline`")
+        for path in write_pipelines(out, wanted, steps, guidance):
+            typer.echo(f"{path}: for `devbench run --pipeline`")
 
 
 def _build_mobile_sd(wanted: BuildRequest, out: Path) -> None:

@@ -73,13 +73,24 @@ def test_bad_wishes_are_one_clear_line(tmp_path: Path) -> None:
         assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
-def test_the_pipeline_beside_the_models_runs(mobile: Path, tmp_path: Path, adb_server_port: int) -> None:
+@pytest.mark.parametrize(
+    ("name", "stages"),
+    [("mobile-sd", ("text_encoder", "unet", "image_decoder")),
+     ("mobile-sd-image", ("image_encoder", "text_encoder", "unet", "image_decoder"))],
+)  # fmt: skip
+def test_the_pipelines_next_to_the_models_run(
+    mobile: Path, tmp_path: Path, adb_server_port: int, name: str, stages: tuple[str, ...]
+) -> None:
     done = devbench(
-        "run", "--pipeline", mobile / "mobile-sd.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps", "2",
+        "run", "--pipeline", mobile / f"{name}.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps", "2",
         "--out", tmp_path / "report", "--json", tmp_path / "run.json", "-q",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    assert all(word in done.stdout for word in ("resident", "sequential", "pipelined", "image_decoder"))
+    (one,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["pipelines"]
+    assert tuple(stage["name"] for stage in one["stages"]) == stages and one["keep"] == "unet"
+    residencies = [whole["residency"] for whole in one["residencies"]]
+    assert residencies == ["resident", "sequential", "pipelined", "pipelined-early"]
+    assert all(whole["latency_ms"] > 0 for whole in one["residencies"])
 
 
 @pytest.mark.bench_phone

@@ -168,33 +168,41 @@ class _PeakMemory:
             self.peak_bytes = max(self.peak_bytes, total)
 
 
-def write_pipeline(folder: Path, wanted: BuildRequest, steps: int, guidance: bool) -> Path:
-    """Write mobile-sd.toml next to the models: the three stages, `steps` U-Net steps, the paper's residencies.
+def write_pipelines(folder: Path, wanted: BuildRequest, steps: int, guidance: bool) -> Iterator[Path]:
+    """Write mobile-sd.toml and, for image to image, mobile-sd-image.toml next to the models.
+
+    They have `steps` U-Net steps and the paper's residencies.
 
     Args:
         guidance: classifier-free guidance, two U-Net runs per step; without it one, as after distillation.
     """
-    path = folder / "mobile-sd.toml"
-    text = _PIPELINE.format(
-        what=f"{wanted.variant}, {wanted.precision}, scale {wanted.scale}", steps=steps, guidance=str(guidance).lower()
-    )
-    with writing(path):
-        path.write_text(text, "utf-8")
-    return path
+    what = f"{wanted.variant}, {wanted.precision}, scale {wanted.scale}"
+    for name, first in (("mobile-sd", ""), ("mobile-sd-image", _IMAGE_ENCODER)):
+        path = folder / f"{name}.toml"
+        text = _PIPELINE.format(name=name, what=what, steps=steps, guidance=str(guidance).lower(), first=first)
+        with writing(path):
+            path.write_text(text, "utf-8")
+        yield path
 
 
+_IMAGE_ENCODER = """\
+[[stage]]
+name = "image_encoder"
+model = "image_encoder.tflite"
+
+"""
 _PIPELINE = """\
-# Mobile Stable Diffusion ({what}): text encoder, denoising U-Net, image decoder.
+# Mobile Stable Diffusion ({what}).
 #
-#   devbench run --pipeline mobile-sd.toml --device SERIAL --delegate gpu,xnnpack
+#   devbench run --pipeline {name}.toml --device SERIAL --delegate gpu,xnnpack
 
-name = "mobile-sd"
+name = "{name}"
 steps = {steps}
 guidance = {guidance}
 residency = ["resident", "sequential", "pipelined", "pipelined-early"]
 overlap_steps = "auto"
 
-[[stage]]
+{first}[[stage]]
 name = "text_encoder"
 model = "text_encoder.tflite"
 
