@@ -101,3 +101,12 @@ def test_both_parts_of_complex_numbers_count() -> None:
     reference = np.array([1 + 2j, 3 - 1j], np.complex64)
     assert violation(compare("y", reference.copy(), reference)) == ""
     assert "SNR" in violation(compare("y", reference.conj(), reference))
+
+
+@pytest.mark.parametrize("scale", [1e-200, 1e200])
+def test_the_size_of_the_numbers_does_not_change_how_well_they_agree(scale: float) -> None:
+    reference = np.array([1.0, -2.0, 3.0])
+    plain = compare("x", reference * 1.01, reference)
+    scaled = compare("x", scale * reference * 1.01, scale * reference)
+    assert (scaled.snr_db, scaled.cosine) == pytest.approx((plain.snr_db, plain.cosine))
+    assert plain.snr_db == pytest.approx(40.0)

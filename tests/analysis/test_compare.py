@@ -343,3 +343,41 @@ def test_without_values_on_a_side_there_is_no_change() -> None:
     assert one([1.0, 2.0, 3.0], []).change is None
     assert one([100.0, 100.0], [103.0, 103.0]).change == pytest.approx(0.03)
     assert one([0.0, 0.0], [103.0, 103.0]).change is None, "there is no share of zero"
+
+
+def test_the_number_of_repetitions_is_that_of_the_normal_approximation() -> None:
+    """n = 2·((1.96 + 0.84)·s/Δ)² for a power of 80 % at 5 % (R. V. Lenth, 2001)."""
+    steps = np.array([-1.5, -1, -0.5, 0, 0.5, 1, 1.5, -0.7, 0.7, 0])
+    found = one(list(100 * np.exp(0.06 * steps)), list(102 * np.exp(0.06 * steps)))
+    assert found.more_repetitions is not None
+    wanted = 2 * ((1.96 + 0.84) * 0.06 * steps.std(ddof=1) / math.log(1.02)) ** 2
+    # The interval of ten ranked values is wider than that of a known scatter.
+    assert wanted <= 10 + found.more_repetitions <= 1.7 * wanted
+
+
+def test_each_repetition_that_is_there_already_is_one_less_to_add() -> None:
+    missing = [one([1.0] * n, [1.0] * (n + 1)).more_repetitions for n in (1, 2)]
+    assert missing == [4, 3]
+
+
+def test_without_a_verdict_the_change_is_still_shown() -> None:
+    share = one([0.5, 0.5], [0.75, 0.75], "delegated_node_share", no_verdict="throttled")
+    assert (share.change, share.verdict, share.more_repetitions) == (0.25, "undecided", None)
+    assert one([100.0], [103.0], no_verdict="throttled").change == pytest.approx(0.03)
+
+
+def test_values_without_any_noise_are_certain_to_a_thousandth_only() -> None:
+    found = one([100.0] * 10, [100.03] * 10)
+    assert found.interval is not None and found.change == pytest.approx(0.0003)
+    assert found.interval[0] < 0 < found.change < found.interval[1] < 0.002
+    assert one([100.0] * 10, [100.0] * 10).p == 1
+
+
+def test_one_night_has_the_scatter_of_the_nights_that_it_is_compared_with() -> None:
+    quiet, loud = noisy(100, 10, 0.004), noisy(100, 10, 0.04)
+    for sides in ((quiet, [105.0]), ([105.0], quiet)):
+        assert one(*sides, medians=True).verdict in ("regressed", "improved")
+    for sides in ((loud, [105.0]), ([105.0], loud)):
+        found = one(*sides, medians=True)
+        assert found.verdict == "undecided" and found.interval is not None
+    assert one(quiet, [105.0]).interval is None, "one process is no night"

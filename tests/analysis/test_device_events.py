@@ -147,3 +147,17 @@ def test_events_in_real_noise() -> None:
     assert event.effects[0].models >= 9
     assert event.effects[0].size == pytest.approx(0.04, abs=0.01)
     assert {one.model for one, point in found.own if point.p < 1e-6} == {"m1"}
+
+
+def test_three_models_of_three_are_enough_and_half_of_a_model_s_cases() -> None:
+    assert len(group([series(k, change(100)) for k in range(3)]).events) == 1
+    assert group([series(k, change(100)) for k in range(2)]).events == ()
+    halves = [series(k, change(100)) for k in range(4)] + [series(k, case="cpu") for k in range(4)]
+    (event,) = group(halves).events
+    assert event.effects[0].models == 4, "one of two cases of each model changed"
+
+
+def test_of_the_faster_ones_too_that_which_changed_much_more_is_told_as_well() -> None:
+    found = group([series(k, change(100, -0.3 if k == 2 else -0.05 - k / 2000)) for k in range(8)])
+    assert len(found.events[0].members) == 8
+    assert [one.model for one, _ in found.own] == ["m2"]
