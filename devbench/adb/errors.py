@@ -55,7 +55,8 @@ class DeviceOffline(EnvironmentProblem):
     def __init__(self, serial: str) -> None:
         super().__init__(
             f"{serial} is offline",
-            hint="reconnect its cable, or reboot it; over the network: `devbench devices connect HOST:PORT`",
+            hint="reconnect its cable, or reboot it; over the network: "
+            f"`devbench devices disconnect {serial}`, then `devbench devices connect {serial}`",
         )
         self.serial = serial
 

@@ -92,8 +92,8 @@ def export(
     if as_json:
         print_json({"folder": str(folder), "rows": done.rows, "raw_outputs": done.raw})
         return
-    counts = f"{done.rows['runs']} runs, {done.rows['jobs']} jobs, {done.rows['repetitions']} repetitions"
-    say(f"{counts}{f', {done.raw} raw outputs' if raw else ''}: {plain(folder, 1000)}")
+    counts = f"runs: {done.rows['runs']}, jobs: {done.rows['jobs']}, repetitions: {done.rows['repetitions']}"
+    say(f"Exported to {plain(folder, 1000)}: {counts}{f', raw outputs: {done.raw}' if raw else ''}")
 
 
 def import_(
@@ -140,8 +140,8 @@ def _print_merged(merged: Merged, as_json: bool) -> None:
         print_json({**values, "raw_outputs": merged.raw})
     else:
         say(
-            f"New: {added['runs']} runs, {added['jobs']} jobs, {added['repetitions']} repetitions, "
-            f"{added['operators']} operators, {merged.raw} raw outputs."
+            f"Added runs: {added['runs']}, jobs: {added['jobs']}, repetitions: {added['repetitions']}, "
+            f"operators: {added['operators']}, raw outputs: {merged.raw}"
         )
         for conflict in conflicts:
             say(f"[yellow]Left out:[/yellow] run {plain(conflict, 200)}")

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 # compared, which shows size, modification time and, on most, the inode.
 _STAT = "TZ=UTC stat -c '%s %i %y %z'"
 _STAMP = f'_db_st() {{ {_STAT} "$1" 2>/dev/null || ls -lin "$1" 2>/dev/null; }}'
-# Taken before a file is hashed: a later stamp that begins with something else is that of a changed file.
+# The stamp is taken before the file is hashed. If a later stamp begins differently, the file has changed.
 _CONTENT = '_db_b=$(TZ=UTC stat -c "%s %i %y" "$_db_f" 2>/dev/null)'
 _HASH = '_db_h=$(sha256sum "$_db_f" 2>/dev/null); _db_h=${_db_h%% *}'
 # A device that is full keeps no stamp, and the file is hashed again next time.

@@ -20,7 +20,7 @@ from devbench.host.whole_files import write_whole_bytes
 
 _RESULT = re.compile(r"([0-9]{1,6})-([a-z]+)-([0-9]{1,6})\.result")
 _END = "end.json"
-# SQL states of a result that no later try makes right: a value that the table refuses, no such attempt.
+# SQL states that a retry cannot fix: the table refuses a value, or the attempt does not exist.
 _REFUSED = ("22", "23", "42", "54")
 
 

@@ -53,7 +53,7 @@ class Coded:
         return Coded(self.values, self.codes[rows])
 
     def at(self, row: int) -> Any:
-        """The value of a row."""
+        """The value of this column in a row."""
         return self.values[self.codes[row]]
 
 

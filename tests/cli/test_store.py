@@ -40,10 +40,11 @@ def test_export_and_import_say_what_they_did(store: str, tmp_path: Path, file_fo
     out, other = tmp_path / "out", tmp_path / "b" / "results.db"
     done = devbench("export", out, "--store", store, "--format", file_format, "--raw")
     assert done.exit_code == 0
-    assert done.output.startswith("2 runs, 2 jobs, 8 repetitions, 1 raw outputs: ")
+    assert done.output.startswith("Exported to ")
+    assert done.output.endswith(": runs: 2, jobs: 2, repetitions: 8, raw outputs: 1\n")
     assert {path.suffix for path in out.iterdir()} == {"", ".json", f".{file_format}"}
     first = devbench("import", out, "--store", other)
-    assert first.output == "New: 2 runs, 2 jobs, 8 repetitions, 6 operators, 1 raw outputs.\n"
+    assert first.output == "Added runs: 2, jobs: 2, repetitions: 8, operators: 6, raw outputs: 1\n"
     second = json.loads(devbench("import", out, "--store", other, "--json").output)
     assert set(second) == {"added", "runs", "conflicts", "raw_outputs"}
     assert (set(second["added"].values()), second["runs"]) == ({0}, [])
@@ -85,7 +86,7 @@ def test_merge_ends_with_1_where_it_left_a_run_out(store: str, tmp_path: Path) -
     done = devbench("merge", store, "--store", other)
     assert done.exit_code == 1
     assert f"Left out: run {RUN} is another run here" in done.output
-    assert "New: 1 runs" in done.output
+    assert "Added runs: 1," in done.output
 
 
 def test_prune_says_what_it_freed(store: str) -> None:

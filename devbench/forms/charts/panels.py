@@ -148,7 +148,7 @@ def _behind(axes: Axes, spans: Sequence[Span], sheet: Sheet, scale: float) -> No
 
 
 def _span(axes: Axes, span: Span, sheet: Sheet, scale: float) -> None:
-    """A stretch in its row."""
+    """A span in its row."""
     assert span.row is not None
     colour = sheet.colours[span.colour]
     across = [(span.start * scale, (span.end - span.start) * scale)]

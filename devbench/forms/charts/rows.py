@@ -164,7 +164,7 @@ def _bars(axes: Axes, chart: RowChart, placed: list[_Placed], sheet: Sheet) -> N
         (one, one.bar.low, one.bar.high) for one in placed if one.bar.low is not None and one.bar.high is not None
     ]
     if ranged:
-        # An interval may not contain its value.
+        # A value may be outside its interval.
         middle = [(low + high) / 2 for _, low, high in ranged]
         half = [(high - low) / 2 for _, low, high in ranged]
         axes.errorbar(middle, [one.y for one, _, _ in ranged], xerr=half, fmt="none", ecolor=colours["ink"],

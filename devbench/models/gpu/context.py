@@ -23,7 +23,7 @@ _SPARSE = frozenset({"float32", "float16"})
 
 @dataclass(frozen=True, slots=True)
 class Violation:
-    """The name of a rule that an operator breaks, and the detail that breaks it."""
+    """The rule that an operator breaks, and the value that breaks it."""
 
     rule: str
     detail: str

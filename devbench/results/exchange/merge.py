@@ -262,7 +262,7 @@ class _Merge:
 
 
 class DeviceKeys:
-    """The key here for each key there, by run."""
+    """The key in this store for each key of the source, by run."""
 
     def __init__(self, connection: sa.Connection, source: RowSource) -> None:
         moves, devices, aliases = schema.device_moves, schema.devices, schema.device_aliases
