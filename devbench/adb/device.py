@@ -113,7 +113,7 @@ class Device:
         self._route = Route(self.server.endpoint.host, self.server.endpoint.port, serial, transport_id)
 
     def reboot(self) -> None:
-        """Ask the device to restart; `bench/restart.py` also waits for it.
+        """Ask the device to restart; `bench/care.py` also waits for it.
 
         Raises:
             NoSuchDevice, DeviceOffline, DeviceUnauthorized: it cannot be asked.

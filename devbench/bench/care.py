@@ -1,25 +1,29 @@
-"""Restarts and charges a device before a run and protects its battery, if the run requests it.
+"""Restarts and charges a device before a run and protects its battery, if the run requests it; knows no tool, no store.
 
-Knows no tool and no store. What was done is kept with each job.
+A device has restarted if its board is connected again with another boot id, and Android reports that it has booted.
+What was done is kept with each job.
 """
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.reliability import MAX_LOAD_PER_CPU
 from devbench.bench.events import Waiting
-from devbench.bench.restart import restart
-from devbench.bench.waiting import wait_while
+from devbench.bench.waiting import connections, use, wait_while
+from devbench.device.boards import identify_boards
 from devbench.device.facts import read_facts
-from devbench.errors import EnvironmentProblem
+from devbench.errors import DevbenchError, EnvironmentProblem
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.bench.plan import Care
     from devbench.device.conditions import Conditions
+    from devbench.device.facts import DeviceFacts
+
 
 # The slowest phones take three hours for a charge; Android works on its own for some minutes after a start.
 _CHARGE_S, _CALM_S = 4 * 3600.0, 600.0
@@ -97,3 +101,63 @@ def _busy(now: Conditions, most: float) -> str:
     if now.load_1min is None or now.load_1min <= most:
         return ""
     return f"waiting until it is calm after the restart: load {now.load_1min:.1f}"
+
+
+BOOT_S = 300.0
+"""How long a device has to boot if nothing else is requested."""
+_POLL_S = 1.0
+_ANSWER_S = 5.0
+
+
+class NotRestarted(EnvironmentProblem):
+    """The device did not restart, or has not come back."""
+
+    transient = True
+
+
+def restart(device: Device, facts: DeviceFacts, deadline_s: float, stop: threading.Event | None = None) -> float:
+    """Restart a device and wait until it has booted; the lease on it ends with that. Gives the seconds that it took.
+
+    Args:
+        device: an adb connection; it uses the device's new connection afterwards.
+        facts: what is known of the device, to find its board again.
+        deadline_s: how long at most.
+        stop: ends the waiting.
+
+    Raises:
+        NotRestarted: it has not booted after that time, or the waiting was ended.
+        NoSuchDevice, DeviceOffline, DeviceUnauthorized: it cannot be asked.
+    """
+    began = time.monotonic()
+    stop = stop or threading.Event()
+    # Nothing brings the connection back meanwhile: it is to end.
+    recover, device.recover = device.recover, None
+    state = "is still running"
+    try:
+        device.reboot()
+        while time.monotonic() - began < deadline_s and not stop.wait(_POLL_S):
+            try:
+                device.server.ensure_running()
+                found, state = _state(device, facts)
+            except DevbenchError:
+                found, state = False, "has not come back"
+            if found:
+                return time.monotonic() - began
+    finally:
+        device.recover = recover
+    raise NotRestarted(
+        f"{device.serial}: asked to restart, and {state} after {time.monotonic() - began:.0f} s",
+        hint="look at its screen; a device of `adb tcpip` does not listen after a restart: use wireless debugging",
+    )
+
+
+def _state(device: Device, facts: DeviceFacts) -> tuple[bool, str]:
+    """Whether the device has booted again, and how far it is."""
+    for board in identify_boards(device.server, connections(device)):
+        if board.facts is not None and board.key == facts.key:
+            if board.facts.identity.boot == facts.identity.boot:
+                return False, "is still running"
+            use(device, board.entry)
+            done = device.shell("getprop sys.boot_completed", timeout_s=_ANSWER_S, doing="booting")
+            return done.stdout.strip() == b"1", "has not finished booting"
+    return False, "has not come back"

@@ -228,8 +228,8 @@ def reboot(
 
     With --power, the device is back when it is connected again; a phone with a battery does not restart by that.
     """
+    from devbench.bench.care import restart
     from devbench.bench.lease_keeper import holding, parse_wait
-    from devbench.bench.restart import restart
     from devbench.device.facts import read_facts
 
     deadline_s = parse_wait(wait)

@@ -6,8 +6,8 @@ import pytest
 
 from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
+from devbench.bench.care import NotRestarted, restart
 from devbench.bench.lease_keeper import holding
-from devbench.bench.restart import NotRestarted, restart
 from devbench.device.facts import read_facts
 from devbench.device.lease import ROOT, read_holder
 from devbench.virtual.faults import Faults
