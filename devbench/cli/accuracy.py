@@ -40,7 +40,7 @@ def accuracy(options: RunOptions) -> None:
     from devbench.cli.outcome import finish, fitted, measure
     from devbench.findings.run_build import build_report
     from devbench.results.run_files import write_json
-    from devbench.sections.outputs import outputs_document
+    from devbench.sections.run_job import outputs_document
 
     check_writable(options.json_file)
     wait_s = parse_wait(options.wait)

@@ -6,6 +6,7 @@ The store, devices and models are loaded when a shell asks.
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Annotated
@@ -49,9 +50,13 @@ def metrics(texts: Sequence[str] | None, default: tuple[str, ...]) -> tuple[str,
     Raises:
         InputError: there is no such metric.
     """
+    return several_of("--metric", texts, _metrics()) or default
+
+
+def _metrics() -> tuple[str, ...]:
     from devbench.metrics import shown_in
 
-    return several_of("--metric", texts, shown_in("comparison")) or default
+    return shown_in("comparison")
 
 
 # -- completion -------------------------------------------------------------------------------------------------------
@@ -95,18 +100,6 @@ def _models() -> list[str]:
         return store.model_names()
 
 
-def _metrics() -> Iterable[str]:
-    from devbench.metrics import shown_in
-
-    return shown_in("comparison")
-
-
-def _delegates() -> Iterable[str]:
-    from devbench.tool.delegates import load_delegates
-
-    return load_delegates()
-
-
 def _devices() -> Iterator[str]:
     """Connected devices, virtual ones, tags."""
     from devbench.adb.server import AdbServer
@@ -119,28 +112,24 @@ def _devices() -> Iterator[str]:
     yield from (PREFIX + tag for tag in all_tags(load_tags()))
 
 
-def _profiles() -> Iterator[str]:
-    from devbench.device.profiles import load_profiles
+def _named(module: str, function: str) -> Complete:
+    """A shell's completion from the names of what a function of devbench gives."""
 
-    return (profile.name for profile in load_profiles())
+    def known() -> Iterator[str]:
+        for one in getattr(importlib.import_module(f"devbench.{module}"), function)():
+            yield getattr(one, "name", one)
 
-
-def _binaries() -> Iterator[str]:
-    from devbench.tool.binaries import installed
-
-    return (binary.name for binary in installed())
-
-
-def _offers() -> Iterator[str]:
-    from devbench.tool.manifest import offers
-
-    return (offer.name for offer in offers())
+    return complete(known)
 
 
 complete_run_ids = complete(_run_ids)
-complete_runs, complete_models, complete_metrics = complete(_runs), complete(_models), complete(_metrics)
-complete_delegates, complete_serials, complete_profiles = complete(_delegates), complete(_devices), complete(_profiles)
-complete_binaries, complete_offers = complete(_binaries), complete(_offers)
+complete_runs, complete_models, complete_serials = complete(_runs), complete(_models), complete(_devices)
+complete_metrics, complete_delegates = complete(_metrics), _named("tool.delegates", "load_delegates")
+complete_delegates, complete_profiles = (
+    _named("tool.delegates", "load_delegates"),
+    _named("device.profiles", "load_profiles"),
+)
+complete_binaries, complete_offers = _named("tool.binaries", "installed"), _named("tool.manifest", "offers")
 
 
 def complete_rewrites(incomplete: str) -> list[str]:

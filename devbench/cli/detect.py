@@ -172,7 +172,7 @@ def _of_file(
     csv: Path, column: str | None, index: str | None, rules: ChangeSettings, form: str, out: Path | None
 ) -> ColumnChanges:
     from devbench.findings.csv_column import changes_of_column
-    from devbench.sections.column_changes import column_document
+    from devbench.sections.changes import column_document
 
     found = changes_of_column(csv, column, index, rules)
     show(lambda shown: column_document(found, shown), form, out)

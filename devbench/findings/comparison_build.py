@@ -16,9 +16,10 @@ from devbench.findings.comparison import (
     ComparisonSettings,
     OneSided,
 )
-from devbench.findings.comparison_drift import Corrections, corrections
 from devbench.findings.comparison_notices import (
+    Corrections,
     changed_files,
+    corrections,
     drift_notices,
     failures,
     few_processes,

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import io
+import math
+import sys
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+import pandas as pd
+
 from devbench.analysis.changes import ChangePoint, ChangeSettings, change_points
+from devbench.errors import InputError
+from devbench.host.whole_files import other_than_file
+from devbench.text import clean
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
 MOST_BYTES = 64 << 20
@@ -39,8 +48,6 @@ class NumberColumn:
     @property
     def gaps(self) -> int:
         """How many rows have no number."""
-        import numpy as np
-
         return int(np.count_nonzero(~np.isfinite(self.values)))
 
 
@@ -56,8 +63,6 @@ def read_column(file: Path, column: str | None, label: str | None = None) -> Num
         InputError: the file cannot be read, is too large or no table, has no such column, or the column holds
             something that is neither a number nor a gap.
     """
-    from devbench.text import clean
-
     shown = "standard input" if str(file) == "-" else str(file)
     text = _text(file, shown)
     names = _names(text, shown)
@@ -70,11 +75,6 @@ def read_column(file: Path, column: str | None, label: str | None = None) -> Num
 
 
 def _text(file: Path, shown: str) -> str:
-    import sys
-
-    from devbench.errors import InputError
-    from devbench.host.whole_files import other_than_file
-
     try:
         if str(file) == "-":
             raw = sys.stdin.buffer.read(MOST_BYTES + 1)
@@ -97,8 +97,6 @@ def _text(file: Path, shown: str) -> str:
 
 
 def _names(text: str, shown: str) -> list[str]:
-    from devbench.errors import InputError
-
     if len(_head(text)) > _MOST_HEAD:
         raise InputError(f"the first line of {shown} is too long", hint="give a CSV with a line of names")
     return [str(name).strip() for name in _read(text, shown, nrows=0).columns]
@@ -106,8 +104,6 @@ def _names(text: str, shown: str) -> list[str]:
 
 def _cells(text: str, columns: list[int], shown: str) -> dict[int, list[str]]:
     """The requested columns only, all cells as text, so that no types are guessed."""
-    from devbench.errors import InputError
-
     # Where there is one column only, an empty line is a row without a number; else it is no row.
     frame = _read(
         text, shown, nrows=MOST_ROWS + 1, usecols=columns, skip_blank_lines=any(mark in _head(text) for mark in _MARKS)
@@ -118,14 +114,6 @@ def _cells(text: str, columns: list[int], shown: str) -> dict[int, list[str]]:
 
 
 def _read(text: str, shown: str, **more: Any) -> Any:
-    import io
-    import warnings
-
-    import pandas as pd
-
-    from devbench.errors import InputError
-    from devbench.text import clean
-
     separator = max(_MARKS, key=_head(text).count)
     try:
         with warnings.catch_warnings():
@@ -145,9 +133,6 @@ def _head(text: str) -> str:
 
 def _place(names: list[str], column: str | None, shown: str) -> int:
     """The index of the column with this name, else with this name in other capitals, else with this number."""
-    from devbench.errors import InputError
-    from devbench.text import clean
-
     if column is None:
         if len(names) == 1:
             return 0
@@ -164,20 +149,11 @@ def _place(names: list[str], column: str | None, shown: str) -> int:
 
 
 def _some(names: list[str]) -> str:
-    from devbench.text import clean
-
     shown = ", ".join(clean(name, 40) for name in names[:_MOST_NAMES_SHOWN])
     return shown + (f" and {len(names) - _MOST_NAMES_SHOWN} more" if len(names) > _MOST_NAMES_SHOWN else "")
 
 
 def _numbers(cells: list[str], name: str, shown: str) -> NDArray[np.float64]:
-    import math
-
-    import numpy as np
-
-    from devbench.errors import InputError
-    from devbench.text import clean
-
     values = np.full(len(cells), math.nan)
     for row, cell in enumerate(cells):
         text = cell.strip()

@@ -12,7 +12,7 @@ from devbench.sections.charts import RowChart, Virtual
 from devbench.sections.document import Document, Line, Section, SectionOf, sections_for
 from devbench.sections.pipeline_cells import megabytes, seconds
 from devbench.sections.tables import Cell, Column, Form, Table, table
-from devbench.sections.waterfall import Change, waterfall
+from devbench.sections.waterfall import Step, waterfall
 
 FORMAT = 3
 # Of the largest value; a delegate in fp16 is within it.
@@ -128,7 +128,7 @@ def ablation_charts(found: Ablation) -> tuple[RowChart, RowChart]:
 
     def chart(name: str, what: str, unit: str, values: list[float | None], texts: list[str]) -> RowChart:
         changes = [
-            Change(row.facts.lever, value, text if value is not None else "failed")
+            Step(row.facts.lever, value, text if value is not None else "failed")
             for row, value, text in zip(found.rows, values, texts, strict=True)
         ]
         note = "A bar is what its lever changes, upon all levers above it; the text at its end is the value after it."

@@ -142,7 +142,7 @@ class RowChart:
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class Curve:
     """Values over time; `None` is a gap.
 
     Attributes:
@@ -205,7 +205,7 @@ class Panel:
     """
 
     title: str
-    lines: tuple[Line, ...] = ()
+    lines: tuple[Curve, ...] = ()
     marks: tuple[Mark, ...] = ()
     spans: tuple[Span, ...] = ()
     rows: tuple[str, ...] = ()

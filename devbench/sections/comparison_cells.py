@@ -42,7 +42,7 @@ def signed(change: float | None, unit: str = "ms") -> str:
     size = 100 * abs(change)
     digits = 0 if size >= 99.5 else 1 if size >= 1 else 2
     sign = "+" if change > 0 else "−" if change < 0 else ""
-    return f"{sign}{size:.{digits}f} {'%' if unit else 'points'}"
+    return f"{sign}{size:,.{digits}f} {'%' if unit else 'points'}"
 
 
 def interval_words(row: ComparedRow) -> str:

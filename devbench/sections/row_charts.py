@@ -16,7 +16,7 @@ from devbench.metrics import METRICS, shown_in
 from devbench.sections.charts import Bar, Group, Point, Row, RowChart, Series, Virtual, family, needs_log
 from devbench.sections.comparison_cells import case_words
 from devbench.sections.figures import interval, mb, ms, percent
-from devbench.sections.waterfall import Change, waterfall
+from devbench.sections.waterfall import Step, waterfall
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -326,10 +326,10 @@ def _waterfall(name: str, row: ComparedRow) -> RowChart:
     causes = [one for one in row.explanation.causes if one.kind != "delegation"] if row.explanation else []
     steps = [(f"{clean(one.name, 40)}, {one.kind}", one.change_ms) for one in causes[:_MAX_CAUSES]]
     steps.append(("everything else", now - was - sum(change for _, change in steps)))
-    level, changes = was, [Change("before", was, f"{ms(was)} ms")]
+    level, changes = was, [Step("before", was, f"{ms(was)} ms")]
     for label, change in steps:
         level += change
-        changes.append(Change(label, max(level, 0.0), f"{'−' if change < 0 else '+'}{ms(abs(change))}"))
+        changes.append(Step(label, max(level, 0.0), f"{'−' if change < 0 else '+'}{ms(abs(change))}"))
     title = f"{clean(case_words(row, {row.device: row.device}), 140)}: from {ms(was)} to {ms(now)} ms"
     note = "Each bar begins where the one above ended. Types of operators are from processes that were profiled."
     made = waterfall(name, title, "ms per inference", changes, note=note, virtual="every" if row.virtual else "")

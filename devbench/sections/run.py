@@ -32,8 +32,7 @@ from devbench.sections.figures import (
     startup_words,
 )
 from devbench.sections.notices import notice_parts
-from devbench.sections.run_page import PAGE_SECTIONS
-from devbench.sections.run_tables import figure_columns, median
+from devbench.sections.run_page import PAGE_SECTIONS, figure_columns, median
 from devbench.sections.subjects import RunSubject
 from devbench.sections.tables import MARKDOWN, PAGE, TERMINAL, TEXT, Cell, Column, Form, Table, table
 

@@ -11,7 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from devbench.findings.pipeline import memory_series
-from devbench.sections.charts import Line, Mark, Panel, PanelChart, Span, delegate_colours, needs_log
+from devbench.sections.charts import Curve, Mark, Panel, PanelChart, Span, delegate_colours, needs_log
 from devbench.sections.figures import metric_words, ms, thermal_words
 from devbench.sections.pipeline_cells import megabytes, seconds
 from devbench.text import clean
@@ -54,7 +54,7 @@ def _history(name: str, of: Sequence[MeasuredSeries], labels: Mapping[str, Mappi
     titles = {one.case: one.case.removeprefix(f"{one.model} · ") or one.case for one in of}
     colours = delegate_colours(titles.values())
     last = {one.delegate: one.values[-1] for one in of}
-    lines: list[Line] = []
+    lines: list[Curve] = []
     marks: list[Mark] = []
     words: list[str] = []
     for one in of:
@@ -70,7 +70,7 @@ def _history(name: str, of: Sequence[MeasuredSeries], labels: Mapping[str, Mappi
             tuple(factor * end if math.isfinite(end) else None for end in ends) for ends in (one.lows, one.highs)
         )
         facets = (("device", one.device), ("model", one.model))
-        lines.append(Line(title, colours[title], at, values, "line", lows, highs, hidden=slow, facets=facets))
+        lines.append(Curve(title, colours[title], at, values, "line", lows, highs, hidden=slow, facets=facets))
         if one.changes:
             lines.append(_levels(one, title, colours[title], at, factor, slow))
         for change in one.changes:
@@ -96,7 +96,7 @@ def _history(name: str, of: Sequence[MeasuredSeries], labels: Mapping[str, Mappi
     )  # fmt: skip
 
 
-def _levels(one: MeasuredSeries, title: str, colour: str, at: Sequence[float], factor: float, hidden: bool) -> Line:
+def _levels(one: MeasuredSeries, title: str, colour: str, at: Sequence[float], factor: float, hidden: bool) -> Curve:
     """The level between each two changes, from the first run to the last."""
     times: list[float] = []
     values: list[float | None] = []
@@ -106,7 +106,7 @@ def _levels(one: MeasuredSeries, title: str, colour: str, at: Sequence[float], f
         if end > first:
             times += [at[first], at[end - 1], at[end - 1]]
             values += [factor * level, factor * level, None]
-    return Line(title, colour, tuple(times), tuple(values), "level", hidden=hidden)
+    return Curve(title, colour, tuple(times), tuple(values), "level", hidden=hidden)
 
 
 def _moments(of: Sequence[MeasuredSeries], labels: Mapping[str, Mapping[str, str]]) -> tuple[tuple[float, str], ...]:
@@ -184,11 +184,11 @@ def _panels(timeline: Timeline, colours: Mapping[str, str], divisor: float) -> I
             yield Panel(title, (_line(trace, divisor, number),), height=4.0)
 
 
-def _line(trace: Trace, divisor: float, colour: int, form: str = "line") -> Line:
-    return Line(trace.label, f"d{colour % 8}", tuple(at / divisor for at in trace.times_s), trace.values, form)
+def _line(trace: Trace, divisor: float, colour: int, form: str = "line") -> Curve:
+    return Curve(trace.label, f"d{colour % 8}", tuple(at / divisor for at in trace.times_s), trace.values, form)
 
 
-def _clocks(clocks: Sequence[Clock], divisor: float, first: int) -> tuple[Line, ...]:
+def _clocks(clocks: Sequence[Clock], divisor: float, first: int) -> tuple[Curve, ...]:
     return tuple(
         _line(trace, divisor, first + number, form)
         for number, clock in enumerate(clocks)
@@ -207,7 +207,7 @@ def _latencies(timeline: Timeline, colours: Mapping[str, str], divisor: float) -
         name = f"{clean(model, 26)} {title}" if several else title
         words = tuple(f"{dot.model} {dot.title}: {ms(dot.latency_ms)} ms" for dot in dots)
         values, form = tuple(dot.latency_ms for dot in dots), "crosses" if unreliable else "dots"
-        lines.append(Line(name, colours[title], at, values, form, words=words))
+        lines.append(Curve(name, colours[title], at, values, form, words=words))
     log = needs_log(dot.latency_ms for dot in timeline.dots)
     return Panel("latency of each process, ms", tuple(lines), height=11.0, low=None if log else 0.0, log=log)
 
@@ -280,7 +280,7 @@ def _memory(session: Any, tallest: float) -> Panel:
     times, series = memory_series(session)
     names = {stage.position: stage.name for stage in session.stages}
     lines = tuple(
-        Line(names[position], f"d{position % 8}", tuple(times), tuple(kb / 1024 for kb in values), "area")
+        Curve(names[position], f"d{position % 8}", tuple(times), tuple(kb / 1024 for kb in values), "area")
         for position, values in series.items()
     )
     title = f"{(session.memory_kind or 'memory').upper()}, MB"

@@ -14,8 +14,8 @@ _SERIES = (Series("value", "bar"), Series("less", "better"), Series("more", "wor
 
 
 @dataclass(frozen=True, slots=True)
-class Change:
-    """A change.
+class Step:
+    """A change of the number.
 
     Attributes:
         label: what changed; of the first one, what the number is before.
@@ -29,7 +29,7 @@ class Change:
 
 
 def waterfall(
-    name: str, title: str, unit: str, changes: Sequence[Change], *, last: str = "", note: str = "",
+    name: str, title: str, unit: str, changes: Sequence[Step], *, last: str = "", note: str = "",
     virtual: Virtual = "",
 ) -> RowChart:  # fmt: skip
     """The chart; `last` is the label of a bar for the number after all changes, empty for none."""
@@ -40,7 +40,7 @@ def waterfall(
     )  # fmt: skip
 
 
-def _rows(changes: Sequence[Change], last: str, virtual: bool) -> Iterator[Row]:
+def _rows(changes: Sequence[Step], last: str, virtual: bool) -> Iterator[Row]:
     level: float | None = None
     for one in changes:
         words = f"{one.label}: {one.text}"

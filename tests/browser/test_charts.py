@@ -17,8 +17,7 @@ from devbench.forms.html import html
 from devbench.results.counting import JobView, RunView
 from devbench.sections.changes import changes_document
 from devbench.sections.document import Charts, Document, Section
-from devbench.sections.waterfall import Change as Step
-from devbench.sections.waterfall import waterfall
+from devbench.sections.waterfall import Step, waterfall
 from tests.browser.chromium import Chromium
 from tests.made.phones import phone_view
 from tests.made.shown import run_page

@@ -23,8 +23,8 @@ from devbench.sections.chart_kinds import charts_of
 from devbench.sections.charts import (
     Bar,
     Chart,
+    Curve,
     Group,
-    Line,
     Panel,
     PanelChart,
     Point,
@@ -35,7 +35,7 @@ from devbench.sections.charts import (
     family,
     needs_log,
 )
-from devbench.sections.waterfall import Change, waterfall
+from devbench.sections.waterfall import Step, waterfall
 from tests.made.phones import phone_view
 
 EVIL = "<script>alert(1)</script>\x1b[31m $x^2$ {b} 模型 \u202e"
@@ -189,7 +189,7 @@ def test_text_is_broken_within_words_that_are_longer_than_a_line() -> None:
 
 
 def test_a_gap_stays_a_gap_and_an_empty_panel_is_drawn() -> None:
-    line = Line("GPU", "d2", (1.0, 2.0, 3.0), (5.0, None, 6.0), lows=(4.0, None, 5.0), highs=(6.0, None, 7.0))
+    line = Curve("GPU", "d2", (1.0, 2.0, 3.0), (5.0, None, 6.0), lows=(4.0, None, 5.0), highs=(6.0, None, 7.0))
     chart = PanelChart("x", "x", "", (Panel("ms", (line,)), Panel("nothing")), "seconds")
     assert chart_file(chart, "svg").startswith(b"<?xml")
     assert "DejaVu Sans" in families() or families()
@@ -198,8 +198,8 @@ def test_a_gap_stays_a_gap_and_an_empty_panel_is_drawn() -> None:
 
 
 def test_a_bar_of_a_waterfall_begins_where_the_one_before_ended(monkeypatch: pytest.MonkeyPatch) -> None:
-    changes = [Change("baseline", 3.0, "3 s"), Change("refused", None, "failed"), Change("slower", 4.0, "4 s"),
-               Change("faster", 1.0, "1 s")]  # fmt: skip
+    changes = [Step("baseline", 3.0, "3 s"), Step("refused", None, "failed"), Step("slower", 4.0, "4 s"),
+               Step("faster", 1.0, "1 s")]  # fmt: skip
     figure = drawn(waterfall("levers", "Levers", "s", changes, last="in all"), 8, monkeypatch)
     bars = [(round(bar.get_x(), 6), round(bar.get_x() + bar.get_width(), 6)) for bar in figure.axes[1].patches]
     assert bars == [(0, 3), (3, 4), (4, 1), (0, 1)]

@@ -21,7 +21,7 @@ from devbench.results.records import RepetitionRecord
 from devbench.results.run_files import write_csv
 from devbench.sections.charts import RowChart
 from devbench.sections.figures import limits_words, rough_percent
-from devbench.sections.outputs import outputs_document
+from devbench.sections.run_job import outputs_document
 from tests.made.phones import phone_view
 from tests.made.shown import run_markdown, run_page, run_pictures, run_terminal, svg_file
 

@@ -11,7 +11,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from devbench.forms.charts.style import LINE, MARGIN, NUMBERS, Sheet, fitted, log_axis, width_of
-from devbench.sections.charts import Line, Mark, Panel, PanelChart, Span
+from devbench.sections.charts import Curve, Mark, Panel, PanelChart, Span
 
 _DAY = 86_400.0
 # Of more values than these, single ones are not marked.
@@ -169,7 +169,7 @@ def _areas(axes: Axes, panel: Panel, sheet: Sheet, scale: float) -> None:
         axes.stackplot([at * scale for at in areas[0].at], values, colors=colours, alpha=0.6, linewidth=0)
 
 
-def _line(axes: Axes, one: Line, sheet: Sheet, scale: float) -> None:
+def _line(axes: Axes, one: Curve, sheet: Sheet, scale: float) -> None:
     if one.form == "area":
         return
     at = [time * scale for time in one.at]

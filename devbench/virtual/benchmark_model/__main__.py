@@ -17,7 +17,7 @@ from pathlib import Path
 from devbench.models.tensors import operator_names
 from devbench.virtual.benchmark_model.choice import (
     Call,
-    Choice,
+    Chosen,
     call_of,
     check_graph,
     choose,
@@ -146,7 +146,7 @@ def _load(graph: str) -> Model:
     return model
 
 
-def _compile(model: Model, choice: Choice, call: Call, *, profiling: bool) -> CompiledModel:
+def _compile(model: Model, choice: Chosen, call: Call, *, profiling: bool) -> CompiledModel:
     if choice.delegate:
         info(f"{choice.delegate} delegate created.")
     try:
@@ -174,7 +174,7 @@ def _compile_for_gpu(model: Model, backend: Backend, call: Call) -> CompiledMode
 
 
 def _say_how_applied(
-    flags: Flags, graph: str, model: Model, choice: Choice, call: Call, compiled: CompiledModel
+    flags: Flags, graph: str, model: Model, choice: Chosen, call: Call, compiled: CompiledModel
 ) -> None:
     """Print how much of the graph the delegate runs, in the stock tool's words."""
     if not choice.delegate:

@@ -44,7 +44,7 @@ def check_graph(graph: str) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Choice:
+class Chosen:
     """What runs the model, and the delegate that was requested by name; empty for the default."""
 
     backend: Backend
@@ -58,7 +58,7 @@ class Choice:
         return "cpu" if self.backend.kernels == "builtin" else "xnnpack"
 
 
-def choose(flags: Flags) -> Choice:
+def choose(flags: Flags) -> Chosen:
     """The choice made by the flags. As in the stock tool, any flag of a delegate turns the default XNNPACK off."""
     gpu, xnnpack = flags.yes("use_gpu"), flags.yes("use_xnnpack")
     off = "use_xnnpack" in flags.named and not xnnpack
@@ -67,7 +67,7 @@ def choose(flags: Flags) -> Choice:
         os.environ.update(driver_files() or {})
         os.environ.setdefault("XDG_RUNTIME_DIR", tempfile.gettempdir())
     backend = Backend(gpu, "builtin" if off else "delegate", max(1, flags.whole("num_threads")))
-    return Choice(backend, "GPU" if gpu else "XNNPACK" if xnnpack else "")
+    return Chosen(backend, "GPU" if gpu else "XNNPACK" if xnnpack else "")
 
 
 @dataclass(frozen=True, slots=True)
