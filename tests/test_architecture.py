@@ -41,7 +41,7 @@ MAY_IMPORT = {
     "serve": {"forms", "sections", "findings", "results", "analysis"},
     "bench": {"adb", "device", "tool", "models", "results", "analysis", "virtual"},
     "nightly": {"bench", "results", "analysis", "findings", "sections", "forms"},
-    "farm": {"bench", "results", "analysis", "findings", "sections", "forms", "device", "adb", "nightly", "models"},
+    "farm": {"bench", "tool", "results", "analysis", "findings", "sections", "forms", "device", "adb", "nightly", "models"},
     "cli": {
         "adb",
         "device",

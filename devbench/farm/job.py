@@ -9,13 +9,14 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.accuracy import Limit, Thresholds
 from devbench.declare import Option, options_of
 from devbench.errors import InputError
+from devbench.farm import delegates
 from devbench.models.files import GivenModel, check_name
 from devbench.options import RunOptions
 from devbench.results.records import ModelRecord
@@ -23,6 +24,7 @@ from devbench.results.records import ModelRecord
 if TYPE_CHECKING:
     from devbench.bench.plan import Plan
     from devbench.bench.suite import Suite
+    from devbench.farm.delegates import Files
 
 FORMAT = "devbench-farm-job-1"
 _MAX_MODELS, _MAX_TEXTS, _MAX_TEXT = 200, 200, 400
@@ -36,18 +38,8 @@ _DTYPE = re.compile(r"[a-z0-9]{1,20}")
 OPTIONS: Mapping[str, Option] = {
     one.name: one
     for one in options_of(RunOptions)
-    if one.key and one.kind not in ("path", "files", "table") and one.name not in ("device", "label")
+    if one.key and one.kind not in ("path", "files", "table") and one.name not in ("device", "label", "binary")
 }
-
-
-class Files(Protocol):
-    """Where files are by their SHA-256 (`devbench.farm.storage`)."""
-
-    def put(self, file: Path) -> str:
-        """Keep a file; its SHA-256."""
-
-    def fetch(self, sha256: str) -> Path:
-        """The file of a hash on this host."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +52,8 @@ class FarmJob:
         labels: kept with the run.
         inputs: values for inputs of the check of outputs: name and SHA-256 of the file.
         limits: of the check of outputs, by the type of the output; `None` for the usual ones.
+        binary: `name`, `version`, `flavour` and `sha256` of the tool; `None`: each host's own for the phone.
+        delegates: those that devbench does not ship, by name (`farm.delegates`).
     """
 
     suite: str
@@ -68,6 +62,8 @@ class FarmJob:
     labels: Mapping[str, str]
     inputs: tuple[tuple[str, str], ...] = ()
     limits: Mapping[str, Mapping[str, float | None]] | None = None
+    binary: Mapping[str, str] | None = None
+    delegates: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def from_suite(suite: Suite, plan: Plan, files: Files, labels: Mapping[str, str]) -> FarmJob:
@@ -83,12 +79,13 @@ def from_suite(suite: Suite, plan: Plan, files: Files, labels: Mapping[str, str]
         InputError: the suite needs something that every host would have to have.
     """
     options = dict(suite.options)
-    if options.pop("delegates_file", None) is not None:
-        raise InputError(
-            f"suite {suite.path}: delegates_file names a file of this computer",
-            hint="on a farm, use delegates that every host has (`devbench delegates`)",
-        )
-    inputs = []
+    options.pop("delegates_file", None)
+    inputs, binary = [], None
+    if options.pop("binary", None) is not None:
+        from devbench.tool.binaries import find
+
+        one = find(str(suite.options["binary"]))
+        binary = {"name": one.name, "version": one.version, "flavour": one.flavour, "sha256": files.put(one.path)}
     for text in options.pop("inputs", ()):
         name, _, path = text.rpartition("=")
         inputs.append((name, files.put(Path(path))))
@@ -102,6 +99,8 @@ def from_suite(suite: Suite, plan: Plan, files: Files, labels: Mapping[str, str]
         labels={**suite.labels, **labels},
         inputs=tuple(inputs),
         limits={k: asdict(v) for k, v in suite.thresholds.limits.items()} if suite.thresholds is not None else None,
+        binary=binary,
+        delegates=delegates.to_json([case.delegate for case in plan.cases], files),
     )
     try:
         return read(to_json(job))
@@ -120,6 +119,8 @@ def to_json(job: FarmJob) -> dict[str, Any]:
         "labels": dict(job.labels),
         "inputs": [{"name": name, "sha256": sha256} for name, sha256 in job.inputs],
         "limits": job.limits,
+        "binary": job.binary,
+        "delegates": job.delegates,
     }
 
 
@@ -131,7 +132,7 @@ def read(values: Any) -> FarmJob:
     """
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise _refused("it is not a job of this devbench's farm")
-    if len(values) != 7:
+    if len(values) != 9:
         raise _refused("it has other fields than a job")
     options, labels = _table(values, "options"), _table(values, "labels")
     unknown = next((name for name in options if name not in OPTIONS), None)
@@ -146,6 +147,8 @@ def read(values: Any) -> FarmJob:
         labels=labels,
         inputs=_named(values["inputs"]),
         limits=_limits(values["limits"]),
+        binary=_binary(values["binary"]),
+        delegates=delegates.read(values["delegates"]),
     )
 
 
@@ -159,11 +162,35 @@ def plan_of(job: FarmJob, files: Files) -> Plan:
     from devbench.bench.planning import make_plan
 
     options: dict[str, Any] = dict(job.options)
+    if job.binary is not None:
+        options["binary"] = _installed(job.binary, files)
+    if job.delegates:
+        options["delegates_file"] = delegates.to_file(job.delegates, files)
     if job.inputs:
         options["inputs"] = tuple(f"{name}={files.fetch(sha256)}" for name, sha256 in job.inputs)
     models = [GivenModel(str(files.fetch(one.sha256)), one.name) for one in job.models]
     limits = None if job.limits is None else Thresholds({k: Limit(**v) for k, v in job.limits.items()})  # type: ignore[arg-type]
     return make_plan(RunOptions(**options), models=models, thresholds=limits)
+
+
+def _binary(value: Any) -> dict[str, str] | None:
+    if value is None:
+        return None
+    if not isinstance(value, dict) or set(value) != {"name", "version", "flavour", "sha256"}:
+        raise _refused("its binary is not a name, a version, a flavour and a SHA-256")
+    for name, text in value.items():
+        _word(text, f"the binary's {name}", _SHA256 if name == "sha256" else _NAME)
+    return value
+
+
+def _installed(binary: Mapping[str, str], files: Files) -> str:
+    """The hash of the tool, which is on this host then; one that is there keeps its name."""
+    from devbench.tool.binaries import add, installed
+
+    if all(one.sha256 != binary["sha256"] for one in installed()):
+        of = {name: binary[name] for name in ("name", "version", "flavour")}
+        add(files.fetch(binary["sha256"]), **of, by_name_only=True)
+    return binary["sha256"]
 
 
 def _option(one: Option, value: Any) -> Any:
@@ -177,7 +204,7 @@ def _option(one: Option, value: Any) -> Any:
         if (low is None or value >= low) and (high is None or value <= high):
             return value if one.kind == "real" or isinstance(value, int) else _wrong(one)
     if one.kind in ("text", "numbers") and isinstance(value, str):
-        return _word(value, one.key, _NAME if one.name == "binary" else _WORD)
+        return _word(value, one.key, _WORD)
     if one.kind in ("texts", "shapes") and isinstance(value, (list, tuple)) and len(value) <= _MAX_TEXTS:
         if one.kind == "shapes":
             return tuple(_texts(one, item) for item in value)

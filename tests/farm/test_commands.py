@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner
 
@@ -13,9 +15,12 @@ from devbench.bench.suite import read_suite, suite_plan
 from devbench.cli.app import application
 from devbench.errors import InputError
 from devbench.farm.database import SCHEMA, farm_url, store_url
-from devbench.farm.job import from_suite
+from devbench.farm.job import from_suite, plan_of, read, to_json
+from devbench.farm.storage import Storage
 from devbench.farm.submit import next_time, wanted_of
+from devbench.tool.binaries import find
 from tests.farm.made import MadeFarm
+from tests.made.command import tool
 from tests.waiting import wait_until
 
 
@@ -70,14 +75,47 @@ class _Files:
         raise NotImplementedError
 
 
-@pytest.mark.parametrize("line", ['tool_flags = ["x=/data/local/tmp/y"]', 'delegates_file = "d.toml"'])
-def test_a_suite_that_names_files_of_a_host_is_refused(tmp_path: Path, line: str) -> None:
+def test_a_suite_that_names_files_of_a_host_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "s.toml"
-    (tmp_path / "d.toml").write_text("")
-    file.write_text(f'models = ["demo"]\ndelegates = ["cpu"]\n{line}\n')
+    file.write_text('models = ["demo"]\ndelegates = ["cpu"]\ntool_flags = ["x=/data/local/tmp/y"]\n')
     suite = read_suite(file)
     with pytest.raises(InputError, match=r"suite .*s\.toml"):
         from_suite(suite, suite_plan(suite), _Files(), {})
+
+
+def test_binary_delegates_and_inputs_travel_by_their_hashes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A job of one home is planned in another one, which has neither the tool nor the delegate."""
+    library = tmp_path / "mine.bin"
+    library.write_bytes(b"a graph")
+    (tmp_path / "d.toml").write_text(
+        '[mine]\ntitle = "My \\"own\\""\nfiles = ["mine.bin"]\nreported_as = ["EXTERNAL"]\n'
+        'flags = { extra_file = "{files}/mine.bin", n = 3 }\nenv = { LD_LIBRARY_PATH = "{files}" }\n'
+        '[mine.requires]\nabi = "arm64.*"\n'
+    )
+    np.save(tmp_path / "x.npy", np.zeros((1, 4), np.float32))
+    file = tmp_path / "s.toml"
+    binary = tool(tmp_path, "exit 0")
+    file.write_text(
+        f'models = ["demo"]\ndelegates = ["mine", "cpu"]\ndelegates_file = "d.toml"\nbinary = "{binary}"\n[inputs]\nx = "x.npy"\n'
+    )
+    (tmp_path / "storage").mkdir()
+    suite = read_suite(file)
+    here = suite_plan(suite)
+    job = from_suite(suite, here, Storage(str(tmp_path / "storage"), tmp_path / "c1", 1 << 30), {})
+    sent = json.dumps(to_json(job))
+    assert str(tmp_path) not in sent
+    monkeypatch.setenv("DEVBENCH_HOME", str(tmp_path / "host"))
+    there = plan_of(read(json.loads(sent)), Storage(str(tmp_path / "storage"), tmp_path / "c2", 1 << 30))
+    mine, cpu = (case.delegate for case in there.cases)
+    was = here.cases[0].delegate
+    assert (mine.title, mine.flags, mine.env, mine.reported_as) == (was.title, was.flags, was.env, was.reported_as)
+    assert [Path(one).read_bytes() for one in mine.files] == [b"a graph"]
+    assert Path(mine.files[0]).name == "mine.bin"
+    assert cpu == here.cases[1].delegate
+    assert there.binary_name is not None
+    assert find(there.binary_name).sha256 == find(binary).sha256
+    assert there.output_check is not None
+    assert there.output_check.inputs["x"].read_bytes() == (tmp_path / "x.npy").read_bytes()
 
 
 @pytest.mark.postgres

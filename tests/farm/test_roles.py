@@ -22,7 +22,12 @@ pytestmark = pytest.mark.postgres
 
 JOB = {
     "format": jobs.FORMAT, "suite": "camera", "options": {}, "labels": {"branch": "main"}, "inputs": [], "limits": None,
+    "binary": None, "delegates": {},
     "models": [{"name": "mobile_unet_128", "sha256": "a" * 64, "size_bytes": 42_300_000, "operators": None}],
+}  # fmt: skip
+DELEGATE: dict[str, Any] = {
+    "title": "Mine", "reported_as": ["EXTERNAL"], "files": [{"name": "libmine.so", "sha256": "b" * 64}], "flags": {},
+    "litert_flags": {}, "env": {"LD_LIBRARY_PATH": "{files}"}, "require": "any", "cache": "kept",
 }  # fmt: skip
 # Statements of `lab2`, which has the phone v2. {token} and {job} are those of lab1's attempt on v1, {own} is lab2's token.
 TRIES = (
@@ -354,7 +359,11 @@ def test_a_second_worker_of_a_host_ends_the_first(farm: MadeFarm) -> None:
         {"models": [{"name": "a", "url": "http://evil/", "sha256": "a" * 64, "size_bytes": 1}]}, {"extra": 1},
         {"labels": {"a": ["b"]}}, {"labels": {"a": "x" * 5000}}, {"inputs": [{"name": "x", "path": "/etc/passwd"}]},
         {"limits": {"float32": {"most_steps": "x"}}}, {"limits": {"__class__": {}}}, {"suite": "a\nb"}, {"suite": None},
-        {"format": "pickle"},
+        {"format": "pickle"}, {"binary": "/bin/sh"}, {"binary": {"name": "../x", "version": "1", "flavour": "a", "sha256": "a" * 64}},
+        {"delegates": {"x": {}}}, {"delegates": {"../x": DELEGATE}}, {"delegates": {"x": {**DELEGATE, "requires": {}}}},
+        {"delegates": {"x": {**DELEGATE, "files": [{"name": "../../x.so", "sha256": "a" * 64}]}}},
+        {"delegates": {"x": {**DELEGATE, "files": ["/etc/passwd"]}}}, {"delegates": {"x": {**DELEGATE, "env": {"LD_PRELOAD": "/x"}}}},
+        {"delegates": {"x": {**DELEGATE, "flags": {"a": "$(reboot)"}}}}, {"delegates": {"x": {**DELEGATE, "title": "a\n[b]"}}},
     ],
 )  # fmt: skip
 def test_a_hostile_job_is_refused(change: dict[str, Any]) -> None:
