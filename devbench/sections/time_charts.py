@@ -252,16 +252,27 @@ def _pipeline(name: str, variant: Variant) -> PanelChart:
 def _stages(whole: Whole, session: Any) -> Panel:
     unreliable = ", unreliable" if session.verdict == "unreliable" else ""
     end = (session.latency_ms or 0) / 1000
-    spans = [span for row, stage in enumerate(session.stages) for span in _spans(stage, row, end)]
+    named = _named(session)
+    spans = [span for row, stage in enumerate(session.stages) for span in _spans(stage, row, end, *named[row])]
     title = f"{whole.residency}: {seconds(session.latency_ms)}, peak {megabytes(session.peak_kb) or '?'} MB{unreliable}"
-    names = tuple(stage.name for stage in session.stages)
+    names = tuple(name for name, _ in named)
     return Panel(title, (), (Mark(end, "", "ink"),), tuple(spans), names, 2.0 * len(names))
 
 
-def _spans(stage: Any, row: int, end: float) -> Iterator[Span]:
+def _named(session: Any) -> list[tuple[str, str]]:
+    """The name and the colour of each process: that of a later image is told apart, in the colour of its stage."""
+    stages = [stage.name for stage in session.stages]
+    found = []
+    for number, name in enumerate(stages):
+        image = 1 + stages[:number].count(name)
+        found.append((name if image == 1 else f"{name}, image {image}", f"d{stages.index(name) % 8}"))
+    return found
+
+
+def _spans(stage: Any, row: int, end: float, name: str, colour: str) -> Iterator[Span]:
     """The times at which a stage loaded, waited and ran."""
     turn = stage.go_s if stage.loaded_before else stage.ready_s
-    middle = stage.warm_s if stage.warm_s is not None else stage.done_s
+    middle = stage.warm_s if stage.warm_s is not None and stage.overlapped_runs else stage.done_s
     stretches = (
         ("loads", "outline", stage.start_s, stage.ready_s),
         ("is loaded and waits", "pale", stage.ready_s if stage.loaded_before else None, turn),
@@ -271,16 +282,16 @@ def _spans(stage: Any, row: int, end: float) -> Iterator[Span]:
     )
     for what, form, start, stop in stretches:
         if start is not None and stop is not None and stop > start:
-            words = f"{stage.name} {what}: {seconds(1000 * (stop - start))}"
+            words = f"{name} {what}: {seconds(1000 * (stop - start))}"
             text = seconds(stage.wall_ms) if form == "solid" and stage.wall_ms is not None else ""
-            yield Span(start, stop, f"d{stage.position % 8}", form, row, words, text)
+            yield Span(start, stop, colour, form, row, words, text)
 
 
 def _memory(session: Any, tallest: float) -> Panel:
     times, series = memory_series(session)
-    names = {stage.position: stage.name for stage in session.stages}
+    named = {stage.position: one for stage, one in zip(session.stages, _named(session), strict=True)}
     lines = tuple(
-        Curve(names[position], f"d{position % 8}", tuple(times), tuple(kb / 1024 for kb in values), "area")
+        Curve(*named[position], tuple(times), tuple(kb / 1024 for kb in values), "area")
         for position, values in series.items()
     )
     title = f"{(session.memory_kind or 'memory').upper()}, MB"
