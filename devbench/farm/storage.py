@@ -90,9 +90,13 @@ class Storage:
         names = {protocol} if isinstance(protocol, str) else {*protocol}
         self._atomic, self._http = bool(names & _ATOMIC), "http" in names
         # A folder that is made in place of one that is not mounted would hide its files.
-        if "file" in names and not self._files.isdir(self._root):
+        is_there = partial(self._files.isdir, self._root)
+        if "file" in names and not self._within(_ANSWER_S, "cannot open the storage", is_there):
             raise InputError(f"the storage {self._shown} is not a folder", hint="make or mount it")
-        (cache / "locks").mkdir(parents=True, exist_ok=True)
+        try:
+            (cache / "locks").mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise EnvironmentProblem(f"cannot make the cache {cache}: {error.strerror or error}") from None
 
     # -- putting ------------------------------------------------------------------------------------------------
 

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+from typing import Any
+
 import pytest
 
 from devbench.adb.device import Device
 from devbench.adb.server import AdbServer
+from devbench.bench import care as module
 from devbench.bench.care import NotRestarted, restart
 from devbench.bench.lease_keeper import holding
 from devbench.device.facts import read_facts
@@ -42,13 +46,24 @@ def test_a_device_that_stays_away_is_named(adb_server_port: int) -> None:
             restart(device, read_facts(device), 3)
 
 
-def test_a_device_that_has_not_booted_is_waited_for(virtual_phone: VirtualPhone) -> None:
+def test_a_device_that_has_not_booted_is_waited_for(
+    virtual_phone: VirtualPhone, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stop, state = threading.Event(), module._state
+
+    def stop_when_seen(*words: Any) -> tuple[bool, str]:
+        found = state(*words)
+        if found[1] == "has not finished booting":
+            stop.set()
+        return found
+
+    monkeypatch.setattr(module, "_state", stop_when_seen)
     device = Device(AdbServer(), virtual_phone.address)
     facts = read_facts(device)
     prop = virtual_phone.root / "system" / "build.prop"
     prop.write_text(prop.read_text().replace("sys.boot_completed=1", "sys.boot_completed=0"))
     with pytest.raises(NotRestarted, match="has not finished booting"):
-        restart(device, facts, 10)
+        restart(device, facts, 60, stop)
 
 
 @pytest.mark.bench_phone

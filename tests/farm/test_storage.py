@@ -307,6 +307,9 @@ def test_a_wrong_storage_is_named(tmp_path: Path) -> None:
         Storage(str(tmp_path / "absent"), tmp_path / "cache", MIB)
     with pytest.raises(InputError, match="is not a storage"):
         Storage("nosuch://x", tmp_path / "cache", MIB)
+    (tmp_path / "file").write_bytes(b"")
+    with pytest.raises(EnvironmentProblem, match="cannot make the cache"):
+        Storage(str(tmp_path), tmp_path / "file", MIB)
     with pytest.raises(InputError, match="cannot be read"):
         Storage(str(tmp_path), tmp_path / "cache", MIB).put(tmp_path / "absent")
 
