@@ -169,7 +169,10 @@ def _by_operators(text: str) -> Iterator[_Site]:
     def changed(name: str, number: int, index: int) -> str:
         # An operator may change the tree that it is given.
         node = next(itertools.islice(ast_nodes(get_ast(text)), number, None))
-        return str(get_operator(f"core/{name}")().mutate(node, index).get_code(include_prefix=False))
+        try:
+            return str(get_operator(f"core/{name}")().mutate(node, index).get_code(include_prefix=False))
+        except AttributeError:  # Cosmic Ray cannot replace an exception with a dotted name
+            return str(node.get_code(include_prefix=False))
 
     for name in _OPERATORS:
         operator = get_operator(f"core/{name}")()
@@ -467,7 +470,9 @@ def run(
     """By the mutant's number: `killed`, `timeout`, `survived`, `not reached`, or `again` if it was not applied."""
     outcome: dict[int, str] = {}
     running: dict[int, tuple[int, float]] = {}
-    waiting = list(mutants.items())[::-1]
+        # In random order: what an interrupted run has printed is a sample.
+    waiting = list(mutants.items())
+    random.Random(1).shuffle(waiting)
     while waiting or running:
         while waiting and len(running) < jobs:
             number, mutant = waiting.pop()
