@@ -470,7 +470,7 @@ def run(
     """By the mutant's number: `killed`, `timeout`, `survived`, `not reached`, or `again` if it was not applied."""
     outcome: dict[int, str] = {}
     running: dict[int, tuple[int, float]] = {}
-        # In random order: what an interrupted run has printed is a sample.
+    # In random order: what an interrupted run has printed is a sample.
     waiting = list(mutants.items())
     random.Random(1).shuffle(waiting)
     while waiting or running:

@@ -295,7 +295,7 @@ def _resident(stages: Sequence[StagePlan]) -> SessionPlan:
 
 
 def _pipelined(residency: Residency, stages: Sequence[StagePlan], keep: int, overlap_runs: int) -> SessionPlan:
-    """The kept stage is loaded before the clock starts; those before it come and go; the next loads while it runs."""
+    """The kept stage is loaded before the clock starts; the stages before it are loaded and removed in turn."""
     changed = list(stages)
     following = keep + 1 if keep + 1 < len(stages) else None
     steps = [SessionStep("start", keep), SessionStep("await", keep, "ready"), BEGIN]

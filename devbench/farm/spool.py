@@ -88,7 +88,7 @@ def new_attempt(job: int, number: int, token: str) -> Attempt:
 
 
 def attempts() -> list[Attempt]:
-    """All that are on this host, the oldest first."""
+    """All results on this host, the oldest first."""
     return [Attempt(folder) for folder in sorted(spool_dir().glob("*-*-*"), key=lambda one: one.stat().st_mtime_ns)]
 
 

@@ -24,7 +24,7 @@ _MAX_BYTES = 1 << 30
 
 
 def memory_file(*of: str) -> Path:
-    """The file for a history, by what it is of: a store, a suite."""
+    """The file with the remembered changes of a history, which is that of a store or of a suite."""
     folder = cache_dir() / "history"
     folder.mkdir(exist_ok=True)
     return folder / f"{hashlib.sha256(json.dumps(of).encode('utf-8', 'replace')).hexdigest()[:32]}.json"

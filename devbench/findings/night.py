@@ -42,7 +42,7 @@ class NightResult:
 
     @property
     def failed(self) -> tuple[JobReport, ...]:
-        """Jobs of which a repetition failed, or none was made."""
+        """Jobs with a failed repetition, or without any repetition."""
         return tuple(job for job in self.report.jobs if has_failed(job)) if self.report is not None else ()
 
     @property

@@ -112,7 +112,7 @@ def _table(table: Table, width: int) -> Output:
 
 
 def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
-    """A table; the columns that may be hidden are, if the terminal is too narrow."""
+    """A table. If the terminal is too narrow, columns that are declared as optional are hidden."""
     cells = {k: [_markup(table.rows[number][k]) for number in numbers] for k in range(len(table.columns))}
     widths = {
         k: max([len(clean(table.columns[k].title, 40)), *(Text.from_markup(text).cell_len for text in texts)])

@@ -1,4 +1,4 @@
-"""Results: where runs are kept and how they are asked for.
+"""The results store and its queries.
 
 For notebooks: `devbench.results.open_history()` gives a `History` whose queries return pandas frames (docs/results.md).
 """

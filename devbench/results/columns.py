@@ -85,7 +85,7 @@ def read_rows(
     Args:
         connection: of the store.
         selection: which jobs.
-        source: the table with what is joined to it.
+        source: the table with the tables joined to it.
         job_id: the column with the job of a row.
         columns: by their names; those that end in `_utc` are times.
         where: further conditions.

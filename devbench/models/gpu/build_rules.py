@@ -50,7 +50,7 @@ def violations(operator: OperatorView, context: Context) -> Iterable[Violation]:
 
 
 def _data(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    """Data that is a constant although the delegate can only read data of the run."""
+    """A constant input where the delegate can only read inputs computed at run time."""
     rule = "matmul-constant" if operator.type == "BATCH_MATMUL" else "constant-data"
     tensors = (operator.input(number) for number in _DATA.get(operator.type, (0,)))
     constants = (one for one in tensors if one is not None and context.is_constant(one))
@@ -167,7 +167,7 @@ def _readable_parts(operator: OperatorView, context: Context) -> Iterable[Violat
 
 
 def _packed_twice(operator: OperatorView, context: Context) -> Iterable[Violation]:
-    """A tensor that is packed with itself, and that the delegate does not reshape first."""
+    """A tensor that is an input of PACK twice, if the delegate does not reshape it first."""
     out, read = operator.outputs[0], context.runtime(operator)
     axis = axis_name(out, int(operator.options.get("axis", 0)))
     whole = axis and any(layout(tensor) == layout(out)._replace(**{axis: 1}) for tensor in read)

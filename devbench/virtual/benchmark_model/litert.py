@@ -105,7 +105,7 @@ class Model:
             raise LiteRtError(name, status)
 
     def get(self, name: str, *arguments: Any, kind: Any = ctypes.c_void_p) -> Any:
-        """What a call of the C API writes to its last argument, a pointer to a `kind`; a handle by default."""
+        """The value that a call of the C API writes through its last argument, a pointer to a `kind`."""
         out = kind()
         self.call(name, *arguments, ctypes.byref(out))
         return out
