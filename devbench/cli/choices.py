@@ -16,6 +16,7 @@ import typer
 from devbench import numbers
 from devbench.cli.usage import several_of
 from devbench.errors import DevbenchError, InputError
+from devbench.metrics import shown_in
 
 _UNITS = {"h": timedelta(hours=1), "d": timedelta(days=1), "w": timedelta(weeks=1)}
 _NEWEST = 50
@@ -50,13 +51,7 @@ def metrics(texts: Sequence[str] | None, default: tuple[str, ...]) -> tuple[str,
     Raises:
         InputError: there is no such metric.
     """
-    return several_of("--metric", texts, _metrics()) or default
-
-
-def _metrics() -> tuple[str, ...]:
-    from devbench.metrics import shown_in
-
-    return shown_in("comparison")
+    return several_of("--metric", texts, shown_in("comparison")) or default
 
 
 # -- completion -------------------------------------------------------------------------------------------------------
@@ -122,13 +117,10 @@ def _named(module: str, function: str) -> Complete:
     return complete(known)
 
 
-complete_run_ids = complete(_run_ids)
-complete_runs, complete_models, complete_serials = complete(_runs), complete(_models), complete(_devices)
-complete_metrics, complete_delegates = complete(_metrics), _named("tool.delegates", "load_delegates")
-complete_delegates, complete_profiles = (
-    _named("tool.delegates", "load_delegates"),
-    _named("device.profiles", "load_profiles"),
-)
+complete_run_ids, complete_runs, complete_models = complete(_run_ids), complete(_runs), complete(_models)
+complete_serials, complete_metrics = complete(_devices), complete(lambda: shown_in("comparison"))
+complete_delegates = _named("tool.delegates", "load_delegates")
+complete_profiles = _named("device.profiles", "load_profiles")
 complete_binaries, complete_offers = _named("tool.binaries", "installed"), _named("tool.manifest", "offers")
 
 

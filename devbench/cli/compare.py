@@ -14,6 +14,7 @@ from devbench.cli.output import check_writable, open_page, show
 from devbench.cli.takes import OpenOption, StoreOption
 from devbench.cli.usage import one_of, several_of
 from devbench.errors import EXIT_FAILED, InputError
+from devbench.metrics import METRICS
 from devbench.text import parts_of
 
 if TYPE_CHECKING:
@@ -136,15 +137,14 @@ def compare(
 
 def _rules(alpha: float, thresholds: Sequence[str] | None) -> CompareSettings:
     from devbench.analysis.compare import CompareSettings
-    from devbench.metrics import METRICS
 
     if not 0 < alpha < 1:
         raise InputError(f"--alpha {alpha:g} is not a probability", hint="give a number between 0 and 1, such as 0.05")
-    return CompareSettings(alpha=alpha, metrics=_thresholds(METRICS, thresholds or ()))
+    return CompareSettings(alpha=alpha, metrics=_thresholds(thresholds or ()))
 
 
-def _thresholds(known: Mapping[str, Metric], texts: Sequence[str]) -> Mapping[str, Metric]:
-    found = dict(known)
+def _thresholds(texts: Sequence[str]) -> Mapping[str, Metric]:
+    found = dict(METRICS)
     for text in texts:
         name, equals, value = text.partition("=")
         (metric,) = metrics([name], ("",))

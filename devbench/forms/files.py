@@ -8,7 +8,9 @@ from typing import Literal, get_args
 
 from devbench.forms.charts import CHART_FORMS
 from devbench.forms.charts.files import chart_file
-from devbench.forms.html import ReadRaw
+from devbench.forms.html import ReadRaw, html
+from devbench.forms.json import json_text
+from devbench.forms.markdown import markdown
 from devbench.host.whole_files import write_whole, write_whole_bytes, writing_to
 from devbench.sections.chart_kinds import run_charts
 from devbench.sections.pipeline import pipeline_document
@@ -39,9 +41,6 @@ def write_files(
     Raises:
         EnvironmentProblem: the folder cannot be written to.
     """
-    from devbench.forms.html import html
-    from devbench.forms.markdown import markdown
-
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
     charts = run_charts(subject.report) if {"md", *CHART_FORMS} & set(forms) else ()
@@ -68,8 +67,6 @@ def write_files(
 
 def write_pipelines(subject: RunSubject, folder: Path) -> Path:
     """Write `pipeline.html`, `pipeline.json` and the charts of pipelines as PNG; gives the page's path."""
-    from devbench.forms.html import html
-
     assert subject.pipelines is not None
     with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
@@ -82,8 +79,6 @@ def write_pipelines(subject: RunSubject, folder: Path) -> Path:
 
 def write_pipeline_json(subject: RunSubject, path: Path) -> None:
     """Write the pipelines of a run for other programs."""
-    from devbench.forms.json import json_text
-
     assert subject.pipelines is not None
     _text(path, json_text(pipeline_document(subject.pipelines, "json")))
 
