@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,6 +14,7 @@ from devbench.bench.suite import read_suite
 from devbench.cli import nightly, run
 from devbench.declare import option, options_of
 from devbench.errors import InputError
+from devbench.frozen import dataclass
 from devbench.options import NightlyOptions, RunOptions
 
 
