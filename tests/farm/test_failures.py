@@ -76,11 +76,17 @@ def _processes(group: int) -> list[str]:
     return [line for line in found.stdout.splitlines() if "Z" not in line]
 
 
-def test_a_frozen_worker_has_lost_its_attempt_when_it_is_back(farm: MadeFarm, host: Host) -> None:
-    host.signal(signal.SIGSTOP, group=True)
+@pytest.mark.parametrize("whole", [True, False])
+def test_a_frozen_worker_has_lost_its_attempt_when_it_is_back(farm: MadeFarm, host: Host, whole: bool) -> None:
+    """Also if the process that measures was not frozen: what it measured meanwhile is refused, and kept on the host."""
+    host.signal(signal.SIGSTOP, group=whole)
     wait_until(lambda: farm.jobs()[0]["outcome"] == "the worker was silent")
-    host.signal(signal.SIGCONT, group=True)
+    if not whole:
+        spool = host.home / "farm" / "spool"
+        wait_until(lambda: list(spool.glob("*/*.result")))
+    host.signal(signal.SIGCONT, group=whole)
     assert _check(farm)["attempts"] == 2
+    assert whole or host.superseded
 
 
 def test_a_drained_worker_finishes_its_repetition_and_gives_the_rest_back(farm: MadeFarm, host: Host) -> None:
