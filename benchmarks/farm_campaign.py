@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import itertools
 import os
 import random
 import signal
@@ -175,7 +176,31 @@ def check(campaign: Campaign, repetitions: int) -> tuple[int, int]:
     spans = sum(of[-1] - of[0] for of in starts)
     used = sum(sum(end - start for start, end in of[:-1]) for of in tools.values() if len(of) > 1)
     print(f"utilisation: {100 * used / spans:.1f} % of {len(starts)} devices")
+    print_gaps(farm, tools)
     return len(wrong), both
+
+
+def print_gaps(farm: MadeFarm, tools: dict[str, list[tuple[float, float]]]) -> None:
+    """Where the time between the tools of two jobs goes; for jobs of one repetition and one attempt."""
+    now = time.time() - uptime_s()
+    with Farm(farm.admin_url) as admin:
+        rows = admin.rows(
+            "SELECT j.device, extract(epoch FROM a.began_utc)::float8 AS began, "
+            "extract(epoch FROM a.ended_utc)::float8 AS ended FROM farm.attempts a JOIN farm.jobs j ON j.id = a.job "
+            "ORDER BY a.began_utc"
+        )
+    before: list[float] = []
+    after: list[float] = []
+    between: list[float] = []
+    for device, of in tools.items():
+        mine = [row for row in rows if row["device"] == device]
+        if len(mine) == len(of):
+            before += [start + now - row["began"] for row, (start, _) in zip(mine, of, strict=True)]
+            after += [row["ended"] - now - end for row, (_, end) in zip(mine, of, strict=True)]
+            between += [later["began"] - row["ended"] for row, later in itertools.pairwise(mine)]
+    if between:
+        words = f"{median(before):.2f} s from its begin to the tool, {median(after):.2f} s from the tool to its end"
+        print(f"a job (medians): {words}, {median(between):.2f} s to the next")
 
 
 def gap_of(at: float, place: Place, tools: dict[str, list[tuple[float, float]]]) -> float | None:
