@@ -161,7 +161,7 @@ class LeaseKeeper:
                 self._quiet.release()
 
     def _keep(self, over: threading.Event) -> None:
-        while not over.wait(lease.renew_every_s()):
+        while not over.wait(lease.lease_s() / 3):
             with self._quiet, contextlib.suppress(DevbenchError):
                 if not over.is_set() and not lease.renew(self._device, self.lease):
                     self._lost = True

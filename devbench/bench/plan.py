@@ -226,7 +226,7 @@ class Earlier:
         self._jobs: dict[str, dict[int, JobView]] = {}
         for item in view.jobs if view is not None else ():
             self._jobs.setdefault(item.job.device.key, {})[item.job.number] = item
-        self._firsts = {key: self._first_of(min(jobs)) for key, jobs in self._jobs.items()}
+        self._firsts = {key: 1 + (min(jobs) - 1) // self._cases * self._cases for key, jobs in self._jobs.items()}
         self._claimed: set[str] = set()
         self._lock = threading.Lock()
 
@@ -254,9 +254,6 @@ class Earlier:
                     wanted += self._cases
                 self._firsts[key] = wanted
             return self._firsts[key], self._jobs.get(key, {})
-
-    def _first_of(self, number: int) -> int:
-        return number - (number - 1) % self._cases
 
 
 # Failures that chance, load or memory pressure can cause; every other kind would happen again.

@@ -206,7 +206,7 @@ def repetition_record(
         argv=ran.argv,
         exit_code=ran.output.exit_code,
         measurement=to_json(measured),
-        **measured_values(measured, purpose if ok else None),
+        **{name: of.read(measured) for name, of in VALUES.items() if ok and of.measured and purpose in of.purposes},
         vm_hwm_kb=ran.output.vm_hwm_kb if ok else None,
         pss_peak_kb=ran.output.pss_peak_kb if ok else None,
         delegate_applied=use.applied if use else None,
@@ -244,11 +244,6 @@ def measured_when(ran: ProcessResult, verdict: Reliability) -> dict[str, Any]:
         "verdict": verdict.word,
         "verdict_reasons": verdict.reasons,
     }
-
-
-def measured_values(measured: Measurement, purpose: Purpose | None) -> dict[str, Any]:
-    """The values that repetitions of a purpose take from their measurement; none for `None`, a failed one."""
-    return {name: of.read(measured) for name, of in VALUES.items() if of.measured and purpose in of.purposes}
 
 
 def refused_record(

@@ -158,7 +158,8 @@ def run(
                 RunRecord(
                     run_id=run_id,
                     started_utc=datetime.now(timezone.utc),
-                    command=_command_line(),
+                    # Without secrets.
+                    command=shlex.join(["devbench", *mask_words(sys.argv[1:])]),
                     devbench_version=__version__,
                     host=socket.gethostname(),
                     options={**(options or {}), PLAN: fingerprint(plan)},
@@ -302,11 +303,6 @@ def _stop(sessions: Sequence[DeviceSession], ended: Sequence[threading.Event]) -
             one.wait(_LEAVE_BEHIND_S)
     except KeyboardInterrupt:
         return
-
-
-def _command_line() -> str:
-    """The command line of the run, without secrets."""
-    return shlex.join(["devbench", *mask_words(sys.argv[1:])])
 
 
 @dataclass(frozen=True, slots=True)

@@ -152,11 +152,6 @@ def lease_s() -> int:
     return found
 
 
-def renew_every_s() -> float:
-    """How often a lease is renewed: after a third of its time."""
-    return lease_s() / 3
-
-
 def new_request() -> Request:
     """A request of this process, with the token, job and attempt that the environment gives, else a random token.
 

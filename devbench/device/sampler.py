@@ -138,13 +138,12 @@ def parse_samples(text: str, started_utc: datetime) -> tuple[ConditionSample, ..
 def samples_to_json(samples: Sequence[ConditionSample]) -> tuple[Mapping[str, Any], ...]:
     """JSON-ready mappings with `t_s` and every field that is known."""
     return tuple(
-        {"t_s": sample.t_s, **{key: value for key, value in to_json(sample.conditions).items() if _is_known(value)}}
+        {
+            "t_s": sample.t_s,
+            **{key: value for key, value in to_json(sample.conditions).items() if value not in (None, [], {})},
+        }
         for sample in samples
     )
-
-
-def _is_known(value: Any) -> bool:
-    return value is not None and value != [] and value != {}
 
 
 def _elapsed(text: str) -> float | None:

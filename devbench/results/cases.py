@@ -30,7 +30,8 @@ def case_text(model: str, delegate: str, threads: int | None, options: Mapping[s
     if options.get("via", "shell") != "shell":
         words.append(str(options["via"]))
     words += input_texts(options)
-    words += [_flag(flag) for flag in options.get("extra_flags") or ()]
+    flags = options.get("extra_flags") or ()
+    words += ["=".join(map(str, flag)) if isinstance(flag, (list, tuple)) else str(flag) for flag in flags]
     text = " · ".join(words)
     if len(text) <= _LONGEST:
         return text
@@ -74,7 +75,3 @@ def subject_of(model: str, case: str) -> str:
 
 def _plain(text: str) -> str:
     return clean(text, 80).replace(" · ", " - ")
-
-
-def _flag(flag: Any) -> str:
-    return "=".join(map(str, flag)) if isinstance(flag, (list, tuple)) else str(flag)

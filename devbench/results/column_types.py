@@ -54,10 +54,6 @@ def _table_of(fits: Fits) -> Fits:
 _TEXT, _NUMBER, _FLAG = _is(str), _is(int, float), _is(bool)
 
 
-def _object(value: Any) -> bool:
-    return isinstance(value, dict)
-
-
 def _input_shape(value: Any) -> bool:
     """The name of a column type, with its sizes."""
     return isinstance(value, list) and len(value) == 2 and isinstance(value[1], list)
@@ -72,7 +68,7 @@ FIELDS: Mapping[str, Mapping[str, Fits]] = {
         "extra_flags": _is(list),
     },
     "conditions": {"temperatures_c": _table_of(_NUMBER), "taken_utc": _TEXT},
-    "measurement": {"unsupported_ops": _list_of(_object)},
+    "measurement": {"unsupported_ops": _list_of(lambda value: isinstance(value, dict))},
     "output": {
         "name": _TEXT, "against": _TEXT, "dtype": _TEXT, "max_abs": _NUMBER, "max_rel": _NUMBER, "cosine": _NUMBER,
         "snr_db": _NUMBER, "nan": _NUMBER, "inf": _NUMBER, "all_zero": _FLAG, "wrong_size": _FLAG, "wrong": _FLAG,

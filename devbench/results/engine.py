@@ -105,7 +105,8 @@ class Database:
         if self.url.get_backend_name() not in ("sqlite", "postgresql"):
             raise InputError(f"--store {self.shown}: a store is an SQLite file or in PostgreSQL", hint=_EXAMPLES)
         database = self.url.database
-        self.file = Path(str(database)).absolute() if self._is_file(database) else None
+        is_file = self.url.get_backend_name() == "sqlite" and database not in (None, "", ":memory:")
+        self.file = Path(str(database)).absolute() if is_file else None
         self._foreign = foreign
         self._rebuilt = rebuilt
         self.read_only = foreign
@@ -124,9 +125,6 @@ class Database:
             raise StoreProblem(f"cannot open the results store {self.shown}: {error.strerror or error}") from None
         except ModuleNotFoundError as error:
             raise self._driver_missing(error) from None
-
-    def _is_file(self, database: str | None) -> bool:
-        return self.url.get_backend_name() == "sqlite" and database not in (None, "", ":memory:")
 
     def _driver_missing(self, error: ModuleNotFoundError) -> InputError:
         hint = install_hint("postgres") if error.name in ("psycopg", "psycopg2") else "install it"

@@ -61,14 +61,14 @@ def insert_part(connection: sa.Connection, view: RunView) -> None:
 
 def insert_notices(connection: sa.Connection, run_id: str, notices: Iterable[Notice]) -> None:
     """Notices of a run, each once."""
-    rows = [{**asdict(notice), "run_id": run_id, "id": notice_id(notice)} for notice in notices]
+    rows = [{**asdict(notice), "run_id": run_id, "id": _notice_id(notice)} for notice in notices]
     for row in rows:
         row |= {"effect": row["effect"].value, "kind": row["kind"].value}
         del row["tally"]
     insert_new(connection, schema.notices, rows)
 
 
-def notice_id(notice: Notice) -> int:
+def _notice_id(notice: Notice) -> int:
     """The number under which a run has a notice: made of its content."""
     return content_id(notice.kind.value, notice.subject, notice.text, notice.device_key, notice.job_number)
 
@@ -136,7 +136,8 @@ def insert_repetition(connection: sa.Connection, repetition: RepetitionRecord) -
     connection.execute(schema.conditions.insert().values(repetition_id=number, **around))
     if repetition.operators:
         _insert_operators(connection, number, repetition.operators)
-    note_change(connection, job_id)
+    # The job has repetitions that are not in its totals.
+    insert_new(connection, schema.open_totals, [{"job_id": job_id, "counted": 0, "waiting": 1}])
 
 
 def _insert_operators(connection: sa.Connection, number: int, operators: tuple[OperatorRecord, ...]) -> None:
@@ -175,11 +176,6 @@ def total_types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
     """Compute again the time by type of operator of these jobs, from the last profile of each."""
     for some in _chunks(job_ids):
         _types(connection, some)
-
-
-def note_change(connection: sa.Connection, job_id: int) -> None:
-    """Note that a job has repetitions that are not in its totals."""
-    insert_new(connection, schema.open_totals, [{"job_id": job_id, "counted": 0, "waiting": 1}])
 
 
 def are_open(connection: sa.Connection) -> bool:
