@@ -271,7 +271,7 @@ def test_runs_show_and_report_tell_the_same_again(tmp_path: Path, adb_server_por
     assert whole["run"]["run_id"] == run_id
     written = devbench("report", run_id, "--out", str(tmp_path / "r"))
     assert written.returncode == 0
-    assert (tmp_path / "r" / "report.md").read_text().startswith("# tiny\\_groupnorm on Virtual device: ")
+    assert (tmp_path / "r" / "report.md").read_text().startswith("# tiny_groupnorm on Virtual device: ")
     assert (tmp_path / "r" / "latency.png").read_bytes().startswith(b"\x89PNG")
 
 
