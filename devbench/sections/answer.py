@@ -7,12 +7,11 @@ from typing import TYPE_CHECKING
 
 from devbench.findings.choice import Choice
 from devbench.sections.document import Kind, Matrix, MatrixCell
-from devbench.sections.figures import delegate_words, interval, ms
+from devbench.sections.figures import delegate_words, half_width, ms
 from devbench.sections.tables import EVERY_FORM, Cell, Column, Table, table
 from devbench.text import clean
 
 if TYPE_CHECKING:
-    from devbench.analysis.stats import Estimate
     from devbench.findings.run import JobReport, ReportData
 
 # A table with more models has a row for each of them, and a column for each device.
@@ -162,17 +161,6 @@ def processes_words(report: ReportData) -> str:
     return f"{some} process{'' if counts == [1] else 'es'} per delegate"
 
 
-def half_width(value: Estimate | None) -> str:
-    """A latency with half its interval: `9.41 ± 0.09`; without it if there is none."""
-    if value is None:
-        return "–"
-    text = ms(value.median)
-    if value.coverage is None or not interval(value):
-        return text
-    half = f"{(value.high - value.low) / 2:.{len(text.partition('.')[2])}f}"
-    return f"{text} ± {half}" if float(half) else text
-
-
 def latency_table(choices: Sequence[Choice]) -> Table:
     """Device and model down, delegates across, in ms with half the interval."""
     names = list(dict.fromkeys(job.title for one in choices for job in one.jobs))
@@ -183,7 +171,8 @@ def latency_table(choices: Sequence[Choice]) -> Table:
             if job is None:
                 return Cell("–")
             kind = "unreliable" if job.all_unreliable else "best" if job is one.winner else ""
-            return Cell(half_width(job.latency), kind=kind)
+            known = ms(job.latency.median) if job.all_unreliable and job.latency else half_width(job.latency)
+            return Cell(known, kind=kind)
 
         return Column(name, cell, numeric=True)
 

@@ -43,6 +43,18 @@ def interval(value: Estimate | None) -> str:
     return f"{ms(value.low)}–{ms(value.high)}"
 
 
+def half_width(value: Estimate | None) -> str:
+    """A latency with half its interval and as many digits, one more if that is 0: `9.41 ± 0.09`, `12.9 ± 0.02`."""
+    if value is None:
+        return "–"
+    text, half = ms(value.median), (value.high - value.low) / 2
+    digits = len(text.partition(".")[2])
+    between = (
+        f" ± {half:,.{digits if round(half, digits) else digits + 1}f}" if half and value.coverage is not None else ""
+    )
+    return text + between
+
+
 def job_figures() -> tuple[str, ...]:
     """Names of the metrics that the table of jobs has next to the latency."""
     return tuple(name for name in shown_in("jobs") if name != "latency")

@@ -15,7 +15,7 @@ from devbench.findings.run import JobReport, Process, ReportData
 from devbench.metrics import METRICS, shown_in
 from devbench.sections.charts import Bar, Group, Point, Row, RowChart, Series, Virtual, family, needs_log
 from devbench.sections.comparison_cells import case_words
-from devbench.sections.figures import interval, mb, ms, percent
+from devbench.sections.figures import half_width, interval, mb, ms, percent
 from devbench.sections.waterfall import Step, waterfall
 from devbench.text import clean
 
@@ -33,17 +33,6 @@ _VERDICTS = {
 }  # fmt: skip
 _Jobs = Sequence[JobReport]
 _RowsOf = Callable[[JobReport], Iterable[Row]]
-
-
-def plus_minus(found: Estimate) -> str:
-    """`61.3 ± 0.7`: the median and half of its interval, with the same digits; the median alone without an interval."""
-    text = ms(found.median)
-    if found.coverage is None:
-        return text
-    half, digits = (found.high - found.low) / 2, len(text.partition(".")[2])
-    if half and round(half, digits) == 0:
-        digits += 1
-    return f"{text} ± {half:,.{digits}f}"
 
 
 def _virtual(virtual: Iterable[bool]) -> Virtual:
@@ -98,7 +87,7 @@ def _latency(name: str, jobs: _Jobs, part: str) -> RowChart:
         found = job.latency
         assert found is not None
         low, high = (found.low, found.high) if found.coverage is not None else (None, None)
-        text = f"{ms(found.median)}, unreliable" if job.all_unreliable else plus_minus(found)
+        text = f"{ms(found.median)}, unreliable" if job.all_unreliable else half_width(found)
         between = f" ({interval(found)})" if low is not None else ""
         words = f"{job.title}: {ms(found.median)} ms{between}, {found.n} process{'' if found.n == 1 else 'es'}"
         colour = "bar-win" if id(job) in best else ""
