@@ -85,7 +85,8 @@ _LONGEST_TEST_S = 1.0
 _NOT_REPLACED = 71
 # Standard error of the program, which its forks do not have.
 _SCREEN = os.dup(2)
-_OUTCOMES = {0: "survived", _NOT_REPLACED: "again"}
+# 70 is an error of this program, not of a test.
+_OUTCOMES = {0: "survived", 70: "again", _NOT_REPLACED: "again"}
 _REMOVABLE = (ast.Assign, ast.AugAssign, ast.Expr, ast.Return, ast.Raise)
 
 
@@ -368,7 +369,7 @@ class _Server:
 
 def _replace_code(mutant: Mutant) -> bool:
     """Give the function around a mutant its code, for every reference to it; whether the function was found."""
-    module = sys.modules[_module(mutant)]
+    module = importlib.import_module(_module(mutant))  # some are imported when they are first used
     code: Any = compile(edited((ROOT / mutant.file).read_text("utf-8"), mutant), str(ROOT / mutant.file), "exec")
     holder: Any = module
     while True:

@@ -28,3 +28,8 @@ def test_the_deadline_leaves_room_for_both_phases_and_the_start() -> None:
     options = ToolOptions(max_secs=150)
     assert repetition_deadline_s(options, Limits()) > 2 * 150
     assert repetition_deadline_s(options, Limits(repetition_timeout_s=7)) == 7
+
+
+def test_the_processes_of_a_job_are_its_outputs_latencies_and_profiles() -> None:
+    assert Limits(repetitions=5, profile_repetitions=2, output_repetitions=1).steps == 8
+    assert Limits(repetitions=3, profile_repetitions=0).steps == 3

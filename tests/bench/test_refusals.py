@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import re
+from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from devbench.bench.plan import Case
-from devbench.bench.refusals import check_compiled, unfit_model
+from devbench.bench.refusals import cannot_run, check_compiled, read_flags, unfit_model
+from devbench.device.facts import DeviceFacts
 from devbench.errors import InputError
 from devbench.models.compiled import Compiled
 from devbench.models.files import ModelFile
-from devbench.tool.case import Delegate, ToolOptions
+from devbench.tool.binaries import Binary
+from devbench.tool.case import Delegate, Requirements, ToolOptions
+from devbench.tool.manifest import VIRTUAL_ABI
+from tests.tool.elf_files import X86_64, library
 
 CPU = Delegate("cpu", "CPU", flags=(("use_xnnpack", "false"),))
 NPU = Delegate("npu-x", "NPU", litert_flags=(("use_npu", "true"), ("dispatch_library_path", "{files}")))
@@ -46,3 +53,77 @@ def test_a_plan_without_any_delegate_that_fits_is_wrong_input() -> None:
         check_compiled([case(CPU, SM8750), case(TPU, SM8750)])
     assert "cpu, external-edgetpu" in caught.value.hint
     check_compiled([case(CPU, SM8750), case(NPU, SM8750), case(CPU, None)])
+
+
+class Phone:
+    """A device that is asked which files and libraries it has, a line of the command each; it has these."""
+
+    def __init__(self, *has: str) -> None:
+        self.has, self.asked = has, 0
+        self.serial = "S"
+
+    def shell(self, command: str, **more: object) -> SimpleNamespace:
+        self.asked += 1
+        there = [line for line in command.splitlines() if any(f"/{name} " in line for name in self.has)]
+        words = [word for line in there for word in re.findall(r"echo ([np]\d+)", line)]
+        return SimpleNamespace(stdout="\n".join(words).encode(), exit_code=0)
+
+
+ARM_BINARY = Binary("stock", "tflite", "2.19", "arm64-v8a", "default", "b" * 64, Path("b"), 100)
+FACTS = DeviceFacts("K", "S", abis=("arm64-v8a", "armeabi-v7a"), soc_model="SM8650", sdk=34)
+
+
+def why(delegate: Delegate, flags: tuple[str, ...] = (), phone: Phone | None = None) -> list[str]:
+    found = cannot_run(
+        phone or Phone(), [CPU, delegate], facts=FACTS, binary=ARM_BINARY, flags=flags,  # type: ignore[arg-type]
+        known_failures={"gpu": "crashes"},
+    )  # fmt: skip
+    assert found["cpu"] == []
+    return found[delegate.name]
+
+
+def test_a_flag_that_the_binary_does_not_have_is_named() -> None:
+    gpu = Delegate("fast", "Fast", flags=(("use_gpu", "true"), ("gpu_backend", "cl")))
+    assert why(gpu) == [], "nothing is known of the flags"
+    assert why(gpu, ("use_xnnpack", "use_gpu", "gpu_backend")) == []
+    assert why(gpu, ("use_xnnpack", "use_gpu")) == ["stock has no flag gpu_backend"]
+
+
+def test_what_is_known_to_fail_there_and_what_the_device_lacks_are_reasons() -> None:
+    assert why(Delegate("gpu", "GPU", flags=(("use_gpu", "true"),))) == ["known to fail here: crashes"]
+    other = Delegate("x", "X", flags=(("use_gpu", "true"),), requires=Requirements(soc="SM8750"))
+    assert len(why(other)) == 1 and "SM8650" in why(other)[0]
+
+
+def test_a_library_of_another_machine_or_that_needs_another_one_is_a_reason(tmp_path: Path) -> None:
+    def npu(path: Path) -> Delegate:
+        return Delegate("npu", "NPU", flags=(("external_delegate_path", "{files}/libx.so"),), files=(path,))
+
+    plugin = ("tflite_plugin_create_delegate", "tflite_plugin_destroy_delegate")
+    right = library(tmp_path / "libx.so", exports=plugin, needed=("libc.so", "libvendor.so"))
+    phone = Phone("libvendor.so")
+    assert why(npu(right), phone=phone) == [] and phone.asked == 1
+    (reason,) = why(npu(right))
+    assert reason == "libx.so needs libvendor.so, which is neither among its files nor on the device"
+    intel = library(tmp_path / "libx.so", exports=plugin, machine=X86_64)
+    assert any("arm64-v8a" in one for one in why(npu(intel)))
+
+
+def test_a_library_under_another_file_name_is_to_be_renamed(tmp_path: Path) -> None:
+    plugin = ("tflite_plugin_create_delegate",)
+    first = library(tmp_path / "libx.so", exports=plugin, needed=("libnn.so.33",))
+    second = library(tmp_path / "libnn.so.33.0", soname="libnn.so.33")
+    npu = Delegate("npu", "NPU", flags=(("external_delegate_path", "{files}/libx.so"),), files=(first, second))
+    (reason,) = why(npu)
+    assert reason.endswith("nor on the device; rename libnn.so.33.0 to that")
+
+
+def test_an_app_and_a_user_s_virtual_tool_are_not_asked_for_their_flags() -> None:
+    phone = Phone()
+    app = replace(ARM_BINARY, flavour="apk")
+    own = replace(ARM_BINARY, abi=VIRTUAL_ABI, added_utc="2026-11-28T00:00:00+00:00")
+    for binary in (app, own):
+        assert read_flags(phone, binary) == frozenset()  # type: ignore[arg-type]
+    shipped = replace(ARM_BINARY, abi=VIRTUAL_ABI, added_utc="")
+    assert {"graph", "use_xnnpack"} <= read_flags(phone, shipped)  # type: ignore[arg-type]
+    assert phone.asked == 0
