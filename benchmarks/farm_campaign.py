@@ -76,11 +76,13 @@ class Campaign:
     restart_database: Callable[[float], None]
     random: random.Random
     kills: list[tuple[float, Place]] = field(default_factory=list)
+    events: list[tuple[float, Place | None]] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
 
     def kill(self) -> None:
         place = self._free()
         self.kills.append((uptime_s(), place))
+        self.events.append((uptime_s(), place))
         place.kill()
 
         def back() -> None:
@@ -91,6 +93,7 @@ class Campaign:
 
     def freeze(self) -> None:
         place = self._free()
+        self.events.append((uptime_s(), place))
         place.signal(signal.SIGSTOP)
 
         def back() -> None:
@@ -100,6 +103,7 @@ class Campaign:
         self._later(place, back)
 
     def database(self) -> None:
+        self.events.append((uptime_s(), None))
         self.restart_database(self.random.uniform(0.5, 2.0))
 
     def _free(self) -> Place:
@@ -118,29 +122,34 @@ class Campaign:
         self.threads[-1].start()
 
     def numbers(self) -> tuple[int, int]:
-        """How many jobs are stored, and how many there are; (0, 1) while the database is away."""
+        """How many jobs have ended, and how many are stored; none while the database is away."""
         try:
             with Farm(self.farm.admin_url) as farm:
-                row = farm.rows("SELECT count(*) FILTER (WHERE stored) AS done, count(*) AS n FROM farm.jobs")[0]
-            return int(row["done"]), int(row["n"])
+                row = farm.rows("SELECT count(ended_utc) AS ended, count(*) FILTER (WHERE stored) AS n FROM farm.jobs")[
+                    0
+                ]
+            return int(row["ended"]), int(row["n"])
         except FarmProblem:
-            return 0, 1
+            return 0, 0
 
     def run(self, events: Sequence[Callable[[], None]], jobs: int, limit_s: float) -> bool:
         """Let each event happen at an equal share of the jobs; whether all jobs were done in time."""
         left = list(events)
-        until = time.monotonic() + limit_s
-        while time.monotonic() < until:
-            done, count = self.numbers()
-            if done == count and not left:
+        began = time.monotonic()
+        measured_s = 0.0
+        while time.monotonic() < began + limit_s:
+            ended, stored = self.numbers()
+            if ended == jobs and not measured_s:
+                measured_s = time.monotonic() - began
+            if stored == jobs and not left:
                 break
-            while left and done >= (len(events) - len(left)) * jobs / (len(events) + 1):
+            if left and ended >= (len(events) - len(left)) * jobs / (len(events) + 1):
                 left.pop(0)()
-                time.sleep(self.random.uniform(0.0, 0.5))
-            time.sleep(0.2)
+            time.sleep(self.random.uniform(0.1, 0.3))
         for thread in self.threads:
             thread.join(60)
-        return self.numbers()[0] == jobs and not left
+        print(f"all jobs had ended after {measured_s:.0f} s, and were stored after {time.monotonic() - began:.0f} s")
+        return self.numbers()[1] == jobs and not left
 
 
 def check(campaign: Campaign, repetitions: int) -> tuple[int, int]:
@@ -167,11 +176,11 @@ def check(campaign: Campaign, repetitions: int) -> tuple[int, int]:
     print(f"{len(wrong)} jobs with a wrong number of repetitions or another problem, {both} overlaps")
     for line in wrong[:20]:
         print(f"  {line}")
-    gaps = [gap for at, place in campaign.kills if (gap := gap_of(at, place, tools)) is not None]
-    if gaps:
-        late = sum(gap > BAR_S for gap in gaps)
-        words = f"{median(gaps):.1f} s until all its phones measure again (median), {max(gaps):.1f} s at most"
-        print(f"after a kill: {words}; {late} above {BAR_S:.0f} s")
+    first, every = gaps_of(campaign, tools)
+    if first:
+        late = sum(gap > BAR_S for gap in first)
+        words = f"{median(first):.1f} s until its host measures again (median), {max(first):.1f} s at most"
+        print(f"after a kill: {words}, {late} of {len(first)} above {BAR_S:.0f} s; all phones {median(every):.1f} s")
     starts = [[one[0] for one in of] for of in tools.values() if len(of) > 1]
     spans = sum(of[-1] - of[0] for of in starts)
     used = sum(sum(end - start for start, end in of[:-1]) for of in tools.values() if len(of) > 1)
@@ -203,11 +212,22 @@ def print_gaps(farm: MadeFarm, tools: dict[str, list[tuple[float, float]]]) -> N
         print(f"a job (medians): {words}, {median(between):.2f} s to the next")
 
 
-def gap_of(at: float, place: Place, tools: dict[str, list[tuple[float, float]]]) -> float | None:
-    """The longest time from a kill to the next start on a phone of the host; `None` if none has one."""
-    found = [min((start for start, _ in tools[one.name] if start > at), default=None) for one in place.phones]
-    later = [start - at for start in found if start is not None]
-    return max(later, default=None)
+def gaps_of(campaign: Campaign, tools: dict[str, list[tuple[float, float]]]) -> tuple[list[float], list[float]]:
+    """The time from each kill to the next start on a phone of the host, and on the last of its phones.
+
+    Kills are left out if something else happened to the host or the database meanwhile, or nothing was left to measure.
+    """
+    first: list[float] = []
+    every: list[float] = []
+    for at, place in campaign.kills:
+        later = [min((start for start, _ in tools[one.name] if start > at), default=None) for one in place.phones]
+        gaps = [start - at for start in later if start is not None]
+        next_event = min((t for t, of in campaign.events if t > at and of in (place, None)), default=float("inf"))
+        if gaps and at + min(gaps) < next_event:
+            first.append(min(gaps))
+        if gaps and at + max(gaps) < next_event:
+            every.append(max(gaps))
+    return first, every or [float("nan")]
 
 
 def main() -> None:
@@ -273,10 +293,9 @@ def main() -> None:
             [campaign.kill] * given.kills + [campaign.database] * given.databases + [campaign.freeze] * given.freezes
         )
         campaign.random.shuffle(events)
-        began = time.monotonic()
         finished = campaign.run(events, given.jobs, given.limit_s)
         done = f"{len(campaign.kills)} kills, {given.databases} of the database, {given.freezes} freezes"
-        print(f"{done}, in {time.monotonic() - began:.0f} s")
+        print(done)
         print(f"largest worker: {max(place.memory_mb() for place in places):.0f} MB resident")
         wrong, both = check(campaign, given.repetitions)
         if not finished or wrong or both:
