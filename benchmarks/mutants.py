@@ -356,6 +356,9 @@ class _Server:
         def attempt(mutant: Mutant, tests: Sequence[str]) -> int:
             if not _replace_code(mutant):
                 return _NOT_REPLACED
+            # Pytest empties the folder when it is first used, which another mutant may be using.
+            folders = session.config._tmp_path_factory
+            folders._given_basetemp = folders._given_basetemp.with_name(f"base-{os.getpid()}")
             chosen = [items[test] for test in tests]
             for item, following in itertools.zip_longest(chosen, chosen[1:]):
                 session.config.hook.pytest_runtest_protocol(item=item, nextitem=following)
