@@ -189,6 +189,11 @@ def _print_precisions(found: Sequence[tuple[str, Sequence[Precision]]]) -> None:
         Column("start s", lambda row: f"{row[1].init_s:.2f}", numeric=True, hidden=1),
         Column("run s", lambda row: f"{row[1].run_s:.2f}", numeric=True, hidden=2),
         Column("relative error", lambda row: f"{row[1].relative:.1g}", numeric=True),
+        Column(
+            "from weight-only",
+            lambda row: "" if row[1].to_weight_only is None else f"{row[1].to_weight_only:.1g}",
+            numeric=True,
+        ),
         Column("SNR dB", lambda row: f"{row[1].snr_db:.1f}" if math.isfinite(row[1].snr_db) else "", numeric=True),
     )
     pairs = [(name, row) for name, rows in found for row in rows]

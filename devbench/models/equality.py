@@ -16,7 +16,7 @@ from devbench.errors import DevbenchError
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.file import load_model
 from devbench.models.reference import HostRun, Kernels, run_on_host
-from devbench.models.tensors import make_inputs, read_tensors
+from devbench.models.tensors import ModelTensors, make_inputs, read_tensors
 
 TOLERANCE = 1e-3
 
@@ -80,12 +80,17 @@ def compare_models(
     for path in (before, after):
         tell(f"running {path.name}")
         runs.append(run_on_host(path, sets, threads=os.cpu_count() or 1, kernels=kernels))
+    return ModelComparison(output_errors(tensors, *runs), inputs, *runs)
+
+
+def output_errors(tensors: ModelTensors, before: HostRun, after: HostRun) -> tuple[OutputDifference, ...]:
+    """How far each output of one run is from that of another, on the same inputs."""
     errors, at = [], 0
     for spec in tensors.outputs:
         span = slice(at, at := at + spec.size_bytes)
-        pair = (b"".join(outputs[span] for outputs in run.outputs) for run in runs)
+        pair = (b"".join(outputs[span] for outputs in run.outputs) for run in (before, after))
         errors.append(output_error(spec.shown, *(np.frombuffer(data, spec.dtype) for data in pair)))
-    return ModelComparison(tuple(errors), inputs, *runs)
+    return tuple(errors)
 
 
 def require_equal(comparison: ModelComparison, tolerance: float = TOLERANCE) -> None:

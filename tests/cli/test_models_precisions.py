@@ -26,6 +26,9 @@ def test_size_memory_and_error_stand_in_one_table(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stderr
     [found] = json.loads(done.stdout)["models"]
     rows = {row["weights"]: row for row in found["precisions"]}
+    assert [row["to_weight_only"] is None for row in found["precisions"]] == [True, True, True, False]
+    # Weight-only and dynamic int8 have the same weights: what differs is the activations.
+    assert 0 < rows["dynamic int8"]["to_weight_only"] < 0.2
     assert list(rows) == ["as it is", "fp16", "weight-only int8", "dynamic int8"]
     sizes = [row["size_bytes"] for row in rows.values()]
     assert sizes[0] == model.stat().st_size and sizes[1] < 0.6 * sizes[0] and sizes[2] < 0.6 * sizes[1]

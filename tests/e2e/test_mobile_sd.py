@@ -139,7 +139,7 @@ def test_an_ablation_measures_every_lever(baseline: Path, tmp_path: Path, bench_
     found = json.loads((out / "ablation.json").read_text("utf-8"))
     rows = {row["lever"]: row for row in found["rows"]}
     assert list(rows) == [
-        "baseline", "+ layernorm-4d", "+ attention-4d", "+ stable-gelu", "+ gather-to-conv", "+ fc-to-conv",
+        "baseline", "+ layernorm-4d", "+ stable-attention", "+ attention-4d", "+ stable-gelu", "+ gather-to-conv", "+ fc-to-conv",
         "+ merge-reshapes", "no guidance", "2 steps", "+ w8", "pipelined", "pipelined-early",
     ]  # fmt: skip
     assert all(row["latency_ms"] > 0 and row["peak_kb"] > 0 and row["sessions"] == 1 for row in found["rows"])

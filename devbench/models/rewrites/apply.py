@@ -15,11 +15,20 @@ from typing import Any
 
 from devbench.errors import InputError
 from devbench.host.whole_files import writing
-from devbench.models.equality import TOLERANCE, ModelComparison, OutputsDiffer, compare_models, require_equal
+from devbench.models.equality import (
+    TOLERANCE,
+    ModelComparison,
+    OutputsDiffer,
+    compare_models,
+    output_errors,
+    require_equal,
+)
 from devbench.models.graph.edit import Graph, compact
 from devbench.models.graph.file import load_model, save_model
 from devbench.models.graph.tables import count_operators
+from devbench.models.reference import HostRun
 from devbench.models.rewrites.catalogue import Rewrite, RewriteOptions, chosen_rewrites
+from devbench.models.tensors import read_tensors
 
 Tell = Callable[[str], None]
 _REWRITES = (("as it is", ()), ("fp16", ("fp16",)), ("weight-only int8", ("w8",)), ("dynamic int8", ("dynamic-int8",)))
@@ -242,6 +251,8 @@ class Precision:
         init_s, run_s: from opening the file to allocated tensors, and the last inference.
         relative: the largest difference of an output, relative to its largest value, compared with the model as it is.
         snr_db: infinite where outputs are equal.
+        to_weight_only: the largest difference of dynamic int8 from weight-only int8, the two ways in which devices use
+            such weights; `None` for the others.
     """
 
     weights: str
@@ -251,6 +262,7 @@ class Precision:
     run_s: float
     relative: float
     snr_db: float
+    to_weight_only: float | None = None
 
 
 def precisions(model: Path, *, inputs: int = 1, tell: Tell = lambda what: None) -> Iterator[Precision]:
@@ -266,12 +278,18 @@ def precisions(model: Path, *, inputs: int = 1, tell: Tell = lambda what: None) 
     with writing(model):
         work = tempfile.TemporaryDirectory(prefix=".precisions-", dir=model.absolute().parent)
     with work as folder:
+        runs: dict[str, HostRun] = {}
         for weights, names in _REWRITES:
             tell(weights)
             path = Path(folder, "model.tflite")
             rewrite_file(model, path, chosen_rewrites(names, []) if names else [], RewriteOptions(), inputs=0)
             found = compare_models(model, path, inputs, kernels="xnnpack")
-            took, worst = found.after, found.worst
+            runs[weights] = took = found.after
+            worst, between = found.worst, None
+            if weights == "dynamic int8":
+                errors = output_errors(read_tensors(model), runs["weight-only int8"], took)
+                between = max(error.relative for error in errors)
             yield Precision(
-                weights, path.stat().st_size, took.peak_bytes, took.init_s, took.run_s, worst.relative, worst.snr_db
-            )
+                weights, path.stat().st_size, took.peak_bytes, took.init_s, took.run_s, worst.relative, worst.snr_db,
+                between,
+            )  # fmt: skip

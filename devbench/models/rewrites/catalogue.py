@@ -12,7 +12,7 @@ from devbench.errors import InputError
 from devbench.models.graph.edit import Graph
 from devbench.models.graph.emit import Emitter
 from devbench.models.rewrites.codes import downgrade_versions, drop_unused_codes, unused_code_match
-from devbench.models.rewrites.half_precision import groupnorm_4d, layernorm_4d, stable_gelu
+from devbench.models.rewrites.half_precision import groupnorm_4d, layernorm_4d, stable_attention, stable_gelu
 from devbench.models.rewrites.products import attention_4d, fc_one_row, fc_to_conv, gather_1d, gather_to_conv
 from devbench.models.rewrites.prune import PRUNE_SHARE, prune
 from devbench.models.rewrites.serialize import Along, Conv, ConvLimits, serialize_conv
@@ -119,6 +119,7 @@ REWRITES: Sequence[Rewrite] = (
         "layernorm-4d", "layer normalisation that delegates compute correctly, also in fp16",
         _each(layernorm_4d, "RSQRT"),
     ),
+    Rewrite("stable-attention", "scores of attention that cannot overflow in fp16", _each(stable_attention, "SOFTMAX")),
     Rewrite("attention-4d", "BATCH_MATMUL without flags, in whole blocks of rows", _each(attention_4d, "BATCH_MATMUL")),
     Rewrite("resize-upsample", "repetition in 6-D tensors as RESIZE_NEAREST_NEIGHBOR", _whole(resize_upsample)),
     Rewrite(

@@ -1,4 +1,5 @@
-"""`groupnorm-4d`, `layernorm-4d` and `stable-gelu`: right in half precision, of operators that delegates take.
+"""`groupnorm-4d`, `layernorm-4d`, `stable-gelu` and `stable-attention`: right in half precision, of operators that
+delegates take.
 
 Frameworks group the channels in a fifth dimension, which delegates refuse. Here every large tensor keeps the shape
 N×H×W×C: means are taken over height and width first, and only what is left, N×1×1×C, is grouped. In a layer
@@ -16,6 +17,13 @@ of an infinity less another, differs between GPUs. Its argument is clipped first
 
 For the tanh form (Hendrycks and Gimpel, 2016) a₁ = √(2/π), a₃ = 0.044715·a₁ and B = 10. For the exact form, with erf,
 the coefficients are those of `_ERF`, fitted here: |y − GELU(x)| stays below `ERF_BOUND` for every x.
+
+Scores of attention can be beyond 65,504: Stable Diffusion 2.1 asks for float32 there (`upcast_attention`). Here they
+are computed as a sixteenth, by a factor before the product. They get their size back after their maximum is subtracted:
+
+    softmax(16·max(s − max(s), −30/16)),  s = (q/16)·kᵀ + mask/16
+
+Nothing overflows for scores up to a million. e⁻³⁰ is 0 in fp16, and 1e-13 in fp32.
 """
 
 from __future__ import annotations
@@ -41,6 +49,8 @@ _ERF = (0.7975078754917913, 0.03700565381976204, -0.0003515180503197173)
 _ERF_CLIP = 5.5
 ERF_BOUND = 2.6e-5
 _DEPTH = 8
+_SCORE_SCALE = 16.0
+_LEAST_SCORE = -30.0
 _PROBES = (-3.1, -0.7, 0.4, 2.2, 5.0)
 _CLOSE = 1e-4
 
@@ -160,6 +170,35 @@ def layernorm_4d(emit: Emitter, rsqrt: Any) -> str | None:
     )
     _hand_over(emit, found.result, _affine(emit, result, scale, offset))
     return shape_text(shape)
+
+
+def stable_attention(emit: Emitter, softmax: Any) -> str | None:
+    """Rewrite a SOFTMAX of the product of two matrices, to which a mask may be added."""
+    graph, scores = emit.graph, softmax.inputs[0]
+    mask = graph.producer(scores, "ADD")
+    made = [scores] if mask is None else [tensor for tensor in mask.inputs if graph.producer(tensor, "BATCH_MATMUL")]
+    product = graph.producer(made[0], "BATCH_MATMUL") if len(made) == 1 else None
+    alone = all(len(graph.consumers(tensor)) == 1 and tensor not in graph.outputs for tensor in {scores, *made})
+    if product is None or not alone or not graph.is_fixed(scores) or softmax.builtinOptions.beta != 1:
+        return None
+    if graph.dtype(scores) != "float32" or (mask is not None and not is_plain(mask)):
+        return None
+
+    def smaller(before: Any, tensor: int) -> int:
+        values = graph.constant(tensor)
+        if values is not None:
+            return emit.constant((values / _SCORE_SCALE).astype(np.float32))
+        scaled = Emitter(graph, before, f"{graph.name(tensor)}/stable_attention")
+        return scaled.binary("MUL", tensor, scaled.number(1 / _SCORE_SCALE))
+
+    query, key = product.inputs
+    graph.set_inputs(product, [smaller(product, query), key])
+    if mask is not None:
+        graph.set_inputs(mask, [tensor if tensor in made else smaller(mask, tensor) for tensor in mask.inputs])
+    below = emit.binary("SUB", scores, emit.reduce("REDUCE_MAX", scores, (len(graph.shape(scores)) - 1,)))
+    bounded = emit.binary("MAXIMUM", below, emit.number(_LEAST_SCORE / _SCORE_SCALE))
+    graph.set_inputs(softmax, [emit.binary("MUL", bounded, emit.number(_SCORE_SCALE))])
+    return f"{graph.size_text(scores)}{', with a mask' if mask is not None else ''}"
 
 
 def stable_gelu(emit: Emitter, operator: Any) -> str | None:

@@ -143,6 +143,12 @@ def run_in_half(model: Any, arrays: Sequence[Array]) -> Array:
                 made = _REDUCE[kind](taken[0].astype(np.float32), axis=axes, keepdims=True)
             elif kind == "RESHAPE":
                 made = taken[0].reshape(graph.shape(operator.outputs[0]))
+            elif kind == "BATCH_MATMUL":
+                a, b = (one.astype(np.float32) for one in taken)
+                made = a @ (b.swapaxes(-1, -2) if operator.builtinOptions.adjY else b)
+            elif kind == "SOFTMAX":
+                powers = np.exp(taken[0] - taken[0].max(-1, keepdims=True)).astype(np.float32)
+                made = powers / powers.sum(-1, keepdims=True)
             elif kind == "CONV_2D":
                 assert taken[1].shape[1:3] == (1, 1)
                 product = taken[0].astype(np.float32) @ taken[1][:, 0, 0].T.astype(np.float32)

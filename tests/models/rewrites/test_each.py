@@ -289,6 +289,51 @@ def test_gelu_cannot_overflow_in_half_precision(tmp_path: Path) -> None:
     assert np.isnan(run_in_half(argument, [x])).any() and plain.shape == x.shape
 
 
+def attention_of(masked: bool, shape: tuple[int, ...]) -> Any:
+    """softmax(q·kᵀ + mask)·v, as TensorFlow writes it."""
+    lead, tokens, width = shape[:-2], shape[-2], shape[-1]
+
+    def body(emit: Emitter, q: int, k: int, v: int) -> int:
+        options = schema.BatchMatMulOptionsT(adjY=True)
+        scores = emit.make("BATCH_MATMUL", [q, k], (*lead, tokens, tokens), options=options)
+        if masked:
+            mask = np.triu(np.full((tokens, tokens), -1e4, np.float32), 1)
+            scores = emit.binary("ADD", scores, emit.constant(mask.reshape((1,) * len(lead) + mask.shape)))
+        weights = emit.make("SOFTMAX", [scores], emit.graph.shape(scores), options=schema.SoftmaxOptionsT(beta=1.0))
+        return emit.make("BATCH_MATMUL", [weights, v], (*lead, tokens, width), options=schema.BatchMatMulOptionsT())
+
+    return make(dict.fromkeys("qkv", shape), body)
+
+
+@FUZZ
+@given(heads=st.integers(1, 3), tokens=st.integers(1, 20), width=st.integers(1, 8), masked=st.booleans())
+def test_stable_attention_is_the_same(tmp_path: Path, heads: int, tokens: int, width: int, masked: bool) -> None:
+    model = attention_of(masked, (1, heads, tokens, width))
+    before, after, places = rewritten(model, tmp_path, "stable-attention")
+    assert places == 1 and relative_error(before, after) < CLOSE
+    assert rewritten(load_model(after), tmp_path, "stable-attention")[2] == 0
+
+
+@pytest.mark.parametrize("largest", [1.0, 1e2, 1e4, 1e5, 1e6])
+@pytest.mark.parametrize("masked", [False, True])
+def test_attention_cannot_overflow_in_half_precision(tmp_path: Path, largest: float, masked: bool) -> None:
+    """Scores up to `largest`. Where the two largest scores of a row are as close as fp16 rounds them, no rewrite of
+    single operators can tell them apart: such rows are only finite."""
+    words, shape = np.random.default_rng(5), (1, 2, 64, 16)
+    q, k, v = (words.standard_normal(shape) for _ in range(3))
+    size = math.sqrt(largest / np.abs(q @ k.swapaxes(-1, -2)).max())
+    arrays = [array.astype(np.float16).astype(np.float32) for array in (q * size, k * size, v)]
+    before, after, _ = rewritten(attention_of(masked, shape), tmp_path, "stable-attention")
+    [[exact]] = run(before, [arrays])
+    half, plain = (run_in_half(load_model(path), arrays).astype(np.float64) for path in (after, before))
+    scores = np.sort(arrays[0] @ arrays[1].swapaxes(-1, -2) + (np.triu(np.full((64, 64), -1e4), 1) if masked else 0))
+    clear = scores[..., -1] - scores[..., -2] > (0 if largest < 1e3 else 2**-8 * largest)
+    assert np.isfinite(half).all() and clear.mean() > 0.85
+    assert np.abs(half - exact)[clear].max() < 0.02 * np.abs(exact).max()
+    if largest > 65_504:
+        assert not np.isfinite(plain).all()
+
+
 @pytest.mark.parametrize("deviation", [1.0, 100.0, 1000.0, 10_000.0])
 def test_group_normalisation_is_right_in_half_precision(tmp_path: Path, deviation: float) -> None:
     def body(emit: Emitter, x: int) -> int:
