@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from statistics import median
 
 import pytest
 
@@ -115,7 +116,7 @@ def test_a_fresh_cache_makes_every_start_a_cold_one(bench_phone: BenchPhone) -> 
     warm = [r.init_us for r in of["gpu-cached"] if r.purpose == "latency"][1:]
     cold = [r.init_us for r in of["gpu-cached-cold"] if r.purpose == "latency"]
     assert len(cold) == 3
-    assert max(us or 0 for us in warm) < min(us or 0 for us in cold), "kernels compiled anew each time"
+    assert median(us or 0 for us in warm) < median(us or 0 for us in cold), "kernels compiled anew each time"
 
 
 def test_a_required_library_is_looked_for_on_the_device(tmp_path: Path, adb_server_port: int) -> None:
