@@ -14,7 +14,6 @@ from statistics import NormalDist
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from devbench.analysis.differences import CompareSettings, Difference, Pair, Sample, differences
 

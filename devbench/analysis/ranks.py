@@ -18,7 +18,6 @@ from statistics import NormalDist, median
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

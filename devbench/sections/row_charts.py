@@ -14,7 +14,6 @@ from devbench.findings.choice import winner_of
 from devbench.findings.run import JobReport, Process, ReportData
 from devbench.metrics import METRICS, shown_in
 from devbench.sections.charts import Bar, Group, Point, Row, RowChart, Series, Virtual, family, needs_log
-from devbench.sections.comparison_cells import case_words
 from devbench.sections.figures import half_width, interval, mb, ms, percent
 from devbench.sections.waterfall import Step, waterfall
 from devbench.text import clean
@@ -310,6 +309,9 @@ def waterfalls(rows: Iterable[ComparedRow]) -> tuple[RowChart, ...]:
 
 
 def _waterfall(name: str, row: ComparedRow) -> RowChart:
+    # It imports NumPy, which a run without a comparison does not need.
+    from devbench.sections.comparison_cells import case_words
+
     was, now = row.comparison.baseline.median or 0.0, row.comparison.candidate.median or 0.0
     # The delegation as a whole is the sum of the types that it moved.
     causes = [one for one in row.explanation.causes if one.kind != "delegation"] if row.explanation else []
