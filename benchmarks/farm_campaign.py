@@ -29,6 +29,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from statistics import median
 
@@ -84,12 +85,11 @@ class Campaign:
         self.kills.append((uptime_s(), place))
         self.events.append((uptime_s(), place))
         place.kill()
+        self._later(place, partial(self._start, place))
 
-        def back() -> None:
-            time.sleep(RESTART_S)
-            place.start()
-
-        self._later(place, back)
+    def _start(self, place: Place) -> None:
+        time.sleep(RESTART_S)
+        place.start()
 
     def freeze(self) -> None:
         place = self._free()
@@ -143,6 +143,10 @@ class Campaign:
                 measured_s = time.monotonic() - began
             if stored == jobs and not left:
                 break
+            for place in self.places:
+                # A worker that starts while the database is away ends with an error; systemd starts it again.
+                if not place.busy and place.worker is not None and place.worker.poll() is not None:
+                    self._later(place, partial(self._start, place))
             if left and ended >= (len(events) - len(left)) * jobs / (len(events) + 1):
                 left.pop(0)()
             time.sleep(self.random.uniform(0.1, 0.3))
@@ -172,7 +176,7 @@ def check(campaign: Campaign, repetitions: int) -> tuple[int, int]:
     ran, attempts = sum(map(len, tools.values())), Counter(job["attempts"] for job in jobs)
     counted = repetitions * len(jobs)
     print(f"{len(jobs)} jobs, {counted} repetitions; the tool ran {ran} times")
-    print(f"attempts per job: {dict(sorted(attempts.items()))}")
+    print(f"attempts per job: {dict(sorted(attempts.items(), key=str))}")
     print(f"{len(wrong)} jobs with a wrong number of repetitions or another problem, {both} overlaps")
     for line in wrong[:20]:
         print(f"  {line}")

@@ -23,6 +23,7 @@ REASONS = frozenset(
         "changes this machine",
         "does not end by itself",
         "takes minutes",
+        "waits until the load of the machine is low",
         "an excerpt",
         "sets up the environment",
     }
