@@ -39,9 +39,15 @@ NEEDS_TENSORFLOW = pytest.mark.skipif(
 
 
 def pytest_configure() -> None:
-    """Tests of Ctrl-C also work where the whole test run ignores it: under `nohup`, as a job in the background."""
+    """Tests of Ctrl-C and of shells that hang up also work where the whole test run ignores those signals.
+
+    `nohup` and jobs in the background do that. A signal with a handler has its default effect in the programs that a
+    test starts, and the test run itself still outlives its terminal.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, lambda *_: None)
     # The tests start devbench some 400 times; without bytecode each process compiles it again.
     os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     # The tests' adb servers leave USB alone. Where there is no USB, adb would wait three seconds for it.
