@@ -63,6 +63,7 @@ def claims(
 
 def _models(pipeline: Pipeline, folder: Path, tell: Callable[[str], None]) -> tuple[dict[str, Path], dict[str, float]]:
     """The rewritten submodels, and what this machine says of the models."""
+    from devbench.models.copies import copies_of
     from devbench.models.files import model_path
     from devbench.models.mobile_sd import paper
     from devbench.models.rewrites.apply import rewrite_file
@@ -77,7 +78,9 @@ def _models(pipeline: Pipeline, folder: Path, tell: Callable[[str], None]) -> tu
     assert pipeline.keep is not None
     unet = pipeline.stages[pipeline.keep].name
     figures = paper.delegation(baseline, mobile) | paper.remedies(baseline, unet, folder, tell)
-    return mobile, figures | paper.gelu_in_fp16() | paper.copies(baseline[unet])
+    copied = copies_of(baseline[unet])
+    named = {"copied_in": copied.in_bytes, "copied_out": copied.out_bytes, "copy_us": copied.host_us}
+    return mobile, figures | paper.gelu_in_fp16() | named
 
 
 def _sessions(

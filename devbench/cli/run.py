@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import TYPE_CHECKING
 
 import typer
@@ -92,6 +92,8 @@ def _run_pipeline(options: RunOptions, file: Path, typed: Collection[str]) -> No
     from devbench.bench.pipeline_program import PipelineProgram, for_pipeline, plan_pipelines
     from devbench.bench.planning import make_plan, parse_labels
     from devbench.cli.outcome import fitted, measure, show_pipelines
+    from devbench.findings.pipeline import COPIES
+    from devbench.models.copies import copies_of
 
     labels, wait_s = parse_labels(options.label), parse_wait(options.wait)
     if options.resume is not None:
@@ -106,6 +108,7 @@ def _run_pipeline(options: RunOptions, file: Path, typed: Collection[str]) -> No
     kept = {
         "pipeline": pipeline.name, "steps": pipeline.steps, "guidance": pipeline.guidance,
         "residency": list(pipeline.residencies),
+        COPIES: {model.name: asdict(copies_of(model.path)) for model in dict.fromkeys(one.model for one in plan.cases)},
     }  # fmt: skip
     with open_store(given.store_url) as store, open_devices(given.device, given.fault) as devices:
         outcome = measure(

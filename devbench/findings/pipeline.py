@@ -31,6 +31,7 @@ from devbench.analysis.reliability import reasons_text
 from devbench.analysis.stats import Estimate, estimate
 from devbench.frozen import dataclass
 from devbench.notices import VIRTUAL_NOTE, Notice
+from devbench.numbers import MAX_REAL
 from devbench.results.counting import RunView, unreliable
 from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.run_files import run_end
@@ -39,6 +40,8 @@ DRIVER_NOTE = (
     "Memory is that of the stages' processes, summed at each moment; what GPU and NPU drivers allocate (dmabuf, KGSL) "
     "is in none of these figures."
 )
+# The option of a run that has, for each model, what a run of it copies.
+COPIES = "copies"
 # Numbers of steps for which the estimate is calculated, in addition to the run's own.
 _OTHER_STEPS = (50, 20, 10, 8, 4)
 
@@ -52,6 +55,27 @@ class MeasuredStage:
     repeated: bool
     processes: int
     peak_kb: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Copied:
+    """What is copied at each run of a repeated stage; a delegate that swaps buffers between steps copies none of it.
+
+    Attributes:
+        runs: for one image.
+        in_bytes, out_bytes: of all inputs and of all outputs, at each run.
+        host_us: a copy of both in the memory of the computer that ran devbench.
+    """
+
+    stage: str
+    runs: int
+    in_bytes: int
+    out_bytes: int
+    host_us: float
+
+    @property
+    def image_bytes(self) -> int:
+        return self.runs * (self.in_bytes + self.out_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +149,7 @@ class Variant:
     keep: int | None
     stages: tuple[MeasuredStage, ...]
     wholes: tuple[Whole, ...]
+    copies: tuple[Copied, ...] = ()
 
     @property
     def title(self) -> str:
@@ -196,7 +221,9 @@ def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecor
     for session in known:
         key = (session.device_key, session.pipeline, session.delegate, session.threads)
         groups.setdefault(key, []).append(session)
-    variants = [_variant(group, jobs) for group in groups.values()]
+    copies = view.run.options.get(COPIES)
+    known_copies = copies if isinstance(copies, Mapping) else {}
+    variants = [_variant(group, jobs, known_copies) for group in groups.values()]
     return PipelineReport(view, tuple(known), tuple(variants))
 
 
@@ -214,7 +241,9 @@ def _unreliable(variant: Variant) -> Iterator[Notice]:
             yield unreliable(case, len(bad), len(whole.sessions), "session", why, variant.device.key)
 
 
-def _variant(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord]) -> Variant:
+def _variant(
+    group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord], copies: Mapping[str, Any]
+) -> Variant:
     first = group[0]
     stages = _stages(group, jobs)
     residencies = dict.fromkeys(one.residency for one in group if one.residency != "alone")
@@ -230,7 +259,18 @@ def _variant(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecor
         keep=first.keep,
         stages=stages,
         wholes=wholes,
+        copies=tuple(_copied(stages, copies)),
     )
+
+
+def _copied(stages: Sequence[MeasuredStage], copies: Mapping[str, Any]) -> Iterator[Copied]:
+    for stage in stages:
+        kept = copies.get(stage.job.model.name) if stage.repeated else None
+        if not isinstance(kept, Mapping):
+            continue
+        values: list[Any] = [kept.get(name) for name in ("in_bytes", "out_bytes", "host_us")]
+        if all(isinstance(one, int | float) and 0 <= one <= MAX_REAL for one in values):
+            yield Copied(stage.alone.name, stage.alone.runs, int(values[0]), int(values[1]), float(values[2]))
 
 
 def _counted(sessions: Sequence[PipelineSessionRecord]) -> tuple[list[PipelineSessionRecord], bool]:

@@ -8,7 +8,7 @@ from typing import Any
 
 from devbench.analysis.pipeline import Fewer
 from devbench.findings.ablation import ablation_of
-from devbench.findings.pipeline import DRIVER_NOTE, Image, MeasuredStage, PipelineReport, Variant, Whole
+from devbench.findings.pipeline import DRIVER_NOTE, Copied, Image, MeasuredStage, PipelineReport, Variant, Whole
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.ablation import ablation_charts
@@ -30,6 +30,12 @@ from devbench.sections.tables import EVERY_FORM, PAGE, TEXT, Cell, Column, Form,
 from devbench.sections.time_charts import pipeline_charts
 
 FORMAT = "devbench-pipeline-2"
+_PHONE = "needs a phone"
+_COPIES_NOTE = (
+    "Copies: before each run, the stock tool copies all inputs into the model, and a GPU delegate copies inputs and "
+    "outputs between the memories of CPU and GPU. A delegate that swaps its buffers between steps (“diffusion mode”) "
+    "copies nothing. On the CPU: a copy of this size in the memory of the computer that ran devbench."
+)
 # A number, and how many steps, with guidance or without, it is for.
 _Row = tuple[int, Fewer]
 
@@ -82,6 +88,9 @@ def _variant(variant: Variant) -> Iterator[Part]:
         if whole.images:
             yield _images(whole)
     yield _stages(variant)
+    if variant.copies:
+        yield _copies(variant)
+        yield Line(_COPIES_NOTE, "soft")
     if any(whole.fewer for whole in variant.wholes):
         yield _fewer(variant)
     yield from (Line(note, "soft") for note in notes(variant))
@@ -181,6 +190,21 @@ def _stages(variant: Variant) -> Table:
     return table("stages", caption, columns, list(enumerate(variant.stages)), seen=0, title=title)
 
 
+def _copies(variant: Variant) -> Table:
+    """What a delegate that swaps buffers between steps would not copy."""
+    columns: tuple[Column[Copied], ...] = (
+        Column("stage", lambda one: one.stage),
+        Column("runs", lambda one: str(one.runs), numeric=True),
+        Column("kB in", lambda one: f"{one.in_bytes / 1000:,.1f}", numeric=True),
+        Column("kB out", lambda one: f"{one.out_bytes / 1000:,.1f}", numeric=True),
+        Column("MB per image", lambda one: f"{one.image_bytes / 1e6:,.2f}", numeric=True),
+        Column("on the CPU", lambda one: f"{one.host_us:,.1f} µs", numeric=True),
+        Column("to and from a GPU", lambda _: _PHONE, numeric=True),
+    )
+    title = "Copies at each run of a repeated stage"
+    return table("copies", "copies at each run", columns, variant.copies, seen=0, title=title)
+
+
 def _fewer(variant: Variant) -> Table:
     """Steps down, residencies across, with and without guidance."""
     shown = [whole for whole in variant.wholes if whole.fewer]
@@ -271,6 +295,9 @@ def _variant_data(variant: Variant) -> dict[str, Any]:
         "keep": None if variant.keep is None else variant.stages[variant.keep].alone.name if variant.stages else None,
         "stages": [_stage_data(stage) for stage in variant.stages],
         "residencies": [_whole_data(variant, whole) for whole in variant.wholes],
+        "copies": [
+            {**asdict(one), "image_bytes": one.image_bytes, "gpu_us": None, "note": _PHONE} for one in variant.copies
+        ],
     }
 
 

@@ -54,6 +54,9 @@ def check(values: dict[str, Any], *, virtual: bool, delegates: list[str], rounds
     assert [one["delegate"] for one in values["pipelines"]] == delegates
     for one in values["pipelines"]:
         assert [stage["runs"] for stage in one["stages"]] == [1, 12, 1]
+        [copied] = one["copies"]
+        assert (copied["stage"], copied["runs"], copied["gpu_us"]) == ("unet", 12, None)
+        assert copied["image_bytes"] == 12 * (copied["in_bytes"] + copied["out_bytes"]) > 0 < copied["host_us"]
         assert [whole["residency"] for whole in one["residencies"]] == ["resident", "sequential", "pipelined"]
         for whole in one["residencies"]:
             assert whole["sessions"] == rounds

@@ -135,7 +135,7 @@ def _charts(ids: Ids, url: str) -> dict[str, str]:
     settings = ChangesSettings(metrics=("latency", "peak_memory"), labels={"suite": "nightly"})
 
     def run(kind: str) -> str:
-        return ids.pipeline if kind == "pipeline" else ids.candidate
+        return {"pipeline": ids.pipeline, "ablation": ids.ablation}.get(kind, ids.candidate)
 
     found = {
         kind: charts_of(kind, charted(kind, run(kind), ids.baseline, url, settings), "cpu") for kind in CHART_KINDS

@@ -7,7 +7,7 @@ Every time, id, version and number is fixed, so that what is made of the store i
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
@@ -35,11 +35,12 @@ _LIBRARY = "libnpu_delegate.so"
 
 @dataclass(frozen=True)
 class Ids:
-    """Runs of the store: the two that are compared, and one of a pipeline."""
+    """Runs of the store: the two that are compared, one of a pipeline and one of an ablation."""
 
     baseline: str
     candidate: str
     pipeline: str
+    ablation: str
 
 
 def make(store: Store) -> Ids:
@@ -48,7 +49,7 @@ def make(store: Store) -> Ids:
         _add(store, number, _short(number))
     baseline = _add(store, _HISTORY, _baseline())
     candidate = _add(store, _HISTORY + 1, _candidate(), _notices())
-    return Ids(baseline, candidate, _pipeline(store, _HISTORY + 2))
+    return Ids(baseline, candidate, _pipeline(store, _HISTORY + 2), _ablation(store, -1))
 
 
 def _add(store: Store, number: int, jobs: Sequence[Made], notices: Sequence[Notice] = ()) -> str:
@@ -216,15 +217,22 @@ _STAGES = (
 )
 
 
-def _pipeline(store: Store, number: int) -> str:
+def _of_stages(store: Store, number: int, command: str, options: Mapping[str, Any]) -> str:
+    """A run with a job for each stage, without sessions."""
     at = START + timedelta(days=number)
-    run_id = f"{at:%Y%m%d-%H%M%S}-{number:04x}"
+    run_id = f"{at:%Y%m%d-%H%M%S}-{abs(number):04x}"
     jobs = [
         replace(job_view(run_id, k + 1, _made(VIRTUAL, name, "xnnpack", ()), at), repetitions=())
         for k, (name, *_) in enumerate(_STAGES)
     ]
-    run = replace(run_record(run_id, at), labels={}, command="devbench run --pipeline sd.toml -d virtual -D xnnpack")
+    run = replace(run_record(run_id, at), labels={}, command=command, options=options)
     store.add_run(RunView(run, "done", at + timedelta(minutes=5), tuple(jobs)))
+    return run_id
+
+
+def _pipeline(store: Store, number: int) -> str:
+    copies = {"portrait_unet": {"in_bytes": 382_208, "out_bytes": 65_536, "host_us": 10.4}}
+    run_id = _of_stages(store, number, "devbench run --pipeline sd.toml -d virtual -D xnnpack", {"copies": copies})
     for place in range(len(_STAGES)):
         store.add_pipeline_session(_session(run_id, "alone", place, (place,)))
     every = tuple(range(len(_STAGES)))
@@ -235,6 +243,36 @@ def _pipeline(store: Store, number: int) -> str:
     failed = _session(run_id, "pipelined", 0, every)
     problem: dict[str, Any] = {"status": "failed", "failure_kind": "crash", "failure_message": "decoder: signal 11"}
     store.add_pipeline_session(replace(failed, latency_ms=None, **problem))
+    return run_id
+
+
+# Lever, end to end in ms (none: the session failed), peak in kB, file in bytes.
+_LEVERS = (
+    ("baseline", 1400.0, 150_000, 9_000_000),
+    ("+ groupnorm-4d", 1250.0, 148_000, 9_000_000),
+    ("no guidance", 640.0, 148_000, 9_000_000),
+    ("+ w8", None, None, 2_300_000),
+    ("pipelined", 660.0, 110_000, 2_300_000),
+)
+
+
+def _ablation(store: Store, number: int) -> str:
+    rows = [
+        {
+            "lever": lever, "pipeline": f"sd {k:02d} {lever}", "steps": 4, "guidance": k < 2, "size_bytes": size,
+            "residency": "pipelined" if lever == "pipelined" else "resident", "nodes": 300, "delegated": 300 if k else 280,
+            "partitions": 1, "failures": [],
+        }
+        for k, (lever, _, _, size) in enumerate(_LEVERS)
+    ]  # fmt: skip
+    options = {"ablation": {"pipeline": "sd", "rows": rows}}
+    run_id = _of_stages(store, number, "devbench pipeline ablation sd.toml -d virtual -D xnnpack", options)
+    for row, (_, latency_ms, peak_kb, _) in zip(rows, _LEVERS, strict=True):
+        made = _session(run_id, str(row["residency"]), 0, range(len(_STAGES)), pipeline=row["pipeline"])
+        problem: dict[str, Any] = {}
+        if latency_ms is None:
+            problem = {"status": "failed", "failure_kind": "crash", "failure_message": "decoder: signal 11"}
+        store.add_pipeline_session(replace(made, latency_ms=latency_ms, peak_kb=peak_kb, **problem))
     return run_id
 
 

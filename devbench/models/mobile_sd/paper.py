@@ -6,11 +6,9 @@ Each function gives numbers by name; `devbench/findings/claims.py` says what the
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from statistics import median
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +24,6 @@ Figures = dict[str, float]
 # The convolution of the paper, and the texture sides that GPUs of phones report.
 _CONV = Conv(1, 32, 32, 1920, 640, 3, 3, 32, 32)
 _SIDES = (16_384, 8_192)
-_COPIES = 200
 
 
 def rewrites(*names: str) -> list[Rewrite]:
@@ -112,18 +109,3 @@ def gelu_in_fp16() -> Figures:
         overflowing = np.abs(x[np.isinf(half * half * half)])
     change = np.abs(gelu(x) - gelu(np.clip(x, -10, 10)))
     return {"gelu_overflow_from": float(overflowing.min()), "gelu_clip_change": float(change.max())}
-
-
-def copies(unet: Path) -> Figures:
-    """Bytes that the stock tool copies in and out at each run of the U-Net, and the time of a copy in this memory."""
-    graph = read_model(unet).graphs[0]
-    ends = [graph.tensors[number].shape for number in (*graph.inputs, *graph.outputs)]
-    sizes = [4 * int(np.prod([max(1, size) for size in shape])) for shape in ends]
-    data = np.ones(sum(sizes), np.uint8)
-    into, took = np.empty_like(data), []
-    for _ in range(_COPIES):
-        began = time.perf_counter_ns()
-        into[:] = data
-        took.append((time.perf_counter_ns() - began) / 1e3)
-    count = len(graph.inputs)
-    return {"copied_in": sum(sizes[:count]), "copied_out": sum(sizes[count:]), "copy_us": median(took)}
