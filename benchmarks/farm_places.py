@@ -191,7 +191,9 @@ def namespace(number: int) -> Iterator[tuple[str, str]]:
     """A network namespace; its name, and this machine's address within it."""
     name = f"devbench-{os.getpid()}-{number}"
     outer, inner = f"db{os.getpid() % 100000}o{number}", f"db{os.getpid() % 100000}i{number}"
-    here, there = f"10.213.{number}.1", f"10.213.{number}.2"
+    # Two campaigns on one machine must not have the same addresses.
+    network = f"10.{100 + os.getpid() % 100}.{number}"
+    here, there = f"{network}.1", f"{network}.2"
 
     def ip(*words: str) -> None:
         subprocess.run(["ip", *words], check=True, capture_output=True, timeout=30)
