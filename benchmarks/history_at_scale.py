@@ -1,7 +1,7 @@
 """What a further night costs in a history of 10,000 series, or 100,000.
 
     python benchmarks/history_at_scale.py [--series 10000] [--nights 200]    # in memory: one new point each
-    python benchmarks/history_at_scale.py --store [--nights 100]             # in a store: from the query to events
+    python benchmarks/history_at_scale.py --store [URL] [--nights 100]       # from a store: whole processes
 
 Prints the time of a look at the new night and of a first look, for comparison, and the largest memory of the process.
 Bars: 10,000 series, one new point each, in 5 s and 1 GiB; 100,000 in 60 s.
@@ -10,23 +10,28 @@ Bars: 10,000 series, one new point each, in 5 s and 1 GiB; 100,000 in 60 s.
 from __future__ import annotations
 
 import argparse
+import os
 import resource
+import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from pathlib import Path
 
 import numpy as np
+import sqlalchemy as sa
 
 from devbench.analysis.changes import ChangeSettings, change_points_of_many
 from devbench.findings.changes import ChangesSettings, MeasuredSeries
 from devbench.findings.changes_build import find_changes
 from devbench.findings.changes_memory import follow_in
+from devbench.host.garbage import no_cycle_search
 from devbench.results import schema
+from devbench.results.column_types import pack
 from devbench.results.counting import RunView
-from devbench.results.engine import insert_rows
+from devbench.results.engine import fetch, insert_rows
 from devbench.results.history import History
 from devbench.results.store import Store
 from tests.made.nights import Made, job_view
@@ -74,88 +79,100 @@ def in_memory(series: int, nights: int) -> None:
     print(f"the same changes as the whole detection finds tonight: {alike} of {len(whole)} series")
 
 
-def fill(store: Store, cases: int, nights: int) -> None:
-    """A run per night and device with that many cases and all metrics; later nights are copies of the first."""
+def nights_of(store: Store, cases: int, nights: int) -> Iterator[int]:
+    """Adds a run per device for each night, with all metrics of that many cases; the nights are copies of the first."""
     rng = np.random.default_rng(2)
     values = levels(rng, DEVICES * cases * len(METRICS), nights).reshape(DEVICES, cases, len(METRICS), nights)
     for device in range(DEVICES):
-        run_id = f"20260101-000000-{device:04x}"
+        run_id = f"20260101-000000-000{device:04x}"
         made = [Made(device=f"D{device:03}", model=f"m{k:03}", delegate="cpu", latencies=(10.0,)) for k in range(cases)]
         views = tuple(job_view(run_id, k + 1, one, START) for k, one in enumerate(made))
         store.add_run(RunView(run_record(run_id, START), "done", START, views))
     store.complete_totals()
+    copied = ("documents", "runs", "devices", "jobs", "repetitions")
     with store.transaction() as connection:
-
-        def rows(query: str) -> list[tuple[object, ...]]:
-            return [tuple(row) for row in connection.exec_driver_sql(query)]
-
-        columns = {
-            name: [str(row[1]) for row in rows(f"PRAGMA table_info({name})")] for name in ("runs", "devices", "jobs")
-        }
-        runs, devices, jobs = (rows(f"SELECT * FROM {name}") for name in ("runs", "devices", "jobs"))
+        first = {name: fetch(connection, sa.select(schema.metadata.tables[name])) for name in copied}
         connection.exec_driver_sql("DELETE FROM job_metrics")
-        micros = int(START.timestamp() * 1e6)
-        count = len(jobs)
-
-        def later(old: list[tuple[object, ...]], names: list[str], night: int) -> Iterator[tuple[object, ...]]:
-            for row in old:
-                new = dict(zip(names, row, strict=True))
-                new["run_id"] = (
-                    f"{str(new['run_id'])[:-4]}{night:02x}{str(new['run_id'])[-2:]}" if night else new["run_id"]
-                )
-                if "started_utc" in new:
-                    new["started_utc"] = micros + night * 86_400_000_000
-                if "id" in new:
-                    new["id"] = int(str(new["id"])) + night * count
-                yield tuple(new[name] for name in names)
-
-        for night in range(nights):
-            if night:
-                for name, old in (("runs", runs), ("devices", devices), ("jobs", jobs)):
-                    insert_rows(
-                        connection, schema.metadata.tables[name], columns[name], later(old, columns[name], night)
-                    )
+    facts = {"title": "Phone", "sdk": 34, "props": {f"ro.property.{k}": f"value of property {k}" for k in range(60)}}
+    first["documents"]["id"] = list(range(1000, 1000 + DEVICES))
+    for night in range(nights):
+        with store.transaction() as connection:
+            shift = night * len(first["jobs"]["id"])
+            for name in copied if night else ():
+                rows = dict(first[name])
+                if name == "documents":
+                    # As on a phone, a part of the facts is another one each night.
+                    rows["id"] = [number + night * DEVICES for number in rows["id"]]
+                    rows["body"] = [pack({**facts, "storage_free_bytes": number}) for number in rows["id"]]
+                if name == "devices":
+                    rows["facts_id"] = [number + night * DEVICES for number in first["documents"]["id"]]
+                if "run_id" in rows:
+                    rows["run_id"] = [f"{run[:16]}{night:03x}{run[-4:]}" for run in rows["run_id"]]
+                for time in {"started_utc", "finished_utc"} & rows.keys():
+                    rows[time] = [at + night * 86_400_000_000 for at in rows[time]]
+                if name == "jobs":
+                    rows["id"] = [number + shift for number in rows["id"]]
+                if name == "repetitions":
+                    rows["id"] = [number + night * len(rows["id"]) for number in rows["id"]]
+                    rows["job_id"] = [number + shift for number in rows["job_id"]]
+                insert_rows(connection, schema.metadata.tables[name], list(rows), zip(*rows.values(), strict=True))
             flat = values[..., night].reshape(-1, len(METRICS))
-            ids = [int(str(row[columns["jobs"].index("id")])) + night * count for row in jobs]
             insert_rows(
                 connection, schema.job_metrics, ("job_id", "metric", "value", "low", "high", "n", "unreliable"),
-                ((job, name, scale * value / 10, None, None, 5, 0) for job, of in zip(ids, flat, strict=True)
-                 for (name, scale), value in zip(METRICS.items(), of.tolist(), strict=True)),
+                ((job + shift, name, scale * value / 10, scale * value / 10.1, scale * value / 9.9, 5, False)
+                 for job, of in zip(first["jobs"]["id"], flat.tolist(), strict=True)
+                 for (name, scale), value in zip(METRICS.items(), of, strict=True)),
             )  # fmt: skip
+        yield night
 
 
-def of_store(series: int, nights: int) -> None:
-    cases = series // DEVICES // len(METRICS)
+def look(url: str, file: str) -> None:
+    """A look as that of `devbench nightly`; prints what it saw."""
+    with no_cycle_search(), History(url) as history:
+        report = find_changes(history, ChangesSettings(), Path(file))
+    changes = sum(len(one.changes) for one in report.series)
+    print(f"  {len(report.series):,} series, {report.runs:,} runs, {changes:,} changes", flush=True)
+
+
+def timed(what: str, *words: str) -> None:
+    """Run a command and print what the whole process took."""
+    began = time.perf_counter()
+    status, used = os.wait4(subprocess.Popen(words).pid, 0)[1:]
+    took, cpu = time.perf_counter() - began, used.ru_utime + used.ru_stime
+    print(f"{what}: {took:.1f} s ({cpu:.1f} s of processor), {used.ru_maxrss / 1024:.0f} MiB", flush=True)
+    assert not status, words
+
+
+def of_store(series: int, nights: int, url: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        path, file = str(Path(folder, "results.db")), Path(folder, "memory.json")
-        began = time.perf_counter()
-        with Store(path) as store:
-            fill(store, cases, nights)
-        print(
-            f"store of {Path(path).stat().st_size / 1e6:.0f} MB made in {time.perf_counter() - began:.0f} s", flush=True
-        )
-        before = peak_mib()
-        last = START + timedelta(days=nights - 1, hours=-1)
-        for what, until in (("first look", last), ("a further night", None), ("nothing new", None)):
-            began, cpu = time.perf_counter(), time.process_time()
-            with History(path) as history:
-                report = find_changes(history, ChangesSettings(until=until), file)
-            took, cpu = time.perf_counter() - began, time.process_time() - cpu
-            print(
-                f"{len(report.series):,} series, {report.runs:,} runs, {what}: {took:.1f} s ({cpu:.1f} s of processor)",
-                flush=True,
-            )
-        print(f"peak memory {peak_mib():.0f} MiB, {before:.0f} before")
+        # The copy of the totals is made in it.
+        os.environ["DEVBENCH_HOME"] = folder
+        url = url or str(Path(folder, "results.db"))
+        night = (sys.executable, __file__, "--look", url, f"{folder}/memory.json")
+        with Store(url) as store:
+            for made in nights_of(store, series // DEVICES // len(METRICS), nights):
+                if made >= nights - 3:
+                    timed("first look" if made == nights - 3 else "a further night", *night)
+        timed("nothing new", *night)
+        options = ("--json", "--out", f"{folder}/changes.json", "--store", url)
+        timed("devbench detect", sys.executable, "-m", "devbench", "detect", *options)
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--series", type=int, default=10_000)
     parser.add_argument("--nights", type=int, default=200)
-    parser.add_argument("--store", action="store_true")
+    parser.add_argument(
+        "--store", metavar="URL", nargs="?", const="", help="an empty database; by default a new SQLite file"
+    )
+    parser.add_argument("--look", metavar=("URL", "FILE"), nargs=2, help="one look at a store, with what is remembered")
     given = parser.parse_args()
-    (of_store if given.store else in_memory)(given.series, given.nights)
-    sys.exit(0)
+    if given.look:
+        look(*given.look)
+    elif given.store is None:
+        in_memory(given.series, given.nights)
+    else:
+        of_store(given.series, given.nights, given.store)
 
 
 if __name__ == "__main__":

@@ -44,9 +44,10 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """The runs by id: when they started, and their labels."""
+    """The runs by id: when they started, the same in seconds by time, and their labels."""
 
     times: Mapping[str, datetime]
+    stamps: Mapping[datetime, float]
     labels: Mapping[str, Mapping[str, str]]
     facts: Mapping[str, Sequence[tuple[FactChange, float]]]
 
@@ -56,7 +57,7 @@ def find_changes(
 ) -> ChangesReport:
     """Find what changed, and when, in all series that the settings ask for; the defaults if `None`.
 
-    With a file `memory` from `changes_memory.memory_file`, series whose newest points do not differ are not evaluated.
+    With a file `memory` from `kept.memory_file`, series whose newest points do not differ are not evaluated.
     """
     settings = settings or ChangesSettings()
     filters: dict[str, Any] = {
@@ -155,7 +156,9 @@ def _runs(history: History, filters: Mapping[str, Any], used: set[str]) -> _Runs
     for one in history.fact_changes(**{name: filters[name] for name in (*names, "devices")}):
         change = FactChange(one.started_utc, one.fact, one.before or "", one.after or "")
         facts.setdefault(one.device_key, []).append((change, one.started_utc.timestamp()))
-    return _Runs({run.run_id: run.started_utc for run in starts}, {run.run_id: run.labels for run in starts}, facts)
+    times = {run.run_id: run.started_utc for run in starts}
+    stamps = {time: time.timestamp() for time in times.values()}
+    return _Runs(times, stamps, {run.run_id: run.labels for run in starts}, facts)
 
 
 # -- changes of a device ----------------------------------------------------------------------------------------------
@@ -175,7 +178,7 @@ def _of_device(
             model=series[number].model,
             case=series[number].case,
             metric=_metric(series[number]),
-            times=[time.timestamp() for time in series[number].times_utc],
+            times=list(map(runs.stamps.__getitem__, series[number].times_utc)),
             changes=found[number],
         )
         for number in numbers

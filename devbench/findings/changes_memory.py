@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Sequence
 from contextlib import suppress
@@ -13,7 +12,6 @@ from devbench import __version__
 from devbench.analysis.changes import ChangePoint, ChangeSettings
 from devbench.analysis.following import Remembered, follow, remembered
 from devbench.errors import EnvironmentProblem
-from devbench.host.paths import cache_dir
 from devbench.host.whole_files import write_whole
 
 if TYPE_CHECKING:
@@ -21,13 +19,6 @@ if TYPE_CHECKING:
     from devbench.findings.changes import MeasuredSeries
 
 _MAX_BYTES = 1 << 30
-
-
-def memory_file(*of: str) -> Path:
-    """The file with the remembered changes of a history, which is that of a store or of a suite."""
-    folder = cache_dir() / "history"
-    folder.mkdir(exist_ok=True)
-    return folder / f"{hashlib.sha256(json.dumps(of).encode('utf-8', 'replace')).hexdigest()[:32]}.json"
 
 
 def follow_in(

@@ -21,7 +21,6 @@ from devbench.bench.targets import find_present, open_names
 from devbench.errors import EXIT_BUSY, DevbenchError, EnvironmentProblem, InputError
 from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
-from devbench.findings.changes_memory import memory_file
 from devbench.findings.comparison import ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.night import NightResult
@@ -31,11 +30,13 @@ from devbench.forms.files import write_files
 from devbench.forms.junit import junit
 from devbench.forms.message import message as message_text
 from devbench.forms.summary import summary as summary_text
+from devbench.host.garbage import no_cycle_search
 from devbench.host.locks import hold
 from devbench.host.paths import data_dir
 from devbench.host.whole_files import write_whole
 from devbench.nightly.due import OPTION, Due, Night, NightlySettings, decide, nights_of
 from devbench.nightly.webhook import message, post
+from devbench.results.kept import memory_file
 from devbench.results.records import new_run_id
 from devbench.sections.night import night_document
 from devbench.sections.subjects import RunSubject
@@ -203,7 +204,7 @@ def analyse(
     if not any(job.repetitions for job in report.jobs):
         return result
     screen.tell("comparing")
-    with history() as results:
+    with no_cycle_search(), history() as results:
         comparison = _compare(asked, results, runs, earlier, screen)
         since = comparison.baseline.first_utc if comparison is not None else None
         memory = memory_file(results.store.database.shown, asked.suite)

@@ -102,9 +102,7 @@ def read_rows(
 
 def with_jobs(connection: sa.Connection, selection: Selection, rows: Rows) -> dict[str, Column]:
     """`JOB_COLUMNS`, then the columns of the rows; one named `started_utc` replaces that of the run."""
-    ids, jobs = _columns_of_jobs(connection, selection)
-    at = np.searchsorted(ids, rows.owners)
-    return {**taken(jobs, at), **rows.columns}
+    return described(connection, jobs_of(connection, selection), rows)
 
 
 def in_order(columns: Columns) -> dict[str, Column]:
@@ -131,26 +129,51 @@ def array_of(columns: Columns, name: str) -> NDArray[Any]:
     return column
 
 
-def _columns_of_jobs(connection: sa.Connection, selection: Selection) -> tuple[NDArray[np.int64], dict[str, Column]]:
-    """The numbers of the jobs in the table, ascending, and their `JOB_COLUMNS`."""
-    runs, jobs, devices, cases = schema.runs, schema.jobs, schema.devices, schema.cases
-    names = ("id", "run_id", "number", "device_key", "case_id")
-    found = fetch(connection, selection.select_jobs(*(jobs.c[name] for name in names)).order_by(jobs.c.id))
+@dataclass(frozen=True, slots=True)
+class Jobs:
+    """Jobs as their table has them: their ids, ascending, their numbers in the run, and keys of what they refer to."""
+
+    ids: NDArray[np.int64]
+    numbers: NDArray[np.int64]
+    runs: Coded
+    devices: Coded
+    cases: NDArray[np.int64]
+
+    def places(self) -> Coded:
+        """The run and the device of each job."""
+        count = max(len(self.devices.values), 1)
+        codes, which = np.unique(self.runs.codes * count + self.devices.codes, return_inverse=True)
+        return Coded(
+            [(self.runs.values[one // count], self.devices.values[one % count]) for one in codes.tolist()], which
+        )
+
+
+def jobs_of(connection: sa.Connection, selection: Selection) -> Jobs:
+    """The jobs of a selection."""
+    names = ("id", "number", "run_id", "device_key", "case_id")
+    query = selection.select_jobs(*(schema.jobs.c[name] for name in names)).order_by(schema.jobs.c.id)
+    ids, numbers, runs, devices, cases = fetch(connection, query).values()
+    whole = [np.asarray(one, dtype="int64") for one in (ids, numbers, cases)]
+    return Jobs(whole[0], whole[1], coded(runs), coded(devices), whole[2])
+
+
+def described(connection: sa.Connection, of: Jobs, rows: Rows) -> dict[str, Column]:
+    """As `with_jobs`, of jobs that were read before."""
+    runs, devices, cases = schema.runs, schema.devices, schema.cases
     # What many jobs share is read once, and joined to each of them by its place.
     started = fetch(connection, sa.select(runs.c.run_id, runs.c.started_utc))
     of_cases = fetch(connection, sa.select(cases.c.id, *(cases.c[n] for n in ("text", "model", "delegate", "threads"))))
     of_devices = fetch(connection, sa.select(*(devices.c[n] for n in ("run_id", "key", "title", "virtual"))))
-    run = _places(started["run_id"], found["run_id"])
-    case = _places(of_cases["id"], found["case_id"])
-    device = _places(
-        list(zip(of_devices["run_id"], of_devices["key"], strict=True)),
-        list(zip(found["run_id"], found["device_key"], strict=True)),
-    )
-    return np.asarray(found["id"], dtype="int64"), {
+    run = _places(started["run_id"], of.runs.values)[of.runs.codes]
+    case = _places(of_cases["id"], of.cases.tolist())
+    places = of.places()
+    known = list(zip(of_devices["run_id"], of_devices["key"], strict=True))
+    device = _places(known, places.values)[places.codes]
+    columns: dict[str, Column] = {
         "run_id": coded(started["run_id"], run),
         "started_utc": as_times(started["started_utc"])[run],
-        "job": np.asarray(found["number"], dtype="int64"),
-        "device_key": coded(of_devices["key"], device),
+        "job": of.numbers,
+        "device_key": of.devices,
         "device": coded(of_devices["title"], device),
         "virtual": np.asarray(of_devices["virtual"], dtype=bool)[device],
         "case": coded(of_cases["text"], case),
@@ -158,6 +181,7 @@ def _columns_of_jobs(connection: sa.Connection, selection: Selection) -> tuple[N
         "delegate": coded(of_cases["delegate"], case),
         "threads": coded(of_cases["threads"], case),
     }
+    return {**taken(columns, np.searchsorted(of.ids, rows.owners)), **rows.columns}
 
 
 def _places(keys: Sequence[Any], wanted: Sequence[Any]) -> NDArray[np.int64]:

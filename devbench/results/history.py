@@ -202,8 +202,10 @@ class History:
 
     def series_columns(self, metrics: Sequence[str] = (), **filters: Any) -> list[dict[str, Column]]:
         """All series without pandas, as `queries.series` returns them; the first has the columns of `series`."""
+        selection = Selection(**filters)
+        store = None if selection.of_parts() else self._database.shown
         with self._database.reading() as connection:
-            return series(connection, metrics, Selection(**filters))
+            return series(connection, metrics, selection, store)
 
     def _read(
         self,

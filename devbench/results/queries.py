@@ -36,14 +36,23 @@ from devbench.results.columns import (
     with_jobs,
 )
 from devbench.results.engine import fetch
+from devbench.results.kept import kept_series
 from devbench.results.pipeline_schema import pipeline_sessions, pipeline_stages
 from devbench.results.selection import Selection
 
 Read: TypeAlias = Callable[[sa.Connection, str, Selection], Rows]
 
 
-def series(connection: sa.Connection, metrics: Sequence[str], selection: Selection) -> list[dict[str, Column]]:
+def series(
+    connection: sa.Connection, metrics: Sequence[str], selection: Selection, store: str | None = None
+) -> list[dict[str, Column]]:
     """All series of some metrics (of all that are stored if no metric is named), in the order of time.
+
+    Args:
+        connection: of the store.
+        metrics: names.
+        selection: which results.
+        store: the address of the store, if a copy of its totals may be kept (`kept.py`).
 
     Returns:
         Columns of jobs, with the median over the repetitions that count; of types of operators, with `operator_type`
@@ -54,7 +63,8 @@ def series(connection: sa.Connection, metrics: Sequence[str], selection: Selecti
         InputError: a metric is not known.
     """
     of_jobs = [name for name in metrics if name != OPERATOR_TIME] if metrics else list(stored())
-    parts = [by_metric(connection, of_jobs, selection, series_rows)] if of_jobs else []
+    kept = kept_series(connection, store, of_jobs, selection) if store else None
+    parts = [kept if kept is not None else by_metric(connection, of_jobs, selection, series_rows)] if of_jobs else []
     if OPERATOR_TIME in metrics:
         parts.append(_operator_times(connection, selection))
     return parts + series_of(session_columns(connection, selection), of_jobs)

@@ -55,13 +55,17 @@ class Selection:
 
     def of_jobs(self) -> list[sa.ColumnElement[bool]]:
         """Conditions on the tables of runs, jobs and cases."""
+        return [*self.of_runs(), *self.of_parts()]
+
+    def of_parts(self) -> list[sa.ColumnElement[bool]]:
+        """Conditions that select some jobs of a run."""
         columns: list[tuple[sa.ColumnElement[Any], Sequence[str]]] = [
             (schema.jobs.c.device_key, self.devices),
             (schema.cases.c.model, self.models),
             (schema.cases.c.delegate, self.delegates),
             (schema.cases.c.text, self.cases),
         ]
-        return [*self.of_runs(), *(column.in_(_several(wanted)) for column, wanted in columns if wanted)]
+        return [column.in_(_several(wanted)) for column, wanted in columns if wanted]
 
     def of_job_ids(self, job_id: sa.ColumnElement[int]) -> list[sa.ColumnElement[bool]]:
         """Conditions on a column with the numbers of jobs; empty if all are selected."""

@@ -12,8 +12,8 @@ from devbench.analysis.changes import ChangeSettings
 from devbench.findings import changes_memory
 from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
-from devbench.findings.changes_memory import memory_file
 from devbench.results.history import History
+from devbench.results.kept import memory_file
 from devbench.results.store import Store
 from tests.made import store as made
 
