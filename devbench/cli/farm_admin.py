@@ -97,7 +97,8 @@ def init(
 ) -> None:
     """Prepare a database for a farm, and add hosts and users.
 
-    Makes the tables of the queue, of the store and of the farm, and the roles with their rights; what is there stays.
+    Makes the tables of the queue, of the store and of the farm, and the roles with their rights; what is there stays. A
+    farm of an older devbench is upgraded.
     The URL of each new user, with its password, is printed once. Given again, a user gets a new password.
     """
     from devbench.farm.database import farm_url

@@ -19,8 +19,10 @@ from devbench.errors import EnvironmentProblem, InputError, install_hint
 from devbench.host.masking import is_clear, mask_url, scrub, secrets_of
 
 URL_VARIABLE = "DEVBENCH_FARM"
-# Of the tables and functions; a worker that knows another one does not work with them.
-SCHEMA = 1
+# SQL that makes the tables of the next version from those of version 1, 2, …; empty if only functions or views changed.
+_UPGRADES: tuple[str, ...] = ()
+# Of tables, functions and views; a worker that knows another one does not work with them.
+SCHEMA = 1 + len(_UPGRADES)
 _CONNECT_S = 5
 _STATEMENT_S = 30
 _LOGIN = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,39}")
@@ -176,13 +178,15 @@ class Login:
 def init(url: str, logins: Mapping[str, Sequence[str]], storage: str | None) -> list[Login]:
     """Prepare a database: tables of procrastinate, the store and the farm; roles with their rights. Twice is harmless.
 
+    A farm with an older schema is upgraded, all or nothing; jobs that run go back to the queue.
+
     Args:
         url: with a user who may create roles and schemas.
         logins: names of users to make, by their role (`ROLES`).
         storage: the address of the files of the farm; `None` leaves it.
 
     Raises:
-        FarmProblem: a right is missing, or the database has a farm of another version.
+        FarmProblem: a right is missing, or the database has a farm of a newer version.
     """
     from devbench.results.store import Store
 
@@ -190,8 +194,8 @@ def init(url: str, logins: Mapping[str, Sequence[str]], storage: str | None) -> 
         pass  # its tables are made
     with Farm(url) as farm:
         made = bool(farm.rows("SELECT 1 AS found FROM pg_namespace WHERE nspname = 'farm'"))
-        if not made:
-            _make(farm)
+        with farm._explained(), farm.connection.transaction():
+            _upgrade(farm) if made else _make(farm)
         farm.check_schema()
         _grant_store(farm)
         if storage is not None:
@@ -206,17 +210,43 @@ def init(url: str, logins: Mapping[str, Sequence[str]], storage: str | None) -> 
 def _make(farm: Farm) -> None:
     from procrastinate.schema import SchemaManager
 
-    here = Path(__file__).parent
-    parts = [
-        SchemaManager.get_schema(),
-        *((here / f"{name}.sql").read_text("utf-8") for name in ("schema", "functions")),
-    ]
-    with farm._explained(), farm.connection.transaction():
-        farm.connection.execute("CREATE SCHEMA farm")
-        farm.connection.execute("SET LOCAL search_path = farm")
-        for part in parts:
-            farm.connection.execute(part.encode())
-        farm.connection.execute("INSERT INTO version VALUES (%s)", (SCHEMA,))
+    farm.connection.execute("CREATE SCHEMA farm")
+    farm.connection.execute("SET LOCAL search_path = farm")
+    for part in (SchemaManager.get_schema(), _sql("schema"), _sql("functions")):
+        farm.connection.execute(part.encode())
+    farm.connection.execute("INSERT INTO version VALUES (%s)", (SCHEMA,))
+
+
+def _sql(name: str) -> str:
+    return Path(__file__).with_name(f"{name}.sql").read_text("utf-8")
+
+
+# Parameters and results of functions may differ, so they are made anew, with their rights.
+_DROP_FUNCTIONS = """
+DO $$ DECLARE one regprocedure; BEGIN
+  FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'farm'::regnamespace AND proname !~ '^procrastinate' LOOP
+    EXECUTE format('DROP FUNCTION %s', one);
+  END LOOP;
+END $$
+"""
+# Workers of the older version are not the current ones any more: they refuse to go on.
+_STOP_ALL = """
+SELECT end_attempt(token, 'the farm was upgraded', false, '0') FROM attempts WHERE ended_utc IS NULL;
+UPDATE hosts SET worker = NULL;
+DELETE FROM procrastinate_workers;
+UPDATE phones SET present = false;
+"""
+
+
+def _upgrade(farm: Farm) -> None:
+    # Tables may be large.
+    farm.connection.execute("SET LOCAL search_path = farm; SET LOCAL statement_timeout = 0")
+    (found,) = farm.connection.execute("SELECT number FROM version FOR UPDATE").fetchone() or (SCHEMA,)
+    if found >= SCHEMA:
+        return
+    for part in (*_UPGRADES[found - 1 :], _DROP_FUNCTIONS, _sql("functions"), _STOP_ALL):
+        farm.connection.execute(part.encode())
+    farm.connection.execute("UPDATE version SET number = %s", (SCHEMA,))
 
 
 # The store is in the schema `public`; hosts have no right there: a keeper stores what they deliver.

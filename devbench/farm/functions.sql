@@ -1,5 +1,22 @@
 -- What the roles of a farm may do, as functions with their owner's rights. `session_user` is who is logged in: it cannot be
 -- changed by a statement. Hosts have no rights on tables; each function checks that the job or phone is the host's own.
+-- Run for a new farm, and again when a farm is upgraded.
+
+CREATE OR REPLACE VIEW phones_now AS
+  SELECT p.*, q.why AS quarantine, q.since_utc AS quarantined_utc, q.until_utc AS quarantine_until_utc
+  FROM phones p LEFT JOIN LATERAL (
+    SELECT * FROM quarantine q WHERE q.device = p.device AND q.ended_utc IS NULL
+      AND (q.until_utc IS NULL OR q.until_utc > now()) ORDER BY q.id DESC LIMIT 1
+  ) q ON true;
+
+CREATE OR REPLACE VIEW jobs_now AS
+  SELECT j.id, j.submission, j.round, s.suite, j.device, p.host, j.submitter, j.run_id, s.priority, q.status::text AS state,
+    q.abort_requested AS cancelling, j.created_utc, a.began_utc, a.number AS attempts, a.host AS measured_on,
+    a.outcome, j.ended_utc, j.end_reason, j.stored,
+    (SELECT count(*) FROM results r WHERE r.job = j.id AND r.purpose <> 'end') AS repetitions
+  FROM jobs j JOIN procrastinate_jobs q ON q.id = j.id JOIN submissions s ON s.id = j.submission
+    JOIN phones p ON p.device = j.device
+    LEFT JOIN LATERAL (SELECT * FROM attempts a WHERE a.job = j.id ORDER BY a.number DESC LIMIT 1) a ON true;
 
 CREATE FUNCTION my_host() RETURNS text LANGUAGE plpgsql STABLE SECURITY DEFINER SET search_path = farm, pg_temp AS $$
 DECLARE found text;

@@ -78,10 +78,11 @@ class Keeper:
                     Farm(self.url) as farm,
                     Store(store_url(self.url), self.artifacts or data_dir() / "artifacts") as store,
                 ):
-                    farm.check_schema()
                     farm.rows("LISTEN farm_results")
                     told = False
                     while not self._over.is_set():
+                        # An admin may upgrade the farm at any time.
+                        farm.check_schema()
                         self.turn(farm, store)
                         farm.wait(_LONGEST_PAUSE_S)
             except (FarmProblem, StoreProblem) as error:

@@ -1,4 +1,5 @@
--- The tables of a farm, next to procrastinate's, in the schema `farm`. Run once, after procrastinate's own schema.
+-- The tables of a farm, next to procrastinate's, in the schema `farm`. Run once, after procrastinate's own schema. A farm
+-- that exists gets changes of them from `_UPGRADES` in database.py.
 -- Hosts and submitters have no rights on tables that they could misuse: they call the functions of `functions.sql`.
 
 DO $$ DECLARE one text; BEGIN
@@ -117,19 +118,3 @@ CREATE INDEX ON results (id) WHERE NOT stored;
 -- procrastinate looks for other jobs of a phone, and for jobs of a queue; its own indexes begin with the job's number.
 CREATE INDEX farm_jobs_of_phone ON procrastinate_jobs (lock, priority DESC, id) WHERE status IN ('todo', 'doing');
 CREATE INDEX farm_jobs_of_queue ON procrastinate_jobs (queue_name, priority DESC, id) WHERE status = 'todo';
-
-CREATE VIEW phones_now AS
-  SELECT p.*, q.why AS quarantine, q.since_utc AS quarantined_utc, q.until_utc AS quarantine_until_utc
-  FROM phones p LEFT JOIN LATERAL (
-    SELECT * FROM quarantine q WHERE q.device = p.device AND q.ended_utc IS NULL
-      AND (q.until_utc IS NULL OR q.until_utc > now()) ORDER BY q.id DESC LIMIT 1
-  ) q ON true;
-
-CREATE VIEW jobs_now AS
-  SELECT j.id, j.submission, j.round, s.suite, j.device, p.host, j.submitter, j.run_id, s.priority, q.status::text AS state,
-    q.abort_requested AS cancelling, j.created_utc, a.began_utc, a.number AS attempts, a.host AS measured_on,
-    a.outcome, j.ended_utc, j.end_reason, j.stored,
-    (SELECT count(*) FROM results r WHERE r.job = j.id AND r.purpose <> 'end') AS repetitions
-  FROM jobs j JOIN procrastinate_jobs q ON q.id = j.id JOIN submissions s ON s.id = j.submission
-    JOIN phones p ON p.device = j.device
-    LEFT JOIN LATERAL (SELECT * FROM attempts a WHERE a.job = j.id ORDER BY a.number DESC LIMIT 1) a ON true;

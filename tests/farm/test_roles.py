@@ -10,21 +10,16 @@ import pytest
 
 from devbench.errors import InputError
 from devbench.farm import job as jobs
-from devbench.farm.database import SCHEMA, Farm, FarmProblem, init
-from devbench.farm.keeper import Keeper
+from devbench.farm.database import SCHEMA, FarmProblem, init
 from devbench.results.column_types import pack
 from devbench.results.run_files import run_to_json
 from devbench.results.store import Store
+from tests.farm.calls import JOB, begin, keep, payload, submit, take
 from tests.farm.made import MadeFarm
 from tests.made.phones import phone_view
 
 pytestmark = pytest.mark.postgres
 
-JOB = {
-    "format": jobs.FORMAT, "suite": "camera", "options": {}, "labels": {"branch": "main"}, "inputs": [], "limits": None,
-    "binary": None, "delegates": {},
-    "models": [{"name": "mobile_unet_128", "sha256": "a" * 64, "size_bytes": 42_300_000, "operators": None}],
-}  # fmt: skip
 DELEGATE: dict[str, Any] = {
     "title": "Mine", "reported_as": ["EXTERNAL"], "files": [{"name": "libmine.so", "sha256": "b" * 64}], "flags": {},
     "litert_flags": {}, "env": {"LD_LIBRARY_PATH": "{files}"}, "require": "any", "cache": "kept",
@@ -108,34 +103,11 @@ STATE = (
 )  # fmt: skip
 
 
-def _begin(farm: MadeFarm, host: str, device: str) -> tuple[Farm, int]:
-    lab = farm.open(host)
-    worker = lab.call("hello", SCHEMA, "0", "now", 0)
-    lab.call("offer", worker, json.dumps({device: {"soc": "SM8650"}}))
-    return lab, worker
-
-
-def _submit(farm: MadeFarm, user: str = "ana", suite: str = "camera", **wanted: str) -> int:
-    values = (suite, json.dumps(JOB), json.dumps(wanted), None, 0, None, "", "")
-    row = farm.open(user).rows("SELECT * FROM farm.submit(%s, %s, %s, %s, %s, %s, %s, %s)", *values)[0]
-    return int(row["submission"])
-
-
-def _take(lab: Farm, worker: int, device: str) -> dict[str, Any]:
-    return lab.rows("SELECT * FROM farm.take(%s, %s)", worker, [device])[0]
-
-
-def _payload(**changes: Any) -> bytes:
-    values = run_to_json(phone_view(rounds=1))
-    values["jobs"] = values["jobs"][:1]
-    return pack({**values, **changes})
-
-
 def test_no_try_of_a_hostile_host_succeeds(farm: MadeFarm) -> None:
-    lab1, other = _begin(farm, "lab1", "v1")
-    lab2, worker = _begin(farm, "lab2", "v2")
-    _submit(farm)
-    taken, own = _take(lab1, other, "v1"), _take(lab2, worker, "v2")
+    lab1, other = begin(farm, "lab1", "v1")
+    lab2, worker = begin(farm, "lab2", "v2")
+    submit(farm)
+    taken, own = take(lab1, other, "v1"), take(lab2, worker, "v2")
     words = {
         "worker": worker, "other": other, "token": taken["token"], "job": taken["job"], "own": own["token"], "schema": SCHEMA,
     }  # fmt: skip
@@ -156,8 +128,8 @@ def test_no_try_of_a_hostile_host_succeeds(farm: MadeFarm) -> None:
 
 
 def test_a_phone_of_another_host_waits_for_an_admin(farm: MadeFarm) -> None:
-    _begin(farm, "lab1", "v1")
-    lab2, worker = _begin(farm, "lab2", "v1")
+    begin(farm, "lab1", "v1")
+    lab2, worker = begin(farm, "lab2", "v1")
     assert lab2.call("offer", worker, '{"v1": {}}') == []
     assert "moved to lab2" in farm.command("status", user="ana")
     farm.command("assign", "v1", "lab2")
@@ -165,14 +137,14 @@ def test_a_phone_of_another_host_waits_for_an_admin(farm: MadeFarm) -> None:
 
 
 def test_a_superseded_token_is_refused_by_the_database(farm: MadeFarm) -> None:
-    lab, worker = _begin(farm, "lab1", "v1")
-    _submit(farm)
-    first = _take(lab, worker, "v1")
+    lab, worker = begin(farm, "lab1", "v1")
+    submit(farm)
+    first = take(lab, worker, "v1")
     assert lab.call("deliver", first["token"], 1, "latency", 0, b"one", "") == "stored"
     assert lab.call("deliver", first["token"], 1, "latency", 0, b"one", "") == "stored"
     worker = lab.call("hello", SCHEMA, "0", "now", 0)
     lab.call("offer", worker, '{"v1": {}}')
-    second = _take(lab, worker, "v1")
+    second = take(lab, worker, "v1")
     assert (second["job"], second["attempt"]) == (first["job"], 2)
     assert lab.call("deliver", first["token"], 1, "latency", 1, b"late", "") == "superseded"
     assert lab.call("deliver", second["token"], 1, "latency", 0, b"twice", "") == "superseded"
@@ -184,15 +156,15 @@ def test_a_superseded_token_is_refused_by_the_database(farm: MadeFarm) -> None:
 @pytest.mark.parametrize(
     "payload",
     [
-        b"", b"\x80\x04.", pack({"format": "x"}), pack([1]), pack({}), _payload(jobs=[{}]), _payload(devices=[]),
-        _payload(run={**json.loads(json.dumps(run_to_json(phone_view(rounds=1))["run"])), "started_utc": "0001-01-01T00:00:00"}),
+        b"", b"\x80\x04.", pack({"format": "x"}), pack([1]), pack({}), payload(jobs=[{}]), payload(devices=[]),
+        payload(run={**json.loads(json.dumps(run_to_json(phone_view(rounds=1))["run"])), "started_utc": "0001-01-01T00:00:00"}),
     ],
 )  # fmt: skip
 def test_the_keeper_refuses_what_is_no_result(farm: MadeFarm, payload: bytes) -> None:
-    lab, worker = _begin(farm, "lab1", "37021JE")
-    _submit(farm)
-    lab.call("deliver", _take(lab, worker, "37021JE")["token"], 1, "latency", 0, payload, "")
-    _keep(farm)
+    lab, worker = begin(farm, "lab1", "37021JE")
+    submit(farm)
+    lab.call("deliver", take(lab, worker, "37021JE")["token"], 1, "latency", 0, payload, "")
+    keep(farm)
     assert farm.open().rows("SELECT stored, problem <> '' AS problem FROM farm.results") == [
         {"stored": False, "problem": True}
     ]
@@ -200,12 +172,12 @@ def test_the_keeper_refuses_what_is_no_result(farm: MadeFarm, payload: bytes) ->
 
 
 def test_the_keeper_stores_what_the_farm_knows_instead_of_what_a_host_says(farm: MadeFarm) -> None:
-    lab, worker = _begin(farm, "lab1", "37021JE")
-    _submit(farm)
-    taken = _take(lab, worker, "37021JE")
-    lab.call("deliver", taken["token"], 1, "latency", 0, _payload(), "")
+    lab, worker = begin(farm, "lab1", "37021JE")
+    submit(farm)
+    taken = take(lab, worker, "37021JE")
+    lab.call("deliver", taken["token"], 1, "latency", 0, payload(), "")
     lab.call("finish", taken["token"], "done", "", 0)
-    _keep(farm)
+    keep(farm)
     with Store(farm.store) as store:
         view = store.run(taken["run_id"])
     assert (view.run.host, dict(view.run.labels), view.status) == ("lab1", {"branch": "main"}, "done")
@@ -221,9 +193,9 @@ _HOSTILE: tuple[Any, ...] = (
 def test_no_changed_result_stops_the_keeper(farm: MadeFarm) -> None:
     """A value of a good result is replaced by a hostile one, in sixty ways."""
     rng = random.Random(7)
-    lab, worker = _begin(farm, "lab1", "37021JE")
-    _submit(farm)
-    token = _take(lab, worker, "37021JE")["token"]
+    lab, worker = begin(farm, "lab1", "37021JE")
+    submit(farm)
+    token = take(lab, worker, "37021JE")["token"]
     good = json.dumps(run_to_json(phone_view(rounds=1)))
     for number in range(60):
         values = json.loads(good)
@@ -236,7 +208,7 @@ def test_no_changed_result_stops_the_keeper(farm: MadeFarm) -> None:
         at[key] = rng.choice(_HOSTILE)
         lab.call("deliver", token, number, "latency", 0, pack(values), "")
     lab.call("finish", token, "done", "", 0)
-    _keep(farm)
+    keep(farm)
     (counts,) = farm.open().rows(
         "SELECT count(*) FILTER (WHERE stored) AS stored, count(*) FILTER (WHERE problem <> '') AS refused FROM farm.results"
     )
@@ -255,29 +227,24 @@ def test_a_user_of_the_database_is_never_taken_over(farm: MadeFarm) -> None:
 
 
 def test_a_result_of_another_phone_or_model_is_refused(farm: MadeFarm) -> None:
-    lab, worker = _begin(farm, "lab1", "v1")
-    _submit(farm)
-    lab.call("deliver", _take(lab, worker, "v1")["token"], 1, "latency", 0, _payload(), "")
-    _keep(farm)
+    lab, worker = begin(farm, "lab1", "v1")
+    submit(farm)
+    lab.call("deliver", take(lab, worker, "v1")["token"], 1, "latency", 0, payload(), "")
+    keep(farm)
     assert "not of v1" in farm.open().rows("SELECT problem FROM farm.results")[0]["problem"]
 
 
-def _keep(farm: MadeFarm) -> None:
-    with Farm(farm.urls["keep"]) as connection, Store(farm.store_of("keep"), farm.folder / "artifacts") as store:
-        Keeper(farm.urls["keep"], 10.0, print).turn(connection, store)
-
-
 def test_users_take_turns_and_a_priority_comes_first(farm: MadeFarm) -> None:
-    lab, worker = _begin(farm, "lab1", "v1")
+    lab, worker = begin(farm, "lab1", "v1")
     for number in range(3):
-        _submit(farm, "ana", f"ana{number}")
+        submit(farm, "ana", f"ana{number}")
     for number in range(2):
-        _submit(farm, "bo", f"bo{number}")
+        submit(farm, "bo", f"bo{number}")
     values = ("urgent", json.dumps(JOB), "{}", None, 5, None, "", "")
     farm.open("bo").rows("SELECT * FROM farm.submit(%s, %s, %s, %s, %s, %s, %s, %s)", *values)
     order = []
     for _ in range(6):
-        taken = _take(lab, worker, "v1")
+        taken = take(lab, worker, "v1")
         order.append(taken["suite"])
         lab.call("finish", taken["token"], "done", "", 0)
     assert order == ["urgent", "ana0", "bo0", "ana1", "bo1", "ana2"]
@@ -303,29 +270,29 @@ def test_any_phones_are_the_same_ones_each_night(farm: MadeFarm) -> None:
 
 
 def test_a_job_is_cancelled_by_its_user_alone_and_retried_when_it_failed(farm: MadeFarm) -> None:
-    lab, worker = _begin(farm, "lab1", "v1")
-    _submit(farm)
-    taken = _take(lab, worker, "v1")
+    lab, worker = begin(farm, "lab1", "v1")
+    submit(farm)
+    taken = take(lab, worker, "v1")
     with pytest.raises(FarmProblem, match="submitted by ana"):
         farm.open("bo").call("cancel", taken["job"])
     assert farm.open("ana").call("cancel", taken["job"]) is True
     assert lab.call("beat", worker)["cancelled"] == [taken["token"]]
     lab.call("finish", taken["token"], "back", "stopped", 0)
     assert farm.jobs()[0]["state"] == "aborted"
-    _submit(farm, suite="other")
+    submit(farm, suite="other")
     for _ in range(3):
-        taken = _take(lab, worker, "v1")
+        taken = take(lab, worker, "v1")
         lab.call("finish", taken["token"], "again", "no such file", 0)
     assert farm.jobs()[1]["state"] == "failed"
     assert "no such file" in farm.jobs()[1]["end_reason"]
     assert farm.open("ana").call("retry", taken["job"]) is True
-    assert _take(lab, worker, "v1")["attempt"] == 4
+    assert take(lab, worker, "v1")["attempt"] == 4
 
 
 def test_the_keeper_gives_jobs_of_a_silent_worker_back(farm: MadeFarm) -> None:
-    lab, worker = _begin(farm, "lab1", "v1")
-    _submit(farm)
-    first = _take(lab, worker, "v1")
+    lab, worker = begin(farm, "lab1", "v1")
+    submit(farm)
+    first = take(lab, worker, "v1")
     keep = farm.open("keep")
     assert keep.call("requeue", 1000.0) == 0
     farm.open().rows("UPDATE farm.procrastinate_workers SET last_heartbeat = now() - interval '1 hour'")
@@ -337,11 +304,11 @@ def test_the_keeper_gives_jobs_of_a_silent_worker_back(farm: MadeFarm) -> None:
         lab.call("beat", worker)
     worker = lab.call("hello", SCHEMA, "0", "now", worker)
     lab.call("offer", worker, '{"v1": {}}')
-    assert _take(lab, worker, "v1")["job"] == first["job"]
+    assert take(lab, worker, "v1")["job"] == first["job"]
 
 
 def test_a_second_worker_of_a_host_ends_the_first(farm: MadeFarm) -> None:
-    lab, first = _begin(farm, "lab1", "v1")
+    lab, first = begin(farm, "lab1", "v1")
     second = lab.call("hello", SCHEMA, "0", "now", 0)
     with pytest.raises(FarmProblem, match="another worker"):
         lab.call("hello", SCHEMA, "0", "now", first)
