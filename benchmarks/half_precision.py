@@ -1,13 +1,15 @@
 """Stable Diffusion's submodels in true fp16, by LiteRT's GPU accelerator over Vulkan, compared with fp32 on the CPU.
 
-    python benchmarks/half_precision.py FOLDER
-    python benchmarks/half_precision.py FOLDER --scale tiny --gpu-python "chroot /srv/trixie python3"
+    python tools/fp16_python.py /srv/fp16
+    python benchmarks/half_precision.py FOLDER --gpu-python /srv/fp16/python
+    python benchmarks/half_precision.py FOLDER --models sd/ --only fp16 --gpu-python /srv/fp16/python
 
-Builds each submodel's mobile form into FOLDER (with `gather-1d` for the tokens, which is exact in fp16), and attention
-with scores up to a million, as TensorFlow writes it and with `stable-attention`. The accelerator runs them in fp16.
+Builds each submodel's mobile form into FOLDER, from the baselines in `--models` or converted (with `gather-1d` for the
+tokens, which is exact in fp16), and attention with scores up to a million, as TensorFlow writes it and with
+`stable-attention`. The accelerator runs them in fp16.
 That needs a driver with true fp16: Mesa's lavapipe, version 25 or later, is one and needs no GPU; SwiftShader computes
-in fp32. `--gpu-python` is another Python with `ai_edge_litert` that sees FOLDER under the same name, for example in the
-file system of a newer Debian.
+in fp32. `--gpu-python` is another Python with `ai_edge_litert` that sees FOLDER under the same name: the first command
+makes one.
 
 Then each submodel with int8 weights both ways (W8A16): dequantised to fp16 by the accelerator, and by the CPU's kernels
 that quantise activations too (`dynamic-int8`), compared with fp32 and with each other, with file and peak memory.
@@ -56,7 +58,7 @@ def run_on_gpu(folder: Path, name: str) -> None:
     )
 
 
-def prepare(folder: Path, scale: str) -> dict[str, Any]:
+def prepare(folder: Path, scale: str, models: Path | None) -> dict[str, Any]:
     """Models, inputs and fp32 outputs; for each model the places of the output that are compared."""
     import numpy as np
 
@@ -72,8 +74,10 @@ def prepare(folder: Path, scale: str) -> dict[str, Any]:
     plain, mobile = folder / "plain", chosen_rewrites([], ["gather-to-conv"], ["gather-1d"])
     for submodel in SUBMODELS:
         if not (folder / f"{submodel}.tflite").exists():
-            convert(submodel, SCALES[scale], RandomWeights(), plain)
-            rewrite_file(plain, folder / f"{submodel}.tflite", mobile, RewriteOptions(), inputs=1)
+            if models is None:
+                convert(submodel, SCALES[scale], RandomWeights(), plain)
+            source = plain if models is None else models / f"{submodel}.tflite"
+            rewrite_file(source, folder / f"{submodel}.tflite", mobile, RewriteOptions(), inputs=1)
     write_attention(folder / "attention_as_converted.tflite")
     names = ["stable-attention", "attention-4d"]
     source, stable = folder / "attention_as_converted.tflite", folder / "attention.tflite"
@@ -173,7 +177,8 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scale", default="small", choices=("full", "small", "tiny"))
-    parser.add_argument("--w8-only", action="store_true", help="only the comparison with int8 weights")
+    parser.add_argument("--models", type=Path, metavar="DIR", help="baselines of `devbench models build mobile-sd`")
+    parser.add_argument("--only", choices=("fp16", "w8"), help="one of the two parts")
     parser.add_argument("--gpu-python", default=shlex.quote(sys.executable))
     parser.add_argument("--one", metavar="MODEL", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -186,7 +191,7 @@ def main() -> int:
     script, right = given.folder / "half_precision.py", True
     script.write_text(Path(__file__).read_text("utf-8"), "utf-8")
     gpu_command = [*shlex.split(given.gpu_python), str(script), str(given.folder)]
-    for name, compared in {} if given.w8_only else prepare(given.folder, given.scale).items():
+    for name, compared in {} if given.only == "w8" else prepare(given.folder, given.scale, given.models).items():
         on_gpu(gpu_command, name)
         host, gpu = (np.load(given.folder / f"{name}.{side}.npy").astype(np.float64) for side in ("host", "gpu"))
         error = float(np.abs(gpu - host)[compared].max() / np.abs(host).max())
@@ -194,7 +199,7 @@ def main() -> int:
         meets = finite and error <= MOST_ERROR
         print(f"{name}: finite {finite}, differs by {error:.2g} in {compared.mean():.1%} of the output", flush=True)
         right &= meets == (name != "attention_as_converted")
-    right &= int8_both_ways(given.folder, gpu_command)
+    right &= given.only == "fp16" or int8_both_ways(given.folder, gpu_command)
     print("all bars met" if right else "a bar is missed")
     return 0 if right else 1
 

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
+import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from devbench.bench.lease_keeper import holding
+from devbench.bench.pipeline import read_pipeline
 from devbench.bench.refusals import conv_probe
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.models.mobile_sd import SUBMODELS
 from devbench.models.rewrites.serialize import Conv
 from tests.conftest import NEEDS_TENSORFLOW, BenchPhone
 
+BENCHMARK = Path(__file__).parents[2] / "benchmarks" / "half_precision.py"
 pytestmark = [pytest.mark.converter, pytest.mark.timeout(600), NEEDS_TENSORFLOW]
 
 
@@ -24,43 +31,64 @@ def devbench(*words: object, timeout_s: float = 300) -> subprocess.CompletedProc
     return subprocess.run(command, capture_output=True, text=True, timeout=timeout_s, check=False)
 
 
-def build(folder: Path, *words: str) -> Path:
-    done = devbench("models", "build", "mobile-sd", "--scale", "tiny", "--out", folder, *words)
+def once(factory: pytest.TempPathFactory, name: str, make: Callable[[Path], None]) -> Path:
+    """A folder that is made once for all workers of pytest-xdist."""
+    base = factory.getbasetemp()
+    folder = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / f"mobile-sd-{name}"
+    with FileLock(f"{folder}.lock", timeout=500):
+        done = folder.with_suffix(".done")
+        if not done.exists():
+            make(folder)
+            done.touch()
+    return folder
+
+
+def build(scale: str, folder: Path) -> None:
+    done = devbench("models", "build", "mobile-sd", "--scale", scale, "--out", folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert all(f"{name}.tflite" in done.stdout for name in SUBMODELS) and "GB at most" in done.stdout
-    return folder
 
 
 @pytest.fixture(scope="module")
 def baseline(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("baseline"))
+    return once(tmp_path_factory, "tiny", partial(build, "tiny"))
 
 
 @pytest.fixture(scope="module")
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("small")
-    assert devbench("models", "build", "mobile-sd", "--scale", "small", "--out", folder).returncode == 0
-    return folder
+    return once(tmp_path_factory, "small", partial(build, "small"))
 
 
 @pytest.fixture(scope="module")
-def mobile(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build(tmp_path_factory.mktemp("mobile"), "--variant", "mobile")
+def mobile(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Path:
+    """As `--variant mobile` builds them, which single submodels below are built with."""
+
+    def rewrite(folder: Path) -> None:
+        shutil.copytree(baseline, folder)
+        for name in SUBMODELS:
+            given, made = baseline / f"{name}.tflite", folder / f"{name}.tflite"
+            done = devbench("models", "rewrite", given, made, "--inputs", "1")
+            assert done.returncode == 0, done.stdout + done.stderr
+
+    return once(tmp_path_factory, "tiny-mobile", rewrite)
 
 
-def test_every_precision_is_built(tmp_path: Path, mobile: Path) -> None:
-    sizes = {"fp32": (mobile / "unet.tflite").stat().st_size}
-    for precision in ("fp16", "w8", "pruned"):
-        folder = tmp_path / precision
-        done = devbench(
-            "models", "build", "mobile-sd", "--scale", "tiny", "--variant", "mobile", "--submodel", "unet",
-            "--out", folder, *(["--prune-share", "0.3"] if precision == "pruned" else ["--precision", precision]),
-        )  # fmt: skip
-        assert done.returncode == 0 and "of float32's as converted" in done.stdout, done.stderr
-        assert not (folder / "mobile-sd.toml").exists() and [path.name for path in folder.iterdir()] == ["unet.tflite"]
-        sizes[precision] = (folder / "unet.tflite").stat().st_size
-    assert sizes["w8"] < 0.6 * sizes["fp16"] < 0.36 * sizes["fp32"]
-    assert 0.65 < sizes["pruned"] / sizes["fp32"] < 0.75
+@pytest.mark.parametrize(
+    ("submodel", "words", "least", "most"),
+    [("image_encoder", ["--precision", "fp16"], 0.5, 0.6), ("image_encoder", ["--precision", "w8"], 0.25, 0.36),
+     ("unet", ["--prune-share", "0.3"], 0.65, 0.75)],
+)  # fmt: skip
+def test_a_submodel_is_built_alone_and_smaller(
+    tmp_path: Path, mobile: Path, submodel: str, words: list[str], least: float, most: float
+) -> None:
+    done = devbench(
+        "models", "build", "mobile-sd", "--scale", "tiny", "--variant", "mobile", "--submodel", submodel,
+        "--out", tmp_path / "out", *words,
+    )  # fmt: skip
+    assert done.returncode == 0 and "of float32's as converted" in done.stdout, done.stderr
+    [built] = (tmp_path / "out").iterdir()
+    assert built.name == f"{submodel}.tflite"
+    assert least < built.stat().st_size / (mobile / built.name).stat().st_size < most
 
 
 def test_bad_wishes_are_one_clear_line(tmp_path: Path) -> None:
@@ -73,21 +101,19 @@ def test_bad_wishes_are_one_clear_line(tmp_path: Path) -> None:
         assert done.returncode == 2 and says in done.stderr and "Traceback" not in done.stderr, done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "stages"),
-    [("mobile-sd", ("text_encoder", "unet", "image_decoder")),
-     ("mobile-sd-image", ("image_encoder", "text_encoder", "unet", "image_decoder"))],
-)  # fmt: skip
-def test_the_pipelines_next_to_the_models_run(
-    mobile: Path, tmp_path: Path, adb_server_port: int, name: str, stages: tuple[str, ...]
-) -> None:
+def test_the_pipelines_next_to_the_models_run(mobile: Path, tmp_path: Path, adb_server_port: int) -> None:
+    """That from image to image; the claims below run that from text to image."""
     done = devbench(
-        "run", "--pipeline", mobile / f"{name}.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps", "2",
-        "--out", tmp_path / "report", "--json", tmp_path / "run.json", "-q",
+        "run", "--pipeline", mobile / "mobile-sd-image.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps",
+        "2", "--out", tmp_path / "report", "--json", tmp_path / "run.json", "-q",
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     (one,) = json.loads((tmp_path / "run.json").read_text("utf-8"))["pipelines"]
-    assert tuple(stage["name"] for stage in one["stages"]) == stages and one["keep"] == "unet"
+    names = tuple(stage["name"] for stage in one["stages"])
+    assert names == ("image_encoder", "text_encoder", "unet", "image_decoder") and one["keep"] == "unet"
+    assert tuple(stage.name for stage in read_pipeline(mobile / "mobile-sd.toml").stages) == names[1:]
+    [copied] = one["copies"]
+    assert copied["stage"] == "unet" and copied["in_bytes"] > copied["out_bytes"] > 0
     residencies = [whole["residency"] for whole in one["residencies"]]
     assert residencies == ["resident", "sequential", "pipelined", "pipelined-early"]
     assert all(whole["latency_ms"] > 0 for whole in one["residencies"])
@@ -113,9 +139,10 @@ def test_the_mobile_submodels_run_on_the_delegate_whole_and_rightly(
             devbench("models", "gpu-check", mobile / f"{name}.tflite", "--json", "--no-analyzer").stdout
         )
         assert checked["estimated"]["complete"] and not checked["refusals"]
-        checked = json.loads(devbench("models", "gpu-check", baseline / f"{name}.tflite", "--json").stdout)
+        done = devbench("models", "gpu-check", baseline / f"{name}.tflite", "--strict", "--json", "--no-analyzer")
+        checked = json.loads(done.stdout)
         assert not checked["estimated"]["complete"] and all(refusal["fix"] for refusal in checked["refusals"])
-        assert devbench("models", "gpu-check", baseline / f"{name}.tflite", "--strict").returncode == 1
+        assert done.returncode == 1
 
 
 def _comparisons(data: object) -> list[dict[str, float]]:
@@ -152,16 +179,18 @@ def test_an_ablation_measures_every_lever(baseline: Path, tmp_path: Path, bench_
 
 
 def test_an_ablation_at_small_scale_on_a_virtual_device(small: Path, tmp_path: Path, adb_server_port: int) -> None:
+    """With three of the rewrites that compute the same; docs/models.md has all levers."""
     done = devbench(
         "pipeline", "ablation", small / "mobile-sd.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps",
-        "20,10,8,4", "--out", tmp_path, "-q", timeout_s=900,
+        "4,3,2", "--only", "groupnorm-4d,stable-gelu,fc-to-conv,prune-largest,w8", "--out", tmp_path, "-q",
+        timeout_s=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
     rows = json.loads((tmp_path / "ablation.json").read_text("utf-8"))["rows"]
     assert len(rows) >= 11 and all(row["latency_ms"] and row["peak_kb"] and not row["failure"] for row in rows)
     assert all(row["checked"] == 3 and row["device_error"] < 0.02 and not row["failures"] for row in rows)
     by_lever = {row["lever"]: row for row in rows}
-    assert 0.85 < by_lever["+ prune-largest"]["size_bytes"] / by_lever["4 steps"]["size_bytes"] < 0.93
+    assert 0.85 < by_lever["+ prune-largest"]["size_bytes"] / by_lever["2 steps"]["size_bytes"] < 0.93
 
 
 @pytest.mark.bench_phone
@@ -184,10 +213,14 @@ def test_each_claim_of_the_paper_has_a_verdict_at_small_scale(
     small: Path, tmp_path: Path, adb_server_port: int
 ) -> None:
     done = devbench(
-        "pipeline", "claims", small / "mobile-sd.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--out", tmp_path,
-        "-q", timeout_s=900,
+        "pipeline", "claims", small / "mobile-sd.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps", "8",
+        "--out", tmp_path, "-q", timeout_s=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
+    # What was measured of models is kept for a second call, and of the models only those that sessions need.
+    assert {path.name for path in (tmp_path / "models").iterdir()} == {
+        "figures.json", "text_encoder-mobile.tflite", "unet-mobile.tflite", "image_decoder-mobile.tflite",
+    }  # fmt: skip
     claims = json.loads((tmp_path / "claims.json").read_text("utf-8"))["claims"]
     verdicts = {one["key"]: one["verdict"] for one in claims}
     assert "not measured" not in verdicts.values() and all(one["figure"] for one in claims)
@@ -197,3 +230,14 @@ def test_each_claim_of_the_paper_has_a_verdict_at_small_scale(
     for key in ("delegation", "dense", "input-factor", "split", "groupnorm", "gelu-overflow", "gelu", "w8", "prune"):
         assert verdicts[key] == "reproduced", key
     assert verdicts["dense-refused"] == verdicts["output-factor"] == "refuted"
+
+
+def test_all_submodels_are_right_in_true_fp16(small: Path, tmp_path: Path) -> None:
+    """No NaN, no Inf, within 2 % of fp32; and attention with scores up to a million, by a Vulkan driver with fp16."""
+    python = os.environ.get("DEVBENCH_FP16_PYTHON")
+    if not python:
+        pytest.skip("no true fp16: make a Python with tools/fp16_python.py and set DEVBENCH_FP16_PYTHON")
+    command = [sys.executable, BENCHMARK, tmp_path, "--models", small, "--only", "fp16", "--gpu-python", python]
+    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, timeout=500, check=False)
+    assert done.returncode == 0 and "all bars met" in done.stdout, done.stdout + done.stderr
+    assert all(f"{name}: finite True" in done.stdout for name in (*SUBMODELS, "attention"))

@@ -66,7 +66,10 @@ def remedies(baseline: Mapping[str, Path], unet: str, folder: Path, tell: Callab
 
     def error(name: str, options: RewriteOptions, *names: str, model: Path = source) -> None:
         tell(name)
-        made = rewrite_file(model, folder / f"{name}.tflite", rewrites(*names), options, inputs=1)
+        out = folder / f"{name}.tflite"
+        made = rewrite_file(model, out, rewrites(*names), options, inputs=1)
+        # At full scale each has 3 GB.
+        out.unlink()
         compared = made.lossy or made.exact
         if compared is not None:
             found[f"{name}_error"] = compared.worst.relative
