@@ -151,6 +151,8 @@ def run(
 
     # The devices of a new run are entered while the run is stored.
     team = None if resume else begin(None)
+    # Nothing waits for these imports until the first process is started.
+    threading.Thread(target=_import, args=((*_AHEAD, *ahead), imported), daemon=True).start()
     try:
         if not resume:
             # The run is stored before it is locked: resuming then always finds the lock that a killed process left.
@@ -181,7 +183,7 @@ def run(
                 store.add_notices(run_id, notices)
                 for notice in notices:
                     listener(NoticeGiven(devices[0].serial, notice))
-                status = team.measure((*_AHEAD, *ahead), imported)
+                status = team.measure()
                 reason = _end_reason(status, team.errors, len(devices))
                 store.finish_run(run_id, status, datetime.now(timezone.utc), reason)
                 return RunOutcome(run_id, status, dict(team.errors))
@@ -222,11 +224,10 @@ class _Team:
         for session, ended in zip(sessions, self._ended, strict=True):
             threading.Thread(target=self._work, args=(session, ended), daemon=True).start()
 
-    def measure(self, ahead: Sequence[str], imported: Future[None]) -> RunStatus:
-        """Let the devices measure until all have ended, or Ctrl-C ends them; imports what is needed later."""
+    def measure(self) -> RunStatus:
+        """Let the devices measure until all have ended, or Ctrl-C ends them."""
         try:
             self._stored.set_result(True)
-            _import(ahead, imported)
             for ended in self._ended:
                 while not ended.wait(_POLL_S):
                     pass

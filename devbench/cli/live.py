@@ -65,18 +65,17 @@ class RunDisplay:
     """Shows the events of a run as they come, from any thread.
 
     On a terminal the lines are redrawn in place and erased at the end: failures, unreliable repetitions and notices
-    are in the result. In a log (or a CI job) each repetition is one line.
+    are in the result. In a log (or a CI job) each repetition is one line. Without a console it shows nothing.
     """
 
-    def __init__(self, console: Console, serials: list[str], *, quiet: bool = False) -> None:
+    def __init__(self, console: Console | None, serials: list[str]) -> None:
         self._console = console
-        self._quiet = quiet
         self._rows = {serial: _Row(serial) for serial in serials}
         self._lock = threading.Lock()
         self._live: Live | None = None
 
     def __enter__(self) -> RunDisplay:
-        if not self._quiet and self._console.is_terminal:
+        if self._console is not None and self._console.is_terminal:
             from rich.live import Live
 
             self._live = Live(
@@ -94,7 +93,7 @@ class RunDisplay:
     def __call__(self, event: Event) -> None:
         with self._lock:
             line = self._take(self._rows.setdefault(event.serial, _Row(event.serial)), event)
-        if line and not self._quiet and self._live is None:
+        if line and self._console is not None and self._live is None:
             self._console.print(line, soft_wrap=True)
 
     def _take(self, row: _Row, event: Event) -> str:
@@ -134,6 +133,7 @@ class RunDisplay:
         from rich.console import Group
         from rich.text import Text
 
+        assert self._console is not None
         width = self._console.width
         with self._lock:
             rows = list(self._rows.values())

@@ -132,7 +132,7 @@ def _night(
         if not quiet:
             say(f"[dim]{plain(asked.suite)}: {plain(line)}[/dim]", stderr=True)
 
-    screen = Screen(lambda serials: RunDisplay(console(stderr=True), serials, quiet=quiet), tell)
+    screen = Screen(lambda serials: RunDisplay(None if quiet else console(stderr=True), serials), tell)
     if farm_suite is not None:
         from devbench.bench.lease_keeper import parse_wait
         from devbench.bench.suite import read_suite

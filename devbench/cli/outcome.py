@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 # What shows a run; imported while devices are prepared.
 _AFTERWARDS = (
     "devbench.findings.run_build", "devbench.sections.run", "devbench.sections.subjects", "devbench.forms.terminal",
-    "devbench.results.run_files",
+    "devbench.results.run_files", "rich.console", "rich.table",
 )  # fmt: skip
 
 
@@ -67,7 +67,8 @@ def measure(
 
     labels = {**ci_labels(os.environ), **labels}
     run_id = new_run_id(datetime.now(timezone.utc)) if resume is None else _to_resume(store, resume)
-    with RunDisplay(console(stderr=True), [device.serial for device in devices], quiet=quiet) as display:
+    screen = None if quiet else console(stderr=True)
+    with RunDisplay(screen, [device.serial for device in devices]) as display:
         outcome = runner.run(
             plan, devices, store, run_id=run_id, listener=display, labels=labels, options=options,
             program=program, resume=resume is not None, wait_s=wait_s, ahead=_AFTERWARDS,
@@ -97,6 +98,9 @@ def show_outcome(outcome: RunOutcome, store: Store, options: RunOptions) -> None
 
     view = store.run(outcome.run_id)
     measured = any(job.repetitions for job in view.jobs)
+    if not options.report:
+        # It ends while the result is printed.
+        store.close()
     subject = RunSubject(build_report(view), operators=options.operators)
     # Files first: standard output may be a pipe that is closed.
     if options.json_file is not None:

@@ -10,7 +10,7 @@ import typer
 
 from devbench.cli.choices import RUN_COMPLETION
 from devbench.cli.output import check_writable
-from devbench.cli.takes import Taken, is_typed, open_devices, open_store, takes
+from devbench.cli.takes import Taken, is_typed, open_devices, takes
 from devbench.declare import File, options_of
 from devbench.errors import InputError
 from devbench.options import RunOptions
@@ -47,13 +47,12 @@ def run(context: typer.Context, options: RunOptions) -> None:
     processes (repetitions) of benchmark_model. Results are stored, printed as a table and written as a report.
     """
     typed = {one.name for one in options_of(type(options)) if is_typed(context, one.name)}
-    if options.pipeline is not None:
-        _run_pipeline(options, options.pipeline, typed)
-        return
-    _refuse_only_pipeline(options)
-    # Before what a plan needs is imported: both take a while.
     with StoreProcess(options.store_url) as store:
-        _run_models(options, typed, store)
+        if options.pipeline is not None:
+            _run_pipeline(options, options.pipeline, typed, store)
+        else:
+            _refuse_only_pipeline(options)
+            _run_models(options, typed, store)
 
 
 def _run_models(options: RunOptions, typed: Collection[str], store: Store) -> None:
@@ -85,7 +84,7 @@ def _run_models(options: RunOptions, typed: Collection[str], store: Store) -> No
         show_outcome(outcome, store, options)
 
 
-def _run_pipeline(options: RunOptions, file: Path, typed: Collection[str]) -> None:
+def _run_pipeline(options: RunOptions, file: Path, typed: Collection[str], store: Store) -> None:
     """Measure a pipeline's stages alone and as a whole, print and write; ends with the run's exit code."""
     from devbench.bench.lease_keeper import parse_wait
     from devbench.bench.pipeline import read_pipeline
@@ -110,7 +109,7 @@ def _run_pipeline(options: RunOptions, file: Path, typed: Collection[str]) -> No
         "residency": list(pipeline.residencies),
         COPIES: {model.name: asdict(copies_of(model.path)) for model in dict.fromkeys(one.model for one in plan.cases)},
     }  # fmt: skip
-    with open_store(given.store_url) as store, open_devices(given.device, given.fault) as devices:
+    with open_devices(given.device, given.fault) as devices:
         outcome = measure(
             plan, devices, store, labels, quiet=given.quiet, program=PipelineProgram(cases), options=kept, wait_s=wait_s
         )

@@ -13,6 +13,7 @@ from typing import Any
 
 from devbench import numbers
 from devbench.device.conditions import CLOCKS_SCRIPT, Conditions, conditions_of, find_clocks_script, to_json
+from devbench.device.lease_script import MARK_VARIABLE
 from devbench.device.sections import MAX_CHARACTERS
 from devbench.frozen import dataclass
 
@@ -23,7 +24,8 @@ _FIRST_SERVICES_S = 5
 
 # Zones are chosen once, by names that tell of what computes, of the battery or of the skin: a phone has up to a
 # hundred. Times are hundredths of a second, as /proc/uptime has them. A reading that took n of them is followed by n
-# seconds of rest, Android's services by two hundred times what they took.
+# seconds of rest, Android's services by two hundred times what they took. A sleep outlives the sampler by seconds;
+# without the mark of the lease, the next run does not wait for its end.
 _SCRIPT = """
 _dbs_count=0 _dbs_seen=0
 set --
@@ -46,7 +48,7 @@ read -r _dbs_start _dbs_rest < /proc/uptime; _dbs_up=$_dbs_start
 _dbs_now=${_dbs_up%.*}${_dbs_up#*.}
 _dbs_services=$((_dbs_now + @FIRST@00)) _dbs_sleep=1
 while [ $_dbs_seen -lt @MOST@ ]; do
-  sleep $_dbs_sleep
+  @MARK@= sleep $_dbs_sleep
   [ -d /proc/$$ ] || exit 0
   _dbs_seen=$((_dbs_seen + 1))
   read -r _dbs_up _dbs_rest < /proc/uptime; echo "@sample $_dbs_up $_dbs_start"
@@ -94,6 +96,7 @@ def sampler_script(sysfs: str = "/sys") -> str:
         "ZONES": _MAX_ZONES,
         "FIRST": _FIRST_SERVICES_S,
         "MOST": _MAX_ON_DEVICE,
+        "MARK": MARK_VARIABLE,
         "FIND": find_clocks_script(each_cpu=False, sysfs=sysfs),
         "CLOCKS": CLOCKS_SCRIPT,
     }

@@ -115,7 +115,9 @@ def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
     """A table. If the terminal is too narrow, columns that are declared as optional are hidden."""
     cells = {k: [_markup(table.rows[number][k]) for number in numbers] for k in range(len(table.columns))}
     widths = {
-        k: max([len(clean(table.columns[k].title, 40)), *(Text.from_markup(text).cell_len for text in texts)])
+        k: max(
+            [len(clean(table.columns[k].title, 40)), *(Text.from_markup(text, emoji=False).cell_len for text in texts)]
+        )
         for k, texts in cells.items()
     }
     if table.layout == "matrix" and sum(widths.values()) + len(_GAP) * (len(widths) - 1) > width:

@@ -8,18 +8,14 @@ from __future__ import annotations
 
 import os
 import pickle
-import subprocess
-import sys
-import traceback
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
 
-from devbench.errors import DevbenchError, EnvironmentProblem
-from devbench.text import clean
+from devbench.errors import EnvironmentProblem
+from devbench.results import store_server
 
 if TYPE_CHECKING:
     from devbench.results.artifacts import Artifacts
@@ -38,14 +34,7 @@ class StoreProcess:
         self._calls = ThreadPoolExecutor(1)
 
     def __enter__(self) -> Store:
-        # Ctrl-C on a terminal goes to all processes of a session; the store's must take the end of the run.
-        self._process = subprocess.Popen(
-            [sys.executable, "-c", f"from {__name__} import serve; serve()"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            start_new_session=True,
-            env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        )
+        self._process = store_server.take()
         self._used = False
         if "://" in (self._url or "") and not str(self._url).startswith("sqlite:///"):
             try:
@@ -58,11 +47,17 @@ class StoreProcess:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._calls.shutdown()
+        self.close()
         if not self._used:
             self._process.kill()
         with self._process:
             pass
+
+    def close(self) -> None:
+        """Let the process end, if it was used; does not wait for it."""
+        self._calls.shutdown()
+        if self._used and self._process.stdin is not None:
+            self._process.stdin.close()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return partial(self._call, name)
@@ -95,36 +90,3 @@ class StoreProcess:
         if problem is not None:
             raise problem
         return answer
-
-
-def serve() -> None:
-    """Answer calls of the process that started this one until it closes the pipe."""
-    from devbench.results.store import Store
-
-    incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # What a library prints must not get among the answers.
-    os.dup2(2, 1)
-    store: Store | None = None
-    problem: Exception | None
-    url = pickle.load(incoming)
-    with suppress(EOFError):
-        while True:
-            name, args, options = pickle.load(incoming)
-            answer, problem = None, None
-            try:
-                store = store or Store(url)
-                member = getattr(store, name)
-                answer = member(*args, **options) if callable(member) else member
-            except (DevbenchError, OSError) as error:
-                problem = error
-            except Exception as error:
-                if os.environ.get("DEVBENCH_DEBUG"):
-                    traceback.print_exception(error)
-                words = f"the results store failed: {type(error).__name__}: {clean(error)}"
-                problem = DevbenchError(words, hint="report this; DEVBENCH_DEBUG=1 shows where it happened")
-            pickle.dump((answer, problem), outgoing)
-            outgoing.flush()
-    if store is not None:
-        store.close()
-    # Python's own clean-up would take longer than the rest, and the run waits for it.
-    os._exit(0)

@@ -14,7 +14,7 @@ import json
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import datetime, timezone
 from pathlib import Path
 from typing import Any, Literal
@@ -113,8 +113,7 @@ class WrongHash(EnvironmentProblem):
 
 def installed() -> list[Binary]:
     """All binaries on this machine, newest first; the last one is the virtual device's, which comes with devbench."""
-    found = [binary for entry in _load("index.json").items() if (binary := _from_entry(*entry)) is not None]
-    return [*sorted(found, key=lambda binary: binary.added_utc, reverse=True), _shipped_virtual()]
+    return [_with_version(binary) for binary in _here()]
 
 
 def add(
@@ -157,7 +156,7 @@ def add(
             "by_name_only": by_name_only,
         }
         _save("index.json", index)
-    return next(binary for binary in installed() if binary.sha256 == sha256)
+    return next(binary for binary in _here() if binary.sha256 == sha256)
 
 
 def remove(name: str) -> Binary:
@@ -210,11 +209,11 @@ def choose(abis: Sequence[str], *, name: str | None = None, via: Via = "shell") 
                 hint="leave --binary out to choose automatically, or see `devbench binaries list`",
             )
         return binary
-    here = installed()
+    here = _here()
     for abi in abis:
         fitting = [b for b in here if abi in b.abis and b.is_apk == wants_apk and not b.by_name_only]
         if fitting:
-            return next((binary for binary in fitting if binary.flavour in ("default", APK)), fitting[0])
+            return _with_version(next((one for one in fitting if one.flavour in ("default", APK)), fitting[0]))
     raise NoApk(abis) if wants_apk else NoBinary(abis)
 
 
@@ -224,17 +223,17 @@ def find(name: str) -> Binary:
     Raises:
         InputError: there is none.
     """
-    here = installed()
+    here = _here()
     named = [binary for binary in here if binary.name == name]
     if not named and len(name) >= _MIN_HASH_DIGITS:
         named = [binary for binary in here if binary.sha256.startswith(name.lower())]
     if not named and Path(name).is_file():
         sha256 = sha256_of(Path(name))
-        return next((binary for binary in here if binary.sha256 == sha256), None) or add(Path(name), by_name_only=True)
+        named = [binary for binary in here if binary.sha256 == sha256] or [add(Path(name), by_name_only=True)]
     if not named:
         hint = near(name, [binary.name for binary in here], "give a file, or a name from `devbench binaries list`")
         raise InputError(f"no binary {name!r}", hint=hint)
-    return named[0]
+    return _with_version(named[0])
 
 
 def fetch(offer: Offer, *, repin: bool = False, progress: Callable[[int, int], None] | None = None) -> Binary:
@@ -320,17 +319,24 @@ def _from_entry(sha256: str, entry: Any) -> Binary | None:
     return Binary(tool=tool, sha256=sha256, path=path, size_bytes=path.stat().st_size, by_name_only=alone, **words)
 
 
+def _here() -> list[Binary]:
+    """As `installed`; the virtual device's binary has no version yet."""
+    found = [binary for entry in _load("index.json").items() if (binary := _from_entry(*entry)) is not None]
+    path = shipped("bench_bin") / "virtual" / "benchmark_model"
+    virtual = Binary("virtual", "tflite", "", VIRTUAL_ABI, "default", sha256_of(path), path, path.stat().st_size)
+    return [*sorted(found, key=lambda binary: binary.added_utc, reverse=True), virtual]
+
+
+def _with_version(binary: Binary) -> Binary:
+    """The version of the virtual device's binary is the runtime's on this machine; looking it up takes 10 ms."""
+    return binary if binary.version else replace(binary, version=_runtime())
+
+
 @functools.lru_cache(maxsize=1)
 def _runtime() -> str:
-    """The runtime on this machine; looked up once, since it is needed for every device."""
     from importlib.metadata import PackageNotFoundError, version
 
     try:
         return f"LiteRT {version('ai-edge-litert')}"
     except PackageNotFoundError:
         return "without LiteRT"
-
-
-def _shipped_virtual() -> Binary:
-    path = shipped("bench_bin") / "virtual" / "benchmark_model"
-    return Binary("virtual", "tflite", _runtime(), VIRTUAL_ABI, "default", sha256_of(path), path, path.stat().st_size)

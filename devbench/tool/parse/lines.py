@@ -201,11 +201,13 @@ def _pieces(text: str) -> list[str]:
         return _LIST_ITEM.split(text)
     if "<" not in text and "&" not in text:
         return [text]
-    text = _CELLS.sub("\t", text)
+    pieces = [_TAG.sub("", piece) for piece in _LINE_TAG.split(_CELLS.sub("\t", text))]
+    if "&" not in text:
+        return pieces
     # Imported here, since logs in HTML are rare and the table of characters is large.
     from html import unescape
 
-    return [unescape(_TAG.sub("", piece)) for piece in _LINE_TAG.split(text)]
+    return list(map(unescape, pieces))
 
 
 def _from_json(text: str) -> str:

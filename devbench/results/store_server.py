@@ -1,0 +1,87 @@
+"""The other end of `store_process.py`: starts the process of a results store, and answers calls in it.
+
+Importing this file imports next to nothing, so that the process can be started before anything else.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import sys
+from contextlib import suppress
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from subprocess import Popen
+
+    from devbench.results.store import Store
+
+# Processes that were started ahead of their use.
+_STARTED: list[Popen[bytes]] = []
+
+
+def start() -> None:
+    """Start a process for the next `take`, which imports the database at once; it ends with this one."""
+    import subprocess
+
+    process = subprocess.Popen(
+        [sys.executable, "-c", f"from {__name__} import serve; serve()"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        # Ctrl-C on a terminal goes to all processes of a session; the store's must take the end of the run.
+        start_new_session=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )
+    atexit.register(process.kill)
+    _STARTED.append(process)
+
+
+def take() -> Popen[bytes]:
+    """The process that was started, or a new one."""
+    if not _STARTED:
+        start()
+    return _STARTED.pop()
+
+
+def serve() -> None:
+    """Answer calls of the process that started this one until it closes the pipe."""
+    import gc
+    import pickle
+
+    # Imports make many objects and no garbage.
+    gc.disable()
+    from devbench.errors import DevbenchError
+    from devbench.results.store import Store
+    from devbench.text import clean
+
+    gc.freeze()
+    gc.enable()
+    incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
+    # What a library prints must not get among the answers.
+    os.dup2(2, 1)
+    store: Store | None = None
+    problem: Exception | None
+    with suppress(EOFError):
+        url = pickle.load(incoming)
+        while True:
+            name, args, options = pickle.load(incoming)
+            answer, problem = None, None
+            try:
+                store = store or Store(url)
+                member = getattr(store, name)
+                answer = member(*args, **options) if callable(member) else member
+            except (DevbenchError, OSError) as error:
+                problem = error
+            except Exception as error:
+                if os.environ.get("DEVBENCH_DEBUG"):
+                    import traceback
+
+                    traceback.print_exception(error)
+                words = f"the results store failed: {type(error).__name__}: {clean(error)}"
+                problem = DevbenchError(words, hint="report this; DEVBENCH_DEBUG=1 shows where it happened")
+            pickle.dump((answer, problem), outgoing)
+            outgoing.flush()
+    if store is not None:
+        store.close()
+    # Python's own clean-up would take longer than the rest, and the run waits for it.
+    os._exit(0)
