@@ -1,7 +1,8 @@
 """Arithmetic of pipelines: the estimate composed of single stages, the parts of a session, why the two differ; pure.
 
-All times are milliseconds. A stage that runs n times takes its first inference and n - 1 steady ones; what the
-estimate leaves out (contention, waiting, the time between stages) is what a measured session shows.
+All times are milliseconds. A stage that runs n times takes its first inference and n - 1 steady ones. If its threads
+take all cores, these share the work of the next stage's load, which is one thread's. What the estimate leaves out
+(waiting, the time between stages) is what a measured session shows.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from devbench.options import RESIDENCIES, Residency
 
 # A load takes longer while another stage runs, and waiting for it costs more than a little memory.
 _LOAD_MARGIN = 1.25
+_CONTENTION = "contention with the next stage's load"
 
 
 def is_pipelined(residency: str) -> bool:
@@ -120,7 +122,12 @@ def processes_of(stages: Sequence[Alone], keep: int | None, images: int) -> list
 
 
 def compose(
-    residency: Residency, stages: Sequence[Alone], keep: int | None = None, overlap: int = 0, images: int = 1
+    residency: Residency,
+    stages: Sequence[Alone],
+    keep: int | None = None,
+    overlap: int = 0,
+    images: int = 1,
+    full_cores: int = 0,
 ) -> list[Part]:
     """The parts of the estimated end-to-end latency, in their order.
 
@@ -130,6 +137,7 @@ def compose(
         keep: the stage that stays in memory in a pipelined session.
         overlap: last runs of that stage, for each image, during which the next one loads.
         images: of a pipelined session; parts are numbered as `processes_of` gives them.
+        full_cores: all cores of the device, if that stage's threads take all of them; else 0.
     """
     parts: list[Part] = []
     for number, (position, stage) in enumerate(processes_of(stages, keep, images)):
@@ -139,6 +147,9 @@ def compose(
         elif residency == "sequential" or (is_pipelined(residency) and position != keep):
             parts.append(Part(number, "load", stage.load_ms))
         parts.append(Part(number, "inferences", stage.compute_ms))
+        if full_cores and is_pipelined(residency) and position == keep and keep + 1 < len(stages):
+            during = min(stages[keep + 1].load_ms, overlap_window_ms(stages[keep], overlap))
+            parts.append(Part(number, _CONTENTION, images * during / full_cores))
     return parts
 
 
@@ -160,9 +171,10 @@ def explain(
     keep: int | None = None,
     overlap: int = 0,
     images: int = 1,
+    full_cores: int = 0,
 ) -> list[Part]:
     """Why a measured end-to-end latency differs from the composed estimate: parts that add up to the difference."""
-    estimated = compose(residency, stages, keep, overlap, images)
+    estimated = compose(residency, stages, keep, overlap, images, full_cores)
     whole_overlap = keep is not None and overlap >= stages[keep].runs
     parts: list[Part] = []
     accounted = 0.0
@@ -178,10 +190,12 @@ def explain(
             late = stage.wait_ms - expected.get("load beyond the overlap", 0.0)
             parts.append(Part(number, "waiting for its load, compared with the estimate", late))
         rest = wall - alone.compute_ms
-        contention = stage.contention_ms
+        # If all inferences were during the load, what it cost is a part of theirs.
+        contention, expected_ms = stage.contention_ms, expected.get(_CONTENTION, 0.0)
+        rest -= expected_ms if contention is None else contention
         if contention is not None:
-            parts.append(Part(number, "contention with the next stage's load", contention))
-            rest -= contention
+            compared = ", compared with the estimate" if expected_ms else ""
+            parts.append(Part(number, _CONTENTION + compared, contention - expected_ms))
         if stage.steady_ms is not None and alone.runs > 1:
             slower = (alone.runs - 1) * (stage.steady_ms - alone.steady_ms)
             during = is_pipelined(residency) and number == keep and whole_overlap
@@ -231,11 +245,12 @@ def fewer_steps(
     keep: int | None,
     overlap: int | None,
     choices: Sequence[tuple[int, bool]],
+    full_cores: int = 0,
 ) -> list[Fewer]:
     """The composed estimate for other numbers of steps, with and without guidance.
 
     Args:
-        residency, stages, keep: as for `compose`.
+        residency, stages, keep, full_cores: as for `compose`.
         repeated: for each stage whether it runs once or twice a step.
         overlap: a fixed number of overlapped runs; `None` to choose it for each.
         choices: steps and whether with guidance.
@@ -251,7 +266,7 @@ def fewer_steps(
             over = min(overlap, kept.runs) if overlap is not None else None
             if over is None:
                 over = overlap_runs(changed[keep + 1].load_ms, kept.steady_ms, kept.runs)
-        parts = compose(residency, changed, keep, over or 0)
+        parts = compose(residency, changed, keep, over or 0, full_cores=full_cores)
         whole = total_ms(parts)
         many = sum(part.ms for part in parts if part.stage is not None and repeated[part.stage])
         found.append(Fewer(steps, guidance, whole, many / whole if whole else 0.0))

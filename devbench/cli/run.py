@@ -91,7 +91,7 @@ def _run_pipeline(options: RunOptions, file: Path, typed: Collection[str], store
     from devbench.bench.pipeline_program import PipelineProgram, for_pipeline, plan_pipelines
     from devbench.bench.planning import make_plan, parse_labels
     from devbench.cli.outcome import fitted, measure, show_pipelines
-    from devbench.findings.pipeline import COPIES
+    from devbench.findings.copies import COPIES
     from devbench.models.copies import copies_of
 
     labels, wait_s = parse_labels(options.label), parse_wait(options.wait)

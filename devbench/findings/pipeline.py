@@ -29,9 +29,9 @@ from devbench.analysis.pipeline import (
 )
 from devbench.analysis.reliability import reasons_text
 from devbench.analysis.stats import Estimate, estimate
+from devbench.findings.copies import COPIES, Copied, copied
 from devbench.frozen import dataclass
 from devbench.notices import VIRTUAL_NOTE, Notice
-from devbench.numbers import MAX_REAL
 from devbench.results.counting import RunView, unreliable
 from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.run_files import run_end
@@ -40,8 +40,6 @@ DRIVER_NOTE = (
     "Memory is that of the stages' processes, summed at each moment; what GPU and NPU drivers allocate (dmabuf, KGSL) "
     "is in none of these figures."
 )
-# The option of a run that has, for each model, what a run of it copies.
-COPIES = "copies"
 # Numbers of steps for which the estimate is calculated, in addition to the run's own.
 _OTHER_STEPS = (50, 20, 10, 8, 4)
 
@@ -55,27 +53,6 @@ class MeasuredStage:
     repeated: bool
     processes: int
     peak_kb: int | None
-
-
-@dataclass(frozen=True, slots=True)
-class Copied:
-    """What is copied at each run of a repeated stage; a delegate that swaps buffers between steps copies none of it.
-
-    Attributes:
-        runs: for one image.
-        in_bytes, out_bytes: of all inputs and of all outputs, at each run.
-        host_us: a copy of both in the memory of the computer that ran devbench.
-    """
-
-    stage: str
-    runs: int
-    in_bytes: int
-    out_bytes: int
-    host_us: float
-
-    @property
-    def image_bytes(self) -> int:
-        return self.runs * (self.in_bytes + self.out_bytes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,8 +109,9 @@ class Whole:
     @property
     def contention_ms(self) -> float | None:
         """The time by which the next stage's load slowed the running stage down."""
-        parts = [part.ms for part in self.difference if part.what.startswith("contention")]
-        return sum(parts) if parts else None
+        found = [timed(stage).contention_ms for stage in self.shown.stages] if self.shown else []
+        known = [one for one in found if one is not None]
+        return sum(known) if known else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -248,7 +226,8 @@ def _variant(
     stages = _stages(group, jobs)
     residencies = dict.fromkeys(one.residency for one in group if one.residency != "alone")
     device = jobs[first.stages[0].job_number].device
-    wholes = tuple(_whole(name, [one for one in group if one.residency == name], stages) for name in residencies)
+    full = _full_cores(stages, first.keep)
+    wholes = tuple(_whole(name, [one for one in group if one.residency == name], stages, full) for name in residencies)
     return Variant(
         device=device,
         pipeline=first.pipeline,
@@ -259,18 +238,23 @@ def _variant(
         keep=first.keep,
         stages=stages,
         wholes=wholes,
-        copies=tuple(_copied(stages, copies)),
+        copies=tuple(found for stage in stages if stage.repeated and (found := _copies(stage, copies))),
     )
 
 
-def _copied(stages: Sequence[MeasuredStage], copies: Mapping[str, Any]) -> Iterator[Copied]:
-    for stage in stages:
-        kept = copies.get(stage.job.model.name) if stage.repeated else None
-        if not isinstance(kept, Mapping):
-            continue
-        values: list[Any] = [kept.get(name) for name in ("in_bytes", "out_bytes", "host_us")]
-        if all(isinstance(one, int | float) and 0 <= one <= MAX_REAL for one in values):
-            yield Copied(stage.alone.name, stage.alone.runs, int(values[0]), int(values[1]), float(values[2]))
+def _full_cores(stages: Sequence[MeasuredStage], keep: int | None) -> int:
+    """All cores of the device if the kept stage's threads take all of them, so that a load has none for itself."""
+    if keep is None or keep >= len(stages):
+        return 0
+    job = stages[keep].job
+    cores = job.device.facts.get("cpu_count")
+    if not isinstance(cores, int) or job.delegate not in ("cpu", "xnnpack"):
+        return 0
+    return cores if 0 < cores <= (job.threads or 1) else 0
+
+
+def _copies(stage: MeasuredStage, kept: Mapping[str, Any]) -> Copied | None:
+    return copied(stage.alone.name, stage.alone.runs, kept.get(stage.job.model.name))
 
 
 def _counted(sessions: Sequence[PipelineSessionRecord]) -> tuple[list[PipelineSessionRecord], bool]:
@@ -315,7 +299,9 @@ def _middle(values: Iterable[float | None]) -> float | None:
     return median(known) if known else None
 
 
-def _whole(residency: str, sessions: Sequence[PipelineSessionRecord], stages: Sequence[MeasuredStage]) -> Whole:
+def _whole(
+    residency: str, sessions: Sequence[PipelineSessionRecord], stages: Sequence[MeasuredStage], full_cores: int
+) -> Whole:
     failures: dict[tuple[str, str], int] = {}
     for one in sessions:
         if one.failure_kind is not None:
@@ -336,16 +322,16 @@ def _whole(residency: str, sessions: Sequence[PipelineSessionRecord], stages: Se
         shown=shown,
         peak_kb=round(median(peaks)) if (peaks := [o.peak_kb for o in counted if o.peak_kb is not None]) else None,
         shares=tuple(shares(shown.latency_ms or 0.0, [timed(stage) for stage in shown.stages])),
-        images=_images(shown, stages),
+        images=_images(shown, stages, full_cores),
     )
     if len(processes_of([stage.alone for stage in stages], shown.keep, residency_of(residency)[1])) != len(
         shown.stages
     ):
         return whole
-    return replace(whole, **_against_estimate(residency, shown, stages))  # type: ignore[arg-type]
+    return replace(whole, **_against_estimate(residency, shown, stages, full_cores))  # type: ignore[arg-type]
 
 
-def _images(shown: PipelineSessionRecord, stages: Sequence[MeasuredStage]) -> tuple[Image, ...]:
+def _images(shown: PipelineSessionRecord, stages: Sequence[MeasuredStage], full_cores: int) -> tuple[Image, ...]:
     """Each image of a session of several; it ends with the last stage."""
     name, count = residency_of(shown.residency)
     ends = [stage.done_s for stage in shown.stages if stage.name == shown.stages[-1].name and stage.done_s is not None]
@@ -360,14 +346,15 @@ def _images(shown: PipelineSessionRecord, stages: Sequence[MeasuredStage]) -> tu
             # The kept stage has had its first inference.
             kept = alone[shown.keep]
             alone[shown.keep] = replace(kept, first_ms=kept.steady_ms)
-        estimate_ms = total_ms(compose(name, alone, shown.keep, shown.overlap_runs)) if alone else None
+        parts = compose(name, alone, shown.keep, shown.overlap_runs, full_cores=full_cores)
+        estimate_ms = total_ms(parts) if alone else None
         found.append(Image(number, 1000 * (end - start), max(sums, default=None), estimate_ms))
         start = end
     return tuple(found)
 
 
 def _against_estimate(
-    residency: str, shown: PipelineSessionRecord, stages: Sequence[MeasuredStage]
+    residency: str, shown: PipelineSessionRecord, stages: Sequence[MeasuredStage], full_cores: int
 ) -> dict[str, object]:
     name, images = residency_of(residency)
     alone = [stage.alone for stage in stages]
@@ -377,9 +364,9 @@ def _against_estimate(
     times = [timed(stage) for stage in shown.stages]
     known = shown.latency_ms or 0.0
     return {
-        "composed": tuple(compose(name, alone, shown.keep, shown.overlap_runs, images)),
-        "difference": tuple(explain(known, times, name, alone, shown.keep, shown.overlap_runs, images)),
-        "fewer": tuple(fewer_steps(name, alone, repeated, shown.keep, None, choices))
+        "composed": tuple(compose(name, alone, shown.keep, shown.overlap_runs, images, full_cores)),
+        "difference": tuple(explain(known, times, name, alone, shown.keep, shown.overlap_runs, images, full_cores)),
+        "fewer": tuple(fewer_steps(name, alone, repeated, shown.keep, None, choices, full_cores))
         if any(repeated) and images == 1
         else (),
     }

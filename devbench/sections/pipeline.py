@@ -8,7 +8,8 @@ from typing import Any
 
 from devbench.analysis.pipeline import Fewer
 from devbench.findings.ablation import ablation_of
-from devbench.findings.pipeline import DRIVER_NOTE, Copied, Image, MeasuredStage, PipelineReport, Variant, Whole
+from devbench.findings.copies import Copied
+from devbench.findings.pipeline import DRIVER_NOTE, Image, MeasuredStage, PipelineReport, Variant, Whole
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.ablation import ablation_charts

@@ -45,6 +45,30 @@ def test_later_images_load_all_but_the_kept_stage_again() -> None:
     assert residency_of("pipelined x10") == ("pipelined", 10)
 
 
+def test_a_load_is_shared_by_the_cores_if_the_kept_stage_takes_all_of_them() -> None:
+    base = COMPUTE + 100
+    assert total_ms(compose("pipelined", STAGES, 1, 3, full_cores=2)) == base + 120 / 2
+    assert total_ms(compose("pipelined", STAGES, 1, 1, full_cores=2)) == base + (120 - 50) + 50 / 2
+    assert total_ms(compose("pipelined-early", STAGES, 1, 20, full_cores=8)) == base + 120 / 8
+    first = total_ms(compose("pipelined", STAGES, 1, 3, images=3))
+    assert total_ms(compose("pipelined", STAGES, 1, 3, 3, 2)) == first + 3 * 120 / 2
+    for residency in ("resident", "sequential"):
+        assert compose(residency, STAGES, 1, full_cores=2) == compose(residency, STAGES, 1)  # type: ignore[arg-type]
+    assert compose("pipelined", STAGES[:2], 1, 3, full_cores=2) == compose("pipelined", STAGES[:2], 1, 3)
+
+
+@pytest.mark.parametrize("overlapped", [70.0, None])
+def test_what_a_shared_load_was_expected_to_cost_is_no_difference(overlapped: float | None) -> None:
+    timed = [
+        Timed("text", 1, 100, False, 0, 10, None),
+        Timed("unet", 20, 500, True, 0, COMPUTE - 50 + 60, 50, overlapped, 3),
+        Timed("decoder", 1, 180, True, 0, 40, None),
+    ]
+    parts = explain(COMPUTE + 160, timed, "pipelined", STAGES, 1, 3, full_cores=2)
+    assert total_ms(parts) == pytest.approx(0)
+    assert [part.ms for part in parts if part.what.startswith("contention")] == ([0] if overlapped else [])
+
+
 def test_the_overlap_is_as_long_as_the_load_and_a_margin() -> None:
     assert overlap_runs(120, 50, 20) == 3
     assert overlap_runs(1, 50, 20) == 1

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from devbench.findings.pipeline import COPIES, Copied, PipelineReport, build_pipeline_report
+from devbench.findings.copies import COPIES, Copied
+from devbench.findings.pipeline import PipelineReport, build_pipeline_report
 from devbench.findings.subject import pipelines_of
 from devbench.forms.html import html
 from devbench.forms.json import json_ready
