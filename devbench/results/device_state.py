@@ -71,14 +71,14 @@ class ChangedFact(NamedTuple):
 
 def fact_changes(rows: Iterable[Any]) -> Iterator[ChangedFact]:
     """The changed facts; `rows` are devices in runs, in order of time."""
-    last: dict[str, Any] = {}
+    last: dict[str, tuple[int, dict[str, str]]] = {}
     for row in rows:
-        before = last.get(row.key)
-        last[row.key] = row
-        if before is None or before.facts_id == row.facts_id:
+        facts_id, old = last.get(row.key, (None, {}))
+        if facts_id == row.facts_id:
             continue
-        old, new = (dict(_flat(one.facts)) for one in (before, row))
-        for fact in sorted(old.keys() | new.keys()):
+        new = dict(_flat(row.facts))
+        last[row.key] = row.facts_id, new
+        for fact in sorted(old.keys() | new.keys()) if facts_id is not None else ():
             if old.get(fact) != new.get(fact):
                 yield ChangedFact(row.key, row.started_utc, row.run_id, fact, old.get(fact), new.get(fact))
 
