@@ -43,8 +43,11 @@ class Drained(DevbenchError):
     """The worker is to end: the repetition is finished, the rest goes back to the queue."""
 
 
-def main(order: Order) -> None:
-    """Measure, and leave results and end in the spool; the entry point of the process."""
+def main(order: Order, begins: connection.Connection) -> None:
+    """Measure, and leave results and end in the spool; the entry point of the process.
+
+    `begins` is closed when the tool begins, or the run waits: then the worker prepares another phone.
+    """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     draining = threading.Event()
     signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -54,7 +57,7 @@ def main(order: Order) -> None:
     os.environ[lease.ATTEMPT_VARIABLE] = str(order.attempt)
     attempt = Attempt(order.folder)
     try:
-        end = _measure(order, attempt, draining)
+        end = _measure(order, attempt, draining, begins)
     except KeyboardInterrupt:
         end = End("back", "cancelled, or stopped on its host")
     except DevbenchError as error:
@@ -79,7 +82,7 @@ def _end_of(error: DevbenchError) -> End:
     return End("again", str(error), _AGAIN_S if isinstance(error, EnvironmentProblem) else 0.0)
 
 
-def _measure(order: Order, attempt: Attempt, draining: threading.Event) -> End:
+def _measure(order: Order, attempt: Attempt, draining: threading.Event, begins: connection.Connection) -> End:
     job = read(order.body)
     files = Storage(order.storage, cache_dir() / "farm", order.cache_bytes)
     plan = plan_of(job, files)
@@ -97,7 +100,7 @@ def _measure(order: Order, attempt: Attempt, draining: threading.Event) -> End:
         for payload in order.accepted:
             view = read_values(unpack(payload))
             store.add_part(replace(view, run=run))
-        spooler = _Spooler(order, attempt, draining, run, store, files, pool)
+        spooler = _Spooler(order, attempt, draining, run, store, files, pool, begins)
         outcome = _run(order, job, plan, store, spooler, run)
         status: Any = outcome.status
         error = next(iter(outcome.errors.values()), None)
@@ -132,14 +135,16 @@ class _Spooler:
 
     def __init__(
         self, order: Order, attempt: Attempt, draining: threading.Event, run: RunRecord, store: Store, files: Storage,
-        pool: ThreadPoolExecutor,
+        pool: ThreadPoolExecutor, begins: connection.Connection,
     ) -> None:  # fmt: skip
         self.notices: list[Notice] = []
         self.pending: list[Future[None]] = []
         self._order, self._attempt, self._draining, self._run = order, attempt, draining, run
-        self._store, self._files, self._pool = store, files, pool
+        self._store, self._files, self._pool, self._begins = store, files, pool, begins
 
     def take(self, event: Event) -> None:
+        if isinstance(event, (RepetitionStarted, Waiting)):
+            self._begins.close()
         if isinstance(event, DeviceReady) and event.device.facts.get("key", event.device.key) != self._order.device:
             raise EnvironmentProblem(f"{self._order.name} is {event.device.key} now, not {self._order.device}")
         if isinstance(event, NoticeGiven):

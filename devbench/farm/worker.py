@@ -33,11 +33,16 @@ from devbench.farm.spool import Attempt, End
 _RECONNECT_S = (0.2, 0.5, 1.0, 2.0)
 # A process that was told to stop is ended after this time.
 _STOP_S = 20.0
-# Imported once, in the process from which those that measure are forked.
+# Imported once, in the process from which those that measure are forked; what is not installed is left out.
 _PRELOAD = (
     "devbench.farm.measure", "devbench.tool.parse", "devbench.tool.failures", "devbench.results.store",
-    "devbench.bench.planning", "sqlalchemy.dialects.sqlite", "devbench.results.ending", "devbench.farm.storage",
+    "devbench.results.histories", "devbench.bench.planning", "sqlalchemy.dialects.sqlite", "devbench.results.ending",
+    "devbench.farm.storage", "devbench.virtual.benchmark_model.flags", "fsspec.implementations.local", "filelock",
+    "encodings.idna", "s3fs", "gcsfs",
 )  # fmt: skip
+# Jobs that are prepared at once: more would share the CPUs, all begin late, and all end together again. One that is not
+# ready after this time waits for its phone, not for a CPU.
+_AT_ONCE, _PREPARING_S = os.cpu_count() or 1, 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +64,13 @@ class Settings:
 
 @dataclass(slots=True)
 class _Running:
-    """A process that measures. `stop_by`: it is killed then."""
+    """A process that measures. `stop_by`: it is killed then. `preparing`: it closes this pipe when the tool begins."""
 
     attempt: Attempt
     job: int
     process: BaseProcess
+    preparing: connection.Connection
+    began: float = field(default_factory=time.monotonic)
     stop_by: float | None = None
 
 
@@ -235,11 +242,16 @@ class Worker:
 
     def _take(self, farm: Farm, context: Any, present: tuple[Phone, ...]) -> None:
         free = {one.device: one for one in present if one.device in self._assigned and one.device not in self._running}
-        while free and not self._draining:
+        while free and not self._draining and len(self._preparing()) < _AT_ONCE:
             found = farm.rows("SELECT * FROM farm.take(%s, %s)", self._worker, list(free))
             if not found:
                 return
             self._start(farm, context, found[0], free.pop(found[0]["device"]))
+
+    def _preparing(self) -> list[_Running]:
+        """The processes that prepare their phone, for a second at most."""
+        now, running = time.monotonic(), self._running.values()
+        return [one for one in running if now < one.began + _PREPARING_S and not one.preparing.poll()]
 
     def _start(self, farm: Farm, context: Any, job: dict[str, Any], phone: Phone) -> None:
         accepted = ()
@@ -250,9 +262,11 @@ class Worker:
             job["job"], job["attempt"], job["token"], job["run_id"], phone.device, phone.name, job["body"], accepted,
             attempt.folder, self.settings.storage or job["storage"] or "", self.settings.cache_bytes,
         )  # fmt: skip
-        process = context.Process(target=_measure, args=(order,), daemon=True)
+        preparing, begins = context.Pipe(duplex=False)
+        process = context.Process(target=_measure, args=(order, begins), daemon=True)
         process.start()
-        self._running[phone.device] = _Running(attempt, job["job"], process)
+        begins.close()
+        self._running[phone.device] = _Running(attempt, job["job"], process, preparing)
         self.tell(f"job {job['job']} ({job['suite']}) begins on {phone.device}, attempt {job['attempt']}")
 
     # -- processes ----------------------------------------------------------------------------------------------
@@ -280,6 +294,7 @@ class Worker:
                 end = "back" if one.stop_by is not None else "again"
                 one.attempt.finish(End(end, f"its process ended with {code}", 1.0))
             one.process.join()
+            one.preparing.close()
             del self._running[device]
             outcome = one.attempt.end()
             self.tell(
@@ -302,6 +317,9 @@ class Worker:
         if any(one.stop_by is not None for one in self._running.values()):
             left_s = min(left_s, 0.2)
         waited: list[Any] = [self._waker.reader, *(one.process.sentinel for one in self._running.values())]
+        if len(preparing := self._preparing()) >= _AT_ONCE:
+            waited += [one.preparing for one in preparing]
+            left_s = min(left_s, _PREPARING_S)
         if self._farm is not None:
             waited.append(self._farm.connection.fileno())
         connection.wait(waited, left_s)
@@ -312,11 +330,11 @@ def _nothing() -> None:
     """A process that only has to begin."""
 
 
-def _measure(order: Order) -> None:
+def _measure(order: Order, begins: connection.Connection) -> None:
     """The entry of a process that measures; the worker itself does not import what that needs."""
     from devbench.farm.measure import main
 
-    main(order)
+    main(order, begins)
 
 
 def _signal(process: BaseProcess, number: int) -> None:
