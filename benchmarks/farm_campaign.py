@@ -26,13 +26,25 @@ import sys
 import tempfile
 import threading
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
+from math import nan
 from pathlib import Path
 from statistics import median
 
+from benchmarks.farm_figures import (
+    Event,
+    attempts_of,
+    cpu_s,
+    gaps_of,
+    load,
+    print_gaps,
+    print_wasted,
+    uptime_of,
+    uptime_s,
+)
 from benchmarks.farm_places import (
     MODEL,
     Place,
@@ -50,7 +62,7 @@ from tests.farm.made import MadeFarm, made_farm
 from tests.results import postgres
 
 BAR_S = 10.0
-SILENT_S, FROZEN_S, RESTART_S = 3.0, 5.0, 1.0
+SILENT_S, FROZEN_S, RESTART_S, BEAT_S = 3.0, 5.0, 1.0, 0.5
 SUITE = """
 name = "{name}"
 models = ["{model}"]
@@ -64,10 +76,6 @@ cool_down = 0
 """
 
 
-def uptime_s() -> float:
-    return float(Path("/proc/uptime").read_text("ascii").split()[0])
-
-
 @dataclass
 class Campaign:
     """A farm, its hosts, and what was done to them."""
@@ -76,14 +84,13 @@ class Campaign:
     places: list[Place]
     restart_database: Callable[[float], None]
     random: random.Random
-    kills: list[tuple[float, Place]] = field(default_factory=list)
-    events: list[tuple[float, Place | None]] = field(default_factory=list)
+    events: list[Event] = field(default_factory=list)
     threads: list[threading.Thread] = field(default_factory=list)
 
     def kill(self) -> None:
         place = self._free()
-        self.kills.append((uptime_s(), place))
-        self.events.append((uptime_s(), place))
+        # What was sent to a phone before may still begin.
+        self.events.append(Event("kill", uptime_s(), uptime_s() + RESTART_S, place))
         place.kill()
         self._later(place, partial(self._start, place))
 
@@ -93,7 +100,7 @@ class Campaign:
 
     def freeze(self) -> None:
         place = self._free()
-        self.events.append((uptime_s(), place))
+        self.events.append(Event("freeze", uptime_s(), uptime_s() + FROZEN_S + BEAT_S, place))
         place.signal(signal.SIGSTOP)
 
         def back() -> None:
@@ -103,8 +110,9 @@ class Campaign:
         self._later(place, back)
 
     def database(self) -> None:
-        self.events.append((uptime_s(), None))
+        began = uptime_s()
         self.restart_database(self.random.uniform(0.5, 2.0))
+        self.events.append(Event("database", began, uptime_s() + SILENT_S))
 
     def _free(self) -> Place:
         while not (free := [place for place in self.places if not place.busy]):
@@ -161,12 +169,14 @@ def check(campaign: Campaign, repetitions: int) -> tuple[int, int]:
     farm = campaign.farm
     jobs = farm.jobs()
     wrong: list[str] = []
+    stored: dict[str, list[tuple[float, float]]] = defaultdict(list)
     with Store(farm.store) as store:
         for job in jobs:
             if job["state"] != "succeeded":
                 wrong.append(f"job {job['id']}: {job['state']} {job['end_reason']}")
                 continue
             rows = [one for item in store.run(job["run_id"]).jobs for one in item.repetitions]
+            stored[job["device"]] += [(uptime_of(one.started_utc), uptime_of(one.finished_utc)) for one in rows]
             got = Counter((one.purpose, one.index) for one in rows)
             want = Counter({("latency", index): 1 for index in range(repetitions)})
             if got != want or any(one.status != "ok" for one in rows):
@@ -180,58 +190,23 @@ def check(campaign: Campaign, repetitions: int) -> tuple[int, int]:
     print(f"{len(wrong)} jobs with a wrong number of repetitions or another problem, {both} overlaps")
     for line in wrong[:20]:
         print(f"  {line}")
-    first, every = gaps_of(campaign, tools)
+    tried = attempts_of(farm.admin_url)
+    print_wasted(campaign.events, campaign.places, tools, stored, tried)
+    first, every = gaps_of(campaign.events, tools)
     if first:
         late = sum(gap > BAR_S for gap in first)
         words = f"{median(first):.1f} s until its host measures again (median), {max(first):.1f} s at most"
-        print(f"after a kill: {words}, {late} of {len(first)} above {BAR_S:.0f} s; all phones {median(every):.1f} s")
+        words = f"{words}, {late} of {len(first)} above {BAR_S:.0f} s"
+        print(f"after a kill: {words}; all of its phones: {median(every or [nan]):.1f} s, {max(every or [nan]):.1f} s")
     starts = [[one[0] for one in of] for of in tools.values() if len(of) > 1]
     spans = sum(of[-1] - of[0] for of in starts)
     used = sum(sum(end - start for start, end in of[:-1]) for of in tools.values() if len(of) > 1)
     print(f"utilisation: {100 * used / spans:.1f} % of {len(starts)} devices")
-    print_gaps(farm, tools)
+    pauses = [[later[0] - one[1] for one, later in itertools.pairwise(of)] for of in tools.values()]
+    turns = [[one for one in turn if one is not None] for turn in itertools.zip_longest(*pauses)]
+    print("s between two tools of a device, in turn: " + ", ".join(f"{median(turn):.2f}" for turn in turns[:20]))
+    print_gaps(tried, tools)
     return len(wrong), both
-
-
-def print_gaps(farm: MadeFarm, tools: dict[str, list[tuple[float, float]]]) -> None:
-    """Where the time between the tools of two jobs goes; for jobs of one repetition and one attempt."""
-    now = time.time() - uptime_s()
-    with Farm(farm.admin_url) as admin:
-        rows = admin.rows(
-            "SELECT j.device, extract(epoch FROM a.began_utc)::float8 AS began, "
-            "extract(epoch FROM a.ended_utc)::float8 AS ended FROM farm.attempts a JOIN farm.jobs j ON j.id = a.job "
-            "ORDER BY a.began_utc"
-        )
-    before: list[float] = []
-    after: list[float] = []
-    between: list[float] = []
-    for device, of in tools.items():
-        mine = [row for row in rows if row["device"] == device]
-        if len(mine) == len(of):
-            before += [start + now - row["began"] for row, (start, _) in zip(mine, of, strict=True)]
-            after += [row["ended"] - now - end for row, (_, end) in zip(mine, of, strict=True)]
-            between += [later["began"] - row["ended"] for row, later in itertools.pairwise(mine)]
-    if between:
-        words = f"{median(before):.2f} s from its begin to the tool, {median(after):.2f} s from the tool to its end"
-        print(f"a job (medians): {words}, {median(between):.2f} s to the next")
-
-
-def gaps_of(campaign: Campaign, tools: dict[str, list[tuple[float, float]]]) -> tuple[list[float], list[float]]:
-    """The time from each kill to the next start on a phone of the host, and on the last of its phones.
-
-    Kills are left out if something else happened to the host or the database meanwhile, or nothing was left to measure.
-    """
-    first: list[float] = []
-    every: list[float] = []
-    for at, place in campaign.kills:
-        later = [min((start for start, _ in tools[one.name] if start > at), default=None) for one in place.phones]
-        gaps = [start - at for start in later if start is not None]
-        next_event = min((t for t, of in campaign.events if t > at and of in (place, None)), default=float("inf"))
-        if gaps and at + min(gaps) < next_event:
-            first.append(min(gaps))
-        if gaps and at + max(gaps) < next_event:
-            every.append(max(gaps))
-    return first, every or [float("nan")]
 
 
 def main() -> None:
@@ -258,6 +233,7 @@ def main() -> None:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="devbench-campaign-")))
         os.environ["DEVBENCH_HOME"] = str(folder / "home")
         url, restart = stack.enter_context(postgres.restartable())
+        port = url.rsplit(":", 1)[1].split("/")[0]
         farm = stack.enter_context(made_farm(url, folder, users))
         tool, relay = write_tool(folder, given.tool_s), Relay()
         stack.callback(relay.close)
@@ -269,8 +245,8 @@ def main() -> None:
             if own_networks:
                 place.namespace, place.address = stack.enter_context(namespace(number))
                 place.url = place.url.replace("127.0.0.1", place.address)
-                for port in (int(url.rsplit(":", 1)[1].split("/")[0]), *(one.port for one in phones)):
-                    relay.open(place.address, port)
+                for open_port in (int(port), *(one.port for one in phones)):
+                    relay.open(place.address, open_port)
             stack.callback(place.end)
             place.begin()
             places.append(place)
@@ -297,8 +273,13 @@ def main() -> None:
             [campaign.kill] * given.kills + [campaign.database] * given.databases + [campaign.freeze] * given.freezes
         )
         campaign.random.shuffle(events)
+        before = cpu_s(places, port)
         finished = campaign.run(events, given.jobs, given.limit_s)
-        done = f"{len(campaign.kills)} kills, {given.databases} of the database, {given.freezes} freezes"
+        if not events:
+            after = cpu_s(places, port)
+            words = ", ".join(f"{part} {1000 * (after[part] - before[part]) / given.jobs:.0f}" for part in before)
+            print(f"CPU in ms per job: {words}; {load()}")
+        done = f"{given.kills} kills, {given.databases} of the database, {given.freezes} freezes"
         print(done)
         print(f"largest worker: {max(place.memory_mb() for place in places):.0f} MB resident")
         wrong, both = check(campaign, given.repetitions)

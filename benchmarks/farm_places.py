@@ -51,7 +51,8 @@ def write_tool(folder: Path, seconds: float) -> Path:
     )
     output, tool = folder / "tool.output", folder / "tool"
     output.write_bytes(done.stdout)
-    beats = max(2, min(20, round(seconds / 0.1)))
+    # Each beat is a process that this machine has to start; a long tool needs no more of them.
+    beats = max(2, min(4, round(seconds / 0.1)))
     tool.write_text(_TOOL.format(log=_LOG, beats=beats, pause=seconds / beats, output=output), "ascii")
     tool.chmod(0o755)
     return tool

@@ -17,7 +17,15 @@ from typing import Any
 
 from devbench import __version__
 from devbench.bench import runner
-from devbench.bench.events import DeviceReady, Event, NoticeGiven, RepetitionDone, RepetitionStarted, Waiting
+from devbench.bench.events import (
+    DeviceReady,
+    Event,
+    FilePushed,
+    NoticeGiven,
+    RepetitionDone,
+    RepetitionStarted,
+    Waiting,
+)
 from devbench.bench.plan import PLAN, Plan, fingerprint
 from devbench.bench.targets import open_names
 from devbench.device import lease
@@ -46,7 +54,7 @@ class Drained(DevbenchError):
 def main(order: Order, begins: connection.Connection) -> None:
     """Measure, and leave results and end in the spool; the entry point of the process.
 
-    `begins` is closed when the tool begins, or the run waits: then the worker prepares another phone.
+    `begins` is closed when the tool begins, or the run waits for its phone: then the worker prepares another phone.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     draining = threading.Event()
@@ -143,7 +151,7 @@ class _Spooler:
         self._store, self._files, self._pool, self._begins = store, files, pool, begins
 
     def take(self, event: Event) -> None:
-        if isinstance(event, (RepetitionStarted, Waiting)):
+        if isinstance(event, (RepetitionStarted, Waiting, FilePushed)):
             self._begins.close()
         if isinstance(event, DeviceReady) and event.device.facts.get("key", event.device.key) != self._order.device:
             raise EnvironmentProblem(f"{self._order.name} is {event.device.key} now, not {self._order.device}")

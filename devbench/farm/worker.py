@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
-from multiprocessing import connection
+from multiprocessing import connection, forkserver
 from multiprocessing.process import BaseProcess
 from typing import Any
 
@@ -42,7 +42,7 @@ _PRELOAD = (
 )  # fmt: skip
 # Jobs that are prepared at once: more would share the CPUs, all begin late, and all end together again. One that is not
 # ready after this time waits for its phone, not for a CPU.
-_AT_ONCE, _PREPARING_S = os.cpu_count() or 1, 1.0
+_AT_ONCE, _PREPARING_S = os.cpu_count() or 1, 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +110,9 @@ class Worker:
         context = multiprocessing.get_context("forkserver")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._drain)
-        # The first process waits until everything is imported; later ones begin at once.
-        first = context.Process(target=_nothing)
-        first.start()
+        # It imports while this process connects; the first job waits until everything is imported.
+        forkserver.ensure_running()
         self._connect()
-        first.join()
         self._phones = Phones(self._waker.wake)
         while not (self._draining and not self._running):
             try:
@@ -249,7 +247,7 @@ class Worker:
             self._start(farm, context, found[0], free.pop(found[0]["device"]))
 
     def _preparing(self) -> list[_Running]:
-        """The processes that prepare their phone, for a second at most."""
+        """The processes that prepare their phone, for some seconds at most."""
         now, running = time.monotonic(), self._running.values()
         return [one for one in running if now < one.began + _PREPARING_S and not one.preparing.poll()]
 
@@ -324,10 +322,6 @@ class Worker:
             waited.append(self._farm.connection.fileno())
         connection.wait(waited, left_s)
         self._waker.clear()
-
-
-def _nothing() -> None:
-    """A process that only has to begin."""
 
 
 def _measure(order: Order, begins: connection.Connection) -> None:

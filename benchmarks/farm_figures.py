@@ -1,0 +1,184 @@
+"""Figures of a campaign, from the farm's tables, the store and the logs of the tools: what was lost, and to what.
+
+A tool run counts if it lies in a repetition that the store has. All times are uptimes of this machine, in seconds.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import time
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import datetime
+from math import inf
+from pathlib import Path
+from statistics import median
+
+import psutil
+
+from benchmarks.farm_places import Place
+from devbench.farm.database import Farm
+
+Tools = Mapping[str, Sequence[tuple[float, float]]]
+"""First and last uptime of each tool run, by the name of the phone."""
+# A result is on the host's disk within this time after its tool, unless the machine is very busy.
+_KEPT_S = 1.0
+# Uptimes have hundredths of a second.
+_CLOCK_S = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that was done to a host, or to the database (no place): when, and until when it lasted."""
+
+    what: str
+    begin: float
+    end: float
+    place: Place | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """An attempt of a job: begin, end, and how it ended; empty if all was done."""
+
+    begin: float
+    end: float
+    outcome: str
+
+
+_ATTEMPTS = """
+SELECT j.device, a.began_utc, a.ended_utc, a.outcome FROM farm.attempts a JOIN farm.jobs j ON j.id = a.job
+ORDER BY a.began_utc
+"""
+
+
+def uptime_s() -> float:
+    return float(Path("/proc/uptime").read_text("ascii").split()[0])
+
+
+def uptime_of(moment: datetime) -> float:
+    """The uptime of this machine at a time of its clock."""
+    return moment.timestamp() - time.time() + uptime_s()
+
+
+def attempts_of(admin_url: str) -> dict[str, list[Try]]:
+    """The attempts of each phone, in the order in which they began."""
+    found: dict[str, list[Try]] = defaultdict(list)
+    with Farm(admin_url) as admin:
+        for row in admin.rows(_ATTEMPTS):
+            ended = uptime_of(row["ended_utc"]) if row["ended_utc"] else inf
+            found[row["device"]].append(Try(uptime_of(row["began_utc"]), ended, row["outcome"]))
+    return found
+
+
+def print_gaps(attempts: Mapping[str, Sequence[Try]], tools: Tools) -> None:
+    """Where the time between the tools of two jobs goes; for jobs of one repetition and one attempt."""
+    before: list[float] = []
+    after: list[float] = []
+    between: list[float] = []
+    for device, of in tools.items():
+        mine = attempts[device]
+        if len(mine) == len(of):
+            before += [start - one.begin for one, (start, _) in zip(mine, of, strict=True)]
+            after += [one.end - end for one, (_, end) in zip(mine, of, strict=True)]
+            between += [later.begin - one.end for one, later in itertools.pairwise(mine)]
+    if between:
+        words = f"{median(before):.2f} s from its begin to the tool, {median(after):.2f} s from the tool to its end"
+        print(f"a job (medians): {words}, {median(between):.2f} s to the next")
+
+
+def gaps_of(events: Sequence[Event], tools: Tools) -> tuple[list[float], list[float]]:
+    """The time from each kill to the next start on a phone of the host, and on the last of its phones.
+
+    Kills are left out if something else happened to the host or the database meanwhile, or nothing was left to measure.
+    """
+    first: list[float] = []
+    every: list[float] = []
+    for kill in events:
+        if kill.what != "kill" or kill.place is None:
+            continue
+        at = kill.begin
+        later = [min((start for start, _ in tools[one.name] if start > at), default=None) for one in kill.place.phones]
+        gaps = [start - at for start in later if start is not None]
+        next_event = min(
+            (one.begin for one in events if one.begin > at and one.place in (kill.place, None)), default=1e99
+        )
+        if gaps and at + min(gaps) < next_event:
+            first.append(min(gaps))
+        if gaps and at + max(gaps) < next_event:
+            every.append(max(gaps))
+    return first, every
+
+
+def print_wasted(
+    events: Sequence[Event],
+    places: Sequence[Place],
+    tools: Tools,
+    stored: Mapping[str, Sequence[tuple[float, float]]],
+    attempts: Mapping[str, Sequence[Try]],
+) -> None:
+    """How many tool runs lie in no repetition of the store, by what had happened to their host.
+
+    Args:
+        stored: begin and end of the repetitions that the store has, by phone.
+    """
+    causes: Counter[str] = Counter()
+    for place, phone in ((at, one.name) for at in places for one in at.phones):
+        lost = [one for one in tools[phone] if not any(a - _CLOCK_S <= one[0] <= b for a, b in stored.get(phone, ()))]
+        for start, end in lost:
+            mine = [one for one in events if one.place in (place, None)]
+            found = [one.what for one in mine if start < one.end and end > one.begin - _KEPT_S]
+            last = next((one for one in reversed(attempts[phone]) if one.begin <= start), None)
+            causes[found[-1] if found else f"other: {last.outcome if last else 'no attempt'}"] += 1
+            if not found and last is not None:
+                near = [f"{one.what} {one.begin - start:+.1f} to {one.end - start:+.1f} s" for one in mine]
+                print(f"  {phone}: a tool of {end - start:.1f} s; attempt {last.begin - start:+.1f} s, {last}; {near}")
+    words = ", ".join(f"{count} {what}" for what, count in causes.most_common())
+    print(f"tool runs that do not count, by what happened meanwhile: {causes.total()} ({words})")
+
+
+def cpu_s(places: Sequence[Place], port: str) -> dict[str, float]:
+    """CPU seconds so far, by part of the farm; the virtual devices and the tool are the benchmark's own cost."""
+    me = psutil.Process()
+    own = me.cpu_times()
+    found: Counter[str] = Counter({"virtual devices": own.user + own.system + own.children_user + own.children_system})
+    for one in psutil.process_iter(["cmdline"]):
+        words = one.info["cmdline"] or []
+        text = " ".join(words)
+        if "fork-server" in words and any(str(place.adb_port) in text for place in places):
+            found["adb servers"] += _with_children(one)
+        elif "postgres" in text and "-p" in words and port in words:
+            found["PostgreSQL"] += _with_children(one)
+    for child in me.children():
+        with suppress(psutil.NoSuchProcess):
+            text = " ".join(child.cmdline())
+            part = next((name for name in ("worker", "keeper") if f"farm {name}" in text), "")
+            if part:
+                found[f"{part}s"] += _with_children(child)
+    return dict(found)
+
+
+def _with_children(process: psutil.Process) -> float:
+    """CPU seconds of a process, of those that it waited for, and of those that run below it."""
+    return sum(_times(one) for one in _tree(process))
+
+
+def _tree(process: psutil.Process) -> Iterator[psutil.Process]:
+    yield process
+    with suppress(psutil.NoSuchProcess):
+        yield from process.children(recursive=True)
+
+
+def _times(process: psutil.Process) -> float:
+    with suppress(psutil.NoSuchProcess):
+        t = process.cpu_times()
+        return float(t.user + t.system + t.children_user + t.children_system)
+    return 0.0
+
+
+def load() -> str:
+    """The load of the machine, in words."""
+    return f"load {os.getloadavg()[0]:.1f} on {os.cpu_count()} CPUs"
