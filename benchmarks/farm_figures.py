@@ -9,7 +9,7 @@ import itertools
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -149,27 +149,24 @@ def cpu_s(places: Sequence[Place], port: str) -> dict[str, float]:
         words = one.info["cmdline"] or []
         text = " ".join(words)
         if "fork-server" in words and any(str(place.adb_port) in text for place in places):
-            found["adb servers"] += _with_children(one)
+            found["adb servers"] += cpu_of(one)
         elif "postgres" in text and "-p" in words and port in words:
-            found["PostgreSQL"] += _with_children(one)
+            found["PostgreSQL"] += cpu_of(one)
     for child in me.children():
         with suppress(psutil.NoSuchProcess):
             text = " ".join(child.cmdline())
             part = next((name for name in ("worker", "keeper") if f"farm {name}" in text), "")
             if part:
-                found[f"{part}s"] += _with_children(child)
+                found[f"{part}s"] += cpu_of(child)
     return dict(found)
 
 
-def _with_children(process: psutil.Process) -> float:
+def cpu_of(process: psutil.Process) -> float:
     """CPU seconds of a process, of those that it waited for, and of those that run below it."""
-    return sum(_times(one) for one in _tree(process))
-
-
-def _tree(process: psutil.Process) -> Iterator[psutil.Process]:
-    yield process
+    below: list[psutil.Process] = []
     with suppress(psutil.NoSuchProcess):
-        yield from process.children(recursive=True)
+        below = process.children(recursive=True)
+    return sum(map(_times, [process, *below]))
 
 
 def _times(process: psutil.Process) -> float:
