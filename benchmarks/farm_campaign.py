@@ -277,8 +277,8 @@ def main() -> None:
         finished = campaign.run(events, given.jobs, given.limit_s)
         if not events:
             after = cpu_s(places, port)
-            words = ", ".join(f"{part} {1000 * (after[part] - before[part]) / given.jobs:.0f}" for part in before)
-            print(f"CPU in ms per job: {words}; {load()}")
+            used = ", ".join(f"{part} {1000 * (after[part] - before[part]) / given.jobs:.0f}" for part in before)
+            print(f"CPU in ms per job: {used}; {load()}")
         done = f"{given.kills} kills, {given.databases} of the database, {given.freezes} freezes"
         print(done)
         print(f"largest worker: {max(place.memory_mb() for place in places):.0f} MB resident")

@@ -18,14 +18,13 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from datetime import datetime, timezone
 from multiprocessing import forkserver
 from pathlib import Path
 
 import psutil
 
 from benchmarks.farm_campaign import SUITE
-from benchmarks.farm_figures import cpu_of, load
+from benchmarks.farm_figures import cpu_of, load, run_here
 from benchmarks.farm_places import MODEL, phone, write_tool
 from devbench.analysis.stats import estimate
 from devbench.farm.worker import _PRELOAD
@@ -35,20 +34,6 @@ from tests.results import postgres
 BAR_MS = 30.0
 TOOL_S = 0.1
 _OF_SUITES = ("devbench.bench.suite", "devbench.bench.file_models")
-
-
-def _local(suite: str, address: str, home: str) -> None:
-    from devbench.bench import runner
-    from devbench.bench.suite import read_suite, suite_plan
-    from devbench.bench.targets import open_names
-    from devbench.results.records import new_run_id
-    from devbench.results.store import Store
-
-    os.environ["DEVBENCH_HOME"] = home
-    plan = suite_plan(read_suite(Path(suite)))
-    with Store(str(Path(home) / "local.db")) as store, open_names([address]) as devices:
-        found = list(devices.values())
-        runner.run(plan, found, store, run_id=new_run_id(datetime.now(timezone.utc)), listener=lambda event: None)
 
 
 def _clock_s(do: Callable[[], None]) -> float:
@@ -86,8 +71,9 @@ class _Queue:
 
 def main(pairs: int) -> None:
     """Measure and print."""
-    # This file too, else each process would import it anew.
-    multiprocessing.set_forkserver_preload([*_PRELOAD, *_OF_SUITES, "__main__"])
+    # Else each process would import this file anew, which a worker's do not have to do.
+    del sys.modules["__main__"].__file__
+    multiprocessing.set_forkserver_preload([*_PRELOAD, *_OF_SUITES, "benchmarks.farm_figures"])
     context = multiprocessing.get_context("forkserver")
     forkserver.ensure_running()
     with (
@@ -106,17 +92,17 @@ def main(pairs: int) -> None:
         remote: list[float] = []
         queue = _Queue(farm, suite)
 
-        def run_here() -> None:
-            process = context.Process(target=_local, args=(str(suite), device.address, str(host.home)))
+        def local_run() -> None:
+            process = context.Process(target=run_here, args=(str(suite), device.address, str(host.home)))
             process.start()
             process.join()
 
         queue.run()
-        run_here()
+        local_run()
         parts = {"worker": psutil.Process(worker.pid), "local": psutil.Process(_forkserver_pid())}
         cpu = {part: cpu_of(one) for part, one in parts.items()}
         for _ in range(pairs):
-            both = [(local, run_here), (remote, queue.run)]
+            both = [(local, local_run), (remote, queue.run)]
             random.shuffle(both)
             for times, do in both:
                 times.append(_clock_s(do))

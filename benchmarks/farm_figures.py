@@ -12,7 +12,7 @@ from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
 from math import inf
 from pathlib import Path
 from statistics import median
@@ -140,11 +140,25 @@ def print_wasted(
     print(f"tool runs that do not count, by what happened meanwhile: {causes.total()} ({words})")
 
 
+def run_here(suite: str, address: str, home: str) -> None:
+    """Run a suite on a device without a farm; the entry point of a process."""
+    from devbench.bench import runner
+    from devbench.bench.suite import read_suite, suite_plan
+    from devbench.bench.targets import open_names
+    from devbench.results.records import new_run_id
+    from devbench.results.store import Store
+
+    os.environ["DEVBENCH_HOME"] = home
+    plan = suite_plan(read_suite(Path(suite)))
+    with Store(str(Path(home) / "local.db")) as store, open_names([address]) as devices:
+        found = list(devices.values())
+        runner.run(plan, found, store, run_id=new_run_id(datetime.now(timezone.utc)), listener=lambda event: None)
+
+
 def cpu_s(places: Sequence[Place], port: str) -> dict[str, float]:
     """CPU seconds so far, by part of the farm; the virtual devices and the tool are the benchmark's own cost."""
     me = psutil.Process()
-    own = me.cpu_times()
-    found: Counter[str] = Counter({"virtual devices": own.user + own.system + own.children_user + own.children_system})
+    found: dict[str, float] = defaultdict(float, {"virtual devices": _times(me)})
     for one in psutil.process_iter(["cmdline"]):
         words = one.info["cmdline"] or []
         text = " ".join(words)

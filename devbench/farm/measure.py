@@ -104,7 +104,8 @@ def _measure(order: Order, attempt: Attempt, draining: threading.Event, begins: 
             options={"farm": {"job": order.job, "attempt": order.attempt}, PLAN: fingerprint(plan)},
             labels=dict(job.labels),
         )
-        store.drop_run(order.run_id)
+        if order.attempt > 1:
+            store.drop_run(order.run_id)
         for payload in order.accepted:
             view = read_values(unpack(payload))
             store.add_part(replace(view, run=run))
