@@ -35,7 +35,9 @@ def follow_in(
     if followed.evaluated or len(known) != len(keys):
         kept = {key: one.plain() for key, one in zip(keys, followed.memories, strict=True)}
         with suppress(EnvironmentProblem):
-            write_whole(file, lambda part: json.dump({"of": head, "series": kept}, part, separators=(",", ":")))
+            # Much faster than `json.dump`.
+            text = json.dumps({"of": head, "series": kept}, separators=(",", ":"))
+            write_whole(file, lambda part: part.write(text))
     return followed.changes
 
 
