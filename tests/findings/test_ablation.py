@@ -17,15 +17,20 @@ from devbench.findings.ablation import (
     LeverFacts,
     ModelCheck,
     ablation_of,
+    checks_of,
+    model_check,
     with_checks,
 )
 from devbench.findings.pipeline import PipelineReport, Variant, Whole
 from devbench.findings.published import published
+from devbench.findings.run_build import build_report
 from devbench.forms.json import json_ready
 from devbench.forms.terminal import terminal_text
 from devbench.models.rewrites.apply import AblationStep
 from devbench.notices import VIRTUAL_NOTE
+from devbench.results.counting import JobView, RunView
 from devbench.sections.ablation import ablation_charts, ablation_document, share_words
+from tests.made.samples import job_record, repetition, run_record
 
 
 def step(stage: str, rewrite: str, size: int = 100) -> AblationStep:
@@ -168,3 +173,55 @@ def test_each_published_figure_has_its_source_and_effective_steps_have_a_note() 
     assert len(figures) >= 10 and all(one.source and one.included and one.seconds for one in figures)
     effective = [one for one in figures if "effective" in one.steps]
     assert len(effective) == 2 and all("fewer real passes" in one.note for one in effective)
+
+
+def check(*changes: dict[str, Any]) -> ModelCheck:
+    """The check of a model of 100 operators."""
+    rows = tuple(repetition(index=k, operators=(), **one) for k, one in enumerate(changes))
+    report = build_report(RunView(run_record(), "done", None, (JobView(job_record(), rows),)))
+    assert checks_of(report, {"model": 100, "other": 7})["other"] == ModelCheck(7)
+    return checks_of(report, {"model": 100})["model"]
+
+
+@pytest.mark.parametrize(
+    ("said", "delegated", "partitions"),
+    [
+        ({"delegate_applied": "full"}, 100, 1),
+        ({"delegate_applied": "full", "partitions": 2}, 100, 2),
+        ({"delegate_applied": "partial", "nodes_delegated": 60, "partitions": 3}, 60, 3),
+        ({"delegate_applied": "none", "nodes_delegated": 60, "partitions": 3}, 0, 0),
+        ({"nodes_delegated": 60, "partitions": 3}, None, None),
+    ],
+)
+def test_a_check_has_what_the_tool_said_first(said: dict[str, Any], delegated: int, partitions: int) -> None:
+    found = check({"delegate_applied": None}, said, {"delegate_applied": "none"} if delegated else {})
+    assert (found.nodes, found.delegated, found.partitions) == (100, delegated, partitions)
+
+
+def test_a_check_has_the_largest_error_if_all_are_known_and_every_failure() -> None:
+    def outputs(*errors: float | None) -> dict[str, Any]:
+        rows = [{"against": "host", "max_rel": error} for error in errors]
+        return {"outputs": (*rows, {"against": "cpu", "max_rel": 9.0})}
+
+    assert check(outputs(0.1, 0.3), outputs(0.2)) == ModelCheck(100, device_error=0.3, checked=True)
+    assert check(outputs(0.1, None)) == ModelCheck(100, checked=True)
+    assert check({}) == ModelCheck(100) == model_check(100, None)
+    wrong = {"status": "failed", "failure_kind": "output_mismatch", "failure_message": "NaN"}
+    crash = {**wrong, "failure_kind": "crash", "failure_message": "boom"}
+    assert (check(wrong).applied, check(wrong).failure) == (True, "output_mismatch: NaN")
+    assert (check(wrong, crash).applied, check(wrong, crash).failure) == (False, "output_mismatch: NaN; crash: boom")
+
+
+def test_a_row_has_numbers_and_texts_only_and_their_defaults() -> None:
+    kept: dict[str, Any] = {
+        "lever": "x", "pipeline": "sd", "steps": True, "guidance": 1, "residency": "resident", "places": "3",
+        "nodes": 10, "delegated": 5, "failures": ["a"] * 70,
+    }  # fmt: skip
+    whole = Whole("resident", (), (), all_unreliable=True, peak_kb=3)
+    found = ablation_of(report_of({OPTION: {"rows": [kept] * 65, "pipeline": "sd"}}, {"sd": whole}))
+    assert found is not None and len(found.rows) == 64
+    facts = LeverFacts("x", "sd", 0, False, "resident", nodes=10, delegated=5, failures=("a",) * 64)
+    assert found.rows[0] == AblationRow(facts, 0, None, 3, True, "")
+    assert facts.delegated_node_share == 0.5
+    assert replace(facts, nodes=0).delegated_node_share is None
+    assert replace(facts, delegated=0).delegated_node_share == 0

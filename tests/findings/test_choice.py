@@ -10,14 +10,18 @@ import pytest
 
 from devbench.findings.choice import Choice, choices, winner_of
 from devbench.findings.run_build import build_report
+from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results.store import RunView
+from tests.made.comparisons import comparison, row
 from tests.made.nights import START, Made, job_view
 from tests.made.samples import run_record
 
 
-def chosen(*jobs: Made) -> Choice:
+def chosen(*jobs: Made, notices: tuple[Notice, ...] = ()) -> Choice:
     views = tuple(job_view("r", k + 1, job, START) for k, job in enumerate(jobs))
-    (one,) = choices(build_report(RunView(run_record("r", START), "done", START + timedelta(minutes=5), views)))
+    (one,) = choices(
+        build_report(RunView(run_record("r", START), "done", START + timedelta(minutes=5), views, notices))
+    )
     return one
 
 
@@ -92,3 +96,69 @@ def test_wrong_outputs_cannot_win() -> None:
     winner = winner_of(build_report(view).jobs)
     assert winner is not None and winner.job.delegate == "x"
     assert winner_of([]) is None
+
+
+def about(subject: str, text: str, effect: Effect = Effect.EXCLUDED) -> Notice:
+    return Notice(NoticeKind.OPEN_SHAPES, subject, text, effect=effect)
+
+
+def test_what_allows_no_verdict_is_the_reason_before_what_excludes() -> None:
+    fast, slow = Made(around(3.0), delegate="gpu"), Made(around(9.0), delegate="cpu")
+    both = about("unet · gpu", "open"), about("unet · cpu", "changed", Effect.UNDECIDED)
+    found = chosen(fast, slow, notices=both)
+    assert (found.reason, found.text) == ("unreliable", "changed")
+    excluded = chosen(fast, slow, notices=(about("unet", "open"), about("unet", "second")))
+    assert (excluded.reason, excluded.text, excluded.winner) == ("excluded", "open", None)
+    assert chosen(fast, slow, notices=(about("unet", "told", Effect.INFORMATION),)).reason == ""
+    once = chosen(Made((3.0,), delegate="gpu"), slow, notices=(about("unet · cpu", "open"),))
+    assert (once.reason, once.text) == ("few", "measured once: not enough to choose")
+
+
+def test_the_only_fit_delegate_does_not_win_over_an_excluded_one_and_its_first_notice_says_why() -> None:
+    notices = about("unet · cpu", "open"), about("unet · cpu", "second")
+    found = chosen(Made(around(3.0), delegate="gpu"), Made(around(9.0), delegate="cpu"), notices=notices)
+    assert (found.reason, found.text, found.winner) == ("rival", "open", None)
+    assert found.rival is not None and found.rival.job.delegate == "cpu"
+    assert found.best is not None and found.best.job.delegate == "gpu"
+
+
+def test_delegates_after_the_first_overlapping_one_do_not_matter() -> None:
+    found = chosen(
+        Made(around(3.0, width=0.02), delegate="a"), Made(around(9.0), delegate="c"),
+        Made(around(3.05, width=0.02), delegate="b"),
+    )  # fmt: skip
+    assert (found.reason, found.rival and found.rival.job.delegate) == ("overlap", "b")
+    touching = chosen(Made((1.0, 2.0, 3.0), delegate="a"), Made((3.0, 4.0, 5.0), delegate="b"))
+    assert touching.reason == "overlap", "intervals that touch overlap"
+    # The half widths add up to 2, and the medians are 2 apart: no more are needed, and 1 is the least.
+    assert touching.more == 1
+    # The medians are 1 apart: the widths must fall to a half, with four times as many processes.
+    assert chosen(Made((1.0, 2.0, 3.0), delegate="a"), Made((2.0, 3.0, 4.0), delegate="b")).more == 9
+    equal = chosen(Made((1.0, 2.0, 3.0), delegate="a"), Made((1.0, 2.0, 3.0), delegate="b"))
+    assert (equal.reason, equal.more) == ("overlap", None)
+
+
+def test_the_best_of_the_baseline_is_told_if_it_is_another_one() -> None:
+    views = tuple(
+        job_view("r", k, Made(around(level), delegate=delegate), START)
+        for k, (delegate, level) in enumerate((("gpu", 9.0), ("cpu", 3.0)), 1)
+    )
+    report = build_report(RunView(run_record("r", START), "done", None, views))
+
+    def before(*sides: tuple[str, tuple[float, ...]], **of: object) -> str:
+        rows = [
+            row("unchanged", f"unet · {name}", sides=(values, values), **(of if name == "gpu" else {}))
+            for name, values in sides
+        ]
+        (one,) = choices(report, comparison(*rows))
+        return one.before
+
+    fast, slow, few = (1.0, 1.1, 1.2), (4.0, 4.1, 4.2), (1.0, 1.1)
+    assert before(("gpu", fast), ("cpu", slow)) == "gpu"
+    assert before(("cpu", fast), ("gpu", slow)) == "", "it is the winner now"
+    assert before(("gpu", fast)) == "", "nothing to compare it with"
+    assert before(("gpu", few), ("cpu", slow), ("x", slow)) == ""
+    assert before(("gpu", fast), ("cpu", slow), reason="throttled") == ""
+    assert before(("gpu", fast), ("cpu", (1.2, 1.3, 1.4))) == "", "intervals that touch overlap"
+    assert before(("gpu", fast), ("cpu", slow), ("x", (1.15, 1.3, 1.4))) == ""
+    assert before(("gpu", fast), ("cpu", slow), metric="init") == ""

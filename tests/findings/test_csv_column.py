@@ -120,3 +120,35 @@ def test_rows_of_other_lengths_do_no_harm(tmp_path: Path) -> None:
     read = read_column(tmp_path / "x.csv", "lat")
     assert (len(read.values), read.gaps) == (81, 1)
     assert read.values[30] == float(cells[30])
+
+
+def test_a_folder_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r" is a folder") as folder:
+        read_column(tmp_path, None)
+    assert folder.value.hint == "give a CSV, or - for standard input"
+    with pytest.raises(InputError, match=r"^cannot read .*x\.csv: No such file or directory"):
+        read_column(tmp_path / "x.csv", None)
+
+
+def test_a_file_may_have_exactly_the_largest_size(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = table(tmp_path, "lat\n" + "1\n" * 8)
+    for size in (20, 19):
+        monkeypatch.setattr(csv_column, "MOST_BYTES", size)
+        if size == 20:
+            assert len(read_column(path, None).values) == 8
+        else:
+            with pytest.raises(InputError, match="larger than"):
+                read_column(path, None)
+    monkeypatch.setattr(csv_column, "MOST_BYTES", 100)
+    monkeypatch.setattr(csv_column, "_MOST_HEAD", 3)
+    assert len(read_column(path, None).values) == 8
+    with pytest.raises(InputError, match=r"first line of .* is too long"):
+        read_column(table(tmp_path, "late\n1\n"), None)
+
+
+def test_changes_of_a_column_fail_in_their_direction(tmp_path: Path) -> None:
+    cells = [f"{level * (1 + 0.001 * (-1) ** k):.4f}" for level in (10.0, 12.0) for k in range(12)]
+    found = changes_of_column(table(tmp_path, "lat\n" + "\n".join(cells)), None, None, ChangeSettings())
+    (change,) = found.changes
+    assert (change.index, change.direction) == (12, "up")
+    assert [found.fails(what) for what in ("any", "up", "down")] == [True, True, False]

@@ -9,7 +9,8 @@ import pytest
 
 import devbench.results
 from devbench.errors import InputError
-from devbench.findings.sides import choose_sides, device_keys, model_names
+from devbench.findings.comparison import ComparisonSettings
+from devbench.findings.sides import choose_sides, compare, device_keys, model_names
 from devbench.results.run_files import run_to_json
 from devbench.results.store import Store
 from tests.made.nights import Made, night
@@ -87,3 +88,49 @@ def test_a_model_is_named_by_its_key_or_the_end_of_it(store: tuple[str, list[str
             model_names([history], ["xyz"])
     assert near.value.hint == "did you mean a/unet?"
     assert far.value.hint == "there are a/unet, b/unet"
+
+
+def test_sides_without_a_case_in_common_are_an_error_that_says_why(store: tuple[str, list[str]]) -> None:
+    url, ids = store
+
+    def hint(candidate: str, **filters: tuple[str, ...]) -> str:
+        with pytest.raises(InputError, match="the two sides have no case in common") as caught:
+            compare(ids[0], candidate, url, ComparisonSettings(**filters))
+        return caught.value.hint
+
+    assert hint(ids[1]) == "they were measured on different devices"
+    check = "check --device, --model and --delegate against `devbench show`"
+    assert hint(ids[3], devices=("galaxy",)) == hint(ids[3], models=("b/unet",)) == check
+    assert hint(ids[3], delegates=("cpu",)) == check
+
+
+def test_a_comparison_takes_names_of_devices_and_models_as_people_give_them(store: tuple[str, list[str]]) -> None:
+    url, ids = store
+    found = compare(ids[0], ids[3], url, ComparisonSettings(devices=("pixel",), models=("unet",)))
+    assert (found.baseline.title, found.candidate.run_ids) == (ids[0], (ids[3],))
+    assert {(row.device_key, row.model) for row in found.rows} == {("KEY", "a/unet")}
+    failed = compare(ids[0], ids[2], url)
+    assert failed.failures and not [row for row in failed.rows if row.metric == "latency"]
+    assert compare(ids[2], ids[3], url).fixed
+
+
+def test_runs_on_the_same_device_with_other_cases_have_nothing_in_common(tmp_path: Path) -> None:
+    url = str(tmp_path / "r.db")
+    with Store(url) as made:
+        ids = [night(made, k, [Made(LEVELS, f"m{k}")]) for k in range(2)]
+    with pytest.raises(InputError) as caught:
+        compare(ids[0], ids[1], url)
+    assert caught.value.hint == "they measured other models, delegates or threads"
+
+
+def test_a_long_list_of_models_is_cut_in_a_hint(tmp_path: Path) -> None:
+    url = str(tmp_path / "r.db")
+    with Store(url) as made:
+        night(made, 0, [Made(LEVELS, f"m{k:02d}") for k in range(10)])
+        with devbench.results.open_history(url) as history, pytest.raises(InputError) as ten:
+            model_names([history], ["xyz"])
+        night(made, 1, [Made(LEVELS, "m10")])
+    with devbench.results.open_history(url) as history, pytest.raises(InputError) as eleven:
+        model_names([history], ["xyz"])
+    names = ", ".join(f"m{k:02d}" for k in range(10))
+    assert (ten.value.hint, eleven.value.hint) == (f"there are {names}", f"there are {names}, …")
