@@ -9,8 +9,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Literal
 
 from devbench.adb.device import Device
 from devbench.adb.server import AdbServer, find_adb
@@ -20,26 +18,15 @@ from devbench.device.health import read_health
 from devbench.device.overview import DeviceOverview, survey
 from devbench.device.profiles import load_profiles
 from devbench.errors import DevbenchError
+from devbench.host.checks import Check
 from devbench.host.paths import data_dir
 from devbench.results.store import Store
 from devbench.tool.binaries import choose, installed, verify
 from devbench.virtual.benchmark_model.litert import library_path
 from devbench.virtual.vulkan import vulkan_available
 
-Grade = Literal["ok", "warning", "bad"]
-
 _MIN_DEVICE_BYTES = 500 << 20
 _MIN_HOST_BYTES = 1 << 30
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """The result of one check and, if something is wrong, how to fix it."""
-
-    subject: str
-    grade: Grade
-    words: str
-    fix: str = ""
 
 
 def examine(timeout_s: float) -> list[Check]:

@@ -15,11 +15,11 @@ from devbench.bench.planning import MAX_LABEL
 from devbench.declare import Option, options_of
 from devbench.host.toml_types import (
     AnyText,
-    Checked,
-    Table,
+    ReadBy,
     Text,
     Texts,
     TextTable,
+    TomlTable,
     Truth,
     choice,
     number,
@@ -75,7 +75,7 @@ def _shapes(value: Any) -> Any:
     return value
 
 
-class FloatLimits(Table):
+class FloatLimits(TomlTable):
     """Limits of outputs that are floats."""
 
     least_snr_db: Annotated[float, number(None, None, whole=False)] = Field(0, description="least SNR in dB")
@@ -90,13 +90,13 @@ class FloatLimits(Table):
     )
 
 
-class IntegerLimits(Table):
+class IntegerLimits(TomlTable):
     """Limits of outputs that are whole numbers."""
 
     most_steps: Annotated[int, number(0, None, whole=True)] = Field(0, description="largest difference in steps")
 
 
-class _AccuracyTable(Table):
+class _AccuracyTable(TomlTable):
     unknown = "is not a type of output with limits"
 
 
@@ -105,7 +105,7 @@ def _limits(dtype: str) -> Any:
     return table, Field(None, description=f"[accuracy.{dtype}] and its limits below")
 
 
-ACCURACY: type[Table] = create_model(
+ACCURACY: type[TomlTable] = create_model(
     "Accuracy", __base__=_AccuracyTable, **{dtype: _limits(dtype) for dtype in (*FLOATS, *INTEGERS)}
 )
 
@@ -119,9 +119,9 @@ def _type(one: Option) -> Any:
         "path": Text,
         "truth": Truth,
         "texts": Texts,
-        "table": dict[Annotated[str, Checked(_label)], AnyText],
+        "table": dict[Annotated[str, ReadBy(_label)], AnyText],
         "files": TextTable,
-        "shapes": Annotated[list[Any], Checked(_shapes, _SHAPES)],
+        "shapes": Annotated[list[Any], ReadBy(_shapes, _SHAPES)],
     }
     if one.kind in known:
         return known[one.kind]
@@ -140,14 +140,14 @@ def _fields(catalogue: type, table: str = "") -> dict[str, Any]:
     }
 
 
-def suite_model(catalogue: type = RunOptions) -> type[Table]:
+def suite_model(catalogue: type = RunOptions) -> type[TomlTable]:
     """The model of a suite with the options of a catalogue."""
     conditions = _fields(catalogue, "conditions")
     tag = Annotated[str, Field(pattern=r"^[^,]*[^,\s][^,]*$")]
     fields: dict[str, Any] = {
         "name": (Text, Field(None, description="what the suite is called; a label of its runs")),
         "models": (
-            Annotated[list[Any], Checked(_models, _MODELS)],
+            Annotated[list[Any], ReadBy(_models, _MODELS)],
             Field(description='for example models = ["*.tflite", {path = "b.tflite", name = "unet"}]'),
         ),
         "tags": (
@@ -163,13 +163,13 @@ def suite_model(catalogue: type = RunOptions) -> type[Table]:
         ),
         **_fields(catalogue),
         "conditions": (
-            create_model("Conditions", __base__=Table, **conditions),
+            create_model("Conditions", __base__=TomlTable, **conditions),
             Field(None, description=f"the device's state: {', '.join(conditions)}"),
         ),
         # As in files from before there was that table.
         **conditions,
         "nightly": (
-            create_model("Nightly", __base__=Table, **_fields(NightlyOptions)),
+            create_model("Nightly", __base__=TomlTable, **_fields(NightlyOptions)),
             Field(None, description="what `devbench nightly` does: period, baseline_nights, reports, …"),
         ),
         "accuracy": (
@@ -177,7 +177,7 @@ def suite_model(catalogue: type = RunOptions) -> type[Table]:
             Field(None, description="limits by type of output, as [accuracy.float32] least_snr_db = 30"),
         ),
     }
-    return create_model("Suite", __base__=Table, **fields)
+    return create_model("Suite", __base__=TomlTable, **fields)
 
 
 class _Schema(GenerateJsonSchema):
@@ -199,16 +199,16 @@ _OPTIONS = {one.name: one for one in options_of(RunOptions) if one.only_pipeline
 _STEPS = number(_OPTIONS["steps"].minimum, _OPTIONS["steps"].maximum, whole=True)
 
 
-def _text(maximum: int) -> Checked:
+def _text(maximum: int) -> ReadBy:
     def validate(value: Any) -> Any:
         if not isinstance(value, str) or not value.strip() or len(value) > maximum or not value.isprintable():
             raise refuse(f"is not a text of 1 to {maximum} characters")
         return value
 
-    return Checked(validate, {"type": "string", "minLength": 1, "maxLength": maximum})
+    return ReadBy(validate, {"type": "string", "minLength": 1, "maxLength": maximum})
 
 
-def _count(word: str) -> Checked:
+def _count(word: str) -> ReadBy:
     """A number of steps, or a word for one."""
 
     def validate(value: Any) -> Any:
@@ -218,7 +218,7 @@ def _count(word: str) -> Checked:
             raise refuse(f"{shown(value)} is not a number")
         return _STEPS.validate(value)
 
-    return Checked(validate, {"anyOf": [dict(_STEPS.schema), {"const": word}]})
+    return ReadBy(validate, {"anyOf": [dict(_STEPS.schema), {"const": word}]})
 
 
 def _residency(value: Any) -> Any:
@@ -238,7 +238,7 @@ def _stages(value: Any) -> Any:
     return value
 
 
-class StageTable(Table):
+class StageTable(TomlTable):
     """A stage."""
 
     name: Annotated[str, _text(_MAX_NAME)] = Field(description="what the stage is called")
@@ -251,7 +251,7 @@ class StageTable(Table):
     )
 
 
-class PipelineTable(Table):
+class PipelineTable(TomlTable):
     """The whole file."""
 
     name: Annotated[str, _text(_MAX_NAME)] = Field("", description="what the pipeline is called")
@@ -259,7 +259,7 @@ class PipelineTable(Table):
     guidance: Truth = Field(
         False, description="true for classifier-free guidance, which runs the repeated stage twice a step"
     )
-    residency: Annotated[Any, Checked(_residency, {})] = Field(
+    residency: Annotated[Any, ReadBy(_residency, {})] = Field(
         None, description=f"{', '.join(RESIDENCIES)}, or a list of them"
     )
     images: Annotated[int, number(1, MOST_IMAGES, whole=True)] = Field(

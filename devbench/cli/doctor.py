@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from devbench.cli.output import plain, print_json, say
 from devbench.errors import EXIT_FAILED
+
+if TYPE_CHECKING:
+    from devbench.host.checks import Check
 
 _EPILOG = "Examples:\n\n  devbench doctor\n\n  devbench doctor --json"
 _MARKS = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "bad": "[red]✗[/red]"}
@@ -28,10 +32,18 @@ def doctor(
     """
     from devbench.bench.doctor import examine
 
-    checks = examine(timeout)
+    show_checks(examine(timeout), as_json=as_json, fix_key="mend")
+
+
+def show_checks(checks: Sequence[Check], *, as_json: bool, fix_key: str = "fix") -> None:
+    """Print the results of checks. `fix_key`: what JSON calls the way to fix it.
+
+    Raises:
+        typer.Exit: one of them is bad.
+    """
     if as_json:
         print_json(
-            [{"subject": one.subject, "grade": one.grade, "words": one.words, "mend": one.fix} for one in checks]
+            [{"subject": one.subject, "grade": one.grade, "words": one.words, fix_key: one.fix} for one in checks]
         )
     for one in [] if as_json else checks:
         fix = f" [dim]→ {plain(one.fix, 600)}[/dim]" if one.fix else ""

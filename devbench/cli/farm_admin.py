@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from devbench.cli.choices import complete, moment
+from devbench.cli.doctor import show_checks
 from devbench.cli.output import plain, print_json, say
 from devbench.cli.takes import JsonOption
-from devbench.errors import EXIT_FAILED, InputError
+from devbench.errors import InputError
 
 if TYPE_CHECKING:
     from devbench.farm.database import Farm
@@ -34,7 +35,6 @@ _QUARANTINE = (
     "Examples:\n\n  devbench farm quarantine R5CT1234ABC-1f2e3d --why 'battery swollen'\n\n"
     "  devbench farm quarantine R5CT1234ABC-1f2e3d --end"
 )
-_MARKS = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "bad": "[red]✗[/red]"}
 
 
 def _named(statement: str) -> Iterator[str]:
@@ -122,14 +122,7 @@ def doctor(url: FarmOption = None, storage: StorageOption = None, as_json: JsonO
     from devbench.farm.status import examine
 
     with _open(url) as farm:
-        checks = list(examine(farm, storage or ""))
-    if as_json:
-        print_json([{"subject": one.subject, "grade": one.grade, "words": one.words, "fix": one.fix} for one in checks])
-    for one in [] if as_json else checks:
-        fix = f" [dim]→ {plain(one.fix, 600)}[/dim]" if one.fix else ""
-        say(f"{_MARKS[one.grade]} [bold]{plain(one.subject)}[/bold] {plain(one.words)}{fix}")
-    if any(one.grade == "bad" for one in checks):
-        raise typer.Exit(EXIT_FAILED)
+        show_checks(list(examine(farm, storage or "")), as_json=as_json)
 
 
 def drain(

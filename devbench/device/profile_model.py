@@ -8,12 +8,12 @@ from typing import Annotated, Any
 from devbench.device.facts import READ_PROPERTIES
 from devbench.host.toml_types import (
     AnyText,
-    Checked,
     Pattern,
-    Table,
+    ReadBy,
     Text,
     Texts,
     TextTable,
+    TomlTable,
     Truth,
     choice,
     number,
@@ -32,13 +32,13 @@ FACTS = (
 )  # fmt: skip
 
 
-def _above_zero(maximum: float, what: str) -> Checked:
+def _above_zero(maximum: float, what: str) -> ReadBy:
     def validate(value: Any) -> Any:
         if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= maximum:
             raise refuse(what)
         return value
 
-    return Checked(validate, {"type": "number", "exclusiveMinimum": 0, "maximum": maximum})
+    return ReadBy(validate, {"type": "number", "exclusiveMinimum": 0, "maximum": maximum})
 
 
 def _fact(name: str) -> str:
@@ -65,14 +65,14 @@ _Degrees = Annotated[float, _above_zero(199.99, "is not a temperature in °C")]
 _GpuLimit = Annotated[float, _above_zero(_MAX_GPU_LIMIT, f"is not a number above 0 and up to {_MAX_GPU_LIMIT:,}")]
 
 
-class ClusterTable(Table):
+class ClusterTable(TomlTable):
     """Cores of one kind."""
 
     core: Text
     count: Annotated[int, number(1, 256, whole=True)]
 
 
-class LimitsTable(Table):
+class LimitsTable(TomlTable):
     """The highest readings at which the device may measure."""
 
     thermal_status: Annotated[int, number(0, 6, whole=True)] = 0
@@ -80,24 +80,24 @@ class LimitsTable(Table):
     sensors: dict[Pattern, _Degrees] = {}
 
 
-class GpuLimitsTable(Table):
+class GpuLimitsTable(TomlTable):
     """What its GPU delegate takes."""
 
     texture_side: _GpuLimit = 0
     weight_mib: _GpuLimit = 0
 
 
-class ProfileTable(Table):
+class ProfileTable(TomlTable):
     """The whole file."""
 
     name: Text = ""
     title: AnyText = ""
     virtual: Truth = False
-    match: dict[Annotated[str, Checked(_fact)], Pattern] = {}
+    match: dict[Annotated[str, ReadBy(_fact)], Pattern] = {}
     soc: AnyText = ""
     gpu: AnyText = ""
     clusters: list[ClusterTable] = []
-    masks: dict[Annotated[str, Checked(_mask_name)], Annotated[str, Checked(_mask)]] = {}
+    masks: dict[Annotated[str, ReadBy(_mask_name)], Annotated[str, ReadBy(_mask)]] = {}
     limits: LimitsTable = LimitsTable()
     gpu_limits: GpuLimitsTable = GpuLimitsTable()
     sensors: list[Pattern] = []

@@ -5,14 +5,15 @@ from __future__ import annotations
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from datetime import datetime, timezone
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.farm.database import Farm, store_url
+from devbench.host.checks import Check
 from devbench.host.paths import cache_dir
 
 if TYPE_CHECKING:
@@ -169,16 +170,6 @@ def copy_raw(farm: Farm, job: int, folder: Path, storage: str | None) -> int:
     except OSError as error:
         raise EnvironmentProblem(f"cannot write to {folder}: {error.strerror or error}") from None
     return len(rows)
-
-
-@dataclass(frozen=True, slots=True)
-class Check:
-    """One thing that was checked, and what to do about it."""
-
-    subject: str
-    grade: Literal["ok", "warning", "bad"]
-    words: str
-    fix: str = ""
 
 
 def examine(farm: Farm, storage: str = "") -> Iterator[Check]:

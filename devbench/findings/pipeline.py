@@ -56,7 +56,7 @@ class MeasuredStage:
 
 
 @dataclass(frozen=True, slots=True)
-class Image:
+class SessionImage:
     """One of several images of a session: from the end of the one before to its own, and its peak memory.
 
     `estimate_ms` is composed of the stages alone; `None` if they were not measured.
@@ -91,7 +91,7 @@ class Whole:
     all_unreliable: bool = False
     shown: PipelineSessionRecord | None = None
     peak_kb: int | None = None
-    images: tuple[Image, ...] = ()
+    images: tuple[SessionImage, ...] = ()
     composed: tuple[Part, ...] = ()
     difference: tuple[Part, ...] = ()
     shares: tuple[Share, ...] = ()
@@ -331,7 +331,7 @@ def _whole(
     return replace(whole, **_against_estimate(residency, shown, stages, full_cores))  # type: ignore[arg-type]
 
 
-def _images(shown: PipelineSessionRecord, stages: Sequence[MeasuredStage], full_cores: int) -> tuple[Image, ...]:
+def _images(shown: PipelineSessionRecord, stages: Sequence[MeasuredStage], full_cores: int) -> tuple[SessionImage, ...]:
     """Each image of a session of several; it ends with the last stage."""
     name, count = residency_of(shown.residency)
     ends = [stage.done_s for stage in shown.stages if stage.name == shown.stages[-1].name and stage.done_s is not None]
@@ -348,7 +348,7 @@ def _images(shown: PipelineSessionRecord, stages: Sequence[MeasuredStage], full_
             alone[shown.keep] = replace(kept, first_ms=kept.steady_ms)
         parts = compose(name, alone, shown.keep, shown.overlap_runs, full_cores=full_cores)
         estimate_ms = total_ms(parts) if alone else None
-        found.append(Image(number, 1000 * (end - start), max(sums, default=None), estimate_ms))
+        found.append(SessionImage(number, 1000 * (end - start), max(sums, default=None), estimate_ms))
         start = end
     return tuple(found)
 

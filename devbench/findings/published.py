@@ -10,7 +10,7 @@ TITLE = "Published, not measured here"
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PublishedFigure:
     """A figure as its source has it.
 
     Attributes:
@@ -37,7 +37,7 @@ class Published:
     note: str
 
 
-def published() -> tuple[Published, ...]:
+def published() -> tuple[PublishedFigure, ...]:
     """All figures, in the order of the file."""
     text = Path(__file__).with_suffix(".json").read_text("utf-8")
-    return tuple(Published(**one) for one in json.loads(text))
+    return tuple(PublishedFigure(**one) for one in json.loads(text))

@@ -18,7 +18,7 @@ from devbench.text import clean, near
 _MAX_SHOWN = 60
 
 
-class Table(BaseModel):
+class TomlTable(BaseModel):
     """A table with known keys. `unknown` is the message for any other key, if the usual one does not fit."""
 
     model_config = ConfigDict(extra="forbid", strict=True, allow_inf_nan=False)
@@ -56,7 +56,7 @@ TextTable = dict[str, AnyText]
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class ReadBy:
     """For `Annotated`: a function checks and converts the value; `schema` describes it for editors."""
 
     validate: Callable[[Any], Any]
@@ -69,7 +69,7 @@ class Checked:
         return dict(self.schema)
 
 
-def number(minimum: float | None, maximum: float | None, *, whole: bool) -> Checked:
+def number(minimum: float | None, maximum: float | None, *, whole: bool) -> ReadBy:
     """A number within bounds, both inclusive."""
     kind = "a whole number" if whole else "a number"
 
@@ -84,10 +84,10 @@ def number(minimum: float | None, maximum: float | None, *, whole: bool) -> Chec
         return value
 
     bounds = {name: bound for name, bound in (("minimum", minimum), ("maximum", maximum)) if bound is not None}
-    return Checked(validate, {"type": "integer" if whole else "number", **bounds})
+    return ReadBy(validate, {"type": "integer" if whole else "number", **bounds})
 
 
-def choice(known: Sequence[str]) -> Checked:
+def choice(known: Sequence[str]) -> ReadBy:
     """One of the words."""
 
     def validate(value: Any) -> Any:
@@ -97,7 +97,7 @@ def choice(known: Sequence[str]) -> Checked:
             )
         return value
 
-    return Checked(validate, {"type": "string", "enum": list(known)})
+    return ReadBy(validate, {"type": "string", "enum": list(known)})
 
 
 def _pattern(value: Any) -> Any:
@@ -110,4 +110,4 @@ def _pattern(value: Any) -> Any:
     return value
 
 
-Pattern = Annotated[str, Checked(_pattern, {"type": "string", "format": "regex"})]
+Pattern = Annotated[str, ReadBy(_pattern, {"type": "string", "format": "regex"})]

@@ -23,7 +23,7 @@ else:
 if TYPE_CHECKING:
     from pydantic.fields import FieldInfo
 
-    from devbench.host.toml_types import Table
+    from devbench.host.toml_types import TomlTable
 
 At = tuple[str | int, ...]
 _MAX_BYTES = 1 << 20
@@ -83,7 +83,7 @@ def wrong(kind: str, path: Path, at: At, what: str, hint: str) -> InputError:
 
 
 def check(
-    kind: str, path: Path, values: Mapping[str, Any], model: type[Table], *, hint: str = "", below: At = ()
+    kind: str, path: Path, values: Mapping[str, Any], model: type[TomlTable], *, hint: str = "", below: At = ()
 ) -> None:
     """Refuse a file that does not fit its model.
 
@@ -114,7 +114,7 @@ def _line(error: InputError) -> int:
     return int(number) if number.isdigit() else 0
 
 
-def _explained(kind: str, path: Path, error: Any, model: type[Table], hint: str, below: At) -> InputError:
+def _explained(kind: str, path: Path, error: Any, model: type[TomlTable], hint: str, below: At) -> InputError:
     """An error of pydantic as a person reads it."""
     # pydantic's mark for an error in a key, not in its value.
     at: At = tuple(part for part in error["loc"] if part != "[key]")
@@ -133,9 +133,9 @@ def _explained(kind: str, path: Path, error: Any, model: type[Table], hint: str,
     return wrong(kind, path, below + at, what, hint)
 
 
-def _walk(model: type[Table], at: At) -> tuple[type[Table] | None, FieldInfo | None]:
+def _walk(model: type[TomlTable], at: At) -> tuple[type[TomlTable] | None, FieldInfo | None]:
     """The table at a place, if it is one, and its field, if it is known."""
-    table: type[Table] | None = model
+    table: type[TomlTable] | None = model
     field = None
     for part in at:
         if isinstance(part, str) and table is not None:
@@ -144,14 +144,14 @@ def _walk(model: type[Table], at: At) -> tuple[type[Table] | None, FieldInfo | N
     return table, field
 
 
-def _table_of(annotation: Any) -> type[Table] | None:
+def _table_of(annotation: Any) -> type[TomlTable] | None:
     """The table that a field has, or the tables in its list."""
     if hasattr(annotation, "model_fields"):
         return annotation  # type: ignore[no-any-return]
     return next((found for one in get_args(annotation) if (found := _table_of(one)) is not None), None)
 
 
-def _unknown(kind: str, name: str, at: At, model: type[Table], table: type[Table]) -> tuple[str, str]:
+def _unknown(kind: str, name: str, at: At, model: type[TomlTable], table: type[TomlTable]) -> tuple[str, str]:
     """The error for an unknown key, and the key that was probably meant, here or in another table."""
     known = list(table.model_fields)
     where = ".".join(str(part) for part in at if isinstance(part, str))

@@ -16,7 +16,7 @@ from typing import Literal
 
 from devbench.errors import InputError
 from devbench.frozen import dataclass
-from devbench.models.graph.tables import Table, open_tables
+from devbench.models.graph.tables import FlatTable, open_tables
 
 Needs = Literal["npu", "edgetpu", "ethos-u"]
 
@@ -66,7 +66,7 @@ def compiled_model(path: Path) -> Compiled | None:
         return None
 
 
-def _compiled(model: Table) -> Compiled | None:
+def _compiled(model: FlatTable) -> Compiled | None:
     names = (model.item("codes", number).text("custom_code") for number in range(min(model.count("codes"), _MAX_CODES)))
     codes = {number: _NEEDS[name] for number, name in enumerate(names) if name in _NEEDS}
     maker, soc, stamped = _stamp(model)
@@ -82,7 +82,7 @@ def _compiled(model: Table) -> Compiled | None:
     return Compiled(needs, maker, soc, f"{name} {version}".strip(), len(compiled), total)
 
 
-def _stamp(model: Table) -> tuple[str, str, bool]:
+def _stamp(model: FlatTable) -> tuple[str, str, bool]:
     """Maker and model of the SoC, and whether a compiler left metadata."""
     maker, soc, stamped = "", "", False
     for entry in (model.item("metadata", number) for number in range(min(model.count("metadata"), _MAX_METADATA))):
@@ -111,7 +111,7 @@ def _version(data: mmap.mmap, start: int, size: int) -> str:
     return next((match[1].decode() for match in found if match), "")
 
 
-def _bytecode(operator: Table | None) -> tuple[int, int]:
+def _bytecode(operator: FlatTable | None) -> tuple[int, int]:
     """Offset and size of the operator's machine code, from its options; 0 and 0 if they have none."""
     start, size = operator.span("custom_options") if operator is not None else (0, 0)
     if operator is None or not 8 <= size <= 4096:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from devbench.errors import InputError
 from devbench.frozen import dataclass
 from devbench.host.whole_files import other_than_file
-from devbench.models.graph.tables import Table, open_tables
+from devbench.models.graph.tables import FlatTable, open_tables
 from devbench.models.graph.view import type_name
 
 if TYPE_CHECKING:
@@ -116,14 +116,14 @@ def operator_names(path: Path, signature: str = "") -> list[str]:
         return [", ".join(names[number] for number in one.numbers("outputs")) for one in graph.each("operators")]
 
 
-def _edge(graph: Table, side: str, signature: Table | None) -> tuple[TensorSpec, ...]:
+def _edge(graph: FlatTable, side: str, signature: FlatTable | None) -> tuple[TensorSpec, ...]:
     """The tensors of one side, with their names in the signature."""
     entries = signature.each(side) if signature is not None else ()
     aliases = {one.number("tensor"): one.text("name") for one in entries}
     return tuple(_spec(graph.item("tensors", number), aliases.get(number, "")) for number in graph.numbers(side))
 
 
-def _spec(tensor: Table, alias: str) -> TensorSpec:
+def _spec(tensor: FlatTable, alias: str) -> TensorSpec:
     shape, signed = tensor.numbers("shape"), tensor.numbers("shape_signature")
     is_open = len(signed) == len(shape) and any(size < 0 for size in signed)
     dtype = type_name(tensor.number("type"))

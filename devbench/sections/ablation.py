@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import Any
 
 from devbench.findings.ablation import Ablation, AblationRow
-from devbench.findings.published import TITLE, Published, published
+from devbench.findings.published import TITLE, PublishedFigure, published
 from devbench.sections.charts import RowChart, Virtual
 from devbench.sections.document import Document, Line, Section, SectionOf, sections_for
 from devbench.sections.pipeline_cells import megabytes, seconds
@@ -83,9 +83,9 @@ def _on_device(row: AblationRow) -> Cell:
     return Cell(f"{error:.1g} wrong", kind="bad")
 
 
-def published_table(rows: tuple[Published, ...] = ()) -> Table:
+def published_table(rows: tuple[PublishedFigure, ...] = ()) -> Table:
     """Published figures with their exact sources, in the order of their file."""
-    columns: tuple[Column[Published], ...] = (
+    columns: tuple[Column[PublishedFigure], ...] = (
         Column("who", lambda one: one.who + (f", {one.year}" if one.year else "")),
         Column("model", lambda one: f"{one.model}, {one.precision}", hidden=3),
         Column("device", lambda one: f"{one.device}, {one.soc}; {one.processor}", hidden=4),

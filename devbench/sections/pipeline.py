@@ -9,7 +9,7 @@ from typing import Any
 from devbench.analysis.pipeline import Fewer
 from devbench.findings.ablation import ablation_of
 from devbench.findings.copies import Copied
-from devbench.findings.pipeline import DRIVER_NOTE, Image, MeasuredStage, PipelineReport, Variant, Whole
+from devbench.findings.pipeline import DRIVER_NOTE, MeasuredStage, PipelineReport, SessionImage, Variant, Whole
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.ablation import ablation_charts
@@ -122,7 +122,7 @@ def _wholes(variant: Variant) -> Table:
 
 def _images(whole: Whole) -> Table:
     """Each image of a session with several; the first one is separate from the others."""
-    columns: tuple[Column[Image], ...] = (
+    columns: tuple[Column[SessionImage], ...] = (
         Column("image", lambda one: str(one.number), numeric=True),
         Column("took", lambda one: seconds(one.latency_ms), numeric=True),
         Column("composed", lambda one: seconds(one.estimate_ms), numeric=True),

@@ -39,7 +39,7 @@ _MAX_MANIFEST = 50_000_000
 
 
 @dataclass(frozen=True, slots=True)
-class Published:
+class PagesWritten:
     """What was done: numbers of pages. `removed` ones have no data in the store any more."""
 
     written: int
@@ -61,7 +61,7 @@ class _Page:
         return hashlib.sha256(f"{__version__}\n{policy()}\n{self.data!r}".encode("utf-8", "replace")).hexdigest()
 
 
-def publish(report: ChangesReport, folder: Path) -> Published:
+def publish(report: ChangesReport, folder: Path) -> PagesWritten:
     """Write the pages whose data changed since the last call for this folder, and remove those without data.
 
     Raises:
@@ -90,7 +90,7 @@ def publish(report: ChangesReport, folder: Path) -> Published:
             (folder / name).unlink(missing_ok=True)
         if changed or gone:
             _note(folder, digests)
-    return Published(len(changed), len(pages) - len(changed), len(gone))
+    return PagesWritten(len(changed), len(pages) - len(changed), len(gone))
 
 
 def _known(folder: Path) -> dict[str, str]:

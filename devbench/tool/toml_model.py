@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from devbench.host.toml_types import AnyText, Checked, Pattern, Table, Text, Texts, Truth, choice, number, refuse
+from devbench.host.toml_types import AnyText, Pattern, ReadBy, Text, Texts, TomlTable, Truth, choice, number, refuse
 from devbench.tool.flags import FLAG_NAME
 
 
@@ -20,10 +20,10 @@ def _flags(value: Any) -> Any:
     return value
 
 
-_Flags = Annotated[dict[str, Any], Checked(_flags, {"type": "object"})]
+_Flags = Annotated[dict[str, Any], ReadBy(_flags, {"type": "object"})]
 
 
-class RequiresTable(Table):
+class RequiresTable(TomlTable):
     """The requirements of a delegate on the device."""
 
     abi: Pattern = ""
@@ -32,7 +32,7 @@ class RequiresTable(Table):
     library: Texts = []
 
 
-class DelegateTable(Table):
+class DelegateTable(TomlTable):
     """A delegate."""
 
     title: AnyText = ""
@@ -56,7 +56,7 @@ def _sha256(value: Any) -> Any:
     return value
 
 
-class OfferTable(Table):
+class OfferTable(TomlTable):
     """A binary that can be fetched."""
 
     name: Text
@@ -65,10 +65,10 @@ class OfferTable(Table):
     abi: Text
     url: Text
     flavour: AnyText = "default"
-    sha256: Annotated[str, Checked(_sha256)] = ""
+    sha256: Annotated[str, ReadBy(_sha256)] = ""
 
 
-class ManifestTable(Table):
+class ManifestTable(TomlTable):
     """The whole file."""
 
     binary: list[OfferTable] = []

@@ -14,7 +14,7 @@ from devbench.findings.changes import ChangesReport
 from devbench.findings.changes_build import find_changes
 from devbench.results.history import History
 from devbench.results.store import Store
-from devbench.serve.publish import MANIFEST, Published, publish, slug
+from devbench.serve.publish import MANIFEST, PagesWritten, publish, slug
 from tests.made import store as made
 from tests.made.views import EVIL, view
 
@@ -38,7 +38,7 @@ def test_a_page_for_each_model_device_and_change(report: ChangesReport, tmp_path
     found = pages(tmp_path)
     models, devices = ({getattr(one, name) for one in report.series} for name in ("model", "device_key"))
     count = 1 + len(models) + len(devices) + len(report.events) + len(report.models)
-    assert done == Published(count, 0, 0)
+    assert done == PagesWritten(count, 0, 0)
     assert len(found) == count
     assert len(report.events) + len(report.models) > 0
     for name, text in found.items():
@@ -51,7 +51,7 @@ def test_a_page_for_each_model_device_and_change(report: ChangesReport, tmp_path
 def test_only_pages_with_other_data_are_written_again(report: ChangesReport, tmp_path: Path) -> None:
     first = publish(report, tmp_path)
     before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.html")}
-    assert publish(report, tmp_path) == Published(0, first.written, 0)
+    assert publish(report, tmp_path) == PagesWritten(0, first.written, 0)
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*.html")} == before
     gone = {one.model for one in report.series if EVIL.startswith(one.model[:8])}
     assert gone
@@ -69,7 +69,7 @@ def test_only_pages_with_other_data_are_written_again(report: ChangesReport, tmp
 def test_a_page_that_is_missing_or_half_written_is_written_again(report: ChangesReport, tmp_path: Path) -> None:
     first = publish(report, tmp_path)
     (tmp_path / "index.html").unlink()
-    assert publish(report, tmp_path) == Published(1, first.written - 1, 0)
+    assert publish(report, tmp_path) == PagesWritten(1, first.written - 1, 0)
     manifest = json.loads((tmp_path / MANIFEST).read_text())
     manifest["pages"]["index.html"] = ""
     (tmp_path / MANIFEST).write_text(json.dumps(manifest))

@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from devbench.models.gpu.context import (
-    Check,
     Checks,
     Context,
+    OperatorCheck,
     Violation,
     always,
     axis_name,
@@ -256,7 +256,7 @@ def _cumsum(operator: OperatorView, context: Context, source: TensorView, axis: 
     return broken((outside, "cumsum-sign", f"axis {axis.values[0]} of {source.rank}"))
 
 
-def _not_constant(place: int, rule: str, detail: str) -> Check:
+def _not_constant(place: int, rule: str, detail: str) -> OperatorCheck:
     return on_input(place, lambda one, context: not context.is_constant(one), rule, detail)
 
 

@@ -33,14 +33,14 @@ _RESOURCES = frozenset({"resource", "variant"})
 
 
 @dataclass(frozen=True, slots=True)
-class Checked:
+class CheckedGraph:
     """A graph with its context, and its refused operators."""
 
     context: Context
     refusals: tuple[Refusal, ...]
 
 
-def check(model: ModelView) -> tuple[Checked, ...]:
+def check(model: ModelView) -> tuple[CheckedGraph, ...]:
     """Each graph of a model with the operators that the delegate refuses, one reason each."""
     prepared = _prepare_all(model)
     # The graphs whose inputs come from a loop or a branch; the condition of a loop does not count.
@@ -56,7 +56,7 @@ def check(model: ModelView) -> tuple[Checked, ...]:
                 found.append(Refusal(operator, RULES[violation.rule], violation.detail, number))
         if number == 0:
             found += _unused(model)
-        checked.append(Checked(context, () if graph.name.startswith(_VALIDATION) else tuple(found)))
+        checked.append(CheckedGraph(context, () if graph.name.startswith(_VALIDATION) else tuple(found)))
     return tuple(checked)
 
 
@@ -121,7 +121,7 @@ class GpuEstimate:
         return self.blocked_by is None and 0 < self.operators == self.delegated
 
 
-def estimate_model(graphs: tuple[Checked, ...], max_parts: int = 1) -> GpuEstimate:
+def estimate_model(graphs: tuple[CheckedGraph, ...], max_parts: int = 1) -> GpuEstimate:
     """What the delegate would take of a model's main graph; a failure in any graph is a failure of the model."""
     first, *others = (estimate(graph, max_parts) for graph in graphs)
     unloadable = (one for graph in graphs for one in graph.refusals if one.effect is GpuEffect.UNLOADABLE)
@@ -130,7 +130,7 @@ def estimate_model(graphs: tuple[Checked, ...], max_parts: int = 1) -> GpuEstima
     return GpuEstimate(first.operators, first.accepted, first.parts, delegated, blocked)
 
 
-def estimate(checked: Checked, max_parts: int = 1) -> GpuEstimate:
+def estimate(checked: CheckedGraph, max_parts: int = 1) -> GpuEstimate:
     """What the delegate would take of one graph, `max_parts` being the tool's `max_delegated_partitions`."""
     context, refusals = checked.context, checked.refusals
     graph = context.graph

@@ -113,8 +113,8 @@ def shown(tensor: TensorView) -> str:
     return shape_text(tensor.shape) or "scalar"
 
 
-Check = Callable[[OperatorView, Context], Iterable[Violation]]
-Checks = Mapping[str, Sequence[Check]]
+OperatorCheck = Callable[[OperatorView, Context], Iterable[Violation]]
+Checks = Mapping[str, Sequence[OperatorCheck]]
 
 
 def run_checks(checks: Checks, operator: OperatorView, context: Context) -> Iterator[Violation]:
@@ -128,10 +128,10 @@ def broken(*rows: tuple[object, str, str]) -> list[Violation]:
     return [Violation(rule, detail) for is_broken, rule, detail in rows if is_broken]
 
 
-def with_inputs(count: int) -> Callable[[Callable[..., Iterable[Violation]]], Check]:
+def with_inputs(count: int) -> Callable[[Callable[..., Iterable[Violation]]], OperatorCheck]:
     """A check that also gets the operator's first `count` inputs; it finds nothing if one of them is missing."""
 
-    def decorate(check: Callable[..., Iterable[Violation]]) -> Check:
+    def decorate(check: Callable[..., Iterable[Violation]]) -> OperatorCheck:
         @wraps(check)
         def checked(operator: OperatorView, context: Context) -> Iterable[Violation]:
             inputs = [operator.input(number) for number in range(count)]
@@ -142,12 +142,14 @@ def with_inputs(count: int) -> Callable[[Callable[..., Iterable[Violation]]], Ch
     return decorate
 
 
-def always(rule: str, detail: str) -> Check:
+def always(rule: str, detail: str) -> OperatorCheck:
     """A check that every operator fails."""
     return lambda operator, context: [Violation(rule, detail)]
 
 
-def on_option(name: str, is_broken: Callable[[float], bool], rule: str, detail: str, default: float = 0) -> Check:
+def on_option(
+    name: str, is_broken: Callable[[float], bool], rule: str, detail: str, default: float = 0
+) -> OperatorCheck:
     """A check of one option; `detail` has `{}` for its value."""
 
     def check(operator: OperatorView, context: Context) -> list[Violation]:
@@ -157,7 +159,7 @@ def on_option(name: str, is_broken: Callable[[float], bool], rule: str, detail: 
     return check
 
 
-def on_input(place: int, is_broken: Callable[[TensorView, Context], bool], rule: str, detail: str) -> Check:
+def on_input(place: int, is_broken: Callable[[TensorView, Context], bool], rule: str, detail: str) -> OperatorCheck:
     """A check of the input at `place`, if there is one; `detail` has `{0.dtype}` for a field, `{1}` for its shape."""
 
     def check(operator: OperatorView, context: Context) -> list[Violation]:
@@ -167,7 +169,7 @@ def on_input(place: int, is_broken: Callable[[TensorView, Context], bool], rule:
     return check
 
 
-def readable(place: int, *ranks: int) -> Check:
+def readable(place: int, *ranks: int) -> OperatorCheck:
     """A check that the input at `place`, if it is a constant, is one that `unreadable` accepts."""
     return lambda operator, context: unreadable(operator.input(place), context, *ranks)
 

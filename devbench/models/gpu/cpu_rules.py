@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from devbench.models.gpu.context import (
-    Check,
     Checks,
     Context,
+    OperatorCheck,
     Violation,
     broken,
     on_input,
@@ -91,7 +91,7 @@ def _add(operator: OperatorView, context: Context) -> Iterable[Violation]:
     return broken((count != 2, "add-n", f"{count} inputs, only 2 are taken"))
 
 
-def _at_most(most: int, rule: str, detail: str) -> Check:
+def _at_most(most: int, rule: str, detail: str) -> OperatorCheck:
     """A check that no more than `most` inputs come at run time; `detail` has `{}` for their number."""
 
     def check(operator: OperatorView, context: Context) -> Iterable[Violation]:
@@ -101,11 +101,11 @@ def _at_most(most: int, rule: str, detail: str) -> Check:
     return check
 
 
-def _positive(*options: str) -> list[Check]:
+def _positive(*options: str) -> list[OperatorCheck]:
     return [on_option(name, lambda value: value <= 0, "strides", f"{name} is {{}}", 1) for name in options]
 
 
-def _int32(place: int, rule: str, what: str) -> Check:
+def _int32(place: int, rule: str, what: str) -> OperatorCheck:
     detail = what + " {0.dtype}, only int32 is taken"
     return on_input(place, lambda one, context: one.dtype != "int32", rule, detail)
 

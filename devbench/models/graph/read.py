@@ -12,7 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from devbench.models.graph.tables import DamagedModel, Table, open_tables
+from devbench.models.graph.tables import DamagedModel, FlatTable, open_tables
 from devbench.models.graph.view import (
     GraphView,
     ModelView,
@@ -60,11 +60,11 @@ def read_model(path: Path) -> ModelView:
         )
 
 
-def _text(table: Table, field: str) -> str:
+def _text(table: FlatTable, field: str) -> str:
     return table.text(field, _MAX_TEXT_BYTES)
 
 
-def _code(code: Table) -> OperatorCode:
+def _code(code: FlatTable) -> OperatorCode:
     # Numbers over 126 are in the second field; old files have only the first.
     number = max(code.number("code"), code.number("old_code"))
     name, version = operator_names().get(number, f"OPERATOR_{number}"), code.number("version", 1)
@@ -73,7 +73,7 @@ def _code(code: Table) -> OperatorCode:
     return OperatorCode(_text(code, "custom_code") or "CUSTOM", version, custom=True)
 
 
-def _buffer(buffer: Table, file_bytes: int) -> StoredBuffer:
+def _buffer(buffer: FlatTable, file_bytes: int) -> StoredBuffer:
     start, size = buffer.number("offset"), buffer.number("size")
     outside = start > 1  # 0 and 1 mean: inside the flatbuffer
     if not outside:
@@ -89,7 +89,7 @@ def _stored(buffers: Sequence[StoredBuffer], number: int) -> StoredBuffer:
     return buffers[number]
 
 
-def _graph(graph: Table, codes: Sequence[OperatorCode], buffers: Sequence[StoredBuffer]) -> GraphView:
+def _graph(graph: FlatTable, codes: Sequence[OperatorCode], buffers: Sequence[StoredBuffer]) -> GraphView:
     tensors = tuple(_tensor(one, index, buffers) for index, one in enumerate(graph.each("tensors")))
     operators = tuple(_operator(one, index, codes, tensors) for index, one in enumerate(graph.each("operators")))
     inputs, outputs = graph.numbers("inputs"), graph.numbers("outputs")
@@ -98,7 +98,7 @@ def _graph(graph: Table, codes: Sequence[OperatorCode], buffers: Sequence[Stored
     return GraphView(operators, tensors, inputs, outputs, _text(graph, "name"))
 
 
-def _tensor(tensor: Table, index: int, buffers: Sequence[StoredBuffer]) -> TensorView:
+def _tensor(tensor: FlatTable, index: int, buffers: Sequence[StoredBuffer]) -> TensorView:
     if max(tensor.count("shape"), tensor.count("shape_signature")) > _MAX_RANK:
         raise DamagedModel(f"a tensor has more than {_MAX_RANK} dimensions")
     shape, dtype = tensor.numbers("shape"), type_name(tensor.number("type"))
@@ -129,7 +129,7 @@ def _values(data: Any, dtype: str, stored: StoredBuffer) -> tuple[int, ...] | No
     return None if rest or count > _MAX_VALUES else struct.unpack_from(f"<{count}{form}", data, stored.start)
 
 
-def _operator(one: Table, index: int, codes: Sequence[OperatorCode], tensors: Sequence[TensorView]) -> OperatorView:
+def _operator(one: FlatTable, index: int, codes: Sequence[OperatorCode], tensors: Sequence[TensorView]) -> OperatorView:
     inputs, outputs, number = one.numbers("inputs"), one.numbers("outputs"), one.number("code")
     if any(not -1 <= tensor < len(tensors) for tensor in inputs) or any(
         not 0 <= tensor < len(tensors) for tensor in outputs
@@ -148,7 +148,7 @@ def _operator(one: Table, index: int, codes: Sequence[OperatorCode], tensors: Se
     )
 
 
-def _options(one: Table) -> dict[str, int | float | bool]:
+def _options(one: FlatTable) -> dict[str, int | float | bool]:
     from ai_edge_litert import schema_py_generated as schema
 
     kind = numbered_names(schema.BuiltinOptions).get(one.number("options_type"), "NONE")
@@ -167,7 +167,7 @@ def _single_values(kind: type) -> tuple[tuple[str, str], ...]:
     return tuple((one.name, one.name[0].upper() + one.name[1:]) for one in fields if one.default is not None)
 
 
-def _signature(one: Table) -> SignatureView:
+def _signature(one: FlatTable) -> SignatureView:
     inputs, outputs = (
         tuple((_text(entry, "name"), entry.number("tensor")) for entry in one.each(side))
         for side in ("inputs", "outputs")

@@ -57,7 +57,7 @@ class DamagedModel(Exception):
 
 
 @contextmanager
-def open_tables(path: Path) -> Iterator[Table]:
+def open_tables(path: Path) -> Iterator[FlatTable]:
     """The model's root table, while its file is mapped.
 
     Raises:
@@ -84,11 +84,11 @@ def as_input_error(path: Path) -> Iterator[None]:
         raise InputError(f"model {path} is damaged: {said}", hint="is the file whole? copy it again") from None
 
 
-def root_table(data: mmap.mmap) -> Table:
+def root_table(data: mmap.mmap) -> FlatTable:
     """The `Model` table of a mapped file."""
     if len(data) < 8 or data[4:8] != IDENTIFIER:
         raise DamagedModel("it has no TFL3 identifier")
-    return Table(_Bytes(data), struct.unpack_from("<I", data)[0], "Model")
+    return FlatTable(_Bytes(data), struct.unpack_from("<I", data)[0], "Model")
 
 
 def count_operators(path: Path) -> int | None:
@@ -119,7 +119,7 @@ class _Bytes:
             raise DamagedModel("it claims more tables and longer lists than there can be")
 
 
-class Table:
+class FlatTable:
     """A table of the schema's `kind` at the place `at` of a file; fields go by their names in `_SCHEMA`.
 
     A field that the file leaves out is 0, empty or `None`.
@@ -152,7 +152,7 @@ class Table:
         end = start + (length if max_bytes is None else min(length, max_bytes))
         return self.data[start:end].decode("utf-8", "replace")
 
-    def table(self, field: str) -> Table | None:
+    def table(self, field: str) -> FlatTable | None:
         """A table of its own."""
         at, kind = self._place(field)
         return self._at(at, kind) if at else None
@@ -163,13 +163,13 @@ class Table:
         self._of.allow(length, 0)
         return length
 
-    def item(self, field: str, number: int) -> Table:
+    def item(self, field: str, number: int) -> FlatTable:
         """One table of a vector."""
         if not 0 <= number < self.count(field):
             raise DamagedModel(f"it has no {field} {number}")
         return self._entry(field, self.span(field)[0] + 4 * number)
 
-    def each(self, field: str) -> list[Table]:
+    def each(self, field: str) -> list[FlatTable]:
         """The tables of a vector."""
         start, length = self.span(field)
         self._of.allow(length, length)
@@ -183,11 +183,11 @@ class Table:
         start = at + self._of.number("I", at)
         return start + 4, self._of.number("I", start)
 
-    def _entry(self, field: str, at: int) -> Table:
+    def _entry(self, field: str, at: int) -> FlatTable:
         return self._at(at, _SLOTS[self._kind, field][1].strip("[]"))
 
-    def _at(self, at: int, kind: str) -> Table:
-        return Table(self._of, at + self._of.number("I", at), kind)
+    def _at(self, at: int, kind: str) -> FlatTable:
+        return FlatTable(self._of, at + self._of.number("I", at), kind)
 
     def _place(self, field: str) -> tuple[int, str]:
         """Where a field is in the file, 0 if it is left out, and its form."""
