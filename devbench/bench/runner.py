@@ -55,8 +55,8 @@ if TYPE_CHECKING:
     from devbench.results.counting import RunView
     from devbench.results.store import Store
 
-# Modules that are needed after the first process.
-_AHEAD = ("devbench.tool.parse", "devbench.tool.failures")
+# Modules that are needed later: for the lock of a stored run, and after the first process.
+_AHEAD = ("filelock", "devbench.tool.parse", "devbench.tool.failures")
 _FAULTS = (DeviceLost, DeviceOffline, ShellTimeout)
 _POLL_S = 0.2
 # How often the imports let a device's thread run; Python's default is 5 ms.
@@ -180,7 +180,8 @@ def run(
                 if team is None:
                     team = begin(view)
                 notices = plan_notices(plan, expected)
-                store.add_notices(run_id, notices)
+                if notices:
+                    store.add_notices(run_id, notices)
                 for notice in notices:
                     listener(NoticeGiven(devices[0].serial, notice))
                 status = team.measure()

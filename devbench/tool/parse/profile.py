@@ -8,6 +8,7 @@ in the main table as `Delegate/…`.
 
 from __future__ import annotations
 
+import functools
 import re
 from dataclasses import dataclass, field
 from typing import Literal
@@ -42,7 +43,10 @@ _PERCENT = re.compile(rf"({_N}) ?%")
 _MAX_ROW_CHARACTERS = 4000
 
 
-def _row(gap: str, *, start: bool) -> re.Pattern[str]:
+# Compiled when a profile is read: it takes as long as the rest of this file, and most outputs have no profile.
+@functools.cache
+def _row(csv: bool, start: bool) -> re.Pattern[str]:
+    gap = _COMMA if csv else _SPACES
     columns = f"(?P<start>{_N}){gap}" if start else ""
     return re.compile(
         rf"^\s*(?P<type>\S.*?){gap}{columns}(?P<first>{_N}){gap}(?P<avg>{_N}){gap}(?P<pct>{_N}) ?%{gap}"
@@ -50,7 +54,9 @@ def _row(gap: str, *, start: bool) -> re.Pattern[str]:
     )
 
 
-def _type_row(gap: str) -> re.Pattern[str]:
+@functools.cache
+def _type_row(csv: bool) -> re.Pattern[str]:
+    gap = _COMMA if csv else _SPACES
     return re.compile(
         rf"^\s*(?P<type>\S.*?){gap}(?P<count>[0-9]{{1,9}}){gap}(?P<avg>{_N}){gap}(?P<pct>{_N}) ?%{gap}(?P<cdf>{_N}) ?%{gap}"
         rf"(?P<mem>{_N}){gap}(?P<times>{_N})\s*$"
@@ -58,10 +64,8 @@ def _type_row(gap: str) -> re.Pattern[str]:
 
 
 _SPACES, _COMMA = r" +", r", ?"
-_ROWS = {
-    (csv, start): _row(_COMMA if csv else _SPACES, start=start) for csv in (True, False) for start in (True, False)
-}
-_TYPE_ROWS = {csv: _type_row(_COMMA if csv else _SPACES) for csv in (True, False)}
+# The forms of a row: with commas or not, with a start column or not.
+_FORMS = ((True, True), (True, False), (False, True), (False, False))
 _COLUMN_NAMES = ("first", "avg", "pct", "cdf", "mem", "times")
 _NODE = re.compile(r"^(.*):([0-9]{1,9})$", re.DOTALL)
 # Rows of a delegate's own operators in the main table.
@@ -183,7 +187,7 @@ class ProfileReader:
         """Whether a line is the first row of a table without heading and columns: its two shares are equal."""
         if "%" not in text or len(text) > _MAX_ROW_CHARACTERS:
             return False
-        for self._csv, self._start in _ROWS if "\t" not in text else ((False, False),):
+        for self._csv, self._start in _FORMS if "\t" not in text else ((False, False),):
             values = self._values(text)
             if values is not None and values["name"] and self._is_first(values):
                 self._section, self._fresh, self._bare = self._next_section(), False, True
@@ -242,7 +246,7 @@ class ProfileReader:
             names = (("start",) if share == 4 else ()) + _COLUMN_NAMES
             values = _named(names, fields[1 : share + 4])
             return None if values is None else {**values, "type": fields[0], "name": "\t".join(fields[share + 4 :])}
-        match = _ROWS[self._csv, self._start].match(text)
+        match = _row(self._csv, self._start).match(text)
         return None if match is None else {key: value or "" for key, value in match.groupdict().items()}
 
     def _type_values(self, text: str) -> dict[str, str] | None:
@@ -253,7 +257,7 @@ class ProfileReader:
                 return None
             values = _named(("avg", "pct", "cdf", "mem", "times"), fields[2:])
             return None if values is None else {**values, "type": fields[0], "count": fields[1]}
-        match = _TYPE_ROWS[self._csv].match(text)
+        match = _type_row(self._csv).match(text)
         return None if match is None else {key: value or "" for key, value in match.groupdict().items()}
 
 
