@@ -115,6 +115,16 @@ def test_a_package_imports_only_what_it_may(path: Path) -> None:
     assert known - SHARED - allowed - {"__version__"} == set()
 
 
+def test_a_name_of_a_class_means_one_class() -> None:
+    names = [
+        node.name
+        for path in MODULES
+        for node in ast.walk(ast.parse(path.read_text("utf-8")))
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_")
+    ]
+    assert sorted({name for name in names if names.count(name) > 1}) == []
+
+
 def test_files_do_not_import_each_other_in_a_circle() -> None:
     """Imports within functions and for type checkers count, too."""
     imports = {_name(path): _imported_modules(path) for path in MODULES}

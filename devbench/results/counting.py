@@ -102,7 +102,7 @@ class JobMetric:
 
 
 @dataclass(frozen=True, slots=True)
-class Totals:
+class JobTotals:
     """The metrics of a job, and the ids of the repetitions whose latency and whose start count."""
 
     metrics: tuple[JobMetric, ...]
@@ -121,7 +121,7 @@ class TypeTotal:
     share: float
 
 
-def total(repetitions: Sequence[Any]) -> Totals:
+def total(repetitions: Sequence[Any]) -> JobTotals:
     """The metrics of one job over its repetitions: rows of the table of repetitions."""
     timed_ones: Sequence[Any] = timed(repetitions)
     started_ones: Sequence[Any] = started(repetitions)
@@ -134,7 +134,7 @@ def total(repetitions: Sequence[Any]) -> Totals:
             low, high = (None, None) if found.coverage is None else (found.low, found.high)
             unreliable = all(r.verdict == "unreliable" for r in known)
             metrics.append(JobMetric(name, found.median, low, high, found.n, unreliable))
-    return Totals(tuple(metrics), frozenset(r.id for r in timed_ones), frozenset(r.id for r in started_ones))
+    return JobTotals(tuple(metrics), frozenset(r.id for r in timed_ones), frozenset(r.id for r in started_ones))
 
 
 def operator_place_is_xnnpack(delegate: str, options: Mapping[str, Any]) -> bool:

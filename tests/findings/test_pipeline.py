@@ -12,8 +12,8 @@ from devbench.analysis.pipeline import Alone, Fewer, Part, Share
 from devbench.findings.pipeline import (
     COPIES,
     Copied,
-    Image,
     PipelineReport,
+    SessionImage,
     Variant,
     Whole,
     build_pipeline_report,
@@ -179,9 +179,11 @@ def test_the_estimate_and_the_parts_of_the_difference_add_up() -> None:
 def test_each_image_has_its_time_its_peak_and_its_estimate() -> None:
     images = whole("pipelined x2", *SEVERAL).images
     # The sample at the end of the first image is also the start of the second one.
-    assert images == (Image(1, 400.0, 45, 430.0), Image(2, 600.0, 45, 420.0))
+    assert images == (SessionImage(1, 400.0, 45, 430.0), SessionImage(2, 600.0, 45, 420.0))
     (bare,) = variant(*SEVERAL).wholes
-    assert bare.images == (Image(1, 400.0, 45), Image(2, 600.0, 45)), "no estimate without the stages alone"
+    assert bare.images == (SessionImage(1, 400.0, 45), SessionImage(2, 600.0, 45)), (
+        "no estimate without the stages alone"
+    )
     assert not bare.composed
     unfinished = [*TWO_IMAGES[:4], replace(TWO_IMAGES[4], done_s=None)]
     assert whole("pipelined x2", replace(SEVERAL[0], stages=tuple(unfinished))).images == ()
