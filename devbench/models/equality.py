@@ -93,8 +93,8 @@ def _run(path: Path, sets: Sequence[Sequence[NDArray[Any]]], kernels: Kernels) -
     state = path.stat()
     key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, kernels, len(sets), given)
     if key not in _runs:
-        for oldest in list(_runs)[: len(_runs) - _MOST_RUNS + 1]:
-            del _runs[oldest]
+        while len(_runs) >= _MOST_RUNS:
+            del _runs[next(iter(_runs))]
         _runs[key] = run_on_host(path, sets, threads=os.cpu_count() or 1, kernels=kernels)
     return _runs[key]
 
