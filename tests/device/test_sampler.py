@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from devbench.device.lease_script import MARK_VARIABLE
 from devbench.device.sampler import parse_samples, sampler_script, samples_to_json
 from tests.waiting import wait_until
 
@@ -107,6 +108,16 @@ def test_slow_services_take_half_a_percent_of_the_time_at_most(sysfs: Path, tool
     found = parse_samples(sample(sampler_script(str(sysfs)), SHELLS[0], 420, tools), NOW)
     # Two calls of a second each: 400 seconds of rest follow.
     assert [one.t_s for one in found if one.conditions.thermal_status is not None] == [5.0, 407.0]
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_a_sleep_that_outlives_the_sampler_has_no_mark_of_the_lease(
+    shell: str, sysfs: Path, tools: Path, tmp_path: Path
+) -> None:
+    (tools / "sleep").write_text(f'#!/bin/sh\necho "${MARK_VARIABLE}" >> {tmp_path}/marks\n')
+    marked = f"export {MARK_VARIABLE}=/folder/7.token\n{sampler_script(str(sysfs))}"
+    sample(marked, shell, 3, tools)
+    assert (tmp_path / "marks").read_text() == "\n\n\n"
 
 
 def test_a_device_without_any_of_it_is_sampled_all_the_same(tmp_path: Path, tools: Path) -> None:

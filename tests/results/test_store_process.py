@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+from devbench.results import store_server
 from devbench.results.store import Store
 from devbench.results.store_process import StoreProcess
 from tests.made.samples import RUN, add_run, run_record
@@ -70,6 +71,35 @@ def test_a_store_process_that_was_killed_is_one_line(tmp_path: Path) -> None:
         os.kill(process._process.pid, signal.SIGKILL)
         with pytest.raises(EnvironmentProblem, match=r"the process of the results store ended \(exit code -9\)"):
             store.runs()
+
+
+def test_a_process_that_was_started_ahead_is_the_one_that_is_used(tmp_path: Path) -> None:
+    store_server.start()
+    ahead = store_server._STARTED[-1]
+    process = StoreProcess(str(tmp_path / "r.db"))
+    with process as store:
+        assert store.runs() == []
+        assert process._process is ahead
+    assert ahead.returncode == 0
+    assert store_server._STARTED == []
+
+
+def test_a_process_that_was_started_ahead_for_nothing_ends_without_a_word(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "devbench", "run", "--no-such-option"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 2
+    assert done.stderr.splitlines() == [done.stderr.strip()]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_closed_store_ends_by_itself_with_everything_stored(tmp_path: Path) -> None:
+    process = StoreProcess(str(tmp_path / "r.db"))
+    with process as store:
+        store.create_run(run_record())
+        store.close()
+        assert process._process.wait(60) == 0
+        with Store(str(tmp_path / "r.db")) as other:
+            assert [run.run_id for run in other.runs()] == [RUN]
 
 
 def test_the_process_of_a_run_does_not_import_the_database() -> None:
