@@ -132,12 +132,15 @@ def print_wasted(
             mine = [one for one in events if one.place in (place, None)]
             found = [one.what for one in mine if start < one.end and end > one.begin - _KEPT_S]
             last = next((one for one in reversed(attempts[phone]) if one.begin <= start), None)
-            causes[found[-1] if found else f"other: {last.outcome if last else 'no attempt'}"] += 1
+            cause = next((what for what in ("kill", "freeze", "database") if what in found), "nothing")
+            causes[f"{cause} ({last.outcome if last else 'no attempt'})"] += 1
             if not found and last is not None:
                 near = [f"{one.what} {one.begin - start:+.1f} to {one.end - start:+.1f} s" for one in mine]
                 print(f"  {phone}: a tool of {end - start:.1f} s; attempt {last.begin - start:+.1f} s, {last}; {near}")
     words = ", ".join(f"{count} {what}" for what, count in causes.most_common())
-    print(f"tool runs that do not count, by what happened meanwhile: {causes.total()} ({words})")
+    print(
+        f"tool runs that do not count, by what happened meanwhile and how the attempt ended: {causes.total()}; {words}"
+    )
 
 
 def run_here(suite: str, address: str, home: str) -> None:

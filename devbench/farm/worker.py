@@ -7,6 +7,8 @@ delivered when the database is back. A worker that was silent for too long has l
 
 from __future__ import annotations
 
+import contextlib
+import importlib
 import json
 import multiprocessing
 import os
@@ -110,8 +112,13 @@ class Worker:
         context = multiprocessing.get_context("forkserver")
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._drain)
-        # It imports while this process connects; the first job waits until everything is imported.
         forkserver.ensure_running()
+        # Both import at the same time. Without psycopg, `_connect` says what to install.
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module("psycopg")
+        # The first process waits until everything is imported: a worker that has said hello must not wait.
+        first = context.Process(target=_nothing)
+        first.start()
         self._connect()
         self._phones = Phones(self._waker.wake)
         while not (self._draining and not self._running):
@@ -322,6 +329,10 @@ class Worker:
             waited.append(self._farm.connection.fileno())
         connection.wait(waited, left_s)
         self._waker.clear()
+
+
+def _nothing() -> None:
+    """A process that only has to begin."""
 
 
 def _measure(order: Order, begins: connection.Connection) -> None:
