@@ -25,9 +25,9 @@ def groups(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[Any
 
 def coded_groups(keys: Sequence[Coded]) -> Iterator[tuple[tuple[Any, ...], NDArray[np.intp]]]:
     """As `groups`, by columns of one length; groups are in the order in which the values of the columns were found."""
-    codes = np.zeros(len(keys[0]), dtype=np.int64)
+    codes: Any = 0
     for key in keys:
-        codes = codes * max(len(key.values), 1) + key.codes
+        codes = codes * len(key.values) + key.codes
     for rows in _cut(codes):
         yield tuple(key.at(rows[0]) for key in keys), rows
 

@@ -121,7 +121,9 @@ def test_drift_that_five_models_share_is_taken_off_their_times_alone() -> None:
     five = [ramped(k) for k in range(5)]
     memory, zero = ramped(9, "peak_memory", unit="MB"), series(model="z", values=[0.0, *[1.0] * 39])
     other = [ramped(k, device="B", sign=-1.0, virtual=True) for k in range(5)]
+    flat = [series(model=f"m{k}", device="flat", values=[5.0] * 40) for k in range(5)]
     values, drifts = without_drift([*other, *five, memory, zero, series(model="none")])
+    assert without_drift([*flat, *five, *other])[1] == drifts, "whatever devices without drift there are"
     for one, own in zip(values[:10], [*other, *five], strict=True):
         assert max(own.values) / min(own.values) > 1.09 and max(one) / min(one) < 1.03
         assert float(np.median(one)) == pytest.approx(float(np.median(own.values)), rel=0.02)

@@ -177,6 +177,7 @@ def test_a_reference_needs_three_reliable_repetitions_per_side_of_the_same_files
     def why(before: SideData, after: SideData) -> list[str]:
         found = corrections(before, after, SUBJECTS, "ref · gpu")
         assert bool(found.by) is not bool(found.notices)
+        assert all((one.subject, one.device_key) == ("reference ref · gpu", "KEY") for one in found.notices)
         return [one.text.removeprefix("corrects nothing: ") for one in found.notices]
 
     assert why(side(many()), side(many())) == []
@@ -226,10 +227,11 @@ def test_unreliable_values_are_left_out_unless_there_are_no_others() -> None:
     assert reliable_values(swapped)[2] == excluded
 
 
-def bad_history(*reasons: str, case: str = "unet · gpu") -> Any:
-    one = SimpleNamespace(device_key="KEY", case=case, reasons=reasons)
+def bad_history(*reasons: str) -> Any:
+    one = SimpleNamespace(device_key="KEY", case="unet · gpu", reasons=reasons)
     other = SimpleNamespace(device_key="KEY", case="other", reasons=("not about it",))
-    return SimpleNamespace(unreliable=lambda **asked: [one, other] if asked["cases"] == ("unet · gpu",) else [])
+    known = {"runs": ("r1", "r2"), "devices": ("KEY",), "cases": ("unet · gpu",)}
+    return SimpleNamespace(unreliable=lambda **asked: [one, other] if asked == known else [])
 
 
 def test_a_case_without_reliable_values_has_one_notice_per_side_with_the_most_values() -> None:

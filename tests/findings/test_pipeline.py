@@ -245,6 +245,7 @@ def test_a_variant_is_one_device_pipeline_delegate_and_number_of_threads() -> No
     assert one.parameters == "2 steps with guidance, two passes a step"
     assert replace(one, guidance=False).parameters == "2 steps without guidance"
     assert one.of("resident") is one.wholes[0] and one.of("sequential") is None
+    assert (found.run_data["run_id"], found.run_data["status"]) == (run_view().run.run_id, "done")
     assert found.device_titles == {"KEY": "Phone (KEY)"} and not found.virtual and not found.virtual_note
     assert report(resident, virtual=True).virtual_note.startswith("virtual:")
     assert [len(found.only(*chosen).variants) for chosen in (((), ()), (("KEY",), ("cpu",)), (("B",), ()))] == [3, 1, 0]
