@@ -101,7 +101,9 @@ def gaps_of(events: Sequence[Event], tools: Tools) -> tuple[list[float], list[fl
         if kill.what != "kill" or kill.place is None:
             continue
         at = kill.begin
-        later = [min((start for start, _ in tools[one.name] if start > at), default=None) for one in kill.place.phones]
+        # Until the restart, tools may begin that the killed worker has sent.
+        phones = [tools[one.name] for one in kill.place.phones]
+        later = [min((start for start, _ in of if start > kill.end), default=None) for of in phones]
         gaps = [start - at for start in later if start is not None]
         next_event = min(
             (one.begin for one in events if one.begin > at and one.place in (kill.place, None)), default=1e99
