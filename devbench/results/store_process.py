@@ -10,6 +10,7 @@ import os
 import pickle
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import cached_property, partial
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, cast
@@ -57,7 +58,9 @@ class StoreProcess:
         """Let the process end, if it was used; does not wait for it."""
         self._calls.shutdown()
         if self._used and self._process.stdin is not None:
-            self._process.stdin.close()
+            # What could not be sent to a process that was killed is still in the buffer.
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
 
     def __getattr__(self, name: str) -> Callable[..., Any]:
         return partial(self._call, name)

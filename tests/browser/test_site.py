@@ -60,6 +60,8 @@ def test_every_page_opens_and_fits(browser: Chromium, address: str, width: int) 
     assert all(link.startswith(address) for link in links)
     for link in links:
         browser.open(link)
+        # An element's id is a name of the page's scripts, too.
+        assert browser.run("!window.echarts || typeof window.echarts.init === 'function'")
         assert browser.run("document.querySelectorAll('main section').length") >= 2
         assert browser.run("document.documentElement.scrollWidth") <= width, link
         assert browser.run("document.querySelectorAll('main script:not([data-charts])').length") == 0

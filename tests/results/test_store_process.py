@@ -64,11 +64,14 @@ def test_an_error_comes_with_its_hint_and_the_store_goes_on(tmp_path: Path) -> N
         assert store.runs() == []
 
 
-def test_a_store_process_that_was_killed_is_one_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize("gone", [False, True])
+def test_a_store_process_that_was_killed_is_one_line(tmp_path: Path, gone: bool) -> None:
     process = StoreProcess(str(tmp_path / "r.db"))
     with process as store:
         assert store.runs() == []
         os.kill(process._process.pid, signal.SIGKILL)
+        if gone:
+            process._process.wait(10)
         with pytest.raises(EnvironmentProblem, match=r"the process of the results store ended \(exit code -9\)"):
             store.runs()
 

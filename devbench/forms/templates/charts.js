@@ -16,7 +16,7 @@
     return new Response(new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"))).text();
   };
   let loading = null;
-  const library = () => loading ??= unpack(document.getElementById("echarts")).then((text) => {
+  const library = () => loading ??= unpack(document.getElementById("chart-library")).then((text) => {
     const script = make("script");
     script.textContent = text;
     document.head.append(script);
