@@ -89,11 +89,15 @@ def by_metric(connection: sa.Connection, metrics: Sequence[str], selection: Sele
 
 
 def _operator_times(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
-    """The time by type of operator over all places, of the last profile of each job."""
-    table = schema.job_operator_types
+    """The time by type of operator over all places, of the last profile of each job, and whether it is unreliable."""
+    table, repetitions = schema.job_operator_types, schema.repetitions
     of_types = {"operator_type": table.c.type, "value": table.c.total_ms}
-    rows = read_rows(connection, selection, table, table.c.job_id, of_types)
-    columns = with_jobs(connection, selection, _summed(rows, "operator_type", "value"))
+    rows = _summed(read_rows(connection, selection, table, table.c.job_id, of_types), "operator_type", "value")
+    profiles = sa.select(repetitions.c.job_id).where(
+        repetitions.c.purpose == "profile", repetitions.c.verdict == "unreliable"
+    )
+    unreliable = np.isin(rows.owners, connection.execute(profiles).scalars().all())
+    columns = with_jobs(connection, selection, Rows(rows.owners, {**rows.columns, "unreliable": unreliable}))
     nothing = np.zeros(len(columns["job"]), dtype="int64")
     columns["metric"], columns["unit"] = Coded([OPERATOR_TIME], nothing), Coded([METRICS[OPERATOR_TIME].unit], nothing)
     return in_order(columns)
