@@ -1,4 +1,4 @@
-"""A farm of hosts whose workers, database and networks fail: does each repetition count exactly once?
+"""A farm of hosts whose workers, database and networks fail: checks that each repetition counts exactly once.
 
 Hosts are network namespaces with adb servers of their own (as root on Linux, else adb servers alone), each with virtual
 devices. While jobs run, workers are killed, the database is killed and started again, and hosts are frozen for longer
@@ -9,9 +9,9 @@ are done, the script checks the results store, the farm's tables and the log tha
     python benchmarks/farm_campaign.py --jobs 100 --kills 10 --databases 2 --freezes 5
     python benchmarks/farm_campaign.py --jobs 160 --kills 0 --databases 0 --freezes 0 --tool-s 20 --repetitions 1
 
-Bars: each repetition counts exactly once, 0 instants with two tools on one device, at most 10 s lost per kill. Without
-failures it measures the utilisation: time of tools / time from the first to the last start, over all devices (bar with
-tools of 20 s: 95 %).
+Bars: each repetition counts exactly once; never two tools at once on a device; a host measures again at most 10 s after
+a kill. Without failures, the script measures the utilisation: time of tools / time from the first to the last start,
+over all devices (bar with tools of 20 s: 95 %).
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ class Campaign:
 
     def kill(self) -> None:
         place = self._free()
-        # What was sent to a phone before may still begin.
+        # A tool that the worker has already sent to a phone may still begin.
         self.events.append(Event("kill", uptime_s(), uptime_s() + RESTART_S, place))
         place.kill()
         self._later(place, partial(self._start, place))
@@ -195,16 +195,16 @@ def check(campaign: Campaign, repetitions: int) -> tuple[int, int]:
     first, every = gaps_of(campaign.events, tools)
     if first:
         late = sum(gap > BAR_S for gap in first)
-        words = f"{median(first):.1f} s until its host measures again (median), {max(first):.1f} s at most"
+        words = f"its host measures again after {median(first):.1f} s (median), at most {max(first):.1f} s"
         words = f"{words}, {late} of {len(first)} above {BAR_S:.0f} s"
-        print(f"after a kill: {words}; all of its phones: {median(every or [nan]):.1f} s, {max(every or [nan]):.1f} s")
+        print(f"kills: {words}; all phones after {median(every or [nan]):.1f} s, at most {max(every or [nan]):.1f} s")
     starts = [[one[0] for one in of] for of in tools.values() if len(of) > 1]
     spans = sum(of[-1] - of[0] for of in starts)
     used = sum(sum(end - start for start, end in of[:-1]) for of in tools.values() if len(of) > 1)
     print(f"utilisation: {100 * used / spans:.1f} % of {len(starts)} devices")
     pauses = [[later[0] - one[1] for one, later in itertools.pairwise(of)] for of in tools.values()]
     turns = [[one for one in turn if one is not None] for turn in itertools.zip_longest(*pauses)]
-    print("s between two tools of a device, in turn: " + ", ".join(f"{median(turn):.2f}" for turn in turns[:20]))
+    print("seconds between two tools of a device, in order: " + ", ".join(f"{median(turn):.2f}" for turn in turns[:20]))
     print_gaps(tried, tools)
     return len(wrong), both
 

@@ -1,11 +1,11 @@
-"""What a farm adds to a job: jobs through queue, worker and spool, against the same runs without them, in pairs.
+"""The cost of a farm per job: a job through queue, worker and spool, compared in pairs with the same run without them.
 
     python benchmarks/farm_cost.py [PAIRS]
 
 Needs PostgreSQL's programs. One virtual device, whose tool takes 0.1 s; one process of the tool per job. A local run is
 `runner.run` in a process that is forked as the worker's are. In each pair, the order is random. Prints the median of
-the differences with an interval of 95 %, the CPU time of each part, and the memory of the worker. Clock times include
-what else the machine does; CPU times do not.
+the differences with a 95 % interval, the CPU time of each part, and the memory of the worker. Other work on the machine
+makes elapsed times longer, but not CPU times.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class _Queue:
 
 def main(pairs: int) -> None:
     """Measure and print."""
-    # Else each process would import this file anew, which a worker's do not have to do.
+    # Otherwise each process would import this file again; processes of a worker do not.
     del sys.modules["__main__"].__file__
     multiprocessing.set_forkserver_preload([*_PRELOAD, *_OF_SUITES, "benchmarks.farm_figures"])
     context = multiprocessing.get_context("forkserver")
@@ -114,7 +114,7 @@ def main(pairs: int) -> None:
     print(f"{pairs} pairs, {load()}; medians: local run {_words(local)}, job of the farm {_words(remote)}")
     differences = [there - here for here, there in zip(local, remote, strict=True)]
     print(
-        f"cost of the farm per job: {_words(differences)} of clock, the median of the differences (bar: {BAR_MS:.0f})"
+        f"cost of the farm per job: {_words(differences)} elapsed, the median of the differences (bar: {BAR_MS:.0f} ms)"
     )
     used = {part: 1000 * value / pairs for part, value in cpu.items()}
     print(f"CPU per job: worker and its process {used['worker']:.0f} ms, local run {used['local']:.0f} ms")

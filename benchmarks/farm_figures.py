@@ -1,6 +1,6 @@
-"""Figures of a campaign, from the farm's tables, the store and the logs of the tools: what was lost, and to what.
+"""Figures of a campaign, from the farm's tables, the store and the logs of the tools: lost tool runs and their causes.
 
-A tool run counts if it lies in a repetition that the store has. All times are uptimes of this machine, in seconds.
+A tool run counts if it began during a repetition that the store has. All times are uptimes of this machine in seconds.
 """
 
 from __future__ import annotations
@@ -23,16 +23,16 @@ from benchmarks.farm_places import Place
 from devbench.farm.database import Farm
 
 Tools = Mapping[str, Sequence[tuple[float, float]]]
-"""First and last uptime of each tool run, by the name of the phone."""
+"""Start and end of each tool run, by the name of the phone."""
 # A result is on the host's disk within this time after its tool, unless the machine is very busy.
 _KEPT_S = 1.0
-# Uptimes have hundredths of a second.
+# /proc/uptime has hundredths of a second, so comparisons allow a little more.
 _CLOCK_S = 0.02
 
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """Something that was done to a host, or to the database (no place): when, and until when it lasted."""
+    """A failure that was caused on a host, or on the database (no place), with its begin and end."""
 
     what: str
     begin: float
@@ -42,7 +42,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """An attempt of a job: begin, end, and how it ended; empty if all was done."""
+    """An attempt of a job. `outcome`: how it ended; empty if everything was measured."""
 
     begin: float
     end: float
@@ -75,7 +75,7 @@ def attempts_of(admin_url: str) -> dict[str, list[Try]]:
 
 
 def print_gaps(attempts: Mapping[str, Sequence[Try]], tools: Tools) -> None:
-    """Where the time between the tools of two jobs goes; for jobs of one repetition and one attempt."""
+    """Divide the time between the tools of two jobs into parts; for jobs with one repetition and one attempt."""
     before: list[float] = []
     after: list[float] = []
     between: list[float] = []
@@ -86,14 +86,14 @@ def print_gaps(attempts: Mapping[str, Sequence[Try]], tools: Tools) -> None:
             after += [one.end - end for one, (_, end) in zip(mine, of, strict=True)]
             between += [later.begin - one.end for one, later in itertools.pairwise(mine)]
     if between:
-        words = f"{median(before):.2f} s from its begin to the tool, {median(after):.2f} s from the tool to its end"
+        words = f"{median(before):.2f} s from its start to the tool, {median(after):.2f} s from the tool to its end"
         print(f"a job (medians): {words}, {median(between):.2f} s to the next")
 
 
 def gaps_of(events: Sequence[Event], tools: Tools) -> tuple[list[float], list[float]]:
     """The time from each kill to the next start on a phone of the host, and on the last of its phones.
 
-    Kills are left out if something else happened to the host or the database meanwhile, or nothing was left to measure.
+    A kill is left out if the host or the database failed again meanwhile, or if nothing was left to measure.
     """
     first: list[float] = []
     every: list[float] = []
@@ -101,7 +101,7 @@ def gaps_of(events: Sequence[Event], tools: Tools) -> tuple[list[float], list[fl
         if kill.what != "kill" or kill.place is None:
             continue
         at = kill.begin
-        # Until the restart, tools may begin that the killed worker has sent.
+        # Before the restart, tools that the killed worker had sent may still begin.
         phones = [tools[one.name] for one in kill.place.phones]
         later = [min((start for start, _ in of if start > kill.end), default=None) for of in phones]
         gaps = [start - at for start in later if start is not None]
@@ -122,7 +122,7 @@ def print_wasted(
     stored: Mapping[str, Sequence[tuple[float, float]]],
     attempts: Mapping[str, Sequence[Try]],
 ) -> None:
-    """How many tool runs lie in no repetition of the store, by what had happened to their host.
+    """Print how many tool runs do not count, by the failure of their host and the outcome of their attempt.
 
     Args:
         stored: begin and end of the repetitions that the store has, by phone.
@@ -140,9 +140,7 @@ def print_wasted(
                 near = [f"{one.what} {one.begin - start:+.1f} to {one.end - start:+.1f} s" for one in mine]
                 print(f"  {phone}: a tool of {end - start:.1f} s; attempt {last.begin - start:+.1f} s, {last}; {near}")
     words = ", ".join(f"{count} {what}" for what, count in causes.most_common())
-    print(
-        f"tool runs that do not count, by what happened meanwhile and how the attempt ended: {causes.total()}; {words}"
-    )
+    print(f"tool runs that do not count, by failure and outcome of the attempt: {causes.total()}; {words}")
 
 
 def run_here(suite: str, address: str, home: str) -> None:
@@ -161,7 +159,7 @@ def run_here(suite: str, address: str, home: str) -> None:
 
 
 def cpu_s(places: Sequence[Place], port: str) -> dict[str, float]:
-    """CPU seconds so far, by part of the farm; the virtual devices and the tool are the benchmark's own cost."""
+    """CPU seconds so far, by part of the farm. Virtual devices and tools belong to the benchmark, not to the farm."""
     me = psutil.Process()
     found: dict[str, float] = defaultdict(float, {"virtual devices": _times(me)})
     for one in psutil.process_iter(["cmdline"]):
@@ -181,7 +179,7 @@ def cpu_s(places: Sequence[Place], port: str) -> dict[str, float]:
 
 
 def cpu_of(process: psutil.Process) -> float:
-    """CPU seconds of a process, of those that it waited for, and of those that run below it."""
+    """CPU seconds of a process, of its ended children, and of its running descendants."""
     below: list[psutil.Process] = []
     with suppress(psutil.NoSuchProcess):
         below = process.children(recursive=True)

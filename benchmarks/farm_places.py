@@ -51,7 +51,7 @@ def write_tool(folder: Path, seconds: float) -> Path:
     )
     output, tool = folder / "tool.output", folder / "tool"
     output.write_bytes(done.stdout)
-    # Each beat is a process that this machine has to start; a long tool needs no more of them.
+    # Each beat starts a process on this machine, so a long tool has no more than four.
     beats = max(2, min(4, round(seconds / 0.1)))
     tool.write_text(_TOOL.format(log=_LOG, beats=beats, pause=seconds / beats, output=output), "ascii")
     tool.chmod(0o755)
@@ -192,7 +192,7 @@ def namespace(number: int) -> Iterator[tuple[str, str]]:
     """A network namespace; its name, and this machine's address within it."""
     name = f"devbench-{os.getpid()}-{number}"
     outer, inner = f"db{os.getpid() % 100000}o{number}", f"db{os.getpid() % 100000}i{number}"
-    # Two campaigns on one machine must not have the same addresses.
+    # Two campaigns on one machine must not use the same addresses.
     network = f"10.{100 + os.getpid() % 100}.{number}"
     here, there = f"{network}.1", f"{network}.2"
 

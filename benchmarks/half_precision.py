@@ -4,19 +4,18 @@
     python benchmarks/half_precision.py FOLDER --gpu-python /srv/fp16/python
     python benchmarks/half_precision.py FOLDER --models sd/ --only fp16 --gpu-python /srv/fp16/python
 
-Builds each submodel's mobile form into FOLDER, from the baselines in `--models` or converted (with `gather-1d` for the
-tokens, which is exact in fp16), and attention with scores up to a million, as TensorFlow writes it and with
-`stable-attention`. The accelerator runs them in fp16.
-That needs a driver with true fp16: Mesa's lavapipe, version 25 or later, is one and needs no GPU; SwiftShader computes
-in fp32. `--gpu-python` is another Python with `ai_edge_litert` that sees FOLDER under the same name: the first command
-makes one.
+Writes the mobile form of each submodel to FOLDER, from the baselines in `--models` or newly converted (with `gather-1d`
+for the tokens, which is exact in fp16). Also writes attention with scores up to a million, as TensorFlow writes it and
+with `stable-attention`. The accelerator runs all of them in fp16. This needs a driver with true fp16: Mesa's lavapipe,
+version 25 or later, needs no GPU; SwiftShader computes in fp32. `--gpu-python` is another Python with `ai_edge_litert`
+that sees FOLDER under the same name; the first command makes one.
 
 Then each submodel with int8 weights both ways (W8A16): dequantised to fp16 by the accelerator, and by the CPU's kernels
 that quantise activations too (`dynamic-int8`), compared with fp32 and with each other, with file and peak memory.
 
 Bars: no NaN and no Inf in any output; each submodel's outputs within 2 % of fp32's, relative to the largest value; the
-same for attention wherever the two largest scores are further apart than fp16 rounds them. Attention as TensorFlow
-writes it misses them. With int8 weights at least 20 dB either way.
+same for attention in rows whose two largest scores differ by more than 1/256 of the largest. Attention as TensorFlow
+writes it does not meet these bars. With int8 weights at least 20 dB either way.
 """
 
 from __future__ import annotations
@@ -178,7 +177,7 @@ def main() -> int:
     parser.add_argument("folder", type=Path)
     parser.add_argument("--scale", default="small", choices=("full", "small", "tiny"))
     parser.add_argument("--models", type=Path, metavar="DIR", help="baselines of `devbench models build mobile-sd`")
-    parser.add_argument("--only", choices=("fp16", "w8"), help="one of the two parts")
+    parser.add_argument("--only", choices=("fp16", "w8"), help="run only one of the two parts")
     parser.add_argument("--gpu-python", default=shlex.quote(sys.executable))
     parser.add_argument("--one", metavar="MODEL", help=argparse.SUPPRESS)
     given = parser.parse_args()

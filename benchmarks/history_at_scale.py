@@ -1,9 +1,10 @@
-"""What a further night costs in a history of 10,000 series, or 100,000.
+"""The time of one more night in a history of 10,000 or 100,000 series.
 
     python benchmarks/history_at_scale.py [--series 10000] [--nights 200]    # in memory: one new point each
     python benchmarks/history_at_scale.py --store [URL] [--nights 100]       # from a store: whole processes
 
-Prints the time of a look at the new night and of a first look, for comparison, and the largest memory of the process.
+Prints the time of a look at the new night and, for comparison, of a first look, and the peak memory of the process.
+A look reads the history and searches it for changes.
 Bars: 10,000 series, one new point each, in 5 s and 1 GiB; 100,000 in 60 s.
 """
 
@@ -80,7 +81,7 @@ def in_memory(series: int, nights: int) -> None:
 
 
 def nights_of(store: Store, cases: int, nights: int) -> Iterator[int]:
-    """Adds a run per device for each night, with all metrics of that many cases; the nights are copies of the first."""
+    """Adds a run per device for each night, with all metrics of `cases` cases; yields the number of each night."""
     rng = np.random.default_rng(2)
     values = levels(rng, DEVICES * cases * len(METRICS), nights).reshape(DEVICES, cases, len(METRICS), nights)
     for device in range(DEVICES):
@@ -101,7 +102,7 @@ def nights_of(store: Store, cases: int, nights: int) -> Iterator[int]:
             for name in copied if night else ():
                 rows = dict(first[name])
                 if name == "documents":
-                    # As on a phone, a part of the facts is another one each night.
+                    # As on a phone, some facts change every night.
                     rows["id"] = [number + night * DEVICES for number in rows["id"]]
                     rows["body"] = [pack({**facts, "storage_free_bytes": number}) for number in rows["id"]]
                 if name == "devices":
@@ -127,7 +128,7 @@ def nights_of(store: Store, cases: int, nights: int) -> Iterator[int]:
 
 
 def look(url: str, file: str) -> None:
-    """A look as that of `devbench nightly`; prints what it saw."""
+    """Search for changes as `devbench nightly` does, and print the counts."""
     with no_cycle_search(), History(url) as history:
         report = find_changes(history, ChangesSettings(), Path(file))
     changes = sum(len(one.changes) for one in report.series)
@@ -135,7 +136,7 @@ def look(url: str, file: str) -> None:
 
 
 def timed(what: str, *words: str) -> None:
-    """Run a command and print what the whole process took."""
+    """Run a command and print time, processor time and peak memory of its process."""
     began = time.perf_counter()
     status, used = os.wait4(subprocess.Popen(words).pid, 0)[1:]
     took, cpu = time.perf_counter() - began, used.ru_utime + used.ru_stime
@@ -145,7 +146,7 @@ def timed(what: str, *words: str) -> None:
 
 def of_store(series: int, nights: int, url: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
-        # The copy of the totals is made in it.
+        # The copy of the totals is written there.
         os.environ["DEVBENCH_HOME"] = folder
         url = url or str(Path(folder, "results.db"))
         night = (sys.executable, __file__, "--look", url, f"{folder}/memory.json")
@@ -165,7 +166,7 @@ def main() -> None:
     parser.add_argument(
         "--store", metavar="URL", nargs="?", const="", help="an empty database; by default a new SQLite file"
     )
-    parser.add_argument("--look", metavar=("URL", "FILE"), nargs=2, help="one look at a store, with what is remembered")
+    parser.add_argument("--look", metavar=("URL", "FILE"), nargs=2, help="one look; FILE has the remembered changes")
     given = parser.parse_args()
     if given.look:
         look(*given.look)

@@ -1,6 +1,7 @@
 """The command `devbench`, also as `python -m devbench`.
 
-A run's store is in a process of its own. It is started first, because both processes import for a while.
+The store of `devbench run` is in a process of its own. It is started first, so that both processes import at the same
+time.
 """
 
 from __future__ import annotations

@@ -39,10 +39,10 @@ NEEDS_TENSORFLOW = pytest.mark.skipif(
 
 
 def pytest_configure() -> None:
-    """Tests of Ctrl-C and of shells that hang up also work where the whole test run ignores those signals.
+    """Tests of Ctrl-C and of shells that hang up also work if the whole test run ignores those signals.
 
-    `nohup` and jobs in the background do that. A signal with a handler has its default effect in the programs that a
-    test starts, and the test run itself still outlives its terminal.
+    `nohup` and background jobs ignore them. With a handler here, the signals have their default effect in the programs
+    that a test starts, and the test run still does not end with its terminal.
     """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)

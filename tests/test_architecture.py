@@ -115,7 +115,7 @@ def test_a_package_imports_only_what_it_may(path: Path) -> None:
     assert known - SHARED - allowed - {"__version__"} == set()
 
 
-def test_a_name_of_a_class_means_one_class() -> None:
+def test_no_two_public_classes_have_the_same_name() -> None:
     names = [
         node.name
         for path in MODULES

@@ -3,9 +3,9 @@
     python tools/fp16_python.py DIR
 
 unpacks Debian trixie's Python and Mesa's lavapipe (a Vulkan driver for CPUs, which needs a newer C library than Debian
-bookworm's) into DIR/root, adds LiteRT in the version of requirements.lock, and writes DIR/python, which starts it. It
-needs no root directory of its own: its loader finds its own libraries, and it sees all files of this machine. 25 s, 460
-MB; needs mmdebstrap and the network. `benchmarks/half_precision.py --gpu-python DIR/python` uses it.
+bookworm's) into DIR/root, adds LiteRT in the version of requirements.lock, and writes DIR/python, which starts it. No
+chroot is needed: the program's own loader finds its libraries, and it sees all files of this machine. Takes 25 s and
+460 MB; needs mmdebstrap and the network. `benchmarks/half_precision.py --gpu-python DIR/python` uses it.
 """
 
 from __future__ import annotations

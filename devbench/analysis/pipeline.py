@@ -1,8 +1,8 @@
 """Arithmetic of pipelines: the estimate composed of single stages, the parts of a session, why the two differ; pure.
 
 All times are milliseconds. A stage that runs n times takes its first inference and n - 1 steady ones. If its threads
-take all cores, these share the work of the next stage's load, which is one thread's. What the estimate leaves out
-(waiting, the time between stages) is what a measured session shows.
+take all cores, the cores share the work of the next stage's load, which has one thread. The estimate leaves out waiting
+and the time between stages; a measured session shows them.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def compose(
         keep: the stage that stays in memory in a pipelined session.
         overlap: last runs of that stage, for each image, during which the next one loads.
         images: of a pipelined session; parts are numbered as `processes_of` gives them.
-        full_cores: all cores of the device, if that stage's threads take all of them; else 0.
+        full_cores: the number of cores of the device if the kept stage's threads take all of them; else 0.
     """
     parts: list[Part] = []
     for number, (position, stage) in enumerate(processes_of(stages, keep, images)):
@@ -190,7 +190,7 @@ def explain(
             late = stage.wait_ms - expected.get("load beyond the overlap", 0.0)
             parts.append(Part(number, "waiting for its load, compared with the estimate", late))
         rest = wall - alone.compute_ms
-        # If all inferences were during the load, what it cost is a part of theirs.
+        # If all inferences ran during the load, their times include its cost.
         contention, expected_ms = stage.contention_ms, expected.get(_CONTENTION, 0.0)
         rest -= expected_ms if contention is None else contention
         if contention is not None:

@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from devbench.notices import Notice
     from devbench.results.store import Store
 
-# A hostile profile must not fill the store; the largest known model has some 4,200 operators.
+# A hostile profile must not fill the store; the largest known model has about 4,200 operators.
 _MAX_OPERATORS = 20_000
 
 

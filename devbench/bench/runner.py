@@ -55,7 +55,7 @@ if TYPE_CHECKING:
     from devbench.results.counting import RunView
     from devbench.results.store import Store
 
-# Modules that are needed later: for the lock of a stored run, and after the first process.
+# Modules that are needed later: for the lock of a stored run, and after the first process of the tool.
 _AHEAD = ("filelock", "devbench.tool.parse", "devbench.tool.failures")
 _FAULTS = (DeviceLost, DeviceOffline, ShellTimeout)
 _POLL_S = 0.2
@@ -151,7 +151,7 @@ def run(
 
     # The devices of a new run are entered while the run is stored.
     team = None if resume else begin(None)
-    # Nothing waits for these imports until the first process is started.
+    # Only the start of the first process waits for these imports.
     threading.Thread(target=_import, args=((*_AHEAD, *ahead), imported), daemon=True).start()
     try:
         if not resume:
@@ -226,7 +226,7 @@ class _Team:
             threading.Thread(target=self._work, args=(session, ended), daemon=True).start()
 
     def measure(self) -> RunStatus:
-        """Let the devices measure until all have ended, or Ctrl-C ends them."""
+        """Start the measurement on all devices; returns when all have ended or Ctrl-C has ended them."""
         try:
             self._stored.set_result(True)
             for ended in self._ended:

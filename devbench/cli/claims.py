@@ -63,7 +63,7 @@ def claims(
 
 
 def _models(pipeline: Pipeline, folder: Path, tell: Callable[[str], None]) -> tuple[dict[str, Path], dict[str, float]]:
-    """The rewritten submodels, and figures of the models, which are kept: a second call measures only the sessions."""
+    """The rewritten submodels and the figures of the models; both are kept in `folder` for a second call."""
     from devbench import __version__
     from devbench.host.hashing import sha256_of
     from devbench.host.tables import load

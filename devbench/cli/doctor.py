@@ -36,10 +36,10 @@ def doctor(
 
 
 def show_checks(checks: Sequence[Check], *, as_json: bool, fix_key: str = "fix") -> None:
-    """Print the results of checks. `fix_key`: what JSON calls the way to fix it.
+    """Print the results of checks. `fix_key`: the key for the fix in JSON.
 
     Raises:
-        typer.Exit: one of them is bad.
+        typer.Exit: a check is bad.
     """
     if as_json:
         print_json(

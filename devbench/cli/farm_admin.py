@@ -97,9 +97,9 @@ def init(
 ) -> None:
     """Prepare a database for a farm, and add hosts and users.
 
-    Makes the tables of the queue, of the store and of the farm, and the roles with their rights; what is there stays. A
+    Makes the tables of the queue, of the store and of the farm, and the roles with their rights. What exists stays; a
     farm of an older devbench is upgraded.
-    The URL of each new user, with its password, is printed once. Given again, a user gets a new password.
+    The URL of each new user, with its password, is printed once. A user that is named again gets a new password.
     """
     from devbench.farm.database import farm_url
     from devbench.farm.database import init as prepare

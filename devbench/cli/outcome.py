@@ -99,7 +99,7 @@ def show_outcome(outcome: RunOutcome, store: Store, options: RunOptions) -> None
     view = store.run(outcome.run_id)
     measured = any(job.repetitions for job in view.jobs)
     if not options.report:
-        # It ends while the result is printed.
+        # The store's process ends while the result is printed.
         store.close()
     subject = RunSubject(build_report(view), operators=options.operators)
     # Files first: standard output may be a pipe that is closed.

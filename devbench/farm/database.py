@@ -19,9 +19,9 @@ from devbench.errors import EnvironmentProblem, InputError, install_hint
 from devbench.host.masking import is_clear, mask_url, scrub, secrets_of
 
 URL_VARIABLE = "DEVBENCH_FARM"
-# SQL that makes the tables of the next version from those of version 1, 2, …; empty if only functions or views changed.
+# SQL that upgrades the tables from version 1 to 2, from 2 to 3, …; an empty text if only functions or views changed.
 _UPGRADES: tuple[str, ...] = ()
-# Of tables, functions and views; a worker that knows another one does not work with them.
+# The version of tables, functions and views. A worker with another version does not work with the farm.
 SCHEMA = 1 + len(_UPGRADES)
 _CONNECT_S = 5
 _STATEMENT_S = 30
@@ -178,7 +178,7 @@ class Login:
 def init(url: str, logins: Mapping[str, Sequence[str]], storage: str | None) -> list[Login]:
     """Prepare a database: tables of procrastinate, the store and the farm; roles with their rights. Twice is harmless.
 
-    A farm with an older schema is upgraded, all or nothing; jobs that run go back to the queue.
+    A farm with an older schema is upgraded in one transaction; running jobs go back to the queue.
 
     Args:
         url: with a user who may create roles and schemas.
@@ -221,7 +221,7 @@ def _sql(name: str) -> str:
     return Path(__file__).with_name(f"{name}.sql").read_text("utf-8")
 
 
-# Parameters and results of functions may differ, so they are made anew, with their rights.
+# Functions are dropped and made again with their rights, because their parameters and results may differ.
 _DROP_FUNCTIONS = """
 DO $$ DECLARE one regprocedure; BEGIN
   FOR one IN SELECT oid FROM pg_proc WHERE pronamespace = 'farm'::regnamespace AND proname !~ '^procrastinate' LOOP
@@ -229,7 +229,7 @@ DO $$ DECLARE one regprocedure; BEGIN
   END LOOP;
 END $$
 """
-# Workers of the older version are not the current ones any more: they refuse to go on.
+# Afterwards, no worker of the older version is the current one of its host, so the database refuses its calls.
 _STOP_ALL = """
 SELECT end_attempt(token, 'the farm was upgraded', false, '0') FROM attempts WHERE ended_utc IS NULL;
 UPDATE hosts SET worker = NULL;
@@ -239,7 +239,7 @@ UPDATE phones SET present = false;
 
 
 def _upgrade(farm: Farm) -> None:
-    # Tables may be large.
+    # A change of a large table takes long.
     farm.connection.execute("SET LOCAL search_path = farm; SET LOCAL statement_timeout = 0")
     (found,) = farm.connection.execute("SELECT number FROM version FOR UPDATE").fetchone() or (SCHEMA,)
     if found >= SCHEMA:

@@ -1,6 +1,6 @@
 -- What the roles of a farm may do, as functions with their owner's rights. `session_user` is who is logged in: it cannot be
 -- changed by a statement. Hosts have no rights on tables; each function checks that the job or phone is the host's own.
--- Run for a new farm, and again when a farm is upgraded.
+-- This file runs for a new farm, and again at each upgrade.
 
 CREATE OR REPLACE VIEW phones_now AS
   SELECT p.*, q.why AS quarantine, q.since_utc AS quarantined_utc, q.until_utc AS quarantine_until_utc

@@ -52,9 +52,9 @@ class Drained(DevbenchError):
 
 
 def main(order: Order, begins: connection.Connection) -> None:
-    """Measure, and leave results and end in the spool; the entry point of the process.
+    """Measure, and write the results and the outcome to the spool; the entry point of the process.
 
-    `begins` is closed when the tool begins, or the run waits for its phone: then the worker prepares another phone.
+    `begins` is closed when the tool begins or the run waits for its phone. The worker then prepares another phone.
     """
     threading.Thread(target=_end_with_parent, daemon=True).start()
     draining = threading.Event()

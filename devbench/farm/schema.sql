@@ -1,5 +1,5 @@
--- The tables of a farm, next to procrastinate's, in the schema `farm`. Run once, after procrastinate's own schema. A farm
--- that exists gets changes of them from `_UPGRADES` in database.py.
+-- The tables of a farm, next to procrastinate's, in the schema `farm`. Run once, after procrastinate's own schema.
+-- `_UPGRADES` in database.py changes the tables of an existing farm.
 -- Hosts and submitters have no rights on tables that they could misuse: they call the functions of `functions.sql`.
 
 DO $$ DECLARE one text; BEGIN

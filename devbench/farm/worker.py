@@ -35,15 +35,15 @@ from devbench.farm.spool import Attempt, End
 _RECONNECT_S = (0.2, 0.5, 1.0, 2.0)
 # A process that was told to stop is ended after this time.
 _STOP_S = 20.0
-# Imported once, in the process from which those that measure are forked; what is not installed is left out.
+# Imported once, in the process from which the measuring processes are forked. Modules that are missing are left out.
 _PRELOAD = (
     "devbench.farm.measure", "devbench.tool.parse", "devbench.tool.failures", "devbench.results.store",
     "devbench.results.histories", "devbench.bench.planning", "sqlalchemy.dialects.sqlite", "devbench.results.ending",
     "devbench.farm.storage", "devbench.virtual.benchmark_model.flags", "fsspec.implementations.local", "filelock",
     "encodings.idna", "s3fs", "gcsfs",
 )  # fmt: skip
-# Jobs that are prepared at once: more would share the CPUs, all begin late, and all end together again. One that is not
-# ready after this time waits for its phone, not for a CPU.
+# The largest number of jobs prepared at once. More would share the CPUs: all tools would start late and end together.
+# A job that is not ready after this time waits for its phone, not for a CPU.
 _AT_ONCE, _PREPARING_S = os.cpu_count() or 1, 5.0
 
 
@@ -66,7 +66,7 @@ class Settings:
 
 @dataclass(slots=True)
 class _Running:
-    """A process that measures. `stop_by`: it is killed then. `preparing`: it closes this pipe when the tool begins."""
+    """A measuring process. `stop_by`: when it is killed. `preparing`: a pipe that it closes when the tool begins."""
 
     attempt: Attempt
     job: int
@@ -113,10 +113,10 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._drain)
         forkserver.ensure_running()
-        # Both import at the same time. Without psycopg, `_connect` says what to install.
+        # The fork server and this process import at the same time. Without psycopg, `_connect` says what to install.
         with contextlib.suppress(ModuleNotFoundError):
             importlib.import_module("psycopg")
-        # The first process waits until everything is imported: a worker that has said hello must not wait.
+        # This start waits for the fork server's imports, so that jobs do not wait for them.
         first = context.Process(target=_nothing)
         first.start()
         self._connect()
@@ -254,7 +254,7 @@ class Worker:
             self._start(farm, context, found[0], free.pop(found[0]["device"]))
 
     def _preparing(self) -> list[_Running]:
-        """The processes that prepare their phone, for some seconds at most."""
+        """The processes that still prepare their phone; each counts for `_PREPARING_S` at most."""
         now, running = time.monotonic(), self._running.values()
         return [one for one in running if now < one.began + _PREPARING_S and not one.preparing.poll()]
 
@@ -336,7 +336,7 @@ def _nothing() -> None:
 
 
 def _measure(order: Order, begins: connection.Connection) -> None:
-    """The entry of a process that measures; the worker itself does not import what that needs."""
+    """The entry point of a measuring process; the worker itself does not import the modules that it needs."""
     from devbench.farm.measure import main
 
     main(order, begins)

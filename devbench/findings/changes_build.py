@@ -44,7 +44,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class _Runs:
-    """The runs by id: when they started, the same in seconds by time, and their labels."""
+    """The runs by id: start times and labels; `stamps` has each start time in seconds since 1970."""
 
     times: Mapping[str, datetime]
     stamps: Mapping[datetime, float]

@@ -1,7 +1,7 @@
 """The claims of the Mobile Stable Diffusion paper and of its author's page, each with a verdict from figures; pure.
 
-A claim is data: what is said and where, which command makes the figures, what they are in words, and when they say that
-it holds. Without a rule it cannot be decided without a phone.
+A claim is data: its text and source, the command that makes its figures, the figures in words, and the rule for its
+verdict. A claim without a rule cannot be decided without a phone.
 """
 
 from __future__ import annotations
@@ -52,21 +52,21 @@ class Judged:
 _REWRITE = "devbench models rewrite unet.tflite out.tflite --only {}"
 _ABLATION = "devbench pipeline ablation mobile-sd.toml"
 _PIPELINE = "devbench run --pipeline mobile-sd.toml"
-_PHONE = "needs the phone"
+_PHONE = "needs a phone"
 CLAIMS = (
     Claim(
         "delegation", "After the rewrites, the GPU delegate takes every submodel whole; before, it does not", PAPER,
         "devbench models gpu-check unet.tflite",
         "whole: {baseline_whole:.0f} of {submodels:.0f} before, {mobile_whole:.0f} after",
         lambda f: f["mobile_whole"] == f["submodels"] > f["baseline_whole"],
-        "rules observed in benchmark_model 2.14.1; on a bench phone, docs/models.md",
+        "rules observed in benchmark_model 2.14.1; docs/models.md has results of a bench phone",
     ),
     Claim(
         "dense-refused", "The GPU delegate fails on FULLY_CONNECTED with large activations", PAPER,
         "devbench models gpu-check unet.tflite",
         "{baseline_dense_refused:.0f} FULLY_CONNECTED of more than one row are refused in the baseline",
         lambda f: f["baseline_dense_refused"] > 0,
-        "benchmark_model 2.14.1 takes them; only single rows do not compile with every driver",
+        "benchmark_model 2.14.1 takes them; only those of a single row fail to compile with some drivers",
     ),
     Claim(
         "dense", "Reshape, 1×1 convolution, reshape computes the same as FULLY_CONNECTED", PAPER,
@@ -77,17 +77,17 @@ CLAIMS = (
         "input-factor", "3×3 on 1×32×32×1920 → 640 needs a split by 2 along the input channels", PAPER,
         _REWRITE.format("serialize-conv --texture-side 16384"),
         "smallest factor {input_factor_16384:.0f} for textures of 16,384 texels, {input_factor_8192:.0f} for 8,192",
-        lambda f: f["input_factor_16384"] == 2, "the factor is the device's: its largest texture decides",
+        lambda f: f["input_factor_16384"] == 2, "the device's largest texture determines the factor",
     ),
     Claim(
         "output-factor", "The same convolution needs a split by 8 along the output channels", PAPER,
         _REWRITE.format("serialize-conv --along output --texture-side 16384"),
         "smallest factor {output_factor_16384:.0f} for textures of 16,384 texels (0: no factor fits)",
         lambda f: f["output_factor_16384"] == 8,
-        "the long side of the weights' texture is input channels times kernel; parts of the output do not shorten it",
+        "the long side of the weights' texture is input channels × kernel; a split of the output does not shorten it",
     ),
     Claim(
-        "split", "Split convolutions compute the same, along either side", PAPER,
+        "split", "Convolutions split along input or output channels compute the same", PAPER,
         _REWRITE.format("serialize-conv"),
         "outputs differ by {split_input_error:.1g} (input) and {split_output_error:.1g} (output)",
         lambda f: max(f["split_input_error"], f["split_output_error"]) <= _SAME, "outputs compared on this machine",
@@ -95,7 +95,7 @@ CLAIMS = (
     Claim(
         "split-speed", "The input split is faster than the output split", PAPER, _REWRITE.format("serialize-conv"),
         "on this CPU, U-Net {split_input_run_s:.3g} s (input), {split_output_run_s:.3g} s (output)",
-        None, "a CPU's time says nothing about a GPU's: " + _PHONE,
+        None, "a CPU's time is not representative of a GPU's: " + _PHONE,
     ),
     Claim(
         "groupnorm", "GroupNorm needs no 5-D tensor and no BroadcastTo", PAPER, _REWRITE.format("groupnorm-4d"),
@@ -106,7 +106,7 @@ CLAIMS = (
     ),
     Claim(
         "gelu-overflow", "GELU's cube overflows fp16 beyond ±40", PAPER, "devbench pipeline claims mobile-sd.toml",
-        "infinite from ±{gelu_overflow_from:.1f} on", lambda f: 40 < f["gelu_overflow_from"] < 41, "fp16 of NumPy",
+        "infinite from ±{gelu_overflow_from:.1f} on", lambda f: 40 < f["gelu_overflow_from"] < 41, "NumPy's fp16",
     ),
     Claim(
         "gelu", "Clipping the cube's argument at ±10 changes nothing in float32", PAPER, _REWRITE.format("stable-gelu"),
@@ -123,8 +123,8 @@ CLAIMS = (
     Claim(
         "prune", "Pruning the largest layers removes 11 % of the U-Net's parameters", PAGE,
         _REWRITE.format("prune-largest"),
-        "{prune_size_share:.1%} of the file is left; outputs differ by {prune_error:.2g} before training again",
-        lambda f: 0.87 <= f["prune_size_share"] <= 0.91, "without training again, the outputs are other ones",
+        "{prune_size_share:.1%} of the file is left; outputs differ by {prune_error:.2g} before retraining",
+        lambda f: 0.87 <= f["prune_size_share"] <= 0.91, "without retraining, the outputs differ",
     ),
     Claim(
         "guidance", "Without guidance, denoising takes half the time", PAGE, _ABLATION,
@@ -153,7 +153,7 @@ CLAIMS = (
         < min(f["peak_pipelined"], f["peak_pipelined-early"])
         <= max(f["peak_pipelined"], f["peak_pipelined-early"])
         < f["peak_resident"],
-        "both published orders",
+        "pipelined and early are the two published orders",
     ),
     Claim(
         "hidden", "Loading the decoder while the U-Net runs hides its load", PAPER,
@@ -161,22 +161,22 @@ CLAIMS = (
         "end to end: sequential {latency_sequential:.2f} s, pipelined {latency_pipelined:.2f} s, early "
         "{latency_pipelined-early:.2f} s",
         lambda f: min(f["latency_pipelined"], f["latency_pipelined-early"]) < f["latency_sequential"],
-        "the U-Net is loaded before the clock starts, too",
+        "pipelined sessions also load the U-Net before the clock starts",
     ),
     Claim(
         "copies", "A delegate that swaps buffers between steps saves copies in and out (“diffusion mode”)", PAGE,
         "devbench pipeline claims mobile-sd.toml",
         "{copied_in:,.0f} bytes in, {copied_out:,.0f} out at each pass; {copy_us:.0f} µs in this machine's memory",
-        None, "the bytes are certain; the time between CPU and GPU memory " + _PHONE,
+        None, "the bytes are known; the time between CPU and GPU memory " + _PHONE,
     ),
     Claim(
-        "panic", "All submodels resident end in a kernel panic on a Galaxy S22", PAGE,
+        "panic", "Keeping all submodels resident ends in a kernel panic on a Galaxy S22", PAGE,
         f"{_PIPELINE} --residency resident",
-        "a session that restarts its device ends as device_lost with the uptime", None, _PHONE,
+        "if a session restarts its device, its result is device_lost, with the uptime", None, _PHONE,
     ),
     Claim(
         "seconds", "An image of 512×512 in less than 7 s (Galaxy S23), 8 s (Galaxy S22)", PAPER, _PIPELINE,
-        "{latency_pipelined:.2f} s pipelined, at this scale and on this device", None, "seconds of a phone: " + _PHONE,
+        "{latency_pipelined:.2f} s pipelined, at this scale and on this device", None, _PHONE,
     ),
 )  # fmt: skip
 
@@ -197,7 +197,7 @@ def _judged(claim: Claim, figures: Figures) -> Judged:
 
 
 def session_figures(report: PipelineReport, full: str, half: str, guided: str) -> dict[str, float]:
-    """What sessions say of the claims; the pipelines are named: all steps, half of them, and all with guidance."""
+    """Figures of the claims from sessions, by the names of the pipelines with all steps, half of them, and guidance."""
     found: dict[str, float] = {}
     variants = {variant.pipeline: variant for variant in report.variants}
     for whole in variants[full].wholes if full in variants else ():

@@ -1,4 +1,4 @@
-"""What is copied at each run of a stage, as a run of pipelines keeps it with its options; pure."""
+"""What is copied at each run of a stage, as it is stored with the options of a run of a pipeline; pure."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import Any
 from devbench.frozen import dataclass
 from devbench.numbers import MAX_REAL
 
-# The option of a run that has, for each model, what a run of it copies.
+# The option under which a run stores, for each model, the bytes and the time of its copies.
 COPIES = "copies"
 
 
 @dataclass(frozen=True, slots=True)
 class Copied:
-    """What is copied at each run of a repeated stage; a delegate that swaps buffers between steps copies none of it.
+    """What is copied at each run of a repeated stage. A delegate that swaps buffers between steps copies nothing.
 
     Attributes:
-        runs: for one image.
+        runs: of the stage for one image.
         in_bytes, out_bytes: of all inputs and of all outputs, at each run.
-        host_us: a copy of both in the memory of the computer that ran devbench.
+        host_us: microseconds for a copy of both in the memory of the computer that ran devbench.
     """
 
     stage: str
@@ -34,7 +34,7 @@ class Copied:
 
 
 def copied(stage: str, runs: int, kept: object) -> Copied | None:
-    """The copies of a stage from what was kept of its model; `None` for anything else, which another host may store."""
+    """The copies of a stage from the stored values of its model; `None` if they are not numbers (another host's)."""
     if not isinstance(kept, Mapping):
         return None
     values: list[Any] = [kept.get(name) for name in ("in_bytes", "out_bytes", "host_us")]

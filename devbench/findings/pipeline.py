@@ -243,7 +243,7 @@ def _variant(
 
 
 def _full_cores(stages: Sequence[MeasuredStage], keep: int | None) -> int:
-    """All cores of the device if the kept stage's threads take all of them, so that a load has none for itself."""
+    """The number of cores if the kept stage's threads take all, so that a load has no core of its own; else 0."""
     if keep is None or keep >= len(stages):
         return 0
     job = stages[keep].job

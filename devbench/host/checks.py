@@ -1,4 +1,4 @@
-"""The result of one check, as `devbench doctor` and `devbench farm doctor` give it."""
+"""The result of one check of `devbench doctor` or `devbench farm doctor`."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""What is copied at each run of a model: bytes in and out, and the time of such a copy in this machine's memory.
+"""What is copied at each run of a model: bytes in and out, and the time of a copy of both in this machine's memory.
 
 The stock tool copies all inputs into the model before each run, and a GPU delegate copies inputs and outputs between
-the memories of CPU and GPU. The time of the latter needs a phone. Knows no device.
+the memories of CPU and GPU. Only a phone can show the time of the copies on a GPU. Knows no device.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from devbench.frozen import dataclass
 from devbench.models.tensors import TensorSpec, read_tensors
 
 _COPIES = 200
-# Of what is larger, a part is copied: a size from a damaged file must not take all memory.
+# Of larger models only this many bytes are copied: a size from a damaged file must not take all memory.
 _MAX_COPIED = 64 << 20
 
 
@@ -29,10 +29,10 @@ class Copies:
 
 
 def copies_of(path: Path) -> Copies:
-    """What a run of the model's main graph copies; an open dimension counts as the file states it.
+    """What a run of the model's main graph copies. An open dimension has the size that the file states.
 
     Raises:
-        InputError: the file cannot be followed.
+        InputError: the file cannot be read as a model.
     """
     tensors = read_tensors(path)
     taken, given = (_bytes(specs) for specs in (tensors.inputs, tensors.outputs))
@@ -46,5 +46,5 @@ def copies_of(path: Path) -> Copies:
 
 
 def _bytes(specs: Sequence[TensorSpec]) -> int:
-    """Those of text have no fixed size and do not count."""
+    """The sum of the sizes; tensors of text have no fixed size and do not count."""
     return sum(max(one.size_bytes, 0) for one in specs if one.dtype)

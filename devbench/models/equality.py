@@ -20,7 +20,7 @@ from devbench.models.reference import HostRun, Kernels, run_on_host
 from devbench.models.tensors import ModelTensors, make_inputs, read_tensors
 
 TOLERANCE = 1e-3
-# Runs of this process: the result of one rewrite is the original of the next.
+# The newest results of models in this process. The model that one rewrite writes is often the input of the next one.
 _MOST_RUNS = 8
 _runs: dict[tuple[object, ...], HostRun] = {}
 
@@ -88,7 +88,7 @@ def compare_models(
 
 
 def _run(path: Path, sets: Sequence[Sequence[NDArray[Any]]], kernels: Kernels) -> HostRun:
-    """The run of a model on these inputs; an unchanged file is not run again, also under another name."""
+    """The results of a model on these inputs. An unchanged file is not run again, even under another name."""
     given = hashlib.sha256(b"".join(array.tobytes() for inputs in sets for array in inputs)).digest()
     state = path.stat()
     key = (state.st_dev, state.st_ino, state.st_size, state.st_mtime_ns, kernels, len(sets), given)

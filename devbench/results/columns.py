@@ -131,7 +131,7 @@ def array_of(columns: Columns, name: str) -> NDArray[Any]:
 
 @dataclass(frozen=True, slots=True)
 class Jobs:
-    """Jobs as their table has them: their ids, ascending, their numbers in the run, and keys of what they refer to."""
+    """Jobs as stored: ids in ascending order, numbers within the run, and the keys of runs, devices and cases."""
 
     ids: NDArray[np.int64]
     numbers: NDArray[np.int64]
@@ -158,7 +158,7 @@ def jobs_of(connection: sa.Connection, selection: Selection) -> Jobs:
 
 
 def described(connection: sa.Connection, of: Jobs, rows: Rows) -> dict[str, Column]:
-    """As `with_jobs`, of jobs that were read before."""
+    """As `with_jobs`, for jobs that are already read."""
     runs, devices, cases = schema.runs, schema.devices, schema.cases
     # What many jobs share is read once, and joined to each of them by its place.
     started = fetch(connection, sa.select(runs.c.run_id, runs.c.started_utc))

@@ -1,9 +1,9 @@
 """A copy of the totals of a large store in a file, so that a history reads only what is new from the database.
 
-The copy has the totals of all jobs, and the number of the last repetition that it knows. At the next look, runs with
-later repetitions, and runs whose totals were not complete, are read again. Totals depend on repetitions alone, which
-are added and deleted but never changed. If any were deleted, or came with an earlier number, or a device has another
-key now, everything is read again. The file can be deleted at any time.
+The copy has the totals of all jobs, and the id of the last repetition that is in them. The next call reads again only
+runs with later repetitions, and runs whose totals were incomplete. Totals depend only on repetitions, which are added
+and deleted but never changed. Everything is read again if repetitions were deleted, if repetitions with an earlier id
+were added, or if the key of a device changed. The file can be deleted at any time.
 """
 
 from __future__ import annotations
@@ -43,15 +43,15 @@ from devbench.results.selection import Selection
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-# A store with fewer repetitions is read as quickly without a copy.
+# A store with fewer repetitions is read just as fast without a copy.
 LEAST_REPETITIONS = 20_000
-# If more runs changed, everything is read.
+# If more runs than these changed, everything is read again.
 _MOST_RUNS = 500
 _NUMBERS = ("value", "low", "high", "n", "unreliable")
 
 
 def memory_file(*of: str, ending: str = "json") -> Path:
-    """The file with what is remembered of a history, which is that of a store or of a suite."""
+    """The cache file for the history of a store or of a suite, named by a hash of `of`."""
     folder = cache_dir() / "history"
     folder.mkdir(exist_ok=True)
     return folder / f"{hashlib.sha256(json.dumps(of).encode('utf-8', 'replace')).hexdigest()[:32]}.{ending}"
@@ -59,7 +59,7 @@ def memory_file(*of: str, ending: str = "json") -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The totals of all jobs of a store: the numbers of `job_metrics`, and `metric`, the place of their metric."""
+    """The totals of all jobs of a store: the numbers of `job_metrics`, and `metric`, the index of their metric."""
 
     jobs: Jobs
     rows: Rows
@@ -67,7 +67,7 @@ class Totals:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
-    """A copy, the last repetition and the number of repetitions of that moment, and runs with incomplete totals."""
+    """A copy, with the last id and the number of repetitions when it was made, and the runs with incomplete totals."""
 
     totals: Totals
     last: int
@@ -82,9 +82,9 @@ def kept_series(
 
     Args:
         connection: sees the store at one moment.
-        store: its address, which names the copy.
+        store: its address, from which the name of the copy's file is made.
         metrics: names.
-        selection: of whole runs.
+        selection: conditions on whole runs only.
     """
     known = list(stored())
     totals = _totals(connection, store, known) if set(metrics) <= set(known) else None
@@ -103,7 +103,7 @@ def kept_series(
 
 
 def _totals(connection: sa.Connection, store: str, metrics: Sequence[str]) -> Totals | None:
-    """The totals of all jobs, ordered by job; `metric` is the place of their metric among `metrics`."""
+    """The totals of all jobs, ordered by job; `metric` is an index into `metrics`."""
     table, jobs = schema.repetitions, schema.jobs
     count, last = connection.execute(sa.select(sa.func.count(), sa.func.max(table.c.id)).select_from(table)).one()
     if count < LEAST_REPETITIONS:
@@ -123,7 +123,7 @@ def _totals(connection: sa.Connection, store: str, metrics: Sequence[str]) -> To
 
 
 def _changed_runs(connection: sa.Connection, known: _Known, count: int) -> list[str] | None:
-    """The runs that the copy does not have as they are now; `None` if the copy cannot be used."""
+    """The runs that differ from the copy; `None` if the copy cannot be used."""
     table, jobs, devices = schema.repetitions, schema.jobs, schema.devices
     there = {tuple(row) for row in connection.execute(sa.select(devices.c.run_id, devices.c.key))}
     later = sa.select(jobs.c.run_id, sa.func.count()).join(table, jobs.c.id == table.c.job_id)
@@ -203,7 +203,7 @@ def _write(store: str, head: str, known: _Known) -> None:
 
 
 def _read(store: str, head: str) -> _Known | None:
-    """The copy; `None` if there is none, or another devbench made it."""
+    """The copy; `None` if there is none, it is damaged, or another version of devbench made it."""
     try:
         with np.load(memory_file(store, ending="npz")) as file:
             said = json.loads(file["said"].tobytes())

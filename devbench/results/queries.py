@@ -89,7 +89,7 @@ def by_metric(connection: sa.Connection, metrics: Sequence[str], selection: Sele
 
 
 def _operator_times(connection: sa.Connection, selection: Selection) -> dict[str, Column]:
-    """The time by type of operator over all places, of the last profile of each job, and whether it is unreliable."""
+    """Times by type of operator, from the last profile of each job, and whether a profile of the job is unreliable."""
     table, repetitions = schema.job_operator_types, schema.repetitions
     of_types = {"operator_type": table.c.type, "value": table.c.total_ms}
     rows = _summed(read_rows(connection, selection, table, table.c.job_id, of_types), "operator_type", "value")

@@ -58,7 +58,7 @@ class Selection:
         return [*self.of_runs(), *self.of_parts()]
 
     def of_parts(self) -> list[sa.ColumnElement[bool]]:
-        """Conditions that select some jobs of a run."""
+        """Conditions that select single jobs within runs."""
         columns: list[tuple[sa.ColumnElement[Any], Sequence[str]]] = [
             (schema.jobs.c.device_key, self.devices),
             (schema.cases.c.model, self.models),

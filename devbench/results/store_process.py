@@ -55,10 +55,10 @@ class StoreProcess:
             pass
 
     def close(self) -> None:
-        """Let the process end, if it was used; does not wait for it."""
+        """Tell the process to end, if it was used, without waiting for its end."""
         self._calls.shutdown()
         if self._used and self._process.stdin is not None:
-            # What could not be sent to a process that was killed is still in the buffer.
+            # If the process was killed, the buffer may contain data that could not be sent.
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
 

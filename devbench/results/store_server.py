@@ -1,6 +1,6 @@
 """The other end of `store_process.py`: starts the process of a results store, and answers calls in it.
 
-Importing this file imports next to nothing, so that the process can be started before anything else.
+This file imports almost nothing, so that the process can be started first.
 """
 
 from __future__ import annotations
@@ -21,14 +21,14 @@ _STARTED: list[Popen[bytes]] = []
 
 
 def start() -> None:
-    """Start a process for the next `take`, which imports the database at once; it ends with this one."""
+    """Start a process for the next `take`. It imports SQLAlchemy at once, and ends with this process."""
     import subprocess
 
     process = subprocess.Popen(
         [sys.executable, "-c", f"from {__name__} import serve; serve()"],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
-        # Ctrl-C on a terminal goes to all processes of a session; the store's must take the end of the run.
+        # Ctrl-C on a terminal goes to all processes of a session; this one must still store the end of the run.
         start_new_session=True,
         env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
     )
@@ -48,7 +48,7 @@ def serve() -> None:
     import gc
     import pickle
 
-    # Imports make many objects and no garbage.
+    # Imports create many objects and no garbage, so the collector would only cost time.
     gc.disable()
     from devbench.errors import DevbenchError
     from devbench.results.store import Store
@@ -57,7 +57,7 @@ def serve() -> None:
     gc.freeze()
     gc.enable()
     incoming, outgoing = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
-    # What a library prints must not get among the answers.
+    # Output that a library prints must not mix with the answers.
     os.dup2(2, 1)
     store: Store | None = None
     problem: Exception | None
@@ -83,5 +83,5 @@ def serve() -> None:
             outgoing.flush()
     if store is not None:
         store.close()
-    # Python's own clean-up would take longer than the rest, and the run waits for it.
+    # Skips Python's clean-up, which takes longer than the rest; the run waits for the end of this process.
     os._exit(0)

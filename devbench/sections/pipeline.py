@@ -35,7 +35,7 @@ _PHONE = "needs a phone"
 _COPIES_NOTE = (
     "Copies: before each run, the stock tool copies all inputs into the model, and a GPU delegate copies inputs and "
     "outputs between the memories of CPU and GPU. A delegate that swaps its buffers between steps (“diffusion mode”) "
-    "copies nothing. On the CPU: a copy of this size in the memory of the computer that ran devbench."
+    "copies nothing. On the CPU: the copies of one run in the memory of the computer that ran devbench."
 )
 # A number, and how many steps, with guidance or without, it is for.
 _Row = tuple[int, Fewer]

@@ -40,7 +40,7 @@ _MAX_MANIFEST = 50_000_000
 
 @dataclass(frozen=True, slots=True)
 class PagesWritten:
-    """What was done: numbers of pages. `removed` ones have no data in the store any more."""
+    """Numbers of pages. `removed` pages have no data in the store any more."""
 
     written: int
     unchanged: int

@@ -320,7 +320,7 @@ def _from_entry(sha256: str, entry: Any) -> Binary | None:
 
 
 def _here() -> list[Binary]:
-    """As `installed`; the virtual device's binary has no version yet."""
+    """As `installed`, but the binary of the virtual device has an empty version."""
     found = [binary for entry in _load("index.json").items() if (binary := _from_entry(*entry)) is not None]
     path = shipped("bench_bin") / "virtual" / "benchmark_model"
     virtual = Binary("virtual", "tflite", "", VIRTUAL_ABI, "default", sha256_of(path), path, path.stat().st_size)
@@ -328,7 +328,7 @@ def _here() -> list[Binary]:
 
 
 def _with_version(binary: Binary) -> Binary:
-    """The version of the virtual device's binary is the runtime's on this machine; looking it up takes 10 ms."""
+    """Adds the version of the virtual device's binary: that of LiteRT on this machine. The look-up takes 10 ms."""
     return binary if binary.version else replace(binary, version=_runtime())
 
 

@@ -58,7 +58,7 @@ def test_a_load_is_shared_by_the_cores_if_the_kept_stage_takes_all_of_them() -> 
 
 
 @pytest.mark.parametrize("overlapped", [70.0, None])
-def test_what_a_shared_load_was_expected_to_cost_is_no_difference(overlapped: float | None) -> None:
+def test_the_expected_cost_of_a_shared_load_is_not_part_of_the_difference(overlapped: float | None) -> None:
     timed = [
         Timed("text", 1, 100, False, 0, 10, None),
         Timed("unet", 20, 500, True, 0, COMPUTE - 50 + 60, 50, overlapped, 3),

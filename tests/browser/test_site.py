@@ -60,7 +60,7 @@ def test_every_page_opens_and_fits(browser: Chromium, address: str, width: int) 
     assert all(link.startswith(address) for link in links)
     for link in links:
         browser.open(link)
-        # An element's id is a name of the page's scripts, too.
+        # The id of an element is also a global name in the page's scripts.
         assert browser.run("!window.echarts || typeof window.echarts.init === 'function'")
         assert browser.run("document.querySelectorAll('main section').length") >= 2
         assert browser.run("document.documentElement.scrollWidth") <= width, link

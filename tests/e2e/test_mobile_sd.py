@@ -61,7 +61,7 @@ def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def mobile(tmp_path_factory: pytest.TempPathFactory, baseline: Path) -> Path:
-    """As `--variant mobile` builds them, which single submodels below are built with."""
+    """Submodels as `--variant mobile` builds them; single submodels below are compared with these."""
 
     def rewrite(folder: Path) -> None:
         shutil.copytree(baseline, folder)
@@ -102,7 +102,7 @@ def test_bad_wishes_are_one_clear_line(tmp_path: Path) -> None:
 
 
 def test_the_pipelines_next_to_the_models_run(mobile: Path, tmp_path: Path, adb_server_port: int) -> None:
-    """That from image to image; the claims below run that from text to image."""
+    """Runs the pipeline from image to image; the test of the claims below runs the one from text to image."""
     done = devbench(
         "run", "--pipeline", mobile / "mobile-sd-image.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps",
         "2", "--out", tmp_path / "report", "--json", tmp_path / "run.json", "-q",
@@ -179,7 +179,7 @@ def test_an_ablation_measures_every_lever(baseline: Path, tmp_path: Path, bench_
 
 
 def test_an_ablation_at_small_scale_on_a_virtual_device(small: Path, tmp_path: Path, adb_server_port: int) -> None:
-    """With three of the rewrites that compute the same; docs/models.md has all levers."""
+    """With three of the exact rewrites; docs/models.md has all levers."""
     done = devbench(
         "pipeline", "ablation", small / "mobile-sd.toml", "-d", "virtual", "-D", "xnnpack", "-r", "1", "--steps",
         "4,3,2", "--only", "groupnorm-4d,stable-gelu,fc-to-conv,prune-largest,w8", "--out", tmp_path, "-q",
@@ -217,7 +217,7 @@ def test_each_claim_of_the_paper_has_a_verdict_at_small_scale(
         "--out", tmp_path, "-q", timeout_s=900,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout + done.stderr
-    # What was measured of models is kept for a second call, and of the models only those that sessions need.
+    # The figures of models are kept for a second call; of the models, only those that sessions need are kept.
     assert {path.name for path in (tmp_path / "models").iterdir()} == {
         "figures.json", "text_encoder-mobile.tflite", "unet-mobile.tflite", "image_decoder-mobile.tflite",
     }  # fmt: skip
@@ -233,7 +233,7 @@ def test_each_claim_of_the_paper_has_a_verdict_at_small_scale(
 
 
 def test_all_submodels_are_right_in_true_fp16(small: Path, tmp_path: Path) -> None:
-    """No NaN, no Inf, within 2 % of fp32; and attention with scores up to a million, by a Vulkan driver with fp16."""
+    """No NaN, no Inf, within 2 % of fp32, on a Vulkan driver with fp16; also attention with scores up to a million."""
     python = os.environ.get("DEVBENCH_FP16_PYTHON")
     if not python:
         pytest.skip("no true fp16: make a Python with tools/fp16_python.py and set DEVBENCH_FP16_PYTHON")

@@ -1,4 +1,4 @@
-"""What hosts, users and keepers of a farm call, without their processes."""
+"""The database calls of hosts, users and keepers of a farm, without their processes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A farm of an older schema is upgraded by `devbench farm init`, with its queue and without losing anything."""
+"""`devbench farm init` upgrades a farm with an older schema, without losing its queue or results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ COUNTS = """
 SELECT (SELECT count(*) FROM farm.jobs_now WHERE state = 'todo') AS waiting,
   (SELECT count(*) FROM farm.results) AS results, (SELECT count(*) FROM farm.quarantine) AS quarantined
 """
-# Whether all rights and functions are as in a new farm.
+# All functions and views with their rights, to compare them with those of a new farm.
 RIGHTS = """
 SELECT p.oid::regprocedure::text AS name, p.prosrc, p.proacl::text AS rights FROM pg_proc p
 WHERE p.pronamespace = 'farm'::regnamespace
@@ -46,16 +46,16 @@ def test_an_upgrade_keeps_the_queue_and_stops_older_workers(farm: MadeFarm, monk
     assert init(farm.admin_url, {}, None) == []
     assert admin.rows("SELECT number FROM farm.version") == [{"number": SCHEMA + 1}]
     assert {row["note"] for row in admin.rows("SELECT note FROM farm.jobs")} == {"none"}
-    # The job that ran waits again, what it delivered is there.
+    # The job that ran waits again; its delivered results are still there.
     assert admin.rows(COUNTS) == [{**before[0], "waiting": 3}]
     assert admin.rows(RIGHTS) == rights
-    # The older worker: its calls are refused, and when it begins anew, it says what to do.
+    # Calls of the older worker are refused; when it starts again, the message says what to do.
     with pytest.raises(FarmProblem) as refused:
         lab.call("beat", worker)
     assert refused.value.sqlstate == NOT_CURRENT
     with pytest.raises(FarmProblem, match=f"has schema {SCHEMA + 1}, this worker knows {SCHEMA}"):
         lab.call("hello", SCHEMA, "0", "now", 0)
-    # A worker of the new version goes on, and everything is stored.
+    # A worker of the new version resumes the job, and everything is stored.
     worker = lab.call("hello", SCHEMA + 1, "0", "now", 0)
     lab.call("offer", worker, '{"v1": {}}')
     admin.call("end_quarantine", "v1")

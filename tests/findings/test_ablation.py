@@ -193,7 +193,9 @@ def check(*changes: dict[str, Any]) -> ModelCheck:
         ({"nodes_delegated": 60, "partitions": 3}, None, None),
     ],
 )
-def test_a_check_has_what_the_tool_said_first(said: dict[str, Any], delegated: int, partitions: int) -> None:
+def test_a_check_has_the_first_delegation_that_the_tool_reported(
+    said: dict[str, Any], delegated: int, partitions: int
+) -> None:
     found = check({"delegate_applied": None}, said, {"delegate_applied": "none"} if delegated else {})
     assert (found.nodes, found.delegated, found.partitions) == (100, delegated, partitions)
 

@@ -1,4 +1,4 @@
-"""Changes over the history: those of models grouped by nights, drift that is taken off, and a store from end to end."""
+"""Changes over the history: changes of models grouped by nights, drift that is removed, and searches in a store."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def at(number: int) -> datetime:
 
 
 def change(number: int, size: float | None = 0.1, *, own: bool = True) -> Change:
-    """A change in the night of that number, between the runs before and after it."""
+    """A change in the night with this number, with the ids of the runs before and after it."""
     up = size is None or size > 0
     point = ChangePoint(number, 1.0, 1.1, size, "up" if up else "down", 0.001, 5, 5)
     return Change(point, Sides(at(number), at(number - 1), f"r{number - 1}", f"r{number}", {}), worse=up, own=own)
@@ -72,7 +72,7 @@ def nights(entry: ModelChange) -> list[int]:
 
 def test_changes_of_a_model_in_neighbouring_nights_are_one_entry_around_the_night_with_the_most() -> None:
     entries = found(*(series(change(k), device=str(n)) for n, k in enumerate((5, 5, 6, 8, 12))))
-    # Four changes are within two nights of the sixth, which comes first with its time.
+    # Four changes are within two nights of night 6; the entry has the time of night 6.
     assert [nights(one) for one in entries] == [[6, 5, 5, 8], [12]]
     assert [one.sides.at_utc for one in entries] == [at(6), at(12)]
     even = found(*(series(change(k), device=str(k)) for k in (0, 2, 4, 6)))
@@ -117,7 +117,7 @@ def ramped(model: int, metric: str = "latency", sign: float = 1.0, **of: Any) ->
     return series(model=f"m{model}", metric=metric, values=values, **of)
 
 
-def test_drift_that_five_models_share_is_taken_off_their_times_alone() -> None:
+def test_drift_that_five_models_share_is_removed_from_their_times_only() -> None:
     five = [ramped(k) for k in range(5)]
     memory, zero = ramped(9, "peak_memory", unit="MB"), series(model="z", values=[0.0, *[1.0] * 39])
     other = [ramped(k, device="B", sign=-1.0, virtual=True) for k in range(5)]
@@ -261,7 +261,7 @@ def test_earlier_changes_are_not_reported_but_the_whole_history_is_searched(url:
     assert report(url, changed_since=at(LATER + 1)).events == ()
 
 
-def test_a_search_fails_for_what_is_given(url: str) -> None:
+def test_a_search_fails_for_the_given_reasons(url: str) -> None:
     data = report(url)
     assert [what for what in ("worse", "up", "down", "any", "never") if data.fails(what)] == [
         "worse",

@@ -102,7 +102,7 @@ def about(subject: str, text: str, effect: Effect = Effect.EXCLUDED) -> Notice:
     return Notice(NoticeKind.OPEN_SHAPES, subject, text, effect=effect)
 
 
-def test_what_allows_no_verdict_is_the_reason_before_what_excludes() -> None:
+def test_a_notice_that_allows_no_verdict_is_the_reason_before_one_that_excludes() -> None:
     fast, slow = Made(around(3.0), delegate="gpu"), Made(around(9.0), delegate="cpu")
     both = about("unet · gpu", "open"), about("unet · cpu", "changed", Effect.UNDECIDED)
     found = chosen(fast, slow, notices=both)
@@ -114,7 +114,7 @@ def test_what_allows_no_verdict_is_the_reason_before_what_excludes() -> None:
     assert (once.reason, once.text) == ("few", "measured once: not enough to choose")
 
 
-def test_the_only_fit_delegate_does_not_win_over_an_excluded_one_and_its_first_notice_says_why() -> None:
+def test_the_only_fit_delegate_does_not_win_over_an_excluded_one_whose_first_notice_is_the_reason() -> None:
     notices = about("unet · cpu", "open"), about("unet · cpu", "second")
     found = chosen(Made(around(3.0), delegate="gpu"), Made(around(9.0), delegate="cpu"), notices=notices)
     assert (found.reason, found.text, found.winner) == ("rival", "open", None)
@@ -130,15 +130,15 @@ def test_delegates_after_the_first_overlapping_one_do_not_matter() -> None:
     assert (found.reason, found.rival and found.rival.job.delegate) == ("overlap", "b")
     touching = chosen(Made((1.0, 2.0, 3.0), delegate="a"), Made((3.0, 4.0, 5.0), delegate="b"))
     assert touching.reason == "overlap", "intervals that touch overlap"
-    # The half widths add up to 2, and the medians are 2 apart: no more are needed, and 1 is the least.
+    # The half widths add up to 2, and the medians are 2 apart: no more are needed, but the minimum is 1.
     assert touching.more == 1
-    # The medians are 1 apart: the widths must fall to a half, with four times as many processes.
+    # The medians are 1 apart: the widths must be halved, which takes four times as many processes.
     assert chosen(Made((1.0, 2.0, 3.0), delegate="a"), Made((2.0, 3.0, 4.0), delegate="b")).more == 9
     equal = chosen(Made((1.0, 2.0, 3.0), delegate="a"), Made((1.0, 2.0, 3.0), delegate="b"))
     assert (equal.reason, equal.more) == ("overlap", None)
 
 
-def test_the_best_of_the_baseline_is_told_if_it_is_another_one() -> None:
+def test_the_best_delegate_of_the_baseline_is_shown_if_it_is_another_one() -> None:
     views = tuple(
         job_view("r", k, Made(around(level), delegate=delegate), START)
         for k, (delegate, level) in enumerate((("gpu", 9.0), ("cpu", 3.0)), 1)

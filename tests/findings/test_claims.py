@@ -80,7 +80,7 @@ def test_the_table_has_all_claims_and_published_figures_apart() -> None:
     text = terminal_text(claims_document(found, "terminal"), 160)
     assert "13 reproduced" in text or re.search(r"\d+ reproduced, 2 refuted, 4 cannot be decided", text)
     assert "smallest factor 2 for textures of 16,384 texels, 3 for 8,192" in text
-    assert text.index("needs the phone") < text.index("Published, not measured here")
+    assert text.index("needs a phone") < text.index("Published, not measured here")
     data = json_ready(claims_document(found, "json"))
     assert [one["verdict"] for one in data["claims"]] == [one.verdict for one in found.judged]
     assert data["figures"]["input_factor_8192"] == 3
@@ -113,7 +113,7 @@ def test_a_claim_holds_up_to_its_limit(key: str, figure: str, last: float, beyon
 
 
 def whole(residency: str, unet_ms: tuple[float, ...], rest_ms: float, **of: Any) -> Whole:
-    """Sessions with a U-Net of these times and another stage."""
+    """Sessions with a U-Net that takes these times, and another stage."""
     sessions = tuple(
         replace(
             SESSION,
@@ -145,7 +145,7 @@ def test_figures_of_sessions_are_ratios_of_resident_pipelines_and_peaks_of_all()
     assert found == {
         "peak_resident": 2.0, "latency_resident": 0.5, "peak_sequential": 1.0, "latency_sequential": 1.0,
         "guidance_ratio_whole": 900 / 500, "guidance_ratio": 800 / 400, "steps_ratio": 400 / 200,
-        # 800 ms of 20 steps are 2,000 ms of 50, next to 100 ms of the other stage.
+        # 800 ms for 20 steps are 2,000 ms for 50; the other stage takes 100 ms.
         "unet_share_50": 2000 / 2100,
     }  # fmt: skip
     assert figures() == {} and figures(half=(whole("resident", (1.0,), 1.0),)) == {}

@@ -1,4 +1,4 @@
-"""A comparison of runs in a store: its sides, what is judged and in which order, what explains a regression."""
+"""A comparison of runs in a store: its sides, the metrics that are judged, their order, and causes of a regression."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ def test_a_model_s_size_is_shown_with_its_first_case_and_cases_of_one_side_are_s
     ], "a job without any repetition measured nothing"  # fmt: skip
 
 
-def test_times_of_operators_are_compared_from_three_runs_a_side(store: Store) -> None:
+def test_times_of_operators_are_compared_from_three_runs_per_side(store: Store) -> None:
     def made(ms: float) -> list[Made]:
         return [Made(noisy(8.0, 3), types={"ADD": (ms, 2), "CONV_2D": (4.0, 4)})]
 

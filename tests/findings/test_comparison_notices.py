@@ -1,4 +1,4 @@
-"""The parts of a comparison, by hand: files that differ, failures, drift, and values that are left out."""
+"""Parts of a comparison from hand-made data: files that differ, failures, drift, and values that are left out."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def test_each_file_that_differs_is_one_notice_with_its_cases() -> None:
 
 
 def jobs(*rows: tuple[str, int, int, str | None, str | None]) -> pd.DataFrame:
-    """Cases, each with how often it ended well and failed, and its last failure."""
+    """Cases, each with its numbers of successes and failures, and its last failure."""
     names = ["case", "measured", "failed", "failure_kind", "failure_message"]
     return pd.DataFrame(rows, columns=names).assign(device_key="KEY", ok=lambda frame: frame["measured"])
 
@@ -74,9 +74,9 @@ def test_a_case_fails_if_none_ended_well_or_more_failed_than_chance_explains() -
 
     assert new((8, 0), (0, 8)) and new((1, 9), (0, 1)), "none ended well"
     assert not new((0, 8), (0, 8)) and not new((8, 0), (8, 0))
-    # All four failures on one side: 1 of 70 draws, p = 1/70.
+    # All four failures are on one side: 1 of 70 draws, so p = 1/70.
     assert new((4, 0), (0, 4)) and not new((0, 4), (4, 0))
-    # Three of three failures in the later four: C(4,3)/C(8,3) = 4/56.
+    # All three failures are among the later four: p = C(4,3)/C(8,3) = 4/56.
     assert not new((4, 0), (1, 3)) and new((4, 0), (1, 3), alpha=0.08)
     assert new((4, 0), (1, 3), alpha=4 / 56 + 1e-12)
 
@@ -98,11 +98,11 @@ def test_failures_have_the_last_message_and_the_sums_of_all_jobs_of_a_case() -> 
 
 
 @pytest.mark.parametrize(("change", "text"), [(0.08, "+8.0 %"), (-0.0123, "−1.2 %"), (0.0, "+0.0 %")])
-def test_changes_are_told_in_percent(change: float, text: str) -> None:
+def test_changes_are_shown_in_percent(change: float, text: str) -> None:
     assert percent(change) == text
 
 
-def test_drift_that_was_removed_is_told_with_the_number_of_cases() -> None:
+def test_drift_that_was_removed_is_shown_with_the_number_of_cases() -> None:
     drifts = [
         DriftCorrection("KEY", "Phone", "ref · gpu", metric, 0.1, n) for metric, n in (("latency", 1), ("init", 2))
     ]
@@ -193,7 +193,7 @@ def test_a_reference_needs_three_reliable_repetitions_per_side_of_the_same_files
     assert why(side(many()), side(many(), jobs=others)) == [], "files of other cases do not matter"
 
 
-def test_drifts_are_told_by_device_reference_and_metric_with_the_number_of_cases() -> None:
+def test_drifts_are_shown_by_device_reference_and_metric_with_the_number_of_cases() -> None:
     found = corrections(side(many()), side(many()), SUBJECTS, "ref · gpu")
     compared = {
         ("KEY", case, metric, ""): row("unchanged", drift=drift).comparison
@@ -266,7 +266,7 @@ def test_a_case_without_reliable_values_has_one_notice_per_side_with_the_most_va
     assert text == f"all 3 runs of the baseline are unreliable ({'x' * 200})"
 
 
-def test_values_that_were_left_out_are_told_of_runs_and_few_processes_of_both_sides() -> None:
+def test_values_that_were_left_out_are_shown_for_runs_and_few_processes_of_both_sides() -> None:
     excluded = side({}, left_out={("KEY", "unet · gpu"): (1, 3, ""), ("KEY", "unknown"): (1, 2, "")})
     assert [one.text for one in left_out(side({}), excluded, SUBJECTS, "run")] == [
         "1 of 3 runs of the candidate is unreliable and left out"

@@ -1,4 +1,4 @@
-"""What follows from the verdicts of a comparison: the outcome of each case, counts, and whether the command fails."""
+"""Results of the verdicts of a comparison: the outcome of each case, counts, and whether the command fails."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is copied at each run of the U-Net: in the result of a pipeline, in each form, whatever another host stored."""
+"""What is copied at each run of the U-Net: in each form of a pipeline's result, and with damaged data in the store."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def test_bytes_are_those_of_all_inputs_and_outputs() -> None:
     assert found.out_bytes == sum(one.size_bytes for one in tensors.outputs) > 0 and found.host_us > 0
 
 
-def test_an_input_of_any_size_takes_no_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_copy_of_a_huge_input_takes_little_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     from devbench.models import copies
     from devbench.models.tensors import ModelTensors, TensorSpec
 

@@ -122,7 +122,7 @@ def test_rows_of_other_lengths_do_no_harm(tmp_path: Path) -> None:
     assert read.values[30] == float(cells[30])
 
 
-def test_a_folder_and_a_missing_file_are_told_apart(tmp_path: Path) -> None:
+def test_a_folder_and_a_missing_file_have_different_messages(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r" is a folder") as folder:
         read_column(tmp_path, None)
     assert folder.value.hint == "give a CSV, or - for standard input"

@@ -1,4 +1,4 @@
-"""A run of pipelines: stages alone, sessions that count, the estimate and why a session differs from it, by hand."""
+"""A run of pipelines from hand-made data: stages alone, sessions that count, the estimate and the difference from it."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ CRASH: dict[str, Any] = {"status": "failed", "failure_kind": "crash", "failure_m
 
 
 def stage(position: int, runs: int = 1, place: int | None = None, **changes: Any) -> PipelineStageRecord:
-    """A stage of the model at `place`, that of its position if `None`."""
+    """A stage with the model at `place`; if `None`, with the model at its position."""
     at = position if place is None else place
     return PipelineStageRecord(position, NAMES[at], at + 1, at == 1, runs, 0, ("/b",), "", False, **changes)
 
@@ -223,7 +223,7 @@ def test_memory_saved_is_compared_with_the_resident_pipeline() -> None:
     assert nothing.saved(by["pipelined x2"]) is None
 
 
-def test_memory_of_each_stage_over_time_is_zero_where_it_was_not_sampled() -> None:
+def test_memory_of_each_stage_over_time_is_zero_if_it_was_not_sampled() -> None:
     assert memory_series(SEVERAL[1]) == (
         [0.1, 0.4, 1.0, 1.1], {0: [10, 0, 0, 0], 1: [20, 20, 40, 90], 2: [0, 25, 0, 0], 3: [0] * 4, 4: [0] * 4},
     )  # fmt: skip

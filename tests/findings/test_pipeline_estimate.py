@@ -1,4 +1,4 @@
-"""The estimate of a pipelined session on a device whose cores are all taken by the stage that stays."""
+"""The estimate of a pipelined session if the kept stage uses all cores of the device."""
 
 from __future__ import annotations
 

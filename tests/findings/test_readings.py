@@ -1,4 +1,4 @@
-"""Readings over the time of a run, by hand: units, times that are believed, gaps, sensors, clusters; and in words."""
+"""Readings over the time of a run from hand-made data: units, plausible times, gaps, sensors, clusters, and texts."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from tests.made.samples import NOW, job_record, repetition, run_record
 
 
 def process(start_s: float, *during: dict[str, Any], seconds: float = 1.0, **of: Any) -> RepetitionRecord:
-    """A process with these conditions while it ran; `before` and `after` are those next to it."""
+    """A process with these conditions while it ran; `before` and `after` are the conditions before and after it."""
     begin = NOW + timedelta(seconds=start_s)
     return repetition(
         index=int(start_s), started_utc=begin, finished_utc=begin + timedelta(seconds=seconds), operators=(),
@@ -50,7 +50,7 @@ def test_readings_are_shown_in_their_units_at_their_times() -> None:
     assert (found.spans, found.dots[0].start_s, found.dots[0].end_s) == (((2.0, 3.0),), 2.0, 3.0)
 
 
-def test_a_sample_of_a_clock_that_cannot_be_believed_is_at_the_edge_of_its_process() -> None:
+def test_a_sample_with_an_implausible_time_is_at_the_edge_of_its_process() -> None:
     def times(seconds: float, *, zone: bool = True) -> tuple[float, ...]:
         at = NOW + timedelta(seconds=seconds)
         taken = {"load_1min": 1.0, "taken_utc": (at if zone else at.replace(tzinfo=None)).isoformat()}
@@ -65,7 +65,7 @@ def test_a_sample_of_a_clock_that_cannot_be_believed_is_at_the_edge_of_its_proce
     assert timeline(process(100, *rows)).load == Trace("load", (100.0, 3701.0), (1.0, 2.0))
 
 
-def test_what_falls_when_a_process_ends_is_shown_while_it_works() -> None:
+def test_readings_that_fall_when_a_process_ends_are_shown_while_it_works() -> None:
     idle = {"gpu_khz": 100_000, "load_1min": 1.0}
     two = [process(s, {"t_s": 0.5, "gpu_khz": 500_000}, before=idle, after=idle) for s in (0, 2)]
     found = timeline(*two)
@@ -142,7 +142,7 @@ def test_numbered_sensors_are_one_line_of_the_hottest() -> None:
     assert found.sensors == 4
 
 
-def test_clusters_are_those_of_the_device_and_others_are_told_by_their_highest_clock() -> None:
+def test_clusters_are_those_of_the_device_and_others_are_named_by_their_highest_clock() -> None:
     facts: list[Any] = [
         {"core": "Big", "cpus": [1, 9, "2", None]}, {"cpus": [0]}, "junk", {"core": "None", "cpus": None},
     ]  # fmt: skip
@@ -186,12 +186,12 @@ def test_numbers_are_finite_and_of_sensible_size() -> None:
         ([{"thermal_status": 0, "load_1min": 1}], "not throttled, load 1.0–1.0"),
     ],
 )
-def test_the_state_of_a_device_is_told_in_words(samples: list[dict[str, Any]], words: str) -> None:
+def test_the_state_of_a_device_is_shown_in_words(samples: list[dict[str, Any]], words: str) -> None:
     assert condition_words([process(0, *samples)]) == words
     if len(samples) == 2:
         assert condition_words([process(0, before=samples[0], after=samples[1])]) == words
 
 
-def test_a_problem_with_the_thermal_status_is_told() -> None:
+def test_a_problem_with_the_thermal_status_is_shown() -> None:
     for problem, text in STATUS_PROBLEMS.items():
         assert condition_words([process(0, {}, {"thermal_status_problem": problem})]) == text

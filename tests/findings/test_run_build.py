@@ -1,4 +1,4 @@
-"""What a report shows of a job, from its repetitions: which count, start-up, operators, delegation, failures; by hand."""
+"""What a report shows of a job, from hand-made repetitions: which count, start-up, operators, delegation, failures."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def estimated(*values: float) -> Any:
     return estimate(values)
 
 
-# One far from the others, and one that is unreliable.
+# One value is an outlier, and one is unreliable.
 TIMED = [
     rep(0, latency_avg_us=1000.0, latency_std_us=100.0, inferences=5, latency_median_us=900.0, latency_p95_us=2000.0),
     rep(1, latency_avg_us=1010.0, latency_std_us=None, inferences=5, latency_median_us=910.0, latency_p95_us=2010.0),
@@ -77,7 +77,7 @@ def test_if_all_processes_are_unreliable_they_are_shown() -> None:
     assert (nothing.delegation, nothing.nodes, nothing.fallback, nothing.operators) == ("", "", (), ())
 
 
-def test_start_up_is_told_for_each_state_of_the_caches_the_warmest_first() -> None:
+def test_start_up_is_shown_for_each_state_of_the_caches_the_warmest_first() -> None:
     warm: dict[str, Any] = {"latency_avg_us": 1000.0, "file_cache": "warm", "kernel_cache": "warm"}
     found = job(
         rep(0, purpose="cold", file_cache="cold", kernel_cache="cold", first_inference_us=9000.0),
@@ -156,7 +156,7 @@ def test_operators_are_sorted_by_time_and_summed_by_type() -> None:
     assert job(profile(0, operators=OPERATORS), binary=litert).by_type[1].total_ms == 1.5, "calls of all runs"
 
 
-def test_what_fell_back_is_what_ran_on_the_cpu_and_what_was_refused() -> None:
+def test_operators_that_fell_back_are_those_on_the_cpu_and_those_that_were_refused() -> None:
     refused = {"status": "ok", "unsupported_ops": REFUSED}
     found = job(profile(0, operators=OPERATORS, measurement=refused, **PARTLY))
     assert found.fallback == (
@@ -186,7 +186,7 @@ def test_what_fell_back_is_what_ran_on_the_cpu_and_what_was_refused() -> None:
         ({"delegate_applied": None}, "", ""),
     ],
 )
-def test_the_delegation_is_told_in_words(changes: dict[str, Any], delegation: str, nodes: str) -> None:
+def test_the_delegation_is_shown_in_words(changes: dict[str, Any], delegation: str, nodes: str) -> None:
     of = {**PARTLY, **changes}
     for found in (job(profile(0, **of), rep(0, latency_avg_us=1.0)), job(rep(0, **FAILED), rep(1, **FAILED, **of))):
         assert (found.delegation, found.nodes) == (delegation, nodes)

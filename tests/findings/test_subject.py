@@ -1,4 +1,4 @@
-"""What commands look at, by the words of their options: a history, the data of a chart, a raw output that is damaged."""
+"""The data of commands, selected by their options: a history, the data of a chart, a damaged raw output."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_the_data_of_a_chart_are_those_of_its_kind_narrowed_by_the_filters(made:
         assert chart(kind, ids.candidate) is None
 
 
-def test_a_raw_output_that_is_damaged_is_a_sentence_and_a_missing_one_nothing() -> None:
+def test_a_damaged_raw_output_is_shown_as_a_sentence_and_a_missing_one_not_at_all() -> None:
     def fails(error: Exception) -> Callable[[str], bytes]:
         def read(path: str) -> bytes:
             raise error

@@ -1,4 +1,4 @@
-"""Verdicts and comparisons from a few words, for tests of what is made of them. Nothing here was compared."""
+"""Verdicts and comparisons from a few arguments, for tests of later steps. Nothing here was really compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Two models compared: what was run once on some inputs is not run again, and what changed is."""
+"""Comparing two models: an unchanged model is not run again on the same inputs, a changed one is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The copy of a store's totals: what it gives is what the store has, and a further look reads only the runs that changed."""
+"""The copy of a store's totals gives the same results as the store, and later only changed runs are read."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ MODELS, DEVICES, NIGHTS = ("a", "b"), ("D1", "D2"), 12
 
 
 def jobs(number: int, devices: tuple[str, ...] = DEVICES) -> list[Made]:
-    """The cases of a night; after night 6, one model is slower."""
+    """The cases of a night; one model is slower after night 6."""
     rng = np.random.default_rng(number + 100)
     return [
         Made((rng.normal(12.0 if number > 6 and model == "b" else 10.0, 0.05),), model, device=device)
@@ -35,7 +35,7 @@ def jobs(number: int, devices: tuple[str, ...] = DEVICES) -> list[Made]:
 
 
 class Looks:
-    """Looks at a store with a copy; `read` has, for each full or partial reading of it, the runs that were read."""
+    """Searches a store with a copy; `read` has the runs of each reading of the store, an empty list for all runs."""
 
     def __init__(self, url: str, monkeypatch: pytest.MonkeyPatch) -> None:
         self.url, self.monkeypatch, self.read = url, monkeypatch, list[list[str]]()
@@ -48,13 +48,13 @@ class Looks:
         monkeypatch.setattr(kept, "_from_store", noted)
 
     def look(self, **settings: Any) -> list[list[str]]:
-        """Which runs a look read, an empty list for all; what it found is what is found without the copy."""
+        """The runs of each reading by one search; checks that the search finds the same without the copy."""
         self.read.clear()
         with History(self.url) as history:
             self.monkeypatch.setattr(kept, "LEAST_REPETITIONS", 0)
             found = find_changes(history, ChangesSettings(**settings))
             self.monkeypatch.setattr(kept, "LEAST_REPETITIONS", 10**9)
-            # By their texts: intervals that are not known are NaN.
+            # Compared as texts: unknown intervals are NaN, which differs from itself.
             assert repr(found) == repr(find_changes(history, ChangesSettings(**settings)))
         assert found.series
         return list(self.read)
@@ -78,11 +78,11 @@ def looks(full: Store, url: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Lo
 ALL: list[list[str]] = [[]]
 
 
-def test_a_further_look_reads_what_is_new(full: Store, looks: Looks) -> None:
+def test_a_second_search_reads_only_new_runs(full: Store, looks: Looks) -> None:
     assert looks.look() == []
     new = night(full, NIGHTS, jobs(NIGHTS))
     assert looks.look() == [[new]]
-    # An older run, as an import adds it, with a device that was not there before.
+    # An older run, as an import adds it, with a new device.
     older = night(full, -3, jobs(-3, ("D3", *DEVICES)))
     assert looks.look() == [[older]]
     assert looks.look() == []
@@ -124,11 +124,11 @@ def test_a_run_with_incomplete_totals_is_read_again(full: Store, looks: Looks, u
     assert looks.look() == []
 
 
-def test_runs_that_were_deleted_are_not_in_it(full: Store, looks: Looks) -> None:
+def test_runs_that_were_deleted_are_not_in_the_copy(full: Store, looks: Looks) -> None:
     last = full.newest_run_id()
     assert last is not None
     full.drop_run(last)
-    # SQLite gives its numbers to the repetitions of the next run.
+    # SQLite uses the ids of deleted repetitions again for the next run.
     night(full, 30, jobs(NIGHTS - 1))
     assert looks.look() == ALL
     full.drop_host("host")
@@ -136,7 +136,7 @@ def test_runs_that_were_deleted_are_not_in_it(full: Store, looks: Looks) -> None
     assert looks.look() == ALL
 
 
-def test_merged_devices_are_one_in_it(full: Store, looks: Looks) -> None:
+def test_merged_devices_are_one_in_the_copy(full: Store, looks: Looks) -> None:
     night(full, 40, [replace(made, device="D9") for made in jobs(40, ("D2",))])
     looks.look()
     with full.transaction() as connection:
@@ -148,19 +148,19 @@ def test_merged_devices_are_one_in_it(full: Store, looks: Looks) -> None:
 
 
 @pytest.mark.parametrize("damage", [lambda data: b"", lambda data: data[: len(data) // 2], lambda data: b"\x00" * 500])
-def test_a_damaged_copy_is_as_none(looks: Looks, damage: Callable[[bytes], bytes]) -> None:
+def test_a_damaged_copy_is_ignored(looks: Looks, damage: Callable[[bytes], bytes]) -> None:
     file = copy_of(looks)
     file.write_bytes(damage(file.read_bytes()))
     assert looks.look() == ALL
     assert looks.look() == []
 
 
-def test_a_copy_of_another_devbench_is_as_none(looks: Looks) -> None:
+def test_a_copy_of_another_version_of_devbench_is_ignored(looks: Looks) -> None:
     looks.monkeypatch.setattr(kept, "__version__", "0.0.1")
     assert looks.look() == ALL
 
 
-def test_many_changed_runs_are_all_runs(full: Store, looks: Looks) -> None:
+def test_if_many_runs_changed_all_runs_are_read(full: Store, looks: Looks) -> None:
     looks.monkeypatch.setattr(kept, "_MOST_RUNS", 2)
     for number in range(3):
         night(full, 50 + number, jobs(50))

@@ -65,7 +65,7 @@ def test_an_error_comes_with_its_hint_and_the_store_goes_on(tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize("gone", [False, True])
-def test_a_store_process_that_was_killed_is_one_line(tmp_path: Path, gone: bool) -> None:
+def test_a_killed_store_process_is_an_error_of_one_line(tmp_path: Path, gone: bool) -> None:
     process = StoreProcess(str(tmp_path / "r.db"))
     with process as store:
         assert store.runs() == []
@@ -87,7 +87,7 @@ def test_a_process_that_was_started_ahead_is_the_one_that_is_used(tmp_path: Path
     assert store_server._STARTED == []
 
 
-def test_a_process_that_was_started_ahead_for_nothing_ends_without_a_word(tmp_path: Path) -> None:
+def test_an_unused_process_that_was_started_ahead_ends_without_output(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "devbench", "run", "--no-such-option"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2

@@ -68,7 +68,7 @@ def remedies(baseline: Mapping[str, Path], unet: str, folder: Path, tell: Callab
         tell(name)
         out = folder / f"{name}.tflite"
         made = rewrite_file(model, out, rewrites(*names), options, inputs=1)
-        # At full scale each has 3 GB.
+        # At full scale, each file has 3 GB.
         out.unlink()
         compared = made.lossy or made.exact
         if compared is not None:

@@ -43,7 +43,7 @@ _PERCENT = re.compile(rf"({_N}) ?%")
 _MAX_ROW_CHARACTERS = 4000
 
 
-# Compiled when a profile is read: it takes as long as the rest of this file, and most outputs have no profile.
+# Compiled only when a profile is read: most outputs have none, and compiling takes as long as importing this file.
 @functools.cache
 def _row(csv: bool, start: bool) -> re.Pattern[str]:
     gap = _COMMA if csv else _SPACES
