@@ -3,9 +3,9 @@
 Each host is a network namespace (as root on Linux) that reaches this machine by one address only; there, relays lead to
 the database and to the host's virtual devices. Without root, a host is an adb server on a port of its own.
 
-The tool of the phones is a shell script: it writes its process id and the device's uptime to a file on the device
-several times, then prints what the virtual device's tool printed once. Two process ids whose times overlap are two
-tools at once on one device.
+The tool of the phones is a shell script: it writes its process id, its start and the device's uptime to a file on the
+device several times, then prints what the virtual device's tool printed once. Two tools whose times overlap are two at
+once on one device. The start is there because process ids are used again.
 """
 
 from __future__ import annotations
@@ -35,9 +35,11 @@ MODEL = ROOT / "tests" / "data" / "small_cnn.tflite"
 _LOG = "data/local/tmp/campaign.log"
 _TOOL = """#!/bin/sh
 log="$DEVBENCH_VIRTUAL_ROOT/{log}"
+read -r began rest < /proc/uptime
+beat() {{ read -r up rest < /proc/uptime; echo "$$-$began $up" >> "$log"; }}
 n=0
-while [ $n -lt {beats} ]; do read -r up rest < /proc/uptime; echo "$$ $up" >> "$log"; sleep {pause}; n=$((n + 1)); done
-read -r up rest < /proc/uptime; echo "$$ $up" >> "$log"
+while [ $n -lt {beats} ]; do beat; sleep {pause}; n=$((n + 1)); done
+beat
 cat {output}
 """
 _LEASE_S = "6"

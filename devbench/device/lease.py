@@ -14,7 +14,7 @@ import os
 import re
 import secrets
 import shlex
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -227,7 +227,7 @@ def take(device: Device, root: str, request: Request) -> Lease:
         ShellTimeout, DeviceLost and the errors of an unfit device.
     """
     folder = f"{root}/lease"
-    over = 0
+    over: list[int] = []
     for _ in range(_MAX_TRIES):
         taken, holder = _try_to_take(device, folder, request, over, "taking the device")
         if taken is not None:
@@ -235,10 +235,12 @@ def take(device: Device, root: str, request: Request) -> Lease:
         if holder is None:
             continue
         if holder.active and (holder.token, holder.owner) == (request.token, request.owner):
-            return Lease(folder, holder.number, request.token)
+            lease = Lease(folder, holder.number, request.token)
+            if renew(device, lease):
+                return lease
         if holder.active and not _may_replace(request, holder):
             raise LeaseHeld(device.serial, holder)
-        over = holder.number
+        over.append(holder.number)
     raise EnvironmentProblem(
         f"{device.serial}: the lease on the device cannot be taken", hint=f"remove {folder} on the device and try again"
     )
@@ -251,7 +253,7 @@ def _may_replace(request: Request, holder: Holder) -> bool:
 
 
 def _try_to_take(
-    device: Device, folder: str, request: Request, over: int, doing: str
+    device: Device, folder: str, request: Request, over: Collection[int], doing: str
 ) -> tuple[Lease | None, Holder | None]:
     """The lease, or its holder; neither if another request came at the same moment."""
     owner = request.owner
@@ -324,10 +326,16 @@ def revoke(device: Device, root: str, holder: Holder) -> bool:
     if now is None or (now.number, now.token) != (holder.number, holder.token):
         return False
     request = Request(secrets.token_hex(8), this_process())
-    taken, _ = _try_to_take(device, f"{root}/lease", request, holder.number, "releasing the device")
-    if taken is not None:
-        leave(device, taken)
-    return taken is not None
+    over = [holder.number]
+    for _ in range(_MAX_TRIES):
+        taken, left = _try_to_take(device, f"{root}/lease", request, over, "releasing the device")
+        if taken is not None:
+            leave(device, taken)
+            return True
+        if left is None or left.number > holder.number:
+            return False
+        over.append(left.number)
+    return False
 
 
 def to_json(holder: Holder) -> Mapping[str, Any]:

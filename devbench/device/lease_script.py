@@ -15,6 +15,7 @@ after the shell that started it has ended, or after the folder was removed.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Collection
 
 FORMAT = "devbench-lease-1"
 # A later end than this is ignored: no process of the tool has a longer deadline.
@@ -132,16 +133,17 @@ def _mark(pid_file: str) -> str:
 _db_stat=${{_db_stat##*) }}; set -- $_db_stat; echo "$$ ${{20}} $_db_boot" > {pid_file}"""
 
 
-def take(folder: str, token: str, target: str, *, over: int, lasts_s: int) -> str:
-    """Takes the next number if the highest lease is over, or is the number `over`; else prints the highest lease.
+def take(folder: str, token: str, target: str, *, over: Collection[int], lasts_s: int) -> str:
+    """Takes the next number if all leases are over, or are among the numbers `over`; else prints one that is not.
 
+    That is the highest lease. It is a lower one if a run that took its place was cut off before it had ended it.
     What runs under lower numbers has ended before it prints `taken NUMBER`; if it cannot be ended, the number is given
     back and the process is named: `stays PID`. The first number of a folder is the uptime, so that numbers grow also
     after the folder was removed.
 
     Args:
         target: the link's text; the uptime is added to it.
-        over: a lease that does not count, whether it is over or not; 0 for none.
+        over: leases that do not count, whether they are over or not.
         lasts_s: seconds until the new lease ends.
     """
     place = shlex.quote(folder)
@@ -164,11 +166,15 @@ _db_k=${{1##*/}}; _db_k=${{_db_k%%.*}}
 case $_db_k in *[!0-9]*|''|??????????*) return 1;; esac
 [ "$_db_k" -lt $_db_m ]
 }}
+_db_given() {{
+case " {" ".join(map(str, over))} " in *" $1 "*) return 0;; esac
+return 1
+}}
 _db_alone() {{
 [ $_db_n = $_db_m ] || return 1
 for _db_g in "$_db_dir"/*.lease; do
-_db_lower "$_db_g" && [ $_db_k != {over} ] || continue
-_db_over $_db_k || return 1
+_db_lower "$_db_g" && [ -L "$_db_g" ] && ! _db_given $_db_k || continue
+_db_over $_db_k || {{ _db_held=$_db_k; return 1; }}
 done
 return 0
 }}
@@ -190,7 +196,8 @@ _db_t=$((_db_t + 1)); sleep 0.05
 done
 return 1
 }}
-if [ $_db_n = 0 ] || [ $_db_n = {over} ] || _db_over $_db_n; then
+_db_held=
+if [ $_db_n = 0 ] || _db_given $_db_n || _db_over $_db_n; then
 _db_m=$((_db_n + 1)); [ $_db_n = 0 ] && _db_m=$((_db_up + 1))
 _db_own="$_db_dir/$_db_m.until.{token}" _db_mine="$_db_dir/$_db_m.pid.{token}"
 echo "$_db_boot $((_db_up + {lasts_s})){_PAD}" > "$_db_own" || exit 1
@@ -210,5 +217,6 @@ rm -f "$_db_dir/$_db_m.lease"
 fi
 rm -f "$_db_own" "$_db_mine"
 _db_highest
+_db_n=${{_db_held:-$_db_n}}
 fi
 {SHOW}"""

@@ -117,6 +117,43 @@ def test_a_higher_attempt_of_the_same_job_takes_the_device_and_ends_what_runs(he
     assert running.wait(10) == -signal.SIGKILL
 
 
+def cut_off(root: Path, below: lease.Lease, left_s: int) -> None:
+    """Leave what a run leaves that was cut off after it had taken the place of `below` and before it ended that one."""
+    folder, number = root / "lease", below.number + 1
+    target = (folder / f"{below.number}.lease").readlink()
+    (folder / f"{number}.lease").symlink_to(str(target).replace(below.token, "cut", 1))
+    boot, uptime = (folder / f"{below.number}.until.{below.token}").read_text().split()
+    (folder / f"{number}.until.cut").write_text(f"{boot} {int(uptime) + left_s if left_s else 1}\n")
+
+
+@pytest.mark.parametrize("left_s", [0, 1000])
+def test_a_run_that_was_cut_off_while_it_took_a_device_holds_it_for_no_longer(
+    here: HereDevice, tmp_path: Path, left_s: int
+) -> None:
+    held = lease.take(here, str(tmp_path), ask("one", job="night-7", attempt=1))
+    script = f"{held.shell_functions()}\n_db_mark; _db_lease 100 && sleep 60"
+    running = subprocess.Popen([here.name, "-c", script], start_new_session=True)
+    while not Path(held.pid_file).exists():
+        time.sleep(0.01)
+    cut_off(tmp_path, held, left_s)
+    with pytest.raises(LeaseHeld):
+        lease.take(here, str(tmp_path), ask("two"))
+    assert running.poll() is None
+    taken = lease.take(here, str(tmp_path), ask("two", job="night-7", attempt=2))
+    assert taken.number > held.number + 1
+    assert running.wait(10) == -signal.SIGKILL
+    assert lease.renew(here, taken)
+
+
+def test_a_release_ends_what_a_run_that_was_cut_off_had_not_ended(here: HereDevice, tmp_path: Path) -> None:
+    held = lease.take(here, str(tmp_path), ask("one"))
+    cut_off(tmp_path, held, 1000)
+    holder = lease.read_holder(here, str(tmp_path))
+    assert holder is not None and holder.number == held.number + 1
+    assert lease.revoke(here, str(tmp_path), holder)
+    lease.take(here, str(tmp_path), ask("two"))
+
+
 def test_a_process_that_only_has_the_id_of_an_earlier_one_is_not_ended(here: HereDevice, tmp_path: Path) -> None:
     held = lease.take(here, str(tmp_path), ask("one"))
     bystander = subprocess.Popen(["sleep", "60"], start_new_session=True)
