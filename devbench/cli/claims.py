@@ -67,6 +67,7 @@ def _models(pipeline: Pipeline, folder: Path, tell: Callable[[str], None]) -> tu
     from devbench import __version__
     from devbench.host.hashing import sha256_of
     from devbench.host.tables import load
+    from devbench.host.whole_files import write_whole
     from devbench.models.copies import copies_of
     from devbench.models.files import model_path
     from devbench.models.mobile_sd import paper
@@ -89,7 +90,7 @@ def _models(pipeline: Pipeline, folder: Path, tell: Callable[[str], None]) -> tu
     copied = copies_of(baseline[unet])
     named = {"copied_in": copied.in_bytes, "copied_out": copied.out_bytes, "copy_us": copied.host_us}
     figures |= paper.gelu_in_fp16() | named
-    kept.write_text(json.dumps({key: figures}), "utf-8")
+    write_whole(kept, lambda part: json.dump({key: figures}, part))
     return mobile, figures
 
 

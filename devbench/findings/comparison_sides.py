@@ -14,6 +14,7 @@ from devbench.findings.grouping import groups
 from devbench.metrics import METRICS, OPERATOR_TIME
 from devbench.notices import Effect, Notice, NoticeKind, Tally
 from devbench.results.cases import subject_of
+from devbench.results.columns import frame_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -80,12 +81,9 @@ def load_side(
         }
     if OPERATOR_TIME in settings.metrics and len(run_ids) >= _LEAST_PROFILES:
         newest = {**filters, "runs": tuple(run_ids)[-_MOST_PROFILED:]}
-        types = history.operator_types(**newest)
-        keys = ["device_key", "case", "type"]
-        sums = types.groupby([*keys, "run_id", "job"], sort=False, observed=True)["total_ms"].sum().reset_index()
-        profiles = {(one.run_id, one.job) for one in history.unreliable(**newest) if one.purpose == "profile"}
-        sums["unreliable"] = [job in profiles for job in zip(sums["run_id"], sums["job"], strict=True)]
-        values |= {(key[0], key[1], OPERATOR_TIME, key[2]): of for key, of in _by(sums, keys, "total_ms")}
+        profiles = frame_of(history.series_columns((OPERATOR_TIME,), **newest)[0])
+        keys = ["device_key", "case", "operator_type"]
+        values |= {(key[0], key[1], OPERATOR_TIME, key[2]): of for key, of in _by(profiles, keys, "value")}
     sessions = history.pipelines(**filters)
     for metric, observed in pipeline_values(sessions, metrics, medians=medians):
         keys = ["device_key", "case"]

@@ -94,7 +94,10 @@ def _operator_times(connection: sa.Connection, selection: Selection) -> dict[str
     of_types = {"operator_type": table.c.type, "value": table.c.total_ms}
     rows = _summed(read_rows(connection, selection, table, table.c.job_id, of_types), "operator_type", "value")
     profiles = sa.select(repetitions.c.job_id).where(
-        repetitions.c.purpose == "profile", repetitions.c.verdict == "unreliable"
+        repetitions.c.purpose == "profile",
+        repetitions.c.verdict == "unreliable",
+        repetitions.c.status == "ok",
+        *selection.of_job_ids(repetitions.c.job_id),
     )
     unreliable = np.isin(rows.owners, connection.execute(profiles).scalars().all())
     columns = with_jobs(connection, selection, Rows(rows.owners, {**rows.columns, "unreliable": unreliable}))
