@@ -16,6 +16,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from devbench.results import schema
+from devbench.results.column_types import Words
 from devbench.results.engine import fetch
 from devbench.results.selection import Selection
 
@@ -96,8 +97,15 @@ def read_rows(
     owners = np.asarray(found.pop("job_id"), dtype="int64")
     return Rows(
         owners,
-        {name: as_times(values) if name.endswith("_utc") else column_of(values) for name, values in found.items()},
+        {name: _read_column(name, columns[name].type, values) for name, values in found.items()},
     )
+
+
+def _read_column(name: str, kind: sa.types.TypeEngine[Any], values: Sequence[Any]) -> Column:
+    if name.endswith("_utc"):
+        return as_times(values)
+    # Not from the values alone: no rows would say that it has numbers.
+    return coded(values) if isinstance(kind, Words) else column_of(values)
 
 
 def with_jobs(connection: sa.Connection, selection: Selection, rows: Rows) -> dict[str, Column]:

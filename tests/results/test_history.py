@@ -13,7 +13,7 @@ import pytest
 import devbench.results
 from devbench.errors import InputError
 from devbench.metrics import OPERATOR_TIME, shown_in, stored
-from devbench.results.columns import frame_of
+from devbench.results.columns import Coded, frame_of
 from devbench.results.history import History
 from devbench.results.records import DeviceRecord
 from devbench.results.store import Store
@@ -125,6 +125,12 @@ def test_columns_without_pandas_are_those_of_the_frames(history: History) -> Non
     types = history.operator_types().groupby(["run_id", "job", "type"])["total_ms"].sum()
     assert len(times) > 1
     assert times.to_dict() == pytest.approx(types.to_dict())
+
+
+def test_operator_times_of_runs_without_a_profile_are_no_rows(history: History) -> None:
+    columns = history.series_columns(("operator_time",), models=["none"])[0]
+    assert {len(column) for column in columns.values()} == {0}
+    assert isinstance(columns["operator_type"], Coded)
 
 
 def test_a_device_is_called_what_it_was_called_last(history: History, store: Store) -> None:
