@@ -120,6 +120,10 @@ def _changed(result: NightResult) -> Iterator[Section]:
         yield from decided(result.comparison)
 
 
+def _latency_first(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
+    return sorted(rows, key=lambda row: row.metric != "latency")
+
+
 def _regressions(result: NightResult) -> Iterator[Section]:
     """The cases that regressed, a line each: the latency if it did, what else, and the first causes."""
     rows: dict[tuple[str, str], list[ComparedRow]] = defaultdict(list)
@@ -128,7 +132,7 @@ def _regressions(result: NightResult) -> Iterator[Section]:
     titles = short_titles(dict.fromkeys(result.device_titles.values()))
     lines = []
     for those in rows.values():
-        first, *others = sorted(those, key=lambda row: row.metric != "latency")
+        first, *others = _latency_first(those)
         words = [row_words(first), *explanation_words(first)[:_MAX_CAUSES]]
         words += [
             f"also {metric_words(row.metric, row.operator_type)} {signed(row.comparison.change, row.unit)}"
@@ -205,7 +209,7 @@ def _case(
         lines = failures + ([f"worked in the baseline: {failure_words(newly)}"] if newly else [])
         kind = job.failures[0][0] if job.failures else "not_run"
         faults.append(Fault("failure", kind, tuple(lines or ["no repetition was made"])))
-    regressed = [row for row in rows if row.comparison.verdict == "regressed"]
+    regressed = _latency_first([row for row in rows if row.comparison.verdict == "regressed"])
     if regressed:
         found = tuple(line for row in regressed for line in (row_words(row), *explanation_words(row)))
         faults.append(Fault("failure", "regression", found))

@@ -118,6 +118,17 @@ def test_a_regression_fails_with_its_explanation() -> None:
     assert (result.exit_code, night_sentence(result)) == (1, _REGRESSED)
 
 
+def test_a_failure_begins_with_the_latency_whatever_changed_most() -> None:
+    result = night(change=1.1)
+    assert result.comparison is not None
+    (row,) = result.comparison.rows
+    (larger,) = compare_all([Pair("k", "init", [1.0, 1.001, 1.002], [1.8, 1.801, 1.802])])
+    rows = (replace(row, metric="init", comparison=larger), row)
+    (failure,) = _checked(replace(result, comparison=replace(result.comparison, rows=rows))).iter("failure")
+    assert str(failure.get("message")).startswith("latency 1.00 ms → 1.10 ms")
+    assert "init 1.00 ms → 1.80 ms" in str(failure.text)
+
+
 def test_what_is_undecided_is_said_and_fails_nothing() -> None:
     result = night(change=1.008, noise=0.02)
     root = _checked(result)
