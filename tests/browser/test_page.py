@@ -241,6 +241,32 @@ def test_paper_has_no_more_than_a_reader_would_turn(browser: Chromium, tmp_path:
     assert browser.run(rows) == 50
 
 
+def test_eight_devices_two_models_and_six_cases_fit_on_five_screens(browser: Chromium, tmp_path: Path) -> None:
+    base = view()
+    first = base.jobs[0].job
+    of_cases = [(delegate, threads) for delegate in ("cpu", "xnnpack") for threads in (1, 2, 4)]
+    jobs: list[JobView] = []
+    for device in [DeviceRecord(f"K{n}", f"S{n}", f"Phone {n}", False, "p", {}) for n in range(8)]:
+        for model in [ModelRecord(f"{n:064x}", f"model_{n}", 1_000_000) for n in range(2)]:
+            for delegate, threads in of_cases:
+                number = len(jobs) + 1
+                job = replace(first, number=number, device=device, model=model, delegate=delegate, threads=threads)
+                repetitions = tuple(replace(r, job_number=number) for r in base.jobs[0].repetitions)
+                jobs.append(JobView(job, repetitions))
+    address = written(tmp_path, replace(base, jobs=tuple(jobs)))
+    plots = "[...document.querySelectorAll('#latency .plot')]"
+    for width, height, screens in ((1400, 900, 5), (390, 844, 10)):
+        browser.size(width, height)
+        browser.open(address)
+        # A chart is drawn, and has its height, once it is seen.
+        for plot in range(browser.run(plots + ".length")):
+            browser.run(f"{plots}[{plot}].scrollIntoView()")
+            browser.wait(f"{plots}[{plot}].querySelector('svg text') !== null")
+        assert browser.run("document.documentElement.scrollHeight / innerHeight") <= screens
+        assert browser.run("document.documentElement.scrollWidth") == width
+    browser.size(1280, 900)
+
+
 @pytest.mark.campaign
 def test_five_thousand_jobs_open_at_once_and_each_has_its_details(browser: Chromium, tmp_path: Path) -> None:
     browser.complaints.clear()
