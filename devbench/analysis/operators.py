@@ -13,12 +13,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Literal, Protocol, TypeVar
 
+from devbench.frozen import dataclass
+
 Place = Literal["delegate", "xnnpack", "cpu"]
 
 _XNNPACK_KERNEL = re.compile(r"\(N[A-Z]{1,4}[,)]")
 _XNNPACK_PARTITION = "tflitexnnpackdelegate"
 # TensorFlow's own kernels, which run on the CPU.
 _FLEX_PARTITION = "tfliteflexdelegate"
+_KERNEL_NUMBER = re.compile(r" \d+\b")
+_LONGEST_TYPE = 200
 
 
 class ProfiledRow(Protocol):
@@ -62,6 +66,50 @@ def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> l
         place = _place(row.type, bool(row.inside_delegate), bool(row.is_partition), xnnpack)
         found.append((row, (row.avg_ms or 0.0) * calls, place))
     return found
+
+
+@dataclass(frozen=True, slots=True)
+class TypeTotal:
+    """Operators of one type in a profile, once each.
+
+    Attributes:
+        place: "delegate" for a partition and rows within one, "xnnpack" for those of XNNPACK next to another delegate,
+            else "cpu".
+        total_ms: in one inference.
+        share: of the profiled time, 0 to 1.
+    """
+
+    type: str
+    place: Place
+    count: int
+    total_ms: float
+    share: float
+
+
+def type_times(rows: Sequence[ProfiledRow], *, xnnpack: bool, tool: str) -> tuple[TypeTotal, ...]:
+    """The runs' operators of a profile by type and place, most expensive first.
+
+    Args:
+        rows: of the phase "runs".
+        xnnpack: whether the delegate that was asked for is XNNPACK.
+        tool: "tflite" or "litert"; the latter prints the calls of all inferences together.
+    """
+    sums: dict[tuple[str, Place], list[float]] = {}
+    for row, ms, place in counted(rows, xnnpack=xnnpack, calls_of_all_runs=tool == "litert"):
+        sums.setdefault((operator_type(row.type, place), place), []).append(ms)
+    whole = sum(map(sum, sums.values()))
+    found = [
+        TypeTotal(kind, place, len(times), sum(times), sum(times) / whole if whole else 0.0)
+        for (kind, place), times in sums.items()
+    ]
+    return tuple(sorted(found, key=lambda one: -one.total_ms))
+
+
+@lru_cache(maxsize=4096)
+def operator_type(text: str, place: str) -> str:
+    """The type without what the tool adds: the GPU delegate numbers its kernels (`softmax 3`)."""
+    kind = text.removeprefix("Delegate/")
+    return (kind if place == "cpu" else _KERNEL_NUMBER.sub("", kind))[:_LONGEST_TYPE]
 
 
 def delegate_time_share(rows: Sequence[ProfiledRow], *, xnnpack: bool, calls_of_all_runs: bool) -> float | None:

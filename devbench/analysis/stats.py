@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from statistics import NormalDist, fmean, median, stdev
 from typing import TYPE_CHECKING
@@ -123,6 +123,12 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
     if coverage >= confidence:
         return Estimate(middle, low, high, coverage, known, bootstrap=True)
     return Estimate(middle, ordered[k - 1], ordered[n - k], _coverage(n, k, k), known)
+
+
+def middle(values: Iterable[float | None]) -> float | None:
+    """The median of the known values; `None` if there is none."""
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
 
 
 def _bootstrap(ordered: Sequence[float], confidence: float) -> tuple[float, float]:

@@ -23,13 +23,11 @@ from devbench.bench.events import (
 )
 from devbench.cli.output import plain
 from devbench.notices import Effect
-from devbench.results.cases import case_text
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
     from rich.live import Live
 
-    from devbench.results.records import JobRecord
 
 _REFRESH_PER_S = 4
 _MAX_TITLE = 24
@@ -110,7 +108,7 @@ class RunDisplay:
         elif isinstance(event, RepetitionStarted):
             row.waiting = False
             kind = event.purpose if event.purpose != "latency" else "repetition"
-            row.doing = f"{_job_title(event.job)} · {kind} {event.index + 1}/{event.of}"
+            row.doing = f"{event.job.case} · {kind} {event.index + 1}/{event.of}"
         elif isinstance(event, RepetitionDone):
             row.done += 1 + event.skipped
             return _repetition(row, event)
@@ -168,7 +166,7 @@ class RunDisplay:
 
 
 def _repetition(row: _Row, event: RepetitionDone) -> str:
-    repetition, job = event.repetition, plain(_job_title(event.job))
+    repetition, job = event.repetition, plain(event.job.case)
     if repetition.failure_kind is not None:
         row.failed += 1
         row.failure = f"{repetition.failure_kind}: {plain(repetition.failure_message or '', 160)}"
@@ -212,7 +210,3 @@ def _left(row: _Row) -> str:
     seconds = (time.monotonic() - row.began) / row.done * (row.steps - row.done)
     minutes, rest = divmod(round(seconds), 60)
     return f"{minutes}:{rest:02d} left"
-
-
-def _job_title(job: JobRecord) -> str:
-    return case_text(job.model.name, job.delegate, job.threads, job.options)

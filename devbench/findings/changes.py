@@ -15,8 +15,6 @@ from devbench.findings.comparison import CaseOnDevice
 from devbench.metrics import stored
 from devbench.notices import Notice
 
-# Times by type of operator are many series; they are searched only on request.
-
 
 @dataclass(frozen=True, slots=True)
 class ChangesSettings:
@@ -24,7 +22,7 @@ class ChangesSettings:
 
     Attributes:
         changes, events: the settings of the detection.
-        metrics: names.
+        metrics: names. Times by type of operator are many series; they are searched only on request.
         devices, models, delegates, cases, labels: filters as those of `History`; empty is everything.
         since, until: only runs in this period are searched.
         changed_since: earlier changes are not reported; the whole series is searched nevertheless.
@@ -172,6 +170,9 @@ class ModelChange:
     members: tuple[tuple[MeasuredSeries, Change], ...]
 
 
+Told = DeviceChange | ModelChange
+
+
 @dataclass(frozen=True, slots=True)
 class DeviceDrift:
     """Slow drift that the models of a device share. It was subtracted from their series before the search.
@@ -221,6 +222,11 @@ class ChangesReport:
     least: int = 6
 
     @property
+    def told(self) -> tuple[Told, ...]:
+        """What changed: events of devices, then changes of models."""
+        return (*self.events, *self.models)
+
+    @property
     def too_short(self) -> tuple[MeasuredSeries, ...]:
         """The series with too few reliable values for any change to be found."""
         return tuple(one for one in self.series if len(one.values) < self.least)
@@ -233,7 +239,7 @@ class ChangesReport:
     def fails(self, what: str) -> bool:
         """Whether there is a change that is "worse", "up", "down" or "any"."""
         if what == "worse":
-            return any(one.worse for one in self.events) or any(one.worse for one in self.models)
+            return any(one.worse for one in self.told)
         changes = (change for series in self.series for change in series.changes)
         return any(what in ("any", change.point.direction) for change in changes)
 

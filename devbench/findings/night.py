@@ -12,9 +12,6 @@ from devbench.findings.comparison import ComparedRow, ComparisonReport
 from devbench.findings.run import JobReport, ReportData
 from devbench.notices import Effect, Notice, NoticeKind, merged
 
-# The kind of failure as it is stored (`tool.measurement.FailureKind`).
-_DEVICE_LOST = "device_lost"
-
 
 @dataclass(frozen=True, slots=True)
 class NightResult:
@@ -43,7 +40,7 @@ class NightResult:
     @property
     def failed(self) -> tuple[JobReport, ...]:
         """Jobs with a failed repetition, or without any repetition."""
-        return tuple(job for job in self.report.jobs if has_failed(job)) if self.report is not None else ()
+        return tuple(job for job in self.report.jobs if job.failed) if self.report is not None else ()
 
     @property
     def busy(self) -> Mapping[str, DevbenchError]:
@@ -112,16 +109,3 @@ class NightResult:
 def job_key(job: JobReport) -> tuple[str, str]:
     """Device and case of a job, as a comparison names them."""
     return job.job.device.key, job.case
-
-
-def has_failed(job: JobReport) -> bool:
-    """Whether a repetition of the job failed, or none was made.
-
-    That the device went away is no failure of a job that was gone on with when it was back.
-    """
-    if not job.repetitions:
-        return True
-    kinds = {kind for kind, _, _ in job.failures}
-    if job.repetitions[-1].status == "ok":
-        kinds.discard(_DEVICE_LOST)
-    return bool(kinds)

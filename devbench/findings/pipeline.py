@@ -7,9 +7,8 @@ detail.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import replace
-from statistics import median
 from typing import Any
 
 from devbench.analysis.pipeline import (
@@ -28,11 +27,11 @@ from devbench.analysis.pipeline import (
     total_ms,
 )
 from devbench.analysis.reliability import reasons_text
-from devbench.analysis.stats import Estimate, estimate
+from devbench.analysis.stats import Estimate, estimate, middle
 from devbench.findings.copies import COPIES, Copied, copied
 from devbench.frozen import dataclass
 from devbench.notices import VIRTUAL_NOTE, Notice
-from devbench.results.counting import RunView, unreliable
+from devbench.results.counting import RunView, failure_counts, unreliable
 from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.run_files import run_end
 
@@ -284,32 +283,21 @@ def _stages(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord
         alone = Alone(
             name=rows[0].name,
             runs=own,
-            load_ms=_middle(row.load_ms for row in rows) or 0.0,
-            first_ms=_middle(row.first_ms for row in rows) or 0.0,
-            steady_ms=_middle(row.steady_ms for row in rows) or 0.0,
-            init_ms=_middle(row.init_ms for row in rows),
+            load_ms=middle(row.load_ms for row in rows) or 0.0,
+            first_ms=middle(row.first_ms for row in rows) or 0.0,
+            steady_ms=middle(row.steady_ms for row in rows) or 0.0,
+            init_ms=middle(row.init_ms for row in rows),
         )
         job = jobs[rows[0].job_number]
         stages.append(MeasuredStage(alone, job, rows[0].repeated, len(rows), max(peaks, default=None)))
     return tuple(stages)
 
 
-def _middle(values: Iterable[float | None]) -> float | None:
-    known = [value for value in values if value is not None]
-    return median(known) if known else None
-
-
 def _whole(
     residency: str, sessions: Sequence[PipelineSessionRecord], stages: Sequence[MeasuredStage], full_cores: int
 ) -> Whole:
-    failures: dict[tuple[str, str], int] = {}
-    for one in sessions:
-        if one.failure_kind is not None:
-            key = (one.failure_kind, one.failure_message or "")
-            failures[key] = failures.get(key, 0) + 1
     well = tuple(one for one in sessions if one.status == "ok" and one.latency_ms is not None)
-    told = tuple((kind, message, count) for (kind, message), count in failures.items())
-    whole = Whole(residency, well, told)
+    whole = Whole(residency, well, failure_counts(sessions))
     counted, all_unreliable = _counted(well)
     if not counted:
         return whole
@@ -320,7 +308,7 @@ def _whole(
         latency=estimate([one.latency_ms or 0.0 for one in counted]),
         all_unreliable=all_unreliable,
         shown=shown,
-        peak_kb=round(median(peaks)) if (peaks := [o.peak_kb for o in counted if o.peak_kb is not None]) else None,
+        peak_kb=None if (peak_kb := middle(one.peak_kb for one in counted)) is None else round(peak_kb),
         shares=tuple(shares(shown.latency_ms or 0.0, [timed(stage) for stage in shown.stages])),
         images=_images(shown, stages, full_cores),
     )

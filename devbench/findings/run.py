@@ -11,11 +11,12 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from devbench.analysis.stats import Estimate
+from devbench.analysis.operators import TypeTotal
+from devbench.analysis.stats import Estimate, ProcessSpread
 from devbench.findings.timeline import Timeline
 from devbench.frozen import dataclass
 from devbench.notices import VIRTUAL_NOTE, Effect, Notice
-from devbench.results.cases import case_text, subject_text
+from devbench.results.counting import job_failed
 from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
 
 MEMORY_NOTE = (
@@ -24,30 +25,15 @@ MEMORY_NOTE = (
 
 
 @dataclass(frozen=True, slots=True)
-class OperatorType:
-    """Operators of one type in the runs' profile. `share` is of the profiled time, 0 to 1.
-
-    `where` is "delegate" for a partition and rows within one, "xnnpack" for those of XNNPACK next to another delegate,
-    else "cpu".
-    """
-
-    type: str
-    count: int
-    total_ms: float
-    share: float
-    where: str
-
-
-@dataclass(frozen=True, slots=True)
 class OperatorRow:
-    """One operator; `total_ms` is its average times the calls of one inference."""
+    """One operator; `total_ms` is its average times the calls of one inference, the rest as in `TypeTotal`."""
 
     type: str
     name: str
     node: int | None
     total_ms: float
     share: float
-    where: str
+    place: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,13 +41,13 @@ class FallenBack:
     """An operator type that a delegate left to the CPU.
 
     Attributes:
-        where: the kernels that executed it on the CPU, as in `OperatorType`; empty if the profile has no such operator.
+        place: the kernels that executed it on the CPU, as in `TypeTotal`; empty if the profile has no such operator.
         count, total_ms, share: in one inference as profiled; `None` where the profile has no such operator.
         reasons: why the delegate refused it, as the delegate reports it; empty if it does not report it.
     """
 
     type: str
-    where: str
+    place: str
     count: int | None
     total_ms: float | None
     share: float | None
@@ -115,29 +101,12 @@ class StartUp:
 
 
 @dataclass(frozen=True, slots=True)
-class Spread:
-    """How far processes are from each other and inferences within them, in percent; `None` where nothing is known.
-
-    Attributes:
-        between_mad_pct: between processes, robust against a single slow one.
-        between_cv_pct: between processes, standard deviation of the mean.
-        within_pct: between the inferences of one process.
-        p50, p95: ms, medians over processes of what the tool printed of each process's inferences.
-    """
-
-    between_mad_pct: float | None = None
-    between_cv_pct: float | None = None
-    within_pct: float | None = None
-    p50: float | None = None
-    p95: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
 class JobReport:
     """A job as a report shows it; `None` and empty text where nothing was measured.
 
     Attributes:
         latency: median over the processes that count, in ms.
+        p50, p95: ms, medians over processes of what the tool printed of the inferences of each.
         startups: one for each state of the caches, the warmest first.
         processes: all that were timed, in the order in which they ran.
         all_unreliable: the latency is that of unreliable processes, because there are no others.
@@ -158,7 +127,9 @@ class JobReport:
     title: str
     status: str
     latency: Estimate | None
-    spread: Spread
+    spread: ProcessSpread
+    p50: float | None
+    p95: float | None
     startups: tuple[StartUp, ...]
     processes: tuple[Process, ...]
     inferences: int
@@ -172,7 +143,7 @@ class JobReport:
     nodes: str
     fallback: tuple[FallenBack, ...]
     outputs: tuple[Mapping[str, Any], ...]
-    by_type: tuple[OperatorType, ...]
+    by_type: tuple[TypeTotal, ...]
     operators: tuple[OperatorRow, ...]
     failures: tuple[tuple[str, str, int], ...]
     conditions: str
@@ -192,17 +163,21 @@ class JobReport:
     @property
     def subject(self) -> str:
         """The model with its shape and signature: `unet · shape 1x64x64x4`."""
-        return subject_text(self.job.model.name, self.job.options)
+        return self.job.subject
 
     @property
     def case(self) -> str:
         """The job as a case, as a comparison names it: `unet · gpu · 4 threads`."""
-        of = self.job
-        return case_text(of.model.name, of.delegate, of.threads, of.options)
+        return self.job.case
 
     @property
     def virtual(self) -> bool:
         return self.job.device.virtual
+
+    @property
+    def failed(self) -> bool:
+        """Whether a repetition failed, or none was measured (`job_failed`)."""
+        return job_failed(self.repetitions)
 
     @property
     def warm(self) -> StartUp | None:
@@ -240,7 +215,7 @@ class JobReport:
     @property
     def partitions_ms(self) -> float:
         """Profiled time on the delegate, ms per inference."""
-        return sum(row.total_ms for row in self.operators if row.where == "delegate")
+        return sum(row.total_ms for row in self.operators if row.place == "delegate")
 
     @property
     def output_verdict(self) -> str:

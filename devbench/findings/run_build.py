@@ -8,25 +8,22 @@ from __future__ import annotations
 from collections.abc import Sequence
 from statistics import median
 
-from devbench.analysis.operators import counted
-from devbench.analysis.stats import Estimate, Inferences, estimate, outliers, spread
+from devbench.analysis.operators import TypeTotal, counted, type_times
+from devbench.analysis.stats import Estimate, Inferences, ProcessSpread, estimate, middle, outliers, spread
 from devbench.findings.readings import condition_words
 from devbench.findings.run import (
     FallenBack,
     JobReport,
     OperatorRow,
-    OperatorType,
     Process,
     ReportData,
-    Spread,
     StartUp,
 )
 from devbench.findings.timeline_build import build_timelines
 from devbench.metrics import METRICS, shown_in
 from devbench.notices import Notice
 from devbench.results import counting
-from devbench.results.cases import case_text, subject_text
-from devbench.results.counting import JobView, RunView, operator_place_is_xnnpack, operator_type
+from devbench.results.counting import JobView, RunView, operator_place_is_xnnpack
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord
 
 _KB = 1024
@@ -55,8 +52,7 @@ def build_report(view: RunView) -> ReportData:
 
 def _about(job: JobRecord, notices: Sequence[Notice]) -> tuple[Notice, ...]:
     """The notices that are about the job."""
-    case = case_text(job.model.name, job.delegate, job.threads, job.options)
-    names = {job.model.name, subject_text(job.model.name, job.options), case, job.device.title}
+    names = {job.model.name, job.subject, job.case, job.device.title}
     return tuple(one for one in notices if one.concerns(job.device.key, job.number, names))
 
 
@@ -69,8 +65,8 @@ def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
     profile = profiles[-1] if profiles else None
     # The process that shows most about the delegate: the profile, else a timed process, else the last one.
     telling = next(iter([*profiles[-1:], *timed[-1:], *repetitions[-1:]]), None)
-    operators = _operators(profile.operators, job) if profile else ()
-    by_type = _by_type(operators)
+    runs = [op for op in profile.operators if op.phase == "runs"] if profile else []
+    by_type = type_times(runs, xnnpack=operator_place_is_xnnpack(job.delegate, job.options), tool=job.binary.tool)
     processes = _processes(measured, timed)
     return JobReport(
         job=job,
@@ -78,6 +74,8 @@ def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
         status=_status(repetitions),
         latency=estimate([process.latency_ms for process in processes if process.counts]),
         spread=_spread(timed),
+        p50=_scaled(middle(r.latency_median_us for r in timed), 1e-3),
+        p95=_scaled(middle(r.latency_p95_us for r in timed), 1e-3),
         startups=_startups(repetitions),
         processes=processes,
         inferences=sum(r.inferences or 0 for r in timed),
@@ -92,8 +90,8 @@ def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
         fallback=_fallback(telling, by_type),
         outputs=tuple(row for r in repetitions for row in r.outputs),
         by_type=by_type,
-        operators=operators,
-        failures=_failures(repetitions),
+        operators=_operators(runs, job),
+        failures=counting.failure_counts(repetitions),
         conditions=condition_words(repetitions),
         repetitions=repetitions,
         notices=_about(job, notices),
@@ -135,22 +133,14 @@ def _figures(
     return found
 
 
-def _spread(timed: Sequence[RepetitionRecord]) -> Spread:
+def _spread(timed: Sequence[RepetitionRecord]) -> ProcessSpread:
     known = [(r, r.latency_avg_us) for r in timed if r.latency_avg_us is not None]
     within = [
         Inferences(us, r.latency_std_us, r.inferences)
         for r, us in known
         if r.latency_std_us is not None and r.inferences
     ]
-    found = spread([us for _, us in known], within)
-    p50, p95 = (_ms([getattr(r, name) for r, _ in known]) for name in ("latency_median_us", "latency_p95_us"))
-    return Spread(
-        found.between_mad_pct,
-        found.between_cv_pct,
-        found.within_pct,
-        p50.median if p50 else None,
-        p95.median if p95 else None,
-    )
+    return spread([us for _, us in known], within)
 
 
 def _startups(repetitions: Sequence[RepetitionRecord]) -> tuple[StartUp, ...]:
@@ -209,7 +199,7 @@ def _nodes(repetition: RepetitionRecord | None) -> str:
     return taken + ("" if count is None else f", {count} part{'' if count == 1 else 's'}")
 
 
-def _fallback(repetition: RepetitionRecord | None, by_type: Sequence[OperatorType]) -> tuple[FallenBack, ...]:
+def _fallback(repetition: RepetitionRecord | None, by_type: Sequence[TypeTotal]) -> tuple[FallenBack, ...]:
     """The operators that stayed on the CPU, and those that the delegate refused, with its reasons."""
     if repetition is None or repetition.delegate_applied is None:
         return ()
@@ -219,30 +209,20 @@ def _fallback(repetition: RepetitionRecord | None, by_type: Sequence[OperatorTyp
         name = str(op.get("op", ""))
         names.setdefault(name.casefold(), name)
         reasons.setdefault(name.casefold(), {})[str(op.get("reason", ""))] = None
-    whole = repetition.delegate_applied == "none" or not any(kind.where == "delegate" for kind in by_type)
-    on_cpu = [] if whole else [kind for kind in by_type if kind.where != "delegate"]
+    whole = repetition.delegate_applied == "none" or not any(kind.place == "delegate" for kind in by_type)
+    on_cpu = [] if whole else [kind for kind in by_type if kind.place != "delegate"]
     found = []
     for kind in on_cpu:
         why = reasons.pop(kind.type.casefold(), {})
-        found.append(FallenBack(kind.type, kind.where, kind.count, kind.total_ms, kind.share, tuple(why)))
+        found.append(FallenBack(kind.type, kind.place, kind.count, kind.total_ms, kind.share, tuple(why)))
     return (*found, *(FallenBack(names[key], "", None, None, None, tuple(why)) for key, why in reasons.items()))
-
-
-def _failures(repetitions: Sequence[RepetitionRecord]) -> tuple[tuple[str, str, int], ...]:
-    counts: dict[tuple[str, str], int] = {}
-    for repetition in repetitions:
-        if repetition.failure_kind is not None:
-            key = (repetition.failure_kind, repetition.failure_message or "")
-            counts[key] = counts.get(key, 0) + 1
-    return tuple((kind, message, count) for (kind, message), count in counts.items())
 
 
 # -- operators ------------------------------------------------------------------------------------------------------
 
 
-def _operators(records: Sequence[OperatorRecord], job: JobRecord) -> tuple[OperatorRow, ...]:
+def _operators(runs: Sequence[OperatorRecord], job: JobRecord) -> tuple[OperatorRow, ...]:
     """The runs' operators by time, each counted once."""
-    runs = [op for op in records if op.phase == "runs"]
     rows = counted(
         runs,
         xnnpack=operator_place_is_xnnpack(job.delegate, job.options),
@@ -256,20 +236,8 @@ def _operators(records: Sequence[OperatorRecord], job: JobRecord) -> tuple[Opera
             node=op.node,
             total_ms=total,
             share=total / whole if whole else 0.0,
-            where=place,
+            place=place,
         )
         for op, total, place in rows
     ]
     return tuple(sorted(found, key=lambda row: -row.total_ms))
-
-
-def _by_type(rows: Sequence[OperatorRow]) -> tuple[OperatorType, ...]:
-    """Sums by type."""
-    found: dict[tuple[str, str], list[OperatorRow]] = {}
-    for row in rows:
-        found.setdefault((operator_type(row.type, row.where), row.where), []).append(row)
-    types = [
-        OperatorType(kind, len(of), sum(row.total_ms for row in of), sum(row.share for row in of), where)
-        for (kind, where), of in found.items()
-    ]
-    return tuple(sorted(types, key=lambda item: -item.total_ms))

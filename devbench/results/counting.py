@@ -7,24 +7,25 @@ were not profiled, start-up from processes that found the same state of the cach
 
 from __future__ import annotations
 
-import re
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime
-from functools import lru_cache
 from typing import Any
 
-from devbench.analysis.operators import Place, ProfiledRow, counted
 from devbench.analysis.reliability import reasons_text
 from devbench.analysis.stats import estimate
 from devbench.frozen import dataclass
 from devbench.metrics import of_repetitions
 from devbench.notices import LEAST_PROCESSES, VIRTUAL_NOTE, Effect, Notice, NoticeKind, Tally
-from devbench.results.cases import case_text, subject_text
-from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord, RunRecord
-
-_KERNEL_NUMBER = re.compile(r" \d+\b")
-_LONGEST_TYPE = 200
+from devbench.results.records import (
+    CacheState,
+    DeviceRecord,
+    JobRecord,
+    PipelineSessionRecord,
+    RepetitionRecord,
+    RunRecord,
+)
 
 _WRONG_OUTPUTS = "output_mismatch"
 
@@ -110,17 +111,6 @@ class JobTotals:
     start: frozenset[int]
 
 
-@dataclass(frozen=True, slots=True)
-class TypeTotal:
-    """Operators of one type in a profile, once each: how many, ms per inference, share of the profiled time."""
-
-    type: str
-    place: Place
-    count: int
-    total_ms: float
-    share: float
-
-
 def total(repetitions: Sequence[Any]) -> JobTotals:
     """The metrics of one job over its repetitions: rows of the table of repetitions."""
     timed_ones: Sequence[Any] = timed(repetitions)
@@ -143,39 +133,12 @@ def operator_place_is_xnnpack(delegate: str, options: Mapping[str, Any]) -> bool
     return delegate.startswith("xnnpack") if names is None else "XNNPACK" in names
 
 
-def type_times(rows: Sequence[ProfiledRow], *, xnnpack: bool, tool: str) -> tuple[TypeTotal, ...]:
-    """The runs' operators of a profile by type and place, most expensive first.
-
-    Args:
-        rows: of the phase "runs".
-        xnnpack: as `operator_place_is_xnnpack` says.
-        tool: "tflite" or "litert"; the latter prints the calls of all inferences together.
-    """
-    sums: dict[tuple[str, Place], list[float]] = {}
-    for row, ms, place in counted(rows, xnnpack=xnnpack, calls_of_all_runs=tool == "litert"):
-        sums.setdefault((operator_type(row.type, place), place), []).append(ms)
-    whole = sum(map(sum, sums.values()))
-    found = [
-        TypeTotal(kind, place, len(times), sum(times), sum(times) / whole if whole else 0.0)
-        for (kind, place), times in sums.items()
-    ]
-    return tuple(sorted(found, key=lambda one: -one.total_ms))
-
-
-@lru_cache(maxsize=4096)
-def operator_type(text: str, place: str) -> str:
-    """The type without what the tool adds: the GPU delegate numbers its kernels (`softmax 3`)."""
-    kind = text.removeprefix("Delegate/")
-    return (kind if place == "cpu" else _KERNEL_NUMBER.sub("", kind))[:_LONGEST_TYPE]
-
-
 MEASURE_AGAIN = "measure again on an idle, cool device"
 
 
 def job_notices(job: JobRecord, repetitions: Sequence[RepetitionRecord]) -> Iterator[Notice]:
     """Notices about a job that follow from its repetitions."""
-    well, counts = measured(repetitions), timed(repetitions)
-    case = case_text(job.model.name, job.delegate, job.threads, job.options)
+    well, counts, case = measured(repetitions), timed(repetitions), job.case
     about = (job.device.key, job.number)
     bad = [r for r in well if r.verdict == "unreliable"]
     if bad:
@@ -188,7 +151,7 @@ def job_notices(job: JobRecord, repetitions: Sequence[RepetitionRecord]) -> Iter
     if any(r.delegate_applied == "partial" for r in repetitions if r.status == "ok"):
         yield partly_delegated(case, *about)
     if counts and job.delegate != "cpu" and not any(r.outputs for r in repetitions):
-        yield outputs_not_checked(subject_text(job.model.name, job.options), job.number)
+        yield outputs_not_checked(job.subject, job.number)
 
 
 def partly_delegated(case: str, device_key: str, job_number: int | None = None) -> Notice:
@@ -230,6 +193,14 @@ def virtual_devices(devices: Iterable[DeviceRecord]) -> Iterator[Notice]:
 def virtual_device(key: str, title: str) -> Notice:
     """The notice that the numbers of a device are those of a computer."""
     return Notice(NoticeKind.VIRTUAL_DEVICE, title, VIRTUAL_NOTE, device_key=key)
+
+
+def failure_counts(
+    ran: Iterable[RepetitionRecord | PipelineSessionRecord],
+) -> tuple[tuple[str, str, int], ...]:
+    """Kind and message of each failure, and how often it happened."""
+    counts = Counter((one.failure_kind, one.failure_message or "") for one in ran if one.failure_kind is not None)
+    return tuple((kind, message, count) for (kind, message), count in counts.items())
 
 
 def job_failed(repetitions: Sequence[RepetitionRecord]) -> bool:

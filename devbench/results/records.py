@@ -14,6 +14,7 @@ from typing import Any, Literal
 
 from devbench.analysis.operators import delegated_node_share
 from devbench.frozen import dataclass
+from devbench.results.cases import case_text, subject_text
 
 RunStatus = Literal["running", "done", "interrupted", "failed"]
 Purpose = Literal["latency", "profile", "outputs", "cold"]
@@ -143,6 +144,16 @@ class JobRecord:
     require: str
     options: Mapping[str, Any] = field(default_factory=dict)
     files: tuple[FileRecord, ...] = ()
+
+    @property
+    def case(self) -> str:
+        """What it measures, as a text that is the same in each run: `unet · gpu · 4 threads`."""
+        return case_text(self.model.name, self.delegate, self.threads, self.options)
+
+    @property
+    def subject(self) -> str:
+        """The model with its shape and signature: `unet · shape 1x64x64x4`."""
+        return subject_text(self.model.name, self.options)
 
 
 @dataclass(frozen=True, slots=True)

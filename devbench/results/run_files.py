@@ -19,7 +19,6 @@ from devbench.errors import InputError
 from devbench.host.whole_files import other_than_file, write_whole
 from devbench.jsonready import plain
 from devbench.notices import DERIVED, VIRTUAL_NOTE, Notice
-from devbench.results.cases import case_text
 from devbench.results.counting import JobView, RunView, read_notice
 from devbench.results.records import (
     VALUES,
@@ -207,7 +206,7 @@ def repetition_rows(view: RunView) -> list[dict[str, Any]]:
             "virtual": job.device.virtual,
             "model": job.model.name,
             "model_sha256": job.model.sha256,
-            "case": case_text(job.model.name, job.delegate, job.threads, job.options),
+            "case": job.case,
             "delegate": job.delegate,
             "via": job.options.get("via", "shell"),
             "threads": job.threads,

@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 
 import sqlalchemy as sa
 
+from devbench.analysis.operators import TypeTotal, type_times
 from devbench.metrics import MODEL_SIZE, of_repetitions
 from devbench.notices import Notice
 from devbench.results import schema
-from devbench.results.cases import case_text
 from devbench.results.column_types import content_id, storable_text
-from devbench.results.counting import JobMetric, RunView, TypeTotal, operator_place_is_xnnpack, total, type_times
+from devbench.results.counting import JobMetric, RunView, operator_place_is_xnnpack, total
 from devbench.results.engine import fetch, insert_new, insert_rows
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord, RunRecord
 
@@ -78,7 +78,7 @@ def insert_job(connection: sa.Connection, job: JobRecord) -> int:
     options_id = _document(connection, job.options)
     device = {name: value for name, value in asdict(job.device).items() if name != "facts"}
     device |= {"run_id": job.run_id, "facts_id": _document(connection, job.device.facts)}
-    text = storable_text(case_text(job.model.name, job.delegate, job.threads, job.options))
+    text = storable_text(job.case)
     case = {"id": content_id(text), "text": text, "model": job.model.name}
     insert_new(connection, schema.devices, [device])
     # The key in the device's facts differs if its history was merged with another one.

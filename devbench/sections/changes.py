@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.changes import ChangePoint
 from devbench.analysis.device_events import MetricEffect
-from devbench.findings.changes import Change, ChangesReport, DeviceChange, MeasuredSeries, ModelChange, Shift, Sides
+from devbench.findings.changes import (
+    Change,
+    ChangesReport,
+    DeviceChange,
+    MeasuredSeries,
+    ModelChange,
+    Shift,
+    Sides,
+    Told,
+)
 from devbench.findings.changes_build import worse_way
 from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
@@ -28,7 +37,6 @@ FORMAT = "devbench-watch-2"
 
 # A series that changed, and its change.
 Member = tuple[MeasuredSeries, Change]
-Told = DeviceChange | ModelChange
 
 
 def changes_document(
@@ -56,8 +64,7 @@ def _told(report: ChangesReport) -> Iterator[Section]:
         Column("change", lambda one: Cell("\n".join(directions(one)), kind=_kind(one))),
         Column("what else changed", lambda one: Cell("\n".join(sides_words(one.sides)), kind="soft")),
     )
-    told: tuple[Told, ...] = (*report.events, *report.models)
-    yield Section("changes", "", (table("changes", "what changed", columns, told, layout="entries"),))
+    yield Section("changes", "", (table("changes", "what changed", columns, report.told, layout="entries"),))
 
 
 # -- page -------------------------------------------------------------------------------------------------------------
@@ -229,7 +236,7 @@ def summary_words(report: ChangesReport) -> str:
     return f"{', '.join(parts) or none} in {runs}, {span} ({len(report.series):,} series{short})"
 
 
-def directions(change: DeviceChange | ModelChange) -> list[str]:
+def directions(change: Told) -> list[str]:
     """What got worse, then what got better: `▲ latency +20.8 to +43.0 %, init …`; a line each."""
     parts: dict[bool, list[str]] = {True: [], False: []}
     if isinstance(change, DeviceChange):
@@ -277,14 +284,11 @@ def sides_words(sides: Sides) -> list[str]:
 
 def changes_lines(report: ChangesReport) -> list[str]:
     """What changed over the nights: `2026-11-20 unet on Pixel 8: 3 cases: latency +9.1 %; commit 4f2a → 91bc`."""
-    found = [(one.sides, f"the whole device {one.device}", "; ".join(directions(one))) for one in report.events]
-    found += [(one.sides, f"{one.model} {where_words(one)}", "; ".join(directions(one))) for one in report.models]
-    found.sort(key=lambda one: one[0].at_utc)
-    return [_line(sides, f"{what}: {words}") for sides, what, words in found]
-
-
-def _line(sides: Sides, words: str) -> str:
-    return "; ".join([f"{sides.at_utc:%Y-%m-%d} {words}", *sides_words(sides)])
+    told = sorted(report.told, key=lambda one: one.sides.at_utc)
+    return [
+        "; ".join([f"{one.sides.at_utc:%Y-%m-%d} {_what(one)}: {'; '.join(directions(one))}", *sides_words(one.sides)])
+        for one in told
+    ]
 
 
 # -- a column of a file -----------------------------------------------------------------------------------------------

@@ -145,11 +145,16 @@ def spread_words(job: JobReport) -> str:
         parts.append(f"spread {spread_percent(spread.between_cv_pct)} between processes")
     if spread.within_pct is not None:
         parts.append(f"{spread_percent(spread.within_pct)} within one")
-    if spread.p50 is not None and spread.p95 is not None:
-        parts.append(f"inferences p50 {ms(spread.p50)}, p95 {ms(spread.p95)} ms")
+    if job.p50 is not None and job.p95 is not None:
+        parts.append(f"inferences p50 {ms(job.p50)}, p95 {ms(job.p95)} ms")
     if job.outliers:
         parts.append(f"{job.outliers} of {len(job.processes)} processes far from the others")
     return ", ".join(parts)
+
+
+def failed_words(kind: str, message: str, count: int) -> str:
+    """`crash (2 times): message`."""
+    return f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}"
 
 
 def fallback_words(job: JobReport) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 
 from devbench.findings.choice import choices
 from devbench.findings.comparison import CaseFailure, ComparedRow
-from devbench.findings.night import NightResult, has_failed, job_key
+from devbench.findings.night import NightResult, job_key
 from devbench.findings.run import JobReport
 from devbench.sections.answer import answer, latency_table, matrix, short_titles
 from devbench.sections.changes import changes_data, changes_lines
@@ -56,9 +56,7 @@ def night_sentence(result: NightResult) -> str:
     elif result.report is not None:
         parts.append(answer(choices(result.report)))
     new = len(result.unjudged)
-    worse = 0
-    if result.changes is not None:
-        worse = sum(one.worse for one in result.changes.events) + sum(one.worse for one in result.changes.models)
+    worse = sum(one.worse for one in result.changes.told) if result.changes is not None else 0
     counted = (
         (len(result.absent) - len(result.busy), "device", " missing"),
         (len(result.busy), "device", " busy"),
@@ -205,7 +203,7 @@ def _case(
 ) -> CheckedJob:
     failures = [f"{kind} ({count}×): {message}" for kind, message, count in job.failures]
     faults = []
-    if has_failed(job) or newly:
+    if job.failed or newly:
         lines = failures + ([f"worked in the baseline: {failure_words(newly)}"] if newly else [])
         kind = job.failures[0][0] if job.failures else "not_run"
         faults.append(Fault("failure", kind, tuple(lines or ["no repetition was made"])))
@@ -223,7 +221,7 @@ def _case(
         sum(repetition.duration_s for repetition in job.repetitions),
         tuple(faults),
         f"no verdict: {unknown[0]}" if unknown and not faults else "",
-        tuple(_output(job, rows, () if has_failed(job) else failures, result)),
+        tuple(_output(job, rows, () if job.failed else failures, result)),
     )
 
 

@@ -14,7 +14,7 @@ from devbench.jsonready import plain
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.ablation import ablation_charts
 from devbench.sections.document import Charts, Document, Facts, Heading, Line, Part, Section, SectionOf, sections_for
-from devbench.sections.figures import ms, rough_percent
+from devbench.sections.figures import failed_words, ms, rough_percent
 from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.pipeline_cells import (
     contention,
@@ -78,8 +78,8 @@ def _variant(variant: Variant) -> Iterator[Part]:
     if variant.wholes:
         yield _wholes(variant)
     for whole in variant.wholes:
-        for kind, message, count in whole.failures:
-            yield Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad", whole.residency)
+        for failure in whole.failures:
+            yield Line(failed_words(*failure), "bad", whole.residency)
         if words := explanation(variant, whole):
             yield Line(words, "soft", forms=TEXT)
         if words := contention(variant, whole):

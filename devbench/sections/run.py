@@ -6,8 +6,9 @@ import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from devbench.analysis.operators import TypeTotal
 from devbench.findings.choice import choices, winner_of
-from devbench.findings.run import MEMORY_NOTE, JobReport, OperatorType
+from devbench.findings.run import MEMORY_NOTE, JobReport
 from devbench.sections.answer import answer, matrix
 from devbench.sections.document import (
     Document,
@@ -24,6 +25,7 @@ from devbench.sections.document import (
 )
 from devbench.sections.figures import (
     coverage_note,
+    failed_words,
     fallback_words,
     interval,
     ms,
@@ -92,8 +94,8 @@ def _groups(subject: RunSubject) -> Iterator[Section]:
 
 
 def _job(job: JobReport, details: bool) -> Iterator[Line]:
-    for kind, message, count in job.failures:
-        yield Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad", job.title)
+    for failure in job.failures:
+        yield Line(failed_words(*failure), "bad", job.title)
     if details and spread_words(job):
         yield Line(spread_words(job), "soft", job.title)
     if words := fallback_words(job):
@@ -107,10 +109,11 @@ def _failures(subject: RunSubject) -> Iterator[Section]:
     groups = subject.report.groups
     if len(groups) > 1 and not subject.operators:
         lines = [
-            Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad",
-                 f"{model} with {job.title} on {device.title}")
-            for model, device, jobs in groups for job in jobs for kind, message, count in job.failures
-        ]  # fmt: skip
+            Line(failed_words(*failure), "bad", f"{model} with {job.title} on {device.title}")
+            for model, device, jobs in groups
+            for job in jobs
+            for failure in job.failures
+        ]
         yield Section("failures", "", (Lines(tuple(lines), "failures", limited=False),) if lines else ())
 
 
@@ -208,9 +211,9 @@ def _taken(row: _Type, taken: tuple[float, int] | None) -> Cell:
 
 
 def _operators_of(job: JobReport) -> Table:
-    columns: tuple[Column[OperatorType], ...] = (
+    columns: tuple[Column[TypeTotal], ...] = (
         Column("type", lambda op: op.type),
-        Column("ran on", lambda op: op.where),
+        Column("ran on", lambda op: op.place),
         Column("operators", lambda op: str(op.count), numeric=True),
         Column("ms", lambda op: ms(op.total_ms), numeric=True),
         Column("share", lambda op: percent(op.share), numeric=True),

@@ -8,7 +8,16 @@ from typing import Any
 from devbench.findings.readings import hottest, reading
 from devbench.findings.run import FallenBack, JobReport, OperatorRow, Process, ReportData
 from devbench.sections.document import Document, Fold, Heading, Line, Part, Raw, Section, SectionOf, sections_for
-from devbench.sections.figures import interval, limits_words, ms, operator_name, percent, rough_percent, spread_words
+from devbench.sections.figures import (
+    failed_words,
+    interval,
+    limits_words,
+    ms,
+    operator_name,
+    percent,
+    rough_percent,
+    spread_words,
+)
 from devbench.sections.notices import KINDS, notice_parts
 from devbench.sections.tables import Cell, Column, Form, Table, table
 
@@ -44,8 +53,8 @@ def _parts(job: JobReport) -> Iterator[Part]:
     yield Line(f"{where} · {binary.name} {binary.version} · {job.conditions}", "small")
     if job.latency:
         yield Line(_latency(job), "warn" if job.all_unreliable else "")
-    for kind, message, count in job.failures:
-        yield Line(f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}", "bad")
+    for failure in job.failures:
+        yield Line(failed_words(*failure), "bad")
     for notice in job.notices:
         step = f" ({notice.next_step})" if notice.next_step else ""
         yield Line(notice.text + step, KINDS[notice.effect])
@@ -87,7 +96,7 @@ def _delegation(job: JobReport) -> str:
 def _fallback(job: JobReport) -> Table:
     columns: tuple[Column[FallenBack], ...] = (
         Column("operator", lambda op: op.type),
-        Column("ran on", lambda op: op.where or "not in the profile"),
+        Column("ran on", lambda op: op.place or "not in the profile"),
         Column("operators", lambda op: "" if op.count is None else str(op.count), numeric=True),
         Column("ms", lambda op: ms(op.total_ms), numeric=True),
         Column("share", lambda op: "" if op.share is None else percent(op.share), numeric=True),
@@ -101,7 +110,7 @@ def _operators(job: JobReport) -> Table:
     columns: tuple[Column[OperatorRow], ...] = (
         Column("operator", lambda op: operator_name(op.name, op.node)),
         Column("type", lambda op: op.type),
-        Column("ran on", lambda op: op.where),
+        Column("ran on", lambda op: op.place),
         Column("ms", lambda op: ms(op.total_ms), numeric=True),
         Column("share", lambda op: percent(op.share), numeric=True),
     )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from devbench.analysis.operators import TypeTotal
 from devbench.analysis.stats import Estimate
 from devbench.findings.choice import choices, winner_of
-from devbench.findings.run import MEMORY_NOTE, FallenBack, JobReport, OperatorType, ReportData, StartUp
+from devbench.findings.run import MEMORY_NOTE, FallenBack, JobReport, ReportData, StartUp
 from devbench.metrics import METRICS
 from devbench.notices import Effect
 from devbench.sections.answer import page_matrix, processes_words
@@ -24,6 +25,7 @@ from devbench.sections.document import (
 )
 from devbench.sections.figures import (
     coverage_note,
+    failed_words,
     figure,
     interval,
     job_figures,
@@ -111,7 +113,7 @@ def _count(value: int) -> Cell:
 
 
 def _warning_text(job: JobReport) -> str:
-    words = [f"{kind}{f' ({count} times)' if count > 1 else ''}: {message}" for kind, message, count in job.failures]
+    words = [failed_words(*failure) for failure in job.failures]
     words += [one.text for one in job.notices if one.effect is not Effect.INFORMATION or one.tally]
     return "; ".join(words)
 
@@ -123,8 +125,8 @@ def spread_table(report: ReportData) -> Table:
         Column("between", lambda job: _spread(job.spread.between_cv_pct), numeric=True),
         Column("robust", lambda job: _spread(job.spread.between_mad_pct), numeric=True),
         Column("within", lambda job: _spread(job.spread.within_pct), numeric=True),
-        Column("p50 ms", lambda job: number(job.spread.p50, ms(job.spread.p50)), numeric=True, only_if=_percentiles),
-        Column("p95 ms", lambda job: number(job.spread.p95, ms(job.spread.p95)), numeric=True, only_if=_percentiles),
+        Column("p50 ms", lambda job: number(job.p50, ms(job.p50)), numeric=True, only_if=_percentiles),
+        Column("p95 ms", lambda job: number(job.p95, ms(job.p95)), numeric=True, only_if=_percentiles),
         Column("outliers", lambda job: Cell(str(job.outliers or ""), job.outliers), numeric=True),
     )
     caption = (
@@ -135,7 +137,7 @@ def spread_table(report: ReportData) -> Table:
 
 
 def _percentiles(job: JobReport) -> bool:
-    return job.spread.p50 is not None or job.spread.p95 is not None
+    return job.p50 is not None or job.p95 is not None
 
 
 def _spread(value: float | None) -> Cell:
@@ -189,11 +191,11 @@ def startup_table(report: ReportData) -> Table:
 
 def operators_table(report: ReportData) -> Table:
     """The most expensive operator types of each profiled job."""
-    rows: list[tuple[JobReport, OperatorType]] = [(job, op) for job in report.jobs for op in job.by_type[:_MAX_TYPES]]
-    columns: tuple[Column[tuple[JobReport, OperatorType]], ...] = (
+    rows: list[tuple[JobReport, TypeTotal]] = [(job, op) for job in report.jobs for op in job.by_type[:_MAX_TYPES]]
+    columns: tuple[Column[tuple[JobReport, TypeTotal]], ...] = (
         *_of_job(),
         Column("operator type", lambda row: row[1].type),
-        Column("ran on", lambda row: row[1].where, choose=True),
+        Column("ran on", lambda row: row[1].place, choose=True),
         Column("operators", lambda row: _count(row[1].count), numeric=True),
         Column("ms per inference", lambda row: number(row[1].total_ms, ms(row[1].total_ms)), numeric=True),
         Column("share", lambda row: number(row[1].share, percent(row[1].share)), numeric=True),
@@ -208,7 +210,7 @@ def fallback_table(report: ReportData) -> Table:
     columns: tuple[Column[tuple[JobReport, FallenBack]], ...] = (
         *_of_job(),
         Column("operator", lambda row: row[1].type, choose=True),
-        Column("ran on", lambda row: row[1].where or "not in the profile", choose=True),
+        Column("ran on", lambda row: row[1].place or "not in the profile", choose=True),
         Column("operators", lambda row: number(row[1].count, str(row[1].count or "")), numeric=True),
         Column("ms per inference", lambda row: number(row[1].total_ms, ms(row[1].total_ms)), numeric=True),
         Column("share", lambda row: number(row[1].share, percent(row[1].share or 0)), numeric=True),

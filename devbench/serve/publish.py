@@ -19,12 +19,12 @@ from typing import Any
 
 from devbench import __version__
 from devbench.errors import InputError
-from devbench.findings.changes import ChangesReport, DeviceChange, MeasuredSeries, ModelChange
+from devbench.findings.changes import ChangesReport, DeviceChange, MeasuredSeries, ModelChange, Told
 from devbench.forms.html import html
 from devbench.forms.page import Link, policy
 from devbench.host.whole_files import write_whole, writing_to
 from devbench.notices import VIRTUAL_NOTE
-from devbench.sections.changes import Told, changes_document, directions, sides_words, where_words
+from devbench.sections.changes import changes_document, directions, sides_words, where_words
 from devbench.sections.comparison_cells import quantity
 from devbench.sections.document import Document, Section
 from devbench.sections.figures import metric_words
@@ -129,8 +129,7 @@ def _pages(report: ChangesReport) -> Iterator[_Page]:
         models = [one for one in report.models if any(series.device_key == device for series, _ in one.members)]
         part = _part(report, series, events, models)
         yield _of_part(f"devices/{slug(device)}.html", series[-1].device, part)
-    told: list[Told] = [*report.events, *report.models]
-    for one in told:
+    for one in report.told:
         series = list({id(changed): changed for changed, _ in one.members}.values())
         alone = ([one], []) if isinstance(one, DeviceChange) else ([], [one])
         yield _of_part(_name(one), _title(one), _part(report, series, *alone))
@@ -173,7 +172,7 @@ def _of_part(name: str, title: str, part: ChangesReport) -> _Page:
             document, virtual_note=VIRTUAL_NOTE if part.virtual else "", links=(Link(f"../{_INDEX}", "All models"),)
         )
 
-    told = [*(replace(one, members=()) for one in part.events), *(replace(one, members=()) for one in part.models)]
+    told = [replace(one, members=()) for one in part.told]
     digests = [_digest(one) for one in part.series]
     return _Page(name, (title, told, part.drifts, part.notices, part.run_labels, digests), make)
 
@@ -240,7 +239,7 @@ def _changes(report: ChangesReport) -> Table:
         Column("change", lambda one: Cell("; ".join(directions(one)), kind="bad" if one.worse else "good"), wide=True),
         Column("what changed with it", lambda one: "; ".join(sides_words(one.sides)), wide=True),
     )
-    told: list[Told] = sorted((*report.events, *report.models), key=lambda one: one.sides.at_utc, reverse=True)
+    told = sorted(report.told, key=lambda one: one.sides.at_utc, reverse=True)
     return table("changes", "changes, the newest first", columns, told, LONG)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from devbench.analysis.stats import estimate
-from devbench.findings.run import FallenBack, JobReport, OperatorRow, OperatorType, ReportData, Spread, StartUp
+from devbench.analysis.operators import TypeTotal
+from devbench.analysis.stats import ProcessSpread, estimate
+from devbench.findings.run import FallenBack, JobReport, OperatorRow, ReportData, StartUp
 from devbench.findings.run_build import build_report
 from devbench.notices import Effect, Notice, NoticeKind
 from devbench.results.counting import JobView, RunView
@@ -62,7 +63,7 @@ def test_the_latency_is_that_of_reliable_processes_outliers_included() -> None:
     # Pooled over the two processes with a deviation and a count: 5·0.1² of each, 4 + 4 degrees of freedom.
     assert found.spread.within_pct == pytest.approx(100 * (0.1 / 8) ** 0.5)
     assert found.spread.between_mad_pct == pytest.approx(100 * 10 / 0.6744898 / 1020)
-    assert (found.spread.p50, found.spread.p95) == (pytest.approx(0.92), pytest.approx(2.02))
+    assert (found.p50, found.p95) == (pytest.approx(0.92), pytest.approx(2.02))
     assert found.figures == {"latency": 1.02}
 
 
@@ -72,7 +73,12 @@ def test_if_all_processes_are_unreliable_they_are_shown() -> None:
     assert found.all_unreliable and found.latency == estimated(1.0, 1.01)
     assert [(one.counts, one.unreliable) for one in found.processes] == [(True, True)] * 2
     nothing = job()
-    assert (nothing.latency, nothing.processes, nothing.spread, nothing.status) == (None, (), Spread(), "not run")
+    assert (nothing.latency, nothing.processes, nothing.spread, nothing.status) == (
+        None,
+        (),
+        ProcessSpread(),
+        "not run",
+    )
     assert not nothing.all_unreliable and nothing.warm is None and nothing.init is None and nothing.cold is None
     assert (nothing.delegation, nothing.nodes, nothing.fallback, nothing.operators) == ("", "", (), ())
 
@@ -147,8 +153,8 @@ def test_operators_are_sorted_by_time_and_summed_by_type() -> None:
         OperatorRow("TfLiteGpuDelegateV2", "[TfLiteGpuDelegateV2]", 6, 0.0, 0.0, "delegate"),
     )  # fmt: skip
     assert found.by_type == (
-        OperatorType("TfLiteGpuDelegateV2", 2, 6.0, 0.6, "delegate"), OperatorType("ADD", 2, 2.0, 0.2, "cpu"),
-        OperatorType("CONV_2D", 1, 1.0, 0.1, "delegate"), OperatorType("TILE", 1, 1.0, 0.1, "cpu"),
+        TypeTotal("TfLiteGpuDelegateV2", "delegate", 2, 6.0, 0.6), TypeTotal("ADD", "cpu", 2, 2.0, 0.2),
+        TypeTotal("CONV_2D", "delegate", 1, 1.0, 0.1), TypeTotal("TILE", "cpu", 1, 1.0, 0.1),
     )  # fmt: skip
     assert (found.partitions_ms, found.on_delegate) == (7.0, 0.6)
     assert job(profile(0, operators=(op(0, "ADD", 0.0),))).operators[0].share == 0.0
