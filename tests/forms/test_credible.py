@@ -121,7 +121,7 @@ def test_what_fell_back_stands_beside_the_partition_with_its_time_and_the_reason
     gpu = job_of(view, "gpu")
     assert gpu.partitions_ms == pytest.approx(7.8)
     fallback = [
-        (op.type, op.where, op.count, op.total_ms and round(op.total_ms, 2), len(op.reasons)) for op in gpu.fallback
+        (op.type, op.place, op.count, op.total_ms and round(op.total_ms, 2), len(op.reasons)) for op in gpu.fallback
     ]
     assert fallback == [
         ("SOFTMAX", "cpu", 4, 1.24, 1),

@@ -48,7 +48,7 @@ def test_a_partition_and_the_rows_inside_it_are_counted_once() -> None:
     base = view()
     changed = replace(base.jobs[0].repetitions[3], operators=rows)
     report = build_report(replace(base, jobs=(JobView(base.jobs[0].job, (changed,)),)))
-    assert [(row.type, row.where) for row in report.jobs[0].operators] == [
+    assert [(row.type, row.place) for row in report.jobs[0].operators] == [
         ("TfLiteGpuDelegateV2", "delegate"),
         ("SOFTMAX", "cpu"),
     ]
@@ -60,7 +60,7 @@ def test_without_a_partition_s_row_those_inside_stand_for_it() -> None:
     base = view()
     changed = replace(base.jobs[0].repetitions[3], operators=rows)
     report = build_report(replace(base, jobs=(JobView(base.jobs[0].job, (changed,)),)))
-    assert [(kind.type, kind.count, kind.where) for kind in report.jobs[0].by_type] == [
+    assert [(kind.type, kind.count, kind.place) for kind in report.jobs[0].by_type] == [
         ("softmax", 2, "delegate"),
         ("MEAN", 1, "cpu"),
     ]
