@@ -104,7 +104,7 @@ class Nights:
         documents = [case.options for case in self.cases] + [facts for night in self.facts for facts in night]
         operators = {(op.type, op.name) for case in self.cases for op in case.operators}
         binary = (_BINARY, "virtual", "1", "virtual", "default", "tflite")
-        with store.transaction() as connection:
+        with store.database.writing() as connection:
             for table, columns, rows in (
                 (schema.models, "sha256 size_bytes operators", models.values()),
                 (schema.binaries, "sha256 name version abi flavour tool", [binary]),
@@ -138,7 +138,7 @@ class Nights:
             around = self._conditions(night)
             for number, case in enumerate(self.cases, 1 + device * len(self.cases)):
                 self._job(night, device, number, case, around)
-        with store.transaction() as connection:
+        with store.database.writing() as connection:
             for name, rows in self.rows.items():
                 insert_rows(connection, schema.metadata.tables[name], _COLUMNS[name].split(), rows)
             jobs = [row[0] for row in self.rows["jobs"]]

@@ -60,7 +60,7 @@ def made(folder: Path) -> None:
         for night in (0, 1):
             run_id = add_run(store, night, files=FILES)
             for index in range(10, 20):
-                raw = store.write_raw(run_id, f"job0001-{index}", b"what the device said\n" * 200)
+                raw = store.artifacts.write(run_id, f"job0001-{index}", b"what the device said\n" * 200)
                 store.add_repetition(repetition(run_id, index=index, raw_path=raw))
         store.add_pipeline_session(SESSION)
     with closing(sqlite3.connect(folder / "results.db")) as connection:

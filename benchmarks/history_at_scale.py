@@ -91,13 +91,13 @@ def nights_of(store: Store, cases: int, nights: int) -> Iterator[int]:
         store.add_run(RunView(run_record(run_id, START), "done", START, views))
     store.complete_totals()
     copied = ("documents", "runs", "devices", "jobs", "repetitions")
-    with store.transaction() as connection:
+    with store.database.writing() as connection:
         first = {name: fetch(connection, sa.select(schema.metadata.tables[name])) for name in copied}
         connection.exec_driver_sql("DELETE FROM job_metrics")
     facts = {"title": "Phone", "sdk": 34, "props": {f"ro.property.{k}": f"value of property {k}" for k in range(60)}}
     first["documents"]["id"] = list(range(1000, 1000 + DEVICES))
     for night in range(nights):
-        with store.transaction() as connection:
+        with store.database.writing() as connection:
             shift = night * len(first["jobs"]["id"])
             for name in copied if night else ():
                 rows = dict(first[name])

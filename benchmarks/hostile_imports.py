@@ -75,7 +75,7 @@ def made(folder: Path) -> None:
         add_run(store, files=FILES)
         add_run(store, 1, (1500.0, 1600.0), files=FILES)
         store.add_repetition(repetition(index=8, outputs=({"against": "host", "max_rel": 0.1},)))
-        raw = store.write_raw(RUN, "job0001-0", b"what the device said")
+        raw = store.artifacts.write(RUN, "job0001-0", b"what the device said")
         store.add_repetition(repetition(index=9, raw_path=raw))
         store.add_pipeline_session(SESSION)
         store.add_notices(RUN, [Notice(NoticeKind.OPEN_SHAPES, "model", "measured at 1x1x1x3")])

@@ -248,7 +248,7 @@ def wrong_with(view: RunView) -> list[str]:
     with Store() as store:
         for item in view.jobs:
             for repetition in item.repetitions:
-                if b"Inference (avg)" not in store.read_raw(repetition.raw_path):
+                if b"Inference (avg)" not in store.artifacts.read(repetition.raw_path):
                     found.append(f"{repetition.raw_path} is not whole")
         parts = list((store.artifacts.root / view.run.run_id).glob(".*"))
     return found + [f"left in the artifacts: {parts}"] * bool(parts)

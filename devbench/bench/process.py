@@ -157,7 +157,7 @@ class Processes:
             blocks = joined_streams(out, output.tool, err)
             if failure is not None and failure.kind is FailureKind.OUTPUT_TOO_LONG:
                 blocks = _only_start(blocks)
-            raw_path = self.store.write_raw(self.run_id, spec.name, blocks)
+            raw_path = self.store.artifacts.write(self.run_id, spec.name, blocks)
         around = self._around(before, output, started_utc, finished_utc)
         self._remember(around)
         if output.lease_lost:

@@ -409,7 +409,7 @@ class DeviceSession:
 
     def write_raw(self, name: str, data: bytes) -> tuple[str, Path]:
         """Keep raw output; gives its name in the store, and the file."""
-        path = self._store.write_raw(self.run_id, name, data)
+        path = self._store.artifacts.write(self.run_id, name, data)
         return path, self._store.artifacts.root / path
 
     def store_pipeline_session(self, record: PipelineSessionRecord) -> None:

@@ -49,7 +49,7 @@ def merge(
             keys = [histories.find_device(connection, word) for word in (into, other)]
             move = histories.plan_merge(connection, keys[0], keys[1])
         if _confirmed([move], dry_run=dry_run, yes=yes, as_json=as_json):
-            with store.transaction() as connection:
+            with store.database.writing() as connection:
                 # Planned again: another process may have written meanwhile.
                 histories.merge(connection, histories.plan_merge(connection, keys[0], keys[1]))
 
@@ -96,7 +96,7 @@ def split(
                 moves = histories.plan_split(connection, key, other or "")
         if not _confirmed(moves, dry_run=dry_run, yes=yes, as_json=as_json):
             return
-        with store.transaction() as connection:
+        with store.database.writing() as connection:
             if chosen:
                 histories.apply(connection, histories.plan_part(connection, key, selection, moves[0].target))
             else:

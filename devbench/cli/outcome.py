@@ -114,7 +114,7 @@ def show_outcome(outcome: RunOutcome, store: Store, options: RunOptions) -> None
         from devbench.forms.files import write_files
 
         folder = options.out or Path("reports") / outcome.run_id
-        page, *_ = write_files(subject, folder, ("html", "md", "png"), readable(store.read_raw))
+        page, *_ = write_files(subject, folder, ("html", "md", "png"), readable(store.artifacts.read))
         say_path("Report: ", page)
         open_page(page, options.open_page)
     finish(outcome, view)

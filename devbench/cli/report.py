@@ -101,7 +101,7 @@ def report(
         changes = history_of(kept, built, pipelines, followed) if history or metric else None
         subject = RunSubject(built, compared, changes, pipelines, operators)
         folder = out or Path("reports") / view.run.run_id
-        paths = write_files(subject, folder, forms, readable(kept.store.read_raw), record_writers(view))
+        paths = write_files(subject, folder, forms, readable(kept.store.artifacts.read), record_writers(view))
     for path in paths:
         say_path("", path)
     open_page(next((path for path in paths if path.suffix == ".html"), ""), open_it)

@@ -215,7 +215,7 @@ def analyse(
         # Unfinished files of a killed process; no other process writes here.
         part.unlink(missing_ok=True)
     subject = RunSubject(report, comparison, changes)
-    write_files(subject, folder, ("html", "md", "png"), readable(store.read_raw))
+    write_files(subject, folder, ("html", "md", "png"), readable(store.artifacts.read))
     return replace(result, comparison=comparison, changes=changes, folder=folder)
 
 

@@ -44,8 +44,8 @@ class Artifacts:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def write(self, run_id: str, name: str, blocks: Iterable[bytes]) -> str:
-        """Keep a raw output that comes in blocks; returns its path relative to the root.
+    def write(self, run_id: str, name: str, data: bytes | Iterable[bytes]) -> str:
+        """Keep a raw output, or its blocks; returns its path relative to the root.
 
         Raises:
             EnvironmentProblem: it cannot be written.
@@ -56,7 +56,7 @@ class Artifacts:
             target.parent.mkdir(parents=True, exist_ok=True)
             handle, part = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
             with os.fdopen(handle, "wb") as file, gzip.GzipFile("", "wb", _LEVEL, file, mtime=0) as packed:
-                for block in blocks:
+                for block in [data] if isinstance(data, bytes) else data:
                     packed.write(block)
             Path(part).replace(target)
         except OSError as error:

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.engine import make_url
@@ -268,6 +268,8 @@ def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mappin
 
 
 _AT_ONCE = 20_000
+_KEYS_AT_ONCE = 1_000
+T = TypeVar("T")
 
 
 def fetch(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, Sequence[Any]]:
@@ -277,6 +279,12 @@ def fetch(connection: sa.Connection, query: sa.Select[Any]) -> dict[str, Sequenc
     assert result.cursor is not None
     rows = result.cursor.fetchall()
     return dict(zip(names, zip(*rows, strict=True), strict=True)) if rows else dict.fromkeys(names, ())
+
+
+def portions(keys: Sequence[T]) -> Iterator[Sequence[T]]:
+    """Keys for one statement each: SQLite takes some 32,000 parameters."""
+    for start in range(0, len(keys), _KEYS_AT_ONCE):
+        yield keys[start : start + _KEYS_AT_ONCE]
 
 
 def insert_rows(

@@ -7,7 +7,7 @@ belongs.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -17,12 +17,12 @@ import sqlalchemy as sa
 from devbench.errors import InputError
 from devbench.results import pipeline_schema, schema
 from devbench.results.column_types import content_id
-from devbench.results.engine import insert_new
+from devbench.results.engine import insert_new, portions
+from devbench.results.views import device_titles
 
 if TYPE_CHECKING:
     from devbench.results.selection import Selection
 
-_AT_ONCE = 500
 _MAX_LISTED = 8
 _MAX_KEY = 80
 
@@ -52,9 +52,7 @@ def find_device(connection: sa.Connection, word: str) -> str:
     Raises:
         InputError: it means none or several.
     """
-    runs, devices = schema.runs, schema.devices
-    query = sa.select(devices.c.key, devices.c.title).join(runs, runs.c.run_id == devices.c.run_id)
-    titles = {row.key: row.title for row in connection.execute(query.order_by(runs.c.started_utc, runs.c.run_id))}
+    titles = device_titles(connection)
     if word in titles:
         return word
     found = [key for key, title in titles.items() if word and word.casefold() in f"{title}\n{key}".casefold()]
@@ -166,7 +164,7 @@ def _move(connection: sa.Connection, source: str, target: str, where: sa.ColumnE
         connection.execute(
             sa.select(sa.func.count()).where(jobs.c.device_key == source, jobs.c.run_id.in_(some))
         ).scalar_one()
-        for some in _chunks(ids)
+        for some in portions(ids)
     )
     return Move(source, target, ids, count, found[0][1], found[-1][1])
 
@@ -198,7 +196,7 @@ def apply(connection: sa.Connection, move: Move) -> None:
     devices, moves = schema.devices, schema.device_moves
     names = [column.name for column in devices.columns]
     owners = (schema.jobs, pipeline_schema.pipeline_sessions)
-    for runs in _chunks(move.runs):
+    for runs in portions(move.runs):
         was = moves.c.run_id.in_(runs) & (moves.c.key == move.source)
         origins = {row.run_id: row.measured_as for row in connection.execute(sa.select(moves).where(was))}
         there = devices.c.run_id.in_(runs) & (devices.c.key == move.source)
@@ -233,8 +231,3 @@ def _move_notices(connection: sa.Connection, runs: Sequence[str], move: Move) ->
         row["device_key"] = move.target
         row["id"] = content_id(row["kind"], row["subject"], row["text"], row["device_key"], row["job_number"])
     insert_new(connection, notices, rows)
-
-
-def _chunks(runs: Sequence[str]) -> Iterator[Sequence[str]]:
-    for start in range(0, len(runs), _AT_ONCE):
-        yield runs[start : start + _AT_ONCE]

@@ -6,18 +6,20 @@ Every query takes the same filters (`selection.Selection`) as keywords: `runs` (
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from datetime import datetime
-from types import TracebackType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
 
 from devbench.results import schema
 from devbench.results.columns import JOB_COLUMNS, Column, frame_of, read_rows, with_jobs
+from devbench.results.device_state import ChangedFact, change_frame, device_frame, fact_changes, reading_frame
 from devbench.results.queries import (
     Read,
+    Unreliable,
     UsedFile,
     by_metric,
     sample_rows,
@@ -26,19 +28,20 @@ from devbench.results.queries import (
     session_columns,
     sources,
     stage_columns,
+    states_of_cases,
+    unreliable_repetitions,
     used_files,
 )
 from devbench.results.records import OperatorRecord
 from devbench.results.selection import Selection, find_runs
 from devbench.results.store import Store
-from devbench.results.views import labels_of
+from devbench.results.views import device_titles, labels_of
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from devbench.results.device_state import ChangedFact
-    from devbench.results.queries import Unreliable
 
+Answer = TypeVar("Answer")
 _SERIES = (*JOB_COLUMNS, "metric", "unit", "value", "low", "high", "n", "unreliable")
 _SAMPLES = (*JOB_COLUMNS, "metric", "unit", "repetition", "value", "unreliable")
 _OPERATORS = ("repetition", *(one.name for one in fields(OperatorRecord)))
@@ -56,7 +59,7 @@ class RunStart:
     labels: Mapping[str, str]
 
 
-class History:
+class History(AbstractContextManager["History"]):
     """The results in a store, read-only.
 
     Args:
@@ -76,12 +79,7 @@ class History:
         """Close the connections."""
         self.store.close()
 
-    def __enter__(self) -> History:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self.close()
 
     def find_runs(self, text: str) -> tuple[str, ...]:
@@ -207,6 +205,10 @@ class History:
         with self._database.reading() as connection:
             return series(connection, metrics, selection, store)
 
+    def _asked(self, query: Callable[[sa.Connection, Selection], Answer], filters: Mapping[str, Any]) -> Answer:
+        with self._database.reading() as connection:
+            return query(connection, Selection(**filters))
+
     def _read(
         self,
         selection: Selection,
@@ -231,16 +233,14 @@ class History:
         peak_memory_mb (PSS, NaN if it is not known), unreliable (measured while the device was throttled or busy),
         counts (its numbers are those of the run).
         """
-        with self._database.reading() as connection:
-            return frame_of(session_columns(connection, Selection(**filters)))
+        return frame_of(self._asked(session_columns, filters))
 
     def pipeline_stages(self, **filters: Any) -> pd.DataFrame:
         """One row per stage of each session of `pipelines`, with its columns.
 
         Further columns: stage, taken_ms (of the end-to-end latency: inferences, waiting for its load, giving back).
         """
-        with self._database.reading() as connection:
-            return frame_of(stage_columns(connection, Selection(**filters)))
+        return frame_of(self._asked(stage_columns, filters))
 
     def operator_types(self, **filters: Any) -> pd.DataFrame:
         """One row per job and type of operator, from the job's last profile, most expensive first within a job.
@@ -300,22 +300,15 @@ class History:
 
     def used_files(self, **filters: Any) -> list[UsedFile]:
         """Each file once for each case on a device that used it: as `files`, without the jobs."""
-        with self._database.reading() as connection:
-            return used_files(connection, Selection(**filters))
+        return self._asked(used_files, filters)
 
     def states_of_cases(self, **filters: Any) -> list[tuple[str, str, bool, bool]]:
         """As `queries.states_of_cases`."""
-        from devbench.results.queries import states_of_cases
-
-        with self._database.reading() as connection:
-            return states_of_cases(connection, Selection(**filters))
+        return self._asked(states_of_cases, filters)
 
     def unreliable(self, **filters: Any) -> list[Unreliable]:
         """The unreliable repetitions that ended well, and sessions of pipelines likewise, with the reasons."""
-        from devbench.results.queries import unreliable_repetitions
-
-        with self._database.reading() as connection:
-            return unreliable_repetitions(connection, Selection(**filters))
+        return self._asked(unreliable_repetitions, filters)
 
     def conditions(self, **filters: Any) -> pd.DataFrame:
         """One row for each time at which the device's state was read around or during a repetition, in order of time.
@@ -324,8 +317,6 @@ class History:
         threads, purpose, repetition, verdict, moment ("before", "during", "after"), taken_utc, and the readings of
         `device_state.READINGS`, NaN or `None` if the device did not report them.
         """
-        from devbench.results.device_state import reading_frame
-
         repetitions, table = schema.repetitions, schema.conditions
         columns = {
             "started_utc": repetitions.c.started_utc,
@@ -344,8 +335,6 @@ class History:
         Columns: device_key, device (its title), virtual, profile, first_utc, last_utc (start of the first and of the
         last run), runs (how many), facts (a dict).
         """
-        from devbench.results.device_state import device_frame
-
         return device_frame(self._device_rows(Selection(**filters)))
 
     def device_changes(self, **filters: Any) -> pd.DataFrame:
@@ -354,14 +343,10 @@ class History:
         Columns: device_key, started_utc, run_id (of the run that saw the new one), fact (nested ones with dots, such as
         `props.ro.build.id`), before, after (as text; `None` if there was or is none).
         """
-        from devbench.results.device_state import change_frame
-
         return change_frame(self.fact_changes(**filters))
 
     def fact_changes(self, **filters: Any) -> list[ChangedFact]:
         """The rows of `device_changes`."""
-        from devbench.results.device_state import fact_changes
-
         return list(fact_changes(self._device_rows(Selection(**filters))))
 
     def model_names(self) -> list[str]:
@@ -370,10 +355,8 @@ class History:
 
     def device_titles(self) -> dict[str, str]:
         """The title of each device by its key, as it was in its last run."""
-        runs, devices = schema.runs, schema.devices
-        query = sa.select(devices.c.key, devices.c.title).join(runs, runs.c.run_id == devices.c.run_id)
         with self._database.reading() as connection:
-            return {row.key: row.title for row in connection.execute(query.order_by(runs.c.started_utc, runs.c.run_id))}
+            return device_titles(connection)
 
     def _device_rows(self, selection: Selection) -> Sequence[Any]:
         runs, devices, documents = schema.runs, schema.devices, schema.documents

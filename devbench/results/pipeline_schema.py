@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import sqlalchemy as sa
@@ -114,14 +114,14 @@ def read_sessions(connection: sa.Connection, run_id: str) -> tuple[PipelineSessi
     """The sessions of a run, in the order in which they ran; empty if it measured no pipeline."""
     table = pipeline_sessions
     rows = connection.execute(sa.select(table).where(table.c.run_id == run_id).order_by(table.c.id)).mappings().all()
-    stages = _of_sessions(connection, pipeline_stages, run_id, "position")
-    samples = _of_sessions(connection, pipeline_samples, run_id, "number")
+    stages = _of_sessions(connection, pipeline_stages, run_id, "position", PipelineStageRecord)
+    samples = _of_sessions(connection, pipeline_samples, run_id, "number", PipelineSampleRecord)
     return tuple(_session(row, stages.get(row["id"], []), samples.get(row["id"], [])) for row in rows)
 
 
 def _of_sessions(
-    connection: sa.Connection, table: sa.Table, run_id: str, order: str
-) -> dict[int, list[Mapping[str, Any]]]:
+    connection: sa.Connection, table: sa.Table, run_id: str, order: str, kind: Any
+) -> dict[int, list[Any]]:
     sessions = pipeline_sessions
     query = (
         sa.select(table)
@@ -129,21 +129,24 @@ def _of_sessions(
         .where(sessions.c.run_id == run_id)
         .order_by(table.c.session_id, table.c[order], table.c.position)
     )
-    found: dict[int, list[Mapping[str, Any]]] = {}
+    return by_owner(connection, query, "session_id", kind)
+
+
+def _session(row: Any, stages: list[PipelineStageRecord], samples: list[PipelineSampleRecord]) -> PipelineSessionRecord:
+    values = {name: row[name] for name in _OWN}
+    values |= {name: tuple(values[name] or ()) for name in _LISTS}
+    told = tuple(replace(stage, argv=tuple(stage.argv)) for stage in stages)
+    return PipelineSessionRecord(**values, stages=told, samples=tuple(samples))
+
+
+def by_owner(connection: sa.Connection, query: sa.Select[Any], owner: str, kind: Any) -> dict[int, list[Any]]:
+    """Records by the number of what they belong to."""
+    found: dict[int, list[Any]] = {}
     for row in connection.execute(query).mappings():
-        found.setdefault(row["session_id"], []).append(dict(row))
+        found.setdefault(row[owner], []).append(record_of(kind, row))
     return found
 
 
-def _session(row: Any, stages: list[Mapping[str, Any]], samples: list[Mapping[str, Any]]) -> PipelineSessionRecord:
-    values = {name: row[name] for name in _OWN}
-    values |= {name: tuple(values[name] or ()) for name in _LISTS}
-    return PipelineSessionRecord(
-        **values,
-        stages=tuple(_made(PipelineStageRecord, {**one, "argv": tuple(one["argv"])}) for one in stages),
-        samples=tuple(_made(PipelineSampleRecord, one) for one in samples),
-    )
-
-
-def _made(kind: Any, row: Mapping[str, Any]) -> Any:
+def record_of(kind: Any, row: Mapping[Any, Any]) -> Any:
+    """A record with the values of a row that have the names of its fields."""
     return kind(**{field.name: row[field.name] for field in fields(kind)})

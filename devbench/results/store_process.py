@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from functools import cached_property, partial
@@ -69,10 +69,6 @@ class StoreProcess:
     def artifacts(self) -> Artifacts:
         """The raw outputs, which this process writes itself."""
         return cast("Artifacts", self._call("artifacts"))
-
-    def write_raw(self, run_id: str, name: str, data: bytes | Iterable[bytes]) -> str:
-        """As `Store.write_raw`."""
-        return self.artifacts.write(run_id, name, [data] if isinstance(data, bytes) else data)
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:
         return self._calls.submit(self._answer, name, args, options).result()

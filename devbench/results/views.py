@@ -18,7 +18,7 @@ from devbench.notices import Notice
 from devbench.results import schema
 from devbench.results.column_types import DamagedValue
 from devbench.results.counting import LATEST, JobView, RunView, read_notice
-from devbench.results.pipeline_schema import pipeline_sessions
+from devbench.results.pipeline_schema import by_owner, pipeline_sessions, record_of
 from devbench.results.records import (
     BinaryRecord,
     DeviceRecord,
@@ -128,9 +128,14 @@ def runs_of_host(connection: sa.Connection, host: str) -> list[str]:
 
 
 def newest_run_id(connection: sa.Connection) -> str | None:
-    """As `Store.newest_run_id`."""
+    """The id of the newest run, also of one that has measured nothing."""
     table = schema.runs
     return connection.execute(sa.select(table.c.run_id).order_by(sa.desc(table.c.started_utc)).limit(1)).scalar()
+
+
+def has_run(connection: sa.Connection, run_id: str) -> bool:
+    """Whether there is a run of exactly that id."""
+    return connection.execute(sa.select(schema.runs).where(schema.runs.c.run_id == run_id)).first() is not None
 
 
 def _measured(run_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
@@ -141,8 +146,8 @@ def _measured(run_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
     return sa.or_(of_jobs.exists(), of_sessions.exists())
 
 
-def run_view(connection: sa.Connection, name: str) -> RunView:
-    """A run with everything that was measured in it.
+def run_view(connection: sa.Connection, name: str = LATEST) -> RunView:
+    """A run by what `find_run` takes, with everything that was measured in it.
 
     Raises:
         InputError: as `find_run`.
@@ -194,7 +199,7 @@ def _jobs(connection: sa.Connection, run_id: str) -> tuple[JobView, ...]:
             raise DamagedValue(f"{table.name} refers to rows that are not there")
     used = sa.select(jobs.c.binary_sha256).where(jobs.c.run_id == run_id)
     binary_rows = connection.execute(sa.select(schema.binaries).where(schema.binaries.c.sha256.in_(used))).mappings()
-    binaries = {row["sha256"]: _record(BinaryRecord, row) for row in binary_rows}
+    binaries = {row["sha256"]: record_of(BinaryRecord, row) for row in binary_rows}
     repetitions = _repetitions(connection, run_id)
     files = _files(connection, run_id)
     views = []
@@ -225,7 +230,7 @@ def _files(connection: sa.Connection, run_id: str) -> dict[int, list[FileRecord]
         .where(jobs.c.run_id == run_id)
         .order_by(used.c.job_id, used.c.role, used.c.name)
     )
-    return _by_owner(connection, query, "job_id", FileRecord)
+    return by_owner(connection, query, "job_id", FileRecord)
 
 
 def _devices(connection: sa.Connection, run_id: str) -> dict[str, DeviceRecord]:
@@ -235,7 +240,7 @@ def _devices(connection: sa.Connection, run_id: str) -> dict[str, DeviceRecord]:
         .join(documents, documents.c.id == devices.c.facts_id)
         .where(devices.c.run_id == run_id)
     )
-    return {row["key"]: _record(DeviceRecord, row) for row in connection.execute(query).mappings()}
+    return {row["key"]: record_of(DeviceRecord, row) for row in connection.execute(query).mappings()}
 
 
 def _repetitions(connection: sa.Connection, run_id: str) -> dict[int, list[RepetitionRecord]]:
@@ -269,22 +274,10 @@ def _operators(connection: sa.Connection, run_id: str) -> dict[int, list[Operato
         .where(jobs.c.run_id == run_id)
         .order_by(ops.c.repetition_id, ops.c.phase, ops.c.position)
     )
-    return _by_owner(connection, query, "repetition_id", OperatorRecord)
+    return by_owner(connection, query, "repetition_id", OperatorRecord)
 
 
-def _by_owner(connection: sa.Connection, query: sa.Select[Any], owner: str, kind: Any) -> dict[int, list[Any]]:
-    """Records by the number of what they belong to."""
-    found: dict[int, list[Any]] = {}
-    for row in connection.execute(query).mappings():
-        found.setdefault(row[owner], []).append(_record(kind, row))
-    return found
-
-
-def _record(kind: Any, row: Mapping[Any, Any]) -> Any:
-    return kind(**{field.name: row[field.name] for field in fields(kind)})
-
-
-def summaries(connection: sa.Connection, limit: int) -> list[RunSummary]:
+def summaries(connection: sa.Connection, limit: int = 20) -> list[RunSummary]:
     """The newest runs, newest first."""
     runs = schema.runs
     found = connection.execute(sa.select(runs).order_by(sa.desc(runs.c.started_utc)).limit(limit)).mappings().all()
@@ -321,6 +314,13 @@ def _summary(connection: sa.Connection, run: Any, labels: Mapping[str, str]) -> 
     )
 
 
+def device_titles(connection: sa.Connection) -> dict[str, str]:
+    """The title of each device by its key, as it was in its last run."""
+    runs, devices = schema.runs, schema.devices
+    query = sa.select(devices.c.key, devices.c.title).join(runs, runs.c.run_id == devices.c.run_id)
+    return {row.key: row.title for row in connection.execute(query.order_by(runs.c.started_utc, runs.c.run_id))}
+
+
 def model_names(connection: sa.Connection) -> list[str]:
     """The keys of all models and the names of all pipelines, in order."""
     query = sa.union(sa.select(schema.cases.c.model), sa.select(pipeline_sessions.c.pipeline))
@@ -328,9 +328,13 @@ def model_names(connection: sa.Connection) -> list[str]:
 
 
 def typical_duration_s(
-    connection: sa.Connection, model: str, delegate: str, via: str, case: str | None
+    connection: sa.Connection, model: str, delegate: str, *, via: str = "shell", case: str | None = None
 ) -> float | None:
-    """As `Store.typical_duration_s`."""
+    """The median time of the last hundred processes of that model under that delegate; `None` if there is none.
+
+    `model` is its key. `case` restricts it to the case of that text (`cases.case_text`). `via` is "shell" or "apk":
+    starting an app takes longer.
+    """
     jobs, cases, repetitions = schema.jobs, schema.cases, schema.repetitions
     query = (
         sa.select(repetitions.c.duration_s, schema.documents.c.body)

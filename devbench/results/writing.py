@@ -7,7 +7,7 @@ of a job: the totals are computed at the end of the run, or before a history is 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, fields
 from itertools import groupby
 from operator import attrgetter
@@ -21,7 +21,7 @@ from devbench.notices import Notice
 from devbench.results import schema
 from devbench.results.column_types import content_id, storable_text
 from devbench.results.counting import JobMetric, RunView, operator_place_is_xnnpack, total
-from devbench.results.engine import fetch, insert_new, insert_rows
+from devbench.results.engine import fetch, insert_new, insert_rows, portions
 from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord, RunRecord
 
 DETAILS = ("argv", "measurement", "outputs", "verdict_reasons")
@@ -151,8 +151,6 @@ def _insert_operators(connection: sa.Connection, number: int, operators: tuple[O
 
 
 _DECIDE = ("id", "job_id", "purpose", "status", "failure_kind", "verdict", "file_cache", "kernel_cache")
-# Jobs in one statement; SQLite takes some 32,000 parameters.
-_AT_ONCE = 1_000
 
 
 class _ProfileRow(NamedTuple):
@@ -168,13 +166,13 @@ class _ProfileRow(NamedTuple):
 
 def total_up(connection: sa.Connection, job_ids: Sequence[int]) -> None:
     """Compute again which repetitions of these jobs count, and their metrics."""
-    for some in _chunks(job_ids):
+    for some in portions(job_ids):
         _metrics(connection, some)
 
 
 def total_types(connection: sa.Connection, job_ids: Sequence[int]) -> None:
     """Compute again the time by type of operator of these jobs, from the last profile of each."""
-    for some in _chunks(job_ids):
+    for some in portions(job_ids):
         _types(connection, some)
 
 
@@ -191,11 +189,6 @@ def complete(connection: sa.Connection, run_id: str | None = None) -> None:
     total_up(connection, late)
     total_types(connection, late)
     connection.execute(table.delete().where(table.c.job_id.in_(of_run)) if run_id else table.delete())
-
-
-def _chunks(job_ids: Sequence[int]) -> Iterator[Sequence[int]]:
-    for start in range(0, len(job_ids), _AT_ONCE):
-        yield job_ids[start : start + _AT_ONCE]
 
 
 def _metrics(connection: sa.Connection, job_ids: Sequence[int]) -> None:

@@ -7,8 +7,8 @@ its own name point here (DNS rebinding) gets nothing.
 from __future__ import annotations
 
 import threading
+from contextlib import AbstractContextManager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from urllib.parse import parse_qsl, unquote, urlsplit
 
 from devbench import __version__
@@ -130,7 +130,7 @@ def _error(words: str) -> bytes:
     return render("error.html", frame, words=words).encode()
 
 
-class Server:
+class Server(AbstractContextManager["Server"]):
     """The server, for use as a context.
 
     Raises:
@@ -161,10 +161,5 @@ class Server:
         """End `run`, from another thread."""
         self._http.shutdown()
 
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
         self._http.server_close()

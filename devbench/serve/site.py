@@ -134,7 +134,9 @@ class Site:
             raise NotFound("there is no such run") from None
         subject = RunSubject(build_report(view), pipelines=pipelines_of(history.store, view))
         note = subject.report.virtual_note
-        return html(run_document(subject, "html"), readable(history.store.read_raw), virtual_note=note, links=_LINKS)
+        return html(
+            run_document(subject, "html"), readable(history.store.artifacts.read), virtual_note=note, links=_LINKS
+        )
 
     def _compare(self, history: History, query: Mapping[str, str]) -> str:
         names = [query.get(name, "").strip() for name in ("baseline", "candidate")]

@@ -63,7 +63,7 @@ def test_output_that_never_ends_is_a_failure_of_its_own(tmp_path: Path, adb_serv
     with Store() as store:
         (job,) = store.run("latest").jobs
         (repetition,) = job.repetitions
-        raw = store.read_raw(repetition.raw_path)
+        raw = store.artifacts.read(repetition.raw_path)
     assert (repetition.failure_kind, repetition.latency_avg_us) == ("output_too_long", None)
     assert repetition.failure_message == "more than 1 MiB of output; ended by devbench"
     assert len(raw) <= 1 << 20

@@ -121,7 +121,7 @@ def lost() -> None:
 
 def test_the_output_is_kept_and_the_sections_are_taken_apart(store: Store, tmp_path: Path) -> None:
     ran = processes(store, tmp_path, FakeDevice()).run(COMMAND, spec())
-    assert store.read_raw(ran.raw_path) == b"hello\n==> standard error <==\na warning\n"
+    assert store.artifacts.read(ran.raw_path) == b"hello\n==> standard error <==\na warning\n"
     assert gzip.decompress(ran.raw_file.read_bytes()).startswith(b"hello")
     assert (ran.failure, ran.lost, ran.output.exit_code, ran.argv) == (None, None, 0, COMMAND.argv)
     assert ran.output.on_device_ms == pytest.approx(1500.0)
@@ -170,7 +170,7 @@ def test_a_device_that_stays_away_is_a_failure_and_its_output_is_kept(store: Sto
     assert ran.failure is not None and ran.failure.kind is FailureKind.DEVICE_LOST
     assert isinstance(ran.lost, DeviceLost)
     assert ran.output.exit_code is None
-    assert b"hello" in store.read_raw(ran.raw_path)
+    assert b"hello" in store.artifacts.read(ran.raw_path)
 
 
 class Restarting(FakeDevice):
@@ -191,7 +191,7 @@ def test_a_device_that_ends_its_shells_and_then_its_connection_is_lost(
     if not there:
         made.keeper.check = lost  # type: ignore[method-assign]
     ran = made.run(COMMAND, spec())
-    assert b"hello" in store.read_raw(ran.raw_path)
+    assert b"hello" in store.artifacts.read(ran.raw_path)
     assert (ran.failure is None, ran.lost is None) == (there, there)
     if ran.failure is not None:
         assert (ran.failure.kind, ran.failure.message) == (
@@ -231,7 +231,7 @@ def test_no_result_counts_once_the_lease_is_lost(store: Store, tmp_path: Path) -
     made.keeper.lost = True  # type: ignore[attr-defined]
     with pytest.raises(LeaseLost):
         made.run(COMMAND, spec())
-    assert b"hello" in store.read_raw(f"{RUN}/job0001-latency-000.txt.gz"), "what it printed is kept all the same"
+    assert b"hello" in store.artifacts.read(f"{RUN}/job0001-latency-000.txt.gz"), "what it printed is kept all the same"
 
 
 def test_a_model_s_files_are_warm_from_its_second_process_on(store: Store, tmp_path: Path) -> None:
@@ -285,6 +285,6 @@ def test_of_an_output_that_is_too_long_only_the_start_is_kept(
 ) -> None:
     monkeypatch.setattr(process, "_KEPT_OF_TOO_LONG_BYTES", 10)
     ran = processes(store, tmp_path, FakeDevice(too_long, said="0123456789abcdef\n")).run(COMMAND, spec())
-    assert store.read_raw(ran.raw_path) == b"0123456789\n==> the rest was left out by devbench <==\n"
+    assert store.artifacts.read(ran.raw_path) == b"0123456789\n==> the rest was left out by devbench <==\n"
     whole = processes(store, tmp_path, FakeDevice(timeout, said="0123456789abcdef\n")).run(COMMAND, spec("1"))
-    assert b"abcdef" in store.read_raw(whole.raw_path), "of one that took too long all is kept"
+    assert b"abcdef" in store.artifacts.read(whole.raw_path), "of one that took too long all is kept"

@@ -31,7 +31,7 @@ def store(tmp_path: Path) -> str:
     with Store(path) as opened:
         add_run(opened)
         add_run(opened, 1)
-        opened.write_raw(RUN, "job0001-0", b"raw")
+        opened.artifacts.write(RUN, "job0001-0", b"raw")
     return path
 
 

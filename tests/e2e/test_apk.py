@@ -91,7 +91,7 @@ def test_latency_comes_from_the_app_s_log_and_raw_lines_are_kept(app: AppPhone, 
     assert asked.startswith(f"start -S -W -n {PACKAGE}/.BenchmarkModelActivity --es args --graph=/")
     assert asked.endswith(" ".join(repetition.argv[2:])), "the words that are stored are those that the app got"
     with Store() as store:
-        raw = store.read_raw(repetition.raw_path)
+        raw = store.artifacts.read(repetition.raw_path)
     assert b"tflite  : Inference timings in us: Init: 855" in raw, "raw lines of the log, not what was made of them"
     assert b"com.example" not in raw
     assert b"an old line" not in raw
@@ -201,7 +201,7 @@ def test_silence_ends_at_the_deadline_and_so_does_the_app(app: AppPhone, virtual
     assert only().failure_kind == "timeout"
     assert not app.app_runs()
     with Store() as store:
-        assert b"STARTING!" in store.read_raw(only().raw_path), "what came until then is kept"
+        assert b"STARTING!" in store.artifacts.read(only().raw_path), "what came until then is kept"
 
 
 def test_an_interrupted_run_ends_the_app(app: AppPhone, virtual_phone: VirtualPhone) -> None:

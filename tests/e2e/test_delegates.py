@@ -63,7 +63,7 @@ def test_files_cache_and_environment_reach_the_tool(tmp_path: Path, adb_server_p
     assert done.returncode == 0, done.stdout + done.stderr
     with Store() as store:
         view = store.run("latest")
-        raw = store.read_raw(view.jobs[0].repetitions[0].raw_path).decode()
+        raw = store.artifacts.read(view.jobs[0].repetitions[0].raw_path).decode()
     assert "cache-ok" in raw
     assert "hello" in raw
     assert f"word={view.jobs[0].job.model.sha256[:32]}" in raw
@@ -145,7 +145,7 @@ def test_a_binary_s_flags_are_asked_once_and_unknown_ones_refused_before_anythin
     assert done.returncode == 1
     with Store() as store:
         of = {job.job.delegate: job.repetitions for job in store.run("latest").jobs}
-        assert store.read_raw(of["nnapi"][0].raw_path) == b"", "no process of it ran"
+        assert store.artifacts.read(of["nnapi"][0].raw_path) == b"", "no process of it ran"
     assert [r.status for r in of["cpu"] if r.purpose == "latency"] == ["ok", "ok"], "other jobs go on"
     assert [r.failure_kind for r in of["nnapi"]] == ["unknown_flag"]
     assert "has no --use_nnapi" in (of["nnapi"][0].failure_message or "")

@@ -111,7 +111,7 @@ def test_old_raw_outputs_are_dropped_and_measurements_stay(suite: Path) -> None:
     assert nightly(suite)[0] == 0
     with Store() as store:
         view = store.run("latest")
-        with store.transaction() as connection:
+        with store.database.writing() as connection:
             old = datetime.now().astimezone() - timedelta(days=40)
             connection.execute(schema.runs.update().values(started_utc=old))
     code, _, err = nightly(suite, "--keep-raw-days", "30")

@@ -95,7 +95,7 @@ def test_a_pipeline_in_all_residencies_on_a_virtual_device(tmp_path: Path, file:
         assert max(sample.pss_kb or 0 for one in sessions for sample in one.samples) > 1000
         assert view.run.options["steps"] == 12
         for session in sessions:
-            assert store.read_raw(session.raw_path).startswith(b"S")
+            assert store.artifacts.read(session.raw_path).startswith(b"S")
             assert session.conditions_before is not None
     shown = devbench("show", "latest", cwd=tmp_path)
     assert "pipelined" in shown.stdout

@@ -46,7 +46,7 @@ def test_at_one_percent_a_delegate_that_is_five_percent_slower_is_ranked_right(a
     with store:
         for name, job in jobs.items():
             for repetition in job.repetitions:
-                raw = store.read_raw(repetition.raw_path).decode()
+                raw = store.artifacts.read(repetition.raw_path).decode()
                 assert "WARN: This cannot count as a measurement: process" in raw
                 assert ("are made 5 % longer" in raw) == (name == "xnnpack")
                 assert any("is replayed" in warning for warning in repetition.measurement["warnings"])

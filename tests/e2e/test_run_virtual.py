@@ -65,8 +65,8 @@ def test_everything_stored_can_be_parsed_again_to_the_same(tmp_path: Path, adb_s
         for repetition in view.jobs[0].repetitions:
             from devbench.tool.parse import to_json
 
-            assert to_json(parse_bytes(store.read_raw(repetition.raw_path))) == repetition.measurement
-            assert b"@@" not in store.read_raw(repetition.raw_path), "the script's own lines are not the tool's"
+            assert to_json(parse_bytes(store.artifacts.read(repetition.raw_path))) == repetition.measurement
+            assert b"@@" not in store.artifacts.read(repetition.raw_path), "the script's own lines are not the tool's"
             assert repetition.conditions_before is not None
             assert repetition.conditions_after is not None
 

@@ -162,7 +162,7 @@ def test_a_run_without_any_number_still_has_a_report(tmp_path: Path) -> None:
     empty = replace(base, jobs=(base.jobs[1],))
     with Store(str(tmp_path / "s.db")) as store:
         page, *_ = write_files(
-            RunSubject(build_report(empty)), tmp_path / "out", ("html", "md", "png"), readable(store.read_raw)
+            RunSubject(build_report(empty)), tmp_path / "out", ("html", "md", "png"), readable(store.artifacts.read)
         )
     assert "crash" in page.read_text()
     assert not (tmp_path / "out" / "latency.png").exists()

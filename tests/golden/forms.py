@@ -104,7 +104,7 @@ def _night(ids: Ids, url: str, folder: Path) -> dict[str, str]:
         report = build_report(store.run(ids.candidate))
         comparison = build_comparison(history, [ids.baseline], [ids.candidate], titles=("the night before", "tonight"))
         changes = find_changes(history, ChangesSettings(labels={"suite": "nightly"}, metrics=("latency",)))
-        write_files(RunSubject(report, comparison, changes), folder, ("html",), readable(store.read_raw))
+        write_files(RunSubject(report, comparison, changes), folder, ("html",), readable(store.artifacts.read))
         first = build_report(store.run(ids.baseline))
     absent = {"A54": EnvironmentProblem("A54 is not connected"), "S23": DeviceBusy("S23 is in use by run x")}
     night = NightResult("nightly", "2026-09-12", report, comparison, changes, absent, Path("reports", ids.candidate))

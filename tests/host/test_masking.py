@@ -105,6 +105,6 @@ def test_what_others_say_is_cleaned_of_the_secrets() -> None:
 @pytest.mark.skipif(os.name != "posix", reason="rights of files are POSIX's")
 def test_a_store_and_its_raw_outputs_belong_to_their_owner_alone(tmp_path: Path) -> None:
     with Store(str(tmp_path / "r.db")) as store:
-        raw = store.artifacts.root / store.write_raw("run", "x", b"text")
+        raw = store.artifacts.root / store.artifacts.write("run", "x", b"text")
     for file in (tmp_path / "r.db", raw):
         assert stat.S_IMODE(file.stat().st_mode) == 0o600

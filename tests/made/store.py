@@ -140,7 +140,7 @@ def _detailed(store: Store, number: int, view: JobView) -> JobView:
         rows = [_with_conditions(row, k) for k, row in enumerate(rows)]
     if job.delegate == "gpu" and job.model.name == "text_encoder":
         rows[-1] = replace(rows[-1], measurement={"status": "ok", "unsupported_ops": [_REFUSED]}, outputs=_OUTPUTS)
-    raw = store.write_raw(job.run_id, f"job{job.number:04d}", f"INFO: raw output of job {job.number}\n".encode())
+    raw = store.artifacts.write(job.run_id, f"job{job.number:04d}", f"INFO: raw output of job {job.number}\n".encode())
     rows[0] = replace(
         rows[0], raw_path=raw, init_memory_mb=20.5, pss_peak_kb=90_000, latency_std_us=50.0, inferences=50
     )

@@ -52,7 +52,7 @@ def filled(store: Store) -> Store:
     )
     store.add_pipeline_session(SESSION)
     store.add_notices(RUN, [Notice(NoticeKind.OPEN_SHAPES, "model", "measured at 1x1x1x3", effect=Effect.EXCLUDED)])
-    store.write_raw(RUN, "job0001-0", b"what the device said")
+    store.artifacts.write(RUN, "job0001-0", b"what the device said")
     return store
 
 
@@ -79,7 +79,7 @@ def test_what_is_exported_arrives_the_same_and_once(
     assert (first.runs, first.raw) == ({RUN, SECOND}, 1)
     assert views(other) == views(store)
     assert str(series(other)) == str(series(store))
-    assert other.read_raw(f"{RUN}/job0001-0.txt.gz") == b"what the device said"
+    assert other.artifacts.read(f"{RUN}/job0001-0.txt.gz") == b"what the device said"
     second = import_folder(other, open_folder(tmp_path / "out"))
     assert set(second.added.values()) == {0}
     assert (second.runs, second.conflicts, second.raw) == (set(), [], 0)
@@ -167,7 +167,7 @@ def test_two_stores_become_one(make: Callable[[], Store]) -> None:
     assert loaded.added["runs"] == 1
     assert len(three.runs()) == 3
     assert views(three) == views(one)
-    assert three.read_raw(f"{RUN}/job0001-0.txt.gz") == b"what the device said"
+    assert three.artifacts.read(f"{RUN}/job0001-0.txt.gz") == b"what the device said"
     assert set(merge_store(three, one).added.values()) == {0}
     with pytest.raises(InputError, match="with itself"):
         merge_store(one, one)
@@ -295,7 +295,7 @@ def test_raw_outputs_are_copied_from_within_their_folder_only(make: Callable[[],
     secret.write_bytes(b"secret")
     store, other = make(), make()
     add_run(store)
-    store.write_raw(RUN, "job0001-0", b"raw")
+    store.artifacts.write(RUN, "job0001-0", b"raw")
     store.add_repetition(repetition(index=7, raw_path="../secret.txt.gz"))
     (store.artifacts.root / RUN / "link").symlink_to(secret)
     store.add_repetition(repetition(index=8, raw_path=f"{RUN}/link"))
@@ -305,16 +305,16 @@ def test_raw_outputs_are_copied_from_within_their_folder_only(make: Callable[[],
 
 def test_prune_drops_raw_outputs_by_age_and_no_measurement(make: Callable[[], Store]) -> None:
     store = filled(make())
-    store.write_raw(SECOND, "job0001-0", b"newer")
+    store.artifacts.write(SECOND, "job0001-0", b"newer")
     before, now = views(store), NOW + timedelta(days=91)
     wanted = store.prune(parse_age("90d"), now, dry_run=True)
     assert (wanted.runs, wanted.files) == ((RUN,), 1)
-    assert store.read_raw(f"{RUN}/job0001-0.txt.gz")
+    assert store.artifacts.read(f"{RUN}/job0001-0.txt.gz")
     assert store.prune(parse_age("90d"), now) == wanted
     assert views(store) == before
     with pytest.raises(InputError):
-        store.read_raw(f"{RUN}/job0001-0.txt.gz")
-    assert store.read_raw(f"{SECOND}/job0001-0.txt.gz") == b"newer"
+        store.artifacts.read(f"{RUN}/job0001-0.txt.gz")
+    assert store.artifacts.read(f"{SECOND}/job0001-0.txt.gz") == b"newer"
     assert store.prune(parse_age("90d"), now).runs == ()
 
 

@@ -69,12 +69,12 @@ def everything(store: Store) -> dict[str, list[str]]:
 
 
 def merge(store: Store, into: str, other: str) -> None:
-    with store.transaction() as connection:
+    with store.database.writing() as connection:
         histories.merge(connection, histories.plan_merge(connection, into, other))
 
 
 def split(store: Store, key: str, original: str = "") -> None:
-    with store.transaction() as connection:
+    with store.database.writing() as connection:
         histories.split(connection, histories.plan_split(connection, key, original))
 
 
@@ -149,7 +149,7 @@ def test_a_run_that_measured_both_forbids_the_merge(store: Store) -> None:
 def test_a_part_becomes_a_history_of_its_own_and_merge_undoes_it(store: Store) -> None:
     fill(store, {run_id: [A] for run_id in RUNS})
     before = everything(store)
-    with store.transaction() as connection:
+    with store.database.writing() as connection:
         move = histories.plan_part(connection, A, Selection(runs=[RUNS[1]]))
         assert (move.target, move.runs, move.jobs) == (f"{A}.2", (RUNS[1],), 1)
         histories.apply(connection, move)

@@ -34,7 +34,7 @@ def secret(tmp_path: Path) -> Path:
 def exported(tmp_path: Path) -> Path:
     with Store(str(tmp_path / "from" / "a.db")) as store:
         add_run(store)
-        store.write_raw(RUN, "job0001-0", b"raw")
+        store.artifacts.write(RUN, "job0001-0", b"raw")
         store.add_repetition(repetition(index=7, raw_path=RAW))
         export_store(store, tmp_path / "out", Selection(), raw=True)
     return tmp_path / "out"
@@ -106,10 +106,10 @@ def test_no_raw_output_of_another_run_is_written_or_handed_on(tmp_path: Path) ->
     other_run = "20200101-000000-bbbb"
     with Store(str(tmp_path / "a.db")) as source, Store(str(tmp_path / "to" / "b.db")) as store:
         add_run(source)
-        path = source.write_raw(other_run, "job0001-0", b"planted")
+        path = source.artifacts.write(other_run, "job0001-0", b"planted")
         source.add_repetition(repetition(index=7, raw_path=path))
         assert merge_store(store, source).raw == 0
-        store.write_raw(other_run, "job0001-0", b"of another run")
+        store.artifacts.write(other_run, "job0001-0", b"of another run")
         assert export_store(store, tmp_path / "out", Selection(runs=[RUN]), raw=True).raw == 0
 
 

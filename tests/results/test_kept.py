@@ -139,10 +139,10 @@ def test_runs_that_were_deleted_are_not_in_the_copy(full: Store, looks: Looks) -
 def test_merged_devices_are_one_in_the_copy(full: Store, looks: Looks) -> None:
     night(full, 40, [replace(made, device="D9") for made in jobs(40, ("D2",))])
     looks.look()
-    with full.transaction() as connection:
+    with full.database.writing() as connection:
         histories.merge(connection, histories.plan_merge(connection, "D2", "D9"))
     assert looks.look() == ALL
-    with full.transaction() as connection:
+    with full.database.writing() as connection:
         histories.split(connection, histories.plan_split(connection, "D2"))
     assert looks.look() == ALL
 

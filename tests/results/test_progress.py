@@ -34,9 +34,9 @@ def test_what_a_dead_process_was_writing_is_dropped(store: Store) -> None:
     run = run_record()
     store.create_run(run)
     store.reopen_run(run.run_id)
-    kept = store.write_raw(run.run_id, "job", b"whole")
+    kept = store.artifacts.write(run.run_id, "job", b"whole")
     part = store.artifacts.root / run.run_id / ".job.txt.gz.x1"
     part.write_bytes(b"half")
     store.reopen_run(run.run_id)
     assert not part.exists()
-    assert store.read_raw(kept) == b"whole"
+    assert store.artifacts.read(kept) == b"whole"

@@ -91,13 +91,13 @@ def test_many_threads_write_at_once_and_a_reader_reads(store: Store, url: str) -
 
 
 def test_raw_outputs_are_compressed_and_come_back(store: Store, tmp_path: Path) -> None:
-    path = store.write_raw("20261123-120000-aaaa", "job0001-latency-000", b"text\n" * 10_000)
-    assert store.read_raw(path) == b"text\n" * 10_000
+    path = store.artifacts.write("20261123-120000-aaaa", "job0001-latency-000", b"text\n" * 10_000)
+    assert store.artifacts.read(path) == b"text\n" * 10_000
     assert (tmp_path / "artifacts" / path).stat().st_size < 2000
     with pytest.raises(InputError, match="not a raw output"):
-        store.read_raw("../../etc/passwd")
+        store.artifacts.read("../../etc/passwd")
     with pytest.raises(InputError, match="cannot be read"):
-        store.read_raw("none/none.txt.gz")
+        store.artifacts.read("none/none.txt.gz")
 
 
 def test_a_damaged_or_newer_store_is_one_clear_line(tmp_path: Path) -> None:

@@ -22,8 +22,8 @@ def test_what_is_stored_is_in_the_store_for_others_and_read_as_it_is_there(tmp_p
     file = str(tmp_path / "r.db")
     with StoreProcess(file) as store:
         add_run(store)
-        path = store.write_raw(RUN, "job0001-latency-000", b"raw")
-        assert store.read_raw(path) == b"raw"
+        path = store.artifacts.write(RUN, "job0001-latency-000", b"raw")
+        assert store.artifacts.read(path) == b"raw"
         found = store.run(RUN)
         with Store(file) as other:
             assert other.run(RUN) == found

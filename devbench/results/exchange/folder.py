@@ -105,7 +105,7 @@ def import_folder(store: Store, folder: Folder, progress: Progress = lambda tabl
     Raises:
         InputError: its rows are not what a store can hold.
     """
-    with store.transaction() as connection:
+    with store.database.writing() as connection:
         merged = merge(connection, folder.batches, progress)
         merged.raw = copy_raw(merged.raw_paths, folder.path, RAW, store.artifacts.root, merged.runs)
     return merged
@@ -120,7 +120,7 @@ def merge_store(store: Store, other: Store, progress: Progress = lambda table, r
     if store.database.url == other.database.url:
         raise InputError("a store cannot be merged with itself")
     there = other.artifacts.root
-    with other.database.reading() as reading, store.transaction() as connection:
+    with other.database.reading() as reading, store.database.writing() as connection:
         runs = sa.select(schema.runs.c.run_id)
         source = partial(store_rows, reading, runs, other.database.shown, refused)
         merged = merge(connection, source, progress)

@@ -18,7 +18,7 @@ from devbench.errors import InputError
 from devbench.host.garbage import no_cycle_search
 from devbench.results import schema
 from devbench.results.column_types import content_id, from_us, unpack
-from devbench.results.engine import fetch, insert_rows, new_ids
+from devbench.results.engine import fetch, insert_rows, new_ids, portions
 from devbench.results.exchange.rows import TABLES, Columns, RowSource, columns_of
 from devbench.results.pipeline_schema import pipeline_sessions
 from devbench.results.writing import total_types, total_up
@@ -113,12 +113,12 @@ class _Merge:
                 self._table(table)
         if len({self.merged.added[name] for name in ("repetitions", "details", "conditions")}) > 1:
             raise InputError("repetitions without their details or conditions", hint=_HINT)
-        changed = sorted(self.touched)
-        for start in range(0, len(changed), _AT_ONCE):
-            some = changed[start : start + _AT_ONCE]
+        done = 0
+        for some in portions(sorted(self.touched)):
             total_up(self.connection, some)
             total_types(self.connection, some)
-            self.progress("totals", start + len(some))
+            done += len(some)
+            self.progress("totals", done)
         return self.merged
 
     def _rows(self, table: sa.Table) -> Iterator[Row]:
