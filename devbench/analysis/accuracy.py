@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, field, replace
 from typing import TYPE_CHECKING
 
+from devbench.declare import option
 from devbench.frozen import dataclass
 
 if TYPE_CHECKING:
@@ -26,19 +27,20 @@ INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uin
 class Limit:
     """How much outputs of one type may differ. A figure that is `None` is not checked.
 
-    Attributes:
-        least_snr_db: signal to noise ratio in dB; floats.
-        least_cosine: cosine of the angle to the reference; floats.
-        most_abs: largest absolute difference in the output's unit; floats.
-        most_rel: the same over the largest absolute value of the reference; floats.
-        most_steps: largest difference of whole numbers; integers and truth values.
+    Suites have a table of these for each type: floats all but `most_steps`, whole numbers that one alone.
     """
 
-    least_snr_db: float | None = None
-    least_cosine: float | None = None
-    most_abs: float | None = None
-    most_rel: float | None = None
-    most_steps: int | None = None
+    least_snr_db: float | None = option(None, text="least SNR in dB", key="least_snr_db")
+    least_cosine: float | None = option(
+        None, text="least cosine of the angle to the reference, -1 to 1", key="least_cosine", minimum=-1, maximum=1
+    )
+    most_abs: float | None = option(
+        None, text="largest absolute difference, in the output's unit", key="most_abs", minimum=0
+    )
+    most_rel: float | None = option(
+        None, text="the same over the largest absolute value of the reference", key="most_rel", minimum=0
+    )
+    most_steps: int | None = option(None, text="largest difference in steps", key="most_steps", minimum=0)
 
 
 def _default_limits() -> dict[str, Limit]:

@@ -1,34 +1,25 @@
-"""What the files of suites (docs/suites.md) and pipelines (docs/pipelines.md) may contain, and a suite's JSON Schema.
+"""What the files of suites (docs/suites.md) may contain, made from the catalogue of options; and their JSON Schema.
 
-Most keys are made from the catalogue of options. Knows no file and no device.
+Knows no file and no device.
 """
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+import functools
+from collections.abc import Callable
+from dataclasses import make_dataclass
+from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, create_model
+from pydantic import Field, ValidationError, WrapValidator
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 
-from devbench.analysis.accuracy import FLOATS, INTEGERS
+from devbench.analysis.accuracy import FLOATS, INTEGERS, Limit
 from devbench.bench.planning import MAX_LABEL
 from devbench.declare import Option, options_of
-from devbench.host.toml_types import (
-    AnyText,
-    ReadBy,
-    Text,
-    Texts,
-    TextTable,
-    TomlTable,
-    Truth,
-    choice,
-    number,
-    refuse,
-    shown,
-    words,
-)
+from devbench.host.toml_types import ReadBy, Text, Texts, Truth, key, refuse, within
+from devbench.host.tomlfile import checker
 from devbench.models.files import MAX_KEY
-from devbench.options import MAX_THREADS, MOST_IMAGES, RESIDENCIES, NightlyOptions, RunOptions
+from devbench.options import NightlyOptions, RunOptions
 
 _SHAPE: dict[str, Any] = {"type": "string", "pattern": r"^([^\n]+=)?\s*[0-9]+([xX×][0-9]+)*\s*$"}
 _SHAPES = {"type": "array", "items": {"anyOf": [_SHAPE, {"type": "array", "minItems": 1, "items": _SHAPE}]}}
@@ -50,6 +41,18 @@ _REMOTE: dict[str, Any] = {
     "additionalProperties": False,
 }
 _MODELS = {"type": "array", "minItems": 1, "items": {"anyOf": [{"type": "string"}, _LOCAL, _REMOTE]}}
+
+
+def _one_message(what: str) -> Any:
+    """One message for every error in a value or within it."""
+
+    def validate(value: Any, inner: Callable[[Any], Any]) -> Any:
+        try:
+            return inner(value)
+        except ValidationError:
+            raise refuse(what) from None
+
+    return WrapValidator(validate)
 
 
 def _models(value: Any) -> Any:
@@ -75,109 +78,94 @@ def _shapes(value: Any) -> Any:
     return value
 
 
-class FloatLimits(TomlTable):
-    """Limits of outputs that are floats."""
-
-    least_snr_db: Annotated[float, number(None, None, whole=False)] = Field(0, description="least SNR in dB")
-    least_cosine: Annotated[float, number(-1, 1, whole=False)] = Field(
-        0, description="least cosine of the angle to the reference, -1 to 1"
-    )
-    most_abs: Annotated[float, number(0, None, whole=False)] = Field(
-        0, description="largest absolute difference, in the output's unit"
-    )
-    most_rel: Annotated[float, number(0, None, whole=False)] = Field(
-        0, description="the same over the largest absolute value of the reference"
-    )
-
-
-class IntegerLimits(TomlTable):
-    """Limits of outputs that are whole numbers."""
-
-    most_steps: Annotated[int, number(0, None, whole=True)] = Field(0, description="largest difference in steps")
-
-
-class _AccuracyTable(TomlTable):
-    unknown = "is not a type of output with limits"
-
-
-def _limits(dtype: str) -> Any:
-    table = FloatLimits if dtype in FLOATS else IntegerLimits
-    return table, Field(None, description=f"[accuracy.{dtype}] and its limits below")
-
-
-ACCURACY: type[TomlTable] = create_model(
-    "Accuracy", __base__=_AccuracyTable, **{dtype: _limits(dtype) for dtype in (*FLOATS, *INTEGERS)}
-)
-
-
 def _type(one: Option) -> Any:
     """The type of an option's value in a file."""
     if one.choices:
-        return Annotated[str, choice(one.choices)]
+        return Literal[one.choices]
     known: dict[str, Any] = {
         "text": Text,
         "path": Text,
         "truth": Truth,
         "texts": Texts,
-        "table": dict[Annotated[str, ReadBy(_label)], AnyText],
-        "files": TextTable,
+        "table": dict[Annotated[str, ReadBy(_label)], str],
+        "files": dict[str, str],
         "shapes": Annotated[list[Any], ReadBy(_shapes, _SHAPES)],
     }
     if one.kind in known:
         return known[one.kind]
-    bounds = number(one.minimum, one.maximum, whole=one.kind != "real")
+    bounds = within(one.minimum, one.maximum, whole=one.kind != "real")
     if one.kind == "numbers":
-        return Annotated[list[Annotated[int, bounds]], words("is not a list of numbers of threads")]
+        return Annotated[list[Annotated[int, bounds]], _one_message("is not a list of numbers of threads")]
     return Annotated[float, bounds]
 
 
-def _fields(catalogue: type, table: str = "") -> dict[str, Any]:
+def _keys(catalogue: type, table: str = "") -> list[Any]:
     """The keys of a table that set options of the catalogue."""
-    return {
-        one.key: (_type(one), Field(None, description=one.file_text or one.text))
+    return [
+        (one.key, _type(one), key(one.file_text or one.text, None))
         for one in options_of(catalogue)
         if one.key and one.table == table
-    }
+    ]
 
 
-def suite_model(catalogue: type = RunOptions) -> type[TomlTable]:
-    """The model of a suite with the options of a catalogue."""
-    conditions = _fields(catalogue, "conditions")
+def _accuracy() -> type:
+    """The limits by type of output."""
+    limits = _keys(Limit)
+    floats = make_dataclass(
+        "FloatLimits",
+        [one for one in limits if one[0] != "most_steps"],
+        namespace={"__doc__": "Limits of outputs that are floats."},
+    )
+    integers = make_dataclass(
+        "IntegerLimits",
+        [one for one in limits if one[0] == "most_steps"],
+        namespace={"__doc__": "Limits of outputs that are whole numbers."},
+    )
+    keys = [
+        (dtype, floats if dtype in FLOATS else integers, key(f"[accuracy.{dtype}] and its limits below", None))
+        for dtype in (*FLOATS, *INTEGERS)
+    ]
+    return make_dataclass("Accuracy", keys, namespace={"UNKNOWN": "is not a type of output with limits"})
+
+
+@functools.cache
+def suite_table(catalogue: type = RunOptions) -> type:
+    """The keys of a suite with the options of a catalogue."""
+    conditions = _keys(catalogue, "conditions")
     tag = Annotated[str, Field(pattern=r"^[^,]*[^,\s][^,]*$")]
-    fields: dict[str, Any] = {
-        "name": (Text, Field(None, description="what the suite is called; a label of its runs")),
-        "models": (
+    keys: list[Any] = [
+        ("name", Text, key("what the suite is called; a label of its runs", None)),
+        (
+            "models",
             Annotated[list[Any], ReadBy(_models, _MODELS)],
-            Field(description='for example models = ["*.tflite", {path = "b.tflite", name = "unet"}]'),
+            key('for example models = ["*.tflite", {path = "b.tflite", name = "unet"}]'),
         ),
-        "tags": (
-            Annotated[list[tag], words("is not a list of words without commas")],
-            Field(None, description="words to find its runs by, kept as their label `tags`"),
+        (
+            "tags",
+            Annotated[list[tag], _one_message("is not a list of words without commas")],
+            key("words to find its runs by, kept as their label `tags`", None),
         ),
-        "reference": (
+        (
+            "reference",
             Text,
-            Field(
-                None,
-                description="the name of one of the models: what changes in it is the device's drift (docs/compare.md)",
-            ),
+            key("the name of one of the models: what changes in it is the device's drift (docs/compare.md)", None),
         ),
-        **_fields(catalogue),
-        "conditions": (
-            create_model("Conditions", __base__=TomlTable, **conditions),
-            Field(None, description=f"the device's state: {', '.join(conditions)}"),
+        *_keys(catalogue),
+        (
+            "conditions",
+            make_dataclass("Conditions", conditions),
+            key(f"the device's state: {', '.join(name for name, *_ in conditions)}", None),
         ),
         # As in files from before there was that table.
-        **conditions,
-        "nightly": (
-            create_model("Nightly", __base__=TomlTable, **_fields(NightlyOptions)),
-            Field(None, description="what `devbench nightly` does: period, baseline_nights, reports, …"),
+        *conditions,
+        (
+            "nightly",
+            make_dataclass("Nightly", _keys(NightlyOptions)),
+            key("what `devbench nightly` does: period, baseline_nights, reports, …", None),
         ),
-        "accuracy": (
-            ACCURACY,
-            Field(None, description="limits by type of output, as [accuracy.float32] least_snr_db = 30"),
-        ),
-    }
-    return create_model("Suite", __base__=TomlTable, **fields)
+        ("accuracy", _accuracy(), key("limits by type of output, as [accuracy.float32] least_snr_db = 30", None)),
+    ]
+    return make_dataclass("Suite", keys, kw_only=True)
 
 
 class _Schema(GenerateJsonSchema):
@@ -189,85 +177,5 @@ class _Schema(GenerateJsonSchema):
 
 def json_schema(catalogue: type = RunOptions) -> dict[str, Any]:
     """A JSON Schema of a suite's file, for editors."""
-    found = suite_model(catalogue).model_json_schema(schema_generator=_Schema)
+    found = checker(suite_table(catalogue)).json_schema(schema_generator=_Schema)
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **found, "title": "devbench suite"}
-
-
-_MAX_NAME, _MAX_PATH, _MAX_STAGES = 60, 4096, 32
-# The keys that the command line may override.
-_OPTIONS = {one.name: one for one in options_of(RunOptions) if one.only_pipeline}
-_STEPS = number(_OPTIONS["steps"].minimum, _OPTIONS["steps"].maximum, whole=True)
-
-
-def _text(maximum: int) -> ReadBy:
-    def validate(value: Any) -> Any:
-        if not isinstance(value, str) or not value.strip() or len(value) > maximum or not value.isprintable():
-            raise refuse(f"is not a text of 1 to {maximum} characters")
-        return value
-
-    return ReadBy(validate, {"type": "string", "minLength": 1, "maxLength": maximum})
-
-
-def _count(word: str) -> ReadBy:
-    """A number of steps, or a word for one."""
-
-    def validate(value: Any) -> Any:
-        if value == word:
-            return value
-        if isinstance(value, str):
-            raise refuse(f"{shown(value)} is not a number")
-        return _STEPS.validate(value)
-
-    return ReadBy(validate, {"anyOf": [dict(_STEPS.schema), {"const": word}]})
-
-
-def _residency(value: Any) -> Any:
-    words = [value] if isinstance(value, str) else value
-    if not isinstance(words, list) or not words:
-        raise refuse("is not a text or a list of texts")
-    for word in words:
-        choice(RESIDENCIES).validate(word)
-    return value
-
-
-def _stages(value: Any) -> Any:
-    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
-        raise refuse("is missing or is no list of tables", "begin each stage with [[stage]]")
-    if len(value) > _MAX_STAGES:
-        raise refuse(f"has {len(value)} stages", f"at most {_MAX_STAGES}")
-    return value
-
-
-class StageTable(TomlTable):
-    """A stage."""
-
-    name: Annotated[str, _text(_MAX_NAME)] = Field(description="what the stage is called")
-    model: Annotated[str, _text(_MAX_PATH)] = Field(description="the .tflite file, relative to this file")
-    runs: Annotated[Any, _count("steps")] = Field(1, description='how often it runs: a number, or "steps"')
-    keep: Truth = Field(False, description="true for the stage that stays in memory in pipelined sessions")
-    delegate: Annotated[str, _text(_MAX_NAME)] = Field("", description="its own delegate in place of the run's")
-    threads: Annotated[int, number(1, MAX_THREADS, whole=True)] = Field(
-        1, description=f"its own number of threads, 1 to {MAX_THREADS}"
-    )
-
-
-class PipelineTable(TomlTable):
-    """The whole file."""
-
-    name: Annotated[str, _text(_MAX_NAME)] = Field("", description="what the pipeline is called")
-    steps: Annotated[int, _STEPS] = Field(20, description="how many steps")
-    guidance: Truth = Field(
-        False, description="true for classifier-free guidance, which runs the repeated stage twice a step"
-    )
-    residency: Annotated[Any, ReadBy(_residency, {})] = Field(
-        None, description=f"{', '.join(RESIDENCIES)}, or a list of them"
-    )
-    images: Annotated[int, number(1, MOST_IMAGES, whole=True)] = Field(
-        1, description="images in a pipelined session, which keeps one stage in memory"
-    )
-    overlap_steps: Annotated[Any, _count("auto")] = Field(
-        "auto", description='"auto", or during how many of the last steps the next stage loads'
-    )
-    stage: Annotated[list[StageTable], BeforeValidator(_stages)] = Field(
-        description="[[stage]] tables, in the order in which they run"
-    )

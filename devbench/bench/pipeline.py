@@ -7,46 +7,104 @@ drop one. A stage is one process of the stock tool, and its output has the marks
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal, NamedTuple
 
 from devbench.analysis.pipeline import is_pipelined
 from devbench.bench.planning import check_choices
+from devbench.declare import options_of
 from devbench.errors import InputError
+from devbench.host.toml_types import Added, ReadBy, Truth, key, made, refuse, shown, within
 from devbench.host.tomlfile import check, read_toml, wrong
-from devbench.options import RESIDENCIES, Residency, RunOptions
-from devbench.text import clean
+from devbench.options import MAX_THREADS, MOST_IMAGES, RESIDENCIES, Residency, RunOptions
+from devbench.text import clean, near
 
 KIND = "pipeline"
 _DEFAULT = RESIDENCIES[:3]
+_MAX_NAME, _MAX_PATH, _MAX_STAGES = 60, 4096, 32
+_OPTIONS = {one.name: one for one in options_of(RunOptions)}
+_STEPS = within(_OPTIONS["steps"].minimum, _OPTIONS["steps"].maximum, whole=True)
+
+
+def _text(maximum: int) -> ReadBy:
+    def validate(value: Any) -> Any:
+        if not isinstance(value, str) or not value.strip() or len(value) > maximum or not value.isprintable():
+            raise refuse(f"is not a text of 1 to {maximum} characters")
+        return value
+
+    return ReadBy(validate)
+
+
+def _count(word: str) -> ReadBy:
+    """A number of steps, or a word for one, which is read as `None`."""
+
+    def validate(value: Any) -> Any:
+        if value == word:
+            return None
+        if isinstance(value, str):
+            raise refuse(f"{shown(value)} is not a number")
+        return _STEPS.validate(value)
+
+    return ReadBy(validate)
+
+
+def _residencies(value: Any) -> Any:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, list) or not words:
+        raise refuse("is not a text or a list of texts")
+    for word in words:
+        if word not in RESIDENCIES:
+            raise refuse(f"{shown(word)} is unknown", near(str(word), RESIDENCIES, f"use {' or '.join(RESIDENCIES)}"))
+    return tuple(dict.fromkeys(words))
+
+
+def _stages(value: Any) -> Any:
+    if not isinstance(value, list) or not value or not all(isinstance(one, dict) for one in value):
+        raise refuse("is missing or is no list of tables", "begin each stage with [[stage]]")
+    if len(value) > _MAX_STAGES:
+        raise refuse(f"has {len(value)} stages", f"at most {_MAX_STAGES}")
+    return value
+
+
+_Name = Annotated[str, _text(_MAX_NAME)]
 
 
 @dataclass(frozen=True, slots=True)
 class Stage:
-    """A stage. `runs` is `None` if it runs once or twice a step."""
+    """A stage, a `[[stage]]` of the file. `runs` is `None` if it runs once or twice a step."""
 
-    name: str
-    model: str
-    runs: int | None = 1
-    keep: bool = False
-    delegate: str | None = None
-    threads: int | None = None
+    name: _Name = key("what the stage is called")
+    model: Annotated[str, _text(_MAX_PATH)] = key("the .tflite file, relative to this file")
+    runs: Annotated[int | None, _count("steps")] = key('how often it runs: a number, or "steps"', 1)
+    keep: Truth = key("true for the stage that stays in memory in pipelined sessions", False)
+    delegate: _Name | None = key("its own delegate in place of the run's", None)
+    threads: Annotated[int | None, within(1, MAX_THREADS, whole=True)] = key(
+        f"its own number of threads, 1 to {MAX_THREADS}", None
+    )
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Pipeline:
-    """A pipeline. If `overlap_steps` is `None`, the number is calculated from measurements."""
+    """A pipeline, as its file has it. If `overlap_steps` is `None`, the number is calculated from measurements."""
 
-    name: str
-    stages: tuple[Stage, ...]
-    steps: int = 20
-    guidance: bool = False
-    residencies: tuple[Residency, ...] = _DEFAULT
-    overlap_steps: int | None = None
-    images: int = 1
-    path: Path | None = None
+    name: _Name = key("what the pipeline is called", "")
+    steps: Annotated[int, _STEPS] = key("how many steps", 20)
+    guidance: Truth = key("true for classifier-free guidance, which runs the repeated stage twice a step", False)
+    residencies: Annotated[tuple[Residency, ...], ReadBy(_residencies)] = key(
+        f"{', '.join(RESIDENCIES)}, or a list of them", _DEFAULT, alias="residency"
+    )
+    images: Annotated[int, within(1, MOST_IMAGES, whole=True)] = key(
+        "images in a pipelined session, which keeps one stage in memory", 1
+    )
+    overlap_steps: Annotated[int | None, _count("auto")] = key(
+        '"auto", or during how many of the last steps the next stage loads', None
+    )
+    stages: Annotated[tuple[Stage, ...], ReadBy(_stages, parts=True)] = key(
+        "[[stage]] tables, in the order in which they run", alias="stage"
+    )
+    path: Added[Path | None] = None
 
     @property
     def passes(self) -> int:
@@ -95,11 +153,10 @@ def read_pipeline(path: Path) -> Pipeline:
     Raises:
         InputError: names the file, the line, the key and what to do.
     """
-    from devbench.bench.file_models import PipelineTable
-
     values = read_toml(path)
-    check(KIND, path, values, PipelineTable)
-    stages = tuple(_stage(path, number, one) for number, one in enumerate(values["stage"]))
+    check(KIND, path, values, Pipeline)
+    read: Pipeline = made(Pipeline, values)
+    stages = tuple(_with_model(path, number, one) for number, one in enumerate(read.stages))
     names = [stage.name for stage in stages]
     for number, name in enumerate(names):
         if name in names[:number]:
@@ -107,36 +164,25 @@ def read_pipeline(path: Path) -> Pipeline:
     kept = [number for number, stage in enumerate(stages) if stage.keep]
     if len(kept) > 1:
         raise wrong(KIND, path, ("stage", kept[1], "keep"), "is set at a second stage", "one stage stays in memory")
-    words = values.get("residency", _DEFAULT)
-    residencies = tuple(dict.fromkeys([words] if isinstance(words, str) else words))
-    overlap = values.get("overlap_steps", "auto")
-    pipeline = Pipeline(
-        name=values.get("name", path.stem),
-        stages=stages,
-        steps=values.get("steps", 20),
-        guidance=values.get("guidance", False),
-        residencies=residencies,
-        overlap_steps=None if overlap == "auto" else overlap,
-        images=values.get("images", 1),
-        path=path,
-    )
-    wanted = next(filter(is_pipelined, residencies), None)
+    pipeline = replace(read, name=read.name or path.stem, stages=stages, path=path)
+    wanted = next(filter(is_pipelined, pipeline.residencies), None)
     if wanted is None or pipeline.keep is not None:
         return pipeline
     if "residency" in values:
         what = f"asks for {wanted}, which needs one stage that stays"
         raise wrong(KIND, path, ("residency",), what, "set keep = true at that stage")
-    return replace(pipeline, residencies=tuple(one for one in residencies if not is_pipelined(one)))
+    return replace(pipeline, residencies=tuple(one for one in pipeline.residencies if not is_pipelined(one)))
 
 
-def _stage(path: Path, number: int, values: Mapping[str, Any]) -> Stage:
-    text = values["model"]
-    file = (path.parent / Path(text).expanduser()).resolve()
-    if not file.is_file() and text != "demo":
-        raise wrong(KIND, path, ("stage", number, "model"), f"{text!r} is not a file", f"it is looked for at {file}")
-    model = str(file) if file.is_file() else text
-    runs = values.get("runs", 1)
-    return Stage(**{**values, "model": model, "runs": None if runs == "steps" else runs})
+def _with_model(path: Path, number: int, stage: Stage) -> Stage:
+    """The stage with the path of its file, which is relative to the pipeline's."""
+    file = (path.parent / Path(stage.model).expanduser()).resolve()
+    if file.is_file():
+        return replace(stage, model=str(file))
+    if stage.model != "demo":
+        what = f"{stage.model!r} is not a file"
+        raise wrong(KIND, path, ("stage", number, "model"), what, f"it is looked for at {file}")
+    return stage
 
 
 # `warm` ends the first of the tool's two phases, `done` the last one; `gone` is the end of the process.

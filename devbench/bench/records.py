@@ -14,7 +14,6 @@ from devbench.analysis.reliability import Around, Reliability
 from devbench.bench.notices import shared_serial
 from devbench.bench.plan import Case
 from devbench.bench.script import ScriptOutput
-from devbench.device.conditions import limits_to_json
 from devbench.device.cores import cluster_masks
 from devbench.device.facts import DeviceFacts
 from devbench.device.facts import to_json as facts_to_json
@@ -85,8 +84,8 @@ def device_record(facts: DeviceFacts, profile: DeviceProfile) -> DeviceRecord:
             "notes": list(profile.notes),
             "quirks": list(profile.quirks),
             "masks": {**cluster_masks(facts.cpus), **profile.masks},
-            "limits": limits_to_json(profile.limits),
-            "sensors": [pattern.pattern for pattern in profile.sensors],
+            "limits": asdict(profile.limits),
+            "sensors": list(profile.sensors),
         },
     )
 

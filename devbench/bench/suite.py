@@ -72,10 +72,10 @@ def read_suite(path: Path, catalogue: type = RunOptions) -> Suite:
     Raises:
         InputError: names the file, the line, the key and what to do.
     """
-    from devbench.bench.file_models import suite_model
+    from devbench.bench.file_models import suite_table
 
     values = read_toml(path)
-    check("suite", path, values, suite_model(catalogue))
+    check("suite", path, values, suite_table(catalogue))
     reader = _Reader(path, values, catalogue)
     name = str(values.get("name", path.stem))
     return Suite(

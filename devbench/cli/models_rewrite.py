@@ -125,7 +125,7 @@ def rewrite(
 
 def _limits(
     stack: contextlib.ExitStack,
-    texture_side: int | None,
+    texture_side: float | None,
     weight_mib: float | None,
     device_profile: str | None,
     device: str | None,
@@ -151,12 +151,12 @@ def _limits(
         from devbench.device.profiles import find_profile
 
         gpu = find_profile(device_profile).gpu_limits
-        if gpu.texture_side is None and gpu.weight_bytes is None:
+        texture_side, weight_mib = gpu.texture_side, gpu.weight_mib
+        if texture_side is None and weight_mib is None:
             raise InputError(
                 f"device profile {device_profile} has no [gpu_limits]",
                 hint="add texture_side or weight_mib there, or try the delegate with --device",
             )
-        return ConvLimits(gpu.texture_side, gpu.weight_bytes).allow
     return ConvLimits(texture_side, None if weight_mib is None else int(weight_mib * 2**20)).allow
 
 

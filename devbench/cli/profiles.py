@@ -33,7 +33,7 @@ def list_profiles() -> None:
     from devbench.device.profiles import load_profiles
 
     def matches(profile: DeviceProfile) -> str:
-        return ", ".join(f"{key}={pattern.pattern}" for key, pattern in profile.match.items()) or "any device"
+        return ", ".join(f"{key}={pattern}" for key, pattern in profile.match.items()) or "any device"
 
     columns: tuple[Column[DeviceProfile], ...] = (
         Column("profile", lambda one: one.name, role="name"),
@@ -55,7 +55,7 @@ def show(
 
     profile = find_profile(name)
     rows = [("name", profile.name), ("devices", profile.title), ("virtual", "yes" if profile.virtual else "no")]
-    rows += [(f"match {key}", pattern.pattern) for key, pattern in profile.match.items()]
+    rows += [(f"match {key}", pattern) for key, pattern in profile.match.items()]
     rows += [("SoC", profile.soc), ("GPU", profile.gpu)]
     rows += [("cores", " + ".join(f"{cluster.count}x {cluster.core}" for cluster in profile.clusters))]
     rows += [("note", note) for note in profile.notes] + [("source", source) for source in profile.sources]

@@ -15,12 +15,13 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import field, fields
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 from devbench import numbers
 from devbench.device.readings import CHARGING, THERMAL_STATUS_NAMES, parse_battery, parse_thermal
 from devbench.device.sections import open_script, section_script, split_sections
 from devbench.frozen import dataclass
+from devbench.host.toml_types import Pattern, ReadBy, refuse, within
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
@@ -297,28 +298,33 @@ def _gpu_khz(text: str) -> int | None:
     return None
 
 
+def above_zero(maximum: float, what: str) -> ReadBy:
+    """A number above zero; `what` is the error for any other value."""
+
+    def validate(value: Any) -> Any:
+        if not isinstance(value, (int, float)) or isinstance(value, bool) or not 0 < value <= maximum:
+            raise refuse(what)
+        return value
+
+    return ReadBy(validate, {"type": "number", "exclusiveMinimum": 0, "maximum": maximum})
+
+
+_DEGREES = above_zero(199.99, "is not a temperature in °C")
+
+
 @dataclass(frozen=True, slots=True)
 class ThermalLimits:
-    """The highest readings at which a device may measure.
+    """The highest readings at which a device may measure: `[limits]` of its profile.
 
     Attributes:
         thermal_status: Android's throttling status, 0 none to 6 shutdown.
         battery_c: the battery's temperature in °C; None for no limit.
-        sensors_c: pairs of a pattern, searched for in sensor names, and °C.
+        sensors_c: °C by a pattern that is searched for in sensor names, upper and lower case alike.
     """
 
-    thermal_status: int = 0
-    battery_c: float | None = None
-    sensors_c: tuple[tuple[re.Pattern[str], float], ...] = ()
-
-
-def limits_to_json(limits: ThermalLimits) -> dict[str, Any]:
-    """A JSON-ready mapping with the field names as keys; sensors by the text of their pattern."""
-    return {
-        "thermal_status": limits.thermal_status,
-        "battery_c": limits.battery_c,
-        "sensors_c": {pattern.pattern: degrees for pattern, degrees in limits.sensors_c},
-    }
+    thermal_status: Annotated[int, within(0, 6, whole=True)] = 0
+    battery_c: Annotated[float | None, _DEGREES] = None
+    sensors_c: Mapping[Pattern, Annotated[float, _DEGREES]] = field(default_factory=dict, metadata={"alias": "sensors"})
 
 
 def over_limits(conditions: Conditions, limits: ThermalLimits) -> tuple[str, ...]:
@@ -331,7 +337,8 @@ def over_limits(conditions: Conditions, limits: ThermalLimits) -> tuple[str, ...
     if battery is not None and limits.battery_c is not None and battery > limits.battery_c:
         over.append(f"battery {battery:.1f} °C above {limits.battery_c:g} °C")
     for name, degrees in conditions.temperatures_c.items():
-        highest = min((limit for pattern, limit in limits.sensors_c if pattern.search(name)), default=None)
+        matching = (limit for text, limit in limits.sensors_c.items() if re.search(text, name, re.IGNORECASE))
+        highest = min(matching, default=None)
         if highest is not None and degrees > highest:
             over.append(f"{name} {degrees:.1f} °C above {highest:g} °C")
     return tuple(over)

@@ -10,28 +10,61 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import field
+from dataclasses import field, replace
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from devbench.device.conditions import ThermalLimits
+from devbench.device.conditions import ThermalLimits, above_zero
 from devbench.device.cores import cluster_masks
-from devbench.device.facts import DeviceFacts
+from devbench.device.facts import READ_PROPERTIES, DeviceFacts
 from devbench.errors import InputError
 from devbench.frozen import dataclass
 from devbench.host.paths import data_dir, shipped
+from devbench.host.toml_types import Added, Pattern, ReadBy, Text, Texts, Truth, made, refuse, shown, within
 from devbench.host.tomlfile import check, read_toml, wrong
 from devbench.text import near
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_MAX_GPU_LIMIT = 1_000_000
+_MASK = re.compile(r"[0-9a-f]{1,32}", re.IGNORECASE)
+_MASK_HINT = 'a name, and CPUs in hexadecimal, as big = "80"'
+_MASK_NAME = re.compile(r"[a-z][a-z0-9_+-]{0,30}")
+# Names of facts that a profile may match, in addition to properties.
+FACTS = (
+    "manufacturer", "model", "device", "soc_manufacturer", "soc_model", "board", "android", "fingerprint", "key",
+    "hardware_serial",
+)  # fmt: skip
+
+
+def _fact_name(name: str) -> str:
+    if name not in FACTS and not re.fullmatch(READ_PROPERTIES, name):
+        raise refuse("is not a fact that devbench reads", f'use {", ".join(FACTS)} or "ro.product.…"')
+    return name
+
+
+def _mask_name(name: str) -> str:
+    if not _MASK_NAME.fullmatch(name):
+        raise refuse("is not a name for CPUs", _MASK_HINT)
+    return name
+
+
+def _mask(value: Any) -> Any:
+    if not isinstance(value, str):
+        raise refuse("is not a text", _MASK_HINT)
+    if not _MASK.fullmatch(value) or not int(value, 16):
+        raise refuse(f"is {shown(value)}", _MASK_HINT)
+    return value.lower()
+
+
+_GpuLimit = Annotated[float | None, above_zero(_MAX_GPU_LIMIT, f"is not a number above 0 and up to {_MAX_GPU_LIMIT:,}")]
 
 
 @dataclass(frozen=True, slots=True)
 class ProfileCluster:
     """A cluster as its maker describes it: a number of cores of one kind."""
 
-    core: str
-    count: int
+    core: Text
+    count: Annotated[int, within(1, 256, whole=True)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,16 +73,16 @@ class GpuLimits:
 
     Attributes:
         texture_side: the largest width and height of a 2-D texture, in texels.
-        weight_bytes: the most float32 weights of one operator.
+        weight_mib: the most float32 weights of one operator, in MiB.
     """
 
-    texture_side: int | None = None
-    weight_bytes: int | None = None
+    texture_side: _GpuLimit = None
+    weight_mib: _GpuLimit = None
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceProfile:
-    """What is known about a kind of device.
+    """What is known about a kind of device; a file of it has these keys (docs/devices.md).
 
     Attributes:
         name: one word, the file's name without `.toml`.
@@ -71,24 +104,24 @@ class DeviceProfile:
         origin: the file.
     """
 
-    name: str
-    title: str
-    match: Mapping[str, re.Pattern[str]] = field(default_factory=dict)
-    virtual: bool = False
+    name: Text = ""
+    title: str = ""
+    virtual: Truth = False
+    match: Mapping[Annotated[str, ReadBy(_fact_name)], Pattern] = field(default_factory=dict)
     soc: str = ""
     gpu: str = ""
     clusters: tuple[ProfileCluster, ...] = ()
-    masks: Mapping[str, str] = field(default_factory=dict)
+    masks: Mapping[Annotated[str, ReadBy(_mask_name)], Annotated[str, ReadBy(_mask)]] = field(default_factory=dict)
     limits: ThermalLimits = field(default_factory=ThermalLimits)
     gpu_limits: GpuLimits = field(default_factory=GpuLimits)
-    current_unit: str = ""
-    current_positive: str = ""
-    sensors: tuple[re.Pattern[str], ...] = ()
+    sensors: tuple[Pattern, ...] = ()
+    current_unit: Literal["uA", "mA", ""] = ""
+    current_positive: Literal["charging", "discharging", ""] = ""
     fails: Mapping[str, str] = field(default_factory=dict)
-    quirks: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-    sources: tuple[str, ...] = ()
-    origin: Path = Path()
+    quirks: Texts = ()
+    notes: Texts = ()
+    sources: Texts = ()
+    origin: Added[Path] = Path()
 
 
 GENERIC = DeviceProfile(name="generic-phone", title="Any Android device")
@@ -152,11 +185,9 @@ def check_file(path: Path) -> None:
     Raises:
         InputError: names the file, the line and the key.
     """
-    from devbench.device.profile_model import ProfileTable
-
     kind, hint = "device profile", "docs/devices.md shows a profile"
     values = read_toml(path, f"{kind} {path}", hint)
-    check(kind, path, values, ProfileTable, hint=hint)
+    check(kind, path, values, DeviceProfile, hint=hint)
     name = values.get("name", path.stem)
     if not _NAME.fullmatch(name) or name != path.stem:
         hint = "use the file's name without .toml: small letters, digits, . _ -"
@@ -212,7 +243,7 @@ _DRAFT_HINTS = (
 
 
 def _fits(profile: DeviceProfile, facts: DeviceFacts) -> bool:
-    return all(pattern.fullmatch(_fact(facts, key)) for key, pattern in profile.match.items())
+    return all(re.fullmatch(text, _fact(facts, key), re.IGNORECASE) for key, text in profile.match.items())
 
 
 def _fact(facts: DeviceFacts, key: str) -> str:
@@ -221,27 +252,5 @@ def _fact(facts: DeviceFacts, key: str) -> str:
 
 def _profile(path: Path, values: Mapping[str, Any]) -> DeviceProfile:
     """The profile in the tables of a file that was checked."""
-    patterns, limits, gpu = values.get("match", {}), values.get("limits", {}), values.get("gpu_limits", {})
-    side, weights = gpu.get("texture_side"), gpu.get("weight_mib")
-    texts = ("soc", "gpu", "virtual", "current_unit", "current_positive", "fails")
-    return DeviceProfile(
-        name=path.stem,
-        title=values.get("title", path.stem),
-        match={key: re.compile(text, re.IGNORECASE) for key, text in patterns.items()},
-        clusters=tuple(ProfileCluster(**row) for row in values.get("clusters", ())),
-        masks={name: mask.lower() for name, mask in values.get("masks", {}).items()},
-        limits=ThermalLimits(
-            thermal_status=limits.get("thermal_status", 0),
-            battery_c=limits.get("battery_c"),
-            sensors_c=tuple(
-                (re.compile(name, re.IGNORECASE), float(value)) for name, value in limits.get("sensors", {}).items()
-            ),
-        ),
-        gpu_limits=GpuLimits(None if side is None else int(side), None if weights is None else int(weights * 2**20)),
-        sensors=tuple(re.compile(text, re.IGNORECASE) for text in values.get("sensors", ())),
-        quirks=tuple(values.get("quirks", ())),
-        notes=tuple(values.get("notes", ())),
-        sources=tuple(values.get("sources", ())),
-        origin=path,
-        **{name: values[name] for name in texts if name in values},
-    )
+    found: DeviceProfile = made(DeviceProfile, values)
+    return replace(found, name=path.stem, title=found.title or path.stem, origin=path)

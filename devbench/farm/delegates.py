@@ -17,8 +17,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from devbench.errors import InputError
 from devbench.host.paths import cache_dir
 from devbench.host.whole_files import write_whole
+from devbench.tool.case import FLAG_NAME
 from devbench.tool.delegates import load_delegates
-from devbench.tool.flags import FLAG_NAME
 
 if TYPE_CHECKING:
     from devbench.tool.case import Delegate

@@ -1,17 +1,20 @@
-"""The TOML files that people write: read within bounds, checked against a model of the file.
+"""The TOML files that people write: read within bounds, checked against the dataclass of their top table.
 
-Every error is one line that names the file, the line, the key and the next step. The models are made of the types in
-`toml_types`. pydantic is imported only when a file is checked, since that takes longer than many commands run.
+Every error is one line that names the file, the line, the key and the next step. The fields of the dataclasses have the
+types in `toml_types`. pydantic is imported only when a file is checked, since that takes longer than many commands run.
 """
 
 from __future__ import annotations
 
+import functools
 import sys
 from collections.abc import Mapping
+from dataclasses import is_dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args, get_origin
+from typing import TYPE_CHECKING, Any, get_args
 
 from devbench.errors import InputError
+from devbench.host.toml_types import keys_of, shown
 from devbench.host.whole_files import other_than_file
 from devbench.text import clean, near
 
@@ -21,9 +24,7 @@ else:
     import tomli as tomllib
 
 if TYPE_CHECKING:
-    from pydantic.fields import FieldInfo
-
-    from devbench.host.toml_types import TomlTable
+    from pydantic import TypeAdapter
 
 At = tuple[str | int, ...]
 _MAX_BYTES = 1 << 20
@@ -82,17 +83,23 @@ def wrong(kind: str, path: Path, at: At, what: str, hint: str) -> InputError:
     return InputError(f"{kind} {where}: {shown}{between}{what}", hint=hint)
 
 
-def check(
-    kind: str, path: Path, values: Mapping[str, Any], model: type[TomlTable], *, hint: str = "", below: At = ()
-) -> None:
-    """Refuse a file that does not fit its model.
+@functools.cache
+def checker(table: type) -> TypeAdapter[Any]:
+    """What checks a table against its dataclass."""
+    from pydantic import TypeAdapter, with_config
+
+    return TypeAdapter(with_config({"extra": "forbid"})(table))
+
+
+def check(kind: str, path: Path, values: Mapping[str, Any], table: type, *, hint: str = "", below: At = ()) -> None:
+    """Refuse a file that does not fit its dataclass.
 
     Args:
         kind: what the file is, such as `suite`.
         path: the file.
         values: its tables, as `read_toml` gives them, or one of them.
-        model: the keys and values that it may contain.
-        hint: the next step, if the model has none.
+        table: the dataclass with the keys and values that it may contain.
+        hint: the next step, if the key has no description.
         below: the keys that lead to `values`.
 
     Raises:
@@ -101,10 +108,10 @@ def check(
     from pydantic import ValidationError
 
     try:
-        model.model_validate(values)
+        checker(table).validate_python(values)
     except ValidationError as error:
         errors = error.errors(include_url=False)[:_MAX_ERRORS]
-        found = sorted((_explained(kind, path, one, model, hint, below) for one in errors), key=_line)
+        found = sorted((_explained(kind, path, one, table, hint, below) for one in errors), key=_line)
         found[0].more = tuple(found[1:])
         raise found[0] from None
 
@@ -114,55 +121,63 @@ def _line(error: InputError) -> int:
     return int(number) if number.isdigit() else 0
 
 
-def _explained(kind: str, path: Path, error: Any, model: type[TomlTable], hint: str, below: At) -> InputError:
+def _explained(kind: str, path: Path, error: Any, table: type, hint: str, below: At) -> InputError:
     """An error of pydantic as a person reads it."""
     # pydantic's mark for an error in a key, not in its value.
     at: At = tuple(part for part in error["loc"] if part != "[key]")
-    field = _walk(model, at)[1]
-    described = (field.description if field is not None else None) or hint
+    _, declared, described = _walk(table, at)
+    described = described or hint
     if error["type"] == "words":
         what, hint = error["ctx"]["what"], error["ctx"]["hint"] or described
-    elif error["type"] == "extra_forbidden":
-        what, hint = _unknown(kind, str(at[-1]), below + at[:-1], model, _walk(model, at[:-1])[0] or model)
+    elif error["type"] == "literal_error":
+        known = get_args(declared)
+        what = f"{shown(error['input'])} is unknown"
+        hint = near(str(error["input"]), known, f"use {' or '.join(filter(None, known))}")
+    elif error["type"] == "unexpected_keyword_argument":
+        what, hint = _unknown(kind, str(at[-1]), below + at[:-1], table, _walk(table, at[:-1])[0] or table)
     elif error["type"] == "missing":
         at, needed = at[:-1], str(at[-1])
         number = f"{at[-1] + 1} " if at and isinstance(at[-1], int) else ""
         what, hint = f"{number}has no {needed}", f"{needed}: {described}" if described else f"add {needed}"
     else:
-        what, hint = "is not a list" if error["type"] == "list_type" else "is not a table", described
+        what, hint = _KINDS.get(error["type"], "is not a table"), described
     return wrong(kind, path, below + at, what, hint)
 
 
-def _walk(model: type[TomlTable], at: At) -> tuple[type[TomlTable] | None, FieldInfo | None]:
-    """The table at a place, if it is one, and its field, if it is known."""
-    table: type[TomlTable] | None = model
-    field = None
+_KINDS = {"string_type": "is not a text", "tuple_type": "is not a list"}
+
+
+def _walk(top: type, at: At) -> tuple[type | None, Any, str]:
+    """The table at a place, if it is one; the type of its key and the key's description, if it is known."""
+    table: type | None = top
+    declared, described = None, ""
     for part in at:
         if isinstance(part, str) and table is not None:
-            field = table.model_fields.get(part)
-            table = _table_of(field.annotation) if field is not None else None
-    return table, field
+            field, declared = keys_of(table).get(part, (None, None))
+            described = field.metadata.get("description", "") if field is not None else ""
+            table = _table_of(declared)
+    return table, declared, described
 
 
-def _table_of(annotation: Any) -> type[TomlTable] | None:
-    """The table that a field has, or the tables in its list."""
-    if hasattr(annotation, "model_fields"):
-        return annotation  # type: ignore[no-any-return]
-    return next((found for one in get_args(annotation) if (found := _table_of(one)) is not None), None)
+def _table_of(declared: Any) -> type | None:
+    """The table that a key has, or the tables in its list."""
+    if isinstance(declared, type) and is_dataclass(declared):
+        return declared
+    return next((found for one in get_args(declared) if (found := _table_of(one)) is not None), None)
 
 
-def _unknown(kind: str, name: str, at: At, model: type[TomlTable], table: type[TomlTable]) -> tuple[str, str]:
+def _unknown(kind: str, name: str, at: At, top: type, table: type) -> tuple[str, str]:
     """The error for an unknown key, and the key that was probably meant, here or in another table."""
-    known = list(table.model_fields)
+    known = list(keys_of(table))
     where = ".".join(str(part) for part in at if isinstance(part, str))
-    what = table.unknown or f"is not a key of {where or f'a {kind}'}"
+    what = getattr(table, "UNKNOWN", f"is not a key of {where or f'a {kind}'}")
     keys = f"keys {'here ' if where else ''}are {', '.join(known)}"
     hint = near(name, known, "")
-    if not hint and table is not model and name in model.model_fields:
+    if not hint and table is not top and name in keys_of(top):
         hint = f"{name} belongs to the top of the file, before the first [table]; {keys}"
-    for other, field in model.model_fields.items():
-        inside = _table_of(field.annotation)
-        if not hint and inside is not None and name in inside.model_fields:
-            form = f"[[{other}]]" if get_origin(field.annotation) is list else f"[{other}]"
+    for other, (_, declared) in keys_of(top).items():
+        inside = _table_of(declared)
+        if not hint and inside is not None and name in keys_of(inside):
+            form = f"[{other}]" if inside is declared else f"[[{other}]]"
             hint = f"{name} belongs into a {form}"
     return what, hint or keys

@@ -5,14 +5,30 @@ from __future__ import annotations
 import re
 from dataclasses import field
 from hashlib import sha256
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from devbench.frozen import dataclass
+from devbench.host.toml_types import Added, Pattern, ReadBy, Texts, Truth, refuse, within
 
-Require = Literal["full", "any"]
+FLAG_NAME = r"[A-Za-z][A-Za-z0-9_-]{0,80}"
+Require = Literal["any", "full"]
 Expect = Literal["full", "partial", ""]
 Cache = Literal["kept", "fresh"]
 Parameter = Literal["accelerator", "library", ""]
+
+
+def _pairs(value: Any) -> Any:
+    if not isinstance(value, dict):
+        raise refuse("is not a table", 'for example flags = { use_gpu = "true" }')
+    for name, text in value.items():
+        if not re.fullmatch(FLAG_NAME, name):
+            raise refuse(f"has {name!r}, which is not a flag's name", "without dashes, as in use_gpu")
+        if not isinstance(text, (str, int, float)):
+            raise refuse(f"has a value of {name} that is neither text nor number", "quote it")
+    return tuple((name, str(text).lower() if isinstance(text, bool) else str(text)) for name, text in value.items())
+
+
+Pairs = Annotated[tuple[tuple[str, str], ...], ReadBy(_pairs)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,15 +69,15 @@ class Requirements:
         library: paths on the device; one of them must exist.
     """
 
-    abi: str = ""
-    soc: str = ""
-    min_sdk: int | None = None
-    library: tuple[str, ...] = ()
+    abi: Pattern = ""
+    soc: Pattern = ""
+    min_sdk: Annotated[int | None, within(0, 1000, whole=True)] = None
+    library: Texts = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Delegate:
-    """A delegate as data (a table of `delegates.toml`).
+    """A delegate as data: a table of `delegates.toml` (docs/delegates.md).
 
     Attributes:
         name: its name in commands (`gpu`).
@@ -81,15 +97,15 @@ class Delegate:
         require: "full" fails a job if the delegate runs only part of the graph, "any" accepts a part.
     """
 
-    name: str
-    title: str
-    flags: tuple[tuple[str, str], ...] = ()
-    litert_flags: tuple[tuple[str, str], ...] = ()
-    reported_as: tuple[str, ...] = ()
+    name: Added[str] = ""
+    title: str = ""
+    flags: Pairs = ()
+    litert_flags: Pairs = ()
+    reported_as: Texts = ()
     require: Require = "any"
-    default: bool = False
-    files: tuple[str, ...] = ()
-    env: tuple[tuple[str, str], ...] = ()
+    default: Truth = False
+    files: Texts = ()
+    env: Pairs = ()
     note: str = ""
     requires: Requirements = field(default_factory=Requirements)
     expect: Expect = ""

@@ -10,9 +10,10 @@ from types import MappingProxyType
 from typing import Any
 
 from devbench.errors import InputError
+from devbench.host.toml_types import made
 from devbench.host.tomlfile import check, read_toml, wrong
 from devbench.text import near
-from devbench.tool.case import Delegate, Requirements
+from devbench.tool.case import Delegate
 from devbench.tool.measurement import ToolName
 
 Pair = tuple[str, str]
@@ -98,35 +99,23 @@ def check_file(path: Path) -> None:
     Raises:
         InputError: with the file, the line, the entry and the key.
     """
-    from devbench.tool.toml_model import DelegateTable
-
     for name, table in read_toml(path).items():
         if not _NAME.fullmatch(name):
             raise wrong("delegates", path, (name,), "is not a name for a delegate", "small letters, digits and . _ + -")
         if not isinstance(table, dict):
             raise wrong("delegates", path, (name,), "is not a table", f"write [{name}] and keys below it")
-        check("delegates", path, table, DelegateTable, hint="docs/delegates.md has every key", below=(name,))
+        check("delegates", path, table, Delegate, hint="docs/delegates.md has every key", below=(name,))
 
 
 def _delegate(path: Path, name: str, table: dict[str, Any]) -> Delegate:
-    lists = ("reported_as", "files", "flags", "litert_flags", "env", "requires", "title", "note")
-    requires = table.get("requires", {})
-    return Delegate(
+    found: Delegate = made(Delegate, table)
+    return replace(
+        found,
         name=name,
-        title=table.get("title", name)[:80],
-        flags=_flags(table.get("flags", {})),
-        litert_flags=_flags(table.get("litert_flags", {})),
-        reported_as=tuple(table.get("reported_as", ())),
-        files=tuple(str((path.parent / file).resolve()) for file in table.get("files", ())),
-        env=_flags(table.get("env", {})),
-        note=table.get("note", "")[:300],
-        requires=Requirements(**{**requires, "library": tuple(requires.get("library", ()))}),
-        **{key: value for key, value in table.items() if key not in lists},
+        title=(found.title or name)[:80],
+        files=tuple(str((path.parent / file).resolve()) for file in found.files),
+        note=found.note[:300],
     )
-
-
-def _flags(table: dict[str, Any]) -> tuple[tuple[str, str], ...]:
-    return tuple((name, str(value).lower() if isinstance(value, bool) else str(value)) for name, value in table.items())
 
 
 def unmet(

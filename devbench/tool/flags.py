@@ -11,13 +11,12 @@ import shlex
 from collections.abc import Collection, Mapping, Sequence
 
 from devbench.errors import InputError
-from devbench.tool.case import Delegate, ToolCase, ToolOptions
+from devbench.tool.case import FLAG_NAME, Delegate, ToolCase, ToolOptions
 from devbench.tool.measurement import Failure, FailureKind, ToolName
 
 _CHECK_OUTPUTS_HINT = "check them with TensorFlow Lite's benchmark_model, or leave --check-outputs out"
 _INPUT_SHAPE_HINT = "measure them with TensorFlow Lite's benchmark_model, or leave --input-shape out"
 _LITERT_FLAGS_HINT = "use TensorFlow Lite's benchmark_model, or add litert_flags to the delegate's entry"
-FLAG_NAME = r"[A-Za-z][A-Za-z0-9_-]{0,80}"
 _EXTRA = re.compile(rf"(?:--)?({FLAG_NAME})=(.*)", re.DOTALL)
 # devbench sets these; a second value would make the result wrong about its own flags.
 _OURS = frozenset({"graph", "help"})

@@ -7,10 +7,12 @@ import re
 import struct
 import zipfile
 from pathlib import Path
+from typing import Annotated, Any
 
 from devbench.errors import InputError
 from devbench.frozen import dataclass
 from devbench.host.paths import data_dir, shipped
+from devbench.host.toml_types import ReadBy, Text, made, refuse
 from devbench.host.tomlfile import check, read_toml
 from devbench.tool.elf import HEXAGON, MACHINES
 from devbench.tool.measurement import ToolName
@@ -29,21 +31,34 @@ APK = "apk"
 _TFLITE_MARK, _LITERT_MARK = b"enable_op_profiling", b"compiler_plugin_library_path"
 
 
+def _sha256(value: Any) -> Any:
+    if not isinstance(value, str) or (value and not re.fullmatch(r"[0-9a-fA-F]{64}", value)):
+        raise refuse("is not 64 hex digits", "use the output of sha256sum FILE, or leave it empty")
+    return value.lower()
+
+
 @dataclass(frozen=True, slots=True)
 class Offer:
-    """An entry of the manifest: a binary that can be downloaded. `sha256` is empty if unknown."""
+    """An entry of the manifest (docs/binaries.md): a binary that can be downloaded. `sha256` is empty if unknown."""
 
-    name: str
+    name: Text
     tool: ToolName
-    version: str
-    abi: str
-    flavour: str
-    url: str
-    sha256: str = ""
+    version: Text
+    abi: Text
+    url: Text
+    flavour: str = "default"
+    sha256: Annotated[str, ReadBy(_sha256)] = ""
 
     @property
     def is_apk(self) -> bool:
         return is_apk(self.flavour)
+
+
+@dataclass(frozen=True, slots=True)
+class Manifest:
+    """A whole manifest."""
+
+    binary: tuple[Offer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,7 +87,8 @@ def offers() -> tuple[Offer, ...]:
         check_file(own)
     for path in (shipped("bench_bin") / "manifest.toml", own):
         if path.is_file():
-            found |= {offer.name: offer for offer in _read(path)}
+            manifest: Manifest = made(Manifest, read_toml(path))
+            found |= {offer.name: offer for offer in manifest.binary}
     return tuple(found.values())
 
 
@@ -136,12 +152,4 @@ def check_file(path: Path) -> None:
     Raises:
         InputError: with the file, the line and the key.
     """
-    from devbench.tool.toml_model import ManifestTable
-
-    check("manifest", path, read_toml(path), ManifestTable, hint="write [[binary]] above each entry")
-
-
-def _read(path: Path) -> list[Offer]:
-    """The entries of a manifest that was checked."""
-    entries = read_toml(path).get("binary", [])
-    return [Offer(**{"flavour": "default", **entry, "sha256": entry.get("sha256", "").lower()}) for entry in entries]
+    check("manifest", path, read_toml(path), Manifest, hint="write [[binary]] above each entry")

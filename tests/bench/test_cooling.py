@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import threading
 from datetime import datetime, timezone
 from types import SimpleNamespace
@@ -17,7 +16,7 @@ from devbench.bench.waiting import cool_down, limits_passed
 from devbench.device.conditions import Conditions, ThermalLimits
 
 NOW = datetime(2026, 11, 23, tzinfo=timezone.utc)
-LIMITS = ThermalLimits(thermal_status=1, battery_c=40.0, sensors_c=((re.compile("skin"), 45.0),))
+LIMITS = ThermalLimits(thermal_status=1, battery_c=40.0, sensors_c={"skin": 45.0})
 
 
 def hot(**changes: Any) -> Conditions:

@@ -19,7 +19,9 @@ from devbench.bench.records import ProcessResult
 from devbench.tool.measurement import Failure, FailureKind
 from tests.made.bench import FakeSession, case, of_type, plan, ran
 
-PIPELINE = Pipeline("sd", (Stage("text", "t"), Stage("unet", "u", runs=None), Stage("decoder", "d")), steps=4)
+PIPELINE = Pipeline(
+    name="sd", stages=(Stage("text", "t"), Stage("unet", "u", runs=None), Stage("decoder", "d")), steps=4
+)
 WORD = "Sfixed"
 SAID = (
     "INFO: STARTING!\nINFO: Initialized session in 20.5ms.\n"

@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import re
-
 from devbench.device.conditions import Conditions, ThermalLimits, over_limits
 from tests.device.transcripts import NOW
 
 WARM = Conditions(NOW, battery_temperature_c=45.5, thermal_status=2, temperatures_c={"skin": 44.1, "CPU0": 70.0})
-SKIN = re.compile("skin", re.IGNORECASE)
 
 
 def test_each_reading_over_its_limit_is_named() -> None:
-    limits = ThermalLimits(battery_c=45, sensors_c=((SKIN, 50), (SKIN, 42)))
+    limits = ThermalLimits(battery_c=45, sensors_c={"SKIN": 50, "skin": 42})
     assert over_limits(WARM, limits) == (
         "thermal status moderate",
         "battery 45.5 °C above 45 °C",
@@ -21,8 +18,8 @@ def test_each_reading_over_its_limit_is_named() -> None:
 
 
 def test_a_reading_at_its_limit_is_fit() -> None:
-    assert over_limits(WARM, ThermalLimits(2, 45.5, ((SKIN, 44.1),))) == ()
+    assert over_limits(WARM, ThermalLimits(2, 45.5, {"skin": 44.1})) == ()
 
 
 def test_unknown_readings_are_not_held_against_a_device() -> None:
-    assert over_limits(Conditions(NOW), ThermalLimits(0, 20, ((SKIN, 20),))) == ()
+    assert over_limits(Conditions(NOW), ThermalLimits(0, 20, {"skin": 20})) == ()

@@ -112,8 +112,8 @@ def test_the_documented_profile_is_one_and_says_what_a_device_cannot(tmp_path: P
     profile = read_profile(tmp_path / "mine.toml")
     assert profile.masks == {"big": "100", "little": "f"}
     assert (profile.limits.thermal_status, profile.limits.battery_c) == (0, 42.0)
-    assert [(pattern.pattern, degrees) for pattern, degrees in profile.limits.sensors_c] == [("skin", 41.0)]
-    assert [pattern.pattern for pattern in profile.sensors] == ["skin", "cpu", "gpu"]
+    assert profile.limits.sensors_c == {"skin": 41.0}
+    assert profile.sensors == ("skin", "cpu", "gpu")
     assert profile.fails == {"nnapi": "crashes with …"}
     assert profile.quirks
 

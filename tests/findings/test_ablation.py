@@ -37,7 +37,7 @@ def step(stage: str, rewrite: str, size: int = 100) -> AblationStep:
     return AblationStep(rewrite, Path(f"{stage}-{rewrite or 'baseline'}.tflite"), 10, 3, size, 1e-6, rewrite == "w8")
 
 
-PIPELINE = Pipeline("sd", (Stage("text", "text.tflite"), Stage("unet", "unet.tflite", None)))
+PIPELINE = Pipeline(name="sd", stages=(Stage("text", "text.tflite"), Stage("unet", "unet.tflite", None)))
 BUILT = {
     "text": [step("text", ""), step("text", "gelu"), step("text", "w8", 30)],
     "unet": [step("unet", ""), step("unet", "norm"), step("unet", "prune-largest", 90), step("unet", "w8", 25)],

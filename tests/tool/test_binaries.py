@@ -144,7 +144,7 @@ def server() -> Iterator[Server]:
 def offer(server: Server, tmp_path: Path) -> Offer:
     server.body = elf(tmp_path / "origin", ARM64, b"--enable_op_profiling" + b"x" * 500_000).read_bytes()
     sha256 = hashlib.sha256(server.body).hexdigest()
-    return Offer("remote", "tflite", "1", "arm64-v8a", "default", server.url, sha256)
+    return Offer("remote", "tflite", "1", "arm64-v8a", server.url, sha256=sha256)
 
 
 def test_a_fetched_binary_is_checked_and_kept(offer: Offer) -> None:

@@ -59,7 +59,7 @@ class ConvLimits:
         weight_bytes: the most bytes of one operator's weights in float32.
     """
 
-    texture_side: int | None = None
+    texture_side: float | None = None
     weight_bytes: int | None = None
 
     def allow(self, conv: Conv) -> bool:
