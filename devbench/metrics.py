@@ -134,7 +134,8 @@ METRICS: Mapping[str, Metric] = {
             of_job="max",
             session_column="peak_memory_mb",
             smallest_effect=0.02,
-            # On a bench phone and a virtual device 0.05 to 1.2 % between processes (docs/compare.md); each run has one.
+            # It varies by 0.05 to 1.2 % between processes (bench phone and virtual device, docs/compare.md). A run has
+            # one value, so the scatter must be assumed.
             scatter=0.015,
             once_a_run=True,
             worse_word="larger",

@@ -269,7 +269,7 @@ class RunOptions:
         key="timeout",
         beside=("pipeline",),
     )
-    # `devbench parse` reads no more either.
+    # `devbench parse` has the same limit.
     max_output: int = option(
         64,
         text="A process of the tool is ended when it has printed this many MiB.",

@@ -56,7 +56,7 @@ _PROBE_TIMEOUT_S = 8.0
 _SLOWEST_BYTES_PER_S = 1_000_000
 _FILE_TIMEOUT_S = 60.0
 _NO_SPACE = ("no space left", "enospc", "disk quota")
-# How the server refuses a connection that is gone; the last one: another board of the same serial was connected.
+# Errors of the server for a connection that is gone. It gives the last one if another board with that serial is there.
 _GONE = ("not found", "offline", "no device with transport", "more than one device")
 
 T = TypeVar("T")

@@ -43,7 +43,8 @@ _STATES = (
     "device", "offline", "bootloader", "host", "recovery", "rescue", "sideload", "unauthorized", "authorizing",
     "connecting", "detached", "unknown",
 )  # fmt: skip
-# The first state word that is followed by pairs or nothing: a serial may contain such a word, a product's name too.
+# The state is the first such word that is followed by `key:value` pairs or by nothing: a serial or a product's name
+# may contain the same word.
 _LINE = re.compile(rf"(?P<serial>\S.*?)\s+(?P<state>{'|'.join(_STATES)})(?P<rest>\s+[a-z_]+:.*|\s*)")
 _NO_PERMISSIONS = re.compile(
     r"(?P<serial>\S.*?)\s+(?P<state>no permissions)\b(?P<detail>.*?)(?P<rest>(?:\s+[a-z_]+:\S*)*)\s*"

@@ -1,4 +1,4 @@
-"""The two services of a device over one connection: shell and files; knows no caller and no reason why a file moves.
+"""The two services of a device over one connection: shell and files. Knows nothing of what they are used for.
 
 The shell protocol v2 (`shell,v2,raw:`) is that of adb's shell_protocol.h: a packet is one byte of id, four bytes of
 length (little-endian) and the data; ids: 0 stdin, 1 stdout, 2 stderr, 3 exit code (one byte), 4 close stdin, 5 window
@@ -27,7 +27,8 @@ _HEADER = struct.Struct("<BI")
 # Ends the standard input of a command, which is always empty.
 CLOSE_STDIN = _HEADER.pack(4, 0)
 _MAX_PACKET_BYTES = 16 << 20
-# The first line on standard error tells the process group of the command, for ending it; nothing else may look like it.
+# The first line on standard error gives the process group of the command, which is needed to end it. Only the first
+# line is read this way, so output of the command cannot be taken for it.
 _GROUP_PREFIX = b"@@devbench-group:"
 _GROUP_LINE_BYTES = 64
 
@@ -100,7 +101,7 @@ class ShellReader:
         if b"\n" in self._head:
             line, _, rest = bytes(self._head).partition(b"\n")
             word = line.strip().removeprefix(_GROUP_PREFIX)
-            # A process group of 1 is everybody's; no kernel has more than 2^22 of them.
+            # Process group 1 is that of init and must not be ended; no kernel has ids above 2^22.
             group = numbers.whole(word, minimum=2, maximum=1 << 22) if line.startswith(_GROUP_PREFIX) else None
             if group is not None:
                 self.group = group

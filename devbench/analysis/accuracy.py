@@ -57,7 +57,7 @@ class Thresholds:
     limits: Mapping[str, Limit] = field(default_factory=_default_limits)
 
     def of(self, dtype: str) -> Limit:
-        """The limit of a type."""
+        """The limit for outputs of the type `dtype`; without an entry, outputs must be equal."""
         return self.limits.get(dtype, Limit(most_steps=0))
 
     def changed(self, dtypes: tuple[str, ...], **figures: float | int) -> Thresholds:

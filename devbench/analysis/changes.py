@@ -193,7 +193,7 @@ def _described(values: Floats, at: NDArray[np.int_], steps: Sequence[ConfirmedSt
 
 # Smallest noise of a series, as a share of its value: the resolution of timers and clocks.
 MIN_NOISE = 5e-4
-# A higher correlation from point to point is a level that wanders: any number of points would be too few.
+# If neighbouring points are more correlated than this, the level wanders, and no number of points is enough for a test.
 _MAX_CORRELATION = 0.9
 # Both stretches need this many points for a comparison of their distributions.
 _MIN_OF_DISTRIBUTION = 8

@@ -80,7 +80,10 @@ class Comparison:
 
 @dataclass(frozen=True, slots=True)
 class _Tested:
-    """p and q of no difference, and the interval of the difference, on the scale of the test."""
+    """The result of one test: p, q (p corrected for many tests), and the interval of the difference.
+
+    The interval is on the scale of the test.
+    """
 
     p: float
     q: float
@@ -149,9 +152,10 @@ def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floa
 
 
 def _false_discoveries(p: Floats, *, any_dependence: bool) -> Floats:
-    """q of each p: the smallest p·n/rank of those that are no smaller, times Σ 1/i for any dependence.
+    """The false discovery rate q for each p: the smallest p'·n/rank(p') over all p' ≥ p, at most 1.
 
-    As `scipy.stats.false_discovery_control`; its import takes longer than a comparison.
+    With `any_dependence` it is multiplied by Σ 1/i, i from 1 to n. The result is that of
+    `scipy.stats.false_discovery_control`, whose import takes longer than a comparison.
     """
     order = np.argsort(p)
     ranks = np.arange(1, len(p) + 1)

@@ -46,8 +46,8 @@ class EventSettings:
         min_share: their smallest share of the models that were measured before and after.
         tolerance: in nights, the largest distance of the changes, since noise moves them.
         alpha: the largest p that counts.
-        apart: a model whose change is further from the typical one than this (logarithm, 0.02 is 2 %) and than the
-            scatter among the models is also reported on its own.
+        apart: a model is also reported on its own if its change differs from the typical one by more than this
+            (natural logarithm: 0.02 is 2 %) and by more than the scatter among the models.
     """
 
     min_models: int = 3

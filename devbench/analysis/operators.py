@@ -46,7 +46,8 @@ Row = TypeVar("Row", bound=ProfiledRow)
 def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> list[tuple[Row, float, Place]]:
     """The rows that count, each with its milliseconds in one inference and where it ran.
 
-    "delegate" is the one that was asked for; "xnnpack" is XNNPACK next to it, which is the CPU.
+    The place "delegate" is the requested delegate. The place "xnnpack" is XNNPACK when another delegate was requested:
+    it runs on the CPU what that delegate did not take.
 
     If a partition has a row of its own, the rows inside it are left out; if it has none, they count.
 

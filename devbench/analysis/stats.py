@@ -31,7 +31,8 @@ _DRAWN_AT_ONCE = 100
 # B. Iglewicz and D. Hoaglin, How to Detect and Handle Outliers, 1993.
 _OUTLIER_SCORE = 3.5
 _MIN_FOR_OUTLIERS = 5
-# The smallest scatter, as a share of the value: the resolution of timers. If most values are equal they show none.
+# The smallest scatter, as a share of the value: the resolution of timers. It is used if most values are equal, when
+# the measured scatter is zero.
 _MIN_SCATTER = 1e-3
 # Far above the rounding errors of quantiles, far below the resolution of any clock.
 _ROUNDING = 1e-12
@@ -147,8 +148,8 @@ def _bootstrap(ordered: Sequence[float], confidence: float) -> tuple[float, floa
 def _resampled_medians(n: int, confidence: float) -> tuple[Places, Places, float]:
     """Which two of n ordered values enclose the median of each resample, and the level widened for n.
 
-    The resamples are those that `scipy.stats.bootstrap` would draw with the seed. They depend on n alone, so that they
-    are drawn and sorted once: of years of jobs each has an interval.
+    The resamples are those that `scipy.stats.bootstrap` would draw with the seed. They depend on n alone, so they are
+    drawn and sorted once for all jobs of a history.
     """
     import numpy as np
     from scipy.special import stdtrit
@@ -218,10 +219,12 @@ class ProcessSpread:
     """The scatter of values, in percent; `None` if there are too few values.
 
     Attributes:
-        between_mad_pct: between processes, robust: median absolute deviation from the median, scaled by 1.4826 so that
-            it is the standard deviation of a normal distribution, of the median.
-        between_cv_pct: between processes: standard deviation (n−1) of the mean; one slow process is in it.
-        within_pct: between the inferences of one process: pooled standard deviation, each of its process's mean.
+        between_mad_pct: between processes, robust: 1.4826 times the median absolute deviation from the median, in
+            percent of the median. For normally distributed values that is the standard deviation.
+        between_cv_pct: between processes: the standard deviation (n−1), in percent of the mean. One slow process
+            raises it.
+        within_pct: between the inferences of a process: the standard deviation in percent of the process's mean,
+            pooled over the processes.
     """
 
     between_mad_pct: float | None = None

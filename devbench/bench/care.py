@@ -130,7 +130,7 @@ def restart(device: Device, facts: DeviceFacts, deadline_s: float, stop: threadi
     """
     began = time.monotonic()
     stop = stop or threading.Event()
-    # Nothing brings the connection back meanwhile: it is to end.
+    # The connection is meant to end here, so nothing may restore it meanwhile.
     recover, device.recover = device.recover, None
     state = "is still running"
     try:

@@ -90,7 +90,7 @@ class Commands:
         return self._can_drop or case.delegate.uses_cache
 
     def prepare(self, case: Case, files: Sequence[FileRecord] = ()) -> None:
-        """Bring a delegate's libraries, under their own names in a folder of theirs, and make its cache's folder.
+        """Put a delegate's libraries into a folder on the device, under their own names, and make its cache folder.
 
         `files` are the job's, with the hashes under which they are recorded.
         """

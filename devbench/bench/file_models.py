@@ -156,7 +156,7 @@ def suite_table(catalogue: type = RunOptions) -> type:
             make_dataclass("Conditions", conditions),
             key(f"the device's state: {', '.join(name for name, *_ in conditions)}", None),
         ),
-        # As in files from before there was that table.
+        # Older files have these keys outside of the table.
         *conditions,
         (
             "nightly",
@@ -169,7 +169,7 @@ def suite_table(catalogue: type = RunOptions) -> type:
 
 
 class _Schema(GenerateJsonSchema):
-    """A key that is left out has no value: there is nothing to show as its default."""
+    """Writes no defaults into the schema: a key that is left out has no value."""
 
     def default_schema(self, schema: Any) -> JsonSchemaValue:
         return self.generate_inner(schema["schema"])

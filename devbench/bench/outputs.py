@@ -214,7 +214,7 @@ class DeviceOutputs:
 
 
 def _finite(row: dict[str, Any]) -> dict[str, Any]:
-    """JSON has no infinity: equal arrays have no noise and no ratio."""
+    """Infinite figures as `None`, since JSON has no infinity: the signal-to-noise ratio of equal arrays is infinite."""
     return {
         key: None if isinstance(value, float) and value in (float("inf"), float("-inf")) else value
         for key, value in row.items()

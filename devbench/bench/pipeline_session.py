@@ -265,7 +265,10 @@ def _in_order(seen: StageLog) -> bool:
 
 
 def _wall_ms(seen: StageLog, turn_s: float | None, runs: RunStats | None) -> float | None:
-    """From its turn to its end; the tool's own figure for a stage that was through before it could be stopped."""
+    """Milliseconds from the start of a stage's turn to its end.
+
+    If the stage had finished before it could be stopped: the tool's average times its number of inferences.
+    """
     if turn_s is None or seen.done_s is None or seen.done_s >= turn_s:
         return _ms(turn_s, seen.done_s)
     average = _phase_ms(runs, "avg_us")

@@ -1,4 +1,6 @@
-"""One process of the tool on one device: run, kept raw, taken apart, with the conditions around it; judges nothing."""
+"""Runs one process of the tool on one device, keeps its raw output, parses it, and reads the conditions around it.
+
+Decides nothing about the result."""
 
 from __future__ import annotations
 

@@ -106,10 +106,11 @@ def run(
         store: where results go; written by one thread per device.
         run_id: id of the new run, or of the one to resume.
         listener: told of every step, from the devices' threads.
-        labels: free words kept with the run.
-        options: how the run was asked for, kept with it.
+        labels: names and values of the user's choice, stored with the run.
+        options: the options of the command that started the run, stored with it.
         program: what runs on each device; by default the jobs.
-        resume: resume the stored run of that id: what it has stored is not made again. Labels and options stay.
+        resume: resume the stored run of that id: repetitions that it has stored are not measured again. Its labels and
+            options stay as they are.
         wait_s: how long to wait for a device that another run uses.
         ahead: modules that the caller needs afterwards; they are imported while devices are prepared.
 
@@ -118,7 +119,7 @@ def run(
         Held: another process measures that run.
     """
     check = plan.output_check
-    # Before anything is stored: a device cannot be checked against what this machine cannot compute.
+    # Before anything is stored: outputs cannot be checked if this machine cannot compute the expected ones.
     called = {case.called: case for case in plan.cases} if check is not None else {}
     expected = {key: expect(case, check) for key, case in called.items()} if check is not None else {}
     incoming = cache_dir() / "incoming"

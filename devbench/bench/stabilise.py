@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from devbench.adb.device import Device
 
 _TIMEOUT_S = 30.0
-# What the steps with a value take, what is wrong with anything else, and a hint.
+# For each step that takes a value: the valid values, the text of the error for others, and its hint.
 _VALUES = {
     "affinity": (
         r"(0x)?0*[1-9a-f][0-9a-f]{0,15}|[a-z][a-z0-9_+-]{0,30}",
@@ -198,7 +198,8 @@ class Stabiliser:
         found = [STEPS[name].undo for name in reversed(wanted.steps) if STEPS[name].undo]
         lines += [f"{{ {text}\n}} 2>/dev/null >> {undo}" for text in found]
         lines += [self._remember_clocks(), self.alive(silence_s)]
-        # The inner shell is in its own session before it leaves the watch behind: adbd may end this one at any time.
+        # The inner shell starts a session of its own before it starts the watch in the background: adbd may end the
+        # outer shell, and all of its session, at any time.
         watch = f"( {self._watch_script()} ) >/dev/null 2>&1 </dev/null &"
         lines += [f"setsid sh -c {shlex.quote(watch)}"]
         lines += [f"{STEPS[name].do} >/dev/null 2>&1; echo {name} $?" for name in wanted.steps]
@@ -254,7 +255,7 @@ class Stabiliser:
 
     def _set_clocks(self) -> list[str]:
         lines = []
-        # Applied is what every group of CPUs took: with one of them left out, the clocks are not what was requested.
+        # A step counts as applied only if every group of CPUs took it: otherwise the clocks are not as requested.
         each = f"_db_code=1 _db_bad=0; for _db_p in {self._cpufreq}/policy*; do"
         if self._wanted.governor:
             word = shlex.quote(self._wanted.governor)

@@ -37,7 +37,10 @@ _MODELS_HINT = 'for example models = ["a.tflite", {path = "b.tflite", name = "un
 
 @dataclass(frozen=True, slots=True)
 class RemoteModel:
-    """A model that is fetched; one with another hash is not used. `name`: its key, empty for one made of the URL."""
+    """A model to download; a file with another hash is not used.
+
+    `name` is the model's key; if it is empty, the key is made from the URL.
+    """
 
     url: str
     sha256: str
@@ -49,10 +52,10 @@ class Suite:
     """What a suite's file asks for.
 
     Attributes:
-        models: in the order of the file, globs expanded and sorted; models to be fetched as such.
+        models: in the order of the file, globs expanded and sorted; models to download are not downloaded yet.
         labels: with the suite's name as `suite`, its tags, with commas, as `tags`, and its `reference`.
-        options: the run's options by their name there; those that the file does not set are missing.
-        nightly: the values of `[nightly]`, paths as such.
+        options: the run's options by their names in `RunOptions`; those that the file does not set are missing.
+        nightly: the values of `[nightly]`, with paths as `Path`.
         thresholds: those of `[accuracy]`.
     """
 
@@ -237,7 +240,7 @@ class _Reader:
 
 
 def located(suite: Suite, error: InputError) -> InputError:
-    """What a run refuses of a suite, with the line of the file that asks for it; as it is if no line does."""
+    """The error of a run, with the line of the suite's file that caused it; unchanged if no line can be found."""
     values = read_toml(suite.path)
     if not isinstance(error, OptionError):
         models = [one.get("path", one.get("url")) if isinstance(one, dict) else one for one in values["models"]]

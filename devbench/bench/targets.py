@@ -146,7 +146,7 @@ def _find(wanted: Sequence[str], absent: dict[str, DevbenchError] | None) -> tup
     words = dict.fromkeys(part for word in map(str.strip, wanted) for part in _parts(connected, word) if part)
     count = sum(map(virtual_count, words))
     found: list[Board] = []
-    # One empty word is for the only device.
+    # An empty word selects the only connected device.
     for word in [word for word in words if not virtual_count(word)] if words else [""]:
         try:
             found += _boards(connected, word, absent)

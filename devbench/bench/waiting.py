@@ -69,11 +69,11 @@ def wait_while(
     stop: threading.Event,
     tell: Callable[[Waiting], None],
 ) -> Conditions:
-    """Wait while conditions have a reason to, until the deadline or `stop`; returns the last conditions.
+    """Wait as long as `why` gives a reason, at most until the deadline or `stop`; returns the last conditions.
 
     Args:
-        why: gives the reason for waiting; empty to wait no longer.
-        tell: is told of the reason and the seconds that are left.
+        why: returns the reason for waiting, or an empty text to stop waiting.
+        tell: is called with the reason and the remaining seconds.
 
     Raises:
         DeviceLost, ShellTimeout: the device does not answer any more.

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 _FORMATS = ("html", "md", "csv", "json", "png", "svg", "pdf")
 _DEFAULT = ("html", "md", "png")
-# Of a history; `devbench detect` looks at all metrics.
+# The metric of a report's history without `--metric`; `devbench detect` covers all metrics.
 _HISTORY = ("latency",)
 _REPORT = (
     "Examples:\n\n"

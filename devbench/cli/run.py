@@ -119,7 +119,7 @@ def _run_pipeline(options: RunOptions, file: Path, typed: Collection[str], store
 def refuse_with_file(
     file: File, catalogue: type, typed: Collection[str], hints: dict[str, str], otherwise: str
 ) -> None:
-    """Refuse options that cannot be given together with such a file.
+    """Refuse options that cannot be given together with a suite's or a pipeline's file.
 
     Raises:
         InputError: names the first such option.

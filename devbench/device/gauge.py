@@ -3,7 +3,7 @@
 The kernel documents µA. Makers give µA or mA, and either sign, so a single reading tells nothing: 976 is 976 mA on one
 phone and 0.976 mA on another. What does tell:
 
-- a reading that no phone can have in mA: 30 A at all, or 10 A while it is not charging; then the unit is µA;
+- a reading that no phone can have in mA: more than 30 A, or more than 10 A while not charging; then the unit is µA;
 - a charge in mAh although the kernel documents µAh: the driver counts in thousandths, so its current is in mA;
 - the same current from a source whose unit is known;
 - three different readings below 10,000 while no power is connected: an awake phone takes more than 10 mA;

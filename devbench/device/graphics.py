@@ -18,7 +18,7 @@ from devbench import numbers
 from devbench.device.sections import clean
 from devbench.frozen import dataclass
 
-# Properties that only these have.
+# Properties that only emulators and containers have.
 EMULATION_PROPERTIES = (
     r"ro\.(kernel|boot)\.qemu(\.[A-Za-z0-9_.-]+)?|ro\.boot\.(redroid|hardware_?egl|arc)[A-Za-z0-9_.-]*"
     r"|ro\.(genymotion|waydroid|anbox|redroid|bst)[A-Za-z0-9_.-]*"

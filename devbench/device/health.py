@@ -24,8 +24,8 @@ _TMP, _DEPOT = "/data/local/tmp", "/data/local/tmp/devbench"
 _MAX_FOLDERS = 40
 _SHA256_OF_NOTHING = "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"
 
-# The file that is tried has no `#!` line: where the shell itself lies differs. A folder mounted noexec refuses it all
-# the same. The depot's folders may belong to another user even if the folder around them does not.
+# The test file has no `#!` line, since the path of the shell differs between devices; a folder mounted noexec refuses
+# it anyway. The depot's folders are tested too: they may belong to another user than the folder around them.
 HEALTH_COMMAND = f"""{{
 {open_script("_dbh_word")}
 _dbh_file={_TMP}/.devbench-doctor-$$

@@ -32,7 +32,7 @@ _NOT_DEGREES = frozenset({-1, 6, 7, 8})
 _TEMPERATURE = re.compile(r"\bTemperature\{mValue=([^,}]{1,32}), mType=(-?\d{1,4}), mName=(.{0,200}?), mStatus=")
 # What AOSP's example of a thermal HAL reports for a missing sensor.
 _EXAMPLE_SENSOR = re.compile(r"test (temperature )?sensor", re.IGNORECASE)
-# By words of a zone's type, which `-`, `_`, `.` and blanks separate.
+# Thermal zones that give no temperature, by the words of their type; `-`, `_`, `.` and blanks separate words.
 _NO_ZONE = re.compile(
     r"((pm[a-z0-9]*|bms|bat|batt|battery|fg|fuel[-_ .]?gauge)[-_ .])?soc"
     r"|(.*[-_ .])?("

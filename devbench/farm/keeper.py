@@ -28,7 +28,7 @@ from devbench.results.store import Store
 _BATCH = 100
 _LONGEST_PAUSE_S = 1.0
 _RECONNECT_S = 1.0
-# Results of which one cannot be stored do not hold up the others.
+# A result that cannot be stored is marked as a problem, so that later turns skip it.
 _RESULTS = """
 SELECT r.id, r.payload, r.host, r.raw_sha256, r.purpose, j.run_id, j.device, s.suite, s.submitter, s.id AS submission,
   s.night, s.job

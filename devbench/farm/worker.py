@@ -53,9 +53,9 @@ class Settings:
 
     Attributes:
         beat_s: how often it says that it is alive.
-        phones: keys of the only phones that it offers; empty for all.
-        cache_bytes: of the files of the storage on this host.
-        storage: in place of the address that the farm has.
+        phones: keys of the phones to offer; empty for all.
+        cache_bytes: the largest size of this host's cache of the storage's files.
+        storage: replaces the farm's address of the storage; empty for the farm's.
     """
 
     beat_s: float = 2.0

@@ -40,7 +40,10 @@ class DeviceHealth:
 
     @property
     def score(self) -> int:
-        """0 to 100: the percentage of repetitions that were reliable, where a lost connection counts as ten."""
+        """0 to 100: the percentage of repetitions that were reliable and did not fail.
+
+        A lost connection counts as ten failed repetitions. 100 if nothing was measured.
+        """
         bad = self.unreliable + self.failed + _LOST_WEIGHT * self.lost
         return round(100 * (1 - bad / (self.repetitions + (_LOST_WEIGHT - 1) * self.lost))) if self.repetitions else 100
 

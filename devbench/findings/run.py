@@ -181,7 +181,7 @@ class JobReport:
 
     @property
     def warm(self) -> StartUp | None:
-        """The start that nothing made cold."""
+        """The first start that did not find an empty cache."""
         return next((start for start in self.startups if not start.cold), None)
 
     @property

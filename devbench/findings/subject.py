@@ -60,7 +60,7 @@ def charted(
     """The data of a chart, restricted by the filters of the settings; `None` if there is nothing.
 
     Raises:
-        InputError: the run or a filter names nothing.
+        InputError: there is no such run, or a filter matches nothing.
     """
     if kind in ("comparison", "waterfall"):
         filters = (settings.metrics, settings.devices, settings.models, settings.delegates)

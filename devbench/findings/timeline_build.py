@@ -255,7 +255,7 @@ def _clusters(samples: Sequence[_Sample], facts: Mapping[str, Any]) -> list[tupl
             found.append((f"{clean(cluster.get('core') or 'CPU', 20)} ({_numbers(cpus)})", cpus))
     alike: dict[float, list[int]] = {}
     for cpu in left:
-        # CPUs of a cluster share their clock, so the same highest one is the best guess.
+        # CPUs of a cluster share their clock, so CPUs with the same highest clock are shown as one cluster.
         seen = [_highest_of(key, [cpu])(s.conditions) for s in samples for key in ("cpu_cap_khz", "cpu_khz")]
         known = [ghz for ghz in seen if ghz is not None]
         if known:

@@ -55,7 +55,8 @@ CHUNK = 25
 # A page must open at once: raw outputs beyond this (as packed) stay in the store, and the page says where.
 _MOST_RAW_BYTES = 4_000_000
 _MOST_RAW_EACH = 60_000
-# Control and direction characters but line ends and tabs: shown as signs, so that none steers a reader's screen.
+# Control characters and characters that change the direction of text, except line ends and tabs. They are shown as
+# signs, so that a raw output cannot change what the page looks like.
 _UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff]")
 
 

@@ -21,7 +21,7 @@ def message(document: Document, where: str = "") -> str:
 
     Args:
         document: made for "message".
-        where: the address of the report; no link if it is none that others can open.
+        where: the address of the report; a local path is not made a link, since others cannot open it.
     """
     found = [f"{_SIGNS[document.kind]} *{_text(document.headline)}*"]
     found += map(_text, counted(document))

@@ -30,10 +30,10 @@ class CaseInputs:
     """How a model is called.
 
     Attributes:
-        shapes: the requested shapes by the names of the inputs; empty without any.
-        all_shapes: of every input in the graph's order; empty unless a shape was requested.
+        shapes: the requested shapes by the names of the inputs; empty if none was requested.
+        all_shapes: the shapes of all inputs in the graph's order; empty if none was requested.
         signature: its name if the model has several.
-        graph: the subgraph of that signature; the tool runs 0 by itself.
+        graph: the number of the signature's subgraph; the tool runs subgraph 0 by default.
     """
 
     shapes: tuple[tuple[str, tuple[int, ...]], ...] = ()

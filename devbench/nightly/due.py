@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from devbench.results.store import OptionedRun
 
 OPTION = "nightly"
-# A night that was cut off is gone on with for so long, also where another period has begun.
+# A night that was cut off is resumed within this time, even if the next period has begun.
 _GO_ON_WITHIN = timedelta(hours=12)
 
 

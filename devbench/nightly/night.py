@@ -1,7 +1,7 @@
 """One suite's night, from what is due to its report; prints nothing and knows no command line.
 
-Every step can be cut off at any moment and done again: measurements are stored one by one, the state of the night
-stands in the store, files are written whole or not at all, and a message may come twice but is not lost.
+Every step can be cut off at any moment and done again: measurements are stored one by one, the state of the night is
+in the store, files are written whole or not at all. After a crash a message may be sent twice, but none is lost.
 """
 
 from __future__ import annotations
@@ -237,13 +237,13 @@ def _compare(
         rules = ComparisonSettings(unreliable=settings.unreliable)
         return build_comparison(history, baseline, runs, rules, titles=(title, "tonight"))
     except InputError as problem:
-        # A label that no run has yet, for one: the night is no less worth for it.
+        # For example a label that no run has yet. The night's own results are reported anyway.
         screen.tell(f"not compared: {problem}")
         return None
 
 
 def publish(asked: Asked, result: NightResult, screen: Screen) -> None:
-    """JUnit, summary and message. A message that does not get through is no reason to lose the rest."""
+    """Write JUnit and the summary, then post the message; if posting fails, the files are there anyway."""
     summary = summary_text(night_document(result, "markdown"))
     cases = junit(night_document(result, "junit"))
     folder = result.folder or asked.settings.reports
@@ -272,7 +272,7 @@ def publish(asked: Asked, result: NightResult, screen: Screen) -> None:
 
 
 def _drop_old(store: Store, older_than: timedelta, screen: Screen) -> None:
-    """Drop old raw outputs. That they stay is no reason to call the night a bad one."""
+    """Delete old raw outputs. If that fails, it is shown, and the night does not fail."""
     try:
         dropped = store.prune(older_than, datetime.now(timezone.utc))
     except EnvironmentProblem as problem:

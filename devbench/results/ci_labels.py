@@ -35,7 +35,7 @@ _SYSTEMS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
 }
 _OWN = {name: f"DEVBENCH_{name.upper()}" for name in ("branch", "commit", "build", "ticket")}
 _COMMIT = re.compile(r"[0-9a-fA-F]{7,64}")
-# A key of Jira and its like within the name of a branch: `feature/ABC-123-faster-softmax`.
+# A ticket's key, as Jira has it, in the name of a branch: `feature/ABC-123-faster-softmax`.
 _TICKET = re.compile(r"(?<![A-Za-z0-9])[A-Z][A-Z0-9]{1,9}-[1-9][0-9]{0,6}(?![0-9])")
 _LONGEST = 200
 

@@ -104,7 +104,7 @@ def read_rows(
 def _read_column(name: str, kind: sa.types.TypeEngine[Any], values: Sequence[Any]) -> Column:
     if name.endswith("_utc"):
         return as_times(values)
-    # Not from the values alone: no rows would say that it has numbers.
+    # The column's declared type decides, since a column without rows would be taken for numbers.
     return coded(values) if isinstance(kind, Words) else column_of(values)
 
 

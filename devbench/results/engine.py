@@ -61,7 +61,7 @@ def replacement(file: Path) -> Path | None:
 
 
 class OtherTables(StoreProblem):
-    """The tables are not those of this devbench: another state of it made them, or their list is damaged."""
+    """The tables are not those of this version of devbench, or the list of tables is damaged."""
 
 
 class DamagedStore(StoreProblem):
@@ -158,7 +158,7 @@ class Database:
         return engine
 
     def _open(self) -> None:
-        """Make the tables of a new store; one that has them is only asked."""
+        """Make the tables if the store is new; if it has them, nothing is written."""
         with self.reading() as connection:
             if self._has_tables(connection):
                 return

@@ -54,7 +54,7 @@ class Salvaged:
     """What could be read of a store.
 
     Attributes:
-        path: of a store with it, removed when the process ends.
+        path: a temporary store with the rows that could be read; removed when the process ends.
         lost: how many rows are missing or incomplete, by table; a part of the file that cannot be read counts once.
     """
 

@@ -42,7 +42,7 @@ def insert_run(connection: sa.Connection, run: RunRecord) -> None:
 
 
 def insert_part(connection: sa.Connection, view: RunView) -> None:
-    """What the store has not of a run, its notices, jobs and repetitions; a new run is `running`."""
+    """Insert what the store lacks of a run: its row, notices, jobs, repetitions. A new run has the state `running`."""
     run_id, runs, jobs, repetitions = view.run.run_id, schema.runs, schema.jobs, schema.repetitions
     if connection.execute(sa.select(runs.c.run_id).where(runs.c.run_id == run_id)).scalar() is None:
         insert_run(connection, view.run)

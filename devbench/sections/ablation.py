@@ -15,7 +15,7 @@ from devbench.sections.tables import Cell, Column, Form, Table, table
 from devbench.sections.waterfall import Step, waterfall
 
 FORMAT = 3
-# Of the largest value; a delegate in fp16 is within it.
+# Largest error, as a share of the largest value; delegates that compute in fp16 stay below it.
 _MAX_ERROR = 0.02
 _EXPLANATION = (
     "Each row has all levers above it, and is measured as one session of the whole pipeline. error: outputs after the "

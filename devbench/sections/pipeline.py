@@ -37,7 +37,7 @@ _COPIES_NOTE = (
     "outputs between the memories of CPU and GPU. A delegate that swaps its buffers between steps (“diffusion mode”) "
     "copies nothing. On the CPU: the copies of one run in the memory of the computer that ran devbench."
 )
-# A number, and how many steps, with guidance or without, it is for.
+# The row's index in `Whole.fewer`, and the number of steps and the guidance that it is for.
 _Row = tuple[int, Fewer]
 
 

@@ -68,7 +68,7 @@ def _violations(operator: OperatorView, context: Context, prepared: Prepared) ->
     if context.is_free(operator):
         return
     yield from cpu_rules.violations(operator, context)
-    # A violation that stops the delegate comes before one of a driver.
+    # Violations that stop the delegate come before those that only some drivers have.
     stopping = build_rules.violations(operator, context)
     yield from sorted(stopping, key=lambda violation: RULES[violation.rule].effect is GpuEffect.DRIVER)
     yield from run_checks(wrong_results.CHECKS, operator, context)

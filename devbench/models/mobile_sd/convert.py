@@ -27,7 +27,8 @@ from devbench.models.mobile_sd.weights import WeightSource, WeightSpec
 
 # Smaller weights are constants while tracing, so that the converter can fold them.
 _MIN_FILLED = 4096
-# 1 + n/1024 is exact in half precision, too, and below 1.5, so that no factor turns one into another.
+# Fills are 1 + n/1024 with n ≤ 512, which is exact in half precision too. No fill is above 1.5, so that a fill that
+# the converter multiplied by a constant (such as 1/2) does not equal another fill.
 _STEP = 1024
 _MAX_FILLED = 512
 _TOLERANCE = 1e-4
@@ -142,7 +143,7 @@ def _function(submodel: str, scale: ModelScale, layers: Layers) -> Any:
 
 
 def _fill(path: Path, traced: _Traced, source: WeightSource, tell: Callable[[str, float], None]) -> None:
-    """Write the weights over the fills of the file at `path`."""
+    """Replace the fills (constants that stand for weights while converting) in the file at `path` by the weights."""
     with path.open("r+b") as file, mmap.mmap(file.fileno(), 0) as data:
         places = list(_filled_buffers(path, data, traced))
         missing = set(traced.fills) - {number for number, *_ in places}

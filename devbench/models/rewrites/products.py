@@ -13,8 +13,9 @@ on that row twice; and so a CONV_2D of one pixel. The stock GPU delegate has a k
 convolution of one pixel gets it too), which does not compile on every OpenCL device ("use of undeclared identifier
 'smp_zero'").
 
-`gather-1d`: a GATHER by indices of one dimension in place of more, such as tokens of 1×77. That is enough for LiteRT
-2's GPU accelerator. The stock delegate of `benchmark_model` 2.14 takes such a GATHER too, but cannot read a constant
+`gather-1d`: a GATHER whose indices have several dimensions (tokens of 1×77) gets them in one dimension. That is enough
+for LiteRT 2's GPU accelerator. The stock delegate of `benchmark_model` 2.14 takes such a GATHER too, but cannot read a
+constant
 table, and from a table that is no constant it gives wrong rows (seen on an OpenCL device: right in the first four
 channels only).
 

@@ -127,7 +127,7 @@ def _some_lines(file: IO[bytes]) -> list[bytes]:
 
 
 def _objects(path: Path, before: int, lines: Sequence[bytes]) -> list[dict[str, Any]]:
-    """The JSON objects of lines, read at once; one by one only to say which of them is none."""
+    """The JSON objects of the lines. All lines are parsed at once; one by one only to find the line of an error."""
     try:
         found = json.loads(b"[" + b",".join(lines) + b"]")
         if len(found) == len(lines) and set(map(type, found)) == {dict}:

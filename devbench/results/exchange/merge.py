@@ -90,7 +90,8 @@ class _Merge:
         self.keys = DeviceKeys(connection, source)
         # By table: for each row number of the source, the row number here; `None` if the row is left out.
         self.numbers: dict[str, dict[Any, Any]] = {table.name: {} for table in TABLES}
-        # The numbers of rows of `_SAME` that are here, `None` if nothing is to be added to them.
+        # For tables in `_SAME`: the numbers of the rows that this store already has; `None` if those rows take no
+        # additions.
         self.known: dict[str, dict[tuple[Any, ...], Any]] = {name: {} for name in _SAME}
         self.run_of_job: dict[int, str] = {}
         self.touched: set[int] = set()

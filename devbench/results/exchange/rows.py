@@ -123,7 +123,7 @@ def from_driver(column: sa.Column[Any], values: Sequence[Any]) -> Sequence[Any]:
     """A column in one form for all database drivers; values of a wrong type stay unchanged."""
     kind = type_of(column).kind
     if kind == "bool":
-        # SQLite has numbers.
+        # SQLite stores truth values as 0 and 1.
         return [value == 1 if value in (0, 1) and type(value) is int else value for value in values]
     if kind == "packed":
         return [bytes(value) if isinstance(value, memoryview) else value for value in values]

@@ -69,7 +69,7 @@ _PREFIXES: tuple[tuple[str, str], ...] = (
         rf"(?:{_DATE} )?{_TIME} {{1,4}}(?P<pid>\d+)-\d+ {{1,4}}(?P<tag>\S{{1,80}}) {{1,60}}(?:\S{{1,100}} {{1,60}})?"
         rf"(?P<level>{_PRIORITY}) {{1,4}}",
     ),
-    # parts of these: without process and thread, or from the package's name on
+    # shortened forms: without process and thread, or only from the package's name on
     (r"\d", rf"{_DATE} {_TIME} (?P<level>{_PRIORITY}) (?P<tag>[^:\s][^:\n]{{0,80}}?)\s*: ?"),
     (r"[\w.]", rf"\w{{1,60}}(?:\.\w{{1,60}}){{1,8}} {{2,60}}(?P<level>{_PRIORITY})  "),
     # GitHub's `gh run view --log`, compose, grep -n, syslog, Python's logging

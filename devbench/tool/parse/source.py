@@ -201,7 +201,7 @@ class _Nearest:
         self._places: list[int] = []
 
     def after(self, at: int, words: _Words) -> int:
-        """The first position from `at` on; the end of the text if there is none."""
+        """The first position of one of the words at or after `at`; the end of the text if there is none."""
         if words is not self._words:
             self._words, self._places = words, [-1] * (len(words.whole) + 1)
         places = self._places
