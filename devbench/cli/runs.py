@@ -36,11 +36,9 @@ def runs(
     if not found:
         say("No run is stored yet. Try: devbench run demo --device virtual")
         return
-    from devbench.results.ending import end_text
     from devbench.sections.runs import runs_document
 
-    ends = [end_text(run.run_id, run.status, run.end_reason, run.host, pipeline=run.pipeline) for run in found]
-    print_document(runs_document(list(zip(found, ends, strict=True)), "terminal"))
+    print_document(runs_document(found, "terminal"))
 
 
 def show(

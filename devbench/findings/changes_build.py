@@ -27,7 +27,7 @@ from devbench.findings.changes import (
 )
 from devbench.findings.changes_memory import follow_in
 from devbench.findings.comparison_notices import percent, virtual_notices
-from devbench.findings.grouping import coded_groups
+from devbench.findings.grouping import series_groups
 from devbench.metrics import METRICS
 from devbench.notices import Notice, NoticeKind
 from devbench.results.cases import subject_of
@@ -107,8 +107,6 @@ def _series(history: History, metrics: Sequence[str], filters: Mapping[str, Any]
 def _series_of(columns: Columns) -> Iterator[MeasuredSeries]:
     import numpy as np
 
-    names = ["device_key", "case", "metric", *(["operator_type"] if "operator_type" in columns else [])]
-    keys = [coded_of(columns, name) for name in names]
     runs, values = coded_of(columns, "run_id"), array_of(columns, "value")
     virtual = array_of(columns, "virtual")
     unreliable = array_of(columns, "unreliable").astype(bool) if "unreliable" in columns else None
@@ -116,12 +114,12 @@ def _series_of(columns: Columns) -> Iterator[MeasuredSeries]:
     starts = np.zeros(len(runs.values), dtype="datetime64[us]")
     starts[runs.codes] = array_of(columns, "started_utc")
     whens = [start.replace(tzinfo=timezone.utc) for start in starts.tolist()]
-    for key, whole in coded_groups(keys):
+    for (device_key, case, metric, operator_type), whole in series_groups(columns):
         # A case that a run measured twice is one point, the later one.
         codes = runs.codes[whole]
         rows = whole[[*(codes[1:] != codes[:-1]), True]]
         last = rows[-1]
-        if unreliable is not None and not METRICS[key[2]].exact:
+        if unreliable is not None and not METRICS[metric].exact:
             rows = rows[~unreliable[rows]]
         at = runs.codes[rows].tolist()
         lows, highs = (tuple(end[rows].tolist()) for end in ends) if ends else ((), ())
@@ -129,16 +127,16 @@ def _series_of(columns: Columns) -> Iterator[MeasuredSeries]:
             coded_of(columns, name).at(last) for name in ("device", "model", "delegate", "threads", "unit")
         )
         yield MeasuredSeries(
-            device_key=key[0],
+            device_key=device_key,
             device=device,
             virtual=bool(virtual[last]),
-            case=key[1],
+            case=case,
             model=model,
             delegate=delegate,
             threads=threads,
-            metric=key[2],
+            metric=metric,
             unit=unit,
-            operator_type=key[3] if len(key) > 3 else "",
+            operator_type=operator_type,
             times_utc=tuple(map(whens.__getitem__, at)),
             run_ids=tuple(map(runs.values.__getitem__, at)),
             values=tuple(values[rows].tolist()),

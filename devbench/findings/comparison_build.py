@@ -27,7 +27,8 @@ from devbench.findings.comparison_notices import (
     notices_of_runs,
     virtual_notices,
 )
-from devbench.findings.comparison_sides import Key, Series, SideData, filters_of, load_side, no_verdicts, stage_times
+from devbench.findings.comparison_sides import Key, SideData, filters_of, load_side, no_verdicts, stage_times
+from devbench.findings.grouping import Series
 from devbench.metrics import METRICS, OPERATOR_TIME
 from devbench.notices import LEAST_PROCESSES
 

@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING
 from devbench.analysis.compare import Comparison
 from devbench.analysis.reliability import reasons_text
 from devbench.findings.comparison import CaseFailure, CaseOnDevice, DriftCorrection
-from devbench.findings.comparison_sides import Key, Series, SideData, filters_of
-from devbench.findings.grouping import groups
+from devbench.findings.comparison_sides import Key, SideData, filters_of
+from devbench.findings.grouping import Series
 from devbench.metrics import METRICS
 from devbench.notices import LEAST_PROCESSES, Effect, Notice, NoticeKind
 from devbench.results.cases import subject_of, without_inputs
@@ -226,13 +226,12 @@ def failures(
 
 def _outcomes(jobs: pd.DataFrame, ok: str) -> dict[tuple[str, str], _Outcome]:
     """Of each case; `ok` is the column that counts what ended well: that outputs were right is no latency."""
-    found = {}
-    good, failed = jobs[ok].to_numpy(), jobs["failed"].to_numpy()
-    for key, rows in groups(jobs, ["device_key", "case"]):
-        bad = rows[failed[rows] > 0]
-        last = jobs[["failure_kind", "failure_message"]].iloc[bad[-1]].tolist() if len(bad) else ["", ""]
-        found[key[0], key[1]] = _Outcome(int(good[rows].sum()), int(failed[rows].sum()), *map(_text, last))
-    return found
+    keys = ["device_key", "case"]
+    last = jobs[jobs["failed"] > 0].drop_duplicates(keys, keep="last")
+    columns = (last[name] for name in (*keys, "failure_kind", "failure_message"))
+    why = {(device, case): (_text(kind), _text(message)) for device, case, kind, message in zip(*columns, strict=True)}
+    sums = jobs.groupby(keys, observed=True)[[ok, "failed"]].sum().itertuples(name=None)
+    return {key: _Outcome(int(good), int(failed), *why.get(key, ("", ""))) for key, good, failed in sums}
 
 
 def _text(value: object) -> str:

@@ -10,11 +10,11 @@ from devbench.analysis.explain import TypeTime
 from devbench.analysis.reliability import reasons_text
 from devbench.errors import InputError
 from devbench.findings.comparison import CaseOnDevice, ComparedRuns, ComparisonSettings
-from devbench.findings.grouping import groups
+from devbench.findings.grouping import Series, series_groups
 from devbench.metrics import METRICS, OPERATOR_TIME
 from devbench.notices import Effect, Notice, NoticeKind, Tally
 from devbench.results.cases import subject_of
-from devbench.results.columns import frame_of
+from devbench.results.columns import Columns, array_of, coded_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -72,22 +72,11 @@ def load_side(
     times = frame["started_utc"]
     runs = ComparedRuns(title, tuple(frame["run_id"]), times.min().to_pydatetime(), times.max().to_pydatetime(), shared)
     metrics = tuple(metric for metric in settings.metrics if metric != OPERATOR_TIME)
-    values: dict[Series, Values] = {}
-    if metrics:
-        read = history.series if medians else history.samples
-        samples = read(metrics=metrics, **filters)
-        values |= {
-            (key[0], key[1], key[2], ""): of for key, of in _by(samples, ["device_key", "case", "metric"], "value")
-        }
+    parts = history.observations(metrics, medians=medians, **filters) if metrics else []
     if OPERATOR_TIME in settings.metrics and len(run_ids) >= _LEAST_PROFILES:
         newest = {**filters, "runs": tuple(run_ids)[-_MOST_PROFILED:]}
-        profiles = frame_of(history.series_columns((OPERATOR_TIME,), **newest)[0])
-        keys = ["device_key", "case", "operator_type"]
-        values |= {(key[0], key[1], OPERATOR_TIME, key[2]): of for key, of in _by(profiles, keys, "value")}
-    sessions = history.pipelines(**filters)
-    for metric, observed in pipeline_values(sessions, metrics, medians=medians):
-        keys = ["device_key", "case"]
-        values |= {(key[0], key[1], metric, ""): of for key, of in _by(observed, keys, "value")}
+        parts += history.series_columns((OPERATOR_TIME,), **newest)
+    values = dict(sorted(_values(parts)))
     jobs, notices = history.jobs(**filters), history.store.notices(runs.run_ids)
     unreliable: frozenset[Series] = frozenset()
     left_out: dict[Key, tuple[int, int, str]] = {}
@@ -97,7 +86,7 @@ def load_side(
     if settings.unreliable == "undecided":
         values, undecided = _without_verdict(values, notices, noticed, names)
         values, unreliable, left_out = reliable_values(values)
-    jobs = with_pipelines(jobs, sessions)
+    jobs = with_pipelines(jobs, history.pipelines(**filters))
     return SideData(runs, history, jobs, values, unreliable, left_out, undecided, notices, names)
 
 
@@ -139,10 +128,13 @@ def _without_verdict(
     return marked, texts
 
 
-def _by(frame: pd.DataFrame, keys: list[str], column: str) -> Iterator[tuple[tuple[str, ...], Values]]:
-    values, runs, unreliable = (frame[name].to_numpy() for name in (column, "run_id", "unreliable"))
-    for key, rows in groups(frame, keys):
-        yield key, Values(values[rows].tolist(), runs[rows].tolist(), unreliable[rows].tolist())
+def _values(parts: Iterable[Columns]) -> Iterator[tuple[Series, Values]]:
+    for columns in parts:
+        values, unreliable = array_of(columns, "value"), array_of(columns, "unreliable")
+        runs = coded_of(columns, "run_id")
+        for series, rows in series_groups(columns):
+            of_rows = [runs.values[code] for code in runs.codes[rows].tolist()]
+            yield series, Values(values[rows].tolist(), of_rows, unreliable[rows].tolist())
 
 
 def filters_of(run_ids: Sequence[str], settings: ComparisonSettings) -> dict[str, Any]:
@@ -157,8 +149,6 @@ def filters_of(run_ids: Sequence[str], settings: ComparisonSettings) -> dict[str
 
 # Device and case.
 Key = tuple[str, str]
-# Device, case, metric, type of operator.
-Series = tuple[str, str, str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -252,19 +242,6 @@ def _reasons(side: SideData, keys: set[Key]) -> dict[Key, str]:
 _RUN_AND_CASE = ["run_id", "device_key", "case"]
 # The columns of a job, with its last failure.
 _OF_A_JOB = ("device", "virtual", "model", "delegate", "threads", "failure_kind", "failure_message")
-
-
-def pipeline_values(
-    sessions: pd.DataFrame, metrics: Sequence[str], *, medians: bool
-) -> Iterator[tuple[str, pd.DataFrame]]:
-    """For each metric of sessions: one `value` per session that counts, or their median per run."""
-    for metric in (one for one in metrics if METRICS[one].session_column):
-        column = METRICS[metric].session_column
-        known = sessions[sessions["counts"]].rename(columns={column: "value"}).dropna(subset=["value"])
-        if medians:
-            by_run = known.groupby(_RUN_AND_CASE, sort=False, observed=True)
-            known = by_run.agg({"value": "median", "unreliable": "all"}).reset_index()
-        yield metric, known
 
 
 def with_pipelines(jobs: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:

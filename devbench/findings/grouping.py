@@ -2,39 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from devbench.results.columns import Coded
+from devbench.results.columns import Columns, coded_of
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
-
-def groups(frame: pd.DataFrame, keys: Sequence[str]) -> Iterator[tuple[tuple[Any, ...], NDArray[np.intp]]]:
-    """The positions of each group's rows, in the order of the frame; the groups are sorted by key."""
-    if frame.empty:
-        return
-    parts = _cut(frame.groupby(list(keys), sort=True, observed=True).ngroup().to_numpy())
-    firsts = frame.iloc[[rows[0] for rows in parts]]
-    yield from zip(zip(*(firsts[key].tolist() for key in keys), strict=True), parts, strict=True)
+# Device, case, metric, type of operator.
+Series = tuple[str, str, str, str]
 
 
-def coded_groups(keys: Sequence[Coded]) -> Iterator[tuple[tuple[Any, ...], NDArray[np.intp]]]:
-    """As `groups`, by columns of one length; groups are in the order in which the values of the columns were found."""
+def series_groups(columns: Columns) -> Iterator[tuple[Series, NDArray[np.intp]]]:
+    """The positions of each series' rows, in their order; the type of operator is empty where there is none."""
+    names = ("device_key", "case", "metric", "operator_type")
+    keys = [coded_of(columns, name) for name in names if name in columns]
     codes: Any = 0
     for key in keys:
         codes = codes * len(key.values) + key.codes
-    for rows in _cut(codes):
-        yield tuple(key.at(rows[0]) for key in keys), rows
-
-
-def _cut(codes: NDArray[np.int64]) -> list[NDArray[np.intp]]:
-    """The positions of each number, in the order of the numbers."""
-    if not len(codes):
-        return []
     order = np.argsort(codes, kind="stable")
-    return np.split(order, np.flatnonzero(np.diff(codes[order])) + 1)
+    for rows in np.split(order, np.flatnonzero(np.diff(codes[order])) + 1) if len(order) else ():
+        device, case, metric, *kind = (key.at(rows[0]) for key in keys)
+        yield (device, case, metric, kind[0] if kind else ""), rows

@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import sqlalchemy as sa
@@ -22,6 +23,7 @@ from devbench.results.queries import (
     Unreliable,
     UsedFile,
     by_metric,
+    observations,
     sample_rows,
     series,
     series_rows,
@@ -204,6 +206,10 @@ class History(AbstractContextManager["History"]):
         store = None if selection.of_parts() else self._database.shown
         with self._database.reading() as connection:
             return series(connection, metrics, selection, store)
+
+    def observations(self, metrics: Sequence[str], *, medians: bool, **filters: Any) -> list[dict[str, Column]]:
+        """Values of repetitions or of runs without pandas, as `queries.observations` returns them."""
+        return self._asked(partial(observations, metrics=metrics, medians=medians), filters)
 
     def _asked(self, query: Callable[[sa.Connection, Selection], Answer], filters: Mapping[str, Any]) -> Answer:
         with self._database.reading() as connection:

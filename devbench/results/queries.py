@@ -67,7 +67,19 @@ def series(
     parts = [kept if kept is not None else by_metric(connection, of_jobs, selection, series_rows)] if of_jobs else []
     if OPERATOR_TIME in metrics:
         parts.append(_operator_times(connection, selection))
-    return parts + series_of(session_columns(connection, selection), of_jobs)
+    return parts + of_sessions(session_columns(connection, selection), of_jobs, medians=True)
+
+
+def observations(
+    connection: sa.Connection, selection: Selection, metrics: Sequence[str], *, medians: bool
+) -> list[dict[str, Column]]:
+    """The values of some metrics, in the order of time: of repetitions and sessions that count, or medians of a run.
+
+    Raises:
+        InputError: a metric is not known.
+    """
+    of_jobs = by_metric(connection, metrics, selection, series_rows if medians else sample_rows)
+    return [of_jobs, *of_sessions(session_columns(connection, selection), metrics, medians=medians)]
 
 
 def by_metric(connection: sa.Connection, metrics: Sequence[str], selection: Selection, read: Read) -> dict[str, Column]:
@@ -400,21 +412,20 @@ def stage_columns(connection: sa.Connection, selection: Selection) -> dict[str, 
     return columns
 
 
-def series_of(sessions: Columns, metrics: Sequence[str]) -> list[dict[str, Column]]:
-    """As `History.series_columns`, a part for each metric that sessions have: the median of those that count."""
+def of_sessions(sessions: Columns, metrics: Sequence[str], *, medians: bool) -> list[dict[str, Column]]:
+    """A part for each metric that sessions have: the values of those that count, or their median for each case."""
     parts = []
     counts, keys = array_of(sessions, "counts"), _keys(sessions)
     for metric in metrics:
         if not METRICS[metric].session_column:
             continue
         values = array_of(sessions, METRICS[metric].session_column)
-        by_case: dict[tuple[int, ...], list[int]] = {}
-        for row, case in enumerate(keys):
-            if counts[row] and not np.isnan(values[row]):
-                by_case.setdefault(case, []).append(row)
-        if by_case:
-            part = taken(sessions, np.asarray([rows[0] for rows in by_case.values()]))
-            part["value"] = np.asarray([median(values[rows].tolist()) for rows in by_case.values()])
-            part["metric"], part["unit"] = coded([metric] * len(by_case)), coded([METRICS[metric].unit] * len(by_case))
+        grouped: dict[tuple[int, ...], list[int]] = {}
+        for row in np.flatnonzero(counts & ~np.isnan(values)).tolist():
+            grouped.setdefault(keys[row] if medians else (row,), []).append(row)
+        if grouped:
+            part = taken(sessions, np.asarray([rows[0] for rows in grouped.values()]))
+            part["value"] = np.asarray([median(values[rows].tolist()) for rows in grouped.values()])
+            part["metric"], part["unit"] = coded([metric] * len(grouped)), coded([METRICS[metric].unit] * len(grouped))
             parts.append(part)
     return parts

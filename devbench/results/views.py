@@ -5,7 +5,7 @@ Numbers over many runs are in `history.py`; this reads whole runs, with all outp
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields
 from datetime import datetime
 from statistics import median
@@ -18,6 +18,7 @@ from devbench.notices import Notice
 from devbench.results import schema
 from devbench.results.column_types import DamagedValue
 from devbench.results.counting import LATEST, JobView, RunView, read_notice
+from devbench.results.ending import end_text
 from devbench.results.pipeline_schema import by_owner, pipeline_sessions, record_of
 from devbench.results.records import (
     BinaryRecord,
@@ -59,13 +60,20 @@ class RunSummary:
     labels: Mapping[str, str]
     pipeline: bool
 
+    @property
+    def ended(self) -> str:
+        """How it ended, in words."""
+        return end_text(self.run_id, self.status, self.end_reason, self.host, pipeline=self.pipeline)
 
-def labels_of(connection: sa.Connection, run_ids: Iterable[str] | None = None) -> dict[str, dict[str, str]]:
+
+def labels_of(
+    connection: sa.Connection, run_ids: Sequence[str] | sa.Select[Any] | None = None
+) -> dict[str, dict[str, str]]:
     """The labels of runs (of all where `None`), by run."""
     table = schema.labels
     query = sa.select(table.c.run_id, table.c.key, table.c.value).order_by(table.c.run_id, table.c.key)
     if run_ids is not None:
-        query = query.where(table.c.run_id.in_(list(run_ids)))
+        query = query.where(table.c.run_id.in_(run_ids))
     found: dict[str, dict[str, str]] = {}
     for run_id, key, value in connection.execute(query):
         found.setdefault(run_id, {})[key] = value
@@ -277,41 +285,45 @@ def _operators(connection: sa.Connection, run_id: str) -> dict[int, list[Operato
     return by_owner(connection, query, "repetition_id", OperatorRecord)
 
 
-def summaries(connection: sa.Connection, limit: int = 20) -> list[RunSummary]:
-    """The newest runs, newest first."""
-    runs = schema.runs
-    found = connection.execute(sa.select(runs).order_by(sa.desc(runs.c.started_utc)).limit(limit)).mappings().all()
-    labels = labels_of(connection, [run["run_id"] for run in found])
-    return [_summary(connection, run, labels.get(run["run_id"], {})) for run in found]
+def summaries(connection: sa.Connection, limit: int | None = 20) -> list[RunSummary]:
+    """The newest runs, newest first; all of them if `limit` is `None`."""
+    runs, jobs, cases, devices, repetitions = (
+        schema.runs, schema.jobs, schema.cases, schema.devices, schema.repetitions,
+    )  # fmt: skip
+    newest = sa.select(runs.c.run_id).order_by(sa.desc(runs.c.started_utc), runs.c.run_id).limit(limit)
 
+    def by_run(query: sa.Select[Any]) -> dict[str, list[Any]]:
+        """The rows of each of the runs; the first column of the query is the run's id."""
+        found: dict[str, list[Any]] = {}
+        for row in connection.execute(query.where(query.selected_columns[0].in_(newest))):
+            found.setdefault(row[0], []).append(row)
+        return found
 
-def _summary(connection: sa.Connection, run: Any, labels: Mapping[str, str]) -> RunSummary:
-    run_id = run["run_id"]
-    jobs, cases, devices, repetitions = schema.jobs, schema.cases, schema.devices, schema.repetitions
-    device_rows = connection.execute(
-        sa.select(devices.c.title, devices.c.virtual).where(devices.c.run_id == run_id).order_by(devices.c.title)
-    ).all()
-    names = sa.select(cases.c.model).join(jobs, jobs.c.case_id == cases.c.id).where(jobs.c.run_id == run_id).distinct()
-    count = sa.func.count
-    failed = count().filter(repetitions.c.status == "failed")
-    of_run = sa.select(count(), failed).join(jobs, jobs.c.id == repetitions.c.job_id).where(jobs.c.run_id == run_id)
-    done, bad = connection.execute(of_run).one()
-    return RunSummary(
-        run_id=run_id,
-        started_utc=run["started_utc"],
-        finished_utc=run["finished_utc"],
-        status=run["status"],
-        end_reason=run["end_reason"],
-        host=run["host"],
-        jobs=connection.execute(sa.select(count()).select_from(jobs).where(jobs.c.run_id == run_id)).scalar_one(),
-        repetitions=done,
-        failed=bad,
-        devices=tuple(row.title for row in device_rows),
-        models=tuple(sorted(connection.execute(names).scalars())),
-        virtual=any(row.virtual for row in device_rows),
-        labels=labels,
-        pipeline="pipeline" in run["options"],
-    )
+    count, failed = sa.func.count(), repetitions.c.status == "failed"
+    of_devices = by_run(sa.select(devices.c.run_id, devices.c.title, devices.c.virtual).order_by(devices.c.title))
+    models = sa.select(jobs.c.run_id, cases.c.model).join(cases, cases.c.id == jobs.c.case_id)
+    of_models = by_run(models.distinct().order_by(cases.c.model))
+    of_jobs = by_run(sa.select(jobs.c.run_id, count).group_by(jobs.c.run_id))
+    ran = sa.select(jobs.c.run_id, count, count.filter(failed)).join(repetitions, repetitions.c.job_id == jobs.c.id)
+    of_repetitions = by_run(ran.group_by(jobs.c.run_id))
+    labels = labels_of(connection, newest)
+    found = []
+    for row in connection.execute(sa.select(runs).where(runs.c.run_id.in_(newest))).mappings():
+        run_id = row["run_id"]
+        _, done, bad = of_repetitions.get(run_id, [(run_id, 0, 0)])[0]
+        summary = RunSummary(
+            **{name: row[name] for name in ("run_id", "started_utc", "finished_utc", "status", "end_reason", "host")},
+            jobs=of_jobs[run_id][0][1] if run_id in of_jobs else 0,
+            repetitions=done,
+            failed=bad,
+            devices=tuple(device.title for device in of_devices.get(run_id, ())),
+            models=tuple(one.model for one in of_models.get(run_id, ())),
+            virtual=any(device.virtual for device in of_devices.get(run_id, ())),
+            labels=labels.get(run_id, {}),
+            pipeline="pipeline" in row["options"],
+        )
+        found.append(summary)
+    return sorted(found, key=lambda run: run.started_utc, reverse=True)
 
 
 def device_titles(connection: sa.Connection) -> dict[str, str]:

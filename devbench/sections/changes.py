@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +26,7 @@ from devbench.sections.comparison_cells import quantity, signed
 from devbench.sections.document import Charts, Document, Line, Section, SectionOf, sections_for
 from devbench.sections.figures import metric_words
 from devbench.sections.notices import notice_data, notice_parts
-from devbench.sections.tables import PAGE, TEXT, Cell, Column, Form, Table, table
+from devbench.sections.tables import LONG, PAGE, TEXT, Cell, Column, Form, Table, table
 from devbench.sections.time_charts import history_charts
 from devbench.text import clean
 
@@ -129,6 +129,30 @@ def event_table(report: ChangesReport) -> Table:
     )
     caption = "events of whole devices, such as an update of the system"
     return table("events", caption, columns, reversed(report.events))
+
+
+def series_section(
+    report: ChangesReport, *more: Column[MeasuredSeries], link: Callable[[str, str], str] = lambda kind, key: ""
+) -> Section:
+    """A row for each series: its last value, and how many changes it has.
+
+    Args:
+        report: has the series.
+        more: further columns.
+        link: the page of "devices" or "models" with a key; empty for none.
+    """
+    columns: tuple[Column[MeasuredSeries], ...] = (
+        Column("device", lambda one: Cell(one.device, link=link("devices", one.device_key)), choose=True),
+        Column("model", lambda one: Cell(one.model, link=link("models", one.model)), choose=True),
+        Column("case", lambda one: one.case),
+        Column("metric", lambda one: metric_words(one.metric, one.operator_type), choose=True),
+        Column("runs", lambda one: Cell(str(len(one.values)), len(one.values)), numeric=True),
+        Column("last", lambda one: Cell(quantity(one.values[-1], one.metric), one.values[-1]), numeric=True),
+        Column("changes", lambda one: Cell(str(len(one.changes) or ""), len(one.changes)), numeric=True),
+        *more,
+    )
+    rows = [one for one in report.series if one.values]
+    return Section("series", "Series", (table("series", "all series", columns, rows, LONG),))
 
 
 def page_section(report: ChangesReport) -> Iterator[Section]:

@@ -3,42 +3,60 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from itertools import pairwise
 from typing import Any
+from urllib.parse import urlencode
 
 from devbench.sections.document import Document, Line, Section, SectionOf, sections_for
-from devbench.sections.tables import Cell, Column, Form, table
+from devbench.sections.tables import LONG, PAGE, TERMINAL, Cell, Column, Form, table
 
-# A summary of a run, and in words how it ended.
-Listed = tuple[Any, str]
+# Summaries of runs, the newest first.
+Runs = Sequence[Any]
 
 
-def runs_document(runs: Sequence[Listed], form: Form) -> Document:
-    """The runs, the newest first."""
+def runs_document(runs: Runs, form: Form) -> Document:
+    """The runs, the newest first; a page has links to each of them, and to its comparison with the one before."""
     return Document("Runs", sections=sections_for(form, runs, SECTIONS))
 
 
-def _runs(runs: Sequence[Listed]) -> Iterator[Section]:
-    columns: tuple[Column[Listed], ...] = (
-        Column("run", lambda row: row[0].run_id, role="name"),
-        Column("started (UTC)", lambda row: f"{row[0].started_utc:%Y-%m-%d %H:%M:%S}", hidden=1),
-        Column("status", lambda row: row[0].status),
-        Column("jobs", lambda row: str(row[0].jobs), numeric=True),
+def _runs(runs: Runs) -> Iterator[Section]:
+    # A run that measured nothing is no baseline.
+    measured = [run.run_id for run in runs if run.repetitions > run.failed]
+    before = dict(pairwise(measured))
+
+    def compare(run: Any) -> Cell:
+        sides = {"baseline": before.get(run.run_id), "candidate": run.run_id}
+        return Cell("with the one before", link="/compare?" + urlencode(sides)) if sides["baseline"] else Cell("")
+
+    columns: tuple[Column[Any], ...] = (
+        Column("run", lambda run: Cell(run.run_id, link=f"/run/{run.run_id}"), role="name"),
+        Column("started (UTC)", lambda run: f"{run.started_utc:%Y-%m-%d %H:%M:%S}", hidden=1),
+        Column("status", lambda run: run.status, forms=TERMINAL),
+        Column("status", _ended, choose=True, forms=PAGE),
+        Column("jobs", lambda run: Cell(str(run.jobs), run.jobs), numeric=True),
         Column("repetitions", _repetitions, numeric=True),
-        Column("models", lambda row: ", ".join(row[0].models)),
-        Column("devices", lambda row: ", ".join(row[0].devices)),
-        Column("labels", _labels, only_if=_labels),
+        Column("models", lambda run: ", ".join(run.models), forms=TERMINAL),
+        Column("devices", lambda run: ", ".join(run.devices), forms=TERMINAL),
+        Column("devices", lambda run: "virtual" if run.virtual else "phones", choose=True, forms=PAGE),
+        Column("labels", _labels, wide=True, only_if=_labels),
+        Column("compare", compare, forms=PAGE),
     )
-    ends = [Line(f"{run.run_id} {words}", "soft") for run, words in runs if words != run.status]
-    yield Section("runs", "", (table("runs", "runs", columns, runs), *ends))
+    found = table("runs", "all runs of this store, the newest first", columns, runs, LONG)
+    ends = [Line(f"{run.run_id} {run.ended}", "soft", forms=TERMINAL) for run in runs if run.ended != run.status]
+    yield Section("all-runs", "", (found, *ends) if runs else (Line("No run is stored yet."),))
 
 
-def _repetitions(row: Listed) -> Cell:
-    run, _ = row
-    return Cell(f"{run.repetitions} ({run.failed} failed)", kind="bad") if run.failed else Cell(str(run.repetitions))
+def _ended(run: Any) -> Cell:
+    return Cell(run.ended, kind="" if run.ended == "done" else "warn")
 
 
-def _labels(row: Listed) -> str:
-    return ", ".join(f"{key}={value}" for key, value in row[0].labels.items())
+def _repetitions(run: Any) -> Cell:
+    failed = f" ({run.failed} failed)" if run.failed else ""
+    return Cell(f"{run.repetitions}{failed}", run.repetitions, "bad" if run.failed else "")
 
 
-SECTIONS: tuple[SectionOf[Sequence[Listed]], ...] = (SectionOf(_runs),)
+def _labels(run: Any) -> str:
+    return ", ".join(f"{key}={value}" for key, value in run.labels.items())
+
+
+SECTIONS: tuple[SectionOf[Runs], ...] = (SectionOf(_runs),)

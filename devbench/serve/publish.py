@@ -24,15 +24,14 @@ from devbench.forms.html import html
 from devbench.forms.page import Link, policy
 from devbench.host.whole_files import write_whole, writing_to
 from devbench.notices import VIRTUAL_NOTE
-from devbench.sections.changes import changes_document, directions, sides_words, where_words
-from devbench.sections.comparison_cells import quantity
+from devbench.sections.changes import changes_document, directions, series_section, sides_words, where_words
 from devbench.sections.document import Document, Section
-from devbench.sections.figures import metric_words
 from devbench.sections.tables import LONG, Cell, Column, Table, number, table
 
 MANIFEST = "site.json"
 _FORMAT = "devbench-site-1"
 _INDEX = "index.html"
+_Text = Callable[[MeasuredSeries], str]
 _PAGE = re.compile(r"(?:(?:models|devices|changes)/[a-z0-9-]{1,100}|index)\.html")
 _SLUG = 60
 _MAX_MANIFEST = 50_000_000
@@ -133,7 +132,11 @@ def _pages(report: ChangesReport) -> Iterator[_Page]:
         series = list({id(changed): changed for changed, _ in one.members}.values())
         alone = ([one], []) if isinstance(one, DeviceChange) else ([], [one])
         yield _of_part(_name(one), _title(one), _part(report, series, *alone))
-    tables = (_models(report), _devices(report), _changes(report))
+    tables = (
+        _grouped(report, "model", "all models and pipelines", lambda one: one.model, lambda one: one.model),
+        _grouped(report, "device", "all devices", lambda one: one.device_key, lambda one: one.device),
+        _changes(report),
+    )
     title = changes_document(report, "html").headline
     yield _Page(_INDEX, (title, *((one.key, one.rows) for one in tables)), lambda: _index(report, tables))
 
@@ -166,7 +169,7 @@ def _of_part(name: str, title: str, part: ChangesReport) -> _Page:
     def make() -> str:
         document = changes_document(part, "html")
         document = replace(document, title=title, headline=f"{title}: {document.headline}")
-        section = Section("series", "Series", (_series(part),))
+        section = series_section(part, link=lambda kind, key: f"../{kind}/{slug(key)}.html")
         document = replace(document, sections=(*document.sections, section))
         return html(
             document, virtual_note=VIRTUAL_NOTE if part.virtual else "", links=(Link(f"../{_INDEX}", "All models"),)
@@ -197,22 +200,14 @@ def _index(report: ChangesReport, tables: Sequence[Table]) -> str:
 # -- tables -----------------------------------------------------------------------------------------------------------
 
 
-def _models(report: ChangesReport) -> Table:
-    rows = _by(report.series, lambda one: one.model).items()
+def _grouped(report: ChangesReport, title: str, caption: str, key: _Text, name: _Text) -> Table:
+    """A row for each model or device, with a link to its page."""
+    folder = f"{title}s"
     columns: tuple[Column[tuple[str, list[MeasuredSeries]]], ...] = (
-        Column("model", lambda row: Cell(row[0], link=f"models/{slug(row[0])}.html")),
+        Column(title, lambda row: Cell(name(row[1][-1]), link=f"{folder}/{slug(row[0])}.html")),
         *_COUNTS,
     )
-    return table("models", "all models and pipelines", columns, sorted(rows), LONG)
-
-
-def _devices(report: ChangesReport) -> Table:
-    rows = _by(report.series, lambda one: one.device_key).items()
-    columns: tuple[Column[tuple[str, list[MeasuredSeries]]], ...] = (
-        Column("device", lambda row: Cell(row[1][-1].device, link=f"devices/{slug(row[0])}.html")),
-        *_COUNTS,
-    )
-    return table("devices", "all devices", columns, sorted(rows), LONG)
+    return table(folder, caption, columns, sorted(_by(report.series, key).items()), LONG)
 
 
 def _last(series: Sequence[MeasuredSeries]) -> Cell:
@@ -243,20 +238,7 @@ def _changes(report: ChangesReport) -> Table:
     return table("changes", "changes, the newest first", columns, told, LONG)
 
 
-def _series(part: ChangesReport) -> Table:
-    columns: tuple[Column[MeasuredSeries], ...] = (
-        Column("device", lambda one: Cell(one.device, link=f"../devices/{slug(one.device_key)}.html"), choose=True),
-        Column("model", lambda one: Cell(one.model, link=f"../models/{slug(one.model)}.html"), choose=True),
-        Column("case", lambda one: one.case),
-        Column("metric", lambda one: metric_words(one.metric, one.operator_type), choose=True),
-        Column("runs", lambda one: number(len(one.values), str(len(one.values))), numeric=True),
-        Column("last", lambda one: Cell(quantity(one.values[-1], one.metric), one.values[-1]), numeric=True),
-        Column("changes", lambda one: number(len(one.changes), str(len(one.changes) or "")), numeric=True),
-    )
-    return table("series", "all series", columns, [one for one in part.series if one.values], LONG)
-
-
-def _by(series: Sequence[MeasuredSeries], key: Callable[[MeasuredSeries], str]) -> dict[str, list[MeasuredSeries]]:
+def _by(series: Sequence[MeasuredSeries], key: _Text) -> dict[str, list[MeasuredSeries]]:
     found: dict[str, list[MeasuredSeries]] = {}
     for one in series:
         found.setdefault(key(one), []).append(one)

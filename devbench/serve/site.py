@@ -11,8 +11,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import devbench.results
@@ -27,19 +26,16 @@ from devbench.forms.page import Link
 from devbench.metrics import shown_in
 from devbench.notices import VIRTUAL_NOTE
 from devbench.results.history import History
-from devbench.sections.changes import changes_document
+from devbench.sections.changes import changes_document, series_section
 from devbench.sections.comparison import comparison_document
-from devbench.sections.comparison_cells import quantity
-from devbench.sections.document import Document, Line, Part, Section
 from devbench.sections.run import run_document
+from devbench.sections.runs import runs_document
 from devbench.sections.subjects import RunSubject
-from devbench.sections.tables import LONG, Cell, Column, Table, number, table
+from devbench.sections.tables import Cell, Column
 from devbench.serve.metrics import exposition
 
 if TYPE_CHECKING:
-    import pandas as pd
-
-    from devbench.findings.changes import ChangesReport, MeasuredSeries
+    from devbench.findings.changes import MeasuredSeries
     from devbench.results.history import History
 
 _LINKS = (Link("/", "All runs"), Link("/history", "Change points"))
@@ -117,13 +113,11 @@ class Site:
         raise NotFound("there is no such page")
 
     def _runs(self, history: History) -> str:
-        frame = history.runs()
-        ids = [str(run_id) for run_id in reversed(list(frame["run_id"]))]
-        note = f"some of these runs are {VIRTUAL_NOTE}" if bool(frame["virtual"].any()) else ""
-        found = run_table(frame)
-        parts: tuple[Part, ...] = (found,) if found.rows else (Line("No run is stored yet."),)
-        document = Document("Runs", sections=(Section("all-runs", "", parts),))
-        return html(document, virtual_note=note, links=_LINKS, forms=True, template="runs.html", ids=ids[:_MAX_OFFERED])
+        runs = history.store.runs(None)
+        note = f"some of these runs are {VIRTUAL_NOTE}" if any(run.virtual for run in runs) else ""
+        ids = [run.run_id for run in runs[:_MAX_OFFERED]]
+        document = runs_document(runs, "html")
+        return html(document, virtual_note=note, links=_LINKS, forms=True, template="runs.html", ids=ids)
 
     def _run(self, history: History, run_id: str) -> str:
         if not _RUN_ID.match(run_id):
@@ -163,7 +157,7 @@ class Site:
         )  # fmt: skip
         changes = find_changes(history, settings)
         document = changes_document(changes, "html")
-        series = Section("series", "Series", (series_links(changes),))
+        series = series_section(changes, Column("alone", _alone))
         document = replace(document, title="Change points", sections=(*document.sections, series))
         asked = {**chosen, "metric": metric, "since": query.get("since", ""), "until": query.get("until", "")}
         return html(
@@ -186,68 +180,15 @@ def _moment(text: str) -> datetime | None:
 _LOOKED_AT = 20
 
 
-def run_table(frame: pd.DataFrame) -> Table:
-    """The runs, newest first, each with its page and its comparison with the one before."""
-    found = list(frame.itertuples(index=False))
-    # A run that measured nothing is no baseline.
-    measured = [run for run in found if run.jobs > run.failed_jobs]
-    before = {str(run.run_id): str(previous.run_id) for previous, run in pairwise(measured)}
-
-    def compare(run: Any) -> Cell:
-        if run.run_id not in before:
-            return Cell("")
-        sides = {"baseline": before[run.run_id], "candidate": run.run_id}
-        return Cell("with the one before", link="/compare?" + urlencode(sides))
-
-    columns: tuple[Column[Any], ...] = (
-        Column("run", lambda run: Cell(str(run.run_id), link=f"/run/{run.run_id}")),
-        Column(
-            "started (UTC)", lambda run: number(run.started_utc.timestamp(), f"{run.started_utc:%Y-%m-%d %H:%M}"), True
-        ),
-        Column("status", _status, choose=True),
-        Column("jobs", lambda run: Cell(f"{run.jobs:,}", float(run.jobs)), numeric=True),
-        Column("failed", _failed, numeric=True),
-        Column("devices", lambda run: "virtual" if run.virtual else "phones", choose=True),
-        Column("labels", lambda run: ", ".join(f"{key}={value}" for key, value in run.labels.items()), wide=True),
-        Column("compare", compare),
-    )
-    return table("runs", "all runs of this store, the newest first", columns, reversed(found), LONG)
-
-
-def _status(run: Any) -> Cell:
-    ended = f"{run.status}: {run.end_reason}" if run.end_reason else str(run.status)
-    return Cell(ended, kind="" if ended == "done" else "warn")
-
-
-def _failed(run: Any) -> Cell:
-    return Cell(f"{run.failed_jobs or ''}", float(run.failed_jobs), "bad" if run.failed_jobs else "")
-
-
 def history_choices(history: History) -> dict[str, Mapping[str, str]]:
     """The filters for a history, from the newest runs: kind, value and label."""
     devices = history.devices()
-    newest = tuple(history.runs()["run_id"])[-_LOOKED_AT:]
-    cases = history.jobs(runs=newest)
+    cases = history.jobs(runs=[run.run_id for run in history.store.runs(_LOOKED_AT)])
     return {
         "device": dict(zip(devices["device_key"], devices["device"], strict=True)),
         "model": {name: name for name in sorted(set(cases["model"]))},
         "delegate": {name: name for name in sorted(set(cases["delegate"]))},
     }
-
-
-def series_links(report: ChangesReport) -> Table:
-    """A row for each series: its last value, its changes, a link to its page."""
-    columns: tuple[Column[MeasuredSeries], ...] = (
-        Column("device", lambda one: one.device, choose=True),
-        Column("model", lambda one: one.model, choose=True),
-        Column("case", lambda one: one.case),
-        Column("metric", lambda one: one.metric, choose=True),
-        Column("runs", lambda one: Cell(str(len(one.values)), len(one.values)), numeric=True),
-        Column("last", lambda one: Cell(quantity(one.values[-1], one.metric), one.values[-1]), numeric=True),
-        Column("changes", lambda one: Cell(str(len(one.changes) or ""), len(one.changes)), numeric=True),
-        Column("alone", _alone),
-    )
-    return table("series", "all series", columns, [series for series in report.series if series.values], LONG)
 
 
 def _alone(series: MeasuredSeries) -> Cell:
