@@ -205,7 +205,7 @@ def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecor
 
 
 def _unreliable(variant: Variant) -> Iterator[Notice]:
-    from devbench.results.queries import pipeline_case
+    from devbench.results.sessions import pipeline_case
 
     for whole in variant.wholes:
         bad = [one for one in whole.sessions if one.verdict == "unreliable"]

@@ -27,15 +27,14 @@ from devbench.results.queries import (
     sample_rows,
     series,
     series_rows,
-    session_columns,
     sources,
-    stage_columns,
     states_of_cases,
     unreliable_repetitions,
     used_files,
 )
 from devbench.results.records import OperatorRecord
 from devbench.results.selection import Selection, find_runs
+from devbench.results.sessions import session_columns, stage_columns
 from devbench.results.store import Store
 from devbench.results.views import device_titles, labels_of
 

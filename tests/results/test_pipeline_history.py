@@ -18,8 +18,8 @@ from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
 from devbench.findings.comparison_build import build_comparison
 from devbench.results.history import History
-from devbench.results.queries import pipeline_case
 from devbench.results.records import PipelineSessionRecord, PipelineStageRecord
+from devbench.results.sessions import pipeline_case
 from devbench.results.store import Store
 from devbench.sections.comparison_cells import needs_words
 from tests.made.samples import NOW, add_run
