@@ -350,14 +350,14 @@ class NightlyOptions:
     farm_wait: str | None = option(
         None, text="With --farm: report after this long, even if phones are missing. Default: 8h.", metavar="TIME"
     )
-    period: str | None = option(
-        None,
-        text="How often a device is due: night (from noon to noon), or a time such as 12h or 7d. Default: night.",
+    period: str = option(
+        "night",
+        text="How often a device is due: night (from noon to noon), or a time such as 12h or 7d.",
         key="period",
     )
-    baseline_nights: int | None = option(
-        None,
-        text="Compare with this number of earlier nights. Default: 7.",
+    baseline_nights: int = option(
+        7,
+        text="Compare with this number of earlier nights.",
         minimum=0,
         maximum=1000,
         key="baseline_nights",
@@ -365,27 +365,25 @@ class NightlyOptions:
     baseline: str | None = option(
         None, text="Compare with these runs instead: an id, key=value, a date or FROM..TO.", key="baseline"
     )
-    unreliable: str | None = option(
-        None,
-        text="If all repetitions of a side are unreliable: no verdict (default), or count them as reliable.",
+    unreliable: str = option(
+        "undecided",
+        text="If all repetitions of a side are unreliable: no verdict, or count them as reliable.",
         metavar="undecided|count",
         choices=("undecided", "count"),
         key="unreliable",
     )
-    reports: Path | None = option(
-        None, text="Folder for the reports. Default: reports.", key="reports",
+    reports: Path = option(
+        Path("reports"), text="Folder for the reports.", key="reports",
         file_text="folder of the reports, relative to the suite",
     )  # fmt: skip
-    report_url: str | None = option(
-        None, text="Address of the folder of reports, for links.", metavar="URL", key="report_url"
-    )
+    report_url: str = option("", text="Address of the folder of reports, for links.", metavar="URL", key="report_url")
     junit: Path | None = option(
         None, text="Also write the JUnit XML to this file.", key="junit",
         file_text="a further copy of the JUnit XML, relative to the suite",
     )  # fmt: skip
-    device_wait: str | None = option(
-        None,
-        text="Wait up to this long for a device that another run uses. Default: 10m.",
+    device_wait: str = option(
+        "10m",
+        text="Wait up to this long for a device that another run uses.",
         metavar="TIME",
         key="device_wait",
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from collections.abc import Collection
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -11,7 +12,7 @@ import typer
 
 from devbench.cli.choices import RUN_COMPLETION, complete_runs
 from devbench.cli.output import console, plain, print_error, print_json, say, say_path
-from devbench.cli.takes import Taken, open_store, takes
+from devbench.cli.takes import Taken, is_typed, open_store, takes
 from devbench.declare import options_of
 from devbench.errors import EXIT_FAILED, DevbenchError, InputError
 from devbench.options import NightlyOptions, RunOptions
@@ -44,6 +45,7 @@ def register(app: typer.Typer) -> None:
 
 
 def nightly(
+    context: typer.Context,
     suites: Annotated[
         list[Path], typer.Argument(metavar="SUITE", help="TOML files that say what to measure (docs/suites.md).")
     ],
@@ -65,7 +67,8 @@ def nightly(
         check_url(night.webhook)
     if night.junit is not None and len(suites) > 1:
         raise InputError("--junit is one file, for one suite", hint="set junit in each suite's [nightly]")
-    asked = [_asked(file, run, night) for file in suites]
+    typed = {one.name for one in options_of(NightlyOptions) if is_typed(context, one.name)}
+    asked = [_asked(file, run, night, typed) for file in suites]
     codes, results = [], []
     address = run.store_url
     if night.farm:
@@ -96,7 +99,7 @@ def nightly(
         raise typer.Exit(code)
 
 
-def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
+def _asked(file: Path, run: RunOptions, night: NightlyOptions, typed: Collection[str]) -> Asked:
     """What a suite's night is to be; wrong input is found before anything is measured."""
     from devbench.bench.planning import parse_labels
     from devbench.bench.suite import read_suite, suite_plan
@@ -107,15 +110,12 @@ def _asked(file: Path, run: RunOptions, night: NightlyOptions) -> Asked:
 
     suite = read_suite(file)
     wanted = run.device or (() if night.farm else suite.devices)
-    changes = {one.key: getattr(night, one.name) for one in options_of(NightlyOptions) if one.key}
     return Asked(
         suite=suite.name,
         plan=fitted(suite_plan(suite), wanted, chosen=bool(suite.options.get("delegate"))),
         devices=tuple(wanted),
-        settings=night_settings(suite).changed(changes),
+        settings=night_settings(suite, night, typed),
         labels={**ci_labels(os.environ), **suite.labels, **parse_labels(run.label)},
-        force=night.force,
-        webhook=night.webhook,
         fault=run.fault,
     )
 

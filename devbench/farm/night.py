@@ -59,11 +59,11 @@ def run_farm_night(
         InputError: what was asked for makes no sense.
         FarmProblem: the farm refuses it.
     """
-    began = asked.settings.period.began(datetime.now().astimezone())
+    began = asked.period.began(datetime.now().astimezone())
     name = f"{began:%Y-%m-%d}"
     deadline = time.monotonic() + wait_s
     job: dict[str, Any] | None = None
-    forced = f" {datetime.now():%H:%M:%S}" if asked.force else ""
+    forced = f" {datetime.now():%H:%M:%S}" if asked.settings.force else ""
     while True:
         try:
             with Farm(url) as farm:
@@ -172,7 +172,7 @@ def _earlier(store: Store, asked: Asked, tonight: Sequence[str]) -> list[list[st
     nights: dict[str, list[str]] = {}
     for run in store.runs_with_option(OPTION):
         if run.run_id not in tonight and run.options[OPTION].get("suite") == asked.suite:
-            night = asked.settings.period.began(run.started_utc.astimezone())
+            night = asked.period.began(run.started_utc.astimezone())
             nights.setdefault(f"{night:%Y-%m-%d}", []).append(run.run_id)
     return list(nights.values())
 

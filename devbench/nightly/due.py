@@ -6,18 +6,18 @@ The state of a night is stored with its run, as the run's option `nightly`; it i
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
-from pathlib import Path
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from devbench.bench.lease_keeper import parse_wait
 from devbench.bench.plan import PLAN
 from devbench.bench.suite import Suite
 from devbench.errors import InputError
-from devbench.findings.comparison import UNRELIABLE
 from devbench.host.tomlfile import wrong
+from devbench.options import NightlyOptions
 
 if TYPE_CHECKING:
     from devbench.results.store import OptionedRun
@@ -130,46 +130,6 @@ class Period:
         return noon if noon <= now else noon - timedelta(days=1)
 
 
-@dataclass(frozen=True, slots=True)
-class NightlySettings:
-    """What a nightly does around its measurements.
-
-    Attributes:
-        period: how often a device is measured.
-        baseline_nights: compare with this number of the latest nightly runs of the suite.
-        baseline: compare with these runs instead: an id, `latest`, `key=value`, a date; empty for none.
-        unreliable: what to do if all repetitions of a side are unreliable, as in `ComparisonSettings`.
-        reports: folder of the reports, one below it for each run.
-        report_url: the address at which the folder of the reports can be opened; empty if there is none.
-        junit: a further copy of the JUnit XML, at a place that a CI knows.
-        device_wait_s: how long to wait for a device that another run has, in seconds.
-        keep_raw_days: raw outputs older than that are dropped at the end; `None` keeps all.
-    """
-
-    period: Period = Period()
-    baseline_nights: int = 7
-    baseline: str = ""
-    unreliable: str = UNRELIABLE[0]
-    reports: Path = Path("reports")
-    report_url: str = ""
-    junit: Path | None = None
-    device_wait_s: float = 600.0
-    keep_raw_days: int | None = None
-
-    def changed(self, values: Mapping[str, Any]) -> NightlySettings:
-        """With the values that are not `None`, by their names in the table; a period is a text there.
-
-        Raises:
-            InputError: the period is none.
-        """
-        known = {name: value for name, value in values.items() if value is not None}
-        if "period" in known:
-            known["period"] = parse_period(str(known["period"]))
-        if "device_wait" in known:
-            known["device_wait_s"] = parse_wait(str(known.pop("device_wait")), "device_wait")
-        return replace(self, **known)
-
-
 def parse_period(text: str) -> Period:
     """`night`, or a number of minutes, hours or days: `30m`, `12h`, `7d`.
 
@@ -184,16 +144,28 @@ def parse_period(text: str) -> Period:
     return Period(timedelta(**{_UNITS[match[2]]: int(match[1])}))
 
 
-def night_settings(suite: Suite) -> NightlySettings:
-    """How the suite's nightly is to be done.
+_READ: tuple[tuple[str, Callable[[str], Any]], ...] = (
+    ("period", parse_period),
+    ("device_wait", partial(parse_wait, name="device_wait")),
+)
+
+
+def night_settings(suite: Suite, given: NightlyOptions | None = None, typed: Collection[str] = ()) -> NightlyOptions:
+    """How the suite's nightly is done.
+
+    Args:
+        suite: its values count for more than defaults.
+        given: the options of the command line.
+        typed: the names of those that were typed, which count for more than the suite's values.
 
     Raises:
-        InputError: names the file, the line and the key of a wrong value.
+        InputError: names the file, the line and the key of a wrong value of the suite, or the option.
     """
-    settings = NightlySettings()
-    for key, value in suite.nightly.items():
+    settings = given or NightlyOptions()
+    for key, read in _READ:
+        read(getattr(settings, key))
         try:
-            settings = settings.changed({key: value})
+            read(suite.nightly.get(key, getattr(settings, key)))
         except InputError as error:
             raise wrong("suite", suite.path, ("nightly", key), f": {error.what}", error.hint) from None
-    return settings
+    return replace(settings, **{name: value for name, value in suite.nightly.items() if name not in typed})

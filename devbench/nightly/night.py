@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from devbench.bench import runner
+from devbench.bench.lease_keeper import parse_wait
 from devbench.bench.plan import fingerprint
 from devbench.bench.targets import find_present, open_names
 from devbench.errors import EXIT_BUSY, DevbenchError, EnvironmentProblem, InputError
@@ -34,8 +35,9 @@ from devbench.host.garbage import no_cycle_search
 from devbench.host.locks import hold
 from devbench.host.paths import data_dir
 from devbench.host.whole_files import write_whole
-from devbench.nightly.due import OPTION, Due, Night, NightlySettings, decide, nights_of
+from devbench.nightly.due import OPTION, Due, Night, Period, decide, nights_of, parse_period
 from devbench.nightly.webhook import message, post
+from devbench.options import NightlyOptions
 from devbench.results.kept import memory_file
 from devbench.results.records import new_run_id
 from devbench.sections.night import night_document
@@ -57,18 +59,20 @@ class Asked:
     Attributes:
         suite: its name, by which its nights are found again.
         devices: as the command line takes them.
-        webhook: the address to post to; empty for none.
         fault: the faults of virtual devices.
     """
 
     suite: str
     plan: Plan
     devices: tuple[str, ...]
-    settings: NightlySettings
+    settings: NightlyOptions
     labels: Mapping[str, str] = field(default_factory=dict)
-    force: bool = False
-    webhook: str = ""
     fault: str = ""
+
+    @property
+    def period(self) -> Period:
+        """How often a device is measured."""
+        return parse_period(self.settings.period)
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,7 +110,7 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
         KeyboardInterrupt: it was stopped; the next call resumes.
     """
     now = datetime.now().astimezone()
-    name = f"{asked.settings.period.began(now):%Y-%m-%d}"
+    name = f"{asked.period.began(now):%Y-%m-%d}"
     nights = nights_of(store.runs_with_option(OPTION), asked.suite)
     present = find_present(asked.devices)
     # Another machine may have the same suite and the same store: its nights are for comparing alone.
@@ -115,9 +119,9 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
         own,
         present.names,
         plan=fingerprint(asked.plan),
-        period=asked.settings.period,
+        period=asked.period,
         now=now,
-        force=asked.force,
+        force=asked.settings.force,
     )
     result = NightResult(asked.suite, name, absent=present.absent, due=due.to_report)
     night = due.night
@@ -161,7 +165,7 @@ def _measure(
                 labels=asked.labels,
                 options={OPTION: night.option()},
                 resume=due.night is not None,
-                wait_s=asked.settings.device_wait_s,
+                wait_s=parse_wait(asked.settings.device_wait),
             )
     if outcome.status == "interrupted":
         raise KeyboardInterrupt
@@ -263,10 +267,10 @@ def publish(asked: Asked, result: NightResult, screen: Screen) -> None:
         if path is not None:
             write_whole(path, lambda file: file.write(cases))
     write_whole(folder / "summary.md", lambda file: file.write(f"{summary}\n"))
-    if asked.webhook:
+    if asked.settings.webhook:
         screen.tell("posting")
         where = _where(result, asked.settings.report_url)
-        problem = post(asked.webhook, message(message_text(night_document(result, "message"), where)))
+        problem = post(asked.settings.webhook, message(message_text(night_document(result, "message"), where)))
         if problem:
             screen.tell(f"the webhook did not take the message: {problem}")
 

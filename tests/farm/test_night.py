@@ -17,8 +17,8 @@ from devbench.farm.database import SCHEMA, Farm
 from devbench.farm.keeper import Keeper
 from devbench.farm.night import run_farm_night
 from devbench.findings.night import NightResult
-from devbench.nightly.due import NightlySettings
 from devbench.nightly.night import Asked, Screen
+from devbench.options import NightlyOptions
 from devbench.results.column_types import pack
 from devbench.results.run_files import run_to_json
 from devbench.results.store import Store
@@ -30,8 +30,8 @@ pytestmark = pytest.mark.postgres
 
 def _night(farm: MadeFarm, file: Path, *, user: str = "ana", force: bool = False) -> NightResult:
     suite = read_suite(file)
-    settings = NightlySettings(reports=farm.folder / "reports", junit=farm.folder / "junit.xml")
-    asked = Asked(suite.name, suite_plan(suite), (), settings, suite.labels, force)
+    settings = NightlyOptions(reports=farm.folder / "reports", junit=farm.folder / "junit.xml", force=force)
+    asked = Asked(suite.name, suite_plan(suite), (), settings, suite.labels)
     screen = Screen(lambda serials: contextlib.nullcontext(lambda event: None), print)
     with Store(farm.store_of(user), farm.folder / "artifacts") as store:
         history = lambda: results.open_history(farm.store_of(user))  # noqa: E731

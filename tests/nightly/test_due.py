@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta, timezone
+from pathlib import Path
 
 import pytest
 
+from devbench.bench.suite import Suite
 from devbench.errors import InputError
-from devbench.nightly.due import Due, Night, NightlySettings, Period, decide, nights_of, parse_period
+from devbench.nightly.due import Due, Night, Period, decide, night_settings, nights_of, parse_period
+from devbench.options import NightlyOptions
 from devbench.results.store import OptionedRun
 
 ZONE = timezone(timedelta(hours=2))
@@ -88,9 +91,10 @@ def test_a_period_that_is_none_is_refused(text: str) -> None:
 
 
 def test_the_command_line_counts_for_more_and_none_for_nothing() -> None:
-    settings = NightlySettings().changed({"baseline_nights": 3, "period": "7d"}).changed({"baseline_nights": None})
-    assert settings.baseline_nights == 3
-    assert settings.period == parse_period("7d")
+    suite = Suite(Path("s.toml"), "s", (), nightly={"baseline_nights": 3, "period": "7d"})
+    given = NightlyOptions(baseline_nights=5, period="12h")
+    found = night_settings(suite, given, {"period"})
+    assert (found.baseline_nights, found.period, found.device_wait) == (3, "12h", "10m")
 
 
 def test_a_night_is_read_from_the_options_of_its_run() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -17,7 +16,7 @@ from devbench.findings.comparison_build import build_comparison
 from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
 from devbench.nightly import night as nightly
-from devbench.nightly.due import NightlySettings
+from devbench.options import NightlyOptions
 from devbench.results.store import Store
 from devbench.sections.night import night_sentence
 from tests.made.night_forms import night_json, night_junit, night_lines, night_message, night_summary
@@ -127,7 +126,7 @@ def test_the_suite_and_the_command_line_may_count_them(store: Store) -> None:
     screen = nightly.Screen(None, print)  # type: ignore[arg-type]
     with devbench.results.open_history(store.database.shown) as history:
         for changes, regressed in (({}, False), ({"unreliable": "count"}, True)):
-            settings = replace(NightlySettings(), baseline=before).changed(changes)
+            settings = NightlyOptions(baseline=before, **changes)
             asked: Any = SimpleNamespace(settings=settings)
             found = nightly._compare(asked, history, [after], (), screen)
             assert found is not None
