@@ -15,14 +15,13 @@ from devbench.analysis.reliability import MAX_LOAD_PER_CPU
 from devbench.bench.events import Waiting
 from devbench.bench.waiting import connections, use, wait_while
 from devbench.device.boards import identify_boards
-from devbench.device.facts import read_facts
+from devbench.device.facts import DeviceFacts, read_facts
 from devbench.errors import DevbenchError, EnvironmentProblem
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.bench.plan import Care
     from devbench.device.conditions import Conditions
-    from devbench.device.facts import DeviceFacts
 
 
 # The slowest phones take three hours for a charge; Android works on its own for some minutes after a start.

@@ -9,7 +9,7 @@ from devbench.analysis.reliability import STATUS_PROBLEMS, Around
 from devbench.models.case_inputs import open_inputs, shape_words
 from devbench.models.tensors import read_signatures
 from devbench.notices import Effect, Notice, NoticeKind
-from devbench.results.records import JobRecord
+from devbench.results.records import DeviceRecord, JobRecord
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -17,7 +17,6 @@ if TYPE_CHECKING:
     from devbench.bench.plan import Called, Case, Plan
     from devbench.bench.stabilise import Stabilising
     from devbench.device.lease import LeaseLost
-    from devbench.results.records import DeviceRecord
 
 
 _MAX_LISTED = 4

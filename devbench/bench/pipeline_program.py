@@ -27,8 +27,8 @@ from devbench.bench.pipeline_session import (
     session_failure,
     stage_records,
 )
-from devbench.bench.plan import Case, Plan, in_turn
-from devbench.bench.records import measured_when
+from devbench.bench.plan import Case, JobProgress, Plan, in_turn
+from devbench.bench.records import ProcessResult, measured_when
 from devbench.declare import options_of
 from devbench.errors import InputError
 from devbench.host.tomlfile import wrong
@@ -43,8 +43,6 @@ from devbench.tool.manifest import VIRTUAL_ABI
 from devbench.tool.parse.pipeline_log import SessionLog, lines_of_session, parse_session
 
 if TYPE_CHECKING:
-    from devbench.bench.plan import JobProgress
-    from devbench.bench.records import ProcessResult
     from devbench.bench.session import DeviceSession
 
 

@@ -21,13 +21,13 @@ from typing import TYPE_CHECKING
 
 from devbench.adb.errors import ShellTimeout
 from devbench.device.depot import Depot
-from devbench.device.facts import read_facts
+from devbench.device.facts import DeviceFacts, read_facts
 from devbench.device.health import explaining
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.host.paths import cache_dir
 from devbench.models.compiled import fits_soc
-from devbench.tool.binaries import choose
-from devbench.tool.case import ToolCase, ToolOptions
+from devbench.tool.binaries import Binary, choose
+from devbench.tool.case import Delegate, ToolCase, ToolOptions
 from devbench.tool.delegates import bare, load_delegates, unmet
 from devbench.tool.flags import build_argv, command_line, flags_of_help, missing_flags
 from devbench.tool.libraries import DelegateFile, asked_of_device, check_delegate, not_for
@@ -39,11 +39,8 @@ if TYPE_CHECKING:
     from devbench.bench.command import Commands
     from devbench.bench.lease_keeper import LeaseKeeper
     from devbench.bench.plan import Case, JobProgress, Limits
-    from devbench.device.facts import DeviceFacts
     from devbench.models.rewrites.serialize import Conv
     from devbench.results.records import Purpose
-    from devbench.tool.binaries import Binary
-    from devbench.tool.case import Delegate
 
 
 _TIMEOUT_S = 20.0

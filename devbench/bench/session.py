@@ -42,7 +42,7 @@ from devbench.bench.waiting import Reconnector, cool_down, limits_passed
 from devbench.device import gauge
 from devbench.device.conditions import ThermalLimits, from_json, over_limits, to_json
 from devbench.device.depot import Depot
-from devbench.device.facts import read_facts
+from devbench.device.facts import DeviceFacts, read_facts
 from devbench.device.health import explaining
 from devbench.device.lease import ROOT, LeaseLost, new_request
 from devbench.device.profiles import DeviceProfile, match_profile
@@ -52,7 +52,6 @@ from devbench.tool.binaries import Binary, choose
 
 if TYPE_CHECKING:
     from devbench.adb.device import Device
-    from devbench.device.facts import DeviceFacts
     from devbench.notices import Notice
     from devbench.results.records import DeviceRecord, PipelineSessionRecord, Purpose, RepetitionRecord
     from devbench.results.store import Store

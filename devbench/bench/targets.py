@@ -6,17 +6,13 @@ import contextlib
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 from devbench.adb.device import Device
-from devbench.adb.server import ADDRESS, READY, AdbServer
+from devbench.adb.server import ADDRESS, READY, AdbServer, DeviceEntry
 from devbench.device.boards import PREFIX, Board, find_board, identify_boards, load_tags, sort_by_tag
 from devbench.device.quarantine import Quarantine, Quarantined, in_quarantine
 from devbench.errors import DevbenchError, EnvironmentProblem, InputError
 from devbench.frozen import dataclass
-
-if TYPE_CHECKING:
-    from devbench.adb.server import DeviceEntry
 
 _VIRTUAL = re.compile(r"virtual(?::([0-9]{1,4}))?")
 _VIRTUAL_NAME = re.compile(r"virtual-\d+")

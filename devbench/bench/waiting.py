@@ -14,20 +14,17 @@ from typing import TYPE_CHECKING
 
 from devbench.adb.device import Device
 from devbench.adb.errors import ServerUnavailable
-from devbench.adb.server import ADDRESS, READY
+from devbench.adb.server import ADDRESS, READY, DeviceEntry
 from devbench.analysis.reliability import Around
 from devbench.bench.events import ConnectionLost, Waiting
 from devbench.device.boards import identify_boards
-from devbench.device.conditions import ThermalLimits, from_json, over_limits, read_conditions
+from devbench.device.conditions import Conditions, ThermalLimits, from_json, over_limits, read_conditions
 from devbench.device.hub import power_cycle
-from devbench.errors import DevbenchError
+from devbench.errors import DevbenchError, EnvironmentProblem
 from devbench.text import clean
 
 if TYPE_CHECKING:
-    from devbench.adb.server import DeviceEntry
-    from devbench.device.conditions import Conditions
     from devbench.device.facts import DeviceFacts
-    from devbench.errors import EnvironmentProblem
 
 
 _COOL_POLL_S = 2.0

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from devbench.cli.choices import complete_metrics, complete_models, complete_runs
+from devbench.cli.choices import complete_metrics, complete_models, complete_runs, metrics, moment
 from devbench.cli.takes import StoreOption
 from devbench.cli.usage import one_of
 from devbench.forms.charts import CHART_FORMS, DPI, WIDTH_IN
@@ -92,7 +92,6 @@ def chart(
 
     Exit code 2 if the run or the filters leave nothing to draw.
     """
-    from devbench.cli.choices import metrics, moment
     from devbench.cli.output import check_writable
     from devbench.errors import InputError
     from devbench.findings.changes import ChangesSettings

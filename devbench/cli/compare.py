@@ -14,14 +14,13 @@ from devbench.cli.output import check_writable, open_page, show
 from devbench.cli.takes import OpenOption, StoreOption
 from devbench.cli.usage import one_of, several_of
 from devbench.errors import EXIT_FAILED, InputError
-from devbench.metrics import METRICS
+from devbench.metrics import METRICS, Metric
 from devbench.text import parts_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from devbench.analysis.compare import CompareSettings
-    from devbench.metrics import Metric
 
 _EPILOG = (
     "Examples:\n\n"

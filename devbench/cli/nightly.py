@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from devbench.cli.choices import RUN_COMPLETION, complete_runs
-from devbench.cli.output import console, plain, print_error, print_json, say, say_path
+from devbench.cli.output import console, plain, print_document, print_error, print_json, say, say_path
 from devbench.cli.takes import Taken, is_typed, open_store, takes
 from devbench.declare import options_of
 from devbench.errors import EXIT_FAILED, DevbenchError, InputError
@@ -149,7 +149,6 @@ def _night(
 
 
 def _show(result: NightResult) -> None:
-    from devbench.cli.output import print_document
     from devbench.sections.night import night_document
 
     if not result.due:

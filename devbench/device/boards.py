@@ -15,21 +15,17 @@ from collections import Counter
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
 from devbench.adb.device import Device
 from devbench.adb.errors import NoSuchDevice
-from devbench.adb.server import READY
+from devbench.adb.server import READY, AdbServer, DeviceEntry
 from devbench.device.facts import NAME_COMMAND, DeviceFacts, parse_facts
 from devbench.device.identity import renew, same_board
 from devbench.errors import DevbenchError, InputError
 from devbench.frozen import dataclass
 from devbench.host.paths import data_dir
 from devbench.host.tables import changing, load
-
-if TYPE_CHECKING:
-    from devbench.adb.server import AdbServer, DeviceEntry
-
 
 PREFIX = "tag:"
 # Commas and colons are not allowed, because tags are used in lists and after `tag:`.

@@ -9,10 +9,10 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from devbench.adb.device import Device
-from devbench.adb.server import READY
+from devbench.adb.server import READY, AdbServer, DeviceEntry
 from devbench.device import conditions as device_conditions
 from devbench.device import facts as device_facts
 from devbench.device import lease as device_lease
@@ -25,9 +25,6 @@ from devbench.device.profiles import DeviceProfile, match_profile
 from devbench.device.sections import clean
 from devbench.errors import DevbenchError
 from devbench.frozen import dataclass
-
-if TYPE_CHECKING:
-    from devbench.adb.server import AdbServer, DeviceEntry
 
 _ADVICE = {
     "unauthorized": "unlock it and accept its question about USB debugging; if it asks nothing, revoke USB debugging "

@@ -12,16 +12,13 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any, Protocol
 
 from devbench.errors import InputError
 from devbench.host.paths import cache_dir
 from devbench.host.whole_files import write_whole
-from devbench.tool.case import FLAG_NAME
+from devbench.tool.case import FLAG_NAME, Delegate
 from devbench.tool.delegates import load_delegates
-
-if TYPE_CHECKING:
-    from devbench.tool.case import Delegate
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")

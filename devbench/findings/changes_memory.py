@@ -10,12 +10,11 @@ from typing import TYPE_CHECKING
 
 from devbench import __version__
 from devbench.analysis.changes import ChangePoint, ChangeSettings
-from devbench.analysis.following import Remembered, follow, remembered
+from devbench.analysis.following import Floats, Remembered, follow, remembered
 from devbench.errors import EnvironmentProblem
 from devbench.host.whole_files import write_whole
 
 if TYPE_CHECKING:
-    from devbench.analysis.following import Floats
     from devbench.findings.changes import MeasuredSeries
 
 _MAX_BYTES = 1 << 30

@@ -30,12 +30,11 @@ from devbench.findings.comparison_notices import (
 from devbench.findings.comparison_sides import Key, SideData, filters_of, load_side, no_verdicts, stage_times
 from devbench.findings.grouping import Series
 from devbench.metrics import METRICS, OPERATOR_TIME
-from devbench.notices import LEAST_PROCESSES
+from devbench.notices import LEAST_PROCESSES, Notice
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from devbench.notices import Notice
     from devbench.results.history import History
 
 # More runs would not change what takes the time.

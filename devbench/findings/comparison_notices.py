@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from devbench.analysis.compare import Comparison
 from devbench.analysis.reliability import reasons_text
-from devbench.findings.comparison import CaseFailure, CaseOnDevice, DriftCorrection
+from devbench.findings.comparison import CaseFailure, CaseOnDevice, ComparisonSettings, DriftCorrection
 from devbench.findings.comparison_sides import Key, SideData, filters_of
 from devbench.findings.grouping import Series
 from devbench.metrics import METRICS
@@ -23,8 +23,6 @@ from devbench.results.queries import UsedFile
 
 if TYPE_CHECKING:
     import pandas as pd
-
-    from devbench.findings.comparison import ComparisonSettings
 
 
 def virtual_notices(subjects: Iterable[CaseOnDevice]) -> list[Notice]:

@@ -17,12 +17,12 @@ from typing import TYPE_CHECKING
 
 from devbench.bench import runner
 from devbench.bench.lease_keeper import parse_wait
-from devbench.bench.plan import fingerprint
+from devbench.bench.plan import Plan, fingerprint
 from devbench.bench.targets import find_present, open_names
 from devbench.errors import EXIT_BUSY, DevbenchError, EnvironmentProblem, InputError
 from devbench.findings.changes import ChangesSettings
 from devbench.findings.changes_build import find_changes
-from devbench.findings.comparison import ComparisonSettings
+from devbench.findings.comparison import ComparisonReport, ComparisonSettings
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.night import NightResult
 from devbench.findings.run_build import build_report
@@ -45,8 +45,6 @@ from devbench.sections.subjects import RunSubject
 
 if TYPE_CHECKING:
     from devbench.bench.events import Listener
-    from devbench.bench.plan import Plan
-    from devbench.findings.comparison import ComparisonReport
     from devbench.results.counting import RunView
     from devbench.results.history import History
     from devbench.results.store import Store

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-from devbench.findings.pipeline import memory_series
+from devbench.findings.pipeline import PipelineReport, Variant, Whole, memory_series
 from devbench.sections.charts import Curve, Mark, Panel, PanelChart, Span, delegate_colours, needs_log
 from devbench.sections.figures import metric_words, ms, thermal_words
 from devbench.sections.pipeline_cells import megabytes, seconds
@@ -18,7 +18,6 @@ from devbench.text import clean
 
 if TYPE_CHECKING:
     from devbench.findings.changes import ChangesReport, MeasuredSeries
-    from devbench.findings.pipeline import PipelineReport, Variant, Whole
     from devbench.findings.run import ReportData
     from devbench.findings.timeline import Clock, Timeline, Trace
 

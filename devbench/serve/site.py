@@ -11,12 +11,11 @@ from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime, timezone
-from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
 import devbench.results
 from devbench.errors import InputError
-from devbench.findings.changes import ChangesSettings
+from devbench.findings.changes import ChangesSettings, MeasuredSeries
 from devbench.findings.changes_build import find_changes
 from devbench.findings.comparison_build import build_comparison
 from devbench.findings.run_build import build_report
@@ -33,10 +32,6 @@ from devbench.sections.runs import runs_document
 from devbench.sections.subjects import RunSubject
 from devbench.sections.tables import Cell, Column
 from devbench.serve.metrics import exposition
-
-if TYPE_CHECKING:
-    from devbench.findings.changes import MeasuredSeries
-    from devbench.results.history import History
 
 _LINKS = (Link("/", "All runs"), Link("/history", "Change points"))
 _RUN_ID = re.compile(r"[0-9A-Za-z][0-9A-Za-z._-]{2,79}\Z")
