@@ -1,7 +1,7 @@
 """The catalogue of notices: everything that limits what a number may be used for; knows nothing else of devbench.
 
 A notice is created where its fact is found, and shown by whatever shows the number. Those that tell of the device and
-of the plan are stored with the run; those that follow from what is stored (`DERIVED`) are found again by each reader.
+of the plan are stored with the run; those that follow from stored values (`DERIVED`) are computed again by each reader.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Notice:
 
 
 def merged(*sources: Iterable[Notice]) -> tuple[Notice, ...]:
-    """Notices of several findings about the same runs; what an earlier source tells of a subject counts."""
+    """Notices of several findings about the same runs; of those on the same subject, the first source's are used."""
     found: list[Notice] = []
     told: set[tuple[NoticeKind, str, str]] = set()
     for source in sources:

@@ -76,7 +76,7 @@ class Pair:
             its change is the device's drift and is subtracted.
         runs: for each value of the baseline and of the candidate, the run that measured it; each of several runs is one
             observation (`ranks.between_runs`).
-        medians: values are medians over the repetitions of a run, one a run; a side with too few of them gets the
+        medians: values are medians over the repetitions of a run, one per run; a side with too few of them gets the
             scatter of the other.
         no_verdict: why no verdict is possible, such as a device that was throttled; empty if one is.
     """

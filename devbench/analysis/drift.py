@@ -72,7 +72,7 @@ def drift_under(values: Floats, cuts: Sequence[int], min_noise: float) -> Floats
     Args:
         values: without outliers.
         cuts: indices of the first points after the steps.
-        min_noise: the smallest noise that a fit is credited with.
+        min_noise: the smallest noise that is assumed for a fit.
 
     Returns:
         `None` if the steps alone fit as well.

@@ -44,7 +44,7 @@ class DelegatedNodes:
     Attributes:
         nodes_delegated, nodes_total: operators of the graph.
         partitions: kernels of the delegate; each costs a hand-over.
-        whole: it took the whole graph, also if the tool did not say of how many operators.
+        whole: it took the whole graph, even if the tool did not report the number of operators.
     """
 
     nodes_delegated: int | None = None
@@ -93,7 +93,7 @@ class Explanation:
 
     Attributes:
         change_ms: of all operators together.
-        unexplained_ms: of the latency's change what the operators do not show; `None` if either is not known.
+        unexplained_ms: the part of the latency's change that the operators do not show; `None` if either is not known.
     """
 
     causes: tuple[Cause, ...]
@@ -110,7 +110,7 @@ def explain(baseline: Side, candidate: Side, *, latency_change_ms: float | None 
     that changed by less than a hundredth of the baseline's time are left out.
 
     Args:
-        baseline, candidate: of the same case; times that are not finite count as none.
+        baseline, candidate: of the same case; times that are not finite are ignored.
         latency_change_ms: candidate minus baseline, if it is known.
     """
     before, after = _by_type(baseline.operators), _by_type(candidate.operators)

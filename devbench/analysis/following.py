@@ -8,7 +8,8 @@ evaluated again, as a whole, if
 - or the newest points differ from those after the last change: in their mean, or in their mean distance from the
   middle, over any number of up to 100 of the newest points.
 
-The third condition is tested with one pass over the newest points, so a night costs what is new and not what there is.
+The third condition is tested with one pass over the newest points, so the cost of a night grows with what is new, not
+with the length of the history.
 """
 
 from __future__ import annotations

@@ -26,7 +26,7 @@ _LONGEST_TYPE = 200
 
 
 class ProfiledRow(Protocol):
-    """An operator or a partition: average milliseconds a call, and calls as the tool counts them."""
+    """An operator or a partition: average milliseconds per call, and calls as the tool counts them."""
 
     @property
     def type(self) -> str: ...
@@ -92,7 +92,7 @@ def type_times(rows: Sequence[ProfiledRow], *, xnnpack: bool, tool: str) -> tupl
 
     Args:
         rows: of the phase "runs".
-        xnnpack: whether the delegate that was asked for is XNNPACK.
+        xnnpack: whether the requested delegate is XNNPACK.
         tool: "tflite" or "litert"; the latter prints the calls of all inferences together.
     """
     sums: dict[tuple[str, Place], list[float]] = {}

@@ -16,7 +16,7 @@ from devbench.frozen import dataclass
 Word = Literal["valid", "unreliable"]
 Reading = Mapping[str, Any]
 
-# Why a status that Android's thermal service prints cannot be used, by the word that conditions have for it.
+# Why a status of Android's thermal service cannot be used, by the value of `Conditions.thermal_status_problem`.
 STATUS_PROBLEMS: Mapping[str, str] = {
     "not_ready": "thermal status unknown: no answer from the device's thermal hardware",
     "overridden": "thermal status unknown: overridden by a command",
@@ -92,7 +92,7 @@ def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) 
     Returns:
         `unreliable` if a thermal status is above what is allowed before, while or after the tool ran, clocks are
         capped below what the device allowed earlier, a limit was passed, the battery is low and not charging, other
-        programs are busy on the device, or nothing is known of the device's state.
+        programs are busy on the device, or the device's state is not known.
     """
     known = around.known
     if not known:

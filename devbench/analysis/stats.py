@@ -42,12 +42,12 @@ _MAD_OF_NORMAL = NormalDist().inv_cdf(0.75)
 
 @dataclass(frozen=True, slots=True)
 class Estimate:
-    """A median with its interval; the evidence travels with it.
+    """A median with its interval, and the values that it was computed from.
 
     Attributes:
         median, low, high: in the unit of the values.
-        coverage: probability with which such an interval holds the true median; below what was asked for where the
-            values are too few. `None` for a single value, which has no interval.
+        coverage: probability that such an interval contains the true median; lower than requested if there are too few
+            values. `None` for a single value, which has no interval.
         values: the observations, in the order given.
         bootstrap: the interval is the bootstrap's; else it lies between two of the values.
     """
@@ -92,7 +92,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
       Practical Nonparametric Statistics, 3rd ed., section 3.2). If that is below `confidence` (n=11, 13, 21, 27,
       29, …), the narrowest two observations that reach it are taken instead.
 
-    So `coverage` is exact for odd n, and what was asked for if n is even; measured then (2,500 draws each): 97 % for
+    So `coverage` is exact for odd n, and the requested value for even n; measured then (2,500 draws each): 97 % for
     n=6, 98 % for 8 and 10, 96 to 98 % for 12 to 16, 95 to 96 % for 18 to 26, 94 to 96 % for 28 to 40. With fewer than
     six observations even the smallest and the largest cover the median with less than 95 %: the interval is those two,
     and `coverage` has its probability. With more than 1,000 it is always the narrowest two observations. It takes
@@ -235,8 +235,8 @@ class ProcessSpread:
 def spread(values: Sequence[float], within: Sequence[Inferences] = ()) -> ProcessSpread:
     """How far processes are apart, and the inferences within them.
 
-    Inferences within a process are pooled as Σ count·(std/mean)² / Σ (count − 1): what differs between processes is
-    not in it.
+    Inferences within a process are pooled as Σ count·(std/mean)² / Σ (count − 1): differences between processes are not
+    included.
 
     Args:
         values: one per process; those that are not finite are left out.

@@ -1,8 +1,8 @@
 """The tool as an app: installed if needed, started, followed in the device's log, ended; knows no store.
 
 A repetition is the same script as from the shell (`bench/script.py`), with the command that is made here. It
-prints the raw lines of the log, so that they are on this machine's disk before they are parsed by `tool/apk.py`. It
-was not tried on a phone: the formats are those of AOSP and of Google's description (docs/apk.md).
+prints the raw lines of the log, so that they are on this machine's disk before they are parsed by `tool/apk.py`. Not
+tested on a phone: the formats are those of AOSP and of Google's description (docs/apk.md).
 """
 
 from __future__ import annotations

@@ -63,7 +63,7 @@ class Commands:
         root: the folder of everything on the device.
         binary: the tool; `binary_path` is its path there, or the name of the app's activity.
         cpu_mask: CPUs that the tool may use, hexadecimal as `taskset` takes it; empty for all.
-        can_drop: whether the device's file cache may be emptied for a cold start, which takes root.
+        can_drop: whether the device's file cache may be emptied for a cold start, which needs root.
     """
 
     def __init__(

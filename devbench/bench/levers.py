@@ -1,4 +1,4 @@
-"""The levers of an ablation in their order: what each changes about a pipeline, upon all those before it.
+"""The levers of an ablation in their order: what each changes about a pipeline, in addition to all levers before it.
 
 A lever is a rewrite of the stages' models, another number of steps, no guidance, or another residency. Each makes a
 pipeline of its own, which is measured whole. Knows no device and no form.

@@ -116,7 +116,7 @@ def split_outputs(data: bytes, tensors: ModelTensors) -> list[NDArray[np.generic
 
 
 class DeviceOutputs:
-    """The check on one device: brings inputs there, fetches outputs, judges them."""
+    """The check on one device: sends inputs, fetches outputs, compares them."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class DeviceOutputs:
     def options(self, case: Case) -> tuple[ToolOptions, str]:
         """A case's options for one inference on the expected inputs, and the file on the device for its outputs.
 
-        The tool binds inputs by their order and wants any names; short ones of ours need no escapes.
+        The tool assigns inputs by their order, but requires names; short generated names need no escapes.
         """
         expected = self._expected[case.called]
         files = self._remote.get(expected.called) or self._push(expected)

@@ -118,7 +118,7 @@ class Pipeline:
 
     @property
     def keep(self) -> int | None:
-        """The stage that stays in memory in pipelined sessions, by number: it says so, or is the repeated one."""
+        """The number of the stage that stays in memory in pipelined sessions: by the file, else the repeated one."""
         kept = [number for number, stage in enumerate(self.stages) if stage.keep]
         repeated = [number for number, stage in enumerate(self.stages) if stage.runs is None]
         chosen = kept or repeated
@@ -234,7 +234,7 @@ class SessionStep(NamedTuple):
     `start` begins the process of a stage, `await` waits for its mark, `go` lets a held stage run, `drop` ends the
     process, which gives its memory back. `begin` starts the clock of the end-to-end latency. `hold` stops a stage
     between two images, and `sleep` waits `seconds`. `turn` waits as long as the stage ran for the first image, less
-    `seconds`: the tool does not say after each inference how far it is.
+    `seconds`: the tool prints nothing after each inference.
     """
 
     verb: Literal["start", "await", "go", "drop", "begin", "hold", "sleep", "turn"]

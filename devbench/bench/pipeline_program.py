@@ -2,7 +2,7 @@
 
 A pipeline under a delegate is measured like a job: a stage alone is a repetition of the stage's job, and the whole has
 one session per round and residency. `pipeline.py` and `pipeline_session.py` have what a session is on the device.
-Facts, files, conditions, deadlines and storing are the device session's.
+The device session handles facts, files, conditions, deadlines and storing.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ if TYPE_CHECKING:
 
 # Loading gigabytes from flash and building GPU kernels for them can take minutes.
 _LOAD_BUDGET_S = 600.0
-# A session may take this many times its estimate: a hot device is slower by a multiple.
+# A session may take this many times its estimate: a hot device can be several times slower.
 _SLOWER = 5.0
 # No phase of a session is cut short by its time.
 _NO_LIMIT_S = 86_400.0

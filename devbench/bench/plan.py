@@ -1,8 +1,9 @@
 """What is to be measured: models × delegates × threads on devices, as jobs; and which of them a resumed run already
 has.
 
-The plan of a resumed run must be the same; its jobs keep their numbers. What is stored is not made again. A repetition
-whose raw output was kept but that is not stored is made again, under the same name. Does no input or output.
+The plan of a resumed run must be the same; its jobs keep their numbers. Stored repetitions are not measured again. A
+repetition whose raw output was kept but that is not stored is measured again, under the same name. Does no input or
+output.
 """
 
 from __future__ import annotations
@@ -111,9 +112,9 @@ class Care:
     """The care for each device, see `bench/care.py`.
 
     Attributes:
-        reboot_s: the device is restarted first, and has so long to boot; 0: it is not restarted.
-        charge_to: its battery is charged to this level first, in percent; `None`: it is not waited for.
-        battery_stop: the work on it ends at this level, in percent; `None`: at none.
+        reboot_s: the device is restarted first, and must boot within this time; 0: no restart.
+        charge_to: its battery is charged to this level first, in percent; `None`: no charging.
+        battery_stop: the work on it ends at this level, in percent; `None`: no such level.
     """
 
     reboot_s: float = 0.0
@@ -268,10 +269,10 @@ class JobProgress:
 
     Attributes:
         record: the job as the store keeps it.
-        asked: latency repetitions that were asked for; those beyond are for unreliable ones or for the precision.
+        asked: requested latency repetitions; any more replace unreliable ones or are for the precision.
         graph: the model's path on the device.
         stopped: no repetition of it runs any more.
-        retried: latency repetitions beyond those asked for.
+        retried: latency repetitions beyond the requested number.
         valid_us: the latencies that count.
         done: stored repetitions by purpose; their indices count from 0 without a gap.
         lost: of these, those in which the device was lost before the run was resumed; each is replaced.
@@ -312,7 +313,8 @@ class JobProgress:
     def count(self, record: RepetitionRecord, *, earlier: bool = False) -> None:
         """Take a stored repetition into account, and decide whether the job continues.
 
-        `earlier`: it was stored before the run was resumed. That the device was lost then is no fault of the job.
+        `earlier`: it was stored before the run was resumed. If the device was lost then, the job is not stopped for
+        that.
         """
         self.done[record.purpose] = self.done.get(record.purpose, 0) + 1
         if record.latency_avg_us is not None:

@@ -1,7 +1,8 @@
 """Which jobs a device cannot run, known before anything is sent for them, and which convolutions a delegate takes.
 
-A binary's flags are asked on each device once and remembered: its help does not change with the model. Convolutions are
-asked with models of one operator, which are prepared but not run. Stores no result and shows nothing.
+A binary's flags are read once on each device and remembered: its help does not change with the model. Whether a
+convolution is taken is tried with a model of one operator, which is prepared but not run. Stores no result and shows
+nothing.
 """
 
 from __future__ import annotations
@@ -218,7 +219,7 @@ def check_compiled(cases: Sequence[Case]) -> None:
     """Refuse a model that was compiled for an accelerator if none of its delegates can use it.
 
     Raises:
-        InputError: names the model, what it was compiled for, and the delegates that were asked for.
+        InputError: names the model, what it was compiled for, and the requested delegates.
     """
     by_model: dict[str, list[Case]] = {}
     for case in cases:
@@ -281,7 +282,7 @@ def conv_probe(device: Device, keeper: LeaseKeeper, delegate: str) -> Callable[[
 
     Raises:
         InputError: there is no such delegate.
-        EnvironmentProblem: it does not even take the smallest, so that its answers mean nothing.
+        EnvironmentProblem: it refuses even the smallest convolution, so its answers are useless.
     """
     from devbench.models.rewrites.serialize import Conv, write_conv_model
     from devbench.tool.parse.log import parse_text

@@ -105,7 +105,7 @@ def run(
         devices: connected devices.
         store: where results go; written by one thread per device.
         run_id: id of the new run, or of the one to resume.
-        listener: told of every step, from the devices' threads.
+        listener: gets the event of every step, from the devices' threads.
         labels: names and values of the user's choice, stored with the run.
         options: the options of the command that started the run, stored with it.
         program: what runs on each device; by default the jobs.
@@ -262,7 +262,7 @@ class _Team:
 def _note_fault(session: DeviceSession, error: DevbenchError) -> None:
     """A device that is lost or hangs again and again is left out for a while. A virtual device is never at fault."""
     if isinstance(error, _FAULTS) and session.facts is not None and not session.facts.virtual:
-        # That it cannot be kept is no reason to lose the run.
+        # If it cannot be stored, the run continues.
         with contextlib.suppress(DevbenchError):
             note_fault(session.facts.key, error.what)
 

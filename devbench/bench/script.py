@@ -52,7 +52,7 @@ class ScriptOutput:
         tool: the first and the last place of what the tool printed, and nothing else.
         exit_code: of the tool; `None` if the script did not get that far.
         prelude: words of what ran before the tool.
-        conditions_before, conditions_after: text for the conditions parser; `None` if not asked or not reached.
+        conditions_before, conditions_after: text for the conditions parser; `None` if not requested or not reached.
         samples: what the conditions' sampler wrote while the tool ran.
         on_device_ms: time of the tool's process by the device's clock, if its shell has one.
         vm_hwm_kb, pss_peak_kb: from /proc, if sampled and allowed.

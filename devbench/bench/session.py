@@ -1,4 +1,4 @@
-"""One device from facts to its last process: prepares it, runs a program there, stores what comes of it, tidies up.
+"""One device from facts to its last process: prepares it, runs a program there, stores the results, cleans up.
 
 A session prepares the device and owns lease, conditions and storing. A program decides what runs, and in which order;
 it has no device and no store. A session is used by one thread; only `interrupt` may be called from another. Raw
@@ -99,7 +99,7 @@ class DeviceSession:
         run_id: the run that the jobs belong to.
         program: what runs on the prepared device.
         position: this device's place among those of the run, from 0.
-        earlier: what the run has stored already; those repetitions are not made again.
+        earlier: what the run has stored already; those repetitions are not measured again.
         profiles: the device profiles that are known.
         expected: inputs and right outputs by what is computed (`Case.called`), if outputs are checked.
         listener: gets every event, from this session's thread.
@@ -245,7 +245,7 @@ class DeviceSession:
             self._stabiliser.recover()
 
     def _take(self) -> None:
-        """Take the lease, and wait for it as long as is asked for."""
+        """Take the lease; wait for it at most `wait_s` seconds."""
         serial = self.serial
         self._keeper.take_within(
             self._wait_s, self._stop, lambda words, left_s: self.tell(Waiting(serial, f"waiting for {words}", left_s))

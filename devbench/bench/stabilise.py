@@ -89,14 +89,14 @@ VALUED_STEPS: Mapping[str, str] = {
 
 @dataclass(frozen=True, slots=True)
 class Stabilising:
-    """What is asked for.
+    """The requested steps.
 
     Attributes:
         steps: names of `STEPS`.
         affinity: CPUs for the tool: a mask as `taskset` takes it (hexadecimal), or the name of one in the device's
             profile; empty for all.
-        governor: a cpufreq governor; empty leaves it.
-        clock_pct: fixed clock in percent of each CPU's highest; `None` leaves it.
+        governor: a cpufreq governor; empty keeps the present one.
+        clock_pct: fixed clock in percent of each CPU's highest; `None` keeps the present limits.
     """
 
     steps: tuple[str, ...] = ()
@@ -240,7 +240,8 @@ class Stabiliser:
     def _remember_clocks(self) -> str:
         """Append to the undo file what sets governors and limits of clocks as they are now.
 
-        The lower limit is taken down before the upper one, and up after it: the kernel refuses a lower above an upper.
+        The lower limit is lowered before the upper one, and raised after it: the kernel refuses a lower limit above
+        the upper one.
         """
         if not self._wanted.governor and self._wanted.clock_pct is None:
             return ":"

@@ -124,7 +124,7 @@ class _Reader:
         return limits if "accuracy" in self._values else None
 
     def nightly(self) -> dict[str, Any]:
-        """What the file says of the nightly."""
+        """The values of the file for `devbench nightly`."""
         known = {one.key: one for one in options_of(NightlyOptions)}
         return {name: self._option(known[name], value) for name, value in self._values.get("nightly", {}).items()}
 
@@ -311,7 +311,7 @@ def _source(url: str) -> str:
 
 
 def _check_reference(suite: Suite, models: Sequence[GivenModel]) -> None:
-    """A reference that nothing measures would correct nothing."""
+    """Refuse a reference case that the suite does not measure: it could not correct anything."""
     reference = suite.labels.get("reference")
     if reference is None:
         return

@@ -90,7 +90,7 @@ def open_names(names: Sequence[str], faults: str = "") -> Iterator[dict[str, Dev
 
 
 def _device(connected: _Connected, name: str) -> Device:
-    """The device of a name that `find_present` gave; if it is gone since, using it raises an error."""
+    """The device of a name that `find_present` gave; if it is gone by then, using it raises an error."""
     try:
         board = _find_one(connected, name)
     except EnvironmentProblem:
@@ -221,7 +221,7 @@ def _disconnect(server: AdbServer, address: str) -> None:
 
 
 def _boards(connected: _Connected, name: str, absent: dict[str, DevbenchError] | None) -> list[Board]:
-    """The ready boards that a word means; `absent` gets those with a tag that are away.
+    """The ready boards that a word means; `absent` gets those with a tag that are not connected.
 
     A word that means several leaves out those in quarantine; a run that names one of them measures on it.
     """

@@ -137,7 +137,7 @@ class Reconnector:
             return not self._over
 
     def pause(self, seconds: float) -> None:
-        """Wait so long, or until the run is to end."""
+        """Wait that long, or until the run is to end."""
         self._stop.wait(seconds)
 
     def progress(self) -> None:

@@ -1,4 +1,4 @@
-"""`devbench pipeline claims`: what the paper and its author's page say, with figures measured here and verdicts."""
+"""`devbench pipeline claims`: claims of the paper and of its author's page, with measured figures and verdicts."""
 
 from __future__ import annotations
 
@@ -97,7 +97,7 @@ def _models(pipeline: Pipeline, folder: Path, tell: Callable[[str], None]) -> tu
 def _sessions(
     pipeline: Pipeline, mobile: Mapping[str, Path], steps: int, options: RunOptions, wait_s: float
 ) -> tuple[str, dict[str, float]]:
-    """Where sessions were measured, and what they say."""
+    """Where sessions were measured, and their figures."""
     from devbench.bench.pipeline_program import PipelineProgram, plan_pipelines
     from devbench.bench.planning import make_plan
     from devbench.cli.outcome import finish, measure

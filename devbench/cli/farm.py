@@ -147,8 +147,8 @@ def submit(
 ) -> None:
     """Queue suites for phones of the farm.
 
-    The models go into the farm's storage; what crosses to the hosts is data. Phones are chosen when the job is due. The
-    key `devices` of a suite is not used.
+    The models go into the farm's storage, from which hosts fetch them. Phones are chosen when the job is due. The key
+    `devices` of a suite is not used.
     """
     from devbench.bench.planning import parse_labels
     from devbench.farm.submit import next_time, submit_suite, wanted_of

@@ -80,7 +80,7 @@ def nightly(
             try:
                 result = _night(one, store, address, run.quiet, file if night.farm else None, night.farm_wait)
             except DevbenchError as error:
-                # The other suites are measured all the same.
+                # The other suites are measured anyway.
                 print_error(error)
                 codes.append(error.exit_code)
                 continue
@@ -100,7 +100,7 @@ def nightly(
 
 
 def _asked(file: Path, run: RunOptions, night: NightlyOptions, typed: Collection[str]) -> Asked:
-    """What a suite's night is to be; wrong input is found before anything is measured."""
+    """The settings of a suite's night; wrong input is found before anything is measured."""
     from devbench.bench.planning import parse_labels
     from devbench.bench.suite import read_suite, suite_plan
     from devbench.cli.outcome import fitted

@@ -1,4 +1,4 @@
-"""What becomes of a run: measured under the live display, then printed, written, and ended with its exit code."""
+"""From a plan to the exit code: measures under the live display, then prints and writes the results."""
 
 from __future__ import annotations
 
@@ -146,7 +146,7 @@ def show_pipelines(outcome: RunOutcome, store: Store, options: RunOptions) -> No
 def finish(outcome: RunOutcome, view: RunView, *, also_failed: bool = False) -> None:
     """Say where the run is stored and what ended early, then end with the run's exit code.
 
-    `also_failed`: something failed that is no job of its own.
+    `also_failed`: something failed that is not a job.
     """
     from devbench.results.counting import job_failed
 

@@ -1,4 +1,4 @@
-"""How the command line speaks: consoles, errors, tables, documents and JSON; text from devices is made harmless.
+"""What the command line prints: consoles, errors, tables, documents and JSON; text from devices is made harmless.
 
 Rich and the forms are imported when something is printed.
 """
@@ -144,7 +144,7 @@ def agreed(question: str, *, yes: bool, otherwise: str) -> bool:
     """Ask at the terminal; `yes`: do not ask.
 
     Raises:
-        InputError: there is no terminal to ask at; says `otherwise`.
+        InputError: there is no terminal to ask at; `otherwise` is its hint.
     """
     if yes:
         return True
@@ -167,7 +167,7 @@ def check_writable(*files: Path | None, folder: Path | None = None) -> None:
 
 
 def open_page(page: Path | str, wanted: bool = True) -> None:
-    """Open a page in the browser if that is wanted; without a browser, say so and go on."""
+    """Open a page in the browser if that is wanted; without a browser, print that and continue."""
     if not wanted:
         return
     import webbrowser

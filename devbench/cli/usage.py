@@ -1,4 +1,4 @@
-"""What was typed: values of options are read here, and each mistake is one line with the next step.
+"""Reads the values of options, and turns each mistake on the command line into one line with the next step.
 
 Typer reads values by pydantic, whose import takes longer than many commands. Values that are not text, numbers, paths
 or flags are left to Typer. Knows no option.
@@ -21,7 +21,7 @@ from devbench.text import near
 UsageError: type[Exception] = typer.BadParameter.__mro__[1]
 _LEFT = object()
 _WORDS = {bool: "", int: "NUMBER", float: "NUMBER", Path: "PATH", list[Path]: "PATH"}
-# Words that other tools use, with what does that here.
+# Words that other tools use, each with devbench's command or option for it.
 _ELSEWHERE = {
     "help": "--help", "version": "--version", "benchmark": "run", "bench": "run", "measure": "run", "test": "run",
     "list": "runs", "ls": "runs", "history": "detect", "trend": "detect", "diff": "compare", "plot": "chart",

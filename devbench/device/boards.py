@@ -105,7 +105,7 @@ def keys_with_tag(tag: str) -> set[str]:
 
 
 def sort_by_tag(boards: Sequence[Board], tag: str) -> tuple[list[Board], list[str]]:
-    """The connected, ready boards that have a tag, each once, and keys of those that have it and are away.
+    """The connected, ready boards that have a tag, each once, and keys of those that have it and are not connected.
 
     Raises:
         InputError: no device has ever been given that tag.
@@ -149,7 +149,7 @@ class Board:
 
     @property
     def key(self) -> str:
-        """Names the board in store and tags; of one that does not answer what adb calls it."""
+        """Names the board in store and tags; for one that does not answer, adb's name of it."""
         return self.facts.key if self.facts is not None else self.entry.name
 
     @property
@@ -275,7 +275,7 @@ def find_board(word: str, boards: Sequence[Board], tagged: Collection[str] = ())
 
 
 def key_of_word(server: AdbServer, word: str) -> str:
-    """The key of a connected device by any of its names; of others the word itself, if it has tags.
+    """The key of a connected device by any of its names; for other words the word itself, if it has tags.
 
     Raises:
         NoSuchDevice: there is neither.

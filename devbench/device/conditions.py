@@ -328,7 +328,7 @@ class ThermalLimits:
 
 
 def over_limits(conditions: Conditions, limits: ThermalLimits) -> tuple[str, ...]:
-    """What is over its limit, in words; empty if the device is fit. An unknown reading is ignored."""
+    """The readings above their limits, as text; empty if the device is fit. An unknown reading is ignored."""
     over: list[str] = []
     status = conditions.thermal_status
     if status is not None and status > limits.thermal_status:

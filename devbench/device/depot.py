@@ -363,7 +363,7 @@ def _hash_timeout_s(size: int) -> float:
 
 
 def _state(local: Path) -> tuple[int, ...] | None:
-    """Values that change when a file of this machine is written; `None` if it is gone."""
+    """Values that change when a file of this machine is written; `None` if the file is gone."""
     try:
         found = local.stat()
     except OSError:

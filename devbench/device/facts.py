@@ -1,8 +1,8 @@
 """What a device is: maker, SoC, cores, Android, ABIs, memory. Read once per run; knows no model and no run.
 
 `FACTS_COMMAND` is one shell round trip. Every part is optional: what a device does not have or does not allow to be
-read is a missing fact (`None` or empty), never a failure. Only named properties are kept: a phone's full list has
-things about its owner.
+read is a missing fact (`None` or empty), never a failure. Only named properties are kept: a phone's full list contains
+private data of its owner.
 
 Sources: Android's system properties (ro.product.*, ro.build.*, ro.soc.* from Android 12), /proc/cpuinfo,
 /sys/devices/system/cpu as in the kernel's documentation, POSIX `df -k`; for the GPU see `device/graphics.py`.

@@ -1,4 +1,4 @@
-"""The process that has a lease: how it is identified, and whether it still runs; knows no device.
+"""The process that has a lease: how it is identified, and whether it still runs. Knows no device.
 
 Host names, user names and process ids are not unique: containers share names, and ids are reused. A host's wall clock
 may jump. A process is therefore identified by its host's boot id, the namespace of its process id and its start time,

@@ -1,4 +1,4 @@
-"""Devices of this host that are left out for a while: after several faults within a day, or because a person says so.
+"""Devices of this host that are left out for a while: after several faults within a day, or by request of a person.
 
 Kept as JSON in the data folder, {"KEY": {"faults": [time, …], "why": …, "since": …, "until": …}}, times as ISO 8601
 with their zone. A quarantine ends by itself at its time, if it has one. Knows no run and no store.
@@ -60,7 +60,7 @@ def in_quarantine(now: datetime | None = None) -> dict[str, Quarantine]:
 
 
 def note_fault(key: str, words: str, now: datetime | None = None) -> Quarantine | None:
-    """Keep that a device was lost or hung; returns its quarantine if this was one fault too many.
+    """Record that a device was lost or hung; returns its quarantine if it has reached the limit of faults.
 
     Raises:
         InputError: the file is damaged, or cannot be written.
@@ -78,7 +78,7 @@ def note_fault(key: str, words: str, now: datetime | None = None) -> Quarantine 
 
 
 def put(key: str, why: str, until: datetime | None) -> None:
-    """Leave a device out until then; without a time, until `end`.
+    """Leave a device out until that time; without a time, until `end` is called.
 
     Raises:
         InputError: the file is damaged, or cannot be written.

@@ -1,4 +1,5 @@
-"""Heat and battery as a device reports them, and what is no reading; knows no connection and decides no unit.
+"""Temperatures and battery as a device reports them, and which values are not readings; knows no connection and decides
+no unit.
 
 Sources of the formats: `dumpsys thermalservice` is ThermalManagerService.dump (Android 10 and newer, degrees; types as
 in android.hardware.thermal TemperatureType), zones are /sys/class/thermal as in the kernel's documentation. A zone may
@@ -48,7 +49,8 @@ _NO_ZONE = re.compile(
 class Thermal:
     """Attributes:
     status: Android's throttling status, 0 none to 6 shutdown; `None` if it is not known.
-    problem: why a status that the service prints is no reading: it has heard of no hardware yet, or a command set it.
+    problem: why a status that the service prints is no reading: it has no values from the hardware yet, or a command
+        set it.
     temperatures_c: degrees by the sensor's name.
     """
 
@@ -60,8 +62,8 @@ class Thermal:
 def parse_thermal(lines: Sequence[str]) -> Thermal:
     """Of lines of `dumpsys thermalservice` and lines `zone VALUE TYPE`; never raises.
 
-    Temperatures are what the hardware says now, else the kernel's zones. What the service remembers is of the last
-    time that a sensor changed its severity, which may be hours ago, so it does not count.
+    Temperatures are what the hardware says now, else the kernel's zones. The service's cached values are from the last
+    time that a sensor changed its severity, maybe hours ago, so they are not used.
     """
     status: int | None = None
     problem: StatusProblem = ""
@@ -103,7 +105,7 @@ def _add_zone(zones: dict[str, float], line: str) -> None:
 
 
 def _add(sensors: dict[str, float], name: str, degrees: float | None) -> None:
-    """Keep a reading; of two sensors of one name the hotter. Exactly 0.0 is what sensors that are not there say."""
+    """Keep a reading; of two sensors of one name the hotter. Exactly 0.0 is the value of sensors that do not exist."""
     name = clean(name, 60)
     if degrees and name and (name in sensors or len(sensors) < _MAX_SENSORS):
         sensors[name] = round(max(degrees, sensors.get(name, degrees)), 2)

@@ -132,7 +132,7 @@ class Farm:
         """Make sure that this is a farm that this devbench knows.
 
         Raises:
-            FarmProblem: it is not; says the way out.
+            FarmProblem: it is not; the hint says what to do.
         """
         try:
             found = self.rows("SELECT number FROM farm.version")[0]["number"]

@@ -1,4 +1,4 @@
-"""Delegates of a user's own on a farm: their entries as data, their libraries by hash. Knows no database and no phone.
+"""User-defined delegates on a farm: their entries as data, their libraries by hash. Knows no database and no phone.
 
 Flags and variables of the environment cannot name a path, except of a file of the delegate: `{files}/libmine.so`. What
 an entry requires of a device is not sent: the submission chooses the phones.

@@ -29,12 +29,12 @@ if TYPE_CHECKING:
 FORMAT = "devbench-farm-job-1"
 _MAX_MODELS, _MAX_TEXTS, _MAX_TEXT = 200, 200, 400
 _SHA256 = re.compile(r"[0-9a-f]{64}")
-# No path, no word that a shell takes apart, nothing that hides.
+# No path, no character that a shell interprets, no hidden file.
 _WORD = re.compile(r"[^\x00-\x1f\x7f/\\;&|<>$`'\"]*")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,99}")
 _LABEL = re.compile(r"[^\x00-\x1f\x7f]{0,1000}")
 _DTYPE = re.compile(r"[a-z0-9]{1,20}")
-# The options of a suite that say what to measure. Others are of the host, or would name a file there.
+# The options of a suite that say what to measure. Other options belong to the host, or would name a file there.
 OPTIONS: Mapping[str, Option] = {
     one.name: one
     for one in options_of(RunOptions)
@@ -76,7 +76,7 @@ def from_suite(suite: Suite, plan: Plan, files: Files, labels: Mapping[str, str]
         labels: in addition to the suite's.
 
     Raises:
-        InputError: the suite needs something that every host would have to have.
+        InputError: the suite needs something that must be installed on every host.
     """
     options = dict(suite.options)
     options.pop("delegates_file", None)
@@ -128,7 +128,7 @@ def read(values: Any) -> FarmJob:
     """A job from JSON; never runs, opens or fetches anything.
 
     Raises:
-        InputError: it is not a job, or has something that no job may have.
+        InputError: it is not a job, or contains something that is not allowed in a job.
     """
     if not isinstance(values, dict) or values.get("format") != FORMAT:
         raise _refused("it is not a job of this devbench's farm")

@@ -50,9 +50,9 @@ class Keeper:
 
     Args:
         url: of the farm, as a keeper's role.
-        silent_s: a worker that was silent for so long is given up.
+        silent_s: after this time without a sign of a worker, its jobs go back to the queue.
         artifacts: folder for raw outputs; `None`: the usual one.
-        tell: is given each line for the log.
+        tell: is called with each line for the log.
     """
 
     url: str
@@ -120,7 +120,7 @@ class Keeper:
                 raise
             problem = str(error)
         except Exception as error:
-            # Whatever a hostile result leads to, the keeper continues.
+            # A hostile result may raise any error; the keeper must continue.
             problem = str(error) or type(error).__name__
         if problem:
             self.tell(f"a result of {row['host']} is refused: {problem}")
@@ -129,7 +129,7 @@ class Keeper:
         )
 
     def _end(self, farm: Farm, store: Store, row: dict[str, Any]) -> None:
-        """Give the run its end; what the host delivered is not needed any more."""
+        """Give the run its end; the host's deliveries are not needed any more."""
         if store.has_run(row["run_id"]):
             status = _STATUS.get(row["state"], "failed")
             store.finish_run(row["run_id"], status, row["ended_utc"], row["end_reason"])

@@ -1,6 +1,6 @@
 """The phones that are connected to this host, followed as they come and go; knows no queue.
 
-Only a connection that is new is asked for its identity: a phone that measures is left alone.
+Only a new connection is asked for its identity, so that a phone that measures is not disturbed.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What of the farm's storage is still needed: by results, by the results store, by jobs that wait or run."""
+"""Which files of the farm's storage are still needed: by results, by the results store, by jobs that wait or run."""
 
 from __future__ import annotations
 

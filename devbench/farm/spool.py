@@ -29,7 +29,8 @@ class End:
     """How an attempt ended.
 
     Attributes:
-        end: `done`, `failed` (the job has failed), `again` (try again), `back` (no fault of the job).
+        end: `done`, `failed` (the job has failed), `again` (try again), `back` (return it to the queue; the attempt
+            does not count against the job).
         outcome: in a line.
         delay_s: when the job may begin again.
     """
@@ -55,11 +56,11 @@ class Attempt:
         write_whole_bytes(file, raw_sha256.encode("ascii") + b"\n" + payload)
 
     def finish(self, end: End) -> None:
-        """Keep the end of the attempt."""
+        """Write down how the attempt ended."""
         write_whole_bytes(self.folder / _END, json.dumps(asdict(end)).encode("ascii"))
 
     def end(self) -> End | None:
-        """The end; `None` if its process did not come to one."""
+        """The end; `None` if its process has not written it."""
         try:
             return End(**json.loads((self.folder / _END).read_bytes()))
         except (OSError, ValueError, TypeError):

@@ -42,9 +42,9 @@ MAX_FILE_BYTES = 16 << 30
 _BLOCK_BYTES = 4 << 20
 # A transfer may take this long, and as long as a connection of this speed needs for the file.
 _ANSWER_S, _SLOWEST_BYTES_PER_S = 60.0, 500_000
-# A file of the cache stays for this long after it was asked for, so that whoever asked can read it.
+# A file of the cache stays for this long after it was asked for, so that the caller can read it.
 _IN_USE_S = 600.0
-# Who puts a file relies on it for this long at least. An older object is written again, which makes it new.
+# A file that was put stays for at least this long. An older object is written again, so that its age starts anew.
 _FRESH = timedelta(days=1)
 # An object of these is complete when it appears. In others, it is written under another name and then renamed.
 _ATOMIC = frozenset({"http", "https", "s3", "s3a", "gs", "gcs"})

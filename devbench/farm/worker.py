@@ -1,8 +1,8 @@
 """The worker of a host: one process that offers the host's phones, takes jobs, has them measured and delivers.
 
 It has a loop in one thread, so that nothing of it needs a lock. Each job is measured in a process of its own
-(`measure.py`); what it measures comes back through files (`spool.py`). Without the database, what runs goes on, and is
-delivered when the database is back. A worker that was silent for too long has lost its attempts: it ends them.
+(`measure.py`); what it measures comes back through files (`spool.py`). Without the database, running jobs continue, and
+their results are delivered when it is back. A worker that was silent for too long has lost its attempts: it ends them.
 """
 
 from __future__ import annotations
@@ -186,7 +186,11 @@ class Worker:
         return True
 
     def _lost(self, error: FarmProblem) -> None:
-        """The database is away: go on without it. An error of another kind ends the worker, unless it has begun."""
+        """Close the connection and continue without the database.
+
+        Raises:
+            FarmProblem: another worker serves the host, or the error is not transient and has come several times.
+        """
         if self._farm is not None:
             self._farm.close()
             self._farm = None
@@ -332,7 +336,7 @@ class Worker:
 
 
 def _nothing() -> None:
-    """A process that only has to begin."""
+    """Does nothing: starting it makes the fork server import its modules."""
 
 
 def _measure(order: Order, begins: connection.Connection) -> None:

@@ -355,7 +355,7 @@ def model_changes(
 
 
 def _parts(members: list[tuple[int, _Member]], tolerance: int) -> list[list[_Member]]:
-    """The night with the most changes takes those around it, then the next."""
+    """Groups of changes: the night with the most changes and those near it first, then the same for the rest."""
     left = members
     parts = []
     while left:

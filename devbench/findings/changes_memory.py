@@ -25,7 +25,7 @@ def follow_in(
 ) -> list[tuple[ChangePoint, ...]]:
     """The changes of each series (`following.follow`), with what the file has of the last look.
 
-    A file that cannot be read, or is of other settings or another devbench, is as none.
+    A file that cannot be read, or was made with other settings or by another version, is ignored.
     """
     head = f"{__version__} {settings!r}"
     keys = ["\n".join((one.device_key, one.case, one.metric, one.operator_type)) for one in series]

@@ -1,4 +1,4 @@
-"""Which delegate is the best for a model on a device, or why none can be chosen; knows no form.
+"""Which delegate is the best for a model on a device, or why none can be chosen. Knows no form.
 
 A winner needs at least three reliable processes, and an interval that does not overlap with that of another delegate.
 """

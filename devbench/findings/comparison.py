@@ -123,7 +123,7 @@ class OneSided(CaseOnDevice):
 
 @dataclass(frozen=True, slots=True)
 class DriftCorrection:
-    """A change of the reference case on a device, which was taken off that of the others.
+    """A change of the reference case on a device, which was subtracted from the changes of the others.
 
     Attributes:
         reference: the reference case.

@@ -37,11 +37,12 @@ if TYPE_CHECKING:
 
     from devbench.results.history import History
 
-# More runs would not change what takes the time.
+# More runs would hardly change which operators take the time.
 _MOST_PROFILES = 10
 
 
-# With more runs on a side the observations are the medians of runs, not the repetitions: enough, and read in no time.
+# With more runs on a side, the observations are medians of runs, not repetitions: that is precise enough, and fast to
+# read.
 _MOST_RUNS = 10
 
 
@@ -121,7 +122,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
 
 
 def _each_file_once(series: Sequence[Series], subjects: Mapping[Key, CaseOnDevice]) -> list[Series]:
-    """A model's size is the same under every delegate: it is shown with the first of its cases."""
+    """Shows a model's size only with the first of its cases, since it is the same under every delegate."""
     seen: set[tuple[str, str]] = set()
     found = []
     for one in series:
@@ -160,7 +161,7 @@ def _judged(
     *,
     medians: bool,
 ) -> list[Comparison]:
-    """In the order of `series`. Each metric is a family: one with much noise does not blur the verdicts on another."""
+    """In the order of `series`. Each metric is a separate family of tests: noise in one does not affect others."""
     found: dict[Series, Comparison] = {}
     for metric in settings.metrics:
         family = [one for one in series if one[2] == metric]
@@ -184,7 +185,7 @@ def _judged(
 
 
 def _enough(series: Series, found: Comparison, before: SideData, after: SideData) -> Comparison:
-    """The verdict; none on a case of fewer than three timed processes per side, whatever else they measured."""
+    """The verdict; no verdict on a case with fewer than three timed processes on a side, whatever else was measured."""
     latency = (*series[:2], "latency", "")
     counts = [len(side.values[latency].values) for side in (before, after) if latency in side.values]
     few = LEAST_PROCESSES - min(counts, default=LEAST_PROCESSES)

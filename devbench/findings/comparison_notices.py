@@ -223,7 +223,7 @@ def failures(
 
 
 def _outcomes(jobs: pd.DataFrame, ok: str) -> dict[tuple[str, str], _Outcome]:
-    """Of each case; `ok` is the column that counts what ended well: that outputs were right is no latency."""
+    """The outcomes by case. `ok`: the column that counts as success: a check of outputs alone gives no latency."""
     keys = ["device_key", "case"]
     last = jobs[jobs["failed"] > 0].drop_duplicates(keys, keep="last")
     columns = (last[name] for name in (*keys, "failure_kind", "failure_message"))
@@ -277,7 +277,7 @@ class Corrections:
     notices: tuple[Notice, ...]
 
     def of(self, series: Series) -> tuple[Sequence[float], Sequence[float]] | None:
-        """The reference's samples for a series, `None` where nothing corrects it."""
+        """The reference's samples for a series; `None` if nothing corrects it."""
         reference = self.by.get(series)
         return None if reference is None else self.samples[reference]
 
@@ -346,7 +346,7 @@ def corrections(
 
 
 def _alike(subject: CaseOnDevice, reference: CaseOnDevice, name: str) -> bool:
-    """A case that was named corrects all; a model corrects those that ran as it did."""
+    """A reference case corrects all others; a reference model corrects those with the same delegate and options."""
     if reference.case == name:
         return True
     ran = [without_inputs(one.case.removeprefix(one.model)) for one in (subject, reference)]
@@ -354,7 +354,7 @@ def _alike(subject: CaseOnDevice, reference: CaseOnDevice, name: str) -> bool:
 
 
 def _unfit(before: SideData, after: SideData, key: Key) -> str:
-    """Why a case is no reference; empty where it is one."""
+    """Why a case cannot be a reference; empty if it can."""
     for column, what in (("model_sha256", "model"), ("binary_sha256", "binary")):
         known = set()
         for jobs in (before.jobs, after.jobs):

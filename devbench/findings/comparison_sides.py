@@ -197,7 +197,7 @@ _NEXT_STEP = "measure again on an idle, cool device, or use --unreliable count"
 def no_verdicts(
     before: SideData, after: SideData, series: Iterable[Series], subjects: Mapping[Key, CaseOnDevice], what: str
 ) -> tuple[dict[Series, str], list[Notice]]:
-    """Why there is no verdict on a series, and a notice for each case and side that this is about.
+    """Why there is no verdict on a series, and a notice for each case and side concerned.
 
     `what` is one observation: a repetition or a run.
     """
@@ -209,7 +209,7 @@ def no_verdicts(
         reasons = _reasons(side, {one[:2] for one in concerned})
         for one in concerned:
             if stored := side.undecided.get(one[:2]):
-                # It is a notice already.
+                # There is a notice about it already.
                 why.setdefault(one, []).append(f"{'; '.join(dict.fromkeys(stored))} (in the {name})")
                 continue
             n = len(side.values[one].values)

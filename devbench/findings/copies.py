@@ -1,4 +1,4 @@
-"""What is copied at each run of a stage, as it is stored with the options of a run of a pipeline; pure."""
+"""What is copied at each run of a stage, read from the stored options of a run of a pipeline. Pure functions."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ def read_column(file: Path, column: str | None, label: str | None = None) -> Num
 
     Args:
         file: `-` is standard input.
-        column: a name, or a number from 1 where no column has that name; `None` takes the only one.
+        column: a name, or, if no column has that name, a number from 1; `None` takes the only one.
         label: another column, whose cells are kept as text.
 
     Raises:

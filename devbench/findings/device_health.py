@@ -1,6 +1,6 @@
 """How well a device works, by what is stored of it: lost connections, unreliable repetitions, failures.
 
-The failures that count are those that a device can cause. A model or a delegate that cannot run is no fault of it.
+The failures that count are those that a device can cause. A model or a delegate that cannot run does not count.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 PERIOD = timedelta(days=30)
 _LOST = "device_lost"
 _FAILURES = frozenset({"timeout", "killed", "crash", "output_incomplete"})
-# A lost connection counts as so many repetitions: what was going on is repeated or missing.
+# A lost connection counts as this many failed repetitions, since the running work is repeated or missing.
 _LOST_WEIGHT = 10
 
 

@@ -75,7 +75,7 @@ class Whole:
         sessions: those that ended well.
         failures: kind, message and number of the others.
         latency: end to end, in ms, over the sessions that count.
-        all_unreliable: none was measured in a fit state, and all count.
+        all_unreliable: no session is reliable, so all of them count.
         shown: the session whose latency is in the middle.
         peak_kb: the middle one of the sessions' peaks.
         images: of the shown session, if it made several.
@@ -257,7 +257,7 @@ def _copies(stage: MeasuredStage, kept: Mapping[str, Any]) -> Copied | None:
 
 
 def _counted(sessions: Sequence[PipelineSessionRecord]) -> tuple[list[PipelineSessionRecord], bool]:
-    """Those in a fit state; where there is none, all of them and True."""
+    """The reliable sessions, and False; if none is reliable, all sessions, and True."""
     fit = [one for one in sessions if one.verdict != "unreliable"]
     return (fit, False) if fit or not sessions else (list(sessions), True)
 

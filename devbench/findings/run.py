@@ -42,7 +42,7 @@ class FallenBack:
 
     Attributes:
         place: the kernels that executed it on the CPU, as in `TypeTotal`; empty if the profile has no such operator.
-        count, total_ms, share: in one inference as profiled; `None` where the profile has no such operator.
+        count, total_ms, share: in one inference as profiled; `None` if the profile has no such operator.
         reasons: why the delegate refused it, as the delegate reports it; empty if it does not report it.
     """
 
@@ -77,7 +77,7 @@ class StartUp:
     """The start-up of all processes that found the caches in the same state.
 
     Attributes:
-        file_cache, kernel_cache: what they found; `None` where it is not known or there is no such cache.
+        file_cache, kernel_cache: what they found; `None` if it is not known or there is no such cache.
         cold: they were started with an emptied cache, or found one empty.
         processes: how many.
         init, first_inference, warmup: ms; `warmup` is the average of a process's warm-up, the first inference included.

@@ -94,7 +94,7 @@ def choose_sides(baseline: str, candidate: str, store_url: str | None) -> Iterat
 
 
 def _chosen(text: str, stack: ExitStack, store_url: str | None) -> RunsOfSide:
-    # A text that is too long for a file's name is none.
+    # A text that is too long to be a file's name.
     with suppress(OSError):
         if Path(text).exists():
             return _of_file(Path(text), stack)

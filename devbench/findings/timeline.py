@@ -28,7 +28,7 @@ class Clock:
 
 @dataclass(frozen=True, slots=True)
 class TimedProcess:
-    """A timed process: from when to when it ran, its latency in ms, how far it can be relied on."""
+    """A timed process: from when to when it ran, its latency in ms, and whether it is reliable."""
 
     start_s: float
     end_s: float

@@ -27,13 +27,13 @@ _MOST_SENSORS = 6
 _MOST_POINTS = 400
 _ALWAYS_SHOWN = re.compile(r"batt|skin", re.IGNORECASE)
 _NUMBERED = re.compile(r"[ _-]*\d+")
-# A sample this far from its process has a clock that cannot be believed.
+# If a sample's time is this far from its process, its clock was wrong, and the time of the process is used.
 _FARTHEST_S = 3600.0
 
 
 @dataclass(frozen=True, slots=True)
 class _Sample:
-    """`idle` is one taken before or after a process of which there are others from while it worked."""
+    """`idle`: taken before or after a process that also has samples from while it ran."""
 
     at_s: float
     process: int
@@ -197,7 +197,7 @@ def _highest(line: Trace) -> float:
 
 
 def _throttled(samples: Sequence[_Sample]) -> tuple[tuple[float, float, int], ...]:
-    """Between two samples, but not across a gap, the higher of their states: as a verdict takes it of a process."""
+    """Between two samples, but not across a gap, the higher of their states: as for the verdict on a process."""
     known = [(s, status) for s in samples if (status := reading(s.conditions, "thermal_status")) is not None]
     found: list[tuple[float, float, int]] = []
     for (sample, status), (after, status_after) in pairwise(known):
@@ -241,7 +241,7 @@ def _listed(conditions: Mapping[str, Any], key: str) -> Sequence[Any]:
 
 
 def _clusters(samples: Sequence[_Sample], facts: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
-    """CPUs by cluster as the device's facts name them; those that the facts leave out by how they behaved."""
+    """CPUs by cluster as the device's facts name them; those that the facts leave out by their highest clock."""
     count = max((len(_listed(s.conditions, key)) for s in samples for key in ("cpu_khz", "cpu_cap_khz")), default=0)
     left = dict.fromkeys(range(count))
     found: list[tuple[str, list[int]]] = []

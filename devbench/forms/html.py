@@ -35,8 +35,8 @@ def html(
 
     Args:
         document: made for "html".
-        read_raw: gives the raw output at a path of the store; one that is gone is left out with a word.
-        virtual_note: what is to be known of virtual devices.
+        read_raw: gives the raw output at a path of the store; one that is gone is left out, with a remark.
+        virtual_note: the note about virtual devices.
         links: to other pages, if a server shows them.
         forms: whether the page may send forms to where it came from.
         template: a page with more than the document, which takes the other values.

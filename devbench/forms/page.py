@@ -78,7 +78,7 @@ class Frame:
         return chart_assets() if self.drawn else None
 
     def draw(self, part: Charts) -> Markup:
-        """Charts of one kind; the first is a picture, too, but not in a server's pages, which are often made again."""
+        """Charts of one kind; the first is a picture, too, but not in a server's pages, since drawing takes long."""
         self.drawn.append(part)
         pictured = not self.links and len(self.drawn) <= MAX_PICTURES
         return _trusted(charts_html(part, pictured=pictured))

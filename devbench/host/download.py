@@ -16,7 +16,7 @@ from devbench.host.paths import cache_dir
 Progress = Callable[[int, int], None]
 
 _CONNECT_TIMEOUT_S, _READ_TIMEOUT_S = 15.0, 60.0
-# Small: if the connection ends within a block, that block is lost.
+# The block size is small, since a block is lost if the connection ends within it.
 _BLOCK_BYTES = 1 << 15
 _LOCAL = {"127.0.0.1", "localhost", "::1"}
 

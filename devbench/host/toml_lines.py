@@ -1,6 +1,6 @@
 """On which line of a TOML file each key is: the standard reader gives values without positions.
 
-Only for text that the standard reader accepts: for anything else the lines are of no use, but there is no error.
+Only for text that the standard reader accepts: for other text the lines are meaningless, but no error is raised.
 Grammar: https://toml.io/en/v1.0.0.
 """
 

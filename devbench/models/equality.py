@@ -135,7 +135,7 @@ def output_error(name: str, a: NDArray[Any], b: NDArray[Any]) -> OutputDifferenc
 
 
 def _index_limits(path: Path) -> dict[str, int]:
-    """For inputs that are row numbers of a constant table, how many rows the table has."""
+    """For each input that has row numbers of a constant table: the number of rows of the table."""
     graph = Graph(load_model(path))
     found: dict[str, int] = {}
     for operator in graph.operators("GATHER", "EMBEDDING_LOOKUP"):

@@ -122,11 +122,11 @@ def open_model(path: Path, name: str = "") -> ModelFile:
 
 
 def fetch_model(url: str, sha256: str, progress: Callable[[int, int], None] | None = None) -> Path:
-    """The file of a model from the network, kept under its hash; fetched unless it is in the cache.
+    """The file of a model from the network, stored under its hash; downloaded unless it is in the cache.
 
     Raises:
         FetchFailed: it cannot be fetched.
-        EnvironmentProblem: it has another hash, and is not used.
+        EnvironmentProblem: it has another hash; it is not used.
     """
     target = cache_dir() / "models" / sha256 / (Path(unquote(urlsplit(url).path)).name or "model.tflite")
     if target.is_file():
@@ -152,8 +152,8 @@ def open_models(given: Sequence[GivenModel], base: Path) -> tuple[ModelFile, ...
 
     Args:
         given: the models.
-        base: the folder that relative paths start from: that of the suite, or the current one. Where it lies is no
-            part of a key.
+        base: the folder that relative paths start from: that of the suite, or the current one. The place of that folder
+            is not part of a key.
 
     Raises:
         InputError: as `model_path` and `open_model`; or two files were given one name.

@@ -95,7 +95,7 @@ def decide(
         plan: the fingerprint of what is requested today; a night with another one is not resumed.
         period: how often a device is measured.
         now: with the time zone whose nights are meant.
-        force: measure again what was measured already; a night that was cut off is still gone on with.
+        force: measure again what was measured already; a night that was cut off is resumed nevertheless.
     """
     last = next((night for night in nights if night.plan == plan), None)
     if last is None:

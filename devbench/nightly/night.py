@@ -83,7 +83,7 @@ class Screen:
 
 @contextmanager
 def only_nightly(wait_s: float) -> Iterator[None]:
-    """Be the only nightly of this machine's user: two would measure each other.
+    """Be the only nightly of this machine's user: two at once would disturb each other's measurements.
 
     Raises:
         Held: another one is running, also after `wait_s` seconds.
@@ -111,7 +111,7 @@ def run_night(asked: Asked, store: Store, history: Callable[[], History], screen
     name = f"{asked.period.began(now):%Y-%m-%d}"
     nights = nights_of(store.runs_with_option(OPTION), asked.suite)
     present = find_present(asked.devices)
-    # Another machine may have the same suite and the same store: its nights are for comparing alone.
+    # Another machine may have the same suite and the same store: its nights are used for comparison only.
     own = [one for one in nights if one.host == socket.gethostname()]
     due = decide(
         own,
@@ -224,7 +224,7 @@ def analyse(
 def _compare(
     asked: Asked, history: History, runs: Sequence[str], earlier: Sequence[Sequence[str]], screen: Screen
 ) -> ComparisonReport | None:
-    """The comparison with the baseline, where there is one yet."""
+    """The comparison with the baseline; `None` if there is no baseline yet."""
     settings = asked.settings
     try:
         if settings.baseline:

@@ -1,7 +1,7 @@
 """A message to a chat: the JSON of Slack's incoming webhooks, posted with retries. Knows no run.
 
-The address is a secret: who has it can post. It is in no text, no error and no log of ours, and neither is anything
-that an HTTP library says, since that names it.
+The address is a secret: anyone who has it can post. It never appears in a text, an error or a log. Messages of the HTTP
+library are not shown either, since they contain it.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ def check_url(url: str) -> None:
     """Check the address of a webhook. The error does not contain the address.
 
     Raises:
-        InputError: it is none.
+        InputError: it is not a valid address.
     """
     try:
         parts = urlsplit(url)
@@ -57,7 +57,7 @@ def post(url: str, payload: dict[str, Any], *, sleep: Callable[[float], None] = 
             sleep(min(pause_s, _MOST_PAUSE_S))
             pause_s *= 2
         try:
-            # Not to wherever an answer points: the night's result goes to the address that was given.
+            # Redirects are not followed: the night's result goes only to the given address.
             with requests.post(url, json=payload, timeout=_TIMEOUT_S, allow_redirects=False, stream=True) as answer:
                 status, after = answer.status_code, answer.headers.get("Retry-After", "")
         except requests.Timeout:

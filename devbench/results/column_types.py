@@ -179,7 +179,7 @@ class Packed(Kept):
 
 
 class Words(Kept):
-    """Text from outside: PostgreSQL takes no zero character, and neither database half a surrogate pair."""
+    """Text from outside: PostgreSQL takes no zero character, and no database takes half a surrogate pair."""
 
     impl: Any = Text
     length = LONGEST_TEXT

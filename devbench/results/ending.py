@@ -83,7 +83,7 @@ def lock_of(run_id: str) -> Path:
 
 
 def end_text(run_id: str, status: str, end_reason: str, host: str, *, pipeline: bool) -> str:
-    """How a run ended and why, for people; also that its process died, which could not be stored."""
+    """How a run ended and why, for people; also if its process died without storing an end."""
     if status == "running" and host == socket.gethostname() and not is_held(lock_of(run_id)):
         step = "measure it again" if pipeline else f"`devbench run --resume {run_id}` measures the rest"
         return f"running: its process ended without closing it; {step}"

@@ -242,7 +242,7 @@ repetitions = Table(
     # Which figures of it count, by `counting.py`; computed with the totals of its job.
     Column("counts_latency", Boolean, nullable=False),
     Column("counts_start", Boolean, nullable=False),
-    # What makes it the same repetition in another store; two stages of a pipeline may share a job and an index.
+    # The columns that identify a repetition across stores; two stages of a pipeline may share a job and an index.
     UniqueConstraint("job_id", "purpose", "index", "started_utc"),
     ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
 )

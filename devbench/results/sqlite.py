@@ -107,7 +107,7 @@ def _write_ahead(connection: Any) -> None:
 
 
 def alien_parts(connection: sa.Connection, tables: Iterable[sa.Table]) -> str:
-    """What in a database is not as devbench made it, as text; otherwise empty."""
+    """The parts of a database that devbench did not make, as text; empty if there are none."""
     known = {table.name: {column.name for column in table.columns} for table in tables}
     found: dict[str, set[str]] = {}
     for kind, name, text in connection.exec_driver_sql("SELECT type, name, substr(sql, 1, 40) FROM sqlite_master"):

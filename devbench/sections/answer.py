@@ -76,7 +76,7 @@ def _why(one: Choice) -> list[str]:
     if one.reason == "rival" and rival is not None:
         return [f"no winner yet: {rival.title} cannot be compared ({one.text})"]
     if one.reason == "unreliable":
-        # Which of them are shown is of no interest here.
+        # The rest of the text says which repetitions are shown, which does not matter here.
         return [f"no verdict: {one.text.partition('; ')[0]}"]
     if one.reason == "failed":
         return [f"no delegate worked ({one.text})" if one.text else "nothing was measured"]
@@ -89,7 +89,7 @@ def _timed(job: JobReport) -> str:
 
 
 def ratio_words(ratio: float, half: float) -> str:
-    """`1.26 ± 0.02`, `1.6 ± 0.1`, `23 ± 2`: as many decimals as half the interval is worth."""
+    """`1.26 ± 0.02`, `1.6 ± 0.1`, `23 ± 2`: with the decimals that the width of the interval justifies."""
     decimals = 0 if half >= 1 or ratio >= 100 else 1 if half >= 0.1 or ratio >= 10 else 2
     between = f" ± {half:.{decimals}f}" if round(half, decimals) else ""
     return f"{ratio:.{decimals}f}{between}"

@@ -279,7 +279,7 @@ def failure_table(report: ComparisonReport) -> Table:
 
 
 def _next(shown: Shown) -> Iterator[Section]:
-    """The commands that show more; none of a side that is not one run of the store."""
+    """The commands that show more; none for a side that is not a single run of the store."""
     report = shown.report
     if all(map(_is_stored, (report.baseline, report.candidate))):
         runs = f"{report.candidate.run_ids[0]} --baseline {report.baseline.run_ids[0]}"

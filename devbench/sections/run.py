@@ -238,7 +238,7 @@ def _notes(subject: RunSubject) -> Iterator[Section]:
 
 
 def _next(subject: RunSubject) -> Iterator[Section]:
-    """The commands that would decide what is open, and that show more."""
+    """The commands that would decide what is undecided, and those that show more."""
     report, found = subject.report, choices(subject.report)
     commands = [("report", f"devbench report {report.run_id} --open")]
     again = report.command.startswith("devbench run ") and not re.search(

@@ -122,7 +122,7 @@ def _operators(job: JobReport) -> Table:
 
 
 def _what(repetition: Any) -> str:
-    """A repetition in a few words, with what came of it."""
+    """A repetition in a few words, with its result."""
     name = _name(repetition)
     if repetition.latency_avg_us is not None:
         return f"{name}: {ms(repetition.latency_avg_us / 1000)} ms"

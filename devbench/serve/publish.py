@@ -48,7 +48,7 @@ class PagesWritten:
 
 @dataclass(frozen=True, slots=True)
 class _Page:
-    """A page: its place in the site, what its content follows from, and how it is made."""
+    """A page: its place in the site, the data that its content depends on, and how it is made."""
 
     name: str
     data: object
@@ -250,7 +250,7 @@ def _title(told: Told) -> str:
 
 
 def _name(told: Told) -> str:
-    """The place of a change's page: its date and what it is of; the same from night to night."""
+    """The place of a change's page: its date and its subject; the same from night to night."""
     kind, what = ("device", told.device_key) if isinstance(told, DeviceChange) else ("model", told.model)
     first: Any = min((one.case, one.metric, one.operator_type, one.device_key) for one, _ in told.members)
     words = f"{what} {kind} {told.sides.at_utc:%Y-%m-%dT%H:%M:%S} {first}"

@@ -1,7 +1,7 @@
 """`devbench serve`: the pages of a store and its metrics over HTTP on 127.0.0.1; reads only.
 
-Only GET and HEAD are answered, and only where the Host header names this server: a page of somebody else's that makes
-its own name point here (DNS rebinding) gets nothing.
+Only GET and HEAD are answered, and only where the Host header names this server: a foreign page whose name resolves to
+this address (DNS rebinding) gets nothing.
 """
 
 from __future__ import annotations
@@ -118,7 +118,7 @@ class _HttpServer(ThreadingHTTPServer):
         super().__init__((HOST, port), _Handler)
         self.site = site
         self.hosts = frozenset(f"{name}:{self.server_address[1]}" for name in _NAMES)
-        # One page at a time is made: pages are large, and the store's reader is one.
+        # One page at a time is made: pages are large, and the store has a single reader.
         self.at_work = threading.Lock()
 
     def handle_error(self, request: object, client_address: object) -> None:

@@ -1,7 +1,7 @@
 """Whether this machine has a Vulkan driver for the virtual device's `gpu`; knows no model.
 
-The wheel `ai_edge_litert` has a GPU accelerator that runs on any Vulkan, including software. SwiftShader comes with
-Chromium; it is used from Chromium's folder, without an installation for the whole machine.
+The wheel `ai_edge_litert` has a GPU accelerator that runs on any Vulkan driver, including software ones. SwiftShader
+comes with Chromium; it is used from Chromium's folder, without an installation for the whole machine.
 """
 
 from __future__ import annotations

@@ -10,7 +10,7 @@ from devbench.forms.charts import DPI, WIDTH_IN, ChartForm
 from devbench.forms.colours import Theme
 from devbench.sections.charts import Chart, RowChart
 
-# Nothing of the time or the version goes into a file.
+# No time and no version is written into a file, so that equal data give equal files.
 _METADATA = {
     "png": {"Software": None},
     "svg": {"Date": None, "Creator": None},

@@ -109,7 +109,7 @@ def _values_axis(axes: Axes, panel: Panel, sheet: Sheet) -> None:
         axes.set_ylim(least / 1.3, most * 1.3)
         log_axis(axes, "y", least / 1.3, most * 1.3, int(panel.height))
         return
-    # Values that hardly differ do not look as if they jumped.
+    # The axis has a smallest span, so that tiny differences do not look like jumps.
     room = max(0.08 * (most - least), 0.02 * max(abs(least), abs(most)), 1e-9)
     low = panel.low if panel.low is not None else max(least - room, 0.0) if least >= 0 else least - room
     axes.set_ylim(low, panel.high if panel.high is not None else most + room)

@@ -1,4 +1,4 @@
-"""What ends the delegate when it builds the part that it took: the operator was accepted, and cannot be built.
+"""What makes the delegate fail when it builds its part of the graph: operators that it accepted but cannot build.
 
 Each check follows what the delegate reads of an operator: data must be no constant and must have dimensions, and a
 constant must have the rank and type in which it is read. Slices and arithmetic are in `extents`.

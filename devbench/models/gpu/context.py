@@ -64,7 +64,7 @@ class Context:
         return self.readers.get(tensor.index, ())
 
     def is_free(self, operator: OperatorView | None) -> bool:
-        """Whether it only widens a constant of fp16: the delegate takes the constant itself and drops the operator."""
+        """Whether it only widens a constant of fp16: the delegate then reads the constant and drops the operator."""
         if operator is None or operator.type != "DEQUANTIZE" or len(operator.inputs) != 1:
             return False
         source = operator.inputs[0]

@@ -1,10 +1,10 @@
 """A submodel through TensorFlow's converter, weights larger than memory would like included; knows no device.
 
-The converter holds several copies of every constant, which for the U-Net's 3.5 GB is more than 24 GB. So it is given a
-fill in place of each large weight: one number, of which it makes a constant only when it writes its file. Each weight
-has a number of its own, by which its buffer is found there and its true values are written over it, in place. Where
-the converter has folded a factor into a weight (the scale of attention into the query's projection), the number
-carries it, and the values are multiplied by it.
+The converter holds several copies of every constant, which for the U-Net's 3.5 GB is more than 24 GB. So each large
+weight is replaced by a fill: a single number, which the converter expands into a constant only when it writes its file.
+Each weight has a different number. By it the weight's buffer is found in the file, and the true values are written over
+it in place. If the converter has folded a factor into a weight (the scale of attention into the query's projection),
+the number shows it, and the values are multiplied by it.
 """
 
 from __future__ import annotations

@@ -27,7 +27,7 @@ _SIDES = (16_384, 8_192)
 
 
 def rewrites(*names: str) -> list[Rewrite]:
-    """These rewrites, or without names those that compute the same and are applied by default."""
+    """The named rewrites; without names, those that are not lossy and are applied by default."""
     return [one for one in REWRITES if (one.name in names if names else one.by_default and not one.lossy)]
 
 

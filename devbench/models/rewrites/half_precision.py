@@ -1,5 +1,5 @@
-"""`groupnorm-4d`, `layernorm-4d`, `stable-gelu` and `stable-attention`: right in half precision, of operators that
-delegates take.
+"""`groupnorm-4d`, `layernorm-4d`, `stable-gelu` and `stable-attention`: the same computations in forms that are
+accurate in half precision and use only operators that delegates take.
 
 Frameworks group the channels in a fifth dimension, which delegates refuse. Here every large tensor keeps the shape
 N×H×W×C: means are taken over height and width first, and only what is left, N×1×1×C, is grouped. In a layer
@@ -10,8 +10,8 @@ squared:
 
     d = x − mean,  a = max(|d|, 1/128) of the group,  y = (d/a)·rsqrt(mean((d/a)²) + ε/a²)·γ + β
 
-The tanh form of GELU cubes its argument, and x³ is beyond 65,504 from |x| = 40 on; what tanh makes of an infinity, and
-of an infinity less another, differs between GPUs. Its argument is clipped first: tanh is 1 there to the last bit.
+The tanh form of GELU cubes its argument, and x³ is beyond 65,504 from |x| = 40 on; the tanh of an infinity, or of the
+difference of two infinities, differs between GPUs. Its argument is clipped first: tanh is 1 there to the last bit.
 
     y = x·(½ + ½·tanh(c·(a₁ + a₃c² + …))),  c = min(max(x, −B), B)
 

@@ -8,10 +8,11 @@ only. The same delegate is wrong too if the rows of the first operand are no mul
 with more than four columns): rows of zeros fill them up, and are cut off again.
 
 `fc-to-conv`: a FULLY_CONNECTED of many rows as RESHAPE, 1×1 CONV_2D, RESHAPE: delegates refuse large activations, or
-fail on them. The sum is the same, and the weights stay in place, as out×in is out×1×1×in. `fc-one-row`: one of one row
-on that row twice; and so a CONV_2D of one pixel. The stock GPU delegate has a kernel of its own for one row (a
-convolution of one pixel gets it too), which does not compile on every OpenCL device ("use of undeclared identifier
-'smp_zero'").
+fail on them. The sum is the same, and the weights stay in place, as out×in is out×1×1×in.
+
+`fc-one-row`: a FULLY_CONNECTED of one row computes that row twice, and one result is dropped; the same for a CONV_2D of
+one pixel. The stock GPU delegate has a separate kernel for one row and for one pixel, which does not compile on every
+OpenCL device ("use of undeclared identifier 'smp_zero'").
 
 `gather-1d`: a GATHER whose indices have several dimensions (tokens of 1×77) gets them in one dimension. That is enough
 for LiteRT 2's GPU accelerator. The stock delegate of `benchmark_model` 2.14 takes such a GATHER too, but cannot read a

@@ -132,7 +132,7 @@ def telling(message: str) -> int:
 
 
 def names_reason(message: str) -> bool:
-    """Whether a line has a reason, not only the news that something failed."""
+    """Whether a line gives a reason, not only that something failed."""
     return telling(message) >= 3
 
 

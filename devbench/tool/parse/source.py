@@ -1,7 +1,7 @@
 """From blocks of bytes to the lines that may be the tool's, in bounded memory; knows words, not the meaning of lines.
 
 Most of a foreign text is skipped quickly: one search finds the next word of the tool's lines. Only lists of operators
-have lines without such words; the reader tells when it is in a list.
+have lines without such words; the caller says when it is in a list.
 """
 
 from __future__ import annotations
@@ -84,7 +84,7 @@ _OWN_WORDS, _ALL_WORDS = _Words(_OWN), _Words((*_OWN, *_LOOKS_BAD))
 
 
 class Listening(Protocol):
-    """Which lines the reader wants at the moment."""
+    """Which lines the caller needs at the moment."""
 
     @property
     def wants_errors(self) -> bool:
