@@ -1,20 +1,16 @@
-"""Which jobs a device cannot run, known before anything is sent for them, and which convolutions a delegate takes.
+"""Which jobs a device cannot run, known before anything is sent for them.
 
-A binary's flags are read once on each device and remembered: its help does not change with the model. Whether a
-convolution is taken is tried with a model of one operator, which is prepared but not run. Stores no result and shows
-nothing.
+A binary's flags are read once on each device and remembered: its help does not change with the model. Stores no result
+and shows nothing.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import json
 import platform
 import shlex
-import tempfile
-from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Collection, Mapping, Sequence
 from hashlib import sha256
 from pathlib import Path
 from types import MappingProxyType
@@ -22,15 +18,15 @@ from typing import TYPE_CHECKING
 
 from devbench.adb.errors import ShellTimeout
 from devbench.device.depot import Depot
-from devbench.device.facts import DeviceFacts, read_facts
+from devbench.device.facts import DeviceFacts
 from devbench.device.health import explaining
-from devbench.errors import EnvironmentProblem, InputError
+from devbench.errors import InputError
 from devbench.host.paths import cache_dir
 from devbench.models.compiled import fits_soc
-from devbench.tool.binaries import Binary, choose
-from devbench.tool.case import Delegate, ToolCase, ToolOptions
-from devbench.tool.delegates import bare, load_delegates, unmet
-from devbench.tool.flags import build_argv, command_line, flags_of_help, missing_flags
+from devbench.tool.binaries import Binary
+from devbench.tool.case import Delegate
+from devbench.tool.delegates import bare, unmet
+from devbench.tool.flags import flags_of_help, missing_flags
 from devbench.tool.libraries import DelegateFile, asked_of_device, check_delegate, not_for
 from devbench.tool.manifest import VIRTUAL_ABI
 from devbench.tool.measurement import Failure, FailureKind
@@ -38,9 +34,7 @@ from devbench.tool.measurement import Failure, FailureKind
 if TYPE_CHECKING:
     from devbench.adb.device import Device
     from devbench.bench.command import Commands
-    from devbench.bench.lease_keeper import LeaseKeeper
     from devbench.bench.plan import Case, JobProgress, Limits
-    from devbench.models.rewrites.serialize import Conv
     from devbench.results.records import Purpose
 
 
@@ -272,53 +266,3 @@ def refusals(
         if failure is not None:
             found.append((job, failure))
     return found
-
-
-_PROBE_TIMEOUT_S = 60.0
-
-
-def conv_probe(device: Device, keeper: LeaseKeeper, delegate: str) -> Callable[[Conv], bool]:
-    """Whether `delegate` on `device` takes a convolution; each size is asked once, while `keeper` has the device.
-
-    Raises:
-        InputError: there is no such delegate.
-        EnvironmentProblem: it refuses even the smallest convolution, so its answers are useless.
-    """
-    from devbench.models.rewrites.serialize import Conv, write_conv_model
-    from devbench.tool.parse.log import parse_text
-
-    known = load_delegates(None)
-    if delegate not in known:
-        raise InputError(f"no delegate {delegate!r}", hint=f"there are {', '.join(known)}")
-    binary = choose(read_facts(device).abis)
-    depot = Depot(device)
-    tool = depot.ensure(binary.path, sha256=binary.sha256, mode=0o755).remote
-
-    @functools.cache
-    def allow(conv: Conv) -> bool:
-        with tempfile.TemporaryDirectory() as folder:
-            path = Path(folder, "conv.tflite")
-            write_conv_model(conv, path)
-            graph = depot.ensure(path).remote
-        options = ToolOptions(num_runs=1, min_secs=0.0, warmup_runs=0, warmup_min_secs=0.0)
-        options = replace(options, extra_flags=(("dry_run", "true"),))
-        argv = build_argv(ToolCase(known[delegate], options), binary=tool, graph=graph, tool=binary.tool)
-        try:
-            done = keeper.shell(
-                command_line(argv, known[delegate].env), timeout_s=_PROBE_TIMEOUT_S, doing="asking the delegate"
-            )
-        except ShellTimeout:
-            return False
-        finally:
-            # Probes of hundreds of megabytes must not fill the depot.
-            with contextlib.suppress(EnvironmentProblem):
-                device.shell(f"rm -f {shlex.quote(graph)}", timeout_s=_PROBE_TIMEOUT_S, doing="removing a probe")
-        said = parse_text((done.stdout + b"\n" + done.stderr).decode("utf-8", "replace"))
-        return said.failure is None and any(use.applied == "full" for use in said.delegates)
-
-    if not allow(Conv(1, 8, 8, 4, 4, 3, 3, 8, 8)):
-        raise EnvironmentProblem(
-            f"{delegate} on {device.serial} does not even take a convolution of 4 channels",
-            hint=f"devbench delegates --device {device.serial}",
-        )
-    return allow

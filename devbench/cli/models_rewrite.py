@@ -141,8 +141,8 @@ def _limits(
     if len(given) > 1:
         raise InputError(f"{' and '.join(given)}: limits come from one place", hint="leave one out")
     if device:
+        from devbench.bench.conv_probe import conv_probe
         from devbench.bench.lease_keeper import holding, parse_wait
-        from devbench.bench.refusals import conv_probe
 
         wait_s = parse_wait(wait)
         found = stack.enter_context(open_devices([device]))[0]

@@ -14,9 +14,9 @@ from pathlib import Path
 import pytest
 from filelock import FileLock
 
+from devbench.bench.conv_probe import conv_probe
 from devbench.bench.lease_keeper import holding
 from devbench.bench.pipeline import read_pipeline
-from devbench.bench.refusals import conv_probe
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.models.mobile_sd import SUBMODELS
 from devbench.models.rewrites.serialize import Conv
