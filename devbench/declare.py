@@ -68,9 +68,7 @@ class Option:
 
 def option(default: Value, *spellings: str, text: str, **declared: Any) -> Value:
     """The declaration of a field; `declared` are attributes of `Option`."""
-    given = {"spellings": spellings, "text": text, **declared}
-    found: Any = field(default=default, metadata=given)
-    return found  # type: ignore[no-any-return]
+    return field(default=default, metadata={"spellings": spellings, "text": text, **declared})
 
 
 def options_of(catalogue: type) -> tuple[Option, ...]:

@@ -42,7 +42,7 @@ class Metric:
         once_a_run: a run has one value of a case, that of its profile repetition.
         of_speed: it depends on the device's speed: a reference case corrects it.
         explained: a profile explains a regression.
-        worse_word, better_word: what a change is called.
+        worse_word: what a regression is called.
         decimals: how many are shown; `None` for three significant digits.
         heading: of its column in the table of jobs.
         hidden: its place in the order in which columns are hidden in a narrow terminal; `None` if it never is.
@@ -67,7 +67,6 @@ class Metric:
     of_speed: bool = False
     explained: bool = False
     worse_word: str = "slower"
-    better_word: str = "faster"
     decimals: int | None = None
     heading: str = ""
     hidden: int | None = None
@@ -139,7 +138,6 @@ METRICS: Mapping[str, Metric] = {
             scatter=0.015,
             once_a_run=True,
             worse_word="larger",
-            better_word="smaller",
             decimals=1,
             heading="peak MB",
             hidden=1,
@@ -154,7 +152,6 @@ METRICS: Mapping[str, Metric] = {
             smallest_effect=0.0,
             exact=True,
             worse_word="larger",
-            better_word="smaller",
             decimals=0,
         ),
         Metric(
@@ -167,7 +164,6 @@ METRICS: Mapping[str, Metric] = {
             exact=True,
             explained=True,
             worse_word="less on the delegate",
-            better_word="more on the delegate",
         ),
         Metric(
             "delegate_time_share",

@@ -28,7 +28,7 @@ from tests.made.samples import run_record
 
 NEW = Metric(
     "memory_growth", "memory growth", "MB", column="overall_memory_mb", counts="latency", smallest_effect=0.02,
-    worse_word="larger", better_word="smaller", decimals=1, heading="growth MB", shown=("jobs", "comparison", "history"),
+    worse_word="larger", decimals=1, heading="growth MB", shown=("jobs", "comparison", "history"),
 )  # fmt: skip
 NIGHTS = 16
 # From then on it is half as much again.

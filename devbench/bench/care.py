@@ -102,8 +102,6 @@ def _busy(now: Conditions, most: float) -> str:
     return f"waiting until it is calm after the restart: load {now.load_1min:.1f}"
 
 
-BOOT_S = 300.0
-"""How long a device has to boot if nothing else is requested."""
 _POLL_S = 1.0
 _ANSWER_S = 5.0
 

@@ -38,7 +38,6 @@ _JobArgument = Annotated[
     int, typer.Argument(metavar="JOB", help="The number of a job.", autocompletion=complete(farm_admin.job_numbers))
 ]
 _MAX_PRIORITY = 100
-_SHOWN_S = 3600.0
 _FRAME_S = 2.0
 
 

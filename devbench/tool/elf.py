@@ -19,7 +19,7 @@ HEXAGON = "hexagon"
 MACHINES = {183: "arm64-v8a", 40: "armeabi-v7a", 62: "x86_64", 3: "x86", 243: "riscv64", 164: HEXAGON}
 _SHARED = 3
 _LOAD, _DYNAMIC = 1, 2
-_NEEDED, _HASH, _STRTAB, _SYMTAB, _STRSZ, _SONAME, _RPATH, _RUNPATH, _GNU_HASH = 1, 4, 5, 6, 10, 14, 15, 29, 0x6FFFFEF5
+_NEEDED, _HASH, _STRTAB, _SYMTAB, _STRSZ, _SONAME, _GNU_HASH = 1, 4, 5, 6, 10, 14, 0x6FFFFEF5
 _MAX_HEADERS, _MAX_ENTRIES, _MAX_SYMBOLS, _MAX_NAME = 256, 4096, 400_000, 512
 _MAX_STRINGS = 64 << 20
 
@@ -28,18 +28,14 @@ _MAX_STRINGS = 64 << 20
 class Library:
     """Attributes:
     abi: Android's name of the ABI, "hexagon" for the DSP, empty for another machine.
-    bits: 32 or 64.
     soname: its own name; empty if it has none.
     needed: names of the libraries that are loaded with it.
-    run_paths: folders in which it looks for them.
     exports, imports: names of the dynamic symbols that it defines and that it needs.
     """
 
     abi: str
-    bits: int
     soname: str
     needed: tuple[str, ...]
-    run_paths: tuple[str, ...]
     exports: frozenset[str]
     imports: frozenset[str]
 
@@ -122,15 +118,12 @@ class _ElfReader:
         tags = self._tags()
         strings = self._strings(tags)
         names = [_name(strings, value) for value in tags.get(_NEEDED, [])]
-        paths = [_name(strings, value) for tag in (_RPATH, _RUNPATH) for value in tags.get(tag, [])]
         soname = [_name(strings, value) for value in tags.get(_SONAME, [])]
         exports, imports = self._symbols(tags, strings)
         return Library(
             abi=MACHINES.get(self._machine, ""),
-            bits=64 if self._wide else 32,
             soname=soname[0] if soname else "",
             needed=tuple(dict.fromkeys(names)),
-            run_paths=tuple(part for path in paths for part in path.split(":") if part),
             exports=exports,
             imports=imports,
         )
