@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from hashlib import sha256
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
+import numpy as np
 import pytest
 
 from devbench.analysis.operators import delegate_time_share
 from devbench.analysis.reliability import Reliability
 from devbench.bench import records
-from devbench.bench.records import device_record, file_records, operator_records, refused_record, repetition_record
+from devbench.bench.records import (
+    describe,
+    device_record,
+    file_records,
+    operator_records,
+    refused_record,
+    repetition_record,
+)
 from devbench.bench.records import job_record as make_job
 from devbench.device.facts import DeviceFacts
 from devbench.device.profiles import DeviceProfile
+from devbench.notices import Notice, NoticeKind
 from devbench.results.records import RepetitionRecord
 from devbench.tool.measurement import DelegateUse, Failure, FailureKind, Memory
 from devbench.tool.parse import parse_text
@@ -69,6 +80,26 @@ def test_a_failed_repetition_carries_no_latency_no_start_up_time_and_no_memory(p
     assert failed.measurement["inference_avg_us"] == 700.0, "what the tool printed is kept"
 
 
+def test_operators_and_sampled_memory_count_of_a_process_that_ended_well_only() -> None:
+    profiled = replace(parse_text("STARTING!\n" + PROFILE.format(name="CONV_2D")), delegates=())
+    for failure, count, pss in ((None, 2, 4096), (FAILURE, 0, None)):
+        process = ran(failure)
+        process = replace(process, output=replace(process.output, pss_peak_kb=4096))
+        one = repetition_record(job_record(), case(), 0, "profile", process, profiled, VALID)
+        assert (len(one.operators), one.pss_peak_kb) == (count, pss)
+
+
+def test_the_share_of_a_delegate_is_of_the_runs_and_not_of_the_start() -> None:
+    took = "INFO: Replacing 9 out of 10 node(s) with delegate (GPU) node, yielding 2 partitions for subgraph 0.\n"
+    start = PROFILE.replace("Regular Benchmark Runs", "Model Initialization").replace("SOFTMAX", "AllocateTensors")
+    start = start.format(name="ModifyGraphWithDelegate")
+    found = parse_text("STARTING!\n" + took + start + PROFILE.format(name="GPU"))
+    assert found.profile_init is not None and found.profile_runs is not None
+    one = repetition_record(job_record(), case(delegate=GPU), 0, "profile", ran(), found, VALID)
+    assert {row.phase for row in one.operators} == {"init", "runs"}
+    assert one.delegate_time_share == pytest.approx(0.75)
+
+
 @pytest.mark.parametrize(
     ("purpose", "latency", "start_up", "memory"),
     [
@@ -108,6 +139,7 @@ def test_a_job_has_what_was_asked_for_and_what_it_is_made_of() -> None:
     assert (job.number, job.delegate, job.delegate_title, job.threads, job.require) == (3, "gpu", "GPU", 4, "any")
     assert (job.binary.sha256, job.binary.name, job.model.operators) == ("f" * 64, BINARY.name, 77)
     assert job.options["delegate_flags"] == {"use_gpu": "true"}
+    assert job.options["operator_count"] == 77
     assert job.options["reported_as"] == ["GPU"] and "via" not in job.options and "compiled" not in job.options
     litert = make_job(RUN, 3, one, device, replace(BINARY, tool="litert"), "f" * 64)
     assert litert.options["delegate_flags"] == {"use_gpu": "yes"}
@@ -122,6 +154,33 @@ def test_a_device_is_virtual_if_it_or_its_profile_is() -> None:
     assert device_record(facts, virtual).virtual
     assert device_record(replace(facts, virtual=True), phone).virtual
     assert device_record(facts, replace(phone, masks={"big": "f0"})).facts["masks"] == {"big": "f0"}
+
+
+def test_a_device_has_the_key_of_its_history_and_a_shared_serial_number_is_told() -> None:
+    facts = DeviceFacts("NEW", "SERIAL", model="Phone", hardware_serial="0123456789ABCDEF")
+    asked: list[tuple[str, str]] = []
+
+    def identify(key: str, serial: str) -> tuple[str, list[str]]:
+        asked.append((key, serial))
+        return "OLD", ["OTHER"]
+
+    store: Any = SimpleNamespace(identify=identify)
+    told: list[Notice] = []
+    device = describe(facts, DeviceProfile("p", "P"), store, told.append)
+    assert asked == [("NEW", "0123456789ABCDEF")]
+    assert (device.key, device.serial) == ("OLD", "SERIAL")
+    assert [(notice.kind, notice.device_key) for notice in told] == [(NoticeKind.DEVICE_IDENTITY, "OLD")]
+    assert "OTHER" in told[0].text
+
+
+def test_inputs_are_files_of_a_job_with_the_hash_of_their_values() -> None:
+    inputs = [np.arange(4, dtype="float32"), np.zeros(2, dtype="int8")]
+    specs = [SimpleNamespace(name="image"), SimpleNamespace(name="x" * 300)]
+    expected: Any = SimpleNamespace(tensors=SimpleNamespace(inputs=specs), inputs=inputs)
+    first, second = file_records(case(), expected)
+    assert (first.name, first.role, first.size_bytes) == ("0 image", "input", 16)
+    assert first.sha256 == sha256(inputs[0].tobytes()).hexdigest()
+    assert (len(second.name), second.size_bytes) == (200, 2)
 
 
 def test_libraries_of_a_delegate_are_files_of_its_jobs_with_version_and_hash(monkeypatch: pytest.MonkeyPatch) -> None:
