@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,9 @@ from typer.testing import CliRunner
 from devbench.bench.file_models import json_schema
 from devbench.bench.pipeline_program import for_pipeline
 from devbench.bench.suite import read_suite
-from devbench.cli import nightly, run
+from devbench.cli import run
+from devbench.cli.app import application
+from devbench.cli.takes import Taken, takes
 from devbench.declare import option, options_of
 from devbench.errors import InputError
 from devbench.frozen import dataclass
@@ -39,7 +42,7 @@ class Extended(RunOptions):
 def help_of(catalogue: type[RunOptions]) -> str:
     app = typer.Typer()
     app.callback()(lambda: None)
-    run.register(app, catalogue)
+    app.command("run")(takes(options=Taken(catalogue, panels=True))(inspect.unwrap(run.run)))
     return CliRunner().invoke(app, ["run", "--help"], env={"COLUMNS": "160", "NO_COLOR": "1"}).output
 
 
@@ -92,9 +95,7 @@ def test_each_option_of_a_number_has_bounds_and_each_key_belongs_to_one_option()
 
 
 def test_commands_that_share_options_take_them_from_the_catalogue() -> None:
-    app = typer.Typer()
-    app.callback()(lambda: None)
-    nightly.register(app)
+    app = application("nightly")
     output = CliRunner().invoke(app, ["nightly", "--help"], env={"COLUMNS": "160", "NO_COLOR": "1"}).output
     for one in options_of(NightlyOptions):
         assert one.shown in output

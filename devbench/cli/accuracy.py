@@ -20,14 +20,11 @@ _TAKEN = (
     "delegates_file", "json_file", "store_url", "wait", "quiet",
 )  # fmt: skip
 _FIXED = {"repetitions": 0, "profile": False, "cold_starts": 0, "check_outputs": True}
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    taken = Taken(RunOptions, _TAKEN, defaults=_FIXED, complete=RUN_COMPLETION, required=("models",))
-    app.command("accuracy", epilog=_EPILOG, rich_help_panel="Measure")(takes(accuracy, options=taken))
-
-
+@app.command("accuracy", epilog=_EPILOG, rich_help_panel="Measure")
+@takes(options=Taken(RunOptions, _TAKEN, defaults=_FIXED, complete=RUN_COMPLETION, required=("models",)))
 def accuracy(options: RunOptions) -> None:
     """Check that each delegate computes the right outputs.
 

@@ -25,12 +25,12 @@ from devbench.cli.output import plain, print_error, say
 from devbench.cli.usage import UsageError, explained, read_plainly
 from devbench.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, DevbenchError, EnvironmentProblem
 
-# The modules in the order in which the help shows their commands, each with what it registers.
+# The modules in the order in which the help shows their commands, each with the commands of its `app`.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
     "run": ("run",),
     "accuracy": ("accuracy",),
-    "suite": ("suite",),
     "nightly": ("nightly",),
+    "suite": ("suite",),
     "farm": ("farm",),
     "pipeline": ("pipeline",),
     "runs": ("runs", "show"),
@@ -75,7 +75,9 @@ def application(command: str | None = None) -> typer.Typer:
     app.callback()(_root)
     needed = [module for module, names in COMMANDS.items() if command in names]
     for module in needed or COMMANDS:
-        importlib.import_module(f"devbench.cli.{module}").register(app)
+        part: typer.Typer = importlib.import_module(f"devbench.cli.{module}").app
+        # Typer does not read the heading of a group from the group itself.
+        app.add_typer(part, rich_help_panel=part.rich_help_panel)
     return app
 
 

@@ -35,20 +35,10 @@ _NameArgument = Annotated[
         metavar="NAME", help="A name from `devbench binaries list`, or a hash.", autocompletion=complete_binaries
     ),
 ]
+app = typer.Typer(name="binaries", help="Fetch, add and check benchmark_model binaries.", rich_help_panel="Prepare")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group to the application."""
-    group = typer.Typer(help="Fetch, add and check benchmark_model binaries.")
-    group.command("list", epilog="Example:\n\n  devbench binaries list")(list_binaries)
-    group.command("fetch", epilog=_FETCH)(fetch)
-    group.command("add", epilog=_ADD)(add)
-    group.command("flags", epilog=_FLAGS)(flags)
-    group.command("verify", epilog="Example:\n\n  devbench binaries verify")(verify)
-    group.command("remove", epilog="Example:\n\n  devbench binaries remove 2.20-mine")(remove)
-    app.add_typer(group, name="binaries", rich_help_panel="Prepare")
-
-
+@app.command("list", epilog="Example:\n\n  devbench binaries list")
 def list_binaries(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: `installed` and `offers`.")] = False,
 ) -> None:
@@ -81,6 +71,7 @@ def _size(one: Binary) -> str:
     return f"{one.size_bytes / 1e6:.1f} MB" if one.size_bytes >= 1e5 else f"{one.size_bytes} B"
 
 
+@app.command("fetch", epilog=_FETCH)
 def fetch(
     name: Annotated[
         str | None,
@@ -131,6 +122,7 @@ def _offer(name: str | None, abi: str | None) -> Offer:
     raise InputError(f"no binary for the ABI {abi!r} in the manifest", hint=near(str(abi), abis, otherwise))
 
 
+@app.command("add", epilog=_ADD)
 def add(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="A benchmark_model for a device, or its APK.")],
     name: Annotated[str, typer.Option(help="What to call it. Default: from tool, version and ABI.")] = "",
@@ -144,6 +136,7 @@ def add(
     say(f"{plain(binary.name)}: {binary.abi}, {binary.tool}, SHA-256 {binary.sha256}")
 
 
+@app.command("flags", epilog=_FLAGS)
 def flags(
     name: _NameArgument,
     device: Annotated[
@@ -188,6 +181,7 @@ def flags(
         say(plain(f"--{flag}"))
 
 
+@app.command("verify", epilog="Example:\n\n  devbench binaries verify")
 def verify(
     names: Annotated[
         list[str] | None,
@@ -208,6 +202,7 @@ def verify(
         raise typer.Exit(EXIT_FAILED)
 
 
+@app.command("remove", epilog="Example:\n\n  devbench binaries remove 2.20-mine")
 def remove(name: _NameArgument) -> None:
     """Delete a binary from this computer."""
     from devbench.tool.binaries import remove as remove_binary

@@ -23,11 +23,7 @@ _EPILOG = (
     "  devbench chart comparison latest --baseline previous --out changes.svg\n\n"
     "  devbench chart waterfall latest --baseline previous --out why.svg"
 )
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("chart", epilog=_EPILOG, rich_help_panel="Results")(chart)
+app = typer.Typer()
 
 
 def complete_kinds(incomplete: str) -> list[str]:
@@ -36,6 +32,7 @@ def complete_kinds(incomplete: str) -> list[str]:
 
 
 @no_cycle_search()
+@app.command("chart", epilog=_EPILOG, rich_help_panel="Results")
 def chart(
     kind: Annotated[
         str,

@@ -33,13 +33,10 @@ _EPILOG = (
 )
 _FAIL_ON = ("regressed", "improved", "undecided", "missing", "never")
 _FORMATS = ("text", "md", "json", "html")
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("compare", epilog=_EPILOG, rich_help_panel="Results")(compare)
-
-
+@app.command("compare", epilog=_EPILOG, rich_help_panel="Results")
 def compare(
     baseline: Annotated[
         str,

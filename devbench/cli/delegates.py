@@ -24,13 +24,10 @@ _EPILOG = (
     "A library of your own (docs/delegates.md):\n\n  devbench run model.tflite -D external:libs/libmine.so"
 )
 _FORMS = {"accelerator": "[:ACCELERATOR]", "library": ":PATH.so", "": ""}
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("delegates", epilog=_EPILOG, rich_help_panel="Prepare")(delegates)
-
-
+@app.command("delegates", epilog=_EPILOG, rich_help_panel="Prepare")
 def delegates(
     device: Annotated[
         list[str] | None,

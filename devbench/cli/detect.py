@@ -37,13 +37,10 @@ _EPILOG = (
 _FAIL_ON = ("worse", "up", "down", "any")
 _FORMATS = ("text", "md", "json", "html")
 _FILE = "A file instead of the history"
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("detect", epilog=_EPILOG, rich_help_panel="Results")(detect)
-
-
+@app.command("detect", epilog=_EPILOG, rich_help_panel="Results")
 def detect(
     metric: Annotated[
         list[str] | None,

@@ -22,14 +22,10 @@ _SPLIT = (
     "Examples:\n\n  devbench devices split 38071FDJH00ABC-3f9a1c --dry-run\n\n"
     "  devbench devices split 0123456789ABCDEF-3f9a1c rig-2 --since 2026-11-01"
 )
+app = typer.Typer()
 
 
-def register(group: typer.Typer) -> None:
-    """Add the commands to `devbench devices`."""
-    group.command("merge", epilog=_MERGE)(merge)
-    group.command("split", epilog=_SPLIT)(split)
-
-
+@app.command("merge", epilog=_MERGE)
 def merge(
     into: Annotated[str, typer.Argument(metavar="DEVICE", help="The device whose history continues: key or title.")],
     other: Annotated[str, typer.Argument(metavar="OTHER", help="The device whose history becomes part of it.")],
@@ -54,6 +50,7 @@ def merge(
                 histories.merge(connection, histories.plan_merge(connection, keys[0], keys[1]))
 
 
+@app.command("split", epilog=_SPLIT)
 def split(
     device: Annotated[str, typer.Argument(metavar="DEVICE", help="The device whose history is split: key or title.")],
     other: Annotated[

@@ -83,14 +83,10 @@ def read_life(found: Sequence[Board]) -> Life:
     return Life(health, in_quarantine())
 
 
-def register(group: typer.Typer) -> None:
-    """Add the commands to `devbench devices`."""
-    group.command("pair", epilog=_PAIR)(pair)
-    group.command("quarantine", epilog=_QUARANTINE)(quarantine)
-    group.command("hub", epilog=_HUB)(hub)
-    group.command("reboot", epilog=_REBOOT)(reboot)
+app = typer.Typer()
 
 
+@app.command("pair", epilog=_PAIR)
 def pair(
     address: Annotated[
         str,
@@ -154,6 +150,7 @@ def _connected(server: AdbServer, host: str, name: str) -> str:
     return ""
 
 
+@app.command("quarantine", epilog=_QUARANTINE)
 def quarantine(
     device: _DeviceArgument,
     why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for others.")] = "",
@@ -188,6 +185,7 @@ def quarantine(
     say(f"{plain(device)}: {plain(book.in_quarantine()[device].words, 400)}")
 
 
+@app.command("hub", epilog=_HUB)
 def hub(
     device: _DeviceArgument,
     port: Annotated[
@@ -216,6 +214,7 @@ def hub(
     say(f"{plain(key)}: " + ("its USB port is not switched" if forget else f"USB port {plain(port)}"))
 
 
+@app.command("reboot", epilog=_REBOOT)
 def reboot(
     device: _DeviceArgument,
     wait: Annotated[str, typer.Option(metavar="TIME", help="Wait up to this long until it has booted.")] = "5m",

@@ -55,23 +55,14 @@ _DeviceArgument = Annotated[
 _AddressArgument = Annotated[
     str, typer.Argument(metavar="HOST:PORT", help="The address that the device shows under wireless debugging.")
 ]
+app = typer.Typer()
+group = typer.Typer(name="devices", invoke_without_command=True)
+app.add_typer(group, rich_help_panel="Prepare")
+group.add_typer(device_life.app)
+group.add_typer(device_histories.app)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to the application."""
-    group = typer.Typer(invoke_without_command=True)
-    group.callback(epilog=_LIST)(devices)
-    group.command("connect", epilog="Example:\n\n  devbench devices connect 192.168.1.20:5555")(connect)
-    group.command("disconnect", epilog="Example:\n\n  devbench devices disconnect 192.168.1.20:5555")(disconnect)
-    group.command("tag", epilog="Example:\n\n  devbench devices tag R5CT1234ABC nightly s23")(tag)
-    group.command("untag", epilog="Example:\n\n  devbench devices untag R5CT1234ABC nightly")(untag)
-    group.command("release", epilog=_RELEASE)(release)
-    device_life.register(group)
-    device_histories.register(group)
-    app.add_typer(group, name="devices", rich_help_panel="Prepare")
-    app.command("virtual", epilog=_VIRTUAL, rich_help_panel="Prepare")(virtual)
-
-
+@group.callback(epilog=_LIST)
 def devices(
     context: typer.Context,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list, one entry per device.")] = False,
@@ -217,6 +208,7 @@ def _tags(one: DeviceOverview) -> list[str]:
 # -- connecting, tags, releasing -------------------------------------------------------------------------------------
 
 
+@group.command("connect", epilog="Example:\n\n  devbench devices connect 192.168.1.20:5555")
 def connect(address: _AddressArgument) -> None:
     """Connect to a device over the network.
 
@@ -228,6 +220,7 @@ def connect(address: _AddressArgument) -> None:
     say(f"{address}: connected")
 
 
+@group.command("disconnect", epilog="Example:\n\n  devbench devices disconnect 192.168.1.20:5555")
 def disconnect(address: _AddressArgument) -> None:
     """End the connection to a device over the network."""
     _ready_server().disconnect(_checked(address))
@@ -248,6 +241,7 @@ def _ready_server() -> AdbServer:
     return server
 
 
+@group.command("tag", epilog="Example:\n\n  devbench devices tag R5CT1234ABC nightly s23")
 def tag(
     device: _DeviceArgument,
     tags: Annotated[list[str], typer.Argument(metavar="TAG", help="One or more words.")],
@@ -259,6 +253,7 @@ def tag(
     _print_tags(key, add_tags(key, tags))
 
 
+@group.command("untag", epilog="Example:\n\n  devbench devices untag R5CT1234ABC nightly")
 def untag(
     device: _DeviceArgument,
     tags: Annotated[list[str] | None, typer.Argument(metavar="TAG", help="The tags to remove. Default: all.")] = None,
@@ -274,6 +269,7 @@ def _print_tags(key: str, tags: tuple[str, ...]) -> None:
     say(f"{plain(key, 80)}: {plain(', '.join(tags) or 'no tags', 1000)}")
 
 
+@group.command("release", epilog=_RELEASE)
 def release(device: _DeviceArgument, yes: YesOption = False, as_json: JsonOption = False) -> None:
     """Release a device from the run that uses it, and end the processes of that run on the device.
 
@@ -304,6 +300,7 @@ def release(device: _DeviceArgument, yes: YesOption = False, as_json: JsonOption
         print_json({"serial": serial, "released": to_json(holder) if holder else None})
 
 
+@app.command("virtual", epilog=_VIRTUAL, rich_help_panel="Prepare")
 def virtual(
     count: Annotated[int, typer.Option("--count", "-n", min=1, max=_MAX_VIRTUAL, help="How many devices.")] = 1,
     fault: Annotated[

@@ -15,13 +15,10 @@ if TYPE_CHECKING:
 
 _EPILOG = "Examples:\n\n  devbench doctor\n\n  devbench doctor --json"
 _MARKS = {"ok": "[green]✓[/green]", "warning": "[yellow]![/yellow]", "bad": "[red]✗[/red]"}
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("doctor", epilog=_EPILOG, rich_help_panel="Prepare")(doctor)
-
-
+@app.command("doctor", epilog=_EPILOG, rich_help_panel="Prepare")
 def doctor(
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON: a list, one entry per check.")] = False,
     timeout: Annotated[float, typer.Option(min=0.1, max=600, help="Seconds that each device has to answer.")] = 10.0,

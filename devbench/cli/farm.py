@@ -39,25 +39,11 @@ _JobArgument = Annotated[
 ]
 _MAX_PRIORITY = 100
 _FRAME_S = 2.0
+app = typer.Typer(name="farm", no_args_is_help=True, epilog=_GROUP, rich_help_panel="Measure")
+app.add_typer(farm_admin.app)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands of this file to the application."""
-    group = typer.Typer(no_args_is_help=True, epilog=_GROUP)
-    group.callback()(farm)
-    group.command("worker", epilog="Example:\n\n  devbench farm worker --url postgresql://lab1:...@db/devbench")(worker)
-    group.command("keeper", epilog="Example:\n\n  devbench farm keeper --url postgresql://keep:...@db/devbench")(keeper)
-    group.command("submit", epilog=_SUBMIT)(submit)
-    group.command("status", epilog="Examples:\n\n  devbench farm status\n\n  devbench farm status --watch")(status)
-    group.command("logs", epilog="Examples:\n\n  devbench farm logs 17\n\n  devbench farm logs 17 --raw outputs/")(logs)
-    group.command("retry", epilog="Example:\n\n  devbench farm retry 17")(retry)
-    group.command("cancel", epilog="Examples:\n\n  devbench farm cancel 17\n\n  devbench farm cancel 4 --rounds")(
-        cancel
-    )
-    farm_admin.register(group)
-    app.add_typer(group, name="farm", rich_help_panel="Measure")
-
-
+@app.callback()
 def farm() -> None:
     """Measure on many hosts: one queue, one store, each result exactly once (docs/farm.md)."""
 
@@ -68,6 +54,7 @@ def _open(url: str | None) -> Farm:
     return Farm(farm_url(url))
 
 
+@app.command("worker", epilog="Example:\n\n  devbench farm worker --url postgresql://lab1:...@db/devbench")
 def worker(
     url: FarmOption = None,
     storage: StorageOption = None,
@@ -89,6 +76,7 @@ def worker(
     Worker(farm_url(url), settings, _log).run()
 
 
+@app.command("keeper", epilog="Example:\n\n  devbench farm keeper --url postgresql://keep:...@db/devbench")
 def keeper(
     url: FarmOption = None,
     silent: Annotated[
@@ -117,6 +105,7 @@ def _log(line: str) -> None:
     say(f"{datetime.now(timezone.utc):%Y-%m-%d %H:%M:%S} {plain(line, 1000)}", stderr=True)
 
 
+@app.command("submit", epilog=_SUBMIT)
 def submit(
     suites: Annotated[list[Path], typer.Argument(metavar="SUITE", help="TOML files that say what to measure.")],
     devices: Annotated[
@@ -182,6 +171,7 @@ def submit(
             say("[yellow]No phone of the farm matches.[/yellow] See `devbench farm status`.")
 
 
+@app.command("status", epilog="Examples:\n\n  devbench farm status\n\n  devbench farm status --watch")
 def status(
     url: FarmOption = None,
     watch: Annotated[bool, typer.Option("--watch", help="Show it again every 2 seconds, until Ctrl-C.")] = False,
@@ -267,6 +257,7 @@ _JOBS: tuple[Column[dict[str, Any]], ...] = (
 )
 
 
+@app.command("logs", epilog="Examples:\n\n  devbench farm logs 17\n\n  devbench farm logs 17 --raw outputs/")
 def logs(
     job: _JobArgument,
     raw: Annotated[
@@ -304,11 +295,13 @@ def _lines(found: dict[str, Any]) -> Iterator[str]:
         yield f"refused from {one['host']}: {one['purpose']} {one['index']} of case {one['number']}: {one['problem']}"
 
 
+@app.command("retry", epilog="Example:\n\n  devbench farm retry 17")
 def retry(job: _JobArgument, url: FarmOption = None) -> None:
     """Queue a failed job once more; what it has stored is not measured again."""
     _act(url, "retry", job, f"Job {job} is queued again.", f"job {job} has not failed")
 
 
+@app.command("cancel", epilog="Examples:\n\n  devbench farm cancel 17\n\n  devbench farm cancel 4 --rounds")
 def cancel(
     job: Annotated[
         int, typer.Argument(metavar="JOB", help="The number of a job.", autocompletion=complete(farm_admin.job_numbers))

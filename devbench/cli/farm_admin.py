@@ -64,16 +64,7 @@ _PhoneArgument = Annotated[
         metavar="DEVICE", help="The key of a phone, from `devbench farm status`.", autocompletion=complete(_phones)
     ),
 ]
-
-
-def register(group: typer.Typer) -> None:
-    """Add the commands of this file to `devbench farm`."""
-    group.command("init", epilog=_INIT)(init)
-    group.command("doctor", epilog="Example:\n\n  devbench farm doctor")(doctor)
-    group.command("drain", epilog="Examples:\n\n  devbench farm drain lab1\n\n  devbench farm drain lab1 --end")(drain)
-    group.command("quarantine", epilog=_QUARANTINE)(quarantine)
-    group.command("prune", epilog="Example:\n\n  devbench farm prune --older-than 30d --dry-run")(prune)
-    group.command("assign", epilog="Example:\n\n  devbench farm assign R5CT1234ABC-1f2e3d lab2")(assign)
+app = typer.Typer()
 
 
 def _open(url: str | None) -> Farm:
@@ -82,6 +73,7 @@ def _open(url: str | None) -> Farm:
     return Farm(farm_url(url))
 
 
+@app.command("init", epilog=_INIT)
 def init(
     host: Annotated[list[str] | None, typer.Option(metavar="NAME", help="Add a host; may be given again.")] = None,
     submitter: Annotated[
@@ -114,6 +106,7 @@ def init(
         say(f"{one.role} {plain(one.name)}: DEVBENCH_FARM={one.url}", markup=False)
 
 
+@app.command("doctor", epilog="Example:\n\n  devbench farm doctor")
 def doctor(url: FarmOption = None, storage: StorageOption = None, as_json: JsonOption = False) -> None:
     """Check database, role, encryption, hosts, clocks, versions, keeper and storage, and say how to fix what is wrong.
 
@@ -125,6 +118,7 @@ def doctor(url: FarmOption = None, storage: StorageOption = None, as_json: JsonO
         show_checks(list(examine(farm, storage or "")), as_json=as_json)
 
 
+@app.command("drain", epilog="Examples:\n\n  devbench farm drain lab1\n\n  devbench farm drain lab1 --end")
 def drain(
     host: _HostArgument,
     end: Annotated[bool, typer.Option("--end", help="Let it take jobs again.")] = False,
@@ -135,6 +129,7 @@ def drain(
     say(f"{plain(host)} takes jobs again." if end else f"{plain(host)} finishes its jobs and takes no others.")
 
 
+@app.command("quarantine", epilog=_QUARANTINE)
 def quarantine(
     device: _PhoneArgument,
     why: Annotated[str, typer.Option(metavar="TEXT", help="The reason, for others.")] = "",
@@ -153,6 +148,7 @@ def quarantine(
     say(f"{plain(device)} is in quarantine.")
 
 
+@app.command("prune", epilog="Example:\n\n  devbench farm prune --older-than 30d --dry-run")
 def prune(
     older_than: Annotated[str, typer.Option(metavar="AGE", help="Age of the files, at least 2d: 30d, 12w, 6m, 1y.")],
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be deleted.")] = False,
@@ -173,6 +169,7 @@ def prune(
     say(f"{removed.files} files: {'would free' if dry_run else 'freed'} {removed.size_bytes / 1e6:.1f} MB.")
 
 
+@app.command("assign", epilog="Example:\n\n  devbench farm assign R5CT1234ABC-1f2e3d lab2")
 def assign(device: _PhoneArgument, host: _HostArgument, url: FarmOption = None) -> None:
     """Give a phone to another host, after it was moved there."""
     _act(url, "assign", device, host, unknown=f"there is no phone {device!r}", hint="devbench farm status lists them")

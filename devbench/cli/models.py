@@ -36,16 +36,14 @@ _CHOICES = {
     "--precision": ("fp32", "fp16", "w8"), "--variant": ("baseline", "mobile"),
     "--submodel": tuple(SUBMODELS),
 }  # fmt: skip
-
-
-def register(app: typer.Typer) -> None:
-    """Add the command group to the application."""
-    group = typer.Typer(help="Look into models, check and rewrite them for a GPU, build models to measure.")
-    models_inspect.register(group)
-    group.command("rewrite", epilog=models_rewrite.EPILOG)(models_rewrite.rewrite)
-    group.command("build", epilog=_BUILD)(build)
-    group.command("precisions", epilog=_PRECISIONS)(precisions)
-    app.add_typer(group, name="models", rich_help_panel="Prepare")
+app = typer.Typer(
+    name="models",
+    help="Look into models, check and rewrite them for a GPU, build models to measure.",
+    rich_help_panel="Prepare",
+)
+app.command("inspect", epilog=models_inspect.INSPECT)(models_inspect.inspect)
+app.command("gpu-check", epilog=models_inspect.GPU_CHECK)(models_inspect.gpu_check)
+app.command("rewrite", epilog=models_rewrite.EPILOG)(models_rewrite.rewrite)
 
 
 def _option(option: str, text: str) -> Any:
@@ -57,6 +55,7 @@ def _option(option: str, text: str) -> Any:
     )  # fmt: skip
 
 
+@app.command("build", epilog=_BUILD)
 def build(
     name: Annotated[
         str,
@@ -142,6 +141,7 @@ def _build_mobile_sd(wanted: BuildRequest, out: Path) -> None:
             typer.echo(line)
 
 
+@app.command("precisions", epilog=_PRECISIONS)
 def precisions(
     models: Annotated[list[str], typer.Argument(metavar="MODEL", help="The .tflite files, with float32 weights.")],
     inputs: Annotated[int, typer.Option(min=1, max=100, help="Sets of generated inputs to compare.")] = 1,

@@ -18,13 +18,13 @@ if TYPE_CHECKING:
     from devbench.models.graph.view import ModelView, TensorView
     from devbench.models.model_facts import ModelFacts, OperatorCount
 
-_INSPECT = (
+INSPECT = (
     "Examples:\n\n"
     "  devbench models inspect model.tflite\n\n"
     "  devbench models inspect unet.tflite --top 20\n\n"
     "  devbench models inspect model.tflite --json | jq '.operators[] | select(.largest_rank > 4)'"
 )
-_GPU_CHECK = (
+GPU_CHECK = (
     "Examples:\n\n"
     "  devbench models gpu-check model.tflite\n\n"
     "  devbench models gpu-check unet.tflite --no-analyzer --strict\n\n"
@@ -46,12 +46,6 @@ _FileArgument = Annotated[
     str, typer.Argument(metavar="MODEL", help="The .tflite file; `demo` is the small U-Net that devbench ships.")
 ]
 _JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON object (docs/models.md has its keys).")]
-
-
-def register(group: typer.Typer) -> None:
-    """Add the commands to the group `models`."""
-    group.command("inspect", epilog=_INSPECT)(inspect)
-    group.command("gpu-check", epilog=_GPU_CHECK)(gpu_check)
 
 
 def inspect(

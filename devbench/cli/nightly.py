@@ -34,16 +34,15 @@ _EPILOG = (
     "resumes."
 )
 _OF_RUN = ("device", "label", "store_url", "fault", "quiet")
+_TEXTS = {"device": "As for `devbench run`; replaces the suites' devices. Missing devices do not stop the run."}
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    texts = {"device": "As for `devbench run`; replaces the suites' devices. Missing devices do not stop the run."}
-    run = Taken(RunOptions, _OF_RUN, complete=RUN_COMPLETION, texts=texts)
-    night = Taken(NightlyOptions, complete={"baseline": complete_runs})
-    app.command("nightly", epilog=_EPILOG, rich_help_panel="Measure")(takes(nightly, night=night, run=run))
-
-
+@app.command("nightly", epilog=_EPILOG, rich_help_panel="Measure")
+@takes(
+    night=Taken(NightlyOptions, complete={"baseline": complete_runs}),
+    run=Taken(RunOptions, _OF_RUN, complete=RUN_COMPLETION, texts=_TEXTS),
+)
 def nightly(
     context: typer.Context,
     suites: Annotated[

@@ -24,13 +24,10 @@ _EPILOG = (
     "Exit codes: 0 the file has lines of benchmark_model; 1 it has none, or with --check the run failed; 2 wrong input."
 )
 _MAX_ROWS = 15
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command to the application."""
-    app.command("parse", epilog=_EPILOG, rich_help_panel="Results")(parse)
-
-
+@app.command("parse", epilog=_EPILOG, rich_help_panel="Results")
 def parse(
     file: Annotated[
         Path,

@@ -44,19 +44,16 @@ _TEXTS = {
     "repetitions": "Sessions per lever.",
     "json_file": "Also write the rows to this file.",
 }
+_RUN = Taken(RunOptions, _TAKEN, defaults=_DEFAULTS, complete=RUN_COMPLETION, texts=_TEXTS)
+app = typer.Typer(
+    name="pipeline",
+    help="Measure how rewrites change a pipeline.\n\nTo measure one: `devbench run --pipeline FILE`.",
+    rich_help_panel="Measure",
+)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group to the application."""
-    group = typer.Typer(
-        help="Measure how rewrites change a pipeline.\n\nTo measure one: `devbench run --pipeline FILE`."
-    )
-    taken = Taken(RunOptions, _TAKEN, defaults=_DEFAULTS, complete=RUN_COMPLETION, texts=_TEXTS)
-    group.command("ablation", epilog=_EPILOG)(takes(ablation, run=taken))
-    group.command("claims", epilog=CLAIMS_EPILOG)(takes(claims, run=taken))
-    app.add_typer(group, name="pipeline", rich_help_panel="Measure")
-
-
+@app.command("ablation", epilog=_EPILOG)
+@takes(run=_RUN)
 def ablation(
     file: Annotated[
         Path, typer.Argument(metavar="FILE", help="The pipeline, a TOML file; its models are the baseline.")
@@ -202,3 +199,6 @@ def _show(view: RunView, out: Path, options: RunOptions) -> None:
     run_id = view.run.run_id
     say(f"Charts: {plain(out / 'ablation.png')}, {plain(out / 'ablation-memory.png')}")
     say(f"Stored as run {run_id} (devbench show {run_id}, devbench chart ablation {run_id})")
+
+
+app.command("claims", epilog=CLAIMS_EPILOG)(takes(run=_RUN)(claims))

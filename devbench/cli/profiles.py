@@ -17,17 +17,14 @@ if TYPE_CHECKING:
     from devbench.device.profiles import DeviceProfile
 
 _NEW = "Example:\n\n  devbench profiles new R5CT1234ABC --out ~/.local/share/devbench/device_profiles/rig-7.toml"
+app = typer.Typer(
+    name="profiles",
+    help="Show and write device profiles: what is known about kinds of devices.",
+    rich_help_panel="Prepare",
+)
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group to the application."""
-    group = typer.Typer(help="Show and write device profiles: what is known about kinds of devices.")
-    group.command("list", epilog="Example:\n\n  devbench profiles list")(list_profiles)
-    group.command("show", epilog="Example:\n\n  devbench profiles show galaxy-s23")(show)
-    group.command("new", epilog=_NEW)(new)
-    app.add_typer(group, name="profiles", rich_help_panel="Prepare")
-
-
+@app.command("list", epilog="Example:\n\n  devbench profiles list")
 def list_profiles() -> None:
     """List the device profiles: those that devbench ships and your own."""
     from devbench.device.profiles import load_profiles
@@ -44,6 +41,7 @@ def list_profiles() -> None:
     print_table(columns, sorted(load_profiles(), key=lambda profile: profile.name))
 
 
+@app.command("show", epilog="Example:\n\n  devbench profiles show galaxy-s23")
 def show(
     name: Annotated[
         str,
@@ -63,6 +61,7 @@ def show(
     print_facts((key, plain(value, 1000)) for key, value in rows)
 
 
+@app.command("new", epilog=_NEW)
 def new(
     device: Annotated[
         str,

@@ -33,16 +33,11 @@ _REPORT = (
 _SERVE = "Examples:\n\n  devbench serve --open\n\n  devbench serve --port 8123 --store /srv/results.db"
 
 _PUBLISH = "Examples:\n\n  devbench publish site/\n\n  devbench publish site/ --metric latency --store /srv/results.db"
-
-
-def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
-    app.command("report", epilog=_REPORT, rich_help_panel="Results")(report)
-    app.command("serve", epilog=_SERVE, rich_help_panel="Results")(serve)
-    app.command("publish", epilog=_PUBLISH, rich_help_panel="Results")(publish)
+app = typer.Typer()
 
 
 @no_cycle_search()
+@app.command("report", epilog=_REPORT, rich_help_panel="Results")
 def report(
     run: Annotated[
         str,
@@ -116,6 +111,7 @@ def _forms(texts: list[str] | None, open_it: bool) -> tuple[FileForm, ...]:
     return tuple(form for form in FILE_FORMS if form in chosen)
 
 
+@app.command("serve", epilog=_SERVE, rich_help_panel="Results")
 def serve(
     port: Annotated[int, typer.Option(min=0, max=65535, help="The port on 127.0.0.1; 0 takes a free one.")] = 8765,
     open_it: OpenOption = False,
@@ -135,6 +131,7 @@ def serve(
 
 
 @no_cycle_search()
+@app.command("publish", epilog=_PUBLISH, rich_help_panel="Results")
 def publish(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder of the site; made if it does not exist.")],
     metric: Annotated[

@@ -32,14 +32,11 @@ _EPILOG = (
     "  devbench run --pipeline mobile-sd.toml -D gpu --steps 20 --residency resident,pipelined\n\n"
     "Exit codes: 0 all jobs were measured; 1 a job failed; 2 wrong input; 3 a device cannot be used; 130 interrupted."
 )
+app = typer.Typer()
 
 
-def register(app: typer.Typer, catalogue: type[RunOptions] = RunOptions) -> None:
-    """Add the command to the application."""
-    taken = Taken(catalogue, panels=True, complete=RUN_COMPLETION)
-    app.command("run", epilog=_EPILOG, rich_help_panel="Measure")(takes(run, options=taken))
-
-
+@app.command("run", epilog=_EPILOG, rich_help_panel="Measure")
+@takes(options=Taken(RunOptions, panels=True, complete=RUN_COMPLETION))
 def run(context: typer.Context, options: RunOptions) -> None:
     """Measure models on devices under each delegate, and say which delegate is the fastest.
 

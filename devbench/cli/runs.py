@@ -13,14 +13,10 @@ from devbench.cli.takes import JsonOption, StoreOption, open_store
 
 _RUNS = "Examples:\n\n  devbench runs\n\n  devbench runs --limit 50 --json"
 _SHOW = "Examples:\n\n  devbench show latest\n\n  devbench show 20261123-2115 --json"
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
-    app.command("runs", epilog=_RUNS, rich_help_panel="Results")(runs)
-    app.command("show", epilog=_SHOW, rich_help_panel="Results")(show)
-
-
+@app.command("runs", epilog=_RUNS, rich_help_panel="Results")
 def runs(
     limit: Annotated[int, typer.Option("--limit", "-n", min=1, help="How many runs to list.")] = 20,
     as_json: JsonOption = False,
@@ -41,6 +37,7 @@ def runs(
     print_document(runs_document(found, "terminal"))
 
 
+@app.command("show", epilog=_SHOW, rich_help_panel="Results")
 def show(
     run: Annotated[
         str,

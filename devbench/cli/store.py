@@ -31,17 +31,10 @@ _PRUNE = (
     "Examples:\n\n  devbench prune --older-than 90d --dry-run\n\n  devbench prune --older-than 1y\n\n"
     "  devbench prune --host lab3 --dry-run"
 )
+app = typer.Typer()
 
 
-def register(app: typer.Typer) -> None:
-    """Add the commands to the application."""
-    panel = "Results"
-    app.command("export", epilog=_EXPORT, rich_help_panel=panel)(export)
-    app.command("import", epilog="Example:\n\n  devbench import results/", rich_help_panel=panel)(import_)
-    app.command("merge", epilog=_MERGE, rich_help_panel=panel)(merge)
-    app.command("prune", epilog=_PRUNE, rich_help_panel=panel)(prune)
-
-
+@app.command("export", epilog=_EXPORT, rich_help_panel="Results")
 def export(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A new or empty folder.")],
     run: Annotated[
@@ -96,6 +89,7 @@ def export(
     say(f"Exported to {plain(folder, 1000)}: {counts}{f', raw outputs: {done.raw}' if raw else ''}")
 
 
+@app.command("import", epilog="Example:\n\n  devbench import results/", rich_help_panel="Results")
 def import_(
     folder: Annotated[Path, typer.Argument(metavar="FOLDER", help="A folder that `devbench export` wrote.")],
     as_json: JsonOption = False,
@@ -113,6 +107,7 @@ def import_(
     _print_merged(loaded, as_json)
 
 
+@app.command("merge", epilog=_MERGE, rich_help_panel="Results")
 def merge(
     other: Annotated[str, typer.Argument(metavar="STORE", help="URL or file of another results store.")],
     as_json: JsonOption = False,
@@ -149,6 +144,7 @@ def _print_merged(merged: Merged, as_json: bool) -> None:
         raise typer.Exit(EXIT_FAILED)
 
 
+@app.command("prune", epilog=_PRUNE, rich_help_panel="Results")
 def prune(
     older_than: Annotated[str | None, typer.Option(metavar="AGE", help="Age of the runs: 90d, 12w, 6m, 1y.")] = None,
     host: Annotated[

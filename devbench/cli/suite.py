@@ -14,16 +14,10 @@ from devbench.sections.tables import Column
 
 _CHECK = "Example:\n\n  devbench suite check nightly.toml"
 _SCHEMA = "Example:\n\n  devbench suite schema > suite.schema.json"
+app = typer.Typer(name="suite", help="Check suites: files that say what to measure.", rich_help_panel="Measure")
 
 
-def register(app: typer.Typer) -> None:
-    """Add the command group to the application."""
-    group = typer.Typer(help="Check suites: files that say what to measure.")
-    group.command("check", epilog=_CHECK)(check)
-    group.command("schema", epilog=_SCHEMA)(schema)
-    app.add_typer(group, name="suite", rich_help_panel="Measure")
-
-
+@app.command("check", epilog=_CHECK)
 def check(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The suite, a TOML file (docs/suites.md).")],
     store_url: StoreOption = None,
@@ -72,6 +66,7 @@ def check(
     say(f"{len(plan.cases)} jobs on each device ({devices}), {minutes}:{seconds:02d} min on each{more}")
 
 
+@app.command("schema", epilog=_SCHEMA)
 def schema() -> None:
     """Print the JSON Schema of suites, for editors that check and complete TOML files."""
     from devbench.bench.file_models import json_schema

@@ -55,8 +55,12 @@ class Taken:
         return self.catalogue(**{**(self.defaults or {}), **given})
 
 
-def takes(command: Callable[..., None], **taken: Taken) -> Callable[..., None]:
-    """The command with its parameters of these names replaced by the options that are taken for them."""
+def takes(**taken: Taken) -> Callable[[Callable[..., None]], Callable[..., None]]:
+    """Decorator of a command: parameters of these names are replaced by the options that are taken for them."""
+    return lambda command: _taking(command, taken)
+
+
+def _taking(command: Callable[..., None], taken: Mapping[str, Taken]) -> Callable[..., None]:
     parameters: list[inspect.Parameter] = []
     for parameter in inspect.signature(command, eval_str=True).parameters.values():
         if parameter.name in taken:
