@@ -40,8 +40,9 @@ _DEFAULTS = {
 }  # fmt: skip
 _TEXTS = {
     "device": "One device, named as for `devbench run`. Default: the only device.",
-    "delegate": "The delegate; one.",
+    "delegate": "The delegate to use; exactly one.",
     "repetitions": "Sessions per lever.",
+    "timeout": "Seconds after which a process is ended.",
     "json_file": "Also write the rows to this file.",
 }
 _RUN = Taken(RunOptions, _TAKEN, defaults=_DEFAULTS, complete=RUN_COMPLETION, texts=_TEXTS)

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from devbench.farm.storage import Storage
     from devbench.findings.device_health import DeviceHealth
 
-# A host is away after so many seconds of silence.
+# A host counts as away after this many seconds of silence.
 AWAY_S = 30.0
 _MOST_CLOCK_S = 2.0
 _CACHE_BYTES = 1 << 30
@@ -65,7 +65,7 @@ def read_status(farm: Farm, *, ended_s: float = 86_400.0, most: int = 1000) -> d
 
     Args:
         farm: as a submitter, keeper or admin.
-        ended_s: jobs that ended within so many seconds are included.
+        ended_s: jobs that ended within the last `ended_s` seconds are included.
         most: jobs at most.
 
     Raises:

@@ -58,7 +58,7 @@ def width_of(text: str, size: float = TEXT, weight: str = "normal") -> float:
 
 
 def fitted(text: str, width: float, weight: str = "normal") -> str:
-    """The text on one line, without control characters, cut so that it is no wider than so many points."""
+    """The text on one line, without control characters, cut so that it is at most `width` points wide."""
     text = clean(text)
     while len(text) > 1 and width_of(text, weight=weight) > width:
         text = text[: -2 if text.endswith("…") else -1].rstrip() + "…"
@@ -66,7 +66,7 @@ def fitted(text: str, width: float, weight: str = "normal") -> str:
 
 
 def wrapped(text: str, width: float, size: float = TEXT, weight: str = "normal") -> list[str]:
-    """The text in lines of at most so many points, broken at spaces, or within a word that is longer than a line."""
+    """The text in lines of at most `width` points, broken at spaces, or within a word that is longer than a line."""
     lines = [""]
     for word in clean(text, 600).split(" "):
         joined = f"{lines[-1]} {word}".strip()
@@ -156,7 +156,7 @@ class Sheet:
 
 
 def log_axis(axes: Axes, which: str, low: float, high: float, most: int) -> None:
-    """A logarithmic axis with at most so many marks between two values: 1, 2 and 5 of each power of ten, or powers."""
+    """A logarithmic axis with at most `most` marks from `low` to `high`: 1, 2 and 5 of each power of ten, or powers."""
     from matplotlib.ticker import FixedLocator, NullLocator
 
     powers = range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)
