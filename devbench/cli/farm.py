@@ -80,7 +80,7 @@ def worker(
 def keeper(
     url: FarmOption = None,
     silent: Annotated[
-        float, typer.Option(min=1, max=3600, metavar="SECONDS", help="Give up a worker after this many seconds of silence.")
+        float, typer.Option(min=1, max=3600, metavar="SECONDS", help="Give up a worker after this much silence.")
     ] = 10.0,
     artifacts: Annotated[
         Path | None, typer.Option(metavar="FOLDER", help="Folder of the raw outputs. Default: as other commands.")
