@@ -98,9 +98,9 @@ class Notice:
     """One limit on what numbers may be used for.
 
     Attributes:
-        kind: which of the catalogue.
+        kind: its entry in the catalogue.
         subject: what it is about, as people know it: a model's key, a device's title, a case, a file.
-        text: what is the matter, one sentence without a full stop.
+        text: the problem, as one sentence without a full stop.
         next_step: what the reader can do about it; empty if nothing can be done.
         effect: what it does to the numbers of the subject.
         device_key: the device in the store that it is about; empty for a notice about all of them.

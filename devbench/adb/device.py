@@ -343,7 +343,7 @@ class Device:
         """The error for a request that the server refused."""
         words = reason.lower()
         if self._seen and any(word in words for word in _GONE):
-            # It was there a moment ago.
+            # The file existed when the transfer began.
             return DeviceLost(self.serial, doing or "being asked")
         if "not found" in words:
             with contextlib.suppress(DevbenchError):

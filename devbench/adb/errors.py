@@ -1,6 +1,6 @@
 """What can go wrong between this machine and a device, each with its fields and one readable line.
 
-`transient` tells a fault that trying again may fix (a lost connection) from one that stays (no such device).
+`transient` is true for a fault that trying again may fix (a lost connection), false for others (no such device).
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class DeviceLost(EnvironmentProblem):
 
 
 class DeviceRestarted(DeviceLost):
-    """The device restarted in the middle of something; `uptime_s` is that at which it was found again."""
+    """The device restarted in the middle of something; `uptime_s` is the device's uptime when it was found again."""
 
     def __init__(self, serial: str, doing: str, uptime_s: float) -> None:
         EnvironmentProblem.__init__(

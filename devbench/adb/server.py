@@ -236,14 +236,15 @@ class AdbServer:
         try:
             answer = self._ask(f"host:connect:{address}", timeout_s)
         except ServerUnavailable:
-            # The server waits for the device. If it answers this, the silence is the device's fault.
+            # The server waits for the device. If the server answers this request, the device is the one that does not
+            # answer.
             self.version()
             raise EnvironmentProblem(
                 f"{address}: does not say who it is within {timeout_s:g} s",
                 hint="unlock it and accept its question about USB debugging, or restart it",
             ) from None
         if not answer.startswith(("connected to", "already connected to")):
-            # As in: failed to connect to '127.0.0.1:9999': Connection refused
+            # Example: failed to connect to '127.0.0.1:9999': Connection refused
             reason = clean(answer.removeprefix(f"failed to connect to '{address}': "), 200)
             hint = "check that the device is on, that it accepts adb over the network, and its address and port"
             raise EnvironmentProblem(f"{address}: {reason[:1].lower()}{reason[1:]}", hint=hint)
@@ -252,7 +253,7 @@ class AdbServer:
         """Pair with a device that shows a pairing code under wireless debugging; gives its name in mDNS, or nothing.
 
         Raises:
-            EnvironmentProblem: the server's own words on why not.
+            EnvironmentProblem: the server's own reason.
         """
         try:
             answer = self._ask(f"host:pair:{code}:{address}", timeout_s)

@@ -47,7 +47,7 @@ NO_NUMBER = 1e150
 _LARGEST = 1e9
 # Cuts at most this many points apart are the same.
 _SAME = 3
-# Another unit changes logarithms by rounding; rounded to this many decimals they are the same.
+# Logarithms are rounded to this many decimals, so that a series in another unit gives exactly the same result.
 _DECIMALS = 10
 
 
@@ -147,7 +147,7 @@ def scaled_values(values: Floats) -> Floats:
 def _without(values: Floats, curve: Floats) -> Floats:
     """The values less a curve on the scale of `scaled_values`."""
     if values.min() > 0:
-        # Limited so that nothing overflows.
+        # Limited to avoid an overflow.
         return np.asarray(values * np.exp(-np.clip(curve, -100, 100)))
     return values - curve * _typical(values)
 
@@ -308,7 +308,7 @@ def _independent_share(parts: Sequence[Floats]) -> float:
     off = [part - part.mean() for part in parts]
     whole = sum(float(one @ one) for one in off)
     if whole <= sum(map(len, parts)) * (MIN_NOISE / 10) ** 2:
-        # Equal numbers: only rounding errors are left.
+        # If all numbers are equal, only rounding errors are left.
         return 1.0
     r = sum(float(one[1:] @ one[:-1]) for one in off) / whole
     r = min(max(r, 0.0), _MAX_CORRELATION)

@@ -127,7 +127,7 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
 
 
 def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floats, Floats]:
-    """p of no difference, and the ends of the interval."""
+    """The p-value of the test for no difference, and the ends of the interval."""
     from scipy.special import stdtr, stdtrit
 
     names = ("size", "trimmed", "error", "free", "min_error")
@@ -193,7 +193,7 @@ def _verdict(one: Difference, tested: _Tested | None, needed: float, rules: Comp
     change: float | None = one.as_change(one.size)
     interval: tuple[float, float] | None = (one.as_change(tested.low), one.as_change(tested.high))
     if not one.logs and not of.absolute and not baseline.median:
-        # There is no share of zero.
+        # A change relative to zero is not defined.
         change, interval = (None if one.size else 0.0), None
     return Comparison(
         pair.key, pair.metric, baseline, candidate, change, interval, tested.p, tested.q, verdict, more_repetitions,
@@ -214,7 +214,7 @@ def _more(one: Difference, half: float, needed: float, confidence: float) -> int
     """Repetitions per side until the difference is significant, or until the interval fits within the smallest effect.
 
     Normal approximation: n = 2·((z + z of the power)·s/Δ)², where s comes from half the width of the interval as it is
-    now and Δ is the difference, to be told from zero, or its distance to the smallest effect.
+    now and Δ is the difference (for the first question), or its distance to the smallest effect (for the second).
     """
     normal = NormalDist()
     n, m = one.sides[0].n, one.sides[1].n

@@ -221,7 +221,7 @@ def _candidates(sums: Floats) -> set[int]:
             break
         far = sums[2 * window :] - 2 * sums[window:-window] + sums[: -2 * window]
         apart = (far * far).sum(axis=1) / window
-        # The largest of each block of half a window.
+        # Keep the largest distance in each block of half a window.
         block = window // 2
         blocks = np.full((-(-len(apart) // block), block), -1.0)
         blocks.flat[: len(apart)] = apart

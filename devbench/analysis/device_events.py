@@ -14,7 +14,7 @@ from statistics import median
 
 from devbench.analysis.changes import ChangePoint, Direction
 
-# Of the median deviation, which makes it a standard deviation for normal scatter.
+# The median deviation times this is the standard deviation, if the scatter is normal.
 _MAD = 1.4826
 _FAR = 3.0
 
@@ -209,7 +209,7 @@ def _chance(hit: int, of: int, changes_elsewhere: float, nights: int, tolerance:
     from scipy.special import bdtrc
 
     width = 2 * tolerance + 1
-    # Half a change is added, because a change that was never seen is still possible.
+    # Half a change is added, because changes are possible even if none was seen.
     rate = min(1.0, (changes_elsewhere + 0.5 / max(of, 1)) * width / max(nights, width))
     return min(1.0, float(bdtrc(hit - 1, of, rate)) * max(1.0, nights / width)) if hit else 1.0
 

@@ -17,7 +17,7 @@ import numpy as np
 from devbench.analysis.ranks import MIN_FOR_RANKS, Between, RankShift, between_runs, errors_of, rank_shifts
 from devbench.metrics import METRICS, Metric
 
-# Share that is cut off at each end of a sample: one process of ten may be slow for another reason.
+# Share of a sample that is cut off at each end, because one process of ten may be slow for an unrelated reason.
 _TRIM = 0.1
 MIN_REPETITIONS = 3
 # Degrees of freedom of a scatter that is assumed.
@@ -177,7 +177,8 @@ def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Differenc
             size -= moved
             drift = math.expm1(min(moved, 700.0)) if logs else moved
         error2 = sum(part.error2 for part in errors)
-        # Welch's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946), of shares: no square overflows.
+        # Welch's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946), computed from shares of the
+        # error, so that no square overflows.
         free = 1 / sum((part.error2 / error2) ** 2 / part.free for part in errors)
         found.append(
             Difference(pair, of, both, logs, True, size, math.sqrt(error2), free, least, trimmed=size, drift=drift)
@@ -212,7 +213,7 @@ def _testable(pair: Pair, of: Metric, sides: Sequence[tuple[float, ...]]) -> boo
 
 
 def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: Metric) -> list[_Moments]:
-    """The moments; a side with too few values gets the scatter of the other side, or both get that of the metric."""
+    """The moments. A side with too few values gets the other side's scatter, or both get the metric's assumed one."""
     found = []
     for k in (0, 1):
         own, other = sides[k].n, sides[1 - k].n

@@ -157,8 +157,8 @@ def _probabilities(n: int, m: int) -> Floats:
         spread = np.sqrt(n * m * (n + m + 1) / 12)
         normal: Floats = ndtr((np.arange(n * m + 1) + 0.5 - n * m / 2) / spread)
         return normal
-    # How many of the orders of n and m values have each U: the coefficients of the Gaussian binomial coefficient,
-    # Π (1 − x^(m+i)) / (1 − x^i), as shares, so that no number overflows.
+    # The number of orders of n and m values with each U: the coefficients of the Gaussian binomial coefficient Π (1 −
+    # x^(m+i)) / (1 − x^i). They are kept as shares of all orders, so that no number overflows.
     shares = np.zeros(n * m + 1)
     shares[0] = 1.0
     for i in range(1, n + 1):
@@ -175,7 +175,7 @@ _MIN_FREE = 3
 # The variance of a median divided by that of a mean, for normal noise: π/2.
 _OF_MEDIANS = 1.5708
 _MAD_OF_NORMAL = NormalDist().inv_cdf(0.75)
-# With fewer cases nothing is typical.
+# With fewer cases, no typical variance is computed.
 _MIN_CASES = 8
 # Degrees of freedom of the typical variance of many cases.
 _MAX_FREE = 15.0

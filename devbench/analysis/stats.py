@@ -117,7 +117,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
     if not drawn or _coverage(n, 1, 1) < confidence:
         return Estimate(middle, ordered[k - 1], ordered[n - k], _coverage(n, k, k), known)
     low, high = _bootstrap(ordered, confidence)
-    # Of the widest two observations within the interval.
+    # The coverage of the widest two observations within the interval.
     coverage = _coverage(n, bisect_left(ordered, low) + 1, n - bisect_right(ordered, high) + 1)
     if n % 2 == 0:
         coverage = max(coverage, confidence)

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 STOP = f"am force-stop {PACKAGE}"
 
 _ASK_TIMEOUT_S = 30.0
-# The device optimises the app's code while it installs it.
+# Installing takes long, because the device optimises the app's code.
 _INSTALL_TIMEOUT_S = 300.0
 _STOP_TIMEOUT_S = 10.0
 _MAX_REASON = 300
@@ -95,7 +95,7 @@ def install(device: Device, depot: Depot, root: str, binary: Binary) -> str:
     if asked.stdout.split()[-1:] == [b"there"]:
         return ACTIVITY
     stored = shlex.quote(depot.ensure(binary.path, sha256=binary.sha256).remote)
-    # pm takes only names that end in .apk; a second name needs no space if the device allows one.
+    # pm takes only names that end in .apk; a hard link needs no further space, if the device allows links.
     named = shlex.quote(f"{root}/benchmark.apk")
     script = (
         f"rm -f {stamp} {named}; ln {stored} {named} 2>/dev/null || cp {stored} {named} || exit 1\n"

@@ -99,7 +99,7 @@ class Commands:
         commands = [f"mkdir -p {shlex.quote(places['cache'])}"] if delegate.uses_cache else []
         if delegate.files:
             folder = shlex.quote(places["files"])
-            # Anew: a library of an earlier run would be loaded with them.
+            # The folder is emptied first: a library of an earlier run would be loaded too.
             commands.append(f"rm -rf {folder}; mkdir -p {folder}")
             for file in map(Path, delegate.files):
                 stored = self._depot.ensure(file, sha256=recorded.get(file.name), mode=0o755).remote

@@ -143,7 +143,7 @@ class LeaseKeeper:
             raise lease.LeaseLost(self._device.serial)
 
     def end_process(self) -> None:
-        """End what runs under the lease, if the device can be reached."""
+        """End the processes that run under the lease, if the device can be reached."""
         if self._lease is not None:
             lease.end_process(self._device, self._lease)
 
@@ -152,7 +152,7 @@ class LeaseKeeper:
         self._over.set()
         if self._lease is None:
             return
-        # A renewal that has begun must not end after this.
+        # Wait for a renewal that has begun: it must not end after the lease was given back.
         mine = self._quiet.acquire(timeout=_MAX_QUIET_S)
         try:
             lease.leave(self._device, self._lease)

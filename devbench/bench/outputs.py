@@ -64,7 +64,7 @@ def expect(case: Case, check: OutputCheck) -> Expected:
         call = SignatureCall(options.signature, *names)
     with ThreadPoolExecutor(2) as pool:
         runs = list(pool.map(lambda _: run_on_host(model.path, [inputs], signature=call), range(2)))
-    # In the file an output's shape may be open, or depend on the inputs.
+    # The shape of an output in the file may be open, or depend on the inputs.
     specs = zip(tensors.outputs, runs[0].shapes, strict=True)
     tensors = replace(tensors, outputs=tuple(replace(spec, shape=shape) for spec, shape in specs))
     first, second = (split_outputs(run.outputs[0], tensors) for run in runs)

@@ -50,7 +50,7 @@ if TYPE_CHECKING:
 _LOAD_BUDGET_S = 600.0
 # A session may take this many times its estimate: a hot device can be several times slower.
 _SLOWER = 5.0
-# No phase of a session is cut short by its time.
+# A limit so high that the time ends no phase of a session.
 _NO_LIMIT_S = 86_400.0
 # The device ends a session by itself soon after this machine has given it up.
 _WATCHDOG_EXTRA_S = 20.0

@@ -1,6 +1,6 @@
 """From the options of a run to its plan, with one clear line for each possible error.
 
-Knows no command line and no file that they are from.
+Knows neither the command line nor the files that options come from.
 """
 
 from __future__ import annotations
@@ -44,8 +44,7 @@ def make_plan(
     """The plan for the options.
 
     Args:
-        options: what was asked for.
-        models: in place of the options' own.
+        options: what was asked for. models: in place of the options' own.
         base: the folder that paths of models start from, if it is not the current one.
         thresholds: how far outputs may be off, before `min_snr` and `max_steps`.
 

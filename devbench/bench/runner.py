@@ -161,7 +161,7 @@ def run(
                 RunRecord(
                     run_id=run_id,
                     started_utc=datetime.now(timezone.utc),
-                    # Without secrets.
+                    # The command line is stored without secrets.
                     command=shlex.join(["devbench", *mask_words(sys.argv[1:])]),
                     devbench_version=__version__,
                     host=socket.gethostname(),
@@ -198,7 +198,7 @@ def run(
 
 
 def _import(names: Sequence[str], imported: Future[None]) -> None:
-    """Import modules while devices are prepared, which is mostly waiting; no process is timed before the end of it."""
+    """Import modules while devices are prepared, which is mostly waiting. No process is timed before the end of it."""
     before = sys.getswitchinterval()
     sys.setswitchinterval(_SWITCH_S)
     try:

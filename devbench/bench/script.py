@@ -132,7 +132,7 @@ def build_script(
             'echo; echo "' + marker + ':exit $_db_code $_db_start $EPOCHREALTIME"',
         ]
     if sampler:
-        # A process of a second or less has no sample; then no process is started to print nothing.
+        # A process of a second or less has no samples; then no `cat` is started for an empty file.
         ended = "kill -9 $_db_during 2>/dev/null; wait $_db_during 2>/dev/null"
         lines += [ended, f"[ -s {during} ] && {{ echo {marker}:during; cat {during}; echo; }}"]
     lines += [f"echo {marker}:after", f"{{ {conditions_command}\n}} 2>/dev/null </dev/null"]

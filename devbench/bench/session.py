@@ -59,7 +59,7 @@ if TYPE_CHECKING:
 DEPOT_ROOT = ROOT
 WORK_DIR = f"{DEPOT_ROOT}/work"
 
-# A pipeline of several gigabytes over a slow cable.
+# Long enough for a pipeline of several gigabytes over a slow cable.
 _MAX_PUSH_S = 3600.0
 _ENTER_S = 15.0
 
@@ -314,7 +314,7 @@ class DeviceSession:
     def _leave(self) -> None:
         if self._entered:
             self._entered = False
-            # What another run has changed meanwhile is not undone here, nor its app ended.
+            # Changes that another run has made meanwhile are not undone, and its app is not ended.
             if (self.plan.via == "apk" or self._stabiliser.started) and self._keeper.is_held():
                 if self.plan.via == "apk":
                     apk.stop(self._device)

@@ -67,7 +67,7 @@ def find_present(wanted: Sequence[str]) -> Present:
     connected, boards, virtual = _find(wanted, absent)
     out = in_quarantine()
     if out:
-        # Keys are not known of devices that are named by their serial.
+        # A device that was found by its serial has no key yet, so the keys of all connected boards are read.
         keys = {board.entry.name: board.key for board in connected.boards()}
         left_out = {board.name: found for board in boards if (found := out.get(keys.get(board.entry.name, board.key)))}
         absent |= {name: Quarantined(name, found) for name, found in left_out.items()}

@@ -102,7 +102,7 @@ def main() -> None:
     write_in_any_encoding()
     # Imports make many objects and hardly any garbage, so Python searches for it less often.
     gc.set_threshold(_OBJECTS_BETWEEN_COLLECTIONS)
-    # The last search, at the end of the process, would find nothing.
+    # Skip Python's last search for garbage at the end of the process: it would find nothing.
     atexit.register(gc.freeze)
     # The shell asks for completions with the words in its environment.
     completing = "_DEVBENCH_COMPLETE" in os.environ

@@ -72,7 +72,7 @@ class Life:
 
 
 def read_life(found: Sequence[Board]) -> Life:
-    """Health by the user's store, if there is one and it can be read, and who is in quarantine."""
+    """Health from the user's store, if it exists and can be read, and the devices in quarantine."""
     from devbench.device.quarantine import in_quarantine
     from devbench.findings.device_health import device_health
 

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 _REFRESH_PER_S = 4
 _MAX_TITLE = 24
 _MIN_BAR, _MAX_BAR = 8, 24
-# What is being done is shown if it has this much room.
+# The current action is shown if there is room for this many characters.
 _MIN_DOING = 12
 _GAP = "  "
 

@@ -1,4 +1,4 @@
-"""Which boards are behind the connections that adb lists, which of them a user's word means, and tags of devices.
+"""Which boards adb's connections lead to, which of them a user's word means, and tags of devices.
 
 One board may be connected twice (USB and Wi-Fi), two boards may share a serial number, a copied id file gives two
 boards one id. Tags, such as `nightly`, are kept as JSON in the data folder, {"KEY": ["tag", …]}, by the device's key,

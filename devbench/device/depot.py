@@ -258,7 +258,7 @@ class Depot:
             try:
                 self._device.push(local, aside, mode=mode, progress=progress)
             except DeviceFull:
-                # Another process used the space since, or the device does not report its free space.
+                # The space has been used by another process meanwhile, or the device does not report its free space.
                 self.evict(size + _SPARE_BYTES)
                 try:
                     self._device.push(local, aside, mode=mode, progress=progress)

@@ -320,7 +320,7 @@ def _key(props: Mapping[str, str], serial: str, emulator: bool, identity: Identi
         # All emulators of one release carry the same serial number.
         return serial
     if props.get("ro.devbench.virtual") == "1":
-        # Its folder, and with it an id, is gone with each run.
+        # Its folder is removed after each run, so an id in it would not last.
         return own or serial
     if identity.digits:
         return f"{own or 'noserial'}-{identity.digits}"

@@ -157,7 +157,7 @@ def find_profile(name: str) -> DeviceProfile:
 
 
 def match_profile(facts: DeviceFacts, profiles: Iterable[DeviceProfile]) -> DeviceProfile:
-    """The most specific profile of the device: most patterns, the last of equals; the generic one if none fits.
+    """The matching profile with the most patterns, the last of several; the generic one if none matches.
 
     A virtual device never gets a phone's profile, whatever its name is.
     """

@@ -24,8 +24,8 @@ _FIRST_SERVICES_S = 5
 
 # Zones are chosen once, by names that tell of what computes, of the battery or of the skin: a phone has up to a
 # hundred. Times are hundredths of a second, as /proc/uptime has them. A reading that took n of them is followed by n
-# seconds of rest, Android's services by two hundred times what they took. A sleep can end seconds after the
-# sampler. It runs without the mark of the lease, so that the next run does not wait for it.
+# seconds of rest, Android's services by two hundred times what they took. A sleeping process can outlive the sampler by
+# seconds. It runs without the mark of the lease, so that the next run does not wait for it.
 _SCRIPT = """
 _dbs_count=0 _dbs_seen=0
 set --

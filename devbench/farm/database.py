@@ -96,7 +96,7 @@ class Farm:
         self.close()
 
     def close(self) -> None:
-        """Give the connection back."""
+        """Close the connection."""
         self.connection.close()
 
     def rows(self, statement: str, *values: Any) -> list[dict[str, Any]]:

@@ -1,8 +1,8 @@
 """What a worker has measured and not delivered yet, as files of this host: a folder per attempt.
 
-A killed worker, a database that is away, a full disk of the store: what is here is delivered later. Files are written
-under another name and then renamed. Results that the farm refuses, since their attempt is over, are kept in another
-folder, `superseded`. Knows no device.
+If a worker is killed, the database cannot be reached or the store's disk is full, these files are delivered later.
+Files are written under another name and then renamed. Results that the farm refuses, since their attempt is over, are
+kept in another folder, `superseded`. Knows no device.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from devbench.host.whole_files import write_whole_bytes
 
 _RESULT = re.compile(r"([0-9]{1,6})-([a-z]+)-([0-9]{1,6})\.result")
 _END = "end.json"
-# SQL states that a retry cannot fix: the table refuses a value, or the attempt does not exist.
+# Classes of SQL states that a retry cannot fix: the table refuses a value, or the attempt does not exist.
 _REFUSED = ("22", "23", "42", "54")
 
 

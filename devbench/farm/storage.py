@@ -120,7 +120,7 @@ class Storage:
         target = self._path(digest)
         if self._is_fresh(target, size) and self._hash(target, size) == digest:
             return
-        # A folder cannot replace a file at once; other kinds of storage can.
+        # In a folder, a file cannot be replaced in one step by fsspec; in other kinds of storage it can.
         written = target if self._atomic else f"{target}.{secrets.token_hex(4)}"
         try:
             if not self._atomic:

@@ -121,7 +121,7 @@ def _delegated(said: RepetitionRecord | None, nodes: int) -> int | None:
 def _partitions(said: RepetitionRecord | None) -> int | None:
     if said is None:
         return None
-    # Of a graph that runs on the delegate whole the tool counts no partitions.
+    # The tool reports no partitions if the whole graph runs on the delegate.
     whole = {"none": 0, "full": said.partitions or 1}
     return whole.get(said.delegate_applied or "", said.partitions)
 

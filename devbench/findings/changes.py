@@ -43,7 +43,7 @@ class ChangesSettings:
 
 @dataclass(frozen=True, slots=True)
 class FactChange:
-    """A fact of the device that became another one, such as its system's build; seen first at `at_utc`."""
+    """A fact of the device that changed, such as its system's build; the new value was first seen at `at_utc`."""
 
     at_utc: datetime
     fact: str
@@ -120,7 +120,7 @@ class DeviceChange:
     Attributes:
         sides: when, and what changed with it.
         effects: what it did to each metric, the one with the most models first.
-        worse: whether any effect is to the worse.
+        worse: whether any metric got worse.
         members: the series that changed with it, each with its change.
     """
 
@@ -158,7 +158,7 @@ class ModelChange:
     Attributes:
         sides: when, and what changed with it, on one of the devices.
         shifts: by metric, the one with the most series first.
-        worse: whether any of them is to the worse.
+        worse: whether any metric got worse.
         members: the series that changed, each with its change.
     """
 

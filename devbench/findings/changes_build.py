@@ -328,7 +328,7 @@ _Member = tuple[MeasuredSeries, Change]
 
 
 def worse_way(metric: str, direction: Direction) -> bool:
-    """Whether a change in that direction is one to the worse."""
+    """Whether a change in that direction makes the metric worse."""
     return direction == METRICS[metric].worse
 
 

@@ -35,7 +35,7 @@ class Choice:
         jobs: all of them, in the order of the plan.
         measured: those with a latency and right outputs, the fastest first.
         winner: the best delegate; `None` if none can be chosen.
-        rival: the next delegate, or the one that stands against a winner.
+        rival: the next delegate, or the one because of which there is no winner.
         ratio: how many times as fast the winner is as the next one, with half the width of its interval; `None` if
             nothing can be compared.
         reason: why there is no winner: processes are too "few" or "unreliable", a notice has "excluded" all delegates,

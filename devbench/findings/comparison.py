@@ -77,7 +77,7 @@ class CaseOnDevice:
 
     @property
     def case_fields(self) -> tuple[str, str, bool, str, str, str, int | None]:
-        """All fields of this class, in their order: what a row begins with."""
+        """The values of all fields of this class, in their order; subclasses take them as their first fields."""
         return self.device_key, self.device, self.virtual, self.case, self.model, self.delegate, self.threads
 
 

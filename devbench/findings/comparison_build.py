@@ -173,7 +173,7 @@ def _judged(
                 baseline=before.values[one].values,
                 candidate=after.values[one].values,
                 reference=drift.of(one),
-                # Of medians each run has one: their own scatter is that of the runs.
+                # If the values are medians, each run has one value, and their scatter is that of the runs.
                 runs=None if medians or operators else (before.values[one].runs, after.values[one].runs),
                 medians=medians or operators,
                 no_verdict=why.get(one, ""),

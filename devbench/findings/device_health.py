@@ -24,7 +24,7 @@ _LOST_WEIGHT = 10
 
 @dataclass(frozen=True, slots=True)
 class DeviceHealth:
-    """What became of a device's repetitions.
+    """How a device's repetitions ended.
 
     Attributes:
         repetitions: all of them.

@@ -191,7 +191,7 @@ class PipelineReport:
 
 
 def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecord]) -> PipelineReport:
-    """The aggregate of a run's sessions; those of which a damaged store has no stages are left out."""
+    """The aggregate of a run's sessions; sessions whose stages are missing in a damaged store are left out."""
     groups: dict[tuple[object, ...], list[PipelineSessionRecord]] = {}
     jobs = {item.job.number: item.job for item in view.jobs}
     known = [s for s in sessions if s.stages and all(stage.job_number in jobs for stage in s.stages)]

@@ -1,6 +1,6 @@
-"""Computes what a report shows from a stored run: which repetitions count, medians, operators; knows no form.
+"""Computes from a stored run what a report shows: which repetitions count, medians, operators. Knows no form.
 
-Everything is computed here once, so that no two forms of a report can differ.
+Everything is computed here once, so that all forms of a report agree.
 """
 
 from __future__ import annotations
@@ -115,7 +115,7 @@ def _processes(measured: Sequence[RepetitionRecord], timed: Sequence[RepetitionR
 def _figures(
     repetitions: Sequence[RepetitionRecord], timed: Sequence[RepetitionRecord], profile: Sequence[RepetitionRecord]
 ) -> dict[str, float]:
-    """The metrics of the table of jobs, by name; those that nothing was measured of are left out."""
+    """The metrics of the table of jobs, by name; metrics without a value are left out."""
     warm = next((state.repetitions for state in counting.start_states(repetitions) if not state.cold), ())
     counts: dict[str, Sequence[RepetitionRecord]] = {
         "latency": timed,

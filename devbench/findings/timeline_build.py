@@ -122,10 +122,13 @@ def _key(name: str, factor: float = 1.0) -> _Pick:
 
 
 def _line(label: str, samples: Sequence[_Sample], pick: _Pick, *, at_work: bool = False) -> Trace | None:
-    """The samples that have a value; a gap where too much time lies between two processes. `None` without any value.
+    """A line through the samples that have a value, with a gap if two processes are too far apart.
+
+    `None` if no sample has a value.
 
     Args:
-        at_work: for what falls the moment a process ends: only while it works, with a gap after each process.
+        at_work: only samples taken while a process ran count, with a gap after each process. For values that fall as
+            soon as a process ends.
     """
     if at_work and any(pick(sample.conditions) is not None for sample in samples if not sample.idle):
         samples = [sample for sample in samples if not sample.idle]

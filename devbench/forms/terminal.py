@@ -33,7 +33,7 @@ Output = Iterator[RenderableType]
 
 
 def print_document(document: Document, console: Console) -> None:
-    """Print the headline, what belongs to it, what limits it, the sections, and what was looked at."""
+    """Print the headline with its lead, the notices, the sections, and the head."""
     last: RenderableType = _BLANK
     for shown in _document(document, max(console.width, _MIN_WIDTH)):
         if shown != _BLANK or last != _BLANK:

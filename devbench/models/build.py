@@ -46,7 +46,8 @@ def silent() -> Iterator[None]:
         try:
             yield
         finally:
-            # What Python has not written yet would follow after the block.
+            # Write Python's buffered output now, while it is still discarded; otherwise it would appear after the
+            # block.
             _flush()
             for target, copy in zip((1, 2), saved, strict=True):
                 os.dup2(copy, target)

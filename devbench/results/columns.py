@@ -58,7 +58,7 @@ class Coded:
         return self.values[self.codes[row]]
 
 
-# Of whole numbers, the columns that may have none.
+# Columns of whole numbers in which a value may be missing.
 _WHOLE = frozenset({"threads"})
 # Other columns have one number, time or truth value per row.
 Column: TypeAlias = "Coded | NDArray[Any]"

@@ -161,7 +161,7 @@ def partly_delegated(case: str, device_key: str, job_number: int | None = None) 
 
 
 def outputs_not_checked(subject: str, job_number: int | None = None) -> Notice:
-    """The notice that nobody knows whether the outputs of a delegate are right."""
+    """The notice that the outputs of a delegate were not compared with correct ones."""
     text, step = "outputs not checked against this computer's", "add --check-outputs"
     return Notice(NoticeKind.OUTPUTS_NOT_CHECKED, subject, text, step, job_number=job_number)
 

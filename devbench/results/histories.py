@@ -50,7 +50,7 @@ def find_device(connection: sa.Connection, word: str) -> str:
     """The key of the one device of the store that a word means: its key, or any part of its title.
 
     Raises:
-        InputError: it means none or several.
+        InputError: no device or several devices match.
     """
     titles = device_titles(connection)
     if word in titles:

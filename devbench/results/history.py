@@ -91,7 +91,7 @@ class History(AbstractContextManager["History"]):
     def runs(self, **filters: Any) -> pd.DataFrame:
         """One row per run, oldest first.
 
-        Columns: run_id, started_utc, finished_utc, status, end_reason (empty where all was done), command, virtual
+        Columns: run_id, started_utc, finished_utc, status, end_reason (empty if all was done), command, virtual
         (whether any device is), labels (a dict), jobs, failed_jobs (in which no repetition ended well).
         """
         import pandas as pd

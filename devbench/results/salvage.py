@@ -117,7 +117,7 @@ def salvage(file: Path, *, other_tables: bool = False) -> Salvaged:
     found = _salvaged(copy, folder / "rebuilt.db")
     with closing(engine.Database(str(found.path), rebuilt=True)) as rebuilt, rebuilt.reading() as connection:
         is_store = connection.execute(sa.select(schema.runs.c.run_id).limit(1)).first() is not None
-    # A store of another state of devbench has other rows where the tables of this one begin.
+    # In a store of another version of devbench, other rows are at the pages where this version's tables begin.
     if not is_store or (other_tables and found.lost):
         raise engine.StoreProblem(f"{file} is not a store of this devbench")
     found.lost["the list of tables"] += 1
@@ -230,7 +230,7 @@ class _Salvage:
             self.damaged[table.name, owner, row[owner]] += 1
 
     def _drop_dangling(self, table: sa.Table) -> None:
-        """Replace what rows refer to if it is lost and only names things; delete rows that still refer to nothing."""
+        """Replace lost rows that only give names (cases, devices, binaries); delete rows whose other parents are lost."""
         for constraint in table.foreign_key_constraints:
             parent, pairs = constraint.referred_table, [(one.parent, one.column) for one in constraint.elements]
             lost = ~sa.select(parent).where(*(child == key for child, key in pairs)).correlate(table).exists()
@@ -253,7 +253,7 @@ class _Salvage:
             table is schema.devices and self.target.execute(runs).first() is None
         ):
             return
-        # A device that nothing is known of must not pass for a phone.
+        # An unknown device must not be shown as a phone.
         other = {
             "threads": None, "virtual": True, "facts_id": _EMPTY, "text": f"{_DAMAGED} {next(iter(known.values()))}",
             "options": pack({}), "status": "failed", "started_utc": started, "finished_utc": None,

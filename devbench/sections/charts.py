@@ -94,7 +94,7 @@ class Row:
     Attributes:
         text: at the end of a stacked bar; in place of bars if there are none.
         unreliable, virtual: how its numbers were measured.
-        facets: what filters of tables choose by: names of columns and their values.
+        facets: by the name of a table's column, the value by which that table's filters also filter this chart.
     """
 
     label: str

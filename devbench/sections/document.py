@@ -41,7 +41,7 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Lines:
-    """Lines that may be many; a form shows the first of them. `what` is what they are, in the plural."""
+    """Lines that may be many; a form shows the first of them. `what`: the noun for them, in the plural."""
 
     lines: tuple[Line, ...]
     what: str
@@ -140,8 +140,7 @@ class Fold:
     Attributes:
         number: of the job that they are about, 0 for none.
         summary: what is seen of them.
-        heading: what they are, next to others.
-        parts: makes them.
+        heading: what they are, next to others. parts: makes them.
         raws: the outputs below them.
     """
 

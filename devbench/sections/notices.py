@@ -26,7 +26,7 @@ _FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
 
 @dataclass(frozen=True, slots=True)
 class NoticeLine:
-    """A notice, or several of one cause; nothing in it is made harmless.
+    """A notice, or several with one cause. Its texts are not escaped.
 
     Attributes:
         subject: what it is about; several are joined, many are counted.

@@ -81,7 +81,7 @@ def run_document(
 
 
 def _groups(subject: RunSubject) -> Iterator[Section]:
-    """Jobs of one model on one device, compared with each other; with several models, the table above has all."""
+    """Tables of the jobs of one model on one device. With several models, the table above has all jobs."""
     groups = subject.report.groups
     listed = TEXT if len(groups) == 1 or subject.operators else MARKDOWN
     for number, (model, device, jobs) in enumerate(groups, start=1):

@@ -1,4 +1,4 @@
-"""What is shown together: a run with what it is compared with."""
+"""A run together with what it is compared with."""
 
 from __future__ import annotations
 

@@ -147,7 +147,7 @@ def _part(
     events: Sequence[DeviceChange],
     models: Sequence[ModelChange],
 ) -> ChangesReport:
-    """The part of a report that has these series; nothing in it follows from others."""
+    """The part of a report with these series. It depends on no other series, so its page changes only with them."""
     times = {run: time for one in series for run, time in zip(one.run_ids, one.times_utc, strict=True)}
     keys = {"", *(one.device_key for one in series)}
     return replace(
@@ -181,7 +181,7 @@ def _of_part(name: str, title: str, part: ChangesReport) -> _Page:
 
 
 def _digest(series: MeasuredSeries) -> str:
-    """Of all that a series has; its runs stand for its times."""
+    """The digest of a series: all its values; its run ids are included instead of their times."""
     fields = (series.case_fields, series.metric, series.unit, series.operator_type, series.run_ids, series.changes)
     found = hashlib.sha256(repr(fields).encode("utf-8", "replace"))
     for numbers in (series.values, series.lows, series.highs):

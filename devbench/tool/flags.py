@@ -18,7 +18,7 @@ _CHECK_OUTPUTS_HINT = "check them with TensorFlow Lite's benchmark_model, or lea
 _INPUT_SHAPE_HINT = "measure them with TensorFlow Lite's benchmark_model, or leave --input-shape out"
 _LITERT_FLAGS_HINT = "use TensorFlow Lite's benchmark_model, or add litert_flags to the delegate's entry"
 _EXTRA = re.compile(rf"(?:--)?({FLAG_NAME})=(.*)", re.DOTALL)
-# devbench sets these; a second value would make the result wrong about its own flags.
+# devbench sets these; with a second value, the stored flags would not be those that were used.
 _OURS = frozenset({"graph", "help"})
 # "\t--num_runs=50      \tint32\toptional\texpected number of runs"
 _HELP_LINE = re.compile(r"^\s+--([A-Za-z][\w-]{0,80})=", re.MULTILINE)

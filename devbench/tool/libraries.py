@@ -229,7 +229,7 @@ def _stated(path: Path, library: Library) -> tuple[str, str]:
     """Product and version of a library's release; the version is empty if there is none or several."""
     product = next((p for p, start in (("LiteRT", _OF_LITERT), ("QNN", _OF_QNN)) if path.name.startswith(start)), "")
     with _mapped(path) as data:
-        # A plain search is fast, and most files do not contain the text.
+        # A plain search comes first, because it is fast and most files do not contain the text.
         qnn = _only(_QNN, data) if data.find(b"AISW_VERSION") >= 0 else ""
         if not qnn and product == "QNN" and len(data) <= _MAX_SEARCHED_BYTES:
             qnn = _only(_QNN_BUILD, data)

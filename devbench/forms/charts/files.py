@@ -37,7 +37,7 @@ def chart_file(
         theme: of the colours.
         title: instead of the chart's own.
     """
-    # The terminal does not need to know which fonts are missing, or that the list of fonts is made.
+    # Messages about missing fonts and about the list of fonts are not for the terminal.
     logging.getLogger("matplotlib.font_manager").setLevel(logging.ERROR)
     import matplotlib
 

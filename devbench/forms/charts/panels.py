@@ -14,7 +14,7 @@ from devbench.forms.charts.style import LINE, MARGIN, NUMBERS, Sheet, fitted, lo
 from devbench.sections.charts import Curve, Mark, Panel, PanelChart, Span
 
 _DAY = 86_400.0
-# Of more values than these, single ones are not marked.
+# With more values than this, single values have no markers.
 _MARKED = 120
 _SPANS: dict[str, dict[str, Any]] = {
     "faint": {"alpha": 0.12, "linewidth": 0}, "pale": {"alpha": 0.2, "linewidth": 0},
@@ -161,7 +161,7 @@ def _span(axes: Axes, span: Span, sheet: Sheet, scale: float) -> None:
 
 
 def _areas(axes: Axes, panel: Panel, sheet: Sheet, scale: float) -> None:
-    """Areas upon each other; they have the same times."""
+    """Stacked areas, which have the same times."""
     areas = [one for one in panel.lines if one.form == "area"]
     if areas:
         colours = [sheet.colours[one.colour] for one in areas]

@@ -81,7 +81,7 @@ def remedies(baseline: Mapping[str, Path], unet: str, folder: Path, tell: Callab
     error("dense", plain, "fc-to-conv")
     error("groupnorm", plain, "groupnorm-4d")
     error("gelu", plain, "stable-gelu")
-    # A limit at which some convolutions of this scale are split, as the paper's is at full scale.
+    # A limit that makes some convolutions of this scale too large, as the paper's convolution is at full scale.
     limits = ConvLimits(weight_bytes=max(1, _largest_conv_bytes(read_model(source)) // 2 + 1))
     for side in ("input", "output"):
         error(f"split_{side}", replace(plain, allow=limits.allow, along=side), "serialize-conv")

@@ -1,8 +1,8 @@
 """Finds what a part of a graph computes, in any form that a framework writes: arithmetic, and normalisations.
 
 Arithmetic is run on a few numbers. A normalisation is y = (x − mean)·rsqrt(variance + ε)·γ + β. Its reductions are
-found by their structure: MEAN, then the mean of squares around it or E[x²] − E[x]², then RSQRT. What follows is found
-by what it computes: frameworks, and converters after them, order that arithmetic in many ways.
+found by their structure: MEAN, then the mean of squares around it or E[x²] − E[x]², then RSQRT. The rest is recognised
+by its result on a few numbers, because frameworks and converters order that arithmetic in many ways.
 """
 
 from __future__ import annotations

@@ -183,7 +183,7 @@ def gather_1d(emit: Emitter, operator: Any) -> str | None:
 
 
 def gather_to_conv(emit: Emitter, operator: Any) -> str | None:
-    """Rewrite a GATHER of rows of a constant float table by int32 indices of the run."""
+    """Rewrite a GATHER of rows of a constant float table by int32 indices that are computed at run time."""
     graph, (number, indices) = emit.graph, operator.inputs
     table = graph.constant(number, "float32") if _takes_rows(graph, operator) else None
     if table is None or table.ndim != 2 or len(table) > EXACT_ROWS:

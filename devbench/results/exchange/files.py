@@ -37,7 +37,7 @@ _AT_ONCE = 20_000
 # Measurements of large models have some megabytes; a line is read whole.
 _LONGEST_LINE = 64 * 1024 * 1024
 _MAX_AT_ONCE = 8 * 1024 * 1024
-# Before it is unpacked; devbench writes groups of 20,000 rows.
+# The largest group of rows in a Parquet file, in bytes before it is unpacked; devbench writes groups of 20,000 rows.
 _LARGEST_GROUP = 2 * 1024**3
 # A process takes half a second to start; smaller files are read in less.
 _LARGE_BYTES = 4 * 1024 * 1024

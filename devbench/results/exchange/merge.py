@@ -209,7 +209,7 @@ class _Merge:
     # -- runs and jobs --------------------------------------------------------------------------------------------
 
     def _compare_runs(self, rows: Sequence[Row]) -> tuple[set[str], list[dict[str, Any]]]:
-        """The ids of new runs, and of those that are here without their end that end."""
+        """The ids of new runs; and the ends of runs that this store has without an end."""
         names = [column.name for column in columns_of(schema.runs)]
         found = fetch(self.connection, sa.select(*columns_of(schema.runs)))
         here = {row[0]: dict(zip(names, row, strict=True)) for row in zip(*found.values(), strict=True)}

@@ -230,7 +230,7 @@ def store_rows(
     """The rows of a table of a store, some at a time, as the columns of `columns_of`.
 
     Args:
-        connection: for as long as rows are asked for; all of them are as it sees the store.
+        connection: must stay open until the last row was read; all rows are from its snapshot of the store.
         runs: selects the ids of the runs.
         name: of the store, for messages.
         problem: makes the error of a value that does not fit.

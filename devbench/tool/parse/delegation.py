@@ -180,7 +180,7 @@ class DelegateReader:
 
     def _with_counts(self, key: str, use: DelegateUse) -> DelegateUse:
         if use.applied == "none":
-            # Its nodes were given back.
+            # The runtime removed the delegate, so its nodes run on the CPU again.
             return use
         graphs = self._replaced.get(key)
         taken, of = self._counted.get(key, (None, None)) if graphs is None else _summed(graphs.values())

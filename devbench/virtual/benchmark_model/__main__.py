@@ -57,7 +57,7 @@ _RUNS_TITLE = "Operator-wise Profiling Info for Regular Benchmark Runs"
 
 def main(argv: Sequence[str]) -> int:
     info("STARTING!")
-    # A replay needs no driver.
+    # A replay needs no Vulkan driver.
     replays = bool(os.environ.get(NOISE_VARIABLE))
     gpu = replays or vulkan_available()
     try:

@@ -93,7 +93,7 @@ def lengthened(run: Callable[[], None], factor: float) -> Callable[[], None]:
         start = time.perf_counter_ns()
         run()
         end = start + factor * (time.perf_counter_ns() - start)
-        # Not a sleep, which is too long for a share of a few microseconds.
+        # A busy wait, because a sleep is too long for a few microseconds.
         while time.perf_counter_ns() < end:
             pass
 
