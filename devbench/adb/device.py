@@ -83,8 +83,8 @@ class Device:
 
     Attributes:
         serial: its name in messages and events: the adb serial, or its key if several devices have that serial.
-        recover: is called when the connection is lost; if it gives true, the call that was cut off is made again.
-            A command whose output goes to a file is not made again.
+        recover: is called when the connection is lost; if it returns true, the interrupted call is repeated. A command
+            whose output goes to a file is not repeated.
     """
 
     def __init__(self, server: AdbServer, serial: str, name: str = "", transport_id: int | None = None) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.text import clean, near
 
-# Of a device's error message.
+# The longest part of a device's error message that is shown, in characters.
 _MAX_REASON_BYTES = 2000
 
 
@@ -72,7 +72,7 @@ class DeviceUnauthorized(EnvironmentProblem):
 
 
 class DeviceLost(EnvironmentProblem):
-    """The device went away in the middle of something."""
+    """The connection to the device was lost during an action."""
 
     transient = True
 
@@ -82,7 +82,7 @@ class DeviceLost(EnvironmentProblem):
 
 
 class DeviceRestarted(DeviceLost):
-    """The device restarted in the middle of something; `uptime_s` is the device's uptime when it was found again."""
+    """The device restarted during an action; `uptime_s` is the device's uptime when it was found again."""
 
     def __init__(self, serial: str, doing: str, uptime_s: float) -> None:
         EnvironmentProblem.__init__(

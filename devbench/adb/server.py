@@ -303,7 +303,7 @@ class AdbServer:
         """The list of devices, now and after each change.
 
         Raises:
-            ServerUnavailable: the server went away.
+            ServerUnavailable: the connection to the server was lost.
         """
         from adbutils import AdbClient, AdbError
 

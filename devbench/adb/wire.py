@@ -193,7 +193,7 @@ class Route:
         )
 
     def still_valid(self) -> bool:
-        """Whether a transport id still means the same device: a restarted server assigns the numbers anew.
+        """Whether a transport id still means the same device: a restarted server assigns other numbers.
 
         A connection that stays open all the time tells whether it is still the same server.
 

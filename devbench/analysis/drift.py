@@ -26,7 +26,7 @@ _REACH = 30
 _CLEAR = 1.0
 # With fewer points on a side, a slope cannot be distinguished from two steps close together.
 _MIN_SIDE = 12
-# Of the smooth curve: it may rise, bend and turn back.
+# The degree of the smooth curve: it may rise, bend and turn back.
 _DEGREE = 3
 # Outliers are limited to this many times the noise. 1.4826 · median deviation = standard deviation of normal noise.
 _BOUND = 3.0

@@ -42,7 +42,7 @@ def prepare(
     Args:
         device: an adb connection; this process has the lease.
         stop: ends the waiting.
-        tell: is told of each wait.
+        tell: is called with each wait.
         take: takes the lease again, which ends with a restart.
 
     Raises:

@@ -288,7 +288,7 @@ def stage_records(
         runs = measured.runs
         warm = measured.warmup if stage.warmup_runs else None
         wait_ms = 0.0
-        # Of a pipelined session only the stage that stays and those after it are held: they wait for its end.
+        # In a pipelined session, only the stage that stays and those after it are held; the latter wait for its end.
         if kept is not None and stage.held and number != plan.keep and seen.go_s is not None:
             ends = [
                 at for at in (*(held for held, _ in kept.pauses), kept.done_s) if at is not None and at <= seen.go_s

@@ -90,8 +90,8 @@ class Processes:
     def run(self, command: Command, spec: ProcessSpec) -> ProcessResult:
         """Run one process; its output is in the artifacts when this returns, even after an error.
 
-        One that was cut off by a lost connection is ended and run again once the device is back; if the device stays
-        away, `ProcessResult.lost` is the reason.
+        One that was cut off by a lost connection is ended and run again once the device is back; if it does not come
+        back, `ProcessResult.lost` is the reason.
 
         Raises:
             LeaseLost: another run took the device; the output is kept, and no result of it counts.

@@ -53,7 +53,7 @@ class ProcessResult:
     Attributes:
         raw_file: its raw output on this machine, compressed.
         failure: why it gives no result, as far as that is known without reading the output.
-        lost: why the device is away; `None` if it is there.
+        lost: why the connection to the device is lost; `None` if it is not.
     """
 
     started_utc: datetime

@@ -77,7 +77,7 @@ class Program(Protocol):
         """Run everything.
 
         Raises:
-            DevbenchError: the device went away, or the lease was lost; what was measured until then is stored.
+            DevbenchError: the connection to the device or the lease was lost; what was measured until then is stored.
         """
 
 
@@ -165,7 +165,8 @@ class DeviceSession:
         """Prepare the device, run the program, tidy up.
 
         Raises:
-            DevbenchError: the device cannot be prepared, or went away; what was measured until then is stored.
+            DevbenchError: the device cannot be prepared, or its connection was lost; what was measured until then is
+                stored.
         """
         try:
             with explaining(self._device):

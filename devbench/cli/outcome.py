@@ -31,7 +31,7 @@ _AFTERWARDS = (
 
 
 def fitted(plan: Plan, devices: Sequence[str], *, chosen: bool) -> Plan:
-    """The plan as these devices can run it; says what is left out. `chosen`: the delegates were named."""
+    """The plan as these devices can run it; prints what is left out. `chosen`: the delegates were named."""
     from devbench.bench.planning import without_gpu
 
     fit = without_gpu(plan, devices, chosen=chosen)
@@ -144,7 +144,7 @@ def show_pipelines(outcome: RunOutcome, store: Store, options: RunOptions) -> No
 
 
 def finish(outcome: RunOutcome, view: RunView, *, also_failed: bool = False) -> None:
-    """Say where the run is stored and what ended early, then end with the run's exit code.
+    """Print where the run is stored and what ended early, then end with the run's exit code.
 
     `also_failed`: something failed that is not a job.
     """

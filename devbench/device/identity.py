@@ -25,7 +25,8 @@ _BOOT = re.compile(r"[0-9a-f-]{8,64}")
 _FILE = re.compile(r"\d{1,20}:\d{1,20}")
 
 _NEW = f'read -r _dbi_new < /proc/sys/kernel/random/uuid && echo "$_dbi_new" > {IDENTITY_FILE}.$$'
-# Of two processes that come at once only one makes the file: `ln` is atomic. Where it is forbidden, `mv` must do.
+# If two processes come at once, only one makes the file, because `ln` is atomic. If the device forbids `ln`, `mv` is
+# used.
 IDENTITY_SCRIPT = f"""[ -s {IDENTITY_FILE} ] || {{ mkdir -p {IDENTITY_FILE.rpartition("/")[0]} && {_NEW} &&
 {{ ln {IDENTITY_FILE}.$$ {IDENTITY_FILE} || [ -s {IDENTITY_FILE} ] || mv -f {IDENTITY_FILE}.$$ {IDENTITY_FILE}; }}
 rm -f {IDENTITY_FILE}.$$; }}

@@ -116,7 +116,7 @@ def to_json(overview: DeviceOverview) -> dict[str, Any]:
 def _ask(server: AdbServer, entry: DeviceEntry, profiles: Sequence[DeviceProfile], timeout_s: float) -> DeviceOverview:
     taken_utc = datetime.now(timezone.utc)
     try:
-        # All in one shell: each shell is a round trip and a process on the device.
+        # All are read in one shell, because each shell costs a round trip and a process on the device.
         command = f"{FACTS_COMMAND}\n{CONDITIONS_COMMAND}\n{_LEASE_COMMAND}"
         result = Device.of(server, entry).shell(command, timeout_s=timeout_s, doing="telling its facts")
     except DevbenchError as error:

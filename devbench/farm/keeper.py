@@ -97,7 +97,7 @@ class Keeper:
         """Do once what there is to do.
 
         Raises:
-            FarmProblem, StoreProblem: the database is away.
+            FarmProblem, StoreProblem: the database cannot be reached.
         """
         back = farm.call("requeue", self.silent_s)
         if back:
@@ -187,7 +187,7 @@ def _raw_path(run_id: str, given: str) -> str:
 
 
 def _is_lost(error: StoreProblem) -> bool:
-    """Whether the store is away; else it refused a value."""
+    """Whether the store cannot be reached; otherwise it refused a value."""
     cause = getattr(error.__cause__, "orig", None)
     state = getattr(cause, "sqlstate", None) or ""
     return state[:2] in ("", "08", "53", "57") and type(error.__cause__).__name__ in (

@@ -178,7 +178,7 @@ def _earlier(store: Store, asked: Asked, tonight: Sequence[str]) -> list[list[st
 
 
 def united(views: Sequence[RunView], run_id: str) -> RunView:
-    """The runs of one night as one: jobs are numbered anew, the host's name is that of all hosts.
+    """The runs of one night as one: jobs get new numbers, and the host's name lists all hosts.
 
     Args:
         views: at least one.

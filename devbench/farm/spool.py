@@ -97,7 +97,7 @@ def deliver(farm: Farm, attempt: Attempt, tell: Callable[[str], None]) -> None:
     """Deliver what an attempt has; refused results are moved aside.
 
     Raises:
-        FarmProblem: the database is away; what is not delivered stays.
+        FarmProblem: the database cannot be reached; undelivered results stay in the folder.
     """
     for file, number, purpose, index in list(attempt.results()):
         raw_sha256, _, payload = file.read_bytes().partition(b"\n")
@@ -120,7 +120,7 @@ def close(farm: Farm, attempt: Attempt, end: End) -> None:
     """Report the end of an attempt whose results are delivered, and remove its folder.
 
     Raises:
-        FarmProblem: the database is away.
+        FarmProblem: the database cannot be reached.
     """
     try:
         farm.call("finish", attempt.token, end.end, end.outcome, end.delay_s)

@@ -145,7 +145,7 @@ class Worker:
     # -- the database -------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        """Connect; deliver what an earlier worker left, while its attempts are valid; then begin anew.
+        """Connect; deliver what an earlier worker left, while its attempts are valid; then start without running jobs.
 
         Raises:
             FarmProblem: also if the way out is another devbench or another role.

@@ -1,7 +1,7 @@
 """What each lever does to a pipeline: one row for each, from the sessions of a run and what was known before it.
 
 A run of an ablation stores with its options what its sessions do not contain: what the levers are, how much of the
-graphs the delegate takes, and how far outputs are off. So the ablation can be made again from the store.
+graphs the delegate takes, and how far outputs are off. So the ablation can be computed again from the store.
 """
 
 from __future__ import annotations

@@ -99,7 +99,7 @@ class MeasuredSeries(CaseOnDevice):
         times_utc, run_ids, values: one for each run with reliable repetitions, oldest first; values are medians in
             `unit`.
         changes: in the order of time.
-        lows, highs: the interval of each value, NaN where it has none; empty where none has.
+        lows, highs: the interval of each value, NaN if it has none; empty if no value has one.
     """
 
     metric: str
@@ -139,7 +139,7 @@ class Shift:
 
     Attributes:
         metric, operator_type, direction: what changed, and in which direction.
-        sizes: the smallest and the largest relative change; `None` where none has one.
+        sizes: the smallest and the largest relative change; `None` if no change has a size.
         devices, cases: the number of devices, and of cases of the model.
     """
 

@@ -16,7 +16,8 @@ from devbench.findings.pipeline import PipelineReport, Variant, Whole
 Figures = Mapping[str, float]
 Verdict = Literal["reproduced", "refuted", "cannot be decided without a phone", "not measured"]
 PAPER, PAGE = "arXiv 2307.01193", "the author's page"
-# Of an output's largest value: the same function, computed in another order.
+# The largest error that counts as "the same function", as a share of the output's largest value: sums may be in another
+# order.
 _SAME = 1e-3
 
 
@@ -25,7 +26,7 @@ class Claim:
     """A claim.
 
     Attributes:
-        command: what makes the figure, besides `devbench pipeline claims`.
+        command: a command that gives the figure alone; `devbench pipeline claims` gives all.
         figure: in words, with the numbers in braces by their names.
         holds: whether the figures say that it holds; `None` if only a phone could tell.
         reason: what the verdict rests on, or why there is none.

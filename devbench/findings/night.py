@@ -20,11 +20,11 @@ class NightResult:
     Attributes:
         suite: its name.
         night: what the night is called, a date.
-        report: what was measured; `None` where no device was there.
-        comparison: with the baseline; `None` where there is none yet.
+        report: what was measured; `None` if no device was available.
+        comparison: with the baseline; `None` if there is none yet.
         changes: changes over the history.
-        absent: devices that were not there or on which nothing could be measured to its end, and why.
-        folder: where the report was written; `None` where there is none.
+        absent: devices that were missing or could not be measured completely, each with the reason.
+        folder: where the report was written; `None` if there is none.
         due: whether there was anything to do.
     """
 

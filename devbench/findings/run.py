@@ -119,7 +119,7 @@ class JobReport:
         outputs: comparisons of the model's outputs with this machine's and with the device's own CPU's.
         operators: most expensive first; `by_type` sums over all of them.
         failures: each kind with the tool's own line, and how often.
-        conditions: how the device was, in words.
+        conditions: the state of the device, in words.
         notices: those about it, of the run's.
     """
 
@@ -219,7 +219,7 @@ class JobReport:
 
     @property
     def output_verdict(self) -> str:
-        """In words: "ok, SNR 96.1 dB", "wrong", "not deterministic", or nothing where outputs were not checked."""
+        """In words: "ok, SNR 96.1 dB", "wrong", "not deterministic", or empty if outputs were not checked."""
         rows = [row for row in self.outputs if row.get("against") == "host"]
         if not rows:
             return ""

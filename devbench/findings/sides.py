@@ -140,7 +140,7 @@ def _before(history: History, after: RunsOfSide) -> str:
     )
 
 
-# Of names in a hint.
+# The largest number of names in a hint.
 _MAX_SHOWN = 10
 
 

@@ -169,7 +169,7 @@ def _temperatures(samples: Sequence[_Sample], telling: Sequence[str]) -> tuple[t
     """The telling sensors, hottest first, and how many there are; numbered ones (CPU0, CPU1, …) are one line.
 
     Args:
-        telling: patterns of the sensors that mean something on this device; empty where its profile names none.
+        telling: patterns of the sensors that mean something on this device; empty if its profile names none.
     """
     patterns = [re.compile(text, re.IGNORECASE) for text in telling]
     names: dict[str, dict[str, None]] = {}

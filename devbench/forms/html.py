@@ -65,7 +65,7 @@ class Details:
     """The details of a run's jobs.
 
     Attributes:
-        html: by the job's number; empty where they are packed.
+        html: by the job's number; empty if they are packed.
         chunks: packed pieces of HTML, by the number of the chunk.
         raw: packed raw outputs, by the job's number.
         raw_left_out: the number of jobs whose raw outputs are not in the page.

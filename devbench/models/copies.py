@@ -15,7 +15,7 @@ from devbench.frozen import dataclass
 from devbench.models.tensors import TensorSpec, read_tensors
 
 _COPIES = 200
-# Of larger models only this many bytes are copied: a size from a damaged file must not take all memory.
+# At most this many bytes are copied: a size from a damaged file must not take all memory.
 _MAX_COPIED = 64 << 20
 
 

@@ -37,7 +37,7 @@ class OutputDifference:
         output: its name.
         largest: max |b − a|, in the output's unit; infinite if one is not finite and the other differs.
         relative: `largest` by max |a|.
-        snr_db: 10·log₁₀(Σa² / Σ(b − a)²); infinite where they are equal.
+        snr_db: 10·log₁₀(Σa² / Σ(b − a)²); infinite if they are equal.
     """
 
     output: str

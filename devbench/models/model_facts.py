@@ -21,8 +21,8 @@ from devbench.text import clean
 _SCHEMA = "devbench.inspect/1"
 _MAX_NAME = 200
 _EIGHT_BITS_OR_LESS = frozenset({"int8", "uint8", "int4", "uint4", "int2"})
-# Of operators with multiply-accumulates, which ranks their second input may have, and by which of its extents the
-# elements of the output (of the input of a TRANSPOSE_CONV) are multiplied.
+# For each operator with multiply-accumulates: the ranks that its second input may have, and the extents of that input
+# by which the number of elements of the output (for TRANSPOSE_CONV: of the input) is multiplied.
 _MACS: dict[str, tuple[range, int, int | None]] = {
     "CONV_2D": (range(4, 5), 1, None), "CONV_3D": (range(5, 6), 0, 4), "DEPTHWISE_CONV_2D": (range(4, 5), 1, 3),
     "TRANSPOSE_CONV": (range(4, 5), 0, 3), "FULLY_CONNECTED": (range(1, 33), -1, None),

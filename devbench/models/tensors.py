@@ -31,7 +31,8 @@ _MAX_SIGNATURES = 1000
 # Integers that are indices into a table (tokens, classes) must be within it.
 _MAX_INDEX = 10
 _MAX_NPY_BYTES = 1 << 30
-# Of all generated inputs of a model; a picture of 8K has 400 MB. NumPy's arrays have 32 dimensions at most.
+# The largest size of all generated inputs of a model; a picture of 8K has 400 MB. NumPy's arrays have at most 32
+# dimensions.
 _MAX_BYTES = 512 << 20
 _MAX_DIMENSIONS = 16
 

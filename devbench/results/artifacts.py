@@ -21,7 +21,7 @@ from devbench.frozen import dataclass
 
 # At any level, raw text shrinks to a tenth; a low level is fast.
 _LEVEL = 3
-# Of a file from elsewhere a kilobyte may unpack to a megabyte.
+# A kilobyte of a foreign file may unpack to a megabyte.
 MAX_RAW_BYTES = 256 << 20
 
 

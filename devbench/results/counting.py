@@ -173,7 +173,7 @@ def unreliable(
 
     Args:
         what: one of them, such as `repetition` or `run of the candidate`.
-        why: the reasons, in words; may be empty.
+        why: the reasons as text; may be empty.
     """
     whole = concerned == total
     because = f" ({why})" if why else ""

@@ -229,12 +229,12 @@ class Database:
             with self._engine.connect() as connection:
                 connection.execution_options(writes=writes)
                 if not writes and connection.dialect.name == "postgresql":
-                    # As SQLite does anyway: all queries of a report see the store at one moment.
+                    # All queries of a report see the store at one moment, as on SQLite.
                     connection.execution_options(isolation_level="REPEATABLE READ")
                 with connection.begin():
                     yield connection
         except UnicodeDecodeError as error:
-            # SQLite's own error about it has text of the file.
+            # SQLite's own error would contain text of the file.
             raise DamagedStore(f"results store {self.shown}: the file is damaged", hint=_RESTORE) from error
         except DamagedValue as error:
             raise DamagedStore(f"results store {self.shown}: it has a damaged value: {error}", hint=_RESTORE) from error
@@ -257,7 +257,7 @@ class Database:
 
 def insert_new(connection: sa.Connection, table: sa.Table, rows: Sequence[Mapping[str, Any]]) -> None:
     """Add the rows with new keys; two writers may add the same ones at once."""
-    # Of the server's dialect alone: another one takes a while to import.
+    # Import only the dialect that is used, since an import takes a while.
     dialect = importlib.import_module(f"sqlalchemy.dialects.{connection.dialect.name}")
     insert = dialect.insert
     if rows:

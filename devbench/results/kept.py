@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 
 # A store with fewer repetitions is read just as fast without a copy.
 LEAST_REPETITIONS = 20_000
-# If more runs than these changed, everything is read again.
+# If more than this number of runs changed, everything is read again.
 _MOST_RUNS = 500
 _NUMBERS = ("value", "low", "high", "n", "unreliable")
 

@@ -45,7 +45,7 @@ _UNREADABLE = (sqlite3.Error, UnicodeDecodeError)
 _HEADER_BYTES = 100
 _MAGIC = b"SQLite format 3\0"
 _INTERIOR = 5
-# Of the header: the size of a page, and how many there are.
+# The header's fields: the size of a page, and the number of pages.
 _PAGE_SIZE, _PAGE_COUNT = slice(16, 18), slice(28, 32)
 
 
@@ -230,7 +230,7 @@ class _Salvage:
             self.damaged[table.name, owner, row[owner]] += 1
 
     def _drop_dangling(self, table: sa.Table) -> None:
-        """Replace lost rows that only give names (cases, devices, binaries); delete rows whose other parents are lost."""
+        """Replace lost rows that only give names (cases, devices, binaries); delete rows with another lost parent."""
         for constraint in table.foreign_key_constraints:
             parent, pairs = constraint.referred_table, [(one.parent, one.column) for one in constraint.elements]
             lost = ~sa.select(parent).where(*(child == key for child, key in pairs)).correlate(table).exists()

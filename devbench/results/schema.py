@@ -37,7 +37,7 @@ LONGEST_TYPE = 200
 
 metadata = MetaData()
 
-# Of the name that Alembic has for it.
+# The table has the name that Alembic uses.
 version = Table("alembic_version", metadata, Column("version_num", String(32), primary_key=True))
 
 runs = Table(
@@ -129,7 +129,7 @@ models = Table(
     metadata,
     Column("sha256", Name(64), primary_key=True),
     Column("size_bytes", WholeNumber(big=True), nullable=False),
-    # Of the main graph.
+    # The number of operators of the main graph.
     Column("operators", WholeNumber()),
 )
 
@@ -236,7 +236,7 @@ repetitions = Table(
     Column("exit_code", WholeNumber(minimum=-(2**31))),
     Column("raw_path", Words, nullable=False),
     *_values(),
-    # Of the graph's nodes, not of the time (`analysis.operators`).
+    # A share of the graph's nodes, not of the time (`analysis.operators`).
     Column("delegated_node_share", Real(minimum=0, maximum=1)),
     Column("verdict", Name(10), nullable=False),
     # Which figures of it count, by `counting.py`; computed with the totals of its job.
@@ -296,7 +296,7 @@ operators = Table(
     sqlite_with_rowid=False,
 )
 
-# Of the repetitions of a job that count: the median and its interval, in the unit of the metric (`counting.py`).
+# The median and its interval over the repetitions of a job that count, in the unit of the metric (`counting.py`).
 job_metrics = Table(
     "job_metrics",
     metadata,
@@ -322,7 +322,7 @@ open_totals = Table(
     ForeignKeyConstraint(["job_id"], ["jobs.id"], ondelete="CASCADE"),
 )
 
-# Of the last profile of a job, ms per inference.
+# The times of the last profile of a job, in ms per inference.
 job_operator_types = Table(
     "job_operator_types",
     metadata,

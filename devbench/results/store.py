@@ -112,7 +112,7 @@ class Store(AbstractContextManager["Store"]):
             part.unlink(missing_ok=True)
 
     def note_option(self, run_id: str, name: str, value: Mapping[str, Any]) -> None:
-        """Keep a JSON-ready table with the run's options, in place of the one of that name."""
+        """Store a JSON-ready table with the run's options; it replaces an earlier one with that name."""
         with self.database.writing() as connection:
             where = schema.runs.c.run_id == run_id
             options = connection.execute(sa.select(schema.runs.c.options).where(where)).scalar_one()

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class StoreProcess:
     """For `with StoreProcess(url) as store`: a store like `Store(url)`, opened at its first use; for several threads.
 
-    A store on a server is opened at once: an error of its address is shown before a device is used.
+    A store on a server is opened at once: so an error in its address is shown before a device is used.
     """
 
     def __init__(self, url: str | None) -> None:

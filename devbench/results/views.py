@@ -62,7 +62,7 @@ class RunSummary:
 
     @property
     def ended(self) -> str:
-        """How it ended, in words."""
+        """How it ended, as text."""
         return end_text(self.run_id, self.status, self.end_reason, self.host, pipeline=self.pipeline)
 
 

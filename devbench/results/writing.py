@@ -27,7 +27,7 @@ from devbench.results.records import JobRecord, OperatorRecord, RepetitionRecord
 DETAILS = ("argv", "measurement", "outputs", "verdict_reasons")
 CONDITIONS = {"before": "conditions_before", "after": "conditions_after", "during": "conditions_during"}
 _ELSEWHERE = {"run_id", "job_number", "operators", *DETAILS, *CONDITIONS.values()}
-# Of a repetition, as both the record and the table have them.
+# The columns of a repetition that the record and the table have in common.
 NUMBERS = tuple(field.name for field in fields(RepetitionRecord) if field.name not in _ELSEWHERE)
 
 

@@ -21,7 +21,7 @@ _NO_WINNER = "no winner yet"
 
 
 def short_titles(titles: Collection[str]) -> dict[str, str]:
-    """Each title without the serial in brackets at its end, if no other device is called the same then."""
+    """Each title without the serial in brackets at its end, unless two devices would then have the same title."""
     short = {title: title.partition(" (")[0] or title for title in titles}
     known = list(short.values())
     return {title: name if known.count(name) == 1 else title for title, name in short.items()}

@@ -94,7 +94,7 @@ def comparison_document(
     everything: bool = False,
     kinds: Sequence[SectionOf[Shown]] | None = None,
 ) -> Document:
-    """The comparison as a form shows it; of undecided and unchanged rows all are listed with `everything` only."""
+    """The comparison as a form shows it; undecided and unchanged rows are all listed only with `everything`."""
     found = Shown(report, everything)
     return Document(
         title="Comparison",
@@ -172,7 +172,7 @@ def decided(report: ComparisonReport) -> Iterator[Section]:
 
 
 def _verdicts(shown: Shown) -> Iterator[Section]:
-    """What was decided; the rest folded, or only if everything is asked for."""
+    """The decided rows; the others are folded, or shown only with `everything`."""
     report = shown.report
     yield from decided(report)
     left = sum(len(report.of(verdict)) for verdict in _OPEN)
@@ -189,7 +189,7 @@ def _verdicts(shown: Shown) -> Iterator[Section]:
 
 
 def _explanations(report: ComparisonReport) -> Iterator[Section]:
-    """What explains the regressions, once a case: that of its latency, if that regressed."""
+    """What explains the regressions, once per case: for its latency, if that regressed."""
     titles = short_titles(dict.fromkeys(report.device_titles.values()))
     rows: dict[tuple[str, str], ComparedRow] = {}
     for row in report.of("regressed"):

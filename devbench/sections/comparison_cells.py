@@ -20,7 +20,7 @@ from devbench.sections.figures import delegate_words, metric_words, ms
 
 _MOST_CAUSES = 5
 _MOST_NAMED = 4
-# Of the latency's change: less is not worth a line.
+# A smaller unexplained share of the latency's change gets no line.
 _LEAST_UNEXPLAINED = 0.1
 
 
@@ -46,7 +46,7 @@ def signed(change: float | None, unit: str = "ms") -> str:
 
 
 def interval_words(row: ComparedRow) -> str:
-    """`+4.1 to +6.3 %`; nothing where there is none, or the metric is exact."""
+    """`+4.1 to +6.3 %`; nothing if there is none, or the metric is exact."""
     interval = row.comparison.interval
     if interval is None or interval[0] == interval[1]:
         return ""

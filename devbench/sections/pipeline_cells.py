@@ -81,7 +81,7 @@ def explanation(variant: Variant, whole: Whole) -> str:
 
 
 def contention(variant: Variant, whole: Whole) -> str:
-    """What overlapping cost, in one line; nothing where nothing was overlapped."""
+    """What overlapping cost, in one line; nothing if nothing was overlapped."""
     if whole.shown is None:
         return ""
     for number, stage in enumerate(whole.shown.stages[:-1]):

@@ -231,7 +231,7 @@ KINDS: Mapping[str, tuple[_Make, Callable[[JobReport], bool]]] = {
 def job_charts(report: ReportData, kind: str) -> tuple[RowChart, ...]:
     """Charts of one kind, a model after the other; phones and virtual devices have charts of their own.
 
-    A model with more jobs than one chart has room for has several.
+    A model with more jobs than fit into one chart has several.
     """
     make, wanted = KINDS[kind]
     models: dict[tuple[str, bool], dict[str, list[JobReport]]] = {}

@@ -259,7 +259,7 @@ def _stages(whole: Whole, session: Any) -> Panel:
 
 
 def _named(session: Any) -> list[tuple[str, str]]:
-    """The name and the colour of each process: that of a later image is told apart, in the colour of its stage."""
+    """The name and the colour of each process; one of a later image has another name and the colour of its stage."""
     stages = [stage.name for stage in session.stages]
     found = []
     for number, name in enumerate(stages):

@@ -2,7 +2,7 @@
 
 The site has an index, and a page for each model, device and change, in the form of reports. Links are relative and each
 page is one file, so that it works below any path and from a disk. `site.json` has a digest of each page's data: a page
-with the same data is not made again.
+whose data did not change is not written again.
 """
 
 from __future__ import annotations

@@ -76,7 +76,7 @@ class Memory:
 
 @dataclass(frozen=True, slots=True)
 class DelegateUse:
-    """How much of the graph a delegate runs, as far as the text contains that."""
+    """How much of the graph a delegate runs, as far as the text shows it."""
 
     name: str
     applied: Applied | None

@@ -43,7 +43,7 @@ class Faults:
         hang_service: the device never answers services that begin with this (`sync:`, `shell`).
         offline: the device accepts connections and never sends its banner.
         unauthorized: the device waits for its user to allow USB debugging.
-        boot_s: a device that restarts is away for this long.
+        boot_s: a device that restarts is not reachable for this time.
         free_bytes: room on the device; beyond it the disk is full.
         garbage: the device answers with bytes that do not follow the protocol.
         thermal: the thermal status that it reports, 0 to 6.

@@ -83,7 +83,7 @@ class Userland:
         self.name = name
         self.faults = faults
         self._mark = str(root).encode()
-        # Of a device that was restarted: a time of this machine's clock.
+        # When the device was restarted, by this machine's clock.
         self._booted_s: float | None = None
 
     def make(self) -> None:

@@ -131,7 +131,7 @@ def estimate_model(graphs: tuple[CheckedGraph, ...], max_parts: int = 1) -> GpuE
 
 
 def estimate(checked: CheckedGraph, max_parts: int = 1) -> GpuEstimate:
-    """What the delegate would take of one graph, `max_parts` being the tool's `max_delegated_partitions`."""
+    """What the delegate would take of one graph; `max_parts` is the tool's `max_delegated_partitions`."""
     context, refusals = checked.context, checked.refusals
     graph = context.graph
     stopping = {refusal.operator.index: refusal for refusal in refusals if refusal.effect is GpuEffect.STOPS}

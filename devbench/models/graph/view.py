@@ -109,7 +109,7 @@ class OperatorView:
         index: its place in the order of execution.
         type: the schema's name (`CONV_2D`), or the custom operator's own name.
         version: of the operator, as the model asks for it.
-        inputs: `None` where an optional input is left out.
+        inputs: `None` for an optional input that is left out.
         options: the single values of its options by their name in the schema (`strideH`, `keepDims`).
     """
 

@@ -168,7 +168,7 @@ def _filled_buffers(
     operator that reads it."""
     model = read_model(path)
     consumers = {one.index: operator.type for operator in model.main.operators for one in operator.given}
-    # Of the tensors that share a buffer, the first.
+    # If several tensors share a buffer, the first is used.
     tensors = {one.buffer: one for one in reversed(model.main.tensors) if one.constant and one.stored_bytes}
     for tensor in reversed(tensors.values()):
         if tensor.dtype != "float32" or tensor.elements < _MIN_FILLED:

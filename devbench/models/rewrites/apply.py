@@ -250,7 +250,7 @@ class Precision:
         peak_bytes: the largest resident memory of a process that runs it, Python and LiteRT included.
         init_s, run_s: from opening the file to allocated tensors, and the last inference.
         relative: the largest difference of an output, relative to its largest value, compared with the model as it is.
-        snr_db: infinite where outputs are equal.
+        snr_db: infinite if outputs are equal.
         to_weight_only: the largest difference of dynamic int8 from weight-only int8, the two ways in which devices use
             such weights; `None` for the others.
     """

@@ -41,7 +41,7 @@ from devbench.models.graph.view import shape_text
 ROWS = 16
 """What the rows of a product's first operand are made a multiple of."""
 
-# Of a dense layer's input and weights, the types that are rewritten, with the version of CONV_2D for them: int8
+# The types of a dense layer's input and weights that are rewritten, with the version of CONV_2D for them: int8
 # activations came with 3, float ones on int8 weights by channel with 5.
 _DENSE_TYPES = {
     ("float32", "float32"): 1, ("float32", "float16"): 1, ("float32", "int8"): 5,

@@ -2,7 +2,7 @@
 
 A run is the same by its id, a job by its number in the run, a repetition by its job, purpose, index and start. If a run
 of that id is another one here, all of it is left out, and that is reported. Numbers of rows are those of this store;
-those made of content are made anew, so that no file can put its text under another's number.
+those that are hashes of content are computed again, so that no file can put its text under another's number.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ from devbench import numbers
 
 _MAX_STAGES = 64
 _MAX_SAMPLES = 200_000
-# Of all stages together, and of one line.
+# The largest number of bytes of all stages together, and of one line.
 _MAX_TEXT = 16 << 20
 _MAX_LINE = 20_000
 _MARKS = ("start", "ready", "go", "warm", "done", "drop", "gone")
