@@ -110,3 +110,21 @@ def test_the_size_of_the_numbers_does_not_change_how_well_they_agree(scale: floa
     scaled = compare("x", scale * reference * 1.01, scale * reference)
     assert (scaled.snr_db, scaled.cosine) == pytest.approx((plain.snr_db, plain.cosine))
     assert plain.snr_db == pytest.approx(40.0)
+
+
+def test_zeros_instead_of_nothing_and_something_instead_of_zeros_have_figures() -> None:
+    zeros = np.zeros(4, np.float32)
+    both = compare("y", zeros, zeros)
+    assert (both.max_abs, both.max_rel, both.cosine, both.snr_db) == (0.0, None, None, math.inf)
+    noise = compare("y", np.full(4, 0.5, np.float32), zeros)
+    assert (noise.max_abs, noise.max_rel, noise.cosine, noise.snr_db) == (0.5, None, None, -math.inf)
+    assert violation(noise)
+
+
+def test_a_relative_limit_holds_where_nothing_is_zero_or_all_is_equal() -> None:
+    limits = Thresholds().changed(("float32",), most_rel=0.1, least_snr_db=-1000.0, least_cosine=-1.0)
+    zeros, ones = np.zeros(4, np.float32), np.ones(4, np.float32)
+    assert violation(compare("y", zeros, zeros), limits) == ""
+    assert violation(compare("y", 1.05 * ones, ones), limits) == ""
+    assert "relative difference of at most 0.1" in violation(compare("y", 1.2 * ones, ones), limits)
+    assert "relative difference of at most 0.1" in violation(compare("y", ones, zeros), limits)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devbench.analysis.changes import ChangeSettings, change_points, change_points_of_many
+from devbench.analysis.changes import ChangePoint, ChangeSettings, change_points, change_points_of_many
 from devbench.analysis.cuts import _candidates, cuts, running_median
 from tests.analysis.labelled import KINDS, SCENES, make, matched, noise_of, traces
 from tests.calls import calls_of
@@ -247,3 +247,7 @@ def test_the_place_of_a_step_is_a_candidate_for_a_cut() -> None:
     for place in (9, 30, 57, 88):
         level = np.where(np.arange(100) < place, 0.0, 1.0)[:, None]
         assert place in _candidates(np.vstack([np.zeros((1, 1)), np.cumsum(level, axis=0)]))
+
+
+def test_confidence_is_what_p_leaves() -> None:
+    assert ChangePoint(1, 1.0, 2.0, 1.0, "up", 0.25, 1, 1).confidence == 0.75

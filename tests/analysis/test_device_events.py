@@ -161,3 +161,28 @@ def test_of_the_faster_ones_too_that_which_changed_much_more_is_told_as_well() -
     found = group([series(k, change(100, -0.3 if k == 2 else -0.05 - k / 2000)) for k in range(8)])
     assert len(found.events[0].members) == 8
     assert [one.model for one, _ in found.own] == ["m2"]
+
+
+def test_effects_of_an_event_begin_with_that_on_most_models() -> None:
+    ones = [series(k, change(100)) for k in range(6)]
+    ones += [series(k, change(100), metric="init") for k in range(8)]
+    (event,) = group(ones).events
+    assert [(effect.metric, effect.models) for effect in event.effects] == [("init", 8), ("latency", 6)]
+
+
+def test_a_model_measured_from_the_night_of_the_event_on_does_not_count() -> None:
+    ones = [series(k, change(100)) for k in range(6)]
+    late = SeriesChanges("late", "xnnpack", "latency", tuple(range(100, 200)), ())
+    ended = SeriesChanges("ended", "xnnpack", "latency", tuple(range(100)), ())
+    until = SeriesChanges("until", "xnnpack", "latency", tuple(range(101)), ())
+    (event,) = group([*ones, late, ended, until]).events
+    assert (event.effects[0].models, event.effects[0].of) == (6, 7)
+
+
+def test_a_change_without_a_size_is_part_of_the_event_and_never_apart() -> None:
+    ones = [series(k, change(100, 0.05 + k / 2000)) for k in range(8)]
+    for size in (None, -1.0):
+        odd = ChangePoint(100, 0.0, 5.0, size, "up", 1e-6, 100, 50)
+        found = group([*ones, series(8, odd)])
+        assert len(found.events[0].members) == 9
+        assert found.own == ()

@@ -113,3 +113,45 @@ def test_a_memory_survives_json() -> None:
     assert again == first.memories
     assert follow(values, again).evaluated == 0
     assert [one.index for one in first.changes[0]] == [60]
+
+
+def evaluated(values: Floats, after: int) -> int:
+    """Whether a series is evaluated again once it has grown beyond its first `after` points."""
+    return follow([values], follow([values[:after]], [None]).memories).evaluated
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_a_series_below_zero_is_followed_as_one_above_it(sign: int) -> None:
+    level = sign * noisy([100.0] * 210)
+    assert evaluated(level, 200) == 0
+    shifted = np.concatenate([level[:200], 1.2 * level[200:]])
+    assert evaluated(shifted, 200) == 1
+
+
+def test_a_value_that_is_not_above_zero_makes_another_series_of_it() -> None:
+    values = noisy([100.0] * 105)
+    for odd in (0.0, -100.0):
+        other = values.copy()
+        other[-1] = odd
+        assert evaluated(other, 100) == 1
+    gap = values.copy()
+    gap[-1] = np.nan
+    assert evaluated(gap, 100) == 0
+
+
+def test_a_series_that_grew_much_is_evaluated_even_if_nothing_differs() -> None:
+    values = noisy([100.0] * 300)
+    assert evaluated(values, 100) == 1
+    assert evaluated(values[:103], 100) == 0
+
+
+def test_more_scatter_is_a_difference_too() -> None:
+    values = noisy([100.0] * 235)
+    wild = values.copy()
+    wild[220:] = 100.0 * np.exp(5 * np.log(values[220:] / 100.0))
+    assert (evaluated(values, 220), evaluated(wild, 220)) == (0, 1)
+
+
+def test_one_memory_for_each_series_is_needed() -> None:
+    with pytest.raises(ValueError, match="zip"):
+        follow([noisy([1.0] * 30)] * 2, [None])

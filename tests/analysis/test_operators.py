@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 
-from devbench.analysis.operators import counted, delegate_time_share
+from devbench.analysis.operators import counted, delegate_time_share, delegated_node_share, type_times
 from devbench.results.records import OperatorRecord
 
 
@@ -79,3 +79,30 @@ def test_kernels_of_xnnpack_without_a_partition_of_their_own_count_beside_anothe
 def test_tensorflow_s_own_kernels_are_on_the_cpu() -> None:
     rows = [op("TfLiteGpuDelegateV2", 3.0), op("TfLiteFlexDelegate", 1.0)]
     assert delegate_time_share(rows, xnnpack=False, calls_of_all_runs=False) == pytest.approx(0.75)
+
+
+def test_times_by_type_are_summed_by_place_the_longest_first() -> None:
+    rows = [
+        op("CONV_2D", 1.0, calls=2), op("Delegate/softmax 3", 1.0, inside=True),
+        op("Delegate/softmax 12", 3.0, inside=True), op("CONV_2D", 0.5),
+    ]  # fmt: skip
+    found = type_times(rows, xnnpack=False, tool="tflite")
+    assert [(one.type, one.place, one.count, one.total_ms) for one in found] == [
+        ("softmax", "delegate", 2, 4.0), ("CONV_2D", "cpu", 2, 2.5),
+    ]  # fmt: skip
+    assert [one.share for one in found] == pytest.approx([4 / 6.5, 2.5 / 6.5])
+    assert type_times(rows, xnnpack=False, tool="litert")[1].total_ms == 1.5, "these are the calls of all inferences"
+    assert [one.share for one in type_times([op("ADD", 0.0)], xnnpack=False, tool="tflite")] == [0.0]
+
+
+@pytest.mark.parametrize(
+    ("applied", "delegated", "total", "share"),
+    [
+        (None, 3, 4, None), ("none", 3, 4, 0.0), ("partial", 3, 4, 0.75), ("full", 3, 4, 0.75),
+        ("full", None, None, 1.0), ("full", 0, 0, 1.0), ("partial", None, 4, None),
+    ],
+)  # fmt: skip
+def test_the_share_of_nodes_is_known_if_the_tool_told_them(
+    applied: str | None, delegated: int | None, total: int | None, share: float | None
+) -> None:
+    assert delegated_node_share(applied, delegated, total) == share

@@ -17,6 +17,7 @@ from devbench.analysis.pipeline import (
     shares,
     total_ms,
 )
+from devbench.options import Residency
 
 STAGES = [Alone("text", 1, 100, 10, 8), Alone("unet", 20, 500, 60, 50), Alone("decoder", 1, 120, 40, 38)]
 COMPUTE = 10 + (60 + 19 * 50) + 40
@@ -139,3 +140,33 @@ def test_each_part_of_the_difference_is_told_by_its_own_name() -> None:
     assert parts[1, "steady inferences"] == 19 * (53 - 50)
     assert parts[1, "first inference and inputs"] == 1090 - (60 + 19 * 50) - 14 - 57
     assert parts[2, "waiting for its load"] == 25, "the estimate hides the load completely"
+
+
+def test_a_stage_waits_for_its_load_or_for_what_is_left_of_it() -> None:
+    assert Timed("unet", 20, 500, False, 7).on_path_ms == 500
+    assert Timed("unet", 20, 500, True, 7).on_path_ms == 7
+    assert Timed("unet", 20, None, False, 7).on_path_ms == 0.0
+    assert Timed("unet", 20, 500, True, 7, 100, release_ms=3).taken_ms == 110
+
+
+def test_only_the_kept_stage_of_a_whole_overlap_ran_all_during_the_next_load() -> None:
+    timed = [Timed("text", 2, 100, False, 0, 20, 9), Timed("unet", 20, 500, True, 0, 1100, 52)]
+    stages = [Alone("text", 2, 100, 10, 8), Alone("unet", 20, 500, 60, 50)]
+
+    def told(overlap: int, residency: Residency = "pipelined") -> list[int | None]:
+        parts = explain(1200, timed, residency, stages, 1, overlap)
+        assert [part.stage for part in parts if part.what.startswith("steady")] == [0, 1]
+        return [part.stage for part in parts if part.what.endswith("(all during the next stage's load)")]
+
+    assert told(20) == told(21) == told(20, "pipelined-early") == [1]
+    assert told(19) == told(20, "resident") == []
+
+
+def test_shared_memory_is_that_of_the_reading_nearest_in_size() -> None:
+    samples = [
+        ({0: 90}, {0: 100}), ({0: 150}, {0: 200}), ({0: 200}, {0: 300}),
+        ({}, {0: 149}), ({}, {0: 151}), ({}, {0: 251}), ({}, {0: 1000}), ({}, {0: 5}),
+    ]  # fmt: skip
+    found = [one[0] for one in memory_over_time([(pss, rss) for pss, rss in samples])]
+    assert found == [90, 150, 200, 139, 101, 151, 900, 0]
+    assert memory_over_time([({0: 120}, {0: 100}), ({}, {0: 100})]) == [{0: 120}, {0: 100}]

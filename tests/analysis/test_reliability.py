@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from devbench.analysis.reliability import Around, Fitness, judge
+from devbench.analysis.reliability import Around, Fitness, judge, reasons_text
 
 EIGHT = Fitness(cpu_count=8)
 
@@ -73,3 +73,27 @@ def test_a_profile_may_allow_a_thermal_status_and_its_limits_count() -> None:
     assert judge(Around(light, light), Fitness(8, thermal_status=1)).word == "valid"
     over = judge(Around(light, light), Fitness(8, thermal_status=1), over_limits=["skin 44.0 °C above 42 °C"])
     assert over.reasons == ("skin 44.0 °C above 42 °C",)
+
+
+def test_of_several_capped_cpus_the_one_that_is_capped_most_is_told() -> None:
+    most = EIGHT.raised({"cpu_cap_khz": [1_000_000, 3_000_000, 2_000_000]})
+    now = {"cpu_cap_khz": [800_000, 1_500_000, 1_500_000]}
+    assert judge(Around(now, now), most).reasons == ("throttled: CPU 1 capped at 1.50 of 3.00 GHz",)
+
+
+def test_what_is_allowed_is_the_highest_seen_for_each_cpu() -> None:
+    fitness = EIGHT.raised({"cpu_cap_khz": [1_000_000]}).raised({"cpu_cap_khz": [900_000, 2_000_000]})
+    assert fitness.cpu_cap_khz == (1_000_000, 2_000_000)
+    assert fitness.raised({"gpu_cap_khz": 5}).raised({"cpu_cap_khz": [None, 2_100_000]}) == Fitness(
+        8, 0, (1_000_000, 2_100_000), 5
+    )
+
+
+def test_reasons_that_differ_in_their_figures_alone_are_told_once() -> None:
+    load = [f"other load: {load} on 8 CPUs" for load in ("4.0", "5.5", "4.0")]
+    assert reasons_text(load[:1]) == "other load: 4.0 on 8 CPUs"
+    assert reasons_text([load[0], load[2]]) == "other load: 4.0 on 8 CPUs (2 times)"
+    assert reasons_text(load) == "other load: 4.0 on 8 CPUs (3 times alike)"
+    assert reasons_text(load, counted=False) == "other load: 4.0 on 8 CPUs"
+    statuses = ["throttled: thermal status 1", "throttled: thermal status 2", load[0]]
+    assert reasons_text(statuses) == ", ".join(statuses), "each status is another state"
