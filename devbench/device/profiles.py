@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import field, replace
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -127,17 +127,17 @@ class DeviceProfile:
 GENERIC = DeviceProfile(name="generic-phone", title="Any Android device")
 
 
-def load_profiles(extra_dirs: Sequence[Path] = ()) -> tuple[DeviceProfile, ...]:
-    """All profiles: the shipped ones, the user's, then those of `extra_dirs`; a later one replaces one of its name.
+def load_profiles() -> tuple[DeviceProfile, ...]:
+    """All profiles: the shipped ones, then the user's; a later one replaces one of its name.
 
     Raises:
         InputError: a file cannot be read, or is not a profile; names the file and the key.
     """
     profiles: dict[str, DeviceProfile] = {}
-    for folder in (shipped("device_profiles"), data_dir() / "device_profiles", *extra_dirs):
+    for folder, checked in ((shipped("device_profiles"), False), (data_dir() / "device_profiles", True)):
         for path in sorted(folder.glob("*.toml")):
             # Shipped files are checked by a test, since checking takes longer than reading.
-            profile = _profile(path, read_toml(path)) if folder == shipped("device_profiles") else read_profile(path)
+            profile = read_profile(path, checked=checked)
             # Removed first, so that of two equally specific profiles the user's is the later one.
             profiles.pop(profile.name, None)
             profiles[profile.name] = profile
@@ -169,29 +169,22 @@ def match_profile(facts: DeviceFacts, profiles: Iterable[DeviceProfile]) -> Devi
     return best
 
 
-def read_profile(path: Path) -> DeviceProfile:
-    """The profile in a TOML file.
-
-    Raises:
-        InputError: names the file and the key.
-    """
-    check_file(path)
-    return _profile(path, read_toml(path))
-
-
-def check_file(path: Path) -> None:
-    """Refuse a file that is no profile.
+def read_profile(path: Path, *, checked: bool = True) -> DeviceProfile:
+    """The profile in a TOML file; one that is not checked must be right.
 
     Raises:
         InputError: names the file, the line and the key.
     """
     kind, hint = "device profile", "docs/devices.md shows a profile"
     values = read_toml(path, f"{kind} {path}", hint)
-    check(kind, path, values, DeviceProfile, hint=hint)
-    name = values.get("name", path.stem)
-    if not _NAME.fullmatch(name) or name != path.stem:
-        hint = "use the file's name without .toml: small letters, digits, . _ -"
-        raise wrong(kind, path, ("name",), f"is {name!r}", hint)
+    if checked:
+        check(kind, path, values, DeviceProfile, hint=hint)
+        name = values.get("name", path.stem)
+        if not _NAME.fullmatch(name) or name != path.stem:
+            hint = "use the file's name without .toml: small letters, digits, . _ -"
+            raise wrong(kind, path, ("name",), f"is {name!r}", hint)
+    found: DeviceProfile = made(DeviceProfile, values)
+    return replace(found, name=path.stem, title=found.title or path.stem, origin=path)
 
 
 def draft(facts: DeviceFacts) -> str:
@@ -248,9 +241,3 @@ def _fits(profile: DeviceProfile, facts: DeviceFacts) -> bool:
 
 def _fact(facts: DeviceFacts, key: str) -> str:
     return facts.props.get(key, "") if "." in key else str(getattr(facts, key))
-
-
-def _profile(path: Path, values: Mapping[str, Any]) -> DeviceProfile:
-    """The profile in the tables of a file that was checked."""
-    found: DeviceProfile = made(DeviceProfile, values)
-    return replace(found, name=path.stem, title=found.title or path.stem, origin=path)

@@ -12,22 +12,21 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, get_args
 
 from devbench.errors import InputError
 from devbench.host.paths import cache_dir
 from devbench.host.whole_files import write_whole
-from devbench.tool.case import FLAG_NAME, Delegate
-from devbench.tool.delegates import load_delegates
+from devbench.tool.case import FLAG_NAME, Cache, Delegate, Require
+from devbench.tool.delegates import NAME, load_delegates
 
-_NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._+-]{0,99}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _FLAG = re.compile(FLAG_NAME)
 _VALUE = re.compile(r"(?:\{(?:files|cache|model)\}/?)?[A-Za-z0-9 ._:,=+{}@-]{0,200}")
 _TITLE = re.compile(r"[^\x00-\x1f\x7f]{0,80}")
 _PAIRS = ("flags", "litert_flags", "env")
-_CHOICES = {"require": ("any", "full"), "cache": ("kept", "fresh")}
+_CHOICES = {"require": get_args(Require), "cache": get_args(Cache)}
 _KEYS = {"title", "reported_as", "files", *_PAIRS, *_CHOICES}
 _MOST = 64
 
@@ -71,7 +70,7 @@ def read(values: Any) -> dict[str, dict[str, Any]]:
     if not isinstance(values, dict) or len(values) > _MOST:
         raise _refused("they are not a table")
     for name, table in values.items():
-        if not _fits(_NAME, name) or not isinstance(table, dict) or set(table) != _KEYS:
+        if not _fits(NAME, name) or not isinstance(table, dict) or set(table) != _KEYS:
             raise _refused(f"{name!r:.60} is not an entry")
         words = [(_TITLE, table["title"]), *((_TITLE, text) for text in _list(table["reported_as"]))]
         for key in _PAIRS:

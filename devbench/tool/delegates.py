@@ -18,7 +18,7 @@ from devbench.tool.measurement import ToolName
 
 Pair = tuple[str, str]
 _SHIPPED = Path(__file__).with_name("delegates.toml")
-_NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}")
+NAME = re.compile(r"[a-z0-9][a-z0-9._+-]{0,39}")
 _ACCELERATOR = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _LIBRARY = re.compile(r"(?:[A-Za-z0-9._+/-]{0,160}/)?[A-Za-z0-9_][A-Za-z0-9._+-]{0,60}\.so(?:\.\d{1,3}){0,3}")
 # NNAPI has named devices since this API level.
@@ -31,14 +31,8 @@ def load_delegates(extra: Path | None = None) -> dict[str, Delegate]:
     Raises:
         InputError: a file cannot be read, or is not a file of delegates; the message has the entry and the key.
     """
-    if extra is not None:
-        check_file(extra)
-    return {
-        name: _delegate(path, name, table)
-        for path in (_SHIPPED, extra)
-        if path is not None
-        for name, table in read_toml(path).items()
-    }
+    own = {} if extra is None else read_delegates(extra)
+    return {**read_delegates(_SHIPPED, checked=False), **own}
 
 
 def find_delegate(name: str, known: Mapping[str, Delegate]) -> Delegate:
@@ -93,29 +87,33 @@ def _with_pairs(delegate: Delegate, change: Callable[[Pair], Pair | None]) -> De
     return replace(delegate, flags=flags, litert_flags=litert_flags, env=env, parameter="")
 
 
-def check_file(path: Path) -> None:
-    """Refuse a file that does not contain delegates.
+def read_delegates(path: Path, *, checked: bool = True) -> dict[str, Delegate]:
+    """The delegates of a file by name; a file that is not checked must be right.
 
     Raises:
         InputError: with the file, the line, the entry and the key.
     """
+    found = {}
     for name, table in read_toml(path).items():
-        if not _NAME.fullmatch(name):
-            raise wrong("delegates", path, (name,), "is not a name for a delegate", "small letters, digits and . _ + -")
-        if not isinstance(table, dict):
-            raise wrong("delegates", path, (name,), "is not a table", f"write [{name}] and keys below it")
-        check("delegates", path, table, Delegate, hint="docs/delegates.md has every key", below=(name,))
+        if checked:
+            _check(path, name, table)
+        one: Delegate = made(Delegate, table)
+        found[name] = replace(
+            one,
+            name=name,
+            title=(one.title or name)[:80],
+            files=tuple(str((path.parent / file).resolve()) for file in one.files),
+            note=one.note[:300],
+        )
+    return found
 
 
-def _delegate(path: Path, name: str, table: dict[str, Any]) -> Delegate:
-    found: Delegate = made(Delegate, table)
-    return replace(
-        found,
-        name=name,
-        title=(found.title or name)[:80],
-        files=tuple(str((path.parent / file).resolve()) for file in found.files),
-        note=found.note[:300],
-    )
+def _check(path: Path, name: str, table: Any) -> None:
+    if not NAME.fullmatch(name):
+        raise wrong("delegates", path, (name,), "is not a name for a delegate", "small letters, digits and . _ + -")
+    if not isinstance(table, dict):
+        raise wrong("delegates", path, (name,), "is not a table", f"write [{name}] and keys below it")
+    check("delegates", path, table, Delegate, hint="docs/delegates.md has every key", below=(name,))
 
 
 def unmet(

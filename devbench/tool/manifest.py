@@ -83,12 +83,9 @@ def offers() -> tuple[Offer, ...]:
     """
     found: dict[str, Offer] = {}
     own = data_dir() / "manifest.toml"
-    if own.is_file():
-        check_file(own)
     for path in (shipped("bench_bin") / "manifest.toml", own):
         if path.is_file():
-            manifest: Manifest = made(Manifest, read_toml(path))
-            found |= {offer.name: offer for offer in manifest.binary}
+            found |= {offer.name: offer for offer in read_manifest(path, checked=path == own)}
     return tuple(found.values())
 
 
@@ -146,10 +143,14 @@ def _apk_abis(path: Path) -> str:
     return ",".join(abi for abi in MACHINES.values() if abi in found)
 
 
-def check_file(path: Path) -> None:
-    """Refuse a file that is not a manifest.
+def read_manifest(path: Path, *, checked: bool = True) -> tuple[Offer, ...]:
+    """The entries of a manifest; one that is not checked must be right.
 
     Raises:
         InputError: with the file, the line and the key.
     """
-    check("manifest", path, read_toml(path), Manifest, hint="write [[binary]] above each entry")
+    values = read_toml(path)
+    if checked:
+        check("manifest", path, values, Manifest, hint="write [[binary]] above each entry")
+    manifest: Manifest = made(Manifest, values)
+    return manifest.binary

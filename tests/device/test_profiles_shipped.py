@@ -126,12 +126,6 @@ def test_a_user_s_profile_wins_a_tie_with_a_shipped_one() -> None:
     assert match_profile(phone("Google", "Pixel 8"), load_profiles()).name == "a-first-by-name"
 
 
-def test_folders_given_last_count_most_and_missing_ones_hold_nothing(tmp_path: Path) -> None:
-    (tmp_path / "pixel-8.toml").write_text('title = "Given"\n')
-    found = {profile.name: profile.title for profile in load_profiles([tmp_path / "none", tmp_path])}
-    assert found["pixel-8"] == "Given"
-
-
 @pytest.mark.parametrize(
     ("text", "words"),
     [

@@ -17,9 +17,9 @@ from devbench.tool import delegates, manifest
 
 def test_what_is_shipped_and_read_without_a_check_passes_the_check() -> None:
     for path in shipped("device_profiles").glob("*.toml"):
-        profiles.check_file(path)
-    delegates.check_file(Path(delegates.__file__).with_name("delegates.toml"))
-    manifest.check_file(shipped("bench_bin") / "manifest.toml")
+        profiles.read_profile(path)
+    delegates.read_delegates(Path(delegates.__file__).with_name("delegates.toml"))
+    manifest.read_manifest(shipped("bench_bin") / "manifest.toml")
 
 
 def test_reading_what_is_shipped_imports_no_pydantic() -> None:
@@ -48,7 +48,7 @@ def test_an_entry_of_a_manifest_is_named_with_its_line(tmp_path: Path) -> None:
     path = tmp_path / "manifest.toml"
     path.write_text('[[binary]]\nname = "a"\ntool = "tflit"\nversion = "1"\nabi = "x86"\nsha256 = "1"\n')
     with pytest.raises(InputError) as caught:
-        manifest.check_file(path)
+        manifest.read_manifest(path)
     said = [(one.what.removeprefix(f"manifest {path}:"), one.hint) for one in (caught.value, *caught.value.more)]
     assert said[0][0] == "1: binary 1 has no url"
     assert said[1] == ("3: binary.tool 'tflit' is unknown", "did you mean tflite?")
