@@ -39,7 +39,7 @@ from types import FrameType, ModuleType
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-_PURE_OF_BENCH = ("command", "pipeline", "plan", "records", "refusals", "script", "suite")
+_PURE_OF_BENCH = ("command", "conv_probe", "pipeline", "plan", "records", "refusals", "script", "suite")
 # By name: the files that are changed, and the tests that have to notice.
 SUITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "parser": (
@@ -52,7 +52,7 @@ SUITES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
         ),
     ),
     "analysis": (("devbench/analysis/*.py",), ("tests/analysis",)),
-    # The modules that need no device.
+    # The modules that start no process and own no device.
     "bench": (
         tuple(f"devbench/bench/{name}.py" for name in _PURE_OF_BENCH),
         ("tests/bench",),
@@ -221,7 +221,9 @@ def _around(tree: ast.AST, place: tuple[int, int]) -> tuple[tuple[int, int], boo
                 body = getattr(node, "body", None)
                 last = max(node.lineno, body[0].lineno - 1) if isinstance(body, list) else end[0]
                 best = (node.lineno, max(last, place[0]))
-                in_function = in_function or isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    # Defaults of parameters are evaluated when the function is made.
+                    in_function = in_function or (node.body[0].lineno, node.body[0].col_offset) <= place
     return best, in_function
 
 
@@ -483,6 +485,7 @@ def run(
             tests = tests_for(mutant, reached)
             if not tests:
                 outcome[number] = "not reached"
+                _tell(mutant, outcome[number], len(outcome), len(mutants))
                 continue
             seconds = sum(reached.seconds[test] for test in tests)
             work = functools.partial(attempt, mutant, tests)
@@ -498,10 +501,17 @@ def run(
             else:
                 continue
             del running[pid]
-            place = f"{mutants[number].file}:{mutants[number].start[0]} {mutants[number].kind}"
-            os.write(_SCREEN, f"{len(outcome)} of {len(mutants)}: {outcome[number]} {place}\n".encode())
+            _tell(mutants[number], outcome[number], len(outcome), len(mutants))
         time.sleep(0.01)
     return outcome
+
+
+def _tell(mutant: Mutant, outcome: str, done: int, of: int) -> None:
+    """One line on standard error, with the edit unless it was noticed: an interrupted run shows it too."""
+    place = f"{mutant.file}:{mutant.start[0]} {mutant.kind}"
+    old, new = (" ".join(text.split())[:150] for text in (mutant.old, mutant.new))
+    edit = "" if outcome in ("killed", "timeout") else f": {old} => {new}"
+    os.write(_SCREEN, f"{done} of {of}: {outcome} {place}{edit}\n".encode())
 
 
 def outcomes(mutants: Sequence[Mutant], reached: Reached, jobs: int, tests: Sequence[str]) -> dict[int, str]:

@@ -58,6 +58,12 @@ def test_guidance_doubles_the_passes_and_options_count_for_more(folder: Path) ->
     assert "did you mean pipelined?" in error.value.hint
 
 
+def test_a_short_file_has_the_documented_defaults(folder: Path) -> None:
+    found = read_pipeline(write(folder, STAGES.replace("text.tflite", "demo")))
+    assert (found.name, found.steps, found.guidance, found.images, found.overlap_steps) == ("p", 20, False, 1, None)
+    assert found.stages[0].model == "demo", "the model that is part of this program"
+
+
 def test_without_a_stage_to_keep_pipelined_is_left_out_or_refused(folder: Path) -> None:
     text = '[[stage]]\nname = "a"\nmodel = "unet.tflite"\n[[stage]]\nname = "b"\nmodel = "text.tflite"\n'
     found = read_pipeline(write(folder, text))
@@ -92,6 +98,9 @@ WRONG = [
         "stage.name is not a text of 1 to 60",
         "what the stage is called",
     ),
+    (STAGES.replace('name = "text"', 'name = " "'), "stage.name is not a text of 1 to 60", "what the stage is called"),
+    (STAGES.replace('name = "text"', "name = 3"), "stage.name is not a text of 1 to 60", "what the stage is called"),
+    (f'name = "{"n" * 61}"\n' + STAGES, "p.toml:1: name is not a text of 1 to 60", "what the pipeline is called"),
     (
         STAGES.replace('"text.tflite"', '"text.tflite"\nkeep = true') + "keep = true\n",
         "is set at a second stage",

@@ -117,6 +117,29 @@ def test_three_images_hold_the_unet_between_them_and_load_the_others_again(resid
     assert drop(2) in plan.steps and drop(6) not in plan.steps, "the last decoder stays for a last look at the memory"
 
 
+def test_stages_after_the_next_one_are_loaded_and_removed_in_turn() -> None:
+    names, runs = (*NAMES, "upscaler", "encoder"), (*RUNS, 1, 1)
+    plan = session_of("pipelined", names, runs, 1, 3)
+    after = [go(2), wait(2, "done"), drop(2), start(3), wait(3, "done"), drop(3), start(4), wait(4, "done")]
+    assert list(plan.steps[plan.steps.index(go(2)) :]) == after
+    stages = [StagePlan(name, count, number) for number, (name, count) in enumerate(zip(names, runs, strict=True))]
+    plan = plan_session("pipelined", stages, 1, 3, images=2, steady_s=0.5)
+    assert [stage.name for stage in plan.stages[5:]] == ["text", "decoder", "upscaler", "encoder"]
+    assert list(plan.steps[plan.steps.index(go(2)) :])[: len(after) + 1] == [*after, drop(4)]
+    again = [go(6), wait(6, "done"), drop(6), start(7), wait(7, "done"), drop(7), start(8), wait(8, "done")]
+    assert list(plan.steps[plan.steps.index(go(6)) :]) == again
+
+
+def test_several_images_of_a_pipeline_that_ends_with_the_kept_stage_wait_for_nothing_else() -> None:
+    stages = [StagePlan(name, runs, number) for number, (name, runs) in enumerate(zip(NAMES[:2], RUNS, strict=False))]
+    plan = plan_session("pipelined", stages, 1, 3, images=3, steady_s=0.5)
+    hold, turn = SessionStep("hold", 1), SessionStep("turn", 1, seconds=0.0)
+    assert [step for step in plan.steps if step.stage == 1 and step.verb != "start"] == [
+        wait(1, "ready"), go(1), wait(1, "warm"), hold, go(1), turn, hold, go(1), wait(1, "done"),
+    ]  # fmt: skip
+    assert not [step for step in plan.steps if step.verb == "sleep"]
+
+
 TOOL = """
 import sys, time
 flags = dict(word[2:].split("=", 1) for word in sys.argv[1:] if word.startswith("--"))
@@ -287,6 +310,7 @@ def test_a_stage_that_ends_early_ends_the_session(tmp_path: Path) -> None:
 
 def test_alone_a_stage_ends_by_itself(tmp_path: Path) -> None:
     plan = plan_alone(StagePlan("unet", 1), 5)
+    assert plan.steps == (BEGIN, start(0), wait(0, "done"), wait(0, "gone"))
     log, _, code = run_session(tmp_path, plan)
     assert code == 0
     assert log.stages[0].exit_code == 0

@@ -27,7 +27,7 @@ from devbench.device.facts import DeviceFacts
 from devbench.device.profiles import DeviceProfile
 from devbench.notices import Notice, NoticeKind
 from devbench.results.records import RepetitionRecord
-from devbench.tool.measurement import DelegateUse, Failure, FailureKind, Memory
+from devbench.tool.measurement import DelegateUse, Failure, FailureKind, Memory, OpRow, Profile
 from devbench.tool.parse import parse_text
 from tests.conftest import DATA
 from tests.made.bench import BINARY, GPU, case, measured, ran
@@ -202,6 +202,16 @@ def test_a_profile_has_the_share_of_the_delegate_and_its_nodes() -> None:
     assert (one.delegate_applied, one.nodes_delegated, one.nodes_total, one.partitions) == ("partial", 9, 10, 2)
     other = repetition_record(job_record(), case(), 0, "profile", ran(), found, VALID)
     assert (other.delegate_applied, other.nodes_delegated) == (None, None)
+
+
+def test_a_row_within_a_delegate_that_the_table_has_too_is_there_once() -> None:
+    inner = OpRow("conv 1", avg_ms=2.9)
+    rows = operator_records(
+        replace(measured(), profile_runs=Profile((OpRow("GPU"), inner), delegate_ops=(inner, OpRow("conv 2"))))
+    )
+    assert [(row.position, row.type, row.inside_delegate) for row in rows] == [
+        (0, "GPU", False), (1, "conv 1", True), (2, "conv 2", True),
+    ]  # fmt: skip
 
 
 def test_a_refused_job_is_a_failure_without_a_process() -> None:

@@ -65,6 +65,8 @@ def test_a_plan_without_any_delegate_that_fits_is_wrong_input() -> None:
         check_compiled([case(CPU, SM8750), case(TPU, SM8750)])
     assert "cpu, external-edgetpu" in caught.value.hint
     check_compiled([case(CPU, SM8750), case(NPU, SM8750), case(CPU, None)])
+    with pytest.raises(InputError, match="model m: the model is compiled for Qualcomm SM8750"):
+        check_compiled([case(CPU, SM8750)])
 
 
 class Phone:
@@ -96,7 +98,9 @@ def why(delegate: Delegate, flags: tuple[str, ...] = (), phone: Phone | None = N
 
 def test_a_flag_that_the_binary_does_not_have_is_named() -> None:
     gpu = Delegate("fast", "Fast", flags=(("use_gpu", "true"), ("gpu_backend", "cl")))
-    assert why(gpu) == [], "nothing is known of the flags"
+    phone = Phone()
+    assert why(gpu, phone=phone) == [], "nothing is known of the flags"
+    assert phone.asked == 0, "no delegate needs a library of the device"
     assert why(gpu, ("use_xnnpack", "use_gpu", "gpu_backend")) == []
     assert why(gpu, ("use_xnnpack", "use_gpu")) == ["stock has no flag gpu_backend"]
 

@@ -30,7 +30,7 @@ def lease(tmp_path: Path) -> Lease:
     return held
 
 
-def _run(tmp_path: Path, command: str, *, before: bool = True, sample: bool = False, sampler: str = "") -> bytes:
+def _run(tmp_path: Path, command: str, *, before: bool = True, sample: bool = False, **more: str) -> bytes:
     script = build_script(
         command,
         marker=MARKER,
@@ -38,9 +38,9 @@ def _run(tmp_path: Path, command: str, *, before: bool = True, sample: bool = Fa
         deadline_s=100,
         work_dir=str(tmp_path),
         conditions_command="echo level=80; ls /nowhere",
-        sampler=sampler,
         before=before,
         sample_memory=sample,
+        **{"sampler": "", **more},
     )
     return subprocess.run(["sh", "-c", script], capture_output=True, timeout=30, check=False).stdout
 
@@ -97,6 +97,17 @@ def test_a_killed_tool_has_the_signal_in_its_exit_code(tmp_path: Path) -> None:
 def test_a_line_that_the_tool_left_cut_stays_cut(tmp_path: Path) -> None:
     out = _taken_apart(_run(tmp_path, "printf 'count=1 curr=76'"))
     assert out.tool == b"count=1 curr=76"
+
+
+def test_what_runs_before_the_tool_is_kept_apart_and_does_not_count_as_its_output(tmp_path: Path) -> None:
+    out = _taken_apart(_run(tmp_path, "echo one", prelude="echo dropped; printf cached"))
+    assert (out.prelude, out.tool, out.exit_code) == (("dropped", "cached"), b"one\n", 0)
+
+
+def test_memory_that_was_not_read_is_not_known() -> None:
+    mark = MARKER.encode()
+    out = _taken_apart(b"%b:tool\n%b:memory\n2048 0\n%b:end\n" % (mark, mark, mark))
+    assert (out.vm_hwm_kb, out.pss_peak_kb) == (2048, None)
 
 
 def test_conditions_are_not_read_twice(tmp_path: Path) -> None:

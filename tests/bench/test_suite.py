@@ -137,6 +137,7 @@ def test_the_nightly_s_paths_are_relative_to_the_file(folder: Path) -> None:
         ("models = ['*.onnx']\n", ":1:", "'*.onnx' matches no file"),
         ("models = [3]\n", ":1:", "may contain only paths"),
         ("models = [{url = 'ftp://x', sha256 = 'a'}]\n", ":1:", "is not a URL"),
+        ("models = [{url = 'https://[x', sha256 = 'a'}]\n", ":1:", "is not a URL"),
         ("models = [{url = 'https://x/y', sha256 = 'a'}]\n", ":1:", "not 64 hex digits"),
         ("models = []\n", ":1:", "models is not a list of models"),
         ("name = 'x'\n", "", "has no models"),

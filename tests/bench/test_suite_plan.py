@@ -92,6 +92,12 @@ def test_an_error_that_no_line_of_the_file_caused_names_the_file_or_stays(tmp_pa
     assert (whole.what, whole.hint) == (f"suite {found.path}:2: repetitions: the number is odd", "even")
 
 
+def test_an_error_of_one_of_several_inputs_names_the_line_of_that_input(tmp_path: Path) -> None:
+    found = read_suite(suite(tmp_path, '[inputs]\nx = "a.npy"\n"y=1" = "b.npy"\n'))
+    error = OptionError("the model has no such input", hint="h", option="inputs", value="y=1=/b.npy")
+    assert located(found, error).what == f"suite {found.path}:4: inputs.y=1: the model has no such input"
+
+
 def test_an_error_of_a_model_names_the_line_of_its_table(tmp_path: Path) -> None:
     path = tmp_path / "suite.toml"
     path.write_text(
