@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from devbench.analysis.stats import estimate
-from devbench.bench.plan import Earlier, JobProgress, Limits
+from devbench.bench.plan import Earlier, JobProgress, Limits, in_turn
 from devbench.errors import EnvironmentProblem
 from devbench.results.records import RepetitionRecord
 
@@ -110,6 +110,18 @@ def test_a_precision_needs_enough_values_for_95_percent() -> None:
     assert more(limits, STEADY[:5])
     assert not more(limits, STEADY)
     assert more(limits, [90.0, 100.0, 110.0, 95.0, 105.0, 100.0])
+
+
+def test_a_stopped_job_needs_nothing_more() -> None:
+    job = JobProgress(record=None, case=None, asked=3)  # type: ignore[arg-type]
+    assert job.needs_more(Limits(repetitions=3))
+    job.stopped = True
+    assert not job.needs_more(Limits(repetitions=3))
+
+
+def test_each_round_begins_with_the_next_item() -> None:
+    assert [in_turn("abc", number) for number in range(4)] == [list(one) for one in ("abc", "bca", "cab", "abc")]
+    assert in_turn([], 5) == []
 
 
 def test_a_precision_that_is_out_of_reach_ends_at_the_limit() -> None:

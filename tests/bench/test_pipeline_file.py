@@ -74,6 +74,21 @@ def test_without_a_stage_to_keep_pipelined_is_left_out_or_refused(folder: Path) 
         read_pipeline(write(folder, 'residency = "pipelined"\n' + text))
 
 
+def test_a_stage_may_be_the_demo_model(folder: Path) -> None:
+    found = read_pipeline(write(folder, STAGES.replace('"unet.tflite"', '"demo"')))
+    assert [stage.model for stage in found.stages] == [
+        str(folder / "text.tflite"), "demo", str(folder / "decoder.tflite"),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["", " ", "a\\tb", "x" * 61, 7])
+def test_a_name_is_a_text_of_one_to_sixty_characters(folder: Path, name: str | int) -> None:
+    toml = name if isinstance(name, int) else f'"{name}"'
+    with pytest.raises(InputError, match=r"stage\.name is not a text of 1 to 60"):
+        read_pipeline(write(folder, STAGES.replace('"text"', str(toml))))
+    assert read_pipeline(write(folder, STAGES.replace('"text"', f'"{"x" * 60}"'))).stages[0].name == "x" * 60
+
+
 WRONG = [
     ("step = 20\n" + STAGES, "p.toml:1: step is not a key of a pipeline", "did you mean steps?"),
     ("steps = 0\n" + STAGES, "p.toml:1: steps is not between 1 and 10000", "how many steps"),
