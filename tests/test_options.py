@@ -9,9 +9,9 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from devbench.bench.file_models import json_schema
 from devbench.bench.pipeline_program import for_pipeline
 from devbench.bench.suite import read_suite
+from devbench.bench.suite_table import json_schema
 from devbench.cli import run
 from devbench.cli.app import application
 from devbench.cli.takes import Taken, takes

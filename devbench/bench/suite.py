@@ -75,7 +75,7 @@ def read_suite(path: Path, catalogue: type = RunOptions) -> Suite:
     Raises:
         InputError: names the file, the line, the key and what to do.
     """
-    from devbench.bench.file_models import suite_table
+    from devbench.bench.suite_table import suite_table
 
     values = read_toml(path)
     check("suite", path, values, suite_table(catalogue))

@@ -69,6 +69,6 @@ def check(
 @app.command("schema", epilog=_SCHEMA)
 def schema() -> None:
     """Print the JSON Schema of suites, for editors that check and complete TOML files."""
-    from devbench.bench.file_models import json_schema
+    from devbench.bench.suite_table import json_schema
 
     print_json(json_schema())

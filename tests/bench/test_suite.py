@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from devbench.analysis.accuracy import Limit
-from devbench.bench.file_models import json_schema, suite_table
 from devbench.bench.suite import RemoteModel, read_suite
+from devbench.bench.suite_table import json_schema, suite_table
 from devbench.declare import options_of
 from devbench.errors import InputError
 from devbench.host.toml_types import keys_of
