@@ -26,6 +26,9 @@ Tools = Mapping[str, Sequence[tuple[float, float]]]
 """Start and end of each tool run, by the name of the phone."""
 # A result is on the host's disk within this time after its tool, unless the machine is very busy.
 _KEPT_S = 1.0
+# A tool run without a cause is printed with the failures this close to it, on a line of this length.
+_NEAR_S = 10.0
+_COLUMNS = 100
 # /proc/uptime has hundredths of a second, so comparisons allow a little more.
 _CLOCK_S = 0.02
 
@@ -137,8 +140,13 @@ def print_wasted(
             cause = next((what for what in ("kill", "freeze", "database") if what in found), "nothing")
             causes[f"{cause} ({last.outcome if last else 'no attempt'})"] += 1
             if not found and last is not None:
-                near = [f"{one.what} {one.begin - start:+.1f} to {one.end - start:+.1f} s" for one in mine]
-                print(f"  {phone}: a tool of {end - start:.1f} s; attempt {last.begin - start:+.1f} s, {last}; {near}")
+                near = ", ".join(
+                    f"{one.what} {one.begin - start:+.1f} to {one.end - start:+.1f} s"
+                    for one in mine
+                    if one.begin - _NEAR_S < end and one.end + _NEAR_S > start
+                )
+                line = f"  {phone}: {end - start:.1f} s; {last.outcome} attempt {last.begin - start:+.1f} s; {near}"
+                print(line[:_COLUMNS])
     words = ", ".join(f"{count} {what}" for what, count in causes.most_common())
     print(f"tool runs that do not count, by failure and outcome of the attempt: {causes.total()}; {words}")
 

@@ -436,10 +436,26 @@ def attempts(lane: Lane, whole: bool) -> Happened:
     return Happened(lane.start(1, DEVBENCH_LEASE_JOB="night", DEVBENCH_LEASE_ATTEMPT="2"), uptime_s())
 
 
+def cut_off(lane: Lane, whole: bool) -> Happened:
+    """A host was killed after it had taken the lease from the first one, and before it had ended that one's tool."""
+    lane.start(0, whole=whole)
+    lane.until_taken()
+    lane.moment()
+    # That moment is too short to hit from outside, so its files are written.
+    with contextlib.suppress(OSError, IndexError, ValueError):
+        link = sorted(lane.leases.glob("*.lease"), key=lambda one: int(one.stem))[-1]
+        (end,) = lane.leases.glob(f"{link.stem}.until.*")
+        token, number = end.name.split(".", 2)[2], int(link.stem) + 1
+        (lane.leases / f"{number}.until.cut").write_text(end.read_text())
+        (lane.leases / f"{number}.lease").symlink_to(str(link.readlink()).replace(token, "cut", 1))
+    return Happened(lane.start(1), lane.end_s())
+
+
 KINDS: dict[str, Callable[[Lane, bool], Happened]] = {
     one.__name__: one
     for one in (
         hosts, containers, users, kill, freeze, zombie, reused_pid, restart, clock, orphan, wiped, released, attempts,
+        cut_off,
     )
 }  # fmt: skip
 
