@@ -21,8 +21,8 @@ class Metric:
     """A metric.
 
     Attributes:
-        name: as in files and options.
-        title: for people.
+        name: its name in files and options.
+        title: its name for people.
         unit: "ms", "MB", "bytes", or empty for a share between 0 and 1.
         source: what has it: each repetition; the model's file, the same for all repetitions of a job; or the operators
             of a profile, with the type of operator as a further key.
@@ -32,7 +32,7 @@ class Metric:
         counts: which repetitions of a job count: those whose latency or start counts (`results.counting`), all that
             ended well, or the last profile.
         of_job: what stands for a job in the table of jobs: the median, or the largest.
-        session_column: of the sessions of a pipeline; empty if they do not have it.
+        session_column: the column of sessions of a pipeline; empty if they do not have it.
         better: the direction of an improvement.
         smallest_effect: the smallest change that matters: relative (0.01 is 1 %), or in the unit if `absolute`.
         absolute: differences count in the unit, as for a share.
@@ -44,7 +44,7 @@ class Metric:
         explained: a profile explains a regression.
         worse_word: what a regression is called.
         decimals: how many are shown; `None` for three significant digits.
-        heading: of its column in the table of jobs.
+        heading: the heading of its column in the table of jobs.
         hidden: its place in the order in which columns are hidden in a narrow terminal; `None` if it never is.
         shown: where; metrics of the history are also those of `samples` and `series`.
     """

@@ -11,7 +11,7 @@ from pathlib import Path
 from devbench.errors import EnvironmentProblem, InputError
 from devbench.text import clean, near
 
-# The longest part of a device's error message that is shown, in characters.
+# The longest part of a device's error message that is shown, in bytes.
 _MAX_REASON_BYTES = 2000
 
 

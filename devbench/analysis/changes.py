@@ -56,7 +56,7 @@ class ChangePoint:
     """One change with its evidence.
 
     Attributes:
-        index: of the first point after the change, in the series as given, gaps included.
+        index: the index of the first point after the change, in the series as given, gaps included.
         before, after: the medians of the stretches on both sides, up to the next change, in the series' unit, without
             the drift.
         size: after / before − 1; `None` if `before` is zero.
@@ -207,8 +207,8 @@ class ChangeSettings:
         alpha: the largest p that counts, for one series and all places where it might have changed.
         smallest: the smallest relative change that counts, such as 0.01.
         min_points: the smallest number of points on each side of a change.
-        penalty, bound: of cuts of the level (`cuts.cuts`).
-        distribution_penalty: of cuts of the distribution (`cuts.distribution_cuts`).
+        penalty, bound: the parameters of `cuts.cuts`, for cuts of the level.
+        distribution_penalty: the penalty of `cuts.distribution_cuts`, for cuts of the distribution.
         wander: the standard deviation of a level that did not change, in noises; the tests allow for it.
     """
 
@@ -226,8 +226,9 @@ class ConfirmedStep:
     """A cut that passes the tests.
 
     Attributes:
-        index: of the first point after it.
-        p: of the level, or of the distribution if the level is not significant; times the number of points.
+        index: the index of the first point after the cut.
+        p: the p-value of the change of level, or of distribution if the level is not significant, times the number of
+            points.
         size: difference of the medians.
     """
 

@@ -42,13 +42,13 @@ class Comparison:
         change: candidate / baseline − 1 (a difference if the metric is absolute): the median of the ratios of a value
             of the candidate to one of the baseline, or the ratio of trimmed means of logarithms, without the
             drift; `None` if a side has no value or the baseline is zero.
-        interval: of `change`; `None` if the scatter is not known.
-        p: of no change, for the pair alone; `None` if there are too few repetitions.
+        interval: the interval of `change`; `None` if the scatter is not known.
+        p: the p-value of the test for no change, for the pair alone; `None` if there are too few repetitions.
         q: over all pairs (false discovery rate).
-        verdict: of both questions together (`compare_all`).
+        verdict: the answer to both questions together (`compare_all`).
         more_repetitions: about this many more per side would decide, if the scatter and the difference stay as they
             are, in four of five cases; `None` if it is decided, would take more than 1,000, or `reason` is given.
-        drift: of the reference case, as a relative change; `None` without one.
+        drift: the drift of the reference case, as a relative change; `None` without one.
         smallest_effect: the smallest change that matters, as in the catalogue of metrics.
         direction: if it is certain (q ≤ alpha), else `None`.
         beyond: whether the change in that direction is larger than the smallest that matters: `True` if the whole

@@ -38,9 +38,9 @@ def cuts(series: Sequence[Floats], noises: Sequence[float], penalty: float, boun
 
     Args:
         series: finite numbers; may be of different lengths.
-        noises: of each series the standard deviation of its points around their level, above zero.
-        penalty: of a cut, in squared noises, times the logarithm of the length.
-        bound: in noises, the largest distance that counts.
+        noises: for each series, the standard deviation of its points around their level, above zero.
+        penalty: the cost of a cut, in squared noises, times the logarithm of the length.
+        bound: the largest distance that counts, in noises.
     """
     found: list[list[int]] = [[] for _ in series]
     order = sorted((i for i, one in enumerate(series) if len(one) > 1), key=lambda i: len(series[i]))

@@ -24,9 +24,9 @@ class SeriesChanges:
     """The changes of one series of a device.
 
     Attributes:
-        model, case, metric: of the series; cases of one model count as one model.
-        times: of every row of the series, gaps included, ascending; any unit that all series of the device share, such
-            as the number of the night.
+        model, case, metric: those of the series; cases of one model count as one model.
+        times: the time of every row of the series, gaps included, ascending; any unit that all series of the device
+            share, such as the number of the night.
         changes: what `change_points` found.
     """
 
@@ -44,7 +44,7 @@ class EventSettings:
     Attributes:
         min_models: the smallest number of models that changed.
         min_share: their smallest share of the models that were measured before and after.
-        tolerance: in nights, the largest distance of the changes, since noise moves them.
+        tolerance: the largest distance of the changes, in nights, since noise moves them.
         alpha: the largest p that counts.
         apart: a model is also reported on its own if its change differs from the typical one by more than this
             (natural logarithm: 0.02 is 2 %) and by more than the scatter among the models.
@@ -82,7 +82,8 @@ class DeviceEvent:
     """One event of the device.
 
     Attributes:
-        time: of the first measurement after it, in the unit of the series' times; the most frequent of its members.
+        time: the time of the first measurement after it, in the unit of the series' times; the most frequent one among
+            its members.
         effects: one per metric, the one with the most models first.
         members: the series that changed with it, each with its change.
     """
@@ -117,7 +118,7 @@ def group(series: Sequence[SeriesChanges], settings: EventSettings | None = None
     several metrics in the same nights are one event.
 
     Args:
-        series: of one device, all metrics; series without a change are needed too.
+        series: all series of one device, of all metrics, also those without a change.
         settings: the defaults where `None`.
     """
     rules = settings or EventSettings()

@@ -33,7 +33,7 @@ class CompareSettings:
     Attributes:
         alpha: for one pair, the probability to find a change if there is none; for several, the largest share of false
             changes among those found (q).
-        confidence: of the intervals.
+        confidence: the confidence of the intervals, 0 to 1.
         metrics: by name, with what matters in each.
         any_dependence: keep the false discovery rate under any dependence between the pairs (Benjamini and Yekutieli);
             finds less.
@@ -109,12 +109,12 @@ class Difference:
         sides: the finite values.
         logs: the scale is logarithmic.
         known: there is something to test; otherwise the attributes below have no meaning.
-        size: of the difference.
+        size: the size of the difference.
         error, free: its standard error and the degrees of freedom of that.
         min_error: the smallest error, from the resolution of timers and clocks.
         ranks: the difference by ranks if ranks are tested; then `size` is by ranks, and `error` is that of `trimmed`.
         trimmed: the difference of trimmed means.
-        drift: of the reference case; it was subtracted.
+        drift: the drift of the reference case, which was subtracted.
     """
 
     pair: Pair

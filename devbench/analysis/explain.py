@@ -70,10 +70,10 @@ class Cause:
         name: the type; empty for the delegation.
         baseline_ms, candidate_ms: time in one inference, `None` if it was not there or is not known.
         change_ms: how much longer each inference takes because of it.
-        share: of the change of all operators together; `None` if those did not change. Shares of causes that
+        share: the share of the change of all operators together; `None` if those did not change. Shares of causes that
             overlap (a delegation and the types that it moved) do not add up.
         baseline, candidate: the delegation of both sides, for that kind.
-        counts: of operators of the type, baseline and candidate; `None` if it is not known.
+        counts: the numbers of operators of the type, in baseline and candidate; `None` if it is not known.
     """
 
     kind: Kind
@@ -92,7 +92,7 @@ class Explanation:
     """The causes, the one that costs most first; then what became faster.
 
     Attributes:
-        change_ms: of all operators together.
+        change_ms: the change of all operators together.
         unexplained_ms: the part of the latency's change that the operators do not show; `None` if either is not known.
     """
 
@@ -110,7 +110,7 @@ def explain(baseline: Side, candidate: Side, *, latency_change_ms: float | None 
     that changed by less than a hundredth of the baseline's time are left out.
 
     Args:
-        baseline, candidate: of the same case; times that are not finite are ignored.
+        baseline, candidate: two sides of the same case; times that are not finite are ignored.
         latency_change_ms: candidate minus baseline, if it is known.
     """
     before, after = _by_type(baseline.operators), _by_type(candidate.operators)

@@ -50,10 +50,10 @@ class Remembered:
 
     Attributes:
         points: how many values it had, gaps included.
-        digest: of these values.
+        digest: a hash of these values.
         changes: what was found in them.
-        middle, noise: of the values after the last change, of their logarithms if `positive`.
-        difference: of the newest of these values (`_difference`).
+        middle, noise: the median and the noise of the values after the last change (of their logarithms if `positive`).
+        difference: how clearly the newest of these values differed (`_difference`).
     """
 
     points: int
@@ -83,7 +83,7 @@ class Followed:
     """What is known of many series after a further look at them.
 
     Attributes:
-        changes: of each series, as of its last evaluation.
+        changes: for each series, the changes that its last evaluation found.
         memories: for the next look.
         evaluated: how many series were evaluated now.
     """
@@ -100,7 +100,7 @@ def follow(
 
     Args:
         many: the values of each series in the order of time; a value that is not finite is a gap.
-        memories: of each series, from the last look; `None` for a new one.
+        memories: for each series, the memory from the last look; `None` for a new series.
         settings: the same at each look; the defaults if `None`.
     """
     rules = settings or ChangeSettings()

@@ -52,7 +52,7 @@ def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> l
     If a partition has a row of its own, the rows inside it are left out; if it has none, they count.
 
     Args:
-        rows: of one phase.
+        rows: the rows of one phase of a profile.
         xnnpack: whether the delegate that was asked for is XNNPACK.
         calls_of_all_runs: the tool prints how often an operator was called in all inferences together (LiteRT's),
             not in one of them (TensorFlow Lite's).
@@ -76,8 +76,8 @@ class TypeTotal:
     Attributes:
         place: "delegate" for a partition and rows within one, "xnnpack" for those of XNNPACK next to another delegate,
             else "cpu".
-        total_ms: in one inference.
-        share: of the profiled time, 0 to 1.
+        total_ms: their time per inference.
+        share: their share of the profiled time, 0 to 1.
     """
 
     type: str
@@ -91,7 +91,7 @@ def type_times(rows: Sequence[ProfiledRow], *, xnnpack: bool, tool: str) -> tupl
     """The runs' operators of a profile by type and place, most expensive first.
 
     Args:
-        rows: of the phase "runs".
+        rows: the rows of the phase "runs".
         xnnpack: whether the requested delegate is XNNPACK.
         tool: "tflite" or "litert"; the latter prints the calls of all inferences together.
     """

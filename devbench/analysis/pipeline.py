@@ -72,7 +72,7 @@ class Timed:
     Attributes:
         load_ms: process start until loaded.
         loaded_before: it was loaded before the clock started, or while another stage ran.
-        wait_ms: between the end of the stage before and its own turn, waiting for its load.
+        wait_ms: the time that the session waited for its load, after the end of the stage before.
         wall_ms: from its turn to the end of its last inference.
         steady_ms: average of its inferences without the first, and without those during the next stage's load.
         overlapped_ms, overlapped_runs: average and number of those during the next stage's load.
@@ -136,7 +136,7 @@ def compose(
         stages: each measured alone.
         keep: the stage that stays in memory in a pipelined session.
         overlap: last runs of that stage, for each image, during which the next one loads.
-        images: of a pipelined session; parts are numbered as `processes_of` gives them.
+        images: the number of images of a pipelined session; parts are numbered as `processes_of` gives them.
         full_cores: the number of cores of the device if the kept stage's threads take all of them; else 0.
     """
     parts: list[Part] = []

@@ -187,7 +187,7 @@ class Between:
 
     Attributes:
         size: mean of the medians of the candidate's runs minus that of the baseline's.
-        variance: of the medians of runs within their side; `free` its degrees of freedom.
+        variance: the variance of the medians of runs within their side; `free`: its degrees of freedom.
         within: the part of that variance that follows from the scatter of repetitions.
         share: squared standard error of `size` = variance · share: the sum of 1 / number of runs over the sides.
     """

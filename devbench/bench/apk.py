@@ -173,7 +173,7 @@ def build_shell(flags: Sequence[str], graph: str, folders: Sequence[str]) -> str
     """Shell text of one repetition: start the app, print its log until it is done, end it.
 
     Args:
-        flags: of the tool, `--name=value` each.
+        flags: the tool's flags, each as `--name=value`.
         graph: the model on the device, which the app must be able to read.
         folders: those above it that belong to devbench.
 

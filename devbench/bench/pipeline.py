@@ -196,8 +196,8 @@ class StagePlan:
     Attributes:
         name: the stage's.
         runs: inferences in all.
-        position: of the stage in the pipeline, from 0.
-        job_number: of its job in the run.
+        position: the number of the stage in the pipeline, from 0.
+        job_number: the number of its job in the run.
         repeated: it runs once or twice per step of the pipeline.
         overlapped: the last inferences, during which the next stage loads; they are the tool's second phase.
         held: it waits, loaded, for its turn.
@@ -253,7 +253,7 @@ class SessionPlan:
     Attributes:
         keep: the stage that stays in memory in a pipelined session.
         overlap_runs: runs of the kept stage, for each image, during which the next one loads.
-        images: how many images it makes.
+        images: the number of images.
         held_by: what keeps a stage in memory after its work: it waits to write its output, or it is stopped.
     """
 
@@ -296,7 +296,7 @@ def plan_session(
         stages: in their order.
         keep: the stage that stays in memory in a pipelined session, and during whose runs the next one loads.
         overlap_runs: last runs of that stage during which the next one loads; all of them if it is as many or more.
-        images: of a pipelined session.
+        images: the number of images of a pipelined session.
         steady_s: an inference of the kept stage, for the moment from which the next one loads in sessions of several
             images.
 

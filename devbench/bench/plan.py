@@ -86,7 +86,8 @@ class Limits:
         unreliable_retries: extra latency processes per job, to replace unreliable ones.
         cool_down_s: how long to wait for a device that throttles, before each process; 0: do not wait.
         output_repetitions: processes per job, before all others, whose outputs are compared with this machine's.
-        max_output_bytes: of one process of the tool, or of one session of a pipeline; it is ended beyond that.
+        max_output_bytes: the largest output of one process of the tool, or of one session of a pipeline; beyond that it
+            is ended.
         cold_starts: processes per job, after all others, that start with empty caches, if a cache can be emptied.
     """
 
@@ -275,7 +276,7 @@ class JobProgress:
         retried: latency repetitions beyond the requested number.
         valid_us: the latencies that count.
         done: stored repetitions by purpose; their indices count from 0 without a gap.
-        lost: of these, those in which the device was lost before the run was resumed; each is replaced.
+        lost: those of `done` in which the device was lost before the run was resumed; each is replaced.
     """
 
     record: JobRecord

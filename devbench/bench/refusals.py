@@ -112,7 +112,7 @@ def cannot_run(
 
     Args:
         flags: those that the binary takes; empty if that is not known.
-        known_failures: of the device's profile.
+        known_failures: those of the device's profile.
 
     Raises:
         DeviceLost and the errors of an unfit device.

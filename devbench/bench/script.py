@@ -50,7 +50,7 @@ class ScriptOutput:
 
     Attributes:
         tool: the first and the last place of what the tool printed, and nothing else.
-        exit_code: of the tool; `None` if the script did not get that far.
+        exit_code: the tool's exit code; `None` if the script did not get that far.
         prelude: words of what ran before the tool.
         conditions_before, conditions_after: text for the conditions parser; `None` if not requested or not reached.
         samples: what the conditions' sampler wrote while the tool ran.

@@ -363,7 +363,7 @@ class DeviceSession:
 
         Args:
             job: whose process it is.
-            title, name: for messages, and for its raw output.
+            title, name: the name for messages, and that of its raw output.
             deadline_s: it is ended after this time.
             memory: whether to sample the memory of the process while it runs.
 

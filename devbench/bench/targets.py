@@ -27,8 +27,8 @@ class Present:
     """The requested devices: those that are there, and those that are not.
 
     Attributes:
-        names: of connected boards (the adb serial, or the key if a serial is not unique), and `virtual-1`, … for
-            virtual devices, which are started when they are opened.
+        names: the names of connected boards (the adb serial, or the key if a serial is not unique), and `virtual-1`, …
+            for virtual devices, which are started when they are opened.
         absent: the reason for each device that is not there, by its name.
     """
 

@@ -110,7 +110,7 @@ class Reconnector:
     Attributes:
         facts: what is known of the device: another board in its place is not taken for it.
         back_s: how long to wait for it.
-        uptime_s: of a device that was found restarted; `None` if it was not.
+        uptime_s: the uptime of the device if it was found restarted; else `None`.
     """
 
     def __init__(self, device: Device, stop: threading.Event, tell: Callable[[ConnectionLost], None]) -> None:

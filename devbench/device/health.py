@@ -59,7 +59,7 @@ class Problem:
 @dataclass(frozen=True, slots=True)
 class Health:
     """Attributes:
-    writable, executable: of /data/local/tmp, for the shell user.
+    writable, executable: whether the shell user may write to, and execute files in, /data/local/tmp.
     hashes: `sha256sum` is there and right.
     said: the device's message, if the folder is not writable.
     locked: folders of devbench's that the shell user may not write to, each with the device's message.

@@ -185,7 +185,7 @@ class Lease:
 
     Attributes:
         folder: the device's folder of leases.
-        number, token: of this one.
+        number, token: those of this lease.
     """
 
     folder: str

@@ -181,7 +181,7 @@ def init(url: str, logins: Mapping[str, Sequence[str]], storage: str | None) -> 
     A farm with an older schema is upgraded in one transaction; running jobs go back to the queue.
 
     Args:
-        url: with a user who may create roles and schemas.
+        url: the address, with a user who may create roles and schemas.
         logins: names of users to make, by their role (`ROLES`).
         storage: the address of the files of the farm; `None` leaves it.
 

@@ -48,10 +48,10 @@ class FarmJob:
 
     Attributes:
         models: in the order of the suite; `name` is the model's key.
-        options: of a run, by their names in the catalogue (`OPTIONS`).
+        options: the run's options, by their names in the catalogue (`OPTIONS`).
         labels: kept with the run.
         inputs: values for inputs of the check of outputs: name and SHA-256 of the file.
-        limits: of the check of outputs, by the type of the output; `None` for the usual ones.
+        limits: the limits of the check of outputs, by the type of the output; `None` for the defaults.
         binary: `name`, `version`, `flavour` and `sha256` of the tool; `None`: each host's own for the phone.
         delegates: those that devbench does not ship, by name (`farm.delegates`).
     """
@@ -70,10 +70,10 @@ def from_suite(suite: Suite, plan: Plan, files: Files, labels: Mapping[str, str]
     """The job that a suite asks for; its files are put into the storage.
 
     Args:
-        suite: as read.
+        suite: the suite, as `read_suite` returns it.
         plan: what it asks for; its models are opened.
         files: the farm's storage.
-        labels: in addition to the suite's.
+        labels: further labels, in addition to the suite's.
 
     Raises:
         InputError: the suite needs something that must be installed on every host.

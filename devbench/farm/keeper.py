@@ -49,7 +49,7 @@ class Keeper:
     """A keeper, for `run`.
 
     Args:
-        url: of the farm, as a keeper's role.
+        url: the farm's address, with a keeper's role.
         silent_s: after this time without a sign of a worker, its jobs go back to the queue.
         artifacts: folder for raw outputs; `None`: the usual one.
         tell: is called with each line for the log.

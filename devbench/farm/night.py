@@ -49,9 +49,9 @@ def run_farm_night(
 
     Args:
         asked: what the night is to be; its devices are not used.
-        suite: as read.
+        suite: the suite, as `read_suite` returns it.
         wanted: which phones, as of `farm.submit.wanted_of`.
-        url: of the farm, as a submitter.
+        url: the farm's address, with a submitter's role.
         store, history, screen: as of a night on one host.
         wait_s: what is not measured after that time is missing in the report.
 
@@ -182,7 +182,7 @@ def united(views: Sequence[RunView], run_id: str) -> RunView:
 
     Args:
         views: at least one.
-        run_id: of the whole.
+        run_id: the id of the united run.
     """
     first = min(views, key=lambda view: view.run.started_utc)
     jobs: list[JobView] = []

@@ -16,7 +16,7 @@ class Order:
         device: the phone's key, `name` how adb reaches it.
         body: the job as JSON (`job.read`).
         accepted: what the farm has of the job already, as payloads.
-        folder: of the spool.
+        folder: the folder of the spool.
         storage: the address of the farm's files; `cache_bytes` for those of this host.
     """
 

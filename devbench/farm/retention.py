@@ -26,7 +26,7 @@ def prune_storage(farm: Farm, older_than: timedelta, *, storage: str = "", dry_r
     """Remove files that were stored longer ago than that, and that nothing refers to.
 
     Args:
-        farm: as an admin or a keeper.
+        farm: a connection as an admin or a keeper.
         older_than: the age, at least two days.
         storage: the address of the files, if it is not that of the farm.
 

@@ -31,7 +31,7 @@ class End:
     Attributes:
         end: `done`, `failed` (the job has failed), `again` (try again), `back` (return it to the queue; the attempt
             does not count against the job).
-        outcome: in a line.
+        outcome: the outcome in one line.
         delay_s: when the job may begin again.
     """
 

@@ -64,7 +64,7 @@ def read_status(farm: Farm, *, ended_s: float = 86_400.0, most: int = 1000) -> d
     """Hosts, phones, jobs and later submissions; times are UTC.
 
     Args:
-        farm: as a submitter, keeper or admin.
+        farm: a connection as a submitter, keeper or admin.
         ended_s: jobs that ended within the last `ended_s` seconds are included.
         most: jobs at most.
 

@@ -52,7 +52,7 @@ class Settings:
     """How a worker works.
 
     Attributes:
-        beat_s: how often it says that it is alive.
+        beat_s: seconds between two signs of life (beats).
         phones: keys of the phones to offer; empty for all.
         cache_bytes: the largest size of this host's cache of the storage's files.
         storage: replaces the farm's address of the storage; empty for the farm's.
@@ -81,8 +81,8 @@ class Worker:
     """A worker, for `run`.
 
     Args:
-        url: of the farm, as the host's role.
-        settings: how it works.
+        url: the farm's address, with the host's role.
+        settings: the worker's settings.
         tell: is given each line for the log.
     """
 
@@ -145,10 +145,10 @@ class Worker:
     # -- the database -------------------------------------------------------------------------------------------
 
     def _connect(self) -> None:
-        """Connect; deliver what an earlier worker left, while its attempts are valid; then start without running jobs.
+        """Connect, deliver results in the spool, end attempts that no longer run, and register as the host's worker.
 
         Raises:
-            FarmProblem: also if the way out is another devbench or another role.
+            FarmProblem: another version of devbench or another role is needed, or the farm refuses the worker.
         """
         farm = Farm(self.url)
         try:

@@ -29,8 +29,8 @@ class LeverFacts:
         lever: what was changed; "baseline" for the first one.
         pipeline: the name of its pipeline in the run.
         places: where its rewrite changed something; 0 if it is no rewrite.
-        nodes, delegated, partitions: of all stages; `None` if the tool did not say.
-        error: of the outputs that a rewrite changed, on this machine.
+        nodes, delegated, partitions: the sums over all stages; `None` if the tool did not report them.
+        error: the error of the outputs that a rewrite changed, on this machine.
         device_error: the largest of the stages', the device compared with this machine.
         checked: stages whose outputs were compared on the device.
         failures: stages that do not run with the delegate, or whose outputs are wrong, each with the reason.

@@ -95,7 +95,7 @@ class MeasuredSeries(CaseOnDevice):
 
     Attributes:
         metric, unit: as in comparisons.
-        operator_type: of `operator_time`; empty for all other metrics.
+        operator_type: the type for `operator_time`; empty for all other metrics.
         times_utc, run_ids, values: one for each run with reliable repetitions, oldest first; values are medians in
             `unit`.
         changes: in the order of time.
@@ -198,14 +198,14 @@ class ChangesReport:
 
     Attributes:
         series: all that were looked at, with and without changes.
-        events: of the devices, in the order of time.
+        events: the events of devices, in the order of time.
         models: the changes that are no part of an event of their device, by model and time, in the order of time.
-        drifts: of the devices, by device and metric.
-        runs: how many runs were looked at.
+        drifts: the drifts of devices, by device and metric.
+        runs: the number of runs that were searched.
         first_utc, last_utc: starts of the first and the last; `None` without any.
         virtual: whether any of the devices is virtual.
         notices: what limits them: drift that was removed, virtual devices, notices of the runs next to a change.
-        run_labels: of each run by its id.
+        run_labels: the labels of each run, by its id.
         least: a series with fewer values is too short to be judged.
     """
 

@@ -31,7 +31,7 @@ class Choice:
     """The jobs of a model on a device, and what follows for the choice of a delegate.
 
     Attributes:
-        model: with the inputs that it was called with.
+        model: the model, with the inputs that it was called with.
         jobs: all of them, in the order of the plan.
         measured: those with a latency and right outputs, the fastest first.
         winner: the best delegate; `None` if none can be chosen.
@@ -42,7 +42,7 @@ class Choice:
             intervals "overlap", a "rival" cannot be compared, one delegate was measured "alone", all "failed". "only"
             is a winner because all others failed.
         more: about this many further processes of each would separate overlapping intervals; `None` if more than 30.
-        text: of the notice that allows no choice.
+        text: the text of the notice that allows no choice.
         before: the delegate that was the best in the baseline, if it is another one than the winner.
     """
 

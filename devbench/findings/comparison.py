@@ -87,7 +87,7 @@ class ComparedRow(CaseOnDevice):
 
     Attributes:
         metric, unit: what was compared; a share between 0 and 1 has no unit.
-        operator_type: of `operator_time`; empty for all other metrics.
+        operator_type: the type for `operator_time`; empty for all other metrics.
         comparison: the verdict with its evidence, in `unit`.
         explanation: for a latency or a delegated share that regressed: what explains it.
     """

@@ -140,7 +140,7 @@ def changed_files(before: Iterable[UsedFile], after: Iterable[UsedFile]) -> tupl
     """A notice for each file that differs between the sides, for cases that both sides have, sorted by name.
 
     Args:
-        before, after: of `History.used_files`.
+        before, after: frames of `History.used_files`.
     """
     sides = [_by_case(before), _by_case(after)]
     found: dict[tuple[File, Seen, Seen], list[str]] = {}
@@ -210,7 +210,7 @@ def failures(
     (Fisher's exact test, one-sided, p ≤ alpha; R. A. Fisher, Statistical Methods for Research Workers, 21.02).
 
     Args:
-        before, after: of `History.jobs`.
+        before, after: frames of `History.jobs`.
         subjects: what is known of each case.
         alpha: the largest p that counts.
     """
@@ -265,7 +265,7 @@ class Corrections:
     """Which reference case corrects which series.
 
     Attributes:
-        by: for each series, that of its reference case.
+        by: for each series, the series of its reference case.
         references: the series of the reference cases; they get no verdict.
         samples: those of the references, baseline and candidate.
         notices: why a reference was not used.

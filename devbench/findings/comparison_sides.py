@@ -35,13 +35,13 @@ class SideData:
     Attributes:
         runs: which.
         history: where they are.
-        jobs: of `History.jobs`.
-        values: of each series one per repetition that counts, or one per job if they are medians and for operators.
+        jobs: a frame of `History.jobs`.
+        values: for each series, one value per repetition that counts; for medians and operators one per job.
         unreliable: the series all of whose values are unreliable.
-        left_out: of each case how many unreliable values were left out of how many, and why.
-        undecided: of each case the texts of the stored notices that allow no verdict.
+        left_out: for each case, the number of unreliable values that were left out, the number of all, and the reasons.
+        undecided: for each case, the texts of the stored notices that allow no verdict.
         notices: stored with the runs, by their ids.
-        names: of each job of a run with notices by run and number, what its model, its case and its device are called.
+        names: for each job of a run with notices, by run and number: the names of its model, its case and its device.
     """
 
     runs: ComparedRuns

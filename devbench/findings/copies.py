@@ -17,8 +17,8 @@ class Copied:
     """What is copied at each run of a repeated stage. A delegate that swaps buffers between steps copies nothing.
 
     Attributes:
-        runs: of the stage for one image.
-        in_bytes, out_bytes: of all inputs and of all outputs, at each run.
+        runs: the runs of the stage for one image.
+        in_bytes, out_bytes: the size of all inputs and of all outputs, at each run.
         host_us: microseconds for a copy of both in the memory of the computer that ran devbench.
     """
 

@@ -36,7 +36,7 @@ class NumberColumn:
     """A series in the order of the file's rows.
 
     Attributes:
-        name: of the column, without control characters.
+        name: the column's name, without control characters.
         values: one per row; NaN is a gap.
         labels: the values of another column, one per row; empty if no column was requested.
     """

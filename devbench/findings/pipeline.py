@@ -78,7 +78,7 @@ class Whole:
         all_unreliable: no session is reliable, so all of them count.
         shown: the session whose latency is in the middle.
         peak_kb: the middle one of the sessions' peaks.
-        images: of the shown session, if it made several.
+        images: the images of the shown session, if it made several.
         composed: the parts of the estimate.
         difference: why the shown session took another time than the estimate.
     """

@@ -15,7 +15,7 @@ class PublishedFigure:
 
     Attributes:
         year: `None` if the source has none.
-        steps: of denoising, as the source counts them.
+        steps: the steps of denoising, as the source counts them.
         seconds: one figure, or one for each device.
         included: what was timed.
         source: the exact place.

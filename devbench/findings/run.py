@@ -79,7 +79,7 @@ class StartUp:
     Attributes:
         file_cache, kernel_cache: what they found; `None` if it is not known or there is no such cache.
         cold: they were started with an emptied cache, or found one empty.
-        processes: how many.
+        processes: the number of processes.
         init, first_inference, warmup: ms; `warmup` is the average of a process's warm-up, the first inference included.
     """
 
@@ -110,7 +110,7 @@ class JobReport:
         startups: one for each state of the caches, the warmest first.
         processes: all that were timed, in the order in which they ran.
         all_unreliable: the latency is that of unreliable processes, because there are no others.
-        figures: of each metric of the table of jobs that was measured, in its unit; by name.
+        figures: the value of each measured metric of the table of jobs, in its unit, by the metric's name.
         vm_hwm_mb, pss_mb: from the device's /proc, MiB.
         delegation: in words: "full", "9 of 180 nodes, 1 partition", "not applied".
         nodes: the same, short: "9/180, 1 part".

@@ -38,7 +38,7 @@ class Compiled:
 
     Attributes:
         needs: the kind of accelerator that it requires.
-        maker, soc: of the SoC, as the stamp has them; empty if there is none.
+        maker, soc: the SoC's maker and model, as in the stamp; empty if there is none.
         compiler: name and, if known, version.
         operators: the number of compiled operators of the main graph; `of` is the number of all.
     """

@@ -43,7 +43,7 @@ class ModelFile:
 
     Attributes:
         name: its key: what every form calls it, unique in a run.
-        operator_count: of the main graph, `None` if it could not be read.
+        operator_count: the number of operators of the main graph, `None` if it could not be read.
         compiled: for which accelerator, `None` for a model that is not compiled.
     """
 
@@ -189,7 +189,7 @@ def model_keys(models: Sequence[tuple[str, PurePath]]) -> list[str]:
     """A key for each model, all different.
 
     Args:
-        models: of each its given name, or an empty text, and its path or address.
+        models: for each model, its given name (or an empty text) and its path or address.
 
     Raises:
         InputError: two models were given one name.

@@ -39,11 +39,11 @@ class HostRun:
     Attributes:
         outputs: for each set of inputs all outputs one after the other, as the stock tool writes them.
         init_s: from opening the file to allocated tensors.
-        run_s: of the last inference; NaN without one.
+        run_s: the time of the last inference; NaN without one.
         peak_bytes: the largest resident memory of the process, Python and LiteRT themselves included.
-        shapes: of the outputs of the last set.
-        tensors: of the graph's tensors by their numbers, the shapes; only if values were wanted.
-        values: of the tensors by their numbers whose values were wanted, these as a flat list.
+        shapes: the shapes of the outputs of the last set.
+        tensors: the shapes of the graph's tensors, by their numbers; only if values were requested.
+        values: the requested values of tensors, by the tensors' numbers, each as a flat list.
     """
 
     outputs: tuple[bytes, ...]

@@ -90,11 +90,11 @@ def decide(
     """What is due on the connected devices.
 
     Args:
-        nights: of this suite and this machine, the newest first.
+        nights: the nights of this suite and this machine, the newest first.
         present: names of the connected devices.
         plan: the fingerprint of what is requested today; a night with another one is not resumed.
         period: how often a device is measured.
-        now: with the time zone whose nights are meant.
+        now: the present time, in the time zone whose nights are meant.
         force: measure again what was measured already; a night that was cut off is resumed nevertheless.
     """
     last = next((night for night in nights if night.plan == plan), None)

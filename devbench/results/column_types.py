@@ -90,7 +90,7 @@ class Kept(TypeDecorator[Any]):
     """A column's type: a value that does not fit is neither stored, nor imported, nor shown.
 
     Attributes:
-        kind: of all values of such a column, `None` left out.
+        kind: the kind of all values of such a column except `None`.
         words: what a value has to be, for messages.
     """
 
@@ -133,7 +133,7 @@ class Packed(Kept):
 
     Args:
         shape: what the JSON is: `dict`, or `str` for a list of texts, `Mapping` for a list of objects.
-        fields: of the objects, by their name in `FIELDS`.
+        fields: the name in `FIELDS` of the objects' fields.
     """
 
     impl = LargeBinary

@@ -84,8 +84,8 @@ def read_rows(
     """The rows of a table that belong to the jobs of a selection.
 
     Args:
-        connection: of the store.
-        selection: which jobs.
+        connection: a connection to the store.
+        selection: selects the jobs.
         source: the table with the tables joined to it.
         job_id: the column with the job of a row.
         columns: by their names; those that end in `_utc` are times.

@@ -90,7 +90,7 @@ class JobMetric:
         metric: its name; values are in its unit.
         value: median.
         low, high: its interval; `None` for a single value.
-        n: how many repetitions.
+        n: the number of repetitions.
         unreliable: all of them are.
     """
 

@@ -40,9 +40,9 @@ def series(
     """All series of some metrics (of all that are stored if no metric is named), in the order of time.
 
     Args:
-        connection: of the store.
+        connection: a connection to the store.
         metrics: names.
-        selection: which results.
+        selection: selects the results.
         store: the address of the store, if a copy of its totals may be kept (`kept.py`).
 
     Returns:
@@ -234,7 +234,7 @@ class Unreliable:
     Attributes:
         run_id, job, device_key, case: what it is a repetition of; `job` is 0 for a session of a pipeline.
         purpose: as in `RepetitionRecord`; "session" for one of a pipeline.
-        reasons: as text.
+        reasons: the reasons as text.
     """
 
     run_id: str

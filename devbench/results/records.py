@@ -33,11 +33,11 @@ class Stored:
     """How the store keeps a value of a repetition, in a column of the field's name.
 
     Attributes:
-        minimum, maximum: of a number; `None` for no bound.
+        minimum, maximum: the bounds of a number; `None` for no bound.
         positive: a number is above zero, as a duration that cannot be zero.
         big: a whole number has 64 bits.
         measured: attribute of a `tool.measurement.Measurement`, with dots; empty if the value comes from elsewhere.
-        purposes: of the repetitions whose measurement has it.
+        purposes: the purposes of repetitions whose measurement has it.
     """
 
     minimum: float | None = 0

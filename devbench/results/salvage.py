@@ -100,7 +100,7 @@ def salvage(file: Path, *, other_tables: bool = False) -> Salvaged:
     """A store with what can be read of the one in `file`.
 
     Args:
-        file: of the store.
+        file: the store's file.
         other_tables: the list of its tables can be read, but is not that of a store.
 
     Raises:

@@ -41,7 +41,7 @@ def connect_to_read(file: Path, *, limited: bool) -> sqlite3.Connection:
     """A connection that writes nothing, also on media that cannot be written.
 
     Args:
-        file: of the database.
+        file: the database's file.
         limited: it is from elsewhere: bound what a read may take.
     """
     address = f"file:{quote(str(file))}"

@@ -18,7 +18,7 @@ def charts_of(kind: str, subject: Any, over: str) -> tuple[Chart, ...]:
     """The charts of a kind, the most important first.
 
     Args:
-        kind: of `charts.CHART_KINDS`.
+        kind: one of `charts.CHART_KINDS`.
         subject: a comparison for "comparison" and "waterfall", changes for "history", pipelines for "pipeline" and
             "ablation", else a run; `None` has no charts.
         over: the delegate that a speed-up is compared with.

@@ -70,7 +70,7 @@ class Bar:
 
     Attributes:
         series: its number among those of the chart.
-        text: at its end.
+        text: the text at its end.
         words: what it is, in a sentence, for the pointer and a screen reader.
         low, high: its interval; `None` for none.
         colour: instead of that of the series.
@@ -92,7 +92,7 @@ class Row:
     """Bars of one label.
 
     Attributes:
-        text: at the end of a stacked bar; in place of bars if there are none.
+        text: the text at the end of a stacked bar, or in place of bars if there are none.
         unreliable, virtual: how its numbers were measured.
         facets: by the name of a table's column, the value by which that table's filters also filter this chart.
     """
@@ -119,9 +119,9 @@ class RowChart:
     """Horizontal bars.
 
     Attributes:
-        name: of its file.
+        name: the name of its file.
         title, alt, note: what it is, what it shows in words, how to read it.
-        unit: of the axis, in words.
+        unit: the text for the axis.
         stacked: the bars of a row are pieces, one after the other.
         origin: where bars start on a linear axis.
         log: the axis is logarithmic.
@@ -151,7 +151,7 @@ class Curve:
         lows, highs: the interval of each value; empty for none.
         words: what each value is besides its number; empty for nothing.
         hidden: it is not shown until a reader asks for it.
-        facets: as of a row.
+        facets: as for `Row`.
     """
 
     name: str
@@ -200,7 +200,7 @@ class Panel:
     Attributes:
         title: what is shown, with its unit.
         rows: names of rows of spans; a panel with rows has no lines.
-        height: in lines of text.
+        height: the height, in lines of text.
         low, high: the axis; `None` follows the values.
     """
 
@@ -220,7 +220,7 @@ class PanelChart:
     """Panels below each other over one axis of time.
 
     Attributes:
-        x_title: of the axis of time.
+        x_title: the title of the axis of time.
         dates: times are seconds since 1970 (UTC); else they are in the unit of `x_title`.
         behind: spans behind all panels.
         moments: what a moment of a chart with dates was, such as a run and its commit: time and words.

@@ -138,7 +138,7 @@ class Fold:
     """Parts that a page shows when they are asked for.
 
     Attributes:
-        number: of the job that they are about, 0 for none.
+        number: the number of the job that they are about, 0 for none.
         summary: what is seen of them.
         heading: what they are, next to others. parts: makes them.
         raws: the outputs below them.

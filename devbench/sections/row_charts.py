@@ -122,7 +122,7 @@ def speedup(name: str, jobs: _Jobs, baseline: str) -> RowChart:
     """How many times as fast as the baseline delegate each job is, on its device and with its model.
 
     Args:
-        name: of the file.
+        name: the name of the file.
         jobs: measured ones.
         baseline: the name of a delegate; if a device and model has several jobs of it, the fastest is meant.
     """

@@ -20,7 +20,7 @@ class Step:
     Attributes:
         label: what changed; of the first one, what the number is before.
         after: the number after it, in the unit of the chart, zero or more; `None` if it is not known.
-        text: at the end of its bar.
+        text: the text at the end of its bar.
     """
 
     label: str

@@ -48,7 +48,7 @@ class Site:
     """The pages of one store; to be used by one thread at a time.
 
     Args:
-        url: of the store, as of `devbench.results.open_history`.
+        url: the store's address, as for `devbench.results.open_history`.
     """
 
     def __init__(self, url: str | None) -> None:

@@ -81,7 +81,7 @@ class Delegate:
 
     Attributes:
         name: its name in commands (`gpu`).
-        title: for charts and tables ("GPU").
+        title: its name in charts and tables ("GPU").
         flags: flag name to value, as given to the TensorFlow Lite tool.
         litert_flags: the same for LiteRT 2's tool; empty if that tool does not have the delegate.
         reported_as: its names in the tool's output (`GPU`, `XNNPACK`), case ignored; empty for the plain CPU, which

@@ -130,7 +130,7 @@ def unmet(
 
     Args:
         tool: which of the two tools would run.
-        abi, soc, sdk: of the device; unknown ones are no reason.
+        abi, soc, sdk: those of the device; a requirement on an unknown one counts as met.
         present: the required libraries that the device has; `None` if that is unknown.
         known_failures: by the delegate's name, why it fails on this kind of device.
     """

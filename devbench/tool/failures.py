@@ -43,7 +43,7 @@ def classify(
         measured: the parsed output.
         delegate: the requested delegate.
         require: "full" if the delegate must run the whole graph.
-        exit_code: of the tool; `None` if the output ends before it.
+        exit_code: the tool's exit code; `None` if the output ends before it.
         argv: the command line; only flags in it are named as unknown.
         latency_needed: whether inferences that are too short for the tool's clock are a failure.
     """

@@ -46,7 +46,7 @@ class DelegateFile:
 
     Attributes:
         library: its content, `None` if it is not a library.
-        product, version: of its release, such as "QNN" and "2.44.0"; empty if unknown.
+        product, version: those of its release, such as "QNN" and "2.44.0"; empty if unknown.
     """
 
     path: Path

@@ -176,7 +176,7 @@ class Replay:
     """One recorded process instead of inferences; each inference advances its clock.
 
     Args:
-        latencies_us: of single inferences; after the last the first follows again.
+        latencies_us: the latencies of single inferences; after the last one, the first follows again.
         factor: latencies are multiplied by it.
     """
 

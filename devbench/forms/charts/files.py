@@ -31,10 +31,10 @@ def chart_file(
 
     Args:
         chart: what is drawn.
-        form: of the file.
+        form: the format of the file.
         dpi: pixels per inch of a PNG.
         width_in: inches; the chart is laid out for it, texts keep their size.
-        theme: of the colours.
+        theme: the name of the colours, "light" or "dark".
         title: instead of the chart's own.
     """
     # Messages about missing fonts and about the list of fonts are not for the terminal.

@@ -102,7 +102,7 @@ class GpuEstimate:
     """What the delegate would take.
 
     Attributes:
-        operators: of the graph.
+        operators: the number of operators of the graph.
         accepted: operators that the delegate would take.
         parts: the parts that these make, as numbers of operators, the largest first.
         delegated: the operators that would run on the GPU.

@@ -16,7 +16,7 @@ class Emitter:
     """Puts operators before the operator `before` of a graph, or last; every call gives the tensor that it makes.
 
     Args:
-        name: of the new tensors, followed by a number.
+        name: the name of the new tensors, which a number follows.
     """
 
     def __init__(self, graph: Graph, before: Any, name: str) -> None:

@@ -108,7 +108,7 @@ class OperatorView:
     Attributes:
         index: its place in the order of execution.
         type: the schema's name (`CONV_2D`), or the custom operator's own name.
-        version: of the operator, as the model asks for it.
+        version: the operator's version, as the model requires it.
         inputs: `None` for an optional input that is left out.
         options: the single values of its options by their name in the schema (`strideH`, `keepDims`).
     """

@@ -63,8 +63,8 @@ class Built:
     """A submodel that was built.
 
     Attributes:
-        relative_error, snr_db: of its outputs, compared with the converter's float32 model; `None` if nothing was
-            changed or compared.
+        relative_error, snr_db: the error of its outputs, compared with the converter's float32 model; `None` if nothing
+            was changed or compared.
         took_s: seconds.
         peak_bytes: the largest resident memory of all processes that built it together.
     """

@@ -42,7 +42,7 @@ class _Traced:
     """A submodel as a TensorFlow function, with fills for its large weights and constants for small ones.
 
     Attributes:
-        specs: of all weights, in the order in which they are used.
+        specs: the specifications of all weights, in the order in which they are used.
         fills: the weights that fills replace, by the number of the fill.
         factors: that the converter may fold into a weight.
     """

@@ -42,9 +42,9 @@ class UnetSize:
     """The denoising U-Net: latent 1×side×side×4 → noise of the same shape.
 
     Attributes:
-        channels: of each level; all but the last have attention.
+        channels: the channels of each level; all but the last have attention.
         head_width: channels of one attention head.
-        groups: of each group normalisation.
+        groups: the number of groups of each group normalisation.
     """
 
     side: int

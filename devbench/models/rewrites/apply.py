@@ -52,11 +52,11 @@ class Rewritten:
     """A model that was rewritten.
 
     Attributes:
-        changes: of the rewrites that had something to change.
+        changes: the changes of the rewrites that had something to change.
         exact: the original compared with the model after the rewrites that are not lossy; `None` if none changed
             anything, or nothing was compared.
         lossy: the original compared with what was written, if a lossy rewrite changed something.
-        size_bytes: of what was written.
+        size_bytes: the size of the written file.
     """
 
     changes: tuple[RewriteChange, ...]
@@ -184,10 +184,10 @@ class AblationStep:
 
     Attributes:
         rewrite: its name; empty for the baseline.
-        operators: of its main graph.
+        operators: the number of operators of its main graph.
         places: in how many places it changed something.
-        relative_error: of the outputs on this machine, compared with the step before for a rewrite that computes the
-            same, with the last such step for a lossy one; `None` if nothing was compared.
+        relative_error: the error of the outputs on this machine, compared with the step before for a rewrite that
+            computes the same, with the last such step for a lossy one; `None` if nothing was compared.
     """
 
     rewrite: str
@@ -246,7 +246,7 @@ class Precision:
 
     Attributes:
         weights: as it is, fp16, weight-only int8 or dynamic int8.
-        size_bytes: of the file.
+        size_bytes: the size of the file.
         peak_bytes: the largest resident memory of a process that runs it, Python and LiteRT included.
         init_s, run_s: from opening the file to allocated tensors, and the last inference.
         relative: the largest difference of an output, relative to its largest value, compared with the model as it is.

@@ -48,7 +48,7 @@ class Channels:
     """The channels of a graph.
 
     Attributes:
-        tensors: of each tensor the channels along its last axis; equal numbers only go together.
+        tensors: for each tensor, the channels along its last axis; equal numbers can only be removed together.
         cuts: the constants along whose axes channels lie.
         makers: the places of those of `cuts` that are weights: channels of the output along the first axis, of the
             input along the last.

@@ -34,8 +34,8 @@ class _Layer:
     Attributes:
         channels: their numbers, in the order in which they are removed.
         batch: how many are removed at a time.
-        makers, cuts: by their places in those of the graph.
-        removed: how many.
+        makers, cuts: their places in the lists of the graph's `Channels`.
+        removed: the number of removed channels.
     """
 
     channels: Numbers

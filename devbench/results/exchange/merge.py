@@ -69,8 +69,8 @@ def merge(connection: sa.Connection, source: RowSource, progress: Progress = lam
     """Add the rows of `source` that the store does not have, in the caller's transaction.
 
     Args:
-        connection: of the store, for writing.
-        source: of rows.
+        connection: a connection to the store, for writing.
+        source: the rows.
         progress: called after each batch with the table and how many of its rows are done.
 
     Raises:

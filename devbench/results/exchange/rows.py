@@ -170,8 +170,8 @@ def bad_values(column: sa.Column[Any], values: Sequence[Any], *, unpacked: bool 
     """The values that do not fit a column.
 
     Args:
-        column: with its type.
-        values: of some rows.
+        column: the column, with its type.
+        values: the values of some rows.
         unpacked: also look into packed JSON, which did not come through `from_json`.
     """
     kept = type_of(column)
@@ -232,7 +232,7 @@ def store_rows(
     Args:
         connection: must stay open until the last row was read; all rows are from its snapshot of the store.
         runs: selects the ids of the runs.
-        name: of the store, for messages.
+        name: the store's name, for messages.
         problem: makes the error of a value that does not fit.
         table: one of `TABLES`.
     """

@@ -155,7 +155,7 @@ class LogLine:
         level: `INFO`, `WARN`, `ERROR`, `FATAL`, `VERBOSE`, or empty if none was printed.
         named_level: the tool itself printed the level; it is not only a log system's.
         whole: the line has a line end.
-        tag, pid: of a logcat, if known.
+        tag, pid: those of a logcat's line, if known.
     """
 
     text: str

@@ -17,7 +17,7 @@ from devbench import numbers
 
 _MAX_STAGES = 64
 _MAX_SAMPLES = 200_000
-# The largest number of bytes of all stages together, and of one line.
+# The longest text of all stages together, and the longest line.
 _MAX_TEXT = 16 << 20
 _MAX_LINE = 20_000
 _MARKS = ("start", "ready", "go", "warm", "done", "drop", "gone")
@@ -38,7 +38,7 @@ class StageLog:
         done_s: its last inference ended.
         drop_s, gone_s: the session ended it; it had ended.
         pauses: between images: when it was held, and when it continued.
-        exit_code: of its process; 137 if the session ended it.
+        exit_code: the exit code of its process; 137 if the session ended it.
         text: the tool's output, both streams.
     """
 

@@ -144,7 +144,7 @@ class CompiledModel:
 
     Args:
         signature: the number of the signature that runs.
-        shapes: of its inputs in their order; empty for those of the file.
+        shapes: the shapes of its inputs, in their order; empty for those of the file.
 
     Raises:
         LiteRtError: the backend refuses the model or a shape.
