@@ -7,6 +7,7 @@ drop one. A stage is one process of the stock tool, and its output has the marks
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -177,7 +178,8 @@ def read_pipeline(path: Path) -> Pipeline:
 def _with_model(path: Path, number: int, stage: Stage) -> Stage:
     """The stage with the path of its file, which is relative to the pipeline's."""
     file = (path.parent / Path(stage.model).expanduser()).resolve()
-    if file.is_file():
+    # Unlike pathlib's, this is false for a name that is too long.
+    if os.path.isfile(file):  # noqa: PTH113
         return replace(stage, model=str(file))
     if stage.model != "demo":
         what = f"{stage.model!r} is not a file"

@@ -7,6 +7,7 @@ command line and no device.
 from __future__ import annotations
 
 import glob
+import os
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -137,7 +138,8 @@ class _Reader:
             )
         if one.name == "binary":
             near_file = self._path.parent / value
-            return str(near_file.resolve()) if near_file.is_file() else value
+            # Unlike pathlib's, this is false for a name that is too long.
+            return str(near_file.resolve()) if os.path.isfile(near_file) else value  # noqa: PTH113
         if one.kind == "numbers":
             return ",".join(map(str, value))
         if one.kind == "shapes":
@@ -209,7 +211,7 @@ class _Reader:
     def _files(self, at: At, text: str) -> Sequence[str]:
         if not _is_pattern(text):
             path = self._path.parent / text
-            return [str(path) if path.exists() or text != "demo" else text]
+            return [str(path) if text != "demo" or path.exists() else text]
         base = Path(text)
         root = Path(base.anchor) if base.is_absolute() else self._path.parent
         pattern = str(base.relative_to(base.anchor) if base.is_absolute() else base)

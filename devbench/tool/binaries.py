@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import shutil
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
@@ -227,7 +228,8 @@ def find(name: str) -> Binary:
     named = [binary for binary in here if binary.name == name]
     if not named and len(name) >= _MIN_HASH_DIGITS:
         named = [binary for binary in here if binary.sha256.startswith(name.lower())]
-    if not named and Path(name).is_file():
+    # Unlike pathlib's, this is false for a name that is too long.
+    if not named and os.path.isfile(name):  # noqa: PTH113
         sha256 = sha256_of(Path(name))
         named = [binary for binary in here if binary.sha256 == sha256] or [add(Path(name), by_name_only=True)]
     if not named:

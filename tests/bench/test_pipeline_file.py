@@ -106,6 +106,7 @@ WRONG = [
     (STAGES + "runs = 1.5\n", "is not a whole number", "runs"),
     (STAGES + "threads = 0\n", "stage.threads is not between 1 and 256", "threads"),
     (STAGES.replace('"text.tflite"', '"texts.tflite"'), "'texts.tflite' is not a file", "looked for at"),
+    (STAGES.replace('"text.tflite"', f'"{"t" * 300}"'), "is not a file", "looked for at"),
     (STAGES.replace('name = "text"', 'name = "unet"'), "'unet' is there twice", "own name"),
     (STAGES.replace('name = "text"', ""), "stage 1 has no name", "name"),
     (

@@ -52,6 +52,7 @@ def test_all_errors_of_a_file_are_found_at_once_in_its_order(tmp_path: Path) -> 
         ('[nightly]\nperiod = "x"\n', "3: nightly.period: period 'x' is not known", "night"),
         ('[nightly]\ndevice_wait = "x"\n', "3: nightly.device_wait", "90s"),
         ('[nightly]\nunreliable = "counts"\n', "3: nightly.unreliable 'counts' is unknown", "did you mean count?"),
+        (f'binary = "{"n" * 300}"\n', "2: binary: no binary 'nnn", "devbench binaries list"),
         ('binary = "nope"\n', "2: binary: no binary 'nope'", "devbench binaries list"),
         ('devices = ["virtual:1000"]\n', "2: devices virtual:1000: 1000 virtual devices", "1 to 64"),
         ('[inputs]\nx = "gone.npy"\n', "2: inputs x: the model has no such input", ""),
@@ -74,6 +75,13 @@ def test_a_model_that_cannot_be_read_is_named_with_its_line(tmp_path: Path) -> N
     path = tmp_path / "suite.toml"
     path.write_text('models = [\n"demo",\n"gone.tflite"]\n')
     with pytest.raises(InputError, match=r"suite\.toml:3: models: .*gone\.tflite"):
+        suite_plan(read_suite(path))
+
+
+def test_a_model_with_a_name_that_is_too_long_is_one_error(tmp_path: Path) -> None:
+    path = tmp_path / "suite.toml"
+    path.write_text(f'models = ["{"m" * 300}"]\n')
+    with pytest.raises(InputError, match=r"suite\.toml:1: models: .*too long"):
         suite_plan(read_suite(path))
 
 
