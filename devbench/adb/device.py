@@ -116,7 +116,7 @@ class Device:
         """Ask the device to restart; `bench/care.py` also waits for it.
 
         Raises:
-            NoSuchDevice, DeviceOffline, DeviceUnauthorized: it cannot be asked.
+            NoSuchDevice, DeviceOffline, DeviceUnauthorized: the request cannot be sent to it.
         """
         # The connection ends while the device goes down, at any point of the answer.
         with (

@@ -95,7 +95,7 @@ class DeviceEvent:
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """All changes of a device, each in one event or on its own; in both if its size is far from that of its event."""
+    """All changes of a device, each in one event or on its own. In both if its size is far from the event's."""
 
     events: tuple[DeviceEvent, ...]
     own: tuple[tuple[SeriesChanges, ChangePoint], ...]

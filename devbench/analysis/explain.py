@@ -105,9 +105,9 @@ def explain(baseline: Side, candidate: Side, *, latency_change_ms: float | None 
     """Rank what explains that the candidate takes longer than the baseline.
 
     Times of one type are compared over all places. A type that ran on the delegate and now runs on the CPU has moved.
-    Its name may differ on both; if the delegation shows that nodes moved, the time that the delegate's partitions
-    gained or lost belongs to the delegation, together with the types that are new on the CPU or gone from it. Types
-    that changed by less than a hundredth of the baseline's time are left out.
+    Its name may differ between delegate and CPU; if the delegation shows that nodes moved, the time that the delegate's
+    partitions gained or lost belongs to the delegation, together with the types that are new on the CPU or gone from
+    it. Types that changed by less than a hundredth of the baseline's time are left out.
 
     Args:
         baseline, candidate: two sides of the same case; times that are not finite are ignored.

@@ -53,7 +53,7 @@ def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> l
 
     Args:
         rows: the rows of one phase of a profile.
-        xnnpack: whether the delegate that was asked for is XNNPACK.
+        xnnpack: whether the requested delegate is XNNPACK.
         calls_of_all_runs: the tool prints how often an operator was called in all inferences together (LiteRT's),
             not in one of them (TensorFlow Lite's).
     """

@@ -100,7 +100,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
 
     Args:
         values: finite numbers; others are left out.
-        confidence: the probability asked for, between 0 and 1.
+        confidence: the requested probability, between 0 and 1.
 
     Returns:
         `None` if there is no value.

@@ -29,7 +29,7 @@ _CHARGE_S, _CALM_S = 4 * 3600.0, 600.0
 
 
 class BatteryLow(EnvironmentProblem):
-    """The battery is below what was asked for; trying again later may help."""
+    """The battery is below the requested level; trying again later may help."""
 
     transient = True
 
@@ -123,7 +123,7 @@ def restart(device: Device, facts: DeviceFacts, deadline_s: float, stop: threadi
 
     Raises:
         NotRestarted: it has not booted after that time, or the waiting was ended.
-        NoSuchDevice, DeviceOffline, DeviceUnauthorized: it cannot be asked.
+        NoSuchDevice, DeviceOffline, DeviceUnauthorized: the request cannot be sent to it.
     """
     began = time.monotonic()
     stop = stop or threading.Event()

@@ -116,7 +116,7 @@ class LeaseKeeper:
         return done
 
     def is_held(self) -> bool:
-        """Whether the lease is still held, as far as the device can be asked."""
+        """Whether the lease is still held, as far as the device can be reached."""
         if self._lease is None or self._lost:
             return False
         try:

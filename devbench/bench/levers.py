@@ -39,7 +39,7 @@ class Lever:
     changed: tuple[AblationStep, ...] = ()
 
     def title(self, number: int) -> str:
-        """The name of its pipeline, which tells it from those of the other levers."""
+        """The name of its pipeline, different from those of the other levers."""
         return f"{self.pipeline.name} {number:02d} {self.name}"
 
 

@@ -349,7 +349,7 @@ def _steady_ms(stats: RunStats | None) -> float | None:
     if stats is None or stats.avg_us is None or stats.first_us is None or not stats.count or stats.count < 2:
         return None
     us = (stats.avg_us * stats.count - stats.first_us) / (stats.count - 1)
-    # The tool prints six digits of the average: a long wait can leave nothing of a short inference.
+    # The tool prints the average with six digits. If the first inference includes a long wait, the rest can become 0.
     return max(us, stats.min_us or 0.0) / 1000
 
 

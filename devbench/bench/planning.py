@@ -44,7 +44,8 @@ def make_plan(
     """The plan for the options.
 
     Args:
-        options: what was asked for. models: in place of the options' own.
+        options: the requested options.
+        models: replace the models of the options.
         base: the folder that paths of models start from, if it is not the current one.
         thresholds: how far outputs may be off, before `min_snr` and `max_steps`.
 

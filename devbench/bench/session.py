@@ -105,7 +105,7 @@ class DeviceSession:
         listener: gets every event, from this session's thread.
         incoming: a folder on this machine for output that is still arriving.
         imported: ends when what is needed later is imported; no process is started before.
-        stored: tells when the run is stored, before which nothing of it is; false if it could not be.
+        stored: is set when the run is stored, to false if it could not be; nothing of the session is stored before.
         wait_s: how long to wait for the device if another run uses it.
     """
 

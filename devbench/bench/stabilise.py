@@ -154,7 +154,7 @@ class Stabiliser:
     Args:
         device: an adb connection.
         root: the folder of everything on the device.
-        wanted: what to do.
+        wanted: the requested steps.
         cpufreq: where the kernel's files of CPU clocks are.
 
     Attributes:

@@ -38,7 +38,7 @@ class Present:
 
 @contextlib.contextmanager
 def open_targets(wanted: Sequence[str], faults: str = "") -> Iterator[list[Device]]:
-    """Connected devices for what the user asked for; virtual devices live as long as the context.
+    """The connected devices that the user requested; virtual devices exist as long as the context.
 
     Args:
         wanted: adb serials, hardware serials, tags or unique parts of a title; `host:port` addresses (connected if need
@@ -295,7 +295,7 @@ def _find_one(connected: _Connected, name: str) -> Board:
         connected.list_again()
         listed = [entry for entry in connected.entries if entry.serial == name]
     if len(listed) == 1 and not listed[0].by_id:
-        # No device has to be asked for its identity.
+        # The serial is enough, so no identity is read from a device.
         return _ready(Board(listed[0], name=name))
     boards = connected.boards()
     board = find_board(name, boards, [key for key, tags in load_tags().items() if name in tags])

@@ -122,7 +122,7 @@ def _asked(file: Path, run: RunOptions, night: NightlyOptions, typed: Collection
 def _night(
     asked: Asked, store: Store, store_url: str | None, quiet: bool, farm_suite: Path | None, farm_wait: str | None
 ) -> NightResult:
-    """Do one suite's night under the live display, or that of the suite in a file on the farm."""
+    """Do one suite's night, on the devices of this host or, with `farm_suite`, on the farm."""
     from devbench import results
     from devbench.cli.live import RunDisplay
     from devbench.nightly.night import Screen, run_night

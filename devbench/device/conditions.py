@@ -118,7 +118,7 @@ class Conditions:
     """How a device was at one moment.
 
     Attributes:
-        taken_utc: when the host asked, UTC.
+        taken_utc: when the host sent the request, UTC.
         battery_level: percent, 0 to 100.
         battery_charging: `True` while current flows into the battery; a full battery on its cable is not charging.
         battery_status: as BatteryManager has it: 2 charging, 3 discharging, 4 not charging, 5 full.

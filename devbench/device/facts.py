@@ -101,7 +101,7 @@ _SOC_MAKERS = {"QTI": "Qualcomm", "Qualcomm Technologies, Inc": "Qualcomm", "Med
 
 @dataclass(frozen=True, slots=True)
 class DeviceFacts:
-    """What a device is. Text fields are empty, other fields `None` or empty if the device did not say.
+    """What a device is. Text fields are empty, other fields `None` or empty if the device did not report them.
 
     Attributes:
         key: names the board, the same over USB and network: its hardware serial and the digits of its id; without a

@@ -85,7 +85,7 @@ _VULKAN = re.compile(r'"(deviceName|apiVersion|driverVersion)" ?: ?"?([^"]{1,100
 
 @dataclass(frozen=True, slots=True)
 class Graphics:
-    """Empty if the device does not say it.
+    """The graphics of a device; a field is empty if the device does not report it.
 
     Attributes:
         gpu: the GPU's own name.

@@ -37,7 +37,8 @@ stat -c 'file %d:%i' {IDENTITY_FILE}"""
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """What tells a board apart; each field is empty if the device does not have it or does not let it be read.
+    """What distinguishes a board from others; each field is empty if the device does not have it or does not let it be
+    read.
 
     Attributes:
         written: the text of its id file.

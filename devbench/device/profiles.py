@@ -188,7 +188,7 @@ def read_profile(path: Path, *, checked: bool = True) -> DeviceProfile:
 
 
 def draft(facts: DeviceFacts) -> str:
-    """A profile for a device as TOML text for a person to complete: what it says itself, matched narrowly."""
+    """A draft of a device profile as TOML text: the device's own facts, and patterns that match only this model."""
 
     def text(value: str) -> str:
         # JSON's strings are TOML's.

@@ -42,7 +42,7 @@ from devbench.results.records import RunRecord
 from devbench.results.run_files import read_values, run_to_json
 from devbench.results.store import Store
 
-# How long to wait for a phone that another run has; the job is tried again after the second time.
+# How long to wait for a phone that another run uses. Then the job goes back, and may begin again after the second time.
 _WAIT_S, _BUSY_S = 600.0, 15.0
 _AGAIN_S = 5.0
 

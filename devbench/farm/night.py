@@ -48,7 +48,7 @@ def run_farm_night(
     """Measure a suite on the farm, unless that is done already tonight; compare and report it.
 
     Args:
-        asked: what the night is to be; its devices are not used.
+        asked: the settings of the night; its devices are not used.
         suite: the suite, as `read_suite` returns it.
         wanted: which phones, as of `farm.submit.wanted_of`.
         url: the farm's address, with a submitter's role.
@@ -56,7 +56,7 @@ def run_farm_night(
         wait_s: what is not measured after that time is missing in the report.
 
     Raises:
-        InputError: what was asked for makes no sense.
+        InputError: the settings of the night are wrong.
         FarmProblem: the farm refuses it.
     """
     began = asked.period.began(datetime.now().astimezone())
@@ -123,7 +123,7 @@ def _report(
     history: Callable[[], History],
     screen: Screen,
 ) -> NightResult:
-    """One report, one JUnit and one message for all hosts; nothing if that is done and nothing came since."""
+    """Write one report and JUnit file and send one message for all hosts; do nothing if there are no new results."""
     reported = farm.rows(_REPORTED, asked.suite, began)[0]["at"]
     new = [one for one in jobs if one["ended_utc"] is not None and (reported is None or one["ended_utc"] > reported)]
     due = bool(new) or reported is None

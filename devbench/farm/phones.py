@@ -16,7 +16,7 @@ from devbench.adb.server import READY, AdbServer, DeviceEntry
 from devbench.device.boards import Board, identify_boards, resolve_boards
 from devbench.errors import DevbenchError
 
-# How long to wait for the adb server, or for a phone that did not say which one it is.
+# How long to wait for the adb server, or until a phone without an answer is asked for its identity again.
 _AGAIN_S = 5.0
 
 
@@ -57,7 +57,7 @@ class Phones:
                     self._changed.set()
             except DevbenchError:
                 pass
-            # Without a server there are no phones; what measures there notices by itself.
+            # Without a server there are no phones; runs on them notice the lost connection by themselves.
             self._entries = []
             self._changed.set()
             pause.wait(_AGAIN_S / 5)

@@ -266,7 +266,7 @@ class Storage:
         return f"{self._root}/sha256/{sha256[:2]}/{sha256}"
 
     def _blocks(self, path: str, size: int) -> Iterator[bytes]:
-        """The content of an object, at most `size` bytes of it and one block."""
+        """The content of an object in blocks; reading stops after more than `size` bytes."""
         done = 0
         # 0: one request for the whole file. Not every HTTP server sends parts.
         with self._files.open(path, "rb", block_size=0 if self._http else _BLOCK_BYTES) as file:

@@ -31,7 +31,7 @@ from devbench.farm.order import Order
 from devbench.farm.phones import Phone, Phones, Waker
 from devbench.farm.spool import Attempt, End
 
-# The database is asked again after this time, the longer the more often it failed.
+# Pauses before the next attempt to reach the database: longer after each failure.
 _RECONNECT_S = (0.2, 0.5, 1.0, 2.0)
 # A process that was told to stop is ended after this time.
 _STOP_S = 20.0

@@ -86,7 +86,7 @@ class Ablation:
 
 @dataclass(frozen=True, slots=True)
 class ModelCheck:
-    """What one process under the delegate said of a model; see `LeverFacts`."""
+    """The result of one process of a model under the delegate; see `LeverFacts`."""
 
     nodes: int
     delegated: int | None = None
@@ -149,7 +149,7 @@ def _sum(values: Sequence[int | None]) -> int | None:
 
 
 def checks_of(report: ReportData, models: Mapping[str, int]) -> dict[str, ModelCheck]:
-    """For each model of a run by its name, what its job said; `models` has the operators of each."""
+    """For each model of a run, by its name, the results of its job; `models`: the number of operators of each."""
     jobs = {job.job.model.name: job for job in report.jobs}
     return {name: model_check(nodes, jobs.get(name)) for name, nodes in models.items()}
 

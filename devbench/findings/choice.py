@@ -65,7 +65,7 @@ class Choice:
 
 
 def choices(report: ReportData, comparison: ComparisonReport | None = None) -> tuple[Choice, ...]:
-    """A choice for each model on each device; with a comparison also what was the best in its baseline."""
+    """A choice for each model on each device; with a comparison, each also has the best delegate of its baseline."""
     known = {} if comparison is None else _winners_before(comparison)
     found = []
     for one in (choice(*group) for group in report.groups):

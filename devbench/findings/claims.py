@@ -28,7 +28,7 @@ class Claim:
     Attributes:
         command: a command that gives the figure alone; `devbench pipeline claims` gives all.
         figure: in words, with the numbers in braces by their names.
-        holds: whether the figures say that it holds; `None` if only a phone could tell.
+        holds: whether the claim holds by the figures; `None` if only a phone can decide that.
         reason: what the verdict rests on, or why there is none.
     """
 

@@ -204,7 +204,7 @@ class ComparisonReport:
         return {outcome: known.count(outcome) for outcome in OUTCOMES}
 
     def fails(self, reasons: Collection[str]) -> bool:
-        """Whether there is any of the reasons: "regressed", "missing" cases, or another verdict."""
+        """Whether any of these is present: "regressed", "missing" (cases), or another verdict."""
         if "regressed" in reasons and self.regressed:
             return True
         missing = any(one.side == "baseline" for one in self.one_sided)

@@ -104,7 +104,7 @@ def _without_verdict(
     jobs: pd.DataFrame,
     names: Mapping[tuple[str, int], frozenset[str]],
 ) -> tuple[dict[Series, Values], dict[Key, list[str]]]:
-    """The values, unreliable where a notice allows no verdict; and the texts of these notices by case."""
+    """The values, marked unreliable if a notice allows no verdict on them; and the texts of these notices by case."""
     undecided = {run_id: [n for n in found if n.effect is Effect.UNDECIDED] for run_id, found in notices.items()}
     bad: set[tuple[str, str, str]] = set()
     texts: dict[Key, list[str]] = {}

@@ -69,15 +69,15 @@ class SessionImage:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A residency: all its sessions, and the one in the middle in detail.
+    """A residency: all its sessions, and the session with the median latency in detail.
 
     Attributes:
         sessions: those that ended well.
         failures: kind, message and number of the others.
         latency: end to end, in ms, over the sessions that count.
         all_unreliable: no session is reliable, so all of them count.
-        shown: the session whose latency is in the middle.
-        peak_kb: the middle one of the sessions' peaks.
+        shown: the session whose latency is the median.
+        peak_kb: the median of the sessions' peaks.
         images: the images of the shown session, if it made several.
         composed: the parts of the estimate.
         difference: why the shown session took another time than the estimate.

@@ -40,7 +40,7 @@ def changes_in(store_url: str | None, settings: ChangesSettings) -> ChangesRepor
     """What changed over the history of a store. Devices and models are given as users name them.
 
     Raises:
-        InputError: a filter names nothing, or no run measured what is asked for.
+        InputError: a filter matches nothing, or no run measured what is requested.
     """
     with History(store_url) as history:
         report = find_changes(history, _named(history, settings))

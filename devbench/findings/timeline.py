@@ -20,7 +20,7 @@ class Trace:
 
 @dataclass(frozen=True, slots=True)
 class Clock:
-    """A clock that runs and the highest that is allowed at the time."""
+    """A current clock and the highest clock allowed at the time."""
 
     now: Trace | None
     cap: Trace | None

@@ -223,7 +223,7 @@ def clean_key(text: str) -> str:
 
 
 def _parts(paths: Sequence[PurePath]) -> list[tuple[str, ...]]:
-    """The parts of each path, the last without its suffix unless the suffix alone tells two apart."""
+    """The parts of each path, the last without its suffix unless two models differ only in the suffix."""
     folders = [tuple(part.rstrip("/\\") for part in path.parent.parts) for path in paths]
     if len(paths) > 1 and all(path.anchor for path in paths):
         # A common beginning distinguishes nothing and may be a folder of one build.

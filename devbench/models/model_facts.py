@@ -72,7 +72,7 @@ class ModelFacts:
         parameters: elements of the constants that are weights, each buffer counted once. Whole-number constants
             (shapes, axes, indices) are left out.
         left_out: elements of the constants that `parameters` leaves out.
-        macs: multiply-accumulates of one run, of the operators that `macs_of` knows.
+        macs: multiply-accumulates of one run, summed over the operators that `macs_of` supports.
         weight_bytes: bytes of constants by their type, each buffer counted once.
         activation_bytes: all tensors of the run together, as if none shared memory.
         peak_bytes: the largest amount in use at one time, in the file's order of execution.

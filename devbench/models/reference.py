@@ -78,7 +78,7 @@ def run_on_host(
     """One inference for each set of inputs, in a process of its own; all sets have the same shapes.
 
     Args:
-        wanted: tensors of the main graph, by their numbers, whose values after the last inference are wanted.
+        wanted: the numbers of the tensors of the main graph whose values after the last inference are returned.
         hint: what to do if LiteRT does not run the model.
 
     Raises:

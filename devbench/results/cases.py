@@ -21,7 +21,7 @@ def case_text(model: str, delegate: str, threads: int | None, options: Mapping[s
     Args:
         model: its key.
         delegate: its name.
-        threads: as asked for, `None` for the tool's own number.
+        threads: the requested number, `None` for the tool's default.
         options: of the job (`JobRecord.options`).
     """
     words = [model, delegate]
@@ -40,7 +40,7 @@ def case_text(model: str, delegate: str, threads: int | None, options: Mapping[s
 
 
 def input_texts(options: Mapping[str, Any]) -> list[str]:
-    """How a model is called, if options say so: its signature, and the shapes of its inputs.
+    """How a model is called, if the options contain it: its signature, and the shapes of its inputs.
 
     Args:
         options: of the job, also as they come out of a file.

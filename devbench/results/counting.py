@@ -128,7 +128,7 @@ def total(repetitions: Sequence[Any]) -> JobTotals:
 
 
 def operator_place_is_xnnpack(delegate: str, options: Mapping[str, Any]) -> bool:
-    """Whether the delegate that was asked for is XNNPACK itself, by what the tool calls it."""
+    """Whether the requested delegate is XNNPACK itself, by its name in the tool's output."""
     names = options.get("reported_as")
     return delegate.startswith("xnnpack") if names is None else "XNNPACK" in names
 

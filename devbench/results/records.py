@@ -304,7 +304,7 @@ class PipelineSampleRecord:
 class PipelineSessionRecord:
     """A session of a pipeline, or one of its stages alone (residency "alone"); a failed one carries no latency.
 
-    `delegate` and `threads` are those that the run asked for; a stage may override them in its job.
+    `delegate` and `threads` are those of the run; a stage may override them in its job.
     `memory_kind` says whether `peak_kb`, the largest sum over the live stages, is of PSS or of RSS.
     """
 

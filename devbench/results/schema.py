@@ -105,7 +105,7 @@ devices = Table(
     ForeignKeyConstraint(["facts_id"], ["documents.id"]),
 )
 
-# Under which key a device was measured, if its history was joined with another one or parted since (`histories.py`).
+# The key under which a device was measured, if its history was merged or split since (`histories.py`).
 device_moves = Table(
     "device_moves",
     metadata,

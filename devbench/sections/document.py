@@ -135,12 +135,13 @@ class Raw:
 
 @dataclass(frozen=True, slots=True)
 class Fold:
-    """Parts that a page shows when they are asked for.
+    """Parts that a page shows when the reader opens them.
 
     Attributes:
         number: the number of the job that they are about, 0 for none.
         summary: what is seen of them.
-        heading: what they are, next to others. parts: makes them.
+        heading: what they are, if they are next to other folds.
+        parts: makes them.
         raws: the outputs below them.
     """
 

@@ -70,7 +70,7 @@ def notice_lines(*findings: Noticed | None) -> tuple[NoticeLine, ...]:
 
 
 def notice_parts(form: Form, *findings: Noticed | None) -> tuple[Part, ...]:
-    """`notice_lines` as parts of a document; a page shows the first of them, the others when they are asked for."""
+    """`notice_lines` as parts of a document; a page shows the first of them, the others when the reader opens them."""
     lines = tuple(Line(one.text_and_step, KINDS[one.effect], one.subject) for one in notice_lines(*findings))
     if form != "html" or len(lines) <= MAX_SHORT:
         return (Lines(lines, "notices", limited=False),) if lines else ()

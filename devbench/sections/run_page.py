@@ -205,7 +205,7 @@ def operators_table(report: ReportData) -> Table:
 
 
 def fallback_table(report: ReportData) -> Table:
-    """What did not run on the delegate, and why, as far as it said so."""
+    """The operators that did not run on the delegate, and its reasons, as far as it reports them."""
     rows: list[tuple[JobReport, FallenBack]] = [(job, op) for job in report.jobs for op in job.fallback]
     columns: tuple[Column[tuple[JobReport, FallenBack]], ...] = (
         *_of_job(),

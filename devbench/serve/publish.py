@@ -80,7 +80,7 @@ def publish(report: ChangesReport, folder: Path) -> PagesWritten:
             (folder / part).mkdir(parents=True, exist_ok=True)
         # Pages that are about to be written belong to the site, also if this process is killed.
         _note(folder, {**known, **dict.fromkeys(changed, "")})
-        # GitHub Pages takes all files as they are then.
+        # With this file, GitHub Pages publishes all files unchanged.
         (folder / ".nojekyll").touch()
         for name in changed:
             text = pages[name].make()

@@ -26,7 +26,7 @@ TEXT, TITLE, LINE, MARGIN = 9.0, 10.5, 12.5, 8.0
 RC: dict[str, Any] = {
     "font.size": TEXT,
     "text.parse_math": False,
-    # Texts are as wide as they were measured, at any resolution.
+    # Without hinting, the width of a text does not depend on the resolution.
     "text.hinting": "none",
     "axes.linewidth": 0.6,
     "axes.unicode_minus": True,

@@ -1,8 +1,9 @@
 """Arithmetic, comparisons and slices: what the delegate can build, by the extents of the tensors.
 
-Arithmetic: a constant is read as one value, as channels, or as height, width and channels. Of two tensors of the run
-the second is read at the place of the result; a batch that only it has does not build ("use of undeclared identifier
-'B'"). SLICE and STRIDED_SLICE: the extents that the delegate works out must be those of the output.
+Arithmetic: a constant is read as one value, as channels, or as height, width and channels. If both inputs are computed
+at run time, the second one is read at the positions of the result. If only the second one has a batch, the program does
+not build ("use of undeclared identifier 'B'"). SLICE and STRIDED_SLICE: the extents that the delegate works out must be
+those of the output.
 """
 
 from __future__ import annotations

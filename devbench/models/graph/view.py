@@ -1,4 +1,4 @@
-"""A model to be judged or counted: operators, tensors, options; and the schema's names of operators and types.
+"""A read-only view of a model: operators, tensors, options; and the schema's names of operators and types.
 
 The views are small frozen dataclasses. `graph.read.read_model` makes them of a file; knows no file format and no
 delegate.

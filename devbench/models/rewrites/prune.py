@@ -157,7 +157,7 @@ def _apply(graph: Graph, channels: Channels, is_removed: NDArray[np.bool_]) -> l
 
 def _replace(graph: Graph, operator: Any, place: int, values: NDArray[Any]) -> None:
     inputs = list(operator.inputs)
-    # Names stay unique, as the quantiser needs them: a constant of several operators is replaced by several.
+    # The quantiser needs unique names: a constant that several operators share is replaced by one for each.
     name = f"{graph.name(operator.outputs[0])}/pruned_{place}"
     inputs[place] = graph.add_constant(name, values)
     graph.set_inputs(operator, inputs)

@@ -244,7 +244,7 @@ class _Merge:
             self.merged.conflicts.append(f"{run_id} {why}")
 
     def _compare_jobs(self, rows: Sequence[Row]) -> None:
-        """Find the jobs that are here; a run with another job of the same number is another run."""
+        """Find the jobs that are here. If a job of that number is another job, the run is a different run."""
         jobs = schema.jobs
         names = ("id", "run_id", "number", "device_key", "case_id", "model_sha256", "binary_sha256")
         places = [list(jobs.c.keys()).index(name) for name in names]

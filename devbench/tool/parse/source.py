@@ -88,12 +88,12 @@ class Listening(Protocol):
 
     @property
     def wants_errors(self) -> bool:
-        """Whether lines that only look like an error are wanted; else only the last ones before a line of the tool."""
+        """Whether all lines that only look like an error are needed; else only the last before a line of the tool."""
         ...
 
     @property
     def wants_all(self) -> bool:
-        """Whether every line is wanted: in a list of names that contain no known word."""
+        """Whether every line is needed: in a list of names that contain no known word."""
         ...
 
 
