@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 # The tool's profiling buffer has room for 1,024 events by default; a graph with more operators would lose some.
 _PROFILING_BUFFER_DEFAULT = 1024
 _TIMEOUT_S = 15.0
-# Words of a prelude.
+# The words that a prelude prints.
 DROPPED, CACHED = "dropped", "cached"
 _DROP = f"sync; echo 3 > /proc/sys/vm/drop_caches && echo {DROPPED}"
 

@@ -150,7 +150,7 @@ def run(
         ]
         return _Team(sessions, stored, listener)
 
-    # The devices of a new run are entered while the run is stored.
+    # While a new run is stored, devbench already takes the leases and prepares the devices.
     team = None if resume else begin(None)
     # Only the start of the first process waits for these imports.
     threading.Thread(target=_import, args=((*_AHEAD, *ahead), imported), daemon=True).start()

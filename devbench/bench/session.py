@@ -255,7 +255,7 @@ class DeviceSession:
     def _make_jobs(
         self, record: DeviceRecord, binary: Binary, binary_sha256: str, steadied: Mapping[str, bool | str]
     ) -> list[JobProgress]:
-        """The jobs of this device, each as far as it is stored already."""
+        """The jobs of this device, each with its stored repetitions."""
         first, stored = self._earlier.claim(record.key, self.serial, self._position)
         stabilised = {name: value for name, value in steadied.items() if value != ""}
         found = []

@@ -126,7 +126,7 @@ def _bytes(size: int) -> str:
 
 
 def _count(number: int) -> str:
-    """`865.6 M`, for parameters and MACs; whole below a thousand."""
+    """`865.6 M`, for parameters and MACs; numbers below a thousand as they are."""
     return _scaled(number, ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")), ".4g")
 
 

@@ -25,7 +25,7 @@ from devbench.frozen import dataclass
 if TYPE_CHECKING:
     from devbench.adb.device import Device
 
-# The properties that are read, and the only ones that a profile can match: this many at most.
+# The properties that are read. A profile can match no others.
 READ_PROPERTIES = (
     r"ro\.(product|soc|devbench)\.[A-Za-z0-9_.-]+"
     r"|ro\.build\.(id|type|tags|fingerprint|characteristics|version\.(release|sdk|security_patch|incremental))"

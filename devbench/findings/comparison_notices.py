@@ -154,7 +154,7 @@ def changed_files(before: Iterable[UsedFile], after: Iterable[UsedFile]) -> tupl
 
 
 def _by_case(rows: Iterable[UsedFile]) -> dict[tuple[str, str], Mapping[File, Seen]]:
-    """By device and case, what each file was; the tool goes by its role, since its name has its version."""
+    """By device and case, the content of each file. The tool's key is its role, since its name contains the version."""
     found: dict[tuple[str, str], dict[File, set[tuple[str, str]]]] = {}
     for row in rows:
         is_tool = row.role == "tool"

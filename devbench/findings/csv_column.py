@@ -1,4 +1,4 @@
-"""One column of numbers out of a table that somebody made: bounded, and with gaps where there is no number."""
+"""One column of numbers from a user's table, of limited size, with gaps for cells without a number."""
 
 from __future__ import annotations
 

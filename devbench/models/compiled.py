@@ -130,8 +130,8 @@ def fits_soc(compiled: Compiled, soc_model: str) -> bool:
 
     Args:
         soc_model: as Android has it (`ro.soc.model`: "SM8750", "MT6989", "Tensor G5", "s5e9955"). Letters and blanks do
-            not matter, a variant's ending does not either ("SM8750-AB"); of Samsung's the number counts. An unknown one
-            is assumed to fit.
+            not matter, a variant's ending does not either ("SM8750-AB"); for Samsung only the number is compared. An
+            unknown one is assumed to fit.
     """
     wanted, here = (re.sub(r"[^a-z0-9]", "", text.lower()) for text in (compiled.soc, soc_model))
     if not wanted or not here or here.startswith(wanted):

@@ -151,7 +151,7 @@ cases = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=False),
     Column("text", Words, nullable=False),
     Column("model", Words, nullable=False),
-    # Text: behind `external:` is the path of a library.
+    # A long text, because the path of a library follows `external:`.
     Column("delegate", Words, nullable=False),
     Column("threads", WholeNumber()),
 )

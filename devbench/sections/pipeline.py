@@ -207,7 +207,7 @@ def _copies(variant: Variant) -> Table:
 
 
 def _fewer(variant: Variant) -> Table:
-    """Steps down, residencies across, with and without guidance."""
+    """The estimates for other numbers of steps (rows) in each residency (columns), with and without guidance."""
     shown = [whole for whole in variant.wholes if whole.fewer]
 
     def of_whole(whole: Whole) -> Column[_Row]:

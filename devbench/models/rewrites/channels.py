@@ -95,7 +95,7 @@ class _Walk:
         a, b = np.concatenate([np.zeros((2, 1), np.intp), *self._same], axis=1)
         links = coo_array((np.ones(a.size, np.int8), (a, b)), (self._count, self._count))
         _, group = connected_components(links, directed=False)
-        # A group gets its smallest number, which for the fixed one is 0.
+        # A group gets the smallest number of its members; the group of fixed channels has 0.
         _, first = np.unique(group, return_index=True)
         final = first[group]
 

@@ -109,7 +109,7 @@ class ProfileReader:
     _delegate: bool = False
     _csv: bool = False
     _start: bool = False
-    # The last heading's columns follow; the sum of shares at the last row.
+    # `_fresh`: the columns of the last heading follow next. `_reached`: the sum of shares up to the last row.
     _fresh: bool = False
     _reached: float = 0.0
     # The table has neither heading nor columns.

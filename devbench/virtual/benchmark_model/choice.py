@@ -106,7 +106,7 @@ def xnnpack_extent(graph: str, model: Model, backend: Backend, call: Call) -> tu
     """XNNPACK's partitions, the nodes in them, and the partitions of both kinds.
 
     The stock tool knows them while it applies the delegate. Here they need a second compilation and an inference. The
-    result is kept on the device: later processes skip this work, so their load time and memory are those of a load.
+    result is kept on the device: later processes skip this work, so that it is not part of their load time and memory.
 
     Raises:
         Failed: the model cannot be run.
