@@ -16,6 +16,7 @@ SHARED = {
     "declare",
     "errors",
     "frozen",
+    "grouped",
     "metrics",
     "notices",
     "numbers",

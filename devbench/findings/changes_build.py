@@ -28,6 +28,7 @@ from devbench.findings.changes import (
 from devbench.findings.changes_memory import follow_in
 from devbench.findings.comparison_notices import percent, virtual_notices
 from devbench.findings.grouping import series_groups
+from devbench.grouped import grouped
 from devbench.metrics import METRICS
 from devbench.notices import Notice, NoticeKind
 from devbench.results.cases import subject_of
@@ -72,9 +73,7 @@ def find_changes(
         if memory is None
         else follow_in(memory, series, values, settings.changes)
     )
-    by_device: dict[str, list[int]] = {}
-    for number, one in enumerate(series):
-        by_device.setdefault(one.device_key, []).append(number)
+    by_device = grouped((one.device_key, number) for number, one in enumerate(series))
     events: list[DeviceChange] = []
     for device, numbers in by_device.items():
         events += _of_device(device, numbers, series, found, runs, settings)
@@ -150,10 +149,14 @@ def _runs(history: History, filters: Mapping[str, Any], used: set[str]) -> _Runs
     """The runs that measured any of the series."""
     names = ("labels", "since", "until")
     starts = [run for run in history.starts(**{name: filters[name] for name in names}) if run.run_id in used]
-    facts: dict[str, list[tuple[FactChange, float]]] = {}
-    for one in history.fact_changes(**{name: filters[name] for name in (*names, "devices")}):
-        change = FactChange(one.started_utc, one.fact, one.before or "", one.after or "")
-        facts.setdefault(one.device_key, []).append((change, one.started_utc.timestamp()))
+    changed = history.fact_changes(**{name: filters[name] for name in (*names, "devices")})
+    facts = grouped(
+        (
+            one.device_key,
+            (FactChange(one.started_utc, one.fact, one.before or "", one.after or ""), one.started_utc.timestamp()),
+        )
+        for one in changed
+    )
     times = {run.run_id: run.started_utc for run in starts}
     stamps = {time: time.timestamp() for time in times.values()}
     return _Runs(times, stamps, {run.run_id: run.labels for run in starts}, facts)
@@ -267,10 +270,11 @@ def without_drift(series: Sequence[MeasuredSeries]) -> tuple[list[Floats], tuple
     import numpy as np
 
     values = [np.asarray(one.values, dtype=np.float64) for one in series]
-    by_device: dict[tuple[str, str], list[int]] = {}
-    for number, one in enumerate(series):
-        if one.unit == "ms" and len(one.values) and values[number].min() > 0:
-            by_device.setdefault((one.device_key, one.metric), []).append(number)
+    by_device = grouped(
+        ((one.device_key, one.metric), number)
+        for number, one in enumerate(series)
+        if one.unit == "ms" and len(one.values) and values[number].min() > 0
+    )
     drifts = []
     for numbers in by_device.values():
         if len({series[number].model for number in numbers}) < _LEAST_MODELS:
@@ -342,12 +346,12 @@ def model_changes(
         nights: starts of all runs, ascending.
         tolerance: the largest distance of such changes in nights; noise moves the place that is found.
     """
-    by_model: dict[str, list[tuple[int, _Member]]] = {}
-    for one in series:
-        for change in one.changes:
-            if change.own:
-                night = bisect.bisect_left(nights, change.sides.at_utc)
-                by_model.setdefault(one.model, []).append((night, (one, change)))
+    by_model = grouped(
+        (one.model, (bisect.bisect_left(nights, change.sides.at_utc), (one, change)))
+        for one in series
+        for change in one.changes
+        if change.own
+    )
     found = []
     for model, members in by_model.items():
         found += [_told(model, part) for part in _parts(members, tolerance)]
@@ -369,9 +373,9 @@ def _parts(members: list[tuple[int, _Member]], tolerance: int) -> list[list[_Mem
 
 
 def _told(model: str, members: Sequence[_Member]) -> ModelChange:
-    by_metric: dict[tuple[str, str, Direction], list[_Member]] = {}
-    for one, change in members:
-        by_metric.setdefault((one.metric, one.operator_type, change.point.direction), []).append((one, change))
+    by_metric = grouped(
+        ((one.metric, one.operator_type, change.point.direction), (one, change)) for one, change in members
+    )
     shifts = [_shift(key, of) for key, of in by_metric.items()]
     counts = {id(shift): len(of) for shift, of in zip(shifts, by_metric.values(), strict=True)}
     return ModelChange(

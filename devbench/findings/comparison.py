@@ -12,6 +12,7 @@ from typing import Literal, get_args
 
 from devbench.analysis.compare import CompareSettings, Comparison, Verdict
 from devbench.analysis.explain import Explanation
+from devbench.grouped import grouped
 from devbench.metrics import shown_in
 from devbench.notices import LEAST_PROCESSES, Notice
 
@@ -74,6 +75,11 @@ class CaseOnDevice:
     model: str
     delegate: str
     threads: int | None
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """The device and the case."""
+        return self.device_key, self.case
 
     @property
     def case_fields(self) -> tuple[str, str, bool, str, str, str, int | None]:
@@ -189,12 +195,10 @@ class ComparisonReport:
         A decided check decides its case; a regression overrides an improvement. If no check was decided, the verdict on
         the latency is used. A new failure is a regression, a fixed one an improvement.
         """
-        rows: dict[tuple[str, str], list[ComparedRow]] = {}
-        for row in self.rows:
-            rows.setdefault((row.device_key, row.case), []).append(row)
+        rows = grouped((row.key, row) for row in self.rows)
         found = {key: _outcome(those) for key, those in rows.items()}
         for outcome, ones in (("improved", self.fixed), ("regressed", self.failures)):
-            found |= {(one.device_key, one.case): outcome for one in ones}  # type: ignore[misc]
+            found |= {one.key: outcome for one in ones}  # type: ignore[misc]
         return found
 
     @property

@@ -29,6 +29,7 @@ from devbench.findings.comparison_notices import (
 )
 from devbench.findings.comparison_sides import Key, SideData, filters_of, load_side, no_verdicts, stage_times
 from devbench.findings.grouping import Series
+from devbench.grouped import grouped
 from devbench.metrics import METRICS, OPERATOR_TIME
 from devbench.notices import LEAST_PROCESSES, Notice
 
@@ -220,17 +221,17 @@ def _explained(rows: Sequence[ComparedRow], before: SideData, after: SideData) -
     wanted = [row for row in rows if row.comparison.verdict == "regressed" and METRICS[row.metric].explained]
     if not wanted:
         return list(rows)
-    keys = {(row.device_key, row.case) for row in wanted}
+    keys = {row.key for row in wanted}
     sides = [_profiles(side, keys) for side in (before, after)]
     found: dict[Key, Explanation] = {}
-    latencies = {(row.device_key, row.case): row.comparison for row in rows if row.metric == "latency"}
+    latencies = {row.key: row.comparison for row in rows if row.metric == "latency"}
     for key in keys:
         of = latencies.get(key)
         was, now = (of.baseline.median, of.candidate.median) if of else (None, None)
         change_ms = None if was is None or now is None else now - was
         found[key] = explain(sides[0][key], sides[1][key], latency_change_ms=change_ms)
     explained = {id(row) for row in wanted}
-    return [replace(row, explanation=found[row.device_key, row.case]) if id(row) in explained else row for row in rows]
+    return [replace(row, explanation=found[row.key]) if id(row) in explained else row for row in rows]
 
 
 def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
@@ -246,9 +247,10 @@ def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
     types = side.history.operator_types(**filters)
     keys_of_type = ["device_key", "case", "type", "place"]
     medians = types.groupby(keys_of_type, sort=False, observed=True)[["total_ms", "count"]].median()
-    operators: dict[Key, list[TypeTime]] = {}
-    for (device, case, kind, place), (total_ms, count) in zip(medians.index, medians.to_numpy(), strict=True):
-        operators.setdefault((device, case), []).append(TypeTime(kind, place, float(total_ms), round(count)))
+    operators: dict[Key, list[TypeTime]] = grouped(
+        ((device, case), TypeTime(kind, place, float(total_ms), round(count)))
+        for (device, case, kind, place), (total_ms, count) in zip(medians.index, medians.to_numpy(), strict=True)
+    )
     operators |= stage_times(side.history, filters)
     delegation = side.history.delegation(**filters).drop_duplicates(["device_key", "case"], keep="last")
     taken = {

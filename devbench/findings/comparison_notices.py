@@ -15,6 +15,7 @@ from devbench.analysis.reliability import reasons_text
 from devbench.findings.comparison import CaseFailure, CaseOnDevice, ComparisonSettings, DriftCorrection
 from devbench.findings.comparison_sides import Key, SideData, filters_of
 from devbench.findings.grouping import Series
+from devbench.grouped import grouped
 from devbench.metrics import METRICS
 from devbench.notices import LEAST_PROCESSES, Effect, Notice, NoticeKind
 from devbench.results.cases import subject_of, without_inputs
@@ -77,10 +78,11 @@ def left_out(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDev
 
 def _repetitions_left_out(side: SideData) -> dict[Key, tuple[int, int, str]]:
     """The excluded repetitions of each case: their number, the number of all, and the reasons."""
-    reasons: dict[Key, list[Sequence[str]]] = {}
-    for one in side.history.unreliable(runs=side.runs.run_ids):
-        if one.purpose in ("latency", "session"):
-            reasons.setdefault((one.device_key, one.case), []).append(one.reasons)
+    reasons = grouped(
+        ((one.device_key, one.case), one.reasons)
+        for one in side.history.unreliable(runs=side.runs.run_ids)
+        if one.purpose in ("latency", "session")
+    )
     if not reasons:
         return {}
     measured = side.jobs.groupby(["device_key", "case"], observed=True)["measured"].sum()
@@ -285,10 +287,11 @@ class Corrections:
         self, compared: Mapping[Series, Comparison], subjects: Mapping[Key, CaseOnDevice]
     ) -> tuple[DriftCorrection, ...]:
         """How far each reference moved."""
-        moved: dict[Series, list[float]] = {}
-        for series, comparison in compared.items():
-            if series in self.by and comparison.drift is not None:
-                moved.setdefault(self.by[series], []).append(comparison.drift)
+        moved = grouped(
+            (self.by[series], comparison.drift)
+            for series, comparison in compared.items()
+            if series in self.by and comparison.drift is not None
+        )
         found = [
             DriftCorrection(device, subjects[device, case].device, case, metric, changes[0], len(changes))
             for (device, case, metric, _), changes in moved.items()

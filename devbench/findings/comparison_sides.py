@@ -11,6 +11,7 @@ from devbench.analysis.reliability import reasons_text
 from devbench.errors import InputError
 from devbench.findings.comparison import CaseOnDevice, ComparedRuns, ComparisonSettings
 from devbench.findings.grouping import Series, series_groups
+from devbench.grouped import grouped
 from devbench.metrics import METRICS, OPERATOR_TIME
 from devbench.notices import Effect, Notice, NoticeKind, Tally
 from devbench.results.cases import subject_of
@@ -259,8 +260,8 @@ def with_pipelines(jobs: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
 def stage_times(history: History, filters: Mapping[str, Any]) -> dict[tuple[str, str], list[TypeTime]]:
     """The median time of each stage, for each pipeline on each device; the counterpart of a model's operators."""
     stages = history.pipeline_stages(**filters)
-    found: dict[tuple[str, str], list[TypeTime]] = {}
     medians = stages[stages["counts"]].groupby(["device_key", "case", "stage"], sort=False, observed=True)["taken_ms"]
-    for (device, case, stage), taken_ms in medians.median().items():
-        found.setdefault((device, case), []).append(TypeTime(stage, "cpu", float(taken_ms)))
-    return found
+    return grouped(
+        ((device, case), TypeTime(stage, "cpu", float(taken_ms)))
+        for (device, case, stage), taken_ms in medians.median().items()
+    )

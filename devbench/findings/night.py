@@ -83,7 +83,7 @@ class NightResult:
     def without_verdict(self) -> frozenset[tuple[str, str]]:
         """Devices and cases on which no verdict is possible."""
         rows = self.comparison.without_verdict if self.comparison is not None else ()
-        return frozenset([*((row.device_key, row.case) for row in rows), *map(job_key, self.unjudged)])
+        return frozenset([*(row.key for row in rows), *map(job_key, self.unjudged)])
 
     @property
     def undecided(self) -> frozenset[NoticeKind]:
@@ -93,7 +93,7 @@ class NightResult:
     @property
     def _compared(self) -> frozenset[tuple[str, str]]:
         rows = self.comparison.rows if self.comparison is not None else ()
-        return frozenset((row.device_key, row.case) for row in rows)
+        return frozenset(row.key for row in rows)
 
     @property
     def exit_code(self) -> int:

@@ -30,6 +30,7 @@ from devbench.analysis.reliability import reasons_text
 from devbench.analysis.stats import Estimate, estimate, middle
 from devbench.findings.copies import COPIES, Copied, copied
 from devbench.frozen import dataclass
+from devbench.grouped import grouped
 from devbench.notices import VIRTUAL_NOTE, Notice
 from devbench.results.counting import RunView, failure_counts, unreliable
 from devbench.results.records import DeviceRecord, JobRecord, PipelineSessionRecord, PipelineStageRecord
@@ -192,12 +193,9 @@ class PipelineReport:
 
 def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecord]) -> PipelineReport:
     """The aggregate of a run's sessions; sessions whose stages are missing in a damaged store are left out."""
-    groups: dict[tuple[object, ...], list[PipelineSessionRecord]] = {}
     jobs = {item.job.number: item.job for item in view.jobs}
     known = [s for s in sessions if s.stages and all(stage.job_number in jobs for stage in s.stages)]
-    for session in known:
-        key = (session.device_key, session.pipeline, session.delegate, session.threads)
-        groups.setdefault(key, []).append(session)
+    groups = grouped(((one.device_key, one.pipeline, one.delegate, one.threads), one) for one in known)
     copies = view.run.options.get(COPIES)
     known_copies = copies if isinstance(copies, Mapping) else {}
     variants = [_variant(group, jobs, known_copies) for group in groups.values()]
@@ -264,16 +262,13 @@ def _counted(sessions: Sequence[PipelineSessionRecord]) -> tuple[list[PipelineSe
 
 def _stages(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord]) -> tuple[MeasuredStage, ...]:
     """The stages that were measured alone, in the order of the pipeline."""
-    found: dict[int, list[PipelineSessionRecord]] = {}
     runs = {
         stage.position: stage.runs // (residency_of(one.residency)[1] if stage.position == one.keep else 1)
         for one in group
         if one.residency != "alone"
         for stage in one.stages
     }
-    for session in group:
-        if session.residency == "alone" and session.status == "ok":
-            found.setdefault(session.stages[0].position, []).append(session)
+    found = grouped((one.stages[0].position, one) for one in group if one.residency == "alone" and one.status == "ok")
     stages = []
     for position in sorted(found):
         counted, _ = _counted(found[position])

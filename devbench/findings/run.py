@@ -15,6 +15,7 @@ from devbench.analysis.operators import TypeTotal
 from devbench.analysis.stats import Estimate, ProcessSpread
 from devbench.findings.timeline import Timeline
 from devbench.frozen import dataclass
+from devbench.grouped import grouped
 from devbench.notices import VIRTUAL_NOTE, Effect, Notice
 from devbench.results.counting import job_failed
 from devbench.results.records import CacheState, DeviceRecord, JobRecord, RepetitionRecord
@@ -191,14 +192,6 @@ class JobReport:
         return found[-1] if found else None
 
     @property
-    def init(self) -> Estimate | None:
-        return self.warm.init if self.warm else None
-
-    @property
-    def first_inference(self) -> Estimate | None:
-        return self.warm.first_inference if self.warm else None
-
-    @property
     def peak_memory_mb(self) -> float | None:
         """The tool's absolute peak, as it prints it."""
         return self.figures.get("peak_memory")
@@ -288,7 +281,5 @@ class ReportData:
     @property
     def groups(self) -> list[tuple[str, DeviceRecord, list[JobReport]]]:
         """Jobs of one model with the same shape and signature on one device: they are compared with each other."""
-        found: dict[tuple[str, str], list[JobReport]] = {}
-        for job in self.jobs:
-            found.setdefault((job.subject, job.job.device.key), []).append(job)
+        found = grouped(((job.subject, job.job.device.key), job) for job in self.jobs)
         return [(jobs[0].subject, jobs[0].job.device, jobs) for jobs in found.values()]

@@ -17,6 +17,7 @@ from devbench.findings.readings import degrees, number, reading
 from devbench.findings.run import JobReport
 from devbench.findings.timeline import Clock, TimedProcess, Timeline, Trace
 from devbench.frozen import dataclass
+from devbench.grouped import grouped
 from devbench.results.records import RepetitionRecord
 from devbench.text import clean
 
@@ -46,9 +47,7 @@ _Pick = Callable[[Mapping[str, Any]], float | None]
 
 def build_timelines(jobs: Sequence[JobReport], started_utc: datetime) -> tuple[Timeline, ...]:
     """One for each device that ran anything, in order of appearance."""
-    by_device: dict[str, list[JobReport]] = {}
-    for job in jobs:
-        by_device.setdefault(job.job.device.key, []).append(job)
+    by_device = grouped((job.job.device.key, job) for job in jobs)
     return tuple(_timeline(those, started_utc) for those in by_device.values() if any(job.repetitions for job in those))
 
 

@@ -101,6 +101,25 @@ def read_rows(
     )
 
 
+def series_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
+    """The jobs that have a metric, with its median, interval, count, and whether all of its values are unreliable."""
+    table = schema.job_metrics
+    columns = {name: table.c[name] for name in ("value", "low", "high", "n", "unreliable")}
+    return with_truth(read_rows(connection, selection, table, table.c.job_id, columns, table.c.metric == metric))
+
+
+def with_truth(rows: Rows) -> Rows:
+    """The rows with `unreliable` as truth values: SQLite has numbers."""
+    flags = array_of(rows.columns, "unreliable").astype(bool)
+    return Rows(rows.owners, {**rows.columns, "unreliable": flags})
+
+
+def joined(parts: Sequence[Rows]) -> Rows:
+    """Rows with the same columns of numbers, one part after the other."""
+    columns = {name: np.concatenate([array_of(part.columns, name) for part in parts]) for name in parts[0].columns}
+    return Rows(np.concatenate([part.owners for part in parts]), columns)
+
+
 def _read_column(name: str, kind: sa.types.TypeEngine[Any], values: Sequence[Any]) -> Column:
     if name.endswith("_utc"):
         return as_times(values)

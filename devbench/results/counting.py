@@ -16,6 +16,7 @@ from typing import Any
 from devbench.analysis.reliability import reasons_text
 from devbench.analysis.stats import estimate
 from devbench.frozen import dataclass
+from devbench.grouped import grouped
 from devbench.metrics import of_repetitions
 from devbench.notices import LEAST_PROCESSES, VIRTUAL_NOTE, Effect, Notice, NoticeKind, Tally
 from devbench.results.records import (
@@ -60,11 +61,11 @@ def timed(repetitions: Sequence[RepetitionRecord]) -> list[RepetitionRecord]:
 
 def start_states(repetitions: Sequence[RepetitionRecord]) -> list[StartState]:
     """One for each state of the caches, the warmest first; of several warm ones, the one that most processes found."""
-    by_state: dict[tuple[CacheState | None, CacheState | None, bool], list[RepetitionRecord]] = {}
-    for r in repetitions:
-        if r.purpose in ("latency", "cold") and r.status == "ok":
-            cold = r.purpose == "cold" or "cold" in (r.file_cache, r.kernel_cache)
-            by_state.setdefault((r.file_cache, r.kernel_cache, cold), []).append(r)
+    by_state = grouped(
+        ((r.file_cache, r.kernel_cache, r.purpose == "cold" or "cold" in (r.file_cache, r.kernel_cache)), r)
+        for r in repetitions
+        if r.purpose in ("latency", "cold") and r.status == "ok"
+    )
     found = [StartState(*state, tuple(_fit(those))) for state, those in by_state.items()]
     return sorted(found, key=lambda s: (s.cold, (s.file_cache, s.kernel_cache).count("cold"), -len(s.repetitions)))
 

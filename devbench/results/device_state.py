@@ -83,15 +83,6 @@ def fact_changes(rows: Iterable[Any]) -> Iterator[ChangedFact]:
                 yield ChangedFact(row.key, row.started_utc, row.run_id, fact, old.get(fact), new.get(fact))
 
 
-def change_frame(changes: Sequence[ChangedFact]) -> pd.DataFrame:
-    """One row per changed fact."""
-    import pandas as pd
-
-    frame = pd.DataFrame(changes, columns=list(ChangedFact._fields))
-    frame["started_utc"] = pd.to_datetime(frame["started_utc"], utc=True)
-    return frame
-
-
 def _flat(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
     for name, value in facts.items():
         if not prefix and name in _RESTLESS:

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import sqlalchemy as sa
 
 from devbench.results import schema
-from devbench.results.columns import JOB_COLUMNS, Column, frame_of, read_rows, with_jobs
-from devbench.results.device_state import ChangedFact, change_frame, device_frame, fact_changes, reading_frame
+from devbench.results.columns import JOB_COLUMNS, Column, frame_of, read_rows, series_rows, with_jobs
+from devbench.results.device_state import ChangedFact, device_frame, fact_changes, reading_frame
 from devbench.results.queries import (
     Read,
     Unreliable,
@@ -26,7 +26,6 @@ from devbench.results.queries import (
     observations,
     sample_rows,
     series,
-    series_rows,
     sources,
     states_of_cases,
     unreliable_repetitions,
@@ -348,7 +347,11 @@ class History(AbstractContextManager["History"]):
         Columns: device_key, started_utc, run_id (of the run that saw the new one), fact (nested ones with dots, such as
         `props.ro.build.id`), before, after (as text; `None` if there was or is none).
         """
-        return change_frame(self.fact_changes(**filters))
+        import pandas as pd
+
+        frame = pd.DataFrame(self.fact_changes(**filters), columns=list(ChangedFact._fields))
+        frame["started_utc"] = pd.to_datetime(frame["started_utc"], utc=True)
+        return frame
 
     def fact_changes(self, **filters: Any) -> list[ChangedFact]:
         """The rows of `device_changes`."""

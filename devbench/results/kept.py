@@ -35,7 +35,8 @@ from devbench.results.columns import (
     described,
     in_order,
     jobs_of,
-    read_rows,
+    joined,
+    series_rows,
     taken,
 )
 from devbench.results.selection import Selection
@@ -135,15 +136,10 @@ def _changed_runs(connection: sa.Connection, known: _Known, count: int) -> list[
 
 
 def _from_store(connection: sa.Connection, selection: Selection, metrics: Sequence[str]) -> Totals:
-    table = schema.job_metrics
-    columns = {name: table.c[name] for name in _NUMBERS}
-    parts = [
-        read_rows(connection, selection, table, table.c.job_id, columns, table.c.metric == metric) for metric in metrics
-    ]
+    parts = [series_rows(connection, metric, selection) for metric in metrics]
     which = np.repeat(np.arange(len(parts), dtype="int8"), [len(part.owners) for part in parts])
-    found = {name: np.concatenate([array_of(part.columns, name) for part in parts]) for name in _NUMBERS}
-    found["unreliable"] = found["unreliable"].astype(bool)
-    rows = Rows(np.concatenate([part.owners for part in parts]), {**found, "metric": which})
+    whole = joined(parts)
+    rows = Rows(whole.owners, {**whole.columns, "metric": which})
     return Totals(jobs_of(connection, selection), _ordered(rows))
 
 

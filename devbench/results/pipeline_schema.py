@@ -9,6 +9,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy import Boolean, Column, ForeignKeyConstraint, Index, Integer, Table
 
+from devbench.grouped import grouped
 from devbench.results.column_types import Name, Packed, Real, Utc, WholeNumber, Words
 from devbench.results.records import PipelineSampleRecord, PipelineSessionRecord, PipelineStageRecord
 from devbench.results.schema import metadata
@@ -141,10 +142,7 @@ def _session(row: Any, stages: list[PipelineStageRecord], samples: list[Pipeline
 
 def by_owner(connection: sa.Connection, query: sa.Select[Any], owner: str, kind: Any) -> dict[int, list[Any]]:
     """Records by the number of what they belong to."""
-    found: dict[int, list[Any]] = {}
-    for row in connection.execute(query).mappings():
-        found.setdefault(row[owner], []).append(record_of(kind, row))
-    return found
+    return grouped((row[owner], record_of(kind, row)) for row in connection.execute(query).mappings())
 
 
 def record_of(kind: Any, row: Mapping[Any, Any]) -> Any:

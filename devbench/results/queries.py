@@ -23,8 +23,11 @@ from devbench.results.columns import (
     array_of,
     coded_of,
     in_order,
+    joined,
     read_rows,
+    series_rows,
     with_jobs,
+    with_truth,
 )
 from devbench.results.kept import kept_series
 from devbench.results.pipeline_schema import pipeline_sessions
@@ -85,7 +88,7 @@ def by_metric(connection: sa.Connection, metrics: Sequence[str], selection: Sele
         if metric not in known:
             raise InputError(f"there is no metric {metric!r}", hint=f"known are {', '.join(known)}")
     parts = [read(connection, metric, selection) for metric in asked]
-    columns = with_jobs(connection, selection, _together(parts))
+    columns = with_jobs(connection, selection, joined(parts))
     which = np.repeat(np.arange(len(parts)), [len(part.owners) for part in parts])
     columns["metric"], columns["unit"] = Coded(asked, which), Coded([METRICS[name].unit for name in asked], which)
     return in_order(columns)
@@ -129,20 +132,7 @@ def sample_rows(connection: sa.Connection, metric: str, selection: Selection) ->
         "unreliable": repetitions.c.verdict == "unreliable",
     }
     where = (counts[of.counts], column.is_not(None))
-    return _with_truth(read_rows(connection, selection, repetitions, repetitions.c.job_id, columns, *where))
-
-
-def series_rows(connection: sa.Connection, metric: str, selection: Selection) -> Rows:
-    """The jobs that have a metric, with its median, interval, count, and whether all of its values are unreliable."""
-    table = schema.job_metrics
-    columns = {name: table.c[name] for name in ("value", "low", "high", "n", "unreliable")}
-    return _with_truth(read_rows(connection, selection, table, table.c.job_id, columns, table.c.metric == metric))
-
-
-def _with_truth(rows: Rows) -> Rows:
-    """The rows with `unreliable` as truth values: SQLite has numbers."""
-    flags = array_of(rows.columns, "unreliable").astype(bool)
-    return Rows(rows.owners, {**rows.columns, "unreliable": flags})
+    return with_truth(read_rows(connection, selection, repetitions, repetitions.c.job_id, columns, *where))
 
 
 def _summed(rows: Rows, key: str, number: str) -> Rows:
@@ -152,12 +142,6 @@ def _summed(rows: Rows, key: str, number: str) -> Rows:
     _, first, which = np.unique(each, return_index=True, return_inverse=True)
     sums = np.bincount(which, weights=array_of(rows.columns, number), minlength=len(first))
     return Rows(rows.owners[first], {key: keys.take(first), number: sums})
-
-
-def _together(parts: Sequence[Rows]) -> Rows:
-    """Rows with the same columns of numbers, one part after the other."""
-    columns = {name: np.concatenate([array_of(part.columns, name) for part in parts]) for name in parts[0].columns}
-    return Rows(np.concatenate([part.owners for part in parts]), columns)
 
 
 @dataclass(frozen=True, slots=True)

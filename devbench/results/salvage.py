@@ -27,6 +27,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from devbench.errors import DevbenchError
+from devbench.grouped import grouped
 from devbench.notices import Notice, NoticeKind
 from devbench.results import engine, schema, writing
 from devbench.results.column_types import Packed, Words, content_id, pack, to_us, type_of
@@ -209,10 +210,11 @@ class _Salvage:
         """The rows that fit their columns, with what may be replaced replaced."""
         columns = list(table.columns)
         turned = [from_driver(column, of) for column, of in zip(columns, zip(*rows, strict=True), strict=True)]
-        bad: dict[int, list[sa.Column[Any]]] = {}
-        for column, values in zip(columns, turned, strict=True):
-            for error in bad_values(column, values, unpacked=True):
-                bad.setdefault(error.index, []).append(column)
+        bad = grouped(
+            (error.index, column)
+            for column, values in zip(columns, turned, strict=True)
+            for error in bad_values(column, values, unpacked=True)
+        )
         for index, row in enumerate(zip(*turned, strict=True)):
             found = dict(zip(table.c.keys(), row, strict=True))
             if index in bad:

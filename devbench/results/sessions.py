@@ -14,6 +14,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from devbench.analysis.pipeline import Timed
+from devbench.grouped import grouped
 from devbench.metrics import METRICS
 from devbench.results import schema
 from devbench.results.cases import case_text
@@ -151,12 +152,11 @@ def of_sessions(sessions: Columns, metrics: Sequence[str], *, medians: bool) -> 
         if not METRICS[metric].session_column:
             continue
         values = array_of(sessions, METRICS[metric].session_column)
-        grouped: dict[tuple[int, ...], list[int]] = {}
-        for row in np.flatnonzero(counts & ~np.isnan(values)).tolist():
-            grouped.setdefault(keys[row] if medians else (row,), []).append(row)
-        if grouped:
-            part = taken(sessions, np.asarray([rows[0] for rows in grouped.values()]))
-            part["value"] = np.asarray([median(values[rows].tolist()) for rows in grouped.values()])
-            part["metric"], part["unit"] = coded([metric] * len(grouped)), coded([METRICS[metric].unit] * len(grouped))
+        known = np.flatnonzero(counts & ~np.isnan(values)).tolist()
+        groups = grouped((keys[row] if medians else (row,), row) for row in known)
+        if groups:
+            part = taken(sessions, np.asarray([rows[0] for rows in groups.values()]))
+            part["value"] = np.asarray([median(values[rows].tolist()) for rows in groups.values()])
+            part["metric"], part["unit"] = coded([metric] * len(groups)), coded([METRICS[metric].unit] * len(groups))
             parts.append(part)
     return parts

@@ -14,6 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 
 from devbench.errors import InputError
+from devbench.grouped import grouped
 from devbench.notices import Notice
 from devbench.results import schema
 from devbench.results.column_types import DamagedValue
@@ -294,10 +295,8 @@ def summaries(connection: sa.Connection, limit: int | None = 20) -> list[RunSumm
 
     def by_run(query: sa.Select[Any]) -> dict[str, list[Any]]:
         """The rows of each of the runs; the first column of the query is the run's id."""
-        found: dict[str, list[Any]] = {}
-        for row in connection.execute(query.where(query.selected_columns[0].in_(newest))):
-            found.setdefault(row[0], []).append(row)
-        return found
+        rows = connection.execute(query.where(query.selected_columns[0].in_(newest)))
+        return grouped((row[0], row) for row in rows)
 
     count, failed = sa.func.count(), repetitions.c.status == "failed"
     of_devices = by_run(sa.select(devices.c.run_id, devices.c.title, devices.c.virtual).order_by(devices.c.title))

@@ -193,8 +193,8 @@ def _explanations(report: ComparisonReport) -> Iterator[Section]:
     titles = short_titles(dict.fromkeys(report.device_titles.values()))
     rows: dict[tuple[str, str], ComparedRow] = {}
     for row in report.of("regressed"):
-        if explanation_words(row) and (row.metric == "latency" or (row.device_key, row.case) not in rows):
-            rows[row.device_key, row.case] = row
+        if explanation_words(row) and (row.metric == "latency" or row.key not in rows):
+            rows[row.key] = row
     for place, row in enumerate(rows.values()):
         lines = tuple(Line(text, "below") for text in explanation_words(row))
         why = f"Why {case_words(row, titles)} is {METRICS[row.metric].worse_word}"

@@ -12,8 +12,8 @@ from devbench.findings.comparison import (
     ComparedRow,
     ComparedRuns,
     ComparisonReport,
-    OneSided,
 )
+from devbench.grouped import grouped
 from devbench.metrics import METRICS
 from devbench.sections.answer import short_titles
 from devbench.sections.figures import delegate_words, metric_words, ms
@@ -162,9 +162,7 @@ def failure_words(failure: CaseFailure) -> str:
 
 def one_sided_words(report: ComparisonReport, *, everything: bool = False) -> list[str]:
     """One line per side and device, `only in the baseline, on DEVICE: CASE, CASE`; many cases are only counted."""
-    found: dict[tuple[str, str], list[OneSided]] = {}
-    for one in report.one_sided:
-        found.setdefault((one.side, one.device), []).append(one)
+    found = grouped(((one.side, one.device), one) for one in report.one_sided)
     lines = []
     for (side, device), ones in found.items():
         names = ", ".join(one.case for one in ones)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from devbench.analysis.stats import Estimate
+from devbench.grouped import grouped
 from devbench.metrics import METRICS, shown_in
 from devbench.sections.charts import DELEGATES
 from devbench.text import clean
@@ -128,9 +129,7 @@ def startup_words(jobs: Sequence[JobReport]) -> list[str]:
         ("cold init", [(job.title, job.cold.caches) for job in jobs if job.cold]),
         ("init, first", [(job.title, job.warm.caches) for job in jobs if job.warm]),
     ):
-        states: dict[str, list[str]] = {}
-        for title, caches in starts:
-            states.setdefault(caches, []).append(clean(title, 40))
+        states = grouped((caches, clean(title, 40)) for title, caches in starts)
         several = len(states) > 1
         words = [caches + (f" ({', '.join(titles)})" if several else "") for caches, titles in states.items()]
         if words:

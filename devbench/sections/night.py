@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -10,6 +9,7 @@ from devbench.findings.choice import choices
 from devbench.findings.comparison import CaseFailure, ComparedRow
 from devbench.findings.night import NightResult, job_key
 from devbench.findings.run import JobReport
+from devbench.grouped import grouped
 from devbench.sections.answer import answer, latency_table, matrix, short_titles
 from devbench.sections.changes import changes_data, changes_lines
 from devbench.sections.comparison import comparison_data, counts, decided, sentence_kind
@@ -39,7 +39,7 @@ from devbench.sections.document import (
     sections_for,
 )
 from devbench.sections.figures import interval, metric_words, ms
-from devbench.sections.notices import KINDS, notice_data, notice_lines
+from devbench.sections.notices import notice_data, notice_parts
 from devbench.sections.tables import MARKDOWN, TEXT, Form
 
 # The largest number of lines about undecided checks per job.
@@ -74,7 +74,7 @@ def night_sentence(result: NightResult) -> str:
 def _newly(result: NightResult) -> dict[tuple[str, str], CaseFailure]:
     """The cases that worked and now fail, by device and case."""
     failures = result.comparison.failures if result.comparison is not None else ()
-    return {(one.device_key, one.case): one for one in failures}
+    return {one.key: one for one in failures}
 
 
 def night_kind(result: NightResult) -> Kind:
@@ -91,14 +91,13 @@ def night_kind(result: NightResult) -> Kind:
 
 def night_document(result: NightResult, form: Form, kinds: Sequence[SectionOf[NightResult]] | None = None) -> Document:
     """The night as a form shows it."""
-    lines = tuple(Line(one.text_and_step, KINDS[one.effect], one.subject) for one in notice_lines(result))
     return Document(
         f"{result.suite} · {result.night}",
         night_sentence(result),
         night_kind(result),
         head=_properties(result) if form == "junit" else _head(result),
         lead=() if result.comparison is None else (counts(result.comparison),),
-        notices=(Lines(lines, "notices"),) if lines else (),
+        notices=notice_parts(form, result),
         sections=sections_for(form, result, SECTIONS if kinds is None else kinds),
         data=_data(result) if form == "json" else {},
     )
@@ -124,9 +123,7 @@ def _latency_first(rows: Sequence[ComparedRow]) -> list[ComparedRow]:
 
 def _regressions(result: NightResult) -> Iterator[Section]:
     """The cases that regressed, a line each: the latency if it did, what else, and the first causes."""
-    rows: dict[tuple[str, str], list[ComparedRow]] = defaultdict(list)
-    for row in result.regressed:
-        rows[row.device_key, row.case].append(row)
+    rows = grouped((row.key, row) for row in result.regressed)
     titles = short_titles(dict.fromkeys(result.device_titles.values()))
     lines = []
     for those in rows.values():
@@ -184,13 +181,13 @@ def _properties(result: NightResult) -> tuple[Part, ...]:
 
 def _cases(result: NightResult) -> Iterator[Section]:
     """Failed and regressed jobs are failures, missing devices errors; jobs without a verdict are skipped."""
-    rows: dict[tuple[str, str], list[ComparedRow]] = defaultdict(list)
-    for row in result.comparison.rows if result.comparison is not None else ():
-        rows[row.device_key, row.case].append(row)
+    rows = grouped((row.key, row) for row in (result.comparison.rows if result.comparison is not None else ()))
     newly, outcomes = _newly(result), result.comparison.cases if result.comparison is not None else {}
     jobs = result.report.jobs if result.report is not None else ()
     cases = [
-        _case(job, rows[key], newly.get(key), outcomes.get(key, ""), result) for job in jobs for key in [job_key(job)]
+        _case(job, rows.get(key, ()), newly.get(key), outcomes.get(key, ""), result)
+        for job in jobs
+        for key in [job_key(job)]
     ]
     for name, error in result.absent.items():
         kind = "device_busy" if name in result.busy else "device_missing"

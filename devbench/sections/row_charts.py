@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from devbench.analysis.stats import Estimate
 from devbench.findings.choice import winner_of
 from devbench.findings.run import JobReport, Process, ReportData
+from devbench.grouped import grouped
 from devbench.metrics import METRICS, shown_in
 from devbench.sections.charts import Bar, Group, Point, Row, RowChart, Series, Virtual, family, needs_log
 from devbench.sections.figures import half_width, interval, mb, ms, percent
@@ -54,10 +55,7 @@ def _row(job: JobReport, bars: Iterable[Bar], text: str = "", points: Iterable[P
 
 def _by_device(jobs: _Jobs) -> list[list[JobReport]]:
     """The jobs of each model on each device."""
-    found: dict[tuple[str, str], list[JobReport]] = {}
-    for job in jobs:
-        found.setdefault((job.subject, job.job.device.key), []).append(job)
-    return list(found.values())
+    return list(grouped(((job.subject, job.job.device.key), job) for job in jobs).values())
 
 
 def _chart(
@@ -276,9 +274,8 @@ def comparison_charts(report: ComparisonReport) -> tuple[RowChart, ...]:
 
 
 def _changes(metric: str, rows: Sequence[ComparedRow], of: int, baseline: str) -> RowChart:
-    devices: dict[str, list[Row]] = {}
-    for row in sorted(rows, key=lambda row: -(row.comparison.change or 0.0)):
-        devices.setdefault(row.device, []).append(_changed(row))
+    largest = sorted(rows, key=lambda row: -(row.comparison.change or 0.0))
+    devices = grouped((row.device, _changed(row)) for row in largest)
     unit = f"change from the baseline, {'percentage points' if METRICS[metric].absolute else '%'}"
     title = f"Changes of {METRICS[metric].title} from {clean(baseline, 60)}"
     named = ", ".join(f"{clean(row.case, 60)} {100 * (row.comparison.change or 0.0):+.1f} %" for row in rows[:8])

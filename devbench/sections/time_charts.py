@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from devbench.findings.pipeline import PipelineReport, Variant, Whole, memory_series
+from devbench.grouped import grouped
 from devbench.sections.charts import Curve, Mark, Panel, PanelChart, Span, delegate_colours, needs_log
 from devbench.sections.figures import metric_words, ms, thermal_words
 from devbench.sections.pipeline_cells import megabytes, seconds
@@ -33,10 +34,11 @@ _HIDES_CPU = 2.5
 
 def history_charts(report: ChangesReport) -> tuple[PanelChart, ...]:
     """A chart for each metric of a model on a device, a line for each case: changed ones first."""
-    groups: dict[tuple[str, str, str, str], list[MeasuredSeries]] = {}
-    for one in report.series:
-        if len(one.values) > 1:
-            groups.setdefault((one.device_key, one.model, one.metric, one.operator_type), []).append(one)
+    groups = grouped(
+        ((one.device_key, one.model, one.metric, one.operator_type), one)
+        for one in report.series
+        if len(one.values) > 1
+    )
 
     def rank(of: Sequence[MeasuredSeries]) -> tuple[bool, float, bool]:
         own = [abs(change.point.size or 0.0) for one in of for change in one.changes if change.own]

@@ -22,6 +22,7 @@ from devbench.errors import InputError
 from devbench.findings.changes import ChangesReport, DeviceChange, MeasuredSeries, ModelChange, Told
 from devbench.forms.html import html
 from devbench.forms.page import Link, policy
+from devbench.grouped import grouped
 from devbench.host.whole_files import write_whole, writing_to
 from devbench.notices import VIRTUAL_NOTE
 from devbench.sections.changes import changes_document, directions, series_section, sides_words, where_words
@@ -119,11 +120,11 @@ def slug(text: str) -> str:
 
 
 def _pages(report: ChangesReport) -> Iterator[_Page]:
-    for model, series in _by(report.series, lambda one: one.model).items():
+    for model, series in grouped((one.model, one) for one in report.series).items():
         events = [event for event in report.events if any(one.model == model for one, _ in event.members)]
         part = _part(report, series, events, [one for one in report.models if one.model == model])
         yield _of_part(f"models/{slug(model)}.html", model, part)
-    for device, series in _by(report.series, lambda one: one.device_key).items():
+    for device, series in grouped((one.device_key, one) for one in report.series).items():
         events = [event for event in report.events if event.device_key == device]
         models = [one for one in report.models if any(series.device_key == device for series, _ in one.members)]
         part = _part(report, series, events, models)
@@ -207,7 +208,7 @@ def _grouped(report: ChangesReport, title: str, caption: str, key: _Text, name: 
         Column(title, lambda row: Cell(name(row[1][-1]), link=f"{folder}/{slug(row[0])}.html")),
         *_COUNTS,
     )
-    return table(folder, caption, columns, sorted(_by(report.series, key).items()), LONG)
+    return table(folder, caption, columns, sorted(grouped((key(one), one) for one in report.series).items()), LONG)
 
 
 def _last(series: Sequence[MeasuredSeries]) -> Cell:
@@ -236,13 +237,6 @@ def _changes(report: ChangesReport) -> Table:
     )
     told = sorted(report.told, key=lambda one: one.sides.at_utc, reverse=True)
     return table("changes", "changes, the newest first", columns, told, LONG)
-
-
-def _by(series: Sequence[MeasuredSeries], key: _Text) -> dict[str, list[MeasuredSeries]]:
-    found: dict[str, list[MeasuredSeries]] = {}
-    for one in series:
-        found.setdefault(key(one), []).append(one)
-    return found
 
 
 def _title(told: Told) -> str:
