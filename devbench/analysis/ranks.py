@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from devbench.grouped import grouped
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -213,10 +215,7 @@ def between_runs(sides: Sequence[Sequence[float]], runs: Sequence[Sequence[Hasha
     means: list[float] = []
     residuals: list[float] = []
     for values, whose in zip(sides, runs, strict=True):
-        by_run: dict[Hashable, list[float]] = {}
-        for value, run in zip(values, whose, strict=True):
-            by_run.setdefault(run, []).append(value)
-        groups = list(by_run.values())
+        groups = list(grouped(zip(whose, values, strict=True)).values())
         medians = [median(group) for group in groups]
         middle = sum(medians) / len(medians)
         means.append(middle)

@@ -12,6 +12,7 @@ from dataclasses import field
 from typing import Any, Literal
 
 from devbench.frozen import dataclass
+from devbench.grouped import grouped
 
 Word = Literal["valid", "unreliable"]
 Reading = Mapping[str, Any]
@@ -151,9 +152,7 @@ def reasons_text(reasons: Sequence[str], *, counted: bool = True) -> str:
 
     The number of times is shown only if `counted`.
     """
-    alike: dict[str, list[str]] = {}
-    for reason in reasons:
-        alike.setdefault(_FIGURE.sub("", reason), []).append(reason)
+    alike = grouped((_FIGURE.sub("", reason), reason) for reason in reasons)
     return ", ".join(_once(those) if counted else those[0] for those in alike.values())
 
 

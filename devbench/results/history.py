@@ -226,8 +226,7 @@ class History(AbstractContextManager["History"]):
             return frame_of(with_jobs(connection, selection, rows))
 
     def _by_metric(self, metrics: Sequence[str], read: Read, filters: Mapping[str, Any]) -> dict[str, Column]:
-        with self._database.reading() as connection:
-            return by_metric(connection, metrics, Selection(**filters), read)
+        return self._asked(partial(by_metric, metrics=metrics, read=read), filters)
 
     def pipelines(self, **filters: Any) -> pd.DataFrame:
         """One row per session of a whole pipeline, in the order of their runs; `models` are names of pipelines.

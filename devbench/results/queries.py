@@ -58,7 +58,7 @@ def series(
     """
     of_jobs = [name for name in metrics if name != OPERATOR_TIME] if metrics else list(stored())
     kept = kept_series(connection, store, of_jobs, selection) if store else None
-    parts = [kept if kept is not None else by_metric(connection, of_jobs, selection, series_rows)] if of_jobs else []
+    parts = [kept if kept is not None else by_metric(connection, selection, of_jobs, series_rows)] if of_jobs else []
     if OPERATOR_TIME in metrics:
         parts.append(_operator_times(connection, selection))
     return parts + of_sessions(session_columns(connection, selection), of_jobs, medians=True)
@@ -72,11 +72,11 @@ def observations(
     Raises:
         InputError: a metric is not known.
     """
-    of_jobs = by_metric(connection, metrics, selection, series_rows if medians else sample_rows)
+    of_jobs = by_metric(connection, selection, metrics, series_rows if medians else sample_rows)
     return [of_jobs, *of_sessions(session_columns(connection, selection), metrics, medians=medians)]
 
 
-def by_metric(connection: sa.Connection, metrics: Sequence[str], selection: Selection, read: Read) -> dict[str, Column]:
+def by_metric(connection: sa.Connection, selection: Selection, metrics: Sequence[str], read: Read) -> dict[str, Column]:
     """The rows that `read` gives for each of the metrics, with their jobs, in the order of time.
 
     Raises:

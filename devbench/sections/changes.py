@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from devbench.analysis.changes import ChangePoint
@@ -106,29 +107,10 @@ def _when(sides: Sides) -> Cell:
     return Cell(f"{sides.at_utc:%Y-%m-%d %H:%M}", sides.at_utc.timestamp())
 
 
-def model_table(report: ChangesReport) -> Table:
-    """The changes of models on whatever devices, the newest first."""
-    columns: tuple[Column[ModelChange], ...] = (
-        _WHEN,
-        Column("model", lambda one: one.model, choose=True),
-        Column("where", where_words),
-        Column("change", lambda one: Cell("; ".join(directions(one)), kind=_kind(one)), wide=True),
-        _WITH_IT,
-    )
-    caption = "changes of models, those of the same nights together"
-    return table("models", caption, columns, reversed(report.models))
-
-
-def event_table(report: ChangesReport) -> Table:
-    """What happened to devices as a whole, the newest first."""
-    columns: tuple[Column[DeviceChange], ...] = (
-        _WHEN,
-        Column("device", lambda one: one.device, choose=True),
-        Column("what it did", lambda one: Cell("; ".join(directions(one)), kind=_kind(one)), wide=True),
-        _WITH_IT,
-    )
-    caption = "events of whole devices, such as an update of the system"
-    return table("events", caption, columns, reversed(report.events))
+def _told_table(key: str, caption: str, told: Sequence[Told], change: str, *what: Column[Any]) -> Table:
+    """Changes of models or events of devices, the newest first; `change` is the title of what they did."""
+    directed = Column[Told](change, lambda one: Cell("; ".join(directions(one)), kind=_kind(one)), wide=True)
+    return table(key, caption, (_WHEN, *what, directed, _WITH_IT), reversed(told))
 
 
 def series_section(
@@ -158,7 +140,21 @@ def series_section(
 def page_section(report: ChangesReport) -> Iterator[Section]:
     """All of a history under one heading."""
     words = summary_words(report)
-    tables = (event_table(report), model_table(report), change_table(report))
+    device, model = (Column[Any](name, attrgetter(name), choose=True) for name in ("device", "model"))
+    tables = (
+        _told_table(
+            "events", "events of whole devices, such as an update of the system", report.events, "what it did", device
+        ),
+        _told_table(
+            "models",
+            "changes of models, those of the same nights together",
+            report.models,
+            "change",
+            model,
+            Column("where", where_words),
+        ),
+        change_table(report),
+    )
     yield Section(
         "history",
         "History",

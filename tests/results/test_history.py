@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -17,7 +18,7 @@ from devbench.results.columns import Coded, frame_of
 from devbench.results.history import History
 from devbench.results.records import DeviceRecord
 from devbench.results.store import Store
-from tests.made.samples import NOW, RUN, add_run, job_record, repetition, run_record
+from tests.made.samples import NOW, RUN, SESSION, add_run, job_record, repetition, run_record
 
 CASE = "model · gpu · 4 threads"
 JOB = {
@@ -216,6 +217,31 @@ def test_an_empty_store_gives_empty_frames_with_their_columns(store: Store, url:
             frame = query()
             assert frame.empty
             assert len(frame.columns) > 5
+
+
+@pytest.mark.parametrize("what", ["a run", "a job", "a failed repetition", "no profile", "a failed session"])
+def test_a_store_that_measured_little_can_be_asked_for_everything(store: Store, url: str, what: str) -> None:
+    store.create_run(run_record())
+    if what != "a run":
+        store.add_job(job_record())
+    if what == "a failed repetition":
+        store.add_repetition(repetition(status="failed", failure_kind="crash", latency_avg_us=None, operators=()))
+    elif what == "no profile":
+        store.add_repetition(repetition(operators=()))
+    elif what == "a failed session":
+        store.add_pipeline_session(replace(SESSION, status="failed", latency_ms=None, stages=(), samples=()))
+    nothing: dict[str, Any] = {"models": ("none",)}
+    with devbench.results.open_history(url) as history:
+        for query in (history.runs, history.starts, history.jobs, history.latencies, history.pipelines,
+                      history.pipeline_stages, history.operator_types, history.operators, history.delegation,
+                      history.files, history.used_files, history.states_of_cases, history.unreliable,
+                      history.conditions, history.devices, history.device_changes):  # fmt: skip
+            assert len(query()) <= 1, query
+            assert len(query(**nothing)) <= 1, query
+        for metrics in ((OPERATOR_TIME,), *((name,) for name in stored())):
+            measured = what == "no profile" and metrics in (("latency",), ("model_size",))
+            for filters, expected in (({}, measured), (nothing, 0)):
+                assert sum(len(part["run_id"]) for part in history.series_columns(metrics, **filters)) == expected
 
 
 def test_a_store_that_is_not_there_is_not_made(tmp_path: Path) -> None:
