@@ -214,11 +214,8 @@ def distribution_cuts(histogram: SoftHistogram, others: Iterable[int], penalty: 
 
 def _candidates(sums: Floats) -> set[int]:
     """Places where neighbouring windows differ most."""
-    n = len(sums) - 1
     found: dict[int, float] = {}
     for window in _WINDOWS:
-        if 2 * window > n:
-            break
         far = sums[2 * window :] - 2 * sums[window:-window] + sums[: -2 * window]
         apart = (far * far).sum(axis=1) / window
         # Keep the largest distance in each block of half a window.
@@ -269,7 +266,7 @@ def stretches_of(histogram: SoftHistogram, ends: Sequence[int]) -> Stretches:
     means = np.diff(histogram.sums[list(ends)], axis=0) / lengths[:, None]
     off = histogram.rows - np.repeat(means, lengths, axis=0)
     weights = np.linalg.eigvalsh(off.T @ off / max(len(off) - len(lengths), 1))
-    return Stretches(means, np.maximum(weights, 0.0))
+    return Stretches(means, np.asarray(weights, dtype=np.float64))
 
 
 def largest_tail(value: float, weights: Floats) -> float:

@@ -152,7 +152,7 @@ def _scale(a: Floats, b: Floats, above: Floats, below: Floats, ties: Floats) -> 
 
 @lru_cache(maxsize=256)
 def _probabilities(n: int, m: int) -> Floats:
-    """P(U ≤ u) of two samples of one distribution, for u = 0 … n·m."""
+    """P(U ≤ u) of two samples of one distribution, for u = 0 … n·m; both have at least two values."""
     if n * m > _MAX_EXACT:
         from scipy.special import ndtr
 
@@ -164,7 +164,7 @@ def _probabilities(n: int, m: int) -> Floats:
     shares = np.zeros(n * m + 1)
     shares[0] = 1.0
     for i in range(1, n + 1):
-        shares[m + i :] -= shares[: -(m + i)].copy() if m + i <= n * m else 0.0
+        shares[m + i :] -= shares[: -(m + i)].copy()
         for start in range(min(i, len(shares))):
             shares[start::i] = np.cumsum(shares[start::i])
         shares *= i / (m + i)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from devbench.analysis.accuracy import FLOATS, Limit, Thresholds, compare, limit_to_json, violation
+from devbench.declare import options_of
 
 REFERENCE = np.array([1.0, -2.0, 3.0, 4.0], np.float32)
 
@@ -128,3 +129,12 @@ def test_a_relative_limit_holds_where_nothing_is_zero_or_all_is_equal() -> None:
     assert violation(compare("y", 1.05 * ones, ones), limits) == ""
     assert "relative difference of at most 0.1" in violation(compare("y", 1.2 * ones, ones), limits)
     assert "relative difference of at most 0.1" in violation(compare("y", ones, zeros), limits)
+
+
+def test_of_an_output_of_another_size_nothing_else_is_known() -> None:
+    error = compare("y", None, REFERENCE)
+    assert (error.nan, error.inf, error.all_zero, error.max_abs, error.snr_db) == (0, 0, False, None, None)
+
+
+def test_the_largest_allowed_differences_are_zero_or_more() -> None:
+    assert {one.name for one in options_of(Limit) if one.minimum == 0} == {"most_abs", "most_rel", "most_steps"}

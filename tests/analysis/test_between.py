@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 
 from devbench.analysis.compare import Pair, compare_all
 from devbench.analysis.drift import common_drift
-from devbench.analysis.ranks import between_runs
+from devbench.analysis.ranks import Between, between_runs, errors_of
 from tests.analysis.labelled import traces
 
 RNG = np.random.default_rng
@@ -153,3 +154,19 @@ def test_a_step_in_common_drift_is_an_event_and_not_drift() -> None:
     found = common_drift(np.exp(level + 0.06 * np.linspace(-1, 1, 120) + RNG(12).normal(0, 0.003, (5, 120))))
     assert found is not None
     assert found[-1] - found[0] == pytest.approx(0.12, abs=0.02)
+
+
+@pytest.mark.parametrize("each", [5, 9])
+def test_the_scatter_that_repetitions_explain_is_that_of_their_medians(each: int) -> None:
+    rng = RNG(each)
+    pairs = [[nights(rng, 20, each, 0.0, 0.01) for _ in range(2)] for _ in range(150)]
+    found = [between_runs([a[0], b[0]], [a[1], b[1]]) for a, b in pairs]
+    within, variance = np.mean([(one.within, one.variance) for one in found if one is not None], axis=0)
+    assert within == pytest.approx(variance, rel=0.25)
+
+
+def test_the_typical_variance_of_cases_is_that_which_half_of_them_are_below() -> None:
+    variances = scipy.stats.chi2.ppf((np.arange(400) + 0.5) / 400, 3) / 3
+    errors = errors_of([Between(0.0, float(variance), 3, 0.0, 1.0) for variance in variances])
+    assert min(error for error, _ in errors) == pytest.approx(1.0, rel=0.02)
+    assert {free for _, free in errors} == {3, 15.0}, "a typical variance is known better than one of few runs"

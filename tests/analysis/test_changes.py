@@ -7,11 +7,20 @@ import tracemalloc
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from devbench.analysis.changes import ChangePoint, ChangeSettings, change_points, change_points_of_many
-from devbench.analysis.cuts import _candidates, cuts, running_median
+from devbench.analysis.changes import (
+    ChangePoint,
+    ChangeSettings,
+    _independent_share,
+    _p_of_level,
+    change_points,
+    change_points_of_many,
+    confirmed,
+)
+from devbench.analysis.cuts import _candidates, cuts, running_median, soft_histogram
 from tests.analysis.labelled import KINDS, SCENES, make, matched, noise_of, traces
 from tests.calls import calls_of
 
@@ -251,3 +260,25 @@ def test_the_place_of_a_step_is_a_candidate_for_a_cut() -> None:
 
 def test_confidence_is_what_p_leaves() -> None:
     assert ChangePoint(1, 1.0, 2.0, 1.0, "up", 0.25, 1, 1).confidence == 0.75
+
+
+def test_points_that_follow_each_other_count_less_and_never_more_than_one() -> None:
+    """The share is (1 - r) / (1 + r), with the correlation r between 0 and 0.9."""
+    wave = 0.005 * np.sin(np.arange(400) * math.acos(0.5))
+    assert _independent_share([wave]) == pytest.approx((1 - 0.5) / (1 + 0.5), rel=0.02)
+    assert _independent_share([np.tile([0.01, -0.01], 50)]) == 1.0
+    assert _independent_share([np.linspace(-1, 1, 200)]) == pytest.approx(0.1 / 1.9)
+    assert _independent_share([np.full(10, 3.0)]) == 1.0
+
+
+def test_p_of_a_level_is_that_of_student_s_test() -> None:
+    left, right = RNG(1).normal(0, 1, 12), RNG(2).normal(1, 1, 9)
+    expected = scipy.stats.ttest_ind(left, right).pvalue
+    assert _p_of_level(left, right, 0.1, 1.0, 0.0) == pytest.approx(expected)
+    assert _p_of_level(left, right, 0.1, 1.0, 0.5) > expected, "the level itself may wander"
+
+
+def test_a_candidate_is_moved_to_the_place_of_the_change() -> None:
+    values = np.r_[RNG(4).normal(0, 0.01, 60), RNG(5).normal(0.1, 0.01, 60)]
+    (step,) = confirmed(values, 0.01, soft_histogram(values, 0.01), [56], ChangeSettings())
+    assert step.index == 60

@@ -381,3 +381,15 @@ def test_one_night_has_the_scatter_of_the_nights_that_it_is_compared_with() -> N
         found = one(*sides, medians=True)
         assert found.verdict == "undecided" and found.interval is not None
     assert one(quiet, [105.0]).interval is None, "one process is no night"
+
+
+def test_the_drift_of_an_absolute_metric_is_a_difference() -> None:
+    found = one([0.5] * 3, [0.7] * 3, "delegated_node_share", reference=([0.1] * 3, [0.2] * 3))
+    assert (found.drift, found.change) == (pytest.approx(0.1), pytest.approx(0.1))
+
+
+def test_the_unit_of_values_without_logarithms_does_not_matter() -> None:
+    before, after = [0.0, 3.0, 4.0, 5.0], [6.0, 7.0, 7.5, 8.0]
+    plain, scaled = one(before, after), one([10 * v for v in before], [10 * v for v in after])
+    assert scaled.p == pytest.approx(plain.p)
+    assert scaled.change == pytest.approx(plain.change)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+import scipy.stats
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -186,3 +187,10 @@ def test_a_change_without_a_size_is_part_of_the_event_and_never_apart() -> None:
         found = group([*ones, series(8, odd)])
         assert len(found.events[0].members) == 9
         assert found.own == ()
+
+
+def test_p_of_an_event_is_the_binomial_one_times_the_number_of_nights() -> None:
+    """Nothing else changed in 200 nights: half a change among 5 models, in a window of 5 nights."""
+    (event,) = group([series(k, change(100)) for k in range(5)]).events
+    rate = 0.5 / 5 * 5 / 200
+    assert event.effects[0].p == pytest.approx(scipy.stats.binom.sf(4, 5, rate) * 200 / 5)

@@ -66,3 +66,18 @@ def test_the_bound_of_a_sum_of_chi_squared_variables_is_above_its_tail() -> None
 def test_a_very_long_series_has_a_bounded_number_of_candidates() -> None:
     values = RNG(7).normal(0, 1, 40_000) + np.repeat([0.0, 4.0], 20_000)
     assert distribution_cuts(soft_histogram(values, 1.0), (), 0.5) == pytest.approx([20_000], abs=3)
+
+
+def test_the_place_in_the_cells_grows_with_the_value() -> None:
+    """A cell is 1.5 noises wide; in between, a value belongs to both cells in shares."""
+    values = np.linspace(-3, 3, 40)
+    rows = soft_histogram(values, 0.5).rows
+    places = rows @ np.arange(rows.shape[1])
+    assert np.diff(places) == pytest.approx(np.diff(values) / (1.5 * 0.5))
+
+
+def test_the_bound_of_one_chi_squared_variable_is_chernoff_s() -> None:
+    """sqrt(v) * e^(-(v - 1) / 2), at s = (1 - 1/v) / 2."""
+    for value in (2.0, 5.0, 20.0):
+        expected = np.sqrt(value) * np.exp(-(value - 1) / 2)
+        assert largest_tail(3 * value, np.array([3.0])) == pytest.approx(expected, rel=0.02)

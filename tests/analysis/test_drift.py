@@ -101,3 +101,16 @@ def test_small_drift_and_few_nights_give_no_correction() -> None:
     assert common_drift(fleet(0.15 * WAVE)) is None, "it spans less than 2 %"
     assert common_drift(fleet(WAVE)[:, :27]) is None
     assert common_drift(fleet(0.1 * np.arange(28.0) / 27)) is not None
+
+
+def test_models_that_come_one_after_the_other_at_other_levels_are_no_drift() -> None:
+    values = np.full((30, 120), np.nan)
+    for k, series in enumerate(values):
+        series[3 * k : 3 * k + 33] = np.exp(0.05 * k + noise(33, 0.003, k))
+    assert common_drift(values) is None
+
+
+def test_a_step_of_nine_noises_is_no_drift() -> None:
+    """The noise of the median of five series is about half of that of one."""
+    shared = np.where(NIGHTS < 70, 0.0, 0.06)
+    assert common_drift(np.exp(shared + np.array([noise(120, 0.011, k) for k in range(5)]))) is None

@@ -155,3 +155,19 @@ def test_more_scatter_is_a_difference_too() -> None:
 def test_one_memory_for_each_series_is_needed() -> None:
     with pytest.raises(ValueError, match="zip"):
         follow([noisy([1.0] * 30)] * 2, [None])
+
+
+def test_the_newest_values_differ_by_their_mean_in_standard_errors() -> None:
+    assert following._difference(np.full(16, 3.0), 2.0, 2.0, 3) == pytest.approx(0.5 * 4), "16 values, half a noise off"
+    newest = np.r_[np.zeros(13), 2.0, 2.0, 2.0]
+    assert following._difference(newest, 0.0, 1.0, 3) >= 6 / np.sqrt(3), "three points are enough"
+    assert following._difference(newest[:5], 0.0, 1.0, 3) == np.inf
+
+
+def test_a_tenth_is_counted_from_the_last_change_on() -> None:
+    steady = np.tile([99.0, 100.0, 101.0, 100.0], 40)
+    for values, allowed in ((steady, 10), (np.r_[steady[:60], 1.2 * steady], 4)):
+        first = follow([values[:100]], [None]).memories
+        assert np.isfinite(first[0].difference)
+        assert [len(one.changes) for one in first] == [int(allowed == 4)]
+        assert (evaluated(values[: 100 + allowed], 100), evaluated(values[: 101 + allowed], 100)) == (0, 1)
