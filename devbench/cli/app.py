@@ -23,7 +23,7 @@ from devbench import __version__
 from devbench.cli.encoding import write_in_any_encoding
 from devbench.cli.output import plain, print_error, say
 from devbench.cli.usage import UsageError, explained, read_plainly
-from devbench.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, DevbenchError, EnvironmentProblem
+from devbench.errors import EXIT_BAD_INPUT, EXIT_INTERRUPTED, EXIT_OK, DevbenchError, EnvironmentProblem, InputError
 
 # The modules in the order in which the help shows their commands, each with the commands of its `app`.
 COMMANDS: Mapping[str, tuple[str, ...]] = {
@@ -108,15 +108,15 @@ def main() -> None:
     completing = "_DEVBENCH_COMPLETE" in os.environ
     try:
         sys.exit(_run(None if completing else next(iter(sys.argv[1:]), None)))
-    except DevbenchError as error:
+    except (DevbenchError, OSError) as error:
         if os.environ.get("DEVBENCH_DEBUG"):
             raise
-        print_error(error)
-        sys.exit(error.exit_code)
+        problem = error if isinstance(error, DevbenchError) else _problem_of(error)
+        with suppress(OSError):
+            print_error(problem)
+        sys.exit(problem.exit_code)
     except (KeyboardInterrupt, typer.Abort):
         sys.exit(EXIT_INTERRUPTED)
-    except OSError as error:
-        _end_of_output(error)
 
 
 def _run(command: str | None) -> int:
@@ -151,22 +151,24 @@ def _called(command: str | None) -> int:
             sys.stdout.flush()
 
 
-def _end_of_output(error: OSError) -> None:
-    """The error line if standard output takes nothing more; nothing if its reader (`| head`) has seen enough.
+def _problem_of(error: OSError) -> DevbenchError:
+    """The error line for a file that cannot be used, or for standard output if it takes nothing more.
+
+    If the reader of standard output (`| head`) has seen enough, the process ends here.
 
     Raises:
-        OSError: it is no error of standard output.
+        OSError: it is an error of neither.
     """
-    if error.errno not in _OF_OUTPUT or error.filename is not None:
+    if error.filename is not None:
+        wrong = InputError if error.errno == errno.ENAMETOOLONG else EnvironmentProblem
+        return wrong(f"cannot use {error.filename}: {error.strerror}", hint="check the path")
+    if error.errno not in _OF_OUTPUT:
         raise error
     # Writing the rest of the buffer at the interpreter's end would fail again.
     os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
     if isinstance(error, BrokenPipeError):
         sys.exit(EXIT_OK)
-    problem = EnvironmentProblem(f"cannot write the output: {error.strerror or error}", hint="is the disk full?")
-    with suppress(OSError):
-        print_error(problem)
-    sys.exit(problem.exit_code)
+    return EnvironmentProblem(f"cannot write the output: {error.strerror or error}", hint="is the disk full?")
 
 
 if __name__ == "__main__":

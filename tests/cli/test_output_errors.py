@@ -59,3 +59,19 @@ def test_doctor_answers_where_no_folder_can_be_made(tmp_path: Path) -> None:
     findings = {one["subject"]: one for one in json.loads(done.stdout)}
     assert findings["disk"]["grade"] == "bad"
     assert "DEVBENCH_HOME" in findings["disk"]["mend"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["report", "latest", "--out"], ["chart", "latency", "latest", "--out"], ["publish"], ["compare", "latest", "latest", "--out"]],
+    ids=lambda words: words[0],
+)  # fmt: skip
+def test_a_name_that_is_too_long_for_a_file_is_one_line(words: list[str], tmp_path: Path) -> None:
+    env = {"DEVBENCH_HOME": str(tmp_path)}
+    run = ["run", str(DATA / "tiny_conv.tflite"), "-d", "virtual", "-D", "cpu", "-r", "1", "--quiet", "--no-report"]
+    assert call([*run, "--max-secs", "0.1"], subprocess.DEVNULL, **env).returncode == 0
+    name = str(tmp_path / ("x" * 300 + ".png"))
+    done = call([*words, name], subprocess.DEVNULL, **env)
+    assert done.returncode == 2
+    assert done.stderr.startswith(f"error: cannot use {name}") and "File name too long → check the path" in done.stderr
+    assert done.stderr.count("error:") == 1 and "Traceback" not in done.stderr
