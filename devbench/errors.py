@@ -7,6 +7,9 @@ running, 130 interrupted.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 # The name on PyPI. The package and the command are called devbench; on PyPI that name is another project's.
 DISTRIBUTION = "litert-devbench"
 
@@ -46,6 +49,15 @@ class InputError(DevbenchError):
     """The input is wrong: a missing file, an unknown delegate, a bad option."""
 
     exit_code = EXIT_BAD_INPUT
+
+
+@contextmanager
+def system_errors(what: str, hint: str = "", kind: type[DevbenchError] = InputError) -> Iterator[None]:
+    """Errors of the operating system within the block become one of `kind`: `what`, a colon and the reason."""
+    try:
+        yield
+    except OSError as error:
+        raise kind(f"{what}: {error.strerror or error}", hint=hint) from None
 
 
 class OptionError(InputError):

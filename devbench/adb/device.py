@@ -39,7 +39,7 @@ from devbench.adb.services import (
     with_group_line,
 )
 from devbench.adb.wire import Deadline, Route, Wire, WireClosed, WireRefused, WireTimeout
-from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+from devbench.errors import DevbenchError, EnvironmentProblem, system_errors
 from devbench.text import clean
 
 if TYPE_CHECKING:
@@ -260,10 +260,8 @@ class Device:
             InputError: `local` cannot be read.
             DeviceFull, SyncFailed, DeviceLost and the errors of an unfit device.
         """
-        try:
+        with system_errors(f"cannot read {local}"):
             source = local.open("rb", buffering=0)
-        except OSError as error:
-            raise InputError(f"cannot read {local}: {error.strerror or error}") from None
         with source:
             info = os.fstat(source.fileno())
             with self._sync(remote, _file_timeout_s(info.st_size), f"receiving {local.name}") as wire:

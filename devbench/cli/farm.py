@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 import typer
 
@@ -18,9 +18,6 @@ from devbench.cli.output import console, plain, print_json, print_table, say
 from devbench.cli.takes import JsonOption
 from devbench.errors import EXIT_FAILED, InputError
 from devbench.sections.tables import Column
-
-if TYPE_CHECKING:
-    from devbench.farm.database import Farm
 
 _GROUP = (
     "Examples:\n\n  devbench farm init --url postgresql://postgres@db/devbench --host lab1 --submitter ana\n\n"
@@ -46,12 +43,6 @@ app.add_typer(farm_admin.app)
 @app.callback()
 def farm() -> None:
     """Measure on many hosts: one queue, one store, each result exactly once (docs/farm.md)."""
-
-
-def _open(url: str | None) -> Farm:
-    from devbench.farm.database import Farm, farm_url
-
-    return Farm(farm_url(url))
 
 
 @app.command("worker", epilog="Example:\n\n  devbench farm worker --url postgresql://lab1:...@db/devbench")
@@ -146,7 +137,7 @@ def submit(
     if every not in ("", "night"):
         raise InputError(f"--every {every!r} is not known", hint="use night")
     wanted, due, labels = wanted_of(devices or ()), next_time(at), parse_labels(label or [])
-    with _open(url) as opened:
+    with farm_admin.open_farm(url) as opened:
         made = [
             submit_suite(
                 opened,
@@ -180,7 +171,7 @@ def status(
     """Show hosts, phones, running and waiting jobs, and the time left by earlier nights."""
     from devbench.farm.status import add_health, read_status
 
-    with _open(url) as opened, suppress(KeyboardInterrupt):
+    with farm_admin.open_farm(url) as opened, suppress(KeyboardInterrupt):
         while True:
             found = read_status(opened)
             add_health(opened.url, found["phones"])
@@ -271,7 +262,7 @@ def logs(
     """Show what happened to a job: events, attempts with their hosts, and results that were refused."""
     from devbench.farm.status import copy_raw, read_log
 
-    with _open(url) as opened:
+    with farm_admin.open_farm(url) as opened:
         found = read_log(opened, job)
         if raw is not None:
             copy_raw(opened, job, raw, storage)
@@ -319,7 +310,7 @@ def cancel(
 
 
 def _act(url: str | None, function: str, number: int, done: str, otherwise: str) -> None:
-    with _open(url) as opened:
+    with farm_admin.open_farm(url) as opened:
         opened.check_schema()
         if not opened.call(function, number):
             say(f"[yellow]Nothing changed:[/yellow] {otherwise}.")

@@ -38,7 +38,7 @@ _QUARANTINE = (
 
 
 def _named(statement: str) -> Iterator[str]:
-    with _open(None) as farm:
+    with open_farm(None) as farm:
         yield from (str(row["name"]) for row in farm.rows(statement))
 
 
@@ -67,7 +67,8 @@ _PhoneArgument = Annotated[
 app = typer.Typer()
 
 
-def _open(url: str | None) -> Farm:
+def open_farm(url: str | None) -> Farm:
+    """The farm of `--url`, imported now."""
     from devbench.farm.database import Farm, farm_url
 
     return Farm(farm_url(url))
@@ -114,7 +115,7 @@ def doctor(url: FarmOption = None, storage: StorageOption = None, as_json: JsonO
     """
     from devbench.farm.status import examine
 
-    with _open(url) as farm:
+    with open_farm(url) as farm:
         show_checks(list(examine(farm, storage or "")), as_json=as_json)
 
 
@@ -161,7 +162,7 @@ def prune(
     from devbench.results.selection import parse_age
 
     age = parse_age(older_than)
-    with _open(url) as farm:
+    with open_farm(url) as farm:
         removed = prune_storage(farm, age, storage=storage or "", dry_run=dry_run)
     if as_json:
         print_json({"files": removed.files, "size_bytes": removed.size_bytes, "dry_run": dry_run})
@@ -177,7 +178,7 @@ def assign(device: _PhoneArgument, host: _HostArgument, url: FarmOption = None) 
 
 
 def _act(url: str | None, function: str, *values: Any, unknown: str = "", hint: str = "") -> None:
-    with _open(url) as farm:
+    with open_farm(url) as farm:
         farm.check_schema()
         if farm.call(function, *values) is False:
             raise InputError(unknown, hint=hint)

@@ -10,7 +10,7 @@ import typer
 from devbench.cli.choices import complete_profiles, complete_serials
 from devbench.cli.output import plain, print_facts, print_table
 from devbench.cli.takes import open_devices
-from devbench.errors import InputError
+from devbench.errors import system_errors
 from devbench.sections.tables import Column
 
 if TYPE_CHECKING:
@@ -82,10 +82,10 @@ def new(
     if out is None:
         typer.echo(text, nl=False)
         return
-    try:
-        # "x": a profile that somebody wrote is not overwritten.
-        with out.expanduser().open("x", encoding="utf-8") as file:
-            file.write(text)
-    except OSError as error:
-        raise InputError(f"cannot write {out}: {error.strerror or error}", hint="choose another file") from None
+    # "x": a profile that somebody wrote is not overwritten.
+    with (
+        system_errors(f"cannot write {out}", "choose another file"),
+        out.expanduser().open("x", encoding="utf-8") as file,
+    ):
+        file.write(text)
     typer.echo(str(out))

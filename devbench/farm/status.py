@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from devbench import __version__
-from devbench.errors import DevbenchError, EnvironmentProblem, InputError
+from devbench.errors import DevbenchError, EnvironmentProblem, InputError, system_errors
 from devbench.farm.database import Farm, store_url
 from devbench.host.checks import Check
 from devbench.host.paths import cache_dir
@@ -162,13 +162,11 @@ def copy_raw(farm: Farm, job: int, folder: Path, storage: str | None) -> int:
         "SELECT number, purpose, index, raw_sha256 FROM farm.results WHERE job = %s AND raw_sha256 <> '' ORDER BY id",
         job,
     )
-    try:
+    with system_errors(f"cannot write to {folder}", kind=EnvironmentProblem):
         folder.mkdir(parents=True, exist_ok=True)
         for row in rows:
             name = f"job{row['number']:04d}-{row['purpose']}-{row['index']:03d}.txt.gz"
             shutil.copyfile(files.fetch(row["raw_sha256"]), folder / name)
-    except OSError as error:
-        raise EnvironmentProblem(f"cannot write to {folder}: {error.strerror or error}") from None
     return len(rows)
 
 

@@ -26,7 +26,7 @@ from functools import partial
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
 
-from devbench.errors import EnvironmentProblem, InputError, install_hint
+from devbench.errors import EnvironmentProblem, InputError, install_hint, system_errors
 from devbench.host.hashing import hash_file, sha256_of
 from devbench.host.locks import hold
 from devbench.host.masking import mask_url, scrub, secrets_of
@@ -93,10 +93,8 @@ class Storage:
         is_there = partial(self._files.isdir, self._root)
         if "file" in names and not self._within(_ANSWER_S, "cannot open the storage", is_there):
             raise InputError(f"the storage {self._shown} is not a folder", hint="make or mount it")
-        try:
+        with system_errors(f"cannot make the cache {cache}", kind=EnvironmentProblem):
             (cache / "locks").mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise EnvironmentProblem(f"cannot make the cache {cache}: {error.strerror or error}") from None
 
     # -- putting ------------------------------------------------------------------------------------------------
 
@@ -107,10 +105,8 @@ class Storage:
             InputError: the file cannot be read, is too large, or changes while it is sent.
             StorageFailed: it cannot be stored.
         """
-        try:
+        with system_errors(f"{file} cannot be read"):
             digest, size = sha256_of(file), file.stat().st_size
-        except OSError as error:
-            raise InputError(f"{file} cannot be read: {error.strerror or error}") from None
         if size > MAX_FILE_BYTES:
             raise InputError(f"{file} is larger than {MAX_FILE_BYTES >> 30} GiB")
         self._within(_deadline_s(2 * size), f"cannot put {file.name}", lambda: self._put(file, digest, size))

@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from devbench.analysis.changes import ChangePoint, ChangeSettings, change_points
-from devbench.errors import InputError
+from devbench.errors import InputError, system_errors
 from devbench.host.whole_files import other_than_file
 from devbench.text import clean
 
@@ -75,7 +75,7 @@ def read_column(file: Path, column: str | None, label: str | None = None) -> Num
 
 
 def _text(file: Path, shown: str) -> str:
-    try:
+    with system_errors(f"cannot read {shown}", "check the path"):
         if str(file) == "-":
             raw = sys.stdin.buffer.read(MOST_BYTES + 1)
         else:
@@ -83,8 +83,6 @@ def _text(file: Path, shown: str) -> str:
                 raise InputError(f"{shown} is {other}", hint="give a CSV, or - for standard input")
             with file.open("rb") as stream:
                 raw = stream.read(MOST_BYTES + 1)
-    except OSError as error:
-        raise InputError(f"cannot read {shown}: {error.strerror or error}", hint="check the path") from error
     if len(raw) > MOST_BYTES:
         raise InputError(f"{shown} is larger than {MOST_BYTES >> 20} MiB", hint="give its last rows only")
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"

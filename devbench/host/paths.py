@@ -10,7 +10,7 @@ from pathlib import Path
 
 from platformdirs import PlatformDirs
 
-from devbench.errors import EnvironmentProblem
+from devbench.errors import EnvironmentProblem, system_errors
 
 _DIRS = PlatformDirs("devbench", appauthor=False)
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -31,13 +31,9 @@ def cache_dir() -> Path:
 
 
 def _made(path: Path) -> Path:
-    try:
+    hint = "set DEVBENCH_HOME to a folder that can be written"
+    with system_errors(f"cannot make the folder {path}", hint, EnvironmentProblem):
         path.mkdir(mode=0o700, parents=True, exist_ok=True)
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot make the folder {path}: {error.strerror or error}",
-            hint="set DEVBENCH_HOME to a folder that can be written",
-        ) from None
     return path
 
 

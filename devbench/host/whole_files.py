@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
-from devbench.errors import EnvironmentProblem, InputError
+from devbench.errors import EnvironmentProblem, system_errors
 
 
 @contextmanager
@@ -24,12 +24,8 @@ def writing_to(folder: Path) -> Iterator[None]:
     Raises:
         EnvironmentProblem: the folder cannot be written to.
     """
-    try:
+    with system_errors(f"cannot write the report to {folder}", "choose another folder with --out", EnvironmentProblem):
         yield
-    except OSError as error:
-        raise EnvironmentProblem(
-            f"cannot write the report to {folder}: {error.strerror or error}", hint="choose another folder with --out"
-        ) from None
 
 
 def write_whole(path: Path, write: Callable[[IO[str]], object], newline: str | None = None) -> None:
@@ -105,7 +101,5 @@ def other_than_file(path: Path) -> str:
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
     """Turns a failure of the operating system to write `path` into an InputError."""
-    try:
+    with system_errors(f"cannot write {path}"):
         yield
-    except OSError as error:
-        raise InputError(f"cannot write {path}: {error.strerror or error}") from None

@@ -16,7 +16,7 @@ from itertools import chain, count, islice, takewhile
 from pathlib import Path, PurePath, PurePosixPath
 from urllib.parse import unquote, urlsplit
 
-from devbench.errors import EnvironmentProblem, InputError
+from devbench.errors import EnvironmentProblem, InputError, system_errors
 from devbench.frozen import dataclass
 from devbench.host.download import download, forget
 from devbench.host.hashing import hash_file, sha256_of
@@ -114,11 +114,9 @@ def open_model(path: Path, name: str = "") -> ModelFile:
     Raises:
         InputError: it was deleted meanwhile, or cannot be read.
     """
-    try:
+    with system_errors(f"model {path} cannot be read", "check the path"):
         size = path.stat().st_size
         return ModelFile(path, name or path.stem, sha256_of(path), size, count_operators(path), compiled_model(path))
-    except OSError as error:
-        raise InputError(f"model {path} cannot be read: {error.strerror or error}", hint="check the path") from None
 
 
 def fetch_model(url: str, sha256: str, progress: Callable[[int, int], None] | None = None) -> Path:

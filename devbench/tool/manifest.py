@@ -9,7 +9,7 @@ import zipfile
 from pathlib import Path
 from typing import Annotated, Any
 
-from devbench.errors import InputError
+from devbench.errors import InputError, system_errors
 from devbench.frozen import dataclass
 from devbench.host.paths import data_dir, shipped
 from devbench.host.toml_types import ReadBy, Text, made, refuse
@@ -95,23 +95,20 @@ def read_kind(path: Path) -> BinaryKind:
     Raises:
         InputError: it cannot be read, or is not an executable with a known ABI.
     """
-    try:
-        with path.open("rb") as file:
-            head = file.read(512)
-            if head.startswith(b"#!"):
-                abi = VIRTUAL_ABI if _VIRTUAL_MARK in head else ""
-                return BinaryKind(_known(path, abi), "tflite")
-            if head.startswith(_ZIP):
-                return BinaryKind(_known(path, _apk_abis(path)), "tflite", is_apk=True)
-            if not head.startswith(_ELF) or len(head) < 20:
-                return BinaryKind(_known(path, ""), None)
-            order = ">" if head[5] == 2 else "<"
-            machine = struct.unpack_from(f"{order}H", head, 18)[0]
-            abi = _known(path, MACHINES.get(machine, "").replace(HEXAGON, ""))
-            with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-                litert, tflite = data.find(_LITERT_MARK) >= 0, data.find(_TFLITE_MARK) >= 0
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror or error}", hint="check the path") from None
+    with system_errors(f"cannot read {path}", "check the path"), path.open("rb") as file:
+        head = file.read(512)
+        if head.startswith(b"#!"):
+            abi = VIRTUAL_ABI if _VIRTUAL_MARK in head else ""
+            return BinaryKind(_known(path, abi), "tflite")
+        if head.startswith(_ZIP):
+            return BinaryKind(_known(path, _apk_abis(path)), "tflite", is_apk=True)
+        if not head.startswith(_ELF) or len(head) < 20:
+            return BinaryKind(_known(path, ""), None)
+        order = ">" if head[5] == 2 else "<"
+        machine = struct.unpack_from(f"{order}H", head, 18)[0]
+        abi = _known(path, MACHINES.get(machine, "").replace(HEXAGON, ""))
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            litert, tflite = data.find(_LITERT_MARK) >= 0, data.find(_TFLITE_MARK) >= 0
     return BinaryKind(abi, "litert" if litert and not tflite else "tflite" if tflite else None)
 
 

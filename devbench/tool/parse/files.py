@@ -14,7 +14,7 @@ from itertools import chain
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from devbench.errors import InputError
+from devbench.errors import InputError, system_errors
 from devbench.host.whole_files import other_than_file
 from devbench.tool.apk import MAX_BYTES as MAX_RECORD_BYTES
 from devbench.tool.apk import is_recorded, read_recorded
@@ -38,7 +38,7 @@ def parse_file(path: Path) -> Measurement:
     Raises:
         InputError: it cannot be read, or is larger than any output of the tool.
     """
-    try:
+    with system_errors(f"cannot read {path}", "give a log that you can read"):
         if other := other_than_file(path):
             raise InputError(f"{path} is {other}", hint="give a log, or - for standard input")
         size = path.stat().st_size
@@ -46,10 +46,6 @@ def parse_file(path: Path) -> Measurement:
             raise InputError(f"{path} is larger than {MAX_BYTES >> 20} MiB", hint="give an output of the tool")
         with path.open("rb") as file:
             return parse_stream(file)
-    except OSError as error:
-        raise InputError(
-            f"cannot read {path}: {error.strerror or error}", hint="give a log that you can read"
-        ) from None
 
 
 def parse_stream(stream: BinaryIO) -> Measurement:
