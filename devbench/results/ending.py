@@ -47,8 +47,8 @@ def make_room(root: Path, run_id: str) -> bool:
 
 def note_end(root: Path, run_id: str, values: Mapping[str, str]) -> None:
     """Write down how a run ended, for the next process that opens the store; nothing if that cannot be written."""
-    # JSON writes most characters that are not ASCII in six bytes, so 600 of them fit into the file.
-    cut = {name: value[:600] for name, value in values.items()}
+    # JSON writes a character in twelve bytes at most, so 300 of them fit into the file.
+    cut = {name: value[:300] for name, value in values.items()}
     data = json.dumps(cut).encode("ascii")[:_END_BYTES].ljust(_END_BYTES)
     with suppress(OSError), (root / _FOLDER / f"{run_id}.end").open("r+b") as file:
         file.write(data)

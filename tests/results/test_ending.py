@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from devbench.results import ending
 from devbench.results.store import Store, StoreProblem
 from tests.made.samples import NOW, RUN, run_record
 
@@ -59,3 +60,12 @@ def test_a_note_of_an_end_that_is_damaged_does_no_harm(url: str, tmp_path: Path)
         (tmp_path / "artifacts" / ".ends" / f"{RUN}.end").write_bytes(data)
         with Store(url) as store:
             assert store.runs()[0].status == "running"
+
+
+@pytest.mark.parametrize("character", ["x", "é", "\U0001f525", "\x00", '"'])
+def test_the_noted_end_of_a_run_fits_into_its_room_whatever_its_reason(tmp_path: Path, character: str) -> None:
+    ending.keep_room(tmp_path, "run")
+    ending.note_end(tmp_path, "run", {"status": "failed", "end_reason": 5000 * character})
+    ((run_id, values),) = ending.noted_ends(tmp_path)
+    assert (run_id, values["status"]) == ("run", "failed")
+    assert values["end_reason"].startswith(200 * character)
