@@ -1,7 +1,7 @@
-"""The command `devbench`, also as `python -m devbench`.
+"""Starts the command `devbench`; `python -m devbench` does the same.
 
-The store of `devbench run` is in a process of its own. It is started first, so that both processes import at the same
-time.
+`devbench run` writes its store in a second process. That process is started first: both then import their modules in
+parallel.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from devbench.results import store_server
 
 
 def main() -> None:
-    """Entry point of the console script."""
+    """Run the command line; the entry point of the console script."""
     if sys.argv[1:2] == ["run"] and not {"--help", "-h"}.intersection(sys.argv):
         store_server.start()
     from devbench.cli.app import main as command

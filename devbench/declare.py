@@ -1,6 +1,6 @@
-"""How an option is declared in the catalogue (`devbench/options.py`), and how the declarations are read.
+"""Functions to declare an option in the catalogue (`devbench/options.py`) and to read the declarations.
 
-Typer's options, keys of TOML files and the JSON Schema are made from them elsewhere.
+Other modules make Typer's options, the keys of TOML files and the JSON Schema from the declarations.
 """
 
 from __future__ import annotations
@@ -15,26 +15,27 @@ from devbench.frozen import dataclass
 
 Value = TypeVar("Value")
 File = Literal["suite", "pipeline"]
-# The kind of a value in a file, if the type of the field is not enough.
+# The kind of an option's value in a TOML file. If a declaration names none, it follows from the type of the field.
 Kind = Literal["", "text", "path", "truth", "number", "real", "texts", "numbers", "shapes", "files", "table"]
 
 
 @dataclass(frozen=True, slots=True)
 class Option:
-    """An option as it is declared.
+    """The declaration of an option.
 
     Attributes:
-        name: the name of the field; `type` and `default` are the field's, too.
-        spellings: on the command line, if the spelling made from the name is not enough.
-        argument: it is an argument, not an option.
-        text: what it is for; `file_text` is the text for suites, if it differs.
+        name, type, default: those of the field.
+        spellings: its names on the command line; if empty, the name is made from `name`.
+        argument: it is a positional argument.
+        text: the help text; `file_text` is the text for suites, if it differs.
         panel: the heading in the help under which it is shown.
         minimum, maximum: bounds of a number, both included.
-        choices: the words that it takes.
-        key: the suite's key that sets it, in the table `table`; empty for none. `kind` is the value's kind there.
-        beside: the kinds of file with which the command line may give it.
-        pipeline: the default for pipelines, if it differs from `default`.
-        only_pipeline: it needs a pipeline's file, and replaces the key of the same name there.
+        choices: the allowed values.
+        key: the suite's key that sets it, in the TOML table `table`; empty if no key does. `kind`: the value's kind
+            there.
+        beside: the kinds of file together with which it may be given on the command line.
+        pipeline: the default for pipelines; `None` if it is `default`.
+        only_pipeline: it is allowed only with a pipeline's file; it overrides the key of the same name in that file.
     """
 
     name: str
@@ -60,19 +61,19 @@ class Option:
 
     @property
     def shown(self) -> str:
-        """Its name on the command line, for messages."""
+        """Return the option's name on the command line, for messages."""
         if self.argument:
             return self.name
         return self.spellings[0].partition("/")[0] if self.spellings else f"--{self.name.replace('_', '-')}"
 
 
 def option(default: Value, *spellings: str, text: str, **declared: Any) -> Value:
-    """The declaration of a field; `declared` are attributes of `Option`."""
+    """Declare an option as a dataclass field; `declared` are attributes of `Option`."""
     return field(default=default, metadata={"spellings": spellings, "text": text, **declared})
 
 
 def options_of(catalogue: type) -> tuple[Option, ...]:
-    """The options of a catalogue, in the order in which the help shows them."""
+    """Return the options of a catalogue in the order in which the help shows them."""
     return _found(catalogue)
 
 

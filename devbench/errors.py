@@ -1,4 +1,4 @@
-"""The errors that a person sees; every package may raise them.
+"""The errors that are shown to users; every package may raise them.
 
 Exit codes are part of the interface (README, "Exit codes"): 0 all jobs measured, 1 a job failed or a check did
 not pass, 2 the input is wrong, 3 a device, adb or this computer cannot be used, 4 another `devbench nightly` is
@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# The name on PyPI. The package and the command are called devbench; on PyPI that name is another project's.
+# The name on PyPI. The package and the command are called devbench, but on PyPI another project has that name.
 DISTRIBUTION = "litert-devbench"
 
 EXIT_OK = 0
@@ -22,7 +22,7 @@ EXIT_INTERRUPTED = 130
 
 
 class DevbenchError(Exception):
-    """One clear line for a person, with the next step in `hint`.
+    """An error with a message of one line for the user; `hint` is the next step.
 
     Attributes:
         what: what is wrong, naming the input or the device.
@@ -53,7 +53,7 @@ class InputError(DevbenchError):
 
 @contextmanager
 def system_errors(what: str, hint: str = "", kind: type[DevbenchError] = InputError) -> Iterator[None]:
-    """Errors of the operating system within the block become one of `kind`: `what`, a colon and the reason."""
+    """Convert an `OSError` within the block to an error of class `kind`, with the message "`what`: reason"."""
     try:
         yield
     except OSError as error:
@@ -64,8 +64,8 @@ class OptionError(InputError):
     """The value of an option is wrong.
 
     Attributes:
-        option: its name in the catalogue, by which a reader of a file finds the line.
-        value: the part of the value that is wrong; empty for all of it.
+        option: its name in the catalogue; code that reads a file finds the line by it.
+        value: the part of the value that is wrong; empty if all of it is.
     """
 
     def __init__(self, what: str, *, hint: str = "", option: str, value: str = "") -> None:
@@ -87,5 +87,5 @@ class DeviceBusy(EnvironmentProblem):
 
 
 def install_hint(extra: str) -> str:
-    """The command that installs devbench with one of its extras (pyproject.toml)."""
+    """Return the command that installs devbench with one of its extras (pyproject.toml)."""
     return f"pip install '{DISTRIBUTION}[{extra}]'"

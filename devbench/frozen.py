@@ -1,7 +1,7 @@
-"""Frozen dataclasses that are made quickly: making 200 of them the usual way takes a sixth of a short run.
+"""Creates frozen dataclasses quickly: with the standard library, 200 classes take a sixth of the time of a short run.
 
-For type checkers `dataclass` is the standard library's, so writing to a frozen object is an error. When the program
-runs, it is not prevented. The methods that compare, hash and show an object are not compiled for each class.
+Type checkers see the standard library's `dataclass` and report an assignment to a frozen object. At run time, such an
+assignment is not prevented. All classes share the code of the methods that compare, hash and show an object.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 else:
 
     def dataclass(*, frozen: bool, slots: bool) -> Callable[[type], type]:
-        """As `dataclasses.dataclass`, for frozen classes with slots."""
+        """Replace `dataclasses.dataclass` for frozen classes with slots."""
         return _made
 
 

@@ -1,4 +1,4 @@
-"""Values made ready for JSON; knows nothing of what they are."""
+"""Converts values to types that JSON has; knows nothing of their meaning."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 
 def plain(value: Any) -> Any:
-    """The value with tuples as lists, enumerations as their values and times as ISO 8601."""
+    """Convert tuples to lists, enumerations to their values and times to ISO 8601 text, at any depth."""
     if isinstance(value, dict):
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):

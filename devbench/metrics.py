@@ -1,8 +1,8 @@
-"""The metrics: each is declared here, once; knows no other module.
+"""The catalogue of metrics: each metric is declared once, here. Imports no other module of devbench.
 
-Whatever stores, compares or shows metrics reads this catalogue: which there are, what they are called, where a
-measurement has them, which repetitions count, what matters in a change, and where they are shown. A new metric is an
-entry of `METRICS`. If its value is in no record yet, it also needs a field of `results.records.RepetitionRecord`.
+All code that stores, compares or shows metrics reads this catalogue. An entry names a metric, the column that has its
+value, the repetitions that count, the smallest change that matters, and the places where it is shown. A new metric is a
+new entry of `METRICS`. If no record has its value yet, it also needs a field of `results.records.RepetitionRecord`.
 """
 
 from __future__ import annotations
@@ -22,31 +22,31 @@ class Metric:
 
     Attributes:
         name: its name in files and options.
-        title: its name for people.
+        title: its name in texts for users.
         unit: "ms", "MB", "bytes", or empty for a share between 0 and 1.
-        source: what has it: each repetition; the model's file, the same for all repetitions of a job; or the operators
-            of a profile, with the type of operator as a further key.
-        column: of `results.records.RepetitionRecord`, which says where a measurement has it and which processes do;
-            empty for other sources.
-        scale: the value in `unit` is the column times this.
+        source: what its values belong to: each repetition; the model's file, with one value for all repetitions of a
+            job; or the operators of a profile, with the type of operator as a further key.
+        column: the field of `results.records.RepetitionRecord` that has its value; empty for other sources.
+        scale: the value in `unit` is the value of the column times this.
         counts: which repetitions of a job count: those whose latency or start counts (`results.counting`), all that
             ended well, or the last profile.
-        of_job: what stands for a job in the table of jobs: the median, or the largest.
+        of_job: the value that the table of jobs shows for a job: the median of its repetitions, or the largest value.
         session_column: the column of sessions of a pipeline; empty if they do not have it.
         better: the direction of an improvement.
         smallest_effect: the smallest change that matters: relative (0.01 is 1 %), or in the unit if `absolute`.
-        absolute: differences count in the unit, as for a share.
-        exact: there is no noise (the size of a file): any difference is one, whatever the number of repetitions.
-        scatter: relative, between processes, assumed if both sides have too few repetitions to show one; 0 if it is not
-            known, and nothing is decided then.
-        once_a_run: a run has one value of a case, that of its profile repetition.
-        of_speed: it depends on the device's speed: a reference case corrects it.
-        explained: a profile explains a regression.
-        worse_word: what a regression is called.
+        absolute: differences are in the unit, not relative; true for shares.
+        exact: there is no noise (the size of a file): any difference is real, whatever the number of repetitions.
+        scatter: the relative scatter between processes that is assumed if both sides have too few repetitions to
+            estimate it; 0 if it is not known: then there is no verdict.
+        once_a_run: a run has only one value for each case, from its profile repetition.
+        of_speed: it depends on the device's speed; a reference case can correct it for drift.
+        explained: a regression can be explained by the operators of a profile.
+        worse_word: the word for a regression, such as "slower".
         decimals: how many are shown; `None` for three significant digits.
         heading: the heading of its column in the table of jobs.
-        hidden: its place in the order in which columns are hidden in a narrow terminal; `None` if it never is.
-        shown: where; metrics of the history are also those of `samples` and `series`.
+        hidden: the position of its column in the order in which columns are hidden in a narrow terminal; `None` if it
+            is never hidden.
+        shown: the places where it is shown; metrics of the history are also in the tables `samples` and `series`.
     """
 
     name: str
@@ -74,19 +74,21 @@ class Metric:
 
     @property
     def worse(self) -> Literal["up", "down"]:
-        """The direction of a regression."""
+        """Return the direction of a regression."""
         return "up" if self.better == "lower" else "down"
 
     def of(self, record: object) -> float | None:
-        """The value of a repetition in `unit`; `record` has the columns of the table of repetitions as attributes."""
+        """Return the value of a repetition in `unit`; `record` has the columns of the table of repetitions as
+        attributes.
+        """
         value: float | None = getattr(record, self.column)
         return None if value is None else value * self.scale
 
 
 _EVERYWHERE: tuple[Place, ...] = ("jobs", "comparison", "history")
 
-# By name, in the order in which they are shown. Everything reads it when it is needed, so a new metric needs no further
-# code.
+# The metrics by name, in the order in which they are shown. All code reads this mapping at run time, so a new metric
+# needs no further code.
 METRICS: Mapping[str, Metric] = {
     metric.name: metric
     for metric in (
@@ -184,15 +186,18 @@ MODEL_SIZE = "model_size"
 
 
 def shown_in(place: Place) -> tuple[str, ...]:
-    """Names of the metrics that are shown there."""
+    """Return the names of the metrics that are shown in a place."""
     return tuple(name for name, metric in METRICS.items() if place in metric.shown)
 
 
 def of_repetitions() -> dict[str, Metric]:
-    """The metrics of the history that each repetition has."""
+    """Return the metrics of the history that have a value for each repetition."""
     return {name: METRICS[name] for name in shown_in("history") if METRICS[name].source == "repetition"}
 
 
 def stored() -> tuple[str, ...]:
-    """Names of the metrics of the history that have one value per repetition or job: all but times of operators."""
+    """Return the names of the metrics of the history that have one value per repetition or job:
+
+    all except the times of operators.
+    """
     return tuple(name for name in shown_in("history") if METRICS[name].source != "profile")

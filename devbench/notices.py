@@ -1,7 +1,8 @@
-"""The catalogue of notices: everything that limits what a number may be used for; knows nothing else of devbench.
+"""The catalogue of notices. A notice names a limit on the use of a number. Imports no other module of devbench.
 
-A notice is created where its fact is found, and shown by whatever shows the number. Those that tell of the device and
-of the plan are stored with the run; those that follow from stored values (`DERIVED`) are computed again by each reader.
+A notice is created by the code that finds the problem, and shown wherever the number is shown. Notices about the device
+and the plan are stored with the run. Notices that follow from stored values (`DERIVED`) are not stored; they are
+computed again each time that a run is read.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ from devbench.frozen import dataclass
 
 VIRTUAL_NOTE = "virtual: measured on a computer; not representative of any phone"
 LEAST_PROCESSES = 3
-"""From fewer counted processes no winner is chosen."""
+"""With fewer counted processes than this, no winner is chosen."""
 
 
 class Effect(str, Enum):
@@ -27,7 +28,7 @@ class Effect(str, Enum):
 
 
 class NoticeKind(str, Enum):
-    """Every kind of notice, by the name that JSON and the store have for it; in the order in which they are shown."""
+    """The kinds of notices, in the order in which they are shown; each value is the name in JSON and in the store."""
 
     ALL_UNRELIABLE = "all_unreliable"
     DEPOT_FILE_CHANGED = "depot_file_changed"
@@ -63,17 +64,17 @@ DERIVED = frozenset(
         NoticeKind.REFERENCE_NOT_USED,
     }
 )
-"""Kinds that follow from what is stored: never stored themselves."""
+"""The kinds that are computed from stored values and are therefore not stored."""
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many of how many are concerned: `7 of 8 repetitions are unreliable (throttled)`.
+    """A count with its total, for a sentence such as `7 of 8 repetitions are unreliable (throttled)`.
 
     Attributes:
-        concerned, total: how many, `total` at least 1.
-        what: one of them, such as `repetition of the candidate`.
-        state: what they are.
+        concerned, total: the 7 and the 8 of the example; `total` is at least 1.
+        what: the counted thing in the singular, such as `repetition of the candidate`.
+        state: the state of those concerned, such as `unreliable (throttled)`.
     """
 
     concerned: int
@@ -83,7 +84,7 @@ class Tally:
 
     @property
     def text(self) -> str:
-        """The sentence, without a full stop."""
+        """Return the sentence without a full stop."""
         noun, space, rest = self.what.partition(" ")
         many = f"{noun}s{space}{rest}"
         if self.total == 1:
@@ -95,17 +96,17 @@ class Tally:
 
 @dataclass(frozen=True, slots=True)
 class Notice:
-    """One limit on what numbers may be used for.
+    """One limit on the use of numbers.
 
     Attributes:
         kind: its entry in the catalogue.
-        subject: what it is about, as people know it: a model's key, a device's title, a case, a file.
+        subject: what it is about, by the name that users know: a model's key, a device's title, a case, a file.
         text: the problem, as one sentence without a full stop.
-        next_step: what the reader can do about it; empty if nothing can be done.
-        effect: what it does to the numbers of the subject.
-        device_key: the device in the store that it is about; empty for a notice about all of them.
+        next_step: what the user can do about it; empty if nothing can be done.
+        effect: how it limits the numbers of the subject.
+        device_key: the key in the store of the device that it is about; empty for a notice about all devices.
         job_number: the job of the run that it is about; `None` for a notice about all jobs of the subject.
-        tally: the numbers of `text`, if it counts: notices of one cause are added up. Not stored.
+        tally: the count in `text`, if there is one; the counts of notices with the same cause are added up. Not stored.
     """
 
     kind: NoticeKind
@@ -118,12 +119,12 @@ class Notice:
     tally: Tally | None = None
 
     def concerns(self, device_key: str, job_number: int, names: Collection[str]) -> bool:
-        """Whether it is about a job of its run.
+        """Whether the notice is about a given job of its run.
 
         Args:
             device_key: the job's device.
             job_number: the job's number.
-            names: what the job's model, case and device are called.
+            names: the names of the job's model, case and device.
         """
         if self.device_key not in ("", device_key):
             return False
@@ -131,7 +132,9 @@ class Notice:
 
 
 def merged(*sources: Iterable[Notice]) -> tuple[Notice, ...]:
-    """Notices of several findings about the same runs; of those on the same subject, the first source's are used."""
+    """Merge the notices of several sources about the same runs; if several sources have notices on one subject, those
+    of the first source are used.
+    """
     found: list[Notice] = []
     told: set[tuple[NoticeKind, str, str]] = set()
     for source in sources:

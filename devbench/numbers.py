@@ -1,8 +1,9 @@
-"""Numbers that come from outside (devices, tools, logs, headers, files), read within bounds; knows no package.
+"""Reads numbers in text from outside (devices, tools, logs, headers, files) within bounds. Imports no other module of
+devbench.
 
-Python reads more than it should: `²` passes `isdigit`, Arabic digits pass `int`, `1e999` is infinite, thousands of
-digits end in an error. Every reader of text from outside uses these two functions: ASCII digits, a limited length,
-a finite value within a range, and `None` for anything else.
+Python's own functions accept too much: `²` passes `isdigit`, Arabic digits pass `int`, `1e999` becomes infinite, and
+`int` raises an error for thousands of digits. All code that reads text from outside therefore uses these two functions.
+They accept ASCII digits of limited length and finite values within a range, and return `None` for anything else.
 """
 
 from __future__ import annotations
@@ -10,7 +11,7 @@ from __future__ import annotations
 import math
 import re
 
-# Fits every integer column of the store and of the protocols.
+# This fits every integer column of the store and of the protocols.
 MAX_WHOLE = 2**63 - 1
 MAX_REAL = 1e18
 _WHOLE = re.compile(r"[+-]?[0-9]{1,19}")
@@ -19,7 +20,7 @@ _BLANKS = " \t\r\n"
 
 
 def whole(text: str | bytes | None, *, minimum: int = 0, maximum: int = MAX_WHOLE) -> int | None:
-    """`text` as a whole number from `minimum` to `maximum`, or `None`. Blanks around it are ignored."""
+    """Return `text` as a whole number from `minimum` to `maximum`, or `None`. Blanks around it are ignored."""
     found = _WHOLE.fullmatch(_ascii(text))
     if found is None:
         return None
@@ -30,12 +31,12 @@ def whole(text: str | bytes | None, *, minimum: int = 0, maximum: int = MAX_WHOL
 def real(
     text: str | bytes | None, *, minimum: float = -MAX_REAL, maximum: float = MAX_REAL, above: float | None = None
 ) -> float | None:
-    """`text` as a finite number from `minimum` to `maximum`, or `None`. Blanks around it are ignored.
+    """Return `text` as a finite number from `minimum` to `maximum`, or `None`. Blanks around it are ignored.
 
     Args:
         text: decimal, with or without an exponent.
         minimum, maximum: the range, both included.
-        above: a limit that is not included: 0 for a duration that cannot be zero.
+        above: a lower limit that is not itself allowed, such as 0 for a duration that cannot be zero.
     """
     found = _REAL.fullmatch(_ascii(text))
     if found is None:

@@ -1,6 +1,6 @@
 """The catalogue of options: each is declared once, as a field of `RunOptions` or `NightlyOptions`.
 
-The command line, the keys of suites and their JSON Schema, and what a pipeline takes are made from these declarations.
+The command line, the keys of suites, their JSON Schema and the options of pipelines are made from these declarations.
 Knows nothing of Typer, of TOML, and of what an option does.
 """
 
@@ -336,7 +336,7 @@ class RunOptions:
 
 @dataclass(frozen=True, slots=True)
 class NightlyOptions:
-    """Further options of `devbench nightly`; those with a key are keys of `[nightly]`."""
+    """Further options of `devbench nightly`; a `key` is a key of the table `[nightly]` of a suite."""
 
     force: bool = option(False, "--force", text="Measure again what was already measured tonight, as a further night.")
     wait: float = option(

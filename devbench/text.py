@@ -5,48 +5,50 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-# Control, ANSI and direction characters: names of devices and models must not control the reader's terminal. Also lone
-# surrogates: Python has them in file names that are not UTF-8, and no text file can contain them.
+# Control, ANSI and direction characters, because names of devices and models must not control the user's terminal. Also
+# lone surrogates: Python uses them in file names that are not UTF-8, and no text file can contain them.
 _CONTROL = re.compile(
     r"\x1b\[[0-9;?]*[ -/]*[@-~]|\x1b[@-_]?|"
     r"[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2066-\u2069\ufeff\ud800-\udfff]"
 )
 _MIN_PREFIX = 2
-# What Markdown takes for more than text: not an underscore within a word, nor a sign of lists that is not in front.
+# Characters with a meaning in Markdown. An underscore within a word has none, nor a list sign that is not at the start.
 _SPECIAL = re.compile(r"([\\`*\[\]<>#|~]|^[-+](?= )|(?<=^\d)[.)](?= )|(?<![^\W_])_|_(?![^\W_])|&(?=#|\w+;))")
 
 
 def without_control(text: str, instead: str = "") -> str:
-    """`text` on one line, with `instead` for each control, ANSI or direction character; runs of blanks become one."""
+    """Return `text` on one line, with `instead` for each control, ANSI or direction character; several blanks become
+    one.
+    """
     return " ".join(_CONTROL.sub(instead, text).split())
 
 
 def clean(text: object, most: int = 300) -> str:
-    """`text` on one line of at most `most` characters, without invisible characters."""
+    """Return `text` on one line of at most `most` characters, without invisible characters."""
     line = without_control(str(text)[: 8 * most], " ")
     return line if len(line) <= most else line[: most - 1] + "…"
 
 
 def for_markdown(text: object, most: int = 300) -> str:
-    """`clean` text that stays text in Markdown: no emphasis, link, table, heading or HTML."""
+    """Clean the text and escape it for Markdown: no emphasis, link, table, heading or HTML."""
     return _SPECIAL.sub(r"\\\1", clean(text, most))
 
 
 def for_chat(text: object, most: int = 300) -> str:
-    """`clean` text that stays text in a chat: no link, no mention, no emphasis."""
+    """Clean the text and neutralise it for a chat: no link, mention or emphasis."""
     found = clean(text, most)
     for letter, code in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         found = found.replace(letter, code)
-    # A word joiner behind each sign: it stays readable and has no meaning in a chat.
+    # A word joiner (an invisible character) after each sign keeps the text readable and prevents a meaning in a chat.
     for letter in "*_~`@#":
         found = found.replace(letter, f"{letter}\u2060")
     return found
 
 
 def near(word: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -> str:
-    """The hint for a word that is not known: the one that was probably meant, if there is one.
+    """Return the hint for an unknown word: the known word that is probably meant, or `otherwise` if none is similar.
 
-    `cutoff`: how alike words must be, 0 to 1; names of files share their endings.
+    `cutoff`: how similar the words must be, 0 to 1; file names need a higher value because they share their endings.
     """
     import difflib
 
@@ -58,5 +60,5 @@ def near(word: str, known: Iterable[str], otherwise: str, cutoff: float = 0.6) -
 
 
 def parts_of(texts: Sequence[str] | None) -> tuple[str, ...]:
-    """The words of options that may be given again and with commas, each once."""
+    """Split the values of an option that may be repeated and may contain commas; each word is returned once."""
     return tuple(dict.fromkeys(part.strip() for text in texts or () for part in text.split(",") if part.strip()))
