@@ -1,4 +1,4 @@
-"""The difference of outputs from a reference: pure functions over arrays; knows no device and no model file."""
+"""Compares outputs with a reference: pure functions over arrays; knows no device and no model file."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 MIN_SNR_DB = 20.0
 MIN_COSINE = 0.99
-# Quantised kernels round differently; three of 256 steps are within what delegates document.
+# Quantised kernels round differently. The documentation of delegates allows differences of three of 256 steps.
 MAX_STEPS_8_BIT = 3
 
 FLOATS = ("float16", "float32", "float64")
@@ -25,9 +25,10 @@ INTEGERS = ("int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uin
 
 @dataclass(frozen=True, slots=True)
 class Limit:
-    """How much outputs of one type may differ. A figure that is `None` is not checked.
+    """The largest allowed difference of outputs of one type. A limit that is `None` is not checked.
 
-    Suites have a table of these for each type: floats all but `most_steps`, whole numbers that one alone.
+    Suites have a table of these limits for each type: floats have all except `most_steps`, whole numbers have only
+    that.
     """
 
     least_snr_db: float | None = option(None, text="least SNR in dB", key="least_snr_db")
@@ -52,37 +53,40 @@ def _default_limits() -> dict[str, Limit]:
 
 @dataclass(frozen=True, slots=True)
 class Thresholds:
-    """Limits by the type of an output (NumPy's name); a type without one must be equal."""
+    """Limits by the type of an output (NumPy's name).
+
+    Outputs of a type without limits must be equal to the reference.
+    """
 
     limits: Mapping[str, Limit] = field(default_factory=_default_limits)
 
     def of(self, dtype: str) -> Limit:
-        """The limit for outputs of the type `dtype`; without an entry, outputs must be equal."""
+        """Return the limit for outputs of the type `dtype`; without an entry, outputs must be equal."""
         return self.limits.get(dtype, Limit(most_steps=0))
 
     def changed(self, dtypes: tuple[str, ...], **figures: float | int) -> Thresholds:
-        """The same with other figures for some types; figures that are not named stay."""
-        # mypy cannot see that the names are the fields'.
+        """Return a copy with other limits for some types; limits that are not named stay the same."""
+        # mypy cannot see that the keywords are names of fields.
         new = {dtype: replace(self.of(dtype), **figures) for dtype in dtypes}  # type: ignore[arg-type]
         return Thresholds({**self.limits, **new})
 
 
-# For outputs of which only the size and finite numbers are checked.
+# With these, only the size of an output is checked, and that its values are finite and not all zero.
 NO_LIMITS = Thresholds(dict.fromkeys((*FLOATS, "complex64", *INTEGERS, "bool"), Limit()))
 
 
 @dataclass(frozen=True, slots=True)
 class Deviation:
-    """One output against its reference.
+    """The difference of one output from its reference.
 
     Attributes:
         max_abs: largest absolute difference, in the output's unit.
-        max_rel: the same over the largest absolute value of the reference.
+        max_rel: `max_abs` divided by the largest absolute value of the reference.
         cosine: cosine of the angle between the two as vectors; 1 is the same direction.
         snr_db: 10·log10(Σ reference² / Σ difference²); infinite for equal arrays.
         nan, inf: the number of values that are not finite although the reference's are.
         all_zero: every value is zero, the reference's are not.
-        wrong_size: there are more or fewer bytes than the reference has; nothing else is known then.
+        wrong_size: the output has more or fewer bytes than the reference; the other attributes have no meaning then.
     """
 
     name: str
@@ -98,7 +102,7 @@ class Deviation:
 
     @property
     def words(self) -> str:
-        """The figures for a person."""
+        """Return the figures as text."""
         if self.wrong_size:
             return "wrong size"
         parts = [f"{self.nan} NaN"] * bool(self.nan) + [f"{self.inf} Inf"] * bool(self.inf)
@@ -112,14 +116,14 @@ class Deviation:
 
 
 def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.generic]) -> Deviation:
-    """The difference of `found` from `reference`; `None` is an array of another size."""
+    """Return the difference of `found` from `reference`; `found` is `None` if the output has another size."""
     import numpy as np
 
     dtype = str(reference.dtype)
     if found is None or found.size != reference.size:
         return Deviation(name, dtype, wrong_size=True)
     if reference.dtype.kind == "c":
-        # Both parts count; a cast to a real type would drop one of them.
+        # Real and imaginary parts both count; a cast to a real type would drop the imaginary ones.
         found, reference = (array.ravel().view(np.float32) for array in (found, reference))
     ours, theirs = found.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
     sane = np.isfinite(theirs)
@@ -132,7 +136,7 @@ def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.
     a, b = ours[both], theirs[both]
     with np.errstate(over="ignore"):
         max_abs = float(np.abs(a - b).max())
-    # Scaled, since squares of garbage such as 1e300 have no number.
+    # Scaled, since squares of garbage values such as 1e300 would overflow.
     scale = max(float(np.abs(a).max()), float(np.abs(b).max())) or 1.0
     a, b = a / scale, b / scale
     difference = a - b
@@ -153,7 +157,7 @@ def compare(name: str, found: NDArray[np.generic] | None, reference: NDArray[np.
 
 
 def violation(error: Deviation, thresholds: Thresholds | None = None) -> str:
-    """What is wrong with an output, with the limit that it breaks; empty if it is within the limit of its type.
+    """Return what is wrong with an output, with the limit that it breaks; empty if it is within the limits of its type.
 
     NaN, Inf, all zero and another size are wrong, whatever the limits.
     """
@@ -180,5 +184,5 @@ def violation(error: Deviation, thresholds: Thresholds | None = None) -> str:
 
 
 def limit_to_json(limit: Limit) -> dict[str, float | int]:
-    """The figures that are checked, by name."""
+    """Return the limits that are checked (not `None`), by name."""
     return {name: value for name, value in asdict(limit).items() if value is not None}

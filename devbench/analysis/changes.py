@@ -1,12 +1,14 @@
-"""Change points: where a series of measurements took another level, and by how much. Pure functions; knows no store.
+"""Finds change points: where a series of measurements changed its level, and by how much. Pure functions; knows no
+store.
 
-A series has the values of one metric of one case on one device, night after night. What is to be found is a lasting
-change. Outliers, gaps, a device that switches between two speeds, and slow drift are not changes. `docs/detection.md`
-compares what is found and missed with other methods, and says how the constants were chosen.
+A series has the values of one metric of one case on one device, one value per night. Lasting changes are to be found.
+Outliers, gaps, a device that switches between two speeds, and slow drift are not changes. `docs/detection.md` compares
+what is found and missed with other methods, and says how the constants were chosen.
 
-A cut of the level is tested by Student's t of the two stretches, a cut of the distribution by the distance of their
-soft histograms. Both tests allow for a level that wanders a little: otherwise any two stretches would differ if they
-are long enough. The weakest cut is removed until all others are significant and large enough.
+A series is cut into stretches where its level or its distribution changes. A cut of the level is tested by Student's t
+of the two stretches, a cut of the distribution by the distance of their soft histograms. Both tests allow for a level
+that wanders a little: otherwise any two stretches would differ if they are long enough. The weakest cut is removed,
+again and again, until all others are significant and large enough.
 """
 
 from __future__ import annotations
@@ -43,11 +45,11 @@ Direction = Literal["up", "down"]
 _QUANTILES = ((0.5, 0.6745), (0.8, 1.2816))
 # Larger values count as gaps, like those that are not finite.
 NO_NUMBER = 1e150
-# Limit of values, in typical values: their squares must not overflow.
+# The limit of values, as a multiple of the typical value: their squares must not overflow.
 _LARGEST = 1e9
-# Cuts at most this many points apart are the same.
+# Cuts at most this many points apart count as the same cut.
 _SAME = 3
-# Logarithms are rounded to this many decimals, so that a series in another unit gives exactly the same result.
+# Logarithms are rounded to this many decimals. A series in another unit then gives exactly the same result.
 _DECIMALS = 10
 
 
@@ -61,7 +63,7 @@ class ChangePoint:
             the drift.
         size: after / before − 1; `None` if `before` is zero.
         direction: "up" if the values grew.
-        p: probability of such a difference anywhere in a series of that length without a change.
+        p: the probability of such a difference at any point of a series of that length that has no change.
         points_before, points_after: numbers of points of the two stretches.
     """
 
@@ -76,28 +78,28 @@ class ChangePoint:
 
     @property
     def confidence(self) -> float:
-        """1 − p."""
+        """Return 1 − p."""
         return 1 - self.p
 
 
 def change_points(values: Sequence[float] | Floats, settings: ChangeSettings | None = None) -> tuple[ChangePoint, ...]:
-    """The changes of one series, in order; see `change_points_of_many`."""
+    """Return the changes of one series, in the order of time; see `change_points_of_many`."""
     return change_points_of_many([values], settings)[0]
 
 
 def change_points_of_many(
     many: Sequence[Sequence[float] | Floats], settings: ChangeSettings | None = None
 ) -> list[tuple[ChangePoint, ...]]:
-    """The changes of each series.
+    """Find the changes of each series.
 
-    Series are cut into levels (`cuts.cuts`), of logarithms if all values are above zero. If drift explains them better,
-    it is subtracted and they are cut again (`drift.drift_under`). They are also cut where the distribution changes
-    (`cuts.distribution_cuts`). All cuts are then tested together. The noise is that of neighbouring
-    points; if it is correlated from point to point, a stretch counts as fewer points.
+    Series are cut into levels (`cuts.cuts`), of logarithms if all values are above zero. If slow drift explains a
+    series better than levels do, it is subtracted and the series is cut again (`drift.drift_under`). They are also cut
+    where the distribution changes (`cuts.distribution_cuts`). All cuts are then tested together. The noise is estimated
+    from differences of neighbouring points; if neighbouring points are correlated, a stretch counts as fewer points.
 
     Args:
         many: the values of each series in the order of time; a value that is not finite is a gap.
-        settings: the defaults if `None`.
+        settings: `None` uses the defaults.
     """
     rules = settings or ChangeSettings()
     all_values = [np.asarray(values, dtype=np.float64) for values in many]
@@ -115,7 +117,7 @@ def change_points_of_many(
                 again.append(i)
                 known[i] = _without(known[i], curve)
                 scaled[i] = scaled[i] - curve
-    # Drift gave stairs: without the drift, cuts are looked for again.
+    # The drift was cut into stairs. Subtract it and look for cuts again.
     cut_again = cuts([scaled[i] for i in again], [noises[i] for i in again], rules.penalty, rules.bound)
     for i, places_of_cuts in zip(again, cut_again, strict=True):
         candidates[i] = places_of_cuts
@@ -131,12 +133,15 @@ def change_points_of_many(
 
 
 def _together(levels: Sequence[int], distributions: Sequence[int]) -> list[int]:
-    """The cuts of the level, and those of the distribution that are not next to one."""
+    """Return the cuts of the level, and those cuts of the distribution that are not next to a cut of the level."""
     return sorted([*levels, *(at for at in distributions if all(abs(at - one) > _SAME for one in levels))])
 
 
 def scaled_values(values: Floats) -> Floats:
-    """Logarithms, or shares of the typical size if a value is zero or less: differences are relative in both cases."""
+    """Return logarithms, or multiples of the typical size if a value is zero or less.
+
+    Differences of both are relative.
+    """
     if len(values) and values.min() > 0:
         logs = np.log(values)
         return np.asarray(np.round(logs - median_of(logs), _DECIMALS))
@@ -145,25 +150,25 @@ def scaled_values(values: Floats) -> Floats:
 
 
 def _without(values: Floats, curve: Floats) -> Floats:
-    """The values less a curve on the scale of `scaled_values`."""
+    """Subtract a curve, which has the scale of `scaled_values`, from the values."""
     if values.min() > 0:
-        # Limited to avoid an overflow.
+        # The curve is limited to avoid an overflow.
         return np.asarray(values * np.exp(-np.clip(curve, -100, 100)))
     return values - curve * _typical(values)
 
 
 def _typical(values: Floats) -> float:
-    """The median size; the largest if that is zero, or 1."""
+    """Return the median absolute value; the largest one if the median is zero, and 1 if all are zero."""
     sizes = np.abs(values)
     return float(np.median(sizes)) or float(np.max(sizes)) if len(sizes) and sizes.any() else 1.0
 
 
 def noise_of(values: Floats) -> float:
-    """Standard deviation of points around their level, from the differences of neighbours.
+    """Estimate the standard deviation of points around their level from the differences of neighbouring points.
 
-    A change hardly affects it. It is the larger of the estimates from the median and from the 80th percentile of the
-    differences. They are equal for normal noise. The median alone would miss a device that switches between two speeds;
-    outliers would change a higher percentile.
+    A change of level hardly affects the result. It is the larger of two estimates, from the median and from the 80th
+    percentile of the differences. The two are equal for normal noise. The median alone would miss a device that
+    switches between two speeds; outliers would change a higher percentile.
     """
     if len(values) < 2:
         return MIN_NOISE
@@ -193,7 +198,7 @@ def _described(values: Floats, at: NDArray[np.int_], steps: Sequence[ConfirmedSt
 
 # Smallest noise of a series, as a share of its value: the resolution of timers and clocks.
 MIN_NOISE = 5e-4
-# If neighbouring points are more correlated than this, the level wanders, and no number of points is enough for a test.
+# If neighbouring points are more correlated than this, the level itself wanders, and no test is possible.
 _MAX_CORRELATION = 0.9
 # Both stretches need this many points for a comparison of their distributions.
 _MIN_OF_DISTRIBUTION = 8
@@ -204,12 +209,12 @@ class ChangeSettings:
     """What counts as a change.
 
     Attributes:
-        alpha: the largest p that counts, for one series and all places where it might have changed.
+        alpha: the largest p of a change; p is for the whole series, with all places where it might have changed.
         smallest: the smallest relative change that counts, such as 0.01.
         min_points: the smallest number of points on each side of a change.
-        penalty, bound: the parameters of `cuts.cuts`, for cuts of the level.
-        distribution_penalty: the penalty of `cuts.distribution_cuts`, for cuts of the distribution.
-        wander: the standard deviation of a level that did not change, in noises; the tests allow for it.
+        penalty, bound: the parameters of `cuts.cuts`, which finds cuts of the level.
+        distribution_penalty: the parameter of `cuts.distribution_cuts`, which finds cuts of the distribution.
+        wander: how far a level may wander without a change: a standard deviation, as a multiple of the noise.
     """
 
     alpha: float = 0.001
@@ -229,7 +234,7 @@ class ConfirmedStep:
         index: the index of the first point after the cut.
         p: the p-value of the change of level, or of distribution if the level is not significant, times the number of
             points.
-        size: difference of the medians.
+        size: the difference of the medians of both sides.
     """
 
     index: int
@@ -240,7 +245,7 @@ class ConfirmedStep:
 def confirmed(
     values: Floats, noise: float, histogram: SoftHistogram, candidates: Sequence[int], rules: ChangeSettings
 ) -> list[ConfirmedStep]:
-    """The candidates that pass all tests, each at its best place, in order."""
+    """Return the candidates that pass all tests, each moved to its best place, in the order of time."""
     steps = _standing(values, noise, histogram, candidates, rules)
     places = [step.index for step in steps]
     better = moved(histogram, places, rules.min_points)
@@ -273,8 +278,8 @@ def _standing(
             left, right = without_outliers[k], without_outliers[k + 1]
             p = len(values) * _p_of_level(left, right, noise, share, rules.wander)
             if p <= rules.alpha:
-                # A device may switch between two modes, and the medians be in different ones: test both stretches again
-                # with common bounds.
+                # A device may switch between two modes. The medians of the stretches may then be in different modes, so
+                # both are tested again with common bounds.
                 reach = rules.bound * noise
                 low, high = min(middles[k : k + 2]) - reach, max(middles[k : k + 2]) + reach
                 common = np.clip(parts[k], low, high), np.clip(parts[k + 1], low, high)
@@ -296,15 +301,16 @@ def _standing(
 
 
 def bounded(parts: Sequence[Floats], noise: float, bound: float) -> list[Floats]:
-    """The stretches with outliers limited to the bound around the median."""
+    """Return the stretches with outliers limited to `bound` noises around the median."""
     middles = [median_of(part) for part in parts]
     return [np.clip(part, m - bound * noise, m + bound * noise) for part, m in zip(parts, middles, strict=True)]
 
 
 def _independent_share(parts: Sequence[Floats]) -> float:
-    """The number of independent points that a point is worth: (1 − r) / (1 + r), r the correlation to the next point.
+    """Return how many independent points one point counts as: (1 − r) / (1 + r), r the correlation with the next point.
 
-    The size of a sample with first-order correlation (G. Box, G. Jenkins and G. Reinsel, Time Series Analysis, 2.1.5).
+    The formula is that of the effective sample size with first-order correlation (G. Box, G. Jenkins and G. Reinsel,
+    Time Series Analysis, 2.1.5).
     """
     off = [part - part.mean() for part in parts]
     whole = sum(float(one @ one) for one in off)
@@ -317,7 +323,7 @@ def _independent_share(parts: Sequence[Floats]) -> float:
 
 
 def _p_of_level(left: Floats, right: Floats, noise: float, share: float, wander: float) -> float:
-    """p of Student's t with the pooled variance, each mean with a further uncertainty of `wander` noises."""
+    """Return p of Student's t with the pooled variance; each mean has a further uncertainty of `wander` noises."""
     n, m = len(left) * share, len(right) * share
     free = max(len(left) + len(right) - 2, 1)
     spread2 = float(((left - left.mean()) ** 2).sum() + ((right - right.mean()) ** 2).sum()) / free
@@ -329,7 +335,7 @@ def _p_of_level(left: Floats, right: Floats, noise: float, share: float, wander:
 
 
 def _p_of_distribution(stretches: Stretches, k: int, left: int, right: int, share: float, wander: float) -> float:
-    """p of the distance between the mean rows, which without a change is a sum of chi-squared variables."""
+    """Return p of the distance between the mean rows. Without a change, it is a weighted sum of χ² variables."""
     if min(left, right) < _MIN_OF_DISTRIBUTION:
         return 1.0
     apart = stretches.means[k + 1] - stretches.means[k]

@@ -1,7 +1,7 @@
-"""Baseline and candidate compared: what improved, regressed, did not change, or cannot be decided yet.
+"""Compares baseline and candidate: what improved, regressed, did not change, or cannot be decided yet.
 
 Pure functions over numbers; knows no store. An observation is one process of the tool (`analysis/stats.py`). Two
-questions are answered: is the candidate slower or faster at all, and is it by more than the smallest change that
+questions are answered. Is the candidate slower or faster at all? Is the difference larger than the smallest change that
 matters? `docs/compare.md` shows how often the answers are wrong on recorded noise, compared with other tests.
 """
 
@@ -27,7 +27,7 @@ __all__ = ["CompareSettings", "Comparison", "Pair", "Sample", "Verdict", "compar
 Verdict = Literal["improved", "regressed", "unchanged", "undecided"]
 Direction = Literal["worse", "better"]
 
-# The number of repetitions that is suggested if there are too few for any test.
+# This number of repetitions is suggested if there are too few for any test.
 _USUAL_REPETITIONS = 5
 _MAX_REPETITIONS = 1000
 _POWER = 0.8
@@ -44,13 +44,13 @@ class Comparison:
             drift; `None` if a side has no value or the baseline is zero.
         interval: the interval of `change`; `None` if the scatter is not known.
         p: the p-value of the test for no change, for the pair alone; `None` if there are too few repetitions.
-        q: over all pairs (false discovery rate).
+        q: the false discovery rate over all pairs.
         verdict: the answer to both questions together (`compare_all`).
         more_repetitions: about this many more per side would decide, if the scatter and the difference stay as they
             are, in four of five cases; `None` if it is decided, would take more than 1,000, or `reason` is given.
         drift: the drift of the reference case, as a relative change; `None` without one.
         smallest_effect: the smallest change that matters, as in the catalogue of metrics.
-        direction: if it is certain (q ≤ alpha), else `None`.
+        direction: the direction of the change if it is certain (q ≤ alpha), else `None`.
         beyond: whether the change in that direction is larger than the smallest that matters: `True` if the whole
             interval is beyond it, `False` if the whole interval is within it on both sides of zero, else `None`.
         reason: why no verdict is possible, whatever the numbers are; else empty.
@@ -74,7 +74,7 @@ class Comparison:
 
     @property
     def small(self) -> bool:
-        """Whether there is certainly a change, and it is certainly smaller than the threshold."""
+        """Whether there is certainly a change that is certainly smaller than the smallest one that matters."""
         return self.verdict == "unchanged" and self.direction is not None
 
 
@@ -92,12 +92,13 @@ class _Tested:
 
 
 def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) -> tuple[Comparison, ...]:
-    """Compare all pairs; the verdicts are those of the whole family.
+    """Compare all pairs; the verdicts allow for the number of pairs.
 
     The test is that of ranks (`analysis/ranks.py`) on logarithms. If the samples do not overlap, it is Yuen's (K. K.
     Yuen, The two-sample trimmed t for unequal population variances, Biometrika 61, 1974; `scipy.stats.ttest_ind` with
-    `trim=0.1`), which can tell how far they are apart; so it is with fewer than five values per side, a reference case,
-    or the scatter of several runs. Scatter is at least a thousandth of the value. q is that of Benjamini and Hochberg.
+    `trim=0.1`), which can tell how far they are apart. Yuen's test is also used with fewer than five values per side,
+    with a reference case, and with the scatter of several runs. Scatter is at least a thousandth of the value. q is
+    that of Benjamini and Hochberg.
 
     - regressed, improved: the direction is certain (q ≤ alpha), and the interval reaches beyond the smallest effect;
     - unchanged: the interval is within the smallest effect on both sides of zero, even if the direction is certain;
@@ -105,7 +106,7 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
 
     Args:
         pairs: all of one metric in a report; each further pair makes the verdicts a little more cautious.
-        settings: the defaults if `None`.
+        settings: `None` uses the defaults.
     """
     rules = settings or CompareSettings()
     found = differences(pairs, rules)
@@ -119,7 +120,7 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
     if (~exact).any():
         q[~exact] = _false_discoveries(p[~exact], any_dependence=rules.any_dependence)
     passed = p[(q <= rules.alpha) & ~exact]
-    # If nothing was found yet, the smallest p must pass the test against all pairs.
+    # If no change was found yet, the smallest p must pass the correction for all pairs.
     needed = max(float(passed.max(initial=0.0)), rules.alpha / max(1, int((~exact).sum())))
     results = map(_Tested, p.tolist(), q.tolist(), low.tolist(), high.tolist())
     by_pair = {id(one): result for one, result in zip(tested, results, strict=True)}
@@ -127,7 +128,7 @@ def compare_all(pairs: Sequence[Pair], settings: CompareSettings | None = None) 
 
 
 def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floats, Floats]:
-    """The p-value of the test for no difference, and the ends of the interval."""
+    """Return the p-value of no difference, and both ends of the interval, for each tested difference."""
     from scipy.special import stdtr, stdtrit
 
     names = ("size", "trimmed", "error", "free", "min_error")
@@ -136,7 +137,7 @@ def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floa
     t = stdtrit(free, (1 + confidence) / 2)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = np.where(trimmed == 0, 1.0, 2 * stdtr(free, -np.abs(trimmed) / error))
-        # Nothing closer to zero than the resolution of timers is certain.
+        # A difference below the resolution of timers is never certain.
         min_p = np.where(size == 0, 1.0, 2 * stdtr(free, -np.abs(size) / least))
     low, high = size - t * error, size + t * error
     at = np.array([k for k, one in enumerate(tested) if one.ranks is not None], dtype=int)
@@ -152,7 +153,7 @@ def _test(tested: Sequence[Difference], confidence: float) -> tuple[Floats, Floa
 
 
 def _false_discoveries(p: Floats, *, any_dependence: bool) -> Floats:
-    """The false discovery rate q for each p: the smallest p'·n/rank(p') over all p' ≥ p, at most 1.
+    """Return the false discovery rate q for each p: the smallest p'·n/rank(p') over all p' ≥ p, at most 1.
 
     With `any_dependence` it is multiplied by Σ 1/i, i from 1 to n. The result is that of
     `scipy.stats.false_discovery_control`, whose import takes longer than a comparison.
@@ -178,7 +179,7 @@ def _verdict(one: Difference, tested: _Tested | None, needed: float, rules: Comp
     direction: Direction | None = None
     if tested.q <= rules.alpha and one.size:
         direction = "worse" if (one.size > 0) == (of.worse == "up") else "better"
-    # In the direction of the change.
+    # The interval in the direction of the change: a fall is negated.
     near, far = (tested.low, tested.high) if one.size >= 0 else (-tested.high, -tested.low)
     within = far < smallest or not one.size if of.exact else -smallest <= near and far <= smallest
     more_repetitions = None
@@ -211,10 +212,11 @@ def _plain_change(one: Difference) -> float | None:
 
 
 def _more(one: Difference, half: float, needed: float, confidence: float) -> int | None:
-    """Repetitions per side until the difference is significant, or until the interval fits within the smallest effect.
+    """Return the repetitions per side that make the difference significant, or the interval fit into the smallest
+    effect.
 
-    Normal approximation: n = 2·((z + z of the power)·s/Δ)², where s comes from half the width of the interval as it is
-    now and Δ is the difference (for the first question), or its distance to the smallest effect (for the second).
+    Normal approximation: n = 2·((z + z of the power)·s/Δ)², where s comes from half the width of the present interval.
+    Δ is the difference itself for the first purpose, and its distance to the smallest effect for the second.
     """
     normal = NormalDist()
     n, m = one.sides[0].n, one.sides[1].n

@@ -1,15 +1,15 @@
-"""Divides a series into stretches of one level, or of one distribution. Pure functions over arrays; knows no store.
+"""Cuts a series into stretches, each of one level or of one distribution. Pure functions over arrays; knows no store.
 
-Levels: points far from every level cost no more than a bounded loss, so that single outliers neither move a level nor
-cut a stretch (P. Fearnhead and G. Rigaill, Changepoint Detection in the Presence of Outliers, Journal of the American
-Statistical Association 114, 2019). The cut with the least cost is found exactly, over a grid of levels, by Viterbi's
-recursion. Its time grows with the number of points, not with its square.
+Levels: the loss of a point far from its level is bounded, so single outliers neither move a level nor cut a stretch (P.
+Fearnhead and G. Rigaill, Changepoint Detection in the Presence of Outliers, Journal of the American Statistical
+Association 114, 2019). The cut with the least cost is found exactly, over a grid of levels, by Viterbi's recursion. Its
+time grows with the number of points, not with its square.
 
-Distributions: one speed that becomes two, or a share of slow runs that doubles, need not change the typical value. Each
-value becomes a row of a soft histogram: it belongs to the two nearest cells, in shares. Stretches are compared by their
-mean rows, a kernel two-sample test (A. Gretton and others, A Kernel Two-Sample Test, Journal of Machine Learning
-Research 13, 2012). Cuts have the least cost over a set of candidates (S. Arlot, A. Celisse and Z. Harchaoui, A Kernel
-Multiple Change-point Algorithm via Model Selection, Journal of Machine Learning Research 20, 2019).
+Distributions: if one speed becomes two, or the share of slow runs doubles, the typical value may stay the same. Each
+value therefore becomes a row of a soft histogram: it is split between the two nearest cells. Stretches are
+compared by their mean rows, a kernel two-sample test (A. Gretton and others, A Kernel Two-Sample Test, Journal of
+Machine Learning Research 13, 2012). Cuts have the least cost over a set of candidates (S. Arlot, A. Celisse and Z.
+Harchaoui, A Kernel Multiple Change-point Algorithm via Model Selection, Journal of Machine Learning Research 20, 2019).
 """
 
 from __future__ import annotations
@@ -24,20 +24,20 @@ from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
 
-# Distance of the levels that are tried, in noises: the error of a level is at most an eighth of the noise.
+# The distance between the levels that are tried, in noises: a level is off by at most an eighth of the noise.
 _GRID = 0.25
 _MAX_LEVELS = 128
-# Numbers in the table of losses of one batch; each has 4 bytes, and 1 byte for its mark.
+# The largest table of losses of one batch, in entries of 4 bytes, each with 1 further byte for a mark.
 _BATCH_CELLS = 2_000_000
 
 
 def cuts(series: Sequence[Floats], noises: Sequence[float], penalty: float, bound: float) -> list[list[int]]:
-    """Where each series is cut: the indices of the first points after the cuts, in order.
+    """Return where each series is cut: the indices of the first points after the cuts, in order.
 
-    Least Σ min((xᵢ − level)² / noise², bound²) + penalty · log(n) · number of cuts.
+    The cuts minimise Σ min((xᵢ − level)² / noise², bound²) + penalty · log(n) · number of cuts.
 
     Args:
-        series: finite numbers; may be of different lengths.
+        series: finite numbers; the series may have different lengths.
         noises: for each series, the standard deviation of its points around their level, above zero.
         penalty: the cost of a cut, in squared noises, times the logarithm of the length.
         bound: the largest distance that counts, in noises.
@@ -59,7 +59,7 @@ def cuts(series: Sequence[Floats], noises: Sequence[float], penalty: float, boun
 
 
 def _levels(values: Floats, noise: float) -> Floats:
-    """A grid around the median, with only those levels that the running median of five points reaches."""
+    """Return a grid of levels around the median, limited to those that the running median of five points reaches."""
     step, middle = _GRID * noise, median_of(values)
     near = np.unique(np.round((running_median(values, 2) - middle) / step))
     near = np.unique(np.concatenate([near - 1, near, near + 1]))
@@ -69,7 +69,10 @@ def _levels(values: Floats, noise: float) -> Floats:
 
 
 def running_median(values: Floats, reach: int) -> Floats:
-    """The median of each point and up to `reach` on both sides; fewer at the ends, the same number on both sides."""
+    """Return the running median:
+
+    of each point and up to `reach` points on each side; fewer at the ends, equally on both.
+    """
     n = len(values)
     reach = min(reach, (n - 1) // 2)
     if reach < 1:
@@ -82,7 +85,7 @@ def running_median(values: Floats, reach: int) -> Floats:
 
 
 def median_of(values: Floats) -> float:
-    """The median of at least one number. For short arrays it takes a tenth of the time of NumPy's."""
+    """Return the median of at least one number. It is ten times as fast as NumPy's function for short arrays."""
     low, high = (len(values) - 1) // 2, len(values) // 2
     parted = np.partition(values, (low, high))
     return float(parted[low] + parted[high]) / 2
@@ -99,8 +102,8 @@ def _cut_batch(
 ) -> None:
     lengths = [len(series[i]) for i in batch]
     longest, widest = max(lengths), max(len(levels[i]) for i in batch)
-    # After the end of a shorter series each level costs nothing, so nothing is cut there. Levels that a series does not
-    # have cost the largest loss.
+    # Points after the end of a shorter series have no loss, so there are no cuts. Levels that a series does not have
+    # get the largest loss.
     losses = np.zeros((longest, len(batch), widest), np.float32)
     for row, i in enumerate(batch):
         far = (series[i][:, None] - levels[i][None, :]) / noises[i]
@@ -114,7 +117,8 @@ def _cut_batch(
     for t in range(1, longest):
         best: Any = cost.argmin(axis=1)
         least = cost[rows, best][:, None]
-        # Only differences matter; subtracting the least keeps single precision exact enough for long series.
+        # Only differences of costs matter. Subtracting the smallest keeps single precision exact enough for long
+        # series.
         cost -= least
         came_from[t] = best
         np.greater(cost, price, out=jumped[t])
@@ -132,28 +136,28 @@ def _cut_batch(
 # Width of a cell in noises, unless the values span more than _MAX_CELLS cells.
 _CELL = 1.5
 _MAX_CELLS = 40
-# Values beyond these quantiles, by this many noises, are in the cells at the ends.
+# Values that are this many noises beyond these quantiles are in the cells at the ends.
 _OUTER = (0.02, 0.98)
 _MARGIN = 1.5
-# Neighbouring windows of these numbers of points are compared to find candidates.
+# To find candidates, neighbouring windows of these sizes (in points) are compared.
 _WINDOWS = (6, 12, 24, 48)
-# The smallest scatter: equal rows have none.
+# The smallest scatter that is assumed, because equal rows have none.
 _MIN_WEIGHT = 1e-9
 # Time and memory grow with the square of the candidates.
 _MAX_CANDIDATES = 500
-# A cut moves if that lowers the cost by this much.
+# A cut is moved if that lowers the cost by this much.
 _MIN_GAIN = 1.5
 _ROUNDS = 2
 
 
 @dataclass(frozen=True, slots=True)
 class SoftHistogram:
-    """The rows of a series.
+    """The soft histogram of a series: a row for each point.
 
     Attributes:
         rows: points × cells; each row sums to one.
         sums: (points + 1) × cells; row i is the sum of the rows before point i.
-        squares: points + 1; the same of the squared lengths of the rows.
+        squares: points + 1; entry i is the sum of the squared lengths of the rows before point i.
     """
 
     rows: Floats
@@ -186,10 +190,10 @@ def soft_histogram(values: Floats, noise: float) -> SoftHistogram:
 
 
 def distribution_cuts(histogram: SoftHistogram, others: Iterable[int], penalty: float) -> list[int]:
-    """Where the distribution changes: the indices of the first points after the cuts, in order.
+    """Return where the distribution changes: the indices of the first points after the cuts, in order.
 
-    Least Σ |row − mean row of its stretch|² + penalty · log(n) · number of cuts, over places where neighbouring windows
-    differ most, and `others`.
+    The cuts minimise Σ |row − mean row of its stretch|² + penalty · log(n) · number of cuts. Candidates are `others`
+    and the places where neighbouring windows differ most.
     """
     n = len(histogram.rows)
     ends = np.array(sorted({0, n, *others, *_candidates(histogram.sums)}))
@@ -213,12 +217,12 @@ def distribution_cuts(histogram: SoftHistogram, others: Iterable[int], penalty: 
 
 
 def _candidates(sums: Floats) -> set[int]:
-    """Places where neighbouring windows differ most."""
+    """Return the places where neighbouring windows differ most."""
     found: dict[int, float] = {}
     for window in _WINDOWS:
         far = sums[2 * window :] - 2 * sums[window:-window] + sums[: -2 * window]
         apart = (far * far).sum(axis=1) / window
-        # Keep the largest distance in each block of half a window.
+        # In each block of half a window, only the place with the largest distance is a candidate.
         block = window // 2
         blocks = np.full((-(-len(apart) // block), block), -1.0)
         blocks.flat[: len(apart)] = apart
@@ -230,7 +234,7 @@ def _candidates(sums: Floats) -> set[int]:
 
 
 def moved(histogram: SoftHistogram, places: Sequence[int], min_points: int) -> list[int]:
-    """Each cut moved to the best place between its neighbours, if that is clearly better."""
+    """Move each cut to the best place between its neighbours, if that is clearly better; return the cuts."""
     sums = histogram.sums
     ends = [0, *places, len(histogram.rows)]
     for _ in range(_ROUNDS):
@@ -247,11 +251,11 @@ def moved(histogram: SoftHistogram, places: Sequence[int], min_points: int) -> l
 
 @dataclass(frozen=True, slots=True)
 class Stretches:
-    """A cut histogram.
+    """A soft histogram that is cut into stretches.
 
     Attributes:
         means: stretches × cells, the mean rows.
-        weights: the eigenvalues of the covariance of the rows around them, the largest last.
+        weights: the eigenvalues of the covariance of the rows around these means, the largest last.
     """
 
     means: Floats
@@ -270,7 +274,7 @@ def stretches_of(histogram: SoftHistogram, ends: Sequence[int]) -> Stretches:
 
 
 def largest_tail(value: float, weights: Floats) -> float:
-    """An upper bound of the probability that Σ weightᵢ · Xᵢ > `value`, with Xᵢ chi-squared with one degree of freedom.
+    """Bound the probability that Σ weightᵢ · Xᵢ > `value` from above; Xᵢ is chi-squared with one degree of freedom.
 
     Chernoff's bound, min over s of e^(−s · value) Π (1 − 2 s weightᵢ)^(−½).
     """

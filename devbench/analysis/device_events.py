@@ -14,7 +14,7 @@ from statistics import median
 
 from devbench.analysis.changes import ChangePoint, Direction
 
-# The median deviation times this is the standard deviation, if the scatter is normal.
+# For normal scatter, the median absolute deviation times this is the standard deviation.
 _MAD = 1.4826
 _FAR = 3.0
 
@@ -24,7 +24,7 @@ class SeriesChanges:
     """The changes of one series of a device.
 
     Attributes:
-        model, case, metric: those of the series; cases of one model count as one model.
+        model, case, metric: what was measured; several cases of a model count as one model.
         times: the time of every row of the series, gaps included, ascending; any unit that all series of the device
             share, such as the number of the night.
         changes: what `change_points` found.
@@ -43,8 +43,9 @@ class EventSettings:
 
     Attributes:
         min_models: the smallest number of models that changed.
-        min_share: their smallest share of the models that were measured before and after.
-        tolerance: the largest distance of the changes, in nights, since noise moves them.
+        min_share: the smallest share of changed models among those that were measured before and after.
+        tolerance: the largest distance between changes of one event, in nights, since noise moves the place that is
+            found.
         alpha: the largest p that counts.
         apart: a model is also reported on its own if its change differs from the typical one by more than this
             (natural logarithm: 0.02 is 2 %) and by more than the scatter among the models.
@@ -59,14 +60,14 @@ class EventSettings:
 
 @dataclass(frozen=True, slots=True)
 class MetricEffect:
-    """What the event did to one metric.
+    """The effect of an event on one metric.
 
     Attributes:
-        metric, direction: which metric, and the direction of its change.
-        size: the median relative change of the series that changed; `None` if none has one.
+        metric, direction: the metric and the direction of its change.
+        size: the median relative change of the series that changed; `None` if no change has a size.
         models: the number of models that changed.
         of: the number of models that were measured before and after.
-        p: probability that this many models change in the same nights by chance.
+        p: the probability that this many models change in the same nights by chance.
     """
 
     metric: str
@@ -82,8 +83,8 @@ class DeviceEvent:
     """One event of the device.
 
     Attributes:
-        time: the time of the first measurement after it, in the unit of the series' times; the most frequent one among
-            its members.
+        time: the time of the first measurement after the event, in the unit of the series' times. If it differs between
+            members, the most frequent one.
         effects: one per metric, the one with the most models first.
         members: the series that changed with it, each with its change.
     """
@@ -95,7 +96,10 @@ class DeviceEvent:
 
 @dataclass(frozen=True, slots=True)
 class Grouped:
-    """All changes of a device, each in one event or on its own. In both if its size is far from the event's."""
+    """All changes of a device:
+
+    events, and changes on their own. A change whose size is far from its event's is in both.
+    """
 
     events: tuple[DeviceEvent, ...]
     own: tuple[tuple[SeriesChanges, ChangePoint], ...]
@@ -111,15 +115,15 @@ class _Change:
 def group(series: Sequence[SeriesChanges], settings: EventSettings | None = None) -> Grouped:
     """Separate the events of a device from the changes of single models.
 
-    For each metric and direction, the night around which most models changed is looked for. A model has changed if half
-    of its series did. It is an event if enough models changed, if they are most of those that were measured, and if
-    that many would not change together by chance: by the binomial distribution, with the rate at which the models
-    change in other nights, times the number of nights. Then follows the next night, until no change is left. Events of
-    several metrics in the same nights are one event.
+    For each metric and direction, the night around which most models changed is found. A model has changed if half of
+    its series did. The night is an event if enough models changed, if they are a large enough share of those measured,
+    and if it is improbable that so many change together by chance. That probability is binomial, with the rate at which
+    the models change in other nights, times the number of nights. The same is repeated with the remaining changes and
+    nights. Events of several metrics in the same nights are merged.
 
     Args:
         series: all series of one device, of all metrics, also those without a change.
-        settings: the defaults where `None`.
+        settings: `None` uses the defaults.
     """
     rules = settings or EventSettings()
     nights = {time: i for i, time in enumerate(sorted({time for one in series for time in one.times}))}
@@ -163,7 +167,7 @@ def _events(
         near = {night: _near(left, night, rules.tolerance) for night in {one.night for one in left} - tried}
         if not near:
             return found, left
-        # The night with the most series; of several, the one with the smallest distances of its members.
+        # The night with the most changed series; of several, the one to which the changes are closest.
         night = max(near, key=lambda at: (len(near[at]), -sum(abs(one.night - at) for one in near[at]), -at))
         tried.add(night)
         hit, of = _models(series, near[night], night, nights)
@@ -179,7 +183,7 @@ def _events(
 
 
 def _near(changes: Iterable[_Change], night: int, tolerance: int) -> list[_Change]:
-    """The nearest change of each series within the tolerance."""
+    """Return the change of each series that is nearest to the night, if it is within the tolerance."""
     best: dict[int, _Change] = {}
     for one in changes:
         if abs(one.night - night) <= tolerance:
@@ -192,7 +196,7 @@ def _near(changes: Iterable[_Change], night: int, tolerance: int) -> list[_Chang
 def _models(
     series: Sequence[SeriesChanges], changed: Sequence[_Change], night: int, nights: Mapping[float, int]
 ) -> tuple[int, int]:
-    """How many models changed, and how many were measured before and after."""
+    """Return how many models changed, and how many were measured both before and after."""
     measured: dict[str, int] = defaultdict(int)
     hit: dict[str, int] = defaultdict(int)
     changed_series = {id(one.series) for one in changed}
@@ -206,11 +210,11 @@ def _models(
 
 
 def _chance(hit: int, of: int, changes_elsewhere: float, nights: int, tolerance: int) -> float:
-    """P(B ≥ hit), B binomial, times the number of nights; `changes_elsewhere` is the average per series."""
+    """Return P(B ≥ hit), B binomial, times the number of nights; `changes_elsewhere` is the average per series."""
     from scipy.special import bdtrc
 
     width = 2 * tolerance + 1
-    # Half a change is added, because changes are possible even if none was seen.
+    # Half a change is added, because changes are possible even if none was found.
     rate = min(1.0, (changes_elsewhere + 0.5 / max(of, 1)) * width / max(nights, width))
     return min(1.0, float(bdtrc(hit - 1, of, rate)) * max(1.0, nights / width)) if hit else 1.0
 
@@ -218,7 +222,7 @@ def _chance(hit: int, of: int, changes_elsewhere: float, nights: int, tolerance:
 def _merged(
     found: Sequence[tuple[int, MetricEffect, list[_Change]]], tolerance: int
 ) -> list[list[tuple[int, MetricEffect, list[_Change]]]]:
-    """Events of the same nights as one, in the order of time; each metric once per event."""
+    """Merge the events of the same nights, in the order of time; each metric is in an event only once."""
     merged: list[list[tuple[int, MetricEffect, list[_Change]]]] = []
     for one in sorted(found, key=lambda part: part[0]):
         last = merged[-1] if merged else []
@@ -238,7 +242,7 @@ def _event(parts: Sequence[tuple[int, MetricEffect, list[_Change]]], times: Sequ
 
 
 def _apart(members: Sequence[_Change], least: float) -> list[_Change]:
-    """The members whose size differs from that of the others."""
+    """Return the members whose change has another size than those of the others."""
     logs = [_log(one.point) for one in members]
     known = [value for value in logs if value is not None]
     if not known:

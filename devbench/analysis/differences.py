@@ -1,7 +1,9 @@
-"""Differences of samples with their intervals, on the scale of the test: pure functions over numbers; knows no verdict.
+"""Computes differences of samples with their errors, on the scale of the test. Pure functions over numbers; knows no
+verdict.
 
-Ranks of logarithms; or trimmed means of logarithms if there are too few values for ranks, if the drift of a reference
-case is subtracted, or if there are several runs. Contains also what is compared: samples and pairs of them.
+A difference is computed from ranks of logarithms. Trimmed means of logarithms are used instead if there are too few
+values for ranks, if the drift of a reference case is subtracted, or if there are several runs. This module also defines
+the samples and pairs that are compared.
 """
 
 from __future__ import annotations
@@ -17,26 +19,26 @@ import numpy as np
 from devbench.analysis.ranks import MIN_FOR_RANKS, Between, RankShift, between_runs, errors_of, rank_shifts
 from devbench.metrics import METRICS, Metric
 
-# Share of a sample that is cut off at each end, because one process of ten may be slow for an unrelated reason.
+# The share of a sample that is removed at each end, because one process of ten may be slow for an unrelated reason.
 _TRIM = 0.1
 MIN_REPETITIONS = 3
-# Degrees of freedom of a scatter that is assumed.
+# The degrees of freedom of a scatter that is assumed, not measured.
 _FREE_OF_KNOWN = 30.0
-# Timers and clocks are no finer than this share of a value.
+# The resolution of timers and clocks, as a share of a value.
 _MIN_SCATTER = 1e-3
 
 
 @dataclass(frozen=True, slots=True)
 class CompareSettings:
-    """How sure a verdict is to be.
+    """How certain a verdict must be.
 
     Attributes:
-        alpha: for one pair, the probability to find a change if there is none; for several, the largest share of false
-            changes among those found (q).
+        alpha: for one pair, the probability of finding a change that does not exist; for several pairs, the largest
+            share of false changes among those found (q).
         confidence: the confidence of the intervals, 0 to 1.
-        metrics: by name, with what matters in each.
-        any_dependence: keep the false discovery rate under any dependence between the pairs (Benjamini and Yekutieli);
-            finds less.
+        metrics: the metrics by name; each has the smallest change that matters.
+        any_dependence: guarantee the false discovery rate under any dependence between the pairs (Benjamini and
+            Yekutieli); fewer changes are found.
     """
 
     alpha: float = 0.05
@@ -45,13 +47,13 @@ class CompareSettings:
     any_dependence: bool = False
 
     def of(self, metric: str) -> Metric:
-        """What matters in a metric; the defaults for one that is in no catalogue."""
+        """Return the metric of that name; the defaults if it is not in the catalogue."""
         return self.metrics.get(metric) or Metric(metric, metric)
 
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One side: the finite values, one per repetition, in the metric's unit."""
+    """One side of a pair: the finite values, one per repetition, in the metric's unit."""
 
     values: tuple[float, ...]
 
@@ -66,19 +68,19 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """The same case on the same device, twice.
+    """The values of one case on one device, from the baseline and from the candidate.
 
     Attributes:
-        key: for the caller, such as device and case.
-        metric: name, as in `CompareSettings.metrics`.
+        key: identifies the pair to the caller, such as device and case; not read here.
+        metric: its name in `CompareSettings.metrics`.
         baseline, candidate: values, one per repetition; those that are not finite are left out.
-        reference: the same metric of a reference case that is the same on both sides, measured together with each;
-            its change is the device's drift and is subtracted.
+        reference: the same metric of a reference case, measured on both sides. The reference case did not change, so a
+            change of its values is drift of the device and is subtracted.
         runs: for each value of the baseline and of the candidate, the run that measured it; each of several runs is one
             observation (`ranks.between_runs`).
-        medians: values are medians over the repetitions of a run, one per run; a side with too few of them gets the
-            scatter of the other.
-        no_verdict: why no verdict is possible, such as a device that was throttled; empty if one is.
+        medians: each value is the median of a run's repetitions. A side with too few values gets the scatter of the
+            other side.
+        no_verdict: why no verdict is possible, such as a throttled device; empty if a verdict is possible.
     """
 
     key: str
@@ -93,7 +95,7 @@ class Pair:
 
 @dataclass(frozen=True, slots=True)
 class _Moments:
-    """Of a sample on the scale of the test: trimmed mean, its squared standard error, degrees of freedom."""
+    """Moments of a sample on the scale of the test: trimmed mean, its squared standard error, degrees of freedom."""
 
     mean: float
     error2: float
@@ -105,14 +107,15 @@ class Difference:
     """Candidate minus baseline on the scale of the test.
 
     Attributes:
-        pair, rules: what was compared, and what matters in it.
-        sides: the finite values.
-        logs: the scale is logarithmic.
-        known: there is something to test; otherwise the attributes below have no meaning.
+        pair, rules: what was compared, and its metric.
+        sides: the finite values of both sides.
+        logs: whether the scale is logarithmic.
+        known: whether a test is possible; otherwise the attributes below have no meaning.
         size: the size of the difference.
-        error, free: its standard error and the degrees of freedom of that.
-        min_error: the smallest error, from the resolution of timers and clocks.
-        ranks: the difference by ranks if ranks are tested; then `size` is by ranks, and `error` is that of `trimmed`.
+        error, free: the standard error of `size` and its degrees of freedom.
+        min_error: the smallest possible error, from the resolution of timers and clocks.
+        ranks: the difference by ranks; `None` if ranks are not used. With ranks, `size` is from ranks and `error` is
+            that of `trimmed`.
         trimmed: the difference of trimmed means.
         drift: the drift of the reference case, which was subtracted.
     """
@@ -139,7 +142,7 @@ class Difference:
 
 
 def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Difference]:
-    """The differences of all pairs; samples of equal sizes are worked on together."""
+    """Compute the differences of all pairs; samples of equal sizes are computed together."""
     scaled: list[tuple[bool, list[tuple[float, ...]]] | None] = []
     prepared = []
     for pair in pairs:
@@ -178,7 +181,7 @@ def differences(pairs: Sequence[Pair], rules: CompareSettings) -> list[Differenc
             drift = math.expm1(min(moved, 700.0)) if logs else moved
         error2 = sum(part.error2 for part in errors)
         # Welch's degrees of freedom (F. E. Satterthwaite, Biometrics Bulletin 2, 1946), computed from shares of the
-        # error, so that no square overflows.
+        # error, to avoid an overflow of squares.
         free = 1 / sum((part.error2 / error2) ** 2 / part.free for part in errors)
         found.append(
             Difference(pair, of, both, logs, True, size, math.sqrt(error2), free, least, trimmed=size, drift=drift)
@@ -193,7 +196,7 @@ def _by_runs(
     prepared: Sequence[tuple[Pair, Metric, Sequence[tuple[float, ...]]]],
     scaled: Sequence[tuple[bool, list[tuple[float, ...]]] | None],
 ) -> dict[int, Between]:
-    """The runs as observations, for each pair with several runs, by the pair's index."""
+    """Return the runs as observations for each pair with several runs, by the pair's index."""
     found = {}
     for place, ((pair, of, _), one) in enumerate(zip(prepared, scaled, strict=True)):
         if one is not None and pair.runs is not None and not of.exact:
@@ -213,7 +216,10 @@ def _testable(pair: Pair, of: Metric, sides: Sequence[tuple[float, ...]]) -> boo
 
 
 def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: Metric) -> list[_Moments]:
-    """The moments. A side with too few values gets the other side's scatter, or both get the metric's assumed one."""
+    """Return the moments.
+
+    A side with too few values gets the other side's scatter; if both have too few, the assumed one.
+    """
     found = []
     for k in (0, 1):
         own, other = sides[k].n, sides[1 - k].n
@@ -227,14 +233,14 @@ def _lent(parts: Sequence[_Moments], sides: Sequence[Sample], of: Metric) -> lis
 
 
 def _of_finite(pair: Pair) -> list[list[Hashable]]:
-    """The runs of the values that are finite."""
+    """Return the runs of the values that are finite."""
     assert pair.runs is not None
     sides = zip((pair.baseline, pair.candidate), pair.runs, strict=True)
     return [[run for v, run in zip(side, runs, strict=True) if math.isfinite(v)] for side, runs in sides]
 
 
 def _on_scale(sides: Sequence[tuple[float, ...]], of: Metric) -> tuple[bool, list[tuple[float, ...]]]:
-    """Logarithms if possible, else shares of the baseline; plain numbers for an absolute metric."""
+    """Return logarithms if possible, else shares of the baseline; plain numbers for an absolute metric."""
     if of.absolute:
         return False, list(sides)
     if all(value > 0 for side in sides for value in side):

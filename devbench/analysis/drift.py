@@ -1,11 +1,11 @@
 """Separates slow drift from steps, in one series and in all series of a device. Pure functions; knows no store.
 
 A device that slowly warms up or fills up gives a slope. A method that looks for levels turns a slope into stairs. Two
-tests prevent this: near one step, whether a straight line fits as well; over a whole series, whether a smooth curve in
-addition to the steps fits better. That curve is then subtracted.
+tests prevent this. The first asks whether a straight line fits the points around a step as well as the step does. The
+second asks whether a smooth curve in addition to the steps fits the whole series better; that curve is then subtracted.
 
-If a device ages, fills up or stands in the sun, all its models become slower together. What they have in common has
-less noise than any single series.
+If a device ages, fills up or stands in the sun, all its models become slower together. The drift that they share is
+less noisy than any single series.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Floats = NDArray[np.float64]
 
 # A line is fitted to this many points on each side of a step.
 _REACH = 30
-# Twice the logarithm of the likelihood ratio that counts as clear.
+# One model is clearly better than another if twice the logarithm of their likelihood ratio is at least this.
 _CLEAR = 1.0
 # With fewer points on a side, a slope cannot be distinguished from two steps close together.
 _MIN_SIDE = 12
-# The degree of the smooth curve: it may rise, bend and turn back.
+# The degree of the smooth curve; a cubic can rise, bend and fall again.
 _DEGREE = 3
 # Outliers are limited to this many times the noise. 1.4826 · median deviation = standard deviation of normal noise.
 _BOUND = 3.0
@@ -34,14 +34,14 @@ _MAD = 1.4826
 
 
 def line_does_as_well(values: Floats, cut: int, noise: float) -> bool:
-    """Whether a straight line is clearly nearer to the points around a cut than two levels are.
+    """Whether a straight line fits the points around a cut clearly better than two levels do.
 
     If a step is as small as the noise, it looks much like a slope. The step is dropped only if the line is clearly
     better: a likelihood ratio of e^(_CLEAR / 2).
 
     Args:
         values: the two stretches next to the cut.
-        cut: index in `values` of the first point of the second.
+        cut: the index in `values` of the first point of the second stretch.
         noise: standard deviation of points around their level.
     """
     first, last = max(0, cut - _REACH), min(len(values), cut + _REACH)
@@ -57,20 +57,20 @@ def line_does_as_well(values: Floats, cut: int, noise: float) -> bool:
     at = np.arange(len(near)) - (len(near) - 1) / 2
     around = bounded - bounded.mean()
     squares_of_line = float(around @ around) - float(at @ around) ** 2 / float(at @ at)
-    # Around the means: medians of quantised values are off by up to half a step.
+    # Means are used because medians of quantised values are off by up to half a step of the quantisation.
     squares_of_step = sum(float(((side - side.mean()) ** 2).sum()) for side in np.split(bounded, [cut]))
     return squares_of_line < squares_of_step * math.exp(-_CLEAR / len(near))
 
 
 def drift_under(values: Floats, cuts: Sequence[int], min_noise: float) -> Floats | None:
-    """The smooth curve under a series, if it has one in addition to the steps; its mean is zero.
+    """Return the smooth curve under a series, if there is one in addition to the steps; its mean is zero.
 
-    Steps alone, and a cubic with ever fewer of the steps (the one with the least t is left out next), are compared
-    by the Bayesian information criterion (G. Schwarz, Estimating the Dimension of a Model, The Annals of Statistics 6,
-    1978), a step counting as two parameters: its place and its size.
+    Two kinds of models are compared: the steps alone, and a cubic with some of the steps (the one with the least t is
+    left out next). The criterion is the Bayesian information criterion (G. Schwarz, Estimating the Dimension of a
+    Model, The Annals of Statistics 6, 1978), in which a step counts as two parameters: its place and its size.
 
     Args:
-        values: without outliers.
+        values: the series, without outliers.
         cuts: indices of the first points after the steps.
         min_noise: the smallest noise that is assumed for a fit.
 
@@ -99,13 +99,13 @@ def drift_under(values: Floats, cuts: Sequence[int], min_noise: float) -> Floats
             curve = smooth @ found[: _DEGREE + 1]
         if not left:
             return None if curve is None else curve - curve.mean()
-        # t up to a factor that all of them share.
+        # The t of each step, up to a common factor.
         scatter = np.sqrt(np.abs(np.diag(np.linalg.pinv(design.T @ design))))
         clear = np.abs(found) / np.maximum(scatter, np.finfo(np.float64).tiny)
         del left[int(np.argmin(clear[_DEGREE + 1 :]))]
 
 
-# Drift is smoothed over this many nights on each side of a night: shorter changes are not drift.
+# Drift is smoothed over this many nights on each side of a night, because shorter changes are not drift.
 _NIGHTS = 7
 # Smaller drift, as a logarithm, is not corrected.
 _MIN_RANGE = 0.02
@@ -120,16 +120,18 @@ _MIN_SHARE = 0.3
 
 
 def common_drift(values: Floats) -> Floats | None:
-    """The drift that all series of one device and metric share, by night, as a logarithm with the median zero.
+    """Return the drift that all series of one device and metric share: a logarithm for each night, with the median
+    zero.
 
-    It is the median over the series of the distance of each to its own median. Steps in it are events of the device and
-    are not removed from the series. The rest is smoothed by a running median and a running mean.
+    For each night, it is the median over all series of a series' distance from its own median. Steps are events of the
+    device, so they are left out of the drift and stay in the series. The rest is smoothed by a running median and a
+    running mean.
 
     Args:
         values: series × nights, above zero; NaN if a series has no value.
 
     Returns:
-        `None` if it spans less than 2 %.
+        `None` if the drift spans less than 2 %.
     """
     logs = np.log(values)
     there = np.isfinite(logs).sum(axis=0) >= max(1.0, _MIN_SHARE * len(logs))
@@ -147,7 +149,7 @@ def common_drift(values: Floats) -> Floats | None:
 
 
 def _without_steps(values: Floats) -> Floats:
-    """The values without steps: the largest is subtracted, then the next, until none is left."""
+    """Subtract the largest step from the values, then the next, until none is left."""
     noise = _MAD * float(np.median(np.abs(np.diff(values)))) / math.sqrt(2)
     smallest = max(_MIN_STEP, _STEP_NOISES * noise)
     rest = values.copy()
@@ -162,7 +164,7 @@ def _without_steps(values: Floats) -> Floats:
 
 
 def _running(values: Floats, typical: Callable[[Floats], object]) -> Floats:
-    """The typical value of each point and its neighbours; fewer at the ends."""
+    """Return `typical` of each point and its neighbours, of which there are fewer at the ends."""
     return np.array(
         [typical(values[max(0, i - _NIGHTS) : i + _NIGHTS + 1]) for i in range(len(values))], dtype=np.float64
     )

@@ -1,4 +1,4 @@
-"""What explains a regression: the operators that take longer, and what a delegate no longer takes.
+"""Explains a regression: which operators take longer, and which ones a delegate no longer runs.
 
 Pure functions over numbers; knows no store. The times are those of profile repetitions. Their sum is not the latency
 that was compared, so the part that the operators do not explain is reported too.
@@ -15,17 +15,17 @@ from devbench.analysis.operators import Place
 
 Kind = Literal["slower", "faster", "new", "gone", "moved to cpu", "moved to delegate", "delegation"]
 
-# Smallest share of the whole time that is a cause.
+# A change is a cause if it is at least this share of the whole time.
 _MIN_SHARE = 0.01
 _MAX_CAUSES = 50
 
 
 @dataclass(frozen=True, slots=True)
 class TypeTime:
-    """All operators of one type in one place.
+    """The operators of one type that ran in one place.
 
     Attributes:
-        type: as the profile names it.
+        type: its name in the profile.
         place: where they ran (`operators.counted`).
         ms: their time in one inference.
         count: their number; `None` if it is not known.
@@ -39,12 +39,12 @@ class TypeTime:
 
 @dataclass(frozen=True, slots=True)
 class DelegatedNodes:
-    """The nodes that the delegate took; `None` if the tool did not report it.
+    """The nodes of the graph that the delegate runs; `None` if the tool did not report a number.
 
     Attributes:
         nodes_delegated, nodes_total: operators of the graph.
-        partitions: kernels of the delegate; each costs a hand-over.
-        whole: it took the whole graph, even if the tool did not report the number of operators.
+        partitions: the parts of the graph that the delegate runs as one kernel; each costs the time of a hand-over.
+        whole: the delegate runs the whole graph; known even if the tool did not report the number of operators.
     """
 
     nodes_delegated: int | None = None
@@ -68,12 +68,12 @@ class Cause:
     Attributes:
         kind: "delegation" is the delegate as a whole; the others are one type of operator.
         name: the type; empty for the delegation.
-        baseline_ms, candidate_ms: time in one inference, `None` if it was not there or is not known.
+        baseline_ms, candidate_ms: time per inference; `None` if the type did not run or the time is not known.
         change_ms: how much longer each inference takes because of it.
         share: the share of the change of all operators together; `None` if those did not change. Shares of causes that
             overlap (a delegation and the types that it moved) do not add up.
-        baseline, candidate: the delegation of both sides, for that kind.
-        counts: the numbers of operators of the type, in baseline and candidate; `None` if it is not known.
+        baseline, candidate: the delegation of both sides; only for the kind "delegation".
+        counts: the numbers of operators of the type in baseline and candidate; `None` if not known.
     """
 
     kind: Kind
@@ -89,7 +89,7 @@ class Cause:
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """The causes, the one that costs most first; then what became faster.
+    """The causes, the most expensive first; those that became faster are last.
 
     Attributes:
         change_ms: the change of all operators together.
@@ -102,12 +102,12 @@ class Explanation:
 
 
 def explain(baseline: Side, candidate: Side, *, latency_change_ms: float | None = None) -> Explanation:
-    """Rank what explains that the candidate takes longer than the baseline.
+    """Find the causes of a slower candidate and sort them by their cost.
 
     Times of one type are compared over all places. A type that ran on the delegate and now runs on the CPU has moved.
-    Its name may differ between delegate and CPU; if the delegation shows that nodes moved, the time that the delegate's
-    partitions gained or lost belongs to the delegation, together with the types that are new on the CPU or gone from
-    it. Types that changed by less than a hundredth of the baseline's time are left out.
+    Its name on the delegate may differ from that on the CPU. So if the delegation shows that nodes moved, one cause
+    "delegation" has the change of time of the delegate's partitions and of the types that are new on the CPU or gone
+    from it. Types that changed by less than a hundredth of the baseline's time are left out.
 
     Args:
         baseline, candidate: two sides of the same case; times that are not finite are ignored.
@@ -122,7 +122,7 @@ def explain(baseline: Side, candidate: Side, *, latency_change_ms: float | None 
     delegation = _delegation(baseline.delegation, candidate.delegation, before, after, change if known else None)
     least = _MIN_SHARE * max(whole_before, whole_after)
     causes = [one for one in causes if abs(one.change_ms) >= least and one.change_ms]
-    # If costs are equal, the delegation is the cause and the types are its effect.
+    # For equal costs, the delegation is listed first, because the types are its effect.
     ranked = sorted([*delegation, *causes], key=lambda one: (-one.change_ms, one.kind != "delegation", one.name))
     unexplained = latency_change_ms - change if latency_change_ms is not None and known else None
     return Explanation(tuple(ranked[:_MAX_CAUSES]), change, unexplained)
@@ -138,7 +138,7 @@ def _by_type(rows: Sequence[TypeTime]) -> dict[str, dict[Place, float]]:
 
 
 def _counts(baseline: Side, candidate: Side) -> dict[str, tuple[int, int]]:
-    """The number of operators of each type on both sides; a type without a number is left out."""
+    """Return the number of operators of each type on both sides; a type without a number is left out."""
     found: dict[str, list[int]] = {}
     unknown = set()
     for k, side in enumerate((baseline, candidate)):
@@ -172,7 +172,7 @@ def _kind(was: dict[Place, float] | None, now: dict[Place, float] | None, differ
         return "new"
     if now is None:
         return "gone"
-    # If another delegate was requested, XNNPACK counts as the CPU.
+    # XNNPACK counts as the CPU if another delegate was requested.
     moved = now.get("delegate", 0.0) / (sum(now.values()) or 1.0) - was.get("delegate", 0.0) / (
         sum(was.values()) or 1.0
     )
@@ -188,9 +188,9 @@ def _delegation(
     after: dict[str, dict[Place, float]],
     change: float | None,
 ) -> list[Cause]:
-    """One cause, if the delegate took other nodes or split the graph into another number of partitions.
+    """Return one cause if the delegate took other nodes or split the graph into another number of partitions.
 
-    Its cost is that of all that ran on the delegate on either side, and of the types that are on the CPU on one only.
+    Its cost is the change of time of everything on the delegate, and of the types that ran on the CPU on one side only.
     """
     if was is None or now is None or not _differs(was, now):
         return []
@@ -215,7 +215,7 @@ def _delegation(
 
 
 def _differs(was: DelegatedNodes, now: DelegatedNodes) -> bool:
-    """Whether a number that is known on both sides differs."""
+    """Whether any number differs that is known on both sides."""
     pairs = (
         (was.nodes_delegated, now.nodes_delegated),
         (was.nodes_total, now.nodes_total),

@@ -1,15 +1,15 @@
-"""Changes of series that grow: a series is evaluated again only if its newest points differ; knows no store.
+"""Finds changes of growing series, and evaluates a series again only if its newest points differ; knows no store.
 
 The changes of a series are those that `changes.change_points_of_many` found at its last evaluation. A series is
 evaluated again, as a whole, if
 
-- the points of the last evaluation are not the first points of the series any more (`Remembered.digest`),
+- the points of the last evaluation are no longer the first points of the series (`Remembered.digest`),
 - it has grown by a tenth since then,
-- or the newest points differ from those after the last change: in their mean, or in their mean distance from the
-  middle, over any number of up to 100 of the newest points.
+- or the newest points differ from those after the last change. The mean and the mean distance from the median are
+  compared, for every number of newest points up to 100.
 
-The third condition is tested with one pass over the newest points, so the cost of a night grows with what is new, not
-with the length of the history.
+The third condition takes one pass over the newest points. So the cost of a night grows with the number of new points,
+not with the length of the history.
 """
 
 from __future__ import annotations
@@ -36,24 +36,25 @@ Floats = NDArray[np.float64]
 
 # A series is evaluated again when it has grown by this share.
 _GROWTH = 0.1
-# The newest points differ if they are off by this many standard errors, and by this factor more than at the evaluation.
+# The newest points differ if they are off by this many standard errors, and by this factor more than they were at the
+# last evaluation.
 _DIFFERENT = 2.0
 _MORE = 1.0
 _NEWEST = 100
-# A single point counts up to this many noises.
+# The distance of a single point is limited to this many noises.
 _BOUND = 2.5
 
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A series as it was last evaluated.
+    """The state of a series at its last evaluation.
 
     Attributes:
-        points: how many values it had, gaps included.
+        points: the number of values it had, gaps included.
         digest: a hash of these values.
-        changes: what was found in them.
+        changes: the changes that were found in them.
         middle, noise: the median and the noise of the values after the last change (of their logarithms if `positive`).
-        difference: how clearly the newest of these values differed (`_difference`).
+        difference: the result of `_difference` for the newest of these values.
     """
 
     points: int
@@ -65,27 +66,27 @@ class Remembered:
     difference: float
 
     def plain(self) -> dict[str, Any]:
-        """JSON-ready values, for `remembered`."""
+        """Return JSON-ready values that `remembered` can read."""
         return asdict(self)
 
 
 def remembered(values: dict[str, Any]) -> Remembered:
-    """What `Remembered.plain` gave.
+    """Create a `Remembered` from the values of `Remembered.plain`.
 
     Raises:
-        TypeError: the keys are others.
+        TypeError: a key is missing or unknown.
     """
     return Remembered(**{**values, "changes": tuple(ChangePoint(**one) for one in values["changes"])})
 
 
 @dataclass(frozen=True, slots=True)
 class Followed:
-    """What is known of many series after a further look at them.
+    """The result of `follow` for many series.
 
     Attributes:
         changes: for each series, the changes that its last evaluation found.
-        memories: for the next look.
-        evaluated: how many series were evaluated now.
+        memories: for each series, the state to pass to the next call.
+        evaluated: the number of series that were evaluated in this call.
     """
 
     changes: list[tuple[ChangePoint, ...]]
@@ -96,12 +97,12 @@ class Followed:
 def follow(
     many: Sequence[Floats], memories: Sequence[Remembered | None], settings: ChangeSettings | None = None
 ) -> Followed:
-    """The changes of each series; those whose newest points do not differ are not evaluated again.
+    """Return the changes of each series; a series whose newest points do not differ is not evaluated again.
 
     Args:
         many: the values of each series in the order of time; a value that is not finite is a gap.
-        memories: for each series, the memory from the last look; `None` for a new series.
-        settings: the same at each look; the defaults if `None`.
+        memories: for each series, its state from the last call; `None` for a new series.
+        settings: must be the same at each call; `None` uses the defaults.
     """
     rules = settings or ChangeSettings()
     again = [
@@ -156,9 +157,10 @@ def _differs(values: Floats, of: Remembered, rules: ChangeSettings) -> bool:
 
 
 def _difference(scale: Floats, middle: float, noise: float, min_points: int) -> float:
-    """How clearly the newest values differ: the largest over all numbers of newest values, in standard errors.
+    """Return by how many standard errors the newest values differ: the largest result over all numbers of newest
+    values.
 
-    Infinite for too few values.
+    The result is infinite if there are too few values.
     """
     off = np.clip((scale[-_NEWEST:][::-1] - middle) / noise, -_BOUND, _BOUND)
     if len(off) < 2 * min_points:

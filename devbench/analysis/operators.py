@@ -1,8 +1,9 @@
-"""Which rows of an operator profile count, and where they ran: pure functions; knows no store and no output of a tool.
+"""Decides which rows of an operator profile count, and where they ran. Pure functions; knows no store and no tool's
+output.
 
 A profile lists a delegate's partition as one row, the operators inside it as separate rows, or both; nothing may be
-counted twice. If the runtime applies XNNPACK by default, it takes the operators that another delegate leaves. The
-profile does not separate their kernels: those of XNNPACK are known by their names, which end in a layout, such as
+counted twice. If the runtime applies XNNPACK by default, XNNPACK takes the operators that another delegate does not
+run. The profile does not mark its kernels. They are recognised by their names, which end in a layout, such as
 `Convolution (NHWC, F32) IGEMM` (`xnn_operator_type_to_string` in XNNPACK).
 """
 
@@ -26,7 +27,10 @@ _LONGEST_TYPE = 200
 
 
 class ProfiledRow(Protocol):
-    """An operator or a partition: average milliseconds per call, and calls as the tool counts them."""
+    """A row of a profile:
+
+    an operator or a partition, with average milliseconds per call and the tool's number of calls.
+    """
 
     @property
     def type(self) -> str: ...
@@ -44,18 +48,18 @@ Row = TypeVar("Row", bound=ProfiledRow)
 
 
 def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> list[tuple[Row, float, Place]]:
-    """The rows that count, each with its milliseconds in one inference and where it ran.
+    """Return the rows that count, each with its milliseconds per inference and the place where it ran.
 
     The place "delegate" is the requested delegate. The place "xnnpack" is XNNPACK when another delegate was requested:
-    it runs on the CPU what that delegate did not take.
+    it then runs, on the CPU, operators that the other delegate did not take.
 
     If a partition has a row of its own, the rows inside it are left out; if it has none, they count.
 
     Args:
         rows: the rows of one phase of a profile.
         xnnpack: whether the requested delegate is XNNPACK.
-        calls_of_all_runs: the tool prints how often an operator was called in all inferences together (LiteRT's),
-            not in one of them (TensorFlow Lite's).
+        calls_of_all_runs: whether the tool prints the calls of all inferences together (LiteRT's tool) or those of one
+            inference (TensorFlow Lite's tool).
     """
     own = [row.type for row in rows if not row.inside_delegate and _is_partition(row.type, bool(row.is_partition))]
     has_xnnpack = any(kind.casefold().startswith(_XNNPACK_PARTITION) for kind in own)
@@ -71,7 +75,7 @@ def counted(rows: Sequence[Row], *, xnnpack: bool, calls_of_all_runs: bool) -> l
 
 @dataclass(frozen=True, slots=True)
 class TypeTotal:
-    """Operators of one type in a profile, once each.
+    """The operators of one type in one place of a profile.
 
     Attributes:
         place: "delegate" for a partition and rows within one, "xnnpack" for those of XNNPACK next to another delegate,
@@ -88,7 +92,7 @@ class TypeTotal:
 
 
 def type_times(rows: Sequence[ProfiledRow], *, xnnpack: bool, tool: str) -> tuple[TypeTotal, ...]:
-    """The runs' operators of a profile by type and place, most expensive first.
+    """Sum the operators of a profile's phase "runs" by type and place, most expensive first.
 
     Args:
         rows: the rows of the phase "runs".
@@ -108,20 +112,20 @@ def type_times(rows: Sequence[ProfiledRow], *, xnnpack: bool, tool: str) -> tupl
 
 @lru_cache(maxsize=4096)
 def operator_type(text: str, place: str) -> str:
-    """The type without what the tool adds: the GPU delegate numbers its kernels (`softmax 3`)."""
+    """Return the type without the number that the GPU delegate adds to its kernels (`softmax 3`)."""
     kind = text.removeprefix("Delegate/")
     return (kind if place == "cpu" else _KERNEL_NUMBER.sub("", kind))[:_LONGEST_TYPE]
 
 
 def delegate_time_share(rows: Sequence[ProfiledRow], *, xnnpack: bool, calls_of_all_runs: bool) -> float | None:
-    """The share of the profiled time that was spent on the delegate, 0 to 1; `None` without any time."""
+    """Return the share of the profiled time that was spent on the delegate, 0 to 1; `None` if the time is zero."""
     times = [(ms, place) for _, ms, place in counted(rows, xnnpack=xnnpack, calls_of_all_runs=calls_of_all_runs)]
     whole = sum(ms for ms, _ in times)
     return sum(ms for ms, place in times if place == "delegate") / whole if whole else None
 
 
 def delegated_node_share(applied: str | None, delegated: int | None, total: int | None) -> float | None:
-    """The share of the graph's nodes that the delegate took, 0 to 1; `None` for the plain CPU or if it is unknown."""
+    """Return the share of the graph's nodes that the delegate took, 0 to 1; `None` for the CPU or if it is unknown."""
     if applied is None or applied == "none":
         return None if applied is None else 0.0
     if delegated is not None and total:
@@ -129,7 +133,7 @@ def delegated_node_share(applied: str | None, delegated: int | None, total: int 
     return 1.0 if applied == "full" else None
 
 
-# A profile has many rows of few types, and every night has the same ones.
+# The cache helps because a profile has many rows of few types, and every night has the same types.
 @lru_cache(maxsize=4096)
 def _place(kind: str, inside_delegate: bool, is_partition: bool, xnnpack: bool) -> Place:
     name = kind.casefold()
@@ -142,6 +146,6 @@ def _place(kind: str, inside_delegate: bool, is_partition: bool, xnnpack: bool) 
 def _is_partition(kind: str, named: bool) -> bool:
     """Whether a row is a delegate's partition, whose time contains that of the rows inside it.
 
-    Either the tool gave it the name under which the delegate took its nodes, or the row is called a delegate.
+    Such a row has the name of a kernel that the delegate created, or a type that contains "delegate".
     """
     return named or "delegate" in kind.casefold()

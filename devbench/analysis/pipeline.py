@@ -1,8 +1,9 @@
-"""Arithmetic of pipelines: the estimate composed of single stages, the parts of a session, why the two differ; pure.
+"""Estimates the latency of a pipeline from its single stages, and explains the difference from a session. Pure
+functions.
 
-All times are milliseconds. A stage that runs n times takes its first inference and n - 1 steady ones. If its threads
-take all cores, the cores share the work of the next stage's load, which has one thread. The estimate leaves out waiting
-and the time between stages; a measured session shows them.
+All times are milliseconds. A stage that runs n times takes its first inference and n - 1 steady ones. The next stage
+may load meanwhile, in one thread. If the running stage uses all cores, the load slows it down. The estimate leaves out
+waiting and the time between stages; a measured session shows them.
 """
 
 from __future__ import annotations
@@ -16,18 +17,19 @@ from devbench import numbers
 from devbench.frozen import dataclass
 from devbench.options import RESIDENCIES, Residency
 
-# A load takes longer while another stage runs, and waiting for it costs more than a little memory.
+# Loading starts earlier by this factor, because it takes longer while another stage runs, and waiting for it costs more
+# than a little memory.
 _LOAD_MARGIN = 1.25
 _CONTENTION = "contention with the next stage's load"
 
 
 def is_pipelined(residency: str) -> bool:
-    """Whether one stage stays in memory and the next one loads while it runs, in either order."""
+    """Whether one stage stays in memory and another one loads while a stage runs."""
     return residency.startswith("pipelined")
 
 
 def residency_of(text: str) -> tuple[Residency, int]:
-    """The residency and the number of images of a session's text, such as `pipelined x3`."""
+    """Parse the text of a session, such as `pipelined x3`, into the residency and the number of images."""
     name, _, images = text.partition(" x")
     return next(one for one in RESIDENCIES if one == name), numbers.whole(images, minimum=1) or 1
 
@@ -37,7 +39,7 @@ class Alone:
     """A stage measured by itself.
 
     Attributes:
-        runs: its inferences in the pipeline.
+        runs: the number of its inferences in the pipeline.
         load_ms: from the start of its process until it is loaded and initialised.
         init_ms: initialisation as the tool reports it, a part of the load.
         first_ms, steady_ms: the first inference, and the average of those after it.
@@ -52,13 +54,13 @@ class Alone:
 
     @property
     def compute_ms(self) -> float:
-        """All its inferences."""
+        """Return the time of all its inferences."""
         return self.first_ms + (self.runs - 1) * self.steady_ms if self.runs else 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of a latency: of which stage (its number; `None` for none) and what it is."""
+    """A part of a latency: the number of its stage (`None` if it belongs to no stage), what it is, and its time."""
 
     stage: int | None
     what: str
@@ -67,15 +69,15 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Timed:
-    """A stage in a session; `None` if it did not reach that point.
+    """The times of a stage in a session; `None` if the stage did not reach that point.
 
     Attributes:
-        load_ms: process start until loaded.
+        load_ms: from the start of its process until it is loaded.
         loaded_before: it was loaded before the clock started, or while another stage ran.
         wait_ms: the time that the session waited for its load, after the end of the stage before.
         wall_ms: from its turn to the end of its last inference.
-        steady_ms: average of its inferences without the first, and without those during the next stage's load.
-        overlapped_ms, overlapped_runs: average and number of those during the next stage's load.
+        steady_ms: the average of its inferences, except the first and those during the next stage's load.
+        overlapped_ms, overlapped_runs: average and number of the inferences during the next stage's load.
         release_ms: until its memory was released, if the session waited for that.
     """
 
@@ -92,31 +94,37 @@ class Timed:
 
     @property
     def on_path_ms(self) -> float:
-        """The time that the session waited for its load: all of it, or the rest if it began before its turn."""
+        """Return the time that the session waited for its load:
+
+        all of it, or the rest if it began before the stage's turn.
+        """
         return self.wait_ms if self.loaded_before else self.load_ms or 0.0
 
     @property
     def taken_ms(self) -> float:
-        """Its part of the end-to-end latency: inferences, waiting for its load, releasing its memory."""
+        """Return its part of the end-to-end latency: inferences, waiting for its load, releasing its memory."""
         return (self.wall_ms or 0.0) + self.on_path_ms + self.release_ms
 
     @property
     def contention_ms(self) -> float | None:
-        """The time that it lost during the load of the next stage; `None` if nothing was loaded meanwhile."""
+        """Return the time by which the next stage's load slowed it down; `None` if nothing was loaded meanwhile."""
         if self.overlapped_ms is None or self.steady_ms is None:
             return None
         return self.overlapped_runs * (self.overlapped_ms - self.steady_ms)
 
 
 def overlap_runs(next_load_ms: float, steady_ms: float, runs: int) -> int:
-    """Last runs of a stage during which the next one has time to load: at least 1, at most all."""
+    """Return how many last runs of a stage give the next one enough time to load: at least 1, at most all."""
     if steady_ms <= 0:
         return max(1, runs)
     return max(1, min(runs, math.ceil(_LOAD_MARGIN * next_load_ms / steady_ms)))
 
 
 def processes_of(stages: Sequence[Alone], keep: int | None, images: int) -> list[tuple[int, Alone]]:
-    """The processes of a session of several images, each with its stage's number: the kept stage has one for all."""
+    """Return the processes of a session of several images, each with its stage's number.
+
+    The kept stage has one process.
+    """
     first = [(at, replace(one, runs=images * one.runs) if at == keep else one) for at, one in enumerate(stages)]
     return first + [(at, one) for at, one in enumerate(stages) if at != keep] * (images - 1)
 
@@ -129,13 +137,13 @@ def compose(
     images: int = 1,
     full_cores: int = 0,
 ) -> list[Part]:
-    """The parts of the estimated end-to-end latency, in their order.
+    """Estimate the end-to-end latency; return its parts in the order of time.
 
     Args:
         residency: which stages are loaded when.
         stages: each measured alone.
         keep: the stage that stays in memory in a pipelined session.
-        overlap: last runs of that stage, for each image, during which the next one loads.
+        overlap: the number of last runs of that stage, for each image, during which the next stage loads.
         images: the number of images of a pipelined session; parts are numbered as `processes_of` gives them.
         full_cores: the number of cores of the device if the kept stage's threads take all of them; else 0.
     """
@@ -154,12 +162,12 @@ def compose(
 
 
 def overlap_window_ms(stage: Alone, overlap: int) -> float:
-    """The time of a stage's last `overlap` runs."""
+    """Return the time of a stage's last `overlap` runs."""
     return stage.compute_ms if overlap >= stage.runs else overlap * stage.steady_ms
 
 
 def total_ms(parts: Sequence[Part]) -> float:
-    """The sum of the parts."""
+    """Return the sum of the parts."""
     return sum(part.ms for part in parts)
 
 
@@ -173,7 +181,10 @@ def explain(
     images: int = 1,
     full_cores: int = 0,
 ) -> list[Part]:
-    """Why a measured end-to-end latency differs from the composed estimate: parts that add up to the difference."""
+    """Explain why a measured latency differs from the estimate of `compose`:
+
+    return parts that add up to the difference.
+    """
     estimated = compose(residency, stages, keep, overlap, images, full_cores)
     whole_overlap = keep is not None and overlap >= stages[keep].runs
     parts: list[Part] = []
@@ -190,7 +201,7 @@ def explain(
             late = stage.wait_ms - expected.get("load beyond the overlap", 0.0)
             parts.append(Part(number, "waiting for its load, compared with the estimate", late))
         rest = wall - alone.compute_ms
-        # If all inferences ran during the load, their times include its cost.
+        # If all inferences ran during the load, their times include the cost of the load.
         contention, expected_ms = stage.contention_ms, expected.get(_CONTENTION, 0.0)
         rest -= expected_ms if contention is None else contention
         if contention is not None:
@@ -211,7 +222,7 @@ def explain(
 
 @dataclass(frozen=True, slots=True)
 class Share:
-    """The share of a stage in the end-to-end latency, with the load that was waited for."""
+    """The share of a stage in the end-to-end latency, waiting for its load included."""
 
     stage: int
     ms: float
@@ -220,7 +231,7 @@ class Share:
 
 
 def shares(measured_ms: float, timed: Sequence[Timed]) -> list[Share]:
-    """The shares of all stages; the rest up to 1 is the time between them."""
+    """Return the shares of all stages; the rest up to 1 is the time between the stages."""
     found = []
     for number, stage in enumerate(timed):
         taken, wall = stage.taken_ms, stage.wall_ms or 0.0
@@ -230,7 +241,7 @@ def shares(measured_ms: float, timed: Sequence[Timed]) -> list[Share]:
 
 @dataclass(frozen=True, slots=True)
 class Fewer:
-    """The composed estimate at another number of steps."""
+    """The estimate of `compose` at another number of steps."""
 
     steps: int
     guidance: bool
@@ -247,13 +258,13 @@ def fewer_steps(
     choices: Sequence[tuple[int, bool]],
     full_cores: int = 0,
 ) -> list[Fewer]:
-    """The composed estimate for other numbers of steps, with and without guidance.
+    """Estimate the latency (`compose`) for other numbers of steps, with and without guidance.
 
     Args:
         residency, stages, keep, full_cores: as for `compose`.
-        repeated: for each stage whether it runs once or twice a step.
+        repeated: for each stage, whether it is run at each step.
         overlap: a fixed number of overlapped runs; `None` to choose it for each.
-        choices: steps and whether with guidance.
+        choices: pairs of a number of steps and whether guidance is used.
     """
     found = []
     for steps, guidance in choices:
@@ -274,7 +285,7 @@ def fewer_steps(
 
 
 def memory_over_time(samples: Sequence[tuple[Mapping[int, int], Mapping[int, int]]]) -> list[dict[int, int]]:
-    """Memory of each stage at each time in kB, as PSS as far as that is known.
+    """Return the memory of each stage at each time in kB: PSS if it is known, else an estimate.
 
     Reading PSS of processes with gigabytes takes long, so it is read less often than RSS. In between, PSS of a stage is
     its RSS minus the shared memory (RSS - PSS) at the reading with the nearest RSS, because a process shares less at
@@ -298,5 +309,5 @@ def memory_over_time(samples: Sequence[tuple[Mapping[int, int], Mapping[int, int
 
 
 def peak_kb(samples: Sequence[Mapping[int, int]]) -> int | None:
-    """The largest sum over stages of any sample; `None` if nothing was sampled."""
+    """Return the largest sum over all stages of any sample; `None` if there is no sample."""
     return max((sum(sample.values()) for sample in samples if sample), default=None)

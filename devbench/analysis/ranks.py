@@ -1,11 +1,12 @@
-"""By how much one sample is above another: by ranks, or by runs. Pure functions over numbers; knows no verdict.
+"""Computes by how much one sample is above another: by ranks, or by runs. Pure functions over numbers; knows no
+verdict.
 
 One slow process of ten shifts a mean, but hardly a rank. On recorded noise of real processes, ranks therefore find more
-than means, trimmed or not (docs/compare.md).
+changes than means, trimmed or not (docs/compare.md).
 
-A device is warmer in one night than in another, and so are all repetitions of that night. If a side of a comparison has
-several runs, each run is therefore one observation: its median. Seven nights are too few to estimate the scatter of
-nights, so the scatter of a case is at least what is typical of all cases that are compared.
+A device is warmer in one night than in another, which affects all repetitions of that night. If a side of a comparison
+has several runs, each run is therefore one observation: its median. Seven nights are too few to estimate the scatter of
+nights, so the scatter of a case is at least the typical scatter of all compared cases.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ if TYPE_CHECKING:
 
 # With fewer values per side, even samples that do not overlap are not significant at 5 %.
 MIN_FOR_RANKS = 5
-# If the ranges of the middle halves have at least this ratio, the samples scatter differently.
+# Two samples scatter differently if their interquartile ranges have at least this ratio.
 _UNLIKE = 1.5
-# Up to this number of pairs of values probabilities are exact, above it from the normal distribution.
+# Up to this number of pairs of values, probabilities are exact; above it, they are from the normal distribution.
 _MAX_EXACT = 10_000
-# Pairs of values in memory at a time: 2 MB fit into the processor's cache.
+# The number of pairs of values in memory at a time: 2 MB fit into the processor's cache.
 _AT_ONCE = 250_000
 
 
@@ -43,8 +44,8 @@ class RankShift:
     Attributes:
         shift: the median of all differences between a value of the second and one of the first sample (J. L. Hodges and
             E. L. Lehmann, Annals of Mathematical Statistics 34, 1963).
-        low, high: the interval of `shift`: those shifts that the test would not reject.
-        p: two-sided, of no shift.
+        low, high: the interval of `shift`: the shifts that the test would not reject.
+        p: the two-sided p-value of no shift.
         apart: the samples do not overlap, so that ranks cannot tell how far they are apart; `p` is the smallest that
             the sizes of the samples allow.
     """
@@ -57,12 +58,12 @@ class RankShift:
 
 
 def rank_shifts(samples: Sequence[tuple[Sequence[float], Sequence[float]]], confidence: float) -> list[RankShift]:
-    """The shift of each pair of samples, which have at least `MIN_FOR_RANKS` finite values each.
+    """Compute the shift of each pair of samples; each sample has at least `MIN_FOR_RANKS` finite values.
 
     The test is that of H. B. Mann and D. R. Whitney (Annals of Mathematical Statistics 18, 1947): exact, or normal from
     10,000 pairs of values on. Ties reduce the variance of U by 1 − Σ(t³ − t)/(N³ − N). If one sample scatters more than
-    the other, the variance is at least that of E. Brunner and U. Munzel (Biometrical Journal 42, 2000), so that a noisy
-    side is no shift. Samples of equal sizes are worked on together.
+    the other, the variance is at least that of E. Brunner and U. Munzel (Biometrical Journal 42, 2000), so a noisy side
+    is not taken for a shift. Samples of equal sizes are computed together.
     """
     places: dict[tuple[int, int], list[int]] = defaultdict(list)
     for place, (a, b) in enumerate(samples):
@@ -80,7 +81,7 @@ def rank_shifts(samples: Sequence[tuple[Sequence[float], Sequence[float]]], conf
 
 
 def _shifts(a: Floats, b: Floats, confidence: float) -> tuple[NDArray[Any], ...]:
-    """The fields of `RankShift`, for each row of two arrays."""
+    """Return the fields of `RankShift` for each row of two arrays."""
     n, m = a.shape[1], b.shape[1]
     middle = n * m / 2
     differences = b[:, :, None] - a[:, None, :]
@@ -94,12 +95,12 @@ def _shifts(a: Floats, b: Floats, confidence: float) -> tuple[NDArray[Any], ...]
     u = above.sum(axis=1)
     scale = _scale(a, b, above, below, ties)
     p_of_u = _probabilities(n, m)
-    # Half a step of U belongs to its lattice, which the exact probabilities have; only what is beyond it is scaled.
+    # U moves in steps, which the exact probabilities include. Only the distance beyond half a step is scaled.
     far = np.where(u == middle, 0.0, (np.abs(u - middle) - 0.5) / scale + 0.5)
     p = np.minimum(1.0, 2 * np.interp(middle - far, np.arange(len(p_of_u)), p_of_u))
     rejected = np.searchsorted(2 * p_of_u, 1 - confidence, side="right")
     least = (middle - rejected + 0.5) * scale + 0.5
-    # The number of differences on the wrong side of a shift that is just rejected.
+    # How many differences are on the other side of a shift that is just rejected.
     cut = np.floor(middle - least).astype(int).clip(0, (n * m - 1) // 2)
     flat = differences.reshape(len(a), -1)
     lower, upper = (_kth(flat, np.full(len(a), k)) for k in ((n * m - 1) // 2, n * m // 2))
@@ -113,9 +114,7 @@ def _shifts(a: Floats, b: Floats, confidence: float) -> tuple[NDArray[Any], ...]
 
 
 def _kth(rows: Floats, places: NDArray[np.int64]) -> Floats:
-    """The k-th smallest value of each row, with a k for each row; the rows are reordered. For one k at a time, this is
-    faster than sorting.
-    """
+    """Return the k-th smallest value of each row, with a k for each row; reorders the rows. Faster than sorting."""
     found = np.empty(len(rows))
     different = np.unique(places).tolist()
     for place in different:
@@ -127,7 +126,7 @@ def _kth(rows: Floats, places: NDArray[np.int64]) -> Floats:
 
 
 def _squares_of_ties(a: Floats, b: Floats) -> Floats:
-    """Σ(t³ − t) over the groups of t equal values of both samples."""
+    """Return Σ(t³ − t) over the groups of t equal values of both samples."""
     both = np.sort(np.concatenate([a, b], axis=1), axis=1)
     found = np.zeros(len(a))
     tied = np.flatnonzero((np.diff(both, axis=1) == 0).any(axis=1))
@@ -138,7 +137,7 @@ def _squares_of_ties(a: Floats, b: Floats) -> Floats:
 
 
 def _scale(a: Floats, b: Floats, above: Floats, below: Floats, ties: Floats) -> Floats:
-    """The standard deviation of U divided by that of samples with equal scatter and without ties."""
+    """Return the standard deviation of U divided by that of samples with equal scatter and without ties."""
     n, m = a.shape[1], b.shape[1]
     size = n + m
     found = 1 - ties / (size**3 - size)
@@ -152,7 +151,7 @@ def _scale(a: Floats, b: Floats, above: Floats, below: Floats, ties: Floats) -> 
 
 @lru_cache(maxsize=256)
 def _probabilities(n: int, m: int) -> Floats:
-    """P(U ≤ u) of two samples of one distribution, for u = 0 … n·m; both have at least two values."""
+    """Return P(U ≤ u) for u = 0 … n·m, if both samples have the same distribution; both have at least two values."""
     if n * m > _MAX_EXACT:
         from scipy.special import ndtr
 
@@ -160,7 +159,7 @@ def _probabilities(n: int, m: int) -> Floats:
         normal: Floats = ndtr((np.arange(n * m + 1) + 0.5 - n * m / 2) / spread)
         return normal
     # The number of orders of n and m values with each U: the coefficients of the Gaussian binomial coefficient Π (1 −
-    # x^(m+i)) / (1 − x^i). They are kept as shares of all orders, so that no number overflows.
+    # x^(m+i)) / (1 − x^i). Shares of all orders are computed instead of numbers, to avoid an overflow.
     shares = np.zeros(n * m + 1)
     shares[0] = 1.0
     for i in range(1, n + 1):
@@ -172,12 +171,12 @@ def _probabilities(n: int, m: int) -> Floats:
     return exact
 
 
-# Fewer degrees of freedom are not enough to estimate a scatter.
+# The fewest degrees of freedom from which a scatter can be estimated.
 _MIN_FREE = 3
 # The variance of a median divided by that of a mean, for normal noise: π/2.
 _OF_MEDIANS = 1.5708
 _MAD_OF_NORMAL = NormalDist().inv_cdf(0.75)
-# With fewer cases, no typical variance is computed.
+# The typical variance is computed only from at least this many cases.
 _MIN_CASES = 8
 # Degrees of freedom of the typical variance of many cases.
 _MAX_FREE = 15.0
@@ -185,11 +184,11 @@ _MAX_FREE = 15.0
 
 @dataclass(frozen=True, slots=True)
 class Between:
-    """The runs of a baseline and a candidate.
+    """The difference between the runs of a baseline and of a candidate.
 
     Attributes:
-        size: mean of the medians of the candidate's runs minus that of the baseline's.
-        variance: the variance of the medians of runs within their side; `free`: its degrees of freedom.
+        size: the mean of the medians of the candidate's runs minus the mean of those of the baseline's runs.
+        variance: the variance of the runs' medians within a side; `free`: its degrees of freedom.
         within: the part of that variance that follows from the scatter of repetitions.
         share: squared standard error of `size` = variance · share: the sum of 1 / number of runs over the sides.
     """
@@ -202,7 +201,7 @@ class Between:
 
 
 def between_runs(sides: Sequence[Sequence[float]], runs: Sequence[Sequence[Hashable]]) -> Between | None:
-    """The runs of two sides as observations.
+    """Compute the difference of two sides with runs as observations.
 
     Args:
         sides: values of the baseline and the candidate on the scale of the test.
@@ -226,7 +225,7 @@ def between_runs(sides: Sequence[Sequence[float]], runs: Sequence[Sequence[Hasha
         for group, of in zip(groups, medians, strict=True):
             n = len(group)
             expected += 1 / n if n < 3 else _OF_MEDIANS / n
-            # A median has the distance zero to itself.
+            # One value of an odd number is the median itself, with the distance zero.
             residuals += sorted(abs(value - of) for value in group)[n % 2 :]
     if free < _MIN_FREE or not residuals:
         return None
@@ -235,11 +234,11 @@ def between_runs(sides: Sequence[Sequence[float]], runs: Sequence[Sequence[Hasha
 
 
 def errors_of(found: Sequence[Between]) -> list[tuple[float, float]]:
-    """Squared standard error of each size, and its degrees of freedom.
+    """Return the squared standard error of each size, and its degrees of freedom.
 
-    The variance of a case's runs is its own, or the typical one if that is larger. The typical one is the part that
-    follows from the repetitions, plus the scatter of runs for which half of the cases are below the median of a χ²
-    distribution.
+    The variance of a case's runs is its own, or the typical one if that is larger. The typical one has two parts: the
+    part that follows from the repetitions, and a scatter of runs. The latter is chosen so that half of the cases are
+    below the median of a χ² distribution.
     """
     if len(found) < _MIN_CASES:
         return [(max(one.variance, one.within) * one.share, one.free) for one in found]
@@ -253,7 +252,7 @@ def errors_of(found: Sequence[Between]) -> list[tuple[float, float]]:
 
 
 def _typical(found: Sequence[Between]) -> float:
-    """The variance of runs beyond what repetitions explain, the same for all cases, by bisection."""
+    """Return the variance of runs that repetitions do not explain, the same for all cases; found by bisection."""
     # The median of χ²/f is (1 − 2/(9·f))³ (E. B. Wilson and M. M. Hilferty, PNAS 17, 1931).
     middles = [(1 - 2 / (9 * one.free)) ** 3 for one in found]
     low, high = 0.0, max(one.variance for one in found)

@@ -1,4 +1,4 @@
-"""Whether a repetition is reliable, by the conditions around it, and its reasons as text; knows no device.
+"""Decides from the conditions around a repetition whether it is reliable, with reasons as text; knows no device.
 
 A repetition is unreliable if the device was throttled, busy or nearly out of battery while it ran: its numbers describe
 that state, not the model. It is kept and marked, and estimates leave it out.
@@ -17,22 +17,23 @@ from devbench.grouped import grouped
 Word = Literal["valid", "unreliable"]
 Reading = Mapping[str, Any]
 
-# Why a status of Android's thermal service cannot be used, by the value of `Conditions.thermal_status_problem`.
+# Reasons why the status of Android's thermal service cannot be used, by `Conditions.thermal_status_problem`.
 STATUS_PROBLEMS: Mapping[str, str] = {
     "not_ready": "thermal status unknown: no answer from the device's thermal hardware",
     "overridden": "thermal status unknown: overridden by a command",
 }
-# Android's power saving begins at this level on most devices.
+# The battery level, in percent, at which most Android devices begin to save power.
 _LOW_BATTERY_PCT = 15
-# Runnable processes per CPU, one minute's average: the tool itself is one or a few of them.
+# The highest number of runnable processes per CPU, averaged over one minute; the tool itself is one or a few of them.
 MAX_LOAD_PER_CPU = 1.5
-# Drivers round a limit to a step of their table; the steps of a phone's CPU are some 5 % apart.
+# A clock counts as capped below this share of the limit. Drivers round limits to the steps of their tables, which are
+# about 5 % apart.
 _SAME_CLOCK = 0.98
 
 
 @dataclass(frozen=True, slots=True)
 class Reliability:
-    """`unreliable` with its reasons, or `valid`."""
+    """The verdict on a repetition: `unreliable` with reasons, or `valid`."""
 
     word: Word
     reasons: tuple[str, ...] = ()
@@ -40,11 +41,11 @@ class Reliability:
 
 @dataclass(frozen=True, slots=True)
 class Fitness:
-    """What the conditions of a device are compared with.
+    """The limits with which the conditions of a device are compared.
 
     Attributes:
-        cpu_count: its CPUs; `None` if not known: the load is not judged then.
-        thermal_status: the highest at which it may measure.
+        cpu_count: the number of its CPUs; if it is `None` (not known), the load is not judged.
+        thermal_status: the highest status at which measurements are reliable.
         cpu_cap_khz, gpu_cap_khz: the highest clocks that were allowed since the run began, by CPU.
     """
 
@@ -54,7 +55,7 @@ class Fitness:
     gpu_cap_khz: int | None = None
 
     def raised(self, sample: Reading | None) -> Fitness:
-        """The same with the clocks that are allowed in `sample`, if they are higher."""
+        """Return a copy with the highest allowed clocks raised to those of `sample`, if these are higher."""
         if sample is None:
             return self
         ours, theirs = list(self.cpu_cap_khz), list(sample.get("cpu_cap_khz") or ())
@@ -70,7 +71,7 @@ class Fitness:
 
 @dataclass(frozen=True, slots=True)
 class Around:
-    """Conditions around a repetition as the store keeps them: before, while the tool ran, after; `None` if not read."""
+    """The stored conditions around a repetition: before, while the tool ran, and after; `None` if not read."""
 
     before: Reading | None
     after: Reading | None
@@ -78,7 +79,7 @@ class Around:
 
     @property
     def known(self) -> list[Reading]:
-        """All of them in the order of time."""
+        """Return all known conditions in the order of time."""
         return [sample for sample in (self.before, *self.during, self.after) if sample is not None]
 
 
@@ -88,12 +89,12 @@ def judge(around: Around, fitness: Fitness, *, over_limits: Sequence[str] = ()) 
     Args:
         around: the conditions.
         fitness: what they are compared with.
-        over_limits: in words, which limits of the device's profile were passed before or after.
+        over_limits: the limits of the device's profile that were exceeded before or after, as text.
 
     Returns:
-        `unreliable` if a thermal status is above what is allowed before, while or after the tool ran, clocks are
-        capped below what the device allowed earlier, a limit was passed, the battery is low and not charging, other
-        programs are busy on the device, or the device's state is not known.
+        `unreliable` if one of these is true before, while or after the tool ran: the thermal status is too high, clocks
+        are capped below what the device allowed earlier, a limit was exceeded, the battery is low and not charging,
+        other programs use the CPU, or the device's state is not known.
     """
     known = around.known
     if not known:
@@ -118,7 +119,7 @@ def _status(known: Sequence[Reading], fitness: Fitness) -> list[str]:
 
 
 def _clocks(known: Sequence[Reading], fitness: Fitness) -> list[str]:
-    """The CPU that is capped most, and the GPU."""
+    """Return the reasons for capped clocks: of the CPU that is capped most, and of the GPU."""
     capped: list[tuple[float, int, int, int]] = []
     for sample in known:
         for cpu, (cap, most) in enumerate(zip(sample.get("cpu_cap_khz") or (), fitness.cpu_cap_khz, strict=False)):
@@ -148,7 +149,8 @@ _FIGURE = re.compile(r"\d+\.\d+|\d{2,}")
 
 
 def reasons_text(reasons: Sequence[str], *, counted: bool = True) -> str:
-    """Reasons; those that differ only in their figures are shown once: `other load: 4.0 on 2 CPUs (3 times alike)`.
+    """Join reasons; those that differ only in their figures are shown once: `other load: 4.0 on 2 CPUs (3 times
+    alike)`.
 
     The number of times is shown only if `counted`.
     """
@@ -157,6 +159,6 @@ def reasons_text(reasons: Sequence[str], *, counted: bool = True) -> str:
 
 
 def _once(reasons: Sequence[str]) -> str:
-    """The first of reasons that are alike, and how many there are."""
+    """Return the first of several similar reasons, with their number if there are more."""
     alike = "" if len(set(reasons)) == 1 else " alike"
     return reasons[0] + (f" ({len(reasons)} times{alike})" if len(reasons) > 1 else "")

@@ -1,7 +1,7 @@
-"""Statistics over a few process-level values; pure functions that know no store and no device.
+"""Statistics of a few values, one per process. Pure functions; knows no store and no device.
 
 A process of the tool is one observation, whatever the number of inferences in it: inferences of one process share its
-memory layout, its caches and its heat, and are not independent.
+memory layout, caches and temperature, so they are not independent.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
     Places = NDArray[np.int64]
 
-# Fewer than these have no interval with 95 % coverage, whatever the method: 1 − 2·(½)^5 is 93.75 %.
+# With fewer values, no method gives an interval with 95 % coverage: 1 − 2·(½)^5 is 93.75 %.
 _MIN_FOR_BOOTSTRAP = 6
 _RESAMPLES = 1999
 _SEED = 20240229
@@ -34,7 +34,7 @@ _MIN_FOR_OUTLIERS = 5
 # The smallest scatter, as a share of the value: the resolution of timers. It is used if most values are equal, when
 # the measured scatter is zero.
 _MIN_SCATTER = 1e-3
-# Far above the rounding errors of quantiles, far below the resolution of any clock.
+# Values this close are equal: it is far above the rounding errors of quantiles and far below the resolution of clocks.
 _ROUNDING = 1e-12
 # Half of a normal distribution lies within this many standard deviations of its middle.
 _MAD_OF_NORMAL = NormalDist().inv_cdf(0.75)
@@ -48,8 +48,8 @@ class Estimate:
         median, low, high: in the unit of the values.
         coverage: probability that such an interval contains the true median; lower than requested if there are too few
             values. `None` for a single value, which has no interval.
-        values: the observations, in the order given.
-        bootstrap: the interval is the bootstrap's; else it lies between two of the values.
+        values: the observations, in their given order.
+        bootstrap: the interval is from the bootstrap; otherwise its ends are two of the values.
     """
 
     median: float
@@ -65,14 +65,16 @@ class Estimate:
 
     @property
     def half_width_pct(self) -> float | None:
-        """Half the interval's width in percent of the median; `None` without an interval or for a median of zero."""
+        """Return half the interval's width in percent of the median; `None` without an interval or if the median is
+        zero.
+        """
         if self.coverage is None or not self.median:
             return None
         return 50 * (self.high - self.low) / abs(self.median)
 
 
 def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | None:
-    """The median and an interval that covers the true one with `confidence`.
+    """Return the median and an interval that covers the true median with the probability `confidence`.
 
     From 6 to 1,000 observations it is a percentile interval of the bootstrapped median (B. Efron and R. J. Tibshirani,
     An Introduction to the Bootstrap, 1993, chapter 13; `scipy.stats.bootstrap`). It is not BCa: its acceleration comes
@@ -80,10 +82,10 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
     two or three values, whatever the scatter). The seed is fixed and the values are sorted first, so the same values
     give the same interval in any order.
 
-    A plain percentile interval is too narrow for few values. Measured coverage of a nominal 95 % (20,000 draws each
-    from a normal, an exponential, a lognormal and a contaminated normal distribution, which differ by less than 1.5):
-    94 % for n=6, 87 % for 7, 92 % for 8, 96 % for 9, 94 % for 10, 93 % for 11 and 12, 91 % for 13, still 89 % for 25
-    and 92 to 95 % for 26 to 60. Two corrections are made:
+    A plain percentile interval is too narrow for few values. The coverage of a nominal 95 % was measured with 20,000
+    draws each from a normal, an exponential, a lognormal and a contaminated normal distribution (their results differ
+    by less than 1.5 percentage points): 94 % for n=6, 87 % for 7, 92 % for 8, 96 % for 9, 94 % for 10, 93 % for 11 and
+    12, 91 % for 13, still 89 % for 25 and 92 to 95 % for 26 to 60. Two corrections are made:
 
     - the level is widened for n to Φ(√(n/(n−1))·t) with Student's t for n−1 degrees of freedom (T. C. Hesterberg,
       What Teachers Should Know About the Bootstrap, The American Statistician 69, 2015, "expanded percentile");
@@ -92,11 +94,11 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
       Practical Nonparametric Statistics, 3rd ed., section 3.2). If that is below `confidence` (n=11, 13, 21, 27,
       29, …), the narrowest two observations that reach it are taken instead.
 
-    So `coverage` is exact for odd n, and the requested value for even n; measured then (2,500 draws each): 97 % for
-    n=6, 98 % for 8 and 10, 96 to 98 % for 12 to 16, 95 to 96 % for 18 to 26, 94 to 96 % for 28 to 40. With fewer than
-    six observations even the smallest and the largest cover the median with less than 95 %: the interval is those two,
-    and `coverage` has its probability. With more than 1,000 it is always the narrowest two observations. It takes
-    0.1 ms, and 0.2 s once to load SciPy.
+    So `coverage` is exact for odd n, and the requested value for even n. For even n, the measured coverage is then
+    (2,500 draws each): 97 % for n=6, 98 % for 8 and 10, 96 to 98 % for 12 to 16, 95 to 96 % for 18 to 26, 94 to 96 %
+    for 28 to 40. With fewer than six observations even the smallest and the largest cover the median with less than 95
+    %: the interval is those two, and `coverage` has its probability. With more than 1,000 it is always the narrowest
+    two observations. A call takes 0.1 ms; the first one takes a further 0.2 s to load SciPy.
 
     Args:
         values: finite numbers; others are left out.
@@ -117,7 +119,7 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
     if not drawn or _coverage(n, 1, 1) < confidence:
         return Estimate(middle, ordered[k - 1], ordered[n - k], _coverage(n, k, k), known)
     low, high = _bootstrap(ordered, confidence)
-    # The coverage of the widest two observations within the interval.
+    # The coverage is that of the two outermost observations within the interval.
     coverage = _coverage(n, bisect_left(ordered, low) + 1, n - bisect_right(ordered, high) + 1)
     if n % 2 == 0:
         coverage = max(coverage, confidence)
@@ -127,13 +129,13 @@ def estimate(values: Sequence[float], confidence: float = 0.95) -> Estimate | No
 
 
 def middle(values: Iterable[float | None]) -> float | None:
-    """The median of the known values; `None` if there is none."""
+    """Return the median of the known values; `None` if there is none."""
     known = [value for value in values if value is not None]
     return median(known) if known else None
 
 
 def _bootstrap(ordered: Sequence[float], confidence: float) -> tuple[float, float]:
-    """The percentile interval of the bootstrapped median, at the level widened for few values."""
+    """Return the percentile interval of the bootstrapped median, at the level widened for few values."""
     import numpy as np
 
     lower, upper, level = _resampled_medians(len(ordered), confidence)
@@ -146,7 +148,7 @@ def _bootstrap(ordered: Sequence[float], confidence: float) -> tuple[float, floa
 
 @lru_cache(maxsize=64)
 def _resampled_medians(n: int, confidence: float) -> tuple[Places, Places, float]:
-    """Which two of n ordered values enclose the median of each resample, and the level widened for n.
+    """Return which two of n ordered values enclose the median of each resample, and the level widened for n.
 
     The resamples are those that `scipy.stats.bootstrap` would draw with the seed. They depend on n alone, so they are
     drawn and sorted once for all jobs of a history.
@@ -159,7 +161,8 @@ def _resampled_medians(n: int, confidence: float) -> tuple[Places, Places, float
     random = np.random.default_rng(_SEED)
     both = (n - 1) // 2, n // 2
     places = []
-    # In parts: all resamples of hundreds of values at once do not fit the processor's cache.
+    # The resamples are sorted in parts, because all resamples of hundreds of values do not fit into the processor's
+    # cache.
     for start in range(0, _RESAMPLES, _DRAWN_AT_ONCE):
         drawn = random.integers(0, n, (min(_DRAWN_AT_ONCE, _RESAMPLES - start), n))
         drawn.partition(both, axis=1)
@@ -169,14 +172,16 @@ def _resampled_medians(n: int, confidence: float) -> tuple[Places, Places, float
 
 
 def _snapped(end: float, ordered: Sequence[float]) -> float:
-    """`end`, or the observation that it misses by a rounding only, as a quantile between equal numbers may."""
+    """Return `end`, or the observation that differs from it by a rounding error only (as for quantiles of equal
+    numbers).
+    """
     place = bisect_left(ordered, end)
     near = ordered[max(0, place - 1) : place + 1]
     return next((value for value in near if math.isclose(end, value, rel_tol=_ROUNDING)), end)
 
 
 def _rank(n: int, confidence: float) -> int:
-    """The largest k for which the k-th smallest and the k-th largest cover the median with `confidence`; at least 1."""
+    """Return the largest k for which k-th smallest and k-th largest cover the median with `confidence`; at least 1."""
     low, high = 1, max(1, n // 2)
     # The coverage falls with k.
     while low < high:
@@ -186,13 +191,13 @@ def _rank(n: int, confidence: float) -> int:
 
 
 def _coverage(n: int, low: int, high: int) -> float:
-    """1 − P(B < low) − P(B < high) for a binomial B with n and ½."""
+    """Return 1 − P(B < low) − P(B < high) for a binomial B with n and ½."""
     return 1.0 - _below(n, low) - _below(n, high)
 
 
 @lru_cache(maxsize=4096)
 def _below(n: int, k: int) -> float:
-    """P(B < k), exact up to a thousand values."""
+    """Return P(B < k); exact up to a thousand values."""
     if n > _MAX_BOOTSTRAP:
         from scipy.special import bdtr
 
@@ -205,8 +210,8 @@ class Inferences:
     """The inferences of one process.
 
     Attributes:
-        mean, std: in one unit; `std` divides by the count, as the stock tool computes it.
-        count: how many.
+        mean, std: in the same unit; the variance behind `std` is divided by `count`, as in the stock tool.
+        count: the number of inferences.
     """
 
     mean: float
@@ -233,14 +238,14 @@ class ProcessSpread:
 
 
 def spread(values: Sequence[float], within: Sequence[Inferences] = ()) -> ProcessSpread:
-    """How far processes are apart, and the inferences within them.
+    """Compute the scatter between processes, and that of the inferences within each process.
 
     Inferences within a process are pooled as Σ count·(std/mean)² / Σ (count − 1): differences between processes are not
     included.
 
     Args:
         values: one per process; those that are not finite are left out.
-        within: of the same processes, where known.
+        within: the inferences of these processes, if known.
     """
     known = [float(value) for value in values if math.isfinite(value)]
     mad_pct = cv_pct = None
@@ -259,12 +264,12 @@ def spread(values: Sequence[float], within: Sequence[Inferences] = ()) -> Proces
 
 
 def outliers(values: Sequence[float]) -> tuple[bool, ...]:
-    """Which values are outliers: they are marked, never removed.
+    """Return which values are outliers. Outliers are marked, never removed.
 
-    A value is one if its modified z-score 0.6745·|x − median| / MAD is above 3.5 (B. Iglewicz and D. Hoaglin, How to
-    Detect and Handle Outliers, 1993). Fewer than five finite values have no outliers. If more than half of the values
-    are equal, the MAD is zero and a thousandth of the median is used instead, which marks values that differ by more
-    than half a percent. A value that is not finite is not a measurement and not an outlier.
+    A value is an outlier if its modified z-score 0.6745·|x − median| / MAD is above 3.5 (B. Iglewicz and D. Hoaglin,
+    How to Detect and Handle Outliers, 1993). Fewer than five finite values have no outliers. If more than half of the
+    values are equal, the MAD is zero and a thousandth of the median is used instead, which marks values that differ by
+    more than half a percent. A value that is not finite is not a measurement and not an outlier.
     """
     known = [float(value) for value in values if math.isfinite(value)]
     if len(known) < _MIN_FOR_OUTLIERS:

@@ -127,7 +127,7 @@ def _partitions(said: RepetitionRecord | None) -> int | None:
 
 
 def with_checks(facts: LeverFacts, checks: Mapping[str, ModelCheck]) -> LeverFacts:
-    """The lever with the checks of its stages' models, by the stage."""
+    """Return the lever with the checks of its stages' models, by the stage."""
     found = list(checks.values())
     return replace(
         facts,
@@ -155,7 +155,7 @@ def checks_of(report: ReportData, models: Mapping[str, int]) -> dict[str, ModelC
 
 
 def ablation_of(report: PipelineReport) -> Ablation | None:
-    """The ablation that a run measured; `None` if it measured none."""
+    """Return the ablation that a run measured; `None` if it measured none."""
     kept = report.view.run.options.get(OPTION)
     if not isinstance(kept, Mapping) or not isinstance(kept.get("rows"), list) or not report.variants:
         return None

@@ -228,12 +228,12 @@ class ChangesReport:
 
     @property
     def too_short(self) -> tuple[MeasuredSeries, ...]:
-        """The series with too few reliable values for any change to be found."""
+        """Return the series with too few reliable values for any change to be found."""
         return tuple(one for one in self.series if len(one.values) < self.least)
 
     @property
     def device_titles(self) -> Mapping[str, str]:
-        """The titles of the devices by their keys."""
+        """Return the titles of the devices by their keys."""
         return {one.device_key: one.device for one in self.series}
 
     def fails(self, what: str) -> bool:
@@ -245,6 +245,6 @@ class ChangesReport:
 
     @property
     def own(self) -> tuple[tuple[MeasuredSeries, Change], ...]:
-        """The changes that are reported separately, by time."""
+        """Return the changes that are reported separately, by time."""
         found = [(series, change) for series in self.series for change in series.changes if change.own]
         return tuple(sorted(found, key=lambda one: (one[1].sides.at_utc, one[0].device, one[0].case, one[0].metric)))

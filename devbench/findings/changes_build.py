@@ -146,7 +146,7 @@ def _series_of(columns: Columns) -> Iterator[MeasuredSeries]:
 
 
 def _runs(history: History, filters: Mapping[str, Any], used: set[str]) -> _Runs:
-    """The runs that measured any of the series."""
+    """Return the runs that measured any of the series."""
     names = ("labels", "since", "until")
     starts = [run for run in history.starts(**{name: filters[name] for name in names}) if run.run_id in used]
     changed = history.fact_changes(**{name: filters[name] for name in (*names, "devices")})
@@ -173,7 +173,7 @@ def _of_device(
     runs: _Runs,
     settings: ChangesSettings,
 ) -> list[DeviceChange]:
-    """The device's events; its series in the list get their changes."""
+    """Return the device's events; its series in the list get their changes."""
     inputs = [
         SeriesChanges(
             model=series[number].model,
@@ -241,7 +241,7 @@ def _event(
     nights: Sequence[float],
     settings: ChangesSettings,
 ) -> DeviceChange | None:
-    """The event with its members; `None` if all of it is earlier than the requested period."""
+    """Return the event with its members; `None` if all of it is earlier than the requested period."""
     members = []
     for one, point in event.members:
         changed = series[place[id(one)]]
@@ -263,7 +263,7 @@ _LEAST_MODELS = 5
 
 
 def without_drift(series: Sequence[MeasuredSeries]) -> tuple[list[Floats], tuple[DeviceDrift, ...]]:
-    """The values of each series without the drift of its device, and the drifts that were found.
+    """Return the values of each series without the drift of its device, and the drifts that were found.
 
     Only times are corrected: memory and sizes do not drift.
     """
@@ -304,7 +304,7 @@ def change_notices(
     drifts: Iterable[DeviceDrift],
     changes: Sequence[DeviceChange | ModelChange],
 ) -> tuple[Notice, ...]:
-    """All of them, each once."""
+    """Return all of them, each once."""
     found = [_of_drift(drift) for drift in drifts] + virtual_notices(series)
     members = [member for change in changes for member in change.members]
     stored = history.store.notices(

@@ -23,7 +23,7 @@ _MAX_BYTES = 1 << 30
 def follow_in(
     file: Path, series: Sequence[MeasuredSeries], values: Sequence[Floats], settings: ChangeSettings
 ) -> list[tuple[ChangePoint, ...]]:
-    """The changes of each series (`following.follow`), with what the file has of the last look.
+    """Return the changes of each series (`following.follow`), with what the file has of the last look.
 
     A file that cannot be read, or was made with other settings or by another version, is ignored.
     """

@@ -60,7 +60,7 @@ class Choice:
 
     @property
     def best(self) -> JobReport | None:
-        """The winner, else the lowest latency that was seen."""
+        """Return the winner, else the lowest latency that was seen."""
         return self.winner or (self.measured[0] if self.measured else None)
 
 
@@ -91,7 +91,7 @@ def _winners_before(comparison: ComparisonReport) -> Mapping[tuple[str, str], Co
 
 
 def winner_of(jobs: Sequence[JobReport]) -> JobReport | None:
-    """The best of the jobs of one model on one device; `None` if none can be chosen."""
+    """Return the best of the jobs of one model on one device; `None` if none can be chosen."""
     return choice(jobs[0].subject, jobs[0].job.device, jobs).winner if jobs else None
 
 
@@ -137,7 +137,7 @@ def _ratio(winner: Estimate, other: Estimate) -> tuple[float, float] | None:
 
 
 def _more(one: Estimate, other: Estimate) -> int | None:
-    """The further processes per delegate that separate two intervals: widths fall with the root of n."""
+    """Return the further processes per delegate that separate two intervals: widths fall with the root of n."""
     gap = other.median - one.median
     widths = (one.high - one.low + other.high - other.low) / 2
     n = min(one.n, other.n)

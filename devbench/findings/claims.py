@@ -223,6 +223,6 @@ def _resident(variant: Variant | None) -> Whole | None:
 
 
 def _unet_ms(whole: Whole) -> float:
-    """The time of the stages that are repeated, the median over the sessions."""
+    """Return the time of the stages that are repeated, the median over the sessions."""
     walls = [sum(stage.wall_ms or 0.0 for stage in one.stages if stage.repeated) for one in whole.sessions]
     return median(walls) if walls else 0.0

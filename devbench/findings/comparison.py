@@ -78,12 +78,12 @@ class CaseOnDevice:
 
     @property
     def key(self) -> tuple[str, str]:
-        """The device and the case."""
+        """Return the device and the case."""
         return self.device_key, self.case
 
     @property
     def case_fields(self) -> tuple[str, str, bool, str, str, str, int | None]:
-        """The values of all fields of this class, in their order; subclasses take them as their first fields."""
+        """Return the values of all fields of this class, in their order; subclasses take them as their first fields."""
         return self.device_key, self.device, self.virtual, self.case, self.model, self.delegate, self.threads
 
 
@@ -175,7 +175,7 @@ class ComparisonReport:
 
     @property
     def device_titles(self) -> Mapping[str, str]:
-        """The titles of the devices by their keys."""
+        """Return the titles of the devices by their keys."""
         return {one.device_key: one.device for one in (*self.rows, *self.failures, *self.fixed, *self.one_sided)}
 
     @property
@@ -190,7 +190,7 @@ class ComparisonReport:
 
     @property
     def cases(self) -> Mapping[tuple[str, str], Outcome]:
-        """The result of each case, by device and case.
+        """Return the result of each case, by device and case.
 
         A decided check decides its case; a regression overrides an improvement. If no check was decided, the verdict on
         the latency is used. A new failure is a regression, a fixed one an improvement.
@@ -217,16 +217,16 @@ class ComparisonReport:
 
     @property
     def small(self) -> tuple[ComparedRow, ...]:
-        """The rows that changed for certain, by less than the threshold for certain: unchanged, and shown."""
+        """Return the rows that changed for certain, by less than the threshold for certain: unchanged, and shown."""
         return tuple(row for row in self.rows if row.comparison.small)
 
     @property
     def without_verdict(self) -> tuple[ComparedRow, ...]:
-        """The undecided rows that further repetitions with the same noise could not decide."""
+        """Return the undecided rows that further repetitions with the same noise could not decide."""
         return tuple(row for row in self.rows if row.comparison.reason)
 
     def of(self, verdict: Verdict) -> tuple[ComparedRow, ...]:
-        """The rows with that verdict."""
+        """Return the rows with that verdict."""
         return tuple(row for row in self.rows if row.comparison.verdict == verdict)
 
 

@@ -203,7 +203,7 @@ def _order(row: ComparedRow) -> tuple[Any, ...]:
 
 
 def _one_sided(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice]) -> tuple[OneSided, ...]:
-    """The cases that ran on one side only, each with that side."""
+    """Return the cases that ran on one side only, each with that side."""
     ran = []
     for side in (before, after):
         jobs = side.jobs[side.jobs["ok"] + side.jobs["failed"] > 0][["device_key", "case"]].drop_duplicates()
@@ -217,7 +217,7 @@ def _one_sided(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnD
 
 
 def _explained(rows: Sequence[ComparedRow], before: SideData, after: SideData) -> list[ComparedRow]:
-    """The rows; those that regressed have their explanation, if there is one."""
+    """Return the rows; those that regressed have their explanation, if there is one."""
     wanted = [row for row in rows if row.comparison.verdict == "regressed" and METRICS[row.metric].explained]
     if not wanted:
         return list(rows)

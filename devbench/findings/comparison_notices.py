@@ -34,7 +34,7 @@ def virtual_notices(subjects: Iterable[CaseOnDevice]) -> list[Notice]:
 def notices_of_runs(
     before: SideData, after: SideData, settings: ComparisonSettings, subjects: Mapping[Key, CaseOnDevice]
 ) -> list[Notice]:
-    """The runs' notices about the compared cases; if only one side has a notice, its text says which."""
+    """Return the runs' notices about the compared cases; if only one side has a notice, its text says which."""
     found: dict[Notice, set[str]] = {}
     for name, side in (("baseline", before), ("candidate", after)):
         devices = {"", *side.jobs["device_key"].unique()}
@@ -77,7 +77,7 @@ def left_out(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDev
 
 
 def _repetitions_left_out(side: SideData) -> dict[Key, tuple[int, int, str]]:
-    """The excluded repetitions of each case: their number, the number of all, and the reasons."""
+    """Return the excluded repetitions of each case: their number, the number of all, and the reasons."""
     reasons = grouped(
         ((one.device_key, one.case), one.reasons)
         for one in side.history.unreliable(runs=side.runs.run_ids)
@@ -139,7 +139,7 @@ _SHOWN_DIGITS = 8
 
 
 def changed_files(before: Iterable[UsedFile], after: Iterable[UsedFile]) -> tuple[Notice, ...]:
-    """A notice for each file that differs between the sides, for cases that both sides have, sorted by name.
+    """Return a notice for each file that differs between the sides, for cases that both sides have, sorted by name.
 
     Args:
         before, after: frames of `History.used_files`.
@@ -279,7 +279,7 @@ class Corrections:
     notices: tuple[Notice, ...]
 
     def of(self, series: Series) -> tuple[Sequence[float], Sequence[float]] | None:
-        """The reference's samples for a series; `None` if nothing corrects it."""
+        """Return the reference's samples for a series; `None` if nothing corrects it."""
         reference = self.by.get(series)
         return None if reference is None else self.samples[reference]
 

@@ -164,7 +164,7 @@ class Values:
 def reliable_values(
     values: Mapping[Series, Values],
 ) -> tuple[dict[Series, Values], frozenset[Series], dict[Key, tuple[int, int, str]]]:
-    """The reliable values of each series, or all if none is reliable; the series without a reliable value.
+    """Return the reliable values of each series, or all if none is reliable; the series without a reliable value.
 
     Also, for each case, the largest number of excluded values and the number of all.
     """

@@ -52,7 +52,7 @@ class NumberColumn:
 
 
 def read_column(file: Path, column: str | None, label: str | None = None) -> NumberColumn:
-    """A column of a CSV with a line of names; commas, semicolons or tabs; UTF-8, or UTF-16 with its mark.
+    """Return a column of a CSV with a line of names; commas, semicolons or tabs; UTF-8, or UTF-16 with its mark.
 
     Args:
         file: `-` is standard input.
@@ -101,7 +101,7 @@ def _names(text: str, shown: str) -> list[str]:
 
 
 def _cells(text: str, columns: list[int], shown: str) -> dict[int, list[str]]:
-    """The requested columns only, all cells as text, so that no types are guessed."""
+    """Return the requested columns only, all cells as text, so that no types are guessed."""
     # Where there is one column only, an empty line is a row without a number; else it is no row.
     frame = _read(
         text, shown, nrows=MOST_ROWS + 1, usecols=columns, skip_blank_lines=any(mark in _head(text) for mark in _MARKS)
@@ -130,7 +130,7 @@ def _head(text: str) -> str:
 
 
 def _place(names: list[str], column: str | None, shown: str) -> int:
-    """The index of the column with this name, else with this name in other capitals, else with this number."""
+    """Return the index of the column with this name, else with this name in other capitals, else with this number."""
     if column is None:
         if len(names) == 1:
             return 0

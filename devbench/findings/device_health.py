@@ -49,7 +49,7 @@ class DeviceHealth:
 
 
 def device_health(store: Store, now: datetime) -> dict[str, DeviceHealth]:
-    """The health of each device with repetitions in the last 30 days, by its key."""
+    """Return the health of each device with repetitions in the last 30 days, by its key."""
     counts: dict[str, dict[str, int]] = {}
     with store.database.reading() as connection:
         for row in device_outcomes(connection, Selection(since=now - PERIOD)):

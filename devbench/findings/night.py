@@ -44,7 +44,7 @@ class NightResult:
 
     @property
     def busy(self) -> Mapping[str, DevbenchError]:
-        """The devices of `absent` that are connected and in use by another run."""
+        """Return the devices of `absent` that are connected and in use by another run."""
         return {name: error for name, error in self.absent.items() if isinstance(error, DeviceBusy)}
 
     @property
@@ -53,13 +53,13 @@ class NightResult:
 
     @property
     def device_titles(self) -> Mapping[str, str]:
-        """The titles of the devices by their keys."""
+        """Return the titles of the devices by their keys."""
         found = (self.comparison, self.report, self.changes)
         return {key: title for one in found if one is not None for key, title in one.device_titles.items()}
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """The notices of the comparison, the run and the changes, each once.
+        """Return the notices of the comparison, the run and the changes, each once.
 
         If the comparison counts the unreliable repetitions of a case, they do not prevent a verdict.
         """
@@ -87,7 +87,7 @@ class NightResult:
 
     @property
     def undecided(self) -> frozenset[NoticeKind]:
-        """The kinds of the notices that allow no verdict."""
+        """Return the kinds of the notices that allow no verdict."""
         return frozenset(one.kind for one in self.notices if one.effect is Effect.UNDECIDED)
 
     @property

@@ -108,7 +108,7 @@ class Whole:
 
     @property
     def contention_ms(self) -> float | None:
-        """The time by which the next stage's load slowed the running stage down."""
+        """Return the time by which the next stage's load slowed the running stage down."""
         found = [timed(stage).contention_ms for stage in self.shown.stages] if self.shown else []
         known = [one for one in found if one is not None]
         return sum(known) if known else None
@@ -163,7 +163,7 @@ class PipelineReport:
 
     @property
     def virtual_note(self) -> str:
-        """The note about virtual devices; empty if there are none."""
+        """Return the note about virtual devices; empty if there are none."""
         return VIRTUAL_NOTE if self.virtual else ""
 
     def only(self, devices: Collection[str], delegates: Collection[str]) -> PipelineReport:
@@ -177,12 +177,12 @@ class PipelineReport:
 
     @property
     def run_data(self) -> dict[str, Any]:
-        """The run, JSON-ready, with how and why it ended."""
+        """Return the run, JSON-ready, with how and why it ended."""
         return run_end(self.view)
 
     @property
     def device_titles(self) -> Mapping[str, str]:
-        """The titles of the devices by their keys."""
+        """Return the titles of the devices by their keys."""
         return {variant.device.key: variant.device.title for variant in self.variants}
 
     @property
@@ -192,7 +192,7 @@ class PipelineReport:
 
 
 def build_pipeline_report(view: RunView, sessions: Sequence[PipelineSessionRecord]) -> PipelineReport:
-    """The aggregate of a run's sessions; sessions whose stages are missing in a damaged store are left out."""
+    """Return the aggregate of a run's sessions; sessions whose stages are missing in a damaged store are left out."""
     jobs = {item.job.number: item.job for item in view.jobs}
     known = [s for s in sessions if s.stages and all(stage.job_number in jobs for stage in s.stages)]
     groups = grouped(((one.device_key, one.pipeline, one.delegate, one.threads), one) for one in known)
@@ -255,13 +255,13 @@ def _copies(stage: MeasuredStage, kept: Mapping[str, Any]) -> Copied | None:
 
 
 def _counted(sessions: Sequence[PipelineSessionRecord]) -> tuple[list[PipelineSessionRecord], bool]:
-    """The reliable sessions, and False; if none is reliable, all sessions, and True."""
+    """Return the reliable sessions, and False; if none is reliable, all sessions, and True."""
     fit = [one for one in sessions if one.verdict != "unreliable"]
     return (fit, False) if fit or not sessions else (list(sessions), True)
 
 
 def _stages(group: Sequence[PipelineSessionRecord], jobs: Mapping[int, JobRecord]) -> tuple[MeasuredStage, ...]:
-    """The stages that were measured alone, in the order of the pipeline."""
+    """Return the stages that were measured alone, in the order of the pipeline."""
     runs = {
         stage.position: stage.runs // (residency_of(one.residency)[1] if stage.position == one.keep else 1)
         for one in group
@@ -356,7 +356,7 @@ def _against_estimate(
 
 
 def timed(stage: PipelineStageRecord) -> Timed:
-    """A stage of a session for the arithmetic."""
+    """Return a stage of a session for the arithmetic."""
     return Timed(
         name=stage.name,
         runs=stage.runs,

@@ -38,6 +38,6 @@ class PublishedFigure:
 
 
 def published() -> tuple[PublishedFigure, ...]:
-    """All figures, in the order of the file."""
+    """Return all figures, in the order of the file."""
     text = Path(__file__).with_suffix(".json").read_text("utf-8")
     return tuple(PublishedFigure(**one) for one in json.loads(text))

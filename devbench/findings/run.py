@@ -153,7 +153,7 @@ class JobReport:
 
     @property
     def limits(self) -> tuple[Notice, ...]:
-        """The notices that exclude it from being the fastest."""
+        """Return the notices that exclude it from being the fastest."""
         return tuple(notice for notice in self.notices if notice.effect is not Effect.INFORMATION)
 
     @property
@@ -163,12 +163,12 @@ class JobReport:
 
     @property
     def subject(self) -> str:
-        """The model with its shape and signature: `unet · shape 1x64x64x4`."""
+        """Return the model with its shape and signature: `unet · shape 1x64x64x4`."""
         return self.job.subject
 
     @property
     def case(self) -> str:
-        """The job as a case, as a comparison names it: `unet · gpu · 4 threads`."""
+        """Return the job as a case, as a comparison names it: `unet · gpu · 4 threads`."""
         return self.job.case
 
     @property
@@ -182,18 +182,18 @@ class JobReport:
 
     @property
     def warm(self) -> StartUp | None:
-        """The first start that did not find an empty cache."""
+        """Return the first start that did not find an empty cache."""
         return next((start for start in self.startups if not start.cold), None)
 
     @property
     def cold(self) -> StartUp | None:
-        """The coldest start that was measured."""
+        """Return the coldest start that was measured."""
         found = [start for start in self.startups if start.cold]
         return found[-1] if found else None
 
     @property
     def peak_memory_mb(self) -> float | None:
-        """The tool's absolute peak, as it prints it."""
+        """Return the tool's absolute peak, as it prints it."""
         return self.figures.get("peak_memory")
 
     @property
@@ -247,7 +247,7 @@ class ReportData:
 
     @property
     def device_titles(self) -> Mapping[str, str]:
-        """The titles of the devices by their keys."""
+        """Return the titles of the devices by their keys."""
         return {device.key: device.title for device in self.devices}
 
     @property
@@ -261,7 +261,7 @@ class ReportData:
 
     @property
     def virtual_note(self) -> str:
-        """The note about virtual devices in this run; empty if there are none."""
+        """Return the note about virtual devices in this run; empty if there are none."""
         if not self.virtual:
             return ""
         return VIRTUAL_NOTE if self.all_virtual else f"some of these devices are {VIRTUAL_NOTE}"

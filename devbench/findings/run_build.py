@@ -51,7 +51,7 @@ def build_report(view: RunView) -> ReportData:
 
 
 def _about(job: JobRecord, notices: Sequence[Notice]) -> tuple[Notice, ...]:
-    """The notices that are about the job."""
+    """Return the notices that are about the job."""
     names = {job.model.name, job.subject, job.case, job.device.title}
     return tuple(one for one in notices if one.concerns(job.device.key, job.number, names))
 
@@ -115,7 +115,7 @@ def _processes(measured: Sequence[RepetitionRecord], timed: Sequence[RepetitionR
 def _figures(
     repetitions: Sequence[RepetitionRecord], timed: Sequence[RepetitionRecord], profile: Sequence[RepetitionRecord]
 ) -> dict[str, float]:
-    """The metrics of the table of jobs, by name; metrics without a value are left out."""
+    """Return the metrics of the table of jobs, by name; metrics without a value are left out."""
     warm = next((state.repetitions for state in counting.start_states(repetitions) if not state.cold), ())
     counts: dict[str, Sequence[RepetitionRecord]] = {
         "latency": timed,
@@ -200,7 +200,7 @@ def _nodes(repetition: RepetitionRecord | None) -> str:
 
 
 def _fallback(repetition: RepetitionRecord | None, by_type: Sequence[TypeTotal]) -> tuple[FallenBack, ...]:
-    """The operators that stayed on the CPU, and those that the delegate refused, with its reasons."""
+    """Return the operators that stayed on the CPU, and those that the delegate refused, with its reasons."""
     if repetition is None or repetition.delegate_applied is None:
         return ()
     reasons: dict[str, dict[str, None]] = {}
@@ -222,7 +222,7 @@ def _fallback(repetition: RepetitionRecord | None, by_type: Sequence[TypeTotal])
 
 
 def _operators(runs: Sequence[OperatorRecord], job: JobRecord) -> tuple[OperatorRow, ...]:
-    """The runs' operators by time, each counted once."""
+    """Return the runs' operators by time, each counted once."""
     rows = counted(
         runs,
         xnnpack=operator_place_is_xnnpack(job.delegate, job.options),

@@ -105,7 +105,7 @@ def _chosen(text: str, stack: ExitStack, store_url: str | None) -> RunsOfSide:
 
 
 def _of_file(path: Path, stack: ExitStack) -> RunsOfSide:
-    """A run's JSON file, or a folder of `devbench export` with all its runs."""
+    """Return a run's JSON file, or a folder of `devbench export` with all its runs."""
     from devbench.results.exchange.folder import import_folder, open_folder
 
     folder = open_folder(path) if path.is_dir() else None
@@ -121,7 +121,7 @@ def _of_file(path: Path, stack: ExitStack) -> RunsOfSide:
 
 
 def _before(history: History, after: RunsOfSide) -> str:
-    """The newest run before the candidate that measured any of its cases on the same device."""
+    """Return the newest run before the candidate that measured any of its cases on the same device."""
 
     def cases(history: History, run_ids: Sequence[str]) -> set[tuple[str, str]]:
         jobs = history.jobs(runs=run_ids)
@@ -145,7 +145,7 @@ _MAX_SHOWN = 10
 
 
 def device_keys(histories: Sequence[History], texts: Sequence[str]) -> tuple[str, ...]:
-    """The keys of the devices whose key is one of the texts, or whose title contains it.
+    """Return the keys of the devices whose key is one of the texts, or whose title contains it.
 
     Raises:
         InputError: there is no such device in the store.

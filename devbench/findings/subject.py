@@ -21,7 +21,7 @@ from devbench.results.store import Store
 
 
 def pipelines_of(store: Store, view: RunView) -> PipelineReport | None:
-    """The pipelines that the run measured; `None` if it measured none."""
+    """Return the pipelines that the run measured; `None` if it measured none."""
     sessions = store.pipeline_sessions(view.run.run_id)
     return build_pipeline_report(view, sessions) if sessions else None
 
@@ -29,7 +29,7 @@ def pipelines_of(store: Store, view: RunView) -> PipelineReport | None:
 def history_of(
     history: History, report: ReportData, pipelines: PipelineReport | None, metrics: Sequence[str]
 ) -> ChangesReport:
-    """The history of a run's models and pipelines on its devices."""
+    """Return the history of a run's models and pipelines on its devices."""
     sessions = pipelines.sessions if pipelines is not None else ()
     names = [*(job.job.model.name for job in report.jobs), *(session.pipeline for session in sessions)]
     models, devices = tuple(dict.fromkeys(names)), tuple(device.key for device in report.devices)
@@ -57,7 +57,7 @@ def _named(history: History, settings: ChangesSettings) -> ChangesSettings:
 def charted(
     kind: str, run: str, baseline: str, store_url: str | None, settings: ChangesSettings
 ) -> ReportData | PipelineReport | ComparisonReport | ChangesReport | None:
-    """The data of a chart, restricted by the filters of the settings; `None` if there is nothing.
+    """Return the data of a chart, restricted by the filters of the settings; `None` if there is nothing.
 
     Raises:
         InputError: there is no such run, or a filter matches nothing.

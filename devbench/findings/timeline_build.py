@@ -121,7 +121,7 @@ def _key(name: str, factor: float = 1.0) -> _Pick:
 
 
 def _line(label: str, samples: Sequence[_Sample], pick: _Pick, *, at_work: bool = False) -> Trace | None:
-    """A line through the samples that have a value, with a gap if two processes are too far apart.
+    """Return a line through the samples that have a value, with a gap if two processes are too far apart.
 
     `None` if no sample has a value.
 
@@ -165,7 +165,7 @@ def _thin(line: Trace) -> Trace:
 
 
 def _temperatures(samples: Sequence[_Sample], telling: Sequence[str]) -> tuple[tuple[Trace, ...], int]:
-    """The telling sensors, hottest first, and how many there are; numbered ones (CPU0, CPU1, …) are one line.
+    """Return the telling sensors, hottest first, and how many there are; numbered ones (CPU0, CPU1, …) are one line.
 
     Args:
         telling: patterns of the sensors that mean something on this device; empty if its profile names none.

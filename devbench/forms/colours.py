@@ -29,5 +29,5 @@ TOKENS: Mapping[str, tuple[str, str]] = {
 
 
 def theme(name: Theme) -> dict[str, str]:
-    """The colours of one theme by token."""
+    """Return the colours of one theme by token."""
     return {token: colours[name == "dark"] for token, colours in TOKENS.items()}

@@ -31,7 +31,7 @@ def html(
     template: str = "page.html",
     **values: Any,
 ) -> str:
-    """The page.
+    """Return the page.
 
     Args:
         document: made for "html".
@@ -117,7 +117,7 @@ def _raw(folds: Sequence[Fold], read_raw: ReadRaw) -> tuple[dict[int, str], int]
 
 
 def _text(path: str, read_raw: ReadRaw) -> str | None:
-    """A raw output as it may be shown; `None` if it is gone."""
+    """Return a raw output as it may be shown; `None` if it is gone."""
     data = read_raw(path)
     if data is None:
         return None

@@ -10,7 +10,7 @@ from devbench.sections.tables import Table
 
 
 def json_ready(document: Document) -> dict[str, Any]:
-    """The document's data, and the sections that it does not cover by their keys."""
+    """Return the document's data, and the sections that it does not cover by their keys."""
     return {**document.data, **{section.key: _section(section) for section in document.sections}}
 
 
@@ -20,7 +20,7 @@ def json_text(document: Document, indent: int = 1) -> str:
 
 
 def _section(section: Section) -> dict[str, Any]:
-    """The tables by their keys, as rows by the titles of their columns; facts by name; the texts of lines."""
+    """Return the tables by their keys, as rows by the titles of their columns; facts by name; the texts of lines."""
     found: dict[str, Any] = {}
     lines: list[str] = []
     for part in section.parts:

@@ -17,17 +17,17 @@ def notice_texts(document: Document) -> list[str]:
 
 
 def notices(document: Document) -> tuple[Line, ...]:
-    """The lines of a document's notices."""
+    """Return the lines of a document's notices."""
     return tuple(line for part in document.notices if isinstance(part, Lines) for line in part.lines)
 
 
 def counted(document: Document) -> list[str]:
-    """The counts next to the headline."""
+    """Return the counts next to the headline."""
     return [counts_words(part) for part in document.lead if isinstance(part, Counts)]
 
 
 def shortened(texts: Sequence[str], most: int, what: str) -> list[str]:
-    """The first texts, and how many more there are."""
+    """Return the first texts, and how many more there are."""
     more = len(texts) - most
     return [*texts[:most], *([f"{more} more {what}"] if more > 0 else [])]
 
@@ -50,7 +50,7 @@ def listed(document: Document) -> Iterator[tuple[str, tuple[Line, ...]]]:
 
 
 def spelt(line: Line, harmless: Callable[[str], str]) -> str:
-    """The line, preceded by its subject."""
+    """Return the line, preceded by its subject."""
     return f"{harmless(line.subject)}: {harmless(line.text)}" if line.subject else harmless(line.text)
 
 

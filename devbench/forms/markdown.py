@@ -29,12 +29,12 @@ _FIGURE = re.compile(r"[+−]?[\d.,]+ ?[%×\w]{0,6}( to [+−]?[\d.,]+ ?%?)?")
 
 
 def markdown(document: Document) -> str:
-    """The document, its headline as the title."""
+    """Return the document, its headline as the title."""
     return spelt([f"# {_text(document.headline or document.title)}"], _document(document))
 
 
 def spelt(lines: list[str], added: Iterable[str]) -> str:
-    """The lines with blank ones where Markdown needs them."""
+    """Return the lines with blank ones where Markdown needs them."""
     for line in added:
         # Items of a list and rows of a table stand together; all else has a blank line before it.
         if not (_sort(line) and _sort(line) == _sort(lines[-1])):

@@ -17,7 +17,7 @@ _ADDRESS = re.compile(r"https?://[^\s<>|]+")
 
 
 def message(document: Document, where: str = "") -> str:
-    """The headline, the counts, the most important notices, the first lines of each section.
+    """Return the headline, the counts, the most important notices, the first lines of each section.
 
     Args:
         document: made for "message".

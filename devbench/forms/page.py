@@ -89,7 +89,7 @@ class Frame:
 
 
 def policy(*, forms: bool = False) -> str:
-    """The Content-Security-Policy of a page."""
+    """Return the Content-Security-Policy of a page."""
     style, *scripts = (f"'sha256-{_sha256(text)}'" for text in _assets())
     target = "'self'" if forms else "'none'"
     return (
@@ -104,7 +104,7 @@ def _sha256(text: str) -> str:
 
 @lru_cache(maxsize=1)
 def _assets() -> tuple[str, str, str, str]:
-    """The style and the script as they are in the page, the script of charts and their library."""
+    """Return the style and the script as they are in the page, the script of charts and their library."""
     charts = chart_assets()
     colours = "".join(f"  --{name}: light-dark({light}, {dark});\n" for name, (light, dark) in TOKENS.items())
     style = (_TEMPLATES / "style.css").read_text("utf-8").replace("{{ theme_colours }}\n", colours)
@@ -142,7 +142,7 @@ def environment() -> Environment:
 
 
 def render(template: str, frame: Frame, **values: Any) -> str:
-    """A page."""
+    """Return a page."""
     return environment().get_template(template).render(page=frame, **values)
 
 
@@ -164,7 +164,7 @@ def mini_bars(bars: Sequence[tuple[str, float | None, str]]) -> Markup:
 
 @lru_cache(maxsize=20_000)
 def shown(text: str) -> str:
-    """A cell's text as a page has it: harmless, on one line."""
+    """Return a cell's text as a page has it: harmless, on one line."""
     return clean(text, _MOST_TEXT)
 
 
@@ -188,7 +188,7 @@ def _cell(cell: Cell, kind: str, packed: str) -> str:
 
 
 def packed_rows(table: Table) -> str:
-    """All rows for the script; empty if the page already shows all of them."""
+    """Return all rows for the script; empty if the page already shows all of them."""
     if not table.seen or len(table.rows) <= table.seen:
         return ""
     return pack(json.dumps([[_short(cell) for cell in row] for row in table.rows], ensure_ascii=False))

@@ -36,7 +36,7 @@ class ChartAssets:
 
 @lru_cache(maxsize=1)
 def chart_assets() -> ChartAssets:
-    """The assets of charts, the same for each page."""
+    """Return the assets of charts, the same for each page."""
     templates, packed = _FOLDER / "templates", (_FOLDER / "echarts" / "echarts.js.gz").read_bytes()
     style, script = ((templates / name).read_text("utf-8") for name in ("charts.css", "charts.js"))
     library = gzip.decompress(packed).decode()
@@ -82,11 +82,11 @@ def _picture(chart: Chart, alt: str) -> str:
 
 
 def _data(charts: Iterable[Chart]) -> str:
-    """The charts as JSON, each with its kind."""
+    """Return the charts as JSON, each with its kind."""
     kinds = [{"kind": "rows" if isinstance(chart, RowChart) else "panels", **plain(chart)} for chart in charts]
     return json.dumps(kinds, default=plain, ensure_ascii=False, separators=(",", ":"))
 
 
 def pack(text: str) -> str:
-    """A text, compressed (gzip) and in letters (base64), as `unpack` of the page's scripts reads it."""
+    """Return a text, compressed (gzip) and in letters (base64), as `unpack` of the page's scripts reads it."""
     return base64.b64encode(gzip.compress(text.encode("utf-8", "replace"), 6, mtime=0)).decode("ascii")

@@ -16,7 +16,7 @@ _SIGNS = {"bad": "❌ ", "warn": "⚠️ ", "good": "✅ "}
 
 
 def summary(document: Document) -> str:
-    """The headline, the most important notices as an alert of GitHub's Markdown, and the sections."""
+    """Return the headline, the most important notices as an alert of GitHub's Markdown, and the sections."""
     return spaced([f"## {_SIGNS.get(document.kind, '')}{_text(document.headline)}"], _body(document))
 
 

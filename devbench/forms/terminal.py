@@ -112,7 +112,7 @@ def _table(table: Table, width: int) -> Output:
 
 
 def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
-    """A table. If the terminal is too narrow, columns that are declared as optional are hidden."""
+    """Return a table. If the terminal is too narrow, columns that are declared as optional are hidden."""
     cells = {k: [_markup(table.rows[number][k]) for number in numbers] for k in range(len(table.columns))}
     widths = {
         k: max(
@@ -147,7 +147,7 @@ def _grid(table: Table, numbers: Sequence[int], width: int) -> Output:
 
 
 def _pairs(table: Table, cells: Mapping[int, Sequence[str]]) -> Output:
-    """The first cell of each row on a line, below it each other cell with the title of its column."""
+    """Return the first cell of each row on a line, below it each other cell with the title of its column."""
     for number, first in enumerate(cells[0]):
         yield f"[bold]{first}[/bold]"
         for k in range(1, len(cells)):
@@ -166,7 +166,7 @@ def _markup(cell: Cell) -> str:
 
 
 def _entries(table: Table, numbers: Sequence[int], width: int) -> Output:
-    """The first two cells on a line, the others below it."""
+    """Return the first two cells on a line, the others below it."""
     for number in numbers:
         first, second, *others = table.rows[number]
         style = _STYLES.get(first.kind, "none")

@@ -47,7 +47,7 @@ class Night:
     reported: bool = False
 
     def option(self) -> dict[str, Any]:
-        """The night as it is stored in the run's option."""
+        """Return the night as it is stored in the run's option."""
         return {"suite": self.suite, "finished": list(self.finished), "reported": self.reported}
 
 
@@ -65,7 +65,7 @@ class Due:
 
 
 def nights_of(runs: Iterable[OptionedRun], suite: str) -> list[Night]:
-    """The nights of a suite among runs, in the order given."""
+    """Return the nights of a suite among runs, in the order given."""
     found = []
     for run in runs:
         kept = run.options.get(OPTION)

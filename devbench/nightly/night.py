@@ -224,7 +224,7 @@ def analyse(
 def _compare(
     asked: Asked, history: History, runs: Sequence[str], earlier: Sequence[Sequence[str]], screen: Screen
 ) -> ComparisonReport | None:
-    """The comparison with the baseline; `None` if there is no baseline yet."""
+    """Return the comparison with the baseline; `None` if there is no baseline yet."""
     settings = asked.settings
     try:
         if settings.baseline:

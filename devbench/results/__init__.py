@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def open_history(url: str | None = None) -> History:
-    """The results in a store, for reading, as a context.
+    """Return the results in a store, for reading, as a context.
 
     Args:
         url: a file or a URL, as of `--store`; `None` means DEVBENCH_STORE or the user's own store.

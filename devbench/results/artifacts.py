@@ -89,7 +89,7 @@ class Artifacts:
         return Pruned(tuple(dropped), files, size_bytes)
 
     def read(self, relative: str) -> bytes:
-        """The raw output at a path that `write` gave.
+        """Return the raw output at a path that `write` gave.
 
         Raises:
             DamagedRaw: it exists, but is not a complete gzip file, or is larger than 256 MiB.
@@ -120,7 +120,7 @@ _WALK = os.O_RDONLY | os.O_DIRECTORY | _NO_LINK
 
 
 def open_inside(root: Path, relative: str) -> IO[bytes]:
-    """The regular file at `relative` below `root`, for reading. `root` itself may be a link.
+    """Return the regular file at `relative` below `root`, for reading. `root` itself may be a link.
 
     Raises:
         InputError: `relative` leads outside or over a link, or there is not a regular file.
@@ -148,7 +148,7 @@ def open_inside(root: Path, relative: str) -> IO[bytes]:
 
 
 def parts_of(relative: str) -> list[str]:
-    """The names that a relative path consists of.
+    """Return the names that a relative path consists of.
 
     Raises:
         InputError: it leads outside, or is not a path.

@@ -16,7 +16,7 @@ _LONGEST = 1000
 
 
 def case_text(model: str, delegate: str, threads: int | None, options: Mapping[str, Any]) -> str:
-    """A case in words: `unet · gpu`, `unet · cpu · 4 threads · apk`.
+    """Return a case in words: `unet · gpu`, `unet · cpu · 4 threads · apk`.
 
     Args:
         model: its key.
@@ -56,7 +56,7 @@ def input_texts(options: Mapping[str, Any]) -> list[str]:
 
 
 def subject_text(model: str, options: Mapping[str, Any]) -> str:
-    """A model with what it is called with, as text: only delegates on the same of these can be compared."""
+    """Return a model with what it is called with, as text: only delegates on the same of these can be compared."""
     return " · ".join([model, *input_texts(options)])
 
 
@@ -64,7 +64,7 @@ _INPUTS = ("signature ", "shape ", "shapes ")
 
 
 def without_inputs(case: str) -> str:
-    """The text of a case without the words of `input_texts`: how a model ran, whatever it was called with."""
+    """Return the text of a case without the words of `input_texts`: how a model ran, whatever it was called with."""
     return " · ".join(part for part in case.split(" · ") if not part.startswith(_INPUTS))
 
 

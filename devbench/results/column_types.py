@@ -55,7 +55,7 @@ _TEXT, _NUMBER, _FLAG = _is(str), _is(int, float), _is(bool)
 
 
 def _input_shape(value: Any) -> bool:
-    """The name of a column type, with its sizes."""
+    """Return the name of a column type, with its sizes."""
     return isinstance(value, list) and len(value) == 2 and isinstance(value[1], list)
 
 
@@ -262,7 +262,7 @@ class Flag(Kept):
 
 
 def type_of(column: Column[Any]) -> Kept:
-    """The type of a column, with what its values may be; numbers of rows have any sign."""
+    """Return the type of a column, with what its values may be; numbers of rows have any sign."""
     if isinstance(column.type, Kept):
         return column.type
     if isinstance(column.type, Boolean):
@@ -289,7 +289,7 @@ def pack_text(text: str) -> bytes:
 
 
 def unpack(data: bytes) -> Any:
-    """The value again.
+    """Return the value again.
 
     Raises:
         ValueError: it is not packed JSON, or unpacks to more than 64 MiB.
@@ -303,7 +303,7 @@ def unpack(data: bytes) -> Any:
 
 
 def unpack_text(data: bytes) -> str:
-    """The JSON as text.
+    """Return the JSON as text.
 
     Raises:
         ValueError: as `unpack`.
@@ -319,7 +319,7 @@ def unpack_text(data: bytes) -> str:
 
 
 def content_id(*content: Any) -> int:
-    """A number made of the content of a row, the same in every store, so that equal rows are stored once.
+    """Return a number made of the content of a row, the same in every store, so that equal rows are stored once.
 
     It has 63 bits: among a million different rows two have the same number with a probability of 5·10⁻⁸.
     """
@@ -328,5 +328,5 @@ def content_id(*content: Any) -> int:
 
 
 def compact(value: Any) -> str:
-    """The JSON of a value, in ASCII and without a space."""
+    """Return the JSON of a value, in ASCII and without a space."""
     return _ENCODER.encode(value)

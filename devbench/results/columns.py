@@ -54,7 +54,7 @@ class Coded:
         return Coded(self.values, self.codes[rows])
 
     def at(self, row: int) -> Any:
-        """The value of this column in a row."""
+        """Return the value of this column in a row."""
         return self.values[self.codes[row]]
 
 
@@ -81,7 +81,7 @@ def read_rows(
     columns: Mapping[str, Any],
     *where: sa.ColumnElement[bool],
 ) -> Rows:
-    """The rows of a table that belong to the jobs of a selection.
+    """Return the rows of a table that belong to the jobs of a selection.
 
     Args:
         connection: a connection to the store.
@@ -109,7 +109,7 @@ def series_rows(connection: sa.Connection, metric: str, selection: Selection) ->
 
 
 def with_truth(rows: Rows) -> Rows:
-    """The rows with `unreliable` as truth values: SQLite has numbers."""
+    """Return the rows with `unreliable` as truth values: SQLite has numbers."""
     flags = array_of(rows.columns, "unreliable").astype(bool)
     return Rows(rows.owners, {**rows.columns, "unreliable": flags})
 
@@ -133,7 +133,7 @@ def with_jobs(connection: sa.Connection, selection: Selection, rows: Rows) -> di
 
 
 def in_order(columns: Columns) -> dict[str, Column]:
-    """The rows in the order of time, those of one time in the order that they have."""
+    """Return the rows in the order of time, those of one time in the order that they have."""
     return taken(columns, np.argsort(array_of(columns, "started_utc"), kind="stable"))
 
 
@@ -143,14 +143,14 @@ def taken(columns: Columns, rows: NDArray[np.intp]) -> dict[str, Column]:
 
 
 def coded_of(columns: Columns, name: str) -> Coded:
-    """The column of that name, whose values repeat."""
+    """Return the column of that name, whose values repeat."""
     column = columns[name]
     assert isinstance(column, Coded), name
     return column
 
 
 def array_of(columns: Columns, name: str) -> NDArray[Any]:
-    """The column of that name, which has a number, a time or a truth value for each row."""
+    """Return the column of that name, which has a number, a time or a truth value for each row."""
     column = columns[name]
     assert not isinstance(column, Coded), name
     return column
@@ -167,7 +167,7 @@ class Jobs:
     cases: NDArray[np.int64]
 
     def places(self) -> Coded:
-        """The run and the device of each job."""
+        """Return the run and the device of each job."""
         count = max(len(self.devices.values), 1)
         codes, which = np.unique(self.runs.codes * count + self.devices.codes, return_inverse=True)
         return Coded(
@@ -176,7 +176,7 @@ class Jobs:
 
 
 def jobs_of(connection: sa.Connection, selection: Selection) -> Jobs:
-    """The jobs of a selection."""
+    """Return the jobs of a selection."""
     names = ("id", "number", "run_id", "device_key", "case_id")
     query = selection.select_jobs(*(schema.jobs.c[name] for name in names)).order_by(schema.jobs.c.id)
     ids, numbers, runs, devices, cases = fetch(connection, query).values()
@@ -224,7 +224,7 @@ def coded(values: Sequence[Any], rows: NDArray[np.int64] | None = None) -> Coded
 
 
 def as_times(values: Sequence[Any]) -> NDArray[np.datetime64]:
-    """A column of times from microseconds since 1970; `None` becomes NaT."""
+    """Return a column of times from microseconds since 1970; `None` becomes NaT."""
     if None in values:
         return np.array(values, dtype="datetime64[us]")
     return np.asarray(values, dtype="int64").view("datetime64[us]")

@@ -113,7 +113,7 @@ class JobTotals:
 
 
 def total(repetitions: Sequence[Any]) -> JobTotals:
-    """The metrics of one job over its repetitions: rows of the table of repetitions."""
+    """Return the metrics of one job over its repetitions: rows of the table of repetitions."""
     timed_ones: Sequence[Any] = timed(repetitions)
     started_ones: Sequence[Any] = started(repetitions)
     counting = {"latency": timed_ones, "start": started_ones, "ok": [r for r in repetitions if r.status == "ok"]}
@@ -156,13 +156,13 @@ def job_notices(job: JobRecord, repetitions: Sequence[RepetitionRecord]) -> Iter
 
 
 def partly_delegated(case: str, device_key: str, job_number: int | None = None) -> Notice:
-    """The notice that a delegate took a part of the graph."""
+    """Return the notice that a delegate took a part of the graph."""
     text, step = "partly delegated: the rest of the graph runs on the CPU", "the report lists what fell back"
     return Notice(NoticeKind.PARTLY_DELEGATED, case, text, step, Effect.INFORMATION, device_key, job_number)
 
 
 def outputs_not_checked(subject: str, job_number: int | None = None) -> Notice:
-    """The notice that the outputs of a delegate were not compared with correct ones."""
+    """Return the notice that the outputs of a delegate were not compared with correct ones."""
     text, step = "outputs not checked against this computer's", "add --check-outputs"
     return Notice(NoticeKind.OUTPUTS_NOT_CHECKED, subject, text, step, job_number=job_number)
 
@@ -170,7 +170,7 @@ def outputs_not_checked(subject: str, job_number: int | None = None) -> Notice:
 def unreliable(
     subject: str, concerned: int, total: int, what: str, why: str, device_key: str, job_number: int | None = None
 ) -> Notice:
-    """The notice of unreliable repetitions; of no verdict if all of them are.
+    """Return the notice of unreliable repetitions; of no verdict if all of them are.
 
     Args:
         what: one of them, such as `repetition` or `run of the candidate`.
@@ -192,7 +192,7 @@ def virtual_devices(devices: Iterable[DeviceRecord]) -> Iterator[Notice]:
 
 
 def virtual_device(key: str, title: str) -> Notice:
-    """The notice that the numbers of a device are those of a computer."""
+    """Return the notice that the numbers of a device are those of a computer."""
     return Notice(NoticeKind.VIRTUAL_DEVICE, title, VIRTUAL_NOTE, device_key=key)
 
 
@@ -254,7 +254,7 @@ class RunView:
 
 
 def read_notice(row: Mapping[Any, Any]) -> Notice:
-    """A notice of its values by name, as a row of the store or a file has them.
+    """Return a notice of its values by name, as a row of the store or a file has them.
 
     Raises:
         ValueError: its kind or its effect is unknown.

@@ -78,7 +78,7 @@ def noted_ends(root: Path) -> Iterator[tuple[str, dict[str, str]]]:
 
 
 def lock_of(run_id: str) -> Path:
-    """The lock that the process which measures a run holds, on its machine."""
+    """Return the lock that the process which measures a run holds, on its machine."""
     return data_dir() / "locks" / f"run-{run_id}.lock"
 
 

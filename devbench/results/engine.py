@@ -52,7 +52,7 @@ def replace(file: Path, by: Path) -> None:
 
 
 def replacement(file: Path) -> Path | None:
-    """The file that is read instead of a file; `None` for the file itself."""
+    """Return the file that is read instead of a file; `None` for the file itself."""
     by, known = _replaced.get(file, (None, None))
     if by is None or not by.is_file() or not file.is_file():
         return None

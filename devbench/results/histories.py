@@ -47,7 +47,7 @@ class Move:
 
 
 def find_device(connection: sa.Connection, word: str) -> str:
-    """The key of the one device of the store that a word means: its key, or any part of its title.
+    """Return the key of the one device of the store that a word means: its key, or any part of its title.
 
     Raises:
         InputError: no device or several devices match.
@@ -65,7 +65,7 @@ def find_device(connection: sa.Connection, word: str) -> str:
 
 
 def current_key(connection: sa.Connection, key: str) -> str:
-    """The key of the history to which a device that calls itself `key` belongs."""
+    """Return the key of the history to which a device that calls itself `key` belongs."""
     aliases = schema.device_aliases
     found = connection.execute(sa.select(aliases.c.device_key).where(aliases.c.key == key)).scalar()
     return key if found is None else str(found)
@@ -82,7 +82,7 @@ def keys_of_serial(connection: sa.Connection, hardware_serial: str) -> list[str]
 
 
 def plan_merge(connection: sa.Connection, into: str, other: str) -> Move:
-    """All of `other` that becomes part of the history of `into`.
+    """Return all of `other` that becomes part of the history of `into`.
 
     Raises:
         InputError: they are one device already, or a run measured both, so that they are two.
@@ -217,7 +217,7 @@ def apply(connection: sa.Connection, move: Move) -> None:
 
 
 def _renamed(row: Mapping[Any, Any], move: Move) -> dict[str, str]:
-    """The key of a device's row and its title, which ends with the key, as they are after the move."""
+    """Return the key of a device's row and its title, which ends with the key, as they are after the move."""
     return {"key": move.target, "title": str(row["title"]).replace(f"({move.source})", f"({move.target})")}
 
 

@@ -83,7 +83,7 @@ class History(AbstractContextManager["History"]):
         self.close()
 
     def find_runs(self, text: str) -> tuple[str, ...]:
-        """The ids of the runs that `text` names (`selection.find_runs`), oldest first."""
+        """Return the ids of the runs that `text` names (`selection.find_runs`), oldest first."""
         with self._database.reading() as connection:
             return find_runs(connection, text)
 
@@ -122,7 +122,7 @@ class History(AbstractContextManager["History"]):
         return frame
 
     def starts(self, **filters: Any) -> list[RunStart]:
-        """The runs, oldest first; for years of runs much faster than `runs`, which counts jobs.
+        """Return the runs, oldest first; for years of runs much faster than `runs`, which counts jobs.
 
         Filters of jobs have no effect here.
         """
@@ -199,7 +199,7 @@ class History(AbstractContextManager["History"]):
         return frame_of(self._by_metric(metrics, series_rows, filters), _SERIES)
 
     def series_columns(self, metrics: Sequence[str] = (), **filters: Any) -> list[dict[str, Column]]:
-        """All series without pandas, as `queries.series` returns them; the first has the columns of `series`."""
+        """Return all series without pandas, as `queries.series` returns them; the first has the columns of `series`."""
         selection = Selection(**filters)
         store = None if selection.of_parts() else self._database.shown
         with self._database.reading() as connection:
@@ -310,7 +310,7 @@ class History(AbstractContextManager["History"]):
         return self._asked(states_of_cases, filters)
 
     def unreliable(self, **filters: Any) -> list[Unreliable]:
-        """The unreliable repetitions that ended well, and sessions of pipelines likewise, with the reasons."""
+        """Return the unreliable repetitions that ended well, and sessions of pipelines likewise, with the reasons."""
         return self._asked(unreliable_repetitions, filters)
 
     def conditions(self, **filters: Any) -> pd.DataFrame:
@@ -353,15 +353,15 @@ class History(AbstractContextManager["History"]):
         return frame
 
     def fact_changes(self, **filters: Any) -> list[ChangedFact]:
-        """The rows of `device_changes`."""
+        """Return the rows of `device_changes`."""
         return list(fact_changes(self._device_rows(Selection(**filters))))
 
     def model_names(self) -> list[str]:
-        """The keys of all models and the names of all pipelines."""
+        """Return the keys of all models and the names of all pipelines."""
         return self.store.model_names()
 
     def device_titles(self) -> dict[str, str]:
-        """The title of each device by its key, as it was in its last run."""
+        """Return the title of each device by its key, as it was in its last run."""
         with self._database.reading() as connection:
             return device_titles(connection)
 

@@ -52,7 +52,7 @@ _NUMBERS = ("value", "low", "high", "n", "unreliable")
 
 
 def memory_file(*of: str, ending: str = "json") -> Path:
-    """The cache file for the history of a store or of a suite, named by a hash of `of`."""
+    """Return the cache file for the history of a store or of a suite, named by a hash of `of`."""
     folder = cache_dir() / "history"
     folder.mkdir(exist_ok=True)
     return folder / f"{hashlib.sha256(json.dumps(of).encode('utf-8', 'replace')).hexdigest()[:32]}.{ending}"
@@ -104,7 +104,7 @@ def kept_series(
 
 
 def _totals(connection: sa.Connection, store: str, metrics: Sequence[str]) -> Totals | None:
-    """The totals of all jobs, ordered by job; `metric` is an index into `metrics`."""
+    """Return the totals of all jobs, ordered by job; `metric` is an index into `metrics`."""
     table, jobs = schema.repetitions, schema.jobs
     count, last = connection.execute(sa.select(sa.func.count(), sa.func.max(table.c.id)).select_from(table)).one()
     if count < LEAST_REPETITIONS:
@@ -124,7 +124,7 @@ def _totals(connection: sa.Connection, store: str, metrics: Sequence[str]) -> To
 
 
 def _changed_runs(connection: sa.Connection, known: _Known, count: int) -> list[str] | None:
-    """The runs that differ from the copy; `None` if the copy cannot be used."""
+    """Return the runs that differ from the copy; `None` if the copy cannot be used."""
     table, jobs, devices = schema.repetitions, schema.jobs, schema.devices
     there = {tuple(row) for row in connection.execute(sa.select(devices.c.run_id, devices.c.key))}
     later = sa.select(jobs.c.run_id, sa.func.count()).join(table, jobs.c.id == table.c.job_id)
@@ -149,7 +149,7 @@ def _ordered(rows: Rows) -> Rows:
 
 
 def _merged(known: Totals, changed: Sequence[str], new: Totals) -> Totals:
-    """The known totals without those of the changed runs, and the new ones."""
+    """Return the known totals without those of the changed runs, and the new ones."""
     jobs, rows = known.jobs, known.rows
     stays = ~np.isin(jobs.runs.codes, [code for code, run in enumerate(jobs.runs.values) if run in set(changed)])
     left = stays[np.searchsorted(jobs.ids, rows.owners)]
@@ -199,7 +199,7 @@ def _write(store: str, head: str, known: _Known) -> None:
 
 
 def _read(store: str, head: str) -> _Known | None:
-    """The copy; `None` if there is none, it is damaged, or another version of devbench made it."""
+    """Return the copy; `None` if there is none, it is damaged, or another version of devbench made it."""
     try:
         with np.load(memory_file(store, ending="npz")) as file:
             said = json.loads(file["said"].tobytes())

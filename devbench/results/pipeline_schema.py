@@ -112,7 +112,7 @@ def insert_session(connection: sa.Connection, session: PipelineSessionRecord) ->
 
 
 def read_sessions(connection: sa.Connection, run_id: str) -> tuple[PipelineSessionRecord, ...]:
-    """The sessions of a run, in the order in which they ran; empty if it measured no pipeline."""
+    """Return the sessions of a run, in the order in which they ran; empty if it measured no pipeline."""
     table = pipeline_sessions
     rows = connection.execute(sa.select(table).where(table.c.run_id == run_id).order_by(table.c.id)).mappings().all()
     stages = _of_sessions(connection, pipeline_stages, run_id, "position", PipelineStageRecord)
@@ -146,5 +146,5 @@ def by_owner(connection: sa.Connection, query: sa.Select[Any], owner: str, kind:
 
 
 def record_of(kind: Any, row: Mapping[Any, Any]) -> Any:
-    """A record with the values of a row that have the names of its fields."""
+    """Return a record with the values of a row that have the names of its fields."""
     return kind(**{field.name: row[field.name] for field in fields(kind)})

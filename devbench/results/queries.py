@@ -40,7 +40,7 @@ Read: TypeAlias = Callable[[sa.Connection, str, Selection], Rows]
 def series(
     connection: sa.Connection, metrics: Sequence[str], selection: Selection, store: str | None = None
 ) -> list[dict[str, Column]]:
-    """All series of some metrics (of all that are stored if no metric is named), in the order of time.
+    """Return all series of some metrics (of all that are stored if no metric is named), in the order of time.
 
     Args:
         connection: a connection to the store.
@@ -77,7 +77,7 @@ def observations(
 
 
 def by_metric(connection: sa.Connection, selection: Selection, metrics: Sequence[str], read: Read) -> dict[str, Column]:
-    """The rows that `read` gives for each of the metrics, with their jobs, in the order of time.
+    """Return the rows that `read` gives for each of the metrics, with their jobs, in the order of time.
 
     Raises:
         InputError: a metric is not known.
@@ -161,7 +161,7 @@ Source = tuple[sa.FromClause, "sa.ColumnElement[int]", dict[str, Any]]
 
 
 def sources() -> tuple[Source, Source]:
-    """The tables with the tool of each job and with its other files."""
+    """Return the tables with the tool of each job and with its other files."""
     jobs, binaries, used, files = schema.jobs, schema.binaries, schema.job_files, schema.files
     tool = {"role": sa.literal("tool"), **{name: binaries.c[name] for name in ("name", "sha256", "version")}}
     other = {**{name: used.c[name] for name in ("role", "name", "sha256")}, "version": files.c.version}

@@ -48,7 +48,7 @@ class Stored:
     purposes: tuple[Purpose, ...] = ()
 
     def read(self, measurement: object) -> Any:
-        """The value of a measurement; `None` if it has none."""
+        """Return the value of a measurement; `None` if it has none."""
         found = measurement
         for name in self.measured.split("."):
             found = None if found is None else getattr(found, name)
@@ -152,7 +152,7 @@ class JobRecord:
 
     @property
     def subject(self) -> str:
-        """The model with its shape and signature: `unet · shape 1x64x64x4`."""
+        """Return the model with its shape and signature: `unet · shape 1x64x64x4`."""
         return subject_text(self.model.name, self.options)
 
 
@@ -242,7 +242,7 @@ class RepetitionRecord:
 
     @property
     def delegated_node_share(self) -> float | None:
-        """The share of the graph's nodes that the delegate took, 0 to 1; `None` if it is not known."""
+        """Return the share of the graph's nodes that the delegate took, 0 to 1; `None` if it is not known."""
         return delegated_node_share(self.delegate_applied, self.nodes_delegated, self.nodes_total)
 
 
@@ -338,5 +338,5 @@ class PipelineSessionRecord:
 
 
 def new_run_id(now: datetime) -> str:
-    """An id that sorts by time and that two machines do not share: `20261123-211503-4f2a`."""
+    """Return an id that sorts by time and that two machines do not share: `20261123-211503-4f2a`."""
     return f"{now.astimezone(timezone.utc):%Y%m%d-%H%M%S}-{secrets.token_hex(2)}"

@@ -37,7 +37,7 @@ _MAX_BYTES = 1 << 30
 
 
 def read_run(path: Path) -> RunView:
-    """The run in a file.
+    """Return the run in a file.
 
     Raises:
         InputError: it cannot be read, or is another kind of file.
@@ -59,7 +59,7 @@ def read_run(path: Path) -> RunView:
 
 
 def read_values(values: Any) -> RunView:
-    """The run that `run_to_json` gave.
+    """Return the run that `run_to_json` gave.
 
     Raises:
         InputError: it is another kind of value, or damaged.
@@ -105,7 +105,7 @@ def _notice(values: Mapping[str, Any]) -> Notice:
 
 
 def _record(kind: type[Any], values: Mapping[str, Any]) -> Any:
-    """A record; a missing value is the field's default, further values are ignored."""
+    """Return a record; a missing value is the field's default, further values are ignored."""
     found = {}
     for field in fields(kind):
         if field.name in values:
@@ -165,7 +165,7 @@ def run_to_json(view: RunView) -> dict[str, Any]:
 
 
 def run_end(view: RunView) -> dict[str, Any]:
-    """A run without its jobs, JSON-ready, with its status and the reason of its end."""
+    """Return a run without its jobs, JSON-ready, with its status and the reason of its end."""
     end = {"status": view.status, "end_reason": view.end_reason, "finished_utc": plain(view.finished_utc)}
     return {**plain(asdict(view.run)), **end}
 

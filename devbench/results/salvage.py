@@ -98,7 +98,7 @@ def _has_other_tables(file: Path) -> bool:
 
 
 def salvage(file: Path, *, other_tables: bool = False) -> Salvaged:
-    """A store with what can be read of the one in `file`.
+    """Return a store with what can be read of the one in `file`.
 
     Args:
         file: the store's file.
@@ -187,7 +187,7 @@ class _Salvage:
                 yield rows
 
     def _next_readable(self, query: str, bad: int) -> int | None:
-        """The first number after `bad` from which rows can be read; `None` if there is none."""
+        """Return the first number after `bad` from which rows can be read; `None` if there is none."""
         step = 1
         while not self._is_readable(query, bad + step):
             step *= 2
@@ -306,7 +306,7 @@ def _replace(column: sa.Column[Any], row: dict[str, Any]) -> bool:
 
 
 def _time_of(run_id: Any) -> int | None:
-    """The start of a run by its id."""
+    """Return the start of a run by its id."""
     try:
         return to_us(datetime.strptime(str(run_id)[:15], "%Y%m%d-%H%M%S").replace(tzinfo=timezone.utc))
     except ValueError:
@@ -354,7 +354,7 @@ def _copy_with_new_list(file: Path, fresh: Path, copy: Path) -> None:
 
 
 def _pages_below(data: bytes, number: int, size: int) -> list[int]:
-    """The pages of a table's tree below a page."""
+    """Return the pages of a table's tree below a page."""
     page = data[(number - 1) * size : number * size]
     start = _HEADER_BYTES if number == 1 else 0
     if page[start] != _INTERIOR:

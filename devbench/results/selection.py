@@ -91,7 +91,7 @@ _SPAN = ".."
 
 
 def find_runs(connection: sa.Connection, text: str) -> tuple[str, ...]:
-    """The runs that `text` names, oldest first.
+    """Return the runs that `text` names, oldest first.
 
     Args:
         text: `latest`; an id or the start of one; `key=value` for a label; a month, a day or a minute
@@ -122,7 +122,7 @@ def _ids(connection: sa.Connection, selection: Selection, words: str) -> tuple[s
 
 
 def moment(text: str) -> tuple[datetime, datetime]:
-    """The beginning and the end of a month, a day, a minute or a second."""
+    """Return the beginning and the end of a month, a day, a minute or a second."""
     if not _MOMENT.fullmatch(text):
         raise InputError(f"{text!r} is not a date", hint="for example 2026-11-20 or 2026-11-20T21:00")
     month_only = len(text) == len("2026-11")

@@ -96,7 +96,7 @@ def session_columns(connection: sa.Connection, selection: Selection) -> dict[str
 
 
 def _counting(columns: Columns, ended_well: Flags, reliable: Flags) -> Flags:
-    """The successful sessions; for each case in a run only the reliable ones, if there are any."""
+    """Return the successful sessions; for each case in a run only the reliable ones, if there are any."""
     keys = _keys(columns)
     with_reliable = {one for one, well, good in zip(keys, ended_well, reliable, strict=True) if well and good}
     rows = zip(keys, ended_well.tolist(), reliable.tolist(), strict=True)

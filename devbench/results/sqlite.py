@@ -38,7 +38,7 @@ def can_write(file: Path) -> bool:
 
 
 def connect_to_read(file: Path, *, limited: bool) -> sqlite3.Connection:
-    """A connection that writes nothing, also on media that cannot be written.
+    """Return a connection that writes nothing, also on media that cannot be written.
 
     Args:
         file: the database's file.
@@ -68,7 +68,7 @@ def _connect(address: str) -> sqlite3.Connection:
 
 
 def _copied(file: Path, log: Path) -> sqlite3.Connection:
-    """The database with the changes of its log, which SQLite cannot read in a folder that cannot be written."""
+    """Return the database with the changes of its log, which SQLite cannot read in a folder that cannot be written."""
     with tempfile.TemporaryDirectory(prefix="devbench-") as folder:
         copy = Path(folder) / file.name
         shutil.copyfile(file, copy)
@@ -107,7 +107,7 @@ def _write_ahead(connection: Any) -> None:
 
 
 def alien_parts(connection: sa.Connection, tables: Iterable[sa.Table]) -> str:
-    """The parts of a database that devbench did not make, as text; empty if there are none."""
+    """Return the parts of a database that devbench did not make, as text; empty if there are none."""
     known = {table.name: {column.name for column in table.columns} for table in tables}
     found: dict[str, set[str]] = {}
     for kind, name, text in connection.exec_driver_sql("SELECT type, name, substr(sql, 1, 40) FROM sqlite_master"):

@@ -221,7 +221,7 @@ class Store(AbstractContextManager["Store"]):
     typical_duration_s = _transaction(Database.reading, views.typical_duration_s)
 
     def runs_with_option(self, name: str) -> list[OptionedRun]:
-        """The runs that have an option of that name, the newest first."""
+        """Return the runs that have an option of that name, the newest first."""
         runs = schema.runs
         query = sa.select(runs.c.run_id, runs.c.started_utc, runs.c.host, runs.c.options)
         with self.database.reading() as connection:

@@ -67,7 +67,7 @@ class StoreProcess:
 
     @cached_property
     def artifacts(self) -> Artifacts:
-        """The raw outputs, which this process writes itself."""
+        """Return the raw outputs, which this process writes itself."""
         return cast("Artifacts", self._call("artifacts"))
 
     def _call(self, name: str, *args: Any, **options: Any) -> Any:

@@ -37,7 +37,7 @@ def start() -> None:
 
 
 def take() -> Popen[bytes]:
-    """The process that was started, or a new one."""
+    """Return the process that was started, or a new one."""
     if not _STARTED:
         start()
     return _STARTED.pop()

@@ -70,7 +70,7 @@ class RunSummary:
 def labels_of(
     connection: sa.Connection, run_ids: Sequence[str] | sa.Select[Any] | None = None
 ) -> dict[str, dict[str, str]]:
-    """The labels of runs (of all where `None`), by run."""
+    """Return the labels of runs (of all where `None`), by run."""
     table = schema.labels
     query = sa.select(table.c.run_id, table.c.key, table.c.value).order_by(table.c.run_id, table.c.key)
     if run_ids is not None:
@@ -82,7 +82,7 @@ def labels_of(
 
 
 def find_run(connection: sa.Connection, name: str) -> str:
-    """The id of a run by its id, the start of its id, or `latest`, the newest that has measured something.
+    """Return the id of a run by its id, the start of its id, or `latest`, the newest that has measured something.
 
     Raises:
         InputError: there is none, or more than one.
@@ -119,7 +119,7 @@ WHERE r.host = :host
 
 
 def runs_of_host(connection: sa.Connection, host: str) -> list[str]:
-    """The ids of all runs that a host measured, or a part of them.
+    """Return the ids of all runs that a host measured, or a part of them.
 
     Raises:
         InputError: there is none.
@@ -137,7 +137,7 @@ def runs_of_host(connection: sa.Connection, host: str) -> list[str]:
 
 
 def newest_run_id(connection: sa.Connection) -> str | None:
-    """The id of the newest run, also of one that has measured nothing."""
+    """Return the id of the newest run, also of one that has measured nothing."""
     table = schema.runs
     return connection.execute(sa.select(table.c.run_id).order_by(sa.desc(table.c.started_utc)).limit(1)).scalar()
 
@@ -156,7 +156,7 @@ def _measured(run_id: sa.ColumnElement[str]) -> sa.ColumnElement[bool]:
 
 
 def run_view(connection: sa.Connection, name: str = LATEST) -> RunView:
-    """A run by what `find_run` takes, with everything that was measured in it.
+    """Return a run by what `find_run` takes, with everything that was measured in it.
 
     Raises:
         InputError: as `find_run`.
@@ -177,7 +177,7 @@ def run_view(connection: sa.Connection, name: str = LATEST) -> RunView:
 
 
 def stored_notices(connection: sa.Connection, run_ids: Sequence[str]) -> dict[str, tuple[Notice, ...]]:
-    """The notices that were stored with each of these runs."""
+    """Return the notices that were stored with each of these runs."""
     table = schema.notices
     query = sa.select(table).where(table.c.run_id.in_(run_ids))
     order = (table.c.device_key, table.c.kind, table.c.subject, table.c.job_number, table.c.text)
@@ -287,14 +287,14 @@ def _operators(connection: sa.Connection, run_id: str) -> dict[int, list[Operato
 
 
 def summaries(connection: sa.Connection, limit: int | None = 20) -> list[RunSummary]:
-    """The newest runs, newest first; all of them if `limit` is `None`."""
+    """Return the newest runs, newest first; all of them if `limit` is `None`."""
     runs, jobs, cases, devices, repetitions = (
         schema.runs, schema.jobs, schema.cases, schema.devices, schema.repetitions,
     )  # fmt: skip
     newest = sa.select(runs.c.run_id).order_by(sa.desc(runs.c.started_utc), runs.c.run_id).limit(limit)
 
     def by_run(query: sa.Select[Any]) -> dict[str, list[Any]]:
-        """The rows of each of the runs; the first column of the query is the run's id."""
+        """Return the rows of each of the runs; the first column of the query is the run's id."""
         rows = connection.execute(query.where(query.selected_columns[0].in_(newest)))
         return grouped((row[0], row) for row in rows)
 
@@ -326,14 +326,14 @@ def summaries(connection: sa.Connection, limit: int | None = 20) -> list[RunSumm
 
 
 def device_titles(connection: sa.Connection) -> dict[str, str]:
-    """The title of each device by its key, as it was in its last run."""
+    """Return the title of each device by its key, as it was in its last run."""
     runs, devices = schema.runs, schema.devices
     query = sa.select(devices.c.key, devices.c.title).join(runs, runs.c.run_id == devices.c.run_id)
     return {row.key: row.title for row in connection.execute(query.order_by(runs.c.started_utc, runs.c.run_id))}
 
 
 def model_names(connection: sa.Connection) -> list[str]:
-    """The keys of all models and the names of all pipelines, in order."""
+    """Return the keys of all models and the names of all pipelines, in order."""
     query = sa.union(sa.select(schema.cases.c.model), sa.select(pipeline_sessions.c.pipeline))
     return sorted(connection.execute(query).scalars())
 
@@ -341,7 +341,7 @@ def model_names(connection: sa.Connection) -> list[str]:
 def typical_duration_s(
     connection: sa.Connection, model: str, delegate: str, *, via: str = "shell", case: str | None = None
 ) -> float | None:
-    """The median time of the last hundred processes of that model under that delegate; `None` if there is none.
+    """Return the median time of the last hundred processes of that model under that delegate; `None` if there is none.
 
     `model` is its key. `case` restricts it to the case of that text (`cases.case_text`). `via` is "shell" or "apk":
     starting an app takes longer.

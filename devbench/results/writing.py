@@ -69,12 +69,12 @@ def insert_notices(connection: sa.Connection, run_id: str, notices: Iterable[Not
 
 
 def _notice_id(notice: Notice) -> int:
-    """The number under which a run has a notice: made of its content."""
+    """Return the number under which a run has a notice: made of its content."""
     return content_id(notice.kind.value, notice.subject, notice.text, notice.device_key, notice.job_number)
 
 
 def insert_job(connection: sa.Connection, job: JobRecord) -> int:
-    """A job, and its device, model, binary and case if they are new; returns its number in the table."""
+    """Return a job, and its device, model, binary and case if they are new; returns its number in the table."""
     options_id = _document(connection, job.options)
     device = {name: value for name, value in asdict(job.device).items() if name != "facts"}
     device |= {"run_id": job.run_id, "facts_id": _document(connection, job.device.facts)}

@@ -25,7 +25,7 @@ _EXPLANATION = (
 
 
 def ablation_document(found: Ablation, form: Form) -> Document:
-    """The ablation as a form shows it."""
+    """Return the ablation as a form shows it."""
     return Document(
         "Ablation",
         found.title,
@@ -62,7 +62,7 @@ def _rows(found: Ablation) -> Iterator[Section]:
 
 
 def share_words(share: float | None) -> str:
-    """A share in percent. Only a complete share is shown as 100 %."""
+    """Return a share in percent. Only a complete share is shown as 100 %."""
     return "" if share is None else "100 %" if share == 1 else f"{min(100 * share, 99.9):.1f} %"
 
 

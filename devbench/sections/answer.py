@@ -28,7 +28,7 @@ def short_titles(titles: Collection[str]) -> dict[str, str]:
 
 
 def answer(choices: Sequence[Choice]) -> str:
-    """The run in one sentence: which delegate is the best, or why none can be chosen."""
+    """Return the run in one sentence: which delegate is the best, or why none can be chosen."""
     titles = short_titles(dict.fromkeys(one.device.title for one in choices))
     if not choices:
         return "nothing was measured"
@@ -52,12 +52,12 @@ def answer(choices: Sequence[Choice]) -> str:
 
 
 def head(one: Choice) -> str:
-    """The winner, or in two words that there is none."""
+    """Return the winner, or in two words that there is none."""
     return one.winner.title if one.winner else _HEADS.get(one.reason, _NO_WINNER)
 
 
 def _result(one: Choice) -> list[str]:
-    """The winner with its latency; of a single delegate its latency."""
+    """Return the winner with its latency; of a single delegate its latency."""
     shown = one.winner or (one.best if one.reason == "alone" else None)
     return [shown.title, f"{ms(shown.latency.median)} ms"] if shown and shown.latency else []
 
@@ -96,7 +96,7 @@ def ratio_words(ratio: float, half: float) -> str:
 
 
 def detail(one: Choice) -> tuple[str, ...]:
-    """The lines below the head of a cell."""
+    """Return the lines below the head of a cell."""
     lowest = one.measured[0] if one.measured else None
     why = tuple(words.removeprefix("no winner yet: ").removeprefix("no verdict: ") for words in _why(one))
     if one.reason == "unreliable" and lowest is not None:
@@ -105,7 +105,7 @@ def detail(one: Choice) -> tuple[str, ...]:
 
 
 def _short(one: Choice) -> str:
-    """The cell of a text table."""
+    """Return the cell of a text table."""
     if one.winner is not None and one.winner.latency:
         ratio = f", {one.ratio[0]:.2f} × {one.rival.title}" if one.ratio and one.rival else ""
         before = f" (before: {delegate_words(one.before)})" if one.before else ""

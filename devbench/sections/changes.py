@@ -43,7 +43,7 @@ Member = tuple[MeasuredSeries, Change]
 def changes_document(
     report: ChangesReport, form: Form, kinds: Sequence[SectionOf[ChangesReport]] | None = None
 ) -> Document:
-    """The changes as a form shows them."""
+    """Return the changes as a form shows them."""
     return Document(
         title="",
         headline=summary_words(report),
@@ -75,7 +75,7 @@ _WITH_IT: Column[Told] = Column("what changed with it", lambda one: "; ".join(si
 
 
 def change_table(report: ChangesReport) -> Table:
-    """The changes that belong to no event of a device, the newest first."""
+    """Return the changes that belong to no event of a device, the newest first."""
     columns: tuple[Column[Member], ...] = (
         Column("when (UTC)", lambda one: _when(one[1].sides), numeric=True),
         Column("device", lambda one: one[0].device, choose=True),
@@ -116,7 +116,7 @@ def _told_table(key: str, caption: str, told: Sequence[Told], change: str, *what
 def series_section(
     report: ChangesReport, *more: Column[MeasuredSeries], link: Callable[[str, str], str] = lambda kind, key: ""
 ) -> Section:
-    """A row for each series: its last value, and how many changes it has.
+    """Return a row for each series: its last value, and how many changes it has.
 
     Args:
         report: has the series.
@@ -169,7 +169,7 @@ SECTIONS: tuple[SectionOf[ChangesReport], ...] = (SectionOf(_told, TEXT), Sectio
 
 
 def changes_data(report: ChangesReport) -> dict[str, Any]:
-    """The events of devices and the changes of models for other programs, by the keys of docs/detection.md.
+    """Return the events of devices and the changes of models for other programs, by the keys of docs/detection.md.
 
     Times are ISO 8601 in UTC, sizes are relative.
     """
@@ -315,7 +315,7 @@ def changes_lines(report: ChangesReport) -> list[str]:
 
 
 def column_document(found: ColumnChanges, form: Form) -> Document:
-    """The changes as a form shows them."""
+    """Return the changes as a form shows them."""
     read, count = found.column, len(found.changes)
     gaps = f", {read.gaps} of them without a number" if read.gaps else ""
     number = "no change" if not count else "1 change" if count == 1 else f"{count} changes"

@@ -15,7 +15,7 @@ _MAX_CONDITIONS = 6
 
 
 def charts_of(kind: str, subject: Any, over: str) -> tuple[Chart, ...]:
-    """The charts of a kind, the most important first.
+    """Return the charts of a kind, the most important first.
 
     Args:
         kind: one of `charts.CHART_KINDS`.
@@ -40,6 +40,6 @@ def charts_of(kind: str, subject: Any, over: str) -> tuple[Chart, ...]:
 
 
 def run_charts(report: ReportData) -> tuple[Chart, ...]:
-    """The charts of a run for which it has numbers: latency, operators, conditions."""
+    """Return the charts of a run for which it has numbers: latency, operators, conditions."""
     found = [chart for kind in ("latency", "operators") for chart in charts_of(kind, report, "cpu")]
     return (*found, *condition_charts(report)[:_MAX_CONDITIONS])

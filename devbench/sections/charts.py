@@ -242,7 +242,7 @@ Chart = RowChart | PanelChart
 
 
 def plain(one: Any) -> dict[str, Any]:
-    """The fields of a chart or a part of it that differ from their defaults; `default` of `json.dumps`."""
+    """Return the fields of a chart or a part of it that differ from their defaults; `default` of `json.dumps`."""
     return {
         of.name: value for of in fields(one) if (value := getattr(one, of.name)) != of.default or of.default is MISSING
     }
@@ -255,7 +255,7 @@ def needs_log(values: Iterable[float]) -> bool:
 
 
 def family(operator: str) -> Series:
-    """The family of an operator, whatever a delegate calls it."""
+    """Return the family of an operator, whatever a delegate calls it."""
     name = operator.casefold().replace(" ", "_")
     return next(Series(title, colour) for title, colour, pattern in _FAMILIES if re.search(pattern, name))
 

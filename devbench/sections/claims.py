@@ -25,7 +25,7 @@ class ClaimsSubject:
 
 
 def claims_document(found: ClaimsSubject, form: Form) -> Document:
-    """The claims as a form shows them."""
+    """Return the claims as a form shows them."""
     return Document(
         "Claims of the paper",
         found.where,

@@ -94,7 +94,7 @@ def comparison_document(
     everything: bool = False,
     kinds: Sequence[SectionOf[Shown]] | None = None,
 ) -> Document:
-    """The comparison as a form shows it; undecided and unchanged rows are all listed only with `everything`."""
+    """Return the comparison as a form shows it; undecided and unchanged rows are all listed only with `everything`."""
     found = Shown(report, everything)
     return Document(
         title="Comparison",
@@ -147,7 +147,7 @@ def changed(
     key: str = "changed",
     title: str = "",
 ) -> Table:
-    """The rows with these verdicts; what regressed first."""
+    """Return the rows with these verdicts; what regressed first."""
     titles = short_titles(dict.fromkeys(report.device_titles.values()))
     rows = [row for verdict in verdicts for row in report.of(verdict)]
     columns: tuple[Column[ComparedRow], ...] = (
@@ -218,7 +218,7 @@ CASE: tuple[Column[CaseOnDevice], ...] = (
 
 
 def compared(report: ComparisonReport) -> Table:
-    """A row for each comparison, in the report's order: what regressed first."""
+    """Return a row for each comparison, in the report's order: what regressed first."""
     columns: tuple[Column[ComparedRow], ...] = (
         *CASE,
         Column("metric", lambda row: metric_words(row.metric, row.operator_type), choose=True),
@@ -327,7 +327,7 @@ SECTIONS: tuple[SectionOf[Shown], ...] = (
 
 
 def comparison_data(report: ComparisonReport) -> dict[str, Any]:
-    """The comparison for other programs, by the keys of docs/compare.md.
+    """Return the comparison for other programs, by the keys of docs/compare.md.
 
     Times are ISO 8601 in UTC, changes are relative (0.03 is 3 %).
     """
@@ -358,7 +358,7 @@ def comparison_data(report: ComparisonReport) -> dict[str, Any]:
 
 
 def case_data(row: CaseOnDevice) -> dict[str, Any]:
-    """The case of a row, with its device."""
+    """Return the case of a row, with its device."""
     return {
         name: getattr(row, name) for name in ("device_key", "device", "virtual", "case", "model", "delegate", "threads")
     }

@@ -25,7 +25,7 @@ _LEAST_UNEXPLAINED = 0.1
 
 
 def quantity(value: float | None, metric: str) -> str:
-    """A value with its unit: `27.7 ms`, `93.2 MB`, `1,234,567 B`, `83 %` for a share."""
+    """Return a value with its unit: `27.7 ms`, `93.2 MB`, `1,234,567 B`, `83 %` for a share."""
     of = METRICS[metric]
     if value is None:
         return "–"
@@ -36,7 +36,7 @@ def quantity(value: float | None, metric: str) -> str:
 
 
 def signed(change: float | None, unit: str = "ms") -> str:
-    """A relative change in percent, one of a share in points: `+5.2 %`, `−12 points`, `+0.04 %`."""
+    """Return a relative change in percent, one of a share in points: `+5.2 %`, `−12 points`, `+0.04 %`."""
     if change is None:
         return "–"
     size = 100 * abs(change)
@@ -90,7 +90,7 @@ def open_words(row: ComparedRow, report: ComparisonReport) -> str:
 
 
 def sentence(report: ComparisonReport) -> str:
-    """The comparison in one sentence, with which every form begins; not made harmless."""
+    """Return the comparison in one sentence, with which every form begins; not made harmless."""
     counts, titles = report.outcomes, short_titles(dict.fromkeys(report.device_titles.values()))
     known = sum(counts.values())
     if not known:
@@ -121,7 +121,7 @@ def _cases(number: int) -> str:
 
 def _first(noun: str, number: int, rows: Sequence[ComparedRow], failures: Sequence[CaseFailure], what: str,
            titles: Mapping[str, str]) -> str:  # fmt: skip
-    """The number of changes, and the largest one in words; what people ask for first is the latency."""
+    """Return the number of changes, and the largest one in words; what people ask for first is the latency."""
     if rows:
         worst = max(rows, key=lambda row: (row.metric == "latency", abs(row.comparison.change or 0.0)))
         return f"{noun}{', the largest' if number > 1 else ''}: {_changed(worst, titles)}"

@@ -245,7 +245,7 @@ def counts_words(part: Counts) -> str:
 
 
 def sections_for(form: Form, subject: Subject, kinds: Sequence[SectionOf[Subject]]) -> tuple[Section, ...]:
-    """The sections of a subject that a form shows; those without content are left out."""
+    """Return the sections of a subject that a form shows; those without content are left out."""
     found = []
     for kind in kinds:
         if form in kind.forms and not (form == "json" and kind.in_data):
@@ -255,7 +255,7 @@ def sections_for(form: Form, subject: Subject, kinds: Sequence[SectionOf[Subject
 
 
 def parts_for(form: Form, parts: Iterable[Part]) -> tuple[Part, ...]:
-    """The parts that a form shows, tables with the columns that it shows."""
+    """Return the parts that a form shows, tables with the columns that it shows."""
     shown = (part for part in parts if form in part.forms)
     made = (part.for_form(form) if isinstance(part, Table) else part for part in shown)
     return tuple(part for part in made if _has_content(part))

@@ -38,7 +38,7 @@ def ms(value: float | None) -> str:
 
 
 def interval(value: Estimate | None) -> str:
-    """The interval of an estimate: `2.71–2.93`; nothing for a single value."""
+    """Return the interval of an estimate: `2.71–2.93`; nothing for a single value."""
     if value is None or value.coverage is None:
         return ""
     return f"{ms(value.low)}–{ms(value.high)}"
@@ -66,7 +66,7 @@ def mb(value: float | None) -> str:
 
 
 def figure(value: float | None, metric: str) -> str:
-    """A value of a metric without its unit: `27.7`, `93.2`, `83 %`; nothing for `None`."""
+    """Return a value of a metric without its unit: `27.7`, `93.2`, `83 %`; nothing for `None`."""
     of = METRICS[metric]
     if not of.unit:
         return rough_percent(value)
@@ -78,7 +78,7 @@ def percent(share: float) -> str:
 
 
 def rough_percent(share: float | None) -> str:
-    """A share in whole percent, where nothing but all of it is 100 and nothing but none of it is 0."""
+    """Return a share in whole percent, where nothing but all of it is 100 and nothing but none of it is 0."""
     if share is None:
         return ""
     if 0 < share < 0.005:
@@ -87,7 +87,7 @@ def rough_percent(share: float | None) -> str:
 
 
 def spread_percent(value: float | None) -> str:
-    """A spread in percent, with two digits but no finer than 0.1 %."""
+    """Return a spread in percent, with two digits but no finer than 0.1 %."""
     return "" if value is None else f"{value:.0f} %" if value >= 10 else f"{value:.1f} %"
 
 
@@ -115,7 +115,7 @@ def coverage_note(values: list[Estimate | None]) -> str:
 
 
 def operator_name(name: str, node: int | None) -> str:
-    """An operator's name without the brackets that the tool prints around it, and its node."""
+    """Return an operator's name without the brackets that the tool prints around it, and its node."""
     inner = name[1:-1] if name.startswith("[") and name.endswith("]") else name
     return clean(inner, 120) + (f" #{node}" if node is not None else "")
 
@@ -173,7 +173,7 @@ def fallback_words(job: JobReport) -> str:
 
 
 def limits_words(limits: object) -> str:
-    """The limits that an output had to keep, as far as the store has them: `SNR ≥ 20 dB, cosine ≥ 0.99`."""
+    """Return the limits that an output had to keep, as far as the store has them: `SNR ≥ 20 dB, cosine ≥ 0.99`."""
     if not isinstance(limits, Mapping):
         return ""
     words = []

@@ -72,7 +72,7 @@ def night_sentence(result: NightResult) -> str:
 
 
 def _newly(result: NightResult) -> dict[tuple[str, str], CaseFailure]:
-    """The cases that worked and now fail, by device and case."""
+    """Return the cases that worked and now fail, by device and case."""
     failures = result.comparison.failures if result.comparison is not None else ()
     return {one.key: one for one in failures}
 
@@ -90,7 +90,7 @@ def night_kind(result: NightResult) -> Kind:
 
 
 def night_document(result: NightResult, form: Form, kinds: Sequence[SectionOf[NightResult]] | None = None) -> Document:
-    """The night as a form shows it."""
+    """Return the night as a form shows it."""
     return Document(
         f"{result.suite} · {result.night}",
         night_sentence(result),
@@ -245,7 +245,7 @@ SECTIONS: tuple[SectionOf[NightResult], ...] = (
 
 
 def _data(result: NightResult) -> dict[str, Any]:
-    """The night by the keys of docs/nightly.md; what was measured is in the store by `run_id`."""
+    """Return the night by the keys of docs/nightly.md; what was measured is in the store by `run_id`."""
     report = result.report
     return {
         **{name: getattr(result, name) for name in ("suite", "night", "due", "exit_code")},

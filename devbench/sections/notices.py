@@ -46,7 +46,7 @@ class NoticeLine:
 
     @property
     def text_and_step(self) -> str:
-        """The text, the next step in brackets."""
+        """Return the text, the next step in brackets."""
         return f"{self.text} ({self.next_step})" if self.next_step else self.text
 
 
@@ -60,7 +60,7 @@ class Noticed(Protocol):
 
 
 def notice_lines(*findings: Noticed | None) -> tuple[NoticeLine, ...]:
-    """The notices of findings that are shown together, grouped; duplicates are shown once.
+    """Return the notices of findings that are shown together, grouped; duplicates are shown once.
 
     In the order of their effects: no verdict possible, excluded from choosing a winner, information.
     """

@@ -44,7 +44,7 @@ _Row = tuple[int, Fewer]
 def pipeline_document(
     report: PipelineReport, form: Form, kinds: Sequence[SectionOf[PipelineReport]] | None = None
 ) -> Document:
-    """The pipelines of a run as a form shows them."""
+    """Return the pipelines of a run as a form shows them."""
     sections = sections_for(form, report, SECTIONS if kinds is None else kinds)
     view = report.view
     head = run_head(view.run, view.status, view.end_reason, view.run.devbench_version) if form == "html" else ()
@@ -59,7 +59,7 @@ def pipeline_document(
 
 
 def _sentence(report: PipelineReport) -> str:
-    """The first pipeline's end-to-end latencies; how many others there are."""
+    """Return the first pipeline's end-to-end latencies; how many others there are."""
     if not report.variants:
         return "No pipeline was measured"
     one, more = report.variants[0], len(report.variants) - 1
@@ -155,7 +155,7 @@ def _latency(whole: Whole) -> Cell:
 
 
 def _step(variant: Variant, whole: Whole) -> str:
-    """The time of a step: all inferences of the repeated stages."""
+    """Return the time of a step: all inferences of the repeated stages."""
     if whole.shown is None or not variant.steps or whole.latency is None:
         return ""
     walls = [stage.wall_ms for stage in whole.shown.stages if stage.repeated]
@@ -207,7 +207,7 @@ def _copies(variant: Variant) -> Table:
 
 
 def _fewer(variant: Variant) -> Table:
-    """The estimates for other numbers of steps (rows) in each residency (columns), with and without guidance."""
+    """Return the estimates for other numbers of steps (rows) in each residency (columns), with and without guidance."""
     shown = [whole for whole in variant.wholes if whole.fewer]
 
     def of_whole(whole: Whole) -> Column[_Row]:

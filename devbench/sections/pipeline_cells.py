@@ -30,7 +30,7 @@ def seconds(ms: float | None) -> str:
 
 
 def signed(ms: float) -> str:
-    """A difference with its sign."""
+    """Return a difference with its sign."""
     return f"{'+' if ms >= 0 else '−'}{seconds(abs(ms))}"
 
 
@@ -43,7 +43,7 @@ def megabytes(kb: float | None) -> str:
 
 
 def spread(whole: Whole) -> str:
-    """The smallest and the largest of several latencies."""
+    """Return the smallest and the largest of several latencies."""
     if whole.latency is None or whole.latency.n < 2:
         return ""
     return f"{seconds(min(whole.latency.values))} – {seconds(max(whole.latency.values))}"
@@ -66,7 +66,7 @@ def difference_rows(variant: Variant, whole: Whole) -> list[tuple[str, str, floa
 
 
 def explanation(variant: Variant, whole: Whole) -> str:
-    """The difference between measured and estimate in one line."""
+    """Return the difference between measured and estimate in one line."""
     if whole.latency is None or whole.shown is None or not whole.composed:
         return ""
     shown_ms = whole.shown.latency_ms or 0.0

@@ -41,7 +41,7 @@ def _virtual(virtual: Iterable[bool]) -> Virtual:
 
 
 def _title(what: str, jobs: _Jobs, part: str = "") -> str:
-    """The title; it has the model and the device if there is only one: `Latency: small_unet on Pixel 8`."""
+    """Return the title; it has the model and the device if there is only one: `Latency: small_unet on Pixel 8`."""
     models, devices = dict.fromkeys(job.subject for job in jobs), dict.fromkeys(job.job.device.title for job in jobs)
     model = clean(next(iter(models)), 90) if len(models) == 1 else f"{len(models)} models"
     device = clean(next(iter(devices)), 60) if len(devices) == 1 else f"{len(devices)} devices"
@@ -54,7 +54,7 @@ def _row(job: JobReport, bars: Iterable[Bar], text: str = "", points: Iterable[P
 
 
 def _by_device(jobs: _Jobs) -> list[list[JobReport]]:
-    """The jobs of each model on each device."""
+    """Return the jobs of each model on each device."""
     return list(grouped(((job.subject, job.job.device.key), job) for job in jobs).values())
 
 
@@ -77,7 +77,7 @@ def _chart(
 
 
 def _latency(name: str, jobs: _Jobs, part: str) -> RowChart:
-    """A bar for each job with its interval, and under it every process."""
+    """Return a bar for each job with its interval, and under it every process."""
     best = {id(one) for of in _by_device(jobs) if (one := winner_of(of))}
 
     def rows(job: JobReport) -> Iterator[Row]:
@@ -172,7 +172,7 @@ def _startup(name: str, jobs: _Jobs, part: str) -> RowChart:
 
 
 def _memory(name: str, jobs: _Jobs, part: str) -> RowChart:
-    """The first of the tool's peak, VmHWM and PSS that any job has."""
+    """Return the first of the tool's peak, VmHWM and PSS that any job has."""
     attribute, what = next(
         (one for one in _MEMORIES.items() if any(getattr(job, one[0]) is not None for job in jobs)), ("pss_mb", "PSS")
     )
@@ -188,7 +188,7 @@ def _memory(name: str, jobs: _Jobs, part: str) -> RowChart:
 
 
 def _operators(name: str, jobs: _Jobs, part: str) -> RowChart:
-    """A bar for each profiled job, in pieces by family of operators."""
+    """Return a bar for each profiled job, in pieces by family of operators."""
     weights: dict[Series, float] = {}
     for job in jobs:
         for one in job.by_type:
@@ -261,7 +261,7 @@ def whole_chart(report: ReportData, kind: str, over: str = "cpu") -> RowChart | 
 
 
 def comparison_charts(report: ComparisonReport) -> tuple[RowChart, ...]:
-    """The largest changes of each metric that changed anywhere, or could not be decided."""
+    """Return the largest changes of each metric that changed anywhere, or could not be decided."""
     found = []
     for metric in shown_in("comparison"):
         rows = [row for row in report.rows if row.metric == metric and row.comparison.change is not None]

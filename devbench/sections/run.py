@@ -48,7 +48,7 @@ def run_document(
     kinds: Sequence[SectionOf[RunSubject]] | None = None,
     images: Sequence[tuple[str, str, str]] = (),
 ) -> Document:
-    """The run as a form shows it; `images` are charts by title, file and note."""
+    """Return the run as a form shows it; `images` are charts by title, file and note."""
     report = subject.report
     found = choices(report)
     ended = report.status + (f" ({report.end_reason})" if report.end_reason else "")
@@ -122,7 +122,7 @@ def _latencies(jobs: Sequence[JobReport]) -> Table:
     plain = [job.latency.median for job in jobs if job.job.delegate == "cpu" and job.latency and not job.excluded]
 
     def latency(job: JobReport) -> Cell:
-        """The median; marked if it rests on unreliable processes only."""
+        """Return the median; marked if it rests on unreliable processes only."""
         if job.latency is None:
             return Cell("–")
         return Cell(ms(job.latency.median), kind="unreliable" if job.all_unreliable else "best" if job is best else "")

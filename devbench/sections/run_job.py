@@ -26,7 +26,7 @@ _MAX_REASONS = 8
 
 
 def job_fold(job: JobReport) -> Fold:
-    """The details of a job, and its raw outputs."""
+    """Return the details of a job, and its raw outputs."""
     record = job.job
     latency = f": {ms(job.latency.median)} ms" if job.latency else ""
     status = "" if job.status == "ok" else f" ({job.status})"
@@ -122,7 +122,7 @@ def _operators(job: JobReport) -> Table:
 
 
 def _what(repetition: Any) -> str:
-    """A repetition in a few words, with its result."""
+    """Return a repetition in a few words, with its result."""
     name = _name(repetition)
     if repetition.latency_avg_us is not None:
         return f"{name}: {ms(repetition.latency_avg_us / 1000)} ms"

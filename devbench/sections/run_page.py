@@ -52,22 +52,22 @@ _JOB: tuple[Column[JobReport], ...] = (
 
 
 def median(value: Estimate | None, kind: str = "") -> Cell:
-    """The median of an estimate in ms."""
+    """Return the median of an estimate in ms."""
     return Cell(ms(value.median), value.median, kind) if value else Cell("")
 
 
 def low(value: Estimate | None) -> Cell:
-    """The interval of an estimate, sorted by its lower end."""
+    """Return the interval of an estimate, sorted by its lower end."""
     return Cell(interval(value), value.low if value else None)
 
 
 def share(value: float | None) -> Cell:
-    """A share in whole percent."""
+    """Return a share in whole percent."""
     return number(value, rough_percent(value))
 
 
 def figure_columns(*, only_known: bool = False) -> tuple[Column[JobReport], ...]:
-    """A column for each metric of the table of jobs; with `only_known` those that any job has."""
+    """Return a column for each metric of the table of jobs; with `only_known` those that any job has."""
 
     def column(name: str) -> Column[JobReport]:
         return Column(
@@ -85,7 +85,7 @@ def figure_columns(*, only_known: bool = False) -> tuple[Column[JobReport], ...]
 
 
 def jobs_table(report: ReportData) -> Table:
-    """A row for each job."""
+    """Return a row for each job."""
     best = {id(winner_of(those)) for _, _, those in report.groups}
 
     def latency(job: JobReport) -> Cell:
@@ -145,7 +145,7 @@ def _spread(value: float | None) -> Cell:
 
 
 def memory_table(report: ReportData) -> Table:
-    """A row for each job of which any memory is known."""
+    """Return a row for each job of which any memory is known."""
     titles = {
         "peak (tool)": "peak_memory_mb", "VmHWM (/proc)": "vm_hwm_mb", "PSS (/proc)": "pss_mb",
         "init": "init_memory_mb", "overall": "overall_memory_mb",
@@ -164,7 +164,7 @@ def memory_table(report: ReportData) -> Table:
 
 
 def _of_job() -> tuple[Column[tuple[JobReport, Any]], ...]:
-    """The columns of a job, for rows that are a job and something of it."""
+    """Return the columns of a job, for rows that are a job and something of it."""
 
     def column(of: Column[JobReport]) -> Column[tuple[JobReport, Any]]:
         return Column(of.title, lambda row: of.cell(row[0]), choose=of.choose)
@@ -173,7 +173,7 @@ def _of_job() -> tuple[Column[tuple[JobReport, Any]], ...]:
 
 
 def startup_table(report: ReportData) -> Table:
-    """A row for each job and state of the caches."""
+    """Return a row for each job and state of the caches."""
     rows: list[tuple[JobReport, StartUp]] = [(job, start) for job in report.jobs for start in job.startups]
     columns: tuple[Column[tuple[JobReport, StartUp]], ...] = (
         *_of_job(),
@@ -190,7 +190,7 @@ def startup_table(report: ReportData) -> Table:
 
 
 def operators_table(report: ReportData) -> Table:
-    """The most expensive operator types of each profiled job."""
+    """Return the most expensive operator types of each profiled job."""
     rows: list[tuple[JobReport, TypeTotal]] = [(job, op) for job in report.jobs for op in job.by_type[:_MAX_TYPES]]
     columns: tuple[Column[tuple[JobReport, TypeTotal]], ...] = (
         *_of_job(),
@@ -205,7 +205,7 @@ def operators_table(report: ReportData) -> Table:
 
 
 def fallback_table(report: ReportData) -> Table:
-    """The operators that did not run on the delegate, and its reasons, as far as it reports them."""
+    """Return the operators that did not run on the delegate, and its reasons, as far as it reports them."""
     rows: list[tuple[JobReport, FallenBack]] = [(job, op) for job in report.jobs for op in job.fallback]
     columns: tuple[Column[tuple[JobReport, FallenBack]], ...] = (
         *_of_job(),

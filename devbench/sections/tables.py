@@ -94,7 +94,7 @@ class Table:
     forms: frozenset[str] = EVERY_FORM
 
     def for_form(self, form: str) -> Table:
-        """The table with only the columns that a form shows."""
+        """Return the table with only the columns that a form shows."""
         if all(form in column.forms for column in self.columns):
             return self
         return self._only([number for number, column in enumerate(self.columns) if form in column.forms])
@@ -107,7 +107,7 @@ class Table:
 def table(
     key: str, caption: str, columns: Sequence[Column[Row]], rows: Iterable[Row], seen: int = SHORT, **options: Any
 ) -> Table:
-    """A table. If a filter column has only one value, the value moves to the caption."""
+    """Return a table. If a filter column has only one value, the value moves to the caption."""
     items = list(rows)
     shown = [column for column in columns if column.only_if is None or any(map(column.only_if, items))]
     cells = tuple(tuple(_cell(column.cell(item)) for column in shown) for item in items)
@@ -124,7 +124,7 @@ def table(
 
 
 def number(value: float | None, text: str, kind: str = "") -> Cell:
-    """A cell that is sorted by its value; empty if there is none."""
+    """Return a cell that is sorted by its value; empty if there is none."""
     return Cell("") if value is None else Cell(text, value, kind)
 
 

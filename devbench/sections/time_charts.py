@@ -33,7 +33,7 @@ _HIDES_CPU = 2.5
 
 
 def history_charts(report: ChangesReport) -> tuple[PanelChart, ...]:
-    """A chart for each metric of a model on a device, a line for each case: changed ones first."""
+    """Return a chart for each metric of a model on a device, a line for each case: changed ones first."""
     groups = grouped(
         ((one.device_key, one.model, one.metric, one.operator_type), one)
         for one in report.series
@@ -98,7 +98,7 @@ def _history(name: str, of: Sequence[MeasuredSeries], labels: Mapping[str, Mappi
 
 
 def _levels(one: MeasuredSeries, title: str, colour: str, at: Sequence[float], factor: float, hidden: bool) -> Curve:
-    """The level between each two changes, from the first run to the last."""
+    """Return the level between each two changes, from the first run to the last."""
     times: list[float] = []
     values: list[float | None] = []
     ends = [0, *(change.point.index for change in one.changes), len(at)]
@@ -125,7 +125,7 @@ def _moments(of: Sequence[MeasuredSeries], labels: Mapping[str, Mapping[str, str
 
 
 def condition_charts(report: ReportData) -> tuple[PanelChart, ...]:
-    """A chart for each device that has reported its conditions."""
+    """Return a chart for each device that has reported its conditions."""
     known = [timeline for timeline in report.timelines if timeline.has_conditions][:_MAX_DEVICES]
     colours = delegate_colours(job.title for job in report.jobs)
     return tuple(
@@ -199,7 +199,7 @@ def _clocks(clocks: Sequence[Clock], divisor: float, first: int) -> tuple[Curve,
 
 
 def _latencies(timeline: Timeline, colours: Mapping[str, str], divisor: float) -> Panel:
-    """A line of dots for each case, and one of crosses for its unreliable processes."""
+    """Return a line of dots for each case, and one of crosses for its unreliable processes."""
     several = len({dot.model for dot in timeline.dots}) > 1
     lines = []
     for model, title, unreliable in dict.fromkeys((dot.model, dot.title, dot.unreliable) for dot in timeline.dots):
@@ -217,7 +217,7 @@ def _latencies(timeline: Timeline, colours: Mapping[str, str], divisor: float) -
 
 
 def pipeline_charts(report: PipelineReport) -> dict[int, PanelChart]:
-    """A chart for each variant that has a session, by the number of the variant."""
+    """Return a chart for each variant that has a session, by the number of the variant."""
     shown = [n for n, variant in enumerate(report.variants) if any(whole.shown for whole in variant.wholes)]
     return {
         variant: _pipeline("pipeline" if number == 1 else f"pipeline-{number}", report.variants[variant])

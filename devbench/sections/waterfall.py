@@ -32,7 +32,7 @@ def waterfall(
     name: str, title: str, unit: str, changes: Sequence[Step], *, last: str = "", note: str = "",
     virtual: Virtual = "",
 ) -> RowChart:  # fmt: skip
-    """The chart; `last` is the label of a bar for the number after all changes, empty for none."""
+    """Return the chart; `last` is the label of a bar for the number after all changes, empty for none."""
     alt = "; ".join(f"{one.label} {one.text}" for one in changes)
     return RowChart(
         name, title, alt, unit, _SERIES, (Group("", tuple(_rows(changes, last, bool(virtual)))),), note,

@@ -58,7 +58,7 @@ _OF_FARM = (
 
 
 def exposition(history: History) -> bytes:
-    """All metrics as OpenMetrics text.
+    """Return all metrics as OpenMetrics text.
 
     Raises:
         EnvironmentProblem: prometheus-client is missing.
@@ -87,7 +87,7 @@ def exposition(history: History) -> bytes:
 
 
 def _gauge(name: str, words: str, labels: tuple[str, ...], rows: Any, unit: str = "") -> GaugeMetricFamily:
-    """A gauge; each row has the labels and then the value."""
+    """Return a gauge; each row has the labels and then the value."""
     from prometheus_client.core import GaugeMetricFamily
 
     made = GaugeMetricFamily(f"devbench_{name}", words, labels=labels, unit=unit)

@@ -94,7 +94,7 @@ def publish(report: ChangesReport, folder: Path) -> PagesWritten:
 
 
 def _known(folder: Path) -> dict[str, str]:
-    """The digests of the pages of an earlier call; names that cannot be those of pages are left out."""
+    """Return the digests of the pages of an earlier call; names that cannot be those of pages are left out."""
     try:
         with (folder / MANIFEST).open("rb") as file:
             found = json.loads(file.read(_MAX_MANIFEST))
@@ -182,7 +182,7 @@ def _of_part(name: str, title: str, part: ChangesReport) -> _Page:
 
 
 def _digest(series: MeasuredSeries) -> str:
-    """The digest of a series: all its values; its run ids are included instead of their times."""
+    """Return the digest of a series: all its values; its run ids are included instead of their times."""
     fields = (series.case_fields, series.metric, series.unit, series.operator_type, series.run_ids, series.changes)
     found = hashlib.sha256(repr(fields).encode("utf-8", "replace"))
     for numbers in (series.values, series.lows, series.highs):
@@ -202,7 +202,7 @@ def _index(report: ChangesReport, tables: Sequence[Table]) -> str:
 
 
 def _grouped(report: ChangesReport, title: str, caption: str, key: _Text, name: _Text) -> Table:
-    """A row for each model or device, with a link to its page."""
+    """Return a row for each model or device, with a link to its page."""
     folder = f"{title}s"
     columns: tuple[Column[tuple[str, list[MeasuredSeries]]], ...] = (
         Column(title, lambda row: Cell(name(row[1][-1]), link=f"{folder}/{slug(row[0])}.html")),
@@ -244,7 +244,7 @@ def _title(told: Told) -> str:
 
 
 def _name(told: Told) -> str:
-    """The place of a change's page: its date and its subject; the same from night to night."""
+    """Return the place of a change's page: its date and its subject; the same from night to night."""
     kind, what = ("device", told.device_key) if isinstance(told, DeviceChange) else ("model", told.model)
     first: Any = min((one.case, one.metric, one.operator_type, one.device_key) for one, _ in told.members)
     words = f"{what} {kind} {told.sides.at_utc:%Y-%m-%dT%H:%M:%S} {first}"

@@ -78,7 +78,7 @@ class _Handler(BaseHTTPRequestHandler):
             return 500, _error(f"This page cannot be made ({type(error).__name__}).")
 
     def _made(self, path: str, query: dict[str, str]) -> bytes:
-        """The page; of a damaged store without its damaged places."""
+        """Return the page; of a damaged store without its damaged places."""
         try:
             return self.server.site.page(path, query)
         except Exception as error:

@@ -59,7 +59,7 @@ class Site:
             pass
 
     def page(self, path: str, query: Mapping[str, str]) -> bytes:
-        """The page at a path.
+        """Return the page at a path.
 
         Raises:
             NotFound: there is none.
@@ -176,7 +176,7 @@ _LOOKED_AT = 20
 
 
 def history_choices(history: History) -> dict[str, Mapping[str, str]]:
-    """The filters for a history, from the newest runs: kind, value and label."""
+    """Return the filters for a history, from the newest runs: kind, value and label."""
     devices = history.devices()
     cases = history.jobs(runs=[run.run_id for run in history.store.runs(_LOOKED_AT)])
     return {
