@@ -75,7 +75,8 @@ def test_the_output_is_that_of_the_model_with_the_channels_zeroed(
             )
     x = floats(1, 4, 4, 3)
     [[expected]], [[made]] = (run(saved(model, tmp_path / "b"), [[x]]) for model in (zeroed, pruned))
-    np.testing.assert_allclose(made, expected, atol=1e-5 * np.abs(expected).max())
+    # The sums are of thousands, in another order, and go through gates: up to 3e-5 of the largest value was seen.
+    np.testing.assert_allclose(made, expected, atol=2e-4 * np.abs(expected).max())
     assert bool(changes) == bool(removed.any())
 
 
