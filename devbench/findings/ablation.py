@@ -1,7 +1,8 @@
-"""What each lever does to a pipeline: one row for each, from the sessions of a run and what was known before it.
+"""Computes the effect of each lever on a pipeline, from the sessions of a run and the facts stored with its options.
 
-A run of an ablation stores with its options what its sessions do not contain: what the levers are, how much of the
-graphs the delegate takes, and how far outputs are off. So the ablation can be computed again from the store.
+A lever is one change of a pipeline, such as a rewrite of its models; an ablation measures levers one by one. The run's
+options contain what its sessions do not: the levers, the share of the graphs that the delegate takes, and the errors of
+the outputs. So the ablation can be computed again from the store.
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ _MOST_ROWS = 64
 
 @dataclass(frozen=True, slots=True)
 class LeverFacts:
-    """What is known of a lever besides its session.
+    """The facts about a lever that its session does not contain.
 
     Attributes:
         lever: what was changed; "baseline" for the first one.
         pipeline: the name of its pipeline in the run.
-        places: where its rewrite changed something; 0 if it is no rewrite.
+        places: the number of places that its rewrite changed; 0 if the lever is no rewrite.
         nodes, delegated, partitions: the sums over all stages; `None` if the tool did not report them.
         error: the error of the outputs that a rewrite changed, on this machine.
-        device_error: the largest of the stages', the device compared with this machine.
+        device_error: the largest error of a stage's outputs on the device, compared with this machine.
         checked: stages whose outputs were compared on the device.
         failures: stages that do not run with the delegate, or whose outputs are wrong, each with the reason.
         Errors are relative to the largest value of an output.
@@ -59,7 +60,10 @@ class LeverFacts:
 
 @dataclass(frozen=True, slots=True)
 class AblationRow:
-    """A lever, measured: end-to-end latency and peak memory are medians over sessions, `None` if none ended well."""
+    """A measured lever.
+
+    End-to-end latency and peak memory are medians over sessions; `None` if no session ended well.
+    """
 
     facts: LeverFacts
     sessions: int = 0
@@ -71,7 +75,7 @@ class AblationRow:
 
 @dataclass(frozen=True, slots=True)
 class Ablation:
-    """A pipeline on a device under a delegate, one row more for each lever."""
+    """The ablation of a pipeline on a device under a delegate: a row for each lever."""
 
     pipeline: str
     device: str
@@ -98,7 +102,7 @@ class ModelCheck:
 
 
 def model_check(nodes: int, job: JobReport | None) -> ModelCheck:
-    """What the job of a model measured; `nodes` are the model's operators."""
+    """Return the result of a model's job; `nodes` is the number of the model's operators."""
     if job is None:
         return ModelCheck(nodes)
     said = next((one for one in job.repetitions if one.delegate_applied is not None), None)
@@ -127,7 +131,7 @@ def _partitions(said: RepetitionRecord | None) -> int | None:
 
 
 def with_checks(facts: LeverFacts, checks: Mapping[str, ModelCheck]) -> LeverFacts:
-    """Return the lever with the checks of its stages' models, by the stage."""
+    """Return the lever with the checks of its stages' models added; `checks` are by the stage."""
     found = list(checks.values())
     return replace(
         facts,

@@ -1,4 +1,4 @@
-"""What changed over the history, as data: series with their change points, and events of whole devices.
+"""The result of a search for changes in the history: series with their change points, and events of whole devices.
 
 Types only: `findings/changes_build.py` computes them. `docs/detection.md` says what counts as a change.
 """
@@ -43,7 +43,7 @@ class ChangesSettings:
 
 @dataclass(frozen=True, slots=True)
 class FactChange:
-    """A fact of the device that changed, such as its system's build; the new value was first seen at `at_utc`."""
+    """A changed fact of a device, such as the build of its system; the new value was first seen at `at_utc`."""
 
     at_utc: datetime
     fact: str
@@ -53,7 +53,7 @@ class FactChange:
 
 @dataclass(frozen=True, slots=True)
 class Sides:
-    """What was different in the last run before a change and in the first run after it.
+    """The differences between the last run before a change and the first run after it.
 
     Attributes:
         at_utc: start of the first run after.
@@ -79,8 +79,8 @@ class Change:
         point: the change with its evidence; its index counts the points of the series.
         sides: when it happened, and what else changed then.
         worse: the metric got worse.
-        own: it is reported separately: it is not part of an event of the device, or its size is far from that of the
-            event.
+        own: it is reported separately, because it is not part of an event of the device or its size is far from the
+            event's.
     """
 
     point: ChangePoint
@@ -135,7 +135,7 @@ class DeviceChange:
 
 @dataclass(frozen=True, slots=True)
 class Shift:
-    """What a change of a model did to one metric.
+    """The effect of a model's change on one metric.
 
     Attributes:
         metric, operator_type, direction: what changed, and in which direction.
@@ -153,7 +153,7 @@ class Shift:
 
 @dataclass(frozen=True, slots=True)
 class ModelChange:
-    """Changes of one model in the same nights, on whatever devices.
+    """The changes of one model in the same nights, on all devices.
 
     Attributes:
         sides: when, and what changed with it, on one of the devices.
@@ -180,7 +180,7 @@ class DeviceDrift:
     Attributes:
         metric: the metric that drifts.
         size: from its lowest to its highest level, as a relative change; below zero where it fell.
-        from_utc, to_utc: the runs of these levels, in the order of time.
+        from_utc, to_utc: the starts of the runs with these two levels, the earlier one first.
     """
 
     device_key: str
@@ -204,9 +204,9 @@ class ChangesReport:
         runs: the number of runs that were searched.
         first_utc, last_utc: starts of the first and the last; `None` without any.
         virtual: whether any of the devices is virtual.
-        notices: what limits them: drift that was removed, virtual devices, notices of the runs next to a change.
+        notices: limits of the result: removed drift, virtual devices, notices of the runs next to a change.
         run_labels: the labels of each run, by its id.
-        least: a series with fewer values is too short to be judged.
+        least: the smallest number of values with which a series can be judged.
     """
 
     series: tuple[MeasuredSeries, ...]
@@ -223,7 +223,7 @@ class ChangesReport:
 
     @property
     def told(self) -> tuple[Told, ...]:
-        """What changed: events of devices, then changes of models."""
+        """Return what changed: events of devices, then changes of models."""
         return (*self.events, *self.models)
 
     @property

@@ -1,4 +1,4 @@
-"""From the store's frames to what changed: series, change points, events of devices; knows no form."""
+"""Finds changes in the history of a store: series, change points, events of devices; knows no form of output."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class _Runs:
 def find_changes(
     history: History, settings: ChangesSettings | None = None, memory: Path | None = None
 ) -> ChangesReport:
-    """Find what changed, and when, in all series that the settings ask for; the defaults if `None`.
+    """Find what changed, and when, in all series that the settings select; `None` uses the default settings.
 
     With a file `memory` from `kept.memory_file`, series whose newest points do not differ are not evaluated.
     """
@@ -250,7 +250,7 @@ def _event(
             members.append((changed, change))
     if not members:
         return None
-    # A member whose change is at the time of the event shows the runs on both sides.
+    # The runs before and after the event are those of a member that changed exactly at the time of the event.
     changed, change = min(members, key=lambda one: abs(one[1].sides.at_utc.timestamp() - event.time))
     worse = any(worse_way(effect.metric.split(" ")[0], effect.direction) for effect in event.effects)
     return DeviceChange(
@@ -304,7 +304,7 @@ def change_notices(
     drifts: Iterable[DeviceDrift],
     changes: Sequence[DeviceChange | ModelChange],
 ) -> tuple[Notice, ...]:
-    """Return all of them, each once."""
+    """Return the notices that limit the changes, each once."""
     found = [_of_drift(drift) for drift in drifts] + virtual_notices(series)
     members = [member for change in changes for member in change.members]
     stored = history.store.notices(
@@ -339,7 +339,8 @@ def worse_way(metric: str, direction: Direction) -> bool:
 def model_changes(
     series: Sequence[MeasuredSeries], nights: Sequence[datetime], tolerance: int
 ) -> tuple[ModelChange, ...]:
-    """Changes that belong to no event of a device. Those of one model in neighbouring nights are one entry; by time.
+    """Group the changes outside events of devices: those of a model in neighbouring nights are one entry; sorted by
+    time.
 
     Args:
         series: with their changes.
@@ -359,7 +360,7 @@ def model_changes(
 
 
 def _parts(members: list[tuple[int, _Member]], tolerance: int) -> list[list[_Member]]:
-    """Groups of changes: the night with the most changes and those near it first, then the same for the rest."""
+    """Group changes: first the night with the most changes and the changes near it, then the rest in the same way."""
     left = members
     parts = []
     while left:

@@ -1,4 +1,4 @@
-"""What is remembered of the series of a history from look to look, in a file that can be deleted at any time."""
+"""Keeps the state of a history's series (`following.py`) in a file, which can be deleted at any time."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _MAX_BYTES = 1 << 30
 def follow_in(
     file: Path, series: Sequence[MeasuredSeries], values: Sequence[Floats], settings: ChangeSettings
 ) -> list[tuple[ChangePoint, ...]]:
-    """Return the changes of each series (`following.follow`), with what the file has of the last look.
+    """Return the changes of each series (`following.follow`), with the state that the file has from the last call.
 
     A file that cannot be read, or was made with other settings or by another version, is ignored.
     """

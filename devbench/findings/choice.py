@@ -1,4 +1,4 @@
-"""Which delegate is the best for a model on a device, or why none can be chosen. Knows no form.
+"""Chooses the best delegate for a model on a device, or says why none can be chosen. Knows no form of output.
 
 A winner needs at least three reliable processes, and an interval that does not overlap with that of another delegate.
 """
@@ -21,29 +21,30 @@ if TYPE_CHECKING:
     from devbench.findings.comparison import ComparedRow, ComparisonReport
 
 MOST_MORE = 30
-"""With more further processes than these, the difference is too small for the noise."""
+"""If more than this number of further processes would be needed, the noise is too large for the difference."""
 
 Reason = Literal["", "only", "alone", "few", "excluded", "unreliable", "overlap", "rival", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Choice:
-    """The jobs of a model on a device, and what follows for the choice of a delegate.
+    """The choice of a delegate for a model on a device, with the jobs that it is made from.
 
     Attributes:
-        model: the model, with the inputs that it was called with.
+        model: the model, with its inputs.
         jobs: all of them, in the order of the plan.
-        measured: those with a latency and right outputs, the fastest first.
+        measured: the jobs with a latency and correct outputs, the fastest first.
         winner: the best delegate; `None` if none can be chosen.
-        rival: the next delegate, or the one because of which there is no winner.
+        rival: the second-best delegate, or the one that prevents a winner.
         ratio: how many times as fast the winner is as the next one, with half the width of its interval; `None` if
             nothing can be compared.
-        reason: why there is no winner: processes are too "few" or "unreliable", a notice has "excluded" all delegates,
-            intervals "overlap", a "rival" cannot be compared, one delegate was measured "alone", all "failed". "only"
-            is a winner because all others failed.
-        more: about this many further processes of each would separate overlapping intervals; `None` if more than 30.
-        text: the text of the notice that allows no choice.
-        before: the delegate that was the best in the baseline, if it is another one than the winner.
+        reason: why there is no winner. "few": too few processes; "unreliable": only unreliable ones; "excluded": a
+            notice excludes all delegates; "overlap": intervals overlap; "rival": another delegate cannot be compared;
+            "alone": only one delegate was measured; "failed": all failed. "only": there is a winner because all others
+            failed.
+        more: about how many further processes of each delegate would separate the intervals; `None` if more than 30.
+        text: the text of the notice that prevents a choice.
+        before: the best delegate in the baseline, if it differs from the winner.
     """
 
     model: str
@@ -60,12 +61,12 @@ class Choice:
 
     @property
     def best(self) -> JobReport | None:
-        """Return the winner, else the lowest latency that was seen."""
+        """Return the winner, else the job with the lowest latency."""
         return self.winner or (self.measured[0] if self.measured else None)
 
 
 def choices(report: ReportData, comparison: ComparisonReport | None = None) -> tuple[Choice, ...]:
-    """A choice for each model on each device; with a comparison, each also has the best delegate of its baseline."""
+    """Make a choice for each model on each device; `comparison` adds the best delegate of the baseline."""
     known = {} if comparison is None else _winners_before(comparison)
     found = []
     for one in (choice(*group) for group in report.groups):
@@ -76,7 +77,7 @@ def choices(report: ReportData, comparison: ComparisonReport | None = None) -> t
 
 
 def _winners_before(comparison: ComparisonReport) -> Mapping[tuple[str, str], ComparedRow]:
-    """By device and model, the best case in the baseline, chosen among those that were compared."""
+    """Return the best case of the baseline by device and model, chosen among the compared cases."""
     timed: dict[tuple[str, str], list[tuple[Estimate, ComparedRow]]] = {}
     for row in comparison.rows:
         found = estimate(row.comparison.baseline.values) if row.metric == "latency" else None
@@ -129,7 +130,10 @@ def choice(model: str, device: DeviceRecord, jobs: Sequence[JobReport]) -> Choic
 
 
 def _ratio(winner: Estimate, other: Estimate) -> tuple[float, float] | None:
-    """Of the medians; the relative half-widths of both intervals are added as independent errors are."""
+    """Return the ratio of the medians and its half-width:
+
+    the half-widths of both intervals add as independent errors.
+    """
     if not winner.median:
         return None
     ratio = other.median / winner.median
@@ -137,7 +141,7 @@ def _ratio(winner: Estimate, other: Estimate) -> tuple[float, float] | None:
 
 
 def _more(one: Estimate, other: Estimate) -> int | None:
-    """Return the further processes per delegate that separate two intervals: widths fall with the root of n."""
+    """Return how many further processes per delegate would separate two intervals, whose widths fall with √n."""
     gap = other.median - one.median
     widths = (one.high - one.low + other.high - other.low) / 2
     n = min(one.n, other.n)

@@ -1,4 +1,4 @@
-"""The claims of the Mobile Stable Diffusion paper and of its author's page, each with a verdict from figures; pure.
+"""The claims of the Mobile Stable Diffusion paper and of its author's page, and verdicts on them from measured figures.
 
 A claim is data: its text and source, the command that makes its figures, the figures in words, and the rule for its
 verdict. A claim without a rule cannot be decided without a phone.
@@ -16,8 +16,8 @@ from devbench.findings.pipeline import PipelineReport, Variant, Whole
 Figures = Mapping[str, float]
 Verdict = Literal["reproduced", "refuted", "cannot be decided without a phone", "not measured"]
 PAPER, PAGE = "arXiv 2307.01193", "the author's page"
-# The largest error that counts as "the same function", as a share of the output's largest value: sums may be in another
-# order.
+# Two models compute the same function if their outputs differ by at most this share of the largest value: the order of
+# sums may differ.
 _SAME = 1e-3
 
 
@@ -26,10 +26,10 @@ class Claim:
     """A claim.
 
     Attributes:
-        command: a command that gives the figure alone; `devbench pipeline claims` gives all.
-        figure: in words, with the numbers in braces by their names.
+        command: the command that prints only this figure; `devbench pipeline claims` prints all.
+        figure: a text with the names of the numbers in braces.
         holds: whether the claim holds by the figures; `None` if only a phone can decide that.
-        reason: what the verdict rests on, or why there is none.
+        reason: the reason for the verdict, or why there is none.
     """
 
     key: str
@@ -198,7 +198,10 @@ def _judged(claim: Claim, figures: Figures) -> Judged:
 
 
 def session_figures(report: PipelineReport, full: str, half: str, guided: str) -> dict[str, float]:
-    """Figures of the claims from sessions, by the names of the pipelines with all steps, half of them, and guidance."""
+    """Return figures for the claims from sessions; `full`, `half` and `guided` are names of pipelines:
+
+    with all steps, with half of them, and with guidance.
+    """
     found: dict[str, float] = {}
     variants = {variant.pipeline: variant for variant in report.variants}
     for whole in variants[full].wholes if full in variants else ():

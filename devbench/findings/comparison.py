@@ -16,7 +16,7 @@ from devbench.grouped import grouped
 from devbench.metrics import shown_in
 from devbench.notices import LEAST_PROCESSES, Notice
 
-# What to do with a side whose repetitions are all unreliable; the first is the default.
+# How a side whose repetitions are all unreliable is treated; the first one is the default.
 UNRELIABLE = ("undecided", "count")
 Outcome = Literal["regressed", "improved", "unchanged", "too noisy to call", "not judged"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
@@ -32,8 +32,8 @@ class ComparisonSettings:
         metrics: names.
         devices, models, delegates, cases: filters as those of `History`; empty is everything.
         reference: model or case whose change is the device's drift; `None` uses the runs' label `reference`.
-        unreliable: "undecided" gives no verdict if all repetitions of a side are unreliable, and otherwise leaves out
-            those that are; "count" takes them as if they were reliable.
+        unreliable: "undecided" leaves out unreliable repetitions, and gives no verdict if all of a side are; "count"
+            uses them as if they were reliable.
     """
 
     compare: CompareSettings = field(default_factory=CompareSettings)
@@ -66,7 +66,7 @@ class ComparedRuns:
 
 @dataclass(frozen=True, slots=True)
 class CaseOnDevice:
-    """What is the same on both sides. `case` is the text of `results.cases.case_text`."""
+    """A case on a device, as on both sides. `case` is the text of `results.cases.case_text`."""
 
     device_key: str
     device: str
@@ -95,7 +95,7 @@ class ComparedRow(CaseOnDevice):
         metric, unit: what was compared; a share between 0 and 1 has no unit.
         operator_type: the type for `operator_time`; empty for all other metrics.
         comparison: the verdict with its evidence, in `unit`.
-        explanation: for a latency or a delegated share that regressed: what explains it.
+        explanation: the causes, for a latency or a delegated share that regressed.
     """
 
     metric: str
@@ -156,9 +156,9 @@ class ComparisonReport:
         fixed: cases that failed and now work.
         one_sided: cases that only one side measured.
         drifts: how the devices drifted, by their reference cases.
-        medians: the observations are medians of runs, not repetitions: a side has many runs.
-        notices: what limits the verdicts: of the runs on both sides, files that were exchanged between them, unreliable
-            repetitions, drift, virtual devices.
+        medians: the observations are medians of runs instead of repetitions, because a side has many runs.
+        notices: limits of the verdicts: the notices of both sides' runs, files that differ, unreliable repetitions,
+            drift, virtual devices.
         virtual: whether any of the devices is virtual.
     """
 
@@ -203,7 +203,7 @@ class ComparisonReport:
 
     @property
     def outcomes(self) -> Mapping[Outcome, int]:
-        """Cases by what became of them, in the order of `OUTCOMES`."""
+        """Return the number of cases by their outcome, in the order of `OUTCOMES`."""
         known = list(self.cases.values())
         return {outcome: known.count(outcome) for outcome in OUTCOMES}
 
@@ -217,7 +217,7 @@ class ComparisonReport:
 
     @property
     def small(self) -> tuple[ComparedRow, ...]:
-        """Return the rows that changed for certain, by less than the threshold for certain: unchanged, and shown."""
+        """Return the rows that certainly changed, by certainly less than the threshold; they count as "unchanged"."""
         return tuple(row for row in self.rows if row.comparison.small)
 
     @property

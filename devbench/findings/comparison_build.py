@@ -61,7 +61,7 @@ def build_comparison(
     Args:
         history: the store.
         baseline, candidate: ids of runs, as `history.find_runs` gives them.
-        settings: the defaults where `None`.
+        settings: `None` uses the defaults.
         titles: names of the sides; `None` uses their run ids.
         candidate_history: the store of the candidate, if it is not `history`.
 
@@ -83,7 +83,7 @@ def _title(run_ids: Sequence[str]) -> str:
 
 
 def build(before: SideData, after: SideData, settings: ComparisonSettings, *, medians: bool) -> ComparisonReport:
-    """Judge all pairs of two sides; `medians`: the sides were loaded as medians of runs."""
+    """Compare all pairs of two sides; `medians`: the sides were loaded as medians of runs."""
     subjects = {**_subjects(before.jobs), **_subjects(after.jobs)}
     drift = corrections(before, after, subjects, settings.reference)
     series = [one for one in before.values if one in after.values and one not in drift.references]
@@ -123,7 +123,7 @@ def build(before: SideData, after: SideData, settings: ComparisonSettings, *, me
 
 
 def _each_file_once(series: Sequence[Series], subjects: Mapping[Key, CaseOnDevice]) -> list[Series]:
-    """Shows a model's size only with the first of its cases, since it is the same under every delegate."""
+    """Keep a model's size only for the first of its cases, since it is the same under every delegate."""
     seen: set[tuple[str, str]] = set()
     found = []
     for one in series:
@@ -136,7 +136,7 @@ def _each_file_once(series: Sequence[Series], subjects: Mapping[Key, CaseOnDevic
 
 
 def _files_changed(before: SideData, after: SideData, settings: ComparisonSettings) -> tuple[Notice, ...]:
-    """Files that are not the same on both sides, for the cases that both sides have."""
+    """Return notices of files that differ between the sides, for the cases that both sides have."""
     return changed_files(
         *(side.history.used_files(**filters_of(side.runs.run_ids, settings)) for side in (before, after)),
     )
@@ -162,7 +162,10 @@ def _judged(
     *,
     medians: bool,
 ) -> list[Comparison]:
-    """In the order of `series`. Each metric is a separate family of tests: noise in one does not affect others."""
+    """Return the comparisons in the order of `series`.
+
+    Each metric is corrected alone: noise in one does not affect others.
+    """
     found: dict[Series, Comparison] = {}
     for metric in settings.metrics:
         family = [one for one in series if one[2] == metric]
@@ -186,7 +189,7 @@ def _judged(
 
 
 def _enough(series: Series, found: Comparison, before: SideData, after: SideData) -> Comparison:
-    """The verdict; no verdict on a case with fewer than three timed processes on a side, whatever else was measured."""
+    """Remove the verdict on a case with fewer than three timed processes on a side, whatever the metric."""
     latency = (*series[:2], "latency", "")
     counts = [len(side.values[latency].values) for side in (before, after) if latency in side.values]
     few = LEAST_PROCESSES - min(counts, default=LEAST_PROCESSES)
@@ -235,7 +238,7 @@ def _explained(rows: Sequence[ComparedRow], before: SideData, after: SideData) -
 
 
 def _profiles(side: SideData, keys: set[Key]) -> dict[Key, Side]:
-    """For each case, the median time of each operator type in each place, and the last delegation.
+    """Return for each case the median time of each operator type in each place, and the last delegation.
 
     The median is that over the last runs. For a pipeline, the times are those of its stages.
     """

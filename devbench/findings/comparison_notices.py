@@ -1,7 +1,7 @@
-"""What limits a comparison, as notices: those of the runs on both sides, files that differ, drift. Also the failing
-cases.
+"""Makes the notices that limit a comparison: those of the runs on both sides, files that differ, drift. Also finds the
+failing cases.
 
-Knows no form.
+Knows no form of output.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 
 def virtual_notices(subjects: Iterable[CaseOnDevice]) -> list[Notice]:
-    """One for each virtual device."""
+    """Return a notice for each virtual device."""
     return [virtual_device(*one) for one in sorted({(s.device_key, s.device) for s in subjects if s.virtual})]
 
 
@@ -94,7 +94,7 @@ def _repetitions_left_out(side: SideData) -> dict[Key, tuple[int, int, str]]:
 
 
 def few_processes(before: SideData, after: SideData, subjects: Mapping[Key, CaseOnDevice]) -> Iterator[Notice]:
-    """Cases that both sides have, and that one has timed too seldom to be judged."""
+    """Make a notice for each case on both sides of which one side has too few timed processes."""
     for name, side, other in (("baseline", before, after), ("candidate", after, before)):
         for series, values in side.values.items():
             n = len(values.values)
@@ -129,7 +129,7 @@ def percent(change: float) -> str:
     return f"{100 * change:+.1f} %".replace("-", "−")
 
 
-# A file as (role, name), and its content as (hash, version).
+# The key of a file is (role, name), its content (hash, version).
 File = tuple[str, str]
 Seen = frozenset[tuple[str, str]]
 
@@ -156,7 +156,10 @@ def changed_files(before: Iterable[UsedFile], after: Iterable[UsedFile]) -> tupl
 
 
 def _by_case(rows: Iterable[UsedFile]) -> dict[tuple[str, str], Mapping[File, Seen]]:
-    """By device and case, the content of each file. The tool's key is its role, since its name contains the version."""
+    """Return the content of each file by device and case.
+
+    The tool's key is its role, since its name contains the version.
+    """
     found: dict[tuple[str, str], dict[File, set[tuple[str, str]]]] = {}
     for row in rows:
         is_tool = row.role == "tool"
@@ -206,7 +209,7 @@ class _Outcome:
 def failures(
     before: pd.DataFrame, after: pd.DataFrame, subjects: Mapping[tuple[str, str], CaseOnDevice], alpha: float
 ) -> tuple[tuple[CaseFailure, ...], tuple[CaseFailure, ...]]:
-    """What fails in the candidate but worked in the baseline, and what works again.
+    """Find the cases that worked in the baseline and fail in the candidate, and those that work again.
 
     A case fails if no repetition of it ended well, or more failed than chance explains, compared with the other side
     (Fisher's exact test, one-sided, p ≤ alpha; R. A. Fisher, Statistical Methods for Research Workers, 21.02).
@@ -286,7 +289,7 @@ class Corrections:
     def told(
         self, compared: Mapping[Series, Comparison], subjects: Mapping[Key, CaseOnDevice]
     ) -> tuple[DriftCorrection, ...]:
-        """How far each reference moved."""
+        """Return the drift of each reference case."""
         moved = grouped(
             (self.by[series], comparison.drift)
             for series, comparison in compared.items()
@@ -349,7 +352,7 @@ def corrections(
 
 
 def _alike(subject: CaseOnDevice, reference: CaseOnDevice, name: str) -> bool:
-    """A reference case corrects all others; a reference model corrects those with the same delegate and options."""
+    """Whether a reference corrects a case: a case corrects all, a model those with the same delegate and options."""
     if reference.case == name:
         return True
     ran = [without_inputs(one.case.removeprefix(one.model)) for one in (subject, reference)]
@@ -357,7 +360,7 @@ def _alike(subject: CaseOnDevice, reference: CaseOnDevice, name: str) -> bool:
 
 
 def _unfit(before: SideData, after: SideData, key: Key) -> str:
-    """Why a case cannot be a reference; empty if it can."""
+    """Return why a case cannot be a reference; empty if it can."""
     for column, what in (("model_sha256", "model"), ("binary_sha256", "binary")):
         known = set()
         for jobs in (before.jobs, after.jobs):

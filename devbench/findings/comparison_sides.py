@@ -1,4 +1,4 @@
-"""The two sides of a comparison as numbers: the observations of each series, and which of them are reliable."""
+"""Reads the two sides of a comparison: the observations of each series, and which of them are reliable."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from devbench.results.history import History
 
-# Fewer are not enough for a test; each run has one profile of a case.
+# The fewest values for a test; each run has one profile of a case.
 _LEAST_PROFILES = 3
 # Each case has about a dozen operator types, so only this many of the latest runs are read; they are enough for a
 # verdict.
@@ -31,11 +31,11 @@ _MOST_PROFILED = 30
 
 @dataclass(frozen=True, slots=True)
 class SideData:
-    """One side, read.
+    """The data of one side.
 
     Attributes:
-        runs: which.
-        history: where they are.
+        runs: the runs of the side.
+        history: the store that has them.
         jobs: a frame of `History.jobs`.
         values: for each series, one value per repetition that counts; for medians and operators one per job.
         unreliable: the series all of whose values are unreliable.
@@ -59,7 +59,7 @@ class SideData:
 def load_side(
     history: History, title: str, run_ids: Sequence[str], settings: ComparisonSettings, *, medians: bool
 ) -> SideData:
-    """Read the runs of a side, as far as the settings ask for it.
+    """Read what the settings select from the runs of a side.
 
     Raises:
         InputError: there is no run.
@@ -105,7 +105,7 @@ def _without_verdict(
     jobs: pd.DataFrame,
     names: Mapping[tuple[str, int], frozenset[str]],
 ) -> tuple[dict[Series, Values], dict[Key, list[str]]]:
-    """The values, marked unreliable if a notice allows no verdict on them; and the texts of these notices by case."""
+    """Mark values unreliable if a notice allows no verdict on them; return them and the notices' texts by case."""
     undecided = {run_id: [n for n in found if n.effect is Effect.UNDECIDED] for run_id, found in notices.items()}
     bad: set[tuple[str, str, str]] = set()
     texts: dict[Key, list[str]] = {}
@@ -166,7 +166,7 @@ def reliable_values(
 ) -> tuple[dict[Series, Values], frozenset[Series], dict[Key, tuple[int, int, str]]]:
     """Return the reliable values of each series, or all if none is reliable; the series without a reliable value.
 
-    Also, for each case, the largest number of excluded values and the number of all.
+    The third result has for each case the largest number of excluded values, the number of all, and the reasons.
     """
     found = dict(values)
     unreliable = set()
@@ -198,7 +198,7 @@ _NEXT_STEP = "measure again on an idle, cool device, or use --unreliable count"
 def no_verdicts(
     before: SideData, after: SideData, series: Iterable[Series], subjects: Mapping[Key, CaseOnDevice], what: str
 ) -> tuple[dict[Series, str], list[Notice]]:
-    """Why there is no verdict on a series, and a notice for each case and side concerned.
+    """Return why there is no verdict on a series, and a notice for each affected case and side.
 
     `what` is one observation: a repetition or a run.
     """
@@ -246,7 +246,7 @@ _OF_A_JOB = ("device", "virtual", "model", "delegate", "threads", "failure_kind"
 
 
 def with_pipelines(jobs: pd.DataFrame, sessions: pd.DataFrame) -> pd.DataFrame:
-    """`History.jobs`, and whole pipelines as if they were some: what ran, how often it ended well, how it failed."""
+    """Return `History.jobs` with whole pipelines added as jobs: what ran, how often it ended well, how it failed."""
     import pandas as pd
 
     if sessions.empty:

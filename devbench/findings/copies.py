@@ -1,4 +1,4 @@
-"""What is copied at each run of a stage, read from the stored options of a run of a pipeline. Pure functions."""
+"""Reads from a pipeline run's stored options how much data is copied at each run of a stage. Pure functions."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Copied:
 
 
 def copied(stage: str, runs: int, kept: object) -> Copied | None:
-    """The copies of a stage from the stored values of its model; `None` if they are not numbers (another host's)."""
+    """Return the copies of a stage from its model's stored values; `None` if these are not numbers."""
     if not isinstance(kept, Mapping):
         return None
     values: list[Any] = [kept.get(name) for name in ("in_bytes", "out_bytes", "host_us")]

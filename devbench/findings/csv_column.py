@@ -1,4 +1,4 @@
-"""One column of numbers from a user's table, of limited size, with gaps for cells without a number."""
+"""Reads one column of numbers from a user's table of limited size; cells without a number are gaps."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class NumberColumn:
 
 
 def read_column(file: Path, column: str | None, label: str | None = None) -> NumberColumn:
-    """Return a column of a CSV with a line of names; commas, semicolons or tabs; UTF-8, or UTF-16 with its mark.
+    """Read a column of a CSV file with a header; commas, semicolons or tabs; UTF-8, or UTF-16 with a byte order mark.
 
     Args:
         file: `-` is standard input.
@@ -102,7 +102,7 @@ def _names(text: str, shown: str) -> list[str]:
 
 def _cells(text: str, columns: list[int], shown: str) -> dict[int, list[str]]:
     """Return the requested columns only, all cells as text, so that no types are guessed."""
-    # Where there is one column only, an empty line is a row without a number; else it is no row.
+    # In a table of one column, an empty line is a row without a number; in others, it is not a row.
     frame = _read(
         text, shown, nrows=MOST_ROWS + 1, usecols=columns, skip_blank_lines=any(mark in _head(text) for mark in _MARKS)
     )
@@ -158,7 +158,7 @@ def _numbers(cells: list[str], name: str, shown: str) -> NDArray[np.float64]:
         if text.casefold() in _GAPS:
             continue
         try:
-            # Python's own digits separator (1_000) and other scripts' digits do not count as numbers in a table.
+            # Python would also accept 1_000 and digits of other scripts; in a table these are not numbers.
             value = float(text) if "_" not in text and text.isascii() and len(text) < 400 else None
         except ValueError:
             value = None

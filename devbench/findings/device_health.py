@@ -1,4 +1,4 @@
-"""How well a device works, by what is stored of it: lost connections, unreliable repetitions, failures.
+"""Computes how reliable a device is, from its stored lost connections, unreliable repetitions and failures.
 
 The failures that count are those that a device can cause. A model or a delegate that cannot run does not count.
 """
@@ -24,7 +24,7 @@ _LOST_WEIGHT = 10
 
 @dataclass(frozen=True, slots=True)
 class DeviceHealth:
-    """How a device's repetitions ended.
+    """The numbers of a device's repetitions by how they ended.
 
     Attributes:
         repetitions: all of them.

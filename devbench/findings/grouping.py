@@ -1,4 +1,4 @@
-"""Groups of rows, quickly: pandas would create a frame for each of thousands of groups. Knows no form."""
+"""Groups rows faster than pandas, which would create a frame for each of thousands of groups."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Series = tuple[str, str, str, str]
 
 
 def series_groups(columns: Columns) -> Iterator[tuple[Series, NDArray[np.intp]]]:
-    """The positions of each series' rows, in their order; the type of operator is empty where there is none."""
+    """Yield each series with the positions of its rows, in order; the type of operator is empty if there is none."""
     names = ("device_key", "case", "metric", "operator_type")
     keys = [coded_of(columns, name) for name in names if name in columns]
     codes: Any = 0

@@ -15,17 +15,17 @@ from devbench.notices import Effect, Notice, NoticeKind, merged
 
 @dataclass(frozen=True, slots=True)
 class NightResult:
-    """One suite's night.
+    """The result of one night of a suite.
 
     Attributes:
         suite: its name.
-        night: what the night is called, a date.
+        night: the name of the night, a date.
         report: what was measured; `None` if no device was available.
         comparison: with the baseline; `None` if there is none yet.
         changes: changes over the history.
         absent: devices that were missing or could not be measured completely, each with the reason.
         folder: where the report was written; `None` if there is none.
-        due: whether there was anything to do.
+        due: whether anything had to be measured or reported.
     """
 
     suite: str
@@ -97,7 +97,7 @@ class NightResult:
 
     @property
     def exit_code(self) -> int:
-        """1 for a regression or a failed job, else the code for missing devices if there are any, else 0."""
+        """Return 1 for a regression or a failed job, else the code for missing devices if there are any, else 0."""
         if self.failed or (self.comparison is not None and self.comparison.regressed):
             return EXIT_FAILED
         if not self.absent:

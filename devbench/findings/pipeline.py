@@ -1,4 +1,4 @@
-"""What a run of pipelines measured, as data for all forms; knows no form.
+"""The results of a run of pipelines, as data for all forms of output.
 
 The estimate is composed of the stages measured alone. It is compared with the measured sessions; the parts of the
 difference add up to it exactly. If a residency has several sessions, the one with the median latency is shown in
@@ -70,7 +70,7 @@ class SessionImage:
 
 @dataclass(frozen=True, slots=True)
 class Whole:
-    """A residency: all its sessions, and the session with the median latency in detail.
+    """The sessions of one residency (which stages are in memory when), and the one with the median latency in detail.
 
     Attributes:
         sessions: those that ended well.
@@ -81,7 +81,7 @@ class Whole:
         peak_kb: the median of the sessions' peaks.
         images: the images of the shown session, if it made several.
         composed: the parts of the estimate.
-        difference: why the shown session took another time than the estimate.
+        difference: the parts of the difference between the shown session and the estimate.
     """
 
     residency: str
@@ -103,7 +103,7 @@ class Whole:
 
     @property
     def off(self) -> float | None:
-        """How far the estimate is from the measured latency, as a share of that."""
+        """Return the difference between estimate and measured latency, as a share of the measured latency."""
         return None if self.latency is None else self.estimate_ms / self.latency.median - 1
 
     @property
@@ -142,7 +142,7 @@ class Variant:
         return next((whole for whole in self.wholes if whole.residency == residency), None)
 
     def saved(self, whole: Whole) -> float | None:
-        """How far its peak is under that of `resident`, as a share."""
+        """Return by which share its peak memory is below that of the residency `resident`."""
         resident = self.of("resident")
         if resident is None or whole is resident or not resident.peak_kb or whole.peak_kb is None:
             return None
@@ -167,7 +167,7 @@ class PipelineReport:
         return VIRTUAL_NOTE if self.virtual else ""
 
     def only(self, devices: Collection[str], delegates: Collection[str]) -> PipelineReport:
-        """With these devices and delegates alone; empty is all."""
+        """Return the report with only these devices and delegates; empty means all."""
         kept = [
             variant
             for variant in self.variants
@@ -187,7 +187,7 @@ class PipelineReport:
 
     @property
     def notices(self) -> tuple[Notice, ...]:
-        """Those of the run, and unreliable sessions."""
+        """Return the notices of the run, and those about unreliable sessions."""
         return (*self.view.all_notices, *(one for variant in self.variants for one in _unreliable(variant)))
 
 
@@ -326,7 +326,7 @@ def _images(shown: PipelineSessionRecord, stages: Sequence[MeasuredStage], full_
     for number, end in enumerate(ends, 1):
         sums = [sum(values[n] for values in series.values()) for n, at in enumerate(times) if start <= at <= end]
         if number == 2 and shown.keep is not None and alone:
-            # The kept stage has had its first inference.
+            # The kept stage had its first inference in the image before.
             kept = alone[shown.keep]
             alone[shown.keep] = replace(kept, first_ms=kept.steady_ms)
         parts = compose(name, alone, shown.keep, shown.overlap_runs, full_cores=full_cores)
@@ -356,7 +356,7 @@ def _against_estimate(
 
 
 def timed(stage: PipelineStageRecord) -> Timed:
-    """Return a stage of a session for the arithmetic."""
+    """Convert a stored stage of a session for the functions of `analysis/pipeline.py`."""
     return Timed(
         name=stage.name,
         runs=stage.runs,

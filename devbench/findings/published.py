@@ -1,4 +1,7 @@
-"""Published figures of Stable Diffusion on phones, as data: not measured here, never sorted among measured ones."""
+"""Published figures of Stable Diffusion on phones.
+
+They were not measured by devbench and are shown apart from measured ones.
+"""
 
 from __future__ import annotations
 

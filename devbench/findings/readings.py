@@ -27,7 +27,7 @@ def reading(conditions: Mapping[str, Any] | None, key: str) -> float | None:
 
 
 def degrees(conditions: Mapping[str, Any]) -> dict[str, float]:
-    """°C by the sensor's name; the battery's own reading too where no sensor is named after it."""
+    """Return °C by the sensor's name; also the battery's own reading, if no sensor has that name."""
     listed = conditions.get("temperatures_c")
     pairs = listed.items() if isinstance(listed, Mapping) else ()
     found = {str(name): known for name, value in pairs if (known := number(value)) is not None}
@@ -42,7 +42,7 @@ def hottest(conditions: Mapping[str, Any] | None) -> float | None:
 
 
 def condition_words(repetitions: Sequence[RepetitionRecord]) -> str:
-    """How a device was over a job: temperature and load from lowest to highest, throttling, battery."""
+    """Describe a device during a job: ranges of temperature and load, throttling, battery."""
     samples = [
         c
         for r in repetitions

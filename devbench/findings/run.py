@@ -1,4 +1,4 @@
-"""What a run and its jobs measured: types only; all forms are made from these.
+"""The results of a run and its jobs. Types only; all forms of output are made from these.
 
 Times are milliseconds, memory is MB (10^6 bytes) unless named otherwise. `findings/run_build.py` computes them from a
 stored run.
@@ -120,8 +120,8 @@ class JobReport:
         outputs: comparisons of the model's outputs with this machine's and with the device's own CPU's.
         operators: most expensive first; `by_type` sums over all of them.
         failures: each kind with the tool's own line, and how often.
-        conditions: the state of the device, in words.
-        notices: those about it, of the run's.
+        conditions: the state of the device, as text.
+        notices: the run's notices about this job.
     """
 
     job: JobRecord
@@ -182,12 +182,12 @@ class JobReport:
 
     @property
     def warm(self) -> StartUp | None:
-        """Return the first start that did not find an empty cache."""
+        """Return the first start-up that did not find an empty cache."""
         return next((start for start in self.startups if not start.cold), None)
 
     @property
     def cold(self) -> StartUp | None:
-        """Return the coldest start that was measured."""
+        """Return the coldest start-up that was measured."""
         found = [start for start in self.startups if start.cold]
         return found[-1] if found else None
 
@@ -198,7 +198,7 @@ class JobReport:
 
     @property
     def on_delegate(self) -> float | None:
-        """Share of the profiled time that was spent on the delegate, 0 to 1; the rest ran off it."""
+        """Return the share of the profiled time that was spent on the delegate, 0 to 1."""
         return self.figures.get("delegate_time_share")
 
     @property
@@ -267,7 +267,7 @@ class ReportData:
         return VIRTUAL_NOTE if self.all_virtual else f"some of these devices are {VIRTUAL_NOTE}"
 
     def only(self, devices: Collection[str], models: Collection[str], delegates: Collection[str]) -> ReportData:
-        """With the jobs of these alone, and their devices; empty is all."""
+        """Return the report with only the jobs of these devices, models and delegates; empty means all."""
         jobs = tuple(
             job
             for job in self.jobs
@@ -280,6 +280,6 @@ class ReportData:
 
     @property
     def groups(self) -> list[tuple[str, DeviceRecord, list[JobReport]]]:
-        """Jobs of one model with the same shape and signature on one device: they are compared with each other."""
+        """Group the jobs of one model with the same shape and signature on one device."""
         found = grouped(((job.subject, job.job.device.key), job) for job in self.jobs)
         return [(jobs[0].subject, jobs[0].job.device, jobs) for jobs in found.values()]

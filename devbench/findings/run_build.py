@@ -30,7 +30,7 @@ _KB = 1024
 
 
 def build_report(view: RunView) -> ReportData:
-    """Everything that is shown of a run."""
+    """Compute everything that a report shows of a run."""
     devices = {item.job.device.key: item.job.device for item in view.jobs}
     notices = view.all_notices
     jobs = tuple(_job(item, notices) for item in view.jobs)
@@ -63,7 +63,7 @@ def _job(item: JobView, notices: Sequence[Notice] = ()) -> JobReport:
     fit = [r for r in timed if r.verdict != "unreliable"]
     profiles = [r for r in repetitions if r.purpose == "profile" and r.status == "ok"]
     profile = profiles[-1] if profiles else None
-    # The process that shows most about the delegate: the profile, else a timed process, else the last one.
+    # The process that has the most facts about the delegate: the profile, else a timed process, else the last one.
     telling = next(iter([*profiles[-1:], *timed[-1:], *repetitions[-1:]]), None)
     runs = [op for op in profile.operators if op.phase == "runs"] if profile else []
     by_type = type_times(runs, xnnpack=operator_place_is_xnnpack(job.delegate, job.options), tool=job.binary.tool)

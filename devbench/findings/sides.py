@@ -1,4 +1,4 @@
-"""The two sides of a comparison, by the words that people use for runs: ids, labels, dates, files."""
+"""Finds the runs of both sides of a comparison from the texts that users give: ids, labels, dates, files."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def compare(
     Args:
         baseline, candidate: a run's id or its start, `latest`, `previous`, a label, a date or FROM..TO, a file of a
             run's JSON, or a folder of an export.
-        settings: devices and models as people name them: parts of titles, ends of keys.
+        settings: devices and models as users name them: parts of titles, ends of keys.
 
     Raises:
         InputError: a side names no run, both name the same one, a filter names nothing, or they have no case in common.
@@ -94,7 +94,7 @@ def choose_sides(baseline: str, candidate: str, store_url: str | None) -> Iterat
 
 
 def _chosen(text: str, stack: ExitStack, store_url: str | None) -> RunsOfSide:
-    # A text that is too long to be a file's name.
+    # The text is too long for a file name.
     with suppress(OSError):
         if Path(text).exists():
             return _of_file(Path(text), stack)

@@ -1,4 +1,4 @@
-"""What commands look at, by the words of their options: a run, its pipelines, a comparison, a history."""
+"""Loads what a command shows, from the values of its options: a run, its pipelines, a comparison, a history."""
 
 from __future__ import annotations
 

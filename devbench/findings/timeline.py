@@ -1,4 +1,4 @@
-"""A device over the time of a run: its processes, and heat, clocks, battery, load and memory next to them; types only.
+"""The timeline of a device during a run: its processes, temperatures, clocks, battery, load and memory. Types only.
 
 Times are seconds from the start of the run.
 """
@@ -41,7 +41,7 @@ class TimedProcess:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """Everything that is drawn of a device.
+    """Everything that a chart of a device shows.
 
     Attributes:
         spans: from when to when each process ran, untimed ones too.

@@ -24,7 +24,8 @@ from devbench.text import clean
 # Between two processes this far apart the state of the device is not known: a line has a gap there.
 _LONGEST_PAUSE_S = 3.0
 _MOST_SENSORS = 6
-# A line of a chart needs no more points. Of each further group of points, the lowest and the highest are kept.
+# The largest number of points of a line. If there are more, only the lowest and the highest point of each group are
+# kept.
 _MOST_POINTS = 400
 _ALWAYS_SHOWN = re.compile(r"batt|skin", re.IGNORECASE)
 _NUMBERED = re.compile(r"[ _-]*\d+")
@@ -46,7 +47,7 @@ _Pick = Callable[[Mapping[str, Any]], float | None]
 
 
 def build_timelines(jobs: Sequence[JobReport], started_utc: datetime) -> tuple[Timeline, ...]:
-    """One for each device that ran anything, in order of appearance."""
+    """Return a timeline for each device that ran anything, in order of appearance."""
     by_device = grouped((job.job.device.key, job) for job in jobs)
     return tuple(_timeline(those, started_utc) for those in by_device.values() if any(job.repetitions for job in those))
 
@@ -165,10 +166,10 @@ def _thin(line: Trace) -> Trace:
 
 
 def _temperatures(samples: Sequence[_Sample], telling: Sequence[str]) -> tuple[tuple[Trace, ...], int]:
-    """Return the telling sensors, hottest first, and how many there are; numbered ones (CPU0, CPU1, …) are one line.
+    """Return lines of the useful sensors, hottest first, and their number; numbered ones (CPU0, CPU1, …) are one line.
 
     Args:
-        telling: patterns of the sensors that mean something on this device; empty if its profile names none.
+        telling: patterns of the useful sensors of this device; empty if its profile names none.
     """
     patterns = [re.compile(text, re.IGNORECASE) for text in telling]
     names: dict[str, dict[str, None]] = {}
@@ -199,7 +200,7 @@ def _highest(line: Trace) -> float:
 
 
 def _throttled(samples: Sequence[_Sample]) -> tuple[tuple[float, float, int], ...]:
-    """Between two samples, but not across a gap, the higher of their states: as for the verdict on a process."""
+    """Return the throttled stretches; between two samples, but not across a gap, the higher status counts."""
     known = [(s, status) for s in samples if (status := reading(s.conditions, "thermal_status")) is not None]
     found: list[tuple[float, float, int]] = []
     for (sample, status), (after, status_after) in pairwise(known):
@@ -218,7 +219,7 @@ def _throttled(samples: Sequence[_Sample]) -> tuple[tuple[float, float, int], ..
 
 
 def _cpu_clocks(samples: Sequence[_Sample], facts: Mapping[str, Any]) -> tuple[Clock, ...]:
-    """GHz of each cluster, the fastest first: the highest of its CPUs."""
+    """Return the clock of each cluster in GHz, the fastest first: that of its fastest CPU."""
     clocks = []
     for label, cpus in _clusters(samples, facts):
         now = _line(label, samples, _highest_of("cpu_khz", cpus), at_work=True)
@@ -243,7 +244,7 @@ def _listed(conditions: Mapping[str, Any], key: str) -> Sequence[Any]:
 
 
 def _clusters(samples: Sequence[_Sample], facts: Mapping[str, Any]) -> list[tuple[str, list[int]]]:
-    """CPUs by cluster as the device's facts name them; those that the facts leave out by their highest clock."""
+    """Return the CPUs by cluster, as the device's facts name them; others are grouped by highest clock."""
     count = max((len(_listed(s.conditions, key)) for s in samples for key in ("cpu_khz", "cpu_cap_khz")), default=0)
     left = dict.fromkeys(range(count))
     found: list[tuple[str, list[int]]] = []
